@@ -1,0 +1,12 @@
+//! hookbox: a webhook daemon for one machine.
+pub mod admin;
+pub mod config;
+pub mod ctl;
+pub mod daemon;
+pub mod ingest;
+pub mod log;
+pub mod model;
+pub mod outbound;
+pub mod queue;
+pub mod record;
+pub mod scheduler;

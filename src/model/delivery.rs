@@ -1,0 +1,80 @@
+//! Deliveries, attempts and their outcomes.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Header, WallMs};
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Not ended and not held: waiting for its first attempt or for a retry.
+    Pending,
+    /// Handed to outbound, with no result yet.
+    InFlight,
+    Delivered,
+    /// Given up by policy, kept for the operator.
+    Dead,
+    /// Waiting behind an endpoint on hold.
+    Held,
+    /// Ended by the operator, or by the deletion of its endpoint.
+    Cancelled,
+}
+
+/// Why an endpoint is on hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    Operator,
+    /// The receiver answered 410.
+    Gone,
+    /// Nothing but failure for days.
+    Failing,
+}
+
+/// What an attempt came to. Data, not an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Delivered,
+    /// Try again by policy; not before `after_ms` from now, when the receiver said so.
+    Retryable {
+        after_ms: Option<u64>,
+    },
+    /// 410: the endpoint is put on hold, the delivery waits.
+    Gone,
+    /// No use in trying again: the address is refused, the URL is not one.
+    Refused,
+}
+
+/// The request of an attempt, secrets left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestHead {
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<Header>,
+}
+
+/// The response of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseHead {
+    pub status: u16,
+    pub headers: Vec<Header>,
+    /// The first bytes of the body, see `limits::RESPONSE_KEPT`.
+    pub body: Bytes,
+}
+
+/// What outbound reports of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptReport {
+    pub started_at: WallMs,
+    pub duration_ms: u64,
+    /// Until the connection stood; `None` when one from the pool was used or none came about.
+    pub connect_ms: Option<u64>,
+    pub outcome: Outcome,
+    pub request: RequestHead,
+    pub response: Option<ResponseHead>,
+    /// In plain words, when there is no response or it could not be read.
+    pub error: Option<String>,
+}

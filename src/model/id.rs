@@ -1,0 +1,142 @@
+//! Ids. Each carries the sequence number of the record that made its thing, so that looking a thing up needs
+//! no index: the id says where in the log it stands.
+//!
+//! Shape: a prefix, then lower-case base32hex (RFC 4648 section 7, no padding), which sorts as the bytes do.
+//! `evt_` + 26 characters (sequence number, 8 random bytes); `dlv_` + 20 characters (sequence number of the
+//! record that made the delivery, endpoint number).
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::{Encoding, Specification};
+use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+
+/// The place of a record in the log: 1 for the first, without gaps.
+pub type Seq = u64;
+/// Number of a source; never reused.
+pub type SourceId = u32;
+/// Number of an endpoint; never reused.
+pub type EndpointId = u32;
+
+static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
+    let mut spec = Specification::new();
+    spec.symbols.push_str("0123456789abcdefghijklmnopqrstuv");
+    spec.encoding().expect("a constant alphabet of 32 symbols")
+});
+
+/// An event's id, which is also the `webhook-id` that its receivers see at every attempt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventId {
+    /// The sequence number of the record that accepted it.
+    pub seq: Seq,
+    /// Random, so that ids of different logs differ and cannot be guessed.
+    pub tag: u64,
+}
+
+/// A delivery's id: which record made it, for which endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeliveryId {
+    /// `EventAccepted` for the fan-out, `Replayed` for a replay.
+    pub seq: Seq,
+    /// The endpoint it goes to.
+    pub endpoint: EndpointId,
+}
+
+/// Text that is not an id of the kind asked for.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("'{text}' is not {what}: it looks like {example}")]
+pub struct IdError {
+    text: String,
+    what: &'static str,
+    example: &'static str,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = [0u8; 16];
+        bytes[..8].copy_from_slice(&self.seq.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.tag.to_be_bytes());
+        write!(f, "evt_{}", BASE32.encode_display(&bytes))
+    }
+}
+
+impl FromStr for EventId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bytes: [u8; 16] = decode(text, "evt_").ok_or_else(|| IdError {
+            text: text.chars().take(80).collect(),
+            what: "an event id",
+            example: "evt_00000000000g3kq1v8b2m4n6p0",
+        })?;
+        let (seq, tag) = bytes.split_at(8);
+        Ok(Self { seq: be64(seq), tag: be64(tag) })
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = [0u8; 12];
+        bytes[..8].copy_from_slice(&self.seq.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.endpoint.to_be_bytes());
+        write!(f, "dlv_{}", BASE32.encode_display(&bytes))
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bytes: [u8; 12] = decode(text, "dlv_").ok_or_else(|| IdError {
+            text: text.chars().take(80).collect(),
+            what: "a delivery id",
+            example: "dlv_00000000000g00000040",
+        })?;
+        let (seq, endpoint) = bytes.split_at(8);
+        let endpoint = endpoint.iter().fold(0, |n, b| (n << 8) | u32::from(*b));
+        Ok(Self { seq: be64(seq), endpoint })
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn decode<const N: usize>(text: &str, prefix: &str) -> Option<[u8; N]> {
+    let bytes = BASE32.decode(text.strip_prefix(prefix)?.as_bytes()).ok()?;
+    bytes.try_into().ok()
+}
+
+fn be64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |n, b| (n << 8) | u64::from(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DeliveryId, EventId};
+
+    #[test]
+    fn ids_read_back_and_sort_by_sequence() {
+        let a = EventId { seq: 1, tag: u64::MAX };
+        let b = EventId { seq: 2, tag: 0 };
+        assert!(a.to_string() < b.to_string());
+        assert_eq!(a.to_string().parse::<EventId>().as_ref(), Ok(&a));
+        let d = DeliveryId { seq: u64::MAX, endpoint: 7 };
+        assert_eq!(d.to_string().parse::<DeliveryId>().as_ref(), Ok(&d));
+    }
+
+    #[test]
+    fn garbage_is_refused_with_an_example() {
+        for text in ["", "evt_", "evt_x", "dlv_00", "evt_zzzzzzzzzzzzzzzzzzzzzzzzzz", "é"] {
+            let refusal = text.parse::<EventId>().expect_err(text).to_string();
+            assert!(refusal.contains("looks like evt_"), "{refusal}");
+        }
+    }
+}

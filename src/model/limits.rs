@@ -1,0 +1,121 @@
+//! A limit on everything, in one place. Units stand last in the names; bytes where none is named.
+
+/// Characters of a source's or endpoint's name.
+pub const NAME_LEN: usize = 64;
+/// Sources, and endpoints, one log may have.
+pub const SOURCES: usize = 4096;
+pub const ENDPOINTS: usize = 4096;
+/// Endpoints that one event may fan out to.
+pub const FAN_OUT: usize = ENDPOINTS;
+/// Secrets of one source or endpoint at a time.
+pub const SECRETS: usize = 8;
+
+// --- coming in ---------------------------------------------------------------------------------------------
+pub const DEFAULT_MAX_BODY: u64 = 1 << 20;
+/// What `--max-body` may ask for at most.
+pub const MAX_BODY: u64 = 32 << 20;
+pub const DEFAULT_DEDUPE_WINDOW_MS: u64 = 3 * 86_400_000;
+/// Connections at a time, over all listeners.
+pub const CONNECTIONS: usize = 8192;
+/// Time to send a request's head, and to stay idle between requests.
+pub const HEAD_TIMEOUT_MS: u64 = 15_000;
+/// Time to send a request's body.
+pub const BODY_TIMEOUT_MS: u64 = 30_000;
+/// Header fields, bytes of the whole head, bytes of the request target.
+pub const HEADERS: usize = 100;
+pub const HEAD_BYTES: usize = 64 << 10;
+pub const URI_BYTES: usize = 8 << 10;
+/// Streams of one HTTP/2 connection at a time.
+pub const H2_STREAMS: u32 = 128;
+/// Bytes of bodies in memory at a time, while they are read and until they are remembered.
+pub const INGEST_BYTES: usize = 48 << 20;
+/// Characters of an event type, and of a dedupe key.
+pub const TYPE_LEN: usize = 256;
+pub const DEDUPE_KEY_LEN: usize = 512;
+/// Dedupe keys remembered; when there are more, the oldest go first (16 bytes each).
+pub const DEDUPE_KEYS: usize = 1 << 20;
+
+// --- the scheduler -----------------------------------------------------------------------------------------
+/// Requests to accept an event that wait for the scheduler; one more is answered 503.
+pub const ACCEPTS_WAITING: usize = 1024;
+/// Commands of the operator that wait.
+pub const COMMANDS_WAITING: usize = 64;
+/// Inputs of one step, and so events of one commit.
+pub const STEP_INPUTS: usize = 256;
+/// Bytes of events in one step, after which it is closed.
+pub const STEP_BYTES: usize = 1 << 20;
+/// Attempts in flight at a time, over all endpoints.
+pub const IN_FLIGHT: usize = 256;
+/// Loads and refills under way at a time.
+pub const LOADS: usize = 64;
+/// Deliveries of one slice of a mass operation (replay, dead-letter retry).
+pub const SLICE: usize = 256;
+
+// --- the queue ---------------------------------------------------------------------------------------------
+/// Deliveries of one endpoint in its window that were not attempted yet, and the bytes they may hold.
+pub const WINDOW: usize = 256;
+pub const WINDOW_BYTES: usize = 1 << 20;
+/// Bytes of events in all windows.
+pub const WINDOWS_BYTES: usize = 16 << 20;
+/// Deliveries of one endpoint that wait for a retry; at this many, first attempts wait on disk.
+pub const RETRYING: usize = 8192;
+/// The same over all endpoints.
+pub const RETRYING_ALL: usize = 131_072;
+/// Bytes of the log that one refill reads at most.
+pub const REFILL_SCAN: usize = 4 << 20;
+/// `Retry-After` is honoured up to this.
+pub const RETRY_AFTER_MAX_MS: u64 = 86_400_000;
+pub const DEFAULT_CONCURRENCY: u32 = 16;
+pub const CONCURRENCY: u32 = 256;
+/// Events whose number of duplicates is kept.
+pub const DUPLICATE_COUNTS: usize = 65_536;
+/// Replays under way at a time.
+pub const REPLAYS: usize = 64;
+
+// --- the log -----------------------------------------------------------------------------------------------
+/// Bytes of one value in sled. See shared rule: 17 · (value + key + 8) + 1 KiB < sled segment / 4.
+pub const CHUNK: usize = 16 << 10;
+/// sled's own segment size.
+pub const SLED_SEGMENT: usize = 2 << 20;
+/// sled's page cache for one open segment.
+pub const SLED_CACHE: u64 = 2 << 20;
+/// Bytes of one batch handed to sled.
+pub const BATCH_BYTES: usize = SLED_SEGMENT / 2;
+/// Operations of one batch.
+pub const BATCH_OPS: usize = 256;
+/// Stored payload at which a segment is rolled, and its age.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+pub const SEGMENT_AGE_MS: u64 = 86_400_000;
+/// Sealed segments open at a time.
+pub const OPEN_SEGMENTS: usize = 2;
+/// A commit that takes longer ends the process.
+pub const COMMIT_TIMEOUT_MS: u64 = 10_000;
+
+// --- going out ---------------------------------------------------------------------------------------------
+pub const DEFAULT_TIMEOUT_MS: u64 = 15_000;
+pub const TIMEOUT_MS: u64 = 300_000;
+/// Bytes of a response that are read, and that are kept in the log.
+pub const RESPONSE_READ: usize = 16 << 10;
+pub const RESPONSE_KEPT: usize = 1 << 10;
+/// Bytes of a response's head.
+pub const RESPONSE_HEAD: usize = 32 << 10;
+/// Idle connections of one endpoint that are kept, and how long.
+pub const IDLE_CONNECTIONS: usize = 32;
+pub const IDLE_MS: u64 = 30_000;
+/// The old secret signs along with the new one for this long after a rotation.
+pub const ROTATION_MS: u64 = 86_400_000;
+
+// --- the admin socket --------------------------------------------------------------------------------------
+pub const ADMIN_CONNECTIONS: usize = 64;
+pub const ADMIN_BODY: usize = 40 << 20;
+pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
+/// Rows of one page of a list, by default and at most.
+pub const PAGE: usize = 50;
+pub const PAGE_MAX: usize = 1000;
+/// Lines that a slow `tail -f` may lag behind before it is told that it missed some.
+pub const TAIL_LAG: usize = 1024;
+
+const _: () = assert!(17 * (CHUNK + 12 + 8) + 1024 < SLED_SEGMENT / 4, "a sled leaf would become a blob file");
+const _: () = assert!(BATCH_BYTES <= SLED_SEGMENT / 2, "sled wants batches within half a segment");
+const _: () = assert!(RESPONSE_KEPT <= RESPONSE_READ, "only what is read can be kept");
+const _: () = assert!(RETRYING <= RETRYING_ALL, "one endpoint is one of all");

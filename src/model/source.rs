@@ -1,0 +1,95 @@
+//! A source: a named way in.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{SourceId, TimedSecret, WallMs, limits};
+
+/// A named way in: a URL path, who may post there, and the proof asked of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub id: SourceId,
+    /// 1 to 64 characters of `a-z A-Z 0-9 . _ -`, see [`valid_name`].
+    pub name: String,
+    /// When set, the path is `/in/{token}` and `/in/{name}` does not exist.
+    pub token: Option<String>,
+    /// The scheme of proof: `none`, `github`, `standard-webhooks`, `stripe`, …
+    pub verify: String,
+    /// The newest first; all that are live are tried.
+    pub secrets: Vec<TimedSecret>,
+    /// PEM, base64 SPKI, hex or `whpk_…`, as the provider publishes it.
+    pub public_key: Option<String>,
+    /// The scheme's other settings (`--set KEY=VALUE`).
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// The URL under which the provider posts, for schemes that sign it.
+    pub public_url: Option<String>,
+    /// Who may post; everybody when empty.
+    pub allow: Vec<IpNet>,
+    /// Bytes.
+    pub max_body: u64,
+    pub dedupe_window_ms: u64,
+    /// Where the event's type stands: a header's name, or a JSON Pointer (RFC 6901) into the body.
+    pub type_header: Option<String>,
+    pub type_field: Option<String>,
+    /// Where the dedupe key stands, likewise.
+    pub id_header: Option<String>,
+    pub id_field: Option<String>,
+    /// One event for each element of a batch.
+    #[serde(default)]
+    pub split: bool,
+    /// A temporary source (`bin`) is gone after this time.
+    #[serde(default)]
+    pub expires_at: Option<WallMs>,
+    pub created_at: WallMs,
+}
+
+impl Source {
+    /// A source with every setting at its default.
+    #[must_use]
+    pub fn new(name: impl Into<String>, verify: impl Into<String>) -> Self {
+        Self {
+            id: 0,
+            name: name.into(),
+            token: None,
+            verify: verify.into(),
+            secrets: Vec::new(),
+            public_key: None,
+            params: BTreeMap::new(),
+            public_url: None,
+            allow: Vec::new(),
+            max_body: limits::DEFAULT_MAX_BODY,
+            dedupe_window_ms: limits::DEFAULT_DEDUPE_WINDOW_MS,
+            type_header: None,
+            type_field: None,
+            id_header: None,
+            id_field: None,
+            split: false,
+            expires_at: None,
+            created_at: 0,
+        }
+    }
+
+    /// The path under the ingress where it is posted to.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/in/{}", self.token.as_deref().unwrap_or(&self.name))
+    }
+
+    /// Whether its events come from a provider preset rather than from home-made senders.
+    #[must_use]
+    pub fn is_provider(&self) -> bool {
+        !matches!(self.verify.as_str(), "none" | "apikey" | "hmac" | "bin" | "standard-webhooks")
+    }
+}
+
+/// Whether `name` can name a source or an endpoint: 1 to 64 of `a-z A-Z 0-9 . _ -`, beginning with a letter or
+/// a digit.
+#[must_use]
+pub fn valid_name(name: &str) -> bool {
+    let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    let fits = name.len() <= limits::NAME_LEN;
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    starts_well && fits && plain
+}

@@ -1,0 +1,310 @@
+//! What the queue is told, and what it answers: the whole protocol between the deciding room and the rest.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::model::{
+    AttemptReport, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq, Source,
+    SourceId, WallMs,
+};
+use crate::record::{DeadLetter, Record, Replay, ReplayFilter};
+
+/// Everything that can happen. Imperative: somebody asks for it, or reports it.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An event passed its source's checks. Several are accepted all or none.
+    Accept(Vec<NewEvent>),
+    /// An attempt that was released has ended.
+    Finished { delivery: DeliveryId, report: AttemptReport },
+    /// The answer to [`Action::Refill`].
+    Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq },
+    /// The answer to [`Action::Load`]; `None` when the log has no such event any more.
+    Loaded { delivery: DeliveryId, event: Option<Arc<Event>> },
+    /// The answer to [`Action::Scan`].
+    Scanned { replay: u64, from: Seq, events: Vec<ScannedEvent>, next: Seq },
+    /// A segment has passed its age: carry forward what lives in it, then drop it.
+    Retire { first: Seq, last: Seq, head: [u8; 32], alive: Vec<CarriedEvent>, dead: Vec<(Seq, DeadLetter)> },
+    /// The operator's.
+    Command(Command),
+    /// A question; it changes nothing.
+    Ask(Query),
+}
+
+/// An event that is not remembered yet.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// The source as ingest saw it.
+    pub source: Arc<Source>,
+    pub kind: String,
+    pub dedupe_key: Option<String>,
+    /// The salted fingerprint of (source, dedupe key).
+    pub dedupe: Option<u64>,
+    pub request_line: String,
+    pub remote: String,
+    pub headers: Vec<Header>,
+    pub body: Bytes,
+}
+
+/// One delivery that a refill found in the log, at its place in the endpoint's stream.
+#[derive(Clone, Debug)]
+pub struct StreamEntry {
+    /// The record that put it into the stream: `EventAccepted`, `Replayed` or `DeliveryRetried`.
+    pub position: Seq,
+    pub delivery: DeliveryId,
+    /// The record of its event.
+    pub event: Seq,
+    /// The event, when the refill had it at hand.
+    pub loaded: Option<Arc<Event>>,
+    pub attempts: u32,
+    /// The record of its last attempt, or 0.
+    pub last: Seq,
+    pub made_at: WallMs,
+}
+
+/// An old event that matches a replay's filter.
+#[derive(Clone, Debug)]
+pub struct ScannedEvent {
+    pub seq: Seq,
+    pub fan_out: Vec<EndpointId>,
+}
+
+/// An event that lives on in a segment to be dropped.
+#[derive(Clone, Debug)]
+pub struct CarriedEvent {
+    pub seq: Seq,
+    pub event: Arc<Event>,
+}
+
+/// What the operator may ask for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Makes a source; its `id` and `created_at` are filled in.
+    CreateSource(Box<Source>),
+    /// Puts `source` in the place of the one that has its name.
+    UpdateSource(Box<Source>),
+    DeleteSource {
+        name: String,
+    },
+    CreateEndpoint(Box<Endpoint>),
+    UpdateEndpoint(Box<Endpoint>),
+    DeleteEndpoint {
+        name: String,
+    },
+    HoldEndpoint {
+        name: String,
+    },
+    ReleaseEndpoint {
+        name: String,
+    },
+    /// Ends deliveries that have not ended.
+    Cancel {
+        deliveries: Vec<DeliveryId>,
+    },
+    /// Attempts deliveries again that wait, are dead or were cancelled. At most `limits::SLICE` at a time.
+    Retry {
+        deliveries: Vec<Revive>,
+    },
+    /// Discards dead letters.
+    Discard {
+        deliveries: Vec<Revive>,
+    },
+    /// Registers a replay; `next` and `end` are what the caller saw of the log.
+    StartReplay {
+        filter: ReplayFilter,
+        rate: Option<u32>,
+        next: Seq,
+        end: Seq,
+    },
+}
+
+/// A delivery to be attempted again or discarded, with what the caller read of it in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Revive {
+    pub delivery: DeliveryId,
+    pub event: Seq,
+    pub attempts: u32,
+    pub last: Seq,
+    /// The record it died by, when it is dead.
+    pub grave: Option<Seq>,
+}
+
+/// What can be asked of the state.
+#[derive(Clone, Debug)]
+pub enum Query {
+    Status,
+    Endpoints,
+    /// Where each of these stands.
+    Deliveries(Vec<DeliveryId>),
+    /// The graves of dead letters before this record, newest first, at most so many.
+    Graves {
+        before: Seq,
+        limit: usize,
+    },
+    /// Deliveries of one endpoint that wait for a retry, newest first, before this record.
+    Retrying {
+        endpoint: EndpointId,
+        before: Seq,
+        limit: usize,
+    },
+    /// How often each of these events came again, and where its record stands now.
+    Events(Vec<Seq>),
+    Replays,
+    /// Which events of this range are still needed, for retention.
+    Alive {
+        first: Seq,
+        last: Seq,
+    },
+}
+
+/// The answer to an input, given after its records are durable.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// For inputs that nobody waits for.
+    None,
+    /// One for each event of an `Accept`, in its order.
+    Accepted(Vec<Accepted>),
+    Refused(Refusal),
+    /// A command was done; `count` things were changed by it.
+    Done {
+        count: usize,
+    },
+    Source(Arc<Source>),
+    Endpoint(Arc<Endpoint>),
+    Status(Box<Status>),
+    Endpoints(Vec<EndpointView>),
+    Deliveries(Vec<DeliveryView>),
+    Graves(Vec<Seq>),
+    Events(Vec<EventView>),
+    Replays(Vec<Replay>),
+    Replay(Replay),
+    /// `None`: too much lives there, the segment stays for now.
+    Alive(Option<AliveRange>),
+}
+
+/// What an accepted event is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub id: EventId,
+    pub duplicate: bool,
+}
+
+/// Why an input was not done. Nothing changed by it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("there is no {what} '{name}': see `hookboxctl {what} list`")]
+    NotFound { what: &'static str, name: String },
+    #[error("{what} '{name}' exists already: choose another name, or use `hookboxctl {what} update {name}`")]
+    Exists { what: &'static str, name: String },
+    #[error("{0}")]
+    Invalid(String),
+    #[error("at most {limit} {what} are possible")]
+    TooMany { what: &'static str, limit: usize },
+    #[error("the daemon is too busy: try again in a moment")]
+    Busy,
+    #[error("there is no room left: {0}")]
+    NoRoom(String),
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+/// What leaves the scheduler once the step's records are durable.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Make one attempt, then say [`Input::Finished`].
+    Attempt { delivery: DeliveryId, number: u32, endpoint: Arc<Endpoint>, event: Arc<Event> },
+    /// Read the event at record `event`, then say [`Input::Loaded`].
+    Load { delivery: DeliveryId, event: Seq },
+    /// Read the endpoint's stream forward from record `from`, at most so many entries and about so many bytes of
+    /// events, then say [`Input::Refilled`].
+    Refill { endpoint: EndpointId, from: Seq, max_entries: usize, max_bytes: usize },
+    /// Read events from record `from` to `end` that match, at most so many, then say [`Input::Scanned`].
+    Scan { replay: u64, filter: ReplayFilter, from: Seq, end: Seq, max: usize },
+    /// Sources or endpoints changed: publish them anew.
+    Publish,
+    /// Drop the segment that holds these records.
+    DropSegment { first: Seq, last: Seq },
+}
+
+/// One decision: what to remember, then what to do, and what to answer.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub records: Vec<Record>,
+    pub actions: Vec<Action>,
+    pub reply: Reply,
+}
+
+/// Counts over everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    pub events: u64,
+    pub duplicates: u64,
+    pub pending: u64,
+    pub in_flight: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub held: u64,
+    pub cancelled: u64,
+    pub attempts: u64,
+    pub failed_attempts: u64,
+    /// Deliveries that wait for a retry (part of `pending` or `held`).
+    pub retrying: u64,
+    pub sources: usize,
+    pub endpoints: usize,
+    pub replays: usize,
+    pub dedupe_keys: usize,
+    pub next_seq: Seq,
+}
+
+/// An endpoint and how it fares.
+#[derive(Clone, Debug)]
+pub struct EndpointView {
+    pub endpoint: Arc<Endpoint>,
+    pub hold: Option<(HoldReason, WallMs)>,
+    /// Not ended: waiting, in flight or held.
+    pub waiting: u64,
+    pub in_flight: u64,
+    pub retrying: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub last_error: Option<String>,
+    pub last_success_at: Option<WallMs>,
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Debug)]
+pub struct DeliveryView {
+    pub delivery: DeliveryId,
+    pub state: DeliveryState,
+    /// What the state knows without reading the log: attempts so far, next one due, the last attempt's record.
+    pub retry: Option<RetryView>,
+}
+
+/// A delivery that waits for a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryView {
+    pub attempts: u32,
+    pub due_at: WallMs,
+    pub last: Seq,
+    pub event: Seq,
+}
+
+/// What the state knows of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventView {
+    pub seq: Seq,
+    pub duplicates: u32,
+    /// The record that holds it: its own, or where it was carried to.
+    pub stands_at: Seq,
+}
+
+/// What of a range of records is still needed.
+#[derive(Clone, Debug, Default)]
+pub struct AliveRange {
+    pub events: Vec<Seq>,
+    /// Graves of dead letters.
+    pub graves: Vec<Seq>,
+}
+
+/// A source's number and name, for lists.
+pub type SourceKey = (SourceId, String);
