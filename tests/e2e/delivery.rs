@@ -58,7 +58,8 @@ fn forwarded_headers_leave_hop_by_hop_ones_behind() {
     let receiver = Receiver::start();
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/"), &["--forward-headers"]);
-    let sent = [("X-Own", "kept"), ("Connection", "x-hop"), ("X-Hop", "1"), ("TE", "trailers"), ("webhook-id", "theirs")];
+    let sent =
+        [("X-Own", "kept"), ("Connection", "x-hop"), ("X-Hop", "1"), ("TE", "trailers"), ("webhook-id", "theirs")];
     let id = daemon.accept("/in/in", &sent, b"body");
     let seen = receiver.wait("/", 1, SOON).remove(0);
     assert_eq!(seen.header("x-own"), Some("kept"));

@@ -44,10 +44,16 @@ fn a_filter_brings_back_all_of_an_endpoint_after_a_dry_run() {
     let receiver = Receiver::start();
     with_dead(&daemon, &receiver, 7);
     let dry = daemon.json(&["dlq", "retry", "--endpoint", "app", "--dry-run"]);
-    assert_eq!((dry["matched"].as_u64(), dry["queued"].as_u64(), dry["dry_run"].as_bool()), (Some(7), Some(0), Some(true)));
+    assert_eq!(
+        (dry["matched"].as_u64(), dry["queued"].as_u64(), dry["dry_run"].as_bool()),
+        (Some(7), Some(0), Some(true))
+    );
     assert_eq!(receiver.count("/hook"), 14);
     let real = daemon.json(&["dlq", "retry", "--endpoint", "app"]);
-    assert_eq!((real["matched"].as_u64(), real["queued"].as_u64(), real["dry_run"].as_bool()), (Some(7), Some(7), Some(false)));
+    assert_eq!(
+        (real["matched"].as_u64(), real["queued"].as_u64(), real["dry_run"].as_bool()),
+        (Some(7), Some(7), Some(false))
+    );
     daemon.await_count("delivered", 7);
     daemon.await_count("dead", 0);
 }

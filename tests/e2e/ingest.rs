@@ -278,9 +278,7 @@ fn nothing_of_a_request_is_accepted_before_it_is_whole() {
     client.send_raw(b"POST /in/in HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf").expect("sent");
     drop(client);
     daemon.accept("/in/in", &[], b"whole");
-    until("the half request to be gone", SOON, || {
-        (daemon.json(&["status"])["events"] == 1).then_some(())
-    });
+    until("the half request to be gone", SOON, || (daemon.json(&["status"])["events"] == 1).then_some(()));
     assert_eq!(daemon.lines(&["event", "list"]).len(), 1);
 }
 

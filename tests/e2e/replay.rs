@@ -22,7 +22,10 @@ fn a_dry_run_counts_and_does_nothing() {
     let receiver = Receiver::start();
     with_delivered(&daemon, &receiver, 6);
     let dry = daemon.json(&["replay", "--source", "in", "--type", "push", "--dry-run"]);
-    assert_eq!((dry["matched"].as_u64(), dry["queued"].as_u64(), dry["dry_run"].as_bool()), (Some(3), Some(0), Some(true)));
+    assert_eq!(
+        (dry["matched"].as_u64(), dry["queued"].as_u64(), dry["dry_run"].as_bool()),
+        (Some(3), Some(0), Some(true))
+    );
     assert_eq!(receiver.count("/hook"), 6);
     assert_eq!(daemon.json(&["status"])["deliveries"]["delivered"], 6);
 }

@@ -24,7 +24,10 @@ fn backoff_grows_up_to_its_cap() {
     let wanted = [100, 200, 400, 500, 500].map(Duration::from_millis);
     for (n, (pause, wanted)) in pauses(&seen).into_iter().zip(wanted).enumerate() {
         let late = Duration::from_millis(400);
-        assert!(pause + Duration::from_millis(5) >= wanted && pause < wanted + late, "pause {n}: {pause:?}, not {wanted:?}");
+        assert!(
+            pause + Duration::from_millis(5) >= wanted && pause < wanted + late,
+            "pause {n}: {pause:?}, not {wanted:?}"
+        );
     }
     daemon.await_count("delivered", 1);
 }

@@ -102,7 +102,10 @@ impl Starting {
                 return Ok(Daemon { child, addr: listen, log, ready_after, socket: self.socket.clone(), gone: false });
             }
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(format!("hookboxd ended with {status} before it was ready:\n{}", lock(&self.log).join("\n")));
+                return Err(format!(
+                    "hookboxd ended with {status} before it was ready:\n{}",
+                    lock(&self.log).join("\n")
+                ));
             }
             if self.started.elapsed() > within {
                 return Err(format!("hookboxd was not ready within {within:?}:\n{}", lock(&self.log).join("\n")));

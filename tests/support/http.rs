@@ -53,13 +53,7 @@ impl Client {
         self.request("GET", path, &[], b"")
     }
 
-    pub fn request(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> io::Result<Response> {
+    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
         let mut message = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for (name, value) in headers {
             message.push_str(&format!("{name}: {value}\r\n"));
@@ -88,7 +82,8 @@ impl Client {
             if (100..200).contains(&status) {
                 continue;
             }
-            let body = if status == 204 || status == 304 { Vec::new() } else { read_body(&mut self.stream, &head, true)? };
+            let body =
+                if status == 204 || status == 304 { Vec::new() } else { read_body(&mut self.stream, &head, true)? };
             return Ok(Response { status, headers: head.headers, body });
         }
     }

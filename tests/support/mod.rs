@@ -3,7 +3,7 @@
 //!
 //! Rules: ports and folders are fresh (port 0, temporary folders); everything stays on loopback; nothing sleeps
 //! to let something happen: [`until`] polls a condition and has a deadline.
-#![allow(dead_code, reason = "each target uses a part of the harness")]
+#![allow(dead_code, unused_imports, reason = "each target uses a part of the harness")]
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]
 
 pub mod ctl;
