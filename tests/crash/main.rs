@@ -107,8 +107,8 @@ fn post_on_and_on(ledger: &Arc<Ledger>, mut rng: Rng) -> std::thread::JoinHandle
 
 fn post_until_it_breaks(ledger: &Ledger, mut client: Client, rng: &mut Rng) {
     while !ledger.stop.load(Ordering::Acquire) && ledger.events.fetch_add(1, Ordering::Relaxed) < EVENTS {
-        let size = if rng.below(50) == 0 { 40_000 } else { 64 + rng.below(1500) };
-        let body: Vec<u8> = std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size as usize).collect();
+        let size = if rng.below(50) == 0 { 40_000 } else { 64 + rng.index(1500) };
+        let body: Vec<u8> = std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size).collect();
         let hash = sha256(&body);
         ledger.sent.lock().expect("no panic").insert(hash);
         let Ok(answer) = client.post("/in/in", &[], &body) else { return };
@@ -191,7 +191,7 @@ fn check_log(daemon: &Daemon, answered: &HashMap<String, Hash>, rng: &mut Rng) {
     let mut ids: Vec<&String> = answered.keys().collect();
     ids.sort_unstable();
     for _ in 0..SAMPLE.min(ids.len()) {
-        let id = ids[rng.below(ids.len() as u64) as usize];
+        let id = ids[rng.index(ids.len())];
         let shown = daemon.json(&["event", "show", id]);
         let body = shown["body_base64"].as_str().expect("a body");
         let body = base64::engine::general_purpose::STANDARD.decode(body).expect("base64");

@@ -27,6 +27,11 @@ impl Rng {
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
+
+    /// An index into something that has `len` things.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).unwrap_or(0)
+    }
 }
 
 fn clock_seed() -> u64 {
