@@ -61,6 +61,17 @@ pub const WINDOWS_BYTES: usize = 16 << 20;
 pub const RETRYING: usize = 8192;
 /// The same over all endpoints.
 pub const RETRYING_ALL: usize = 131_072;
+/// Deliveries of an endpoint that does nothing but fail which are taken up; the others wait on disk untried.
+pub const RETRYING_FAILING: usize = 512;
+/// Failures in a row that make an endpoint a failing one.
+pub const FAILING_AFTER: u32 = 8;
+/// Attempts in flight to failing endpoints, of all in flight: the others always find room.
+pub const IN_FLIGHT_FAILING: usize = IN_FLIGHT / 2;
+/// Events kept at hand after they came in, so that windows rarely read the log: their number and bytes.
+pub const RECENT: usize = 4096;
+pub const RECENT_BYTES: usize = 4 << 20;
+/// Events that are carried forward out of one segment at most; a segment with more stays.
+pub const CARRIED: usize = 1024;
 /// Bytes of the log that one refill reads at most.
 pub const REFILL_SCAN: usize = 4 << 20;
 /// `Retry-After` is honoured up to this.
