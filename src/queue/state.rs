@@ -278,6 +278,13 @@ impl State {
         Ok(())
     }
 
+    /// Goes on behind records that are lost, as the log found when it was opened and has reported. Returns how many.
+    pub fn skip_lost(&mut self, next_seq: Seq) -> u64 {
+        let lost = next_seq.saturating_sub(self.next_seq);
+        self.next_seq = self.next_seq.max(next_seq);
+        lost
+    }
+
     fn lane(&mut self, seq: Seq, endpoint: EndpointId) -> Result<&mut Lane, StateError> {
         self.lanes.get_mut(&endpoint).ok_or_else(|| unknown_endpoint(seq))
     }
