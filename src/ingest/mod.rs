@@ -1,1 +1,2 @@
 //! The ingest room.
+pub mod verify;
