@@ -113,6 +113,19 @@ pub const RESPONSE_HEAD: usize = 32 << 10;
 /// Idle connections of one endpoint that are kept, and how long.
 pub const IDLE_CONNECTIONS: usize = 32;
 pub const IDLE_MS: u64 = 30_000;
+/// Idle connections over all endpoints, so that they never eat up the file descriptors.
+pub const IDLE_ALL: usize = 512;
+/// Addresses of one name that one attempt tries.
+pub const DIALS: usize = 4;
+/// Fields of a response's head that are kept in the log, and bytes of each value.
+pub const RESPONSE_FIELDS: usize = 32;
+pub const RESPONSE_VALUE: usize = 256;
+/// Bytes on the wire for the chunks that carry `RESPONSE_READ` bytes of body; a peer that needs more is cut off.
+pub const RESPONSE_WIRE: usize = 128 << 10;
+/// Daemons of this kind that an event may pass through; one more is taken for a loop.
+pub const HOPS: u32 = 8;
+/// Bytes of a decoded signing secret.
+pub const SIGNING_KEY: usize = 512;
 /// The old secret signs along with the new one for this long after a rotation.
 pub const ROTATION_MS: u64 = 86_400_000;
 
