@@ -61,5 +61,6 @@ fn into_event(new: NewEvent, id: EventId, received_at: WallMs) -> Event {
         remote: new.remote,
         headers: new.headers,
         body: new.body,
+        from_provider: new.source.is_provider(),
     }
 }

@@ -97,6 +97,7 @@ mod tests {
             remote: String::new(),
             headers: Vec::new(),
             body: body.to_owned().into(),
+            from_provider: false,
         }
     }
 
