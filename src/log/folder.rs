@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -133,10 +133,10 @@ pub(super) fn remove(path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Bytes on disk of what lies in a folder, one level deep.
+/// Bytes that are taken on the disk by what lies in a folder, one level deep.
 pub(super) fn disk_bytes(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    entries.flatten().filter_map(|e| e.metadata().ok()).filter(fs::Metadata::is_file).map(|m| m.len()).sum()
+    entries.flatten().filter_map(|e| e.metadata().ok()).filter(fs::Metadata::is_file).map(|m| m.blocks() * 512).sum()
 }
 
 /// Replaces a small file as a whole: one line of JSON, one line with its CRC-32.

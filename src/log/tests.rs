@@ -61,12 +61,17 @@ fn small(n: u64) -> Record {
     Record::DuplicateSeen { event: n, at: n }
 }
 
+fn commit(log: &mut Log, records: &[Record]) {
+    let expected = log.next_seq();
+    let committed = log.commit(records).expect("commits");
+    assert_eq!((committed.first, committed.last + 1), (expected, log.next_seq()));
+}
+
 /// Commits one record at a time: record N is `small(N)`.
 fn fill(log: &mut Log, count: u64) {
     for _ in 0..count {
         let seq = log.next_seq();
-        let committed = log.commit(&[small(seq)]).expect("commits");
-        assert_eq!((committed.first, committed.last), (seq, seq));
+        commit(log, &[small(seq)]);
     }
 }
 
@@ -96,9 +101,9 @@ fn records_of_all_sizes_read_back() {
         let body = if n % 3 == 0 { vec![b'a'; *size] } else { noise(*size, n as u64) };
         written.push(event(body));
     }
-    log.commit(&written[..5]).expect("commits");
-    log.commit(&written[5..20]).expect("commits a large one");
-    log.commit(&written[20..]).expect("commits 5 MB");
+    commit(&mut log, &written[..5]);
+    commit(&mut log, &written[5..20]);
+    commit(&mut log, &written[20..]);
     assert_eq!(reader.durable(), 21);
     let numbered: Vec<_> = (1..).zip(written.iter().cloned()).collect();
     assert_eq!(forward(&reader, 0), numbered);
@@ -126,7 +131,7 @@ fn chunk_boundaries_hold() {
         for delta in -6i64..=6 {
             let len = i64::try_from(chunks * limits::CHUNK - around).expect("fits") + delta;
             let record = event(noise(usize::try_from(len).expect("fits"), len.unsigned_abs()));
-            log.commit(std::slice::from_ref(&record)).expect("commits");
+            commit(&mut log, std::slice::from_ref(&record));
             written.push(record);
         }
     }
@@ -186,7 +191,11 @@ fn it_rolls_and_starts_from_its_checkpoint() {
     let Recovered { log, reader, checkpoint, first_to_fold, problems } =
         Log::open(small_segments(), 1_000).expect("opens");
     assert_eq!((checkpoint, first_to_fold, problems), (Some(state), newest, Vec::new()));
-    assert_eq!(reader.segments(), infos);
+    let without_sizes = |mut infos: Vec<super::SegmentInfo>| {
+        infos.iter_mut().for_each(|info| info.disk_bytes = 0);
+        infos
+    };
+    assert_eq!(without_sizes(reader.segments()), without_sizes(infos), "sled's snapshots come and go");
     assert_eq!(log.next_seq(), 91);
     assert!(reader.verify(&mut |_| {}).ok);
 }
@@ -378,7 +387,7 @@ fn a_log_put_back_from_elsewhere_is_told() {
     let dir = tempfile::tempdir().expect("a folder");
     let other = tempfile::tempdir().expect("a folder");
     fill(&mut open(dir.path()).log, 3);
-    open(other.path()).log.commit(&[small(9), small(9), small(9)]).expect("commits");
+    commit(&mut open(other.path()).log, &[small(9), small(9), small(9)]);
     fs::copy(other.path().join("log/watermark"), dir.path().join("log/watermark")).expect("copies");
     let Recovered { log, problems, .. } = open(dir.path());
     let ranges: Vec<_> = problems.iter().map(|p| (p.first, p.last)).collect();
@@ -469,7 +478,7 @@ fn flipped_bits_in_a_sealed_segment_are_found() {
     {
         let Recovered { mut log, .. } = open(dir.path());
         for n in 0..40 {
-            log.commit(&[event(noise(3_000, n))]).expect("commits");
+            commit(&mut log, &[event(noise(3_000, n))]);
         }
         log.roll(b"state", 1).expect("rolls");
         fill(&mut log, 3);
@@ -533,7 +542,7 @@ fn readers_on_other_threads_see_whole_commits_only() {
             })
             .collect();
         for n in 0..100 {
-            log.commit(&[small(n), small(n), small(n)]).expect("commits");
+            commit(&mut log, &[small(n), small(n), small(n)]);
             if n % 20 == 19 {
                 log.roll(b"s", n).expect("rolls");
             }
@@ -573,7 +582,7 @@ proptest! {
                         .iter()
                         .map(|(size, plain)| event(if *plain { vec![b'x'; *size] } else { noise(*size, *size as u64) }))
                         .collect();
-                    recovered.log.commit(&records).expect("commits");
+                    commit(&mut recovered.log, &records);
                     written.extend(records);
                 }
                 Step::Roll => recovered.log.roll(format!("state {}", written.len()).as_bytes(), 1).expect("rolls"),
@@ -608,13 +617,14 @@ fn measure_commits() {
         for per_commit in [1usize, 16, 64, 256] {
             let dir = tempfile::tempdir_in(&base).expect("a folder");
             let Recovered { mut log, .. } = open(dir.path());
-            let text = |n: u64| (0..).flat_map(|i: u64| format!("{{\"id\":{},\"k\":\"v\"}},", n * 31 + i).into_bytes());
+            let text =
+                |n: u64| (0..).flat_map(move |i: u64| format!("{{\"id\":{},\"k\":\"v\"}},", n * 31 + i).into_bytes());
             let body = |n| if noisy { noise(size, n) } else { text(n).take(size).collect() };
             let records: Vec<_> = (0..per_commit as u64).map(|n| event(body(n))).collect();
             let started = std::time::Instant::now();
             let mut commits = 0u32;
             while started.elapsed().as_secs() < 3 {
-                log.commit(&records).expect("commits");
+                let _ = log.commit(&records).expect("commits");
                 commits += 1;
                 if log.wants_roll(1_000) {
                     log.roll(b"state", 1_000).expect("rolls");
