@@ -84,7 +84,7 @@ impl Failure {
                 "the connection was reset before an answer came".to_owned()
             }
             _ if error.is_parse() => format!("the answer is not HTTP/1.1 ({error})"),
-            _ if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
+            _ if error.is_incomplete_message() || error.is_canceled() || error.is_user() => {
                 "the connection was closed before an answer came".to_owned()
             }
             _ => format!("the exchange failed: {}", chain(error)),

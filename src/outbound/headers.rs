@@ -88,11 +88,11 @@ pub(super) fn build(facts: &Facts<'_>) -> Result<(HeaderMap, Vec<Header>), Failu
     }
     out.put(HOOKBOX_ATTEMPT, facts.number.to_string());
     out.put(HOOKBOX_HOPS, (hops + 1).to_string());
-    if let Some(signed) = signature(facts.keys, &id, &seconds, &event.body, facts.wall_ms) {
-        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(signed.value)) {
-            out.map.insert(WEBHOOK_SIGNATURE, value);
-            out.shown.push(Header::new(WEBHOOK_SIGNATURE.as_str(), signed.shown));
-        }
+    if let Some(signed) = signature(facts.keys, &id, &seconds, &event.body, facts.wall_ms)
+        && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(signed.value))
+    {
+        out.map.insert(WEBHOOK_SIGNATURE, value);
+        out.shown.push(Header::new(WEBHOOK_SIGNATURE.as_str(), signed.shown));
     }
     out.put(WEBHOOK_ID, id);
     out.put(WEBHOOK_TIMESTAMP, seconds);

@@ -29,11 +29,13 @@ use super::stream::{Meter, Stream, Wire};
 /// What one exchange may read until the head of its answer has come. 1xx answers count too.
 const HEAD_ALLOWANCE: usize = limits::RESPONSE_HEAD + limits::RESPONSE_READ;
 
+type Driver = Pin<Box<Connection<TokioIo<Stream>, Full<Bytes>>>>;
+
 /// One HTTP/1.1 connection.
 pub(super) struct Conn {
     sender: SendRequest<Full<Bytes>>,
     /// `None` when the connection has ended.
-    driver: Option<Pin<Box<Connection<TokioIo<Stream>, Full<Bytes>>>>>,
+    driver: Option<Driver>,
     meter: Arc<Meter>,
 }
 
@@ -102,7 +104,7 @@ impl Conn {
 }
 
 /// Moves a connection on; one that has ended is dropped, which also tells whoever waits for its answer.
-fn drive(driver: &mut Option<Pin<Box<Connection<TokioIo<Stream>, Full<Bytes>>>>>, cx: &mut Context<'_>) {
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
     let ended = driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready());
     if ended {
         *driver = None;

@@ -137,7 +137,7 @@ mod tests {
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     /// A key pair that the Standard Webhooks and Svix projects publish in their tests.
     const PRIVATE: &str =
-        "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6KvQ==";
+        "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
 
     fn sign(secrets: &[TimedSecret], seconds: &str, body: &[u8], wall_ms: u64) -> Option<String> {
         let keys: Vec<Key> = secrets.iter().map(|s| Key::new(s).unwrap()).collect();

@@ -113,6 +113,7 @@ fn words(error: &io::Error) -> String {
                 "certificate is signed by an unknown authority (or by itself): add its CA to the extra CA file"
                     .to_owned()
             }
+            CertificateError::BadSignature => "certificate's signature is wrong".to_owned(),
             CertificateError::Revoked => "certificate revoked".to_owned(),
             other => format!("certificate refused: {other}"),
         },
