@@ -1,1 +1,331 @@
+//! `hookbox.toml`: what belongs to the process. Sources and endpoints are not here: they are in the log, made with
+//! `hookboxctl`.
+//!
+//! Every key has a default, so that no file is needed at all. Options beat the environment, the environment beats
+//! the file. An unknown key is an error, and every error names the file, the line and the mend.
+//!
+//! ```toml
+//! data = "/var/lib/hookbox"            # where the log lives
+//! listen = ["127.0.0.1:8420"]          # host:port, or unix:/path
+//! admin_socket = "/run/hookbox/admin.sock"
+//!
+//! [log]
+//! segment_size = "64MiB"               # a segment is sealed at this size
+//! segment_age = "1d"                   # or at this age
+//!
+//! [retention]
+//! delivered = "7d"                     # events that ended well, with their history
+//! dead = "30d"                         # dead letters
+//!
+//! [limits]
+//! connections = 8192                   # at a time, over all listeners
+//! head_timeout = "15s"                 # to send a request's head, and to stay idle
+//! body_timeout = "30s"                 # to send a request's body
+//!
+//! [outbound]
+//! extra_ca = "/etc/hookbox/ca.pem"     # trusted beside the system's roots
+//!
+//! [logging]
+//! format = "text"                      # or "json"
+//! level = "info"                       # error, warn, info, debug, trace
+//! ```
 
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+use crate::model::{limits, size, time};
+
+/// The whole configuration, every default filled in.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: Vec<String>,
+    /// `<data>/admin.sock` when `None`.
+    pub admin_socket: Option<PathBuf>,
+    pub log: LogConfig,
+    pub retention: RetentionConfig,
+    pub limits: LimitsConfig,
+    pub outbound: OutboundConfig,
+    pub logging: LoggingConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    pub segment_size: Bytes,
+    pub segment_age: Millis,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionConfig {
+    pub delivered: Millis,
+    pub dead: Millis,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    pub connections: usize,
+    pub head_timeout: Millis,
+    pub body_timeout: Millis,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboundConfig {
+    pub extra_ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoggingConfig {
+    pub format: LogFormat,
+    pub level: Level,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// A duration in milliseconds, written like `"15s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millis(pub u64);
+
+/// A size in bytes, written like `"64MiB"` or as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./hookbox-data"),
+            listen: vec!["127.0.0.1:8420".to_owned()],
+            admin_socket: None,
+            log: LogConfig::default(),
+            retention: RetentionConfig::default(),
+            limits: LimitsConfig::default(),
+            outbound: OutboundConfig::default(),
+            logging: LoggingConfig::default(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { segment_size: Bytes(limits::SEGMENT_BYTES), segment_age: Millis(limits::SEGMENT_AGE_MS) }
+    }
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { delivered: Millis(7 * 86_400_000), dead: Millis(30 * 86_400_000) }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections: limits::CONNECTIONS,
+            head_timeout: Millis(limits::HEAD_TIMEOUT_MS),
+            body_timeout: Millis(limits::BODY_TIMEOUT_MS),
+        }
+    }
+}
+
+impl Default for LoggingConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: Level::Info }
+    }
+}
+
+impl Level {
+    /// As `tracing` names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        time::parse_duration_ms(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(n) => Ok(Self(n)),
+            Written::Text(text) => size::parse_bytes(&text).map(Self).map_err(D::Error::custom),
+        }
+    }
+}
+
+/// What is wrong with a configuration, where, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    pub file: PathBuf,
+    pub line: Option<usize>,
+    pub what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn from_file(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
+            file: file.to_owned(),
+            line: None,
+            what: format!("cannot read it: {error}; give another one with --config, or leave it out for the defaults"),
+        })?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads and checks the text of a file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError {
+            file: file.to_owned(),
+            line: error.span().map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1),
+            what: error.message().replace('\n', " "),
+        })?;
+        config.check().map_err(|(key, what)| ConfigError {
+            file: file.to_owned(),
+            line: text.lines().position(|line| line.trim_start().starts_with(key)).map(|n| n + 1),
+            what: format!("{key}: {what}"),
+        })?;
+        Ok(config)
+    }
+
+    /// Where the admin socket is.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.admin_socket.clone().unwrap_or_else(|| self.data.join("admin.sock"))
+    }
+
+    /// What is wrong with the values: the key, and why with the mend.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let within = |key, value: u64, low: u64, high: u64, unit: &str| {
+            let fits = (low..=high).contains(&value);
+            if fits { Ok(()) } else { Err((key, format!("{value} {unit} is out of range: use {low} to {high} {unit}"))) }
+        };
+        if self.listen.is_empty() {
+            return Err(("listen", "nothing to listen on: give at least one \"127.0.0.1:8420\"".to_owned()));
+        }
+        for address in &self.listen {
+            check_listen(address).map_err(|what| ("listen", what))?;
+        }
+        within("segment_size", self.log.segment_size.0, 1 << 20, 4 << 30, "bytes")?;
+        within("segment_age", self.log.segment_age.0, 1000, 365 * 86_400_000, "ms")?;
+        within("delivered", self.retention.delivered.0, 1000, 36_500 * 86_400_000, "ms")?;
+        within("dead", self.retention.dead.0, 1000, 36_500 * 86_400_000, "ms")?;
+        within("connections", self.limits.connections as u64, 1, 1 << 20, "connections")?;
+        within("head_timeout", self.limits.head_timeout.0, 100, 600_000, "ms")?;
+        within("body_timeout", self.limits.body_timeout.0, 100, 3_600_000, "ms")?;
+        Ok(())
+    }
+}
+
+/// Whether something can be listened on: `host:port`, or `unix:/path`.
+///
+/// # Errors
+/// Says what an address looks like.
+pub fn check_listen(address: &str) -> Result<(), String> {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return if path.starts_with('/') {
+            Ok(())
+        } else {
+            Err(format!("'{address}' needs an absolute path: write it as unix:/run/hookbox/in.sock"))
+        };
+    }
+    match address.parse::<std::net::SocketAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("'{address}' is not an address: write it as 127.0.0.1:8420, [::1]:8420 or unix:/path")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Bytes, Config, Millis};
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("hookbox.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_gives_the_defaults_and_everything_can_be_said() {
+        assert_eq!(parse(""), Ok(Config::default()));
+        let config = parse("data = \"/d\"\n[log]\nsegment_size = \"8MiB\"\n[retention]\ndead = \"2d\"\n").expect("valid");
+        assert_eq!(config.log.segment_size, Bytes(8 << 20));
+        assert_eq!(config.retention.dead, Millis(2 * 86_400_000));
+        assert_eq!(config.socket(), Path::new("/d/admin.sock"));
+    }
+
+    #[test]
+    fn errors_name_file_line_and_mend() {
+        let unknown = parse("data = \"/d\"\nlisten_on = 3\n").expect_err("unknown key");
+        assert!(unknown.starts_with("hookbox.toml:2: unknown field `listen_on`"), "{unknown}");
+        let range = parse("\n[limits]\nconnections = 0\n").expect_err("out of range");
+        assert!(range.starts_with("hookbox.toml:3: connections: 0"), "{range}");
+        let listen = parse("listen = [\"localhost\"]").expect_err("not an address");
+        assert!(listen.contains("127.0.0.1:8420"), "{listen}");
+        assert!(parse("[limits]\nhead_timeout = \"soon\"").expect_err("no duration").contains("15s"));
+        assert!(parse("data = ").is_err() && parse("\u{0}").is_err());
+    }
+}

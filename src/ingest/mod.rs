@@ -1,1 +1,111 @@
-//! The ingest room.
+//! Events come in: HTTP/1.1 and HTTP/2 (prior knowledge) on TCP and Unix sockets.
+//!
+//! `POST /in/{source}` is looked up, its sender's address and its proof are checked, its body is read, and what
+//! it says of itself (type, dedupe key) is found. Then the scheduler remembers it, and only after that the
+//! sender is answered. A request that is refused leaves no event.
+//!
+//! Limits (see `model::limits`; [`IngestLimits`] makes them smaller for tests): connections over all listeners;
+//! the time a connection may stay without a request in service, which bounds slow heads, idle connections and
+//! readers that do not read; the time of a whole body; bytes of bodies and heads in memory over all requests;
+//! header fields, bytes of a head, bytes of a request target; streams of one HTTP/2 connection.
+//!
+//! Invariants: nothing is answered with success before it is durable; a refusal never says which part of a
+//! proof was wrong; what proves a sender (`authorization`, cookies, tokens) is not remembered.
+//!
+//! Things: [`Listener`] (a way in), [`Ingest`] (what all of them share), `connection` (one connection and its
+//! pulse), `request` (one request from its line to its answer), `route`, `headers`, `facts` and `pointer`
+//! (pure), `body` (reading under a budget), `problem` and `reply` (answers), [`Refusals`] (what was refused and
+//! why, for the operator), `verify` (the proofs).
+//!
+//! Operations: [`Ingest::serve`] accepts on one listener until it is told to stop, then finishes what is in
+//! flight.
+//!
+//! Fatal: nothing. Refused: with a problem document (RFC 9457), but for what is not HTTP at all, which hyper
+//! refuses with a bare status. Retried: only `accept()`, after a pause, when the process is short of
+//! descriptors.
+
+mod body;
+mod connection;
+pub mod facts;
+mod headers;
+pub mod listen;
+mod pointer;
+mod problem;
+pub mod refusals;
+mod reply;
+mod request;
+mod route;
+mod server;
+pub mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+pub use listen::{ListenError, Listener};
+pub use refusals::{Refusals, SourceRefusals};
+
+use crate::model::{Now, limits};
+use crate::scheduler::Handle;
+
+/// Reads both clocks; the daemon hands it in.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// How much ingest takes upon itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestLimits {
+    /// Connections at a time, over all listeners.
+    pub connections: usize,
+    /// A connection without a request in service is cut after this: slow heads, idleness, answers not read.
+    pub head_timeout_ms: u64,
+    /// For a whole body.
+    pub body_timeout_ms: u64,
+    /// Heads and bodies in memory at a time, over all requests.
+    pub ingest_bytes: usize,
+}
+
+impl Default for IngestLimits {
+    fn default() -> Self {
+        Self {
+            connections: limits::CONNECTIONS,
+            head_timeout_ms: limits::HEAD_TIMEOUT_MS,
+            body_timeout_ms: limits::BODY_TIMEOUT_MS,
+            ingest_bytes: limits::INGEST_BYTES,
+        }
+    }
+}
+
+/// What all listeners share.
+pub struct Ingest {
+    handle: Handle,
+    clock: Clock,
+    limits: IngestLimits,
+    refusals: Arc<Refusals>,
+    budget: Arc<body::Budget>,
+    connections: Arc<AtomicUsize>,
+    http: connection::Http,
+}
+
+impl Ingest {
+    #[must_use]
+    pub fn new(handle: Handle, clock: Clock, limits: IngestLimits) -> Self {
+        let budget = Arc::new(body::Budget::new(limits.ingest_bytes));
+        let http = connection::http(&limits);
+        let refusals = Arc::new(Refusals::default());
+        Self { handle, clock, limits, refusals, budget, connections: Arc::new(AtomicUsize::new(0)), http }
+    }
+
+    /// What was refused, for the operator. Shared with the admin room.
+    #[must_use]
+    pub fn refusals(&self) -> Arc<Refusals> {
+        self.refusals.clone()
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}

@@ -44,6 +44,9 @@ pub struct Event {
     pub headers: Vec<Header>,
     /// Opaque, bit for bit.
     pub body: Bytes,
+    /// Whether its source was a provider preset: then its headers go along by default.
+    #[serde(default)]
+    pub from_provider: bool,
 }
 
 impl Event {

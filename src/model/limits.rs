@@ -61,6 +61,17 @@ pub const WINDOWS_BYTES: usize = 16 << 20;
 pub const RETRYING: usize = 8192;
 /// The same over all endpoints.
 pub const RETRYING_ALL: usize = 131_072;
+/// Deliveries of an endpoint that does nothing but fail which are taken up; the others wait on disk untried.
+pub const RETRYING_FAILING: usize = 512;
+/// Failures in a row that make an endpoint a failing one.
+pub const FAILING_AFTER: u32 = 8;
+/// Attempts in flight to failing endpoints, of all in flight: the others always find room.
+pub const IN_FLIGHT_FAILING: usize = IN_FLIGHT / 2;
+/// Events kept at hand after they came in, so that windows rarely read the log: their number and bytes.
+pub const RECENT: usize = 4096;
+pub const RECENT_BYTES: usize = 4 << 20;
+/// Events that are carried forward out of one segment at most; a segment with more stays.
+pub const CARRIED: usize = 1024;
 /// Bytes of the log that one refill reads at most.
 pub const REFILL_SCAN: usize = 4 << 20;
 /// `Retry-After` is honoured up to this.
@@ -102,6 +113,19 @@ pub const RESPONSE_HEAD: usize = 32 << 10;
 /// Idle connections of one endpoint that are kept, and how long.
 pub const IDLE_CONNECTIONS: usize = 32;
 pub const IDLE_MS: u64 = 30_000;
+/// Idle connections over all endpoints, so that they never eat up the file descriptors.
+pub const IDLE_ALL: usize = 512;
+/// Addresses of one name that one attempt tries.
+pub const DIALS: usize = 4;
+/// Fields of a response's head that are kept in the log, and bytes of each value.
+pub const RESPONSE_FIELDS: usize = 32;
+pub const RESPONSE_VALUE: usize = 256;
+/// Bytes on the wire for the chunks that carry `RESPONSE_READ` bytes of body; a peer that needs more is cut off.
+pub const RESPONSE_WIRE: usize = 128 << 10;
+/// Daemons of this kind that an event may pass through; one more is taken for a loop.
+pub const HOPS: u32 = 8;
+/// Bytes of a decoded signing secret.
+pub const SIGNING_KEY: usize = 512;
 /// The old secret signs along with the new one for this long after a rotation.
 pub const ROTATION_MS: u64 = 86_400_000;
 

@@ -13,6 +13,7 @@ pub mod event;
 pub mod id;
 pub mod limits;
 pub mod secret;
+pub mod size;
 pub mod source;
 pub mod time;
 

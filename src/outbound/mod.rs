@@ -1,1 +1,273 @@
-//! The outbound room.
+//! Attempts go out: guard the address, sign, post, judge.
+//!
+//! Limits and invariants: one deadline over resolve, connect, handshake, head and body; a response is read up to
+//! `limits::RESPONSE_READ` behind a head of at most `limits::RESPONSE_HEAD`, never unpacked, its first
+//! `limits::RESPONSE_KEPT` bytes kept; redirects are not followed; every address goes through [`guard`] right before
+//! it is dialled, unless the endpoint has `allow_private`; idle connections belong to one endpoint in one
+//! configuration. Secrets never reach a report.
+//!
+//! Things: [`Outbound`] holds what is prepared per endpoint (URL, keys, pool); `url` reads endpoint URLs; `connect`
+//! resolves, guards and dials; `tls` has the roots; `stream` and `pool` are the connections; `sign` and `headers`
+//! make the request; `post` carries it out; `judge` says what the answer means; `failure` says why there is none;
+//! `check` is asked before an endpoint is created or changed.
+//!
+//! Operations: [`Outbound::attempt`] makes one attempt and always reports; [`Outbound::forget`] drops what belongs
+//! to endpoints that are gone; [`check_endpoint`], [`generate_secret`].
+//!
+//! Refused (no use in trying again): URLs and secrets that cannot be used, literal addresses and ports that may not be
+//! dialled, loops. Retried by policy: everything else, also names that lead to refused addresses, since names change.
+//! Sent again at once, a single time: a request on a kept-alive connection which ended before any byte of an answer.
+//! Nothing is fatal here.
+
+pub mod check;
+mod connect;
+mod failure;
+pub mod guard;
+mod headers;
+pub mod judge;
+mod pool;
+mod post;
+pub mod resolve;
+pub mod sign;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+pub mod url;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+
+use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, Event, Now, Outcome, RequestHead, limits};
+
+pub use check::check_endpoint;
+pub use resolve::{Resolve, SystemResolver};
+pub use sign::generate_secret;
+
+use connect::{Connector, Dial, SystemDialer, Wanted};
+use failure::Failure;
+use headers::Facts;
+use pool::Pool;
+use post::{Attempt, Trace};
+
+/// How the room is set up.
+pub struct Settings {
+    /// Certificates in PEM form that are trusted beside the system's roots.
+    pub extra_ca: Option<PathBuf>,
+    pub user_agent: String,
+    pub resolver: Arc<dyn Resolve>,
+}
+
+/// Both clocks, read at one seam.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// Why the room cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    #[error("the extra CA file {} cannot be used: {why}", path.display())]
+    ExtraCa { path: PathBuf, why: String },
+    #[error("'{0}' cannot be a User-Agent: use printable ASCII")]
+    UserAgent(String),
+}
+
+/// The room. One for the daemon, shared.
+pub struct Outbound {
+    connector: Connector,
+    agent: HeaderValue,
+    clock: Clock,
+    prepared: RwLock<HashMap<EndpointId, Arc<Prepared>>>,
+    /// Idle connections over all pools.
+    idle: Arc<AtomicUsize>,
+    reaping: AtomicBool,
+    me: Weak<Self>,
+}
+
+/// What is worked out once per endpoint and configuration.
+struct Prepared {
+    endpoint: Arc<Endpoint>,
+    parts: Result<Parts, String>,
+    pool: Pool,
+}
+
+struct Parts {
+    target: url::Target,
+    keys: Vec<sign::Key>,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("idle", &self.idle).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    fn new(endpoint: &Arc<Endpoint>, idle: &Arc<AtomicUsize>) -> Self {
+        let parts = url::parse(&endpoint.url).and_then(|target| {
+            let keys = endpoint.secrets.iter().map(sign::Key::new).collect::<Result<_, _>>()?;
+            Ok(Parts { target, keys })
+        });
+        Self { endpoint: endpoint.clone(), parts, pool: Pool::new(idle.clone()) }
+    }
+
+    fn is_for(&self, endpoint: &Arc<Endpoint>) -> bool {
+        Arc::ptr_eq(&self.endpoint, endpoint) || self.endpoint == *endpoint
+    }
+}
+
+impl Outbound {
+    /// Sets the room up. Nothing is dialled, and the system's roots are not read yet.
+    ///
+    /// # Errors
+    /// When the extra CA file or the user agent cannot be used.
+    pub fn new(settings: Settings, clock: Clock) -> Result<Arc<Self>, OutboundError> {
+        Self::with_dialer(settings, clock, Box::new(SystemDialer))
+    }
+
+    fn with_dialer(settings: Settings, clock: Clock, dialer: Box<dyn Dial>) -> Result<Arc<Self>, OutboundError> {
+        let tls = tls::Tls::new(settings.extra_ca.as_ref())?;
+        let agent = HeaderValue::from_str(&settings.user_agent)
+            .map_err(|_| OutboundError::UserAgent(settings.user_agent.clone()))?;
+        Ok(Arc::new_cyclic(|me| Self {
+            connector: Connector { resolver: settings.resolver, dialer, tls },
+            agent,
+            clock,
+            prepared: RwLock::default(),
+            idle: Arc::default(),
+            reaping: AtomicBool::new(false),
+            me: me.clone(),
+        }))
+    }
+
+    /// Makes one attempt. Never fails: whatever happens is in the report.
+    pub async fn attempt(
+        &self,
+        delivery: DeliveryId,
+        number: u32,
+        endpoint: &Arc<Endpoint>,
+        event: &Arc<Event>,
+    ) -> AttemptReport {
+        let started = (self.clock)();
+        let prepared = self.prepare(endpoint);
+        let mut trace = Trace::default();
+        let result = self.post(&prepared, number, event, started, &mut trace).await;
+        let report = self.report(endpoint, started, trace, result);
+        tracing::debug!(%delivery, number, outcome = ?report.outcome, error = report.error, "attempt made");
+        self.start_reaper();
+        report
+    }
+
+    /// Drops the pools and keys of endpoints that are not in this list, or stand in it differently.
+    pub fn forget(&self, endpoints: &[Arc<Endpoint>]) {
+        let stay: HashMap<EndpointId, &Arc<Endpoint>> = endpoints.iter().map(|e| (e.id, e)).collect();
+        let mut prepared = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
+        prepared.retain(|id, p| stay.get(id).is_some_and(|e| p.is_for(e)));
+    }
+
+    async fn post(
+        &self,
+        prepared: &Prepared,
+        number: u32,
+        event: &Event,
+        started: Now,
+        trace: &mut Trace,
+    ) -> Result<(), Failure> {
+        let endpoint = prepared.endpoint.as_ref();
+        let parts = prepared.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()))?;
+        let timeout_ms = endpoint.timeout_ms.clamp(1, limits::TIMEOUT_MS);
+        let attempt = Attempt {
+            connector: &self.connector,
+            pool: &prepared.pool,
+            wanted: Wanted { target: &parts.target, allow_private: endpoint.allow_private, timeout_ms },
+            facts: Facts {
+                endpoint,
+                event,
+                number,
+                wall_ms: started.wall_ms,
+                host: &parts.target.host,
+                agent: &self.agent,
+                keys: &parts.keys,
+            },
+            clock: self.clock.as_ref(),
+            started,
+        };
+        let made = tokio::time::timeout(Duration::from_millis(timeout_ms), attempt.run(trace)).await;
+        made.unwrap_or_else(|_| Err(Failure::Timeout { after_ms: timeout_ms, phase: trace.phase.clone() }))
+    }
+
+    fn report(&self, endpoint: &Endpoint, started: Now, trace: Trace, result: Result<(), Failure>) -> AttemptReport {
+        let now = (self.clock)();
+        let outcome = match (&trace.answer, &result) {
+            (Some(answer), _) => {
+                judge::judge(answer.head.status, answer.retry_after.as_deref(), result.is_ok(), now.wall_ms)
+            }
+            (None, Err(failure)) => failure.outcome(),
+            (None, Ok(())) => Outcome::Retryable { after_ms: None },
+        };
+        let error = match result {
+            Err(failure) => Some(failure.to_string()),
+            Ok(()) => trace.answer.as_ref().and_then(|a| judge::remark(a.head.status, a.location.as_deref())),
+        };
+        AttemptReport {
+            started_at: started.wall_ms,
+            duration_ms: now.mono_ms.saturating_sub(started.mono_ms),
+            connect_ms: trace.connect_ms,
+            outcome,
+            request: RequestHead { method: "POST".to_owned(), url: endpoint.url.clone(), headers: trace.shown },
+            response: trace.answer.map(|a| a.head),
+            error,
+        }
+    }
+
+    fn prepare(&self, endpoint: &Arc<Endpoint>) -> Arc<Prepared> {
+        let known = self.prepared.read().unwrap_or_else(PoisonError::into_inner).get(&endpoint.id).cloned();
+        if let Some(prepared) = known.filter(|p| p.is_for(endpoint)) {
+            return prepared;
+        }
+        let mut all = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
+        match all.get(&endpoint.id) {
+            // Another attempt was faster; two pools for one endpoint would halve the use of both.
+            Some(prepared) if prepared.is_for(endpoint) => prepared.clone(),
+            _ => {
+                let prepared = Arc::new(Prepared::new(endpoint, &self.idle));
+                all.insert(endpoint.id, prepared.clone());
+                prepared
+            }
+        }
+    }
+
+    /// Closes idle connections in the background, for as long as there are any.
+    fn start_reaper(&self) {
+        if self.idle.load(Ordering::Acquire) == 0 || self.reaping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let me = self.me.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(limits::IDLE_MS / 2)).await;
+                let Some(room) = me.upgrade() else { return };
+                if !room.reap() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// One round of the reaper; false when there is nothing left to look after.
+    fn reap(&self) -> bool {
+        let all: Vec<Arc<Prepared>> =
+            self.prepared.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mono_ms = (self.clock)().mono_ms;
+        for prepared in all {
+            prepared.pool.reap(mono_ms);
+        }
+        self.reaping.store(false, Ordering::Release);
+        // Whoever put a connection by meanwhile may have relied on this reaper.
+        self.idle.load(Ordering::Acquire) > 0 && !self.reaping.swap(true, Ordering::AcqRel)
+    }
+}

@@ -23,8 +23,16 @@ pub enum Input {
     Loaded { delivery: DeliveryId, event: Option<Arc<Event>> },
     /// The answer to [`Action::Scan`].
     Scanned { replay: u64, from: Seq, events: Vec<ScannedEvent>, next: Seq },
-    /// A segment has passed its age: carry forward what lives in it, then drop it.
-    Retire { first: Seq, last: Seq, head: [u8; 32], alive: Vec<CarriedEvent>, dead: Vec<(Seq, DeadLetter)> },
+    /// A segment has passed its age: carry forward what lives in it, then drop it. `dead` are the dead letters whose
+    /// graves are in it and that are kept, `expired` those whose time is over.
+    Retire {
+        first: Seq,
+        last: Seq,
+        head: [u8; 32],
+        alive: Vec<CarriedEvent>,
+        dead: Vec<(Seq, DeadLetter)>,
+        expired: Vec<DeliveryId>,
+    },
     /// The operator's.
     Command(Command),
     /// A question; it changes nothing.
@@ -59,7 +67,6 @@ pub struct StreamEntry {
     pub attempts: u32,
     /// The record of its last attempt, or 0.
     pub last: Seq,
-    pub made_at: WallMs,
 }
 
 /// An old event that matches a replay's filter.

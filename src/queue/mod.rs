@@ -1,6 +1,201 @@
 //! What should happen. Pure: no clock, no randomness of its own, no I/O.
+//!
+//! [`Queue::handle`] takes the time and an [`Input`] and gives a [`Decision`]: records to remember, actions to
+//! release once they are durable, and an answer. Same state, same inputs, same times, same seed: same answer. The
+//! clock is an argument; jitter and ids come from a seeded generator, and what it drew stands in the records.
+//!
+//! Things: the [`State`] (a fold of records, see `state`), a `Flow` for each endpoint (what it does right
+//! now, volatile), the newest events at hand (`recent`), the endpoints' filters (`matcher`).
+//!
+//! Operations, one file each: `accept`, `finish`, `command`, `ask`, `replay`, `retire`, and `run`, which
+//! starts what is due: round robin over the endpoints that have something to do, inside their windows, so that a
+//! dead or slow endpoint does not slow the others.
+//!
+//! Invariants: state changes only by `State::apply`; nothing is attempted after its end; attempts in flight are
+//! at most `limits::IN_FLIGHT`, of which failing endpoints take half; a window has at most `limits::WINDOW`
+//! deliveries. Refused: whatever the operator or ingest asks for that cannot be done, as a [`Refusal`]. Fatal: a
+//! record that the state does not take, which is a programmer's error.
+
+mod accept;
+mod ask;
+pub mod backoff;
+mod command;
+mod dedupe;
+mod finish;
+mod flow;
 pub mod input;
+pub mod matcher;
+mod recent;
+mod replay;
+mod retire;
+mod run;
+pub mod state;
+
 pub use input::{
     Accepted, Action, AliveRange, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView, Input,
     NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
 };
+pub use state::{State, StateError};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::model::{EndpointId, Now, Seq};
+use crate::record::Record;
+use flow::Flow;
+use matcher::Matcher;
+use recent::Recent;
+
+/// The deciding room.
+#[derive(Debug)]
+pub struct Queue {
+    state: State,
+    flows: HashMap<EndpointId, Flow>,
+    matcher: Matcher,
+    recent: Recent,
+    rng: StdRng,
+    /// Lanes that may have something to do, in turn.
+    runnable: VecDeque<EndpointId>,
+    /// Failing lanes that wait until one of the places for failing ones is free.
+    parked: Vec<EndpointId>,
+    /// When lanes have something to do at the earliest.
+    wakes: BTreeSet<(u64, EndpointId)>,
+    in_flight: usize,
+    in_flight_failing: usize,
+    loads: usize,
+    window_bytes: usize,
+    /// When the next slice of each replay may be read; `None` while one is being read.
+    replay_due: BTreeMap<u64, Option<u64>>,
+}
+
+/// A decision being made.
+#[derive(Debug, Default)]
+struct Draft {
+    records: Vec<Record>,
+    actions: Vec<Action>,
+}
+
+impl Queue {
+    /// Takes up a folded state. Deliveries that wait for a retry keep their remaining delay, at most the one that
+    /// was decided, whatever the wall clock has done meanwhile.
+    #[must_use]
+    pub fn new(state: State, seed: u64, now: Now) -> Self {
+        let mut queue = Self {
+            recent: Recent::starting_at(state.next_seq),
+            state,
+            flows: HashMap::new(),
+            matcher: Matcher::default(),
+            rng: StdRng::seed_from_u64(seed),
+            runnable: VecDeque::new(),
+            parked: Vec::new(),
+            wakes: BTreeSet::new(),
+            in_flight: 0,
+            in_flight_failing: 0,
+            loads: 0,
+            window_bytes: 0,
+            replay_due: BTreeMap::new(),
+        };
+        queue.take_up_lanes(now);
+        for id in queue.state.replays.keys() {
+            queue.replay_due.insert(*id, Some(now.mono_ms));
+        }
+        queue
+    }
+
+    /// Decides what follows from `input` at `now`.
+    pub fn handle(&mut self, now: Now, input: Input) -> Decision {
+        let mut draft = Draft::default();
+        let reply = match input {
+            Input::Accept(events) => self.accept(now, events, &mut draft),
+            Input::Finished { delivery, report } => {
+                self.finished(now, delivery, report, &mut draft);
+                Reply::None
+            }
+            Input::Refilled { endpoint, from, entries, next } => {
+                self.refilled(endpoint, from, entries, next);
+                Reply::None
+            }
+            Input::Loaded { delivery, event } => {
+                self.loaded(now, delivery, event, &mut draft);
+                Reply::None
+            }
+            Input::Scanned { replay, from, events, next } => {
+                self.scanned(now, replay, from, &events, next, &mut draft);
+                Reply::None
+            }
+            Input::Retire { first, last, head, alive, dead, expired } => {
+                let range = retire::Range { first, last };
+                self.retire(now, range, head, alive, dead, &expired, &mut draft)
+            }
+            Input::Command(command) => self.command(now, command, &mut draft),
+            Input::Ask(query) => self.ask(&query),
+        };
+        Decision { records: draft.records, actions: draft.actions, reply }
+    }
+
+    /// The first record of a new log.
+    pub fn begin(&mut self, now: Now, version: &str) -> Decision {
+        let mut draft = Draft::default();
+        let salt = self.draw();
+        self.remember(Record::LogStarted { at: now.wall_ms, version: version.to_owned(), salt }, &mut draft);
+        Decision { records: draft.records, actions: vec![Action::Publish], reply: Reply::None }
+    }
+
+    /// The state as it is now.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Applies a record and adds it to the draft. Returns its sequence number.
+    ///
+    /// # Panics
+    /// When the state does not take a record that was decided from it: a programmer's error.
+    fn remember(&mut self, record: Record, draft: &mut Draft) -> Seq {
+        let seq = self.state.next_seq;
+        if let Err(error) = self.state.apply(seq, &record) {
+            panic!("the queue decided what its state refuses: {error}");
+        }
+        draft.records.push(record);
+        seq
+    }
+
+    fn draw(&mut self) -> u64 {
+        rand::Rng::random(&mut self.rng)
+    }
+
+    fn take_up_lanes(&mut self, now: Now) {
+        let ids: Vec<EndpointId> = self.state.lanes.keys().copied().collect();
+        for id in ids {
+            self.take_up_lane(id, now);
+        }
+    }
+
+    /// Makes the flow of a lane that is not known yet, or lets a known one learn of changed settings.
+    fn take_up_lane(&mut self, id: EndpointId, now: Now) {
+        let Some(lane) = self.state.lanes.get(&id) else { return };
+        self.matcher.set(&lane.endpoint);
+        if !self.flows.contains_key(&id) {
+            let unread = (lane.in_stream() > 0).then_some(lane.low + 1);
+            let mut flow = Flow::new(unread, lane.endpoint.concurrency);
+            for (key, waiting) in &lane.retrying {
+                let left = waiting.due_at.saturating_sub(now.wall_ms).min(waiting.delay_ms);
+                flow.wait(*key, now.mono_ms + left, now.mono_ms);
+            }
+            self.flows.insert(id, flow);
+        }
+        self.wake(id);
+    }
+
+    /// Says that a lane may have something to do.
+    fn wake(&mut self, id: EndpointId) {
+        if let Some(flow) = self.flows.get_mut(&id)
+            && !flow.runnable
+        {
+            flow.runnable = true;
+            self.runnable.push_back(id);
+        }
+    }
+}

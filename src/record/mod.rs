@@ -11,6 +11,8 @@ pub mod codec;
 
 pub use codec::{RecordError, decode, encode};
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -54,7 +56,7 @@ pub enum Record {
     /// An event came in; `dedupe` is the salted fingerprint of (source, dedupe key), `fan_out` the endpoints it
     /// goes to, fixed now. Its deliveries are `(this record's seq, endpoint)`.
     EventAccepted {
-        event: Event,
+        event: Arc<Event>,
         dedupe: Option<u64>,
         fan_out: Vec<EndpointId>,
     },
@@ -72,7 +74,8 @@ pub enum Record {
         grave: Option<Seq>,
     },
     /// The operator asked for a delivery (dead, cancelled, or waiting for a retry) to be attempted again.
-    /// It stands in the endpoint's stream at this record's place, with the attempts' count kept.
+    /// With `in_stream` it stands in the endpoint's stream at this record's place; else it is due at once. The
+    /// attempts' count goes on.
     DeliveryRetried {
         delivery: DeliveryId,
         at: WallMs,
@@ -80,6 +83,7 @@ pub enum Record {
         event: Seq,
         attempts: u32,
         last: Seq,
+        in_stream: bool,
     },
     /// A replay was asked for: events from `next` to `end`, in bounded slices.
     ReplayStarted {
@@ -96,11 +100,13 @@ pub enum Record {
         replay: u64,
         next: Seq,
     },
-    /// An event of an old segment that is still needed stands here from now on. `waiting` are those of its
-    /// deliveries that had not been attempted or wait for a retry: (delivery, attempts, due).
+    /// An event of an old segment that is still needed stands here from now on.
     EventCarried {
         seq: Seq,
-        event: Event,
+        event: Arc<Event>,
+    },
+    /// Deliveries whose place in the stream is in an old segment wait in memory from now on.
+    DeliveriesCarried {
         waiting: Vec<Waiting>,
     },
     /// A dead letter of an old segment stands here from now on; this record is its new grave.
@@ -139,8 +145,12 @@ pub struct AttemptFinished {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Next {
     Delivered,
+    /// Attempt again in `delay_ms` from this record, which is `due_at` by the wall clock. `age_ms`: how long the
+    /// delivery has been tried by now, counted while the daemon ran.
     Retry {
         due_at: WallMs,
+        delay_ms: u64,
+        age_ms: u64,
     },
     Dead {
         reason: String,
@@ -153,13 +163,14 @@ pub enum Next {
     Ended,
 }
 
-/// A delivery that goes on waiting, in a carried event.
+/// A delivery that goes on waiting while its place in the stream is dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     pub delivery: DeliveryId,
+    pub position: Seq,
+    pub event: Seq,
     pub attempts: u32,
-    pub due_at: WallMs,
-    pub made_at: WallMs,
+    pub last: Seq,
 }
 
 /// What is kept of a dead letter.

@@ -29,6 +29,10 @@ pub struct Directory {
 pub struct Health {
     /// False until the log is open, and again from the moment the daemon stops.
     pub accepting: AtomicBool,
+    /// The daemon is stopping: no new attempts are started.
+    pub draining: AtomicBool,
+    /// The scheduler ends once its door is empty.
+    pub stopping: AtomicBool,
     /// Why not, in words, when `accepting` is false for want of room.
     pub reason: Mutex<String>,
     /// The last record that is durable.
@@ -160,6 +164,27 @@ impl Handle {
     pub fn report(&self, input: Input) {
         // The channel has room for all that can be under way; it only closes when the daemon ends.
         let _ = self.inputs.send(Envelope { input, reply: None, permit: None });
+    }
+
+    /// Asks from a thread that may wait. `None` when the scheduler is busy or stopping.
+    pub(super) fn ask_blocking(&self, input: Input) -> Option<Reply> {
+        let (sender, receiver) = oneshot::channel();
+        let envelope = Envelope { input, reply: Some(sender), permit: None };
+        self.inputs.try_send(envelope).ok()?;
+        receiver.blocking_recv().ok()
+    }
+
+    /// Starts no more attempts from now on.
+    pub fn drain(&self) {
+        self.health.accepting.store(false, Ordering::Release);
+        self.health.draining.store(true, Ordering::Release);
+    }
+
+    /// Lets the thread end once its door is empty.
+    pub fn stop(&self) {
+        self.drain();
+        self.health.stopping.store(true, Ordering::Release);
+        self.report(Input::Ask(Query::Status));
     }
 
     /// What is configured right now.

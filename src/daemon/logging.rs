@@ -1,0 +1,41 @@
+//! Log lines on stderr, as text for people or JSON for programs.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Level, LogFormat, LoggingConfig};
+
+/// Changes the level while the daemon runs.
+pub struct Levels(reload::Handle<EnvFilter, tracing_subscriber::Registry>);
+
+impl Levels {
+    /// Logs at `level` from now on.
+    pub fn set(&self, level: Level) {
+        if let Err(error) = self.0.reload(filter(level)) {
+            tracing::warn!(%error, "the log level could not be changed");
+        }
+    }
+}
+
+/// Begins to log. Called once.
+#[must_use]
+pub fn start(config: &LoggingConfig) -> Levels {
+    let (filter, handle) = reload::Layer::new(filter(config.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // Under systemd and in pipes colours are noise.
+    match config.format {
+        LogFormat::Text => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
+    }
+    Levels(handle)
+}
+
+fn filter(level: Level) -> EnvFilter {
+    // sled and hyper speak of their own inner matters below warnings.
+    EnvFilter::new(format!("warn,hookbox={}", level.as_str()))
+}

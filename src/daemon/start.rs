@@ -1,0 +1,103 @@
+//! The start: folder, log, fold.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use rand::TryRngCore;
+use rustix::fs::Mode;
+
+use super::exit::Exit;
+use crate::config::Config;
+use crate::log::{Log, Options, Problem, Reader, Recovered};
+use crate::queue::{Queue, State};
+use crate::scheduler::Clock;
+
+/// What the log gave.
+pub struct Opened {
+    pub log: Log,
+    pub reader: Reader,
+    pub queue: Queue,
+    pub problems: Vec<Problem>,
+}
+
+/// Checks what a configuration names outside itself.
+pub fn check(config: &Config) -> Result<(), Exit> {
+    config.check().map_err(|(key, what)| Exit::new(Exit::CONFIG, format!("{key}: {what}")))?;
+    if let Some(path) = &config.outbound.extra_ca
+        && let Err(error) = std::fs::metadata(path)
+    {
+        let what = format!("outbound.extra_ca: cannot read {}: {error}", path.display());
+        return Err(Exit::new(Exit::CONFIG, what));
+    }
+    Ok(())
+}
+
+/// Opens the log and folds the state.
+pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, Exit> {
+    check(config)?;
+    // Everything that is made from here on belongs to the daemon's user alone.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    make_folder(&config.data)?;
+    let options = Options {
+        dir: config.data.join("log"),
+        segment_bytes: config.log.segment_size.0,
+        segment_age_ms: config.log.segment_age.0,
+        skip_sync,
+    };
+    if skip_sync {
+        tracing::warn!("fdatasync is left out: what is acknowledged now does not survive a power cut");
+    }
+    let Recovered { mut log, reader, checkpoint, first_to_fold, problems } = Log::open(options, clock().wall_ms)?;
+    for problem in &problems {
+        tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
+    }
+    let state = fold(&log, &reader, checkpoint.as_deref(), first_to_fold)?;
+    let is_new = state.next_seq == 1;
+    let mut queue = Queue::new(state, seed()?, clock());
+    if is_new {
+        let begun = queue.begin(clock(), env!("CARGO_PKG_VERSION"));
+        let _durable = log.commit(&begun.records)?;
+    }
+    Ok(Opened { log, reader, queue, problems })
+}
+
+fn make_folder(data: &Path) -> Result<(), Exit> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|error: io::Error| {
+        let what = format!("cannot create {}: {error}; choose another folder with --data", data.display());
+        Exit::new(Exit::CANNOT_CREATE, what)
+    })
+}
+
+/// One checkpoint and the records after it.
+fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Result<State, Exit> {
+    let damaged = |what: String| Exit::new(Exit::IO, format!("the log cannot be folded: {what}"));
+    let mut state = match checkpoint {
+        Some(bytes) => State::from_checkpoint(bytes).map_err(|error| damaged(error.to_string()))?,
+        None => State::new(),
+    };
+    for item in reader.forward(first) {
+        let (seq, record) = match item {
+            Ok(item) => item,
+            Err(error) => {
+                tracing::error!(%error, "going on without what cannot be read");
+                continue;
+            }
+        };
+        let lost = state.skip_lost(seq);
+        if lost > 0 {
+            tracing::error!(before = seq, lost, "records are lost; see `hookboxctl log verify`");
+        }
+        state.apply(seq, &record).map_err(|error| damaged(error.to_string()))?;
+    }
+    state.skip_lost(log.next_seq());
+    Ok(state)
+}
+
+/// A seed from the operating system.
+fn seed() -> Result<u64, Exit> {
+    rand::rngs::OsRng
+        .try_next_u64()
+        .map_err(|error| Exit::new(Exit::SOFTWARE, format!("the system gives no random numbers: {error}")))
+}

@@ -1,0 +1,191 @@
+//! Listeners: where connections come in.
+//!
+//! `ADDR:PORT` is a TCP socket, `unix:/path` a Unix socket (mode 0660). A socket file left behind by a daemon that
+//! is gone is replaced; anything else at that path is left alone and refused. The file is removed again when
+//! the listener ends, if it is still ours.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// A way in.
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(TcpListener),
+    /// The file is `None` for a socket that was passed in by its owner, who removes it.
+    Unix(UnixListener, Option<SocketFile>),
+}
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub enum Incoming {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+/// Why there is no listener.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("cannot listen on '{address}': it is neither ADDR:PORT (127.0.0.1:8420, [::1]:8420) nor unix:/path")]
+    Address { address: String },
+    #[error("cannot listen on '{address}': {error}; choose another address with --listen, or free this one")]
+    Bind { address: String, error: io::Error },
+    #[error("cannot listen on 'unix:{}': there is a file that is not a socket; remove it or choose another path", path.display())]
+    NotASocket { path: PathBuf },
+    #[error("cannot listen on 'unix:{}': another process answers there; stop it or choose another path", path.display())]
+    InUse { path: PathBuf },
+    #[error("cannot listen on the socket that was passed in: {0}")]
+    Passed(io::Error),
+}
+
+impl Listener {
+    /// Binds `ADDR:PORT` or `unix:/path`.
+    ///
+    /// # Errors
+    /// Says why not, and what to do. Needs a tokio runtime around it.
+    pub fn bind(address: &str) -> Result<Self, ListenError> {
+        if let Some(path) = address.strip_prefix("unix:") {
+            return bind_unix(Path::new(path));
+        }
+        let parsed: SocketAddr =
+            address.parse().map_err(|_| ListenError::Address { address: address.chars().take(200).collect() })?;
+        let bind = || {
+            let listener = std::net::TcpListener::bind(parsed)?;
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        };
+        bind().map(Self::Tcp).map_err(|error| ListenError::Bind { address: address.to_owned(), error })
+    }
+
+    /// Takes a TCP socket that was bound by somebody else (socket activation).
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn passed_tcp(listener: std::net::TcpListener) -> Result<Self, ListenError> {
+        listener.set_nonblocking(true).map_err(ListenError::Passed)?;
+        TcpListener::from_std(listener).map(Self::Tcp).map_err(ListenError::Passed)
+    }
+
+    /// Takes a Unix socket that was bound by somebody else.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn passed_unix(listener: std::os::unix::net::UnixListener) -> Result<Self, ListenError> {
+        listener.set_nonblocking(true).map_err(ListenError::Passed)?;
+        UnixListener::from_std(listener).map(|unix| Self::Unix(unix, None)).map_err(ListenError::Passed)
+    }
+
+    /// Where it listens, as one writes it: the port is the real one when 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(tcp) => tcp.local_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string()),
+            Self::Unix(unix, _) => match unix.local_addr() {
+                Ok(address) => format!("unix:{}", address.as_pathname().unwrap_or(Path::new("?")).display()),
+                Err(_) => "unix:?".to_owned(),
+            },
+        }
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<Incoming> {
+        match self {
+            Self::Tcp(tcp) => tcp.accept().await.map(|(stream, address)| Incoming::Tcp(stream, address)),
+            Self::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Incoming::Unix(stream)),
+        }
+    }
+}
+
+fn bind_unix(path: &Path) -> Result<Listener, ListenError> {
+    let failed = |error| ListenError::Bind { address: format!("unix:{}", path.display()), error };
+    if path.as_os_str().is_empty() {
+        return Err(ListenError::Address { address: "unix:".to_owned() });
+    }
+    remove_stale(path)?;
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    let file = SocketFile::of(path).map_err(failed)?;
+    Ok(Listener::Unix(listener, Some(file)))
+}
+
+/// Removes a socket at `path` that nobody listens on any more.
+fn remove_stale(path: &Path) -> Result<(), ListenError> {
+    let failed = |error| ListenError::Bind { address: format!("unix:{}", path.display()), error };
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    if !found.file_type().is_socket() {
+        return Err(ListenError::NotASocket { path: path.to_owned() });
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(failed(error)),
+        Ok(_) | Err(_) => Err(ListenError::InUse { path: path.to_owned() }),
+    }
+}
+
+/// The file of a Unix socket, removed when this goes, unless another one stands there by then.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = std::fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), identity: (found.dev(), found.ino()) })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|f| (f.dev(), f.ino()) == self.identity);
+        if ours {
+            // It may have gone meanwhile, which is as good.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ListenError, Listener};
+
+    #[tokio::test]
+    async fn addresses_that_are_none_are_refused_with_an_example() {
+        for address in ["", "8420", "localhost", "127.0.0.1", "127.0.0.1:99999", "unix:", "tcp://x"] {
+            let error = Listener::bind(address).expect_err(address).to_string();
+            assert!(error.contains("cannot listen"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named() {
+        let first = Listener::bind("127.0.0.1:0").expect("a free port");
+        let error = Listener::bind(&first.address()).expect_err("in use").to_string();
+        assert!(error.contains(&first.address()) && error.contains("--listen"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_file_is_replaced_only_when_it_is_stale_and_goes_with_its_listener() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("in.sock");
+        let address = format!("unix:{}", path.display());
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a stale socket"));
+        let listener = Listener::bind(&address).expect("stale, so replaced");
+        assert_eq!(listener.address(), address);
+        assert!(matches!(Listener::bind(&address), Err(ListenError::InUse { .. })));
+        drop(listener);
+        assert!(!path.exists());
+        std::fs::write(&path, "precious").expect("a file");
+        assert!(matches!(Listener::bind(&address), Err(ListenError::NotASocket { .. })));
+        assert!(path.exists());
+    }
+}

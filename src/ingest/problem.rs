@@ -1,0 +1,160 @@
+//! Refusals as their senders see them: problem documents (RFC 9457).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::body::BodyError;
+use crate::queue::Refusal;
+
+/// A refusal: what the sender is told, and what the operator is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub status: StatusCode,
+    /// For the sender.
+    pub detail: Cow<'static, str>,
+    /// A short stable word for the counter.
+    pub kind: &'static str,
+    /// For the operator, when there is more to say than `detail`.
+    pub reason: Option<String>,
+    pub retry_after_s: Option<u32>,
+    pub allow: Option<&'static str>,
+    /// The connection is of no use any more.
+    pub close: bool,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, detail: detail.into(), kind, reason: None, retry_after_s: None, allow: None, close: false }
+    }
+
+    pub fn malformed(detail: &'static str) -> Self {
+        Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "malformed-request", detail) }
+    }
+
+    /// The detail is the same whatever was wrong.
+    pub fn unproven(kind: &'static str, reason: String) -> Self {
+        let detail = "the proof that this source asks for is missing or wrong";
+        Self { reason: Some(reason), ..Self::new(StatusCode::UNAUTHORIZED, kind, detail) }
+    }
+
+    pub fn not_allowed(peer: &str) -> Self {
+        let reason = Some(format!("{peer} is not in the allow-list"));
+        Self { reason, ..Self::new(StatusCode::FORBIDDEN, "address", "this address may not post here") }
+    }
+
+    pub fn nowhere() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "there is nothing here: post events to /in/{source}")
+    }
+
+    pub fn no_such_source() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no-source", "there is no such source: post events to /in/{source}")
+    }
+
+    pub fn method(allow: &'static str) -> Self {
+        let allowed = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("allowed here: {allow}"));
+        Self { allow: Some(allow), ..allowed }
+    }
+
+    pub fn target_too_long(limit: usize) -> Self {
+        let detail = format!("the request target may have {limit} bytes");
+        Self { close: true, ..Self::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail) }
+    }
+
+    pub fn too_large(limit: u64) -> Self {
+        let detail = format!("a body may have {limit} bytes here");
+        Self { close: true, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail) }
+    }
+
+    pub fn no_memory() -> Self {
+        let busy =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much is coming in at once: try again in a moment");
+        Self { retry_after_s: Some(1), close: true, ..busy }
+    }
+
+    pub fn not_ready(reason: String) -> Self {
+        let detail = if reason.is_empty() { "not accepting events".to_owned() } else { reason };
+        Self { retry_after_s: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail) }
+    }
+
+    pub fn internal(reason: &str) -> Self {
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here");
+        Self { reason: Some(reason.to_owned()), ..problem }
+    }
+
+    pub fn of_body(error: BodyError, limit: u64) -> Self {
+        match error {
+            BodyError::TooLarge => Self::too_large(limit),
+            BodyError::NoRoom => Self::no_memory(),
+            BodyError::TooSlow => {
+                let slow = Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body took too long to come");
+                Self { close: true, ..slow }
+            }
+            BodyError::Broken(reason) => {
+                let broken = Self::new(StatusCode::BAD_REQUEST, "broken-body", "the body is malformed or incomplete");
+                Self { reason: Some(format!("the body could not be read: {reason}")), close: true, ..broken }
+            }
+        }
+    }
+
+    /// What the scheduler did not take.
+    pub fn of_refusal(refusal: &Refusal) -> Self {
+        let unavailable = |kind, detail, after| Self {
+            retry_after_s: Some(after),
+            reason: Some(refusal.to_string()),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
+        };
+        match refusal {
+            Refusal::Busy => unavailable("busy", "too much is coming in at once: try again in a moment", 1),
+            Refusal::NoRoom(_) => unavailable("no-room", "there is no room left for events: try again later", 30),
+            Refusal::Stopping => unavailable("stopping", "the daemon is stopping: try again in a moment", 5),
+            // The source went away between the look-up and the decision.
+            Refusal::NotFound { .. } => Self { reason: Some(refusal.to_string()), ..Self::no_such_source() },
+            Refusal::Exists { .. } | Refusal::Invalid(_) | Refusal::TooMany { .. } => {
+                let refused = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "the event was not taken");
+                Self { reason: Some(refusal.to_string()), ..refused }
+            }
+        }
+    }
+
+    /// What the operator reads.
+    pub fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or(&self.detail)
+    }
+
+    pub fn response(&self) -> Response<Full<Bytes>> {
+        let document = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Refused"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = Response::new(Full::new(Bytes::from(document.to_string())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Problem;
+
+    #[test]
+    fn a_missing_proof_is_explained_to_the_operator_alone() {
+        let problem = Problem::unproven("stale", "timestamp is 412 s old".into());
+        let said = format!("{:?}", problem.response());
+        assert!(!said.contains("412") && !problem.detail.contains("stale"));
+        assert!(problem.reason().contains("412"));
+    }
+}

@@ -1,0 +1,210 @@
+//! One request, from its line to its answer: a straight walk in which each step may refuse.
+//!
+//! line → source → address → method → body → proof → facts → remembered → answer.
+//! Only the last step but one makes an event; whatever refuses before it leaves none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, Version};
+
+use super::body::{self, BodyError};
+use super::problem::Problem;
+use super::route::{self, Peer, Route};
+use super::verify::{self, Answer, Proven, Verdict};
+use super::{Ingest, facts, headers, reply};
+use crate::model::{Header, Now, Source, limits};
+use crate::queue::NewEvent;
+use crate::scheduler::Directory;
+
+type Reply = Response<Full<Bytes>>;
+
+/// A refusal on its way out: a problem, or the answer that the provider wants instead.
+enum Refused {
+    Problem(Problem),
+    Answered(Answer, Problem),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// Answers one request.
+pub(super) async fn handle(ingest: &Ingest, peer: &Peer, request: Request<Incoming>) -> Reply {
+    let (head, mut body) = request.into_parts();
+    let now = (ingest.clock)();
+    let directory = ingest.handle.directory();
+    let mut at_source = None;
+    let refused = match answer(ingest, peer, now, &directory, &head, &mut body, &mut at_source).await {
+        Ok(reply) => return reply,
+        Err(refused) => refused,
+    };
+    let (problem, mut reply) = match refused {
+        Refused::Problem(problem) => {
+            let reply = problem.response();
+            (problem, reply)
+        }
+        Refused::Answered(answer, problem) => (problem, reply::answer(answer)),
+    };
+    let source = at_source.as_ref().map_or("", |source: &Arc<Source>| source.name.as_str());
+    ingest.refusals.count(source, problem.kind, problem.reason(), now);
+    finish(&head, body, problem.close, &mut reply).await;
+    reply
+}
+
+/// What a refused connection still needs: the rest of the body out of the way, or an end.
+async fn finish(head: &Parts, body: Incoming, close: bool, reply: &mut Reply) {
+    if head.version == Version::HTTP_2 {
+        return; // its streams end one by one
+    }
+    if close {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    // A client that waits for 100 Continue has sent nothing, and asking for the body would make it.
+    if !body.is_end_stream() && !head.headers.contains_key(header::EXPECT) {
+        body::drain(body).await;
+    }
+}
+
+/// The walk. `at_source` is set as soon as it is known, for whoever counts refusals.
+async fn answer(
+    ingest: &Ingest,
+    peer: &Peer,
+    now: Now,
+    directory: &Directory,
+    head: &Parts,
+    body: &mut Incoming,
+    at_source: &mut Option<Arc<Source>>,
+) -> Result<Reply, Refused> {
+    if route::target_length(head) > limits::URI_BYTES {
+        return Err(Problem::target_too_long(limits::URI_BYTES).into());
+    }
+    if let Some(wrong) = route::malformed(head) {
+        return Err(Problem::malformed(wrong).into());
+    }
+    let key = match Route::of(head.uri.path()) {
+        Route::Source(key) => key,
+        Route::Health => return probe(head).map(|()| reply::well()),
+        Route::Ready => return probe(head).and_then(|()| ready(ingest)),
+        Route::Nowhere => return Err(Problem::nowhere().into()),
+    };
+    let source =
+        directory.sources_by_path.get(key).filter(|source| source.expires_at.is_none_or(|end| now.wall_ms < end));
+    let source = at_source.insert(source.ok_or_else(Problem::no_such_source)?.clone());
+    admit(source, peer, head)?;
+
+    let mut claim = ingest.budget.claim();
+    if !claim.grow(headers::size(&head.headers)) {
+        return Err(Problem::no_memory().into());
+    }
+    let max_body = source.max_body.min(limits::MAX_BODY);
+    let limit = usize::try_from(max_body).unwrap_or(usize::MAX);
+    if body.size_hint().lower() > max_body {
+        return Err(Problem::of_body(BodyError::TooLarge, max_body).into());
+    }
+    let deadline = Duration::from_millis(ingest.limits.body_timeout_ms);
+    let body =
+        body::read(body, limit, &mut claim, deadline).await.map_err(|error| Problem::of_body(error, max_body))?;
+
+    let all = headers::collect(&head.headers);
+    let proven = match prove(source, head, &all, &body, now) {
+        Verdict::Proven(proven) => proven,
+        Verdict::Handshake(answer) => return Ok(reply::answer(answer)),
+        Verdict::Refused { reason, kind, answer } => {
+            let problem = Problem::unproven(kind, reason);
+            return Err(
+                answer.map_or_else(|| problem.clone().into(), |answer| Refused::Answered(answer, problem.clone()))
+            );
+        }
+    };
+    let (events, wanted) = events(source, directory.salt, peer, head, all, body, proven);
+    let accepted = ingest.handle.accept(events).await.map_err(|refusal| Problem::of_refusal(&refusal))?;
+    drop(claim);
+    if accepted.is_empty() {
+        return Err(Problem::internal("the scheduler accepted nothing").into());
+    }
+    tracing::debug!(source = %source.name, peer = %peer.text, id = %accepted[0].id, "accepted");
+    Ok(match wanted {
+        Some(answer) => reply::answer(answer),
+        None => reply::accepted(&accepted),
+    })
+}
+
+/// Health checks are questions.
+fn probe(head: &Parts) -> Result<(), Refused> {
+    if matches!(head.method, Method::GET | Method::HEAD) { Ok(()) } else { Err(Problem::method("GET, HEAD").into()) }
+}
+
+fn ready(ingest: &Ingest) -> Result<Reply, Refused> {
+    let health = ingest.handle.health();
+    if health.accepting.load(std::sync::atomic::Ordering::Acquire) {
+        return Ok(reply::well());
+    }
+    Err(Problem::not_ready(health.reason()).into())
+}
+
+/// Whether this peer may use this method here.
+fn admit(source: &Source, peer: &Peer, head: &Parts) -> Result<(), Refused> {
+    if !peer.is_allowed(&source.allow) {
+        return Err(Problem::not_allowed(&peer.text).into());
+    }
+    if !route::is_answered(&source.verify, &head.method) {
+        return Err(Problem::method(route::methods(&source.verify).unwrap_or("POST")).into());
+    }
+    Ok(())
+}
+
+fn prove(source: &Source, head: &Parts, headers: &[Header], body: &Bytes, now: Now) -> Verdict {
+    let url = route::public_url(source, head);
+    let request = verify::Request { method: head.method.as_str(), url: &url, headers, body };
+    let now_unix = i64::try_from(now.wall_ms / 1000).unwrap_or(i64::MAX);
+    verify::verify(source, &request, now_unix)
+}
+
+/// The events of a proven request, and the answer that the provider wants for them.
+fn events(
+    source: &Arc<Source>,
+    salt: u64,
+    peer: &Peer,
+    head: &Parts,
+    mut headers: Vec<Header>,
+    body: Bytes,
+    proven: Proven,
+) -> (Vec<NewEvent>, Option<Answer>) {
+    let Proven { kind, dedupe_key, answer, elements } = proven;
+    let all_facts: Vec<facts::Facts> = if elements.is_empty() {
+        vec![facts::of_request(source, &headers, &body, kind, dedupe_key)]
+    } else {
+        elements.iter().enumerate().map(|(n, element)| facts::of_element(source, &headers, element, n)).collect()
+    };
+    headers::keep(source, &mut headers);
+    let request_line = route::request_line(source, head);
+    let event = |facts: facts::Facts, headers: Vec<Header>, body: Bytes| NewEvent {
+        source: source.clone(),
+        dedupe: facts.dedupe_key.as_deref().map(|key| facts::fingerprint(salt, source.id, key)),
+        kind: facts.kind,
+        dedupe_key: facts.dedupe_key,
+        request_line: request_line.clone(),
+        remote: peer.text.clone(),
+        headers,
+        body,
+    };
+    if elements.is_empty() {
+        let one = all_facts.into_iter().map(|facts| event(facts, std::mem::take(&mut headers), body.clone())).collect();
+        return (one, answer);
+    }
+    headers.retain(|header| !matches!(header.name.as_str(), "content-type" | "content-encoding"));
+    let split = all_facts.into_iter().zip(elements).map(|(facts, element)| {
+        let mut own = headers.clone();
+        own.push(Header::new("content-type", element.content_type));
+        event(facts, own, element.body)
+    });
+    (split.collect(), answer)
+}

@@ -1,0 +1,132 @@
+//! Standard Webhooks (and what Svix and GitLab's signing tokens share with it).
+//!
+//! * Headers: `webhook-id`, `webhook-timestamp`, `webhook-signature`; all three as `svix-…` are taken too, but
+//!   never some of the one and some of the other.
+//! * Algorithm: a list separated by spaces of `v1,<base64>` (HMAC-SHA256; the key is the base64 after `whsec_`) and
+//!   `v1a,<base64>` (Ed25519; the key is the base64 after `whpk_`). Any that holds is enough; unknown ones are
+//!   passed over. A `v1` is only tried with secrets, a `v1a` only with public keys.
+//! * Signed bytes: `id.timestamp.body`.
+//! * Replay protection: timestamp within ±300 s, the limit included (`--set tolerance_s=…` changes it).
+//! * Dedupe id: `webhook-id`. Type: the body's `type`.
+//! * Source: the Standard Webhooks specification and its libraries; github.com/svix/svix-webhooks.
+//! * Checked with: standardwebhooks and svix (Python, JavaScript) for `v1`; PyNaCl for `v1a`, which the official
+//!   libraries do not verify.
+
+use crate::model::Source;
+
+use super::crypto::{Hash, hmac_matches, unbase64};
+use super::keys::{self, Algorithm, PublicKey};
+use super::params::Params;
+use super::pick::pick;
+use super::settings::{TOLERANCE_S, live_secrets, not_ahead, not_older, tried, unix_seconds};
+use super::{Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
+
+pub(super) const FACTS: SchemeFacts = SchemeFacts {
+    name: "standard-webhooks",
+    header: "webhook-signature, -id, -timestamp",
+    algorithm: "HMAC-SHA256 (v1), Ed25519 (v1a), base64",
+    signed: "id.timestamp.body",
+    replay: "timestamp, ±300 s",
+    dedupe: "webhook-id",
+    kind: "body type",
+    checked_with: "the specification's own tests; standardwebhooks and svix libraries; PyNaCl for v1a",
+    secret: Need::Optional,
+    public_key: Need::Optional,
+    params: &[("tolerance_s", "seconds that the timestamp may be off, 300 by default")],
+    verify,
+    check,
+};
+
+pub(super) fn check(source: &Source) -> Result<(), String> {
+    if source.secrets.is_empty() && source.public_key.is_none() {
+        return Err(
+            "give the secret (whsec_…) with --secret-file, or the public key (whpk_…) with --public-key-file".into()
+        );
+    }
+    Params(source).number("tolerance_s")?;
+    for timed in &source.secrets {
+        secret_key(&timed.secret.0)?;
+    }
+    verifying_keys(source).map(|_| ())
+}
+
+fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
+    prove(source, request, now, &["webhook", "svix"]).map(|id| Verdict::Proven(describe(request, id)))
+}
+
+pub(super) fn describe(request: &Request<'_>, id: &str) -> Proven {
+    let [kind] = pick(request.body, ["/type"]);
+    Proven { kind, dedupe_key: Some(id.to_owned()), ..Proven::default() }
+}
+
+/// Proves the request with the first family of headers that is complete, and gives its id.
+pub(super) fn prove<'r>(
+    source: &Source,
+    request: &Request<'r>,
+    now: i64,
+    families: &[&str],
+) -> Result<&'r str, Refusal> {
+    let (id, timestamp, signatures) = complete(request, families)?;
+    let at = unix_seconds(timestamp)?;
+    let tolerance = Params(source).number("tolerance_s")?.unwrap_or(TOLERANCE_S);
+    not_older(at, now, tolerance)?;
+    not_ahead(at, now, tolerance)?;
+
+    let secrets = live_secrets(source, now)
+        .into_iter()
+        .map(|secret| secret_key(secret).map_err(Refusal::settings))
+        .collect::<Result<Vec<_>, _>>()?;
+    let public_keys = verifying_keys(source).map_err(Refusal::settings)?;
+    if secrets.is_empty() && public_keys.is_empty() {
+        return Err(Refusal::settings("the source has neither a secret nor a public key"));
+    }
+    let parts: &[&[u8]] = &[id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body];
+    if signatures.split(' ').any(|signature| holds(signature, &secrets, &public_keys, parts)) {
+        return Ok(id);
+    }
+    let keys = secrets.len() + public_keys.len();
+    Err(Refusal::mismatch(format!("no signature of the list matches with {}", tried(keys))))
+}
+
+fn complete<'r>(request: &Request<'r>, families: &[&str]) -> Result<(&'r str, &'r str, &'r str), Refusal> {
+    let mut missing = None;
+    for family in families {
+        let part = |name: &str| request.header(&format!("{family}-{name}"));
+        match (part("id"), part("timestamp"), part("signature")) {
+            (Ok(id), Ok(timestamp), Ok(signature)) => return Ok((id, timestamp, signature)),
+            (Err(refusal), ..) | (_, Err(refusal), _) | (.., Err(refusal)) => _ = missing.get_or_insert(refusal),
+        }
+    }
+    Err(missing.unwrap_or_else(|| Refusal::missing("the signature headers are missing")))
+}
+
+fn holds(signature: &str, secrets: &[Vec<u8>], public_keys: &[PublicKey], parts: &[&[u8]]) -> bool {
+    let Some((version, text)) = signature.split_once(',') else { return false };
+    let Some(given) = unbase64(text) else { return false };
+    match version {
+        "v1" => hmac_matches(Hash::Sha256, secrets, parts, &given),
+        "v1a" => {
+            let message = parts.concat();
+            public_keys.iter().any(|key| key.verify(Algorithm::Ed25519, &message, &given))
+        }
+        _ => false,
+    }
+}
+
+/// The HMAC key of `whsec_<base64>`; the prefix and the padding may be missing.
+fn secret_key(secret: &str) -> Result<Vec<u8>, String> {
+    if secret.starts_with("whsk_") {
+        return Err("whsk_… is the sender's private key; to verify, give its whpk_… with --public-key-file".into());
+    }
+    let text = secret.strip_prefix("whsec_").unwrap_or(secret).trim_end_matches('=');
+    data_encoding::BASE64_NOPAD
+        .decode(text.as_bytes())
+        .ok()
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| "a secret is not base64 after whsec_; copy it whole from the sender".to_owned())
+}
+
+fn verifying_keys(source: &Source) -> Result<Vec<PublicKey>, String> {
+    let Some(text) = &source.public_key else { return Ok(Vec::new()) };
+    keys::ed25519_keys(text)
+}

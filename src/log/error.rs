@@ -1,0 +1,64 @@
+//! What can go wrong with the log, and what does not add up in it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::model::Seq;
+
+/// Something in the log that does not add up, with the exact range of records that it concerns.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("records {first} to {last} (segment {segment}): {what}")]
+pub struct Problem {
+    /// The first record of the segment concerned, which is its name.
+    pub segment: Seq,
+    pub first: Seq,
+    pub last: Seq,
+    pub what: String,
+}
+
+/// What kind of fault the store reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The operating system refused: try again later, or mend the disk.
+    Io,
+    /// The files do not hold what was written.
+    Corrupt,
+}
+
+/// Why the log did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("the log in {} is in use by {holder}: stop it first, or choose another folder", dir.display())]
+    InUse { dir: PathBuf, holder: String },
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {doing} segment {}: {what}", path.display())]
+    Store { doing: &'static str, path: PathBuf, fault: Fault, what: String },
+    /// An earlier commit failed. What became of it is unknown, so the process has to start anew.
+    #[error("an earlier commit failed, what became of it is unknown: the process has to end and open the log again")]
+    Poisoned,
+    #[error("the log is damaged: {0}")]
+    Damaged(#[from] Problem),
+    #[error("there is no sealed segment that begins with record {first}")]
+    NoSuchSegment { first: Seq },
+    #[error("the segment that begins with record {first} is needed until the log has been rolled")]
+    StillNeeded { first: Seq },
+    #[error("a record of {len} bytes does not fit into the log, the limit is {limit}")]
+    TooLarge { len: usize, limit: usize },
+}
+
+impl LogError {
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, path: path.to_path_buf(), source }
+    }
+
+    pub(super) fn corrupt(doing: &'static str, path: &Path, what: impl Into<String>) -> Self {
+        Self::Store { doing, path: path.to_path_buf(), fault: Fault::Corrupt, what: what.into() }
+    }
+
+    /// Whether the files are to blame, and not the moment.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Store { fault: Fault::Corrupt, .. })
+    }
+}

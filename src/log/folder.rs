@@ -1,0 +1,164 @@
+//! The folder's names and habits: what a segment is called, how a small file is replaced, how the folder is locked.
+//!
+//! `seg-N/` a segment that begins with record N, `seg-N.seal` its closing note, `new-N/` one that is being made,
+//! `del-N/` one that is being deleted, `bad-seg-N…/` one that could not be opened (kept for people, read by nobody).
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::LogError;
+use crate::model::Seq;
+
+pub(super) fn segment(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("seg-{first:020}"))
+}
+
+pub(super) fn seal(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("seg-{first:020}.seal"))
+}
+
+pub(super) fn making(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("new-{first:020}"))
+}
+
+pub(super) fn deleting(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("del-{first:020}"))
+}
+
+/// A free name for a segment that is put aside.
+pub(super) fn aside(dir: &Path, first: Seq) -> PathBuf {
+    let plain = dir.join(format!("bad-seg-{first:020}"));
+    (1..)
+        .map(|n| if n == 1 { plain.clone() } else { dir.join(format!("bad-seg-{first:020}-{n}")) })
+        .find(|path| !path.exists())
+        .unwrap_or(plain)
+}
+
+/// What stands in the folder.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Ascending.
+    pub segments: Vec<Seq>,
+    pub seals: Vec<Seq>,
+    /// Half-made and half-deleted segments.
+    pub leftovers: Vec<PathBuf>,
+}
+
+pub(super) fn list(dir: &Path) -> Result<Listing, LogError> {
+    let failed = || LogError::io("list the folder", dir);
+    let mut listing = Listing::default();
+    for entry in fs::read_dir(dir).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.starts_with("new-") || name.starts_with("del-") || name.ends_with(".tmp") {
+            listing.leftovers.push(entry.path());
+        } else if let Some(number) = name.strip_prefix("seg-") {
+            match (number.strip_suffix(".seal").and_then(number_of), number_of(number)) {
+                (Some(first), _) => listing.seals.push(first),
+                (None, Some(first)) => listing.segments.push(first),
+                (None, None) => {}
+            }
+        }
+    }
+    listing.segments.sort_unstable();
+    listing.seals.sort_unstable();
+    Ok(listing)
+}
+
+fn number_of(text: &str) -> Option<Seq> {
+    (text.len() == 20).then(|| text.parse().ok()).flatten().filter(|n| *n > 0)
+}
+
+/// Makes the folder (for its owner alone) when it is missing.
+pub(super) fn make(dir: &Path) -> Result<(), LogError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(LogError::io("make the folder", dir))?;
+    if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+        sync(parent)?;
+    }
+    Ok(())
+}
+
+/// Locks the folder for this process, for as long as the file lives.
+pub(super) fn lock(dir: &Path) -> Result<File, LogError> {
+    let path = dir.join("lock");
+    let failed = || LogError::io("lock", &path);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&path).map_err(failed())?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::Error(source)) => return Err(failed()(source)),
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = (&mut file).take(20).read_to_string(&mut pid);
+            let holder = match pid.trim().parse::<u32>() {
+                Ok(pid) => format!("process {pid}"),
+                Err(_) => "another process".to_owned(),
+            };
+            return Err(LogError::InUse { dir: dir.to_path_buf(), holder });
+        }
+    }
+    // For the message above only: the lock itself is the operating system's.
+    file.set_len(0).map_err(failed())?;
+    file.seek(SeekFrom::Start(0)).map_err(failed())?;
+    writeln!(file, "{}", std::process::id()).map_err(failed())?;
+    Ok(file)
+}
+
+/// Makes names in a folder durable.
+pub(super) fn sync(dir: &Path) -> Result<(), LogError> {
+    File::open(dir).and_then(|d| d.sync_all()).map_err(LogError::io("sync the folder", dir))
+}
+
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), LogError> {
+    fs::rename(from, to).map_err(LogError::io("rename", from))?;
+    to.parent().map_or(Ok(()), sync)
+}
+
+/// Removes a file or a whole folder; that it is gone already is fine.
+pub(super) fn remove(path: &Path) -> Result<(), LogError> {
+    let done = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match done {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LogError::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that are taken on the disk by what lies in a folder, one level deep.
+pub(super) fn disk_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    entries.flatten().filter_map(|e| e.metadata().ok()).filter(fs::Metadata::is_file).map(|m| m.blocks() * 512).sum()
+}
+
+/// Replaces a small file as a whole: one line of JSON, one line with its CRC-32.
+pub(super) fn write_checked(path: &Path, value: &impl Serialize) -> Result<(), LogError> {
+    let json = serde_json::to_string(value).map_err(|e| LogError::io("encode", path)(e.into()))?;
+    let text = format!("{json}\n{:08x}\n", crc32fast::hash(json.as_bytes()));
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let tmp = PathBuf::from(name);
+    let written =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp).and_then(|mut f| {
+            f.write_all(text.as_bytes())?;
+            f.sync_all()
+        });
+    written.map_err(LogError::io("write", &tmp))?;
+    rename(&tmp, path)
+}
+
+/// Reads what [`write_checked`] wrote; `None` when it is missing or is not that.
+pub(super) fn read_checked<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let text = fs::read_to_string(path).ok()?;
+    let (json, crc) = text.split_once('\n')?;
+    let crc = u32::from_str_radix(crc.trim_end(), 16).ok()?;
+    (crc32fast::hash(json.as_bytes()) == crc).then(|| serde_json::from_str(json).ok()).flatten()
+}

@@ -1,0 +1,275 @@
+//! One commit as bytes: packing records into a frame, and a frame back into records. Pure.
+//!
+//! ```text
+//! frame   = head, stored payload; cut into chunks of at most `limits::CHUNK` bytes
+//! head    = version u8, flags u8, first u64, count u32, previous chain head 32, own chain head 32,
+//!           raw length u32, stored length u32                                         (numbers big-endian)
+//! payload = for each record: length u32, CRC-32 u32, bytes of `record::encode`; lz4 block when flag 1 is set
+//! own chain head = SHA-256(previous ‖ version, flags, first, count, raw length, stored length ‖ stored payload)
+//! ```
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{Seq, limits};
+use crate::record::{self, Record};
+
+/// A link of the chain.
+pub(super) type ChainHead = [u8; 32];
+
+/// The frame format this version writes.
+const VERSION: u8 = 1;
+const FLAG_LZ4: u8 = 1;
+pub(super) const HEAD_LEN: usize = 1 + 1 + 8 + 4 + 32 + 32 + 4 + 4;
+/// Raw payload at which a commit goes on in another frame: what a random read has to unpack stays small.
+const FRAME_RAW: usize = 512 << 10;
+/// Below this, compression cannot pay for itself.
+const COMPRESS_FROM: usize = 128;
+/// A record may be as large as the largest body with its headers, and some.
+pub(super) const RECORD_MAX: usize = MAX_BODY + (8 << 20);
+#[expect(clippy::cast_possible_truncation, reason = "32 MiB fit everywhere")]
+const MAX_BODY: usize = limits::MAX_BODY as usize;
+/// Buffers larger than this are given back after use.
+const KEEP_BUFFER: usize = 2 << 20;
+/// Length and checksum before each record.
+const PREFIX: usize = 8;
+
+/// The first bytes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHead {
+    flags: u8,
+    pub first: Seq,
+    pub count: u32,
+    pub prev: ChainHead,
+    pub own: ChainHead,
+    raw_len: u32,
+    pub stored_len: u32,
+}
+
+impl FrameHead {
+    pub fn last(&self) -> Seq {
+        self.first + u64::from(self.count) - 1
+    }
+
+    pub fn holds(&self, seq: Seq) -> bool {
+        (self.first..=self.last()).contains(&seq)
+    }
+
+    /// Chunks that the frame is cut into.
+    pub fn chunks(&self) -> usize {
+        (HEAD_LEN + self.stored_len as usize).div_ceil(limits::CHUNK)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[VERSION, self.flags]);
+        out.extend_from_slice(&self.first.to_be_bytes());
+        out.extend_from_slice(&self.count.to_be_bytes());
+        out.extend_from_slice(&self.prev);
+        out.extend_from_slice(&self.own);
+        out.extend_from_slice(&self.raw_len.to_be_bytes());
+        out.extend_from_slice(&self.stored_len.to_be_bytes());
+    }
+
+    /// Reads a head from the front of chunk 0.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let mut rest = bytes.get(..HEAD_LEN).ok_or("its head is cut short")?;
+        let [version, flags] = take(&mut rest);
+        if version != VERSION {
+            return Err(format!("it has frame format {version}, this version reads {VERSION}"));
+        }
+        let head = Self {
+            flags,
+            first: u64::from_be_bytes(take(&mut rest)),
+            count: u32::from_be_bytes(take(&mut rest)),
+            prev: take(&mut rest),
+            own: take(&mut rest),
+            raw_len: u32::from_be_bytes(take(&mut rest)),
+            stored_len: u32::from_be_bytes(take(&mut rest)),
+        };
+        let sane = head.count > 0
+            && head.first > 0
+            && head.first.checked_add(u64::from(head.count)).is_some()
+            && head.raw_len as usize <= FRAME_RAW + RECORD_MAX + PREFIX
+            && head.stored_len <= head.raw_len;
+        if sane { Ok(head) } else { Err("its head makes no sense".into()) }
+    }
+
+    fn chain(&self, stored: &[u8]) -> ChainHead {
+        let mut hash = Sha256::new();
+        hash.update(self.prev);
+        hash.update([VERSION, self.flags]);
+        hash.update(self.first.to_be_bytes());
+        hash.update(self.count.to_be_bytes());
+        hash.update(self.raw_len.to_be_bytes());
+        hash.update(self.stored_len.to_be_bytes());
+        hash.update(stored);
+        hash.finalize().into()
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    // The caller cut `rest` to HEAD_LEN, which is the sum of all that is taken.
+    let (front, back) = rest.split_first_chunk::<N>().expect("the head has its full length");
+    *rest = back;
+    *front
+}
+
+/// A frame as it stands in the store.
+#[derive(Clone, Debug)]
+pub(super) struct StoredFrame {
+    pub head: FrameHead,
+    pub stored: Vec<u8>,
+}
+
+impl StoredFrame {
+    /// Whether the bytes are those that the chain head was made of.
+    pub fn is_whole(&self) -> bool {
+        self.head.chain(&self.stored) == self.head.own
+    }
+}
+
+/// Packs records into frames. Keeps its buffers from one commit to the next.
+#[derive(Debug, Default)]
+pub(super) struct Packer {
+    raw: Vec<u8>,
+    count: u32,
+    packed: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Packer {
+    /// Adds one record.
+    ///
+    /// Returns its length when it is larger than a record may be; it was not added then.
+    pub fn add(&mut self, record: &Record) -> Result<(), usize> {
+        let start = self.raw.len();
+        self.raw.extend_from_slice(&[0; PREFIX]);
+        record::encode(record, &mut self.raw);
+        let len = self.raw.len() - start - PREFIX;
+        let Some(wire_len) = u32::try_from(len).ok().filter(|_| len <= RECORD_MAX) else {
+            self.raw.truncate(start);
+            return Err(len);
+        };
+        let crc = crc32fast::hash(&self.raw[start + PREFIX..]);
+        self.raw[start..start + 4].copy_from_slice(&wire_len.to_be_bytes());
+        self.raw[start + 4..start + PREFIX].copy_from_slice(&crc.to_be_bytes());
+        self.count += 1;
+        Ok(())
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.raw.len() >= FRAME_RAW
+    }
+
+    /// Closes the frame: its head, and all of its bytes to be cut into chunks.
+    pub fn finish(&mut self, first: Seq, prev: ChainHead) -> (FrameHead, &[u8]) {
+        let packed_len = self.compress();
+        let (flags, stored) = match packed_len {
+            Some(len) => (FLAG_LZ4, &self.packed[..len]),
+            None => (0, &self.raw[..]),
+        };
+        let bounded = |len: usize| u32::try_from(len).expect("a frame is bounded by FRAME_RAW and RECORD_MAX");
+        let mut head = FrameHead {
+            flags,
+            first,
+            count: self.count,
+            prev,
+            own: [0; 32],
+            raw_len: bounded(self.raw.len()),
+            stored_len: bounded(stored.len()),
+        };
+        head.own = head.chain(stored);
+        self.frame.clear();
+        head.write(&mut self.frame);
+        self.frame.extend_from_slice(stored);
+        self.raw.clear();
+        self.count = 0;
+        (head, &self.frame)
+    }
+
+    /// Forgets what was added, and gives back buffers that a large record has blown up.
+    pub fn reset(&mut self) {
+        self.raw.clear();
+        self.count = 0;
+        for buffer in [&mut self.raw, &mut self.packed, &mut self.frame] {
+            if buffer.capacity() > KEEP_BUFFER {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    /// Packs `raw` into `packed` when that makes it smaller.
+    fn compress(&mut self) -> Option<usize> {
+        if self.raw.len() < COMPRESS_FROM {
+            return None;
+        }
+        let room = lz4_flex::block::get_maximum_output_size(self.raw.len());
+        if self.packed.len() < room {
+            self.packed.resize(room, 0);
+        }
+        let len = lz4_flex::block::compress_into(&self.raw, &mut self.packed).ok()?;
+        // Unpacking costs something as well: a gain of less than a 32nd is none.
+        (len < self.raw.len() - self.raw.len() / 32).then_some(len)
+    }
+}
+
+/// A frame unpacked, with the places of its records.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub head: FrameHead,
+    raw: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl Decoded {
+    pub fn new(frame: StoredFrame) -> Result<Self, String> {
+        let StoredFrame { head, stored } = frame;
+        let raw = if head.flags & FLAG_LZ4 == 0 {
+            stored
+        } else {
+            lz4_flex::block::decompress(&stored, head.raw_len as usize)
+                .map_err(|e| format!("its payload cannot be unpacked: {e}"))?
+        };
+        if raw.len() != head.raw_len as usize {
+            return Err("its payload does not have the length that was written".into());
+        }
+        let starts = places(&raw, head.count).ok_or("its records do not have the lengths that were written")?;
+        Ok(Self { head, raw, starts })
+    }
+
+    /// Bytes it takes in memory.
+    pub fn cost(&self) -> usize {
+        self.raw.len() + self.starts.len() * 4
+    }
+
+    /// The record of that number, which the frame must hold.
+    pub fn record(&self, seq: Seq) -> Result<Record, String> {
+        let bytes = usize::try_from(seq - self.head.first)
+            .ok()
+            .and_then(|index| self.starts.get(index))
+            .and_then(|&start| self.raw.get(start as usize..))
+            .and_then(|rest| {
+                let (prefix, rest) = rest.split_first_chunk::<PREFIX>()?;
+                let [a, b, c, d, e, f, g, h] = *prefix;
+                let len = u32::from_be_bytes([a, b, c, d]) as usize;
+                Some((rest.get(..len)?, u32::from_be_bytes([e, f, g, h])))
+            });
+        let Some((bytes, crc)) = bytes else { return Err("it is not in its frame".into()) };
+        if crc32fast::hash(bytes) != crc {
+            return Err("its checksum is wrong".into());
+        }
+        record::decode(bytes).map_err(|e| e.to_string())
+    }
+}
+
+fn places(raw: &[u8], count: u32) -> Option<Vec<u32>> {
+    // Not `with_capacity(count)`: the number may be anything as long as nobody has checked it.
+    let mut starts = Vec::with_capacity((count as usize).min(raw.len() / PREFIX + 1));
+    let mut at = 0usize;
+    while at < raw.len() {
+        starts.push(u32::try_from(at).ok()?);
+        let len = raw.get(at..at + 4)?;
+        let len = len.iter().fold(0usize, |n, b| (n << 8) | usize::from(*b));
+        at = at.checked_add(PREFIX)?.checked_add(len)?;
+    }
+    (at == raw.len() && starts.len() == count as usize).then_some(starts)
+}

@@ -1,0 +1,425 @@
+//! One segment: a sled database of its own. The only file that names sled.
+//!
+//! Keys: `h` the header, `c ‖ number` the chunks of the checkpoint, `r ‖ first ‖ number` the chunks of the frame that
+//! begins with record `first` (numbers big-endian). Only ever added, but for the remains of a commit that never was.
+//!
+//! What sled does not do, and is done here: `flush()` is not an fsync, so our own descriptor of `db` is synced after
+//! it; a `snap.*.generating` file left by a kill keeps a database from opening, so it is removed before; a snapshot
+//! that cannot be read is put aside once, sled then reads its log instead. sled may panic where it meets flipped bits
+//! (mostly while opening): that is caught where panics unwind, and ends the process where they abort.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::error::Fault;
+use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
+use super::{LogError, folder};
+use crate::model::{Seq, WallMs, limits};
+
+/// The segment format this version writes.
+const FORMAT: u8 = 1;
+const HEADER_KEY: &[u8] = b"h";
+const FRAME_KEY_LEN: usize = 13;
+/// sled's own threads may hold the file's lock for a moment after a database was closed.
+const LOCK_TRIES: u32 = 500;
+const LOCK_WAIT: Duration = Duration::from_millis(4);
+
+/// What a segment says of itself. Part of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Header {
+    format: u8,
+    /// The version that made it.
+    hookbox: String,
+    pub first: Seq,
+    /// The chain head of the record before `first`.
+    pub prev: ChainHead,
+    /// The records before this one are in the checkpoint. It is `first`, but for a segment that was begun because
+    /// records were missing: that one repeats the checkpoint of an earlier segment.
+    pub fold_from: Seq,
+    /// The records from this one to the one before `first` were lost.
+    pub gap_from: Option<Seq>,
+    pub created_at: WallMs,
+    checkpoint_len: u64,
+    checkpoint_sha256: [u8; 32],
+}
+
+/// What a new segment begins with.
+pub(super) struct Beginning<'a> {
+    pub first: Seq,
+    pub prev: ChainHead,
+    pub fold_from: Seq,
+    pub gap_from: Option<Seq>,
+    pub created_at: WallMs,
+    pub checkpoint: &'a [u8],
+}
+
+/// What stands at a place in a segment.
+#[derive(Debug)]
+pub(super) enum Found {
+    Frame(StoredFrame),
+    /// The remains of a frame that begins with `first`. What comes behind it begins with `next`, if anything does.
+    Broken {
+        first: Seq,
+        next: Option<Seq>,
+        what: String,
+    },
+}
+
+/// Entries that are written together.
+#[derive(Default)]
+pub(super) struct Batch {
+    inner: sled::Batch,
+    ops: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.inner.insert(key, value);
+        self.ops += 1;
+        self.bytes += key.len() + value.len();
+    }
+
+    /// Adds a chunk of a frame.
+    pub fn chunk(&mut self, first: Seq, number: usize, value: &[u8]) {
+        self.put(&frame_key(first, number), value);
+    }
+
+    /// Whether one more chunk would be too much.
+    pub fn is_full(&self) -> bool {
+        self.ops >= limits::BATCH_OPS || self.bytes + limits::CHUNK + FRAME_KEY_LEN > limits::BATCH_BYTES
+    }
+}
+
+/// An open segment.
+pub(super) struct Segment {
+    path: PathBuf,
+    db: sled::Db,
+    /// Our own descriptor of sled's file, to sync it by.
+    data: File,
+    pub header: Header,
+    /// Where the chain of this segment begins.
+    pub chain: ChainHead,
+    skip_sync: bool,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segment").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Segment {
+    /// Makes a segment, durable with its header and checkpoint, under a passing name, then gives it its own.
+    pub fn create(dir: &Path, beginning: &Beginning<'_>, skip_sync: bool) -> Result<Self, LogError> {
+        let made = folder::making(dir, beginning.first);
+        let path = folder::segment(dir, beginning.first);
+        folder::remove(&made)?;
+        {
+            let db = open_db(&made)?;
+            write_beginning(&db, &made, beginning)?;
+            for name in ["conf", "db", "blobs"] {
+                let file = made.join(name);
+                File::open(&file).and_then(|f| f.sync_all()).map_err(LogError::io("sync", &file))?;
+            }
+        }
+        folder::sync(&made)?;
+        folder::rename(&made, &path)?;
+        Self::open(dir, beginning.first, skip_sync)
+    }
+
+    /// Opens the segment that begins with `first`.
+    pub fn open(dir: &Path, first: Seq, skip_sync: bool) -> Result<Self, LogError> {
+        let path = folder::segment(dir, first);
+        if !path.join("db").is_file() {
+            // sled would make a new one in its place.
+            return Err(LogError::corrupt("open", &path, "its file 'db' is missing"));
+        }
+        let db = open_db(&path)?;
+        let data = File::open(path.join("db")).map_err(LogError::io("open", &path))?;
+        let bytes = caught("read", &path, || db.get(HEADER_KEY))?
+            .ok_or_else(|| LogError::corrupt("open", &path, "it has no header"))?;
+        let header = read_header(&bytes, first).map_err(|what| LogError::corrupt("open", &path, what))?;
+        let chain = Sha256::new().chain_update(header.prev).chain_update(&bytes).finalize().into();
+        Ok(Self { path, db, data, header, chain, skip_sync })
+    }
+
+    /// The checkpoint, checked.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, LogError> {
+        let bytes = caught("read", &self.path, || {
+            let mut bytes = Vec::new();
+            for entry in self.db.scan_prefix(b"c") {
+                bytes.extend_from_slice(&entry?.1);
+            }
+            Ok(bytes)
+        })?;
+        let good = bytes.len() as u64 == self.header.checkpoint_len
+            && <[u8; 32]>::from(Sha256::digest(&bytes)) == self.header.checkpoint_sha256;
+        if good { Ok(bytes) } else { Err(LogError::corrupt("read", &self.path, "its checkpoint is damaged")) }
+    }
+
+    /// Writes a batch; durable only after [`Segment::sync`].
+    pub fn apply(&self, batch: Batch) -> Result<(), LogError> {
+        if batch.ops == 0 {
+            return Ok(());
+        }
+        caught("write to", &self.path, || self.db.apply_batch(batch.inner))
+    }
+
+    /// Makes durable what was written. Never to be tried again after an error.
+    pub fn sync(&self) -> Result<(), LogError> {
+        caught("flush", &self.path, || self.db.flush())?;
+        if self.skip_sync {
+            return Ok(());
+        }
+        self.data.sync_data().map_err(LogError::io("sync", &self.path))
+    }
+
+    /// The frame that holds the record, or else the next one behind it.
+    pub fn at_or_after(&self, seq: Seq) -> Result<Option<Found>, LogError> {
+        guarded("read", &self.path, || self.find_after(seq))
+    }
+
+    /// The frame that holds the record, or else the one before it.
+    pub fn at_or_before(&self, seq: Seq) -> Result<Option<Found>, LogError> {
+        guarded("read", &self.path, || match self.floor(seq)? {
+            Some(first) => self.found(first).map(Some),
+            None => Ok(None),
+        })
+    }
+
+    fn find_after(&self, seq: Seq) -> Result<Option<Found>, LogError> {
+        if let Some(first) = self.floor(seq)? {
+            match self.found(first)? {
+                Found::Frame(frame) if !frame.head.holds(seq) => {}
+                // What remains of a frame is of interest only where the search begins in it.
+                Found::Broken { next: Some(next), .. } if next <= seq => {}
+                found => return Ok(Some(found)),
+            }
+        }
+        match self.ceiling(seq)? {
+            Some(first) => self.found(first).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes all frames that begin at `from` or behind it: the remains of a commit that was never acknowledged.
+    pub fn remove_from(&self, from: Seq) -> Result<usize, LogError> {
+        // sled needs memory for each key removed at once.
+        const AT_ONCE: usize = 100;
+        let mut removed = 0;
+        loop {
+            let count = caught("write to", &self.path, || {
+                let mut batch = sled::Batch::default();
+                let mut count = 0;
+                for key in self.db.range(frame_key(from, 0)..=frame_key(Seq::MAX, usize::MAX)).keys().take(AT_ONCE) {
+                    batch.remove(key?);
+                    count += 1;
+                }
+                if count > 0 { self.db.apply_batch(batch).map(|()| count) } else { Ok(0) }
+            })?;
+            if count == 0 {
+                return Ok(removed);
+            }
+            removed += count;
+        }
+    }
+
+    /// Files in `blobs/`, which has to stay empty: sled does not make them durable.
+    pub fn blobs(&self) -> usize {
+        fs::read_dir(self.path.join("blobs")).map_or(0, Iterator::count)
+    }
+
+    /// The last key of a frame that begins at `seq` or before it.
+    fn floor(&self, seq: Seq) -> Result<Option<Seq>, LogError> {
+        let mut range = self.db.range(frame_key(0, 0)..=frame_key(seq, usize::MAX));
+        self.first_in(range.next_back())
+    }
+
+    /// The first key of a frame that begins behind `seq`.
+    fn ceiling(&self, seq: Seq) -> Result<Option<Seq>, LogError> {
+        let Some(behind) = seq.checked_add(1) else { return Ok(None) };
+        let mut range = self.db.range(frame_key(behind, 0)..=frame_key(Seq::MAX, usize::MAX));
+        self.first_in(range.next())
+    }
+
+    fn first_in(&self, entry: Option<sled::Result<(sled::IVec, sled::IVec)>>) -> Result<Option<Seq>, LogError> {
+        let entry = entry.transpose().map_err(|e| store_error("read", &self.path, &e))?;
+        Ok(entry.and_then(|(key, _)| first_of(&key)))
+    }
+
+    /// Reads what stands under the keys of the frame that begins with `first`.
+    fn found(&self, first: Seq) -> Result<Found, LogError> {
+        let mut frame: Option<StoredFrame> = None;
+        let mut wanted = 0;
+        let mut why = "its beginning is missing".to_owned();
+        for entry in self.db.range(frame_key(first, 0)..=frame_key(first, usize::MAX)) {
+            let (key, chunk) = entry.map_err(|e| store_error("read", &self.path, &e))?;
+            if key.as_ref() != frame_key(first, wanted).as_slice() {
+                why = format!("its chunk {wanted} is missing");
+                break;
+            }
+            match &mut frame {
+                None => match FrameHead::read(&chunk) {
+                    Ok(head) if head.first == first => {
+                        let mut stored = Vec::with_capacity(head.stored_len as usize);
+                        stored.extend_from_slice(&chunk[HEAD_LEN..]);
+                        frame = Some(StoredFrame { head, stored });
+                    }
+                    Ok(_) => return self.broken(first, "its head names another record"),
+                    Err(what) => return self.broken(first, &what),
+                },
+                Some(frame) => frame.stored.extend_from_slice(&chunk),
+            }
+            wanted += 1;
+            if frame.as_ref().is_some_and(|f| wanted == f.head.chunks()) {
+                break;
+            }
+        }
+        match frame {
+            Some(frame) if frame.stored.len() == frame.head.stored_len as usize => Ok(Found::Frame(frame)),
+            Some(_) if wanted > 0 => self.broken(first, &format!("its chunk {wanted} is missing or damaged")),
+            _ => self.broken(first, &why),
+        }
+    }
+
+    fn broken(&self, first: Seq, what: &str) -> Result<Found, LogError> {
+        Ok(Found::Broken { first, next: self.ceiling(first)?, what: what.to_owned() })
+    }
+}
+
+fn frame_key(first: Seq, number: usize) -> [u8; FRAME_KEY_LEN] {
+    let mut key = [0; FRAME_KEY_LEN];
+    key[0] = b'r';
+    key[1..9].copy_from_slice(&first.to_be_bytes());
+    key[9..].copy_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+    key
+}
+
+fn first_of(key: &[u8]) -> Option<Seq> {
+    let (seq, _) = key.strip_prefix(b"r")?.split_first_chunk::<8>()?;
+    Some(u64::from_be_bytes(*seq))
+}
+
+fn write_beginning(db: &sled::Db, path: &Path, beginning: &Beginning<'_>) -> Result<(), LogError> {
+    let mut batch = Batch::default();
+    for (number, chunk) in beginning.checkpoint.chunks(limits::CHUNK).enumerate() {
+        if batch.is_full() {
+            caught("write to", path, || db.apply_batch(std::mem::take(&mut batch.inner)))?;
+            batch = Batch::default();
+        }
+        let mut key = [b'c'; 5];
+        key[1..].copy_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+        batch.put(&key, chunk);
+    }
+    let header = Header {
+        format: FORMAT,
+        hookbox: env!("CARGO_PKG_VERSION").to_owned(),
+        first: beginning.first,
+        prev: beginning.prev,
+        fold_from: beginning.fold_from,
+        gap_from: beginning.gap_from,
+        created_at: beginning.created_at,
+        checkpoint_len: beginning.checkpoint.len() as u64,
+        checkpoint_sha256: Sha256::digest(beginning.checkpoint).into(),
+    };
+    let mut bytes = rmp_serde::to_vec(&header).map_err(|e| LogError::corrupt("write to", path, e.to_string()))?;
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+    batch.put(HEADER_KEY, &bytes);
+    caught("write to", path, || db.apply_batch(batch.inner))?;
+    caught("flush", path, || db.flush()).map(|_| ())
+}
+
+fn read_header(bytes: &[u8], first: Seq) -> Result<Header, String> {
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or("its header is cut short")?;
+    if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
+        return Err("its header is damaged".into());
+    }
+    match body {
+        // An array of fields, of which the first is the format.
+        [_, format, ..] if *format != FORMAT => {
+            return Err(format!("it has format {format}, this version reads {FORMAT}: use the hookbox that wrote it"));
+        }
+        _ => {}
+    }
+    let header: Header = rmp_serde::from_slice(body).map_err(|e| format!("its header cannot be read: {e}"))?;
+    if header.first == first { Ok(header) } else { Err("its header names another segment".into()) }
+}
+
+fn open_db(path: &Path) -> Result<sled::Db, LogError> {
+    remove_half_snapshots(path)?;
+    match open_once(path) {
+        Err(error) if error.is_damage() => {
+            // The snapshot only spares sled some reading; without it, sled reads its whole log.
+            if put_snapshots_aside(path)? == 0 { Err(error) } else { open_once(path) }
+        }
+        opened => opened,
+    }
+}
+
+fn open_once(path: &Path) -> Result<sled::Db, LogError> {
+    let config = sled::Config::new()
+        .path(path)
+        .segment_size(limits::SLED_SEGMENT)
+        .cache_capacity(limits::SLED_CACHE)
+        .flush_every_ms(None)
+        .use_compression(false);
+    for _ in 0..LOCK_TRIES {
+        match caught("open", path, || config.open()) {
+            Err(LogError::Store { what, .. }) if what.contains("could not acquire lock") => {
+                std::thread::sleep(LOCK_WAIT);
+            }
+            opened => return opened,
+        }
+    }
+    Err(LogError::InUse { dir: path.to_path_buf(), holder: "another process".into() })
+}
+
+fn snapshots(path: &Path) -> Result<Vec<PathBuf>, LogError> {
+    match fs::read_dir(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(LogError::io("list", path)(e)),
+        Ok(entries) => {
+            let names = entries.flatten().map(|e| e.path());
+            Ok(names.filter(|p| p.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"snap."))).collect())
+        }
+    }
+}
+
+fn remove_half_snapshots(path: &Path) -> Result<(), LogError> {
+    let half = snapshots(path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "generating"));
+    half.into_iter().try_for_each(|file| folder::remove(&file))
+}
+
+fn put_snapshots_aside(path: &Path) -> Result<usize, LogError> {
+    let files = snapshots(path)?;
+    for file in &files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        fs::rename(file, path.join(format!("aside-{name}"))).map_err(LogError::io("rename", file))?;
+    }
+    Ok(files.len())
+}
+
+/// Runs one of sled's functions: its errors in our words, and its panics (where they unwind) as errors.
+fn caught<T>(doing: &'static str, path: &Path, work: impl FnOnce() -> sled::Result<T>) -> Result<T, LogError> {
+    guarded(doing, path, || work().map_err(|e| store_error(doing, path, &e)))
+}
+
+fn guarded<T>(doing: &'static str, path: &Path, work: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(LogError::corrupt(doing, path, "the store panicked over what it found there")))
+}
+
+fn store_error(doing: &'static str, path: &Path, error: &sled::Error) -> LogError {
+    let fault = match error {
+        sled::Error::Io(e) if !matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => Fault::Io,
+        _ => Fault::Corrupt,
+    };
+    LogError::Store { doing, path: path.to_path_buf(), fault, what: error.to_string() }
+}

@@ -1,0 +1,340 @@
+//! The shelf: which segments there are, and which of them are open. Shared by the log and its readers.
+//!
+//! Invariants: a segment is open at most once; `limits::OPEN_SEGMENTS` sealed ones are kept open, the one used
+//! longest ago is closed first; a segment in use is closed by its last user. No lock is held while records are read
+//! or unpacked: a slot's lock is held while its segment is being opened or closed, the others only for a moment.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{ChainHead, Decoded};
+use super::segment::Segment;
+use super::{LogError, Problem, folder};
+use crate::model::{Seq, WallMs, limits};
+
+/// Frames kept unpacked for random reads, and the bytes they may take.
+const HOT_FRAMES: usize = 4;
+const HOT_BYTES: usize = 4 << 20;
+
+/// What is known of a segment without opening it. A seal file is this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Facts {
+    pub first: Seq,
+    /// One before `first` when it is empty.
+    pub last: Seq,
+    pub records: u64,
+    pub payload_bytes: u64,
+    /// The chain head before its first record and after its last.
+    pub prev: ChainHead,
+    pub head: ChainHead,
+    pub gap_from: Option<Seq>,
+    pub created_at: WallMs,
+    /// `None` while it is active.
+    pub sealed_at: Option<WallMs>,
+}
+
+/// Records that retention dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Dropped {
+    pub first: Seq,
+    pub last: Seq,
+    pub head: ChainHead,
+}
+
+/// One segment's place.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub first: Seq,
+    facts: Mutex<Facts>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    segment: Option<Arc<Segment>>,
+    users: usize,
+    /// Stays open without users.
+    keep: bool,
+    /// Its folder has been given this name, to be deleted.
+    dropped: Option<PathBuf>,
+    /// Why it cannot be opened, ever.
+    lost: Option<String>,
+}
+
+impl Slot {
+    pub fn new(facts: Facts) -> Arc<Self> {
+        Arc::new(Self { first: facts.first, facts: Mutex::new(facts), held: Mutex::default() })
+    }
+
+    pub fn facts(&self) -> Facts {
+        locked(&self.facts).clone()
+    }
+
+    pub fn change(&self, with: impl FnOnce(&mut Facts)) {
+        with(&mut locked(&self.facts));
+    }
+
+    pub fn last(&self) -> Seq {
+        locked(&self.facts).last
+    }
+
+    pub fn lose(&self, why: String) {
+        locked(&self.held).lost = Some(why);
+    }
+
+    pub fn lost(&self) -> Option<String> {
+        locked(&self.held).lost.clone()
+    }
+
+    /// The whole of it as a problem.
+    pub fn problem(&self, what: String) -> Problem {
+        Problem { segment: self.first, first: self.first, last: self.last(), what }
+    }
+}
+
+/// A segment in use.
+#[derive(Debug)]
+pub(super) struct Borrowed {
+    slot: Arc<Slot>,
+    segment: Option<Arc<Segment>>,
+}
+
+impl std::ops::Deref for Borrowed {
+    type Target = Segment;
+    fn deref(&self) -> &Segment {
+        self.segment.as_ref().expect("it is taken only by drop")
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let mut held = locked(&self.slot.held);
+        self.segment = None;
+        held.users -= 1;
+        close_if_idle(&mut held);
+    }
+}
+
+/// Closes the segment when nobody needs it; runs under the slot's lock, so that nobody opens it meanwhile.
+fn close_if_idle(held: &mut Held) {
+    if held.users > 0 {
+        return;
+    }
+    if !held.keep || held.dropped.is_some() {
+        held.segment = None;
+    }
+    if let Some(path) = &held.dropped {
+        // What cannot be removed now is removed when the log is opened the next time.
+        let _ = folder::remove(path);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub dir: PathBuf,
+    pub skip_sync: bool,
+    /// Held as long as anybody may touch the folder.
+    _lock: File,
+    slots: RwLock<BTreeMap<Seq, Arc<Slot>>>,
+    dropped: RwLock<Vec<Dropped>>,
+    recent: Mutex<VecDeque<Arc<Slot>>>,
+    hot: Mutex<VecDeque<Arc<Decoded>>>,
+    durable: AtomicU64,
+}
+
+impl Shelf {
+    pub fn new(dir: PathBuf, lock: File, skip_sync: bool, dropped: Vec<Dropped>) -> Self {
+        Self {
+            dir,
+            skip_sync,
+            _lock: lock,
+            slots: RwLock::default(),
+            dropped: RwLock::new(dropped),
+            recent: Mutex::default(),
+            hot: Mutex::default(),
+            durable: AtomicU64::new(0),
+        }
+    }
+
+    pub fn durable(&self) -> Seq {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub fn publish(&self, seq: Seq) {
+        self.durable.store(seq, Ordering::Release);
+    }
+
+    pub fn add(&self, slot: Arc<Slot>) {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner).insert(slot.first, slot);
+    }
+
+    pub fn take_out(&self, first: Seq) -> Option<Arc<Slot>> {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner).remove(&first)
+    }
+
+    pub fn all(&self) -> Vec<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub fn oldest(&self) -> Option<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).values().next().cloned()
+    }
+
+    pub fn get(&self, first: Seq) -> Option<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).get(&first).cloned()
+    }
+
+    /// The segment that begins at `seq` or the last one that begins before it.
+    pub fn floor(&self, seq: Seq) -> Option<Arc<Slot>> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.range(..=seq).next_back().map(|(_, slot)| slot.clone())
+    }
+
+    /// The first segment that begins behind `seq`.
+    pub fn above(&self, seq: Seq) -> Option<Arc<Slot>> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.range(seq.checked_add(1)?..).next().map(|(_, slot)| slot.clone())
+    }
+
+    pub fn dropped(&self) -> Vec<Dropped> {
+        self.dropped.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_dropped(&self, dropped: Vec<Dropped>) {
+        *self.dropped.write().unwrap_or_else(PoisonError::into_inner) = dropped;
+    }
+
+    /// Whether it is known that the records of this range are not there: dropped by retention, or a gap that was
+    /// reported when it came about and is remembered by the segment behind it.
+    pub fn is_known_hole(&self, first: Seq, last: Seq) -> bool {
+        let dropped = self.dropped.read().unwrap_or_else(PoisonError::into_inner);
+        let mut at = first;
+        while at <= last {
+            let upto = match dropped.iter().find(|d| (d.first..=d.last).contains(&at)) {
+                Some(range) => range.last,
+                None => match self.above(at).map(|slot| slot.facts()) {
+                    Some(Facts { gap_from: Some(from), first, .. }) if from <= at => first - 1,
+                    _ => return false,
+                },
+            };
+            let Some(next) = upto.checked_add(1) else { return true };
+            at = next;
+        }
+        true
+    }
+
+    /// Opens the segment, unless it is open. `None` when it has been dropped.
+    pub fn borrow(&self, slot: &Arc<Slot>) -> Result<Option<Borrowed>, LogError> {
+        let borrowed = {
+            let mut held = locked(&slot.held);
+            if held.dropped.is_some() {
+                return Ok(None);
+            }
+            if let Some(why) = &held.lost {
+                return Err(LogError::Damaged(slot.problem(why.clone())));
+            }
+            let segment = match &held.segment {
+                Some(segment) => segment.clone(),
+                None => match Segment::open(&self.dir, slot.first, self.skip_sync) {
+                    Ok(segment) => Arc::new(segment),
+                    Err(error) if error.is_damage() => {
+                        let why = self.put_aside(slot.first, &error);
+                        held.lost = Some(why.clone());
+                        return Err(LogError::Damaged(slot.problem(why)));
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            held.segment = Some(segment.clone());
+            held.users += 1;
+            held.keep = true;
+            Borrowed { slot: slot.clone(), segment: Some(segment) }
+        };
+        self.touch(slot);
+        Ok(Some(borrowed))
+    }
+
+    /// Takes in a segment that is open already, as the active one: it stays open as long as what is returned.
+    pub fn borrow_open(slot: &Arc<Slot>, segment: Segment) -> Borrowed {
+        let segment = Arc::new(segment);
+        let mut held = locked(&slot.held);
+        held.segment = Some(segment.clone());
+        held.users += 1;
+        Borrowed { slot: slot.clone(), segment: Some(segment) }
+    }
+
+    /// Gives the folder of a segment that cannot be opened another name, so that it is never taken for a good one.
+    pub fn put_aside(&self, first: Seq, error: &LogError) -> String {
+        let aside = folder::aside(&self.dir, first);
+        match folder::rename(&folder::segment(&self.dir, first), &aside) {
+            Ok(()) => format!("the segment was put aside as {}: {error}", aside.display()),
+            Err(rename) => format!("the segment cannot be used: {error}; nor can it be put aside: {rename}"),
+        }
+    }
+
+    /// Marks a segment as used just now, and closes those that were used longest ago.
+    fn touch(&self, slot: &Arc<Slot>) {
+        let mut old = Vec::new();
+        {
+            let mut recent = locked(&self.recent);
+            if recent.back().is_some_and(|s| Arc::ptr_eq(s, slot)) {
+                return;
+            }
+            recent.retain(|s| !Arc::ptr_eq(s, slot));
+            recent.push_back(slot.clone());
+            // The active one, which the log itself holds open, does not count.
+            while recent.len() > limits::OPEN_SEGMENTS + 1 {
+                old.extend(recent.pop_front());
+            }
+        }
+        old.iter().for_each(release);
+    }
+
+    /// Closes sealed segments that nobody is using.
+    pub fn close_idle(&self) {
+        let idle: Vec<_> = locked(&self.recent).drain(..).collect();
+        idle.iter().for_each(release);
+        locked(&self.hot).clear();
+    }
+
+    /// Forgets a segment whose folder has been renamed; its folder goes with its last user.
+    pub fn drop_slot(&self, slot: &Arc<Slot>, renamed: PathBuf) {
+        let (first, last) = (slot.first, slot.last());
+        locked(&self.hot).retain(|frame| frame.head.first < first || frame.head.first > last);
+        locked(&self.recent).retain(|s| !Arc::ptr_eq(s, slot));
+        let mut held = locked(&slot.held);
+        held.dropped = Some(renamed);
+        close_if_idle(&mut held);
+    }
+
+    pub fn hot(&self, seq: Seq) -> Option<Arc<Decoded>> {
+        locked(&self.hot).iter().find(|frame| frame.head.holds(seq)).cloned()
+    }
+
+    pub fn keep_hot(&self, frame: &Arc<Decoded>) {
+        let mut hot = locked(&self.hot);
+        if frame.cost() > HOT_BYTES / 2 || hot.iter().any(|f| f.head.first == frame.head.first) {
+            return;
+        }
+        hot.push_back(frame.clone());
+        while hot.len() > HOT_FRAMES || hot.iter().map(|f| f.cost()).sum::<usize>() > HOT_BYTES {
+            hot.pop_front();
+        }
+    }
+}
+
+fn release(slot: &Arc<Slot>) {
+    let mut held = locked(&slot.held);
+    held.keep = false;
+    close_if_idle(&mut held);
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these guard is whole at every moment, even if a thread panicked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

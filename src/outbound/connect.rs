@@ -1,0 +1,142 @@
+//! The connector: resolve, guard, dial, shake hands.
+//!
+//! Invariant: everything that is dialled over TCP goes through [`Connector::admit`] with the very address that is
+//! dialled; between the check and the dial no name is looked up again.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::model::limits;
+
+use super::failure::{Failure, Phase};
+use super::guard;
+use super::resolve::{Boxed, Resolve};
+use super::stream::Wire;
+use super::tls::Tls;
+use super::url::{Place, Target, allowed_port};
+
+/// Opens TCP connections. A seam: tests see which address would be dialled.
+pub(super) trait Dial: Send + Sync {
+    fn dial(&self, address: SocketAddr) -> Boxed<'_, io::Result<TcpStream>>;
+}
+
+/// Dials for real.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SystemDialer;
+
+impl Dial for SystemDialer {
+    fn dial(&self, address: SocketAddr) -> Boxed<'_, io::Result<TcpStream>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
+    }
+}
+
+pub(super) struct Connector {
+    pub(super) resolver: Arc<dyn Resolve>,
+    pub(super) dialer: Box<dyn Dial>,
+    pub(super) tls: Tls,
+}
+
+/// What one connection needs to know of its endpoint.
+pub(super) struct Wanted<'a> {
+    pub(super) target: &'a Target,
+    pub(super) allow_private: bool,
+    pub(super) timeout_ms: u64,
+}
+
+impl Connector {
+    /// Connects; `phase` follows how far it has come.
+    pub(super) async fn establish(&self, wanted: &Wanted<'_>, phase: &mut Phase) -> Result<Wire, Failure> {
+        let addresses = match &wanted.target.place {
+            Place::Socket(path) => {
+                let shown = path.display().to_string();
+                *phase = Phase::Connecting(shown.clone());
+                let stream = UnixStream::connect(path).await.map_err(|e| Failure::connect(&shown, &e))?;
+                return Ok(Wire::Unix(stream));
+            }
+            Place::Literal { ip, port } => {
+                Self::check_port(*port, wanted)?;
+                let address = SocketAddr::new(*ip, *port);
+                Self::admit(*ip, wanted).map_err(|why| Failure::Address { address, why })?;
+                vec![address]
+            }
+            Place::Name { name, port } => {
+                Self::check_port(*port, wanted)?;
+                *phase = Phase::Resolving(name.clone());
+                self.lookup(name, *port, wanted).await?
+            }
+        };
+        let tcp = self.dial_any(&addresses, wanted, phase).await?;
+        if !wanted.target.tls {
+            return Ok(Wire::Tcp(tcp));
+        }
+        *phase = Phase::Handshake;
+        Ok(Wire::Tls(Box::new(self.tls.handshake(tcp, &wanted.target.place).await?)))
+    }
+
+    /// The guard, with the endpoint's permission.
+    fn admit(ip: IpAddr, wanted: &Wanted<'_>) -> Result<(), guard::Why> {
+        if wanted.allow_private { Ok(()) } else { guard::allowed(ip) }
+    }
+
+    fn check_port(port: u16, wanted: &Wanted<'_>) -> Result<(), Failure> {
+        if wanted.allow_private {
+            return Ok(());
+        }
+        allowed_port(port).map_err(|service| Failure::Port { port, service })
+    }
+
+    /// The addresses of a name that may be dialled. A mixed answer loses those that may not.
+    async fn lookup(&self, name: &str, port: u16, wanted: &Wanted<'_>) -> Result<Vec<SocketAddr>, Failure> {
+        let unresolved = |why: String| Failure::Unresolved { name: name.to_owned(), why };
+        let found = self.resolver.resolve(name).await.map_err(|e| unresolved(format!(" ({e})")))?;
+        let mut refused = None;
+        let mut allowed = Vec::new();
+        for ip in found {
+            match Self::admit(ip, wanted) {
+                Ok(()) => allowed.push(SocketAddr::new(ip, port)),
+                Err(why) => refused = refused.or(Some((ip, why))),
+            }
+        }
+        allowed.truncate(limits::DIALS);
+        match refused {
+            Some((address, why)) if allowed.is_empty() => Err(Failure::Name { name: name.to_owned(), address, why }),
+            None if allowed.is_empty() => Err(unresolved(" to any address".to_owned())),
+            _ => Ok(allowed),
+        }
+    }
+
+    /// Tries them in order; each but the last gets its share of the deadline, so that one that swallows packets
+    /// leaves time for the others.
+    async fn dial_any(
+        &self,
+        addresses: &[SocketAddr],
+        wanted: &Wanted<'_>,
+        phase: &mut Phase,
+    ) -> Result<TcpStream, Failure> {
+        let share = Duration::from_millis(wanted.timeout_ms / (addresses.len().max(1) as u64));
+        let mut failures = Vec::new();
+        for (at, address) in addresses.iter().enumerate() {
+            let shown = address.to_string();
+            *phase = Phase::Connecting(shown.clone());
+            let dial = self.dialer.dial(*address);
+            let dialled = if at + 1 == addresses.len() {
+                dial.await
+            } else {
+                tokio::time::timeout(share, dial).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            };
+            match dialled {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failures.push(Failure::connect(&shown, &error).to_string()),
+            }
+        }
+        Err(Failure::Connect { why: failures.join("; ") })
+    }
+}

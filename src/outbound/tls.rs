@@ -1,0 +1,125 @@
+//! TLS: the system's roots and an extra CA file, and what goes wrong in words.
+//!
+//! The system's roots (a few megabytes while they are read) are loaded at the first https attempt, so that a daemon
+//! without https endpoints never holds them. When loading fails the next attempt tries again: a certificate store
+//! can be installed while the daemon runs. rustls refuses everything older than TLS 1.2.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::OutboundError;
+use super::failure::Failure;
+use super::url::Place;
+
+/// The client side of TLS.
+pub(super) struct Tls {
+    extra: Vec<CertificateDer<'static>>,
+    config: OnceCell<Arc<ClientConfig>>,
+}
+
+impl Tls {
+    /// Reads the extra CA file; the system's roots wait.
+    pub(super) fn new(extra_ca: Option<&PathBuf>) -> Result<Self, OutboundError> {
+        let extra = extra_ca.map(|path| read_ca(path)).transpose()?.unwrap_or_default();
+        Ok(Self { extra, config: OnceCell::new() })
+    }
+
+    /// Shakes hands as the client of `place`.
+    pub(super) async fn handshake(&self, tcp: TcpStream, place: &Place) -> Result<TlsStream<TcpStream>, Failure> {
+        let name = match place {
+            Place::Name { name, .. } => ServerName::try_from(name.clone())
+                .map_err(|_| Failure::Tls(format!("'{name}' cannot be the name in a certificate")))?,
+            Place::Literal { ip, .. } => ServerName::IpAddress((*ip).into()),
+            Place::Socket(_) => return Err(Failure::Tls("a Unix socket needs no TLS".to_owned())),
+        };
+        let config = self.config.get_or_try_init(|| self.load()).await?.clone();
+        TlsConnector::from(config).connect(name, tcp).await.map_err(|e| Failure::Tls(words(&e)))
+    }
+
+    async fn load(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
+            .await
+            .map_err(|e| Failure::Tls(format!("the system's root certificates could not be read: {e}")))?;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(system.certs);
+        let mut refused = None;
+        for ca in &self.extra {
+            refused = roots.add(ca.clone()).err().or(refused);
+        }
+        if let Some(error) = refused {
+            tracing::warn!(%error, "a certificate of the extra CA file cannot be a root and is left out");
+        }
+        if roots.is_empty() {
+            let why = system.errors.first().map(|e| format!(" ({e})")).unwrap_or_default();
+            return Err(Failure::Tls(format!(
+                "this system has no root certificates{why}: install ca-certificates, or name an extra CA file"
+            )));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Failure::Tls(e.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, OutboundError> {
+    let refused = |why: String| OutboundError::ExtraCa { path: path.to_owned(), why };
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|e| refused(format!("{e}: it must be a readable file of certificates in PEM form")))?;
+    if certificates.is_empty() {
+        return Err(refused("no certificate is in it: it must hold PEM blocks (BEGIN CERTIFICATE)".to_owned()));
+    }
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        store.add(certificate.clone()).map_err(|e| refused(format!("a certificate in it cannot be a root: {e}")))?;
+    }
+    Ok(certificates)
+}
+
+/// The usual reasons in words; the rest as rustls says it.
+fn words(error: &io::Error) -> String {
+    let Some(tls) = error.get_ref().and_then(|e| e.downcast_ref::<TlsError>()) else {
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the connection was closed during the handshake".to_owned(),
+            io::ErrorKind::ConnectionReset => "the connection was reset during the handshake".to_owned(),
+            _ => error.to_string(),
+        };
+    };
+    match tls {
+        TlsError::InvalidCertificate(why) => match why {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "certificate expired".to_owned(),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "certificate not valid yet: check both clocks".to_owned()
+            }
+            CertificateError::NotValidForName => "certificate is for another name".to_owned(),
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                let names: String = presented.join(", ").chars().take(200).collect();
+                format!("certificate is for another name ({names})")
+            }
+            CertificateError::UnknownIssuer => {
+                "certificate is signed by an unknown authority (or by itself): add its CA to the extra CA file"
+                    .to_owned()
+            }
+            CertificateError::BadSignature => "certificate's signature is wrong".to_owned(),
+            CertificateError::Revoked => "certificate revoked".to_owned(),
+            other => format!("certificate refused: {other}"),
+        },
+        TlsError::InvalidMessage(_) => "the peer does not speak TLS on this port".to_owned(),
+        TlsError::PeerIncompatible(why) => format!("the peer is too old or wants what is not supported ({why:?})"),
+        TlsError::AlertReceived(alert) => format!("the peer refused the handshake ({alert:?})"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,95 @@
+//! Questions about the state. They change nothing.
+
+use super::Queue;
+use super::input::{DeliveryView, EndpointView, EventView, Query, Reply, RetryView, Status};
+use super::state::Lane;
+use crate::model::{DeliveryId, EndpointId, Seq};
+
+impl Queue {
+    pub(super) fn ask(&self, query: &Query) -> Reply {
+        match query {
+            Query::Status => Reply::Status(Box::new(self.status())),
+            Query::Endpoints => {
+                Reply::Endpoints(self.state.lanes.values().map(|lane| self.endpoint_view(lane)).collect())
+            }
+            Query::Deliveries(ids) => Reply::Deliveries(ids.iter().map(|id| self.delivery_view(*id)).collect()),
+            Query::Graves { before, limit } => {
+                let graves = &self.state.graves;
+                let below = before.checked_sub(1).map_or(0, |last| graves.rank(last));
+                let first = below.saturating_sub(*limit as u64);
+                Reply::Graves((first..below).rev().filter_map(|n| graves.select(n)).collect())
+            }
+            Query::Retrying { endpoint, before, limit } => Reply::Deliveries(self.retrying(*endpoint, *before, *limit)),
+            Query::Events(seqs) => Reply::Events(seqs.iter().map(|seq| self.event_view(*seq)).collect()),
+            Query::Replays => Reply::Replays(self.state.replays.values().cloned().collect()),
+            Query::Alive { first, last } => {
+                Reply::Alive(self.alive(super::retire::Range { first: *first, last: *last }).map(|alive| alive.range()))
+            }
+        }
+    }
+
+    /// Counts over everything.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (state, lanes) = (&self.state, &self.state.lanes);
+        let undone = |held: bool| lanes.values().filter(|l| l.hold.is_some() == held).map(|l| l.undone).sum();
+        Status {
+            events: state.counts.events,
+            duplicates: state.counts.duplicates,
+            pending: undone(false),
+            in_flight: self.in_flight as u64,
+            delivered: state.counts.delivered_elsewhere + lanes.values().map(|l| l.delivered).sum::<u64>(),
+            dead: lanes.values().map(|l| l.dead.len()).sum(),
+            held: undone(true),
+            cancelled: state.counts.cancelled,
+            attempts: state.counts.attempts,
+            failed_attempts: state.counts.failed_attempts,
+            retrying: lanes.values().map(|l| l.retrying.len() as u64).sum(),
+            sources: state.sources.len(),
+            endpoints: lanes.len(),
+            replays: state.replays.len(),
+            dedupe_keys: state.dedupe.len(),
+            next_seq: state.next_seq,
+        }
+    }
+
+    fn endpoint_view(&self, lane: &Lane) -> EndpointView {
+        let flow = self.flows.get(&lane.endpoint.id);
+        EndpointView {
+            endpoint: lane.endpoint.clone(),
+            hold: lane.hold.clone(),
+            waiting: lane.undone,
+            in_flight: flow.map_or(0, |flow| flow.in_flight.len() as u64),
+            retrying: lane.retrying.len() as u64,
+            delivered: lane.delivered,
+            dead: lane.dead.len(),
+            last_error: lane.last_error.clone(),
+            last_success_at: lane.last_success_at,
+        }
+    }
+
+    fn delivery_view(&self, delivery: DeliveryId) -> DeliveryView {
+        let waiting = self.state.lanes.get(&delivery.endpoint).and_then(|lane| lane.retrying.get(&delivery.seq));
+        let retry = waiting.map(|waiting| RetryView {
+            attempts: waiting.attempts,
+            due_at: waiting.due_at,
+            last: waiting.last,
+            event: waiting.event,
+        });
+        DeliveryView { delivery, state: self.delivery_state(delivery), retry }
+    }
+
+    fn retrying(&self, endpoint: EndpointId, before: Seq, limit: usize) -> Vec<DeliveryView> {
+        let Some(lane) = self.state.lanes.get(&endpoint) else { return Vec::new() };
+        let keys = lane.retrying.range(..before).rev().take(limit);
+        keys.map(|(key, _)| self.delivery_view(DeliveryId { seq: *key, endpoint })).collect()
+    }
+
+    fn event_view(&self, seq: Seq) -> EventView {
+        EventView {
+            seq,
+            duplicates: self.state.duplicates.get(&seq).copied().unwrap_or(0),
+            stands_at: self.state.moved.get(&seq).copied().unwrap_or(seq),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Which endpoints an event goes to: sources by name, types by glob, and an RFC 9535 filter.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use serde_json_path::JsonPath;
+use wildmatch::WildMatch;
+
+use crate::model::{Endpoint, EndpointId, Event};
+
+/// The endpoints' filters, compiled.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    by_endpoint: BTreeMap<EndpointId, Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    from: Vec<String>,
+    types: Vec<WildMatch>,
+    filter: Option<JsonPath>,
+}
+
+/// Compiles a `--where` expression.
+///
+/// # Errors
+/// Says where it is wrong and what one looks like.
+pub fn compile(expression: &str) -> Result<JsonPath, String> {
+    JsonPath::parse(&format!("$[?{expression}]")).map_err(|error| {
+        format!("--where '{expression}' is not a filter expression: {error}; write it like @.body.action == 'opened'")
+    })
+}
+
+/// Whether `kind` is one that `glob` means (`*` any run of characters, `?` one).
+#[must_use]
+pub fn glob(glob: &str, kind: &str) -> bool {
+    WildMatch::new(glob).matches(kind)
+}
+
+impl Matcher {
+    /// Takes up an endpoint's filters. An expression that does not compile matches nothing; it was refused when
+    /// the endpoint was made, so that only a record of another version can hold one.
+    pub fn set(&mut self, endpoint: &Endpoint) {
+        let never = || JsonPath::parse("$[?@.nothing == 'matches']").ok();
+        let compiled = Compiled {
+            from: endpoint.from.clone(),
+            types: endpoint.types.iter().map(|t| WildMatch::new(t)).collect(),
+            filter: endpoint.filter.as_ref().and_then(|text| compile(text).ok().or_else(never)),
+        };
+        self.by_endpoint.insert(endpoint.id, compiled);
+    }
+
+    pub fn remove(&mut self, endpoint: EndpointId) {
+        self.by_endpoint.remove(&endpoint);
+    }
+
+    /// The endpoints that want `event`, in the order of their numbers.
+    #[must_use]
+    pub fn fan_out(&self, event: &Event) -> Vec<EndpointId> {
+        let mut shape: Option<Value> = None;
+        let mut wants = |compiled: &Compiled| {
+            let from = compiled.from.is_empty() || compiled.from.contains(&event.source_name);
+            let kind = compiled.types.is_empty() || compiled.types.iter().any(|t| t.matches(&event.kind));
+            if !from || !kind {
+                return false;
+            }
+            let Some(filter) = &compiled.filter else { return true };
+            let shape = shape.get_or_insert_with(|| Value::Array(vec![facts(event)]));
+            !filter.query(shape).is_empty()
+        };
+        self.by_endpoint.iter().filter(|(_, compiled)| wants(compiled)).map(|(id, _)| *id).collect()
+    }
+}
+
+/// What a filter sees: `{type, source, headers, body}`; a body that is not JSON is `null`.
+fn facts(event: &Event) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        event.headers.iter().map(|h| (h.name.clone(), Value::String(h.text()))).collect();
+    let body: Value = serde_json::from_slice(&event.body).unwrap_or(Value::Null);
+    json!({ "type": event.kind, "source": event.source_name, "headers": headers, "body": body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Matcher, compile, glob};
+    use crate::model::{Endpoint, Event, EventId};
+
+    fn event(source: &str, kind: &str, body: &str) -> Event {
+        Event {
+            id: EventId { seq: 1, tag: 1 },
+            source: 1,
+            source_name: source.into(),
+            kind: kind.into(),
+            received_at: 0,
+            dedupe_key: None,
+            request_line: String::new(),
+            remote: String::new(),
+            headers: Vec::new(),
+            body: body.to_owned().into(),
+            from_provider: false,
+        }
+    }
+
+    fn endpoint(id: u32, from: &[&str], types: &[&str], filter: Option<&str>) -> Endpoint {
+        Endpoint {
+            id,
+            from: from.iter().map(|s| (*s).to_owned()).collect(),
+            types: types.iter().map(|s| (*s).to_owned()).collect(),
+            filter: filter.map(str::to_owned),
+            ..Endpoint::new("e", "http://example.com")
+        }
+    }
+
+    #[test]
+    fn all_three_filters_must_agree() {
+        let mut matcher = Matcher::default();
+        matcher.set(&endpoint(1, &[], &[], None));
+        matcher.set(&endpoint(2, &["github"], &["pull_*"], None));
+        matcher.set(&endpoint(3, &[], &[], Some("@.body.action == 'opened'")));
+        let opened = event("github", "pull_request", r#"{"action":"opened"}"#);
+        assert_eq!(matcher.fan_out(&opened), [1, 2, 3]);
+        assert_eq!(matcher.fan_out(&event("github", "push", r#"{"action":"closed"}"#)), [1]);
+        assert_eq!(matcher.fan_out(&event("stripe", "pull_x", "\u{0}not json")), [1]);
+    }
+
+    #[test]
+    fn bad_expressions_are_refused() {
+        assert!(compile("@.a == ").is_err());
+        assert!(compile("] rm -rf").is_err());
+        assert!(glob("invoice.*", "invoice.paid") && !glob("invoice.?", "invoice.paid"));
+    }
+}

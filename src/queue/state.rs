@@ -1,0 +1,442 @@
+//! The state: a fold of the log's records and nothing else.
+//!
+//! [`State::apply`] is the only code that changes it, live and at start-up. A record that cannot follow from the
+//! state is an error that names it; nothing is skipped in silence.
+//!
+//! **A backlog costs disk, not memory.** Each endpoint has a *stream*: the records that make or revive
+//! deliveries for it, in the order of the log. `low` says up to where the stream has been taken up, `ahead`
+//! which places beyond it have been too. What lies beyond both was never attempted and takes no memory at all.
+//! Deliveries that wait for a retry stand in `retrying` (about a hundred bytes, bounded); ended ones take a bit in
+//! a compressed set, or nothing when they were delivered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+
+use super::dedupe::Dedupe;
+use crate::model::{
+    DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Seq, Source, SourceId, WallMs, limits,
+};
+use crate::record::{AttemptFinished, Next, Record, Replay};
+
+/// The format of a checkpoint; an unknown one is refused.
+const CHECKPOINT_VERSION: u8 = 1;
+
+/// A record that cannot follow, or a checkpoint that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("record {seq} cannot follow record {expected}: the log has a gap or was put together from two")]
+    OutOfOrder { seq: Seq, expected: Seq },
+    #[error("record {seq} is impossible: {what}")]
+    Impossible { seq: Seq, what: String },
+    #[error(
+        "the checkpoint has format {found}, this version reads {CHECKPOINT_VERSION}: use the hookbox that wrote it"
+    )]
+    Version { found: u8 },
+    #[error("the checkpoint cannot be read: {0}")]
+    Garbage(#[from] rmp_serde::decode::Error),
+}
+
+/// Everything that is remembered about now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The number of the next record.
+    pub next_seq: Seq,
+    pub salt: u64,
+    pub sources: BTreeMap<SourceId, Arc<Source>>,
+    pub lanes: BTreeMap<EndpointId, Lane>,
+    pub next_source: SourceId,
+    pub next_endpoint: EndpointId,
+    pub dedupe: Dedupe,
+    /// How often an event came again, for the newest of those that did.
+    pub duplicates: BTreeMap<Seq, u32>,
+    /// Where carried events stand: their own number to that of the record which holds them now.
+    pub moved: BTreeMap<Seq, Seq>,
+    /// The records by which dead letters died.
+    pub graves: RoaringTreemap,
+    pub replays: BTreeMap<u64, Replay>,
+    pub counts: Counts,
+}
+
+/// Totals since the log began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub events: u64,
+    pub duplicates: u64,
+    pub attempts: u64,
+    pub failed_attempts: u64,
+    /// Of endpoints that are deleted by now.
+    pub delivered_elsewhere: u64,
+    pub cancelled: u64,
+}
+
+/// One endpoint and its deliveries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lane {
+    pub endpoint: Arc<Endpoint>,
+    pub hold: Option<(HoldReason, WallMs)>,
+    /// The stream has been taken up to here.
+    pub low: Seq,
+    /// Places beyond `low` that have been taken up too. At most a window of them.
+    pub ahead: RoaringTreemap,
+    /// By the record that made the delivery.
+    pub retrying: BTreeMap<Seq, Retrying>,
+    pub dead: RoaringTreemap,
+    /// Asked for again by the operator, waiting in the stream.
+    pub revived: RoaringTreemap,
+    pub cancelled: RoaringTreemap,
+    /// The events of dead letters that were replays.
+    pub replayed_dead: BTreeMap<Seq, Seq>,
+    /// Deliveries that have not ended.
+    pub undone: u64,
+    pub delivered: u64,
+    pub last_error: Option<String>,
+    pub last_success_at: Option<WallMs>,
+}
+
+/// A delivery that waits for a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retrying {
+    pub event: Seq,
+    pub attempts: u32,
+    pub due_at: WallMs,
+    pub delay_ms: u64,
+    /// How long it had been tried when this was recorded, counted while the daemon ran.
+    pub age_ms: u64,
+    /// The record of its last attempt.
+    pub last: Seq,
+}
+
+impl Lane {
+    fn new(endpoint: Arc<Endpoint>, seq: Seq) -> Self {
+        Self {
+            endpoint,
+            hold: None,
+            low: seq,
+            ahead: RoaringTreemap::new(),
+            retrying: BTreeMap::new(),
+            dead: RoaringTreemap::new(),
+            revived: RoaringTreemap::new(),
+            cancelled: RoaringTreemap::new(),
+            replayed_dead: BTreeMap::new(),
+            undone: 0,
+            delivered: 0,
+            last_error: None,
+            last_success_at: None,
+        }
+    }
+
+    /// Where the delivery made by record `seq` stands; `in_flight` is not known here.
+    #[must_use]
+    pub fn state_of(&self, seq: Seq) -> DeliveryState {
+        if self.cancelled.contains(seq) {
+            return DeliveryState::Cancelled;
+        }
+        if self.dead.contains(seq) {
+            return DeliveryState::Dead;
+        }
+        let waits = self.retrying.contains_key(&seq) || self.revived.contains(seq) || !self.taken_up(seq);
+        match (waits, &self.hold) {
+            (false, _) => DeliveryState::Delivered,
+            (true, None) => DeliveryState::Pending,
+            (true, Some(_)) => DeliveryState::Held,
+        }
+    }
+
+    /// Whether the place `position` of the stream has been taken up.
+    #[must_use]
+    pub fn taken_up(&self, position: Seq) -> bool {
+        position <= self.low || self.ahead.contains(position)
+    }
+
+    /// Deliveries that wait in the stream.
+    #[must_use]
+    pub fn in_stream(&self) -> u64 {
+        self.undone.saturating_sub(self.retrying.len() as u64)
+    }
+
+    fn take_up(&mut self, position: Option<Seq>, low: Seq) {
+        if low > self.low {
+            self.low = low;
+            self.ahead.remove_range(..=low);
+        }
+        if let Some(position) = position
+            && position > self.low
+        {
+            self.ahead.insert(position);
+        }
+    }
+}
+
+impl State {
+    /// The state before the first record.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { next_seq: 1, next_source: 1, next_endpoint: 1, ..Self::default() }
+    }
+
+    /// Writes the state down, for the start of a segment.
+    ///
+    /// # Panics
+    /// Never: the state can be serialized into memory.
+    #[must_use]
+    pub fn checkpoint(&self) -> Vec<u8> {
+        let mut bytes = vec![CHECKPOINT_VERSION];
+        rmp_serde::encode::write(&mut bytes, self).expect("the state serializes into memory");
+        bytes
+    }
+
+    /// Reads a checkpoint back.
+    ///
+    /// # Errors
+    /// When it was written by another version, or is damaged.
+    pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, StateError> {
+        match bytes.split_first() {
+            Some((&CHECKPOINT_VERSION, rest)) => Ok(rmp_serde::from_slice(rest)?),
+            Some((&found, _)) => Err(StateError::Version { found }),
+            None => Err(StateError::Version { found: 0 }),
+        }
+    }
+
+    /// Folds one record into the state.
+    ///
+    /// # Errors
+    /// When the record cannot follow from this state.
+    pub fn apply(&mut self, seq: Seq, record: &Record) -> Result<(), StateError> {
+        if seq != self.next_seq {
+            return Err(StateError::OutOfOrder { seq, expected: self.next_seq });
+        }
+        self.next_seq = seq + 1;
+        match record {
+            Record::LogStarted { salt, .. } => self.salt = *salt,
+            Record::SourceSet { source } => {
+                self.next_source = self.next_source.max(source.id + 1);
+                self.sources.insert(source.id, Arc::new(source.clone()));
+            }
+            Record::SourceDeleted { source } => {
+                self.sources.remove(source).ok_or_else(|| impossible(seq, "it deletes an unknown source"))?;
+            }
+            Record::EndpointSet { endpoint } => self.endpoint_set(seq, endpoint),
+            Record::EndpointDeleted { endpoint, .. } => {
+                let lane = self.lanes.remove(endpoint).ok_or_else(|| unknown_endpoint(seq))?;
+                self.counts.delivered_elsewhere += lane.delivered;
+                self.counts.cancelled += lane.undone;
+            }
+            Record::EndpointHeld { endpoint, reason, at } => {
+                self.lane(seq, *endpoint)?.hold = Some((reason.clone(), *at))
+            }
+            Record::EndpointReleased { endpoint, .. } => self.lane(seq, *endpoint)?.hold = None,
+            Record::EventAccepted { event, dedupe, fan_out } => {
+                self.counts.events += 1;
+                if let Some(fingerprint) = dedupe {
+                    self.dedupe.insert(*fingerprint, seq, event.received_at);
+                }
+                for endpoint in fan_out {
+                    self.lane(seq, *endpoint)?.undone += 1;
+                }
+            }
+            Record::DuplicateSeen { event, .. } => self.duplicate_seen(*event),
+            Record::AttemptFinished(attempt) => self.attempt_finished(seq, attempt)?,
+            Record::DeliveryCancelled { delivery, grave, .. } => self.cancelled(seq, *delivery, *grave)?,
+            Record::DeliveryRetried { delivery, at, grave, event, attempts, last, in_stream } => {
+                let entry =
+                    Retrying { event: *event, attempts: *attempts, due_at: *at, delay_ms: 0, age_ms: 0, last: *last };
+                self.retried(seq, *delivery, *grave, entry, *in_stream)?;
+            }
+            Record::ReplayStarted { replay } => {
+                self.replays.insert(replay.id, replay.clone());
+            }
+            Record::Replayed { endpoint, .. } => self.lane(seq, *endpoint)?.undone += 1,
+            Record::ReplayAdvanced { replay, next } => self.replay_advanced(seq, *replay, *next)?,
+            Record::EventCarried { seq: event, .. } => {
+                self.moved.insert(*event, seq);
+            }
+            Record::DeliveriesCarried { waiting } => {
+                for w in waiting {
+                    let lane = self.lane(seq, w.delivery.endpoint)?;
+                    lane.take_up(Some(w.position), 0);
+                    lane.revived.remove(w.delivery.seq);
+                    let entry = Retrying {
+                        event: w.event,
+                        attempts: w.attempts,
+                        due_at: 0,
+                        delay_ms: 0,
+                        age_ms: 0,
+                        last: w.last,
+                    };
+                    lane.retrying.insert(w.delivery.seq, entry);
+                }
+            }
+            Record::DeadCarried { grave, .. } => {
+                self.graves.remove(*grave);
+                self.graves.insert(seq);
+            }
+            Record::SegmentDropped { first, last, .. } => self.segment_dropped(*first, *last),
+        }
+        Ok(())
+    }
+
+    /// Goes on behind records that are lost, as the log found when it was opened and has reported. Returns how many.
+    pub fn skip_lost(&mut self, next_seq: Seq) -> u64 {
+        let lost = next_seq.saturating_sub(self.next_seq);
+        self.next_seq = self.next_seq.max(next_seq);
+        lost
+    }
+
+    fn lane(&mut self, seq: Seq, endpoint: EndpointId) -> Result<&mut Lane, StateError> {
+        self.lanes.get_mut(&endpoint).ok_or_else(|| unknown_endpoint(seq))
+    }
+
+    fn endpoint_set(&mut self, seq: Seq, endpoint: &Endpoint) {
+        self.next_endpoint = self.next_endpoint.max(endpoint.id + 1);
+        let endpoint = Arc::new(endpoint.clone());
+        let lane = self.lanes.entry(endpoint.id).or_insert_with(|| Lane::new(endpoint.clone(), seq));
+        lane.endpoint = endpoint;
+    }
+
+    fn duplicate_seen(&mut self, event: Seq) {
+        self.counts.duplicates += 1;
+        *self.duplicates.entry(event).or_insert(0) += 1;
+        if self.duplicates.len() > limits::DUPLICATE_COUNTS {
+            self.duplicates.pop_first();
+        }
+    }
+
+    fn attempt_finished(&mut self, seq: Seq, attempt: &AttemptFinished) -> Result<(), StateError> {
+        self.counts.attempts += 1;
+        let delivered = attempt.next == Next::Delivered;
+        let succeeded = attempt.report.outcome == crate::model::Outcome::Delivered;
+        self.counts.failed_attempts += u64::from(!succeeded);
+        let ended_at = attempt.report.started_at + attempt.report.duration_ms;
+        let key = attempt.delivery.seq;
+        let lane = self.lane(seq, attempt.delivery.endpoint)?;
+        lane.take_up(attempt.position, attempt.low);
+        if succeeded {
+            lane.last_success_at = Some(ended_at);
+        } else {
+            lane.last_error = Some(said(attempt));
+        }
+        if attempt.next == Next::Ended {
+            return Ok(());
+        }
+        lane.revived.remove(key);
+        let waiting = |due_at, delay_ms, age_ms| Retrying {
+            event: attempt.event,
+            attempts: attempt.number,
+            due_at,
+            delay_ms,
+            age_ms,
+            last: seq,
+        };
+        match &attempt.next {
+            Next::Retry { due_at, delay_ms, age_ms } => {
+                lane.retrying.insert(key, waiting(*due_at, *delay_ms, *age_ms));
+            }
+            Next::Held { reason } => {
+                lane.hold = Some((reason.clone(), ended_at));
+                lane.retrying.insert(key, waiting(ended_at, 0, 0));
+            }
+            Next::Delivered | Next::Dead { .. } | Next::Ended => {
+                lane.retrying.remove(&key);
+                lane.undone = lane.undone.checked_sub(1).ok_or_else(|| impossible(seq, "it ends what had ended"))?;
+            }
+        }
+        if delivered {
+            lane.delivered += 1;
+        } else if matches!(attempt.next, Next::Dead { .. }) {
+            lane.dead.insert(key);
+            if attempt.event != key {
+                lane.replayed_dead.insert(key, attempt.event);
+            }
+            self.graves.insert(seq);
+        }
+        Ok(())
+    }
+
+    fn cancelled(&mut self, seq: Seq, delivery: DeliveryId, grave: Option<Seq>) -> Result<(), StateError> {
+        if let Some(grave) = grave {
+            self.graves.remove(grave);
+        }
+        self.counts.cancelled += 1;
+        let lane = self.lane(seq, delivery.endpoint)?;
+        if !lane.dead.remove(delivery.seq) {
+            lane.undone = lane.undone.checked_sub(1).ok_or_else(|| impossible(seq, "it cancels what had ended"))?;
+        }
+        lane.retrying.remove(&delivery.seq);
+        lane.revived.remove(delivery.seq);
+        lane.replayed_dead.remove(&delivery.seq);
+        lane.cancelled.insert(delivery.seq);
+        Ok(())
+    }
+
+    fn retried(
+        &mut self,
+        seq: Seq,
+        delivery: DeliveryId,
+        grave: Option<Seq>,
+        entry: Retrying,
+        in_stream: bool,
+    ) -> Result<(), StateError> {
+        if let Some(grave) = grave {
+            self.graves.remove(grave);
+        }
+        let lane = self.lane(seq, delivery.endpoint)?;
+        let was_dead = lane.dead.remove(delivery.seq);
+        let was_cancelled = lane.cancelled.remove(delivery.seq);
+        lane.replayed_dead.remove(&delivery.seq);
+        if was_dead || was_cancelled {
+            lane.undone += 1;
+        }
+        // It may have been cancelled before its place in the stream was read: that place must not count again.
+        lane.take_up(Some(delivery.seq), 0);
+        if in_stream {
+            lane.retrying.remove(&delivery.seq);
+            lane.revived.insert(delivery.seq);
+        } else {
+            lane.retrying.insert(delivery.seq, entry);
+        }
+        Ok(())
+    }
+
+    fn replay_advanced(&mut self, seq: Seq, replay: u64, next: Seq) -> Result<(), StateError> {
+        let job = self.replays.get_mut(&replay).ok_or_else(|| impossible(seq, "it advances an unknown replay"))?;
+        job.next = next;
+        if next > job.end {
+            self.replays.remove(&replay);
+        }
+        Ok(())
+    }
+
+    fn segment_dropped(&mut self, first: Seq, last: Seq) {
+        self.moved.retain(|_, stands_at| *stands_at < first || *stands_at > last);
+        self.graves.remove_range(first..=last);
+        self.duplicates.retain(|event, _| *event < first || *event > last);
+        for lane in self.lanes.values_mut() {
+            lane.cancelled.remove_range(first..=last);
+            if lane.low >= first {
+                lane.low = lane.low.max(last);
+                lane.ahead.remove_range(..=lane.low);
+            }
+        }
+    }
+}
+
+/// What a failed attempt came to, in a line.
+fn said(attempt: &AttemptFinished) -> String {
+    let report = &attempt.report;
+    match (&report.error, &report.response) {
+        (Some(error), _) => error.clone(),
+        (None, Some(response)) => format!("answered {}", response.status),
+        (None, None) => "no answer".to_owned(),
+    }
+}
+
+fn impossible(seq: Seq, what: &str) -> StateError {
+    StateError::Impossible { seq, what: what.to_owned() }
+}
+
+fn unknown_endpoint(seq: Seq) -> StateError {
+    impossible(seq, "it speaks of an unknown endpoint")
+}

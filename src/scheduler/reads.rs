@@ -1,0 +1,152 @@
+//! The reader: a thread that reads the log for the scheduler, so that the one thread which commits never waits for
+//! a sealed segment. It loads events, refills windows, and scans for replays; between these it does retention and
+//! closes segments that nobody reads.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use super::handle::Handle;
+use super::retention::{Retention, retire_oldest};
+use super::thread::Clock;
+use crate::log::Reader;
+use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
+use crate::queue::{Action, Input, ScannedEvent, StreamEntry, matcher};
+use crate::record::{Record, ReplayFilter};
+
+/// How often the reader looks for segments whose time is over.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// Reads until the scheduler lets go of its side.
+pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, clock: &Clock, retention: &Retention) {
+    loop {
+        match orders.recv_timeout(HOUSEKEEPING) {
+            Ok(Action::Load { delivery, event }) => {
+                handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
+            }
+            Ok(Action::Refill { endpoint, from, max_entries, max_bytes }) => {
+                let (entries, next) = refill(reader, endpoint, from, max_entries, max_bytes);
+                handle.report(Input::Refilled { endpoint, from, entries, next });
+            }
+            Ok(Action::Scan { replay, filter, from, end, max }) => {
+                let (events, next) = scan(reader, &filter, from, end, max);
+                handle.report(Input::Scanned { replay, from, events, next });
+            }
+            Ok(Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. }) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                reader.close_idle();
+                retire_oldest(reader, handle, clock, retention);
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// The event that record `seq` holds.
+pub(super) fn read_event(reader: &Reader, seq: Seq) -> Option<Arc<Event>> {
+    match reader.read(seq) {
+        Ok(Some(Record::EventAccepted { event, .. } | Record::EventCarried { event, .. })) => Some(event),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::error!(seq, %error, "cannot read an event from the log");
+            None
+        }
+    }
+}
+
+/// Reads an endpoint's stream forward. What cannot be read is skipped with an error in the log; it was reported when
+/// the segment was opened.
+fn refill(
+    reader: &Reader,
+    endpoint: EndpointId,
+    from: Seq,
+    max_entries: usize,
+    max_bytes: usize,
+) -> (Vec<StreamEntry>, Seq) {
+    let end = reader.durable();
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    let mut next = from;
+    let mut forward = reader.forward(from);
+    while let Some(item) = forward.next() {
+        let (seq, record) = match item {
+            Ok(item) => item,
+            Err(error) => {
+                tracing::error!(%error, "skipping what cannot be read of the log");
+                continue;
+            }
+        };
+        next = seq + 1;
+        if let Some(mut entry) = stream_entry(seq, record, endpoint) {
+            let cost = entry.loaded.as_ref().map_or(0, |event| event.cost());
+            if bytes + cost > max_bytes {
+                entry.loaded = None;
+            } else {
+                bytes += cost;
+            }
+            entries.push(entry);
+        }
+        if entries.len() >= max_entries || forward.bytes_read() >= limits::REFILL_SCAN || bytes >= max_bytes {
+            return (entries, next);
+        }
+    }
+    (entries, next.max(end + 1))
+}
+
+/// What a record puts into the endpoint's stream.
+fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<StreamEntry> {
+    match record {
+        Record::EventAccepted { event, fan_out, .. } => fan_out.contains(&endpoint).then(|| StreamEntry {
+            position: seq,
+            delivery: DeliveryId { seq, endpoint },
+            event: seq,
+            loaded: Some(event),
+            attempts: 0,
+            last: 0,
+        }),
+        Record::Replayed { event, endpoint: to, .. } => (to == endpoint).then(|| StreamEntry {
+            position: seq,
+            delivery: DeliveryId { seq, endpoint },
+            event,
+            loaded: None,
+            attempts: 0,
+            last: 0,
+        }),
+        Record::DeliveryRetried { delivery, event, attempts, last, in_stream: true, .. } => (delivery.endpoint
+            == endpoint)
+            .then_some(StreamEntry { position: seq, delivery, event, loaded: None, attempts, last }),
+        _ => None,
+    }
+}
+
+/// Whether an old event is one that the filter means.
+#[must_use]
+pub fn scan_matches(filter: &ReplayFilter, event: &Event) -> bool {
+    filter.since.is_none_or(|since| event.received_at >= since)
+        && filter.until.is_none_or(|until| event.received_at < until)
+        && filter.source.as_ref().is_none_or(|source| *source == event.source_name)
+        && filter.kind.as_ref().is_none_or(|kind| matcher::glob(kind, &event.kind))
+        && filter.event.is_none_or(|id| id == event.id)
+}
+
+fn scan(reader: &Reader, filter: &ReplayFilter, from: Seq, end: Seq, max: usize) -> (Vec<ScannedEvent>, Seq) {
+    let mut events = Vec::new();
+    let mut next = from;
+    let mut forward = reader.forward(from);
+    while let Some(item) = forward.next() {
+        let Ok((seq, record)) = item else { continue };
+        if seq > end {
+            return (events, end + 1);
+        }
+        next = seq + 1;
+        if let Record::EventAccepted { event, fan_out, .. } = record
+            && scan_matches(filter, &event)
+        {
+            events.push(ScannedEvent { seq, fan_out });
+        }
+        if events.len() >= max || forward.bytes_read() >= limits::REFILL_SCAN {
+            return (events, next);
+        }
+    }
+    (events, next.max(end + 1))
+}

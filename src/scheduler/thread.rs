@@ -1,0 +1,239 @@
+//! The thread around the step: it waits for inputs and for what is due, and hands out what is released.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::core::{Core, Released};
+use super::handle::{Directory, Door, Envelope, Handle};
+use super::reads;
+use super::retention::Retention;
+use super::tail;
+use crate::log::{Log, LogError, Reader};
+use crate::model::{DeliveryId, Endpoint, Event, Now, limits};
+use crate::queue::{Action, Input, Queue, Reply};
+
+/// Reads both clocks.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// Ends the process; called with what went wrong. It does not return.
+pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The longest time the thread sleeps, so that it sees within it that it is asked to stop.
+const NAP: Duration = Duration::from_millis(500);
+
+/// One attempt for outbound to make.
+#[derive(Debug)]
+pub struct AttemptOrder {
+    pub delivery: DeliveryId,
+    pub number: u32,
+    pub endpoint: Arc<Endpoint>,
+    pub event: Arc<Event>,
+}
+
+/// What the thread is made of.
+pub struct Parts {
+    pub log: Log,
+    pub reader: Reader,
+    pub queue: Queue,
+    pub door: Door,
+    pub handle: Handle,
+    pub clock: Clock,
+    pub attempts: mpsc::Sender<AttemptOrder>,
+    pub retention: Retention,
+    pub fatal: Fatal,
+}
+
+struct Thread {
+    core: Core<Log>,
+    door: Door,
+    clock: Clock,
+    attempts: mpsc::Sender<AttemptOrder>,
+    reads: SyncSender<Action>,
+    fatal: Fatal,
+    /// When the commit under way began, in ms of the monotonic clock plus one; 0 when none is.
+    committing_since: Arc<AtomicU64>,
+}
+
+/// An answer that is owed, and the place at the door that is given back with it.
+type Owed = (Option<oneshot::Sender<Reply>>, Option<OwnedSemaphorePermit>);
+
+/// Starts the scheduler thread, its reader, and the watchdog over its commits.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn start(parts: Parts) -> io::Result<JoinHandle<Result<(), LogError>>> {
+    let Parts { log, reader, queue, door, handle, clock, attempts, retention, fatal } = parts;
+    let (reads, orders) = sync_channel(limits::IN_FLIGHT + limits::LOADS + limits::REPLAYS);
+    let reader_clock = clock.clone();
+    let name = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    name("hookbox-reader").spawn(move || reads::run(&reader, &orders, &handle, &reader_clock, &retention))?;
+    let committing_since = Arc::new(AtomicU64::new(0));
+    let stopped = Arc::new(AtomicBool::new(false));
+    let watchdog = Watchdog {
+        committing_since: committing_since.clone(),
+        stopped: stopped.clone(),
+        clock: clock.clone(),
+        fatal: fatal.clone(),
+    };
+    name("hookbox-watchdog").spawn(move || watchdog.run())?;
+    let mut thread = Thread { core: Core { queue, store: log }, door, clock, attempts, reads, fatal, committing_since };
+    name("hookbox-scheduler").spawn(move || {
+        thread.publish();
+        thread.run();
+        stopped.store(true, Ordering::Release);
+        thread.core.store.close()
+    })
+}
+
+impl Thread {
+    /// Steps until it is told to stop and the door is empty.
+    fn run(&mut self) {
+        let mut inputs = Vec::new();
+        let mut owed = Vec::new();
+        loop {
+            let stopping = self.door.health.stopping.load(Ordering::Acquire);
+            let idle = !self.gather(&mut inputs, &mut owed, stopping);
+            if stopping && idle {
+                return;
+            }
+            self.step(std::mem::take(&mut inputs), std::mem::take(&mut owed));
+        }
+    }
+
+    /// Waits for inputs or for what is due. Returns whether there were any inputs.
+    fn gather(&mut self, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>, stopping: bool) -> bool {
+        let now = (self.clock)();
+        let draining = self.door.health.draining.load(Ordering::Acquire);
+        let due = if draining { None } else { self.core.queue.next_wake(now) };
+        let pause = due.map_or(NAP, |due| Duration::from_millis(due.saturating_sub(now.mono_ms)).min(NAP));
+        let pause = if stopping { Duration::ZERO } else { pause };
+        let mut bytes = 0;
+        match self.door.inputs.recv_timeout(pause) {
+            Ok(envelope) => bytes += take(envelope, inputs, owed),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
+        }
+        while inputs.len() < limits::STEP_INPUTS
+            && bytes < limits::STEP_BYTES
+            && let Ok(envelope) = self.door.inputs.try_recv()
+        {
+            bytes += take(envelope, inputs, owed);
+        }
+        true
+    }
+
+    fn step(&mut self, inputs: Vec<Input>, owed: Vec<Owed>) {
+        let now = (self.clock)();
+        let run = !self.door.health.draining.load(Ordering::Acquire);
+        self.committing_since.store(now.mono_ms + 1, Ordering::Release);
+        let released = match self.core.step(now, inputs, run) {
+            Ok(released) => released,
+            Err(error) => {
+                self.door.health.accepting.store(false, Ordering::Release);
+                return (self.fatal)(&format!(
+                    "the log could not be written: {error}. What was not answered may or may not be remembered; \
+                     hookboxd ends here and reads the log anew when it is started"
+                ));
+            }
+        };
+        self.committing_since.store(0, Ordering::Release);
+        self.door.health.durable.store(self.core.queue.state().next_seq - 1, Ordering::Release);
+        self.hand_out(released, owed);
+    }
+
+    fn hand_out(&mut self, released: Released, owed: Vec<Owed>) {
+        for (reply, (sender, _permit)) in released.replies.into_iter().zip(owed) {
+            if let Some(sender) = sender {
+                // Nobody waits any more when the client has gone; what was remembered stays so.
+                let _ = sender.send(reply);
+            }
+        }
+        if self.door.tail.receiver_count() > 0 {
+            for (record, seq) in released.records.iter().zip(released.first..) {
+                if let Some(line) = tail::line(record, self.core.queue.state(), seq) {
+                    let _ = self.door.tail.send(line);
+                }
+            }
+        }
+        for action in released.actions {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Attempt { delivery, number, endpoint, event } => {
+                let order = AttemptOrder { delivery, number, endpoint, event };
+                if let Err(error) = self.attempts.try_send(order) {
+                    // The channel is as large as the number of attempts in flight: it only fails at the very end.
+                    tracing::debug!(%error, "an attempt was not handed out");
+                }
+            }
+            Action::Load { .. } | Action::Refill { .. } | Action::Scan { .. } => match self.reads.try_send(action) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
+                Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
+            },
+            Action::Publish => self.publish(),
+            Action::DropSegment { first, last } => {
+                if let Err(error) = self.core.store.drop_segment(first) {
+                    tracing::error!(first, last, %error, "a segment could not be removed: remove it when hookboxd is down");
+                }
+            }
+        }
+    }
+
+    /// Publishes sources and endpoints anew.
+    fn publish(&self) {
+        let state = self.core.queue.state();
+        let by = |key: fn(&crate::model::Source) -> String| -> HashMap<_, _> {
+            state.sources.values().map(|source| (key(source), source.clone())).collect()
+        };
+        let directory = Directory {
+            sources_by_path: by(|source| source.token.clone().unwrap_or_else(|| source.name.clone())),
+            sources_by_name: by(|source| source.name.clone()),
+            endpoints: state.lanes.values().map(|lane| lane.endpoint.clone()).collect(),
+            salt: state.salt,
+        };
+        self.door.directory.send_replace(Arc::new(directory));
+    }
+}
+
+/// Opens an envelope. Returns about how many bytes came with it.
+fn take(envelope: Envelope, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>) -> usize {
+    let bytes = match &envelope.input {
+        Input::Accept(events) => events.iter().map(|event| event.body.len() + 512).sum(),
+        _ => 512,
+    };
+    inputs.push(envelope.input);
+    owed.push((envelope.reply, envelope.permit));
+    bytes
+}
+
+/// Ends the process when a commit hangs: until it returns nobody knows whether the disk will ever answer.
+struct Watchdog {
+    committing_since: Arc<AtomicU64>,
+    stopped: Arc<AtomicBool>,
+    clock: Clock,
+    fatal: Fatal,
+}
+
+impl Watchdog {
+    fn run(&self) {
+        while !self.stopped.load(Ordering::Acquire) {
+            std::thread::park_timeout(NAP);
+            let since = self.committing_since.load(Ordering::Acquire);
+            let now = (self.clock)();
+            if since > 0 && now.mono_ms + 1 > since + limits::COMMIT_TIMEOUT_MS {
+                let seconds = limits::COMMIT_TIMEOUT_MS / 1000;
+                (self.fatal)(&format!("a commit has taken longer than {seconds} s: the disk does not answer"));
+            }
+        }
+    }
+}
