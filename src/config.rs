@@ -261,7 +261,11 @@ impl Config {
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         let within = |key, value: u64, low: u64, high: u64, unit: &str| {
             let fits = (low..=high).contains(&value);
-            if fits { Ok(()) } else { Err((key, format!("{value} {unit} is out of range: use {low} to {high} {unit}"))) }
+            if fits {
+                Ok(())
+            } else {
+                Err((key, format!("{value} {unit} is out of range: use {low} to {high} {unit}")))
+            }
         };
         if self.listen.is_empty() {
             return Err(("listen", "nothing to listen on: give at least one \"127.0.0.1:8420\"".to_owned()));
@@ -311,7 +315,8 @@ mod tests {
     #[test]
     fn nothing_gives_the_defaults_and_everything_can_be_said() {
         assert_eq!(parse(""), Ok(Config::default()));
-        let config = parse("data = \"/d\"\n[log]\nsegment_size = \"8MiB\"\n[retention]\ndead = \"2d\"\n").expect("valid");
+        let config =
+            parse("data = \"/d\"\n[log]\nsegment_size = \"8MiB\"\n[retention]\ndead = \"2d\"\n").expect("valid");
         assert_eq!(config.log.segment_size, Bytes(8 << 20));
         assert_eq!(config.retention.dead, Millis(2 * 86_400_000));
         assert_eq!(config.socket(), Path::new("/d/admin.sock"));

@@ -1,0 +1,175 @@
+//! What the admin room borrows of other rooms, as functions, so that the rooms need not know each other.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::admin::logview::{LogFault, Problem, Progress, Report, SegmentInfo, Walk};
+use crate::admin::{CapturedRequest, LogView, RefusalCount, Seams};
+use crate::ingest::verify::{self, Answer, Request, Verdict};
+use crate::ingest::{Refusals, facts};
+use crate::log::Reader;
+use crate::model::{DeliveryId, Endpoint, Event, EventId, Header, Outcome, Seq, Source};
+use crate::outbound::{self, Outbound};
+use crate::record::Record;
+use crate::scheduler::Clock;
+
+/// Everything that is lent.
+pub fn lend(outbound: Arc<Outbound>, clock: Clock) -> Seams {
+    Seams {
+        check: Arc::new(check),
+        check_source: Arc::new(verify::check_settings),
+        check_endpoint: Arc::new(outbound::check_endpoint),
+        test_endpoint: Some(Arc::new(move |endpoint| {
+            let (outbound, event) = (outbound.clone(), test_event(clock().wall_ms));
+            Box::pin(async move { Ok(try_endpoint(&outbound, &endpoint, &event).await) })
+        })),
+    }
+}
+
+/// How often each source refused, by kind.
+pub fn refusals(refusals: &Arc<Refusals>) -> Arc<dyn Fn() -> Vec<RefusalCount> + Send + Sync> {
+    let refusals = refusals.clone();
+    Arc::new(move || {
+        let counted = refusals.all().into_iter().flat_map(|(source, seen)| {
+            let one = move |(kind, count): (&'static str, u64)| RefusalCount {
+                source: source.clone(),
+                kind: kind.to_owned(),
+                count,
+            };
+            seen.counts.into_iter().map(one)
+        });
+        counted.collect()
+    })
+}
+
+/// `source check`: what would happen to this request, without remembering anything.
+fn check(source: &Source, captured: CapturedRequest, at: i64) -> Value {
+    let CapturedRequest { method, url, headers, body } = captured;
+    let request = Request { method: &method, url: &url, headers: &headers, body: &body };
+    match verify::verify(source, &request, at) {
+        Verdict::Proven(proven) => {
+            let answer = proven.answer.clone().unwrap_or(Answer { status: 202, headers: Vec::new(), body: Vec::new() });
+            let facts = facts::of_request(source, &headers, &body, proven.kind.clone(), proven.dedupe_key.clone());
+            json!({
+                "accepted": true, "reason": "the proof holds", "type": facts.kind, "dedupe_key": facts.dedupe_key,
+                "response": response(&answer),
+            })
+        }
+        Verdict::Handshake(answer) => json!({
+            "accepted": true, "reason": "a handshake: answered, nothing is logged", "type": null, "dedupe_key": null,
+            "response": response(&answer),
+        }),
+        Verdict::Refused { reason, kind, answer } => {
+            let answer = answer.unwrap_or(Answer { status: 401, headers: Vec::new(), body: Vec::new() });
+            json!({
+                "accepted": false, "reason": reason, "kind": kind, "type": null, "dedupe_key": null,
+                "response": response(&answer),
+            })
+        }
+    }
+}
+
+fn response(answer: &Answer) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        answer.headers.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
+    json!({ "status": answer.status, "headers": headers, "body_base64": STANDARD.encode(&answer.body) })
+}
+
+/// `endpoint test`: one request with an event that is made up and not remembered.
+async fn try_endpoint(outbound: &Outbound, endpoint: &Arc<Endpoint>, event: &Arc<Event>) -> Value {
+    let delivery = DeliveryId { seq: 0, endpoint: endpoint.id };
+    let report = outbound.attempt(delivery, 1, endpoint, event).await;
+    json!({
+        "endpoint": endpoint.name,
+        "outcome": match report.outcome {
+            Outcome::Delivered => "delivered",
+            Outcome::Retryable { .. } => "failed",
+            Outcome::Gone => "gone",
+            Outcome::Refused => "refused",
+        },
+        "status": report.response.as_ref().map(|response| response.status),
+        "duration_ms": report.duration_ms,
+        "error": report.error,
+    })
+}
+
+fn test_event(wall_ms: u64) -> Arc<Event> {
+    Arc::new(Event {
+        id: EventId { seq: 0, tag: wall_ms },
+        source: 0,
+        source_name: "hookbox".to_owned(),
+        kind: "hookbox.test".to_owned(),
+        received_at: wall_ms,
+        dedupe_key: None,
+        request_line: String::new(),
+        remote: String::new(),
+        headers: vec![Header::new("content-type", "application/json")],
+        body: Bytes::from_static(br#"{"type":"hookbox.test","data":{"message":"hookbox can reach this endpoint"}}"#),
+        from_provider: false,
+    })
+}
+
+/// The log as the admin room sees it.
+pub struct View(pub Reader);
+
+impl LogView for View {
+    fn first(&self) -> Seq {
+        self.0.first()
+    }
+
+    fn durable(&self) -> Seq {
+        self.0.durable()
+    }
+
+    fn read(&self, seq: Seq) -> Result<Option<Record>, LogFault> {
+        self.0.read(seq).map_err(|error| LogFault(error.to_string()))
+    }
+
+    fn forward(&self, from: Seq) -> Walk<'_> {
+        Box::new(self.0.forward(from).map(|item| item.map_err(|error| LogFault(error.to_string()))))
+    }
+
+    fn backward(&self, before: Seq) -> Walk<'_> {
+        Box::new(self.0.backward(before).map(|item| item.map_err(|error| LogFault(error.to_string()))))
+    }
+
+    fn segments(&self) -> Vec<SegmentInfo> {
+        let segments = self.0.segments().into_iter().map(|s| SegmentInfo {
+            number: s.number,
+            first: s.first,
+            last: s.last,
+            records: s.records,
+            payload_bytes: s.payload_bytes,
+            disk_bytes: s.disk_bytes,
+            created_at: s.created_at,
+            sealed_at: s.sealed_at,
+            head: s.head,
+        });
+        segments.collect()
+    }
+
+    fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Report {
+        let report = self.0.verify(&mut |p| {
+            progress(Progress { segment: p.segment, segments: p.segments, records: p.records });
+        });
+        let problems = report.problems.into_iter().map(|p| Problem {
+            segment: p.segment,
+            first: p.first,
+            last: p.last,
+            what: p.what,
+        });
+        Report {
+            ok: report.ok,
+            records: report.records,
+            segments: report.segments,
+            first: report.first,
+            last: report.last,
+            head: report.head,
+            problems: problems.collect(),
+        }
+    }
+}

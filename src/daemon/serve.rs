@@ -1,0 +1,236 @@
+//! From an opened log to a running daemon, and back.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rand::RngCore;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use super::args::Args;
+use super::exit::Exit;
+use super::logging::Levels;
+use super::start::Opened;
+use super::{deliver, seams};
+use crate::admin::{self, Admin, AdminInfo};
+use crate::config::Config;
+use crate::ingest::{Ingest, IngestLimits, Listener};
+use crate::model::limits;
+use crate::outbound::{Outbound, Settings, SystemResolver};
+use crate::scheduler::{self, Clock, Fatal, Handle, Parts, Retention};
+
+/// How long what is in flight may take when the daemon stops.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Threads of the runtime: the boxes this runs on have two cores, seldom more.
+const WORKERS: usize = 2;
+
+/// What runs beside the scheduler thread.
+struct Running {
+    handle: Handle,
+    stop: watch::Sender<bool>,
+    ingress: Vec<tokio::task::JoinHandle<()>>,
+    admin: tokio::task::JoinHandle<()>,
+    flying: Arc<AtomicUsize>,
+}
+
+/// Serves until a signal says stop.
+pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: Opened) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(16)
+        .thread_name("hookbox-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::new(Exit::IO, format!("the system gives no threads: {error}")))?;
+    let (handle, door) = scheduler::handle::door();
+    let (attempts, orders) = mpsc::channel(limits::IN_FLIGHT * 2);
+    let retention = Retention { delivered_ms: config.retention.delivered.0, dead_ms: config.retention.dead.0 };
+    let Opened { log, reader, queue, problems } = opened;
+    let parts = Parts {
+        log,
+        reader: reader.clone(),
+        queue,
+        door,
+        handle: handle.clone(),
+        clock: clock.clone(),
+        attempts,
+        retention,
+        fatal: fatal(),
+    };
+    let thread = scheduler::start(parts).map_err(|error| Exit::new(Exit::IO, error.to_string()))?;
+    let served = runtime.block_on(async {
+        let outbound = outbound(&config, &clock)?;
+        let running = start(&config, &clock, &handle, outbound, orders, reader)?;
+        if !problems.is_empty() {
+            tracing::warn!(problems = problems.len(), "serving with a damaged log; see `hookboxctl log verify`");
+        }
+        until_stopped(args, config, levels).await?;
+        stop(running).await;
+        Ok(())
+    });
+    handle.stop();
+    let closed = thread.join().map_err(|_| Exit::new(Exit::SOFTWARE, "the scheduler thread panicked"))?;
+    served?;
+    closed?;
+    tracing::info!("stopped: everything that was answered is remembered");
+    Ok(())
+}
+
+/// Opens the doors and says that they are open.
+fn start(
+    config: &Config,
+    clock: &Clock,
+    handle: &Handle,
+    outbound: Arc<Outbound>,
+    orders: mpsc::Receiver<scheduler::AttemptOrder>,
+    reader: crate::log::Reader,
+) -> Result<Running, Exit> {
+    let ingest_limits = IngestLimits {
+        connections: config.limits.connections,
+        head_timeout_ms: config.limits.head_timeout.0,
+        body_timeout_ms: config.limits.body_timeout.0,
+        ..IngestLimits::default()
+    };
+    let ingest = Arc::new(Ingest::new(handle.clone(), clock.clone(), ingest_limits));
+    let listeners = listeners(config)?;
+    let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
+    let socket = config.socket();
+    let door = admin::bind(&socket).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
+    let (stop, stopped) = watch::channel(false);
+    let info = AdminInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: clock(),
+        data: config.data.clone(),
+        listen: addresses.clone(),
+        quota_bytes: 0,
+    };
+    let admin = Arc::new(Admin {
+        handle: handle.clone(),
+        log: Arc::new(seams::View(reader)),
+        clock: clock.clone(),
+        random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
+        refusals: seams::refusals(&ingest.refusals()),
+        info,
+        seams: seams::lend(outbound.clone(), clock.clone()),
+    });
+    let flying = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(deliver::run(orders, outbound, handle.clone(), flying.clone()));
+    let admin = tokio::spawn(admin.serve(door, stopped.clone()));
+    let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
+    let ingress = listeners.into_iter().map(serve).collect();
+    handle.health().accepting.store(true, Ordering::Release);
+    say_ready(&addresses, &socket);
+    Ok(Running { handle: handle.clone(), stop, ingress, admin, flying })
+}
+
+fn outbound(config: &Config, clock: &Clock) -> Result<Arc<Outbound>, Exit> {
+    let settings = Settings {
+        extra_ca: config.outbound.extra_ca.clone(),
+        user_agent: concat!("hookbox/", env!("CARGO_PKG_VERSION")).to_owned(),
+        resolver: Arc::new(SystemResolver),
+    };
+    Outbound::new(settings, clock.clone()).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
+}
+
+/// Sockets that the service manager passed, or else those of the configuration.
+fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
+    let bad = |error: crate::ingest::ListenError| Exit::new(Exit::CANNOT_CREATE, error.to_string());
+    let mut passed = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for at in 0..passed.len() {
+        if let Ok(Some(tcp)) = passed.take_tcp_listener(at) {
+            listeners.push(Listener::passed_tcp(tcp).map_err(bad)?);
+        } else if let Ok(Some(unix)) = passed.take_unix_listener(at) {
+            listeners.push(Listener::passed_unix(unix).map_err(bad)?);
+        }
+    }
+    if listeners.is_empty() {
+        for address in &config.listen {
+            listeners.push(Listener::bind(address).map_err(bad)?);
+        }
+    }
+    Ok(listeners)
+}
+
+fn say_ready(addresses: &[String], socket: &Path) {
+    tracing::info!(listen = addresses.join(","), socket = %socket.display(), "ready");
+    let shown = |address: &String| match address.strip_prefix("unix:") {
+        Some(_) => address.clone(),
+        None => format!("http://{address}"),
+    };
+    let first = addresses.first().map(shown).unwrap_or_default();
+    let ctl = format!("hookboxctl --socket {}", socket.display());
+    tracing::info!(
+        "webhooks come in at {first}/in/SOURCE; next: {ctl} source create NAME, then {ctl} endpoint create NAME --url URL"
+    );
+    // Not running under a service manager is no error.
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+}
+
+/// Waits for TERM or INT; reads the configuration anew on HUP.
+async fn until_stopped(args: &Args, mut config: Config, levels: &Levels) -> Result<(), Exit> {
+    let catch = |kind| -> Result<Signal, Exit> {
+        signal(kind).map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
+    };
+    let (mut term, mut int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+    let mut hup = catch(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = int.recv() => return Ok(()),
+            _ = hup.recv() => match reload(args, &config, levels) {
+                Ok(fresh) => {
+                    config = fresh;
+                    tracing::info!("the configuration was read anew");
+                }
+                Err(what) => tracing::error!("the configuration stays as it was: {what}"),
+            },
+        }
+    }
+}
+
+/// Takes up a changed file, whole or not at all.
+fn reload(args: &Args, old: &Config, levels: &Levels) -> Result<Config, String> {
+    let fresh = args.configuration().map_err(|error| error.to_string())?;
+    super::start::check(&fresh).map_err(|exit| exit.what)?;
+    let mut expected = old.clone();
+    expected.logging.level = fresh.logging.level;
+    if fresh != expected {
+        return Err("only logging.level can change while hookboxd runs: restart it for the rest".to_owned());
+    }
+    levels.set(fresh.logging.level);
+    Ok(fresh)
+}
+
+/// Closes the doors and waits for what is in flight.
+async fn stop(running: Running) {
+    let Running { handle, stop, ingress, admin, flying } = running;
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+    tracing::info!(in_flight = flying.load(Ordering::Acquire), "stopping");
+    stop.send_replace(true);
+    let ended = tokio::time::timeout(DRAIN, async {
+        for task in ingress {
+            let _ = task.await;
+        }
+        handle.drain();
+        let _ = admin.await;
+        while flying.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    if ended.await.is_err() {
+        let left = flying.load(Ordering::Acquire);
+        tracing::warn!(left, "stopping without what is still in flight; it is attempted again after the next start");
+    }
+    handle.drain();
+}
+
+/// Ends the process at once: after an error of the log nobody knows what is remembered.
+fn fatal() -> Fatal {
+    Arc::new(|what: &str| {
+        tracing::error!("{what}");
+        std::process::abort();
+    })
+}
