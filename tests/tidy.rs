@@ -46,6 +46,12 @@ const SEAMS: &[(&str, &str, &str)] = &[
     ("daemon/", "Instant::now", "the one reading of the monotonic clock, handed on as Now"),
     ("daemon/", "rand::", "the seed of the queue's generator"),
     ("queue/", "rand::", "the generator is seeded from outside: same seed, same decisions"),
+    (
+        "ingest/connection.rs",
+        "Instant::now",
+        "a connection's idle timer, wound up again; it decides nothing that is remembered",
+    ),
+    ("log/segment.rs", "thread::sleep", "sled lets go of its lock a moment after it was closed, and tells nobody"),
 ];
 
 /// Files that may be longer than 500 lines, and why.
@@ -79,6 +85,7 @@ fn sources() -> Vec<Source> {
     let mut found: Vec<Source> = files(&root)
         .into_iter()
         .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .filter(|path| !is_test(path))
         .map(|path| {
             let name = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
             let raw = std::fs::read_to_string(&path).expect("a readable file");
@@ -89,6 +96,11 @@ fn sources() -> Vec<Source> {
     found.sort_by(|a, b| a.name.cmp(&b.name));
     assert!(found.len() > 20, "the sources were not found");
     found
+}
+
+/// Tests beside the code: `tests.rs`, or a file in a folder `tests`. They may know and do what they need.
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.parent().is_some_and(|folder| folder.ends_with("tests"))
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -266,7 +278,13 @@ fn crates_stay_in_their_rooms() {
 #[test]
 fn clocks_and_randomness_are_read_at_their_seams() {
     let mut broken = Vec::new();
-    for source in sources() {
+    let sources = sources();
+    for (place, what, _) in SEAMS {
+        if !sources.iter().any(|s| s.name.starts_with(place) && occurrences(&s.code, what) > 0) {
+            broken.push(format!("src/{place} has no {what} any more: take it off SEAMS"));
+        }
+    }
+    for source in sources {
         for what in ["SystemTime::now", "Instant::now", "rand::", "thread::sleep"] {
             let found = occurrences(&source.code, what);
             let seam = SEAMS.iter().any(|(place, which, _)| source.name.starts_with(place) && *which == what);
