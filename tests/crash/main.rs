@@ -51,7 +51,10 @@ fn nothing_acknowledged_is_lost_however_often_it_is_killed() {
     let seed = Rng::seed_from_env();
     println!("crash: {kills} kills, HOOKBOX_SEED={seed}");
     let mut rng = Rng::new(seed);
-    let home = Home::new();
+    // Small segments, so that kills also fall into the rolling of one.
+    let mut home = Home::new();
+    let config = home.write("hookbox.toml", "[log]\nsegment_size = \"1MiB\"\n");
+    home.args.extend(["--config".to_owned(), config]);
     let receiver = Receiver::start();
     receiver.forget_bodies();
     set_up(&home, &receiver, &mut rng);

@@ -24,11 +24,13 @@ fn slow(addr: std::net::SocketAddr, count: usize) -> Vec<TcpStream> {
 }
 
 #[test]
-fn honest_clients_are_served_among_400_slow_ones() {
+fn honest_clients_are_served_among_hundreds_of_slow_ones() {
+    // Many descriptors, here and there: CI asks for 4,000 where the limits allow it.
+    let count = std::env::var("HOOKBOX_SLOW_CLIENTS").map_or(400, |n| n.parse().expect("a number of clients"));
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
-    let slow = slow(daemon.addr, 400);
+    let slow = slow(daemon.addr, count);
     let mut worst = Duration::ZERO;
     let mut client = daemon.client();
     for n in 0..100 {
@@ -45,19 +47,24 @@ fn honest_clients_are_served_among_400_slow_ones() {
 }
 
 #[test]
-#[ignore = "waits for the real timeouts: about 35 s; .ci/run runs it"]
 fn slow_clients_are_sent_away_in_time() {
-    let home = Home::new();
+    let mut home = Home::new();
+    let path = home.write("hookbox.toml", "[limits]\nhead_timeout = \"500ms\"\nbody_timeout = \"700ms\"\n");
+    home.args.extend(["--config".to_owned(), path]);
     let daemon = home.start();
     open_source(&daemon, "in");
     let started = Instant::now();
     for (n, mut stream) in slow(daemon.addr, 8).into_iter().enumerate() {
-        stream.set_read_timeout(Some(Duration::from_secs(40))).expect("a timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
         let mut rest = Vec::new();
         let ended = std::io::Read::read_to_end(&mut stream, &mut rest);
         let reset = ended.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
         assert!(ended.is_ok() || reset, "connection {n} was still open after {:?}", started.elapsed());
+        if n % 4 == 3 {
+            assert!(rest.starts_with(b"HTTP/1.1 408"), "a body too slow: {}", String::from_utf8_lossy(&rest));
+        }
     }
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     assert_eq!(daemon.json(&["status"])["events"], 0);
 }
 

@@ -17,6 +17,7 @@ mod process;
 mod replay;
 mod retry;
 mod secrets;
+mod segments;
 mod signatures;
 
 use support::Daemon;

@@ -148,7 +148,7 @@ fn sighup_reloads_whole_or_not_at_all() {
     home.write("hookbox.toml", "# fine again\n");
     let before = daemon.log_text().len();
     daemon.signal(Signal::HUP);
-    until("a word about the reload", SOON, || daemon.log_text()[before..].contains("reload").then_some(()));
+    until("a word about the reload", SOON, || daemon.log_text()[before..].contains("read anew").then_some(()));
     daemon.accept("/in/in", &[], b"still served");
 }
 
