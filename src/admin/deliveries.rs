@@ -101,8 +101,9 @@ impl Listing<'_> {
                 let event = read_event(self.walker, event)?;
                 event.iter().map(|(event, _)| Candidate::new(id, event, made_at)).collect()
             }
-            Record::EventCarried { seq, event, waiting } if carried.stands(self.walker, seq, at)? => {
-                waiting.iter().map(|w| Candidate::new(w.delivery, &event, w.made_at)).collect()
+            Record::EventCarried { seq, event, fan_out } if carried.stands(self.walker, seq, at)? => {
+                let make = |endpoint| Candidate::new(DeliveryId { seq, endpoint }, &event, event.received_at);
+                fan_out.into_iter().map(make).collect()
             }
             _ => Vec::new(),
         };
@@ -292,7 +293,7 @@ fn attempt_view(attempt: &AttemptFinished) -> Value {
     let report = &attempt.report;
     let (next, next_at, reason) = match &attempt.next {
         Next::Delivered => ("delivered", None, None),
-        Next::Retry { due_at } => ("retry", Some(rfc3339(*due_at)), None),
+        Next::Retry { due_at, .. } => ("retry", Some(rfc3339(*due_at)), None),
         Next::Dead { reason } => ("dead", None, Some(reason.clone())),
         Next::Held { .. } => ("held", None, None),
         Next::Ended => ("ended", None, None),

@@ -226,11 +226,11 @@ impl Carried {
         walker: &Walker,
         at: Seq,
         record: Record,
-    ) -> Result<Option<(Event, usize)>, Problem> {
+    ) -> Result<Option<(Arc<Event>, usize)>, Problem> {
         match record {
             Record::EventAccepted { event, fan_out, .. } => Ok(Some((event, fan_out.len()))),
-            Record::EventCarried { seq, event, waiting } if self.stands(walker, seq, at)? => {
-                Ok(Some((event, waiting.len())))
+            Record::EventCarried { seq, event, fan_out } if self.stands(walker, seq, at)? => {
+                Ok(Some((event, fan_out.len())))
             }
             _ => Ok(None),
         }
@@ -260,14 +260,13 @@ pub(super) fn place(walker: &Walker, seq: Seq) -> Result<Seq, Problem> {
 }
 
 /// The event of record `seq`, wherever it stands now, with those of its deliveries that are known.
-pub(super) fn read(walker: &Walker, seq: Seq) -> Result<Option<(Event, Vec<DeliveryId>)>, Problem> {
+pub(super) fn read(walker: &Walker, seq: Seq) -> Result<Option<(Arc<Event>, Vec<DeliveryId>)>, Problem> {
     match walker.log().read(place(walker, seq)?)? {
-        Some(Record::EventAccepted { event, fan_out, .. }) => {
+        Some(Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. })
+            if event.id.seq == seq =>
+        {
             let ids = fan_out.into_iter().map(|endpoint| DeliveryId { seq, endpoint }).collect();
             Ok(Some((event, ids)))
-        }
-        Some(Record::EventCarried { seq: own, event, waiting }) if own == seq => {
-            Ok(Some((event, waiting.into_iter().map(|w| w.delivery).collect())))
         }
         _ => Ok(None),
     }

@@ -119,8 +119,8 @@ fn count(walker: &Walker, select: &Select, to_one: bool) -> Result<Found, Proble
                 let went = fan_out.iter().filter(|e| there.contains(e)).count();
                 (event, went)
             }
-            Record::EventCarried { seq, event, waiting } if carried.stands(walker, seq, at)? => {
-                let went = waiting.iter().filter(|w| there.contains(&w.delivery.endpoint)).count();
+            Record::EventCarried { seq, event, fan_out } if carried.stands(walker, seq, at)? => {
+                let went = fan_out.iter().filter(|e| there.contains(e)).count();
                 (event, went)
             }
             _ => continue,

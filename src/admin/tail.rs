@@ -117,7 +117,7 @@ fn last(walker: &walk::Walker, wanted: &Wanted, count: usize) -> Result<(Vec<Val
                     continue;
                 }
                 told.attempts.insert((a.delivery, a.number));
-                let next_at = if let Next::Retry { due_at } = a.next { Some(rfc3339(due_at)) } else { None };
+                let next_at = if let Next::Retry { due_at, .. } = a.next { Some(rfc3339(due_at)) } else { None };
                 lines.push(json!({
                     "what": "attempt", "at": rfc3339(a.report.started_at), "delivery": a.delivery.to_string(),
                     "event_seq": a.event, "endpoint": endpoint, "number": a.number,
