@@ -154,7 +154,7 @@ impl LogView for View {
 
     fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Report {
         let report = self.0.verify(&mut |p| {
-            progress(Progress { segment: p.segment, segments: p.segments, records: p.records });
+            progress(Progress { segment: p.segment, segments: p.segments as u64, records: p.records });
         });
         let problems = report.problems.into_iter().map(|p| Problem {
             segment: p.segment,
@@ -165,7 +165,7 @@ impl LogView for View {
         Report {
             ok: report.ok,
             records: report.records,
-            segments: report.segments,
+            segments: report.segments as u64,
             first: report.first,
             last: report.last,
             head: report.head,

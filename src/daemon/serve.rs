@@ -60,7 +60,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
         fatal: fatal(),
     };
     let thread = scheduler::start(parts).map_err(|error| Exit::new(Exit::IO, error.to_string()))?;
-    let served = runtime.block_on(async {
+    let served: Result<(), Exit> = runtime.block_on(async {
         let outbound = outbound(&config, &clock)?;
         let running = start(&config, &clock, &handle, outbound, orders, reader)?;
         if !problems.is_empty() {

@@ -81,6 +81,7 @@ pub struct ScannedEvent {
 pub struct CarriedEvent {
     pub seq: Seq,
     pub event: Arc<Event>,
+    pub fan_out: Vec<EndpointId>,
 }
 
 /// What the operator may ask for.

@@ -98,7 +98,10 @@ impl Queue {
             return Reply::Refused(Refusal::Busy);
         }
         for carried in events.into_iter().filter(|carried| alive.events.contains(&carried.seq)) {
-            self.remember(Record::EventCarried { seq: carried.seq, event: carried.event }, draft);
+            self.remember(
+                Record::EventCarried { seq: carried.seq, event: carried.event, fan_out: carried.fan_out },
+                draft,
+            );
         }
         if !alive.waiting.is_empty() {
             self.carry_deliveries(now, alive.waiting, draft);

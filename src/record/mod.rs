@@ -104,6 +104,7 @@ pub enum Record {
     EventCarried {
         seq: Seq,
         event: Arc<Event>,
+        fan_out: Vec<EndpointId>,
     },
     /// Deliveries whose place in the stream is in an old segment wait in memory from now on.
     DeliveriesCarried {

@@ -129,6 +129,15 @@ pub fn scan_matches(filter: &ReplayFilter, event: &Event) -> bool {
         && filter.event.is_none_or(|id| id == event.id)
 }
 
+/// The event that a record holds: its own, or one carried there because its own record is gone.
+fn standing_event(reader: &Reader, record: Record) -> Option<(Arc<Event>, Vec<EndpointId>)> {
+    match record {
+        Record::EventAccepted { event, fan_out, .. } => Some((event, fan_out)),
+        Record::EventCarried { seq, event, fan_out } => (seq < reader.first()).then_some((event, fan_out)),
+        _ => None,
+    }
+}
+
 fn scan(reader: &Reader, filter: &ReplayFilter, from: Seq, end: Seq, max: usize) -> (Vec<ScannedEvent>, Seq) {
     let mut events = Vec::new();
     let mut next = from;
@@ -139,10 +148,10 @@ fn scan(reader: &Reader, filter: &ReplayFilter, from: Seq, end: Seq, max: usize)
             return (events, end + 1);
         }
         next = seq + 1;
-        if let Record::EventAccepted { event, fan_out, .. } = record
+        if let Some((event, fan_out)) = standing_event(reader, record)
             && scan_matches(filter, &event)
         {
-            events.push(ScannedEvent { seq, fan_out });
+            events.push(ScannedEvent { seq: event.id.seq, fan_out });
         }
         if events.len() >= max || forward.bytes_read() >= limits::REFILL_SCAN {
             return (events, next);

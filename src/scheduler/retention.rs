@@ -1,10 +1,7 @@
 //! Retention: whole segments are dropped, oldest first, once everything in them has passed its age. What is still
 //! needed in one (undelivered events, dead letters that are kept longer) is carried forward first.
 
-use std::sync::Arc;
-
 use super::handle::Handle;
-use super::reads::read_event;
 use super::thread::Clock;
 use crate::log::{LogError, Reader};
 use crate::model::{Seq, WallMs};
@@ -57,12 +54,17 @@ fn gather(reader: &Reader, range: &AliveRange, dead_since: WallMs) -> Result<Opt
     let mut gathered = Gathered { alive: Vec::new(), dead: Vec::new(), expired: Vec::new() };
     let mut bytes = 0;
     for stands_at in &range.events {
-        let Some(event) = read_event(reader, *stands_at) else { return Ok(None) };
+        let (event, fan_out) = match reader.read(*stands_at)? {
+            Some(Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. }) => {
+                (event, fan_out)
+            }
+            _ => return Ok(None),
+        };
         bytes += event.cost();
         if bytes > CARRIED_BYTES {
             return Ok(None);
         }
-        gathered.alive.push(CarriedEvent { seq: event.id.seq, event: Arc::clone(&event) });
+        gathered.alive.push(CarriedEvent { seq: event.id.seq, event, fan_out });
     }
     for grave in &range.graves {
         let Some(dead) = reader.read(*grave)?.and_then(|record| dead_letter(*grave, record)) else { return Ok(None) };

@@ -1,0 +1,108 @@
+//! `/metrics`: the counts in the Prometheus text format, version 0.0.4.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Admin;
+use super::http::{Answer, Call, Problem};
+use super::status::{ask, uptime_s};
+use super::walk::{self, unexpected};
+use crate::queue::{EndpointView, Query, Reply};
+
+pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
+    call.params.done()?;
+    let status = ask(admin).await?;
+    let endpoints = match admin.handle.ask(Query::Endpoints).await? {
+        Reply::Endpoints(views) => views,
+        other => return Err(unexpected(&other)),
+    };
+    let segments = walk::value(admin, |walker| Ok(walker.log().segments())).await?;
+    let mut page = Page::default();
+    page.one("hookbox_events_total", "counter", "Events accepted.", status.events);
+    page.one("hookbox_duplicates_total", "counter", "Events that came again within their window.", status.duplicates);
+    page.one("hookbox_attempts_total", "counter", "Attempts that ended.", status.attempts);
+    page.one("hookbox_failed_attempts_total", "counter", "Attempts that failed.", status.failed_attempts);
+    page.head("hookbox_deliveries", "gauge", "Deliveries by state.");
+    for (state, count) in [
+        ("pending", status.pending),
+        ("in_flight", status.in_flight),
+        ("delivered", status.delivered),
+        ("dead", status.dead),
+        ("held", status.held),
+        ("cancelled", status.cancelled),
+    ] {
+        page.line("hookbox_deliveries", &[("state", state)], count);
+    }
+    page.one("hookbox_retrying", "gauge", "Deliveries that wait for a retry.", status.retrying);
+    page.one("hookbox_replays", "gauge", "Replays under way.", status.replays as u64);
+    page.endpoints(&endpoints);
+    page.head("hookbox_refused_total", "counter", "Requests refused at the ingress, by source and reason.");
+    for refusal in (admin.refusals)() {
+        page.line("hookbox_refused_total", &[("source", &refusal.source), ("reason", &refusal.kind)], refusal.count);
+    }
+    let health = admin.handle.health();
+    let durable = health.durable.load(Ordering::Acquire);
+    page.one("hookbox_log_segments", "gauge", "Segments of the log.", segments.len() as u64);
+    page.one("hookbox_log_bytes", "gauge", "Bytes of the log on disk.", segments.iter().map(|s| s.disk_bytes).sum());
+    page.one("hookbox_log_quota_bytes", "gauge", "Bytes the log may take, 0 for no limit.", admin.info.quota_bytes);
+    page.one("hookbox_log_durable", "gauge", "The last durable record.", durable);
+    let accepting = u64::from(health.accepting.load(Ordering::Acquire));
+    page.one("hookbox_accepting", "gauge", "1 while events are accepted.", accepting);
+    page.one("hookbox_uptime_seconds", "gauge", "Seconds since the start.", uptime_s(admin));
+    page.head("hookbox_info", "gauge", "The version that runs.");
+    page.line("hookbox_info", &[("version", &admin.info.version)], 1);
+    Ok(Answer::Text("text/plain; version=0.0.4; charset=utf-8", page.0))
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        let shown: Vec<String> = labels.iter().map(|(k, v)| format!("{k}=\"{}\"", escape(v))).collect();
+        let _ = match shown.is_empty() {
+            true => writeln!(self.0, "{name} {value}"),
+            false => writeln!(self.0, "{name}{{{}}} {value}", shown.join(",")),
+        };
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.head(name, kind, help);
+        self.line(name, &[], value);
+    }
+
+    fn endpoints(&mut self, views: &[EndpointView]) {
+        type Field = fn(&EndpointView) -> u64;
+        let fields: [(&str, &str, &str, Field); 6] = [
+            ("hookbox_endpoint_waiting", "gauge", "Deliveries that have not ended.", |v| v.waiting),
+            ("hookbox_endpoint_in_flight", "gauge", "Attempts under way.", |v| v.in_flight),
+            ("hookbox_endpoint_retrying", "gauge", "Deliveries that wait for a retry.", |v| v.retrying),
+            ("hookbox_endpoint_delivered_total", "counter", "Deliveries made.", |v| v.delivered),
+            ("hookbox_endpoint_dead", "gauge", "Dead letters.", |v| v.dead),
+            ("hookbox_endpoint_held", "gauge", "1 while it is on hold.", |v| u64::from(v.hold.is_some())),
+        ];
+        for (name, kind, help, value) in fields {
+            self.head(name, kind, help);
+            for view in views {
+                self.line(name, &[("endpoint", &view.endpoint.name)], value(view));
+            }
+        }
+    }
+}
+
+fn escape(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(super::escape("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+}

@@ -1,0 +1,202 @@
+//! Connections: accept, bound, read, dispatch, answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::http::{AdminBody, Answer, Call, Params, Problem};
+use super::io::Impatient;
+use super::peer::Caller;
+use super::route::{self, Op};
+use super::{Admin, deliveries, dlq, endpoints, events, logs, metrics, replays, sources, status, tail};
+use crate::model::limits;
+
+const PATIENCE: Duration = Duration::from_millis(limits::ADMIN_TIMEOUT_MS);
+/// How long answers under way may take once the daemon stops.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// After a failed accept (no file descriptors left), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-type: application/problem+json\r\n\r\n\
+    {\"status\":503,\"detail\":\"too many admin connections: try again shortly\"}\n";
+
+impl Admin {
+    /// Answers on `listener` until `stop` turns true (or its sender is gone), then lets what is under way end.
+    pub async fn serve(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS));
+        let daemon_uid = super::socket::own_uid();
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopped(&mut stop) => break,
+            };
+            while connections.try_join_next().is_some() {}
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection on the admin socket");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                let _ = stream.try_write(TOO_MANY);
+                continue;
+            };
+            let (admin, stop) = (self.clone(), stop.clone());
+            connections.spawn(async move {
+                admin.connection(stream, daemon_uid, stop).await;
+                drop(place);
+            });
+        }
+        drop(listener);
+        let _ = tokio::time::timeout(FAREWELL, async { while connections.join_next().await.is_some() {} }).await;
+    }
+
+    async fn connection(self: Arc<Self>, stream: UnixStream, daemon_uid: u32, mut stop: watch::Receiver<bool>) {
+        let caller = match stream.peer_cred() {
+            Ok(credentials) => Caller::new(&credentials, daemon_uid),
+            Err(error) => {
+                tracing::warn!(%error, "a caller on the admin socket cannot be known: connection closed");
+                return;
+            }
+        };
+        let inner_stop = stop.clone();
+        let service = service_fn(move |request| {
+            let (admin, stop) = (self.clone(), inner_stop.clone());
+            async move { Ok::<_, Infallible>(admin.answer(caller, request, stop).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .max_buf_size(limits::HEAD_BYTES)
+            .serve_connection(TokioIo::new(Impatient::new(stream, PATIENCE)), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, uid = caller.uid, "an admin connection ended early");
+        }
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        caller: Caller,
+        request: Request<Incoming>,
+        stop: watch::Receiver<bool>,
+    ) -> Response<AdminBody> {
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let (route, arg) = match route::find(&method, &path) {
+            Ok(found) => found,
+            Err(problem) => return problem.into_response(),
+        };
+        let changes = route.method != "GET";
+        if !caller.may(route.need) {
+            tracing::warn!(target: "audit", uid = caller.uid, pid = caller.pid, %method, path, "refused");
+            let detail = format!(
+                "user {} may read and operate, but {method} {} is for root and the daemon's own user: use sudo",
+                caller.uid, route.path
+            );
+            return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+        }
+        let answer = self.read_and_do(route.op, caller, arg, request, stop).await;
+        let response = match answer {
+            Ok(answer) => answer.into_response(),
+            Err(problem) => problem.into_response(),
+        };
+        if changes {
+            let status = response.status().as_u16();
+            tracing::info!(target: "audit", uid = caller.uid, pid = caller.pid, %method, path, status, "operator");
+        }
+        response
+    }
+
+    async fn read_and_do(
+        self: &Arc<Self>,
+        op: Op,
+        caller: Caller,
+        arg: String,
+        request: Request<Incoming>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Answer, Problem> {
+        let params = Params::parse(request.uri().query().unwrap_or_default())?;
+        let body = read_body(request).await?;
+        self.dispatch(op, Call { caller, arg, params, body, stop }).await
+    }
+
+    async fn dispatch(self: &Arc<Self>, op: Op, call: Call) -> Result<Answer, Problem> {
+        match op {
+            Op::Status => status::show(self, call).await,
+            Op::SourceList => sources::list(self, call),
+            Op::SourceCreate => sources::create(self, call).await,
+            Op::SourceShow => sources::show(self, call),
+            Op::SourceUpdate => sources::update(self, call).await,
+            Op::SourceDelete => sources::delete(self, call).await,
+            Op::SourceRotate => sources::rotate(self, call).await,
+            Op::SourceCheck => sources::check(self, call).await,
+            Op::EndpointList => endpoints::list(self, call).await,
+            Op::EndpointCreate => endpoints::create(self, call).await,
+            Op::EndpointShow => endpoints::show(self, call).await,
+            Op::EndpointUpdate => endpoints::update(self, call).await,
+            Op::EndpointDelete => endpoints::delete(self, call).await,
+            Op::EndpointRotate => endpoints::rotate(self, call).await,
+            Op::EndpointHold => endpoints::hold(self, call).await,
+            Op::EndpointRelease => endpoints::release(self, call).await,
+            Op::EndpointTest => endpoints::test(self, call).await,
+            Op::EventList => events::list(self, call),
+            Op::EventShow => events::show(self, call).await,
+            Op::EventSend => events::send(self, call).await,
+            Op::DeliveryList => deliveries::list(self, call),
+            Op::DeliveryShow => deliveries::show(self, call).await,
+            Op::DeliveryRetry => deliveries::retry(self, call).await,
+            Op::DeliveryCancel => deliveries::cancel(self, call).await,
+            Op::DlqList => dlq::list(self, call),
+            Op::DlqShow => dlq::show(self, call).await,
+            Op::DlqRetry => dlq::retry(self, call).await,
+            Op::DlqDiscard => dlq::discard(self, call).await,
+            Op::ReplayList => replays::list(self, call).await,
+            Op::ReplayStart => replays::start(self, call).await,
+            Op::Tail => tail::tail(self, call),
+            Op::LogStat => logs::stat(self, call).await,
+            Op::LogVerify => logs::verify(self, call),
+            Op::OpenApi => Ok(Answer::Text("application/json", include_str!("openapi.json").to_owned())),
+            Op::Metrics => metrics::show(self, call).await,
+        }
+    }
+}
+
+/// Waits until the daemon stops.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopping| *stopping).await;
+}
+
+/// The whole body, within its limit and its time.
+async fn read_body(request: Request<Incoming>) -> Result<Bytes, Problem> {
+    let reading = Limited::new(request.into_body(), limits::ADMIN_BODY).collect();
+    match tokio::time::timeout(PATIENCE, reading).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = format!("the body is larger than {} bytes", limits::ADMIN_BODY);
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+        }
+        Ok(Err(error)) => Err(Problem::bad(format!("the body broke off: {error}"))),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+    }
+}

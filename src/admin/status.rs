@@ -1,0 +1,69 @@
+//! Status: one screen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::json;
+
+use super::Admin;
+use super::http::{Answer, Call, Problem};
+use super::walk::{self, unexpected};
+use crate::model::time::rfc3339;
+use crate::queue::{Query, Reply, Status};
+
+pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
+    call.params.done()?;
+    let status = ask(admin).await?;
+    let segments = walk::value(admin, |walker| Ok(walker.log().segments())).await?;
+    let mut refused: BTreeMap<String, u64> = BTreeMap::new();
+    for refusal in (admin.refusals)() {
+        *refused.entry(refusal.kind).or_default() += refusal.count;
+    }
+    let health = admin.handle.health();
+    let accepting = health.accepting.load(Ordering::Acquire);
+    Ok(Answer::ok(json!({
+        "events": status.events,
+        "duplicates": status.duplicates,
+        "deliveries": {
+            "pending": status.pending,
+            "in_flight": status.in_flight,
+            "delivered": status.delivered,
+            "dead": status.dead,
+            "held": status.held,
+            "cancelled": status.cancelled,
+            "retrying": status.retrying,
+        },
+        "attempts": status.attempts,
+        "failed_attempts": status.failed_attempts,
+        "sources": status.sources,
+        "endpoints": status.endpoints,
+        "replays": status.replays,
+        "refused": refused,
+        "log": {
+            "segments": segments.len(),
+            "bytes": segments.iter().map(|s| s.disk_bytes).sum::<u64>(),
+            "quota_bytes": admin.info.quota_bytes,
+            "last": health.durable.load(Ordering::Acquire),
+        },
+        "accepting": accepting,
+        "reason": Some(health.reason()).filter(|r| !accepting && !r.is_empty()),
+        "listen": admin.info.listen,
+        "data": admin.info.data.display().to_string(),
+        "started_at": rfc3339(admin.info.started.wall_ms),
+        "uptime_s": uptime_s(admin),
+        "version": admin.info.version,
+    })))
+}
+
+/// By the monotonic clock: it does not jump with the wall's.
+pub(super) fn uptime_s(admin: &Admin) -> u64 {
+    (admin.clock)().mono_ms.saturating_sub(admin.info.started.mono_ms) / 1000
+}
+
+pub(super) async fn ask(admin: &Admin) -> Result<Box<Status>, Problem> {
+    match admin.handle.ask(Query::Status).await? {
+        Reply::Status(status) => Ok(status),
+        other => Err(unexpected(&other)),
+    }
+}
