@@ -221,6 +221,10 @@ fn the_socket_speaks_http_for_curl() {
     let answer = get("/v1/status");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"deliveries\""), "{answer}");
     assert!(get("/v1/nothing").starts_with("HTTP/1.1 404"));
+    let openapi = get("/v1/openapi.json");
+    assert!(openapi.starts_with("HTTP/1.1 200") && openapi.contains("\"openapi\""));
+    let metrics = get("/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200") && metrics.contains("# TYPE "), "{metrics}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod bad_input;
 mod delivery;
+mod demo;
 mod dlq;
 mod hold;
 mod hostile;

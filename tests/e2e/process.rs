@@ -204,3 +204,39 @@ fn the_log_verifies_after_kills_and_restarts() {
     assert_eq!(verified["records"], verified["last"]);
     assert_eq!(daemon.json(&["status"])["events"], 80);
 }
+
+#[test]
+fn with_no_options_daemon_and_ctl_meet_in_the_current_folder() {
+    let home = Home::new();
+    let mut command = super::support::ctl::program(env!("CARGO_BIN_EXE_hookboxd"));
+    // Its default port may be taken on this machine; everything else is as it comes.
+    command.args(["--listen", "127.0.0.1:0"]).current_dir(home.path());
+    let mut child = command.spawn().expect("it starts");
+    let status = until("the ctl to find the daemon", SOON, || {
+        let mut command = super::support::ctl::program(env!("CARGO_BIN_EXE_hookboxctl"));
+        command.args(["status", "--json"]).current_dir(home.path());
+        let done = super::support::ctl::finish(command, None);
+        (done.code == Some(0)).then_some(done.stdout)
+    });
+    let _ = child.kill();
+    let output = child.wait_with_output().expect("its output");
+    assert!(status.contains("\"deliveries\""), "{status}");
+    assert!(home.path().join("hookbox-data/admin.sock").exists());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("127.0.0.1:") && said.contains("hookboxctl"), "where it listens, what to type: {said}");
+}
+
+#[test]
+fn the_environment_is_beaten_by_options() {
+    let home = Home::new();
+    let from_env = home.path().join("from-env");
+    let mut command = super::support::ctl::program(env!("CARGO_BIN_EXE_hookboxd"));
+    command.env("HOOKBOX_DATA", &from_env).env("HOOKBOX_LISTEN", "nonsense").args(["--listen", "127.0.0.1:0"]);
+    command.current_dir(home.path());
+    let mut child = command.spawn().expect("it starts");
+    until("the socket in the folder of the environment", SOON, || from_env.join("admin.sock").exists().then_some(()));
+    let ctl = super::support::Ctl::new(&from_env.join("admin.sock"));
+    until("an answer", SOON, || (ctl.run(&["status"]).code == Some(0)).then_some(()));
+    let _ = child.kill();
+    let _ = child.wait();
+}
