@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Level, LogFormat, LoggingConfig};
 
 /// Changes the level while the daemon runs.
-pub struct Levels(reload::Handle<EnvFilter, tracing_subscriber::Registry>);
+pub struct Levels(reload::Handle<Targets, tracing_subscriber::Registry>);
 
 impl Levels {
     /// Logs at `level` from now on.
@@ -35,7 +35,14 @@ pub fn start(config: &LoggingConfig) -> Levels {
     Levels(handle)
 }
 
-fn filter(level: Level) -> EnvFilter {
+fn filter(level: Level) -> Targets {
+    let ours = match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
     // sled and hyper speak of their own inner matters below warnings.
-    EnvFilter::new(format!("warn,hookbox={}", level.as_str()))
+    Targets::new().with_default(LevelFilter::WARN).with_target("hookbox", ours).with_target("audit", ours)
 }

@@ -72,8 +72,8 @@ pub const RECENT: usize = 4096;
 pub const RECENT_BYTES: usize = 4 << 20;
 /// Events that are carried forward out of one segment at most; a segment with more stays.
 pub const CARRIED: usize = 1024;
-/// Bytes of the log that one refill reads at most.
-pub const REFILL_SCAN: usize = 4 << 20;
+/// Records of the log that one refill or scan reads at most.
+pub const REFILL_SCAN: usize = 16_384;
 /// `Retry-After` is honoured up to this.
 pub const RETRY_AFTER_MAX_MS: u64 = 86_400_000;
 pub const DEFAULT_CONCURRENCY: u32 = 16;

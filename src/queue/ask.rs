@@ -6,7 +6,9 @@ use super::state::Lane;
 use crate::model::{DeliveryId, EndpointId, Seq};
 
 impl Queue {
-    pub(super) fn ask(&self, query: &Query) -> Reply {
+    /// Answers a question about the state.
+    #[must_use]
+    pub fn ask(&self, query: &Query) -> Reply {
         match query {
             Query::Status => Reply::Status(Box::new(self.status())),
             Query::Endpoints => {

@@ -166,6 +166,9 @@ impl Queue {
         self.each(&ids, |queue, delivery, state| {
             let Some(revive) = revives.next() else { return Err("was not asked for") };
             match state {
+                _ if queue.state.stands_at(revive.event).is_none() => {
+                    return Err("cannot be attempted again: its event was dropped by retention");
+                }
                 DeliveryState::Dead | DeliveryState::Cancelled => queue.revive(now, *revive, draft),
                 DeliveryState::Pending | DeliveryState::Held => queue.hurry(now, delivery, draft),
                 DeliveryState::InFlight => return Err("is being attempted right now"),

@@ -67,7 +67,8 @@ impl Queue {
         let (to, rate) = (replay.filter.to.clone(), replay.rate);
         let to: Option<Vec<EndpointId>> = to.map(|name| self.endpoint_named(&name).into_iter().collect());
         let mut made = 0u64;
-        for event in events {
+        // Retention may have dropped an event between the reading and now.
+        for event in events.iter().filter(|event| self.state.stands_at(event.seq).is_some()).collect::<Vec<_>>() {
             for endpoint in to.as_ref().unwrap_or(&event.fan_out) {
                 if self.state.lanes.contains_key(endpoint) {
                     self.replay_one(now, event.seq, *endpoint, draft);

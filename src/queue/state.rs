@@ -44,6 +44,8 @@ pub enum StateError {
 pub struct State {
     /// The number of the next record.
     pub next_seq: Seq,
+    /// Records before this one were dropped by retention.
+    pub first_seq: Seq,
     pub salt: u64,
     pub sources: BTreeMap<SourceId, Arc<Source>>,
     pub lanes: BTreeMap<EndpointId, Lane>,
@@ -174,7 +176,7 @@ impl State {
     /// The state before the first record.
     #[must_use]
     pub fn new() -> Self {
-        Self { next_seq: 1, next_source: 1, next_endpoint: 1, ..Self::default() }
+        Self { next_seq: 1, first_seq: 1, next_source: 1, next_endpoint: 1, ..Self::default() }
     }
 
     /// Writes the state down, for the start of a segment.
@@ -409,7 +411,15 @@ impl State {
         Ok(())
     }
 
+    /// Where the event of record `seq` stands now; `None` when it was dropped.
+    #[must_use]
+    pub fn stands_at(&self, seq: Seq) -> Option<Seq> {
+        let at = self.moved.get(&seq).copied().unwrap_or(seq);
+        (at >= self.first_seq).then_some(at)
+    }
+
     fn segment_dropped(&mut self, first: Seq, last: Seq) {
+        self.first_seq = self.first_seq.max(last + 1);
         self.moved.retain(|_, stands_at| *stands_at < first || *stands_at > last);
         self.graves.remove_range(first..=last);
         self.duplicates.retain(|event, _| *event < first || *event > last);

@@ -21,6 +21,6 @@ mod thread;
 
 pub use self::core::{Core, Released, Store};
 pub use handle::{Directory, Door, Envelope, Handle, Health, TailLine};
-pub use reads::scan_matches;
+pub use reads::{refill, scan, scan_matches};
 pub use retention::Retention;
 pub use thread::{AttemptOrder, Clock, Fatal, Parts, start};

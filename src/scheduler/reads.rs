@@ -25,11 +25,12 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
                 handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
             }
             Ok(Action::Refill { endpoint, from, max_entries, max_bytes }) => {
-                let (entries, next) = refill(reader, endpoint, from, max_entries, max_bytes);
+                let range = (from, reader.durable());
+                let (entries, next) = refill(readable(reader, from), range, endpoint, max_entries, max_bytes);
                 handle.report(Input::Refilled { endpoint, from, entries, next });
             }
             Ok(Action::Scan { replay, filter, from, end, max }) => {
-                let (events, next) = scan(reader, &filter, from, end, max);
+                let (events, next) = scan(readable(reader, from), &filter, reader.first(), (from, end), max);
                 handle.report(Input::Scanned { replay, from, events, next });
             }
             Ok(Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. }) => {}
@@ -54,28 +55,34 @@ pub(super) fn read_event(reader: &Reader, seq: Seq) -> Option<Arc<Event>> {
     }
 }
 
-/// Reads an endpoint's stream forward. What cannot be read is skipped with an error in the log; it was reported when
-/// the segment was opened.
-fn refill(
-    reader: &Reader,
+/// The log from `from` on. What cannot be read is skipped with an error in the log; it was reported when the segment
+/// was opened.
+fn readable(reader: &Reader, from: Seq) -> impl Iterator<Item = (Seq, Record)> {
+    reader.forward(from).filter_map(|item| match item {
+        Ok(item) => Some(item),
+        Err(error) => {
+            tracing::error!(%error, "skipping what cannot be read of the log");
+            None
+        }
+    })
+}
+
+/// Reads an endpoint's stream forward in `records`, which begin at `from` and of which `end` is the last. Returns
+/// the entries and where to go on.
+pub fn refill(
+    records: impl Iterator<Item = (Seq, Record)>,
+    (from, end): (Seq, Seq),
     endpoint: EndpointId,
-    from: Seq,
     max_entries: usize,
     max_bytes: usize,
 ) -> (Vec<StreamEntry>, Seq) {
-    let end = reader.durable();
     let mut entries = Vec::new();
     let mut bytes = 0;
     let mut next = from;
-    let mut forward = reader.forward(from);
-    while let Some(item) = forward.next() {
-        let (seq, record) = match item {
-            Ok(item) => item,
-            Err(error) => {
-                tracing::error!(%error, "skipping what cannot be read of the log");
-                continue;
-            }
-        };
+    for (scanned, (seq, record)) in records.enumerate() {
+        if scanned >= limits::REFILL_SCAN || entries.len() >= max_entries {
+            return (entries, next);
+        }
         next = seq + 1;
         if let Some(mut entry) = stream_entry(seq, record, endpoint) {
             let cost = entry.loaded.as_ref().map_or(0, |event| event.cost());
@@ -85,9 +92,6 @@ fn refill(
                 bytes += cost;
             }
             entries.push(entry);
-        }
-        if entries.len() >= max_entries || forward.bytes_read() >= limits::REFILL_SCAN || bytes >= max_bytes {
-            return (entries, next);
         }
     }
     (entries, next.max(end + 1))
@@ -129,32 +133,38 @@ pub fn scan_matches(filter: &ReplayFilter, event: &Event) -> bool {
         && filter.event.is_none_or(|id| id == event.id)
 }
 
-/// The event that a record holds: its own, or one carried there because its own record is gone.
-fn standing_event(reader: &Reader, record: Record) -> Option<(Arc<Event>, Vec<EndpointId>)> {
+/// The event that a record holds: its own, or one carried there because its own record, before `first`, is gone.
+fn standing_event(record: Record, first: Seq) -> Option<(Arc<Event>, Vec<EndpointId>)> {
     match record {
         Record::EventAccepted { event, fan_out, .. } => Some((event, fan_out)),
-        Record::EventCarried { seq, event, fan_out } => (seq < reader.first()).then_some((event, fan_out)),
+        Record::EventCarried { seq, event, fan_out } => (seq < first).then_some((event, fan_out)),
         _ => None,
     }
 }
 
-fn scan(reader: &Reader, filter: &ReplayFilter, from: Seq, end: Seq, max: usize) -> (Vec<ScannedEvent>, Seq) {
+/// Reads events that match forward in `records`, which begin at `from`; `first` is the oldest of the whole log.
+/// Returns them and where to go on, behind `end` when all was read.
+pub fn scan(
+    records: impl Iterator<Item = (Seq, Record)>,
+    filter: &ReplayFilter,
+    first: Seq,
+    (from, end): (Seq, Seq),
+    max: usize,
+) -> (Vec<ScannedEvent>, Seq) {
     let mut events = Vec::new();
     let mut next = from;
-    let mut forward = reader.forward(from);
-    while let Some(item) = forward.next() {
-        let Ok((seq, record)) = item else { continue };
+    for (scanned, (seq, record)) in records.enumerate() {
         if seq > end {
-            return (events, end + 1);
+            break;
+        }
+        if scanned >= limits::REFILL_SCAN || events.len() >= max {
+            return (events, next);
         }
         next = seq + 1;
-        if let Some((event, fan_out)) = standing_event(reader, record)
+        if let Some((event, fan_out)) = standing_event(record, first)
             && scan_matches(filter, &event)
         {
             events.push(ScannedEvent { seq: event.id.seq, fan_out });
-        }
-        if events.len() >= max || forward.bytes_read() >= limits::REFILL_SCAN {
-            return (events, next);
         }
     }
     (events, next.max(end + 1))

@@ -1,0 +1,117 @@
+//! A store in memory that can die: before a commit is durable, or after it and before anybody hears of it.
+
+use hookbox::model::{Seq, WallMs};
+use hookbox::queue::State;
+use hookbox::record::{Record, decode, encode};
+use hookbox::scheduler::Store;
+
+/// How the next commit ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Durable,
+    /// The process dies with nothing of it on disk.
+    DiesBefore,
+    /// The process dies with all of it on disk.
+    DiesAfter,
+}
+
+#[derive(Debug)]
+pub struct Died;
+
+#[derive(Debug)]
+pub struct Token(());
+
+/// Segments of encoded records, each with the checkpoint it begins with.
+#[derive(Debug)]
+pub struct Disk {
+    segments: Vec<Segment>,
+    pub fate: Fate,
+    roll_at: usize,
+}
+
+#[derive(Debug)]
+struct Segment {
+    first: Seq,
+    checkpoint: Option<Vec<u8>>,
+    records: Vec<Vec<u8>>,
+}
+
+impl Disk {
+    pub fn new(roll_at: usize) -> Self {
+        Self {
+            segments: vec![Segment { first: 1, checkpoint: None, records: Vec::new() }],
+            fate: Fate::Durable,
+            roll_at,
+        }
+    }
+
+    pub fn first(&self) -> Seq {
+        self.segments.first().map_or(1, |segment| segment.first)
+    }
+
+    pub fn last(&self) -> Seq {
+        self.segments.last().map_or(0, |segment| segment.first + segment.records.len() as u64 - 1)
+    }
+
+    pub fn read(&self, seq: Seq) -> Option<Record> {
+        let segment = self.segments.iter().rev().find(|segment| segment.first <= seq)?;
+        let bytes = segment.records.get(usize::try_from(seq - segment.first).ok()?)?;
+        Some(decode(bytes).expect("what was encoded can be decoded"))
+    }
+
+    pub fn forward(&self, from: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
+        (from.max(self.first())..=self.last()).filter_map(|seq| self.read(seq).map(|record| (seq, record)))
+    }
+
+    /// The oldest sealed segment's range.
+    pub fn oldest_sealed(&self) -> Option<(Seq, Seq)> {
+        let oldest = self.segments.first().filter(|_| self.segments.len() > 1)?;
+        Some((oldest.first, oldest.first + oldest.records.len() as u64 - 1))
+    }
+
+    pub fn drop_segment(&mut self, first: Seq) {
+        assert!(self.segments.len() > 1, "the active segment is never dropped");
+        self.segments.retain(|segment| segment.first != first);
+    }
+
+    /// The state as a start-up would fold it: one checkpoint and one segment.
+    pub fn fold(&self) -> State {
+        let active = self.segments.last().expect("there is always one");
+        let mut state = match &active.checkpoint {
+            Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
+            None => State::new(),
+        };
+        for (seq, record) in self.forward(active.first) {
+            state.apply(seq, &record).expect("what was remembered can be folded");
+        }
+        state
+    }
+}
+
+impl Store for &mut Disk {
+    type Token = Token;
+    type Error = Died;
+
+    fn commit(&mut self, records: &[Record]) -> Result<Token, Died> {
+        if self.fate == Fate::DiesBefore {
+            return Err(Died);
+        }
+        let active = self.segments.last_mut().expect("there is always one");
+        for record in records {
+            let mut bytes = Vec::new();
+            encode(record, &mut bytes);
+            active.records.push(bytes);
+        }
+        if self.fate == Fate::DiesAfter { Err(Died) } else { Ok(Token(())) }
+    }
+
+    fn wants_roll(&self, _wall_ms: WallMs) -> bool {
+        self.segments.last().is_some_and(|active| active.records.len() >= self.roll_at)
+    }
+
+    fn roll(&mut self, checkpoint: &[u8], _wall_ms: WallMs) -> Result<(), Died> {
+        let first = self.last() + 1;
+        self.segments.push(Segment { first, checkpoint: Some(checkpoint.to_vec()), records: Vec::new() });
+        Ok(())
+    }
+}
