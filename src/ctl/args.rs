@@ -178,7 +178,7 @@ pub struct SourceSettings {
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Let it be posted to under an unguessable path instead of its name.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub token: Option<bool>,
     /// Who may post; everybody when not given. Several are possible.
     #[arg(long, value_name = "CIDR", value_parser = network)]
@@ -202,7 +202,7 @@ pub struct SourceSettings {
     #[arg(long, value_name = "POINTER")]
     pub id_field: Option<String>,
     /// One event for each element of a batch.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub split: Option<bool>,
 }
 
@@ -329,10 +329,10 @@ pub struct EndpointSettings {
     #[arg(long, value_enum, value_name = "ORDER")]
     pub order: Option<OrderArg>,
     /// Let it be a loopback, private or link-local address.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub allow_private: Option<bool>,
     /// Send the sender's own headers along [default: for events from provider presets].
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub forward_headers: Option<bool>,
 }
 
@@ -358,7 +358,6 @@ pub enum EventCommand {
 }
 
 #[derive(Args, Debug)]
-#[group(id = "body", required = true, multiple = false, args = ["data", "file", "stdin"])]
 pub struct SendArgs {
     #[arg(long, value_name = "NAME")]
     pub source: String,
@@ -371,6 +370,14 @@ pub struct SendArgs {
     /// The body's type [default: application/json if it is JSON, else application/octet-stream].
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
+    #[command(flatten)]
+    pub body: BodyArgs,
+}
+
+/// Where the body comes from.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct BodyArgs {
     /// The body.
     #[arg(long, value_name = "STRING")]
     pub data: Option<String>,

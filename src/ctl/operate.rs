@@ -30,7 +30,7 @@ pub(super) fn event(client: &Client, out: &mut Output, command: &EventCommand) -
 }
 
 fn send(client: &Client, out: &mut Output, args: &SendArgs) -> Result<(), CtlError> {
-    let bytes = match (&args.data, &args.file) {
+    let bytes = match (&args.body.data, &args.body.file) {
         (Some(data), _) => data.clone().into_bytes(),
         (None, Some(file)) => read_bytes(file)?,
         (None, None) => read_bytes(std::path::Path::new("-"))?,
