@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::http::{AdminBody, Answer, Call, Params, Problem};
 use super::io::Impatient;
 use super::peer::Caller;
-use super::route::{self, Op};
+use super::route::{self, Op, Route};
 use super::{Admin, deliveries, dlq, endpoints, events, logs, metrics, replays, sources, status, tail};
 use crate::model::limits;
 
@@ -108,13 +108,9 @@ impl Admin {
             Err(problem) => return problem.into_response(),
         };
         let changes = route.method != "GET";
-        if !caller.may(route.need) {
+        if let Err(problem) = permit(&caller, route) {
             tracing::warn!(target: "audit", uid = caller.uid, pid = caller.pid, %method, path, "refused");
-            let detail = format!(
-                "user {} may read and operate, but {method} {} is for root and the daemon's own user: use sudo",
-                caller.uid, route.path
-            );
-            return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+            return problem.into_response();
         }
         let answer = self.read_and_do(route.op, caller, arg, request, stop).await;
         let response = match answer {
@@ -182,6 +178,17 @@ impl Admin {
     }
 }
 
+/// Whether this caller may do this.
+pub(super) fn permit(caller: &Caller, route: &Route) -> Result<(), Problem> {
+    if caller.may(route.need) {
+        return Ok(());
+    }
+    let (uid, method, path) = (caller.uid, route.method, route.path);
+    let detail =
+        format!("user {uid} may read and operate; {method} {path} is for root and the daemon's own user: use sudo");
+    Err(Problem::new(StatusCode::FORBIDDEN, detail))
+}
+
 /// Waits until the daemon stops.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopping| *stopping).await;
@@ -189,13 +196,18 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// The whole body, within its limit and its time.
 async fn read_body(request: Request<Incoming>) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body is larger than {} bytes", limits::ADMIN_BODY);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    // Told at once when the head says so, without reading any of it.
+    if request.body().size_hint().lower() > limits::ADMIN_BODY as u64 {
+        return Err(too_large());
+    }
     let reading = Limited::new(request.into_body(), limits::ADMIN_BODY).collect();
     match tokio::time::timeout(PATIENCE, reading).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = format!("the body is larger than {} bytes", limits::ADMIN_BODY);
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Problem::bad(format!("the body broke off: {error}"))),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     }
