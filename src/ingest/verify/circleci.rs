@@ -31,10 +31,9 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
 
 fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
     let header = request.header("circleci-signature")?;
-    let pairs = header.split(',').filter_map(|pair| pair.split_once('='));
+    let mut pairs = header.split(',').filter_map(|pair| pair.split_once('='));
     let (_, hex) = pairs
-        .filter(|(version, _)| *version == "v1")
-        .last()
+        .rfind(|(version, _)| *version == "v1")
         .ok_or_else(|| Refusal::malformed("circleci-signature holds no v1 signature"))?;
     let given = unhex(hex).ok_or_else(|| Refusal::malformed("the v1 signature is not hex in lower case"))?;
     prove_hmac(source, now, Hash::Sha256, &[request.body], &given)?;

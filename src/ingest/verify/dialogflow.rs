@@ -2,7 +2,7 @@
 //!
 //! * Proof, by `--set mode=…`: `static_header` compares the header that `--set header=…` names (`Authorization` by
 //!   default) whole with the secret; `basic` takes `user:password` as secret; `google_id_token` is the service
-//!   agent's ID token, see [`super::pubsub`] for its rules. Client certificates are the listener's business.
+//!   agent's ID token, see [`super::pubsub`] for its rules; `jwt` any other token, see [`super::jwt`]. Client certificates are the listener's business.
 //! * Replay protection: none (the token expires). Nothing of the body is signed.
 //! * Dedupe id: `responseId` (ES) or `detectIntentResponseId` (CX). Type: the intent's name, or the tag.
 //! * Answer: 200 with `{}`, a legal WebhookResponse, for the caller waits for one.
@@ -14,7 +14,7 @@ use crate::model::Source;
 use super::params::Params;
 use super::pick::pick;
 use super::settings::prove_secret;
-use super::{Answer, Need, Outcome, Proven, Request, SchemeFacts, Verdict, apikey, jwt, pubsub};
+use super::{Answer, Need, Outcome, Proven, Request, SchemeFacts, Verdict, apikey, jwt};
 
 pub(super) const FACTS: SchemeFacts = SchemeFacts {
     name: "dialogflow",
@@ -28,7 +28,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     secret: Need::Optional,
     public_key: Need::Unused,
     params: &[
-        ("mode", "static_header (by default), basic, google_id_token"),
+        ("mode", "static_header (by default), basic, google_id_token, jwt"),
         ("header", "the header that static_header compares"),
         ("jwks", "Google's keys, @FILE.json"),
         ("audience", "the webhook's URL"),
@@ -42,12 +42,13 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     check,
 };
 
-const MODES: &[&str] = &["static_header", "basic", "google_id_token"];
+const MODES: &[&str] = &["static_header", "basic", "google_id_token", "jwt"];
 
 fn check(source: &Source) -> Result<(), String> {
     let params = Params(source);
     match params.word("mode", MODES)? {
-        "google_id_token" => pubsub::check(source),
+        "google_id_token" => jwt::check_claims(source, &["audience", "email"]),
+        "jwt" => jwt::check_claims(source, &["audience"]),
         mode if source.secrets.is_empty() => Err(format!("mode {mode} needs a secret; give it with --secret-file")),
         "basic" => apikey::check_basic(source),
         _ => params.text("header").map(|_| ()).map_err(String::from),
@@ -58,6 +59,7 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
     let params = Params(source);
     match params.word("mode", MODES)? {
         "google_id_token" => _ = jwt::prove(source, request, now, jwt::Flavour::Google)?,
+        "jwt" => _ = jwt::prove(source, request, now, jwt::Flavour::Plain)?,
         "basic" => apikey::prove_basic(source, request, now)?,
         _ => {
             let name = params.text("header")?.unwrap_or("authorization").to_ascii_lowercase();

@@ -7,7 +7,7 @@
 //!   passes. PayPal's simulator signs with the literal id `WEBHOOK_ID`.
 //! * Key: the certificate at the URL, which must be https on api.paypal.com or api.sandbox.paypal.com, name
 //!   messageverificationcerts[.sandbox].paypal.com, and be valid now. It must be pinned (`--set certs=@FILE.json`, an
-//!   object of URL to PEM); nothing is fetched here.
+//!   object of URL to PEM, or `--public-key-file` for all URLs); nothing is fetched here.
 //! * Replay protection: none (the time is signed, retries go on for days). Dedupe id: the body's `id`. Type:
 //!   `event_type`.
 //! * Source: developer.paypal.com, "Verify webhook signatures"; PayPal-Python-SDK. Checked with: that SDK,
@@ -52,6 +52,10 @@ fn check(source: &Source) -> Result<(), String> {
 
 /// The shape of `certs`, and that every certificate in it can be read.
 pub(super) fn check_certs(source: &Source) -> Result<(), String> {
+    let unreadable = |pem: &String| Certificate::from_pem(pem).is_none();
+    if source.public_key.as_ref().is_some_and(unreadable) {
+        return Err("the file of --public-key-file is not a certificate in PEM (BEGIN CERTIFICATE)".into());
+    }
     let Some(certs) = Params(source).value("certs") else { return Ok(()) };
     let wrong = || "--set certs=@FILE.json must be an object of certificate URL to PEM text".to_owned();
     for (url, pem) in certs.as_object().ok_or_else(wrong)? {
@@ -61,10 +65,14 @@ pub(super) fn check_certs(source: &Source) -> Result<(), String> {
     Ok(())
 }
 
-/// The pinned certificate of a URL, valid at `now`.
+/// The pinned certificate of a URL, valid at `now`: that of `certs`, or of `--public-key-file` for any URL when there
+/// are no `certs`. The caller has looked at the URL.
 pub(super) fn pinned(source: &Source, url: &str, now: i64) -> Result<Certificate, Refusal> {
-    let certs = Params(source).value("certs").and_then(serde_json::Value::as_object);
-    let pem = certs.and_then(|certs| certs.get(url)).and_then(serde_json::Value::as_str).ok_or_else(|| {
+    let pem = match Params(source).value("certs") {
+        Some(certs) => certs.get(url).and_then(serde_json::Value::as_str),
+        None => source.public_key.as_deref(),
+    };
+    let pem = pem.ok_or_else(|| {
         let reason = format!(
             "the certificate {url} is not pinned; check it, then add it with --set certs=@FILE.json, an object of URL to PEM"
         );

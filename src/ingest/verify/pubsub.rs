@@ -14,6 +14,7 @@
 use crate::model::Source;
 
 use super::jwt::{Flavour, check_claims, prove};
+use super::params::Params;
 use super::pick::pick;
 use super::{Need, Outcome, Proven, Request, SchemeFacts, Verdict};
 
@@ -29,6 +30,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     secret: Need::Unused,
     public_key: Need::Unused,
     params: &[
+        ("mode", "google_id_token"),
         ("jwks", "Google's keys, @FILE.json"),
         ("audience", "the push subscription's audience"),
         ("email", "the push subscription's service account"),
@@ -41,7 +43,8 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     check,
 };
 
-pub(super) fn check(source: &Source) -> Result<(), String> {
+fn check(source: &Source) -> Result<(), String> {
+    Params(source).word("mode", &["google_id_token"])?;
     check_claims(source, &["audience", "email"])
 }
 

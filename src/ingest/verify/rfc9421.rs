@@ -11,7 +11,7 @@
 //! * The body: `--set require_content_digest=true` (the default) asks that `content-digest` is covered and that every
 //!   digest in it that is known (sha-256, sha-512) is the body's, at least one of them. With `false` the signature says
 //!   nothing about the body.
-//! * Replay protection: `expires`, and `created` at most 60 s ahead (`--set skew_s=…`); its age only with
+//! * Replay protection: `expires`, and `created`, which must be there (`--set require_created=false` waives it) and at most 60 s ahead (`--set skew_s=…`); its age only with
 //!   `--set max_age_s=…`, as nothing is said of it in the RFC.
 //! * Dedupe id: `nonce`, if there is one. Type: what the source's settings say.
 //! * Checked with: RFC 9421's examples (appendix B), http-message-signatures 3.0.0. Where the RFCs leave a choice: two
@@ -45,6 +45,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
         ("label", "the signature that counts"),
         ("require_content_digest", "true (by default), or false: the body is not protected"),
         ("secret_encoding", "of an HMAC secret: text (by default), hex, base64"),
+        ("require_created", "true (by default), or false: a signature may leave its time out"),
         ("max_age_s", "seconds that created may be old; not checked by default"),
         ("skew_s", "seconds that created may be ahead, 60 by default"),
     ],
@@ -77,6 +78,7 @@ fn check(source: &Source) -> Result<(), String> {
     params.text("keyid")?;
     params.text("label")?;
     params.flag("require_content_digest", true)?;
+    params.flag("require_created", true)?;
     params.number("max_age_s")?;
     params.number("skew_s")?;
     let encoding = params.word("secret_encoding", &["text", "hex", "base64"])?;
@@ -187,6 +189,8 @@ fn check_parameters(source: &Source, parameters: &Parameters, now: i64) -> Resul
     let created = time(parameters, "created")?;
     if let Some(created) = created {
         not_ahead(created, now, params.number("skew_s")?.unwrap_or(SKEW_S))?;
+    } else if params.flag("require_created", true)? {
+        return Err(Refusal::missing("the signature does not say when it was created"));
     }
     if let Some(max_age) = params.number("max_age_s")? {
         let created = created.ok_or_else(|| Refusal::missing("the signature does not say when it was created"))?;

@@ -7,7 +7,7 @@
 //!   SubscriptionConfirmation and UnsubscribeConfirmation Message, MessageId, SubscribeURL, Timestamp, Token, TopicArn,
 //!   Type. Values are JSON-decoded. MessageAttributes are not signed.
 //! * Key: the certificate at SigningCertURL, which must be https on `sns.<region>.amazonaws.com[.cn]`, end in `.pem`,
-//!   and be pinned (`--set certs=@FILE.json`) and valid now; nothing is fetched here.
+//!   and be pinned (`--set certs=@FILE.json`, or `--public-key-file`) and valid now; nothing is fetched here.
 //! * `--set topics=…` names the topics that may deliver; others are refused.
 //! * Replay protection: none. Dedupe id: MessageId. Type: Type, so that a SubscriptionConfirmation, which is proven
 //!   and kept like any other message, can be found and acted upon.

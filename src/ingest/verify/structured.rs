@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 
 use data_encoding::BASE64;
 
+/// Members of a dictionary, items of a list, parameters of an item: more are refused, since they are compared with each
+/// other. RFC 8941 asks parsers to take at least 256 parameters and items for lists in general; signatures have a dozen.
+const MOST: usize = 256;
+
 /// A value without parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Bare {
@@ -46,7 +50,7 @@ pub(super) fn dictionary(text: &str) -> Option<Dictionary> {
         } else {
             Member::Item(Item { value: Bare::Boolean(true), parameters: reader.parameters()? })
         };
-        if members.iter().any(|(name, _)| *name == key) {
+        if members.len() == MOST || members.iter().any(|(name, _)| *name == key) {
             return None;
         }
         members.push((key, member));
@@ -102,8 +106,10 @@ impl<'t> Reader<'t> {
             self.skip(&[' ']);
             let key = self.key()?;
             let value = if self.take('=') { self.bare()? } else { Bare::Boolean(true) };
+            let full = parameters.len() == MOST;
             match parameters.iter_mut().find(|(name, _)| *name == key) {
                 Some((_, old)) => *old = value,
+                None if full => return None,
                 None => parameters.push((key, value)),
             }
         }
@@ -119,6 +125,9 @@ impl<'t> Reader<'t> {
             self.skip(&[' ']);
             if self.take(')') {
                 return Some(Member::Inner(items, self.parameters()?));
+            }
+            if items.len() == MOST {
+                return None;
             }
             items.push(self.item()?);
             if !self.rest.starts_with([' ', ')']) {
