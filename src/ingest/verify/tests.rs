@@ -462,6 +462,142 @@ fn what_is_too_long_is_cut_or_hashed() {
     assert_eq!((reason.0, reason.1.chars().count()), ("algorithm", 401));
 }
 
+#[test]
+fn twilio_covers_every_body_and_every_way_to_write_the_port() {
+    let twilio = source("twilio", "s", json!({}));
+    let sign = |signed: &str| base64(Hash::Sha1, b"s", signed.as_bytes());
+    let signature = sign(URL);
+    let headers = [("x-twilio-signature", signature.as_str()), ("content-type", "application/json")];
+    proven(post(&twilio, &headers, b""));
+    assert_eq!(refused(post(&twilio, &headers, b"{}")).0, "missing");
+
+    let form = |url: &str, signed: &str| {
+        let signature = sign(&format!("{signed}a1"));
+        let headers = [
+            ("x-twilio-signature", signature.as_str()),
+            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
+            ("i-twilio-idempotency-token", "t"),
+        ];
+        ask(&twilio, "POST", url, &headers, b"a=1")
+    };
+    for (url, signed) in [
+        ("https://h.example:8443/x?y=1#f", "https://h.example:8443/x?y=1"),
+        ("https://h.example:8443/x", "https://h.example/x"),
+        ("https://h.example?y", "https://h.example:443?y"),
+        ("http://u:p@h.example/x", "http://u:p@h.example:80/x"),
+        ("https://[::1]/x", "https://[::1]:443/x"),
+        ("https://[::1]:5/x", "https://[::1]/x"),
+    ] {
+        let found = proven(form(url, signed));
+        assert_eq!(found.dedupe_key.as_deref(), Some("t"), "{url}");
+        assert!(found.answer.unwrap().body.ends_with(b"<Response/>"));
+    }
+    assert_eq!(refused(form("https://h.example:8443/x", "https://h.example:443/x")).0, "mismatch");
+}
+
+fn vector(provider: &str, name: &str) -> (Source, Vec<Header>, Vec<u8>) {
+    let case = vectors().iter().find(|case| case["provider"] == provider && case["name"] == name).unwrap();
+    let headers = case["headers"].as_object().unwrap().iter();
+    let headers =
+        headers.map(|(name, value)| Header::new(name.to_ascii_lowercase(), value.as_str().unwrap().to_owned()));
+    let body = data_encoding::BASE64.decode(case["body_b64"].as_str().unwrap().as_bytes()).unwrap();
+    (vector_source(case), headers.collect(), body)
+}
+
+#[test]
+fn paypals_certificate_must_be_valid_and_its_own() {
+    let (mut paypal, headers, body) = vector("paypal", "captured-production-2025");
+    let at = |paypal: &Source, now| {
+        verify(paypal, &Request { method: "POST", url: URL, headers: &headers, body: &body }, now)
+    };
+    let found = proven(at(&paypal, 1_743_885_165));
+    assert_eq!(found.kind.as_deref(), Some("PAYMENT.SALE.PENDING"));
+    assert_eq!(refused(at(&paypal, 1_900_000_000)).0, "stale");
+    assert_eq!(refused(at(&paypal, 1_700_000_000)).0, "stale");
+    let (sns, ..) = vector("sns", "v2-sha256");
+    let foreign = sns.params["certs"].as_object().unwrap().values().next().unwrap().clone();
+    for pinned in paypal.params.get_mut("certs").and_then(Value::as_object_mut).unwrap().values_mut() {
+        *pinned = foreign.clone();
+    }
+    assert_eq!(refused(at(&paypal, NOW)).0, "not-allowed");
+}
+
+#[test]
+fn shopify_wants_all_its_headers() {
+    let (shopify, headers, body) = vector("shopify", "small");
+    let post = |headers: &[Header]| verify(&shopify, &Request { method: "POST", url: URL, headers, body: &body }, NOW);
+    assert_eq!(proven(post(&headers)).kind.as_deref(), Some("products/create"));
+    for name in ["topic", "shop-domain", "api-version", "webhook-id", "hmac-sha256"] {
+        let name = format!("x-shopify-{name}");
+        let others: Vec<Header> = headers.iter().filter(|header| header.name != name).cloned().collect();
+        assert_eq!(refused(post(&others)).0, "missing", "{name}");
+    }
+}
+
+#[test]
+fn gitlab_never_falls_back_from_a_signing_token() {
+    let key = b"testtesttesttesttesttesttesttest";
+    let token = format!("whsec_{}", data_encoding::BASE64.encode(key));
+    let gitlab = source("gitlab", &token, json!({}));
+    assert_eq!(check_settings(&gitlab), Ok(()));
+    let signature = format!("v1,{}", base64(Hash::Sha256, key, format!("i.{NOW}.x").as_bytes()));
+    let at = NOW.to_string();
+    let send = |family: &str| {
+        let names = ["id", "timestamp", "signature"].map(|name| format!("{family}-{name}"));
+        let values = ["i", at.as_str(), signature.as_str()];
+        let headers: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(values).collect();
+        post(&gitlab, &headers, b"x")
+    };
+    assert_eq!(proven(send("webhook")).dedupe_key.as_deref(), Some("i"));
+    assert_eq!(refused(send("svix")).0, "missing");
+    assert_eq!(refused(post(&gitlab, &[("x-gitlab-token", token.as_str())], b"x")).0, "missing");
+}
+
+#[test]
+fn a_raw_sns_delivery_says_what_to_do() {
+    let (sns, ..) = vector("sns", "v2-sha256");
+    assert!(refused(post(&sns, &[("x-amz-sns-rawdelivery", "true")], b"hello")).1.contains("raw message delivery"));
+}
+
+#[test]
+fn an_email_that_google_did_not_verify_proves_nothing() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let jwt = source("jwt", secret, json!({"email": "me@x"}));
+    let send = |claims: &str| {
+        let part = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
+        let signed = format!("{}.{}", part(r#"{"alg":"HS256"}"#), part(&format!(r#"{{"exp":{}{claims}}}"#, NOW + 9)));
+        let mac = data_encoding::BASE64URL_NOPAD.encode(&hmac(Hash::Sha256, secret.as_bytes(), &[signed.as_bytes()]));
+        post(&jwt, &[("authorization", &format!("Bearer {signed}.{mac}"))], b"")
+    };
+    proven(send(r#","email":"me@x","email_verified":true"#));
+    for claims in [
+        r#","email":"me@x""#,
+        r#","email":"me@x","email_verified":false"#,
+        r#","email":"you@x","email_verified":true"#,
+        "",
+    ] {
+        assert_eq!(refused(send(claims)).0, "claims", "{claims}");
+    }
+}
+
+/// A header full of wrong signatures is compared with one MAC; it must not cost a pass over the body each.
+#[test]
+fn a_long_list_of_signatures_still_finds_the_right_one() {
+    let key = b"0123456789abcdef01234567";
+    let hooks = source("standard-webhooks", &data_encoding::BASE64.encode(key), json!({}));
+    let good = format!("v1,{}", base64(Hash::Sha256, key, format!("i.{NOW}.x").as_bytes()));
+    let send = |wrong: usize| {
+        let list = format!("{}{good}", "v1,AAAA v9 v1a,AA ".repeat(wrong));
+        post(
+            &hooks,
+            &[("webhook-id", "i"), ("webhook-timestamp", &NOW.to_string()), ("webhook-signature", &list)],
+            b"x",
+        )
+    };
+    proven(send(15));
+    assert_eq!(refused(send(16)).0, "mismatch");
+}
+
 /// All vectors, read once: ground to be changed in.
 fn vectors() -> &'static [Value] {
     static VECTORS: std::sync::OnceLock<Vec<Value>> = std::sync::OnceLock::new();
