@@ -2,7 +2,8 @@
 //!
 //! * Proof, by `--set mode=…`: `static_header` compares the header that `--set header=…` names (`Authorization` by
 //!   default) whole with the secret; `basic` takes `user:password` as secret; `google_id_token` is the service
-//!   agent's ID token, see [`super::pubsub`] for its rules; `jwt` any other token, see [`super::jwt`]. Client certificates are the listener's business.
+//!   agent's ID token, see [`super::pubsub`] for its rules; `jwt` any other token, see [`super::jwt`]. Client
+//!   certificates are the listener's business.
 //! * Replay protection: none (the token expires). Nothing of the body is signed.
 //! * Dedupe id: `responseId` (ES) or `detectIntentResponseId` (CX). Type: the intent's name, or the tag.
 //! * Answer: 200 with `{}`, a legal WebhookResponse, for the caller waits for one.

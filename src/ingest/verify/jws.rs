@@ -40,9 +40,11 @@ pub(super) fn algorithm(name: &str) -> Option<How> {
     })
 }
 
-/// A key of the set.
+/// A key of the set, or one given by itself.
 pub(super) struct Key {
     pub(super) kid: Option<String>,
+    /// Given by itself (a secret, a PEM file): it is the one to use, whatever the token calls it.
+    pub(super) alone: bool,
     /// The only algorithm that the key may be used with, if it says one.
     pub(super) only: Option<How>,
     pub(super) material: Material,
@@ -111,7 +113,7 @@ fn key(jwk: &Value) -> Option<Key> {
         Some(name) => Some(algorithm(name)?),
         None => None,
     };
-    Some(Key { kid: text("kid").map(str::to_owned), only, material })
+    Some(Key { kid: text("kid").map(str::to_owned), alone: false, only, material })
 }
 
 /// The claims of a token whose signature holds.
@@ -143,9 +145,7 @@ fn candidates<'k>(header: &Map<String, Value>, keys: &'k [Key], how: How) -> Res
         Some(Value::String(kid)) => Some(kid),
         Some(_) => return Err(Refusal::malformed("the token's kid is not a text")),
     };
-    // A key without a name (a secret, a PEM file) was given as the one to use, whatever the token calls it.
-    let nameless = keys.iter().all(|key| key.kid.is_none());
-    let named = |key: &&Key| kid.is_none() || nameless || key.kid.as_ref() == kid;
+    let named = |key: &&Key| kid.is_none() || key.alone || key.kid.as_ref() == kid;
     let fitting: Vec<&Key> = keys.iter().filter(|key| key.fits(how)).filter(named).collect();
     match (fitting.len(), kid) {
         (0, Some(kid)) => {
@@ -153,7 +153,7 @@ fn candidates<'k>(header: &Map<String, Value>, keys: &'k [Key], how: How) -> Res
         }
         (0, None) => Err(Refusal::new("unknown-key", "no key of the set fits the token's alg")),
         (1, _) | (_, Some(_)) => Ok(fitting),
-        (_, None) if nameless => Ok(fitting),
+        (_, None) if fitting.iter().all(|key| key.alone) => Ok(fitting),
         (..) => Err(Refusal::new("unknown-key", "the token names no kid, and several keys of the set would fit")),
     }
 }

@@ -126,7 +126,7 @@ fn keys(source: &Source, secrets: Vec<&str>) -> Result<Vec<Key>, String> {
         Some(jwks) => key_set(jwks)?,
         None => Vec::new(),
     };
-    let nameless = |material| Key { kid: None, only: None, material };
+    let nameless = |material| Key { kid: None, alone: true, only: None, material };
     if let Some(text) = &source.public_key {
         keys.extend(public_keys(text)?.into_iter().map(|key| nameless(Material::Public(key))));
     }

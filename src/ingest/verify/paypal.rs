@@ -1,13 +1,13 @@
 //! PayPal.
 //!
-//! * Headers: `PAYPAL-TRANSMISSION-ID`, `-TIME`, `-SIG`, `PAYPAL-CERT-URL`, `PAYPAL-AUTH-ALGO` (`SHA256withRSA` and
-//!   nothing else).
-//! * Algorithm and signed bytes: RSA PKCS#1 v1.5 with SHA-256, base64, of `id|time|webhook_id|crc32(body)`, the CRC as
-//!   an unsigned decimal; the webhook's id is a setting (`--set webhook_id=…`), so that no other webhook's delivery
-//!   passes. PayPal's simulator signs with the literal id `WEBHOOK_ID`.
+//! * Headers: `PAYPAL-TRANSMISSION-ID`, `-TIME`, `-SIG`, `PAYPAL-CERT-URL`, `PAYPAL-AUTH-ALGO` (`SHA256withRSA`
+//!   and nothing else).
+//! * Algorithm and signed bytes: RSA PKCS#1 v1.5 with SHA-256, base64, of `id|time|webhook_id|crc32(body)`, the
+//!   CRC as an unsigned decimal; the webhook's id is a setting (`--set webhook_id=…`), so that no other webhook's
+//!   delivery passes. PayPal's simulator signs with the literal id `WEBHOOK_ID`.
 //! * Key: the certificate at the URL, which must be https on api.paypal.com or api.sandbox.paypal.com, name
-//!   messageverificationcerts[.sandbox].paypal.com, and be valid now. It must be pinned (`--set certs=@FILE.json`, an
-//!   object of URL to PEM, or `--public-key-file` for all URLs); nothing is fetched here.
+//!   messageverificationcerts[.sandbox].paypal.com, and be valid now. It must be pinned (`--set certs=@FILE.json`,
+//!   an object of URL to PEM, or `--public-key-file` for all URLs); nothing is fetched here.
 //! * Replay protection: none (the time is signed, retries go on for days). Dedupe id: the body's `id`. Type:
 //!   `event_type`.
 //! * Source: developer.paypal.com, "Verify webhook signatures"; PayPal-Python-SDK. Checked with: that SDK,
@@ -74,7 +74,7 @@ pub(super) fn pinned(source: &Source, url: &str, now: i64) -> Result<Certificate
     };
     let pem = pem.ok_or_else(|| {
         let reason = format!(
-            "the certificate {url} is not pinned; check it, then add it with --set certs=@FILE.json, an object of URL to PEM"
+            "the certificate {url} is not pinned; check it, then add it with --set certs=@FILE.json (URL to PEM)"
         );
         Refusal::new("unknown-key", reason)
     })?;

@@ -1,21 +1,24 @@
 //! HTTP message signatures (RFC 9421), with the body's digest (RFC 9530).
 //!
-//! * Headers: `Signature-Input`, `Signature`, `Content-Digest`. Of several signatures `--set label=…` names the one that
-//!   counts; without it the only one, or the one with our `--set keyid=…`.
-//! * Algorithm: `--set alg=…`, one of `rsa-pss-sha512`, `rsa-v1_5-sha256`, `ecdsa-p256-sha256`, `ecdsa-p384-sha384` (raw
-//!   `r||s`), `ed25519`, `hmac-sha256`; an `alg` in the signature must be the same. The key is the public key (PEM), or the
-//!   secret for HMAC, read as `--set secret_encoding=…` says. It is never the sender who chooses.
-//! * Signed bytes: the signature base (2.5) of the covered components. The URL is the source's public one. Components
-//!   that stand twice, that are not there, that a request has not (`;req`, `;tr`, `@status`), and parameters that are
-//!   not known are refused. Of fields `;sf` is known for the dictionaries of RFC 9421 and RFC 9530, `;key` and `;bs` for all.
-//! * The body: `--set require_content_digest=true` (the default) asks that `content-digest` is covered and that every
-//!   digest in it that is known (sha-256, sha-512) is the body's, at least one of them. With `false` the signature says
-//!   nothing about the body.
-//! * Replay protection: `expires`, and `created`, which must be there (`--set require_created=false` waives it) and at most 60 s ahead (`--set skew_s=…`); its age only with
-//!   `--set max_age_s=…`, as nothing is said of it in the RFC.
+//! * Headers: `Signature-Input`, `Signature`, `Content-Digest`. Of several signatures `--set label=…` names the
+//!   one that counts; without it the only one, or the one with our `--set keyid=…`.
+//! * Algorithm: `--set alg=…`, one of `rsa-pss-sha512`, `rsa-v1_5-sha256`, `ecdsa-p256-sha256`,
+//!   `ecdsa-p384-sha384` (raw `r||s`), `ed25519`, `hmac-sha256`; an `alg` in the signature must be the same. The
+//!   key is the public key (PEM), or the secret for HMAC, read as `--set secret_encoding=…` says. It is never the
+//!   sender who chooses.
+//! * Signed bytes: the signature base (2.5) of the covered components. The URL is the source's public one.
+//!   Components that stand twice, that are not there, that a request has not (`;req`, `;tr`, `@status`), and
+//!   parameters that are not known are refused. Of fields `;sf` is known for the dictionaries of RFC 9421 and RFC
+//!   9530, `;key` and `;bs` for all.
+//! * The body: `--set require_content_digest=true` (the default) asks that `content-digest` is covered and that
+//!   every digest in it that is known (sha-256, sha-512) is the body's, at least one of them. With `false` the
+//!   signature says nothing about the body.
+//! * Replay protection: `expires`, and `created`, which must be there (`--set require_created=false` waives it)
+//!   and at most 60 s ahead (`--set skew_s=…`); its age only with `--set max_age_s=…`, as nothing is said of it in
+//!   the RFC.
 //! * Dedupe id: `nonce`, if there is one. Type: what the source's settings say.
-//! * Checked with: RFC 9421's examples (appendix B), http-message-signatures 3.0.0. Where the RFCs leave a choice: two
-//!   digests of which one is wrong, and a `created` minutes ahead, are refused, as that library does.
+//! * Checked with: RFC 9421's examples (appendix B), http-message-signatures 3.0.0. Where the RFCs leave a choice:
+//!   two digests of which one is wrong, and a `created` minutes ahead, are refused, as that library does.
 
 use crate::model::Source;
 

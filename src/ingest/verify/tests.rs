@@ -359,6 +359,34 @@ fn a_public_key_is_never_an_hmac_secret() {
     assert_eq!(refused(post(&jwt, &[("authorization", &token)], b"")).0, "unknown-key");
 }
 
+#[test]
+fn a_kid_must_be_in_the_set_and_two_keys_need_one() {
+    use ring::signature::KeyPair as _;
+    let pairs = [7, 8].map(|seed| ring::signature::Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap());
+    let key = |at: usize, kid: Option<&str>| {
+        let x = data_encoding::BASE64URL_NOPAD.encode(pairs[at].public_key().as_ref());
+        json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig"})
+    };
+    let send = |keys: Vec<Value>, header: &str| {
+        let part = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
+        let signed = format!("{}.{}", part(header), part(&format!(r#"{{"exp":{}}}"#, NOW + 9)));
+        let signature = data_encoding::BASE64URL_NOPAD.encode(pairs[0].sign(signed.as_bytes()).as_ref());
+        let jwt = source("jwt", "", json!({"jwks": {"keys": keys}}));
+        post(&jwt, &[("authorization", &format!("Bearer {signed}.{signature}"))], b"")
+    };
+    let (with, without) = (r#"{"alg":"EdDSA","kid":"a"}"#, r#"{"alg":"EdDSA"}"#);
+    proven(send(vec![key(0, Some("a")), key(1, Some("b"))], with));
+    proven(send(vec![key(0, Some("a"))], without));
+    proven(send(vec![key(0, None)], without));
+    assert_eq!(refused(send(vec![key(0, None)], with)).0, "unknown-key");
+    assert_eq!(refused(send(vec![key(0, Some("b"))], with)).0, "unknown-key");
+    assert_eq!(refused(send(vec![key(1, Some("a")), key(0, Some("b"))], with)).0, "mismatch");
+    assert_eq!(refused(send(vec![key(0, Some("a")), key(1, Some("b"))], without)).0, "unknown-key");
+    let mut other_use = key(0, Some("a"));
+    other_use["use"] = json!("enc");
+    assert_eq!(refused(send(vec![other_use], with)).0, "settings");
+}
+
 /// Signs with Ed25519 what a signer would: the base is written out by hand here.
 fn signed_message(input: &str, base: &str) -> (Source, [(String, String); 2]) {
     use ring::signature::KeyPair as _;
@@ -492,7 +520,9 @@ fn twilio_covers_every_body_and_every_way_to_write_the_port() {
         assert_eq!(found.dedupe_key.as_deref(), Some("t"), "{url}");
         assert!(found.answer.unwrap().body.ends_with(b"<Response/>"));
     }
-    assert_eq!(refused(form("https://h.example:8443/x", "https://h.example:443/x")).0, "mismatch");
+    let (kind, reason) = refused(form("https://h.example:8443/x?token=t0p", "https://h.example:443/x"));
+    assert_eq!(kind, "mismatch");
+    assert!(reason.contains("https://h.example:8443/x?…") && !reason.contains("t0p"), "{reason}");
 }
 
 fn vector(provider: &str, name: &str) -> (Source, Vec<Header>, Vec<u8>) {

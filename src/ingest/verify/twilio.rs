@@ -46,10 +46,19 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
     let secrets = need_secrets(source, now)?;
     let holds = |url: &String| hmac_matches(Hash::Sha1, &secrets, &[url.as_bytes(), &fields], &given);
     if !url_forms(request.url).iter().any(holds) {
-        let reason = format!("the signature does not match with {} and the URL {}", tried(secrets.len()), request.url);
+        let reason =
+            format!("the signature does not match with {} and the URL {}", tried(secrets.len()), shown(request.url));
         return Err(Refusal::mismatch(reason));
     }
     Ok(Verdict::Proven(describe(request, form)))
+}
+
+/// The URL for a reason: its query may hold what is nobody's business.
+fn shown(url: &str) -> String {
+    match url.split_once('?') {
+        Some((before, _)) => format!("{before}?…"),
+        None => url.to_owned(),
+    }
 }
 
 fn signed_fields(body: &[u8]) -> Vec<u8> {
