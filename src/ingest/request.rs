@@ -24,17 +24,8 @@ use crate::scheduler::Directory;
 
 type Reply = Response<Full<Bytes>>;
 
-/// A refusal on its way out: a problem, or the answer that the provider wants instead.
-enum Refused {
-    Problem(Problem),
-    Answered(Answer, Problem),
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
+/// Boxed, so that the way of success stays small.
+type Refused = Box<Problem>;
 
 /// Answers one request.
 pub(super) async fn handle(ingest: &Ingest, peer: &Peer, request: Request<Incoming>) -> Reply {
@@ -42,19 +33,13 @@ pub(super) async fn handle(ingest: &Ingest, peer: &Peer, request: Request<Incomi
     let now = (ingest.clock)();
     let directory = ingest.handle.directory();
     let mut at_source = None;
-    let refused = match answer(ingest, peer, now, &directory, &head, &mut body, &mut at_source).await {
+    let mut problem = match answer(ingest, peer, now, &directory, &head, &mut body, &mut at_source).await {
         Ok(reply) => return reply,
         Err(refused) => refused,
     };
-    let (problem, mut reply) = match refused {
-        Refused::Problem(problem) => {
-            let reply = problem.response();
-            (problem, reply)
-        }
-        Refused::Answered(answer, problem) => (problem, reply::answer(answer)),
-    };
     let source = at_source.as_ref().map_or("", |source: &Arc<Source>| source.name.as_str());
     ingest.refusals.count(source, problem.kind, problem.reason(), now);
+    let mut reply = problem.instead.take().map_or_else(|| problem.response(), reply::answer);
     finish(&head, body, problem.close, &mut reply).await;
     reply
 }
@@ -117,12 +102,7 @@ async fn answer(
     let proven = match prove(source, head, &all, &body, now) {
         Verdict::Proven(proven) => proven,
         Verdict::Handshake(answer) => return Ok(reply::answer(answer)),
-        Verdict::Refused { reason, kind, answer } => {
-            let problem = Problem::unproven(kind, reason);
-            return Err(
-                answer.map_or_else(|| problem.clone().into(), |answer| Refused::Answered(answer, problem.clone()))
-            );
-        }
+        Verdict::Refused { reason, kind, answer } => return Err(Problem::unproven(kind, reason, answer).into()),
     };
     let (events, wanted) = events(source, directory.salt, peer, head, all, body, proven);
     let accepted = ingest.handle.accept(events).await.map_err(|refusal| Problem::of_refusal(&refusal))?;
@@ -169,7 +149,7 @@ fn prove(source: &Source, head: &Parts, headers: &[Header], body: &Bytes, now: N
 }
 
 /// The events of a proven request, and the answer that the provider wants for them.
-fn events(
+pub(super) fn events(
     source: &Arc<Source>,
     salt: u64,
     peer: &Peer,
