@@ -18,7 +18,7 @@ async fn an_event_comes_in_as_it_was_sent() {
     let world = World::new().await;
     let body = b"\x00\xff\n bytes \r\n\r\n";
     let mut request = b"POST /in/open?x=1&access_token=hunter2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Odd: \xff\r\n\
-        Content-Type: text/weird\r\nAuthorization: Bearer hunter2\r\nWebhook-Id: w1\r\nCe-Type: com.x\r\nContent-Length: 18\r\n\r\n"
+        Content-Type: text/weird\r\nAuthorization: Bearer hunter2\r\nWebhook-Id: w1\r\nCe-Type: com.x\r\nContent-Length: 14\r\n\r\n"
         .to_vec();
     request.extend_from_slice(body);
     let answer = world.raw(&request).await;
