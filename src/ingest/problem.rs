@@ -76,6 +76,12 @@ impl Problem {
         Self { close: true, ..Self::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail) }
     }
 
+    pub fn too_many_fields(limit: usize) -> Self {
+        let detail = format!("a head may have {limit} fields");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self { close: true, ..Self::new(status, "head-too-large", detail) }
+    }
+
     pub fn too_large(limit: u64) -> Self {
         let detail = format!("a body may have {limit} bytes here");
         Self { close: true, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail) }

@@ -100,6 +100,10 @@ async fn http2_by_prior_knowledge_works_and_its_host_is_known() {
     let request =
         hyper::Request::post("http://h.example/in/nobody").body(Full::new(Bytes::from("x"))).expect("a request");
     assert_eq!(client.send_request(request).await.expect("answered").status(), 404);
+    let fields = (0..=crate::model::limits::HEADERS)
+        .fold(hyper::Request::post("http://h/in/open"), |r, n| r.header(format!("x-{n}"), "1"));
+    let request = fields.body(Full::new(Bytes::new())).expect("a request");
+    assert_eq!(client.send_request(request).await.expect("answered").status(), 431);
     let large = Full::new(Bytes::from(vec![0; 5000]));
     let request = hyper::Request::post("http://h.example/in/small").body(large).expect("a request");
     assert_eq!(client.send_request(request).await.expect("answered").status(), 413);
