@@ -394,7 +394,8 @@ async fn sources_are_made_changed_and_deleted_and_secrets_shown_once() {
 #[tokio::test]
 async fn a_bin_gets_a_name_a_token_and_an_end() {
     let world = World::new();
-    let (status, bin) = world.json("POST", "/v1/sources", json!({"verify": "bin", "ttl_ms": "1h"})).await;
+    let (status, bin) =
+        world.json("POST", "/v1/sources", json!({"verify": "bin", "token": true, "ttl_ms": "1h"})).await;
     assert_eq!(status, 201, "{bin}");
     assert!(bin["name"].as_str().is_some_and(|n| n.starts_with("bin-")) && bin["path"] != json!("/in/bin-x"));
     assert_eq!(bin["expires_at"], crate::model::time::rfc3339(NOW.wall_ms + 3_600_000));
@@ -501,11 +502,17 @@ async fn malformed_oversized_and_unknown_requests_are_bounded() {
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 
     let mut stream = UnixStream::connect(&world.socket).await.expect("connected");
-    let head = format!("POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", limits::ADMIN_BODY + 1);
-    stream.write_all(head.as_bytes()).await.expect("sent");
+    let head =
+        |path: &str, length: usize| format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head("/v1/events", limits::ADMIN_BODY + 1).as_bytes()).await.expect("sent");
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.expect("answered before the body");
     assert_eq!(answer, b"HTTP/1.1 413");
+
+    let settings = vec![b' '; (1 << 20) + 1];
+    assert_eq!(world.send("POST", "/v1/sources", settings).await.status(), 413, "settings are small");
+    let large = json!({"source": "none", "data": "x".repeat(2 << 20)});
+    assert_eq!(world.json("POST", "/v1/events", large).await.0, 404, "events may be large");
 }
 
 #[tokio::test]
