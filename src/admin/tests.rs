@@ -667,10 +667,36 @@ async fn dead_letters_are_listed_retried_and_discarded() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_died_twice_tells_all_its_attempts() {
+    let world = World::new();
+    let id = world.dead("push", 1);
+    let first_grave = world.script().graves.pop().expect("a grave");
+    world.log.push(Record::DeliveryRetried {
+        delivery: id,
+        at: NOW.wall_ms,
+        grave: Some(first_grave),
+        event: id.seq,
+        attempts: 3,
+        last: first_grave,
+    });
+    let grave = world.attempt(id, 4, Next::Dead { reason: "once more".into() });
+    world.script().graves.push(grave);
+    assert_eq!(world.rows("/v1/deliveries").await[0]["attempts"], 4);
+    let (_, one) = world.json("GET", &format!("/v1/deliveries/{id}"), Value::Null).await;
+    assert_eq!((one["history"].as_array().map(Vec::len), &one["operator"][0]["what"]), (Some(2), &json!("retried")));
+    assert_eq!(world.rows("/v1/dlq").await[0]["reason"], "once more");
+}
+
+#[tokio::test]
 async fn mass_operations_go_in_slices() {
     let world = World::new();
-    for _ in 0..limits::SLICE + 10 {
-        world.dead("push", 1);
+    let event = world.event("push", &[1]).seq;
+    for endpoint in 0..u32::try_from(limits::SLICE).expect("small") + 10 {
+        // Carried graves stand side by side, so that a slice's end is seen to lose none.
+        let delivery = DeliveryId { seq: event, endpoint };
+        let dead = DeadLetter { delivery, event, attempts: 1, died_at: 5, reason: "x".into(), last: 0 };
+        let grave = world.log.push(Record::DeadCarried { dead, grave: 0 });
+        world.script().graves.push(grave);
     }
     let (_, done) = world.json("POST", "/v1/dlq/discard", json!({"all": true})).await;
     assert_eq!(done["discarded"], limits::SLICE + 10);
