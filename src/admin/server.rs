@@ -6,22 +6,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 use super::http::{AdminBody, Answer, Call, Params, Problem};
 use super::io::Impatient;
 use super::peer::Caller;
-use super::route::{self, Op};
+use super::route::{self, Op, Route};
 use super::{Admin, deliveries, dlq, endpoints, events, logs, metrics, replays, sources, status, tail};
 use crate::model::limits;
 
 const PATIENCE: Duration = Duration::from_millis(limits::ADMIN_TIMEOUT_MS);
+/// Bytes of a body that holds settings or ids; only events and requests to be checked may be larger.
+const SMALL_BODY: usize = 1 << 20;
+/// Larger bodies in memory at a time: further ones wait for their turn.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(2);
 /// How long answers under way may take once the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// After a failed accept (no file descriptors left), before the next.
@@ -108,13 +112,9 @@ impl Admin {
             Err(problem) => return problem.into_response(),
         };
         let changes = route.method != "GET";
-        if !caller.may(route.need) {
+        if let Err(problem) = permit(&caller, route) {
             tracing::warn!(target: "audit", uid = caller.uid, pid = caller.pid, %method, path, "refused");
-            let detail = format!(
-                "user {} may read and operate, but {method} {} is for root and the daemon's own user: use sudo",
-                caller.uid, route.path
-            );
-            return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+            return problem.into_response();
         }
         let answer = self.read_and_do(route.op, caller, arg, request, stop).await;
         let response = match answer {
@@ -137,7 +137,10 @@ impl Admin {
         stop: watch::Receiver<bool>,
     ) -> Result<Answer, Problem> {
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
-        let body = read_body(request).await?;
+        let limit = if matches!(op, Op::EventSend | Op::SourceCheck) { limits::ADMIN_BODY } else { SMALL_BODY };
+        // Held until the request is done with, body and all.
+        let _turn = large_turn(&request, limit).await?;
+        let body = read_body(request, limit).await?;
         self.dispatch(op, Call { caller, arg, params, body, stop }).await
     }
 
@@ -182,20 +185,48 @@ impl Admin {
     }
 }
 
+/// Whether this caller may do this.
+pub(super) fn permit(caller: &Caller, route: &Route) -> Result<(), Problem> {
+    if caller.may(route.need) {
+        return Ok(());
+    }
+    let (uid, method, path) = (caller.uid, route.method, route.path);
+    let detail =
+        format!("user {uid} may read and operate; {method} {path} is for root and the daemon's own user: use sudo");
+    Err(Problem::new(StatusCode::FORBIDDEN, detail))
+}
+
 /// Waits until the daemon stops.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
+/// A place among [`LARGE_BODIES`], when the body may need one.
+async fn large_turn(request: &Request<Incoming>, limit: usize) -> Result<Option<SemaphorePermit<'static>>, Problem> {
+    let small = request.body().size_hint().upper().is_some_and(|most| most <= SMALL_BODY as u64);
+    if small || limit <= SMALL_BODY {
+        return Ok(None);
+    }
+    match tokio::time::timeout(PATIENCE, LARGE_BODIES.acquire()).await {
+        Ok(Ok(turn)) => Ok(Some(turn)),
+        _ => Err(Problem::from(crate::queue::Refusal::Busy)),
+    }
+}
+
 /// The whole body, within its limit and its time.
-async fn read_body(request: Request<Incoming>) -> Result<Bytes, Problem> {
-    let reading = Limited::new(request.into_body(), limits::ADMIN_BODY).collect();
+async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body is larger than the {limit} bytes that are taken here");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    // Told at once when the head says so, without reading any of it.
+    if request.body().size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let reading = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(PATIENCE, reading).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = format!("the body is larger than {} bytes", limits::ADMIN_BODY);
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Problem::bad(format!("the body broke off: {error}"))),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     }

@@ -1,1 +1,5 @@
-fn main() {}
+//! The operator's hand; see `hookbox::ctl`.
+
+fn main() -> std::process::ExitCode {
+    hookbox::ctl::main()
+}

@@ -1,0 +1,212 @@
+//! The client: HTTP/1.1 over the Unix socket, one request at a time.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+
+use super::CtlError;
+
+/// Where the daemon's socket is when nobody says.
+const LOCAL: &str = "./hookbox-data/admin.sock";
+const SYSTEM: &str = "/run/hookbox/admin.sock";
+/// Bytes of one line of a list, and of one answer.
+const LINE_BYTES: usize = 128 << 20;
+
+pub(super) struct Client {
+    socket: PathBuf,
+    runtime: Runtime,
+}
+
+impl Client {
+    pub(super) fn new(socket: Option<&Path>) -> Result<Self, CtlError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| CtlError::Io { what: "cannot start".into(), error })?;
+        let variable = std::env::var_os("HOOKBOX_SOCKET").map(PathBuf::from);
+        Ok(Self { socket: find_socket(socket, variable, Path::new(LOCAL)), runtime })
+    }
+
+    pub(super) fn get(&self, path: &str) -> Result<Value, CtlError> {
+        self.call(Method::GET, path, None)
+    }
+
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, CtlError> {
+        self.call(Method::POST, path, Some(body))
+    }
+
+    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value, CtlError> {
+        self.call(Method::PATCH, path, Some(body))
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<Value, CtlError> {
+        self.call(Method::DELETE, path, None)
+    }
+
+    fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CtlError> {
+        let mut answer = Value::Null;
+        self.lines(method, path, body, &mut |value| {
+            answer = value;
+            Ok(())
+        })?;
+        Ok(answer)
+    }
+
+    /// Hands on a list's rows as they come.
+    pub(super) fn list(&self, path: &str, row: &mut dyn FnMut(Value) -> Result<(), CtlError>) -> Result<(), CtlError> {
+        self.lines(Method::GET, path, None, row)
+    }
+
+    fn lines(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        row: &mut dyn FnMut(Value) -> Result<(), CtlError>,
+    ) -> Result<(), CtlError> {
+        self.runtime.block_on(async {
+            let mut response = self.request(method, path, body).await?;
+            if !response.status().is_success() {
+                let status = response.status();
+                let mut text = Vec::new();
+                while let Some(part) = next(&mut response).await? {
+                    text.extend_from_slice(&part);
+                    check_size(&text)?;
+                }
+                let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
+                return Err(CtlError::Refused(
+                    detail(&problem).unwrap_or_else(|| format!("the daemon answered {status}")),
+                ));
+            }
+            let mut rest: Vec<u8> = Vec::new();
+            while let Some(part) = next(&mut response).await? {
+                rest.extend_from_slice(&part);
+                let mut done = 0;
+                while let Some(end) = rest[done..].iter().position(|b| *b == b'\n') {
+                    one(&rest[done..done + end], row)?;
+                    done += end + 1;
+                }
+                rest.drain(..done);
+                check_size(&rest)?;
+            }
+            one(&rest, row)
+        })
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, CtlError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+        let broke = |error: hyper::Error| CtlError::Unreachable(format!("the daemon broke off: {error}: try again"));
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
+        tokio::spawn(connection);
+        let bytes = body.map(|b| Bytes::from(b.to_string())).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "hookbox")
+            .header("content-type", "application/json")
+            .body(Full::new(bytes))
+            .map_err(|error| CtlError::Usage(format!("this cannot be asked for: {error}")))?;
+        sender.send_request(request).await.map_err(broke)
+    }
+
+    fn unreachable(&self, error: &io::Error) -> CtlError {
+        let path = self.socket.display();
+        CtlError::Unreachable(match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!("no daemon at {path}: start `hookboxd`, or name its socket with --socket or HOOKBOX_SOCKET")
+            }
+            io::ErrorKind::ConnectionRefused => {
+                format!("nobody answers at {path}: the daemon is not running, start `hookboxd`")
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("{path} is not open to this user: join its group, or use sudo")
+            }
+            _ => format!("cannot connect to {path}: {error}: is it the daemon's admin socket?"),
+        })
+    }
+}
+
+/// The next bytes of the body.
+async fn next(response: &mut Response<Incoming>) -> Result<Option<Bytes>, CtlError> {
+    loop {
+        match response.body_mut().frame().await {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(error)) => {
+                return Err(CtlError::Unreachable(format!("the daemon broke off in its answer: {error}: try again")));
+            }
+        }
+    }
+}
+
+fn check_size(bytes: &[u8]) -> Result<(), CtlError> {
+    if bytes.len() <= LINE_BYTES {
+        return Ok(());
+    }
+    Err(CtlError::Refused(format!("the answer is larger than {LINE_BYTES} bytes: is this the daemon's admin socket?")))
+}
+
+/// One line: a row, or the problem that ended the list.
+fn one(line: &[u8], row: &mut dyn FnMut(Value) -> Result<(), CtlError>) -> Result<(), CtlError> {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    let value: Value = serde_json::from_slice(line).map_err(|error| {
+        CtlError::Refused(format!(
+            "the daemon's answer is no JSON ({error}): is this its admin socket, and of this version?"
+        ))
+    })?;
+    match value.get("problem") {
+        Some(problem) if value.as_object().is_some_and(|o| o.len() == 1) => {
+            Err(CtlError::Refused(detail(problem).unwrap_or_else(|| problem.to_string())))
+        }
+        _ => row(value),
+    }
+}
+
+fn detail(problem: &Value) -> Option<String> {
+    problem.get("detail").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// `--socket`, else the variable, else the local one if it is there, else the system's.
+pub(super) fn find_socket(option: Option<&Path>, variable: Option<PathBuf>, local: &Path) -> PathBuf {
+    if let Some(path) = option {
+        return path.to_owned();
+    }
+    if let Some(path) = variable.filter(|p| !p.as_os_str().is_empty()) {
+        return path;
+    }
+    if local.exists() { local.to_owned() } else { PathBuf::from(SYSTEM) }
+}
+
+/// A path with a name or an id in it, and parameters; what is `None` is left out.
+pub(super) fn path(base: &str, params: &[(&str, Option<String>)]) -> String {
+    let given = params.iter().filter_map(|(k, v)| Some(format!("{k}={}", encode(v.as_ref()?))));
+    let query: Vec<String> = given.collect();
+    if query.is_empty() { base.to_owned() } else { format!("{base}?{}", query.join("&")) }
+}
+
+/// Percent-encodes everything but unreserved characters (RFC 3986 section 2.3).
+pub(super) fn encode(text: &str) -> String {
+    use std::fmt::Write;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
