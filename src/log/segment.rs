@@ -373,6 +373,7 @@ fn open_once(path: &Path) -> Result<sled::Db, LogError> {
     for _ in 0..LOCK_TRIES {
         match caught("open", path, || config.open()) {
             Err(LogError::Store { what, .. }) if what.contains("could not acquire lock") => {
+                #[expect(clippy::disallowed_methods, reason = "sled frees its lock late, and tells nobody")]
                 std::thread::sleep(LOCK_WAIT);
             }
             opened => return opened,

@@ -1,0 +1,89 @@
+//! Macro benchmarks: the real daemon on real disks, from outside, with a harness of their own.
+//!
+//! `cargo bench --bench hookbox -- [ingest|end-to-end|backlog|startup|bytes]… [--seconds N] [--rounds N]
+//! [--events N] [--connections N] [--json]`; without a name all of them. Every load is bounded in count and in
+//! time. The load generator and the receiver share the machine with the daemon, so figures are those of the
+//! whole, and ratios are taken alternately in one run.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures time; the seams are the product's")]
+
+mod backlog;
+mod bare;
+mod bytes_kept;
+mod end_to_end;
+mod ingest;
+mod load;
+mod report;
+mod sink;
+mod startup;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use clap::{Parser, ValueEnum};
+use report::Report;
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Durable 202s against a bare hyper handler that stores nothing.
+    Ingest,
+    /// From accepted to delivered and remembered.
+    EndToEnd,
+    /// Memory with many undelivered events, and the restart with them.
+    Backlog,
+    /// Time to accepting against the size of the log.
+    Startup,
+    /// Bytes written and kept for one event.
+    Bytes,
+}
+
+const ALL: [Scenario; 5] =
+    [Scenario::Ingest, Scenario::EndToEnd, Scenario::Backlog, Scenario::Startup, Scenario::Bytes];
+
+/// How long and how much.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "hookbox", about = "hookbox's macro benchmarks")]
+pub struct Options {
+    /// What to measure; everything when none is named.
+    #[arg(value_enum)]
+    scenarios: Vec<Scenario>,
+    /// Seconds of load of one round.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Rounds, of which the median and the range are shown.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// The most events of one load, and the size of the big backlog.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Keep-alive connections of the load generator.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// One JSON object instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Cargo says it to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Be the bare handler (the benchmark starts itself so).
+    #[arg(long, hide = true)]
+    bare: bool,
+}
+
+fn main() {
+    let options = Options::parse();
+    if options.bare {
+        return bare::serve();
+    }
+    let chosen = if options.scenarios.is_empty() { ALL.to_vec() } else { options.scenarios.clone() };
+    let mut report = Report::new(options.json);
+    for scenario in chosen {
+        match scenario {
+            Scenario::Ingest => ingest::run(&options, &mut report),
+            Scenario::EndToEnd => end_to_end::run(&options, &mut report),
+            Scenario::Backlog => backlog::run(&options, &mut report),
+            Scenario::Startup => startup::run(&options, &mut report),
+            Scenario::Bytes => bytes_kept::run(&options, &mut report),
+        }
+    }
+    report.finish();
+}

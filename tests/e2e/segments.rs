@@ -1,0 +1,99 @@
+//! A log of many segments: rolled, listed over, verified, and dropped by retention without losing what lives.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::support::rng::Rng;
+use super::support::{Daemon, Home, Receiver, SOON, Step, until};
+use super::{open_source, quick_endpoint, text};
+
+/// A home whose segments are small, with more lines of configuration.
+fn small_segments(more: &str) -> Home {
+    let mut home = Home::new();
+    let path = home.write("hookbox.toml", &format!("[log]\nsegment_size = \"1MiB\"\n{more}"));
+    home.args.extend(["--config".to_owned(), path]);
+    home
+}
+
+/// A body that does not compress.
+fn noise(rng: &mut Rng, size: usize) -> Vec<u8> {
+    std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size).collect()
+}
+
+fn segments(daemon: &Daemon) -> u64 {
+    daemon.json(&["status"])["log"]["segments"].as_u64().expect("a number")
+}
+
+#[test]
+fn many_segments_are_one_log() {
+    let home = small_segments("");
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    open_source(&daemon, "in");
+    quick_endpoint(&daemon, "app", &receiver.url("/"), &[]);
+    let mut rng = Rng::new(7);
+    let mut client = daemon.client();
+    let mut sent = Vec::new();
+    for _ in 0..120 {
+        let body = noise(&mut rng, 50_000);
+        let answer =
+            client.post("/in/in", &[("Idempotency-Key", &format!("k{}", sent.len()))], &body).expect("an answer");
+        sent.push((text(&answer.json(), "id").to_owned(), body));
+    }
+    daemon.await_count("delivered", 120);
+    assert!(segments(&daemon) >= 4, "{} segments", segments(&daemon));
+    daemon.kill();
+    let daemon = home.start();
+    for n in [0, 60, 119] {
+        let shown = daemon.json(&["event", "show", &sent[n].0]);
+        assert!(STANDARD.decode(text(&shown, "body_base64")).is_ok_and(|b| b == sent[n].1), "event {n}");
+    }
+    let listed = daemon.lines(&["event", "list", "--limit", "1000"]);
+    assert!(listed.iter().map(|e| text(e, "id")).eq(sent.iter().rev().map(|(id, _)| id.as_str())));
+    assert_eq!(daemon.post("/in/in", &[("Idempotency-Key", "k0")], b"").json()["id"], sent[0].0.as_str());
+    let verified = daemon.json(&["log", "verify"]);
+    assert_eq!((&verified["ok"], &verified["last"]), (&true.into(), &verified["records"]), "{verified}");
+    daemon.json(&["replay", "--event", &sent[0].0]);
+    until("the oldest event once more", SOON, || {
+        (receiver.seen("/").iter().filter(|s| s.id() == sent[0].0).count() == 2).then_some(())
+    });
+}
+
+#[test]
+fn retention_drops_what_ended_and_keeps_what_lives() {
+    let home = small_segments("[retention]\ndelivered = \"1s\"\ndead = \"1h\"\n");
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    receiver.script("/dying", [Step::Status(500)]);
+    open_source(&daemon, "early");
+    open_source(&daemon, "in");
+    quick_endpoint(&daemon, "held", &receiver.url("/held"), &["--from", "early"]);
+    quick_endpoint(&daemon, "dying", &receiver.url("/dying"), &["--from", "early", "--max-attempts", "1"]);
+    daemon.done(&["endpoint", "hold", "held"]);
+    let id = daemon.accept("/in/early", &[], b"must not be dropped");
+    daemon.await_count("dead", 1);
+    let mut rng = Rng::new(8);
+    let mut client = daemon.client();
+    let mut gone = String::new();
+    until("the first segment to be dropped", SOON * 3, || {
+        let answer = client.post("/in/in", &[], &noise(&mut rng, 100_000)).expect("an answer");
+        if gone.is_empty() {
+            gone = text(&answer.json(), "id").to_owned();
+        }
+        (daemon.ctl().run(&["event", "show", &gone]).code == Some(1)).then_some(())
+    });
+    daemon.await_count("held", 1);
+    daemon.kill();
+    let daemon = home.start();
+    let shown = daemon.json(&["event", "show", &id]);
+    assert_eq!(text(&shown, "body_base64"), STANDARD.encode(b"must not be dropped"));
+    daemon.done(&["endpoint", "release", "held"]);
+    let seen = receiver.wait("/held", 1, SOON);
+    assert_eq!((seen[0].id(), seen[0].body.as_slice()), (id.as_str(), b"must not be dropped".as_slice()));
+    let dead = daemon.json(&["dlq", "list"]);
+    daemon.json(&["dlq", "retry", text(&dead, "id")]);
+    let seen = receiver.wait("/dying", 2, SOON);
+    assert_eq!(seen[1].body, b"must not be dropped");
+    let verified = daemon.json(&["log", "verify"]);
+    assert_eq!(verified["ok"], true, "{verified}");
+}

@@ -1,0 +1,290 @@
+//! `hookboxd` as a child process, in a folder of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::ctl::{Ctl, Done, finish, program};
+use super::http::{Client, Response};
+use super::{SOON, until};
+
+/// A folder for one log and the options its daemons start with. Removed at the end.
+#[derive(Debug)]
+pub struct Home {
+    dir: tempfile::TempDir,
+    pub args: Vec<String>,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("hookbox-test-").tempdir().expect("a temporary folder");
+        Self { dir, args: vec!["--listen".into(), "127.0.0.1:0".into()] }
+    }
+
+    /// The same, with more options for the daemon.
+    pub fn with(args: &[&str]) -> Self {
+        let mut home = Self::new();
+        home.args.extend(args.iter().map(|&a| a.to_owned()));
+        home
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    pub fn ctl(&self) -> Ctl {
+        Ctl::new(&self.data().join("admin.sock"))
+    }
+
+    /// A file in the home, e.g. a configuration; gives its path.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).expect("a file in the temporary folder");
+        path.to_string_lossy().into_owned()
+    }
+
+    /// Starts a daemon without waiting for it.
+    pub fn spawn(&self) -> Starting {
+        let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
+        command.arg("--data").arg(self.data()).args(["--log-format", "json"]).args(&self.args);
+        command.current_dir(self.path()).stdin(std::process::Stdio::null());
+        let started = Instant::now();
+        let mut child = command.spawn().expect("hookboxd starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        collect(child.stderr.take().expect("a pipe"), &log);
+        collect(child.stdout.take().expect("a pipe"), &log);
+        Starting { child: Some(child), log, started, socket: self.data().join("admin.sock") }
+    }
+
+    /// Starts a daemon and waits until it is ready.
+    #[track_caller]
+    pub fn start(&self) -> Daemon {
+        self.spawn().ready(SOON).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Runs a daemon that is expected to end by itself.
+    pub fn run_daemon(&self, args: &[&str]) -> Done {
+        let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
+        command.current_dir(self.path()).args(args);
+        finish(command, None)
+    }
+}
+
+/// A daemon that may not be ready yet.
+#[derive(Debug)]
+pub struct Starting {
+    child: Option<Child>,
+    log: Arc<Mutex<Vec<String>>>,
+    started: Instant,
+    socket: PathBuf,
+}
+
+impl Starting {
+    /// Waits for the line that says where it listens.
+    pub fn ready(mut self, within: Duration) -> Result<Daemon, String> {
+        loop {
+            let found = lock(&self.log).iter().find_map(|line| ready_line(line));
+            let child = self.child.as_mut().expect("not taken yet");
+            if let Some(listen) = found {
+                let child = self.child.take().expect("not taken yet");
+                let log = self.log.clone();
+                let ready_after = self.started.elapsed();
+                return Ok(Daemon { child, addr: listen, log, ready_after, socket: self.socket.clone(), gone: false });
+            }
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(format!(
+                    "hookboxd ended with {status} before it was ready:\n{}",
+                    lock(&self.log).join("\n")
+                ));
+            }
+            if self.started.elapsed() > within {
+                return Err(format!("hookboxd was not ready within {within:?}:\n{}", lock(&self.log).join("\n")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A running daemon. Killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    /// Where it listens; port 0 when only on a Unix socket.
+    pub addr: SocketAddr,
+    pub socket: PathBuf,
+    /// From exec to the readiness line.
+    pub ready_after: Duration,
+    log: Arc<Mutex<Vec<String>>>,
+    gone: bool,
+}
+
+impl Daemon {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn ctl(&self) -> Ctl {
+        Ctl::new(&self.socket)
+    }
+
+    /// What `hookboxctl --json …` prints, which must succeed.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        self.ctl().json(args)
+    }
+
+    #[track_caller]
+    pub fn lines(&self, args: &[&str]) -> Vec<Value> {
+        self.ctl().lines(args)
+    }
+
+    /// Runs the ctl, which must succeed.
+    #[track_caller]
+    pub fn done(&self, args: &[&str]) -> Done {
+        self.ctl().run(args).expect(0)
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.addr).expect("the ingress takes connections")
+    }
+
+    /// One POST on a connection of its own.
+    #[track_caller]
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        self.client().post(path, headers, body).expect("an answer")
+    }
+
+    /// Posts and gives the id of the event, which must be accepted.
+    #[track_caller]
+    pub fn accept(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> String {
+        let answer = self.post(path, headers, body);
+        assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// All that it has said so far.
+    pub fn log_text(&self) -> String {
+        lock(&self.log).join("\n")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        signal_pid(self.pid(), signal);
+    }
+
+    /// SIGKILL; returns when it is gone.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.gone = true;
+    }
+
+    /// SIGTERM; the exit status, which must come within 15 s.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait(Duration::from_secs(15))
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, within: Duration) -> ExitStatus {
+        let status = until("the daemon's end", within, || self.child.try_wait().expect("our own child"));
+        self.gone = true;
+        status
+    }
+
+    /// A number of `/proc/PID/FILE`, e.g. `status` `VmRSS` in KiB, or `io` `write_bytes`.
+    pub fn proc_number(&self, file: &str, key: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("the process lives");
+        let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':')).expect("the key is there");
+        line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+    }
+
+    /// Waits until `status` counts `wanted` in `deliveries.{state}`.
+    #[track_caller]
+    pub fn await_count(&self, state: &str, wanted: u64) {
+        until(&format!("{wanted} {state} deliveries"), SOON, || {
+            (self.json(&["status"])["deliveries"][state].as_u64() == Some(wanted)).then_some(())
+        });
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if !self.gone {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            let log = lock(&self.log);
+            let from = log.len().saturating_sub(40);
+            eprintln!("--- the daemon's last lines ---\n{}", log[from..].join("\n"));
+        }
+    }
+}
+
+/// Sends a signal to a process that this harness started.
+pub fn signal(pid: u32, signal: Signal) {
+    signal_pid(pid, signal);
+}
+
+fn signal_pid(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
+    let log = log.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            lock(&log).push(line);
+        }
+    });
+}
+
+fn lock(log: &Mutex<Vec<String>>) -> std::sync::MutexGuard<'_, Vec<String>> {
+    log.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The first TCP address of the readiness line: `{"message":"ready","listen":"127.0.0.1:1,unix:/x",…}`, its
+/// fields at the top or under `fields`.
+fn ready_line(line: &str) -> Option<SocketAddr> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let fields = value.get("fields").unwrap_or(&value);
+    if fields.get("message")?.as_str()? != "ready" {
+        return None;
+    }
+    let listen = fields.get("listen")?;
+    let text = match listen {
+        Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        other => other.as_str()?.to_owned(),
+    };
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    Some(text.split([',', ' ']).find_map(|one| one.parse().ok()).unwrap_or(nowhere))
+}
