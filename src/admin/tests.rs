@@ -23,7 +23,7 @@ use crate::model::{
 use crate::queue::{
     Accepted, Command, DeliveryView, EndpointView, EventView, Input, Query, Refusal, Reply, RetryView, Status,
 };
-use crate::record::{AttemptFinished, DeadLetter, Next, Record, Waiting};
+use crate::record::{AttemptFinished, DeadLetter, Next, Record};
 use crate::scheduler::handle::door;
 use crate::scheduler::{Directory, Door, TailLine};
 
@@ -270,7 +270,7 @@ impl World {
     fn event(&self, kind: &str, fan_out: &[u32]) -> EventId {
         let id = EventId { seq: self.log.durable() + 1, tag: 5 };
         let event = event(id, kind);
-        self.log.push(Record::EventAccepted { event, dedupe: None, fan_out: fan_out.to_vec() });
+        self.log.push(Record::EventAccepted { event: event.into(), dedupe: None, fan_out: fan_out.to_vec() });
         id
     }
 
@@ -323,6 +323,7 @@ fn event(id: EventId, kind: &str) -> Event {
         remote: "127.0.0.1:1".into(),
         headers: vec![crate::model::Header::new("content-type", "application/json")],
         body: Bytes::from_static(b"{}"),
+        from_provider: false,
     }
 }
 
@@ -561,11 +562,9 @@ async fn carried_events_are_listed_once_where_they_stand() {
     let world = World::with(MemoryLog::starting_at(10));
     let old = EventId { seq: 2, tag: 5 };
     let delivery = DeliveryId { seq: 2, endpoint: 1 };
-    let waiting = vec![Waiting { delivery, attempts: 2, due_at: 7, made_at: 6 }];
-    let carried =
-        |waiting: &[Waiting]| Record::EventCarried { seq: 2, event: event(old, "old"), waiting: waiting.to_vec() };
-    world.log.push(carried(&waiting));
-    world.log.push(carried(&waiting));
+    let carried = || Record::EventCarried { seq: 2, event: event(old, "old").into(), fan_out: vec![1] };
+    world.log.push(carried());
+    world.log.push(carried());
     world.script().stands.insert(2, 11);
     let new = world.event("new", &[1]);
     assert_eq!(world.ids("/v1/events").await, [new.to_string(), old.to_string()]);
@@ -587,9 +586,9 @@ async fn deliveries_are_classified_counted_and_paged() {
         DeliveryId { seq: first, endpoint: 2 },
         DeliveryId { seq: second, endpoint: 1 },
     );
-    world.attempt(a, 1, Next::Retry { due_at: 5 });
+    world.attempt(a, 1, Next::Retry { due_at: 5, delay_ms: 5000, age_ms: 0 });
     world.attempt(a, 2, Next::Delivered);
-    let last = world.attempt(b, 1, Next::Retry { due_at: NOW.wall_ms + 5000 });
+    let last = world.attempt(b, 1, Next::Retry { due_at: NOW.wall_ms + 5000, delay_ms: 5000, age_ms: 0 });
     let replayed = world.log.push(Record::Replayed { event: first, endpoint: 2, at: NOW.wall_ms });
     let d = DeliveryId { seq: replayed, endpoint: 2 };
     world.set(a, DeliveryState::Delivered);

@@ -153,6 +153,12 @@ impl World {
         self.agenda.clear();
         self.checker.in_flight.clear();
         self.checker.not_before.clear();
+        // The process may have died between the commit that drops a segment and its removal.
+        while let Some((first, last)) = disk.oldest_sealed()
+            && last < disk.fold().first_seq
+        {
+            disk.drop_segment(first);
+        }
         let queue = Queue::new(disk.fold(), self.rng.random(), self.now);
         let mut core = Core { queue, store: &mut disk };
         let steps = if self.faults { SAFETY_STEPS } else { LIVENESS_STEPS };
@@ -524,7 +530,7 @@ impl World {
     /// At rest: every delivery of every event has ended, and those that are called delivered were answered 2xx.
     fn check_ends(&mut self) {
         let state = self.disk.fold();
-        for (seq, record) in self.disk.forward(1) {
+        for (seq, record) in self.disk.forward(state.first_seq) {
             let endpoints = match record {
                 Record::EventAccepted { fan_out, .. } => fan_out,
                 Record::Replayed { endpoint, .. } => vec![endpoint],
