@@ -80,7 +80,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn put(&mut self, key: &[u8], value: &[u8]) {
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
         self.inner.insert(key, value);
         self.ops += 1;
         self.bytes += key.len() + value.len();
