@@ -677,6 +677,7 @@ async fn a_delivery_that_died_twice_tells_all_its_attempts() {
         event: id.seq,
         attempts: 3,
         last: first_grave,
+        in_stream: false,
     });
     let grave = world.attempt(id, 4, Next::Dead { reason: "once more".into() });
     world.script().graves.push(grave);

@@ -148,6 +148,10 @@ impl Thread {
     }
 
     fn hand_out(&mut self, released: Released, owed: Vec<Owed>) {
+        // Whoever is told of a new source finds it.
+        if released.actions.iter().any(|action| matches!(action, Action::Publish)) {
+            self.publish();
+        }
         for (reply, (sender, _permit)) in released.replies.into_iter().zip(owed) {
             if let Some(sender) = sender {
                 // Nobody waits any more when the client has gone; what was remembered stays so.
@@ -180,7 +184,7 @@ impl Thread {
                 Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
                 Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
             },
-            Action::Publish => self.publish(),
+            Action::Publish => {}
             Action::DropSegment { first, last } => {
                 if let Err(error) = self.core.store.drop_segment(first) {
                     tracing::error!(first, last, %error, "a segment could not be removed: remove it when hookboxd is down");
