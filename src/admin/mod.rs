@@ -4,7 +4,7 @@
 //! must be to do it. Callers are known by SO_PEERCRED alone (see [`peer`]).
 //!
 //! Limits: `limits::ADMIN_CONNECTIONS` at a time, one more is told 503 and closed; `limits::ADMIN_BODY` bytes of
-//! a body; `limits::ADMIN_TIMEOUT_MS` for a head, for a body, and for a client to take what it asked for.
+//! a body (two such at a time; 1 MiB where only settings are due); `limits::ADMIN_TIMEOUT_MS` for a head, for a body, and for a client to take what it asked for.
 //!
 //! Invariants:
 //! * This room sees the scheduler's handle and the read-only [`LogView`], nothing else. What it needs of other

@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 use super::http::{AdminBody, Answer, Call, Params, Problem};
@@ -22,6 +22,10 @@ use super::{Admin, deliveries, dlq, endpoints, events, logs, metrics, replays, s
 use crate::model::limits;
 
 const PATIENCE: Duration = Duration::from_millis(limits::ADMIN_TIMEOUT_MS);
+/// Bytes of a body that holds settings or ids; only events and requests to be checked may be larger.
+const SMALL_BODY: usize = 1 << 20;
+/// Larger bodies in memory at a time: further ones wait for their turn.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(2);
 /// How long answers under way may take once the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// After a failed accept (no file descriptors left), before the next.
@@ -133,7 +137,10 @@ impl Admin {
         stop: watch::Receiver<bool>,
     ) -> Result<Answer, Problem> {
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
-        let body = read_body(request).await?;
+        let limit = if matches!(op, Op::EventSend | Op::SourceCheck) { limits::ADMIN_BODY } else { SMALL_BODY };
+        // Held until the request is done with, body and all.
+        let _turn = large_turn(&request, limit).await?;
+        let body = read_body(request, limit).await?;
         self.dispatch(op, Call { caller, arg, params, body, stop }).await
     }
 
@@ -194,17 +201,29 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
+/// A place among [`LARGE_BODIES`], when the body may need one.
+async fn large_turn(request: &Request<Incoming>, limit: usize) -> Result<Option<SemaphorePermit<'static>>, Problem> {
+    let small = request.body().size_hint().upper().is_some_and(|most| most <= SMALL_BODY as u64);
+    if small || limit <= SMALL_BODY {
+        return Ok(None);
+    }
+    match tokio::time::timeout(PATIENCE, LARGE_BODIES.acquire()).await {
+        Ok(Ok(turn)) => Ok(Some(turn)),
+        _ => Err(Problem::from(crate::queue::Refusal::Busy)),
+    }
+}
+
 /// The whole body, within its limit and its time.
-async fn read_body(request: Request<Incoming>) -> Result<Bytes, Problem> {
+async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
-        let detail = format!("the body is larger than {} bytes", limits::ADMIN_BODY);
+        let detail = format!("the body is larger than the {limit} bytes that are taken here");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
     // Told at once when the head says so, without reading any of it.
-    if request.body().size_hint().lower() > limits::ADMIN_BODY as u64 {
+    if request.body().size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    let reading = Limited::new(request.into_body(), limits::ADMIN_BODY).collect();
+    let reading = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(PATIENCE, reading).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),

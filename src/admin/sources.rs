@@ -15,8 +15,6 @@ use crate::model::{Header, Source, TimedSecret, limits, valid_name};
 use crate::queue::{Command, Reply};
 
 const YEAR_MS: u64 = 366 * 86_400_000;
-/// How long a bin stays when nobody says.
-const BIN_TTL_MS: u64 = 86_400_000;
 
 pub(super) fn list(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
     let (limit, after) = (call.params.take("limit"), call.params.take("after"));
@@ -60,10 +58,6 @@ pub(super) async fn create(admin: &Admin, call: Call) -> Result<Answer, Problem>
         return Err(bad_name(&name));
     }
     let mut source = Source::new(name, verify);
-    if source.verify == "bin" {
-        source.token = Some(random_token(admin));
-        source.expires_at = Some(admin.wall_ms() + BIN_TTL_MS);
-    }
     let secret = apply(admin, &mut source, &mut fields)?;
     fields.done()?;
     check_whole(admin, &source)?;

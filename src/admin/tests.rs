@@ -23,7 +23,7 @@ use crate::model::{
 use crate::queue::{
     Accepted, Command, DeliveryView, EndpointView, EventView, Input, Query, Refusal, Reply, RetryView, Status,
 };
-use crate::record::{AttemptFinished, DeadLetter, Next, Record, Waiting};
+use crate::record::{AttemptFinished, DeadLetter, Next, Record};
 use crate::scheduler::handle::door;
 use crate::scheduler::{Directory, Door, TailLine};
 
@@ -270,7 +270,7 @@ impl World {
     fn event(&self, kind: &str, fan_out: &[u32]) -> EventId {
         let id = EventId { seq: self.log.durable() + 1, tag: 5 };
         let event = event(id, kind);
-        self.log.push(Record::EventAccepted { event, dedupe: None, fan_out: fan_out.to_vec() });
+        self.log.push(Record::EventAccepted { event: event.into(), dedupe: None, fan_out: fan_out.to_vec() });
         id
     }
 
@@ -323,6 +323,7 @@ fn event(id: EventId, kind: &str) -> Event {
         remote: "127.0.0.1:1".into(),
         headers: vec![crate::model::Header::new("content-type", "application/json")],
         body: Bytes::from_static(b"{}"),
+        from_provider: false,
     }
 }
 
@@ -394,7 +395,8 @@ async fn sources_are_made_changed_and_deleted_and_secrets_shown_once() {
 #[tokio::test]
 async fn a_bin_gets_a_name_a_token_and_an_end() {
     let world = World::new();
-    let (status, bin) = world.json("POST", "/v1/sources", json!({"verify": "bin", "ttl_ms": "1h"})).await;
+    let (status, bin) =
+        world.json("POST", "/v1/sources", json!({"verify": "bin", "token": true, "ttl_ms": "1h"})).await;
     assert_eq!(status, 201, "{bin}");
     assert!(bin["name"].as_str().is_some_and(|n| n.starts_with("bin-")) && bin["path"] != json!("/in/bin-x"));
     assert_eq!(bin["expires_at"], crate::model::time::rfc3339(NOW.wall_ms + 3_600_000));
@@ -501,11 +503,17 @@ async fn malformed_oversized_and_unknown_requests_are_bounded() {
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 
     let mut stream = UnixStream::connect(&world.socket).await.expect("connected");
-    let head = format!("POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", limits::ADMIN_BODY + 1);
-    stream.write_all(head.as_bytes()).await.expect("sent");
+    let head =
+        |path: &str, length: usize| format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head("/v1/events", limits::ADMIN_BODY + 1).as_bytes()).await.expect("sent");
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.expect("answered before the body");
     assert_eq!(answer, b"HTTP/1.1 413");
+
+    let settings = vec![b' '; (1 << 20) + 1];
+    assert_eq!(world.send("POST", "/v1/sources", settings).await.status(), 413, "settings are small");
+    let large = json!({"source": "none", "data": "x".repeat(2 << 20)});
+    assert_eq!(world.json("POST", "/v1/events", large).await.0, 404, "events may be large");
 }
 
 #[tokio::test]
@@ -554,11 +562,9 @@ async fn carried_events_are_listed_once_where_they_stand() {
     let world = World::with(MemoryLog::starting_at(10));
     let old = EventId { seq: 2, tag: 5 };
     let delivery = DeliveryId { seq: 2, endpoint: 1 };
-    let waiting = vec![Waiting { delivery, attempts: 2, due_at: 7, made_at: 6 }];
-    let carried =
-        |waiting: &[Waiting]| Record::EventCarried { seq: 2, event: event(old, "old"), waiting: waiting.to_vec() };
-    world.log.push(carried(&waiting));
-    world.log.push(carried(&waiting));
+    let carried = || Record::EventCarried { seq: 2, event: event(old, "old").into(), fan_out: vec![1] };
+    world.log.push(carried());
+    world.log.push(carried());
     world.script().stands.insert(2, 11);
     let new = world.event("new", &[1]);
     assert_eq!(world.ids("/v1/events").await, [new.to_string(), old.to_string()]);
@@ -580,9 +586,9 @@ async fn deliveries_are_classified_counted_and_paged() {
         DeliveryId { seq: first, endpoint: 2 },
         DeliveryId { seq: second, endpoint: 1 },
     );
-    world.attempt(a, 1, Next::Retry { due_at: 5 });
+    world.attempt(a, 1, Next::Retry { due_at: 5, delay_ms: 5000, age_ms: 0 });
     world.attempt(a, 2, Next::Delivered);
-    let last = world.attempt(b, 1, Next::Retry { due_at: NOW.wall_ms + 5000 });
+    let last = world.attempt(b, 1, Next::Retry { due_at: NOW.wall_ms + 5000, delay_ms: 5000, age_ms: 0 });
     let replayed = world.log.push(Record::Replayed { event: first, endpoint: 2, at: NOW.wall_ms });
     let d = DeliveryId { seq: replayed, endpoint: 2 };
     world.set(a, DeliveryState::Delivered);
@@ -660,10 +666,37 @@ async fn dead_letters_are_listed_retried_and_discarded() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_died_twice_tells_all_its_attempts() {
+    let world = World::new();
+    let id = world.dead("push", 1);
+    let first_grave = world.script().graves.pop().expect("a grave");
+    world.log.push(Record::DeliveryRetried {
+        delivery: id,
+        at: NOW.wall_ms,
+        grave: Some(first_grave),
+        event: id.seq,
+        attempts: 3,
+        last: first_grave,
+        in_stream: false,
+    });
+    let grave = world.attempt(id, 4, Next::Dead { reason: "once more".into() });
+    world.script().graves.push(grave);
+    assert_eq!(world.rows("/v1/deliveries").await[0]["attempts"], 4);
+    let (_, one) = world.json("GET", &format!("/v1/deliveries/{id}"), Value::Null).await;
+    assert_eq!((one["history"].as_array().map(Vec::len), &one["operator"][0]["what"]), (Some(2), &json!("retried")));
+    assert_eq!(world.rows("/v1/dlq").await[0]["reason"], "once more");
+}
+
+#[tokio::test]
 async fn mass_operations_go_in_slices() {
     let world = World::new();
-    for _ in 0..limits::SLICE + 10 {
-        world.dead("push", 1);
+    let event = world.event("push", &[1]).seq;
+    for endpoint in 0..u32::try_from(limits::SLICE).expect("small") + 10 {
+        // Carried graves stand side by side, so that a slice's end is seen to lose none.
+        let delivery = DeliveryId { seq: event, endpoint };
+        let dead = DeadLetter { delivery, event, attempts: 1, died_at: 5, reason: "x".into(), last: 0 };
+        let grave = world.log.push(Record::DeadCarried { dead, grave: 0 });
+        world.script().graves.push(grave);
     }
     let (_, done) = world.json("POST", "/v1/dlq/discard", json!({"all": true})).await;
     assert_eq!(done["discarded"], limits::SLICE + 10);

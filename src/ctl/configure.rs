@@ -58,7 +58,7 @@ pub(super) fn source(client: &Client, out: &mut Output, command: &SourceCommand)
 pub(super) fn bin(client: &Client, out: &mut Output, command: &BinCommand) -> Result<(), CtlError> {
     match command {
         BinCommand::Create { name, ttl } => {
-            let mut body = json!({"verify": "bin", "ttl_ms": ttl});
+            let mut body = json!({"verify": "bin", "token": true, "ttl_ms": ttl});
             if let Some(name) = name {
                 body["name"] = json!(name);
             }

@@ -6,7 +6,7 @@ use super::CtlError;
 use super::args::{DeliveryFilter, Filter, Page, TailArgs};
 use super::client::{Client, path};
 use super::output::Output;
-use super::table::{Show, Table, cell, clean, size, span};
+use super::table::{Show, Table, cell, clean, count, size, span};
 
 type Columns = &'static [(&'static str, &'static str, Show)];
 
@@ -140,10 +140,10 @@ pub(super) fn tail_line(row: &Value) -> String {
             let kind = row["type"].as_str().filter(|t| !t.is_empty()).map_or_else(|| "-".into(), clean);
             let bytes = size(row["size"].as_u64().unwrap_or(0));
             format!(
-                "{time}  in    {}  {kind}  {bytes}  {}  to {} endpoints",
+                "{time}  in    {}  {kind}  {bytes}  {}  to {}",
                 text("source"),
                 text("id"),
-                row["deliveries"]
+                count(&row["deliveries"], "endpoint")
             )
         }
         Some("duplicate") => format!("{time}  again the event of record {}", row["event_seq"]),

@@ -24,7 +24,7 @@ mod tests;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use client::Client;
@@ -121,24 +121,18 @@ fn usage(error: &clap::Error) -> u8 {
             USAGE
         }
         _ => {
-            eprintln!("hookboxctl: {}", usage_line(&error.to_string()));
+            let words: Vec<String> = std::env::args().skip(1).collect();
+            eprintln!("hookboxctl: {}", usage_line(&error.to_string(), &words));
             USAGE
         }
     }
 }
 
 /// clap's message in one line: what is wrong, its tip, and where to read on.
-fn usage_line(message: &str) -> String {
+fn usage_line(message: &str, words: &[String]) -> String {
     let mut said = String::new();
-    let mut help = "hookboxctl --help".to_owned();
     for line in message.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        if let Some(usage) = line.strip_prefix("Usage: ") {
-            let command: Vec<&str> =
-                usage.split(' ').take_while(|w| w.starts_with(|c: char| c.is_ascii_lowercase())).collect();
-            help = format!("{} --help", command.join(" "));
-            break;
-        }
-        if line.starts_with("For more information") {
+        if line.starts_with("Usage:") || line.starts_with("For more information") {
             break;
         }
         let line = line.strip_prefix("error: ").unwrap_or(line);
@@ -148,7 +142,20 @@ fn usage_line(message: &str) -> String {
         }
         said.push_str(line);
     }
-    format!("{said}: see `{help}`")
+    format!("{said}: see `{} --help`", innermost(words))
+}
+
+/// The command that the words lead to: `hookboxctl source create`.
+fn innermost(words: &[String]) -> String {
+    let mut command = Cli::command();
+    let mut path = command.get_name().to_owned();
+    for word in words {
+        if let Some(sub) = command.find_subcommand(word).cloned() {
+            path = format!("{path} {}", sub.get_name());
+            command = sub;
+        }
+    }
+    path
 }
 
 fn one_line(text: &str) -> String {

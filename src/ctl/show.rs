@@ -10,7 +10,7 @@ use super::CtlError;
 use super::client::Client;
 use super::lists::now_ms;
 use super::output::Output;
-use super::table::{Show, Table, cell, clean, size, span};
+use super::table::{Show, Table, cell, clean, count, size, span};
 
 pub(super) fn status(client: &Client, out: &mut Output) -> Result<(), CtlError> {
     let status = client.get("/v1/status")?;
@@ -36,7 +36,9 @@ pub(super) fn screen(status: &Value) -> String {
     line("listens", cell(&status["listen"], Show::Text, 0));
     line(
         "in",
-        format!("{} events, {} duplicates, {} sources", status["events"], status["duplicates"], status["sources"]),
+        [("events", "event"), ("duplicates", "duplicate"), ("sources", "source")]
+            .map(|(f, noun)| count(&status[f], noun))
+            .join(", "),
     );
     if let Some(refused) = status["refused"].as_object().filter(|r| !r.is_empty()) {
         let kinds: Vec<String> = refused.iter().map(|(kind, count)| format!("{count} {}", clean(kind))).collect();
@@ -44,12 +46,22 @@ pub(super) fn screen(status: &Value) -> String {
     }
     line(
         "out",
-        format!("{} delivered, {} in flight, {} endpoints", d["delivered"], d["in_flight"], status["endpoints"]),
+        format!(
+            "{} delivered, {} in flight, {}",
+            d["delivered"],
+            d["in_flight"],
+            count(&status["endpoints"], "endpoint")
+        ),
     );
     line("waits", format!("{} pending ({} for a retry), {} held", d["pending"], d["retrying"], d["held"]));
     line(
         "fails",
-        format!("{} dead letters, {} of {} attempts failed", d["dead"], status["failed_attempts"], status["attempts"]),
+        format!(
+            "{}, {} of {} attempts failed",
+            count(&d["dead"], "dead letter"),
+            status["failed_attempts"],
+            status["attempts"]
+        ),
     );
     let log = &status["log"];
     let used = log["bytes"].as_u64().unwrap_or(0);
@@ -58,14 +70,16 @@ pub(super) fn screen(status: &Value) -> String {
         0 => "no quota".to_owned(),
         quota => format!("{} of {} left", size(quota.saturating_sub(used)), size(quota)),
     };
-    line("log", format!("{} in {} segments, {room}", size(used), log["segments"]));
+    line("log", format!("{} in {}, {room}", size(used), count(&log["segments"], "segment")));
     text
 }
 
 /// Every field of an object, a line each.
 pub(super) fn fields(value: &Value) -> String {
     let Some(object) = value.as_object() else { return value.to_string() };
-    let width = object.keys().map(String::len).max().unwrap_or(0);
+    // People see `1h`, which needs no unit in the name.
+    let label = |key: &str| key.strip_suffix("_ms").unwrap_or(key).to_owned();
+    let width = object.keys().map(|key| label(key).len()).max().unwrap_or(0);
     let now = now_ms();
     let mut text = String::new();
     for (key, value) in object {
@@ -76,7 +90,7 @@ pub(super) fn fields(value: &Value) -> String {
             ("size" | "max_body", value) => cell(value, Show::Size, now),
             (_, value) => cell(value, Show::Text, now),
         };
-        let _ = writeln!(text, "{key:<width$}  {shown}");
+        let _ = writeln!(text, "{:<width$}  {shown}", label(key));
     }
     text
 }
@@ -192,12 +206,12 @@ pub(super) fn checked(answer: &Value) -> String {
 
 /// What a verification found.
 pub(super) fn verified(report: &Value) -> String {
-    let (records, segments) = (&report["records"], &report["segments"]);
+    let (records, segments) = (count(&report["records"], "record"), count(&report["segments"], "segment"));
     let range = format!("{} to {}", report["first"], report["last"]);
     if report["ok"] == true {
-        return format!("All adds up: {records} records, {range}, in {segments} segments.");
+        return format!("All adds up: {records}, {range}, in {segments}.");
     }
-    let mut text = format!("NOT ALL ADDS UP: {records} records, {range}, in {segments} segments.\n");
+    let mut text = format!("NOT ALL ADDS UP: {records}, {range}, in {segments}.\n");
     for problem in report["problems"].as_array().into_iter().flatten() {
         let what = cell(&problem["what"], Show::Text, 0);
         let _ = writeln!(

@@ -101,7 +101,8 @@ pub fn cell(value: &Value, show: Show, now_ms: u64) -> String {
         (Value::String(text), _) => clean(text),
         (Value::Array(list), _) if list.is_empty() => "all".into(),
         (Value::Array(list), _) => list.iter().map(|v| cell(v, Show::Text, now_ms)).collect::<Vec<_>>().join(","),
-        (other, _) => other.to_string(),
+        (Value::Object(object), _) if object.is_empty() => "-".into(),
+        (other, _) => clean(&other.to_string()),
     }
 }
 
@@ -140,6 +141,13 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
         0 => format!("{large}{large_unit}"),
         _ => format!("{large}{large_unit}{small}{small_unit}"),
     }
+}
+
+/// `1 endpoint`, `2 endpoints`.
+#[must_use]
+pub fn count(number: &Value, noun: &str) -> String {
+    let end = if number.as_u64() == Some(1) { "" } else { "s" };
+    format!("{number} {noun}{end}")
 }
 
 /// Bytes in units of 1024.

@@ -132,9 +132,18 @@ fn bad_arguments_are_usage_errors_in_one_line() {
     ] {
         let error = parse(line).map(|_| ()).expect_err(line);
         assert_eq!(usage(&error), 64, "{line}");
-        let said = usage_line(&error.to_string());
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let said = usage_line(&error.to_string(), &words);
         assert!(said.contains(expected) && !said.contains('\n') && said.contains("--help"), "{line}: {said}");
     }
+}
+
+#[test]
+fn usage_errors_name_the_help_of_their_command() {
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let said = usage_line("error: bad\n\n  tip: good\n\nUsage: x\n", &words("--json source ls --limit"));
+    assert_eq!(said, "bad; good: see `hookboxctl source list --help`");
+    assert!(usage_line("error: bad", &words("bogus")).ends_with("`hookboxctl --help`"));
 }
 
 #[test]

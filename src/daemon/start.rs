@@ -53,6 +53,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
         tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
     }
     let state = fold(&log, &reader, checkpoint.as_deref(), first_to_fold)?;
+    drop_forgotten(&mut log, &reader, state.first_seq);
     let is_new = state.next_seq == 1;
     let mut queue = Queue::new(state, seed()?, clock());
     if is_new {
@@ -93,6 +94,18 @@ fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Re
     }
     state.skip_lost(log.next_seq());
     Ok(state)
+}
+
+/// Removes segments that the state has dropped already: the process died between the commit that says so and the
+/// removal.
+fn drop_forgotten(log: &mut Log, reader: &Reader, first_seq: u64) {
+    for segment in reader.segments() {
+        if segment.last.is_some_and(|last| last < first_seq)
+            && let Err(error) = log.drop_segment(segment.first)
+        {
+            tracing::error!(first = segment.first, %error, "a dropped segment could not be removed");
+        }
+    }
 }
 
 /// A seed from the operating system.

@@ -19,6 +19,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::guard::{Guard, Guarded};
 use super::route::Peer;
 use super::{Ingest, IngestLimits, request};
 use crate::model::limits;
@@ -62,10 +63,20 @@ const H2_HEAD_BYTES: u32 = 32 << 10;
 
 /// Whether requests are in service, as the connection's task sees it.
 #[derive(Debug, Default)]
-struct Pulse {
+pub(super) struct Pulse {
     in_service: AtomicU32,
     /// Grows whenever a request begins or ends.
     beats: AtomicU32,
+}
+
+impl Pulse {
+    pub fn beats(&self) -> u32 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.in_service.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// A request in service.
@@ -90,7 +101,7 @@ impl Drop for InService {
 struct Line {
     ingest: Arc<Ingest>,
     peer: Peer,
-    pulse: Pulse,
+    pulse: Arc<Pulse>,
 }
 
 /// Counts how long a connection has been quiet.
@@ -102,8 +113,8 @@ struct Quiet {
 
 impl Quiet {
     fn tick(&mut self, pulse: &Pulse) -> u32 {
-        let beats = pulse.beats.load(Ordering::Relaxed);
-        let busy = pulse.in_service.load(Ordering::Relaxed) > 0 || beats != self.beats;
+        let beats = pulse.beats();
+        let busy = pulse.is_busy() || beats != self.beats;
         self.beats = beats;
         self.ticks = if busy { 0 } else { self.ticks + 1 };
         self.ticks
@@ -115,7 +126,8 @@ pub(super) async fn run<I, H>(ingest: Arc<Ingest>, io: I, peer: Peer, mut stop: 
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let line = Arc::new(Line { ingest: ingest.clone(), peer, pulse: Pulse::default() });
+    let line = Arc::new(Line { ingest: ingest.clone(), peer, pulse: Arc::default() });
+    let io = Guarded::new(io, Guard::new(line.pulse.clone()));
     let of_requests = line.clone();
     let service = service_fn(move |request| {
         let in_service = InService::begin(of_requests.clone());

@@ -13,7 +13,7 @@
 //! proof was wrong; what proves a sender (`authorization`, cookies, tokens) is not remembered.
 //!
 //! Things: [`Listener`] (a way in), [`Ingest`] (what all of them share), `connection` (one connection and its
-//! pulse), `request` (one request from its line to its answer), `route`, `headers`, `facts` and `pointer`
+//! pulse), `guard` (what no head may hold), `request` (one request from its line to its answer), `route`, `headers`, `facts` and `pointer`
 //! (pure), `body` (reading under a budget), `problem` and `reply` (answers), [`Refusals`] (what was refused and
 //! why, for the operator), `verify` (the proofs).
 //!
@@ -27,6 +27,7 @@
 mod body;
 mod connection;
 pub mod facts;
+mod guard;
 mod headers;
 pub mod listen;
 mod pointer;

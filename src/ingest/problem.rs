@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::body::BodyError;
+use super::verify::Answer;
 use crate::queue::Refusal;
 
 /// A refusal: what the sender is told, and what the operator is.
@@ -24,11 +25,22 @@ pub(super) struct Problem {
     pub allow: Option<&'static str>,
     /// The connection is of no use any more.
     pub close: bool,
+    /// The provider wants this answer instead of a problem document.
+    pub instead: Option<Answer>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into(), kind, reason: None, retry_after_s: None, allow: None, close: false }
+        Self {
+            status,
+            detail: detail.into(),
+            kind,
+            reason: None,
+            retry_after_s: None,
+            allow: None,
+            close: false,
+            instead: None,
+        }
     }
 
     pub fn malformed(detail: &'static str) -> Self {
@@ -36,9 +48,9 @@ impl Problem {
     }
 
     /// The detail is the same whatever was wrong.
-    pub fn unproven(kind: &'static str, reason: String) -> Self {
+    pub fn unproven(kind: &'static str, reason: String, instead: Option<Answer>) -> Self {
         let detail = "the proof that this source asks for is missing or wrong";
-        Self { reason: Some(reason), ..Self::new(StatusCode::UNAUTHORIZED, kind, detail) }
+        Self { reason: Some(reason), instead, ..Self::new(StatusCode::UNAUTHORIZED, kind, detail) }
     }
 
     pub fn not_allowed(peer: &str) -> Self {
@@ -62,6 +74,12 @@ impl Problem {
     pub fn target_too_long(limit: usize) -> Self {
         let detail = format!("the request target may have {limit} bytes");
         Self { close: true, ..Self::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail) }
+    }
+
+    pub fn too_many_fields(limit: usize) -> Self {
+        let detail = format!("a head may have {limit} fields");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self { close: true, ..Self::new(status, "head-too-large", detail) }
     }
 
     pub fn too_large(limit: u64) -> Self {
@@ -152,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_missing_proof_is_explained_to_the_operator_alone() {
-        let problem = Problem::unproven("stale", "timestamp is 412 s old".into());
+        let problem = Problem::unproven("stale", "timestamp is 412 s old".into(), None);
         let said = format!("{:?}", problem.response());
         assert!(!said.contains("412") && !problem.detail.contains("stale"));
         assert!(problem.reason().contains("412"));

@@ -24,17 +24,8 @@ use crate::scheduler::Directory;
 
 type Reply = Response<Full<Bytes>>;
 
-/// A refusal on its way out: a problem, or the answer that the provider wants instead.
-enum Refused {
-    Problem(Problem),
-    Answered(Answer, Problem),
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
+/// Boxed, so that the way of success stays small.
+type Refused = Box<Problem>;
 
 /// Answers one request.
 pub(super) async fn handle(ingest: &Ingest, peer: &Peer, request: Request<Incoming>) -> Reply {
@@ -42,19 +33,13 @@ pub(super) async fn handle(ingest: &Ingest, peer: &Peer, request: Request<Incomi
     let now = (ingest.clock)();
     let directory = ingest.handle.directory();
     let mut at_source = None;
-    let refused = match answer(ingest, peer, now, &directory, &head, &mut body, &mut at_source).await {
+    let mut problem = match answer(ingest, peer, now, &directory, &head, &mut body, &mut at_source).await {
         Ok(reply) => return reply,
         Err(refused) => refused,
     };
-    let (problem, mut reply) = match refused {
-        Refused::Problem(problem) => {
-            let reply = problem.response();
-            (problem, reply)
-        }
-        Refused::Answered(answer, problem) => (problem, reply::answer(answer)),
-    };
     let source = at_source.as_ref().map_or("", |source: &Arc<Source>| source.name.as_str());
     ingest.refusals.count(source, problem.kind, problem.reason(), now);
+    let mut reply = problem.instead.take().map_or_else(|| problem.response(), reply::answer);
     finish(&head, body, problem.close, &mut reply).await;
     reply
 }
@@ -89,6 +74,9 @@ async fn answer(
     if let Some(wrong) = route::malformed(head) {
         return Err(Problem::malformed(wrong).into());
     }
+    if head.headers.len() > limits::HEADERS {
+        return Err(Problem::too_many_fields(limits::HEADERS).into()); // HTTP/2: hyper counts HTTP/1's
+    }
     let key = match Route::of(head.uri.path()) {
         Route::Source(key) => key,
         Route::Health => return probe(head).map(|()| reply::well()),
@@ -117,12 +105,7 @@ async fn answer(
     let proven = match prove(source, head, &all, &body, now) {
         Verdict::Proven(proven) => proven,
         Verdict::Handshake(answer) => return Ok(reply::answer(answer)),
-        Verdict::Refused { reason, kind, answer } => {
-            let problem = Problem::unproven(kind, reason);
-            return Err(
-                answer.map_or_else(|| problem.clone().into(), |answer| Refused::Answered(answer, problem.clone()))
-            );
-        }
+        Verdict::Refused { reason, kind, answer } => return Err(Problem::unproven(kind, reason, answer).into()),
     };
     let (events, wanted) = events(source, directory.salt, peer, head, all, body, proven);
     let accepted = ingest.handle.accept(events).await.map_err(|refusal| Problem::of_refusal(&refusal))?;
@@ -162,14 +145,15 @@ fn admit(source: &Source, peer: &Peer, head: &Parts) -> Result<(), Refused> {
 }
 
 fn prove(source: &Source, head: &Parts, headers: &[Header], body: &Bytes, now: Now) -> Verdict {
-    let url = route::public_url(source, head);
+    // Without a scheme nothing is signed, and this is the way of most events.
+    let url = if source.verify == "none" { String::new() } else { route::public_url(source, head) };
     let request = verify::Request { method: head.method.as_str(), url: &url, headers, body };
     let now_unix = i64::try_from(now.wall_ms / 1000).unwrap_or(i64::MAX);
     verify::verify(source, &request, now_unix)
 }
 
 /// The events of a proven request, and the answer that the provider wants for them.
-fn events(
+pub(super) fn events(
     source: &Arc<Source>,
     salt: u64,
     peer: &Peer,

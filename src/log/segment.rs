@@ -26,6 +26,9 @@ use crate::model::{Seq, WallMs, limits};
 const FORMAT: u8 = 1;
 const HEADER_KEY: &[u8] = b"h";
 const FRAME_KEY_LEN: usize = 13;
+/// sled looks for pages to evict only after 64 accesses to one of its cache's 256 shards. A scan, which accesses each
+/// page once, would keep a whole segment in memory; so what is read is touched a few more times.
+const TOUCHES: usize = 2;
 /// sled's own threads may hold the file's lock for a moment after a database was closed.
 const LOCK_TRIES: u32 = 500;
 const LOCK_WAIT: Duration = Duration::from_millis(4);
@@ -80,7 +83,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn put(&mut self, key: &[u8], value: &[u8]) {
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
         self.inner.insert(key, value);
         self.ops += 1;
         self.bytes += key.len() + value.len();
@@ -261,6 +264,9 @@ impl Segment {
         let mut why = "its beginning is missing".to_owned();
         for entry in self.db.range(frame_key(first, 0)..=frame_key(first, usize::MAX)) {
             let (key, chunk) = entry.map_err(|e| store_error("read", &self.path, &e))?;
+            for _ in 0..TOUCHES {
+                self.db.contains_key(&key).map_err(|e| store_error("read", &self.path, &e))?;
+            }
             if key.as_ref() != frame_key(first, wanted).as_slice() {
                 why = format!("its chunk {wanted} is missing");
                 break;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use proptest::prelude::{Strategy, any, proptest};
 use proptest::test_runner::Config;
 
-use super::frame::HEAD_LEN;
+use super::frame::{HEAD_LEN, Packer};
+use super::segment::{Batch, Segment};
 use super::watermark::{Mark, Watermark};
 use super::{Log, LogError, Options, Problem, Reader, Recovered, folder};
 use crate::model::{Event, EventId, Seq, limits};
@@ -36,7 +37,7 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        (state >> 32) as u8
+        state.to_be_bytes()[3]
     };
     (0..len).map(|_| next()).collect()
 }
@@ -53,8 +54,9 @@ fn event(body: Vec<u8>) -> Record {
         remote: "127.0.0.1:1".into(),
         headers: Vec::new(),
         body: Bytes::from(body),
+        from_provider: false,
     };
-    Record::EventAccepted { event, dedupe: None, fan_out: vec![1] }
+    Record::EventAccepted { event: event.into(), dedupe: None, fan_out: vec![1] }
 }
 
 fn small(n: u64) -> Record {
@@ -522,6 +524,142 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
+/// Writes into a segment behind the log's back.
+fn meddle(dir: &Path, first: Seq, with: impl FnOnce(&mut Batch)) {
+    let segment = Segment::open(&dir.join("log"), first, false).expect("opens");
+    let mut batch = Batch::default();
+    with(&mut batch);
+    segment.apply(batch).expect("applies");
+    segment.sync().expect("syncs");
+}
+
+#[test]
+fn remains_of_a_commit_that_never_was_are_swept_away() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fill(&mut open(dir.path()).log, 5);
+    meddle(dir.path(), 1, |batch| {
+        // The later chunks of two frames, without their first ones.
+        batch.chunk(6, 1, &[1; 100]);
+        (1..250).for_each(|number| batch.chunk(16, number, &[2; 10]));
+    });
+    let Recovered { mut log, reader, .. } = open_whole(dir.path());
+    assert_eq!(log.next_seq(), 6);
+    commit(&mut log, &(6..=40).map(small).collect::<Vec<_>>());
+    for seq in 1..=40 {
+        assert_eq!(reader.read(seq).expect("reads"), Some(small(seq)));
+    }
+    drop((log, reader));
+    let Recovered { reader, .. } = open_whole(dir.path());
+    assert!(reader.verify(&mut |_| {}).ok);
+    assert_eq!(seqs(&reader), (1..=40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_frame_that_lost_its_middle_is_told_and_passed_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let Recovered { mut log, .. } = open(dir.path());
+        fill(&mut log, 3);
+        commit(&mut log, &[event(noise(50_000, 1)), event(noise(50_000, 2))]);
+        fill(&mut log, 2);
+    }
+    meddle(dir.path(), 1, |batch| batch.chunk(4, 2, &[]));
+    let Recovered { log, reader, problems, .. } = open(dir.path());
+    assert_eq!(problems.iter().map(|p| (p.first, p.last)).collect::<Vec<_>>(), [(4, 5)], "{problems:?}");
+    assert_eq!(log.next_seq(), 8);
+    let expected = [Ok(1), Ok(2), Ok(3), Err((4, 5)), Ok(6), Ok(7)];
+    assert_eq!(seen(reader.forward(1)), expected);
+    assert_eq!(seen(reader.backward(8)), expected.iter().rev().copied().collect::<Vec<_>>());
+    assert!(reader.read(5).is_err());
+    assert_eq!(ranges(&reader), [(4, 5)]);
+}
+
+#[test]
+fn a_changed_record_is_found_though_the_store_thinks_it_good() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let Recovered { mut log, .. } = open(dir.path());
+        commit(&mut log, &[small(1), small(2), small(3)]);
+        log.roll(b"state", 1).expect("rolls");
+        commit(&mut log, &[small(4), small(5)]);
+    }
+    // Frames made by hand, with a bit of the second record changed; the second one with a chain head that fits it.
+    let mut packer = Packer::default();
+    (1..=3).for_each(|n| packer.add(&small(n)).expect("fits"));
+    let chain = Segment::open(&dir.path().join("log"), 1, false).expect("opens").chain;
+    let mut bytes = packer.finish(1, chain).1.to_vec();
+    let last = bytes.len() - 10;
+    bytes[last] ^= 1;
+    meddle(dir.path(), 1, |batch| batch.chunk(1, 0, &bytes));
+    let Recovered { reader, .. } = open_whole(dir.path());
+    assert_eq!(ranges(&reader), [(1, 3)], "the whole frame does not match its head");
+    assert_eq!(seen(reader.forward(1)), [Ok(1), Ok(2), Err((3, 3)), Ok(4), Ok(5)], "its other records read");
+}
+
+#[test]
+fn a_frame_swapped_for_another_breaks_the_chain() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fill(&mut open(dir.path()).log, 5);
+    let mut packer = Packer::default();
+    packer.add(&small(77)).expect("fits");
+    let bytes = packer.finish(3, [9; 32]).1.to_vec();
+    meddle(dir.path(), 1, |batch| batch.chunk(3, 0, &bytes));
+    let Recovered { reader, problems, .. } = open(dir.path());
+    assert_eq!(problems.iter().map(|p| (p.first, p.last)).collect::<Vec<_>>(), [(3, 3), (4, 4)], "{problems:?}");
+    assert_eq!(ranges(&reader), [(3, 3), (4, 4)]);
+}
+
+#[test]
+fn an_older_checkpoint_stands_in_for_a_damaged_one() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let Recovered { mut log, .. } = open(dir.path());
+        fill(&mut log, 4);
+        log.roll(b"first", 1).expect("rolls");
+        fill(&mut log, 4);
+        log.roll(b"second", 1).expect("rolls");
+        fill(&mut log, 4);
+    }
+    meddle(dir.path(), 9, |batch| batch.put(&[b'c', 0, 0, 0, 0], b"seconds"));
+    let Recovered { mut log, reader, checkpoint, first_to_fold, problems } = open(dir.path());
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!((checkpoint.as_deref(), first_to_fold), (Some(&b"first"[..]), 5));
+    assert!(log.wants_roll(1));
+    assert!(matches!(log.drop_segment(5), Err(LogError::StillNeeded { .. })));
+    assert!(!reader.verify(&mut |_| {}).ok);
+    log.roll(b"third", 1).expect("rolls");
+    drop((log, reader));
+    assert_eq!(open_whole(dir.path()).checkpoint.as_deref(), Some(&b"third"[..]));
+}
+
+#[test]
+fn a_failed_commit_is_the_last_one() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+    fill(&mut log, 2);
+    let refused = log.commit(&[small(3), event(vec![0; super::frame::RECORD_MAX])]).expect_err("too large");
+    assert!(matches!(refused, LogError::TooLarge { .. }), "{refused}");
+    assert!(matches!(log.commit(&[small(3)]), Err(LogError::Poisoned)));
+    assert!(matches!(log.roll(b"", 1), Err(LogError::Poisoned)));
+    assert_eq!(reader.durable(), 2);
+}
+
+fn seen(walk: impl Iterator<Item = Result<(Seq, Record), LogError>>) -> Vec<Result<Seq, (Seq, Seq)>> {
+    let item = |item| match item {
+        Ok((seq, _)) => Ok(seq),
+        Err(LogError::Damaged(Problem { first, last, .. })) => Err((first, last)),
+        Err(other) => panic!("{other}"),
+    };
+    walk.map(item).collect()
+}
+
+/// The ranges of the problems that a verification finds.
+fn ranges(reader: &Reader) -> Vec<(Seq, Seq)> {
+    let report = reader.verify(&mut |_| {});
+    assert_eq!(report.ok, report.problems.is_empty());
+    report.problems.iter().map(|p| (p.first, p.last)).collect()
+}
+
 #[test]
 fn readers_on_other_threads_see_whole_commits_only() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -635,5 +773,66 @@ fn measure_commits() {
             let each = seconds * 1e6 / f64::from(commits);
             println!("{per_commit:4} x {size} B, noise {noisy}: {rate:9.0} events/s, {each:7.0} us a commit");
         }
+    }
+}
+
+fn rss_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("reads");
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("is there");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+}
+
+#[test]
+#[ignore = "measurement"]
+fn measure_reading() {
+    let base = std::env::var_os("HOOKBOX_MEASURE_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let dir = tempfile::tempdir_in(&base).expect("a folder");
+    let lap = |what: &str, since: std::time::Instant| {
+        println!("{what}: {} ms, RSS {} KiB", since.elapsed().as_millis(), rss_kib());
+    };
+    {
+        let Recovered { mut log, .. } = open(dir.path());
+        let state = noise(5 << 20, 1);
+        for _ in 0..20 {
+            while log.slot.facts().payload_bytes < 16 << 20 {
+                let records: Vec<_> = (0..64).map(|n| event(noise(1024, n + log.next_seq()))).collect();
+                commit(&mut log, &records);
+            }
+            let started = std::time::Instant::now();
+            log.roll(&state, 1).expect("rolls");
+            lap("roll with a checkpoint of 5 MiB", started);
+        }
+        while log.slot.facts().payload_bytes < 64 << 20 {
+            let records: Vec<_> = (0..64).map(|n| event(noise(1024, n + log.next_seq()))).collect();
+            commit(&mut log, &records);
+        }
+    }
+    for round in ["first", "second"] {
+        let started = std::time::Instant::now();
+        let Recovered { reader, first_to_fold, log, .. } = open(dir.path());
+        lap(&format!("{round} open, 64 MiB active"), started);
+        let started = std::time::Instant::now();
+        let count = reader.forward(first_to_fold).count();
+        lap(&format!("fold of {count}"), started);
+        let started = std::time::Instant::now();
+        let count = reader.forward(1).count();
+        lap(&format!("forward over {count}"), started);
+        let started = std::time::Instant::now();
+        let count = reader.backward(Seq::MAX).count();
+        lap(&format!("backward over {count}"), started);
+        let started = std::time::Instant::now();
+        assert!(reader.verify(&mut |_| {}).ok);
+        lap("verify", started);
+        let started = std::time::Instant::now();
+        for n in 0..1000u64 {
+            assert!(reader.read(1 + first_to_fold + n * 7919 % (reader.durable() - first_to_fold)).is_ok());
+        }
+        lap("1000 random reads of the active segment", started);
+        let disk: u64 = reader.segments().iter().map(|s| s.disk_bytes).sum();
+        let payload: u64 = reader.segments().iter().map(|s| s.payload_bytes).sum();
+        println!("disk {disk}, payload {payload}");
+        reader.close_idle();
+        drop(log);
+        println!("closed: RSS {} KiB", rss_kib());
     }
 }

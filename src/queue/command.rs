@@ -166,12 +166,13 @@ impl Queue {
         self.each(&ids, |queue, delivery, state| {
             let Some(revive) = revives.next() else { return Err("was not asked for") };
             match state {
+                _ if queue.is_flying(delivery) => return Err("is being attempted right now: try again in a moment"),
                 _ if queue.state.stands_at(revive.event).is_none() => {
                     return Err("cannot be attempted again: its event was dropped by retention");
                 }
                 DeliveryState::Dead | DeliveryState::Cancelled => queue.revive(now, *revive, draft),
                 DeliveryState::Pending | DeliveryState::Held => queue.hurry(now, delivery, draft),
-                DeliveryState::InFlight => return Err("is being attempted right now"),
+                DeliveryState::InFlight => return Err("is being attempted right now: try again in a moment"),
                 DeliveryState::Delivered => return Err("was delivered already: use `hookboxctl replay --event`"),
             }
             Ok(())
@@ -254,6 +255,10 @@ impl Queue {
         self.wake(delivery.endpoint);
     }
 
+    fn is_flying(&self, delivery: DeliveryId) -> bool {
+        self.flows.get(&delivery.endpoint).is_some_and(|flow| flow.in_flight.contains_key(&delivery.seq))
+    }
+
     /// Where a delivery stands, its attempt under way included.
     pub(super) fn delivery_state(&self, delivery: DeliveryId) -> DeliveryState {
         let state = self
@@ -261,8 +266,7 @@ impl Queue {
             .lanes
             .get(&delivery.endpoint)
             .map_or(DeliveryState::Cancelled, |lane: &Lane| lane.state_of(delivery.seq));
-        let flying = self.flows.get(&delivery.endpoint).is_some_and(|flow| flow.in_flight.contains_key(&delivery.seq));
-        match (state, flying) {
+        match (state, self.is_flying(delivery)) {
             (DeliveryState::Pending | DeliveryState::Held, true) => DeliveryState::InFlight,
             (state, _) => state,
         }

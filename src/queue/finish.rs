@@ -53,17 +53,34 @@ impl Queue {
         let Some(job) = self.flows.get(&delivery.endpoint).and_then(|flow| flow.in_flight.get(&delivery.seq)) else {
             return;
         };
-        if job.ended {
-            self.land(delivery);
-            return self.wake(delivery.endpoint);
-        }
-        let number = job.attempts + 1;
-        let endpoint = self.state.lanes.get(&delivery.endpoint).map(|lane| lane.endpoint.clone());
-        match (event, endpoint) {
-            (Some(event), Some(endpoint)) => {
-                draft.actions.push(Action::Attempt { delivery, number, endpoint, event });
+        // It may have been carried forward between the order to read it and the reading.
+        if event.is_none()
+            && let Some(event) = self.state.stands_at(job.event).filter(|at| job.read_at != Some(*at))
+        {
+            if let Some(job) = self.flows.get_mut(&delivery.endpoint).and_then(|f| f.in_flight.get_mut(&delivery.seq)) {
+                job.read_at = Some(event);
             }
-            _ => self.finished(now, delivery, event_is_gone(now), draft),
+            draft.actions.push(Action::Load { delivery, event });
+            return;
+        }
+        match event {
+            Some(event) => self.ready.push((delivery, event)),
+            None => self.finished(now, delivery, event_is_gone(now), draft),
+        }
+    }
+
+    /// Starts the attempts whose events were read; those that the operator has ended meanwhile land at once.
+    pub(super) fn run_ready(&mut self, actions: &mut Vec<Action>) {
+        for (delivery, event) in std::mem::take(&mut self.ready) {
+            let job = self.flows.get(&delivery.endpoint).and_then(|flow| flow.in_flight.get(&delivery.seq));
+            let (Some(job), Some(lane)) = (job, self.state.lanes.get(&delivery.endpoint)) else { continue };
+            if job.ended {
+                self.land(delivery);
+                self.wake(delivery.endpoint);
+                continue;
+            }
+            let (number, endpoint) = (job.attempts + 1, lane.endpoint.clone());
+            actions.push(Action::Attempt { delivery, number, endpoint, event });
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Job {
     pub loaded: Option<Arc<Event>>,
     /// The operator ended it while it was under way.
     pub ended: bool,
+    /// The record its event was last read from.
+    pub read_at: Option<Seq>,
     /// Counted among the attempts to failing endpoints.
     pub failing: bool,
 }
@@ -127,6 +129,7 @@ impl Flow {
             since_mono: 0,
             loaded: entry.loaded,
             ended: false,
+            read_at: None,
             failing: false,
         });
         kept
@@ -245,6 +248,7 @@ impl Flow {
             since_mono,
             loaded: None,
             ended: false,
+            read_at: None,
             failing: false,
         })
     }

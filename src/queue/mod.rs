@@ -38,11 +38,12 @@ pub use input::{
 pub use state::{State, StateError};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::model::{EndpointId, Now, Seq};
+use crate::model::{DeliveryId, EndpointId, Event, Now, Seq};
 use crate::record::Record;
 use flow::Flow;
 use matcher::Matcher;
@@ -58,6 +59,8 @@ pub struct Queue {
     rng: StdRng,
     /// Lanes that may have something to do, in turn.
     runnable: VecDeque<EndpointId>,
+    /// Attempts whose events have been read.
+    ready: Vec<(DeliveryId, Arc<Event>)>,
     /// Failing lanes that wait until one of the places for failing ones is free.
     parked: Vec<EndpointId>,
     /// When lanes have something to do at the earliest.
@@ -89,6 +92,7 @@ impl Queue {
             matcher: Matcher::default(),
             rng: StdRng::seed_from_u64(seed),
             runnable: VecDeque::new(),
+            ready: Vec::new(),
             parked: Vec::new(),
             wakes: BTreeSet::new(),
             in_flight: 0,

@@ -49,11 +49,12 @@ impl Queue {
         let mut alive = Alive::default();
         for (id, lane) in &self.state.lanes {
             let flow = self.flows.get(id)?;
-            if flow.unread.is_some_and(|unread| unread <= range.last) {
+            let needed = |unread: Seq| unread <= lane.needs_until && lane.needs_from <= range.last;
+            if flow.unread.is_some_and(|unread| unread <= range.last || needed(unread)) {
                 return None;
             }
             alive.events.extend(lane.retrying.values().map(|w| w.event).filter(|e| range.holds(self.stands_at(*e))));
-            for job in flow.outstanding() {
+            for job in flow.outstanding().filter(|job| !job.ended) {
                 if range.holds(self.stands_at(job.event)) {
                     alive.events.insert(job.event);
                 }

@@ -9,6 +9,7 @@ impl Queue {
     /// Starts what is due at `now`. The actions are released after the step's commit, like all others.
     pub fn run(&mut self, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.run_ready(&mut actions);
         while let Some(&(due, id)) = self.wakes.first()
             && due <= now.mono_ms
         {
@@ -95,6 +96,7 @@ impl Queue {
             Some(event) => actions.push(Action::Attempt { delivery, number, endpoint: lane.endpoint.clone(), event }),
             None => {
                 let event = self.state.moved.get(&job.event).copied().unwrap_or(job.event);
+                job.read_at = Some(event);
                 actions.push(Action::Load { delivery, event });
             }
         }

@@ -91,6 +91,10 @@ pub struct Lane {
     pub cancelled: RoaringTreemap,
     /// The events of dead letters that were replays.
     pub replayed_dead: BTreeMap<Seq, Seq>,
+    /// The oldest event that replays and revived deliveries in the stream need, and the last place of such a one:
+    /// until the stream has been read to there, retention leaves everything from that event on.
+    pub needs_from: Seq,
+    pub needs_until: Seq,
     /// Deliveries that have not ended.
     pub undone: u64,
     pub delivered: u64,
@@ -123,6 +127,8 @@ impl Lane {
             revived: RoaringTreemap::new(),
             cancelled: RoaringTreemap::new(),
             replayed_dead: BTreeMap::new(),
+            needs_from: 0,
+            needs_until: 0,
             undone: 0,
             delivered: 0,
             last_error: None,
@@ -157,6 +163,13 @@ impl Lane {
     #[must_use]
     pub fn in_stream(&self) -> u64 {
         self.undone.saturating_sub(self.retrying.len() as u64)
+    }
+
+    /// The stream has a new entry at `position` that needs an older event.
+    fn needs(&mut self, event: Seq, position: Seq) {
+        let all_read = self.low >= self.needs_until;
+        self.needs_from = if all_read { event } else { self.needs_from.min(event) };
+        self.needs_until = position;
     }
 
     fn take_up(&mut self, position: Option<Seq>, low: Seq) {
@@ -250,7 +263,11 @@ impl State {
             Record::ReplayStarted { replay } => {
                 self.replays.insert(replay.id, replay.clone());
             }
-            Record::Replayed { endpoint, .. } => self.lane(seq, *endpoint)?.undone += 1,
+            Record::Replayed { event, endpoint, .. } => {
+                let lane = self.lane(seq, *endpoint)?;
+                lane.undone += 1;
+                lane.needs(*event, seq);
+            }
             Record::ReplayAdvanced { replay, next } => self.replay_advanced(seq, *replay, *next)?,
             Record::EventCarried { seq: event, .. } => {
                 self.moved.insert(*event, seq);
@@ -396,6 +413,7 @@ impl State {
         if in_stream {
             lane.retrying.remove(&delivery.seq);
             lane.revived.insert(delivery.seq);
+            lane.needs(entry.event, seq);
         } else {
             lane.retrying.insert(delivery.seq, entry);
         }

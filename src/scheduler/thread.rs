@@ -148,7 +148,7 @@ impl Thread {
     }
 
     fn hand_out(&mut self, released: Released, owed: Vec<Owed>) {
-        // Before the replies: who is told that a source is there may post to it at once.
+        // Whoever is told of a new source finds it.
         if released.actions.iter().any(|action| matches!(action, Action::Publish)) {
             self.publish();
         }
@@ -184,7 +184,6 @@ impl Thread {
                 Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
                 Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
             },
-            // Done already, before the replies.
             Action::Publish => {}
             Action::DropSegment { first, last } => {
                 if let Err(error) = self.core.store.drop_segment(first) {

@@ -153,6 +153,12 @@ impl World {
         self.agenda.clear();
         self.checker.in_flight.clear();
         self.checker.not_before.clear();
+        // The process may have died between the commit that drops a segment and its removal.
+        while let Some((first, last)) = disk.oldest_sealed()
+            && last < disk.fold().first_seq
+        {
+            disk.drop_segment(first);
+        }
         let queue = Queue::new(disk.fold(), self.rng.random(), self.now);
         let mut core = Core { queue, store: &mut disk };
         let steps = if self.faults { SAFETY_STEPS } else { LIVENESS_STEPS };
@@ -390,11 +396,13 @@ impl World {
                 self.attempt(core, delivery, number, &endpoint, &event)
             }
             Action::Load { delivery, event } => {
+                let stands_at = event;
                 let event = match core.store.read(event) {
                     Some(Record::EventAccepted { event, .. } | Record::EventCarried { event, .. }) => Some(event),
                     _ => None,
                 };
-                assert!(event.is_some(), "{delivery} waits for an event that is not in the log any more");
+                let gone = "waits for an event that is not in the log any more";
+                assert!(event.is_some(), "{delivery} {gone}, in record {stands_at}");
                 self.plan(5, Input::Loaded { delivery, event });
             }
             Action::Refill { endpoint, from, max_entries, max_bytes } => {
@@ -513,10 +521,16 @@ impl World {
         assert_eq!(checkpointed, state, "a checkpoint gives another state");
     }
 
+    /// What the log says of a delivery, for messages.
+    fn story(&self, delivery: DeliveryId) -> String {
+        let told = self.disk.forward(1).filter(|(_, record)| speaks_of(record, delivery));
+        told.map(|(at, record)| format!("\n  {at}: {record:?}")).collect()
+    }
+
     /// At rest: every delivery of every event has ended, and those that are called delivered were answered 2xx.
     fn check_ends(&mut self) {
         let state = self.disk.fold();
-        for (seq, record) in self.disk.forward(1) {
+        for (seq, record) in self.disk.forward(state.first_seq) {
             let endpoints = match record {
                 Record::EventAccepted { fan_out, .. } => fan_out,
                 Record::Replayed { endpoint, .. } => vec![endpoint],
@@ -529,10 +543,14 @@ impl World {
                     DeliveryState::Delivered => {
                         self.totals.delivered += 1;
                         let answered = self.checker.answered_2xx.contains(&delivery);
-                        assert!(answered, "{delivery} is called delivered, but nobody answered 2xx");
+                        assert!(
+                            answered,
+                            "{delivery} is called delivered, but nobody answered 2xx: {}",
+                            self.story(delivery)
+                        );
                     }
                     DeliveryState::Dead | DeliveryState::Cancelled => {}
-                    other => panic!("{delivery} is {other:?} at rest"),
+                    other => panic!("{delivery} is {other:?} at rest: {}", self.story(delivery)),
                 }
             }
         }
@@ -554,5 +572,18 @@ fn dead_letter(grave: Seq, record: Record) -> Option<DeadLetter> {
             })
         }
         _ => None,
+    }
+}
+
+/// Whether a record concerns a delivery, for messages.
+fn speaks_of(record: &Record, delivery: DeliveryId) -> bool {
+    match record {
+        Record::EventAccepted { event, .. } => event.id.seq == delivery.seq,
+        Record::AttemptFinished(attempt) => attempt.delivery == delivery,
+        Record::DeliveryCancelled { delivery: other, .. } | Record::DeliveryRetried { delivery: other, .. } => {
+            *other == delivery
+        }
+        Record::DeliveriesCarried { waiting } => waiting.iter().any(|carried| carried.delivery == delivery),
+        _ => false,
     }
 }

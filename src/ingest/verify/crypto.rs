@@ -34,14 +34,20 @@ fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// Whether `given` is the HMAC of the parts under one of the keys. All keys are tried, whatever the first gives.
+/// The HMACs of the parts under each key. Made once, however many signatures a header lists: a header full of wrong
+/// ones must not cost a pass over the body each.
+pub(super) fn hmacs<K: AsRef<[u8]>>(hash: Hash, keys: &[K], parts: &[&[u8]]) -> Vec<Vec<u8>> {
+    keys.iter().map(|key| hmac(hash, key.as_ref(), parts)).collect()
+}
+
+/// Whether `given` is one of the MACs. All are looked at, whatever the first gives.
+pub(super) fn is_among(macs: &[Vec<u8>], given: &[u8]) -> bool {
+    macs.iter().fold(false, |matches, mac| matches | (!mac.is_empty() && equal(mac, given)))
+}
+
+/// Whether `given` is the HMAC of the parts under one of the keys.
 pub(super) fn hmac_matches<K: AsRef<[u8]>>(hash: Hash, keys: &[K], parts: &[&[u8]], given: &[u8]) -> bool {
-    let mut matches = false;
-    for key in keys {
-        let expected = hmac(hash, key.as_ref(), parts);
-        matches |= !expected.is_empty() && equal(&expected, given);
-    }
-    matches
+    is_among(&hmacs(hash, keys, parts), given)
 }
 
 /// Equality in constant time of values whose length is no secret (MACs).

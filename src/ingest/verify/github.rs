@@ -11,8 +11,8 @@
 
 use crate::model::Source;
 
-use super::crypto::{Hash, hmac_matches, unhex};
-use super::settings::{need_secrets, nothing_more, tried};
+use super::crypto::{Hash, unhex};
+use super::settings::{nothing_more, prove_hmac};
 use super::{Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
 
 pub(super) const FACTS: SchemeFacts = SchemeFacts {
@@ -37,10 +37,7 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
         .strip_prefix("sha256=")
         .ok_or_else(|| Refusal::malformed("X-Hub-Signature-256 does not begin with \"sha256=\""))?;
     let given = unhex(hex).ok_or_else(|| Refusal::malformed("X-Hub-Signature-256 is not hex in lower case"))?;
-    let secrets = need_secrets(source, now)?;
-    if !hmac_matches(Hash::Sha256, &secrets, &[request.body], &given) {
-        return Err(Refusal::mismatch(format!("the signature does not match with {}", tried(secrets.len()))));
-    }
+    prove_hmac(source, now, Hash::Sha256, &[request.body], &given)?;
     Ok(Verdict::Proven(describe(request)))
 }
 

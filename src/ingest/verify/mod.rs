@@ -15,18 +15,50 @@
 //! Refused, as data: everything that does not add up ([`Verdict::Refused`], whose `reason` is for the operator
 //! only). Nothing here is fatal, and nothing is retried: the sender does that.
 
+mod apikey;
+mod batch;
+mod bin;
+mod braintree;
+mod circleci;
+mod cloudevents;
 mod crypto;
+mod dialogflow;
+mod discord;
 mod facts;
 mod form;
 mod github;
+mod gitlab;
+mod hmac;
+mod intercom;
+mod jws;
+mod jwt;
 mod keys;
+mod mailchimp;
+mod mandrill;
 mod none;
+mod okta;
+mod paddle;
 mod params;
+mod paypal;
 mod pick;
+mod pubsub;
 mod request;
+mod rfc9421;
+mod sendgrid;
 mod settings;
+mod shopify;
+mod signature_base;
+mod slack;
+mod sns;
 mod standard_webhooks;
+mod stripe;
+mod structured;
 mod svix;
+mod travis;
+mod twilio;
+
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
@@ -128,8 +160,41 @@ pub const REFUSAL_KINDS: &[&str] = &[
     "settings",
 ];
 
+/// Characters of a reason.
+const REASON_LEN: usize = 400;
+
 /// Every scheme, as help, README and [`check_settings`] tell it.
-pub const TABLE: &[SchemeFacts] = &[github::FACTS, standard_webhooks::FACTS, svix::FACTS, none::FACTS];
+pub const TABLE: &[SchemeFacts] = &[
+    stripe::FACTS,
+    braintree::FACTS,
+    sendgrid::FACTS,
+    mailchimp::FACTS,
+    mandrill::FACTS,
+    travis::FACTS,
+    circleci::FACTS,
+    dialogflow::FACTS,
+    intercom::FACTS,
+    github::FACTS,
+    okta::FACTS,
+    jwt::FACTS,
+    apikey::FACTS,
+    bin::FACTS,
+    slack::FACTS,
+    shopify::FACTS,
+    twilio::FACTS,
+    gitlab::FACTS,
+    paypal::FACTS,
+    paddle::FACTS,
+    discord::FACTS,
+    standard_webhooks::FACTS,
+    svix::FACTS,
+    cloudevents::FACTS,
+    rfc9421::FACTS,
+    pubsub::FACTS,
+    sns::FACTS,
+    hmac::FACTS,
+    none::FACTS,
+];
 
 /// The schemes' names, for help and errors.
 pub const SCHEMES: &[&str] = &names();
@@ -220,7 +285,12 @@ impl Refusal {
 
 impl From<Refusal> for Verdict {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused { reason: refusal.reason, kind: refusal.kind, answer: refusal.answer }
+        // Reasons quote the request, and a request may be long.
+        let reason = match refusal.reason.char_indices().nth(REASON_LEN) {
+            Some((end, _)) => format!("{}…", &refusal.reason[..end]),
+            None => refusal.reason,
+        };
+        Self::Refused { reason, kind: refusal.kind, answer: refusal.answer }
     }
 }
 

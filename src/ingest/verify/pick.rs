@@ -26,7 +26,7 @@ struct Picker<'p, 'f> {
 }
 
 impl Picker<'_, '_> {
-    fn is_scalar(self, text: Option<String>) {
+    fn found_scalar(self, text: Option<String>) {
         for (at, path) in self.wanted {
             if let Some(slot) = self.found.get_mut(*at) {
                 *slot = if path.is_empty() { text.clone() } else { None };
@@ -51,44 +51,44 @@ impl<'de> Visitor<'de> for Picker<'_, '_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.is_scalar(Some(text.to_owned()));
+        self.found_scalar(Some(text.to_owned()));
         Ok(())
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<(), E> {
-        self.is_scalar(Some(number.to_string()));
+        self.found_scalar(Some(number.to_string()));
         Ok(())
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        self.is_scalar(Some(number.to_string()));
+        self.found_scalar(Some(number.to_string()));
         Ok(())
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        self.is_scalar(None);
+        self.found_scalar(None);
         Ok(())
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.is_scalar(None);
+        self.found_scalar(None);
         Ok(())
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.is_scalar(None);
+        self.found_scalar(None);
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        self.is_scalar(None);
+        self.found_scalar(None);
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let Picker { wanted, found } = self;
-        Picker { wanted, found }.is_scalar(None);
+        Picker { wanted, found }.found_scalar(None);
         while let Some(name) = members.next_key::<String>()? {
             let below: Vec<(usize, &str)> = wanted
                 .iter()

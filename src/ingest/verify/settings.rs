@@ -3,7 +3,8 @@
 
 use crate::model::Source;
 
-use super::{Need, SCHEMES, SchemeFacts, scheme};
+use super::crypto::{Hash, hmac_matches, is_one_of};
+use super::{Need, Refusal, SCHEMES, SchemeFacts, scheme};
 
 /// How far ahead of or behind our clock a sender's timestamp may be, when nothing else is said.
 pub(super) const TOLERANCE_S: i64 = 300;
@@ -15,10 +16,10 @@ pub(super) fn live_secrets(source: &Source, now_unix: i64) -> Vec<&str> {
 }
 
 /// Like [`live_secrets`]; refused when there is none.
-pub(super) fn need_secrets(source: &Source, now_unix: i64) -> Result<Vec<&str>, super::Refusal> {
+pub(super) fn need_secrets(source: &Source, now_unix: i64) -> Result<Vec<&str>, Refusal> {
     let secrets: Vec<&str> = live_secrets(source, now_unix).into_iter().filter(|secret| !secret.is_empty()).collect();
     if secrets.is_empty() {
-        return Err(super::Refusal::settings("the source has no secret; give it one with --secret-file"));
+        return Err(Refusal::settings("the source has no secret; give it one with --secret-file"));
     }
     Ok(secrets)
 }
@@ -30,6 +31,30 @@ pub(super) fn tried(secrets: usize) -> String {
         2 => "either of 2 secrets".to_owned(),
         n => format!("any of {n} secrets"),
     }
+}
+
+/// Proves the parts with any live secret, taken as the text it is.
+pub(super) fn prove_hmac(
+    source: &Source,
+    now_unix: i64,
+    hash: Hash,
+    parts: &[&[u8]],
+    given: &[u8],
+) -> Result<(), Refusal> {
+    let secrets = need_secrets(source, now_unix)?;
+    if hmac_matches(hash, &secrets, parts, given) {
+        return Ok(());
+    }
+    Err(Refusal::mismatch(format!("the signature does not match with {}", tried(secrets.len()))))
+}
+
+/// Proves a value that must be one of the live secrets.
+pub(super) fn prove_secret(source: &Source, now_unix: i64, what: &str, given: &[u8]) -> Result<(), Refusal> {
+    let secrets = need_secrets(source, now_unix)?;
+    if is_one_of(&secrets, given) {
+        return Ok(());
+    }
+    Err(Refusal::mismatch(format!("{what} is not {}", tried(secrets.len()))))
 }
 
 pub(super) fn check(source: &Source) -> Result<(), String> {
@@ -87,27 +112,27 @@ fn check_public_key(source: &Source, facts: &SchemeFacts) -> Result<(), String> 
 }
 
 /// A timestamp in whole seconds, as its digits.
-pub(super) fn unix_seconds(text: &str) -> Result<i64, super::Refusal> {
+pub(super) fn unix_seconds(text: &str) -> Result<i64, Refusal> {
     let digits = !text.is_empty() && text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     let parsed = if digits { text.parse().ok() } else { None };
-    parsed.ok_or_else(|| super::Refusal::malformed("the timestamp is not a number of seconds"))
+    parsed.ok_or_else(|| Refusal::malformed("the timestamp is not a number of seconds"))
 }
 
 /// Refuses what is older than `limit_s`; the limit itself is still good.
-pub(super) fn not_older(at: i64, now: i64, limit_s: i64) -> Result<(), super::Refusal> {
+pub(super) fn not_older(at: i64, now: i64, limit_s: i64) -> Result<(), Refusal> {
     let age = now.saturating_sub(at);
     if age > limit_s {
-        return Err(super::Refusal::stale(format!("the timestamp is {age} s old, at most {limit_s} s are allowed")));
+        return Err(Refusal::stale(format!("the timestamp is {age} s old, at most {limit_s} s are allowed")));
     }
     Ok(())
 }
 
 /// Refuses what is further in the future than `limit_s`.
-pub(super) fn not_ahead(at: i64, now: i64, limit_s: i64) -> Result<(), super::Refusal> {
+pub(super) fn not_ahead(at: i64, now: i64, limit_s: i64) -> Result<(), Refusal> {
     let ahead = at.saturating_sub(now);
     if ahead > limit_s {
         let reason = format!("the timestamp is {ahead} s ahead of this clock, at most {limit_s} s are allowed");
-        return Err(super::Refusal::stale(reason));
+        return Err(Refusal::stale(reason));
     }
     Ok(())
 }

@@ -1,0 +1,107 @@
+//! Twilio.
+//!
+//! * Header: `X-Twilio-Signature`, base64.
+//! * Algorithm and signed bytes: HMAC-SHA1, keyed by the auth token, of the full public URL (`--public-url` behind a
+//!   proxy) and of the form's fields sorted by name in byte order, each name followed by its value; of a repeated
+//!   name the values are sorted and each stands once. The URL is tried as it is, with the scheme's own port, and
+//!   without a port, since what Twilio signs has changed over time.
+//! * JSON: the query carries `bodySHA256`; the URL alone is signed, and the body's digest is compared with it. A body
+//!   that neither a form nor such a digest covers is refused.
+//! * Replay protection: none. Dedupe id: `I-Twilio-Idempotency-Token`. Type: the body's `EventType`, if any.
+//! * Answer: an empty TwiML document for form posts and GETs, which voice and messaging wait for.
+//! * Source: twilio.com/docs/usage/security. Checked with: twilio-python 9.13.0, twilio-node 6.2.0.
+
+use std::collections::BTreeSet;
+
+use crate::model::Source;
+
+use super::crypto::{Hash, equal, hmac_matches, sha256, unbase64, unhex};
+use super::pick::pick;
+use super::settings::{need_secrets, nothing_more, tried};
+use super::{Answer, Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict, form};
+
+pub(super) const FACTS: SchemeFacts = SchemeFacts {
+    name: "twilio",
+    header: "X-Twilio-Signature",
+    algorithm: "HMAC-SHA1, base64",
+    signed: "URL, sorted form fields",
+    replay: "none (dedupe id)",
+    dedupe: "I-Twilio-Idempotency-Token",
+    kind: "none",
+    checked_with: "twilio-python 9.13.0, twilio-node 6.2.0",
+    secret: Need::Required,
+    public_key: Need::Unused,
+    params: &[],
+    verify,
+    check: nothing_more,
+};
+
+const TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>";
+
+fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
+    let header = request.header("x-twilio-signature")?;
+    let given = unbase64(header).ok_or_else(|| Refusal::malformed("X-Twilio-Signature is not base64"))?;
+    let form = request.is_form() && request.method != "GET";
+    let fields = if form { signed_fields(request.body) } else { covered_by_digest(request)? };
+    let secrets = need_secrets(source, now)?;
+    let holds = |url: &String| hmac_matches(Hash::Sha1, &secrets, &[url.as_bytes(), &fields], &given);
+    if !url_forms(request.url).iter().any(holds) {
+        let reason =
+            format!("the signature does not match with {} and the URL {}", tried(secrets.len()), shown(request.url));
+        return Err(Refusal::mismatch(reason));
+    }
+    Ok(Verdict::Proven(describe(request, form)))
+}
+
+/// The URL for a reason: its query may hold what is nobody's business.
+fn shown(url: &str) -> String {
+    match url.split_once('?') {
+        Some((before, _)) => format!("{before}?…"),
+        None => url.to_owned(),
+    }
+}
+
+fn signed_fields(body: &[u8]) -> Vec<u8> {
+    let sorted: BTreeSet<form::Field> = form::parse(body).into_iter().collect();
+    sorted.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect()
+}
+
+/// No field is signed; whatever body there is must have its digest in the URL.
+fn covered_by_digest(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let fields = form::parse(request.query().unwrap_or_default().as_bytes());
+    match fields.iter().find(|(name, _)| name == b"bodySHA256") {
+        None if request.body.is_empty() => Ok(Vec::new()),
+        None => Err(Refusal::missing("the body is no form, and the URL has no bodySHA256 that covers it")),
+        Some((_, digest)) => {
+            let digest = std::str::from_utf8(digest).ok().and_then(unhex).unwrap_or_default();
+            if equal(&digest, &sha256(request.body)) {
+                return Ok(Vec::new());
+            }
+            Err(Refusal::mismatch("the body's digest is not the bodySHA256 of the URL"))
+        }
+    }
+}
+
+/// The URL as it is, with the scheme's own port if it names none, and without its port.
+fn url_forms(url: &str) -> Vec<String> {
+    let url = url.split('#').next().unwrap_or_default();
+    let mut forms = vec![url.to_owned()];
+    let Some((scheme, rest)) = url.split_once("://") else { return forms };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let host_at = authority.rfind('@').map_or(0, |at| at + 1);
+    let port = authority.rfind(':').filter(|colon| *colon >= host_at && !authority[*colon..].contains(']'));
+    forms.push(match port {
+        Some(colon) => format!("{scheme}://{}{tail}", &authority[..colon]),
+        None if scheme.eq_ignore_ascii_case("http") => format!("{scheme}://{authority}:80{tail}"),
+        None => format!("{scheme}://{authority}:443{tail}"),
+    });
+    forms
+}
+
+fn describe(request: &Request<'_>, form: bool) -> Proven {
+    let [kind] = if form { [None] } else { pick(request.body, ["/EventType"]) };
+    let wants_twiml = form || request.method == "GET";
+    let answer = wants_twiml.then(|| Answer::with_body(200, "text/xml; charset=utf-8", TWIML));
+    Proven { kind, dedupe_key: request.fact("i-twilio-idempotency-token"), answer, elements: Vec::new() }
+}
