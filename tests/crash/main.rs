@@ -4,7 +4,7 @@
 //! the receiver got. At the end: nothing that was answered is missing, in the list and at the receiver; nothing
 //! came out that was never sent; the log verifies from its first record to its last without a gap.
 //!
-//! `HOOKBOX_CRASH_KILLS` is the number of kills (default 24), `HOOKBOX_SEED` the seed that is printed.
+//! `HOOKBOX_CRASH_KILLS` is the number of kills (default 48), `HOOKBOX_SEED` the seed that is printed.
 //! A kill between the receiver's 200 and our record of it makes a second delivery with the same id: that is
 //! counted and printed, and is no fault.
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]
@@ -47,7 +47,7 @@ struct Ledger {
 
 #[test]
 fn nothing_acknowledged_is_lost_however_often_it_is_killed() {
-    let kills: u64 = std::env::var("HOOKBOX_CRASH_KILLS").map_or(24, |n| n.parse().expect("a number of kills"));
+    let kills: u64 = std::env::var("HOOKBOX_CRASH_KILLS").map_or(48, |n| n.parse().expect("a number of kills"));
     let seed = Rng::seed_from_env();
     println!("crash: {kills} kills, HOOKBOX_SEED={seed}");
     let mut rng = Rng::new(seed);
@@ -69,9 +69,9 @@ fn nothing_acknowledged_is_lost_however_often_it_is_killed() {
     let answered = ledger.answered.lock().expect("no panic").clone();
     println!("crash: {} events answered, {} refused", answered.len(), ledger.refused.load(Ordering::Relaxed));
     assert!(answered.len() as u64 > kills, "the test has no load: {} events for {kills} kills", answered.len());
+    check_log(&daemon, &answered, &mut rng);
     await_drained(&daemon);
     check_receiver(&ledger, &receiver, &answered);
-    check_log(&daemon, &answered, &mut rng);
     let mut sorted = restarts;
     sorted.sort_unstable();
     println!("crash: restart to ready: median {:?}, longest {:?}", sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
@@ -110,7 +110,7 @@ fn post_on_and_on(ledger: &Arc<Ledger>, mut rng: Rng) -> std::thread::JoinHandle
 
 fn post_until_it_breaks(ledger: &Ledger, mut client: Client, rng: &mut Rng) {
     while !ledger.stop.load(Ordering::Acquire) && ledger.events.fetch_add(1, Ordering::Relaxed) < EVENTS {
-        let size = if rng.below(50) == 0 { 40_000 } else { 64 + rng.index(1500) };
+        let size = if rng.below(20) == 0 { 40_000 } else { 64 + rng.index(1500) };
         let body: Vec<u8> = std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size).collect();
         let hash = sha256(&body);
         ledger.sent.lock().expect("no panic").insert(hash);
