@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "HOOKBOX_DATA")]
     pub data: Option<PathBuf>,
     /// Take webhooks in here; may be given several times
-    #[arg(long, value_name = "ADDR:PORT|unix:/PATH", env = "HOOKBOX_LISTEN", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR:PORT|unix:/PATH", env = "HOOKBOX_LISTEN", value_delimiter = ',', value_parser = listen_address)]
     pub listen: Vec<String>,
     /// Where hookboxctl finds the daemon [default: <DATA>/admin.sock]
     #[arg(long, value_name = "PATH", env = "HOOKBOX_SOCKET")]
@@ -55,10 +55,6 @@ impl Args {
             config.data.clone_from(data);
         }
         if !self.listen.is_empty() {
-            for address in &self.listen {
-                let place = PathBuf::from("--listen");
-                check_listen(address).map_err(|what| ConfigError { file: place, line: None, what })?;
-            }
             config.listen.clone_from(&self.listen);
         }
         if let Some(socket) = &self.admin_socket {
@@ -69,4 +65,9 @@ impl Args {
         }
         Ok(config)
     }
+}
+
+/// An address that can be listened on, as it was written; what is not one is a mistake in usage.
+fn listen_address(text: &str) -> Result<String, String> {
+    check_listen(text).map(|()| text.to_owned())
 }

@@ -34,12 +34,19 @@ pub(super) fn collect(headers: &HeaderMap) -> Vec<Header> {
 
 /// Leaves what is remembered.
 pub(super) fn keep(source: &Source, headers: &mut Vec<Header>) {
-    headers.retain(|header| !is_of_the_connection(&header.name));
+    let named = named_by_connection(headers);
+    headers.retain(|header| !is_of_the_connection(&header.name) && !named.contains(&header.name));
     for header in headers {
         if proves_the_sender(source, &header.name) {
             header.value = HIDDEN;
         }
     }
+}
+
+/// The fields that the sender's `Connection` says belong to the connection, too.
+fn named_by_connection(headers: &[Header]) -> Vec<String> {
+    let values = headers.iter().filter(|header| header.name == "connection").map(Header::text);
+    values.flat_map(|v| v.split(',').map(|name| name.trim().to_ascii_lowercase()).collect::<Vec<_>>()).collect()
 }
 
 fn is_of_the_connection(name: &str) -> bool {

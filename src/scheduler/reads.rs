@@ -14,13 +14,14 @@ use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
 use crate::queue::{Action, Input, ScannedEvent, StreamEntry, matcher};
 use crate::record::{Record, ReplayFilter};
 
-/// How often the reader looks for segments whose time is over.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often the reader looks for segments whose time is over, however busy it is.
+const HOUSEKEEPING_MS: u64 = 5_000;
 
 /// Reads until the scheduler lets go of its side.
 pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, clock: &Clock, retention: &Retention) {
+    let mut kept_at = clock().mono_ms;
     loop {
-        match orders.recv_timeout(HOUSEKEEPING) {
+        match orders.recv_timeout(Duration::from_millis(HOUSEKEEPING_MS)) {
             Ok(Action::Load { delivery, event }) => {
                 handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
             }
@@ -34,11 +35,13 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
                 handle.report(Input::Scanned { replay, from, events, next });
             }
             Ok(Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. }) => {}
-            Err(RecvTimeoutError::Timeout) => {
-                reader.close_idle();
-                retire_oldest(reader, handle, clock, retention);
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if clock().mono_ms.saturating_sub(kept_at) >= HOUSEKEEPING_MS {
+            reader.close_idle();
+            retire_oldest(reader, handle, clock, retention);
+            kept_at = clock().mono_ms;
         }
     }
 }

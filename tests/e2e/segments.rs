@@ -59,41 +59,77 @@ fn many_segments_are_one_log() {
     });
 }
 
-#[test]
-fn retention_drops_what_ended_and_keeps_what_lives() {
+/// A home that forgets what was delivered after a second, and endpoints `other` and `dying` for source `early`.
+fn forgetful() -> (Home, Daemon, Receiver) {
     let home = small_segments("[retention]\ndelivered = \"1s\"\ndead = \"1h\"\n");
     let daemon = home.start();
     let receiver = Receiver::start();
-    receiver.script("/dying", [Step::Status(500)]);
     open_source(&daemon, "early");
     open_source(&daemon, "in");
-    quick_endpoint(&daemon, "held", &receiver.url("/held"), &["--from", "early"]);
+    quick_endpoint(&daemon, "other", &receiver.url("/other"), &["--from", "early"]);
     quick_endpoint(&daemon, "dying", &receiver.url("/dying"), &["--from", "early", "--max-attempts", "1"]);
-    daemon.done(&["endpoint", "hold", "held"]);
-    let id = daemon.accept("/in/early", &[], b"must not be dropped");
-    daemon.await_count("dead", 1);
+    (home, daemon, receiver)
+}
+
+/// Posts until the first of the posted events is gone with its segment.
+fn outlive_a_segment(daemon: &Daemon) {
     let mut rng = Rng::new(8);
     let mut client = daemon.client();
-    let mut gone = String::new();
-    until("the first segment to be dropped", SOON * 3, || {
+    let mut first = String::new();
+    until("the first segment to be dropped", SOON * 2, || {
         let answer = client.post("/in/in", &[], &noise(&mut rng, 100_000)).expect("an answer");
-        if gone.is_empty() {
-            gone = text(&answer.json(), "id").to_owned();
+        if first.is_empty() {
+            first = text(&answer.json(), "id").to_owned();
         }
-        (daemon.ctl().run(&["event", "show", &gone]).code == Some(1)).then_some(())
+        (daemon.ctl().run(&["event", "show", &first]).code == Some(1)).then_some(())
     });
-    daemon.await_count("held", 1);
+}
+
+#[test]
+fn retention_drops_what_ended_and_keeps_dead_letters() {
+    let (home, daemon, receiver) = forgetful();
+    receiver.script("/dying", [Step::Status(500)]);
+    let id = daemon.accept("/in/early", &[], b"must not be dropped");
+    daemon.await_count("dead", 1);
+    daemon.await_count("delivered", 1);
+    outlive_a_segment(&daemon);
     daemon.kill();
     let daemon = home.start();
-    let shown = daemon.json(&["event", "show", &id]);
-    assert_eq!(text(&shown, "body_base64"), STANDARD.encode(b"must not be dropped"));
-    daemon.done(&["endpoint", "release", "held"]);
-    let seen = receiver.wait("/held", 1, SOON);
-    assert_eq!((seen[0].id(), seen[0].body.as_slice()), (id.as_str(), b"must not be dropped".as_slice()));
+    assert_eq!(text(&daemon.json(&["event", "show", &id]), "body_base64"), STANDARD.encode(b"must not be dropped"));
     let dead = daemon.json(&["dlq", "list"]);
     daemon.json(&["dlq", "retry", text(&dead, "id")]);
     let seen = receiver.wait("/dying", 2, SOON);
-    assert_eq!(seen[1].body, b"must not be dropped");
+    assert_eq!((seen[1].id(), seen[1].body.as_slice()), (id.as_str(), b"must not be dropped".as_slice()));
     let verified = daemon.json(&["log", "verify"]);
     assert_eq!(verified["ok"], true, "{verified}");
+}
+
+#[test]
+fn retention_carries_what_waits_for_a_retry() {
+    let (home, daemon, receiver) = forgetful();
+    receiver.script("/other", [Step::Reply(503, vec![("Retry-After".to_owned(), "3600".to_owned())], Vec::new())]);
+    let id = daemon.accept("/in/early", &[], b"must not be dropped");
+    daemon.await_count("delivered", 1);
+    outlive_a_segment(&daemon);
+    daemon.kill();
+    let daemon = home.start();
+    let waiting = daemon.json(&["delivery", "list", "--endpoint", "other"]);
+    daemon.done(&["delivery", "retry", text(&waiting, "id")]);
+    let seen = receiver.wait("/other", 2, SOON);
+    assert_eq!((seen[1].id(), seen[1].body.as_slice()), (id.as_str(), b"must not be dropped".as_slice()));
+}
+
+#[test]
+fn retention_carries_what_is_held() {
+    let (home, daemon, receiver) = forgetful();
+    daemon.done(&["endpoint", "hold", "other"]);
+    let id = daemon.accept("/in/early", &[], b"must not be dropped");
+    daemon.await_count("held", 1);
+    outlive_a_segment(&daemon);
+    daemon.kill();
+    let daemon = home.start();
+    daemon.await_count("held", 1);
+    daemon.done(&["endpoint", "release", "other"]);
+    let seen = receiver.wait("/other", 1, SOON);
+    assert_eq!((seen[0].id(), seen[0].body.as_slice()), (id.as_str(), b"must not be dropped".as_slice()));
 }
