@@ -45,6 +45,7 @@ const SEAMS: &[(&str, &str, &str)] = &[
     ("daemon/", "SystemTime::now", "the one reading of the wall clock, handed on as Now"),
     ("daemon/", "Instant::now", "the one reading of the monotonic clock, handed on as Now"),
     ("daemon/", "rand::", "the seed of the queue's generator"),
+    ("ctl/lists.rs", "SystemTime::now", "the ctl is a program of its own: `--since 2h` counts from its clock"),
     ("queue/", "rand::", "the generator is seeded from outside: same seed, same decisions"),
     (
         "ingest/connection.rs",
