@@ -259,8 +259,11 @@ pub(super) fn place(walker: &Walker, seq: Seq) -> Result<Seq, Problem> {
     Ok(walker.event_views(&[seq])?.first().map_or(seq, |v| v.stands_at))
 }
 
+/// An event with its deliveries.
+type Found = (Arc<Event>, Vec<DeliveryId>);
+
 /// The event of record `seq`, wherever it stands now, with those of its deliveries that are known.
-pub(super) fn read(walker: &Walker, seq: Seq) -> Result<Option<(Arc<Event>, Vec<DeliveryId>)>, Problem> {
+pub(super) fn read(walker: &Walker, seq: Seq) -> Result<Option<Found>, Problem> {
     match walker.log().read(place(walker, seq)?)? {
         Some(Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. })
             if event.id.seq == seq =>

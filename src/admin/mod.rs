@@ -42,6 +42,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -51,7 +52,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::model::{Endpoint, Header, Now, Source};
+use crate::model::{Endpoint, Header, Now, Source, WallMs};
 use crate::scheduler::Handle;
 
 pub use logview::LogView;
@@ -80,6 +81,16 @@ pub struct RefusalCount {
     pub count: u64,
 }
 
+/// What one source refused since the start, for the operator alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// How often, by a short stable word.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Of the last one, precisely.
+    pub last_reason: String,
+    pub last_at: WallMs,
+}
+
 /// A request that somebody kept, for `source check`.
 #[derive(Clone, Debug)]
 pub struct CapturedRequest {
@@ -97,6 +108,7 @@ type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
 type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 type Refusals = Arc<dyn Fn() -> Vec<RefusalCount> + Send + Sync>;
 type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> serde_json::Value + Send + Sync>;
+type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type CheckEndpoint = Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync>;
 type TestEndpoint = Arc<dyn Fn(Arc<Endpoint>) -> Later<Result<serde_json::Value, String>> + Send + Sync>;
@@ -106,6 +118,8 @@ type TestEndpoint = Arc<dyn Fn(Arc<Endpoint>) -> Later<Result<serde_json::Value,
 pub struct Seams {
     /// What would happen to this request, at this unix time (`source check`).
     pub check: CheckRequest,
+    /// What a source refused; `None` when it never did.
+    pub refused: RefusedBy,
     /// What is wrong with a source's settings, beyond what this room knows.
     pub check_source: CheckSource,
     /// What is wrong with an endpoint's settings, beyond what this room knows.
@@ -119,6 +133,7 @@ impl Default for Seams {
     fn default() -> Self {
         Self {
             check: Arc::new(|_, _, _| serde_json::json!({"accepted": false, "reason": "checking is not wired"})),
+            refused: Arc::new(|_| None),
             check_source: Arc::new(|_| Ok(())),
             check_endpoint: Arc::new(|_| Ok(())),
             test_endpoint: None,

@@ -67,7 +67,14 @@ pub(super) async fn create(admin: &Admin, call: Call) -> Result<Answer, Problem>
 
 pub(super) fn show(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
-    Ok(Answer::ok(view(admin, &*find(admin, &call.arg)?)))
+    let source = find(admin, &call.arg)?;
+    let mut shown = view(admin, &source);
+    if let Some(refused) = (admin.seams.refused)(&source.name) {
+        shown["refused"] = json!(refused.counts);
+        shown["last_refusal"] = json!(refused.last_reason);
+        shown["last_refused_at"] = json!(rfc3339(refused.last_at));
+    }
+    Ok(Answer::ok(shown))
 }
 
 pub(super) async fn update(admin: &Admin, call: Call) -> Result<Answer, Problem> {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::admin::logview::{LogFault, Problem, Progress, Report, SegmentInfo, Walk};
-use crate::admin::{CapturedRequest, LogView, RefusalCount, Seams};
-use crate::ingest::verify::{self, Answer, Request, Verdict};
+use crate::admin::{CapturedRequest, LogView, RefusalCount, Refused, Seams};
+use crate::ingest::verify::{self, Answer, Proven, Request, Verdict};
 use crate::ingest::{Refusals, facts};
 use crate::log::Reader;
 use crate::model::{DeliveryId, Endpoint, Event, EventId, Header, Outcome, Seq, Source};
@@ -18,8 +18,12 @@ use crate::record::Record;
 use crate::scheduler::Clock;
 
 /// Everything that is lent.
-pub fn lend(outbound: Arc<Outbound>, clock: Clock) -> Seams {
+pub fn lend(outbound: Arc<Outbound>, clock: Clock, refusals: Arc<Refusals>) -> Seams {
     Seams {
+        refused: Arc::new(move |source| {
+            let seen = refusals.of(source)?;
+            Some(Refused { counts: seen.counts, last_reason: seen.last_reason, last_at: seen.last_at })
+        }),
         check: Arc::new(check),
         check_source: Arc::new(verify::check_settings),
         check_endpoint: Arc::new(outbound::check_endpoint),
@@ -49,28 +53,49 @@ pub fn refusals(refusals: &Arc<Refusals>) -> Arc<dyn Fn() -> Vec<RefusalCount> +
 /// `source check`: what would happen to this request, without remembering anything.
 fn check(source: &Source, captured: CapturedRequest, at: i64) -> Value {
     let CapturedRequest { method, url, headers, body } = captured;
+    if !verify::answers(&source.verify, &method) {
+        let allow = verify::methods(&source.verify);
+        let reason = format!("the scheme {} does not answer {method}; it answers {allow}", source.verify);
+        let headers = vec![("allow".to_owned(), allow.to_owned())];
+        return refused(&reason, "method", &Answer { status: 405, headers, body: Vec::new() });
+    }
+    if body.len() as u64 > source.max_body {
+        let reason = format!("the body has {} bytes, the source takes {}", body.len(), source.max_body);
+        return refused(&reason, "too-large", &Answer::empty(413));
+    }
     let request = Request { method: &method, url: &url, headers: &headers, body: &body };
     match verify::verify(source, &request, at) {
         Verdict::Proven(proven) => {
-            let answer = proven.answer.clone().unwrap_or(Answer { status: 202, headers: Vec::new(), body: Vec::new() });
-            let facts = facts::of_request(source, &headers, &body, proven.kind.clone(), proven.dedupe_key.clone());
-            json!({
+            let Proven { kind, dedupe_key, answer, elements } = proven;
+            let facts = facts::of_request(source, &headers, &body, kind, dedupe_key);
+            let mut said = json!({
                 "accepted": true, "reason": "the proof holds", "type": facts.kind, "dedupe_key": facts.dedupe_key,
-                "response": response(&answer),
-            })
+                "response": response(&answer.unwrap_or_else(|| Answer::empty(202))),
+            });
+            if !elements.is_empty() {
+                let element = |(n, element)| {
+                    let facts = facts::of_element(source, &headers, element, n);
+                    json!({"type": facts.kind, "dedupe_key": facts.dedupe_key})
+                };
+                said["elements"] = elements.iter().enumerate().map(element).collect();
+            }
+            said
         }
         Verdict::Handshake(answer) => json!({
             "accepted": true, "reason": "a handshake: answered, nothing is logged", "type": null, "dedupe_key": null,
             "response": response(&answer),
         }),
         Verdict::Refused { reason, kind, answer } => {
-            let answer = answer.unwrap_or(Answer { status: 401, headers: Vec::new(), body: Vec::new() });
-            json!({
-                "accepted": false, "reason": reason, "kind": kind, "type": null, "dedupe_key": null,
-                "response": response(&answer),
-            })
+            refused(&reason, kind, &answer.unwrap_or_else(|| Answer::empty(401)))
         }
     }
+}
+
+fn refused(reason: &str, kind: &str, answer: &Answer) -> Value {
+    json!({
+        "accepted": false, "reason": reason, "kind": kind, "type": null, "dedupe_key": null,
+        "response": response(answer),
+    })
 }
 
 fn response(answer: &Answer) -> Value {

@@ -113,7 +113,7 @@ fn start(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: seams::refusals(&ingest.refusals()),
         info,
-        seams: seams::lend(outbound.clone(), clock.clone()),
+        seams: seams::lend(outbound.clone(), clock.clone(), ingest.refusals()),
     });
     let flying = Arc::new(AtomicUsize::new(0));
     tokio::spawn(deliver::run(orders, outbound, handle.clone(), flying.clone()));

@@ -138,8 +138,8 @@ fn admit(source: &Source, peer: &Peer, head: &Parts) -> Result<(), Refused> {
     if !peer.is_allowed(&source.allow) {
         return Err(Problem::not_allowed(&peer.text).into());
     }
-    if !route::is_answered(&source.verify, &head.method) {
-        return Err(Problem::method(route::methods(&source.verify).unwrap_or("POST")).into());
+    if !verify::answers(&source.verify, head.method.as_str()) {
+        return Err(Problem::method(verify::methods(&source.verify)).into());
     }
     Ok(())
 }

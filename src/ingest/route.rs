@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::http::request::Parts;
-use hyper::{Method, Version, header};
+use hyper::{Version, header};
 use ipnet::IpNet;
 
 use crate::model::{Source, limits};
@@ -66,26 +66,6 @@ impl<'a> Route<'a> {
 fn is_key(key: &str) -> bool {
     let plain = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     !key.is_empty() && plain && key.bytes().any(|b| b != b'.')
-}
-
-/// The methods a scheme answers; `None` when it answers all. Providers validate a URL before they post to it: those
-/// requests go to the verify room.
-pub(super) fn methods(scheme: &str) -> Option<&'static str> {
-    match scheme {
-        "bin" => None,
-        "braintree" | "mailchimp" | "okta" | "twilio" => Some("POST, GET, HEAD"),
-        "mandrill" | "intercom" => Some("POST, HEAD"),
-        "cloudevents" => Some("POST, OPTIONS"),
-        _ => Some("POST"),
-    }
-}
-
-/// Whether a scheme answers a method.
-pub(super) fn is_answered(scheme: &str, method: &Method) -> bool {
-    if *method == Method::POST {
-        return true;
-    }
-    methods(scheme).is_none_or(|allowed| allowed.split(", ").any(|one| one == method.as_str()))
 }
 
 /// What is wrong with a head that hyper lets pass, though RFC 9112 says it is malformed.
@@ -169,10 +149,10 @@ const _: () = assert!(limits::URI_BYTES < limits::HEAD_BYTES, "a target is a par
 
 #[cfg(test)]
 mod tests {
+    use hyper::Request;
     use hyper::http::request::Parts;
-    use hyper::{Method, Request};
 
-    use super::{Peer, Route, is_answered, methods, public_url, request_line};
+    use super::{Peer, Route, public_url, request_line};
     use crate::model::Source;
 
     fn head(method: &str, uri: &str) -> Parts {
@@ -220,18 +200,6 @@ mod tests {
         }
         assert_eq!(Route::of("/healthz"), Route::Health);
         assert_eq!(Route::of("/readyz"), Route::Ready);
-    }
-
-    #[test]
-    fn schemes_with_handshakes_answer_more_than_post() {
-        assert!(is_answered("github", &Method::POST));
-        assert!(!is_answered("github", &Method::GET));
-        assert!(is_answered("okta", &Method::GET));
-        assert!(is_answered("mandrill", &Method::HEAD));
-        assert!(is_answered("cloudevents", &Method::OPTIONS));
-        assert!(!is_answered("cloudevents", &Method::PUT));
-        assert!(is_answered("bin", &Method::DELETE));
-        assert_eq!(methods("none"), Some("POST"));
     }
 
     #[test]

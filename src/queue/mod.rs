@@ -181,15 +181,15 @@ impl Queue {
     fn take_up_lane(&mut self, id: EndpointId, now: Now) {
         let Some(lane) = self.state.lanes.get(&id) else { return };
         self.matcher.set(&lane.endpoint);
-        if !self.flows.contains_key(&id) {
+        self.flows.entry(id).or_insert_with(|| {
             let unread = (lane.in_stream() > 0).then_some(lane.low + 1);
             let mut flow = Flow::new(unread, lane.endpoint.concurrency);
             for (key, waiting) in &lane.retrying {
                 let left = waiting.due_at.saturating_sub(now.wall_ms).min(waiting.delay_ms);
                 flow.wait(*key, now.mono_ms + left, now.mono_ms);
             }
-            self.flows.insert(id, flow);
-        }
+            flow
+        });
         self.wake(id);
     }
 

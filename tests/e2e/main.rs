@@ -15,6 +15,7 @@ mod hostile;
 mod http2;
 mod ingest;
 mod process;
+mod providers;
 mod replay;
 mod retry;
 mod secrets;

@@ -88,6 +88,13 @@ impl Client {
         }
     }
 
+    /// Everything until the other side closes; what is no text is replaced.
+    pub fn read_all(&mut self, into: &mut String) {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest);
+        into.push_str(&String::from_utf8_lossy(&rest));
+    }
+
     /// Whether the other side has closed the connection; waits for it up to the read timeout.
     pub fn closed(&mut self) -> bool {
         let mut rest = Vec::new();

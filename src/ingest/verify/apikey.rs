@@ -23,6 +23,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "the source's settings",
     kind: "the source's settings",
     checked_with: "RFC 7617's example, own cases",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[

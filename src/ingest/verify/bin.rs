@@ -11,7 +11,7 @@ use crate::model::Source;
 
 use super::apikey::prove_bearer;
 use super::params::Params;
-use super::{Answer, Need, Outcome, Proven, Request, SchemeFacts, Verdict};
+use super::{ANY_METHOD, Answer, Need, Outcome, Proven, Request, SchemeFacts, Verdict};
 
 pub(super) const FACTS: SchemeFacts = SchemeFacts {
     name: "bin",
@@ -22,6 +22,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "none",
     kind: "none",
     checked_with: "own cases, from Pipedream's documentation",
+    methods: ANY_METHOD,
     secret: Need::Optional,
     public_key: Need::Unused,
     params: &[("mode", "open (by default), custom_token")],

@@ -30,6 +30,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "hash of the payload",
     kind: "XML kind",
     checked_with: "braintree-python 4.48.0, braintree-node 3.40.0",
+    methods: "POST, GET",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[("public_key", "the API's public key, a word")],

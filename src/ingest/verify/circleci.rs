@@ -22,6 +22,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "body id",
     kind: "circleci-event-type",
     checked_with: "CircleCI's documented values",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[],

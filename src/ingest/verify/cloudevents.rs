@@ -27,6 +27,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "source and id",
     kind: "type",
     checked_with: "own cases, from the specification",
+    methods: "POST, OPTIONS",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[

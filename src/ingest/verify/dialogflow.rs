@@ -26,6 +26,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "responseId, detectIntentResponseId",
     kind: "intent, tag",
     checked_with: "google-auth 2.62.2; RFC 7617",
+    methods: "POST",
     secret: Need::Optional,
     public_key: Need::Unused,
     params: &[

@@ -29,6 +29,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "interaction id",
     kind: "event.type, type",
     checked_with: "discord-interactions 4.4.0",
+    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Required,
     params: &[("tolerance_s", "seconds that the timestamp may be off; not checked by default")],

@@ -13,6 +13,9 @@ pub enum Need {
     Unused,
 }
 
+/// Every method is answered.
+pub const ANY_METHOD: &str = "*";
+
 /// One scheme. The texts are fit for a table.
 #[derive(Clone, Copy, Debug)]
 pub struct SchemeFacts {
@@ -29,6 +32,9 @@ pub struct SchemeFacts {
     pub kind: &'static str,
     /// What the implementation was checked against.
     pub checked_with: &'static str,
+    /// The methods it answers, as `Allow` lists them; [`ANY_METHOD`] for all. Providers validate a URL before they
+    /// post to it, so some have more than POST.
+    pub methods: &'static str,
     pub secret: Need,
     pub public_key: Need,
     /// The keys of `--set`, each with a word on its value.
@@ -36,4 +42,12 @@ pub struct SchemeFacts {
     pub(super) verify: fn(&Source, &Request<'_>, i64) -> Outcome,
     /// What [`super::settings`] cannot know: combinations, and the shape of keys.
     pub(super) check: fn(&Source) -> Result<(), String>,
+}
+
+impl SchemeFacts {
+    /// Whether it answers requests of this method.
+    #[must_use]
+    pub fn answers(&self, method: &str) -> bool {
+        self.methods == ANY_METHOD || self.methods.split(", ").any(|one| one == method)
+    }
 }

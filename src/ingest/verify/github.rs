@@ -24,6 +24,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "X-GitHub-Delivery",
     kind: "X-GitHub-Event",
     checked_with: "GitHub's documented value; @octokit/webhooks-methods 6.0.0",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[],

@@ -22,6 +22,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "Idempotency-Key",
     kind: "X-Gitlab-Event",
     checked_with: "standardwebhooks libraries; own cases",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[

@@ -27,6 +27,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "a header, if signed",
     kind: "the source's settings",
     checked_with: "RFC 4231, RFC 2202, own cases",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[

@@ -23,6 +23,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "body id",
     kind: "body topic",
     checked_with: "intercom-webhooks (Intercom's sample)",
+    methods: "POST, HEAD",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[],

@@ -32,6 +32,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "none; jti with --set dedupe=jti",
     kind: "the source's settings",
     checked_with: "RFC 7515's examples, PyJWT 2.15.1, jose 6.2.17",
+    methods: "POST",
     secret: Need::Optional,
     public_key: Need::Optional,
     params: &[

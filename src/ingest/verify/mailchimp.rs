@@ -24,6 +24,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "hash of the body",
     kind: "form field type",
     checked_with: "own cases (there is no SDK)",
+    methods: "POST, GET, HEAD",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[("secret_query_param", "the query field with the secret, \"secret\" by default")],

@@ -27,6 +27,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "_id, ts and event of each element",
     kind: "event of each element",
     checked_with: "captured deliveries; django-anymail 15.2",
+    methods: "POST, HEAD",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[],

@@ -64,7 +64,7 @@ use bytes::Bytes;
 
 use crate::model::{Header, Source, limits};
 
-pub use facts::{Need, SchemeFacts};
+pub use facts::{ANY_METHOD, Need, SchemeFacts};
 
 /// The request as the sender signed it.
 #[derive(Clone, Copy, Debug)]
@@ -213,6 +213,19 @@ const fn names() -> [&'static str; TABLE.len()] {
 #[must_use]
 pub fn scheme(name: &str) -> Option<&'static SchemeFacts> {
     TABLE.iter().find(|facts| facts.name == name)
+}
+
+/// The methods that a source of this scheme answers, as `Allow` lists them. A scheme that does not exist in this version
+/// is asked by POST, and refuses that with a reason.
+#[must_use]
+pub fn methods(name: &str) -> &'static str {
+    scheme(name).map_or("POST", |facts| facts.methods)
+}
+
+/// Whether a source of this scheme answers `method`.
+#[must_use]
+pub fn answers(name: &str, method: &str) -> bool {
+    scheme(name).map_or(method == "POST", |facts| facts.answers(method))
 }
 
 /// Verifies `request` as `source.verify` says, at `now_unix` (seconds).

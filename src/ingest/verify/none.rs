@@ -18,6 +18,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "the source's settings",
     kind: "the source's settings",
     checked_with: "own tests",
+    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Unused,
     params: &[],

@@ -28,6 +28,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "eventId, uuid of each element",
     kind: "eventType of each element",
     checked_with: "@okta/jwt-verifier 4.0.2; own cases for event hooks",
+    methods: "POST, GET",
     secret: Need::Optional,
     public_key: Need::Unused,
     params: &[

@@ -28,6 +28,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "event_id",
     kind: "event_type",
     checked_with: "paddle-python-sdk 1.16.1, @paddle/paddle-node-sdk 3.10.0",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[("tolerance_s", "seconds that the timestamp may be old, 5 by default")],

@@ -30,6 +30,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "body id",
     kind: "body event_type",
     checked_with: "PayPal-Python-SDK, PayPal-node-SDK, captured deliveries",
+    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Optional,
     params: &[

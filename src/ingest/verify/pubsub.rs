@@ -27,6 +27,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "message.messageId",
     kind: "attribute eventType",
     checked_with: "google-auth 2.62.2, Google's documented token",
+    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Unused,
     params: &[

@@ -29,7 +29,7 @@ use super::params::Params;
 use super::settings::{need_secrets, not_ahead, not_older, tried};
 use super::signature_base::{Component, components, joined, signature_base};
 use super::structured::{Bare, Dictionary, Item, Member, Parameters, dictionary};
-use super::{Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
+use super::{ANY_METHOD, Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
 
 pub(super) const FACTS: SchemeFacts = SchemeFacts {
     name: "rfc9421",
@@ -40,6 +40,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "nonce",
     kind: "the source's settings",
     checked_with: "RFC 9421's examples, http-message-signatures 3.0.0",
+    methods: ANY_METHOD,
     secret: Need::Optional,
     public_key: Need::Optional,
     params: &[

@@ -28,6 +28,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "sg_event_id of each element",
     kind: "event of each element",
     checked_with: "sendgrid-python 6.12.5, @sendgrid/eventwebhook 8.0.0",
+    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Required,
     params: &[("tolerance_s", "seconds that the timestamp may be off; not checked by default")],

@@ -25,6 +25,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "X-Shopify-Event-Id",
     kind: "X-Shopify-Topic",
     checked_with: "@shopify/shopify-api 13.1.0",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[],

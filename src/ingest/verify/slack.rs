@@ -26,6 +26,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "event_id",
     kind: "event.type",
     checked_with: "slack_sdk 3.47.0",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[("tolerance_s", "seconds that the timestamp may be off, 300 by default")],

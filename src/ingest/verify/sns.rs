@@ -34,6 +34,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "MessageId",
     kind: "Type",
     checked_with: "sns-validator 0.3.5, captured deliveries",
+    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Optional,
     params: &[

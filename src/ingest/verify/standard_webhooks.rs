@@ -30,6 +30,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "webhook-id",
     kind: "body type",
     checked_with: "the specification's own tests; standardwebhooks and svix libraries; PyNaCl for v1a",
+    methods: "POST",
     secret: Need::Optional,
     public_key: Need::Optional,
     params: &[("tolerance_s", "seconds that the timestamp may be off, 300 by default")],

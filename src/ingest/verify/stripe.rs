@@ -27,6 +27,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "body id",
     kind: "body type",
     checked_with: "stripe-python 16.1.0, stripe-node 23.1.0",
+    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[("tolerance_s", "seconds that the timestamp may be old, 300 by default")],

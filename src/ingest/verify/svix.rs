@@ -14,6 +14,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     header: "svix-signature, -id, -timestamp",
     dedupe: "svix-id",
     checked_with: "svix libraries (Python, JavaScript)",
+    methods: "POST",
     verify,
     check,
     ..standard_webhooks::FACTS

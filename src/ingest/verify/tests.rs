@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::crypto::{Hash, hmac};
-use super::{Answer, Need, Proven, REFUSAL_KINDS, Request, SCHEMES, TABLE, Verdict, check_settings, verify};
+use super::{
+    Answer, Need, Proven, REFUSAL_KINDS, Request, SCHEMES, TABLE, Verdict, answers, check_settings, methods, verify,
+};
 use crate::model::{Header, Source, TimedSecret};
 
 const NOW: i64 = 1_770_000_000;
@@ -69,6 +71,23 @@ fn the_table_names_every_scheme_once() {
     assert_eq!(unique.len(), TABLE.len());
     assert_eq!(TABLE.len(), 29);
     assert!(TABLE.iter().all(|facts| !facts.header.is_empty() && !facts.checked_with.is_empty()));
+}
+
+#[test]
+fn what_answers_a_handshake_answers_its_method() {
+    for scheme in TABLE {
+        assert!(scheme.answers("POST"), "{}", scheme.name);
+    }
+    let asked = [("okta", "GET"), ("mandrill", "HEAD"), ("cloudevents", "OPTIONS"), ("bin", "DELETE")];
+    assert!(asked.iter().all(|(scheme, method)| answers(scheme, method)));
+    let not = [("github", "GET"), ("cloudevents", "PUT"), ("okta", "HEAD"), ("none", "OPTIONS"), ("no-such", "GET")];
+    assert!(!not.iter().any(|(scheme, method)| answers(scheme, method)));
+    assert_eq!((methods("none"), methods("mailchimp")), ("POST", "POST, GET, HEAD"));
+    // Every request that a vector accepts must get as far as its verification.
+    for case in vectors().iter().filter(|case| case["expected"] == "accept") {
+        let method = case["method"].as_str().expect("a method");
+        assert!(answers(&vector_source(case).verify, method), "{} {method}", case["name"]);
+    }
 }
 
 #[test]

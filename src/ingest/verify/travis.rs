@@ -26,6 +26,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "payload id and state",
     kind: "payload type",
     checked_with: "a captured delivery; Node's crypto as in Travis' sample",
+    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Required,
     params: &[],

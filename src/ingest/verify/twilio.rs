@@ -29,6 +29,7 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "I-Twilio-Idempotency-Token",
     kind: "none",
     checked_with: "twilio-python 9.13.0, twilio-node 6.2.0",
+    methods: "POST, GET",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[],
