@@ -3,8 +3,10 @@
 //! Limits: one request at a time; lists are printed as they come and never held, but for the first
 //! [`table::SAMPLE`] rows, which set the columns' widths.
 //!
-//! Invariants: it talks to the admin socket and to nothing else; what it prints on stdout is either for people or,
-//! with `--json`, for programs, one object a line; an error is one line on stderr that says what to do.
+//! Invariants: it talks to the admin socket and to nothing else (but for [`demo`], which plays sender and receiver
+//! too, and starts a daemon of its own: the program itself, called by the daemon's name); what it prints on stdout is
+//! either for people or, with `--json`, for programs, one object a line; an error is one line on stderr that says
+//! what to do.
 //!
 //! Operations: [`main`] reads the arguments, runs one command, gives the exit code: 0 done, 1 refused or not
 //! found, 64 usage, 69 daemon not reachable. A reader that goes away (`| head`) ends it quietly.
@@ -75,7 +77,7 @@ pub fn main() -> ExitCode {
         Err(error) => return ExitCode::from(usage(&error)),
     };
     if let Command::Demo(args) = cli.command {
-        return demo::run(args);
+        return demo::run(&args);
     }
     let failure = match run(&cli) {
         Ok(()) => return ExitCode::SUCCESS,
@@ -91,20 +93,25 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), CtlError> {
     let client = Client::new(cli.socket.as_deref())?;
     let mut out = Output::new(cli.json);
-    let done = match &cli.command {
-        Command::Status => show::status(&client, &mut out),
-        Command::Source(command) => configure::source(&client, &mut out, command),
-        Command::Bin(command) => configure::bin(&client, &mut out, command),
-        Command::Endpoint(command) => configure::endpoint(&client, &mut out, command),
-        Command::Event(command) => operate::event(&client, &mut out, command),
-        Command::Delivery(command) => operate::delivery(&client, &mut out, command),
-        Command::Dlq(command) => operate::dlq(&client, &mut out, command),
-        Command::Replay(args) => operate::replay(&client, &mut out, args),
-        Command::Tail(args) => lists::tail(&client, &mut out, args),
-        Command::Log(command) => operate::log(&client, &mut out, command),
-        Command::Demo(_) => Ok(()),
-    };
+    let done = perform(&client, &mut out, &cli.command);
     done.and_then(|()| out.finish())
+}
+
+fn perform(client: &Client, out: &mut Output, command: &Command) -> Result<(), CtlError> {
+    match command {
+        Command::Status => show::status(client, out),
+        Command::Source(command) => configure::source(client, out, command),
+        Command::Bin(command) => configure::bin(client, out, command),
+        Command::Endpoint(command) => configure::endpoint(client, out, command),
+        Command::Event(command) => operate::event(client, out, command),
+        Command::Delivery(command) => operate::delivery(client, out, command),
+        Command::Dlq(command) => operate::dlq(client, out, command),
+        Command::Replay(args) => operate::replay(client, out, args),
+        Command::Tail(args) => lists::tail(client, out, args),
+        Command::Log(command) => operate::log(client, out, command),
+        // It is no client of a daemon: `main` runs it.
+        Command::Demo(_) => Ok(()),
+    }
 }
 
 /// Prints help where it was asked for, and a usage error as one line. Gives the exit code.

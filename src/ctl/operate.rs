@@ -13,7 +13,7 @@ use super::configure::{put, read_bytes};
 use super::lists::{self, delivery_params, filter_params, list, page_params};
 use super::output::Output;
 use super::show;
-use super::table::{Table, size};
+use super::table::{Table, count, size};
 
 pub(super) fn event(client: &Client, out: &mut Output, command: &EventCommand) -> Result<(), CtlError> {
     match command {
@@ -65,11 +65,11 @@ pub(super) fn delivery(client: &Client, out: &mut Output, command: &DeliveryComm
         }
         DeliveryCommand::Retry { ids } => {
             let done = client.post("/v1/deliveries/retry", &json!({ "ids": ids }))?;
-            out.one(&done, |d| format!("{} of {} are attempted again.", d["queued"], d["matched"]))
+            out.one(&done, |d| format!("Attempted again: {} of {}.", d["queued"], deliveries(&d["matched"])))
         }
         DeliveryCommand::Cancel { ids } => {
             let done = client.post("/v1/deliveries/cancel", &json!({ "ids": ids }))?;
-            out.one(&done, |d| format!("{} of {} are cancelled.", d["cancelled"], d["matched"]))
+            out.one(&done, |d| format!("Cancelled: {} of {}.", d["cancelled"], deliveries(&d["matched"])))
         }
     }
 }
@@ -86,20 +86,20 @@ pub(super) fn dlq(client: &Client, out: &mut Output, command: &DlqCommand) -> Re
         }
         DlqCommand::Retry(args) => {
             let done = client.post("/v1/dlq/retry", &mass(args)?)?;
-            out.one(&done, |d| counted(d, "queued", "are attempted again"))
+            out.one(&done, |d| counted(d, "queued", "Attempted again"))
         }
         DlqCommand::Discard(args) => {
             let done = client.post("/v1/dlq/discard", &mass(args)?)?;
-            out.one(&done, |d| counted(d, "discarded", "are discarded"))
+            out.one(&done, |d| counted(d, "discarded", "Discarded"))
         }
     }
 }
 
 fn counted(done: &Value, field: &str, what: &str) -> String {
     if done["dry_run"] == json!(true) {
-        return format!("{} dead letters match; nothing was done (--dry-run).", done["matched"]);
+        return format!("Matched: {}. Nothing was done (--dry-run).", count(&done["matched"], "dead letter"));
     }
-    format!("{} of {} dead letters {what}.", done[field], done["matched"])
+    format!("{what}: {} of {}.", done[field], count(&done["matched"], "dead letter"))
 }
 
 fn mass(args: &MassArgs) -> Result<Value, CtlError> {
@@ -140,9 +140,15 @@ pub(super) fn replay(client: &Client, out: &mut Output, args: &ReplayArgs) -> Re
     body.insert("dry_run".into(), json!(args.dry_run));
     let done = client.post("/v1/replays", &Value::Object(body))?;
     out.one(&done, |d| match d.get("would_queue") {
-        Some(count) => format!("{} events match, which makes {count} deliveries; nothing was queued.", d["matched"]),
-        None => format!("{} events match; {} deliveries are queued.", d["matched"], d["queued"]),
+        Some(would) => {
+            format!("Matched: {}. That makes {}; nothing was queued.", count(&d["matched"], "event"), deliveries(would))
+        }
+        None => format!("Matched: {}. Queued: {}.", count(&d["matched"], "event"), deliveries(&d["queued"])),
     })
+}
+
+fn deliveries(number: &Value) -> String {
+    format!("{number} {}", if *number == json!(1) { "delivery" } else { "deliveries" })
 }
 
 pub(super) fn log(client: &Client, out: &mut Output, command: &LogCommand) -> Result<(), CtlError> {

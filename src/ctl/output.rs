@@ -1,6 +1,6 @@
 //! What goes to stdout: sentences and tables for people, JSON for programs.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde_json::Value;
 
@@ -9,26 +9,55 @@ use super::table::Table;
 
 pub(super) struct Output {
     pub(super) json: bool,
-    out: BufWriter<Stdout>,
+    out: Sink,
+}
+
+/// Where it goes.
+enum Sink {
+    Stdout(BufWriter<io::Stdout>),
+    /// Kept for one who tells of it: what people would see, and what programs would.
+    Kept(Vec<u8>, Vec<Value>),
 }
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
-        Self { json, out: BufWriter::new(io::stdout()) }
+        Self { json, out: Sink::Stdout(BufWriter::new(io::stdout())) }
+    }
+
+    /// Prints nothing; see [`Output::into_kept`].
+    pub(super) fn kept() -> Self {
+        Self { json: false, out: Sink::Kept(Vec::new(), Vec::new()) }
+    }
+
+    /// What people would have seen, and the objects behind it.
+    pub(super) fn into_kept(self) -> (String, Vec<Value>) {
+        match self.out {
+            Sink::Kept(text, values) => (String::from_utf8_lossy(&text).into_owned(), values),
+            Sink::Stdout(_) => Default::default(),
+        }
+    }
+
+    fn keep(&mut self, value: &Value) {
+        if let Sink::Kept(_, values) = &mut self.out {
+            values.push(value.clone());
+        }
     }
 
     pub(super) fn line(&mut self, text: &str) -> Result<(), CtlError> {
-        writeln!(self.out, "{text}").map_err(failed)
+        self.write(text)?;
+        self.write("\n")
     }
 
     /// A JSON object, with `--json`; else what `people` says.
     pub(super) fn one(&mut self, value: &Value, people: impl FnOnce(&Value) -> String) -> Result<(), CtlError> {
+        self.keep(value);
         let text = if self.json { value.to_string() } else { people(value) };
         self.line(text.trim_end_matches('\n'))
     }
 
     /// One row of a list that comes row by row.
     pub(super) fn row(&mut self, table: &mut Table, value: &Value) -> Result<(), CtlError> {
+        self.keep(value);
         if self.json {
             return self.line(&value.to_string());
         }
@@ -51,16 +80,25 @@ impl Output {
     }
 
     fn write(&mut self, text: &str) -> Result<(), CtlError> {
-        self.out.write_all(text.as_bytes()).map_err(failed)
+        match &mut self.out {
+            Sink::Stdout(out) => out.write_all(text.as_bytes()).map_err(failed),
+            Sink::Kept(kept, _) => {
+                kept.extend_from_slice(text.as_bytes());
+                Ok(())
+            }
+        }
     }
 
     /// So that what passes live is seen at once.
     pub(super) fn finish(&mut self) -> Result<(), CtlError> {
-        self.out.flush().map_err(failed)
+        match &mut self.out {
+            Sink::Stdout(out) => out.flush().map_err(failed),
+            Sink::Kept(..) => Ok(()),
+        }
     }
 }
 
-fn failed(error: io::Error) -> CtlError {
+pub(super) fn failed(error: io::Error) -> CtlError {
     match error.kind() {
         io::ErrorKind::BrokenPipe => CtlError::NobodyReads,
         _ => CtlError::Io { what: "cannot write the output".into(), error },

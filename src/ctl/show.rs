@@ -21,7 +21,10 @@ pub(super) fn status(client: &Client, out: &mut Output) -> Result<(), CtlError> 
 pub(super) fn screen(status: &Value) -> String {
     let mut text = String::new();
     let d = &status["deliveries"];
-    let up = span(status["uptime_s"].as_u64().unwrap_or(0) * 1000);
+    let up = match status["uptime_s"].as_u64().unwrap_or(0) {
+        0 => "0s".to_owned(),
+        seconds => span(seconds * 1000),
+    };
     let version = status["version"].as_str().unwrap_or("?");
     let accepting = if status["accepting"] == false {
         let why = status["reason"].as_str().map(|r| format!(" ({})", clean(r))).unwrap_or_default();

@@ -1,17 +1,69 @@
 //! The demo: the whole story, told in seconds, and nothing left behind.
 
-use super::support::Home;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
 use super::support::ctl::{finish, program};
+use super::support::daemon::signal;
+use super::support::{Home, SOON, until};
+
+/// `hookboxctl` with nothing beside it, as `cargo run --bin hookboxctl` leaves it, and a folder for temporary files.
+fn alone(home: &Home) -> (std::process::Command, PathBuf) {
+    let own = home.path().join("bin").join("hookboxctl");
+    let temporary = home.path().join("tmp");
+    for folder in [own.parent().expect("a folder"), &temporary] {
+        std::fs::create_dir_all(folder).expect("a fresh folder");
+    }
+    std::fs::copy(env!("CARGO_BIN_EXE_hookboxctl"), &own).expect("a copy of the program");
+    let mut command = program(own.to_str().expect("a plain path"));
+    command.arg("demo").current_dir(&temporary).env("TMPDIR", &temporary).env("PATH", "");
+    (command, temporary)
+}
+
+fn left_in(folder: &PathBuf) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).expect("a folder").flatten().map(|e| e.path()).collect()
+}
 
 #[test]
 fn the_demo_tells_the_story_and_cleans_up() {
     let home = Home::new();
-    let mut command = program(env!("CARGO_BIN_EXE_hookboxctl"));
-    command.arg("demo").current_dir(home.path()).env("TMPDIR", home.path());
+    let (command, temporary) = alone(&home);
     let done = finish(command, None).expect(0);
-    for word in ["202", "evt_", "dead", "replay", "kill"] {
-        assert!(done.stdout.to_lowercase().contains(word), "the story lacks '{word}':\n{}", done.stdout);
+    for line in [
+        "< 202 {\"id\":\"evt_",
+        "\"duplicate\":true}",
+        "< 401 {",
+        "app: attempt 3: 200 delivered",
+        "the v1 signature verifies",
+        "3 of 3 attempts failed",
+        "Attempted again: 1 of 1 dead letter.",
+        "billing: attempt 4: 200 delivered",
+        "$ hookboxctl replay --event evt_",
+        "archive: attempt 1: 200 delivered",
+        "kill -9",
+        "200 of 200 acknowledged events arrived at app",
+        "All adds up: ",
+        "Everything held",
+    ] {
+        assert!(done.stdout.contains(line), "the story lacks '{line}':\n{}", done.stdout);
     }
-    let left: Vec<_> = std::fs::read_dir(home.path()).expect("a folder").flatten().map(|e| e.path()).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert!(!done.stdout.contains('\u{1b}'), "colours in a pipe");
+    assert_eq!(left_in(&temporary), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_interrupted_demo_says_so_and_cleans_up() {
+    let home = Home::new();
+    let (mut command, temporary) = alone(&home);
+    let mut child = command.spawn().expect("the demo starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    // The daemon is there by then, and the delays of the retries are still to come.
+    assert!(lines.any(|line| line.starts_with("3. ")), "the story did not begin");
+    signal(child.id(), Signal::TERM);
+    assert!(!lines.any(|line| line.contains("Everything held")), "it went on to its end");
+    let status = until("the end of the demo", SOON, || child.try_wait().expect("our own child"));
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(left_in(&temporary), Vec::<PathBuf>::new());
 }
