@@ -116,6 +116,7 @@ fn start(
         seams: seams::lend(outbound.clone(), clock.clone(), ingest.refusals()),
     });
     let flying = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(deliver::forget(outbound.clone(), ingest.refusals(), handle.clone()));
     tokio::spawn(deliver::run(orders, outbound, handle.clone(), flying.clone()));
     let admin = tokio::spawn(admin.serve(door, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));

@@ -225,6 +225,9 @@ impl World {
         {
             inputs.push(entry.remove());
         }
+        if self.faults && self.rng.random_bool(0.01) {
+            self.now.wall_ms = self.jumped_wall();
+        }
         if self.faults {
             for _ in 0..self.rng.random_range(0..4) {
                 inputs.push(self.new_event(core));
