@@ -1,8 +1,9 @@
 //! Starts what is due: round robin over the lanes that have something to do, inside their windows.
 
 use super::Queue;
-use super::flow::Job;
+use super::flow::{Flow, Job};
 use super::input::{Action, StreamEntry};
+use super::state::Lane;
 use crate::model::{EndpointId, Now, Seq, limits};
 
 impl Queue {
@@ -68,7 +69,7 @@ impl Queue {
                     flow.unread = Some(entry.position);
                     break;
                 }
-                let may_keep = !flow.is_failing() && *window_bytes < limits::WINDOWS_BYTES;
+                let may_keep = may_keep(lane, flow, *window_bytes);
                 *window_bytes += flow.take(lane, entry, may_keep);
             }
         }
@@ -123,7 +124,7 @@ impl Queue {
         let Self { state, flows, recent, window_bytes, loads, .. } = self;
         let (Some(flow), Some(lane)) = (flows.get_mut(&id), state.lanes.get(&id)) else { return };
         let Some(from) = flow.unread else { return };
-        if lane.hold.is_some() || !flow.has_room() || !flow.may_begin(lane) {
+        if !flow.has_room() || !flow.may_begin(lane) {
             return;
         }
         if from >= recent.covers_from() {
@@ -133,7 +134,7 @@ impl Queue {
                     flow.unread = Some(entry.position);
                     break;
                 }
-                let may_keep = !flow.is_failing() && *window_bytes < limits::WINDOWS_BYTES;
+                let may_keep = may_keep(lane, flow, *window_bytes);
                 *window_bytes += flow.take(lane, entry, may_keep);
             }
         } else if !flow.refilling && flow.window_len() <= limits::WINDOW / 2 && *loads < limits::LOADS {
@@ -165,4 +166,10 @@ impl Queue {
         self.parked.retain(|other| *other != id);
         self.matcher.remove(id);
     }
+}
+
+/// Whether an event stays in memory while its delivery waits in the window. Endpoints on hold and failing ones keep
+/// only the places: their windows are filled all the same, so that what waits there can be carried forward.
+fn may_keep(lane: &Lane, flow: &Flow, window_bytes: usize) -> bool {
+    lane.hold.is_none() && !flow.is_failing() && window_bytes < limits::WINDOWS_BYTES
 }
