@@ -87,6 +87,12 @@ impl Problem {
         Self { close: true, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail) }
     }
 
+    pub fn too_many_events(count: usize, limit: usize) -> Self {
+        let detail = format!("a request may hold {limit} events here");
+        let reason = Some(format!("the batch holds {count} events, at most {limit} are taken apart (--split)"));
+        Self { reason, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-events", detail) }
+    }
+
     pub fn no_memory() -> Self {
         let busy =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much is coming in at once: try again in a moment");

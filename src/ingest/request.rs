@@ -107,6 +107,15 @@ async fn answer(
         Verdict::Handshake(answer) => return Ok(reply::answer(answer)),
         Verdict::Refused { reason, kind, answer } => return Err(Problem::unproven(kind, reason, answer).into()),
     };
+    if proven.elements.len() > limits::BATCH_EVENTS {
+        return Err(Problem::too_many_events(proven.elements.len(), limits::BATCH_EVENTS).into());
+    }
+    // Each element has the headers to itself, and its body twice until the request is answered.
+    let copies = proven.elements.len() * headers::size(&head.headers);
+    let bodies: usize = proven.elements.iter().map(|element| element.body.len()).sum();
+    if !claim.grow(copies + bodies) {
+        return Err(Problem::no_memory().into());
+    }
     let (events, wanted) = events(source, directory.salt, peer, head, all, body, proven);
     let accepted = ingest.handle.accept(events).await.map_err(|refusal| Problem::of_refusal(&refusal))?;
     drop(claim);

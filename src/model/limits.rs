@@ -29,6 +29,8 @@ pub const URI_BYTES: usize = 8 << 10;
 pub const H2_STREAMS: u32 = 128;
 /// Bytes of bodies in memory at a time, while they are read and until they are remembered.
 pub const INGEST_BYTES: usize = 48 << 20;
+/// Events that one request may hold when its source splits batches.
+pub const BATCH_EVENTS: usize = 4096;
 /// Characters of an event type, and of a dedupe key.
 pub const TYPE_LEN: usize = 256;
 pub const DEDUPE_KEY_LEN: usize = 512;
