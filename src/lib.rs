@@ -44,8 +44,8 @@
 //!   again.
 //! * **One truth.** `State::apply(&Record)` is the only code that changes state, live and at the start. Folding the log
 //!   anew gives the same state; what cannot be folded is an error that names it.
-//! * **Resolved facts.** A record holds absolute times, drawn jitter and the matched fan-out, and a result together with
-//!   its consequence, so that no crash falls between the two.
+//! * **Resolved facts.** A record holds absolute times, drawn jitter and the matched fan-out, and a result together
+//!   with its consequence, so that no crash falls between the two.
 //! * **Gapless numbers.** Records are numbered from 1. Ids carry these numbers, so that whatever has an id is found in
 //!   the log without an index.
 //! * **Seams.** Time and randomness come in as arguments ([`model::Now`], a seeded generator); the clocks are read in
@@ -58,7 +58,7 @@
 //! # The three walks
 //!
 //! ```text
-//! in       ingest::server, connection -> route: source, sender's address -> body -> verify -> facts (type, dedupe key)
+//! in       ingest::connection -> route: source, sender's address -> body -> verify -> facts (type, dedupe key)
 //!          -> Handle::accept | queue: duplicate? fan-out -> log: commit | -> reply: 202 and the id
 //!
 //! out      queue::run: due, not held, inside its window, rate and order -> commit -> daemon::deliver
@@ -84,14 +84,14 @@
 //! # How to add
 //!
 //! * **A provider's scheme:** a file in `ingest/verify/` with its `FACTS` and `verify` (`github.rs` is the shortest
-//!   whole example), its line in `verify::TABLE`, its vectors in `tests/fixtures/vectors/`. Help, checks of settings and
-//!   errors follow from the table; `tests/docs.rs` prints the row for README.md.
+//!   whole example), its line in `verify::TABLE`, its vectors in `tests/fixtures/vectors/`. Help, checks of settings
+//!   and errors follow from the table; `tests/docs.rs` prints the row for README.md.
 //! * **A record:** a variant at the end of [`record::Record`] (the order is the format, none is ever reused; new fields
 //!   stand last, with `#[serde(default)]`), its arm in `State::apply`, and the place in `queue` that decides it. If
 //!   people should see it: `admin/tail.rs`, and the walks in `admin`.
-//! * **An endpoint's setting:** the field at the end of [`model::Endpoint`] with `#[serde(default)]`, reading and showing it in
-//!   `admin/endpoints.rs` and `admin/openapi.json`, the option in `ctl/args/configure.rs` and `ctl/configure.rs`, and
-//!   the room that obeys it (`queue` for when, `outbound` for how).
+//! * **An endpoint's setting:** the field at the end of [`model::Endpoint`] with `#[serde(default)]`, reading
+//!   and showing it in `admin/endpoints.rs` and `admin/openapi.json`, the option in `ctl/args/configure.rs` and
+//!   `ctl/configure.rs`, and the room that obeys it (`queue` for when, `outbound` for how).
 //! * **A limit:** in [`model::limits`], with its relation to the others as a const assertion, and in README.md.
 
 pub mod admin;
