@@ -10,6 +10,7 @@ use super::CtlError;
 use super::args::{BinCommand, EndpointCommand, EndpointSettings, OrderArg, SecretArgs, SourceCommand, SourceSettings};
 use super::client::{Client, encode, path};
 use super::lists::{self, list};
+use super::operate::deliveries;
 use super::output::Output;
 use super::show;
 
@@ -108,11 +109,11 @@ pub(super) fn endpoint(client: &Client, out: &mut Output, command: &EndpointComm
         EndpointCommand::RotateSecret { name, secret, now } => rotate(client, out, "endpoint", name, secret, *now),
         EndpointCommand::Hold { name } => {
             let held = client.post(&at("endpoints", name, "/hold"), &json!({}))?;
-            out.one(&held, |e| format!("Endpoint {name} is on hold; {} deliveries wait.", e["waiting"]))
+            out.one(&held, |e| format!("Endpoint {name} is on hold; waiting: {}.", deliveries(&e["waiting"])))
         }
         EndpointCommand::Release { name } => {
             let released = client.post(&at("endpoints", name, "/release"), &json!({}))?;
-            out.one(&released, |e| format!("Endpoint {name} goes on; {} deliveries wait.", e["waiting"]))
+            out.one(&released, |e| format!("Endpoint {name} goes on; waiting: {}.", deliveries(&e["waiting"])))
         }
         EndpointCommand::Test { name } => {
             let answer = client.post(&at("endpoints", name, "/test"), &json!({}))?;

@@ -147,7 +147,7 @@ pub(super) fn replay(client: &Client, out: &mut Output, args: &ReplayArgs) -> Re
     })
 }
 
-fn deliveries(number: &Value) -> String {
+pub(super) fn deliveries(number: &Value) -> String {
     format!("{number} {}", if *number == json!(1) { "delivery" } else { "deliveries" })
 }
 

@@ -12,8 +12,8 @@ use crate::config::{Config, ConfigError, LogFormat, check_listen};
     name = "hookboxd",
     version,
     after_help = "With no options at all it keeps its data in ./hookbox-data and listens on 127.0.0.1:8420.\n\
-        Sources and endpoints are made with hookboxctl; begin with `hookboxctl --help`, or see the whole story\n\
-        in seconds with `hookboxctl demo`.\n\n\
+        Sources and endpoints are made with hookboxctl; begin with `hookboxctl --help`,\n\
+        or see the whole story in seconds with `hookboxctl demo`.\n\n\
         Signals: TERM and INT finish what is in flight (10 s at most) and exit 0; HUP reads the file anew.\n\
         Exit codes: 64 usage, 73 cannot create, 74 I/O, 75 data in use, 78 configuration."
 )]

@@ -49,6 +49,10 @@ fn the_demo_tells_the_story_and_cleans_up() {
     ] {
         assert!(done.stdout.contains(line), "the story lacks '{line}':\n{}", done.stdout);
     }
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a front page");
+    for title in done.stdout.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())) {
+        assert!(readme.contains(title), "README.md tells another story, without '{title}'");
+    }
     assert!(!done.stdout.contains('\u{1b}'), "colours in a pipe");
     assert_eq!(left_in(&temporary), Vec::<PathBuf>::new());
 }

@@ -76,7 +76,7 @@ pub enum SourceCommand {
 
 #[derive(Args, Debug, Clone, Default)]
 pub struct SourceSettings {
-    /// The scheme of proof: none, github, standard-webhooks, stripe, …
+    /// The scheme of proof: none, github, standard-webhooks, stripe, …; `--verify help` names them all [default: none].
     #[arg(long, value_name = "SCHEME")]
     pub verify: Option<String>,
     #[command(flatten)]

@@ -3,14 +3,14 @@
 //! It plays everybody: a sender that signs as GitHub does, a receiver that fails by script, the operator who types
 //! `hookboxctl`, and the one who pulls the plug. Between them stands a real `hookboxd` with a log of its own.
 //!
-//! * [`stage`]: the folder, the daemon as a child process, the operator's commands, what is printed.
-//! * [`receiver`]: one HTTP server on a loopback port.
-//! * [`sender`]: signed posts, one by one and as a burst.
-//! * [`story`]: the steps in order; each says what came back, and ends the story when that is not what should have.
+//! * `stage`: the folder, the daemon as a child process, the operator's commands, what is printed.
+//! * `receiver`: one HTTP server on a loopback port.
+//! * `sender`: signed posts, one by one and as a burst.
+//! * `story`: the steps in order; each says what came back, and ends the story when that is not what should have.
 //! * `push.json`, `star.json`: real payloads of GitHub, out of `tests/fixtures` (npm package
 //!   `@octokit/webhooks-examples` 7.6.1, MIT licence, Copyright (c) Octokit contributors).
 //!
-//! Limits: every wait has an end, and all of it together [`stage::ALL_MS`]. Only loopback is dialled; only the own
+//! Limits: every wait has an end, and all of it together `stage::ALL_MS`. Only loopback is dialled; only the own
 //! child is killed. The folder goes at the end, whatever the end is (but not with `--keep`). Exit 0 says that
 //! everything in the story held.
 
