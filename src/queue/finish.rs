@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::backoff::{self, Verdict};
 use super::flow::Job;
 use super::input::Action;
+use super::state::said;
 use super::{Draft, Queue};
 use crate::model::{AttemptReport, DeliveryId, Event, HoldReason, Now, Outcome, RequestHead, RetryPolicy};
 use crate::record::{AttemptFinished, Next, Record};
@@ -117,7 +118,7 @@ impl Queue {
             Verdict::RetryIn { delay_ms } => {
                 Next::Retry { due_at: now.wall_ms.saturating_add(delay_ms), delay_ms, age_ms }
             }
-            Verdict::GiveUp { reason } => Next::Dead { reason },
+            Verdict::GiveUp { reason } => Next::Dead { reason: format!("{reason}; the last: {}", said(report)) },
         }
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dedupe::Dedupe;
 use crate::model::{
-    DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Seq, Source, SourceId, WallMs, limits,
+    AttemptReport, DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Seq, Source, SourceId, WallMs, limits,
 };
 use crate::record::{AttemptFinished, Next, Record, Replay};
 
@@ -335,7 +335,7 @@ impl State {
         if succeeded {
             lane.last_success_at = Some(ended_at);
         } else {
-            lane.last_error = Some(said(attempt));
+            lane.last_error = Some(said(&attempt.report));
         }
         if attempt.next == Next::Ended {
             return Ok(());
@@ -452,8 +452,7 @@ impl State {
 }
 
 /// What a failed attempt came to, in a line.
-fn said(attempt: &AttemptFinished) -> String {
-    let report = &attempt.report;
+pub(super) fn said(report: &AttemptReport) -> String {
     match (&report.error, &report.response) {
         (Some(error), _) => error.clone(),
         (None, Some(response)) => format!("answered {}", response.status),

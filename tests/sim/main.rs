@@ -7,7 +7,8 @@
 //!
 //! Checked: what was answered 202 is in the durable log after any crash; nothing is attempted after its end; attempts
 //! in flight never exceed an endpoint's concurrency; a retry never comes before its delay; an endpoint on hold is left
-//! alone; folding the durable log anew gives the live state; every delivery that the state calls delivered was
+//! alone; folding the durable log anew gives the live state; every prefix of the log folds, and each segment's
+//! checkpoint is what folding the one before it gives; every delivery that the state calls delivered was
 //! answered 2xx by its receiver.
 //!
 //! `HOOKBOX_SIM_SEEDS` says how many seeds (default 200), `HOOKBOX_SIM_FIRST` the first one. A failure prints its seed.

@@ -88,6 +88,26 @@ impl Disk {
     }
 }
 
+impl Disk {
+    /// Every prefix of the log folds, and folding a segment gives the checkpoint that the next one begins with.
+    pub fn check_prefixes(&self) {
+        for (at, segment) in self.segments.iter().enumerate() {
+            let mut state = match &segment.checkpoint {
+                Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
+                None => State::new(),
+            };
+            for (seq, bytes) in (segment.first..).zip(&segment.records) {
+                let record = decode(bytes).expect("what was encoded can be decoded");
+                state.apply(seq, &record).expect("every prefix folds");
+            }
+            if let Some(next) = self.segments.get(at + 1) {
+                let begun = next.checkpoint.as_deref().map(State::from_checkpoint).expect("a checkpoint in front");
+                assert_eq!(state, begun.expect("it reads back"), "the checkpoint before record {}", next.first);
+            }
+        }
+    }
+}
+
 impl Store for &mut Disk {
     type Token = Token;
     type Error = Died;
