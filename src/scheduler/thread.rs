@@ -84,8 +84,9 @@ pub fn start(parts: Parts) -> io::Result<JoinHandle<Result<(), LogError>>> {
     };
     name("hookbox-watchdog").spawn(move || watchdog.run())?;
     let mut thread = Thread { core: Core { queue, store: log }, door, clock, attempts, reads, fatal, committing_since };
+    // Before any door opens: a source of the log is there from the first request on.
+    thread.publish();
     name("hookbox-scheduler").spawn(move || {
-        thread.publish();
         thread.run();
         stopped.store(true, Ordering::Release);
         thread.core.store.close()

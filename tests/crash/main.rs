@@ -120,7 +120,8 @@ fn post_until_it_breaks(ledger: &Ledger, mut client: Client, rng: &mut Rng) {
             let before = ledger.answered.lock().expect("no panic").insert(id.clone(), hash);
             assert!(before.is_none(), "{id} was given twice");
         } else {
-            assert_eq!(answer.status, 503, "only a busy daemon refuses these");
+            let said = String::from_utf8_lossy(&answer.body);
+            assert_eq!(answer.status, 503, "only a busy or stopping daemon refuses these: {said}");
             ledger.refused.fetch_add(1, Ordering::Relaxed);
         }
     }
