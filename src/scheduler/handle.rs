@@ -193,6 +193,12 @@ impl Handle {
         self.directory.borrow().clone()
     }
 
+    /// Tells when what is configured changes.
+    #[must_use]
+    pub fn directory_changes(&self) -> watch::Receiver<Arc<Directory>> {
+        self.directory.clone()
+    }
+
     /// Follows what passes from now on.
     #[must_use]
     pub fn tail(&self) -> broadcast::Receiver<Arc<TailLine>> {
