@@ -6,7 +6,8 @@
 //!
 //! ```toml
 //! data = "/var/lib/hookbox"            # where the log lives
-//! listen = ["127.0.0.1:8420"]          # host:port, or unix:/path
+//! listen = ["127.0.0.1:8420"]          # host:port, tls://host:port, proxy://host:port (the PROXY protocol, version 2),
+//!                                      # tls+proxy://host:port, or unix:/path
 //! admin_socket = "/run/hookbox/admin.sock"
 //!
 //! [log]
@@ -16,6 +17,18 @@
 //! [retention]
 //! delivered = "7d"                     # events that ended well, with their history
 //! dead = "30d"                         # dead letters
+//!
+//! [ingress]
+//! trusted_proxies = ["10.0.0.0/8"]     # whose Forwarded, X-Forwarded-For and PROXY headers are believed; "unix" for
+//!                                      # whoever posts over a Unix socket
+//!
+//! [allow_lists]
+//! dir = "/etc/hookbox/allow"           # files of networks, one a line, for --allow @NAME
+//!
+//! [tls]
+//! cert = "/etc/hookbox/tls.pem"        # for tls:// listeners; read anew on SIGHUP, like the lists
+//! key = "/etc/hookbox/tls.key"
+//! client_ca = "/etc/hookbox/clients.pem" # whose client certificates are taken (--verify mtls)
 //!
 //! [limits]
 //! connections = 8192                   # at a time, over all listeners
@@ -31,8 +44,10 @@
 //! ```
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
@@ -48,6 +63,9 @@ pub struct Config {
     pub admin_socket: Option<PathBuf>,
     pub log: LogConfig,
     pub retention: RetentionConfig,
+    pub ingress: IngressConfig,
+    pub allow_lists: AllowListsConfig,
+    pub tls: TlsConfig,
     pub limits: LimitsConfig,
     pub outbound: OutboundConfig,
     pub logging: LoggingConfig,
@@ -65,6 +83,27 @@ pub struct LogConfig {
 pub struct RetentionConfig {
     pub delivered: Millis,
     pub dead: Millis,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngressConfig {
+    /// Networks and addresses, or the word `unix`.
+    pub trusted_proxies: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AllowListsConfig {
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub client_ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -125,6 +164,9 @@ impl Default for Config {
             admin_socket: None,
             log: LogConfig::default(),
             retention: RetentionConfig::default(),
+            ingress: IngressConfig::default(),
+            allow_lists: AllowListsConfig::default(),
+            tls: TlsConfig::default(),
             limits: LimitsConfig::default(),
             outbound: OutboundConfig::default(),
             logging: LoggingConfig::default(),
@@ -240,6 +282,24 @@ impl Config {
         self.admin_socket.clone().unwrap_or_else(|| self.data.join("admin.sock"))
     }
 
+    /// The networks of `ingress.trusted_proxies`, and whether Unix sockets are among them.
+    ///
+    /// # Errors
+    /// Says what an entry looks like.
+    pub fn trusted_proxies(&self) -> Result<(Vec<IpNet>, bool), String> {
+        let mut nets = Vec::new();
+        let mut unix = false;
+        for text in &self.ingress.trusted_proxies {
+            let single = text.parse::<IpAddr>().ok().map(IpNet::from);
+            match single.or_else(|| text.parse().ok()) {
+                Some(net) => nets.push(net),
+                None if text == "unix" => unix = true,
+                None => return Err(format!("'{text}' is not a network: write it as 10.0.0.0/8, or unix")),
+            }
+        }
+        Ok((nets, unix))
+    }
+
     /// What is wrong with the values: the key, and why with the mend.
     ///
     /// # Errors
@@ -257,7 +317,21 @@ impl Config {
             return Err(("listen", "nothing to listen on: give at least one \"127.0.0.1:8420\"".to_owned()));
         }
         for address in &self.listen {
-            check_listen(address).map_err(|what| ("listen", what))?;
+            let listen = parse_listen(address).map_err(|what| ("listen", what))?;
+            if listen.is_tls() && (self.tls.cert.is_none() || self.tls.key.is_none()) {
+                return Err(("listen", format!("'{address}' needs a certificate: give cert and key in [tls]")));
+            }
+            if listen.is_proxied() && self.ingress.trusted_proxies.is_empty() {
+                let what = format!("'{address}' needs to know its proxies: give ingress.trusted_proxies");
+                return Err(("listen", what));
+            }
+        }
+        self.trusted_proxies().map_err(|what| ("trusted_proxies", what))?;
+        if self.tls.cert.is_some() != self.tls.key.is_some() {
+            return Err(("cert", "cert and key of [tls] belong together: give both".to_owned()));
+        }
+        if self.tls.client_ca.is_some() && self.tls.cert.is_none() {
+            return Err(("client_ca", "client certificates need TLS: give cert and key in [tls], too".to_owned()));
         }
         within("segment_size", self.log.segment_size.0, 1 << 20, 4 << 30, "bytes")?;
         within("segment_age", self.log.segment_age.0, 1000, 365 * 86_400_000, "ms")?;
@@ -270,21 +344,56 @@ impl Config {
     }
 }
 
-/// Whether something can be listened on: `host:port`, or `unix:/path`.
+/// Where connections come in, and what they speak below HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Tcp {
+        address: SocketAddr,
+        tls: bool,
+        /// Each connection begins with a PROXY header, version 2.
+        proxy: bool,
+    },
+    Unix(PathBuf),
+}
+
+impl Listen {
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tcp { tls: true, .. })
+    }
+
+    #[must_use]
+    pub fn is_proxied(&self) -> bool {
+        matches!(self, Self::Tcp { proxy: true, .. })
+    }
+}
+
+/// Reads what to listen on: `host:port`, `tls://`, `proxy://` or `tls+proxy://` before it, or `unix:/path`.
 ///
 /// # Errors
 /// Says what an address looks like.
-pub fn check_listen(address: &str) -> Result<(), String> {
+pub fn parse_listen(address: &str) -> Result<Listen, String> {
     if let Some(path) = address.strip_prefix("unix:") {
         return if path.starts_with('/') {
-            Ok(())
+            Ok(Listen::Unix(PathBuf::from(path)))
         } else {
             Err(format!("'{address}' needs an absolute path: write it as unix:/run/hookbox/in.sock"))
         };
     }
-    match address.parse::<std::net::SocketAddr>() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("'{address}' is not an address: write it as 127.0.0.1:8420, [::1]:8420 or unix:/path")),
+    let (tls, proxy, rest) = match address.split_once("://") {
+        None => (false, false, address),
+        Some(("tls", rest)) => (true, false, rest),
+        Some(("proxy", rest)) => (false, true, rest),
+        Some(("tls+proxy" | "proxy+tls", rest)) => (true, true, rest),
+        Some((scheme, _)) => {
+            return Err(format!("'{address}': {scheme}:// is not known; use tls://, proxy:// or tls+proxy://"));
+        }
+    };
+    match rest.parse() {
+        Ok(address) => Ok(Listen::Tcp { address, tls, proxy }),
+        Err(_) => Err(format!(
+            "'{address}' is not an address: write it as 127.0.0.1:8420, [::1]:8420, tls://127.0.0.1:8443 or unix:/path"
+        )),
     }
 }
 
@@ -316,6 +425,12 @@ mod tests {
         assert!(range.starts_with("hookbox.toml:3: connections: 0"), "{range}");
         let listen = parse("listen = [\"localhost\"]").expect_err("not an address");
         assert!(listen.contains("127.0.0.1:8420"), "{listen}");
+        assert!(parse("listen = [\"tls://127.0.0.1:1\"]").expect_err("no certificate").contains("[tls]"));
+        assert!(parse("listen = [\"proxy://127.0.0.1:1\"]").expect_err("no proxies").contains("trusted_proxies"));
+        assert!(parse("listen = [\"ftp://127.0.0.1:1\"]").expect_err("no such scheme").contains("tls://"));
+        assert!(parse("[tls]\ncert = \"/c\"").expect_err("half").starts_with("hookbox.toml:2: cert"));
+        let proxies = parse("[ingress]\ntrusted_proxies = [\"everybody\"]").expect_err("not a network");
+        assert!(proxies.starts_with("hookbox.toml:2: trusted_proxies: 'everybody'"), "{proxies}");
         assert!(parse("[limits]\nhead_timeout = \"soon\"").expect_err("no duration").contains("15s"));
         assert!(parse("data = ").is_err() && parse("\u{0}").is_err());
     }

@@ -49,7 +49,8 @@ fn headers(case: &Value) -> Vec<Header> {
 fn judge(case: &Value) -> Verdict {
     let headers = headers(case);
     let body = base64::engine::general_purpose::STANDARD.decode(text(case, "body_b64")).expect("body_b64");
-    let request = Request { method: text(case, "method"), url: text(case, "url"), headers: &headers, body: &body };
+    let request =
+        Request { method: text(case, "method"), url: text(case, "url"), headers: &headers, body: &body, client: None };
     verify(&source(case), &request, case["now"].as_i64().expect("now"))
 }
 

@@ -52,6 +52,18 @@ impl Fields {
         Ok(slot)
     }
 
+    /// Like [`Fields::get`], where `null` stands for `default`.
+    pub(super) fn get_or<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&Value) -> Read<T>,
+    ) -> Result<Option<T>, Problem> {
+        let mut slot = None;
+        self.set(key, &mut slot, Some(default), |v| read(v).map(Some))?;
+        Ok(slot)
+    }
+
     /// Refuses what nobody took.
     pub(super) fn done(&self) -> Result<(), Problem> {
         let Some(key) = self.map.keys().next() else { return Ok(()) };

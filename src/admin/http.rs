@@ -135,7 +135,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match &refusal {
             Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
-            Refusal::Exists { .. } | Refusal::TooMany { .. } => StatusCode::CONFLICT,
+            Refusal::Exists { .. } | Refusal::TooMany { .. } | Refusal::BinFull { .. } => StatusCode::CONFLICT,
             Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
             Refusal::Busy | Refusal::NoRoom(_) | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };

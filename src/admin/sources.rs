@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::fields::{Fields, boolean, duration_ms, key_text, number, opt, text};
+use super::fields::{Fields, boolean, duration_ms, key_text, number, opt, rate, show_rate, text};
 use super::http::{Answer, Call, Problem};
 use super::walk::unexpected;
 use super::{Admin, CapturedRequest, CheckBody};
@@ -162,7 +162,10 @@ fn apply(admin: &Admin, source: &mut Source, fields: &mut Fields) -> Result<Opti
     let shown = secrets(admin, &mut source.secrets, fields)?;
     fields.set("public_key", &mut source.public_key, None, opt(key_text))?;
     fields.set("public_url", &mut source.public_url, None, opt(public_url))?;
-    fields.set("allow", &mut source.allow, Vec::new(), networks)?;
+    if let Some((nets, lists)) = fields.get_or("allow", (Vec::new(), Vec::new()), networks)? {
+        (source.allow, source.allow_lists) = (nets, lists);
+    }
+    fields.set("rate", &mut source.rate, None, opt(rate))?;
     fields.set("max_body", &mut source.max_body, plain.max_body, number(1, limits::MAX_BODY))?;
     let window = duration_ms(0, YEAR_MS);
     fields.set("dedupe_window_ms", &mut source.dedupe_window_ms, plain.dedupe_window_ms, window)?;
@@ -281,7 +284,8 @@ fn view(admin: &Admin, source: &Source) -> Value {
         "public_key": source.public_key,
         "params": params_view(source),
         "public_url": source.public_url,
-        "allow": source.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "allow": allow_view(source),
+        "rate": source.rate.map(show_rate),
         "max_body": source.max_body,
         "dedupe_window_ms": source.dedupe_window_ms,
         "type_header": source.type_header,
@@ -298,6 +302,12 @@ fn view(admin: &Admin, source: &Source) -> Value {
 pub(super) fn secrets_view(secrets: &[TimedSecret], wall_ms: u64) -> Value {
     let live = secrets.iter().filter(|s| s.is_live(wall_ms));
     live.map(|s| json!({"expires_at": s.expires_at.map(rfc3339)})).collect()
+}
+
+/// Networks, then named lists.
+fn allow_view(source: &Source) -> Vec<String> {
+    let lists = source.allow_lists.iter().map(|name| format!("@{name}"));
+    source.allow.iter().map(ToString::to_string).chain(lists).collect()
 }
 
 /// Settings that are secrets by their name are not shown.
@@ -329,14 +339,20 @@ fn random_name(admin: &Admin) -> String {
     format!("bin-{}", short.to_ascii_lowercase())
 }
 
-fn networks(value: &Value) -> Result<Vec<ipnet::IpNet>, String> {
-    let read = |text: &String| {
+/// Networks, and the names of lists (`@github`).
+fn networks(value: &Value) -> Result<(Vec<ipnet::IpNet>, Vec<String>), String> {
+    let (mut nets, mut lists) = (Vec::new(), Vec::new());
+    for text in super::fields::texts(value)? {
+        if let Some(name) = text.strip_prefix('@').filter(|name| valid_name(name)) {
+            lists.push(name.to_owned());
+            continue;
+        }
         let single = text.parse::<std::net::IpAddr>().ok().map(ipnet::IpNet::from);
-        single
-            .or_else(|| text.parse().ok())
-            .ok_or_else(|| format!("'{text}' is not a network: write it as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7"))
-    };
-    super::fields::texts(value)?.iter().map(read).collect()
+        nets.push(single.or_else(|| text.parse().ok()).ok_or_else(|| {
+            format!("'{text}' is not a network: write it as 192.0.2.0/24, 2001:db8::/32, 192.0.2.7, or @github")
+        })?);
+    }
+    Ok((nets, lists))
 }
 
 fn public_url(value: &Value) -> Result<String, String> {
@@ -382,7 +398,9 @@ mod tests {
     #[test]
     fn malformed_settings_are_refused_with_an_example() {
         assert!(networks(&json!(["10.0.0.0/99"])).expect_err("prefix").contains("192.0.2.0/24"));
-        assert_eq!(networks(&json!(["192.0.2.7"])).expect("one address")[0].to_string(), "192.0.2.7/32");
+        assert_eq!(networks(&json!(["192.0.2.7"])).expect("one address").0[0].to_string(), "192.0.2.7/32");
+        assert_eq!(networks(&json!(["@github"])).expect("a list").1, ["github"]);
+        assert!(networks(&json!(["@../x"])).is_err());
         assert!(public_url(&json!("ftp://x/")).is_err() && public_url(&json!("nonsense")).is_err());
         assert!(header_name(&json!("x y")).is_err());
         assert_eq!(header_name(&json!("X-Event")).as_deref(), Ok("x-event"));

@@ -155,7 +155,7 @@ fn schedule(door: Door, script: Arc<Mutex<Script>>) {
     std::thread::spawn(move || {
         while let Ok(envelope) = door.inputs.recv() {
             let mut script = script.lock().expect("not poisoned");
-            let reply = match envelope.input {
+            let reply = match *envelope.input {
                 Input::Command(command) => script.command(command),
                 Input::Ask(query) => script.ask(query),
                 accept @ Input::Accept(_) => {

@@ -159,6 +159,7 @@ fn source_body(settings: &SourceSettings) -> Result<Map<String, Value>, CtlError
     put(&mut body, "public_url", settings.public_url.as_ref());
     put(&mut body, "token", settings.token.as_ref());
     put_list(&mut body, "allow", &settings.allow);
+    put(&mut body, "rate", settings.rate.as_ref());
     put(&mut body, "max_body", settings.max_body.as_ref());
     put(&mut body, "dedupe_window_ms", settings.dedupe_window.as_ref());
     put(&mut body, "type_header", settings.type_header.as_ref());

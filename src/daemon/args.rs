@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::config::{Config, ConfigError, LogFormat, check_listen};
+use crate::config::{Config, ConfigError, LogFormat, parse_listen};
 
 /// Takes webhooks in, remembers each before it says 202, and carries them out to their endpoints.
 #[derive(Clone, Debug, Parser)]
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "HOOKBOX_DATA")]
     pub data: Option<PathBuf>,
     /// Take webhooks in here; may be given several times
-    #[arg(long, value_name = "ADDR:PORT|unix:/PATH", env = "HOOKBOX_LISTEN", value_delimiter = ',', value_parser = listen_address)]
+    #[arg(long, value_name = "[tls://]ADDR:PORT|unix:/PATH", env = "HOOKBOX_LISTEN", value_delimiter = ',', value_parser = listen_address)]
     pub listen: Vec<String>,
     /// Where hookboxctl finds the daemon [default: <DATA>/admin.sock]
     #[arg(long, value_name = "PATH", env = "HOOKBOX_SOCKET")]
@@ -69,5 +69,5 @@ impl Args {
 
 /// An address that can be listened on, as it was written; what is not one is a mistake in usage.
 fn listen_address(text: &str) -> Result<String, String> {
-    check_listen(text).map(|()| text.to_owned())
+    parse_listen(text).map(|_| text.to_owned())
 }

@@ -3,25 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::ingest::Refusals;
 use crate::outbound::Outbound;
 use crate::queue::Input;
-use crate::scheduler::{AttemptOrder, Handle};
+use crate::scheduler::{AttemptOrder, Directory, Handle};
 
-/// Lets go of what is kept for endpoints and sources that were changed or deleted, until the scheduler ends.
-pub async fn forget(outbound: Arc<Outbound>, refusals: Arc<Refusals>, handle: Handle) {
-    let mut changes = handle.directory_changes();
-    drop(handle);
+/// Lets go of the connections to endpoints that were changed or deleted, until the scheduler ends.
+pub async fn forget(outbound: Arc<Outbound>, mut changes: watch::Receiver<Arc<Directory>>) {
     while changes.changed().await.is_ok() {
-        let directory = changes.borrow_and_update().clone();
-        outbound.forget(&directory.endpoints);
-        for source in refusals.all().keys().filter(|name| !name.is_empty()) {
-            if !directory.sources_by_name.contains_key(source) {
-                refusals.forget(source);
-            }
-        }
+        let endpoints = changes.borrow_and_update().endpoints.clone();
+        outbound.forget(&endpoints);
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::admin::logview::{LogFault, Problem, Progress, Report, SegmentInfo, Walk};
 use crate::admin::{CapturedRequest, LogView, RefusalCount, Refused, Seams};
 use crate::ingest::verify::{self, Answer, Proven, Request, Verdict};
-use crate::ingest::{Refusals, facts};
+use crate::ingest::{Ingest, Refusals, facts};
 use crate::log::Reader;
 use crate::model::{DeliveryId, Endpoint, Event, EventId, Header, Outcome, Seq, Source};
 use crate::outbound::{self, Outbound};
@@ -18,14 +18,21 @@ use crate::record::Record;
 use crate::scheduler::Clock;
 
 /// Everything that is lent.
-pub fn lend(outbound: Arc<Outbound>, clock: Clock, refusals: Arc<Refusals>) -> Seams {
+pub fn lend(outbound: Arc<Outbound>, clock: Clock, ingest: &Arc<Ingest>) -> Seams {
+    let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
     Seams {
         refused: Arc::new(move |source| {
             let seen = refusals.of(source)?;
             Some(Refused { counts: seen.counts, last_reason: seen.last_reason, last_at: seen.last_at })
         }),
-        check: Arc::new(check),
-        check_source: Arc::new(verify::check_settings),
+        check: Arc::new(move |source, captured, at| match resolving.keys().look_up(source) {
+            Ok(source) => check(&source, captured, at),
+            Err(why) => refused(&why, "settings", &Answer::empty(401)),
+        }),
+        check_source: Arc::new(move |source| {
+            of_check.allow_lists().check(source)?;
+            verify::check_settings(&of_check.keys().look_up(source)?)
+        }),
         check_endpoint: Arc::new(outbound::check_endpoint),
         test_endpoint: Some(Arc::new(move |endpoint| {
             let (outbound, event) = (outbound.clone(), test_event(clock().wall_ms));
@@ -63,10 +70,10 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> Value {
         let reason = format!("the body has {} bytes, the source takes {}", body.len(), source.max_body);
         return refused(&reason, "too-large", &Answer::empty(413));
     }
-    let request = Request { method: &method, url: &url, headers: &headers, body: &body };
+    let request = Request { method: &method, url: &url, headers: &headers, body: &body, client: None };
     match verify::verify(source, &request, at) {
         Verdict::Proven(proven) => {
-            let Proven { kind, dedupe_key, answer, elements } = proven;
+            let Proven { kind, dedupe_key, answer, elements, follow_up: _ } = proven;
             let facts = facts::of_request(source, &headers, &body, kind, dedupe_key);
             let mut said = json!({
                 "accepted": true, "reason": "the proof holds", "type": facts.kind, "dedupe_key": facts.dedupe_key,

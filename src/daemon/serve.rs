@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, watch};
 use super::args::Args;
 use super::exit::Exit;
 use super::logging::Levels;
+use super::reload::{self, Fresh};
 use super::start::Opened;
-use super::{deliver, seams};
+use super::{deliver, keeper, seams};
 use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
-use crate::ingest::{Ingest, IngestLimits, Listener};
+use crate::ingest::{Ingest, IngestLimits, Keyring, Listener, Origins};
 use crate::model::limits;
 use crate::outbound::{Outbound, Settings, SystemResolver};
 use crate::scheduler::{self, Clock, Fatal, Handle, Parts, Retention};
@@ -29,6 +30,7 @@ const WORKERS: usize = 2;
 /// What runs beside the scheduler thread.
 struct Running {
     handle: Handle,
+    ingest: Arc<Ingest>,
     stop: watch::Sender<bool>,
     ingress: Vec<tokio::task::JoinHandle<()>>,
     admin: tokio::task::JoinHandle<()>,
@@ -66,7 +68,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
         if !problems.is_empty() {
             tracing::warn!(problems = problems.len(), "serving with a damaged log; see `hookboxctl log verify`");
         }
-        until_stopped(args, config, levels).await?;
+        until_stopped(args, config, levels, &running.ingest).await?;
         stop(running).await;
         Ok(())
     });
@@ -93,7 +95,16 @@ fn start(
         body_timeout_ms: config.limits.body_timeout.0,
         ..IngestLimits::default()
     };
-    let ingest = Arc::new(Ingest::new(handle.clone(), clock.clone(), ingest_limits));
+    let fresh = Fresh::read(config).map_err(|what| Exit::new(Exit::CONFIG, what))?;
+    let origins = Origins {
+        environment: Some(Arc::new(|name| std::env::var(name).ok())),
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
+        cache: Some(config.data.join("jwks")),
+        fetch: Some(keeper::fetch(outbound.clone())),
+    };
+    let ingest = Ingest::new(handle.clone(), clock.clone(), ingest_limits);
+    let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
+    fresh.set(&ingest);
     let listeners = listeners(config)?;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
     let socket = config.socket();
@@ -113,17 +124,18 @@ fn start(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: seams::refusals(&ingest.refusals()),
         info,
-        seams: seams::lend(outbound.clone(), clock.clone(), ingest.refusals()),
+        seams: seams::lend(outbound.clone(), clock.clone(), &ingest),
     });
     let flying = Arc::new(AtomicUsize::new(0));
-    tokio::spawn(deliver::forget(outbound.clone(), ingest.refusals(), handle.clone()));
+    tokio::spawn(deliver::forget(outbound.clone(), handle.directory_changes()));
+    tokio::spawn(keeper::run(ingest.clone(), handle.clone(), clock.clone(), stopped.clone()));
     tokio::spawn(deliver::run(orders, outbound, handle.clone(), flying.clone()));
     let admin = tokio::spawn(admin.serve(door, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();
     handle.health().accepting.store(true, Ordering::Release);
     say_ready(&addresses, &socket);
-    Ok(Running { handle: handle.clone(), stop, ingress, admin, flying })
+    Ok(Running { handle: handle.clone(), ingest, stop, ingress, admin, flying })
 }
 
 fn outbound(config: &Config, clock: &Clock) -> Result<Arc<Outbound>, Exit> {
@@ -159,6 +171,7 @@ fn say_ready(addresses: &[String], socket: &Path) {
     tracing::info!(listen = addresses.join(","), socket = %socket.display(), "ready");
     let shown = |address: &String| match address.strip_prefix("unix:") {
         Some(_) => address.clone(),
+        None if address.contains("://") => address.clone(),
         None => format!("http://{address}"),
     };
     let first = addresses.first().map(shown).unwrap_or_default();
@@ -171,7 +184,7 @@ fn say_ready(addresses: &[String], socket: &Path) {
 }
 
 /// Waits for TERM or INT; reads the configuration anew on HUP.
-async fn until_stopped(args: &Args, mut config: Config, levels: &Levels) -> Result<(), Exit> {
+async fn until_stopped(args: &Args, mut config: Config, levels: &Levels, ingest: &Ingest) -> Result<(), Exit> {
     let catch = |kind| -> Result<Signal, Exit> {
         signal(kind).map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
     };
@@ -181,7 +194,7 @@ async fn until_stopped(args: &Args, mut config: Config, levels: &Levels) -> Resu
         tokio::select! {
             _ = term.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
-            _ = hup.recv() => match reload(args, &config, levels) {
+            _ = hup.recv() => match reload::reload(args, &config, levels, ingest) {
                 Ok(fresh) => {
                     config = fresh;
                     tracing::info!("the configuration was read anew");
@@ -192,22 +205,9 @@ async fn until_stopped(args: &Args, mut config: Config, levels: &Levels) -> Resu
     }
 }
 
-/// Takes up a changed file, whole or not at all.
-fn reload(args: &Args, old: &Config, levels: &Levels) -> Result<Config, String> {
-    let fresh = args.configuration().map_err(|error| error.to_string())?;
-    super::start::check(&fresh).map_err(|exit| exit.what)?;
-    let mut expected = old.clone();
-    expected.logging.level = fresh.logging.level;
-    if fresh != expected {
-        return Err("only logging.level can change while hookboxd runs: restart it for the rest".to_owned());
-    }
-    levels.set(fresh.logging.level);
-    Ok(fresh)
-}
-
 /// Closes the doors and waits for what is in flight.
 async fn stop(running: Running) {
-    let Running { handle, stop, ingress, admin, flying } = running;
+    let Running { handle, stop, ingress, admin, flying, ingest: _ } = running;
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
     tracing::info!(in_flight = flying.load(Ordering::Acquire), "stopping");
     stop.send_replace(true);

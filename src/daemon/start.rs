@@ -8,6 +8,7 @@ use rand::TryRngCore;
 use rustix::fs::Mode;
 
 use super::exit::Exit;
+use super::reload::Fresh;
 use crate::config::Config;
 use crate::log::{Log, Options, Problem, Reader, Recovered};
 use crate::queue::{Queue, State};
@@ -30,7 +31,7 @@ pub fn check(config: &Config) -> Result<(), Exit> {
         let what = format!("outbound.extra_ca: cannot read {}: {error}", path.display());
         return Err(Exit::new(Exit::CONFIG, what));
     }
-    Ok(())
+    Fresh::read(config).map(|_| ()).map_err(|what| Exit::new(Exit::CONFIG, what))
 }
 
 /// Opens the log and folds the state.

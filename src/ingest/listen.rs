@@ -1,6 +1,7 @@
 //! Listeners: where connections come in.
 //!
-//! `ADDR:PORT` is a TCP socket, `unix:/path` a Unix socket (mode 0660). A socket file left behind by a daemon that
+//! `ADDR:PORT` is a TCP socket, with `tls://` before it one that speaks TLS, with `proxy://` one whose connections begin
+//! with a PROXY header (`tls+proxy://` for both), `unix:/path` a Unix socket (mode 0660). A socket file left behind by a daemon that
 //! is gone is replaced; anything else at that path is left alone and refused. The file is removed again when
 //! the listener ends, if it is still ours.
 
@@ -9,28 +10,38 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::config::{Listen, parse_listen};
+
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A way in.
 #[derive(Debug)]
 pub enum Listener {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Below),
     /// The file is `None` for a socket that was passed in by its owner, who removes it.
     Unix(UnixListener, Option<SocketFile>),
+}
+
+/// What connections speak below HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Below {
+    pub tls: bool,
+    /// A PROXY header of version 2 comes first.
+    pub proxy: bool,
 }
 
 /// A connection that was accepted.
 #[derive(Debug)]
 pub enum Incoming {
-    Tcp(TcpStream, SocketAddr),
+    Tcp(TcpStream, SocketAddr, Below),
     Unix(UnixStream),
 }
 
 /// Why there is no listener.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("cannot listen on '{address}': it is neither ADDR:PORT (127.0.0.1:8420, [::1]:8420) nor unix:/path")]
-    Address { address: String },
+    #[error("cannot listen: {why}")]
+    Address { why: String },
     #[error("cannot listen on '{address}': {error}; choose another address with --listen, or free this one")]
     Bind { address: String, error: io::Error },
     #[error("cannot listen on 'unix:{}': there is a file that is not a socket; remove it or choose another path", path.display())]
@@ -47,17 +58,18 @@ impl Listener {
     /// # Errors
     /// Says why not, and what to do. Needs a tokio runtime around it.
     pub fn bind(address: &str) -> Result<Self, ListenError> {
-        if let Some(path) = address.strip_prefix("unix:") {
-            return bind_unix(Path::new(path));
-        }
-        let parsed: SocketAddr =
-            address.parse().map_err(|_| ListenError::Address { address: address.chars().take(200).collect() })?;
+        let (parsed, below) = match parse_listen(address).map_err(|why| ListenError::Address { why })? {
+            Listen::Unix(path) => return bind_unix(&path),
+            Listen::Tcp { address, tls, proxy } => (address, Below { tls, proxy }),
+        };
         let bind = || {
             let listener = std::net::TcpListener::bind(parsed)?;
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
         };
-        bind().map(Self::Tcp).map_err(|error| ListenError::Bind { address: address.to_owned(), error })
+        bind()
+            .map(|tcp| Self::Tcp(tcp, below))
+            .map_err(|error| ListenError::Bind { address: address.to_owned(), error })
     }
 
     /// Takes a TCP socket that was bound by somebody else (socket activation).
@@ -66,7 +78,7 @@ impl Listener {
     /// When it cannot be used.
     pub fn passed_tcp(listener: std::net::TcpListener) -> Result<Self, ListenError> {
         listener.set_nonblocking(true).map_err(ListenError::Passed)?;
-        TcpListener::from_std(listener).map(Self::Tcp).map_err(ListenError::Passed)
+        TcpListener::from_std(listener).map(|tcp| Self::Tcp(tcp, Below::default())).map_err(ListenError::Passed)
     }
 
     /// Takes a Unix socket that was bound by somebody else.
@@ -82,7 +94,11 @@ impl Listener {
     #[must_use]
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(tcp) => tcp.local_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string()),
+            Self::Tcp(tcp, below) => match tcp.local_addr() {
+                Ok(address) if below.tls => format!("https://{address}"),
+                Ok(address) => address.to_string(),
+                Err(_) => "?".to_owned(),
+            },
             Self::Unix(unix, _) => match unix.local_addr() {
                 Ok(address) => format!("unix:{}", address.as_pathname().unwrap_or(Path::new("?")).display()),
                 Err(_) => "unix:?".to_owned(),
@@ -93,7 +109,7 @@ impl Listener {
     /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<Incoming> {
         match self {
-            Self::Tcp(tcp) => tcp.accept().await.map(|(stream, address)| Incoming::Tcp(stream, address)),
+            Self::Tcp(tcp, below) => tcp.accept().await.map(|(stream, address)| Incoming::Tcp(stream, address, *below)),
             Self::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Incoming::Unix(stream)),
         }
     }
@@ -101,9 +117,6 @@ impl Listener {
 
 fn bind_unix(path: &Path) -> Result<Listener, ListenError> {
     let failed = |error| ListenError::Bind { address: format!("unix:{}", path.display()), error };
-    if path.as_os_str().is_empty() {
-        return Err(ListenError::Address { address: "unix:".to_owned() });
-    }
     remove_stale(path)?;
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;

@@ -10,11 +10,12 @@
 //! header fields, bytes of a head, bytes of a request target; streams of one HTTP/2 connection.
 //!
 //! Invariants: nothing is answered with success before it is durable; a refusal never says which part of a
-//! proof was wrong; what proves a sender (`authorization`, cookies, tokens) is not remembered.
+//! proof was wrong; only trusted proxies are believed when they name another client; what proves a sender (`authorization`, cookies, tokens) is not remembered.
 //!
 //! Things: [`Listener`] (a way in), [`Ingest`] (what all of them share), `connection` (one connection and its
 //! pulse), `guard` (what no head may hold), `request` (one request from its line to its answer), `route`, `headers`, `facts` and `pointer`
-//! (pure), `body` (reading under a budget), `problem` and `reply` (answers), [`Refusals`] (what was refused and
+//! (pure), `prelude` (what comes before HTTP: PROXY header, TLS), `proxy` (who the client is behind a proxy), `allow` and
+//! `rate` (who may come in, and how often), `tls`, `body` (reading under a budget), `problem` and `reply` (answers), [`Refusals`] (what was refused and
 //! why, for the operator), `verify` (the proofs).
 //!
 //! Operations: [`Ingest::serve`] accepts on one listener until it is told to stop, then finishes what is in
@@ -24,31 +25,45 @@
 //! refuses with a bare status. Retried: only `accept()`, after a pause, when the process is short of
 //! descriptors.
 
+pub mod allow;
 mod body;
+mod confirm;
 mod connection;
 pub mod facts;
 mod guard;
 mod headers;
+pub mod keys;
 pub mod listen;
 mod pointer;
+mod prelude;
 mod problem;
+pub mod proxy;
+mod rate;
 pub mod refusals;
 mod reply;
 mod request;
 mod route;
 mod server;
+pub mod tls;
 pub mod verify;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::Semaphore;
+
+pub use allow::AllowLists;
+pub use keys::{Fetch, Keyring, Origins};
 pub use listen::{ListenError, Listener};
+pub use proxy::Trusted;
 pub use refusals::{Refusals, SourceRefusals};
+pub use tls::{Tls, TlsFiles};
 
-use crate::model::{Now, limits};
+use crate::model::{Now, Source, limits};
 use crate::scheduler::Handle;
 
 /// Reads both clocks; the daemon hands it in.
@@ -87,15 +102,84 @@ pub struct Ingest {
     budget: Arc<body::Budget>,
     connections: Arc<AtomicUsize>,
     http: connection::Http,
+    keys: Keyring,
+    confirmations: Arc<Semaphore>,
+    allow_lists: AllowLists,
+    rates: rate::Rates,
+    trusted: RwLock<Arc<Trusted>>,
+    /// For listeners that speak TLS.
+    tls: Option<Tls>,
 }
 
 impl Ingest {
     #[must_use]
-    pub fn new(handle: Handle, clock: Clock, limits: IngestLimits) -> Self {
-        let budget = Arc::new(body::Budget::new(limits.ingest_bytes));
-        let http = connection::http(&limits);
+    pub fn new(handle: Handle, clock: Clock, own: IngestLimits) -> Self {
+        let budget = Arc::new(body::Budget::new(own.ingest_bytes));
+        let http = connection::http(&own);
         let refusals = Arc::new(Refusals::default());
-        Self { handle, clock, limits, refusals, budget, connections: Arc::new(AtomicUsize::new(0)), http }
+        Self {
+            handle,
+            clock,
+            limits: own,
+            refusals,
+            budget,
+            connections: Arc::new(AtomicUsize::new(0)),
+            http,
+            keys: Keyring::default(),
+            confirmations: Arc::new(Semaphore::new(limits::CONFIRMATIONS)),
+            allow_lists: AllowLists::default(),
+            rates: rate::Rates::default(),
+            trusted: RwLock::default(),
+            tls: None,
+        }
+    }
+
+    /// With a certificate for listeners that speak TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// With key material that stands elsewhere than in the log.
+    #[must_use]
+    pub fn with_keys(self, keys: Keyring) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// Key material that stands elsewhere than in the log.
+    #[must_use]
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// The named allow-lists.
+    #[must_use]
+    pub fn allow_lists(&self) -> &AllowLists {
+        &self.allow_lists
+    }
+
+    /// What TLS listeners speak with.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    /// Believes these proxies, on connections that come from now on.
+    pub fn trust(&self, trusted: Trusted) {
+        *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trusted);
+    }
+
+    fn trusted(&self) -> Arc<Trusted> {
+        self.trusted.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets what was kept for sources that are gone.
+    pub fn forget_sources(&self, those_there_are: &[Arc<Source>]) {
+        let ids: HashSet<_> = those_there_are.iter().map(|source| source.id).collect();
+        let names: HashSet<_> = those_there_are.iter().map(|source| source.name.as_str()).collect();
+        self.rates.retain(|id| ids.contains(&id));
+        self.refusals.retain(|name| name.is_empty() || names.contains(name));
+        self.keys.retain(those_there_are);
     }
 
     /// What was refused, for the operator. Shared with the admin room.

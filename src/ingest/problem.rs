@@ -9,6 +9,7 @@ use hyper::{Response, StatusCode};
 
 use super::body::BodyError;
 use super::verify::Answer;
+use crate::model::Rate;
 use crate::queue::Refusal;
 
 /// A refusal: what the sender is told, and what the operator is.
@@ -56,6 +57,13 @@ impl Problem {
     pub fn not_allowed(peer: &str) -> Self {
         let reason = Some(format!("{peer} is not in the allow-list"));
         Self { reason, ..Self::new(StatusCode::FORBIDDEN, "address", "this address may not post here") }
+    }
+
+    pub fn too_often(after_ms: u64, rate: Rate) -> Self {
+        let reason = Some(format!("more than {} in {} ms, as --rate says", rate.count, rate.per_ms));
+        let often = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate", "too many requests: try again later");
+        let seconds = u32::try_from(after_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+        Self { reason, retry_after_s: Some(seconds), ..often }
     }
 
     pub fn nowhere() -> Self {
@@ -137,6 +145,10 @@ impl Problem {
             Refusal::Stopping => unavailable("stopping", "the daemon is stopping: try again in a moment", 5),
             // The source went away between the look-up and the decision.
             Refusal::NotFound { .. } => Self { reason: Some(refusal.to_string()), ..Self::no_such_source() },
+            Refusal::BinFull { .. } => {
+                let full = Self::new(StatusCode::TOO_MANY_REQUESTS, "bin-full", "this bin is full");
+                Self { retry_after_s: Some(3600), reason: Some(refusal.to_string()), ..full }
+            }
             Refusal::Exists { .. } | Refusal::Invalid(_) | Refusal::TooMany { .. } => {
                 let refused = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "the event was not taken");
                 Self { reason: Some(refusal.to_string()), ..refused }

@@ -59,9 +59,9 @@ impl Refusals {
         by_source.iter().map(|(name, entry)| (name.clone(), entry.seen.clone())).collect()
     }
 
-    /// Forgets a source that was deleted.
-    pub fn forget(&self, source: &str) {
-        self.by_source.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
+    /// Forgets the sources that are not there any more.
+    pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
+        self.by_source.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| is_there(name));
     }
 
     /// Counts it. Returns how many were left out of the log before it, when its turn in the log has come.

@@ -17,7 +17,7 @@ use super::body::{self, BodyError};
 use super::problem::Problem;
 use super::route::{self, Peer, Route};
 use super::verify::{self, Answer, Proven, Verdict};
-use super::{Ingest, facts, headers, reply};
+use super::{Ingest, confirm, facts, headers, reply};
 use crate::model::{Header, Now, Source, limits};
 use crate::queue::NewEvent;
 use crate::scheduler::Directory;
@@ -74,6 +74,14 @@ async fn answer(
     if let Some(wrong) = route::malformed(head) {
         return Err(Problem::malformed(wrong).into());
     }
+    let behind;
+    let peer = match &peer.trusted {
+        None => peer,
+        Some(trusted) => {
+            behind = peer.client_of(trusted, &head.headers).map_err(Problem::malformed)?;
+            &behind
+        }
+    };
     if head.headers.len() > limits::HEADERS {
         return Err(Problem::too_many_fields(limits::HEADERS).into()); // HTTP/2: hyper counts HTTP/1's
     }
@@ -86,7 +94,7 @@ async fn answer(
     let source =
         directory.sources_by_path.get(key).filter(|source| source.expires_at.is_none_or(|end| now.wall_ms < end));
     let source = at_source.insert(source.ok_or_else(Problem::no_such_source)?.clone());
-    admit(source, peer, head)?;
+    admit(ingest, source, peer, head, now)?;
 
     let mut claim = ingest.budget.claim();
     if !claim.grow(headers::size(&head.headers)) {
@@ -102,7 +110,7 @@ async fn answer(
         body::read(body, limit, &mut claim, deadline).await.map_err(|error| Problem::of_body(error, max_body))?;
 
     let all = headers::collect(&head.headers);
-    let proven = match prove(source, head, &all, &body, now) {
+    let mut proven = match prove(ingest, source, peer, head, &all, &body, now).await {
         Verdict::Proven(proven) => proven,
         Verdict::Handshake(answer) => return Ok(reply::answer(answer)),
         Verdict::Refused { reason, kind, answer } => return Err(Problem::unproven(kind, reason, answer).into()),
@@ -116,11 +124,15 @@ async fn answer(
     if !claim.grow(copies + bodies) {
         return Err(Problem::no_memory().into());
     }
+    let follow_up = proven.follow_up.take();
     let (events, wanted) = events(source, directory.salt, peer, head, all, body, proven);
     let accepted = ingest.handle.accept(events).await.map_err(|refusal| Problem::of_refusal(&refusal))?;
     drop(claim);
     if accepted.is_empty() {
         return Err(Problem::internal("the scheduler accepted nothing").into());
+    }
+    if let Some(follow_up) = follow_up {
+        confirm::start(ingest, source, follow_up);
     }
     tracing::debug!(source = %source.name, peer = %peer.text, id = %accepted[0].id, "accepted");
     Ok(match wanted {
@@ -142,10 +154,14 @@ fn ready(ingest: &Ingest) -> Result<Reply, Refused> {
     Err(Problem::not_ready(health.reason()).into())
 }
 
-/// Whether this peer may use this method here.
-fn admit(source: &Source, peer: &Peer, head: &Parts) -> Result<(), Refused> {
-    if !peer.is_allowed(&source.allow) {
+/// Whether this peer may use this method here, now.
+fn admit(ingest: &Ingest, source: &Source, peer: &Peer, head: &Parts, now: Now) -> Result<(), Refused> {
+    if !ingest.allow_lists.allows(source, peer.ip) {
         return Err(Problem::not_allowed(&peer.text).into());
+    }
+    if let Some(rate) = source.rate {
+        let taken = ingest.rates.take(source.id, rate, now.mono_ms);
+        taken.map_err(|after_ms| Problem::too_often(after_ms, rate))?;
     }
     if !verify::answers(&source.verify, head.method.as_str()) {
         return Err(Problem::method(verify::methods(&source.verify)).into());
@@ -153,12 +169,47 @@ fn admit(source: &Source, peer: &Peer, head: &Parts) -> Result<(), Refused> {
     Ok(())
 }
 
-fn prove(source: &Source, head: &Parts, headers: &[Header], body: &Bytes, now: Now) -> Verdict {
+/// The verdict on a request. When it names a key that the issuer's set does not hold, the set is fetched anew, unless
+/// that was done a moment ago.
+async fn prove(
+    ingest: &Ingest,
+    source: &Arc<Source>,
+    peer: &Peer,
+    head: &Parts,
+    headers: &[Header],
+    body: &Bytes,
+    now: Now,
+) -> Verdict {
+    let seen = ingest.keys.version(source);
+    let verdict = judge(ingest, source, peer, head, headers, body, now);
+    let unknown = matches!(verdict, Verdict::Refused { kind: "unknown-key" | "no-keys", .. });
+    match seen.filter(|_| unknown) {
+        Some(seen) if ingest.keys.refresh(source, seen, now).await => {
+            judge(ingest, source, peer, head, headers, body, now)
+        }
+        _ => verdict,
+    }
+}
+
+fn judge(
+    ingest: &Ingest,
+    source: &Arc<Source>,
+    peer: &Peer,
+    head: &Parts,
+    headers: &[Header],
+    body: &Bytes,
+    now: Now,
+) -> Verdict {
+    let source = match ingest.keys.resolve(source) {
+        Ok(source) => source,
+        Err(reason) => return Verdict::Refused { reason, kind: "settings", answer: None },
+    };
     // Without a scheme nothing is signed, and this is the way of most events.
-    let url = if source.verify == "none" { String::new() } else { route::public_url(source, head) };
-    let request = verify::Request { method: head.method.as_str(), url: &url, headers, body };
+    let url = if source.verify == "none" { String::new() } else { route::public_url(&source, head, peer.is_https) };
+    let client = peer.certificate.as_deref();
+    let request = verify::Request { method: head.method.as_str(), url: &url, headers, body, client };
     let now_unix = i64::try_from(now.wall_ms / 1000).unwrap_or(i64::MAX);
-    verify::verify(source, &request, now_unix)
+    verify::verify(&source, &request, now_unix)
 }
 
 /// The events of a proven request, and the answer that the provider wants for them.
@@ -171,7 +222,7 @@ pub(super) fn events(
     body: Bytes,
     proven: Proven,
 ) -> (Vec<NewEvent>, Option<Answer>) {
-    let Proven { kind, dedupe_key, answer, elements } = proven;
+    let Proven { kind, dedupe_key, answer, elements, follow_up: _ } = proven;
     let all_facts: Vec<facts::Facts> = if elements.is_empty() {
         vec![facts::of_request(source, &headers, &body, kind, dedupe_key)]
     } else {

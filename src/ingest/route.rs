@@ -6,37 +6,54 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use hyper::http::request::Parts;
-use hyper::{Version, header};
-use ipnet::IpNet;
+use hyper::{HeaderMap, Version, header};
 
+use super::proxy::{self, Client, Trusted};
+use super::verify::ClientCert;
 use crate::model::{Source, limits};
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Peer {
-    /// `None` over a Unix socket.
+    /// `None` over a Unix socket, and when a proxy hides it.
     pub ip: Option<IpAddr>,
     /// For the event and the log.
     pub text: String,
+    /// Set when it is a proxy whose word on the client is taken.
+    pub trusted: Option<Arc<Trusted>>,
+    pub is_https: bool,
+    /// What it showed in the TLS handshake.
+    pub certificate: Option<Arc<ClientCert>>,
 }
 
 impl Peer {
     pub fn tcp(address: SocketAddr) -> Self {
         // An IPv4 client of a dual-stack socket is an IPv4 client.
         let ip = address.ip().to_canonical();
-        Self { ip: Some(ip), text: SocketAddr::new(ip, address.port()).to_string() }
+        Self { ip: Some(ip), text: SocketAddr::new(ip, address.port()).to_string(), ..Self::default() }
     }
 
     pub fn unix() -> Self {
-        Self { ip: None, text: "unix".to_owned() }
+        Self { text: "unix".to_owned(), ..Self::default() }
     }
 
-    /// Whether an allow-list lets it in. One that names addresses says nothing of Unix sockets, so it lets none
-    /// of their clients in.
-    pub fn is_allowed(&self, allow: &[IpNet]) -> bool {
-        allow.is_empty() || self.ip.is_some_and(|ip| allow.iter().any(|net| net.contains(&ip)))
+    /// A client that the proxy does not name.
+    pub fn hidden(proxy: &str) -> Self {
+        Self { text: format!("hidden by {proxy}"), ..Self::default() }
+    }
+
+    /// The client of one request, when this is a proxy that says whose request it is.
+    pub fn client_of(&self, trusted: &Trusted, headers: &HeaderMap) -> Result<Self, &'static str> {
+        let mut client = match proxy::client(headers, trusted)? {
+            Client::Unsaid => self.clone(),
+            Client::Known(ip) => Self { ip: Some(ip), text: ip.to_string(), ..self.clone() },
+            Client::Hidden => Self { certificate: self.certificate.clone(), ..Self::hidden(&self.text) },
+        };
+        client.is_https = proxy::is_https(headers).unwrap_or(self.is_https);
+        Ok(client)
     }
 }
 
@@ -91,7 +108,7 @@ pub(super) fn target_length(head: &Parts) -> usize {
 }
 
 /// The URL as the sender signed it: the public one when the operator gave it, else what the request says.
-pub(super) fn public_url(source: &Source, head: &Parts) -> String {
+pub(super) fn public_url(source: &Source, head: &Parts, is_https: bool) -> String {
     if let Some(url) = &source.public_url {
         return match head.uri.query() {
             Some(query) if !url.contains('?') => format!("{url}?{query}"),
@@ -105,8 +122,8 @@ pub(super) fn public_url(source: &Source, head: &Parts) -> String {
         }
     };
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut url = String::with_capacity(7 + host.len() + target.len());
-    for part in ["http://", &host, target] {
+    let mut url = String::with_capacity(8 + host.len() + target.len());
+    for part in [if is_https { "https://" } else { "http://" }, &host, target] {
         url.push_str(part);
     }
     url
@@ -203,25 +220,22 @@ mod tests {
     }
 
     #[test]
-    fn an_allow_list_sees_through_mapped_addresses_and_knows_no_unix_socket() {
-        let allow = ["10.0.0.0/8".parse().expect("a net")];
+    fn a_mapped_address_is_an_ipv4_address() {
         let peer = |text: &str| Peer::tcp(text.parse().expect("an address"));
-        assert!(peer("10.1.2.3:4").is_allowed(&allow));
-        assert!(peer("[::ffff:10.1.2.3]:4").is_allowed(&allow));
-        assert!(!peer("11.1.2.3:4").is_allowed(&allow));
-        assert!(!Peer::unix().is_allowed(&allow));
-        assert!(Peer::unix().is_allowed(&[]));
+        assert_eq!(peer("[::ffff:10.1.2.3]:4").ip, peer("10.1.2.3:9").ip);
+        assert_eq!(peer("[::ffff:10.1.2.3]:4").text, "10.1.2.3:4");
+        assert_eq!(Peer::unix().ip, None);
     }
 
     #[test]
     fn the_public_url_is_the_operators_or_the_requests() {
         let mut source = Source::new("a", "none");
-        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1")), "http://hooks.example/in/a?x=1");
-        assert_eq!(public_url(&source, &head("POST", "http://other:8/in/a")), "http://other:8/in/a");
+        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1"), false), "http://hooks.example/in/a?x=1");
+        assert_eq!(public_url(&source, &head("POST", "http://other:8/in/a"), true), "https://other:8/in/a");
         source.public_url = Some("https://pub.example/w".into());
-        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1")), "https://pub.example/w?x=1");
+        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1"), false), "https://pub.example/w?x=1");
         source.public_url = Some("https://pub.example/w?y=2".into());
-        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1")), "https://pub.example/w?y=2");
+        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1"), false), "https://pub.example/w?y=2");
     }
 
     #[test]

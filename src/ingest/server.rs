@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::listen::{Incoming, Listener};
+use super::listen::{Below, Incoming, Listener};
 use super::route::Peer;
-use super::{Ingest, connection};
+use super::{Ingest, connection, prelude};
 
 /// After `accept()` failed for want of descriptors or memory: long enough for some to come free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -79,13 +79,15 @@ impl Ingest {
         };
         let held = (slot, alive);
         match incoming {
-            Incoming::Tcp(stream, address) => {
+            Incoming::Tcp(stream, address, below) => {
                 // Answers are small and complete: waiting to fill a packet only delays them.
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(connection::run(self, stream, Peer::tcp(address), stop, held));
+                tokio::spawn(prelude::run(self, stream, address, below, stop, held));
             }
             Incoming::Unix(stream) => {
-                tokio::spawn(connection::run(self, stream, Peer::unix(), stop, held));
+                let trusted = self.trusted();
+                let peer = Peer { trusted: trusted.trusts(None).then_some(trusted), ..Peer::unix() };
+                tokio::spawn(connection::run(self, stream, peer, stop, held));
             }
         }
     }
@@ -94,7 +96,9 @@ impl Ingest {
 fn refuse(incoming: &Incoming) {
     // A peer that cannot take these bytes at once gets none.
     let _ = match incoming {
-        Incoming::Tcp(stream, _) => stream.try_write(FULL),
+        // In the midst of a handshake these bytes would be none.
+        Incoming::Tcp(_, _, Below { tls: true, .. }) => return,
+        Incoming::Tcp(stream, ..) => stream.try_write(FULL),
         Incoming::Unix(stream) => stream.try_write(FULL),
     };
 }

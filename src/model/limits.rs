@@ -29,6 +29,12 @@ pub const URI_BYTES: usize = 8 << 10;
 pub const H2_STREAMS: u32 = 128;
 /// Bytes of bodies in memory at a time, while they are read and until they are remembered.
 pub const INGEST_BYTES: usize = 48 << 20;
+/// Events of one bin, and bytes of them; one more is refused until the bin is gone.
+pub const BIN_EVENTS: u64 = 1000;
+pub const BIN_BYTES: u64 = 16 << 20;
+/// Files of named allow-lists, and bytes of one.
+pub const ALLOW_LISTS: usize = 256;
+pub const ALLOW_LIST_BYTES: u64 = 1 << 20;
 /// Events that one request may hold when its source splits batches.
 pub const BATCH_EVENTS: usize = 4096;
 /// Characters of an event type, and of a dedupe key.
@@ -133,6 +139,18 @@ pub const SIGNING_KEY: usize = 512;
 /// The old secret signs along with the new one for this long after a rotation.
 pub const ROTATION_MS: u64 = 86_400_000;
 
+/// Bytes of what is fetched beside deliveries (key sets, confirmations), and the deadline over all of it.
+pub const FETCH_BYTES: usize = 64 << 10;
+pub const FETCH_TIMEOUT_MS: u64 = 5_000;
+/// A key set is fetched again after this time; and for a key that is not in it, at most once in this time.
+pub const JWKS_REFRESH_MS: u64 = 3_600_000;
+pub const JWKS_AGAIN_MS: u64 = 30_000;
+/// Confirmations of subscriptions under way at a time, how often one is tried, and the pause before the second try
+/// (doubled for each further one).
+pub const CONFIRMATIONS: usize = 4;
+pub const CONFIRMATION_TRIES: u32 = 4;
+pub const CONFIRMATION_PAUSE_MS: u64 = 1_000;
+
 // --- the admin socket --------------------------------------------------------------------------------------
 pub const ADMIN_CONNECTIONS: usize = 64;
 pub const ADMIN_BODY: usize = 40 << 20;
@@ -145,5 +163,6 @@ pub const TAIL_LAG: usize = 1024;
 
 const _: () = assert!(17 * (CHUNK + 12 + 8) + 1024 < SLED_SEGMENT / 4, "a sled leaf would become a blob file");
 const _: () = assert!(BATCH_BYTES <= SLED_SEGMENT / 2, "sled wants batches within half a segment");
+const _: () = assert!(FETCH_BYTES < RESPONSE_WIRE, "what is fetched comes over the same wire");
 const _: () = assert!(RESPONSE_KEPT <= RESPONSE_READ, "only what is read can be kept");
 const _: () = assert!(RETRYING <= RETRYING_ALL, "one endpoint is one of all");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{SourceId, TimedSecret, WallMs, limits};
+use super::{Rate, SourceId, TimedSecret, WallMs, limits};
 
 /// A named way in: a URL path, who may post there, and the proof asked of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Source {
     pub params: BTreeMap<String, serde_json::Value>,
     /// The URL under which the provider posts, for schemes that sign it.
     pub public_url: Option<String>,
-    /// Who may post; everybody when empty.
+    /// Who may post; everybody when this and `allow_lists` are empty.
     pub allow: Vec<IpNet>,
     /// Bytes.
     pub max_body: u64,
@@ -43,6 +43,12 @@ pub struct Source {
     #[serde(default)]
     pub expires_at: Option<WallMs>,
     pub created_at: WallMs,
+    /// Named allow-lists (`@github`, without the `@`); who stands in one of them may post, too.
+    #[serde(default)]
+    pub allow_lists: Vec<String>,
+    /// How often it may be posted to.
+    #[serde(default)]
+    pub rate: Option<Rate>,
 }
 
 impl Source {
@@ -68,6 +74,8 @@ impl Source {
             split: false,
             expires_at: None,
             created_at: 0,
+            allow_lists: Vec::new(),
+            rate: None,
         }
     }
 

@@ -12,7 +12,8 @@
 //! `check` is asked before an endpoint is created or changed.
 //!
 //! Operations: [`Outbound::attempt`] makes one attempt and always reports; [`Outbound::forget`] drops what belongs
-//! to endpoints that are gone; [`check_endpoint`], [`generate_secret`].
+//! to endpoints that are gone; [`Outbound::fetch`] gets a URL that is no endpoint; [`check_endpoint`],
+//! [`generate_secret`].
 //!
 //! Refused (no use in trying again): URLs and secrets that cannot be used, literal addresses and ports that may not be
 //! dialled, loops. Retried by policy: everything else, also names that lead to refused addresses, since names change.
@@ -22,6 +23,7 @@
 pub mod check;
 mod connect;
 mod failure;
+mod fetch;
 pub mod guard;
 mod headers;
 pub mod judge;

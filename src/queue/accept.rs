@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::input::{Accepted, NewEvent, Refusal, Reply};
 use super::{Draft, Queue};
-use crate::model::{Event, EventId, Now, Seq, WallMs};
+use crate::model::{Event, EventId, Now, Seq, WallMs, limits};
 use crate::record::Record;
 
 impl Queue {
@@ -15,7 +15,20 @@ impl Queue {
                 return Reply::Refused(Refusal::NotFound { what: "source", name: event.source.name.clone() });
             }
         }
+        if let Some(refusal) = self.full_bin(&events) {
+            return Reply::Refused(refusal);
+        }
         Reply::Accepted(events.into_iter().map(|event| self.accept_one(now, event, draft)).collect())
+    }
+
+    /// Whether these events are for a bin that has no room for them. A bin takes what anybody sends, so its budget is
+    /// small and its own.
+    fn full_bin(&self, events: &[NewEvent]) -> Option<Refusal> {
+        let source = &events.first().filter(|event| event.source.verify == "bin")?.source;
+        let used = self.state.bins.get(&source.id).copied().unwrap_or_default();
+        let bytes: u64 = events.iter().map(|event| event.body.len() as u64).sum();
+        let full = used.events + events.len() as u64 > limits::BIN_EVENTS || used.bytes + bytes > limits::BIN_BYTES;
+        full.then(|| Refusal::BinFull { name: source.name.clone() })
     }
 
     fn accept_one(&mut self, now: Now, new: NewEvent, draft: &mut Draft) -> Accepted {

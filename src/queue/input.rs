@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::model::{
     AttemptReport, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq, Source,
-    SourceId, WallMs,
+    SourceId, WallMs, limits,
 };
 use crate::record::{DeadLetter, Record, Replay, ReplayFilter};
 
@@ -208,6 +208,12 @@ pub enum Refusal {
     Invalid(String),
     #[error("at most {limit} {what} are possible")]
     TooMany { what: &'static str, limit: usize },
+    #[error(
+        "the bin '{name}' is full ({} events or {} bytes): delete it, or wait until its time is over",
+        limits::BIN_EVENTS,
+        limits::BIN_BYTES
+    )]
+    BinFull { name: String },
     #[error("the daemon is too busy: try again in a moment")]
     Busy,
     #[error("there is no room left: {0}")]

@@ -60,6 +60,16 @@ pub struct State {
     pub graves: RoaringTreemap,
     pub replays: BTreeMap<u64, Replay>,
     pub counts: Counts,
+    /// What came into each bin, for its budget.
+    #[serde(default)]
+    pub bins: BTreeMap<SourceId, BinUse>,
+}
+
+/// What came into one bin since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinUse {
+    pub events: u64,
+    pub bytes: u64,
 }
 
 /// Totals since the log began.
@@ -232,6 +242,7 @@ impl State {
             }
             Record::SourceDeleted { source } => {
                 self.sources.remove(source).ok_or_else(|| impossible(seq, "it deletes an unknown source"))?;
+                self.bins.remove(source);
             }
             Record::EndpointSet { endpoint } => self.endpoint_set(seq, endpoint),
             Record::EndpointDeleted { endpoint, .. } => {
@@ -245,6 +256,11 @@ impl State {
             Record::EndpointReleased { endpoint, .. } => self.lane(seq, *endpoint)?.hold = None,
             Record::EventAccepted { event, dedupe, fan_out } => {
                 self.counts.events += 1;
+                if self.sources.get(&event.source).is_some_and(|source| source.verify == "bin") {
+                    let bin = self.bins.entry(event.source).or_default();
+                    bin.events += 1;
+                    bin.bytes += event.cost() as u64;
+                }
                 if let Some(fingerprint) = dedupe {
                     self.dedupe.insert(*fingerprint, seq, event.received_at);
                 }

@@ -78,7 +78,8 @@ pub enum TailLine {
 /// An input on its way to the thread, with the place where its answer goes.
 #[derive(Debug)]
 pub struct Envelope {
-    pub input: Input,
+    /// Boxed, because the door's places exist from the start.
+    pub input: Box<Input>,
     pub reply: Option<oneshot::Sender<Reply>>,
     /// Given back when the input has been dealt with.
     pub permit: Option<OwnedSemaphorePermit>,
@@ -163,13 +164,13 @@ impl Handle {
     /// Reports what nobody waits for: the end of an attempt, a load, a refill.
     pub fn report(&self, input: Input) {
         // The channel has room for all that can be under way; it only closes when the daemon ends.
-        let _ = self.inputs.send(Envelope { input, reply: None, permit: None });
+        let _ = self.inputs.send(Envelope { input: Box::new(input), reply: None, permit: None });
     }
 
     /// Asks from a thread that may wait. `None` when the scheduler is busy or stopping.
     pub(super) fn ask_blocking(&self, input: Input) -> Option<Reply> {
         let (sender, receiver) = oneshot::channel();
-        let envelope = Envelope { input, reply: Some(sender), permit: None };
+        let envelope = Envelope { input: Box::new(input), reply: Some(sender), permit: None };
         self.inputs.try_send(envelope).ok()?;
         receiver.blocking_recv().ok()
     }
@@ -214,7 +215,7 @@ impl Handle {
     async fn request(&self, door: &Arc<Semaphore>, input: Input) -> Result<Reply, Refusal> {
         let permit = door.clone().try_acquire_owned().map_err(|_| Refusal::Busy)?;
         let (sender, receiver) = oneshot::channel();
-        let envelope = Envelope { input, reply: Some(sender), permit: Some(permit) };
+        let envelope = Envelope { input: Box::new(input), reply: Some(sender), permit: Some(permit) };
         self.inputs.try_send(envelope).map_err(|_| Refusal::Busy)?;
         receiver.await.map_err(|_| Refusal::Stopping)
     }

@@ -212,11 +212,11 @@ impl Thread {
 
 /// Opens an envelope. Returns about how many bytes came with it.
 fn take(envelope: Envelope, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>) -> usize {
-    let bytes = match &envelope.input {
+    let bytes = match envelope.input.as_ref() {
         Input::Accept(events) => events.iter().map(|event| event.body.len() + 512).sum(),
         _ => 512,
     };
-    inputs.push(envelope.input);
+    inputs.push(*envelope.input);
     owed.push((envelope.reply, envelope.permit));
     bytes
 }

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod admin;
 mod bad_input;
 mod delivery;
@@ -14,6 +15,7 @@ mod hold;
 mod hostile;
 mod http2;
 mod ingest;
+mod keys;
 mod process;
 mod providers;
 mod replay;

@@ -19,12 +19,14 @@ use super::{SOON, until};
 pub struct Home {
     dir: tempfile::TempDir,
     pub args: Vec<String>,
+    /// Put into the daemon's environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Home {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("hookbox-test-").tempdir().expect("a temporary folder");
-        Self { dir, args: vec!["--listen".into(), "127.0.0.1:0".into()] }
+        Self { dir, args: vec!["--listen".into(), "127.0.0.1:0".into()], environment: Vec::new() }
     }
 
     /// The same, with more options for the daemon.
@@ -58,6 +60,7 @@ impl Home {
         let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
         command.arg("--data").arg(self.data()).args(["--log-format", "json"]).args(&self.args);
         command.current_dir(self.path()).stdin(std::process::Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let started = Instant::now();
         let mut child = command.spawn().expect("hookboxd starts");
         let log = Arc::new(Mutex::new(Vec::new()));

@@ -93,9 +93,13 @@ pub struct SourceSettings {
     /// Let it be posted to under an unguessable path instead of its name.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub token: Option<bool>,
-    /// Who may post; everybody when not given. Several are possible.
-    #[arg(long, value_name = "CIDR", value_parser = network)]
+    /// Who may post; everybody when not given. Several are possible. @github, @stripe, @travis, @paddle and
+    /// @paddle-sandbox stand for what these publish, others for files in allow_lists.dir.
+    #[arg(long, value_name = "CIDR|@LIST", value_parser = network)]
     pub allow: Vec<String>,
+    /// How often it may be posted to: 10/s, 100/m, 1000/h; more is answered 429.
+    #[arg(long, value_name = "N/s", value_parser = rate)]
+    pub rate: Option<String>,
     /// Bytes of a body at most: 1MiB, 512k, 65536.
     #[arg(long, value_name = "N", value_parser = size)]
     pub max_body: Option<u64>,

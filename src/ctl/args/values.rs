@@ -27,8 +27,14 @@ pub(super) fn rate(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn network(text: &str) -> Result<String, String> {
-    let good = text.parse::<ipnet::IpNet>().is_ok() || text.parse::<std::net::IpAddr>().is_ok();
-    if good { Ok(text.to_owned()) } else { Err("write it as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.7".into()) }
+    let good = text.strip_prefix('@').is_some_and(crate::model::valid_name)
+        || text.parse::<ipnet::IpNet>().is_ok()
+        || text.parse::<std::net::IpAddr>().is_ok();
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("write it as 192.0.2.0/24, 2001:db8::/32, 192.0.2.7, or a list such as @github".into())
+    }
 }
 
 /// `65536`, `512k`, `1MiB`: units of 1024.

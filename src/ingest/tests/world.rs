@@ -149,7 +149,7 @@ fn scheduler(door: &Door, notes: &Notes) {
             gate = notes.go_on.wait(gate).expect("a gate");
         }
         drop(gate);
-        let Input::Accept(events) = envelope.input else { continue };
+        let Input::Accept(events) = *envelope.input else { continue };
         let mut accept = |event: &NewEvent| {
             let id = EventId { seq: seq + 1, tag: 7 };
             let first = event.dedupe.map_or(id, |dedupe| *seen.entry(dedupe).or_insert(id));

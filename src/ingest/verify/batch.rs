@@ -43,5 +43,5 @@ pub(super) fn whole(source: &Source, signed: &[u8], elements: Vec<Element>) -> P
         _ => Some(fingerprint(signed)),
     };
     let elements = if source.split { elements } else { Vec::new() };
-    Proven { kind, dedupe_key, answer: None, elements }
+    Proven { kind, dedupe_key, elements, ..Proven::default() }
 }

@@ -33,6 +33,8 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
         ("mode", "static_header (by default), basic, google_id_token, jwt"),
         ("header", "the header that static_header compares"),
         ("jwks", "Google's keys, @FILE.json"),
+        ("jwks_url", "where they are published (https), instead of a file"),
+        ("allow_private", "true: jwks_url may be a private address"),
         ("audience", "the webhook's URL"),
         ("email", "the service agent"),
         ("issuers", "Google's by default"),
@@ -75,5 +77,5 @@ fn describe(request: &Request<'_>) -> Proven {
     let paths = ["/responseId", "/detectIntentResponseId", "/queryResult/intent/displayName", "/fulfillmentInfo/tag"];
     let [es_id, cx_id, intent, tag] = pick(request.body, paths);
     let answer = Some(Answer::json(&serde_json::json!({})));
-    Proven { kind: intent.or(tag), dedupe_key: es_id.or(cx_id), answer, elements: Vec::new() }
+    Proven { kind: intent.or(tag), dedupe_key: es_id.or(cx_id), answer, ..Proven::default() }
 }

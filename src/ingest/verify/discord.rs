@@ -71,5 +71,5 @@ fn describe(request: &Request<'_>) -> Verdict {
         (Some("4"), None) => Answer::json(&json!({ "type": 8, "data": { "choices": [] } })),
         _ => Answer::empty(204),
     };
-    Verdict::Proven(Proven { kind: event.or(kind), dedupe_key: id, answer: Some(answer), elements: Vec::new() })
+    Verdict::Proven(Proven { kind: event.or(kind), dedupe_key: id, answer: Some(answer), ..Proven::default() })
 }

@@ -3,7 +3,7 @@
 //! * Header: `Authorization: Bearer <token>`; the scheme's word in any case (RFC 9110, 11.1).
 //! * Algorithm: `--set algorithms=…` of what [`super::jws`] knows. Without it: every asymmetric one when there is a key
 //!   set or a public key, the HMAC ones when there is only a secret.
-//! * Keys: `--set jwks=@FILE.json`, and/or `--public-key-file` (PEM), and/or the secret for HMAC.
+//! * Keys: `--set jwks=@FILE.json` or `--set jwks_url=https://…` (fetched and kept by the daemon), and/or `--public-key-file` (PEM), and/or the secret for HMAC.
 //! * Claims: `exp` is required and must be in the future; `nbf` must not be; `iss` must be one of
 //!   `--set issuer=…`/`issuers=…`, letter for letter; `aud` (a text or a list of texts) must hold one of
 //!   `--set audience=…`, and a token with an `aud` is refused where no audience is configured (RFC 7519, 4.1.3);
@@ -37,6 +37,8 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     public_key: Need::Optional,
     params: &[
         ("jwks", "the issuer's keys, @FILE.json"),
+        ("jwks_url", "where they are published (https), instead of a file"),
+        ("allow_private", "true: jwks_url may be a private address"),
         ("algorithms", "the alg values that are taken, separated by commas"),
         ("issuer", "the token's iss"),
         ("issuers", "several instead of one"),
@@ -49,6 +51,9 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     verify,
     check,
 };
+
+/// The setting that names where a key set is published.
+pub const JWKS_URL: &str = "jwks_url";
 
 /// Whose rules beyond the RFC's apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +94,13 @@ pub(super) fn check_claims(source: &Source, needed: &[&str]) -> Result<(), Strin
             SYMMETRIC.join(" ")
         ));
     }
+    let private = params.flag("allow_private", false)?;
+    let url = params.text(JWKS_URL)?;
+    if url.is_some_and(|url| !(url.starts_with("https://") || (private && url.starts_with("http://")))) {
+        return Err("--set jwks_url=… must be an https:// URL".into());
+    }
     let secrets = source.secrets.iter().map(|timed| timed.secret.0.as_str()).collect();
-    if keys(source, secrets)?.is_empty() {
+    if keys(source, secrets)?.is_empty() && url.is_none() {
         return Err("give the issuer's keys with --set jwks=@FILE.json, --public-key-file or --secret-file".into());
     }
     Ok(())
@@ -110,6 +120,9 @@ pub(super) fn prove(
 ) -> Result<Map<String, Value>, Refusal> {
     let token = request.authorization("Bearer")?;
     let keys = keys(source, live_secrets(source, now)).map_err(Refusal::settings)?;
+    if keys.is_empty() && Params(source).value(JWKS_URL).is_some() {
+        return Err(Refusal::no_keys("the issuer's key set (jwks_url) was not fetched yet"));
+    }
     if keys.is_empty() {
         return Err(Refusal::settings("the source has no key; give it one with --set jwks=@FILE.json"));
     }
@@ -137,7 +150,8 @@ fn keys(source: &Source, secrets: Vec<&str>) -> Result<Vec<Key>, String> {
 
 fn allowed(source: &Source, flavour: Flavour) -> Result<Vec<&str>, String> {
     let params = Params(source);
-    let only_secrets = params.value("jwks").is_none() && source.public_key.is_none();
+    let only_secrets =
+        params.value("jwks").is_none() && params.value(JWKS_URL).is_none() && source.public_key.is_none();
     Ok(match params.list("algorithms")? {
         Some(names) => names,
         None if flavour != Flavour::Plain => vec!["RS256"],

@@ -19,6 +19,7 @@ mod apikey;
 mod batch;
 mod bin;
 mod braintree;
+mod certificate;
 mod circleci;
 mod cloudevents;
 mod crypto;
@@ -35,6 +36,7 @@ mod jwt;
 mod keys;
 mod mailchimp;
 mod mandrill;
+mod mtls;
 mod none;
 mod okta;
 mod paddle;
@@ -64,7 +66,9 @@ use bytes::Bytes;
 
 use crate::model::{Header, Source, limits};
 
+pub use certificate::ClientCert;
 pub use facts::{ANY_METHOD, Need, SchemeFacts};
+pub use jwt::JWKS_URL;
 
 /// The request as the sender signed it.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,8 @@ pub struct Request<'a> {
     /// Names in lower case.
     pub headers: &'a [Header],
     pub body: &'a [u8],
+    /// The certificate that the client showed in the TLS handshake, proven there.
+    pub client: Option<&'a ClientCert>,
 }
 
 /// An HTTP answer that the provider insists on.
@@ -116,6 +122,15 @@ pub struct Proven {
     pub answer: Option<Answer>,
     /// Empty unless the source splits batches and the body holds several events.
     pub elements: Vec<Element>,
+    /// What has to be done once it is durable.
+    pub follow_up: Option<FollowUp>,
+}
+
+/// What a proven request asks for beyond being kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FollowUp {
+    /// GET this URL: it confirms the subscription to a topic that the operator named.
+    Confirm { url: String, topic: String },
 }
 
 /// One event of a batch.
@@ -158,6 +173,7 @@ pub const REFUSAL_KINDS: &[&str] = &[
     "claims",
     "not-allowed",
     "settings",
+    "no-keys",
 ];
 
 /// Characters of a reason.
@@ -193,6 +209,7 @@ pub const TABLE: &[SchemeFacts] = &[
     pubsub::FACTS,
     sns::FACTS,
     hmac::FACTS,
+    mtls::FACTS,
     none::FACTS,
 ];
 
@@ -250,6 +267,14 @@ pub fn check_settings(source: &Source) -> Result<(), String> {
     settings::check(source)
 }
 
+/// Whether a key set (RFC 7517) holds a key that can verify a signature.
+///
+/// # Errors
+/// One sentence for the operator.
+pub fn check_key_set(value: &serde_json::Value) -> Result<(), String> {
+    jws::key_set(value).map(|_| ()).map_err(|_| "the answer is no key set with a key that can verify".to_owned())
+}
+
 /// Why a request is refused; every step of a verification may end in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -288,6 +313,13 @@ impl Refusal {
     /// It is there and well formed, and does not prove the request.
     fn mismatch(reason: impl Into<String>) -> Self {
         Self::new("mismatch", reason)
+    }
+
+    /// The issuer's keys are not here yet: the sender is to try again.
+    fn no_keys(reason: impl Into<String>) -> Self {
+        let answer =
+            Answer { status: 503, headers: vec![("retry-after".to_owned(), "30".to_owned())], body: Vec::new() };
+        Self { answer: Some(answer), ..Self::new("no-keys", reason) }
     }
 
     /// The source lacks something; the operator has to act.

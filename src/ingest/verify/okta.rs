@@ -35,6 +35,8 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
         ("mode", "static_header (by default), jwt"),
         ("header", "the header that static_header compares"),
         ("jwks", "the issuer's keys, @FILE.json"),
+        ("jwks_url", "where they are published (https), instead of a file"),
+        ("allow_private", "true: jwks_url may be a private address"),
         ("issuer", "the token's iss"),
         ("issuers", "several instead of one"),
         ("audience", "the token's aud"),

@@ -33,6 +33,8 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     params: &[
         ("mode", "google_id_token"),
         ("jwks", "Google's keys, @FILE.json"),
+        ("jwks_url", "where they are published (https), instead of a file"),
+        ("allow_private", "true: jwks_url may be a private address"),
         ("audience", "the push subscription's audience"),
         ("email", "the push subscription's service account"),
         ("issuers", "Google's by default"),

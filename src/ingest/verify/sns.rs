@@ -9,6 +9,9 @@
 //! * Key: the certificate at SigningCertURL, which must be https on `sns.<region>.amazonaws.com[.cn]`, end in `.pem`,
 //!   and be pinned (`--set certs=@FILE.json`, or `--public-key-file`) and valid now; nothing is fetched here.
 //! * `--set topics=…` names the topics that may deliver; others are refused.
+//! * SubscriptionConfirmation: of a topic that is named there it is confirmed once it is remembered, by a GET of its
+//!   SubscribeURL, which must be https on `sns.<region>.amazonaws.com[.cn]` (and is signed). Without `topics` it is
+//!   only remembered, for otherwise whoever knows the URL could subscribe it to a topic of their own.
 //! * Replay protection: none. Dedupe id: MessageId. Type: Type, so that a SubscriptionConfirmation, which is proven
 //!   and kept like any other message, can be found and acted upon.
 //! * Source: AWS SNS developer guide, "Verifying the signatures"; aws sns-validator.
@@ -23,7 +26,7 @@ use super::crypto::unbase64;
 use super::keys::Algorithm;
 use super::params::Params;
 use super::paypal::{check_certs, pinned};
-use super::{Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
+use super::{FollowUp, Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
 
 pub(super) const FACTS: SchemeFacts = SchemeFacts {
     name: "sns",
@@ -76,10 +79,15 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
     }
     let topic = text(&message, "TopicArn")?;
     let topics = Params(source).either("topic", "topics")?;
+    let topics_are_named = topics.is_some();
     if topics.is_some_and(|topics| !topics.contains(&topic)) {
         return Err(Refusal::new("not-allowed", format!("the topic {topic:?} is not in --set topics=…")));
     }
-    Ok(Verdict::Proven(describe(&message)))
+    let mut proven = describe(&message);
+    if topics_are_named && text(&message, "Type")? == "SubscriptionConfirmation" {
+        proven.follow_up = Some(confirmation(&message, topic)?);
+    }
+    Ok(Verdict::Proven(proven))
 }
 
 fn text<'m>(message: &'m Map<String, Value>, key: &str) -> Result<&'m str, Refusal> {
@@ -109,15 +117,26 @@ fn signed(message: &Map<String, Value>) -> Result<Vec<u8>, Refusal> {
     Ok(signed.into_bytes())
 }
 
+fn confirmation(message: &Map<String, Value>, topic: &str) -> Result<FollowUp, Refusal> {
+    let url = text(message, "SubscribeURL")?;
+    if path_at_sns(url).is_none() {
+        return Err(Refusal::new("not-allowed", "SubscribeURL is not https at sns.<region>.amazonaws.com"));
+    }
+    Ok(FollowUp::Confirm { url: url.to_owned(), topic: topic.to_owned() })
+}
+
 /// `https://sns.<region>.amazonaws.com[.cn]/….pem`, without user, port or query.
 fn is_sns_certificate(url: &str) -> bool {
-    let Some((host, path)) = url.strip_prefix("https://").and_then(|rest| rest.split_once('/')) else { return false };
+    path_at_sns(url).is_some_and(|path| path.ends_with(".pem") && !path.contains(['?', '#']))
+}
+
+/// What stands behind `https://sns.<region>.amazonaws.com[.cn]/`; `None` when the URL leads elsewhere.
+fn path_at_sns(url: &str) -> Option<&str> {
+    let (host, path) = url.strip_prefix("https://")?.split_once('/')?;
     let host = host.strip_suffix(".cn").unwrap_or(host);
     let region = host.strip_prefix("sns.").and_then(|rest| rest.strip_suffix(".amazonaws.com")).unwrap_or_default();
-    region.len() >= 3
-        && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        && path.ends_with(".pem")
-        && !path.contains(['?', '#'])
+    let good = region.len() >= 3 && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    good.then_some(path)
 }
 
 fn describe(message: &Map<String, Value>) -> Proven {

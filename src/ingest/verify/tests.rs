@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::crypto::{Hash, hmac};
 use super::{
-    Answer, Need, Proven, REFUSAL_KINDS, Request, SCHEMES, TABLE, Verdict, answers, check_settings, methods, verify,
+    Answer, ClientCert, FollowUp, Need, Proven, REFUSAL_KINDS, Request, SCHEMES, TABLE, Verdict, answers,
+    check_settings, methods, verify,
 };
 use crate::model::{Header, Source, TimedSecret};
 
@@ -26,7 +27,7 @@ fn source(scheme: &str, secret: &str, params: Value) -> Source {
 fn ask(source: &Source, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Verdict {
     let headers: Vec<Header> =
         headers.iter().map(|(name, value)| Header::new(*name, value.as_bytes().to_vec())).collect();
-    verify(source, &Request { method, url, headers: &headers, body }, NOW)
+    verify(source, &Request { method, url, headers: &headers, body, client: None }, NOW)
 }
 
 fn post(source: &Source, headers: &[(&str, &str)], body: &[u8]) -> Verdict {
@@ -69,7 +70,7 @@ fn base64(hash: Hash, key: &[u8], signed: &[u8]) -> String {
 fn the_table_names_every_scheme_once() {
     let unique: std::collections::BTreeSet<_> = SCHEMES.iter().collect();
     assert_eq!(unique.len(), TABLE.len());
-    assert_eq!(TABLE.len(), 29);
+    assert_eq!(TABLE.len(), 30);
     assert!(TABLE.iter().all(|facts| !facts.header.is_empty() && !facts.checked_with.is_empty()));
 }
 
@@ -494,6 +495,54 @@ fn an_sns_topic_that_is_not_listed_is_refused() {
 }
 
 #[test]
+fn a_subscription_is_confirmed_only_for_topics_that_were_named() {
+    let case = vectors().iter().find(|case| case["name"] == "captured-subscription-confirmation-2014").unwrap();
+    let body = data_encoding::BASE64.decode(case["body_b64"].as_str().unwrap().as_bytes()).unwrap();
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    let mut sns = vector_source(case);
+    let ask = |sns: &Source| {
+        let request = Request { method: "POST", url: URL, headers: &[], body: &body, client: None };
+        verify(sns, &request, case["now"].as_i64().unwrap())
+    };
+    let unnamed = proven(ask(&sns));
+    assert_eq!((unnamed.kind.as_deref(), unnamed.follow_up), (Some("SubscriptionConfirmation"), None));
+    sns.params.insert("topics".into(), message["TopicArn"].clone());
+    let topic = message["TopicArn"].as_str().unwrap().to_owned();
+    let url = message["SubscribeURL"].as_str().unwrap().to_owned();
+    assert_eq!(proven(ask(&sns)).follow_up, Some(FollowUp::Confirm { url, topic }));
+    sns.params.insert("topics".into(), json!("arn:aws:sns:eu-west-1:1:other"));
+    assert_eq!(refused(ask(&sns)).0, "not-allowed");
+}
+
+#[test]
+fn a_client_certificate_must_be_whom_the_source_names() {
+    let certificate = ClientCert {
+        common_name: Some("billing".into()),
+        names: vec!["app.example".into(), "10.0.0.7".into()],
+        fingerprint: "ab".repeat(32),
+    };
+    let ask = |params: Value, client: Option<&ClientCert>| {
+        verify(&source("mtls", "", params), &Request { method: "POST", url: URL, headers: &[], body: b"", client }, NOW)
+    };
+    for good in [
+        json!({"subject": "other,billing"}),
+        json!({"san": "APP.example"}),
+        json!({"san": "10.0.0.7", "subject": "billing"}),
+        json!({"fingerprint": "AB:".repeat(31) + "ab"}),
+        json!({"any": true}),
+    ] {
+        proven(ask(good.clone(), Some(&certificate)));
+        assert_eq!(refused(ask(good, None)).0, "missing");
+    }
+    for bad in [json!({"subject": "Billing"}), json!({"san": "app"}), json!({"san": "app.example", "subject": "x"})] {
+        assert_eq!(refused(ask(bad, Some(&certificate))).0, "mismatch");
+    }
+    assert!(check_settings(&source("mtls", "", json!({}))).is_err());
+    assert!(check_settings(&source("mtls", "", json!({"any": "true", "subject": "x"}))).is_err());
+    assert!(check_settings(&source("mtls", "", json!({"any": "true"}))).is_ok());
+}
+
+#[test]
 fn what_is_too_long_is_cut_or_hashed() {
     let plain = source("github", "s", json!({}));
     let signature = format!("sha256={}", hex(Hash::Sha256, "s", b"x"));
@@ -557,7 +606,7 @@ fn vector(provider: &str, name: &str) -> (Source, Vec<Header>, Vec<u8>) {
 fn paypals_certificate_must_be_valid_and_its_own() {
     let (mut paypal, headers, body) = vector("paypal", "captured-production-2025");
     let at = |paypal: &Source, now| {
-        verify(paypal, &Request { method: "POST", url: URL, headers: &headers, body: &body }, now)
+        verify(paypal, &Request { method: "POST", url: URL, headers: &headers, body: &body, client: None }, now)
     };
     let found = proven(at(&paypal, 1_743_885_165));
     assert_eq!(found.kind.as_deref(), Some("PAYMENT.SALE.PENDING"));
@@ -574,7 +623,9 @@ fn paypals_certificate_must_be_valid_and_its_own() {
 #[test]
 fn shopify_wants_all_its_headers() {
     let (shopify, headers, body) = vector("shopify", "small");
-    let post = |headers: &[Header]| verify(&shopify, &Request { method: "POST", url: URL, headers, body: &body }, NOW);
+    let post = |headers: &[Header]| {
+        verify(&shopify, &Request { method: "POST", url: URL, headers, body: &body, client: None }, NOW)
+    };
     assert_eq!(proven(post(&headers)).kind.as_deref(), Some("products/create"));
     for name in ["topic", "shop-domain", "api-version", "webhook-id", "hmac-sha256"] {
         let name = format!("x-shopify-{name}");
@@ -719,7 +770,7 @@ proptest! {
         let url = String::from_utf8_lossy(&url).into_owned();
         let method = case["method"].as_str().unwrap();
         let clock = if now % 2 == 0 { now } else { case["now"].as_i64().unwrap() };
-        if let Verdict::Refused { reason, kind, .. } = verify(&source, &Request { method, url: &url, headers: &headers, body: &body }, clock) {
+        if let Verdict::Refused { reason, kind, .. } = verify(&source, &Request { method, url: &url, headers: &headers, body: &body, client: None }, clock) {
             prop_assert!(!reason.is_empty() && REFUSAL_KINDS.contains(&kind), "{kind}");
         }
     }
@@ -747,7 +798,7 @@ proptest! {
                 let names = ["authorization", "signature", "signature-input", "content-digest", "stripe-signature", "paddle-signature",
                     "webhook-id", "webhook-timestamp", "webhook-signature", "x-signature", "circleci-signature", "content-type"];
                 let headers: Vec<Header> = names.iter().map(|name| Header::new(*name, value.clone().into_bytes())).collect();
-                let verdict = verify(&source, &Request { method: &method, url: &url, headers: &headers, body: &body }, now);
+                let verdict = verify(&source, &Request { method: &method, url: &url, headers: &headers, body: &body, client: None }, now);
                 // Nobody gets in by nonsense where a proof of the body or a secret is asked.
                 if facts.secret == Need::Required || facts.public_key == Need::Required {
                     prop_assert!(!matches!(verdict, Verdict::Proven(_)) || secret == value, "{}", facts.name);

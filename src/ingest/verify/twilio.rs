@@ -104,5 +104,5 @@ fn describe(request: &Request<'_>, form: bool) -> Proven {
     let [kind] = if form { [None] } else { pick(request.body, ["/EventType"]) };
     let wants_twiml = form || request.method == "GET";
     let answer = wants_twiml.then(|| Answer::with_body(200, "text/xml; charset=utf-8", TWIML));
-    Proven { kind, dedupe_key: request.fact("i-twilio-idempotency-token"), answer, elements: Vec::new() }
+    Proven { kind, dedupe_key: request.fact("i-twilio-idempotency-token"), answer, ..Proven::default() }
 }

@@ -1,0 +1,59 @@
+//! What has to be looked after while the daemon runs: sources whose time is over, key sets that have to be fetched,
+//! and what was kept for sources that are gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::ingest::{Fetch, Ingest};
+use crate::model::Source;
+use crate::outbound::Outbound;
+use crate::queue::Command;
+use crate::scheduler::{Clock, Handle};
+
+/// Between two rounds when nothing changes. A temporary source answers 404 at once when its time is over; its record
+/// goes this much later at most.
+const ROUND: Duration = Duration::from_secs(10);
+
+/// The outbound room's guarded client, as other rooms are lent it.
+pub fn fetch(outbound: Arc<Outbound>) -> Fetch {
+    Arc::new(move |url: String, allow_private| {
+        let outbound = outbound.clone();
+        Box::pin(async move { outbound.fetch(&url, allow_private).await })
+    })
+}
+
+/// Looks after it until the daemon stops.
+pub async fn run(ingest: Arc<Ingest>, handle: Handle, clock: Clock, mut stop: watch::Receiver<bool>) {
+    let mut changes = handle.directory_changes();
+    let mut fetching: Option<tokio::task::JoinHandle<()>> = None;
+    loop {
+        let sources: Vec<Arc<Source>> = handle.directory().sources_by_name.values().cloned().collect();
+        ingest.forget_sources(&sources);
+        end_temporary(&handle, &sources, clock().wall_ms).await;
+        if fetching.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+            fetching = Some(tokio::spawn(fetch_keys(ingest.clone(), sources, clock.clone())));
+        }
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(ROUND) => {}
+        }
+    }
+}
+
+async fn end_temporary(handle: &Handle, sources: &[Arc<Source>], wall_ms: u64) {
+    for source in sources.iter().filter(|source| source.expires_at.is_some_and(|end| end <= wall_ms)) {
+        match handle.command(Command::DeleteSource { name: source.name.clone() }).await {
+            Ok(_) => tracing::info!(source = source.name, "its time is over: deleted"),
+            Err(refusal) => tracing::debug!(source = source.name, %refusal, "not deleted yet"),
+        }
+    }
+}
+
+async fn fetch_keys(ingest: Arc<Ingest>, sources: Vec<Arc<Source>>, clock: Clock) {
+    for source in sources {
+        ingest.keys().refresh_if_due(&source, clock()).await;
+    }
+}

@@ -1,0 +1,89 @@
+//! The server side of TLS: certificate, key and, for client certificates, the authorities that are believed.
+//!
+//! TLS 1.2 and 1.3 with rustls and ring; ALPN offers h2 and http/1.1. A client may show a certificate when
+//! `client_ca` is set; it must then be one of these authorities', or the handshake fails. None is asked of a client that
+//! has none: which sources want one is theirs to say (`--verify mtls`).
+//!
+//! Reload: [`Tls::read`] reads the files anew, [`Tls::set`] takes them up for connections that come from then on. The
+//! handshake is bounded by the time for a head, and a connection in it counts as any other.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+/// Where the files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM: the server's certificate first, then those that lead to its authority.
+    pub cert: PathBuf,
+    /// PEM: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+    /// PEM: the authorities of client certificates.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What TLS listeners speak with right now.
+#[derive(Debug)]
+pub struct Tls {
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    #[must_use]
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self { config: RwLock::new(config) }
+    }
+
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which file cannot be used, why, and what to do.
+    pub fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let builder = match &files.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(file) => {
+                let wrong =
+                    |why: &dyn std::fmt::Display| format!("tls.client_ca: {} cannot be used: {why}", file.display());
+                let mut roots = RootCertStore::empty();
+                for authority in certificates("client_ca", file)? {
+                    roots.add(authority).map_err(|error| wrong(&error))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder
+                    .with_client_cert_verifier(verifier.allow_unauthenticated().build().map_err(|error| wrong(&error))?)
+            }
+        };
+        let chain = certificates("cert", &files.cert)?;
+        let key = PrivateKeyDer::from_pem_file(&files.key)
+            .map_err(|error| format!("tls.key: cannot read a private key in {}: {error}", files.key.display()))?;
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| format!("tls.cert and tls.key do not fit together: {error}"))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// Takes it up for connections that come from now on.
+    pub fn set(&self, config: Arc<ServerConfig>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let cannot = |why: &dyn std::fmt::Display| format!("tls.{key}: cannot read {}: {why}", file.display());
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(|error| cannot(&error))?.collect();
+    let found = found.map_err(|error| cannot(&error))?;
+    if found.is_empty() { Err(cannot(&"it holds no certificate (PEM)")) } else { Ok(found) }
+}
