@@ -27,6 +27,9 @@ pub(super) const SOON: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Lines of the daemon's own log that are shown when the story breaks off.
 const LAST_LINES: usize = 8;
+/// The daemon's socket in the folder, and the bytes that a path of a Unix socket may have.
+const SOCKET: &str = "data/admin.sock";
+const SOCKET_PATH: usize = 107;
 /// What would make the daemon something else than the one of this story.
 const NOT_INHERITED: &[&str] =
     &["HOOKBOX_CONFIG", "HOOKBOX_DATA", "HOOKBOX_LISTEN", "HOOKBOX_SOCKET", "NOTIFY_SOCKET", "LISTEN_FDS"];
@@ -50,7 +53,7 @@ impl Stage {
             .build()
             .map_err(|error| CtlError::Io { what: "cannot start".into(), error })?;
         let folder = make_folder(&std::env::temp_dir())?;
-        let client = Client::new(Some(&folder.join("data/admin.sock")))?;
+        let client = Client::new(Some(&folder.join(SOCKET)))?;
         let daemon = Arc::default();
         let interrupted = Arc::default();
         runtime.spawn(watch(Arc::clone(&daemon), Arc::clone(&interrupted)));
@@ -214,6 +217,10 @@ fn make_folder(below: &Path) -> Result<PathBuf, CtlError> {
     let mut tried = Ok(());
     for number in 0..16 {
         let folder = below.join(format!("hookbox-demo-{}-{number}", std::process::id()));
+        if folder.join(SOCKET).as_os_str().len() > SOCKET_PATH {
+            let below = below.display();
+            return Err(CtlError::Usage(format!("{below} is too long for a Unix socket's path: set TMPDIR to /tmp")));
+        }
         tried = std::fs::DirBuilder::new().mode(0o700).create(&folder);
         if tried.is_ok() {
             return Ok(folder);
