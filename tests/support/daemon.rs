@@ -19,12 +19,14 @@ use super::{SOON, until};
 pub struct Home {
     dir: tempfile::TempDir,
     pub args: Vec<String>,
+    /// A program with its arguments that runs the daemon in its place and under its pid.
+    pub under: Vec<String>,
 }
 
 impl Home {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("hookbox-test-").tempdir().expect("a temporary folder");
-        Self { dir, args: vec!["--listen".into(), "127.0.0.1:0".into()] }
+        Self { dir, args: vec!["--listen".into(), "127.0.0.1:0".into()], under: Vec::new() }
     }
 
     /// The same, with more options for the daemon.
@@ -55,7 +57,11 @@ impl Home {
 
     /// Starts a daemon without waiting for it.
     pub fn spawn(&self) -> Starting {
-        let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
+        let daemon = env!("CARGO_BIN_EXE_hookboxd");
+        let mut command = program(self.under.first().map_or(daemon, String::as_str));
+        if let Some((_, rest)) = self.under.split_first() {
+            command.args(rest).arg(daemon);
+        }
         command.arg("--data").arg(self.data()).args(["--log-format", "json"]).args(&self.args);
         command.current_dir(self.path()).stdin(std::process::Stdio::null());
         let started = Instant::now();
