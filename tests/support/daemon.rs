@@ -217,6 +217,13 @@ impl Daemon {
         self.wait(Duration::from_secs(15))
     }
 
+    /// How it ended, when it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("our own child");
+        self.gone |= status.is_some();
+        status
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let status = until("the daemon's end", within, || self.child.try_wait().expect("our own child"));
