@@ -255,10 +255,10 @@ fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) {
         let status = || daemon.json(&["status"]);
         assert!(
             begun.elapsed() < Duration::from_secs(30),
-            "{at}: {left} of {} never came to the endpoint, {first} for one\n{}\n{}",
+            "{at}: {left} of {} never came to the endpoint, {first} for one, which is said to be {}\n{}",
             all.len(),
+            daemon.json(&["event", "show", first])["deliveries"],
             status(),
-            daemon.json(&["event", "show", first])
         );
         std::thread::sleep(Duration::from_millis(20));
     }
