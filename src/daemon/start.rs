@@ -82,6 +82,8 @@ fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Re
     for item in reader.forward(first) {
         let (seq, record) = match item {
             Ok(item) => item,
+            // Only for the moment: the next start may read it, so nothing may be left out.
+            Err(error) if !error.is_damage() => return Err(damaged(error.to_string())),
             Err(error) => {
                 tracing::error!(%error, "going on without what cannot be read");
                 continue;

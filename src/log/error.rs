@@ -16,11 +16,16 @@ pub struct Problem {
     pub what: String,
 }
 
+/// The same number on every Linux.
+pub(super) const EIO: i32 = 5;
+
 /// What kind of fault the store reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The operating system refused: try again later, or mend the disk.
     Io,
+    /// The disk itself failed to read or write.
+    Disk,
     /// The files do not hold what was written.
     Corrupt,
 }
@@ -60,5 +65,14 @@ impl LogError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged(_) | Self::Store { fault: Fault::Corrupt, .. })
+    }
+
+    /// What the disk itself (EIO) failed at.
+    pub(super) fn disk_failed_at(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, source, .. } if source.raw_os_error() == Some(EIO) => Some(path),
+            Self::Store { path, fault: Fault::Disk, .. } => Some(path),
+            _ => None,
+        }
     }
 }

@@ -91,6 +91,18 @@ impl Reader {
         self.shelf.close_idle();
     }
 
+    /// Gives up the segment that this error is about, until the log is opened anew, so that reading goes on behind it;
+    /// it counts as damaged from then on. Only when it is the disk itself that fails: everything else passes.
+    #[must_use]
+    pub fn give_up(&self, error: &LogError) -> bool {
+        let Some(path) = error.disk_failed_at() else { return false };
+        let slots = self.shelf.all();
+        let found = slots.iter().find(|slot| path.starts_with(folder::segment(&self.shelf.dir, slot.first)));
+        let Some(slot) = found.filter(|slot| slot.facts().sealed_at.is_some()) else { return false };
+        slot.lose(format!("the disk does not give the segment back: {error}"));
+        true
+    }
+
     fn info(&self, number: u64, slot: &Slot) -> SegmentInfo {
         let facts = slot.facts();
         SegmentInfo {

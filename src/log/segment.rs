@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::error::Fault;
+use super::error::{EIO, Fault};
 use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
 use super::{LogError, folder};
 use crate::model::{Seq, WallMs, limits};
@@ -140,9 +140,11 @@ impl Segment {
     /// Opens the segment that begins with `first`.
     pub fn open(dir: &Path, first: Seq, skip_sync: bool) -> Result<Self, LogError> {
         let path = folder::segment(dir, first);
-        if !path.join("db").is_file() {
+        match fs::metadata(path.join("db")) {
+            Ok(found) if found.is_file() => {}
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(LogError::io("open", &path)(e)),
             // sled would make a new one in its place.
-            return Err(LogError::corrupt("open", &path, "its file 'db' is missing"));
+            _ => return Err(LogError::corrupt("open", &path, "its file 'db' is missing")),
         }
         let db = open_db(&path)?;
         let data = File::open(path.join("db")).map_err(LogError::io("open", &path))?;
@@ -425,6 +427,7 @@ fn guarded<T>(doing: &'static str, path: &Path, work: impl FnOnce() -> Result<T,
 
 fn store_error(doing: &'static str, path: &Path, error: &sled::Error) -> LogError {
     let fault = match error {
+        sled::Error::Io(e) if e.raw_os_error() == Some(EIO) => Fault::Disk,
         sled::Error::Io(e) if !matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => Fault::Io,
         _ => Fault::Corrupt,
     };

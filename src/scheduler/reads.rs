@@ -1,6 +1,10 @@
 //! The reader: a thread that reads the log for the scheduler, so that the one thread which commits never waits for
 //! a sealed segment. It loads events, refills windows, and scans for replays; between these it does retention and
 //! closes segments that nobody reads.
+//!
+//! What is passed over here is never delivered. So only what is damaged is: an error of the moment (no descriptors, no
+//! memory, a disk that fails once) is tried again until it is gone, or until the disk has said often enough that it
+//! cannot read a segment; that segment alone is given up then, until the next start.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -9,13 +13,16 @@ use std::time::Duration;
 use super::handle::Handle;
 use super::retention::{Retention, retire_oldest};
 use super::thread::Clock;
-use crate::log::Reader;
+use crate::log::{LogError, Reader};
 use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
 use crate::queue::{Action, Input, ScannedEvent, StreamEntry, matcher};
 use crate::record::{Record, ReplayFilter};
 
 /// How often the reader looks for segments whose time is over, however busy it is.
 const HOUSEKEEPING_MS: u64 = 5_000;
+/// The pause after an error of the moment, and how often it may come back before a segment is given up.
+const PAUSE: Duration = Duration::from_millis(200);
+const TRIES: u32 = 50;
 
 /// Reads until the scheduler lets go of its side.
 pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, clock: &Clock, retention: &Retention) {
@@ -27,11 +34,15 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
             }
             Ok(Action::Refill { endpoint, from, max_entries, max_bytes }) => {
                 let range = (from, reader.durable());
-                let (entries, next) = refill(readable(reader, from), range, endpoint, max_entries, max_bytes);
+                let (entries, next) = patiently(reader, || {
+                    readable(reader, from, |all| refill(all, range, endpoint, max_entries, max_bytes))
+                });
                 handle.report(Input::Refilled { endpoint, from, entries, next });
             }
             Ok(Action::Scan { replay, filter, from, end, max }) => {
-                let (events, next) = scan(readable(reader, from), &filter, reader.first(), (from, end), max);
+                let first = reader.first();
+                let (events, next) =
+                    patiently(reader, || readable(reader, from, |all| scan(all, &filter, first, (from, end), max)));
                 handle.report(Input::Scanned { replay, from, events, next });
             }
             Ok(Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. }) => {}
@@ -48,26 +59,58 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
 
 /// The event that record `seq` holds.
 pub(super) fn read_event(reader: &Reader, seq: Seq) -> Option<Arc<Event>> {
-    match reader.read(seq) {
-        Ok(Some(Record::EventAccepted { event, .. } | Record::EventCarried { event, .. })) => Some(event),
-        Ok(_) => None,
-        Err(error) => {
+    patiently(reader, || match reader.read(seq) {
+        Ok(Some(Record::EventAccepted { event, .. } | Record::EventCarried { event, .. })) => Ok(Some(event)),
+        Ok(_) => Ok(None),
+        Err(error) if error.is_damage() => {
             tracing::error!(seq, %error, "cannot read an event from the log");
-            None
+            Ok(None)
         }
+        Err(error) => Err(error),
+    })
+}
+
+/// Reads, and reads again as long as the moment is to blame.
+fn patiently<T>(reader: &Reader, mut read: impl FnMut() -> Result<T, LogError>) -> T {
+    let mut tries = 0u32;
+    loop {
+        let error = match read() {
+            Ok(done) => return done,
+            Err(error) => error,
+        };
+        if tries.is_multiple_of(TRIES / 5) {
+            tracing::error!(%error, "cannot read the log at the moment; trying again");
+        }
+        tries += 1;
+        if tries.is_multiple_of(TRIES) && reader.give_up(&error) {
+            tracing::error!(%error, "going on without a segment that the disk does not give back");
+        }
+        std::thread::park_timeout(PAUSE);
     }
 }
 
-/// The log from `from` on. What cannot be read is skipped with an error in the log; it was reported when the segment
-/// was opened.
-fn readable(reader: &Reader, from: Seq) -> impl Iterator<Item = (Seq, Record)> {
-    reader.forward(from).filter_map(|item| match item {
+/// Takes what it wants of the log from `from` on. What is damaged is skipped with an error in the log; any other
+/// error ends it, and what was taken is not to be used.
+fn readable<T>(
+    reader: &Reader,
+    from: Seq,
+    take: impl FnOnce(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
+) -> Result<T, LogError> {
+    let mut failed = None;
+    let mut records = reader.forward(from).filter_map(|item| match item {
         Ok(item) => Some(item),
         Err(error) => {
-            tracing::error!(%error, "skipping what cannot be read of the log");
+            if error.is_damage() {
+                tracing::error!(%error, "skipping what cannot be read of the log");
+            } else {
+                failed = Some(error);
+            }
             None
         }
-    })
+    });
+    let taken = take(&mut records);
+    drop(records);
+    failed.map_or(Ok(taken), Err)
 }
 
 /// Reads an endpoint's stream forward in `records`, which begin at `from` and of which `end` is the last. Returns
@@ -171,4 +214,95 @@ pub fn scan(
         }
     }
     (events, next.max(end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::{patiently, readable, refill};
+    use crate::log::{Log, LogError, Options, Reader, Recovered};
+    use crate::model::{Event, EventId, Seq};
+    use crate::record::Record;
+
+    fn accepted(seq: Seq) -> Record {
+        let event = Event {
+            id: EventId { seq, tag: 2 },
+            source: 1,
+            source_name: "s".into(),
+            kind: "push".into(),
+            received_at: 3,
+            dedupe_key: None,
+            request_line: "POST /in/s".into(),
+            remote: "127.0.0.1:1".into(),
+            headers: Vec::new(),
+            body: Bytes::from_static(b"{}"),
+            from_provider: false,
+        };
+        Record::EventAccepted { event: Arc::new(event), dedupe: None, fan_out: vec![1] }
+    }
+
+    /// Three segments of two events each; only the last one is open.
+    fn log(dir: &Path) -> (Log, Reader) {
+        let Recovered { mut log, reader, .. } =
+            Log::open(Options { dir: dir.join("log"), ..Options::default() }, 1).expect("opens");
+        for first in [1, 3, 5] {
+            if first > 1 {
+                log.roll(b"checkpoint", 1).expect("rolls");
+            }
+            let _durable = log.commit(&[accepted(first), accepted(first + 1)]).expect("commits");
+        }
+        reader.close_idle();
+        (log, reader)
+    }
+
+    fn positions(reader: &Reader) -> Result<(Vec<Seq>, Seq), LogError> {
+        let range = (1, reader.durable());
+        readable(reader, 1, |all| refill(all, range, 1, 100, 1 << 20))
+            .map(|(entries, next)| (entries.iter().map(|e| e.position).collect(), next))
+    }
+
+    #[test]
+    fn an_error_of_the_moment_skips_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (_log, reader) = log(dir.path());
+        // A loop of links: an error that is not the files' fault, and gone once the file is back.
+        let db = dir.path().join("log/seg-00000000000000000003/db");
+        let away = db.with_extension("away");
+        fs::rename(&db, &away).expect("renames");
+        symlink("db", &db).expect("links");
+        let error = positions(&reader).expect_err("a segment cannot be opened");
+        assert!(!error.is_damage(), "{error}");
+        let mut tries = 0;
+        let read = patiently(&reader, || {
+            tries += 1;
+            if tries == 3 {
+                fs::rename(&away, &db).expect("renames");
+            }
+            positions(&reader)
+        });
+        assert_eq!(read, (vec![1, 2, 3, 4, 5, 6], 7));
+        assert_eq!(tries, 3);
+    }
+
+    #[test]
+    fn a_segment_that_the_disk_does_not_give_back_is_given_up_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (_log, reader) = log(dir.path());
+        let path = dir.path().join("log/seg-00000000000000000003/db");
+        let failed =
+            |code| LogError::Io { doing: "read", path: path.clone(), source: std::io::Error::from_raw_os_error(code) };
+        // EMFILE passes; EIO says that the disk cannot.
+        assert!(!reader.give_up(&failed(24)));
+        assert!(reader.give_up(&failed(5)));
+        assert_eq!(positions(&reader).expect("goes on"), (vec![1, 2, 5, 6], 7));
+        let report = reader.verify(&mut |_| {});
+        assert!(!report.ok);
+        assert_eq!((report.problems[0].first, report.problems[0].last), (3, 4));
+    }
 }

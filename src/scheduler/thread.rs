@@ -88,8 +88,10 @@ pub fn start(parts: Parts) -> io::Result<JoinHandle<Result<(), LogError>>> {
     thread.publish();
     name("hookbox-scheduler").spawn(move || {
         thread.run();
+        thread.committing_since.store((thread.clock)().mono_ms + 1, Ordering::Release);
+        let closed = thread.core.store.close();
         stopped.store(true, Ordering::Release);
-        thread.core.store.close()
+        closed
     })
 }
 
@@ -143,9 +145,10 @@ impl Thread {
                 ));
             }
         };
-        self.committing_since.store(0, Ordering::Release);
         self.door.health.durable.store(self.core.queue.state().next_seq - 1, Ordering::Release);
+        // Under the watchdog as well: a segment that is dropped now is written down on the disk.
         self.hand_out(released, owed);
+        self.committing_since.store(0, Ordering::Release);
     }
 
     fn hand_out(&mut self, released: Released, owed: Vec<Owed>) {

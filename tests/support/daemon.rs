@@ -21,12 +21,15 @@ pub struct Home {
     pub args: Vec<String>,
     /// Put into the daemon's environment.
     pub environment: Vec<(String, String)>,
+    /// A program with its arguments that runs the daemon in its place and under its pid.
+    pub under: Vec<String>,
 }
 
 impl Home {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("hookbox-test-").tempdir().expect("a temporary folder");
-        Self { dir, args: vec!["--listen".into(), "127.0.0.1:0".into()], environment: Vec::new() }
+        let args = vec!["--listen".into(), "127.0.0.1:0".into()];
+        Self { dir, args, environment: Vec::new(), under: Vec::new() }
     }
 
     /// The same, with more options for the daemon.
@@ -57,7 +60,11 @@ impl Home {
 
     /// Starts a daemon without waiting for it.
     pub fn spawn(&self) -> Starting {
-        let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
+        let daemon = env!("CARGO_BIN_EXE_hookboxd");
+        let mut command = program(self.under.first().map_or(daemon, String::as_str));
+        if let Some((_, rest)) = self.under.split_first() {
+            command.args(rest).arg(daemon);
+        }
         command.arg("--data").arg(self.data()).args(["--log-format", "json"]).args(&self.args);
         command.current_dir(self.path()).stdin(std::process::Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -212,6 +219,13 @@ impl Daemon {
     pub fn terminate(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait(Duration::from_secs(15))
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("our own child");
+        self.gone |= status.is_some();
+        status
     }
 
     /// Waits for its end.

@@ -6,9 +6,11 @@
 #![allow(dead_code, unused_imports, reason = "each target uses a part of the harness")]
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]
 
+pub mod admin;
 pub mod ctl;
 pub mod daemon;
 pub mod http;
+pub mod ledger;
 pub mod payloads;
 pub mod receiver;
 pub mod rng;

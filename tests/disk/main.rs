@@ -1,0 +1,288 @@
+//! D-01, D-02, D-03, D-08: the disk fails under the running daemon, call by call.
+//!
+//! `strace` makes the n-th call of one kind (counted for each thread) fail once with EIO or ENOSPC, or hang. n grows
+//! until a run meets no failure any more. Each run begins with a log of several segments that are still to be
+//! delivered, so that sealed segments are read as well, and posts on. What must hold, whatever failed:
+//!
+//! * nothing hangs: the daemon goes on serving, or ends by itself and says why in a line;
+//! * after a failed fdatasync it ends, also when the next one would have worked (D-03), and nothing that was sent
+//!   after the failure is acknowledged;
+//! * a restart has every acknowledged event with its body, the log verifies, and every event comes to its endpoint.
+//!
+//! Needs strace and root, and `HOOKBOX_DISK_FAULTS` set: 1 doubles n from run to run, 2 makes the steps half as wide,
+//! and so on. Without them it is skipped and says so. `HOOKBOX_SEED` shifts the steps.
+#![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use support::ledger::{Acked, Load, Pace, look_up};
+use support::rng::Rng;
+use support::{Ctl, Daemon, Home, Receiver, until};
+
+const CALLS: [&str; 9] =
+    ["fdatasync", "fsync", "pwrite64", "sync_file_range", "ftruncate", "rename", "openat", "mkdir", "unlink"];
+/// Calls of one kind in one thread that are tried at most.
+const FARTHEST: f64 = 600.0;
+const CONFIG: &str = "[log]\nsegment_size = \"1MiB\"\n";
+/// From the failure to the process's end; a hanging commit is given up after 10 s.
+const END: Duration = Duration::from_secs(13);
+
+/// What all runs came to.
+#[derive(Debug, Default)]
+struct Total {
+    runs: u64,
+    /// Runs in which a call failed.
+    failed: u64,
+    ended: u64,
+    not_started: u64,
+    served_on: u64,
+    acknowledged: usize,
+    /// Runs in which something panicked: the store, over an error of the disk.
+    panics: u64,
+}
+
+#[test]
+fn d01_d02_d03_a_call_that_fails_once_loses_nothing() {
+    let Some((density, seed)) = asked_for() else { return };
+    let template = Template::new(seed);
+    let mut rng = Rng::new(seed);
+    for error in ["EIO", "ENOSPC"] {
+        for call in CALLS {
+            let mut total = Total::default();
+            let mut at = 1.0 + rng.below(1000) as f64 / 1000.0;
+            let mut clean = false;
+            while at < FARTHEST && !clean {
+                let fault = format!("error={error}:when={}", at as u64);
+                clean = !run(&template, call, &fault, rng.next(), &mut total);
+                at = (at * 2f64.powf(1.0 / density)).max(at + 1.0);
+            }
+            println!("disk: {call} {error}: clean {clean}: {total:?}");
+        }
+    }
+}
+
+#[test]
+fn d02_a_disk_that_fails_for_good_is_told_and_loses_nothing() {
+    let Some((_, seed)) = asked_for() else { return };
+    let template = Template::new(seed);
+    let mut rng = Rng::new(seed);
+    for call in ["fdatasync", "fsync", "pwrite64", "sync_file_range"] {
+        let mut total = Total::default();
+        for from in [1, 2 + rng.below(40)] {
+            run(&template, call, &format!("error=EIO:when={from}+"), rng.next(), &mut total);
+        }
+        println!("disk: {call} EIO for good: {total:?}");
+        assert_eq!(total.served_on, 0, "{call}: a daemon that cannot write does not serve");
+    }
+}
+
+#[test]
+fn d08_a_commit_that_hangs_ends_the_process() {
+    let Some((_, seed)) = asked_for() else { return };
+    let template = Template::new(seed);
+    let mut rng = Rng::new(seed);
+    let mut total = Total::default();
+    for at in [1, 2, 3 + rng.below(30)] {
+        run(&template, "fdatasync", &format!("delay_exit=20000000:when={}", 8 + at), rng.next(), &mut total);
+    }
+    println!("disk: fdatasync hangs: {total:?}");
+    assert_eq!(total.ended, total.runs, "a commit that takes longer than 10 s ends the process");
+}
+
+/// How dense the steps are, and the seed; `None`, with the reason printed, when there is nothing to do.
+fn asked_for() -> Option<(f64, u64)> {
+    let density: f64 = std::env::var("HOOKBOX_DISK_FAULTS").map_or(0.0, |n| n.parse().expect("a number"));
+    if density <= 0.0 {
+        println!("disk: skipped: HOOKBOX_DISK_FAULTS is not set");
+        return None;
+    }
+    let mut strace = Command::new("strace");
+    strace.args(["-qq", "-e", "inject=getppid:error=EIO", "true"]);
+    let works = strace.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    if !works || !rustix::process::geteuid().is_root() {
+        println!("disk: skipped: this needs root and an strace that can make calls fail");
+        return None;
+    }
+    let seed = Rng::seed_from_env();
+    println!("disk: density {density}, HOOKBOX_SEED={seed}");
+    Some((density, seed))
+}
+
+/// A log of several segments whose events wait behind a held endpoint.
+struct Template {
+    home: Home,
+    acked: Vec<Acked>,
+}
+
+impl Template {
+    fn new(seed: u64) -> Self {
+        let mut home = Home::new();
+        let config = home.write("hookbox.toml", CONFIG);
+        home.args.extend(["--config".to_owned(), config]);
+        let daemon = home.start();
+        daemon.json(&["source", "create", "in", "--verify", "none"]);
+        let policy = ["--allow-private", "--retry-base", "50ms", "--retry-max", "200ms"];
+        daemon.json(&[&["endpoint", "create", "out", "--url", "http://127.0.0.1:9/"][..], &policy].concat());
+        daemon.json(&["endpoint", "hold", "out"]);
+        let load = Load::start(daemon.addr, &pace(4, 6 << 20), seed);
+        until("the load's end", Duration::from_secs(60), || load.is_over().then_some(()));
+        let acked = load.end();
+        assert_eq!(daemon.terminate().code(), Some(0));
+        Self { home, acked }
+    }
+}
+
+fn pace(posters: u64, bytes: u64) -> Pace {
+    Pace { posters, pause_us: 0, bytes, largest: 60_000, sources: ["in", "in"], kept_percent: 100 }
+}
+
+/// One run with one fault; whether a call failed.
+fn run(template: &Template, call: &str, fault: &str, seed: u64, total: &mut Total) -> bool {
+    let at = format!("{call} {fault}, HOOKBOX_SEED of this run {seed}");
+    let receiver = Receiver::start();
+    receiver.forget_bodies();
+    let mut home = Home::new();
+    let config = home.write("hookbox.toml", CONFIG);
+    home.args.extend(["--config".to_owned(), config]);
+    copy(&template.home.data(), &home.data());
+    let trace = home.path().join("trace").to_string_lossy().into_owned();
+    let (only, inject) = (format!("trace={call}"), format!("inject={call}:{fault}"));
+    home.under =
+        ["strace", "-D", "-f", "-qq", "-ttt", "-o", &trace, "-e", &only, "-e", &inject].map(String::from).into();
+    total.runs += 1;
+    let mut acked = template.acked.clone();
+    match home.spawn().ready(Duration::from_secs(40)) {
+        Err(why) => {
+            assert!(why.contains("ended with"), "{at}: it hangs at its start: {why}");
+            assert!(
+                why.contains("hookboxd: ") || why.contains("loading shared libraries"),
+                "{at}: it says nothing: {why}"
+            );
+            total.not_started += 1;
+            total.panics += u64::from(why.contains("panicked"));
+        }
+        Ok(daemon) => {
+            let more = drive(daemon, &receiver, seed, &at, total);
+            if call == "fdatasync" {
+                no_late_answers(Path::new(&trace), &more, &at);
+            }
+            total.acknowledged += more.len();
+            acked.extend(more);
+        }
+    }
+    let injected = failures(Path::new(&trace)) > 0 || fault.starts_with("delay");
+    total.failed += u64::from(injected);
+    home.under.clear();
+    check_restart(&home, &receiver, &acked, &at);
+    injected
+}
+
+/// Load on a daemon whose disk fails at some moment, and its end. Gives what was acknowledged.
+fn drive(mut daemon: Daemon, receiver: &Receiver, seed: u64, at: &str, total: &mut Total) -> Vec<Acked> {
+    let load = Load::start(daemon.addr, &pace(1, 3 << 20), seed);
+    if at.contains("delay_exit") {
+        // strace holds on to the thread that hangs, as a dead disk would, so the process is a zombie for longer.
+        let line = "a commit has taken longer than 10 s: the disk does not answer";
+        until(&format!("{at}: {line}"), END, || daemon.log_text().contains(line).then_some(()));
+    } else {
+        let_go(&daemon.ctl(), receiver);
+    }
+    let patience = Duration::from_secs(60);
+    until(&format!("{at}: the load's end"), patience, || load.is_over().then_some(()));
+    let acked = load.end();
+    // Whoever is not about to end answers.
+    let status = until(&format!("{at}: its end, or an answer"), END, || {
+        let addr = daemon.addr;
+        let answers = || support::Client::connect(addr).and_then(|mut c| c.post("/in/in", &[], b"and now?"));
+        match daemon.ended() {
+            Some(status) => Some(Some(status)),
+            None => answers().is_ok_and(|a| a.status == 202).then_some(None),
+        }
+    });
+    let text = daemon.log_text();
+    total.panics += u64::from(text.contains("panicked"));
+    match status {
+        Some(status) => {
+            total.ended += 1;
+            says_why(status, &text, at);
+        }
+        None => {
+            total.served_on += 1;
+            daemon.signal(rustix::process::Signal::TERM);
+            let status = daemon.wait(Duration::from_secs(25));
+            if status.code() != Some(0) {
+                says_why(status, &daemon.log_text(), at);
+            }
+        }
+    }
+    acked
+}
+
+fn says_why(status: ExitStatus, text: &str, at: &str) {
+    let said = ["hookboxd ends here", "the disk does not answer", "hookboxd: ", "panicked at"];
+    assert!(said.iter().any(|line| text.contains(line)), "{at}: it ended with {status} and said nothing:\n{text}");
+}
+
+/// Sends the endpoint to this receiver. The daemon may be gone by now.
+fn let_go(ctl: &Ctl, receiver: &Receiver) {
+    ctl.try_json(&["endpoint", "update", "out", "--url", &receiver.url("/out")]);
+    ctl.try_json(&["endpoint", "release", "out"]);
+}
+
+/// A restart has everything, and everything arrives.
+fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) {
+    let daemon = home.spawn().ready(Duration::from_secs(60)).unwrap_or_else(|why| panic!("{at}: no restart: {why}"));
+    let census = look_up(&daemon.socket, acked).unwrap_or_else(|e| panic!("{at}: {e}"));
+    assert!(census.lost.is_empty(), "{at}: lost {:#?}\n{}", census.lost, census.report);
+    assert!(census.verified(), "{at}: {}", census.report);
+    let_go(&daemon.ctl(), receiver);
+    let all: HashSet<&str> = acked.iter().map(|a| a.id.as_str()).collect();
+    let begun = Instant::now();
+    loop {
+        let seen = receiver.seen("/out");
+        let came: HashSet<&str> = seen.iter().map(support::Seen::id).collect();
+        let missing: Vec<&&str> = all.difference(&came).collect();
+        if missing.is_empty() {
+            break;
+        }
+        let (left, first) = (missing.len(), missing[0]);
+        let status = || daemon.json(&["status"]);
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{at}: {left} of {} never came to the endpoint, {first} for one, which is said to be {}\n{}",
+            all.len(),
+            daemon.json(&["event", "show", first])["deliveries"],
+            status(),
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(daemon.terminate().code(), Some(0), "{at}");
+}
+
+/// Calls that were made to fail.
+fn failures(trace: &Path) -> usize {
+    let text = std::fs::read_to_string(trace).unwrap_or_default();
+    text.lines().filter(|line| line.contains("(INJECTED)")).count()
+}
+
+/// Nothing that was sent after the first failure was acknowledged.
+fn no_late_answers(trace: &Path, acked: &[Acked], at: &str) {
+    let text = std::fs::read_to_string(trace).unwrap_or_default();
+    let Some(line) = text.lines().find(|line| line.contains("(INJECTED)")) else { return };
+    let failed: f64 = line.split_whitespace().nth(1).and_then(|t| t.parse().ok()).expect("a time in the trace");
+    let (wall, now) = (SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"), Instant::now());
+    let late = |a: &&Acked| wall.as_secs_f64() - now.duration_since(a.sent).as_secs_f64() > failed;
+    let late: Vec<&Acked> = acked.iter().filter(late).collect();
+    assert!(late.is_empty(), "{at}: acknowledged after fdatasync had failed: {late:?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status().expect("cp");
+    assert!(copied.success(), "cp");
+}

@@ -1,0 +1,153 @@
+//! A disk that can be cut from its power: an ext4 file system in an image file on a loop device.
+//!
+//! The image lies on a second ext4 (without a journal, on a loop device over memory) that can be frozen: the kernel
+//! then holds back every write to the image, so that a copy is what the device had got at one moment, neither a write
+//! more nor one less. Nothing is synced in the inner file system for it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The image's size, and that of what it lies on.
+const IMAGE: &str = "128M";
+const OUTER: &str = "700M";
+
+/// Why power cannot be cut on this machine; `None` when it can.
+pub fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("only root can mount".to_owned());
+    }
+    for tool in ["losetup", "mkfs.ext4", "fsfreeze", "mount", "umount"] {
+        if Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).spawn().is_err() {
+            return Some(format!("{tool} is not installed"));
+        }
+    }
+    let dir = tempfile::tempdir().ok()?;
+    let file = dir.path().join("probe");
+    let probe = || -> Result<(), String> {
+        run("truncate", &["-s", "1M", path(&file)])?;
+        let device = attach(&file)?;
+        run("losetup", &["-d", &device])
+    };
+    probe().err().map(|why| format!("there are no loop devices: {why}"))
+}
+
+/// A mounted file system on a loop device over a file. Taken down when dropped.
+#[derive(Debug)]
+pub struct Mounted {
+    device: String,
+    at: PathBuf,
+}
+
+impl Mounted {
+    /// Mounts what is in `file` at `at`, after a `mkfs` when options for it are given.
+    pub fn new(file: &Path, at: &Path, mkfs: Option<&[&str]>) -> Result<Self, String> {
+        let device = attach(file)?;
+        let mounted = Self { device, at: at.to_owned() };
+        if let Some(options) = mkfs {
+            run("mkfs.ext4", &[&["-q", "-F"], options, &[&mounted.device]].concat())?;
+        }
+        std::fs::create_dir_all(at).map_err(|e| e.to_string())?;
+        run("mount", &["-t", "ext4", &mounted.device, path(at)])?;
+        Ok(mounted)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if run("umount", &[path(&self.at)]).is_err() {
+            let _ = run("umount", &["-l", path(&self.at)]);
+        }
+        let _ = run("losetup", &["-d", &self.device]);
+    }
+}
+
+/// Memory as a file system.
+#[derive(Debug)]
+struct Memory(PathBuf);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = run("umount", &["-l", path(&self.0)]);
+    }
+}
+
+/// The disk. Fields are dropped in this order.
+#[derive(Debug)]
+pub struct Disk {
+    _inner: Mounted,
+    outer: Mounted,
+    memory: Memory,
+    _dir: tempfile::TempDir,
+}
+
+impl Disk {
+    /// Makes one and mounts it at `data`.
+    pub fn new(data: &Path) -> Self {
+        let make = || -> Result<Self, String> {
+            let dir = tempfile::Builder::new().prefix("hookbox-disk-").tempdir().map_err(|e| e.to_string())?;
+            let memory = dir.path().join("memory");
+            std::fs::create_dir(&memory).map_err(|e| e.to_string())?;
+            run("mount", &["-t", "tmpfs", "-o", "size=1g", "tmpfs", path(&memory)])?;
+            let memory = Memory(memory);
+            let file = memory.0.join("outer");
+            run("truncate", &["-s", OUTER, path(&file)])?;
+            let outer = Mounted::new(&file, &dir.path().join("outer"), Some(&["-O", "^has_journal"]))?;
+            let image = outer.at.join("image");
+            run("truncate", &["-s", IMAGE, path(&image)])?;
+            let inner = Mounted::new(&image, data, Some(&[]))?;
+            Ok(Self { _inner: inner, outer, memory, _dir: dir })
+        };
+        make().unwrap_or_else(|why| panic!("cannot make a disk: {why}"))
+    }
+
+    /// Cuts the power of a copy: what the device has got by now, mounted at `at`. The disk itself goes on.
+    pub fn cut(&self, at: &Path) -> Mounted {
+        let (image, copy) = (self.outer.at.join("image"), self.memory.0.join("copy"));
+        let cut = || -> Result<Mounted, String> {
+            let frozen = Frozen::new(&self.outer.at)?;
+            run("cp", &["--sparse=always", path(&image), path(&copy)])?;
+            run("cmp", &[path(&image), path(&copy)])
+                .map_err(|why| format!("the image changed while it was frozen: {why}"))?;
+            drop(frozen);
+            Mounted::new(&copy, at, None)
+        };
+        cut().unwrap_or_else(|why| panic!("cannot cut the power: {why}"))
+    }
+}
+
+struct Frozen(PathBuf);
+
+impl Frozen {
+    fn new(at: &Path) -> Result<Self, String> {
+        run("fsfreeze", &["-f", path(at)])?;
+        Ok(Self(at.to_owned()))
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = run("fsfreeze", &["-u", path(&self.0)]);
+    }
+}
+
+fn attach(file: &Path) -> Result<String, String> {
+    let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output().map_err(|e| e.to_string())?;
+    let device = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() && !device.is_empty() {
+        Ok(device)
+    } else {
+        Err(format!("losetup: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
+}
+
+fn run(tool: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(tool).args(args).output().map_err(|e| format!("{tool}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{tool} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("temporary folders have plain names")
+}
