@@ -58,7 +58,7 @@ fn d01_d02_d03_a_call_that_fails_once_loses_nothing() {
             let mut at = 1.0 + rng.below(1000) as f64 / 1000.0;
             let mut clean = false;
             while at < FARTHEST && !clean {
-                let fault = format!("error={error}:when={}", at as u64);
+                let fault = format!("error={error}:when={}", at.round());
                 clean = !run(&template, call, &fault, rng.next(), &mut total);
                 at = (at * 2f64.powf(1.0 / density)).max(at + 1.0);
             }

@@ -11,7 +11,7 @@
 //! checkpoint is what folding the one before it gives; every delivery that the state calls delivered was
 //! answered 2xx by its receiver.
 //!
-//! `HOOKBOX_SIM_SEEDS` says how many seeds (default 200), `HOOKBOX_SIM_FIRST` the first one. A failure prints its seed.
+//! `HOOKBOX_SIM_SEEDS` says how many seeds (default 60), `HOOKBOX_SIM_FIRST` the first one. A failure prints its seed.
 
 mod store;
 mod world;
@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 fn every_seed_keeps_every_promise() {
     let read = |name: &str, default: u64| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     let first = read("HOOKBOX_SIM_FIRST", 1);
-    let seeds = read("HOOKBOX_SIM_SEEDS", 200);
+    let seeds = read("HOOKBOX_SIM_SEEDS", 60);
     let mut totals = world::Totals::default();
     for seed in first..first + seeds {
         match catch_unwind(AssertUnwindSafe(|| world::run(seed))) {
