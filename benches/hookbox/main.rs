@@ -1,6 +1,6 @@
 //! Macro benchmarks: the real daemon on real disks, from outside, with a harness of their own.
 //!
-//! `cargo bench --bench hookbox -- [ingest|end-to-end|backlog|startup|bytes]… [--seconds N] [--rounds N]
+//! `cargo bench --bench hookbox -- [ingest|end-to-end|backlog|startup|bytes|verify]… [--seconds N] [--rounds N]
 //! [--events N] [--connections N] [--json]`; without a name all of them. Every load is bounded in count and in
 //! time. The load generator and the receiver share the machine with the daemon, so figures are those of the
 //! whole, and ratios are taken alternately in one run.
@@ -17,6 +17,7 @@ mod sink;
 mod startup;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod verify;
 
 use clap::{Parser, ValueEnum};
 use report::Report;
@@ -34,10 +35,12 @@ enum Scenario {
     Startup,
     /// Bytes written and kept for one event.
     Bytes,
+    /// What the proof of each scheme costs.
+    Verify,
 }
 
-const ALL: [Scenario; 5] =
-    [Scenario::Ingest, Scenario::EndToEnd, Scenario::Backlog, Scenario::Startup, Scenario::Bytes];
+const ALL: [Scenario; 6] =
+    [Scenario::Ingest, Scenario::EndToEnd, Scenario::Backlog, Scenario::Startup, Scenario::Bytes, Scenario::Verify];
 
 /// How long and how much.
 #[derive(Clone, Debug, Parser)]
@@ -83,6 +86,7 @@ fn main() {
             Scenario::Backlog => backlog::run(&options, &mut report),
             Scenario::Startup => startup::run(&options, &mut report),
             Scenario::Bytes => bytes_kept::run(&options, &mut report),
+            Scenario::Verify => verify::run(&options, &mut report),
         }
     }
     report.finish();

@@ -3,19 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::outbound::Outbound;
 use crate::queue::Input;
-use crate::scheduler::{AttemptOrder, Directory, Handle};
-
-/// Lets go of the connections to endpoints that were changed or deleted, until the scheduler ends.
-pub async fn forget(outbound: Arc<Outbound>, mut changes: watch::Receiver<Arc<Directory>>) {
-    while changes.changed().await.is_ok() {
-        let endpoints = changes.borrow_and_update().endpoints.clone();
-        outbound.forget(&endpoints);
-    }
-}
+use crate::scheduler::{AttemptOrder, Handle};
 
 /// Makes attempts until the scheduler lets go of its side. `flying` counts those under way.
 pub async fn run(

@@ -1,5 +1,5 @@
 //! What has to be looked after while the daemon runs: sources whose time is over, key sets that have to be fetched,
-//! and what was kept for sources that are gone.
+//! and what was kept for sources and endpoints that are gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,20 @@ pub fn fetch(outbound: Arc<Outbound>) -> Fetch {
 }
 
 /// Looks after it until the daemon stops.
-pub async fn run(ingest: Arc<Ingest>, handle: Handle, clock: Clock, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    ingest: Arc<Ingest>,
+    outbound: Arc<Outbound>,
+    handle: Handle,
+    clock: Clock,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut changes = handle.directory_changes();
     let mut fetching: Option<tokio::task::JoinHandle<()>> = None;
     loop {
-        let sources: Vec<Arc<Source>> = handle.directory().sources_by_name.values().cloned().collect();
+        let directory = handle.directory();
+        let sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
+        outbound.forget(&directory.endpoints);
+        drop(directory);
         ingest.forget_sources(&sources);
         end_temporary(&handle, &sources, clock().wall_ms).await;
         if fetching.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {

@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use crate::admin::logview::{LogFault, Problem, Progress, Report, SegmentInfo, Walk};
 use crate::admin::{CapturedRequest, LogView, RefusalCount, Refused, Seams};
 use crate::ingest::verify::{self, Answer, Proven, Request, Verdict};
-use crate::ingest::{Ingest, Refusals, facts};
+use crate::ingest::{Ingest, Origins, Refusals, facts};
 use crate::log::Reader;
 use crate::model::{DeliveryId, Endpoint, Event, EventId, Header, Outcome, Seq, Source};
-use crate::outbound::{self, Outbound};
+use crate::outbound::{self, Lookup, Outbound};
 use crate::record::Record;
 use crate::scheduler::Clock;
 
 /// Everything that is lent.
-pub fn lend(outbound: Arc<Outbound>, clock: Clock, ingest: &Arc<Ingest>) -> Seams {
+pub fn lend(outbound: Arc<Outbound>, clock: Clock, ingest: &Arc<Ingest>, lookup: Lookup) -> Seams {
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
     Seams {
         refused: Arc::new(move |source| {
@@ -33,12 +33,26 @@ pub fn lend(outbound: Arc<Outbound>, clock: Clock, ingest: &Arc<Ingest>) -> Seam
             of_check.allow_lists().check(source)?;
             verify::check_settings(&of_check.keys().look_up(source)?)
         }),
-        check_endpoint: Arc::new(outbound::check_endpoint),
+        check_endpoint: Arc::new(move |endpoint| {
+            let mut endpoint = endpoint.clone();
+            for timed in &mut endpoint.secrets {
+                if let Some(secret) = lookup(&timed.secret.0)? {
+                    timed.secret.0 = secret;
+                }
+            }
+            outbound::check_endpoint(&endpoint)
+        }),
         test_endpoint: Some(Arc::new(move |endpoint| {
             let (outbound, event) = (outbound.clone(), test_event(clock().wall_ms));
             Box::pin(async move { Ok(try_endpoint(&outbound, &endpoint, &event).await) })
         })),
     }
+}
+
+/// What secrets that only name one stand for.
+pub fn lookup(origins: &Origins) -> Lookup {
+    let origins = origins.clone();
+    Arc::new(move |text| origins.reference(text))
 }
 
 /// How often each source refused, by kind.

@@ -31,6 +31,7 @@ const WORKERS: usize = 2;
 struct Running {
     handle: Handle,
     ingest: Arc<Ingest>,
+    outbound: Arc<Outbound>,
     stop: watch::Sender<bool>,
     ingress: Vec<tokio::task::JoinHandle<()>>,
     admin: tokio::task::JoinHandle<()>,
@@ -63,12 +64,18 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
     };
     let thread = scheduler::start(parts).map_err(|error| Exit::new(Exit::IO, error.to_string()))?;
     let served: Result<(), Exit> = runtime.block_on(async {
-        let outbound = outbound(&config, &clock)?;
-        let running = start(&config, &clock, &handle, outbound, orders, reader)?;
+        let origins = Origins {
+            environment: Some(Arc::new(|name| std::env::var(name).ok())),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
+            cache: Some(config.data.join("jwks")),
+            fetch: None,
+        };
+        let outbound = outbound(&config, &clock, &origins)?;
+        let running = start(&config, &clock, &handle, outbound, origins, orders, reader)?;
         if !problems.is_empty() {
             tracing::warn!(problems = problems.len(), "serving with a damaged log; see `hookboxctl log verify`");
         }
-        until_stopped(args, config, levels, &running.ingest).await?;
+        until_stopped(args, config, levels, &running).await?;
         stop(running).await;
         Ok(())
     });
@@ -86,6 +93,7 @@ fn start(
     clock: &Clock,
     handle: &Handle,
     outbound: Arc<Outbound>,
+    origins: Origins,
     orders: mpsc::Receiver<scheduler::AttemptOrder>,
     reader: crate::log::Reader,
 ) -> Result<Running, Exit> {
@@ -96,12 +104,8 @@ fn start(
         ..IngestLimits::default()
     };
     let fresh = Fresh::read(config).map_err(|what| Exit::new(Exit::CONFIG, what))?;
-    let origins = Origins {
-        environment: Some(Arc::new(|name| std::env::var(name).ok())),
-        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
-        cache: Some(config.data.join("jwks")),
-        fetch: Some(keeper::fetch(outbound.clone())),
-    };
+    let lent = seams::lookup(&origins);
+    let origins = Origins { fetch: Some(keeper::fetch(outbound.clone())), ..origins };
     let ingest = Ingest::new(handle.clone(), clock.clone(), ingest_limits);
     let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
     fresh.set(&ingest);
@@ -124,25 +128,25 @@ fn start(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: seams::refusals(&ingest.refusals()),
         info,
-        seams: seams::lend(outbound.clone(), clock.clone(), &ingest),
+        seams: seams::lend(outbound.clone(), clock.clone(), &ingest, lent),
     });
     let flying = Arc::new(AtomicUsize::new(0));
-    tokio::spawn(deliver::forget(outbound.clone(), handle.directory_changes()));
-    tokio::spawn(keeper::run(ingest.clone(), handle.clone(), clock.clone(), stopped.clone()));
-    tokio::spawn(deliver::run(orders, outbound, handle.clone(), flying.clone()));
+    tokio::spawn(keeper::run(ingest.clone(), outbound.clone(), handle.clone(), clock.clone(), stopped.clone()));
+    tokio::spawn(deliver::run(orders, outbound.clone(), handle.clone(), flying.clone()));
     let admin = tokio::spawn(admin.serve(door, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();
     handle.health().accepting.store(true, Ordering::Release);
     say_ready(&addresses, &socket);
-    Ok(Running { handle: handle.clone(), ingest, stop, ingress, admin, flying })
+    Ok(Running { handle: handle.clone(), ingest, outbound, stop, ingress, admin, flying })
 }
 
-fn outbound(config: &Config, clock: &Clock) -> Result<Arc<Outbound>, Exit> {
+fn outbound(config: &Config, clock: &Clock, origins: &Origins) -> Result<Arc<Outbound>, Exit> {
     let settings = Settings {
         extra_ca: config.outbound.extra_ca.clone(),
         user_agent: concat!("hookbox/", env!("CARGO_PKG_VERSION")).to_owned(),
         resolver: Arc::new(SystemResolver),
+        lookup: Some(seams::lookup(origins)),
     };
     Outbound::new(settings, clock.clone()).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
 }
@@ -184,7 +188,7 @@ fn say_ready(addresses: &[String], socket: &Path) {
 }
 
 /// Waits for TERM or INT; reads the configuration anew on HUP.
-async fn until_stopped(args: &Args, mut config: Config, levels: &Levels, ingest: &Ingest) -> Result<(), Exit> {
+async fn until_stopped(args: &Args, mut config: Config, levels: &Levels, running: &Running) -> Result<(), Exit> {
     let catch = |kind| -> Result<Signal, Exit> {
         signal(kind).map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
     };
@@ -194,9 +198,11 @@ async fn until_stopped(args: &Args, mut config: Config, levels: &Levels, ingest:
         tokio::select! {
             _ = term.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
-            _ = hup.recv() => match reload::reload(args, &config, levels, ingest) {
+            _ = hup.recv() => match reload::reload(args, &config, levels, &running.ingest) {
                 Ok(fresh) => {
                     config = fresh;
+                    // Secrets that stand elsewhere are looked up again.
+                    running.outbound.forget(&[]);
                     tracing::info!("the configuration was read anew");
                 }
                 Err(what) => tracing::error!("the configuration stays as it was: {what}"),
@@ -207,7 +213,7 @@ async fn until_stopped(args: &Args, mut config: Config, levels: &Levels, ingest:
 
 /// Closes the doors and waits for what is in flight.
 async fn stop(running: Running) {
-    let Running { handle, stop, ingress, admin, flying, ingest: _ } = running;
+    let Running { handle, stop, ingress, admin, flying, .. } = running;
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
     tracing::info!(in_flight = flying.load(Ordering::Acquire), "stopping");
     stop.send_replace(true);

@@ -81,6 +81,38 @@ struct SetState {
     version: u64,
 }
 
+impl Origins {
+    /// What `env:NAME` or `cred:NAME` stands for; `None` when the text is the secret itself.
+    ///
+    /// # Errors
+    /// What is not there, and the mend.
+    pub fn reference(&self, text: &str) -> Result<Option<String>, String> {
+        let found = if let Some(name) = text.strip_prefix("env:") {
+            let value = self.environment.as_ref().and_then(|environment| environment(name));
+            value.ok_or_else(|| format!("the variable {name} is not in hookboxd's environment: set it and restart"))?
+        } else if let Some(name) = text.strip_prefix("cred:") {
+            self.credential(name)?
+        } else {
+            return Ok(None);
+        };
+        let found = found.trim_end_matches(['\r', '\n']);
+        if found.is_empty() { Err(format!("what {text} stands for is empty")) } else { Ok(Some(found.to_owned())) }
+    }
+
+    fn credential(&self, name: &str) -> Result<String, String> {
+        if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
+            return Err(format!("'{name}' cannot be a credential's name"));
+        }
+        let Some(folder) = &self.credentials else {
+            return Err(format!(
+                "there is no $CREDENTIALS_DIRECTORY for cred:{name}: add LoadCredential={name}:/path to the service"
+            ));
+        };
+        std::fs::read_to_string(folder.join(name))
+            .map_err(|error| format!("the credential {name} cannot be read in {}: {error}", folder.display()))
+    }
+}
+
 impl Keyring {
     #[must_use]
     pub fn new(origins: Origins) -> Self {
@@ -119,12 +151,12 @@ impl Keyring {
     pub fn look_up(&self, source: &Source) -> Result<Source, String> {
         let mut found = source.clone();
         for timed in &mut found.secrets {
-            if let Some(secret) = self.reference(&timed.secret.0)? {
+            if let Some(secret) = self.origins.reference(&timed.secret.0)? {
                 timed.secret.0 = secret;
             }
         }
         if let Some(key) = found.public_key.as_deref()
-            && let Some(key) = self.reference(key)?
+            && let Some(key) = self.origins.reference(key)?
         {
             found.public_key = Some(key);
         }
@@ -136,33 +168,6 @@ impl Keyring {
             }
         }
         Ok(found)
-    }
-
-    /// What `env:NAME` or `cred:NAME` stands for; `None` when the text is the secret itself.
-    fn reference(&self, text: &str) -> Result<Option<String>, String> {
-        let found = if let Some(name) = text.strip_prefix("env:") {
-            let value = self.origins.environment.as_ref().and_then(|environment| environment(name));
-            value.ok_or_else(|| format!("the variable {name} is not in hookboxd's environment: set it and restart"))?
-        } else if let Some(name) = text.strip_prefix("cred:") {
-            self.credential(name)?
-        } else {
-            return Ok(None);
-        };
-        let found = found.trim_end_matches(['\r', '\n']);
-        if found.is_empty() { Err(format!("what {text} stands for is empty")) } else { Ok(Some(found.to_owned())) }
-    }
-
-    fn credential(&self, name: &str) -> Result<String, String> {
-        if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-            return Err(format!("'{name}' cannot be a credential's name"));
-        }
-        let Some(folder) = &self.origins.credentials else {
-            return Err(format!(
-                "there is no $CREDENTIALS_DIRECTORY for cred:{name}: add LoadCredential={name}:/path to the service"
-            ));
-        };
-        std::fs::read_to_string(folder.join(name))
-            .map_err(|error| format!("the credential {name} cannot be read in {}: {error}", folder.display()))
     }
 
     /// The guarded client, when the daemon lent one.

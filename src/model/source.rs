@@ -88,7 +88,7 @@ impl Source {
     /// Whether its events come from a provider preset rather than from home-made senders.
     #[must_use]
     pub fn is_provider(&self) -> bool {
-        !matches!(self.verify.as_str(), "none" | "apikey" | "hmac" | "bin" | "standard-webhooks")
+        !matches!(self.verify.as_str(), "none" | "apikey" | "hmac" | "mtls" | "bin" | "standard-webhooks")
     }
 }
 

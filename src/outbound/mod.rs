@@ -46,7 +46,9 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 
-use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, Event, Now, Outcome, RequestHead, limits};
+use crate::model::{
+    AttemptReport, DeliveryId, Endpoint, EndpointId, Event, Now, Outcome, RequestHead, Secret, TimedSecret, limits,
+};
 
 pub use check::check_endpoint;
 pub use resolve::{Resolve, SystemResolver};
@@ -64,7 +66,12 @@ pub struct Settings {
     pub extra_ca: Option<PathBuf>,
     pub user_agent: String,
     pub resolver: Arc<dyn Resolve>,
+    /// What a secret that only names one (`env:NAME`) stands for.
+    pub lookup: Option<Lookup>,
 }
+
+/// What `env:NAME` or `cred:NAME` stands for; `Ok(None)` when the text is the secret itself.
+pub type Lookup = Arc<dyn Fn(&str) -> Result<Option<String>, String> + Send + Sync>;
 
 /// Both clocks, read at one seam.
 pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
@@ -82,6 +89,7 @@ pub enum OutboundError {
 pub struct Outbound {
     connector: Connector,
     agent: HeaderValue,
+    lookup: Option<Lookup>,
     clock: Clock,
     prepared: RwLock<HashMap<EndpointId, Arc<Prepared>>>,
     /// Idle connections over all pools.
@@ -109,9 +117,18 @@ impl fmt::Debug for Outbound {
 }
 
 impl Prepared {
-    fn new(endpoint: &Arc<Endpoint>, idle: &Arc<AtomicUsize>) -> Self {
+    fn new(endpoint: &Arc<Endpoint>, idle: &Arc<AtomicUsize>, lookup: Option<&Lookup>) -> Self {
         let parts = url::parse(&endpoint.url).and_then(|target| {
-            let keys = endpoint.secrets.iter().map(sign::Key::new).collect::<Result<_, _>>()?;
+            let key = |secret: &TimedSecret| match lookup.map(|lookup| lookup(&secret.secret.0)) {
+                None => sign::Key::new(secret),
+                Some(found) => match found? {
+                    None => sign::Key::new(secret),
+                    Some(found) => {
+                        sign::Key::new(&TimedSecret { secret: Secret(found), expires_at: secret.expires_at })
+                    }
+                },
+            };
+            let keys = endpoint.secrets.iter().map(key).collect::<Result<_, _>>()?;
             Ok(Parts { target, keys })
         });
         Self { endpoint: endpoint.clone(), parts, pool: Pool::new(idle.clone()) }
@@ -138,6 +155,7 @@ impl Outbound {
         Ok(Arc::new_cyclic(|me| Self {
             connector: Connector { resolver: settings.resolver, dialer, tls },
             agent,
+            lookup: settings.lookup,
             clock,
             prepared: RwLock::default(),
             idle: Arc::default(),
@@ -236,7 +254,7 @@ impl Outbound {
             // Another attempt was faster; two pools for one endpoint would halve the use of both.
             Some(prepared) if prepared.is_for(endpoint) => prepared.clone(),
             _ => {
-                let prepared = Arc::new(Prepared::new(endpoint, &self.idle));
+                let prepared = Arc::new(Prepared::new(endpoint, &self.idle, self.lookup.as_ref()));
                 all.insert(endpoint.id, prepared.clone());
                 prepared
             }

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use super::support::http::read_head;
 use super::support::{Home, SOON, signature, until};
 
+const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 #[test]
 fn secrets_stand_in_the_environment_or_in_credentials() {
     let mut home = Home::new();
@@ -21,10 +23,19 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
     home.environment = vec![
         ("HOOK_SECRET".to_owned(), "from-the-environment".to_owned()),
         ("CREDENTIALS_DIRECTORY".to_owned(), folder),
+        ("SIGNING".to_owned(), SIGNING.to_owned()),
     ];
     let daemon = home.start();
     daemon.json(&["source", "create", "env", "--verify", "github", "--secret", "env:HOOK_SECRET"]);
     daemon.json(&["source", "create", "cred", "--verify", "github", "--secret", "cred:hook"]);
+    let receiver = super::support::Receiver::start();
+    let url = receiver.url("/");
+    let create = ["endpoint", "create", "app", "--url", &url, "--allow-private", "--secret"];
+    daemon.json(&[&create[..], &["env:SIGNING"]].concat());
+    daemon
+        .ctl()
+        .run(&["endpoint", "create", "no", "--url", &url, "--allow-private", "--secret", "env:HOOK_SECRET"])
+        .expect(1);
     let wrong =
         daemon.ctl().run(&["source", "create", "no", "--verify", "github", "--secret", "env:NO_SUCH"]).expect(1);
     assert!(wrong.stderr.contains("NO_SUCH"), "{}", wrong.stderr);
@@ -34,6 +45,8 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
     };
     assert_eq!(post(&daemon, "env", "from-the-environment"), 202);
     assert_eq!(post(&daemon, "cred", "from-a-credential"), 202);
+    let seen = receiver.wait("/", 2, SOON);
+    assert!(signature::signed_with(&seen[0], SIGNING), "signed with what the environment says");
     assert_eq!(post(&daemon, "env", "env:HOOK_SECRET"), 401, "the reference is not the secret");
     let before = daemon.log_text().len();
     home.write("hook", "rotated");
@@ -52,7 +65,7 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
     assert!(why.contains("HOOK_SECRET"), "{why}");
     let said = said + &daemon.log_text();
     assert!(daemon.terminate().success());
-    for secret in ["from-the-environment", "from-a-credential", "rotated"] {
+    for secret in ["from-the-environment", "from-a-credential", "rotated", SIGNING] {
         assert!(!said.contains(secret), "{secret} stands in the process log");
         let found = super::support::files_with(&home.data(), secret.as_bytes());
         assert!(found.is_empty(), "{secret} stands in {found:?}");

@@ -11,7 +11,8 @@ use crate::model::time::parse_duration_ms;
 #[derive(Args, Debug, Clone, Default)]
 #[group(multiple = false)]
 pub struct SecretArgs {
-    /// The shared secret, as the provider shows it (better: --secret-file).
+    /// The shared secret, as the provider shows it (better: --secret-file); or env:NAME or cred:NAME, which hookboxd
+    /// looks up in its environment or in its systemd credentials and never keeps.
     #[arg(long, value_name = "SECRET")]
     pub secret: Option<String>,
     /// Read the secret from a file; - for stdin.

@@ -84,7 +84,7 @@ fn room() -> Arc<Outbound> {
 }
 
 fn settings(resolver: FakeResolver) -> Settings {
-    Settings { extra_ca: None, user_agent: "hookbox/test".to_owned(), resolver: Arc::new(resolver) }
+    Settings { extra_ca: None, user_agent: "hookbox/test".to_owned(), resolver: Arc::new(resolver), lookup: None }
 }
 
 fn endpoint(url: &str) -> Arc<Endpoint> {
