@@ -84,8 +84,9 @@ pub fn start(parts: Parts) -> io::Result<JoinHandle<Result<(), LogError>>> {
     };
     name("hookbox-watchdog").spawn(move || watchdog.run())?;
     let mut thread = Thread { core: Core { queue, store: log }, door, clock, attempts, reads, fatal, committing_since };
+    // Before anybody can ask: whoever looks a source up right after the start has to find it.
+    thread.publish();
     name("hookbox-scheduler").spawn(move || {
-        thread.publish();
         thread.run();
         thread.committing_since.store((thread.clock)().mono_ms + 1, Ordering::Release);
         let closed = thread.core.store.close();
