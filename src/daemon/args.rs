@@ -39,6 +39,9 @@ pub struct Args {
     /// Leaves out the log's own fdatasync: only for tests that have to see what is lost then.
     #[arg(long, hide = true)]
     pub unsafe_skip_sync: bool,
+    /// Only reads one segment of the log and says whether it survived that: what the daemon starts by itself.
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub probe_segment: Option<PathBuf>,
 }
 
 impl Args {

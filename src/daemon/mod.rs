@@ -42,6 +42,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Exit> {
+    if let Some(segment) = &args.probe_segment {
+        return crate::log::probe(segment).map_err(Exit::from);
+    }
     let config = args.configuration().map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
     if args.check {
         start::check(&config)?;

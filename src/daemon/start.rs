@@ -45,6 +45,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
         segment_bytes: config.log.segment_size.0,
         segment_age_ms: config.log.segment_age.0,
         skip_sync,
+        probe: std::env::current_exe().ok(),
     };
     if skip_sync {
         tracing::warn!("fdatasync is left out: what is acknowledged now does not survive a power cut");

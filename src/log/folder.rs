@@ -1,6 +1,6 @@
 //! The folder's names and habits: what a segment is called, how a small file is replaced, how the folder is locked.
 //!
-//! `seg-N/` a segment that begins with record N, `seg-N.seal` its closing note, `new-N/` one that is being made,
+//! `seg-N/` a segment that begins with record N, `seg-N.seal` its closing note, `seg-N.open` while it is open, `new-N/` one that is being made,
 //! `del-N/` one that is being deleted, `bad-seg-N…/` one that could not be opened (kept for people, read by nobody).
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -20,6 +20,16 @@ pub(super) fn segment(dir: &Path, first: Seq) -> PathBuf {
 
 pub(super) fn seal(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}.seal"))
+}
+
+/// Stands beside a segment for as long as a process has it open; one left over says that the process died.
+pub(super) fn opened(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("seg-{first:020}.open"))
+}
+
+/// The first record of a segment, by its folder's name.
+pub(super) fn first_of(path: &Path) -> Option<Seq> {
+    number_of(path.file_name()?.to_str()?.strip_prefix("seg-")?)
 }
 
 pub(super) fn making(dir: &Path, first: Seq) -> PathBuf {

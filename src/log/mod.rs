@@ -30,7 +30,8 @@
 //!
 //! # Files
 //!
-//! `lock`; `watermark`; `seg-N/` and `seg-N.seal`, N the first record; `dropped`, which ranges retention removed;
+//! `lock`; `watermark`; `seg-N/`, `seg-N.seal` and (while it is open) `seg-N.open`, N the first
+//! record; `dropped`, which ranges retention removed;
 //! passing: `new-N/` (a segment in the making), `del-N/` (in deletion), `*.tmp`; for people: `bad-seg-N/`, a segment
 //! that could not be opened and was put aside.
 //!
@@ -40,10 +41,12 @@
 //! [`LogError::Poisoned`], and the process has to end. A sync is never retried. Damage is reported and passed over.
 //! Only one thing is retried: a segment that sled calls corrupt is opened once more without its snapshot.
 //! sled may panic over flipped bits, nearly always while it opens a segment; where panics abort, so does the process.
+//! So a segment that was open when a process died is opened by a child process first ([`Options::probe`]).
 
 mod error;
 mod folder;
 mod frame;
+mod probe;
 mod reader;
 mod recover;
 mod segment;
@@ -79,6 +82,8 @@ pub struct Options {
     /// Leaves out our own fdatasync: the negative control of the power-cut tests.
     #[doc(hidden)]
     pub skip_sync: bool,
+    /// The program that opens suspicious segments first, as `PROGRAM --probe-segment FOLDER`, which calls [`probe`].
+    pub probe: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -88,6 +93,7 @@ impl Default for Options {
             segment_bytes: limits::SEGMENT_BYTES,
             segment_age_ms: limits::SEGMENT_AGE_MS,
             skip_sync: false,
+            probe: None,
         }
     }
 }
@@ -177,6 +183,14 @@ pub struct Log {
     /// The newest checkpoint is not the active segment's own: roll soon.
     rebase: bool,
     poisoned: bool,
+}
+
+/// Opens and reads one segment, in a process of its own: it may die of it.
+///
+/// # Errors
+/// What keeps it from being read. Whoever asked only wants to know whether this process survives.
+pub fn probe(segment: &std::path::Path) -> Result<(), LogError> {
+    probe::read_all(segment)
 }
 
 impl Log {

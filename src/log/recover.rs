@@ -37,7 +37,7 @@ pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogEr
     folder::make(&options.dir)?;
     let lock = folder::lock(&options.dir)?;
     let dropped: Vec<Dropped> = folder::read_checked(&options.dir.join("dropped")).unwrap_or_default();
-    let shelf = Arc::new(Shelf::new(options.dir.clone(), lock, options.skip_sync, dropped));
+    let shelf = Arc::new(Shelf::new(&options, lock, dropped));
     let mut opening = Opening { shelf, wall_ms, problems: Vec::new(), sealed: Vec::new(), lost: Vec::new() };
     let present = opening.tidy()?;
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
@@ -159,7 +159,9 @@ impl Opening {
     }
 
     fn read_newest(&self, first: Seq, mark: Option<Mark>) -> Result<Newest, LogError> {
-        let segment = Segment::open(&self.shelf.dir, first, self.shelf.skip_sync)?;
+        let segment = self.shelf.open(first)?;
+        // The mark of the active segment has to outlive a power cut.
+        folder::sync(&self.shelf.dir)?;
         let what = Walk { upto: Seq::MAX, deep: false, mark: mark.map(|m| m.seq) };
         let walked = walk(&segment, what, &mut |_, _| {})?;
         Ok(Newest { segment, walked })
@@ -168,7 +170,7 @@ impl Opening {
     /// Reads a segment whose seal is missing or damaged, and seals it again.
     fn seal_anew(&mut self, first: Seq, behind: Seq) -> Result<Option<Facts>, LogError> {
         let read = || {
-            let segment = Segment::open(&self.shelf.dir, first, self.shelf.skip_sync)?;
+            let segment = self.shelf.open(first)?;
             let walked = walk(&segment, Walk { upto: Seq::MAX, deep: false, mark: None }, &mut |_, _| {})?;
             Ok((facts_of(&segment, &walked, Some(self.wall_ms)), walked))
         };
@@ -391,6 +393,7 @@ pub(super) fn delete(shelf: &Shelf, slot: &Arc<Slot>) -> Result<(), LogError> {
         folder::rename(&path, &gone)?;
     }
     folder::remove(&folder::seal(&shelf.dir, slot.first))?;
+    folder::remove(&folder::opened(&shelf.dir, slot.first))?;
     shelf.drop_slot(slot, gone);
     Ok(())
 }

@@ -10,6 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -110,6 +111,16 @@ pub(super) struct Segment {
     /// Where the chain of this segment begins.
     pub chain: ChainHead,
     skip_sync: bool,
+    /// See [`folder::opened`].
+    marker: Option<PathBuf>,
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Some(marker) = self.marker.as_ref().filter(|_| !std::thread::panicking()) {
+            let _ = fs::remove_file(marker);
+        }
+    }
 }
 
 impl std::fmt::Debug for Segment {
@@ -133,12 +144,21 @@ impl Segment {
             }
         }
         folder::sync(&made)?;
+        mark(dir, beginning.first);
         folder::rename(&made, &path)?;
         Self::open(dir, beginning.first, skip_sync)
     }
 
-    /// Opens the segment that begins with `first`.
+    /// Opens the segment that begins with `first`, and marks it as open.
     pub fn open(dir: &Path, first: Seq, skip_sync: bool) -> Result<Self, LogError> {
+        let marker = Some(mark(dir, first));
+        let mut segment = Self::open_unmarked(dir, first)?;
+        (segment.skip_sync, segment.marker) = (skip_sync, marker);
+        Ok(segment)
+    }
+
+    /// Opens it without a trace.
+    pub fn open_unmarked(dir: &Path, first: Seq) -> Result<Self, LogError> {
         let path = folder::segment(dir, first);
         match fs::metadata(path.join("db")) {
             Ok(found) if found.is_file() => {}
@@ -152,7 +172,7 @@ impl Segment {
             .ok_or_else(|| LogError::corrupt("open", &path, "it has no header"))?;
         let header = read_header(&bytes, first).map_err(|what| LogError::corrupt("open", &path, what))?;
         let chain = Sha256::new().chain_update(header.prev).chain_update(&bytes).finalize().into();
-        Ok(Self { path, db, data, header, chain, skip_sync })
+        Ok(Self { path, db, data, header, chain, skip_sync: false, marker: None })
     }
 
     /// The checkpoint, checked.
@@ -302,6 +322,13 @@ impl Segment {
     }
 }
 
+/// Leaves the mark of an open segment. Without room for it the segment is opened nevertheless.
+fn mark(dir: &Path, first: Seq) -> PathBuf {
+    let marker = folder::opened(dir, first);
+    let _ = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&marker);
+    marker
+}
+
 fn frame_key(first: Seq, number: usize) -> [u8; FRAME_KEY_LEN] {
     let mut key = [0; FRAME_KEY_LEN];
     key[0] = b'r';
@@ -364,8 +391,11 @@ fn open_db(path: &Path) -> Result<sled::Db, LogError> {
     remove_half_snapshots(path)?;
     match open_once(path) {
         Err(error) if error.is_damage() => {
-            // The snapshot only spares sled some reading; without it, sled reads its whole log.
-            if put_snapshots_aside(path)? == 0 { Err(error) } else { open_once(path) }
+            if put_aside_what_can_be_spared(path)? == 0 {
+                Err(error)
+            } else {
+                open_once(path)
+            }
         }
         opened => opened,
     }
@@ -406,8 +436,11 @@ fn remove_half_snapshots(path: &Path) -> Result<(), LogError> {
     half.into_iter().try_for_each(|file| folder::remove(&file))
 }
 
-fn put_snapshots_aside(path: &Path) -> Result<usize, LogError> {
-    let files = snapshots(path)?;
+/// The snapshot only spares sled some reading: without it, sled reads its whole log. And its `conf` says what
+/// [`open_once`] says as well.
+pub(super) fn put_aside_what_can_be_spared(path: &Path) -> Result<usize, LogError> {
+    let mut files = snapshots(path)?;
+    files.extend(Some(path.join("conf")).filter(|conf| conf.exists()));
     for file in &files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         fs::rename(file, path.join(format!("aside-{name}"))).map_err(LogError::io("rename", file))?;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{ChainHead, Decoded};
 use super::segment::Segment;
-use super::{LogError, Problem, folder};
+use super::{LogError, Options, Problem, folder, probe};
 use crate::model::{Seq, WallMs, limits};
 
 /// Frames kept unpacked for random reads, and the bytes they may take.
@@ -138,6 +138,8 @@ fn close_if_idle(held: &mut Held) {
 pub(super) struct Shelf {
     pub dir: PathBuf,
     pub skip_sync: bool,
+    /// See [`super::probe`]; without a program nothing is probed.
+    probe: Option<PathBuf>,
     /// Held as long as anybody may touch the folder.
     _lock: File,
     slots: RwLock<BTreeMap<Seq, Arc<Slot>>>,
@@ -148,10 +150,11 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub fn new(dir: PathBuf, lock: File, skip_sync: bool, dropped: Vec<Dropped>) -> Self {
+    pub fn new(options: &Options, lock: File, dropped: Vec<Dropped>) -> Self {
         Self {
-            dir,
-            skip_sync,
+            dir: options.dir.clone(),
+            skip_sync: options.skip_sync,
+            probe: options.probe.clone(),
             _lock: lock,
             slots: RwLock::default(),
             dropped: RwLock::new(dropped),
@@ -228,6 +231,14 @@ impl Shelf {
         true
     }
 
+    /// Opens a segment; by a child first, when it was open in a process that died.
+    pub fn open(&self, first: Seq) -> Result<Segment, LogError> {
+        if let Some(program) = self.probe.as_ref().filter(|_| folder::opened(&self.dir, first).exists()) {
+            probe::probe(program, &folder::segment(&self.dir, first))?;
+        }
+        Segment::open(&self.dir, first, self.skip_sync)
+    }
+
     /// Opens the segment, unless it is open. `None` when it has been dropped.
     pub fn borrow(&self, slot: &Arc<Slot>) -> Result<Option<Borrowed>, LogError> {
         let borrowed = {
@@ -240,7 +251,7 @@ impl Shelf {
             }
             let segment = match &held.segment {
                 Some(segment) => segment.clone(),
-                None => match Segment::open(&self.dir, slot.first, self.skip_sync) {
+                None => match self.open(slot.first) {
                     Ok(segment) => Arc::new(segment),
                     Err(error) if error.is_damage() => {
                         let why = self.put_aside(slot.first, &error);
@@ -271,6 +282,7 @@ impl Shelf {
     /// Gives the folder of a segment that cannot be opened another name, so that it is never taken for a good one.
     pub fn put_aside(&self, first: Seq, error: &LogError) -> String {
         let aside = folder::aside(&self.dir, first);
+        let _ = folder::remove(&folder::opened(&self.dir, first));
         match folder::rename(&folder::segment(&self.dir, first), &aside) {
             Ok(()) => format!("the segment was put aside as {}: {error}", aside.display()),
             Err(rename) => format!("the segment cannot be used: {error}; nor can it be put aside: {rename}"),
