@@ -313,6 +313,12 @@ impl Config {
                 Err((key, format!("{value} {unit} is out of range: use {low} to {high} {unit}")))
             }
         };
+        if self.data.as_os_str().is_empty() {
+            return Err(("data", "is empty: name a folder, such as \"/var/lib/hookbox\"".to_owned()));
+        }
+        if self.admin_socket.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(("admin_socket", "is empty: name a path, or leave it out for <data>/admin.sock".to_owned()));
+        }
         if self.listen.is_empty() {
             return Err(("listen", "nothing to listen on: give at least one \"127.0.0.1:8420\"".to_owned()));
         }

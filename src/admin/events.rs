@@ -210,7 +210,8 @@ pub(super) fn headers_view(headers: &[Header]) -> Value {
 pub(super) fn endpoint_name(admin: &Admin, id: u32) -> String {
     let directory = admin.handle.directory();
     let found = directory.endpoints.iter().find(|e| e.id == id);
-    found.map_or_else(|| format!("#{id}"), |e| e.name.clone())
+    let former = || directory.former_endpoints.get(&id).cloned();
+    found.map(|e| e.name.clone()).or_else(former).unwrap_or_else(|| format!("#{id}"))
 }
 
 /// Carried events are told where they stand now, and only when their own record is gone.

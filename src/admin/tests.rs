@@ -49,6 +49,7 @@ impl Script {
         Arc::new(Directory {
             sources_by_path: by(|s| s.path().trim_start_matches("/in/").to_owned()),
             sources_by_name: by(|s| s.name.clone()),
+            former_endpoints: std::collections::HashMap::new(),
             endpoints: self.endpoints.clone(),
             salt: 7,
         })

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rand::TryRngCore;
 use rustix::fs::Mode;
@@ -11,6 +12,8 @@ use super::exit::Exit;
 use super::reload::Fresh;
 use crate::config::Config;
 use crate::log::{Log, Options, Problem, Reader, Recovered};
+use crate::model::Now;
+use crate::outbound::{Outbound, Settings, SystemResolver};
 use crate::queue::{Queue, State};
 use crate::scheduler::Clock;
 
@@ -25,12 +28,13 @@ pub struct Opened {
 /// Checks what a configuration names outside itself.
 pub fn check(config: &Config) -> Result<(), Exit> {
     config.check().map_err(|(key, what)| Exit::new(Exit::CONFIG, format!("{key}: {what}")))?;
-    if let Some(path) = &config.outbound.extra_ca
-        && let Err(error) = std::fs::metadata(path)
-    {
-        let what = format!("outbound.extra_ca: cannot read {}: {error}", path.display());
-        return Err(Exit::new(Exit::CONFIG, what));
-    }
+    let settings = Settings {
+        extra_ca: config.outbound.extra_ca.clone(),
+        user_agent: "hookbox".to_owned(),
+        resolver: Arc::new(SystemResolver),
+        lookup: None,
+    };
+    Outbound::new(settings, Arc::new(Now::default)).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
     Fresh::read(config).map(|_| ()).map_err(|what| Exit::new(Exit::CONFIG, what))
 }
 

@@ -137,8 +137,9 @@ impl Guard {
             return !again && !self.chunked && length <= LINE_KEPT;
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.chunked = true;
-            return self.body.is_none();
+            // Only `chunked`, and only once: any other chain of codings is read differently by different servers.
+            let again = std::mem::replace(&mut self.chunked, true);
+            return !again && self.body.is_none() && value.trim_ascii().eq_ignore_ascii_case(b"chunked");
         }
         true
     }

@@ -86,6 +86,9 @@ pub const REFILL_SCAN: usize = 16_384;
 pub const RETRY_AFTER_MAX_MS: u64 = 86_400_000;
 pub const DEFAULT_CONCURRENCY: u32 = 16;
 pub const CONCURRENCY: u32 = 256;
+/// Characters of a `--where` expression, and how deep it may be nested.
+pub const FILTER_LEN: usize = 1024;
+pub const FILTER_DEPTH: usize = 16;
 /// Events whose number of duplicates is kept.
 pub const DUPLICATE_COUNTS: usize = 65_536;
 /// Replays under way at a time.

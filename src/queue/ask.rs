@@ -11,9 +11,7 @@ impl Queue {
     pub fn ask(&self, query: &Query) -> Reply {
         match query {
             Query::Status => Reply::Status(Box::new(self.status())),
-            Query::Endpoints => {
-                Reply::Endpoints(self.state.lanes.values().map(|lane| self.endpoint_view(lane)).collect())
-            }
+            Query::Endpoints => Reply::Endpoints(self.state.living().map(|lane| self.endpoint_view(lane)).collect()),
             Query::Deliveries(ids) => Reply::Deliveries(ids.iter().map(|id| self.delivery_view(*id)).collect()),
             Query::Graves { before, limit } => {
                 let graves = &self.state.graves;
@@ -46,9 +44,9 @@ impl Queue {
             cancelled: state.counts.cancelled,
             attempts: state.counts.attempts,
             failed_attempts: state.counts.failed_attempts,
-            retrying: lanes.values().map(|l| l.retrying.len() as u64).sum(),
+            retrying: lanes.values().filter(|l| l.hold.is_none()).map(|l| l.retrying.len() as u64).sum(),
             sources: state.sources.len(),
-            endpoints: lanes.len(),
+            endpoints: state.living().count(),
             replays: state.replays.len(),
             dedupe_keys: state.dedupe.len(),
             next_seq: state.next_seq,

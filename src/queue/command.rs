@@ -36,7 +36,7 @@ impl Queue {
 
     /// The number of the endpoint of that name.
     pub(super) fn endpoint_named(&self, name: &str) -> Option<EndpointId> {
-        self.state.lanes.values().find(|lane| lane.endpoint.name == name).map(|lane| lane.endpoint.id)
+        self.state.living().find(|lane| lane.endpoint.name == name).map(|lane| lane.endpoint.id)
     }
 
     fn source_named(&self, name: &str) -> Option<SourceId> {
@@ -81,7 +81,7 @@ impl Queue {
         if self.endpoint_named(&endpoint.name).is_some() {
             return Err(Refusal::Exists { what: "endpoint", name: endpoint.name });
         }
-        if self.state.lanes.len() >= limits::ENDPOINTS {
+        if self.state.living().count() >= limits::ENDPOINTS {
             return Err(Refusal::TooMany { what: "endpoints", limit: limits::ENDPOINTS });
         }
         endpoint.id = self.state.next_endpoint;
@@ -166,12 +166,18 @@ impl Queue {
         self.each(&ids, |queue, delivery, state| {
             let Some(revive) = revives.next() else { return Err("was not asked for") };
             match state {
+                _ if !queue.state.lives(delivery.endpoint) => {
+                    return Err("cannot be attempted again: its endpoint was deleted; use `hookboxctl replay --event`");
+                }
+                DeliveryState::Held => {
+                    return Err("waits behind an endpoint on hold: use `hookboxctl endpoint release`");
+                }
                 _ if queue.is_flying(delivery) => return Err("is being attempted right now: try again in a moment"),
                 _ if queue.state.stands_at(revive.event).is_none() => {
                     return Err("cannot be attempted again: its event was dropped by retention");
                 }
                 DeliveryState::Dead | DeliveryState::Cancelled => queue.revive(now, *revive, draft),
-                DeliveryState::Pending | DeliveryState::Held => queue.hurry(now, delivery, draft),
+                DeliveryState::Pending => queue.hurry(now, delivery, draft),
                 DeliveryState::InFlight => return Err("is being attempted right now: try again in a moment"),
                 DeliveryState::Delivered => return Err("was delivered already: use `hookboxctl replay --event`"),
             }

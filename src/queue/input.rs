@@ -261,7 +261,7 @@ pub struct Status {
     pub cancelled: u64,
     pub attempts: u64,
     pub failed_attempts: u64,
-    /// Deliveries that wait for a retry (part of `pending` or `held`).
+    /// Deliveries that wait for a retry (part of `pending`).
     pub retrying: u64,
     pub sources: usize,
     pub endpoints: usize,

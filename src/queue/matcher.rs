@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 use wildmatch::WildMatch;
 
-use crate::model::{Endpoint, EndpointId, Event};
+use crate::model::{Endpoint, EndpointId, Event, limits};
 
 /// The endpoints' filters, compiled.
 #[derive(Debug, Default)]
@@ -26,9 +26,39 @@ struct Compiled {
 /// # Errors
 /// Says where it is wrong and what one looks like.
 pub fn compile(expression: &str) -> Result<JsonPath, String> {
+    bounded(expression)
+        .map_err(|why| format!("--where '{}' {why}", expression.chars().take(80).collect::<String>()))?;
     JsonPath::parse(&format!("$[?{expression}]")).map_err(|error| {
         format!("--where '{expression}' is not a filter expression: {error}; write it like @.body.action == 'opened'")
     })
+}
+
+/// Refuses what would cost more than one walk over the body, or more stack than there is: every event of the source
+/// pays for it, on the one thread that decides.
+fn bounded(expression: &str) -> Result<(), String> {
+    if expression.len() > limits::FILTER_LEN {
+        return Err(format!("is longer than {} characters", limits::FILTER_LEN));
+    }
+    let (mut depth, mut before, mut quote) = (0_usize, [' '; 2], None);
+    for c in expression.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q && before[1] != '\\' => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(' | '[' | '!') => depth += 1,
+            (None, ')' | ']') => depth = depth.saturating_sub(1),
+            (None, '.') if before[1] == '.' => {
+                return Err("uses '..', whose cost has no bound: name the path".to_owned());
+            }
+            (None, '?') if before[1] == '[' => return Err("has a filter inside the filter: compare paths".to_owned()),
+            (None, _) => {}
+        }
+        if depth > limits::FILTER_DEPTH {
+            return Err(format!("is nested or negated more than {} times", limits::FILTER_DEPTH));
+        }
+        before = [before[1], c];
+    }
+    Ok(())
 }
 
 /// Whether `kind` is one that `glob` means (`*` any run of characters, `?` one).
@@ -127,6 +157,15 @@ mod tests {
     fn bad_expressions_are_refused() {
         assert!(compile("@.a == ").is_err());
         assert!(compile("] rm -rf").is_err());
+        let deep = format!("{}@.a{}", "(".repeat(1000), ")".repeat(1000));
+        for costly in [deep.as_str(), &"!".repeat(500), "@..a", "@.body[?@.x == 1]", &"@.a || ".repeat(500)] {
+            assert!(compile(costly).is_err(), "{costly}");
+        }
+        for fine in
+            ["@.body.action == 'opened'", "@.a == '..[?' && !(@.b > 1)", "match(@.type, 'a.*')", "@.body.x[*].y"]
+        {
+            assert!(compile(fine).is_ok(), "{fine}: {:?}", compile(fine).err());
+        }
         assert!(glob("invoice.*", "invoice.paid") && !glob("invoice.?", "invoice.paid"));
     }
 }

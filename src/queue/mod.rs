@@ -171,7 +171,7 @@ impl Queue {
     }
 
     fn take_up_lanes(&mut self, now: Now) {
-        let ids: Vec<EndpointId> = self.state.lanes.keys().copied().collect();
+        let ids: Vec<EndpointId> = self.state.living().map(|lane| lane.endpoint.id).collect();
         for id in ids {
             self.take_up_lane(id, now);
         }

@@ -70,7 +70,7 @@ impl Queue {
         // Retention may have dropped an event between the reading and now.
         for event in events.iter().filter(|event| self.state.stands_at(event.seq).is_some()).collect::<Vec<_>>() {
             for endpoint in to.as_ref().unwrap_or(&event.fan_out) {
-                if self.state.lanes.contains_key(endpoint) {
+                if self.state.lives(*endpoint) {
                     self.replay_one(now, event.seq, *endpoint, draft);
                     made += 1;
                 }

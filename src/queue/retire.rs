@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use roaring::RoaringTreemap;
 
-use super::flow::Job;
+use super::flow::{Flow, Job};
 use super::input::{Action, AliveRange, CarriedEvent, Refusal, Reply};
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, Now, Seq, limits};
@@ -48,13 +48,13 @@ impl Queue {
     pub(super) fn alive(&self, range: Range) -> Option<Alive> {
         let mut alive = Alive::default();
         for (id, lane) in &self.state.lanes {
-            let flow = self.flows.get(id)?;
+            let flow = self.flows.get(id);
             let needed = |unread: Seq| unread <= lane.needs_until && lane.needs_from <= range.last;
-            if flow.unread.is_some_and(|unread| unread <= range.last || needed(unread)) {
+            if flow.and_then(|flow| flow.unread).is_some_and(|unread| unread <= range.last || needed(unread)) {
                 return None;
             }
             alive.events.extend(lane.retrying.values().map(|w| w.event).filter(|e| range.holds(self.stands_at(*e))));
-            for job in flow.outstanding().filter(|job| !job.ended) {
+            for job in flow.into_iter().flat_map(Flow::outstanding).filter(|job| !job.ended) {
                 if range.holds(self.stands_at(job.event)) {
                     alive.events.insert(job.event);
                 }

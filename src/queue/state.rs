@@ -79,7 +79,7 @@ pub struct Counts {
     pub duplicates: u64,
     pub attempts: u64,
     pub failed_attempts: u64,
-    /// Of endpoints that are deleted by now.
+    /// Of endpoints that are forgotten by now.
     pub delivered_elsewhere: u64,
     pub cancelled: u64,
 }
@@ -110,6 +110,9 @@ pub struct Lane {
     pub delivered: u64,
     pub last_error: Option<String>,
     pub last_success_at: Option<WallMs>,
+    /// The record that deleted the endpoint. Its lane stays, so that what was delivered, died or was cancelled is still
+    /// told, until retention has dropped that record and no dead letter is left.
+    pub deleted: Option<Seq>,
 }
 
 /// A delivery that waits for a retry.
@@ -143,6 +146,7 @@ impl Lane {
             delivered: 0,
             last_error: None,
             last_success_at: None,
+            deleted: None,
         }
     }
 
@@ -158,6 +162,7 @@ impl Lane {
         let waits = self.retrying.contains_key(&seq) || self.revived.contains(seq) || !self.taken_up(seq);
         match (waits, &self.hold) {
             (false, _) => DeliveryState::Delivered,
+            (true, _) if self.deleted.is_some() => DeliveryState::Cancelled,
             (true, None) => DeliveryState::Pending,
             (true, Some(_)) => DeliveryState::Held,
         }
@@ -173,6 +178,15 @@ impl Lane {
     #[must_use]
     pub fn in_stream(&self) -> u64 {
         self.undone.saturating_sub(self.retrying.len() as u64)
+    }
+
+    /// Ends everything that waits. Returns how much that was.
+    fn delete(&mut self, seq: Seq) -> u64 {
+        self.deleted = Some(seq);
+        self.hold = None;
+        self.cancelled.extend(std::mem::take(&mut self.retrying).into_keys());
+        self.cancelled |= std::mem::take(&mut self.revived);
+        std::mem::take(&mut self.undone)
     }
 
     /// The stream has a new entry at `position` that needs an older event.
@@ -246,9 +260,9 @@ impl State {
             }
             Record::EndpointSet { endpoint } => self.endpoint_set(seq, endpoint),
             Record::EndpointDeleted { endpoint, .. } => {
-                let lane = self.lanes.remove(endpoint).ok_or_else(|| unknown_endpoint(seq))?;
-                self.counts.delivered_elsewhere += lane.delivered;
-                self.counts.cancelled += lane.undone;
+                let lane = self.lane(seq, *endpoint)?;
+                let cancelled = lane.delete(seq);
+                self.counts.cancelled += cancelled;
             }
             Record::EndpointHeld { endpoint, reason, at } => {
                 self.lane(seq, *endpoint)?.hold = Some((reason.clone(), *at))
@@ -318,6 +332,22 @@ impl State {
         let lost = next_seq.saturating_sub(self.next_seq);
         self.next_seq = self.next_seq.max(next_seq);
         lost
+    }
+
+    /// The endpoints that are there, with their deliveries.
+    pub fn living(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.values().filter(|lane| lane.deleted.is_none())
+    }
+
+    /// The endpoints that were deleted and are still told of.
+    pub fn former(&self) -> impl Iterator<Item = &Endpoint> {
+        self.lanes.values().filter(|lane| lane.deleted.is_some()).map(|lane| lane.endpoint.as_ref())
+    }
+
+    /// Whether there is an endpoint of this number.
+    #[must_use]
+    pub fn lives(&self, endpoint: EndpointId) -> bool {
+        self.lanes.get(&endpoint).is_some_and(|lane| lane.deleted.is_none())
     }
 
     fn lane(&mut self, seq: Seq, endpoint: EndpointId) -> Result<&mut Lane, StateError> {
@@ -457,6 +487,12 @@ impl State {
         self.moved.retain(|_, stands_at| *stands_at < first || *stands_at > last);
         self.graves.remove_range(first..=last);
         self.duplicates.retain(|event, _| *event < first || *event > last);
+        let counts = &mut self.counts;
+        self.lanes.retain(|_, lane| {
+            let stays = lane.deleted.is_none_or(|deleted| deleted > last) || !lane.dead.is_empty();
+            counts.delivered_elsewhere += if stays { 0 } else { lane.delivered };
+            stays
+        });
         for lane in self.lanes.values_mut() {
             lane.cancelled.remove_range(first..=last);
             if lane.low >= first {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
 
-use crate::model::{DeliveryId, Endpoint, EventId, Source, WallMs, limits};
+use crate::model::{DeliveryId, Endpoint, EndpointId, EventId, Source, WallMs, limits};
 use crate::queue::{Accepted, Command, Input, NewEvent, Query, Refusal, Reply};
 
 /// What is configured right now, as ingest and outbound look it up. Published anew after each change.
@@ -20,6 +20,8 @@ pub struct Directory {
     pub sources_by_path: HashMap<String, Arc<Source>>,
     pub sources_by_name: HashMap<String, Arc<Source>>,
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// The names of deleted endpoints that lists still tell of.
+    pub former_endpoints: HashMap<EndpointId, String>,
     /// Salts the fingerprints of dedupe keys.
     pub salt: u64,
 }

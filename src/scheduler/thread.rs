@@ -206,7 +206,8 @@ impl Thread {
         let directory = Directory {
             sources_by_path: by(|source| source.token.clone().unwrap_or_else(|| source.name.clone())),
             sources_by_name: by(|source| source.name.clone()),
-            endpoints: state.lanes.values().map(|lane| lane.endpoint.clone()).collect(),
+            endpoints: state.living().map(|lane| lane.endpoint.clone()).collect(),
+            former_endpoints: state.former().map(|endpoint| (endpoint.id, endpoint.name.clone())).collect(),
             salt: state.salt,
         };
         self.door.directory.send_replace(Arc::new(directory));

@@ -267,22 +267,23 @@ impl World {
         let lane = &state.lanes[&id];
         let name = lane.endpoint.name.clone();
         let some_seq = self.rng.random_range(1..state.next_seq);
-        Some(match self.rng.random_range(0..8) {
-            0 => Input::Command(Command::HoldEndpoint { name }),
-            1 | 2 => Input::Command(Command::ReleaseEndpoint { name }),
-            3 => {
+        Some(match self.rng.random_range(0..33) {
+            32 if lanes.len() > 1 => Input::Command(Command::DeleteEndpoint { name }),
+            n if n % 8 == 0 => Input::Command(Command::HoldEndpoint { name }),
+            n if n % 8 < 3 => Input::Command(Command::ReleaseEndpoint { name }),
+            n if n % 8 == 3 => {
                 let key = self.known_delivery(core, some_seq, id)?;
                 Input::Command(Command::Cancel { deliveries: vec![key] })
             }
-            4 => {
+            n if n % 8 == 4 => {
                 let revive = self.some_grave(core)?;
                 Input::Command(Command::Retry { deliveries: vec![revive] })
             }
-            5 => {
+            n if n % 8 == 5 => {
                 let revive = self.some_grave(core)?;
                 Input::Command(Command::Discard { deliveries: vec![revive] })
             }
-            6 => {
+            n if n % 8 == 6 => {
                 let to = self.rng.random_bool(0.5).then_some(name);
                 self.totals.replays += 1;
                 Input::Command(Command::StartReplay {
