@@ -1,4 +1,4 @@
-//! Events come in: HTTP/1.1 and HTTP/2 (prior knowledge) on TCP and Unix sockets.
+//! Events come in: HTTP/1.1 and HTTP/2 (prior knowledge, or by ALPN over TLS) on TCP and Unix sockets.
 //!
 //! `POST /in/{source}` is looked up, its sender's address and its proof are checked, its body is read, and what
 //! it says of itself (type, dedupe key) is found. Then the scheduler remembers it, and only after that the
@@ -10,13 +10,15 @@
 //! header fields, bytes of a head, bytes of a request target; streams of one HTTP/2 connection.
 //!
 //! Invariants: nothing is answered with success before it is durable; a refusal never says which part of a
-//! proof was wrong; only trusted proxies are believed when they name another client; what proves a sender (`authorization`, cookies, tokens) is not remembered.
+//! proof was wrong; only trusted proxies are believed when they name another client; what proves a sender
+//! (`authorization`, cookies, tokens) is not remembered.
 //!
-//! Things: [`Listener`] (a way in), [`Ingest`] (what all of them share), `connection` (one connection and its
-//! pulse), `guard` (what no head may hold), `request` (one request from its line to its answer), `route`, `headers`, `facts` and `pointer`
-//! (pure), `prelude` (what comes before HTTP: PROXY header, TLS), `proxy` (who the client is behind a proxy), `allow` and
-//! `rate` (who may come in, and how often), `tls`, `body` (reading under a budget), `problem` and `reply` (answers), [`Refusals`] (what was refused and
-//! why, for the operator), `verify` (the proofs).
+//! Things: [`Listener`] (a way in), [`Ingest`] (what all of them share), `prelude` (what comes before HTTP: PROXY header,
+//! TLS), `connection` (one connection and its pulse), `guard` (what no head may hold), `request` (one request from its
+//! line to its answer), `route`, `headers`, `facts` and `pointer` (pure), `proxy` (who the client is behind a proxy),
+//! `allow` and `rate` (who may come in, and how often), `tls`, `keys` (key material that stands elsewhere), `body`
+//! (reading under a budget), `problem` and `reply` (answers), [`Refusals`] (what was refused and why, for the operator),
+//! `verify` (the proofs), `confirm` (a subscription that asks to be confirmed).
 //!
 //! Operations: [`Ingest::serve`] accepts on one listener until it is told to stop, then finishes what is in
 //! flight.

@@ -13,7 +13,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Version};
 
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Claim};
 use super::problem::Problem;
 use super::route::{self, Peer, Route};
 use super::verify::{self, Answer, Proven, Verdict};
@@ -74,14 +74,6 @@ async fn answer(
     if let Some(wrong) = route::malformed(head) {
         return Err(Problem::malformed(wrong).into());
     }
-    let behind;
-    let peer = match &peer.trusted {
-        None => peer,
-        Some(trusted) => {
-            behind = peer.client_of(trusted, &head.headers).map_err(Problem::malformed)?;
-            &behind
-        }
-    };
     if head.headers.len() > limits::HEADERS {
         return Err(Problem::too_many_fields(limits::HEADERS).into()); // HTTP/2: hyper counts HTTP/1's
     }
@@ -94,36 +86,25 @@ async fn answer(
     let source =
         directory.sources_by_path.get(key).filter(|source| source.expires_at.is_none_or(|end| now.wall_ms < end));
     let source = at_source.insert(source.ok_or_else(Problem::no_such_source)?.clone());
+    let behind;
+    let peer = match &peer.trusted {
+        None => peer,
+        Some(trusted) => {
+            behind = peer.client_of(trusted, &head.headers).map_err(Problem::malformed)?;
+            &behind
+        }
+    };
     admit(ingest, source, peer, head, now)?;
 
     let mut claim = ingest.budget.claim();
-    if !claim.grow(headers::size(&head.headers)) {
-        return Err(Problem::no_memory().into());
-    }
-    let max_body = source.max_body.min(limits::MAX_BODY);
-    let limit = usize::try_from(max_body).unwrap_or(usize::MAX);
-    if body.size_hint().lower() > max_body {
-        return Err(Problem::of_body(BodyError::TooLarge, max_body).into());
-    }
-    let deadline = Duration::from_millis(ingest.limits.body_timeout_ms);
-    let body =
-        body::read(body, limit, &mut claim, deadline).await.map_err(|error| Problem::of_body(error, max_body))?;
-
+    let body = read(ingest, source, head, body, &mut claim).await?;
     let all = headers::collect(&head.headers);
     let mut proven = match prove(ingest, source, peer, head, &all, &body, now).await {
         Verdict::Proven(proven) => proven,
         Verdict::Handshake(answer) => return Ok(reply::answer(answer)),
         Verdict::Refused { reason, kind, answer } => return Err(Problem::unproven(kind, reason, answer).into()),
     };
-    if proven.elements.len() > limits::BATCH_EVENTS {
-        return Err(Problem::too_many_events(proven.elements.len(), limits::BATCH_EVENTS).into());
-    }
-    // Each element has the headers to itself, and its body twice until the request is answered.
-    let copies = proven.elements.len() * headers::size(&head.headers);
-    let bodies: usize = proven.elements.iter().map(|element| element.body.len()).sum();
-    if !claim.grow(copies + bodies) {
-        return Err(Problem::no_memory().into());
-    }
+    room_for_elements(&proven, head, &mut claim)?;
     let follow_up = proven.follow_up.take();
     let (events, wanted) = events(source, directory.salt, peer, head, all, body, proven);
     let accepted = ingest.handle.accept(events).await.map_err(|refusal| Problem::of_refusal(&refusal))?;
@@ -139,6 +120,37 @@ async fn answer(
         Some(answer) => reply::answer(answer),
         None => reply::accepted(&accepted),
     })
+}
+
+/// The body, under the limits of the source and of all requests together.
+async fn read(
+    ingest: &Ingest,
+    source: &Source,
+    head: &Parts,
+    body: &mut Incoming,
+    claim: &mut Claim,
+) -> Result<Bytes, Refused> {
+    if !claim.grow(headers::size(&head.headers)) {
+        return Err(Problem::no_memory().into());
+    }
+    let max_body = source.max_body.min(limits::MAX_BODY);
+    let limit = usize::try_from(max_body).unwrap_or(usize::MAX);
+    if body.size_hint().lower() > max_body {
+        return Err(Problem::of_body(BodyError::TooLarge, max_body).into());
+    }
+    let deadline = Duration::from_millis(ingest.limits.body_timeout_ms);
+    let read = body::read(body, limit, claim, deadline).await;
+    Ok(read.map_err(|error| Problem::of_body(error, max_body))?)
+}
+
+/// A batch that is taken apart costs more than its bytes: each element has the headers to itself.
+fn room_for_elements(proven: &Proven, head: &Parts, claim: &mut Claim) -> Result<(), Refused> {
+    let count = proven.elements.len();
+    if count > limits::BATCH_EVENTS {
+        return Err(Problem::too_many_events(count, limits::BATCH_EVENTS).into());
+    }
+    let bodies: usize = proven.elements.iter().map(|element| element.body.len()).sum();
+    if claim.grow(count * headers::size(&head.headers) + bodies) { Ok(()) } else { Err(Problem::no_memory().into()) }
 }
 
 /// Health checks are questions.
