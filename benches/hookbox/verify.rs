@@ -47,18 +47,21 @@ fn round(source: &Source, request: &Request<'_>, now: i64, seconds: f64) -> f64 
 
 type Case = (Source, Vec<Header>, Vec<u8>, String, i64);
 
-/// The first request of each provider that is accepted.
+/// The smallest request of each provider that is accepted.
 fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vectors");
     let mut files: Vec<_> = std::fs::read_dir(folder).expect("the vectors").flatten().map(|e| e.path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "json") && !path.ends_with("ambiguous.json"));
     files.sort();
-    files.iter().filter_map(|path| first(&std::fs::read(path).expect("a file"))).collect()
+    files.iter().filter_map(|path| smallest(&std::fs::read(path).expect("a file"))).collect()
 }
 
-fn first(file: &[u8]) -> Option<Case> {
+fn smallest(file: &[u8]) -> Option<Case> {
     let cases: Vec<Value> = serde_json::from_slice(file).expect("JSON");
-    let case = cases.iter().find(|case| case["expected"] == "accept" && case["method"] == "POST")?;
+    let length = |case: &&Value| case["body_b64"].as_str().map_or(0, str::len);
+    // The smallest, for bodies only become longer here.
+    let good = cases.iter().filter(|case| case["expected"] == "accept" && case["method"] == "POST");
+    let case = good.min_by_key(length)?;
     let scheme = match case["provider"].as_str()? {
         "standardwebhooks" => "standard-webhooks",
         "pipedream" => "bin",
