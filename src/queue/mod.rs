@@ -24,6 +24,7 @@ mod dedupe;
 mod finish;
 mod flow;
 pub mod input;
+mod lane;
 pub mod matcher;
 mod recent;
 mod replay;

@@ -1,0 +1,134 @@
+//! One endpoint and its deliveries, as the state remembers them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{DeliveryState, Endpoint, HoldReason, Seq, WallMs};
+
+/// One endpoint and its deliveries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lane {
+    pub endpoint: Arc<Endpoint>,
+    pub hold: Option<(HoldReason, WallMs)>,
+    /// The stream has been taken up to here.
+    pub low: Seq,
+    /// Places beyond `low` that have been taken up too. At most a window of them.
+    pub ahead: RoaringTreemap,
+    /// By the record that made the delivery.
+    pub retrying: BTreeMap<Seq, Retrying>,
+    pub dead: RoaringTreemap,
+    /// Asked for again by the operator, waiting in the stream.
+    pub revived: RoaringTreemap,
+    pub cancelled: RoaringTreemap,
+    /// The events of dead letters that were replays.
+    pub replayed_dead: BTreeMap<Seq, Seq>,
+    /// The oldest event that replays and revived deliveries in the stream need, and the last place of such a one:
+    /// until the stream has been read to there, retention leaves everything from that event on.
+    pub needs_from: Seq,
+    pub needs_until: Seq,
+    /// Deliveries that have not ended.
+    pub undone: u64,
+    pub delivered: u64,
+    pub last_error: Option<String>,
+    pub last_success_at: Option<WallMs>,
+    /// The record that deleted the endpoint. Its lane stays, so that what was delivered, died or was cancelled is still
+    /// told, until retention has dropped that record and no dead letter is left.
+    pub deleted: Option<Seq>,
+}
+
+/// A delivery that waits for a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retrying {
+    pub event: Seq,
+    pub attempts: u32,
+    pub due_at: WallMs,
+    pub delay_ms: u64,
+    /// How long it had been tried when this was recorded, counted while the daemon ran.
+    pub age_ms: u64,
+    /// The record of its last attempt.
+    pub last: Seq,
+}
+
+impl Lane {
+    pub(super) fn new(endpoint: Arc<Endpoint>, seq: Seq) -> Self {
+        Self {
+            endpoint,
+            hold: None,
+            low: seq,
+            ahead: RoaringTreemap::new(),
+            retrying: BTreeMap::new(),
+            dead: RoaringTreemap::new(),
+            revived: RoaringTreemap::new(),
+            cancelled: RoaringTreemap::new(),
+            replayed_dead: BTreeMap::new(),
+            needs_from: 0,
+            needs_until: 0,
+            undone: 0,
+            delivered: 0,
+            last_error: None,
+            last_success_at: None,
+            deleted: None,
+        }
+    }
+
+    /// Where the delivery made by record `seq` stands; `in_flight` is not known here.
+    #[must_use]
+    pub fn state_of(&self, seq: Seq) -> DeliveryState {
+        if self.cancelled.contains(seq) {
+            return DeliveryState::Cancelled;
+        }
+        if self.dead.contains(seq) {
+            return DeliveryState::Dead;
+        }
+        let waits = self.retrying.contains_key(&seq) || self.revived.contains(seq) || !self.taken_up(seq);
+        match (waits, &self.hold) {
+            (false, _) => DeliveryState::Delivered,
+            (true, _) if self.deleted.is_some() => DeliveryState::Cancelled,
+            (true, None) => DeliveryState::Pending,
+            (true, Some(_)) => DeliveryState::Held,
+        }
+    }
+
+    /// Whether the place `position` of the stream has been taken up.
+    #[must_use]
+    pub fn taken_up(&self, position: Seq) -> bool {
+        position <= self.low || self.ahead.contains(position)
+    }
+
+    /// Deliveries that wait in the stream.
+    #[must_use]
+    pub fn in_stream(&self) -> u64 {
+        self.undone.saturating_sub(self.retrying.len() as u64)
+    }
+
+    /// Ends everything that waits. Returns how much that was.
+    pub(super) fn delete(&mut self, seq: Seq) -> u64 {
+        self.deleted = Some(seq);
+        self.hold = None;
+        self.cancelled.extend(std::mem::take(&mut self.retrying).into_keys());
+        self.cancelled |= std::mem::take(&mut self.revived);
+        std::mem::take(&mut self.undone)
+    }
+
+    /// The stream has a new entry at `position` that needs an older event.
+    pub(super) fn needs(&mut self, event: Seq, position: Seq) {
+        let all_read = self.low >= self.needs_until;
+        self.needs_from = if all_read { event } else { self.needs_from.min(event) };
+        self.needs_until = position;
+    }
+
+    pub(super) fn take_up(&mut self, position: Option<Seq>, low: Seq) {
+        if low > self.low {
+            self.low = low;
+            self.ahead.remove_range(..=low);
+        }
+        if let Some(position) = position
+            && position > self.low
+        {
+            self.ahead.insert(position);
+        }
+    }
+}
