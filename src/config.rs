@@ -13,6 +13,8 @@
 //! [log]
 //! segment_size = "64MiB"               # a segment is sealed at this size
 //! segment_age = "1d"                   # or at this age
+//! quota = "10GiB"                      # what the log may take; by default 80 % of the file system at the first start
+//! reserve = "32MiB"                    # of it, what events may not take; by default the larger of 32 MiB and 2 %
 //!
 //! [retention]
 //! delivered = "7d"                     # events that ended well, with their history
@@ -76,6 +78,9 @@ pub struct Config {
 pub struct LogConfig {
     pub segment_size: Bytes,
     pub segment_age: Millis,
+    /// What the log may take; see `crate::log::Budget` for what it is when nothing is said.
+    pub quota: Option<Bytes>,
+    pub reserve: Option<Bytes>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -176,7 +181,12 @@ impl Default for Config {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { segment_size: Bytes(limits::SEGMENT_BYTES), segment_age: Millis(limits::SEGMENT_AGE_MS) }
+        Self {
+            segment_size: Bytes(limits::SEGMENT_BYTES),
+            segment_age: Millis(limits::SEGMENT_AGE_MS),
+            quota: None,
+            reserve: None,
+        }
     }
 }
 
@@ -341,6 +351,10 @@ impl Config {
         }
         within("segment_size", self.log.segment_size.0, 1 << 20, 4 << 30, "bytes")?;
         within("segment_age", self.log.segment_age.0, 1000, 365 * 86_400_000, "ms")?;
+        let quota = self.log.quota.map_or(1 << 50, |quota| quota.0);
+        within("quota", quota, limits::QUOTA_MIN, 1 << 50, "bytes")?;
+        let reserve = self.log.reserve.map_or(limits::ROOM_RESERVE_MIN, |reserve| reserve.0);
+        within("reserve", reserve, limits::ROOM_RESERVE_MIN, quota / 2, "bytes")?;
         within("delivered", self.retention.delivered.0, 1000, 36_500 * 86_400_000, "ms")?;
         within("dead", self.retention.dead.0, 1000, 36_500 * 86_400_000, "ms")?;
         within("connections", self.limits.connections as u64, 1, 1 << 20, "connections")?;

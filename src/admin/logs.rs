@@ -19,7 +19,7 @@ pub(super) async fn stat(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
             "records": segments.iter().map(|s| s.records).sum::<u64>(),
             "bytes": segments.iter().map(|s| s.disk_bytes).sum::<u64>(),
             "payload_bytes": segments.iter().map(|s| s.payload_bytes).sum::<u64>(),
-            "quota_bytes": walker.admin.info.quota_bytes,
+            "quota_bytes": walker.admin.handle.health().room.room().quota,
             "first": walker.log().first(),
             "last": walker.log().durable(),
             "segments": segments.iter().map(segment_view).collect::<Vec<_>>(),

@@ -9,6 +9,7 @@ use super::http::{Answer, Call, Problem};
 use super::status::{ask, uptime_s};
 use super::walk::{self, unexpected};
 use crate::queue::{EndpointView, Query, Reply};
+use crate::scheduler::{Level, RoomState};
 
 pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
@@ -45,9 +46,9 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
     let durable = health.durable.load(Ordering::Acquire);
     page.one("hookbox_log_segments", "gauge", "Segments of the log.", segments.len() as u64);
     page.one("hookbox_log_bytes", "gauge", "Bytes of the log on disk.", segments.iter().map(|s| s.disk_bytes).sum());
-    page.one("hookbox_log_quota_bytes", "gauge", "Bytes the log may take, 0 for no limit.", admin.info.quota_bytes);
+    page.room(&health.room);
     page.one("hookbox_log_durable", "gauge", "The last durable record.", durable);
-    let accepting = u64::from(health.accepting.load(Ordering::Acquire));
+    let accepting = u64::from(health.is_accepting());
     page.one("hookbox_accepting", "gauge", "1 while events are accepted.", accepting);
     page.one("hookbox_uptime_seconds", "gauge", "Seconds since the start.", uptime_s(admin));
     page.head("hookbox_info", "gauge", "The version that runs.");
@@ -74,6 +75,20 @@ impl Page {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
         self.line(name, &[], value);
+    }
+
+    fn room(&mut self, state: &RoomState) {
+        let room = state.room();
+        let left = room.left().saturating_sub(room.reserve);
+        self.one("hookbox_log_quota_bytes", "gauge", "Bytes the log may take.", room.quota);
+        self.one("hookbox_log_reserve_bytes", "gauge", "Bytes of these that events may not take.", room.reserve);
+        self.one("hookbox_log_used_bytes", "gauge", "Bytes the whole log takes on disk.", room.used);
+        self.one("hookbox_disk_free_bytes", "gauge", "Bytes free on the log's file system.", room.free);
+        self.one("hookbox_log_left_bytes", "gauge", "Bytes left before events are refused.", left);
+        self.head("hookbox_log_level", "gauge", "1 at how full it is: open, low, refusing or halted.");
+        for level in [Level::Open, Level::Low, Level::Refusing, Level::Halted] {
+            self.line("hookbox_log_level", &[("level", level.name())], u64::from(level == state.level()));
+        }
     }
 
     fn endpoints(&mut self, views: &[EndpointView]) {

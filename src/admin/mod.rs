@@ -68,8 +68,6 @@ pub struct AdminInfo {
     pub data: PathBuf,
     /// Where the ingress listens: `http://127.0.0.1:8420`, `127.0.0.1:8420` or `unix:/path`.
     pub listen: Vec<String>,
-    /// 0 when there is no quota.
-    pub quota_bytes: u64,
 }
 
 /// How often requests to a source were refused for one reason, since the start.

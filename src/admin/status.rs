@@ -21,7 +21,8 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
         *refused.entry(refusal.kind).or_default() += refusal.count;
     }
     let health = admin.handle.health();
-    let accepting = health.accepting.load(Ordering::Acquire);
+    let accepting = health.is_accepting();
+    let room = health.room.room();
     Ok(Answer::ok(json!({
         "events": status.events,
         "duplicates": status.duplicates,
@@ -43,11 +44,16 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
         "log": {
             "segments": segments.len(),
             "bytes": segments.iter().map(|s| s.disk_bytes).sum::<u64>(),
-            "quota_bytes": admin.info.quota_bytes,
+            "quota_bytes": room.quota,
+            "reserve_bytes": room.reserve,
+            "used_bytes": room.used,
+            "free_bytes": room.free,
+            "left_bytes": room.left().saturating_sub(room.reserve),
+            "level": health.room.level().name(),
             "last": health.durable.load(Ordering::Acquire),
         },
         "accepting": accepting,
-        "reason": Some(health.reason()).filter(|r| !accepting && !r.is_empty()),
+        "reason": Some(health.reason()).filter(|reason| !accepting && !reason.is_empty()),
         "listen": admin.info.listen,
         "data": admin.info.data.display().to_string(),
         "started_at": rfc3339(admin.info.started.wall_ms),

@@ -69,11 +69,23 @@ pub(super) fn screen(status: &Value) -> String {
     let log = &status["log"];
     let used = log["bytes"].as_u64().unwrap_or(0);
     let quota = log["quota_bytes"].as_u64().unwrap_or(0);
-    let room = match quota {
-        0 => "no quota".to_owned(),
-        quota => format!("{} of {} left", size(quota.saturating_sub(used)), size(quota)),
+    let room = match (quota, log["left_bytes"].as_u64()) {
+        (0, _) => "no quota".to_owned(),
+        (quota, None) => format!("{} of {} left", size(quota.saturating_sub(used)), size(quota)),
+        (quota, Some(left)) => {
+            let free = size(log["free_bytes"].as_u64().unwrap_or(0));
+            let reserve = size(log["reserve_bytes"].as_u64().unwrap_or(0));
+            format!("{} left of a quota of {} (reserve {reserve}), {free} free on the disk", size(left), size(quota))
+        }
     };
-    line("log", format!("{} in {}, {room}", size(used), count(&log["segments"], "segment")));
+    line("log", format!("{} in {}", size(used), count(&log["segments"], "segment")));
+    let level = match log["level"].as_str() {
+        Some("low") => "LOW: ",
+        Some("refusing") => "FULL: ",
+        Some("halted") => "FULL, attempts are put off: ",
+        _ => "",
+    };
+    line("room", format!("{level}{room}"));
     text
 }
 

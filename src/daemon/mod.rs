@@ -16,6 +16,7 @@ mod logging;
 mod reload;
 mod seams;
 mod serve;
+mod signals;
 mod start;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ fn run(args: &Args) -> Result<(), Exit> {
         return Ok(());
     }
     let levels = logging::start(&config.logging);
+    signals::outlive_file_limits();
     let clock = clock::system();
     let opened = start::open(&config, &clock, args.unsafe_skip_sync)?;
     serve::run(args, config, &levels, clock, opened)

@@ -119,7 +119,6 @@ fn start(
         started: clock(),
         data: config.data.clone(),
         listen: addresses.clone(),
-        quota_bytes: 0,
     };
     let admin = Arc::new(Admin {
         handle: handle.clone(),

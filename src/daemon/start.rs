@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 use super::exit::Exit;
 use super::reload::Fresh;
 use crate::config::Config;
-use crate::log::{Log, Options, Problem, Reader, Recovered};
+use crate::log::{Budget, Log, Options, Problem, Reader, Recovered};
 use crate::model::Now;
 use crate::outbound::{Outbound, Settings, SystemResolver};
 use crate::queue::{Queue, State};
@@ -46,10 +46,12 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
     make_folder(&config.data)?;
     let options = Options {
         dir: config.data.join("log"),
-        segment_bytes: config.log.segment_size.0,
+        // A file never comes near what the system allows it: that would be an error, or a signal.
+        segment_bytes: config.log.segment_size.0.min((largest_file() / 4).max(64 << 10)),
         segment_age_ms: config.log.segment_age.0,
         skip_sync,
         probe: std::env::current_exe().ok(),
+        budget: Budget { quota: config.log.quota.map(|q| q.0), reserve: config.log.reserve.map(|r| r.0) },
     };
     if skip_sync {
         tracing::warn!("fdatasync is left out: what is acknowledged now does not survive a power cut");
@@ -67,6 +69,11 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
         let _durable = log.commit(&begun.records)?;
     }
     Ok(Opened { log, reader, queue, problems })
+}
+
+/// What `ulimit -f` allows.
+fn largest_file() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
 }
 
 fn make_folder(data: &Path) -> Result<(), Exit> {

@@ -160,7 +160,7 @@ fn probe(head: &Parts) -> Result<(), Refused> {
 
 fn ready(ingest: &Ingest) -> Result<Reply, Refused> {
     let health = ingest.handle.health();
-    if health.accepting.load(std::sync::atomic::Ordering::Acquire) {
+    if health.is_accepting() {
         return Ok(reply::well());
     }
     Err(Problem::not_ready(health.reason()).into())

@@ -16,8 +16,10 @@ pub struct Problem {
     pub what: String,
 }
 
-/// The same number on every Linux.
+/// The same numbers on every Linux.
 pub(super) const EIO: i32 = 5;
+/// ENOSPC, EDQUOT, EFBIG: the file system, somebody's share of it, or one file is full.
+pub(super) const FULL: [i32; 3] = [28, 122, 27];
 
 /// What kind of fault the store reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Fault {
     Io,
     /// The disk itself failed to read or write.
     Disk,
+    /// There was no room.
+    Full,
     /// The files do not hold what was written.
     Corrupt,
 }
@@ -65,6 +69,16 @@ impl LogError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged(_) | Self::Store { fault: Fault::Corrupt, .. })
+    }
+
+    /// Whether there was no room for it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error().is_some_and(|code| FULL.contains(&code)),
+            Self::Store { fault, .. } => *fault == Fault::Full,
+            _ => false,
+        }
     }
 
     /// What the disk itself (EIO) failed at.

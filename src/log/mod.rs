@@ -32,6 +32,7 @@
 //!
 //! `lock`; `watermark`; `seg-N/`, `seg-N.seal` and (while it is open) `seg-N.open`, N the first
 //! record; `dropped`, which ranges retention removed;
+//! `budget`, the quota of the first start (see [`room`]); `ballast-open` and `ballast-run` (see [`ballast`]);
 //! passing: `new-N/` (a segment in the making), `del-N/` (in deletion), `*.tmp`; for people: `bad-seg-N/`, a segment
 //! that could not be opened and was put aside.
 //!
@@ -43,12 +44,14 @@
 //! sled may panic over flipped bits, nearly always while it opens a segment; where panics abort, so does the process.
 //! So a segment that was open when a process died is opened by a child process first ([`Options::probe`]).
 
+mod ballast;
 mod error;
 mod folder;
 mod frame;
 mod probe;
 mod reader;
 mod recover;
+mod room;
 mod segment;
 mod shelf;
 #[cfg(test)]
@@ -62,6 +65,7 @@ use std::sync::Arc;
 
 pub use error::{Fault, LogError, Problem};
 pub use reader::{Backward, Forward, Reader};
+pub use room::{Budget, Room};
 
 use frame::{ChainHead, HEAD_LEN, Packer};
 use segment::{Batch, Beginning, Segment};
@@ -84,6 +88,8 @@ pub struct Options {
     pub skip_sync: bool,
     /// The program that opens suspicious segments first, as `PROGRAM --probe-segment FOLDER`, which calls [`probe`].
     pub probe: Option<PathBuf>,
+    /// What the log may take.
+    pub budget: Budget,
 }
 
 impl Default for Options {
@@ -94,6 +100,7 @@ impl Default for Options {
             segment_age_ms: limits::SEGMENT_AGE_MS,
             skip_sync: false,
             probe: None,
+            budget: Budget::default(),
         }
     }
 }
@@ -183,6 +190,8 @@ pub struct Log {
     /// The newest checkpoint is not the active segment's own: roll soon.
     rebase: bool,
     poisoned: bool,
+    /// A roll was put off for want of room: the payload of the active segment, and what was left, at that time.
+    put_off: Option<(u64, u64)>,
 }
 
 /// Opens and reads one segment, in a process of its own: it may die of it.
@@ -237,14 +246,30 @@ impl Log {
     pub fn wants_roll(&self, wall_ms: WallMs) -> bool {
         let facts = self.slot.facts();
         let old = wall_ms.saturating_sub(facts.created_at) >= self.segment_age_ms;
-        self.rebase || facts.payload_bytes >= self.segment_bytes || (old && facts.records > 0)
+        let due = self.rebase || facts.payload_bytes >= self.segment_bytes || (old && facts.records > 0);
+        due && self.may_roll(facts.payload_bytes)
+    }
+
+    /// The room as it was last measured.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.shelf.gauge.room()
+    }
+
+    /// Whether there seems to be room for a roll. One that was put off is not tried again before something changed.
+    fn may_roll(&self, payload: u64) -> bool {
+        let room = self.room();
+        let again = self.put_off.is_none_or(|(then, left)| {
+            payload >= then.saturating_add(limits::ROLL_BYTES) || room.left() >= left.saturating_add(limits::ROLL_BYTES)
+        });
+        again && room.takes_roll(self.segment.as_ref().map_or(0, |segment| segment.checkpoint_len()))
     }
 
     /// Seals the active segment and begins a new one, which starts with this checkpoint of the state.
     ///
     /// # Errors
     /// When the operating system refuses; the log takes no more then. An empty segment is rolled only when its
-    /// checkpoint is not its own.
+    /// checkpoint is not its own. For want of room it is put off, which is no error: the active segment grows on.
     pub fn roll(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
         if self.poisoned {
             return Err(LogError::Poisoned);
@@ -252,10 +277,24 @@ impl Log {
         if self.slot.facts().records == 0 && !self.rebase {
             return Ok(());
         }
+        if !self.room().takes_roll(checkpoint.len() as u64) {
+            self.put_off_roll();
+            return Ok(());
+        }
         self.poisoned = true;
+        let (sealed, first) = (active(&self.segment)?.disk_bytes(), self.slot.first);
         self.replace_active(checkpoint, wall_ms)?;
         self.poisoned = false;
+        if self.slot.first != first {
+            self.shelf.gauge.rolled(sealed, active(&self.segment)?.disk_bytes());
+        }
         Ok(())
+    }
+
+    fn put_off_roll(&mut self) {
+        let room = self.room();
+        tracing::warn!(left = room.left(), files = room.files, "no room for a new segment: the active one grows on");
+        self.put_off = Some((self.slot.facts().payload_bytes, room.left()));
     }
 
     /// Drops the sealed segment that begins with this record. Readers that are at it finish.
@@ -270,7 +309,13 @@ impl Log {
         if facts.last >= self.fold_from {
             return Err(LogError::StillNeeded { first });
         }
-        recover::note_dropped(&self.shelf, &facts)?;
+        if let Err(error) = recover::note_dropped(&self.shelf, &facts) {
+            // It needs a little room for itself, to give back much.
+            if !error.is_full() || !ballast::release(&self.shelf.dir) {
+                return Err(error);
+            }
+            recover::note_dropped(&self.shelf, &facts)?;
+        }
         self.shelf.take_out(first);
         recover::delete(&self.shelf, &slot)
     }
@@ -318,6 +363,7 @@ impl Log {
             facts.payload_bytes += written.bytes;
         });
         self.shelf.publish(written.last);
+        self.shelf.gauge.note(active(&self.segment)?.disk_bytes());
         Ok(())
     }
 
@@ -330,7 +376,14 @@ impl Log {
         let first = self.next;
         let beginning =
             Beginning { first, prev: old.head, fold_from: first, gap_from: None, created_at: wall_ms, checkpoint };
-        let segment = Segment::create(&self.shelf.dir, &beginning, self.shelf.skip_sync)?;
+        let segment = match Segment::create(&self.shelf.dir, &beginning, self.shelf.skip_sync) {
+            Err(error) if error.is_full() && segment::unmake(&self.shelf.dir, first) => {
+                tracing::warn!(%error, "a new segment could not be made");
+                self.put_off_roll();
+                return Ok(());
+            }
+            made => made?,
+        };
         let sealed = Facts { sealed_at: Some(wall_ms), ..old };
         folder::write_checked(&folder::seal(&self.shelf.dir, sealed.first), &sealed)?;
         self.watermark.sync()?;
@@ -369,6 +422,7 @@ impl Log {
         self.shelf.add(self.slot.clone());
         self.fold_from = first;
         self.rebase = false;
+        self.put_off = None;
     }
 }
 

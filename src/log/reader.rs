@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::frame::Decoded;
 use super::segment::Found;
 use super::shelf::{Borrowed, Shelf, Slot};
-use super::{LogError, Problem, Progress, Report, SegmentInfo, folder, verify};
+use super::{LogError, Problem, Progress, Report, Room, SegmentInfo, ballast, folder, verify};
 use crate::model::Seq;
 use crate::record::Record;
 
@@ -71,6 +71,20 @@ impl Reader {
     pub fn backward(&self, before: Seq) -> Backward {
         let before = before.min(self.durable().saturating_add(1));
         Backward { reader: self.clone(), before, frame: None, bytes: 0 }
+    }
+
+    /// The room as it was last measured.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.shelf.gauge.room()
+    }
+
+    /// Measures the room, and looks after the ballast. Lists the folder: not for the thread that commits.
+    pub fn look(&self) -> Room {
+        let active = self.shelf.floor(Seq::MAX).map_or(0, |slot| slot.first);
+        let room = self.shelf.gauge.look(active);
+        ballast::keep(&self.shelf.dir, &room);
+        room
     }
 
     /// The segments, the oldest first. Opens none of them.

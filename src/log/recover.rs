@@ -9,11 +9,12 @@ use std::fs;
 use std::sync::Arc;
 
 use super::frame::{ChainHead, Packer};
+use super::room::Gauge;
 use super::segment::{Beginning, Segment};
 use super::shelf::{Dropped, Facts, Shelf, Slot};
 use super::walk::{Walk, Walked, walk};
 use super::watermark::{Mark, Watermark};
-use super::{Log, LogError, Options, Problem, Reader, Recovered, folder};
+use super::{Log, LogError, Options, Problem, Reader, Recovered, ballast, folder};
 use crate::model::{Seq, WallMs};
 
 /// What is known so far.
@@ -35,9 +36,19 @@ struct Newest {
 
 pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogError> {
     folder::make(&options.dir)?;
+    ballast::release_to_open(&options.dir);
+    match open_once(&options, wall_ms) {
+        // What was not there in time: once more, with nothing held back.
+        Err(error) if error.is_full() && ballast::release(&options.dir) => open_once(&options, wall_ms),
+        opened => opened,
+    }
+}
+
+fn open_once(options: &Options, wall_ms: WallMs) -> Result<Recovered, LogError> {
     let lock = folder::lock(&options.dir)?;
+    let gauge = Gauge::new(&options.dir, options.budget, options.segment_bytes)?;
     let dropped: Vec<Dropped> = folder::read_checked(&options.dir.join("dropped")).unwrap_or_default();
-    let shelf = Arc::new(Shelf::new(&options, lock, dropped));
+    let shelf = Arc::new(Shelf::new(options, lock, dropped, gauge));
     let mut opening = Opening { shelf, wall_ms, problems: Vec::new(), sealed: Vec::new(), lost: Vec::new() };
     let present = opening.tidy()?;
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
@@ -49,7 +60,7 @@ pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogEr
     let newest = opening.newest(present, mark)?;
     opening.fill();
     let base = opening.base(newest.as_ref().map(|n| &n.segment));
-    let active = opening.active(newest, &base, mark, &options)?;
+    let active = opening.active(newest, &base, mark, options)?;
     if mark != Some(active.mark) {
         watermark.set(active.mark)?;
     }
@@ -67,13 +78,15 @@ pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogEr
         head: active.chain,
         packer: Packer::default(),
         watermark,
-        segment_bytes: options.segment_bytes,
+        segment_bytes: reader.shelf.gauge.room().segment,
         segment_age_ms: options.segment_age_ms,
         fold_from,
         rebase: fold_from != slot.first,
         poisoned: false,
+        put_off: None,
         slot,
     };
+    reader.look();
     let checkpoint = base.map(|b| b.checkpoint).filter(|bytes| !bytes.is_empty());
     Ok(Recovered { log, reader, checkpoint, first_to_fold: fold_from, problems })
 }

@@ -10,7 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::error::{EIO, Fault};
+use super::error::{EIO, FULL, Fault};
 use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
 use super::{LogError, folder};
 use crate::model::{Seq, WallMs, limits};
@@ -206,6 +206,16 @@ impl Segment {
         self.data.sync_data().map_err(LogError::io("sync", &self.path))
     }
 
+    /// Bytes that its data takes on the disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.data.metadata().map_or(0, |m| m.blocks() * 512)
+    }
+
+    /// Bytes of its checkpoint.
+    pub fn checkpoint_len(&self) -> u64 {
+        self.header.checkpoint_len
+    }
+
     /// The frame that holds the record, or else the next one behind it.
     pub fn at_or_after(&self, seq: Seq) -> Result<Option<Found>, LogError> {
         guarded("read", &self.path, || self.find_after(seq))
@@ -320,6 +330,18 @@ impl Segment {
     fn broken(&self, first: Seq, what: &str) -> Result<Found, LogError> {
         Ok(Found::Broken { first, next: self.ceiling(first)?, what: what.to_owned() })
     }
+}
+
+/// Removes all of a segment that could not be made for want of room. Returns whether nothing of it is left.
+pub(super) fn unmake(dir: &Path, first: Seq) -> bool {
+    let (making, made) = (folder::making(dir, first), folder::segment(dir, first));
+    if made.exists() && folder::rename(&made, &folder::deleting(dir, first)).is_err() {
+        return false;
+    }
+    for path in [making, folder::deleting(dir, first), folder::opened(dir, first)] {
+        let _ = folder::remove(&path);
+    }
+    !made.exists()
 }
 
 /// Leaves the mark of an open segment. Without room for it the segment is opened nevertheless.
@@ -461,6 +483,7 @@ fn guarded<T>(doing: &'static str, path: &Path, work: impl FnOnce() -> Result<T,
 fn store_error(doing: &'static str, path: &Path, error: &sled::Error) -> LogError {
     let fault = match error {
         sled::Error::Io(e) if e.raw_os_error() == Some(EIO) => Fault::Disk,
+        sled::Error::Io(e) if e.raw_os_error().is_some_and(|code| FULL.contains(&code)) => Fault::Full,
         sled::Error::Io(e) if !matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => Fault::Io,
         _ => Fault::Corrupt,
     };

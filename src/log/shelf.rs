@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::frame::{ChainHead, Decoded};
+use super::room::Gauge;
 use super::segment::Segment;
 use super::{LogError, Options, Problem, folder, probe};
 use crate::model::{Seq, WallMs, limits};
@@ -147,10 +148,11 @@ pub(super) struct Shelf {
     recent: Mutex<VecDeque<Arc<Slot>>>,
     hot: Mutex<VecDeque<Arc<Decoded>>>,
     durable: AtomicU64,
+    pub gauge: Gauge,
 }
 
 impl Shelf {
-    pub fn new(options: &Options, lock: File, dropped: Vec<Dropped>) -> Self {
+    pub fn new(options: &Options, lock: File, dropped: Vec<Dropped>, gauge: Gauge) -> Self {
         Self {
             dir: options.dir.clone(),
             skip_sync: options.skip_sync,
@@ -161,6 +163,7 @@ impl Shelf {
             recent: Mutex::default(),
             hot: Mutex::default(),
             durable: AtomicU64::new(0),
+            gauge,
         }
     }
 

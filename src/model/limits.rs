@@ -114,6 +114,22 @@ pub const SEGMENT_AGE_MS: u64 = 86_400_000;
 pub const OPEN_SEGMENTS: usize = 2;
 /// A commit that takes longer ends the process.
 pub const COMMIT_TIMEOUT_MS: u64 = 10_000;
+/// What events may not take of the quota: this, or a 50th of it when that is more, but never more than a quarter.
+pub const ROOM_RESERVE: u64 = 32 << 20;
+/// Less than this would not carry the log through a roll.
+pub const ROOM_RESERVE_MIN: u64 = 4 << 20;
+/// What is kept for the log itself when all else is used up.
+pub const ROOM_FLOOR: u64 = 3 << 19;
+/// The smallest quota that can be asked for.
+pub const QUOTA_MIN: u64 = 16 << 20;
+/// One of the two ballast files: a quarter of the reserve, within these.
+pub const BALLAST_MIN: u64 = 1 << 20;
+pub const BALLAST: u64 = 8 << 20;
+/// What opening the log may need: a sled segment, a snapshot, a few small files.
+pub const OPEN_BYTES: u64 = 2 << 20;
+/// What a new segment needs beside its checkpoint, and the files it is made of.
+pub const ROLL_BYTES: u64 = 1 << 20;
+pub const ROLL_FILES: u64 = 16;
 
 // --- going out ---------------------------------------------------------------------------------------------
 pub const DEFAULT_TIMEOUT_MS: u64 = 15_000;
@@ -166,6 +182,13 @@ pub const TAIL_LAG: usize = 1024;
 
 const _: () = assert!(17 * (CHUNK + 12 + 8) + 1024 < SLED_SEGMENT / 4, "a sled leaf would become a blob file");
 const _: () = assert!(BATCH_BYTES <= SLED_SEGMENT / 2, "sled wants batches within half a segment");
+const _: () = assert!(
+    ROOM_RESERVE_MIN <= QUOTA_MIN / 4 && ROOM_RESERVE_MIN < ROOM_RESERVE && 2 * ROOM_FLOOR < ROOM_RESERVE_MIN,
+    "a reserve within its quota"
+);
+const _: () = assert!(ROLL_BYTES >= 2 * SLED_SEGMENT as u64, "a segment begins with a sled segment");
+const _: () =
+    assert!(2 * BALLAST <= ROOM_RESERVE && 2 * BALLAST_MIN <= ROOM_RESERVE_MIN, "ballast is part of the reserve");
 const _: () = assert!(FETCH_BYTES < RESPONSE_WIRE, "what is fetched comes over the same wire");
 const _: () = assert!(RESPONSE_KEPT <= RESPONSE_READ, "only what is read can be kept");
 const _: () = assert!(RETRYING <= RETRYING_ALL, "one endpoint is one of all");

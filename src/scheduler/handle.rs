@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
 
+use super::room::{Level, RoomState};
 use crate::model::{DeliveryId, Endpoint, EndpointId, EventId, Source, WallMs, limits};
 use crate::queue::{Accepted, Command, Input, NewEvent, Query, Refusal, Reply};
 
@@ -39,11 +40,23 @@ pub struct Health {
     pub reason: Mutex<String>,
     /// The last record that is durable.
     pub durable: AtomicU64,
+    /// How full it is: events are refused as well when there is no room.
+    pub room: RoomState,
 }
 
 impl Health {
+    /// Whether an event would be accepted: the doors are open, and there is room.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.accepting.load(Ordering::Acquire) && self.room.level() < Level::Refusing
+    }
+
+    /// Why not, in words; empty when there is no more to say.
     #[must_use]
     pub fn reason(&self) -> String {
+        if let Some(why) = self.room.refusal() {
+            return why;
+        }
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -133,7 +146,7 @@ impl Handle {
     /// When the scheduler is busy, stopping, or refuses them; nothing was remembered then, unless the daemon
     /// died while it was at it.
     pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, Refusal> {
-        if !self.health.accepting.load(Ordering::Acquire) {
+        if !self.health.is_accepting() {
             let reason = self.health.reason();
             return Err(if reason.is_empty() { Refusal::Stopping } else { Refusal::NoRoom(reason) });
         }

@@ -6,7 +6,7 @@
 //!
 //! Things: [`Core`] (one step, over any [`Store`], so that the simulation drives the very same code), the thread
 //! around it (`thread`), the [`Handle`] that the other rooms hold, the readers of the log that refill windows and
-//! scan for replays (`reads`), and retention (`retention`).
+//! scan for replays (`reads`), retention (`retention`), and what follows from how full it is (`room`).
 //!
 //! Limits: `limits::STEP_INPUTS` inputs and about `limits::STEP_BYTES` of events a step; a door of fixed size.
 //! Fatal: an error of the log, or a commit that takes longer than `limits::COMMIT_TIMEOUT_MS`; the process ends at
@@ -16,6 +16,7 @@ pub mod core;
 pub mod handle;
 mod reads;
 mod retention;
+pub mod room;
 mod tail;
 mod thread;
 
@@ -23,4 +24,5 @@ pub use self::core::{Core, Released, Store};
 pub use handle::{Directory, Door, Envelope, Handle, Health, TailLine};
 pub use reads::{refill, scan, scan_matches};
 pub use retention::Retention;
+pub use room::{Level, RoomState};
 pub use thread::{AttemptOrder, Clock, Fatal, Parts, start};

@@ -18,7 +18,8 @@ use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
 use crate::queue::{Action, Input, ScannedEvent, StreamEntry, matcher};
 use crate::record::{Record, ReplayFilter};
 
-/// How often the reader looks for segments whose time is over, however busy it is.
+/// How often the reader measures the room, and how often it looks for segments whose time is over, however busy it is.
+const LOOK_MS: u64 = 1_000;
 const HOUSEKEEPING_MS: u64 = 5_000;
 /// The pause after an error of the moment, and how often it may come back before a segment is given up.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -27,8 +28,9 @@ const TRIES: u32 = 50;
 /// Reads until the scheduler lets go of its side.
 pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, clock: &Clock, retention: &Retention) {
     let mut kept_at = clock().mono_ms;
+    let mut looked_at = kept_at;
     loop {
-        match orders.recv_timeout(Duration::from_millis(HOUSEKEEPING_MS)) {
+        match orders.recv_timeout(Duration::from_millis(LOOK_MS)) {
             Ok(Action::Load { delivery, event }) => {
                 handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
             }
@@ -48,6 +50,10 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
             Ok(Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. }) => {}
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if clock().mono_ms.saturating_sub(looked_at) >= LOOK_MS {
+            handle.health().room.see(reader.look());
+            looked_at = clock().mono_ms;
         }
         if clock().mono_ms.saturating_sub(kept_at) >= HOUSEKEEPING_MS {
             reader.close_idle();

@@ -14,10 +14,11 @@ use super::core::{Core, Released};
 use super::handle::{Directory, Door, Envelope, Handle};
 use super::reads;
 use super::retention::Retention;
+use super::room::Level;
 use super::tail;
 use crate::log::{Log, LogError, Reader};
-use crate::model::{DeliveryId, Endpoint, Event, Now, limits};
-use crate::queue::{Action, Input, Queue, Reply};
+use crate::model::{AttemptReport, DeliveryId, Endpoint, Event, Now, Seq, limits};
+use crate::queue::{Action, Command, Input, Queue, Refusal, Reply};
 
 /// Reads both clocks.
 pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
@@ -57,6 +58,8 @@ struct Thread {
     attempts: mpsc::Sender<AttemptOrder>,
     reads: SyncSender<Action>,
     fatal: Fatal,
+    /// Slices of replays that wait until there is room, and segments that could not be removed yet.
+    waiting: Waiting,
     /// When the commit under way began, in ms of the monotonic clock plus one; 0 when none is.
     committing_since: Arc<AtomicU64>,
 }
@@ -83,7 +86,10 @@ pub fn start(parts: Parts) -> io::Result<JoinHandle<Result<(), LogError>>> {
         fatal: fatal.clone(),
     };
     name("hookbox-watchdog").spawn(move || watchdog.run())?;
-    let mut thread = Thread { core: Core { queue, store: log }, door, clock, attempts, reads, fatal, committing_since };
+    let core = Core { queue, store: log };
+    let waiting = Waiting::default();
+    let mut thread = Thread { core, door, clock, attempts, reads, fatal, waiting, committing_since };
+    thread.look();
     // Before any door opens: a source of the log is there from the first request on.
     thread.publish();
     name("hookbox-scheduler").spawn(move || {
@@ -114,26 +120,26 @@ impl Thread {
     fn gather(&mut self, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>, stopping: bool) -> bool {
         let now = (self.clock)();
         let draining = self.door.health.draining.load(Ordering::Acquire);
-        let due = if draining { None } else { self.core.queue.next_wake(now) };
+        let due = if draining || self.is_halted() { None } else { self.core.queue.next_wake(now) };
         let pause = due.map_or(NAP, |due| Duration::from_millis(due.saturating_sub(now.mono_ms)).min(NAP));
         let pause = if stopping { Duration::ZERO } else { pause };
         let mut bytes = 0;
         match self.door.inputs.recv_timeout(pause) {
-            Ok(envelope) => bytes += take(envelope, inputs, owed),
+            Ok(envelope) => bytes += self.admit(envelope, inputs, owed, bytes),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
         }
         while inputs.len() < limits::STEP_INPUTS
             && bytes < limits::STEP_BYTES
             && let Ok(envelope) = self.door.inputs.try_recv()
         {
-            bytes += take(envelope, inputs, owed);
+            bytes += self.admit(envelope, inputs, owed, bytes);
         }
         true
     }
 
     fn step(&mut self, inputs: Vec<Input>, owed: Vec<Owed>) {
         let now = (self.clock)();
-        let run = !self.door.health.draining.load(Ordering::Acquire);
+        let run = !self.door.health.draining.load(Ordering::Acquire) && !self.is_halted();
         self.committing_since.store(now.mono_ms + 1, Ordering::Release);
         let released = match self.core.step(now, inputs, run) {
             Ok(released) => released,
@@ -148,6 +154,8 @@ impl Thread {
         self.door.health.durable.store(self.core.queue.state().next_seq - 1, Ordering::Release);
         // Under the watchdog as well: a segment that is dropped now is written down on the disk.
         self.hand_out(released, owed);
+        self.look();
+        self.try_again(now);
         self.committing_since.store(0, Ordering::Release);
     }
 
@@ -183,6 +191,8 @@ impl Thread {
                     tracing::debug!(%error, "an attempt was not handed out");
                 }
             }
+            // A replay only adds to what there is.
+            Action::Scan { .. } if self.door.health.room.level() >= Level::Refusing => self.waiting.scans.push(action),
             Action::Load { .. } | Action::Refill { .. } | Action::Scan { .. } => match self.reads.try_send(action) {
                 Ok(()) => {}
                 Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
@@ -191,9 +201,60 @@ impl Thread {
             Action::Publish => {}
             Action::DropSegment { first, last } => {
                 if let Err(error) = self.core.store.drop_segment(first) {
-                    tracing::error!(first, last, %error, "a segment could not be removed: remove it when hookboxd is down");
+                    tracing::error!(first, last, %error, "a segment could not be removed yet");
+                    self.waiting.drops.push(first);
                 }
             }
+        }
+    }
+
+    /// Takes an envelope in, or answers that there is no room for what it asks. Returns about how many bytes came
+    /// with it.
+    fn admit(&self, envelope: Envelope, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>, so_far: usize) -> usize {
+        let Envelope { mut input, reply, permit } = envelope;
+        let room = &self.door.health.room;
+        let bytes = cost(&input);
+        let no_room = match input.as_ref() {
+            Input::Accept(_) => room.refuses((so_far + bytes) as u64),
+            Input::Command(command) => room.refusal().filter(|_| adds(command, room.level())),
+            _ => None,
+        };
+        if let Some(why) = no_room {
+            if let Some(reply) = reply {
+                let _ = reply.send(Reply::Refused(Refusal::NoRoom(why)));
+            }
+            return 0;
+        }
+        if let Input::Finished { report, .. } = input.as_mut()
+            && room.level() >= Level::Low
+        {
+            lean(report);
+        }
+        inputs.push(*input);
+        owed.push((reply, permit));
+        bytes
+    }
+
+    fn look(&self) {
+        self.door.health.room.see(self.core.store.room());
+    }
+
+    fn is_halted(&self) -> bool {
+        self.door.health.room.level() >= Level::Halted
+    }
+
+    /// Does what could not be done before.
+    fn try_again(&mut self, now: Now) {
+        if !self.waiting.scans.is_empty() && self.door.health.room.level() < Level::Refusing {
+            std::mem::take(&mut self.waiting.scans).into_iter().for_each(|scan| self.perform(scan));
+        }
+        if !self.waiting.drops.is_empty() && now.mono_ms >= self.waiting.tried_at.saturating_add(DROP_AGAIN_MS) {
+            self.waiting.tried_at = now.mono_ms;
+            let store = &mut self.core.store;
+            self.waiting.drops.retain(|first| {
+                let done = store.drop_segment(*first);
+                matches!(done, Err(error) if !matches!(error, LogError::NoSuchSegment { .. }))
+            });
         }
     }
 
@@ -214,15 +275,47 @@ impl Thread {
     }
 }
 
-/// Opens an envelope. Returns about how many bytes came with it.
-fn take(envelope: Envelope, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>) -> usize {
-    let bytes = match envelope.input.as_ref() {
+/// About how many bytes come with an input.
+fn cost(input: &Input) -> usize {
+    match input {
         Input::Accept(events) => events.iter().map(|event| event.body.len() + 512).sum(),
         _ => 512,
-    };
-    inputs.push(*envelope.input);
-    owed.push((envelope.reply, envelope.permit));
-    bytes
+    }
+}
+
+/// What could not be done when it was due.
+#[derive(Debug, Default)]
+struct Waiting {
+    scans: Vec<Action>,
+    /// Segments, by their first records.
+    drops: Vec<Seq>,
+    /// When removing them was last tried, on the monotonic clock.
+    tried_at: u64,
+}
+
+/// Between two tries to remove a segment.
+const DROP_AGAIN_MS: u64 = 5_000;
+
+/// Whether a command adds to what there is, so that it has to wait for room. What ends something never does.
+fn adds(command: &Command, level: Level) -> bool {
+    match command {
+        Command::StartReplay { .. } => level >= Level::Refusing,
+        Command::CreateSource(_)
+        | Command::UpdateSource(_)
+        | Command::CreateEndpoint(_)
+        | Command::UpdateEndpoint(_)
+        | Command::Retry { .. } => level >= Level::Halted,
+        _ => false,
+    }
+}
+
+/// Leaves out what was captured of request and response; what came of the attempt stays.
+fn lean(report: &mut AttemptReport) {
+    report.request.headers = Vec::new();
+    if let Some(response) = &mut report.response {
+        response.headers = Vec::new();
+        response.body = bytes::Bytes::new();
+    }
 }
 
 /// Ends the process when a commit hangs: until it returns nobody knows whether the disk will ever answer.
