@@ -18,7 +18,11 @@
 //!
 //! [retention]
 //! delivered = "7d"                     # events that ended well, with their history
+//! delivered_events = 1000000           # of these, so many at least; and when there are more, they go before their time
+//! delivered_bytes = "10GiB"            # the same by what they take on the disk
 //! dead = "30d"                         # dead letters
+//! dead_events = 100000                 # when there are more, the oldest go
+//! dead_bytes = "1GiB"                  # the same by the size of their events
 //!
 //! [ingress]
 //! trusted_proxies = ["10.0.0.0/8"]     # whose Forwarded, X-Forwarded-For and PROXY headers are believed; "unix" for
@@ -87,7 +91,11 @@ pub struct LogConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
     pub delivered: Millis,
+    pub delivered_events: Option<u64>,
+    pub delivered_bytes: Option<Bytes>,
     pub dead: Millis,
+    pub dead_events: Option<u64>,
+    pub dead_bytes: Option<Bytes>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -192,7 +200,14 @@ impl Default for LogConfig {
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { delivered: Millis(7 * 86_400_000), dead: Millis(30 * 86_400_000) }
+        Self {
+            delivered: Millis(7 * 86_400_000),
+            delivered_events: None,
+            delivered_bytes: None,
+            dead: Millis(30 * 86_400_000),
+            dead_events: None,
+            dead_bytes: None,
+        }
     }
 }
 

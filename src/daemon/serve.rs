@@ -49,7 +49,15 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
         .map_err(|error| Exit::new(Exit::IO, format!("the system gives no threads: {error}")))?;
     let (handle, door) = scheduler::handle::door();
     let (attempts, orders) = mpsc::channel(limits::IN_FLIGHT * 2);
-    let retention = Retention { delivered_ms: config.retention.delivered.0, dead_ms: config.retention.dead.0 };
+    let kept = &config.retention;
+    let retention = Retention {
+        delivered_ms: kept.delivered.0,
+        delivered_events: kept.delivered_events,
+        delivered_bytes: kept.delivered_bytes.map(|bytes| bytes.0),
+        dead_ms: kept.dead.0,
+        dead_events: kept.dead_events,
+        dead_bytes: kept.dead_bytes.map(|bytes| bytes.0),
+    };
     let Opened { log, reader, queue, problems } = opened;
     let parts = Parts {
         log,

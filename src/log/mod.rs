@@ -32,7 +32,7 @@
 //!
 //! `lock`; `watermark`; `seg-N/`, `seg-N.seal` and (while it is open) `seg-N.open`, N the first
 //! record; `dropped`, which ranges retention removed;
-//! `budget`, the quota of the first start (see [`room`]); `ballast-open` and `ballast-run` (see [`ballast`]);
+//! `calendar`, by which retention goes; `budget`, the quota of the first start (see [`room`]); `ballast-open` and `ballast-run` (see [`ballast`]);
 //! passing: `new-N/` (a segment in the making), `del-N/` (in deletion), `*.tmp`; for people: `bad-seg-N/`, a segment
 //! that could not be opened and was put aside.
 //!

@@ -6,6 +6,9 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::frame::Decoded;
 use super::segment::Found;
 use super::shelf::{Borrowed, Shelf, Slot};
@@ -85,6 +88,20 @@ impl Reader {
         let room = self.shelf.gauge.look(active);
         ballast::keep(&self.shelf.dir, &room);
         room
+    }
+
+    /// A small checked file beside the segments; `None` when it is not there, or is not that.
+    #[must_use]
+    pub fn read_note<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        folder::read_checked(&self.shelf.dir.join(name))
+    }
+
+    /// Replaces a small checked file beside the segments.
+    ///
+    /// # Errors
+    /// When the operating system refuses; the old one is still there then.
+    pub fn write_note(&self, name: &str, value: &impl Serialize) -> Result<(), LogError> {
+        folder::write_checked(&self.shelf.dir.join(name), value)
     }
 
     /// The segments, the oldest first. Opens none of them.

@@ -78,8 +78,12 @@ pub const IN_FLIGHT_FAILING: usize = IN_FLIGHT / 2;
 /// Events kept at hand after they came in, so that windows rarely read the log: their number and bytes.
 pub const RECENT: usize = 4096;
 pub const RECENT_BYTES: usize = 4 << 20;
-/// Events that are carried forward out of one segment at most; a segment with more stays.
-pub const CARRIED: usize = 1024;
+/// Events that stand elsewhere than they came in (about 25 bytes each); with more, the oldest segment stays.
+pub const CARRIED: usize = 262_144;
+/// One slice of a segment to be dropped: records read, bytes of events, places in streams.
+pub const CARRY_RECORDS: usize = 1024;
+pub const CARRY_BYTES: usize = 256 << 10;
+pub const CARRY_PLACES: usize = 2048;
 /// Records of the log that one refill or scan reads at most.
 pub const REFILL_SCAN: usize = 16_384;
 /// `Retry-After` is honoured up to this.

@@ -19,11 +19,12 @@ impl Queue {
                 let first = below.saturating_sub(*limit as u64);
                 Reply::Graves((first..below).rev().filter_map(|n| graves.select(n)).collect())
             }
+            Query::OldestGraves { limit } => Reply::Graves(self.state.graves.iter().take(*limit).collect()),
             Query::Retrying { endpoint, before, limit } => Reply::Deliveries(self.retrying(*endpoint, *before, *limit)),
             Query::Events(seqs) => Reply::Events(seqs.iter().map(|seq| self.event_view(*seq)).collect()),
             Query::Replays => Reply::Replays(self.state.replays.values().cloned().collect()),
             Query::Alive { first, last } => {
-                Reply::Alive(self.alive(super::retire::Range { first: *first, last: *last }).map(|alive| alive.range()))
+                Reply::Alive(self.alive(super::retire::Range { first: *first, last: *last }))
             }
         }
     }

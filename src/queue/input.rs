@@ -8,7 +8,7 @@ use crate::model::{
     AttemptReport, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq, Source,
     SourceId, WallMs, limits,
 };
-use crate::record::{DeadLetter, Record, Replay, ReplayFilter};
+use crate::record::{DeadLetter, Record, Replay, ReplayFilter, Waiting};
 
 /// Everything that can happen. Imperative: somebody asks for it, or reports it.
 #[derive(Clone, Debug)]
@@ -23,16 +23,10 @@ pub enum Input {
     Loaded { delivery: DeliveryId, event: Option<Arc<Event>> },
     /// The answer to [`Action::Scan`].
     Scanned { replay: u64, from: Seq, events: Vec<ScannedEvent>, next: Seq },
-    /// A segment has passed its age: carry forward what lives in it, then drop it. `dead` are the dead letters whose
-    /// graves are in it and that are kept, `expired` those whose time is over.
-    Retire {
-        first: Seq,
-        last: Seq,
-        head: [u8; 32],
-        alive: Vec<CarriedEvent>,
-        dead: Vec<(Seq, DeadLetter)>,
-        expired: Vec<DeliveryId>,
-    },
+    /// A segment is to be dropped: carry forward what of this slice lives in it.
+    Carry { first: Seq, last: Seq, slice: Carriage },
+    /// What lived in a segment was carried forward: drop it. `walked`: all of its records were in slices.
+    Retire { first: Seq, last: Seq, head: [u8; 32], walked: bool },
     /// The operator's.
     Command(Command),
     /// A question; it changes nothing.
@@ -76,12 +70,25 @@ pub struct ScannedEvent {
     pub fan_out: Vec<EndpointId>,
 }
 
-/// An event that lives on in a segment to be dropped.
+/// An event in a segment to be dropped.
 #[derive(Clone, Debug)]
 pub struct CarriedEvent {
     pub seq: Seq,
+    /// The record that it was read from.
+    pub at: Seq,
     pub event: Arc<Event>,
     pub fan_out: Vec<EndpointId>,
+}
+
+/// A slice of a segment to be dropped: what may live in it.
+#[derive(Clone, Debug, Default)]
+pub struct Carriage {
+    pub events: Vec<CarriedEvent>,
+    /// Places in streams.
+    pub places: Vec<Waiting>,
+    /// Dead letters by their graves: those that are kept, and those whose time is over.
+    pub dead: Vec<(Seq, DeadLetter)>,
+    pub expired: Vec<(Seq, DeliveryId)>,
 }
 
 /// What the operator may ask for.
@@ -149,6 +156,10 @@ pub enum Query {
         before: Seq,
         limit: usize,
     },
+    /// The graves of the oldest dead letters, at most so many.
+    OldestGraves {
+        limit: usize,
+    },
     /// Deliveries of one endpoint that wait for a retry, newest first, before this record.
     Retrying {
         endpoint: EndpointId,
@@ -186,8 +197,13 @@ pub enum Reply {
     Events(Vec<EventView>),
     Replays(Vec<Replay>),
     Replay(Replay),
-    /// `None`: too much lives there, the segment stays for now.
+    /// `None`: it cannot be told, the segment stays for now.
     Alive(Option<AliveRange>),
+    /// Of a slice, so many events were carried forward, with so many bytes.
+    Carried {
+        events: usize,
+        bytes: u64,
+    },
 }
 
 /// What an accepted event is told.
@@ -312,12 +328,15 @@ pub struct EventView {
     pub stands_at: Seq,
 }
 
-/// What of a range of records is still needed.
-#[derive(Clone, Debug, Default)]
+/// What of a range of records is still needed: at most `limits::SLICE` of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AliveRange {
+    /// Where events stand that are known to be needed.
     pub events: Vec<Seq>,
     /// Graves of dead letters.
     pub graves: Vec<Seq>,
+    /// There may be deliveries that wait in streams, untried: only reading all of it tells.
+    pub walk: bool,
 }
 
 /// A source's number and name, for lists.

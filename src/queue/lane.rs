@@ -26,7 +26,7 @@ pub struct Lane {
     /// The events of dead letters that were replays.
     pub replayed_dead: BTreeMap<Seq, Seq>,
     /// The oldest event that replays and revived deliveries in the stream need, and the last place of such a one:
-    /// until the stream has been read to there, retention leaves everything from that event on.
+    /// until the stream has been read to there, retention keeps the events of `wanted`.
     pub needs_from: Seq,
     pub needs_until: Seq,
     /// Deliveries that have not ended.
@@ -37,6 +37,9 @@ pub struct Lane {
     /// The record that deleted the endpoint. Its lane stays, so that what was delivered, died or was cancelled is still
     /// told, until retention has dropped that record and no dead letter is left.
     pub deleted: Option<Seq>,
+    /// The events that replays in the stream need, and some that they needed: it is emptied when all were read.
+    #[serde(default)]
+    pub wanted: RoaringTreemap,
 }
 
 /// A delivery that waits for a retry.
@@ -71,6 +74,7 @@ impl Lane {
             last_error: None,
             last_success_at: None,
             deleted: None,
+            wanted: RoaringTreemap::new(),
         }
     }
 
@@ -116,6 +120,10 @@ impl Lane {
     /// The stream has a new entry at `position` that needs an older event.
     pub(super) fn needs(&mut self, event: Seq, position: Seq) {
         let all_read = self.low >= self.needs_until;
+        if all_read {
+            self.wanted.clear();
+        }
+        self.wanted.insert(event);
         self.needs_from = if all_read { event } else { self.needs_from.min(event) };
         self.needs_until = position;
     }

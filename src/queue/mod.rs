@@ -33,8 +33,8 @@ mod run;
 pub mod state;
 
 pub use input::{
-    Accepted, Action, AliveRange, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView, Input,
-    NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
+    Accepted, Action, AliveRange, Carriage, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView,
+    Input, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
 };
 pub use state::{State, StateError};
 
@@ -130,9 +130,9 @@ impl Queue {
                 self.scanned(now, replay, from, &events, next, &mut draft);
                 Reply::None
             }
-            Input::Retire { first, last, head, alive, dead, expired } => {
-                let range = retire::Range { first, last };
-                self.retire(now, range, head, alive, dead, &expired, &mut draft)
+            Input::Carry { first, last, slice } => self.carry(now, retire::Range { first, last }, slice, &mut draft),
+            Input::Retire { first, last, head, walked } => {
+                self.retire(now, retire::Range { first, last }, head, walked, &mut draft)
             }
             Input::Command(command) => self.command(now, command, &mut draft),
             Input::Ask(query) => self.ask(&query),

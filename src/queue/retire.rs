@@ -1,39 +1,27 @@
-//! Dropping an old segment: what lives in it is carried forward first, by the same commit that says it is gone.
+//! Dropping an old segment. What lives in it is carried forward first, in bounded slices: the events, the dead letters,
+//! and the places in the endpoints' streams. A slice is decided on when it comes, against the state of that moment;
+//! what was moved does not live in the segment any more, so a crash between two slices only means that the rest is left.
+//!
+//! A delivery that waits in the stream for its first attempt goes on waiting in the stream, at a later place, so that a
+//! backlog of weeks costs no more memory than one of minutes. Where order matters it waits among the retries instead,
+//! which are attempted before everything else; of these there is a limit, and a segment with more of them stays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringTreemap;
 
-use super::flow::{Flow, Job};
-use super::input::{Action, AliveRange, CarriedEvent, Refusal, Reply};
+use super::flow::Flow;
+use super::input::{Action, AliveRange, Carriage, Refusal, Reply, StreamEntry};
+use super::state::Lane;
 use super::{Draft, Queue};
-use crate::model::{DeliveryId, Now, Seq, limits};
-use crate::record::{DeadLetter, Record, Waiting};
+use crate::model::{DeliveryId, EndpointId, Now, Order, Seq, limits};
+use crate::record::{Record, Waiting};
 
 /// The records of a segment.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
     pub first: Seq,
     pub last: Seq,
-}
-
-/// What of a range is still needed.
-#[derive(Debug, Default)]
-pub struct Alive {
-    /// Events, by their own numbers.
-    events: BTreeSet<Seq>,
-    graves: BTreeSet<Seq>,
-    /// Deliveries whose place in the stream is in the range.
-    waiting: Vec<Waiting>,
-    /// Where the events stand.
-    stand_at: Vec<Seq>,
-}
-
-impl Alive {
-    /// For the reader: the records to read.
-    pub fn range(self) -> AliveRange {
-        AliveRange { events: self.stand_at, graves: self.graves.into_iter().collect() }
-    }
 }
 
 impl Range {
@@ -43,83 +31,144 @@ impl Range {
 }
 
 impl Queue {
-    /// What lives in `range`; `None` when an endpoint has not read it yet, or when it is too much to carry: then the
-    /// segment stays.
-    pub(super) fn alive(&self, range: Range) -> Option<Alive> {
-        let mut alive = Alive::default();
-        for (id, lane) in &self.state.lanes {
-            let flow = self.flows.get(id);
-            let needed = |unread: Seq| unread <= lane.needs_until && lane.needs_from <= range.last;
-            if flow.and_then(|flow| flow.unread).is_some_and(|unread| unread <= range.last || needed(unread)) {
-                return None;
-            }
-            alive.events.extend(lane.retrying.values().map(|w| w.event).filter(|e| range.holds(self.stands_at(*e))));
-            for job in flow.into_iter().flat_map(Flow::outstanding).filter(|job| !job.ended) {
-                if range.holds(self.stands_at(job.event)) {
-                    alive.events.insert(job.event);
-                }
-                if let Some(position) = job.position.filter(|position| range.holds(*position)) {
-                    alive.waiting.push(waiting(job, position));
-                }
-            }
-            let replayed = lane.replayed_dead.values().filter(|e| range.holds(self.stands_at(**e)));
-            alive.events.extend(replayed);
-            let here = within(&lane.dead, range)
-                .iter()
-                .filter(|seq| !lane.replayed_dead.contains_key(seq))
-                .collect::<Vec<_>>();
-            alive.events.extend(here.into_iter().filter(|seq| range.holds(self.stands_at(*seq))));
-            let carried = self.state.moved.iter().filter(|(_, at)| range.holds(**at)).map(|(seq, _)| *seq);
-            alive.events.extend(carried.filter(|seq| lane.dead.contains(*seq)));
-            if alive.events.len() > limits::CARRIED {
-                return None;
-            }
+    /// What lives in `range`, or a part of it when that is much; `None` when it is not known, then the segment stays.
+    pub(super) fn alive(&self, range: Range) -> Option<AliveRange> {
+        let lanes = || self.state.living().filter_map(|lane| Some((lane, self.flows.get(&lane.endpoint.id)?)));
+        // A log of an earlier version does not say which events its replays need.
+        let unknown = |(lane, flow): (&Lane, &Flow)| {
+            lane.wanted.is_empty() && lane.needs_from <= range.last && reads_on(lane, flow)
+        };
+        if lanes().any(unknown) {
+            return None;
         }
-        alive.graves.extend(within(&self.state.graves, range));
-        alive.stand_at = alive.events.iter().map(|seq| self.stands_at(*seq)).collect();
-        (alive.graves.len() <= limits::CARRIED).then_some(alive)
+        let unread = |(lane, flow): (&Lane, &Flow)| {
+            flow.unread.is_some_and(|unread| unread <= range.last)
+                || flow.outstanding().filter_map(|job| job.position).any(|at| range.holds(at) && !lane.taken_up(at))
+        };
+        let needed = self.needed(range);
+        let events = needed.iter().filter_map(|seq| self.state.stands_at(*seq)).take(limits::SLICE).collect();
+        let graves = within(&self.state.graves, range).iter().take(limits::SLICE).collect();
+        Some(AliveRange { events, graves, walk: lanes().any(unread) })
     }
 
-    /// Carries forward and drops, or refuses when the segment came to hold more meanwhile.
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of one input")]
-    pub(super) fn retire(
-        &mut self,
-        now: Now,
-        range: Range,
-        head: [u8; 32],
-        events: Vec<CarriedEvent>,
-        dead: Vec<(Seq, DeadLetter)>,
-        expired: &[DeliveryId],
-        draft: &mut Draft,
-    ) -> Reply {
-        let Some(alive) = self.alive(range) else { return Reply::Refused(Refusal::Busy) };
-        let brought: BTreeSet<Seq> = events.iter().map(|carried| carried.seq).collect();
-        let ended: BTreeSet<Seq> = dead.iter().map(|(grave, _)| *grave).collect();
-        if !alive.events.is_subset(&brought) || alive.graves.len() > ended.len() + expired.len() {
-            return Reply::Refused(Refusal::Busy);
+    /// The events that stand in `range` and are needed by deliveries that the state knows of: those that wait for a
+    /// retry, that are under way, dead, or asked for again. Those that wait in the stream untried are not known here.
+    fn needed(&self, range: Range) -> BTreeSet<Seq> {
+        let mut needed = BTreeSet::new();
+        let here = |seq: &Seq| self.state.stands_at(*seq).is_some_and(|at| range.holds(at));
+        let moved: RoaringTreemap =
+            self.state.moved.iter().filter(|(_, at)| range.holds(**at)).map(|(s, _)| *s).collect();
+        let mut standing = RoaringTreemap::new();
+        standing.insert_range(range.first..=range.last);
+        standing |= &moved;
+        for (id, lane) in &self.state.lanes {
+            needed.extend(lane.retrying.values().map(|waiting| waiting.event).filter(here));
+            needed.extend(lane.replayed_dead.values().copied().filter(here));
+            let dead = &lane.dead & &standing;
+            needed.extend(dead.iter().filter(|seq| !lane.replayed_dead.contains_key(seq)).filter(here));
+            needed.extend((&lane.revived & &standing).iter().filter(here));
+            if let Some(flow) = self.flows.get(id) {
+                needed.extend(flow.outstanding().filter(|job| !job.ended).map(|job| job.event).filter(here));
+                if reads_on(lane, flow) {
+                    needed.extend((&lane.wanted & &standing).iter().filter(here));
+                }
+            }
         }
-        for carried in events.into_iter().filter(|carried| alive.events.contains(&carried.seq)) {
-            self.remember(
-                Record::EventCarried { seq: carried.seq, event: carried.event, fan_out: carried.fan_out },
-                draft,
-            );
+        needed
+    }
+
+    /// Carries forward what of a slice still lives in `range`.
+    pub(super) fn carry(&mut self, now: Now, range: Range, slice: Carriage, draft: &mut Draft) -> Reply {
+        let Carriage { events, places, dead, expired } = slice;
+        if self.state.moved.len() + events.len() > limits::CARRIED {
+            return Reply::Refused(Refusal::TooMany { what: "events carried forward", limit: limits::CARRIED });
         }
-        if !alive.waiting.is_empty() {
-            self.carry_deliveries(now, alive.waiting, draft);
+        let waiting = places.into_iter().filter(|place| range.holds(place.position) && self.waits(place));
+        let (ordered, free): (Vec<Waiting>, Vec<Waiting>) = waiting.partition(|place| self.in_order(place));
+        if let Some(refusal) = self.too_many_in_order(&ordered) {
+            return Reply::Refused(refusal);
         }
-        for (grave, dead) in dead.into_iter().filter(|(grave, _)| alive.graves.contains(grave)) {
-            self.remember(Record::DeadCarried { dead, grave }, draft);
-        }
-        for delivery in expired {
-            if self.delivery_state(*delivery) == crate::model::DeliveryState::Dead {
-                let record = Record::DeliveryCancelled { delivery: *delivery, at: now.wall_ms, grave: None };
+        let mut needed = self.needed(range);
+        needed.extend(ordered.iter().chain(&free).map(|place| place.event));
+        let (mut count, mut bytes) = (0, 0);
+        for carried in events {
+            if needed.contains(&carried.seq) && self.state.stands_at(carried.seq) == Some(carried.at) {
+                (count, bytes) = (count + 1, bytes + carried.event.cost() as u64);
+                let record = Record::EventCarried { seq: carried.seq, event: carried.event, fan_out: carried.fan_out };
                 self.remember(record, draft);
             }
         }
+        if !ordered.is_empty() {
+            self.carry_deliveries(now, ordered, draft);
+        }
+        free.into_iter().for_each(|place| self.carry_place(place, draft));
+        for (grave, dead) in dead {
+            if self.state.graves.contains(grave) && range.holds(grave) {
+                self.remember(Record::DeadCarried { dead, grave }, draft);
+            }
+        }
+        for (grave, delivery) in expired {
+            if self.state.graves.contains(grave) && range.holds(grave) {
+                self.remember(Record::DeliveryCancelled { delivery, at: now.wall_ms, grave: Some(grave) }, draft);
+            }
+        }
+        Reply::Carried { events: count, bytes }
+    }
+
+    /// Drops the segment, or refuses when something lives in it. `walked`: all of it was read, and what waits in
+    /// streams was carried.
+    pub(super) fn retire(&mut self, now: Now, range: Range, head: [u8; 32], walked: bool, draft: &mut Draft) -> Reply {
+        let Some(alive) = self.alive(range) else { return Reply::Refused(Refusal::Busy) };
+        if !alive.events.is_empty() || !alive.graves.is_empty() || (alive.walk && !walked) {
+            return Reply::Refused(Refusal::Busy);
+        }
         let Range { first, last } = range;
+        for flow in self.flows.values_mut() {
+            flow.unread = flow.unread.map(|unread| unread.max(last + 1));
+        }
         self.remember(Record::SegmentDropped { first, last, head, at: now.wall_ms }, draft);
         draft.actions.push(Action::DropSegment { first, last });
         Reply::Done { count: 1 }
+    }
+
+    /// Whether the delivery waits at this place of the stream.
+    fn waits(&self, place: &Waiting) -> bool {
+        let key = place.delivery.seq;
+        let Some(lane) = self.state.lanes.get(&place.delivery.endpoint) else { return false };
+        let wanted = if place.position == key { !lane.cancelled.contains(key) } else { lane.revived.contains(key) };
+        wanted && lane.deleted.is_none() && !lane.taken_up(place.position)
+    }
+
+    fn in_order(&self, place: &Waiting) -> bool {
+        let lane = self.state.lanes.get(&place.delivery.endpoint);
+        lane.is_some_and(|lane| lane.endpoint.order != Order::None)
+    }
+
+    /// Why these cannot wait among the retries; `None` when they can.
+    fn too_many_in_order(&self, places: &[Waiting]) -> Option<Refusal> {
+        let mut counts: BTreeMap<EndpointId, usize> = BTreeMap::new();
+        for place in places {
+            *counts.entry(place.delivery.endpoint).or_default() += 1;
+        }
+        let retrying = |id| self.state.lanes.get(id).map_or(0, |lane| lane.retrying.len());
+        let all: usize = self.state.lanes.values().map(|lane| lane.retrying.len()).sum();
+        let fits = counts.iter().all(|(id, more)| retrying(id) + more <= limits::RETRYING)
+            && all + places.len() <= limits::RETRYING_ALL;
+        let what = "deliveries in order that wait in memory";
+        (!fits).then_some(Refusal::TooMany { what, limit: limits::RETRYING })
+    }
+
+    /// Puts a delivery that waits in the stream at the stream's end.
+    fn carry_place(&mut self, place: Waiting, draft: &mut Draft) {
+        let Waiting { delivery, event, attempts, last, .. } = place;
+        let position = self.remember(Record::PlaceCarried { waiting: place }, draft);
+        if let Some(flow) = self.flows.get_mut(&delivery.endpoint)
+            && !flow.in_flight.contains_key(&delivery.seq)
+        {
+            self.window_bytes -= flow.remove(delivery.seq);
+        }
+        self.recent.push_single(StreamEntry { position, delivery, event, loaded: None, attempts, last });
+        self.stream_grew(delivery.endpoint, position);
     }
 
     fn carry_deliveries(&mut self, now: Now, waiting: Vec<Waiting>, draft: &mut Draft) {
@@ -134,14 +183,11 @@ impl Queue {
             self.wake(delivery.endpoint);
         }
     }
-
-    fn stands_at(&self, event: Seq) -> Seq {
-        self.state.moved.get(&event).copied().unwrap_or(event)
-    }
 }
 
-fn waiting(job: &Job, position: Seq) -> Waiting {
-    Waiting { delivery: job.delivery, position, event: job.event, attempts: job.attempts, last: job.last }
+/// Whether the lane's stream still has places to be read that need older events.
+fn reads_on(lane: &Lane, flow: &Flow) -> bool {
+    lane.needs_until > 0 && flow.unread.is_some_and(|unread| unread <= lane.needs_until)
 }
 
 fn within(set: &RoaringTreemap, range: Range) -> RoaringTreemap {

@@ -197,6 +197,15 @@ impl State {
                 self.graves.insert(seq);
             }
             Record::SegmentDropped { first, last, .. } => self.segment_dropped(*first, *last),
+            Record::PlaceCarried { waiting } => {
+                let (key, event) = (waiting.delivery.seq, waiting.event);
+                let lane = self.lane(seq, waiting.delivery.endpoint)?;
+                lane.take_up(Some(waiting.position), 0);
+                lane.revived.insert(key);
+                if key != event {
+                    lane.needs(event, seq);
+                }
+            }
         }
         Ok(())
     }
@@ -333,7 +342,9 @@ impl State {
         if in_stream {
             lane.retrying.remove(&delivery.seq);
             lane.revived.insert(delivery.seq);
-            lane.needs(entry.event, seq);
+            if entry.event != delivery.seq {
+                lane.needs(entry.event, seq);
+            }
         } else {
             lane.retrying.insert(delivery.seq, entry);
         }
@@ -369,10 +380,8 @@ impl State {
         });
         for lane in self.lanes.values_mut() {
             lane.cancelled.remove_range(first..=last);
-            if lane.low >= first {
-                lane.low = lane.low.max(last);
-                lane.ahead.remove_range(..=lane.low);
-            }
+            // Nothing waits at these places any more: what did was carried.
+            lane.take_up(None, last);
         }
     }
 }

@@ -136,6 +136,7 @@ mod tests {
             "\\PC{0,20}".prop_map(|name| Record::SourceSet { source: Source::new(name, "none") }),
             "\\PC{0,20}".prop_map(|name| Record::EndpointSet { endpoint: Endpoint::new(name, "http://x/") }),
             any::<[u64; 4]>().prop_map(|n| Record::DeliveriesCarried { waiting: vec![waiting(n)] }),
+            any::<[u64; 4]>().prop_map(|n| Record::PlaceCarried { waiting: waiting(n) }),
             any::<[u64; 4]>().prop_map(|n| Record::ReplayStarted { replay: replay(n) }),
             (any::<[u64; 3]>(), any::<[u8; 32]>()).prop_map(|(n, head)| Record::SegmentDropped {
                 first: n[0],

@@ -122,6 +122,11 @@ pub enum Record {
         head: [u8; 32],
         at: WallMs,
     },
+    /// A delivery that waits in its endpoint's stream, at a place in an old segment, waits at this record's place from
+    /// now on.
+    PlaceCarried {
+        waiting: Waiting,
+    },
 }
 
 /// One attempt and its consequence.

@@ -6,12 +6,14 @@
 //!
 //! Things: [`Core`] (one step, over any [`Store`], so that the simulation drives the very same code), the thread
 //! around it (`thread`), the [`Handle`] that the other rooms hold, the readers of the log that refill windows and
-//! scan for replays (`reads`), retention (`retention`), and what follows from how full it is (`room`).
+//! scan for replays (`reads`), retention (`retention`, `carry`, `calendar`), and what follows from how full it is (`room`).
 //!
 //! Limits: `limits::STEP_INPUTS` inputs and about `limits::STEP_BYTES` of events a step; a door of fixed size.
 //! Fatal: an error of the log, or a commit that takes longer than `limits::COMMIT_TIMEOUT_MS`; the process ends at
 //! once, because an fsync must never be tried again. Refused: more requests than the door holds (`Refusal::Busy`).
 
+pub mod calendar;
+pub mod carry;
 pub mod core;
 pub mod handle;
 mod reads;
@@ -21,6 +23,7 @@ mod tail;
 mod thread;
 
 pub use self::core::{Core, Released, Store};
+pub use carry::{Records, Retiring};
 pub use handle::{Directory, Door, Envelope, Handle, Health, TailLine};
 pub use reads::{refill, scan, scan_matches};
 pub use retention::Retention;

@@ -11,12 +11,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::handle::Handle;
-use super::retention::{Retention, retire_oldest};
+use super::retention::{Keeper, Retention};
 use super::thread::Clock;
 use crate::log::{LogError, Reader};
 use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
 use crate::queue::{Action, Input, ScannedEvent, StreamEntry, matcher};
-use crate::record::{Record, ReplayFilter};
+use crate::record::{Record, ReplayFilter, Waiting};
 
 /// How often the reader measures the room, and how often it looks for segments whose time is over, however busy it is.
 const LOOK_MS: u64 = 1_000;
@@ -27,39 +27,50 @@ const TRIES: u32 = 50;
 
 /// Reads until the scheduler lets go of its side.
 pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, clock: &Clock, retention: &Retention) {
-    let mut kept_at = clock().mono_ms;
-    let mut looked_at = kept_at;
+    let mut keeper = Keeper::new(reader, handle, clock, retention);
+    let mut looked_at = clock().mono_ms;
+    let mut kept_at = looked_at;
     loop {
-        match orders.recv_timeout(Duration::from_millis(LOOK_MS)) {
-            Ok(Action::Load { delivery, event }) => {
-                handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
-            }
-            Ok(Action::Refill { endpoint, from, max_entries, max_bytes }) => {
-                let range = (from, reader.durable());
-                let (entries, next) = patiently(reader, || {
-                    readable(reader, from, |all| refill(all, range, endpoint, max_entries, max_bytes))
-                });
-                handle.report(Input::Refilled { endpoint, from, entries, next });
-            }
-            Ok(Action::Scan { replay, filter, from, end, max }) => {
-                let first = reader.first();
-                let (events, next) =
-                    patiently(reader, || readable(reader, from, |all| scan(all, &filter, first, (from, end), max)));
-                handle.report(Input::Scanned { replay, from, events, next });
-            }
-            Ok(Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. }) => {}
+        // Orders come first; what keeps the log small is done between them.
+        let pause = if keeper.is_busy() { Duration::ZERO } else { Duration::from_millis(LOOK_MS) };
+        match orders.recv_timeout(pause) {
+            Ok(order) => obey(order, reader, handle),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return keeper.save(clock()),
         }
+        keeper.step();
         if clock().mono_ms.saturating_sub(looked_at) >= LOOK_MS {
             handle.health().room.see(reader.look());
+            keeper.look_for_room();
             looked_at = clock().mono_ms;
         }
         if clock().mono_ms.saturating_sub(kept_at) >= HOUSEKEEPING_MS {
             reader.close_idle();
-            retire_oldest(reader, handle, clock, retention);
+            keeper.look();
             kept_at = clock().mono_ms;
         }
+    }
+}
+
+fn obey(order: Action, reader: &Reader, handle: &Handle) {
+    match order {
+        Action::Load { delivery, event } => {
+            handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
+        }
+        Action::Refill { endpoint, from, max_entries, max_bytes } => {
+            let range = (from, reader.durable());
+            let (entries, next) = patiently(reader, || {
+                readable(reader, from, |all| refill(all, range, endpoint, max_entries, max_bytes))
+            });
+            handle.report(Input::Refilled { endpoint, from, entries, next });
+        }
+        Action::Scan { replay, filter, from, end, max } => {
+            let first = reader.first();
+            let (events, next) =
+                patiently(reader, || readable(reader, from, |all| scan(all, &filter, first, (from, end), max)));
+            handle.report(Input::Scanned { replay, from, events, next });
+        }
+        Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. } => {}
     }
 }
 
@@ -169,6 +180,9 @@ fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<Stream
             last: 0,
         }),
         Record::DeliveryRetried { delivery, event, attempts, last, in_stream: true, .. } => (delivery.endpoint
+            == endpoint)
+            .then_some(StreamEntry { position: seq, delivery, event, loaded: None, attempts, last }),
+        Record::PlaceCarried { waiting: Waiting { delivery, event, attempts, last, .. } } => (delivery.endpoint
             == endpoint)
             .then_some(StreamEntry { position: seq, delivery, event, loaded: None, attempts, last }),
         _ => None,

@@ -1,97 +1,317 @@
-//! Retention: whole segments are dropped, oldest first, once everything in them has passed its age. What is still
-//! needed in one (undelivered events, dead letters that are kept longer) is carried forward first.
+//! Retention: whole segments are dropped, oldest first, when everything in them has had its time. What is still needed
+//! in one (undelivered events, dead letters that are kept longer) is carried forward first, see `carry`.
+//!
+//! The oldest segment goes when one of these holds: it is older than `delivered_ms` by the [`Calendar`]; so many events
+//! or so many bytes came after it that the budget for what has ended is full without it; or room is wanted. The last
+//! two are put off for a while when they had more to carry than to gain.
+//!
+//! Dead letters go when they are older than `dead_ms`, which is looked at when their segment goes, and the oldest of
+//! them as soon as there are more than `dead_events`, or more than `dead_bytes` of their events.
+//!
+//! All of it is done in small steps, between the orders of the scheduler.
 
+use super::calendar::Calendar;
+use super::carry::{self, Records, Retiring, dead_letter};
 use super::handle::Handle;
+use super::reads::read_event;
+use super::room::{may_carry, wants_trim};
 use super::thread::Clock;
-use crate::log::{LogError, Reader};
-use crate::model::{Seq, WallMs};
-use crate::queue::{AliveRange, CarriedEvent, Input, Query, Reply};
-use crate::record::{DeadLetter, Next, Record};
+use crate::log::{LogError, Reader, SegmentInfo};
+use crate::model::{Now, Seq, limits};
+use crate::queue::{Carriage, Command, Input, Query, Reply, Revive, Status};
+use crate::record::{DeadLetter, Record};
 
-/// Bytes of events that are carried forward out of one segment at most.
-const CARRIED_BYTES: usize = 8 << 20;
+/// The file beside the log that holds the calendar.
+const FILE: &str = "calendar";
+/// Between two savings of the calendar when nothing else happens.
+const SAVE_MS: u64 = 600_000;
+/// After a segment that was retired early had more to carry than to give.
+const PAUSE_MS: u64 = 60_000;
+/// Between two looks at the bytes of dead letters.
+const WEIGH_MS: u64 = 60_000;
+/// Dead letters weighed in one step.
+const WEIGHED: usize = 32;
 
-/// How long things are kept.
-#[derive(Clone, Debug)]
+/// How long, how many, and how much is kept.
+#[derive(Clone, Debug, Default)]
 pub struct Retention {
     /// Events that have been delivered or cancelled, and the history of their attempts.
     pub delivered_ms: u64,
+    pub delivered_events: Option<u64>,
+    pub delivered_bytes: Option<u64>,
     /// Dead letters.
     pub dead_ms: u64,
+    pub dead_events: Option<u64>,
+    pub dead_bytes: Option<u64>,
 }
 
-/// Retires the oldest segment if its time is over. What stands in the way is tried again next time.
-pub(super) fn retire_oldest(reader: &Reader, handle: &Handle, clock: &Clock, retention: &Retention) {
-    let Some(oldest) = reader.segments().into_iter().next() else { return };
-    let (Some(sealed_at), Some(last)) = (oldest.sealed_at, oldest.last) else { return };
-    let now = clock();
-    if now.wall_ms < sealed_at.saturating_add(retention.delivered_ms) {
-        return;
+/// Why a segment goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Age,
+    Events,
+    Bytes,
+    Room,
+}
+
+/// Looks after it, step by step.
+pub(super) struct Keeper<'a> {
+    reader: &'a Reader,
+    handle: &'a Handle,
+    clock: &'a Clock,
+    retention: &'a Retention,
+    calendar: Calendar,
+    saved_at: u64,
+    work: Work,
+    /// No segment goes early before this, on the monotonic clock.
+    not_early_before: u64,
+    weighed_at: u64,
+}
+
+/// What is under way.
+enum Work {
+    None,
+    Retire(Leaving),
+    /// Weighs the dead letters, the newest first.
+    Weigh {
+        before: Seq,
+        bytes: u64,
+    },
+    /// Discards the dead letters with graves up to this one.
+    Discard {
+        upto: Seq,
+    },
+}
+
+struct Leaving {
+    retiring: Retiring,
+    why: Why,
+    disk_bytes: u64,
+    carried: usize,
+    carried_bytes: u64,
+}
+
+impl Records for Reader {
+    type Error = LogError;
+
+    fn read(&self, seq: Seq) -> Result<Option<Record>, LogError> {
+        Reader::read(self, seq)
     }
-    let first = oldest.first;
-    let Some(Reply::Alive(Some(alive))) = handle.ask_blocking(Input::Ask(Query::Alive { first, last })) else { return };
-    match gather(reader, &alive, now.wall_ms.saturating_sub(retention.dead_ms)) {
-        Ok(Some(Gathered { alive, dead, expired })) => {
-            let carried = alive.len();
-            let input = Input::Retire { first, last, head: oldest.head, alive, dead, expired };
-            if let Some(Reply::Done { .. }) = handle.ask_blocking(input) {
-                tracing::info!(first, last, carried, "dropped a segment whose time was over");
-            }
-        }
-        Ok(None) => {}
-        Err(error) => tracing::error!(first, last, %error, "cannot read a segment whose time is over: it stays"),
+
+    fn slice(&self, from: Seq, last: Seq) -> Result<(Carriage, Seq), LogError> {
+        carry::slice(self.forward(from), (from, last))
     }
 }
 
-struct Gathered {
-    alive: Vec<CarriedEvent>,
-    dead: Vec<(Seq, DeadLetter)>,
-    expired: Vec<crate::model::DeliveryId>,
-}
-
-/// Reads what is to be carried; `None` when it is too much.
-fn gather(reader: &Reader, range: &AliveRange, dead_since: WallMs) -> Result<Option<Gathered>, LogError> {
-    let mut gathered = Gathered { alive: Vec::new(), dead: Vec::new(), expired: Vec::new() };
-    let mut bytes = 0;
-    for stands_at in &range.events {
-        let (event, fan_out) = match reader.read(*stands_at)? {
-            Some(Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. }) => {
-                (event, fan_out)
+impl<'a> Keeper<'a> {
+    pub fn new(reader: &'a Reader, handle: &'a Handle, clock: &'a Clock, retention: &'a Retention) -> Self {
+        let now = clock();
+        let calendar = match reader.read_note::<Calendar>(FILE) {
+            Some(mut calendar) => {
+                calendar.resume(now);
+                calendar
             }
-            _ => return Ok(None),
+            None => Calendar::new(now),
         };
-        bytes += event.cost();
-        if bytes > CARRIED_BYTES {
-            return Ok(None);
-        }
-        gathered.alive.push(CarriedEvent { seq: event.id.seq, event, fan_out });
+        let (saved_at, not_early_before, weighed_at) = (now.mono_ms, 0, 0);
+        let work = Work::None;
+        Self { reader, handle, clock, retention, calendar, saved_at, work, not_early_before, weighed_at }
     }
-    for grave in &range.graves {
-        let Some(dead) = reader.read(*grave)?.and_then(|record| dead_letter(*grave, record)) else { return Ok(None) };
-        if dead.died_at < dead_since {
-            gathered.expired.push(dead.delivery);
-        } else {
-            gathered.dead.push((*grave, dead));
+
+    /// Whether there is more to do at once.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.work, Work::None)
+    }
+
+    /// Looks for something to do. Called every few seconds.
+    pub fn look(&mut self) {
+        let now = (self.clock)();
+        self.calendar.go_on(now);
+        let Some(Reply::Status(status)) = self.handle.ask_blocking(Input::Ask(Query::Status)) else { return };
+        let segments = self.reader.segments();
+        let sealed: Vec<Seq> = segments.iter().filter(|s| s.sealed_at.is_some()).map(|s| s.first).collect();
+        let changed = self.calendar.note(&sealed, status.events);
+        if changed || now.mono_ms.saturating_sub(self.saved_at) >= SAVE_MS {
+            self.save(now);
+        }
+        if !self.is_busy() {
+            self.work = self.choose(now, &status, &segments);
         }
     }
-    Ok(Some(gathered))
+
+    /// Looks whether room is wanted. Called more often.
+    pub fn look_for_room(&mut self) {
+        let now = (self.clock)();
+        if !self.is_busy() && now.mono_ms >= self.not_early_before && wants_trim(&self.reader.room()) {
+            self.work = leave(&self.reader.segments(), |_| Some(Why::Room)).unwrap_or(Work::None);
+        }
+    }
+
+    pub fn save(&mut self, now: Now) {
+        self.saved_at = now.mono_ms;
+        if let Err(error) = self.reader.write_note(FILE, &self.calendar) {
+            tracing::warn!(%error, "the calendar of retention was not saved: things may be kept longer");
+        }
+    }
+
+    fn choose(&mut self, now: Now, status: &Status, segments: &[SegmentInfo]) -> Work {
+        if let Some(work) = leave(segments, |oldest| self.why(now, status, oldest, segments)) {
+            return work;
+        }
+        if self.retention.dead_events.is_some_and(|most| status.dead > most) {
+            return Work::Discard { upto: 0 };
+        }
+        let due = now.mono_ms.saturating_sub(self.weighed_at) >= WEIGH_MS;
+        if due && status.dead > 0 && self.retention.dead_bytes.is_some() {
+            self.weighed_at = now.mono_ms;
+            return Work::Weigh { before: Seq::MAX, bytes: 0 };
+        }
+        Work::None
+    }
+
+    /// Why the oldest segment goes; `None` when it stays.
+    fn why(&self, now: Now, status: &Status, oldest: &SegmentInfo, segments: &[SegmentInfo]) -> Option<Why> {
+        let stamp = self.calendar.stamp(oldest.first)?;
+        if self.calendar.now().saturating_sub(stamp.at) >= self.retention.delivered_ms {
+            return Some(Why::Age);
+        }
+        let newer = status.events.saturating_sub(stamp.events);
+        if self.retention.delivered_events.is_some_and(|most| newer >= most) {
+            return Some(Why::Events);
+        }
+        if now.mono_ms < self.not_early_before {
+            return None;
+        }
+        let newer: u64 = segments.iter().skip(1).map(|segment| segment.disk_bytes).sum();
+        self.retention.delivered_bytes.is_some_and(|most| newer >= most).then_some(Why::Bytes)
+    }
+
+    /// Does a little of what is under way.
+    pub fn step(&mut self) {
+        self.work = match std::mem::replace(&mut self.work, Work::None) {
+            Work::None => Work::None,
+            Work::Retire(leaving) => self.retire(leaving).map_or(Work::None, Work::Retire),
+            Work::Weigh { before, bytes } => self.weigh(before, bytes),
+            Work::Discard { upto } => self.discard(upto),
+        };
+    }
+
+    /// One slice of a segment that goes. What stands in the way is tried again next time.
+    fn retire(&mut self, mut leaving: Leaving) -> Option<Leaving> {
+        let (first, last) = (leaving.retiring.first, leaving.retiring.last);
+        if may_carry(&self.reader.room()) < 2 * limits::CARRY_BYTES as u64 {
+            tracing::debug!(first, last, "no room to carry forward what lives in a segment: it stays for now");
+            return None;
+        }
+        let alive = match self.handle.ask_blocking(Input::Ask(Query::Alive { first, last })) {
+            Some(Reply::Alive(Some(alive))) => alive,
+            _ => return None,
+        };
+        let (now, dead_ms) = (self.calendar.now(), self.retention.dead_ms);
+        let mut judge = |dead: DeadLetter| judge(dead, now, dead_ms);
+        let input = match leaving.retiring.next_input(&alive, self.reader, &mut judge) {
+            Ok(input) => input?,
+            Err(error) => {
+                tracing::error!(first, last, %error, "cannot read a segment whose time is over: it stays");
+                return None;
+            }
+        };
+        match self.handle.ask_blocking(input)? {
+            Reply::Carried { events, bytes } => {
+                leaving.carried += events;
+                leaving.carried_bytes += bytes;
+                Some(leaving)
+            }
+            Reply::Done { .. } => {
+                self.left(&leaving);
+                None
+            }
+            Reply::Refused(why) => {
+                tracing::debug!(first, last, %why, "a segment stays for now");
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn left(&mut self, leaving: &Leaving) {
+        let Leaving { retiring: Retiring { first, last, .. }, why, disk_bytes, carried, carried_bytes, .. } = leaving;
+        tracing::info!(first, last, ?why, disk_bytes, carried, carried_bytes, "dropped a segment");
+        if matches!(why, Why::Bytes | Why::Room) && *carried_bytes > disk_bytes / 2 {
+            self.not_early_before = (self.clock)().mono_ms + PAUSE_MS;
+        }
+        // What it took is free now.
+        self.handle.health().room.see(self.reader.look());
+    }
+
+    /// Adds up the events of dead letters until they are too many bytes; what is older is discarded.
+    fn weigh(&self, before: Seq, mut bytes: u64) -> Work {
+        let most = self.retention.dead_bytes.unwrap_or(u64::MAX);
+        let query = Query::Graves { before, limit: WEIGHED };
+        let Some(Reply::Graves(graves)) = self.handle.ask_blocking(Input::Ask(query)) else { return Work::None };
+        for grave in &graves {
+            bytes += self.dead(*grave).and_then(|dead| self.event_bytes(dead.event)).unwrap_or(0);
+            if bytes > most {
+                return Work::Discard { upto: *grave };
+            }
+        }
+        graves.last().map_or(Work::None, |last| Work::Weigh { before: *last, bytes })
+    }
+
+    /// Discards some of the oldest dead letters: up to `upto`, or as many as there are too many.
+    fn discard(&self, upto: Seq) -> Work {
+        let too_many = || {
+            let Some(Reply::Status(status)) = self.handle.ask_blocking(Input::Ask(Query::Status)) else { return 0 };
+            let most = self.retention.dead_events.unwrap_or(u64::MAX);
+            usize::try_from(status.dead.saturating_sub(most)).unwrap_or(usize::MAX)
+        };
+        let limit = if upto > 0 { limits::SLICE } else { too_many().min(limits::SLICE) };
+        let query = Query::OldestGraves { limit };
+        let Some(Reply::Graves(mut graves)) = self.handle.ask_blocking(Input::Ask(query)) else { return Work::None };
+        graves.retain(|grave| upto == 0 || *grave <= upto);
+        let revive = |grave: &Seq| {
+            let DeadLetter { delivery, event, attempts, last, .. } = self.dead(*grave)?;
+            Some(Revive { delivery, event, attempts, last, grave: Some(*grave) })
+        };
+        let deliveries: Vec<Revive> = graves.iter().filter_map(revive).collect();
+        if deliveries.is_empty() {
+            return Work::None;
+        }
+        let count = deliveries.len();
+        match self.handle.ask_blocking(Input::Command(Command::Discard { deliveries })) {
+            Some(Reply::Done { count: done }) if done > 0 => {
+                tracing::info!(count, "discarded the oldest dead letters: there were more than are kept");
+                Work::Discard { upto }
+            }
+            _ => Work::None,
+        }
+    }
+
+    fn dead(&self, grave: Seq) -> Option<DeadLetter> {
+        self.reader.read(grave).ok().flatten().and_then(|record| dead_letter(grave, record))
+    }
+
+    fn event_bytes(&self, event: Seq) -> Option<u64> {
+        let Some(Reply::Events(views)) = self.handle.ask_blocking(Input::Ask(Query::Events(vec![event]))) else {
+            return None;
+        };
+        let at = views.first()?.stands_at;
+        read_event(self.reader, at).map(|event| event.cost() as u64)
+    }
 }
 
-/// What a grave says of its dead letter.
-fn dead_letter(grave: Seq, record: Record) -> Option<DeadLetter> {
-    match record {
-        Record::DeadCarried { dead, .. } => Some(dead),
-        Record::AttemptFinished(attempt) => {
-            let Next::Dead { reason } = attempt.next else { return None };
-            Some(DeadLetter {
-                delivery: attempt.delivery,
-                event: attempt.event,
-                attempts: attempt.number,
-                died_at: attempt.report.started_at + attempt.report.duration_ms,
-                reason,
-                last: grave,
-            })
-        }
-        _ => None,
-    }
+/// What becomes of a dead letter at `now` by the calendar: `None` when its time is over. One from the future died now.
+fn judge(mut dead: DeadLetter, now: u64, dead_ms: u64) -> Option<DeadLetter> {
+    dead.died_at = dead.died_at.min(now);
+    (now - dead.died_at < dead_ms).then_some(dead)
+}
+
+/// Begins to retire the oldest segment when there is a reason.
+fn leave(segments: &[SegmentInfo], why: impl FnOnce(&SegmentInfo) -> Option<Why>) -> Option<Work> {
+    let oldest = segments.first()?;
+    let (_, last) = (oldest.sealed_at?, oldest.last?);
+    let why = why(oldest)?;
+    let retiring = Retiring::new(oldest.first, last, oldest.head);
+    let leaving = Leaving { retiring, why, disk_bytes: oldest.disk_bytes, carried: 0, carried_bytes: 0 };
+    Some(Work::Retire(leaving))
 }

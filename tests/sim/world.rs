@@ -8,9 +8,10 @@ use hookbox::model::{
     AttemptReport, DeliveryId, DeliveryState, Endpoint, Event, EventId, Now, Order, Outcome, RequestHead, RetryPolicy,
     Seq, Source,
 };
-use hookbox::queue::{Accepted, Action, CarriedEvent, Command, Input, NewEvent, Query, Queue, Reply, Revive};
+use hookbox::queue::{Accepted, Action, Carriage, Command, Input, NewEvent, Query, Queue, Reply, Revive};
 use hookbox::record::{DeadLetter, Next, Record, ReplayFilter};
-use hookbox::scheduler::{Core, Released, refill, scan};
+use hookbox::scheduler::carry::{dead_letter, slice};
+use hookbox::scheduler::{Core, Records, Released, Retiring, refill, scan};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -29,6 +30,8 @@ pub struct Totals {
     pub dead: u64,
     pub crashes: u64,
     pub dropped_segments: u64,
+    pub carried_events: u64,
+    pub carried_places: u64,
     pub replays: u64,
 }
 
@@ -41,6 +44,8 @@ impl Totals {
         self.dead += other.dead;
         self.crashes += other.crashes;
         self.dropped_segments += other.dropped_segments;
+        self.carried_events += other.carried_events;
+        self.carried_places += other.carried_places;
         self.replays += other.replays;
     }
 }
@@ -68,6 +73,8 @@ struct World {
     faults: bool,
     checker: Checker,
     totals: Totals,
+    /// The segment that retention is at.
+    retiring: Option<Retiring>,
 }
 
 /// What must hold, remembered apart from the queue.
@@ -95,6 +102,7 @@ pub fn run(seed: u64) -> Totals {
         faults: true,
         checker: Checker::default(),
         totals: Totals::default(),
+        retiring: None,
     };
     world.first_life();
     while !world.life() {}
@@ -152,6 +160,7 @@ impl World {
         self.agenda.clear();
         self.checker.in_flight.clear();
         self.checker.not_before.clear();
+        self.retiring = None;
         // The process may have died between the commit that drops a segment and its removal.
         while let Some((first, last)) = disk.oldest_sealed()
             && last < disk.fold().first_seq
@@ -233,6 +242,9 @@ impl World {
             }
             if self.rng.random_bool(0.2) {
                 inputs.extend(self.meddle(core));
+            }
+            if self.rng.random_bool(0.4) {
+                inputs.extend(self.retire(core));
             }
         } else {
             let held = core.queue.state().lanes.values().filter(|lane| lane.hold.is_some());
@@ -316,22 +328,20 @@ impl World {
         Some(Revive { delivery, event, attempts, last, grave: Some(grave) })
     }
 
-    /// Retention wants to drop the oldest segment, as the real one does it.
+    /// Retention takes its next step with the oldest segment, as the real one does it.
     fn retire(&mut self, core: &Core<&mut Disk>) -> Option<Input> {
         let (first, last) = core.store.oldest_sealed()?;
+        let mut retiring = match self.retiring.take().filter(|retiring| retiring.first == first) {
+            Some(retiring) => retiring,
+            None => Retiring::new(first, last, [0; 32]),
+        };
         let Reply::Alive(Some(alive)) = core.queue.ask(&Query::Alive { first, last }) else { return None };
-        let carried = alive.events.iter().filter_map(|at| match core.store.read(*at)? {
-            Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. } => {
-                Some(CarriedEvent { seq: event.id.seq, event, fan_out })
-            }
-            _ => None,
-        });
-        let alive_events: Vec<CarriedEvent> = carried.collect();
-        let dead =
-            alive.graves.iter().filter_map(|grave| Some((*grave, dead_letter(*grave, core.store.read(*grave)?)?)));
-        let (kept, gone): (Vec<_>, Vec<_>) = dead.partition(|_| self.rng.random_bool(0.7));
-        let expired = gone.into_iter().map(|(_, dead)| dead.delivery).collect();
-        Some(Input::Retire { first, last, head: [0; 32], alive: alive_events, dead: kept, expired })
+        let records = Slices { disk: core.store, most: self.rng.random_range(1..60) };
+        let rng = &mut self.rng;
+        let mut judge = |dead| rng.random_bool(0.7).then_some(dead);
+        let input = retiring.next_input(&alive, &records, &mut judge).expect("everything can be read");
+        self.retiring = Some(retiring);
+        input
     }
 
     /// Looks at what was released, and plans what comes of it.
@@ -386,6 +396,8 @@ impl World {
                 }
             }
             Record::SegmentDropped { .. } => self.totals.dropped_segments += 1,
+            Record::EventCarried { .. } => self.totals.carried_events += 1,
+            Record::PlaceCarried { .. } => self.totals.carried_places += 1,
             _ => {}
         }
     }
@@ -556,21 +568,21 @@ impl World {
     }
 }
 
-fn dead_letter(grave: Seq, record: Record) -> Option<DeadLetter> {
-    match record {
-        Record::DeadCarried { dead, .. } => Some(dead),
-        Record::AttemptFinished(attempt) => {
-            let Next::Dead { reason } = attempt.next else { return None };
-            Some(DeadLetter {
-                delivery: attempt.delivery,
-                event: attempt.event,
-                attempts: attempt.number,
-                died_at: 0,
-                reason,
-                last: grave,
-            })
-        }
-        _ => None,
+/// A segment is read in slices of a few records, so that much happens between them.
+struct Slices<'a> {
+    disk: &'a Disk,
+    most: u64,
+}
+
+impl Records for Slices<'_> {
+    type Error = std::convert::Infallible;
+
+    fn read(&self, seq: Seq) -> Result<Option<Record>, Self::Error> {
+        Ok(self.disk.read(seq))
+    }
+
+    fn slice(&self, from: Seq, last: Seq) -> Result<(Carriage, Seq), Self::Error> {
+        slice(self.disk.forward(from).map(Ok), (from, last.min(from + self.most)))
     }
 }
 
@@ -583,6 +595,7 @@ fn speaks_of(record: &Record, delivery: DeliveryId) -> bool {
             *other == delivery
         }
         Record::DeliveriesCarried { waiting } => waiting.iter().any(|carried| carried.delivery == delivery),
+        Record::PlaceCarried { waiting } => waiting.delivery == delivery,
         _ => false,
     }
 }
