@@ -8,7 +8,8 @@
 //! Checked: what was answered 202 is in the durable log after any crash; nothing is attempted after its end; attempts
 //! in flight never exceed an endpoint's concurrency; a retry never comes before its delay; an endpoint on hold is left
 //! alone; folding the durable log anew gives the live state; every prefix of the log folds, and each segment's
-//! checkpoint is what folding the one before it gives; every delivery that the state calls delivered was
+//! checkpoint is what folding the one before it gives; every delivery that was ever owed ends, whatever retention drops
+//! and carries forward, slice by slice; every delivery that the state calls delivered was
 //! answered 2xx by its receiver.
 //!
 //! `HOOKBOX_SIM_SEEDS` says how many seeds (default 60), `HOOKBOX_SIM_FIRST` the first one. A failure prints its seed.

@@ -83,8 +83,40 @@ struct Checker {
     acknowledged: BTreeMap<Seq, EventId>,
     in_flight: BTreeMap<DeliveryId, u32>,
     answered_2xx: BTreeSet<DeliveryId>,
+    /// Deliveries that have to end, by what the log says up to record `told`, whatever retention drops of it.
+    owed: BTreeSet<DeliveryId>,
+    told: Seq,
     /// The earliest time of the next attempt, by the virtual monotonic clock of this process's life.
     not_before: HashMap<DeliveryId, u64>,
+}
+
+impl Checker {
+    /// What the log says now, also that which a dying process did not live to see.
+    fn hear(&mut self, disk: &Disk) {
+        let news: Vec<(Seq, Record)> = disk.forward(self.told + 1).collect();
+        for (seq, record) in news {
+            self.told = seq;
+            match record {
+                Record::EventAccepted { fan_out, .. } => {
+                    self.owed.extend(fan_out.into_iter().map(|endpoint| DeliveryId { seq, endpoint }));
+                }
+                Record::Replayed { endpoint, .. } => {
+                    self.owed.insert(DeliveryId { seq, endpoint });
+                }
+                Record::DeliveryRetried { delivery, .. } => {
+                    self.owed.insert(delivery);
+                }
+                Record::AttemptFinished(attempt) if matches!(attempt.next, Next::Delivered | Next::Dead { .. }) => {
+                    self.owed.remove(&attempt.delivery);
+                }
+                Record::DeliveryCancelled { delivery, .. } => {
+                    self.owed.remove(&delivery);
+                }
+                Record::EndpointDeleted { endpoint, .. } => self.owed.retain(|delivery| delivery.endpoint != endpoint),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Runs one seed.
@@ -193,6 +225,7 @@ impl World {
                 assert_eq!(&core.store.fold(), core.queue.state(), "refolding the durable log gives another state");
             }
         }
+        self.checker.hear(&disk);
         self.disk = disk;
         self.check_durable();
         if at_rest {
@@ -346,6 +379,8 @@ impl World {
 
     /// Looks at what was released, and plans what comes of it.
     fn release(&mut self, core: &mut Core<&mut Disk>, sent: &[Input], released: Released) {
+        // Before anything is dropped.
+        self.checker.hear(core.store);
         for (input, reply) in sent.iter().zip(&released.replies) {
             self.see_reply(core, input, reply);
         }
@@ -541,6 +576,10 @@ impl World {
     /// At rest: every delivery of every event has ended, and those that are called delivered were answered 2xx.
     fn check_ends(&mut self) {
         let state = self.disk.fold();
+        let forgotten = self.checker.owed.first();
+        if let Some(delivery) = forgotten {
+            panic!("{delivery} never ended, and nobody speaks of it any more: {}", self.story(*delivery));
+        }
         for (seq, record) in self.disk.forward(state.first_seq) {
             let endpoints = match record {
                 Record::EventAccepted { fan_out, .. } => fan_out,
