@@ -5,7 +5,7 @@
 //! so that it does not creep with what others do. The [`super::ballast`] counts as free: it is there to be given up.
 //!
 //! Measured in two ways. A full look lists the folder, from the reader's thread; the sizes of sealed segments are
-//! remembered, for they hardly change. The quick one asks only for the active segment's file and the file system, after
+//! remembered when there are many, for they hardly change. The quick one asks only for the active segment's file and the file system, after
 //! each commit, so that no burst outruns the measuring.
 
 use std::collections::HashMap;
@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use super::{LogError, ballast, folder};
 use crate::model::{Seq, limits};
 
-/// Looks after which the sizes of sealed segments are asked for anew: opening one may add a little to it.
+/// Segments above which the sizes of sealed ones are remembered, and looks after which they are asked for anew: closing
+/// and opening one adds a little to it.
+const MANY: usize = 256;
 const TRUST: u32 = 60;
 
 /// What the log may take, as it was configured. What is not said has its default.
@@ -135,7 +137,7 @@ impl Gauge {
     pub fn look(&self, active: Seq) -> Room {
         let mut seen = self.locked();
         seen.looks += 1;
-        if seen.looks > TRUST {
+        if seen.looks > TRUST || seen.sizes.len() <= MANY {
             (seen.looks, seen.sizes) = (0, HashMap::new());
         }
         let sizes = std::mem::take(&mut seen.sizes);

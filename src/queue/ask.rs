@@ -23,6 +23,11 @@ impl Queue {
             Query::Retrying { endpoint, before, limit } => Reply::Deliveries(self.retrying(*endpoint, *before, *limit)),
             Query::Events(seqs) => Reply::Events(seqs.iter().map(|seq| self.event_view(*seq)).collect()),
             Query::Replays => Reply::Replays(self.state.replays.values().cloned().collect()),
+            Query::Lives { first, last, slice } => {
+                let range = super::retire::Range { first: *first, last: *last };
+                let (events, bytes) = self.lives(range, slice);
+                Reply::Carried { events, bytes }
+            }
             Query::Alive { first, last } => {
                 Reply::Alive(self.alive(super::retire::Range { first: *first, last: *last }))
             }

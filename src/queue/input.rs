@@ -169,6 +169,12 @@ pub enum Query {
     /// How often each of these events came again, and where its record stands now.
     Events(Vec<Seq>),
     Replays,
+    /// What of a slice would be carried forward, without doing so.
+    Lives {
+        first: Seq,
+        last: Seq,
+        slice: Carriage,
+    },
     /// Which events of this range are still needed, for retention.
     Alive {
         first: Seq,
@@ -333,6 +339,8 @@ pub struct EventView {
 pub struct AliveRange {
     /// Where events stand that are known to be needed.
     pub events: Vec<Seq>,
+    /// How many they are, of which `events` may be a part.
+    pub known: usize,
     /// Graves of dead letters.
     pub graves: Vec<Seq>,
     /// There may be deliveries that wait in streams, untried: only reading all of it tells.

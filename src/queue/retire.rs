@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roaring::RoaringTreemap;
 
 use super::flow::Flow;
-use super::input::{Action, AliveRange, Carriage, Refusal, Reply, StreamEntry};
+use super::input::{Action, AliveRange, Carriage, CarriedEvent, Refusal, Reply, StreamEntry};
 use super::state::Lane;
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, EndpointId, Now, Order, Seq, limits};
@@ -48,7 +48,7 @@ impl Queue {
         let needed = self.needed(range);
         let events = needed.iter().filter_map(|seq| self.state.stands_at(*seq)).take(limits::SLICE).collect();
         let graves = within(&self.state.graves, range).iter().take(limits::SLICE).collect();
-        Some(AliveRange { events, graves, walk: lanes().any(unread) })
+        Some(AliveRange { events, known: needed.len(), graves, walk: lanes().any(unread) })
     }
 
     /// The events that stand in `range` and are needed by deliveries that the state knows of: those that wait for a
@@ -75,6 +75,16 @@ impl Queue {
             }
         }
         needed
+    }
+
+    /// How many events of a slice live in `range`, and how many bytes they have.
+    pub(super) fn lives(&self, range: Range, slice: &Carriage) -> (usize, u64) {
+        let mut needed = self.needed(range);
+        let waiting = slice.places.iter().filter(|place| range.holds(place.position) && self.waits(place));
+        needed.extend(waiting.map(|place| place.event));
+        let here = |e: &&CarriedEvent| needed.contains(&e.seq) && self.state.stands_at(e.seq) == Some(e.at);
+        let living = slice.events.iter().filter(here);
+        living.fold((0, 0), |(count, bytes), carried| (count + 1, bytes + carried.event.cost() as u64))
     }
 
     /// Carries forward what of a slice still lives in `range`.

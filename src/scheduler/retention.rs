@@ -2,8 +2,9 @@
 //! in one (undelivered events, dead letters that are kept longer) is carried forward first, see `carry`.
 //!
 //! The oldest segment goes when one of these holds: it is older than `delivered_ms` by the [`Calendar`]; so many events
-//! or so many bytes came after it that the budget for what has ended is full without it; or room is wanted. The last
-//! two are put off for a while when they had more to carry than to gain.
+//! or so many bytes came after it that the budget for what has ended is full without it; or room is wanted. For the last
+//! two it is surveyed first: a segment of which most lives would only be written anew, so it stays, unless there is much
+//! behind it that has ended.
 //!
 //! Dead letters go when they are older than `dead_ms`, which is looked at when their segment goes, and the oldest of
 //! them as soon as there are more than `dead_events`, or more than `dead_bytes` of their events.
@@ -25,8 +26,9 @@ use crate::record::{DeadLetter, Record};
 const FILE: &str = "calendar";
 /// Between two savings of the calendar when nothing else happens.
 const SAVE_MS: u64 = 600_000;
-/// After a segment that was retired early had more to carry than to give.
-const PAUSE_MS: u64 = 60_000;
+/// After a segment was found to live, it is not surveyed again for this time, and so many times what the survey took.
+const PAUSE_MS: u64 = 2_000;
+const PAUSE_TIMES: u64 = 20;
 /// Between two looks at the bytes of dead letters.
 const WEIGH_MS: u64 = 60_000;
 /// Dead letters weighed in one step.
@@ -71,6 +73,8 @@ pub(super) struct Keeper<'a> {
 /// What is under way.
 enum Work {
     None,
+    /// Looks how much of a segment lives before it goes early.
+    Survey(Survey),
     Retire(Leaving),
     /// Weighs the dead letters, the newest first.
     Weigh {
@@ -81,6 +85,17 @@ enum Work {
     Discard {
         upto: Seq,
     },
+}
+
+struct Survey {
+    leaving: Leaving,
+    records: u64,
+    next: Seq,
+    begun_at: u64,
+    all_bytes: u64,
+    living_bytes: u64,
+    /// There is much behind the segment that has ended.
+    much_behind: bool,
 }
 
 struct Leaving {
@@ -143,7 +158,8 @@ impl<'a> Keeper<'a> {
     pub fn look_for_room(&mut self) {
         let now = (self.clock)();
         if !self.is_busy() && now.mono_ms >= self.not_early_before && wants_trim(&self.reader.room()) {
-            self.work = leave(&self.reader.segments(), |_| Some(Why::Room)).unwrap_or(Work::None);
+            let Some(Reply::Status(status)) = self.handle.ask_blocking(Input::Ask(Query::Status)) else { return };
+            self.work = self.leave(&self.reader.segments(), &status, |_| Some(Why::Room)).unwrap_or(Work::None);
         }
     }
 
@@ -155,7 +171,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn choose(&mut self, now: Now, status: &Status, segments: &[SegmentInfo]) -> Work {
-        if let Some(work) = leave(segments, |oldest| self.why(now, status, oldest, segments)) {
+        if let Some(work) = self.leave(segments, status, |oldest| self.why(now, status, oldest, segments)) {
             return work;
         }
         if self.retention.dead_events.is_some_and(|most| status.dead > most) {
@@ -186,10 +202,68 @@ impl<'a> Keeper<'a> {
         self.retention.delivered_bytes.is_some_and(|most| newer >= most).then_some(Why::Bytes)
     }
 
+    /// Begins to retire the oldest segment when there is a reason.
+    fn leave(
+        &self,
+        segments: &[SegmentInfo],
+        status: &Status,
+        why: impl FnOnce(&SegmentInfo) -> Option<Why>,
+    ) -> Option<Work> {
+        let oldest = segments.first()?;
+        let (_, last) = (oldest.sealed_at?, oldest.last?);
+        let why = why(oldest)?;
+        let retiring = Retiring::new(oldest.first, last, oldest.head);
+        let leaving = Leaving { retiring, why, disk_bytes: oldest.disk_bytes, carried: 0, carried_bytes: 0 };
+        if matches!(why, Why::Age | Why::Events) {
+            return Some(Work::Retire(leaving));
+        }
+        let behind =
+            status.events.saturating_sub(self.calendar.stamp(oldest.first).map_or(status.events, |s| s.events));
+        Some(Work::Survey(Survey {
+            leaving,
+            records: oldest.records,
+            next: oldest.first,
+            begun_at: (self.clock)().mono_ms,
+            all_bytes: 0,
+            living_bytes: 0,
+            much_behind: status.pending + status.held + status.dead <= behind / 2,
+        }))
+    }
+
+    /// One slice of a survey. At its end the segment goes, or stays for a while.
+    fn survey(&mut self, mut survey: Survey) -> Work {
+        let (first, last) = (survey.leaving.retiring.first, survey.leaving.retiring.last);
+        let Some(Reply::Alive(Some(alive))) = self.handle.ask_blocking(Input::Ask(Query::Alive { first, last })) else {
+            return Work::None;
+        };
+        if !alive.walk {
+            // At least every second record is an attempt, or there is nothing to be gained.
+            (survey.living_bytes, survey.all_bytes) = (2 * alive.known as u64, survey.records);
+        } else if survey.next <= last {
+            let Ok((slice, next)) = self.reader.slice(survey.next, last) else { return Work::None };
+            survey.next = next;
+            survey.all_bytes += slice.events.iter().map(|carried| carried.event.cost() as u64).sum::<u64>();
+            let query = Query::Lives { first, last, slice };
+            let Some(Reply::Carried { bytes, .. }) = self.handle.ask_blocking(Input::Ask(query)) else {
+                return Work::None;
+            };
+            survey.living_bytes += bytes;
+            return Work::Survey(survey);
+        }
+        if survey.much_behind || survey.living_bytes <= survey.all_bytes / 2 {
+            return Work::Retire(survey.leaving);
+        }
+        let now = (self.clock)().mono_ms;
+        self.not_early_before = now + PAUSE_MS + PAUSE_TIMES * now.saturating_sub(survey.begun_at);
+        tracing::debug!(first, last, "most of the oldest segment lives: it does not go before its time");
+        Work::None
+    }
+
     /// Does a little of what is under way.
     pub fn step(&mut self) {
         self.work = match std::mem::replace(&mut self.work, Work::None) {
             Work::None => Work::None,
+            Work::Survey(survey) => self.survey(survey),
             Work::Retire(leaving) => self.retire(leaving).map_or(Work::None, Work::Retire),
             Work::Weigh { before, bytes } => self.weigh(before, bytes),
             Work::Discard { upto } => self.discard(upto),
@@ -199,10 +273,6 @@ impl<'a> Keeper<'a> {
     /// One slice of a segment that goes. What stands in the way is tried again next time.
     fn retire(&mut self, mut leaving: Leaving) -> Option<Leaving> {
         let (first, last) = (leaving.retiring.first, leaving.retiring.last);
-        if may_carry(&self.reader.room()) < 2 * limits::CARRY_BYTES as u64 {
-            tracing::debug!(first, last, "no room to carry forward what lives in a segment: it stays for now");
-            return None;
-        }
         let alive = match self.handle.ask_blocking(Input::Ask(Query::Alive { first, last })) {
             Some(Reply::Alive(Some(alive))) => alive,
             _ => return None,
@@ -216,6 +286,10 @@ impl<'a> Keeper<'a> {
                 return None;
             }
         };
+        if matches!(input, Input::Carry { .. }) && may_carry(&self.reader.room()) < 2 * limits::CARRY_BYTES as u64 {
+            tracing::debug!(first, last, "no room to carry forward what may live in a segment: it stays for now");
+            return None;
+        }
         match self.handle.ask_blocking(input)? {
             Reply::Carried { events, bytes } => {
                 leaving.carried += events;
@@ -234,12 +308,9 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn left(&mut self, leaving: &Leaving) {
+    fn left(&self, leaving: &Leaving) {
         let Leaving { retiring: Retiring { first, last, .. }, why, disk_bytes, carried, carried_bytes, .. } = leaving;
         tracing::info!(first, last, ?why, disk_bytes, carried, carried_bytes, "dropped a segment");
-        if matches!(why, Why::Bytes | Why::Room) && *carried_bytes > disk_bytes / 2 {
-            self.not_early_before = (self.clock)().mono_ms + PAUSE_MS;
-        }
         // What it took is free now.
         self.handle.health().room.see(self.reader.look());
     }
@@ -304,14 +375,4 @@ impl<'a> Keeper<'a> {
 fn judge(mut dead: DeadLetter, now: u64, dead_ms: u64) -> Option<DeadLetter> {
     dead.died_at = dead.died_at.min(now);
     (now - dead.died_at < dead_ms).then_some(dead)
-}
-
-/// Begins to retire the oldest segment when there is a reason.
-fn leave(segments: &[SegmentInfo], why: impl FnOnce(&SegmentInfo) -> Option<Why>) -> Option<Work> {
-    let oldest = segments.first()?;
-    let (_, last) = (oldest.sealed_at?, oldest.last?);
-    let why = why(oldest)?;
-    let retiring = Retiring::new(oldest.first, last, oldest.head);
-    let leaving = Leaving { retiring, why, disk_bytes: oldest.disk_bytes, carried: 0, carried_bytes: 0 };
-    Some(Work::Retire(leaving))
 }

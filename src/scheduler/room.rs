@@ -132,7 +132,7 @@ pub fn wants_trim(room: &Room) -> bool {
 /// Bytes that carrying forward may take from what is left: it has to end above the floor.
 #[must_use]
 pub fn may_carry(room: &Room) -> u64 {
-    room.left().saturating_sub(floor(room)).saturating_sub(limits::ROLL_BYTES)
+    room.left().saturating_sub(floor(room))
 }
 
 fn floor(room: &Room) -> u64 {
