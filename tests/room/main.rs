@@ -331,13 +331,11 @@ fn d05_a_file_limit_that_is_too_small_ends_it_with_a_word() {
     daemon.json(&["endpoint", "hold", "out"]);
     let mut sender = Sender::new(52);
     let mut client = daemon.client();
-    for _ in 0..600 {
-        match sender.post(&mut client, 5_000) {
-            Answer::Taken => {}
-            Answer::Refused(answer) => assert_eq!(answer.status, 503),
-            Answer::Gone => break,
-        }
+    for _ in 0..50 {
+        assert!(matches!(sender.post(&mut client, 5_000), Answer::Taken), "{}", daemon.log_text());
     }
+    // It rolls often enough for those; one alone that is larger than a file may be is another matter.
+    assert!(matches!(sender.post(&mut client, 900_000), Answer::Gone));
     let status = daemon.wait(SOON);
     let said = daemon.log_text();
     use std::os::unix::process::ExitStatusExt as _;
@@ -415,7 +413,7 @@ fn d10_without_inodes_the_active_segment_grows_on() {
     let mut sender = Sender::new(101);
     let mut client = daemon.client();
     let mut posted = 0;
-    while !daemon.log_text().contains("no room for a new segment") {
+    while told(&daemon, "disk_low") == 0 {
         assert!(matches!(sender.post(&mut client, 20_000), Answer::Taken), "{}", daemon.log_text());
         posted += 1;
         assert!(posted < 2500, "inodes do not run out: {}", daemon.json(&["status"]));
