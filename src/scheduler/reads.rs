@@ -18,7 +18,8 @@ use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
 use crate::queue::{Action, Input, ScannedEvent, StreamEntry, matcher};
 use crate::record::{Record, ReplayFilter, Waiting};
 
-/// How often the reader measures the room, and how often it looks for segments whose time is over, however busy it is.
+/// How often the reader measures the room and looks for segments whose time is over, and how often it closes segments,
+/// however busy it is.
 const LOOK_MS: u64 = 1_000;
 const HOUSEKEEPING_MS: u64 = 5_000;
 /// The pause after an error of the moment, and how often it may come back before a segment is given up.
@@ -41,12 +42,11 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
         keeper.step();
         if clock().mono_ms.saturating_sub(looked_at) >= LOOK_MS {
             handle.health().room.see(reader.look());
-            keeper.look_for_room();
+            keeper.look();
             looked_at = clock().mono_ms;
         }
         if clock().mono_ms.saturating_sub(kept_at) >= HOUSEKEEPING_MS {
             reader.close_idle();
-            keeper.look();
             kept_at = clock().mono_ms;
         }
     }

@@ -30,7 +30,7 @@ const SAVE_MS: u64 = 600_000;
 const PAUSE_MS: u64 = 2_000;
 const PAUSE_TIMES: u64 = 20;
 /// Between two looks at the bytes of dead letters.
-const WEIGH_MS: u64 = 60_000;
+const WEIGH_MS: u64 = 10_000;
 /// Dead letters weighed in one step.
 const WEIGHED: usize = 32;
 
@@ -68,6 +68,8 @@ pub(super) struct Keeper<'a> {
     /// No segment goes early before this, on the monotonic clock.
     not_early_before: u64,
     weighed_at: u64,
+    /// How many dead letters there were, and the newest, when they were last weighed.
+    weighed: Option<(u64, Seq)>,
 }
 
 /// What is under way.
@@ -96,6 +98,13 @@ struct Survey {
     living_bytes: u64,
     /// There is much behind the segment that has ended.
     much_behind: bool,
+}
+
+enum Carried {
+    /// There is more in it.
+    More(Leaving),
+    /// It is dropped.
+    All(Leaving),
 }
 
 struct Leaving {
@@ -128,9 +137,18 @@ impl<'a> Keeper<'a> {
             }
             None => Calendar::new(now),
         };
-        let (saved_at, not_early_before, weighed_at) = (now.mono_ms, 0, 0);
-        let work = Work::None;
-        Self { reader, handle, clock, retention, calendar, saved_at, work, not_early_before, weighed_at }
+        Self {
+            reader,
+            handle,
+            clock,
+            retention,
+            calendar,
+            saved_at: now.mono_ms,
+            work: Work::None,
+            not_early_before: 0,
+            weighed_at: 0,
+            weighed: None,
+        }
     }
 
     /// Whether there is more to do at once.
@@ -138,7 +156,7 @@ impl<'a> Keeper<'a> {
         !matches!(self.work, Work::None)
     }
 
-    /// Looks for something to do. Called every few seconds.
+    /// Looks for something to do. Called about once a second.
     pub fn look(&mut self) {
         let now = (self.clock)();
         self.calendar.go_on(now);
@@ -151,15 +169,6 @@ impl<'a> Keeper<'a> {
         }
         if !self.is_busy() {
             self.work = self.choose(now, &status, &segments);
-        }
-    }
-
-    /// Looks whether room is wanted. Called more often.
-    pub fn look_for_room(&mut self) {
-        let now = (self.clock)();
-        if !self.is_busy() && now.mono_ms >= self.not_early_before && wants_trim(&self.reader.room()) {
-            let Some(Reply::Status(status)) = self.handle.ask_blocking(Input::Ask(Query::Status)) else { return };
-            self.work = self.leave(&self.reader.segments(), &status, |_| Some(Why::Room)).unwrap_or(Work::None);
         }
     }
 
@@ -180,7 +189,12 @@ impl<'a> Keeper<'a> {
         let due = now.mono_ms.saturating_sub(self.weighed_at) >= WEIGH_MS;
         if due && status.dead > 0 && self.retention.dead_bytes.is_some() {
             self.weighed_at = now.mono_ms;
-            return Work::Weigh { before: Seq::MAX, bytes: 0 };
+            let query = Query::Graves { before: Seq::MAX, limit: 1 };
+            let Some(Reply::Graves(newest)) = self.handle.ask_blocking(Input::Ask(query)) else { return Work::None };
+            let weighed = newest.first().map(|newest| (status.dead, *newest));
+            if std::mem::replace(&mut self.weighed, weighed) != weighed {
+                return Work::Weigh { before: Seq::MAX, bytes: 0 };
+            }
         }
         Work::None
     }
@@ -197,6 +211,9 @@ impl<'a> Keeper<'a> {
         }
         if now.mono_ms < self.not_early_before {
             return None;
+        }
+        if wants_trim(&self.reader.room()) {
+            return Some(Why::Room);
         }
         let newer: u64 = segments.iter().skip(1).map(|segment| segment.disk_bytes).sum();
         self.retention.delivered_bytes.is_some_and(|most| newer >= most).then_some(Why::Bytes)
@@ -264,14 +281,25 @@ impl<'a> Keeper<'a> {
         self.work = match std::mem::replace(&mut self.work, Work::None) {
             Work::None => Work::None,
             Work::Survey(survey) => self.survey(survey),
-            Work::Retire(leaving) => self.retire(leaving).map_or(Work::None, Work::Retire),
+            Work::Retire(leaving) => self.retire(leaving),
             Work::Weigh { before, bytes } => self.weigh(before, bytes),
             Work::Discard { upto } => self.discard(upto),
         };
     }
 
     /// One slice of a segment that goes. What stands in the way is tried again next time.
-    fn retire(&mut self, mut leaving: Leaving) -> Option<Leaving> {
+    fn retire(&mut self, leaving: Leaving) -> Work {
+        match self.carry(leaving) {
+            Some(Carried::More(leaving)) => Work::Retire(leaving),
+            Some(Carried::All(leaving)) => {
+                self.left(&leaving);
+                std::mem::replace(&mut self.work, Work::None)
+            }
+            None => Work::None,
+        }
+    }
+
+    fn carry(&self, mut leaving: Leaving) -> Option<Carried> {
         let (first, last) = (leaving.retiring.first, leaving.retiring.last);
         let alive = match self.handle.ask_blocking(Input::Ask(Query::Alive { first, last })) {
             Some(Reply::Alive(Some(alive))) => alive,
@@ -294,12 +322,9 @@ impl<'a> Keeper<'a> {
             Reply::Carried { events, bytes } => {
                 leaving.carried += events;
                 leaving.carried_bytes += bytes;
-                Some(leaving)
+                Some(Carried::More(leaving))
             }
-            Reply::Done { .. } => {
-                self.left(&leaving);
-                None
-            }
+            Reply::Done { .. } => Some(Carried::All(leaving)),
             Reply::Refused(why) => {
                 tracing::debug!(first, last, %why, "a segment stays for now");
                 None
@@ -308,11 +333,13 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn left(&self, leaving: &Leaving) {
+    fn left(&mut self, leaving: &Leaving) {
         let Leaving { retiring: Retiring { first, last, .. }, why, disk_bytes, carried, carried_bytes, .. } = leaving;
         tracing::info!(first, last, ?why, disk_bytes, carried, carried_bytes, "dropped a segment");
         // What it took is free now.
         self.handle.health().room.see(self.reader.look());
+        // The next one may have had its time as well.
+        self.look();
     }
 
     /// Adds up the events of dead letters until they are too many bytes; what is older is discarded.

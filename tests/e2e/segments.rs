@@ -133,3 +133,91 @@ fn retention_carries_what_is_held() {
     let seen = receiver.wait("/other", 1, SOON);
     assert_eq!((seen[0].id(), seen[0].body.as_slice()), (id.as_str(), b"must not be dropped".as_slice()));
 }
+
+#[test]
+fn retention_carries_a_backlog_that_was_never_attempted() {
+    let (home, daemon, receiver) = forgetful();
+    daemon.done(&["endpoint", "hold", "other"]);
+    // More than an endpoint's window, so that most of them only stand in the stream.
+    let mut client = daemon.client();
+    let mut waiting = Vec::new();
+    for n in 0..700 {
+        let answer = client.post("/in/early", &[], format!("event {n}").as_bytes()).expect("an answer");
+        waiting.push(text(&answer.json(), "id").to_owned());
+    }
+    daemon.await_count("held", 700);
+    outlive_a_segment(&daemon);
+    let stat = daemon.json(&["log", "stat"]);
+    assert!(stat["first"].as_u64() > Some(701), "one old event keeps its segment: {stat}");
+    daemon.kill();
+    let daemon = home.start();
+    daemon.await_count("held", 700);
+    daemon.done(&["endpoint", "release", "other"]);
+    receiver.wait("/other", 700, SOON * 2);
+    daemon.await_count("held", 0);
+    let seen = receiver.seen("/other");
+    for (n, id) in waiting.iter().enumerate() {
+        let body = format!("event {n}").into_bytes();
+        assert!(seen.iter().any(|s| s.id() == id && s.body == body), "{id} is missing");
+    }
+    assert_eq!(daemon.json(&["log", "verify"])["ok"], true);
+}
+
+/// Posts bodies that do not compress; their number.
+fn post_noise(daemon: &Daemon, source: &str, count: u64, size: usize) {
+    let mut rng = Rng::new(9);
+    let mut client = daemon.client();
+    for _ in 0..count {
+        let answer = client.post(&format!("/in/{source}"), &[], &noise(&mut rng, size)).expect("an answer");
+        assert_eq!(answer.status, 202);
+    }
+}
+
+#[test]
+fn retention_goes_by_count_as_well() {
+    let home = small_segments("[retention]\ndelivered_events = 100\ndead_events = 20\n");
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    receiver.always("/dying", Step::Status(500));
+    open_source(&daemon, "in");
+    open_source(&daemon, "bad");
+    quick_endpoint(&daemon, "app", &receiver.url("/"), &["--from", "in"]);
+    quick_endpoint(&daemon, "dying", &receiver.url("/dying"), &["--from", "bad", "--max-attempts", "1"]);
+    post_noise(&daemon, "bad", 60, 100);
+    daemon.await_count("dead", 20);
+    let (mut rng, mut client) = (Rng::new(10), daemon.client());
+    until("old events to go", SOON * 2, || {
+        assert_eq!(client.post("/in/in", &[], &noise(&mut rng, 60_000)).expect("an answer").status, 202);
+        (daemon.json(&["log", "stat"])["first"].as_u64() > Some(1)).then_some(())
+    });
+    let kept = daemon.lines(&["event", "list", "--source", "in", "--limit", "1000"]).len();
+    assert!(kept >= 100, "{kept} events are kept, 100 are asked for");
+    let dead = daemon.lines(&["dlq", "list", "--limit", "1000"]);
+    assert_eq!(dead.len(), 20, "the newest dead letters stay");
+    daemon.json(&["event", "show", text(&dead[19], "event")]);
+}
+
+#[test]
+fn retention_goes_by_bytes_as_well() {
+    let home = small_segments("[retention]\ndelivered_bytes = \"6MiB\"\ndead_bytes = \"100KiB\"\n");
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    receiver.always("/dying", Step::Status(500));
+    open_source(&daemon, "in");
+    open_source(&daemon, "bad");
+    quick_endpoint(&daemon, "app", &receiver.url("/"), &["--from", "in"]);
+    quick_endpoint(&daemon, "dying", &receiver.url("/dying"), &["--from", "bad", "--max-attempts", "1"]);
+    post_noise(&daemon, "bad", 30, 10_000);
+    daemon.await_count("dead", 30);
+    post_noise(&daemon, "in", 300, 50_000);
+    until("old segments to go", SOON * 3, || {
+        let stat = daemon.json(&["log", "stat"]);
+        // Six MiB, the oldest that is kept, and the one that is written to.
+        (stat["bytes"].as_u64() < Some(12 << 20)).then_some(())
+    });
+    until("dead letters to go", SOON * 5, || {
+        let dead = daemon.json(&["status"])["deliveries"]["dead"].as_u64()?;
+        (0 < dead && dead <= 10).then_some(())
+    });
+    assert_eq!(daemon.json(&["log", "verify"])["ok"], true);
+}

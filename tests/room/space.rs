@@ -1,0 +1,143 @@
+//! Retention: space really comes back, and little memory is taken for it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::support::rng::Rng;
+use super::support::{Daemon, Home, Receiver, payloads, until};
+use super::{LONG, nothing_lost_of_what_waits};
+
+/// Ten segments of delivered events with a little between them that waits, and then time passes.
+struct Aged {
+    home: Home,
+    receiver: Receiver,
+    /// Bytes of the bodies that wait.
+    waiting: u64,
+    live: u64,
+}
+
+impl Aged {
+    fn new(segment_mib: u64, size: usize) -> Self {
+        let mut home = Home::new();
+        let path = home.write("hookbox.toml", &format!("[log]\nsegment_size = \"{segment_mib}MiB\"\n"));
+        home.args.extend(["--config".to_owned(), path]);
+        let receiver = Receiver::start();
+        receiver.forget_bodies();
+        let daemon = home.start();
+        for (source, path) in [("in", "/out"), ("held", "/held")] {
+            daemon.json(&["source", "create", source, "--verify", "none"]);
+            let url = receiver.url(path);
+            daemon.json(&["endpoint", "create", source, "--url", &url, "--from", source, "--allow-private"]);
+        }
+        daemon.json(&["endpoint", "hold", "held"]);
+        let mut aged = Self { home, receiver, waiting: 0, live: 0 };
+        let (mut rng, mut client, mut number) = (Rng::new(71), daemon.client(), 0);
+        while daemon.json(&["status"])["log"]["segments"].as_u64() < Some(11) {
+            for _ in 0..20 {
+                let body = payloads::json_of(size, number, &mut rng);
+                let held = number.is_multiple_of(5);
+                let source = if held { "/in/held" } else { "/in/in" };
+                assert_eq!(client.post(source, &[], &body).expect("an answer").status, 202);
+                aged.waiting += u64::from(held);
+                aged.live += if held { body.len() as u64 } else { 0 };
+                number += 1;
+            }
+        }
+        daemon.await_count("delivered", number - aged.waiting);
+        assert_eq!(daemon.terminate().code(), Some(0));
+        let aging = format!("[log]\nsegment_size = \"{segment_mib}MiB\"\n[retention]\ndelivered = \"1s\"\n");
+        aged.home.write("hookbox.toml", &aging);
+        aged
+    }
+
+    /// Waits until the ten segments are gone.
+    fn passes(&self, daemon: &Daemon) {
+        let last = daemon.json(&["status"])["log"]["last"].as_u64().expect("a number");
+        until("ten segments to go", LONG, || {
+            let stat = daemon.json(&["log", "stat"]);
+            let segments = stat["segments"].as_array()?;
+            let (first, active) = (stat["first"].as_u64()?, segments.last()?["first"].as_u64()?);
+            (first > last * 9 / 10 || first == active).then_some(())
+        });
+    }
+
+    fn all_come(&self, daemon: &Daemon) {
+        daemon.await_count("held", self.waiting);
+        daemon.json(&["endpoint", "release", "held"]);
+        let count = usize::try_from(self.waiting).expect("not so many");
+        self.receiver.wait("/held", count, LONG);
+        nothing_lost_of_what_waits(daemon, "aged");
+    }
+}
+
+/// Blocks that the log takes, but for its ballast.
+fn on_disk(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let sizes = entries.flatten().filter(|e| !e.file_name().to_string_lossy().starts_with("ballast")).map(|e| {
+        let own = e.metadata().map_or(0, |m| m.blocks() * 512);
+        own + if e.path().is_dir() { on_disk(&e.path()) } else { 0 }
+    });
+    sizes.sum()
+}
+
+#[test]
+fn l04_space_comes_back_after_ten_segments() {
+    let aged = Aged::new(1, 10_000);
+    let log = aged.home.data().join("log");
+    let before = on_disk(&log);
+    let daemon = aged.home.start();
+    aged.passes(&daemon);
+    let segment = {
+        let stat = daemon.json(&["log", "stat"]);
+        stat["segments"].as_array().and_then(|s| s.iter().filter_map(|s| s["bytes"].as_u64()).max()).expect("segments")
+    };
+    let allowed = 2 * aged.live + segment;
+    let after = until("the folder to shrink", LONG, || Some(on_disk(&log)).filter(|after| *after <= allowed));
+    println!(
+        "space: {before} bytes with ten segments of delivered events, {after} after; {} wait with {} bytes, so {:.2} \
+         times the live payload, of which a segment is {segment}",
+        aged.waiting,
+        aged.live,
+        after as f64 / aged.live as f64
+    );
+    aged.all_come(&daemon);
+    assert_eq!(daemon.terminate().code(), Some(0));
+}
+
+#[test]
+fn retention_takes_little_memory() {
+    let limit_mib = match std::env::var("HOOKBOX_RETENTION_MIB").map(|n| n.parse::<u64>().expect("a number")) {
+        Ok(limit) => limit,
+        Err(_) => {
+            println!(
+                "space: skipped: HOOKBOX_RETENTION_MIB says how much memory retention may take, with optimized programs"
+            );
+            return;
+        }
+    };
+    let aged = Aged::new(16, 10_000);
+    let daemon = aged.home.start();
+    let idle = daemon.proc_number("status", "VmRSS");
+    let mut most = idle;
+    let begun = std::time::Instant::now();
+    let last = daemon.json(&["status"])["log"]["last"].as_u64().expect("a number");
+    loop {
+        most = most.max(daemon.proc_number("status", "VmRSS"));
+        let first = daemon.json(&["log", "stat"])["first"].as_u64().expect("a number");
+        if first > last * 9 / 10 {
+            break;
+        }
+        assert!(begun.elapsed() < LONG * 2, "the segments do not go: {first} of {last}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!(
+        "space: {} KiB idle, {} KiB at most while ten segments of 16 MiB went and {} events were carried, in {:?}",
+        idle,
+        most,
+        aged.waiting,
+        begun.elapsed()
+    );
+    assert!(most - idle < limit_mib << 10, "{} KiB more than idle", most - idle);
+    aged.all_come(&daemon);
+}
