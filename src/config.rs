@@ -14,15 +14,15 @@
 //! segment_size = "64MiB"               # a segment is sealed at this size
 //! segment_age = "1d"                   # or at this age
 //! quota = "10GiB"                      # what the log may take; by default 80 % of the file system at the first start
-//! reserve = "32MiB"                    # of it, what events may not take; by default the larger of 32 MiB and 2 %
+//! reserve = "32MiB"                    # of it, what is kept for outcomes; by default the larger of 32 MiB and 2 %
 //!
 //! [retention]
 //! delivered = "7d"                     # events that ended well, with their history
-//! delivered_events = 1000000           # of these, so many at least; and when there are more, they go before their time
-//! delivered_bytes = "10GiB"            # the same by what they take on the disk
+//! delivered_events = 1000000           # they go earlier once so many events came after them
+//! delivered_bytes = "10GiB"            # or once what came after them takes so much
 //! dead = "30d"                         # dead letters
-//! dead_events = 100000                 # when there are more, the oldest go
-//! dead_bytes = "1GiB"                  # the same by the size of their events
+//! dead_events = 100000                 # the oldest go when there are more
+//! dead_bytes = "1GiB"                  # or when their events have more bytes
 //!
 //! [ingress]
 //! trusted_proxies = ["10.0.0.0/8"]     # whose Forwarded, X-Forwarded-For and PROXY headers are believed; "unix" for
@@ -372,6 +372,11 @@ impl Config {
         within("reserve", reserve, limits::ROOM_RESERVE_MIN, quota / 2, "bytes")?;
         within("delivered", self.retention.delivered.0, 1000, 36_500 * 86_400_000, "ms")?;
         within("dead", self.retention.dead.0, 1000, 36_500 * 86_400_000, "ms")?;
+        let RetentionConfig { delivered_events, delivered_bytes, dead_events, dead_bytes, .. } = &self.retention;
+        within("delivered_events", delivered_events.unwrap_or(1), 1, 1 << 50, "events")?;
+        within("delivered_bytes", delivered_bytes.map_or(1 << 20, |b| b.0), 1 << 20, 1 << 50, "bytes")?;
+        within("dead_events", dead_events.unwrap_or(0), 0, 1 << 50, "dead letters")?;
+        within("dead_bytes", dead_bytes.map_or(0, |b| b.0), 0, 1 << 50, "bytes")?;
         within("connections", self.limits.connections as u64, 1, 1 << 20, "connections")?;
         within("head_timeout", self.limits.head_timeout.0, 100, 600_000, "ms")?;
         within("body_timeout", self.limits.body_timeout.0, 100, 3_600_000, "ms")?;
@@ -466,6 +471,11 @@ mod tests {
         assert!(parse("[tls]\ncert = \"/c\"").expect_err("half").starts_with("hookbox.toml:2: cert"));
         let proxies = parse("[ingress]\ntrusted_proxies = [\"everybody\"]").expect_err("not a network");
         assert!(proxies.starts_with("hookbox.toml:2: trusted_proxies: 'everybody'"), "{proxies}");
+        let quota = parse("[log]\nquota = \"1MiB\"\n").expect_err("too small");
+        assert!(quota.starts_with("hookbox.toml:2: quota: 1048576 bytes is out of range"), "{quota}");
+        let reserve = parse("[log]\nquota = \"16MiB\"\nreserve = \"9MiB\"\n").expect_err("too much of it");
+        assert!(reserve.starts_with("hookbox.toml:3: reserve: "), "{reserve}");
+        assert!(parse("[retention]\ndelivered_events = 0\n").expect_err("none").contains("use 1 to"));
         assert!(parse("[limits]\nhead_timeout = \"soon\"").expect_err("no duration").contains("15s"));
         assert!(parse("data = ").is_err() && parse("\u{0}").is_err());
     }

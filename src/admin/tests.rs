@@ -132,7 +132,9 @@ impl Script {
                 Reply::Events(seqs.into_iter().map(view).collect())
             }
             Query::Replays => Reply::Replays(vec![]),
-            Query::Retrying { .. } | Query::Alive { .. } => Reply::Refused(Refusal::Busy),
+            Query::Retrying { .. } | Query::Alive { .. } | Query::OldestGraves { .. } | Query::Lives { .. } => {
+                Reply::Refused(Refusal::Busy)
+            }
         }
     }
 

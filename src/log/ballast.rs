@@ -43,7 +43,8 @@ pub(super) fn release_to_open(dir: &Path) -> bool {
 
 /// Gives up everything, whatever is free: something has failed for want of room.
 pub(super) fn release(dir: &Path) -> bool {
-    paths(dir).iter().fold(false, |gave, path| fs::remove_file(path).is_ok() || gave)
+    let gone = paths(dir).iter().filter(|path| fs::remove_file(path).is_ok()).count();
+    gone > 0
 }
 
 /// Gives up the second file when the file system is all but full, and makes both again when there is room.

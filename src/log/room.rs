@@ -91,6 +91,7 @@ struct Seen {
     ballast: u64,
     sizes: HashMap<Seq, u64>,
     looks: u32,
+    rolls: u64,
 }
 
 impl Gauge {
@@ -133,19 +134,27 @@ impl Gauge {
         self.locked().room
     }
 
-    /// Measures everything. `active` is the first record of the segment that is written to.
+    /// Measures everything. `active` is the first record of the segment that is written to. The folder is listed
+    /// without the lock, so that no commit waits for it.
     pub fn look(&self, active: Seq) -> Room {
+        let (known, rolls) = {
+            let mut seen = self.locked();
+            seen.looks += 1;
+            if seen.looks > TRUST || seen.sizes.len() <= MANY {
+                (seen.looks, seen.sizes) = (0, HashMap::new());
+            }
+            (std::mem::take(&mut seen.sizes), seen.rolls)
+        };
+        let (others, sizes) = self.list(active, known);
+        let ballast = ballast::present(&self.dir);
+        let data = fs::metadata(folder::segment(&self.dir, active).join("db")).map_or(0, |m| m.blocks() * 512);
         let mut seen = self.locked();
-        seen.looks += 1;
-        if seen.looks > TRUST || seen.sizes.len() <= MANY {
-            (seen.looks, seen.sizes) = (0, HashMap::new());
+        if seen.rolls != rolls {
+            // The active segment is another one by now: the next look sees it.
+            return seen.room;
         }
-        let sizes = std::mem::take(&mut seen.sizes);
-        let (others, sizes) = self.list(active, sizes);
-        (seen.others, seen.sizes) = (others, sizes);
-        seen.ballast = ballast::present(&self.dir);
-        let data = folder::segment(&self.dir, active).join("db");
-        self.take(&mut seen, fs::metadata(data).map_or(0, |m| m.blocks() * 512))
+        (seen.others, seen.sizes, seen.ballast) = (others, sizes, ballast);
+        self.take(&mut seen, data)
     }
 
     /// Measures what a commit changes: the active segment's file, which takes `active` bytes, and the file system.
@@ -157,6 +166,7 @@ impl Gauge {
     /// The active segment, which takes `sealed` bytes, was sealed, and a new one begun that takes `active`.
     pub fn rolled(&self, sealed: u64, active: u64) {
         let mut seen = self.locked();
+        seen.rolls += 1;
         seen.others += sealed;
         self.take(&mut seen, active);
     }
@@ -208,6 +218,8 @@ impl Gauge {
 #[cfg(test)]
 mod tests {
     use super::{Budget, Gauge, Room, limits};
+    use crate::log::{Log, Options};
+    use crate::record::Record;
 
     #[test]
     fn the_quota_of_the_first_start_stays() {
@@ -221,6 +233,31 @@ mod tests {
         let said = Budget { quota: Some(100 << 20), reserve: Some(8 << 20) };
         let third = Gauge::new(dir.path(), said, 64 << 20).expect("measured").room();
         assert_eq!((third.quota, third.reserve, third.segment), (100 << 20, 8 << 20, (100 << 20) / 16));
+    }
+
+    #[test]
+    fn a_roll_without_room_is_put_off() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let budget = |quota| Budget { quota: Some(quota), reserve: None };
+        let options = |quota| Options {
+            dir: dir.path().join("log"),
+            segment_bytes: 1,
+            budget: budget(quota),
+            ..Options::default()
+        };
+        let record = || Record::LogStarted { at: 1, version: "1".into(), salt: 1 };
+        let mut log = Log::open(options(1 << 20), 1).expect("opens").log;
+        let _durable = log.commit(&[record()]).expect("commits");
+        assert!(!log.wants_roll(1), "{:?}", log.room());
+        log.roll(b"checkpoint", 1).expect("it is put off");
+        assert_eq!(log.commit(&[record()]).expect("it goes on").last, 2);
+        log.close().expect("closes");
+        let opened = Log::open(options(1 << 30), 1).expect("opens");
+        assert_eq!((opened.reader.segments().len(), opened.reader.verify(&mut |_| {}).ok), (1, true));
+        let mut log = opened.log;
+        assert!(log.wants_roll(1), "{:?}", log.room());
+        log.roll(b"checkpoint", 1).expect("rolls");
+        assert_eq!(opened.reader.segments().len(), 2);
     }
 
     #[test]
