@@ -26,6 +26,8 @@ use crate::record::{DeadLetter, Record};
 const FILE: &str = "calendar";
 /// Between two savings of the calendar when nothing else happens.
 const SAVE_MS: u64 = 600_000;
+/// After a segment that should go had to stay.
+const REST_MS: u64 = 5_000;
 /// After a segment was found to live, it is not surveyed again for this time, and so many times what the survey took.
 const PAUSE_MS: u64 = 2_000;
 const PAUSE_TIMES: u64 = 20;
@@ -65,7 +67,8 @@ pub(super) struct Keeper<'a> {
     calendar: Calendar,
     saved_at: u64,
     work: Work,
-    /// No segment goes early before this, on the monotonic clock.
+    /// No segment goes before this, and none goes early before the other, on the monotonic clock.
+    not_before: u64,
     not_early_before: u64,
     weighed_at: u64,
     /// How many dead letters there were, and the newest, when they were last weighed.
@@ -145,6 +148,7 @@ impl<'a> Keeper<'a> {
             calendar,
             saved_at: now.mono_ms,
             work: Work::None,
+            not_before: 0,
             not_early_before: 0,
             weighed_at: 0,
             weighed: None,
@@ -180,7 +184,8 @@ impl<'a> Keeper<'a> {
     }
 
     fn choose(&mut self, now: Now, status: &Status, segments: &[SegmentInfo]) -> Work {
-        if let Some(work) = self.leave(segments, status, |oldest| self.why(now, status, oldest, segments)) {
+        let rests = now.mono_ms < self.not_before;
+        if !rests && let Some(work) = self.leave(segments, status, |oldest| self.why(now, status, oldest, segments)) {
             return work;
         }
         if self.retention.dead_events.is_some_and(|most| status.dead > most) {
@@ -295,7 +300,10 @@ impl<'a> Keeper<'a> {
                 self.left(&leaving);
                 std::mem::replace(&mut self.work, Work::None)
             }
-            None => Work::None,
+            None => {
+                self.not_before = (self.clock)().mono_ms + REST_MS;
+                Work::None
+            }
         }
     }
 
