@@ -22,6 +22,8 @@ use crate::record::{Record, ReplayFilter, Waiting};
 /// however busy it is.
 const LOOK_MS: u64 = 1_000;
 const HOUSEKEEPING_MS: u64 = 5_000;
+/// Between two slices of what keeps the log small: the store gives back what it took for one before the next.
+const BETWEEN: Duration = Duration::from_millis(20);
 /// The pause after an error of the moment, and how often it may come back before a segment is given up.
 const PAUSE: Duration = Duration::from_millis(200);
 const TRIES: u32 = 50;
@@ -33,7 +35,7 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
     let mut kept_at = looked_at;
     loop {
         // Orders come first; what keeps the log small is done between them.
-        let pause = if keeper.is_busy() { Duration::ZERO } else { Duration::from_millis(LOOK_MS) };
+        let pause = if keeper.is_busy() { BETWEEN } else { Duration::from_millis(LOOK_MS) };
         match orders.recv_timeout(pause) {
             Ok(order) => obey(order, reader, handle),
             Err(RecvTimeoutError::Timeout) => {}

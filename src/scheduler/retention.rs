@@ -344,6 +344,7 @@ impl<'a> Keeper<'a> {
     fn left(&mut self, leaving: &Leaving) {
         let Leaving { retiring: Retiring { first, last, .. }, why, disk_bytes, carried, carried_bytes, .. } = leaving;
         tracing::info!(first, last, ?why, disk_bytes, carried, carried_bytes, "dropped a segment");
+        self.reader.close_idle();
         // What it took is free now.
         self.handle.health().room.see(self.reader.look());
         // The next one may have had its time as well.
