@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Admin;
-use super::fields::{Fields, boolean, duration_ms, globs, number32, opt, rate, real, show_rate, text, texts};
+use super::fields::{Fields, boolean, duration_ms, globs, number32, opt, real, text, texts};
 use super::http::{Answer, Call, Problem};
 use super::sources::{bad_name, named_page, rotated, secrets, secrets_view, with_secret};
 use super::walk::unexpected;
+use super::{pacing, ways};
 use crate::model::time::rfc3339;
-use crate::model::{Endpoint, HoldReason, Order, RetryPolicy, TimedSecret, limits, valid_name};
+use crate::model::{Endpoint, HoldReason, RetryPolicy, TimedSecret, limits, valid_name};
 use crate::queue::{Command, EndpointView, Query, Reply};
 
 const YEAR_MS: u64 = 366 * 86_400_000;
@@ -143,14 +144,10 @@ fn apply(admin: &Admin, endpoint: &mut Endpoint, fields: &mut Fields) -> Result<
     fields.set("timeout_ms", &mut endpoint.timeout_ms, plain.timeout_ms, timeout)?;
     let concurrency = number32(1, limits::CONCURRENCY);
     fields.set("concurrency", &mut endpoint.concurrency, plain.concurrency, concurrency)?;
-    fields.set("rate", &mut endpoint.rate, None, opt(rate))?;
-    fields.set("order", &mut endpoint.order, Order::None, |value| match value.as_str() {
-        Some("none") => Ok(Order::None),
-        Some("strict") => Ok(Order::Strict),
-        _ => Err("is none or strict".into()),
-    })?;
     fields.set("allow_private", &mut endpoint.allow_private, false, boolean)?;
     fields.set("forward_headers", &mut endpoint.forward_headers, None, opt(boolean))?;
+    pacing::apply(endpoint, fields)?;
+    ways::apply(endpoint, fields)?;
     Ok(shown)
 }
 
@@ -219,12 +216,14 @@ fn view(admin: &Admin, endpoint: &Endpoint, stats: Option<&EndpointView>) -> Val
         "max_attempts": retry.max_attempts,
         "timeout_ms": endpoint.timeout_ms,
         "concurrency": endpoint.concurrency,
-        "rate": endpoint.rate.map(show_rate),
-        "order": if endpoint.order == Order::Strict { "strict" } else { "none" },
         "allow_private": endpoint.allow_private,
         "forward_headers": endpoint.forward_headers,
         "created_at": rfc3339(endpoint.created_at),
     });
+    if let Some(row) = row.as_object_mut() {
+        pacing::show(endpoint, row);
+        ways::show(endpoint, row);
+    }
     if let Some(stats) = stats {
         row["waiting"] = json!(stats.waiting);
         row["in_flight"] = json!(stats.in_flight);

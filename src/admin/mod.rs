@@ -28,6 +28,7 @@ mod io;
 mod logs;
 pub mod logview;
 mod metrics;
+mod pacing;
 mod peer;
 mod replays;
 mod route;
@@ -38,6 +39,7 @@ mod sources;
 mod status;
 mod tail;
 mod walk;
+mod ways;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::CtlError;
-use super::args::{BinCommand, EndpointCommand, EndpointSettings, OrderArg, SecretArgs, SourceCommand, SourceSettings};
+use super::args::{BinCommand, EndpointCommand, EndpointSettings, SecretArgs, SourceCommand, SourceSettings};
 use super::client::{Client, encode, path};
 use super::lists::{self, list};
 use super::operate::deliveries;
@@ -184,14 +184,10 @@ fn endpoint_body(settings: &EndpointSettings) -> Result<Map<String, Value>, CtlE
     put(&mut body, "max_attempts", settings.max_attempts.as_ref());
     put(&mut body, "timeout_ms", settings.timeout.as_ref());
     put(&mut body, "concurrency", settings.concurrency.as_ref());
-    put(&mut body, "rate", settings.rate.as_ref());
-    let order = settings.order.map(|order| match order {
-        OrderArg::None => "none",
-        OrderArg::Strict => "strict",
-    });
-    put(&mut body, "order", order.as_ref());
     put(&mut body, "allow_private", settings.allow_private.as_ref());
     put(&mut body, "forward_headers", settings.forward_headers.as_ref());
+    settings.pacing.put(&mut body);
+    settings.way.put(&mut body)?;
     Ok(body)
 }
 

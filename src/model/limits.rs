@@ -85,6 +85,11 @@ pub const REFILL_SCAN: usize = 16_384;
 /// `Retry-After` is honoured up to this.
 pub const RETRY_AFTER_MAX_MS: u64 = 86_400_000;
 pub const DEFAULT_CONCURRENCY: u32 = 16;
+/// Nothing but failure for so long puts an endpoint on hold.
+pub const DEFAULT_HOLD_AFTER_MS: u64 = 5 * 86_400_000;
+/// How long a consumer of a pull endpoint has for what it leased.
+pub const DEFAULT_LEASE_MS: u64 = 30_000;
+pub const LEASE_MS: u64 = 12 * 3_600_000;
 pub const CONCURRENCY: u32 = 256;
 /// Characters of a `--where` expression, and how deep it may be nested.
 pub const FILTER_LEN: usize = 1024;
@@ -93,6 +98,18 @@ pub const FILTER_DEPTH: usize = 16;
 pub const DUPLICATE_COUNTS: usize = 65_536;
 /// Replays under way at a time.
 pub const REPLAYS: usize = 64;
+
+/// Attempts that a rate allows at once.
+pub const BURST: u32 = 10_000;
+/// Failed attempts after which a lane's head is skipped or parked, when no number is given.
+pub const HEAD_ATTEMPTS: u32 = 5;
+/// Events and bytes of one outgoing batch, by default and at most, and how long one may stay open.
+pub const DEFAULT_BATCH_OUT_EVENTS: u32 = 100;
+pub const BATCH_OUT_EVENTS: u32 = 1000;
+pub const DEFAULT_BATCH_OUT_BYTES: u64 = 256 << 10;
+pub const BATCH_OUT_BYTES: u64 = 8 << 20;
+pub const DEFAULT_BATCH_WAIT_MS: u64 = 5_000;
+pub const BATCH_WAIT_MS: u64 = 3_600_000;
 
 // --- the log -----------------------------------------------------------------------------------------------
 /// Bytes of one value in sled. No leaf may become a blob file: 17 · (value + key + 8) + 1 KiB < sled segment / 4. And

@@ -18,7 +18,9 @@ pub mod source;
 pub mod time;
 
 pub use delivery::{AttemptReport, DeliveryState, HoldReason, Outcome, RequestHead, ResponseHead};
-pub use endpoint::{Endpoint, Order, Rate, RetryPolicy};
+pub use endpoint::{
+    Batch, BatchFormat, CatchUp, CatchUpMode, Endpoint, Exec, HeadOfLine, Order, Pull, Rate, RetryPolicy, Shape, Via,
+};
 pub use event::{Event, Header};
 pub use id::{DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
 pub use secret::{Secret, TimedSecret};

@@ -64,7 +64,7 @@ impl Queue {
     }
 
     fn set_source(&mut self, source: Source, draft: &mut Draft) -> Reply {
-        self.remember(Record::SourceSet { source: source.clone() }, draft);
+        self.remember(Record::SourceSet { source: Box::new(source.clone()) }, draft);
         draft.actions.push(Action::Publish);
         Reply::Source(Arc::new(source))
     }
@@ -103,7 +103,7 @@ impl Queue {
         if let Some(expression) = &endpoint.filter {
             matcher::compile(expression).map_err(Refusal::Invalid)?;
         }
-        self.remember(Record::EndpointSet { endpoint: endpoint.clone() }, draft);
+        self.remember(Record::EndpointSet { endpoint: Box::new(endpoint.clone()) }, draft);
         self.take_up_lane(endpoint.id, now);
         draft.actions.push(Action::Publish);
         Ok(Reply::Endpoint(Arc::new(endpoint)))

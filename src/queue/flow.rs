@@ -210,7 +210,7 @@ impl Flow {
     #[must_use]
     pub fn may_begin(&self, lane: &Lane) -> bool {
         let most = match (lane.endpoint.order, self.is_failing()) {
-            (Order::Strict, _) => 1,
+            (Order::Strict | Order::Key, _) => 1,
             (Order::None, true) => limits::RETRYING_FAILING,
             (Order::None, false) => limits::RETRYING,
         };

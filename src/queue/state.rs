@@ -126,7 +126,7 @@ impl State {
             Record::LogStarted { salt, .. } => self.salt = *salt,
             Record::SourceSet { source } => {
                 self.next_source = self.next_source.max(source.id + 1);
-                self.sources.insert(source.id, Arc::new(source.clone()));
+                self.sources.insert(source.id, Arc::new(Source::clone(source)));
             }
             Record::SourceDeleted { source } => {
                 self.sources.remove(source).ok_or_else(|| impossible(seq, "it deletes an unknown source"))?;

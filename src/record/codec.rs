@@ -133,8 +133,8 @@ mod tests {
             accepted.prop_map(|(event, dedupe, fan_out)| Record::EventAccepted { event, dedupe, fan_out }),
             (event(), ids).prop_map(|(event, fan_out)| Record::EventCarried { seq: 4, event, fan_out }),
             attempt(),
-            "\\PC{0,20}".prop_map(|name| Record::SourceSet { source: Source::new(name, "none") }),
-            "\\PC{0,20}".prop_map(|name| Record::EndpointSet { endpoint: Endpoint::new(name, "http://x/") }),
+            "\\PC{0,20}".prop_map(|name| Record::SourceSet { source: Box::new(Source::new(name, "none")) }),
+            "\\PC{0,20}".prop_map(|name| Record::EndpointSet { endpoint: Box::new(Endpoint::new(name, "http://x/")) }),
             any::<[u64; 4]>().prop_map(|n| Record::DeliveriesCarried { waiting: vec![waiting(n)] }),
             any::<[u64; 4]>().prop_map(|n| Record::ReplayStarted { replay: replay(n) }),
             (any::<[u64; 3]>(), any::<[u8; 32]>()).prop_map(|(n, head)| Record::SegmentDropped {

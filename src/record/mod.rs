@@ -30,14 +30,14 @@ pub enum Record {
     },
     /// A source was made or changed; the whole of it.
     SourceSet {
-        source: Source,
+        source: Box<Source>,
     },
     SourceDeleted {
         source: SourceId,
     },
     /// An endpoint was made or changed; the whole of it.
     EndpointSet {
-        endpoint: Endpoint,
+        endpoint: Box<Endpoint>,
     },
     /// Its deliveries that had not ended are cancelled by this.
     EndpointDeleted {

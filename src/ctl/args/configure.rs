@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
+use super::pacing::PacingSettings;
 use super::values::{factor, network, rate, share, size};
+use super::ways::WaySettings;
 use crate::model::time::parse_duration_ms;
 
 /// A secret to use, or to be made. Given on the command line, other users may see it in the list of processes.
@@ -197,12 +199,6 @@ pub enum EndpointCommand {
     Test { name: String },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum OrderArg {
-    None,
-    Strict,
-}
-
 #[derive(Args, Debug, Clone, Default)]
 pub struct EndpointSettings {
     /// Only events of this source. Several are possible.
@@ -240,16 +236,14 @@ pub struct EndpointSettings {
     /// Attempts at a time [default: 16].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub concurrency: Option<u32>,
-    /// Attempts in a second, minute or hour: 10/s, 100/m, 1000/h.
-    #[arg(long, value_name = "N/s", value_parser = rate)]
-    pub rate: Option<String>,
-    /// Whether deliveries wait for each other.
-    #[arg(long, value_enum, value_name = "ORDER")]
-    pub order: Option<OrderArg>,
     /// Let it be a loopback, private or link-local address.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub allow_private: Option<bool>,
     /// Send the sender's own headers along [default: for events from provider presets].
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub forward_headers: Option<bool>,
+    #[command(flatten)]
+    pub pacing: PacingSettings,
+    #[command(flatten)]
+    pub way: WaySettings,
 }

@@ -1,16 +1,16 @@
 //! The arguments, with a help that teaches. Values are checked here as far as that needs no daemon.
 
 mod configure;
+mod pacing;
 mod values;
+mod ways;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::demo::DemoArgs;
-pub use configure::{
-    BinCommand, EndpointCommand, EndpointSettings, OrderArg, SecretArgs, SourceCommand, SourceSettings,
-};
+pub use configure::{BinCommand, EndpointCommand, EndpointSettings, SecretArgs, SourceCommand, SourceSettings};
 use values::{dash, rate};
 
 const EXAMPLES: &str = "\
