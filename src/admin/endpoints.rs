@@ -9,7 +9,7 @@ use super::fields::{Fields, boolean, duration_ms, globs, number32, opt, real, te
 use super::http::{Answer, Call, Problem};
 use super::sources::{bad_name, named_page, rotated, secrets, secrets_view, with_secret};
 use super::walk::unexpected;
-use super::{pacing, ways};
+use super::{pacing, trial, ways};
 use crate::model::time::rfc3339;
 use crate::model::{Endpoint, HoldReason, RetryPolicy, TimedSecret, limits, valid_name};
 use crate::queue::{Command, EndpointView, Query, Reply};
@@ -99,14 +99,10 @@ pub(super) async fn release(admin: &Admin, call: Call) -> Result<Answer, Problem
     show(admin, call).await
 }
 
-pub(super) async fn test(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
+pub(super) async fn test(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
     let found = find(admin, &call.arg).await?;
-    let Some(test) = admin.seams.test_endpoint.clone() else {
-        let detail = "this daemon cannot try an endpoint: use `hookboxctl event send` and `hookboxctl delivery list`";
-        return Err(Problem::new(hyper::StatusCode::NOT_IMPLEMENTED, detail));
-    };
-    test(found.endpoint).await.map(Answer::ok).map_err(|why| Problem::new(hyper::StatusCode::BAD_GATEWAY, why))
+    trial::test(admin, found.endpoint, call).await
 }
 
 async fn views(admin: &Admin) -> Result<Vec<EndpointView>, Problem> {
@@ -179,6 +175,13 @@ fn names(value: &Value) -> Result<Vec<String>, String> {
 
 fn url(value: &Value) -> Result<String, String> {
     let url = text(value)?;
+    if let Some(command) = url.strip_prefix("exec:") {
+        return if command.starts_with('/') {
+            Ok(url)
+        } else {
+            Err(format!("'{url}' needs the whole path of a command: write it as exec:/usr/local/bin/alert"))
+        };
+    }
     if let Some(rest) = url.strip_prefix("unix:") {
         return if rest.starts_with('/') {
             Ok(url)
@@ -191,7 +194,9 @@ fn url(value: &Value) -> Result<String, String> {
     let host = uri.as_ref().and_then(hyper::Uri::host).is_some_and(|h| !h.is_empty());
     match scheme {
         Some("http" | "https") if host => Ok(url),
-        _ => Err(format!("'{url}' is not a URL: write it as https://example.com/hook or unix:/run/app.sock:/path")),
+        _ => Err(format!(
+            "'{url}' is not a URL: write it as https://example.com/hook, unix:/run/app.sock:/path or exec:/path/to/command"
+        )),
     }
 }
 
@@ -252,10 +257,10 @@ mod tests {
 
     #[test]
     fn urls_are_http_or_unix() {
-        for good in ["http://a/", "https://a.example:444/x?y", "unix:/run/app.sock:/hook"] {
+        for good in ["http://a/", "exec:/bin/true", "https://a.example:444/x?y", "unix:/run/app.sock:/hook"] {
             assert!(url(&json!(good)).is_ok(), "{good}");
         }
-        for bad in ["a", "/x", "ftp://a/", "http://", "unix:app.sock", "http://a/\r\nx", "http:///x"] {
+        for bad in ["a", "exec:alert", "/x", "ftp://a/", "http://", "unix:app.sock", "http://a/\r\nx", "http:///x"] {
             assert!(url(&json!(bad)).is_err(), "{bad}");
         }
     }

@@ -95,9 +95,7 @@ pub(super) async fn send(admin: &Admin, call: Call) -> Result<Answer, Problem> {
         let detail = format!("the data has {} bytes, source '{name}' takes {}", body.len(), source.max_body);
         return Err(Problem::new(hyper::StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
-    let json_body = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
-    let guess = if json_body { "application/json" } else { "application/octet-stream" };
-    let mut headers = vec![Header::new("content-type", content_type.unwrap_or_else(|| guess.into()))];
+    let mut headers = vec![Header::new("content-type", content_type.unwrap_or_else(|| content_type_of(&body).into()))];
     headers.extend(extra_headers(&extra)?);
     let new = NewEvent {
         dedupe: key.as_ref().map(|k| fingerprint(admin.handle.directory().salt, source.id, k)),
@@ -114,7 +112,16 @@ pub(super) async fn send(admin: &Admin, call: Call) -> Result<Answer, Problem> {
     Ok(Answer::Json(hyper::StatusCode::ACCEPTED, json!({"id": first.id.to_string(), "duplicate": first.duplicate})))
 }
 
-fn body(fields: &mut Fields) -> Result<Bytes, Problem> {
+/// What a body is that nobody said it of.
+pub(super) fn content_type_of(body: &[u8]) -> &'static str {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        Ok(_) => "application/json",
+        Err(_) => "application/octet-stream",
+    }
+}
+
+/// The given bytes.
+pub(super) fn body(fields: &mut Fields) -> Result<Bytes, Problem> {
     let data = fields.take("data");
     let encoded = fields.take("data_base64");
     match (data, encoded) {

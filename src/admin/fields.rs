@@ -25,6 +25,11 @@ impl Fields {
         self.map.remove(key)
     }
 
+    /// Whether it was given and is not taken yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
     /// Sets `slot` to what was given, or to `default` for `null`.
     pub(super) fn set<T>(
         &mut self,

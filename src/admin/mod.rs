@@ -38,6 +38,7 @@ mod socket;
 mod sources;
 mod status;
 mod tail;
+mod trial;
 mod walk;
 mod ways;
 
@@ -61,6 +62,7 @@ pub use logview::LogView;
 pub use peer::{Caller, Permission};
 pub use route::{ROUTES, Route};
 pub use socket::{AdminError, bind};
+pub use trial::Trial;
 
 /// What the daemon is, for `status`.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +115,7 @@ type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> serde_json::Val
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type CheckEndpoint = Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync>;
-type TestEndpoint = Arc<dyn Fn(Arc<Endpoint>) -> Later<Result<serde_json::Value, String>> + Send + Sync>;
+type TestEndpoint = Arc<dyn Fn(Trial) -> Later<Result<serde_json::Value, String>> + Send + Sync>;
 
 /// What other rooms lend this one; the daemon wires it.
 #[derive(Clone)]
@@ -126,7 +128,7 @@ pub struct Seams {
     pub check_source: CheckSource,
     /// What is wrong with an endpoint's settings, beyond what this room knows.
     pub check_endpoint: CheckEndpoint,
-    /// Makes one request to an endpoint and says what came of it; `None` answers 501.
+    /// Says what would be sent to an endpoint, or sends it once and says what came of it; `None` answers 501.
     pub test_endpoint: Option<TestEndpoint>,
 }
 

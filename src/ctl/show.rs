@@ -207,6 +207,32 @@ pub(super) fn checked(answer: &Value) -> String {
     text
 }
 
+/// What would be sent to an endpoint, or was, and what came of it.
+pub(super) fn tried(answer: &Value) -> String {
+    let mut head = answer.clone();
+    let Some(object) = head.as_object_mut() else { return answer.to_string() };
+    let headers = object.shift_remove("headers").unwrap_or_default();
+    let body = object.shift_remove("body_base64").and_then(|b| STANDARD.decode(b.as_str()?).ok());
+    let output = object.shift_remove("output").unwrap_or_default();
+    object.retain(|_, value| !value.is_null());
+    let mut text = fields(&head);
+    if let Some(headers) = headers.as_object() {
+        text.push_str("\nheaders\n");
+        for (key, value) in headers {
+            let _ = writeln!(text, "  {key}: {}", cell(value, Show::Text, 0));
+        }
+    }
+    if let Some(body) = body {
+        text.push_str("\nbody\n");
+        text.push_str(&body_text(&body));
+    }
+    if let Some(output) = output.as_str().filter(|output| !output.is_empty()) {
+        text.push_str("\noutput\n");
+        text.push_str(&body_text(output.as_bytes()));
+    }
+    text
+}
+
 /// What a verification found.
 pub(super) fn verified(report: &Value) -> String {
     let (records, segments) = (count(&report["records"], "record"), count(&report["segments"], "segment"));

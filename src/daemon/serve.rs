@@ -128,7 +128,7 @@ fn start(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: seams::refusals(&ingest.refusals()),
         info,
-        seams: seams::lend(outbound.clone(), clock.clone(), &ingest, lent),
+        seams: seams::lend(outbound.clone(), &ingest, lent),
     });
     let flying = Arc::new(AtomicUsize::new(0));
     tokio::spawn(keeper::run(ingest.clone(), outbound.clone(), handle.clone(), clock.clone(), stopped.clone()));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointId, TimedSecret, WallMs};
+use super::{EndpointId, Secret, TimedSecret, WallMs, says_secret};
 
 /// When a failed delivery is tried again: `base · factor^n` up to `max`, each delay spread by ±`jitter`, until
 /// `max_age` has passed since the delivery was made.
@@ -126,6 +126,14 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The headers' templates for people: `Name: template`, without what stands in them as a secret.
+    pub fn shown_headers(&self) -> impl Iterator<Item = String> {
+        self.headers.iter().map(|(name, template)| {
+            let hidden = says_secret(&name.to_ascii_lowercase()) && !template.contains("secret(");
+            format!("{name}: {}", if hidden { "…" } else { template })
+        })
+    }
+
     /// Whether the event goes out as it came.
     #[must_use]
     pub fn is_plain(&self) -> bool {
@@ -136,8 +144,8 @@ impl Shape {
 /// Over which way an endpoint is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Via {
-    /// `http://[user:password@]host:port`.
-    pub proxy: Option<String>,
+    /// `http://[user:password@]host:port`, or `none` to go around the daemon's own.
+    pub proxy: Option<Secret>,
     /// The local address to connect from.
     pub bind: Option<IpAddr>,
     /// A certificate and key in PEM form that the receiver asks for.
@@ -145,6 +153,22 @@ pub struct Via {
     pub client_key: Option<PathBuf>,
     /// Certificates in PEM form that are trusted for this endpoint instead of the system's.
     pub ca: Option<PathBuf>,
+}
+
+impl Via {
+    /// The proxy for people: without its password.
+    #[must_use]
+    pub fn shown_proxy(&self) -> Option<String> {
+        let proxy = &self.proxy.as_ref()?.0;
+        let shown = match proxy.rsplit_once('@') {
+            None => proxy.clone(),
+            Some((before, host)) => {
+                let (scheme, user) = before.split_once("://").unwrap_or(("http", before));
+                format!("{scheme}://{}:…@{host}", user.split(':').next().unwrap_or_default())
+            }
+        };
+        Some(shown)
+    }
 }
 
 /// How an `exec:` endpoint runs its command.

@@ -154,6 +154,17 @@ pub const RESPONSE_VALUE: usize = 256;
 pub const RESPONSE_WIRE: usize = 128 << 10;
 /// Daemons of this kind that an event may pass through; one more is taken for a loop.
 pub const HOPS: u32 = 8;
+/// Bytes of a template, and the headers that an endpoint may set.
+pub const TEMPLATE_LEN: usize = 16 << 10;
+pub const SHAPED_HEADERS: usize = 32;
+/// Arguments of a command, and bytes of one.
+pub const COMMAND_ARGS: usize = 64;
+pub const COMMAND_ARG: usize = 4096;
+/// What one rendering may cost: steps, and 64 bytes each of what it makes (1 MiB as JSON costs 262,144 of them).
+pub const TEMPLATE_FUEL: u64 = 500_000;
+/// Bytes of a body that templates read or make, and of a header or a path that they make.
+pub const SHAPED_BODY: usize = 1 << 20;
+pub const SHAPED_HEADER: usize = 8 << 10;
 /// Bytes of a decoded signing secret.
 pub const SIGNING_KEY: usize = 512;
 /// The old secret signs along with the new one for this long after a rotation.

@@ -23,6 +23,6 @@ pub use endpoint::{
 };
 pub use event::{Event, Header};
 pub use id::{DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
-pub use secret::{Secret, TimedSecret};
+pub use secret::{Secret, TimedSecret, says_secret};
 pub use source::{Source, valid_name};
 pub use time::{Now, WallMs};

@@ -4,6 +4,7 @@ use crate::model::time::format_duration_ms;
 use crate::model::{Endpoint, RetryPolicy, limits, valid_name};
 
 use super::guard;
+use super::shape::Shaper;
 use super::sign::Key;
 use super::url::{Place, allowed_port, parse};
 
@@ -24,6 +25,7 @@ pub fn check_endpoint(endpoint: &Endpoint) -> Result<(), String> {
         ));
     }
     check_url(endpoint)?;
+    check_shape(endpoint)?;
     if endpoint.secrets.len() > limits::SECRETS {
         return Err(format!("an endpoint has at most {} secrets at a time", limits::SECRETS));
     }
@@ -60,6 +62,22 @@ fn check_url(endpoint: &Endpoint) -> Result<(), String> {
     allowed_port(port).map_err(|service| {
         format!("port {port} belongs to {service}: add --allow-private if the endpoint is really meant to reach it")
     })
+}
+
+/// Templates that compile, and stand where they can be obeyed.
+fn check_shape(endpoint: &Endpoint) -> Result<(), String> {
+    if endpoint.shape.is_plain() {
+        return Ok(());
+    }
+    if endpoint.is_pull() {
+        return Err("templates are for what is sent: a pull: endpoint's consumers take events as they came".to_owned());
+    }
+    if endpoint.batch.is_some() {
+        return Err(
+            "templates shape one event, a batch has many: leave out the templates or --batch-max-events".to_owned()
+        );
+    }
+    Shaper::new(&endpoint.shape, None).map(|_| ())
 }
 
 fn check_retry(retry: &RetryPolicy) -> Result<(), String> {

@@ -20,6 +20,8 @@ pub(super) enum Failure {
     Port { port: u16, service: &'static str },
     #[error("the event has passed through {hops} daemons of this kind already: a loop of endpoints and sources")]
     Loop { hops: u32 },
+    #[error("the templates make nothing of this event: {0}")]
+    Shape(String),
     #[error("the name {name} does not resolve{why}")]
     Unresolved { name: String, why: String },
     #[error("the name {name} leads to {address}, {why}, which is dialled only for endpoints with --allow-private")]
@@ -56,7 +58,9 @@ impl Failure {
     /// Whether it is worth another try.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Self::Endpoint(_) | Self::Address { .. } | Self::Port { .. } | Self::Loop { .. } => Outcome::Refused,
+            Self::Endpoint(_) | Self::Address { .. } | Self::Port { .. } | Self::Loop { .. } | Self::Shape(_) => {
+                Outcome::Refused
+            }
             _ => Outcome::Retryable { after_ms: None },
         }
     }

@@ -1,6 +1,7 @@
 //! The headers of a request: those of the message, and what is said of this attempt. And the head of a response.
 
 use bytes::Bytes;
+use hyper::Method;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use crate::model::{Header, ResponseHead, WallMs, limits};
@@ -35,7 +36,10 @@ pub(super) fn build(facts: &Facts<'_>) -> (HeaderMap, Vec<Header>) {
     let mut out = Out { map: HeaderMap::with_capacity(16), shown: Vec::with_capacity(12) };
     out.add(HOST, facts.host.clone());
     out.add(USER_AGENT, facts.agent.clone());
-    out.put(CONTENT_LENGTH, message.body.len().to_string());
+    let bodiless = message.body.is_empty() && matches!(message.method, Method::GET | Method::DELETE);
+    if !bodiless {
+        out.put(CONTENT_LENGTH, message.body.len().to_string());
+    }
     for (name, value) in &message.headers {
         out.add(name.clone(), value.clone());
     }
@@ -76,7 +80,9 @@ impl Out {
     }
 
     fn add(&mut self, name: HeaderName, value: HeaderValue) {
-        self.shown.push(Header::new(name.as_str(), Bytes::copy_from_slice(value.as_bytes())));
+        let value_shown = if value.is_sensitive() { STRUCK_OUT } else { value.as_bytes() };
+        self.shown.retain(|shown| shown.name != name.as_str());
+        self.shown.push(Header::new(name.as_str(), Bytes::copy_from_slice(value_shown)));
         self.map.insert(name, value);
     }
 }

@@ -30,7 +30,9 @@ pub mod judge;
 mod message;
 mod pool;
 mod post;
+mod preview;
 pub mod resolve;
+mod shape;
 pub mod sign;
 mod stream;
 #[cfg(test)]
@@ -53,6 +55,7 @@ use crate::model::{
 
 pub use check::check_endpoint;
 pub use message::Message;
+pub use preview::Preview;
 pub use resolve::{Resolve, SystemResolver};
 pub use sign::generate_secret;
 
@@ -61,6 +64,7 @@ use failure::Failure;
 use headers::Facts;
 use pool::Pool;
 use post::{Attempt, Trace};
+use shape::Shaper;
 
 /// How the room is set up.
 pub struct Settings {
@@ -110,6 +114,7 @@ struct Prepared {
 struct Parts {
     target: url::Target,
     keys: Vec<sign::Key>,
+    shaper: Option<Shaper>,
 }
 
 impl fmt::Debug for Outbound {
@@ -131,14 +136,21 @@ impl Prepared {
                 },
             };
             let keys = endpoint.secrets.iter().map(key).collect::<Result<_, _>>()?;
-            Ok(Parts { target, keys })
+            let plain = endpoint.shape.is_plain();
+            let shaper = if plain { None } else { Some(Shaper::new(&endpoint.shape, lookup)?) };
+            Ok(Parts { target, keys, shaper })
         });
         Self { endpoint: endpoint.clone(), parts, pool: Pool::new(idle.clone()) }
     }
 
     /// What is sent for one event.
-    fn message(&self, event: &Event) -> Result<Message, Failure> {
-        Message::of(&self.endpoint, event)
+    fn message(&self, event: &Arc<Event>, number: u32) -> Result<Message, Failure> {
+        let parts = self.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()))?;
+        let mut message = Message::of(&self.endpoint, event)?;
+        if let Some(shaper) = &parts.shaper {
+            shaper.apply(event, number, &parts.target.uri, &mut message).map_err(Failure::Shape)?;
+        }
+        Ok(message)
     }
 
     fn is_for(&self, endpoint: &Arc<Endpoint>) -> bool {
@@ -180,7 +192,7 @@ impl Outbound {
         event: &Arc<Event>,
     ) -> AttemptReport {
         let prepared = self.prepare(endpoint);
-        let report = self.carry(&prepared, number, prepared.message(event)).await;
+        let report = self.carry(&prepared, number, prepared.message(event, number)).await;
         tracing::debug!(%delivery, number, outcome = ?report.outcome, error = report.error, "attempt made");
         report
     }
@@ -203,6 +215,9 @@ impl Outbound {
             Err(failure) => Err(failure),
             Ok(message) => {
                 message.method.as_str().clone_into(&mut request.method);
+                if let Some(path) = &message.path {
+                    request.url = url::with_path(&request.url, path);
+                }
                 self.post(prepared, number, &message, started, &mut trace).await
             }
         };

@@ -93,6 +93,18 @@ pub fn parse(url: &str) -> Result<Target, String> {
     }
 }
 
+/// The URL with another path and query, for people.
+#[must_use]
+pub fn with_path(url: &str, path: &Uri) -> String {
+    let scheme_end = url.find("://").map_or(0, |at| at + 3);
+    let end = match url.strip_prefix("unix:") {
+        Some(rest) => rest.split_once(":/").map_or(url.len(), |(socket, _)| "unix:".len() + socket.len()),
+        None => url[scheme_end..].find(['/', '?', '#']).map_or(url.len(), |at| scheme_end + at),
+    };
+    let separator = if url.starts_with("unix:") { ":" } else { "" };
+    format!("{}{separator}{path}", &url[..end])
+}
+
 /// Whether `port` may be dialled without `--allow-private`.
 ///
 /// # Errors

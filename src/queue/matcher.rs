@@ -102,6 +102,25 @@ impl Matcher {
     }
 }
 
+/// Why an endpoint does not want an event; `None` when it does.
+#[must_use]
+pub fn why_not(endpoint: &Endpoint, event: &Event) -> Option<String> {
+    if !endpoint.from.is_empty() && !endpoint.from.contains(&event.source_name) {
+        return Some(format!("its source is '{}', not {}", event.source_name, endpoint.from.join(" or ")));
+    }
+    if !endpoint.types.is_empty() && !endpoint.types.iter().any(|t| glob(t, &event.kind)) {
+        return Some(format!("its type is '{}', not {}", event.kind, endpoint.types.join(" or ")));
+    }
+    let expression = endpoint.filter.as_ref()?;
+    match compile(expression) {
+        Err(why) => Some(why),
+        Ok(filter) if filter.query(&Value::Array(vec![facts(event)])).is_empty() => {
+            Some(format!("--where {expression} is not true for it"))
+        }
+        Ok(_) => None,
+    }
+}
+
 /// What a filter sees: `{type, source, headers, body}`; a body that is not JSON is `null`.
 fn facts(event: &Event) -> Value {
     let headers: serde_json::Map<String, Value> =
@@ -112,7 +131,7 @@ fn facts(event: &Event) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Matcher, compile, glob};
+    use super::{Matcher, compile, glob, why_not};
     use crate::model::{Endpoint, Event, EventId};
 
     fn event(source: &str, kind: &str, body: &str) -> Event {
@@ -151,6 +170,23 @@ mod tests {
         assert_eq!(matcher.fan_out(&opened), [1, 2, 3]);
         assert_eq!(matcher.fan_out(&event("github", "push", r#"{"action":"closed"}"#)), [1]);
         assert_eq!(matcher.fan_out(&event("stripe", "pull_x", "\u{0}not json")), [1]);
+    }
+
+    #[test]
+    fn why_not_agrees_with_the_fan_out() {
+        let sent = event("github", "push", r#"{"action":"opened"}"#);
+        for (endpoint, word) in [
+            (endpoint(1, &["github"], &["pu*"], Some("@.body.action == 'opened'")), None),
+            (endpoint(1, &["stripe"], &[], None), Some("source")),
+            (endpoint(1, &[], &["pull_*"], None), Some("type")),
+            (endpoint(1, &[], &[], Some("@.body.action == 'closed'")), Some("--where")),
+        ] {
+            let mut matcher = Matcher::default();
+            matcher.set(&endpoint);
+            let why = why_not(&endpoint, &sent);
+            assert_eq!(matcher.fan_out(&sent).is_empty(), why.is_some());
+            assert_eq!(why.map(|why| why.contains(word.unwrap_or("-"))), word.map(|_| true));
+        }
     }
 
     #[test]

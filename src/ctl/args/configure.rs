@@ -195,8 +195,36 @@ pub enum EndpointCommand {
     /// Let its deliveries go on.
     #[command(visible_alias = "resume")]
     Release { name: String },
-    /// Make one request to it and say what came of it.
-    Test { name: String },
+    /// Show what would be sent to it, or send it once and say what came of it. Nothing is remembered.
+    #[command(after_help = "Examples:\n  hookboxctl endpoint test app\n  \
+        hookboxctl endpoint test app --event evt_… --dry-run\n  \
+        hookboxctl endpoint test app --file order.json --type order.paid --dry-run\n\n\
+        Exit code: 0 when it was delivered, or with --dry-run; 1 when it was not, or nothing can be made of the event.")]
+    Test {
+        name: String,
+        #[command(flatten)]
+        trial: TrialArgs,
+    },
+}
+
+/// Which event is tried; one that is made up when none is named.
+#[derive(Args, Debug, Clone, Default)]
+pub struct TrialArgs {
+    /// An event of the log, sent under its own id.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["file", "kind", "source"])]
+    pub event: Option<String>,
+    /// The body of an event; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The event's type.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// The event's source.
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Only show what would be sent.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Args, Debug, Clone, Default)]

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::demo::DemoArgs;
-pub use configure::{BinCommand, EndpointCommand, EndpointSettings, SecretArgs, SourceCommand, SourceSettings};
+pub use configure::{
+    BinCommand, EndpointCommand, EndpointSettings, SecretArgs, SourceCommand, SourceSettings, TrialArgs,
+};
 use values::{dash, rate};
 
 const EXAMPLES: &str = "\
