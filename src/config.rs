@@ -37,6 +37,11 @@
 //!
 //! [outbound]
 //! extra_ca = "/etc/hookbox/ca.pem"     # trusted beside the system's roots
+//! proxy = "http://10.0.0.1:3128"       # for endpoints that name none; http://user:password@host:port
+//! no_proxy = ["example.com", "10.0.0.0/8"] # names (and all below them), addresses, networks; "*" for all
+//!
+//! [exec]
+//! allow = ["/usr/local/lib/hooks/*"]   # commands that exec: endpoints may run; none without it
 //!
 //! [logging]
 //! format = "text"                      # or "json"
@@ -68,6 +73,7 @@ pub struct Config {
     pub tls: TlsConfig,
     pub limits: LimitsConfig,
     pub outbound: OutboundConfig,
+    pub exec: ExecConfig,
     pub logging: LoggingConfig,
 }
 
@@ -118,6 +124,16 @@ pub struct LimitsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct OutboundConfig {
     pub extra_ca: Option<PathBuf>,
+    /// It may hold a password.
+    pub proxy: Option<String>,
+    pub no_proxy: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExecConfig {
+    /// Whole paths, or a folder's with `/*`.
+    pub allow: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -169,6 +185,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             limits: LimitsConfig::default(),
             outbound: OutboundConfig::default(),
+            exec: ExecConfig::default(),
             logging: LoggingConfig::default(),
         }
     }
@@ -339,6 +356,13 @@ impl Config {
         if self.tls.client_ca.is_some() && self.tls.cert.is_none() {
             return Err(("client_ca", "client certificates need TLS: give cert and key in [tls], too".to_owned()));
         }
+        if self.exec.allow.len() > limits::EXEC_ALLOW || self.outbound.no_proxy.len() > limits::NO_PROXY {
+            return Err(("allow", format!("allow and no_proxy have at most {} entries", limits::EXEC_ALLOW)));
+        }
+        if let Some(bad) = self.exec.allow.iter().find(|rule| !is_command_rule(rule)) {
+            let what = format!("'{bad}' is not a command: write its whole path, or a folder's with /* behind it");
+            return Err(("allow", what));
+        }
         within("segment_size", self.log.segment_size.0, 1 << 20, 4 << 30, "bytes")?;
         within("segment_age", self.log.segment_age.0, 1000, 365 * 86_400_000, "ms")?;
         within("delivered", self.retention.delivered.0, 1000, 36_500 * 86_400_000, "ms")?;
@@ -348,6 +372,12 @@ impl Config {
         within("body_timeout", self.limits.body_timeout.0, 100, 3_600_000, "ms")?;
         Ok(())
     }
+}
+
+/// A whole path without `..`; one `*` may stand for the files of a folder.
+fn is_command_rule(rule: &str) -> bool {
+    let path = rule.strip_suffix("/*").unwrap_or(rule);
+    (path.starts_with('/') || rule == "/*") && !path.contains('*') && !path.split('/').any(|part| part == "..")
 }
 
 /// Where connections come in, and what they speak below HTTP.
@@ -438,6 +468,10 @@ mod tests {
         let proxies = parse("[ingress]\ntrusted_proxies = [\"everybody\"]").expect_err("not a network");
         assert!(proxies.starts_with("hookbox.toml:2: trusted_proxies: 'everybody'"), "{proxies}");
         assert!(parse("[limits]\nhead_timeout = \"soon\"").expect_err("no duration").contains("15s"));
+        let allow = parse("[exec]\nallow = [\"mail\"]").expect_err("no path");
+        assert!(allow.starts_with("hookbox.toml:2: allow: 'mail'"), "{allow}");
+        assert!(parse("[exec]\nallow = [\"/a/../b\"]").is_err() && parse("[exec]\nallow = [\"/a/*x\"]").is_err());
+        assert!(parse("[exec]\nallow = [\"/a/*\", \"/b/c\"]").is_ok());
         assert!(parse("data = ").is_err() && parse("\u{0}").is_err());
     }
 }

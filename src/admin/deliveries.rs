@@ -318,6 +318,8 @@ fn attempt_view(attempt: &AttemptFinished) -> Value {
             "headers": headers_view(&report.request.headers),
         },
         "response": response,
+        "exit": report.command.as_ref().map(|c| c.exit),
+        "output": report.command.as_ref().map(|c| String::from_utf8_lossy(&c.output)),
     })
 }
 

@@ -12,11 +12,12 @@ use crate::ingest::verify::{self, Answer, Proven, Request, Verdict};
 use crate::ingest::{Ingest, Origins, Refusals, facts};
 use crate::log::Reader;
 use crate::model::{DeliveryId, Header, Outcome, Seq, Source};
-use crate::outbound::{self, Lookup, Outbound};
+use crate::outbound::{Lookup, Outbound};
 use crate::record::Record;
 
 /// Everything that is lent.
 pub fn lend(outbound: Arc<Outbound>, ingest: &Arc<Ingest>, lookup: Lookup) -> Seams {
+    let checking = outbound.clone();
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
     Seams {
         refused: Arc::new(move |source| {
@@ -38,7 +39,7 @@ pub fn lend(outbound: Arc<Outbound>, ingest: &Arc<Ingest>, lookup: Lookup) -> Se
                     timed.secret.0 = secret;
                 }
             }
-            outbound::check_endpoint(&endpoint)
+            checking.check(&endpoint)
         }),
         test_endpoint: Some(Arc::new(move |trial| {
             let outbound = outbound.clone();
@@ -152,6 +153,10 @@ async fn try_endpoint(outbound: &Outbound, trial: &Trial) -> Result<Value, Strin
     said["status"] = json!(report.response.as_ref().map(|response| response.status));
     said["duration_ms"] = json!(report.duration_ms);
     said["error"] = json!(report.error);
+    if let Some(command) = &report.command {
+        said["exit"] = json!(command.exit);
+        said["output"] = json!(String::from_utf8_lossy(&command.output));
+    }
     Ok(said)
 }
 

@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::logging::Levels;
 use super::reload::{self, Fresh};
 use super::start::Opened;
-use super::{deliver, keeper, seams};
+use super::{deliver, keeper, seams, start};
 use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestLimits, Keyring, Listener, Origins};
@@ -71,7 +71,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
             fetch: None,
         };
         let outbound = outbound(&config, &clock, &origins)?;
-        let running = start(&config, &clock, &handle, outbound, origins, orders, reader)?;
+        let running = open(&config, &clock, &handle, outbound, origins, orders, reader)?;
         if !problems.is_empty() {
             tracing::warn!(problems = problems.len(), "serving with a damaged log; see `hookboxctl log verify`");
         }
@@ -88,7 +88,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
 }
 
 /// Opens the doors and says that they are open.
-fn start(
+fn open(
     config: &Config,
     clock: &Clock,
     handle: &Handle,
@@ -147,6 +147,7 @@ fn outbound(config: &Config, clock: &Clock, origins: &Origins) -> Result<Arc<Out
         user_agent: concat!("hookbox/", env!("CARGO_PKG_VERSION")).to_owned(),
         resolver: Arc::new(SystemResolver),
         lookup: Some(seams::lookup(origins)),
+        ways: start::ways(config),
     };
     Outbound::new(settings, clock.clone()).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
 }
@@ -198,11 +199,9 @@ async fn until_stopped(args: &Args, mut config: Config, levels: &Levels, running
         tokio::select! {
             _ = term.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
-            _ = hup.recv() => match reload::reload(args, &config, levels, &running.ingest) {
+            _ = hup.recv() => match reload::reload(args, &config, levels, &running.ingest, &running.outbound) {
                 Ok(fresh) => {
                     config = fresh;
-                    // Secrets that stand elsewhere are looked up again.
-                    running.outbound.forget(&[]);
                     tracing::info!("the configuration was read anew");
                 }
                 Err(what) => tracing::error!("the configuration stays as it was: {what}"),

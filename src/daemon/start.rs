@@ -13,7 +13,7 @@ use super::reload::Fresh;
 use crate::config::Config;
 use crate::log::{Log, Options, Problem, Reader, Recovered};
 use crate::model::Now;
-use crate::outbound::{Outbound, Settings, SystemResolver};
+use crate::outbound::{Outbound, Settings, SystemResolver, Ways};
 use crate::queue::{Queue, State};
 use crate::scheduler::Clock;
 
@@ -33,9 +33,19 @@ pub fn check(config: &Config) -> Result<(), Exit> {
         user_agent: "hookbox".to_owned(),
         resolver: Arc::new(SystemResolver),
         lookup: None,
+        ways: ways(config),
     };
     Outbound::new(settings, Arc::new(Now::default)).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
     Fresh::read(config).map(|_| ()).map_err(|what| Exit::new(Exit::CONFIG, what))
+}
+
+/// Which ways out the configuration opens.
+pub fn ways(config: &Config) -> Ways {
+    Ways {
+        proxy: config.outbound.proxy.clone(),
+        no_proxy: config.outbound.no_proxy.clone(),
+        exec_allow: config.exec.allow.clone(),
+    }
 }
 
 /// Opens the log and folds the state.

@@ -65,6 +65,16 @@ pub struct ResponseHead {
     pub body: Bytes,
 }
 
+/// How a command ended that took a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandEnd {
+    /// `None` when it was killed.
+    pub exit: Option<i32>,
+    pub signal: Option<i32>,
+    /// The last of what it said, see `limits::OUTPUT_KEPT`.
+    pub output: Bytes,
+}
+
 /// What outbound reports of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptReport {
@@ -77,4 +87,7 @@ pub struct AttemptReport {
     pub response: Option<ResponseHead>,
     /// In plain words, when there is no response or it could not be read.
     pub error: Option<String>,
+    /// How the command of an `exec:` endpoint ended.
+    #[serde(default)]
+    pub command: Option<CommandEnd>,
 }

@@ -147,12 +147,30 @@ pub struct Via {
     /// `http://[user:password@]host:port`, or `none` to go around the daemon's own.
     pub proxy: Option<Secret>,
     /// The local address to connect from.
+    #[serde(with = "address_text")]
     pub bind: Option<IpAddr>,
     /// A certificate and key in PEM form that the receiver asks for.
     pub client_cert: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
     /// Certificates in PEM form that are trusted for this endpoint instead of the system's.
     pub ca: Option<PathBuf>,
+}
+
+/// An address as text: what the library makes of addresses takes fifty kilobytes of program.
+mod address_text {
+    use std::net::IpAddr;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(address: &Option<IpAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+        address.map(|address| address.to_string()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
 }
 
 impl Via {

@@ -94,6 +94,9 @@ pub const CONCURRENCY: u32 = 256;
 /// Characters of a `--where` expression, and how deep it may be nested.
 pub const FILTER_LEN: usize = 1024;
 pub const FILTER_DEPTH: usize = 16;
+/// Bytes that a regular expression of a filter may take when it is compiled, and how many are kept so.
+pub const FILTER_PATTERN: usize = 256 << 10;
+pub const FILTER_PATTERNS: usize = 64;
 /// Events whose number of duplicates is kept.
 pub const DUPLICATE_COUNTS: usize = 65_536;
 /// Replays under way at a time.
@@ -160,7 +163,21 @@ pub const SHAPED_HEADERS: usize = 32;
 /// Arguments of a command, and bytes of one.
 pub const COMMAND_ARGS: usize = 64;
 pub const COMMAND_ARG: usize = 4096;
-/// What one rendering may cost: steps, and 64 bytes each of what it makes (1 MiB as JSON costs 262,144 of them).
+/// Commands at a time, over all endpoints; and what each may have: open files, processes of its user, bytes of a file
+/// and of memory.
+pub const COMMANDS: usize = 32;
+pub const COMMAND_FILES: u64 = 1024;
+pub const COMMAND_PROCESSES: u64 = 4096;
+pub const COMMAND_FILE_BYTES: u64 = 1 << 30;
+pub const COMMAND_MEMORY: u64 = 2 << 30;
+/// Bytes of what a command says that are looked at, and kept in the log: the last ones.
+pub const OUTPUT_READ: usize = 16 << 10;
+pub const OUTPUT_KEPT: usize = 4 << 10;
+/// Bytes of a proxy's answer to CONNECT, entries of `no_proxy`, and entries of `[exec] allow`.
+pub const PROXY_ANSWER: usize = 8 << 10;
+pub const NO_PROXY: usize = 256;
+pub const EXEC_ALLOW: usize = 256;
+/// What one rendering may cost: steps, and 64 bytes each of what it makes.
 pub const TEMPLATE_FUEL: u64 = 500_000;
 /// Bytes of a body that templates read or make, and of a header or a path that they make.
 pub const SHAPED_BODY: usize = 1 << 20;
@@ -195,5 +212,6 @@ pub const TAIL_LAG: usize = 1024;
 const _: () = assert!(17 * (CHUNK + 12 + 8) + 1024 < SLED_SEGMENT / 4, "a sled leaf would become a blob file");
 const _: () = assert!(BATCH_BYTES <= SLED_SEGMENT / 2, "sled wants batches within half a segment");
 const _: () = assert!(FETCH_BYTES < RESPONSE_WIRE, "what is fetched comes over the same wire");
+const _: () = assert!(OUTPUT_KEPT <= OUTPUT_READ, "only what is looked at can be kept");
 const _: () = assert!(RESPONSE_KEPT <= RESPONSE_READ, "only what is read can be kept");
 const _: () = assert!(RETRYING <= RETRYING_ALL, "one endpoint is one of all");

@@ -17,7 +17,7 @@ pub mod size;
 pub mod source;
 pub mod time;
 
-pub use delivery::{AttemptReport, DeliveryState, HoldReason, Outcome, RequestHead, ResponseHead};
+pub use delivery::{AttemptReport, CommandEnd, DeliveryState, HoldReason, Outcome, RequestHead, ResponseHead};
 pub use endpoint::{
     Batch, BatchFormat, CatchUp, CatchUpMode, Endpoint, Exec, HeadOfLine, Order, Pull, Rate, RetryPolicy, Shape, Via,
 };

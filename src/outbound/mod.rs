@@ -7,7 +7,7 @@
 //! configuration. Secrets never reach a report.
 //!
 //! Things: [`Outbound`] holds what is prepared per endpoint (URL, keys, pool); `url` reads endpoint URLs; `connect`
-//! resolves, guards and dials; `tls` has the roots; `stream` and `pool` are the connections; `message` is what is
+//! resolves, guards and dials; `via` is the way there (proxy, source address, certificates); `exec` runs commands; `tls` has the roots; `stream` and `pool` are the connections; `message` is what is
 //! sent, of one event or of several; `sign` and `headers` make the request of it; `post` carries it out; `judge` says
 //! what the answer means; `failure` says why there is none; `check` is asked before an endpoint is created or changed.
 //!
@@ -22,6 +22,7 @@
 
 pub mod check;
 mod connect;
+mod exec;
 mod failure;
 mod fetch;
 pub mod guard;
@@ -39,6 +40,7 @@ mod stream;
 mod tests;
 mod tls;
 pub mod url;
+mod via;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,6 +49,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use hyper::Uri;
 use hyper::header::HeaderValue;
 
 use crate::model::{
@@ -60,11 +63,13 @@ pub use resolve::{Resolve, SystemResolver};
 pub use sign::generate_secret;
 
 use connect::{Connector, Dial, SystemDialer, Wanted};
+use exec::{Allow, Exec, Program};
 use failure::Failure;
 use headers::Facts;
 use pool::Pool;
 use post::{Attempt, Trace};
 use shape::Shaper;
+use via::{Common, Route};
 
 /// How the room is set up.
 pub struct Settings {
@@ -74,6 +79,31 @@ pub struct Settings {
     pub resolver: Arc<dyn Resolve>,
     /// What a secret that only names one (`env:NAME`) stands for.
     pub lookup: Option<Lookup>,
+    pub ways: Ways,
+}
+
+/// Ways out that the operator of the machine opens, and can change while the room works.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    /// `http://[user:password@]host:port`, for endpoints that say nothing else.
+    pub proxy: Option<String>,
+    /// What is reached without it.
+    pub no_proxy: Vec<String>,
+    /// Commands that `exec:` endpoints may run.
+    pub exec_allow: Vec<String>,
+}
+
+/// The same, read.
+struct Permits {
+    common: Common,
+    allow: Allow,
+}
+
+impl Permits {
+    fn read(ways: &Ways) -> Result<Self, OutboundError> {
+        let common = Common::new(ways.proxy.as_deref(), &ways.no_proxy).map_err(OutboundError::Proxy)?;
+        Ok(Self { common, allow: Allow(ways.exec_allow.clone()) })
+    }
 }
 
 /// What `env:NAME` or `cred:NAME` stands for; `Ok(None)` when the text is the secret itself.
@@ -89,7 +119,12 @@ pub enum OutboundError {
     ExtraCa { path: PathBuf, why: String },
     #[error("'{0}' cannot be a User-Agent: use printable ASCII")]
     UserAgent(String),
+    #[error("[outbound] {0}")]
+    Proxy(String),
 }
+
+/// What stands for a method in the record of a command.
+const COMMAND: &str = "exec";
 
 /// The room. One for the daemon, shared.
 pub struct Outbound {
@@ -97,6 +132,8 @@ pub struct Outbound {
     agent: HeaderValue,
     lookup: Option<Lookup>,
     clock: Clock,
+    permits: RwLock<Arc<Permits>>,
+    exec: Exec,
     prepared: RwLock<HashMap<EndpointId, Arc<Prepared>>>,
     /// Idle connections over all pools.
     idle: Arc<AtomicUsize>,
@@ -112,9 +149,25 @@ struct Prepared {
 }
 
 struct Parts {
-    target: url::Target,
+    way: Way,
     keys: Vec<sign::Key>,
     shaper: Option<Shaper>,
+}
+
+/// How an endpoint is reached.
+enum Way {
+    Http { target: url::Target, route: Box<Route> },
+    Exec(Program),
+}
+
+impl Way {
+    /// The path and query of its URL.
+    fn uri(&self) -> Uri {
+        match self {
+            Self::Http { target, .. } => target.uri.clone(),
+            Self::Exec(_) => Uri::from_static("/"),
+        }
+    }
 }
 
 impl fmt::Debug for Outbound {
@@ -123,23 +176,35 @@ impl fmt::Debug for Outbound {
     }
 }
 
+impl Parts {
+    fn new(endpoint: &Endpoint, lookup: Option<&Lookup>, common: &Common) -> Result<Self, String> {
+        let way = if endpoint.is_exec() {
+            Way::Exec(Program::new(endpoint)?)
+        } else {
+            let target = url::parse(&endpoint.url)?;
+            let proxy = endpoint.via.proxy.as_ref().map(|proxy| resolve(proxy, lookup)).transpose()?;
+            let route = Route::new(&endpoint.via, proxy.as_ref().map(|p| p.0.as_str()), &target, common)?;
+            Way::Http { target, route: Box::new(route) }
+        };
+        let key = |timed: &TimedSecret| {
+            sign::Key::new(&TimedSecret { secret: resolve(&timed.secret, lookup)?, expires_at: timed.expires_at })
+        };
+        let keys = endpoint.secrets.iter().map(key).collect::<Result<_, String>>()?;
+        let plain = endpoint.shape.is_plain();
+        let shaper = if plain { None } else { Some(Shaper::new(&endpoint.shape, lookup)?) };
+        Ok(Self { way, keys, shaper })
+    }
+}
+
+/// The secret, or what it stands for when it only names one.
+fn resolve(secret: &Secret, lookup: Option<&Lookup>) -> Result<Secret, String> {
+    let found = lookup.map(|lookup| lookup(&secret.0)).transpose()?.flatten();
+    Ok(found.map_or_else(|| secret.clone(), Secret))
+}
+
 impl Prepared {
-    fn new(endpoint: &Arc<Endpoint>, idle: &Arc<AtomicUsize>, lookup: Option<&Lookup>) -> Self {
-        let parts = url::parse(&endpoint.url).and_then(|target| {
-            let key = |secret: &TimedSecret| match lookup.map(|lookup| lookup(&secret.secret.0)) {
-                None => sign::Key::new(secret),
-                Some(found) => match found? {
-                    None => sign::Key::new(secret),
-                    Some(found) => {
-                        sign::Key::new(&TimedSecret { secret: Secret(found), expires_at: secret.expires_at })
-                    }
-                },
-            };
-            let keys = endpoint.secrets.iter().map(key).collect::<Result<_, _>>()?;
-            let plain = endpoint.shape.is_plain();
-            let shaper = if plain { None } else { Some(Shaper::new(&endpoint.shape, lookup)?) };
-            Ok(Parts { target, keys, shaper })
-        });
+    fn new(endpoint: &Arc<Endpoint>, idle: &Arc<AtomicUsize>, lookup: Option<&Lookup>, permits: &Permits) -> Self {
+        let parts = Parts::new(endpoint, lookup, &permits.common);
         Self { endpoint: endpoint.clone(), parts, pool: Pool::new(idle.clone()) }
     }
 
@@ -148,13 +213,31 @@ impl Prepared {
         let parts = self.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()))?;
         let mut message = Message::of(&self.endpoint, event)?;
         if let Some(shaper) = &parts.shaper {
-            shaper.apply(event, number, &parts.target.uri, &mut message).map_err(Failure::Shape)?;
+            shaper.apply(event, number, &parts.way.uri(), &mut message).map_err(Failure::Shape)?;
         }
         Ok(message)
     }
 
     fn is_for(&self, endpoint: &Arc<Endpoint>) -> bool {
         Arc::ptr_eq(&self.endpoint, endpoint) || self.endpoint == *endpoint
+    }
+}
+
+/// What is said of one run of a command.
+fn command_facts(
+    delivery: Option<DeliveryId>,
+    number: u32,
+    started: Now,
+    message: &Message,
+    keys: &[sign::Key],
+) -> exec::Facts {
+    let seconds = (started.wall_ms / 1000).to_string();
+    let signed = sign::signature(keys, &message.id, &seconds, &message.body, started.wall_ms);
+    exec::Facts {
+        delivery: delivery.map(|delivery| delivery.to_string()).unwrap_or_default(),
+        number: number.to_string(),
+        seconds,
+        signature: signed.map(|signed| signed.value).unwrap_or_default(),
     }
 }
 
@@ -171,7 +254,10 @@ impl Outbound {
         let tls = tls::Tls::new(settings.extra_ca.as_ref())?;
         let agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|_| OutboundError::UserAgent(settings.user_agent.clone()))?;
+        let permits = Arc::new(Permits::read(&settings.ways)?);
         Ok(Arc::new_cyclic(|me| Self {
+            permits: RwLock::new(permits),
+            exec: Exec::default(),
             connector: Connector { resolver: settings.resolver, dialer, tls },
             agent,
             lookup: settings.lookup,
@@ -192,7 +278,7 @@ impl Outbound {
         event: &Arc<Event>,
     ) -> AttemptReport {
         let prepared = self.prepare(endpoint);
-        let report = self.carry(&prepared, number, prepared.message(event, number)).await;
+        let report = self.carry(&prepared, Some(delivery), number, prepared.message(event, number)).await;
         tracing::debug!(%delivery, number, outcome = ?report.outcome, error = report.error, "attempt made");
         report
     }
@@ -200,31 +286,102 @@ impl Outbound {
     /// Makes one attempt with what was put together elsewhere, such as a batch. Never fails, either.
     pub async fn attempt_message(&self, number: u32, endpoint: &Arc<Endpoint>, message: Message) -> AttemptReport {
         let prepared = self.prepare(endpoint);
-        let report = self.carry(&prepared, number, Ok(message)).await;
+        let report = self.carry(&prepared, None, number, Ok(message)).await;
         tracing::debug!(endpoint = endpoint.name, number, outcome = ?report.outcome, error = report.error, "sent");
         report
     }
 
     /// Sends what there is to send, and says what came of it.
-    async fn carry(&self, prepared: &Prepared, number: u32, message: Result<Message, Failure>) -> AttemptReport {
+    async fn carry(
+        &self,
+        prepared: &Prepared,
+        delivery: Option<DeliveryId>,
+        number: u32,
+        message: Result<Message, Failure>,
+    ) -> AttemptReport {
         let started = (self.clock)();
         let mut trace = Trace::default();
         let mut request =
             RequestHead { method: "POST".to_owned(), url: prepared.endpoint.url.clone(), headers: Vec::new() };
-        let result = match message {
-            Err(failure) => Err(failure),
-            Ok(message) => {
+        let parts = prepared.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()));
+        let result = match (message, parts) {
+            (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+            (Ok(message), Ok(Parts { way: Way::Exec(program), keys, .. })) => {
+                let facts = command_facts(delivery, number, started, &message, keys);
+                return self.command(&prepared.endpoint, program, &facts, message, started).await;
+            }
+            (Ok(message), Ok(parts)) => {
                 message.method.as_str().clone_into(&mut request.method);
                 if let Some(path) = &message.path {
                     request.url = url::with_path(&request.url, path);
                 }
-                self.post(prepared, number, &message, started, &mut trace).await
+                self.post(prepared, parts, number, &message, started, &mut trace).await
             }
         };
         request.headers = std::mem::take(&mut trace.shown);
         let report = self.report(request, started, trace, result);
         self.start_reaper();
         report
+    }
+
+    /// Runs the command of an `exec:` endpoint.
+    async fn command(
+        &self,
+        endpoint: &Endpoint,
+        program: &Program,
+        facts: &exec::Facts,
+        message: Message,
+        started: Now,
+    ) -> AttemptReport {
+        let environment = exec::environment(endpoint, &message, facts);
+        let timeout_ms = endpoint.timeout_ms.clamp(1, limits::TIMEOUT_MS);
+        let permits = self.permits();
+        let ended = self.exec.run(program, &permits.allow, &environment, message.body, timeout_ms).await;
+        AttemptReport {
+            started_at: started.wall_ms,
+            duration_ms: (self.clock)().mono_ms.saturating_sub(started.mono_ms),
+            connect_ms: None,
+            outcome: ended.outcome,
+            request: RequestHead {
+                method: COMMAND.to_owned(),
+                url: endpoint.url.clone(),
+                headers: exec::shown(environment),
+            },
+            response: None,
+            error: ended.error,
+            command: ended.command,
+        }
+    }
+
+    fn permits(&self) -> Arc<Permits> {
+        self.permits.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens and closes ways out. What was prepared before is made anew.
+    ///
+    /// # Errors
+    /// When they cannot be read; then nothing changes.
+    pub fn set_ways(&self, ways: &Ways) -> Result<(), OutboundError> {
+        let permits = Arc::new(Permits::read(ways)?);
+        *self.permits.write().unwrap_or_else(PoisonError::into_inner) = permits;
+        self.forget(&[]);
+        Ok(())
+    }
+
+    /// Checks an endpoint like [`check_endpoint`], and what of it depends on this machine: files, users, permissions.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn check(&self, endpoint: &Endpoint) -> Result<(), String> {
+        check_endpoint(endpoint)?;
+        if endpoint.is_pull() {
+            return Ok(());
+        }
+        let permits = self.permits();
+        match Parts::new(endpoint, self.lookup.as_ref(), &permits.common)?.way {
+            Way::Exec(program) => permits.allow.admit(program.path()).map(|_| ()),
+            Way::Http { route, .. } => route.own.map_or(Ok(()), |own| own.check()),
+        }
     }
 
     /// Drops the pools and keys of endpoints that are not in this list, or stand in it differently.
@@ -237,23 +394,26 @@ impl Outbound {
     async fn post(
         &self,
         prepared: &Prepared,
+        parts: &Parts,
         number: u32,
         message: &Message,
         started: Now,
         trace: &mut Trace,
     ) -> Result<(), Failure> {
         let endpoint = prepared.endpoint.as_ref();
-        let parts = prepared.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()))?;
+        let Way::Http { target, route } = &parts.way else {
+            return Err(Failure::Endpoint("a command is not posted to".to_owned()));
+        };
         let timeout_ms = endpoint.timeout_ms.clamp(1, limits::TIMEOUT_MS);
         let attempt = Attempt {
             connector: &self.connector,
             pool: &prepared.pool,
-            wanted: Wanted { target: &parts.target, allow_private: endpoint.allow_private, timeout_ms },
+            wanted: Wanted { target, route, allow_private: endpoint.allow_private, timeout_ms },
             facts: Facts {
                 message,
                 number,
                 wall_ms: started.wall_ms,
-                host: &parts.target.host,
+                host: &target.host,
                 agent: &self.agent,
                 keys: &parts.keys,
             },
@@ -285,6 +445,7 @@ impl Outbound {
             request,
             response: trace.answer.map(|a| a.head),
             error,
+            command: None,
         }
     }
 
@@ -293,12 +454,13 @@ impl Outbound {
         if let Some(prepared) = known.filter(|p| p.is_for(endpoint)) {
             return prepared;
         }
+        let permits = self.permits();
         let mut all = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
         match all.get(&endpoint.id) {
             // Another attempt was faster; two pools for one endpoint would halve the use of both.
             Some(prepared) if prepared.is_for(endpoint) => prepared.clone(),
             _ => {
-                let prepared = Arc::new(Prepared::new(endpoint, &self.idle, self.lookup.as_ref()));
+                let prepared = Arc::new(Prepared::new(endpoint, &self.idle, self.lookup.as_ref(), &permits));
                 all.insert(endpoint.id, prepared.clone());
                 prepared
             }

@@ -74,6 +74,9 @@ impl Attempt<'_> {
         *request.method_mut() = message.method.clone();
         *request.uri_mut() = message.path.as_ref().unwrap_or(&self.wanted.target.uri).clone();
         *request.headers_mut() = headers;
+        if let Some(proxy) = self.wanted.route.proxy.as_ref().filter(|_| !self.wanted.target.tls) {
+            proxy.address(&mut request, &self.wanted.target.host);
+        }
         request
     }
 

@@ -10,7 +10,7 @@ use crate::model::{Endpoint, Event, Header};
 use super::headers::{self, Facts};
 use super::message::Message;
 use super::shape::Shaper;
-use super::{Outbound, url};
+use super::{COMMAND, Outbound, Way, command_facts, exec, url};
 
 /// A request that is not made.
 #[derive(Clone, Debug)]
@@ -34,13 +34,28 @@ impl Outbound {
         let mut message = Message::of(endpoint, event).map_err(|failure| failure.to_string())?;
         if parts.shaper.is_some() {
             // Compiled anew without whoever knows the secrets.
-            Shaper::new(&endpoint.shape, None)?.apply(event, 1, &parts.target.uri, &mut message)?;
+            Shaper::new(&endpoint.shape, None)?.apply(event, 1, &parts.way.uri(), &mut message)?;
         }
+        let started = (self.clock)();
+        let target = match &parts.way {
+            Way::Http { target, .. } => target,
+            Way::Exec(program) => {
+                self.permits().allow.admit(program.path())?;
+                let facts = command_facts(None, 1, started, &message, &parts.keys);
+                return Ok(Preview {
+                    method: COMMAND.to_owned(),
+                    url: program.shown(),
+                    headers: exec::shown(exec::environment(endpoint, &message, &facts)),
+                    warning: warning(&message, endpoint.shape.body.is_some()),
+                    body: message.body,
+                });
+            }
+        };
         let facts = Facts {
             message: &message,
             number: 1,
-            wall_ms: (self.clock)().wall_ms,
-            host: &parts.target.host,
+            wall_ms: started.wall_ms,
+            host: &target.host,
             agent: &self.agent,
             keys: &parts.keys,
         };

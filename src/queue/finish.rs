@@ -133,5 +133,6 @@ fn event_is_gone(now: Now) -> AttemptReport {
         request: RequestHead::default(),
         response: None,
         error: Some("its event cannot be read from the log: see `hookboxctl log verify`".to_owned()),
+        command: None,
     }
 }

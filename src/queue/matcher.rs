@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 use wildmatch::WildMatch;
 
+use super::pattern;
 use crate::model::{Endpoint, EndpointId, Event, limits};
 
 /// The endpoints' filters, compiled.
@@ -28,6 +29,7 @@ struct Compiled {
 pub fn compile(expression: &str) -> Result<JsonPath, String> {
     bounded(expression)
         .map_err(|why| format!("--where '{}' {why}", expression.chars().take(80).collect::<String>()))?;
+    pattern::check(expression).map_err(|why| format!("--where '{expression}' {why}"))?;
     JsonPath::parse(&format!("$[?{expression}]")).map_err(|error| {
         format!("--where '{expression}' is not a filter expression: {error}; write it like @.body.action == 'opened'")
     })
@@ -173,6 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn regular_expressions_match_whole_texts_or_search_in_them() {
+        let sent = event("github", "pull_request", r#"{"name":"Grüße 42"}"#);
+        for (expression, expected) in [
+            ("match(@.type, 'pull_.*')", true),
+            ("match(@.type, 'pull')", false),
+            ("search(@.type, 'req')", true),
+            (r"search(@.body.name, '\\d+')", true),
+            (r"match(@.body.name, '\\p{Lu}\\w+ [0-9]{2}')", true),
+            ("search(@.body.name, '(?i)GRÜSSE|GRÜ')", true),
+            ("match(@.body.missing, 'a')", false),
+            ("match(@.type, @.source)", false),
+        ] {
+            let compiled = compile(expression).expect(expression);
+            let facts = serde_json::Value::Array(vec![super::facts(&sent)]);
+            for _ in 0..2 {
+                assert_eq!(!compiled.query(&facts).is_empty(), expected, "{expression}");
+            }
+        }
+    }
+
+    #[test]
     fn why_not_agrees_with_the_fan_out() {
         let sent = event("github", "push", r#"{"action":"opened"}"#);
         for (endpoint, word) in [
@@ -193,12 +216,21 @@ mod tests {
     fn bad_expressions_are_refused() {
         assert!(compile("@.a == ").is_err());
         assert!(compile("] rm -rf").is_err());
+        for wrong in [
+            "match(@.type, '[')",
+            "search(@.body.a, \"a(\") && @.b == 1",
+            "@.a == '(' && match( @.type , 'a{1000}{1000}')",
+            "match(@.type, '*')",
+        ] {
+            let why = compile(wrong).expect_err(wrong);
+            assert!(why.contains("regular expression"), "{why}");
+        }
         let deep = format!("{}@.a{}", "(".repeat(1000), ")".repeat(1000));
         for costly in [deep.as_str(), &"!".repeat(500), "@..a", "@.body[?@.x == 1]", &"@.a || ".repeat(500)] {
             assert!(compile(costly).is_err(), "{costly}");
         }
         for fine in
-            ["@.body.action == 'opened'", "@.a == '..[?' && !(@.b > 1)", "match(@.type, 'a.*')", "@.body.x[*].y"]
+            ["@.body.action == 'opened'", "@.a == '..[?' && !(@.b > 1)", "match(@.type, 'a.*')", "@.body.x[*].y", "@.a == '('", r"search(@.type, '\\d+\'x')"]
         {
             assert!(compile(fine).is_ok(), "{fine}: {:?}", compile(fine).err());
         }

@@ -26,6 +26,7 @@ mod flow;
 pub mod input;
 mod lane;
 pub mod matcher;
+mod pattern;
 mod recent;
 mod replay;
 mod retire;

@@ -23,6 +23,7 @@ mod retry;
 mod secrets;
 mod segments;
 mod signatures;
+mod ways;
 
 use support::Daemon;
 
