@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 use wildmatch::WildMatch;
 
+use super::notice::OWN_SOURCE;
 use crate::model::{Endpoint, EndpointId, Event, limits};
 
 /// The endpoints' filters, compiled.
@@ -80,6 +81,12 @@ impl Matcher {
         self.by_endpoint.insert(endpoint.id, compiled);
     }
 
+    /// Whether any endpoint wants the daemon's own events.
+    #[must_use]
+    pub fn wants_own(&self) -> bool {
+        self.by_endpoint.values().any(|compiled| compiled.from.iter().any(|from| from == OWN_SOURCE))
+    }
+
     pub fn remove(&mut self, endpoint: EndpointId) {
         self.by_endpoint.remove(&endpoint);
     }
@@ -89,7 +96,9 @@ impl Matcher {
     pub fn fan_out(&self, event: &Event) -> Vec<EndpointId> {
         let mut shape: Option<Value> = None;
         let mut wants = |compiled: &Compiled| {
-            let from = compiled.from.is_empty() || compiled.from.contains(&event.source_name);
+            // The daemon's own events are only for those who ask for them.
+            let all = compiled.from.is_empty() && !event.is_own();
+            let from = all || compiled.from.contains(&event.source_name);
             let kind = compiled.types.is_empty() || compiled.types.iter().any(|t| t.matches(&event.kind));
             if !from || !kind {
                 return false;
