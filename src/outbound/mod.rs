@@ -7,13 +7,13 @@
 //! configuration. Secrets never reach a report.
 //!
 //! Things: [`Outbound`] holds what is prepared per endpoint (URL, keys, pool); `url` reads endpoint URLs; `connect`
-//! resolves, guards and dials; `tls` has the roots; `stream` and `pool` are the connections; `sign` and `headers`
-//! make the request; `post` carries it out; `judge` says what the answer means; `failure` says why there is none;
-//! `check` is asked before an endpoint is created or changed.
+//! resolves, guards and dials; `tls` has the roots; `stream` and `pool` are the connections; `message` is what is
+//! sent, of one event or of several; `sign` and `headers` make the request of it; `post` carries it out; `judge` says
+//! what the answer means; `failure` says why there is none; `check` is asked before an endpoint is created or changed.
 //!
-//! Operations: [`Outbound::attempt`] makes one attempt and always reports; [`Outbound::forget`] drops what belongs
-//! to endpoints that are gone; [`Outbound::fetch`] gets a URL that is no endpoint; [`check_endpoint`],
-//! [`generate_secret`].
+//! Operations: [`Outbound::attempt`] makes one attempt and always reports, [`Outbound::attempt_message`] too;
+//! [`Outbound::forget`] drops what belongs to endpoints that are gone; [`Outbound::fetch`] gets a URL that is no
+//! endpoint; [`check_endpoint`], [`generate_secret`].
 //!
 //! Refused (no use in trying again): URLs and secrets that cannot be used, literal addresses and ports that may not be
 //! dialled, loops. Retried by policy: everything else, also names that lead to refused addresses, since names change.
@@ -27,6 +27,7 @@ mod fetch;
 pub mod guard;
 mod headers;
 pub mod judge;
+mod message;
 mod pool;
 mod post;
 pub mod resolve;
@@ -51,6 +52,7 @@ use crate::model::{
 };
 
 pub use check::check_endpoint;
+pub use message::Message;
 pub use resolve::{Resolve, SystemResolver};
 pub use sign::generate_secret;
 
@@ -134,6 +136,11 @@ impl Prepared {
         Self { endpoint: endpoint.clone(), parts, pool: Pool::new(idle.clone()) }
     }
 
+    /// What is sent for one event.
+    fn message(&self, event: &Event) -> Result<Message, Failure> {
+        Message::of(&self.endpoint, event)
+    }
+
     fn is_for(&self, endpoint: &Arc<Endpoint>) -> bool {
         Arc::ptr_eq(&self.endpoint, endpoint) || self.endpoint == *endpoint
     }
@@ -164,7 +171,7 @@ impl Outbound {
         }))
     }
 
-    /// Makes one attempt. Never fails: whatever happens is in the report.
+    /// Makes one attempt to deliver one event. Never fails: whatever happens is in the report.
     pub async fn attempt(
         &self,
         delivery: DeliveryId,
@@ -172,12 +179,35 @@ impl Outbound {
         endpoint: &Arc<Endpoint>,
         event: &Arc<Event>,
     ) -> AttemptReport {
-        let started = (self.clock)();
         let prepared = self.prepare(endpoint);
-        let mut trace = Trace::default();
-        let result = self.post(&prepared, number, event, started, &mut trace).await;
-        let report = self.report(endpoint, started, trace, result);
+        let report = self.carry(&prepared, number, prepared.message(event)).await;
         tracing::debug!(%delivery, number, outcome = ?report.outcome, error = report.error, "attempt made");
+        report
+    }
+
+    /// Makes one attempt with what was put together elsewhere, such as a batch. Never fails, either.
+    pub async fn attempt_message(&self, number: u32, endpoint: &Arc<Endpoint>, message: Message) -> AttemptReport {
+        let prepared = self.prepare(endpoint);
+        let report = self.carry(&prepared, number, Ok(message)).await;
+        tracing::debug!(endpoint = endpoint.name, number, outcome = ?report.outcome, error = report.error, "sent");
+        report
+    }
+
+    /// Sends what there is to send, and says what came of it.
+    async fn carry(&self, prepared: &Prepared, number: u32, message: Result<Message, Failure>) -> AttemptReport {
+        let started = (self.clock)();
+        let mut trace = Trace::default();
+        let mut request =
+            RequestHead { method: "POST".to_owned(), url: prepared.endpoint.url.clone(), headers: Vec::new() };
+        let result = match message {
+            Err(failure) => Err(failure),
+            Ok(message) => {
+                message.method.as_str().clone_into(&mut request.method);
+                self.post(prepared, number, &message, started, &mut trace).await
+            }
+        };
+        request.headers = std::mem::take(&mut trace.shown);
+        let report = self.report(request, started, trace, result);
         self.start_reaper();
         report
     }
@@ -193,7 +223,7 @@ impl Outbound {
         &self,
         prepared: &Prepared,
         number: u32,
-        event: &Event,
+        message: &Message,
         started: Now,
         trace: &mut Trace,
     ) -> Result<(), Failure> {
@@ -205,8 +235,7 @@ impl Outbound {
             pool: &prepared.pool,
             wanted: Wanted { target: &parts.target, allow_private: endpoint.allow_private, timeout_ms },
             facts: Facts {
-                endpoint,
-                event,
+                message,
                 number,
                 wall_ms: started.wall_ms,
                 host: &parts.target.host,
@@ -220,7 +249,7 @@ impl Outbound {
         made.unwrap_or_else(|_| Err(Failure::Timeout { after_ms: timeout_ms, phase: trace.phase.clone() }))
     }
 
-    fn report(&self, endpoint: &Endpoint, started: Now, trace: Trace, result: Result<(), Failure>) -> AttemptReport {
+    fn report(&self, request: RequestHead, started: Now, trace: Trace, result: Result<(), Failure>) -> AttemptReport {
         let now = (self.clock)();
         let outcome = match (&trace.answer, &result) {
             (Some(answer), _) => {
@@ -238,7 +267,7 @@ impl Outbound {
             duration_ms: now.mono_ms.saturating_sub(started.mono_ms),
             connect_ms: trace.connect_ms,
             outcome,
-            request: RequestHead { method: "POST".to_owned(), url: endpoint.url.clone(), headers: trace.shown },
+            request,
             response: trace.answer.map(|a| a.head),
             error,
         }

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::header::{HeaderMap, LOCATION, RETRY_AFTER};
-use hyper::{Method, Request};
 
 use crate::model::{Header, Now, ResponseHead, limits};
 
@@ -47,14 +47,14 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Makes the attempt. `Ok` when an answer came and was read as far as it is read.
     pub(super) async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
-        let (map, shown) = headers::build(&self.facts)?;
+        let (map, shown) = headers::build(&self.facts);
         trace.shown = shown;
         let map = match self.pool.take(self.started.mono_ms).await {
             None => map,
             Some(mut conn) => {
                 trace.phase = Phase::Sent;
                 match conn.send(self.request(map)).await {
-                    Err(_) if conn.unanswered() => headers::build(&self.facts)?.0,
+                    Err(_) if conn.unanswered() => headers::build(&self.facts).0,
                     Err(failure) => return Err(failure),
                     Ok(answer) => return self.read(conn, answer, trace).await,
                 }
@@ -69,9 +69,10 @@ impl Attempt<'_> {
     }
 
     fn request(&self, headers: HeaderMap) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.facts.event.body.clone()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.wanted.target.uri.clone();
+        let message = self.facts.message;
+        let mut request = Request::new(Full::new(message.body.clone()));
+        *request.method_mut() = message.method.clone();
+        *request.uri_mut() = message.path.as_ref().unwrap_or(&self.wanted.target.uri).clone();
         *request.headers_mut() = headers;
         request
     }
