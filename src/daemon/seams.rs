@@ -136,6 +136,8 @@ async fn try_endpoint(outbound: &Outbound, endpoint: &Arc<Endpoint>, event: &Arc
             Outcome::Retryable { .. } => "failed",
             Outcome::Gone => "gone",
             Outcome::Refused => "refused",
+            Outcome::Hold => "hold",
+            Outcome::Drop => "drop",
         },
         "status": report.response.as_ref().map(|response| response.status),
         "duration_ms": report.duration_ms,

@@ -134,9 +134,12 @@ impl Connector {
             };
             match dialled {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failures.push(Failure::connect(&shown, &error).to_string()),
+                Err(error) => failures.push(Failure::connect(&shown, &error)),
             }
         }
-        Err(Failure::Connect { why: failures.join("; ") })
+        // One address that was reached is enough to say that the way is not to blame.
+        let fault = failures.iter().map(Failure::fault).reduce(|a, b| a.and(b)).flatten();
+        let why: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        Err(Failure::Connect { why: why.join("; "), fault })
     }
 }

@@ -20,6 +20,7 @@
 //! Sent again at once, a single time: a request on a kept-alive connection which ended before any byte of an answer.
 //! Nothing is fatal here.
 
+mod batch;
 pub mod check;
 mod connect;
 mod failure;
@@ -48,7 +49,8 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 
 use crate::model::{
-    AttemptReport, DeliveryId, Endpoint, EndpointId, Event, Now, Outcome, RequestHead, Secret, TimedSecret, limits,
+    AttemptReport, BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, EventId, Now, Outcome, RequestHead,
+    Secret, TimedSecret, limits,
 };
 
 pub use check::check_endpoint;
@@ -180,7 +182,7 @@ impl Outbound {
         event: &Arc<Event>,
     ) -> AttemptReport {
         let prepared = self.prepare(endpoint);
-        let report = self.carry(&prepared, number, prepared.message(event)).await;
+        let (report, _) = self.carry(&prepared, number, prepared.message(event)).await;
         tracing::debug!(%delivery, number, outcome = ?report.outcome, error = report.error, "attempt made");
         report
     }
@@ -188,13 +190,35 @@ impl Outbound {
     /// Makes one attempt with what was put together elsewhere, such as a batch. Never fails, either.
     pub async fn attempt_message(&self, number: u32, endpoint: &Arc<Endpoint>, message: Message) -> AttemptReport {
         let prepared = self.prepare(endpoint);
-        let report = self.carry(&prepared, number, Ok(message)).await;
+        let (report, _) = self.carry(&prepared, number, Ok(message)).await;
         tracing::debug!(endpoint = endpoint.name, number, outcome = ?report.outcome, error = report.error, "sent");
         report
     }
 
-    /// Sends what there is to send, and says what came of it.
-    async fn carry(&self, prepared: &Prepared, number: u32, message: Result<Message, Failure>) -> AttemptReport {
+    /// Makes one attempt to deliver several events in one request. Returns with the report which of them the receiver did
+    /// not take. Never fails, either.
+    pub async fn attempt_batch(
+        &self,
+        batch: BatchId,
+        number: u32,
+        endpoint: &Arc<Endpoint>,
+        events: &[Arc<Event>],
+    ) -> (AttemptReport, Vec<EventId>) {
+        let prepared = self.prepare(endpoint);
+        let format = endpoint.batch.map_or(BatchFormat::Json, |batch| batch.format);
+        let (report, body) = self.carry(&prepared, number, Message::of_batch(batch, format, events)).await;
+        tracing::debug!(%batch, number, events = events.len(), outcome = ?report.outcome, "attempt made");
+        let failed = if report.outcome == Outcome::Delivered { batch::failed(&body) } else { Vec::new() };
+        (report, failed)
+    }
+
+    /// Sends what there is to send, and says what came of it, with the first bytes of the answer's body.
+    async fn carry(
+        &self,
+        prepared: &Prepared,
+        number: u32,
+        message: Result<Message, Failure>,
+    ) -> (AttemptReport, Vec<u8>) {
         let started = (self.clock)();
         let mut trace = Trace::default();
         let mut request =
@@ -207,9 +231,10 @@ impl Outbound {
             }
         };
         request.headers = std::mem::take(&mut trace.shown);
+        let body = trace.answer.as_mut().map(|answer| std::mem::take(&mut answer.body)).unwrap_or_default();
         let report = self.report(request, started, trace, result);
         self.start_reaper();
-        report
+        (report, body)
     }
 
     /// Drops the pools and keys of endpoints that are not in this list, or stand in it differently.
@@ -253,10 +278,19 @@ impl Outbound {
         let now = (self.clock)();
         let outcome = match (&trace.answer, &result) {
             (Some(answer), _) => {
-                judge::judge(answer.head.status, answer.retry_after.as_deref(), result.is_ok(), now.wall_ms)
+                let said = judge::Said {
+                    status: answer.head.status,
+                    retry_after: answer.retry_after.as_deref(),
+                    wish: answer.wish.as_deref(),
+                };
+                judge::judge(said, result.is_ok(), now.wall_ms)
             }
             (None, Err(failure)) => failure.outcome(),
             (None, Ok(())) => Outcome::Retryable { after_ms: None },
+        };
+        let fault = match (&trace.answer, &result) {
+            (None, Err(failure)) => failure.fault(),
+            _ => None,
         };
         let error = match result {
             Err(failure) => Some(failure.to_string()),
@@ -270,6 +304,7 @@ impl Outbound {
             request,
             response: trace.answer.map(|a| a.head),
             error,
+            fault,
         }
     }
 
