@@ -246,6 +246,8 @@ fn hold_name(reason: &HoldReason) -> &'static str {
         HoldReason::Operator => "operator",
         HoldReason::Gone => "gone",
         HoldReason::Failing => "failing",
+        HoldReason::Receiver => "receiver",
+        HoldReason::Parked => "parked",
     }
 }
 

@@ -93,6 +93,14 @@ fn check(endpoint: &Endpoint) -> Result<(), String> {
     if !keyed && endpoint.order_key.is_some() {
         return Err("'order_key' goes with order key only: use --order key, or --reset order_key".into());
     }
+    if endpoint.batch.is_some() && (endpoint.is_pull() || endpoint.is_exec()) {
+        return Err(
+            "batches go to a URL: consumers say themselves how many they take, a command gets one at a time".into()
+        );
+    }
+    if endpoint.batch.is_some() && !endpoint.shape.is_plain() {
+        return Err("a batch cannot be shaped: leave out either the batch or the templates".into());
+    }
     if endpoint.burst.is_some() && endpoint.rate.is_none() {
         return Err("'burst' is what a rate allows at once: give --rate, too".into());
     }
@@ -109,6 +117,11 @@ fn check(endpoint: &Endpoint) -> Result<(), String> {
         }
         CatchUpMode::Latest if endpoint.order == Order::Strict => {
             Err("'catch_up' latest would break the order: use oldest, or --order key".into())
+        }
+        CatchUpMode::Latest
+            if keyed && endpoint.catch_up.key.as_ref().is_some_and(|k| endpoint.order_key.as_ref() != Some(k)) =>
+        {
+            Err("'catch_up_key' is another one than the order key: leave it out, or use --order none".into())
         }
         _ => Ok(()),
     }

@@ -290,6 +290,7 @@ impl World {
                 request: RequestHead { method: "POST".into(), url: "http://a/".into(), headers: vec![] },
                 response: Some(ResponseHead { status, headers: vec![], body: Bytes::from_static(b"no") }),
                 error: None,
+                fault: None,
                 command: None,
             },
             next,

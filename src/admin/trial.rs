@@ -11,7 +11,7 @@ use super::events::{self, body};
 use super::fields::{Fields, boolean, text};
 use super::http::{Answer, Call, Problem};
 use super::walk;
-use crate::model::{Endpoint, Event, EventId, Header, limits};
+use crate::model::{Endpoint, Event, EventId, Header, SourceId, limits};
 use crate::queue::matcher;
 
 /// One trial, as another room carries it out.
@@ -27,7 +27,7 @@ pub(super) async fn test(admin: &Arc<Admin>, endpoint: Arc<Endpoint>, call: Call
     let given = if call.body.is_empty() { Map::new() } else { call.object()? };
     let mut fields = Fields::new(given);
     let dry_run = fields.get("dry_run", boolean)?.unwrap_or(false);
-    let (event, told) = event(admin, &mut fields).await?;
+    let (event, told) = event(admin, &endpoint, &mut fields).await?;
     fields.done()?;
     let Some(test) = admin.seams.test_endpoint.clone() else {
         let detail = "this daemon cannot try an endpoint: use `hookboxctl event send` and `hookboxctl delivery list`";
@@ -50,7 +50,7 @@ pub(super) async fn test(admin: &Arc<Admin>, endpoint: Arc<Endpoint>, call: Call
 }
 
 /// The event to try: one of the log, one that is given, or one that is made up; and whether somebody chose it.
-async fn event(admin: &Arc<Admin>, fields: &mut Fields) -> Result<(Arc<Event>, bool), Problem> {
+async fn event(admin: &Arc<Admin>, endpoint: &Endpoint, fields: &mut Fields) -> Result<(Arc<Event>, bool), Problem> {
     let id = fields.get("event", text)?;
     let (kind, source) = (fields.get("type", text)?, fields.get("source", text)?);
     let content_type = fields.get("content_type", text)?;
@@ -66,6 +66,9 @@ async fn event(admin: &Arc<Admin>, fields: &mut Fields) -> Result<(Arc<Event>, b
     }
     let Some(id) = id else {
         let told = given.is_some() || kind.is_some() || source.is_some();
+        // One that the endpoint takes events from, when nobody says another.
+        let usual = || endpoint.from.first().cloned().unwrap_or_else(|| "test".to_owned());
+        let source = source.or_else(|| told.then(usual));
         return Ok((Arc::new(made_up(admin, given, kind, source, content_type)), told));
     };
     if given.is_some() || kind.is_some() || source.is_some() || content_type.is_some() {
@@ -93,7 +96,12 @@ fn made_up(
     let named = source.as_ref().and_then(|name| admin.handle.directory().sources_by_name.get(name).cloned());
     Event {
         id: EventId { seq: 0, tag: wall_ms },
-        source: named.as_ref().map_or(0, |source| source.id),
+        // 0 is the daemon's own.
+        source: match (&named, &source) {
+            (Some(named), _) => named.id,
+            (None, Some(_)) => SourceId::MAX,
+            (None, None) => 0,
+        },
         source_name: source.unwrap_or_else(|| "hookbox".to_owned()),
         kind: kind.unwrap_or_else(|| if made_up { "hookbox.test".to_owned() } else { String::new() }),
         received_at: wall_ms,

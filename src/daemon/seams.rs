@@ -149,6 +149,8 @@ async fn try_endpoint(outbound: &Outbound, trial: &Trial) -> Result<Value, Strin
         Outcome::Retryable { .. } => "failed",
         Outcome::Gone => "gone",
         Outcome::Refused => "refused",
+        Outcome::Hold => "hold",
+        Outcome::Drop => "drop",
     });
     said["status"] = json!(report.response.as_ref().map(|response| response.status));
     said["duration_ms"] = json!(report.duration_ms);

@@ -50,6 +50,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether it is one of the daemon's own, from the built-in source `hookbox`.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.source == 0
+    }
+
     /// The first header of that (lower-case) name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&Bytes> {

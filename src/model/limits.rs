@@ -71,6 +71,31 @@ pub const RETRYING: usize = 8192;
 pub const RETRYING_ALL: usize = 131_072;
 /// Deliveries of an endpoint that does nothing but fail which are taken up; the others wait on disk untried.
 pub const RETRYING_FAILING: usize = 512;
+/// Failures in a row, and the time they span at least, that open an endpoint's breaker.
+pub const BREAKER_FAILURES: u32 = 10;
+pub const BREAKER_SPAN_MS: u64 = 10_000;
+/// The first gap before a probe, doubled for each further one, and the longest.
+pub const PROBE_GAP_MS: u64 = 1_000;
+pub const PROBE_GAP_MAX_MS: u64 = 300_000;
+/// The same for probes of the link.
+pub const LINK_GAP_MS: u64 = 1_000;
+pub const LINK_GAP_MAX_MS: u64 = 30_000;
+/// Unrelated hosts have to be silent for so long before the link is taken for down.
+pub const LINK_SPAN_MS: u64 = 5_000;
+/// How long what needs a sane wall clock waits for one.
+pub const CLOCK_WAIT_MS: u64 = 300_000;
+/// A jump of the wall clock beyond this makes it suspect.
+pub const CLOCK_JUMP_MS: u64 = 86_400_000;
+/// Attempts whose endpoint has a rate slower than this are remembered when they start.
+pub const SLOW_RATE_STEP_MS: u64 = 1_000;
+/// Notices of one kind about one thing are at least so far apart; what happens meanwhile is counted.
+pub const NOTICE_GAP_MS: u64 = 60_000;
+/// Dead letters are gathered for so long before they are told of.
+pub const NOTICE_WAIT_MS: u64 = 1_000;
+/// Deliveries that consumers of pull endpoints hold at a time, over all.
+pub const LEASES: usize = 4096;
+/// Keys of which catching up remembers that it has seen the latest.
+pub const LATEST_KEYS: usize = 65_536;
 /// Failures in a row that make an endpoint a failing one.
 pub const FAILING_AFTER: u32 = 8;
 /// Attempts in flight to failing endpoints, of all in flight: the others always find room.

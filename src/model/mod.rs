@@ -17,12 +17,12 @@ pub mod size;
 pub mod source;
 pub mod time;
 
-pub use delivery::{AttemptReport, CommandEnd, DeliveryState, HoldReason, Outcome, RequestHead, ResponseHead};
+pub use delivery::{AttemptReport, CommandEnd, DeliveryState, Fault, HoldReason, Outcome, RequestHead, ResponseHead};
 pub use endpoint::{
     Batch, BatchFormat, CatchUp, CatchUpMode, Endpoint, Exec, HeadOfLine, Order, Pull, Rate, RetryPolicy, Shape, Via,
 };
 pub use event::{Event, Header};
-pub use id::{DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
+pub use id::{BatchId, DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
 pub use secret::{Secret, TimedSecret, says_secret};
 pub use source::{Source, valid_name};
 pub use time::{Now, WallMs};

@@ -179,14 +179,19 @@ impl Connector {
             match dialled {
                 Ok(stream) => return Ok(stream),
                 Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && bind.is_some() => {
-                    failures.push("no connection from the address of --bind: this machine does not have it".to_owned());
+                    let why = "no connection from the address of --bind: this machine does not have it".to_owned();
+                    failures.push(Failure::Connect { why, fault: None });
                 }
-                Err(error) => failures.push(Failure::connect(&shown, &error).to_string()),
+                Err(error) => failures.push(Failure::connect(&shown, &error)),
             }
         }
         if failures.is_empty() {
-            failures.push("no address of the receiver is of the same kind (IPv4, IPv6) as that of --bind".to_owned());
+            let why = "no address of the receiver is of the same kind (IPv4, IPv6) as that of --bind".to_owned();
+            failures.push(Failure::Connect { why, fault: None });
         }
-        Err(Failure::Connect { why: failures.join("; ") })
+        // One address that was reached is enough to say that the way is not to blame.
+        let fault = failures.iter().map(Failure::fault).reduce(|a, b| a.and(b)).flatten();
+        let why: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        Err(Failure::Connect { why: why.join("; "), fault })
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::model::time::format_duration_ms;
-use crate::model::{Outcome, limits};
+use crate::model::{Fault, Outcome, limits};
 
 use super::guard::Why;
 
@@ -27,7 +27,7 @@ pub(super) enum Failure {
     #[error("the name {name} leads to {address}, {why}, which is dialled only for endpoints with --allow-private")]
     Name { name: String, address: std::net::IpAddr, why: Why },
     #[error("{why}")]
-    Connect { why: String },
+    Connect { why: String, fault: Option<Fault> },
     #[error("TLS: {0}")]
     Tls(String),
     #[error("{0}")]
@@ -74,7 +74,23 @@ impl Failure {
             io::ErrorKind::PermissionDenied => format!("no permission to connect to {to}"),
             _ => format!("no connection to {to}: {error}"),
         };
-        Self::Connect { why }
+        let fault = match error.kind() {
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Some(Fault::NoRoute),
+            io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => Some(Fault::Unreachable),
+            // Whoever refuses or breaks off has been reached.
+            _ => None,
+        };
+        Self::Connect { why, fault }
+    }
+
+    /// Whether it failed on the way, before anybody was reached.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Connect { fault, .. } => *fault,
+            Self::Unresolved { .. } => Some(Fault::Unreachable),
+            Self::Timeout { phase: Phase::Resolving(_) | Phase::Connecting(_), .. } => Some(Fault::Unreachable),
+            _ => None,
+        }
     }
 
     /// An exchange that broke off. `overrun`: because the peer sent more than was to be read.

@@ -20,6 +20,7 @@
 //! Sent again at once, a single time: a request on a kept-alive connection which ended before any byte of an answer.
 //! Nothing is fatal here.
 
+mod batch;
 pub mod check;
 mod connect;
 mod exec;
@@ -53,7 +54,8 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 
 use crate::model::{
-    AttemptReport, DeliveryId, Endpoint, EndpointId, Event, Now, Outcome, RequestHead, Secret, TimedSecret, limits,
+    AttemptReport, BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, EventId, Now, Outcome, RequestHead,
+    Secret, TimedSecret, limits,
 };
 
 pub use check::check_endpoint;
@@ -278,7 +280,7 @@ impl Outbound {
         event: &Arc<Event>,
     ) -> AttemptReport {
         let prepared = self.prepare(endpoint);
-        let report = self.carry(&prepared, Some(delivery), number, prepared.message(event, number)).await;
+        let (report, _) = self.carry(&prepared, Some(delivery), number, prepared.message(event, number)).await;
         tracing::debug!(%delivery, number, outcome = ?report.outcome, error = report.error, "attempt made");
         report
     }
@@ -286,19 +288,36 @@ impl Outbound {
     /// Makes one attempt with what was put together elsewhere, such as a batch. Never fails, either.
     pub async fn attempt_message(&self, number: u32, endpoint: &Arc<Endpoint>, message: Message) -> AttemptReport {
         let prepared = self.prepare(endpoint);
-        let report = self.carry(&prepared, None, number, Ok(message)).await;
+        let (report, _) = self.carry(&prepared, None, number, Ok(message)).await;
         tracing::debug!(endpoint = endpoint.name, number, outcome = ?report.outcome, error = report.error, "sent");
         report
     }
 
-    /// Sends what there is to send, and says what came of it.
+    /// Makes one attempt to deliver several events in one request. Returns with the report which of them the receiver did
+    /// not take. Never fails, either.
+    pub async fn attempt_batch(
+        &self,
+        batch: BatchId,
+        number: u32,
+        endpoint: &Arc<Endpoint>,
+        events: &[Arc<Event>],
+    ) -> (AttemptReport, Vec<EventId>) {
+        let prepared = self.prepare(endpoint);
+        let format = endpoint.batch.map_or(BatchFormat::Json, |batch| batch.format);
+        let (report, body) = self.carry(&prepared, None, number, Message::of_batch(batch, format, events)).await;
+        tracing::debug!(%batch, number, events = events.len(), outcome = ?report.outcome, "attempt made");
+        let failed = if report.outcome == Outcome::Delivered { batch::failed(&body) } else { Vec::new() };
+        (report, failed)
+    }
+
+    /// Sends what there is to send, and says what came of it, with the first bytes of the answer's body.
     async fn carry(
         &self,
         prepared: &Prepared,
         delivery: Option<DeliveryId>,
         number: u32,
         message: Result<Message, Failure>,
-    ) -> AttemptReport {
+    ) -> (AttemptReport, Vec<u8>) {
         let started = (self.clock)();
         let mut trace = Trace::default();
         let mut request =
@@ -308,7 +327,8 @@ impl Outbound {
             (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
             (Ok(message), Ok(Parts { way: Way::Exec(program), keys, .. })) => {
                 let facts = command_facts(delivery, number, started, &message, keys);
-                return self.command(&prepared.endpoint, program, &facts, message, started).await;
+                let report = self.command(&prepared.endpoint, program, &facts, message, started).await;
+                return (report, Vec::new());
             }
             (Ok(message), Ok(parts)) => {
                 message.method.as_str().clone_into(&mut request.method);
@@ -319,9 +339,10 @@ impl Outbound {
             }
         };
         request.headers = std::mem::take(&mut trace.shown);
+        let body = trace.answer.as_mut().map(|answer| std::mem::take(&mut answer.body)).unwrap_or_default();
         let report = self.report(request, started, trace, result);
         self.start_reaper();
-        report
+        (report, body)
     }
 
     /// Runs the command of an `exec:` endpoint.
@@ -349,6 +370,7 @@ impl Outbound {
             },
             response: None,
             error: ended.error,
+            fault: None,
             command: ended.command,
         }
     }
@@ -428,10 +450,19 @@ impl Outbound {
         let now = (self.clock)();
         let outcome = match (&trace.answer, &result) {
             (Some(answer), _) => {
-                judge::judge(answer.head.status, answer.retry_after.as_deref(), result.is_ok(), now.wall_ms)
+                let said = judge::Said {
+                    status: answer.head.status,
+                    retry_after: answer.retry_after.as_deref(),
+                    wish: answer.wish.as_deref(),
+                };
+                judge::judge(said, result.is_ok(), now.wall_ms)
             }
             (None, Err(failure)) => failure.outcome(),
             (None, Ok(())) => Outcome::Retryable { after_ms: None },
+        };
+        let fault = match (&trace.answer, &result) {
+            (None, Err(failure)) => failure.fault(),
+            _ => None,
         };
         let error = match result {
             Err(failure) => Some(failure.to_string()),
@@ -445,6 +476,7 @@ impl Outbound {
             request,
             response: trace.answer.map(|a| a.head),
             error,
+            fault,
             command: None,
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
-use hyper::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use hyper::header::{HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 
 use crate::model::{Header, Now, ResponseHead, limits};
 
@@ -15,6 +15,9 @@ use super::connect::{Connector, Wanted};
 use super::failure::{Failure, Phase};
 use super::headers::{self, Facts, response_head};
 use super::pool::{Conn, Pool};
+
+/// How a receiver steers what it is sent.
+const WEBHOOK_DELIVERY: HeaderName = HeaderName::from_static("webhook-delivery");
 
 /// How far an attempt has come, and what it has learned.
 #[derive(Debug, Default)]
@@ -32,6 +35,10 @@ pub(super) struct Answer {
     pub(super) head: ResponseHead,
     pub(super) retry_after: Option<Bytes>,
     pub(super) location: Option<Bytes>,
+    /// What the receiver wishes for (`webhook-delivery`).
+    pub(super) wish: Option<Bytes>,
+    /// What was read of the body: more than the log keeps.
+    pub(super) body: Vec<u8>,
 }
 
 /// All that one attempt needs.
@@ -90,8 +97,10 @@ impl Attempt<'_> {
             head: response_head(status, &head.headers),
             retry_after: field(RETRY_AFTER),
             location: field(LOCATION),
+            wish: field(WEBHOOK_DELIVERY),
+            body: Vec::new(),
         });
-        if read_body(&mut conn, body, &mut answer.head).await? {
+        if read_body(&mut conn, body, answer).await? {
             self.pool.put(conn, (self.clock)().mono_ms).await;
         }
         Ok(())
@@ -99,7 +108,7 @@ impl Attempt<'_> {
 }
 
 /// Reads a body up to `limits::RESPONSE_READ` and keeps its first bytes. True when it was read to its end.
-async fn read_body(conn: &mut Conn, mut body: Incoming, kept: &mut ResponseHead) -> Result<bool, Failure> {
+async fn read_body(conn: &mut Conn, mut body: Incoming, answer: &mut Answer) -> Result<bool, Failure> {
     conn.expect_body();
     let mut read = 0;
     while !body.is_end_stream() {
@@ -107,17 +116,17 @@ async fn read_body(conn: &mut Conn, mut body: Incoming, kept: &mut ResponseHead)
             None => break,
             // More chunks than bytes: read enough of those, too.
             Some(Err(_)) if conn.overrun() => return Ok(false),
-            Some(Err(error)) => return Err(Failure::body(kept.status, &error)),
+            Some(Err(error)) => return Err(Failure::body(answer.head.status, &error)),
             Some(Ok(frame)) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
         read += data.len();
-        let room = limits::RESPONSE_KEPT - kept.body.len();
-        if room > 0 && !data.is_empty() {
-            let first = &data[..data.len().min(room)];
-            // Copied, so that the log's few bytes do not hold on to the connection's whole buffer.
-            kept.body =
-                if kept.body.is_empty() { Bytes::copy_from_slice(first) } else { [&kept.body, first].concat().into() };
+        // Copied, so that the few bytes that are kept do not hold on to the connection's whole buffer.
+        let room = limits::RESPONSE_READ.saturating_sub(answer.body.len());
+        answer.body.extend_from_slice(&data[..data.len().min(room)]);
+        let kept = answer.body.len().min(limits::RESPONSE_KEPT);
+        if answer.head.body.len() < kept {
+            answer.head.body = Bytes::copy_from_slice(&answer.body[..kept]);
         }
         if read >= limits::RESPONSE_READ && !body.is_end_stream() {
             return Ok(false);

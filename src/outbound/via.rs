@@ -209,7 +209,7 @@ impl Proxy {
     }
 
     fn refused(&self, to: &str, why: &str) -> Failure {
-        Failure::Connect { why: format!("the proxy {} gives no way to {to}: {why}", self.shown) }
+        Failure::Connect { why: format!("the proxy {} gives no way to {to}: {why}", self.shown), fault: None }
     }
 }
 

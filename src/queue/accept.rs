@@ -53,7 +53,7 @@ impl Queue {
 
     /// The part of an event's id that tells logs apart: drawn from the log's salt and the event's number, so that a
     /// duplicate can be answered with the first id without reading it back.
-    fn tag_of(&self, seq: Seq) -> u64 {
+    pub(super) fn tag_of(&self, seq: Seq) -> u64 {
         // A bijective mixer (SplitMix64's finalizer): different numbers never get the same tag.
         let mut x = self.state.salt ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -59,7 +59,7 @@ impl Queue {
             endpoint: lane.endpoint.clone(),
             hold: lane.hold.clone(),
             waiting: lane.undone,
-            in_flight: flow.map_or(0, |flow| flow.in_flight.len() as u64),
+            in_flight: flow.map_or(0, |flow| flow.under_way() as u64),
             retrying: lane.retrying.len() as u64,
             delivered: lane.delivered,
             dead: lane.dead.len(),

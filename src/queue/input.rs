@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{
-    AttemptReport, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq, Source,
-    SourceId, WallMs, limits,
+    AttemptReport, BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq,
+    Source, SourceId, WallMs, limits,
 };
 use crate::record::{DeadLetter, Record, Replay, ReplayFilter};
 
@@ -17,10 +17,19 @@ pub enum Input {
     Accept(Vec<NewEvent>),
     /// An attempt that was released has ended.
     Finished { delivery: DeliveryId, report: AttemptReport },
-    /// The answer to [`Action::Refill`].
+    /// The answer to [`Action::Refill`]. `next` is where to go on: forward the next record to look at, backward the
+    /// one behind it.
     Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq },
     /// The answer to [`Action::Load`]; `None` when the log has no such event any more.
     Loaded { delivery: DeliveryId, event: Option<Arc<Event>> },
+    /// The answer to [`Action::LoadBatch`], in its order: what was read of it.
+    BatchLoaded { endpoint: EndpointId, batch: Option<BatchId>, events: Vec<Loaded> },
+    /// An attempt for a batch that was released has ended. `failed`: the receiver took all but these.
+    BatchFinished { endpoint: EndpointId, batch: BatchId, report: AttemptReport, failed: Vec<EventId> },
+    /// Something that the operator wants to hear of, from another room: an event of the built-in source.
+    Announce { kind: String, data: serde_json::Value },
+    /// Consumers of a pull endpoint wait for so many deliveries more, or, when negative, for fewer.
+    Wanted { endpoint: EndpointId, more: i64 },
     /// The answer to [`Action::Scan`].
     Scanned { replay: u64, from: Seq, events: Vec<ScannedEvent>, next: Seq },
     /// A segment has passed its age: carry forward what lives in it, then drop it. `dead` are the dead letters whose
@@ -67,6 +76,27 @@ pub struct StreamEntry {
     pub attempts: u32,
     /// The record of its last attempt, or 0.
     pub last: Seq,
+    /// The lane it belongs to, and what catching up keeps the latest of, where the endpoint asks for it and the event
+    /// was at hand.
+    pub key: Option<u64>,
+    pub latest_key: Option<u64>,
+}
+
+/// An event of a batch, as far as it was read.
+#[derive(Clone, Debug)]
+pub enum Loaded {
+    Event(Arc<Event>),
+    /// The log does not have it any more.
+    Gone,
+    /// The batch was full before its turn.
+    NotRead,
+}
+
+/// The JSON Pointers that an endpoint's lanes and catching up need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    pub order: Option<String>,
+    pub latest: Option<String>,
 }
 
 /// An old event that matches a replay's filter.
@@ -230,8 +260,12 @@ pub enum Action {
     /// Read the event at record `event`, then say [`Input::Loaded`].
     Load { delivery: DeliveryId, event: Seq },
     /// Read the endpoint's stream forward from record `from`, at most so many entries and about so many bytes of
-    /// events, then say [`Input::Refilled`].
-    Refill { endpoint: EndpointId, from: Seq, max_entries: usize, max_bytes: usize },
+    /// events, then say [`Input::Refilled`]. With `until` it is read backward from before `from` down to `until`.
+    Refill { endpoint: EndpointId, from: Seq, until: Option<Seq>, max_entries: usize, max_bytes: usize, keys: Keys },
+    /// Read the events at these records until there are so many bytes of bodies, then say [`Input::BatchLoaded`].
+    LoadBatch { endpoint: EndpointId, batch: Option<BatchId>, events: Vec<Seq>, max_bytes: u64 },
+    /// Make one attempt for several deliveries, then say [`Input::BatchFinished`].
+    AttemptBatch { endpoint: Arc<Endpoint>, batch: BatchId, number: u32, events: Vec<Arc<Event>> },
     /// Read events from record `from` to `end` that match, at most so many, then say [`Input::Scanned`].
     Scan { replay: u64, filter: ReplayFilter, from: Seq, end: Seq, max: usize },
     /// Sources or endpoints changed: publish them anew.

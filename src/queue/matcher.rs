@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 use wildmatch::WildMatch;
 
+use super::notice::OWN_SOURCE;
 use super::pattern;
 use crate::model::{Endpoint, EndpointId, Event, limits};
 
@@ -82,6 +83,12 @@ impl Matcher {
         self.by_endpoint.insert(endpoint.id, compiled);
     }
 
+    /// Whether any endpoint wants the daemon's own events.
+    #[must_use]
+    pub fn wants_own(&self) -> bool {
+        self.by_endpoint.values().any(|compiled| compiled.from.iter().any(|from| from == OWN_SOURCE))
+    }
+
     pub fn remove(&mut self, endpoint: EndpointId) {
         self.by_endpoint.remove(&endpoint);
     }
@@ -91,7 +98,9 @@ impl Matcher {
     pub fn fan_out(&self, event: &Event) -> Vec<EndpointId> {
         let mut shape: Option<Value> = None;
         let mut wants = |compiled: &Compiled| {
-            let from = compiled.from.is_empty() || compiled.from.contains(&event.source_name);
+            // The daemon's own events are only for those who ask for them.
+            let all = compiled.from.is_empty() && !event.is_own();
+            let from = all || compiled.from.contains(&event.source_name);
             let kind = compiled.types.is_empty() || compiled.types.iter().any(|t| t.matches(&event.kind));
             if !from || !kind {
                 return false;
@@ -107,6 +116,9 @@ impl Matcher {
 /// Why an endpoint does not want an event; `None` when it does.
 #[must_use]
 pub fn why_not(endpoint: &Endpoint, event: &Event) -> Option<String> {
+    if endpoint.from.is_empty() && event.is_own() {
+        return Some("it is one of the daemon's own, which are for those who ask: --from hookbox".to_owned());
+    }
     if !endpoint.from.is_empty() && !endpoint.from.contains(&event.source_name) {
         return Some(format!("its source is '{}', not {}", event.source_name, endpoint.from.join(" or ")));
     }
@@ -229,9 +241,14 @@ mod tests {
         for costly in [deep.as_str(), &"!".repeat(500), "@..a", "@.body[?@.x == 1]", &"@.a || ".repeat(500)] {
             assert!(compile(costly).is_err(), "{costly}");
         }
-        for fine in
-            ["@.body.action == 'opened'", "@.a == '..[?' && !(@.b > 1)", "match(@.type, 'a.*')", "@.body.x[*].y", "@.a == '('", r"search(@.type, '\\d+\'x')"]
-        {
+        for fine in [
+            "@.body.action == 'opened'",
+            "@.a == '..[?' && !(@.b > 1)",
+            "match(@.type, 'a.*')",
+            "@.body.x[*].y",
+            "@.a == '('",
+            r"search(@.type, '\\d+\'x')",
+        ] {
             assert!(compile(fine).is_ok(), "{fine}: {:?}", compile(fine).err());
         }
         assert!(glob("invoice.*", "invoice.paid") && !glob("invoice.?", "invoice.paid"));

@@ -50,7 +50,7 @@ impl Queue {
         for (id, lane) in &self.state.lanes {
             let flow = self.flows.get(id);
             let needed = |unread: Seq| unread <= lane.needs_until && lane.needs_from <= range.last;
-            if flow.and_then(|flow| flow.unread).is_some_and(|unread| unread <= range.last || needed(unread)) {
+            if flow.and_then(Flow::first_unread).is_some_and(|unread| unread <= range.last || needed(unread)) {
                 return None;
             }
             alive.events.extend(lane.retrying.values().map(|w| w.event).filter(|e| range.holds(self.stands_at(*e))));
@@ -127,9 +127,11 @@ impl Queue {
         self.remember(Record::DeliveriesCarried { waiting }, draft);
         for delivery in deliveries {
             let Some(flow) = self.flows.get_mut(&delivery.endpoint) else { continue };
-            if !flow.in_flight.contains_key(&delivery.seq) {
+            if !flow.is_flying(delivery.seq) {
+                let key = self.state.lanes.get(&delivery.endpoint).and_then(|l| l.retrying.get(&delivery.seq)?.key);
                 self.window_bytes -= flow.remove(delivery.seq);
-                flow.wait(delivery.seq, now.mono_ms, now.mono_ms);
+                let since = flow.age_clock(now.mono_ms);
+                flow.wait_in_lane(key, delivery.seq, now.mono_ms, since);
             }
             self.wake(delivery.endpoint);
         }
@@ -141,7 +143,7 @@ impl Queue {
 }
 
 fn waiting(job: &Job, position: Seq) -> Waiting {
-    Waiting { delivery: job.delivery, position, event: job.event, attempts: job.attempts, last: job.last }
+    Waiting { delivery: job.delivery, position, event: job.event, attempts: job.attempts, last: job.last, key: job.key }
 }
 
 fn within(set: &RoaringTreemap, range: Range) -> RoaringTreemap {

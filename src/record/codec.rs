@@ -99,6 +99,7 @@ mod tests {
                 request: RequestHead { method: "POST".into(), url: "http://x/".into(), headers: Vec::new() },
                 response: Some(ResponseHead { status, headers: Vec::new(), body: Bytes::from_static(b"no") }),
                 error: None,
+                fault: None,
                 command: None,
             };
             let delivery = DeliveryId { seq: n[0], endpoint: 3 };

@@ -21,6 +21,6 @@ mod thread;
 
 pub use self::core::{Core, Released, Store};
 pub use handle::{Directory, Door, Envelope, Handle, Health, TailLine};
-pub use reads::{refill, scan, scan_matches};
+pub use reads::{Wanted, complete, load_batch, refill, refill_back, scan, scan_matches};
 pub use retention::Retention;
 pub use thread::{AttemptOrder, Clock, Fatal, Parts, start};

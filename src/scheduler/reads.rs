@@ -15,7 +15,7 @@ use super::retention::{Retention, retire_oldest};
 use super::thread::Clock;
 use crate::log::{LogError, Reader};
 use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
-use crate::queue::{Action, Input, ScannedEvent, StreamEntry, matcher};
+use crate::queue::{Action, Input, Keys, Loaded, ScannedEvent, StreamEntry, matcher};
 use crate::record::{Record, ReplayFilter};
 
 /// How often the reader looks for segments whose time is over, however busy it is.
@@ -32,20 +32,32 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
             Ok(Action::Load { delivery, event }) => {
                 handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
             }
-            Ok(Action::Refill { endpoint, from, max_entries, max_bytes }) => {
-                let range = (from, reader.durable());
-                let (entries, next) = patiently(reader, || {
-                    readable(reader, from, |all| refill(all, range, endpoint, max_entries, max_bytes))
-                });
+            Ok(Action::LoadBatch { endpoint, batch, events, max_bytes }) => {
+                let events = load_batch(&events, max_bytes, |seq| read_event(reader, seq));
+                handle.report(Input::BatchLoaded { endpoint, batch, events });
+            }
+            Ok(Action::Refill { endpoint, from, until, max_entries, max_bytes, keys }) => {
+                let wanted = Wanted { endpoint, max_entries, max_bytes };
+                let (mut entries, next) = match until {
+                    None => patiently(reader, || {
+                        readable(reader.forward(from), |all| refill(all, (from, reader.durable()), &wanted))
+                    }),
+                    Some(until) => patiently(reader, || {
+                        readable(reader.backward(from), |all| refill_back(all, (from, until), &wanted))
+                    }),
+                };
+                complete(&mut entries, &keys, |seq| read_event(reader, seq));
                 handle.report(Input::Refilled { endpoint, from, entries, next });
             }
             Ok(Action::Scan { replay, filter, from, end, max }) => {
                 let first = reader.first();
-                let (events, next) =
-                    patiently(reader, || readable(reader, from, |all| scan(all, &filter, first, (from, end), max)));
+                let (events, next) = patiently(reader, || {
+                    readable(reader.forward(from), |all| scan(all, &filter, first, (from, end), max))
+                });
                 handle.report(Input::Scanned { replay, from, events, next });
             }
-            Ok(Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. }) => {}
+            Ok(Action::Attempt { .. } | Action::AttemptBatch { .. } | Action::Publish | Action::DropSegment { .. }) => {
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -89,15 +101,14 @@ fn patiently<T>(reader: &Reader, mut read: impl FnMut() -> Result<T, LogError>) 
     }
 }
 
-/// Takes what it wants of the log from `from` on. What is damaged is skipped with an error in the log; any other
+/// Takes what it wants of a walk over the log. What is damaged is skipped with an error in the log; any other
 /// error ends it, and what was taken is not to be used.
 fn readable<T>(
-    reader: &Reader,
-    from: Seq,
+    walk: impl Iterator<Item = Result<(Seq, Record), LogError>>,
     take: impl FnOnce(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
 ) -> Result<T, LogError> {
     let mut failed = None;
-    let mut records = reader.forward(from).filter_map(|item| match item {
+    let mut records = walk.filter_map(|item| match item {
         Ok(item) => Some(item),
         Err(error) => {
             if error.is_damage() {
@@ -113,34 +124,114 @@ fn readable<T>(
     failed.map_or(Ok(taken), Err)
 }
 
+/// What a refill is to bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub endpoint: EndpointId,
+    pub max_entries: usize,
+    /// Of events, beyond which entries come without theirs.
+    pub max_bytes: usize,
+}
+
 /// Reads an endpoint's stream forward in `records`, which begin at `from` and of which `end` is the last. Returns
 /// the entries and where to go on.
 pub fn refill(
     records: impl Iterator<Item = (Seq, Record)>,
     (from, end): (Seq, Seq),
-    endpoint: EndpointId,
-    max_entries: usize,
-    max_bytes: usize,
+    wanted: &Wanted,
 ) -> (Vec<StreamEntry>, Seq) {
-    let mut entries = Vec::new();
-    let mut bytes = 0;
+    let mut found = Found::new(wanted);
     let mut next = from;
     for (scanned, (seq, record)) in records.enumerate() {
-        if scanned >= limits::REFILL_SCAN || entries.len() >= max_entries {
-            return (entries, next);
+        if scanned >= limits::REFILL_SCAN || found.is_full() {
+            return (found.entries, next);
         }
         next = seq + 1;
-        if let Some(mut entry) = stream_entry(seq, record, endpoint) {
-            let cost = entry.loaded.as_ref().map_or(0, |event| event.cost());
-            if bytes + cost > max_bytes {
-                entry.loaded = None;
-            } else {
-                bytes += cost;
-            }
-            entries.push(entry);
+        found.take(seq, record);
+    }
+    (found.entries, next.max(end + 1))
+}
+
+/// Reads an endpoint's stream backward in `records`, which end before `from`, down to `until`. Returns the entries, the
+/// latest first, and the last record that was looked at: `until` when all was read.
+pub fn refill_back(
+    records: impl Iterator<Item = (Seq, Record)>,
+    (from, until): (Seq, Seq),
+    wanted: &Wanted,
+) -> (Vec<StreamEntry>, Seq) {
+    let mut found = Found::new(wanted);
+    let mut next = from;
+    for (scanned, (seq, record)) in records.enumerate() {
+        if seq < until {
+            break;
+        }
+        if scanned >= limits::REFILL_SCAN || found.is_full() {
+            return (found.entries, next);
+        }
+        next = seq;
+        found.take(seq, record);
+    }
+    (found.entries, until)
+}
+
+struct Found<'a> {
+    wanted: &'a Wanted,
+    entries: Vec<StreamEntry>,
+    bytes: usize,
+}
+
+impl<'a> Found<'a> {
+    fn new(wanted: &'a Wanted) -> Self {
+        Self { wanted, entries: Vec::new(), bytes: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.wanted.max_entries
+    }
+
+    fn take(&mut self, seq: Seq, record: Record) {
+        let Some(mut entry) = stream_entry(seq, record, self.wanted.endpoint) else { return };
+        let cost = entry.loaded.as_ref().map_or(0, |event| event.cost());
+        if self.bytes + cost > self.wanted.max_bytes {
+            // Its event is read again when its turn comes; what is asked of it now, `complete` looks up.
+            entry.loaded = None;
+        } else {
+            self.bytes += cost;
+        }
+        self.entries.push(entry);
+    }
+}
+
+/// Writes into entries what their endpoint's pointers ask for, reading the events that are not at hand.
+pub fn complete(entries: &mut [StreamEntry], keys: &Keys, mut read: impl FnMut(Seq) -> Option<Arc<Event>>) {
+    if keys.is_empty() {
+        return;
+    }
+    for entry in entries {
+        match entry.loaded.clone().or_else(|| read(entry.event)) {
+            Some(event) => keys.fill(entry, &event),
+            // It is gone: that shows when its turn comes.
+            None => keys.fill_nothing(entry),
         }
     }
-    (entries, next.max(end + 1))
+}
+
+/// Reads the events of a batch, in their order, until it is full.
+pub fn load_batch(events: &[Seq], max_bytes: u64, mut read: impl FnMut(Seq) -> Option<Arc<Event>>) -> Vec<Loaded> {
+    let mut bytes = 0;
+    let mut load = |seq: &Seq| {
+        if bytes > max_bytes {
+            return Loaded::NotRead;
+        }
+        match read(*seq) {
+            Some(event) => {
+                bytes += event.body.len() as u64;
+                Loaded::Event(event)
+            }
+            None => Loaded::Gone,
+        }
+    };
+    events.iter().map(&mut load).collect()
 }
 
 /// What a record puts into the endpoint's stream.
@@ -153,6 +244,8 @@ fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<Stream
             loaded: Some(event),
             attempts: 0,
             last: 0,
+            key: None,
+            latest_key: None,
         }),
         Record::Replayed { event, endpoint: to, .. } => (to == endpoint).then(|| StreamEntry {
             position: seq,
@@ -161,10 +254,21 @@ fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<Stream
             loaded: None,
             attempts: 0,
             last: 0,
+            key: None,
+            latest_key: None,
         }),
-        Record::DeliveryRetried { delivery, event, attempts, last, in_stream: true, .. } => (delivery.endpoint
-            == endpoint)
-            .then_some(StreamEntry { position: seq, delivery, event, loaded: None, attempts, last }),
+        Record::DeliveryRetried { delivery, event, attempts, last, in_stream: true, .. } => {
+            (delivery.endpoint == endpoint).then_some(StreamEntry {
+                position: seq,
+                delivery,
+                event,
+                loaded: None,
+                attempts,
+                last,
+                key: None,
+                latest_key: None,
+            })
+        }
         _ => None,
     }
 }
@@ -225,7 +329,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{patiently, readable, refill};
+    use super::{Wanted, patiently, readable, refill};
     use crate::log::{Log, LogError, Options, Reader, Recovered};
     use crate::model::{Event, EventId, Seq};
     use crate::record::Record;
@@ -262,8 +366,8 @@ mod tests {
     }
 
     fn positions(reader: &Reader) -> Result<(Vec<Seq>, Seq), LogError> {
-        let range = (1, reader.durable());
-        readable(reader, 1, |all| refill(all, range, 1, 100, 1 << 20))
+        let wanted = Wanted { endpoint: 1, max_entries: 100, max_bytes: 1 << 20 };
+        readable(reader.forward(1), |all| refill(all, (1, reader.durable()), &wanted))
             .map(|(entries, next)| (entries.iter().map(|e| e.position).collect(), next))
     }
 

@@ -6,7 +6,7 @@ use super::thread::Clock;
 use crate::log::{LogError, Reader};
 use crate::model::{Seq, WallMs};
 use crate::queue::{AliveRange, CarriedEvent, Input, Query, Reply};
-use crate::record::{DeadLetter, Next, Record};
+use crate::record::{DeadLetter, Record};
 
 /// Bytes of events that are carried forward out of one segment at most.
 const CARRIED_BYTES: usize = 8 << 20;
@@ -67,7 +67,7 @@ fn gather(reader: &Reader, range: &AliveRange, dead_since: WallMs) -> Result<Opt
         gathered.alive.push(CarriedEvent { seq: event.id.seq, event, fan_out });
     }
     for grave in &range.graves {
-        let Some(dead) = reader.read(*grave)?.and_then(|record| dead_letter(*grave, record)) else { return Ok(None) };
+        let Some(dead) = reader.read(*grave)?.and_then(|record| record.dead_letter(*grave)) else { return Ok(None) };
         if dead.died_at < dead_since {
             gathered.expired.push(dead.delivery);
         } else {
@@ -75,23 +75,4 @@ fn gather(reader: &Reader, range: &AliveRange, dead_since: WallMs) -> Result<Opt
         }
     }
     Ok(Some(gathered))
-}
-
-/// What a grave says of its dead letter.
-fn dead_letter(grave: Seq, record: Record) -> Option<DeadLetter> {
-    match record {
-        Record::DeadCarried { dead, .. } => Some(dead),
-        Record::AttemptFinished(attempt) => {
-            let Next::Dead { reason } = attempt.next else { return None };
-            Some(DeadLetter {
-                delivery: attempt.delivery,
-                event: attempt.event,
-                attempts: attempt.number,
-                died_at: attempt.report.started_at + attempt.report.duration_ms,
-                reason,
-                last: grave,
-            })
-        }
-        _ => None,
-    }
 }

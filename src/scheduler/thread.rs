@@ -16,7 +16,7 @@ use super::reads;
 use super::retention::Retention;
 use super::tail;
 use crate::log::{Log, LogError, Reader};
-use crate::model::{DeliveryId, Endpoint, Event, Now, limits};
+use crate::model::{BatchId, DeliveryId, Endpoint, Event, Now, limits};
 use crate::queue::{Action, Input, Queue, Reply};
 
 /// Reads both clocks.
@@ -30,11 +30,20 @@ const NAP: Duration = Duration::from_millis(500);
 
 /// One attempt for outbound to make.
 #[derive(Debug)]
-pub struct AttemptOrder {
-    pub delivery: DeliveryId,
-    pub number: u32,
-    pub endpoint: Arc<Endpoint>,
-    pub event: Arc<Event>,
+pub enum AttemptOrder {
+    One {
+        delivery: DeliveryId,
+        number: u32,
+        endpoint: Arc<Endpoint>,
+        event: Arc<Event>,
+    },
+    /// Several events in one request.
+    Batch {
+        endpoint: Arc<Endpoint>,
+        batch: BatchId,
+        number: u32,
+        events: Vec<Arc<Event>>,
+    },
 }
 
 /// What the thread is made of.
@@ -163,8 +172,8 @@ impl Thread {
             }
         }
         if self.door.tail.receiver_count() > 0 {
-            for (record, seq) in released.records.iter().zip(released.first..) {
-                if let Some(line) = tail::line(record, self.core.queue.state(), seq) {
+            for record in &released.records {
+                for line in tail::lines(record, self.core.queue.state()) {
                     let _ = self.door.tail.send(line);
                 }
             }
@@ -177,23 +186,31 @@ impl Thread {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Attempt { delivery, number, endpoint, event } => {
-                let order = AttemptOrder { delivery, number, endpoint, event };
-                if let Err(error) = self.attempts.try_send(order) {
-                    // The channel is as large as the number of attempts in flight: it only fails at the very end.
-                    tracing::debug!(%error, "an attempt was not handed out");
+                self.hand_over(AttemptOrder::One { delivery, number, endpoint, event });
+            }
+            Action::AttemptBatch { endpoint, batch, number, events } => {
+                self.hand_over(AttemptOrder::Batch { endpoint, batch, number, events });
+            }
+            Action::Load { .. } | Action::LoadBatch { .. } | Action::Refill { .. } | Action::Scan { .. } => {
+                match self.reads.try_send(action) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
+                    Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
                 }
             }
-            Action::Load { .. } | Action::Refill { .. } | Action::Scan { .. } => match self.reads.try_send(action) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
-                Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
-            },
             Action::Publish => {}
             Action::DropSegment { first, last } => {
                 if let Err(error) = self.core.store.drop_segment(first) {
                     tracing::error!(first, last, %error, "a segment could not be removed: remove it when hookboxd is down");
                 }
             }
+        }
+    }
+
+    fn hand_over(&self, order: AttemptOrder) {
+        if let Err(error) = self.attempts.try_send(order) {
+            // The channel is as large as the number of attempts in flight: it only fails at the very end.
+            tracing::debug!(%error, "an attempt was not handed out");
         }
     }
 

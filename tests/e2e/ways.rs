@@ -19,8 +19,20 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
     let template = home.write("chat.json", "{\"text\": {{ (body.who ~ ' paid ' ~ body.sum) | tojson }}}\n");
     let url = receiver.url("/v1");
     let more = [
-        "--method", "put", "--path", "/rooms/{{ body.who }}", "--header", "X-Type: {{ type }}", "--header",
-        "Authorization: Bearer hunter2", "--body-file", &template, "--where", "@.body.sum > 10", "--types", "order.*",
+        "--method",
+        "put",
+        "--path",
+        "/rooms/{{ body.who }}",
+        "--header",
+        "X-Type: {{ type }}",
+        "--header",
+        "Authorization: Bearer hunter2",
+        "--body-file",
+        &template,
+        "--where",
+        "@.body.sum > 10",
+        "--types",
+        "order.*",
     ];
     let made = quick_endpoint(&daemon, "chat", &url, &more);
     assert!(!made.to_string().contains("hunter2"), "{made}");
@@ -112,8 +124,21 @@ fn a_command_takes_deliveries_and_its_exit_code_decides() {
     daemon.json(&["source", "create", "in", "--verify", "none", "--type-header", "x-type"]);
     let url = format!("exec:{path}");
     daemon.json(&[
-        "endpoint", "create", "mail", "--url", &url, "--arg", "--subject", "--arg", "a b", "--retry-base", "50ms",
-        "--jitter", "0", "--order", "strict",
+        "endpoint",
+        "create",
+        "mail",
+        "--url",
+        &url,
+        "--arg",
+        "--subject",
+        "--arg",
+        "a b",
+        "--retry-base",
+        "50ms",
+        "--jitter",
+        "0",
+        "--order",
+        "strict",
     ]);
     for kind in ["fine", "again", "never"] {
         daemon.accept("/in/in", &[("x-type", kind)], kind.as_bytes());
@@ -125,7 +150,11 @@ fn a_command_takes_deliveries_and_its_exit_code_decides() {
     assert_eq!(said.lines().collect::<Vec<_>>(), [line("fine"), line("again"), line("again"), line("never")]);
     let shown = daemon.json(&["delivery", "show", text(&dead, "id")]);
     let attempt = &shown["history"][0];
-    assert_eq!((attempt["exit"].as_i64(), attempt["output"].as_str()), (Some(100), Some("no such device\n")), "{shown}");
+    assert_eq!(
+        (attempt["exit"].as_i64(), attempt["output"].as_str()),
+        (Some(100), Some("no such device\n")),
+        "{shown}"
+    );
     assert!(text(attempt, "error").contains("exit 100"), "{shown}");
     let trial = daemon.json(&["endpoint", "test", "mail"]);
     assert_eq!((text(&trial, "outcome"), trial["exit"].as_i64()), ("delivered", Some(0)), "{trial}");

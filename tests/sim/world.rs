@@ -464,6 +464,7 @@ impl World {
             request: RequestHead::default(),
             response: None,
             error: Some(format!("event {} said so", event.id.seq)),
+            fault: None,
             command: None,
         };
         let at = self.now.mono_ms + within_ms;
