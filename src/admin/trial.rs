@@ -99,8 +99,8 @@ fn made_up(
         // 0 is the daemon's own.
         source: match (&named, &source) {
             (Some(named), _) => named.id,
-            (None, Some(_)) => SourceId::MAX,
-            (None, None) => 0,
+            (None, Some(name)) if name != "hookbox" => SourceId::MAX,
+            _ => 0,
         },
         source_name: source.unwrap_or_else(|| "hookbox".to_owned()),
         kind: kind.unwrap_or_else(|| if made_up { "hookbox.test".to_owned() } else { String::new() }),

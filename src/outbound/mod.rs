@@ -22,6 +22,7 @@
 
 mod batch;
 pub mod check;
+mod command;
 mod connect;
 mod exec;
 mod failure;
@@ -32,6 +33,7 @@ pub mod judge;
 mod message;
 mod pool;
 mod post;
+mod prepared;
 mod preview;
 pub mod resolve;
 mod shape;
@@ -50,28 +52,28 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use hyper::Uri;
 use hyper::header::HeaderValue;
 
 use crate::model::{
     AttemptReport, BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, EventId, Now, Outcome, RequestHead,
-    Secret, TimedSecret, limits,
+    limits,
 };
 
 pub use check::check_endpoint;
 pub use message::Message;
+pub use prepared::Ways;
 pub use preview::Preview;
 pub use resolve::{Resolve, SystemResolver};
 pub use sign::generate_secret;
 
+use command::command_facts;
 use connect::{Connector, Dial, SystemDialer, Wanted};
-use exec::{Allow, Exec, Program};
+use exec::Exec;
 use failure::Failure;
 use headers::Facts;
-use pool::Pool;
 use post::{Attempt, Trace};
+use prepared::{Parts, Permits, Prepared, Way};
 use shape::Shaper;
-use via::{Common, Route};
 
 /// How the room is set up.
 pub struct Settings {
@@ -82,30 +84,6 @@ pub struct Settings {
     /// What a secret that only names one (`env:NAME`) stands for.
     pub lookup: Option<Lookup>,
     pub ways: Ways,
-}
-
-/// Ways out that the operator of the machine opens, and can change while the room works.
-#[derive(Clone, Debug, Default)]
-pub struct Ways {
-    /// `http://[user:password@]host:port`, for endpoints that say nothing else.
-    pub proxy: Option<String>,
-    /// What is reached without it.
-    pub no_proxy: Vec<String>,
-    /// Commands that `exec:` endpoints may run.
-    pub exec_allow: Vec<String>,
-}
-
-/// The same, read.
-struct Permits {
-    common: Common,
-    allow: Allow,
-}
-
-impl Permits {
-    fn read(ways: &Ways) -> Result<Self, OutboundError> {
-        let common = Common::new(ways.proxy.as_deref(), &ways.no_proxy).map_err(OutboundError::Proxy)?;
-        Ok(Self { common, allow: Allow(ways.exec_allow.clone()) })
-    }
 }
 
 /// What `env:NAME` or `cred:NAME` stands for; `Ok(None)` when the text is the secret itself.
@@ -125,9 +103,6 @@ pub enum OutboundError {
     Proxy(String),
 }
 
-/// What stands for a method in the record of a command.
-const COMMAND: &str = "exec";
-
 /// The room. One for the daemon, shared.
 pub struct Outbound {
     connector: Connector,
@@ -143,103 +118,9 @@ pub struct Outbound {
     me: Weak<Self>,
 }
 
-/// What is worked out once per endpoint and configuration.
-struct Prepared {
-    endpoint: Arc<Endpoint>,
-    parts: Result<Parts, String>,
-    pool: Pool,
-}
-
-struct Parts {
-    way: Way,
-    keys: Vec<sign::Key>,
-    shaper: Option<Shaper>,
-}
-
-/// How an endpoint is reached.
-enum Way {
-    Http { target: url::Target, route: Box<Route> },
-    Exec(Program),
-}
-
-impl Way {
-    /// The path and query of its URL.
-    fn uri(&self) -> Uri {
-        match self {
-            Self::Http { target, .. } => target.uri.clone(),
-            Self::Exec(_) => Uri::from_static("/"),
-        }
-    }
-}
-
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound").field("idle", &self.idle).finish_non_exhaustive()
-    }
-}
-
-impl Parts {
-    fn new(endpoint: &Endpoint, lookup: Option<&Lookup>, common: &Common) -> Result<Self, String> {
-        let way = if endpoint.is_exec() {
-            Way::Exec(Program::new(endpoint)?)
-        } else {
-            let target = url::parse(&endpoint.url)?;
-            let proxy = endpoint.via.proxy.as_ref().map(|proxy| resolve(proxy, lookup)).transpose()?;
-            let route = Route::new(&endpoint.via, proxy.as_ref().map(|p| p.0.as_str()), &target, common)?;
-            Way::Http { target, route: Box::new(route) }
-        };
-        let key = |timed: &TimedSecret| {
-            sign::Key::new(&TimedSecret { secret: resolve(&timed.secret, lookup)?, expires_at: timed.expires_at })
-        };
-        let keys = endpoint.secrets.iter().map(key).collect::<Result<_, String>>()?;
-        let plain = endpoint.shape.is_plain();
-        let shaper = if plain { None } else { Some(Shaper::new(&endpoint.shape, lookup)?) };
-        Ok(Self { way, keys, shaper })
-    }
-}
-
-/// The secret, or what it stands for when it only names one.
-fn resolve(secret: &Secret, lookup: Option<&Lookup>) -> Result<Secret, String> {
-    let found = lookup.map(|lookup| lookup(&secret.0)).transpose()?.flatten();
-    Ok(found.map_or_else(|| secret.clone(), Secret))
-}
-
-impl Prepared {
-    fn new(endpoint: &Arc<Endpoint>, idle: &Arc<AtomicUsize>, lookup: Option<&Lookup>, permits: &Permits) -> Self {
-        let parts = Parts::new(endpoint, lookup, &permits.common);
-        Self { endpoint: endpoint.clone(), parts, pool: Pool::new(idle.clone()) }
-    }
-
-    /// What is sent for one event.
-    fn message(&self, event: &Arc<Event>, number: u32) -> Result<Message, Failure> {
-        let parts = self.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()))?;
-        let mut message = Message::of(&self.endpoint, event)?;
-        if let Some(shaper) = &parts.shaper {
-            shaper.apply(event, number, &parts.way.uri(), &mut message).map_err(Failure::Shape)?;
-        }
-        Ok(message)
-    }
-
-    fn is_for(&self, endpoint: &Arc<Endpoint>) -> bool {
-        Arc::ptr_eq(&self.endpoint, endpoint) || self.endpoint == *endpoint
-    }
-}
-
-/// What is said of one run of a command.
-fn command_facts(
-    delivery: Option<DeliveryId>,
-    number: u32,
-    started: Now,
-    message: &Message,
-    keys: &[sign::Key],
-) -> exec::Facts {
-    let seconds = (started.wall_ms / 1000).to_string();
-    let signed = sign::signature(keys, &message.id, &seconds, &message.body, started.wall_ms);
-    exec::Facts {
-        delivery: delivery.map(|delivery| delivery.to_string()).unwrap_or_default(),
-        number: number.to_string(),
-        seconds,
-        signature: signed.map(|signed| signed.value).unwrap_or_default(),
     }
 }
 
@@ -345,36 +226,6 @@ impl Outbound {
         (report, body)
     }
 
-    /// Runs the command of an `exec:` endpoint.
-    async fn command(
-        &self,
-        endpoint: &Endpoint,
-        program: &Program,
-        facts: &exec::Facts,
-        message: Message,
-        started: Now,
-    ) -> AttemptReport {
-        let environment = exec::environment(endpoint, &message, facts);
-        let timeout_ms = endpoint.timeout_ms.clamp(1, limits::TIMEOUT_MS);
-        let permits = self.permits();
-        let ended = self.exec.run(program, &permits.allow, &environment, message.body, timeout_ms).await;
-        AttemptReport {
-            started_at: started.wall_ms,
-            duration_ms: (self.clock)().mono_ms.saturating_sub(started.mono_ms),
-            connect_ms: None,
-            outcome: ended.outcome,
-            request: RequestHead {
-                method: COMMAND.to_owned(),
-                url: endpoint.url.clone(),
-                headers: exec::shown(environment),
-            },
-            response: None,
-            error: ended.error,
-            fault: None,
-            command: ended.command,
-        }
-    }
-
     fn permits(&self) -> Arc<Permits> {
         self.permits.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -400,7 +251,11 @@ impl Outbound {
             return Ok(());
         }
         let permits = self.permits();
-        match Parts::new(endpoint, self.lookup.as_ref(), &permits.common)?.way {
+        let parts = Parts::new(endpoint, self.lookup.as_ref(), &permits.common)?;
+        if let Some(why) = parts.shaper.as_ref().and_then(Shaper::lacks) {
+            return Err(why.clone());
+        }
+        match parts.way {
             Way::Exec(program) => permits.allow.admit(program.path()).map(|_| ()),
             Way::Http { route, .. } => route.own.map_or(Ok(()), |own| own.check()),
         }

@@ -7,10 +7,12 @@ use hyper::header::CONTENT_TYPE;
 
 use crate::model::{Endpoint, Event, Header};
 
+use super::command::{COMMAND, command_facts};
 use super::headers::{self, Facts};
 use super::message::Message;
+use super::prepared::Way;
 use super::shape::Shaper;
-use super::{COMMAND, Outbound, Way, command_facts, exec, url};
+use super::{Outbound, exec, url};
 
 /// A request that is not made.
 #[derive(Clone, Debug)]

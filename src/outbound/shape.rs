@@ -47,7 +47,11 @@ pub(super) struct Shaper {
     /// Each with its template's name.
     headers: Vec<(HeaderName, String)>,
     content_type: Option<HeaderValue>,
+    missing: Missing,
 }
+
+/// Why a secret could not be looked up, when one could not.
+type Missing = Arc<OnceLock<String>>;
 
 impl Shaper {
     /// Compiles and checks them.
@@ -59,7 +63,8 @@ impl Shaper {
         if method == Method::GET && shape.body.is_some() {
             return Err("a GET has no body: leave --body out, or use --method POST".to_owned());
         }
-        let mut env = environment(lookup.cloned());
+        let missing = Missing::default();
+        let mut env = environment(lookup.cloned(), missing.clone());
         let mut add = |name: String, source: &str| compile(&mut env, name, source);
         for (name, source) in [(PATH, &shape.path), (BODY, &shape.body)] {
             if let Some(source) = source {
@@ -84,7 +89,12 @@ impl Shaper {
             }
         };
         let (has_path, has_body) = (shape.path.is_some(), shape.body.is_some());
-        Ok(Self { env, method, has_path, has_body, headers, content_type })
+        Ok(Self { env, method, has_path, has_body, headers, content_type, missing })
+    }
+
+    /// What a secret lacks that was looked up while the templates were compiled.
+    pub(super) fn lacks(&self) -> Option<&String> {
+        self.missing.get()
     }
 
     /// Puts the templates' results into `message`; `base` is the URL's own path and query.
@@ -170,7 +180,7 @@ fn parse_name(text: &str) -> Result<HeaderName, String> {
 }
 
 /// What is there: no files, no time, no randomness.
-fn environment(lookup: Option<Lookup>) -> Environment<'static> {
+fn environment(lookup: Option<Lookup>, missing: Missing) -> Environment<'static> {
     let mut env = Environment::empty();
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     env.set_fuel(Some(limits::TEMPLATE_FUEL));
@@ -208,7 +218,10 @@ fn environment(lookup: Option<Lookup>) -> Environment<'static> {
         Some(Ok(Some(secret))) => Ok(secret),
         None => Ok("…".to_owned()),
         Some(Ok(None)) => Err(failed("secret() takes 'env:NAME' or 'cred:NAME'".to_owned())),
-        Some(Err(why)) => Err(failed(why)),
+        Some(Err(why)) => {
+            let _ = missing.set(why.clone());
+            Err(failed(why))
+        }
     });
     env
 }

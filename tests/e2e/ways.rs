@@ -88,6 +88,7 @@ fn mistakes_in_templates_are_found_before_there_is_an_event() {
         ("--header", "webhook-id: 1", "set by hookbox"),
         ("--header", "no colon", "Name: value"),
         ("--method", "TRACE", "POST, PUT"),
+        ("--header", "X-Key: {{ secret('env:NO_SUCH_NAME_HERE') }}", "NO_SUCH_NAME_HERE"),
         ("--proxy", "socks5://user:hunter2@p:1", "http://"),
         ("--client-cert", "/no/such.pem", "give both"),
         ("--arg", "-x", "exec:"),
