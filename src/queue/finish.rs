@@ -75,13 +75,14 @@ impl Queue {
         let Some(waiting) = lane.retrying.get(&delivery.seq).copied() else { return };
         let (attempts, last) = (waiting.attempts, waiting.last);
         let dead = DeadLetter { delivery, event, attempts, died_at: now.wall_ms, reason: reason.to_owned(), last };
+        let key = lane.key_of(waiting.key);
         self.remember(Record::Died { dead: dead.clone() }, draft);
         if let Some(flow) = self.flows.get_mut(&delivery.endpoint) {
             flow.forget_timer(Work::One(delivery.seq));
-            flow.lanes.wait_no_more(waiting.key, delivery.seq);
+            flow.lanes.wait_no_more(key, delivery.seq);
         }
         self.tell_dead(now, &dead, false);
-        self.free(delivery.endpoint, waiting.key, now);
+        self.free(delivery.endpoint, key, now);
     }
 
     /// Behind an open breaker nothing is tried, but what is too old is given up all the same.
