@@ -11,7 +11,7 @@ use super::input::StreamEntry;
 use super::lanes::{Lanes, STRICT};
 use super::link::{self, Place};
 use super::state::Lane;
-use crate::model::{Batch, BatchId, DeliveryId, Event, EventId, Now, Rate, Seq, limits};
+use crate::model::{Batch, BatchId, DeliveryId, Event, EventId, Now, Order, Rate, Seq, limits};
 
 /// A delivery that is ready for an attempt, or under way.
 #[derive(Clone, Debug)]
@@ -661,6 +661,7 @@ impl Flow {
     /// The next delivery to attempt, taken out of window or timers, or the batch that is due. Returns it with the bytes
     /// that left the window.
     pub fn next_job(&mut self, lane: &Lane, now_mono: u64) -> Option<(Next, usize)> {
+        self.step_back(lane, now_mono);
         if self.next_work(lane, now_mono)? > now_mono {
             return None;
         }
@@ -687,6 +688,22 @@ impl Flow {
         };
         self.spend(lane, now_mono);
         Some(next)
+    }
+
+    /// What is due goes back behind others that came before it in its lane meanwhile, because the operator asked for them
+    /// again.
+    fn step_back(&mut self, lane: &Lane, now_mono: u64) {
+        if lane.endpoint.order == Order::None {
+            return;
+        }
+        let due = self.timers.iter().take_while(|((due, _), _)| *due <= now_mono);
+        let due: Vec<((u64, Work), u64)> = due.map(|(at, since)| (*at, *since)).collect();
+        for ((at, work), since) in due {
+            if !self.may_go_on(lane, work) {
+                self.forget_timer(work);
+                self.behind.insert(work, (at, since));
+            }
+        }
     }
 
     /// An attempt is about to start.

@@ -760,7 +760,9 @@ impl World {
             assert!(flying <= endpoint.concurrency as usize, "{flying} in flight, {} allowed", endpoint.concurrency);
         }
         if endpoint.order == Order::Strict {
-            assert_eq!(flying, 1, "a strict endpoint gets one at a time");
+            let others = self.checker.in_flight.keys().filter(|d| d.endpoint == id);
+            let told: String = others.map(|other| story(core.store, *other)).collect();
+            assert_eq!(flying, 1, "a strict endpoint gets one at a time: {members:?} {endpoint:?} {told}");
         }
         for delivery in members.iter().filter(|delivery| !self.checker.revived.contains(delivery)) {
             let Some(lane) = self.checker.lane_of.get(delivery) else { continue };
