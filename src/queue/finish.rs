@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::attempted::said;
-use super::backoff::{self, Verdict};
 use super::breaker;
 use super::flow::{Job, Work};
 use super::input::Action;
 use super::link;
 use super::{Draft, Queue};
+use crate::model::backoff::{self, Verdict};
 use crate::model::{
     AttemptReport, DeliveryId, DeliveryState, EndpointId, Event, Fault, HeadOfLine, HoldReason, Now, Outcome,
     RequestHead, Seq,
