@@ -291,11 +291,15 @@ impl World {
                 request: RequestHead { method: "POST".into(), url: "http://a/".into(), headers: vec![] },
                 response: Some(ResponseHead { status, headers: vec![], body: Bytes::from_static(b"no") }),
                 error: None,
+                fault: None,
             },
             next,
             prev: 0,
             position: None,
             low: 0,
+            key: None,
+            spared: false,
+            failing_ms: 0,
         })))
     }
 

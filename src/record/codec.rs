@@ -99,6 +99,7 @@ mod tests {
                 request: RequestHead { method: "POST".into(), url: "http://x/".into(), headers: Vec::new() },
                 response: Some(ResponseHead { status, headers: Vec::new(), body: Bytes::from_static(b"no") }),
                 error: None,
+                fault: None,
             };
             let delivery = DeliveryId { seq: n[0], endpoint: 3 };
             let (event, prev, position, low) = (n[1], n[4], after, n[5]);
@@ -111,13 +112,16 @@ mod tests {
                 prev,
                 position,
                 low,
+                key: None,
+                spared: false,
+                failing_ms: 0,
             }))
         })
     }
 
     fn waiting(n: [u64; 4]) -> Waiting {
         let delivery = DeliveryId { seq: n[0], endpoint: 1 };
-        Waiting { delivery, position: n[1], event: n[2], attempts: 2, last: n[3] }
+        Waiting { delivery, position: n[1], event: n[2], attempts: 2, last: n[3], key: None }
     }
 
     fn replay(n: [u64; 4]) -> Replay {
