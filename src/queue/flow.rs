@@ -588,7 +588,7 @@ impl Flow {
 
     fn next_work(&self, lane: &Lane, now_mono: u64) -> Option<u64> {
         let pull = lane.endpoint.is_pull();
-        if pull && self.wanted <= 0 {
+        if lane.hold.is_some() || (pull && self.wanted <= 0) {
             return None;
         }
         if !pull && self.under_way() >= self.slots() {
