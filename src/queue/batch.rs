@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use super::backoff::{self, Verdict};
 use super::flow::{FlyingBatch, Job, Member, Slot, Work};
 use super::input::{Action, Loaded};
 use super::{Draft, Queue};
+use crate::model::backoff::{self, Verdict};
 use crate::model::{
     AttemptReport, BatchId, DeliveryId, EndpointId, Event, EventId, HoldReason, Now, Outcome, Seq, limits,
 };

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::attempted::said;
-use super::backoff::{self, Verdict};
 use super::breaker;
 use super::flow::{Job, Work};
 use super::input::Action;
 use super::link;
 use super::{Draft, Queue};
+use crate::model::backoff::{self, Verdict};
 use crate::model::{
     AttemptReport, DeliveryId, DeliveryState, EndpointId, Event, Fault, HeadOfLine, HoldReason, Now, Outcome,
     RequestHead, Seq,
@@ -88,7 +88,8 @@ impl Queue {
     /// Behind an open breaker nothing is tried, but what is too old is given up all the same.
     pub(super) fn expire(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         let due = self.flows.get(&id).and_then(|flow| flow.expires_at).is_some_and(|at| at <= now.mono_ms);
-        if !due {
+        // What is held does not expire.
+        if !due || self.state.lanes.get(&id).is_none_or(|lane| lane.hold.is_some()) {
             return;
         }
         let (mut old, mut next) = (Vec::new(), None::<u64>);

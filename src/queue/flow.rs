@@ -592,14 +592,19 @@ impl Flow {
     /// The earliest time that rate, pauses, breaker and catching up allow.
     #[must_use]
     pub fn allowed_at(&self, lane: &Lane) -> u64 {
-        let burst = lane.endpoint.burst.unwrap_or(1);
-        let by_rate = lane.endpoint.rate.map_or(0, |rate| self.bucket.ready_at(rate, burst));
+        let by_rate = self.rate_ready_at(lane).unwrap_or(0);
         let by_probe = self.breaker.probe_at().unwrap_or(0);
         let by_catch_up = match (&self.catching_up, lane.endpoint.catch_up.rate) {
             (Some(catching), Some(rate)) => catching.bucket.ready_at(rate, 1),
             _ => 0,
         };
         by_rate.max(by_probe).max(by_catch_up).max(self.paused_until)
+    }
+
+    /// When its rate lets an attempt go.
+    #[must_use]
+    pub fn rate_ready_at(&self, lane: &Lane) -> Option<u64> {
+        lane.endpoint.rate.map(|rate| self.bucket.ready_at(rate, lane.endpoint.burst.unwrap_or(1)))
     }
 
     /// How many attempts may be under way.
@@ -624,7 +629,7 @@ impl Flow {
 
     fn next_work(&self, lane: &Lane, now_mono: u64) -> Option<u64> {
         let pull = lane.endpoint.is_pull();
-        if pull && self.wanted <= 0 {
+        if lane.hold.is_some() || (pull && self.wanted <= 0) {
             return None;
         }
         if !pull && self.under_way() >= self.slots() {
@@ -755,7 +760,7 @@ impl Flow {
     }
 
     /// When the deliveries at hand are enough for a batch, or have waited long enough for one.
-    fn batch_due(&self, lane: &Lane, batch: Batch, now_mono: u64) -> Option<u64> {
+    pub(super) fn batch_due(&self, lane: &Lane, batch: Batch, now_mono: u64) -> Option<u64> {
         if !self.gathering.is_empty() {
             return None;
         }

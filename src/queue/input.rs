@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::explain::{Explanation, FlowView};
 use crate::model::{
     AttemptReport, BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq,
     Source, SourceId, WallMs, limits,
@@ -175,6 +176,11 @@ pub struct Revive {
 pub enum Query {
     Status,
     Endpoints,
+    /// Why a delivery stands where it stands. `key`: its lane, see [`Keys::order_key`].
+    Explain {
+        delivery: DeliveryId,
+        key: Option<u64>,
+    },
     /// Where each of these stands.
     Deliveries(Vec<DeliveryId>),
     /// The graves of dead letters before this record, newest first, at most so many.
@@ -215,6 +221,7 @@ pub enum Reply {
     Status(Box<Status>),
     Endpoints(Vec<EndpointView>),
     Deliveries(Vec<DeliveryView>),
+    Explained(Box<Explanation>),
     Graves(Vec<Seq>),
     Events(Vec<EventView>),
     Replays(Vec<Replay>),
@@ -305,6 +312,19 @@ pub struct Status {
     pub replays: usize,
     pub dedupe_keys: usize,
     pub next_seq: Seq,
+    /// The link is down: since when, and when the next probe goes out.
+    pub offline: Option<(WallMs, WallMs)>,
+    /// Endpoints that wait for the link.
+    pub away: usize,
+    /// The wall clock cannot be believed, and until when signed deliveries wait for it.
+    pub clock_suspect: bool,
+    pub clock_until: Option<WallMs>,
+    pub breakers_open: usize,
+    pub parked_lanes: usize,
+    /// Endpoints that work off a backlog.
+    pub catching_up: usize,
+    /// Deliveries that consumers hold.
+    pub leased: usize,
 }
 
 /// An endpoint and how it fares.
@@ -320,6 +340,7 @@ pub struct EndpointView {
     pub dead: u64,
     pub last_error: Option<String>,
     pub last_success_at: Option<WallMs>,
+    pub flow: FlowView,
 }
 
 /// Where a delivery stands.

@@ -19,7 +19,6 @@
 mod accept;
 mod ask;
 mod attempted;
-pub mod backoff;
 mod batch;
 mod breaker;
 mod bucket;
@@ -27,6 +26,7 @@ mod catchup;
 mod clock;
 mod command;
 mod dedupe;
+mod explain;
 mod finish;
 mod flow;
 pub mod input;
@@ -42,6 +42,7 @@ mod retire;
 mod run;
 pub mod state;
 
+pub use explain::{Explanation, FlowView, Reason};
 pub use input::{
     Accepted, Action, AliveRange, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView, Input, Keys,
     Loaded, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
@@ -184,7 +185,7 @@ impl Queue {
                 self.retire(now, range, head, alive, dead, &expired, &mut draft)
             }
             Input::Command(command) => self.command(now, command, &mut draft),
-            Input::Ask(query) => self.ask(&query),
+            Input::Ask(query) => self.ask(now, &query),
         };
         Decision { records: draft.records, actions: draft.actions, reply }
     }

@@ -34,6 +34,13 @@ impl Keys {
         (entry.key, entry.latest_key) = (at(&self.order), at(&self.latest));
     }
 
+    /// The lane of an event, where there is one for each key.
+    #[must_use]
+    pub fn order_key(&self, event: &Event) -> Option<u64> {
+        let pointer = self.order.as_ref()?;
+        Some(key_at(&serde_json::from_slice(&event.body).unwrap_or(Value::Null), pointer))
+    }
+
     /// Keys for an entry whose event is not in the log any more.
     pub fn fill_nothing(&self, entry: &mut StreamEntry) {
         let nothing = |pointer: &Option<String>| pointer.as_ref().map(|pointer| key_at(&Value::Null, pointer));

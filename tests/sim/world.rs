@@ -463,7 +463,7 @@ impl World {
     /// Retention wants to drop the oldest segment, as the real one does it.
     fn retire(&mut self, core: &Core<&mut Disk>) -> Option<Input> {
         let (first, last) = core.store.oldest_sealed()?;
-        let Reply::Alive(Some(alive)) = core.queue.ask(&Query::Alive { first, last }) else { return None };
+        let Reply::Alive(Some(alive)) = core.queue.ask(self.now, &Query::Alive { first, last }) else { return None };
         let carried = alive.events.iter().filter_map(|at| match core.store.read(*at)? {
             Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. } => {
                 Some(CarriedEvent { seq: event.id.seq, event, fan_out })
