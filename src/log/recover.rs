@@ -41,12 +41,14 @@ pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogEr
     let mut opening = Opening { shelf, wall_ms, problems: Vec::new(), sealed: Vec::new(), lost: Vec::new() };
     let present = opening.tidy()?;
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
-    if mark.is_none() && !present.is_empty() {
+    let last = present.last().copied().unwrap_or(1);
+    let newest = opening.newest(present, mark)?;
+    // The mark is made before the first record: without one, an empty first segment is a first start that was cut short.
+    let is_fresh = |n: &Newest| n.segment.header.first == 1 && n.walked.last == 0 && !n.walked.remains;
+    if mark.is_none() && newest.as_ref().is_some_and(|n| !is_fresh(n)) {
         let what = "the watermark file is missing or damaged: whether the log is complete at its end cannot be told";
-        let last = present.last().copied().unwrap_or(1);
         opening.problems.push(Problem { segment: last, first: last, last, what: what.into() });
     }
-    let newest = opening.newest(present, mark)?;
     opening.fill();
     let base = opening.base(newest.as_ref().map(|n| &n.segment));
     let active = opening.active(newest, &base, mark, &options)?;

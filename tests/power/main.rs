@@ -32,6 +32,8 @@ use support::{Daemon, Home, Receiver, Step};
 
 /// Cuts of one daemon's life.
 const CUTS_A_LIFE: u64 = 12;
+/// Of one life, before it counts as over.
+const BYTES: u64 = 24 << 20;
 /// Lives without fdatasync that may pass before something has to be lost.
 const LIVES_WITHOUT_SYNC: u64 = 3;
 
@@ -118,7 +120,7 @@ fn live(seed: u64, cuts: u64, args: &[&str], total: &mut Total, judge: &mut dyn 
     let pace = Pace {
         posters: 1 + rng.below(6),
         pause_us: [2_000, 20_000, 60_000][rng.index(3)],
-        bytes: 36 << 20,
+        bytes: BYTES,
         largest: 200_000,
         sources: ["done", "kept"],
         kept_percent: 5,
@@ -128,9 +130,9 @@ fn live(seed: u64, cuts: u64, args: &[&str], total: &mut Total, judge: &mut dyn 
         if cut > 0 && load.is_over() {
             break;
         }
-        std::thread::sleep(Duration::from_micros(rng.below(900_000)));
+        std::thread::sleep(Duration::from_micros(rng.below(300_000)));
         let acked = load.acked();
-        let census = cut_and_look(&disk, &acked, total);
+        let census = cut_and_look(&disk, &acked, cut == 0, total);
         judge(&census, &format!("HOOKBOX_SEED of this life {seed}, cut {cut}, {} acknowledged", acked.len()));
     }
     load.end();
@@ -147,10 +149,10 @@ fn set_up(daemon: &Daemon, receiver: &Receiver) {
 }
 
 /// Cuts the power and starts a daemon on what is left.
-fn cut_and_look(disk: &Disk, acked: &[Acked], total: &mut Total) -> Census {
+fn cut_and_look(disk: &Disk, acked: &[Acked], sure: bool, total: &mut Total) -> Census {
     // Its own retention is long: nothing is dropped while it is looked at.
     let home = Home::new();
-    let _left = disk.cut(&home.data());
+    let _left = disk.cut(&home.data(), sure);
     let started = Instant::now();
     total.cuts += 1;
     total.acknowledged += acked.len();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::ctl::{Ctl, Done, finish, program};
+use super::ctl::{Ctl, Done, built, finish, program};
 use super::http::{Client, Response};
 use super::{SOON, until};
 
@@ -60,8 +60,8 @@ impl Home {
 
     /// Starts a daemon without waiting for it.
     pub fn spawn(&self) -> Starting {
-        let daemon = env!("CARGO_BIN_EXE_hookboxd");
-        let mut command = program(self.under.first().map_or(daemon, String::as_str));
+        let daemon = built("hookboxd");
+        let mut command = program(self.under.first().map_or(&*daemon, String::as_str));
         if let Some((_, rest)) = self.under.split_first() {
             command.args(rest).arg(daemon);
         }
@@ -84,7 +84,7 @@ impl Home {
 
     /// Runs a daemon that is expected to end by itself.
     pub fn run_daemon(&self, args: &[&str]) -> Done {
-        let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
+        let mut command = program(&built("hookboxd"));
         command.current_dir(self.path()).args(args);
         finish(command, None)
     }
