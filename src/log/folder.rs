@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::LogError;
+use super::{LogError, failpoint};
 use crate::model::Seq;
 
 pub(super) fn segment(dir: &Path, first: Seq) -> PathBuf {
@@ -162,6 +162,7 @@ pub(super) fn write_checked(path: &Path, value: &impl Serialize) -> Result<(), L
             f.sync_all()
         });
     written.map_err(LogError::io("write", &tmp))?;
+    failpoint::reached("checked.written");
     rename(&tmp, path)
 }
 

@@ -15,7 +15,7 @@ use super::handle::{Directory, Door, Envelope, Handle};
 use super::reads;
 use super::retention::Retention;
 use super::tail;
-use crate::log::{Log, LogError, Reader};
+use crate::log::{Log, LogError, Reader, failpoint};
 use crate::model::{DeliveryId, Endpoint, Event, Now, limits};
 use crate::queue::{Action, Input, Queue, Reply};
 
@@ -146,8 +146,10 @@ impl Thread {
             }
         };
         self.door.health.durable.store(self.core.queue.state().next_seq - 1, Ordering::Release);
+        failpoint::reached("step.committed");
         // Under the watchdog as well: a segment that is dropped now is written down on the disk.
         self.hand_out(released, owed);
+        failpoint::reached("step.released");
         self.committing_since.store(0, Ordering::Release);
     }
 
