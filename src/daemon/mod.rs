@@ -28,6 +28,7 @@ use exit::Exit;
 /// Runs `hookboxd`.
 #[must_use]
 pub fn main() -> ExitCode {
+    logging::tell_panics();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

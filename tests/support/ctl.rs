@@ -96,7 +96,15 @@ pub fn built(name: &str) -> String {
 /// A program with no `HOOKBOX_…` of ours in its environment and pipes all around.
 pub fn program(path: &str) -> Command {
     let mut command = Command::new(path);
-    for name in ["HOOKBOX_CONFIG", "HOOKBOX_DATA", "HOOKBOX_LISTEN", "HOOKBOX_SOCKET", "NOTIFY_SOCKET", "RUST_LOG"] {
+    for name in [
+        "HOOKBOX_CONFIG",
+        "HOOKBOX_DATA",
+        "HOOKBOX_LISTEN",
+        "HOOKBOX_SOCKET",
+        "NOTIFY_SOCKET",
+        "RUST_LOG",
+        "RUST_BACKTRACE",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

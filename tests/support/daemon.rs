@@ -112,6 +112,11 @@ impl Starting {
                 return Ok(Daemon { child, addr: listen, log, ready_after, socket: self.socket.clone(), gone: false });
             }
             if let Ok(Some(status)) = child.try_wait() {
+                // Its last words may still be in the pipe.
+                let last = Instant::now() + Duration::from_secs(1);
+                while Arc::strong_count(&self.log) > 1 && Instant::now() < last {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
                 return Err(format!(
                     "hookboxd ended with {status} before it was ready:\n{}",
                     lock(&self.log).join("\n")
