@@ -88,7 +88,7 @@ fn p10_a_panic_ends_the_process_at_once() {
     }
     let mut rng = Rng::new(seed);
     for point in ["commit.written", "commit.flushed", "step.committed", "carry.gathered", "drop.begun"] {
-        let (from, most) = if point.starts_with("commit") { (3, 60) } else { (1, 2) };
+        let (from, most) = if point.starts_with("commit") || point.starts_with("step") { (20, 60) } else { (1, 2) };
         let at = format!("{point}:{}!panic", from + rng.below(most));
         let row = try_point(&at, rng.next());
         println!(

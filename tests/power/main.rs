@@ -25,15 +25,17 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use disk::Disk;
+use disk::{Disk, Kind};
 use support::ledger::{Acked, Census, Load, Pace, look_up};
 use support::rng::Rng;
 use support::{Daemon, Home, Receiver, Step};
 
 /// Cuts of one daemon's life.
 const CUTS_A_LIFE: u64 = 12;
-/// Of one life, before it counts as over.
+/// Bytes of bodies after which a life is over.
 const BYTES: u64 = 24 << 20;
+/// What share of the cuts falls on each file system other than ext4 with its defaults.
+const SHARE: u64 = 5;
 /// Lives without fdatasync that may pass before something has to be lost.
 const LIVES_WITHOUT_SYNC: u64 = 3;
 
@@ -55,17 +57,33 @@ struct Total {
 
 #[test]
 fn p03_nothing_acknowledged_is_lost_when_the_power_is_cut() {
-    let Some((cuts, seed)) = asked_for() else { return };
+    let Some((cuts, seed)) = asked_for(Kind::Ext4) else { return };
+    cut_again_and_again(Kind::Ext4, cuts, seed);
+}
+
+#[test]
+fn p04_nor_on_ext4_with_data_writeback() {
+    let Some((cuts, seed)) = asked_for(Kind::Ext4Writeback) else { return };
+    cut_again_and_again(Kind::Ext4Writeback, cuts.div_ceil(SHARE), seed);
+}
+
+#[test]
+fn p04_nor_on_xfs() {
+    let Some((cuts, seed)) = asked_for(Kind::Xfs) else { return };
+    cut_again_and_again(Kind::Xfs, cuts.div_ceil(SHARE), seed);
+}
+
+fn cut_again_and_again(kind: Kind, cuts: u64, seed: u64) {
     let mut total = Total::default();
     let mut life = 0;
     while total.cuts < cuts {
         life += 1;
         let wanted = CUTS_A_LIFE.min(cuts - total.cuts);
-        live(seed.wrapping_add(life), wanted, &[], &mut total, &mut |census, at| {
+        live(kind, seed.wrapping_add(life), wanted, &[], &mut total, &mut |census, at| {
             assert!(census.lost.is_empty(), "{at}: lost {:#?}\n{}", census.lost, census.report);
             assert!(census.verified(), "{at}: {}", census.report);
         });
-        println!("power: life {life}: {total:?}");
+        println!("power: {kind:?}: life {life}: {total:?}");
     }
     assert!(total.acknowledged > 0, "the test has no load: {total:?}");
     assert!(
@@ -76,10 +94,10 @@ fn p03_nothing_acknowledged_is_lost_when_the_power_is_cut() {
 
 #[test]
 fn p03_without_fdatasync_the_same_test_sees_losses() {
-    let Some((_, seed)) = asked_for() else { return };
+    let Some((_, seed)) = asked_for(Kind::Ext4) else { return };
     let mut total = Total::default();
     for life in 0..LIVES_WITHOUT_SYNC {
-        live(seed ^ (life << 48), CUTS_A_LIFE, &["--unsafe-skip-sync"], &mut total, &mut |_, _| {});
+        live(Kind::Ext4, seed ^ (life << 48), CUTS_A_LIFE, &["--unsafe-skip-sync"], &mut total, &mut |_, _| {});
         println!("power: without fdatasync: {total:?}");
         if total.lost > 0 {
             return;
@@ -89,13 +107,13 @@ fn p03_without_fdatasync_the_same_test_sees_losses() {
 }
 
 /// The number of cuts and the seed; `None`, with the reason printed, when there is nothing to do.
-fn asked_for() -> Option<(u64, u64)> {
+fn asked_for(kind: Kind) -> Option<(u64, u64)> {
     let cuts = std::env::var("HOOKBOX_POWER_CUTS").map_or(0, |n| n.parse().expect("a number of cuts"));
     if cuts == 0 {
         println!("power: skipped: HOOKBOX_POWER_CUTS says how often the power is cut, 0 unless it is set");
         return None;
     }
-    if let Some(why) = disk::missing() {
+    if let Some(why) = disk::missing(kind) {
         println!("power: skipped: {why}");
         return None;
     }
@@ -105,7 +123,7 @@ fn asked_for() -> Option<(u64, u64)> {
 }
 
 /// One daemon on one disk, cut a few times.
-fn live(seed: u64, cuts: u64, args: &[&str], total: &mut Total, judge: &mut dyn FnMut(&Census, &str)) {
+fn live(kind: Kind, seed: u64, cuts: u64, args: &[&str], total: &mut Total, judge: &mut dyn FnMut(&Census, &str)) {
     let mut rng = Rng::new(seed);
     let receiver = Receiver::start();
     receiver.forget_bodies();
@@ -114,7 +132,7 @@ fn live(seed: u64, cuts: u64, args: &[&str], total: &mut Total, judge: &mut dyn 
     let small = "[log]\nsegment_size = \"1MiB\"\n[retention]\ndelivered = \"1s\"\n";
     let config = home.write("hookbox.toml", small);
     home.args.extend(["--config".to_owned(), config]);
-    let disk = Disk::new(&home.data());
+    let disk = Disk::new(&home.data(), kind);
     let daemon = home.start();
     set_up(&daemon, &receiver);
     let pace = Pace {
