@@ -10,6 +10,7 @@
 mod args;
 mod clock;
 mod deliver;
+mod descriptors;
 mod exit;
 mod keeper;
 mod logging;

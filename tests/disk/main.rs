@@ -19,6 +19,7 @@
 //! and so on. Without them it is skipped and says so. `HOOKBOX_SEED` shifts the steps.
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]
 
+mod scarce;
 #[path = "../support/mod.rs"]
 mod support;
 
