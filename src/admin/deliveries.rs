@@ -285,6 +285,11 @@ pub(super) fn show_one(walker: &Walker, id: DeliveryId) -> Result<Value, Problem
     Ok(shown)
 }
 
+/// The event of a delivery; `None` when there is no such delivery.
+pub(super) fn event_of(walker: &Walker, id: DeliveryId) -> Result<Option<EventId>, Problem> {
+    Ok(find(walker, id)?.map(|candidate| candidate.event))
+}
+
 /// The delivery's own record, or where its event was carried to.
 fn find(walker: &Walker, id: DeliveryId) -> Result<Option<Candidate>, Problem> {
     match walker.log().read(id.seq)? {

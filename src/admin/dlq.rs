@@ -21,8 +21,8 @@ use crate::record::DeadLetter;
 pub(super) struct Dead {
     pub(super) revive: Revive,
     grave: Seq,
-    died_at: WallMs,
-    reason: String,
+    pub(super) died_at: WallMs,
+    pub(super) reason: String,
 }
 
 pub(super) fn list(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {

@@ -9,7 +9,7 @@ use super::fields::{Fields, boolean, duration_ms, globs, number32, opt, real, te
 use super::http::{Answer, Call, Problem};
 use super::sources::{bad_name, named_page, rotated, secrets, secrets_view, with_secret};
 use super::walk::unexpected;
-use super::{pacing, trial, ways};
+use super::{fare, pacing, trial, ways};
 use crate::model::time::rfc3339;
 use crate::model::{Endpoint, HoldReason, RetryPolicy, TimedSecret, limits, valid_name};
 use crate::queue::{Command, EndpointView, Query, Reply};
@@ -19,12 +19,17 @@ const YEAR_MS: u64 = 366 * 86_400_000;
 pub(super) async fn list(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
     let (limit, after, state) = (call.params.take("limit"), call.params.take("after"), call.params.take("state"));
     call.params.done()?;
-    if let Some(state) = state.as_deref().filter(|s| !["active", "held"].contains(s)) {
-        return Err(Problem::bad(format!("'state': '{state}' is neither active nor held")));
+    if let Some(state) = state.as_deref().filter(|s| !fare::CONDITIONS.contains(s)) {
+        let words = fare::CONDITIONS.join(", ");
+        return Err(Problem::bad(format!("'state': '{state}' is none of {words}")));
     }
     let mut views = views(admin).await?;
     views.sort_by_key(|v| std::cmp::Reverse((v.endpoint.created_at, v.endpoint.id)));
-    views.retain(|v| state.as_deref().is_none_or(|s| (s == "held") == v.hold.is_some()));
+    views.retain(|v| match state.as_deref() {
+        None => true,
+        Some("active") => v.hold.is_none(),
+        Some(state) => fare::condition(v) == state,
+    });
     let rows = views.iter().map(|v| (v.endpoint.name.clone(), view(admin, &v.endpoint, Some(v)))).collect();
     named_page(rows, limit, after)
 }
@@ -50,10 +55,14 @@ pub(super) async fn create(admin: &Admin, call: Call) -> Result<Answer, Problem>
     Ok(Answer::created(with_secret(view(admin, &made, None), secret)))
 }
 
-pub(super) async fn show(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
+pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
     let found = find(admin, &call.arg).await?;
-    Ok(Answer::ok(view(admin, &found.endpoint, Some(&found))))
+    let oldest = fare::oldest_at(admin, &found).await?;
+    let mut shown = view(admin, &found.endpoint, Some(&found));
+    shown["oldest_waiting_at"] = json!(oldest.map(rfc3339));
+    shown["lag_ms"] = json!(oldest.map_or(0, |at| admin.wall_ms().saturating_sub(at)));
+    Ok(Answer::ok(shown))
 }
 
 pub(super) async fn update(admin: &Admin, call: Call) -> Result<Answer, Problem> {
@@ -89,12 +98,12 @@ pub(super) async fn rotate(admin: &Admin, call: Call) -> Result<Answer, Problem>
     Ok(Answer::ok(with_secret(view(admin, &made, Some(&found)), secret)))
 }
 
-pub(super) async fn hold(admin: &Admin, call: Call) -> Result<Answer, Problem> {
+pub(super) async fn hold(admin: &Arc<Admin>, call: Call) -> Result<Answer, Problem> {
     admin.handle.command(Command::HoldEndpoint { name: call.arg.clone() }).await?;
     show(admin, call).await
 }
 
-pub(super) async fn release(admin: &Admin, call: Call) -> Result<Answer, Problem> {
+pub(super) async fn release(admin: &Arc<Admin>, call: Call) -> Result<Answer, Problem> {
     admin.handle.command(Command::ReleaseEndpoint { name: call.arg.clone() }).await?;
     show(admin, call).await
 }
@@ -237,11 +246,14 @@ fn view(admin: &Admin, endpoint: &Endpoint, stats: Option<&EndpointView>) -> Val
         row["dead"] = json!(stats.dead);
         row["last_error"] = json!(stats.last_error);
         row["last_success_at"] = json!(stats.last_success_at.map(rfc3339));
+        if let Some(row) = row.as_object_mut() {
+            fare::show(stats, row);
+        }
     }
     row
 }
 
-fn hold_name(reason: &HoldReason) -> &'static str {
+pub(super) fn hold_name(reason: &HoldReason) -> &'static str {
     match reason {
         HoldReason::Operator => "operator",
         HoldReason::Gone => "gone",

@@ -22,6 +22,8 @@ mod deliveries;
 mod dlq;
 mod endpoints;
 mod events;
+mod explain;
+mod fare;
 mod fields;
 mod http;
 mod io;

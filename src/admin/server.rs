@@ -18,7 +18,7 @@ use super::http::{AdminBody, Answer, Call, Params, Problem};
 use super::io::Impatient;
 use super::peer::Caller;
 use super::route::{self, Op, Route};
-use super::{Admin, deliveries, dlq, endpoints, events, logs, metrics, replays, sources, status, tail};
+use super::{Admin, deliveries, dlq, endpoints, events, explain, logs, metrics, replays, sources, status, tail};
 use crate::model::limits;
 
 const PATIENCE: Duration = Duration::from_millis(limits::ADMIN_TIMEOUT_MS);
@@ -168,6 +168,7 @@ impl Admin {
             Op::EventSend => events::send(self, call).await,
             Op::DeliveryList => deliveries::list(self, call),
             Op::DeliveryShow => deliveries::show(self, call).await,
+            Op::DeliveryExplain => explain::show(self, call).await,
             Op::DeliveryRetry => deliveries::retry(self, call).await,
             Op::DeliveryCancel => deliveries::cancel(self, call).await,
             Op::DlqList => dlq::list(self, call),

@@ -40,6 +40,17 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
         "endpoints": status.endpoints,
         "replays": status.replays,
         "refused": refused,
+        "link": {
+            "online": status.offline.is_none(),
+            "offline_since": status.offline.map(|(since, _)| rfc3339(since)),
+            "next_probe_at": status.offline.map(|(_, probe_at)| rfc3339(probe_at)),
+            "endpoints_away": status.away,
+        },
+        "clock": {"suspect": status.clock_suspect, "waiting_until": status.clock_until.map(rfc3339)},
+        "breakers_open": status.breakers_open,
+        "parked_lanes": status.parked_lanes,
+        "catching_up": status.catching_up,
+        "leased": status.leased,
         "log": {
             "segments": segments.len(),
             "bytes": segments.iter().map(|s| s.disk_bytes).sum::<u64>(),

@@ -132,7 +132,7 @@ impl Script {
                 Reply::Events(seqs.into_iter().map(view).collect())
             }
             Query::Replays => Reply::Replays(vec![]),
-            Query::Retrying { .. } | Query::Alive { .. } => Reply::Refused(Refusal::Busy),
+            Query::Retrying { .. } | Query::Alive { .. } | Query::Explain { .. } => Reply::Refused(Refusal::Busy),
         }
     }
 
@@ -147,6 +147,7 @@ impl Script {
             dead: 1,
             last_error: Some("connection refused".into()),
             last_success_at: None,
+            flow: crate::queue::FlowView::default(),
         }
     }
 }
@@ -297,6 +298,9 @@ impl World {
             prev: 0,
             position: None,
             low: 0,
+            key: None,
+            spared: false,
+            failing_ms: 0,
         })))
     }
 

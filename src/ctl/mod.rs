@@ -19,6 +19,7 @@ mod lists;
 mod operate;
 mod output;
 mod show;
+mod simulate;
 pub mod table;
 
 #[cfg(test)]
@@ -91,8 +92,11 @@ pub fn main() -> ExitCode {
 
 /// Runs one command against the daemon.
 fn run(cli: &Cli) -> Result<(), CtlError> {
-    let client = Client::new(cli.socket.as_deref())?;
     let mut out = Output::new(cli.json);
+    if let Command::Simulate(args) = &cli.command {
+        return simulate::run(&mut out, args).and_then(|()| out.finish());
+    }
+    let client = Client::new(cli.socket.as_deref())?;
     let done = perform(&client, &mut out, &cli.command);
     done.and_then(|()| out.finish())
 }
@@ -109,8 +113,8 @@ fn perform(client: &Client, out: &mut Output, command: &Command) -> Result<(), C
         Command::Replay(args) => operate::replay(client, out, args),
         Command::Tail(args) => lists::tail(client, out, args),
         Command::Log(command) => operate::log(client, out, command),
-        // It is no client of a daemon: `main` runs it.
-        Command::Demo(_) => Ok(()),
+        // They are no clients of a daemon: `main` and `run` do them.
+        Command::Demo(_) | Command::Simulate(_) => Ok(()),
     }
 }
 

@@ -63,6 +63,10 @@ pub(super) fn delivery(client: &Client, out: &mut Output, command: &DeliveryComm
             let found = client.get(&format!("/v1/deliveries/{}", encode(id)))?;
             out.one(&found, show::delivery)
         }
+        DeliveryCommand::Explain { id } => {
+            let found = client.get(&format!("/v1/deliveries/{}/explain", encode(id)))?;
+            out.one(&found, show::explained)
+        }
         DeliveryCommand::Retry { ids } => {
             let done = client.post("/v1/deliveries/retry", &json!({ "ids": ids }))?;
             out.one(&done, |d| format!("Attempted again: {} of {}.", d["queued"], deliveries(&d["matched"])))

@@ -66,6 +66,31 @@ pub(super) fn screen(status: &Value) -> String {
             status["attempts"]
         ),
     );
+    let link = &status["link"];
+    if link["online"] == false {
+        let (since, probe) =
+            (cell(&link["offline_since"], Show::Time, now_ms()), cell(&link["next_probe_at"], Show::Time, now_ms()));
+        line(
+            "link",
+            format!("OFFLINE since {since}, next probe {probe}, {} away", count(&link["endpoints_away"], "endpoint")),
+        );
+    }
+    let clock = &status["clock"];
+    if clock["suspect"] == true {
+        let until = clock["waiting_until"].as_str().map(|_| cell(&clock["waiting_until"], Show::Time, now_ms()));
+        let wait = until.map(|until| format!(": what is signed waits for a sane one, at most until {until}"));
+        line("clock", format!("NOT BELIEVED{}", wait.unwrap_or_default()));
+    }
+    let some = |field: &str| status[field].as_u64().is_some_and(|n| n > 0);
+    let flows = [("breakers_open", "open breaker"), ("parked_lanes", "parked lane"), ("catching_up", "endpoint")];
+    let troubles: Vec<String> = flows
+        .iter()
+        .filter(|(field, _)| some(field))
+        .map(|(field, noun)| count(&status[*field], noun) + if *field == "catching_up" { " catching up" } else { "" })
+        .collect();
+    if !troubles.is_empty() {
+        line("paced", troubles.join(", "));
+    }
     let log = &status["log"];
     let used = log["bytes"].as_u64().unwrap_or(0);
     let quota = log["quota_bytes"].as_u64().unwrap_or(0);
@@ -88,7 +113,7 @@ pub(super) fn fields(value: &Value) -> String {
     for (key, value) in object {
         let shown = match (key.as_str(), value) {
             ("secrets", Value::Array(secrets)) => secrets.len().to_string(),
-            (key, value) if key.ends_with("_at") => cell(value, Show::Time, now),
+            (key, value) if key.ends_with("_at") || key.ends_with("_until") => cell(value, Show::Time, now),
             (key, Value::Number(ms)) if key.ends_with("_ms") => ms.as_u64().map_or_else(|| ms.to_string(), span),
             ("size" | "max_body", value) => cell(value, Show::Size, now),
             (_, value) => cell(value, Show::Text, now),
@@ -189,6 +214,18 @@ pub(super) fn delivery(delivery: &Value) -> String {
     for order in orders.as_array().into_iter().flatten() {
         let what = order["what"].as_str().unwrap_or("?");
         let _ = writeln!(text, "{what} by the operator {}", cell(&order["at"], Show::Time, now_ms()));
+    }
+    text
+}
+
+/// Why a delivery waits: a sentence a line.
+pub(super) fn explained(answer: &Value) -> String {
+    let part = |field: &str| cell(&answer[field], Show::Text, 0);
+    let attempts = count(&answer["attempts"], "attempt");
+    let mut text =
+        format!("{} ({} to {}) is {}, after {attempts}.\n", part("id"), part("event"), part("endpoint"), part("state"));
+    for reason in answer["reasons"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "- {}.", capital(&cell(&reason["text"], Show::Text, 0)));
     }
     text
 }

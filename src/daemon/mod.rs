@@ -10,6 +10,7 @@
 mod args;
 mod clock;
 mod deliver;
+mod descriptors;
 mod exit;
 mod keeper;
 mod logging;
@@ -28,6 +29,7 @@ use exit::Exit;
 /// Runs `hookboxd`.
 #[must_use]
 pub fn main() -> ExitCode {
+    logging::tell_panics();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

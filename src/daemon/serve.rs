@@ -98,7 +98,7 @@ fn open(
     reader: crate::log::Reader,
 ) -> Result<Running, Exit> {
     let ingest_limits = IngestLimits {
-        connections: config.limits.connections,
+        connections: super::descriptors::for_connections(config.limits.connections),
         head_timeout_ms: config.limits.head_timeout.0,
         body_timeout_ms: config.limits.body_timeout.0,
         ..IngestLimits::default()

@@ -44,6 +44,7 @@
 //! So a segment that was open when a process died is opened by a child process first ([`Options::probe`]).
 
 mod error;
+pub(crate) mod failpoint;
 mod folder;
 mod frame;
 mod probe;
@@ -221,6 +222,7 @@ impl Log {
         if records.is_empty() {
             return Ok(Committed { first, last: first - 1, _private: () });
         }
+        failpoint::reached("commit.begun");
         let done = self.write(records).and_then(|written| self.settle(&written).map(|()| written));
         self.packer.reset();
         match done {
@@ -270,9 +272,13 @@ impl Log {
         if facts.last >= self.fold_from {
             return Err(LogError::StillNeeded { first });
         }
+        failpoint::reached("drop.begun");
         recover::note_dropped(&self.shelf, &facts)?;
+        failpoint::reached("drop.noted");
         self.shelf.take_out(first);
-        recover::delete(&self.shelf, &slot)
+        recover::delete(&self.shelf, &slot)?;
+        failpoint::reached("drop.done");
+        Ok(())
     }
 
     /// Closes the log. Dropping it does the same, but for the last sync of the watermark.
@@ -307,8 +313,11 @@ impl Log {
 
     /// Makes durable what was written, then known.
     fn settle(&mut self, written: &Written) -> Result<(), LogError> {
+        failpoint::reached("commit.written");
         active(&self.segment)?.sync()?;
+        failpoint::reached("commit.synced");
         self.watermark.set(Mark { seq: written.last, head: written.head })?;
+        failpoint::reached("commit.marked");
         self.next = written.last + 1;
         self.head = written.head;
         self.slot.change(|facts| {
@@ -327,15 +336,19 @@ impl Log {
         if old.records == 0 {
             return self.replace_empty(&old, checkpoint, wall_ms);
         }
+        failpoint::reached("roll.begun");
         let first = self.next;
         let beginning =
             Beginning { first, prev: old.head, fold_from: first, gap_from: None, created_at: wall_ms, checkpoint };
         let segment = Segment::create(&self.shelf.dir, &beginning, self.shelf.skip_sync)?;
+        failpoint::reached("roll.created");
         let sealed = Facts { sealed_at: Some(wall_ms), ..old };
         folder::write_checked(&folder::seal(&self.shelf.dir, sealed.first), &sealed)?;
+        failpoint::reached("roll.sealed");
         self.watermark.sync()?;
         self.slot.change(|facts| facts.sealed_at = Some(wall_ms));
         self.take_up(segment, &beginning);
+        failpoint::reached("roll.done");
         Ok(())
     }
 
@@ -406,6 +419,8 @@ impl Writer<'_> {
     }
 
     fn finish(mut self) -> Result<u64, LogError> {
+        // What is here without its first chunk is no frame yet.
+        failpoint::reached("commit.chunks");
         for (first, chunk) in std::mem::take(&mut self.firsts) {
             self.put(first, 0, &chunk)?;
         }

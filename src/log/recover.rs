@@ -13,7 +13,7 @@ use super::segment::{Beginning, Segment};
 use super::shelf::{Dropped, Facts, Shelf, Slot};
 use super::walk::{Walk, Walked, walk};
 use super::watermark::{Mark, Watermark};
-use super::{Log, LogError, Options, Problem, Reader, Recovered, folder};
+use super::{Log, LogError, Options, Problem, Reader, Recovered, failpoint, folder};
 use crate::model::{Seq, WallMs};
 
 /// What is known so far.
@@ -40,13 +40,17 @@ pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogEr
     let shelf = Arc::new(Shelf::new(&options, lock, dropped));
     let mut opening = Opening { shelf, wall_ms, problems: Vec::new(), sealed: Vec::new(), lost: Vec::new() };
     let present = opening.tidy()?;
+    failpoint::reached("open.tidied");
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
-    if mark.is_none() && !present.is_empty() {
+    let last = present.last().copied().unwrap_or(1);
+    let newest = opening.newest(present, mark)?;
+    failpoint::reached("open.read");
+    // The mark is made before the first record: without one, an empty first segment is a first start that was cut short.
+    let is_fresh = |n: &Newest| n.segment.header.first == 1 && n.walked.last == 0 && !n.walked.remains;
+    if mark.is_none() && newest.as_ref().is_some_and(|n| !is_fresh(n)) {
         let what = "the watermark file is missing or damaged: whether the log is complete at its end cannot be told";
-        let last = present.last().copied().unwrap_or(1);
         opening.problems.push(Problem { segment: last, first: last, last, what: what.into() });
     }
-    let newest = opening.newest(present, mark)?;
     opening.fill();
     let base = opening.base(newest.as_ref().map(|n| &n.segment));
     let active = opening.active(newest, &base, mark, &options)?;
@@ -54,6 +58,7 @@ pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogEr
         watermark.set(active.mark)?;
     }
     watermark.sync()?;
+    failpoint::reached("open.marked");
     let Opening { shelf, problems, .. } = opening;
     let slot = Slot::new(active.facts);
     shelf.add(slot.clone());
@@ -392,8 +397,10 @@ pub(super) fn delete(shelf: &Shelf, slot: &Arc<Slot>) -> Result<(), LogError> {
     if fs::exists(&path).unwrap_or(false) {
         folder::rename(&path, &gone)?;
     }
+    failpoint::reached("drop.renamed");
     folder::remove(&folder::seal(&shelf.dir, slot.first))?;
     folder::remove(&folder::opened(&shelf.dir, slot.first))?;
+    failpoint::reached("drop.unsealed");
     shelf.drop_slot(slot, gone);
     Ok(())
 }

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{EIO, Fault};
 use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
-use super::{LogError, folder};
+use super::{LogError, failpoint, folder};
 use crate::model::{Seq, WallMs, limits};
 
 /// The segment format this version writes.
@@ -137,15 +137,19 @@ impl Segment {
         folder::remove(&made)?;
         {
             let db = open_db(&made)?;
+            failpoint::reached("roll.made");
             write_beginning(&db, &made, beginning)?;
+            failpoint::reached("roll.filled");
             for name in ["conf", "db", "blobs"] {
                 let file = made.join(name);
                 File::open(&file).and_then(|f| f.sync_all()).map_err(LogError::io("sync", &file))?;
             }
         }
         folder::sync(&made)?;
+        failpoint::reached("roll.synced");
         mark(dir, beginning.first);
         folder::rename(&made, &path)?;
+        failpoint::reached("roll.renamed");
         Self::open(dir, beginning.first, skip_sync)
     }
 
@@ -200,6 +204,7 @@ impl Segment {
     /// Makes durable what was written. Never to be tried again after an error.
     pub fn sync(&self) -> Result<(), LogError> {
         caught("flush", &self.path, || self.db.flush())?;
+        failpoint::reached("commit.flushed");
         if self.skip_sync {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{ChainHead, Decoded};
 use super::segment::Segment;
-use super::{LogError, Options, Problem, folder, probe};
+use super::{LogError, Options, Problem, failpoint, folder, probe};
 use crate::model::{Seq, WallMs, limits};
 
 /// Frames kept unpacked for random reads, and the bytes they may take.
@@ -130,6 +130,7 @@ fn close_if_idle(held: &mut Held) {
     }
     if let Some(path) = &held.dropped {
         // What cannot be removed now is removed when the log is opened the next time.
+        failpoint::reached("drop.deleting");
         let _ = folder::remove(path);
     }
 }

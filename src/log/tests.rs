@@ -226,6 +226,23 @@ fn sixty(dir: &Path) -> Recovered {
 }
 
 #[test]
+fn what_is_written_and_sealed_during_a_verification_does_not_confuse_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = sixty(dir.path());
+    fill(&mut log, 3);
+    let mut goes_on = Some(log);
+    let report = reader.verify(&mut |_| {
+        // While the first segment is read, the last one grows and is sealed.
+        if let Some(mut log) = goes_on.take() {
+            fill(&mut log, 5);
+            log.roll(b"state", 100).expect("rolls");
+        }
+    });
+    assert_eq!(report.problems, []);
+    assert_eq!((report.last, report.records), (63, 63));
+}
+
+#[test]
 fn it_reads_forward_and_backward_over_segments() {
     let dir = tempfile::tempdir().expect("a folder");
     let Recovered { mut log, reader, .. } = sixty(dir.path());
@@ -382,6 +399,14 @@ fn a_missing_watermark_is_told() {
     fs::write(&path, [7; 128]).expect("writes");
     let Recovered { log, problems, .. } = open(dir.path());
     assert_eq!((log.next_seq(), problems.len()), (4, 1), "{problems:?}");
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_before_its_first_mark_is_no_damage() {
+    let dir = tempfile::tempdir().expect("a folder");
+    drop(open(dir.path()));
+    fs::write(dir.path().join("log/watermark"), b"").expect("writes");
+    open_whole(dir.path());
 }
 
 #[test]

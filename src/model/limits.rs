@@ -17,6 +17,9 @@ pub const MAX_BODY: u64 = 32 << 20;
 pub const DEFAULT_DEDUPE_WINDOW_MS: u64 = 3 * 86_400_000;
 /// Connections at a time, over all listeners.
 pub const CONNECTIONS: usize = 8192;
+/// Of the files that the system lets the process open, what connections from outside never take: attempts in flight,
+/// idle connections to endpoints, admin connections, and the log. Three quarters of them when there are few.
+pub const FILES_KEPT: u64 = 448;
 /// Time to send a request's head, and to stay idle between requests.
 pub const HEAD_TIMEOUT_MS: u64 = 15_000;
 /// Time to send a request's body.

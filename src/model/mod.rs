@@ -7,6 +7,7 @@
 //! Invariants: an event is immutable; ids never change and are never reused; every size and count has its
 //! bound in [`limits`].
 
+pub mod backoff;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::attempted::said;
-use super::backoff::{self, Verdict};
 use super::breaker;
 use super::flow::{Job, Work};
 use super::input::Action;
 use super::link;
 use super::{Draft, Queue};
+use crate::model::backoff::{self, Verdict};
 use crate::model::{
     AttemptReport, DeliveryId, DeliveryState, EndpointId, Event, Fault, HeadOfLine, HoldReason, Now, Outcome,
     RequestHead, Seq,
@@ -75,19 +75,21 @@ impl Queue {
         let Some(waiting) = lane.retrying.get(&delivery.seq).copied() else { return };
         let (attempts, last) = (waiting.attempts, waiting.last);
         let dead = DeadLetter { delivery, event, attempts, died_at: now.wall_ms, reason: reason.to_owned(), last };
+        let key = lane.key_of(waiting.key);
         self.remember(Record::Died { dead: dead.clone() }, draft);
         if let Some(flow) = self.flows.get_mut(&delivery.endpoint) {
             flow.forget_timer(Work::One(delivery.seq));
-            flow.lanes.wait_no_more(waiting.key, delivery.seq);
+            flow.lanes.wait_no_more(key, delivery.seq);
         }
         self.tell_dead(now, &dead, false);
-        self.free(delivery.endpoint, waiting.key, now);
+        self.free(delivery.endpoint, key, now);
     }
 
     /// Behind an open breaker nothing is tried, but what is too old is given up all the same.
     pub(super) fn expire(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         let due = self.flows.get(&id).and_then(|flow| flow.expires_at).is_some_and(|at| at <= now.mono_ms);
-        if !due {
+        // What is held does not expire.
+        if !due || self.state.lanes.get(&id).is_none_or(|lane| lane.hold.is_some()) {
             return;
         }
         let (mut old, mut next) = (Vec::new(), None::<u64>);

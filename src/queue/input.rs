@@ -1,9 +1,11 @@
 //! What the queue is told, and what it answers: the whole protocol between the deciding room and the rest.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::explain::{Explanation, FlowView};
 use crate::model::{
     AttemptReport, BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq,
     Source, SourceId, WallMs, limits,
@@ -18,8 +20,8 @@ pub enum Input {
     /// An attempt that was released has ended.
     Finished { delivery: DeliveryId, report: AttemptReport },
     /// The answer to [`Action::Refill`]. `next` is where to go on: forward the next record to look at, backward the
-    /// one behind it.
-    Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq },
+    /// one behind it. `keys` is what was asked for.
+    Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq, keys: Keys },
     /// The answer to [`Action::Load`]; `None` when the log has no such event any more.
     Loaded { delivery: DeliveryId, event: Option<Arc<Event>> },
     /// The answer to [`Action::LoadBatch`], in its order: what was read of it.
@@ -97,6 +99,8 @@ pub enum Loaded {
 pub struct Keys {
     pub order: Option<String>,
     pub latest: Option<String>,
+    /// Where events stand that were not found at their own places, because they were carried forward.
+    pub moved: BTreeMap<Seq, Seq>,
 }
 
 /// An old event that matches a replay's filter.
@@ -172,6 +176,11 @@ pub struct Revive {
 pub enum Query {
     Status,
     Endpoints,
+    /// Why a delivery stands where it stands. `key`: its lane, see [`Keys::order_key`].
+    Explain {
+        delivery: DeliveryId,
+        key: Option<u64>,
+    },
     /// Where each of these stands.
     Deliveries(Vec<DeliveryId>),
     /// The graves of dead letters before this record, newest first, at most so many.
@@ -212,6 +221,7 @@ pub enum Reply {
     Status(Box<Status>),
     Endpoints(Vec<EndpointView>),
     Deliveries(Vec<DeliveryView>),
+    Explained(Box<Explanation>),
     Graves(Vec<Seq>),
     Events(Vec<EventView>),
     Replays(Vec<Replay>),
@@ -302,6 +312,19 @@ pub struct Status {
     pub replays: usize,
     pub dedupe_keys: usize,
     pub next_seq: Seq,
+    /// The link is down: since when, and when the next probe goes out.
+    pub offline: Option<(WallMs, WallMs)>,
+    /// Endpoints that wait for the link.
+    pub away: usize,
+    /// The wall clock cannot be believed, and until when signed deliveries wait for it.
+    pub clock_suspect: bool,
+    pub clock_until: Option<WallMs>,
+    pub breakers_open: usize,
+    pub parked_lanes: usize,
+    /// Endpoints that work off a backlog.
+    pub catching_up: usize,
+    /// Deliveries that consumers hold.
+    pub leased: usize,
 }
 
 /// An endpoint and how it fares.
@@ -317,6 +340,7 @@ pub struct EndpointView {
     pub dead: u64,
     pub last_error: Option<String>,
     pub last_success_at: Option<WallMs>,
+    pub flow: FlowView,
 }
 
 /// Where a delivery stands.

@@ -19,7 +19,6 @@
 mod accept;
 mod ask;
 mod attempted;
-pub mod backoff;
 mod batch;
 mod breaker;
 mod bucket;
@@ -27,6 +26,7 @@ mod catchup;
 mod clock;
 mod command;
 mod dedupe;
+mod explain;
 mod finish;
 mod flow;
 pub mod input;
@@ -43,6 +43,7 @@ mod retire;
 mod run;
 pub mod state;
 
+pub use explain::{Explanation, FlowView, Reason};
 pub use input::{
     Accepted, Action, AliveRange, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView, Input, Keys,
     Loaded, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
@@ -149,8 +150,8 @@ impl Queue {
                 self.finished(now, delivery, report, &mut draft);
                 Reply::None
             }
-            Input::Refilled { endpoint, from, entries, next } => {
-                self.refilled(now, endpoint, from, (entries, next), &mut draft);
+            Input::Refilled { endpoint, from, entries, next, keys } => {
+                self.refilled(now, endpoint, from, (entries, next), keys, &mut draft);
                 Reply::None
             }
             Input::BatchLoaded { endpoint, batch, events } => {
@@ -185,7 +186,7 @@ impl Queue {
                 self.retire(now, range, head, alive, dead, &expired, &mut draft)
             }
             Input::Command(command) => self.command(now, command, &mut draft),
-            Input::Ask(query) => self.ask(&query),
+            Input::Ask(query) => self.ask(now, &query),
         };
         Decision { records: draft.records, actions: draft.actions, reply }
     }
@@ -201,6 +202,18 @@ impl Queue {
     /// How fast all endpoints together catch up after an outage; no limit when `None`.
     pub fn set_pace(&mut self, rate: Option<Rate>) {
         self.pace = rate.map(|rate| Pace { rate, bucket: Bucket::default() });
+    }
+
+    /// Whether the link is down, as far as can be told.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.link.offline.is_some()
+    }
+
+    /// Since when, on the monotonic clock.
+    #[must_use]
+    pub fn offline_since(&self) -> Option<u64> {
+        self.link.offline.map(|offline| offline.since)
     }
 
     /// The state as it is now.

@@ -1,6 +1,8 @@
 //! The lane of an event: what stands at a JSON Pointer (RFC 6901) in its body, as a number. Pure, for the queue and for
 //! whoever reads the log for it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -13,8 +15,8 @@ impl Keys {
     #[must_use]
     pub fn of(endpoint: &Endpoint) -> Self {
         let order = endpoint.order_key.clone().filter(|_| endpoint.order == Order::Key);
-        let latest = endpoint.catch_up.key.clone().or_else(|| order.clone());
-        Self { order, latest: latest.filter(|_| endpoint.catch_up.mode == CatchUpMode::Latest) }
+        let latest = endpoint.catch_up.key.clone().filter(|_| endpoint.catch_up.mode == CatchUpMode::Latest);
+        Self { order, latest, moved: BTreeMap::new() }
     }
 
     #[must_use]
@@ -30,6 +32,13 @@ impl Keys {
         let body: Value = serde_json::from_slice(&event.body).unwrap_or(Value::Null);
         let at = |pointer: &Option<String>| pointer.as_ref().map(|pointer| key_at(&body, pointer));
         (entry.key, entry.latest_key) = (at(&self.order), at(&self.latest));
+    }
+
+    /// The lane of an event, where there is one for each key.
+    #[must_use]
+    pub fn order_key(&self, event: &Event) -> Option<u64> {
+        let pointer = self.order.as_ref()?;
+        Some(key_at(&serde_json::from_slice(&event.body).unwrap_or(Value::Null), pointer))
     }
 
     /// Keys for an entry whose event is not in the log any more.

@@ -18,17 +18,20 @@ use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
 use crate::queue::{Action, Input, Keys, Loaded, ScannedEvent, StreamEntry, matcher};
 use crate::record::{Record, ReplayFilter};
 
-/// How often the reader looks for segments whose time is over, however busy it is.
+/// How often the reader looks for segments whose time is over, however busy it is; a shorter retention makes it look
+/// more often, down to the second number.
 const HOUSEKEEPING_MS: u64 = 5_000;
+const HOUSEKEEPING_MIN_MS: u64 = 200;
 /// The pause after an error of the moment, and how often it may come back before a segment is given up.
 const PAUSE: Duration = Duration::from_millis(200);
 const TRIES: u32 = 50;
 
 /// Reads until the scheduler lets go of its side.
 pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, clock: &Clock, retention: &Retention) {
+    let every_ms = retention.delivered_ms.clamp(HOUSEKEEPING_MIN_MS, HOUSEKEEPING_MS);
     let mut kept_at = clock().mono_ms;
     loop {
-        match orders.recv_timeout(Duration::from_millis(HOUSEKEEPING_MS)) {
+        match orders.recv_timeout(Duration::from_millis(every_ms)) {
             Ok(Action::Load { delivery, event }) => {
                 handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
             }
@@ -47,7 +50,7 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
                     }),
                 };
                 complete(&mut entries, &keys, |seq| read_event(reader, seq));
-                handle.report(Input::Refilled { endpoint, from, entries, next });
+                handle.report(Input::Refilled { endpoint, from, entries, next, keys });
             }
             Ok(Action::Scan { replay, filter, from, end, max }) => {
                 let first = reader.first();
@@ -61,7 +64,7 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if clock().mono_ms.saturating_sub(kept_at) >= HOUSEKEEPING_MS {
+        if clock().mono_ms.saturating_sub(kept_at) >= every_ms {
             reader.close_idle();
             retire_oldest(reader, handle, clock, retention);
             kept_at = clock().mono_ms;
@@ -208,10 +211,10 @@ pub fn complete(entries: &mut [StreamEntry], keys: &Keys, mut read: impl FnMut(S
         return;
     }
     for entry in entries {
-        match entry.loaded.clone().or_else(|| read(entry.event)) {
-            Some(event) => keys.fill(entry, &event),
-            // It is gone: that shows when its turn comes.
-            None => keys.fill_nothing(entry),
+        let at = keys.moved.get(&entry.event).copied().unwrap_or(entry.event);
+        // One that is not there may have been carried forward, which only the queue knows: it asks again.
+        if let Some(event) = entry.loaded.clone().or_else(|| read(at)) {
+            keys.fill(entry, &event);
         }
     }
 }

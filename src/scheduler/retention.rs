@@ -3,7 +3,7 @@
 
 use super::handle::Handle;
 use super::thread::Clock;
-use crate::log::{LogError, Reader};
+use crate::log::{LogError, Reader, failpoint};
 use crate::model::{Seq, WallMs};
 use crate::queue::{AliveRange, CarriedEvent, Input, Query, Reply};
 use crate::record::{DeadLetter, Record};
@@ -33,8 +33,10 @@ pub(super) fn retire_oldest(reader: &Reader, handle: &Handle, clock: &Clock, ret
     match gather(reader, &alive, now.wall_ms.saturating_sub(retention.dead_ms)) {
         Ok(Some(Gathered { alive, dead, expired })) => {
             let carried = alive.len();
+            failpoint::reached("carry.gathered");
             let input = Input::Retire { first, last, head: oldest.head, alive, dead, expired };
             if let Some(Reply::Done { .. }) = handle.ask_blocking(input) {
+                failpoint::reached("carry.done");
                 tracing::info!(first, last, carried, "dropped a segment whose time was over");
             }
         }

@@ -15,7 +15,7 @@ use super::handle::{Directory, Door, Envelope, Handle};
 use super::reads;
 use super::retention::Retention;
 use super::tail;
-use crate::log::{Log, LogError, Reader};
+use crate::log::{Log, LogError, Reader, failpoint};
 use crate::model::{BatchId, DeliveryId, Endpoint, Event, Now, limits};
 use crate::queue::{Action, Input, Queue, Reply};
 
@@ -27,6 +27,9 @@ pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The longest time the thread sleeps, so that it sees within it that it is asked to stop.
 const NAP: Duration = Duration::from_millis(500);
+
+/// What one nap of the watchdog counts at most, however long it lasted.
+const AWAKE_MS: u64 = 1_000;
 
 /// One attempt for outbound to make.
 #[derive(Debug)]
@@ -155,8 +158,10 @@ impl Thread {
             }
         };
         self.door.health.durable.store(self.core.queue.state().next_seq - 1, Ordering::Release);
+        failpoint::reached("step.committed");
         // Under the watchdog as well: a segment that is dropped now is written down on the disk.
         self.hand_out(released, owed);
+        failpoint::reached("step.released");
         self.committing_since.store(0, Ordering::Release);
     }
 
@@ -242,7 +247,8 @@ fn take(envelope: Envelope, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>) -> us
     bytes
 }
 
-/// Ends the process when a commit hangs: until it returns nobody knows whether the disk will ever answer.
+/// Ends the process when a commit hangs: until it returns nobody knows whether the disk will ever answer. Only time in
+/// which this thread ran counts: a process that was stopped, or a machine that slept, has no slow disk.
 struct Watchdog {
     committing_since: Arc<AtomicU64>,
     stopped: Arc<AtomicBool>,
@@ -252,14 +258,63 @@ struct Watchdog {
 
 impl Watchdog {
     fn run(&self) {
+        let mut watched = Watched { woken: (self.clock)().mono_ms, ..Watched::default() };
         while !self.stopped.load(Ordering::Acquire) {
             std::thread::park_timeout(NAP);
             let since = self.committing_since.load(Ordering::Acquire);
-            let now = (self.clock)();
-            if since > 0 && now.mono_ms + 1 > since + limits::COMMIT_TIMEOUT_MS {
+            if watched.hangs(since, (self.clock)().mono_ms) {
                 let seconds = limits::COMMIT_TIMEOUT_MS / 1000;
                 (self.fatal)(&format!("a commit has taken longer than {seconds} s: the disk does not answer"));
             }
         }
+    }
+}
+
+/// The commit that the watchdog looks at.
+#[derive(Debug, Default)]
+struct Watched {
+    /// When it began; 0 when there is none.
+    since: u64,
+    /// How long it has been looked at.
+    ms: u64,
+    /// When it was looked at last.
+    woken: u64,
+}
+
+impl Watched {
+    /// Whether the commit that began at `since` takes too long.
+    fn hangs(&mut self, since: u64, now_ms: u64) -> bool {
+        let awake_ms = now_ms.saturating_sub(self.woken).min(AWAKE_MS);
+        self.woken = now_ms;
+        if since == 0 || since != self.since {
+            (self.since, self.ms) = (since, 0);
+        } else {
+            self.ms += awake_ms;
+        }
+        self.ms >= limits::COMMIT_TIMEOUT_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Watched, limits};
+
+    #[test]
+    fn d08_a_commit_that_hangs_is_seen_after_10_s_and_another_one_is_not() {
+        let mut watched = Watched::default();
+        let hangs: Vec<u64> = (0..30_000).step_by(500).filter(|now| watched.hangs(1, *now)).collect();
+        assert_eq!(hangs.first(), Some(&limits::COMMIT_TIMEOUT_MS));
+        let mut watched = Watched::default();
+        assert!((0..30_000).step_by(500).all(|now| !watched.hangs(1 + now / 9_500, now)), "each took 9.5 s");
+        assert!((0..30_000).step_by(500).all(|now| !watched.hangs(0, now)), "there is none");
+    }
+
+    #[test]
+    fn p08_the_time_in_which_the_process_was_stopped_is_no_slow_disk() {
+        let mut watched = Watched::default();
+        assert!(!watched.hangs(1, 500));
+        assert!(!watched.hangs(1, 60_500), "it was stopped for a minute in the middle of a commit");
+        assert!((61_000..69_500).step_by(500).all(|now| !watched.hangs(1, now)));
+        assert!(watched.hangs(1, 69_500), "now it is the disk");
     }
 }

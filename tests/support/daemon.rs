@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::ctl::{Ctl, Done, finish, program};
+use super::ctl::{Ctl, Done, built, finish, program};
 use super::http::{Client, Response};
 use super::{SOON, until};
 
@@ -60,8 +60,8 @@ impl Home {
 
     /// Starts a daemon without waiting for it.
     pub fn spawn(&self) -> Starting {
-        let daemon = env!("CARGO_BIN_EXE_hookboxd");
-        let mut command = program(self.under.first().map_or(daemon, String::as_str));
+        let daemon = built("hookboxd");
+        let mut command = program(self.under.first().map_or(&*daemon, String::as_str));
         if let Some((_, rest)) = self.under.split_first() {
             command.args(rest).arg(daemon);
         }
@@ -84,7 +84,7 @@ impl Home {
 
     /// Runs a daemon that is expected to end by itself.
     pub fn run_daemon(&self, args: &[&str]) -> Done {
-        let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
+        let mut command = program(&built("hookboxd"));
         command.current_dir(self.path()).args(args);
         finish(command, None)
     }
@@ -112,6 +112,11 @@ impl Starting {
                 return Ok(Daemon { child, addr: listen, log, ready_after, socket: self.socket.clone(), gone: false });
             }
             if let Ok(Some(status)) = child.try_wait() {
+                // Its last words may still be in the pipe.
+                let last = Instant::now() + Duration::from_secs(1);
+                while Arc::strong_count(&self.log) > 1 && Instant::now() < last {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
                 return Err(format!(
                     "hookboxd ended with {status} before it was ready:\n{}",
                     lock(&self.log).join("\n")

@@ -160,7 +160,7 @@ pub enum EndpointCommand {
     /// All of them.
     #[command(visible_alias = "ls")]
     List {
-        /// Only those that are active, or held.
+        /// Only those that are active, held, failing, offline, parked or catching_up.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
     },

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::demo::DemoArgs;
+use super::simulate::SimulateArgs;
 pub use configure::{
     BinCommand, EndpointCommand, EndpointSettings, SecretArgs, SourceCommand, SourceSettings, TrialArgs,
 };
 use values::{dash, rate};
+pub(super) use values::{factor, share};
 
 const EXAMPLES: &str = "\
 A first tour (the daemon runs: `hookboxd`):
@@ -70,6 +72,8 @@ pub enum Command {
     /// The log: its segments, and whether all of it adds up.
     #[command(subcommand)]
     Log(LogCommand),
+    /// The schedule that a retry policy gives, and where an outage ends in it. Needs no daemon.
+    Simulate(SimulateArgs),
     /// The whole story in seconds, in a folder of its own, then cleaned up.
     Demo(DemoArgs),
 }
@@ -183,6 +187,9 @@ pub enum DeliveryCommand {
     },
     /// One of them, with every attempt.
     Show { id: String },
+    /// Why it waits, in sentences, and what to do about it; or how it ended.
+    #[command(visible_alias = "why")]
+    Explain { id: String },
     /// Attempt again, now: deliveries that wait, are dead or were cancelled.
     Retry {
         #[arg(required = true)]
