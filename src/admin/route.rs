@@ -51,6 +51,7 @@ pub(super) enum Op {
     Tail,
     LogStat,
     LogVerify,
+    LogHead,
     OpenApi,
     Metrics,
 }
@@ -96,6 +97,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/tail", Read, Op::Tail),
     route("GET", "/v1/log", Read, Op::LogStat),
     route("GET", "/v1/log/verify", Read, Op::LogVerify),
+    route("GET", "/v1/log/head", Read, Op::LogHead),
     route("GET", "/v1/openapi.json", Read, Op::OpenApi),
     route("GET", "/metrics", Read, Op::Metrics),
 ];

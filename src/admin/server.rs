@@ -179,6 +179,7 @@ impl Admin {
             Op::Tail => tail::tail(self, call),
             Op::LogStat => logs::stat(self, call).await,
             Op::LogVerify => logs::verify(self, call),
+            Op::LogHead => logs::head(self, call).await,
             Op::OpenApi => Ok(Answer::Text("application/json", include_str!("openapi.json").to_owned())),
             Op::Metrics => metrics::show(self, call).await,
         }

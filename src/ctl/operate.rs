@@ -166,13 +166,18 @@ pub(super) fn log(client: &Client, out: &mut Output, command: &LogCommand) -> Re
             let bytes = size(stat["bytes"].as_u64().unwrap_or(0));
             out.line(&format!("{} records, {} to {}, {bytes} on disk", stat["records"], stat["first"], stat["last"]))
         }
-        LogCommand::Verify => verify(client, out),
+        LogCommand::Verify { expect } => verify(client, out, expect.as_deref()),
+        LogCommand::Head => {
+            let head = client.get("/v1/log/head")?;
+            out.one(&head, |head| format!("{}:{}", head["record"], head["hash"].as_str().unwrap_or_default()))
+        }
     }
 }
 
-fn verify(client: &Client, out: &mut Output) -> Result<(), CtlError> {
+fn verify(client: &Client, out: &mut Output, expect: Option<&str>) -> Result<(), CtlError> {
     let mut report = Value::Null;
-    client.list("/v1/log/verify", &mut |line| {
+    let expect = expect.map(|head| head.trim().to_owned());
+    client.list(&path("/v1/log/verify", &[("expect", expect)]), &mut |line| {
         if line.get("progress").is_none() {
             report = line;
         }

@@ -15,7 +15,6 @@ use std::time::Duration;
 use super::segment::{self, Segment};
 use super::walk::{Walk, walk};
 use super::{LogError, folder};
-use crate::model::Seq;
 
 /// Reading 64 MiB takes less than a second; the largest segment that can be configured less than a minute.
 const PATIENCE_MS: u64 = 180_000;
@@ -44,7 +43,7 @@ pub(super) fn read_all(path: &Path) -> Result<(), LogError> {
     };
     let segment = Segment::open_unmarked(dir, first)?;
     let _ = segment.checkpoint();
-    walk(&segment, Walk { upto: Seq::MAX, deep: true, mark: None }, &mut |_, _| {}).map(|_| ())
+    walk(&segment, Walk { deep: true, ..Walk::ALL }, &mut |_, _| {}).map(|_| ())
 }
 
 fn dies(program: &Path, segment: &Path) -> Option<String> {

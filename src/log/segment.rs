@@ -39,7 +39,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(4);
 pub(super) struct Header {
     format: u8,
     /// The version that made it.
-    hookbox: String,
+    pub hookbox: String,
     pub first: Seq,
     /// The chain head of the record before `first`.
     pub prev: ChainHead,
@@ -152,7 +152,11 @@ impl Segment {
     /// Opens the segment that begins with `first`, and marks it as open.
     pub fn open(dir: &Path, first: Seq, skip_sync: bool) -> Result<Self, LogError> {
         let marker = Some(mark(dir, first));
-        let mut segment = Self::open_unmarked(dir, first)?;
+        let mut segment = Self::open_unmarked(dir, first).inspect_err(|error| {
+            if let Some(marker) = marker.as_ref().filter(|_| error.is_newer()) {
+                let _ = fs::remove_file(marker);
+            }
+        })?;
         (segment.skip_sync, segment.marker) = (skip_sync, marker);
         Ok(segment)
     }
@@ -170,7 +174,10 @@ impl Segment {
         let data = File::open(path.join("db")).map_err(LogError::io("open", &path))?;
         let bytes = caught("read", &path, || db.get(HEADER_KEY))?
             .ok_or_else(|| LogError::corrupt("open", &path, "it has no header"))?;
-        let header = read_header(&bytes, first).map_err(|what| LogError::corrupt("open", &path, what))?;
+        let header = read_header(&bytes, first).map_err(|fault| match fault {
+            HeaderFault::Damaged(what) => LogError::corrupt("open", &path, what),
+            HeaderFault::Newer { written_by, what } => LogError::Newer { path: path.clone(), written_by, what },
+        })?;
         let chain = Sha256::new().chain_update(header.prev).chain_update(&bytes).finalize().into();
         Ok(Self { path, db, data, header, chain, skip_sync: false, marker: None })
     }
@@ -294,6 +301,7 @@ impl Segment {
                 break;
             }
             match &mut frame {
+                None if FrameHead::is_newer(&chunk) => return Err(self.newer_frame(&chunk)),
                 None => match FrameHead::read(&chunk) {
                     Ok(head) if head.first == first => {
                         let mut stored = Vec::with_capacity(head.stored_len as usize);
@@ -315,6 +323,11 @@ impl Segment {
             Some(_) if wanted > 0 => self.broken(first, &format!("its chunk {wanted} is missing or damaged")),
             _ => self.broken(first, &why),
         }
+    }
+
+    fn newer_frame(&self, chunk: &[u8]) -> LogError {
+        let what = FrameHead::read(chunk).err().unwrap_or_default();
+        LogError::Newer { path: self.path.clone(), written_by: self.header.hookbox.clone(), what }
     }
 
     fn broken(&self, first: Seq, what: &str) -> Result<Found, LogError> {
@@ -371,19 +384,34 @@ fn write_beginning(db: &sled::Db, path: &Path, beginning: &Beginning<'_>) -> Res
     caught("flush", path, || db.flush()).map(|_| ())
 }
 
-fn read_header(bytes: &[u8], first: Seq) -> Result<Header, String> {
+enum HeaderFault {
+    Damaged(String),
+    Newer { written_by: String, what: String },
+}
+
+impl From<&str> for HeaderFault {
+    fn from(what: &str) -> Self {
+        Self::Damaged(what.to_owned())
+    }
+}
+
+fn read_header(bytes: &[u8], first: Seq) -> Result<Header, HeaderFault> {
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or("its header is cut short")?;
     if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
         return Err("its header is damaged".into());
     }
-    match body {
-        // An array of fields, of which the first is the format.
-        [_, format, ..] if *format != FORMAT => {
-            return Err(format!("it has format {format}, this version reads {FORMAT}: use the hookbox that wrote it"));
-        }
-        _ => {}
+    // An array of fields, of which the first two are the format and the version, in every format there will be.
+    if let [array, format, rest @ ..] = body
+        && *format > FORMAT
+        && *format < 0x80
+        && *array >= 0x90
+    {
+        let written_by = rmp_serde::from_slice::<String>(rest).unwrap_or_else(|_| "of a later version".to_owned());
+        let what = format!("its segments have format {format}, this version reads up to {FORMAT}");
+        return Err(HeaderFault::Newer { written_by, what });
     }
-    let header: Header = rmp_serde::from_slice(body).map_err(|e| format!("its header cannot be read: {e}"))?;
+    let header: Header =
+        rmp_serde::from_slice(body).map_err(|e| HeaderFault::Damaged(format!("its header cannot be read: {e}")))?;
     if header.first == first { Ok(header) } else { Err("its header names another segment".into()) }
 }
 

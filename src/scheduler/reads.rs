@@ -62,7 +62,7 @@ pub(super) fn read_event(reader: &Reader, seq: Seq) -> Option<Arc<Event>> {
     patiently(reader, || match reader.read(seq) {
         Ok(Some(Record::EventAccepted { event, .. } | Record::EventCarried { event, .. })) => Ok(Some(event)),
         Ok(_) => Ok(None),
-        Err(error) if error.is_damage() => {
+        Err(error) if error.is_lasting() => {
             tracing::error!(seq, %error, "cannot read an event from the log");
             Ok(None)
         }
@@ -100,7 +100,7 @@ fn readable<T>(
     let mut records = reader.forward(from).filter_map(|item| match item {
         Ok(item) => Some(item),
         Err(error) => {
-            if error.is_damage() {
+            if error.is_lasting() {
                 tracing::error!(%error, "skipping what cannot be read of the log");
             } else {
                 failed = Some(error);

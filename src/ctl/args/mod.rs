@@ -277,5 +277,15 @@ pub enum LogCommand {
     #[command(visible_alias = "stats")]
     Stat,
     /// Read everything, from the first record to the last, and say what does not add up.
-    Verify,
+    #[command(
+        after_help = "Examples:\n  hookboxctl log verify\n  hookboxctl log verify --expect \"$(cat /mnt/elsewhere/head)\""
+    )]
+    Verify {
+        /// This head, kept elsewhere since `log head` printed it, has to be on the chain.
+        #[arg(long, value_name = "[RECORD:]HASH")]
+        expect: Option<String>,
+    },
+    /// The end of the chain over everything in the log: keep it elsewhere, and let `log verify --expect` look for it.
+    #[command(after_help = "Example:\n  hookboxctl log head > /mnt/elsewhere/head")]
+    Head,
 }
