@@ -45,6 +45,7 @@
 //! ([`sums`]), is opened by a child process first ([`Options::probe`]).
 //! What a later version wrote is no damage: it is refused ([`LogError::Newer`]), and nothing is touched.
 
+mod carve;
 mod error;
 mod folder;
 mod format;
@@ -64,6 +65,7 @@ mod watermark;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use carve::{Carved, carve};
 pub use error::{Fault, LogError, Problem};
 pub use reader::{Backward, Forward, Reader};
 

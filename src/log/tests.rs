@@ -12,7 +12,7 @@ use super::frame::{Decoded, HEAD_LEN, Packer};
 use super::segment::{Batch, Found, Segment};
 use super::shelf::{Dropped, Facts};
 use super::watermark::{Mark, Watermark};
-use super::{Expect, Head, Log, LogError, Options, Problem, Reader, Recovered, Report, folder};
+use super::{Expect, Head, Log, LogError, Options, Problem, Reader, Recovered, Report, carve, folder};
 use crate::model::{Event, EventId, Seq, limits};
 use crate::record::{self, Record};
 
@@ -1107,5 +1107,63 @@ fn c08_a_byte_changed_with_all_checksums_put_right_is_told() {
         assert!(!report.ok, "record {seq}: {report:?}, {problems:?}");
         // The very last commit has nothing behind it that vouches for it: only a head kept elsewhere does.
         assert_eq!(reader.verify(&mut |_| {}).ok && problems.is_empty(), seq == 61, "record {seq}: {report:?}");
+    }
+}
+
+#[test]
+fn everything_is_found_in_a_segment_without_opening_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open_whole(dir.path());
+    let mut seed = 1;
+    for round in 0..60 {
+        let records: Vec<_> = (0..round % 7 + 1)
+            .map(|n| {
+                seed += 1;
+                event(noise([10, 700, 3_000, 40_000][(round + n) % 4], seed))
+            })
+            .collect();
+        commit(&mut log, &records);
+    }
+    let all = forward(&reader, 1);
+    log.close().expect("closes");
+    let segment = folder::segment(&dir.path().join("log"), 1);
+    let carved = carve(&segment).expect("reads");
+    let found: Vec<_> = carved.records().map(|(seq, record)| (seq, record.expect("reads"))).collect();
+    assert_eq!(carved.missing(Some(reader.durable())), []);
+    assert!(found == all, "{} of {}", found.len(), all.len());
+    // One flipped bit costs one commit at most, wherever it is.
+    let whole = fs::read(segment.join("db")).expect("reads");
+    let mut lost = 0;
+    for case in 0..20 {
+        let mut bytes = whole.clone();
+        let at = bytes.len() / 20 * case + 77;
+        bytes[at] ^= 4;
+        fs::write(segment.join("db"), bytes).expect("writes");
+        let carved = carve(&segment).expect("reads");
+        let missing = carved.missing(Some(reader.durable()));
+        assert!(missing.len() <= 1, "byte {at}: {missing:?}");
+        lost += missing.len();
+        for (seq, record) in carved.records() {
+            assert_eq!(record.expect("reads"), all[usize::try_from(seq - 1).expect("small")].1);
+        }
+    }
+    println!("carved: of 20 flips {lost} cost a commit");
+}
+
+#[test]
+fn garbage_is_searched_without_a_panic() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let segment = dir.path().join("bad-seg-00000000000000000007-2");
+    fs::create_dir(&segment).expect("makes");
+    for seed in 0..40 {
+        let mut bytes = noise(20_000, seed);
+        // Thick with what messages begin with.
+        for at in (0..bytes.len()).step_by(7) {
+            bytes[at] = [8, 10, 0, 13, b'r', 255, 249][(at / 7) % 7];
+        }
+        fs::write(segment.join("db"), bytes).expect("writes");
+        let carved = carve(&segment).expect("reads");
+        assert_eq!((carved.first, carved.records().count()), (7, 0));
+        assert_eq!(carved.missing(Some(9)), [(7, 9)]);
     }
 }
