@@ -126,6 +126,14 @@ pub(super) struct StoredFrame {
 }
 
 impl StoredFrame {
+    /// As it was cut into chunks.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEAD_LEN + self.stored.len());
+        self.head.write(&mut bytes);
+        bytes.extend_from_slice(&self.stored);
+        bytes
+    }
+
     /// Whether the bytes are those that the chain head was made of.
     pub fn is_whole(&self) -> bool {
         self.head.chain(&self.stored) == self.head.own

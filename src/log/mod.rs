@@ -46,6 +46,7 @@
 //! What a later version wrote is no damage: it is refused ([`LogError::Newer`]), and nothing is touched.
 
 mod carve;
+mod copy;
 mod error;
 mod folder;
 mod format;
@@ -66,6 +67,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use carve::{Carved, carve};
+pub use copy::{LogCopy, PIECE_MAX, Piece};
 pub use error::{Fault, LogError, Problem};
 pub use reader::{Backward, Forward, Reader};
 

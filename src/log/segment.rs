@@ -132,21 +132,51 @@ impl std::fmt::Debug for Segment {
 impl Segment {
     /// Makes a segment, durable with its header and checkpoint, under a passing name, then gives it its own.
     pub fn create(dir: &Path, beginning: &Beginning<'_>, skip_sync: bool) -> Result<Self, LogError> {
-        let made = folder::making(dir, beginning.first);
-        let path = folder::segment(dir, beginning.first);
+        let header = beginning.header(dir)?;
+        Self::create_with(dir, beginning.first, &header, beginning.checkpoint, skip_sync)
+    }
+
+    /// Makes a segment that begins as another one does, byte for byte.
+    pub fn create_copy(dir: &Path, first: Seq, header: &[u8], checkpoint: &[u8]) -> Result<Self, LogError> {
+        Self::create_with(dir, first, header, checkpoint, false)
+    }
+
+    fn create_with(
+        dir: &Path,
+        first: Seq,
+        header: &[u8],
+        checkpoint: &[u8],
+        skip_sync: bool,
+    ) -> Result<Self, LogError> {
+        let made = folder::making(dir, first);
+        let path = folder::segment(dir, first);
         folder::remove(&made)?;
         {
             let db = open_db(&made)?;
-            write_beginning(&db, &made, beginning)?;
+            write_beginning(&db, &made, header, checkpoint)?;
             for name in ["conf", "db", "blobs"] {
                 let file = made.join(name);
                 File::open(&file).and_then(|f| f.sync_all()).map_err(LogError::io("sync", &file))?;
             }
         }
         folder::sync(&made)?;
-        mark(dir, beginning.first);
+        mark(dir, first);
         folder::rename(&made, &path)?;
-        Self::open(dir, beginning.first, skip_sync)
+        Self::open(dir, first, skip_sync)
+    }
+
+    /// What a header says, wherever it comes from.
+    pub fn read_header(path: &Path, bytes: &[u8]) -> Result<Header, LogError> {
+        read_header(bytes).map_err(|fault| match fault {
+            HeaderFault::Damaged(what) => LogError::corrupt("open", path, what),
+            HeaderFault::Newer { written_by, what } => LogError::Newer { path: path.to_path_buf(), written_by, what },
+        })
+    }
+
+    /// The header as it is stored, which is what the chain was made of.
+    pub fn header_bytes(&self) -> Result<Vec<u8>, LogError> {
+        let bytes = caught("read", &self.path, || self.db.get(HEADER_KEY))?;
+        bytes.map(|bytes| bytes.to_vec()).ok_or_else(|| LogError::corrupt("read", &self.path, "it has no header"))
     }
 
     /// Opens the segment that begins with `first`, and marks it as open.
@@ -174,10 +204,10 @@ impl Segment {
         let data = File::open(path.join("db")).map_err(LogError::io("open", &path))?;
         let bytes = caught("read", &path, || db.get(HEADER_KEY))?
             .ok_or_else(|| LogError::corrupt("open", &path, "it has no header"))?;
-        let header = read_header(&bytes, first).map_err(|fault| match fault {
-            HeaderFault::Damaged(what) => LogError::corrupt("open", &path, what),
-            HeaderFault::Newer { written_by, what } => LogError::Newer { path: path.clone(), written_by, what },
-        })?;
+        let header = Self::read_header(&path, &bytes)?;
+        if header.first != first {
+            return Err(LogError::corrupt("open", &path, "its header names another segment"));
+        }
         let chain = Sha256::new().chain_update(header.prev).chain_update(&bytes).finalize().into();
         Ok(Self { path, db, data, header, chain, skip_sync: false, marker: None })
     }
@@ -355,9 +385,29 @@ fn first_of(key: &[u8]) -> Option<Seq> {
     Some(u64::from_be_bytes(*seq))
 }
 
-fn write_beginning(db: &sled::Db, path: &Path, beginning: &Beginning<'_>) -> Result<(), LogError> {
+impl Beginning<'_> {
+    /// The header's bytes, with their CRC-32.
+    fn header(&self, path: &Path) -> Result<Vec<u8>, LogError> {
+        let header = Header {
+            format: FORMAT,
+            hookbox: env!("CARGO_PKG_VERSION").to_owned(),
+            first: self.first,
+            prev: self.prev,
+            fold_from: self.fold_from,
+            gap_from: self.gap_from,
+            created_at: self.created_at,
+            checkpoint_len: self.checkpoint.len() as u64,
+            checkpoint_sha256: Sha256::digest(self.checkpoint).into(),
+        };
+        let mut bytes = rmp_serde::to_vec(&header).map_err(|e| LogError::corrupt("write to", path, e.to_string()))?;
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+        Ok(bytes)
+    }
+}
+
+fn write_beginning(db: &sled::Db, path: &Path, header: &[u8], checkpoint: &[u8]) -> Result<(), LogError> {
     let mut batch = Batch::default();
-    for (number, chunk) in beginning.checkpoint.chunks(limits::CHUNK).enumerate() {
+    for (number, chunk) in checkpoint.chunks(limits::CHUNK).enumerate() {
         if batch.is_full() {
             caught("write to", path, || db.apply_batch(std::mem::take(&mut batch.inner)))?;
             batch = Batch::default();
@@ -366,20 +416,7 @@ fn write_beginning(db: &sled::Db, path: &Path, beginning: &Beginning<'_>) -> Res
         key[1..].copy_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
         batch.put(&key, chunk);
     }
-    let header = Header {
-        format: FORMAT,
-        hookbox: env!("CARGO_PKG_VERSION").to_owned(),
-        first: beginning.first,
-        prev: beginning.prev,
-        fold_from: beginning.fold_from,
-        gap_from: beginning.gap_from,
-        created_at: beginning.created_at,
-        checkpoint_len: beginning.checkpoint.len() as u64,
-        checkpoint_sha256: Sha256::digest(beginning.checkpoint).into(),
-    };
-    let mut bytes = rmp_serde::to_vec(&header).map_err(|e| LogError::corrupt("write to", path, e.to_string()))?;
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
-    batch.put(HEADER_KEY, &bytes);
+    batch.put(HEADER_KEY, header);
     caught("write to", path, || db.apply_batch(batch.inner))?;
     caught("flush", path, || db.flush()).map(|_| ())
 }
@@ -395,7 +432,7 @@ impl From<&str> for HeaderFault {
     }
 }
 
-fn read_header(bytes: &[u8], first: Seq) -> Result<Header, HeaderFault> {
+fn read_header(bytes: &[u8]) -> Result<Header, HeaderFault> {
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or("its header is cut short")?;
     if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
         return Err("its header is damaged".into());
@@ -412,7 +449,7 @@ fn read_header(bytes: &[u8], first: Seq) -> Result<Header, HeaderFault> {
     }
     let header: Header =
         rmp_serde::from_slice(body).map_err(|e| HeaderFault::Damaged(format!("its header cannot be read: {e}")))?;
-    if header.first == first { Ok(header) } else { Err("its header names another segment".into()) }
+    if header.first > 0 { Ok(header) } else { Err("its header names no record".into()) }
 }
 
 fn open_db(path: &Path) -> Result<sled::Db, LogError> {

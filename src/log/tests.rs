@@ -12,7 +12,9 @@ use super::frame::{Decoded, HEAD_LEN, Packer};
 use super::segment::{Batch, Found, Segment};
 use super::shelf::{Dropped, Facts};
 use super::watermark::{Mark, Watermark};
-use super::{Expect, Head, Log, LogError, Options, Problem, Reader, Recovered, Report, carve, folder};
+use super::{
+    Expect, Head, Log, LogCopy, LogError, Options, Piece, Problem, Reader, Recovered, Report, carve, folder,
+};
 use crate::model::{Event, EventId, Seq, limits};
 use crate::record::{self, Record};
 
@@ -1165,5 +1167,46 @@ fn garbage_is_searched_without_a_panic() {
         let carved = carve(&segment).expect("reads");
         assert_eq!((carved.first, carved.records().count()), (7, 0));
         assert_eq!(carved.missing(Some(9)), [(7, 9)]);
+    }
+}
+
+#[test]
+fn a_copy_has_the_same_chain() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = sixty(dir.path());
+    retire(&mut log, &reader, 1);
+    commit(&mut log, &[event(noise(100_000, 5)), small(7)]);
+    let copied = dir.path().join("copied/log");
+    let mut copy = LogCopy::begin(&copied).expect("begins");
+    let mut wire = Vec::new();
+    for segment in reader.segments() {
+        reader.pieces(segment.first, &mut |piece| {
+            wire.extend(piece.to_wire());
+            true
+        }).expect("reads");
+    }
+    let mut at = 0;
+    while let Some((piece, length)) = Piece::from_wire(&wire[at..]).expect("pieces") {
+        copy.take(piece).expect("takes");
+        at += length;
+    }
+    assert_eq!(at, wire.len());
+    assert_eq!(copy.finish().expect("ends"), reader.head());
+    let Recovered { reader: other, .. } = open_whole(&dir.path().join("copied"));
+    let report = expecting(&other, reader.head());
+    assert!(report.ok, "{report:?}");
+    assert_eq!((report.first, report.last), (11, reader.durable()));
+    assert!(forward(&other, 1) == forward(&reader, 1));
+    assert_eq!(other.segments().len(), reader.segments().len());
+    let refused = LogCopy::begin(&copied).expect_err("it is not empty");
+    assert!(refused.to_string().contains("choose another folder"), "{refused}");
+    for cut in [3, 200, wire.len() - 1] {
+        let mut copy = LogCopy::begin(&dir.path().join(format!("cut-{cut}"))).expect("begins");
+        let mut at = 0;
+        while let Ok(Some((piece, length))) = Piece::from_wire(&wire[at..cut]) {
+            copy.take(piece).expect("takes");
+            at += length;
+        }
+        assert!(copy.finish().is_err(), "a copy that broke off is none");
     }
 }
