@@ -38,6 +38,16 @@ pub(super) async fn head(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
     .await
 }
 
+/// One segment as it is copied: header, checkpoint and frames up to what is durable (see `log::Piece`).
+pub(super) fn segment(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
+    call.params.done()?;
+    let first = call.arg.parse().map_err(|_| Problem::bad(format!("'{}' is not a segment's number", call.arg)))?;
+    if !admin.log.segments().iter().any(|segment| segment.first == first) {
+        return Err(Problem::new(hyper::StatusCode::NOT_FOUND, format!("there is no segment that begins with {first}")));
+    }
+    Ok(walk::raw(admin, move |walker| Ok(walker.log().pieces(first, &mut |wire| walker.send_raw(wire))?)))
+}
+
 /// Lines of progress (`{"progress":{…}}`), then the report. Ends early only by the client going away.
 pub(super) fn verify(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     let expect = call.params.take("expect").map(|text| expectation(&text)).transpose()?;

@@ -30,6 +30,11 @@ pub trait LogView: Send + Sync {
     fn backward(&self, before: Seq) -> Walk<'_>;
     /// Oldest first; the last one is being written to.
     fn segments(&self) -> Vec<SegmentInfo>;
+    /// A segment in pieces as they go over the wire, until `send` says no; nothing when it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn pieces(&self, first: Seq, send: &mut dyn FnMut(Vec<u8>) -> bool) -> Result<(), LogFault>;
     /// What was found damaged when the log was opened, and since.
     fn damage(&self) -> Vec<Problem>;
     /// The chain's head at the newest durable record.
@@ -156,6 +161,9 @@ impl LogView for MemoryLog {
             head: [7; 32],
             lost: false,
         }]
+    }
+    fn pieces(&self, _first: Seq, _send: &mut dyn FnMut(Vec<u8>) -> bool) -> Result<(), LogFault> {
+        Ok(())
     }
     fn damage(&self) -> Vec<Problem> {
         Vec::new()

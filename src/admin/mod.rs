@@ -24,6 +24,7 @@ mod endpoints;
 mod events;
 mod fields;
 mod http;
+mod imports;
 mod io;
 mod logs;
 pub mod logview;

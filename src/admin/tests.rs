@@ -325,6 +325,7 @@ fn event(id: EventId, kind: &str) -> Event {
         headers: vec![crate::model::Header::new("content-type", "application/json")],
         body: Bytes::from_static(b"{}"),
         from_provider: false,
+        first_id: None,
     }
 }
 

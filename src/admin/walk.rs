@@ -58,6 +58,23 @@ where
     Answer::Lines(receiver)
 }
 
+/// Runs a walk that sends bytes as it finds them. A failure on the way ends them early.
+pub(super) fn raw<F>(admin: &Arc<Admin>, walk: F) -> Answer
+where
+    F: FnOnce(&Walker) -> Result<(), Problem> + Send + 'static,
+{
+    let told = |walker: &Walker| {
+        if let Err(problem) = walk(walker) {
+            tracing::error!(detail = problem.detail, "a copy of the log broke off");
+        }
+        Ok(())
+    };
+    match stream(admin, told) {
+        Answer::Lines(bytes) => Answer::Raw(bytes),
+        other => other,
+    }
+}
+
 /// Runs a walk that comes to one value.
 pub(super) async fn value<F, T>(admin: &Arc<Admin>, walk: F) -> Result<T, Problem>
 where
@@ -86,6 +103,11 @@ impl Walker {
     pub(super) fn send(&self, row: &Value) -> Result<(), Problem> {
         let Some(lines) = &self.lines else { return Ok(()) };
         lines.blocking_send(line(row)).map_err(|_| Problem::gone())
+    }
+
+    /// Sends bytes; waits while the reader is slow. Whether somebody wants more.
+    pub(super) fn send_raw(&self, bytes: Vec<u8>) -> bool {
+        self.lines.as_ref().is_some_and(|lines| lines.blocking_send(bytes.into()).is_ok())
     }
 
     pub(super) fn ask(&self, query: &Query) -> Result<Reply, Problem> {

@@ -156,6 +156,7 @@ fn test_event(wall_ms: u64) -> Arc<Event> {
         headers: vec![Header::new("content-type", "application/json")],
         body: Bytes::from_static(br#"{"type":"hookbox.test","data":{"message":"hookbox can reach this endpoint"}}"#),
         from_provider: false,
+        first_id: None,
     })
 }
 
@@ -202,6 +203,11 @@ impl LogView for View {
     fn head(&self) -> (Seq, [u8; 32]) {
         let head = self.0.head();
         (head.seq, head.hash)
+    }
+
+    fn pieces(&self, first: Seq, send: &mut dyn FnMut(Vec<u8>) -> bool) -> Result<(), LogFault> {
+        let sent = self.0.pieces(first, &mut |piece| send(piece.to_wire()));
+        sent.map(|_| ()).map_err(|error| LogFault(error.to_string()))
     }
 
     fn damage(&self) -> Vec<Problem> {

@@ -14,12 +14,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
-use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
+use super::frame::{ChainHead, Decoded, FrameHead, HEAD_LEN, StoredFrame};
 use super::segment::{Batch, Found, Segment};
 use super::shelf::{Dropped, Facts, Slot};
 use super::watermark::{Mark, Watermark};
 use super::{Head, LogError, Problem, Reader, folder};
 use crate::model::{Seq, WallMs, limits};
+use crate::record::Record;
 
 /// Bytes of a checkpoint in one piece.
 const CHECKPOINT_PIECE: usize = 64 << 10;
@@ -61,6 +62,19 @@ impl Piece {
         };
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
         [&[kind][..], &length, bytes].concat()
+    }
+
+    /// The records of a frame; none of anything else.
+    ///
+    /// # Errors
+    /// When it is no whole frame, or one of its records cannot be read.
+    pub fn records(&self) -> Result<Vec<(Seq, Record)>, LogError> {
+        let Self::Frame(bytes) = self else { return Ok(Vec::new()) };
+        let bad = |what: String| LogError::corrupt("read", Path::new("of a copy"), what);
+        let head = FrameHead::read(bytes).map_err(bad)?;
+        let decoded = Decoded::new(StoredFrame { head, stored: bytes[HEAD_LEN..].to_vec() }).map_err(bad)?;
+        let record = |seq| decoded.record(seq).map(|record| (seq, record)).map_err(|fault| bad(fault.to_string()));
+        (head.first..=head.last()).map(record).collect()
     }
 
     /// Takes one off the front of `wire`; `None` when not all of it is there yet.

@@ -7,7 +7,7 @@
 //! well, and tells with the exact range. A child that cannot be started, or that somebody else ended, says nothing.
 
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub(super) fn read_all(path: &Path) -> Result<(), LogError> {
 
 fn dies(program: &Path, segment: &Path) -> Option<String> {
     let mut command = Command::new(program);
+    // The ctl is the daemon when it is called by its name.
+    command.arg0("hookboxd");
     command.arg("--probe-segment").arg(segment);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().ok()?;

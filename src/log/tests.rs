@@ -58,6 +58,7 @@ fn event(body: Vec<u8>) -> Record {
         headers: Vec::new(),
         body: Bytes::from(body),
         from_provider: false,
+        first_id: None,
     };
     Record::EventAccepted { event: event.into(), dedupe: None, fan_out: vec![1] }
 }

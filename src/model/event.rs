@@ -47,9 +47,18 @@ pub struct Event {
     /// Whether its source was a provider preset: then its headers go along by default.
     #[serde(default)]
     pub from_provider: bool,
+    /// The id it was accepted under by the log that it was imported from; receivers go on seeing this one.
+    #[serde(default)]
+    pub first_id: Option<EventId>,
 }
 
 impl Event {
+    /// The id that its receivers see, the same at every attempt and in every log.
+    #[must_use]
+    pub fn webhook_id(&self) -> EventId {
+        self.first_id.unwrap_or(self.id)
+    }
+
     /// The first header of that (lower-case) name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&Bytes> {

@@ -64,7 +64,7 @@ pub(super) struct Facts<'a> {
 /// When the event goes round in circles.
 pub(super) fn build(facts: &Facts<'_>) -> Result<(HeaderMap, Vec<Header>), Failure> {
     let event = facts.event;
-    let id = event.id.to_string();
+    let id = event.webhook_id().to_string();
     let seconds = (facts.wall_ms / 1000).to_string();
     let hops = event.header("hookbox-hops").map_or(0, |v| number(v));
     if hops >= limits::HOPS {

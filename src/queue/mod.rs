@@ -23,6 +23,7 @@ mod command;
 mod dedupe;
 mod finish;
 mod flow;
+mod import;
 pub mod input;
 mod lane;
 pub mod matcher;
@@ -33,8 +34,8 @@ mod run;
 pub mod state;
 
 pub use input::{
-    Accepted, Action, AliveRange, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView, Input,
-    NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
+    Accepted, Action, AliveRange, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView,
+    ImportedEvent, Input, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
 };
 pub use state::{State, StateError};
 

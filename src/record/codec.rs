@@ -89,6 +89,7 @@ mod tests {
                 headers: vec![Header::new(name, body.clone())],
                 body: Bytes::from(body),
                 from_provider: n[0] % 2 == 0,
+                first_id: (n[0] % 3 == 0).then_some(EventId { seq: n[1], tag: n[2] }),
             })
         })
     }
@@ -146,6 +147,7 @@ mod tests {
             attempt(),
             "\\PC{0,20}".prop_map(|name| Record::SourceSet { source: Source::new(name, "none") }),
             "\\PC{0,20}".prop_map(|name| Record::EndpointSet { endpoint: Endpoint::new(name, "http://x/") }),
+            any::<[u64; 3]>().prop_map(|n| Record::EventImported { event: n[0], identity: n[1], at: n[2] }),
             any::<[u64; 4]>().prop_map(|n| Record::DeliveriesCarried { waiting: vec![waiting(n)] }),
             any::<[u64; 4]>().prop_map(|n| Record::ReplayStarted { replay: replay(n) }),
             (any::<[u64; 3]>(), any::<[u8; 32]>()).prop_map(|(n, head)| Record::SegmentDropped {

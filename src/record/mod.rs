@@ -8,6 +8,7 @@
 //! added at the end, none is ever reused. New fields are added at a record's end with `#[serde(default)]`.
 
 pub mod codec;
+pub mod line;
 
 pub use codec::{RecordError, decode, encode};
 
@@ -120,6 +121,13 @@ pub enum Record {
         first: Seq,
         last: Seq,
         head: [u8; 32],
+        at: WallMs,
+    },
+    /// The event of the record before this one was imported: another log, or a lost part of this one, had accepted it
+    /// under another id. `identity` is the salted fingerprint of that id, so that it comes in only once.
+    EventImported {
+        event: Seq,
+        identity: u64,
         at: WallMs,
     },
 }

@@ -243,6 +243,7 @@ mod tests {
             headers: Vec::new(),
             body: Bytes::from_static(b"{}"),
             from_provider: false,
+            first_id: None,
         };
         Record::EventAccepted { event: Arc::new(event), dedupe: None, fan_out: vec![1] }
     }

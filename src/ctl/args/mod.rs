@@ -1,6 +1,7 @@
 //! The arguments, with a help that teaches. Values are checked here as far as that needs no daemon.
 
 mod configure;
+mod log;
 mod values;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use super::demo::DemoArgs;
 pub use configure::{
     BinCommand, EndpointCommand, EndpointSettings, OrderArg, SecretArgs, SourceCommand, SourceSettings,
 };
+pub use log::{BackupArgs, ExportArgs, ExportFormat, ImportArgs, LogCommand, SalvageArgs};
 use values::{dash, rate};
 
 const EXAMPLES: &str = "\
@@ -269,23 +271,4 @@ pub struct TailArgs {
     /// Lines of the past to begin with.
     #[arg(long, short = 'n', default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1000))]
     pub limit: u64,
-}
-
-#[derive(Subcommand, Debug)]
-pub enum LogCommand {
-    /// Its segments.
-    #[command(visible_alias = "stats")]
-    Stat,
-    /// Read everything, from the first record to the last, and say what does not add up.
-    #[command(
-        after_help = "Examples:\n  hookboxctl log verify\n  hookboxctl log verify --expect \"$(cat /mnt/elsewhere/head)\""
-    )]
-    Verify {
-        /// This head, kept elsewhere since `log head` printed it, has to be on the chain.
-        #[arg(long, value_name = "[RECORD:]HASH")]
-        expect: Option<String>,
-    },
-    /// The end of the chain over everything in the log: keep it elsewhere, and let `log verify --expect` look for it.
-    #[command(after_help = "Example:\n  hookboxctl log head > /mnt/elsewhere/head")]
-    Head,
 }
