@@ -72,7 +72,7 @@ impl Listing<'_> {
         let mut carried = Carried::default();
         for entry in self.walker.log().backward(before) {
             self.walker.still_wanted()?;
-            let (at, record) = entry?;
+            let Some((at, record)) = self.walker.entry(entry) else { continue };
             if at < oldest || self.left == 0 {
                 break;
             }
@@ -209,7 +209,7 @@ fn count_attempts(
             break;
         }
         walker.still_wanted()?;
-        let (at, record) = entry?;
+        let Some((at, record)) = walker.entry(entry) else { continue };
         let (one, all_of) = about(&record);
         if let Record::AttemptFinished(attempt) = &record
             && open.contains_key(&attempt.delivery)
@@ -247,7 +247,7 @@ pub(super) fn show_one(walker: &Walker, id: DeliveryId) -> Result<Value, Problem
     let mut orders = Vec::new();
     for entry in walker.log().forward(id.seq.max(walker.log().first())) {
         walker.still_wanted()?;
-        let (at, record) = entry?;
+        let Some((at, record)) = walker.entry(entry) else { continue };
         match &record {
             Record::AttemptFinished(a) if a.delivery == id => history.push(attempt_view(a)),
             Record::DeliveryCancelled { delivery, at, .. } if *delivery == id => {
@@ -412,7 +412,7 @@ fn last_attempt(walker: &Walker, id: DeliveryId) -> Result<Option<(Seq, u32)>, P
     let mut last = None;
     for entry in walker.log().forward(id.seq.max(walker.log().first())) {
         walker.still_wanted()?;
-        let (at, record) = entry?;
+        let Some((at, record)) = walker.entry(entry) else { continue };
         if let Record::AttemptFinished(a) = &record
             && a.delivery == id
         {

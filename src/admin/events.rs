@@ -35,7 +35,7 @@ pub(super) fn list(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem
         let mut carried = Carried::default();
         for entry in walker.log().backward(before) {
             walker.still_wanted()?;
-            let (seq, record) = entry?;
+            let Some((seq, record)) = walker.entry(entry) else { continue };
             let Some((event, fan_out)) = carried.event(walker, seq, record)? else { continue };
             if !select.passes_event(&event) || !select.passes_time(event.received_at) {
                 continue;

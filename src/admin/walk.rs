@@ -1,5 +1,6 @@
 //! Walks over the log: on a thread that may block, asking the state as they go, ended when their asker goes.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,9 +12,10 @@ use tokio::sync::mpsc;
 
 use super::Admin;
 use super::http::{Answer, Problem, line};
-use super::logview::LogView;
+use super::logview::{LogFault, LogView};
 use crate::model::{DeliveryId, Seq, limits};
 use crate::queue::{Command, DeliveryView, EventView, Query, Refusal, Reply};
+use crate::record::Record;
 
 /// Lines that may wait for a slow reader.
 const LINES_WAITING: usize = 64;
@@ -27,6 +29,8 @@ pub(super) struct Walker {
     runtime: Runtime,
     lines: Option<mpsc::Sender<Bytes>>,
     gone: Arc<AtomicBool>,
+    /// The first thing on the way that could not be read.
+    fault: RefCell<Option<LogFault>>,
 }
 
 /// Says so to its walk when the asker's future is dropped.
@@ -49,9 +53,11 @@ where
         runtime: Runtime::current(),
         lines: Some(sender),
         gone: Arc::new(AtomicBool::new(false)),
+        fault: RefCell::default(),
     };
     tokio::task::spawn_blocking(move || {
-        if let Err(problem) = walk(&walker) {
+        let done = walk(&walker).and_then(|()| walker.fault.take().map_or(Ok(()), |fault| Err(fault.into())));
+        if let Err(problem) = done {
             let _ = walker.send(&json!({ "problem": problem.value() }));
         }
     });
@@ -83,7 +89,7 @@ where
 {
     let gone = Arc::new(AtomicBool::new(false));
     let _presence = Presence(gone.clone());
-    let walker = Walker { admin: admin.clone(), runtime: Runtime::current(), lines: None, gone };
+    let walker = Walker { admin: admin.clone(), runtime: Runtime::current(), lines: None, gone, fault: RefCell::default() };
     let failed = |_| Problem::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "the walk over the log broke off");
     tokio::task::spawn_blocking(move || walk(&walker)).await.map_err(failed)?
 }
@@ -97,6 +103,11 @@ impl Walker {
     pub(super) fn still_wanted(&self) -> Result<(), Problem> {
         let gone = self.lines.as_ref().map_or_else(|| self.gone.load(Ordering::Acquire), mpsc::Sender::is_closed);
         if gone { Err(Problem::gone()) } else { Ok(()) }
+    }
+
+    /// What a walk came to. What cannot be read is passed over, and told when the walk is over: the rest is there.
+    pub(super) fn entry(&self, entry: Result<(Seq, Record), LogFault>) -> Option<(Seq, Record)> {
+        entry.map_err(|fault| self.fault.borrow_mut().get_or_insert(fault).clone()).ok()
     }
 
     /// Sends one row; waits while the reader is slow.

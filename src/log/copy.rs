@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::Format;
 use super::frame::{ChainHead, Decoded, FrameHead, HEAD_LEN, StoredFrame};
+use super::header::Header;
 use super::segment::{Batch, Found, Segment};
 use super::shelf::{Dropped, Facts, Slot};
 use super::watermark::{Mark, Watermark};
@@ -214,7 +215,7 @@ impl LogCopy {
     pub fn take(&mut self, piece: Piece) -> Result<(), LogError> {
         match piece {
             Piece::Header(header) => {
-                let known = Segment::read_header(&self.dir, &header)?;
+                let known = Header::read(&self.dir, &header)?;
                 self.first.get_or_insert((known.first, known.prev));
                 let facts = Facts {
                     first: known.first,

@@ -51,6 +51,7 @@ mod error;
 mod folder;
 mod format;
 mod frame;
+mod header;
 mod probe;
 mod reader;
 mod recover;
@@ -72,7 +73,8 @@ pub use error::{Fault, LogError, Problem};
 pub use reader::{Backward, Forward, Reader};
 
 use frame::{ChainHead, HEAD_LEN, Packer};
-use segment::{Batch, Beginning, Segment};
+use header::Beginning;
+use segment::{Batch, Segment};
 use shelf::{Borrowed, Facts, Shelf, Slot};
 use watermark::{Mark, Watermark};
 

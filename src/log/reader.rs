@@ -37,6 +37,10 @@ impl Reader {
     /// # Errors
     /// When it is damaged, or its segment cannot be opened.
     pub fn read(&self, seq: Seq) -> Result<Option<Record>, LogError> {
+        self.read_one(seq).inspect_err(|error| self.note(error))
+    }
+
+    fn read_one(&self, seq: Seq) -> Result<Option<Record>, LogError> {
         if seq == 0 || seq > self.durable() {
             return Ok(None);
         }
@@ -57,6 +61,13 @@ impl Reader {
             }
             Some(Found::Broken { what, .. }) => Err(damaged(slot.first, seq, seq, what)),
             Some(Found::Frame(_)) | None => Err(damaged(slot.first, seq, seq, "it is missing".into())),
+        }
+    }
+
+    /// So that status tells of it.
+    fn note(&self, error: &LogError) {
+        if let LogError::Damaged(problem) = error {
+            self.shelf.note_damage(problem);
         }
     }
 
@@ -269,6 +280,7 @@ impl Iterator for Forward {
             }
             self.frame = None;
             if let Err(error) = self.load() {
+                self.reader.note(&error);
                 return Some(Err(error));
             }
         }
@@ -362,6 +374,7 @@ impl Iterator for Backward {
             }
             self.frame = None;
             if let Err(error) = self.load() {
+                self.reader.note(&error);
                 return Some(Err(error));
             }
         }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use super::format::Format;
 use super::frame::{ChainHead, Packer};
-use super::segment::{Beginning, Segment};
+use super::header::Beginning;
+use super::segment::Segment;
 use super::shelf::{Dropped, Facts, Shelf, Slot};
 use super::walk::{Walk, Walked, walk};
 use super::watermark::{Mark, Watermark};

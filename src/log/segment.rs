@@ -15,16 +15,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::{EIO, Fault};
 use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
+use super::header::{Beginning, Header};
 use super::{LogError, folder};
-use crate::model::{Seq, WallMs, limits};
+use crate::model::{Seq, limits};
 
-/// The segment format this version writes.
-const FORMAT: u8 = 1;
 const HEADER_KEY: &[u8] = b"h";
 const FRAME_KEY_LEN: usize = 13;
 /// sled looks for pages to evict only after 64 accesses to one of its cache's 256 shards. A scan, which accesses each
@@ -33,35 +31,6 @@ const TOUCHES: usize = 2;
 /// sled's own threads may hold the file's lock for a moment after a database was closed.
 const LOCK_TRIES: u32 = 500;
 const LOCK_WAIT: Duration = Duration::from_millis(4);
-
-/// What a segment says of itself. Part of the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Header {
-    format: u8,
-    /// The version that made it.
-    pub hookbox: String,
-    pub first: Seq,
-    /// The chain head of the record before `first`.
-    pub prev: ChainHead,
-    /// The records before this one are in the checkpoint. It is `first`, but for a segment that was begun because
-    /// records were missing: that one repeats the checkpoint of an earlier segment.
-    pub fold_from: Seq,
-    /// The records from this one to the one before `first` were lost.
-    pub gap_from: Option<Seq>,
-    pub created_at: WallMs,
-    checkpoint_len: u64,
-    checkpoint_sha256: [u8; 32],
-}
-
-/// What a new segment begins with.
-pub(super) struct Beginning<'a> {
-    pub first: Seq,
-    pub prev: ChainHead,
-    pub fold_from: Seq,
-    pub gap_from: Option<Seq>,
-    pub created_at: WallMs,
-    pub checkpoint: &'a [u8],
-}
 
 /// What stands at a place in a segment.
 #[derive(Debug)]
@@ -132,7 +101,7 @@ impl std::fmt::Debug for Segment {
 impl Segment {
     /// Makes a segment, durable with its header and checkpoint, under a passing name, then gives it its own.
     pub fn create(dir: &Path, beginning: &Beginning<'_>, skip_sync: bool) -> Result<Self, LogError> {
-        let header = beginning.header(dir)?;
+        let header = beginning.bytes(dir)?;
         Self::create_with(dir, beginning.first, &header, beginning.checkpoint, skip_sync)
     }
 
@@ -163,14 +132,6 @@ impl Segment {
         mark(dir, first);
         folder::rename(&made, &path)?;
         Self::open(dir, first, skip_sync)
-    }
-
-    /// What a header says, wherever it comes from.
-    pub fn read_header(path: &Path, bytes: &[u8]) -> Result<Header, LogError> {
-        read_header(bytes).map_err(|fault| match fault {
-            HeaderFault::Damaged(what) => LogError::corrupt("open", path, what),
-            HeaderFault::Newer { written_by, what } => LogError::Newer { path: path.to_path_buf(), written_by, what },
-        })
     }
 
     /// The header as it is stored, which is what the chain was made of.
@@ -204,7 +165,7 @@ impl Segment {
         let data = File::open(path.join("db")).map_err(LogError::io("open", &path))?;
         let bytes = caught("read", &path, || db.get(HEADER_KEY))?
             .ok_or_else(|| LogError::corrupt("open", &path, "it has no header"))?;
-        let header = Self::read_header(&path, &bytes)?;
+        let header = Header::read(&path, &bytes)?;
         if header.first != first {
             return Err(LogError::corrupt("open", &path, "its header names another segment"));
         }
@@ -385,26 +346,6 @@ fn first_of(key: &[u8]) -> Option<Seq> {
     Some(u64::from_be_bytes(*seq))
 }
 
-impl Beginning<'_> {
-    /// The header's bytes, with their CRC-32.
-    fn header(&self, path: &Path) -> Result<Vec<u8>, LogError> {
-        let header = Header {
-            format: FORMAT,
-            hookbox: env!("CARGO_PKG_VERSION").to_owned(),
-            first: self.first,
-            prev: self.prev,
-            fold_from: self.fold_from,
-            gap_from: self.gap_from,
-            created_at: self.created_at,
-            checkpoint_len: self.checkpoint.len() as u64,
-            checkpoint_sha256: Sha256::digest(self.checkpoint).into(),
-        };
-        let mut bytes = rmp_serde::to_vec(&header).map_err(|e| LogError::corrupt("write to", path, e.to_string()))?;
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
-        Ok(bytes)
-    }
-}
-
 fn write_beginning(db: &sled::Db, path: &Path, header: &[u8], checkpoint: &[u8]) -> Result<(), LogError> {
     let mut batch = Batch::default();
     for (number, chunk) in checkpoint.chunks(limits::CHUNK).enumerate() {
@@ -419,37 +360,6 @@ fn write_beginning(db: &sled::Db, path: &Path, header: &[u8], checkpoint: &[u8])
     batch.put(HEADER_KEY, header);
     caught("write to", path, || db.apply_batch(batch.inner))?;
     caught("flush", path, || db.flush()).map(|_| ())
-}
-
-enum HeaderFault {
-    Damaged(String),
-    Newer { written_by: String, what: String },
-}
-
-impl From<&str> for HeaderFault {
-    fn from(what: &str) -> Self {
-        Self::Damaged(what.to_owned())
-    }
-}
-
-fn read_header(bytes: &[u8]) -> Result<Header, HeaderFault> {
-    let (body, crc) = bytes.split_last_chunk::<4>().ok_or("its header is cut short")?;
-    if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
-        return Err("its header is damaged".into());
-    }
-    // An array of fields, of which the first two are the format and the version, in every format there will be.
-    if let [array, format, rest @ ..] = body
-        && *format > FORMAT
-        && *format < 0x80
-        && *array >= 0x90
-    {
-        let written_by = rmp_serde::from_slice::<String>(rest).unwrap_or_else(|_| "of a later version".to_owned());
-        let what = format!("its segments have format {format}, this version reads up to {FORMAT}");
-        return Err(HeaderFault::Newer { written_by, what });
-    }
-    let header: Header =
-        rmp_serde::from_slice(body).map_err(|e| HeaderFault::Damaged(format!("its header cannot be read: {e}")))?;
-    if header.first > 0 { Ok(header) } else { Err("its header names no record".into()) }
 }
 
 fn open_db(path: &Path) -> Result<sled::Db, LogError> {

@@ -198,8 +198,9 @@ impl Verifier<'_> {
             self.problem(self.at.segment, last + 1, durable, "they were durable and are missing".to_owned());
         }
         self.judge_holes();
-        self.judge_expected();
         self.report.problems.sort_by_key(|problem| problem.first);
+        self.report.problems.iter().for_each(|problem| self.reader.shelf.note_damage(problem));
+        self.judge_expected();
         self.report.ok = self.report.problems.is_empty();
         self.report
     }
