@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::frame::{Decoded, FrameHead, HEAD_LEN, RecordFault, StoredFrame};
+use super::sums::EVIDENCE;
 use super::{LogError, folder};
 use crate::model::{Seq, limits};
 use crate::record::Record;
@@ -27,6 +28,8 @@ const FRAME_KEY: usize = 13;
 const CHECKPOINT_KEY: usize = 5;
 /// The frame's chunks are numbered below this: more than the largest frame has.
 const CHUNKS: u32 = 1 << 16;
+/// A chunk of the usual size with its length before it.
+const FULL_CHUNK: usize = limits::CHUNK + 2;
 /// Ways to put a frame together that are tried.
 const TRIES: usize = 256;
 
@@ -49,7 +52,13 @@ pub fn carve(segment: &Path) -> Result<Carved, LogError> {
     let first = folder::first_of(Path::new(&name.trim_start_matches("bad-").chars().take(24).collect::<String>()))
         .ok_or_else(|| LogError::corrupt("salvage", segment, "it is not the folder of a segment"))?;
     let db = segment.join("db");
-    let bytes = fs::read(&db).map_err(LogError::io("read", &db))?;
+    // What opening it may have overwritten stands in the copy that was made before, if one was.
+    let mut bytes = fs::read(segment.join(EVIDENCE)).unwrap_or_default();
+    match fs::read(&db) {
+        Ok(now) => bytes.extend(now),
+        Err(error) if bytes.is_empty() => return Err(LogError::io("read", &db)(error)),
+        Err(_) => {}
+    }
     let mut pieces = Pieces { bytes: &bytes, values: HashMap::new(), prefixes: HashMap::new(), short: Vec::new() };
     pieces.messages();
     pieces.bare_links();
@@ -199,11 +208,10 @@ impl Pieces<'_> {
         let count = usize::try_from(cursor.number()?).ok().filter(|count| *count <= 64)?;
         let prefix = cursor.slice(&low).get(..prefix_len)?.to_vec();
         let keys = (0..count).map(|_| cursor.counted()).collect::<Option<Vec<_>>>()?;
-        let values = (0..count).map(|_| cursor.counted()).collect::<Option<Vec<_>>>()?;
-        (cursor.at == cursor.bytes.len()).then_some(())?;
-        for (key, value) in keys.iter().zip(values) {
-            let key = [&prefix, cursor.slice(key)].concat();
-            if is_key(&key) && value.len() <= limits::CHUNK {
+        for key in keys {
+            let key = [&prefix, cursor.slice(&key)].concat();
+            let Some(value) = value(cursor) else { break };
+            if is_key(&key) && !value.is_empty() && value.len() <= limits::CHUNK {
                 self.found(key, value);
             }
         }
@@ -211,7 +219,7 @@ impl Pieces<'_> {
         if !prefix.is_empty() && !prefixes.contains(&prefix) {
             prefixes.push(prefix);
         }
-        Some(())
+        (cursor.at == cursor.bytes.len()).then_some(())
     }
 
     /// Links with their whole key whose message cannot be read any more.
@@ -300,6 +308,19 @@ impl Pieces<'_> {
             bytes.extend_from_slice(&self.bytes[places.first()?.clone()]);
         }
         Some(bytes).filter(|bytes| !bytes.is_empty())
+    }
+}
+
+/// The next value of a node. Where its length is gone, it is taken to have been a full chunk, as most are, so that those
+/// behind it are found.
+fn value(cursor: &mut Cursor<'_>) -> Option<Range<usize>> {
+    let begins = cursor.at;
+    match cursor.counted() {
+        Some(value) if !value.is_empty() && value.len() <= limits::CHUNK => Some(value),
+        _ => {
+            cursor.at = begins;
+            cursor.take(FULL_CHUNK).map(|gone| gone.end..gone.end)
+        }
     }
 }
 

@@ -272,6 +272,9 @@ impl Shelf {
             let seen = sums::glance(&self.dir, first);
             let compared = sums::compare(&self.dir, first);
             noted = seen.filter(|_| compared == Compared::Same);
+            if compared == Compared::Different {
+                sums::keep_evidence(&folder::segment(&self.dir, first));
+            }
             let fine = noted.is_some() || (compared == Compared::Unknown && known);
             if !fine || folder::opened(&self.dir, first).exists() {
                 probe::probe(program, &folder::segment(&self.dir, first))?;

@@ -20,6 +20,8 @@ use super::{LogError, folder};
 use crate::model::Seq;
 
 const BUFFER: usize = 256 << 10;
+/// The data file of a damaged segment as it was found.
+pub(super) const EVIDENCE: &str = "db.as-found";
 
 /// A segment's files, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +79,15 @@ pub(super) fn keep(dir: &Path, first: Seq) -> Result<(), LogError> {
     let segment = folder::segment(dir, first);
     let sums = take(&segment).map_err(LogError::io("read", &segment))?;
     folder::write_checked(&folder::sums(dir, first), &sums)
+}
+
+/// sled makes free room of what it cannot read when it opens a file, and writes there. So the data file of a segment that
+/// is not what it was is copied before anything opens it, for `log salvage`. Without room for that there is no copy.
+pub(super) fn keep_evidence(segment: &Path) {
+    let (db, copy) = (segment.join("db"), segment.join(EVIDENCE));
+    if !copy.exists() && fs::copy(&db, &copy).is_err() {
+        let _ = fs::remove_file(&copy);
+    }
 }
 
 fn take(segment: &Path) -> std::io::Result<Sums> {

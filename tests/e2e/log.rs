@@ -205,7 +205,7 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
     // The second segment loses much of its file: the store cannot open it any more.
     let broken = db(&home.data(), 1);
     let mut bytes = fs::read(&broken).expect("reads");
-    bytes.chunks_mut(64 << 10).for_each(|chunk| {
+    bytes.chunks_mut(128 << 10).for_each(|chunk| {
         let hole = chunk.len().min(12 << 10);
         chunk[..hole].fill(0);
     });
