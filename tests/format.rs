@@ -145,14 +145,8 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
         Record::EndpointReleased { endpoint: 1, at: AT },
         Record::EndpointHeld { endpoint: 1, reason: HoldReason::Operator, at: AT },
     ];
-    let letter = DeadLetter {
-        delivery: on(15),
-        event: 15,
-        attempts: 2,
-        died_at: AT,
-        reason: "policy again".into(),
-        last: 18,
-    };
+    let letter =
+        DeadLetter { delivery: on(15), event: 15, attempts: 2, died_at: AT, reason: "policy again".into(), last: 18 };
     let third = vec![
         Record::EventCarried { seq: 6, event: event(6, "old", b"{\"carried\":true}"), fan_out: vec![1] },
         Record::DeliveriesCarried {
@@ -166,7 +160,8 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
 
 /// Folds what is in a log.
 fn fold(recovered: &Recovered) -> State {
-    let mut state = recovered.checkpoint.as_ref().map_or_else(State::new, |b| State::from_checkpoint(b).expect("reads"));
+    let mut state =
+        recovered.checkpoint.as_ref().map_or_else(State::new, |b| State::from_checkpoint(b).expect("reads"));
     for item in recovered.reader.forward(recovered.first_to_fold) {
         let (seq, record) = item.expect("reads");
         state.apply(seq, &record).expect("follows");

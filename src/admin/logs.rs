@@ -43,7 +43,10 @@ pub(super) fn segment(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Prob
     call.params.done()?;
     let first = call.arg.parse().map_err(|_| Problem::bad(format!("'{}' is not a segment's number", call.arg)))?;
     if !admin.log.segments().iter().any(|segment| segment.first == first) {
-        return Err(Problem::new(hyper::StatusCode::NOT_FOUND, format!("there is no segment that begins with {first}")));
+        return Err(Problem::new(
+            hyper::StatusCode::NOT_FOUND,
+            format!("there is no segment that begins with {first}"),
+        ));
     }
     Ok(walk::raw(admin, move |walker| Ok(walker.log().pieces(first, &mut |wire| walker.send_raw(wire))?)))
 }

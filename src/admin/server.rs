@@ -137,7 +137,8 @@ impl Admin {
         stop: watch::Receiver<bool>,
     ) -> Result<Answer, Problem> {
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
-        let limit = if matches!(op, Op::EventSend | Op::SourceCheck | Op::LogImport) { limits::ADMIN_BODY } else { SMALL_BODY };
+        let limit =
+            if matches!(op, Op::EventSend | Op::SourceCheck | Op::LogImport) { limits::ADMIN_BODY } else { SMALL_BODY };
         // Held until the request is done with, body and all.
         let _turn = large_turn(&request, limit).await?;
         let body = read_body(request, limit).await?;

@@ -15,8 +15,7 @@ use crate::queue::{Query, Reply, Status};
 pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
     let status = ask(admin).await?;
-    let (segments, damage) =
-        walk::value(admin, |walker| Ok((walker.log().segments(), walker.log().damage()))).await?;
+    let (segments, damage) = walk::value(admin, |walker| Ok((walker.log().segments(), walker.log().damage()))).await?;
     let mut refused: BTreeMap<String, u64> = BTreeMap::new();
     for refusal in (admin.refusals)() {
         *refused.entry(refusal.kind).or_default() += refusal.count;

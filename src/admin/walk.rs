@@ -89,7 +89,8 @@ where
 {
     let gone = Arc::new(AtomicBool::new(false));
     let _presence = Presence(gone.clone());
-    let walker = Walker { admin: admin.clone(), runtime: Runtime::current(), lines: None, gone, fault: RefCell::default() };
+    let walker =
+        Walker { admin: admin.clone(), runtime: Runtime::current(), lines: None, gone, fault: RefCell::default() };
     let failed = |_| Problem::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "the walk over the log broke off");
     tokio::task::spawn_blocking(move || walk(&walker)).await.map_err(failed)?
 }

@@ -235,4 +235,3 @@ pub(super) fn write_line(out: &mut dyn Write, value: &Value) -> Done<()> {
         _ => ArchiveError::Io { doing: "write", path: "the output".into(), source },
     })
 }
-

@@ -99,10 +99,15 @@ fn backup(client: &Client, out: &mut Output, args: &BackupArgs) -> Result<(), Ct
     out.one(&done, |done| {
         let records = count(&done["records"], "record");
         let to = done["to"].as_str().unwrap_or_default();
-        let mut text =
-            format!("Copied to {to}: {records}, {} to {}, and read back.\nHead {expected}", done["first"], done["last"]);
+        let mut text = format!(
+            "Copied to {to}: {records}, {} to {}, and read back.\nHead {expected}",
+            done["first"], done["last"]
+        );
         if done["ok"] != true {
-            text = format!("{text}\nWhat does not add up in the log does not in the copy either:\n{}", show::verified(&report));
+            text = format!(
+                "{text}\nWhat does not add up in the log does not in the copy either:\n{}",
+                show::verified(&report)
+            );
         }
         text
     })?;

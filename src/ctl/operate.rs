@@ -5,9 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::CtlError;
-use super::args::{
-    DeliveryCommand, DeliveryFilter, DlqCommand, EventCommand, MassArgs, ReplayArgs, SendArgs,
-};
+use super::args::{DeliveryCommand, DeliveryFilter, DlqCommand, EventCommand, MassArgs, ReplayArgs, SendArgs};
 use super::client::{Client, encode, path};
 use super::configure::{put, read_bytes};
 use super::lists::{self, delivery_params, filter_params, list, page_params};

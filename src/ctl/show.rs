@@ -216,7 +216,8 @@ pub(super) fn verified(report: &Value) -> String {
     let (records, segments) = (count(&report["records"], "record"), count(&report["segments"], "segment"));
     let range = format!("{} to {}", report["first"], report["last"]);
     if report["ok"] == true {
-        let expected = report["expected_at"].as_u64().map(|at| format!(" The expected head is on the chain, at record {at}."));
+        let expected =
+            report["expected_at"].as_u64().map(|at| format!(" The expected head is on the chain, at record {at}."));
         return format!("All adds up: {records}, {range}, in {segments}.{}", expected.unwrap_or_default());
     }
     let mut text = format!("NOT ALL ADDS UP: {records}, {range}, in {segments}.\n");

@@ -275,12 +275,7 @@ impl Pieces<'_> {
     }
 
     /// Tries the candidates against each other: first of each, then one after the other.
-    fn first_that_is_whole(
-        &self,
-        head: FrameHead,
-        front: &[u8],
-        rest: &[&Vec<Range<usize>>],
-    ) -> Option<StoredFrame> {
+    fn first_that_is_whole(&self, head: FrameHead, front: &[u8], rest: &[&Vec<Range<usize>>]) -> Option<StoredFrame> {
         let mut choice = vec![0usize; rest.len()];
         for _ in 0..TRIES {
             let mut stored = front.to_vec();

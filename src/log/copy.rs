@@ -201,7 +201,8 @@ impl LogCopy {
     pub fn begin(dir: &Path) -> Result<Self, LogError> {
         let used = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
         if used {
-            let taken = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it is not empty: choose another folder");
+            let taken =
+                std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it is not empty: choose another folder");
             return Err(LogError::io("copy into", dir)(taken));
         }
         folder::make(dir)?;

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::format::Format;
 use super::frame::{ChainHead, Decoded};
 use super::segment::Segment;
-use super::format::Format;
 use super::sums::{self, Compared, Glance};
 use super::{LogError, Options, Problem, folder, probe};
 use crate::model::{Seq, WallMs, limits};

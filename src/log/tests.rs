@@ -12,9 +12,7 @@ use super::frame::{Decoded, HEAD_LEN, Packer};
 use super::segment::{Batch, Found, Segment};
 use super::shelf::{Dropped, Facts};
 use super::watermark::{Mark, Watermark};
-use super::{
-    Expect, Head, Log, LogCopy, LogError, Options, Piece, Problem, Reader, Recovered, Report, carve, folder,
-};
+use super::{Expect, Head, Log, LogCopy, LogError, Options, Piece, Problem, Reader, Recovered, Report, carve, folder};
 use crate::model::{Event, EventId, Seq, limits};
 use crate::record::{self, Record};
 
@@ -1181,10 +1179,12 @@ fn a_copy_has_the_same_chain() {
     let mut copy = LogCopy::begin(&copied).expect("begins");
     let mut wire = Vec::new();
     for segment in reader.segments() {
-        reader.pieces(segment.first, &mut |piece| {
-            wire.extend(piece.to_wire());
-            true
-        }).expect("reads");
+        reader
+            .pieces(segment.first, &mut |piece| {
+                wire.extend(piece.to_wire());
+                true
+            })
+            .expect("reads");
     }
     let mut at = 0;
     while let Some((piece, length)) = Piece::from_wire(&wire[at..]).expect("pieces") {

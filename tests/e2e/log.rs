@@ -211,7 +211,9 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
     });
     fs::write(&broken, bytes).expect("writes");
     let daemon = home.start();
-    let lost = |daemon: &Daemon| sent.iter().filter(|(id, _)| daemon.ctl().run(&["event", "show", id]).code != Some(0)).count();
+    let lost = |daemon: &Daemon| {
+        sent.iter().filter(|(id, _)| daemon.ctl().run(&["event", "show", id]).code != Some(0)).count()
+    };
     let missing = lost(&daemon);
     assert!(missing > 5, "{missing}");
     let listed = daemon.ctl().try_json(&["event", "list", "--limit", "1000"]).expect(1);

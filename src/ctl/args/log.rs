@@ -44,9 +44,11 @@ pub enum LogCommand {
         hookboxctl log import /mnt/backup/hookbox\n  hookboxctl log import salvaged.ndjson --history-only")]
     Import(ImportArgs),
     /// Bring out what is readable in damaged segments, as lines of JSON.
-    #[command(after_help = "Examples:\n  hookboxctl log salvage --output salvaged.ndjson     # what the daemon put aside\n  \
+    #[command(
+        after_help = "Examples:\n  hookboxctl log salvage --output salvaged.ndjson     # what the daemon put aside\n  \
         hookboxctl log salvage --data /var/lib/hookbox      # with the daemon stopped\n  \
-        hookboxctl log import salvaged.ndjson               # and back in")]
+        hookboxctl log import salvaged.ndjson               # and back in"
+    )]
     Salvage(SalvageArgs),
 }
 
