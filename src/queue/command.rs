@@ -29,6 +29,7 @@ impl Queue {
             Command::Cancel { deliveries } => self.cancel(now, &deliveries, draft),
             Command::Retry { deliveries } => self.retry(now, &deliveries, draft),
             Command::Discard { deliveries } => self.discard(now, &deliveries, draft),
+            Command::Import { events } => Ok(self.import(now, events, draft)),
             Command::StartReplay { filter, rate, next, end } => {
                 Ok(self.start_replay(now, filter, rate, (next, end), draft))
             }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, EndpointId, Event, EventId, Header, HoldReason, Now, limits, time};
-use crate::record::{DeadLetter, Record};
+use crate::record::DeadLetter;
 
 /// The name of the built-in source. No other may have it.
 pub const OWN_SOURCE: &str = "hookbox";
@@ -163,16 +163,13 @@ impl Queue {
             headers: vec![Header::new("content-type", "application/json")],
             body: body.into(),
             from_provider: false,
+            first_id: None,
         });
         let fan_out: Vec<EndpointId> =
             self.matcher.fan_out(&event).into_iter().filter(|id| Some(*id) != about).collect();
         if fan_out.is_empty() {
             return;
         }
-        self.remember(Record::EventAccepted { event: event.clone(), dedupe: None, fan_out: fan_out.clone() }, draft);
-        for endpoint in &fan_out {
-            self.stream_grew(*endpoint, seq);
-        }
-        self.recent.push_event(event, fan_out);
+        self.take_in(event, None, fan_out, draft);
     }
 }

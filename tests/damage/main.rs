@@ -29,8 +29,6 @@ use support::ledger::{Acked, Census, Load, Pace, look_up};
 use support::rng::Rng;
 use support::{Daemon, Home, until};
 
-/// Times that the daemon may die over one damage before it serves.
-const DEATHS: u64 = 2;
 const CONFIG: &str = "[log]\nsegment_size = \"1MiB\"\n";
 
 /// What all cases came to.
@@ -45,7 +43,6 @@ struct Total {
     lost_and_told: u64,
     acknowledged: usize,
     lost: usize,
-    deaths: u64,
     quarantined: u64,
     slowest_start: Duration,
 }
@@ -221,17 +218,8 @@ impl Written {
         let at = format!("{at}: {}", damage(&home.data()));
         total.cases += 1;
         total.acknowledged += self.acked.len();
-        let mut deaths = 0;
-        let census = loop {
-            match serve(&home, &self.acked, total) {
-                Ok(census) => break census,
-                Err(why) => {
-                    deaths += 1;
-                    assert!(deaths <= DEATHS, "{at}: it dies again and again: {why}");
-                }
-            }
-        };
-        total.deaths += deaths;
+        let census =
+            serve(&home, &self.acked, total).unwrap_or_else(|why| panic!("{at}: the daemon died of it: {why}"));
         total.lost += census.lost.len();
         let aside = fs::read_dir(home.data().join("log")).expect("the log's folder").flatten();
         total.quarantined += aside.filter(|e| e.file_name().to_string_lossy().starts_with("bad-")).count() as u64;

@@ -16,6 +16,7 @@ mod hostile;
 mod http2;
 mod ingest;
 mod keys;
+mod log;
 mod process;
 mod providers;
 mod replay;
