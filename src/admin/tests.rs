@@ -835,6 +835,8 @@ fn members_of_the_group_operate_but_do_not_configure() {
             "PATCH /v1/endpoints/{name}",
             "DELETE /v1/endpoints/{name}",
             "POST /v1/endpoints/{name}/rotate-secret",
+            "GET /v1/log/segments/{id}",
+            "POST /v1/log/import",
         ]
     );
     assert!(ROUTES.iter().all(|route| super::server::permit(&owner, route).is_ok()));

@@ -75,6 +75,7 @@ pub struct ExportArgs {
     /// Up to this record of the log.
     #[arg(long, value_name = "RECORD")]
     pub to: Option<u64>,
+    /// How the lines look.
     #[arg(long, value_enum, default_value_t = ExportFormat::Ndjson)]
     pub format: ExportFormat,
     /// Into this new file, for its owner alone [default: stdout].
