@@ -13,6 +13,7 @@ mod deliver;
 mod exit;
 mod keeper;
 mod logging;
+mod passed;
 mod reload;
 mod seams;
 mod serve;

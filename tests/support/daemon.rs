@@ -23,13 +23,18 @@ pub struct Home {
     pub environment: Vec<(String, String)>,
     /// A program with its arguments that runs the daemon in its place and under its pid.
     pub under: Vec<String>,
+    /// Passed to the daemon as a service manager does, under this name.
+    pub passed: Option<(std::os::fd::OwnedFd, String)>,
 }
+
+/// Makes standard input the first passed socket: number 3, as sd_listen_fds(3) has it.
+const PASS: &str = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null"#;
 
 impl Home {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("hookbox-test-").tempdir().expect("a temporary folder");
         let args = vec!["--listen".into(), "127.0.0.1:0".into()];
-        Self { dir, args, environment: Vec::new(), under: Vec::new() }
+        Self { dir, args, environment: Vec::new(), under: Vec::new(), passed: None }
     }
 
     /// The same, with more options for the daemon.
@@ -68,6 +73,14 @@ impl Home {
         command.arg("--data").arg(self.data()).args(["--log-format", "json"]).args(&self.args);
         command.current_dir(self.path()).stdin(std::process::Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some((socket, name)) = &self.passed {
+            let mut by_shell = program("sh");
+            by_shell.args(["-c", PASS, "sh"]).arg(command.get_program()).args(command.get_args());
+            by_shell.env("LISTEN_FDNAMES", name).current_dir(self.path());
+            by_shell.envs(self.environment.iter().map(|(name, value)| (name, value)));
+            by_shell.stdin(socket.try_clone().expect("a descriptor"));
+            command = by_shell;
+        }
         let started = Instant::now();
         let mut child = command.spawn().expect("hookboxd starts");
         let log = Arc::new(Mutex::new(Vec::new()));
