@@ -114,7 +114,7 @@ fn nothing_that_is_signed_can_be_added_to_an_sns_message() {
     assert_eq!(refused(with("Subject", json!("added"))).0, "mismatch");
 }
 
-/// twilio-python and twilio-node read the algorithm from the settings header when a shared key signs.
+/// twilio-python reads the algorithm from the settings header when a shared key signs.
 #[test]
 fn twilios_shared_keys_sign_with_sha256() {
     let twilio = source("twilio", "s", json!({}));
