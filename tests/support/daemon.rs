@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -84,9 +85,11 @@ impl Home {
         let started = Instant::now();
         let mut child = command.spawn().expect("hookboxd starts");
         let log = Arc::new(Mutex::new(Vec::new()));
-        collect(child.stderr.take().expect("a pipe"), &log);
-        collect(child.stdout.take().expect("a pipe"), &log);
-        Starting { child: Some(child), log, started, socket: self.data().join("admin.sock") }
+        let readers = vec![
+            collect(child.stderr.take().expect("a pipe"), &log),
+            collect(child.stdout.take().expect("a pipe"), &log),
+        ];
+        Starting { child: Some(child), log, readers, started, socket: self.data().join("admin.sock") }
     }
 
     /// Starts a daemon and waits until it is ready.
@@ -108,6 +111,8 @@ impl Home {
 pub struct Starting {
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
+    /// End when it has said its last word.
+    readers: Vec<JoinHandle<()>>,
     started: Instant,
     socket: PathBuf,
 }
@@ -125,6 +130,9 @@ impl Starting {
                 return Ok(Daemon { child, addr: listen, log, ready_after, socket: self.socket.clone(), gone: false });
             }
             if let Ok(Some(status)) = child.try_wait() {
+                for reader in self.readers.drain(..) {
+                    let _ = reader.join();
+                }
                 return Err(format!(
                     "hookboxd ended with {status} before it was ready:\n{}",
                     lock(&self.log).join("\n")
@@ -289,13 +297,13 @@ fn signal_pid(pid: u32, signal: Signal) {
     }
 }
 
-fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
+fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     let log = log.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             lock(&log).push(line);
         }
-    });
+    })
 }
 
 fn lock(log: &Mutex<Vec<String>>) -> std::sync::MutexGuard<'_, Vec<String>> {
