@@ -87,9 +87,22 @@ fn attempt(event: u64, next: Next, number: u32, status: u16, prev: u64, position
         request: RequestHead { method: "POST".into(), url: "http://127.0.0.1:9/".into(), headers: Vec::new() },
         response: Some(ResponseHead { status, headers: Vec::new(), body: Bytes::from_static(b"said") }),
         error: None,
+        fault: None,
     };
     let delivery = DeliveryId { seq: event, endpoint: 1 };
-    Record::AttemptFinished(Box::new(AttemptFinished { delivery, event, number, report, next, prev, position, low }))
+    Record::AttemptFinished(Box::new(AttemptFinished {
+        delivery,
+        event,
+        number,
+        report,
+        next,
+        prev,
+        position,
+        low,
+        key: None,
+        spared: false,
+        failing_ms: 0,
+    }))
 }
 
 /// Every kind of record, as a queue could have decided them; the first commit is that of the first segment.
@@ -97,12 +110,12 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
     let endpoint = |id: u32, name: &str| {
         let mut endpoint = Endpoint::new(name, "http://127.0.0.1:9/");
         (endpoint.id, endpoint.allow_private, endpoint.created_at) = (id, true, AT);
-        Record::EndpointSet { endpoint }
+        Record::EndpointSet { endpoint: Box::new(endpoint) }
     };
     let source = |id: u32, name: &str| {
         let mut source = Source::new(name, "none");
         (source.id, source.created_at) = (id, AT);
-        Record::SourceSet { source }
+        Record::SourceSet { source: Box::new(source) }
     };
     let on = |seq: u64| DeliveryId { seq, endpoint: 1 };
     let dead = |reason: &str| Next::Dead { reason: reason.into() };
@@ -150,7 +163,7 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
     let third = vec![
         Record::EventCarried { seq: 6, event: event(6, "old", b"{\"carried\":true}"), fan_out: vec![1] },
         Record::DeliveriesCarried {
-            waiting: vec![Waiting { delivery: on(6), position: 6, event: 6, attempts: 0, last: 0 }],
+            waiting: vec![Waiting { delivery: on(6), position: 6, event: 6, attempts: 0, last: 0, key: None }],
         },
         Record::DeadCarried { dead: letter, grave: 18 },
         Record::SegmentDropped { first: 1, last: 6, head, at: AT },

@@ -14,6 +14,7 @@ mod descriptors;
 mod exit;
 mod keeper;
 mod logging;
+mod passed;
 mod reload;
 mod seams;
 mod serve;
