@@ -108,20 +108,12 @@ fn check(endpoint: &Endpoint) -> Result<(), String> {
         return Err("'head_of_line' is about lanes: use it with --order strict or --order key".into());
     }
     match endpoint.catch_up.mode {
-        CatchUpMode::Newest if endpoint.order != Order::None => {
-            Err("'catch_up' newest would break the order: use oldest or latest, or --order none".into())
+        CatchUpMode::Newest | CatchUpMode::Latest if endpoint.order != Order::None => {
+            Err("'catch_up' newest and latest would break the order: use oldest, or --order none".into())
         }
-        CatchUpMode::Latest if endpoint.catch_up.key.is_none() && !keyed => {
+        CatchUpMode::Latest if endpoint.catch_up.key.is_none() => {
             Err("'catch_up_key' is missing: latest of what? Name it by a JSON Pointer, such as --catch-up-key /id"
                 .into())
-        }
-        CatchUpMode::Latest if endpoint.order == Order::Strict => {
-            Err("'catch_up' latest would break the order: use oldest, or --order key".into())
-        }
-        CatchUpMode::Latest
-            if keyed && endpoint.catch_up.key.as_ref().is_some_and(|k| endpoint.order_key.as_ref() != Some(k)) =>
-        {
-            Err("'catch_up_key' is another one than the order key: leave it out, or use --order none".into())
         }
         _ => Ok(()),
     }

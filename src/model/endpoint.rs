@@ -118,7 +118,7 @@ pub struct CatchUp {
     pub mode: CatchUpMode,
     /// Attempts while catching up; no limit beyond the endpoint's own when `None`.
     pub rate: Option<Rate>,
-    /// What `Latest` keeps the latest of: a JSON Pointer into the body; the order key when `None`.
+    /// What `Latest` keeps the latest of: a JSON Pointer into the body.
     pub key: Option<String>,
 }
 

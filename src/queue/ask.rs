@@ -32,6 +32,32 @@ impl Queue {
         }
     }
 
+    /// Lanes with something to do, in words for a failing test.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn stuck(&self) -> Vec<String> {
+        let lanes = self.state.living().filter(|lane| lane.undone > 0);
+        lanes
+            .map(|lane| {
+                let mut flow = String::new();
+                if let Some(f) = self.flows.get(&lane.endpoint.id) {
+                    flow = format!("{f:?}");
+                }
+                let waiting: Vec<String> = lane.retrying.iter().take(5).map(|w| format!("{w:?}")).collect();
+                format!(
+                    "{} undone {} hold {:?} low {} waiting {} {waiting:?} batches {:?} endpoint {:?} flow {flow}",
+                    lane.endpoint.name,
+                    lane.undone,
+                    lane.hold,
+                    lane.low,
+                    lane.retrying.len(),
+                    lane.batches,
+                    lane.endpoint
+                )
+            })
+            .collect()
+    }
+
     /// Counts over everything.
     #[must_use]
     pub fn status(&self, now: Now) -> Status {

@@ -203,14 +203,15 @@ impl Queue {
         let mut members = Vec::with_capacity(waiting.members.len());
         for key in &waiting.members {
             let Some(entry) = lane.retrying.get(key) else { continue };
-            flow.lanes.fly(entry.key);
+            let lane_key = lane.key_of(entry.key);
+            flow.lanes.fly(lane_key);
             members.push(Member {
                 delivery: *key,
                 event: entry.event,
                 event_id: None,
                 attempts: entry.attempts,
                 last: entry.last,
-                key: entry.key,
+                key: lane_key,
                 ended: false,
                 own: false,
             });
@@ -343,9 +344,7 @@ impl Queue {
         }
         for batch in batches {
             let delay_ms = lane.batches.get(&batch).map_or(0, |batch| batch.delay_ms);
-            if flow.may_go_on(lane, Work::Batch(batch)) {
-                flow.wait(Work::Batch(batch), now.mono_ms + delay_ms, since);
-            }
+            flow.wait_turn(lane, Work::Batch(batch), now.mono_ms + delay_ms, since);
         }
         let keys: std::collections::BTreeSet<u64> = flying.members.iter().filter_map(|member| member.key).collect();
         for key in keys {

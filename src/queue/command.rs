@@ -111,8 +111,15 @@ impl Queue {
         if let Some(expression) = &endpoint.filter {
             matcher::compile(expression).map_err(Refusal::Invalid)?;
         }
+        let before = self.state.lanes.get(&endpoint.id).map(|lane| lane.endpoint.clone());
         self.remember(Record::EndpointSet { endpoint: Box::new(endpoint.clone()) }, draft);
         self.take_up_lane(endpoint.id, now);
+        let reordered = before.is_some_and(|b| (b.order, &b.order_key) != (endpoint.order, &endpoint.order_key));
+        if let (true, Some(flow), Some(lane)) =
+            (reordered, self.flows.get_mut(&endpoint.id), self.state.lanes.get(&endpoint.id))
+        {
+            self.window_bytes -= flow.reorder(lane);
+        }
         draft.actions.push(Action::Publish);
         Ok(Reply::Endpoint(Arc::new(endpoint)))
     }
@@ -173,12 +180,13 @@ impl Queue {
         let (Some(flow), Some(lane)) = (self.flows.get_mut(&endpoint), self.state.lanes.get(&endpoint)) else { return };
         self.window_bytes -= flow.remove(seq);
         if let Some(waiting) = waiting {
-            flow.lanes.wait_no_more(waiting.key, seq);
-            flow.lanes.unpark(waiting.key.filter(|_| waiting.parked));
+            let key = lane.key_of(waiting.key);
+            flow.lanes.wait_no_more(key, seq);
+            flow.lanes.unpark(key.filter(|_| waiting.parked));
             if let Some(batch) = waiting.batch {
                 flow.rename_batch(lane, batch, BatchId { seq: renamed, part: 0 }, now.mono_ms);
             }
-            flow.free_lane(lane, waiting.key, now.mono_ms);
+            flow.free_lane(lane, key, now.mono_ms);
         }
         self.wake(endpoint);
     }
@@ -284,13 +292,11 @@ impl Queue {
         let (Some(flow), Some(lane)) = (self.flows.get_mut(&delivery.endpoint), lane) else { return };
         let Some(waiting) = lane.retrying.get(&delivery.seq) else { return };
         let since = flow.age_clock(now.mono_ms);
-        flow.lanes.unpark(waiting.key);
+        let key = lane.key_of(waiting.key);
+        flow.lanes.unpark(key);
         match waiting.batch {
-            Some(batch) if flow.timer(Work::Batch(batch)).is_some() => {
-                flow.wait(Work::Batch(batch), now.mono_ms, since);
-            }
-            Some(_) => {}
-            None => flow.wait_in_lane(waiting.key, delivery.seq, now.mono_ms, since),
+            Some(batch) => flow.wait_turn(lane, Work::Batch(batch), now.mono_ms, since),
+            None => flow.wait_in_lane(key, delivery.seq, now.mono_ms, since),
         }
         self.wake(delivery.endpoint);
     }

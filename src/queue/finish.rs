@@ -76,16 +76,17 @@ impl Queue {
         let Some(waiting) = lane.retrying.get(&delivery.seq).copied() else { return };
         let (attempts, last) = (waiting.attempts, waiting.last);
         let dead = DeadLetter { delivery, event, attempts, died_at: now.wall_ms, reason: reason.to_owned(), last };
+        let key = lane.key_of(waiting.key);
         self.remember(Record::Died { dead: dead.clone() }, draft);
         if let Some(flow) = self.flows.get_mut(&delivery.endpoint) {
             flow.forget_timer(Work::One(delivery.seq));
-            flow.lanes.wait_no_more(waiting.key, delivery.seq);
+            flow.lanes.wait_no_more(key, delivery.seq);
         }
         // What it was about is not known here: one who subscribes to the daemon's own events makes no more of them.
         let own =
             self.state.lanes.get(&delivery.endpoint).is_some_and(|l| l.endpoint.from.iter().any(|f| f == OWN_SOURCE));
         self.tell_dead(now, &dead, own);
-        self.free(delivery.endpoint, waiting.key, now);
+        self.free(delivery.endpoint, key, now);
     }
 
     /// Behind an open breaker nothing is tried, but what is too old is given up all the same.

@@ -11,7 +11,7 @@ use super::input::StreamEntry;
 use super::lanes::{Lanes, STRICT};
 use super::link::{self, Place};
 use super::state::Lane;
-use crate::model::{Batch, BatchId, DeliveryId, Event, EventId, Now, Rate, Seq, limits};
+use crate::model::{Batch, BatchId, DeliveryId, Event, EventId, Now, Order, Rate, Seq, limits};
 
 /// A delivery that is ready for an attempt, or under way.
 #[derive(Clone, Debug)]
@@ -106,6 +106,8 @@ pub struct Flow {
     /// When retries are due on the monotonic clock, and since when they wait by the clock of age.
     pub(super) timers: BTreeMap<(u64, Work), u64>,
     timer_of: HashMap<Work, u64>,
+    /// What waits behind others of its lane: when it is due, and since when it waits.
+    behind: HashMap<Work, (u64, u64)>,
     pub in_flight: HashMap<Seq, Job>,
     pub batches: HashMap<BatchId, FlyingBatch>,
     /// Deliveries whose events are being read, to become a batch.
@@ -149,6 +151,7 @@ impl Flow {
             refilling: false,
             timers: BTreeMap::new(),
             timer_of: HashMap::new(),
+            behind: HashMap::new(),
             in_flight: HashMap::new(),
             batches: HashMap::new(),
             gathering: Vec::new(),
@@ -178,17 +181,15 @@ impl Flow {
         let since = flow.age_clock(now.mono_ms);
         let due = |due_at: u64, delay_ms: u64| now.mono_ms + due_at.saturating_sub(now.wall_ms).min(delay_ms);
         for (key, waiting) in &lane.retrying {
-            flow.lanes.wait(waiting.key, *key, waiting.parked);
+            flow.lanes.wait(lane.key_of(waiting.key), *key, waiting.parked);
         }
         for (key, waiting) in &lane.retrying {
-            if waiting.batch.is_none() && !waiting.parked && flow.may_go_on(lane, Work::One(*key)) {
-                flow.wait(Work::One(*key), due(waiting.due_at, waiting.delay_ms), since);
+            if waiting.batch.is_none() && !waiting.parked {
+                flow.wait_turn(lane, Work::One(*key), due(waiting.due_at, waiting.delay_ms), since);
             }
         }
         for (id, batch) in &lane.batches {
-            if flow.may_go_on(lane, Work::Batch(*id)) {
-                flow.wait(Work::Batch(*id), due(batch.due_at, batch.delay_ms), since);
-            }
+            flow.wait_turn(lane, Work::Batch(*id), due(batch.due_at, batch.delay_ms), since);
         }
         flow.set_rate(lane, now.mono_ms, now.wall_ms);
         flow
@@ -351,12 +352,33 @@ impl Flow {
         ones.chain(self.batches.values().map(|batch| batch.slot)).chain(self.gathering.first().map(|job| job.slot))
     }
 
+    /// The endpoint keeps another order from now on: what is at hand gets its lanes anew.
+    pub fn reorder(&mut self, lane: &Lane) -> usize {
+        let (first, freed) = self.clear_window();
+        let unread = [self.first_unread(), first].into_iter().flatten().min();
+        self.unread = unread;
+        self.lanes = Lanes::default();
+        for (key, waiting) in &lane.retrying {
+            self.lanes.wait(lane.key_of(waiting.key), *key, waiting.parked);
+        }
+        for job in self.in_flight.values_mut().chain(&mut self.gathering) {
+            job.key = lane.key_of(job.key);
+            self.lanes.wait_no_more(job.key, job.delivery.seq);
+            self.lanes.fly(job.key);
+        }
+        for member in self.batches.values_mut().flat_map(|batch| &mut batch.members) {
+            member.key = lane.key_of(member.key);
+            self.lanes.fly(member.key);
+        }
+        freed
+    }
+
     /// A batch that lost a member has another name.
     pub fn rename_batch(&mut self, lane: &Lane, old: BatchId, new: BatchId, now_mono: u64) {
-        let due = self.timer(Work::Batch(old));
+        let due = self.timer(Work::Batch(old)).or_else(|| self.behind.get(&Work::Batch(old)).map(|(due, _)| *due));
         self.forget_timer(Work::Batch(old));
         if let (Some(due), true) = (due, lane.batches.contains_key(&new)) {
-            self.wait(Work::Batch(new), due, self.age_clock(now_mono));
+            self.wait_turn(lane, Work::Batch(new), due, self.age_clock(now_mono));
         }
     }
 
@@ -375,10 +397,24 @@ impl Flow {
     /// Lets a delivery wait, in its lane and with a timer, if nothing of its lane is before it.
     pub fn wait_in_lane(&mut self, key: Option<u64>, delivery: Seq, due_mono: u64, since: u64) {
         self.lanes.wait(key, delivery, false);
+        let work = Work::One(delivery);
+        self.forget_timer(work);
         if self.lanes.may_go_on(key, |head| head == delivery) {
-            self.wait(Work::One(delivery), due_mono, since);
+            self.wait(work, due_mono, since);
+        } else {
+            self.behind.insert(work, (due_mono, since));
         }
         self.evict(key);
+    }
+
+    /// Sets the timer of what waits already, if nothing of its lanes is before it.
+    pub fn wait_turn(&mut self, lane: &Lane, work: Work, due_mono: u64, since: u64) {
+        self.forget_timer(work);
+        if self.may_go_on(lane, work) {
+            self.wait(work, due_mono, since);
+        } else {
+            self.behind.insert(work, (due_mono, since));
+        }
     }
 
     /// Leaves what the window holds of this lane in the stream, because its head waits and others want the room.
@@ -408,7 +444,8 @@ impl Flow {
         let Some(waiting) = lane.retrying.get(&head).filter(|waiting| !waiting.parked) else { return };
         let work = waiting.batch.map_or(Work::One(head), Work::Batch);
         if self.timer(work).is_none() && !self.is_flying(head) && self.may_go_on(lane, work) {
-            self.wait(work, now_mono, self.age_clock(now_mono));
+            let (due, since) = self.behind.remove(&work).unwrap_or((now_mono, self.age_clock(now_mono)));
+            self.wait(work, due.max(now_mono), since);
         }
     }
 
@@ -417,12 +454,14 @@ impl Flow {
     pub fn may_go_on(&self, lane: &Lane, work: Work) -> bool {
         match work {
             Work::One(delivery) => {
-                let key = lane.retrying.get(&delivery).and_then(|waiting| waiting.key);
+                let key = lane.key_of_waiting(delivery);
                 self.lanes.may_go_on(key, |head| head == delivery)
             }
             Work::Batch(id) => lane.batches.get(&id).is_some_and(|batch| {
-                let key_of = |member: &Seq| lane.retrying.get(member).and_then(|waiting| waiting.key);
-                batch.members.iter().all(|m| self.lanes.may_go_on(key_of(m), |head| batch.members.contains(&head)))
+                batch
+                    .members
+                    .iter()
+                    .all(|m| self.lanes.may_go_on(lane.key_of_waiting(*m), |head| batch.members.contains(&head)))
             }),
         }
     }
@@ -435,6 +474,7 @@ impl Flow {
     }
 
     pub fn forget_timer(&mut self, work: Work) {
+        self.behind.remove(&work);
         if let Some(due) = self.timer_of.remove(&work) {
             self.timers.remove(&(due, work));
         }
@@ -523,6 +563,7 @@ impl Flow {
         let since = self.age_clock(now_mono);
         self.timers = self.timer_of.keys().map(|work| ((now_mono, *work), since)).collect();
         self.timer_of.values_mut().for_each(|due| *due = now_mono);
+        self.behind.values_mut().for_each(|behind| *behind = (now_mono, since));
     }
 
     fn unload(&mut self, job: &Job) -> usize {
@@ -594,7 +635,10 @@ impl Flow {
         if !pull && self.under_way() >= self.slots() {
             return None;
         }
-        let first_timer = self.timers.first_key_value().map(|((due, _), _)| *due);
+        // What waits alone at an endpoint with batches joins one: see `batch_due`.
+        let batching = lane.endpoint.batch.is_some();
+        let own = |work: &Work| !batching || matches!(work, Work::Batch(_));
+        let first_timer = self.timers.keys().find(|(_, work)| own(work)).map(|(due, _)| *due);
         let fresh = match lane.endpoint.batch {
             Some(batch) => self.batch_due(lane, batch, now_mono),
             None => (self.may_begin(lane) && self.next_fresh().is_some()).then_some(now_mono),
@@ -622,24 +666,24 @@ impl Flow {
     /// The next delivery to attempt, taken out of window or timers, or the batch that is due. Returns it with the bytes
     /// that left the window.
     pub fn next_job(&mut self, lane: &Lane, now_mono: u64) -> Option<(Next, usize)> {
+        self.step_back(lane, now_mono);
         if self.next_work(lane, now_mono)? > now_mono {
             return None;
         }
-        let retry_due = self.timers.first_key_value().filter(|((due, _), _)| *due <= now_mono).map(|((_, w), _)| *w);
         let batching = lane.endpoint.batch.is_some();
+        let own = |work: &Work| !batching || matches!(work, Work::Batch(_));
+        let retry_due = self.timers.keys().find(|(_, work)| own(work)).filter(|(due, _)| *due <= now_mono).copied();
         let fresh = match lane.endpoint.batch {
             Some(batch) => self.batch_due(lane, batch, now_mono).is_some_and(|due| due <= now_mono),
             None => self.may_begin(lane) && self.next_fresh().is_some(),
         };
-        // What waits alone at an endpoint with batches joins one.
-        let retry_due = retry_due.filter(|work| !batching || matches!(work, Work::Batch(_)));
         let take_retry = retry_due.is_some() && (!fresh || !self.retry_last);
         self.retry_last = take_retry;
         if !take_retry && !fresh {
             return None;
         }
         let next = match (take_retry, batching) {
-            (true, _) => (self.due_retry(lane)?, 0),
+            (true, _) => (self.due_retry(lane, retry_due?)?, 0),
             (false, true) => (Next::Gather, 0),
             (false, false) => {
                 let (mut job, freed) = self.take_out(self.next_fresh()?)?;
@@ -651,9 +695,27 @@ impl Flow {
         Some(next)
     }
 
+    /// What is due goes back behind others that came before it in its lane meanwhile, because the operator asked for them
+    /// again.
+    fn step_back(&mut self, lane: &Lane, now_mono: u64) {
+        if lane.endpoint.order == Order::None {
+            return;
+        }
+        let due = self.timers.iter().take_while(|((due, _), _)| *due <= now_mono);
+        let due: Vec<((u64, Work), u64)> = due.map(|(at, since)| (*at, *since)).collect();
+        for ((at, work), since) in due {
+            if !self.may_go_on(lane, work) {
+                self.forget_timer(work);
+                self.behind.insert(work, (at, since));
+            }
+        }
+    }
+
     /// An attempt is about to start.
     fn spend(&mut self, lane: &Lane, now_mono: u64) {
-        self.wanted -= 1;
+        if lane.endpoint.is_pull() {
+            self.wanted -= 1;
+        }
         if let Some(rate) = lane.endpoint.rate {
             self.bucket.take(rate, now_mono);
         }
@@ -662,8 +724,9 @@ impl Flow {
         }
     }
 
-    fn due_retry(&mut self, lane: &Lane) -> Option<Next> {
-        let ((_, work), since) = self.timers.pop_first()?;
+    fn due_retry(&mut self, lane: &Lane, at: (u64, Work)) -> Option<Next> {
+        let since = self.timers.remove(&at)?;
+        let work = at.1;
         self.timer_of.remove(&work);
         match work {
             Work::One(key) => self.waiting_job(lane, key, since).map(Next::One),
@@ -675,7 +738,8 @@ impl Flow {
     pub(super) fn waiting_job(&mut self, lane: &Lane, key: Seq, since: u64) -> Option<Job> {
         self.forget_timer(Work::One(key));
         let waiting = lane.retrying.get(&key)?;
-        self.lanes.wait_no_more(waiting.key, key);
+        let lane_key = lane.key_of(waiting.key);
+        self.lanes.wait_no_more(lane_key, key);
         Some(Job {
             delivery: DeliveryId { seq: key, endpoint: lane.endpoint.id },
             event: waiting.event,
@@ -689,7 +753,7 @@ impl Flow {
             ended: false,
             read_at: None,
             slot: Slot::Plain,
-            key: waiting.key,
+            key: lane_key,
             size: 0,
             own: false,
         })

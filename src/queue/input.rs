@@ -1,5 +1,6 @@
 //! What the queue is told, and what it answers: the whole protocol between the deciding room and the rest.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ pub enum Input {
     /// An attempt that was released has ended.
     Finished { delivery: DeliveryId, report: AttemptReport },
     /// The answer to [`Action::Refill`]. `next` is where to go on: forward the next record to look at, backward the
-    /// one behind it.
-    Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq },
+    /// one behind it. `keys` is what was asked for.
+    Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq, keys: Keys },
     /// The answer to [`Action::Load`]; `None` when the log has no such event any more.
     Loaded { delivery: DeliveryId, event: Option<Arc<Event>> },
     /// The answer to [`Action::LoadBatch`], in its order: what was read of it.
@@ -98,6 +99,8 @@ pub enum Loaded {
 pub struct Keys {
     pub order: Option<String>,
     pub latest: Option<String>,
+    /// Where events stand that were not found at their own places, because they were carried forward.
+    pub moved: BTreeMap<Seq, Seq>,
 }
 
 /// An old event that matches a replay's filter.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BatchId, DeliveryState, Endpoint, HoldReason, Seq, WallMs};
+use super::lanes::STRICT;
+use crate::model::{BatchId, DeliveryState, Endpoint, HoldReason, Order, Seq, WallMs};
 
 /// One endpoint and its deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,6 +140,22 @@ impl Lane {
             (true, None) => DeliveryState::Pending,
             (true, Some(_)) => DeliveryState::Held,
         }
+    }
+
+    /// The lane of a delivery whose event has this key: one for all where the order is strict.
+    #[must_use]
+    pub fn key_of(&self, key: Option<u64>) -> Option<u64> {
+        match self.endpoint.order {
+            Order::None => None,
+            Order::Strict => Some(STRICT),
+            Order::Key => key,
+        }
+    }
+
+    /// The lane of a delivery that waits.
+    #[must_use]
+    pub fn key_of_waiting(&self, delivery: Seq) -> Option<u64> {
+        self.key_of(self.retrying.get(&delivery).and_then(|waiting| waiting.key))
     }
 
     /// Whether the place `position` of the stream has been taken up.

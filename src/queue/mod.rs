@@ -149,8 +149,8 @@ impl Queue {
                 self.finished(now, delivery, report, &mut draft);
                 Reply::None
             }
-            Input::Refilled { endpoint, from, entries, next } => {
-                self.refilled(now, endpoint, from, (entries, next), &mut draft);
+            Input::Refilled { endpoint, from, entries, next, keys } => {
+                self.refilled(now, endpoint, from, (entries, next), keys, &mut draft);
                 Reply::None
             }
             Input::BatchLoaded { endpoint, batch, events } => {
@@ -201,6 +201,18 @@ impl Queue {
     /// How fast all endpoints together catch up after an outage; no limit when `None`.
     pub fn set_pace(&mut self, rate: Option<Rate>) {
         self.pace = rate.map(|rate| Pace { rate, bucket: Bucket::default() });
+    }
+
+    /// Whether the link is down, as far as can be told.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.link.offline.is_some()
+    }
+
+    /// Since when, on the monotonic clock.
+    #[must_use]
+    pub fn offline_since(&self) -> Option<u64> {
+        self.link.offline.map(|offline| offline.since)
     }
 
     /// The state as it is now.

@@ -1,6 +1,8 @@
 //! The lane of an event: what stands at a JSON Pointer (RFC 6901) in its body, as a number. Pure, for the queue and for
 //! whoever reads the log for it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -13,8 +15,8 @@ impl Keys {
     #[must_use]
     pub fn of(endpoint: &Endpoint) -> Self {
         let order = endpoint.order_key.clone().filter(|_| endpoint.order == Order::Key);
-        let latest = endpoint.catch_up.key.clone().or_else(|| order.clone());
-        Self { order, latest: latest.filter(|_| endpoint.catch_up.mode == CatchUpMode::Latest) }
+        let latest = endpoint.catch_up.key.clone().filter(|_| endpoint.catch_up.mode == CatchUpMode::Latest);
+        Self { order, latest, moved: BTreeMap::new() }
     }
 
     #[must_use]

@@ -128,7 +128,7 @@ impl Queue {
         for delivery in deliveries {
             let Some(flow) = self.flows.get_mut(&delivery.endpoint) else { continue };
             if !flow.is_flying(delivery.seq) {
-                let key = self.state.lanes.get(&delivery.endpoint).and_then(|l| l.retrying.get(&delivery.seq)?.key);
+                let key = self.state.lanes.get(&delivery.endpoint).and_then(|lane| lane.key_of_waiting(delivery.seq));
                 self.window_bytes -= flow.remove(delivery.seq);
                 let since = flow.age_clock(now.mono_ms);
                 flow.wait_in_lane(key, delivery.seq, now.mono_ms, since);

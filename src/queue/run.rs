@@ -1,9 +1,11 @@
 //! Starts what is due: round robin over the lanes that have something to do, inside their windows.
 
+use std::collections::BTreeMap;
+
 use super::catchup::CatchingUp;
 use super::flow::{Flow, Job, Next, Slot};
 use super::input::{Action, Keys, StreamEntry};
-use super::state::Lane;
+use super::state::{Lane, State};
 use super::{Draft, Queue};
 use crate::model::{CatchUpMode, EndpointId, Now, Seq, limits};
 use crate::record::Record;
@@ -222,14 +224,21 @@ impl Queue {
             }
             // What is not at hand in full is read from the log, with all before it.
             if !entries.iter().any(|entry| keys.lacks(entry)) {
-                flow.unread = None;
+                // There may be more behind these: some of them may not come into the window after all.
+                flow.unread = entries.get(room).map(|entry| entry.position);
+                entries.truncate(room);
                 return self.take_in(id, entries, now, draft);
             }
         }
         let half_full = flow.window_len() > Flow::window_room(lane) / 2;
-        if half_full || *loads >= limits::LOADS {
-            return;
+        if !half_full && *loads < limits::LOADS {
+            self.refill(id, keys, draft);
         }
+    }
+
+    /// Has the stream read from the log.
+    fn refill(&mut self, id: EndpointId, keys: Keys, draft: &mut Draft) {
+        let (Some(flow), Some(lane)) = (self.flows.get_mut(&id), self.state.lanes.get(&id)) else { return };
         let back = flow.catching_up.as_ref().and_then(|catching| catching.back);
         let (from, until) = match (flow.unread, back) {
             (Some(from), _) => (from, None),
@@ -237,8 +246,8 @@ impl Queue {
             (None, None) => return,
         };
         flow.refilling = true;
-        *loads += 1;
-        let max_entries = Flow::window_room(lane) - flow.window_len();
+        self.loads += 1;
+        let max_entries = Flow::window_room(lane).saturating_sub(flow.window_len()).max(1);
         let max_bytes = limits::WINDOW_BYTES.saturating_sub(flow.window_bytes());
         draft.actions.push(Action::Refill { endpoint: id, from, until, max_entries, max_bytes, keys });
     }
@@ -254,12 +263,16 @@ impl Queue {
                 flow.unread = Some(flow.unread.map_or(entry.position, |unread| unread.min(entry.position)));
                 break;
             }
-            entry.key = lane_key(lane, &entry);
+            entry.key = lane.key_of(entry.key);
             if let Some(catching) = &mut flow.catching_up {
                 catching.supersedes(&entry);
             }
             let may_keep = may_keep(lane, flow, *window_bytes);
             *window_bytes += flow.take(lane, entry, may_keep, now.mono_ms, newest_first);
+        }
+        let more = flow.unread.is_some() && flow.has_room(lane);
+        if more {
+            self.wake(id);
         }
         let _ = draft;
     }
@@ -270,7 +283,8 @@ impl Queue {
         now: Now,
         id: EndpointId,
         from: Seq,
-        (entries, next): (Vec<StreamEntry>, Seq),
+        (mut entries, next): (Vec<StreamEntry>, Seq),
+        asked: Keys,
         draft: &mut Draft,
     ) {
         self.loads = self.loads.saturating_sub(1);
@@ -278,12 +292,16 @@ impl Queue {
         flow.refilling = false;
         // The endpoint's pointers may have changed while the log was read.
         let keys = Keys::of(&lane.endpoint);
-        let fits = !entries.iter().any(|entry| keys.lacks(entry));
+        let asked = if (&asked.order, &asked.latest) == (&keys.order, &keys.latest) { asked } else { keys };
         let back = flow.catching_up.as_ref().and_then(|catching| catching.back);
-        if flow.unread == Some(from) && fits && next > from {
+        let missing = missing(&self.state, &asked, &mut entries);
+        if !missing.is_empty() {
+            return self.refill(id, Keys { moved: missing, ..asked }, draft);
+        }
+        if flow.unread == Some(from) && next > from {
             flow.unread = (next < self.state.next_seq).then_some(next);
             self.take_in(id, entries, now, draft);
-        } else if back.is_some_and(|(before, _)| before == from) && fits && next < from {
+        } else if back.is_some_and(|(before, _)| before == from) && next < from {
             self.take_back(id, entries, next, now, draft);
         }
         self.wake(id);
@@ -300,7 +318,7 @@ impl Queue {
                 reached = entry.position + 1;
                 break;
             }
-            entry.key = lane_key(lane, &entry);
+            entry.key = lane.key_of(entry.key);
             let void = lane.taken_up(entry.position) || flow.is_at_hand(entry.delivery.seq);
             if void {
                 continue;
@@ -390,13 +408,20 @@ impl Queue {
     }
 }
 
-/// The lane of an entry: one for all where the order is strict.
-fn lane_key(lane: &Lane, entry: &StreamEntry) -> Option<u64> {
-    match lane.endpoint.order {
-        crate::model::Order::None => None,
-        crate::model::Order::Strict => Some(super::lanes::STRICT),
-        crate::model::Order::Key => entry.key,
+/// Where the events stand whose entries still lack what was asked for. Those that are not in the log any more, or cannot
+/// be read where they stand, get keys all the same: what is wrong with them shows when their turn comes.
+fn missing(state: &State, asked: &Keys, entries: &mut [StreamEntry]) -> BTreeMap<Seq, Seq> {
+    let mut places = BTreeMap::new();
+    for entry in entries.iter_mut().filter(|entry| asked.lacks(entry)) {
+        let tried = asked.moved.get(&entry.event).copied().unwrap_or(entry.event);
+        match state.stands_at(entry.event).filter(|at| *at != tried) {
+            Some(at) => {
+                places.insert(entry.event, at);
+            }
+            None => asked.fill_nothing(entry),
+        }
     }
+    places
 }
 
 /// Whether an event stays in memory while its delivery waits in the window. Endpoints on hold and failing ones keep

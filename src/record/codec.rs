@@ -112,16 +112,16 @@ mod tests {
                 prev,
                 position,
                 low,
-                key: None,
-                spared: false,
-                failing_ms: 0,
+                key: after,
+                spared: n[5] % 2 == 0,
+                failing_ms: n[4],
             }))
         })
     }
 
     fn waiting(n: [u64; 4]) -> Waiting {
         let delivery = DeliveryId { seq: n[0], endpoint: 1 };
-        Waiting { delivery, position: n[1], event: n[2], attempts: 2, last: n[3], key: None }
+        Waiting { delivery, position: n[1], event: n[2], attempts: 2, last: n[3], key: Some(n[0]) }
     }
 
     fn replay(n: [u64; 4]) -> Replay {

@@ -47,7 +47,7 @@ pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, c
                     }),
                 };
                 complete(&mut entries, &keys, |seq| read_event(reader, seq));
-                handle.report(Input::Refilled { endpoint, from, entries, next });
+                handle.report(Input::Refilled { endpoint, from, entries, next, keys });
             }
             Ok(Action::Scan { replay, filter, from, end, max }) => {
                 let first = reader.first();
@@ -208,10 +208,10 @@ pub fn complete(entries: &mut [StreamEntry], keys: &Keys, mut read: impl FnMut(S
         return;
     }
     for entry in entries {
-        match entry.loaded.clone().or_else(|| read(entry.event)) {
-            Some(event) => keys.fill(entry, &event),
-            // It is gone: that shows when its turn comes.
-            None => keys.fill_nothing(entry),
+        let at = keys.moved.get(&entry.event).copied().unwrap_or(entry.event);
+        // One that is not there may have been carried forward, which only the queue knows: it asks again.
+        if let Some(event) = entry.loaded.clone().or_else(|| read(at)) {
+            keys.fill(entry, &event);
         }
     }
 }

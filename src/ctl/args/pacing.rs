@@ -93,7 +93,7 @@ pub struct PacingSettings {
     /// Attempts in a second, minute or hour while a backlog is worked off.
     #[arg(long, value_name = "N/s", value_parser = rate)]
     pub catch_up_rate: Option<String>,
-    /// What --catch-up latest keeps the latest of, as a JSON Pointer [default: the order key].
+    /// What --catch-up latest keeps the latest of, as a JSON Pointer.
     #[arg(long, value_name = "POINTER")]
     pub catch_up_key: Option<String>,
 }
