@@ -36,6 +36,7 @@ const PROTOCOL_NAMES: &[&str] = &[
     "FlowView",
     "Input",
     "NewEvent",
+    "OWN_SOURCE",
     "Query",
     "Reason",
     "Refusal",

@@ -62,6 +62,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
     drop_forgotten(&mut log, &reader, state.first_seq);
     let is_new = state.next_seq == 1;
     let mut queue = Queue::new(state, seed()?, clock());
+    queue.set_pace(config.outbound.catch_up_rate.map(|paced| paced.0));
     if is_new {
         let begun = queue.begin(clock(), env!("CARGO_PKG_VERSION"));
         let _durable = log.commit(&begun.records)?;

@@ -48,6 +48,12 @@ impl Queue {
 
     fn create_source(&mut self, now: Now, mut source: Source, draft: &mut Draft) -> Done {
         checked_name("source", &source.name)?;
+        if source.name == OWN_SOURCE {
+            return Err(Refusal::Invalid(format!(
+                "the source '{OWN_SOURCE}' is built in: it tells of the daemon itself to endpoints with --from {OWN_SOURCE}; \
+                 choose another name"
+            )));
+        }
         if self.source_named(&source.name).is_some() {
             return Err(Refusal::Exists { what: "source", name: source.name });
         }

@@ -154,7 +154,7 @@ impl Queue {
 /// The lane of a delivery.
 fn lane_key(lane: &Lane, waiting: Option<&Retrying>, key: Option<u64>) -> Option<u64> {
     match (lane.endpoint.order, waiting) {
-        (_, Some(waiting)) => waiting.key,
+        (_, Some(waiting)) => lane.key_of(waiting.key),
         (Order::None, None) => None,
         (Order::Strict, None) => Some(super::lanes::STRICT),
         (Order::Key, None) => key,

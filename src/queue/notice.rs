@@ -88,7 +88,10 @@ impl Queue {
         let kind = "hookbox.delivery.dead".to_owned();
         let about = id.to_string();
         let told = self.notices.told.entry((kind.clone(), about)).or_insert(Told { next_at: 0, more: 0, last: None });
-        told.next_at = told.next_at.max(now.mono_ms + limits::NOTICE_WAIT_MS);
+        // From the first of them on: a stream of deaths must not put it off for ever.
+        if told.more == 0 {
+            told.next_at = told.next_at.max(now.mono_ms + limits::NOTICE_WAIT_MS);
+        }
         told.more += 1;
         told.last = Some(Notice { kind, about: Some(id), data });
     }
@@ -102,7 +105,9 @@ impl Queue {
         if !self.matcher.wants_own() {
             return;
         }
-        let about = notice.about.map_or_else(String::new, |id| id.to_string());
+        // What is about a source is told for each of them.
+        let source = notice.data["source"].as_str().unwrap_or_default();
+        let about = notice.about.map_or_else(|| source.to_owned(), |id| id.to_string());
         let told =
             self.notices.told.entry((notice.kind.clone(), about)).or_insert(Told { next_at: 0, more: 0, last: None });
         if now.mono_ms < told.next_at {
