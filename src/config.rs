@@ -37,6 +37,7 @@
 //!
 //! [outbound]
 //! extra_ca = "/etc/hookbox/ca.pem"     # trusted beside the system's roots
+//! catch_up_rate = "50/s"               # attempts while backlogs are worked off, over all endpoints; no limit without it
 //! proxy = "http://10.0.0.1:3128"       # for endpoints that name none; http://user:password@host:port
 //! no_proxy = ["example.com", "10.0.0.0/8"] # names (and all below them), addresses, networks; "*" for all
 //!
@@ -56,7 +57,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
-use crate::model::{limits, size, time};
+use crate::model::{Rate, limits, size, time};
 
 /// The whole configuration, every default filled in.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -124,6 +125,8 @@ pub struct LimitsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct OutboundConfig {
     pub extra_ca: Option<PathBuf>,
+    /// Attempts of all endpoints together that work off a backlog.
+    pub catch_up_rate: Option<Paced>,
     /// It may hold a password.
     pub proxy: Option<String>,
     pub no_proxy: Vec<String>,
@@ -171,6 +174,10 @@ pub struct Millis(pub u64);
 /// A size in bytes, written like `"64MiB"` or as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
+
+/// A rate, written like `"50/s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paced(pub Rate);
 
 impl Default for Config {
     fn default() -> Self {
@@ -223,6 +230,13 @@ impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         time::parse_duration_ms(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Paced {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|what: String| D::Error::custom(format!("'{text}' {what}")))
     }
 }
 
@@ -441,6 +455,14 @@ mod tests {
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("hookbox.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_pace_is_a_rate() {
+        let paced = parse("[outbound]\ncatch_up_rate = \"50/s\"\n").expect("a rate");
+        assert_eq!(paced.outbound.catch_up_rate.map(|paced| paced.0.count), Some(50));
+        let wrong = parse("[outbound]\ncatch_up_rate = \"soon\"\n").expect_err("no rate");
+        assert!(wrong.contains("hookbox.toml:2") && wrong.contains("10/s"), "{wrong}");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Listing<'_> {
         let mut carried = Carried::default();
         for entry in self.walker.log().backward(before) {
             self.walker.still_wanted()?;
-            let (at, record) = entry?;
+            let Some((at, record)) = self.walker.entry(entry) else { continue };
             if at < oldest || self.left == 0 {
                 break;
             }
@@ -221,7 +221,7 @@ fn count_attempts(
             break;
         }
         walker.still_wanted()?;
-        let (at, record) = entry?;
+        let Some((at, record)) = walker.entry(entry) else { continue };
         let (some, all_of) = about(at, &record);
         for attempt in record.attempts().filter(|attempt| open.contains_key(&attempt.delivery)) {
             counted.insert(attempt.delivery, attempt.number);
@@ -256,7 +256,7 @@ pub(super) fn show_one(walker: &Walker, id: DeliveryId) -> Result<Value, Problem
     let mut orders = Vec::new();
     for entry in walker.log().forward(id.seq.max(walker.log().first())) {
         walker.still_wanted()?;
-        let (at, record) = entry?;
+        let Some((at, record)) = walker.entry(entry) else { continue };
         history
             .extend(record.attempts().filter(|attempt| attempt.delivery == id).map(|attempt| attempt_view(&attempt)));
         match &record {
@@ -439,7 +439,7 @@ fn last_attempt(walker: &Walker, id: DeliveryId) -> Result<Option<(Seq, u32)>, P
     let mut last = None;
     for entry in walker.log().forward(id.seq.max(walker.log().first())) {
         walker.still_wanted()?;
-        let (at, record) = entry?;
+        let Some((at, record)) = walker.entry(entry) else { continue };
         if let Some(attempt) = record.attempts().find(|attempt| attempt.delivery == id) {
             last = Some((at, attempt.number));
         }

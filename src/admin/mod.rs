@@ -26,6 +26,7 @@ mod explain;
 mod fare;
 mod fields;
 mod http;
+mod imports;
 mod io;
 mod logs;
 pub mod logview;

@@ -15,7 +15,7 @@ use crate::queue::{Query, Reply, Status};
 pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
     let status = ask(admin).await?;
-    let segments = walk::value(admin, |walker| Ok(walker.log().segments())).await?;
+    let (segments, damage) = walk::value(admin, |walker| Ok((walker.log().segments(), walker.log().damage()))).await?;
     let mut refused: BTreeMap<String, u64> = BTreeMap::new();
     for refusal in (admin.refusals)() {
         *refused.entry(refusal.kind).or_default() += refusal.count;
@@ -56,6 +56,7 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
             "bytes": segments.iter().map(|s| s.disk_bytes).sum::<u64>(),
             "quota_bytes": admin.info.quota_bytes,
             "last": health.durable.load(Ordering::Acquire),
+            "damage": damage.iter().map(super::logs::problem_view).collect::<Vec<_>>(),
         },
         "accepting": accepting,
         "reason": Some(health.reason()).filter(|r| !accepting && !r.is_empty()),

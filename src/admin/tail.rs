@@ -98,7 +98,7 @@ fn last(walker: &walk::Walker, wanted: &Wanted, count: usize) -> Result<(Vec<Val
     }
     for entry in walker.log().backward(Seq::MAX) {
         walker.still_wanted()?;
-        let (_, record) = entry?;
+        let Some((_, record)) = walker.entry(entry) else { continue };
         match record {
             Record::EventAccepted { event, fan_out, .. } if wanted.event(&event.source_name) => {
                 told.events.insert(event.id.seq);

@@ -111,5 +111,6 @@ fn made_up(
         headers: vec![Header::new("content-type", content_type)],
         body,
         from_provider: false,
+        first_id: None,
     }
 }

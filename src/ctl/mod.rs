@@ -4,7 +4,8 @@
 //! [`table::SAMPLE`] rows, which set the columns' widths.
 //!
 //! Invariants: it talks to the admin socket and to nothing else (but for [`demo`], which plays sender and receiver
-//! too, and starts a daemon of its own: the program itself, called by the daemon's name); what it prints on stdout is
+//! too, and starts a daemon of its own: the program itself, called by the daemon's name; and for what `log` does with a
+//! folder that no daemon has, see `archive`); what it prints on stdout is
 //! either for people or, with `--json`, for programs, one object a line; an error is one line on stderr that says
 //! what to do.
 //!
@@ -16,6 +17,7 @@ mod client;
 mod configure;
 pub mod demo;
 mod lists;
+mod log;
 mod operate;
 mod output;
 mod show;
@@ -112,7 +114,7 @@ fn perform(client: &Client, out: &mut Output, command: &Command) -> Result<(), C
         Command::Dlq(command) => operate::dlq(client, out, command),
         Command::Replay(args) => operate::replay(client, out, args),
         Command::Tail(args) => lists::tail(client, out, args),
-        Command::Log(command) => operate::log(client, out, command),
+        Command::Log(command) => log::log(client, out, command),
         // They are no clients of a daemon: `main` and `run` do them.
         Command::Demo(_) | Command::Simulate(_) => Ok(()),
     }

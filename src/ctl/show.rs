@@ -99,6 +99,10 @@ pub(super) fn screen(status: &Value) -> String {
         quota => format!("{} of {} left", size(quota.saturating_sub(used)), size(quota)),
     };
     line("log", format!("{} in {}, {room}", size(used), count(&log["segments"], "segment")));
+    for damage in log["damage"].as_array().into_iter().flatten() {
+        let what = cell(&damage["what"], Show::Text, 0);
+        line("DAMAGED", format!("records {} to {}: {what}", damage["first"], damage["last"]));
+    }
     text
 }
 
@@ -275,7 +279,9 @@ pub(super) fn verified(report: &Value) -> String {
     let (records, segments) = (count(&report["records"], "record"), count(&report["segments"], "segment"));
     let range = format!("{} to {}", report["first"], report["last"]);
     if report["ok"] == true {
-        return format!("All adds up: {records}, {range}, in {segments}.");
+        let expected =
+            report["expected_at"].as_u64().map(|at| format!(" The expected head is on the chain, at record {at}."));
+        return format!("All adds up: {records}, {range}, in {segments}.{}", expected.unwrap_or_default());
     }
     let mut text = format!("NOT ALL ADDS UP: {records}, {range}, in {segments}.\n");
     for problem in report["problems"].as_array().into_iter().flatten() {

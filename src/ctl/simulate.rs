@@ -7,7 +7,7 @@ use super::CtlError;
 use super::args::{factor, share};
 use super::lists::now_ms;
 use super::output::Output;
-use super::table::{Show, Table, span};
+use super::table::{Show, Table};
 use crate::model::RetryPolicy;
 use crate::model::backoff::{self, Verdict};
 use crate::model::time::{format_duration_ms, parse_duration_ms};
@@ -99,8 +99,8 @@ fn schedule(args: &SimulateArgs) -> Value {
             let late = at - args.outage.unwrap_or(0);
             let summary = format!(
                 "Delivered at attempt {number}, {} after the first, {} after the end of the outage.",
-                span(at),
-                span(late)
+                format_duration_ms(at),
+                format_duration_ms(late)
             );
             return json!({
                 "attempts": attempts, "end": "delivered", "at_ms": at, "after_outage_ms": late, "summary": summary,
@@ -110,13 +110,13 @@ fn schedule(args: &SimulateArgs) -> Value {
         let verdict = delay(draws.as_mut().map_or(0.5, Draws::next));
         let delay_ms = match verdict {
             Verdict::GiveUp { reason } => {
-                let summary = format!("Given up after {}: {reason}. The dead letter is kept.", span(at));
+                let summary = format!("Given up after {}: {reason}. The dead letter is kept.", format_duration_ms(at));
                 return json!({"attempts": attempts, "end": "dead", "at_ms": at, "reason": reason, "summary": summary});
             }
             Verdict::RetryIn { delay_ms } => delay_ms,
         };
         if number == MOST {
-            let summary = format!("And so on: {MOST} attempts in {} are all that is shown.", span(at));
+            let summary = format!("And so on: {MOST} attempts in {} are all that is shown.", format_duration_ms(at));
             return json!({"attempts": attempts, "end": "open", "at_ms": at, "summary": summary});
         }
         let bound = |draw| match delay(draw) {

@@ -7,6 +7,7 @@
 //! Fatal: what keeps the daemon from starting (an exit code of sysexits and one line that says what to do), and an
 //! error of the log while it runs (abort: what was not answered may or may not be remembered).
 
+pub mod announce;
 mod args;
 mod clock;
 mod deliver;
@@ -14,6 +15,7 @@ mod descriptors;
 mod exit;
 mod keeper;
 mod logging;
+mod passed;
 mod reload;
 mod seams;
 mod serve;

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::admin::logview::{LogFault, Problem, Progress, Report, SegmentInfo, Walk};
+use crate::admin::logview::{Expect, LogFault, Problem, Progress, Report, SegmentInfo, Walk};
 use crate::admin::{CapturedRequest, LogView, RefusalCount, Refused, Seams, Trial};
 use crate::ingest::verify::{self, Answer, Proven, Request, Verdict};
 use crate::ingest::{Ingest, Origins, Refusals, facts};
@@ -201,20 +201,33 @@ impl LogView for View {
             created_at: s.created_at,
             sealed_at: s.sealed_at,
             head: s.head,
+            lost: s.lost,
         });
         segments.collect()
     }
 
-    fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Report {
-        let report = self.0.verify(&mut |p| {
+    fn head(&self) -> (Seq, [u8; 32]) {
+        let head = self.0.head();
+        (head.seq, head.hash)
+    }
+
+    fn pieces(&self, first: Seq, send: &mut dyn FnMut(Vec<u8>) -> bool) -> Result<(), LogFault> {
+        let sent = self.0.pieces(first, &mut |piece| send(piece.to_wire()));
+        sent.map(|_| ()).map_err(|error| LogFault(error.to_string()))
+    }
+
+    fn damage(&self) -> Vec<Problem> {
+        self.0.damage().into_iter().map(problem).collect()
+    }
+
+    fn verify(&self, expect: Option<Expect>, progress: &mut dyn FnMut(Progress)) -> Report {
+        let mut told = |p: crate::log::Progress| {
             progress(Progress { segment: p.segment, segments: p.segments as u64, records: p.records });
-        });
-        let problems = report.problems.into_iter().map(|p| Problem {
-            segment: p.segment,
-            first: p.first,
-            last: p.last,
-            what: p.what,
-        });
+        };
+        let report = match expect {
+            Some(Expect { seq, head }) => self.0.verify_expecting(crate::log::Expect { seq, head }, &mut told),
+            None => self.0.verify(&mut told),
+        };
         Report {
             ok: report.ok,
             records: report.records,
@@ -222,7 +235,12 @@ impl LogView for View {
             first: report.first,
             last: report.last,
             head: report.head,
-            problems: problems.collect(),
+            expected_at: report.expected_at,
+            problems: report.problems.into_iter().map(problem).collect(),
         }
     }
+}
+
+fn problem(p: crate::log::Problem) -> Problem {
+    Problem { segment: p.segment, first: p.first, last: p.last, what: p.what }
 }

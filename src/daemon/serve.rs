@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::logging::Levels;
 use super::reload::{self, Fresh};
 use super::start::Opened;
-use super::{deliver, keeper, seams, start};
+use super::{deliver, keeper, passed, seams, start};
 use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestLimits, Keyring, Listener, Origins};
@@ -154,22 +154,12 @@ fn outbound(config: &Config, clock: &Clock, origins: &Origins) -> Result<Arc<Out
 
 /// Sockets that the service manager passed, or else those of the configuration.
 fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
-    let bad = |error: crate::ingest::ListenError| Exit::new(Exit::CANNOT_CREATE, error.to_string());
-    let mut passed = listenfd::ListenFd::from_env();
-    let mut listeners = Vec::new();
-    for at in 0..passed.len() {
-        if let Ok(Some(tcp)) = passed.take_tcp_listener(at) {
-            listeners.push(Listener::passed_tcp(tcp).map_err(bad)?);
-        } else if let Ok(Some(unix)) = passed.take_unix_listener(at) {
-            listeners.push(Listener::passed_unix(unix).map_err(bad)?);
-        }
+    let passed = passed::listeners(config)?;
+    if !passed.is_empty() {
+        return Ok(passed);
     }
-    if listeners.is_empty() {
-        for address in &config.listen {
-            listeners.push(Listener::bind(address).map_err(bad)?);
-        }
-    }
-    Ok(listeners)
+    let bound: Result<_, _> = config.listen.iter().map(|address| Listener::bind(address)).collect();
+    bound.map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
 }
 
 fn say_ready(addresses: &[String], socket: &Path) {

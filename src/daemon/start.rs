@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::log::{Log, Options, Problem, Reader, Recovered};
 use crate::model::Now;
 use crate::outbound::{Outbound, Settings, SystemResolver, Ways};
-use crate::queue::{Queue, State};
+use crate::queue::{Queue, State, StateError};
 use crate::scheduler::Clock;
 
 /// What the log gave.
@@ -72,6 +72,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
     drop_forgotten(&mut log, &reader, state.first_seq);
     let is_new = state.next_seq == 1;
     let mut queue = Queue::new(state, seed()?, clock());
+    queue.set_pace(config.outbound.catch_up_rate.map(|paced| paced.0));
     if is_new {
         let begun = queue.begin(clock(), env!("CARGO_PKG_VERSION"));
         let _durable = log.commit(&begun.records)?;
@@ -91,12 +92,19 @@ fn make_folder(data: &Path) -> Result<(), Exit> {
 fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Result<State, Exit> {
     let damaged = |what: String| Exit::new(Exit::IO, format!("the log cannot be folded: {what}"));
     let mut state = match checkpoint {
-        Some(bytes) => State::from_checkpoint(bytes).map_err(|error| damaged(error.to_string()))?,
+        Some(bytes) => State::from_checkpoint(bytes).map_err(|error| match error {
+            StateError::Version { .. } => Exit::new(
+                Exit::CONFIG,
+                format!("the log was written by hookbox {}: {error}, or a later one", reader.written_by()),
+            ),
+            error => damaged(error.to_string()),
+        })?,
         None => State::new(),
     };
     for item in reader.forward(first) {
         let (seq, record) = match item {
             Ok(item) => item,
+            Err(error) if error.is_newer() => return Err(error.into()),
             // Only for the moment: the next start may read it, so nothing may be left out.
             Err(error) if !error.is_damage() => return Err(damaged(error.to_string())),
             Err(error) => {

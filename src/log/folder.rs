@@ -1,6 +1,7 @@
 //! The folder's names and habits: what a segment is called, how a small file is replaced, how the folder is locked.
 //!
-//! `seg-N/` a segment that begins with record N, `seg-N.seal` its closing note, `seg-N.open` while it is open, `new-N/` one that is being made,
+//! `seg-N/` a segment that begins with record N, `seg-N.seal` its closing note, `seg-N.sums` the sums of its files,
+//! `seg-N.open` while it is open, `new-N/` one that is being made,
 //! `del-N/` one that is being deleted, `bad-seg-N…/` one that could not be opened (kept for people, read by nobody).
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -30,6 +31,11 @@ pub(super) fn seal(dir: &Path, first: Seq) -> PathBuf {
 /// Stands beside a segment for as long as a process has it open; one left over says that the process died.
 pub(super) fn opened(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}.open"))
+}
+
+/// What its files were when it was last closed.
+pub(super) fn sums(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("seg-{first:020}.sums"))
 }
 
 /// The first record of a segment, by its folder's name.

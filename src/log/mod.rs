@@ -30,8 +30,8 @@
 //!
 //! # Files
 //!
-//! `lock`; `watermark`; `seg-N/`, `seg-N.seal` and (while it is open) `seg-N.open`, N the first
-//! record; `dropped`, which ranges retention removed;
+//! `lock`; `format`; `watermark`; `seg-N/`, `seg-N.seal`, `seg-N.sums` (what its files were when it was closed) and,
+//! while it is open, `seg-N.open`, N the first record; `dropped`, which ranges retention removed;
 //! passing: `new-N/` (a segment in the making), `del-N/` (in deletion), `*.tmp`; for people: `bad-seg-N/`, a segment
 //! that could not be opened and was put aside.
 //!
@@ -41,17 +41,24 @@
 //! [`LogError::Poisoned`], and the process has to end. A sync is never retried. Damage is reported and passed over.
 //! Only one thing is retried: a segment that sled calls corrupt is opened once more without its snapshot.
 //! sled may panic over flipped bits, nearly always while it opens a segment; where panics abort, so does the process.
-//! So a segment that was open when a process died is opened by a child process first ([`Options::probe`]).
+//! So a segment that was open when a process died, and one whose files are not what they were when it was closed
+//! ([`sums`]), is opened by a child process first ([`Options::probe`]).
+//! What a later version wrote is no damage: it is refused ([`LogError::Newer`]), and nothing is touched.
 
+mod carve;
+mod copy;
 mod error;
 pub(crate) mod failpoint;
 mod folder;
+mod format;
 mod frame;
+mod header;
 mod probe;
 mod reader;
 mod recover;
 mod segment;
 mod shelf;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -61,11 +68,14 @@ mod watermark;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use carve::{Carved, carve};
+pub use copy::{LogCopy, PIECE_MAX, Piece};
 pub use error::{Fault, LogError, Problem};
 pub use reader::{Backward, Forward, Reader};
 
 use frame::{ChainHead, HEAD_LEN, Packer};
-use segment::{Batch, Beginning, Segment};
+use header::Beginning;
+use segment::{Batch, Segment};
 use shelf::{Borrowed, Facts, Shelf, Slot};
 use watermark::{Mark, Watermark};
 
@@ -163,7 +173,25 @@ pub struct Report {
     pub first: Seq,
     pub last: Seq,
     pub head: [u8; 32],
+    /// The record at which the expected head was found.
+    pub expected_at: Option<Seq>,
     pub problems: Vec<Problem>,
+}
+
+/// The end of the chain: the hash over everything up to a record. Who keeps it elsewhere can tell later whether the
+/// log still holds, up to there, what it held then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub seq: Seq,
+    pub hash: [u8; 32],
+}
+
+/// A head that was kept elsewhere and has to be on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// The record it was read at, when that is known.
+    pub seq: Option<Seq>,
+    pub head: [u8; 32],
 }
 
 /// The log, for the one thread that appends to it.
@@ -288,6 +316,7 @@ impl Log {
     pub fn close(mut self) -> Result<(), LogError> {
         self.segment = None;
         self.shelf.close_idle();
+        self.shelf.keep_sums(|_| true);
         self.watermark.sync()
     }
 

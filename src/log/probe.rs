@@ -9,7 +9,7 @@
 //! then the segment is not opened now, and stays what it is.
 
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -17,7 +17,6 @@ use std::time::Duration;
 use super::segment::{self, Segment};
 use super::walk::{Walk, walk};
 use super::{Fault, LogError, folder};
-use crate::model::Seq;
 
 /// Reading 64 MiB takes less than a second; the largest segment that can be configured less than a minute.
 const PATIENCE_MS: u64 = 180_000;
@@ -58,11 +57,13 @@ pub(super) fn read_all(path: &Path) -> Result<(), LogError> {
     };
     let segment = Segment::open_unmarked(dir, first)?;
     let _ = segment.checkpoint();
-    walk(&segment, Walk { upto: Seq::MAX, deep: true, mark: None }, &mut |_, _| {}).map(|_| ())
+    walk(&segment, Walk { deep: true, ..Walk::ALL }, &mut |_, _| {}).map(|_| ())
 }
 
 fn dies(program: &Path, segment: &Path) -> Option<String> {
     let mut command = Command::new(program);
+    // The ctl is the daemon when it is called by its name.
+    command.arg0("hookboxd");
     command.arg("--probe-segment").arg(segment);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().ok()?;

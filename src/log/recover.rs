@@ -8,8 +8,10 @@
 use std::fs;
 use std::sync::Arc;
 
+use super::format::Format;
 use super::frame::{ChainHead, Packer};
-use super::segment::{Beginning, Segment};
+use super::header::Beginning;
+use super::segment::Segment;
 use super::shelf::{Dropped, Facts, Shelf, Slot};
 use super::walk::{Walk, Walked, walk};
 use super::watermark::{Mark, Watermark};
@@ -34,10 +36,12 @@ struct Newest {
 }
 
 pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogError> {
+    // Before anything else: what a later version wrote is not touched.
+    let format = Format::read(&options.dir)?;
     folder::make(&options.dir)?;
     let lock = folder::lock(&options.dir)?;
     let dropped: Vec<Dropped> = folder::read_checked(&options.dir.join("dropped")).unwrap_or_default();
-    let shelf = Arc::new(Shelf::new(&options, lock, dropped));
+    let shelf = Arc::new(Shelf::new(&options, lock, dropped, format.clone()));
     let mut opening = Opening { shelf, wall_ms, problems: Vec::new(), sealed: Vec::new(), lost: Vec::new() };
     let present = opening.tidy()?;
     failpoint::reached("open.tidied");
@@ -58,8 +62,10 @@ pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogEr
         watermark.set(active.mark)?;
     }
     watermark.sync()?;
+    format.keep(&options.dir)?;
     failpoint::reached("open.marked");
     let Opening { shelf, problems, .. } = opening;
+    problems.iter().for_each(|problem| shelf.note_damage(problem));
     let slot = Slot::new(active.facts);
     shelf.add(slot.clone());
     shelf.publish(active.next - 1);
@@ -167,7 +173,7 @@ impl Opening {
         let segment = self.shelf.open(first)?;
         // The mark of the active segment has to outlive a power cut.
         folder::sync(&self.shelf.dir)?;
-        let what = Walk { upto: Seq::MAX, deep: false, mark: mark.map(|m| m.seq) };
+        let what = Walk { mark: mark.map(|m| m.seq), ..Walk::ALL };
         let walked = walk(&segment, what, &mut |_, _| {})?;
         Ok(Newest { segment, walked })
     }
@@ -176,7 +182,7 @@ impl Opening {
     fn seal_anew(&mut self, first: Seq, behind: Seq) -> Result<Option<Facts>, LogError> {
         let read = || {
             let segment = self.shelf.open(first)?;
-            let walked = walk(&segment, Walk { upto: Seq::MAX, deep: false, mark: None }, &mut |_, _| {})?;
+            let walked = walk(&segment, Walk::ALL, &mut |_, _| {})?;
             Ok((facts_of(&segment, &walked, Some(self.wall_ms)), walked))
         };
         match read() {
@@ -233,6 +239,7 @@ impl Opening {
         // What a killed process left in the system's cache counts from now on, so it has to be on the disk.
         segment.sync()?;
         folder::remove(&folder::seal(&options.dir, segment.header.first))?;
+        folder::remove(&folder::sums(&options.dir, segment.header.first))?;
         let facts = facts_of(&segment, &walked, None);
         Ok(active_of(segment, facts))
     }
@@ -401,6 +408,7 @@ pub(super) fn delete(shelf: &Shelf, slot: &Arc<Slot>) -> Result<(), LogError> {
     folder::remove(&folder::seal(&shelf.dir, slot.first))?;
     folder::remove(&folder::opened(&shelf.dir, slot.first))?;
     failpoint::reached("drop.unsealed");
+    folder::remove(&folder::sums(&shelf.dir, slot.first))?;
     shelf.drop_slot(slot, gone);
     Ok(())
 }

@@ -44,6 +44,26 @@ pub struct Rate {
     pub per_ms: u64,
 }
 
+impl std::str::FromStr for Rate {
+    type Err = String;
+
+    /// Reads `10/s`, `100/m` or `1000/h`; a number alone is by the second.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (count, per) = text.split_once('/').unwrap_or((text, "s"));
+        let count = count.trim().parse::<u32>().ok().filter(|n| *n > 0);
+        let per_ms = match per.trim() {
+            "s" => Some(1000),
+            "m" | "min" => Some(60_000),
+            "h" => Some(3_600_000),
+            _ => None,
+        };
+        match (count, per_ms) {
+            (Some(count), Some(per_ms)) => Ok(Self { count, per_ms }),
+            _ => Err("is a rate such as \"10/s\", \"100/m\" or \"1000/h\"".to_owned()),
+        }
+    }
+}
+
 /// Whether an endpoint's deliveries wait for each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

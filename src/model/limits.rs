@@ -95,6 +95,10 @@ pub const SLOW_RATE_STEP_MS: u64 = 1_000;
 pub const NOTICE_GAP_MS: u64 = 60_000;
 /// Dead letters are gathered for so long before they are told of.
 pub const NOTICE_WAIT_MS: u64 = 1_000;
+/// Requests that a source refuses within this time before the operator is told, and how long it is quiet after that.
+pub const REFUSING: u64 = 20;
+pub const REFUSING_SPAN_MS: u64 = 60_000;
+pub const REFUSING_GAP_MS: u64 = 3_600_000;
 /// Deliveries that consumers of pull endpoints hold at a time, over all.
 pub const LEASES: usize = 4096;
 /// Keys of which catching up remembers that it has seen the latest.

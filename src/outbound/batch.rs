@@ -105,7 +105,7 @@ fn element(event: &Event, format: BatchFormat) -> Element<'_> {
     };
     Element {
         specversion: cloud.then_some("1.0"),
-        id: event.id.to_string(),
+        id: event.webhook_id().to_string(),
         kind: if cloud && event.kind.is_empty() { NO_TYPE } else { &event.kind },
         source: &event.source_name,
         time: rfc3339(event.received_at),
@@ -150,6 +150,7 @@ mod tests {
             headers: vec![Header::new("content-type", content_type.to_owned())],
             body: Bytes::copy_from_slice(body),
             from_provider: false,
+            first_id: None,
         })
     }
 

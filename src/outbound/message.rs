@@ -84,7 +84,7 @@ impl Message {
             Some(Ok(kind)) => kind,
             _ => HeaderValue::from_static("application/octet-stream"),
         };
-        let mut message = Self::new(event.id.to_string(), event.body.clone(), kind);
+        let mut message = Self::new(event.webhook_id().to_string(), event.body.clone(), kind);
         // The body goes as it came, so what it is packed with belongs to it, whether other headers go along or not.
         if let Some(Ok(coding)) = event.header("content-encoding").map(|v| HeaderValue::from_maybe_shared(v.clone())) {
             message.headers.push((CONTENT_ENCODING, coding));

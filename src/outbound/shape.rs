@@ -432,6 +432,7 @@ mod tests {
             headers: vec![Header::new("content-type", "application/json"), Header::new("x-shop", "north")],
             body: body.to_owned().into(),
             from_provider: false,
+            first_id: None,
         })
     }
 

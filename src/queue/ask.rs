@@ -26,6 +26,7 @@ impl Queue {
             Query::Retrying { endpoint, before, limit } => Reply::Deliveries(self.retrying(*endpoint, *before, *limit)),
             Query::Events(seqs) => Reply::Events(seqs.iter().map(|seq| self.event_view(*seq)).collect()),
             Query::Replays => Reply::Replays(self.state.replays.values().cloned().collect()),
+            Query::Imported(identity) => Reply::Imported(self.imported(*identity)),
             Query::Alive { first, last } => {
                 Reply::Alive(self.alive(super::retire::Range { first: *first, last: *last }).map(|alive| alive.range()))
             }

@@ -169,7 +169,7 @@ impl Queue {
         let members = jobs.iter().map(|job| Member {
             delivery: job.delivery.seq,
             event: job.event,
-            event_id: job.loaded.as_ref().map(|event| event.id),
+            event_id: job.loaded.as_ref().map(|event| event.webhook_id()),
             attempts: job.attempts,
             last: job.last,
             key: job.key,
@@ -234,7 +234,7 @@ impl Queue {
         for (member, event) in flying.members.iter_mut().zip(events) {
             match event {
                 Loaded::Event(event) => {
-                    (member.event_id, member.own) = (Some(event.id), event.is_own());
+                    (member.event_id, member.own) = (Some(event.webhook_id()), event.is_own());
                     read.push(event);
                 }
                 Loaded::Gone | Loaded::NotRead => lost.push(member.delivery),

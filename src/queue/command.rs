@@ -29,6 +29,7 @@ impl Queue {
             Command::Cancel { deliveries } => self.cancel(now, &deliveries, draft),
             Command::Retry { deliveries } => self.retry(now, &deliveries, draft),
             Command::Discard { deliveries } => self.discard(now, &deliveries, draft),
+            Command::Import { events } => Ok(self.import(now, events, draft)),
             Command::StartReplay { filter, rate, next, end } => {
                 Ok(self.start_replay(now, filter, rate, (next, end), draft))
             }
@@ -47,6 +48,12 @@ impl Queue {
 
     fn create_source(&mut self, now: Now, mut source: Source, draft: &mut Draft) -> Done {
         checked_name("source", &source.name)?;
+        if source.name == OWN_SOURCE {
+            return Err(Refusal::Invalid(format!(
+                "the source '{OWN_SOURCE}' is built in: it tells of the daemon itself to endpoints with --from {OWN_SOURCE}; \
+                 choose another name"
+            )));
+        }
         if self.source_named(&source.name).is_some() {
             return Err(Refusal::Exists { what: "source", name: source.name });
         }

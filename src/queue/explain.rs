@@ -154,7 +154,7 @@ impl Queue {
 /// The lane of a delivery.
 fn lane_key(lane: &Lane, waiting: Option<&Retrying>, key: Option<u64>) -> Option<u64> {
     match (lane.endpoint.order, waiting) {
-        (_, Some(waiting)) => waiting.key,
+        (_, Some(waiting)) => lane.key_of(waiting.key),
         (Order::None, None) => None,
         (Order::Strict, None) => Some(super::lanes::STRICT),
         (Order::Key, None) => key,
@@ -441,6 +441,7 @@ mod tests {
                 connect_ms: None,
                 outcome,
                 request: RequestHead::default(),
+                command: None,
                 response,
                 error: None,
                 fault,
@@ -609,6 +610,7 @@ mod tests {
             connect_ms: None,
             outcome: Outcome::Retryable { after_ms: None },
             request: RequestHead::default(),
+            command: None,
             response: None,
             error: Some("refused".into()),
             fault: None,

@@ -7,6 +7,7 @@ use super::breaker;
 use super::flow::{Job, Work};
 use super::input::Action;
 use super::link;
+use super::notice::OWN_SOURCE;
 use super::{Draft, Queue};
 use crate::model::backoff::{self, Verdict};
 use crate::model::{
@@ -81,7 +82,10 @@ impl Queue {
             flow.forget_timer(Work::One(delivery.seq));
             flow.lanes.wait_no_more(key, delivery.seq);
         }
-        self.tell_dead(now, &dead, false);
+        // What it was about is not known here: one who subscribes to the daemon's own events makes no more of them.
+        let own =
+            self.state.lanes.get(&delivery.endpoint).is_some_and(|l| l.endpoint.from.iter().any(|f| f == OWN_SOURCE));
+        self.tell_dead(now, &dead, own);
         self.free(delivery.endpoint, key, now);
     }
 

@@ -65,6 +65,18 @@ pub struct NewEvent {
     pub body: Bytes,
 }
 
+/// An event that was accepted before, by another log or by this one in a part that is lost.
+#[derive(Clone, Debug)]
+pub struct ImportedEvent {
+    /// With the id it had then as its `first_id`; its own is filled in.
+    pub event: Event,
+    pub dedupe: Option<u64>,
+    /// The salted fingerprint of its first id.
+    pub identity: u64,
+    /// Endpoints that it was not delivered to yet.
+    pub deliver_to: Vec<EndpointId>,
+}
+
 /// One delivery that a refill found in the log, at its place in the endpoint's stream.
 #[derive(Clone, Debug)]
 pub struct StreamEntry {
@@ -151,6 +163,10 @@ pub enum Command {
     Discard {
         deliveries: Vec<Revive>,
     },
+    /// Takes in events that were accepted before. At most `limits::SLICE` at a time.
+    Import {
+        events: Vec<ImportedEvent>,
+    },
     /// Registers a replay; `next` and `end` are what the caller saw of the log.
     StartReplay {
         filter: ReplayFilter,
@@ -197,6 +213,8 @@ pub enum Query {
     /// How often each of these events came again, and where its record stands now.
     Events(Vec<Seq>),
     Replays,
+    /// The record of the event that was imported with this fingerprint of its first id.
+    Imported(u64),
     /// Which events of this range are still needed, for retention.
     Alive {
         first: Seq,
@@ -226,6 +244,7 @@ pub enum Reply {
     Events(Vec<EventView>),
     Replays(Vec<Replay>),
     Replay(Replay),
+    Imported(Option<Seq>),
     /// `None`: too much lives there, the segment stays for now.
     Alive(Option<AliveRange>),
 }

@@ -161,6 +161,7 @@ mod tests {
             headers: Vec::new(),
             body: body.to_owned().into(),
             from_provider: false,
+            first_id: None,
         }
     }
 

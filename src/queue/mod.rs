@@ -29,6 +29,7 @@ mod dedupe;
 mod explain;
 mod finish;
 mod flow;
+mod import;
 pub mod input;
 mod lane;
 mod lanes;
@@ -45,8 +46,9 @@ pub mod state;
 
 pub use explain::{Explanation, FlowView, Reason};
 pub use input::{
-    Accepted, Action, AliveRange, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView, Input, Keys,
-    Loaded, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
+    Accepted, Action, AliveRange, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView,
+    ImportedEvent, Input, Keys, Loaded, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status,
+    StreamEntry,
 };
 pub use state::{State, StateError};
 

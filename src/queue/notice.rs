@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, EndpointId, Event, EventId, Header, HoldReason, Now, limits, time};
-use crate::record::{DeadLetter, Record};
+use crate::record::DeadLetter;
 
 /// The name of the built-in source. No other may have it.
 pub const OWN_SOURCE: &str = "hookbox";
@@ -88,7 +88,10 @@ impl Queue {
         let kind = "hookbox.delivery.dead".to_owned();
         let about = id.to_string();
         let told = self.notices.told.entry((kind.clone(), about)).or_insert(Told { next_at: 0, more: 0, last: None });
-        told.next_at = told.next_at.max(now.mono_ms + limits::NOTICE_WAIT_MS);
+        // From the first of them on: a stream of deaths must not put it off for ever.
+        if told.more == 0 {
+            told.next_at = told.next_at.max(now.mono_ms + limits::NOTICE_WAIT_MS);
+        }
         told.more += 1;
         told.last = Some(Notice { kind, about: Some(id), data });
     }
@@ -102,7 +105,9 @@ impl Queue {
         if !self.matcher.wants_own() {
             return;
         }
-        let about = notice.about.map_or_else(String::new, |id| id.to_string());
+        // What is about a source is told for each of them.
+        let source = notice.data["source"].as_str().unwrap_or_default();
+        let about = notice.about.map_or_else(|| source.to_owned(), |id| id.to_string());
         let told =
             self.notices.told.entry((notice.kind.clone(), about)).or_insert(Told { next_at: 0, more: 0, last: None });
         if now.mono_ms < told.next_at {
@@ -163,16 +168,13 @@ impl Queue {
             headers: vec![Header::new("content-type", "application/json")],
             body: body.into(),
             from_provider: false,
+            first_id: None,
         });
         let fan_out: Vec<EndpointId> =
             self.matcher.fan_out(&event).into_iter().filter(|id| Some(*id) != about).collect();
         if fan_out.is_empty() {
             return;
         }
-        self.remember(Record::EventAccepted { event: event.clone(), dedupe: None, fan_out: fan_out.clone() }, draft);
-        for endpoint in &fan_out {
-            self.stream_grew(*endpoint, seq);
-        }
-        self.recent.push_event(event, fan_out);
+        self.take_in(event, None, fan_out, draft);
     }
 }

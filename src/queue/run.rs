@@ -227,7 +227,7 @@ impl Queue {
                 // There may be more behind these: some of them may not come into the window after all.
                 flow.unread = entries.get(room).map(|entry| entry.position);
                 entries.truncate(room);
-                return self.take_in(id, entries, now, draft);
+                return self.take_forward(id, entries, now, draft);
             }
         }
         let half_full = flow.window_len() > Flow::window_room(lane) / 2;
@@ -253,7 +253,7 @@ impl Queue {
     }
 
     /// Takes entries that go forward into the window.
-    fn take_in(&mut self, id: EndpointId, entries: Vec<StreamEntry>, now: Now, draft: &mut Draft) {
+    fn take_forward(&mut self, id: EndpointId, entries: Vec<StreamEntry>, now: Now, draft: &mut Draft) {
         let Self { state, flows, window_bytes, .. } = self;
         let (Some(flow), Some(lane)) = (flows.get_mut(&id), state.lanes.get(&id)) else { return };
         // While the newest go first, what has just come in goes before what waited.
@@ -300,7 +300,7 @@ impl Queue {
         }
         if flow.unread == Some(from) && next > from {
             flow.unread = (next < self.state.next_seq).then_some(next);
-            self.take_in(id, entries, now, draft);
+            self.take_forward(id, entries, now, draft);
         } else if back.is_some_and(|(before, _)| before == from) && next < from {
             self.take_back(id, entries, next, now, draft);
         }

@@ -205,6 +205,7 @@ impl State {
                 self.graves.insert(seq);
             }
             Record::SegmentDropped { first, last, .. } => self.segment_dropped(*first, *last),
+            Record::EventImported { event, identity, at } => self.dedupe.insert(*identity, *event, *at),
         }
         Ok(())
     }

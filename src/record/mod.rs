@@ -8,6 +8,7 @@
 //! added at the end, none is ever reused. New fields are added at a record's end with `#[serde(default)]`.
 
 pub mod codec;
+pub mod line;
 
 pub use codec::{RecordError, decode, encode};
 
@@ -147,6 +148,13 @@ pub enum Record {
     /// A delivery that waited was given up without another attempt; this record is its grave.
     Died {
         dead: DeadLetter,
+    },
+    /// The event of the record before this one was imported: another log, or a lost part of this one, had accepted it
+    /// under another id. `identity` is the salted fingerprint of that id, so that it comes in only once.
+    EventImported {
+        event: Seq,
+        identity: u64,
+        at: WallMs,
     },
 }
 

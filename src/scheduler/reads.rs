@@ -77,7 +77,7 @@ pub(super) fn read_event(reader: &Reader, seq: Seq) -> Option<Arc<Event>> {
     patiently(reader, || match reader.read(seq) {
         Ok(Some(Record::EventAccepted { event, .. } | Record::EventCarried { event, .. })) => Ok(Some(event)),
         Ok(_) => Ok(None),
-        Err(error) if error.is_damage() => {
+        Err(error) if error.is_lasting() => {
             tracing::error!(seq, %error, "cannot read an event from the log");
             Ok(None)
         }
@@ -114,7 +114,7 @@ fn readable<T>(
     let mut records = walk.filter_map(|item| match item {
         Ok(item) => Some(item),
         Err(error) => {
-            if error.is_damage() {
+            if error.is_lasting() {
                 tracing::error!(%error, "skipping what cannot be read of the log");
             } else {
                 failed = Some(error);
@@ -350,6 +350,7 @@ mod tests {
             headers: Vec::new(),
             body: Bytes::from_static(b"{}"),
             from_provider: false,
+            first_id: None,
         };
         Record::EventAccepted { event: Arc::new(event), dedupe: None, fan_out: vec![1] }
     }

@@ -39,6 +39,7 @@ pub fn record(seq: Seq) -> Record {
         headers: Vec::new(),
         body: Bytes::from(body),
         from_provider: false,
+        first_id: None,
     };
     Record::EventAccepted { event: event.into(), dedupe: None, fan_out: vec![1] }
 }

@@ -148,7 +148,11 @@ pub enum EndpointCommand {
     /// Make a way out.
     #[command(after_help = "Examples:\n  hookboxctl endpoint create app --url https://app.example.com/hook\n  \
         hookboxctl endpoint create ci --url http://127.0.0.1:3000/ --allow-private --from github --types 'push*'\n  \
-        hookboxctl endpoint create crm --url unix:/run/crm.sock:/hook --where \"@.body.action == 'opened'\"")]
+        hookboxctl endpoint create crm --url unix:/run/crm.sock:/hook --where \"@.body.action == 'opened'\"\n  \
+        hookboxctl endpoint create lake --url https://lake.example.com/in --batch-max-events 100 --batch-format ndjson\n  \
+        hookboxctl endpoint create twins --url https://iot.example.com/ --order key --order-key /device/id\n  \
+        hookboxctl endpoint create crm2 --url https://crm.example.com/ --rate 100/m --burst 10 --hold-after 2d\n  \
+        hookboxctl endpoint create mail --url https://mail.example.com/hook --from hookbox")]
     Create {
         name: String,
         /// http://…, https://… or unix:/run/app.sock:/path

@@ -1,6 +1,7 @@
 //! The arguments, with a help that teaches. Values are checked here as far as that needs no daemon.
 
 mod configure;
+mod log;
 mod pacing;
 mod values;
 mod ways;
@@ -14,6 +15,7 @@ use super::simulate::SimulateArgs;
 pub use configure::{
     BinCommand, EndpointCommand, EndpointSettings, SecretArgs, SourceCommand, SourceSettings, TrialArgs,
 };
+pub use log::{BackupArgs, ExportArgs, ExportFormat, ImportArgs, LogCommand, SalvageArgs};
 use values::{dash, rate};
 pub(super) use values::{factor, share};
 
@@ -278,13 +280,4 @@ pub struct TailArgs {
     /// Lines of the past to begin with.
     #[arg(long, short = 'n', default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1000))]
     pub limit: u64,
-}
-
-#[derive(Subcommand, Debug)]
-pub enum LogCommand {
-    /// Its segments.
-    #[command(visible_alias = "stats")]
-    Stat,
-    /// Read everything, from the first record to the last, and say what does not add up.
-    Verify,
 }

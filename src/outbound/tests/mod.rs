@@ -123,6 +123,7 @@ fn event() -> Event {
         headers: vec![Header::new("content-type", "application/json")],
         body: br#"{"a":1}"#.as_slice().into(),
         from_provider: false,
+        first_id: None,
     }
 }
 
