@@ -78,9 +78,10 @@ async fn a_command_gets_the_body_the_facts_and_nothing_of_ours() {
     assert!(shown.contains("HOOKBOX_TYPE") && !shown.contains("HOOKBOX_SIGNATURE"), "{shown}");
 }
 
+// The bounds are set a moment after the command has begun: it waits for them here.
 #[tokio::test]
 async fn no_new_privileges_and_bounds_hold_for_the_command_alone() {
-    let report = run("cat /proc/self/status /proc/self/limits; cat >/dev/null").await;
+    let report = run("sleep 1; cat /proc/self/status /proc/self/limits; cat >/dev/null").await;
     let said = output(&report);
     assert!(said.contains("NoNewPrivs:\t1"), "{said}");
     let limit = |name: &str| said.lines().find(|l| l.starts_with(name)).unwrap_or_default().to_owned();
