@@ -58,7 +58,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::model::{Endpoint, Header, Now, Source, WallMs};
+use crate::model::{Endpoint, Event, Header, Now, Source, WallMs};
 use crate::scheduler::Handle;
 
 pub use logview::LogView;
@@ -120,6 +120,8 @@ type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type CheckEndpoint = Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync>;
 type TestEndpoint = Arc<dyn Fn(Trial) -> Later<Result<serde_json::Value, String>> + Send + Sync>;
 
+type WhyNot = Arc<dyn Fn(&Endpoint, &Event) -> Option<String> + Send + Sync>;
+
 /// What other rooms lend this one; the daemon wires it.
 #[derive(Clone)]
 pub struct Seams {
@@ -131,6 +133,8 @@ pub struct Seams {
     pub check_source: CheckSource,
     /// What is wrong with an endpoint's settings, beyond what this room knows.
     pub check_endpoint: CheckEndpoint,
+    /// Why an endpoint does not want an event; `None` when it does.
+    pub why_not: WhyNot,
     /// Says what would be sent to an endpoint, or sends it once and says what came of it; `None` answers 501.
     pub test_endpoint: Option<TestEndpoint>,
 }
@@ -143,6 +147,7 @@ impl Default for Seams {
             refused: Arc::new(|_| None),
             check_source: Arc::new(|_| Ok(())),
             check_endpoint: Arc::new(|_| Ok(())),
+            why_not: Arc::new(|_, _| None),
             test_endpoint: None,
         }
     }

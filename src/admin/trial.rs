@@ -12,7 +12,6 @@ use super::fields::{Fields, boolean, text};
 use super::http::{Answer, Call, Problem};
 use super::walk;
 use crate::model::{Endpoint, Event, EventId, Header, SourceId, limits};
-use crate::queue::matcher;
 
 /// One trial, as another room carries it out.
 #[derive(Clone, Debug)]
@@ -33,7 +32,7 @@ pub(super) async fn test(admin: &Arc<Admin>, endpoint: Arc<Endpoint>, call: Call
         let detail = "this daemon cannot try an endpoint: use `hookboxctl event send` and `hookboxctl delivery list`";
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
     };
-    let why_not = told.then(|| matcher::why_not(&endpoint, &event)).flatten();
+    let why_not = told.then(|| (admin.seams.why_not)(&endpoint, &event)).flatten();
     let mut answer = json!({
         "endpoint": endpoint.name,
         "event": event.id.to_string(),

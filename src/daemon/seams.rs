@@ -13,6 +13,7 @@ use crate::ingest::{Ingest, Origins, Refusals, facts};
 use crate::log::Reader;
 use crate::model::{DeliveryId, Header, Outcome, Seq, Source};
 use crate::outbound::{Lookup, Outbound};
+use crate::queue::matcher;
 use crate::record::Record;
 
 /// Everything that is lent.
@@ -41,6 +42,7 @@ pub fn lend(outbound: Arc<Outbound>, ingest: &Arc<Ingest>, lookup: Lookup) -> Se
             }
             checking.check(&endpoint)
         }),
+        why_not: Arc::new(matcher::why_not),
         test_endpoint: Some(Arc::new(move |trial| {
             let outbound = outbound.clone();
             Box::pin(async move { try_endpoint(&outbound, &trial).await })

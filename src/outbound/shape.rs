@@ -322,7 +322,9 @@ fn compile(env: &mut Environment<'static>, name: String, source: &str) -> Result
         return Err(format!("{name}: there is no '{unknown}': a template knows {}", FACTS.join(", ")));
     }
     // Names of filters are looked up when they are used; whether values are there depends on the event.
-    match template.render(Value::from_object(Anything)) {
+    // Facts alone stand there: what else was found under a name would hide the functions.
+    let facts: BTreeMap<&str, Value> = FACTS.iter().map(|fact| (*fact, Value::from_object(Anything))).collect();
+    match template.render(Value::from(facts)) {
         Err(error)
             if matches!(
                 error.kind(),
@@ -510,6 +512,9 @@ mod tests {
             let why = Shaper::new(&shape(wrong), None).err().unwrap_or_default();
             assert!(why.contains(word), "{wrong}: {why}");
         }
+        let lookup: Lookup = Arc::new(|name| Err(format!("{name} is not set")));
+        let lacking = Shaper::new(&shape("{{ secret('env:NO') }}"), Some(&lookup)).map(|s| s.lacks().cloned());
+        assert_eq!(lacking.ok().flatten().as_deref(), Some("env:NO is not set"));
         let header = |name: &str| Shape { headers: vec![(name.into(), "x".into())], ..Shape::default() };
         for name in ["content-length", "Host", "webhook-id", "a b", "transfer-encoding", "Content-Type"] {
             assert!(Shaper::new(&header(name), None).is_err(), "{name}");

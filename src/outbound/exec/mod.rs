@@ -5,6 +5,9 @@
 //! files, processes and time on the processor are bounded; of what it says the last `limits::OUTPUT_READ` bytes are
 //! looked at and `limits::OUTPUT_KEPT` kept.
 //!
+//! The bounds are set by a shell that then becomes the command: set from outside after the start, they would miss what a
+//! command starts in its first moments.
+//!
 //! What it gets: the body on stdin, facts in `HOOKBOX_*`, `PATH` and `LANG`, the folder `/`, and nothing else of the
 //! daemon's. What it may answer: exit 0 done, 75 (`EX_TEMPFAIL`) try again, 100 a dead letter now, anything else try
 //! again. What it leaves behind in its process group ends with it.
@@ -153,12 +156,11 @@ impl Exec {
         let Ok(_place) = self.running.acquire().await else {
             return Ended::not_started("hookboxd stops".to_owned());
         };
-        let (reader, command) = match prepare(program, &real, environment) {
+        let (reader, command) = match prepare(program, &real, environment, timeout_ms) {
             Ok(prepared) => prepared,
             Err(error) => return Ended::not_started(format!("no pipe for the command's output: {error}")),
         };
-        let cpu_s = timeout_ms.div_ceil(1000) + 1;
-        let child = match self.spawner.spawn(command, cpu_s).await {
+        let child = match self.spawner.spawn(command).await {
             Ok(child) => child,
             Err(error) => return Ended::not_started(format!("{} cannot be started: {error}", program.path.display())),
         };
@@ -179,11 +181,18 @@ impl Exec {
 }
 
 /// Everything that is set before the start.
-fn prepare(program: &Program, real: &Path, environment: &[Header]) -> io::Result<(OwnedFd, Command)> {
+fn prepare(program: &Program, real: &Path, environment: &[Header], timeout_ms: u64) -> io::Result<(OwnedFd, Command)> {
     use std::os::unix::ffi::OsStrExt;
     let (reader, writer) = io::pipe()?;
-    let mut command = Command::new(real);
-    command.arg0(&program.path).args(&program.args).env_clear().env("PATH", PATH).env("LANG", "C.UTF-8");
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg("-c")
+        .arg(bounds(timeout_ms))
+        .arg(real)
+        .args(&program.args)
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LANG", "C.UTF-8");
     for fact in environment {
         command.env(&fact.name, std::ffi::OsStr::from_bytes(&fact.value));
     }
@@ -197,6 +206,18 @@ fn prepare(program: &Program, real: &Path, environment: &[Header]) -> io::Result
         }
     }
     Ok((reader.into(), command))
+}
+
+/// What the shell does before it becomes the command. A bound that is lower already cannot be raised, and need not;
+/// shells differ in the letter for processes.
+fn bounds(timeout_ms: u64) -> String {
+    let (files, processes) = (limits::COMMAND_FILES, limits::COMMAND_PROCESSES);
+    let (blocks, kib) = (limits::COMMAND_FILE_BYTES / 512, limits::COMMAND_MEMORY / 1024);
+    let cpu_s = timeout_ms.div_ceil(1000) + 1;
+    format!(
+        "{{ ulimit -c 0; ulimit -n {files}; ulimit -f {blocks}; ulimit -d {kib}; ulimit -t {cpu_s}; \
+         ulimit -u {processes} || ulimit -p {processes}; }} 2>/dev/null; exec \"$0\" \"$@\""
+    )
 }
 
 /// A command under way; ends with all that it started when it is dropped.
