@@ -839,7 +839,7 @@ impl World {
     }
 
     fn is_at_rest(&self, core: &Core<&mut Disk>) -> bool {
-        let status = core.queue.status();
+        let status = core.queue.status(self.now);
         status.pending == 0 && status.held == 0 && status.replays == 0
     }
 
