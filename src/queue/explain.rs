@@ -513,7 +513,7 @@ mod tests {
         let mut world = World::new(Endpoint { concurrency: 1, ..endpoint() });
         let (_, second, third) = (world.accept("1"), world.accept("2"), world.accept("3"));
         let full = Reason::Window { in_flight: 1, width: 1, most: 1 };
-        assert_eq!(world.ask(second).reasons, [full.clone()]);
+        assert_eq!(world.ask(second).reasons, vec![full.clone()]);
         assert_eq!(world.ask(third).reasons, [full, Reason::InLine { before: 1 }]);
     }
 
@@ -565,11 +565,11 @@ mod tests {
 
     #[test]
     fn a_pause_and_a_rate_say_when_it_goes_on() {
-        let rate = Some(Rate { count: 1, per_ms: 60_000 });
-        let mut world = World::new(Endpoint { rate, ..endpoint() });
+        let rate = Rate { count: 1, per_ms: 60_000 };
+        let mut world = World::new(Endpoint { rate: Some(rate), ..endpoint() });
         let (one, two) = (world.accept("1"), world.accept("2"));
         let next_at = world.now.wall_ms + 60_000;
-        assert_eq!(world.first(two), Reason::Rate { rate: rate.expect("given"), next_at });
+        assert_eq!(world.first(two), Reason::Rate { rate, next_at });
         world.end(one, Outcome::Retryable { after_ms: Some(90_000) }, None, 503);
         assert_eq!(world.first(two), Reason::Paused { until: world.now.wall_ms + 90_000 });
     }
