@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::breaker::Breaker;
-use super::bucket::{Bucket, step_us};
+use super::bucket::Bucket;
 use super::catchup::CatchingUp;
 use super::input::StreamEntry;
-use super::lanes::{Lanes, STRICT};
+use super::lanes::Lanes;
 use super::link::{self, Place};
 use super::state::Lane;
-use crate::model::{Batch, BatchId, DeliveryId, Event, EventId, Now, Order, Rate, Seq, limits};
+use crate::model::{BatchId, DeliveryId, Event, EventId, Now, Rate, Seq, limits};
 
 /// A delivery that is ready for an attempt, or under way.
 #[derive(Clone, Debug)]
@@ -95,19 +95,19 @@ pub struct Member {
 #[derive(Debug)]
 pub struct Flow {
     /// Taken from the stream, not attempted yet, in order.
-    window: VecDeque<Job>,
-    window_bytes: usize,
+    pub(super) window: VecDeque<Job>,
+    pub(super) window_bytes: usize,
     /// Places of the stream in the window or in flight: `low` ends before the first of them.
-    outstanding: BTreeSet<Seq>,
-    in_window: HashSet<Seq>,
+    pub(super) outstanding: BTreeSet<Seq>,
+    pub(super) in_window: HashSet<Seq>,
     /// The first place of the stream that was not read into the window; `None` when there is none.
     pub unread: Option<Seq>,
     pub refilling: bool,
     /// When retries are due on the monotonic clock, and since when they wait by the clock of age.
     pub(super) timers: BTreeMap<(u64, Work), u64>,
-    timer_of: HashMap<Work, u64>,
+    pub(super) timer_of: HashMap<Work, u64>,
     /// What waits behind others of its lane: when it is due, and since when it waits.
-    behind: HashMap<Work, (u64, u64)>,
+    pub(super) behind: HashMap<Work, (u64, u64)>,
     pub in_flight: HashMap<Seq, Job>,
     pub batches: HashMap<BatchId, FlyingBatch>,
     /// Deliveries whose events are being read, to become a batch.
@@ -117,15 +117,15 @@ pub struct Flow {
     pub breaker: Breaker,
     pub lanes: Lanes,
     /// Whether its last free place went to a retry: first attempts and retries take turns.
-    retry_last: bool,
-    bucket: Bucket,
+    pub(super) retry_last: bool,
+    pub(super) bucket: Bucket,
     /// No attempt before this, because the receiver asked for it.
     pub paused_until: u64,
     /// Where it leads.
     pub place: Place,
     /// How long it has been away behind a link that was down, and since when it is.
-    away_ms: u64,
-    away_since: Option<u64>,
+    pub(super) away_ms: u64,
+    pub(super) away_since: Option<u64>,
     /// When its run of failures was last looked at, by the clock of age.
     pub failed_at: Option<u64>,
     pub catching_up: Option<CatchingUp>,
@@ -352,140 +352,6 @@ impl Flow {
         ones.chain(self.batches.values().map(|batch| batch.slot)).chain(self.gathering.first().map(|job| job.slot))
     }
 
-    /// The endpoint keeps another order from now on: what is at hand gets its lanes anew.
-    pub fn reorder(&mut self, lane: &Lane) -> usize {
-        let (first, freed) = self.clear_window();
-        let unread = [self.first_unread(), first].into_iter().flatten().min();
-        self.unread = unread;
-        self.lanes = Lanes::default();
-        for (key, waiting) in &lane.retrying {
-            self.lanes.wait(lane.key_of(waiting.key), *key, waiting.parked);
-        }
-        for job in self.in_flight.values_mut().chain(&mut self.gathering) {
-            job.key = lane.key_of(job.key);
-            self.lanes.wait_no_more(job.key, job.delivery.seq);
-            self.lanes.fly(job.key);
-        }
-        for member in self.batches.values_mut().flat_map(|batch| &mut batch.members) {
-            member.key = lane.key_of(member.key);
-            self.lanes.fly(member.key);
-        }
-        freed
-    }
-
-    /// A batch that lost a member has another name.
-    pub fn rename_batch(&mut self, lane: &Lane, old: BatchId, new: BatchId, now_mono: u64) {
-        let due = self.timer(Work::Batch(old)).or_else(|| self.behind.get(&Work::Batch(old)).map(|(due, _)| *due));
-        self.forget_timer(Work::Batch(old));
-        if let (Some(due), true) = (due, lane.batches.contains_key(&new)) {
-            self.wait_turn(lane, Work::Batch(new), due, self.age_clock(now_mono));
-        }
-    }
-
-    /// Parked heads are tried again.
-    pub fn let_parked_go(&mut self, lane: &Lane, now_mono: u64) {
-        self.lanes.unpark_all();
-        let since = self.age_clock(now_mono);
-        for (key, waiting) in &lane.retrying {
-            let work = waiting.batch.map_or(Work::One(*key), Work::Batch);
-            if self.timer(work).is_none() && !self.is_flying(*key) && self.may_go_on(lane, work) {
-                self.wait(work, now_mono, since);
-            }
-        }
-    }
-
-    /// Lets a delivery wait, in its lane and with a timer, if nothing of its lane is before it.
-    pub fn wait_in_lane(&mut self, key: Option<u64>, delivery: Seq, due_mono: u64, since: u64) {
-        self.lanes.wait(key, delivery, false);
-        let work = Work::One(delivery);
-        self.forget_timer(work);
-        if self.lanes.may_go_on(key, |head| head == delivery) {
-            self.wait(work, due_mono, since);
-        } else {
-            self.behind.insert(work, (due_mono, since));
-        }
-        self.evict(key);
-    }
-
-    /// Sets the timer of what waits already, if nothing of its lanes is before it.
-    pub fn wait_turn(&mut self, lane: &Lane, work: Work, due_mono: u64, since: u64) {
-        self.forget_timer(work);
-        if self.may_go_on(lane, work) {
-            self.wait(work, due_mono, since);
-        } else {
-            self.behind.insert(work, (due_mono, since));
-        }
-    }
-
-    /// Leaves what the window holds of this lane in the stream, because its head waits and others want the room.
-    fn evict(&mut self, key: Option<u64>) {
-        let Some(lane_key) = key.filter(|key| *key != STRICT) else { return };
-        let mut at = 0;
-        while let Some(job) = self.window.get(at) {
-            if job.key != key {
-                at += 1;
-                continue;
-            }
-            let Some(job) = self.window.remove(at) else { return };
-            self.in_window.remove(&job.delivery.seq);
-            self.lanes.leave_window(key);
-            self.unload(&job);
-            self.settle(&job);
-            if let Some(position) = job.position {
-                self.lanes.skip(lane_key, position);
-            }
-        }
-    }
-
-    /// A lane is free again: its next delivery that waits gets a timer, or the stream is read again for it.
-    pub fn free_lane(&mut self, lane: &Lane, key: Option<u64>, now_mono: u64) {
-        let Some(lane_key) = key else { return };
-        let Some(head) = self.lanes.head(lane_key) else { return self.read_lane_again(key) };
-        let Some(waiting) = lane.retrying.get(&head).filter(|waiting| !waiting.parked) else { return };
-        let work = waiting.batch.map_or(Work::One(head), Work::Batch);
-        if self.timer(work).is_none() && !self.is_flying(head) && self.may_go_on(lane, work) {
-            let (due, since) = self.behind.remove(&work).unwrap_or((now_mono, self.age_clock(now_mono)));
-            self.wait(work, due.max(now_mono), since);
-        }
-    }
-
-    /// Whether nothing of their lanes is before these.
-    #[must_use]
-    pub fn may_go_on(&self, lane: &Lane, work: Work) -> bool {
-        match work {
-            Work::One(delivery) => {
-                let key = lane.key_of_waiting(delivery);
-                self.lanes.may_go_on(key, |head| head == delivery)
-            }
-            Work::Batch(id) => lane.batches.get(&id).is_some_and(|batch| {
-                batch
-                    .members
-                    .iter()
-                    .all(|m| self.lanes.may_go_on(lane.key_of_waiting(*m), |head| batch.members.contains(&head)))
-            }),
-        }
-    }
-
-    /// Sets the timer of a retry.
-    pub fn wait(&mut self, work: Work, due_mono: u64, since: u64) {
-        self.forget_timer(work);
-        self.timers.insert((due_mono, work), since);
-        self.timer_of.insert(work, due_mono);
-    }
-
-    pub fn forget_timer(&mut self, work: Work) {
-        self.behind.remove(&work);
-        if let Some(due) = self.timer_of.remove(&work) {
-            self.timers.remove(&(due, work));
-        }
-    }
-
-    /// When its timer goes off, if it has one.
-    #[must_use]
-    pub fn timer(&self, work: Work) -> Option<u64> {
-        self.timer_of.get(&work).copied()
-    }
-
     /// Takes a delivery out of window and timers. Returns the bytes freed.
     pub fn remove(&mut self, key: Seq) -> usize {
         self.forget_timer(Work::One(key));
@@ -514,13 +380,6 @@ impl Flow {
         self.in_window.insert(job.delivery.seq);
         self.lanes.enter_window(job.key);
         self.window.push_front(job);
-    }
-
-    /// Reads the stream again from where this lane's deliveries were left.
-    pub(super) fn read_lane_again(&mut self, key: Option<u64>) {
-        if let Some(position) = self.lanes.take_skipped(key) {
-            self.unread = Some(self.unread.map_or(position, |unread| unread.min(position)));
-        }
     }
 
     /// Forgets the place of a job whose attempt ended, or which was taken out.
@@ -554,250 +413,16 @@ impl Flow {
         (first, freed)
     }
 
-    /// Makes everything that waits for a retry due at once; the time on hold does not count to its age.
-    pub fn release(&mut self, now_mono: u64) {
-        self.breaker = Breaker::default();
-        self.paused_until = 0;
-        self.expires_at = None;
-        self.failed_at = None;
-        let since = self.age_clock(now_mono);
-        self.timers = self.timer_of.keys().map(|work| ((now_mono, *work), since)).collect();
-        self.timer_of.values_mut().for_each(|due| *due = now_mono);
-        self.behind.values_mut().for_each(|behind| *behind = (now_mono, since));
-    }
-
-    fn unload(&mut self, job: &Job) -> usize {
+    pub(super) fn unload(&mut self, job: &Job) -> usize {
         let cost = job.loaded.as_ref().map_or(0, |event| event.cost());
         self.window_bytes -= cost.min(self.window_bytes);
         cost
-    }
-
-    /// Begins with no token, so that a restart is no burst; an endpoint with a slow rate waits only as long as what is
-    /// remembered of its last attempt says.
-    pub fn set_rate(&mut self, lane: &Lane, now_mono: u64, wall_ms: u64) {
-        let Some(rate) = lane.endpoint.rate else { return };
-        let step = step_us(rate);
-        let slow = step >= limits::SLOW_RATE_STEP_MS * 1000;
-        let passed_us = wall_ms.saturating_sub(lane.last_attempt_at).saturating_mul(1000);
-        let known = slow && lane.last_attempt_at > 0;
-        let wait = match (known, lane.last_attempt_at) {
-            (true, _) => step.saturating_sub(passed_us).min(step),
-            // It never made one.
-            (false, 0) => 0,
-            (false, _) => step,
-        };
-        self.bucket = Bucket::empty(rate, lane.endpoint.burst.unwrap_or(1), now_mono, wait);
-    }
-
-    /// The earliest time that rate, pauses, breaker and catching up allow.
-    #[must_use]
-    pub fn allowed_at(&self, lane: &Lane) -> u64 {
-        let by_rate = self.rate_ready_at(lane).unwrap_or(0);
-        let by_probe = self.breaker.probe_at().unwrap_or(0);
-        let by_catch_up = match (&self.catching_up, lane.endpoint.catch_up.rate) {
-            (Some(catching), Some(rate)) => catching.bucket.ready_at(rate, 1),
-            _ => 0,
-        };
-        by_rate.max(by_probe).max(by_catch_up).max(self.paused_until)
     }
 
     /// When its rate lets an attempt go.
     #[must_use]
     pub fn rate_ready_at(&self, lane: &Lane) -> Option<u64> {
         lane.endpoint.rate.map(|rate| self.bucket.ready_at(rate, lane.endpoint.burst.unwrap_or(1)))
-    }
-
-    /// How many attempts may be under way.
-    #[must_use]
-    pub fn slots(&self) -> usize {
-        if self.breaker.open.is_some() { 1 } else { self.width as usize }
-    }
-
-    /// When something may be done next, if nothing happens before: `Some(now)` or earlier means at once.
-    #[must_use]
-    pub fn next_due(&self, lane: &Lane, now_mono: u64) -> Option<u64> {
-        if lane.hold.is_some() {
-            return None;
-        }
-        let expiry = self.expires_at;
-        let work = self.next_work(lane, now_mono);
-        match (work, expiry) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
-    fn next_work(&self, lane: &Lane, now_mono: u64) -> Option<u64> {
-        let pull = lane.endpoint.is_pull();
-        if lane.hold.is_some() || (pull && self.wanted <= 0) {
-            return None;
-        }
-        if !pull && self.under_way() >= self.slots() {
-            return None;
-        }
-        // What waits alone at an endpoint with batches joins one: see `batch_due`.
-        let batching = lane.endpoint.batch.is_some();
-        let own = |work: &Work| !batching || matches!(work, Work::Batch(_));
-        let first_timer = self.timers.keys().find(|(_, work)| own(work)).map(|(due, _)| *due);
-        let fresh = match lane.endpoint.batch {
-            Some(batch) => self.batch_due(lane, batch, now_mono),
-            None => (self.may_begin(lane) && self.next_fresh().is_some()).then_some(now_mono),
-        };
-        let due = match (first_timer, fresh) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b)?,
-        };
-        Some(due.max(self.allowed_at(lane)))
-    }
-
-    /// The first in the window whose lane is free.
-    #[must_use]
-    pub fn next_fresh(&self) -> Option<usize> {
-        self.window.iter().position(|job| self.lanes.may_begin(job.key))
-    }
-
-    /// Whether first attempts may be made: not while too many wait for a retry already.
-    #[must_use]
-    pub fn may_begin(&self, lane: &Lane) -> bool {
-        let most = if self.is_failing() { limits::RETRYING_FAILING } else { limits::RETRYING };
-        lane.retrying.len() < most
-    }
-
-    /// The next delivery to attempt, taken out of window or timers, or the batch that is due. Returns it with the bytes
-    /// that left the window.
-    pub fn next_job(&mut self, lane: &Lane, now_mono: u64) -> Option<(Next, usize)> {
-        self.step_back(lane, now_mono);
-        if self.next_work(lane, now_mono)? > now_mono {
-            return None;
-        }
-        let batching = lane.endpoint.batch.is_some();
-        let own = |work: &Work| !batching || matches!(work, Work::Batch(_));
-        let retry_due = self.timers.keys().find(|(_, work)| own(work)).filter(|(due, _)| *due <= now_mono).copied();
-        let fresh = match lane.endpoint.batch {
-            Some(batch) => self.batch_due(lane, batch, now_mono).is_some_and(|due| due <= now_mono),
-            None => self.may_begin(lane) && self.next_fresh().is_some(),
-        };
-        let take_retry = retry_due.is_some() && (!fresh || !self.retry_last);
-        self.retry_last = take_retry;
-        if !take_retry && !fresh {
-            return None;
-        }
-        let next = match (take_retry, batching) {
-            (true, _) => (self.due_retry(lane, retry_due?)?, 0),
-            (false, true) => (Next::Gather, 0),
-            (false, false) => {
-                let (mut job, freed) = self.take_out(self.next_fresh()?)?;
-                job.since = self.age_clock(now_mono);
-                (Next::One(job), freed)
-            }
-        };
-        self.spend(lane, now_mono);
-        Some(next)
-    }
-
-    /// What is due goes back behind others that came before it in its lane meanwhile, because the operator asked for them
-    /// again.
-    fn step_back(&mut self, lane: &Lane, now_mono: u64) {
-        if lane.endpoint.order == Order::None {
-            return;
-        }
-        let due = self.timers.iter().take_while(|((due, _), _)| *due <= now_mono);
-        let due: Vec<((u64, Work), u64)> = due.map(|(at, since)| (*at, *since)).collect();
-        for ((at, work), since) in due {
-            if !self.may_go_on(lane, work) {
-                self.forget_timer(work);
-                self.behind.insert(work, (at, since));
-            }
-        }
-    }
-
-    /// An attempt is about to start.
-    fn spend(&mut self, lane: &Lane, now_mono: u64) {
-        if lane.endpoint.is_pull() {
-            self.wanted -= 1;
-        }
-        if let Some(rate) = lane.endpoint.rate {
-            self.bucket.take(rate, now_mono);
-        }
-        if let (Some(catching), Some(rate)) = (&mut self.catching_up, lane.endpoint.catch_up.rate) {
-            catching.bucket.take(rate, now_mono);
-        }
-    }
-
-    fn due_retry(&mut self, lane: &Lane, at: (u64, Work)) -> Option<Next> {
-        let since = self.timers.remove(&at)?;
-        let work = at.1;
-        self.timer_of.remove(&work);
-        match work {
-            Work::One(key) => self.waiting_job(lane, key, since).map(Next::One),
-            Work::Batch(id) => Some(Next::Batch(id, since)),
-        }
-    }
-
-    /// The job of a delivery that waits, taken out of the timers.
-    pub(super) fn waiting_job(&mut self, lane: &Lane, key: Seq, since: u64) -> Option<Job> {
-        self.forget_timer(Work::One(key));
-        let waiting = lane.retrying.get(&key)?;
-        let lane_key = lane.key_of(waiting.key);
-        self.lanes.wait_no_more(lane_key, key);
-        Some(Job {
-            delivery: DeliveryId { seq: key, endpoint: lane.endpoint.id },
-            event: waiting.event,
-            position: None,
-            attempts: waiting.attempts,
-            last: waiting.last,
-            age_ms: waiting.age_ms,
-            since,
-            arrived: 0,
-            loaded: None,
-            ended: false,
-            read_at: None,
-            slot: Slot::Plain,
-            key: lane_key,
-            size: 0,
-            own: false,
-        })
-    }
-
-    /// When the deliveries at hand are enough for a batch, or have waited long enough for one.
-    pub(super) fn batch_due(&self, lane: &Lane, batch: Batch, now_mono: u64) -> Option<u64> {
-        if !self.gathering.is_empty() {
-            return None;
-        }
-        let (mut count, mut bytes, mut oldest, mut later) = (0u32, 0u64, u64::MAX, u64::MAX);
-        for (due, work) in self.timers.keys() {
-            match work {
-                Work::One(_) if *due <= now_mono => {
-                    count += 1;
-                    oldest = oldest.min(*due);
-                }
-                Work::One(_) => {
-                    later = *due;
-                    break;
-                }
-                Work::Batch(_) => {}
-            }
-        }
-        if self.may_begin(lane) {
-            for job in self.window.iter().filter(|job| self.lanes.may_begin(job.key)) {
-                count += 1;
-                bytes += job.size;
-                oldest = oldest.min(job.arrived);
-                if count >= batch.max_events || bytes >= batch.max_bytes {
-                    break;
-                }
-            }
-        }
-        if count >= batch.max_events || bytes >= batch.max_bytes {
-            return Some(now_mono);
-        }
-        let first = oldest.min(later);
-        (first < u64::MAX).then(|| first.saturating_add(batch.max_wait_ms))
-    }
-
-    /// Learns how wide the window is from an attempt.
-    pub fn learn(&mut self, succeeded: bool, concurrency: u32) {
-        self.width = if succeeded { (self.width + 1).min(concurrency) } else { (self.width / 2).max(1) };
     }
 }
 

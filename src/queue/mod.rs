@@ -38,11 +38,13 @@ pub mod matcher;
 mod notice;
 mod order;
 mod pattern;
+mod pick;
 mod recent;
 mod replay;
 mod retire;
 mod run;
 pub mod state;
+mod turns;
 
 pub use explain::{Explanation, FlowView, Reason};
 pub use input::{
