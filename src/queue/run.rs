@@ -296,7 +296,9 @@ impl Queue {
         let back = flow.catching_up.as_ref().and_then(|catching| catching.back);
         let missing = missing(&self.state, &asked, &mut entries);
         if !missing.is_empty() {
-            return self.refill(id, Keys { moved: missing, ..asked }, draft);
+            // What was found where it was looked for is looked for there again.
+            let moved = asked.moved.into_iter().chain(missing).collect();
+            return self.refill(id, Keys { moved, order: asked.order, latest: asked.latest }, draft);
         }
         if flow.unread == Some(from) && next > from {
             flow.unread = (next < self.state.next_seq).then_some(next);
