@@ -19,6 +19,7 @@ mod ingest;
 mod keys;
 mod log;
 mod notices;
+mod pacing;
 mod process;
 mod providers;
 mod replay;
