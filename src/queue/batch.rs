@@ -187,13 +187,12 @@ impl Queue {
             reading: false,
         };
         let events = jobs.into_iter().filter_map(|job| job.loaded).collect();
-        let (Some(flow), Some(lane)) = (self.flows.get_mut(&id), self.state.lanes.get(&id)) else { return };
+        let Some(flow) = self.flows.get_mut(&id) else { return };
         for member in &flying.members {
             flow.lanes.wait(member.key, member.delivery, false);
         }
         flow.batches.insert(batch, flying);
-        let endpoint = lane.endpoint.clone();
-        draft.actions.push(Action::AttemptBatch { endpoint, batch, number: 1, events });
+        self.ready_batches.push((id, batch, events));
     }
 
     /// A batch that waited goes out again, once its events have been read.
@@ -225,10 +224,9 @@ impl Queue {
     }
 
     fn send_again(&mut self, now: Now, id: EndpointId, batch: BatchId, events: Vec<Loaded>, draft: &mut Draft) {
-        let (Some(flow), Some(lane)) = (self.flows.get_mut(&id), self.state.lanes.get(&id)) else { return };
+        let Some(flow) = self.flows.get_mut(&id) else { return };
         let Some(flying) = flow.batches.get_mut(&batch).filter(|flying| flying.reading) else { return };
         flying.reading = false;
-        let changed = flying.id != batch;
         let mut read: Vec<Arc<Event>> = Vec::with_capacity(events.len());
         let mut lost = Vec::new();
         for (member, event) in flying.members.iter_mut().zip(events) {
@@ -240,9 +238,8 @@ impl Queue {
                 Loaded::Gone | Loaded::NotRead => lost.push(member.delivery),
             }
         }
-        let (number, endpoint) = (flying.attempts + 1, lane.endpoint.clone());
-        if lost.is_empty() && !changed {
-            return draft.actions.push(Action::AttemptBatch { endpoint, batch, number, events: read });
+        if lost.is_empty() {
+            return self.ready_batches.push((id, batch, read));
         }
         // Its content is not what it was: what is left of it is another batch, and goes out as such.
         let Some(flying) = self.ground(id, batch) else { return };
@@ -253,6 +250,21 @@ impl Queue {
             }
         }
         self.resume(id, now, &flying);
+    }
+
+    /// Sends the batches whose events are at hand. One that lost a member to the operator meanwhile is another batch by now,
+    /// and goes out as such.
+    pub(super) fn send_ready(&mut self, now: Now, draft: &mut Draft) {
+        for (id, batch, events) in std::mem::take(&mut self.ready_batches) {
+            let (Some(flow), Some(lane)) = (self.flows.get(&id), self.state.lanes.get(&id)) else { continue };
+            let Some(flying) = flow.batches.get(&batch) else { continue };
+            if flying.id == batch {
+                let (number, endpoint) = (flying.attempts + 1, lane.endpoint.clone());
+                draft.actions.push(Action::AttemptBatch { endpoint, batch, number, events });
+            } else if let Some(flying) = self.ground(id, batch) {
+                self.resume(id, now, &flying);
+            }
+        }
     }
 
     /// An attempt for a batch has ended.

@@ -60,7 +60,7 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::model::{DeliveryId, EndpointId, Event, Now, Rate, Seq};
+use crate::model::{BatchId, DeliveryId, EndpointId, Event, Now, Rate, Seq};
 use crate::record::Record;
 use bucket::Bucket;
 use clock::ClockWatch;
@@ -83,6 +83,8 @@ pub struct Queue {
     runnable: VecDeque<EndpointId>,
     /// Attempts whose events have been read.
     ready: Vec<(DeliveryId, Arc<Event>)>,
+    /// Batches whose events have been read.
+    ready_batches: Vec<(EndpointId, BatchId, Vec<Arc<Event>>)>,
     /// Failing lanes that wait until one of the places for failing ones is free.
     parked: Vec<EndpointId>,
     /// When lanes have something to do at the earliest.
@@ -125,6 +127,7 @@ impl Queue {
             rng: StdRng::seed_from_u64(seed),
             runnable: VecDeque::new(),
             ready: Vec::new(),
+            ready_batches: Vec::new(),
             parked: Vec::new(),
             wakes: BTreeSet::new(),
             in_flight: 0,

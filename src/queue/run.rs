@@ -38,6 +38,7 @@ impl Queue {
             }
         }
         self.run_replays(now, &mut draft.actions);
+        self.send_ready(now, &mut draft);
         super::Decision { records: draft.records, actions: draft.actions, reply: super::Reply::None }
     }
 
