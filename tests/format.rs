@@ -20,17 +20,26 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hookbox::log::{Expect, Log, Options, Recovered};
 use hookbox::model::{
-    AttemptReport, DeliveryId, Endpoint, Event, EventId, Header, HoldReason, Outcome, RequestHead, ResponseHead, Source,
+    AttemptReport, BatchId, DeliveryId, Endpoint, Event, EventId, Header, HoldReason, Outcome, RequestHead,
+    ResponseHead, Source,
 };
 use hookbox::queue::State;
-use hookbox::record::{AttemptFinished, DeadLetter, Next, Record, Replay, ReplayFilter, Waiting};
+use hookbox::record::{
+    AttemptFinished, BatchFinished, BatchMember, BatchNext, DeadLetter, MemberFinished, Next, Record, Replay,
+    ReplayFilter, Waiting,
+};
 use serde_json::{Value, json};
 use support::{Home, Receiver, SOON, until};
 
 const FIXTURE: &str = "tests/fixtures/log-1.json";
 /// The kinds of records that the fixture has to hold.
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 25] = [
     "AttemptFinished",
+    "BatchFinished",
+    "BatchFormed",
+    "Died",
+    "RateSpent",
+    "Superseded",
     "DeadCarried",
     "DeliveriesCarried",
     "DeliveryCancelled",
@@ -169,7 +178,45 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
         Record::DeadCarried { dead: letter, grave: 18 },
         Record::SegmentDropped { first: 1, last: 6, head, at: AT },
     ];
-    vec![first, second, third]
+    let many = |seq: u64| DeliveryId { seq, endpoint: 3 };
+    let member = |delivery: u64| BatchMember {
+        delivery,
+        event: delivery,
+        position: Some(delivery),
+        attempts: 0,
+        last: 0,
+        key: Some(delivery),
+        age_ms: 0,
+    };
+    let ended = |delivery: u64, next: Next| MemberFinished { delivery, event: delivery, number: 1, prev: 0, next };
+    let Record::AttemptFinished(attempt) = attempt(32, Next::Delivered, 1, 200, 0, None, 0) else { unreachable!() };
+    let finished = BatchFinished {
+        endpoint: 3,
+        batch: BatchId { seq: 37, part: 0 },
+        number: 1,
+        report: attempt.report,
+        members: vec![ended(32, Next::Delivered), ended(33, Next::Retry { due_at: AT, delay_ms: 1000, age_ms: 0 })],
+        next: BatchNext::Over,
+        spared: false,
+        failing_ms: 0,
+    };
+    let too_old =
+        DeadLetter { delivery: many(33), event: 33, attempts: 1, died_at: AT, reason: "too old".into(), last: 38 };
+    let fourth = vec![
+        endpoint(3, "many"),
+        accepted(32, "many", b"{\"n\":32}", &[3]),
+        accepted(33, "many", b"{\"n\":33}", &[3]),
+        accepted(34, "many", b"{\"n\":34}", &[3]),
+        accepted(35, "many", b"{\"n\":35}", &[3]),
+        Record::RateSpent { endpoint: 3, at: AT },
+        Record::BatchFormed { endpoint: 3, members: vec![member(32), member(33)], low: 33 },
+        Record::BatchFinished(Box::new(finished)),
+        Record::Superseded { endpoint: 3, deliveries: vec![34], low: 34, at: AT },
+        Record::Died { dead: too_old },
+        Record::DeliveryCancelled { delivery: many(33), at: AT, grave: Some(40) },
+        Record::EndpointHeld { endpoint: 3, reason: HoldReason::Receiver, at: AT },
+    ];
+    vec![first, second, third, fourth]
 }
 
 /// Folds what is in a log.
@@ -185,17 +232,18 @@ fn fold(recovered: &Recovered) -> State {
 
 /// What is asked of the state, in words that no later version has a reason to change.
 fn told(state: &State) -> Value {
-    let deliveries = |id: u32| -> BTreeMap<String, String> {
+    let deliveries = |id: u32, seqs: &[u64]| -> BTreeMap<String, String> {
         let lane = &state.lanes[&id];
-        let named = |seq: u64| (seq.to_string(), format!("{:?}", lane.state_of(seq)).to_lowercase());
-        [6, 8, 10, 12, 15, 19, 22].into_iter().map(named).collect()
+        let named = |seq: &u64| (seq.to_string(), format!("{:?}", lane.state_of(*seq)).to_lowercase());
+        seqs.iter().map(named).collect()
     };
     let app = &state.lanes[&1];
     json!({
         "next": state.next_seq,
         "first": state.first_seq,
         "sources": state.sources.values().map(|source| source.name.clone()).collect::<Vec<_>>(),
-        "deliveries": deliveries(1),
+        "deliveries": deliveries(1, &[6, 8, 10, 12, 15, 19, 22]),
+        "deliveries_of_batches": deliveries(3, &[32, 33, 34, 35]),
         "undone": app.undone,
         "delivered": app.delivered,
         "held": app.hold.is_some(),
@@ -312,7 +360,7 @@ fn a_daemon_goes_on_with_a_log_of_the_first_format() {
     let daemon = home.start();
     let receiver = Receiver::start();
     let listed = daemon.lines(&["delivery", "list", "--state", "held"]);
-    assert_eq!(listed.len(), 4, "{listed:?}");
+    assert_eq!(listed.len(), 5, "{listed:?}");
     daemon.json(&["endpoint", "update", "app", "--url", &receiver.url("/app")]);
     daemon.done(&["endpoint", "release", "app"]);
     let wanted = [6u64, 10, 8].map(|seq| EventId { seq, tag: seq * 1_000_003 }.to_string());
