@@ -32,6 +32,7 @@ use std::process::{Command, Stdio};
 use disk::{Cut, Disk};
 use hookbox::log::{Log, Recovered};
 use hookbox::model::Seq;
+use hookbox::record::Record;
 use support::rng::Rng;
 use trace::{Call, Op};
 
@@ -287,7 +288,8 @@ fn look(root: &Path, promised: Promised) -> Verdict {
     for item in reader.forward(reader.first()) {
         let Ok((seq, record)) = item else { continue };
         missing.extend(expected..seq);
-        if record != script::record(seq) {
+        let drop = matches!(&record, Record::SegmentDropped { last, .. } if *last < seq);
+        if !drop && record != script::record(seq) {
             return Verdict::Lost(format!("record {seq} is another"));
         }
         expected = seq + 1;

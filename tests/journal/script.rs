@@ -85,7 +85,11 @@ fn drop_oldest(log: &mut Log, reader: &Reader, note: &mut dyn FnMut(String)) {
     let sealed: Vec<_> = segments.iter().filter(|segment| segment.sealed_at.is_some()).collect();
     let [oldest, rest @ ..] = &sealed[..] else { return };
     if rest.len() >= KEPT {
-        note(format!("drops {}", oldest.last.expect("a sealed segment has records")));
+        let last = oldest.last.expect("a sealed segment has records");
+        // The chain vouches for the drop, as it does in the daemon.
+        let vouched = log.commit(&[Record::SegmentDropped { first: oldest.first, last, head: oldest.head, at: 1 }]);
+        note(format!("acked {}", vouched.expect("it commits").last));
+        note(format!("drops {last}"));
         log.drop_segment(oldest.first).expect("it drops");
     }
 }
