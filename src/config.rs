@@ -43,6 +43,12 @@
 //!
 //! [outbound]
 //! extra_ca = "/etc/hookbox/ca.pem"     # trusted beside the system's roots
+//! catch_up_rate = "50/s"               # attempts while backlogs are worked off, over all endpoints; no limit without it
+//! proxy = "http://10.0.0.1:3128"       # for endpoints that name none; http://user:password@host:port
+//! no_proxy = ["example.com", "10.0.0.0/8"] # names (and all below them), addresses, networks; "*" for all
+//!
+//! [exec]
+//! allow = ["/usr/local/lib/hooks/*"]   # commands that exec: endpoints may run; none without it
 //!
 //! [logging]
 //! format = "text"                      # or "json"
@@ -57,7 +63,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
-use crate::model::{limits, size, time};
+use crate::model::{Rate, limits, size, time};
 
 /// The whole configuration, every default filled in.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -74,6 +80,7 @@ pub struct Config {
     pub tls: TlsConfig,
     pub limits: LimitsConfig,
     pub outbound: OutboundConfig,
+    pub exec: ExecConfig,
     pub logging: LoggingConfig,
 }
 
@@ -131,6 +138,18 @@ pub struct LimitsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct OutboundConfig {
     pub extra_ca: Option<PathBuf>,
+    /// Attempts of all endpoints together that work off a backlog.
+    pub catch_up_rate: Option<Paced>,
+    /// It may hold a password.
+    pub proxy: Option<String>,
+    pub no_proxy: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExecConfig {
+    /// Whole paths, or a folder's with `/*`.
+    pub allow: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -169,6 +188,10 @@ pub struct Millis(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
+/// A rate, written like `"50/s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paced(pub Rate);
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -182,6 +205,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             limits: LimitsConfig::default(),
             outbound: OutboundConfig::default(),
+            exec: ExecConfig::default(),
             logging: LoggingConfig::default(),
         }
     }
@@ -231,6 +255,13 @@ impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         time::parse_duration_ms(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Paced {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|what: String| D::Error::custom(format!("'{text}' {what}")))
     }
 }
 
@@ -364,6 +395,13 @@ impl Config {
         if self.tls.client_ca.is_some() && self.tls.cert.is_none() {
             return Err(("client_ca", "client certificates need TLS: give cert and key in [tls], too".to_owned()));
         }
+        if self.exec.allow.len() > limits::EXEC_ALLOW || self.outbound.no_proxy.len() > limits::NO_PROXY {
+            return Err(("allow", format!("allow and no_proxy have at most {} entries", limits::EXEC_ALLOW)));
+        }
+        if let Some(bad) = self.exec.allow.iter().find(|rule| !is_command_rule(rule)) {
+            let what = format!("'{bad}' is not a command: write its whole path, or a folder's with /* behind it");
+            return Err(("allow", what));
+        }
         within("segment_size", self.log.segment_size.0, 1 << 20, 4 << 30, "bytes")?;
         within("segment_age", self.log.segment_age.0, 1000, 365 * 86_400_000, "ms")?;
         let quota = self.log.quota.map_or(1 << 50, |quota| quota.0);
@@ -382,6 +420,12 @@ impl Config {
         within("body_timeout", self.limits.body_timeout.0, 100, 3_600_000, "ms")?;
         Ok(())
     }
+}
+
+/// A whole path without `..`; one `*` may stand for the files of a folder.
+fn is_command_rule(rule: &str) -> bool {
+    let path = rule.strip_suffix("/*").unwrap_or(rule);
+    (path.starts_with('/') || rule == "/*") && !path.contains('*') && !path.split('/').any(|part| part == "..")
 }
 
 /// Where connections come in, and what they speak below HTTP.
@@ -448,6 +492,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pace_is_a_rate() {
+        let paced = parse("[outbound]\ncatch_up_rate = \"50/s\"\n").expect("a rate");
+        assert_eq!(paced.outbound.catch_up_rate.map(|paced| paced.0.count), Some(50));
+        let wrong = parse("[outbound]\ncatch_up_rate = \"soon\"\n").expect_err("no rate");
+        assert!(wrong.contains("hookbox.toml:2") && wrong.contains("10/s"), "{wrong}");
+    }
+
+    #[test]
     fn nothing_gives_the_defaults_and_everything_can_be_said() {
         assert_eq!(parse(""), Ok(Config::default()));
         let config =
@@ -477,6 +529,10 @@ mod tests {
         assert!(reserve.starts_with("hookbox.toml:3: reserve: "), "{reserve}");
         assert!(parse("[retention]\ndelivered_events = 0\n").expect_err("none").contains("use 1 to"));
         assert!(parse("[limits]\nhead_timeout = \"soon\"").expect_err("no duration").contains("15s"));
+        let allow = parse("[exec]\nallow = [\"mail\"]").expect_err("no path");
+        assert!(allow.starts_with("hookbox.toml:2: allow: 'mail'"), "{allow}");
+        assert!(parse("[exec]\nallow = [\"/a/../b\"]").is_err() && parse("[exec]\nallow = [\"/a/*x\"]").is_err());
+        assert!(parse("[exec]\nallow = [\"/a/*\", \"/b/c\"]").is_ok());
         assert!(parse("data = ").is_err() && parse("\u{0}").is_err());
     }
 }

@@ -17,7 +17,8 @@
 //! | [`ingest`] | events come in: HTTP, limits, proofs (`verify`, one file a provider) | the scheduler's handle |
 //! | [`outbound`] | attempts go out: address guard, signing, post, judge | the scheduler's handle |
 //! | [`admin`] | the local door: HTTP and JSON over the Unix socket | the handle, the log to read |
-//! | [`ctl`] | the operator's hand: a client of the admin socket | model, config |
+//! | [`archive`] | the log without a daemon: copies, exports, what can be salvaged | model, record, queue, log |
+//! | [`ctl`] | the operator's hand: a client of the admin socket | model, config, archive |
 //! | [`daemon`] | the wiring: start, clock, signals, shutdown | all; nobody knows it |
 //!
 //! ```text
@@ -97,6 +98,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests have clocks and waits of their own"))]
 
 pub mod admin;
+pub mod archive;
 pub mod config;
 pub mod ctl;
 pub mod daemon;

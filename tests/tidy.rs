@@ -16,8 +16,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("ingest", &["model", "scheduler", "config", PROTOCOL]),
     ("outbound", &["model", "scheduler", "config", PROTOCOL]),
+    // The log without a daemon: copies, exports and what can be salvaged, for the ctl alone.
+    ("archive", &["model", "record", "queue", "log"]),
     ("admin", &["model", "record", "scheduler", "log", "config", "ingest::verify", "ingest::facts", PROTOCOL]),
-    ("ctl", &["model", "config"]),
+    ("ctl", &["model", "config", "archive"]),
 ];
 
 /// The queue's words, which the scheduler's handle speaks: what is asked and answered, not how it is decided.
@@ -29,9 +31,14 @@ const PROTOCOL_NAMES: &[&str] = &[
     "DeliveryView",
     "EndpointView",
     "EventView",
+    "ImportedEvent",
+    "Explanation",
+    "FlowView",
     "Input",
     "NewEvent",
+    "OWN_SOURCE",
     "Query",
+    "Reason",
     "Refusal",
     "Reply",
     "RetryView",

@@ -195,3 +195,22 @@ fn what_is_left_to_us_is_decided() {
         assert_eq!(refusal, refused.contains(&name.as_str()), "{name}: {:?}", judge(&case));
     }
 }
+
+/// Judges the cases of a file of one's own, e.g. such as an SDK was asked about, and prints the verdicts as lines of JSON:
+/// `HOOKBOX_VECTORS=FILE cargo test --test vectors judges -- --nocapture`.
+#[test]
+fn judges_a_file_of_ones_own() {
+    let Some(file) = std::env::var_os("HOOKBOX_VECTORS") else {
+        println!("skipped: HOOKBOX_VECTORS names no file of cases");
+        return;
+    };
+    for case in cases(file.to_str().expect("a path in UTF-8")) {
+        let (verdict, reason) = match (check_settings(&source(&case)), judge(&case)) {
+            (Err(wrong), _) => ("settings", wrong),
+            (_, Verdict::Refused { reason, .. }) => ("reject", reason),
+            (_, Verdict::Proven(_) | Verdict::Handshake(_)) => ("accept", String::new()),
+        };
+        let name = format!("{}/{}", text(&case, "provider"), text(&case, "name"));
+        println!("{}", serde_json::json!({ "name": name, "verdict": verdict, "reason": reason }));
+    }
+}

@@ -16,7 +16,7 @@ use super::walk::{self, Walker, unexpected};
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Event, EventId, Outcome, Seq, WallMs, limits};
 use crate::queue::{Command, DeliveryView, Reply, Revive};
-use crate::record::{AttemptFinished, Next, Record};
+use crate::record::{Attempted, Next, Record};
 
 /// Candidates that are classified at a time.
 const CANDIDATES: usize = 64;
@@ -72,7 +72,7 @@ impl Listing<'_> {
         let mut carried = Carried::default();
         for entry in self.walker.log().backward(before) {
             self.walker.still_wanted()?;
-            let (at, record) = entry?;
+            let Some((at, record)) = self.walker.entry(entry) else { continue };
             if at < oldest || self.left == 0 {
                 break;
             }
@@ -170,28 +170,40 @@ fn row(admin: &Admin, candidate: &Candidate, view: &DeliveryView, counted: Optio
 
 /// Whether a record ended this delivery for good, given how it ended.
 fn ends(walker: &Walker, at: Seq, record: &Record, id: DeliveryId, state: DeliveryState) -> Result<bool, Problem> {
+    // It may have died before, been revived, and died again: only the last death has a grave.
+    if state == DeliveryState::Dead {
+        let died_here = record.dead_letter(at).is_some_and(|dead| dead.delivery == id);
+        return Ok(died_here && walker.is_grave(at)?);
+    }
     Ok(match (record, state) {
-        (Record::AttemptFinished(a), DeliveryState::Delivered) => a.delivery == id && a.next == Next::Delivered,
-        // It may have died before, been revived, and died again: only the last death has a grave.
-        (Record::AttemptFinished(a), DeliveryState::Dead) => {
-            a.delivery == id && matches!(a.next, Next::Dead { .. }) && walker.is_grave(at)?
-        }
-        (Record::DeadCarried { dead, .. }, DeliveryState::Dead) => dead.delivery == id && walker.is_grave(at)?,
-        (Record::AttemptFinished(a), DeliveryState::Cancelled) => a.delivery == id && a.next == Next::Ended,
         (Record::DeliveryCancelled { delivery, .. }, DeliveryState::Cancelled) => *delivery == id,
         (Record::EndpointDeleted { endpoint, .. }, DeliveryState::Cancelled) => *endpoint == id.endpoint,
-        _ => false,
+        (Record::Superseded { endpoint, deliveries, .. }, DeliveryState::Cancelled) => {
+            *endpoint == id.endpoint && deliveries.contains(&id.seq)
+        }
+        (record, _) => record.attempts().any(|attempt| {
+            attempt.delivery == id
+                && match attempt.next {
+                    Next::Delivered => state == DeliveryState::Delivered,
+                    Next::Ended => state == DeliveryState::Cancelled,
+                    _ => false,
+                }
+        }),
     })
 }
 
-/// The deliveries a record may speak of: one, or all of a deleted endpoint.
-fn about(record: &Record) -> (Option<DeliveryId>, Option<EndpointId>) {
+/// The deliveries a record may be the end of: some, or all of a deleted endpoint.
+fn about(at: Seq, record: &Record) -> (Vec<DeliveryId>, Option<EndpointId>) {
     match record {
-        Record::AttemptFinished(a) => (Some(a.delivery), None),
-        Record::DeliveryCancelled { delivery, .. } => (Some(*delivery), None),
-        Record::DeadCarried { dead, .. } => (Some(dead.delivery), None),
-        Record::EndpointDeleted { endpoint, .. } => (None, Some(*endpoint)),
-        _ => (None, None),
+        Record::DeliveryCancelled { delivery, .. } => (vec![*delivery], None),
+        Record::EndpointDeleted { endpoint, .. } => (Vec::new(), Some(*endpoint)),
+        Record::Superseded { endpoint, deliveries, .. } => {
+            (deliveries.iter().map(|seq| DeliveryId { seq: *seq, endpoint: *endpoint }).collect(), None)
+        }
+        record => {
+            let dead = record.dead_letter(at).map(|dead| dead.delivery);
+            (record.attempts().map(|attempt| attempt.delivery).chain(dead).collect(), None)
+        }
     }
 }
 
@@ -209,26 +221,23 @@ fn count_attempts(
             break;
         }
         walker.still_wanted()?;
-        let (at, record) = entry?;
-        let (one, all_of) = about(&record);
-        if let Record::AttemptFinished(attempt) = &record
-            && open.contains_key(&attempt.delivery)
-        {
+        let Some((at, record)) = walker.entry(entry) else { continue };
+        let (some, all_of) = about(at, &record);
+        for attempt in record.attempts().filter(|attempt| open.contains_key(&attempt.delivery)) {
             counted.insert(attempt.delivery, attempt.number);
         }
-        if let Record::DeadCarried { dead, .. } = &record
-            && open.contains_key(&dead.delivery)
-        {
+        if let Some(dead) = record.dead_letter(at).filter(|dead| open.contains_key(&dead.delivery)) {
             counted.insert(dead.delivery, dead.attempts);
         }
         if let Some(endpoint) = all_of {
             open.retain(|id, state| id.endpoint != endpoint || *state != DeliveryState::Cancelled);
         }
-        if let Some(id) = one
-            && let Some(state) = open.get(&id).copied()
-            && ends(walker, at, &record, id, state)?
-        {
-            open.remove(&id);
+        for id in some {
+            if let Some(state) = open.get(&id).copied()
+                && ends(walker, at, &record, id, state)?
+            {
+                open.remove(&id);
+            }
         }
     }
     Ok(counted)
@@ -247,14 +256,20 @@ pub(super) fn show_one(walker: &Walker, id: DeliveryId) -> Result<Value, Problem
     let mut orders = Vec::new();
     for entry in walker.log().forward(id.seq.max(walker.log().first())) {
         walker.still_wanted()?;
-        let (at, record) = entry?;
+        let Some((at, record)) = walker.entry(entry) else { continue };
+        history
+            .extend(record.attempts().filter(|attempt| attempt.delivery == id).map(|attempt| attempt_view(&attempt)));
         match &record {
-            Record::AttemptFinished(a) if a.delivery == id => history.push(attempt_view(a)),
             Record::DeliveryCancelled { delivery, at, .. } if *delivery == id => {
                 orders.push(json!({"what": "cancelled", "at": rfc3339(*at)}));
             }
             Record::DeliveryRetried { delivery, at, .. } if *delivery == id => {
                 orders.push(json!({"what": "retried", "at": rfc3339(*at)}));
+            }
+            Record::Superseded { endpoint, deliveries, at, .. }
+                if *endpoint == id.endpoint && deliveries.contains(&id.seq) =>
+            {
+                orders.push(json!({"what": "superseded by a later event of its key", "at": rfc3339(*at)}));
             }
             _ => {}
         }
@@ -268,6 +283,11 @@ pub(super) fn show_one(walker: &Walker, id: DeliveryId) -> Result<Value, Problem
     shown["history"] = Value::Array(history);
     shown["operator"] = Value::Array(orders);
     Ok(shown)
+}
+
+/// The event of a delivery; `None` when there is no such delivery.
+pub(super) fn event_of(walker: &Walker, id: DeliveryId) -> Result<Option<EventId>, Problem> {
+    Ok(find(walker, id)?.map(|candidate| candidate.event))
 }
 
 /// The delivery's own record, or where its event was carried to.
@@ -289,9 +309,10 @@ fn find(walker: &Walker, id: DeliveryId) -> Result<Option<Candidate>, Problem> {
     }
 }
 
-fn attempt_view(attempt: &AttemptFinished) -> Value {
-    let report = &attempt.report;
-    let (next, next_at, reason) = match &attempt.next {
+fn attempt_view(attempt: &Attempted<'_>) -> Value {
+    let report = attempt.report;
+    let (next, next_at, reason) = match attempt.next {
+        Next::Parked { reason } => ("parked", None, Some(reason.clone())),
         Next::Delivered => ("delivered", None, None),
         Next::Retry { due_at, .. } => ("retry", Some(rfc3339(*due_at)), None),
         Next::Dead { reason } => ("dead", None, Some(reason.clone())),
@@ -311,6 +332,8 @@ fn attempt_view(attempt: &AttemptFinished) -> Value {
         "next_at": next_at,
         "next": next,
         "reason": reason,
+        "counted": !attempt.spared,
+        "batch": attempt.batch.map(|batch| batch.to_string()),
         "connect_ms": report.connect_ms,
         "request": {
             "method": report.request.method,
@@ -318,6 +341,8 @@ fn attempt_view(attempt: &AttemptFinished) -> Value {
             "headers": headers_view(&report.request.headers),
         },
         "response": response,
+        "exit": report.command.as_ref().map(|c| c.exit),
+        "output": report.command.as_ref().map(|c| String::from_utf8_lossy(&c.output)),
     })
 }
 
@@ -327,6 +352,8 @@ pub(super) fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Retryable { .. } => "retryable",
         Outcome::Gone => "gone",
         Outcome::Refused => "refused",
+        Outcome::Hold => "hold",
+        Outcome::Drop => "drop",
     }
 }
 
@@ -412,11 +439,9 @@ fn last_attempt(walker: &Walker, id: DeliveryId) -> Result<Option<(Seq, u32)>, P
     let mut last = None;
     for entry in walker.log().forward(id.seq.max(walker.log().first())) {
         walker.still_wanted()?;
-        let (at, record) = entry?;
-        if let Record::AttemptFinished(a) = &record
-            && a.delivery == id
-        {
-            last = Some((at, a.number));
+        let Some((at, record)) = walker.entry(entry) else { continue };
+        if let Some(attempt) = record.attempts().find(|attempt| attempt.delivery == id) {
+            last = Some((at, attempt.number));
         }
         if ends(walker, at, &record, id, DeliveryState::Cancelled)? {
             break;

@@ -15,14 +15,14 @@ use super::walk::{self, Walker, unexpected};
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, DeliveryState, EventId, Seq, WallMs, limits};
 use crate::queue::{Command, Reply, Revive};
-use crate::record::{Next, Record};
+use crate::record::DeadLetter;
 
 /// A dead letter as its grave tells it.
 pub(super) struct Dead {
     pub(super) revive: Revive,
     grave: Seq,
-    died_at: WallMs,
-    reason: String,
+    pub(super) died_at: WallMs,
+    pub(super) reason: String,
 }
 
 pub(super) fn list(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
@@ -204,36 +204,11 @@ pub(super) fn find(walker: &Walker, ids: &[DeliveryId]) -> Result<Vec<Dead>, Pro
 
 /// Reads a grave.
 fn dead_at(walker: &Walker, grave: Seq) -> Result<Option<Dead>, Problem> {
-    Ok(match walker.log().read(grave)? {
-        Some(Record::AttemptFinished(a)) => match &a.next {
-            Next::Dead { reason } => Some(Dead {
-                revive: Revive {
-                    delivery: a.delivery,
-                    event: a.event,
-                    attempts: a.number,
-                    last: grave,
-                    grave: Some(grave),
-                },
-                grave,
-                died_at: a.report.started_at + a.report.duration_ms,
-                reason: reason.clone(),
-            }),
-            _ => None,
-        },
-        Some(Record::DeadCarried { dead, .. }) => Some(Dead {
-            revive: Revive {
-                delivery: dead.delivery,
-                event: dead.event,
-                attempts: dead.attempts,
-                last: dead.last,
-                grave: Some(grave),
-            },
-            grave,
-            died_at: dead.died_at,
-            reason: dead.reason,
-        }),
-        _ => None,
-    })
+    let dead = walker.log().read(grave)?.and_then(|record| record.dead_letter(grave));
+    Ok(dead.map(|dead| {
+        let DeadLetter { delivery, event, attempts, died_at, reason, last } = dead;
+        Dead { revive: Revive { delivery, event, attempts, last, grave: Some(grave) }, grave, died_at, reason }
+    }))
 }
 
 /// The row of a dead letter, when it passes. Its times are those of its death.

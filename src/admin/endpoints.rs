@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Admin;
-use super::fields::{Fields, boolean, duration_ms, globs, number32, opt, rate, real, show_rate, text, texts};
+use super::fields::{Fields, boolean, duration_ms, globs, number32, opt, real, text, texts};
 use super::http::{Answer, Call, Problem};
 use super::sources::{bad_name, named_page, rotated, secrets, secrets_view, with_secret};
 use super::walk::unexpected;
+use super::{fare, pacing, trial, ways};
 use crate::model::time::rfc3339;
-use crate::model::{Endpoint, HoldReason, Order, RetryPolicy, TimedSecret, limits, valid_name};
+use crate::model::{Endpoint, HoldReason, RetryPolicy, TimedSecret, limits, valid_name};
 use crate::queue::{Command, EndpointView, Query, Reply};
 
 const YEAR_MS: u64 = 366 * 86_400_000;
@@ -18,12 +19,17 @@ const YEAR_MS: u64 = 366 * 86_400_000;
 pub(super) async fn list(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
     let (limit, after, state) = (call.params.take("limit"), call.params.take("after"), call.params.take("state"));
     call.params.done()?;
-    if let Some(state) = state.as_deref().filter(|s| !["active", "held"].contains(s)) {
-        return Err(Problem::bad(format!("'state': '{state}' is neither active nor held")));
+    if let Some(state) = state.as_deref().filter(|s| !fare::CONDITIONS.contains(s)) {
+        let words = fare::CONDITIONS.join(", ");
+        return Err(Problem::bad(format!("'state': '{state}' is none of {words}")));
     }
     let mut views = views(admin).await?;
     views.sort_by_key(|v| std::cmp::Reverse((v.endpoint.created_at, v.endpoint.id)));
-    views.retain(|v| state.as_deref().is_none_or(|s| (s == "held") == v.hold.is_some()));
+    views.retain(|v| match state.as_deref() {
+        None => true,
+        Some("active") => v.hold.is_none(),
+        Some(state) => fare::condition(v) == state,
+    });
     let rows = views.iter().map(|v| (v.endpoint.name.clone(), view(admin, &v.endpoint, Some(v)))).collect();
     named_page(rows, limit, after)
 }
@@ -49,10 +55,14 @@ pub(super) async fn create(admin: &Admin, call: Call) -> Result<Answer, Problem>
     Ok(Answer::created(with_secret(view(admin, &made, None), secret)))
 }
 
-pub(super) async fn show(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
+pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
     let found = find(admin, &call.arg).await?;
-    Ok(Answer::ok(view(admin, &found.endpoint, Some(&found))))
+    let oldest = fare::oldest_at(admin, &found).await?;
+    let mut shown = view(admin, &found.endpoint, Some(&found));
+    shown["oldest_waiting_at"] = json!(oldest.map(rfc3339));
+    shown["lag_ms"] = json!(oldest.map_or(0, |at| admin.wall_ms().saturating_sub(at)));
+    Ok(Answer::ok(shown))
 }
 
 pub(super) async fn update(admin: &Admin, call: Call) -> Result<Answer, Problem> {
@@ -88,24 +98,20 @@ pub(super) async fn rotate(admin: &Admin, call: Call) -> Result<Answer, Problem>
     Ok(Answer::ok(with_secret(view(admin, &made, Some(&found)), secret)))
 }
 
-pub(super) async fn hold(admin: &Admin, call: Call) -> Result<Answer, Problem> {
+pub(super) async fn hold(admin: &Arc<Admin>, call: Call) -> Result<Answer, Problem> {
     admin.handle.command(Command::HoldEndpoint { name: call.arg.clone() }).await?;
     show(admin, call).await
 }
 
-pub(super) async fn release(admin: &Admin, call: Call) -> Result<Answer, Problem> {
+pub(super) async fn release(admin: &Arc<Admin>, call: Call) -> Result<Answer, Problem> {
     admin.handle.command(Command::ReleaseEndpoint { name: call.arg.clone() }).await?;
     show(admin, call).await
 }
 
-pub(super) async fn test(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
+pub(super) async fn test(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
     let found = find(admin, &call.arg).await?;
-    let Some(test) = admin.seams.test_endpoint.clone() else {
-        let detail = "this daemon cannot try an endpoint: use `hookboxctl event send` and `hookboxctl delivery list`";
-        return Err(Problem::new(hyper::StatusCode::NOT_IMPLEMENTED, detail));
-    };
-    test(found.endpoint).await.map(Answer::ok).map_err(|why| Problem::new(hyper::StatusCode::BAD_GATEWAY, why))
+    trial::test(admin, found.endpoint, call).await
 }
 
 async fn views(admin: &Admin) -> Result<Vec<EndpointView>, Problem> {
@@ -143,14 +149,10 @@ fn apply(admin: &Admin, endpoint: &mut Endpoint, fields: &mut Fields) -> Result<
     fields.set("timeout_ms", &mut endpoint.timeout_ms, plain.timeout_ms, timeout)?;
     let concurrency = number32(1, limits::CONCURRENCY);
     fields.set("concurrency", &mut endpoint.concurrency, plain.concurrency, concurrency)?;
-    fields.set("rate", &mut endpoint.rate, None, opt(rate))?;
-    fields.set("order", &mut endpoint.order, Order::None, |value| match value.as_str() {
-        Some("none") => Ok(Order::None),
-        Some("strict") => Ok(Order::Strict),
-        _ => Err("is none or strict".into()),
-    })?;
     fields.set("allow_private", &mut endpoint.allow_private, false, boolean)?;
     fields.set("forward_headers", &mut endpoint.forward_headers, None, opt(boolean))?;
+    pacing::apply(endpoint, fields)?;
+    ways::apply(endpoint, fields)?;
     Ok(shown)
 }
 
@@ -182,6 +184,13 @@ fn names(value: &Value) -> Result<Vec<String>, String> {
 
 fn url(value: &Value) -> Result<String, String> {
     let url = text(value)?;
+    if let Some(command) = url.strip_prefix("exec:") {
+        return if command.starts_with('/') {
+            Ok(url)
+        } else {
+            Err(format!("'{url}' needs the whole path of a command: write it as exec:/usr/local/bin/alert"))
+        };
+    }
     if let Some(rest) = url.strip_prefix("unix:") {
         return if rest.starts_with('/') {
             Ok(url)
@@ -194,7 +203,9 @@ fn url(value: &Value) -> Result<String, String> {
     let host = uri.as_ref().and_then(hyper::Uri::host).is_some_and(|h| !h.is_empty());
     match scheme {
         Some("http" | "https") if host => Ok(url),
-        _ => Err(format!("'{url}' is not a URL: write it as https://example.com/hook or unix:/run/app.sock:/path")),
+        _ => Err(format!(
+            "'{url}' is not a URL: write it as https://example.com/hook, unix:/run/app.sock:/path or exec:/path/to/command"
+        )),
     }
 }
 
@@ -219,12 +230,14 @@ fn view(admin: &Admin, endpoint: &Endpoint, stats: Option<&EndpointView>) -> Val
         "max_attempts": retry.max_attempts,
         "timeout_ms": endpoint.timeout_ms,
         "concurrency": endpoint.concurrency,
-        "rate": endpoint.rate.map(show_rate),
-        "order": if endpoint.order == Order::Strict { "strict" } else { "none" },
         "allow_private": endpoint.allow_private,
         "forward_headers": endpoint.forward_headers,
         "created_at": rfc3339(endpoint.created_at),
     });
+    if let Some(row) = row.as_object_mut() {
+        pacing::show(endpoint, row);
+        ways::show(endpoint, row);
+    }
     if let Some(stats) = stats {
         row["waiting"] = json!(stats.waiting);
         row["in_flight"] = json!(stats.in_flight);
@@ -233,15 +246,20 @@ fn view(admin: &Admin, endpoint: &Endpoint, stats: Option<&EndpointView>) -> Val
         row["dead"] = json!(stats.dead);
         row["last_error"] = json!(stats.last_error);
         row["last_success_at"] = json!(stats.last_success_at.map(rfc3339));
+        if let Some(row) = row.as_object_mut() {
+            fare::show(stats, row);
+        }
     }
     row
 }
 
-fn hold_name(reason: &HoldReason) -> &'static str {
+pub(super) fn hold_name(reason: &HoldReason) -> &'static str {
     match reason {
         HoldReason::Operator => "operator",
         HoldReason::Gone => "gone",
         HoldReason::Failing => "failing",
+        HoldReason::Receiver => "receiver",
+        HoldReason::Parked => "parked",
     }
 }
 
@@ -253,10 +271,10 @@ mod tests {
 
     #[test]
     fn urls_are_http_or_unix() {
-        for good in ["http://a/", "https://a.example:444/x?y", "unix:/run/app.sock:/hook"] {
+        for good in ["http://a/", "exec:/bin/true", "https://a.example:444/x?y", "unix:/run/app.sock:/hook"] {
             assert!(url(&json!(good)).is_ok(), "{good}");
         }
-        for bad in ["a", "/x", "ftp://a/", "http://", "unix:app.sock", "http://a/\r\nx", "http:///x"] {
+        for bad in ["a", "exec:alert", "/x", "ftp://a/", "http://", "unix:app.sock", "http://a/\r\nx", "http:///x"] {
             assert!(url(&json!(bad)).is_err(), "{bad}");
         }
     }

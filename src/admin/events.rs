@@ -35,7 +35,7 @@ pub(super) fn list(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem
         let mut carried = Carried::default();
         for entry in walker.log().backward(before) {
             walker.still_wanted()?;
-            let (seq, record) = entry?;
+            let Some((seq, record)) = walker.entry(entry) else { continue };
             let Some((event, fan_out)) = carried.event(walker, seq, record)? else { continue };
             if !select.passes_event(&event) || !select.passes_time(event.received_at) {
                 continue;
@@ -57,9 +57,18 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
     call.params.done()?;
     let id: EventId = call.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
     walk::value(admin, move |walker| {
-        let (event, deliveries) = read(walker, id.seq)?
-            .filter(|(event, _)| event.id == id)
-            .ok_or_else(|| Problem::missing("event", &id.to_string()))?;
+        // Under an id of another log, or of a part that was lost, it may have been imported.
+        let (own, lost) = match read(walker, id.seq) {
+            Ok(found) => (found.filter(|(event, _)| event.id == id), None),
+            Err(lost) => (None, Some(lost)),
+        };
+        let found = match own {
+            Some(found) => Some(found),
+            None => super::imports::place(walker, id)?.map_or(Ok(None), |now| read(walker, now.seq))?,
+        };
+        let missing = || lost.unwrap_or_else(|| Problem::missing("event", &id.to_string()));
+        let (event, deliveries) = found.ok_or_else(missing)?;
+        let id = event.id;
         let mut shown = row(&event, deliveries.len());
         shown["duplicates"] = json!(duplicates(walker, &[id.seq])?[0]);
         shown["request_line"] = json!(event.request_line);
@@ -95,9 +104,7 @@ pub(super) async fn send(admin: &Admin, call: Call) -> Result<Answer, Problem> {
         let detail = format!("the data has {} bytes, source '{name}' takes {}", body.len(), source.max_body);
         return Err(Problem::new(hyper::StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
-    let json_body = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
-    let guess = if json_body { "application/json" } else { "application/octet-stream" };
-    let mut headers = vec![Header::new("content-type", content_type.unwrap_or_else(|| guess.into()))];
+    let mut headers = vec![Header::new("content-type", content_type.unwrap_or_else(|| content_type_of(&body).into()))];
     headers.extend(extra_headers(&extra)?);
     let new = NewEvent {
         dedupe: key.as_ref().map(|k| fingerprint(admin.handle.directory().salt, source.id, k)),
@@ -114,7 +121,16 @@ pub(super) async fn send(admin: &Admin, call: Call) -> Result<Answer, Problem> {
     Ok(Answer::Json(hyper::StatusCode::ACCEPTED, json!({"id": first.id.to_string(), "duplicate": first.duplicate})))
 }
 
-fn body(fields: &mut Fields) -> Result<Bytes, Problem> {
+/// What a body is that nobody said it of.
+pub(super) fn content_type_of(body: &[u8]) -> &'static str {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        Ok(_) => "application/json",
+        Err(_) => "application/octet-stream",
+    }
+}
+
+/// The given bytes.
+pub(super) fn body(fields: &mut Fields) -> Result<Bytes, Problem> {
     let data = fields.take("data");
     let encoded = fields.take("data_base64");
     match (data, encoded) {
@@ -169,6 +185,7 @@ fn row(event: &Event, deliveries: usize) -> Value {
         "duplicates": 0,
         "deliveries": deliveries,
         "dedupe_key": event.dedupe_key,
+        "first_id": event.first_id.map(|id| id.to_string()),
     })
 }
 

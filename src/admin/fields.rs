@@ -25,6 +25,11 @@ impl Fields {
         self.map.remove(key)
     }
 
+    /// Whether it was given and is not taken yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
     /// Sets `slot` to what was given, or to `default` for `null`.
     pub(super) fn set<T>(
         &mut self,
@@ -155,18 +160,7 @@ pub(super) fn rate(value: &Value) -> Read<Rate> {
         Value::Number(number) => number.to_string(),
         _ => String::new(),
     };
-    let (count, per) = text.split_once('/').unwrap_or((&text, "s"));
-    let count = count.trim().parse::<u32>().ok().filter(|n| *n > 0);
-    let per_ms = match per.trim() {
-        "s" => Some(1000),
-        "m" | "min" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    match (count, per_ms) {
-        (Some(count), Some(per_ms)) => Ok(Rate { count, per_ms }),
-        _ => Err("is a rate such as \"10/s\", \"100/m\" or \"1000/h\"".into()),
-    }
+    text.parse()
 }
 
 /// How a rate is written so that it reads back.

@@ -47,6 +47,8 @@ pub(super) enum Answer {
     Text(&'static str, String),
     /// JSON lines, as they come.
     Lines(mpsc::Receiver<Bytes>),
+    /// Bytes, as they come.
+    Raw(mpsc::Receiver<Bytes>),
 }
 
 impl Answer {
@@ -63,6 +65,7 @@ impl Answer {
             Self::Json(status, value) => respond(status, "application/json", line(&value).into()),
             Self::Text(kind, text) => respond(StatusCode::OK, kind, text.into()),
             Self::Lines(lines) => respond(StatusCode::OK, "application/x-ndjson", AdminBody::Lines(lines)),
+            Self::Raw(bytes) => respond(StatusCode::OK, "application/octet-stream", AdminBody::Lines(bytes)),
         }
     }
 }

@@ -30,8 +30,17 @@ pub trait LogView: Send + Sync {
     fn backward(&self, before: Seq) -> Walk<'_>;
     /// Oldest first; the last one is being written to.
     fn segments(&self) -> Vec<SegmentInfo>;
-    /// Reads everything and says what does not add up.
-    fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Report;
+    /// A segment in pieces as they go over the wire, until `send` says no; nothing when it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn pieces(&self, first: Seq, send: &mut dyn FnMut(Vec<u8>) -> bool) -> Result<(), LogFault>;
+    /// What was found damaged when the log was opened, and since.
+    fn damage(&self) -> Vec<Problem>;
+    /// The chain's head at the newest durable record.
+    fn head(&self) -> (Seq, [u8; 32]);
+    /// Reads everything and says what does not add up; and whether this head, kept elsewhere, is on the chain.
+    fn verify(&self, expect: Option<Expect>, progress: &mut dyn FnMut(Progress)) -> Report;
 }
 
 /// One segment of the log.
@@ -49,6 +58,8 @@ pub struct SegmentInfo {
     pub sealed_at: Option<WallMs>,
     /// The chain's head at its end.
     pub head: [u8; 32],
+    /// It cannot be opened; its records are lost.
+    pub lost: bool,
 }
 
 /// How far a verification has come.
@@ -57,6 +68,14 @@ pub struct Progress {
     pub segment: u64,
     pub segments: u64,
     pub records: u64,
+}
+
+/// A head of the chain that was kept elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// The record it was read at, when that is known.
+    pub seq: Option<Seq>,
+    pub head: [u8; 32],
 }
 
 /// What a verification found.
@@ -68,6 +87,8 @@ pub struct Report {
     pub first: Seq,
     pub last: Seq,
     pub head: [u8; 32],
+    /// Where the expected head was found.
+    pub expected_at: Option<Seq>,
     pub problems: Vec<Problem>,
 }
 
@@ -138,9 +159,19 @@ impl LogView for MemoryLog {
             created_at: 0,
             sealed_at: None,
             head: [7; 32],
+            lost: false,
         }]
     }
-    fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Report {
+    fn pieces(&self, _first: Seq, _send: &mut dyn FnMut(Vec<u8>) -> bool) -> Result<(), LogFault> {
+        Ok(())
+    }
+    fn damage(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn head(&self) -> (Seq, [u8; 32]) {
+        (self.durable(), [7; 32])
+    }
+    fn verify(&self, expect: Option<Expect>, progress: &mut dyn FnMut(Progress)) -> Report {
         let records = self.durable() + 1 - self.first;
         progress(Progress { segment: 1, segments: 1, records });
         Report {
@@ -150,6 +181,7 @@ impl LogView for MemoryLog {
             first: self.first,
             last: self.durable(),
             head: [7; 32],
+            expected_at: expect.filter(|e| e.head == [7; 32]).map(|_| self.durable()),
             problems: vec![],
         }
     }

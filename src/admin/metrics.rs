@@ -37,6 +37,17 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
     }
     page.one("hookbox_retrying", "gauge", "Deliveries that wait for a retry.", status.retrying);
     page.one("hookbox_replays", "gauge", "Replays under way.", status.replays as u64);
+    let online = u64::from(status.offline.is_none());
+    page.one("hookbox_online", "gauge", "0 while the link is taken for down.", online);
+    page.one(
+        "hookbox_clock_suspect",
+        "gauge",
+        "1 while the wall clock is not believed.",
+        u64::from(status.clock_suspect),
+    );
+    page.one("hookbox_breakers_open", "gauge", "Endpoints whose breaker is open.", status.breakers_open as u64);
+    page.one("hookbox_parked_lanes", "gauge", "Lanes that wait for the operator.", status.parked_lanes as u64);
+    page.one("hookbox_catching_up", "gauge", "Endpoints that work off a backlog.", status.catching_up as u64);
     page.endpoints(&endpoints);
     page.head("hookbox_refused_total", "counter", "Requests refused at the ingress, by source and reason.");
     for refusal in (admin.refusals)() {
@@ -93,13 +104,21 @@ impl Page {
 
     fn endpoints(&mut self, views: &[EndpointView]) {
         type Field = fn(&EndpointView) -> u64;
-        let fields: [(&str, &str, &str, Field); 6] = [
+        let fields: [(&str, &str, &str, Field); 12] = [
             ("hookbox_endpoint_waiting", "gauge", "Deliveries that have not ended.", |v| v.waiting),
             ("hookbox_endpoint_in_flight", "gauge", "Attempts under way.", |v| v.in_flight),
             ("hookbox_endpoint_retrying", "gauge", "Deliveries that wait for a retry.", |v| v.retrying),
             ("hookbox_endpoint_delivered_total", "counter", "Deliveries made.", |v| v.delivered),
             ("hookbox_endpoint_dead", "gauge", "Dead letters.", |v| v.dead),
             ("hookbox_endpoint_held", "gauge", "1 while it is on hold.", |v| u64::from(v.hold.is_some())),
+            ("hookbox_endpoint_window", "gauge", "Attempts that may be under way.", |v| v.flow.width as u64),
+            ("hookbox_endpoint_breaker_open", "gauge", "1 while its breaker is open.", |v| {
+                u64::from(v.flow.breaker.is_some())
+            }),
+            ("hookbox_endpoint_offline", "gauge", "1 while it waits for the link.", |v| u64::from(v.flow.away)),
+            ("hookbox_endpoint_parked_lanes", "gauge", "Lanes that wait for the operator.", |v| v.flow.parked as u64),
+            ("hookbox_endpoint_succeeded_total", "counter", "Requests answered well.", |v| v.flow.succeeded),
+            ("hookbox_endpoint_failed_total", "counter", "Requests that failed.", |v| v.flow.failed),
         ];
         for (name, kind, help, value) in fields {
             self.head(name, kind, help);

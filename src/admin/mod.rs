@@ -22,12 +22,16 @@ mod deliveries;
 mod dlq;
 mod endpoints;
 mod events;
+mod explain;
+mod fare;
 mod fields;
 mod http;
+mod imports;
 mod io;
 mod logs;
 pub mod logview;
 mod metrics;
+mod pacing;
 mod peer;
 mod replays;
 mod route;
@@ -37,7 +41,9 @@ mod socket;
 mod sources;
 mod status;
 mod tail;
+mod trial;
 mod walk;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -52,13 +58,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::model::{Endpoint, Header, Now, Source, WallMs};
+use crate::model::{Endpoint, Event, Header, Now, Source, WallMs};
 use crate::scheduler::Handle;
 
 pub use logview::LogView;
 pub use peer::{Caller, Permission};
 pub use route::{ROUTES, Route};
 pub use socket::{AdminError, bind};
+pub use trial::Trial;
 
 /// What the daemon is, for `status`.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +116,9 @@ type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> serde_json::Val
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type CheckEndpoint = Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync>;
-type TestEndpoint = Arc<dyn Fn(Arc<Endpoint>) -> Later<Result<serde_json::Value, String>> + Send + Sync>;
+type TestEndpoint = Arc<dyn Fn(Trial) -> Later<Result<serde_json::Value, String>> + Send + Sync>;
+
+type WhyNot = Arc<dyn Fn(&Endpoint, &Event) -> Option<String> + Send + Sync>;
 
 /// What other rooms lend this one; the daemon wires it.
 #[derive(Clone)]
@@ -122,7 +131,9 @@ pub struct Seams {
     pub check_source: CheckSource,
     /// What is wrong with an endpoint's settings, beyond what this room knows.
     pub check_endpoint: CheckEndpoint,
-    /// Makes one request to an endpoint and says what came of it; `None` answers 501.
+    /// Why an endpoint does not want an event; `None` when it does.
+    pub why_not: WhyNot,
+    /// Says what would be sent to an endpoint, or sends it once and says what came of it; `None` answers 501.
     pub test_endpoint: Option<TestEndpoint>,
 }
 
@@ -134,6 +145,7 @@ impl Default for Seams {
             refused: Arc::new(|_| None),
             check_source: Arc::new(|_| Ok(())),
             check_endpoint: Arc::new(|_| Ok(())),
+            why_not: Arc::new(|_, _| None),
             test_endpoint: None,
         }
     }

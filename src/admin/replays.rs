@@ -110,7 +110,7 @@ fn count(walker: &Walker, select: &Select, to_one: bool) -> Result<Found, Proble
     let mut carried = Carried::default();
     for entry in walker.log().forward(walker.log().first()) {
         walker.still_wanted()?;
-        let (at, record) = entry?;
+        let Some((at, record)) = walker.entry(entry) else { continue };
         if at > end {
             break;
         }

@@ -40,6 +40,7 @@ pub(super) enum Op {
     EventSend,
     DeliveryList,
     DeliveryShow,
+    DeliveryExplain,
     DeliveryRetry,
     DeliveryCancel,
     DlqList,
@@ -51,6 +52,9 @@ pub(super) enum Op {
     Tail,
     LogStat,
     LogVerify,
+    LogHead,
+    LogSegment,
+    LogImport,
     OpenApi,
     Metrics,
 }
@@ -87,6 +91,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/deliveries/retry", Operate, Op::DeliveryRetry),
     route("POST", "/v1/deliveries/cancel", Operate, Op::DeliveryCancel),
     route("GET", "/v1/deliveries/{id}", Read, Op::DeliveryShow),
+    route("GET", "/v1/deliveries/{id}/explain", Read, Op::DeliveryExplain),
     route("GET", "/v1/dlq", Read, Op::DlqList),
     route("POST", "/v1/dlq/retry", Operate, Op::DlqRetry),
     route("POST", "/v1/dlq/discard", Operate, Op::DlqDiscard),
@@ -96,6 +101,10 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/tail", Read, Op::Tail),
     route("GET", "/v1/log", Read, Op::LogStat),
     route("GET", "/v1/log/verify", Read, Op::LogVerify),
+    route("GET", "/v1/log/head", Read, Op::LogHead),
+    // Secrets are in there as well.
+    route("GET", "/v1/log/segments/{id}", Own, Op::LogSegment),
+    route("POST", "/v1/log/import", Own, Op::LogImport),
     route("GET", "/v1/openapi.json", Read, Op::OpenApi),
     route("GET", "/metrics", Read, Op::Metrics),
 ];
@@ -169,7 +178,8 @@ mod tests {
             assert!(route.method == "GET" || route.need > Permission::Read, "{} {}", route.method, route.path);
             let configures = matches!(route.method, "PATCH" | "DELETE")
                 || (route.method == "POST" && ["/v1/sources", "/v1/endpoints"].contains(&route.path))
-                || route.path.ends_with("/rotate-secret");
+                || route.path.ends_with("/rotate-secret")
+                || ["/v1/log/segments/{id}", "/v1/log/import"].contains(&route.path);
             assert_eq!(configures, route.need == Permission::Own, "{} {}", route.method, route.path);
         }
     }

@@ -18,7 +18,9 @@ use super::http::{AdminBody, Answer, Call, Params, Problem};
 use super::io::Impatient;
 use super::peer::Caller;
 use super::route::{self, Op, Route};
-use super::{Admin, deliveries, dlq, endpoints, events, logs, metrics, replays, sources, status, tail};
+use super::{
+    Admin, deliveries, dlq, endpoints, events, explain, imports, logs, metrics, replays, sources, status, tail,
+};
 use crate::model::limits;
 
 const PATIENCE: Duration = Duration::from_millis(limits::ADMIN_TIMEOUT_MS);
@@ -137,7 +139,8 @@ impl Admin {
         stop: watch::Receiver<bool>,
     ) -> Result<Answer, Problem> {
         let params = Params::parse(request.uri().query().unwrap_or_default())?;
-        let limit = if matches!(op, Op::EventSend | Op::SourceCheck) { limits::ADMIN_BODY } else { SMALL_BODY };
+        let limit =
+            if matches!(op, Op::EventSend | Op::SourceCheck | Op::LogImport) { limits::ADMIN_BODY } else { SMALL_BODY };
         // Held until the request is done with, body and all.
         let _turn = large_turn(&request, limit).await?;
         let body = read_body(request, limit).await?;
@@ -168,6 +171,7 @@ impl Admin {
             Op::EventSend => events::send(self, call).await,
             Op::DeliveryList => deliveries::list(self, call),
             Op::DeliveryShow => deliveries::show(self, call).await,
+            Op::DeliveryExplain => explain::show(self, call).await,
             Op::DeliveryRetry => deliveries::retry(self, call).await,
             Op::DeliveryCancel => deliveries::cancel(self, call).await,
             Op::DlqList => dlq::list(self, call),
@@ -179,6 +183,9 @@ impl Admin {
             Op::Tail => tail::tail(self, call),
             Op::LogStat => logs::stat(self, call).await,
             Op::LogVerify => logs::verify(self, call),
+            Op::LogHead => logs::head(self, call).await,
+            Op::LogSegment => logs::segment(self, call),
+            Op::LogImport => imports::import(self, call).await,
             Op::OpenApi => Ok(Answer::Text("application/json", include_str!("openapi.json").to_owned())),
             Op::Metrics => metrics::show(self, call).await,
         }

@@ -12,7 +12,7 @@ use super::walk::unexpected;
 use super::{Admin, CapturedRequest, CheckBody};
 use crate::model::time::rfc3339;
 use crate::model::{Header, Source, TimedSecret, limits, valid_name};
-use crate::queue::{Command, Reply};
+use crate::queue::{Command, OWN_SOURCE, Reply};
 
 const YEAR_MS: u64 = 366 * 86_400_000;
 
@@ -134,7 +134,16 @@ pub(super) async fn check(admin: &Admin, call: Call) -> Result<Answer, Problem> 
 
 /// The source of that name, as it is configured now.
 pub(super) fn find(admin: &Admin, name: &str) -> Result<Arc<Source>, Problem> {
-    admin.handle.directory().sources_by_name.get(name).cloned().ok_or_else(|| Problem::missing("source", name))
+    let found = admin.handle.directory().sources_by_name.get(name).cloned();
+    found.ok_or_else(|| match name {
+        OWN_SOURCE => Problem::new(
+            hyper::StatusCode::NOT_FOUND,
+            format!(
+                "'{name}' is built in and has no settings: endpoints with --from {name} are told of the daemon itself"
+            ),
+        ),
+        _ => Problem::missing("source", name),
+    })
 }
 
 async fn send(admin: &Admin, command: Command) -> Result<Arc<Source>, Problem> {

@@ -15,7 +15,7 @@ use crate::queue::{Query, Reply, Status};
 pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
     let status = ask(admin).await?;
-    let segments = walk::value(admin, |walker| Ok(walker.log().segments())).await?;
+    let (segments, damage) = walk::value(admin, |walker| Ok((walker.log().segments(), walker.log().damage()))).await?;
     let mut refused: BTreeMap<String, u64> = BTreeMap::new();
     for refusal in (admin.refusals)() {
         *refused.entry(refusal.kind).or_default() += refusal.count;
@@ -41,6 +41,17 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
         "endpoints": status.endpoints,
         "replays": status.replays,
         "refused": refused,
+        "link": {
+            "online": status.offline.is_none(),
+            "offline_since": status.offline.map(|(since, _)| rfc3339(since)),
+            "next_probe_at": status.offline.map(|(_, probe_at)| rfc3339(probe_at)),
+            "endpoints_away": status.away,
+        },
+        "clock": {"suspect": status.clock_suspect, "waiting_until": status.clock_until.map(rfc3339)},
+        "breakers_open": status.breakers_open,
+        "parked_lanes": status.parked_lanes,
+        "catching_up": status.catching_up,
+        "leased": status.leased,
         "log": {
             "segments": segments.len(),
             "bytes": segments.iter().map(|s| s.disk_bytes).sum::<u64>(),
@@ -51,6 +62,7 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
             "left_bytes": room.left().saturating_sub(room.reserve),
             "level": health.room.level().name(),
             "last": health.durable.load(Ordering::Acquire),
+            "damage": damage.iter().map(super::logs::problem_view).collect::<Vec<_>>(),
         },
         "accepting": accepting,
         "reason": Some(health.reason()).filter(|reason| !accepting && !reason.is_empty()),

@@ -13,7 +13,7 @@ use super::http::{Answer, Call, Problem, line};
 use super::walk;
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, Seq};
-use crate::record::{Next, Record};
+use crate::record::{Attempted, Next, Record};
 use crate::scheduler::TailLine;
 
 /// Lines of the past when nobody says how many.
@@ -98,7 +98,7 @@ fn last(walker: &walk::Walker, wanted: &Wanted, count: usize) -> Result<(Vec<Val
     }
     for entry in walker.log().backward(Seq::MAX) {
         walker.still_wanted()?;
-        let (_, record) = entry?;
+        let Some((_, record)) = walker.entry(entry) else { continue };
         match record {
             Record::EventAccepted { event, fan_out, .. } if wanted.event(&event.source_name) => {
                 told.events.insert(event.id.seq);
@@ -111,22 +111,19 @@ fn last(walker: &walk::Walker, wanted: &Wanted, count: usize) -> Result<(Vec<Val
             Record::DuplicateSeen { event, at } if wanted.duplicate() => {
                 lines.push(json!({"what": "duplicate", "at": rfc3339(at), "event_seq": event}));
             }
-            Record::AttemptFinished(a) => {
-                let endpoint = endpoint_name(&walker.admin, a.delivery.endpoint);
-                if !wanted.attempt(&endpoint) {
+            record => {
+                let before = lines.len();
+                for attempt in record.attempts() {
+                    let endpoint = endpoint_name(&walker.admin, attempt.delivery.endpoint);
+                    if lines.len() < count && wanted.attempt(&endpoint) {
+                        told.attempts.insert((attempt.delivery, attempt.number));
+                        lines.push(attempt_line(&attempt, &endpoint));
+                    }
+                }
+                if lines.len() == before {
                     continue;
                 }
-                told.attempts.insert((a.delivery, a.number));
-                let next_at = if let Next::Retry { due_at, .. } = a.next { Some(rfc3339(due_at)) } else { None };
-                lines.push(json!({
-                    "what": "attempt", "at": rfc3339(a.report.started_at), "delivery": a.delivery.to_string(),
-                    "event_seq": a.event, "endpoint": endpoint, "number": a.number,
-                    "duration_ms": a.report.duration_ms, "outcome": outcome_name(&a.report.outcome),
-                    "status": a.report.response.as_ref().map(|r| r.status), "error": a.report.error,
-                    "next_at": next_at,
-                }));
             }
-            _ => continue,
         }
         if lines.len() == count {
             break;
@@ -134,6 +131,18 @@ fn last(walker: &walk::Walker, wanted: &Wanted, count: usize) -> Result<(Vec<Val
     }
     lines.reverse();
     Ok((lines, told))
+}
+
+fn attempt_line(attempt: &Attempted<'_>, endpoint: &str) -> Value {
+    let report = attempt.report;
+    let next_at = if let Next::Retry { due_at, .. } = attempt.next { Some(rfc3339(*due_at)) } else { None };
+    json!({
+        "what": "attempt", "at": rfc3339(report.started_at), "delivery": attempt.delivery.to_string(),
+        "event_seq": attempt.event, "endpoint": endpoint, "number": attempt.number,
+        "duration_ms": report.duration_ms, "outcome": outcome_name(&report.outcome),
+        "status": report.response.as_ref().map(|r| r.status), "error": report.error,
+        "next_at": next_at,
+    })
 }
 
 /// Sends what passes, until the scheduler or the reader is gone.

@@ -100,6 +100,7 @@ impl Script {
                 self.graves.retain(|g| !deliveries.iter().any(|d| d.grave == Some(*g)));
                 Reply::Done { count: deliveries.len() }
             }
+            Command::Import { events } => Reply::Done { count: events.len() },
             Command::StartReplay { filter, rate, next, end } => {
                 Reply::Replay(crate::record::Replay { id: 1, filter, next, end, rate, started_at: 0 })
             }
@@ -132,9 +133,12 @@ impl Script {
                 Reply::Events(seqs.into_iter().map(view).collect())
             }
             Query::Replays => Reply::Replays(vec![]),
-            Query::Retrying { .. } | Query::Alive { .. } | Query::OldestGraves { .. } | Query::Lives { .. } => {
-                Reply::Refused(Refusal::Busy)
-            }
+            Query::Imported(_) => Reply::Imported(None),
+            Query::Retrying { .. }
+            | Query::Alive { .. }
+            | Query::Explain { .. }
+            | Query::OldestGraves { .. }
+            | Query::Lives { .. } => Reply::Refused(Refusal::Busy),
         }
     }
 
@@ -149,6 +153,7 @@ impl Script {
             dead: 1,
             last_error: Some("connection refused".into()),
             last_success_at: None,
+            flow: crate::queue::FlowView::default(),
         }
     }
 }
@@ -292,11 +297,16 @@ impl World {
                 request: RequestHead { method: "POST".into(), url: "http://a/".into(), headers: vec![] },
                 response: Some(ResponseHead { status, headers: vec![], body: Bytes::from_static(b"no") }),
                 error: None,
+                fault: None,
+                command: None,
             },
             next,
             prev: 0,
             position: None,
             low: 0,
+            key: None,
+            spared: false,
+            failing_ms: 0,
         })))
     }
 
@@ -327,6 +337,7 @@ fn event(id: EventId, kind: &str) -> Event {
         headers: vec![crate::model::Header::new("content-type", "application/json")],
         body: Bytes::from_static(b"{}"),
         from_provider: false,
+        first_id: None,
     }
 }
 
@@ -829,6 +840,8 @@ fn members_of_the_group_operate_but_do_not_configure() {
             "PATCH /v1/endpoints/{name}",
             "DELETE /v1/endpoints/{name}",
             "POST /v1/endpoints/{name}/rotate-secret",
+            "GET /v1/log/segments/{id}",
+            "POST /v1/log/import",
         ]
     );
     assert!(ROUTES.iter().all(|route| super::server::permit(&owner, route).is_ok()));

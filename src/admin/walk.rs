@@ -1,5 +1,6 @@
 //! Walks over the log: on a thread that may block, asking the state as they go, ended when their asker goes.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,9 +12,10 @@ use tokio::sync::mpsc;
 
 use super::Admin;
 use super::http::{Answer, Problem, line};
-use super::logview::LogView;
+use super::logview::{LogFault, LogView};
 use crate::model::{DeliveryId, Seq, limits};
 use crate::queue::{Command, DeliveryView, EventView, Query, Refusal, Reply};
+use crate::record::Record;
 
 /// Lines that may wait for a slow reader.
 const LINES_WAITING: usize = 64;
@@ -27,6 +29,8 @@ pub(super) struct Walker {
     runtime: Runtime,
     lines: Option<mpsc::Sender<Bytes>>,
     gone: Arc<AtomicBool>,
+    /// The first thing on the way that could not be read.
+    fault: RefCell<Option<LogFault>>,
 }
 
 /// Says so to its walk when the asker's future is dropped.
@@ -49,13 +53,32 @@ where
         runtime: Runtime::current(),
         lines: Some(sender),
         gone: Arc::new(AtomicBool::new(false)),
+        fault: RefCell::default(),
     };
     tokio::task::spawn_blocking(move || {
-        if let Err(problem) = walk(&walker) {
+        let done = walk(&walker).and_then(|()| walker.fault.take().map_or(Ok(()), |fault| Err(fault.into())));
+        if let Err(problem) = done {
             let _ = walker.send(&json!({ "problem": problem.value() }));
         }
     });
     Answer::Lines(receiver)
+}
+
+/// Runs a walk that sends bytes as it finds them. A failure on the way ends them early.
+pub(super) fn raw<F>(admin: &Arc<Admin>, walk: F) -> Answer
+where
+    F: FnOnce(&Walker) -> Result<(), Problem> + Send + 'static,
+{
+    let told = |walker: &Walker| {
+        if let Err(problem) = walk(walker) {
+            tracing::error!(detail = problem.detail, "a copy of the log broke off");
+        }
+        Ok(())
+    };
+    match stream(admin, told) {
+        Answer::Lines(bytes) => Answer::Raw(bytes),
+        other => other,
+    }
 }
 
 /// Runs a walk that comes to one value.
@@ -66,7 +89,8 @@ where
 {
     let gone = Arc::new(AtomicBool::new(false));
     let _presence = Presence(gone.clone());
-    let walker = Walker { admin: admin.clone(), runtime: Runtime::current(), lines: None, gone };
+    let walker =
+        Walker { admin: admin.clone(), runtime: Runtime::current(), lines: None, gone, fault: RefCell::default() };
     let failed = |_| Problem::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "the walk over the log broke off");
     tokio::task::spawn_blocking(move || walk(&walker)).await.map_err(failed)?
 }
@@ -82,10 +106,20 @@ impl Walker {
         if gone { Err(Problem::gone()) } else { Ok(()) }
     }
 
+    /// What a walk came to. What cannot be read is passed over, and told when the walk is over: the rest is there.
+    pub(super) fn entry(&self, entry: Result<(Seq, Record), LogFault>) -> Option<(Seq, Record)> {
+        entry.map_err(|fault| self.fault.borrow_mut().get_or_insert(fault).clone()).ok()
+    }
+
     /// Sends one row; waits while the reader is slow.
     pub(super) fn send(&self, row: &Value) -> Result<(), Problem> {
         let Some(lines) = &self.lines else { return Ok(()) };
         lines.blocking_send(line(row)).map_err(|_| Problem::gone())
+    }
+
+    /// Sends bytes; waits while the reader is slow. Whether somebody wants more.
+    pub(super) fn send_raw(&self, bytes: Vec<u8>) -> bool {
+        self.lines.as_ref().is_some_and(|lines| lines.blocking_send(bytes.into()).is_ok())
     }
 
     pub(super) fn ask(&self, query: &Query) -> Result<Reply, Problem> {

@@ -63,6 +63,35 @@ impl Client {
         self.lines(Method::GET, path, None, row)
     }
 
+    /// Sends text as it is.
+    pub(super) fn post_text(&self, path: &str, text: &str) -> Result<Value, CtlError> {
+        let mut answer = Value::Null;
+        self.exchange(Method::POST, path, Bytes::copy_from_slice(text.as_bytes()), &mut |value| {
+            answer = value;
+            Ok(())
+        })?;
+        Ok(answer)
+    }
+
+    /// Hands on an answer's bytes as they come. `false` when there is nothing of that name.
+    pub(super) fn bytes(
+        &self,
+        path: &str,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), CtlError>,
+    ) -> Result<bool, CtlError> {
+        self.runtime.block_on(async {
+            let mut response = self.request(Method::GET, path, Bytes::new()).await?;
+            if response.status() == hyper::StatusCode::NOT_FOUND {
+                return Ok(false);
+            }
+            refusal(&mut response).await?;
+            while let Some(part) = next(&mut response).await? {
+                take(&part)?;
+            }
+            Ok(true)
+        })
+    }
+
     fn lines(
         &self,
         method: Method,
@@ -70,20 +99,20 @@ impl Client {
         body: Option<&Value>,
         row: &mut dyn FnMut(Value) -> Result<(), CtlError>,
     ) -> Result<(), CtlError> {
+        let bytes = body.map(|b| Bytes::from(b.to_string())).unwrap_or_default();
+        self.exchange(method, path, bytes, row)
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        row: &mut dyn FnMut(Value) -> Result<(), CtlError>,
+    ) -> Result<(), CtlError> {
         self.runtime.block_on(async {
             let mut response = self.request(method, path, body).await?;
-            if !response.status().is_success() {
-                let status = response.status();
-                let mut text = Vec::new();
-                while let Some(part) = next(&mut response).await? {
-                    text.extend_from_slice(&part);
-                    check_size(&text)?;
-                }
-                let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
-                return Err(CtlError::Refused(
-                    detail(&problem).unwrap_or_else(|| format!("the daemon answered {status}")),
-                ));
-            }
+            refusal(&mut response).await?;
             let mut rest: Vec<u8> = Vec::new();
             while let Some(part) = next(&mut response).await? {
                 rest.extend_from_slice(&part);
@@ -99,19 +128,18 @@ impl Client {
         })
     }
 
-    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, CtlError> {
+    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, CtlError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let broke = |error: hyper::Error| CtlError::Unreachable(format!("the daemon broke off: {error}: try again"));
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
         tokio::spawn(connection);
-        let bytes = body.map(|b| Bytes::from(b.to_string())).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "hookbox")
             .header("content-type", "application/json")
-            .body(Full::new(bytes))
+            .body(Full::new(body))
             .map_err(|error| CtlError::Usage(format!("this cannot be asked for: {error}")))?;
         sender.send_request(request).await.map_err(broke)
     }
@@ -131,6 +159,21 @@ impl Client {
             _ => format!("cannot connect to {path}: {error}: is it the daemon's admin socket?"),
         })
     }
+}
+
+/// What the daemon says when it does not do what it is asked.
+async fn refusal(response: &mut Response<Incoming>) -> Result<(), CtlError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    while let Some(part) = next(response).await? {
+        text.extend_from_slice(&part);
+        check_size(&text)?;
+    }
+    let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
+    Err(CtlError::Refused(detail(&problem).unwrap_or_else(|| format!("the daemon answered {status}"))))
 }
 
 /// The next bytes of the body.

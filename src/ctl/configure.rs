@@ -4,10 +4,14 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::CtlError;
-use super::args::{BinCommand, EndpointCommand, EndpointSettings, OrderArg, SecretArgs, SourceCommand, SourceSettings};
+use super::args::{
+    BinCommand, EndpointCommand, EndpointSettings, SecretArgs, SourceCommand, SourceSettings, TrialArgs,
+};
 use super::client::{Client, encode, path};
 use super::lists::{self, list};
 use super::operate::deliveries;
@@ -115,11 +119,28 @@ pub(super) fn endpoint(client: &Client, out: &mut Output, command: &EndpointComm
             let released = client.post(&at("endpoints", name, "/release"), &json!({}))?;
             out.one(&released, |e| format!("Endpoint {name} goes on; waiting: {}.", deliveries(&e["waiting"])))
         }
-        EndpointCommand::Test { name } => {
-            let answer = client.post(&at("endpoints", name, "/test"), &json!({}))?;
-            out.one(&answer, show::fields)
+        EndpointCommand::Test { name, trial } => {
+            let answer = client.post(&at("endpoints", name, "/test"), &trial_body(trial)?)?;
+            out.one(&answer, show::tried)?;
+            let fine = match answer["outcome"].as_str() {
+                None => answer["dry_run"] == true,
+                Some(outcome) => outcome == "delivered",
+            };
+            if fine { Ok(()) } else { out.finish().and(Err(CtlError::NotOk)) }
         }
     }
+}
+
+fn trial_body(trial: &TrialArgs) -> Result<Value, CtlError> {
+    let mut body = Map::new();
+    put(&mut body, "event", trial.event.as_ref());
+    if let Some(file) = &trial.file {
+        body.insert("data_base64".into(), json!(STANDARD.encode(read_bytes(file)?)));
+    }
+    put(&mut body, "type", trial.kind.as_ref());
+    put(&mut body, "source", trial.source.as_ref());
+    body.insert("dry_run".into(), json!(trial.dry_run));
+    Ok(Value::Object(body))
 }
 
 fn at(nouns: &str, name: &str, verb: &str) -> String {
@@ -184,14 +205,10 @@ fn endpoint_body(settings: &EndpointSettings) -> Result<Map<String, Value>, CtlE
     put(&mut body, "max_attempts", settings.max_attempts.as_ref());
     put(&mut body, "timeout_ms", settings.timeout.as_ref());
     put(&mut body, "concurrency", settings.concurrency.as_ref());
-    put(&mut body, "rate", settings.rate.as_ref());
-    let order = settings.order.map(|order| match order {
-        OrderArg::None => "none",
-        OrderArg::Strict => "strict",
-    });
-    put(&mut body, "order", order.as_ref());
     put(&mut body, "allow_private", settings.allow_private.as_ref());
     put(&mut body, "forward_headers", settings.forward_headers.as_ref());
+    settings.pacing.put(&mut body);
+    settings.way.put(&mut body)?;
     Ok(body)
 }
 
@@ -201,7 +218,7 @@ pub(super) fn put<T: serde::Serialize>(body: &mut Map<String, Value>, key: &str,
     }
 }
 
-fn put_list(body: &mut Map<String, Value>, key: &str, values: &[String]) {
+pub(super) fn put_list(body: &mut Map<String, Value>, key: &str, values: &[String]) {
     if !values.is_empty() {
         body.insert(key.into(), json!(values));
     }

@@ -24,7 +24,7 @@ pub(super) const BINS: Columns = &[
 ];
 pub(super) const ENDPOINTS: Columns = &[
     ("NAME", "name", Show::Text),
-    ("STATE", "state", Show::Text),
+    ("STATE", "condition", Show::Text),
     ("URL", "url", Show::Text),
     ("FROM", "from", Show::Text),
     ("TYPES", "types", Show::Text),

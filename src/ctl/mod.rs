@@ -4,7 +4,8 @@
 //! [`table::SAMPLE`] rows, which set the columns' widths.
 //!
 //! Invariants: it talks to the admin socket and to nothing else (but for [`demo`], which plays sender and receiver
-//! too, and starts a daemon of its own: the program itself, called by the daemon's name); what it prints on stdout is
+//! too, and starts a daemon of its own: the program itself, called by the daemon's name; and for what `log` does with a
+//! folder that no daemon has, see `archive`); what it prints on stdout is
 //! either for people or, with `--json`, for programs, one object a line; an error is one line on stderr that says
 //! what to do.
 //!
@@ -16,9 +17,11 @@ mod client;
 mod configure;
 pub mod demo;
 mod lists;
+mod log;
 mod operate;
 mod output;
 mod show;
+mod simulate;
 pub mod table;
 
 #[cfg(test)]
@@ -91,8 +94,11 @@ pub fn main() -> ExitCode {
 
 /// Runs one command against the daemon.
 fn run(cli: &Cli) -> Result<(), CtlError> {
-    let client = Client::new(cli.socket.as_deref())?;
     let mut out = Output::new(cli.json);
+    if let Command::Simulate(args) = &cli.command {
+        return simulate::run(&mut out, args).and_then(|()| out.finish());
+    }
+    let client = Client::new(cli.socket.as_deref())?;
     let done = perform(&client, &mut out, &cli.command);
     done.and_then(|()| out.finish())
 }
@@ -108,9 +114,9 @@ fn perform(client: &Client, out: &mut Output, command: &Command) -> Result<(), C
         Command::Dlq(command) => operate::dlq(client, out, command),
         Command::Replay(args) => operate::replay(client, out, args),
         Command::Tail(args) => lists::tail(client, out, args),
-        Command::Log(command) => operate::log(client, out, command),
-        // It is no client of a daemon: `main` runs it.
-        Command::Demo(_) => Ok(()),
+        Command::Log(command) => log::log(client, out, command),
+        // They are no clients of a daemon: `main` and `run` do them.
+        Command::Demo(_) | Command::Simulate(_) => Ok(()),
     }
 }
 

@@ -1,19 +1,17 @@
-//! Events, deliveries, dead letters, replays and the log: what the operator does day by day.
+//! Events, deliveries, dead letters and replays: what the operator does day by day.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::CtlError;
-use super::args::{
-    DeliveryCommand, DeliveryFilter, DlqCommand, EventCommand, LogCommand, MassArgs, ReplayArgs, SendArgs,
-};
+use super::args::{DeliveryCommand, DeliveryFilter, DlqCommand, EventCommand, MassArgs, ReplayArgs, SendArgs};
 use super::client::{Client, encode, path};
 use super::configure::{put, read_bytes};
 use super::lists::{self, delivery_params, filter_params, list, page_params};
 use super::output::Output;
 use super::show;
-use super::table::{Table, count, size};
+use super::table::count;
 
 pub(super) fn event(client: &Client, out: &mut Output, command: &EventCommand) -> Result<(), CtlError> {
     match command {
@@ -62,6 +60,10 @@ pub(super) fn delivery(client: &Client, out: &mut Output, command: &DeliveryComm
         DeliveryCommand::Show { id } => {
             let found = client.get(&format!("/v1/deliveries/{}", encode(id)))?;
             out.one(&found, show::delivery)
+        }
+        DeliveryCommand::Explain { id } => {
+            let found = client.get(&format!("/v1/deliveries/{}/explain", encode(id)))?;
+            out.one(&found, show::explained)
         }
         DeliveryCommand::Retry { ids } => {
             let done = client.post("/v1/deliveries/retry", &json!({ "ids": ids }))?;
@@ -149,42 +151,4 @@ pub(super) fn replay(client: &Client, out: &mut Output, args: &ReplayArgs) -> Re
 
 pub(super) fn deliveries(number: &Value) -> String {
     format!("{number} {}", if *number == json!(1) { "delivery" } else { "deliveries" })
-}
-
-pub(super) fn log(client: &Client, out: &mut Output, command: &LogCommand) -> Result<(), CtlError> {
-    match command {
-        LogCommand::Stat => {
-            let stat = client.get("/v1/log")?;
-            if out.json {
-                return out.one(&stat, Value::to_string);
-            }
-            let mut table = Table::new(lists::now_ms(), lists::SEGMENTS);
-            for segment in stat["segments"].as_array().into_iter().flatten() {
-                out.row(&mut table, segment)?;
-            }
-            out.end(&mut table, "The log has no segments.")?;
-            let bytes = size(stat["bytes"].as_u64().unwrap_or(0));
-            out.line(&format!("{} records, {} to {}, {bytes} on disk", stat["records"], stat["first"], stat["last"]))
-        }
-        LogCommand::Verify => verify(client, out),
-    }
-}
-
-fn verify(client: &Client, out: &mut Output) -> Result<(), CtlError> {
-    let mut report = Value::Null;
-    client.list("/v1/log/verify", &mut |line| {
-        if line.get("progress").is_none() {
-            report = line;
-        }
-        Ok(())
-    })?;
-    if report.is_null() {
-        return Err(CtlError::Unreachable("the daemon broke off before its report: try again".into()));
-    }
-    out.one(&report, show::verified)?;
-    if report["ok"] == json!(true) {
-        return Ok(());
-    }
-    out.finish()?;
-    Err(CtlError::NotOk)
 }

@@ -66,6 +66,31 @@ pub(super) fn screen(status: &Value) -> String {
             status["attempts"]
         ),
     );
+    let link = &status["link"];
+    if link["online"] == false {
+        let (since, probe) =
+            (cell(&link["offline_since"], Show::Time, now_ms()), cell(&link["next_probe_at"], Show::Time, now_ms()));
+        line(
+            "link",
+            format!("OFFLINE since {since}, next probe {probe}, {} away", count(&link["endpoints_away"], "endpoint")),
+        );
+    }
+    let clock = &status["clock"];
+    if clock["suspect"] == true {
+        let until = clock["waiting_until"].as_str().map(|_| cell(&clock["waiting_until"], Show::Time, now_ms()));
+        let wait = until.map(|until| format!(": what is signed waits for a sane one, at most until {until}"));
+        line("clock", format!("NOT BELIEVED{}", wait.unwrap_or_default()));
+    }
+    let some = |field: &str| status[field].as_u64().is_some_and(|n| n > 0);
+    let flows = [("breakers_open", "open breaker"), ("parked_lanes", "parked lane"), ("catching_up", "endpoint")];
+    let troubles: Vec<String> = flows
+        .iter()
+        .filter(|(field, _)| some(field))
+        .map(|(field, noun)| count(&status[*field], noun) + if *field == "catching_up" { " catching up" } else { "" })
+        .collect();
+    if !troubles.is_empty() {
+        line("paced", troubles.join(", "));
+    }
     let log = &status["log"];
     let used = log["bytes"].as_u64().unwrap_or(0);
     let quota = log["quota_bytes"].as_u64().unwrap_or(0);
@@ -86,6 +111,10 @@ pub(super) fn screen(status: &Value) -> String {
         _ => "",
     };
     line("room", format!("{level}{room}"));
+    for damage in log["damage"].as_array().into_iter().flatten() {
+        let what = cell(&damage["what"], Show::Text, 0);
+        line("DAMAGED", format!("records {} to {}: {what}", damage["first"], damage["last"]));
+    }
     text
 }
 
@@ -100,7 +129,7 @@ pub(super) fn fields(value: &Value) -> String {
     for (key, value) in object {
         let shown = match (key.as_str(), value) {
             ("secrets", Value::Array(secrets)) => secrets.len().to_string(),
-            (key, value) if key.ends_with("_at") => cell(value, Show::Time, now),
+            (key, value) if key.ends_with("_at") || key.ends_with("_until") => cell(value, Show::Time, now),
             (key, Value::Number(ms)) if key.ends_with("_ms") => ms.as_u64().map_or_else(|| ms.to_string(), span),
             ("size" | "max_body", value) => cell(value, Show::Size, now),
             (_, value) => cell(value, Show::Text, now),
@@ -205,6 +234,18 @@ pub(super) fn delivery(delivery: &Value) -> String {
     text
 }
 
+/// Why a delivery waits: a sentence a line.
+pub(super) fn explained(answer: &Value) -> String {
+    let part = |field: &str| cell(&answer[field], Show::Text, 0);
+    let attempts = count(&answer["attempts"], "attempt");
+    let mut text =
+        format!("{} ({} to {}) is {}, after {attempts}.\n", part("id"), part("event"), part("endpoint"), part("state"));
+    for reason in answer["reasons"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "- {}.", capital(&cell(&reason["text"], Show::Text, 0)));
+    }
+    text
+}
+
 /// What would happen to a request.
 pub(super) fn checked(answer: &Value) -> String {
     let said = if answer["accepted"] == true { "It would be accepted" } else { "It would be refused" };
@@ -219,12 +260,40 @@ pub(super) fn checked(answer: &Value) -> String {
     text
 }
 
+/// What would be sent to an endpoint, or was, and what came of it.
+pub(super) fn tried(answer: &Value) -> String {
+    let mut head = answer.clone();
+    let Some(object) = head.as_object_mut() else { return answer.to_string() };
+    let headers = object.shift_remove("headers").unwrap_or_default();
+    let body = object.shift_remove("body_base64").and_then(|b| STANDARD.decode(b.as_str()?).ok());
+    let output = object.shift_remove("output").unwrap_or_default();
+    object.retain(|_, value| !value.is_null());
+    let mut text = fields(&head);
+    if let Some(headers) = headers.as_object() {
+        text.push_str("\nheaders\n");
+        for (key, value) in headers {
+            let _ = writeln!(text, "  {key}: {}", cell(value, Show::Text, 0));
+        }
+    }
+    if let Some(body) = body {
+        text.push_str("\nbody\n");
+        text.push_str(&body_text(&body));
+    }
+    if let Some(output) = output.as_str().filter(|output| !output.is_empty()) {
+        text.push_str("\noutput\n");
+        text.push_str(&body_text(output.as_bytes()));
+    }
+    text
+}
+
 /// What a verification found.
 pub(super) fn verified(report: &Value) -> String {
     let (records, segments) = (count(&report["records"], "record"), count(&report["segments"], "segment"));
     let range = format!("{} to {}", report["first"], report["last"]);
     if report["ok"] == true {
-        return format!("All adds up: {records}, {range}, in {segments}.");
+        let expected =
+            report["expected_at"].as_u64().map(|at| format!(" The expected head is on the chain, at record {at}."));
+        return format!("All adds up: {records}, {range}, in {segments}.{}", expected.unwrap_or_default());
     }
     let mut text = format!("NOT ALL ADDS UP: {records}, {range}, in {segments}.\n");
     for problem in report["problems"].as_array().into_iter().flatten() {

@@ -16,13 +16,26 @@ pub async fn run(
     handle: Handle,
     flying: Arc<AtomicUsize>,
 ) {
-    while let Some(AttemptOrder { delivery, number, endpoint, event }) = orders.recv().await {
+    while let Some(order) = orders.recv().await {
         flying.fetch_add(1, Ordering::AcqRel);
         let (outbound, handle, flying) = (outbound.clone(), handle.clone(), flying.clone());
         tokio::spawn(async move {
-            let report = outbound.attempt(delivery, number, &endpoint, &event).await;
-            handle.report(Input::Finished { delivery, report });
+            handle.report(carry(&outbound, order).await);
             flying.fetch_sub(1, Ordering::AcqRel);
         });
+    }
+}
+
+/// Makes the attempt, and says how it ended.
+async fn carry(outbound: &Outbound, order: AttemptOrder) -> Input {
+    match order {
+        AttemptOrder::One { delivery, number, endpoint, event } => {
+            let report = outbound.attempt(delivery, number, &endpoint, &event).await;
+            Input::Finished { delivery, report }
+        }
+        AttemptOrder::Batch { endpoint, batch, number, events } => {
+            let (report, failed) = outbound.attempt_batch(batch, number, &endpoint, &events).await;
+            Input::BatchFinished { endpoint: endpoint.id, batch, report, failed }
+        }
     }
 }

@@ -35,6 +35,8 @@ impl From<LogError> for Exit {
     fn from(error: LogError) -> Self {
         let code = match error {
             LogError::InUse { .. } => Self::IN_USE,
+            // Starting again does not help, so the service manager need not try.
+            LogError::Newer { .. } => Self::CONFIG,
             _ => Self::IO,
         };
         Self::new(code, error.to_string())

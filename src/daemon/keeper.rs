@@ -1,11 +1,13 @@
 //! What has to be looked after while the daemon runs: sources whose time is over, key sets that have to be fetched,
 //! and what was kept for sources and endpoints that are gone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::announce::{self, Watch};
 use crate::ingest::{Fetch, Ingest};
 use crate::model::Source;
 use crate::outbound::Outbound;
@@ -34,12 +36,16 @@ pub async fn run(
 ) {
     let mut changes = handle.directory_changes();
     let mut fetching: Option<tokio::task::JoinHandle<()>> = None;
+    let mut watch = Watch::default();
     loop {
         let directory = handle.directory();
         let sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
         outbound.forget(&directory.endpoints);
         drop(directory);
         ingest.forget_sources(&sources);
+        for found in watch.look(clock().mono_ms, &unproven(&ingest)) {
+            announce::refusing(&handle, found);
+        }
         end_temporary(&handle, &sources, clock().wall_ms).await;
         if fetching.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
             fetching = Some(tokio::spawn(fetch_keys(ingest.clone(), sources, clock.clone())));
@@ -50,6 +56,30 @@ pub async fn run(
             () = tokio::time::sleep(ROUND) => {}
         }
     }
+}
+
+/// Refusals that say nothing of who posts: the source's own limits, and a daemon that is too busy.
+const NO_PROOF_ASKED: &[&str] = &[
+    "rate",
+    "busy",
+    "not-ready",
+    "no-room",
+    "stopping",
+    "bin-full",
+    "method",
+    "too-large",
+    "too-many-events",
+    "too-slow",
+];
+
+/// How many requests each source refused since the start because of who posted them, and why the last one was.
+fn unproven(ingest: &Ingest) -> BTreeMap<String, (u64, String)> {
+    let all = ingest.refusals().all().into_iter().filter(|(name, _)| !name.is_empty());
+    let counted = all.map(|(name, seen)| {
+        let asked = seen.counts.iter().filter(|(kind, _)| !NO_PROOF_ASKED.contains(*kind));
+        (name, (asked.map(|(_, count)| count).sum(), seen.last_reason))
+    });
+    counted.collect()
 }
 
 async fn end_temporary(handle: &Handle, sources: &[Arc<Source>], wall_ms: u64) {

@@ -35,6 +35,29 @@ pub fn start(config: &LoggingConfig) -> Levels {
     Levels(handle)
 }
 
+/// Has a panic told in one line, like everything that ends the daemon. Where `RUST_BACKTRACE` is set, the whole of it
+/// follows.
+pub fn tell_panics() {
+    let whole = std::env::var_os("RUST_BACKTRACE").map(|_| std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let what = panic.payload_as_str().unwrap_or("it does not say why").replace('\n', " ");
+        let place = panic.location().map_or_else(String::new, |at| format!("{}:{}", at.file(), at.line()));
+        let line = format!(
+            "thread '{}' panicked at {place}: {what}; hookboxd ends here and reads the log anew when it is started",
+            thread.name().unwrap_or("without a name")
+        );
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!("{line}");
+        } else {
+            eprintln!("hookboxd: {line}");
+        }
+        if let Some(whole) = &whole {
+            whole(panic);
+        }
+    }));
+}
+
 fn filter(level: Level) -> Targets {
     let ours = match level {
         Level::Error => LevelFilter::ERROR,

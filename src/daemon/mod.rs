@@ -7,12 +7,15 @@
 //! Fatal: what keeps the daemon from starting (an exit code of sysexits and one line that says what to do), and an
 //! error of the log while it runs (abort: what was not answered may or may not be remembered).
 
+pub mod announce;
 mod args;
 mod clock;
 mod deliver;
+mod descriptors;
 mod exit;
 mod keeper;
 mod logging;
+mod passed;
 mod reload;
 mod seams;
 mod serve;
@@ -29,6 +32,7 @@ use exit::Exit;
 /// Runs `hookboxd`.
 #[must_use]
 pub fn main() -> ExitCode {
+    logging::tell_panics();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

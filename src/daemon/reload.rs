@@ -7,6 +7,7 @@ use super::logging::Levels;
 use crate::config::Config;
 use crate::ingest::allow::ReadLists;
 use crate::ingest::{AllowLists, Ingest, Tls, TlsFiles, Trusted};
+use crate::outbound::Outbound;
 
 /// Read, and not in force yet.
 pub struct Fresh {
@@ -53,23 +54,36 @@ impl Fresh {
 ///
 /// # Errors
 /// What keeps it from being taken up.
-pub fn reload(args: &Args, old: &Config, levels: &Levels, ingest: &Ingest) -> Result<Config, String> {
+pub fn reload(
+    args: &Args,
+    old: &Config,
+    levels: &Levels,
+    ingest: &Ingest,
+    outbound: &Outbound,
+) -> Result<Config, String> {
     let new = args.configuration().map_err(|error| error.to_string())?;
     super::start::check(&new).map_err(|exit| exit.what)?;
     let mut expected = old.clone();
     expected.logging.level = new.logging.level;
     expected.ingress = new.ingress.clone();
     expected.allow_lists = new.allow_lists.clone();
+    expected.exec = new.exec.clone();
+    expected.outbound.proxy.clone_from(&new.outbound.proxy);
+    expected.outbound.no_proxy.clone_from(&new.outbound.no_proxy);
     // TLS cannot come or go, for listeners stay as they are; its files can be others.
     if old.tls.cert.is_some() == new.tls.cert.is_some() {
         expected.tls = new.tls.clone();
     }
     if new != expected {
-        return Err("only logging.level, [ingress], [allow_lists] and the files of [tls] can change while hookboxd \
-                    runs: restart it for the rest"
-            .to_owned());
+        return Err(
+            "only logging.level, [ingress], [allow_lists], [exec], the proxy of [outbound] and the files of [tls] can \
+                    change while hookboxd runs: restart it for the rest"
+                .to_owned(),
+        );
     }
     let fresh = Fresh::read(&new)?;
+    // Secrets and certificates that stand elsewhere are looked up again, too.
+    outbound.set_ways(&super::start::ways(&new)).map_err(|error| error.to_string())?;
     fresh.set(ingest);
     levels.set(new.logging.level);
     Ok(new)

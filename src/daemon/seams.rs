@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::admin::logview::{LogFault, Problem, Progress, Report, SegmentInfo, Walk};
-use crate::admin::{CapturedRequest, LogView, RefusalCount, Refused, Seams};
+use crate::admin::logview::{Expect, LogFault, Problem, Progress, Report, SegmentInfo, Walk};
+use crate::admin::{CapturedRequest, LogView, RefusalCount, Refused, Seams, Trial};
 use crate::ingest::verify::{self, Answer, Proven, Request, Verdict};
 use crate::ingest::{Ingest, Origins, Refusals, facts};
 use crate::log::Reader;
-use crate::model::{DeliveryId, Endpoint, Event, EventId, Header, Outcome, Seq, Source};
-use crate::outbound::{self, Lookup, Outbound};
+use crate::model::{DeliveryId, Header, Outcome, Seq, Source};
+use crate::outbound::{Lookup, Outbound};
+use crate::queue::matcher;
 use crate::record::Record;
-use crate::scheduler::Clock;
 
 /// Everything that is lent.
-pub fn lend(outbound: Arc<Outbound>, clock: Clock, ingest: &Arc<Ingest>, lookup: Lookup) -> Seams {
+pub fn lend(outbound: Arc<Outbound>, ingest: &Arc<Ingest>, lookup: Lookup) -> Seams {
+    let checking = outbound.clone();
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
     Seams {
         refused: Arc::new(move |source| {
@@ -40,11 +40,12 @@ pub fn lend(outbound: Arc<Outbound>, clock: Clock, ingest: &Arc<Ingest>, lookup:
                     timed.secret.0 = secret;
                 }
             }
-            outbound::check_endpoint(&endpoint)
+            checking.check(&endpoint)
         }),
-        test_endpoint: Some(Arc::new(move |endpoint| {
-            let (outbound, event) = (outbound.clone(), test_event(clock().wall_ms));
-            Box::pin(async move { Ok(try_endpoint(&outbound, &endpoint, &event).await) })
+        why_not: Arc::new(matcher::why_not),
+        test_endpoint: Some(Arc::new(move |trial| {
+            let outbound = outbound.clone();
+            Box::pin(async move { try_endpoint(&outbound, &trial).await })
         })),
     }
 }
@@ -125,38 +126,46 @@ fn response(answer: &Answer) -> Value {
     json!({ "status": answer.status, "headers": headers, "body_base64": STANDARD.encode(&answer.body) })
 }
 
-/// `endpoint test`: one request with an event that is made up and not remembered.
-async fn try_endpoint(outbound: &Outbound, endpoint: &Arc<Endpoint>, event: &Arc<Event>) -> Value {
+/// `endpoint test`: what would be sent, or one attempt that is not remembered.
+async fn try_endpoint(outbound: &Outbound, trial: &Trial) -> Result<Value, String> {
+    let Trial { endpoint, event, dry_run } = trial;
+    let shown = outbound.preview(endpoint, event);
+    let mut said = match &shown {
+        Ok(shown) => json!({
+            "method": shown.method,
+            "url": shown.url,
+            "headers": headers(&shown.headers),
+            "body_base64": STANDARD.encode(&shown.body),
+            "warning": shown.warning,
+        }),
+        Err(why) if *dry_run => json!({"outcome": "refused", "error": why}),
+        Err(_) => json!({}),
+    };
+    if *dry_run {
+        return Ok(said);
+    }
     let delivery = DeliveryId { seq: 0, endpoint: endpoint.id };
     let report = outbound.attempt(delivery, 1, endpoint, event).await;
-    json!({
-        "endpoint": endpoint.name,
-        "outcome": match report.outcome {
-            Outcome::Delivered => "delivered",
-            Outcome::Retryable { .. } => "failed",
-            Outcome::Gone => "gone",
-            Outcome::Refused => "refused",
-        },
-        "status": report.response.as_ref().map(|response| response.status),
-        "duration_ms": report.duration_ms,
-        "error": report.error,
-    })
+    said["outcome"] = json!(match report.outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::Retryable { .. } => "failed",
+        Outcome::Gone => "gone",
+        Outcome::Refused => "refused",
+        Outcome::Hold => "hold",
+        Outcome::Drop => "drop",
+    });
+    said["status"] = json!(report.response.as_ref().map(|response| response.status));
+    said["duration_ms"] = json!(report.duration_ms);
+    said["error"] = json!(report.error);
+    if let Some(command) = &report.command {
+        said["exit"] = json!(command.exit);
+        said["output"] = json!(String::from_utf8_lossy(&command.output));
+    }
+    Ok(said)
 }
 
-fn test_event(wall_ms: u64) -> Arc<Event> {
-    Arc::new(Event {
-        id: EventId { seq: 0, tag: wall_ms },
-        source: 0,
-        source_name: "hookbox".to_owned(),
-        kind: "hookbox.test".to_owned(),
-        received_at: wall_ms,
-        dedupe_key: None,
-        request_line: String::new(),
-        remote: String::new(),
-        headers: vec![Header::new("content-type", "application/json")],
-        body: Bytes::from_static(br#"{"type":"hookbox.test","data":{"message":"hookbox can reach this endpoint"}}"#),
-        from_provider: false,
-    })
+fn headers(headers: &[Header]) -> Value {
+    headers.iter().map(|header| (header.name.clone(), Value::String(header.text()))).collect()
 }
 
 /// The log as the admin room sees it.
@@ -194,20 +203,33 @@ impl LogView for View {
             created_at: s.created_at,
             sealed_at: s.sealed_at,
             head: s.head,
+            lost: s.lost,
         });
         segments.collect()
     }
 
-    fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Report {
-        let report = self.0.verify(&mut |p| {
+    fn head(&self) -> (Seq, [u8; 32]) {
+        let head = self.0.head();
+        (head.seq, head.hash)
+    }
+
+    fn pieces(&self, first: Seq, send: &mut dyn FnMut(Vec<u8>) -> bool) -> Result<(), LogFault> {
+        let sent = self.0.pieces(first, &mut |piece| send(piece.to_wire()));
+        sent.map(|_| ()).map_err(|error| LogFault(error.to_string()))
+    }
+
+    fn damage(&self) -> Vec<Problem> {
+        self.0.damage().into_iter().map(problem).collect()
+    }
+
+    fn verify(&self, expect: Option<Expect>, progress: &mut dyn FnMut(Progress)) -> Report {
+        let mut told = |p: crate::log::Progress| {
             progress(Progress { segment: p.segment, segments: p.segments as u64, records: p.records });
-        });
-        let problems = report.problems.into_iter().map(|p| Problem {
-            segment: p.segment,
-            first: p.first,
-            last: p.last,
-            what: p.what,
-        });
+        };
+        let report = match expect {
+            Some(Expect { seq, head }) => self.0.verify_expecting(crate::log::Expect { seq, head }, &mut told),
+            None => self.0.verify(&mut told),
+        };
         Report {
             ok: report.ok,
             records: report.records,
@@ -215,7 +237,12 @@ impl LogView for View {
             first: report.first,
             last: report.last,
             head: report.head,
-            problems: problems.collect(),
+            expected_at: report.expected_at,
+            problems: report.problems.into_iter().map(problem).collect(),
         }
     }
+}
+
+fn problem(p: crate::log::Problem) -> Problem {
+    Problem { segment: p.segment, first: p.first, last: p.last, what: p.what }
 }

@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::logging::Levels;
 use super::reload::{self, Fresh};
 use super::start::Opened;
-use super::{deliver, keeper, seams};
+use super::{deliver, keeper, passed, seams, start};
 use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestLimits, Keyring, Listener, Origins};
@@ -79,7 +79,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
             fetch: None,
         };
         let outbound = outbound(&config, &clock, &origins)?;
-        let running = start(&config, &clock, &handle, outbound, origins, orders, reader)?;
+        let running = open(&config, &clock, &handle, outbound, origins, orders, reader)?;
         if !problems.is_empty() {
             tracing::warn!(problems = problems.len(), "serving with a damaged log; see `hookboxctl log verify`");
         }
@@ -96,7 +96,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
 }
 
 /// Opens the doors and says that they are open.
-fn start(
+fn open(
     config: &Config,
     clock: &Clock,
     handle: &Handle,
@@ -106,7 +106,7 @@ fn start(
     reader: crate::log::Reader,
 ) -> Result<Running, Exit> {
     let ingest_limits = IngestLimits {
-        connections: config.limits.connections,
+        connections: super::descriptors::for_connections(config.limits.connections),
         head_timeout_ms: config.limits.head_timeout.0,
         body_timeout_ms: config.limits.body_timeout.0,
         ..IngestLimits::default()
@@ -135,7 +135,7 @@ fn start(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: seams::refusals(&ingest.refusals()),
         info,
-        seams: seams::lend(outbound.clone(), clock.clone(), &ingest, lent),
+        seams: seams::lend(outbound.clone(), &ingest, lent),
     });
     let flying = Arc::new(AtomicUsize::new(0));
     tokio::spawn(keeper::run(ingest.clone(), outbound.clone(), handle.clone(), clock.clone(), stopped.clone()));
@@ -154,28 +154,19 @@ fn outbound(config: &Config, clock: &Clock, origins: &Origins) -> Result<Arc<Out
         user_agent: concat!("hookbox/", env!("CARGO_PKG_VERSION")).to_owned(),
         resolver: Arc::new(SystemResolver),
         lookup: Some(seams::lookup(origins)),
+        ways: start::ways(config),
     };
     Outbound::new(settings, clock.clone()).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
 }
 
 /// Sockets that the service manager passed, or else those of the configuration.
 fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
-    let bad = |error: crate::ingest::ListenError| Exit::new(Exit::CANNOT_CREATE, error.to_string());
-    let mut passed = listenfd::ListenFd::from_env();
-    let mut listeners = Vec::new();
-    for at in 0..passed.len() {
-        if let Ok(Some(tcp)) = passed.take_tcp_listener(at) {
-            listeners.push(Listener::passed_tcp(tcp).map_err(bad)?);
-        } else if let Ok(Some(unix)) = passed.take_unix_listener(at) {
-            listeners.push(Listener::passed_unix(unix).map_err(bad)?);
-        }
+    let passed = passed::listeners(config)?;
+    if !passed.is_empty() {
+        return Ok(passed);
     }
-    if listeners.is_empty() {
-        for address in &config.listen {
-            listeners.push(Listener::bind(address).map_err(bad)?);
-        }
-    }
-    Ok(listeners)
+    let bound: Result<_, _> = config.listen.iter().map(|address| Listener::bind(address)).collect();
+    bound.map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
 }
 
 fn say_ready(addresses: &[String], socket: &Path) {
@@ -205,11 +196,9 @@ async fn until_stopped(args: &Args, mut config: Config, levels: &Levels, running
         tokio::select! {
             _ = term.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
-            _ = hup.recv() => match reload::reload(args, &config, levels, &running.ingest) {
+            _ = hup.recv() => match reload::reload(args, &config, levels, &running.ingest, &running.outbound) {
                 Ok(fresh) => {
                     config = fresh;
-                    // Secrets that stand elsewhere are looked up again.
-                    running.outbound.forget(&[]);
                     tracing::info!("the configuration was read anew");
                 }
                 Err(what) => tracing::error!("the configuration stays as it was: {what}"),

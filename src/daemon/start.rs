@@ -13,8 +13,8 @@ use super::reload::Fresh;
 use crate::config::Config;
 use crate::log::{Budget, Log, Options, Problem, Reader, Recovered};
 use crate::model::Now;
-use crate::outbound::{Outbound, Settings, SystemResolver};
-use crate::queue::{Queue, State};
+use crate::outbound::{Outbound, Settings, SystemResolver, Ways};
+use crate::queue::{Queue, State, StateError};
 use crate::scheduler::Clock;
 
 /// What the log gave.
@@ -33,9 +33,19 @@ pub fn check(config: &Config) -> Result<(), Exit> {
         user_agent: "hookbox".to_owned(),
         resolver: Arc::new(SystemResolver),
         lookup: None,
+        ways: ways(config),
     };
     Outbound::new(settings, Arc::new(Now::default)).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
     Fresh::read(config).map(|_| ()).map_err(|what| Exit::new(Exit::CONFIG, what))
+}
+
+/// Which ways out the configuration opens.
+pub fn ways(config: &Config) -> Ways {
+    Ways {
+        proxy: config.outbound.proxy.clone(),
+        no_proxy: config.outbound.no_proxy.clone(),
+        exec_allow: config.exec.allow.clone(),
+    }
 }
 
 /// Opens the log and folds the state.
@@ -64,6 +74,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
     drop_forgotten(&mut log, &reader, state.first_seq);
     let is_new = state.next_seq == 1;
     let mut queue = Queue::new(state, seed()?, clock());
+    queue.set_pace(config.outbound.catch_up_rate.map(|paced| paced.0));
     if is_new {
         let begun = queue.begin(clock(), env!("CARGO_PKG_VERSION"));
         let _durable = log.commit(&begun.records)?;
@@ -88,12 +99,19 @@ fn make_folder(data: &Path) -> Result<(), Exit> {
 fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Result<State, Exit> {
     let damaged = |what: String| Exit::new(Exit::IO, format!("the log cannot be folded: {what}"));
     let mut state = match checkpoint {
-        Some(bytes) => State::from_checkpoint(bytes).map_err(|error| damaged(error.to_string()))?,
+        Some(bytes) => State::from_checkpoint(bytes).map_err(|error| match error {
+            StateError::Version { .. } => Exit::new(
+                Exit::CONFIG,
+                format!("the log was written by hookbox {}: {error}, or a later one", reader.written_by()),
+            ),
+            error => damaged(error.to_string()),
+        })?,
         None => State::new(),
     };
     for item in reader.forward(first) {
         let (seq, record) = match item {
             Ok(item) => item,
+            Err(error) if error.is_newer() => return Err(error.into()),
             // Only for the moment: the next start may read it, so nothing may be left out.
             Err(error) if !error.is_damage() => return Err(damaged(error.to_string())),
             Err(error) => {

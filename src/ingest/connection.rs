@@ -2,7 +2,8 @@
 //!
 //! A connection lives while requests are in service. Without one it is *quiet*: its client sends a head slowly or
 //! not at all, has nothing to say, or does not read its answers. After `head_timeout_ms` of quiet it is told to
-//! end (an idle one does so cleanly, HTTP/2 gets a GOAWAY), and shortly after that it is cut. One rule bounds all
+//! end (an idle one does so cleanly, HTTP/2 gets a GOAWAY, an HTTP/1 head that has begun is refused with 408), and
+//! shortly after that it is cut. One rule bounds all
 //! slow clients, over both protocols and before it is known which it is (hyper's own head timeout covers
 //! only HTTP/1 heads, and arms a timer for every request). The time in service is bounded by the body's
 //! deadline and by the scheduler.
@@ -10,7 +11,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use super::guard::{Guard, Guarded};
 use super::route::Peer;
-use super::{Ingest, IngestLimits, request};
+use super::{Ingest, IngestLimits, bare, request};
 use crate::model::limits;
 
 pub(super) type Http = auto::Builder<TokioExecutor>;
@@ -67,11 +68,30 @@ pub(super) struct Pulse {
     in_service: AtomicU32,
     /// Grows whenever a request begins or ends.
     beats: AtomicU32,
+    /// A head of HTTP/1 has begun and is not complete.
+    in_head: AtomicBool,
+    /// It took too long, and is to be refused.
+    too_slow: AtomicBool,
 }
 
 impl Pulse {
     pub fn beats(&self) -> u32 {
         self.beats.load(Ordering::Relaxed)
+    }
+
+    pub fn set_in_head(&self, in_head: bool) {
+        self.in_head.store(in_head, Ordering::Relaxed);
+    }
+
+    pub fn is_too_slow(&self) -> bool {
+        self.too_slow.load(Ordering::Relaxed)
+    }
+
+    /// Has the head that has begun refused. False when there is none.
+    fn refuse_head(&self) -> bool {
+        let in_head = self.in_head.load(Ordering::Relaxed);
+        self.too_slow.store(in_head, Ordering::Relaxed);
+        in_head
     }
 
     pub fn is_busy(&self) -> bool {
@@ -102,6 +122,18 @@ struct Line {
     ingest: Arc<Ingest>,
     peer: Peer,
     pulse: Arc<Pulse>,
+}
+
+impl Line {
+    /// What hyper refused itself is counted like everything else that is refused.
+    fn ended_with(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+        tracing::debug!(peer = %self.peer.text, error, "a connection ended with an error");
+        if let Some(error) = error.downcast_ref::<hyper::Error>().filter(|error| error.is_parse()) {
+            let kind = bare::kind(error, self.pulse.is_too_slow());
+            let reason = format!("{}: {error}", self.peer.text);
+            self.ingest.refusals.count("", kind, &reason, (self.ingest.clock)());
+        }
+    }
 }
 
 /// Counts how long a connection has been quiet.
@@ -142,17 +174,21 @@ where
     let mut quiet = Quiet::default();
     let mut ending = false;
     loop {
+        let mut stopping = false;
         let told_to_end = tokio::select! {
             biased;
             // First, so that a connection that is always ready cannot keep its own pulse from being felt.
             () = tick.as_mut() => quiet.tick(&line.pulse) >= TICKS,
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(peer = %line.peer.text, error, "a connection ended with an error");
+                    line.ended_with(&*error);
                 }
                 return;
             }
-            _ = stop.wait_for(|stop| *stop), if !ending => true,
+            _ = stop.wait_for(|stop| *stop), if !ending => {
+                stopping = true;
+                true
+            }
         };
         if told_to_end && ending {
             tracing::debug!(peer = %line.peer.text, "a quiet connection was cut");
@@ -160,7 +196,10 @@ where
         }
         if told_to_end {
             ending = true;
-            connection.as_mut().graceful_shutdown();
+            // Not both: a connection that was told to end closes without looking at what it reads.
+            if stopping || !line.pulse.refuse_head() {
+                connection.as_mut().graceful_shutdown();
+            }
             quiet = Quiet::default();
             period = GRACE / TICKS;
         }

@@ -4,7 +4,8 @@
 //!
 //! It looks at bytes on their way from the socket to hyper, heads only: bodies are skipped by their length. Where
 //! it finds such a thing it puts the end of a head that is none in the place of all that follows, and hyper refuses
-//! the request with 400 and closes.
+//! the request with 400 and closes. The same ends a head that took too long. On the way out hyper's own refusals get
+//! their body ([`super::bare`]).
 //!
 //! Limits: 64 bytes of a line are kept, which is enough to know the two fields. Behind a chunked body it waits
 //! until the request is answered; a request pipelined into the same read passes with hyper's own checks.
@@ -16,6 +17,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::bare;
 use super::connection::Pulse;
 
 const LINE_KEPT: usize = 64;
@@ -74,7 +76,7 @@ impl Guard {
         let mut at = 0;
         while at < fresh.len() {
             match self.place {
-                Place::Off | Place::Chunked(_) => return None,
+                Place::Off | Place::Chunked(_) => break,
                 Place::Body(left) => at += self.skip(left, fresh.len() - at),
                 Place::Head => match self.line(&fresh[at..]) {
                     Ok(used) => at += used,
@@ -82,6 +84,7 @@ impl Guard {
                 },
             }
         }
+        self.pulse.set_in_head(self.place == Place::Head && (self.begun || self.length > 0));
         None
     }
 
@@ -170,17 +173,22 @@ pub(super) struct Guarded<I> {
     guard: Guard,
     /// What hyper still gets, and nothing after it.
     spoilt: Option<&'static [u8]>,
+    /// What goes out in the place of hyper's own refusal.
+    told: Vec<u8>,
 }
 
 impl<I> Guarded<I> {
     pub fn new(io: I, guard: Guard) -> Self {
-        Self { io, guard, spoilt: None }
+        Self { io, guard, spoilt: None, told: Vec::new() }
     }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.spoilt.is_none() && this.guard.pulse.is_too_slow() {
+            this.spoilt = Some(SPOILT);
+        }
         if this.spoilt.is_none() {
             let before = buf.filled().len();
             ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
@@ -197,9 +205,34 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
     }
 }
 
+impl<I: AsyncWrite + Unpin> Guarded<I> {
+    /// Sends what stands in the place of a refusal, to its end.
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.told.is_empty() {
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.told))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.told.drain(..sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes up hyper's own refusal, which is flushed next. Returns its length.
+    fn take_up(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.told = bare::with_body(bytes, self.guard.pulse.is_too_slow())?;
+        Some(bytes.len())
+    }
+}
+
 impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        ready!(this.poll_told(cx))?;
+        match this.take_up(bytes) {
+            Some(length) => Poll::Ready(Ok(length)),
+            None => Pin::new(&mut this.io).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -207,7 +240,12 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bytes)
+        let this = self.get_mut();
+        ready!(this.poll_told(cx))?;
+        match bytes.first().and_then(|first| this.take_up(first)) {
+            Some(length) => Poll::Ready(Ok(length)),
+            None => Pin::new(&mut this.io).poll_write_vectored(cx, bytes),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -215,11 +253,15 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(this.poll_told(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let this = self.get_mut();
+        ready!(this.poll_told(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }
 

@@ -76,9 +76,9 @@ impl Listener {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn passed_tcp(listener: std::net::TcpListener) -> Result<Self, ListenError> {
+    pub fn passed_tcp(listener: std::net::TcpListener, below: Below) -> Result<Self, ListenError> {
         listener.set_nonblocking(true).map_err(ListenError::Passed)?;
-        TcpListener::from_std(listener).map(|tcp| Self::Tcp(tcp, Below::default())).map_err(ListenError::Passed)
+        TcpListener::from_std(listener).map(|tcp| Self::Tcp(tcp, below)).map_err(ListenError::Passed)
     }
 
     /// Takes a Unix socket that was bound by somebody else.

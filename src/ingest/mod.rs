@@ -14,7 +14,7 @@
 //! (`authorization`, cookies, tokens) is not remembered.
 //!
 //! Things: [`Listener`] (a way in), [`Ingest`] (what all of them share), `prelude` (what comes before HTTP: PROXY header,
-//! TLS), `connection` (one connection and its pulse), `guard` (what no head may hold), `request` (one request from its
+//! TLS), `connection` (one connection and its pulse), `guard` (what no head may hold), `bare` (hyper's own refusals), `request` (one request from its
 //! line to its answer), `route`, `headers`, `facts` and `pointer` (pure), `proxy` (who the client is behind a proxy),
 //! `allow` and `rate` (who may come in, and how often), `tls`, `keys` (key material that stands elsewhere), `body`
 //! (reading under a budget), `problem` and `reply` (answers), [`Refusals`] (what was refused and why, for the operator),
@@ -23,11 +23,11 @@
 //! Operations: [`Ingest::serve`] accepts on one listener until it is told to stop, then finishes what is in
 //! flight.
 //!
-//! Fatal: nothing. Refused: with a problem document (RFC 9457), but for what is not HTTP at all, which hyper
-//! refuses with a bare status. Retried: only `accept()`, after a pause, when the process is short of
+//! Fatal: nothing. Refused: with a problem document (RFC 9457), also what hyper refuses itself (`bare`). Retried: only `accept()`, after a pause, when the process is short of
 //! descriptors.
 
 pub mod allow;
+mod bare;
 mod body;
 mod confirm;
 mod connection;

@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 
 use super::body::BodyError;
 use super::verify::Answer;
-use crate::model::Rate;
+use crate::model::{Rate, limits};
 use crate::queue::Refusal;
 
 /// A refusal: what the sender is told, and what the operator is.
@@ -90,6 +90,17 @@ impl Problem {
         Self { close: true, ..Self::new(status, "head-too-large", detail) }
     }
 
+    pub fn head_too_large(limit: usize) -> Self {
+        let detail = format!("a head may have {limit} bytes and {} fields", limits::HEADERS);
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self { close: true, ..Self::new(status, "head-too-large", detail) }
+    }
+
+    pub fn slow_head() -> Self {
+        let slow = Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the head took too long to come");
+        Self { close: true, ..slow }
+    }
+
     pub fn too_large(limit: u64) -> Self {
         let detail = format!("a body may have {limit} bytes here");
         Self { close: true, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail) }
@@ -161,14 +172,21 @@ impl Problem {
         self.reason.as_deref().unwrap_or(&self.detail)
     }
 
+    pub fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("Refused")
+    }
+
+    /// As RFC 9457 has it.
+    pub fn document(&self) -> String {
+        let status = self.status.as_u16();
+        let title = self.title();
+        let document =
+            serde_json::json!({"type": "about:blank", "title": title, "status": status, "detail": self.detail});
+        document.to_string()
+    }
+
     pub fn response(&self) -> Response<Full<Bytes>> {
-        let document = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Refused"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        let mut response = Response::new(Full::new(Bytes::from(document.to_string())));
+        let mut response = Response::new(Full::new(Bytes::from(self.document())));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -48,6 +48,9 @@ pub enum LogError {
     Poisoned,
     #[error("the log is damaged: {0}")]
     Damaged(#[from] Problem),
+    /// Written by a later version; nothing was touched.
+    #[error("{} was written by hookbox {written_by}: {what}; this is hookbox {}: use hookbox {written_by}, or a later one", path.display(), env!("CARGO_PKG_VERSION"))]
+    Newer { path: PathBuf, written_by: String, what: String },
     #[error("there is no sealed segment that begins with record {first}")]
     NoSuchSegment { first: Seq },
     #[error("the segment that begins with record {first} is needed until the log has been rolled")]
@@ -79,6 +82,18 @@ impl LogError {
             Self::Store { fault, .. } => *fault == Fault::Full,
             _ => false,
         }
+    }
+
+    /// Whether trying again cannot help.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.is_damage() || self.is_newer()
+    }
+
+    /// Whether a later version wrote what was to be read: no damage, and never put aside.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Newer { .. })
     }
 
     /// What the disk itself (EIO) failed at.

@@ -1,18 +1,24 @@
 //! The folder's names and habits: what a segment is called, how a small file is replaced, how the folder is locked.
 //!
-//! `seg-N/` a segment that begins with record N, `seg-N.seal` its closing note, `seg-N.open` while it is open, `new-N/` one that is being made,
+//! `seg-N/` a segment that begins with record N, `seg-N.seal` its closing note, `seg-N.sums` the sums of its files,
+//! `seg-N.open` while it is open, `new-N/` one that is being made,
 //! `del-N/` one that is being deleted, `bad-seg-N…/` one that could not be opened (kept for people, read by nobody).
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::LogError;
+use super::{LogError, failpoint};
 use crate::model::Seq;
+
+/// How long a lock that nobody holds any more is waited for.
+const LOCK_TRIES: u32 = 400;
+const LOCK_WAIT: Duration = Duration::from_millis(5);
 
 pub(super) fn segment(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}"))
@@ -25,6 +31,11 @@ pub(super) fn seal(dir: &Path, first: Seq) -> PathBuf {
 /// Stands beside a segment for as long as a process has it open; one left over says that the process died.
 pub(super) fn opened(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}.open"))
+}
+
+/// What its files were when it was last closed.
+pub(super) fn sums(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("seg-{first:020}.sums"))
 }
 
 /// The first record of a segment, by its folder's name.
@@ -104,16 +115,11 @@ pub(super) fn lock(dir: &Path) -> Result<File, LogError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(&path).map_err(failed())?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::Error(source)) => return Err(failed()(source)),
         Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = (&mut file).take(20).read_to_string(&mut pid);
-            let holder = match pid.trim().parse::<u32>() {
-                Ok(pid) => format!("process {pid}"),
-                Err(_) => "another process".to_owned(),
-            };
+            let holder = holder(&file).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
             return Err(LogError::InUse { dir: dir.to_path_buf(), holder });
         }
     }
@@ -122,6 +128,26 @@ pub(super) fn lock(dir: &Path) -> Result<File, LogError> {
     file.seek(SeekFrom::Start(0)).map_err(failed())?;
     writeln!(file, "{}", std::process::id()).map_err(failed())?;
     Ok(file)
+}
+
+/// A process that was killed while it started a child leaves the lock to that child for a moment: as long as the process
+/// that the file names is gone, it is tried again.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    let is_gone = |pid: u32| !Path::new("/proc").join(pid.to_string()).exists();
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if holder(file).is_some_and(is_gone) => std::thread::park_timeout(LOCK_WAIT),
+            done => return done,
+        }
+    }
+    file.try_lock()
+}
+
+/// The process that a lock file names.
+fn holder(file: &File) -> Option<u32> {
+    let mut bytes = [0; 20];
+    let len = file.read_at(&mut bytes, 0).ok()?;
+    std::str::from_utf8(&bytes[..len]).ok()?.trim().parse().ok()
 }
 
 /// Makes names in a folder durable.
@@ -162,6 +188,7 @@ pub(super) fn write_checked(path: &Path, value: &impl Serialize) -> Result<(), L
             f.sync_all()
         });
     written.map_err(LogError::io("write", &tmp))?;
+    failpoint::reached("checked.written");
     rename(&tmp, path)
 }
 
@@ -171,4 +198,30 @@ pub(super) fn read_checked<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let (json, crc) = text.split_once('\n')?;
     let crc = u32::from_str_radix(crc.trim_end(), 16).ok()?;
     (crc32fast::hash(json.as_bytes()) == crc).then(|| serde_json::from_str(json).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{lock, try_lock};
+    use std::fs::File;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_lock_that_a_dead_process_left_to_its_child_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut held = File::create(dir.path().join("lock")).expect("a lock file");
+        // No process has this number: it is beyond the kernel's largest.
+        writeln!(held, "{}", u32::MAX).expect("a holder");
+        try_lock(&held).expect("nobody has it");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lock(dir.path()).map(|_| ()));
+            // The child that had it begins its own program.
+            std::thread::park_timeout(super::LOCK_WAIT * 4);
+            drop(held);
+            waiting.join().expect("no panic").expect("it gets the lock");
+        });
+        let _ours = lock(dir.path()).expect("free again");
+        let refused = lock(dir.path()).expect_err("it is ours");
+        assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
+    }
 }

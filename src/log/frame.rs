@@ -11,7 +11,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::model::{Seq, limits};
-use crate::record::{self, Record};
+use crate::record::{self, Record, RecordError};
 
 /// A link of the chain.
 pub(super) type ChainHead = [u8; 32];
@@ -69,12 +69,17 @@ impl FrameHead {
         out.extend_from_slice(&self.stored_len.to_be_bytes());
     }
 
+    /// Whether a later version wrote the frame that begins so.
+    pub fn is_newer(bytes: &[u8]) -> bool {
+        bytes.first().is_some_and(|version| *version > VERSION)
+    }
+
     /// Reads a head from the front of chunk 0.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let mut rest = bytes.get(..HEAD_LEN).ok_or("its head is cut short")?;
         let [version, flags] = take(&mut rest);
         if version != VERSION {
-            return Err(format!("it has frame format {version}, this version reads {VERSION}"));
+            return Err(format!("it has frame format {version}, this version reads up to {VERSION}"));
         }
         let head = Self {
             flags,
@@ -121,6 +126,14 @@ pub(super) struct StoredFrame {
 }
 
 impl StoredFrame {
+    /// As it was cut into chunks.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEAD_LEN + self.stored.len());
+        self.head.write(&mut bytes);
+        bytes.extend_from_slice(&self.stored);
+        bytes
+    }
+
     /// Whether the bytes are those that the chain head was made of.
     pub fn is_whole(&self) -> bool {
         self.head.chain(&self.stored) == self.head.own
@@ -242,7 +255,7 @@ impl Decoded {
     }
 
     /// The record of that number, which the frame must hold.
-    pub fn record(&self, seq: Seq) -> Result<Record, String> {
+    pub fn record(&self, seq: Seq) -> Result<Record, RecordFault> {
         let bytes = usize::try_from(seq - self.head.first)
             .ok()
             .and_then(|index| self.starts.get(index))
@@ -253,12 +266,31 @@ impl Decoded {
                 let len = u32::from_be_bytes([a, b, c, d]) as usize;
                 Some((rest.get(..len)?, u32::from_be_bytes([e, f, g, h])))
             });
-        let Some((bytes, crc)) = bytes else { return Err("it is not in its frame".into()) };
+        let damaged = |what: &str| Err(RecordFault::Damaged(what.to_owned()));
+        let Some((bytes, crc)) = bytes else { return damaged("it is not in its frame") };
         if crc32fast::hash(bytes) != crc {
-            return Err("its checksum is wrong".into());
+            return damaged("its checksum is wrong");
         }
-        record::decode(bytes).map_err(|e| e.to_string())
+        record::decode(bytes).map_err(|error| match &error {
+            RecordError::Newer(_) | RecordError::UnknownKind(_) => RecordFault::Newer(error.to_string()),
+            RecordError::Empty | RecordError::Garbage(_) | RecordError::Trailing(_) => {
+                RecordFault::Unknown(error.to_string())
+            }
+        })
     }
+}
+
+/// Why a record cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RecordFault {
+    #[error("{0}")]
+    Damaged(String),
+    /// Its checksum is right, and it is not what this version calls a record.
+    #[error("{0}")]
+    Unknown(String),
+    /// A later version wrote it.
+    #[error("{0}")]
+    Newer(String),
 }
 
 fn places(raw: &[u8], count: u32) -> Option<Vec<u32>> {

@@ -30,9 +30,10 @@
 //!
 //! # Files
 //!
-//! `lock`; `watermark`; `seg-N/`, `seg-N.seal` and (while it is open) `seg-N.open`, N the first
-//! record; `dropped`, which ranges retention removed;
-//! `calendar`, by which retention goes; `budget`, the quota of the first start (see [`room`]); `ballast-open` and `ballast-run` (see [`ballast`]);
+//! `lock`; `format`; `watermark`; `seg-N/`, `seg-N.seal`, `seg-N.sums` (what its files were when it was closed) and,
+//! while it is open, `seg-N.open`, N the first record; `dropped`, which ranges retention removed;
+//! `calendar`, by which retention goes; `budget`, the quota of the first start (see [`room`]); `ballast-open` and
+//! `ballast-run` (see [`ballast`]);
 //! passing: `new-N/` (a segment in the making), `del-N/` (in deletion), `*.tmp`; for people: `bad-seg-N/`, a segment
 //! that could not be opened and was put aside.
 //!
@@ -42,18 +43,26 @@
 //! [`LogError::Poisoned`], and the process has to end. A sync is never retried. Damage is reported and passed over.
 //! Only one thing is retried: a segment that sled calls corrupt is opened once more without its snapshot.
 //! sled may panic over flipped bits, nearly always while it opens a segment; where panics abort, so does the process.
-//! So a segment that was open when a process died is opened by a child process first ([`Options::probe`]).
+//! So a segment that was open when a process died, and one whose files are not what they were when it was closed
+//! ([`sums`]), is opened by a child process first ([`Options::probe`]).
+//! What a later version wrote is no damage: it is refused ([`LogError::Newer`]), and nothing is touched.
 
 mod ballast;
+mod carve;
+mod copy;
 mod error;
+pub(crate) mod failpoint;
 mod folder;
+mod format;
 mod frame;
+mod header;
 mod probe;
 mod reader;
 mod recover;
 mod room;
 mod segment;
 mod shelf;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -63,12 +72,15 @@ mod watermark;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use carve::{Carved, carve};
+pub use copy::{LogCopy, PIECE_MAX, Piece};
 pub use error::{Fault, LogError, Problem};
 pub use reader::{Backward, Forward, Reader};
 pub use room::{Budget, Room};
 
 use frame::{ChainHead, HEAD_LEN, Packer};
-use segment::{Batch, Beginning, Segment};
+use header::Beginning;
+use segment::{Batch, Segment};
 use shelf::{Borrowed, Facts, Shelf, Slot};
 use watermark::{Mark, Watermark};
 
@@ -169,7 +181,25 @@ pub struct Report {
     pub first: Seq,
     pub last: Seq,
     pub head: [u8; 32],
+    /// The record at which the expected head was found.
+    pub expected_at: Option<Seq>,
     pub problems: Vec<Problem>,
+}
+
+/// The end of the chain: the hash over everything up to a record. Who keeps it elsewhere can tell later whether the
+/// log still holds, up to there, what it held then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub seq: Seq,
+    pub hash: [u8; 32],
+}
+
+/// A head that was kept elsewhere and has to be on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// The record it was read at, when that is known.
+    pub seq: Option<Seq>,
+    pub head: [u8; 32],
 }
 
 /// The log, for the one thread that appends to it.
@@ -230,6 +260,7 @@ impl Log {
         if records.is_empty() {
             return Ok(Committed { first, last: first - 1, _private: () });
         }
+        failpoint::reached("commit.begun");
         let done = self.write(records).and_then(|written| self.settle(&written).map(|()| written));
         self.packer.reset();
         match done {
@@ -309,6 +340,7 @@ impl Log {
         if facts.last >= self.fold_from {
             return Err(LogError::StillNeeded { first });
         }
+        failpoint::reached("drop.begun");
         if let Err(error) = recover::note_dropped(&self.shelf, &facts) {
             // It needs a little room for itself, to give back much.
             if !error.is_full() || !ballast::release(&self.shelf.dir) {
@@ -316,8 +348,11 @@ impl Log {
             }
             recover::note_dropped(&self.shelf, &facts)?;
         }
+        failpoint::reached("drop.noted");
         self.shelf.take_out(first);
-        recover::delete(&self.shelf, &slot)
+        recover::delete(&self.shelf, &slot)?;
+        failpoint::reached("drop.done");
+        Ok(())
     }
 
     /// Closes the log. Dropping it does the same, but for the last sync of the watermark.
@@ -327,6 +362,7 @@ impl Log {
     pub fn close(mut self) -> Result<(), LogError> {
         self.segment = None;
         self.shelf.close_idle();
+        self.shelf.keep_sums(|_| true);
         self.watermark.sync()
     }
 
@@ -352,8 +388,11 @@ impl Log {
 
     /// Makes durable what was written, then known.
     fn settle(&mut self, written: &Written) -> Result<(), LogError> {
+        failpoint::reached("commit.written");
         active(&self.segment)?.sync()?;
+        failpoint::reached("commit.synced");
         self.watermark.set(Mark { seq: written.last, head: written.head })?;
+        failpoint::reached("commit.marked");
         self.next = written.last + 1;
         self.head = written.head;
         self.slot.change(|facts| {
@@ -373,6 +412,7 @@ impl Log {
         if old.records == 0 {
             return self.replace_empty(&old, checkpoint, wall_ms);
         }
+        failpoint::reached("roll.begun");
         let first = self.next;
         let beginning =
             Beginning { first, prev: old.head, fold_from: first, gap_from: None, created_at: wall_ms, checkpoint };
@@ -384,11 +424,14 @@ impl Log {
             }
             made => made?,
         };
+        failpoint::reached("roll.created");
         let sealed = Facts { sealed_at: Some(wall_ms), ..old };
         folder::write_checked(&folder::seal(&self.shelf.dir, sealed.first), &sealed)?;
+        failpoint::reached("roll.sealed");
         self.watermark.sync()?;
         self.slot.change(|facts| facts.sealed_at = Some(wall_ms));
         self.take_up(segment, &beginning);
+        failpoint::reached("roll.done");
         Ok(())
     }
 
@@ -460,6 +503,8 @@ impl Writer<'_> {
     }
 
     fn finish(mut self) -> Result<u64, LogError> {
+        // What is here without its first chunk is no frame yet.
+        failpoint::reached("commit.chunks");
         for (first, chunk) in std::mem::take(&mut self.firsts) {
             self.put(first, 0, &chunk)?;
         }

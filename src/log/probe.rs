@@ -4,18 +4,19 @@
 //! damaged, and the daemon lives.
 //!
 //! Only the child's death counts, and only one of its own doing: what it can read and find wrong, the daemon finds as
-//! well, and tells with the exact range. A child that cannot be started, or that somebody else ended, says nothing.
+//! well, and tells with the exact range. A child that cannot be started, or that somebody else ended, says nothing. Nor
+//! is a segment damaged because the operating system refused a call: sled panics over some of these errors too, and
+//! then the segment is not opened now, and stays what it is.
 
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::segment::{self, Segment};
 use super::walk::{Walk, walk};
-use super::{LogError, folder};
-use crate::model::Seq;
+use super::{Fault, LogError, folder};
 
 /// Reading 64 MiB takes less than a second; the largest segment that can be configured less than a minute.
 const PATIENCE_MS: u64 = 180_000;
@@ -27,14 +28,26 @@ const FROM_OUTSIDE: [i32; 4] = [9, 15, 2, 1];
 
 /// Has the segment opened by a child. A snapshot of sled's that it dies of is put aside.
 pub(super) fn probe(program: &Path, segment: &Path) -> Result<(), LogError> {
-    if dies(program, segment).is_none() {
-        return Ok(());
+    let Some(why) = dies(program, segment) else { return Ok(()) };
+    if is_of_the_system(&why) {
+        return Err(refused(segment, &why));
     }
     segment::put_aside_what_can_be_spared(segment)?;
     match dies(program, segment) {
         None => Ok(()),
+        Some(why) if is_of_the_system(&why) => Err(refused(segment, &why)),
         Some(why) => Err(LogError::corrupt("open", segment, format!("a process that reads it dies: {why}"))),
     }
+}
+
+/// Whether the last words name an error of the operating system.
+fn is_of_the_system(words: &str) -> bool {
+    words.contains("Os { code: ") || words.contains("(os error ")
+}
+
+fn refused(segment: &Path, why: &str) -> LogError {
+    let what = format!("a process that reads it dies of an error of the system: {why}");
+    LogError::Store { doing: "open", path: segment.to_path_buf(), fault: Fault::Io, what }
 }
 
 /// What the child does: opens the segment and reads all of it.
@@ -44,11 +57,13 @@ pub(super) fn read_all(path: &Path) -> Result<(), LogError> {
     };
     let segment = Segment::open_unmarked(dir, first)?;
     let _ = segment.checkpoint();
-    walk(&segment, Walk { upto: Seq::MAX, deep: true, mark: None }, &mut |_, _| {}).map(|_| ())
+    walk(&segment, Walk { deep: true, ..Walk::ALL }, &mut |_, _| {}).map(|_| ())
 }
 
 fn dies(program: &Path, segment: &Path) -> Option<String> {
     let mut command = Command::new(program);
+    // The ctl is the daemon when it is called by its name.
+    command.arg0("hookboxd");
     command.arg("--probe-segment").arg(segment);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().ok()?;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::Decoded;
+use super::frame::{Decoded, RecordFault};
 use super::segment::Found;
 use super::shelf::{Borrowed, Shelf, Slot};
-use super::{LogError, Problem, Progress, Report, Room, SegmentInfo, ballast, folder, verify};
+use super::{Expect, Head, LogError, Problem, Progress, Report, Room, SegmentInfo, ballast, folder, verify};
 use crate::model::Seq;
 use crate::record::Record;
 
@@ -40,11 +40,15 @@ impl Reader {
     /// # Errors
     /// When it is damaged, or its segment cannot be opened.
     pub fn read(&self, seq: Seq) -> Result<Option<Record>, LogError> {
+        self.read_one(seq).inspect_err(|error| self.note(error))
+    }
+
+    fn read_one(&self, seq: Seq) -> Result<Option<Record>, LogError> {
         if seq == 0 || seq > self.durable() {
             return Ok(None);
         }
         if let Some(frame) = self.shelf.hot(seq) {
-            return decode(&frame, seq, seq).map(Some);
+            return decode(&self.shelf, &frame, seq, seq).map(Some);
         }
         let Some(slot) = self.shelf.floor(seq) else { return Ok(None) };
         if slot.last() < seq {
@@ -56,10 +60,17 @@ impl Reader {
                 let decoded = Decoded::new(frame).map_err(|what| damaged(slot.first, seq, seq, what))?;
                 let decoded = Arc::new(decoded);
                 self.shelf.keep_hot(&decoded);
-                decode(&decoded, slot.first, seq).map(Some)
+                decode(&self.shelf, &decoded, slot.first, seq).map(Some)
             }
             Some(Found::Broken { what, .. }) => Err(damaged(slot.first, seq, seq, what)),
             Some(Found::Frame(_)) | None => Err(damaged(slot.first, seq, seq, "it is missing".into())),
+        }
+    }
+
+    /// So that status tells of it.
+    fn note(&self, error: &LogError) {
+        if let LogError::Damaged(problem) = error {
+            self.shelf.note_damage(problem);
         }
     }
 
@@ -114,12 +125,40 @@ impl Reader {
 
     /// Reads everything, and says what does not add up.
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Report {
-        verify::verify(self, progress)
+        verify::verify(self, None, progress)
+    }
+
+    /// The same, and whether a head that was kept elsewhere is on the chain.
+    pub fn verify_expecting(&self, expect: Expect, progress: &mut dyn FnMut(Progress)) -> Report {
+        verify::verify(self, Some(expect), progress)
+    }
+
+    /// The newest version that has written here.
+    #[must_use]
+    pub fn written_by(&self) -> &str {
+        self.shelf.format.written_by()
+    }
+
+    /// What was found damaged when the log was opened, and what had to be put aside since.
+    #[must_use]
+    pub fn damage(&self) -> Vec<Problem> {
+        self.shelf.damage()
+    }
+
+    /// The chain's head at what is durable now.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let newest = self.shelf.newest().map(|slot| slot.facts());
+        newest.map_or(Head { seq: 0, hash: [0; 32] }, |facts| {
+            let hash = if facts.last < facts.first { facts.prev } else { facts.head };
+            Head { seq: facts.last, hash }
+        })
     }
 
     /// Closes sealed segments that nobody uses and gives back what was kept for reading. For quiet moments.
     pub fn close_idle(&self) {
         self.shelf.close_idle();
+        self.shelf.keep_sums(|facts| facts.sealed_at.is_some());
     }
 
     /// Gives up the segment that this error is about, until the log is opened anew, so that reading goes on behind it;
@@ -163,8 +202,12 @@ fn damaged(segment: Seq, first: Seq, last: Seq, what: String) -> LogError {
     LogError::Damaged(Problem { segment, first, last, what })
 }
 
-fn decode(frame: &Decoded, segment: Seq, seq: Seq) -> Result<Record, LogError> {
-    frame.record(seq).map_err(|what| damaged(segment, seq, seq, what))
+fn decode(shelf: &Shelf, frame: &Decoded, segment: Seq, seq: Seq) -> Result<Record, LogError> {
+    frame.record(seq).map_err(|fault| match fault {
+        RecordFault::Unknown(what) if shelf.format.is_newer() => shelf.format.refuse(&shelf.dir, what),
+        RecordFault::Newer(what) => shelf.format.refuse(&shelf.dir, what),
+        RecordFault::Unknown(what) | RecordFault::Damaged(what) => damaged(segment, seq, seq, what),
+    })
 }
 
 /// See [`Reader::forward`].
@@ -202,7 +245,7 @@ impl Forward {
                 return Ok(());
             }
             Err(error) => {
-                self.next = if error.is_damage() { last + 1 } else { self.end + 1 };
+                self.next = if error.is_lasting() { last + 1 } else { self.end + 1 };
                 return Err(error);
             }
         };
@@ -212,7 +255,7 @@ impl Forward {
     fn load_from(&mut self, slot: &Slot, segment: &Borrowed, last: Seq) -> Result<(), LogError> {
         let from = self.next;
         let found = segment.at_or_after(from).inspect_err(|error| {
-            self.next = if error.is_damage() { last + 1 } else { self.end + 1 };
+            self.next = if error.is_lasting() { last + 1 } else { self.end + 1 };
         })?;
         let (next, what) = match found {
             Some(Found::Frame(frame)) if frame.head.holds(from) => {
@@ -263,10 +306,12 @@ impl Iterator for Forward {
             }
             if let Some(frame) = self.frame.as_ref().filter(|f| f.head.holds(seq)) {
                 self.next += 1;
-                return Some(decode(frame, frame.head.first, seq).map(|record| (seq, record)));
+                let record = decode(&self.reader.shelf, frame, frame.head.first, seq);
+                return Some(record.map(|record| (seq, record)));
             }
             self.frame = None;
             if let Err(error) = self.load() {
+                self.reader.note(&error);
                 return Some(Err(error));
             }
         }
@@ -313,7 +358,7 @@ impl Backward {
                 return Ok(());
             }
             Err(error) => {
-                self.before = if error.is_damage() { slot.first } else { 0 };
+                self.before = if error.is_lasting() { slot.first } else { 0 };
                 return Err(error);
             }
         };
@@ -322,7 +367,7 @@ impl Backward {
 
     fn load_from(&mut self, slot: &Slot, segment: &Borrowed, want: Seq) -> Result<(), LogError> {
         let found = segment.at_or_before(want).inspect_err(|error| {
-            self.before = if error.is_damage() { slot.first } else { 0 };
+            self.before = if error.is_lasting() { slot.first } else { 0 };
         })?;
         let (before, what) = match found {
             Some(Found::Frame(frame)) if frame.head.holds(want) => {
@@ -355,10 +400,12 @@ impl Iterator for Backward {
             let seq = self.before.checked_sub(1).filter(|seq| *seq > 0)?;
             if let Some(frame) = self.frame.as_ref().filter(|f| f.head.holds(seq)) {
                 self.before = seq;
-                return Some(decode(frame, frame.head.first, seq).map(|record| (seq, record)));
+                let record = decode(&self.reader.shelf, frame, frame.head.first, seq);
+                return Some(record.map(|record| (seq, record)));
             }
             self.frame = None;
             if let Err(error) = self.load() {
+                self.reader.note(&error);
                 return Some(Err(error));
             }
         }

@@ -8,13 +8,15 @@
 use std::fs;
 use std::sync::Arc;
 
+use super::format::Format;
 use super::frame::{ChainHead, Packer};
+use super::header::Beginning;
 use super::room::Gauge;
-use super::segment::{Beginning, Segment};
+use super::segment::Segment;
 use super::shelf::{Dropped, Facts, Shelf, Slot};
 use super::walk::{Walk, Walked, walk};
 use super::watermark::{Mark, Watermark};
-use super::{Log, LogError, Options, Problem, Reader, Recovered, ballast, folder};
+use super::{Log, LogError, Options, Problem, Reader, Recovered, ballast, failpoint, folder};
 use crate::model::{Seq, WallMs};
 
 /// What is known so far.
@@ -35,29 +37,35 @@ struct Newest {
 }
 
 pub(super) fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogError> {
+    // Before anything else: what a later version wrote is not touched.
+    let format = Format::read(&options.dir)?;
     folder::make(&options.dir)?;
     ballast::release_to_open(&options.dir);
-    match open_once(&options, wall_ms) {
+    match open_once(&options, &format, wall_ms) {
         // What was not there in time: once more, with nothing held back.
-        Err(error) if error.is_full() && ballast::release(&options.dir) => open_once(&options, wall_ms),
+        Err(error) if error.is_full() && ballast::release(&options.dir) => open_once(&options, &format, wall_ms),
         opened => opened,
     }
 }
 
-fn open_once(options: &Options, wall_ms: WallMs) -> Result<Recovered, LogError> {
+fn open_once(options: &Options, format: &Format, wall_ms: WallMs) -> Result<Recovered, LogError> {
     let lock = folder::lock(&options.dir)?;
     let gauge = Gauge::new(&options.dir, options.budget, options.segment_bytes)?;
     let dropped: Vec<Dropped> = folder::read_checked(&options.dir.join("dropped")).unwrap_or_default();
-    let shelf = Arc::new(Shelf::new(options, lock, dropped, gauge));
+    let shelf = Arc::new(Shelf::new(options, lock, dropped, format.clone(), gauge));
     let mut opening = Opening { shelf, wall_ms, problems: Vec::new(), sealed: Vec::new(), lost: Vec::new() };
     let present = opening.tidy()?;
+    failpoint::reached("open.tidied");
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
-    if mark.is_none() && !present.is_empty() {
+    let last = present.last().copied().unwrap_or(1);
+    let newest = opening.newest(present, mark)?;
+    failpoint::reached("open.read");
+    // The mark is made before the first record: without one, an empty first segment is a first start that was cut short.
+    let is_fresh = |n: &Newest| n.segment.header.first == 1 && n.walked.last == 0 && !n.walked.remains;
+    if mark.is_none() && newest.as_ref().is_some_and(|n| !is_fresh(n)) {
         let what = "the watermark file is missing or damaged: whether the log is complete at its end cannot be told";
-        let last = present.last().copied().unwrap_or(1);
         opening.problems.push(Problem { segment: last, first: last, last, what: what.into() });
     }
-    let newest = opening.newest(present, mark)?;
     opening.fill();
     let base = opening.base(newest.as_ref().map(|n| &n.segment));
     let active = opening.active(newest, &base, mark, options)?;
@@ -65,7 +73,10 @@ fn open_once(options: &Options, wall_ms: WallMs) -> Result<Recovered, LogError> 
         watermark.set(active.mark)?;
     }
     watermark.sync()?;
+    format.keep(&options.dir)?;
+    failpoint::reached("open.marked");
     let Opening { shelf, problems, .. } = opening;
+    problems.iter().for_each(|problem| shelf.note_damage(problem));
     let slot = Slot::new(active.facts);
     shelf.add(slot.clone());
     shelf.publish(active.next - 1);
@@ -175,7 +186,7 @@ impl Opening {
         let segment = self.shelf.open(first)?;
         // The mark of the active segment has to outlive a power cut.
         folder::sync(&self.shelf.dir)?;
-        let what = Walk { upto: Seq::MAX, deep: false, mark: mark.map(|m| m.seq) };
+        let what = Walk { mark: mark.map(|m| m.seq), ..Walk::ALL };
         let walked = walk(&segment, what, &mut |_, _| {})?;
         Ok(Newest { segment, walked })
     }
@@ -184,7 +195,7 @@ impl Opening {
     fn seal_anew(&mut self, first: Seq, behind: Seq) -> Result<Option<Facts>, LogError> {
         let read = || {
             let segment = self.shelf.open(first)?;
-            let walked = walk(&segment, Walk { upto: Seq::MAX, deep: false, mark: None }, &mut |_, _| {})?;
+            let walked = walk(&segment, Walk::ALL, &mut |_, _| {})?;
             Ok((facts_of(&segment, &walked, Some(self.wall_ms)), walked))
         };
         match read() {
@@ -241,6 +252,7 @@ impl Opening {
         // What a killed process left in the system's cache counts from now on, so it has to be on the disk.
         segment.sync()?;
         folder::remove(&folder::seal(&options.dir, segment.header.first))?;
+        folder::remove(&folder::sums(&options.dir, segment.header.first))?;
         let facts = facts_of(&segment, &walked, None);
         Ok(active_of(segment, facts))
     }
@@ -405,8 +417,11 @@ pub(super) fn delete(shelf: &Shelf, slot: &Arc<Slot>) -> Result<(), LogError> {
     if fs::exists(&path).unwrap_or(false) {
         folder::rename(&path, &gone)?;
     }
+    failpoint::reached("drop.renamed");
     folder::remove(&folder::seal(&shelf.dir, slot.first))?;
     folder::remove(&folder::opened(&shelf.dir, slot.first))?;
+    failpoint::reached("drop.unsealed");
+    folder::remove(&folder::sums(&shelf.dir, slot.first))?;
     shelf.drop_slot(slot, gone);
     Ok(())
 }

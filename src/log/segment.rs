@@ -15,16 +15,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::{EIO, FULL, Fault};
 use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
-use super::{LogError, folder};
-use crate::model::{Seq, WallMs, limits};
+use super::header::{Beginning, Header};
+use super::{LogError, failpoint, folder};
+use crate::model::{Seq, limits};
 
-/// The segment format this version writes.
-const FORMAT: u8 = 1;
 const HEADER_KEY: &[u8] = b"h";
 const FRAME_KEY_LEN: usize = 13;
 /// sled looks for pages to evict only after 64 accesses to one of its cache's 256 shards. A scan, which accesses each
@@ -33,35 +31,6 @@ const TOUCHES: usize = 2;
 /// sled's own threads may hold the file's lock for a moment after a database was closed.
 const LOCK_TRIES: u32 = 500;
 const LOCK_WAIT: Duration = Duration::from_millis(4);
-
-/// What a segment says of itself. Part of the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Header {
-    format: u8,
-    /// The version that made it.
-    hookbox: String,
-    pub first: Seq,
-    /// The chain head of the record before `first`.
-    pub prev: ChainHead,
-    /// The records before this one are in the checkpoint. It is `first`, but for a segment that was begun because
-    /// records were missing: that one repeats the checkpoint of an earlier segment.
-    pub fold_from: Seq,
-    /// The records from this one to the one before `first` were lost.
-    pub gap_from: Option<Seq>,
-    pub created_at: WallMs,
-    checkpoint_len: u64,
-    checkpoint_sha256: [u8; 32],
-}
-
-/// What a new segment begins with.
-pub(super) struct Beginning<'a> {
-    pub first: Seq,
-    pub prev: ChainHead,
-    pub fold_from: Seq,
-    pub gap_from: Option<Seq>,
-    pub created_at: WallMs,
-    pub checkpoint: &'a [u8],
-}
 
 /// What stands at a place in a segment.
 #[derive(Debug)]
@@ -132,27 +101,57 @@ impl std::fmt::Debug for Segment {
 impl Segment {
     /// Makes a segment, durable with its header and checkpoint, under a passing name, then gives it its own.
     pub fn create(dir: &Path, beginning: &Beginning<'_>, skip_sync: bool) -> Result<Self, LogError> {
-        let made = folder::making(dir, beginning.first);
-        let path = folder::segment(dir, beginning.first);
+        let header = beginning.bytes(dir)?;
+        Self::create_with(dir, beginning.first, &header, beginning.checkpoint, skip_sync)
+    }
+
+    /// Makes a segment that begins as another one does, byte for byte.
+    pub fn create_copy(dir: &Path, first: Seq, header: &[u8], checkpoint: &[u8]) -> Result<Self, LogError> {
+        Self::create_with(dir, first, header, checkpoint, false)
+    }
+
+    fn create_with(
+        dir: &Path,
+        first: Seq,
+        header: &[u8],
+        checkpoint: &[u8],
+        skip_sync: bool,
+    ) -> Result<Self, LogError> {
+        let made = folder::making(dir, first);
+        let path = folder::segment(dir, first);
         folder::remove(&made)?;
         {
             let db = open_db(&made)?;
-            write_beginning(&db, &made, beginning)?;
+            failpoint::reached("roll.made");
+            write_beginning(&db, &made, header, checkpoint)?;
+            failpoint::reached("roll.filled");
             for name in ["conf", "db", "blobs"] {
                 let file = made.join(name);
                 File::open(&file).and_then(|f| f.sync_all()).map_err(LogError::io("sync", &file))?;
             }
         }
         folder::sync(&made)?;
-        mark(dir, beginning.first);
+        failpoint::reached("roll.synced");
+        mark(dir, first);
         folder::rename(&made, &path)?;
-        Self::open(dir, beginning.first, skip_sync)
+        failpoint::reached("roll.renamed");
+        Self::open(dir, first, skip_sync)
+    }
+
+    /// The header as it is stored, which is what the chain was made of.
+    pub fn header_bytes(&self) -> Result<Vec<u8>, LogError> {
+        let bytes = caught("read", &self.path, || self.db.get(HEADER_KEY))?;
+        bytes.map(|bytes| bytes.to_vec()).ok_or_else(|| LogError::corrupt("read", &self.path, "it has no header"))
     }
 
     /// Opens the segment that begins with `first`, and marks it as open.
     pub fn open(dir: &Path, first: Seq, skip_sync: bool) -> Result<Self, LogError> {
         let marker = Some(mark(dir, first));
-        let mut segment = Self::open_unmarked(dir, first)?;
+        let mut segment = Self::open_unmarked(dir, first).inspect_err(|error| {
+            if let Some(marker) = marker.as_ref().filter(|_| error.is_newer()) {
+                let _ = fs::remove_file(marker);
+            }
+        })?;
         (segment.skip_sync, segment.marker) = (skip_sync, marker);
         Ok(segment)
     }
@@ -170,7 +169,10 @@ impl Segment {
         let data = File::open(path.join("db")).map_err(LogError::io("open", &path))?;
         let bytes = caught("read", &path, || db.get(HEADER_KEY))?
             .ok_or_else(|| LogError::corrupt("open", &path, "it has no header"))?;
-        let header = read_header(&bytes, first).map_err(|what| LogError::corrupt("open", &path, what))?;
+        let header = Header::read(&path, &bytes)?;
+        if header.first != first {
+            return Err(LogError::corrupt("open", &path, "its header names another segment"));
+        }
         let chain = Sha256::new().chain_update(header.prev).chain_update(&bytes).finalize().into();
         Ok(Self { path, db, data, header, chain, skip_sync: false, marker: None })
     }
@@ -200,6 +202,7 @@ impl Segment {
     /// Makes durable what was written. Never to be tried again after an error.
     pub fn sync(&self) -> Result<(), LogError> {
         caught("flush", &self.path, || self.db.flush())?;
+        failpoint::reached("commit.flushed");
         if self.skip_sync {
             return Ok(());
         }
@@ -304,6 +307,7 @@ impl Segment {
                 break;
             }
             match &mut frame {
+                None if FrameHead::is_newer(&chunk) => return Err(self.newer_frame(&chunk)),
                 None => match FrameHead::read(&chunk) {
                     Ok(head) if head.first == first => {
                         let mut stored = Vec::with_capacity(head.stored_len as usize);
@@ -325,6 +329,11 @@ impl Segment {
             Some(_) if wanted > 0 => self.broken(first, &format!("its chunk {wanted} is missing or damaged")),
             _ => self.broken(first, &why),
         }
+    }
+
+    fn newer_frame(&self, chunk: &[u8]) -> LogError {
+        let what = FrameHead::read(chunk).err().unwrap_or_default();
+        LogError::Newer { path: self.path.clone(), written_by: self.header.hookbox.clone(), what }
     }
 
     fn broken(&self, first: Seq, what: &str) -> Result<Found, LogError> {
@@ -364,9 +373,9 @@ fn first_of(key: &[u8]) -> Option<Seq> {
     Some(u64::from_be_bytes(*seq))
 }
 
-fn write_beginning(db: &sled::Db, path: &Path, beginning: &Beginning<'_>) -> Result<(), LogError> {
+fn write_beginning(db: &sled::Db, path: &Path, header: &[u8], checkpoint: &[u8]) -> Result<(), LogError> {
     let mut batch = Batch::default();
-    for (number, chunk) in beginning.checkpoint.chunks(limits::CHUNK).enumerate() {
+    for (number, chunk) in checkpoint.chunks(limits::CHUNK).enumerate() {
         if batch.is_full() {
             caught("write to", path, || db.apply_batch(std::mem::take(&mut batch.inner)))?;
             batch = Batch::default();
@@ -375,38 +384,9 @@ fn write_beginning(db: &sled::Db, path: &Path, beginning: &Beginning<'_>) -> Res
         key[1..].copy_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
         batch.put(&key, chunk);
     }
-    let header = Header {
-        format: FORMAT,
-        hookbox: env!("CARGO_PKG_VERSION").to_owned(),
-        first: beginning.first,
-        prev: beginning.prev,
-        fold_from: beginning.fold_from,
-        gap_from: beginning.gap_from,
-        created_at: beginning.created_at,
-        checkpoint_len: beginning.checkpoint.len() as u64,
-        checkpoint_sha256: Sha256::digest(beginning.checkpoint).into(),
-    };
-    let mut bytes = rmp_serde::to_vec(&header).map_err(|e| LogError::corrupt("write to", path, e.to_string()))?;
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
-    batch.put(HEADER_KEY, &bytes);
+    batch.put(HEADER_KEY, header);
     caught("write to", path, || db.apply_batch(batch.inner))?;
     caught("flush", path, || db.flush()).map(|_| ())
-}
-
-fn read_header(bytes: &[u8], first: Seq) -> Result<Header, String> {
-    let (body, crc) = bytes.split_last_chunk::<4>().ok_or("its header is cut short")?;
-    if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
-        return Err("its header is damaged".into());
-    }
-    match body {
-        // An array of fields, of which the first is the format.
-        [_, format, ..] if *format != FORMAT => {
-            return Err(format!("it has format {format}, this version reads {FORMAT}: use the hookbox that wrote it"));
-        }
-        _ => {}
-    }
-    let header: Header = rmp_serde::from_slice(body).map_err(|e| format!("its header cannot be read: {e}"))?;
-    if header.first == first { Ok(header) } else { Err("its header names another segment".into()) }
 }
 
 fn open_db(path: &Path) -> Result<sled::Db, LogError> {

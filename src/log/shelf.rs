@@ -12,15 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::format::Format;
 use super::frame::{ChainHead, Decoded};
 use super::room::Gauge;
 use super::segment::Segment;
-use super::{LogError, Options, Problem, folder, probe};
+use super::sums::{self, Compared, Glance};
+use super::{LogError, Options, Problem, failpoint, folder, probe};
 use crate::model::{Seq, WallMs, limits};
 
 /// Frames kept unpacked for random reads, and the bytes they may take.
 const HOT_FRAMES: usize = 4;
 const HOT_BYTES: usize = 4 << 20;
+/// Damaged ranges that `status` tells of; `log verify` tells of all.
+const DAMAGE: usize = 100;
 
 /// What is known of a segment without opening it. A seal file is this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +69,10 @@ struct Held {
     dropped: Option<PathBuf>,
     /// Why it cannot be opened, ever.
     lost: Option<String>,
+    /// It was open in this process already, so it can be opened though nothing was noted of its files.
+    known: bool,
+    /// How its files looked when they were noted, or found to be as noted.
+    noted: Option<Glance>,
 }
 
 impl Slot {
@@ -131,6 +139,7 @@ fn close_if_idle(held: &mut Held) {
     }
     if let Some(path) = &held.dropped {
         // What cannot be removed now is removed when the log is opened the next time.
+        failpoint::reached("drop.deleting");
         let _ = folder::remove(path);
     }
 }
@@ -139,6 +148,7 @@ fn close_if_idle(held: &mut Held) {
 pub(super) struct Shelf {
     pub dir: PathBuf,
     pub skip_sync: bool,
+    pub format: Format,
     /// See [`super::probe`]; without a program nothing is probed.
     probe: Option<PathBuf>,
     /// Held as long as anybody may touch the folder.
@@ -149,13 +159,16 @@ pub(super) struct Shelf {
     hot: Mutex<VecDeque<Arc<Decoded>>>,
     durable: AtomicU64,
     pub gauge: Gauge,
+    /// What was found damaged since the log was opened; at most [`DAMAGE`] of it.
+    damage: Mutex<Vec<Problem>>,
 }
 
 impl Shelf {
-    pub fn new(options: &Options, lock: File, dropped: Vec<Dropped>, gauge: Gauge) -> Self {
+    pub fn new(options: &Options, lock: File, dropped: Vec<Dropped>, format: Format, gauge: Gauge) -> Self {
         Self {
             dir: options.dir.clone(),
             skip_sync: options.skip_sync,
+            format,
             probe: options.probe.clone(),
             _lock: lock,
             slots: RwLock::default(),
@@ -164,6 +177,18 @@ impl Shelf {
             hot: Mutex::default(),
             durable: AtomicU64::new(0),
             gauge,
+            damage: Mutex::default(),
+        }
+    }
+
+    pub fn damage(&self) -> Vec<Problem> {
+        locked(&self.damage).clone()
+    }
+
+    pub fn note_damage(&self, problem: &Problem) {
+        let mut damage = locked(&self.damage);
+        if damage.len() < DAMAGE && !damage.contains(problem) {
+            damage.push(problem.clone());
         }
     }
 
@@ -185,6 +210,10 @@ impl Shelf {
 
     pub fn all(&self) -> Vec<Arc<Slot>> {
         self.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub fn newest(&self) -> Option<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).values().next_back().cloned()
     }
 
     pub fn oldest(&self) -> Option<Arc<Slot>> {
@@ -234,12 +263,47 @@ impl Shelf {
         true
     }
 
-    /// Opens a segment; by a child first, when it was open in a process that died.
+    /// Opens a segment that was not open in this process before; see [`Shelf::open_safely`].
     pub fn open(&self, first: Seq) -> Result<Segment, LogError> {
-        if let Some(program) = self.probe.as_ref().filter(|_| folder::opened(&self.dir, first).exists()) {
-            probe::probe(program, &folder::segment(&self.dir, first))?;
+        self.open_safely(first, false).map(|(segment, _)| segment)
+    }
+
+    /// Opens a segment; by a child first, when it was open in a process that died, or when its files are not what they
+    /// were. Returns as well how they looked, when they are as noted.
+    fn open_safely(&self, first: Seq, known: bool) -> Result<(Segment, Option<Glance>), LogError> {
+        let mut noted = None;
+        if let Some(program) = &self.probe {
+            let seen = sums::glance(&self.dir, first);
+            let compared = sums::compare(&self.dir, first);
+            noted = seen.filter(|_| compared == Compared::Same);
+            if compared == Compared::Different {
+                sums::keep_evidence(&folder::segment(&self.dir, first));
+            }
+            let fine = noted.is_some() || (compared == Compared::Unknown && known);
+            if !fine || folder::opened(&self.dir, first).exists() {
+                probe::probe(program, &folder::segment(&self.dir, first))?;
+            }
         }
-        Segment::open(&self.dir, first, self.skip_sync)
+        Ok((Segment::open(&self.dir, first, self.skip_sync)?, noted))
+    }
+
+    /// Notes the files of closed segments of which `which` is true, as far as they were opened by this process and are
+    /// not as noted. What cannot be written is done without: such a segment is probed the next time.
+    pub fn keep_sums(&self, which: impl Fn(&Facts) -> bool) {
+        if self.probe.is_none() {
+            return;
+        }
+        for slot in self.all().into_iter().filter(|slot| which(&slot.facts())) {
+            // Held all the while, so that nobody opens it.
+            let mut held = locked(&slot.held);
+            let closed = held.segment.is_none() && held.users == 0 && held.dropped.is_none() && held.lost.is_none();
+            if closed && held.known {
+                let seen = sums::glance(&self.dir, slot.first);
+                if seen.is_none() || held.noted != seen {
+                    held.noted = sums::keep(&self.dir, slot.first).ok().and(seen);
+                }
+            }
+        }
     }
 
     /// Opens the segment, unless it is open. `None` when it has been dropped.
@@ -254,12 +318,18 @@ impl Shelf {
             }
             let segment = match &held.segment {
                 Some(segment) => segment.clone(),
-                None => match self.open(slot.first) {
-                    Ok(segment) => Arc::new(segment),
+                None => match self.open_safely(slot.first, held.known) {
+                    Ok((segment, noted)) => {
+                        (held.known, held.noted) = (true, noted);
+                        Arc::new(segment)
+                    }
                     Err(error) if error.is_damage() => {
                         let why = self.put_aside(slot.first, &error);
                         held.lost = Some(why.clone());
-                        return Err(LogError::Damaged(slot.problem(why)));
+                        let problem = slot.problem(why);
+                        tracing::error!(%problem, "a segment of the log is damaged; see `hookboxctl log salvage`");
+                        self.note_damage(&problem);
+                        return Err(LogError::Damaged(problem));
                     }
                     Err(error) => return Err(error),
                 },
@@ -279,6 +349,7 @@ impl Shelf {
         let mut held = locked(&slot.held);
         held.segment = Some(segment.clone());
         held.users += 1;
+        held.known = true;
         Borrowed { slot: slot.clone(), segment: Some(segment) }
     }
 
@@ -286,6 +357,7 @@ impl Shelf {
     pub fn put_aside(&self, first: Seq, error: &LogError) -> String {
         let aside = folder::aside(&self.dir, first);
         let _ = folder::remove(&folder::opened(&self.dir, first));
+        let _ = folder::remove(&folder::sums(&self.dir, first));
         match folder::rename(&folder::segment(&self.dir, first), &aside) {
             Ok(()) => format!("the segment was put aside as {}: {error}", aside.display()),
             Err(rename) => format!("the segment cannot be used: {error}; nor can it be put aside: {rename}"),

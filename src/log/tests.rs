@@ -8,10 +8,11 @@ use bytes::Bytes;
 use proptest::prelude::{Strategy, any, proptest};
 use proptest::test_runner::Config;
 
-use super::frame::{HEAD_LEN, Packer};
-use super::segment::{Batch, Segment};
+use super::frame::{Decoded, HEAD_LEN, Packer};
+use super::segment::{Batch, Found, Segment};
+use super::shelf::{Dropped, Facts};
 use super::watermark::{Mark, Watermark};
-use super::{Log, LogError, Options, Problem, Reader, Recovered, folder};
+use super::{Expect, Head, Log, LogCopy, LogError, Options, Piece, Problem, Reader, Recovered, Report, carve, folder};
 use crate::model::{Event, EventId, Seq, limits};
 use crate::record::{self, Record};
 
@@ -55,6 +56,7 @@ fn event(body: Vec<u8>) -> Record {
         headers: Vec::new(),
         body: Bytes::from(body),
         from_provider: false,
+        first_id: None,
     };
     Record::EventAccepted { event: event.into(), dedupe: None, fan_out: vec![1] }
 }
@@ -226,6 +228,23 @@ fn sixty(dir: &Path) -> Recovered {
 }
 
 #[test]
+fn what_is_written_and_sealed_during_a_verification_does_not_confuse_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = sixty(dir.path());
+    fill(&mut log, 3);
+    let mut goes_on = Some(log);
+    let report = reader.verify(&mut |_| {
+        // While the first segment is read, the last one grows and is sealed.
+        if let Some(mut log) = goes_on.take() {
+            fill(&mut log, 5);
+            log.roll(b"state", 100).expect("rolls");
+        }
+    });
+    assert_eq!(report.problems, []);
+    assert_eq!((report.last, report.records), (63, 63));
+}
+
+#[test]
 fn it_reads_forward_and_backward_over_segments() {
     let dir = tempfile::tempdir().expect("a folder");
     let Recovered { mut log, reader, .. } = sixty(dir.path());
@@ -246,6 +265,14 @@ fn it_reads_forward_and_backward_over_segments() {
     assert_eq!(reader.read(3).expect("reads"), Some(small(3)));
 }
 
+/// Drops a segment as retention does: the record that says so first.
+fn retire(log: &mut Log, reader: &Reader, first: Seq) {
+    let found = reader.segments().into_iter().find(|s| s.first == first).expect("the segment");
+    let last = found.last.expect("it is not empty");
+    commit(log, &[Record::SegmentDropped { first, last, head: found.head, at: 1 }]);
+    log.drop_segment(first).expect("drops");
+}
+
 #[test]
 fn dropped_segments_are_gone_for_good() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -254,22 +281,22 @@ fn dropped_segments_are_gone_for_good() {
     assert_eq!(walk.next().expect("one").expect("reads").0, 5);
     assert!(matches!(log.drop_segment(2), Err(LogError::NoSuchSegment { first: 2 })));
     assert!(matches!(log.drop_segment(61), Err(LogError::NoSuchSegment { first: 61 })), "the active one");
-    log.drop_segment(1).expect("drops");
-    log.drop_segment(31).expect("drops one in the middle");
+    retire(&mut log, &reader, 1);
+    retire(&mut log, &reader, 31);
     assert_eq!(reader.first(), 11);
     assert_eq!(reader.read(10).expect("reads"), None);
     assert_eq!(reader.read(35).expect("reads"), None);
     let rest: Vec<_> = walk.map(|item| item.expect("reads").0).collect();
     assert_eq!(rest.last(), Some(&60), "a walk that was under way goes on");
-    let left: Vec<_> = (11..=30).chain(41..=60).collect();
+    let left: Vec<_> = (11..=30).chain(41..=62).collect();
     assert_eq!(seqs(&reader), left);
     let back: Vec<_> = reader.backward(100).map(|item| item.expect("reads").0).collect();
     assert_eq!(back, left.iter().rev().copied().collect::<Vec<_>>());
     assert!(!folder::segment(&dir.path().join("log"), 1).exists());
     let report = reader.verify(&mut |_| {});
     assert!(report.ok, "{report:?}");
-    assert_eq!((report.first, report.records), (11, 40));
-    log.drop_segment(11).expect("drops");
+    assert_eq!((report.first, report.records), (11, 42));
+    retire(&mut log, &reader, 11);
     drop((log, reader));
     let Recovered { reader, .. } = open_whole(dir.path());
     assert_eq!(reader.first(), 21);
@@ -382,6 +409,14 @@ fn a_missing_watermark_is_told() {
     fs::write(&path, [7; 128]).expect("writes");
     let Recovered { log, problems, .. } = open(dir.path());
     assert_eq!((log.next_seq(), problems.len()), (4, 1), "{problems:?}");
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_before_its_first_mark_is_no_damage() {
+    let dir = tempfile::tempdir().expect("a folder");
+    drop(open(dir.path()));
+    fs::write(dir.path().join("log/watermark"), b"").expect("writes");
+    open_whole(dir.path());
 }
 
 #[test]
@@ -837,26 +872,473 @@ fn measure_reading() {
     }
 }
 
+/// A program that does as a process does that dies of what it reads.
+fn killer(dir: &Path) -> Options {
+    let script = dir.join("dies");
+    fs::write(&script, "#!/bin/sh\necho 'bad news' >&2\nkill -ABRT $$\n").expect("writes");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("may be run");
+    Options { probe: Some(script), ..options(dir) }
+}
+
 #[test]
 fn a_segment_that_a_child_dies_of_is_put_aside_when_a_process_had_died_with_it() {
     let dir = tempfile::tempdir().expect("a folder");
-    let Recovered { mut log, reader, .. } = open_whole(dir.path());
+    let probed = killer(dir.path());
+    let Recovered { mut log, reader, .. } = Log::open(probed.clone(), 1_000).expect("opens");
     fill(&mut log, 3);
     let last = reader.durable();
     drop(reader);
     log.close().expect("closes");
-    let script = dir.path().join("dies");
-    fs::write(&script, "#!/bin/sh\necho 'bad news' >&2\nkill -ABRT $$\n").expect("writes");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("may be run");
-    let probed = || Options { probe: Some(script.clone()), ..options(dir.path()) };
     // Closed well: nobody is asked.
-    let Recovered { log, problems, .. } = Log::open(probed(), 1_000).expect("opens");
+    let Recovered { log, problems, .. } = Log::open(probed.clone(), 1_000).expect("opens");
     assert_eq!(problems, []);
     log.close().expect("closes");
     fs::write(folder::opened(&dir.path().join("log"), 1), b"").expect("writes");
-    let Recovered { log, problems, .. } = Log::open(probed(), 1_000).expect("opens");
+    let Recovered { log, reader, problems, .. } = Log::open(probed, 1_000).expect("opens");
     assert_eq!((problems[0].first, problems[0].last), (1, last), "{problems:?}");
     assert!(problems[0].what.contains("signal 6, bad news"), "{problems:?}");
+    assert_eq!(reader.damage(), problems, "status tells of it");
     assert_eq!(log.next_seq(), last + 1, "no number is used twice");
     assert!(dir.path().join("log/bad-seg-00000000000000000001").is_dir(), "it is kept");
+}
+
+#[test]
+fn a_closed_segment_that_changed_is_opened_by_a_child_first() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let probed = killer(dir.path());
+    let log_dir = dir.path().join("log");
+    let Recovered { mut log, reader, .. } = Log::open(probed.clone(), 1_000).expect("opens");
+    for round in 0..3 {
+        fill(&mut log, 4);
+        log.roll(b"checkpoint", round).expect("rolls");
+    }
+    let first = |n: u64| n * 4 + 1;
+    reader.close_idle();
+    assert_eq!(reader.read(first(0)).expect("reads"), Some(small(1)), "what was open before is known");
+    flip(&folder::segment(&log_dir, first(1)).join("db"));
+    for _ in 0..2 {
+        assert!(matches!(reader.read(first(1)), Err(LogError::Damaged(_))), "this very process is spared");
+    }
+    assert_eq!(reader.damage().len(), 1);
+    assert!(log_dir.join("bad-seg-00000000000000000005").is_dir(), "it is kept");
+    log.close().expect("closes");
+    drop(reader);
+    flip(&folder::segment(&log_dir, first(2)).join("db"));
+    let Recovered { log, reader, .. } = Log::open(probed, 1_000).expect("opens");
+    assert!(matches!(reader.read(first(2)), Err(LogError::Damaged(_))), "and the next one");
+    assert_eq!(reader.read(first(0)).expect("reads"), Some(small(1)), "a good one is opened at once");
+    assert!(!reader.verify(&mut |_| {}).ok);
+    drop(log);
+}
+
+fn flip(path: &Path) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).expect("opens");
+    let at = file.metadata().expect("it is there").len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("reads");
+    file.write_all_at(&[byte[0] ^ 16], at).expect("writes");
+}
+
+#[test]
+fn what_a_later_version_wrote_is_refused_and_not_touched() {
+    let written = |change: &dyn Fn(&Path)| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let Recovered { mut log, .. } = open_whole(dir.path());
+        fill(&mut log, 4);
+        log.roll(b"checkpoint", 1).expect("rolls");
+        fill(&mut log, 4);
+        log.close().expect("closes");
+        change(&dir.path().join("log"));
+        let listing = || {
+            let entries = fs::read_dir(dir.path().join("log")).expect("lists").flatten();
+            let mut names: Vec<_> = entries.map(|e| e.file_name()).collect();
+            names.sort();
+            names
+        };
+        let before = listing();
+        let opened = Log::open(options(dir.path()), 1_000);
+        let folded = opened.and_then(|recovered| {
+            recovered.reader.forward(recovered.first_to_fold).collect::<Result<Vec<_>, _>>().map(|_| ())
+        });
+        let error = folded.expect_err("it is refused");
+        assert!(matches!(error, LogError::Newer { .. }), "{error}");
+        assert!(error.to_string().contains("written by hookbox 0.9.0"), "{error}");
+        assert!(error.to_string().contains("use hookbox 0.9.0, or a later one"), "{error}");
+        assert_eq!(listing(), before, "nothing is put aside or added");
+        dir
+    };
+    // The folder's format, read before anything is opened.
+    let later = |format: u32| serde_json::json!({"format": format, "hookbox": "0.9.0"});
+    written(&|log| folder::write_checked(&log.join("format"), &later(7)).expect("writes"));
+    // A segment's.
+    written(&|log| {
+        let segment = Segment::open_unmarked(log, 5).expect("opens");
+        let mut bytes = rmp_serde::to_vec(&(7u8, "0.9.0", 5u64, "and what nobody knows yet")).expect("writes");
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+        let mut batch = Batch::default();
+        batch.put(b"h", &bytes);
+        segment.apply(batch).expect("writes");
+        segment.sync().expect("syncs");
+    });
+    // A record that cannot be read, in a folder that a later version has written to.
+    let unknown = [&[record::codec::VERSION, 0x81, 0xAB][..], b"MoonSettled", &[0x91, 1]].concat();
+    let grown = [&[record::codec::VERSION, 0x81, 0xAD][..], b"SourceDeleted", &[0x92, 1, 2]].concat();
+    for bytes in [unknown, grown, vec![9, 1, 2, 3]] {
+        written(&|log| {
+            folder::write_checked(&log.join("format"), &later(1)).expect("writes");
+            let (mut watermark, mark) = Watermark::open(log, true).expect("opens");
+            let mark = mark.expect("a mark");
+            let segment = Segment::open_unmarked(log, 5).expect("opens");
+            let frame = raw_frame(mark.seq + 1, mark.head, &bytes);
+            let mut batch = Batch::default();
+            batch.chunk(mark.seq + 1, 0, &frame);
+            segment.apply(batch).expect("writes");
+            segment.sync().expect("syncs");
+            watermark.set(Mark { seq: mark.seq + 1, head: frame[46..78].try_into().expect("a head") }).expect("sets");
+        });
+    }
+}
+
+/// A frame with one record, of any bytes.
+fn raw_frame(first: Seq, prev: [u8; 32], record: &[u8]) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let length = |n: usize| u32::try_from(n).expect("small").to_be_bytes();
+    let payload = [&length(record.len())[..], &crc32fast::hash(record).to_be_bytes(), record].concat();
+    let facts = [&[1u8, 0][..], &first.to_be_bytes(), &1u32.to_be_bytes()].concat();
+    let lengths = [length(payload.len()), length(payload.len())].concat();
+    let own: [u8; 32] = Sha256::digest([&prev[..], &facts, &lengths, &payload].concat()).into();
+    [&facts[..], &prev, &own, &lengths, &payload].concat()
+}
+
+fn hex(head: [u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(&head)
+}
+
+fn expecting(reader: &Reader, head: Head) -> Report {
+    reader.verify_expecting(Expect { seq: Some(head.seq), head: head.hash }, &mut |_| {})
+}
+
+#[test]
+fn a_head_kept_elsewhere_is_found_on_the_way() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open_whole(dir.path());
+    assert_eq!(reader.head(), Head { seq: 0, hash: [0; 32] });
+    commit(&mut log, &[small(1), small(2)]);
+    let early = reader.head();
+    assert_eq!(early.seq, 2);
+    log.roll(b"checkpoint", 1).expect("rolls");
+    assert_eq!(reader.head(), early, "a new segment changes nothing");
+    commit(&mut log, &[small(3)]);
+    let late = reader.head();
+    for head in [early, late] {
+        let report = expecting(&reader, head);
+        assert!(report.ok && report.expected_at == Some(head.seq), "{report:?}");
+        let unnumbered = reader.verify_expecting(Expect { seq: None, head: head.hash }, &mut |_| {});
+        assert!(unnumbered.ok && unnumbered.expected_at == Some(head.seq), "{unnumbered:?}");
+    }
+    assert_eq!(hex(reader.verify(&mut |_| {}).head), hex(late.hash));
+    let elsewhere = expecting(&reader, Head { seq: 1, hash: early.hash });
+    assert!(!elsewhere.ok && elsewhere.problems[0].what.contains("stands at record 2"), "{elsewhere:?}");
+    let other = expecting(&reader, Head { seq: 2, hash: late.hash.map(|b| b ^ 1) });
+    assert!(!other.ok && other.problems[0].what.contains("not on the chain"), "{other:?}");
+    retire(&mut log, &reader, 1);
+    assert!(expecting(&reader, early).ok, "the record that drops a segment signs its end off");
+    drop((log, reader));
+    let Recovered { reader, .. } = open_whole(dir.path());
+    assert!(expecting(&reader, late).ok, "still there after opening anew");
+}
+
+/// C-06: an older copy of the whole folder, its watermark and all, cannot be told from inside.
+#[test]
+fn c06_an_older_state_is_told_only_by_a_head_kept_elsewhere() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (log_dir, copy) = (dir.path().join("log"), dir.path().join("copy"));
+    let Recovered { mut log, reader, .. } = open_whole(dir.path());
+    fill(&mut log, 10);
+    log.close().expect("closes");
+    drop(reader);
+    copy_tree(&log_dir, &copy);
+    let Recovered { mut log, reader, .. } = open_whole(dir.path());
+    fill(&mut log, 10);
+    let head = reader.head();
+    log.close().expect("closes");
+    drop(reader);
+    fs::remove_dir_all(&log_dir).expect("removes");
+    fs::rename(&copy, &log_dir).expect("moves");
+    let Recovered { log, reader, .. } = open_whole(dir.path());
+    assert!(reader.verify(&mut |_| {}).ok, "from inside it is whole");
+    let report = expecting(&reader, head);
+    assert!(!report.ok && report.problems[0].what.contains("ends with record 10"), "{report:?}");
+    drop((log, reader));
+}
+
+#[test]
+fn a_segment_taken_away_is_told_whatever_the_file_beside_the_chain_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log_dir = dir.path().join("log");
+    let Recovered { mut log, reader, .. } = sixty(dir.path());
+    retire(&mut log, &reader, 1);
+    log.close().expect("closes");
+    drop(reader);
+    // The next one goes as well, by hand, with all that stands outside of the chain put right.
+    let mut dropped: Vec<Dropped> = folder::read_checked(&log_dir.join("dropped")).expect("reads");
+    let sealed: Facts = folder::read_checked(&folder::seal(&log_dir, 11)).expect("reads");
+    dropped[0] = Dropped { first: 1, last: sealed.last, head: sealed.head };
+    folder::write_checked(&log_dir.join("dropped"), &dropped).expect("writes");
+    fs::remove_dir_all(folder::segment(&log_dir, 11)).expect("removes");
+    fs::remove_file(folder::seal(&log_dir, 11)).expect("removes");
+    let Recovered { reader, .. } = open_whole(dir.path());
+    let report = reader.verify(&mut |_| {});
+    assert!(!report.ok, "{report:?}");
+    assert_eq!((report.problems[0].first, report.problems[0].last), (1, 20));
+    assert!(report.problems[0].what.contains("no record says"), "{report:?}");
+}
+
+/// C-08: one stored byte changed, and every checksum below and beside the chain made right.
+#[test]
+fn c08_a_byte_changed_with_all_checksums_put_right_is_told() {
+    for seq in [3, 20, 45, 60, 61] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let log_dir = dir.path().join("log");
+        let Recovered { mut log, reader, .. } = sixty(dir.path());
+        commit(&mut log, &[small(61)]);
+        let head = reader.head();
+        log.close().expect("closes");
+        drop(reader);
+        // The whole frame is written anew, as the daemon would have written it, behind the frame it followed.
+        let first = folder::list(&log_dir).expect("lists").segments.into_iter().rfind(|f| *f <= seq).expect("one");
+        let segment = Segment::open_unmarked(&log_dir, first).expect("opens");
+        let Some(Found::Frame(frame)) = segment.at_or_after(seq).expect("reads") else { panic!("a frame") };
+        let decoded = Decoded::new(frame.clone()).expect("unpacks");
+        let mut packer = Packer::default();
+        for at in frame.head.first..=frame.head.last() {
+            let record = if at == seq { small(at + 1000) } else { decoded.record(at).expect("reads") };
+            packer.add(&record).expect("fits");
+        }
+        let (forged, bytes) = packer.finish(frame.head.first, frame.head.prev);
+        let mut batch = Batch::default();
+        for (number, chunk) in bytes.chunks(limits::CHUNK).enumerate() {
+            batch.chunk(forged.first, number, chunk);
+        }
+        segment.apply(batch).expect("writes");
+        segment.sync().expect("syncs");
+        drop(segment);
+        let (mut watermark, mark) = Watermark::open(&log_dir, true).expect("opens");
+        if mark.is_some_and(|mark| mark.seq == forged.last()) {
+            watermark.set(Mark { seq: forged.last(), head: forged.own }).expect("sets");
+        }
+        let Recovered { reader, problems, .. } = open(dir.path());
+        assert_eq!(reader.read(seq).expect("reads"), Some(small(seq + 1000)), "the store thinks it good");
+        let report = expecting(&reader, head);
+        assert!(!report.ok, "record {seq}: {report:?}, {problems:?}");
+        // The very last commit has nothing behind it that vouches for it: only a head kept elsewhere does.
+        assert_eq!(reader.verify(&mut |_| {}).ok && problems.is_empty(), seq == 61, "record {seq}: {report:?}");
+    }
+}
+
+#[test]
+fn everything_is_found_in_a_segment_without_opening_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open_whole(dir.path());
+    let mut seed = 1;
+    for round in 0..60 {
+        let records: Vec<_> = (0..round % 7 + 1)
+            .map(|n| {
+                seed += 1;
+                event(noise([10, 700, 3_000, 40_000][(round + n) % 4], seed))
+            })
+            .collect();
+        commit(&mut log, &records);
+    }
+    let all = forward(&reader, 1);
+    log.close().expect("closes");
+    let segment = folder::segment(&dir.path().join("log"), 1);
+    let carved = carve(&segment).expect("reads");
+    let found: Vec<_> = carved.records().map(|(seq, record)| (seq, record.expect("reads"))).collect();
+    assert_eq!(carved.missing(Some(reader.durable())), []);
+    assert!(found == all, "{} of {}", found.len(), all.len());
+    // One flipped bit costs one commit at most, wherever it is.
+    let whole = fs::read(segment.join("db")).expect("reads");
+    let mut lost = 0;
+    for case in 0..20 {
+        let mut bytes = whole.clone();
+        let at = bytes.len() / 20 * case + 77;
+        bytes[at] ^= 4;
+        fs::write(segment.join("db"), bytes).expect("writes");
+        let carved = carve(&segment).expect("reads");
+        let missing = carved.missing(Some(reader.durable()));
+        assert!(missing.len() <= 1, "byte {at}: {missing:?}");
+        lost += missing.len();
+        for (seq, record) in carved.records() {
+            assert_eq!(record.expect("reads"), all[usize::try_from(seq - 1).expect("small")].1);
+        }
+    }
+    println!("carved: of 20 flips {lost} cost a commit");
+}
+
+#[test]
+fn garbage_is_searched_without_a_panic() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let segment = dir.path().join("bad-seg-00000000000000000007-2");
+    fs::create_dir(&segment).expect("makes");
+    for seed in 0..40 {
+        let mut bytes = noise(20_000, seed);
+        // Thick with what messages begin with.
+        for at in (0..bytes.len()).step_by(7) {
+            bytes[at] = [8, 10, 0, 13, b'r', 255, 249][(at / 7) % 7];
+        }
+        fs::write(segment.join("db"), bytes).expect("writes");
+        let carved = carve(&segment).expect("reads");
+        assert_eq!((carved.first, carved.records().count()), (7, 0));
+        assert_eq!(carved.missing(Some(9)), [(7, 9)]);
+    }
+}
+
+#[test]
+fn a_copy_has_the_same_chain() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = sixty(dir.path());
+    retire(&mut log, &reader, 1);
+    commit(&mut log, &[event(noise(100_000, 5)), small(7)]);
+    let copied = dir.path().join("copied/log");
+    let mut copy = LogCopy::begin(&copied).expect("begins");
+    let mut wire = Vec::new();
+    for segment in reader.segments() {
+        reader
+            .pieces(segment.first, &mut |piece| {
+                wire.extend(piece.to_wire());
+                true
+            })
+            .expect("reads");
+    }
+    let mut at = 0;
+    while let Some((piece, length)) = Piece::from_wire(&wire[at..]).expect("pieces") {
+        copy.take(piece).expect("takes");
+        at += length;
+    }
+    assert_eq!(at, wire.len());
+    assert_eq!(copy.finish().expect("ends"), reader.head());
+    let Recovered { reader: other, .. } = open_whole(&dir.path().join("copied"));
+    let report = expecting(&other, reader.head());
+    assert!(report.ok, "{report:?}");
+    assert_eq!((report.first, report.last), (11, reader.durable()));
+    assert!(forward(&other, 1) == forward(&reader, 1));
+    assert_eq!(other.segments().len(), reader.segments().len());
+    let refused = LogCopy::begin(&copied).expect_err("it is not empty");
+    assert!(refused.to_string().contains("choose another folder"), "{refused}");
+    for cut in [3, 200, wire.len() - 1] {
+        let mut copy = LogCopy::begin(&dir.path().join(format!("cut-{cut}"))).expect("begins");
+        let mut at = 0;
+        while let Ok(Some((piece, length))) = Piece::from_wire(&wire[at..cut]) {
+            copy.take(piece).expect("takes");
+            at += length;
+        }
+        assert!(copy.finish().is_err(), "a copy that broke off is none");
+    }
+}
+
+/// What became of a log that was damaged: every record is there as it was, or its number is in a range that is told.
+/// Returns how many are not there.
+fn nothing_is_lost_in_silence(dir: &Path, written: &[Record], at: &str) -> usize {
+    let Recovered { log, reader, problems, .. } = open(dir);
+    let report = reader.verify(&mut |_| {});
+    let named = |seq: Seq| problems.iter().chain(&report.problems).any(|p| (p.first..=p.last).contains(&seq));
+    let mut lost = 0;
+    for (seq, record) in (1..).zip(written) {
+        match reader.read(seq) {
+            Ok(Some(found)) => assert!(found == *record, "{at}: record {seq} is another one"),
+            _ if named(seq) => lost += 1,
+            gone => panic!("{at}: record {seq} is lost in silence: {gone:?}, {problems:?}, {report:?}"),
+        }
+    }
+    assert!(log.next_seq() > written.len() as Seq || named(written.len() as Seq), "{at}: numbers would come again");
+    lost
+}
+
+/// A small log of four segments, closed or left as a killed process leaves it, and what is in it.
+fn log_to_damage(dir: &Path, closed: bool) -> Vec<Record> {
+    let Recovered { mut log, reader, .. } = open_whole(dir);
+    for round in 0..4 {
+        for n in 0..6 {
+            commit(&mut log, &[event(noise(3_000 * (n + 1), (round * 10 + n) as u64 + 1)), small(n as u64)]);
+        }
+        if round < 3 {
+            log.roll(b"a checkpoint", 1).expect("rolls");
+        }
+    }
+    let written = forward(&reader, 1).into_iter().map(|(_, record)| record).collect();
+    if closed {
+        log.close().expect("closes");
+    } else {
+        // The copy is made while it is open: what a killed process leaves.
+        copy_tree(&dir.join("log"), &dir.join("killed"));
+        drop(log);
+        fs::remove_dir_all(dir.join("log")).expect("removes");
+        fs::rename(dir.join("killed"), dir.join("log")).expect("moves");
+    }
+    written
+}
+
+fn cases() -> usize {
+    std::env::var("HOOKBOX_FLIPS").map_or(60, |n| n.parse().expect("a number of flips"))
+}
+
+/// The files of sled's in a log's folder.
+fn store_files(log: &Path) -> Vec<std::path::PathBuf> {
+    let segments = folder::list(log).expect("lists").segments;
+    let inside = segments.iter().flat_map(|first| fs::read_dir(folder::segment(log, *first)).expect("lists").flatten());
+    let mut files: Vec<_> = inside.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+/// C-01 and C-02. With `HOOKBOX_FLIPS=1000`: see the end of this file's results in `tests/damage`.
+#[test]
+fn c01_c02_no_flipped_bit_loses_anything_in_silence() {
+    for closed in [true, false] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let written = log_to_damage(dir.path(), closed);
+        let (mut lost, mut costly) = (0, 0);
+        for case in 0..cases() {
+            let copy = tempfile::tempdir().expect("a folder");
+            copy_tree(&dir.path().join("log"), &copy.path().join("log"));
+            let draw = u64::from_le_bytes(noise(8, case as u64 + 77).try_into().expect("eight"));
+            let files = store_files(&copy.path().join("log"));
+            let dbs: Vec<_> = files.iter().filter(|path| path.ends_with("db")).collect();
+            let path = dbs[usize::try_from(draw % dbs.len() as u64).expect("small")];
+            let mut bytes = fs::read(path).expect("reads");
+            let at = usize::try_from((draw >> 8) % bytes.len() as u64).expect("small");
+            bytes[at] ^= 1 << (draw >> 56 & 7);
+            fs::write(path, bytes).expect("writes");
+            let at = format!("closed {closed}, case {case}: byte {at} of {}", path.display());
+            let cost = nothing_is_lost_in_silence(copy.path(), &written, &at);
+            lost += cost;
+            costly += usize::from(cost > 0);
+        }
+        println!("flips, closed {closed}: {} cases, {costly} cost records, {lost} records, all named", cases());
+    }
+}
+
+/// C-03: every file of sled's, cut at every 4 KiB (at every 64 KiB in a short run).
+#[test]
+fn c03_no_torn_file_loses_anything_in_silence() {
+    let step = if cases() >= 1000 { 4096 } else { 1 << 16 };
+    for closed in [true, false] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let written = log_to_damage(dir.path(), closed);
+        let (mut count, mut costly) = (0, 0);
+        for file in store_files(&dir.path().join("log")) {
+            let length = fs::metadata(&file).expect("it is there").len();
+            for cut in (0..length).step_by(step) {
+                let copy = tempfile::tempdir().expect("a folder");
+                copy_tree(&dir.path().join("log"), &copy.path().join("log"));
+                let path = copy.path().join(file.strip_prefix(dir.path()).expect("in it"));
+                fs::OpenOptions::new().write(true).open(&path).and_then(|f| f.set_len(cut)).expect("cuts");
+                let at = format!("closed {closed}: {} cut to {cut} of {length}", file.display());
+                costly += usize::from(nothing_is_lost_in_silence(copy.path(), &written, &at) > 0);
+                count += 1;
+            }
+        }
+        println!("torn, closed {closed}: {count} cases, {costly} cost records, all named");
+    }
 }

@@ -3,8 +3,10 @@
 
 use super::frame::{ChainHead, Decoded, StoredFrame};
 use super::segment::{Found, Segment};
+use super::shelf::Dropped;
 use super::{LogError, Problem};
 use crate::model::Seq;
+use crate::record::Record;
 
 /// What to look at.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,13 @@ pub(super) struct Walk {
     pub deep: bool,
     /// The record whose chain head is asked for.
     pub mark: Option<Seq>,
+    /// The chain head whose record is asked for.
+    pub seek: Option<ChainHead>,
+}
+
+impl Walk {
+    /// From the first frame to the last, without looking inside.
+    pub const ALL: Self = Self { upto: Seq::MAX, deep: false, mark: None, seek: None };
 }
 
 /// What was found.
@@ -30,6 +39,10 @@ pub(super) struct Walked {
     pub remains: bool,
     /// The chain head of the frame that ends with the record asked for.
     pub marked: Option<ChainHead>,
+    /// The last record of the frame with the chain head asked for.
+    pub sought: Option<Seq>,
+    /// What records say about segments that were dropped; only when it looks inside.
+    pub dropped: Vec<Dropped>,
 }
 
 struct Walker<'a> {
@@ -51,6 +64,8 @@ pub(super) fn walk(segment: &Segment, walk: Walk, step: &mut dyn FnMut(u64, u64)
         problems: Vec::new(),
         remains: false,
         marked: None,
+        sought: None,
+        dropped: Vec::new(),
     };
     let mut walker = Walker { segment, walk, seen, broken: None };
     let mut at = Some(first);
@@ -124,6 +139,9 @@ impl Walker<'_> {
         if self.walk.mark == Some(head.last()) {
             self.seen.marked = Some(head.own);
         }
+        if self.walk.seek == Some(head.own) {
+            self.seen.sought = Some(head.last());
+        }
         Some((u64::from(head.count), bytes))
     }
 
@@ -133,8 +151,12 @@ impl Walker<'_> {
             Err(what) => self.problem(head.first, head.last(), format!("the frame cannot be read: {what}")),
             Ok(decoded) => {
                 for seq in head.first..=head.last() {
-                    if let Err(what) = decoded.record(seq) {
-                        self.problem(seq, seq, format!("the record cannot be read: {what}"));
+                    match decoded.record(seq) {
+                        Ok(Record::SegmentDropped { first, last, head, .. }) => {
+                            self.seen.dropped.push(Dropped { first, last, head });
+                        }
+                        Ok(_) => {}
+                        Err(what) => self.problem(seq, seq, format!("the record cannot be read: {what}")),
                     }
                 }
             }

@@ -31,6 +31,10 @@ pub enum HoldReason {
     Gone,
     /// Nothing but failure for days.
     Failing,
+    /// The receiver asked for it (`webhook-delivery: hold`).
+    Receiver,
+    /// Its one lane is parked behind a head that fails.
+    Parked,
 }
 
 /// What an attempt came to. Data, not an error.
@@ -46,6 +50,22 @@ pub enum Outcome {
     Gone,
     /// No use in trying again: the address is refused, the URL is not one.
     Refused,
+    /// The receiver asks that the endpoint be put on hold (`webhook-delivery: hold`); the delivery waits.
+    Hold,
+    /// The receiver never wants to see it (`webhook-delivery: drop`).
+    Drop,
+}
+
+/// What an attempt says of the way rather than of the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The system itself knows no way there: no route, the network is down.
+    NoRoute,
+    /// Nobody answered on the way: the name could not be looked up, the connection timed out.
+    Unreachable,
+    /// It was lent out, and no consumer took it.
+    NotTaken,
 }
 
 /// The request of an attempt, secrets left out.
@@ -65,6 +85,16 @@ pub struct ResponseHead {
     pub body: Bytes,
 }
 
+/// How a command ended that took a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandEnd {
+    /// `None` when it was killed.
+    pub exit: Option<i32>,
+    pub signal: Option<i32>,
+    /// The last of what it said, see `limits::OUTPUT_KEPT`.
+    pub output: Bytes,
+}
+
 /// What outbound reports of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptReport {
@@ -77,4 +107,10 @@ pub struct AttemptReport {
     pub response: Option<ResponseHead>,
     /// In plain words, when there is no response or it could not be read.
     pub error: Option<String>,
+    /// When it failed on the way.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+    /// How the command of an `exec:` endpoint ended.
+    #[serde(default)]
+    pub command: Option<CommandEnd>,
 }

@@ -47,9 +47,24 @@ pub struct Event {
     /// Whether its source was a provider preset: then its headers go along by default.
     #[serde(default)]
     pub from_provider: bool,
+    /// The id it was accepted under by the log that it was imported from; receivers go on seeing this one.
+    #[serde(default)]
+    pub first_id: Option<EventId>,
 }
 
 impl Event {
+    /// Whether it is one of the daemon's own, from the built-in source `hookbox`.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.source == 0
+    }
+
+    /// The id that its receivers see, the same at every attempt and in every log.
+    #[must_use]
+    pub fn webhook_id(&self) -> EventId {
+        self.first_id.unwrap_or(self.id)
+    }
+
     /// The first header of that (lower-case) name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&Bytes> {

@@ -43,6 +43,13 @@ pub struct DeliveryId {
     pub endpoint: EndpointId,
 }
 
+/// A batch's id, which is its `webhook-id` at every attempt: which record formed it, and which part of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchId {
+    pub seq: Seq,
+    pub part: u32,
+}
+
 /// Text that is not an id of the kind asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("'{text}' is not {what}: it looks like {example}")]
@@ -80,6 +87,21 @@ impl fmt::Display for DeliveryId {
         bytes[..8].copy_from_slice(&self.seq.to_be_bytes());
         bytes[8..].copy_from_slice(&self.endpoint.to_be_bytes());
         write!(f, "dlv_{}", BASE32.encode_display(&bytes))
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = [0u8; 12];
+        bytes[..8].copy_from_slice(&self.seq.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.part.to_be_bytes());
+        write!(f, "bat_{}", BASE32.encode_display(&bytes))
+    }
+}
+
+impl fmt::Debug for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -17,6 +17,9 @@ pub const MAX_BODY: u64 = 32 << 20;
 pub const DEFAULT_DEDUPE_WINDOW_MS: u64 = 3 * 86_400_000;
 /// Connections at a time, over all listeners.
 pub const CONNECTIONS: usize = 8192;
+/// Of the files that the system lets the process open, what connections from outside never take: attempts in flight,
+/// idle connections to endpoints, admin connections, and the log. Three quarters of them when there are few.
+pub const FILES_KEPT: u64 = 448;
 /// Time to send a request's head, and to stay idle between requests.
 pub const HEAD_TIMEOUT_MS: u64 = 15_000;
 /// Time to send a request's body.
@@ -71,6 +74,35 @@ pub const RETRYING: usize = 8192;
 pub const RETRYING_ALL: usize = 131_072;
 /// Deliveries of an endpoint that does nothing but fail which are taken up; the others wait on disk untried.
 pub const RETRYING_FAILING: usize = 512;
+/// Failures in a row, and the time they span at least, that open an endpoint's breaker.
+pub const BREAKER_FAILURES: u32 = 10;
+pub const BREAKER_SPAN_MS: u64 = 10_000;
+/// The first gap before a probe, doubled for each further one, and the longest.
+pub const PROBE_GAP_MS: u64 = 1_000;
+pub const PROBE_GAP_MAX_MS: u64 = 300_000;
+/// The same for probes of the link.
+pub const LINK_GAP_MS: u64 = 1_000;
+pub const LINK_GAP_MAX_MS: u64 = 30_000;
+/// Unrelated hosts have to be silent for so long before the link is taken for down.
+pub const LINK_SPAN_MS: u64 = 5_000;
+/// How long what needs a sane wall clock waits for one.
+pub const CLOCK_WAIT_MS: u64 = 300_000;
+/// A jump of the wall clock beyond this makes it suspect.
+pub const CLOCK_JUMP_MS: u64 = 86_400_000;
+/// Attempts whose endpoint has a rate slower than this are remembered when they start.
+pub const SLOW_RATE_STEP_MS: u64 = 1_000;
+/// Notices of one kind about one thing are at least so far apart; what happens meanwhile is counted.
+pub const NOTICE_GAP_MS: u64 = 60_000;
+/// Dead letters are gathered for so long before they are told of.
+pub const NOTICE_WAIT_MS: u64 = 1_000;
+/// Requests that a source refuses within this time before the operator is told, and how long it is quiet after that.
+pub const REFUSING: u64 = 20;
+pub const REFUSING_SPAN_MS: u64 = 60_000;
+pub const REFUSING_GAP_MS: u64 = 3_600_000;
+/// Deliveries that consumers of pull endpoints hold at a time, over all.
+pub const LEASES: usize = 4096;
+/// Keys of which catching up remembers that it has seen the latest.
+pub const LATEST_KEYS: usize = 65_536;
 /// Failures in a row that make an endpoint a failing one.
 pub const FAILING_AFTER: u32 = 8;
 /// Attempts in flight to failing endpoints, of all in flight: the others always find room.
@@ -89,14 +121,34 @@ pub const REFILL_SCAN: usize = 16_384;
 /// `Retry-After` is honoured up to this.
 pub const RETRY_AFTER_MAX_MS: u64 = 86_400_000;
 pub const DEFAULT_CONCURRENCY: u32 = 16;
+/// Nothing but failure for so long puts an endpoint on hold.
+pub const DEFAULT_HOLD_AFTER_MS: u64 = 5 * 86_400_000;
+/// How long a consumer of a pull endpoint has for what it leased.
+pub const DEFAULT_LEASE_MS: u64 = 30_000;
+pub const LEASE_MS: u64 = 12 * 3_600_000;
 pub const CONCURRENCY: u32 = 256;
 /// Characters of a `--where` expression, and how deep it may be nested.
 pub const FILTER_LEN: usize = 1024;
 pub const FILTER_DEPTH: usize = 16;
+/// Bytes that a regular expression of a filter may take when it is compiled, and how many are kept so.
+pub const FILTER_PATTERN: usize = 256 << 10;
+pub const FILTER_PATTERNS: usize = 64;
 /// Events whose number of duplicates is kept.
 pub const DUPLICATE_COUNTS: usize = 65_536;
 /// Replays under way at a time.
 pub const REPLAYS: usize = 64;
+
+/// Attempts that a rate allows at once.
+pub const BURST: u32 = 10_000;
+/// Failed attempts after which a lane's head is skipped or parked, when no number is given.
+pub const HEAD_ATTEMPTS: u32 = 5;
+/// Events and bytes of one outgoing batch, by default and at most, and how long one may stay open.
+pub const DEFAULT_BATCH_OUT_EVENTS: u32 = 100;
+pub const BATCH_OUT_EVENTS: u32 = 1000;
+pub const DEFAULT_BATCH_OUT_BYTES: u64 = 256 << 10;
+pub const BATCH_OUT_BYTES: u64 = 8 << 20;
+pub const DEFAULT_BATCH_WAIT_MS: u64 = 5_000;
+pub const BATCH_WAIT_MS: u64 = 3_600_000;
 
 // --- the log -----------------------------------------------------------------------------------------------
 /// Bytes of one value in sled. No leaf may become a blob file: 17 · (value + key + 8) + 1 KiB < sled segment / 4. And
@@ -157,6 +209,31 @@ pub const RESPONSE_VALUE: usize = 256;
 pub const RESPONSE_WIRE: usize = 128 << 10;
 /// Daemons of this kind that an event may pass through; one more is taken for a loop.
 pub const HOPS: u32 = 8;
+/// Bytes of a template, and the headers that an endpoint may set.
+pub const TEMPLATE_LEN: usize = 16 << 10;
+pub const SHAPED_HEADERS: usize = 32;
+/// Arguments of a command, and bytes of one.
+pub const COMMAND_ARGS: usize = 64;
+pub const COMMAND_ARG: usize = 4096;
+/// Commands at a time, over all endpoints; and what each may have: open files, processes of its user, bytes of a file
+/// and of memory.
+pub const COMMANDS: usize = 32;
+pub const COMMAND_FILES: u64 = 1024;
+pub const COMMAND_PROCESSES: u64 = 4096;
+pub const COMMAND_FILE_BYTES: u64 = 1 << 30;
+pub const COMMAND_MEMORY: u64 = 2 << 30;
+/// Bytes of what a command says that are looked at, and kept in the log: the last ones.
+pub const OUTPUT_READ: usize = 16 << 10;
+pub const OUTPUT_KEPT: usize = 4 << 10;
+/// Bytes of a proxy's answer to CONNECT, entries of `no_proxy`, and entries of `[exec] allow`.
+pub const PROXY_ANSWER: usize = 8 << 10;
+pub const NO_PROXY: usize = 256;
+pub const EXEC_ALLOW: usize = 256;
+/// What one rendering may cost: steps, and 64 bytes each of what it makes.
+pub const TEMPLATE_FUEL: u64 = 500_000;
+/// Bytes of a body that templates read or make, and of a header or a path that they make.
+pub const SHAPED_BODY: usize = 1 << 20;
+pub const SHAPED_HEADER: usize = 8 << 10;
 /// Bytes of a decoded signing secret.
 pub const SIGNING_KEY: usize = 512;
 /// The old secret signs along with the new one for this long after a rotation.
@@ -194,5 +271,6 @@ const _: () = assert!(ROLL_BYTES >= 2 * SLED_SEGMENT as u64, "a segment begins w
 const _: () =
     assert!(2 * BALLAST <= ROOM_RESERVE && 2 * BALLAST_MIN <= ROOM_RESERVE_MIN, "ballast is part of the reserve");
 const _: () = assert!(FETCH_BYTES < RESPONSE_WIRE, "what is fetched comes over the same wire");
+const _: () = assert!(OUTPUT_KEPT <= OUTPUT_READ, "only what is looked at can be kept");
 const _: () = assert!(RESPONSE_KEPT <= RESPONSE_READ, "only what is read can be kept");
 const _: () = assert!(RETRYING <= RETRYING_ALL, "one endpoint is one of all");

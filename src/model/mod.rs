@@ -7,6 +7,7 @@
 //! Invariants: an event is immutable; ids never change and are never reused; every size and count has its
 //! bound in [`limits`].
 
+pub mod backoff;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
@@ -17,10 +18,12 @@ pub mod size;
 pub mod source;
 pub mod time;
 
-pub use delivery::{AttemptReport, DeliveryState, HoldReason, Outcome, RequestHead, ResponseHead};
-pub use endpoint::{Endpoint, Order, Rate, RetryPolicy};
+pub use delivery::{AttemptReport, CommandEnd, DeliveryState, Fault, HoldReason, Outcome, RequestHead, ResponseHead};
+pub use endpoint::{
+    Batch, BatchFormat, CatchUp, CatchUpMode, Endpoint, Exec, HeadOfLine, Order, Pull, Rate, RetryPolicy, Shape, Via,
+};
 pub use event::{Event, Header};
-pub use id::{DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
-pub use secret::{Secret, TimedSecret};
+pub use id::{BatchId, DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
+pub use secret::{Secret, TimedSecret, says_secret};
 pub use source::{Source, valid_name};
 pub use time::{Now, WallMs};

@@ -17,6 +17,12 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether the (lower-case) name of a header says that its value is nobody else's business.
+#[must_use]
+pub fn says_secret(name: &str) -> bool {
+    ["auth", "cookie", "key", "password", "secret", "signature", "token"].iter().any(|word| name.contains(word))
+}
+
 /// One of several secrets in use at a time, while they are rotated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimedSecret {

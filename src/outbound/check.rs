@@ -1,11 +1,14 @@
 //! What an endpoint must fulfil to be created or changed, each refusal with its mend.
 
 use crate::model::time::format_duration_ms;
-use crate::model::{Endpoint, RetryPolicy, limits, valid_name};
+use crate::model::{Endpoint, Exec, RetryPolicy, Via, limits, valid_name};
 
+use super::exec::Program;
 use super::guard;
+use super::shape::Shaper;
 use super::sign::Key;
 use super::url::{Place, allowed_port, parse};
+use super::via::is_local;
 
 /// Longest time of any setting: ten years.
 const LONGEST_MS: u64 = 3650 * 86_400_000;
@@ -23,7 +26,8 @@ pub fn check_endpoint(endpoint: &Endpoint) -> Result<(), String> {
             limits::NAME_LEN
         ));
     }
-    check_url(endpoint)?;
+    check_way(endpoint)?;
+    check_shape(endpoint)?;
     if endpoint.secrets.len() > limits::SECRETS {
         return Err(format!("an endpoint has at most {} secrets at a time", limits::SECRETS));
     }
@@ -42,6 +46,27 @@ pub fn check_endpoint(endpoint: &Endpoint) -> Result<(), String> {
     check_retry(&endpoint.retry)
 }
 
+/// Settings that belong to another kind of endpoint; then the URL.
+fn check_way(endpoint: &Endpoint) -> Result<(), String> {
+    if !endpoint.is_exec() && endpoint.exec != Exec::default() {
+        return Err("--arg and --user are for commands: use --url exec:/path/to/command".to_owned());
+    }
+    if endpoint.is_exec() || endpoint.is_pull() {
+        let shape = &endpoint.shape;
+        if shape.method.is_some() || shape.path.is_some() || !shape.headers.is_empty() {
+            return Err("--method, --path and --header are for HTTP: a command gets a body and HOOKBOX_…".to_owned());
+        }
+        if endpoint.via != Via::default() {
+            return Err("--proxy, --bind, --client-cert, --client-key and --ca are for http:// and https://".to_owned());
+        }
+    }
+    match endpoint.url.split_once(':') {
+        Some(("exec", _)) => Program::new(endpoint).map(|_| ()),
+        Some(("pull", _)) => Ok(()),
+        _ => check_url(endpoint),
+    }
+}
+
 /// The URL, and whether what it names outright may be dialled at all: better said now than in a dead letter.
 fn check_url(endpoint: &Endpoint) -> Result<(), String> {
     let target = parse(&endpoint.url)?;
@@ -49,10 +74,7 @@ fn check_url(endpoint: &Endpoint) -> Result<(), String> {
         _ if endpoint.allow_private => return Ok(()),
         Place::Socket(_) => return Ok(()),
         Place::Literal { ip, port } => (guard::allowed(*ip).err().map(|why| format!("{ip} is {why}")), *port),
-        Place::Name { name, port } => {
-            let local = name == "localhost" || name.ends_with(".localhost");
-            (local.then(|| format!("{name} is a loopback address")), *port)
-        }
+        Place::Name { name, port } => (is_local(name).then(|| format!("{name} is a loopback address")), *port),
     };
     if let Some(what) = what {
         return Err(format!("{what}: add --allow-private if the endpoint is really meant to reach it"));
@@ -60,6 +82,22 @@ fn check_url(endpoint: &Endpoint) -> Result<(), String> {
     allowed_port(port).map_err(|service| {
         format!("port {port} belongs to {service}: add --allow-private if the endpoint is really meant to reach it")
     })
+}
+
+/// Templates that compile, and stand where they can be obeyed.
+fn check_shape(endpoint: &Endpoint) -> Result<(), String> {
+    if endpoint.shape.is_plain() {
+        return Ok(());
+    }
+    if endpoint.is_pull() {
+        return Err("templates are for what is sent: a pull: endpoint's consumers take events as they came".to_owned());
+    }
+    if endpoint.batch.is_some() {
+        return Err(
+            "templates shape one event, a batch has many: leave out the templates or --batch-max-events".to_owned()
+        );
+    }
+    Shaper::new(&endpoint.shape, None).map(|_| ())
 }
 
 fn check_retry(retry: &RetryPolicy) -> Result<(), String> {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::model::time::format_duration_ms;
-use crate::model::{Outcome, limits};
+use crate::model::{Fault, Outcome, limits};
 
 use super::guard::Why;
 
@@ -20,12 +20,14 @@ pub(super) enum Failure {
     Port { port: u16, service: &'static str },
     #[error("the event has passed through {hops} daemons of this kind already: a loop of endpoints and sources")]
     Loop { hops: u32 },
+    #[error("the templates make nothing of this event: {0}")]
+    Shape(String),
     #[error("the name {name} does not resolve{why}")]
     Unresolved { name: String, why: String },
     #[error("the name {name} leads to {address}, {why}, which is dialled only for endpoints with --allow-private")]
     Name { name: String, address: std::net::IpAddr, why: Why },
     #[error("{why}")]
-    Connect { why: String },
+    Connect { why: String, fault: Option<Fault> },
     #[error("TLS: {0}")]
     Tls(String),
     #[error("{0}")]
@@ -56,7 +58,9 @@ impl Failure {
     /// Whether it is worth another try.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Self::Endpoint(_) | Self::Address { .. } | Self::Port { .. } | Self::Loop { .. } => Outcome::Refused,
+            Self::Endpoint(_) | Self::Address { .. } | Self::Port { .. } | Self::Loop { .. } | Self::Shape(_) => {
+                Outcome::Refused
+            }
             _ => Outcome::Retryable { after_ms: None },
         }
     }
@@ -70,7 +74,23 @@ impl Failure {
             io::ErrorKind::PermissionDenied => format!("no permission to connect to {to}"),
             _ => format!("no connection to {to}: {error}"),
         };
-        Self::Connect { why }
+        let fault = match error.kind() {
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Some(Fault::NoRoute),
+            io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => Some(Fault::Unreachable),
+            // Whoever refuses or breaks off has been reached.
+            _ => None,
+        };
+        Self::Connect { why, fault }
+    }
+
+    /// Whether it failed on the way, before anybody was reached.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Connect { fault, .. } => *fault,
+            Self::Unresolved { .. } => Some(Fault::Unreachable),
+            Self::Timeout { phase: Phase::Resolving(_) | Phase::Connecting(_), .. } => Some(Fault::Unreachable),
+            _ => None,
+        }
     }
 
     /// An exchange that broke off. `overrun`: because the peer sent more than was to be read.

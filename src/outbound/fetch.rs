@@ -16,6 +16,7 @@ use super::connect::Wanted;
 use super::failure::{Failure, Phase};
 use super::pool::Conn;
 use super::url::{self, Place};
+use super::via::Route;
 
 impl Outbound {
     /// Fetches a URL: its status and at most `limits::FETCH_BYTES` of its body. https only, unless `allow_private`, which
@@ -29,7 +30,8 @@ impl Outbound {
             return Err("only https:// is fetched".to_owned());
         }
         let timeout_ms = limits::FETCH_TIMEOUT_MS;
-        let wanted = Wanted { target: &target, allow_private, timeout_ms };
+        let route = Route { proxy: self.permits().common.proxy_for(&target), ..Route::default() };
+        let wanted = Wanted { target: &target, route: &route, allow_private, timeout_ms };
         let mut phase = Phase::Start;
         let fetched = tokio::time::timeout(Duration::from_millis(timeout_ms), self.get(&wanted, &mut phase)).await;
         let fetched = fetched.unwrap_or(Err(Failure::Timeout { after_ms: timeout_ms, phase }));
@@ -53,6 +55,9 @@ impl Outbound {
         headers.insert(HOST, wanted.target.host.clone());
         headers.insert(USER_AGENT, self.agent.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        if let Some(proxy) = wanted.route.proxy.as_ref().filter(|_| !wanted.target.tls) {
+            proxy.address(&mut request, &wanted.target.host);
+        }
         let (head, mut body) = conn.send(request).await?.into_parts();
         let status = head.status.as_u16();
         *phase = Phase::Body(status);

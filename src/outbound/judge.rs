@@ -1,20 +1,32 @@
 //! What a response means for its delivery. Pure: the wall clock is an argument.
 //!
-//! 2xx delivered; 410 the endpoint is gone; all else is tried again, 429 and 503 not before their `Retry-After`
-//! (RFC 9110 section 10.2.3), which is honoured up to `limits::RETRY_AFTER_MAX_MS`.
+//! 2xx delivered; 410 the endpoint is gone; all else is tried again, not before its `Retry-After` (RFC 9110 section
+//! 10.2.3), which is honoured up to `limits::RETRY_AFTER_MAX_MS`. A receiver steers what it is sent with
+//! `webhook-delivery: hold` (put the endpoint on hold) or `drop` (never send me this again) on an answer that is no 2xx.
 
 use std::time::UNIX_EPOCH;
 
 use crate::model::{Outcome, WallMs, limits};
 
+/// What a response says, as far as it matters here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said<'a> {
+    pub status: u16,
+    pub retry_after: Option<&'a [u8]>,
+    /// `webhook-delivery`.
+    pub wish: Option<&'a [u8]>,
+}
+
 /// Judges a response. One whose body broke off before its end (`complete` is false) is no success.
 #[must_use]
-pub fn judge(status: u16, retry_after: Option<&[u8]>, complete: bool, wall_ms: WallMs) -> Outcome {
-    match status {
-        200..=299 if complete => Outcome::Delivered,
-        410 => Outcome::Gone,
-        429 | 503 => Outcome::Retryable { after_ms: retry_after.and_then(|v| retry_after_ms(v, wall_ms)) },
-        _ => Outcome::Retryable { after_ms: None },
+pub fn judge(said: Said<'_>, complete: bool, wall_ms: WallMs) -> Outcome {
+    let wish = said.wish.map(|wish| wish.trim_ascii().to_ascii_lowercase());
+    match (said.status, wish.as_deref()) {
+        (200..=299, _) if complete => Outcome::Delivered,
+        (410, _) => Outcome::Gone,
+        (_, Some(b"hold")) => Outcome::Hold,
+        (_, Some(b"drop")) => Outcome::Drop,
+        _ => Outcome::Retryable { after_ms: said.retry_after.and_then(|v| retry_after_ms(v, wall_ms)) },
     }
 }
 
@@ -46,7 +58,7 @@ fn retry_after_ms(value: &[u8], wall_ms: WallMs) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{judge, remark};
+    use super::{Said, judge, remark};
     use crate::model::{Outcome, limits::RETRY_AFTER_MAX_MS};
 
     /// 2026-11-23T13:00:00Z
@@ -58,18 +70,31 @@ mod tests {
             (200, Outcome::Delivered),
             (204, Outcome::Delivered),
             (299, Outcome::Delivered),
-            (301, Outcome::Retryable { after_ms: None }),
-            (304, Outcome::Retryable { after_ms: None }),
-            (400, Outcome::Retryable { after_ms: None }),
-            (404, Outcome::Retryable { after_ms: None }),
+            (301, Outcome::Retryable { after_ms: Some(7000) }),
+            (304, Outcome::Retryable { after_ms: Some(7000) }),
+            (400, Outcome::Retryable { after_ms: Some(7000) }),
+            (404, Outcome::Retryable { after_ms: Some(7000) }),
             (410, Outcome::Gone),
-            (500, Outcome::Retryable { after_ms: None }),
-            (999, Outcome::Retryable { after_ms: None }),
+            (500, Outcome::Retryable { after_ms: Some(7000) }),
+            (999, Outcome::Retryable { after_ms: Some(7000) }),
         ] {
-            assert_eq!(judge(status, Some(b"7"), true, NOW), expected, "{status}");
+            let said = Said { status, retry_after: Some(b"7"), wish: None };
+            assert_eq!(judge(said, true, NOW), expected, "{status}");
         }
-        assert_eq!(judge(200, None, false, NOW), Outcome::Retryable { after_ms: None });
-        assert_eq!(judge(410, None, false, NOW), Outcome::Gone);
+        let cut = |status| judge(Said { status, ..Said::default() }, false, NOW);
+        assert_eq!(cut(200), Outcome::Retryable { after_ms: None });
+        assert_eq!(cut(410), Outcome::Gone);
+    }
+
+    #[test]
+    fn receivers_steer() {
+        let wish = |status, wish: &'static str| {
+            judge(Said { status, retry_after: Some(b"7"), wish: Some(wish.as_bytes()) }, true, NOW)
+        };
+        assert_eq!(wish(503, "hold"), Outcome::Hold);
+        assert_eq!(wish(400, " Drop "), Outcome::Drop);
+        assert_eq!(wish(200, "drop"), Outcome::Delivered);
+        assert_eq!(wish(500, "dance"), Outcome::Retryable { after_ms: Some(7000) });
     }
 
     #[test]
@@ -92,11 +117,13 @@ mod tests {
             ("Thu, 01 Jan 1970 00:00:00 GMT", None),
         ] {
             for status in [429, 503] {
-                let outcome = judge(status, Some(value.as_bytes()), true, NOW);
+                let said = Said { status, retry_after: Some(value.as_bytes()), wish: None };
+                let outcome = judge(said, true, NOW);
                 assert_eq!(outcome, Outcome::Retryable { after_ms }, "{status} {value}");
             }
         }
-        assert_eq!(judge(429, Some(b"\xff"), true, NOW), Outcome::Retryable { after_ms: None });
+        let said = Said { status: 429, retry_after: Some(b"\xff"), wish: None };
+        assert_eq!(judge(said, true, NOW), Outcome::Retryable { after_ms: None });
     }
 
     #[test]

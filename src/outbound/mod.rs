@@ -7,35 +7,43 @@
 //! configuration. Secrets never reach a report.
 //!
 //! Things: [`Outbound`] holds what is prepared per endpoint (URL, keys, pool); `url` reads endpoint URLs; `connect`
-//! resolves, guards and dials; `tls` has the roots; `stream` and `pool` are the connections; `sign` and `headers`
-//! make the request; `post` carries it out; `judge` says what the answer means; `failure` says why there is none;
-//! `check` is asked before an endpoint is created or changed.
+//! resolves, guards and dials; `via` is the way there (proxy, source address, certificates); `exec` runs commands; `tls` has the roots; `stream` and `pool` are the connections; `message` is what is
+//! sent, of one event or of several; `sign` and `headers` make the request of it; `post` carries it out; `judge` says
+//! what the answer means; `failure` says why there is none; `check` is asked before an endpoint is created or changed.
 //!
-//! Operations: [`Outbound::attempt`] makes one attempt and always reports; [`Outbound::forget`] drops what belongs
-//! to endpoints that are gone; [`Outbound::fetch`] gets a URL that is no endpoint; [`check_endpoint`],
-//! [`generate_secret`].
+//! Operations: [`Outbound::attempt`] makes one attempt and always reports, [`Outbound::attempt_message`] too;
+//! [`Outbound::forget`] drops what belongs to endpoints that are gone; [`Outbound::fetch`] gets a URL that is no
+//! endpoint; [`check_endpoint`], [`generate_secret`].
 //!
 //! Refused (no use in trying again): URLs and secrets that cannot be used, literal addresses and ports that may not be
 //! dialled, loops. Retried by policy: everything else, also names that lead to refused addresses, since names change.
 //! Sent again at once, a single time: a request on a kept-alive connection which ended before any byte of an answer.
 //! Nothing is fatal here.
 
+mod batch;
 pub mod check;
+mod command;
 mod connect;
+mod exec;
 mod failure;
 mod fetch;
 pub mod guard;
 mod headers;
 pub mod judge;
+mod message;
 mod pool;
 mod post;
+mod prepared;
+mod preview;
 pub mod resolve;
+mod shape;
 pub mod sign;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
 pub mod url;
+mod via;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,18 +55,25 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 
 use crate::model::{
-    AttemptReport, DeliveryId, Endpoint, EndpointId, Event, Now, Outcome, RequestHead, Secret, TimedSecret, limits,
+    AttemptReport, BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, EventId, Now, Outcome, RequestHead,
+    limits,
 };
 
 pub use check::check_endpoint;
+pub use message::Message;
+pub use prepared::Ways;
+pub use preview::Preview;
 pub use resolve::{Resolve, SystemResolver};
 pub use sign::generate_secret;
 
+use command::command_facts;
 use connect::{Connector, Dial, SystemDialer, Wanted};
+use exec::Exec;
 use failure::Failure;
 use headers::Facts;
-use pool::Pool;
 use post::{Attempt, Trace};
+use prepared::{Parts, Permits, Prepared, Way};
+use shape::Shaper;
 
 /// How the room is set up.
 pub struct Settings {
@@ -68,6 +83,7 @@ pub struct Settings {
     pub resolver: Arc<dyn Resolve>,
     /// What a secret that only names one (`env:NAME`) stands for.
     pub lookup: Option<Lookup>,
+    pub ways: Ways,
 }
 
 /// What `env:NAME` or `cred:NAME` stands for; `Ok(None)` when the text is the secret itself.
@@ -83,6 +99,8 @@ pub enum OutboundError {
     ExtraCa { path: PathBuf, why: String },
     #[error("'{0}' cannot be a User-Agent: use printable ASCII")]
     UserAgent(String),
+    #[error("[outbound] {0}")]
+    Proxy(String),
 }
 
 /// The room. One for the daemon, shared.
@@ -91,6 +109,8 @@ pub struct Outbound {
     agent: HeaderValue,
     lookup: Option<Lookup>,
     clock: Clock,
+    permits: RwLock<Arc<Permits>>,
+    exec: Exec,
     prepared: RwLock<HashMap<EndpointId, Arc<Prepared>>>,
     /// Idle connections over all pools.
     idle: Arc<AtomicUsize>,
@@ -98,44 +118,9 @@ pub struct Outbound {
     me: Weak<Self>,
 }
 
-/// What is worked out once per endpoint and configuration.
-struct Prepared {
-    endpoint: Arc<Endpoint>,
-    parts: Result<Parts, String>,
-    pool: Pool,
-}
-
-struct Parts {
-    target: url::Target,
-    keys: Vec<sign::Key>,
-}
-
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound").field("idle", &self.idle).finish_non_exhaustive()
-    }
-}
-
-impl Prepared {
-    fn new(endpoint: &Arc<Endpoint>, idle: &Arc<AtomicUsize>, lookup: Option<&Lookup>) -> Self {
-        let parts = url::parse(&endpoint.url).and_then(|target| {
-            let key = |secret: &TimedSecret| match lookup.map(|lookup| lookup(&secret.secret.0)) {
-                None => sign::Key::new(secret),
-                Some(found) => match found? {
-                    None => sign::Key::new(secret),
-                    Some(found) => {
-                        sign::Key::new(&TimedSecret { secret: Secret(found), expires_at: secret.expires_at })
-                    }
-                },
-            };
-            let keys = endpoint.secrets.iter().map(key).collect::<Result<_, _>>()?;
-            Ok(Parts { target, keys })
-        });
-        Self { endpoint: endpoint.clone(), parts, pool: Pool::new(idle.clone()) }
-    }
-
-    fn is_for(&self, endpoint: &Arc<Endpoint>) -> bool {
-        Arc::ptr_eq(&self.endpoint, endpoint) || self.endpoint == *endpoint
     }
 }
 
@@ -152,7 +137,10 @@ impl Outbound {
         let tls = tls::Tls::new(settings.extra_ca.as_ref())?;
         let agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|_| OutboundError::UserAgent(settings.user_agent.clone()))?;
+        let permits = Arc::new(Permits::read(&settings.ways)?);
         Ok(Arc::new_cyclic(|me| Self {
+            permits: RwLock::new(permits),
+            exec: Exec::default(),
             connector: Connector { resolver: settings.resolver, dialer, tls },
             agent,
             lookup: settings.lookup,
@@ -164,7 +152,7 @@ impl Outbound {
         }))
     }
 
-    /// Makes one attempt. Never fails: whatever happens is in the report.
+    /// Makes one attempt to deliver one event. Never fails: whatever happens is in the report.
     pub async fn attempt(
         &self,
         delivery: DeliveryId,
@@ -172,14 +160,105 @@ impl Outbound {
         endpoint: &Arc<Endpoint>,
         event: &Arc<Event>,
     ) -> AttemptReport {
-        let started = (self.clock)();
         let prepared = self.prepare(endpoint);
-        let mut trace = Trace::default();
-        let result = self.post(&prepared, number, event, started, &mut trace).await;
-        let report = self.report(endpoint, started, trace, result);
+        let (report, _) = self.carry(&prepared, Some(delivery), number, prepared.message(event, number)).await;
         tracing::debug!(%delivery, number, outcome = ?report.outcome, error = report.error, "attempt made");
-        self.start_reaper();
         report
+    }
+
+    /// Makes one attempt with what was put together elsewhere, such as a batch. Never fails, either.
+    pub async fn attempt_message(&self, number: u32, endpoint: &Arc<Endpoint>, message: Message) -> AttemptReport {
+        let prepared = self.prepare(endpoint);
+        let (report, _) = self.carry(&prepared, None, number, Ok(message)).await;
+        tracing::debug!(endpoint = endpoint.name, number, outcome = ?report.outcome, error = report.error, "sent");
+        report
+    }
+
+    /// Makes one attempt to deliver several events in one request. Returns with the report which of them the receiver did
+    /// not take. Never fails, either.
+    pub async fn attempt_batch(
+        &self,
+        batch: BatchId,
+        number: u32,
+        endpoint: &Arc<Endpoint>,
+        events: &[Arc<Event>],
+    ) -> (AttemptReport, Vec<EventId>) {
+        let prepared = self.prepare(endpoint);
+        let format = endpoint.batch.map_or(BatchFormat::Json, |batch| batch.format);
+        let (report, body) = self.carry(&prepared, None, number, Message::of_batch(batch, format, events)).await;
+        tracing::debug!(%batch, number, events = events.len(), outcome = ?report.outcome, "attempt made");
+        let failed = if report.outcome == Outcome::Delivered { batch::failed(&body) } else { Vec::new() };
+        (report, failed)
+    }
+
+    /// Sends what there is to send, and says what came of it, with the first bytes of the answer's body.
+    async fn carry(
+        &self,
+        prepared: &Prepared,
+        delivery: Option<DeliveryId>,
+        number: u32,
+        message: Result<Message, Failure>,
+    ) -> (AttemptReport, Vec<u8>) {
+        let started = (self.clock)();
+        let mut trace = Trace::default();
+        let mut request =
+            RequestHead { method: "POST".to_owned(), url: prepared.endpoint.url.clone(), headers: Vec::new() };
+        let parts = prepared.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()));
+        let result = match (message, parts) {
+            (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
+            (Ok(message), Ok(Parts { way: Way::Exec(program), keys, .. })) => {
+                let facts = command_facts(delivery, number, started, &message, keys);
+                let report = self.command(&prepared.endpoint, program, &facts, message, started).await;
+                return (report, Vec::new());
+            }
+            (Ok(message), Ok(parts)) => {
+                message.method.as_str().clone_into(&mut request.method);
+                if let Some(path) = &message.path {
+                    request.url = url::with_path(&request.url, path);
+                }
+                self.post(prepared, parts, number, &message, started, &mut trace).await
+            }
+        };
+        request.headers = std::mem::take(&mut trace.shown);
+        let body = trace.answer.as_mut().map(|answer| std::mem::take(&mut answer.body)).unwrap_or_default();
+        let report = self.report(request, started, trace, result);
+        self.start_reaper();
+        (report, body)
+    }
+
+    fn permits(&self) -> Arc<Permits> {
+        self.permits.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens and closes ways out. What was prepared before is made anew.
+    ///
+    /// # Errors
+    /// When they cannot be read; then nothing changes.
+    pub fn set_ways(&self, ways: &Ways) -> Result<(), OutboundError> {
+        let permits = Arc::new(Permits::read(ways)?);
+        *self.permits.write().unwrap_or_else(PoisonError::into_inner) = permits;
+        self.forget(&[]);
+        Ok(())
+    }
+
+    /// Checks an endpoint like [`check_endpoint`], and what of it depends on this machine: files, users, permissions.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn check(&self, endpoint: &Endpoint) -> Result<(), String> {
+        check_endpoint(endpoint)?;
+        if endpoint.is_pull() {
+            return Ok(());
+        }
+        let permits = self.permits();
+        let parts = Parts::new(endpoint, self.lookup.as_ref(), &permits.common)?;
+        if let Some(why) = parts.shaper.as_ref().and_then(Shaper::lacks) {
+            return Err(why.clone());
+        }
+        match parts.way {
+            Way::Exec(program) => permits.allow.admit(program.path()).map(|_| ()),
+            Way::Http { route, .. } => route.own.map_or(Ok(()), |own| own.check()),
+        }
     }
 
     /// Drops the pools and keys of endpoints that are not in this list, or stand in it differently.
@@ -192,24 +271,26 @@ impl Outbound {
     async fn post(
         &self,
         prepared: &Prepared,
+        parts: &Parts,
         number: u32,
-        event: &Event,
+        message: &Message,
         started: Now,
         trace: &mut Trace,
     ) -> Result<(), Failure> {
         let endpoint = prepared.endpoint.as_ref();
-        let parts = prepared.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()))?;
+        let Way::Http { target, route } = &parts.way else {
+            return Err(Failure::Endpoint("a command is not posted to".to_owned()));
+        };
         let timeout_ms = endpoint.timeout_ms.clamp(1, limits::TIMEOUT_MS);
         let attempt = Attempt {
             connector: &self.connector,
             pool: &prepared.pool,
-            wanted: Wanted { target: &parts.target, allow_private: endpoint.allow_private, timeout_ms },
+            wanted: Wanted { target, route, allow_private: endpoint.allow_private, timeout_ms },
             facts: Facts {
-                endpoint,
-                event,
+                message,
                 number,
                 wall_ms: started.wall_ms,
-                host: &parts.target.host,
+                host: &target.host,
                 agent: &self.agent,
                 keys: &parts.keys,
             },
@@ -220,14 +301,23 @@ impl Outbound {
         made.unwrap_or_else(|_| Err(Failure::Timeout { after_ms: timeout_ms, phase: trace.phase.clone() }))
     }
 
-    fn report(&self, endpoint: &Endpoint, started: Now, trace: Trace, result: Result<(), Failure>) -> AttemptReport {
+    fn report(&self, request: RequestHead, started: Now, trace: Trace, result: Result<(), Failure>) -> AttemptReport {
         let now = (self.clock)();
         let outcome = match (&trace.answer, &result) {
             (Some(answer), _) => {
-                judge::judge(answer.head.status, answer.retry_after.as_deref(), result.is_ok(), now.wall_ms)
+                let said = judge::Said {
+                    status: answer.head.status,
+                    retry_after: answer.retry_after.as_deref(),
+                    wish: answer.wish.as_deref(),
+                };
+                judge::judge(said, result.is_ok(), now.wall_ms)
             }
             (None, Err(failure)) => failure.outcome(),
             (None, Ok(())) => Outcome::Retryable { after_ms: None },
+        };
+        let fault = match (&trace.answer, &result) {
+            (None, Err(failure)) => failure.fault(),
+            _ => None,
         };
         let error = match result {
             Err(failure) => Some(failure.to_string()),
@@ -238,9 +328,11 @@ impl Outbound {
             duration_ms: now.mono_ms.saturating_sub(started.mono_ms),
             connect_ms: trace.connect_ms,
             outcome,
-            request: RequestHead { method: "POST".to_owned(), url: endpoint.url.clone(), headers: trace.shown },
+            request,
             response: trace.answer.map(|a| a.head),
             error,
+            fault,
+            command: None,
         }
     }
 
@@ -249,12 +341,13 @@ impl Outbound {
         if let Some(prepared) = known.filter(|p| p.is_for(endpoint)) {
             return prepared;
         }
+        let permits = self.permits();
         let mut all = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
         match all.get(&endpoint.id) {
             // Another attempt was faster; two pools for one endpoint would halve the use of both.
             Some(prepared) if prepared.is_for(endpoint) => prepared.clone(),
             _ => {
-                let prepared = Arc::new(Prepared::new(endpoint, &self.idle, self.lookup.as_ref()));
+                let prepared = Arc::new(Prepared::new(endpoint, &self.idle, self.lookup.as_ref(), &permits));
                 all.insert(endpoint.id, prepared.clone());
                 prepared
             }

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::Request;
 use hyper::body::{Body, Incoming};
-use hyper::header::{HeaderMap, LOCATION, RETRY_AFTER};
-use hyper::{Method, Request};
+use hyper::header::{HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 
 use crate::model::{Header, Now, ResponseHead, limits};
 
@@ -15,6 +15,9 @@ use super::connect::{Connector, Wanted};
 use super::failure::{Failure, Phase};
 use super::headers::{self, Facts, response_head};
 use super::pool::{Conn, Pool};
+
+/// How a receiver steers what it is sent.
+const WEBHOOK_DELIVERY: HeaderName = HeaderName::from_static("webhook-delivery");
 
 /// How far an attempt has come, and what it has learned.
 #[derive(Debug, Default)]
@@ -32,6 +35,10 @@ pub(super) struct Answer {
     pub(super) head: ResponseHead,
     pub(super) retry_after: Option<Bytes>,
     pub(super) location: Option<Bytes>,
+    /// What the receiver wishes for (`webhook-delivery`).
+    pub(super) wish: Option<Bytes>,
+    /// What was read of the body: more than the log keeps.
+    pub(super) body: Vec<u8>,
 }
 
 /// All that one attempt needs.
@@ -47,14 +54,14 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Makes the attempt. `Ok` when an answer came and was read as far as it is read.
     pub(super) async fn run(&self, trace: &mut Trace) -> Result<(), Failure> {
-        let (map, shown) = headers::build(&self.facts)?;
+        let (map, shown) = headers::build(&self.facts);
         trace.shown = shown;
         let map = match self.pool.take(self.started.mono_ms).await {
             None => map,
             Some(mut conn) => {
                 trace.phase = Phase::Sent;
                 match conn.send(self.request(map)).await {
-                    Err(_) if conn.unanswered() => headers::build(&self.facts)?.0,
+                    Err(_) if conn.unanswered() => headers::build(&self.facts).0,
                     Err(failure) => return Err(failure),
                     Ok(answer) => return self.read(conn, answer, trace).await,
                 }
@@ -69,10 +76,14 @@ impl Attempt<'_> {
     }
 
     fn request(&self, headers: HeaderMap) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.facts.event.body.clone()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.wanted.target.uri.clone();
+        let message = self.facts.message;
+        let mut request = Request::new(Full::new(message.body.clone()));
+        *request.method_mut() = message.method.clone();
+        *request.uri_mut() = message.path.as_ref().unwrap_or(&self.wanted.target.uri).clone();
         *request.headers_mut() = headers;
+        if let Some(proxy) = self.wanted.route.proxy.as_ref().filter(|_| !self.wanted.target.tls) {
+            proxy.address(&mut request, &self.wanted.target.host);
+        }
         request
     }
 
@@ -86,8 +97,10 @@ impl Attempt<'_> {
             head: response_head(status, &head.headers),
             retry_after: field(RETRY_AFTER),
             location: field(LOCATION),
+            wish: field(WEBHOOK_DELIVERY),
+            body: Vec::new(),
         });
-        if read_body(&mut conn, body, &mut answer.head).await? {
+        if read_body(&mut conn, body, answer).await? {
             self.pool.put(conn, (self.clock)().mono_ms).await;
         }
         Ok(())
@@ -95,7 +108,7 @@ impl Attempt<'_> {
 }
 
 /// Reads a body up to `limits::RESPONSE_READ` and keeps its first bytes. True when it was read to its end.
-async fn read_body(conn: &mut Conn, mut body: Incoming, kept: &mut ResponseHead) -> Result<bool, Failure> {
+async fn read_body(conn: &mut Conn, mut body: Incoming, answer: &mut Answer) -> Result<bool, Failure> {
     conn.expect_body();
     let mut read = 0;
     while !body.is_end_stream() {
@@ -103,17 +116,17 @@ async fn read_body(conn: &mut Conn, mut body: Incoming, kept: &mut ResponseHead)
             None => break,
             // More chunks than bytes: read enough of those, too.
             Some(Err(_)) if conn.overrun() => return Ok(false),
-            Some(Err(error)) => return Err(Failure::body(kept.status, &error)),
+            Some(Err(error)) => return Err(Failure::body(answer.head.status, &error)),
             Some(Ok(frame)) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
         read += data.len();
-        let room = limits::RESPONSE_KEPT - kept.body.len();
-        if room > 0 && !data.is_empty() {
-            let first = &data[..data.len().min(room)];
-            // Copied, so that the log's few bytes do not hold on to the connection's whole buffer.
-            kept.body =
-                if kept.body.is_empty() { Bytes::copy_from_slice(first) } else { [&kept.body, first].concat().into() };
+        // Copied, so that the few bytes that are kept do not hold on to the connection's whole buffer.
+        let room = limits::RESPONSE_READ.saturating_sub(answer.body.len());
+        answer.body.extend_from_slice(&data[..data.len().min(room)]);
+        let kept = answer.body.len().min(limits::RESPONSE_KEPT);
+        if answer.head.body.len() < kept {
+            answer.head.body = Bytes::copy_from_slice(&answer.body[..kept]);
         }
         if read >= limits::RESPONSE_READ && !body.is_end_stream() {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! TLS: the system's roots and an extra CA file, and what goes wrong in words.
+//! TLS: the system's roots and an extra CA file, or an endpoint's own certificates, and what goes wrong in words.
 //!
 //! The system's roots (a few megabytes while they are read) are loaded at the first https attempt, so that a daemon
 //! without https endpoints never holds them. When loading fails the next attempt tries again: a certificate store
@@ -8,12 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::model::Via;
 
 use super::OutboundError;
 use super::failure::Failure;
@@ -32,19 +34,37 @@ impl Tls {
         Ok(Self { extra, config: OnceCell::new() })
     }
 
-    /// Shakes hands as the client of `place`.
-    pub(super) async fn handshake(&self, tcp: TcpStream, place: &Place) -> Result<TlsStream<TcpStream>, Failure> {
+    /// Shakes hands as the client of `place`, with the endpoint's own certificates if it has some.
+    pub(super) async fn handshake(
+        &self,
+        tcp: TcpStream,
+        place: &Place,
+        own: Option<&Own>,
+    ) -> Result<TlsStream<TcpStream>, Failure> {
         let name = match place {
             Place::Name { name, .. } => ServerName::try_from(name.clone())
                 .map_err(|_| Failure::Tls(format!("'{name}' cannot be the name in a certificate")))?,
             Place::Literal { ip, .. } => ServerName::IpAddress((*ip).into()),
             Place::Socket(_) => return Err(Failure::Tls("a Unix socket needs no TLS".to_owned())),
         };
-        let config = self.config.get_or_try_init(|| self.load()).await?.clone();
+        let config = match own {
+            None => self.config.get_or_try_init(|| self.load(None)).await?.clone(),
+            Some(own) => own.config.get_or_try_init(|| self.load(Some(own))).await?.clone(),
+        };
         TlsConnector::from(config).connect(name, tcp).await.map_err(|e| Failure::Tls(words(&e)))
     }
 
-    async fn load(&self) -> Result<Arc<ClientConfig>, Failure> {
+    /// The roots and the client's certificate: the endpoint's own, or else the system's roots and no certificate.
+    async fn load(&self, own: Option<&Own>) -> Result<Arc<ClientConfig>, Failure> {
+        let roots = match own.filter(|own| own.ca.is_some()) {
+            Some(own) => own.roots().map_err(Failure::Tls)?,
+            None => self.system_roots().await?,
+        };
+        let identity = own.map(Own::identity).transpose().map_err(Failure::Tls)?.flatten();
+        build(roots, identity).map_err(Failure::Tls)
+    }
+
+    async fn system_roots(&self) -> Result<RootCertStore, Failure> {
         let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
             .await
             .map_err(|e| Failure::Tls(format!("the system's root certificates could not be read: {e}")))?;
@@ -63,28 +83,97 @@ impl Tls {
                 "this system has no root certificates{why}: install ca-certificates, or name an extra CA file"
             )));
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| Failure::Tls(e.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(roots)
+    }
+}
+
+/// A certificate with its chain, and its key.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn build(roots: RootCertStore, identity: Option<Identity>) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| {
+            format!("--client-cert and --client-key do not belong together, or are of a kind that is not known: {e}")
+        })?,
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The certificates of one endpoint. The files are read at the first handshake, and anew with every configuration.
+pub(super) struct Own {
+    client: Option<(PathBuf, PathBuf)>,
+    ca: Option<PathBuf>,
+    config: OnceCell<Arc<ClientConfig>>,
+}
+
+impl Own {
+    /// What an endpoint's settings name, if anything.
+    ///
+    /// # Errors
+    /// When only one half of a pair is there.
+    pub(super) fn new(via: &Via) -> Result<Option<Self>, String> {
+        let client = match (&via.client_cert, &via.client_key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+            _ => return Err("--client-cert and --client-key belong together: give both".to_owned()),
+        };
+        let is_there = client.is_some() || via.ca.is_some();
+        Ok(is_there.then(|| Self { client, ca: via.ca.clone(), config: OnceCell::new() }))
+    }
+
+    /// Reads the files, to see whether they can be used.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let roots = if self.ca.is_some() { self.roots()? } else { RootCertStore::empty() };
+        build(roots, self.identity()?).map(|_| ())
+    }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        if let Some(path) = &self.ca {
+            for certificate in read_certificates(path).map_err(|why| format!("--ca {}: {why}", path.display()))? {
+                let added = roots.add(certificate);
+                added.map_err(|e| format!("--ca {}: a certificate in it cannot be a root: {e}", path.display()))?;
+            }
+        }
+        Ok(roots)
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, String> {
+        let Some((cert, key)) = &self.client else { return Ok(None) };
+        let chain = read_certificates(cert).map_err(|why| format!("--client-cert {}: {why}", cert.display()))?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|e| {
+            format!("--client-key {}: {e}: it must be a readable file with a private key in PEM form", key.display())
+        })?;
+        Ok(Some((chain, key)))
     }
 }
 
 fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, OutboundError> {
     let refused = |why: String| OutboundError::ExtraCa { path: path.to_owned(), why };
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|e| refused(format!("{e}: it must be a readable file of certificates in PEM form")))?;
-    if certificates.is_empty() {
-        return Err(refused("no certificate is in it: it must hold PEM blocks (BEGIN CERTIFICATE)".to_owned()));
-    }
+    let certificates = read_certificates(path).map_err(refused)?;
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
         store.add(certificate.clone()).map_err(|e| refused(format!("a certificate in it cannot be a root: {e}")))?;
+    }
+    Ok(certificates)
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|e| format!("{e}: it must be a readable file of certificates in PEM form"))?;
+    if certificates.is_empty() {
+        return Err("no certificate is in it: it must hold PEM blocks (BEGIN CERTIFICATE)".to_owned());
     }
     Ok(certificates)
 }

@@ -5,7 +5,8 @@
 //! hexadecimal, fewer than four parts) are read, by the rules of the WHATWG URL standard, section 3.5, and become
 //! plain addresses: they never reach the resolver of the system, which would read them too.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use hyper::Uri;
@@ -55,6 +56,17 @@ pub enum Place {
     Socket(PathBuf),
 }
 
+impl fmt::Display for Place {
+    /// `host:port`, as a proxy is asked for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { name, port } => write!(f, "{name}:{port}"),
+            Self::Literal { ip, port } => write!(f, "{}", SocketAddr::new(*ip, *port)),
+            Self::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 /// A URL that can be sent to.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -83,14 +95,29 @@ pub fn parse(url: &str) -> Result<Target, String> {
         });
     }
     let Some((scheme, rest)) = url.split_once(':') else {
-        return Err(format!("'{}' is not a URL: write http://…, https://… or unix:/run/app.sock:/path", shown(url)));
+        return Err(format!(
+            "'{}' is not a URL: write http://…, https://…, unix:/run/app.sock:/path or exec:/path/to/command",
+            shown(url)
+        ));
     };
     match scheme.to_ascii_lowercase().as_str() {
         "http" => parse_http(rest, false),
         "https" => parse_http(rest, true),
         "unix" => parse_unix(rest),
-        _ => Err(format!("the scheme '{}' is not known: use http, https or unix", shown(scheme))),
+        _ => Err(format!("the scheme '{}' is not known: use http, https, unix or exec", shown(scheme))),
     }
+}
+
+/// The URL with another path and query, for people.
+#[must_use]
+pub fn with_path(url: &str, path: &Uri) -> String {
+    let scheme_end = url.find("://").map_or(0, |at| at + 3);
+    let end = match url.strip_prefix("unix:") {
+        Some(rest) => rest.split_once(":/").map_or(url.len(), |(socket, _)| "unix:".len() + socket.len()),
+        None => url[scheme_end..].find(['/', '?', '#']).map_or(url.len(), |at| scheme_end + at),
+    };
+    let separator = if url.starts_with("unix:") { ":" } else { "" };
+    format!("{}{separator}{path}", &url[..end])
 }
 
 /// Whether `port` may be dialled without `--allow-private`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::input::{Accepted, NewEvent, Refusal, Reply};
 use super::{Draft, Queue};
-use crate::model::{Event, EventId, Now, Seq, WallMs, limits};
+use crate::model::{EndpointId, Event, EventId, Now, Seq, WallMs, limits};
 use crate::record::Record;
 
 impl Queue {
@@ -41,6 +41,19 @@ impl Queue {
         let dedupe = new.dedupe;
         let event = Arc::new(into_event(new, EventId { seq, tag: self.tag_of(seq) }, now.wall_ms));
         let fan_out = self.matcher.fan_out(&event);
+        self.take_in(event, dedupe, fan_out, draft);
+        Accepted { id: EventId { seq, tag: self.tag_of(seq) }, duplicate: false }
+    }
+
+    /// Remembers an event with its fan-out.
+    pub(super) fn take_in(
+        &mut self,
+        event: Arc<Event>,
+        dedupe: Option<u64>,
+        fan_out: Vec<EndpointId>,
+        draft: &mut Draft,
+    ) {
+        let seq = event.id.seq;
         self.remember(Record::EventAccepted { event: event.clone(), dedupe, fan_out: fan_out.clone() }, draft);
         for endpoint in &fan_out {
             self.stream_grew(*endpoint, seq);
@@ -48,12 +61,11 @@ impl Queue {
         if !fan_out.is_empty() {
             self.recent.push_event(event, fan_out);
         }
-        Accepted { id: EventId { seq, tag: self.tag_of(seq) }, duplicate: false }
     }
 
     /// The part of an event's id that tells logs apart: drawn from the log's salt and the event's number, so that a
     /// duplicate can be answered with the first id without reading it back.
-    fn tag_of(&self, seq: Seq) -> u64 {
+    pub(super) fn tag_of(&self, seq: Seq) -> u64 {
         // A bijective mixer (SplitMix64's finalizer): different numbers never get the same tag.
         let mut x = self.state.salt ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -75,5 +87,6 @@ fn into_event(new: NewEvent, id: EventId, received_at: WallMs) -> Event {
         headers: new.headers,
         body: new.body,
         from_provider: new.source.is_provider(),
+        first_id: None,
     }
 }

@@ -1,17 +1,21 @@
 //! Questions about the state. They change nothing.
 
 use super::Queue;
+use super::explain::on_the_wall;
 use super::input::{DeliveryView, EndpointView, EventView, Query, Reply, RetryView, Status};
 use super::state::Lane;
-use crate::model::{DeliveryId, EndpointId, Seq};
+use crate::model::{DeliveryId, EndpointId, Now, Seq};
 
 impl Queue {
     /// Answers a question about the state.
     #[must_use]
-    pub fn ask(&self, query: &Query) -> Reply {
+    pub fn ask(&self, now: Now, query: &Query) -> Reply {
         match query {
-            Query::Status => Reply::Status(Box::new(self.status())),
-            Query::Endpoints => Reply::Endpoints(self.state.living().map(|lane| self.endpoint_view(lane)).collect()),
+            Query::Status => Reply::Status(Box::new(self.status(now))),
+            Query::Endpoints => {
+                Reply::Endpoints(self.state.living().map(|lane| self.endpoint_view(now, lane)).collect())
+            }
+            Query::Explain { delivery, key } => Reply::Explained(Box::new(self.explain(now, *delivery, *key))),
             Query::Deliveries(ids) => Reply::Deliveries(ids.iter().map(|id| self.delivery_view(*id)).collect()),
             Query::Graves { before, limit } => {
                 let graves = &self.state.graves;
@@ -28,15 +32,42 @@ impl Queue {
                 let (events, bytes) = self.lives(range, slice);
                 Reply::Carried { events, bytes }
             }
+            Query::Imported(identity) => Reply::Imported(self.imported(*identity)),
             Query::Alive { first, last } => {
                 Reply::Alive(self.alive(super::retire::Range { first: *first, last: *last }))
             }
         }
     }
 
+    /// Lanes with something to do, in words for a failing test.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn stuck(&self) -> Vec<String> {
+        let lanes = self.state.living().filter(|lane| lane.undone > 0);
+        lanes
+            .map(|lane| {
+                let mut flow = String::new();
+                if let Some(f) = self.flows.get(&lane.endpoint.id) {
+                    flow = format!("{f:?}");
+                }
+                let waiting: Vec<String> = lane.retrying.iter().take(5).map(|w| format!("{w:?}")).collect();
+                format!(
+                    "{} undone {} hold {:?} low {} waiting {} {waiting:?} batches {:?} endpoint {:?} flow {flow}",
+                    lane.endpoint.name,
+                    lane.undone,
+                    lane.hold,
+                    lane.low,
+                    lane.retrying.len(),
+                    lane.batches,
+                    lane.endpoint
+                )
+            })
+            .collect()
+    }
+
     /// Counts over everything.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status(&self, now: Now) -> Status {
         let (state, lanes) = (&self.state, &self.state.lanes);
         let undone = |held: bool| lanes.values().filter(|l| l.hold.is_some() == held).map(|l| l.undone).sum();
         Status {
@@ -56,21 +87,30 @@ impl Queue {
             replays: state.replays.len(),
             dedupe_keys: state.dedupe.len(),
             next_seq: state.next_seq,
+            offline: self.link.offline.map(|o| (on_the_wall(now, o.since), on_the_wall(now, o.probe_at))),
+            away: if self.link.offline.is_some() { self.link.away.len() } else { 0 },
+            clock_suspect: self.clock.is_suspect(),
+            clock_until: self.clock_until.map(|until| on_the_wall(now, until)),
+            breakers_open: self.flows.values().filter(|flow| flow.breaker.open.is_some()).count(),
+            parked_lanes: self.flows.values().map(|flow| flow.lanes.count().1).sum(),
+            catching_up: self.flows.values().filter(|flow| flow.catching_up.is_some()).count(),
+            leased: self.leased,
         }
     }
 
-    fn endpoint_view(&self, lane: &Lane) -> EndpointView {
+    fn endpoint_view(&self, now: Now, lane: &Lane) -> EndpointView {
         let flow = self.flows.get(&lane.endpoint.id);
         EndpointView {
             endpoint: lane.endpoint.clone(),
             hold: lane.hold.clone(),
             waiting: lane.undone,
-            in_flight: flow.map_or(0, |flow| flow.in_flight.len() as u64),
+            in_flight: flow.map_or(0, |flow| flow.under_way() as u64),
             retrying: lane.retrying.len() as u64,
             delivered: lane.delivered,
             dead: lane.dead.len(),
             last_error: lane.last_error.clone(),
             last_success_at: lane.last_success_at,
+            flow: self.flow_view(now, lane),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::flow::Work;
 use super::input::{Action, Command, Refusal, Reply, Revive, StreamEntry};
+use super::notice::OWN_SOURCE;
 use super::state::Lane;
 use super::{Draft, Queue, matcher};
 use crate::model::{
-    DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Now, Source, SourceId, limits, valid_name,
+    BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Now, Source, SourceId, limits, valid_name,
 };
 use crate::record::Record;
 
@@ -27,6 +29,7 @@ impl Queue {
             Command::Cancel { deliveries } => self.cancel(now, &deliveries, draft),
             Command::Retry { deliveries } => self.retry(now, &deliveries, draft),
             Command::Discard { deliveries } => self.discard(now, &deliveries, draft),
+            Command::Import { events } => Ok(self.import(now, events, draft)),
             Command::StartReplay { filter, rate, next, end } => {
                 Ok(self.start_replay(now, filter, rate, (next, end), draft))
             }
@@ -45,6 +48,12 @@ impl Queue {
 
     fn create_source(&mut self, now: Now, mut source: Source, draft: &mut Draft) -> Done {
         checked_name("source", &source.name)?;
+        if source.name == OWN_SOURCE {
+            return Err(Refusal::Invalid(format!(
+                "the source '{OWN_SOURCE}' is built in: it tells of the daemon itself to endpoints with --from {OWN_SOURCE}; \
+                 choose another name"
+            )));
+        }
         if self.source_named(&source.name).is_some() {
             return Err(Refusal::Exists { what: "source", name: source.name });
         }
@@ -64,7 +73,7 @@ impl Queue {
     }
 
     fn set_source(&mut self, source: Source, draft: &mut Draft) -> Reply {
-        self.remember(Record::SourceSet { source: source.clone() }, draft);
+        self.remember(Record::SourceSet { source: Box::new(source.clone()) }, draft);
         draft.actions.push(Action::Publish);
         Reply::Source(Arc::new(source))
     }
@@ -97,14 +106,21 @@ impl Queue {
     }
 
     fn set_endpoint(&mut self, now: Now, endpoint: Endpoint, draft: &mut Draft) -> Done {
-        for name in &endpoint.from {
+        for name in endpoint.from.iter().filter(|name| *name != OWN_SOURCE) {
             self.source_named(name).ok_or_else(|| no_source(name))?;
         }
         if let Some(expression) = &endpoint.filter {
             matcher::compile(expression).map_err(Refusal::Invalid)?;
         }
-        self.remember(Record::EndpointSet { endpoint: endpoint.clone() }, draft);
+        let before = self.state.lanes.get(&endpoint.id).map(|lane| lane.endpoint.clone());
+        self.remember(Record::EndpointSet { endpoint: Box::new(endpoint.clone()) }, draft);
         self.take_up_lane(endpoint.id, now);
+        let reordered = before.is_some_and(|b| (b.order, &b.order_key) != (endpoint.order, &endpoint.order_key));
+        if let (true, Some(flow), Some(lane)) =
+            (reordered, self.flows.get_mut(&endpoint.id), self.state.lanes.get(&endpoint.id))
+        {
+            self.window_bytes -= flow.reorder(lane);
+        }
         draft.actions.push(Action::Publish);
         Ok(Reply::Endpoint(Arc::new(endpoint)))
     }
@@ -131,33 +147,49 @@ impl Queue {
 
     fn release(&mut self, now: Now, name: &str, draft: &mut Draft) -> Done {
         let id = self.endpoint_named(name).ok_or_else(|| no_endpoint(name))?;
-        if self.state.lanes.get(&id).is_some_and(|lane| lane.hold.is_none()) {
+        let parked = |lane: &Lane| lane.retrying.values().any(|waiting| waiting.parked);
+        if self.state.lanes.get(&id).is_some_and(|lane| lane.hold.is_none() && !parked(lane)) {
             return Ok(Reply::Done { count: 0 });
         }
         self.remember(Record::EndpointReleased { endpoint: id, at: now.wall_ms }, draft);
-        if let Some(flow) = self.flows.get_mut(&id) {
+        if let (Some(flow), Some(lane)) = (self.flows.get_mut(&id), self.state.lanes.get(&id)) {
             flow.release(now.mono_ms);
+            flow.let_parked_go(lane, now.mono_ms);
         }
-        self.wake(id);
+        self.catch_up(id, now);
         Ok(Reply::Done { count: 1 })
     }
 
     fn cancel(&mut self, now: Now, deliveries: &[DeliveryId], draft: &mut Draft) -> Done {
         self.each(deliveries, |queue, delivery, state| match state {
             DeliveryState::Pending | DeliveryState::Held | DeliveryState::InFlight => {
-                let record = Record::DeliveryCancelled { delivery, at: now.wall_ms, grave: None };
-                queue.remember(record, draft);
-                queue.end_in_flight(delivery.endpoint, delivery.seq);
-                if let Some(flow) = queue.flows.get_mut(&delivery.endpoint) {
-                    queue.window_bytes -= flow.remove(delivery.seq);
-                }
-                queue.wake(delivery.endpoint);
+                queue.cancel_one(now, delivery, draft);
                 Ok(())
             }
             DeliveryState::Dead => Err("is a dead letter: use `hookboxctl dlq discard`"),
             DeliveryState::Delivered => Err("was delivered already"),
             DeliveryState::Cancelled => Err("was cancelled already"),
         })
+    }
+
+    fn cancel_one(&mut self, now: Now, delivery: DeliveryId, draft: &mut Draft) {
+        let DeliveryId { seq, endpoint } = delivery;
+        let waiting = self.state.lanes.get(&endpoint).and_then(|lane| lane.retrying.get(&seq)).copied();
+        let record = Record::DeliveryCancelled { delivery, at: now.wall_ms, grave: None };
+        let renamed = self.remember(record, draft);
+        self.end_in_flight(endpoint, seq, renamed);
+        let (Some(flow), Some(lane)) = (self.flows.get_mut(&endpoint), self.state.lanes.get(&endpoint)) else { return };
+        self.window_bytes -= flow.remove(seq);
+        if let Some(waiting) = waiting {
+            let key = lane.key_of(waiting.key);
+            flow.lanes.wait_no_more(key, seq);
+            flow.lanes.unpark(key.filter(|_| waiting.parked));
+            if let Some(batch) = waiting.batch {
+                flow.rename_batch(lane, batch, BatchId { seq: renamed, part: 0 }, now.mono_ms);
+            }
+            flow.free_lane(lane, key, now.mono_ms);
+        }
+        self.wake(endpoint);
     }
 
     fn retry(&mut self, now: Now, deliveries: &[Revive], draft: &mut Draft) -> Done {
@@ -229,7 +261,9 @@ impl Queue {
         let record = Record::DeliveryRetried { delivery, at, grave, event, attempts, last, in_stream };
         let position = self.remember(record, draft);
         if in_stream {
-            self.recent.push_single(StreamEntry { position, delivery, event, loaded: None, attempts, last });
+            let (key, latest_key) = (None, None);
+            let entry = StreamEntry { position, delivery, event, loaded: None, attempts, last, key, latest_key };
+            self.recent.push_single(entry);
             self.stream_grew(delivery.endpoint, position);
         } else {
             self.due_now(now, delivery);
@@ -255,27 +289,17 @@ impl Queue {
     }
 
     fn due_now(&mut self, now: Now, delivery: DeliveryId) {
-        if let Some(flow) = self.flows.get_mut(&delivery.endpoint) {
-            flow.wait(delivery.seq, now.mono_ms, now.mono_ms);
+        let lane = self.state.lanes.get(&delivery.endpoint);
+        let (Some(flow), Some(lane)) = (self.flows.get_mut(&delivery.endpoint), lane) else { return };
+        let Some(waiting) = lane.retrying.get(&delivery.seq) else { return };
+        let since = flow.age_clock(now.mono_ms);
+        let key = lane.key_of(waiting.key);
+        flow.lanes.unpark(key);
+        match waiting.batch {
+            Some(batch) => flow.wait_turn(lane, Work::Batch(batch), now.mono_ms, since),
+            None => flow.wait_in_lane(key, delivery.seq, now.mono_ms, since),
         }
         self.wake(delivery.endpoint);
-    }
-
-    fn is_flying(&self, delivery: DeliveryId) -> bool {
-        self.flows.get(&delivery.endpoint).is_some_and(|flow| flow.in_flight.contains_key(&delivery.seq))
-    }
-
-    /// Where a delivery stands, its attempt under way included.
-    pub(super) fn delivery_state(&self, delivery: DeliveryId) -> DeliveryState {
-        let state = self
-            .state
-            .lanes
-            .get(&delivery.endpoint)
-            .map_or(DeliveryState::Cancelled, |lane: &Lane| lane.state_of(delivery.seq));
-        match (state, self.is_flying(delivery)) {
-            (DeliveryState::Pending | DeliveryState::Held, true) => DeliveryState::InFlight,
-            (state, _) => state,
-        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the queue is told, and what it answers: the whole protocol between the deciding room and the rest.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::explain::{Explanation, FlowView};
 use crate::model::{
-    AttemptReport, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq, Source,
-    SourceId, WallMs, limits,
+    AttemptReport, BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, Event, EventId, Header, HoldReason, Seq,
+    Source, SourceId, WallMs, limits,
 };
 use crate::record::{DeadLetter, Record, Replay, ReplayFilter, Waiting};
 
@@ -17,10 +19,19 @@ pub enum Input {
     Accept(Vec<NewEvent>),
     /// An attempt that was released has ended.
     Finished { delivery: DeliveryId, report: AttemptReport },
-    /// The answer to [`Action::Refill`].
-    Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq },
+    /// The answer to [`Action::Refill`]. `next` is where to go on: forward the next record to look at, backward the
+    /// one behind it. `keys` is what was asked for.
+    Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq, keys: Keys },
     /// The answer to [`Action::Load`]; `None` when the log has no such event any more.
     Loaded { delivery: DeliveryId, event: Option<Arc<Event>> },
+    /// The answer to [`Action::LoadBatch`], in its order: what was read of it.
+    BatchLoaded { endpoint: EndpointId, batch: Option<BatchId>, events: Vec<Loaded> },
+    /// An attempt for a batch that was released has ended. `failed`: the receiver took all but these.
+    BatchFinished { endpoint: EndpointId, batch: BatchId, report: AttemptReport, failed: Vec<EventId> },
+    /// Something that the operator wants to hear of, from another room: an event of the built-in source.
+    Announce { kind: String, data: serde_json::Value },
+    /// Consumers of a pull endpoint wait for so many deliveries more, or, when negative, for fewer.
+    Wanted { endpoint: EndpointId, more: i64 },
     /// The answer to [`Action::Scan`].
     Scanned { replay: u64, from: Seq, events: Vec<ScannedEvent>, next: Seq },
     /// A segment is to be dropped: carry forward what of this slice lives in it.
@@ -48,6 +59,18 @@ pub struct NewEvent {
     pub body: Bytes,
 }
 
+/// An event that was accepted before, by another log or by this one in a part that is lost.
+#[derive(Clone, Debug)]
+pub struct ImportedEvent {
+    /// With the id it had then as its `first_id`; its own is filled in.
+    pub event: Event,
+    pub dedupe: Option<u64>,
+    /// The salted fingerprint of its first id.
+    pub identity: u64,
+    /// Endpoints that it was not delivered to yet.
+    pub deliver_to: Vec<EndpointId>,
+}
+
 /// One delivery that a refill found in the log, at its place in the endpoint's stream.
 #[derive(Clone, Debug)]
 pub struct StreamEntry {
@@ -61,6 +84,29 @@ pub struct StreamEntry {
     pub attempts: u32,
     /// The record of its last attempt, or 0.
     pub last: Seq,
+    /// The lane it belongs to, and what catching up keeps the latest of, where the endpoint asks for it and the event
+    /// was at hand.
+    pub key: Option<u64>,
+    pub latest_key: Option<u64>,
+}
+
+/// An event of a batch, as far as it was read.
+#[derive(Clone, Debug)]
+pub enum Loaded {
+    Event(Arc<Event>),
+    /// The log does not have it any more.
+    Gone,
+    /// The batch was full before its turn.
+    NotRead,
+}
+
+/// The JSON Pointers that an endpoint's lanes and catching up need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    pub order: Option<String>,
+    pub latest: Option<String>,
+    /// Where events stand that were not found at their own places, because they were carried forward.
+    pub moved: BTreeMap<Seq, Seq>,
 }
 
 /// An old event that matches a replay's filter.
@@ -124,6 +170,10 @@ pub enum Command {
     Discard {
         deliveries: Vec<Revive>,
     },
+    /// Takes in events that were accepted before. At most `limits::SLICE` at a time.
+    Import {
+        events: Vec<ImportedEvent>,
+    },
     /// Registers a replay; `next` and `end` are what the caller saw of the log.
     StartReplay {
         filter: ReplayFilter,
@@ -149,6 +199,11 @@ pub struct Revive {
 pub enum Query {
     Status,
     Endpoints,
+    /// Why a delivery stands where it stands. `key`: its lane, see [`Keys::order_key`].
+    Explain {
+        delivery: DeliveryId,
+        key: Option<u64>,
+    },
     /// Where each of these stands.
     Deliveries(Vec<DeliveryId>),
     /// The graves of dead letters before this record, newest first, at most so many.
@@ -175,6 +230,8 @@ pub enum Query {
         last: Seq,
         slice: Carriage,
     },
+    /// The record of the event that was imported with this fingerprint of its first id.
+    Imported(u64),
     /// Which events of this range are still needed, for retention.
     Alive {
         first: Seq,
@@ -199,10 +256,12 @@ pub enum Reply {
     Status(Box<Status>),
     Endpoints(Vec<EndpointView>),
     Deliveries(Vec<DeliveryView>),
+    Explained(Box<Explanation>),
     Graves(Vec<Seq>),
     Events(Vec<EventView>),
     Replays(Vec<Replay>),
     Replay(Replay),
+    Imported(Option<Seq>),
     /// `None`: it cannot be told, the segment stays for now.
     Alive(Option<AliveRange>),
     /// Of a slice, so many events were carried forward, with so many bytes.
@@ -252,8 +311,12 @@ pub enum Action {
     /// Read the event at record `event`, then say [`Input::Loaded`].
     Load { delivery: DeliveryId, event: Seq },
     /// Read the endpoint's stream forward from record `from`, at most so many entries and about so many bytes of
-    /// events, then say [`Input::Refilled`].
-    Refill { endpoint: EndpointId, from: Seq, max_entries: usize, max_bytes: usize },
+    /// events, then say [`Input::Refilled`]. With `until` it is read backward from before `from` down to `until`.
+    Refill { endpoint: EndpointId, from: Seq, until: Option<Seq>, max_entries: usize, max_bytes: usize, keys: Keys },
+    /// Read the events at these records until there are so many bytes of bodies, then say [`Input::BatchLoaded`].
+    LoadBatch { endpoint: EndpointId, batch: Option<BatchId>, events: Vec<Seq>, max_bytes: u64 },
+    /// Make one attempt for several deliveries, then say [`Input::BatchFinished`].
+    AttemptBatch { endpoint: Arc<Endpoint>, batch: BatchId, number: u32, events: Vec<Arc<Event>> },
     /// Read events from record `from` to `end` that match, at most so many, then say [`Input::Scanned`].
     Scan { replay: u64, filter: ReplayFilter, from: Seq, end: Seq, max: usize },
     /// Sources or endpoints changed: publish them anew.
@@ -290,6 +353,19 @@ pub struct Status {
     pub replays: usize,
     pub dedupe_keys: usize,
     pub next_seq: Seq,
+    /// The link is down: since when, and when the next probe goes out.
+    pub offline: Option<(WallMs, WallMs)>,
+    /// Endpoints that wait for the link.
+    pub away: usize,
+    /// The wall clock cannot be believed, and until when signed deliveries wait for it.
+    pub clock_suspect: bool,
+    pub clock_until: Option<WallMs>,
+    pub breakers_open: usize,
+    pub parked_lanes: usize,
+    /// Endpoints that work off a backlog.
+    pub catching_up: usize,
+    /// Deliveries that consumers hold.
+    pub leased: usize,
 }
 
 /// An endpoint and how it fares.
@@ -305,6 +381,7 @@ pub struct EndpointView {
     pub dead: u64,
     pub last_error: Option<String>,
     pub last_success_at: Option<WallMs>,
+    pub flow: FlowView,
 }
 
 /// Where a delivery stands.

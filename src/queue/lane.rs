@@ -6,7 +6,8 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DeliveryState, Endpoint, HoldReason, Seq, WallMs};
+use super::lanes::STRICT;
+use crate::model::{BatchId, DeliveryState, Endpoint, HoldReason, Order, Seq, WallMs};
 
 /// One endpoint and its deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,20 @@ pub struct Lane {
     /// The record that deleted the endpoint. Its lane stays, so that what was delivered, died or was cancelled is still
     /// told, until retention has dropped that record and no dead letter is left.
     pub deleted: Option<Seq>,
+    /// Batches that were formed and have not ended.
+    #[serde(default)]
+    pub batches: BTreeMap<BatchId, Batch>,
+    /// How long there has been nothing but failure, counted while the daemon ran and was online.
+    #[serde(default)]
+    pub failing_ms: u64,
+    /// When its last attempt was started, as far as it is remembered.
+    #[serde(default)]
+    pub last_attempt_at: WallMs,
+    /// Requests that were answered well, and those that were not.
+    #[serde(default)]
+    pub succeeded: u64,
+    #[serde(default)]
+    pub failed: u64,
     /// The events that replays in the stream need, and some that they needed: it is emptied when all were read.
     #[serde(default)]
     pub wanted: RoaringTreemap,
@@ -53,6 +68,36 @@ pub struct Retrying {
     pub age_ms: u64,
     /// The record of its last attempt.
     pub last: Seq,
+    /// The lane it is the head of, where the endpoint keeps an order.
+    #[serde(default)]
+    pub key: Option<u64>,
+    /// The batch it waits with; the batch's own times count then.
+    #[serde(default)]
+    pub batch: Option<BatchId>,
+    /// Waits for the operator, and so does its lane.
+    #[serde(default)]
+    pub parked: bool,
+}
+
+/// A batch that waits for an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// By the records that made the deliveries, in their order.
+    pub members: Vec<Seq>,
+    pub attempts: u32,
+    pub due_at: WallMs,
+    pub delay_ms: u64,
+    pub age_ms: u64,
+    /// It is part of a larger one that was refused.
+    pub halved: bool,
+}
+
+impl Retrying {
+    /// One that is due at once and has not been tried for any time that counts.
+    #[must_use]
+    pub fn due(event: Seq, attempts: u32, last: Seq, due_at: WallMs) -> Self {
+        Self { event, attempts, due_at, delay_ms: 0, age_ms: 0, last, key: None, batch: None, parked: false }
+    }
 }
 
 impl Lane {
@@ -74,6 +119,11 @@ impl Lane {
             last_error: None,
             last_success_at: None,
             deleted: None,
+            batches: BTreeMap::new(),
+            failing_ms: 0,
+            last_attempt_at: 0,
+            succeeded: 0,
+            failed: 0,
             wanted: RoaringTreemap::new(),
         }
     }
@@ -96,6 +146,22 @@ impl Lane {
         }
     }
 
+    /// The lane of a delivery whose event has this key: one for all where the order is strict.
+    #[must_use]
+    pub fn key_of(&self, key: Option<u64>) -> Option<u64> {
+        match self.endpoint.order {
+            Order::None => None,
+            Order::Strict => Some(STRICT),
+            Order::Key => key,
+        }
+    }
+
+    /// The lane of a delivery that waits.
+    #[must_use]
+    pub fn key_of_waiting(&self, delivery: Seq) -> Option<u64> {
+        self.key_of(self.retrying.get(&delivery).and_then(|waiting| waiting.key))
+    }
+
     /// Whether the place `position` of the stream has been taken up.
     #[must_use]
     pub fn taken_up(&self, position: Seq) -> bool {
@@ -112,9 +178,28 @@ impl Lane {
     pub(super) fn delete(&mut self, seq: Seq) -> u64 {
         self.deleted = Some(seq);
         self.hold = None;
+        self.batches.clear();
         self.cancelled.extend(std::mem::take(&mut self.retrying).into_keys());
         self.cancelled |= std::mem::take(&mut self.revived);
         std::mem::take(&mut self.undone)
+    }
+
+    /// Takes a delivery out of the batch it waits with. A batch that others stay in gets the id `(seq, 0)`, because
+    /// its content is another one.
+    pub(super) fn leave_batch(&mut self, seq: Seq, key: Seq) {
+        let Some(id) = self.retrying.get_mut(&key).and_then(|waiting| waiting.batch.take()) else { return };
+        let Some(mut batch) = self.batches.remove(&id) else { return };
+        batch.members.retain(|member| *member != key);
+        if batch.members.is_empty() {
+            return;
+        }
+        let renamed = BatchId { seq, part: 0 };
+        for member in &batch.members {
+            if let Some(waiting) = self.retrying.get_mut(member) {
+                waiting.batch = Some(renamed);
+            }
+        }
+        self.batches.insert(renamed, batch);
     }
 
     /// The stream has a new entry at `position` that needs an older event.

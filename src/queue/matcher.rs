@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 use wildmatch::WildMatch;
 
+use super::notice::OWN_SOURCE;
+use super::pattern;
 use crate::model::{Endpoint, EndpointId, Event, limits};
 
 /// The endpoints' filters, compiled.
@@ -28,6 +30,7 @@ struct Compiled {
 pub fn compile(expression: &str) -> Result<JsonPath, String> {
     bounded(expression)
         .map_err(|why| format!("--where '{}' {why}", expression.chars().take(80).collect::<String>()))?;
+    pattern::check(expression).map_err(|why| format!("--where '{expression}' {why}"))?;
     JsonPath::parse(&format!("$[?{expression}]")).map_err(|error| {
         format!("--where '{expression}' is not a filter expression: {error}; write it like @.body.action == 'opened'")
     })
@@ -80,6 +83,12 @@ impl Matcher {
         self.by_endpoint.insert(endpoint.id, compiled);
     }
 
+    /// Whether any endpoint wants the daemon's own events.
+    #[must_use]
+    pub fn wants_own(&self) -> bool {
+        self.by_endpoint.values().any(|compiled| compiled.from.iter().any(|from| from == OWN_SOURCE))
+    }
+
     pub fn remove(&mut self, endpoint: EndpointId) {
         self.by_endpoint.remove(&endpoint);
     }
@@ -89,7 +98,9 @@ impl Matcher {
     pub fn fan_out(&self, event: &Event) -> Vec<EndpointId> {
         let mut shape: Option<Value> = None;
         let mut wants = |compiled: &Compiled| {
-            let from = compiled.from.is_empty() || compiled.from.contains(&event.source_name);
+            // The daemon's own events are only for those who ask for them.
+            let all = compiled.from.is_empty() && !event.is_own();
+            let from = all || compiled.from.contains(&event.source_name);
             let kind = compiled.types.is_empty() || compiled.types.iter().any(|t| t.matches(&event.kind));
             if !from || !kind {
                 return false;
@@ -99,6 +110,28 @@ impl Matcher {
             !filter.query(shape).is_empty()
         };
         self.by_endpoint.iter().filter(|(_, compiled)| wants(compiled)).map(|(id, _)| *id).collect()
+    }
+}
+
+/// Why an endpoint does not want an event; `None` when it does.
+#[must_use]
+pub fn why_not(endpoint: &Endpoint, event: &Event) -> Option<String> {
+    if endpoint.from.is_empty() && event.is_own() {
+        return Some("it is one of the daemon's own, which are for those who ask: --from hookbox".to_owned());
+    }
+    if !endpoint.from.is_empty() && !endpoint.from.contains(&event.source_name) {
+        return Some(format!("its source is '{}', not {}", event.source_name, endpoint.from.join(" or ")));
+    }
+    if !endpoint.types.is_empty() && !endpoint.types.iter().any(|t| glob(t, &event.kind)) {
+        return Some(format!("its type is '{}', not {}", event.kind, endpoint.types.join(" or ")));
+    }
+    let expression = endpoint.filter.as_ref()?;
+    match compile(expression) {
+        Err(why) => Some(why),
+        Ok(filter) if filter.query(&Value::Array(vec![facts(event)])).is_empty() => {
+            Some(format!("--where {expression} is not true for it"))
+        }
+        Ok(_) => None,
     }
 }
 
@@ -112,7 +145,7 @@ fn facts(event: &Event) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Matcher, compile, glob};
+    use super::{Matcher, compile, glob, why_not};
     use crate::model::{Endpoint, Event, EventId};
 
     fn event(source: &str, kind: &str, body: &str) -> Event {
@@ -128,6 +161,7 @@ mod tests {
             headers: Vec::new(),
             body: body.to_owned().into(),
             from_provider: false,
+            first_id: None,
         }
     }
 
@@ -154,16 +188,68 @@ mod tests {
     }
 
     #[test]
+    fn regular_expressions_match_whole_texts_or_search_in_them() {
+        let sent = event("github", "pull_request", r#"{"name":"Grüße 42"}"#);
+        for (expression, expected) in [
+            ("match(@.type, 'pull_.*')", true),
+            ("match(@.type, 'pull')", false),
+            ("search(@.type, 'req')", true),
+            (r"search(@.body.name, '\\d+')", true),
+            (r"match(@.body.name, '\\p{Lu}\\w+ [0-9]{2}')", true),
+            ("search(@.body.name, '(?i)GRÜSSE|GRÜ')", true),
+            ("match(@.body.missing, 'a')", false),
+            ("match(@.type, @.source)", false),
+        ] {
+            let compiled = compile(expression).expect(expression);
+            let facts = serde_json::Value::Array(vec![super::facts(&sent)]);
+            for _ in 0..2 {
+                assert_eq!(!compiled.query(&facts).is_empty(), expected, "{expression}");
+            }
+        }
+    }
+
+    #[test]
+    fn why_not_agrees_with_the_fan_out() {
+        let sent = event("github", "push", r#"{"action":"opened"}"#);
+        for (endpoint, word) in [
+            (endpoint(1, &["github"], &["pu*"], Some("@.body.action == 'opened'")), None),
+            (endpoint(1, &["stripe"], &[], None), Some("source")),
+            (endpoint(1, &[], &["pull_*"], None), Some("type")),
+            (endpoint(1, &[], &[], Some("@.body.action == 'closed'")), Some("--where")),
+        ] {
+            let mut matcher = Matcher::default();
+            matcher.set(&endpoint);
+            let why = why_not(&endpoint, &sent);
+            assert_eq!(matcher.fan_out(&sent).is_empty(), why.is_some());
+            assert_eq!(why.map(|why| why.contains(word.unwrap_or("-"))), word.map(|_| true));
+        }
+    }
+
+    #[test]
     fn bad_expressions_are_refused() {
         assert!(compile("@.a == ").is_err());
         assert!(compile("] rm -rf").is_err());
+        for wrong in [
+            "match(@.type, '[')",
+            "search(@.body.a, \"a(\") && @.b == 1",
+            "@.a == '(' && match( @.type , 'a{1000}{1000}')",
+            "match(@.type, '*')",
+        ] {
+            let why = compile(wrong).expect_err(wrong);
+            assert!(why.contains("regular expression"), "{why}");
+        }
         let deep = format!("{}@.a{}", "(".repeat(1000), ")".repeat(1000));
         for costly in [deep.as_str(), &"!".repeat(500), "@..a", "@.body[?@.x == 1]", &"@.a || ".repeat(500)] {
             assert!(compile(costly).is_err(), "{costly}");
         }
-        for fine in
-            ["@.body.action == 'opened'", "@.a == '..[?' && !(@.b > 1)", "match(@.type, 'a.*')", "@.body.x[*].y"]
-        {
+        for fine in [
+            "@.body.action == 'opened'",
+            "@.a == '..[?' && !(@.b > 1)",
+            "match(@.type, 'a.*')",
+            "@.body.x[*].y",
+            "@.a == '('",
+            r"search(@.type, '\\d+\'x')",
+        ] {
             assert!(compile(fine).is_ok(), "{fine}: {:?}", compile(fine).err());
         }
         assert!(glob("invoice.*", "invoice.paid") && !glob("invoice.?", "invoice.paid"));

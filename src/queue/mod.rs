@@ -18,23 +18,39 @@
 
 mod accept;
 mod ask;
-pub mod backoff;
+mod attempted;
+mod batch;
+mod breaker;
+mod bucket;
+mod catchup;
+mod clock;
 mod command;
 mod dedupe;
+mod explain;
 mod finish;
 mod flow;
+mod import;
 pub mod input;
 mod lane;
+mod lanes;
+mod link;
 pub mod matcher;
+mod notice;
+mod order;
+mod pattern;
+mod pick;
 mod recent;
 mod replay;
 mod retire;
 mod run;
 pub mod state;
+mod turns;
 
+pub use explain::{Explanation, FlowView, Reason};
 pub use input::{
     Accepted, Action, AliveRange, Carriage, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView,
-    Input, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status, StreamEntry,
+    ImportedEvent, Input, Keys, Loaded, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status,
+    StreamEntry,
 };
 pub use state::{State, StateError};
 
@@ -44,10 +60,15 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::model::{DeliveryId, EndpointId, Event, Now, Seq};
+use crate::model::{BatchId, DeliveryId, EndpointId, Event, Now, Rate, Seq};
 use crate::record::Record;
-use flow::Flow;
+use bucket::Bucket;
+use clock::ClockWatch;
+use flow::{Flow, Pace};
+use link::Link;
 use matcher::Matcher;
+use notice::Notices;
+pub use notice::OWN_SOURCE;
 use recent::Recent;
 
 /// The deciding room.
@@ -62,14 +83,25 @@ pub struct Queue {
     runnable: VecDeque<EndpointId>,
     /// Attempts whose events have been read.
     ready: Vec<(DeliveryId, Arc<Event>)>,
+    /// Batches whose events have been read.
+    ready_batches: Vec<(EndpointId, BatchId, Vec<Arc<Event>>)>,
     /// Failing lanes that wait until one of the places for failing ones is free.
     parked: Vec<EndpointId>,
     /// When lanes have something to do at the earliest.
     wakes: BTreeSet<(u64, EndpointId)>,
     in_flight: usize,
     in_flight_failing: usize,
+    /// Deliveries that consumers hold.
+    leased: usize,
     loads: usize,
     window_bytes: usize,
+    link: Link,
+    clock: ClockWatch,
+    /// Until when signed deliveries wait for a sane clock.
+    clock_until: Option<u64>,
+    /// How fast all endpoints together catch up.
+    pace: Option<Pace>,
+    notices: Notices,
     /// When the next slice of each replay may be read; `None` while one is being read.
     replay_due: BTreeMap<u64, Option<u64>>,
 }
@@ -88,18 +120,25 @@ impl Queue {
     pub fn new(state: State, seed: u64, now: Now) -> Self {
         let mut queue = Self {
             recent: Recent::starting_at(state.next_seq),
+            clock: ClockWatch::new(state.last_wall),
             state,
             flows: HashMap::new(),
             matcher: Matcher::default(),
             rng: StdRng::seed_from_u64(seed),
             runnable: VecDeque::new(),
             ready: Vec::new(),
+            ready_batches: Vec::new(),
             parked: Vec::new(),
             wakes: BTreeSet::new(),
             in_flight: 0,
             in_flight_failing: 0,
+            leased: 0,
             loads: 0,
             window_bytes: 0,
+            link: Link::default(),
+            clock_until: None,
+            pace: None,
+            notices: Notices::default(),
             replay_due: BTreeMap::new(),
         };
         queue.take_up_lanes(now);
@@ -118,8 +157,27 @@ impl Queue {
                 self.finished(now, delivery, report, &mut draft);
                 Reply::None
             }
-            Input::Refilled { endpoint, from, entries, next } => {
-                self.refilled(endpoint, from, entries, next);
+            Input::Refilled { endpoint, from, entries, next, keys } => {
+                self.refilled(now, endpoint, from, (entries, next), keys, &mut draft);
+                Reply::None
+            }
+            Input::BatchLoaded { endpoint, batch, events } => {
+                self.batch_loaded(now, endpoint, batch, events, &mut draft);
+                Reply::None
+            }
+            Input::BatchFinished { endpoint, batch, report, failed } => {
+                self.batch_finished(now, endpoint, batch, report, &failed, &mut draft);
+                Reply::None
+            }
+            Input::Wanted { endpoint, more } => {
+                if let Some(flow) = self.flows.get_mut(&endpoint) {
+                    flow.wanted = flow.wanted.saturating_add(more);
+                }
+                self.wake(endpoint);
+                Reply::None
+            }
+            Input::Announce { kind, data } => {
+                self.announce(now, &kind, data, &mut draft);
                 Reply::None
             }
             Input::Loaded { delivery, event } => {
@@ -135,7 +193,7 @@ impl Queue {
                 self.retire(now, retire::Range { first, last }, head, walked, &mut draft)
             }
             Input::Command(command) => self.command(now, command, &mut draft),
-            Input::Ask(query) => self.ask(&query),
+            Input::Ask(query) => self.ask(now, &query),
         };
         Decision { records: draft.records, actions: draft.actions, reply }
     }
@@ -146,6 +204,23 @@ impl Queue {
         let salt = self.draw();
         self.remember(Record::LogStarted { at: now.wall_ms, version: version.to_owned(), salt }, &mut draft);
         Decision { records: draft.records, actions: vec![Action::Publish], reply: Reply::None }
+    }
+
+    /// How fast all endpoints together catch up after an outage; no limit when `None`.
+    pub fn set_pace(&mut self, rate: Option<Rate>) {
+        self.pace = rate.map(|rate| Pace { rate, bucket: Bucket::default() });
+    }
+
+    /// Whether the link is down, as far as can be told.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.link.offline.is_some()
+    }
+
+    /// Since when, on the monotonic clock.
+    #[must_use]
+    pub fn offline_since(&self) -> Option<u64> {
+        self.link.offline.map(|offline| offline.since)
     }
 
     /// The state as it is now.
@@ -182,15 +257,12 @@ impl Queue {
     fn take_up_lane(&mut self, id: EndpointId, now: Now) {
         let Some(lane) = self.state.lanes.get(&id) else { return };
         self.matcher.set(&lane.endpoint);
-        self.flows.entry(id).or_insert_with(|| {
-            let unread = (lane.in_stream() > 0).then_some(lane.low + 1);
-            let mut flow = Flow::new(unread, lane.endpoint.concurrency);
-            for (key, waiting) in &lane.retrying {
-                let left = waiting.due_at.saturating_sub(now.wall_ms).min(waiting.delay_ms);
-                flow.wait(*key, now.mono_ms + left, now.mono_ms);
+        match self.flows.get_mut(&id) {
+            Some(flow) => flow.place = link::place(&lane.endpoint),
+            None => {
+                self.flows.insert(id, Flow::of(lane, now));
             }
-            flow
-        });
+        }
         self.wake(id);
     }
 

@@ -46,6 +46,8 @@ impl Item {
                 loaded: Some(event.clone()),
                 attempts: 0,
                 last: 0,
+                key: None,
+                latest_key: None,
             }),
             Self::Single(entry) => (entry.delivery.endpoint == endpoint).then(|| entry.clone()),
         }

@@ -88,7 +88,16 @@ impl Queue {
     fn replay_one(&mut self, now: Now, event: Seq, endpoint: EndpointId, draft: &mut Draft) {
         let position = self.remember(Record::Replayed { event, endpoint, at: now.wall_ms }, draft);
         let delivery = DeliveryId { seq: position, endpoint };
-        self.recent.push_single(StreamEntry { position, delivery, event, loaded: None, attempts: 0, last: 0 });
+        self.recent.push_single(StreamEntry {
+            position,
+            delivery,
+            event,
+            loaded: None,
+            attempts: 0,
+            last: 0,
+            key: None,
+            latest_key: None,
+        });
         self.stream_grew(endpoint, position);
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roaring::RoaringTreemap;
 
 use super::flow::Flow;
-use super::input::{Action, AliveRange, Carriage, CarriedEvent, Refusal, Reply, StreamEntry};
+use super::input::{Action, AliveRange, Carriage, CarriedEvent, Keys, Refusal, Reply, StreamEntry};
 use super::state::Lane;
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, EndpointId, Now, Order, Seq, limits};
@@ -42,7 +42,7 @@ impl Queue {
             return None;
         }
         let unread = |(lane, flow): (&Lane, &Flow)| {
-            flow.unread.is_some_and(|unread| unread <= range.last)
+            flow.first_unread().is_some_and(|unread| unread <= range.last)
                 || flow.outstanding().filter_map(|job| job.position).any(|at| range.holds(at) && !lane.taken_up(at))
         };
         let needed = self.needed(range);
@@ -94,7 +94,10 @@ impl Queue {
             return Reply::Refused(Refusal::TooMany { what: "events carried forward", limit: limits::CARRIED });
         }
         let waiting = places.into_iter().filter(|place| range.holds(place.position) && self.waits(place));
-        let (ordered, free): (Vec<Waiting>, Vec<Waiting>) = waiting.partition(|place| self.in_order(place));
+        let (mut ordered, free): (Vec<Waiting>, Vec<Waiting>) = waiting.partition(|place| self.in_order(place));
+        if !self.give_keys(&mut ordered, &events) {
+            return Reply::Refused(Refusal::Busy);
+        }
         if let Some(refusal) = self.too_many_in_order(&ordered) {
             return Reply::Refused(refusal);
         }
@@ -133,9 +136,7 @@ impl Queue {
             return Reply::Refused(Refusal::Busy);
         }
         let Range { first, last } = range;
-        for flow in self.flows.values_mut() {
-            flow.unread = flow.unread.map(|unread| unread.max(last + 1));
-        }
+        self.flows.values_mut().for_each(|flow| flow.read_from(last + 1));
         self.remember(Record::SegmentDropped { first, last, head, at: now.wall_ms }, draft);
         draft.actions.push(Action::DropSegment { first, last });
         Reply::Done { count: 1 }
@@ -152,6 +153,24 @@ impl Queue {
     fn in_order(&self, place: &Waiting) -> bool {
         let lane = self.state.lanes.get(&place.delivery.endpoint);
         lane.is_some_and(|lane| lane.endpoint.order != Order::None)
+    }
+
+    /// Says which lanes these belong to, by their events; false when one of these is not at hand.
+    fn give_keys(&self, places: &mut [Waiting], events: &[CarriedEvent]) -> bool {
+        places.iter_mut().all(|place| {
+            let Some(lane) = self.state.lanes.get(&place.delivery.endpoint) else { return true };
+            let keys = Keys::of(&lane.endpoint);
+            if keys.order.is_none() {
+                return true;
+            }
+            let Some(carried) = events.iter().find(|carried| carried.seq == place.event) else { return false };
+            let Waiting { delivery, position, event, attempts, last, .. } = *place;
+            let (key, latest_key) = (None, None);
+            let mut entry = StreamEntry { position, delivery, event, loaded: None, attempts, last, key, latest_key };
+            keys.fill(&mut entry, &carried.event);
+            place.key = entry.key;
+            true
+        })
     }
 
     /// Why these cannot wait among the retries; `None` when they can.
@@ -173,11 +192,13 @@ impl Queue {
         let Waiting { delivery, event, attempts, last, .. } = place;
         let position = self.remember(Record::PlaceCarried { waiting: place }, draft);
         if let Some(flow) = self.flows.get_mut(&delivery.endpoint)
-            && !flow.in_flight.contains_key(&delivery.seq)
+            && !flow.is_flying(delivery.seq)
         {
             self.window_bytes -= flow.remove(delivery.seq);
         }
-        self.recent.push_single(StreamEntry { position, delivery, event, loaded: None, attempts, last });
+        let (key, latest_key) = (None, None);
+        let entry = StreamEntry { position, delivery, event, loaded: None, attempts, last, key, latest_key };
+        self.recent.push_single(entry);
         self.stream_grew(delivery.endpoint, position);
     }
 
@@ -186,9 +207,11 @@ impl Queue {
         self.remember(Record::DeliveriesCarried { waiting }, draft);
         for delivery in deliveries {
             let Some(flow) = self.flows.get_mut(&delivery.endpoint) else { continue };
-            if !flow.in_flight.contains_key(&delivery.seq) {
+            if !flow.is_flying(delivery.seq) {
+                let key = self.state.lanes.get(&delivery.endpoint).and_then(|lane| lane.key_of_waiting(delivery.seq));
                 self.window_bytes -= flow.remove(delivery.seq);
-                flow.wait(delivery.seq, now.mono_ms, now.mono_ms);
+                let since = flow.age_clock(now.mono_ms);
+                flow.wait_in_lane(key, delivery.seq, now.mono_ms, since);
             }
             self.wake(delivery.endpoint);
         }
@@ -197,7 +220,7 @@ impl Queue {
 
 /// Whether the lane's stream still has places to be read that need older events.
 fn reads_on(lane: &Lane, flow: &Flow) -> bool {
-    lane.needs_until > 0 && flow.unread.is_some_and(|unread| unread <= lane.needs_until)
+    lane.needs_until > 0 && flow.first_unread().is_some_and(|unread| unread <= lane.needs_until)
 }
 
 fn within(set: &RoaringTreemap, range: Range) -> RoaringTreemap {

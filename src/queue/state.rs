@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dedupe::Dedupe;
 pub use super::lane::{Lane, Retrying};
-use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, Seq, Source, SourceId, limits};
-use crate::record::{AttemptFinished, Next, Record, Replay};
+use crate::model::{DeliveryId, Endpoint, EndpointId, Seq, Source, SourceId, WallMs, limits};
+use crate::record::{Record, Replay};
 
 /// The format of a checkpoint; an unknown one is refused.
 const CHECKPOINT_VERSION: u8 = 1;
@@ -62,6 +62,9 @@ pub struct State {
     /// What came into each bin, for its budget.
     #[serde(default)]
     pub bins: BTreeMap<SourceId, BinUse>,
+    /// The wall clock when something last came in or went out.
+    #[serde(default)]
+    pub last_wall: WallMs,
 }
 
 /// What came into one bin since it was made.
@@ -126,7 +129,7 @@ impl State {
             Record::LogStarted { salt, .. } => self.salt = *salt,
             Record::SourceSet { source } => {
                 self.next_source = self.next_source.max(source.id + 1);
-                self.sources.insert(source.id, Arc::new(source.clone()));
+                self.sources.insert(source.id, Arc::new(Source::clone(source)));
             }
             Record::SourceDeleted { source } => {
                 self.sources.remove(source).ok_or_else(|| impossible(seq, "it deletes an unknown source"))?;
@@ -141,9 +144,15 @@ impl State {
             Record::EndpointHeld { endpoint, reason, at } => {
                 self.lane(seq, *endpoint)?.hold = Some((reason.clone(), *at))
             }
-            Record::EndpointReleased { endpoint, .. } => self.lane(seq, *endpoint)?.hold = None,
+            Record::EndpointReleased { endpoint, .. } => {
+                let lane = self.lane(seq, *endpoint)?;
+                lane.hold = None;
+                lane.failing_ms = 0;
+                lane.retrying.values_mut().for_each(|waiting| waiting.parked = false);
+            }
             Record::EventAccepted { event, dedupe, fan_out } => {
                 self.counts.events += 1;
+                self.last_wall = event.received_at;
                 if self.sources.get(&event.source).is_some_and(|source| source.verify == "bin") {
                     let bin = self.bins.entry(event.source).or_default();
                     bin.events += 1;
@@ -158,10 +167,16 @@ impl State {
             }
             Record::DuplicateSeen { event, .. } => self.duplicate_seen(*event),
             Record::AttemptFinished(attempt) => self.attempt_finished(seq, attempt)?,
+            Record::BatchFormed { endpoint, members, low } => self.batch_formed(seq, *endpoint, members, *low)?,
+            Record::BatchFinished(finished) => self.batch_finished(seq, finished)?,
+            Record::Died { dead } => self.died(seq, dead)?,
+            Record::RateSpent { endpoint, at } => self.lane(seq, *endpoint)?.last_attempt_at = *at,
+            Record::Superseded { endpoint, deliveries, low, .. } => {
+                self.superseded(seq, *endpoint, deliveries, *low)?;
+            }
             Record::DeliveryCancelled { delivery, grave, .. } => self.cancelled(seq, *delivery, *grave)?,
             Record::DeliveryRetried { delivery, at, grave, event, attempts, last, in_stream } => {
-                let entry =
-                    Retrying { event: *event, attempts: *attempts, due_at: *at, delay_ms: 0, age_ms: 0, last: *last };
+                let entry = Retrying::due(*event, *attempts, *last, *at);
                 self.retried(seq, *delivery, *grave, entry, *in_stream)?;
             }
             Record::ReplayStarted { replay } => {
@@ -181,14 +196,7 @@ impl State {
                     let lane = self.lane(seq, w.delivery.endpoint)?;
                     lane.take_up(Some(w.position), 0);
                     lane.revived.remove(w.delivery.seq);
-                    let entry = Retrying {
-                        event: w.event,
-                        attempts: w.attempts,
-                        due_at: 0,
-                        delay_ms: 0,
-                        age_ms: 0,
-                        last: w.last,
-                    };
+                    let entry = Retrying { key: w.key, ..Retrying::due(w.event, w.attempts, w.last, 0) };
                     lane.retrying.insert(w.delivery.seq, entry);
                 }
             }
@@ -206,6 +214,7 @@ impl State {
                     lane.needs(event, seq);
                 }
             }
+            Record::EventImported { event, identity, at } => self.dedupe.insert(*identity, *event, *at),
         }
         Ok(())
     }
@@ -233,7 +242,7 @@ impl State {
         self.lanes.get(&endpoint).is_some_and(|lane| lane.deleted.is_none())
     }
 
-    fn lane(&mut self, seq: Seq, endpoint: EndpointId) -> Result<&mut Lane, StateError> {
+    pub(super) fn lane(&mut self, seq: Seq, endpoint: EndpointId) -> Result<&mut Lane, StateError> {
         self.lanes.get_mut(&endpoint).ok_or_else(|| unknown_endpoint(seq))
     }
 
@@ -252,57 +261,6 @@ impl State {
         }
     }
 
-    fn attempt_finished(&mut self, seq: Seq, attempt: &AttemptFinished) -> Result<(), StateError> {
-        self.counts.attempts += 1;
-        let delivered = attempt.next == Next::Delivered;
-        let succeeded = attempt.report.outcome == crate::model::Outcome::Delivered;
-        self.counts.failed_attempts += u64::from(!succeeded);
-        let ended_at = attempt.report.started_at + attempt.report.duration_ms;
-        let key = attempt.delivery.seq;
-        let lane = self.lane(seq, attempt.delivery.endpoint)?;
-        lane.take_up(attempt.position, attempt.low);
-        if succeeded {
-            lane.last_success_at = Some(ended_at);
-        } else {
-            lane.last_error = Some(said(&attempt.report));
-        }
-        if attempt.next == Next::Ended {
-            return Ok(());
-        }
-        lane.revived.remove(key);
-        let waiting = |due_at, delay_ms, age_ms| Retrying {
-            event: attempt.event,
-            attempts: attempt.number,
-            due_at,
-            delay_ms,
-            age_ms,
-            last: seq,
-        };
-        match &attempt.next {
-            Next::Retry { due_at, delay_ms, age_ms } => {
-                lane.retrying.insert(key, waiting(*due_at, *delay_ms, *age_ms));
-            }
-            Next::Held { reason } => {
-                lane.hold = Some((reason.clone(), ended_at));
-                lane.retrying.insert(key, waiting(ended_at, 0, 0));
-            }
-            Next::Delivered | Next::Dead { .. } | Next::Ended => {
-                lane.retrying.remove(&key);
-                lane.undone = lane.undone.checked_sub(1).ok_or_else(|| impossible(seq, "it ends what had ended"))?;
-            }
-        }
-        if delivered {
-            lane.delivered += 1;
-        } else if matches!(attempt.next, Next::Dead { .. }) {
-            lane.dead.insert(key);
-            if attempt.event != key {
-                lane.replayed_dead.insert(key, attempt.event);
-            }
-            self.graves.insert(seq);
-        }
-        Ok(())
-    }
-
     fn cancelled(&mut self, seq: Seq, delivery: DeliveryId, grave: Option<Seq>) -> Result<(), StateError> {
         if let Some(grave) = grave {
             self.graves.remove(grave);
@@ -312,6 +270,7 @@ impl State {
         if !lane.dead.remove(delivery.seq) {
             lane.undone = lane.undone.checked_sub(1).ok_or_else(|| impossible(seq, "it cancels what had ended"))?;
         }
+        lane.leave_batch(seq, delivery.seq);
         lane.retrying.remove(&delivery.seq);
         lane.revived.remove(delivery.seq);
         lane.replayed_dead.remove(&delivery.seq);
@@ -344,6 +303,12 @@ impl State {
             lane.revived.insert(delivery.seq);
             if entry.event != delivery.seq {
                 lane.needs(entry.event, seq);
+            }
+        } else if let Some(waiting) = lane.retrying.get_mut(&delivery.seq) {
+            // The operator hurries one that waits: it stays in its lane and in its batch.
+            (waiting.due_at, waiting.delay_ms, waiting.age_ms, waiting.parked) = (entry.due_at, 0, 0, false);
+            if let Some(batch) = waiting.batch.and_then(|id| lane.batches.get_mut(&id)) {
+                (batch.due_at, batch.delay_ms) = (entry.due_at, 0);
             }
         } else {
             lane.retrying.insert(delivery.seq, entry);
@@ -386,16 +351,7 @@ impl State {
     }
 }
 
-/// What a failed attempt came to, in a line.
-pub(super) fn said(report: &AttemptReport) -> String {
-    match (&report.error, &report.response) {
-        (Some(error), _) => error.clone(),
-        (None, Some(response)) => format!("answered {}", response.status),
-        (None, None) => "no answer".to_owned(),
-    }
-}
-
-fn impossible(seq: Seq, what: &str) -> StateError {
+pub(super) fn impossible(seq: Seq, what: &str) -> StateError {
     StateError::Impossible { seq, what: what.to_owned() }
 }
 

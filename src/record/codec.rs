@@ -14,6 +14,8 @@ pub enum RecordError {
         "the record has format {0}, this version reads up to {VERSION}: use the hookbox that wrote it, or a later one"
     )]
     Newer(u8),
+    #[error("the record is of a kind that this version does not know: {0}")]
+    UnknownKind(rmp_serde::decode::Error),
     #[error("the record cannot be read: {0}")]
     Garbage(#[from] rmp_serde::decode::Error),
     #[error("the record has {0} bytes too many at its end")]
@@ -35,13 +37,22 @@ pub fn encode(record: &Record, out: &mut Vec<u8>) {
 /// When the bytes are not a record of this version.
 pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let (&version, rest) = bytes.split_first().ok_or(RecordError::Empty)?;
-    if version != VERSION {
+    if version > VERSION {
         return Err(RecordError::Newer(version));
+    }
+    if version != VERSION {
+        return Err(RecordError::Garbage(rmp_serde::decode::Error::Syntax(format!("there is no format {version}"))));
     }
     let mut reader = rest;
     let record = {
         let mut decoder = rmp_serde::Deserializer::new(&mut reader);
-        serde::Deserialize::deserialize(&mut decoder)?
+        serde::Deserialize::deserialize(&mut decoder).map_err(|error| match error {
+            // serde's own words for a variant's name that is not in the list.
+            rmp_serde::decode::Error::Syntax(what) if what.starts_with("unknown variant") => {
+                RecordError::UnknownKind(rmp_serde::decode::Error::Syntax(what))
+            }
+            error => RecordError::Garbage(error),
+        })?
     };
     match reader.len() {
         0 => Ok(record),
@@ -78,6 +89,7 @@ mod tests {
                 headers: vec![Header::new(name, body.clone())],
                 body: Bytes::from(body),
                 from_provider: n[0] % 2 == 0,
+                first_id: (n[0] % 3 == 0).then_some(EventId { seq: n[1], tag: n[2] }),
             })
         })
     }
@@ -99,6 +111,8 @@ mod tests {
                 request: RequestHead { method: "POST".into(), url: "http://x/".into(), headers: Vec::new() },
                 response: Some(ResponseHead { status, headers: Vec::new(), body: Bytes::from_static(b"no") }),
                 error: None,
+                fault: None,
+                command: None,
             };
             let delivery = DeliveryId { seq: n[0], endpoint: 3 };
             let (event, prev, position, low) = (n[1], n[4], after, n[5]);
@@ -111,13 +125,16 @@ mod tests {
                 prev,
                 position,
                 low,
+                key: after,
+                spared: n[5] % 2 == 0,
+                failing_ms: n[4],
             }))
         })
     }
 
     fn waiting(n: [u64; 4]) -> Waiting {
         let delivery = DeliveryId { seq: n[0], endpoint: 1 };
-        Waiting { delivery, position: n[1], event: n[2], attempts: 2, last: n[3] }
+        Waiting { delivery, position: n[1], event: n[2], attempts: 2, last: n[3], key: Some(n[0]) }
     }
 
     fn replay(n: [u64; 4]) -> Replay {
@@ -133,8 +150,9 @@ mod tests {
             accepted.prop_map(|(event, dedupe, fan_out)| Record::EventAccepted { event, dedupe, fan_out }),
             (event(), ids).prop_map(|(event, fan_out)| Record::EventCarried { seq: 4, event, fan_out }),
             attempt(),
-            "\\PC{0,20}".prop_map(|name| Record::SourceSet { source: Source::new(name, "none") }),
-            "\\PC{0,20}".prop_map(|name| Record::EndpointSet { endpoint: Endpoint::new(name, "http://x/") }),
+            "\\PC{0,20}".prop_map(|name| Record::SourceSet { source: Box::new(Source::new(name, "none")) }),
+            "\\PC{0,20}".prop_map(|name| Record::EndpointSet { endpoint: Box::new(Endpoint::new(name, "http://x/")) }),
+            any::<[u64; 3]>().prop_map(|n| Record::EventImported { event: n[0], identity: n[1], at: n[2] }),
             any::<[u64; 4]>().prop_map(|n| Record::DeliveriesCarried { waiting: vec![waiting(n)] }),
             any::<[u64; 4]>().prop_map(|n| Record::PlaceCarried { waiting: waiting(n) }),
             any::<[u64; 4]>().prop_map(|n| Record::ReplayStarted { replay: replay(n) }),
@@ -180,5 +198,7 @@ mod tests {
         encode(&Record::SourceDeleted { source: 1 }, &mut bytes);
         bytes.push(0);
         assert!(matches!(decode(&bytes), Err(RecordError::Trailing(1))));
+        let bytes = [&[VERSION, 0x81, 0xAB][..], b"MoonSettled", &[0x91, 1]].concat();
+        assert!(matches!(decode(&bytes), Err(RecordError::UnknownKind(_))), "{:?}", decode(&bytes));
     }
 }

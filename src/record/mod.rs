@@ -8,6 +8,7 @@
 //! added at the end, none is ever reused. New fields are added at a record's end with `#[serde(default)]`.
 
 pub mod codec;
+pub mod line;
 
 pub use codec::{RecordError, decode, encode};
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AttemptReport, DeliveryId, Endpoint, EndpointId, Event, EventId, HoldReason, Seq, Source, SourceId, WallMs,
+    AttemptReport, BatchId, DeliveryId, Endpoint, EndpointId, Event, EventId, HoldReason, Seq, Source, SourceId, WallMs,
 };
 
 /// One remembered fact.
@@ -30,14 +31,14 @@ pub enum Record {
     },
     /// A source was made or changed; the whole of it.
     SourceSet {
-        source: Source,
+        source: Box<Source>,
     },
     SourceDeleted {
         source: SourceId,
     },
     /// An endpoint was made or changed; the whole of it.
     EndpointSet {
-        endpoint: Endpoint,
+        endpoint: Box<Endpoint>,
     },
     /// Its deliveries that had not ended are cancelled by this.
     EndpointDeleted {
@@ -110,7 +111,8 @@ pub enum Record {
     DeliveriesCarried {
         waiting: Vec<Waiting>,
     },
-    /// A dead letter of an old segment stands here from now on; this record is its new grave.
+    /// A dead letter stands here from now on, this record is its new grave: that of an old segment, or one that died in
+    /// a batch just now.
     DeadCarried {
         dead: DeadLetter,
         grave: Seq,
@@ -120,6 +122,38 @@ pub enum Record {
         first: Seq,
         last: Seq,
         head: [u8; 32],
+        at: WallMs,
+    },
+    /// Deliveries of one endpoint go out together from now on, under the id `(this record's seq, 0)`.
+    BatchFormed {
+        endpoint: EndpointId,
+        members: Vec<BatchMember>,
+        /// Everything in the endpoint's stream up to here has been taken up, by now.
+        low: Seq,
+    },
+    /// An attempt for a batch ended, and what follows from it for each of its deliveries.
+    BatchFinished(Box<BatchFinished>),
+    /// An attempt of an endpoint with a slow rate was started, so that a restart is no burst.
+    RateSpent {
+        endpoint: EndpointId,
+        at: WallMs,
+    },
+    /// Deliveries that catching up left out, because a later event of the same key stands for them.
+    Superseded {
+        endpoint: EndpointId,
+        deliveries: Vec<Seq>,
+        low: Seq,
+        at: WallMs,
+    },
+    /// A delivery that waited was given up without another attempt; this record is its grave.
+    Died {
+        dead: DeadLetter,
+    },
+    /// The event of the record before this one was imported: another log, or a lost part of this one, had accepted it
+    /// under another id. `identity` is the salted fingerprint of that id, so that it comes in only once.
+    EventImported {
+        event: Seq,
+        identity: u64,
         at: WallMs,
     },
     /// A delivery that waits in its endpoint's stream, at a place in an old segment, waits at this record's place from
@@ -145,6 +179,131 @@ pub struct AttemptFinished {
     pub position: Option<Seq>,
     /// Everything in the endpoint's stream up to here has been taken up, by now.
     pub low: Seq,
+    /// The lane it is the head of, when the endpoint keeps an order.
+    #[serde(default)]
+    pub key: Option<u64>,
+    /// The link was to blame, so that it does not count as an attempt.
+    #[serde(default)]
+    pub spared: bool,
+    /// How long the endpoint has done nothing but fail by now, counted while the daemon ran and was online.
+    #[serde(default)]
+    pub failing_ms: u64,
+}
+
+/// An attempt as one delivery sees it, whether it was made for it alone or for its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempted<'a> {
+    pub delivery: DeliveryId,
+    pub event: Seq,
+    pub number: u32,
+    pub report: &'a AttemptReport,
+    pub next: &'a Next,
+    pub batch: Option<BatchId>,
+    pub spared: bool,
+}
+
+impl Record {
+    /// The attempts that a record tells of.
+    pub fn attempts(&self) -> impl Iterator<Item = Attempted<'_>> {
+        let (one, several) = match self {
+            Self::AttemptFinished(attempt) => (Some(attempt), None),
+            Self::BatchFinished(finished) => (None, Some(finished)),
+            _ => (None, None),
+        };
+        let one = one.map(|a| Attempted {
+            delivery: a.delivery,
+            event: a.event,
+            number: a.number,
+            report: &a.report,
+            next: &a.next,
+            batch: None,
+            spared: a.spared,
+        });
+        let several = several.into_iter().flat_map(|finished| {
+            finished.members.iter().map(|member| Attempted {
+                delivery: DeliveryId { seq: member.delivery, endpoint: finished.endpoint },
+                event: member.event,
+                number: member.number,
+                report: &finished.report,
+                next: &member.next,
+                batch: Some(finished.batch),
+                spared: finished.spared,
+            })
+        });
+        one.into_iter().chain(several)
+    }
+
+    /// The dead letter that lies at this record, when it is the grave of one.
+    #[must_use]
+    pub fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
+        match self {
+            Self::DeadCarried { dead, .. } | Self::Died { dead } => Some(dead.clone()),
+            Self::AttemptFinished(attempt) => {
+                let Next::Dead { reason } = &attempt.next else { return None };
+                Some(DeadLetter {
+                    delivery: attempt.delivery,
+                    event: attempt.event,
+                    attempts: attempt.number,
+                    died_at: attempt.report.started_at + attempt.report.duration_ms,
+                    reason: reason.clone(),
+                    last: seq,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A delivery that joins a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchMember {
+    /// The record that made the delivery.
+    pub delivery: Seq,
+    pub event: Seq,
+    /// Its place in the endpoint's stream, when it comes from there.
+    pub position: Option<Seq>,
+    pub attempts: u32,
+    /// The record of its last attempt, or 0.
+    pub last: Seq,
+    pub key: Option<u64>,
+    pub age_ms: u64,
+}
+
+/// One attempt for a batch and its consequences.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchFinished {
+    pub endpoint: EndpointId,
+    pub batch: BatchId,
+    /// 1 for the batch's first attempt.
+    pub number: u32,
+    pub report: AttemptReport,
+    pub members: Vec<MemberFinished>,
+    pub next: BatchNext,
+    pub spared: bool,
+    pub failing_ms: u64,
+}
+
+/// What the attempt for a batch means for one of its deliveries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberFinished {
+    pub delivery: Seq,
+    pub event: Seq,
+    /// The delivery's own count of attempts.
+    pub number: u32,
+    /// The record of its attempt before this one, or 0.
+    pub prev: Seq,
+    pub next: Next,
+}
+
+/// What becomes of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BatchNext {
+    /// It is over; members that go on do so on their own.
+    Over,
+    /// The same batch, under the same id.
+    Again,
+    /// Its members go on in two batches: the first so many as `(this record's seq, 0)`, the others as `(…, 1)`.
+    Split { first: u32 },
 }
 
 /// What follows from an attempt.
@@ -167,6 +326,10 @@ pub enum Next {
     },
     /// It had been ended by the operator while the attempt was under way.
     Ended,
+    /// Its lane waits behind it until the operator decides.
+    Parked {
+        reason: String,
+    },
 }
 
 /// A delivery that goes on waiting while its place in the stream is dropped.
@@ -177,6 +340,8 @@ pub struct Waiting {
     pub event: Seq,
     pub attempts: u32,
     pub last: Seq,
+    #[serde(default)]
+    pub key: Option<u64>,
 }
 
 /// What is kept of a dead letter.

@@ -3,7 +3,7 @@
 
 use crate::model::{DeliveryId, Seq, limits};
 use crate::queue::{AliveRange, Carriage, CarriedEvent, Input};
-use crate::record::{DeadLetter, Next, Record, Waiting};
+use crate::record::{DeadLetter, Record, Waiting};
 
 /// Where the records of the segment are read from.
 pub trait Records {
@@ -108,6 +108,7 @@ fn take(slice: &mut Carriage, at: Seq, record: Record) -> usize {
                 event: at,
                 attempts: 0,
                 last: 0,
+                key: None,
             };
             slice.places.extend(fan_out.iter().map(place));
             slice.events.push(CarriedEvent { seq: at, at, event, fan_out });
@@ -118,10 +119,10 @@ fn take(slice: &mut Carriage, at: Seq, record: Record) -> usize {
         }
         Record::Replayed { event, endpoint, .. } => {
             let delivery = DeliveryId { seq: at, endpoint };
-            slice.places.push(Waiting { delivery, position: at, event, attempts: 0, last: 0 });
+            slice.places.push(Waiting { delivery, position: at, event, attempts: 0, last: 0, key: None });
         }
         Record::DeliveryRetried { delivery, event, attempts, last, in_stream: true, .. } => {
-            slice.places.push(Waiting { delivery, position: at, event, attempts, last });
+            slice.places.push(Waiting { delivery, position: at, event, attempts, last, key: None });
         }
         Record::PlaceCarried { waiting } => slice.places.push(Waiting { position: at, ..waiting }),
         _ => {}
@@ -150,7 +151,7 @@ fn dead_letters<R: Records>(
 ) -> Result<Option<Carriage>, R::Error> {
     let mut slice = Carriage::default();
     for grave in graves {
-        let Some(dead) = records.read(*grave)?.and_then(|record| dead_letter(*grave, record)) else { return Ok(None) };
+        let Some(dead) = records.read(*grave)?.and_then(|record| record.dead_letter(*grave)) else { return Ok(None) };
         let delivery = dead.delivery;
         match judge(dead) {
             Some(dead) => slice.dead.push((*grave, dead)),
@@ -158,24 +159,4 @@ fn dead_letters<R: Records>(
         }
     }
     Ok(Some(slice))
-}
-
-/// What a grave says of its dead letter.
-#[must_use]
-pub fn dead_letter(grave: Seq, record: Record) -> Option<DeadLetter> {
-    match record {
-        Record::DeadCarried { dead, .. } => Some(dead),
-        Record::AttemptFinished(attempt) => {
-            let Next::Dead { reason } = attempt.next else { return None };
-            Some(DeadLetter {
-                delivery: attempt.delivery,
-                event: attempt.event,
-                attempts: attempt.number,
-                died_at: attempt.report.started_at + attempt.report.duration_ms,
-                reason,
-                last: grave,
-            })
-        }
-        _ => None,
-    }
 }

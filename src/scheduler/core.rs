@@ -100,7 +100,9 @@ impl<S: Store> Core<S> {
             prepared.replies.push(decision.reply);
         }
         if run {
-            prepared.actions.extend(self.queue.run(now));
+            let decision = self.queue.run(now);
+            prepared.records.extend(decision.records);
+            prepared.actions.extend(decision.actions);
         }
         let prepared = match prepared.release_unchanged(first) {
             Ok(released) => return Ok(released),

@@ -25,7 +25,7 @@ mod thread;
 pub use self::core::{Core, Released, Store};
 pub use carry::{Records, Retiring};
 pub use handle::{Directory, Door, Envelope, Handle, Health, TailLine};
-pub use reads::{refill, scan, scan_matches};
+pub use reads::{Wanted, complete, load_batch, refill, refill_back, scan, scan_matches};
 pub use retention::Retention;
 pub use room::{Level, RoomState};
 pub use thread::{AttemptOrder, Clock, Fatal, Parts, start};

@@ -15,13 +15,14 @@ use super::retention::{Keeper, Retention};
 use super::thread::Clock;
 use crate::log::{LogError, Reader};
 use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
-use crate::queue::{Action, Input, ScannedEvent, StreamEntry, matcher};
+use crate::queue::{Action, Input, Keys, Loaded, ScannedEvent, StreamEntry, matcher};
 use crate::record::{Record, ReplayFilter, Waiting};
 
 /// How often the reader measures the room and looks for segments whose time is over, and how often it closes segments,
-/// however busy it is.
+/// however busy it is; a shorter retention makes it look more often, down to the last number.
 const LOOK_MS: u64 = 1_000;
 const HOUSEKEEPING_MS: u64 = 5_000;
+const LOOK_MIN_MS: u64 = 200;
 /// Between two slices of what keeps the log small: the store gives back what it took for one before the next.
 const BETWEEN: Duration = Duration::from_millis(20);
 /// The pause after an error of the moment, and how often it may come back before a segment is given up.
@@ -31,18 +32,19 @@ const TRIES: u32 = 50;
 /// Reads until the scheduler lets go of its side.
 pub(super) fn run(reader: &Reader, orders: &Receiver<Action>, handle: &Handle, clock: &Clock, retention: &Retention) {
     let mut keeper = Keeper::new(reader, handle, clock, retention);
+    let look_ms = retention.delivered_ms.clamp(LOOK_MIN_MS, LOOK_MS);
     let mut looked_at = clock().mono_ms;
     let mut kept_at = looked_at;
     loop {
         // Orders come first; what keeps the log small is done between them.
-        let pause = if keeper.is_busy() { BETWEEN } else { Duration::from_millis(LOOK_MS) };
+        let pause = if keeper.is_busy() { BETWEEN } else { Duration::from_millis(look_ms) };
         match orders.recv_timeout(pause) {
             Ok(order) => obey(order, reader, handle),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return keeper.save(clock()),
         }
         keeper.step();
-        if clock().mono_ms.saturating_sub(looked_at) >= LOOK_MS {
+        if clock().mono_ms.saturating_sub(looked_at) >= look_ms {
             handle.health().room.see(reader.look());
             keeper.look();
             looked_at = clock().mono_ms;
@@ -59,20 +61,30 @@ fn obey(order: Action, reader: &Reader, handle: &Handle) {
         Action::Load { delivery, event } => {
             handle.report(Input::Loaded { delivery, event: read_event(reader, event) });
         }
-        Action::Refill { endpoint, from, max_entries, max_bytes } => {
-            let range = (from, reader.durable());
-            let (entries, next) = patiently(reader, || {
-                readable(reader, from, |all| refill(all, range, endpoint, max_entries, max_bytes))
-            });
-            handle.report(Input::Refilled { endpoint, from, entries, next });
+        Action::LoadBatch { endpoint, batch, events, max_bytes } => {
+            let events = load_batch(&events, max_bytes, |seq| read_event(reader, seq));
+            handle.report(Input::BatchLoaded { endpoint, batch, events });
+        }
+        Action::Refill { endpoint, from, until, max_entries, max_bytes, keys } => {
+            let wanted = Wanted { endpoint, max_entries, max_bytes };
+            let (mut entries, next) = match until {
+                None => patiently(reader, || {
+                    readable(reader.forward(from), |all| refill(all, (from, reader.durable()), &wanted))
+                }),
+                Some(until) => patiently(reader, || {
+                    readable(reader.backward(from), |all| refill_back(all, (from, until), &wanted))
+                }),
+            };
+            complete(&mut entries, &keys, |seq| read_event(reader, seq));
+            handle.report(Input::Refilled { endpoint, from, entries, next, keys });
         }
         Action::Scan { replay, filter, from, end, max } => {
             let first = reader.first();
             let (events, next) =
-                patiently(reader, || readable(reader, from, |all| scan(all, &filter, first, (from, end), max)));
+                patiently(reader, || readable(reader.forward(from), |all| scan(all, &filter, first, (from, end), max)));
             handle.report(Input::Scanned { replay, from, events, next });
         }
-        Action::Attempt { .. } | Action::Publish | Action::DropSegment { .. } => {}
+        Action::Attempt { .. } | Action::AttemptBatch { .. } | Action::Publish | Action::DropSegment { .. } => {}
     }
 }
 
@@ -81,7 +93,7 @@ pub(super) fn read_event(reader: &Reader, seq: Seq) -> Option<Arc<Event>> {
     patiently(reader, || match reader.read(seq) {
         Ok(Some(Record::EventAccepted { event, .. } | Record::EventCarried { event, .. })) => Ok(Some(event)),
         Ok(_) => Ok(None),
-        Err(error) if error.is_damage() => {
+        Err(error) if error.is_lasting() => {
             tracing::error!(seq, %error, "cannot read an event from the log");
             Ok(None)
         }
@@ -108,18 +120,17 @@ fn patiently<T>(reader: &Reader, mut read: impl FnMut() -> Result<T, LogError>) 
     }
 }
 
-/// Takes what it wants of the log from `from` on. What is damaged is skipped with an error in the log; any other
+/// Takes what it wants of a walk over the log. What is damaged is skipped with an error in the log; any other
 /// error ends it, and what was taken is not to be used.
 fn readable<T>(
-    reader: &Reader,
-    from: Seq,
+    walk: impl Iterator<Item = Result<(Seq, Record), LogError>>,
     take: impl FnOnce(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
 ) -> Result<T, LogError> {
     let mut failed = None;
-    let mut records = reader.forward(from).filter_map(|item| match item {
+    let mut records = walk.filter_map(|item| match item {
         Ok(item) => Some(item),
         Err(error) => {
-            if error.is_damage() {
+            if error.is_lasting() {
                 tracing::error!(%error, "skipping what cannot be read of the log");
             } else {
                 failed = Some(error);
@@ -132,34 +143,114 @@ fn readable<T>(
     failed.map_or(Ok(taken), Err)
 }
 
+/// What a refill is to bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub endpoint: EndpointId,
+    pub max_entries: usize,
+    /// Of events, beyond which entries come without theirs.
+    pub max_bytes: usize,
+}
+
 /// Reads an endpoint's stream forward in `records`, which begin at `from` and of which `end` is the last. Returns
 /// the entries and where to go on.
 pub fn refill(
     records: impl Iterator<Item = (Seq, Record)>,
     (from, end): (Seq, Seq),
-    endpoint: EndpointId,
-    max_entries: usize,
-    max_bytes: usize,
+    wanted: &Wanted,
 ) -> (Vec<StreamEntry>, Seq) {
-    let mut entries = Vec::new();
-    let mut bytes = 0;
+    let mut found = Found::new(wanted);
     let mut next = from;
     for (scanned, (seq, record)) in records.enumerate() {
-        if scanned >= limits::REFILL_SCAN || entries.len() >= max_entries {
-            return (entries, next);
+        if scanned >= limits::REFILL_SCAN || found.is_full() {
+            return (found.entries, next);
         }
         next = seq + 1;
-        if let Some(mut entry) = stream_entry(seq, record, endpoint) {
-            let cost = entry.loaded.as_ref().map_or(0, |event| event.cost());
-            if bytes + cost > max_bytes {
-                entry.loaded = None;
-            } else {
-                bytes += cost;
-            }
-            entries.push(entry);
+        found.take(seq, record);
+    }
+    (found.entries, next.max(end + 1))
+}
+
+/// Reads an endpoint's stream backward in `records`, which end before `from`, down to `until`. Returns the entries, the
+/// latest first, and the last record that was looked at: `until` when all was read.
+pub fn refill_back(
+    records: impl Iterator<Item = (Seq, Record)>,
+    (from, until): (Seq, Seq),
+    wanted: &Wanted,
+) -> (Vec<StreamEntry>, Seq) {
+    let mut found = Found::new(wanted);
+    let mut next = from;
+    for (scanned, (seq, record)) in records.enumerate() {
+        if seq < until {
+            break;
+        }
+        if scanned >= limits::REFILL_SCAN || found.is_full() {
+            return (found.entries, next);
+        }
+        next = seq;
+        found.take(seq, record);
+    }
+    (found.entries, until)
+}
+
+struct Found<'a> {
+    wanted: &'a Wanted,
+    entries: Vec<StreamEntry>,
+    bytes: usize,
+}
+
+impl<'a> Found<'a> {
+    fn new(wanted: &'a Wanted) -> Self {
+        Self { wanted, entries: Vec::new(), bytes: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.wanted.max_entries
+    }
+
+    fn take(&mut self, seq: Seq, record: Record) {
+        let Some(mut entry) = stream_entry(seq, record, self.wanted.endpoint) else { return };
+        let cost = entry.loaded.as_ref().map_or(0, |event| event.cost());
+        if self.bytes + cost > self.wanted.max_bytes {
+            // Its event is read again when its turn comes; what is asked of it now, `complete` looks up.
+            entry.loaded = None;
+        } else {
+            self.bytes += cost;
+        }
+        self.entries.push(entry);
+    }
+}
+
+/// Writes into entries what their endpoint's pointers ask for, reading the events that are not at hand.
+pub fn complete(entries: &mut [StreamEntry], keys: &Keys, mut read: impl FnMut(Seq) -> Option<Arc<Event>>) {
+    if keys.is_empty() {
+        return;
+    }
+    for entry in entries {
+        let at = keys.moved.get(&entry.event).copied().unwrap_or(entry.event);
+        // One that is not there may have been carried forward, which only the queue knows: it asks again.
+        if let Some(event) = entry.loaded.clone().or_else(|| read(at)) {
+            keys.fill(entry, &event);
         }
     }
-    (entries, next.max(end + 1))
+}
+
+/// Reads the events of a batch, in their order, until it is full.
+pub fn load_batch(events: &[Seq], max_bytes: u64, mut read: impl FnMut(Seq) -> Option<Arc<Event>>) -> Vec<Loaded> {
+    let mut bytes = 0;
+    let mut load = |seq: &Seq| {
+        if bytes > max_bytes {
+            return Loaded::NotRead;
+        }
+        match read(*seq) {
+            Some(event) => {
+                bytes += event.body.len() as u64;
+                Loaded::Event(event)
+            }
+            None => Loaded::Gone,
+        }
+    };
+    events.iter().map(&mut load).collect()
 }
 
 /// What a record puts into the endpoint's stream.
@@ -172,6 +263,8 @@ fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<Stream
             loaded: Some(event),
             attempts: 0,
             last: 0,
+            key: None,
+            latest_key: None,
         }),
         Record::Replayed { event, endpoint: to, .. } => (to == endpoint).then(|| StreamEntry {
             position: seq,
@@ -180,13 +273,22 @@ fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<Stream
             loaded: None,
             attempts: 0,
             last: 0,
+            key: None,
+            latest_key: None,
         }),
-        Record::DeliveryRetried { delivery, event, attempts, last, in_stream: true, .. } => (delivery.endpoint
-            == endpoint)
-            .then_some(StreamEntry { position: seq, delivery, event, loaded: None, attempts, last }),
-        Record::PlaceCarried { waiting: Waiting { delivery, event, attempts, last, .. } } => (delivery.endpoint
-            == endpoint)
-            .then_some(StreamEntry { position: seq, delivery, event, loaded: None, attempts, last }),
+        Record::DeliveryRetried { delivery, event, attempts, last, in_stream: true, .. }
+        | Record::PlaceCarried { waiting: Waiting { delivery, event, attempts, last, .. } } => {
+            (delivery.endpoint == endpoint).then_some(StreamEntry {
+                position: seq,
+                delivery,
+                event,
+                loaded: None,
+                attempts,
+                last,
+                key: None,
+                latest_key: None,
+            })
+        }
         _ => None,
     }
 }
@@ -247,7 +349,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{patiently, readable, refill};
+    use super::{Wanted, patiently, readable, refill};
     use crate::log::{Log, LogError, Options, Reader, Recovered};
     use crate::model::{Event, EventId, Seq};
     use crate::record::Record;
@@ -265,6 +367,7 @@ mod tests {
             headers: Vec::new(),
             body: Bytes::from_static(b"{}"),
             from_provider: false,
+            first_id: None,
         };
         Record::EventAccepted { event: Arc::new(event), dedupe: None, fan_out: vec![1] }
     }
@@ -284,8 +387,8 @@ mod tests {
     }
 
     fn positions(reader: &Reader) -> Result<(Vec<Seq>, Seq), LogError> {
-        let range = (1, reader.durable());
-        readable(reader, 1, |all| refill(all, range, 1, 100, 1 << 20))
+        let wanted = Wanted { endpoint: 1, max_entries: 100, max_bytes: 1 << 20 };
+        readable(reader.forward(1), |all| refill(all, (1, reader.durable()), &wanted))
             .map(|(entries, next)| (entries.iter().map(|e| e.position).collect(), next))
     }
 

@@ -12,12 +12,12 @@
 //! All of it is done in small steps, between the orders of the scheduler.
 
 use super::calendar::Calendar;
-use super::carry::{self, Records, Retiring, dead_letter};
+use super::carry::{self, Records, Retiring};
 use super::handle::Handle;
 use super::reads::read_event;
 use super::room::{may_carry, wants_trim};
 use super::thread::Clock;
-use crate::log::{LogError, Reader, SegmentInfo};
+use crate::log::{LogError, Reader, SegmentInfo, failpoint};
 use crate::model::{Now, Seq, limits};
 use crate::queue::{Carriage, Command, Input, Query, Reply, Revive, Status};
 use crate::record::{DeadLetter, Record};
@@ -326,13 +326,17 @@ impl<'a> Keeper<'a> {
             tracing::debug!(first, last, "no room to carry forward what may live in a segment: it stays for now");
             return None;
         }
+        failpoint::reached("carry.gathered");
         match self.handle.ask_blocking(input)? {
             Reply::Carried { events, bytes } => {
                 leaving.carried += events;
                 leaving.carried_bytes += bytes;
                 Some(Carried::More(leaving))
             }
-            Reply::Done { .. } => Some(Carried::All(leaving)),
+            Reply::Done { .. } => {
+                failpoint::reached("carry.done");
+                Some(Carried::All(leaving))
+            }
             Reply::Refused(why) => {
                 tracing::debug!(first, last, %why, "a segment stays for now");
                 None
@@ -395,7 +399,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn dead(&self, grave: Seq) -> Option<DeadLetter> {
-        self.reader.read(grave).ok().flatten().and_then(|record| dead_letter(grave, record))
+        self.reader.read(grave).ok().flatten().and_then(|record| record.dead_letter(grave))
     }
 
     fn event_bytes(&self, event: Seq) -> Option<u64> {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::handle::TailLine;
-use crate::model::{Outcome, Seq};
+use crate::model::Outcome;
 use crate::queue::State;
-use crate::record::{Next, Record};
+use crate::record::{Attempted, Next, Record};
 
 /// What there is to see of a record.
-pub(super) fn line(record: &Record, state: &State, _seq: Seq) -> Option<Arc<TailLine>> {
+pub(super) fn lines(record: &Record, state: &State) -> Vec<Arc<TailLine>> {
     let line = match record {
         Record::EventAccepted { event, fan_out, .. } => TailLine::Event {
             id: event.id,
@@ -19,28 +19,29 @@ pub(super) fn line(record: &Record, state: &State, _seq: Seq) -> Option<Arc<Tail
             deliveries: fan_out.len(),
         },
         Record::DuplicateSeen { event, at } => TailLine::Duplicate { event: *event, at: *at },
-        Record::AttemptFinished(attempt) => {
-            let report = &attempt.report;
-            let endpoint = state.lanes.get(&attempt.delivery.endpoint);
-            TailLine::Attempt {
-                delivery: attempt.delivery,
-                event: attempt.event,
-                endpoint: endpoint.map_or_else(String::new, |lane| lane.endpoint.name.clone()),
-                number: attempt.number,
-                at: report.started_at,
-                duration_ms: report.duration_ms,
-                outcome: outcome(&report.outcome, &attempt.next),
-                status: report.response.as_ref().map(|response| response.status),
-                error: report.error.clone(),
-                next_at: match &attempt.next {
-                    Next::Retry { due_at, .. } => Some(*due_at),
-                    _ => None,
-                },
-            }
-        }
-        _ => return None,
+        record => return record.attempts().map(|attempt| Arc::new(attempted(&attempt, state))).collect(),
     };
-    Some(Arc::new(line))
+    vec![Arc::new(line)]
+}
+
+fn attempted(attempt: &Attempted<'_>, state: &State) -> TailLine {
+    let report = attempt.report;
+    let endpoint = state.lanes.get(&attempt.delivery.endpoint);
+    TailLine::Attempt {
+        delivery: attempt.delivery,
+        event: attempt.event,
+        endpoint: endpoint.map_or_else(String::new, |lane| lane.endpoint.name.clone()),
+        number: attempt.number,
+        at: report.started_at,
+        duration_ms: report.duration_ms,
+        outcome: outcome(&report.outcome, attempt.next),
+        status: report.response.as_ref().map(|response| response.status),
+        error: report.error.clone(),
+        next_at: match attempt.next {
+            Next::Retry { due_at, .. } => Some(*due_at),
+            _ => None,
+        },
+    }
 }
 
 fn outcome(outcome: &Outcome, next: &Next) -> &'static str {
@@ -49,6 +50,7 @@ fn outcome(outcome: &Outcome, next: &Next) -> &'static str {
         (_, Next::Retry { .. }) => "retry",
         (_, Next::Dead { .. }) => "dead",
         (_, Next::Held { .. }) => "held",
+        (_, Next::Parked { .. }) => "parked",
         (_, Next::Delivered | Next::Ended) => "ended",
     }
 }

@@ -16,8 +16,8 @@ use super::reads;
 use super::retention::Retention;
 use super::room::Level;
 use super::tail;
-use crate::log::{Log, LogError, Reader};
-use crate::model::{AttemptReport, DeliveryId, Endpoint, Event, Now, Seq, limits};
+use crate::log::{Log, LogError, Reader, failpoint};
+use crate::model::{AttemptReport, BatchId, DeliveryId, Endpoint, Event, Now, Seq, limits};
 use crate::queue::{Action, Command, Input, Queue, Refusal, Reply};
 
 /// Reads both clocks.
@@ -29,13 +29,25 @@ pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
 /// The longest time the thread sleeps, so that it sees within it that it is asked to stop.
 const NAP: Duration = Duration::from_millis(500);
 
+/// What one nap of the watchdog counts at most, however long it lasted.
+const AWAKE_MS: u64 = 1_000;
+
 /// One attempt for outbound to make.
 #[derive(Debug)]
-pub struct AttemptOrder {
-    pub delivery: DeliveryId,
-    pub number: u32,
-    pub endpoint: Arc<Endpoint>,
-    pub event: Arc<Event>,
+pub enum AttemptOrder {
+    One {
+        delivery: DeliveryId,
+        number: u32,
+        endpoint: Arc<Endpoint>,
+        event: Arc<Event>,
+    },
+    /// Several events in one request.
+    Batch {
+        endpoint: Arc<Endpoint>,
+        batch: BatchId,
+        number: u32,
+        events: Vec<Arc<Event>>,
+    },
 }
 
 /// What the thread is made of.
@@ -152,10 +164,12 @@ impl Thread {
             }
         };
         self.door.health.durable.store(self.core.queue.state().next_seq - 1, Ordering::Release);
+        failpoint::reached("step.committed");
         // Under the watchdog as well: a segment that is dropped now is written down on the disk.
         self.hand_out(released, owed);
         self.look();
         self.try_again(now);
+        failpoint::reached("step.released");
         self.committing_since.store(0, Ordering::Release);
     }
 
@@ -171,8 +185,8 @@ impl Thread {
             }
         }
         if self.door.tail.receiver_count() > 0 {
-            for (record, seq) in released.records.iter().zip(released.first..) {
-                if let Some(line) = tail::line(record, self.core.queue.state(), seq) {
+            for record in &released.records {
+                for line in tail::lines(record, self.core.queue.state()) {
                     let _ = self.door.tail.send(line);
                 }
             }
@@ -185,19 +199,20 @@ impl Thread {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Attempt { delivery, number, endpoint, event } => {
-                let order = AttemptOrder { delivery, number, endpoint, event };
-                if let Err(error) = self.attempts.try_send(order) {
-                    // The channel is as large as the number of attempts in flight: it only fails at the very end.
-                    tracing::debug!(%error, "an attempt was not handed out");
-                }
+                self.hand_over(AttemptOrder::One { delivery, number, endpoint, event });
+            }
+            Action::AttemptBatch { endpoint, batch, number, events } => {
+                self.hand_over(AttemptOrder::Batch { endpoint, batch, number, events });
             }
             // A replay only adds to what there is.
             Action::Scan { .. } if self.door.health.room.level() >= Level::Refusing => self.waiting.scans.push(action),
-            Action::Load { .. } | Action::Refill { .. } | Action::Scan { .. } => match self.reads.try_send(action) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
-                Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
-            },
+            Action::Load { .. } | Action::LoadBatch { .. } | Action::Refill { .. } | Action::Scan { .. } => {
+                match self.reads.try_send(action) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
+                    Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
+                }
+            }
             Action::Publish => {}
             Action::DropSegment { first, last } => {
                 if let Err(error) = self.core.store.drop_segment(first) {
@@ -205,6 +220,13 @@ impl Thread {
                     self.waiting.drops.push(first);
                 }
             }
+        }
+    }
+
+    fn hand_over(&self, order: AttemptOrder) {
+        if let Err(error) = self.attempts.try_send(order) {
+            // The channel is as large as the number of attempts in flight: it only fails at the very end.
+            tracing::debug!(%error, "an attempt was not handed out");
         }
     }
 
@@ -225,7 +247,7 @@ impl Thread {
             }
             return 0;
         }
-        if let Input::Finished { report, .. } = input.as_mut()
+        if let Input::Finished { report, .. } | Input::BatchFinished { report, .. } = input.as_mut()
             && room.level() >= Level::Low
         {
             lean(report);
@@ -299,7 +321,7 @@ const DROP_AGAIN_MS: u64 = 5_000;
 /// Whether a command adds to what there is, so that it has to wait for room. What ends something never does.
 fn adds(command: &Command, level: Level) -> bool {
     match command {
-        Command::StartReplay { .. } => level >= Level::Refusing,
+        Command::StartReplay { .. } | Command::Import { .. } => level >= Level::Refusing,
         Command::CreateSource(_)
         | Command::UpdateSource(_)
         | Command::CreateEndpoint(_)
@@ -318,7 +340,8 @@ fn lean(report: &mut AttemptReport) {
     }
 }
 
-/// Ends the process when a commit hangs: until it returns nobody knows whether the disk will ever answer.
+/// Ends the process when a commit hangs: until it returns nobody knows whether the disk will ever answer. Only time in
+/// which this thread ran counts: a process that was stopped, or a machine that slept, has no slow disk.
 struct Watchdog {
     committing_since: Arc<AtomicU64>,
     stopped: Arc<AtomicBool>,
@@ -328,14 +351,63 @@ struct Watchdog {
 
 impl Watchdog {
     fn run(&self) {
+        let mut watched = Watched { woken: (self.clock)().mono_ms, ..Watched::default() };
         while !self.stopped.load(Ordering::Acquire) {
             std::thread::park_timeout(NAP);
             let since = self.committing_since.load(Ordering::Acquire);
-            let now = (self.clock)();
-            if since > 0 && now.mono_ms + 1 > since + limits::COMMIT_TIMEOUT_MS {
+            if watched.hangs(since, (self.clock)().mono_ms) {
                 let seconds = limits::COMMIT_TIMEOUT_MS / 1000;
                 (self.fatal)(&format!("a commit has taken longer than {seconds} s: the disk does not answer"));
             }
         }
+    }
+}
+
+/// The commit that the watchdog looks at.
+#[derive(Debug, Default)]
+struct Watched {
+    /// When it began; 0 when there is none.
+    since: u64,
+    /// How long it has been looked at.
+    ms: u64,
+    /// When it was looked at last.
+    woken: u64,
+}
+
+impl Watched {
+    /// Whether the commit that began at `since` takes too long.
+    fn hangs(&mut self, since: u64, now_ms: u64) -> bool {
+        let awake_ms = now_ms.saturating_sub(self.woken).min(AWAKE_MS);
+        self.woken = now_ms;
+        if since == 0 || since != self.since {
+            (self.since, self.ms) = (since, 0);
+        } else {
+            self.ms += awake_ms;
+        }
+        self.ms >= limits::COMMIT_TIMEOUT_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Watched, limits};
+
+    #[test]
+    fn d08_a_commit_that_hangs_is_seen_after_10_s_and_another_one_is_not() {
+        let mut watched = Watched::default();
+        let hangs: Vec<u64> = (0..30_000).step_by(500).filter(|now| watched.hangs(1, *now)).collect();
+        assert_eq!(hangs.first(), Some(&limits::COMMIT_TIMEOUT_MS));
+        let mut watched = Watched::default();
+        assert!((0..30_000).step_by(500).all(|now| !watched.hangs(1 + now / 9_500, now)), "each took 9.5 s");
+        assert!((0..30_000).step_by(500).all(|now| !watched.hangs(0, now)), "there is none");
+    }
+
+    #[test]
+    fn p08_the_time_in_which_the_process_was_stopped_is_no_slow_disk() {
+        let mut watched = Watched::default();
+        assert!(!watched.hangs(1, 500));
+        assert!(!watched.hangs(1, 60_500), "it was stopped for a minute in the middle of a commit");
+        assert!((61_000..69_500).step_by(500).all(|now| !watched.hangs(1, now)));
+        assert!(watched.hangs(1, 69_500), "now it is the disk");
     }
 }

@@ -3,14 +3,16 @@
 //!
 //! A small log of several segments is made twice, once ended by SIGKILL and once by SIGTERM. Each case takes a copy,
 //! damages one thing, starts the real daemon on it, looks every acknowledged event up by its id with its body, lets
-//! the log verify, and posts one more event. In a profile where panics abort, a segment that was closed well may end
-//! the daemon once when it is opened (the next start has it opened by a child process first, which is then put
-//! aside): such deaths are counted, more than `DEATHS` fail the test.
+//! the log verify, and posts one more event. No damage may end the daemon: what changed since it was closed, and what was
+//! open when a process died, is opened by a child process first.
 //!
-//! Results where panics abort, with HOOKBOX_FLIPS=120, HOOKBOX_SEED=20263: 60 flips after a kill (49 cost records, all
-//! named; 29 ended the daemon once) and 60 after a clean stop (47 and 24); 30 truncations (all cost records, all named);
-//! 50 side files deleted, emptied or zeroed (0 lost); 6 data files deleted (all named). 0 silent losses, no damage ended
-//! the daemon twice. A segment that kills its reader is put aside as a whole: what is readable in it is not salvaged.
+//! Results with the release daemon, where panics abort, HOOKBOX_FLIPS=120, HOOKBOX_SEED=20264: 60 flips after a kill and 60
+//! after a clean stop (53 and 53 cost records, 43 segments put aside), 30 truncations, 50 side files deleted, emptied or
+//! zeroed (0 lost), 6 data files deleted: all that was lost was named, and the daemon died of none.
+//!
+//! Results of the same faults at the level of the store (`log::tests::c01…`, `c03…`, with HOOKBOX_FLIPS=1000): 2,000 flips,
+//! 1,000 after a clean stop (299 cost records) and 1,000 after a kill (301), and 1,040 truncations, every file at every
+//! 4 KiB (322 cost records): all of it named, 0 silent losses.
 //!
 //! `HOOKBOX_FLIPS` is the number of flips (default 40, half of them after a kill), with a quarter as many truncations;
 //! `HOOKBOX_SEED` the seed, which is printed.
@@ -29,8 +31,6 @@ use support::ledger::{Acked, Census, Load, Pace, look_up};
 use support::rng::Rng;
 use support::{Daemon, Home, until};
 
-/// Times that the daemon may die over one damage before it serves.
-const DEATHS: u64 = 2;
 const CONFIG: &str = "[log]\nsegment_size = \"1MiB\"\n";
 
 /// What all cases came to.
@@ -45,7 +45,6 @@ struct Total {
     lost_and_told: u64,
     acknowledged: usize,
     lost: usize,
-    deaths: u64,
     quarantined: u64,
     slowest_start: Duration,
 }
@@ -221,17 +220,8 @@ impl Written {
         let at = format!("{at}: {}", damage(&home.data()));
         total.cases += 1;
         total.acknowledged += self.acked.len();
-        let mut deaths = 0;
-        let census = loop {
-            match serve(&home, &self.acked, total) {
-                Ok(census) => break census,
-                Err(why) => {
-                    deaths += 1;
-                    assert!(deaths <= DEATHS, "{at}: it dies again and again: {why}");
-                }
-            }
-        };
-        total.deaths += deaths;
+        let census =
+            serve(&home, &self.acked, total).unwrap_or_else(|why| panic!("{at}: the daemon died of it: {why}"));
         total.lost += census.lost.len();
         let aside = fs::read_dir(home.data().join("log")).expect("the log's folder").flatten();
         total.quarantined += aside.filter(|e| e.file_name().to_string_lossy().starts_with("bad-")).count() as u64;

@@ -1,7 +1,8 @@
 //! Who may come in: named lists, proxies that name their clients, rates; and TLS with its certificates.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -166,6 +167,16 @@ fn over_tls(
     shown: Option<&Issued>,
     request: &str,
 ) -> Result<(String, CertificateDer<'static>), String> {
+    let tcp = TcpStream::connect(addr).map_err(|e| e.to_string())?;
+    over_tls_on(tcp, authority, shown, request)
+}
+
+fn over_tls_on(
+    tcp: TcpStream,
+    authority: &Authority,
+    shown: Option<&Issued>,
+    request: &str,
+) -> Result<(String, CertificateDer<'static>), String> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.0.der().clone()).expect("a root");
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -181,7 +192,6 @@ fn over_tls(
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = ServerName::try_from("hooks.example").expect("a name");
-    let tcp = TcpStream::connect(addr).map_err(|e| e.to_string())?;
     tcp.set_read_timeout(Some(Duration::from_secs(20))).map_err(|e| e.to_string())?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| e.to_string())?;
     let mut stream = StreamOwned::new(connection, tcp);
@@ -288,4 +298,66 @@ fn a_handshake_that_does_not_come_is_cut() {
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP"), "TLS listeners do not speak plain HTTP");
     assert!(daemon.terminate().success());
+}
+
+/// A socket that listens already, to be passed.
+fn passed(home: &mut Home, name: &str) -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = socket.local_addr().expect("an address");
+    home.passed = Some((socket.into(), name.to_owned()));
+    addr
+}
+
+#[test]
+fn a_passed_socket_speaks_what_its_name_says() {
+    let authority = Authority::new("An authority of the tests");
+    let (mut home, server) = tls_home(&authority);
+    let config = std::fs::read_to_string(home.path().join("hookbox.toml")).expect("the configuration");
+    home.write("hookbox.toml", &format!("{config}[ingress]\ntrusted_proxies = [\"127.0.0.1\"]\n"));
+
+    let addr = passed(&mut home, "tls");
+    let daemon = home.start();
+    open_source(&daemon, "a");
+    assert_eq!(
+        daemon.json(&["status"])["listen"],
+        serde_json::json!([format!("https://{addr}")]),
+        "in place of listen"
+    );
+    let (answer, shown) = over_tls(addr, &authority, None, POST).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 202") && shown == server.der, "{answer}");
+    assert!(daemon.terminate().success());
+
+    let addr = passed(&mut home, "tls+proxy");
+    let daemon = home.start();
+    let mut tcp = TcpStream::connect(addr).expect("connected");
+    tcp.write_all(&proxy_v2([192, 0, 2, 5])).expect("sent");
+    let (answer, _) = over_tls_on(tcp, &authority, None, POST).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let event = daemon.lines(&["event", "list"]).remove(0);
+    assert_eq!(daemon.json(&["event", "show", text(&event, "id")])["remote"], "192.0.2.5:12345");
+    assert!(over_tls(addr, &authority, None, POST).is_err(), "the PROXY header comes first");
+    assert!(daemon.terminate().success());
+
+    for plain in ["hookbox.socket", "http"] {
+        let addr = passed(&mut home, plain);
+        let daemon = home.start();
+        assert_eq!(daemon.addr, addr);
+        assert_eq!(daemon.post("/in/a", &[], b"x").status, 202);
+        assert!(daemon.terminate().success());
+    }
+}
+
+#[test]
+fn a_passed_socket_that_cannot_be_what_its_name_says_stops_the_start() {
+    let mut home = Home::new();
+    for (name, told) in [("tls", "cert and key"), ("proxy", "trusted_proxies"), ("tsl", "FileDescriptorName=")] {
+        passed(&mut home, name);
+        let why = home.spawn().ready(SOON).expect_err("it must not start");
+        assert!(why.contains("78") && why.contains(told), "{name}: {why}");
+    }
+    let unix = UnixListener::bind(home.path().join("in.sock")).expect("a socket");
+    home.passed = Some((unix.into(), "proxy".to_owned()));
+    home.args.extend(["--config".to_owned(), home.write("h.toml", "[ingress]\ntrusted_proxies = [\"unix\"]\n")]);
+    let why = home.spawn().ready(SOON).expect_err("it must not start");
+    assert!(why.contains("Unix socket"), "{why}");
 }

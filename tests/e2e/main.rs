@@ -11,11 +11,15 @@ mod bad_input;
 mod delivery;
 mod demo;
 mod dlq;
+mod explain;
 mod hold;
 mod hostile;
 mod http2;
 mod ingest;
 mod keys;
+mod log;
+mod notices;
+mod pacing;
 mod process;
 mod providers;
 mod replay;
@@ -23,6 +27,7 @@ mod retry;
 mod secrets;
 mod segments;
 mod signatures;
+mod ways;
 
 use support::Daemon;
 

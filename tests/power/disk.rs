@@ -1,4 +1,4 @@
-//! A disk that can be cut from its power: an ext4 file system in an image file on a loop device.
+//! A disk that can be cut from its power: a file system in an image file on a loop device.
 //!
 //! The image lies on a second ext4 (without a journal, on a loop device over memory) that can be frozen: the kernel
 //! then holds back every write to the image, so that a copy is what the device had got at one moment, neither a write
@@ -7,12 +7,45 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The image's size, and that of what it lies on.
-const IMAGE: &str = "128M";
+/// The size of what the image lies on.
 const OUTER: &str = "700M";
 
-/// Why power cannot be cut on this machine; `None` when it can.
-pub fn missing() -> Option<String> {
+/// The file system whose power is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// With its defaults: a journal, data before the names and sizes that speak of it.
+    Ext4,
+    /// Data whenever it pleases.
+    Ext4Writeback,
+    Xfs,
+}
+
+impl Kind {
+    fn size(self) -> &'static str {
+        // XFS takes nothing smaller.
+        if self == Self::Xfs { "300M" } else { "128M" }
+    }
+
+    fn make(self, device: &str) -> Result<(), String> {
+        match self {
+            Self::Ext4 | Self::Ext4Writeback => run("mkfs.ext4", &["-q", "-F", device]),
+            Self::Xfs => run("mkfs.xfs", &["-q", "-f", device]),
+        }
+    }
+
+    fn mount(self, device: &str, at: &Path) -> Result<(), String> {
+        let options: &[&str] = match self {
+            Self::Ext4 => &["-t", "ext4"],
+            Self::Ext4Writeback => &["-t", "ext4", "-o", "data=writeback"],
+            // The copy has the same name as the disk, which is mounted too.
+            Self::Xfs => &["-t", "xfs", "-o", "nouuid"],
+        };
+        run("mount", &[options, &[device, path(at)]].concat())
+    }
+}
+
+/// Why the power of this file system cannot be cut on this machine; `None` when it can.
+pub fn missing(kind: Kind) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root can mount".to_owned());
     }
@@ -28,7 +61,14 @@ pub fn missing() -> Option<String> {
         let device = attach(&file)?;
         run("losetup", &["-d", &device])
     };
-    probe().err().map(|why| format!("there are no loop devices: {why}"))
+    if let Err(why) = probe() {
+        return Some(format!("there are no loop devices: {why}"));
+    }
+    let try_it = || -> Result<(), String> {
+        run("truncate", &["-s", "310M", path(&file)])?;
+        Mounted::new(&file, &dir.path().join("at"), kind, true).map(|_| ())
+    };
+    try_it().err().map(|why| format!("{kind:?} cannot be had: {why}"))
 }
 
 /// A mounted file system on a loop device over a file. Taken down when dropped.
@@ -39,15 +79,27 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts what is in `file` at `at`, after a `mkfs` when options for it are given.
-    pub fn new(file: &Path, at: &Path, mkfs: Option<&[&str]>) -> Result<Self, String> {
+    /// Mounts what is in `file` at `at`; after a `mkfs`, when it is new.
+    pub fn new(file: &Path, at: &Path, kind: Kind, is_new: bool) -> Result<Self, String> {
+        let device = attach(file)?;
+        let mounted = Self { device, at: at.to_owned() };
+        if is_new {
+            kind.make(&mounted.device)?;
+        }
+        std::fs::create_dir_all(at).map_err(|e| e.to_string())?;
+        kind.mount(&mounted.device, at)?;
+        Ok(mounted)
+    }
+
+    /// An ext4 file system, after a `mkfs` when options for it are given.
+    pub fn ext4(file: &Path, at: &Path, mkfs: Option<&[&str]>) -> Result<Self, String> {
         let device = attach(file)?;
         let mounted = Self { device, at: at.to_owned() };
         if let Some(options) = mkfs {
             run("mkfs.ext4", &[&["-q", "-F"], options, &[&mounted.device]].concat())?;
         }
         std::fs::create_dir_all(at).map_err(|e| e.to_string())?;
-        run("mount", &["-t", "ext4", &mounted.device, path(at)])?;
+        Kind::Ext4.mount(&mounted.device, at)?;
         Ok(mounted)
     }
 }
@@ -77,12 +129,13 @@ pub struct Disk {
     _inner: Mounted,
     outer: Mounted,
     memory: Memory,
+    kind: Kind,
     _dir: tempfile::TempDir,
 }
 
 impl Disk {
     /// Makes one and mounts it at `data`.
-    pub fn new(data: &Path) -> Self {
+    pub fn new(data: &Path, kind: Kind) -> Self {
         let make = || -> Result<Self, String> {
             let dir = tempfile::Builder::new().prefix("hookbox-disk-").tempdir().map_err(|e| e.to_string())?;
             let memory = dir.path().join("memory");
@@ -91,25 +144,28 @@ impl Disk {
             let memory = Memory(memory);
             let file = memory.0.join("outer");
             run("truncate", &["-s", OUTER, path(&file)])?;
-            let outer = Mounted::new(&file, &dir.path().join("outer"), Some(&["-O", "^has_journal"]))?;
+            let outer = Mounted::ext4(&file, &dir.path().join("outer"), Some(&["-O", "^has_journal"]))?;
             let image = outer.at.join("image");
-            run("truncate", &["-s", IMAGE, path(&image)])?;
-            let inner = Mounted::new(&image, data, Some(&[]))?;
-            Ok(Self { _inner: inner, outer, memory, _dir: dir })
+            run("truncate", &["-s", kind.size(), path(&image)])?;
+            let inner = Mounted::new(&image, data, kind, true)?;
+            Ok(Self { _inner: inner, outer, memory, kind, _dir: dir })
         };
         make().unwrap_or_else(|why| panic!("cannot make a disk: {why}"))
     }
 
     /// Cuts the power of a copy: what the device has got by now, mounted at `at`. The disk itself goes on.
-    pub fn cut(&self, at: &Path) -> Mounted {
+    /// `sure` compares the copy with the image before the image may change again.
+    pub fn cut(&self, at: &Path, sure: bool) -> Mounted {
         let (image, copy) = (self.outer.at.join("image"), self.memory.0.join("copy"));
         let cut = || -> Result<Mounted, String> {
             let frozen = Frozen::new(&self.outer.at)?;
             run("cp", &["--sparse=always", path(&image), path(&copy)])?;
-            run("cmp", &[path(&image), path(&copy)])
-                .map_err(|why| format!("the image changed while it was frozen: {why}"))?;
+            if sure {
+                run("cmp", &[path(&image), path(&copy)])
+                    .map_err(|why| format!("the image changed while it was frozen: {why}"))?;
+            }
             drop(frozen);
-            Mounted::new(&copy, at, None)
+            Mounted::new(&copy, at, self.kind, false)
         };
         cut().unwrap_or_else(|why| panic!("cannot cut the power: {why}"))
     }

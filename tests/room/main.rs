@@ -56,7 +56,7 @@ enum Kind {
 impl Place {
     /// `None`, with the reason printed, when this machine cannot.
     fn new(kind: Kind, mib: u32, config: &str) -> Option<Self> {
-        if let Some(why) = disk::missing() {
+        if let Some(why) = disk::missing(disk::Kind::Ext4) {
             println!("room: skipped: {why}");
             return None;
         }
@@ -76,7 +76,7 @@ impl Place {
             Kind::Ext4(options) => {
                 let image = place.home.path().join("image");
                 std::fs::File::create(&image).and_then(|f| f.set_len(u64::from(mib) << 20)).expect("an image");
-                place.mounted = Some(Mounted::new(&image, &data, Some(options)).expect("mounted"));
+                place.mounted = Some(Mounted::ext4(&image, &data, Some(options)).expect("mounted"));
             }
         }
         Some(place)
@@ -395,7 +395,7 @@ fn d06_a_file_system_that_becomes_read_only_ends_it_and_loses_nothing() {
     assert!(refused.contains("hookboxd: ") && refused.contains("ead-only"), "{refused}");
     let image: PathBuf = place.home.path().join("image");
     place.mounted = None;
-    place.mounted = Some(Mounted::new(&image, &data, None).expect("mounted again"));
+    place.mounted = Some(Mounted::ext4(&image, &data, None).expect("mounted again"));
     let daemon = place.home.start();
     nothing_lost(&daemon, &sender.acked, "read-only");
     all_came(&receiver, &sender.acked, "read-only");

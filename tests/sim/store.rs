@@ -63,6 +63,11 @@ impl Disk {
         (from.max(self.first())..=self.last()).filter_map(|seq| self.read(seq).map(|record| (seq, record)))
     }
 
+    pub fn backward(&self, before: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
+        let from = before.min(self.last() + 1);
+        (self.first()..from).rev().filter_map(|seq| self.read(seq).map(|record| (seq, record)))
+    }
+
     /// The oldest sealed segment's range.
     pub fn oldest_sealed(&self) -> Option<(Seq, Seq)> {
         let oldest = self.segments.first().filter(|_| self.segments.len() > 1)?;

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookbox::model::{
-    AttemptReport, DeliveryId, DeliveryState, Endpoint, Event, EventId, Now, Order, Outcome, RequestHead, RetryPolicy,
-    Seq, Source,
+    AttemptReport, Batch, BatchFormat, BatchId, CatchUp, CatchUpMode, DeliveryId, DeliveryState, Endpoint, Event,
+    EventId, Fault, HeadOfLine, Now, Order, Outcome, Rate, RequestHead, ResponseHead, RetryPolicy, Seq, Source,
 };
 use hookbox::queue::{Accepted, Action, Carriage, Command, Input, NewEvent, Query, Queue, Reply, Revive};
 use hookbox::record::{DeadLetter, Next, Record, ReplayFilter};
-use hookbox::scheduler::carry::{dead_letter, slice};
-use hookbox::scheduler::{Core, Records, Released, Retiring, refill, scan};
+use hookbox::scheduler::carry::slice;
+use hookbox::scheduler::{Core, Records, Released, Retiring, Wanted, complete, load_batch, refill, refill_back, scan};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::store::{Disk, Fate};
 
+/// An attempt may leave so much later than it was decided on, because its event is read first.
+const READ_MS: u64 = 30;
 const SAFETY_STEPS: usize = 300;
 const LIVENESS_STEPS: usize = 60_000;
 
@@ -33,6 +35,12 @@ pub struct Totals {
     pub carried_events: u64,
     pub carried_places: u64,
     pub replays: u64,
+    pub batches: u64,
+    pub halved: u64,
+    pub superseded: u64,
+    pub spared: u64,
+    pub parked: u64,
+    pub held: u64,
 }
 
 impl Totals {
@@ -47,6 +55,12 @@ impl Totals {
         self.carried_events += other.carried_events;
         self.carried_places += other.carried_places;
         self.replays += other.replays;
+        self.batches += other.batches;
+        self.halved += other.halved;
+        self.superseded += other.superseded;
+        self.spared += other.spared;
+        self.parked += other.parked;
+        self.held += other.held;
     }
 }
 
@@ -60,6 +74,37 @@ enum Temper {
     Gone,
     AsksForTime,
     Refuses,
+    /// Takes no more than so many events at once (413).
+    Small,
+    /// Refuses whatever holds a poisoned event (422).
+    Picky,
+    /// Takes only some of a batch.
+    Partial,
+    /// Says hold and drop.
+    Steers,
+}
+
+const TEMPERS: [Temper; 11] = [
+    Temper::Good,
+    Temper::Slow,
+    Temper::Flaky,
+    Temper::Dead,
+    Temper::Gone,
+    Temper::AsksForTime,
+    Temper::Refuses,
+    Temper::Small,
+    Temper::Picky,
+    Temper::Partial,
+    Temper::Steers,
+];
+
+/// What an answer comes to: the outcome, its status, which events were not taken, and how long it took.
+struct Answer {
+    outcome: Outcome,
+    status: Option<u16>,
+    failed: Vec<EventId>,
+    within_ms: u64,
+    fault: Option<Fault>,
 }
 
 struct World {
@@ -71,6 +116,8 @@ struct World {
     agenda: BTreeMap<(u64, u64), Input>,
     agenda_next: u64,
     faults: bool,
+    /// The uplink is away until then, by the monotonic clock.
+    uplink_away_until: u64,
     checker: Checker,
     totals: Totals,
     /// The segment that retention is at.
@@ -88,6 +135,20 @@ struct Checker {
     told: Seq,
     /// The earliest time of the next attempt, by the virtual monotonic clock of this process's life.
     not_before: HashMap<DeliveryId, u64>,
+    batches_in_flight: BTreeMap<BatchId, Vec<DeliveryId>>,
+    /// What each batch holds, at every attempt and in every life.
+    members: BTreeMap<BatchId, Vec<EventId>>,
+    /// Deliveries of endpoints that keep an order which have not ended, by endpoint and lane.
+    lanes: BTreeMap<(u32, String), BTreeSet<Seq>>,
+    lane_of: HashMap<DeliveryId, String>,
+    /// Those that the operator asked for again stand outside the order.
+    revived: BTreeSet<DeliveryId>,
+    /// When attempts were started, of endpoints with a rate, in this life.
+    started: HashMap<u32, Vec<u64>>,
+    /// What consumers of pull endpoints wait for.
+    wanted: HashMap<u32, i64>,
+    /// The last record that was released, or was found in the log after a crash.
+    seen: Seq,
 }
 
 impl Checker {
@@ -106,14 +167,25 @@ impl Checker {
                 Record::DeliveryRetried { delivery, .. } => {
                     self.owed.insert(delivery);
                 }
-                Record::AttemptFinished(attempt) if matches!(attempt.next, Next::Delivered | Next::Dead { .. }) => {
-                    self.owed.remove(&attempt.delivery);
-                }
                 Record::DeliveryCancelled { delivery, .. } => {
                     self.owed.remove(&delivery);
                 }
                 Record::EndpointDeleted { endpoint, .. } => self.owed.retain(|delivery| delivery.endpoint != endpoint),
-                _ => {}
+                Record::Died { dead } => {
+                    self.owed.remove(&dead.delivery);
+                }
+                Record::Superseded { endpoint, deliveries, .. } => {
+                    for seq in deliveries {
+                        self.owed.remove(&DeliveryId { seq, endpoint });
+                    }
+                }
+                record => {
+                    for attempt in record.attempts() {
+                        if matches!(attempt.next, Next::Delivered | Next::Dead { .. }) {
+                            self.owed.remove(&attempt.delivery);
+                        }
+                    }
+                }
             }
         }
     }
@@ -132,6 +204,7 @@ pub fn run(seed: u64) -> Totals {
         agenda: BTreeMap::new(),
         agenda_next: 0,
         faults: true,
+        uplink_away_until: 0,
         checker: Checker::default(),
         totals: Totals::default(),
         retiring: None,
@@ -139,6 +212,63 @@ pub fn run(seed: u64) -> Totals {
     world.first_life();
     while !world.life() {}
     world.totals.clone()
+}
+
+/// An endpoint with settings drawn at random.
+fn endpoint(rng: &mut StdRng, n: u32) -> Endpoint {
+    let retry = RetryPolicy {
+        base_ms: rng.random_range(1..5000),
+        factor: rng.random_range(1.0..4.0),
+        max_ms: 60_000,
+        jitter: rng.random_range(0.0..1.0),
+        max_age_ms: rng.random_range(60_000..3_600_000),
+        max_attempts: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
+    };
+    let order = match rng.random_range(0..10) {
+        0 | 1 => Order::Strict,
+        2..=4 => Order::Key,
+        _ => Order::None,
+    };
+    let after = rng.random_range(1..4);
+    let head_of_line = match rng.random_range(0..4) {
+        0 if order != Order::None => HeadOfLine::Skip { after },
+        1 if order != Order::None => HeadOfLine::Park { after },
+        _ => HeadOfLine::Block,
+    };
+    let mode = match (rng.random_range(0..4), order) {
+        (0, Order::None) => CatchUpMode::Newest,
+        (1, Order::None) => CatchUpMode::Latest,
+        _ => CatchUpMode::Oldest,
+    };
+    let latest_by = (mode == CatchUpMode::Latest).then(|| "/k".to_owned());
+    let rate = |rng: &mut StdRng| Rate { count: rng.random_range(1..30), per_ms: rng.random_range(500..20_000) };
+    let pull = rng.random_bool(0.1);
+    let batch = (!pull && rng.random_bool(0.35)).then(|| Batch {
+        max_events: rng.random_range(1..40),
+        max_bytes: rng.random_range(1..20_000),
+        max_wait_ms: rng.random_range(0..5_000),
+        format: BatchFormat::Json,
+    });
+    let url = match (pull, rng.random_bool(0.3)) {
+        (true, _) => "pull:".to_owned(),
+        (false, true) => format!("http://127.0.0.1:{n}/"),
+        (false, false) => format!("http://host{n}.example/"),
+    };
+    let limited = rng.random_bool(0.3).then(|| rate(rng));
+    Endpoint {
+        retry,
+        order,
+        order_key: (order == Order::Key).then(|| "/k".to_owned()),
+        head_of_line,
+        batch,
+        burst: limited.map(|_| rng.random_range(1..5)),
+        rate: limited,
+        catch_up: CatchUp { mode, rate: rng.random_bool(0.2).then(|| rate(rng)), key: latest_by },
+        hold_after_ms: if rng.random_bool(0.3) { rng.random_range(60_000..600_000) } else { 5 * 86_400_000 },
+        from: if rng.random_bool(0.3) { vec!["a".to_owned()] } else { Vec::new() },
+        concurrency: rng.random_range(1..20),
+        ..Endpoint::new(format!("e{n}"), url)
+    }
 }
 
 impl World {
@@ -152,32 +282,10 @@ impl World {
         for name in ["a", "b"] {
             inputs.push(Input::Command(Command::CreateSource(Box::new(Source::new(name, "none")))));
         }
-        let tempers = [
-            Temper::Good,
-            Temper::Slow,
-            Temper::Flaky,
-            Temper::Dead,
-            Temper::Gone,
-            Temper::AsksForTime,
-            Temper::Refuses,
-        ];
         let count = self.rng.random_range(1..6u32);
         for n in 1..=count {
-            self.tempers.insert(n, tempers[self.rng.random_range(0..tempers.len())]);
-            let retry = RetryPolicy {
-                base_ms: self.rng.random_range(1..5000),
-                factor: self.rng.random_range(1.0..4.0),
-                max_ms: 60_000,
-                jitter: self.rng.random_range(0.0..1.0),
-                max_age_ms: self.rng.random_range(60_000..3_600_000),
-                max_attempts: self.rng.random_bool(0.3).then(|| self.rng.random_range(1..6)),
-            };
-            let order = if self.rng.random_bool(0.2) { Order::Strict } else { Order::None };
-            let from = if self.rng.random_bool(0.3) { vec!["a".to_owned()] } else { Vec::new() };
-            let concurrency = self.rng.random_range(1..20);
-            let endpoint =
-                Endpoint { retry, order, from, concurrency, ..Endpoint::new(format!("e{n}"), "http://example.com/") };
-            inputs.push(Input::Command(Command::CreateEndpoint(Box::new(endpoint))));
+            self.tempers.insert(n, TEMPERS[self.rng.random_range(0..TEMPERS.len())]);
+            inputs.push(Input::Command(Command::CreateEndpoint(Box::new(endpoint(&mut self.rng, n)))));
         }
         let released = core.step(self.now, inputs, true).expect("nothing fails yet");
         assert!(released.replies.iter().all(|reply| !matches!(reply, Reply::Refused(_))), "{:?}", released.replies);
@@ -193,6 +301,10 @@ impl World {
         self.checker.in_flight.clear();
         self.checker.not_before.clear();
         self.retiring = None;
+        self.checker.batches_in_flight.clear();
+        self.checker.started.clear();
+        self.checker.wanted.clear();
+        self.uplink_away_until = 0;
         // The process may have died between the commit that drops a segment and its removal.
         while let Some((first, last)) = disk.oldest_sealed()
             && last < disk.fold().first_seq
@@ -201,6 +313,11 @@ impl World {
         }
         let queue = Queue::new(disk.fold(), self.rng.random(), self.now);
         let mut core = Core { queue, store: &mut disk };
+        // What was durable when the process died, and nobody heard of.
+        let unheard: Vec<(Seq, Record)> = core.store.forward(self.checker.seen + 1).collect();
+        for (seq, record) in unheard {
+            self.follow_lanes(&core, seq, &record);
+        }
         let steps = if self.faults { SAFETY_STEPS } else { LIVENESS_STEPS };
         let mut at_rest = false;
         let mut crashed = false;
@@ -220,6 +337,9 @@ impl World {
                     crashed = true;
                     break;
                 }
+            }
+            if !self.faults && step + 1 == LIVENESS_STEPS {
+                println!("stuck at {:?}: {:#?}", self.now, core.queue.stuck());
             }
             if step % 37 == 0 {
                 assert_eq!(&core.store.fold(), core.queue.state(), "refolding the durable log gives another state");
@@ -279,10 +399,34 @@ impl World {
             if self.rng.random_bool(0.4) {
                 inputs.extend(self.retire(core));
             }
+            if self.rng.random_bool(0.01) {
+                self.uplink_away_until = self.now.mono_ms + self.rng.random_range(0..300_000);
+            }
         } else {
-            let held = core.queue.state().lanes.values().filter(|lane| lane.hold.is_some());
+            self.uplink_away_until = 0;
+            let stuck = |lane: &&hookbox::queue::state::Lane| {
+                lane.hold.is_some() || lane.retrying.values().any(|waiting| waiting.parked)
+            };
+            let held = core.queue.state().living().filter(stuck);
             let release = |name: &str| Input::Command(Command::ReleaseEndpoint { name: name.to_owned() });
             inputs.extend(held.map(|lane| release(&lane.endpoint.name)));
+        }
+        inputs.extend(self.consumers(core));
+        inputs
+    }
+
+    /// Consumers come and go.
+    fn consumers(&mut self, core: &Core<&mut Disk>) -> Vec<Input> {
+        let pulls = core.queue.state().living().filter(|lane| lane.endpoint.is_pull()).map(|lane| lane.endpoint.id);
+        let pulls: Vec<u32> = pulls.collect();
+        let mut inputs = Vec::new();
+        for endpoint in pulls {
+            let wanted = self.checker.wanted.entry(endpoint).or_default();
+            let more = if self.faults { self.rng.random_range(0..4) } else { 3 };
+            if *wanted < 10 && more > 0 {
+                *wanted += more;
+                inputs.push(Input::Wanted { endpoint, more });
+            }
         }
         inputs
     }
@@ -300,8 +444,19 @@ impl World {
             request_line: "POST /in/a".to_owned(),
             remote: "sim".to_owned(),
             headers: Vec::new(),
-            body: Bytes::from(vec![b'x'; size]),
+            body: self.body(size),
         }])
+    }
+
+    /// JSON with a key, most of the time; some of it poisoned.
+    fn body(&mut self, size: usize) -> Bytes {
+        let key = self.rng.random_range(0..6);
+        let poison = if self.rng.random_bool(0.02) { "poison" } else { "fine" };
+        let padding = "x".repeat(size);
+        match self.rng.random_range(0..10) {
+            0 => Bytes::from(padding),
+            _ => Bytes::from(format!("{{\"k\":{key},\"is\":\"{poison}\",\"pad\":\"{padding}\"}}")),
+        }
     }
 
     /// The operator does something.
@@ -356,7 +511,7 @@ impl World {
             return None;
         }
         let grave = graves.select(self.rng.random_range(0..graves.len()))?;
-        let dead = dead_letter(grave, core.store.read(grave)?)?;
+        let dead = core.store.read(grave)?.dead_letter(grave)?;
         let DeadLetter { delivery, event, attempts, last, .. } = dead;
         Some(Revive { delivery, event, attempts, last, grave: Some(grave) })
     }
@@ -368,7 +523,7 @@ impl World {
             Some(retiring) => retiring,
             None => Retiring::new(first, last, [0; 32]),
         };
-        let Reply::Alive(Some(alive)) = core.queue.ask(&Query::Alive { first, last }) else { return None };
+        let Reply::Alive(Some(alive)) = core.queue.ask(self.now, &Query::Alive { first, last }) else { return None };
         let records = Slices { disk: core.store, most: self.rng.random_range(1..60) };
         let rng = &mut self.rng;
         let mut judge = |dead| rng.random_bool(0.7).then_some(dead);
@@ -385,7 +540,7 @@ impl World {
             self.see_reply(core, input, reply);
         }
         for (seq, record) in (released.first..).zip(&released.records) {
-            self.see_record(seq, record);
+            self.see_record(core, seq, record);
         }
         for action in released.actions {
             self.perform(core, action);
@@ -405,20 +560,31 @@ impl World {
         }
     }
 
-    fn see_record(&mut self, _seq: Seq, record: &Record) {
-        match record {
-            Record::AttemptFinished(attempt) => {
-                let delivery = attempt.delivery;
-                match attempt.next {
-                    Next::Retry { delay_ms, .. } => {
-                        self.checker.not_before.insert(delivery, self.now.mono_ms + delay_ms);
-                    }
-                    Next::Dead { .. } => self.totals.dead += 1,
-                    _ => {
-                        self.checker.not_before.remove(&delivery);
-                    }
+    fn see_record(&mut self, core: &Core<&mut Disk>, seq: Seq, record: &Record) {
+        self.follow_lanes(core, seq, record);
+        for attempt in record.attempts() {
+            let delivery = attempt.delivery;
+            self.totals.spared += u64::from(attempt.spared);
+            match attempt.next {
+                Next::Retry { delay_ms, .. } => {
+                    self.checker.not_before.insert(delivery, self.now.mono_ms + delay_ms);
+                }
+                Next::Dead { .. } => self.totals.dead += 1,
+                next => {
+                    self.totals.parked += u64::from(matches!(next, Next::Parked { .. }));
+                    self.totals.held += u64::from(matches!(next, Next::Held { .. }));
+                    self.checker.not_before.remove(&delivery);
                 }
             }
+        }
+        match record {
+            Record::AttemptFinished(attempt) => self.check_spared(core, &attempt.report, attempt.spared),
+            Record::BatchFinished(finished) => {
+                self.check_spared(core, &finished.report, finished.spared);
+                let halved = matches!(finished.next, hookbox::record::BatchNext::Split { .. });
+                self.totals.halved += u64::from(halved);
+            }
+            Record::Superseded { deliveries, .. } => self.totals.superseded += deliveries.len() as u64,
             Record::DeliveryRetried { delivery, .. } => {
                 self.checker.not_before.remove(delivery);
             }
@@ -437,25 +603,97 @@ impl World {
         }
     }
 
+    /// What fails on the way while the daemon knows that it is offline burns no attempt.
+    fn check_spared(&self, core: &Core<&mut Disk>, report: &AttemptReport, spared: bool) {
+        if report.fault == Some(Fault::Unreachable) && core.queue.is_offline() && !spared {
+            // The one that told it is the last that counts; from then on the link is to blame.
+            assert!(core.queue.offline_since() >= Some(self.now.mono_ms), "an attempt was burnt offline: {report:?}");
+        }
+    }
+
+    /// Keeps, apart from the queue, who stands in which lane.
+    fn follow_lanes(&mut self, core: &Core<&mut Disk>, seq: Seq, record: &Record) {
+        self.checker.seen = seq;
+        let ended: Vec<DeliveryId> = match record {
+            Record::EventAccepted { event, fan_out, .. } => {
+                for endpoint in fan_out {
+                    self.enter_lane(core, DeliveryId { seq, endpoint: *endpoint }, event);
+                }
+                return;
+            }
+            Record::Replayed { event, endpoint, .. } => {
+                let event = core.queue.state().stands_at(*event).and_then(|at| event_at(core.store, at));
+                if let Some(event) = event {
+                    self.enter_lane(core, DeliveryId { seq, endpoint: *endpoint }, &event);
+                }
+                return;
+            }
+            Record::DeliveryRetried { delivery, .. } => {
+                if !self.checker.lane_of.contains_key(delivery) {
+                    self.checker.revived.insert(*delivery);
+                }
+                return;
+            }
+            Record::DeliveryCancelled { delivery, .. } => vec![*delivery],
+            Record::Died { dead } => vec![dead.delivery],
+            Record::Superseded { endpoint, deliveries, .. } => {
+                deliveries.iter().map(|seq| DeliveryId { seq: *seq, endpoint: *endpoint }).collect()
+            }
+            record => {
+                let over = |next: &Next| matches!(next, Next::Delivered | Next::Dead { .. });
+                record.attempts().filter(|attempt| over(attempt.next)).map(|attempt| attempt.delivery).collect()
+            }
+        };
+        for delivery in ended {
+            if let Some(lane) = self.checker.lane_of.remove(&delivery)
+                && let Some(waiting) = self.checker.lanes.get_mut(&(delivery.endpoint, lane))
+            {
+                waiting.remove(&delivery.seq);
+            }
+        }
+    }
+
+    fn enter_lane(&mut self, core: &Core<&mut Disk>, delivery: DeliveryId, event: &Event) {
+        let Some(lane) = core.queue.state().lanes.get(&delivery.endpoint) else { return };
+        let lane = match lane.endpoint.order {
+            Order::None => return,
+            Order::Strict => "all".to_owned(),
+            Order::Key => {
+                let body: serde_json::Value = serde_json::from_slice(&event.body).unwrap_or_default();
+                body.pointer("/k").map_or("nothing".to_owned(), ToString::to_string)
+            }
+        };
+        self.checker.lanes.entry((delivery.endpoint, lane.clone())).or_default().insert(delivery.seq);
+        self.checker.lane_of.insert(delivery, lane);
+    }
+
     fn perform(&mut self, core: &mut Core<&mut Disk>, action: Action) {
         match action {
             Action::Attempt { delivery, number, endpoint, event } => {
                 self.attempt(core, delivery, number, &endpoint, &event)
             }
+            Action::AttemptBatch { endpoint, batch, number, events } => {
+                self.attempt_batch(core, &endpoint, batch, number, &events);
+            }
             Action::Load { delivery, event } => {
                 let stands_at = event;
-                let event = match core.store.read(event) {
-                    Some(Record::EventAccepted { event, .. } | Record::EventCarried { event, .. }) => Some(event),
-                    _ => None,
-                };
+                let event = event_at(core.store, event);
                 let gone = "waits for an event that is not in the log any more";
                 assert!(event.is_some(), "{delivery} {gone}, in record {stands_at}");
                 self.plan(5, Input::Loaded { delivery, event });
             }
-            Action::Refill { endpoint, from, max_entries, max_bytes } => {
-                let range = (from, core.store.last());
-                let (entries, next) = refill(core.store.forward(from), range, endpoint, max_entries, max_bytes);
-                self.plan(20, Input::Refilled { endpoint, from, entries, next });
+            Action::LoadBatch { endpoint, batch, events, max_bytes } => {
+                let events = load_batch(&events, max_bytes, |seq| event_at(core.store, seq));
+                self.plan(5, Input::BatchLoaded { endpoint, batch, events });
+            }
+            Action::Refill { endpoint, from, until, max_entries, max_bytes, keys } => {
+                let wanted = Wanted { endpoint, max_entries, max_bytes };
+                let (mut entries, next) = match until {
+                    None => refill(core.store.forward(from), (from, core.store.last()), &wanted),
+                    Some(until) => refill_back(core.store.backward(from), (from, until), &wanted),
+                };
+                complete(&mut entries, &keys, |seq| event_at(core.store, seq));
+                self.plan(20, Input::Refilled { endpoint, from, entries, next, keys });
             }
             Action::Scan { replay, filter, from, end, max } => {
                 let first = core.store.first();
@@ -494,27 +732,122 @@ impl World {
         self.land();
         let clash = self.checker.in_flight.insert(delivery, number);
         assert!(clash.is_none(), "{delivery} is attempted twice at a time");
-        let flying = self.checker.in_flight.keys().filter(|d| d.endpoint == delivery.endpoint).count();
-        assert!(flying <= endpoint.concurrency as usize, "{flying} in flight, {} are allowed", endpoint.concurrency);
-        if endpoint.order == Order::Strict {
-            assert_eq!(flying, 1, "a strict endpoint gets one at a time");
-        }
-        let (outcome, within_ms) = self.behave(delivery.endpoint);
-        if outcome == Outcome::Delivered {
+        self.check_flight(core, endpoint, &[delivery]);
+        let answer = self.behave(endpoint, std::slice::from_ref(event));
+        if answer.outcome == Outcome::Delivered {
             self.checker.answered_2xx.insert(delivery);
         }
-        let report = AttemptReport {
+        let within_ms = answer.within_ms;
+        let report = self.report(answer, &format!("event {} said so", event.id.seq));
+        self.plan_at(within_ms, Input::Finished { delivery, report });
+    }
+
+    /// A receiver gets a batch.
+    fn attempt_batch(
+        &mut self,
+        core: &Core<&mut Disk>,
+        endpoint: &Endpoint,
+        batch: BatchId,
+        _number: u32,
+        events: &[Arc<Event>],
+    ) {
+        self.totals.attempts += 1;
+        self.totals.batches += 1;
+        let limit = endpoint.batch.expect("only endpoints with batches get one");
+        assert!(events.len() <= limit.max_events as usize, "{batch} holds {} events", events.len());
+        let bytes: u64 = events.iter().map(|event| event.body.len() as u64).sum();
+        assert!(events.len() == 1 || bytes <= limit.max_bytes, "{batch} holds {bytes} bytes");
+        let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+        let before = self.checker.members.entry(batch).or_insert_with(|| ids.clone());
+        assert_eq!(*before, ids, "{batch} holds something else than at its last attempt");
+        let lane = core.queue.state().lanes.get(&endpoint.id).expect("an endpoint that exists");
+        let known = lane.batches.get(&batch).expect("a batch that the state knows");
+        let members: Vec<DeliveryId> =
+            known.members.iter().map(|seq| DeliveryId { seq: *seq, endpoint: endpoint.id }).collect();
+        assert_eq!(members.len(), events.len(), "{batch} is sent as it is remembered");
+        for delivery in &members {
+            if let Some(not_before) = self.checker.not_before.get(delivery) {
+                assert!(self.now.mono_ms >= *not_before, "{delivery} is attempted before its delay is over");
+            }
+        }
+        self.land();
+        let clash = self.checker.batches_in_flight.insert(batch, members.clone());
+        assert!(clash.is_none(), "{batch} is attempted twice at a time");
+        self.check_flight(core, endpoint, &members);
+        let answer = self.behave(endpoint, events);
+        if answer.outcome == Outcome::Delivered {
+            let taken = members.iter().zip(&ids).filter(|(_, id)| !answer.failed.contains(id));
+            self.checker.answered_2xx.extend(taken.map(|(delivery, _)| *delivery));
+        }
+        let (within_ms, failed) = (answer.within_ms, answer.failed.clone());
+        let report = self.report(answer, "the batch said so");
+        self.plan_at(within_ms, Input::BatchFinished { endpoint: endpoint.id, batch, report, failed });
+    }
+
+    fn report(&self, answer: Answer, error: &str) -> AttemptReport {
+        let response = answer.status.map(|status| ResponseHead { status, headers: Vec::new(), body: Bytes::new() });
+        AttemptReport {
             started_at: self.now.wall_ms,
             duration_ms: 1,
             connect_ms: None,
-            outcome,
+            outcome: answer.outcome,
             request: RequestHead::default(),
-            response: None,
-            error: Some(format!("event {} said so", event.id.seq)),
-        };
+            response,
+            error: Some(error.to_owned()),
+            fault: answer.fault,
+            command: None,
+        }
+    }
+
+    fn plan_at(&mut self, within_ms: u64, input: Input) {
         let at = self.now.mono_ms + within_ms;
         self.agenda_next += 1;
-        self.agenda.insert((at, self.agenda_next), Input::Finished { delivery, report });
+        self.agenda.insert((at, self.agenda_next), input);
+    }
+
+    /// Concurrency, order and rate, looked at when something leaves.
+    fn check_flight(&mut self, core: &Core<&mut Disk>, endpoint: &Endpoint, members: &[DeliveryId]) {
+        let id = endpoint.id;
+        let singles = self.checker.in_flight.keys().filter(|d| d.endpoint == id).count();
+        let batches = self.checker.batches_in_flight.values().filter(|m| m[0].endpoint == id).count();
+        let flying = singles + batches;
+        if endpoint.is_pull() {
+            let wanted = self.checker.wanted.entry(id).or_default();
+            *wanted -= 1;
+            assert!(*wanted >= 0, "more is lent than was asked for");
+        } else {
+            assert!(flying <= endpoint.concurrency as usize, "{flying} in flight, {} allowed", endpoint.concurrency);
+        }
+        if endpoint.order == Order::Strict {
+            let others = self.checker.in_flight.keys().filter(|d| d.endpoint == id);
+            let told: String = others.map(|other| story(core.store, *other)).collect();
+            assert_eq!(flying, 1, "a strict endpoint gets one at a time: {members:?} {endpoint:?} {told}");
+        }
+        for delivery in members.iter().filter(|delivery| !self.checker.revived.contains(delivery)) {
+            let Some(lane) = self.checker.lane_of.get(delivery) else { continue };
+            let waiting = &self.checker.lanes[&(id, lane.clone())];
+            let before = waiting.range(..delivery.seq).map(|seq| DeliveryId { seq: *seq, endpoint: id });
+            let overtaken: Vec<DeliveryId> = before.filter(|other| !members.contains(other)).collect();
+            assert!(
+                overtaken.is_empty(),
+                "{delivery} overtakes {overtaken:?} in lane {lane} of {:?} {:?}: {}",
+                endpoint.order,
+                endpoint.batch,
+                overtaken.iter().take(1).map(|other| story(core.store, *other)).collect::<String>()
+                    + &format!("\nFLOW {:?}", core.queue.stuck())
+            );
+        }
+        if let Some(rate) = endpoint.rate {
+            let started = self.checker.started.entry(id).or_default();
+            started.push(self.now.mono_ms);
+            let burst = endpoint.burst.unwrap_or(1);
+            for (at, from) in started.iter().enumerate() {
+                let count = (started.len() - at) as f64;
+                let allowed = f64::from(burst)
+                    + (self.now.mono_ms - from + READ_MS) as f64 * f64::from(rate.count) / rate.per_ms as f64;
+                assert!(count <= allowed + 0.01, "{count} attempts in {} ms", self.now.mono_ms - from);
+            }
+        }
     }
 
     /// Attempts whose report has gone into the queue are not in flight any more.
@@ -525,28 +858,47 @@ impl World {
             .filter_map(|input| if let Input::Finished { delivery, .. } = input { Some(*delivery) } else { None })
             .collect();
         self.checker.in_flight.retain(|delivery, _| reported.contains(delivery));
+        let batches: BTreeSet<BatchId> = self
+            .agenda
+            .values()
+            .filter_map(|input| if let Input::BatchFinished { batch, .. } = input { Some(*batch) } else { None })
+            .collect();
+        self.checker.batches_in_flight.retain(|batch, _| batches.contains(batch));
     }
 
-    fn behave(&mut self, endpoint: u32) -> (Outcome, u64) {
-        let retry = Outcome::Retryable { after_ms: None };
-        let rng = &mut self.rng;
-        match self.tempers.get(&endpoint).copied().unwrap_or(Temper::Good) {
-            Temper::Good => (Outcome::Delivered, rng.random_range(1..50)),
-            Temper::Slow => (Outcome::Delivered, rng.random_range(1000..15_000)),
-            Temper::Flaky if rng.random_bool(0.5) => (Outcome::Delivered, rng.random_range(1..500)),
-            Temper::Flaky => (retry, rng.random_range(1..500)),
-            Temper::Dead => (retry, 15_000),
-            Temper::Gone if rng.random_bool(0.05) => (Outcome::Gone, 10),
-            Temper::Gone => (Outcome::Delivered, 10),
-            Temper::AsksForTime if rng.random_bool(0.5) => (Outcome::Delivered, 10),
-            Temper::AsksForTime => (Outcome::Retryable { after_ms: Some(rng.random_range(0..100_000)) }, 10),
-            Temper::Refuses if rng.random_bool(0.3) => (Outcome::Refused, 10),
-            Temper::Refuses => (Outcome::Delivered, 10),
+    fn behave(&mut self, endpoint: &Endpoint, events: &[Arc<Event>]) -> Answer {
+        if self.now.mono_ms < self.uplink_away_until && endpoint.url.contains(".example") {
+            let (outcome, fault) = (Outcome::Retryable { after_ms: None }, Some(Fault::Unreachable));
+            return Answer { outcome, status: None, failed: Vec::new(), within_ms: 1000, fault };
         }
+        let temper = self.tempers.get(&endpoint.id).copied().unwrap_or(Temper::Good);
+        let poisoned = events.iter().any(|event| event.body.windows(6).any(|w| w == b"poison"));
+        let rng = &mut self.rng;
+        let retry = |after_ms| Outcome::Retryable { after_ms };
+        let (outcome, status, within_ms) = match temper {
+            Temper::Good => (Outcome::Delivered, 200, rng.random_range(1..50)),
+            Temper::Slow => (Outcome::Delivered, 200, rng.random_range(1000..15_000)),
+            Temper::Flaky if rng.random_bool(0.5) => (Outcome::Delivered, 200, rng.random_range(1..500)),
+            Temper::Flaky => (retry(None), 500, rng.random_range(1..500)),
+            Temper::Dead => (retry(None), 503, 15_000),
+            Temper::Gone if rng.random_bool(0.05) => (Outcome::Gone, 410, 10),
+            Temper::AsksForTime if rng.random_bool(0.5) => {
+                (retry(Some(rng.random_range(0..100_000))), if rng.random_bool(0.5) { 429 } else { 500 }, 10)
+            }
+            Temper::Refuses if rng.random_bool(0.3) => (Outcome::Refused, 0, 10),
+            Temper::Small if events.len() > 3 => (retry(None), 413, 10),
+            Temper::Picky if poisoned => (retry(None), 422, 10),
+            Temper::Steers if rng.random_bool(0.02) => (Outcome::Hold, 503, 10),
+            Temper::Steers if rng.random_bool(0.1) => (Outcome::Drop, 400, 10),
+            _ => (Outcome::Delivered, 200, rng.random_range(1..20)),
+        };
+        let partly = outcome == Outcome::Delivered && matches!(temper, Temper::Partial);
+        let failed = events.iter().filter(|_| partly && rng.random_bool(0.2)).map(|event| event.id).collect();
+        Answer { outcome, status: (status > 0).then_some(status), failed, within_ms, fault: None }
     }
 
     fn is_at_rest(&self, core: &Core<&mut Disk>) -> bool {
-        let status = core.queue.status();
+        let status = core.queue.status(self.now);
         status.pending == 0 && status.held == 0 && status.replays == 0
     }
 
@@ -569,8 +921,7 @@ impl World {
 
     /// What the log says of a delivery, for messages.
     fn story(&self, delivery: DeliveryId) -> String {
-        let told = self.disk.forward(1).filter(|(_, record)| speaks_of(record, delivery));
-        told.map(|(at, record)| format!("\n  {at}: {record:?}")).collect()
+        story(&self.disk, delivery)
     }
 
     /// At rest: every delivery of every event has ended, and those that are called delivered were answered 2xx.
@@ -607,6 +958,18 @@ impl World {
     }
 }
 
+fn story(disk: &Disk, delivery: DeliveryId) -> String {
+    let told = disk.forward(1).filter(|(_, record)| speaks_of(record, delivery));
+    told.map(|(at, record)| format!("\n  {at}: {:.600}", format!("{record:?}"))).collect()
+}
+
+fn event_at(disk: &Disk, seq: Seq) -> Option<Arc<Event>> {
+    match disk.read(seq)? {
+        Record::EventAccepted { event, .. } | Record::EventCarried { event, .. } => Some(event),
+        _ => None,
+    }
+}
+
 /// A segment is read in slices of a few records, so that much happens between them.
 struct Slices<'a> {
     disk: &'a Disk,
@@ -629,12 +992,18 @@ impl Records for Slices<'_> {
 fn speaks_of(record: &Record, delivery: DeliveryId) -> bool {
     match record {
         Record::EventAccepted { event, .. } => event.id.seq == delivery.seq,
-        Record::AttemptFinished(attempt) => attempt.delivery == delivery,
+        Record::Superseded { endpoint, deliveries, .. } => {
+            *endpoint == delivery.endpoint && deliveries.contains(&delivery.seq)
+        }
+        Record::BatchFormed { endpoint, members, .. } => {
+            *endpoint == delivery.endpoint && members.iter().any(|member| member.delivery == delivery.seq)
+        }
+        Record::Died { dead } => dead.delivery == delivery,
         Record::DeliveryCancelled { delivery: other, .. } | Record::DeliveryRetried { delivery: other, .. } => {
             *other == delivery
         }
         Record::DeliveriesCarried { waiting } => waiting.iter().any(|carried| carried.delivery == delivery),
         Record::PlaceCarried { waiting } => waiting.delivery == delivery,
-        _ => false,
+        record => record.attempts().any(|attempt| attempt.delivery == delivery),
     }
 }

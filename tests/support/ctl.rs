@@ -73,16 +73,38 @@ impl Ctl {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = program(env!("CARGO_BIN_EXE_hookboxctl"));
+        let mut command = program(&built("hookboxctl"));
         command.arg("--socket").arg(&self.socket).args(args);
         command
+    }
+}
+
+/// Where a program of ours is: as cargo built it, or in `HOOKBOX_PROGRAMS`, a folder with others (a release, an
+/// installed package, an older version).
+pub fn built(name: &str) -> String {
+    let by_cargo = match name {
+        "hookboxd" => env!("CARGO_BIN_EXE_hookboxd"),
+        "hookboxctl" => env!("CARGO_BIN_EXE_hookboxctl"),
+        other => panic!("there is no program {other}"),
+    };
+    match std::env::var_os("HOOKBOX_PROGRAMS") {
+        Some(folder) => Path::new(&folder).join(name).to_string_lossy().into_owned(),
+        None => by_cargo.to_owned(),
     }
 }
 
 /// A program with no `HOOKBOX_…` of ours in its environment and pipes all around.
 pub fn program(path: &str) -> Command {
     let mut command = Command::new(path);
-    for name in ["HOOKBOX_CONFIG", "HOOKBOX_DATA", "HOOKBOX_LISTEN", "HOOKBOX_SOCKET", "NOTIFY_SOCKET", "RUST_LOG"] {
+    for name in [
+        "HOOKBOX_CONFIG",
+        "HOOKBOX_DATA",
+        "HOOKBOX_LISTEN",
+        "HOOKBOX_SOCKET",
+        "NOTIFY_SOCKET",
+        "RUST_LOG",
+        "RUST_BACKTRACE",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

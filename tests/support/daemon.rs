@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::ctl::{Ctl, Done, finish, program};
+use super::ctl::{Ctl, Done, built, finish, program};
 use super::http::{Client, Response};
 use super::{SOON, until};
 
@@ -23,13 +24,18 @@ pub struct Home {
     pub environment: Vec<(String, String)>,
     /// A program with its arguments that runs the daemon in its place and under its pid.
     pub under: Vec<String>,
+    /// Passed to the daemon as a service manager does, under this name.
+    pub passed: Option<(std::os::fd::OwnedFd, String)>,
 }
+
+/// Makes standard input the first passed socket: number 3, as sd_listen_fds(3) has it.
+const PASS: &str = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null"#;
 
 impl Home {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("hookbox-test-").tempdir().expect("a temporary folder");
         let args = vec!["--listen".into(), "127.0.0.1:0".into()];
-        Self { dir, args, environment: Vec::new(), under: Vec::new() }
+        Self { dir, args, environment: Vec::new(), under: Vec::new(), passed: None }
     }
 
     /// The same, with more options for the daemon.
@@ -60,20 +66,30 @@ impl Home {
 
     /// Starts a daemon without waiting for it.
     pub fn spawn(&self) -> Starting {
-        let daemon = env!("CARGO_BIN_EXE_hookboxd");
-        let mut command = program(self.under.first().map_or(daemon, String::as_str));
+        let daemon = built("hookboxd");
+        let mut command = program(self.under.first().map_or(&*daemon, String::as_str));
         if let Some((_, rest)) = self.under.split_first() {
             command.args(rest).arg(daemon);
         }
         command.arg("--data").arg(self.data()).args(["--log-format", "json"]).args(&self.args);
         command.current_dir(self.path()).stdin(std::process::Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some((socket, name)) = &self.passed {
+            let mut by_shell = program("sh");
+            by_shell.args(["-c", PASS, "sh"]).arg(command.get_program()).args(command.get_args());
+            by_shell.env("LISTEN_FDNAMES", name).current_dir(self.path());
+            by_shell.envs(self.environment.iter().map(|(name, value)| (name, value)));
+            by_shell.stdin(socket.try_clone().expect("a descriptor"));
+            command = by_shell;
+        }
         let started = Instant::now();
         let mut child = command.spawn().expect("hookboxd starts");
         let log = Arc::new(Mutex::new(Vec::new()));
-        collect(child.stderr.take().expect("a pipe"), &log);
-        collect(child.stdout.take().expect("a pipe"), &log);
-        Starting { child: Some(child), log, started, socket: self.data().join("admin.sock") }
+        let readers = vec![
+            collect(child.stderr.take().expect("a pipe"), &log),
+            collect(child.stdout.take().expect("a pipe"), &log),
+        ];
+        Starting { child: Some(child), log, readers, started, socket: self.data().join("admin.sock") }
     }
 
     /// Starts a daemon and waits until it is ready.
@@ -84,7 +100,7 @@ impl Home {
 
     /// Runs a daemon that is expected to end by itself.
     pub fn run_daemon(&self, args: &[&str]) -> Done {
-        let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
+        let mut command = program(&built("hookboxd"));
         command.current_dir(self.path()).args(args);
         finish(command, None)
     }
@@ -95,6 +111,8 @@ impl Home {
 pub struct Starting {
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
+    /// End when it has said its last word.
+    readers: Vec<JoinHandle<()>>,
     started: Instant,
     socket: PathBuf,
 }
@@ -112,6 +130,9 @@ impl Starting {
                 return Ok(Daemon { child, addr: listen, log, ready_after, socket: self.socket.clone(), gone: false });
             }
             if let Ok(Some(status)) = child.try_wait() {
+                for reader in self.readers.drain(..) {
+                    let _ = reader.join();
+                }
                 return Err(format!(
                     "hookboxd ended with {status} before it was ready:\n{}",
                     lock(&self.log).join("\n")
@@ -276,13 +297,13 @@ fn signal_pid(pid: u32, signal: Signal) {
     }
 }
 
-fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
+fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     let log = log.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             lock(&log).push(line);
         }
-    });
+    })
 }
 
 fn lock(log: &Mutex<Vec<String>>) -> std::sync::MutexGuard<'_, Vec<String>> {

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
+use super::pacing::PacingSettings;
 use super::values::{factor, network, rate, share, size};
+use super::ways::WaySettings;
 use crate::model::time::parse_duration_ms;
 
 /// A secret to use, or to be made. Given on the command line, other users may see it in the list of processes.
@@ -146,7 +148,11 @@ pub enum EndpointCommand {
     /// Make a way out.
     #[command(after_help = "Examples:\n  hookboxctl endpoint create app --url https://app.example.com/hook\n  \
         hookboxctl endpoint create ci --url http://127.0.0.1:3000/ --allow-private --from github --types 'push*'\n  \
-        hookboxctl endpoint create crm --url unix:/run/crm.sock:/hook --where \"@.body.action == 'opened'\"")]
+        hookboxctl endpoint create crm --url unix:/run/crm.sock:/hook --where \"@.body.action == 'opened'\"\n  \
+        hookboxctl endpoint create lake --url https://lake.example.com/in --batch-max-events 100 --batch-format ndjson\n  \
+        hookboxctl endpoint create twins --url https://iot.example.com/ --order key --order-key /device/id\n  \
+        hookboxctl endpoint create crm2 --url https://crm.example.com/ --rate 100/m --burst 10 --hold-after 2d\n  \
+        hookboxctl endpoint create mail --url https://mail.example.com/hook --from hookbox")]
     Create {
         name: String,
         /// http://…, https://… or unix:/run/app.sock:/path
@@ -158,7 +164,7 @@ pub enum EndpointCommand {
     /// All of them.
     #[command(visible_alias = "ls")]
     List {
-        /// Only those that are active, or held.
+        /// Only those that are active, held, failing, offline, parked or catching_up.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
     },
@@ -193,14 +199,36 @@ pub enum EndpointCommand {
     /// Let its deliveries go on.
     #[command(visible_alias = "resume")]
     Release { name: String },
-    /// Make one request to it and say what came of it.
-    Test { name: String },
+    /// Show what would be sent to it, or send it once and say what came of it. Nothing is remembered.
+    #[command(after_help = "Examples:\n  hookboxctl endpoint test app\n  \
+        hookboxctl endpoint test app --event evt_… --dry-run\n  \
+        hookboxctl endpoint test app --file order.json --type order.paid --dry-run\n\n\
+        Exit code: 0 when it was delivered, or with --dry-run; 1 when it was not, or nothing can be made of the event.")]
+    Test {
+        name: String,
+        #[command(flatten)]
+        trial: TrialArgs,
+    },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum OrderArg {
-    None,
-    Strict,
+/// Which event is tried; one that is made up when none is named.
+#[derive(Args, Debug, Clone, Default)]
+pub struct TrialArgs {
+    /// An event of the log, sent under its own id.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["file", "kind", "source"])]
+    pub event: Option<String>,
+    /// The body of an event; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The event's type.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// The event's source.
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Only show what would be sent.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Args, Debug, Clone, Default)]
@@ -240,16 +268,14 @@ pub struct EndpointSettings {
     /// Attempts at a time [default: 16].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub concurrency: Option<u32>,
-    /// Attempts in a second, minute or hour: 10/s, 100/m, 1000/h.
-    #[arg(long, value_name = "N/s", value_parser = rate)]
-    pub rate: Option<String>,
-    /// Whether deliveries wait for each other.
-    #[arg(long, value_enum, value_name = "ORDER")]
-    pub order: Option<OrderArg>,
     /// Let it be a loopback, private or link-local address.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub allow_private: Option<bool>,
     /// Send the sender's own headers along [default: for events from provider presets].
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub forward_headers: Option<bool>,
+    #[command(flatten)]
+    pub pacing: PacingSettings,
+    #[command(flatten)]
+    pub way: WaySettings,
 }

@@ -1,17 +1,23 @@
 //! The arguments, with a help that teaches. Values are checked here as far as that needs no daemon.
 
 mod configure;
+mod log;
+mod pacing;
 mod values;
+mod ways;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::demo::DemoArgs;
+use super::simulate::SimulateArgs;
 pub use configure::{
-    BinCommand, EndpointCommand, EndpointSettings, OrderArg, SecretArgs, SourceCommand, SourceSettings,
+    BinCommand, EndpointCommand, EndpointSettings, SecretArgs, SourceCommand, SourceSettings, TrialArgs,
 };
+pub use log::{BackupArgs, ExportArgs, ExportFormat, ImportArgs, LogCommand, SalvageArgs};
 use values::{dash, rate};
+pub(super) use values::{factor, share};
 
 const EXAMPLES: &str = "\
 A first tour (the daemon runs: `hookboxd`):
@@ -68,6 +74,8 @@ pub enum Command {
     /// The log: its segments, and whether all of it adds up.
     #[command(subcommand)]
     Log(LogCommand),
+    /// The schedule that a retry policy gives, and where an outage ends in it. Needs no daemon.
+    Simulate(SimulateArgs),
     /// The whole story in seconds, in a folder of its own, then cleaned up.
     Demo(DemoArgs),
 }
@@ -181,6 +189,9 @@ pub enum DeliveryCommand {
     },
     /// One of them, with every attempt.
     Show { id: String },
+    /// Why it waits, in sentences, and what to do about it; or how it ended.
+    #[command(visible_alias = "why")]
+    Explain { id: String },
     /// Attempt again, now: deliveries that wait, are dead or were cancelled.
     Retry {
         #[arg(required = true)]
@@ -269,13 +280,4 @@ pub struct TailArgs {
     /// Lines of the past to begin with.
     #[arg(long, short = 'n', default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1000))]
     pub limit: u64,
-}
-
-#[derive(Subcommand, Debug)]
-pub enum LogCommand {
-    /// Its segments.
-    #[command(visible_alias = "stats")]
-    Stat,
-    /// Read everything, from the first record to the last, and say what does not add up.
-    Verify,
 }

@@ -7,11 +7,11 @@ pub(super) fn dash(text: &str) -> Result<String, String> {
     Err("give the body with --data or --file, or - to read it from stdin".into())
 }
 
-pub(super) fn factor(text: &str) -> Result<f64, String> {
+pub(in crate::ctl) fn factor(text: &str) -> Result<f64, String> {
     within(text, 1.0, 100.0)
 }
 
-pub(super) fn share(text: &str) -> Result<f64, String> {
+pub(in crate::ctl) fn share(text: &str) -> Result<f64, String> {
     within(text, 0.0, 1.0)
 }
 

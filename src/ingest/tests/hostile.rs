@@ -12,6 +12,9 @@ async fn refused(world: &World, cases: &[(&str, Vec<u8>, &[u16])]) {
         let answer = world.raw(request).await;
         assert!(expected.contains(&status(&answer)), "{what}: {answer:?}");
         assert_eq!(answer.matches("HTTP/1.1 4").count(), 1, "{what}: the connection ends: {answer:?}");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains("application/problem+json"), "{what}: a bare refusal: {answer:?}");
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok(), "{what}: {answer:?}");
     }
     assert_eq!(world.accepted().len(), 0);
 }

@@ -39,7 +39,8 @@ async fn slow_heads_and_idle_connections_are_cut() {
     }
     let mut stream = world.connect().await;
     stream.write_all(b"POST /in/open HTTP/1.1\r\nHost: h\r\nX-A: ").await.expect("sent");
-    trickle(stream, b"a").await;
+    let answer = trickle(stream, b"a").await;
+    assert_eq!(status(&answer), 408, "{answer}");
     // Idle after a request: the exchange ends only when the server closes.
     let keep_alive = "POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
     let answer = exchange(world.connect().await, keep_alive.as_bytes()).await;
@@ -47,7 +48,22 @@ async fn slow_heads_and_idle_connections_are_cut() {
     // And after a request with a head that never ends behind it.
     let answer = exchange(world.connect().await, format!("{keep_alive}POST /in/open HTTP/1.1\r\n").as_bytes()).await;
     assert_eq!(answer.matches("HTTP/1.1 202").count(), 1, "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 408").count(), 1, "{answer}");
     assert_eq!(world.accepted().len(), 2);
+}
+
+#[tokio::test]
+async fn a_slow_head_is_408_and_silence_is_not_answered() {
+    let world = World::with(impatient()).await;
+    for start in ["P", "PRI * HTT", "POST /in/open HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n"] {
+        let answer = exchange(world.connect().await, start.as_bytes()).await;
+        assert_eq!(status(&answer), 408, "{start:?}: {answer}");
+        assert!(answer.contains("application/problem+json") && answer.contains("the head took too long"), "{answer}");
+    }
+    assert_eq!(exchange(world.connect().await, b"").await, "");
+    let answer = exchange(world.connect().await, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    assert!(!answer.contains("HTTP/1.1"), "{answer}");
+    assert_eq!(world.ingest.refusals().of("").expect("counted").counts.get("too-slow"), Some(&3));
 }
 
 #[tokio::test]

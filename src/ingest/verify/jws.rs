@@ -2,7 +2,8 @@
 //!
 //! The header only chooses among what the source allows: the algorithm must be in the source's list *and* be one of
 //! the key's kind, so that a public key is never taken for an HMAC secret and `none` is never taken at all. A `kid` must
-//! be in the set; without one exactly one key must fit. Any `crit` is refused, for no extension is understood.
+//! be in the set; what a token without one is worth is the issuer's rule ([`WithoutKid`]). Any `crit` is refused, for no
+//! extension is understood.
 //!
 //! ring verifies directly: the clock is an argument here, `crit` must be refused, and the keys are the same as
 //! elsewhere in this room.
@@ -116,8 +117,24 @@ fn key(jwk: &Value) -> Option<Key> {
     Some(Key { kid: text("kid").map(str::to_owned), alone: false, only, material })
 }
 
+/// What becomes of a token that names no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WithoutKid {
+    /// Exactly one key of the set must fit (jose).
+    TheOnlyKey,
+    /// Every key that fits is tried (google-auth).
+    AnyKey,
+    /// A token must name its key (Okta's verifier).
+    Refused,
+}
+
 /// The claims of a token whose signature holds.
-pub(super) fn verified(token: &str, keys: &[Key], allowed: &[&str]) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn verified(
+    token: &str,
+    keys: &[Key],
+    allowed: &[&str],
+    without_kid: WithoutKid,
+) -> Result<Map<String, Value>, Refusal> {
     let parts: Vec<&str> = token.split('.').collect();
     let [header64, claims64, signature64] = parts.as_slice() else {
         return Err(Refusal::malformed("the token has not three parts separated by dots"));
@@ -132,14 +149,19 @@ pub(super) fn verified(token: &str, keys: &[Key], allowed: &[&str]) -> Result<Ma
     }
     let signature = part(signature64, "signature")?;
     let signed = token.rsplit_once('.').map(|(signed, _)| signed).unwrap_or_default();
-    let candidates = candidates(&header, keys, how)?;
+    let candidates = candidates(&header, keys, how, without_kid)?;
     if signature.is_empty() || !candidates.iter().any(|key| key.holds(how, signed, &signature)) {
         return Err(Refusal::mismatch("the token's signature does not match with the key"));
     }
     object(claims64, "claims")
 }
 
-fn candidates<'k>(header: &Map<String, Value>, keys: &'k [Key], how: How) -> Result<Vec<&'k Key>, Refusal> {
+fn candidates<'k>(
+    header: &Map<String, Value>,
+    keys: &'k [Key],
+    how: How,
+    without_kid: WithoutKid,
+) -> Result<Vec<&'k Key>, Refusal> {
     let kid = match header.get("kid") {
         None => None,
         Some(Value::String(kid)) => Some(kid),
@@ -152,6 +174,10 @@ fn candidates<'k>(header: &Map<String, Value>, keys: &'k [Key], how: How) -> Res
             Err(Refusal::new("unknown-key", format!("no key of the set has the kid {kid:?} and this alg")))
         }
         (0, None) => Err(Refusal::new("unknown-key", "no key of the set fits the token's alg")),
+        (_, None) if without_kid == WithoutKid::Refused => {
+            Err(Refusal::new("unknown-key", "the token names no kid, and this issuer's tokens must"))
+        }
+        (_, None) if without_kid == WithoutKid::AnyKey => Ok(fitting),
         (1, _) | (_, Some(_)) => Ok(fitting),
         (_, None) if fitting.iter().all(|key| key.alone) => Ok(fitting),
         (..) => Err(Refusal::new("unknown-key", "the token names no kid, and several keys of the set would fit")),

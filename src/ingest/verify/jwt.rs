@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::model::Source;
 
-use super::jws::{Key, Material, algorithm, key_set, verified};
+use super::jws::{Key, Material, WithoutKid, algorithm, key_set, verified};
 use super::keys::public_keys;
 use super::params::Params;
 use super::settings::live_secrets;
@@ -127,10 +127,15 @@ pub(super) fn prove(
         return Err(Refusal::settings("the source has no key; give it one with --set jwks=@FILE.json"));
     }
     let allowed = allowed(source, flavour).map_err(Refusal::settings)?;
-    let claims = verified(token, &keys, &allowed)?;
+    let without_kid = match flavour {
+        Flavour::Plain => WithoutKid::TheOnlyKey,
+        Flavour::Okta => WithoutKid::Refused,
+        Flavour::Google => WithoutKid::AnyKey,
+    };
+    let claims = verified(token, &keys, &allowed, without_kid)?;
     check_times(source, &claims, now, flavour)?;
     check_issuer(source, &claims, flavour)?;
-    check_audience(source, &claims)?;
+    check_audience(source, &claims, flavour)?;
     check_email(source, &claims, flavour)?;
     Ok(claims)
 }
@@ -179,7 +184,7 @@ fn check_times(source: &Source, claims: &Map<String, Value>, now: i64, flavour: 
     let leeway = Params(source).number("leeway_s")?.unwrap_or(0) as f64;
     let now = now as f64;
     let exp = date(claims, "exp")?.ok_or_else(|| claim_error("the token has no exp"))?;
-    let over = if flavour == Flavour::Google { exp + leeway < now } else { exp + leeway <= now };
+    let over = if flavour == Flavour::Plain { exp + leeway <= now } else { exp + leeway < now };
     if over {
         return Err(Refusal::stale(format!("the token expired {:.0} s ago", now - exp)));
     }
@@ -207,13 +212,13 @@ fn check_issuer(source: &Source, claims: &Map<String, Value>, flavour: Flavour) 
     }
 }
 
-fn check_audience(source: &Source, claims: &Map<String, Value>) -> Result<(), Refusal> {
+fn check_audience(source: &Source, claims: &Map<String, Value>, flavour: Flavour) -> Result<(), Refusal> {
     let wanted = Params(source).list("audience")?;
     let audiences: Vec<&str> = match claims.get("aud") {
         None if wanted.is_none() => return Ok(()),
         None => return Err(claim_error("the token has no aud")),
         Some(Value::String(audience)) => vec![audience],
-        Some(Value::Array(items)) => items
+        Some(Value::Array(items)) if flavour != Flavour::Google => items
             .iter()
             .map(|item| item.as_str().ok_or_else(|| claim_error("the token's aud is not a list of texts")))
             .collect::<Result<_, _>>()?,

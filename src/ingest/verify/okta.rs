@@ -2,7 +2,8 @@
 //!
 //! * Proof, by `--set mode=…`: `static_header` (the default) compares the header that `--set header=…` names
 //!   (`Authorization` by default) whole with the secret: Okta sends the configured value without a scheme word.
-//!   `jwt` is an Okta access token, see [`super::jwt`].
+//!   `jwt` is an Okta access token, see [`super::jwt`]; it must name its key (`kid`), and `exp` itself is still good, as
+//!   in Okta's verifier.
 //! * Replay protection: none (the token expires). Nothing of the body is signed.
 //! * Dedupe id: `eventId`; of each element its `uuid`. Type: `eventType` of each element of `data.events`.
 //! * Handshake: a GET with `x-okta-verification-challenge` is answered with it as JSON. It carries the proof too.

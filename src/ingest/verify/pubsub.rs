@@ -9,7 +9,8 @@
 //!   `eventType` or `ce-type`, if the publisher set one.
 //! * Answer: 202 acknowledges.
 //! * Source: cloud.google.com/pubsub/docs/authenticate-push-subscriptions. Checked with: google-auth 2.62.2, whose
-//!   rule for the clock is followed: `exp` itself is still good, `iat` must not be in the future.
+//!   rules are followed: `exp` itself is still good, `iat` must not be in the future, `aud` is one text, and a token that
+//!   names no key is tried with all of them.
 
 use crate::model::Source;
 

@@ -5,7 +5,8 @@
 //! * Algorithm: RSA PKCS#1 v1.5 with SHA-1 (version 1) or SHA-256 (version 2).
 //! * Signed bytes: `key\nvalue\n` of Message, MessageId, Subject (if there), Timestamp, TopicArn, Type; for
 //!   SubscriptionConfirmation and UnsubscribeConfirmation Message, MessageId, SubscribeURL, Timestamp, Token, TopicArn,
-//!   Type. Values are JSON-decoded. MessageAttributes are not signed.
+//!   Type. A Subject or SubscribeURL where AWS sends none counts as signed, too, as in the validator: added on the
+//!   way, it breaks the signature. Values are JSON-decoded. MessageAttributes are not signed.
 //! * Key: the certificate at SigningCertURL, which must be https on `sns.<region>.amazonaws.com[.cn]`, end in `.pem`,
 //!   and be pinned (`--set certs=@FILE.json`, or `--public-key-file`) and valid now; nothing is fetched here.
 //! * `--set topics=…` names the topics that may deliver; others are refused.
@@ -49,8 +50,9 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     check,
 };
 
-const NOTIFICATION: &[&str] = &["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"];
-const CONFIRMATION: &[&str] = &["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
+const NOTIFICATION: &[&str] = &["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "TopicArn", "Type"];
+const CONFIRMATION: &[&str] =
+    &["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
 
 fn check(source: &Source) -> Result<(), String> {
     Params(source).either("topic", "topics")?;
@@ -99,14 +101,14 @@ fn text<'m>(message: &'m Map<String, Value>, key: &str) -> Result<&'m str, Refus
 }
 
 fn signed(message: &Map<String, Value>) -> Result<Vec<u8>, Refusal> {
-    let keys = match text(message, "Type")? {
-        "Notification" => NOTIFICATION,
-        "SubscriptionConfirmation" | "UnsubscribeConfirmation" => CONFIRMATION,
+    let (keys, optional): (_, &[&str]) = match text(message, "Type")? {
+        "Notification" => (NOTIFICATION, &["Subject", "SubscribeURL"]),
+        "SubscriptionConfirmation" | "UnsubscribeConfirmation" => (CONFIRMATION, &["Subject"]),
         other => return Err(Refusal::malformed(format!("Type {other:?} is not known"))),
     };
     let mut signed = String::new();
     for key in keys {
-        if *key == "Subject" && message.get(*key).is_none_or(Value::is_null) {
+        if optional.contains(key) && message.get(*key).is_none_or(Value::is_null) {
             continue;
         }
         for part in [*key, text(message, key)?] {

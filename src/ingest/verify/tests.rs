@@ -1,5 +1,7 @@
 //! What the vectors do not ask: settings, rotation, handshakes, batches, home-made schemes, and that nothing panics.
 
+mod sdks;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -5,6 +5,8 @@
 //!   proxy) and of the form's fields sorted by name in byte order, each name followed by its value; of a repeated
 //!   name the values are sorted and each stands once. The URL is tried as it is, with the scheme's own port, and
 //!   without a port, since what Twilio signs has changed over time.
+//! * With `X-Twilio-Webhooks-Signature-Settings: key=…,algorithm=HMAC_SHA256` it is HMAC-SHA256, keyed by the shared key's
+//!   secret instead of the auth token; an algorithm that is not known is refused.
 //! * JSON: the query carries `bodySHA256`; the URL alone is signed, and the body's digest is compared with it. A body
 //!   that neither a form nor such a digest covers is refused.
 //! * Replay protection: none. Dedupe id: `I-Twilio-Idempotency-Token`. Type: the body's `EventType`, if any.
@@ -23,7 +25,7 @@ use super::{Answer, Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdic
 pub(super) const FACTS: SchemeFacts = SchemeFacts {
     name: "twilio",
     header: "X-Twilio-Signature",
-    algorithm: "HMAC-SHA1, base64",
+    algorithm: "HMAC-SHA1 or -SHA256, base64",
     signed: "URL, sorted form fields",
     replay: "none (dedupe id)",
     dedupe: "I-Twilio-Idempotency-Token",
@@ -42,16 +44,29 @@ const TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>";
 fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
     let header = request.header("x-twilio-signature")?;
     let given = unbase64(header).ok_or_else(|| Refusal::malformed("X-Twilio-Signature is not base64"))?;
+    let hash = named_hash(request)?;
     let form = request.is_form() && request.method != "GET";
     let fields = if form { signed_fields(request.body) } else { covered_by_digest(request)? };
     let secrets = need_secrets(source, now)?;
-    let holds = |url: &String| hmac_matches(Hash::Sha1, &secrets, &[url.as_bytes(), &fields], &given);
+    let holds = |url: &String| hmac_matches(hash, &secrets, &[url.as_bytes(), &fields], &given);
     if !url_forms(request.url).iter().any(holds) {
         let reason =
             format!("the signature does not match with {} and the URL {}", tried(secrets.len()), shown(request.url));
         return Err(Refusal::mismatch(reason));
     }
     Ok(Verdict::Proven(describe(request, form)))
+}
+
+/// The algorithm that the settings header names; without one, that of the auth token.
+fn named_hash(request: &Request<'_>) -> Result<Hash, Refusal> {
+    let settings = request.header_opt("x-twilio-webhooks-signature-settings")?.unwrap_or_default();
+    let mut pairs = settings.split(',').filter_map(|pair| pair.split_once('='));
+    let named = pairs.find(|(name, value)| name.trim() == "algorithm" && !value.trim().is_empty());
+    match named.map(|(_, value)| value.trim().to_ascii_uppercase()).as_deref() {
+        None | Some("HMAC_SHA1") => Ok(Hash::Sha1),
+        Some("HMAC_SHA256") => Ok(Hash::Sha256),
+        Some(other) => Err(Refusal::new("algorithm", format!("the signature's algorithm {other:?} is not known"))),
+    }
 }
 
 /// The URL for a reason: its query may hold what is nobody's business.

@@ -149,9 +149,13 @@ async fn the_second_address_helps_when_the_first_does_not() {
     /// Refuses the first address only.
     struct FirstFails(FakeDialer);
     impl super::Dial for FirstFails {
-        fn dial(&self, address: std::net::SocketAddr) -> super::Boxed<'_, std::io::Result<tokio::net::TcpStream>> {
+        fn dial(
+            &self,
+            address: std::net::SocketAddr,
+            bind: Option<std::net::IpAddr>,
+        ) -> super::Boxed<'_, std::io::Result<tokio::net::TcpStream>> {
             let first = self.0.dialled.lock().unwrap().is_empty();
-            let dial = self.0.dial(address);
+            let dial = self.0.dial(address, bind);
             // The first swallows everything.
             if first { Box::pin(std::future::pending()) } else { dial }
         }

@@ -2,9 +2,12 @@
 //! addresses are at stake, a dialer that records them stands in for the network.
 
 mod addresses;
+mod commands;
 mod posting;
+mod shaping;
 mod throughput;
 mod tls;
+mod ways;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::connect::{Dial, SystemDialer};
 use super::resolve::{Boxed, Resolve};
-use super::{Clock, Outbound, Settings};
+use super::{Clock, Outbound, Settings, Ways};
 use crate::model::{AttemptReport, DeliveryId, Endpoint, Event, EventId, Header, Now};
 
 /// 2026-11-23T13:00:00Z
@@ -69,10 +72,10 @@ struct FakeDialer {
 }
 
 impl Dial for FakeDialer {
-    fn dial(&self, address: SocketAddr) -> Boxed<'_, io::Result<TcpStream>> {
+    fn dial(&self, address: SocketAddr, bind: Option<IpAddr>) -> Boxed<'_, io::Result<TcpStream>> {
         self.dialled.lock().unwrap().push(address);
         match self.instead {
-            Some(instead) => SystemDialer.dial(instead),
+            Some(instead) => SystemDialer.dial(instead, bind),
             None => Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) }),
         }
     }
@@ -84,7 +87,13 @@ fn room() -> Arc<Outbound> {
 }
 
 fn settings(resolver: FakeResolver) -> Settings {
-    Settings { extra_ca: None, user_agent: "hookbox/test".to_owned(), resolver: Arc::new(resolver), lookup: None }
+    Settings {
+        extra_ca: None,
+        user_agent: "hookbox/test".to_owned(),
+        resolver: Arc::new(resolver),
+        lookup: None,
+        ways: Ways::default(),
+    }
 }
 
 fn endpoint(url: &str) -> Arc<Endpoint> {
@@ -114,6 +123,7 @@ fn event() -> Event {
         headers: vec![Header::new("content-type", "application/json")],
         body: br#"{"a":1}"#.as_slice().into(),
         from_provider: false,
+        first_id: None,
     }
 }
 
@@ -149,7 +159,7 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin), conn: usize) -> Opt
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut got = Got { conn, head, body: Vec::new() };
-    got.body = vec![0; got.header("content-length")?.parse().ok()?];
+    got.body = vec![0; got.header("content-length").unwrap_or("0").parse().ok()?];
     stream.read_exact(&mut got.body).await.ok()?;
     Some(got)
 }

@@ -12,13 +12,13 @@ use tokio_rustls::TlsAcceptor;
 use super::{FakeResolver, OK, Outbound, Receiver, attempt, clock, endpoint, read_request, settings};
 use crate::model::{AttemptReport, Outcome};
 
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+pub(super) struct Authority {
+    pub(super) issuer: CertifiedIssuer<'static, KeyPair>,
     _folder: tempfile::TempDir,
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
-fn authority() -> Authority {
+pub(super) fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, "An authority of the tests");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -29,12 +29,12 @@ fn authority() -> Authority {
     Authority { issuer, _folder: folder, file }
 }
 
-fn params(names: &[&str]) -> CertificateParams {
+pub(super) fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
 }
 
 /// A receiver that shows this certificate.
-async fn receiver(certificate: CertificateDer<'static>, key: &KeyPair) -> Receiver {
+pub(super) async fn receiver(certificate: CertificateDer<'static>, key: &KeyPair) -> Receiver {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

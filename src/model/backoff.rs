@@ -1,6 +1,6 @@
 //! When a failed delivery is tried again, or that it is not.
 
-use crate::model::{RetryPolicy, limits};
+use super::{RetryPolicy, limits};
 
 /// What follows from a failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub fn decide(policy: &RetryPolicy, attempts: u32, age_ms: u64, after_ms: Option
         return Verdict::GiveUp { reason: format!("{attempts} of {most} attempts failed") };
     }
     if age_ms >= policy.max_age_ms {
-        let age = crate::model::time::format_duration_ms(policy.max_age_ms);
+        let age = super::time::format_duration_ms(policy.max_age_ms);
         return Verdict::GiveUp { reason: format!("older than its max age of {age} after {attempts} attempts") };
     }
     let spread = 1.0 + policy.jitter * (2.0 * draw - 1.0);

@@ -1,0 +1,237 @@
+//! An export: the events of a log, a line of JSON each, with where their deliveries stand.
+//!
+//! The newest segment is read first and folded into the state: that is the moment the export is of. Then all segments
+//! are read from the oldest on. Deliveries that a replay made are not told: an event goes with those of its own fan-out.
+
+use std::collections::HashSet;
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::{ArchiveError, Done, Pieces};
+use crate::log::Piece;
+use crate::model::{DeliveryState, EndpointId, Event, EventId, Seq, WallMs};
+use crate::queue::{State, matcher};
+use crate::record::Record;
+use crate::record::line::{DeliveryLine, EventLine};
+
+/// Which events.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Records from this one to that one.
+    pub from: Option<Seq>,
+    pub to: Option<Seq>,
+    /// Received from this time on, before that time.
+    pub since: Option<WallMs>,
+    pub until: Option<WallMs>,
+    /// A source's name.
+    pub source: Option<String>,
+    /// A glob over the type.
+    pub kind: Option<String>,
+    pub event: Option<EventId>,
+}
+
+/// How they are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// What `log import` takes.
+    #[default]
+    Ndjson,
+    /// The JSON format of CloudEvents 1.0; the body is in `data_base64`, bit for bit.
+    CloudEvents,
+}
+
+/// What was exported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Export {
+    pub events: u64,
+    /// The last record that was looked at.
+    pub last: Seq,
+    /// Records that could not be had, in words.
+    pub missing: Vec<String>,
+}
+
+/// Writes the events of a log that `filter` means.
+///
+/// # Errors
+/// When the log cannot be read, or the writer fails.
+pub fn export(source: &dyn Pieces, filter: &Filter, format: Format, out: &mut dyn Write) -> Done<Export> {
+    let segments = source.segments()?;
+    let state = fold(source, &segments)?;
+    let end = state.next_seq - 1;
+    let first = segments.first().copied().unwrap_or(1);
+    let mut told = HashSet::new();
+    let mut done = Export { last: end, ..Export::default() };
+    for segment in segments {
+        source.pieces(segment, &mut |piece| {
+            if let Piece::Missing(what) = &piece {
+                done.missing.push(what.clone());
+            }
+            for (at, record) in records(&piece)? {
+                if at > end || filter.to.is_some_and(|to| at > to) || filter.from.is_some_and(|from| at < from) {
+                    continue;
+                }
+                let (event, fan_out) = match record {
+                    Record::EventAccepted { event, fan_out, .. } => (event, fan_out),
+                    Record::EventCarried { seq, event, fan_out } if seq < first => {
+                        let stands_at = state.moved.get(&seq).copied().unwrap_or(at);
+                        if stands_at != at || !told.insert(seq) {
+                            continue;
+                        }
+                        (event, fan_out)
+                    }
+                    _ => continue,
+                };
+                if filter.means(&event) {
+                    let line = EventLine::new(&event, deliveries(&state, event.id.seq, &fan_out));
+                    write_line(out, &format.of(line))?;
+                    done.events += 1;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(done)
+}
+
+impl Filter {
+    fn means(&self, event: &Event) -> bool {
+        self.since.is_none_or(|since| event.received_at >= since)
+            && self.until.is_none_or(|until| event.received_at < until)
+            && self.source.as_ref().is_none_or(|source| *source == event.source_name)
+            && self.kind.as_ref().is_none_or(|kind| matcher::glob(kind, &event.kind))
+            && self.event.is_none_or(|id| id == event.id || id == event.webhook_id())
+    }
+}
+
+impl Format {
+    fn of(self, line: EventLine) -> Value {
+        match self {
+            Self::Ndjson => serde_json::to_value(line).unwrap_or_default(),
+            Self::CloudEvents => cloud_event(line),
+        }
+    }
+}
+
+/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>; `hookboxdue` and
+/// `hookboxended` are the endpoints that it still has to be delivered to, and the others.
+fn cloud_event(line: EventLine) -> Value {
+    let endpoints = |waiting: bool| {
+        let names = line.deliveries.iter().filter(|d| d.waits() == waiting).map(|d| d.endpoint.as_str());
+        names.collect::<Vec<_>>().join(",")
+    };
+    let content_type = line.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone());
+    let mut event = json!({
+        "specversion": "1.0",
+        "id": line.id,
+        "source": format!("/in/{}", line.source),
+        // An event type is not to be empty.
+        "type": if line.kind.is_empty() { "hookbox.event" } else { &line.kind },
+        "time": line.received_at,
+        "hookboxdue": endpoints(true),
+        "hookboxended": endpoints(false),
+        "data_base64": line.body_base64,
+    });
+    if let Some(content_type) = content_type {
+        event["datacontenttype"] = content_type;
+    }
+    event
+}
+
+/// An exported CloudEvent as the line that it would have been, as far as it goes.
+#[must_use]
+pub(super) fn from_cloud_event(event: &Value) -> Option<Value> {
+    let text = |field: &str| event[field].as_str().unwrap_or_default();
+    event.get("specversion")?;
+    let named = |field: &str, state: &str| -> Vec<Value> {
+        let names = text(field).split(',').filter(|name| !name.is_empty()).map(str::to_owned);
+        names.map(|name| json!({"endpoint": name, "state": state})).collect()
+    };
+    let body = match (&event["data_base64"], &event["data"]) {
+        (Value::String(encoded), _) => encoded.clone(),
+        (_, Value::Null) => String::new(),
+        (_, data) => STANDARD.encode(data.to_string()),
+    };
+    let kind = text("type");
+    let deliveries = [named("hookboxdue", "pending"), named("hookboxended", "delivered")].concat();
+    Some(json!({
+        "what": "event",
+        "id": text("id"),
+        "source": text("source").rsplit('/').next().unwrap_or_default(),
+        "type": if kind == "hookbox.event" { "" } else { kind },
+        "received_at": text("time"),
+        "headers": event.get("datacontenttype").map(|value| vec![("content-type", value)]).unwrap_or_default(),
+        "body_base64": body,
+        "deliveries": deliveries,
+    }))
+}
+
+/// The state at the log's end.
+fn fold(source: &dyn Pieces, segments: &[Seq]) -> Done<State> {
+    let Some(newest) = segments.last() else { return Ok(State::new()) };
+    let (mut checkpoint, mut state) = (Vec::new(), None);
+    source.pieces(*newest, &mut |piece| {
+        match &piece {
+            Piece::Checkpoint(bytes) => checkpoint.extend_from_slice(bytes),
+            Piece::Frame(_) | Piece::End(_) => {
+                let state = match &mut state {
+                    Some(state) => state,
+                    None => state.insert(begin(&std::mem::take(&mut checkpoint), *newest)?),
+                };
+                for (at, record) in records(&piece)? {
+                    follow(state, at, &record);
+                }
+            }
+            Piece::Header(_) | Piece::Missing(_) => {}
+        }
+        Ok(())
+    })?;
+    state.ok_or_else(|| ArchiveError::Garbled("the log's newest segment broke off: try again".to_owned()))
+}
+
+/// The state that a segment begins with.
+pub(super) fn begin(checkpoint: &[u8], first: Seq) -> Done<State> {
+    let mut state = match checkpoint {
+        [] => State::new(),
+        bytes => State::from_checkpoint(bytes).map_err(|error| ArchiveError::Garbled(error.to_string()))?,
+    };
+    state.skip_lost(first);
+    Ok(state)
+}
+
+/// Goes on with a record. Behind a gap one may speak of what is not known; it then says nothing.
+pub(super) fn follow(state: &mut State, at: Seq, record: &Record) {
+    state.skip_lost(at);
+    let _ = state.apply(at, record);
+}
+
+/// Where the deliveries of an event's own fan-out stand.
+pub(super) fn deliveries(state: &State, event: Seq, fan_out: &[EndpointId]) -> Vec<DeliveryLine> {
+    let line = |id: &EndpointId| match state.lanes.get(id) {
+        None => DeliveryLine { endpoint: format!("#{id}"), state: "unknown".to_owned() },
+        Some(lane) => {
+            let state = match lane.state_of(event) {
+                DeliveryState::Pending | DeliveryState::InFlight => "pending",
+                DeliveryState::Delivered => "delivered",
+                DeliveryState::Dead => "dead",
+                DeliveryState::Held => "held",
+                DeliveryState::Cancelled => "cancelled",
+            };
+            DeliveryLine { endpoint: lane.endpoint.name.clone(), state: state.to_owned() }
+        }
+    };
+    fan_out.iter().map(line).collect()
+}
+
+fn records(piece: &Piece) -> Done<Vec<(Seq, Record)>> {
+    Ok(piece.records()?)
+}
+
+pub(super) fn write_line(out: &mut dyn Write, value: &Value) -> Done<()> {
+    writeln!(out, "{value}").map_err(|source| match source.kind() {
+        std::io::ErrorKind::BrokenPipe => ArchiveError::NobodyReads,
+        _ => ArchiveError::Io { doing: "write", path: "the output".into(), source },
+    })
+}

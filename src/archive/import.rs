@@ -1,0 +1,51 @@
+//! An import: the lines of an export or of a salvage in slices that a daemon takes at once.
+
+use std::io::BufRead;
+
+use serde_json::Value;
+
+use super::export::from_cloud_event;
+use super::{ArchiveError, Done};
+use crate::model::limits;
+
+/// Bytes of a slice after which it is closed.
+const SLICE_BYTES: usize = 4 << 20;
+/// Events of a slice.
+const SLICE_EVENTS: usize = limits::SLICE;
+
+/// Reads the events of `lines` and hands them over, a slice of lines at a time, with the number of events in it. Lines
+/// that are no events (what is missing, other records) are passed over; how many these were.
+///
+/// # Errors
+/// When a line is no JSON, or `send` fails.
+pub fn slices(lines: &mut dyn BufRead, send: &mut dyn FnMut(&str) -> Done<()>) -> Done<u64> {
+    let (mut slice, mut events, mut others) = (String::new(), 0, 0);
+    for (number, line) in (1..).zip(lines.lines()) {
+        let line = line.map_err(|source| ArchiveError::Io { doing: "read", path: "the export".into(), source })?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let value: Value = serde_json::from_str(&line)
+            .map_err(|error| ArchiveError::Garbled(format!("line {number} is no JSON ({error}): is it an export?")))?;
+        let event = match (from_cloud_event(&value), value["what"].as_str()) {
+            (Some(event), _) => event,
+            (None, Some("event") | None) => value,
+            (None, Some(_)) => {
+                others += 1;
+                continue;
+            }
+        };
+        slice.push_str(&event.to_string());
+        slice.push('\n');
+        events += 1;
+        if events == SLICE_EVENTS || slice.len() >= SLICE_BYTES {
+            send(&slice)?;
+            slice.clear();
+            events = 0;
+        }
+    }
+    if events > 0 {
+        send(&slice)?;
+    }
+    Ok(others)
+}

@@ -1,0 +1,267 @@
+//! The log as a whole: its head kept elsewhere, a copy of it on another machine, its events taken out and in, what is
+//! damaged in it brought out, and what a later version wrote.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::support::rng::Rng;
+use super::support::{Daemon, Home, Receiver, SOON, Step, until};
+use super::{open_source, quick_endpoint, text};
+
+fn small_segments() -> Home {
+    let mut home = Home::new();
+    let path = home.write("hookbox.toml", "[log]\nsegment_size = \"1MiB\"\n");
+    home.args.extend(["--config".to_owned(), path]);
+    home
+}
+
+/// Posts until the log has some segments.
+fn fill(daemon: &Daemon, rng: &mut Rng) -> Vec<(String, Vec<u8>)> {
+    let mut client = daemon.client();
+    let mut sent = Vec::new();
+    for n in 0..70 {
+        let body: Vec<u8> = std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(50_000).collect();
+        let answer = client.post("/in/in", &[("Idempotency-Key", &format!("k{n}"))], &body).expect("an answer");
+        sent.push((text(&answer.json(), "id").to_owned(), body));
+    }
+    sent
+}
+
+/// A daemon on a folder that was put there.
+fn on(data: &Path) -> Home {
+    let home = Home::new();
+    let copied = std::process::Command::new("cp").arg("-r").arg(data).arg(home.data()).status().expect("cp");
+    assert!(copied.success());
+    home
+}
+
+fn same_body(daemon: &Daemon, (id, body): &(String, Vec<u8>)) -> bool {
+    let shown = daemon.json(&["event", "show", id]);
+    STANDARD.decode(text(&shown, "body_base64")).is_ok_and(|found| found == *body)
+}
+
+#[test]
+fn a_head_kept_elsewhere_is_looked_for() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    daemon.accept("/in/in", &[], b"one");
+    let kept = daemon.done(&["log", "head"]).stdout;
+    let head = daemon.json(&["log", "head"]);
+    assert_eq!(kept.trim(), format!("{}:{}", head["record"], text(&head, "hash")));
+    daemon.accept("/in/in", &[], b"two");
+    let said = daemon.done(&["log", "verify", "--expect", &kept]).stdout;
+    assert!(said.contains(&format!("on the chain, at record {}", head["record"])), "{said}");
+    assert_eq!(daemon.json(&["log", "verify", "--expect", text(&head, "hash")])["expected_at"], head["record"]);
+    let other = format!("{}:{}", head["record"], "0".repeat(64));
+    let refused = daemon.ctl().run(&["log", "verify", "--expect", &other]).expect(1);
+    assert!(refused.stdout.contains("not on the chain"), "{}", refused.stdout);
+    let garbage = daemon.ctl().run(&["log", "verify", "--expect", "abc"]).expect(1);
+    assert!(garbage.stderr.contains("64 hex digits"), "{}", garbage.stderr);
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let data = home.data();
+    let folder = data.to_str().expect("a path");
+    home.ctl().run(&["log", "verify", "--data", folder, "--expect", &kept]).expect(0);
+    assert_eq!(home.ctl().json(&["log", "head", "--data", folder])["record"], head["record"].as_u64().expect("n") + 1);
+}
+
+#[test]
+fn a_backup_made_under_load_goes_on_elsewhere() {
+    let home = small_segments();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    receiver.always("/late", Step::Status(503));
+    open_source(&daemon, "in");
+    quick_endpoint(&daemon, "app", &receiver.url("/app"), &[]);
+    quick_endpoint(&daemon, "late", &receiver.url("/late"), &["--types", "late", "--retry-base", "1h"]);
+    let mut rng = Rng::new(11);
+    let sent = fill(&daemon, &mut rng);
+    let late = daemon.json(&["event", "send", "--source", "in", "--type", "late", "--data", "not yet"]);
+    daemon.await_count("delivered", 71);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let to = home.path().join("backup");
+    let made = std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut client = daemon.client();
+            while !stop.load(std::sync::atomic::Ordering::Acquire) {
+                assert_eq!(client.post("/in/in", &[], b"meanwhile").expect("an answer").status, 202);
+            }
+        });
+        let made = daemon.json(&["log", "backup", to.to_str().expect("a path")]);
+        stop.store(true, std::sync::atomic::Ordering::Release);
+        load.join().expect("the load");
+        made
+    });
+    assert_eq!(made["ok"], true, "{made}");
+    assert!(made["segments"].as_u64() >= Some(3), "{made}");
+    assert_eq!(fs::metadata(&to).expect("made").permissions().mode() & 0o777, 0o700);
+    let again = daemon.ctl().run(&["log", "backup", to.to_str().expect("a path")]).expect(1);
+    assert!(again.stderr.contains("choose another folder"), "{}", again.stderr);
+    let head = format!("{}:{}", made["record"], text(&made, "hash"));
+    daemon.done(&["log", "verify", "--expect", &head]);
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let before = receiver.seen("/app").len();
+
+    // Another machine: the folder is the data folder.
+    receiver.always("/late", Step::Status(200));
+    let other = on(&to);
+    let daemon = other.start();
+    daemon.done(&["log", "verify", "--expect", &head]);
+    assert!(sent.iter().step_by(9).all(|event| same_body(&daemon, event)));
+    let waiting = daemon.json(&["delivery", "list", "--endpoint", "late"]);
+    daemon.done(&["delivery", "retry", text(&waiting, "id")]);
+    until("the late one", SOON, || receiver.seen("/late").iter().find(|seen| seen.answered == 200).cloned());
+    let ids: Vec<String> = receiver.seen("/late").iter().map(|seen| seen.id().to_owned()).collect();
+    assert!(ids.len() >= 2 && ids.iter().all(|id| *id == text(&late, "id")), "the same id: {ids:?}");
+    // What had been delivered when the backup was made is not delivered again; what came in its last moment may be.
+    let again = receiver.seen("/app").split_off(before);
+    assert!(again.iter().all(|seen| sent.iter().all(|(id, _)| id != seen.id())), "{} again", again.len());
+}
+
+#[test]
+fn exported_events_come_in_elsewhere_without_being_delivered_again() {
+    let home = Home::new();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    receiver.always("/late", Step::Status(503));
+    open_source(&daemon, "in");
+    quick_endpoint(&daemon, "app", &receiver.url("/app"), &[]);
+    quick_endpoint(&daemon, "late", &receiver.url("/late"), &["--retry-base", "1h"]);
+    let headers = [("Content-Type", "x/odd"), ("X-One", "1"), ("Idempotency-Key", "key")];
+    let id = daemon.accept("/in/in", &headers, b"\x00\xffbytes");
+    daemon.json(&["event", "send", "--source", "in", "--type", "b", "--data", "{\"n\":1}"]);
+    daemon.await_count("delivered", 2);
+    let file = home.path().join("events.ndjson");
+    let path = file.to_str().expect("a path");
+    daemon.done(&["log", "export", "--output", path]);
+    assert_eq!(fs::metadata(&file).expect("made").permissions().mode() & 0o777, 0o600);
+    let only = daemon.done(&["log", "export", "--type", "b"]).stdout;
+    assert_eq!(only.lines().count(), 1);
+    let clouds = daemon.done(&["log", "export", "--format", "cloudevents"]).stdout;
+    let cloud: Value = serde_json::from_str(clouds.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((&cloud["specversion"], &cloud["id"], &cloud["source"]), (&json!("1.0"), &json!(id), &json!("/in/in")));
+    assert_eq!((&cloud["hookboxdue"], &cloud["hookboxended"]), (&json!("late"), &json!("app")));
+
+    let other = Home::new();
+    let fresh = other.start();
+    open_source(&fresh, "in");
+    let refused = fresh.ctl().run(&["log", "import", path]).expect(1);
+    assert!(refused.stderr.contains("endpoint 'late', which is not here"), "{}", refused.stderr);
+    quick_endpoint(&fresh, "app", &receiver.url("/app"), &[]);
+    quick_endpoint(&fresh, "late", &receiver.url("/late"), &[]);
+    receiver.always("/late", Step::Status(200));
+    let done = fresh.json(&["log", "import", path]);
+    assert_eq!((&done["imported"], &done["skipped"]), (&json!(2), &json!(0)));
+    let again = fresh.json(&["log", "import", path]);
+    assert_eq!((&again["imported"], &again["skipped"]), (&json!(0), &json!(2)));
+    let from_clouds = fresh.ctl().run_with_input(&["--json", "log", "import", "-"], clouds.as_bytes()).expect(0);
+    assert!(from_clouds.stdout.contains("\"skipped\":2"), "{}", from_clouds.stdout);
+    fresh.await_count("delivered", 2);
+    let seen = until("both at the late one", SOON, || {
+        let good: Vec<_> = receiver.seen("/late").into_iter().filter(|seen| seen.answered == 200).collect();
+        (good.len() == 2).then_some(good)
+    });
+    let first = seen.iter().find(|seen| seen.id() == id).expect("under the id it was accepted with");
+    assert_eq!((first.body.as_slice(), first.header("content-type")), (&b"\x00\xffbytes"[..], Some("x/odd")));
+    assert_eq!(receiver.seen("/app").len(), 2, "nothing twice");
+    let shown = fresh.json(&["event", "show", &id]);
+    assert_eq!((text(&shown, "first_id"), &shown["headers"]["x-one"]), (id.as_str(), &json!("1")));
+    assert_eq!(fresh.post("/in/in", &[("Idempotency-Key", "key")], b"").json()["duplicate"], true);
+    // It survives a restart, and an export of the copy is that of the first one.
+    assert_eq!(fresh.terminate().code(), Some(0));
+    let fresh = other.start();
+    assert_eq!(text(&fresh.json(&["event", "show", &id]), "first_id"), id);
+    let ids = |text: &str| -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["id"].clone();
+        text.lines().map(parse).collect()
+    };
+    let exported = fresh.done(&["log", "export"]).stdout;
+    assert_eq!(ids(&exported), ids(&fs::read_to_string(&file).expect("reads")));
+    assert!(fresh.json(&["log", "verify"])["ok"] == true);
+    daemon.kill();
+}
+
+/// The folder that was put aside, or the segment in its place.
+fn db(data: &Path, number: usize) -> PathBuf {
+    let entries = fs::read_dir(data.join("log")).expect("lists").flatten().map(|e| e.path());
+    let mut found: Vec<_> = entries.filter(|p| p.join("db").is_file()).collect();
+    found.sort();
+    found[number].join("db")
+}
+
+#[test]
+fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
+    let home = small_segments();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let mut rng = Rng::new(12);
+    let sent = fill(&daemon, &mut rng);
+    assert_eq!(daemon.terminate().code(), Some(0));
+    // The second segment loses much of its file: the store cannot open it any more.
+    let broken = db(&home.data(), 1);
+    let mut bytes = fs::read(&broken).expect("reads");
+    bytes.chunks_mut(128 << 10).for_each(|chunk| {
+        let hole = chunk.len().min(12 << 10);
+        chunk[..hole].fill(0);
+    });
+    fs::write(&broken, bytes).expect("writes");
+    let daemon = home.start();
+    let lost = |daemon: &Daemon| {
+        sent.iter().filter(|(id, _)| daemon.ctl().run(&["event", "show", id]).code != Some(0)).count()
+    };
+    let missing = lost(&daemon);
+    assert!(missing > 5, "{missing}");
+    let listed = daemon.ctl().try_json(&["event", "list", "--limit", "1000"]).expect(1);
+    assert_eq!(listed.stdout.lines().count(), sent.len() - missing, "the rest is listed: {}", listed.stderr);
+    assert!(listed.stderr.contains("damaged"), "{}", listed.stderr);
+    let status = daemon.json(&["status"]);
+    let damage = &status["log"]["damage"][0];
+    assert!(text(damage, "what").contains("bad-seg-"), "{status}");
+    assert!(daemon.done(&["status"]).stdout.contains("DAMAGED"), "people are told as well");
+    assert!(daemon.log_text().contains("damaged"), "and the process log");
+    let file = home.path().join("salvaged.ndjson");
+    let path = file.to_str().expect("a path");
+    let done = daemon.ctl().run(&["log", "salvage", "--output", path]).expect(1);
+    assert!(done.stderr.contains("are missing"), "{}", done.stderr);
+    let lines: Vec<Value> =
+        fs::read_to_string(&file).expect("reads").lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let of = |what: &str| lines.iter().filter(|line| line["what"] == what).count();
+    assert!(of("event") > 0 && of("missing") > 0, "{} events, {} ranges", of("event"), of("missing"));
+    let back = daemon.json(&["log", "import", path]);
+    assert!(back["imported"].as_u64() > Some(0), "{back}");
+    assert_eq!(lost(&daemon) as u64, missing as u64 - back["imported"].as_u64().expect("a number"));
+    let again = daemon.json(&["log", "import", path]);
+    assert_eq!((&again["imported"], &again["skipped"]), (&json!(0), &back["imported"]));
+    let found = lines.iter().find(|line| line["what"] == "event").expect("one");
+    let (id, body) = sent.iter().find(|(id, _)| found["id"] == id.as_str()).expect("it was sent");
+    assert!(same_body(&daemon, &(id.clone(), body.clone())));
+    assert_eq!(daemon.terminate().code(), Some(0));
+    // With the daemon stopped it is the same.
+    let offline = home.ctl().run(&["log", "salvage", "--data", home.data().to_str().expect("a path")]).expect(1);
+    assert_eq!(offline.stdout, fs::read_to_string(&file).expect("reads"));
+}
+
+#[test]
+fn a_log_of_a_later_version_is_refused_and_left_alone() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let json = "{\"format\":7,\"hookbox\":\"0.9.0\"}";
+    let crc = crc32fast::hash(json.as_bytes());
+    fs::write(home.data().join("log/format"), format!("{json}\n{crc:08x}\n")).expect("writes");
+    let data = home.data();
+    let done = home.run_daemon(&["--data", data.to_str().expect("a path"), "--listen", "127.0.0.1:0"]).expect(78);
+    for word in ["written by hookbox 0.9.0", "format 7", "use hookbox 0.9.0, or a later one"] {
+        assert!(done.stderr.contains(word), "{}", done.stderr);
+    }
+    let aside = fs::read_dir(data.join("log")).expect("lists").flatten();
+    assert!(aside.into_iter().all(|e| !e.file_name().to_string_lossy().starts_with("bad-")), "nothing is put aside");
+    let done = home.ctl().run(&["log", "verify", "--data", data.to_str().expect("a path")]).expect(1);
+    assert!(done.stderr.contains("written by hookbox 0.9.0"), "{}", done.stderr);
+}
