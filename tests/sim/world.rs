@@ -548,6 +548,10 @@ impl World {
     }
 
     fn see_reply(&mut self, core: &Core<&mut Disk>, input: &Input, reply: &Reply) {
+        if matches!((input, reply), (Input::Carry { .. } | Input::Retire { .. }, Reply::Refused(_))) {
+            // It begins anew, as the real one does: what was refused was not carried.
+            self.retiring = None;
+        }
         if let (Input::Accept(_), Reply::Accepted(accepted)) = (input, reply) {
             for Accepted { id, duplicate } in accepted {
                 self.totals.duplicates += u64::from(*duplicate);
@@ -833,7 +837,20 @@ impl World {
                 "{delivery} overtakes {overtaken:?} in lane {lane} of {:?} {:?}: {}",
                 endpoint.order,
                 endpoint.batch,
-                overtaken.iter().take(1).map(|other| story(core.store, *other)).collect::<String>()
+                overtaken
+                    .iter()
+                    .take(2)
+                    .map(|other| {
+                        let lane = &core.queue.state().lanes[&other.endpoint];
+                        format!(
+                            "{other} {:?} revived {} taken up {} {}",
+                            lane.state_of(other.seq),
+                            lane.revived.contains(other.seq),
+                            lane.taken_up(other.seq),
+                            story(core.store, *other)
+                        )
+                    })
+                    .collect::<String>()
                     + &format!("\nFLOW {:?}", core.queue.stuck())
             );
         }
