@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::announce::{self, Watch};
+use super::announce::{self, Room, Watch};
 use crate::ingest::{Fetch, Ingest};
 use crate::model::Source;
 use crate::outbound::Outbound;
 use crate::queue::Command;
-use crate::scheduler::{Clock, Handle};
+use crate::scheduler::{Clock, Handle, Level};
 
 /// Between two rounds when nothing changes. A temporary source answers 404 at once when its time is over; its record
 /// goes this much later at most.
@@ -37,6 +37,7 @@ pub async fn run(
     let mut changes = handle.directory_changes();
     let mut fetching: Option<tokio::task::JoinHandle<()>> = None;
     let mut watch = Watch::default();
+    let mut level = Level::Open;
     loop {
         let directory = handle.directory();
         let sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
@@ -45,6 +46,10 @@ pub async fn run(
         ingest.forget_sources(&sources);
         for found in watch.look(clock().mono_ms, &unproven(&ingest)) {
             announce::refusing(&handle, found);
+        }
+        let before = std::mem::replace(&mut level, handle.health().room.level());
+        if let Some(change) = room_change(&handle, before, level) {
+            announce::room(&handle, &change);
         }
         end_temporary(&handle, &sources, clock().wall_ms).await;
         if fetching.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
@@ -55,6 +60,20 @@ pub async fn run(
             changed = changes.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(ROUND) => {}
         }
+    }
+}
+
+/// What the operator is told when the room has come from one level to another between two rounds. The log has each
+/// change as it comes about.
+fn room_change(handle: &Handle, before: Level, now: Level) -> Option<Room> {
+    let room = &handle.health().room;
+    match (before >= Level::Refusing, now >= Level::Refusing) {
+        (false, true) => Some(Room::Refusing { reason: room.refusal().unwrap_or_default() }),
+        (true, false) => Some(Room::Accepting),
+        (false, false) if before < Level::Low && now == Level::Low => {
+            Some(Room::Low { left_bytes: room.room().left() })
+        }
+        _ => None,
     }
 }
 
