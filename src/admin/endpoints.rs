@@ -121,7 +121,7 @@ async fn views(admin: &Admin) -> Result<Vec<EndpointView>, Problem> {
     }
 }
 
-async fn find(admin: &Admin, name: &str) -> Result<EndpointView, Problem> {
+pub(super) async fn find(admin: &Admin, name: &str) -> Result<EndpointView, Problem> {
     let found = views(admin).await?.into_iter().find(|v| v.endpoint.name == name);
     found.ok_or_else(|| Problem::missing("endpoint", name))
 }
@@ -184,6 +184,9 @@ fn names(value: &Value) -> Result<Vec<String>, String> {
 
 fn url(value: &Value) -> Result<String, String> {
     let url = text(value)?;
+    if url == "pull:" {
+        return Ok(url);
+    }
     if let Some(command) = url.strip_prefix("exec:") {
         return if command.starts_with('/') {
             Ok(url)
@@ -204,7 +207,7 @@ fn url(value: &Value) -> Result<String, String> {
     match scheme {
         Some("http" | "https") if host => Ok(url),
         _ => Err(format!(
-            "'{url}' is not a URL: write it as https://example.com/hook, unix:/run/app.sock:/path or exec:/path/to/command"
+            "'{url}' is not a URL: write it as https://example.com/hook, unix:/run/app.sock:/path, exec:/path/to/command or pull:"
         )),
     }
 }
@@ -271,7 +274,7 @@ mod tests {
 
     #[test]
     fn urls_are_http_or_unix() {
-        for good in ["http://a/", "exec:/bin/true", "https://a.example:444/x?y", "unix:/run/app.sock:/hook"] {
+        for good in ["http://a/", "exec:/bin/true", "pull:", "https://a.example:444/x?y", "unix:/run/app.sock:/hook"] {
             assert!(url(&json!(good)).is_ok(), "{good}");
         }
         for bad in ["a", "exec:alert", "/x", "ftp://a/", "http://", "unix:app.sock", "http://a/\r\nx", "http:///x"] {

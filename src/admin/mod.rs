@@ -28,6 +28,7 @@ mod fields;
 mod http;
 mod imports;
 mod io;
+mod leases;
 mod logs;
 pub mod logview;
 mod metrics;
@@ -58,7 +59,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::model::{Endpoint, Event, Header, Now, Source, WallMs};
+use crate::model::{Endpoint, Event, Header, LeaseAsk, LeaseFault, Leased, Now, Settlement, Source, WallMs};
 use crate::scheduler::Handle;
 
 pub use logview::LogView;
@@ -120,6 +121,9 @@ type TestEndpoint = Arc<dyn Fn(Trial) -> Later<Result<serde_json::Value, String>
 
 type WhyNot = Arc<dyn Fn(&Endpoint, &Event) -> Option<String> + Send + Sync>;
 
+type LeaseOut = Arc<dyn Fn(Arc<Endpoint>, LeaseAsk) -> Later<Result<Vec<Leased>, LeaseFault>> + Send + Sync>;
+type Settle = Arc<dyn Fn(String, Settlement) -> Later<Result<(), LeaseFault>> + Send + Sync>;
+
 /// What other rooms lend this one; the daemon wires it.
 #[derive(Clone)]
 pub struct Seams {
@@ -135,6 +139,10 @@ pub struct Seams {
     pub why_not: WhyNot,
     /// Says what would be sent to an endpoint, or sends it once and says what came of it; `None` answers 501.
     pub test_endpoint: Option<TestEndpoint>,
+    /// Lends deliveries of a pull endpoint.
+    pub lease: LeaseOut,
+    /// What a consumer says of a lease; `Ok` when it is remembered.
+    pub settle: Settle,
 }
 
 impl Default for Seams {
@@ -147,6 +155,8 @@ impl Default for Seams {
             check_endpoint: Arc::new(|_| Ok(())),
             why_not: Arc::new(|_, _| None),
             test_endpoint: None,
+            lease: Arc::new(|_, _| Box::pin(async { Ok(Vec::new()) })),
+            settle: Arc::new(|_, _| Box::pin(async { Err(LeaseFault::Gone) })),
         }
     }
 }

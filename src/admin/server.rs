@@ -19,7 +19,7 @@ use super::io::Impatient;
 use super::peer::Caller;
 use super::route::{self, Op, Route};
 use super::{
-    Admin, deliveries, dlq, endpoints, events, explain, imports, logs, metrics, replays, sources, status, tail,
+    Admin, deliveries, dlq, endpoints, events, explain, imports, leases, logs, metrics, replays, sources, status, tail,
 };
 use crate::model::limits;
 
@@ -113,7 +113,9 @@ impl Admin {
             Ok(found) => found,
             Err(problem) => return problem.into_response(),
         };
-        let changes = route.method != "GET";
+        // Consumers come and go all day: what they do stands in the log, and needs no line each.
+        let consumes = matches!(route.op, Op::Lease | Op::LeaseAck | Op::LeaseReject | Op::LeaseExtend);
+        let changes = route.method != "GET" && !consumes;
         if let Err(problem) = permit(&caller, route) {
             tracing::warn!(target: "audit", uid = caller.uid, pid = caller.pid, %method, path, "refused");
             return problem.into_response();
@@ -186,6 +188,10 @@ impl Admin {
             Op::LogHead => logs::head(self, call).await,
             Op::LogSegment => logs::segment(self, call),
             Op::LogImport => imports::import(self, call).await,
+            Op::Lease => leases::lease(self, call).await,
+            Op::LeaseAck => leases::ack(self, call).await,
+            Op::LeaseReject => leases::reject(self, call).await,
+            Op::LeaseExtend => leases::extend(self, call).await,
             Op::OpenApi => Ok(Answer::Text("application/json", include_str!("openapi.json").to_owned())),
             Op::Metrics => metrics::show(self, call).await,
         }

@@ -15,6 +15,7 @@
 pub mod args;
 mod client;
 mod configure;
+mod consume;
 pub mod demo;
 mod lists;
 mod log;
@@ -114,6 +115,7 @@ fn perform(client: &Client, out: &mut Output, command: &Command) -> Result<(), C
         Command::Dlq(command) => operate::dlq(client, out, command),
         Command::Replay(args) => operate::replay(client, out, args),
         Command::Tail(args) => lists::tail(client, out, args),
+        Command::Consume(args) => consume::consume(client, out, args),
         Command::Log(command) => log::log(client, out, command),
         // They are no clients of a daemon: `main` and `run` do them.
         Command::Demo(_) | Command::Simulate(_) => Ok(()),

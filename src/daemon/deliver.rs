@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 use crate::outbound::Outbound;
+use crate::outbound::pull::Hub;
 use crate::queue::Input;
 use crate::scheduler::{AttemptOrder, Handle};
 
@@ -13,10 +14,18 @@ use crate::scheduler::{AttemptOrder, Handle};
 pub async fn run(
     mut orders: mpsc::Receiver<AttemptOrder>,
     outbound: Arc<Outbound>,
+    hub: Arc<Hub>,
     handle: Handle,
     flying: Arc<AtomicUsize>,
 ) {
     while let Some(order) = orders.recv().await {
+        // Consumers take as long as they take, and what they hold is due again after the next start.
+        if let AttemptOrder::One { delivery, number, endpoint, event } = &order
+            && endpoint.is_pull()
+        {
+            hub.offer(*delivery, *number, event.clone());
+            continue;
+        }
         flying.fetch_add(1, Ordering::AcqRel);
         let (outbound, handle, flying) = (outbound.clone(), handle.clone(), flying.clone());
         tokio::spawn(async move {

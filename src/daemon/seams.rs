@@ -12,12 +12,14 @@ use crate::ingest::verify::{self, Answer, Proven, Request, Verdict};
 use crate::ingest::{Ingest, Origins, Refusals, facts};
 use crate::log::Reader;
 use crate::model::{DeliveryId, Header, Outcome, Seq, Source};
+use crate::outbound::pull::Hub;
 use crate::outbound::{Lookup, Outbound};
 use crate::queue::matcher;
 use crate::record::Record;
 
 /// Everything that is lent.
-pub fn lend(outbound: Arc<Outbound>, ingest: &Arc<Ingest>, lookup: Lookup) -> Seams {
+pub fn lend(outbound: Arc<Outbound>, ingest: &Arc<Ingest>, lookup: Lookup, hub: &Arc<Hub>) -> Seams {
+    let (lending, settling) = (hub.clone(), hub.clone());
     let checking = outbound.clone();
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
     Seams {
@@ -47,6 +49,14 @@ pub fn lend(outbound: Arc<Outbound>, ingest: &Arc<Ingest>, lookup: Lookup) -> Se
             let outbound = outbound.clone();
             Box::pin(async move { try_endpoint(&outbound, &trial).await })
         })),
+        lease: Arc::new(move |endpoint, ask| {
+            let hub = lending.clone();
+            Box::pin(async move { hub.lease(&endpoint, ask).await })
+        }),
+        settle: Arc::new(move |lease, settlement| {
+            let hub = settling.clone();
+            Box::pin(async move { hub.settle(&lease, settlement).await })
+        }),
     }
 }
 

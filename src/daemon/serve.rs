@@ -19,6 +19,7 @@ use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestLimits, Keyring, Listener, Origins};
 use crate::model::limits;
+use crate::outbound::pull::Hub;
 use crate::outbound::{Outbound, Settings, SystemResolver};
 use crate::scheduler::{self, Clock, Fatal, Handle, Parts, Retention};
 
@@ -48,7 +49,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
         .build()
         .map_err(|error| Exit::new(Exit::IO, format!("the system gives no threads: {error}")))?;
     let (handle, door) = scheduler::handle::door();
-    let (attempts, orders) = mpsc::channel(limits::IN_FLIGHT * 2);
+    let (attempts, orders) = mpsc::channel(limits::IN_FLIGHT * 2 + limits::LEASES);
     let kept = &config.retention;
     let retention = Retention {
         delivered_ms: kept.delivered.0,
@@ -128,6 +129,7 @@ fn open(
         data: config.data.clone(),
         listen: addresses.clone(),
     };
+    let hub = Hub::new(handle.clone(), clock.clone(), Arc::new(|bytes| rand::rng().fill_bytes(bytes)));
     let admin = Arc::new(Admin {
         handle: handle.clone(),
         log: Arc::new(seams::View(reader)),
@@ -135,11 +137,13 @@ fn open(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: seams::refusals(&ingest.refusals()),
         info,
-        seams: seams::lend(outbound.clone(), &ingest, lent),
+        seams: seams::lend(outbound.clone(), &ingest, lent, &hub),
     });
     let flying = Arc::new(AtomicUsize::new(0));
+    let hub_of_run = hub.clone();
     tokio::spawn(keeper::run(ingest.clone(), outbound.clone(), handle.clone(), clock.clone(), stopped.clone()));
-    tokio::spawn(deliver::run(orders, outbound.clone(), handle.clone(), flying.clone()));
+    tokio::spawn(async move { hub_of_run.run().await });
+    tokio::spawn(deliver::run(orders, outbound.clone(), hub.clone(), handle.clone(), flying.clone()));
     let admin = tokio::spawn(admin.serve(door, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();

@@ -412,16 +412,17 @@ pub(super) fn note_dropped(shelf: &Shelf, facts: &Facts) -> Result<(), LogError>
 
 /// Deletes the folder and the seal of a dropped segment, after its last user.
 pub(super) fn delete(shelf: &Shelf, slot: &Arc<Slot>) -> Result<(), LogError> {
-    let gone = folder::deleting(&shelf.dir, slot.first);
-    let path = folder::segment(&shelf.dir, slot.first);
-    if fs::exists(&path).unwrap_or(false) {
-        folder::rename(&path, &gone)?;
-    }
-    failpoint::reached("drop.renamed");
-    folder::remove(&folder::seal(&shelf.dir, slot.first))?;
-    folder::remove(&folder::opened(&shelf.dir, slot.first))?;
-    failpoint::reached("drop.unsealed");
-    folder::remove(&folder::sums(&shelf.dir, slot.first))?;
-    shelf.drop_slot(slot, gone);
-    Ok(())
+    shelf.drop_slot(slot, || {
+        let gone = folder::deleting(&shelf.dir, slot.first);
+        let path = folder::segment(&shelf.dir, slot.first);
+        if fs::exists(&path).unwrap_or(false) {
+            folder::rename(&path, &gone)?;
+        }
+        failpoint::reached("drop.renamed");
+        folder::remove(&folder::seal(&shelf.dir, slot.first))?;
+        folder::remove(&folder::opened(&shelf.dir, slot.first))?;
+        failpoint::reached("drop.unsealed");
+        folder::remove(&folder::sums(&shelf.dir, slot.first))?;
+        Ok(gone)
+    })
 }

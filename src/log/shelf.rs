@@ -389,14 +389,23 @@ impl Shelf {
         locked(&self.hot).clear();
     }
 
-    /// Forgets a segment whose folder has been renamed; its folder goes with its last user.
-    pub fn drop_slot(&self, slot: &Arc<Slot>, renamed: PathBuf) {
+    /// Forgets a segment; its folder, to which `rename` gives another name, goes with its last user. Nobody opens the
+    /// segment meanwhile.
+    ///
+    /// # Errors
+    /// Those of `rename`.
+    pub fn drop_slot(
+        &self,
+        slot: &Arc<Slot>,
+        rename: impl FnOnce() -> Result<PathBuf, LogError>,
+    ) -> Result<(), LogError> {
         let (first, last) = (slot.first, slot.last());
         locked(&self.hot).retain(|frame| frame.head.first < first || frame.head.first > last);
         locked(&self.recent).retain(|s| !Arc::ptr_eq(s, slot));
         let mut held = locked(&slot.held);
-        held.dropped = Some(renamed);
+        held.dropped = Some(rename()?);
         close_if_idle(&mut held);
+        Ok(())
     }
 
     pub fn hot(&self, seq: Seq) -> Option<Arc<Decoded>> {

@@ -726,6 +726,34 @@ fn readers_on_other_threads_see_whole_commits_only() {
     });
 }
 
+/// What is dropped while it is being opened is gone, not damaged.
+#[test]
+fn reading_while_segments_are_dropped_finds_no_damage() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    reader.close_idle();
+                    assert_eq!(reader.verify(&mut |_| {}).problems, []);
+                    reader.forward(1).for_each(|item| drop(item.expect("reads")));
+                }
+            });
+        }
+        for n in 0..60 {
+            fill(&mut log, 5);
+            log.roll(b"s", n).expect("rolls");
+            if n > 2 {
+                retire(&mut log, &reader, reader.segments()[0].first);
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(reader.damage(), []);
+}
+
 /// What is done to the log, in order.
 #[derive(Clone, Debug)]
 enum Step {

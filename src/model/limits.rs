@@ -101,6 +101,12 @@ pub const REFUSING_SPAN_MS: u64 = 60_000;
 pub const REFUSING_GAP_MS: u64 = 3_600_000;
 /// Deliveries that consumers of pull endpoints hold at a time, over all.
 pub const LEASES: usize = 4096;
+/// Consumers that wait at a time, how long one waits at most, and what one gets at most in one answer: deliveries, and
+/// bytes of bodies, after which there are no more.
+pub const CONSUMERS: usize = 32;
+pub const LEASE_WAIT_MS: u64 = 60_000;
+pub const LEASE_MAX: usize = 256;
+pub const LEASE_BYTES: usize = 8 << 20;
 /// Keys of which catching up remembers that it has seen the latest.
 pub const LATEST_KEYS: usize = 65_536;
 /// Failures in a row that make an endpoint a failing one.

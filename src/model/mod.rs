@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod id;
+pub mod lease;
 pub mod limits;
 pub mod secret;
 pub mod size;
@@ -24,6 +25,7 @@ pub use endpoint::{
 };
 pub use event::{Event, Header};
 pub use id::{BatchId, DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
+pub use lease::{LeaseAsk, LeaseFault, Leased, Settlement};
 pub use secret::{Secret, TimedSecret, says_secret};
 pub use source::{Source, valid_name};
 pub use time::{Now, WallMs};

@@ -35,6 +35,7 @@ mod pool;
 mod post;
 mod prepared;
 mod preview;
+pub mod pull;
 pub mod resolve;
 mod shape;
 pub mod sign;

@@ -300,7 +300,7 @@ impl Asked<'_> {
     fn kept_by_room(&self, first: bool, reasons: &mut Vec<Reason>) {
         let (queue, flow, lane, now) = (self.queue, self.flow, self.lane, self.now.mono_ms);
         let endpoint = &lane.endpoint;
-        if endpoint.is_pull() && flow.wanted <= 0 {
+        if endpoint.is_pull() && flow.in_flight.len() >= flow.wanted {
             reasons.push(Reason::NoConsumer);
         }
         if let (Some(rate), Some(next)) = (endpoint.rate, flow.rate_ready_at(lane).filter(|at| *at > now)) {
@@ -625,7 +625,7 @@ mod tests {
         let mut world = World::new(Endpoint { url: "pull:".into(), ..endpoint() });
         let one = world.accept("1");
         assert_eq!(world.first(one), Reason::NoConsumer);
-        world.tell(Input::Wanted { endpoint: 1, more: 1 });
+        world.tell(Input::Wanted { endpoint: 1, total: 1 });
         assert!(matches!(world.first(one), Reason::UnderWay { .. }));
     }
 

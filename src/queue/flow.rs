@@ -129,8 +129,8 @@ pub struct Flow {
     /// When its run of failures was last looked at, by the clock of age.
     pub failed_at: Option<u64>,
     pub catching_up: Option<CatchingUp>,
-    /// What consumers of a pull endpoint wait for.
-    pub wanted: i64,
+    /// How many deliveries of a pull endpoint may be out: what consumers hold, and what they wait for.
+    pub wanted: usize,
     /// Whether it stands in the queue of lanes that may have something to do.
     pub runnable: bool,
     /// The wake-up it has registered.

@@ -30,8 +30,8 @@ pub enum Input {
     BatchFinished { endpoint: EndpointId, batch: BatchId, report: AttemptReport, failed: Vec<EventId> },
     /// Something that the operator wants to hear of, from another room: an event of the built-in source.
     Announce { kind: String, data: serde_json::Value },
-    /// Consumers of a pull endpoint wait for so many deliveries more, or, when negative, for fewer.
-    Wanted { endpoint: EndpointId, more: i64 },
+    /// So many deliveries of a pull endpoint may be out at a time: what consumers hold, and what they wait for.
+    Wanted { endpoint: EndpointId, total: usize },
     /// The answer to [`Action::Scan`].
     Scanned { replay: u64, from: Seq, events: Vec<ScannedEvent>, next: Seq },
     /// A segment is to be dropped: carry forward what of this slice lives in it.

@@ -169,9 +169,9 @@ impl Queue {
                 self.batch_finished(now, endpoint, batch, report, &failed, &mut draft);
                 Reply::None
             }
-            Input::Wanted { endpoint, more } => {
+            Input::Wanted { endpoint, total } => {
                 if let Some(flow) = self.flows.get_mut(&endpoint) {
-                    flow.wanted = flow.wanted.saturating_add(more);
+                    flow.wanted = total;
                 }
                 self.wake(endpoint);
                 Reply::None

@@ -57,7 +57,7 @@ impl Flow {
 
     pub(super) fn next_work(&self, lane: &Lane, now_mono: u64) -> Option<u64> {
         let pull = lane.endpoint.is_pull();
-        if lane.hold.is_some() || (pull && self.wanted <= 0) {
+        if lane.hold.is_some() || (pull && self.in_flight.len() >= self.wanted) {
             return None;
         }
         if !pull && self.under_way() >= self.slots() {
@@ -125,9 +125,6 @@ impl Flow {
 
     /// An attempt is about to start.
     pub(super) fn spend(&mut self, lane: &Lane, now_mono: u64) {
-        if lane.endpoint.is_pull() {
-            self.wanted -= 1;
-        }
         if let Some(rate) = lane.endpoint.rate {
             self.bucket.take(rate, now_mono);
         }

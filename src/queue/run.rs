@@ -109,6 +109,7 @@ impl Queue {
             return;
         }
         if slot == Slot::Lease && self.leased >= limits::LEASES {
+            self.parked.push(id);
             return;
         }
         let Some((next, freed)) = flow.next_job(lane, now.mono_ms) else {
@@ -184,14 +185,14 @@ impl Queue {
     pub(super) fn vacate(&mut self, slot: Slot) {
         match slot {
             Slot::Lease => self.leased -= 1,
-            Slot::Plain => self.in_flight -= 1,
+            Slot::Plain => return self.in_flight -= 1,
             Slot::Failing => {
                 self.in_flight -= 1;
                 self.in_flight_failing -= 1;
-                let parked = std::mem::take(&mut self.parked);
-                parked.into_iter().for_each(|id| self.wake(id));
             }
         }
+        let parked = std::mem::take(&mut self.parked);
+        parked.into_iter().for_each(|id| self.wake(id));
     }
 
     fn register_wake(&mut self, id: EndpointId, due: Option<u64>) {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
 
 use super::room::{Level, RoomState};
-use crate::model::{DeliveryId, Endpoint, EndpointId, EventId, Source, WallMs, limits};
+use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, EventId, Source, WallMs, limits};
 use crate::queue::{Accepted, Command, Input, NewEvent, Query, Refusal, Reply};
 
 /// What is configured right now, as ingest and outbound look it up. Published anew after each change.
@@ -123,7 +123,8 @@ pub struct Handle {
 /// Makes a handle and the door it leads to.
 #[must_use]
 pub fn door() -> (Handle, Door) {
-    let room = limits::ACCEPTS_WAITING + limits::COMMANDS_WAITING + limits::IN_FLIGHT + limits::LOADS + 16;
+    let room =
+        limits::ACCEPTS_WAITING + limits::COMMANDS_WAITING + limits::IN_FLIGHT + limits::LEASES + limits::LOADS + 16;
     let (sender, inputs) = sync_channel(room);
     let (publish, directory) = watch::channel(Arc::new(Directory::default()));
     let (tail, _) = broadcast::channel(limits::TAIL_LAG);
@@ -180,6 +181,14 @@ impl Handle {
     pub fn report(&self, input: Input) {
         // The channel has room for all that can be under way; it only closes when the daemon ends.
         let _ = self.inputs.send(Envelope { input: Box::new(input), reply: None, permit: None });
+    }
+
+    /// Reports the end of an attempt. Returns when it is durable.
+    ///
+    /// # Errors
+    /// When the scheduler is busy or stopping: nothing was remembered then.
+    pub async fn settle(&self, delivery: DeliveryId, report: AttemptReport) -> Result<(), Refusal> {
+        self.request(&self.commands, Input::Finished { delivery, report }).await.map(|_| ())
     }
 
     /// Asks from a thread that may wait. `None` when the scheduler is busy or stopping.

@@ -22,6 +22,7 @@ mod notices;
 mod pacing;
 mod process;
 mod providers;
+mod pull;
 mod replay;
 mod retry;
 mod secrets;

@@ -23,26 +23,43 @@ mod store;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 #[test]
 fn every_seed_keeps_every_promise() {
     let read = |name: &str, default: u64| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     let first = read("HOOKBOX_SIM_FIRST", 1);
     let seeds = read("HOOKBOX_SIM_SEEDS", 25);
-    let mut totals = world::Totals::default();
-    for seed in first..first + seeds {
-        match catch_unwind(AssertUnwindSafe(|| world::run(seed))) {
-            Ok(run) => totals.add(&run),
-            Err(panic) => {
-                let said = panic.downcast_ref::<String>().cloned();
-                let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-                panic!(
-                    "seed {seed} failed: {}\nrepeat it with HOOKBOX_SIM_FIRST={seed} HOOKBOX_SIM_SEEDS=1",
-                    said.unwrap_or_default()
-                );
+    let (next, totals) = (AtomicU64::new(first), Mutex::new(world::Totals::default()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
+                return;
+            }
+            match catch_unwind(AssertUnwindSafe(|| world::run(seed))) {
+                Ok(run) => totals.lock().expect("no other seed failed").add(&run),
+                Err(panic) => {
+                    // The others need not go on.
+                    next.store(u64::MAX / 2, Ordering::Relaxed);
+                    let said = panic.downcast_ref::<String>().cloned();
+                    let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                    panic!(
+                        "seed {seed} failed: {}\nrepeat it with HOOKBOX_SIM_FIRST={seed} HOOKBOX_SIM_SEEDS=1",
+                        said.unwrap_or_default()
+                    );
+                }
             }
         }
-    }
+    };
+    // Each seed has a world of its own.
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    let totals = totals.into_inner().expect("no seed failed");
     println!("{seeds} seeds from {first}: {totals:?}");
     assert!(totals.acknowledged > seeds && totals.crashes > 0 && totals.delivered > 0, "the world was too quiet");
 }

@@ -21,7 +21,7 @@ pub struct Died;
 #[derive(Debug)]
 pub struct Token(());
 
-/// Segments of encoded records, each with the checkpoint it begins with.
+/// Segments of records, each with the checkpoint it begins with.
 #[derive(Debug)]
 pub struct Disk {
     segments: Vec<Segment>,
@@ -33,7 +33,8 @@ pub struct Disk {
 struct Segment {
     first: Seq,
     checkpoint: Option<Vec<u8>>,
-    records: Vec<Vec<u8>>,
+    /// As they came back from their encoding.
+    records: Vec<Record>,
 }
 
 impl Disk {
@@ -55,12 +56,18 @@ impl Disk {
 
     pub fn read(&self, seq: Seq) -> Option<Record> {
         let segment = self.segments.iter().rev().find(|segment| segment.first <= seq)?;
-        let bytes = segment.records.get(usize::try_from(seq - segment.first).ok()?)?;
-        Some(decode(bytes).expect("what was encoded can be decoded"))
+        segment.records.get(usize::try_from(seq - segment.first).ok()?).cloned()
     }
 
     pub fn forward(&self, from: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
-        (from.max(self.first())..=self.last()).filter_map(|seq| self.read(seq).map(|record| (seq, record)))
+        self.refs(from).map(|(seq, record)| (seq, record.clone()))
+    }
+
+    /// Segments may leave no gap, so the records stand one behind the other.
+    fn refs(&self, from: Seq) -> impl Iterator<Item = (Seq, &Record)> + '_ {
+        let begin = self.segments.partition_point(|segment| segment.first <= from).saturating_sub(1);
+        let all = self.segments[begin..].iter().flat_map(|segment| (segment.first..).zip(&segment.records));
+        all.skip(usize::try_from(from.saturating_sub(self.segments[begin].first)).unwrap_or(usize::MAX))
     }
 
     pub fn backward(&self, before: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
@@ -86,8 +93,8 @@ impl Disk {
             Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
             None => State::new(),
         };
-        for (seq, record) in self.forward(active.first) {
-            state.apply(seq, &record).expect("what was remembered can be folded");
+        for (seq, record) in self.refs(active.first) {
+            state.apply(seq, record).expect("what was remembered can be folded");
         }
         state
     }
@@ -101,9 +108,8 @@ impl Disk {
                 Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
                 None => State::new(),
             };
-            for (seq, bytes) in (segment.first..).zip(&segment.records) {
-                let record = decode(bytes).expect("what was encoded can be decoded");
-                state.apply(seq, &record).expect("every prefix folds");
+            for (seq, record) in (segment.first..).zip(&segment.records) {
+                state.apply(seq, record).expect("every prefix folds");
             }
             if let Some(next) = self.segments.get(at + 1) {
                 let begun = next.checkpoint.as_deref().map(State::from_checkpoint).expect("a checkpoint in front");
@@ -125,7 +131,7 @@ impl Store for &mut Disk {
         for record in records {
             let mut bytes = Vec::new();
             encode(record, &mut bytes);
-            active.records.push(bytes);
+            active.records.push(decode(&bytes).expect("what was encoded can be decoded"));
         }
         if self.fate == Fate::DiesAfter { Err(Died) } else { Ok(Token(())) }
     }

@@ -25,7 +25,16 @@ impl Admin {
 
     /// The status and what was answered; of several lines the last.
     pub fn get(&mut self, path: &str) -> io::Result<(u16, Value)> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: hookbox\r\n\r\n");
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: hookbox\r\n\r\n"))
+    }
+
+    pub fn post(&mut self, path: &str, body: &Value) -> io::Result<(u16, Value)> {
+        let body = body.to_string();
+        let length = body.len();
+        self.ask(&format!("POST {path} HTTP/1.1\r\nHost: hookbox\r\nContent-Length: {length}\r\n\r\n{body}"))
+    }
+
+    fn ask(&mut self, request: &str) -> io::Result<(u16, Value)> {
         self.stream.get_mut().write_all(request.as_bytes())?;
         let head = read_head(&mut self.stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let status = head.first.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);

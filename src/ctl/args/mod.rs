@@ -71,6 +71,15 @@ pub enum Command {
     Replay(ReplayArgs),
     /// What passes, live.
     Tail(TailArgs),
+    /// Take events of a pull endpoint, one after the other, and say what became of each.
+    #[command(after_help = "Examples:\n  hookboxctl endpoint create jobs --url pull: --from app\n  \
+        hookboxctl consume jobs --json                       # each is acknowledged once it is written\n  \
+        hookboxctl consume jobs --exec ./handle --quietly    # body on stdin, facts in HOOKBOX_…\n  \
+        hookboxctl consume jobs --batch 100 --exec ./load    # JSON lines on stdin\n\n\
+        Exit codes of the command: 0 done, 75 try again, 100 never again (a dead letter), others try again.\n\
+        Several consumers of one endpoint share its events; what one leaves unsettled goes to others when its lease\n\
+        runs out.")]
+    Consume(ConsumeArgs),
     /// The log: its segments, and whether all of it adds up.
     #[command(subcommand)]
     Log(LogCommand),
@@ -78,6 +87,30 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// The whole story in seconds, in a folder of its own, then cleaned up.
     Demo(DemoArgs),
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct ConsumeArgs {
+    /// The pull endpoint.
+    pub name: String,
+    /// Take up to so many events at once; with --exec they go to one run of the command.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub batch: u32,
+    /// How long an event is yours before others may have it; extended while the command runs.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = crate::model::time::parse_duration_ms)]
+    pub lease: u64,
+    /// How long to wait for events before asking again.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = crate::model::time::parse_duration_ms)]
+    pub wait: u64,
+    /// Ask once only, and end.
+    #[arg(long)]
+    pub once: bool,
+    /// End after so many events.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max: Option<u64>,
+    /// Run this for each event, with these arguments; the last option of the line.
+    #[arg(long, value_name = "CMD [ARG]…", num_args = 1.., allow_hyphen_values = true)]
+    pub exec: Vec<String>,
 }
 
 /// How much of a list.

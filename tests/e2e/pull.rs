@@ -1,0 +1,147 @@
+//! Pull endpoints: consumers lease, acknowledge, reject; what they leave goes to others.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::support::admin::Admin;
+use super::support::{Daemon, Home, SOON, until};
+use super::{open_source, text};
+
+fn make(daemon: &Daemon, settings: &[&str]) {
+    open_source(daemon, "in");
+    daemon.json(&[&["endpoint", "create", "jobs", "--url", "pull:"], settings].concat());
+}
+
+fn post(daemon: &Daemon, path: &str, body: &Value) -> (u16, Value) {
+    let mut admin = Admin::connect(&daemon.ctl().socket).expect("the socket");
+    admin.post(path, body).expect("an answer")
+}
+
+fn lease(daemon: &Daemon, max: u64, wait_ms: u64, lease_ms: u64) -> Vec<Value> {
+    let ask = json!({"max": max, "wait_ms": wait_ms, "lease_ms": lease_ms});
+    let (status, answer) = post(daemon, "/v1/endpoints/jobs/lease", &ask);
+    assert_eq!(status, 200, "{answer}");
+    answer["leases"].as_array().expect("a list").clone()
+}
+
+fn settle(daemon: &Daemon, lease: &Value, verb: &str, body: &Value) -> u16 {
+    post(daemon, &format!("/v1/leases/{}/{verb}", text(lease, "lease")), body).0
+}
+
+#[test]
+fn consumers_share_events_and_each_is_done_once() {
+    let home = Home::new();
+    let daemon = home.start();
+    make(&daemon, &[]);
+    let sent: Vec<String> = (0..100).map(|n| daemon.accept("/in/in", &[], format!("{n}").as_bytes())).collect();
+    let taken: Vec<String> = std::thread::scope(|scope| {
+        let consumers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut mine = Vec::new();
+                    loop {
+                        let leases = lease(&daemon, 7, 500, 30_000);
+                        if leases.is_empty() {
+                            return mine;
+                        }
+                        for one in leases {
+                            assert_eq!(settle(&daemon, &one, "ack", &json!({})), 200);
+                            mine.push(text(&one, "event").to_owned());
+                        }
+                    }
+                })
+            })
+            .collect();
+        consumers.into_iter().flat_map(|consumer| consumer.join().expect("it ends")).collect()
+    });
+    let mut counted: BTreeMap<&String, usize> = BTreeMap::new();
+    taken.iter().for_each(|id| *counted.entry(id).or_default() += 1);
+    assert_eq!((counted.len(), taken.len()), (sent.len(), sent.len()), "each once");
+    daemon.await_count("delivered", 100);
+}
+
+#[test]
+fn what_is_left_goes_to_others_and_a_late_word_is_told_so() {
+    let home = Home::new();
+    let daemon = home.start();
+    make(&daemon, &["--retry-base", "50ms", "--jitter", "0"]);
+    let event = daemon.accept("/in/in", &[("content-type", "text/plain")], b"hello");
+    let first = lease(&daemon, 1, 5_000, 200).remove(0);
+    assert_eq!((text(&first, "event"), &first["attempt"]), (event.as_str(), &json!(1)));
+    assert_eq!(text(&first["headers"], "content-type"), "text/plain");
+    assert!(lease(&daemon, 1, 50, 200).is_empty(), "it is lent already");
+    // Nobody says anything: it runs out and comes again.
+    let second = lease(&daemon, 1, 20_000, 60_000).remove(0);
+    assert_eq!((text(&second, "event"), &second["attempt"]), (event.as_str(), &json!(2)));
+    for (verb, body) in [("ack", json!({})), ("reject", json!({})), ("extend", json!({"lease_ms": 1000}))] {
+        assert_eq!(settle(&daemon, &first, verb, &body), 409, "{verb}");
+    }
+    assert_eq!(settle(&daemon, &second, "extend", &json!({"lease_ms": 60_000})), 200);
+    assert_eq!(settle(&daemon, &second, "reject", &json!({"after": "300ms", "reason": "not today"})), 200);
+    let rejected = Instant::now();
+    let third = lease(&daemon, 1, 20_000, 60_000).remove(0);
+    assert!(rejected.elapsed() >= Duration::from_millis(250));
+    assert_eq!(settle(&daemon, &third, "reject", &json!({"dead": true, "reason": "never"})), 200);
+    daemon.await_count("dead", 1);
+    assert!(text(&daemon.json(&["dlq", "list"]), "reason").contains("never"));
+    let shown = daemon.json(&["delivery", "show", text(&third, "delivery")]);
+    let errors: Vec<&str> =
+        shown["history"].as_array().expect("a list").iter().map(|attempt| text(attempt, "error")).collect();
+    assert!(errors[0].contains("ran out") && errors[1] == "not today" && errors[2] == "never", "{errors:?}");
+}
+
+#[test]
+fn a_consumer_that_waits_is_served_at_once_and_a_crash_loses_nothing() {
+    let home = Home::new();
+    let daemon = home.start();
+    make(&daemon, &["--order", "strict"]);
+    let waited = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| (lease(&daemon, 5, 20_000, 60_000), Instant::now()));
+        until("a consumer waits", SOON, || (daemon.json(&["status"])["uptime_s"].as_u64().is_some()).then_some(()));
+        daemon.accept("/in/in", &[], b"0");
+        let sent = Instant::now();
+        let (leases, came) = waiting.join().expect("it ends");
+        assert_eq!(leases.len(), 1);
+        came.saturating_duration_since(sent)
+    });
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    let second = daemon.accept("/in/in", &[], b"1");
+    assert!(lease(&daemon, 5, 50, 60_000).is_empty(), "in one lane the second waits for the first");
+    daemon.kill();
+    let daemon = home.start();
+    let again = lease(&daemon, 5, 20_000, 60_000).remove(0);
+    assert_eq!(settle(&daemon, &again, "ack", &json!({})), 200);
+    let next = lease(&daemon, 5, 20_000, 60_000).remove(0);
+    assert_eq!(text(&next, "event"), second);
+    assert_eq!(settle(&daemon, &next, "ack", &json!({})), 200);
+    daemon.await_count("delivered", 2);
+}
+
+#[test]
+fn the_ctl_consumes_with_a_command() {
+    let home = Home::new();
+    let daemon = home.start();
+    make(&daemon, &["--retry-base", "50ms"]);
+    let script =
+        home.write("handle", "#!/bin/sh\nread -r said\necho \"$HOOKBOX_TYPE $said\" >> \"$1\"\nexit \"$said\"\n");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let told = home.path().join("told");
+    for code in ["0", "100", "0"] {
+        daemon.accept("/in/in", &[], format!("{code}\n").as_bytes());
+    }
+    let told = told.to_str().expect("text");
+    daemon.done(&["consume", "jobs", "--max", "3", "--exec", &script, told]);
+    daemon.await_count("delivered", 2);
+    daemon.await_count("dead", 1);
+    assert_eq!(std::fs::read_to_string(told).expect("it was written").lines().count(), 3);
+    daemon.accept("/in/in", &[], b"x");
+    daemon.accept("/in/in", &[], b"y");
+    let lines = daemon.lines(&["consume", "jobs", "--batch", "2", "--max", "2"]);
+    assert_eq!(lines.len(), 2);
+    daemon.await_count("delivered", 4);
+    let none = daemon.lines(&["consume", "jobs", "--once", "--wait", "10ms"]);
+    assert!(none.is_empty());
+}
