@@ -31,7 +31,7 @@ pub(super) async fn lease(admin: &Admin, mut call: Call) -> Result<Answer, Probl
         // A daemon that stops lends nothing.
         () = stopped(&mut call.stop) => Vec::new(),
     };
-    Ok(Answer::ok(json!({"leases": leased.iter().map(view).collect::<Vec<_>>()})))
+    Ok(Answer::ok(json!({"leases": leased.iter().map(view).collect::<Vec<_>>(), "lease_ms": lease_ms})))
 }
 
 fn view(leased: &Leased) -> Value {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{Fields, opt, text};
+use super::fields::{Fields, duration_ms, opt, text};
 use super::http::Problem;
 use crate::model::{Endpoint, Secret, limits};
 
@@ -25,6 +25,8 @@ pub(super) fn apply(endpoint: &mut Endpoint, fields: &mut Fields) -> Result<(), 
     fields.set("ca", &mut via.ca, None, opt(file))?;
     fields.set("args", &mut endpoint.exec.args, Vec::new(), args)?;
     fields.set("user", &mut endpoint.exec.user, None, opt(text))?;
+    let lease_ms = limits::DEFAULT_LEASE_MS;
+    fields.set("lease_ms", &mut endpoint.pull.lease_ms, lease_ms, duration_ms(1, limits::LEASE_MS))?;
     Ok(())
 }
 
@@ -44,6 +46,7 @@ pub(super) fn show(endpoint: &Endpoint, row: &mut Map<String, Value>) {
     put("ca", json!(via.ca));
     put("args", json!(endpoint.exec.args));
     put("user", json!(endpoint.exec.user));
+    put("lease_ms", json!(endpoint.pull.lease_ms));
 }
 
 /// Text of several lines.

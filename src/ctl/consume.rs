@@ -25,12 +25,15 @@ pub(super) fn consume(client: &Client, out: &mut Output, args: &ConsumeArgs) -> 
     let mut left = args.max.unwrap_or(u64::MAX);
     while left > 0 {
         let most = u64::from(args.batch).min(left);
-        let body = json!({"max": most, "wait_ms": args.wait, "lease_ms": args.lease});
+        let mut body = json!({"max": most, "wait_ms": args.wait});
+        if let Some(lease_ms) = args.lease {
+            body["lease_ms"] = json!(lease_ms);
+        }
         let answer = client.post(&format!("/v1/endpoints/{}/lease", encode(&args.name)), &body)?;
         let leases = answer["leases"].as_array().cloned().unwrap_or_default();
         left -= leases.len() as u64;
         if !leases.is_empty() {
-            take(client, out, args, &leases)?;
+            take(client, out, args, &leases, answer["lease_ms"].as_u64().unwrap_or(1))?;
         }
         if args.once {
             return Ok(());
@@ -40,7 +43,13 @@ pub(super) fn consume(client: &Client, out: &mut Output, args: &ConsumeArgs) -> 
 }
 
 /// Deals with what was leased at once.
-fn take(client: &Client, out: &mut Output, args: &ConsumeArgs, leases: &[Value]) -> Result<(), CtlError> {
+fn take(
+    client: &Client,
+    out: &mut Output,
+    args: &ConsumeArgs,
+    leases: &[Value],
+    lease_ms: u64,
+) -> Result<(), CtlError> {
     let Some((program, arguments)) = args.exec.split_first() else {
         for lease in leases {
             show(out, lease)?;
@@ -59,7 +68,7 @@ fn take(client: &Client, out: &mut Output, args: &ConsumeArgs, leases: &[Value])
             facts(&mut command, &group[0]);
         }
         let child = command.spawn().map_err(|error| CtlError::Io { what: format!("cannot run {program}"), error })?;
-        let status = wait(client, args, group, child, input)?;
+        let status = wait(client, lease_ms, group, child, input)?;
         let code = status.code();
         for lease in group {
             match code {
@@ -83,7 +92,7 @@ fn ended(status: ExitStatus) -> String {
 /// Feeds the command, and extends the leases while it runs.
 fn wait(
     client: &Client,
-    args: &ConsumeArgs,
+    lease_ms: u64,
     leases: &[Value],
     mut child: Child,
     input: Vec<u8>,
@@ -94,7 +103,7 @@ fn wait(
         std::thread::spawn(move || drop(stdin.write_all(&input)));
     }
     let mut waited = Duration::ZERO;
-    let half = Duration::from_millis(args.lease / 2).max(LOOK);
+    let half = Duration::from_millis(lease_ms / 2).max(LOOK);
     loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             return Ok(status);
@@ -104,7 +113,7 @@ fn wait(
         if waited >= half {
             waited = Duration::ZERO;
             for lease in leases {
-                say(client, lease, "extend", &json!({"lease_ms": args.lease}))?;
+                say(client, lease, "extend", &json!({"lease_ms": lease_ms}))?;
             }
         }
     }

@@ -99,7 +99,8 @@ impl Hub {
         let mut state = self.locked();
         let State { desks, leases, .. } = &mut *state;
         let desk = desks.entry(delivery.endpoint).or_default();
-        let Some(consumer) = desk.waiting.front_mut() else {
+        // Those who are full stand behind all.
+        let Some(consumer) = desk.waiting.front_mut().filter(|consumer| consumer.room > 0) else {
             drop(state);
             return self.report(delivery, report(now, now, not_taken()));
         };
@@ -112,7 +113,7 @@ impl Hub {
         consumer.got.push(Leased { lease: lease.clone(), delivery, number, event, expires_at });
         consumer.called.notify_one();
         if consumer.room == 0 || consumer.bytes >= limits::LEASE_BYTES {
-            // Full: others have their turn. What it got is waiting for it.
+            // Others have their turn. What it got is waiting for it.
             if let Some(full) = desk.waiting.pop_front() {
                 desk.waiting.push_back(Consumer { room: 0, ..full });
             }

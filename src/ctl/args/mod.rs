@@ -96,9 +96,9 @@ pub struct ConsumeArgs {
     /// Take up to so many events at once; with --exec they go to one run of the command.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,
-    /// How long an event is yours before others may have it; extended while the command runs.
-    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = crate::model::time::parse_duration_ms)]
-    pub lease: u64,
+    /// How long an event is yours before others may have it; extended while the command runs [default: the endpoint's].
+    #[arg(long, value_name = "DURATION", value_parser = crate::model::time::parse_duration_ms)]
+    pub lease: Option<u64>,
     /// How long to wait for events before asking again.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = crate::model::time::parse_duration_ms)]
     pub wait: u64,

@@ -52,6 +52,9 @@ pub struct WaySettings {
     /// The user that the command runs as [default: hookboxd's own].
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// How long a pull: endpoint's consumer may keep an event before others get it, if he does not say [default: 30s].
+    #[arg(long, value_name = "DURATION", value_parser = crate::model::time::parse_duration_ms)]
+    pub lease: Option<u64>,
 }
 
 impl WaySettings {
@@ -74,6 +77,7 @@ impl WaySettings {
         }
         put_list(body, "args", &self.args);
         put(body, "user", self.user.as_ref());
+        put(body, "lease_ms", self.lease.as_ref());
         Ok(())
     }
 }
