@@ -307,10 +307,11 @@ impl Teller {
                 );
                 ("retries", text, json!({"waiting": waiting, "most": most}))
             }
-            Reason::Places { in_flight, most, failing } => {
-                let whose = if *failing { "to endpoints that keep failing" } else { "over all endpoints" };
+            Reason::Places { in_flight, most, doubtful } => {
+                let whose =
+                    if *doubtful { "to endpoints that keep failing or took nothing yet" } else { "over all endpoints" };
                 let text = format!("{} under way {whose}, and there are {most} places", attempts_are(*in_flight));
-                ("places", text, json!({"in_flight": in_flight, "most": most, "failing": failing}))
+                ("places", text, json!({"in_flight": in_flight, "most": most, "doubtful": doubtful}))
             }
             Reason::Gathering { max_events, closes_at } => {
                 let text = format!(
@@ -417,7 +418,7 @@ mod tests {
             (Reason::CatchingUp { mode: CatchUpMode::Newest, next_at: now + 1_000 }, "catching_up", "newest first"),
             (Reason::Window { in_flight: 1, width: 1, most: 16 }, "window", "1 attempt is under way to app"),
             (Reason::Retries { waiting: 9_000, most: 8_192 }, "retries", "above 8192"),
-            (Reason::Places { in_flight: 128, most: 128, failing: true }, "places", "keep failing"),
+            (Reason::Places { in_flight: 128, most: 128, doubtful: true }, "places", "keep failing"),
             (Reason::Gathering { max_events: 100, closes_at: now + 4_000 }, "gathering", "closes in 4s"),
             (Reason::InLine { before: 1 }, "in_line", "1 delivery"),
             (Reason::OnDisk { before_at_most: 12 }, "backlog", "at most 12 before it"),

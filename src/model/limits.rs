@@ -111,8 +111,9 @@ pub const LEASE_BYTES: usize = 8 << 20;
 pub const LATEST_KEYS: usize = 65_536;
 /// Failures in a row that make an endpoint a failing one.
 pub const FAILING_AFTER: u32 = 8;
-/// Attempts in flight to failing endpoints, of all in flight: the others always find room.
-pub const IN_FLIGHT_FAILING: usize = IN_FLIGHT / 2;
+/// Attempts in flight to endpoints that keep failing or took nothing yet since the start, of all in flight: the others
+/// always find room.
+pub const IN_FLIGHT_DOUBTFUL: usize = IN_FLIGHT / 2;
 /// Events kept at hand after they came in, so that windows rarely read the log: their number and bytes.
 pub const RECENT: usize = 4096;
 pub const RECENT_BYTES: usize = 4 << 20;

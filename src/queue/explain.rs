@@ -52,8 +52,8 @@ pub enum Reason {
     Window { in_flight: usize, width: usize, most: u32 },
     /// So many wait for a retry already that no first attempts are made.
     Retries { waiting: usize, most: usize },
-    /// So many attempts are under way over all endpoints, or over all that keep failing.
-    Places { in_flight: usize, most: usize, failing: bool },
+    /// So many attempts are under way over all endpoints, or over all that keep failing or took nothing yet.
+    Places { in_flight: usize, most: usize, doubtful: bool },
     /// Its batch is still open.
     Gathering { max_events: u32, closes_at: WallMs },
     /// Others of its endpoint have their turn before it.
@@ -321,13 +321,13 @@ impl Asked<'_> {
             let most = if flow.is_failing() { limits::RETRYING_FAILING } else { limits::RETRYING };
             reasons.push(Reason::Retries { waiting: lane.retrying.len(), most });
         }
-        let failing = flow.is_failing() && queue.in_flight_failing >= limits::IN_FLIGHT_FAILING;
-        if !endpoint.is_pull() && (failing || queue.in_flight >= limits::IN_FLIGHT) {
-            let (in_flight, most) = match failing {
-                true => (queue.in_flight_failing, limits::IN_FLIGHT_FAILING),
+        let doubtful = flow.is_doubtful() && queue.in_flight_doubtful >= limits::IN_FLIGHT_DOUBTFUL;
+        if !endpoint.is_pull() && (doubtful || queue.in_flight >= limits::IN_FLIGHT) {
+            let (in_flight, most) = match doubtful {
+                true => (queue.in_flight_doubtful, limits::IN_FLIGHT_DOUBTFUL),
                 false => (queue.in_flight, limits::IN_FLIGHT),
             };
-            reasons.push(Reason::Places { in_flight, most, failing });
+            reasons.push(Reason::Places { in_flight, most, doubtful });
         }
         let batch = endpoint.batch;
         let closes = batch.and_then(|batch| flow.batch_due(lane, batch, now));

@@ -48,8 +48,9 @@ pub struct Job {
 pub enum Slot {
     #[default]
     Plain,
-    /// To an endpoint that keeps failing: only so many, so that the others always find room.
-    Failing,
+    /// To an endpoint that keeps failing, or has not shown yet that it does not: only so many, so that the others
+    /// always find room.
+    Doubtful,
     /// Lent to a consumer, who takes as long as he takes.
     Lease,
 }
@@ -115,6 +116,8 @@ pub struct Flow {
     /// Attempts that may be in flight: doubles with success, halves with failure.
     pub width: u32,
     pub breaker: Breaker,
+    /// It took something since the start.
+    pub(super) proven: bool,
     pub lanes: Lanes,
     /// Whether its last free place went to a retry: first attempts and retries take turns.
     pub(super) retry_last: bool,
@@ -157,6 +160,7 @@ impl Flow {
             gathering: Vec::new(),
             width: concurrency.min(4),
             breaker: Breaker::default(),
+            proven: false,
             lanes: Lanes::default(),
             retry_last: false,
             bucket: Bucket::default(),
@@ -203,6 +207,12 @@ impl Flow {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.breaker.failures_in_row >= limits::FAILING_AFTER
+    }
+
+    /// Whether it keeps failing, or may do so for all that is known.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        !self.proven || self.is_failing()
     }
 
     /// The clock by which deliveries grow old: the monotonic one without the time that the link was down.

@@ -12,7 +12,7 @@
 //! dead or slow endpoint does not slow the others.
 //!
 //! Invariants: state changes only by `State::apply`; nothing is attempted after its end; attempts in flight are
-//! at most `limits::IN_FLIGHT`, of which failing endpoints take half; a window has at most `limits::WINDOW`
+//! at most `limits::IN_FLIGHT`, of which failing and unproven endpoints take half; a window has at most `limits::WINDOW`
 //! deliveries. Refused: whatever the operator or ingest asks for that cannot be done, as a [`Refusal`]. Fatal: a
 //! record that the state does not take, which is a programmer's error.
 
@@ -85,12 +85,12 @@ pub struct Queue {
     ready: Vec<(DeliveryId, Arc<Event>)>,
     /// Batches whose events have been read.
     ready_batches: Vec<(EndpointId, BatchId, Vec<Arc<Event>>)>,
-    /// Failing lanes that wait until one of the places for failing ones is free.
+    /// Doubtful lanes that wait until one of the places for doubtful ones is free.
     parked: Vec<EndpointId>,
     /// When lanes have something to do at the earliest.
     wakes: BTreeSet<(u64, EndpointId)>,
     in_flight: usize,
-    in_flight_failing: usize,
+    in_flight_doubtful: usize,
     /// Deliveries that consumers hold.
     leased: usize,
     loads: usize,
@@ -131,7 +131,7 @@ impl Queue {
             parked: Vec::new(),
             wakes: BTreeSet::new(),
             in_flight: 0,
-            in_flight_failing: 0,
+            in_flight_doubtful: 0,
             leased: 0,
             loads: 0,
             window_bytes: 0,

@@ -206,6 +206,7 @@ impl Flow {
 
     /// Learns how wide the window is from an attempt.
     pub fn learn(&mut self, succeeded: bool, concurrency: u32) {
+        self.proven |= succeeded;
         self.width = if succeeded { (self.width + 1).min(concurrency) } else { (self.width / 2).max(1) };
     }
 }

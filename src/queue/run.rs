@@ -99,12 +99,12 @@ impl Queue {
             return self.register_wake(id, Some(later));
         }
         let (Some(flow), Some(lane)) = (self.flows.get_mut(&id), self.state.lanes.get(&id)) else { return };
-        let slot = match (lane.endpoint.is_pull(), flow.is_failing()) {
+        let slot = match (lane.endpoint.is_pull(), flow.is_doubtful()) {
             (true, _) => Slot::Lease,
-            (false, true) => Slot::Failing,
+            (false, true) => Slot::Doubtful,
             (false, false) => Slot::Plain,
         };
-        if slot == Slot::Failing && self.in_flight_failing >= limits::IN_FLIGHT_FAILING {
+        if slot == Slot::Doubtful && self.in_flight_doubtful >= limits::IN_FLIGHT_DOUBTFUL {
             self.parked.push(id);
             return;
         }
@@ -174,9 +174,9 @@ impl Queue {
         match slot {
             Slot::Lease => self.leased += 1,
             Slot::Plain => self.in_flight += 1,
-            Slot::Failing => {
+            Slot::Doubtful => {
                 self.in_flight += 1;
-                self.in_flight_failing += 1;
+                self.in_flight_doubtful += 1;
             }
         }
     }
@@ -186,9 +186,9 @@ impl Queue {
         match slot {
             Slot::Lease => self.leased -= 1,
             Slot::Plain => return self.in_flight -= 1,
-            Slot::Failing => {
+            Slot::Doubtful => {
                 self.in_flight -= 1;
-                self.in_flight_failing -= 1;
+                self.in_flight_doubtful -= 1;
             }
         }
         let parked = std::mem::take(&mut self.parked);

@@ -19,6 +19,7 @@
 //!
 //! `HOOKBOX_SIM_SEEDS` says how many seeds (default 25), `HOOKBOX_SIM_FIRST` the first one. A failure prints its seed.
 
+mod latency;
 mod store;
 mod world;
 
@@ -62,4 +63,13 @@ fn every_seed_keeps_every_promise() {
     let totals = totals.into_inner().expect("no seed failed");
     println!("{seeds} seeds from {first}: {totals:?}");
     assert!(totals.acknowledged > seeds && totals.crashes > 0 && totals.delivered > 0, "the world was too quiet");
+}
+
+/// 99 endpoints that take nothing do not slow down the one that does: its 99th percentile grows by less than a tenth.
+#[test]
+fn dead_endpoints_cost_an_honest_one_no_time() {
+    let alone = latency::percentiles(0);
+    let beside = latency::percentiles(99);
+    println!("accepted to attempted, p50 and p99 in ms: alone {alone:?}, beside 99 dead ones {beside:?}");
+    assert!(beside.1 * 10 <= alone.1 * 11, "alone {alone:?}, beside 99 dead ones {beside:?}");
 }

@@ -977,7 +977,7 @@ fn story(disk: &Disk, delivery: DeliveryId) -> String {
     told.map(|(at, record)| format!("\n  {at}: {:.600}", format!("{record:?}"))).collect()
 }
 
-fn event_at(disk: &Disk, seq: Seq) -> Option<Arc<Event>> {
+pub fn event_at(disk: &Disk, seq: Seq) -> Option<Arc<Event>> {
     match disk.read(seq)? {
         Record::EventAccepted { event, .. } | Record::EventCarried { event, .. } => Some(event),
         _ => None,

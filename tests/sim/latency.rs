@@ -1,0 +1,155 @@
+//! An honest endpoint beside dead ones: how long its deliveries take from accepted to attempted, in simulated time, alone
+//! and beside 99 endpoints of which none ever takes anything.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use hookbox::model::{
+    AttemptReport, Endpoint, Fault, Now, Outcome, RequestHead, ResponseHead, RetryPolicy, Seq, Source,
+};
+use hookbox::queue::{Accepted, Action, Command, Input, NewEvent, Queue, Reply};
+use hookbox::scheduler::{Core, Wanted, complete, refill};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::store::Disk;
+use crate::world::event_at;
+
+/// Events that come in, and the time between two of them at most.
+const EVENTS: u64 = 4_000;
+const GAP_MS: u64 = 100;
+/// How long the honest one takes to answer, and how long the log takes to be read.
+const ANSWER_MS: u64 = 20;
+const READ_MS: u64 = 2;
+
+struct Row {
+    core: Core<&'static mut Disk>,
+    rng: StdRng,
+    now: Now,
+    agenda: BTreeMap<(u64, u64), Input>,
+    planned: u64,
+    accepted_at: HashMap<Seq, u64>,
+    /// From accepted to attempted at the honest one.
+    took: Vec<u64>,
+}
+
+/// Percentiles 50 and 99 of the time to the honest endpoint's attempts.
+pub fn percentiles(dead: u32) -> (u64, u64) {
+    let now = Now { mono_ms: 0, wall_ms: 1_800_000_000_000 };
+    let disk: &'static mut Disk = Box::leak(Box::new(Disk::new(5_000)));
+    let mut rng = StdRng::seed_from_u64(99);
+    let mut queue = Queue::new(disk.fold(), rng.random(), now);
+    let begun = queue.begin(now, "sim");
+    let mut core = Core { queue, store: disk };
+    hookbox::scheduler::Store::commit(&mut core.store, &begun.records).expect("the first commit");
+    let mut inputs = vec![Input::Command(Command::CreateSource(Box::new(Source::new("in", "none"))))];
+    for n in 0..=dead {
+        let retry = RetryPolicy { max_age_ms: 86_400_000, ..RetryPolicy::default() };
+        let endpoint = Endpoint { retry, ..Endpoint::new(format!("e{n}"), format!("http://host{n}.example/")) };
+        inputs.push(Input::Command(Command::CreateEndpoint(Box::new(endpoint))));
+    }
+    let released = core.step(now, inputs, true).expect("nothing fails");
+    assert!(released.replies.iter().all(|reply| !matches!(reply, Reply::Refused(_))), "{:?}", released.replies);
+    let source = core.queue.state().sources.values().next().expect("the source").clone();
+    let (agenda, accepted_at, took) = (BTreeMap::new(), HashMap::new(), Vec::new());
+    let mut row = Row { core, rng, now, agenda, planned: 0, accepted_at, took };
+    let mut at = 0;
+    for _ in 0..EVENTS {
+        at += row.rng.random_range(1..=GAP_MS);
+        let event = NewEvent {
+            source: source.clone(),
+            kind: "sim.event".to_owned(),
+            dedupe_key: None,
+            dedupe: None,
+            request_line: "POST /in/in".to_owned(),
+            remote: "sim".to_owned(),
+            headers: Vec::new(),
+            body: Bytes::from_static(b"{}"),
+        };
+        row.plan(at, Input::Accept(vec![event]));
+    }
+    row.until(at + 60_000);
+    let mut took = row.took;
+    assert_eq!(took.len() as u64, EVENTS, "all of them were attempted at the honest one");
+    took.sort_unstable();
+    (took[took.len() / 2], took[took.len() * 99 / 100])
+}
+
+impl Row {
+    fn plan(&mut self, at: u64, input: Input) {
+        self.planned += 1;
+        self.agenda.insert((at, self.planned), input);
+    }
+
+    fn until(&mut self, end: u64) {
+        while self.now.mono_ms < end {
+            let due = self.core.queue.next_wake(self.now);
+            let next = self.agenda.first_key_value().map(|((at, _), _)| *at);
+            let target = due.into_iter().chain(next).min().unwrap_or(end).max(self.now.mono_ms).min(end);
+            self.now.wall_ms += target - self.now.mono_ms;
+            self.now.mono_ms = target;
+            let mut inputs = Vec::new();
+            while let Some(entry) = self.agenda.first_entry()
+                && entry.key().0 <= target
+            {
+                inputs.push(entry.remove());
+            }
+            let released = self.core.step(self.now, inputs, true).expect("nothing fails");
+            for reply in &released.replies {
+                if let Reply::Accepted(accepted) = reply {
+                    self.accepted_at.extend(accepted.iter().map(|Accepted { id, .. }| (id.seq, target)));
+                }
+            }
+            released.actions.into_iter().for_each(|action| self.perform(action));
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        let read_at = self.now.mono_ms + READ_MS;
+        match action {
+            Action::Attempt { delivery, endpoint, event, .. } => {
+                if endpoint.name == "e0" {
+                    self.took.push(self.now.mono_ms - self.accepted_at[&event.id.seq]);
+                }
+                let (within_ms, report) = self.answer(&endpoint);
+                self.plan(self.now.mono_ms + within_ms, Input::Finished { delivery, report });
+            }
+            Action::Load { delivery, event } => {
+                let event = event_at(self.core.store, event);
+                self.plan(read_at, Input::Loaded { delivery, event });
+            }
+            Action::Refill { endpoint, from, until: None, max_entries, max_bytes, keys } => {
+                let (disk, wanted) = (&self.core.store, Wanted { endpoint, max_entries, max_bytes });
+                let (mut entries, next) = refill(disk.forward(from), (from, disk.last()), &wanted);
+                complete(&mut entries, &keys, |seq| event_at(disk, seq));
+                self.plan(read_at, Input::Refilled { endpoint, from, entries, next, keys });
+            }
+            Action::Publish => {}
+            other => panic!("nobody asked for {other:?}"),
+        }
+    }
+
+    /// The honest one takes everything; of the others a third hangs, a third cannot be reached, a third refuses.
+    fn answer(&self, endpoint: &Endpoint) -> (u64, AttemptReport) {
+        let retry = Outcome::Retryable { after_ms: None };
+        let (within_ms, outcome, status, fault) = match endpoint.id % 3 {
+            _ if endpoint.name == "e0" => (ANSWER_MS, Outcome::Delivered, Some(200), None),
+            0 => (endpoint.timeout_ms, retry, None, None),
+            1 => (3_000, retry, None, Some(Fault::Unreachable)),
+            _ => (ANSWER_MS, retry, Some(503), None),
+        };
+        let response = status.map(|status| ResponseHead { status, headers: Vec::new(), body: Bytes::new() });
+        let report = AttemptReport {
+            started_at: self.now.wall_ms,
+            duration_ms: within_ms,
+            connect_ms: None,
+            outcome,
+            request: RequestHead::default(),
+            response,
+            error: None,
+            fault,
+            command: None,
+        };
+        (within_ms, report)
+    }
+}
