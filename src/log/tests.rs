@@ -93,7 +93,7 @@ fn blobs(dir: &Path) -> usize {
 }
 
 #[test]
-fn records_of_all_sizes_read_back() {
+fn l03_records_of_all_sizes_read_back() {
     let dir = tempfile::tempdir().expect("a folder");
     let Recovered { mut log, reader, checkpoint, first_to_fold, problems } = open(dir.path());
     assert_eq!((checkpoint, first_to_fold, problems), (None, 1, Vec::new()));
@@ -325,7 +325,7 @@ fn a_drop_that_was_cut_short_is_finished() {
 }
 
 #[test]
-fn a_second_open_is_refused() {
+fn c07_a_second_open_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let first = open(dir.path());
     let refused = Log::open(options(dir.path()), 1).expect_err("in use");

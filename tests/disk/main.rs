@@ -1,6 +1,6 @@
-//! D-01, D-02, D-03, D-08: the disk fails under the running daemon, call by call.
+//! D-01, D-02, D-03, D-05, D-08: the disk fails under the running daemon, call by call.
 //!
-//! `strace` makes the n-th call of one kind (counted for each thread) fail once with EIO or ENOSPC, or hang. n grows
+//! `strace` makes the n-th call of one kind (counted for each thread) fail once with EIO, ENOSPC or EDQUOT, or hang. n grows
 //! until a run meets no failure any more. Each run begins with a log of several segments that are still to be
 //! delivered, so that sealed segments are read as well, and posts on. What must hold, whatever failed:
 //!
@@ -58,10 +58,22 @@ struct Total {
 #[test]
 fn d01_d02_d03_a_call_that_fails_once_loses_nothing() {
     let Some((density, seed)) = asked_for() else { return };
+    for_each_call(density, seed, &["EIO", "ENOSPC"], &CALLS);
+}
+
+/// What a user's share of a file system says when it is used up.
+#[test]
+fn d05_a_disk_quota_that_is_used_up_loses_nothing() {
+    let Some((density, seed)) = asked_for() else { return };
+    for_each_call(density, seed, &["EDQUOT"], &["pwrite64", "ftruncate", "openat", "mkdir"]);
+}
+
+/// Lets one call of a kind fail, the next one in the next run, until a run meets none.
+fn for_each_call(density: u64, seed: u64, errors: &[&str], calls: &[&str]) {
     let template = Template::new(seed);
     let mut rng = Rng::new(seed);
-    for error in ["EIO", "ENOSPC"] {
-        for call in CALLS {
+    for error in errors {
+        for call in calls {
             let mut total = Total::default();
             let mut at = 1 + rng.below(2);
             let mut clean = false;

@@ -11,13 +11,10 @@ use super::support::{Home, SOON, until};
 
 /// `hookboxctl` with nothing beside it, as `cargo run --bin hookboxctl` leaves it, and a folder for temporary files.
 fn alone(home: &Home) -> (std::process::Command, PathBuf) {
-    let own = home.path().join("bin").join("hookboxctl");
+    let own = home.program(env!("CARGO_BIN_EXE_hookboxctl"), "bin/hookboxctl");
     let temporary = home.path().join("tmp");
-    for folder in [own.parent().expect("a folder"), &temporary] {
-        std::fs::create_dir_all(folder).expect("a fresh folder");
-    }
-    std::fs::copy(env!("CARGO_BIN_EXE_hookboxctl"), &own).expect("a copy of the program");
-    let mut command = program(own.to_str().expect("a plain path"));
+    std::fs::create_dir_all(&temporary).expect("a fresh folder");
+    let mut command = program(&own);
     command.arg("demo").current_dir(&temporary).env("TMPDIR", &temporary).env("PATH", "");
     (command, temporary)
 }

@@ -39,7 +39,7 @@ fn sigterm_does_not_wait_for_ever() {
 }
 
 #[test]
-fn under_load_sigterm_loses_no_answered_event() {
+fn p09_under_load_sigterm_loses_no_answered_event() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
@@ -76,7 +76,7 @@ fn sigint_ends_it_too() {
 }
 
 #[test]
-fn a_second_daemon_on_the_same_data_is_refused() {
+fn c07_a_second_daemon_on_the_same_data_is_refused() {
     let home = Home::new();
     let daemon = home.start();
     let data = home.data();

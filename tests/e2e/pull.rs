@@ -1,7 +1,6 @@
 //! Pull endpoints: consumers lease, acknowledge, reject; what they leave goes to others.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -125,9 +124,9 @@ fn the_ctl_consumes_with_a_command() {
     let home = Home::new();
     let daemon = home.start();
     make(&daemon, &["--retry-base", "50ms"]);
-    let script =
-        home.write("handle", "#!/bin/sh\nread -r said\necho \"$HOOKBOX_TYPE $said\" >> \"$1\"\nexit \"$said\"\n");
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let text =
+        home.write("handle.txt", "#!/bin/sh\nread -r said\necho \"$HOOKBOX_TYPE $said\" >> \"$1\"\nexit \"$said\"\n");
+    let script = home.program(&text, "handle");
     let told = home.path().join("told");
     for code in ["0", "100", "0"] {
         daemon.accept("/in/in", &[], format!("{code}\n").as_bytes());

@@ -1,9 +1,7 @@
 //! Ways out: what is shaped, what runs a command, what goes through a proxy.
 
-use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
@@ -102,14 +100,12 @@ fn mistakes_in_templates_are_found_before_there_is_an_event() {
 
 /// A command in a folder of its own, and a daemon that may run it.
 fn script(home: &mut Home, text: &str) -> String {
+    let text = home.write("alert.txt", &format!("#!/bin/sh\n{text}\n"));
+    let path = home.program(&text, "hooks/alert");
     let folder = home.path().join("hooks");
-    std::fs::create_dir(&folder).expect("a new folder");
-    let path = folder.join("alert");
-    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a new file");
-    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("our own file");
     let config = home.write("hookbox.toml", &format!("[exec]\nallow = [\"{}/*\"]\n", folder.display()));
     home.args.extend(["--config".to_owned(), config]);
-    path.display().to_string()
+    path
 }
 
 #[test]

@@ -64,6 +64,15 @@ impl Home {
         path.to_string_lossy().into_owned()
     }
 
+    /// A program, or a script, at `to` in the home; gives its path. Another process writes it: a descriptor of our own
+    /// that it is written through may live on in a child that another thread is starting, and then it cannot be run.
+    pub fn program(&self, from: &str, to: &str) -> String {
+        let path = self.path().join(to);
+        let copied = std::process::Command::new("install").args(["-D", "-m", "755", from]).arg(&path).status();
+        assert!(copied.expect("install runs").success(), "{from} cannot be copied to {}", path.display());
+        path.to_string_lossy().into_owned()
+    }
+
     /// Starts a daemon without waiting for it.
     pub fn spawn(&self) -> Starting {
         let daemon = built("hookboxd");
