@@ -73,6 +73,8 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
     };
     let thread = scheduler::start(parts).map_err(|error| Exit::new(Exit::IO, error.to_string()))?;
     let served: Result<(), Exit> = runtime.block_on(async {
+        // Before anybody is told that the daemon is there.
+        let signals = Signals::catch()?;
         let origins = Origins {
             environment: Some(Arc::new(|name| std::env::var(name).ok())),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
@@ -84,7 +86,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
         if !problems.is_empty() {
             tracing::warn!(problems = problems.len(), "serving with a damaged log; see `hookboxctl log verify`");
         }
-        until_stopped(args, config, levels, &running).await?;
+        until_stopped(signals, args, config, levels, &running).await?;
         stop(running).await;
         Ok(())
     });
@@ -189,18 +191,36 @@ fn say_ready(addresses: &[String], socket: &Path) {
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 }
 
+/// The signals that the daemon obeys.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, Exit> {
+        let catch = |kind| -> Result<Signal, Exit> {
+            signal(kind).map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
+        };
+        let (term, int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+        Ok(Self { term, int, hup: catch(SignalKind::hangup())? })
+    }
+}
+
 /// Waits for TERM or INT; reads the configuration anew on HUP.
-async fn until_stopped(args: &Args, mut config: Config, levels: &Levels, running: &Running) -> Result<(), Exit> {
-    let catch = |kind| -> Result<Signal, Exit> {
-        signal(kind).map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
-    };
-    let (mut term, mut int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
-    let mut hup = catch(SignalKind::hangup())?;
+async fn until_stopped(
+    mut signals: Signals,
+    args: &Args,
+    mut config: Config,
+    levels: &Levels,
+    running: &Running,
+) -> Result<(), Exit> {
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = int.recv() => return Ok(()),
-            _ = hup.recv() => match reload::reload(args, &config, levels, &running.ingest, &running.outbound) {
+            _ = signals.term.recv() => return Ok(()),
+            _ = signals.int.recv() => return Ok(()),
+            _ = signals.hup.recv() => match reload::reload(args, &config, levels, &running.ingest, &running.outbound) {
                 Ok(fresh) => {
                     config = fresh;
                     tracing::info!("the configuration was read anew");
