@@ -313,6 +313,11 @@ impl Teller {
                 let text = format!("{} under way {whose}, and there are {most} places", attempts_are(*in_flight));
                 ("places", text, json!({"in_flight": in_flight, "most": most, "doubtful": doubtful}))
             }
+            Reason::Share { own, left } => {
+                let text =
+                    format!("{} under way to {name}; the {left} places left are kept for others", attempts_are(*own));
+                ("share", text, json!({"own": own, "left": left}))
+            }
             Reason::Gathering { max_events, closes_at } => {
                 let text = format!(
                     "its batch is open: it closes {}, or at {}",
@@ -419,6 +424,7 @@ mod tests {
             (Reason::Window { in_flight: 1, width: 1, most: 16 }, "window", "1 attempt is under way to app"),
             (Reason::Retries { waiting: 9_000, most: 8_192 }, "retries", "above 8192"),
             (Reason::Places { in_flight: 128, most: 128, doubtful: true }, "places", "keep failing"),
+            (Reason::Share { own: 40, left: 20 }, "share", "20 places left are kept for others"),
             (Reason::Gathering { max_events: 100, closes_at: now + 4_000 }, "gathering", "closes in 4s"),
             (Reason::InLine { before: 1 }, "in_line", "1 delivery"),
             (Reason::OnDisk { before_at_most: 12 }, "backlog", "at most 12 before it"),

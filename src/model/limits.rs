@@ -107,6 +107,10 @@ pub const CONSUMERS: usize = 32;
 pub const LEASE_WAIT_MS: u64 = 60_000;
 pub const LEASE_MAX: usize = 256;
 pub const LEASE_BYTES: usize = 8 << 20;
+/// An endpoint with attempts in flight may have this many times as many as there are places left, when these are taken
+/// from its view: those that are kept for endpoints without any. So no number of endpoints that hang takes all places.
+pub const IN_FLIGHT_SHARE: usize = 4;
+pub const IN_FLIGHT_KEPT: usize = 16;
 /// Keys of which catching up remembers that it has seen the latest.
 pub const LATEST_KEYS: usize = 65_536;
 /// Failures in a row that make an endpoint a failing one.

@@ -3,6 +3,7 @@
 
 use super::Queue;
 use super::flow::{Flow, Work};
+use super::run::has_its_share;
 use super::state::{Lane, Retrying};
 use crate::model::{
     BatchId, CatchUpMode, DeliveryId, DeliveryState, EndpointId, HoldReason, Now, Order, Rate, Seq, WallMs, limits,
@@ -54,6 +55,8 @@ pub enum Reason {
     Retries { waiting: usize, most: usize },
     /// So many attempts are under way over all endpoints, or over all that keep failing or took nothing yet.
     Places { in_flight: usize, most: usize, doubtful: bool },
+    /// Its endpoint has its share of the places.
+    Share { own: usize, left: usize },
     /// Its batch is still open.
     Gathering { max_events: u32, closes_at: WallMs },
     /// Others of its endpoint have their turn before it.
@@ -328,6 +331,9 @@ impl Asked<'_> {
                 false => (queue.in_flight, limits::IN_FLIGHT),
             };
             reasons.push(Reason::Places { in_flight, most, doubtful });
+        } else if !endpoint.is_pull() && !flow.is_doubtful() && has_its_share(flow.under_way(), queue.in_flight) {
+            let (own, left) = (flow.under_way(), limits::IN_FLIGHT - queue.in_flight);
+            reasons.push(Reason::Share { own, left });
         }
         let batch = endpoint.batch;
         let closes = batch.and_then(|batch| flow.batch_due(lane, batch, now));

@@ -116,6 +116,8 @@ pub struct Flow {
     /// Attempts that may be in flight: doubles with success, halves with failure.
     pub width: u32,
     pub breaker: Breaker,
+    /// It stands among those that had their share of the places.
+    pub(super) shares: bool,
     /// It took something since the start.
     pub(super) proven: bool,
     pub lanes: Lanes,
@@ -160,6 +162,7 @@ impl Flow {
             gathering: Vec::new(),
             width: concurrency.min(4),
             breaker: Breaker::default(),
+            shares: false,
             proven: false,
             lanes: Lanes::default(),
             retry_last: false,

@@ -87,6 +87,8 @@ pub struct Queue {
     ready_batches: Vec<(EndpointId, BatchId, Vec<Arc<Event>>)>,
     /// Doubtful lanes that wait until one of the places for doubtful ones is free.
     parked: Vec<EndpointId>,
+    /// Lanes that had their share of the places, and have more to do.
+    sharing: VecDeque<EndpointId>,
     /// When lanes have something to do at the earliest.
     wakes: BTreeSet<(u64, EndpointId)>,
     in_flight: usize,
@@ -131,6 +133,7 @@ impl Queue {
             parked: Vec::new(),
             wakes: BTreeSet::new(),
             in_flight: 0,
+            sharing: VecDeque::new(),
             in_flight_doubtful: 0,
             leased: 0,
             loads: 0,

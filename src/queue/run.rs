@@ -112,6 +112,12 @@ impl Queue {
             self.parked.push(id);
             return;
         }
+        if slot == Slot::Plain && has_its_share(flow.under_way(), self.in_flight) {
+            if !std::mem::replace(&mut flow.shares, true) {
+                self.sharing.push_back(id);
+            }
+            return;
+        }
         let Some((next, freed)) = flow.next_job(lane, now.mono_ms) else {
             let due = flow.next_due(lane, now.mono_ms);
             return self.register_wake(id, due);
@@ -185,14 +191,29 @@ impl Queue {
     pub(super) fn vacate(&mut self, slot: Slot) {
         match slot {
             Slot::Lease => self.leased -= 1,
-            Slot::Plain => return self.in_flight -= 1,
+            Slot::Plain => {
+                self.in_flight -= 1;
+                return self.let_one_share();
+            }
             Slot::Doubtful => {
                 self.in_flight -= 1;
                 self.in_flight_doubtful -= 1;
+                self.let_one_share();
             }
         }
         let parked = std::mem::take(&mut self.parked);
         parked.into_iter().for_each(|id| self.wake(id));
+    }
+
+    /// A place is free: one of those that had their share may have more now. All of them have attempts in flight, whose
+    /// ends wake them as well.
+    fn let_one_share(&mut self) {
+        if let Some(id) = self.sharing.pop_front() {
+            if let Some(flow) = self.flows.get_mut(&id) {
+                flow.shares = false;
+            }
+            self.wake(id);
+        }
     }
 
     fn register_wake(&mut self, id: EndpointId, due: Option<u64>) {
@@ -426,6 +447,12 @@ fn missing(state: &State, asked: &Keys, entries: &mut [StreamEntry]) -> BTreeMap
         }
     }
     places
+}
+
+/// Whether an endpoint with `own` attempts in flight has its share of the places, of which `all` are taken.
+pub(super) fn has_its_share(own: usize, all: usize) -> bool {
+    let free = limits::IN_FLIGHT.saturating_sub(all);
+    own > 0 && own >= limits::IN_FLIGHT_SHARE * free.saturating_sub(limits::IN_FLIGHT_KEPT)
 }
 
 /// Whether an event stays in memory while its delivery waits in the window. Endpoints on hold and failing ones keep

@@ -1,5 +1,5 @@
 //! An honest endpoint beside dead ones: how long its deliveries take from accepted to attempted, in simulated time, alone
-//! and beside 99 endpoints of which none ever takes anything.
+//! and beside 99 endpoints of which none ever takes anything, or none does from some moment on.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,7 +19,7 @@ use crate::world::event_at;
 const EVENTS: u64 = 4_000;
 const GAP_MS: u64 = 100;
 /// How long the honest one takes to answer, and how long the log takes to be read.
-const ANSWER_MS: u64 = 20;
+pub const ANSWER_MS: u64 = 20;
 const READ_MS: u64 = 2;
 
 struct Row {
@@ -28,13 +28,15 @@ struct Row {
     now: Now,
     agenda: BTreeMap<(u64, u64), Input>,
     planned: u64,
+    dying_at: u64,
     accepted_at: HashMap<Seq, u64>,
     /// From accepted to attempted at the honest one.
     took: Vec<u64>,
 }
 
 /// Percentiles 50 and 99 of the time to the honest endpoint's attempts.
-pub fn percentiles(dead: u32) -> (u64, u64) {
+/// `dead` of them take nothing from `dying_at` on.
+pub fn percentiles(dead: u32, dying_at: u64) -> (u64, u64) {
     let now = Now { mono_ms: 0, wall_ms: 1_800_000_000_000 };
     let disk: &'static mut Disk = Box::leak(Box::new(Disk::new(5_000)));
     let mut rng = StdRng::seed_from_u64(99);
@@ -52,7 +54,7 @@ pub fn percentiles(dead: u32) -> (u64, u64) {
     assert!(released.replies.iter().all(|reply| !matches!(reply, Reply::Refused(_))), "{:?}", released.replies);
     let source = core.queue.state().sources.values().next().expect("the source").clone();
     let (agenda, accepted_at, took) = (BTreeMap::new(), HashMap::new(), Vec::new());
-    let mut row = Row { core, rng, now, agenda, planned: 0, accepted_at, took };
+    let mut row = Row { core, rng, now, agenda, planned: 0, dying_at, accepted_at, took };
     let mut at = 0;
     for _ in 0..EVENTS {
         at += row.rng.random_range(1..=GAP_MS);
@@ -133,7 +135,9 @@ impl Row {
     fn answer(&self, endpoint: &Endpoint) -> (u64, AttemptReport) {
         let retry = Outcome::Retryable { after_ms: None };
         let (within_ms, outcome, status, fault) = match endpoint.id % 3 {
-            _ if endpoint.name == "e0" => (ANSWER_MS, Outcome::Delivered, Some(200), None),
+            _ if endpoint.name == "e0" || self.now.mono_ms < self.dying_at => {
+                (ANSWER_MS, Outcome::Delivered, Some(200), None)
+            }
             0 => (endpoint.timeout_ms, retry, None, None),
             1 => (3_000, retry, None, Some(Fault::Unreachable)),
             _ => (ANSWER_MS, retry, Some(503), None),
