@@ -2,7 +2,8 @@
 //! where they are there, to one of the nine hundred.
 //!
 //! Nearly all of those refuse a connection at once; some take it and never answer, so that attempts at them last until
-//! their deadline. *Struck* is the time in which they are found out, *settled* the one after most of their breakers opened.
+//! their deadline. *Struck* is the time in which they are found out, *settled* the one after most of their breakers opened;
+//! the rate and the memory are those after it.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ const HANGING: u64 = 20;
 /// Events a second of the latency measurements.
 const PACE: u64 = 500;
 /// A breaker opens after failures over 10 s. With a short round, what has settled by then is told.
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(30);
 
 /// All there is to deliver to.
 struct Receivers {
@@ -112,7 +113,7 @@ fn round(with_dead: bool, options: &Options, figures: &mut Figures) {
     if with_dead {
         let settled = |open: u64| open * 10 >= DEAD * 9;
         let breakers = || status(&daemon)["breakers_open"].as_u64().unwrap_or(0);
-        let until = Instant::now() + SETTLE.min(Duration::from_secs_f64(options.seconds * 5.0));
+        let until = Instant::now() + SETTLE.min(Duration::from_secs_f64(options.seconds * 8.0));
         while !settled(breakers()) && Instant::now() < until {
             latency(&daemon, &receivers.good, PACE, &mut delivered);
         }
@@ -124,7 +125,7 @@ fn round(with_dead: bool, options: &Options, figures: &mut Figures) {
 
     let started = Instant::now();
     let bound = Bound { seconds: options.seconds, events: options.events };
-    let load = closed_loop(daemon.addr, &std::sync::Arc::new(requests(4096)), options.connections, bound);
+    let load = closed_loop(daemon.addr, &std::sync::Arc::new(requests(4500, 0)), options.connections, bound);
     await_delivered(&daemon, delivered + load.accepted);
     figures.rate.push(with_dead, number(load.accepted) / started.elapsed().as_secs_f64());
     figures.loaded.push(with_dead, resident_mib(&daemon));
@@ -151,15 +152,16 @@ fn set_up(home: &Home, receivers: &Receivers, with_dead: bool) -> Daemon {
     daemon
 }
 
-/// Distinct requests, each for one good and one dead endpoint.
-fn requests(count: u64) -> Vec<Bytes> {
+/// Distinct requests, each for one good and one dead endpoint, which have their turns from `turn` on.
+fn requests(count: u64, turn: u64) -> Vec<Bytes> {
     let mut rng = Rng::new(3);
-    (0..count).map(|n| request_of_type(&format!("g{}.d{}", n % GOOD, n % DEAD), &json_of(1024, n, &mut rng))).collect()
+    let kind = |n: u64| format!("g{}.d{}", (turn + n) % GOOD, (turn + n) % DEAD);
+    (0..count).map(|n| request_of_type(&kind(n), &json_of(1024, n, &mut rng))).collect()
 }
 
 /// From the moment a request should have left the sender to its arrival at a good receiver.
 fn latency(daemon: &Daemon, good: &Sink, count: u64, delivered: &mut u64) -> (f64, f64) {
-    let (load, left) = paced(daemon.addr, PACE, 16, requests(count));
+    let (load, left) = paced(daemon.addr, PACE, 16, requests(count, *delivered));
     *delivered += load.accepted;
     await_delivered(daemon, *delivered);
     let mut took: Vec<u32> = Vec::new();
