@@ -41,13 +41,14 @@ pub fn run(options: &Options, report: &mut Report) {
 }
 
 /// A loopback port that refuses: bound, so that nobody else gets it, and never listened on.
-fn dead_port() -> tokio::net::TcpSocket {
+pub fn dead_port() -> tokio::net::TcpSocket {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     socket
 }
 
-fn fill(daemon: &Daemon, mut count: u64, options: &Options) {
+/// Posts until so many are accepted.
+pub fn fill(daemon: &Daemon, mut count: u64, options: &Options) {
     let requests = small_requests();
     let until = Instant::now() + Duration::from_secs(900);
     while count > 0 {

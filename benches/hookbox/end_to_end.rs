@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Options;
-use super::load::{Bound, closed_loop, paced, small_requests};
+use super::load::{Bound, closed_loop, numbered_requests, paced, small_requests};
 use super::report::{Report, number, percentile_ms};
 use super::sink::Sink;
 use super::support::{Daemon, Home, until};
@@ -57,7 +57,7 @@ fn latency(options: &Options, report: &mut Report) {
     let daemon = set_up(&home, &sink);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let count = (options.seconds.max(1.0) as u64 * PACE).min(options.events);
-    let (load, left) = paced(daemon.addr, PACE, 16, count);
+    let (load, left) = paced(daemon.addr, PACE, 16, numbered_requests(count));
     await_delivered(&daemon, load.accepted);
     let mut took: Vec<u32> = Vec::new();
     for (n, at) in sink.take_arrivals() {

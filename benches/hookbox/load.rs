@@ -50,11 +50,26 @@ pub fn github_requests() -> Arc<Vec<Bytes>> {
 
 /// A whole request, as it stands on the wire.
 pub fn request(body: &[u8]) -> Bytes {
+    with_headers("", body)
+}
+
+/// The same, with a header that says its type.
+pub fn request_of_type(kind: &str, body: &[u8]) -> Bytes {
+    with_headers(&format!("X-Type: {kind}\r\n"), body)
+}
+
+fn with_headers(more: &str, body: &[u8]) -> Bytes {
     let length = body.len();
     let head = format!(
-        "POST /in/bench HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        "POST /in/bench HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{more}Content-Length: {length}\r\n\r\n"
     );
     Bytes::from([head.as_bytes(), body].concat())
+}
+
+/// 1 KiB requests that are numbered, so that their arrivals can be told apart.
+pub fn numbered_requests(count: u64) -> Vec<Bytes> {
+    let mut rng = Rng::new(2);
+    (0..count).map(|n| request(&payloads::json_of(1024, n, &mut rng))).collect()
 }
 
 /// Each connection sends its next request when the last one is answered.
@@ -77,9 +92,9 @@ pub fn closed_loop(addr: SocketAddr, requests: &Arc<Vec<Bytes>>, connections: us
 
 /// One request every `1 / per_second`, whether the last one is answered or not; latencies count from the moment
 /// a request should have left. Gives those moments, too.
-pub fn paced(addr: SocketAddr, per_second: u64, connections: usize, count: u64) -> (Measured, Vec<Instant>) {
+pub fn paced(addr: SocketAddr, per_second: u64, connections: usize, requests: Vec<Bytes>) -> (Measured, Vec<Instant>) {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..connections).map(|_| tokio::sync::mpsc::channel(1024)).unzip();
-    let clock = std::thread::spawn(move || keep_pace(&senders, per_second, count));
+    let clock = std::thread::spawn(move || keep_pace(&senders, per_second, requests));
     let mut measured = on_one_thread(async {
         let tasks: Vec<_> = receivers.into_iter().map(|work| tokio::spawn(follow(addr, work))).collect();
         let mut all = Measured::default();
@@ -93,16 +108,18 @@ pub fn paced(addr: SocketAddr, per_second: u64, connections: usize, count: u64) 
 }
 
 /// Hands out requests on time, from a thread of its own: the runtime's timers are only good to a millisecond.
-fn keep_pace(senders: &[tokio::sync::mpsc::Sender<(Bytes, Instant)>], per_second: u64, count: u64) -> Vec<Instant> {
-    let mut rng = Rng::new(2);
-    let bodies: Vec<Bytes> = (0..count).map(|n| request(&payloads::json_of(1024, n, &mut rng))).collect();
+fn keep_pace(
+    senders: &[tokio::sync::mpsc::Sender<(Bytes, Instant)>],
+    per_second: u64,
+    requests: Vec<Bytes>,
+) -> Vec<Instant> {
     let started = Instant::now() + Duration::from_millis(50);
     let mut left = Vec::new();
-    for ((n, body), sender) in (0_u64..).zip(bodies).zip(senders.iter().cycle()) {
+    for ((n, request), sender) in (0_u64..).zip(requests).zip(senders.iter().cycle()) {
         let due = started + Duration::from_nanos(n * 1_000_000_000 / per_second);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         left.push(due);
-        sender.blocking_send((body, due)).expect("the connection lives");
+        sender.blocking_send((request, due)).expect("the connection lives");
     }
     left
 }

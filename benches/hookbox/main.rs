@@ -1,23 +1,28 @@
 //! Macro benchmarks: the real daemon on real disks, from outside, with a harness of their own.
 //!
-//! `cargo bench --bench hookbox -- [ingest|end-to-end|backlog|startup|bytes|verify]… [--seconds N] [--rounds N]
-//! [--events N] [--connections N] [--json]`; without a name all of them. Every load is bounded in count and in
-//! time. The load generator and the receiver share the machine with the daemon, so figures are those of the
-//! whole, and ratios are taken alternately in one run.
+//! `cargo bench --bench hookbox -- [SCENARIO]… [--seconds N] [--rounds N] [--events N] [--connections N] [--json]`, where a
+//! scenario is `ingest`, `end-to-end`, `backlog`, `startup`, `bytes`, `verify`, `batches`, `many-endpoints`, `catch-up` or
+//! `where`; without one all of them. Every load is bounded in count and in time. The load generator and the receiver
+//! share the machine with the daemon, so figures are those of the whole, and ratios are taken alternately in one run.
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time; the seams are the product's")]
 
 mod backlog;
 mod bare;
+mod batches;
 mod bytes_kept;
+mod catch_up;
 mod end_to_end;
+mod filters;
 mod ingest;
 mod load;
+mod many_endpoints;
 mod report;
 mod sink;
 mod startup;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod verify;
+mod watch;
 
 use clap::{Parser, ValueEnum};
 use report::Report;
@@ -37,10 +42,28 @@ enum Scenario {
     Bytes,
     /// What the proof of each scheme costs.
     Verify,
+    /// One request for one event, for ten, for a hundred.
+    Batches,
+    /// A hundred endpoints that answer, alone and beside nine hundred that do not.
+    ManyEndpoints,
+    /// A backlog whose endpoint is let go.
+    CatchUp,
+    /// What a filter of an endpoint costs.
+    Where,
 }
 
-const ALL: [Scenario; 6] =
-    [Scenario::Ingest, Scenario::EndToEnd, Scenario::Backlog, Scenario::Startup, Scenario::Bytes, Scenario::Verify];
+const ALL: [Scenario; 10] = [
+    Scenario::Ingest,
+    Scenario::EndToEnd,
+    Scenario::Backlog,
+    Scenario::Startup,
+    Scenario::Bytes,
+    Scenario::Verify,
+    Scenario::Batches,
+    Scenario::ManyEndpoints,
+    Scenario::CatchUp,
+    Scenario::Where,
+];
 
 /// How long and how much.
 #[derive(Clone, Debug, Parser)]
@@ -87,6 +110,10 @@ fn main() {
             Scenario::Startup => startup::run(&options, &mut report),
             Scenario::Bytes => bytes_kept::run(&options, &mut report),
             Scenario::Verify => verify::run(&options, &mut report),
+            Scenario::Batches => batches::run(&options, &mut report),
+            Scenario::ManyEndpoints => many_endpoints::run(&options, &mut report),
+            Scenario::CatchUp => catch_up::run(&options, &mut report),
+            Scenario::Where => filters::run(&options, &mut report),
         }
     }
     report.finish();

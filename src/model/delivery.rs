@@ -64,6 +64,9 @@ pub enum Fault {
     NoRoute,
     /// Nobody answered on the way: the name could not be looked up, the connection timed out.
     Unreachable,
+    /// It does not say whether anybody can be reached: a connection stood, and then nothing came on it; or this machine
+    /// did not let it be made.
+    Unclear,
     /// It was lent out, and no consumer took it.
     NotTaken,
 }

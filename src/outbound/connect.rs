@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::model::limits;
+use crate::model::{Fault, limits};
 
 use super::failure::{Failure, Phase};
 use super::guard;
@@ -180,14 +180,14 @@ impl Connector {
                 Ok(stream) => return Ok(stream),
                 Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && bind.is_some() => {
                     let why = "no connection from the address of --bind: this machine does not have it".to_owned();
-                    failures.push(Failure::Connect { why, fault: None });
+                    failures.push(Failure::Connect { why, fault: Some(Fault::Unclear) });
                 }
                 Err(error) => failures.push(Failure::connect(&shown, &error)),
             }
         }
         if failures.is_empty() {
             let why = "no address of the receiver is of the same kind (IPv4, IPv6) as that of --bind".to_owned();
-            failures.push(Failure::Connect { why, fault: None });
+            failures.push(Failure::Connect { why, fault: Some(Fault::Unclear) });
         }
         // One address that was reached is enough to say that the way is not to blame.
         let fault = failures.iter().map(Failure::fault).reduce(|a, b| a.and(b)).flatten();

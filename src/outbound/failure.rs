@@ -76,19 +76,27 @@ impl Failure {
         };
         let fault = match error.kind() {
             io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Some(Fault::NoRoute),
-            io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => Some(Fault::Unreachable),
+            // This machine has no address to connect from: its own is gone, or it never had one of this kind.
+            io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut | io::ErrorKind::AddrNotAvailable => {
+                Some(Fault::Unreachable)
+            }
             // Whoever refuses or breaks off has been reached.
-            _ => None,
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+                None
+            }
+            // Its own firewall, no descriptors: nobody was asked.
+            _ => Some(Fault::Unclear),
         };
         Self::Connect { why, fault }
     }
 
-    /// Whether it failed on the way, before anybody was reached.
+    /// Whether it failed on the way, before anybody was reached or since.
     pub(super) fn fault(&self) -> Option<Fault> {
         match self {
             Self::Connect { fault, .. } => *fault,
             Self::Unresolved { .. } => Some(Fault::Unreachable),
             Self::Timeout { phase: Phase::Resolving(_) | Phase::Connecting(_), .. } => Some(Fault::Unreachable),
+            Self::Timeout { phase: Phase::Handshake | Phase::Sent, .. } => Some(Fault::Unclear),
             _ => None,
         }
     }
@@ -132,5 +140,45 @@ fn chain(error: &dyn Error) -> String {
     match error.source() {
         Some(inner) => format!("{error}: {}", chain(inner)),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{Failure, Phase};
+    use crate::model::Fault;
+
+    #[test]
+    fn who_was_reached_and_who_was_not() {
+        // ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL (no address of that kind), ECONNREFUSED, ECONNRESET, EPERM, EMFILE.
+        let cases = [
+            (101, Some(Fault::NoRoute)),
+            (113, Some(Fault::Unreachable)),
+            (99, Some(Fault::Unreachable)),
+            (111, None),
+            (104, None),
+            (1, Some(Fault::Unclear)),
+            (24, Some(Fault::Unclear)),
+        ];
+        for (errno, fault) in cases {
+            let failure = Failure::connect("192.0.2.1:80", &io::Error::from_raw_os_error(errno));
+            assert_eq!(failure.fault(), fault, "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_says_what_had_been_reached_by_then() {
+        let cases = [
+            (Phase::Resolving("a.example".into()), Some(Fault::Unreachable)),
+            (Phase::Connecting("192.0.2.1:80".into()), Some(Fault::Unreachable)),
+            (Phase::Handshake, Some(Fault::Unclear)),
+            (Phase::Sent, Some(Fault::Unclear)),
+            (Phase::Body(200), None),
+        ];
+        for (phase, fault) in cases {
+            assert_eq!(Failure::Timeout { after_ms: 1, phase }.fault(), fault);
+        }
     }
 }

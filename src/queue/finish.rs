@@ -230,7 +230,7 @@ impl Queue {
         if report.outcome == Outcome::Refused {
             return false;
         }
-        match self.link.learn(id, &place, report.fault, now.mono_ms) {
+        match self.link.learn(id, &place, link::Said::by(report, now.mono_ms), now.mono_ms) {
             link::Turn::None => {}
             link::Turn::WentOffline => self.tell_offline(now, draft),
             link::Turn::CameBack => self.came_back(now, draft),

@@ -5,10 +5,12 @@
 //! there is no route. *Offline* then: the endpoints that failed this way are *away*: their clock of max age stands, none of
 //! their attempts counts, and one request at a time goes out to see whether the link is back. Others go on as they
 //! were: what lies in our own network may well be reached, and whoever cannot be joins the others by its next failure.
+//! A request that was out, or went out on a connection from before, when the link went finds nobody and is cut off by its
+//! deadline: that is neither an answer nor a failure on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Endpoint, EndpointId, Fault, limits};
+use crate::model::{AttemptReport, Endpoint, EndpointId, Fault, limits};
 
 /// Where an endpoint leads, as far as the link is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,32 @@ pub fn place(endpoint: &Endpoint) -> Place {
         true => Place::Here,
         false if endpoint.allow_private => Place::Near(host),
         false => Place::Far(host),
+    }
+}
+
+/// What an attempt says of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Somebody was there at this time, by the monotonic clock: answered, refused, or let a connection come about.
+    Reached { at: u64 },
+    /// It failed on the way.
+    Failed(Fault),
+    /// Nothing came on a connection that had been there before.
+    Nothing,
+}
+
+impl Said {
+    /// By an attempt that has ended `now`.
+    #[must_use]
+    pub fn by(report: &AttemptReport, now: u64) -> Self {
+        match (report.fault, report.connect_ms) {
+            (None, _) => Self::Reached { at: now },
+            (Some(Fault::Unclear), Some(connect_ms)) => {
+                Self::Reached { at: now.saturating_sub(report.duration_ms.saturating_sub(connect_ms)) }
+            }
+            (Some(Fault::Unclear), None) => Self::Nothing,
+            (Some(fault), _) => Self::Failed(fault),
+        }
     }
 }
 
@@ -70,25 +98,33 @@ pub enum Turn {
 }
 
 impl Link {
-    /// Learns from an attempt: with a fault it failed on the way, without one somebody answered.
-    pub fn learn(&mut self, id: EndpointId, place: &Place, fault: Option<Fault>, now: u64) -> Turn {
+    /// Learns from an attempt.
+    pub fn learn(&mut self, id: EndpointId, place: &Place, said: Said, now: u64) -> Turn {
         let (host, far) = match place {
             Place::Here => return Turn::None,
             Place::Near(host) => (host, false),
             Place::Far(host) => (host, true),
         };
-        let fault = fault.filter(|fault| *fault != Fault::NotTaken);
-        let Some(fault) = fault else { return self.answered(id, far, now) };
+        let fault = match said {
+            Said::Reached { at } if self.offline.is_none_or(|offline| at >= offline.since) => {
+                return self.answered(id, far, at, now);
+            }
+            // It was cut off as the link is down: it waits with the others.
+            Said::Reached { .. } | Said::Nothing => {
+                if self.offline.is_some() {
+                    self.away.insert(id);
+                    self.missed(id, now);
+                }
+                return Turn::None;
+            }
+            Said::Failed(fault) => fault,
+        };
         self.away.insert(id);
         if far {
             self.suspects.entry(host.clone()).or_insert(now);
         }
-        if let Some(offline) = &mut self.offline {
-            if offline.probing == Some(id) {
-                offline.probing = None;
-                offline.probes = offline.probes.saturating_add(1);
-                offline.probe_at = now + gap_ms(offline.probes);
-            }
+        if self.offline.is_some() {
+            self.missed(id, now);
             return Turn::None;
         }
         let long = |since: &u64| now.saturating_sub(*since) >= limits::LINK_SPAN_MS;
@@ -100,10 +136,19 @@ impl Link {
         Turn::WentOffline
     }
 
-    fn answered(&mut self, id: EndpointId, far: bool, now: u64) -> Turn {
+    /// A probe has found nobody.
+    fn missed(&mut self, id: EndpointId, now: u64) {
+        if let Some(offline) = self.offline.as_mut().filter(|offline| offline.probing == Some(id)) {
+            offline.probing = None;
+            offline.probes = offline.probes.saturating_add(1);
+            offline.probe_at = now + gap_ms(offline.probes);
+        }
+    }
+
+    fn answered(&mut self, id: EndpointId, far: bool, at: u64, now: u64) -> Turn {
         self.away.remove(&id);
         if far {
-            self.suspects.clear();
+            self.suspects.retain(|_, since| *since > at);
         }
         let Some(offline) = &mut self.offline else { return Turn::None };
         if far || self.away.is_empty() {
@@ -160,8 +205,8 @@ fn gap_ms(probes: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Link, Place, Turn, place};
-    use crate::model::{Endpoint, Fault, limits};
+    use super::{Link, Place, Said, Turn, place};
+    use crate::model::{AttemptReport, Endpoint, Fault, limits};
 
     fn far(host: &str) -> Place {
         Place::Far(host.to_owned())
@@ -180,7 +225,7 @@ mod tests {
     #[test]
     fn one_silent_host_is_its_own_fault_and_two_are_the_links() {
         let mut link = Link::default();
-        let out = Some(Fault::Unreachable);
+        let out = Said::Failed(Fault::Unreachable);
         assert_eq!(link.learn(1, &far("a"), out, 1_000), Turn::None);
         assert_eq!(link.learn(1, &far("a"), out, 2_000), Turn::None);
         assert_eq!(link.learn(2, &far("b"), out, 3_000), Turn::None, "that may be chance");
@@ -195,7 +240,7 @@ mod tests {
         assert!(link.candidates(t + 3_000).is_empty(), "the gap has doubled");
         assert_eq!(link.candidates(t + 4_000), [2, 1]);
         link.probes(2);
-        assert_eq!(link.learn(2, &far("b"), None, t + 4_100), Turn::CameBack);
+        assert_eq!(link.learn(2, &far("b"), Said::Reached { at: t + 4_100 }, t + 4_100), Turn::CameBack);
         assert!(!link.keeps_back(1));
     }
 
@@ -204,19 +249,69 @@ mod tests {
         let mut link = Link::default();
         for n in 0..100 {
             let now = n * 100;
-            assert_eq!(link.learn(999, &far("good"), None, now), Turn::None);
+            assert_eq!(link.learn(999, &far("good"), Said::Reached { at: now }, now), Turn::None);
             let id = u32::try_from(n).expect("a small number");
-            assert_eq!(link.learn(id, &far(&format!("dead{n}")), Some(Fault::Unreachable), now), Turn::None);
+            let failed = Said::Failed(Fault::Unreachable);
+            assert_eq!(link.learn(id, &far(&format!("dead{n}")), failed, now), Turn::None);
         }
     }
 
     #[test]
     fn no_route_is_enough_and_our_own_machine_says_nothing() {
         let mut link = Link::default();
-        assert_eq!(link.learn(1, &Place::Here, Some(Fault::NoRoute), 1), Turn::None);
-        assert_eq!(link.learn(1, &far("a"), Some(Fault::NoRoute), 1), Turn::WentOffline);
-        assert_eq!(link.learn(7, &Place::Near("printer".into()), None, 2), Turn::None, "near ones say nothing of it");
+        assert_eq!(link.learn(1, &Place::Here, Said::Failed(Fault::NoRoute), 1), Turn::None);
+        assert_eq!(link.learn(1, &far("a"), Said::Failed(Fault::NoRoute), 1), Turn::WentOffline);
+        assert_eq!(
+            link.learn(7, &Place::Near("printer".into()), Said::Reached { at: 2 }, 2),
+            Turn::None,
+            "near ones say nothing of it"
+        );
         link.forget(1);
         assert!(link.offline.is_none());
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_link_went_is_no_answer() {
+        let mut link = Link::default();
+        assert_eq!(link.learn(1, &far("a"), Said::Failed(Fault::NoRoute), 1_000), Turn::WentOffline);
+        // Out since before, on a connection of its own; and sent since, on one from before. Both are cut off much later.
+        assert_eq!(link.learn(2, &far("b"), Said::Reached { at: 900 }, 16_000), Turn::None);
+        assert_eq!(link.learn(3, &far("c"), Said::Nothing, 16_000), Turn::None);
+        assert!(link.keeps_back(2) && link.keeps_back(3), "they wait with the others, and nothing counts");
+        link.probes(3);
+        assert_eq!(link.learn(3, &far("c"), Said::Nothing, 31_000), Turn::None);
+        assert_eq!(link.offline.map(|offline| (offline.probing, offline.probe_at)), Some((None, 33_000)));
+        assert_eq!(link.learn(2, &far("b"), Said::Reached { at: 40_000 }, 55_000), Turn::CameBack);
+    }
+
+    #[test]
+    fn silence_on_a_connection_neither_accuses_the_link_nor_clears_it() {
+        let mut link = Link::default();
+        let out = Said::Failed(Fault::Unreachable);
+        assert_eq!(link.learn(1, &far("a"), out, 1_000), Turn::None);
+        assert_eq!(link.learn(2, &far("b"), Said::Nothing, 2_000), Turn::None);
+        assert_eq!(link.learn(3, &far("c"), Said::Reached { at: 500 }, 3_000), Turn::None, "that was before");
+        assert_eq!(link.learn(1, &far("a"), out, 9_000), Turn::None, "one host alone");
+        assert_eq!(link.learn(2, &far("b"), out, 9_000), Turn::WentOffline);
+    }
+
+    #[test]
+    fn what_an_attempt_says_is_as_old_as_its_connection() {
+        let report = |fault, connect_ms| AttemptReport {
+            started_at: 1,
+            duration_ms: 15_000,
+            connect_ms,
+            outcome: crate::model::Outcome::Retryable { after_ms: None },
+            request: crate::model::RequestHead::default(),
+            response: None,
+            error: None,
+            fault,
+            command: None,
+        };
+        let said = |fault, connect_ms| Said::by(&report(fault, connect_ms), 20_000);
+        assert_eq!(said(None, None), Said::Reached { at: 20_000 });
+        assert_eq!(said(Some(Fault::Unclear), Some(100)), Said::Reached { at: 5_100 });
+        assert_eq!(said(Some(Fault::Unclear), None), Said::Nothing);
+        assert_eq!(said(Some(Fault::NoRoute), None), Said::Failed(Fault::NoRoute));
     }
 }

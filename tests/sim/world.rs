@@ -608,7 +608,8 @@ impl World {
 
     /// What fails on the way while the daemon knows that it is offline burns no attempt.
     fn check_spared(&self, core: &Core<&mut Disk>, report: &AttemptReport, spared: bool) {
-        if report.fault == Some(Fault::Unreachable) && core.queue.is_offline() && !spared {
+        let on_the_way = matches!(report.fault, Some(Fault::Unreachable | Fault::Unclear));
+        if on_the_way && core.queue.is_offline() && !spared {
             // The one that told it is the last that counts; from then on the link is to blame.
             assert!(core.queue.offline_since() >= Some(self.now.mono_ms), "an attempt was burnt offline: {report:?}");
         }
@@ -882,7 +883,9 @@ impl World {
 
     fn behave(&mut self, endpoint: &Endpoint, events: &[Arc<Event>]) -> Answer {
         if self.now.mono_ms < self.uplink_away_until && endpoint.url.contains(".example") {
-            let (outcome, fault) = (Outcome::Retryable { after_ms: None }, Some(Fault::Unreachable));
+            // It finds nobody on the way, or nothing comes on a connection from before.
+            let fault = Some(if self.rng.random_bool(0.7) { Fault::Unreachable } else { Fault::Unclear });
+            let outcome = Outcome::Retryable { after_ms: None };
             return Answer { outcome, status: None, failed: Vec::new(), within_ms: 1000, fault };
         }
         let temper = self.tempers.get(&endpoint.id).copied().unwrap_or(Temper::Good);

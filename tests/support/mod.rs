@@ -1,8 +1,9 @@
 //! What drives the real programs from outside: the daemon as a child process, the ctl, a scripted receiver, and
 //! a small HTTP client. Shared by several test targets and the benchmarks through `#[path]`.
 //!
-//! Rules: ports and folders are fresh (port 0, temporary folders); everything stays on loopback; nothing sleeps
-//! to let something happen: [`until`] polls a condition and has a deadline.
+//! Rules: ports and folders are fresh (port 0, temporary folders); everything stays on loopback, or in a
+//! network that a test makes for itself; nothing sleeps to let something happen: [`until`] polls a condition and has a
+//! deadline.
 #![allow(dead_code, unused_imports, reason = "each target uses a part of the harness")]
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]
 
@@ -11,6 +12,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod http;
 pub mod ledger;
+pub mod network;
 pub mod payloads;
 pub mod receiver;
 pub mod rng;
