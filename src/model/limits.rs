@@ -83,6 +83,8 @@ pub const PROBE_GAP_MAX_MS: u64 = 300_000;
 /// The same for probes of the link.
 pub const LINK_GAP_MS: u64 = 1_000;
 pub const LINK_GAP_MAX_MS: u64 = 30_000;
+/// There was no route to a host, and others answered: so often in a row, and it says nothing of the link any more.
+pub const LINK_LOST: u32 = 3;
 /// Unrelated hosts have to be silent for so long before the link is taken for down.
 pub const LINK_SPAN_MS: u64 = 5_000;
 /// How long what needs a sane wall clock waits for one.

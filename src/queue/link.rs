@@ -73,6 +73,10 @@ pub struct Link {
     pub offline: Option<Offline>,
     /// Hosts that failed on the way since a far one answered last, with the time that each of them did so first.
     suspects: BTreeMap<String, u64>,
+    /// Hosts to which there was no route, while others answered: how often, since they answered last.
+    lost: BTreeMap<String, u32>,
+    /// The last one to which there was no route, so that the daemon took itself for offline.
+    blamed: Option<String>,
     /// Endpoints that failed on the way and have not answered since.
     pub away: BTreeSet<EndpointId>,
 }
@@ -107,7 +111,8 @@ impl Link {
         };
         let fault = match said {
             Said::Reached { at } if self.offline.is_none_or(|offline| at >= offline.since) => {
-                return self.answered(id, far, at, now);
+                self.lost.remove(host);
+                return self.answered(id, (host, far), at, now);
             }
             // It was cut off as the link is down: it waits with the others.
             Said::Reached { .. } | Said::Nothing => {
@@ -119,6 +124,12 @@ impl Link {
             }
             Said::Failed(fault) => fault,
         };
+        let no_route = fault == Fault::NoRoute;
+        if no_route && self.offline.is_none() && self.lost.get(host).is_some_and(|n| *n >= limits::LINK_LOST) {
+            // No way leads there, whatever the link does: an IPv6 address on a machine without IPv6.
+            self.away.remove(&id);
+            return Turn::None;
+        }
         self.away.insert(id);
         if far {
             self.suspects.entry(host.clone()).or_insert(now);
@@ -129,9 +140,10 @@ impl Link {
         }
         let long = |since: &u64| now.saturating_sub(*since) >= limits::LINK_SPAN_MS;
         let all_silent = self.suspects.len() >= 2 && self.suspects.values().min().is_some_and(long);
-        if fault != Fault::NoRoute && !all_silent {
+        if !no_route && !all_silent {
             return Turn::None;
         }
+        self.blamed = no_route.then(|| host.clone());
         self.offline = Some(Offline { since: now, probe_at: now + gap_ms(0), probes: 0, probing: None, last: id });
         Turn::WentOffline
     }
@@ -145,7 +157,7 @@ impl Link {
         }
     }
 
-    fn answered(&mut self, id: EndpointId, far: bool, at: u64, now: u64) -> Turn {
+    fn answered(&mut self, id: EndpointId, (host, far): (&String, bool), at: u64, now: u64) -> Turn {
         self.away.remove(&id);
         if far {
             self.suspects.retain(|_, since| *since > at);
@@ -153,6 +165,13 @@ impl Link {
         let Some(offline) = &mut self.offline else { return Turn::None };
         if far || self.away.is_empty() {
             self.offline = None;
+            if let Some(host) = self.blamed.take().filter(|blamed| blamed != host) {
+                if self.lost.len() >= limits::ENDPOINTS {
+                    // Of hosts that nobody is sent to any more.
+                    self.lost.clear();
+                }
+                *self.lost.entry(host).or_default() += 1;
+            }
             return Turn::CameBack;
         }
         // Only what lies near is back: the next one has its turn.
@@ -268,6 +287,24 @@ mod tests {
         );
         link.forget(1);
         assert!(link.offline.is_none());
+    }
+
+    #[test]
+    fn a_host_without_a_route_beside_others_that_answer_is_soon_its_own_fault() {
+        let mut link = Link::default();
+        let no_route = Said::Failed(Fault::NoRoute);
+        for n in 0..limits::LINK_LOST {
+            let now = u64::from(n) * 1_000;
+            assert_eq!(link.learn(1, &far("six"), no_route, now), Turn::WentOffline);
+            assert_eq!(link.learn(2, &far("four"), Said::Reached { at: now + 5 }, now + 5), Turn::CameBack);
+        }
+        assert_eq!(link.learn(1, &far("six"), no_route, 10_000), Turn::None);
+        assert!(!link.away.contains(&1), "its attempts count");
+        assert_eq!(link.learn(2, &far("four"), no_route, 11_000), Turn::WentOffline, "that is the link");
+        assert_eq!(link.learn(1, &far("six"), no_route, 11_500), Turn::None);
+        assert!(link.keeps_back(1), "as long as there is none for anybody");
+        assert_eq!(link.learn(1, &far("six"), Said::Reached { at: 12_000 }, 12_000), Turn::CameBack);
+        assert_eq!(link.learn(1, &far("six"), no_route, 13_000), Turn::WentOffline, "there was a way meanwhile");
     }
 
     #[test]
