@@ -26,8 +26,11 @@ use crate::model::{Seq, limits};
 const HEADER_KEY: &[u8] = b"h";
 const FRAME_KEY_LEN: usize = 13;
 /// sled looks for pages to evict only after 64 accesses to one of its cache's 256 shards. A scan, which accesses each
-/// page once, would keep a whole segment in memory; so what is read is touched a few more times.
-const TOUCHES: usize = 2;
+/// page once, would keep a whole segment in memory; so what is read is touched a few more times: as often as it takes
+/// for a page of eight or nine chunks to fill its shard's list by itself, so that no shard keeps more than two.
+const TOUCHES: usize = 8;
+/// The same for what is written, which accesses a page about three times for each chunk.
+const TOUCHES_WRITTEN: usize = 6;
 /// sled's own threads may hold the file's lock for a moment after a database was closed.
 const LOCK_TRIES: u32 = 500;
 const LOCK_WAIT: Duration = Duration::from_millis(4);
@@ -48,6 +51,8 @@ pub(super) enum Found {
 #[derive(Default)]
 pub(super) struct Batch {
     inner: sled::Batch,
+    /// The chunks of frames among them that are large: the small ones of small commits take little memory.
+    chunks: Vec<[u8; FRAME_KEY_LEN]>,
     ops: usize,
     bytes: usize,
 }
@@ -61,7 +66,11 @@ impl Batch {
 
     /// Adds a chunk of a frame.
     pub fn chunk(&mut self, first: Seq, number: usize, value: &[u8]) {
-        self.put(&frame_key(first, number), value);
+        let key = frame_key(first, number);
+        self.put(&key, value);
+        if value.len() > limits::CHUNK / 2 {
+            self.chunks.push(key);
+        }
     }
 
     /// Whether one more chunk would be too much.
@@ -196,7 +205,14 @@ impl Segment {
         if batch.ops == 0 {
             return Ok(());
         }
-        caught("write to", &self.path, || self.db.apply_batch(batch.inner))
+        caught("write to", &self.path, || {
+            self.db.apply_batch(batch.inner)?;
+            for key in batch.chunks.iter().flat_map(|key| [key; TOUCHES_WRITTEN]) {
+                // Only for the cache's sake: whether the batch is there, the sync tells.
+                let _ = self.db.contains_key(key);
+            }
+            Ok(())
+        })
     }
 
     /// Makes durable what was written. Never to be tried again after an error.
