@@ -16,9 +16,13 @@ use crate::model::{LeaseAsk, LeaseFault, Leased, Settlement, limits};
 pub(super) async fn lease(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
     call.params.done()?;
     let mut fields = Fields::new(call.object()?);
-    let endpoint = super::endpoints::find(admin, &call.arg).await?.endpoint;
+    let found = super::endpoints::find(admin, &call.arg).await?;
+    // What is due has to be read before it can be lent.
+    let may_come = found.waiting > 0;
+    let endpoint = found.endpoint;
     let max = fields.get("max", number(1, limits::LEASE_MAX as u64))?.unwrap_or(1);
     let wait_ms = fields.get("wait_ms", duration_ms(0, limits::LEASE_WAIT_MS))?.unwrap_or(0);
+    let wait_ms = if may_come { wait_ms.max(limits::LEASE_LOOK_MS) } else { wait_ms };
     let lease_ms = fields.get("lease_ms", duration_ms(1, limits::LEASE_MS))?.unwrap_or(endpoint.pull.lease_ms);
     fields.done()?;
     if !endpoint.is_pull() {

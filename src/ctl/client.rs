@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -173,7 +173,8 @@ async fn refusal(response: &mut Response<Incoming>) -> Result<(), CtlError> {
         check_size(&text)?;
     }
     let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
-    Err(CtlError::Refused(detail(&problem).unwrap_or_else(|| format!("the daemon answered {status}"))))
+    let said = detail(&problem).unwrap_or_else(|| format!("the daemon answered {status}"));
+    Err(if status == StatusCode::SERVICE_UNAVAILABLE { CtlError::Busy(said) } else { CtlError::Refused(said) })
 }
 
 /// The next bytes of the body.

@@ -3,6 +3,8 @@
 //! back when its lease runs out.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -18,18 +20,39 @@ use super::output::Output;
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and never again.
 const TRY_AGAIN: i32 = 75;
 const NEVER_AGAIN: i32 = 100;
+/// A daemon that was there may be away for so many looks, and what is between two of them.
+const AWAY: u32 = 60;
+const AGAIN: Duration = Duration::from_secs(1);
+/// A busy daemon is told again so often.
+const TRIES: u32 = 50;
 /// Between two looks at a command that runs.
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn consume(client: &Client, out: &mut Output, args: &ConsumeArgs) -> Result<(), CtlError> {
+    if let Some(program) = args.exec.first() {
+        can_be_run(program)?;
+    }
     let mut left = args.max.unwrap_or(u64::MAX);
+    let mut was_there = false;
+    let mut away = 0;
     while left > 0 {
         let most = u64::from(args.batch).min(left);
         let mut body = json!({"max": most, "wait_ms": args.wait});
         if let Some(lease_ms) = args.lease {
             body["lease_ms"] = json!(lease_ms);
         }
-        let answer = client.post(&format!("/v1/endpoints/{}/lease", encode(&args.name)), &body)?;
+        let answer = match client.post(&format!("/v1/endpoints/{}/lease", encode(&args.name)), &body) {
+            // Too many consumers at the moment; or the daemon is being started again.
+            Err(CtlError::Busy(_)) if !args.once => None,
+            Err(CtlError::Unreachable(_)) if was_there && !args.once && away < AWAY => None,
+            answer => Some(answer?),
+        };
+        let Some(answer) = answer else {
+            away += 1;
+            std::thread::park_timeout(AGAIN);
+            continue;
+        };
+        (was_there, away) = (true, 0);
         let leases = answer["leases"].as_array().cloned().unwrap_or_default();
         left -= leases.len() as u64;
         if !leases.is_empty() {
@@ -40,6 +63,22 @@ pub(super) fn consume(client: &Client, out: &mut Output, args: &ConsumeArgs) -> 
         }
     }
     Ok(())
+}
+
+/// Before anything is leased that nobody could take.
+fn can_be_run(program: &str) -> Result<(), CtlError> {
+    let runs = |path: &Path| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = match program.contains('/') {
+        true => runs(Path::new(program)),
+        false => std::env::split_paths(&path).any(|folder| runs(&folder.join(program))),
+    };
+    match found {
+        true => Ok(()),
+        false => {
+            Err(CtlError::Usage(format!("'{program}' is no command that can be run: is it there, and executable?")))
+        }
+    }
 }
 
 /// Deals with what was leased at once.
@@ -119,15 +158,24 @@ fn wait(
     }
 }
 
-/// Says what became of a lease. One that ran out meanwhile is lent again: nothing to do about it.
+/// Says what became of a lease. One that ran out meanwhile, or that the daemon knows no more because it was started again,
+/// is lent again: nothing to do about it.
 fn say(client: &Client, lease: &Value, verb: &str, body: &Value) -> Result<(), CtlError> {
     let id = lease["lease"].as_str().unwrap_or_default();
-    match client.post(&format!("/v1/leases/{}/{verb}", encode(id)), body) {
-        Err(CtlError::Refused(why)) => {
-            eprintln!("hookboxctl: {}: {why}", lease["event"].as_str().unwrap_or_default());
-            Ok(())
+    let mut tries = 0;
+    loop {
+        match client.post(&format!("/v1/leases/{}/{verb}", encode(id)), body) {
+            // The lease still holds.
+            Err(CtlError::Busy(_)) if tries < TRIES => {
+                tries += 1;
+                std::thread::park_timeout(LOOK);
+            }
+            Err(CtlError::Refused(why) | CtlError::Busy(why) | CtlError::Unreachable(why)) => {
+                eprintln!("hookboxctl: {}: {why}", lease["event"].as_str().unwrap_or_default());
+                return Ok(());
+            }
+            done => return done.map(|_| ()),
         }
-        done => done.map(|_| ()),
     }
 }
 

@@ -45,6 +45,9 @@ pub enum CtlError {
     /// The daemon said no.
     #[error("{0}")]
     Refused(String),
+    /// The daemon said that it cannot now (503).
+    #[error("{0}")]
+    Busy(String),
     /// The arguments make no sense together.
     #[error("{0}")]
     Usage(String),
@@ -68,7 +71,7 @@ impl CtlError {
             Self::Usage(_) => USAGE,
             Self::Unreachable(_) => UNREACHABLE,
             Self::NobodyReads => 0,
-            Self::Refused(_) | Self::Io { .. } | Self::NotOk => 1,
+            Self::Refused(_) | Self::Busy(_) | Self::Io { .. } | Self::NotOk => 1,
         }
     }
 }

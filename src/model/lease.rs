@@ -40,7 +40,7 @@ pub enum Settlement {
 /// Why a lease could not be settled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseFault {
-    #[error("there is no such lease: it ran out or was settled already, and its delivery is lent to others again")]
+    #[error("there is no such lease: it ran out, and others may have its delivery, or it was settled already")]
     Gone,
     #[error("the daemon is too busy: try again in a moment, the lease still holds")]
     Busy,

@@ -103,6 +103,10 @@ pub const REFUSING_SPAN_MS: u64 = 60_000;
 pub const REFUSING_GAP_MS: u64 = 3_600_000;
 /// Deliveries that consumers of pull endpoints hold at a time, over all.
 pub const LEASES: usize = 4096;
+/// What came for a consumer that had gone waits so long for another one; and a consumer that does not want to wait waits
+/// so long nevertheless while there are deliveries that may be on their way.
+pub const DESK_MS: u64 = 10_000;
+pub const LEASE_LOOK_MS: u64 = 250;
 /// Consumers that wait at a time, how long one waits at most, and what one gets at most in one answer: deliveries, and
 /// bytes of bodies, after which there are no more.
 pub const CONSUMERS: usize = 32;

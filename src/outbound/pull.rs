@@ -1,13 +1,15 @@
 //! Pull endpoints: consumers come for their deliveries, lease them, and say what became of them.
 //!
 //! A consumer waits at its endpoint's *desk* for at most `limits::LEASE_WAIT_MS`. The hub tells the queue how many deliveries
-//! the endpoint may have out: what is lent, and what consumers wait for; the queue starts no more. What comes is lent to
-//! the consumer that has waited longest, under an unguessable name and for a time. It is delivered when the consumer
-//! acknowledges it, and tried again when he rejects it or lets the time run out. Leases are in memory alone: after a
-//! restart what was lent is due again, under the same event's id.
+//! the endpoint may have out: what is lent, what lies on the desk, and what consumers wait for; the queue starts no more.
+//! What comes is lent to the consumer that has waited longest, under an unguessable name and for a time; what comes when
+//! none waits any more lies on the desk for the next one, and goes back after `limits::DESK_MS`. A delivery ends when the
+//! consumer acknowledges it, and is tried again when he rejects it or lets the time run out. Leases are in memory alone:
+//! after a restart what was lent is due again, under the same event's id.
 //!
 //! Limits: `limits::LEASES` out at a time, `limits::CONSUMERS` waiting at a time, `limits::LEASE_MAX` in one answer, and
-//! about `limits::LEASE_BYTES` of bodies. Invariant: each delivery is lent to one consumer at a time.
+//! about `limits::LEASE_BYTES` of bodies; no more of these are asked for at a time either. Invariant: each delivery is
+//! lent to one consumer at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +28,12 @@ use crate::scheduler::Handle;
 
 /// After the first delivery came, others that are on their way are waited for so long.
 const GATHER: Duration = Duration::from_millis(5);
+const GATHERS: u32 = 20;
 /// Between two looks for leases that ran out, while there are any.
 const TICK: Duration = Duration::from_millis(100);
+
+/// What is thought of an endpoint's events before the first has come: a few are asked for.
+const FIRST_BYTES: usize = limits::LEASE_BYTES / 8;
 
 /// Fills a buffer with random bytes.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -38,8 +44,8 @@ pub struct Hub {
     clock: Clock,
     random: Random,
     state: Mutex<State>,
-    /// Something was lent.
-    lent: Notify,
+    /// Something came, so there is something to run out.
+    busy: Notify,
 }
 
 #[derive(Default)]
@@ -51,14 +57,36 @@ struct State {
 }
 
 /// One endpoint's consumers.
-#[derive(Default)]
 struct Desk {
     /// Those who have room, the one that has waited longest first.
     waiting: VecDeque<Consumer>,
+    /// What came when nobody waited any more, with the time by the monotonic clock.
+    lying: VecDeque<(Arrival, u64)>,
     /// Leases that are out.
     out: usize,
     /// What the queue was told last.
     told: usize,
+    /// About how many bytes the next event has.
+    large: usize,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), lying: VecDeque::new(), out: 0, told: 0, large: FIRST_BYTES }
+    }
+}
+
+impl Desk {
+    fn is_left(&self) -> bool {
+        self.out == 0 && self.waiting.is_empty() && self.lying.is_empty()
+    }
+}
+
+/// A delivery that is to be lent.
+struct Arrival {
+    delivery: DeliveryId,
+    number: u32,
+    event: Arc<Event>,
 }
 
 struct Consumer {
@@ -79,49 +107,57 @@ struct Lease {
 impl Hub {
     #[must_use]
     pub fn new(handle: Handle, clock: Clock, random: Random) -> Arc<Self> {
-        Arc::new(Self { handle, clock, random, state: Mutex::default(), lent: Notify::new() })
+        Arc::new(Self { handle, clock, random, state: Mutex::default(), busy: Notify::new() })
     }
 
-    /// Takes back leases that ran out, for as long as the daemon runs.
+    /// Takes back leases that ran out, and what nobody came for, for as long as the daemon runs.
     pub async fn run(&self) {
         loop {
-            if self.locked().leases.is_empty() {
-                self.lent.notified().await;
+            if self.is_idle() {
+                self.busy.notified().await;
             }
             tokio::time::sleep(TICK).await;
             self.expire();
         }
     }
 
-    /// A delivery for a pull endpoint: it is lent to a consumer, or goes back when none has room.
+    /// A delivery for a pull endpoint: it is lent to a consumer, or lies on the desk until one comes.
     pub fn offer(&self, delivery: DeliveryId, number: u32, event: Arc<Event>) {
         let now = (self.clock)();
         let mut state = self.locked();
         let State { desks, leases, .. } = &mut *state;
         let desk = desks.entry(delivery.endpoint).or_default();
-        // Those who are full stand behind all.
-        let Some(consumer) = desk.waiting.front_mut().filter(|consumer| consumer.room > 0) else {
-            drop(state);
-            return self.report(delivery, report(now, now, not_taken()));
-        };
-        let mut bytes = [0; 16];
-        (self.random)(&mut bytes);
-        let lease = format!("lse_{}", HEXLOWER.encode(&bytes));
-        let (expires_mono, expires_at) = (now.mono_ms + consumer.lease_ms, now.wall_ms + consumer.lease_ms);
-        consumer.room -= 1;
-        consumer.bytes += event.cost();
-        consumer.got.push(Leased { lease: lease.clone(), delivery, number, event, expires_at });
-        consumer.called.notify_one();
-        if consumer.room == 0 || consumer.bytes >= limits::LEASE_BYTES {
-            // Others have their turn. What it got is waiting for it.
-            if let Some(full) = desk.waiting.pop_front() {
-                desk.waiting.push_back(Consumer { room: 0, ..full });
-            }
-        }
-        desk.out += 1;
-        leases.insert(lease, Lease { delivery, lent: now, expires_mono });
+        desk.large = event.cost().max(desk.large / 2);
+        desk.lying.push_back((Arrival { delivery, number, event }, now.mono_ms));
+        self.lend(desk, leases, now);
         self.say(delivery.endpoint, desk);
-        self.lent.notify_one();
+        self.busy.notify_one();
+    }
+
+    /// Lends what lies on the desk to those who wait.
+    fn lend(&self, desk: &mut Desk, leases: &mut HashMap<String, Lease>, now: Now) {
+        // Those who are full stand behind all.
+        while let Some(consumer) = desk.waiting.front_mut().filter(|consumer| consumer.room > 0)
+            && let Some((arrival, _)) = desk.lying.pop_front()
+        {
+            let mut bytes = [0; 16];
+            (self.random)(&mut bytes);
+            let lease = format!("lse_{}", HEXLOWER.encode(&bytes));
+            let (expires_mono, expires_at) = (now.mono_ms + consumer.lease_ms, now.wall_ms + consumer.lease_ms);
+            let Arrival { delivery, number, event } = arrival;
+            consumer.room -= 1;
+            consumer.bytes += event.cost();
+            consumer.got.push(Leased { lease: lease.clone(), delivery, number, event, expires_at });
+            consumer.called.notify_one();
+            if consumer.room == 0 || consumer.bytes >= limits::LEASE_BYTES {
+                // Others have their turn. What it got is waiting for it.
+                if let Some(full) = desk.waiting.pop_front() {
+                    desk.waiting.push_back(Consumer { room: 0, ..full });
+                }
+            }
+            desk.out += 1;
+            leases.insert(lease, Lease { delivery, lent: now, expires_mono });
+        }
     }
 
     /// Waits for deliveries of an endpoint and lends them; none when none came in time. A consumer that goes away while
@@ -133,7 +169,13 @@ impl Hub {
         let called = Arc::new(Notify::new());
         let seat = self.sit_down(endpoint.id, ask, called.clone())?;
         let waited = tokio::time::timeout(Duration::from_millis(ask.wait_ms), called.notified()).await;
-        if waited.is_ok() && ask.max > 1 {
+        let mut had = 0;
+        // As long as more come, and there is room for them.
+        for _ in 0..GATHERS {
+            match seat.has() {
+                (got, true) if got > had && waited.is_ok() => had = got,
+                _ => break,
+            }
             tokio::time::sleep(GATHER).await;
         }
         Ok(seat.get_up())
@@ -152,11 +194,13 @@ impl Hub {
         state.consumers += 1;
         state.next_consumer += 1;
         let id = state.next_consumer;
-        let desk = state.desks.entry(endpoint).or_default();
+        let State { desks, leases, .. } = &mut *state;
+        let desk = desks.entry(endpoint).or_default();
         let (room, lease_ms) = (ask.max, ask.lease_ms);
         desk.waiting.push_front(Consumer { id, room, bytes: 0, lease_ms, got: Vec::new(), called });
         // The one that has waited longest is served first; those who are full stand behind all.
         desk.waiting.make_contiguous().sort_by_key(|consumer| (consumer.room == 0, consumer.id));
+        self.lend(desk, leases, (self.clock)());
         self.say(endpoint, desk);
         Ok(Seat { hub: self.clone(), endpoint, id, up: false })
     }
@@ -193,8 +237,14 @@ impl Hub {
         self.locked().desks.get(&endpoint).map_or(0, |desk| desk.out)
     }
 
+    fn is_idle(&self) -> bool {
+        let state = self.locked();
+        state.leases.is_empty() && state.desks.values().all(|desk| desk.lying.is_empty())
+    }
+
     fn expire(&self) {
         let now = (self.clock)();
+        self.clear_desks(now);
         let gone: Vec<Lease> = {
             let mut state = self.locked();
             let over: Vec<String> =
@@ -209,6 +259,19 @@ impl Hub {
         }
     }
 
+    /// Gives back what has lain on a desk for too long.
+    fn clear_desks(&self, now: Now) {
+        let mut state = self.locked();
+        for (endpoint, desk) in &mut state.desks {
+            let fresh = |at: u64| at + limits::DESK_MS > now.mono_ms;
+            while let Some((arrival, _)) = desk.lying.pop_front_if(|(_, at)| !fresh(*at)) {
+                self.report(arrival.delivery, report(now, now, not_taken()));
+            }
+            self.say(*endpoint, desk);
+        }
+        state.desks.retain(|_, desk| !desk.is_left());
+    }
+
     /// A delivery of this endpoint is not out any more.
     fn left(&self, endpoint: EndpointId) {
         let mut state = self.locked();
@@ -216,12 +279,15 @@ impl Hub {
             desk.out = desk.out.saturating_sub(1);
             self.say(endpoint, desk);
         }
-        state.desks.retain(|_, desk| desk.out > 0 || !desk.waiting.is_empty());
+        state.desks.retain(|_, desk| !desk.is_left());
     }
 
     /// Tells the queue how many deliveries this endpoint may have out.
     fn say(&self, endpoint: EndpointId, desk: &mut Desk) {
-        let total = desk.out + desk.waiting.iter().map(|consumer| consumer.room).sum::<usize>();
+        let room = desk.waiting.iter().map(|consumer| consumer.room).sum::<usize>();
+        // So many that their bodies are about what one answer takes.
+        let at_a_time = (limits::LEASE_BYTES / desk.large.max(1)).max(1);
+        let total = desk.out + desk.lying.len() + room.min(at_a_time);
         if total != desk.told {
             desk.told = total;
             self.handle.report(Input::Wanted { endpoint, total });
@@ -247,6 +313,14 @@ struct Seat {
 }
 
 impl Seat {
+    /// How many it has got, and whether there is room for more.
+    fn has(&self) -> (usize, bool) {
+        let state = self.hub.locked();
+        let waiting = state.desks.get(&self.endpoint).map(|desk| desk.waiting.iter());
+        let me = waiting.into_iter().flatten().find(|consumer| consumer.id == self.id);
+        me.map_or((0, false), |consumer| (consumer.got.len(), consumer.room > 0))
+    }
+
     /// Takes what came.
     fn get_up(mut self) -> Vec<Leased> {
         self.up = true;
@@ -269,14 +343,21 @@ impl Drop for Seat {
         if self.up {
             return;
         }
+        // Others have what it got, first.
+        let got = self.leave();
         let now = (self.hub.clock)();
-        for leased in self.leave() {
-            let lease = self.hub.locked().leases.remove(&leased.lease);
-            if lease.is_some() {
-                self.hub.report(leased.delivery, report(now, now, not_taken()));
-                self.hub.left(self.endpoint);
+        let mut state = self.hub.locked();
+        let State { desks, leases, .. } = &mut *state;
+        let desk = desks.entry(self.endpoint).or_default();
+        for Leased { lease, delivery, number, event, .. } in got.into_iter().rev() {
+            if leases.remove(&lease).is_some() {
+                desk.out = desk.out.saturating_sub(1);
+                desk.lying.push_front((Arrival { delivery, number, event }, now.mono_ms));
             }
         }
+        self.hub.lend(desk, leases, now);
+        self.hub.say(self.endpoint, desk);
+        self.hub.busy.notify_one();
     }
 }
 
@@ -289,7 +370,7 @@ struct Said {
 
 fn not_taken() -> Said {
     let outcome = Outcome::Retryable { after_ms: None };
-    Said { outcome, error: Some("the consumer it was lent to has gone".to_owned()), fault: Some(Fault::NotTaken) }
+    Said { outcome, error: Some("no consumer came for it".to_owned()), fault: Some(Fault::NotTaken) }
 }
 
 fn said(settlement: Settlement) -> Said {

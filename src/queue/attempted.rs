@@ -2,7 +2,7 @@
 
 use super::lane::{Batch, Lane, Retrying};
 use super::state::{State, StateError, impossible};
-use crate::model::{AttemptReport, BatchId, EndpointId, Outcome, Seq};
+use crate::model::{AttemptReport, BatchId, EndpointId, Fault, Outcome, Seq};
 use crate::record::{AttemptFinished, BatchFinished, BatchMember, BatchNext, DeadLetter, MemberFinished, Next};
 
 impl State {
@@ -27,8 +27,11 @@ impl State {
 
     /// Counts an attempt, and keeps the time of it.
     fn attempted(&mut self, report: &AttemptReport) {
-        self.counts.attempts += 1;
-        self.counts.failed_attempts += u64::from(report.outcome != Outcome::Delivered);
+        // What no consumer came for was not attempted.
+        if report.fault != Some(Fault::NotTaken) {
+            self.counts.attempts += 1;
+            self.counts.failed_attempts += u64::from(report.outcome != Outcome::Delivered);
+        }
         self.last_wall = report.started_at;
     }
 
@@ -173,6 +176,9 @@ enum End {
 impl Lane {
     /// What an attempt tells of the endpoint.
     fn heard(&mut self, report: &AttemptReport, failing_ms: u64) {
+        if report.fault == Some(Fault::NotTaken) {
+            return;
+        }
         self.last_attempt_at = report.started_at;
         self.failing_ms = failing_ms;
         if report.outcome == Outcome::Delivered {

@@ -144,3 +144,53 @@ fn the_ctl_consumes_with_a_command() {
     let none = daemon.lines(&["consume", "jobs", "--once", "--wait", "10ms"]);
     assert!(none.is_empty());
 }
+
+#[test]
+fn whoever_asks_gets_what_is_due_and_nothing_fails_of_itself() {
+    let home = Home::new();
+    let daemon = home.start();
+    make(&daemon, &[]);
+    let body = vec![b'x'; 20_000];
+    (0..60).for_each(|_| drop(daemon.accept("/in/in", &[], &body)));
+    let mut taken = 0;
+    while taken < 60 {
+        let leases = lease(&daemon, 7, 0, 60_000);
+        assert!(!leases.is_empty(), "{} are due", 60 - taken);
+        taken += leases.len();
+        leases.iter().for_each(|one| assert_eq!(settle(&daemon, one, "ack", &json!({})), 200));
+    }
+    assert!(lease(&daemon, 7, 0, 60_000).is_empty());
+    // One after the other, as many at once as there are, while others come in.
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..300).for_each(|n| drop(daemon.accept("/in/in", &[], format!("{n}").as_bytes()))));
+        let lines = daemon.lines(&["consume", "jobs", "--batch", "50", "--max", "300"]);
+        assert_eq!(lines.len(), 300);
+    });
+    daemon.await_count("delivered", 360);
+    let shown = daemon.json(&["endpoint", "show", "jobs"]);
+    assert_eq!((&shown["requests_succeeded"], &shown["requests_failed"]), (&json!(360), &json!(0)), "{shown}");
+    assert_eq!(daemon.json(&["status"])["failed_attempts"], json!(0));
+}
+
+#[test]
+fn a_consumer_outlives_the_daemon_and_checks_its_command_first() {
+    let home = Home::new();
+    let daemon = home.start();
+    make(&daemon, &[]);
+    daemon.accept("/in/in", &[], b"one");
+    let refused = daemon.ctl().run(&["consume", "jobs", "--once", "--exec", "./nothing"]);
+    assert_eq!(refused.code, Some(64), "{}", refused.stderr);
+    assert!(refused.stderr.contains("no command"), "{}", refused.stderr);
+    let ctl = daemon.ctl();
+    let lines = std::thread::scope(|scope| {
+        let consumer = scope.spawn(|| ctl.lines(&["consume", "jobs", "--max", "2"]));
+        daemon.await_count("delivered", 1);
+        assert_eq!(daemon.terminate().code(), Some(0));
+        let again = home.start();
+        again.accept("/in/in", &[], b"two");
+        let lines = consumer.join().expect("it ends");
+        again.await_count("delivered", 2);
+        lines
+    });
+    assert_eq!(lines.len(), 2);
+}
