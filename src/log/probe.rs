@@ -15,6 +15,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::segment::{self, Segment};
+use super::shelf::Facts;
 use super::walk::{Walk, walk};
 use super::{Fault, LogError, folder};
 
@@ -26,17 +27,30 @@ const LAST_WORDS: u64 = 4096;
 /// SIGKILL, SIGTERM, SIGINT, SIGHUP: somebody else wanted it to end.
 const FROM_OUTSIDE: [i32; 4] = [9, 15, 2, 1];
 
-/// Has the segment opened by a child. A snapshot of sled's that it dies of is put aside.
-pub(super) fn probe(program: &Path, segment: &Path) -> Result<(), LogError> {
-    let Some(why) = dies(program, segment) else { return Ok(()) };
+/// How the child ended.
+enum Ended {
+    /// It found everything that the segment was sealed with.
+    Whole,
+    /// It lived, and has found something wrong; or it says nothing.
+    Lived,
+    Died(String),
+}
+
+/// Has the segment opened by a child. A snapshot of sled's that it dies of is put aside. Returns whether everything is
+/// there that the segment was sealed with.
+pub(super) fn probe(program: &Path, segment: &Path) -> Result<bool, LogError> {
+    let why = match ask(program, segment) {
+        Ended::Died(why) => why,
+        lived => return Ok(matches!(lived, Ended::Whole)),
+    };
     if is_of_the_system(&why) {
         return Err(refused(segment, &why));
     }
     segment::put_aside_what_can_be_spared(segment)?;
-    match dies(program, segment) {
-        None => Ok(()),
-        Some(why) if is_of_the_system(&why) => Err(refused(segment, &why)),
-        Some(why) => Err(LogError::corrupt("open", segment, format!("a process that reads it dies: {why}"))),
+    match ask(program, segment) {
+        Ended::Died(why) if is_of_the_system(&why) => Err(refused(segment, &why)),
+        Ended::Died(why) => Err(LogError::corrupt("open", segment, format!("a process that reads it dies: {why}"))),
+        lived => Ok(matches!(lived, Ended::Whole)),
     }
 }
 
@@ -50,37 +64,52 @@ fn refused(segment: &Path, why: &str) -> LogError {
     LogError::Store { doing: "open", path: segment.to_path_buf(), fault: Fault::Io, what }
 }
 
-/// What the child does: opens the segment and reads all of it.
+/// What the child does: opens the segment and reads all of it. An error, too, when it is not what it was sealed with.
 pub(super) fn read_all(path: &Path) -> Result<(), LogError> {
     let (Some(dir), Some(first)) = (path.parent(), folder::first_of(path)) else {
         return Err(LogError::corrupt("open", path, "it is not the folder of a segment"));
     };
     let segment = Segment::open_unmarked(dir, first)?;
-    let _ = segment.checkpoint();
-    walk(&segment, Walk { deep: true, ..Walk::ALL }, &mut |_, _| {}).map(|_| ())
+    let checkpoint = segment.checkpoint();
+    let walked = walk(&segment, Walk { deep: true, ..Walk::ALL }, &mut |_, _| {})?;
+    checkpoint?;
+    if let Some(problem) = walked.problems.into_iter().next() {
+        return Err(LogError::Damaged(problem));
+    }
+    let Some(sealed) = folder::read_checked::<Facts>(&folder::seal(dir, first)) else {
+        return Err(LogError::corrupt("read", path, "it has no seal: whether it is complete cannot be told"));
+    };
+    let found = (segment.header.prev, walked.last, walked.records, walked.head);
+    if found == (sealed.prev, sealed.last, sealed.records, sealed.head) {
+        Ok(())
+    } else {
+        Err(LogError::corrupt("read", path, "it does not hold what it was sealed with"))
+    }
 }
 
-fn dies(program: &Path, segment: &Path) -> Option<String> {
+fn ask(program: &Path, segment: &Path) -> Ended {
     let mut command = Command::new(program);
     // The ctl is the daemon when it is called by its name.
     command.arg0("hookboxd");
     command.arg("--probe-segment").arg(segment);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().ok()?;
+    let Ok(mut child) = command.spawn() else { return Ended::Lived };
     let status = wait(&mut child);
     let Some(status) = status else {
         let _ = child.kill();
         let _ = child.wait();
-        return Some(format!("it was not done after {} s", PATIENCE_MS / 1000));
+        return Ended::Died(format!("it was not done after {} s", PATIENCE_MS / 1000));
     };
-    let signal = status.signal().filter(|signal| !FROM_OUTSIDE.contains(signal))?;
+    let Some(signal) = status.signal().filter(|signal| !FROM_OUTSIDE.contains(signal)) else {
+        return if status.success() { Ended::Whole } else { Ended::Lived };
+    };
     let mut words = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         let _ = stderr.take(LAST_WORDS).read_to_end(&mut words);
     }
     let words = String::from_utf8_lossy(&words);
     let words: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).take(2).collect();
-    Some(format!("signal {signal}, {}", words.join(" ")))
+    Ended::Died(format!("signal {signal}, {}", words.join(" ")))
 }
 
 fn wait(child: &mut Child) -> Option<ExitStatus> {

@@ -16,7 +16,7 @@ use super::segment::Segment;
 use super::shelf::{Dropped, Facts, Shelf, Slot};
 use super::walk::{Walk, Walked, walk};
 use super::watermark::{Mark, Watermark};
-use super::{Log, LogError, Options, Problem, Reader, Recovered, ballast, failpoint, folder};
+use super::{Log, LogError, Options, Problem, Reader, Recovered, ballast, failpoint, folder, sums};
 use crate::model::{Seq, WallMs};
 
 /// What is known so far.
@@ -253,6 +253,10 @@ impl Opening {
         segment.sync()?;
         folder::remove(&folder::seal(&options.dir, segment.header.first))?;
         folder::remove(&folder::sums(&options.dir, segment.header.first))?;
+        if mark.is_some() && self.problems.is_empty() {
+            // It has no seal that a child could compare it with; here all of it was found, as far as the watermark.
+            sums::drop_evidence(&folder::segment(&options.dir, segment.header.first));
+        }
         let facts = facts_of(&segment, &walked, None);
         Ok(active_of(segment, facts))
     }

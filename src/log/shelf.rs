@@ -276,12 +276,15 @@ impl Shelf {
             let seen = sums::glance(&self.dir, first);
             let compared = sums::compare(&self.dir, first);
             noted = seen.filter(|_| compared == Compared::Same);
+            let segment = folder::segment(&self.dir, first);
             if compared == Compared::Different {
-                sums::keep_evidence(&folder::segment(&self.dir, first));
+                sums::keep_evidence(&segment);
             }
             let fine = noted.is_some() || (compared == Compared::Unknown && known);
-            if !fine || folder::opened(&self.dir, first).exists() {
-                probe::probe(program, &folder::segment(&self.dir, first))?;
+            // What a process left that died before it could tell whether anything is wrong; asked once in a process.
+            let undecided = !known && sums::has_evidence(&segment);
+            if (!fine || undecided || folder::opened(&self.dir, first).exists()) && probe::probe(program, &segment)? {
+                sums::drop_evidence(&segment);
             }
         }
         Ok((Segment::open(&self.dir, first, self.skip_sync)?, noted))

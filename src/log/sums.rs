@@ -83,11 +83,24 @@ pub(super) fn keep(dir: &Path, first: Seq) -> Result<(), LogError> {
 
 /// sled makes free room of what it cannot read when it opens a file, and writes there. So the data file of a segment that
 /// is not what it was is copied before anything opens it, for `log salvage`. Without room for that there is no copy.
+///
+/// A process that was killed leaves files that differ and are whole nevertheless, so the copy goes as soon as the
+/// segment was found to hold everything: it takes as much room as the segment itself.
 pub(super) fn keep_evidence(segment: &Path) {
     let (db, copy) = (segment.join("db"), segment.join(EVIDENCE));
     if !copy.exists() && fs::copy(&db, &copy).is_err() {
         let _ = fs::remove_file(&copy);
     }
+}
+
+pub(super) fn has_evidence(segment: &Path) -> bool {
+    segment.join(EVIDENCE).exists()
+}
+
+/// Nothing is wrong with the segment.
+pub(super) fn drop_evidence(segment: &Path) {
+    // What cannot be removed now is removed when the segment was found whole the next time.
+    let _ = fs::remove_file(segment.join(EVIDENCE));
 }
 
 fn take(segment: &Path) -> std::io::Result<Sums> {

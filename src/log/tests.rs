@@ -959,6 +959,61 @@ fn a_closed_segment_that_changed_is_opened_by_a_child_first() {
     drop(log);
 }
 
+/// A program that does as one that has found this.
+fn finder(dir: &Path, exit: u8) -> Options {
+    let script = dir.join(format!("finds-{exit}"));
+    fs::write(&script, format!("#!/bin/sh\nexit {exit}\n")).expect("writes");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("may be run");
+    Options { probe: Some(script), ..options(dir) }
+}
+
+#[test]
+fn the_copy_of_a_changed_segment_goes_once_it_is_found_whole() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log_dir = dir.path().join("log");
+    let (bad, whole) = (finder(dir.path(), 1), finder(dir.path(), 0));
+    let Recovered { mut log, reader, .. } = Log::open(bad.clone(), 1_000).expect("opens");
+    for round in 0..2 {
+        fill(&mut log, 4);
+        log.roll(b"checkpoint", round).expect("rolls");
+    }
+    log.close().expect("closes");
+    drop(reader);
+    let copies = || [1, 5, 9].map(|first| folder::segment(&log_dir, first).join("db.as-found").exists());
+    for first in [1, 5, 9] {
+        fs::write(folder::sums(&log_dir, first), "of other files").expect("writes");
+    }
+    let reads = |options: Options| {
+        let Recovered { log, reader, problems, .. } = Log::open(options, 1_000).expect("opens");
+        assert_eq!(problems, []);
+        assert_eq!(reader.read(1).expect("reads"), Some(small(1)));
+        log.close().expect("closes");
+    };
+    reads(bad.clone());
+    assert_eq!(copies(), [true, false, false], "the active one is read by the process itself, and one is never opened");
+    // By now its files are noted anew: what is left of the copy is looked at nevertheless.
+    reads(bad);
+    assert_eq!(copies(), [true, false, false]);
+    reads(whole);
+    assert_eq!(copies(), [false; 3]);
+}
+
+#[test]
+fn a_probe_tells_a_whole_segment_from_one_that_lacks_something() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { log, reader, .. } = sixty(dir.path());
+    drop((log, reader));
+    let log_dir = dir.path().join("log");
+    super::probe(&folder::segment(&log_dir, 11)).expect("it is whole");
+    let said = |first| super::probe(&folder::segment(&log_dir, first)).expect_err("it is not").to_string();
+    assert!(said(61).contains("it has no seal"), "{}", said(61));
+    let segment = Segment::open_unmarked(&log_dir, 21).expect("opens");
+    segment.remove_from(28).expect("removes");
+    segment.sync().expect("syncs");
+    drop(segment);
+    assert!(said(21).contains("does not hold what it was sealed with"), "{}", said(21));
+}
+
 fn flip(path: &Path) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).expect("opens");
     let at = file.metadata().expect("it is there").len() / 2;

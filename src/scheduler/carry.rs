@@ -39,6 +39,12 @@ impl Retiring {
         Self { first, last, head, next: first, walked: false }
     }
 
+    /// Whether events have to be carried forward now: of dead letters only the notes are, and before all else.
+    #[must_use]
+    pub fn wants_events(&self, alive: &AliveRange) -> bool {
+        alive.graves.is_empty() && ((alive.walk && !self.walked) || !alive.events.is_empty())
+    }
+
     /// What to tell the queue next, from what it says is alive. `judge` says what becomes of a dead letter: `None`
     /// when its time is over. `None` when something that lives cannot be found: then the segment stays.
     ///

@@ -9,15 +9,20 @@
 //! Dead letters go when they are older than `dead_ms`, which is looked at when their segment goes, and the oldest of
 //! them as soon as there are more than `dead_events`, or more than `dead_bytes` of their events.
 //!
+//! When so little is left that carrying forward would take the last of it, a segment goes all the same if dropping it
+//! gives back more than what lives in it takes, or if much behind it has ended: it is surveyed for that, after its dead
+//! letters have been looked at, for those whose time is over need no event any more. So a full log gets its room back
+//! without anybody's help, unless nearly all of it lives.
+//!
 //! All of it is done in small steps, between the orders of the scheduler.
 
 use super::calendar::Calendar;
 use super::carry::{self, Records, Retiring};
 use super::handle::Handle;
 use super::reads::read_event;
-use super::room::{may_carry, wants_trim};
+use super::room::{may_carry, may_exceed, wants_trim};
 use super::thread::Clock;
-use crate::log::{LogError, Reader, SegmentInfo, failpoint};
+use crate::log::{LogError, Reader, Room, SegmentInfo, failpoint};
 use crate::model::{Now, Seq, limits};
 use crate::queue::{Carriage, Command, Input, Query, Reply, Revive, Status};
 use crate::record::{DeadLetter, Record};
@@ -33,6 +38,8 @@ const PAUSE_MS: u64 = 2_000;
 const PAUSE_TIMES: u64 = 20;
 /// Between two looks at the bytes of dead letters.
 const WEIGH_MS: u64 = 10_000;
+/// What a slice that is carried forward may take of what is left: sled writes a little more than it is given.
+const SLICE_BYTES: u64 = 2 * limits::CARRY_BYTES as u64;
 /// Dead letters weighed in one step.
 const WEIGHED: usize = 32;
 
@@ -94,7 +101,8 @@ enum Work {
 
 struct Survey {
     leaving: Leaving,
-    records: u64,
+    /// Whether carrying forward has to be paid for by the drop.
+    tight: bool,
     next: Seq,
     begun_at: u64,
     all_bytes: u64,
@@ -106,6 +114,8 @@ struct Survey {
 enum Carried {
     /// There is more in it.
     More(Leaving),
+    /// There is more in it, and little left: it has to be surveyed first.
+    Tight(Leaving),
     /// It is dropped.
     All(Leaving),
 }
@@ -113,7 +123,10 @@ enum Carried {
 struct Leaving {
     retiring: Retiring,
     why: Why,
+    records: u64,
     disk_bytes: u64,
+    /// It was surveyed, and its drop pays for what is carried forward.
+    pays: bool,
     carried: usize,
     carried_bytes: u64,
 }
@@ -235,21 +248,26 @@ impl<'a> Keeper<'a> {
         let (_, last) = (oldest.sealed_at?, oldest.last?);
         let why = why(oldest)?;
         let retiring = Retiring::new(oldest.first, last, oldest.head);
-        let leaving = Leaving { retiring, why, disk_bytes: oldest.disk_bytes, carried: 0, carried_bytes: 0 };
-        if matches!(why, Why::Age | Why::Events) {
+        let SegmentInfo { records, disk_bytes, .. } = *oldest;
+        let leaving = Leaving { retiring, why, records, disk_bytes, pays: false, carried: 0, carried_bytes: 0 };
+        if matches!(why, Why::Age | Why::Events) || is_tight(&self.reader.room()) {
             return Some(Work::Retire(leaving));
         }
-        let behind =
-            status.events.saturating_sub(self.calendar.stamp(oldest.first).map_or(status.events, |s| s.events));
-        Some(Work::Survey(Survey {
+        Some(self.begin_survey(leaving, status, false))
+    }
+
+    fn begin_survey(&self, leaving: Leaving, status: &Status, tight: bool) -> Work {
+        let first = leaving.retiring.first;
+        let behind = status.events.saturating_sub(self.calendar.stamp(first).map_or(status.events, |s| s.events));
+        Work::Survey(Survey {
             leaving,
-            records: oldest.records,
-            next: oldest.first,
+            tight,
+            next: first,
             begun_at: (self.clock)().mono_ms,
             all_bytes: 0,
             living_bytes: 0,
             much_behind: status.pending + status.held + status.dead <= behind / 2,
-        }))
+        })
     }
 
     /// One slice of a survey. At its end the segment goes, or stays for a while.
@@ -258,9 +276,9 @@ impl<'a> Keeper<'a> {
         let Some(Reply::Alive(Some(alive))) = self.handle.ask_blocking(Input::Ask(Query::Alive { first, last })) else {
             return Work::None;
         };
-        if !alive.walk {
+        if !alive.walk && !survey.tight {
             // At least every second record is an attempt, or there is nothing to be gained.
-            (survey.living_bytes, survey.all_bytes) = (2 * alive.known as u64, survey.records);
+            (survey.living_bytes, survey.all_bytes) = (2 * alive.known as u64, survey.leaving.records);
         } else if survey.next <= last {
             let Ok((slice, next)) = self.reader.slice(survey.next, last) else { return Work::None };
             survey.next = next;
@@ -272,11 +290,15 @@ impl<'a> Keeper<'a> {
             survey.living_bytes += bytes;
             return Work::Survey(survey);
         }
-        if survey.much_behind || survey.living_bytes <= survey.all_bytes / 2 {
-            return Work::Retire(survey.leaving);
+        if survey.is_worth_it(&self.reader.room()) {
+            let pays = survey.tight;
+            return Work::Retire(Leaving { pays, ..survey.leaving });
         }
         let now = (self.clock)().mono_ms;
         self.not_early_before = now + PAUSE_MS + PAUSE_TIMES * now.saturating_sub(survey.begun_at);
+        if survey.tight {
+            self.not_before = self.not_early_before;
+        }
         tracing::debug!(first, last, "most of the oldest segment lives: it does not go before its time");
         Work::None
     }
@@ -296,6 +318,10 @@ impl<'a> Keeper<'a> {
     fn retire(&mut self, leaving: Leaving) -> Work {
         match self.carry(leaving) {
             Some(Carried::More(leaving)) => Work::Retire(leaving),
+            Some(Carried::Tight(leaving)) => match self.handle.ask_blocking(Input::Ask(Query::Status)) {
+                Some(Reply::Status(status)) => self.begin_survey(leaving, &status, true),
+                _ => Work::None,
+            },
             Some(Carried::All(leaving)) => {
                 self.left(&leaving);
                 std::mem::replace(&mut self.work, Work::None)
@@ -313,6 +339,17 @@ impl<'a> Keeper<'a> {
             Some(Reply::Alive(Some(alive))) => alive,
             _ => return None,
         };
+        if is_tight(&self.reader.room()) {
+            let wants_events = leaving.retiring.wants_events(&alive);
+            if wants_events && !leaving.pays {
+                return Some(Carried::Tight(leaving));
+            }
+            // Looks after the ballast as well, which is given up for this.
+            if (wants_events || !alive.graves.is_empty()) && !may_exceed(&self.reader.look(), SLICE_BYTES) {
+                tracing::debug!(first, last, "no room to carry forward what may live in a segment: it stays for now");
+                return None;
+            }
+        }
         let (now, dead_ms) = (self.calendar.now(), self.retention.dead_ms);
         let mut judge = |dead: DeadLetter| judge(dead, now, dead_ms);
         let input = match leaving.retiring.next_input(&alive, self.reader, &mut judge) {
@@ -322,10 +359,6 @@ impl<'a> Keeper<'a> {
                 return None;
             }
         };
-        if matches!(input, Input::Carry { .. }) && may_carry(&self.reader.room()) < 2 * limits::CARRY_BYTES as u64 {
-            tracing::debug!(first, last, "no room to carry forward what may live in a segment: it stays for now");
-            return None;
-        }
         failpoint::reached("carry.gathered");
         match self.handle.ask_blocking(input)? {
             Reply::Carried { events, bytes } => {
@@ -408,6 +441,23 @@ impl<'a> Keeper<'a> {
         };
         let at = views.first()?.stands_at;
         read_event(self.reader, at).map(|event| event.cost() as u64)
+    }
+}
+
+/// Whether carrying forward would take the last of what is left.
+fn is_tight(room: &Room) -> bool {
+    may_carry(room) < SLICE_BYTES
+}
+
+impl Survey {
+    /// Whether the segment goes, now that it is known what lives in it.
+    fn is_worth_it(&self, room: &Room) -> bool {
+        if !self.tight {
+            return self.much_behind || self.living_bytes <= self.all_bytes / 2;
+        }
+        // As much again as the events have, for what the store makes of them.
+        let takes = self.living_bytes.saturating_mul(2).saturating_add(SLICE_BYTES);
+        (self.much_behind || takes <= self.leaving.disk_bytes) && may_exceed(room, takes)
     }
 }
 

@@ -16,6 +16,9 @@ use crate::log::Room;
 use crate::model::limits;
 use crate::model::size::format_bytes;
 
+/// What never goes by itself, and how it goes.
+const MAKE_ROOM: &str = "make room (`hookboxctl dlq discard` gives up dead letters), or raise [log] quota";
+
 /// How full it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -135,6 +138,14 @@ pub fn may_carry(room: &Room) -> u64 {
     room.left().saturating_sub(floor(room))
 }
 
+/// Whether so many bytes can be carried forward though little is left, because dropping what they are carried out of
+/// gives back more. The quota is a limit for what stays, so it may be exceeded for that moment, and the reserve is there
+/// for it; only the file system has to have the bytes, beside what the log itself needs.
+#[must_use]
+pub fn may_exceed(room: &Room, bytes: u64) -> bool {
+    room.free >= bytes.saturating_add(limits::ROOM_FLOOR)
+}
+
 fn floor(room: &Room) -> u64 {
     (room.reserve / 8).max(limits::ROOM_FLOOR)
 }
@@ -173,8 +184,8 @@ fn reason(room: &Room, level: Level) -> String {
         Level::Open => what,
         Level::Low if is_short_of_files(room) => "the file system has no room for more files".to_owned(),
         Level::Low => format!("{what}, {reserve} of them are kept for outcomes"),
-        Level::Refusing => format!("{what}, and {reserve} are kept for outcomes: make room, or raise [log] quota"),
-        Level::Halted => format!("{what}, too little to remember an outcome: make room, or raise [log] quota"),
+        Level::Refusing => format!("{what}, and {reserve} are kept for outcomes: {MAKE_ROOM}"),
+        Level::Halted => format!("{what}, too little to remember an outcome: {MAKE_ROOM}"),
     }
 }
 
@@ -206,7 +217,7 @@ fn announce(change: &Change) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Level, RoomState, next, wants_trim};
+    use super::{Change, Level, RoomState, may_exceed, next, wants_trim};
     use crate::log::Room;
 
     const MIB: u64 = 1 << 20;
@@ -258,6 +269,13 @@ mod tests {
         assert!(state.refuses(20 * MIB).is_some());
         let unmeasured = RoomState::default();
         assert_eq!(unmeasured.refuses(20 * MIB), None);
+    }
+
+    #[test]
+    fn a_quota_may_be_exceeded_for_a_moment_and_a_file_system_may_not() {
+        let full = Room { free: 100 * MIB, ..room(0) };
+        assert!(may_exceed(&full, 98 * MIB) && !may_exceed(&full, 99 * MIB));
+        assert_eq!(next(Level::Open, &full), Level::Halted);
     }
 
     #[test]

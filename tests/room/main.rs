@@ -14,6 +14,7 @@
 #[path = "../power/disk.rs"]
 #[allow(dead_code, reason = "only the mounts of it are used here")]
 mod disk;
+mod halted;
 mod space;
 #[path = "../support/mod.rs"]
 mod support;
