@@ -190,7 +190,8 @@ impl Teller {
             }
             Reason::Paused { until } => {
                 let text = format!(
-                    "the receiver of {name} asked to be left alone (Retry-After): it goes on {}",
+                    "the receiver of {name} asked to be left alone (Retry-After): it goes on {}, or at once with \
+                     `hookboxctl endpoint release {name}`",
                     self.until(*until)
                 );
                 ("paused", text, json!({"until": rfc3339(*until)}))
