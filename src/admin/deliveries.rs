@@ -280,6 +280,12 @@ pub(super) fn show_one(walker: &Walker, id: DeliveryId) -> Result<Value, Problem
     }
     let counted = history.last().and_then(|a| a["number"].as_u64()).and_then(|n| u32::try_from(n).ok());
     let mut shown = row(&walker.admin, &candidate, &view, counted.filter(|_| has_ended(view.state)).or(counted));
+    if view.state == DeliveryState::Dead
+        && let Some(dead) = super::dlq::find(walker, &[id])?.pop()
+    {
+        shown["reason"] = json!(dead.reason);
+        shown["died_at"] = json!(rfc3339(dead.died_at));
+    }
     shown["history"] = Value::Array(history);
     shown["operator"] = Value::Array(orders);
     Ok(shown)
@@ -326,9 +332,9 @@ fn attempt_view(attempt: &Attempted<'_>) -> Value {
         "number": attempt.number,
         "started_at": rfc3339(report.started_at),
         "duration_ms": report.duration_ms,
-        "outcome": outcome_name(&report.outcome),
+        "outcome": outcome_name(&attempt.outcome()),
         "status": report.response.as_ref().map(|r| r.status),
-        "error": report.error,
+        "error": attempt.error(),
         "next_at": next_at,
         "next": next,
         "reason": reason,

@@ -66,8 +66,6 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
             dead.map_err(|p| Problem { detail: format!("{id} is no dead letter: see `hookboxctl dlq list`"), ..p })?;
         let mut shown = show_one(walker, id)?;
         shown["attempts"] = json!(dead.revive.attempts);
-        shown["reason"] = json!(dead.reason);
-        shown["died_at"] = json!(rfc3339(dead.died_at));
         Ok(Answer::ok(shown))
     })
     .await

@@ -42,8 +42,12 @@ fn explain(walker: &Walker, id: DeliveryId) -> Result<Value, Problem> {
         facts["text"] = json!(text);
         reasons.push(facts);
     }
+    let mut attempts = json!(explained.attempts);
     if reasons.is_empty() {
-        reasons.push(ended(walker, id, explained.state)?);
+        // The state does not keep how often what has ended was attempted: the log does.
+        let shown = show_one(walker, id)?;
+        attempts = shown["attempts"].clone();
+        reasons.push(ended(id, explained.state, &shown));
     }
     if let Some(error) = explained.last.map(|last| last_error(walker, last, id)).transpose()?.flatten() {
         let (attempts, text) = (explained.attempts, format!("its last attempt failed: {error}"));
@@ -56,7 +60,7 @@ fn explain(walker: &Walker, id: DeliveryId) -> Result<Value, Problem> {
         "event": event.to_string(),
         "endpoint": teller.endpoint,
         "state": state_name(explained.state),
-        "attempts": explained.attempts,
+        "attempts": attempts,
         "summary": summary,
         "reasons": reasons,
     }))
@@ -81,17 +85,16 @@ fn last_error(walker: &Walker, last: u64, id: DeliveryId) -> Result<Option<Strin
     let attempt = record.attempts().find(|attempt| attempt.delivery == id);
     Ok(attempt.and_then(|attempt| {
         let status = attempt.report.response.as_ref().map(|response| format!("answered {}", response.status));
-        attempt.report.error.clone().or(status)
+        attempt.error().map(str::to_owned).or(status)
     }))
 }
 
 /// How it ended, out of the log.
-fn ended(walker: &Walker, id: DeliveryId, state: DeliveryState) -> Result<Value, Problem> {
-    let shown = show_one(walker, id)?;
+fn ended(id: DeliveryId, state: DeliveryState, shown: &Value) -> Value {
     let last = shown["history"].as_array().and_then(|history| history.last()).cloned().unwrap_or_default();
     let order = shown["operator"].as_array().and_then(|orders| orders.last()).cloned().unwrap_or_default();
     let said = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    Ok(match state {
+    match state {
         DeliveryState::Delivered => {
             let (number, at) = (&last["number"], &last["started_at"]);
             let text = match number.as_u64() {
@@ -100,9 +103,9 @@ fn ended(walker: &Walker, id: DeliveryId, state: DeliveryState) -> Result<Value,
             };
             json!({"kind": "delivered", "text": text, "number": number, "at": at})
         }
-        DeliveryState::Dead => match super::dlq::find(walker, &[id])?.into_iter().next() {
-            Some(dead) => {
-                let (at, reason) = (rfc3339(dead.died_at), dead.reason);
+        DeliveryState::Dead => match shown["reason"].as_str() {
+            Some(reason) => {
+                let at = said(&shown["died_at"]);
                 let text = format!(
                     "it was given up at {at}: {reason}; attempt it again with `hookboxctl dlq retry {id}`, or drop it with \
                      `hookboxctl dlq discard {id}`"
@@ -116,7 +119,7 @@ fn ended(walker: &Walker, id: DeliveryId, state: DeliveryState) -> Result<Value,
             json!({"kind": "cancelled", "text": text, "at": order["at"]})
         }
         _ => json!({"kind": "cancelled", "text": "it was cancelled when its endpoint was deleted"}),
-    })
+    }
 }
 
 /// Puts reasons into words.
@@ -190,7 +193,8 @@ impl Teller {
             }
             Reason::Paused { until } => {
                 let text = format!(
-                    "the receiver of {name} asked to be left alone (Retry-After): it goes on {}",
+                    "the receiver of {name} asked to be left alone (Retry-After): it goes on {}, or at once with \
+                     `hookboxctl endpoint release {name}`",
                     self.until(*until)
                 );
                 ("paused", text, json!({"until": rfc3339(*until)}))

@@ -45,6 +45,7 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
         .worker_threads(WORKERS)
         .max_blocking_threads(16)
         .thread_name("hookbox-io")
+        .thread_stack_size(limits::IO_STACK)
         .enable_all()
         .build()
         .map_err(|error| Exit::new(Exit::IO, format!("the system gives no threads: {error}")))?;

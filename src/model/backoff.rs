@@ -26,7 +26,15 @@ pub fn decide(policy: &RetryPolicy, attempts: u32, age_ms: u64, after_ms: Option
     if let Some(most) = policy.max_attempts
         && attempts >= most
     {
-        return Verdict::GiveUp { reason: format!("{attempts} of {most} attempts failed") };
+        // A batch that is split, or an operator who asks once more, makes more of them than the policy.
+        let reason = match attempts > most {
+            false => format!("{attempts} of {most} attempts failed"),
+            true => format!(
+                "{attempts} attempts failed, {} more than the {most} of the policy (for a split batch, or asked for)",
+                attempts - most
+            ),
+        };
+        return Verdict::GiveUp { reason };
     }
     if age_ms >= policy.max_age_ms {
         let age = super::time::format_duration_ms(policy.max_age_ms);

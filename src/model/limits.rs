@@ -229,6 +229,13 @@ pub const HOPS: u32 = 8;
 /// Bytes of a template, and the headers that an endpoint may set.
 pub const TEMPLATE_LEN: usize = 16 << 10;
 pub const SHAPED_HEADERS: usize = 32;
+/// Characters and words of operators in one tag of a template, and brackets opened in all of its tags: each is a level
+/// of recursion where it is compiled or where what it makes is written.
+pub const TEMPLATE_OPERATORS: usize = 256;
+pub const TEMPLATE_BRACKETS: usize = 1024;
+/// Stack of each thread that compiles templates and renders them. The worst of 16 KiB, had it no other bounds, takes
+/// half of this to be compiled, and less than a quarter to be rendered within them. Only what is used takes memory.
+pub const IO_STACK: usize = 16 << 20;
 /// Arguments of a command, and bytes of one.
 pub const COMMAND_ARGS: usize = 64;
 pub const COMMAND_ARG: usize = 4096;

@@ -7,11 +7,13 @@
 //!               "datacontenttype","data"}, …]                           application/cloudevents-batch+json
 //! ```
 //!
-//! `data` is the body as it came when it is JSON, a string when it is other text in UTF-8; everything else is base64 in
-//! `data_base64` (CloudEvents 1.0, JSON Event Format, section 3.1). The `webhook-id` is the batch's, the same at every
+//! `data` is the body as it came when it is JSON (in `ndjson` with spaces for its line breaks), a string when it is other
+//! text in UTF-8 and its content type, if it has one, says `text/` or `json`; everything else is base64 in `data_base64`
+//! (CloudEvents 1.0, JSON Event Format, section 3.1). The `webhook-id` is the batch's, the same at every
 //! attempt; the signature covers the whole body. A receiver that took only some answers 2xx with
 //! `{"failed":["evt_…"]}`: the others count as delivered.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -50,7 +52,7 @@ struct Element<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Data<'a> {
-    Json(&'a RawValue),
+    Json(Cow<'a, RawValue>),
     Text(&'a str),
 }
 
@@ -95,8 +97,13 @@ fn element(event: &Event, format: BatchFormat) -> Element<'_> {
     let plain = event.header("content-encoding").is_none();
     let text = std::str::from_utf8(&event.body).ok().filter(|_| plain);
     let json = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-    // A line is a line: JSON that was written over several goes as text.
-    let json = json.filter(|json| format != BatchFormat::Ndjson || !json.get().contains(['\n', '\r']));
+    // A line is a line. No string of JSON holds a raw line break, so each stands between tokens, as a space does.
+    let json = match json {
+        Some(json) if format == BatchFormat::Ndjson && json.get().contains(['\n', '\r']) => {
+            RawValue::from_string(json.get().replace(['\n', '\r'], " ")).ok().map(Cow::Owned)
+        }
+        json => json.map(Cow::Borrowed),
+    };
     let is_text = content_type.as_ref().is_none_or(|kind| kind.starts_with("text/") || kind.contains("json"));
     let (data, data_base64) = match (json, text.filter(|_| is_text && !event.body.is_empty())) {
         (Some(json), _) => (Some(Data::Json(json)), None),
@@ -192,6 +199,7 @@ mod tests {
         for line in body.lines() {
             serde_json::from_str::<Value>(line).expect("each is JSON");
         }
+        assert!(body.contains("\"data\":{\"n\": 1.50,  \"n\": 2}"), "JSON on one line, else as it came: {body}");
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub mod resolve;
 mod shape;
 pub mod sign;
 mod stream;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -2,7 +2,8 @@
 //!
 //! Limits: a template of at most `limits::TEMPLATE_LEN` bytes, `limits::TEMPLATE_FUEL` of work for each rendering (the
 //! engine charges steps and every byte it makes, so that memory is bounded, too), `limits::SHAPED_BODY` bytes of a body
-//! that is read or made, `limits::SHAPED_HEADER` of a header. No includes, no macros, no files.
+//! that is read or made, `limits::SHAPED_HEADER` of a header. How deep its expressions go is bounded before they are
+//! compiled (see `terms`), for the engine recurses into them. No includes, no macros, no files.
 //!
 //! Invariants: a value that is not there is an error, never an empty text; whoever really wants that writes
 //! `default('')`. What comes from an event cannot leave its place: it is percent-encoded in a path, where `..` is
@@ -29,6 +30,7 @@ use minijinja::{
 
 use super::Lookup;
 use super::message::{Message, is_ours};
+use super::terms;
 use crate::model::time::rfc3339;
 use crate::model::{Event, Shape, limits, says_secret};
 
@@ -312,6 +314,7 @@ fn compile(env: &mut Environment<'static>, name: String, source: &str) -> Result
     if source.len() > limits::TEMPLATE_LEN {
         return Err(format!("{name} has {} bytes, a template has at most {}", source.len(), limits::TEMPLATE_LEN));
     }
+    terms::check(&name, source)?;
     env.add_template_owned(name.clone(), source.to_owned()).map_err(|e| words(&e))?;
     let template = env.get_template(&name).map_err(|e| words(&e))?;
     let unknown = template.undeclared_variables(false).into_iter().find(|variable| {
@@ -523,6 +526,56 @@ mod tests {
         let method = |method: &str| Shape { method: Some(method.into()), ..Shape::default() };
         assert!(Shaper::new(&method("CONNECT"), None).is_err());
         assert!(Shaper::new(&Shape { body: Some("x".into()), ..method("GET") }, None).is_err());
+    }
+
+    /// The longest chains and nests that a template has room for: none may overflow the stack, neither of this thread,
+    /// which has 2 MiB, nor at the delivery. Those that could are refused before they are compiled.
+    #[test]
+    fn no_template_overflows_the_stack() {
+        let filled = |before: &str, part: &str, after: &str| {
+            let parts = (limits::TEMPLATE_LEN - before.len() - after.len()) / part.len();
+            format!("{before}{}{after}", part.repeat(parts))
+        };
+        for part in
+            ["+1", "-1", "~1", "*1", "//1", "%1", "**1", " and 1", " or 1", "<1", " in a", " is none", "()", " if 1"]
+        {
+            let template = filled("{{1", part, "}}");
+            let why = body(&template, "{}").unwrap_err();
+            assert!(why.contains("--body: ") && why.contains("at most") || why.contains("brackets"), "{part}: {why}");
+            let header = Shape { headers: vec![("x-a".into(), template.clone())], ..Shape::default() };
+            assert!(Shaper::new(&header, None).is_err_and(|why| why.contains("--header x-a: ")), "{part}");
+            let path = Shape { path: Some(template), ..Shape::default() };
+            assert!(Shaper::new(&path, None).is_err_and(|why| why.contains("--path: ")), "{part}");
+        }
+        for (before, part, after) in [
+            ("{{", "-", "1}}"),
+            ("{{", "not ", "1}}"),
+            ("{{", "1 if 1 else ", "1}}"),
+            ("{{a is int ", "-", "1}}"),
+            ("{%if 0%}", "{%elif 0%}", "{%endif%}"),
+            ("", "{%if 1%}", ""),
+            ("", "{%for i in [1]%}", ""),
+            ("{{body", ".a", "}}"),
+            ("{{body", "|int", "}}"),
+            ("{{body", "[1]", "}}"),
+            ("{{body", "[:]", "}}"),
+            ("{{", "''", "}}"),
+            ("{{[", "1,", "]}}"),
+            ("{{", "(", "}}"),
+            ("{%set a=1%}", "{%set a=[[[[[[[[a]]]]]]]]%}", "{{a|tojson}}{{a|string}}{{a==a}}"),
+            ("{%set a=1%}", "{%set a=a,%}", "{{a|tojson}}{{a|string}}{{a==a}}"),
+            ("{%set a=[1]%}", "{%set a=a*1%}", "{{a|tojson}}{{a|string}}"),
+            ("{%set b=[1]%}{%set a=b%}", "{%set a=a+b%}", "{{a|tojson}}{{a|string}}"),
+        ] {
+            let _ = body(&filled(before, part, after), "{}");
+        }
+        // The deepest value that the bounds leave: all the brackets, then tuples without any.
+        let brackets =
+            format!("{{%set a={}a{}%}}", "[".repeat(64), "]".repeat(64)).repeat(limits::TEMPLATE_BRACKETS / 64);
+        let deepest = filled(&format!("{{%set a=1%}}{brackets}"), "{%set a=a,%}", "{{a|tojson}}{{a|string}}{{a==a}}");
+        let thread = std::thread::Builder::new().stack_size(limits::IO_STACK / 4);
+        let made = thread.spawn(move || body(&deepest, "{}")).unwrap().join().unwrap();
+        assert!(made.is_ok_and(|made| made.starts_with(&"[".repeat(1800))));
     }
 
     #[test]

@@ -15,7 +15,9 @@ use crate::model::backoff::{self, Verdict};
 use crate::model::{
     AttemptReport, BatchId, DeliveryId, EndpointId, Event, EventId, HoldReason, Now, Outcome, Seq, limits,
 };
-use crate::record::{BatchFinished, BatchMember, BatchNext, DeadLetter, MemberFinished, Next, Record};
+use crate::record::{
+    BatchFinished, BatchMember, BatchNext, DeadLetter, MemberFinished, NONE_TAKEN, Next, OTHERS_TAKEN, Record,
+};
 
 impl Queue {
     /// Takes what is due out of window and timers, to become a batch once it has been read.
@@ -377,6 +379,7 @@ enum Each {
     /// All but these are delivered; these are tried again after a while, or are dead.
     Partly {
         failed: Vec<EventId>,
+        any_taken: bool,
     },
     Retry {
         delay_ms: u64,
@@ -406,7 +409,10 @@ impl Fate {
         let blames_content = matches!(status, Some(400 | 413 | 422));
         match &report.outcome {
             Outcome::Delivered if failed.is_empty() => over(Each::Delivered),
-            Outcome::Delivered => over(Each::Partly { failed: failed.to_vec() }),
+            Outcome::Delivered => {
+                let is_taken = |m: &Member| !m.ended && !m.event_id.is_some_and(|id| failed.contains(&id));
+                over(Each::Partly { failed: failed.to_vec(), any_taken: flying.members.iter().any(is_taken) })
+            }
             Outcome::Gone => Self { batch: BatchNext::Again, each: Each::Held(HoldReason::Gone) },
             Outcome::Hold => Self { batch: BatchNext::Again, each: Each::Held(HoldReason::Receiver) },
             Outcome::Drop => over(Each::Dead { reason: super::finish::DROPPED.to_owned() }),
@@ -427,11 +433,12 @@ impl Fate {
     fn next(&self, member: &Member, decide: &impl Fn(u32) -> Verdict, retry: &impl Fn(u64) -> Next) -> Next {
         match &self.each {
             Each::Delivered => Next::Delivered,
-            Each::Partly { failed } if !member.event_id.is_some_and(|id| failed.contains(&id)) => Next::Delivered,
-            Each::Partly { .. } => match decide(member.attempts + 1) {
+            Each::Partly { failed, .. } if !member.event_id.is_some_and(|id| failed.contains(&id)) => Next::Delivered,
+            Each::Partly { any_taken, .. } => match decide(member.attempts + 1) {
                 Verdict::RetryIn { delay_ms } => retry(delay_ms),
                 Verdict::GiveUp { reason } => {
-                    Next::Dead { reason: format!("{reason}; the last: the receiver took the others of its batch") }
+                    let last = if *any_taken { OTHERS_TAKEN } else { NONE_TAKEN };
+                    Next::Dead { reason: format!("{reason}; the last: {last}") }
                 }
             },
             Each::Retry { delay_ms } => retry(*delay_ms),

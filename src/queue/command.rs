@@ -148,7 +148,9 @@ impl Queue {
     fn release(&mut self, now: Now, name: &str, draft: &mut Draft) -> Done {
         let id = self.endpoint_named(name).ok_or_else(|| no_endpoint(name))?;
         let parked = |lane: &Lane| lane.retrying.values().any(|waiting| waiting.parked);
-        if self.state.lanes.get(&id).is_some_and(|lane| lane.hold.is_none() && !parked(lane)) {
+        // The pause that a receiver asked for and the gaps between probes are lifted as well.
+        let waits = self.flows.get(&id).is_some_and(|flow| flow.is_kept_back(now.mono_ms));
+        if self.state.lanes.get(&id).is_some_and(|lane| lane.hold.is_none() && !parked(lane) && !waits) {
             return Ok(Reply::Done { count: 0 });
         }
         self.remember(Record::EndpointReleased { endpoint: id, at: now.wall_ms }, draft);
@@ -195,6 +197,7 @@ impl Queue {
     fn retry(&mut self, now: Now, deliveries: &[Revive], draft: &mut Draft) -> Done {
         let ids: Vec<DeliveryId> = deliveries.iter().map(|revive| revive.delivery).collect();
         let mut revives = deliveries.iter();
+        let alone = deliveries.len() == 1;
         self.each(&ids, |queue, delivery, state| {
             let Some(revive) = revives.next() else { return Err("was not asked for") };
             match state {
@@ -209,9 +212,16 @@ impl Queue {
                     return Err("cannot be attempted again: its event was dropped by retention");
                 }
                 DeliveryState::Dead | DeliveryState::Cancelled => queue.revive(now, *revive, draft),
+                DeliveryState::Pending if queue.is_kept_back(now, delivery) => {
+                    return Err("has its first attempt before it, and its endpoint is paused or fails: use \
+                                `hookboxctl endpoint release`");
+                }
                 DeliveryState::Pending => queue.hurry(now, delivery, draft),
                 DeliveryState::InFlight => return Err("is being attempted right now: try again in a moment"),
                 DeliveryState::Delivered => return Err("was delivered already: use `hookboxctl replay --event`"),
+            }
+            if alone && let Some(flow) = queue.flows.get_mut(&delivery.endpoint) {
+                flow.make_urgent(delivery.seq, queue.state.lanes.get(&delivery.endpoint));
             }
             Ok(())
         })
@@ -286,6 +296,13 @@ impl Queue {
         };
         self.remember(record, draft);
         self.due_now(now, delivery);
+    }
+
+    /// Whether nothing of its endpoint goes out for a while, and it waits for its first attempt.
+    fn is_kept_back(&self, now: Now, delivery: DeliveryId) -> bool {
+        let fresh = |lane: &Lane| !lane.retrying.contains_key(&delivery.seq);
+        self.state.lanes.get(&delivery.endpoint).is_some_and(fresh)
+            && self.flows.get(&delivery.endpoint).is_some_and(|flow| flow.is_kept_back(now.mono_ms))
     }
 
     fn due_now(&mut self, now: Now, delivery: DeliveryId) {

@@ -109,6 +109,8 @@ pub struct Flow {
     pub(super) timer_of: HashMap<Work, u64>,
     /// What waits behind others of its lane: when it is due, and since when it waits.
     pub(super) behind: HashMap<Work, (u64, u64)>,
+    /// Of what waits: what the operator asked for, in spite of pauses.
+    pub(super) urgent: BTreeSet<Work>,
     pub in_flight: HashMap<Seq, Job>,
     pub batches: HashMap<BatchId, FlyingBatch>,
     /// Deliveries whose events are being read, to become a batch.
@@ -157,6 +159,7 @@ impl Flow {
             timers: BTreeMap::new(),
             timer_of: HashMap::new(),
             behind: HashMap::new(),
+            urgent: BTreeSet::new(),
             in_flight: HashMap::new(),
             batches: HashMap::new(),
             gathering: Vec::new(),

@@ -101,6 +101,18 @@ impl Retrying {
 }
 
 impl Lane {
+    /// The operator lets it go on: all that waits is due.
+    pub(super) fn release(&mut self, at: WallMs) {
+        self.hold = None;
+        self.failing_ms = 0;
+        for waiting in self.retrying.values_mut() {
+            (waiting.parked, waiting.due_at, waiting.delay_ms) = (false, at, 0);
+        }
+        for batch in self.batches.values_mut() {
+            (batch.due_at, batch.delay_ms) = (at, 0);
+        }
+    }
+
     pub(super) fn new(endpoint: Arc<Endpoint>, seq: Seq) -> Self {
         Self {
             endpoint,

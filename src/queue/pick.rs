@@ -26,13 +26,18 @@ impl Flow {
     /// The earliest time that rate, pauses, breaker and catching up allow.
     #[must_use]
     pub fn allowed_at(&self, lane: &Lane) -> u64 {
-        let by_rate = self.rate_ready_at(lane).unwrap_or(0);
         let by_probe = self.breaker.probe_at().unwrap_or(0);
+        self.paced_at(lane).max(by_probe).max(self.paused_until)
+    }
+
+    /// The same for what the operator asked for: the endpoint's own pace alone.
+    fn paced_at(&self, lane: &Lane) -> u64 {
+        let by_rate = self.rate_ready_at(lane).unwrap_or(0);
         let by_catch_up = match (&self.catching_up, lane.endpoint.catch_up.rate) {
             (Some(catching), Some(rate)) => catching.bucket.ready_at(rate, 1),
             _ => 0,
         };
-        by_rate.max(by_probe).max(by_catch_up).max(self.paused_until)
+        by_rate.max(by_catch_up)
     }
 
     /// How many attempts may be under way.
@@ -63,6 +68,17 @@ impl Flow {
         if !pull && self.under_way() >= self.slots() {
             return None;
         }
+        let ordinary = self.ordinary_work(lane, now_mono);
+        let urgent = self.next_urgent().map(|(due, _)| due.max(self.paced_at(lane)));
+        [ordinary, urgent].into_iter().flatten().min()
+    }
+
+    /// The first of what the operator asked for that has a timer.
+    fn next_urgent(&self) -> Option<(u64, Work)> {
+        self.urgent.iter().filter_map(|work| Some((self.timer(*work)?, *work))).min()
+    }
+
+    fn ordinary_work(&self, lane: &Lane, now_mono: u64) -> Option<u64> {
         // What waits alone at an endpoint with batches joins one: see `batch_due`.
         let batching = lane.endpoint.batch.is_some();
         let own = |work: &Work| !batching || matches!(work, Work::Batch(_));
@@ -99,6 +115,15 @@ impl Flow {
             return None;
         }
         let batching = lane.endpoint.batch.is_some();
+        if let Some((due, work)) = self.next_urgent().filter(|(due, _)| (*due).max(self.paced_at(lane)) <= now_mono) {
+            self.urgent.remove(&work);
+            let next = match work {
+                Work::One(_) if batching => Next::Gather,
+                _ => self.due_retry(lane, (due, work))?,
+            };
+            self.spend(lane, now_mono);
+            return Some((next, 0));
+        }
         let own = |work: &Work| !batching || matches!(work, Work::Batch(_));
         let retry_due = self.timers.keys().find(|(_, work)| own(work)).filter(|(due, _)| *due <= now_mono).copied();
         let fresh = match lane.endpoint.batch {

@@ -144,12 +144,7 @@ impl State {
             Record::EndpointHeld { endpoint, reason, at } => {
                 self.lane(seq, *endpoint)?.hold = Some((reason.clone(), *at))
             }
-            Record::EndpointReleased { endpoint, .. } => {
-                let lane = self.lane(seq, *endpoint)?;
-                lane.hold = None;
-                lane.failing_ms = 0;
-                lane.retrying.values_mut().for_each(|waiting| waiting.parked = false);
-            }
+            Record::EndpointReleased { endpoint, at } => self.lane(seq, *endpoint)?.release(*at),
             Record::EventAccepted { event, dedupe, fan_out } => {
                 self.counts.events += 1;
                 self.last_wall = event.received_at;

@@ -130,6 +130,7 @@ impl Flow {
 
     pub fn forget_timer(&mut self, work: Work) {
         self.behind.remove(&work);
+        self.urgent.remove(&work);
         if let Some(due) = self.timer_of.remove(&work) {
             self.timers.remove(&(due, work));
         }
@@ -146,6 +147,18 @@ impl Flow {
         if let Some(position) = self.lanes.take_skipped(key) {
             self.unread = Some(self.unread.map_or(position, |unread| unread.min(position)));
         }
+    }
+
+    /// Whether its receiver asked to be left alone, or its breaker waits for the next probe.
+    #[must_use]
+    pub fn is_kept_back(&self, now_mono: u64) -> bool {
+        self.paused_until.max(self.breaker.probe_at().unwrap_or(0)) > now_mono
+    }
+
+    /// The operator asked for this delivery alone: when it is due, pauses and the gaps between probes do not keep it.
+    pub(super) fn make_urgent(&mut self, delivery: Seq, lane: Option<&Lane>) {
+        let Some(waiting) = lane.and_then(|lane| lane.retrying.get(&delivery)) else { return };
+        self.urgent.insert(waiting.batch.map_or(Work::One(delivery), Work::Batch));
     }
 
     /// Makes everything that waits for a retry due at once; the time on hold does not count to its age.

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AttemptReport, BatchId, DeliveryId, Endpoint, EndpointId, Event, EventId, HoldReason, Seq, Source, SourceId, WallMs,
+    AttemptReport, BatchId, DeliveryId, Endpoint, EndpointId, Event, EventId, HoldReason, Outcome, Seq, Source,
+    SourceId, WallMs,
 };
 
 /// One remembered fact.
@@ -200,6 +201,36 @@ pub struct Attempted<'a> {
     pub next: &'a Next,
     pub batch: Option<BatchId>,
     pub spared: bool,
+    /// Whether the receiver took any of the batch.
+    pub any_taken: bool,
+}
+
+/// What is said of an event that a receiver named in `failed`, when it took the others of the batch, and when it took none.
+pub const OTHERS_TAKEN: &str = "the receiver took others of its batch, but not this one";
+pub const NONE_TAKEN: &str = "the receiver did not take it (it took none of its batch)";
+
+impl Attempted<'_> {
+    /// Whether a 2xx was the answer and this event is one that it named as not taken.
+    #[must_use]
+    pub fn is_left_out(&self) -> bool {
+        self.report.outcome == Outcome::Delivered && matches!(self.next, Next::Retry { .. } | Next::Dead { .. })
+    }
+
+    /// What went wrong for this delivery.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match (self.is_left_out(), self.any_taken) {
+            (true, true) => Some(OTHERS_TAKEN),
+            (true, false) => Some(NONE_TAKEN),
+            (false, _) => self.report.error.as_deref(),
+        }
+    }
+
+    /// What it came to for this delivery.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        if self.is_left_out() { Outcome::Retryable { after_ms: None } } else { self.report.outcome.clone() }
+    }
 }
 
 impl Record {
@@ -218,9 +249,11 @@ impl Record {
             next: &a.next,
             batch: None,
             spared: a.spared,
+            any_taken: false,
         });
         let several = several.into_iter().flat_map(|finished| {
-            finished.members.iter().map(|member| Attempted {
+            let any_taken = finished.members.iter().any(|member| member.next == Next::Delivered);
+            finished.members.iter().map(move |member| Attempted {
                 delivery: DeliveryId { seq: member.delivery, endpoint: finished.endpoint },
                 event: member.event,
                 number: member.number,
@@ -228,6 +261,7 @@ impl Record {
                 next: &member.next,
                 batch: Some(finished.batch),
                 spared: finished.spared,
+                any_taken,
             })
         });
         one.into_iter().chain(several)

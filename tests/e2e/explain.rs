@@ -44,12 +44,16 @@ fn a_retry_a_hold_and_the_end_are_told() {
     daemon.done(&["endpoint", "release", "app"]);
     let delivered = because(&daemon, &one, "delivered");
     assert_eq!(delivered["number"], 2);
+    assert_eq!(why(&daemon, &one)["attempts"], 2);
+    let shown = daemon.done(&["delivery", "explain", text(&one, "id")]).stdout;
+    assert!(shown.contains("is delivered, after 2 attempts."), "{shown}");
     // One that dies, and one that is cancelled.
     receiver.always("/app", Step::Status(500));
     daemon.done(&["endpoint", "update", "app", "--max-attempts", "1"]);
     daemon.accept("/in/in", &[], b"y");
     let two = delivery_in(&daemon, "app", "dead");
     assert!(text(&because(&daemon, &two, "dead"), "text").contains("hookboxctl dlq retry dlv_"));
+    assert_eq!(why(&daemon, &two)["attempts"], 1);
     daemon.done(&["endpoint", "hold", "app"]);
     daemon.accept("/in/in", &[], b"z");
     let three = newest(&daemon, "app");

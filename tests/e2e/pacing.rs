@@ -114,6 +114,57 @@ fn a_receiver_may_take_all_but_some() {
     }
 }
 
+/// An event that the receiver names in `failed` was not taken, whatever the status of the answer.
+#[test]
+fn what_a_receiver_leaves_out_is_not_told_as_delivered() {
+    let home = Home::new();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    open_source(&daemon, "in");
+    receiver.always("/hook", Step::Gate);
+    let settings = ["--batch-max-events", "2", "--batch-max-wait", "1h", "--max-attempts", "1"];
+    quick_endpoint(&daemon, "app", &receiver.url("/hook"), &settings);
+    let told = |event: &str| {
+        let id = text(&daemon.lines(&["delivery", "list", "--event", event])[0], "id").to_owned();
+        (daemon.json(&["delivery", "show", &id]), id)
+    };
+    for (round, (taken, word)) in [(0, "took none"), (1, "took others")].into_iter().enumerate() {
+        let sent = send(&daemon, 0..2);
+        let failed: Vec<&str> = sent[taken..].iter().map(String::as_str).collect();
+        let answer = serde_json::json!({ "failed": failed }).to_string();
+        receiver.always("/hook", Step::Reply(200, Vec::new(), answer.into_bytes()));
+        receiver.open_gate();
+        daemon.await_count("dead", [2, 3][round]);
+        let (shown, id) = told(&sent[1]);
+        let row = &shown["history"][0];
+        assert_eq!((text(row, "outcome"), &row["status"]), ("retryable", &200.into()));
+        assert!(text(row, "error").contains(word), "{row}");
+        // What died says why, here as well as among the dead letters.
+        assert!(text(&shown, "reason").contains("1 of 1 attempts failed") && text(&shown, "reason").contains(word));
+        assert_eq!(shown["reason"], daemon.json(&["dlq", "show", &id])["reason"]);
+        assert_eq!(told(&sent[0]).0["state"], ["dead", "delivered"][taken]);
+        receiver.always("/hook", Step::Gate);
+    }
+}
+
+/// Halving a batch makes more attempts than the policy has: the reason says so.
+#[test]
+fn a_split_batch_that_dies_counts_truly() {
+    let home = Home::new();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    open_source(&daemon, "in");
+    receiver.always("/hook", Step::Status(500));
+    let settings = ["--batch-max-events", "4", "--batch-max-wait", "1h", "--max-attempts", "1"];
+    quick_endpoint(&daemon, "app", &receiver.url("/hook"), &settings);
+    send(&daemon, 0..4);
+    daemon.await_count("dead", 4);
+    for dead in daemon.lines(&["dlq", "list"]) {
+        let reason = text(&dead, "reason");
+        assert!(reason.starts_with("3 attempts failed, 2 more than the 1 of the policy"), "{reason}");
+    }
+}
+
 #[test]
 fn a_poisoned_event_is_found_and_dies_alone() {
     let home = Home::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::support::{Home, Receiver, SOON, Seen, Step};
+use super::support::{Home, Receiver, SOON, Seen, Step, until};
 use super::{delivery_in, open_source, quick_endpoint, text};
 
 /// The pauses between requests.
@@ -172,4 +172,39 @@ fn a_waiting_delivery_can_be_retried_at_once_or_cancelled() {
     delivery_in(&daemon, "app", "delivered");
     delivery_in(&daemon, "app", "cancelled");
     assert_eq!(receiver.count("/hook"), 3);
+}
+
+/// A receiver that asks for a day, and an operator who knows better.
+#[test]
+fn the_operator_lifts_a_pause_that_a_receiver_asked_for() {
+    let home = Home::new();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    open_source(&daemon, "in");
+    let later = || Step::Reply(503, vec![("Retry-After".to_owned(), "82800".to_owned())], Vec::new());
+    receiver.script("/hook", [later(), later()]);
+    quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--concurrency", "1"]);
+    daemon.accept("/in/in", &[], b"one");
+    receiver.wait("/hook", 1, SOON);
+    let paused = || daemon.json(&["endpoint", "show", "app"])["paused_until"].is_string();
+    until("the pause", SOON, || paused().then_some(()));
+    let one = daemon.lines(&["delivery", "list", "--endpoint", "app"]).remove(0);
+    daemon.accept("/in/in", &[], b"two");
+    let why = daemon.done(&["delivery", "explain", text(&one, "id")]).stdout;
+    assert!(why.contains("hookboxctl endpoint release app"), "{why}");
+    // One alone goes out, and the others stay behind the pause.
+    daemon.done(&["delivery", "retry", text(&one, "id")]);
+    receiver.wait("/hook", 2, SOON);
+    until("the second answer", SOON, || {
+        let shown = daemon.json(&["delivery", "show", text(&one, "id")]);
+        shown["history"].as_array().is_some_and(|history| history.len() == 2).then_some(())
+    });
+    assert!(paused());
+    // What was never attempted says so instead of seeming to go.
+    let two = daemon.lines(&["delivery", "list", "--endpoint", "app"]).remove(0);
+    let refused = daemon.ctl().run(&["delivery", "retry", text(&two, "id")]).expect(1);
+    assert!(refused.stderr.contains("hookboxctl endpoint release"), "{}", refused.stderr);
+    daemon.done(&["endpoint", "release", "app"]);
+    daemon.await_count("delivered", 2);
+    assert!(!paused());
 }

@@ -75,6 +75,35 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
     assert_eq!(dead["attempts"].as_u64(), Some(1), "trying again would not help: {dead}");
 }
 
+/// A long chain of operators is a deep recursion where it is compiled: it is refused before, and the daemon lives.
+#[test]
+fn no_template_kills_the_daemon() {
+    let home = Home::new();
+    let daemon = home.start();
+    let chains =
+        ["+1", "~1", "*1", "()", " or 1"].map(|part| format!("{{{{ 1{} }}}}", part.repeat(16_000 / part.len())));
+    // Nothing but long: these are compiled.
+    let long = ["|int", ".a", "[1]"].map(|part| format!("{{{{ body{} }}}}", part.repeat(1000)));
+    let brackets = format!("{{%set a=1%}}{}{{{{a|tojson}}}}", "{%set a=[[[[[[[[a]]]]]]]]%}".repeat(500));
+    for template in chains.iter().chain(&long).chain([&brackets]) {
+        let header = format!("X-a: {template}");
+        for (option, value) in [("--body", template), ("--path", template), ("--header", &header)] {
+            let url = ["endpoint", "create", "app", "--url", "http://127.0.0.1:1/", "--allow-private", option, value];
+            let done = daemon.ctl().run(&url);
+            if long.contains(template) {
+                done.expect(0);
+                daemon.done(&["endpoint", "delete", "app"]);
+            } else {
+                let said = done.expect(1).stderr;
+                assert!(said.contains("operators, at most 256") || said.contains("1024 brackets"), "{said}");
+            }
+        }
+        let exec = ["endpoint", "create", "app", "--url", "exec:/bin/true", "--body", template];
+        assert_eq!(daemon.json(&["status"])["endpoints"], 0, "it lives");
+        daemon.ctl().run(&exec).expect(1);
+    }
+}
+
 #[test]
 fn mistakes_in_templates_are_found_before_there_is_an_event() {
     let home = Home::new();
