@@ -372,6 +372,12 @@ impl Config {
         if self.data.as_os_str().is_empty() {
             return Err(("data", "is empty: name a folder, such as \"/var/lib/hookbox\"".to_owned()));
         }
+        let has_nul = |path: &Path| path.as_os_str().as_encoded_bytes().contains(&0);
+        for (key, path) in [("data", Some(&self.data)), ("admin_socket", self.admin_socket.as_ref())] {
+            if path.is_some_and(|path| has_nul(path)) {
+                return Err((key, "has a NUL character in it, which no path can have".to_owned()));
+            }
+        }
         if self.admin_socket.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
             return Err(("admin_socket", "is empty: name a path, or leave it out for <data>/admin.sock".to_owned()));
         }
@@ -529,6 +535,8 @@ mod tests {
         assert!(reserve.starts_with("hookbox.toml:3: reserve: "), "{reserve}");
         assert!(parse("[retention]\ndelivered_events = 0\n").expect_err("none").contains("use 1 to"));
         assert!(parse("[limits]\nhead_timeout = \"soon\"").expect_err("no duration").contains("15s"));
+        let nul = parse("data = \"\\u0000\"\n").expect_err("no path");
+        assert!(nul.starts_with("hookbox.toml:1: data: has a NUL"), "{nul}");
         let allow = parse("[exec]\nallow = [\"mail\"]").expect_err("no path");
         assert!(allow.starts_with("hookbox.toml:2: allow: 'mail'"), "{allow}");
         assert!(parse("[exec]\nallow = [\"/a/../b\"]").is_err() && parse("[exec]\nallow = [\"/a/*x\"]").is_err());

@@ -184,7 +184,7 @@ impl Teller {
             Reason::Breaker { since, probe_at, failures } => {
                 let text = format!(
                     "the breaker of endpoint {name} has been open since {}, after {failures} failures in a row: only one \
-                     probe at a time goes out, the next {}",
+                     probe at a time goes out, the next {}, or at once with `hookboxctl endpoint release {name}`",
                     self.since(*since),
                     self.until(*probe_at)
                 );

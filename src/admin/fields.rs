@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::http::Problem;
-use crate::model::time::parse_duration_ms;
+use crate::model::time::{format_duration_ms, parse_duration_ms};
 use crate::model::{Rate, limits};
 
 /// One JSON object on its way into a setting each.
@@ -82,13 +82,18 @@ pub(super) fn opt<T>(read: impl FnOnce(&Value) -> Read<T>) -> impl FnOnce(&Value
     move |value| read(value).map(Some)
 }
 
-/// Text without control characters, at most 4096 bytes, not empty.
+/// Bytes of a text that has no limit of its own.
+const TEXT_LEN: usize = 4096;
+
+/// Text without control characters, at most `TEXT_LEN` bytes, not empty.
 pub(super) fn text(value: &Value) -> Read<String> {
     let text = value.as_str().ok_or("is text in quotes")?;
-    if text.is_empty() || text.len() > 4096 || text.chars().any(char::is_control) {
-        return Err("has 1 to 4096 characters and no control characters".into());
+    match text.len() {
+        0 => Err("is empty".into()),
+        length if length > TEXT_LEN => Err(format!("has {length} bytes, no text here has more than {TEXT_LEN}")),
+        _ if text.chars().any(char::is_control) => Err("has a control character in it".into()),
+        _ => Ok(text.to_owned()),
     }
-    Ok(text.to_owned())
 }
 
 /// A secret or a key, which may have several lines (PEM).
@@ -149,8 +154,14 @@ pub(super) fn duration_ms(low: u64, high: u64) -> impl Fn(&Value) -> Read<u64> {
             Value::String(text) => parse_duration_ms(text)?,
             other => other.as_u64().ok_or("is a number of milliseconds, or a duration such as \"15s\"")?,
         };
-        if (low..=high).contains(&ms) { Ok(ms) } else { Err(format!("is from {low} to {high} ms")) }
+        if (low..=high).contains(&ms) { Ok(ms) } else { Err(format!("is from {} to {}", span(low), span(high))) }
     }
+}
+
+/// Whole days as such: a limit of `366d` is easier to read than one in years.
+fn span(ms: u64) -> String {
+    const DAY_MS: u64 = 86_400_000;
+    if ms >= DAY_MS && ms.is_multiple_of(DAY_MS) { format!("{}d", ms / DAY_MS) } else { format_duration_ms(ms) }
 }
 
 /// `10/s`, `100/m`, `1000/h`, or a number, which is a second's.

@@ -467,7 +467,7 @@ async fn what_is_wrong_is_refused_in_words() {
         ("/v1/endpoints", json!({"name": "a", "url": "http://x/", "jitter": 2}), "from 0 to 1"),
         ("/v1/endpoints", json!({"name": "a", "url": "http://x/", "retry_factor": 0.5}), "from 1 to 100"),
         ("/v1/endpoints", json!({"name": "a", "url": "http://x/", "concurrency": 1000}), "from 1 to 256"),
-        ("/v1/endpoints", json!({"name": "a", "url": "http://x/", "timeout_ms": "1h"}), "from 1 to 300000"),
+        ("/v1/endpoints", json!({"name": "a", "url": "http://x/", "timeout_ms": "1h"}), "from 1ms to 5m"),
         ("/v1/endpoints", json!({"name": "a", "url": "http://x/", "retry_max_ms": 5, "retry_base_ms": 9}), "less than"),
         ("/v1/events", json!({"source": "github"}), "'data' is missing"),
         ("/v1/events", json!({"source": "github", "data_base64": "%"}), "not base64"),

@@ -23,6 +23,13 @@ pub struct Trial {
 }
 
 pub(super) async fn test(admin: &Arc<Admin>, endpoint: Arc<Endpoint>, call: Call) -> Result<Answer, Problem> {
+    if endpoint.is_pull() {
+        let name = &endpoint.name;
+        let detail = format!(
+            "nothing is sent to '{name}': its consumers come for what is due; take it as one with `hookboxctl consume {name}`"
+        );
+        return Err(Problem::bad(detail));
+    }
     let given = if call.body.is_empty() { Map::new() } else { call.object()? };
     let mut fields = Fields::new(given);
     let dry_run = fields.get("dry_run", boolean)?.unwrap_or(false);

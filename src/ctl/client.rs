@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use super::CtlError;
+use crate::model::limits;
 
 /// Where the daemon's socket is when nobody says.
 const LOCAL: &str = "./hookbox-data/admin.sock";
@@ -130,7 +131,13 @@ impl Client {
 
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, CtlError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
-        let broke = |error: hyper::Error| CtlError::Unreachable(format!("the daemon broke off: {error}: try again"));
+        let broke = |error: hyper::Error| {
+            // Before the answer began: where all places are taken the daemon hangs up at once.
+            CtlError::Unreachable(match error.is_incomplete_message() {
+                true => format!("the daemon broke off: {error}: try again"),
+                false => full(&error.to_string()),
+            })
+        };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
         tokio::spawn(connection);
@@ -168,13 +175,33 @@ async fn refusal(response: &mut Response<Incoming>) -> Result<(), CtlError> {
         return Ok(());
     }
     let mut text = Vec::new();
-    while let Some(part) = next(response).await? {
-        text.extend_from_slice(&part);
+    loop {
+        match next(response).await {
+            Ok(Some(part)) => text.extend_from_slice(&part),
+            // Where all places are taken the daemon hangs up at once, and the rest of what it says may be lost.
+            Err(_) if status == StatusCode::SERVICE_UNAVAILABLE => break,
+            Ok(None) => break,
+            Err(error) => return Err(error),
+        }
         check_size(&text)?;
     }
     let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
-    let said = detail(&problem).unwrap_or_else(|| format!("the daemon answered {status}"));
-    Err(if status == StatusCode::SERVICE_UNAVAILABLE { CtlError::Busy(said) } else { CtlError::Refused(said) })
+    let busy = status == StatusCode::SERVICE_UNAVAILABLE;
+    Err(match detail(&problem) {
+        Some(said) if busy => CtlError::Busy(said),
+        Some(said) => CtlError::Refused(said),
+        None if busy => CtlError::Unreachable(full(&status.to_string())),
+        None => CtlError::Refused(format!("the daemon answered {status}")),
+    })
+}
+
+/// What is said when the daemon hangs up without a word of its own.
+fn full(what: &str) -> String {
+    format!(
+        "the daemon hung up ({what}): perhaps all {} admin connections are taken: end a `tail -f` or a consumer, or try \
+         again",
+        limits::ADMIN_CONNECTIONS
+    )
 }
 
 /// The next bytes of the body.

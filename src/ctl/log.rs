@@ -173,7 +173,15 @@ fn import(client: &Client, out: &mut Output, args: &ImportArgs) -> Result<(), Ct
             error => error,
         });
     }
-    let done = json!({"imported": imported, "skipped": skipped, "other_lines": others?});
+    let others = others?;
+    if imported + skipped == 0 {
+        return Err(CtlError::Refused(format!(
+            "no events found in {}, {}: give it what `hookboxctl log export` or `log salvage` wrote",
+            args.from.display(),
+            count(&json!(others), "other line")
+        )));
+    }
+    let done = json!({"imported": imported, "skipped": skipped, "other_lines": others});
     out.one(&done, |done| {
         format!("Imported: {}. Skipped, because they are here: {}.", count(&done["imported"], "event"), done["skipped"])
     })

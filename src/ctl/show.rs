@@ -129,6 +129,7 @@ pub(super) fn fields(value: &Value) -> String {
     for (key, value) in object {
         let shown = match (key.as_str(), value) {
             ("secrets", Value::Array(secrets)) => secrets.len().to_string(),
+            ("headers" | "args", Value::Array(list)) if list.is_empty() => "none".to_owned(),
             (key, value) if key.ends_with("_at") || key.ends_with("_until") => cell(value, Show::Time, now),
             (key, Value::Number(ms)) if key.ends_with("_ms") => ms.as_u64().map_or_else(|| ms.to_string(), span),
             ("size" | "max_body", value) => cell(value, Show::Size, now),

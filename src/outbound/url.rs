@@ -96,7 +96,7 @@ pub fn parse(url: &str) -> Result<Target, String> {
     }
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(format!(
-            "'{}' is not a URL: write http://…, https://…, unix:/run/app.sock:/path or exec:/path/to/command",
+            "'{}' is not a URL: write http://…, https://…, unix:/run/app.sock:/path, exec:/path/to/command or pull:",
             shown(url)
         ));
     };
@@ -104,7 +104,7 @@ pub fn parse(url: &str) -> Result<Target, String> {
         "http" => parse_http(rest, false),
         "https" => parse_http(rest, true),
         "unix" => parse_unix(rest),
-        _ => Err(format!("the scheme '{}' is not known: use http, https, unix or exec", shown(scheme))),
+        _ => Err(format!("the scheme '{}' is not known: use http, https, unix, exec or pull", shown(scheme))),
     }
 }
 

@@ -215,7 +215,9 @@ impl Asked<'_> {
             self.kept_by_room(waiting.is_none(), &mut reasons);
         }
         if waiting.is_none() {
-            reasons.extend(self.place_in_line());
+            let place = self.place_in_line();
+            // What its lane waits for is what keeps it from being read.
+            reasons.extend(place.filter(|p| !stands_in_line || *p != Reason::OnDisk { before_at_most: 0 }));
         }
         if reasons.is_empty() {
             reasons.push(Reason::Turn);

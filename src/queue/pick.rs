@@ -69,13 +69,16 @@ impl Flow {
             return None;
         }
         let ordinary = self.ordinary_work(lane, now_mono);
-        let urgent = self.next_urgent().map(|(due, _)| due.max(self.paced_at(lane)));
+        let urgent = self.next_urgent(lane).map(|(due, _)| due.max(self.paced_at(lane)));
         [ordinary, urgent].into_iter().flatten().min()
     }
 
-    /// The first of what the operator asked for that has a timer.
-    fn next_urgent(&self) -> Option<(u64, Work)> {
-        self.urgent.iter().filter_map(|work| Some((self.timer(*work)?, *work))).min()
+    /// The first of what the operator asked for that has a timer. One that is to join a batch waits while another is
+    /// being gathered.
+    fn next_urgent(&self, lane: &Lane) -> Option<(u64, Work)> {
+        let joins = |work: &Work| lane.endpoint.batch.is_some() && matches!(work, Work::One(_));
+        let may_go = self.urgent.iter().filter(|work| self.gathering.is_empty() || !joins(work));
+        may_go.filter_map(|work| Some((self.timer(*work)?, *work))).min()
     }
 
     fn ordinary_work(&self, lane: &Lane, now_mono: u64) -> Option<u64> {
@@ -115,7 +118,8 @@ impl Flow {
             return None;
         }
         let batching = lane.endpoint.batch.is_some();
-        if let Some((due, work)) = self.next_urgent().filter(|(due, _)| (*due).max(self.paced_at(lane)) <= now_mono) {
+        if let Some((due, work)) = self.next_urgent(lane).filter(|(due, _)| (*due).max(self.paced_at(lane)) <= now_mono)
+        {
             self.urgent.remove(&work);
             let next = match work {
                 Work::One(_) if batching => Next::Gather,

@@ -1,7 +1,7 @@
 //! Bad input anywhere gets one clear line; nothing panics and nothing is lost.
 
 use super::open_source;
-use super::support::{Daemon, Home};
+use super::support::{Daemon, Home, SOON, until};
 
 /// The command is refused with one of the codes, in one line that is not a panic.
 #[track_caller]
@@ -115,4 +115,47 @@ fn both_lengths_never_smuggle_a_second_request() {
     let _ = client.read_response();
     let mut bodies = daemon.lines(&["event", "list"]).into_iter().map(|e| e["size"].as_u64());
     assert!(bodies.all(|size| size == Some(0) || size == Some(8)), "part of a head became a body");
+}
+
+/// A refusal names the limit that was passed, and what to use instead.
+#[test]
+fn refusals_name_what_was_passed() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    daemon.done(&["endpoint", "create", "jobs", "--url", "pull:"]);
+    let long = "x".repeat(300);
+    for (args, words) in [
+        (&["source", "create", ""][..], "is empty"),
+        (&["endpoint", "update", "jobs", "--where", ""], "'where': is empty"),
+        (&["event", "send", "--source", "in", "--type", "t\u{1b}", "--data", "x"], "control character"),
+        (&["event", "send", "--source", "in", "--type", &long, "--data", "x"], "at most 256"),
+        (&["bin", "create", "--ttl", "0s"], "from 1s to 366d"),
+        (&["endpoint", "update", "jobs", "--lease", "0s"], "from 1ms to 12h"),
+        (&["endpoint", "test", "jobs"], "hookboxctl consume jobs"),
+    ] {
+        let said = daemon.ctl().run(args).expect(1).stderr;
+        assert!(said.contains(words), "{args:?}: {said}");
+    }
+    let shown = daemon.done(&["endpoint", "show", "jobs"]).stdout;
+    let none = |field: &str| shown.lines().any(|line| line.starts_with(field) && line.ends_with("none"));
+    assert!(none("headers ") && none("args "), "{shown}");
+    for nothing in [&b""[..], b"{\"what\":\"bogus\"}\n"] {
+        let said = daemon.ctl().run_with_input(&["log", "import", "-"], nothing).expect(1).stderr;
+        assert!(said.contains("no events found"), "{said}");
+    }
+}
+
+/// With all places on the admin socket taken, the next caller is told so.
+#[test]
+fn a_full_admin_socket_says_that_it_is_full() {
+    let home = Home::new();
+    let daemon = home.start();
+    let socket = home.data().join("admin.sock");
+    let connect = |_| std::os::unix::net::UnixStream::connect(&socket).expect("a connection");
+    let idle: Vec<_> = (0..70).map(connect).collect();
+    let said = daemon.ctl().run(&["status"]);
+    assert!(said.code != Some(0) && said.stderr.contains("admin connections"), "{}", said.stderr);
+    drop(idle);
+    until("places", SOON, || (daemon.ctl().run(&["status"]).code == Some(0)).then_some(()));
 }

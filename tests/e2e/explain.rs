@@ -78,6 +78,9 @@ fn lanes_rates_and_batches_say_what_they_wait_for() {
     daemon.accept("/in/in", &[], br#"{"k":1,"n":2}"#);
     let parked = because(&daemon, &newest(&daemon, "keyed"), "parked");
     assert_eq!((text(&parked, "event"), &parked["itself"]), (head.as_str(), &false.into()));
+    // It is not read from the disk before the head has ended.
+    let all = daemon.done(&["delivery", "explain", text(&newest(&daemon, "keyed"), "id")]).stdout;
+    assert!(all.contains("parked behind") && !all.contains("disk"), "{all}");
     let shown = daemon.json(&["endpoint", "show", "keyed"]);
     assert_eq!((text(&shown, "condition"), &shown["parked_lanes"]), ("parked", &1.into()));
     let rate = because(&daemon, &newest(&daemon, "slow"), "rate");

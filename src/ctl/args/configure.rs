@@ -155,7 +155,7 @@ pub enum EndpointCommand {
         hookboxctl endpoint create mail --url https://mail.example.com/hook --from hookbox")]
     Create {
         name: String,
-        /// http://…, https://… or unix:/run/app.sock:/path
+        /// http://…, https://…, unix:/run/app.sock:/path, exec:/path/to/command, or pull: for consumers that come for it
         #[arg(long, value_name = "URL")]
         url: String,
         #[command(flatten)]
