@@ -113,8 +113,8 @@ pub const CONSUMERS: usize = 32;
 pub const LEASE_WAIT_MS: u64 = 60_000;
 pub const LEASE_MAX: usize = 256;
 pub const LEASE_BYTES: usize = 8 << 20;
-/// An endpoint with attempts in flight may have this many times as many as there are places left, when these are taken
-/// from its view: those that are kept for endpoints without any. So no number of endpoints that hang takes all places.
+/// An endpoint that has attempts in flight starts more only while it has fewer than this many times the places that are
+/// free, not counting those that are kept for endpoints that have none. So many that hang leave the others a place.
 pub const IN_FLIGHT_SHARE: usize = 4;
 pub const IN_FLIGHT_KEPT: usize = 16;
 /// Keys of which catching up remembers that it has seen the latest.

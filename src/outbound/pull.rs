@@ -218,23 +218,24 @@ impl Hub {
             return Ok(());
         }
         let Some(lease) = self.locked().leases.remove(name) else { return Err(LeaseFault::Gone) };
+        // Before anything is waited for: a consumer may hang up meanwhile, and then nobody comes back here.
+        self.left(lease.delivery.endpoint);
         let report = report(lease.lent, now, said(settlement));
-        match self.handle.settle(lease.delivery, report).await {
-            Ok(()) => {
-                self.left(lease.delivery.endpoint);
-                Ok(())
-            }
-            Err(_) => {
-                self.locked().leases.insert(name.to_owned(), lease);
-                Err(LeaseFault::Busy)
-            }
-        }
+        self.handle.settle(lease.delivery, report).await.map_err(|_| {
+            self.holds_on(name, lease);
+            LeaseFault::Busy
+        })
     }
 
-    /// How many deliveries of an endpoint are lent.
-    #[must_use]
-    pub fn out(&self, endpoint: EndpointId) -> usize {
-        self.locked().desks.get(&endpoint).map_or(0, |desk| desk.out)
+    /// A lease that could not be settled goes on.
+    fn holds_on(&self, name: &str, lease: Lease) {
+        let endpoint = lease.delivery.endpoint;
+        let mut state = self.locked();
+        let State { desks, leases, .. } = &mut *state;
+        leases.insert(name.to_owned(), lease);
+        let desk = desks.entry(endpoint).or_default();
+        desk.out += 1;
+        self.say(endpoint, desk);
     }
 
     fn is_idle(&self) -> bool {
@@ -394,5 +395,48 @@ fn report(lent: Now, now: Now, said: Said) -> AttemptReport {
         error: said.error,
         fault: said.fault,
         command: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Hub;
+    use crate::model::{DeliveryId, Endpoint, LeaseAsk, Now, Settlement};
+    use crate::queue::Input;
+    use crate::scheduler::handle::{Door, door};
+
+    const ASK: LeaseAsk = LeaseAsk { max: 1, wait_ms: 1_000, lease_ms: 60_000 };
+
+    /// What the queue was told last of how many may be out, and how many attempts have ended.
+    fn told(door: &Door) -> (Option<usize>, usize) {
+        let (mut wanted, mut finished) = (None, 0);
+        for envelope in door.inputs.try_iter() {
+            match *envelope.input {
+                Input::Wanted { total, .. } => wanted = Some(total),
+                Input::Finished { .. } => finished += 1,
+                other => panic!("nobody says {other:?}"),
+            }
+        }
+        (wanted, finished)
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_hangs_up_while_it_settles_leaves_no_place_behind() {
+        let (handle, door) = door();
+        let clock: super::Clock = Arc::new(|| Now { mono_ms: 1, wall_ms: 1 });
+        let hub = Hub::new(handle, clock, Arc::new(|bytes| bytes.fill(7)));
+        let endpoint = Endpoint { id: 3, ..Endpoint::new("jobs", "pull:") };
+        let event = Arc::new(crate::outbound::tests::event());
+        hub.offer(DeliveryId { seq: 5, endpoint: 3 }, 1, event);
+        let leased = hub.lease(&endpoint, ASK).await.expect("there is room").remove(0);
+        assert_eq!(told(&door), (Some(1), 0), "one is out");
+        tokio::select! {
+            biased;
+            _ = hub.settle(&leased.lease, Settlement::Ack) => panic!("nobody answers"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(told(&door), (Some(0), 1));
     }
 }

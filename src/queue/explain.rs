@@ -305,7 +305,7 @@ impl Asked<'_> {
     fn kept_by_room(&self, first: bool, reasons: &mut Vec<Reason>) {
         let (queue, flow, lane, now) = (self.queue, self.flow, self.lane, self.now.mono_ms);
         let endpoint = &lane.endpoint;
-        if endpoint.is_pull() && flow.in_flight.len() >= flow.wanted {
+        if flow.lacks_consumers(lane) {
             reasons.push(Reason::NoConsumer);
         }
         if let (Some(rate), Some(next)) = (endpoint.rate, flow.rate_ready_at(lane).filter(|at| *at > now)) {

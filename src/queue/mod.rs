@@ -85,7 +85,7 @@ pub struct Queue {
     ready: Vec<(DeliveryId, Arc<Event>)>,
     /// Batches whose events have been read.
     ready_batches: Vec<(EndpointId, BatchId, Vec<Arc<Event>>)>,
-    /// Doubtful lanes that wait until one of the places for doubtful ones is free.
+    /// Lanes that wait until a place of their kind is free: for doubtful ones, or for what is lent.
     parked: Vec<EndpointId>,
     /// Lanes that had their share of the places, and have more to do.
     sharing: VecDeque<EndpointId>,

@@ -40,6 +40,12 @@ impl Flow {
         by_rate.max(by_catch_up)
     }
 
+    /// Whether consumers would have to come for more than is out already.
+    #[must_use]
+    pub fn lacks_consumers(&self, lane: &Lane) -> bool {
+        lane.endpoint.is_pull() && self.in_flight.len() >= self.wanted
+    }
+
     /// How many attempts may be under way.
     #[must_use]
     pub fn slots(&self) -> usize {
@@ -61,11 +67,10 @@ impl Flow {
     }
 
     pub(super) fn next_work(&self, lane: &Lane, now_mono: u64) -> Option<u64> {
-        let pull = lane.endpoint.is_pull();
-        if lane.hold.is_some() || (pull && self.in_flight.len() >= self.wanted) {
+        if lane.hold.is_some() || self.lacks_consumers(lane) {
             return None;
         }
-        if !pull && self.under_way() >= self.slots() {
+        if !lane.endpoint.is_pull() && self.under_way() >= self.slots() {
             return None;
         }
         let ordinary = self.ordinary_work(lane, now_mono);

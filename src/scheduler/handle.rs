@@ -186,7 +186,7 @@ impl Handle {
     /// Reports the end of an attempt. Returns when it is durable.
     ///
     /// # Errors
-    /// When the scheduler is busy or stopping: nothing was remembered then.
+    /// When the scheduler is busy: nothing was remembered then. When it is stopping: perhaps it was.
     pub async fn settle(&self, delivery: DeliveryId, report: AttemptReport) -> Result<(), Refusal> {
         self.request(&self.commands, Input::Finished { delivery, report }).await.map(|_| ())
     }

@@ -110,7 +110,7 @@ fn with(endpoint: &Arc<Endpoint>, change: impl FnOnce(&mut Endpoint)) -> Arc<End
     Arc::new(endpoint)
 }
 
-fn event() -> Event {
+pub(super) fn event() -> Event {
     Event {
         id: EventId { seq: 12, tag: 34 },
         source: 1,
