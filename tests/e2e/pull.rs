@@ -152,6 +152,9 @@ fn whoever_asks_gets_what_is_due_and_nothing_fails_of_itself() {
     make(&daemon, &[]);
     let body = vec![b'x'; 20_000];
     (0..60).for_each(|_| drop(daemon.accept("/in/in", &[], &body)));
+    // After a start nothing is at hand: what is due has to be read first.
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let daemon = home.start();
     let mut taken = 0;
     while taken < 60 {
         let leases = lease(&daemon, 7, 0, 60_000);
