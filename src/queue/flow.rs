@@ -115,7 +115,7 @@ pub struct Flow {
     pub batches: HashMap<BatchId, FlyingBatch>,
     /// Deliveries whose events are being read, to become a batch.
     pub gathering: Vec<Job>,
-    /// Attempts that may be in flight: doubles with success, halves with failure.
+    /// Attempts that may be in flight: one more with each success, half as many with a failure.
     pub width: u32,
     pub breaker: Breaker,
     /// It stands among those that had their share of the places.
