@@ -3,6 +3,9 @@
 //! `seg-N.open` is still there) is opened and read to its end by a child; when the child dies of it, the segment is
 //! damaged, and the daemon lives.
 //!
+//! Opening a torn segment changes it: sled makes free room of what it cannot read. A child shows what the next opening of
+//! the same files does, so it opens a segment in which it finds anything wrong again until that changes nothing.
+//!
 //! Only the child's death counts, and only one of its own doing: what it can read and find wrong, the daemon finds as
 //! well, and tells with the exact range. A child that cannot be started, or that somebody else ended, says nothing. Nor
 //! is a segment damaged because the operating system refused a call: sled panics over some of these errors too, and
@@ -17,11 +20,14 @@ use std::time::Duration;
 use super::segment::{self, Segment};
 use super::shelf::Facts;
 use super::walk::{Walk, walk};
-use super::{Fault, LogError, folder};
+use super::{Fault, LogError, folder, sums};
+use crate::model::Seq;
 
 /// Reading 64 MiB takes less than a second; the largest segment that can be configured less than a minute.
 const PATIENCE_MS: u64 = 180_000;
 const NAP_MS: u64 = 2;
+/// How often a child opens a segment at most. What sled repairs stays repaired: two or three times are enough.
+const ROUNDS: usize = 8;
 /// What is read of the last words of a child.
 const LAST_WORDS: u64 = 4096;
 /// SIGKILL, SIGTERM, SIGINT, SIGHUP: somebody else wanted it to end.
@@ -64,11 +70,25 @@ fn refused(segment: &Path, why: &str) -> LogError {
     LogError::Store { doing: "open", path: segment.to_path_buf(), fault: Fault::Io, what }
 }
 
-/// What the child does: opens the segment and reads all of it. An error, too, when it is not what it was sealed with.
+/// What the child does: opens the segment and reads all of it, until opening it leaves it as it was. An error, too,
+/// when it is not what it was sealed with.
 pub(super) fn read_all(path: &Path) -> Result<(), LogError> {
     let (Some(dir), Some(first)) = (path.parent(), folder::first_of(path)) else {
         return Err(LogError::corrupt("open", path, "it is not the folder of a segment"));
     };
+    let mut found = sums::take(path).ok();
+    for _ in 1..ROUNDS {
+        let read = read_once(path, dir, first);
+        let left = sums::take(path).ok();
+        if read.is_ok() || left == found {
+            return read;
+        }
+        found = left;
+    }
+    read_once(path, dir, first)
+}
+
+fn read_once(path: &Path, dir: &Path, first: Seq) -> Result<(), LogError> {
     let segment = Segment::open_unmarked(dir, first)?;
     let checkpoint = segment.checkpoint();
     let walked = walk(&segment, Walk { deep: true, ..Walk::ALL }, &mut |_, _| {})?;

@@ -25,7 +25,7 @@ pub(super) const EVIDENCE: &str = "db.as-found";
 
 /// A segment's files, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Sums {
+pub(super) struct Sums {
     files: Vec<FileSum>,
 }
 
@@ -103,7 +103,8 @@ pub(super) fn drop_evidence(segment: &Path) {
     let _ = fs::remove_file(segment.join(EVIDENCE));
 }
 
-fn take(segment: &Path) -> std::io::Result<Sums> {
+/// Reads a segment's files through.
+pub(super) fn take(segment: &Path) -> std::io::Result<Sums> {
     let mut sums = Sums::default();
     for entry in fs::read_dir(segment)? {
         let entry = entry?;

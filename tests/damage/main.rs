@@ -79,6 +79,27 @@ fn c03_torn_files_are_told() {
     }
 }
 
+/// sled repairs what is torn a little before the end of its segments so that it dies of it the next time.
+#[test]
+fn c03_files_torn_just_before_the_end_of_a_part_are_told() {
+    const PART: u64 = 512 << 10;
+    let (count, seed) = asked_for();
+    for (round, killed) in (0..count.div_ceil(8)).flat_map(|round| [(round, true), (round, false)]) {
+        let log = Written::new(killed, seed + round);
+        let mut total = Total::default();
+        for number in 0..segments(&log.home.data()).len() {
+            log.case(&format!("seed {seed}, round {round}, killed {killed}, segment {number}"), &mut total, |data| {
+                let db = segments(data).swap_remove(number).join("db");
+                let length = fs::metadata(&db).expect("it is there").len();
+                let at = (length.saturating_sub(1) / PART * PART).saturating_sub(8192);
+                OpenOptions::new().write(true).open(&db).and_then(|f| f.set_len(at)).expect("truncates");
+                format!("{} cut to {at} of {length} bytes", db.display())
+            });
+        }
+        println!("damage: parts, killed {killed}: {total:?}");
+    }
+}
+
 #[test]
 fn c04_c05_side_files_are_made_anew_or_missed_aloud() {
     let (_, seed) = asked_for();
