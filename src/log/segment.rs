@@ -13,6 +13,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -91,6 +92,8 @@ pub(super) struct Segment {
     skip_sync: bool,
     /// See [`folder::opened`].
     marker: Option<PathBuf>,
+    /// Bytes of frames that were read since it was opened.
+    read: AtomicU64,
 }
 
 impl Drop for Segment {
@@ -183,7 +186,7 @@ impl Segment {
             return Err(LogError::corrupt("open", &path, "its header names another segment"));
         }
         let chain = Sha256::new().chain_update(header.prev).chain_update(&bytes).finalize().into();
-        Ok(Self { path, db, data, header, chain, skip_sync: false, marker: None })
+        Ok(Self { path, db, data, header, chain, skip_sync: false, marker: None, read: AtomicU64::new(0) })
     }
 
     /// The checkpoint, checked.
@@ -228,6 +231,11 @@ impl Segment {
     /// Bytes that its data takes on the disk.
     pub fn disk_bytes(&self) -> u64 {
         self.data.metadata().map_or(0, |m| m.blocks() * 512)
+    }
+
+    /// Whether so much was read from it that closing it and opening it again is worth the memory that sled keeps.
+    pub fn is_worn(&self) -> bool {
+        self.read.load(Ordering::Relaxed) >= limits::READ_FROM_SEGMENT
     }
 
     /// Bytes of its checkpoint.
@@ -341,7 +349,10 @@ impl Segment {
             }
         }
         match frame {
-            Some(frame) if frame.stored.len() == frame.head.stored_len as usize => Ok(Found::Frame(frame)),
+            Some(frame) if frame.stored.len() == frame.head.stored_len as usize => {
+                self.read.fetch_add(u64::from(frame.head.stored_len), Ordering::Relaxed);
+                Ok(Found::Frame(frame))
+            }
             Some(_) if wanted > 0 => self.broken(first, &format!("its chunk {wanted} is missing or damaged")),
             _ => self.broken(first, &why),
         }

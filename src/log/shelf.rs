@@ -1,7 +1,8 @@
 //! The shelf: which segments there are, and which of them are open. Shared by the log and its readers.
 //!
 //! Invariants: a segment is open at most once; `limits::OPEN_SEGMENTS` sealed ones are kept open, the one used
-//! longest ago is closed first; a segment in use is closed by its last user. No lock is held while records are read
+//! longest ago is closed first; a segment in use is closed by its last user. One from which much was read is closed as
+//! well, and opened again when it is asked for. No lock is held while records are read
 //! or unpacked: a slot's lock is held while its segment is being opened or closed, the others only for a moment.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -73,6 +74,10 @@ struct Held {
     known: bool,
     /// How its files looked when they were noted, or found to be as noted.
     noted: Option<Glance>,
+    /// How its files looked when it was opened last.
+    left: Option<Glance>,
+    /// It was closed just now, to be opened again: its files are not read through for it.
+    again: bool,
 }
 
 impl Slot {
@@ -134,7 +139,9 @@ fn close_if_idle(held: &mut Held) {
     if held.users > 0 {
         return;
     }
-    if !held.keep || held.dropped.is_some() {
+    let worn = held.segment.as_ref().is_some_and(|segment| segment.is_worn());
+    held.again = worn && held.keep;
+    if worn || !held.keep || held.dropped.is_some() {
         held.segment = None;
     }
     if let Some(path) = &held.dropped {
@@ -290,6 +297,15 @@ impl Shelf {
         Ok((Segment::open(&self.dir, first, self.skip_sync)?, noted))
     }
 
+    /// Opens a segment that is closed; without looking into its files, when it was closed just now and they look as it
+    /// left them.
+    fn open_anew(&self, first: Seq, held: &Held) -> Result<(Segment, Option<Glance>), LogError> {
+        if held.again && held.left.is_some() && held.left == sums::glance(&self.dir, first) {
+            return Ok((Segment::open(&self.dir, first, self.skip_sync)?, held.noted.clone()));
+        }
+        self.open_safely(first, held.known)
+    }
+
     /// Notes the files of closed segments of which `which` is true, as far as they were opened by this process and are
     /// not as noted. What cannot be written is done without: such a segment is probed the next time.
     pub fn keep_sums(&self, which: impl Fn(&Facts) -> bool) {
@@ -321,9 +337,10 @@ impl Shelf {
             }
             let segment = match &held.segment {
                 Some(segment) => segment.clone(),
-                None => match self.open_safely(slot.first, held.known) {
+                None => match self.open_anew(slot.first, &held) {
                     Ok((segment, noted)) => {
                         (held.known, held.noted) = (true, noted);
+                        held.left = sums::glance(&self.dir, slot.first);
                         Arc::new(segment)
                     }
                     Err(error) if error.is_damage() => {

@@ -12,7 +12,9 @@ use super::frame::{Decoded, HEAD_LEN, Packer};
 use super::segment::{Batch, Found, Segment};
 use super::shelf::{Dropped, Facts};
 use super::watermark::{Mark, Watermark};
-use super::{Expect, Head, Log, LogCopy, LogError, Options, Piece, Problem, Reader, Recovered, Report, carve, folder};
+use super::{
+    Expect, Head, Log, LogCopy, LogError, Options, Piece, Problem, Reader, Recovered, Report, carve, folder, sums,
+};
 use crate::model::{Event, EventId, Seq, limits};
 use crate::record::{self, Record};
 
@@ -1012,6 +1014,30 @@ fn a_probe_tells_a_whole_segment_from_one_that_lacks_something() {
     segment.sync().expect("syncs");
     drop(segment);
     assert!(said(21).contains("does not hold what it was sealed with"), "{}", said(21));
+}
+
+#[test]
+fn a_segment_from_which_much_was_read_is_opened_again_without_a_child() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let probed = killer(dir.path());
+    let Recovered { mut log, reader, .. } = Log::open(probed.clone(), 1_000).expect("opens");
+    let large = |seq| event(noise(40_000, seq));
+    let last = limits::READ_FROM_SEGMENT / 40_000 * 3;
+    for seq in 1..=last {
+        commit(&mut log, &[large(seq)]);
+    }
+    log.roll(b"checkpoint", 2_000).expect("rolls");
+    drop(reader);
+    log.close().expect("closes");
+    // Opened for the first time since it was sealed: sled writes its snapshot, so the files are not as noted any more.
+    let Recovered { log, reader, .. } = Log::open(probed, 1_000).expect("opens");
+    let segment = folder::segment(&dir.path().join("log"), 1);
+    for seq in 1..=last {
+        assert_eq!(reader.read(seq).expect("reads"), Some(large(seq)));
+    }
+    assert!(!sums::has_evidence(&segment), "nothing was suspicious");
+    assert_eq!(reader.damage(), []);
+    drop(log);
 }
 
 fn flip(path: &Path) {

@@ -185,6 +185,9 @@ pub const SEGMENT_BYTES: u64 = 64 << 20;
 pub const SEGMENT_AGE_MS: u64 = 86_400_000;
 /// Sealed segments open at a time.
 pub const OPEN_SEGMENTS: usize = 2;
+/// Bytes read from an open sealed segment after which it is closed, to be opened again in a few milliseconds: sled keeps
+/// one page for each of its cache's 256 shards, which come to 9 MiB, whatever size the cache is given.
+pub const READ_FROM_SEGMENT: u64 = 2 << 20;
 /// A commit that takes longer ends the process.
 pub const COMMIT_TIMEOUT_MS: u64 = 10_000;
 /// What events may not take of the quota: this, or a 50th of it when that is more, but never more than a quarter.

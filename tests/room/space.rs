@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::support::admin::Admin;
 use super::support::rng::Rng;
 use super::support::{Daemon, Home, Receiver, payloads, until};
 use super::{LONG, nothing_lost_of_what_waits};
@@ -107,15 +108,15 @@ fn l04_space_comes_back_after_ten_segments() {
     assert_eq!(daemon.terminate().code(), Some(0));
 }
 
-/// Two things are meant by "above idle", and both are asserted. What retention adds to a daemon that is at work: above
-/// what the same load left it with before anything had passed its age. And what it takes in a daemon that was just
-/// started and has touched nothing yet: that includes the pages that sled keeps of any segment that is written to,
-/// whoever writes, so there is half as much again for them.
+/// Two things can be meant by "above idle", and both hold: what retention adds to a daemon that is at work, above what the
+/// same load left it with before anything had passed its age; and what it takes in a daemon that was just started and
+/// has touched nothing yet, which includes the pages that sled keeps of any segment that is written to, whoever writes.
+/// Results with the release programs (`HOOKBOX_PROGRAMS`): 28.3 MiB above the start, 6.4 above the load.
 #[test]
 fn retention_takes_little_memory() {
     let Ok(limit_mib) = std::env::var("HOOKBOX_RETENTION_MIB").map(|n| n.parse::<u64>().expect("a number")) else {
         println!(
-            "space: skipped: HOOKBOX_RETENTION_MIB says how much memory retention may take, with optimized programs"
+            "space: skipped: HOOKBOX_RETENTION_MIB says how much memory retention may take, with release programs"
         );
         return;
     };
@@ -143,6 +144,41 @@ fn retention_takes_little_memory() {
         aged.loaded
     );
     assert!(above < limit_mib << 10, "{above} KiB more than after the load");
-    assert!(above_fresh < (limit_mib << 10) * 3 / 2, "{above_fresh} KiB more than after the start");
+    assert!(above_fresh < limit_mib << 10, "{above_fresh} KiB more than after the start");
     aged.all_come(&daemon);
+}
+
+/// A daemon runs for years, and opens its segments again and again. The allocator once kept 3.7 KiB for each time.
+#[test]
+fn opening_segments_keeps_no_memory() {
+    const OPENED: u64 = 3_000;
+    let mut home = Home::new();
+    let path = home.write("hookbox.toml", "[log]\nsegment_size = \"1MiB\"\n");
+    home.args.extend(["--config".to_owned(), path]);
+    let daemon = home.start();
+    daemon.json(&["source", "create", "in", "--verify", "none"]);
+    let (mut rng, mut client, mut number, mut firsts) = (Rng::new(72), daemon.client(), 0, Vec::new());
+    for segments in 1..=6 {
+        // The first event of each segment.
+        while daemon.json(&["status"])["log"]["segments"].as_u64() < Some(segments) {
+            for _ in 0..20 {
+                let body = payloads::json_of(20_000, number, &mut rng);
+                assert_eq!(client.post("/in/in", &[], &body).expect("an answer").status, 202);
+                number += 1;
+            }
+        }
+        firsts.push(client.post("/in/in", &[], b"looked up").expect("an answer").json()["id"].clone());
+    }
+    let mut admin = Admin::connect(&daemon.socket).expect("connects");
+    let mut open = |times: u64| {
+        for id in firsts.iter().cycle().take(usize::try_from(times).expect("not so many")) {
+            let id = id.as_str().expect("an id");
+            assert_eq!(admin.get(&format!("/v1/events/{id}")).expect("an answer").0, 200);
+        }
+        daemon.proc_number("status", "VmRSS")
+    };
+    let before = open(OPENED / 4);
+    let after = open(OPENED);
+    println!("space: {before} KiB before {OPENED} segments were opened, {after} KiB after it");
+    assert!(after < before + OPENED, "{} KiB more", after - before);
 }
