@@ -2,8 +2,8 @@
 //!
 //! Invariants: a segment is open at most once; `limits::OPEN_SEGMENTS` sealed ones are kept open, the one used
 //! longest ago is closed first; a segment in use is closed by its last user. One from which much was read is closed as
-//! well, and opened again when it is asked for. No lock is held while records are read
-//! or unpacked: a slot's lock is held while its segment is being opened or closed, the others only for a moment.
+//! well, and opened again when it is asked for. No lock is held while records are read or unpacked: a slot's lock is
+//! held while its segment is being opened or closed, the others only for a moment.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -74,10 +74,9 @@ struct Held {
     known: bool,
     /// How its files looked when they were noted, or found to be as noted.
     noted: Option<Glance>,
-    /// How its files looked when it was opened last.
+    /// How its files looked after it was opened, while it is open or closed just now to be opened again: its files are
+    /// not read through for that.
     left: Option<Glance>,
-    /// It was closed just now, to be opened again: its files are not read through for it.
-    again: bool,
 }
 
 impl Slot {
@@ -140,9 +139,12 @@ fn close_if_idle(held: &mut Held) {
         return;
     }
     let worn = held.segment.as_ref().is_some_and(|segment| segment.is_worn());
-    held.again = worn && held.keep;
-    if worn || !held.keep || held.dropped.is_some() {
+    let wanted = held.keep && held.dropped.is_none();
+    if worn || !wanted {
         held.segment = None;
+    }
+    if !wanted {
+        held.left = None;
     }
     if let Some(path) = &held.dropped {
         // What cannot be removed now is removed when the log is opened the next time.
@@ -300,7 +302,7 @@ impl Shelf {
     /// Opens a segment that is closed; without looking into its files, when it was closed just now and they look as it
     /// left them.
     fn open_anew(&self, first: Seq, held: &Held) -> Result<(Segment, Option<Glance>), LogError> {
-        if held.again && held.left.is_some() && held.left == sums::glance(&self.dir, first) {
+        if held.left.is_some() && held.left == sums::glance(&self.dir, first) {
             return Ok((Segment::open(&self.dir, first, self.skip_sync)?, held.noted.clone()));
         }
         self.open_safely(first, held.known)

@@ -157,9 +157,9 @@ fn opening_segments_keeps_no_memory() {
     home.args.extend(["--config".to_owned(), path]);
     let daemon = home.start();
     daemon.json(&["source", "create", "in", "--verify", "none"]);
-    let (mut rng, mut client, mut number, mut firsts) = (Rng::new(72), daemon.client(), 0, Vec::new());
+    let (mut rng, mut client, mut number, mut ids) = (Rng::new(72), daemon.client(), 0, Vec::new());
     for segments in 1..=6 {
-        // The first event of each segment.
+        // One event in each segment.
         while daemon.json(&["status"])["log"]["segments"].as_u64() < Some(segments) {
             for _ in 0..20 {
                 let body = payloads::json_of(20_000, number, &mut rng);
@@ -167,11 +167,11 @@ fn opening_segments_keeps_no_memory() {
                 number += 1;
             }
         }
-        firsts.push(client.post("/in/in", &[], b"looked up").expect("an answer").json()["id"].clone());
+        ids.push(client.post("/in/in", &[], b"looked up").expect("an answer").json()["id"].clone());
     }
     let mut admin = Admin::connect(&daemon.socket).expect("connects");
     let mut open = |times: u64| {
-        for id in firsts.iter().cycle().take(usize::try_from(times).expect("not so many")) {
+        for id in ids.iter().cycle().take(usize::try_from(times).expect("not so many")) {
             let id = id.as_str().expect("an id");
             assert_eq!(admin.get(&format!("/v1/events/{id}")).expect("an answer").0, 200);
         }
