@@ -26,7 +26,8 @@ pub enum Step {
     Close,
     /// Answers 200 with a body that never ends.
     Endless,
-    /// Waits until [`Receiver::open_gate`], then answers 200.
+    /// Waits until [`Receiver::open_gate`], then does what is scripted by then, or answers 200. So that a test
+    /// can send first and choose the answer by what it sent.
     Gate,
 }
 
@@ -142,6 +143,11 @@ impl Receiver {
         self.shared.changed.notify_all();
     }
 
+    /// What comes to a [`Step::Gate`] from now on waits again.
+    pub fn close_gate(&self) {
+        self.shared.lock().gate_open = false;
+    }
+
     /// Everything that came to `path`.
     pub fn seen(&self, path: &str) -> Vec<Seen> {
         self.shared.lock().seen.iter().filter(|s| s.path == path).cloned().collect()
@@ -211,11 +217,14 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn pass_gate(&self) {
+    /// Waits for the gate; what is to be done behind it.
+    fn pass_gate(&self, path: &str) -> Step {
         let mut state = self.lock();
         while !state.gate_open {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(state);
+        self.next_step(path)
     }
 }
 
@@ -242,21 +251,26 @@ fn serve_one(shared: &Shared, reader: &mut BufReader<impl Read>, writer: &mut im
     let body = if keep { body } else { Vec::new() };
     let answered = match &step {
         Step::Status(status) | Step::Reply(status, ..) => *status,
-        Step::Hang | Step::Close => 0,
-        Step::Slow(_) | Step::Endless | Step::Gate => 200,
+        // What waits at the gate is not answered yet.
+        Step::Hang | Step::Close | Step::Gate => 0,
+        Step::Slow(_) | Step::Endless => 200,
     };
-    shared.remember(Seen { at: Instant::now(), method, path, headers: head.headers, body, sha256, answered });
-    let result = perform(shared, &step, reader, writer);
+    shared.remember(Seen {
+        at: Instant::now(),
+        method,
+        path: path.clone(),
+        headers: head.headers,
+        body,
+        sha256,
+        answered,
+    });
+    let step = if matches!(step, Step::Gate) { shared.pass_gate(&path) } else { step };
+    let result = perform(&step, reader, writer);
     shared.busy.fetch_sub(1, Ordering::AcqRel);
     result
 }
 
-fn perform(
-    shared: &Shared,
-    step: &Step,
-    reader: &mut BufReader<impl Read>,
-    writer: &mut impl Write,
-) -> std::io::Result<bool> {
+fn perform(step: &Step, reader: &mut BufReader<impl Read>, writer: &mut impl Write) -> std::io::Result<bool> {
     match step {
         Step::Status(status) => reply(writer, *status, &[], b"as the script says"),
         Step::Reply(status, headers, body) => reply(writer, *status, headers, body),
@@ -264,10 +278,7 @@ fn perform(
             std::thread::sleep(*pause);
             reply(writer, 200, &[], b"slowly")
         }
-        Step::Gate => {
-            shared.pass_gate();
-            reply(writer, 200, &[], b"after the gate")
-        }
+        Step::Gate => reply(writer, 200, &[], b"after the gate"),
         Step::Close => Ok(false),
         Step::Hang => {
             // Ends when the sender gives up and closes.
