@@ -31,6 +31,7 @@ const PROTOCOL_NAMES: &[&str] = &[
     "DeliveryView",
     "EndpointView",
     "EventView",
+    "ImportedDead",
     "ImportedEvent",
     "Explanation",
     "FlowView",

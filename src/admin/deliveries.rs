@@ -47,6 +47,7 @@ pub(super) fn list(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem
         return Ok(super::dlq::stream(admin, select, limit, None));
     }
     Ok(walk::stream(admin, move |walker| {
+        let select = select.here(walker)?;
         let mut listing = Listing { walker, select: &select, left: limit, waiting: Vec::new() };
         listing.walk(after)
     }))

@@ -40,6 +40,7 @@ pub(super) fn list(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem
 /// Sends dead letters that pass, newest first.
 pub(super) fn stream(admin: &Arc<Admin>, select: Select, limit: usize, after: Option<DeliveryId>) -> Answer {
     walk::stream(admin, move |walker| {
+        let select = select.here(walker)?;
         let before = match after {
             None => Seq::MAX,
             Some(id) => find(walker, &[id])?
@@ -104,6 +105,7 @@ async fn mass(
         _ => {}
     }
     walk::value(admin, move |walker| {
+        let select = select.here(walker)?;
         let mut sweep = Sweep { walker, command, dry_run, slice: Vec::new(), matched: 0, changed: 0 };
         match named {
             Some(ids) => sweep.named(&ids)?,

@@ -277,6 +277,12 @@ pub(super) fn place(walker: &Walker, seq: Seq) -> Result<Seq, Problem> {
     Ok(walker.event_views(&[seq])?.first().map_or(seq, |v| v.stands_at))
 }
 
+/// The id that an event has here: the one given, or that of the event that was imported under it.
+pub(super) fn here(walker: &Walker, id: EventId) -> Result<EventId, Problem> {
+    let own = read(walker, id.seq).is_ok_and(|found| found.is_some_and(|(event, _)| event.id == id));
+    if own { Ok(id) } else { Ok(super::imports::place(walker, id)?.unwrap_or(id)) }
+}
+
 /// An event with its deliveries.
 type Found = (Arc<Event>, Vec<DeliveryId>);
 

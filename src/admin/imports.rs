@@ -10,14 +10,17 @@ use super::Admin;
 use super::events;
 use super::http::{Answer, Call, Problem};
 use super::walk::{self, Walker, unexpected};
-use crate::model::{EndpointId, EventId, limits};
-use crate::queue::{Command, ImportedEvent, Query, Refusal, Reply};
+use crate::model::time::parse_wall;
+use crate::model::{EndpointId, EventId, WallMs, limits};
+use crate::queue::{Command, ImportedDead, ImportedEvent, Query, Refusal, Reply};
 use crate::record::Record;
-use crate::record::line::EventLine;
+use crate::record::line::{DeliveryLine, EventLine};
 
 /// What the fingerprints of ids are made with, where those of dedupe keys have their source's number; sources are
 /// numbered from 1.
 const NO_SOURCE: u32 = 0;
+/// Why a dead letter died, when an export does not say.
+const UNTOLD: &str = "it was a dead letter where it was imported from";
 
 /// Takes in the lines of the body that were not taken in before. With `history_only` nothing of them is delivered.
 pub(super) async fn import(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
@@ -69,21 +72,41 @@ fn imported(admin: &Admin, line: &[u8], history_only: bool) -> Result<ImportedEv
     if let Some(source) = directory.sources_by_name.get(&event.source_name) {
         event.source = source.id;
     }
-    let waiting = line.deliveries.iter().filter(|delivery| delivery.waits() && !history_only);
-    let named = |name: &str| -> Result<EndpointId, String> {
+    let named = |what: &str, name: &str| -> Result<EndpointId, String> {
         let found = directory.endpoints.iter().find(|endpoint| endpoint.name == name);
         found.map(|endpoint| endpoint.id).ok_or_else(|| {
-            format!("it still has to be delivered to endpoint '{name}', which is not here: create it, or import with --history-only")
+            format!("it {what} endpoint '{name}', which is not here: create it, or import with --history-only")
         })
     };
-    let deliver_to = waiting.map(|delivery| named(&delivery.endpoint)).collect::<Result<Vec<_>, _>>()?;
+    let deliveries = || line.deliveries.iter().filter(|_| !history_only);
+    let waiting = deliveries().filter(|delivery| delivery.waits());
+    let deliver_to = waiting.map(|delivery| named("still has to be delivered to", &delivery.endpoint));
+    let deliver_to = deliver_to.collect::<Result<Vec<_>, _>>()?;
+    let dead = deliveries().filter(|delivery| delivery.is_dead()).map(|delivery| {
+        let endpoint = named("is a dead letter of", &delivery.endpoint)?;
+        dead_letter(delivery, endpoint, admin.wall_ms())
+    });
+    let dead = dead.collect::<Result<Vec<_>, _>>()?;
     let key = event.dedupe_key.as_ref().filter(|_| event.source != NO_SOURCE);
     Ok(ImportedEvent {
         dedupe: key.map(|key| events::fingerprint(directory.salt, event.source, key)),
         identity: identity(admin, event.webhook_id()),
         event,
         deliver_to,
+        dead,
     })
+}
+
+/// A dead letter as it was; what an export does not say of it (a CloudEvent has no place for it) is made up for.
+fn dead_letter(delivery: &DeliveryLine, endpoint: EndpointId, now: WallMs) -> Result<ImportedDead, String> {
+    let told = delivery.dead_letter.clone().unwrap_or_default();
+    let died_at = match &told.died_at {
+        Some(at) => parse_wall(at).ok_or_else(|| format!("'died_at': '{at}' is no time"))?,
+        None => now,
+    };
+    let mut reason = if told.reason.is_empty() { UNTOLD.to_owned() } else { told.reason };
+    reason.truncate(reason.floor_char_boundary(limits::REASON_LEN));
+    Ok(ImportedDead { endpoint, attempts: told.attempts, died_at, reason })
 }
 
 /// The fingerprint of an event's first id.

@@ -46,6 +46,7 @@ pub(super) async fn start(admin: &Arc<Admin>, call: Call) -> Result<Answer, Prob
         return Err(Problem::missing("endpoint", name));
     }
     walk::value(admin, move |walker| {
+        let select = select.here(walker)?;
         let found = count(walker, &select, to.is_some())?;
         if let (Some(id), 0) = (select.event, found.events) {
             return Err(Problem::missing("event", &id.to_string()));

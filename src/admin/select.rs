@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::http::{Params, Problem};
+use super::walk::Walker;
 use crate::model::time::{parse_duration_ms, parse_wall};
 use crate::model::{DeliveryState, Event, EventId, WallMs, limits};
 
@@ -64,6 +65,12 @@ impl Select {
     pub(super) fn is_empty(&self) -> bool {
         let named = self.source.is_none() && self.kind.is_none() && self.endpoint.is_none() && self.event.is_none();
         named && self.state.is_none() && self.since.is_none() && self.until.is_none()
+    }
+
+    /// Means an imported event by the id that it has here, when it was given the one that its receivers know.
+    pub(super) fn here(mut self, walker: &Walker) -> Result<Self, Problem> {
+        self.event = self.event.map(|id| super::events::here(walker, id)).transpose()?;
+        Ok(self)
     }
 
     /// Whether the source, type and identity of an event pass.

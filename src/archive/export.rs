@@ -1,9 +1,10 @@
 //! An export: the events of a log, a line of JSON each, with where their deliveries stand.
 //!
 //! The newest segment is read first and folded into the state: that is the moment the export is of. Then all segments
-//! are read from the oldest on. Deliveries that a replay made are not told: an event goes with those of its own fan-out.
+//! are read from the oldest on; those in which dead letters stand once more before that, for their words. Deliveries
+//! that a replay made are not told: an event goes with those of its own fan-out.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use base64::Engine;
@@ -12,10 +13,11 @@ use serde_json::{Value, json};
 
 use super::{ArchiveError, Done, Pieces};
 use crate::log::Piece;
-use crate::model::{DeliveryState, EndpointId, Event, EventId, Seq, WallMs};
+use crate::model::time::rfc3339;
+use crate::model::{DeliveryId, DeliveryState, EndpointId, Event, EventId, Seq, WallMs, limits};
 use crate::queue::{State, matcher};
 use crate::record::Record;
-use crate::record::line::{DeliveryLine, EventLine};
+use crate::record::line::{DeadLetterLine, DeliveryLine, EventLine};
 
 /// Which events.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +63,7 @@ pub fn export(source: &dyn Pieces, filter: &Filter, format: Format, out: &mut dy
     let segments = source.segments()?;
     let state = fold(source, &segments)?;
     let end = state.next_seq - 1;
+    let words = last_words(source, &segments, &state)?;
     let first = segments.first().copied().unwrap_or(1);
     let mut told = HashSet::new();
     let mut done = Export { last: end, ..Export::default() };
@@ -85,7 +88,7 @@ pub fn export(source: &dyn Pieces, filter: &Filter, format: Format, out: &mut dy
                     _ => continue,
                 };
                 if filter.means(&event) {
-                    let line = EventLine::new(&event, deliveries(&state, event.id.seq, &fan_out));
+                    let line = EventLine::new(&event, deliveries(&state, event.id.seq, &fan_out, &words));
                     write_line(out, &format.of(line))?;
                     done.events += 1;
                 }
@@ -115,11 +118,12 @@ impl Format {
     }
 }
 
-/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>; `hookboxdue` and
-/// `hookboxended` are the endpoints that it still has to be delivered to, and the others.
+/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>; `hookboxdue`,
+/// `hookboxdead` and `hookboxended` are the endpoints that it still has to be delivered to, those of which it is a dead
+/// letter, and the others.
 fn cloud_event(line: EventLine) -> Value {
-    let endpoints = |waiting: bool| {
-        let names = line.deliveries.iter().filter(|d| d.waits() == waiting).map(|d| d.endpoint.as_str());
+    let endpoints = |which: &dyn Fn(&DeliveryLine) -> bool| {
+        let names = line.deliveries.iter().filter(|d| which(d)).map(|d| d.endpoint.as_str());
         names.collect::<Vec<_>>().join(",")
     };
     let content_type = line.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone());
@@ -130,8 +134,9 @@ fn cloud_event(line: EventLine) -> Value {
         // An event type is not to be empty.
         "type": if line.kind.is_empty() { "hookbox.event" } else { &line.kind },
         "time": line.received_at,
-        "hookboxdue": endpoints(true),
-        "hookboxended": endpoints(false),
+        "hookboxdue": endpoints(&DeliveryLine::waits),
+        "hookboxdead": endpoints(&DeliveryLine::is_dead),
+        "hookboxended": endpoints(&|delivery| !delivery.waits() && !delivery.is_dead()),
         "data_base64": line.body_base64,
     });
     if let Some(content_type) = content_type {
@@ -155,7 +160,8 @@ pub(super) fn from_cloud_event(event: &Value) -> Option<Value> {
         (_, data) => STANDARD.encode(data.to_string()),
     };
     let kind = text("type");
-    let deliveries = [named("hookboxdue", "pending"), named("hookboxended", "delivered")].concat();
+    let deliveries =
+        [named("hookboxdue", "pending"), named("hookboxdead", "dead"), named("hookboxended", "delivered")].concat();
     Some(json!({
         "what": "event",
         "id": text("id"),
@@ -166,6 +172,38 @@ pub(super) fn from_cloud_event(event: &Value) -> Option<Value> {
         "body_base64": body,
         "deliveries": deliveries,
     }))
+}
+
+/// What dead letters say of themselves.
+pub(super) type Words = HashMap<DeliveryId, DeadLetterLine>;
+
+/// Reads the segments in which dead letters stand.
+fn last_words(source: &dyn Pieces, segments: &[Seq], state: &State) -> Done<Words> {
+    let mut words = Words::new();
+    let ends = segments.iter().skip(1).copied().chain([Seq::MAX]);
+    for (segment, end) in segments.iter().copied().zip(ends) {
+        if state.graves.range_cardinality(segment..end) == 0 {
+            continue;
+        }
+        source.pieces(segment, &mut |piece| {
+            for (at, record) in records(&piece)? {
+                note_words(state, at, &record, &mut words);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(words)
+}
+
+/// Keeps what the record says, when it is a grave.
+pub(super) fn note_words(state: &State, at: Seq, record: &Record, words: &mut Words) {
+    if !state.graves.contains(at) || words.len() >= limits::EXPORTED_WORDS {
+        return;
+    }
+    if let Some(dead) = record.dead_letter(at) {
+        let died_at = Some(rfc3339(dead.died_at));
+        words.insert(dead.delivery, DeadLetterLine { attempts: dead.attempts, died_at, reason: dead.reason });
+    }
 }
 
 /// The state at the log's end.
@@ -208,18 +246,22 @@ pub(super) fn follow(state: &mut State, at: Seq, record: &Record) {
 }
 
 /// Where the deliveries of an event's own fan-out stand.
-pub(super) fn deliveries(state: &State, event: Seq, fan_out: &[EndpointId]) -> Vec<DeliveryLine> {
+pub(super) fn deliveries(state: &State, event: Seq, fan_out: &[EndpointId], words: &Words) -> Vec<DeliveryLine> {
     let line = |id: &EndpointId| match state.lanes.get(id) {
-        None => DeliveryLine { endpoint: format!("#{id}"), state: "unknown".to_owned() },
+        None => DeliveryLine { endpoint: format!("#{id}"), state: "unknown".to_owned(), dead_letter: None },
         Some(lane) => {
             let state = match lane.state_of(event) {
                 DeliveryState::Pending | DeliveryState::InFlight => "pending",
                 DeliveryState::Delivered => "delivered",
+                // Nobody can ask again for what died at an endpoint that was deleted.
+                DeliveryState::Dead if lane.deleted.is_some() => "cancelled",
                 DeliveryState::Dead => "dead",
                 DeliveryState::Held => "held",
                 DeliveryState::Cancelled => "cancelled",
             };
-            DeliveryLine { endpoint: lane.endpoint.name.clone(), state: state.to_owned() }
+            let delivery = DeliveryId { seq: event, endpoint: *id };
+            let dead_letter = words.get(&delivery).filter(|_| state == "dead").cloned();
+            DeliveryLine { endpoint: lane.endpoint.name.clone(), state: state.to_owned(), dead_letter }
         }
     };
     fan_out.iter().map(line).collect()

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::export::{begin, deliveries, follow, write_line};
+use super::export::{Words, begin, deliveries, follow, note_words, write_line};
 use super::{ArchiveError, Done};
 use crate::log::{Carved, carve};
 use crate::model::Seq;
@@ -48,12 +48,18 @@ pub fn damaged(data: &Path) -> Done<Vec<PathBuf>> {
 pub fn salvage(segment: &Path, out: &mut dyn Write) -> Done<Salvaged> {
     let carved = carve(segment)?;
     let state = state_at_end(&carved);
+    let mut words = Words::new();
+    for (seq, record) in carved.records() {
+        if let Ok(record) = record {
+            note_words(&state, seq, &record, &mut words);
+        }
+    }
     let mut done = Salvaged { segment: segment.to_path_buf(), records: 0, events: 0, missing: Vec::new() };
     for (seq, record) in carved.records() {
         let line = match record {
             Ok(Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. }) => {
                 done.events += 1;
-                let line = EventLine::new(&event, deliveries(&state, event.id.seq, &fan_out));
+                let line = EventLine::new(&event, deliveries(&state, event.id.seq, &fan_out, &words));
                 let mut line = serde_json::to_value(line).unwrap_or_default();
                 line["record"] = json!(seq);
                 line

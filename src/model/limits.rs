@@ -280,7 +280,12 @@ pub const CONFIRMATION_PAUSE_MS: u64 = 1_000;
 
 // --- the admin socket --------------------------------------------------------------------------------------
 pub const ADMIN_CONNECTIONS: usize = 64;
-pub const ADMIN_BODY: usize = 40 << 20;
+/// An imported event is a line in which its body is base64: the largest, and a slice of others before it.
+pub const ADMIN_BODY: usize = 48 << 20;
+/// Bytes that are kept of the reason of a dead letter that is imported.
+pub const REASON_LEN: usize = 8 << 10;
+/// Dead letters whose last words an export tells; of others it tells that they are dead.
+pub const EXPORTED_WORDS: usize = 100_000;
 pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
 /// Rows of one page of a list, by default and at most.
 pub const PAGE: usize = 50;

@@ -41,25 +41,27 @@ impl Queue {
         let dedupe = new.dedupe;
         let event = Arc::new(into_event(new, EventId { seq, tag: self.tag_of(seq) }, now.wall_ms));
         let fan_out = self.matcher.fan_out(&event);
-        self.take_in(event, dedupe, fan_out, draft);
+        self.take_in(event, dedupe, fan_out, &[], draft);
         Accepted { id: EventId { seq, tag: self.tag_of(seq) }, duplicate: false }
     }
 
-    /// Remembers an event with its fan-out.
+    /// Remembers an event with its fan-out: where it waits, and where it has ended already, as records behind it say.
     pub(super) fn take_in(
         &mut self,
         event: Arc<Event>,
         dedupe: Option<u64>,
-        fan_out: Vec<EndpointId>,
+        waits: Vec<EndpointId>,
+        ended: &[EndpointId],
         draft: &mut Draft,
     ) {
         let seq = event.id.seq;
-        self.remember(Record::EventAccepted { event: event.clone(), dedupe, fan_out: fan_out.clone() }, draft);
-        for endpoint in &fan_out {
+        let fan_out = [waits.as_slice(), ended].concat();
+        self.remember(Record::EventAccepted { event: event.clone(), dedupe, fan_out }, draft);
+        for endpoint in &waits {
             self.stream_grew(*endpoint, seq);
         }
-        if !fan_out.is_empty() {
-            self.recent.push_event(event, fan_out);
+        if !waits.is_empty() {
+            self.recent.push_event(event, waits);
         }
     }
 

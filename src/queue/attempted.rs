@@ -115,11 +115,12 @@ impl State {
         Ok(waits.then_some(member.delivery))
     }
 
-    /// A delivery that waited is given up without another attempt.
+    /// A delivery that waited is given up without another attempt, or one comes in that had died elsewhere.
     pub(super) fn died(&mut self, seq: Seq, dead: &DeadLetter) -> Result<(), StateError> {
         let lane = self.lane(seq, dead.delivery.endpoint)?;
         lane.leave_batch(seq, dead.delivery.seq);
         lane.retrying.remove(&dead.delivery.seq);
+        lane.take_up(Some(dead.delivery.seq), 0);
         self.graves.insert(seq);
         self.end(seq, dead.delivery.endpoint, dead.delivery.seq, dead.event, Some(End::Dead))
     }

@@ -1,12 +1,12 @@
 //! Events that were accepted before, by another log, or by this one in a part of it that is lost: they come in with the
-//! id that their receivers know, and only what had not been delivered is delivered.
+//! id that their receivers know, and only what had not been delivered is delivered. A dead letter is one here as well.
 
 use std::sync::Arc;
 
-use super::input::{ImportedEvent, Reply};
+use super::input::{ImportedDead, ImportedEvent, Reply};
 use super::{Draft, Queue};
-use crate::model::{EventId, Now};
-use crate::record::Record;
+use crate::model::{DeliveryId, EventId, Now};
+use crate::record::{DeadLetter, Record};
 
 impl Queue {
     /// Takes in those that have not been taken in before; how many these are.
@@ -19,10 +19,17 @@ impl Queue {
             let seq = self.state.next_seq;
             let mut event = imported.event;
             event.id = EventId { seq, tag: self.tag_of(seq) };
-            let fan_out: Vec<_> = imported.deliver_to.into_iter().filter(|id| self.state.lives(*id)).collect();
-            self.take_in(Arc::new(event), imported.dedupe, fan_out, draft);
+            let waiting: Vec<_> = imported.deliver_to.into_iter().filter(|id| self.state.lives(*id)).collect();
+            let dead: Vec<_> = imported.dead.into_iter().filter(|dead| self.state.lives(dead.endpoint)).collect();
+            let dead_at: Vec<_> = dead.iter().map(|dead| dead.endpoint).collect();
+            self.take_in(Arc::new(event), imported.dedupe, waiting, &dead_at, draft);
             let record = Record::EventImported { event: seq, identity: imported.identity, at: now.wall_ms };
             self.remember(record, draft);
+            for ImportedDead { endpoint, attempts, died_at, reason } in dead {
+                let delivery = DeliveryId { seq, endpoint };
+                let dead = DeadLetter { delivery, event: seq, attempts, died_at, reason, last: 0 };
+                self.remember(Record::Died { dead }, draft);
+            }
             count += 1;
         }
         Reply::Done { count }

@@ -69,6 +69,17 @@ pub struct ImportedEvent {
     pub identity: u64,
     /// Endpoints that it was not delivered to yet.
     pub deliver_to: Vec<EndpointId>,
+    /// Endpoints of which it was a dead letter.
+    pub dead: Vec<ImportedDead>,
+}
+
+/// A delivery that had died where its event comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedDead {
+    pub endpoint: EndpointId,
+    pub attempts: u32,
+    pub died_at: WallMs,
+    pub reason: String,
 }
 
 /// One delivery that a refill found in the log, at its place in the endpoint's stream.

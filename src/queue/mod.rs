@@ -49,8 +49,8 @@ mod turns;
 pub use explain::{Explanation, FlowView, Reason};
 pub use input::{
     Accepted, Action, AliveRange, Carriage, CarriedEvent, Command, Decision, DeliveryView, EndpointView, EventView,
-    ImportedEvent, Input, Keys, Loaded, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent, Status,
-    StreamEntry,
+    ImportedDead, ImportedEvent, Input, Keys, Loaded, NewEvent, Query, Refusal, Reply, RetryView, Revive, ScannedEvent,
+    Status, StreamEntry,
 };
 pub use state::{State, StateError};
 

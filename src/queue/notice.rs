@@ -175,6 +175,6 @@ impl Queue {
         if fan_out.is_empty() {
             return;
         }
-        self.take_in(event, None, fan_out, draft);
+        self.take_in(event, None, fan_out, &[], draft);
     }
 }

@@ -47,6 +47,21 @@ pub struct DeliveryLine {
     pub endpoint: String,
     /// As in `delivery list`.
     pub state: String,
+    /// Of one that is dead: what is known of its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<DeadLetterLine>,
+}
+
+/// What a dead letter says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterLine {
+    #[serde(default)]
+    pub attempts: u32,
+    /// RFC 3339.
+    #[serde(default)]
+    pub died_at: Option<String>,
+    #[serde(default)]
+    pub reason: String,
 }
 
 impl DeliveryLine {
@@ -54,6 +69,12 @@ impl DeliveryLine {
     #[must_use]
     pub fn waits(&self) -> bool {
         matches!(self.state.as_str(), "pending" | "in_flight" | "held")
+    }
+
+    /// Whether it is a dead letter, which an import brings back as one.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.state == "dead"
     }
 }
 
@@ -136,7 +157,7 @@ mod tests {
             from_provider: true,
             first_id: None,
         };
-        let deliveries = vec![DeliveryLine { endpoint: "app".into(), state: "held".into() }];
+        let deliveries = vec![DeliveryLine { endpoint: "app".into(), state: "held".into(), dead_letter: None }];
         let text = serde_json::to_string(&EventLine::new(&event, deliveries)).expect("writes");
         let line: EventLine = serde_json::from_str(&text).expect("reads");
         assert!(line.deliveries[0].waits());

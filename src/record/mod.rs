@@ -146,7 +146,8 @@ pub enum Record {
         low: Seq,
         at: WallMs,
     },
-    /// A delivery that waited was given up without another attempt; this record is its grave.
+    /// A delivery that waited was given up without another attempt, or one that was imported had died where it comes
+    /// from; this record is its grave.
     Died {
         dead: DeadLetter,
     },

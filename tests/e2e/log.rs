@@ -186,6 +186,86 @@ fn exported_events_come_in_elsewhere_without_being_delivered_again() {
     daemon.kill();
 }
 
+/// A dead letter is not delivered by an import, nor forgotten: it is a dead letter again, with its last words.
+#[test]
+fn dead_letters_are_exported_and_come_in_as_such() {
+    let (home, receiver) = (Home::new(), Receiver::start());
+    let daemon = home.start();
+    receiver.always("/app", Step::Status(503));
+    open_source(&daemon, "in");
+    quick_endpoint(&daemon, "app", &receiver.url("/app"), &["--max-attempts", "1"]);
+    let sent: Vec<String> = (0..3).map(|n| daemon.accept("/in/in", &[], format!("{n}").as_bytes())).collect();
+    daemon.await_count("dead", 3);
+    let of = |daemon: &Daemon, event: &str| daemon.lines(&["dlq", "list", "--event", event]).pop().expect("it is dead");
+    daemon.json(&["dlq", "discard", text(&of(&daemon, &sent[2]), "id")]);
+    let first = of(&daemon, &sent[0]);
+    let file = home.path().join("events.ndjson");
+    let path = file.to_str().expect("a path");
+    daemon.done(&["log", "export", "--output", path]);
+    let clouds = daemon.done(&["log", "export", "--format", "cloudevents"]).stdout;
+    let cloud: Value = serde_json::from_str(clouds.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((&cloud["hookboxdead"], &cloud["hookboxended"]), (&json!("app"), &json!("")));
+    daemon.kill();
+    receiver.always("/app", Step::Status(200));
+    let before = receiver.count("/app");
+
+    let other = Home::new();
+    let fresh = other.start();
+    open_source(&fresh, "in");
+    let refused = fresh.ctl().run(&["log", "import", path]).expect(1);
+    assert!(refused.stderr.contains("is a dead letter of endpoint 'app', which is not here"), "{}", refused.stderr);
+    quick_endpoint(&fresh, "app", &receiver.url("/app"), &[]);
+    assert_eq!(fresh.json(&["log", "import", path])["imported"], 3);
+    // What waits behind them is delivered, after a restart, and they are not.
+    fresh.json(&["endpoint", "hold", "app"]);
+    let behind = fresh.accept("/in/in", &[], b"behind");
+    assert_eq!(fresh.terminate().code(), Some(0));
+    let fresh = other.start();
+    fresh.json(&["endpoint", "release", "app"]);
+    assert_eq!(receiver.wait("/app", before + 1, SOON).pop().expect("it came").id(), behind);
+    assert_eq!(fresh.lines(&["dlq", "list"]).len(), 2);
+    let shown = of(&fresh, &sent[0]);
+    for field in ["attempts", "died_at", "reason"] {
+        assert_eq!(shown[field], first[field], "{field}");
+    }
+    fresh.json(&["dlq", "retry", text(&shown, "id")]);
+    receiver.wait("/app", before + 2, SOON);
+    assert_eq!(receiver.seen("/app").pop().expect("it came").id(), sent[0], "under the id that it had");
+    until("one to be left", SOON, || (fresh.lines(&["dlq", "list"]).len() == 1).then_some(()));
+
+    // A CloudEvent has no place for the last words.
+    let third = Home::new();
+    let fresh = third.start();
+    open_source(&fresh, "in");
+    quick_endpoint(&fresh, "app", &receiver.url("/app"), &[]);
+    fresh.ctl().run_with_input(&["log", "import", "-"], clouds.as_bytes()).expect(0);
+    fresh.await_count("dead", 2);
+    assert!(text(&of(&fresh, &sent[0]), "reason").contains("where it was imported from"));
+    let behind = fresh.accept("/in/in", &[], b"behind");
+    assert_eq!(receiver.wait("/app", before + 3, SOON).pop().expect("it came").id(), behind);
+}
+
+#[test]
+fn the_largest_body_comes_in_from_an_export() {
+    let (home, receiver) = (Home::new(), Receiver::start());
+    let daemon = home.start();
+    daemon.json(&["source", "create", "in", "--verify", "none", "--max-body", "32MiB"]);
+    let mut body = vec![0; 32 << 20];
+    body.chunks_mut(8).zip(0u64..).for_each(|(chunk, n)| chunk.copy_from_slice(&n.to_le_bytes()));
+    daemon.accept("/in/in", &[], b"one that fills the slice before it");
+    let id = daemon.accept("/in/in", &[], &body);
+    let file = home.path().join("events.ndjson");
+    let path = file.to_str().expect("a path");
+    daemon.done(&["log", "export", "--output", path]);
+    let other = Home::new();
+    let fresh = other.start();
+    assert_eq!(fresh.json(&["log", "import", path])["imported"], 2);
+    quick_endpoint(&fresh, "app", &receiver.url("/app"), &[]);
+    fresh.json(&["replay", "--event", &id, "--to", "app"]);
+    let came = receiver.wait("/app", 1, SOON).pop().expect("it came");
+    assert_eq!((came.id(), came.body == body), (id.as_str(), true));
+}
+
 /// The folder that was put aside, or the segment in its place.
 fn db(data: &Path, number: usize) -> PathBuf {
     let entries = fs::read_dir(data.join("log")).expect("lists").flatten().map(|e| e.path());
