@@ -1,4 +1,5 @@
-//! D-04, D-05, D-06, D-10: full disks, file limits, file systems that become read-only, and no inodes left.
+//! D-04, D-05, D-06, D-10: full disks, file limits, file systems that become read-only, and no inodes left; L-01, L-04,
+//! L-06: what time does.
 //!
 //! The real programs on a tmpfs and on an ext4 image of 48 MiB each, and under a quota. What must hold in all of them:
 //!
@@ -15,6 +16,7 @@
 #[allow(dead_code, reason = "only the mounts of it are used here")]
 mod disk;
 mod halted;
+mod soak;
 mod space;
 #[path = "../support/mod.rs"]
 mod support;

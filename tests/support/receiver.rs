@@ -69,6 +69,7 @@ struct Shared {
     changed: Condvar,
     stopped: AtomicBool,
     forget_bodies: AtomicBool,
+    forget_requests: AtomicBool,
     connections: AtomicUsize,
     busy: AtomicUsize,
     busiest: AtomicUsize,
@@ -125,6 +126,11 @@ impl Receiver {
     /// Keeps only the hash of bodies from now on.
     pub fn forget_bodies(&self) {
         self.shared.forget_bodies.store(true, Ordering::Release);
+    }
+
+    /// Keeps nothing of what comes from now on: for what runs for long.
+    pub fn forget_requests(&self) {
+        self.shared.forget_requests.store(true, Ordering::Release);
     }
 
     /// What is done with the next requests to `path`, one step each.
@@ -213,7 +219,9 @@ impl Shared {
     }
 
     fn remember(&self, seen: Seen) {
-        self.lock().seen.push(seen);
+        if !self.forget_requests.load(Ordering::Acquire) {
+            self.lock().seen.push(seen);
+        }
         self.changed.notify_all();
     }
 
