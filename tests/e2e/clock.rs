@@ -1,21 +1,24 @@
-//! A wall clock that is wrong at boot: a box without a battery comes up in 1970 and has its clock set a while later. What
+//! A wall clock that is wrong at boot: a box without a battery comes up in 1970 and has its clock set a while later. And
+//! one that is put right by hours while the daemon runs (L-05). What
 //! the C library says of the time is put in the daemon's way by a small library, built here with the `cc` that hookbox
 //! needs anyway. How long it waits at most is a unit test of `queue::clock`, on a clock that can be wound.
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::support::admin::Admin;
 use super::support::signature::signed_with;
-use super::support::{Daemon, Home, Receiver, SOON, Seen, until};
+use super::support::{Daemon, Home, Receiver, SOON, Seen, Step, until};
 use super::{open_source, quick_endpoint, text};
 
-/// The wall clock says 1970 and the time since boot, until there is a file that says it is set.
+/// The wall clock says 1970 and the time since boot, until there is a file that says it is set; it is off by as many
+/// seconds as stand in another file.
 const FIRMWARE: &str = r#"
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -24,22 +27,35 @@ const FIRMWARE: &str = r#"
 int clock_gettime(clockid_t id, struct timespec *time) {
     const char *set = getenv("CLOCK_IS_SET");
     int unset = set != NULL && access(set, F_OK) != 0;
-    return (int)syscall(SYS_clock_gettime, id == CLOCK_REALTIME && unset ? CLOCK_MONOTONIC : id, time);
+    int result = (int)syscall(SYS_clock_gettime, id == CLOCK_REALTIME && unset ? CLOCK_MONOTONIC : id, time);
+    const char *off = getenv("CLOCK_IS_OFF_BY");
+    int file = id == CLOCK_REALTIME && off != NULL ? open(off, O_RDONLY | O_CLOEXEC) : -1;
+    if (file >= 0) {
+        char text[32] = {0};
+        if (read(file, text, sizeof text - 1) > 0) time->tv_sec += atol(text);
+        close(file);
+    }
+    return result;
 }
 "#;
 const DAY_S: u64 = 86_400;
 
 /// A home whose daemons begin in 1970, and the file that sets their clock.
 fn home_without_a_battery() -> (Home, PathBuf) {
+    home_with_a_clock("CLOCK_IS_SET")
+}
+
+/// A home whose daemons have a clock of their own, and the file that the firmware knows by this name.
+fn home_with_a_clock(name: &str) -> (Home, PathBuf) {
     let mut home = Home::new();
     let source = home.write("firmware.c", FIRMWARE);
     let library = home.path().join("firmware.so").display().to_string();
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o", &library, &source]).status();
     assert!(built.expect("there is a C compiler").success());
-    let set = home.path().join("clock-is-set");
+    let file = home.path().join("clock");
     home.environment.push(("LD_PRELOAD".to_owned(), library));
-    home.environment.push(("CLOCK_IS_SET".to_owned(), set.display().to_string()));
-    (home, set)
+    home.environment.push((name.to_owned(), file.display().to_string()));
+    (home, file)
 }
 
 /// Waits until the daemon says that it does not believe its clock, and how long it waits for it.
@@ -121,4 +137,41 @@ fn a_box_that_boots_in_1970_signs_nothing_until_its_clock_is_set() {
     daemon.await_count("delivered", 6);
     assert_eq!(daemon.json(&["log", "verify"])["ok"], true);
     assert_eq!(daemon.terminate().code(), Some(0));
+}
+
+/// Retries go by the time that passes, whatever the clock on the wall says meanwhile.
+#[test]
+fn l05_a_clock_that_jumps_makes_no_storm_and_loses_nothing() {
+    const PAUSE: Duration = Duration::from_millis(400);
+    let (home, off) = home_with_a_clock("CLOCK_IS_OFF_BY");
+    std::fs::write(&off, "0").expect("writes");
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    open_source(&daemon, "in");
+    let paths: Vec<String> = (0..5).map(|n| format!("/{n}")).collect();
+    for (path, name) in paths.iter().zip(["a", "b", "c", "d", "e"]) {
+        receiver.always(path, Step::Status(503));
+        let url = receiver.url(path);
+        let settings = ["--allow-private", "--retry-base", "400ms", "--retry-max", "400ms", "--jitter", "0"];
+        daemon.json(&[&["endpoint", "create", name, "--url", &url][..], &settings].concat());
+    }
+    let id = daemon.accept("/in/in", &[], b"1");
+    let tried_twice = || {
+        let wanted: Vec<usize> = paths.iter().map(|path| receiver.count(path) + 2).collect();
+        paths.iter().zip(wanted).for_each(|(path, wanted)| drop(receiver.wait(path, wanted, SOON)));
+    };
+    for hours in [0i64, 1, 0, -1, 0] {
+        std::fs::write(&off, (hours * 3600).to_string()).expect("writes");
+        tried_twice();
+    }
+    for path in &paths {
+        let seen = receiver.seen(path);
+        for pair in seen.windows(2) {
+            let pause = pair[1].at.duration_since(pair[0].at);
+            assert!(pause > PAUSE * 3 / 4, "a storm: {pause:?} between two attempts at {path}");
+        }
+        receiver.always(path, Step::Status(200));
+    }
+    daemon.await_count("delivered", 5);
+    assert!(paths.iter().all(|path| receiver.seen(path).iter().all(|seen| seen.id() == id)));
 }
