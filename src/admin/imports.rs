@@ -1,5 +1,6 @@
 //! Import: events that another log accepted, or a lost part of this one, as lines of JSON (see `record::line`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -87,6 +88,10 @@ fn imported(admin: &Admin, line: &[u8], history_only: bool) -> Result<ImportedEv
         dead_letter(delivery, endpoint, admin.wall_ms())
     });
     let dead = dead.collect::<Result<Vec<_>, _>>()?;
+    let named: Vec<EndpointId> = dead.iter().map(|dead| dead.endpoint).chain(deliver_to.iter().copied()).collect();
+    if named.iter().collect::<HashSet<_>>().len() < named.len() {
+        return Err("it names an endpoint twice".to_owned());
+    }
     let key = event.dedupe_key.as_ref().filter(|_| event.source != NO_SOURCE);
     Ok(ImportedEvent {
         dedupe: key.map(|key| events::fingerprint(directory.salt, event.source, key)),

@@ -215,6 +215,11 @@ fn dead_letters_are_exported_and_come_in_as_such() {
     let refused = fresh.ctl().run(&["log", "import", path]).expect(1);
     assert!(refused.stderr.contains("is a dead letter of endpoint 'app', which is not here"), "{}", refused.stderr);
     quick_endpoint(&fresh, "app", &receiver.url("/app"), &[]);
+    let mut twice: Value =
+        serde_json::from_str(fs::read_to_string(&file).expect("reads").lines().next().expect("a line")).expect("JSON");
+    twice["deliveries"].as_array_mut().expect("a list").push(json!({"endpoint": "app", "state": "pending"}));
+    let refused = fresh.ctl().run_with_input(&["log", "import", "-"], twice.to_string().as_bytes()).expect(1);
+    assert!(refused.stderr.contains("names an endpoint twice"), "{}", refused.stderr);
     assert_eq!(fresh.json(&["log", "import", path])["imported"], 3);
     // What waits behind them is delivered, after a restart, and they are not.
     fresh.json(&["endpoint", "hold", "app"]);
