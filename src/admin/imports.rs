@@ -34,8 +34,9 @@ pub(super) async fn import(admin: &Arc<Admin>, mut call: Call) -> Result<Answer,
     let mut events = Vec::new();
     for (line, number) in call.body.split(|byte| *byte == b'\n').zip(1..) {
         if !line.iter().all(u8::is_ascii_whitespace) {
-            let read = imported(admin, line, history_only);
-            events.push(read.map_err(|what| Problem::bad(format!("line {number}: {what}")))?);
+            let told = |what| Problem::bad(format!("line {number}: {what}"));
+            let (event, absent) = imported(admin, line, history_only).map_err(told)?;
+            events.push((event, absent.map(told)));
         }
     }
     if events.len() > limits::SLICE {
@@ -45,9 +46,14 @@ pub(super) async fn import(admin: &Arc<Admin>, mut call: Call) -> Result<Answer,
     walk::value(admin, move |walker| {
         let all = events.len();
         let mut fresh = Vec::new();
-        for event in events {
-            if !is_here(walker, &event)? {
-                fresh.push(event);
+        for (event, absent) in events {
+            if is_here(walker, &event)? {
+                continue;
+            }
+            match absent {
+                Some(problem) if place(walker, event.event.webhook_id())?.is_none() => return Err(problem),
+                // It was imported before: the queue leaves it out.
+                _ => fresh.push(event),
             }
         }
         let imported = match walker.command(&Command::Import { events: fresh })? {
@@ -59,7 +65,8 @@ pub(super) async fn import(admin: &Arc<Admin>, mut call: Call) -> Result<Answer,
     .await
 }
 
-fn imported(admin: &Admin, line: &[u8], history_only: bool) -> Result<ImportedEvent, String> {
+/// Reads a line. Says as well which endpoint of it is not here, which matters only if the event is not here either.
+fn imported(admin: &Admin, line: &[u8], history_only: bool) -> Result<(ImportedEvent, Option<String>), String> {
     let line: EventLine = serde_json::from_slice(line).map_err(|e| format!("this is no exported event: {e}"))?;
     let mut event = line.event()?;
     let long = [(event.kind.len(), limits::TYPE_LEN), (event.source_name.len(), limits::NAME_LEN)];
@@ -73,33 +80,40 @@ fn imported(admin: &Admin, line: &[u8], history_only: bool) -> Result<ImportedEv
     if let Some(source) = directory.sources_by_name.get(&event.source_name) {
         event.source = source.id;
     }
-    let named = |what: &str, name: &str| -> Result<EndpointId, String> {
-        let found = directory.endpoints.iter().find(|endpoint| endpoint.name == name);
-        found.map(|endpoint| endpoint.id).ok_or_else(|| {
-            format!("it {what} endpoint '{name}', which is not here: create it, or import with --history-only")
-        })
-    };
-    let deliveries = || line.deliveries.iter().filter(|_| !history_only);
-    let waiting = deliveries().filter(|delivery| delivery.waits());
-    let deliver_to = waiting.map(|delivery| named("still has to be delivered to", &delivery.endpoint));
-    let deliver_to = deliver_to.collect::<Result<Vec<_>, _>>()?;
-    let dead = deliveries().filter(|delivery| delivery.is_dead()).map(|delivery| {
-        let endpoint = named("is a dead letter of", &delivery.endpoint)?;
-        dead_letter(delivery, endpoint, admin.wall_ms())
-    });
-    let dead = dead.collect::<Result<Vec<_>, _>>()?;
+    let (mut deliver_to, mut dead, mut absent) = (Vec::new(), Vec::new(), None);
+    for delivery in line.deliveries.iter().filter(|_| !history_only) {
+        let what = match delivery.state.as_str() {
+            _ if delivery.waits() => "still has to be delivered to",
+            _ if delivery.is_dead() => "is a dead letter of",
+            "delivered" | "cancelled" | "unknown" => continue,
+            other => return Err(format!("'{other}' is no state of a delivery")),
+        };
+        let name = &delivery.endpoint;
+        let Some(endpoint) = directory.endpoints.iter().find(|endpoint| endpoint.name == *name) else {
+            absent = Some(format!(
+                "it {what} endpoint '{name}', which is not here: create it, or import with --history-only"
+            ));
+            continue;
+        };
+        if delivery.is_dead() {
+            dead.push(dead_letter(delivery, endpoint.id, admin.wall_ms())?);
+        } else {
+            deliver_to.push(endpoint.id);
+        }
+    }
     let named: Vec<EndpointId> = dead.iter().map(|dead| dead.endpoint).chain(deliver_to.iter().copied()).collect();
     if named.iter().collect::<HashSet<_>>().len() < named.len() {
         return Err("it names an endpoint twice".to_owned());
     }
     let key = event.dedupe_key.as_ref().filter(|_| event.source != NO_SOURCE);
-    Ok(ImportedEvent {
+    let imported = ImportedEvent {
         dedupe: key.map(|key| events::fingerprint(directory.salt, event.source, key)),
         identity: identity(admin, event.webhook_id()),
         event,
         deliver_to,
         dead,
-    })
+    };
+    Ok((imported, absent))
 }
 
 /// A dead letter as it was; what an export does not say of it (a CloudEvent has no place for it) is made up for.

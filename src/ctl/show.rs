@@ -226,7 +226,10 @@ pub(super) fn delivery(delivery: &Value) -> String {
     }
     text.push_str(&table.finish());
     if !table.started() {
-        text.push_str("Not attempted yet.\n");
+        text.push_str(match head["attempts"].as_u64() {
+            None | Some(0) => "Not attempted yet.\n",
+            Some(_) => "Its attempts are not in this log: it was imported, or retention has dropped them.\n",
+        });
     }
     for order in orders.as_array().into_iter().flatten() {
         let what = order["what"].as_str().unwrap_or("?");

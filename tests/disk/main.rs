@@ -9,15 +9,16 @@
 //!   after the failure is acknowledged;
 //! * a restart has every acknowledged event with its body, the log verifies, and every event comes to its endpoint.
 //!
-//! Results with HOOKBOX_DISK_FAULTS=3, HOOKBOX_SEED=20280 (fast profile): 223 runs over fdatasync, fsync, pwrite64,
-//! sync_file_range, ftruncate, rename, openat, mkdir and unlink with EIO and ENOSPC, in 205 of which calls failed; 155 ended
-//! by themselves, 31 did not start and said why, 37 served on. 19,479 events acknowledged meanwhile beside about 400 in
-//! each log: 0 lost, 0 not delivered, 0 acknowledged after a failed fdatasync. Every kind of call came to a clean run. In
-//! seven runs the store panicked over the error, which is told in one line as well. A hanging fdatasync: 3 of 3 ended. A
-//! slow disk and scarce descriptors (D-07, D-09): see `scarce`.
+//! Results with HOOKBOX_DISK_FAULTS=1000, HOOKBOX_SEED=3345704905 (fast profile), which leaves out no n: 1,456 runs over
+//! fdatasync, fsync, pwrite64, sync_file_range, ftruncate, rename, openat, mkdir and unlink with EIO and ENOSPC, in 1,438
+//! of which calls failed; 1,169 ended by themselves, 36 did not start and said why, 251 served on. 180,076 events
+//! acknowledged meanwhile beside about 400 in each log: 0 lost, 0 not delivered, 0 acknowledged after a failed
+//! fdatasync. Every kind of call came to a clean run. In 26 runs the store panicked over the error, which is told in one
+//! line as well. It took 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07, D-09):
+//! see `scarce`.
 //!
 //! Needs strace and root, and `HOOKBOX_DISK_FAULTS` set: 1 doubles n from run to run, 2 makes the steps half as wide,
-//! and so on. Without them it is skipped and says so. `HOOKBOX_SEED` shifts the steps.
+//! and so on; above 600 none is left out. Without them it is skipped and says so. `HOOKBOX_SEED` shifts the steps.
 #![allow(clippy::disallowed_methods, reason = "the outside world has clocks; the seams are the product's")]
 
 mod scarce;
@@ -77,7 +78,7 @@ fn for_each_call(density: u64, seed: u64, errors: &[&str], calls: &[&str]) {
     for error in errors {
         for call in calls {
             let mut total = Total::default();
-            let mut at = 1 + rng.below(2);
+            let mut at = 1 + if density < FARTHEST { rng.below(2) } else { 0 };
             let mut clean = false;
             while at < FARTHEST && !clean {
                 let fault = format!("error={error}:when={at}");

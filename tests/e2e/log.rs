@@ -221,6 +221,9 @@ fn dead_letters_are_exported_and_come_in_as_such() {
     let refused = fresh.ctl().run_with_input(&["log", "import", "-"], twice.to_string().as_bytes()).expect(1);
     assert!(refused.stderr.contains("names an endpoint twice"), "{}", refused.stderr);
     assert_eq!(fresh.json(&["log", "import", path])["imported"], 3);
+    let zombie = twice.to_string().replace("\"pending\"", "\"zombie\"");
+    let refused = fresh.ctl().run_with_input(&["log", "import", "-"], zombie.as_bytes()).expect(1);
+    assert!(refused.stderr.contains("'zombie' is no state of a delivery"), "{}", refused.stderr);
     // What waits behind them is delivered, after a restart, and they are not.
     fresh.json(&["endpoint", "hold", "app"]);
     let behind = fresh.accept("/in/in", &[], b"behind");
@@ -237,6 +240,9 @@ fn dead_letters_are_exported_and_come_in_as_such() {
     receiver.wait("/app", before + 2, SOON);
     assert_eq!(receiver.seen("/app").pop().expect("it came").id(), sent[0], "under the id that it had");
     until("one to be left", SOON, || (fresh.lines(&["dlq", "list"]).len() == 1).then_some(()));
+    // What is there already needs no endpoint.
+    fresh.json(&["endpoint", "delete", "app"]);
+    assert_eq!(fresh.json(&["log", "import", path])["skipped"], 3);
 
     // A CloudEvent has no place for the last words.
     let third = Home::new();
