@@ -57,17 +57,9 @@ pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, P
     call.params.done()?;
     let id: EventId = call.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
     walk::value(admin, move |walker| {
-        // Under an id of another log, or of a part that was lost, it may have been imported.
-        let (own, lost) = match read(walker, id.seq) {
-            Ok(found) => (found.filter(|(event, _)| event.id == id), None),
-            Err(lost) => (None, Some(lost)),
-        };
-        let found = match own {
-            Some(found) => Some(found),
-            None => super::imports::place(walker, id)?.map_or(Ok(None), |now| read(walker, now.seq))?,
-        };
-        let missing = || lost.unwrap_or_else(|| Problem::missing("event", &id.to_string()));
-        let (event, deliveries) = found.ok_or_else(missing)?;
+        let here = here(walker, id)?;
+        let found = read(walker, here.seq)?.filter(|(event, _)| event.id == here);
+        let (event, deliveries) = found.ok_or_else(|| Problem::missing("event", &id.to_string()))?;
         let id = event.id;
         let mut shown = row(&event, deliveries.len());
         shown["duplicates"] = json!(duplicates(walker, &[id.seq])?[0]);
@@ -277,7 +269,8 @@ pub(super) fn place(walker: &Walker, seq: Seq) -> Result<Seq, Problem> {
     Ok(walker.event_views(&[seq])?.first().map_or(seq, |v| v.stands_at))
 }
 
-/// The id that an event has here: the one given, or that of the event that was imported under it.
+/// The id that an event has here: the one given, or, when that is of another log or of a part that was lost, that of the
+/// event that was imported under it.
 pub(super) fn here(walker: &Walker, id: EventId) -> Result<EventId, Problem> {
     let own = read(walker, id.seq).is_ok_and(|found| found.is_some_and(|(event, _)| event.id == id));
     if own { Ok(id) } else { Ok(super::imports::place(walker, id)?.unwrap_or(id)) }

@@ -1,7 +1,7 @@
-//! A wall clock that is wrong at boot: a box without a battery comes up in 1970 and has its clock set a while later. And
-//! one that is put right by hours while the daemon runs (L-05). What
-//! the C library says of the time is put in the daemon's way by a small library, built here with the `cc` that hookbox
-//! needs anyway. How long it waits at most is a unit test of `queue::clock`, on a clock that can be wound.
+//! A wall clock that is wrong at boot: a box without a battery comes up in 1970 and has its clock set a while later; and
+//! one that is put right by an hour while the daemon runs (L-05). What the C library says of the time is put in the
+//! daemon's way by a small library, built here with the `cc` that hookbox needs anyway. How long it waits at most is a
+//! unit test of `queue::clock`, on a clock that can be wound.
 
 use std::path::PathBuf;
 use std::process::Command;
