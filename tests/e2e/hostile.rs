@@ -79,3 +79,18 @@ fn idle_memory_is_small() {
     let bound = if cfg!(debug_assertions) { 48 << 10 } else { 18 << 10 };
     assert!(resident < bound, "{resident} KiB resident, at most {bound}");
 }
+
+/// The allocator takes its settings from the environment that the process begins with.
+#[test]
+fn the_allocator_gives_back_soon_what_is_freed() {
+    let setting = |home: &Home| {
+        let daemon = home.start();
+        let all = std::fs::read(format!("/proc/{}/environ", daemon.pid())).expect("the process lives");
+        let all = String::from_utf8_lossy(&all).into_owned();
+        all.split('\0').find_map(|one| one.strip_prefix("MIMALLOC_PURGE_DELAY=").map(str::to_owned))
+    };
+    assert_eq!(setting(&Home::new()).as_deref(), Some("100"));
+    let mut home = Home::new();
+    home.environment.push(("MIMALLOC_PURGE_DELAY".to_owned(), "500".to_owned()));
+    assert_eq!(setting(&home).as_deref(), Some("500"), "what somebody sets counts");
+}
