@@ -145,24 +145,32 @@ fn cloud_event(line: EventLine) -> Value {
     event
 }
 
-/// An exported CloudEvent as the line that it would have been, as far as it goes.
-#[must_use]
-pub(super) fn from_cloud_event(event: &Value) -> Option<Value> {
+/// An exported CloudEvent as the line that it would have been, as far as it goes; `None` when it is none.
+///
+/// # Errors
+/// The attribute that says of a delivery what cannot be read: it would be lost without a word.
+pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, &'static str> {
+    if event.get("specversion").is_none() {
+        return Ok(None);
+    }
     let text = |field: &str| event[field].as_str().unwrap_or_default();
-    event.get("specversion")?;
-    let named = |field: &str, state: &str| -> Vec<Value> {
-        let names = text(field).split(',').filter(|name| !name.is_empty()).map(str::to_owned);
-        names.map(|name| json!({"endpoint": name, "state": state})).collect()
-    };
+    let mut deliveries = Vec::new();
+    for (attribute, state) in [("hookboxdue", "pending"), ("hookboxdead", "dead"), ("hookboxended", "delivered")] {
+        let names = match &event[attribute] {
+            Value::Null => "",
+            Value::String(names) => names,
+            _ => return Err(attribute),
+        };
+        let names = names.split(',').filter(|name| !name.is_empty());
+        deliveries.extend(names.map(|name| json!({"endpoint": name, "state": state})));
+    }
     let body = match (&event["data_base64"], &event["data"]) {
         (Value::String(encoded), _) => encoded.clone(),
         (_, Value::Null) => String::new(),
         (_, data) => STANDARD.encode(data.to_string()),
     };
     let kind = text("type");
-    let deliveries =
-        [named("hookboxdue", "pending"), named("hookboxdead", "dead"), named("hookboxended", "delivered")].concat();
-    Some(json!({
+    Ok(Some(json!({
         "what": "event",
         "id": text("id"),
         "source": text("source").rsplit('/').next().unwrap_or_default(),
@@ -171,7 +179,7 @@ pub(super) fn from_cloud_event(event: &Value) -> Option<Value> {
         "headers": event.get("datacontenttype").map(|value| vec![("content-type", value)]).unwrap_or_default(),
         "body_base64": body,
         "deliveries": deliveries,
-    }))
+    })))
 }
 
 /// What dead letters say of themselves.

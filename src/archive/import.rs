@@ -17,7 +17,7 @@ const SLICE_EVENTS: usize = limits::SLICE;
 /// that are no events (what is missing, other records) are passed over; how many these were.
 ///
 /// # Errors
-/// When a line is no JSON, or `send` fails.
+/// When a line is no JSON or says of a delivery what cannot be read, or `send` fails.
 pub fn slices(lines: &mut dyn BufRead, send: &mut dyn FnMut(&str) -> Done<()>) -> Done<u64> {
     let (mut slice, mut events, mut others) = (String::new(), 0, 0);
     for (number, line) in (1..).zip(lines.lines()) {
@@ -27,7 +27,11 @@ pub fn slices(lines: &mut dyn BufRead, send: &mut dyn FnMut(&str) -> Done<()>) -
         }
         let value: Value = serde_json::from_str(&line)
             .map_err(|error| ArchiveError::Garbled(format!("line {number} is no JSON ({error}): is it an export?")))?;
-        let event = match (from_cloud_event(&value), value["what"].as_str()) {
+        let cloud_event = from_cloud_event(&value).map_err(|attribute| {
+            let what = "has to be a string: names of endpoints with commas between them";
+            ArchiveError::Garbled(format!("line {number}: {attribute} {what}"))
+        })?;
+        let event = match (cloud_event, value["what"].as_str()) {
             (Some(event), _) => event,
             (None, Some("event") | None) => value,
             (None, Some(_)) => {

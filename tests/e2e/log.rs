@@ -224,6 +224,9 @@ fn dead_letters_are_exported_and_come_in_as_such() {
     let zombie = twice.to_string().replace("\"pending\"", "\"zombie\"");
     let refused = fresh.ctl().run_with_input(&["log", "import", "-"], zombie.as_bytes()).expect(1);
     assert!(refused.stderr.contains("'zombie' is no state of a delivery"), "{}", refused.stderr);
+    let listed = clouds.replace("\"hookboxdead\":\"app\"", "\"hookboxdead\":[\"app\"]");
+    let refused = fresh.ctl().run_with_input(&["log", "import", "-"], listed.as_bytes()).expect(1);
+    assert!(refused.stderr.contains("line 1: hookboxdead has to be a string"), "{}", refused.stderr);
     // What waits behind them is delivered, after a restart, and they are not.
     fresh.json(&["endpoint", "hold", "app"]);
     let behind = fresh.accept("/in/in", &[], b"behind");
