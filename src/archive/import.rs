@@ -39,7 +39,14 @@ pub fn slices(lines: &mut dyn BufRead, send: &mut dyn FnMut(&str) -> Done<()>) -
                 continue;
             }
         };
-        slice.push_str(&event.to_string());
+        let event = event.to_string();
+        if event.len() > limits::ADMIN_BODY - SLICE_BYTES {
+            let (found, most) = (event.len() >> 20, (limits::ADMIN_BODY - SLICE_BYTES) >> 20);
+            return Err(ArchiveError::Garbled(format!(
+                "line {number} has {found} MiB, and a daemon takes {most} MiB at once: no event is that large"
+            )));
+        }
+        slice.push_str(&event);
         slice.push('\n');
         events += 1;
         if events == SLICE_EVENTS || slice.len() >= SLICE_BYTES {

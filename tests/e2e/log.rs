@@ -278,6 +278,9 @@ fn the_largest_body_comes_in_from_an_export() {
     fresh.json(&["replay", "--event", &id, "--to", "app"]);
     let came = receiver.wait("/app", 1, SOON).pop().expect("it came");
     assert_eq!((came.id(), came.body == body), (id.as_str(), true));
+    let larger = json!({"what": "event", "id": "evt_large", "source": "in", "body_base64": "A".repeat(53 << 20)});
+    let refused = fresh.ctl().run_with_input(&["log", "import", "-"], larger.to_string().as_bytes()).expect(1);
+    assert!(refused.stderr.contains("line 1 has 53 MiB, and a daemon takes 44 MiB"), "{}", refused.stderr);
 }
 
 /// The folder that was put aside, or the segment in its place.
