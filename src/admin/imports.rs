@@ -26,13 +26,17 @@ const UNTOLD: &str = "it was a dead letter where it was imported from";
 /// Takes in the lines of the body that were not taken in before. With `history_only` nothing of them is delivered.
 pub(super) async fn import(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
     let history_only = call.params.flag("history_only")?;
+    let first_line = match call.params.take("first_line") {
+        None => 1,
+        Some(text) => text.parse().map_err(|_| Problem::bad(format!("'first_line' is a number, not '{text}'")))?,
+    };
     call.params.done()?;
     let health = admin.handle.health();
     if !health.accepting.load(Ordering::Acquire) {
         return Err(Refusal::NoRoom(health.reason()).into());
     }
     let mut events = Vec::new();
-    for (line, number) in call.body.split(|byte| *byte == b'\n').zip(1..) {
+    for (line, number) in call.body.split(|byte| *byte == b'\n').zip(first_line..u64::MAX) {
         if !line.iter().all(u8::is_ascii_whitespace) {
             let told = |what| Problem::bad(format!("line {number}: {what}"));
             let (event, absent) = imported(admin, line, history_only).map_err(told)?;

@@ -67,10 +67,19 @@ pub fn export(source: &dyn Pieces, filter: &Filter, format: Format, out: &mut dy
     let first = segments.first().copied().unwrap_or(1);
     let mut told = HashSet::new();
     let mut done = Export { last: end, ..Export::default() };
+    // What has to follow; unknown behind a segment that retention dropped meanwhile.
+    let mut next = Some(first);
     for segment in segments {
+        // Retention drops the oldest segments; between two there is none that has to be missing.
+        if let Some(gap) = next.filter(|next| *next < segment && filter.asks_for(*next, segment - 1)) {
+            done.missing.push(format!("records {gap} to {}: no segment holds them", segment - 1));
+        }
+        next = None;
         source.pieces(segment, &mut |piece| {
-            if let Piece::Missing(what) = &piece {
-                done.missing.push(what.clone());
+            match &piece {
+                Piece::Missing(what) => done.missing.push(what.clone()),
+                Piece::End(end) => next = Some(end.last + 1),
+                Piece::Header(_) | Piece::Checkpoint(_) | Piece::Frame(_) => {}
             }
             for (at, record) in records(&piece)? {
                 if at > end || filter.to.is_some_and(|to| at > to) || filter.from.is_some_and(|from| at < from) {
@@ -100,6 +109,10 @@ pub fn export(source: &dyn Pieces, filter: &Filter, format: Format, out: &mut dy
 }
 
 impl Filter {
+    fn asks_for(&self, first: Seq, last: Seq) -> bool {
+        self.from.is_none_or(|from| from <= last) && self.to.is_none_or(|to| to >= first)
+    }
+
     fn means(&self, event: &Event) -> bool {
         self.since.is_none_or(|since| event.received_at >= since)
             && self.until.is_none_or(|until| event.received_at < until)
@@ -148,10 +161,23 @@ fn cloud_event(line: EventLine) -> Value {
 /// An exported CloudEvent as the line that it would have been, as far as it goes; `None` when it is none.
 ///
 /// # Errors
-/// The attribute that says of a delivery what cannot be read: it would be lost without a word.
-pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, &'static str> {
-    if event.get("specversion").is_none() {
-        return Ok(None);
+/// What is wrong with an attribute: what cannot be read would be lost without a word.
+pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, String> {
+    match &event["specversion"] {
+        Value::Null => return Ok(None),
+        Value::String(version) if version == "1.0" => {}
+        other => return Err(format!("specversion has to be \"1.0\", not {other}")),
+    }
+    for attribute in ["id", "source", "type", "time"] {
+        if !event[attribute].is_string() {
+            return Err(format!("{attribute} has to be there, and a string"));
+        }
+    }
+    if !matches!(event["data_base64"], Value::Null | Value::String(_)) {
+        return Err("data_base64 has to be a string".to_owned());
+    }
+    if event.get("data").is_some() && event.get("data_base64").is_some() {
+        return Err("data and data_base64 exclude each other".to_owned());
     }
     let text = |field: &str| event[field].as_str().unwrap_or_default();
     let mut deliveries = Vec::new();
@@ -159,7 +185,7 @@ pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, &'static 
         let names = match &event[attribute] {
             Value::Null => "",
             Value::String(names) => names,
-            _ => return Err(attribute),
+            _ => return Err(format!("{attribute} has to be a string: names of endpoints with commas between them")),
         };
         let names = names.split(',').filter(|name| !name.is_empty());
         deliveries.extend(names.map(|name| json!({"endpoint": name, "state": state})));

@@ -13,29 +13,33 @@ const SLICE_BYTES: usize = 4 << 20;
 /// Events of a slice.
 const SLICE_EVENTS: usize = limits::SLICE;
 
-/// Reads the events of `lines` and hands them over, a slice of lines at a time, with the number of events in it. Lines
-/// that are no events (what is missing, other records) are passed over; how many these were.
+/// Reads the events of `lines` and hands them over, a slice at a time, with the number of its first line; a line that is
+/// no event (what is missing, other records) is empty in it, so that all are counted as they stand. How many these were.
 ///
 /// # Errors
 /// When a line is no JSON or says of a delivery what cannot be read, or `send` fails.
-pub fn slices(lines: &mut dyn BufRead, send: &mut dyn FnMut(&str) -> Done<()>) -> Done<u64> {
-    let (mut slice, mut events, mut others) = (String::new(), 0, 0);
+pub fn slices(lines: &mut dyn BufRead, send: &mut dyn FnMut(&str, u64) -> Done<()>) -> Done<u64> {
+    let (mut slice, mut begins, mut events, mut others) = (String::new(), 1, 0, 0);
     for (number, line) in (1..).zip(lines.lines()) {
-        let line = line.map_err(|source| ArchiveError::Io { doing: "read", path: "the export".into(), source })?;
+        let line = line.map_err(|error| ArchiveError::Garbled(format!("line {number} cannot be read: {error}")))?;
+        if events == 0 {
+            slice.clear();
+            begins = number;
+        }
         if line.trim().is_empty() {
+            slice.push('\n');
             continue;
         }
         let value: Value = serde_json::from_str(&line)
             .map_err(|error| ArchiveError::Garbled(format!("line {number} is no JSON ({error}): is it an export?")))?;
-        let cloud_event = from_cloud_event(&value).map_err(|attribute| {
-            let what = "has to be a string: names of endpoints with commas between them";
-            ArchiveError::Garbled(format!("line {number}: {attribute} {what}"))
-        })?;
+        let cloud_event =
+            from_cloud_event(&value).map_err(|what| ArchiveError::Garbled(format!("line {number}: {what}")))?;
         let event = match (cloud_event, value["what"].as_str()) {
             (Some(event), _) => event,
             (None, Some("event") | None) => value,
             (None, Some(_)) => {
                 others += 1;
+                slice.push('\n');
                 continue;
             }
         };
@@ -50,13 +54,12 @@ pub fn slices(lines: &mut dyn BufRead, send: &mut dyn FnMut(&str) -> Done<()>) -
         slice.push('\n');
         events += 1;
         if events == SLICE_EVENTS || slice.len() >= SLICE_BYTES {
-            send(&slice)?;
-            slice.clear();
+            send(&slice, begins)?;
             events = 0;
         }
     }
     if events > 0 {
-        send(&slice)?;
+        send(&slice, begins)?;
     }
     Ok(others)
 }

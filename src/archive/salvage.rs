@@ -26,6 +26,8 @@ pub struct Salvaged {
     pub events: u64,
     /// First and last of each range that is not there.
     pub missing: Vec<(Seq, Seq)>,
+    /// Why nothing of it can be read.
+    pub unreadable: Option<String>,
 }
 
 /// The segments of a data folder that were put aside.
@@ -41,12 +43,16 @@ pub fn damaged(data: &Path) -> Done<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Writes what can be read in one segment.
+/// Writes what can be read in one segment; all of it as missing, when its file cannot be read.
 ///
 /// # Errors
-/// When its file cannot be read, or the writer fails.
+/// When it is no segment's folder, or the writer fails.
 pub fn salvage(segment: &Path, out: &mut dyn Write) -> Done<Salvaged> {
-    let carved = carve(segment)?;
+    let carved = match (carve(segment), number(segment)) {
+        (Ok(carved), _) => carved,
+        (Err(why), Some((first, _))) => return nothing_of(segment, first, why.to_string(), out),
+        (Err(error), None) => return Err(error.into()),
+    };
     let state = state_at_end(&carved);
     let mut words = Words::new();
     for (seq, record) in carved.records() {
@@ -54,7 +60,7 @@ pub fn salvage(segment: &Path, out: &mut dyn Write) -> Done<Salvaged> {
             note_words(&state, seq, &record, &mut words);
         }
     }
-    let mut done = Salvaged { segment: segment.to_path_buf(), records: 0, events: 0, missing: Vec::new() };
+    let mut done = Salvaged::of(segment);
     for (seq, record) in carved.records() {
         let line = match record {
             Ok(Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. }) => {
@@ -71,10 +77,28 @@ pub fn salvage(segment: &Path, out: &mut dyn Write) -> Done<Salvaged> {
         write_line(out, &line)?;
     }
     done.missing = carved.missing(last_known(segment, carved.first));
-    for (first, last) in &done.missing {
-        write_line(out, &json!({"what": "missing", "segment": carved.first, "first": first, "last": last}))?;
-    }
+    tell_missing(&done, carved.first, out)?;
     Ok(done)
+}
+
+impl Salvaged {
+    fn of(segment: &Path) -> Self {
+        Self { segment: segment.to_path_buf(), records: 0, events: 0, missing: Vec::new(), unreadable: None }
+    }
+}
+
+fn nothing_of(segment: &Path, first: Seq, why: String, out: &mut dyn Write) -> Done<Salvaged> {
+    let missing = last_known(segment, first).map(|last| (first, last));
+    let done = Salvaged { missing: missing.into_iter().collect(), unreadable: Some(why), ..Salvaged::of(segment) };
+    tell_missing(&done, first, out)?;
+    Ok(done)
+}
+
+fn tell_missing(done: &Salvaged, segment: Seq, out: &mut dyn Write) -> Done<()> {
+    for (first, last) in &done.missing {
+        write_line(out, &json!({"what": "missing", "segment": segment, "first": first, "last": last}))?;
+    }
+    Ok(())
 }
 
 fn state_at_end(carved: &Carved) -> State {

@@ -142,11 +142,12 @@ fn export(client: &Client, args: &ExportArgs) -> Result<(), CtlError> {
 }
 
 fn import(client: &Client, out: &mut Output, args: &ImportArgs) -> Result<(), CtlError> {
-    let target = path("/v1/log/import", &[("history_only", args.history_only.then(|| "true".to_owned()))]);
+    let history_only = args.history_only.then(|| "true".to_owned());
     let (mut imported, mut skipped) = (0, 0);
     let refused = RefCell::new(None);
-    let mut send = |slice: &str| {
-        let done = client.post_text(&target, slice).map_err(|error| {
+    let mut send = |slice: &str, begins: u64| {
+        let params = [("history_only", history_only.clone()), ("first_line", Some(begins.to_string()))];
+        let done = client.post_text(&path("/v1/log/import", &params), slice).map_err(|error| {
             let what = error.to_string();
             refused.replace(Some(error));
             ArchiveError::Garbled(what)
@@ -167,13 +168,14 @@ fn import(client: &Client, out: &mut Output, args: &ImportArgs) -> Result<(), Ct
         Box::new(BufReader::new(std::fs::File::open(&args.from).map_err(failed("cannot open", &args.from))?))
     };
     let others = archive::slices(&mut *lines, &mut send);
-    if let Some(error) = refused.take() {
-        return Err(match error {
-            CtlError::Refused(what) => CtlError::Refused(format!("after {imported} events: {what}")),
-            error => error,
-        });
-    }
-    let others = others?;
+    // What came in before stays: the same import, mended, goes on behind it.
+    let others = match (others, refused.take()) {
+        (Ok(others), _) => others,
+        (Err(_), Some(CtlError::Refused(what))) => return Err(broke_off(imported, &what)),
+        (Err(_), Some(error)) => return Err(error),
+        (Err(ArchiveError::Garbled(what)), None) => return Err(broke_off(imported, &what)),
+        (Err(error), None) => return Err(error.into()),
+    };
     if imported + skipped == 0 {
         return Err(CtlError::Refused(format!(
             "no events found in {}, {}: give it what `hookboxctl log export` or `log salvage` wrote",
@@ -187,10 +189,20 @@ fn import(client: &Client, out: &mut Output, args: &ImportArgs) -> Result<(), Ct
     })
 }
 
+fn broke_off(imported: u64, what: &str) -> CtlError {
+    CtlError::Refused(match imported {
+        0 => format!("nothing came in: {what}"),
+        1 => format!("after 1 event, which stays: {what}"),
+        more => format!("after {more} events, which stay: {what}"),
+    })
+}
+
 fn salvage(client: &Client, args: &SalvageArgs) -> Result<(), CtlError> {
     let segments = if args.segments.is_empty() { known_damage(client, args)? } else { args.segments.clone() };
     if segments.is_empty() {
-        eprintln!("No segment was put aside, and none is known to be damaged.");
+        eprintln!(
+            "No segment was put aside, and none is known to be damaged. `hookboxctl log verify` reads all of them and tells."
+        );
         return Ok(());
     }
     let mut file = sink(args.output.as_deref())?;
@@ -199,10 +211,13 @@ fn salvage(client: &Client, args: &SalvageArgs) -> Result<(), CtlError> {
         let done = archive::salvage(segment, &mut file)?;
         let (records, events) = (count(&json!(done.records), "record"), count(&json!(done.events), "event"));
         eprintln!("{}: {records} read, {events} among them", segment.display());
+        if let Some(why) = &done.unreadable {
+            eprintln!("{}: {why}", segment.display());
+        }
         for (first, last) in &done.missing {
             eprintln!("{}: records {first} to {last} are missing", segment.display());
         }
-        whole &= done.missing.is_empty();
+        whole &= done.missing.is_empty() && done.unreadable.is_none();
     }
     end(file, args.output.as_deref())?;
     if whole { Ok(()) } else { Err(CtlError::NotOk) }

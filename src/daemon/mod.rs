@@ -58,7 +58,8 @@ fn run(args: &Args) -> Result<(), Exit> {
     }
     let levels = logging::start(&config.logging);
     signals::outlive_file_limits();
+    let (runtime, signals) = serve::runtime()?;
     let clock = clock::system();
     let opened = start::open(&config, &clock, args.unsafe_skip_sync)?;
-    serve::run(args, config, &levels, clock, opened)
+    serve::run(args, config, &levels, clock, opened, (runtime, signals))
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::RngCore;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -39,8 +40,9 @@ struct Running {
     flying: Arc<AtomicUsize>,
 }
 
-/// Serves until a signal says stop.
-pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: Opened) -> Result<(), Exit> {
+/// The threads that serve, and the signals, which count from now on: one that comes while the log is being opened ends
+/// nothing half way.
+pub fn runtime() -> Result<(Runtime, Signals), Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(16)
@@ -49,6 +51,19 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
         .enable_all()
         .build()
         .map_err(|error| Exit::new(Exit::IO, format!("the system gives no threads: {error}")))?;
+    let signals = runtime.block_on(async { Signals::catch() })?;
+    Ok((runtime, signals))
+}
+
+/// Serves until a signal says stop.
+pub fn run(
+    args: &Args,
+    config: Config,
+    levels: &Levels,
+    clock: Clock,
+    opened: Opened,
+    (runtime, signals): (Runtime, Signals),
+) -> Result<(), Exit> {
     let (handle, door) = scheduler::handle::door();
     let (attempts, orders) = mpsc::channel(limits::IN_FLIGHT * 2 + limits::LEASES);
     let kept = &config.retention;
@@ -74,8 +89,6 @@ pub fn run(args: &Args, config: Config, levels: &Levels, clock: Clock, opened: O
     };
     let thread = scheduler::start(parts).map_err(|error| Exit::new(Exit::IO, error.to_string()))?;
     let served: Result<(), Exit> = runtime.block_on(async {
-        // Before anybody is told that the daemon is there.
-        let signals = Signals::catch()?;
         let origins = Origins {
             environment: Some(Arc::new(|name| std::env::var(name).ok())),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
@@ -193,7 +206,7 @@ fn say_ready(addresses: &[String], socket: &Path) {
 }
 
 /// The signals that the daemon obeys.
-struct Signals {
+pub struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,

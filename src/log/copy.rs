@@ -110,8 +110,18 @@ impl Reader {
     /// When it cannot be opened.
     pub fn pieces(&self, first: Seq, take: &mut dyn FnMut(Piece) -> bool) -> Result<bool, LogError> {
         let Some(slot) = self.shelf.get(first) else { return Ok(false) };
-        let Some(segment) = self.shelf.borrow(&slot)? else { return Ok(false) };
         let facts = slot.facts();
+        let segment = match self.shelf.borrow(&slot) {
+            Ok(Some(segment)) => segment,
+            Ok(None) => return Ok(false),
+            Err(LogError::Damaged(problem)) => {
+                if take(Piece::Missing(problem.to_string())) {
+                    take(Piece::End(End { last: facts.last, sealed_at: facts.sealed_at }));
+                }
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
         if !take(Piece::Header(segment.header_bytes()?)) {
             return Ok(true);
         }
@@ -278,6 +288,10 @@ impl LogCopy {
     }
 
     fn end(&mut self, end: &End) -> Result<(), LogError> {
+        // One that cannot be opened has no header; it is missing in the copy as well.
+        if self.open.is_none() {
+            return Ok(());
+        }
         let dir = self.dir.clone();
         self.opened()?.segment(&dir)?;
         let Some(OpenCopy { segment: Some(segment), mut facts, .. }) = self.open.take() else {

@@ -79,6 +79,10 @@ fn open_once(options: &Options, format: &Format, wall_ms: WallMs) -> Result<Reco
     problems.iter().for_each(|problem| shelf.note_damage(problem));
     let slot = Slot::new(active.facts);
     shelf.add(slot.clone());
+    for hole in holes(&shelf, &problems) {
+        tracing::warn!(problem = %hole, "records of the log are not there");
+        shelf.note_damage(&hole);
+    }
     shelf.publish(active.next - 1);
     let reader = Reader { shelf: shelf.clone() };
     let fold_from = base.as_ref().map_or(reader.first(), |b| b.fold_from);
@@ -100,6 +104,24 @@ fn open_once(options: &Options, format: &Format, wall_ms: WallMs) -> Result<Reco
     reader.look();
     let checkpoint = base.map(|b| b.checkpoint).filter(|bytes| !bytes.is_empty());
     Ok(Recovered { log, reader, checkpoint, first_to_fold: fold_from, problems })
+}
+
+/// What no segment holds though none was dropped there, unless it was told just now: losses of earlier times, which are
+/// told as long as what lies around them is kept.
+fn holes(shelf: &Shelf, problems: &[Problem]) -> Vec<Problem> {
+    let slots = shelf.all();
+    let hole = |pair: &[Arc<Slot>]| {
+        let (first, behind) = (pair[0].last() + 1, pair[1].facts());
+        let last = behind.first.checked_sub(1).filter(|last| first <= *last)?;
+        let what = match behind.gap_from {
+            Some(from) if from <= first => "they were lost: the log came back without them when it was opened",
+            _ if shelf.is_known_hole(first, last) => return None,
+            _ => "they are missing: no segment holds them",
+        };
+        let told = problems.iter().any(|problem| (problem.first, problem.last) == (first, last));
+        (!told).then(|| Problem { segment: behind.first, first, last, what: what.to_owned() })
+    };
+    slots.windows(2).filter_map(hole).collect()
 }
 
 /// A checkpoint of the state before `fold_from`.

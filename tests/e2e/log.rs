@@ -343,6 +343,103 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
     assert_eq!(offline.stdout, fs::read_to_string(&file).expect("reads"));
 }
 
+/// A segment that is gone is told by every export, at every start, and does not keep the rest from being salvaged.
+#[test]
+fn what_no_segment_holds_is_told_every_time() {
+    let home = small_segments();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let sent = fill(&daemon, &mut Rng::new(13));
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let gone = db(&home.data(), 1);
+    fs::remove_file(&gone).expect("removes");
+    let mut daemon = home.start();
+    let mut lines = None;
+    for _ in 0..3 {
+        let done = daemon.ctl().run(&["log", "export"]).expect(1);
+        assert!(done.stderr.contains("hookboxctl: not exported: records"), "{}", done.stderr);
+        let all = done.stdout.lines().count();
+        assert!(all > 30 && all < sent.len() && *lines.get_or_insert(all) == all, "{all} of {}", sent.len());
+        assert!(daemon.done(&["status"]).stdout.contains("DAMAGED"), "people are told");
+        assert_eq!(daemon.terminate().code(), Some(0));
+        daemon = home.start();
+    }
+    let stat = daemon.json(&["log", "stat"]);
+    let after = stat["segments"].as_array().and_then(|all| all.last()).expect("one")["first"].to_string();
+    let done = daemon.ctl().run(&["log", "export", "--from", &after]).expect(0);
+    assert!(!done.stdout.is_empty(), "what was not asked for may be missing: {}", done.stderr);
+    assert_eq!(daemon.terminate().code(), Some(0));
+
+    let folder = home.data().join("log");
+    let aside = fs::read_dir(&folder).expect("lists").flatten().map(|entry| entry.path());
+    let aside: Vec<PathBuf> = aside.filter(|path| path.to_string_lossy().contains("bad-seg-")).collect();
+    let good = db(&home.data(), 0);
+    let paths = [aside[0].to_str().expect("a path"), good.parent().and_then(Path::to_str).expect("a path")];
+    let done = home.ctl().run(&[&["log", "salvage"], &paths[..]].concat()).expect(1);
+    assert!(done.stderr.contains("cannot read"), "{}", done.stderr);
+    for word in ["\"what\":\"missing\"", "\"what\":\"event\""] {
+        assert!(done.stdout.contains(word), "{word}: {}", done.stderr);
+    }
+
+    // Without a trace of it but the numbers.
+    let number: String = gone.to_string_lossy().rsplit('/').nth(1).expect("a folder").replace("seg-", "");
+    for entry in
+        fs::read_dir(&folder).expect("lists").flatten().filter(|e| e.file_name().to_string_lossy().contains(&number))
+    {
+        assert!(std::process::Command::new("rm").arg("-r").arg(entry.path()).status().expect("rm").success());
+    }
+    let data = home.data().to_string_lossy().into_owned();
+    let done = home.ctl().run(&["log", "export", "--data", &data]).expect(1);
+    assert!(done.stderr.contains("no segment holds them"), "{}", done.stderr);
+    let daemon = home.start();
+    let damage = daemon.json(&["status"])["log"]["damage"].clone();
+    assert!(damage.to_string().contains("no segment holds them"), "{damage}");
+    assert!(daemon.log_text().contains("records of the log are not there"), "and the process log");
+}
+
+/// The lines are those of the file, and what came in before the one that is refused is told.
+#[test]
+fn an_import_that_breaks_off_says_where_and_after_what() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let event = |n: usize| {
+        json!({"what": "event", "id": format!("evt_00000000000g3kq1v8b2m4{n:03}0"), "source": "in", "type": "t", "headers": [],
+            "received_at": "2026-11-01T10:00:00Z", "body_base64": "", "deliveries": []})
+        .to_string()
+    };
+    let import = |lines: &[String]| {
+        daemon.ctl().run_with_input(&["log", "import", "-"], lines.join("\n").as_bytes()).expect(1).stderr
+    };
+    // Two lines that are no events, one of them empty, lie before them.
+    let mut lines: Vec<String> = vec![json!({"what": "record", "kind": "x"}).to_string(), String::new()];
+    lines.extend((0..300).map(event));
+    lines.push("{bad".to_owned());
+    let said = import(&lines);
+    assert!(said.contains("after 256 events, which stay: line 303 is no JSON"), "{said}");
+    lines[302] = event(300).replace("\"headers\":[]", "\"headers\":5");
+    let said = import(&lines);
+    assert!(said.contains("nothing came in: line 303:"), "{said}");
+    lines[302] = event(300).replace("\"type\":\"t\"", "\"type\":9");
+    lines.insert(2, event(301));
+    let said = import(&lines);
+    assert!(said.contains("after 1 event, which stays: line 304:"), "{said}");
+
+    let cloud = json!({"specversion": "1.0", "id": "c", "source": "/in/in", "type": "t", "time": "2026-11-01T10:00:00Z",
+        "data_base64": "aGk="});
+    for (attribute, value) in
+        [("specversion", json!("0.3")), ("source", json!(7)), ("type", Value::Null), ("data_base64", json!(5))]
+    {
+        let mut odd = cloud.clone();
+        odd[attribute] = value;
+        let said = import(&[odd.to_string()]);
+        assert!(said.contains(&format!("nothing came in: line 1: {attribute} has to be")), "{said}");
+    }
+    let mut both = cloud;
+    both["data"] = json!("hi");
+    assert!(import(&[both.to_string()]).contains("exclude each other"));
+}
+
 #[test]
 fn a_log_of_a_later_version_is_refused_and_left_alone() {
     let home = Home::new();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::support::daemon::signal;
 use super::support::{Home, Receiver, SOON, Step, until};
 use super::{open_source, quick_endpoint};
 
@@ -21,6 +22,37 @@ fn sigterm_lets_what_is_under_way_finish_and_exits_0() {
     let daemon = home.start();
     assert_eq!(daemon.json(&["status"])["deliveries"]["delivered"], 1, "its end was remembered before the exit");
     assert_eq!(receiver.count("/hook"), 1);
+}
+
+/// The log's file `format` is a pipe here: the daemon is opening the log until something is written to it.
+#[test]
+fn signals_during_the_start_end_nothing_half_way() {
+    let home = Home::new();
+    assert_eq!(home.start().terminate().code(), Some(0));
+    let format = home.data().join("log/format");
+    let bytes = std::fs::read(&format).expect("reads");
+    std::fs::remove_file(&format).expect("removes");
+    assert!(std::process::Command::new("mkfifo").arg(&format).status().expect("mkfifo").success());
+    let starting = home.spawn();
+    let pid = starting.pid();
+    until("the signals to be caught", SOON, || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        let wanted = [Signal::HUP, Signal::INT, Signal::TERM].map(|signal| 1 << (signal.as_raw() - 1));
+        wanted.iter().all(|bit: &u64| caught & bit != 0).then_some(())
+    });
+    signal(pid, Signal::HUP);
+    signal(pid, Signal::TERM);
+    let mut pipe = std::fs::OpenOptions::new().write(true).open(&format).expect("the daemon reads it");
+    std::fs::rename(home.write("format", &String::from_utf8_lossy(&bytes)), &format)
+        .expect("for whoever reads it again");
+    std::io::Write::write_all(&mut pipe, &bytes).expect("the daemon reads it");
+    drop(pipe);
+    match starting.ready(SOON) {
+        Ok(daemon) => assert_eq!(daemon.terminate().code(), Some(0)),
+        Err(why) => assert!(why.contains("exit status: 0"), "{why}"),
+    }
 }
 
 #[test]

@@ -154,6 +154,10 @@ impl Starting {
         }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("not taken yet").id()
+    }
+
     /// SIGKILL, at once.
     pub fn kill(mut self) {
         if let Some(mut child) = self.child.take() {
