@@ -71,7 +71,12 @@ pub(super) async fn import(admin: &Arc<Admin>, mut call: Call) -> Result<Answer,
 
 /// Reads a line. Says as well which endpoint of it is not here, which matters only if the event is not here either.
 fn imported(admin: &Admin, line: &[u8], history_only: bool) -> Result<(ImportedEvent, Option<String>), String> {
-    let line: EventLine = serde_json::from_slice(line).map_err(|e| format!("this is no exported event: {e}"))?;
+    let line: EventLine = serde_json::from_slice(line).map_err(|error| {
+        // The number of the line is told before it.
+        let words = error.to_string();
+        let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
+        format!("this is no exported event: {words}, at column {}", error.column())
+    })?;
     let mut event = line.event()?;
     let long = [(event.kind.len(), limits::TYPE_LEN), (event.source_name.len(), limits::NAME_LEN)];
     let key = (event.dedupe_key.as_ref().map_or(0, String::len), limits::DEDUPE_KEY_LEN);

@@ -31,9 +31,9 @@
 //! # Files
 //!
 //! `lock`; `format`; `watermark`; `seg-N/`, `seg-N.seal`, `seg-N.sums` (what its files were when it was closed) and,
-//! while it is open, `seg-N.open`, N the first record; `dropped`, which ranges retention removed;
-//! `calendar`, by which retention goes; `budget`, the quota of the first start (see [`room`]); `ballast-open` and
-//! `ballast-run` (see [`ballast`]);
+//! while it is open, `seg-N.open`, N the first record; `dropped`, which ranges retention removed; `doubt`, where the log
+//! ended when its watermark was missing; `calendar`, by which retention goes; `budget`, the quota of the first start
+//! (see [`room`]); `ballast-open` and `ballast-run` (see [`ballast`]);
 //! passing: `new-N/` (a segment in the making), `del-N/` (in deletion), `*.tmp`; for people: `bad-seg-N/`, a segment
 //! that could not be opened and was put aside.
 //!

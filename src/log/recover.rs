@@ -19,6 +19,9 @@ use super::watermark::{Mark, Watermark};
 use super::{Log, LogError, Options, Problem, Reader, Recovered, ballast, failpoint, folder, sums};
 use crate::model::{Seq, WallMs};
 
+/// The file that tells of a missing watermark.
+const DOUBT: &str = "doubt";
+
 /// What is known so far.
 struct Opening {
     shelf: Arc<Shelf>,
@@ -57,16 +60,13 @@ fn open_once(options: &Options, format: &Format, wall_ms: WallMs) -> Result<Reco
     let present = opening.tidy()?;
     failpoint::reached("open.tidied");
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
-    let last = present.last().copied().unwrap_or(1);
     let newest = opening.newest(present, mark)?;
     failpoint::reached("open.read");
     // The mark is made before the first record: without one, an empty first segment is a first start that was cut short.
     let is_fresh = |n: &Newest| n.segment.header.first == 1 && n.walked.last == 0 && !n.walked.remains;
-    if mark.is_none() && newest.as_ref().is_some_and(|n| !is_fresh(n)) {
-        let what = "the watermark file is missing or damaged: whether the log is complete at its end cannot be told";
-        opening.problems.push(Problem { segment: last, first: last, last, what: what.into() });
-    }
+    let unproven = newest.as_ref().filter(|n| mark.is_none() && !is_fresh(n)).map(|n| n.walked.last);
     opening.fill();
+    opening.doubt(newest.as_ref(), unproven)?;
     let base = opening.base(newest.as_ref().map(|n| &n.segment));
     let active = opening.active(newest, &base, mark, options)?;
     if mark != Some(active.mark) {
@@ -104,6 +104,18 @@ fn open_once(options: &Options, format: &Format, wall_ms: WallMs) -> Result<Reco
     reader.look();
     let checkpoint = base.map(|b| b.checkpoint).filter(|bytes| !bytes.is_empty());
     Ok(Recovered { log, reader, checkpoint, first_to_fold: fold_from, problems })
+}
+
+/// What is written down of a missing watermark; `None` without that, or when the record that it names has been dropped.
+/// `newest` begins a segment that is not on the shelf yet.
+pub(super) fn doubted(shelf: &Shelf, newest: Option<Seq>) -> Option<Problem> {
+    let end = folder::read_checked::<Seq>(&shelf.dir.join(DOUBT))?;
+    let holder = newest.filter(|first| *first <= end).or_else(|| shelf.floor(end).map(|slot| slot.first));
+    holder.map(|segment| {
+        let what = "the watermark file was missing or damaged when the log ended here: whether more had followed cannot be \
+                    told";
+        Problem { segment, first: end, last: end, what: what.to_owned() }
+    })
 }
 
 /// What no segment holds though none was dropped there, unless it was told just now: losses of earlier times, which are
@@ -366,6 +378,20 @@ impl Opening {
             self.problems.push(slot.problem(what));
             self.shelf.add(slot);
         }
+    }
+
+    /// Without a watermark nobody knows whether more had been acknowledged than `unproven`, the last record that is there.
+    /// The new watermark says nothing of that, so it is written down.
+    fn doubt(&mut self, newest: Option<&Newest>, unproven: Option<Seq>) -> Result<(), LogError> {
+        let file = self.shelf.dir.join(DOUBT);
+        if let Some(end) = unproven {
+            folder::write_checked(&file, &end)?;
+        }
+        match doubted(&self.shelf, newest.map(|newest| newest.segment.header.first)) {
+            Some(problem) => self.problems.push(problem),
+            None => folder::remove(&file)?,
+        }
+        Ok(())
     }
 
     /// The newest checkpoint that can be read.

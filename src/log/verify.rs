@@ -8,7 +8,7 @@
 use super::frame::ChainHead;
 use super::shelf::{Dropped, Facts, Slot};
 use super::walk::{Walk, walk};
-use super::{Expect, LogError, Problem, Progress, Reader, Report};
+use super::{Expect, LogError, Problem, Progress, Reader, Report, recover};
 use crate::model::Seq;
 
 /// A verification under way.
@@ -47,6 +47,7 @@ pub(super) fn verify(reader: &Reader, expect: Option<Expect>, progress: &mut dyn
     for slot in &slots {
         before = verifier.slot(slot, before, progress);
     }
+    verifier.report.problems.extend(recover::doubted(&reader.shelf, None));
     verifier.end(before)
 }
 

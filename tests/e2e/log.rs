@@ -397,6 +397,30 @@ fn what_no_segment_holds_is_told_every_time() {
     assert!(daemon.log_text().contains("records of the log are not there"), "and the process log");
 }
 
+/// What a lost watermark would have told cannot be known any more, and that is told until retention has passed there.
+#[test]
+fn a_missing_watermark_is_told_again_and_again() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    daemon.accept("/in/in", &[], b"one");
+    let last = daemon.json(&["status"])["log"]["last"].clone();
+    assert_eq!(daemon.terminate().code(), Some(0));
+    fs::remove_file(home.data().join("log/watermark")).expect("removes");
+    let data = home.data().to_string_lossy().into_owned();
+    for _ in 0..2 {
+        let done = home.ctl().run(&["log", "verify", "--data", &data]).expect(1);
+        assert_eq!(done.stdout.matches("whether more had followed cannot be told").count(), 1, "{}", done.stdout);
+        let daemon = home.start();
+        let damage = daemon.json(&["status"])["log"]["damage"].clone();
+        assert_eq!((&damage[0]["last"], damage.as_array().map(Vec::len)), (&last, Some(1)), "{damage}");
+        daemon.accept("/in/in", &[], b"more");
+        let done = daemon.ctl().run(&["log", "verify"]).expect(1);
+        assert_eq!(done.stdout.matches("whether more had followed cannot be told").count(), 1, "{}", done.stdout);
+        assert_eq!(daemon.terminate().code(), Some(0));
+    }
+}
+
 /// The lines are those of the file, and what came in before the one that is refused is told.
 #[test]
 fn an_import_that_breaks_off_says_where_and_after_what() {

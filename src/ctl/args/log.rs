@@ -18,14 +18,16 @@ pub enum LogCommand {
         /// This head, kept elsewhere since `log head` printed it, has to be on the chain.
         #[arg(long, value_name = "[RECORD:]HASH")]
         expect: Option<String>,
-        /// Of this folder, which no daemon is using, instead of the daemon's log.
+        /// Of this folder, which no daemon is using, instead of the daemon's log. It is opened as a daemon would open it: it
+        /// has to be writable, and what is damaged in it is put aside.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
     /// The end of the chain over everything in the log: keep it elsewhere, and let `log verify --expect` look for it.
     #[command(after_help = "Example:\n  hookboxctl log head > /mnt/elsewhere/head")]
     Head {
-        /// Of this folder, which no daemon is using, instead of the daemon's log.
+        /// Of this folder, which no daemon is using, instead of the daemon's log. It is opened as a daemon would open it: it
+        /// has to be writable, and what is damaged in it is put aside.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
@@ -57,7 +59,8 @@ pub struct BackupArgs {
     /// Where to; made when it is missing. Its `log` must not be there yet.
     #[arg(value_name = "DIR")]
     pub to: PathBuf,
-    /// Of this folder, which no daemon is using, instead of the daemon's log.
+    /// Of this folder, which no daemon is using, instead of the daemon's log. It is opened as a daemon would open it: it
+    /// has to be writable, and what is damaged in it is put aside.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
@@ -81,7 +84,8 @@ pub struct ExportArgs {
     /// Into this new file, for its owner alone [default: stdout].
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Of this folder, which no daemon is using, instead of the daemon's log.
+    /// Of this folder, which no daemon is using, instead of the daemon's log. It is opened as a daemon would open it: it
+    /// has to be writable, and what is damaged in it is put aside.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
