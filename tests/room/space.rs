@@ -111,7 +111,7 @@ fn l04_space_comes_back_after_ten_segments() {
 /// Two things can be meant by "above idle": what retention adds to a daemon that is at work, above what the same load left
 /// it with before anything had passed its age; and what it takes in a daemon that was just started and has touched
 /// nothing yet, which includes the pages that sled keeps of any segment that is written to, whoever writes. Results with
-/// the release programs (`HOOKBOX_PROGRAMS`), three runs: nothing to 1 MiB above the load, 25 MiB above the start. When the
+/// the release programs (`HOOKBOX_PROGRAMS`), four runs: nothing to 1 MiB above the load, 25 to 26 MiB above the start. When the
 /// allocator kept what was freed for a second, 28 to 33.
 #[test]
 fn retention_takes_little_memory() {
@@ -181,6 +181,5 @@ fn opening_segments_keeps_no_memory() {
     let before = open(OPENED / 4);
     let after = open(OPENED);
     println!("space: {before} KiB before {OPENED} segments were opened, {after} KiB after it");
-    // With a margin for what a busy machine makes of it: 20,000 more openings added less than 2 MiB.
-    assert!(after < before + 2 * OPENED, "{} KiB more", after - before);
+    assert!(after < before + OPENED, "{} KiB more", after - before);
 }
