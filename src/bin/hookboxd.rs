@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Milliseconds after which freed memory goes back to the system. By itself the allocator waits for a second, in which
-/// a busy daemon frees 8 MiB that it could have used again: 31 to 33 MiB above an idle one, against 24 to 25, at the
+/// a busy daemon frees some MiB that it could have used again: 26 to 33 MiB above an idle one, against 24 to 26, at the
 /// same speed.
 const GIVE_BACK: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "100");
 

@@ -111,8 +111,8 @@ fn l04_space_comes_back_after_ten_segments() {
 /// Two things can be meant by "above idle": what retention adds to a daemon that is at work, above what the same load left
 /// it with before anything had passed its age; and what it takes in a daemon that was just started and has touched
 /// nothing yet, which includes the pages that sled keeps of any segment that is written to, whoever writes. Results with
-/// the release programs (`HOOKBOX_PROGRAMS`), four runs: nothing to 1 MiB above the load, 25 to 26 MiB above the start. When the
-/// allocator kept what was freed for a second, 28 to 33.
+/// the release programs (`HOOKBOX_PROGRAMS`), four runs: nothing to 1 MiB above the load, 24 to 26 MiB above the start. When the
+/// allocator kept what was freed for a second, 26 to 33.
 #[test]
 fn retention_takes_little_memory() {
     let Ok(limit_mib) = std::env::var("HOOKBOX_RETENTION_MIB").map(|n| n.parse::<u64>().expect("a number")) else {
