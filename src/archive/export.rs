@@ -64,22 +64,29 @@ pub fn export(source: &dyn Pieces, filter: &Filter, format: Format, out: &mut dy
     let state = fold(source, &segments)?;
     let end = state.next_seq - 1;
     let words = last_words(source, &segments, &state)?;
-    let first = segments.first().copied().unwrap_or(1);
     let mut told = HashSet::new();
     let mut done = Export { last: end, ..Export::default() };
-    // What has to follow; unknown behind a segment that retention dropped meanwhile.
-    let mut next = Some(first);
-    for segment in segments {
+    // What has to follow; unknown before the first segment, and behind one that was not read.
+    let mut next = None;
+    // The first segment that can be read: what stood before it is told where it was carried to.
+    let mut first = None;
+    let behind = segments.iter().skip(1).copied().chain([Seq::MAX]);
+    for (segment, behind) in segments.iter().copied().zip(behind) {
         // Retention drops the oldest segments; between two there is none that has to be missing.
         if let Some(gap) = next.filter(|next| *next < segment && filter.asks_for(*next, segment - 1)) {
             done.missing.push(format!("records {gap} to {}: no segment holds them", segment - 1));
         }
         next = None;
+        if !filter.asks_for(segment, behind - 1) {
+            first.get_or_insert(segment);
+            continue;
+        }
         source.pieces(segment, &mut |piece| {
             match &piece {
+                Piece::Header(_) => _ = first.get_or_insert(segment),
                 Piece::Missing(what) => done.missing.push(what.clone()),
                 Piece::End(end) => next = Some(end.last + 1),
-                Piece::Header(_) | Piece::Checkpoint(_) | Piece::Frame(_) => {}
+                Piece::Checkpoint(_) | Piece::Frame(_) => {}
             }
             for (at, record) in records(&piece)? {
                 if at > end || filter.to.is_some_and(|to| at > to) || filter.from.is_some_and(|from| at < from) {
@@ -87,7 +94,7 @@ pub fn export(source: &dyn Pieces, filter: &Filter, format: Format, out: &mut dy
                 }
                 let (event, fan_out) = match record {
                     Record::EventAccepted { event, fan_out, .. } => (event, fan_out),
-                    Record::EventCarried { seq, event, fan_out } if seq < first => {
+                    Record::EventCarried { seq, event, fan_out } if first.is_some_and(|first| seq < first) => {
                         let stands_at = state.moved.get(&seq).copied().unwrap_or(at);
                         if stands_at != at || !told.insert(seq) {
                             continue;

@@ -17,7 +17,7 @@ const SLICE_EVENTS: usize = limits::SLICE;
 /// no event (what is missing, other records) is empty in it, so that all are counted as they stand. How many these were.
 ///
 /// # Errors
-/// When a line is no JSON or says of a delivery what cannot be read, or `send` fails.
+/// When a line is no JSON, no good `CloudEvent`, or larger than a daemon takes, or `send` fails.
 pub fn slices(lines: &mut dyn BufRead, send: &mut dyn FnMut(&str, u64) -> Done<()>) -> Done<u64> {
     let (mut slice, mut begins, mut events, mut others) = (String::new(), 1, 0, 0);
     for (number, line) in (1..).zip(lines.lines()) {

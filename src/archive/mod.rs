@@ -58,7 +58,7 @@ pub type Done<T> = Result<T, ArchiveError>;
 
 /// Where the pieces of a log come from.
 pub trait Pieces {
-    /// The first records of its segments, ascending.
+    /// The first records of its segments, ascending; of those as well that cannot be read, whose piece says so.
     ///
     /// # Errors
     /// When they cannot be had.
@@ -138,8 +138,7 @@ impl Folder {
 
 impl Pieces for Folder {
     fn segments(&self) -> Done<Vec<Seq>> {
-        let whole = self.reader.segments().into_iter().filter(|segment| !segment.lost);
-        Ok(whole.map(|segment| segment.first).collect())
+        Ok(self.reader.segments().into_iter().map(|segment| segment.first).collect())
     }
 
     fn pieces(&self, first: Seq, take: &mut dyn FnMut(Piece) -> Done<()>) -> Done<bool> {

@@ -290,8 +290,8 @@ impl Live<'_> {
 impl Pieces for Live<'_> {
     fn segments(&self) -> archive::Done<Vec<u64>> {
         let stat = self.note(self.client.get("/v1/log"))?;
-        let whole = stat["segments"].as_array().into_iter().flatten().filter(|segment| segment["lost"] != json!(true));
-        Ok(whole.filter_map(|segment| segment["first"].as_u64()).collect())
+        let segments = stat["segments"].as_array().into_iter().flatten();
+        Ok(segments.filter_map(|segment| segment["first"].as_u64()).collect())
     }
 
     fn pieces(

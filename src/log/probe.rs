@@ -30,6 +30,7 @@ const PATIENCE_MS: u64 = 180_000;
 const NAP_MS: u64 = 2;
 /// How often a child opens a segment at most. What sled repairs stays repaired: two or three times are enough.
 const ROUNDS: usize = 8;
+/// By how much the time of a data file is set back, to see whether it is written to.
 const SET_BACK: Duration = Duration::from_secs(1);
 /// What is read of the last words of a child.
 const LAST_WORDS: u64 = 4096;
