@@ -1,4 +1,5 @@
-//! (c) Backlog: what undelivered events cost in memory, and how soon a daemon with many is accepting again.
+//! (c) Backlog: what undelivered events cost in memory, and how soon a daemon with many is
+//! accepting again.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,9 @@ const SETTLE: Duration = Duration::from_secs(3);
 pub fn run(options: &Options, report: &mut Report) {
     let many = options.events.max(1);
     let few = FEW.min(many / 10).max(1);
-    report.title(&format!("backlog: {few} and {many} undelivered 1 KiB events behind a dead endpoint"));
+    report.title(&format!(
+        "backlog: {few} and {many} undelivered 1 KiB events behind a dead endpoint"
+    ));
     let dead = dead_port();
     let home = Home::new();
     let daemon = home.start();
@@ -30,7 +33,11 @@ pub fn run(options: &Options, report: &mut Report) {
     report.figure("backlog.few_rss", small, "MiB");
     report.figure("backlog.many_rss", big, "MiB");
     report.figure("backlog.difference", big - small, "MiB");
-    report.figure("backlog.peak_rss", number(daemon.proc_number("status", "VmHWM")) / 1024.0, "MiB");
+    report.figure(
+        "backlog.peak_rss",
+        number(daemon.proc_number("status", "VmHWM")) / 1024.0,
+        "MiB",
+    );
     let waiting = daemon.json(&["status"])["deliveries"]["pending"].as_u64().unwrap_or(0);
     report.figure("backlog.waiting", number(waiting), "deliveries");
     daemon.kill();
@@ -52,7 +59,10 @@ pub fn fill(daemon: &Daemon, mut count: u64, options: &Options) {
     let requests = small_requests();
     let until = Instant::now() + Duration::from_secs(900);
     while count > 0 {
-        assert!(Instant::now() < until, "the backlog did not fill within 15 minutes: {count} are missing");
+        assert!(
+            Instant::now() < until,
+            "the backlog did not fill within 15 minutes: {count} are missing"
+        );
         let bound = Bound { seconds: 900.0, events: count };
         count -= closed_loop(daemon.addr, &requests, options.connections, bound).accepted;
     }

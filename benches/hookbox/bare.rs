@@ -22,7 +22,8 @@ pub struct Bare {
 impl Bare {
     pub fn start() -> Self {
         let program = std::env::current_exe().expect("this program has a path");
-        let mut child = Command::new(program).arg("--bare").stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut child =
+            Command::new(program).arg("--bare").stdout(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
         lines.read_line(&mut line).expect("it says where it listens");
@@ -39,7 +40,8 @@ impl Drop for Bare {
 
 /// Serves until killed.
 pub fn serve() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         println!("{}", listener.local_addr().expect("bound"));

@@ -1,4 +1,5 @@
-//! (g) Batches: events a second that one receiver is brought one by one, ten and a hundred in a request.
+//! (g) Batches: events a second that one receiver is brought one by one, ten and a hundred in a
+//! request.
 
 use std::time::Instant;
 
@@ -15,7 +16,9 @@ const SIZES: [u32; 3] = [1, 10, 100];
 const WAIT: &str = "20ms";
 
 pub fn run(options: &Options, report: &mut Report) {
-    report.title("batches: accepted, delivered in batches, and remembered; 1 KiB (alternating rounds)");
+    report.title(
+        "batches: accepted, delivered in batches, and remembered; 1 KiB (alternating rounds)",
+    );
     let mut rates = SIZES.map(|_| Vec::new());
     let mut filled = SIZES.map(|_| Vec::new());
     for _ in 0..options.rounds {
@@ -28,7 +31,8 @@ pub fn run(options: &Options, report: &mut Report) {
     for (at, size) in SIZES.into_iter().enumerate() {
         report.spread(&format!("batches.{size}.rate"), &rates[at], "events/s");
         report.spread(&format!("batches.{size}.filled"), &filled[at], "events/request");
-        let ratios: Vec<f64> = rates[at].iter().zip(&rates[0]).map(|(rate, one)| rate / one).collect();
+        let ratios: Vec<f64> =
+            rates[at].iter().zip(&rates[0]).map(|(rate, one)| rate / one).collect();
         report.spread(&format!("batches.{size}.ratio"), &ratios, "of no batch");
     }
 }
@@ -40,7 +44,8 @@ fn round(size: u32, options: &Options) -> (f64, f64) {
     let daemon = home.start();
     daemon.json(&["source", "create", "bench", "--verify", "none"]);
     let (url, size) = (sink.url(), size.to_string());
-    let endpoint = ["endpoint", "create", "sink", "--url", &url, "--allow-private", "--concurrency", "64"];
+    let endpoint =
+        ["endpoint", "create", "sink", "--url", &url, "--allow-private", "--concurrency", "64"];
     let batch = ["--batch-max-events", &size, "--batch-max-wait", WAIT];
     daemon.json(&[&endpoint[..], if size == "1" { &[] } else { &batch }].concat());
     let started = Instant::now();

@@ -21,7 +21,9 @@ pub fn run(options: &Options, report: &mut Report) {
     let github = github_requests();
     let per_event = github.iter().map(|r| r.len() as u64).sum::<u64>() / github.len() as u64;
     report.figure("bytes_github.request", number(per_event), "bytes");
-    for (name, requests, count) in [("bytes_1k", small_requests(), COUNT), ("bytes_github", github, COUNT / 4)] {
+    for (name, requests, count) in
+        [("bytes_1k", small_requests(), COUNT), ("bytes_github", github, COUNT / 4)]
+    {
         for delivered in [false, true] {
             measure(name, &requests, count.min(options.events), delivered, options, report);
         }
@@ -41,7 +43,15 @@ fn measure(
     daemon.json(&["source", "create", "bench", "--verify", "none"]);
     let sink = Sink::start(false);
     if delivered {
-        daemon.json(&["endpoint", "create", "sink", "--url", &sink.url(), "--allow-private", "--generate-secret"]);
+        daemon.json(&[
+            "endpoint",
+            "create",
+            "sink",
+            "--url",
+            &sink.url(),
+            "--allow-private",
+            "--generate-secret",
+        ]);
     }
     let written_before = daemon.proc_number("io", "write_bytes");
     let kept_before = on_disk(&home.data());
@@ -49,7 +59,8 @@ fn measure(
     let load = closed_loop(daemon.addr, requests, options.connections, bound);
     if delivered {
         until("everything to be delivered", Duration::from_secs(300), || {
-            (daemon.json(&["status"])["deliveries"]["delivered"].as_u64() >= Some(load.accepted)).then_some(())
+            (daemon.json(&["status"])["deliveries"]["delivered"].as_u64() >= Some(load.accepted))
+                .then_some(())
         });
     }
     let accepted = number(load.accepted.max(1));

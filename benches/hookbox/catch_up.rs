@@ -1,4 +1,5 @@
-//! (i) Catching up: how soon a backlog is delivered once its endpoint is let go, and what memory that takes.
+//! (i) Catching up: how soon a backlog is delivered once its endpoint is let go, and what memory
+//! that takes.
 
 use std::time::Instant;
 

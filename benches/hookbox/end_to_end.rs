@@ -36,7 +36,8 @@ fn await_delivered(daemon: &Daemon, wanted: u64) {
     });
 }
 
-/// All that is accepted in the round, divided by the time until the last of it is remembered as delivered.
+/// All that is accepted in the round, divided by the time until the last of it is remembered as
+/// delivered.
 fn throughput(options: &Options) -> f64 {
     let home = Home::new();
     let sink = Sink::start(false);

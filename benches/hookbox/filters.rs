@@ -18,11 +18,18 @@ type Filters = [(&'static str, &'static str); 2];
 /// They hold for every event, so that what is delivered is the same.
 const SMALL: Filters = [
     ("simple", "@.body.status_5 != 'none'"),
-    ("pattern", "!search(@.body.status_5, '^no(ne)?$') && (@.body.note_7 != 'none' || @.type != 'none')"),
+    (
+        "pattern",
+        "!search(@.body.status_5, '^no(ne)?$') && (@.body.note_7 != 'none' || @.type != 'none')",
+    ),
 ];
 const GITHUB: Filters = [
     ("simple", "@.body.sender.login != 'nobody'"),
-    ("pattern", "!search(@.body.sender.login, '^no(body)?$') && (@.body.action != 'none' || @.type != 'none')"),
+    (
+        "pattern",
+        "!search(@.body.sender.login, '^no(body)?$') && (@.body.action != 'none' || @.type != \
+         'none')",
+    ),
 ];
 
 pub fn run(options: &Options, report: &mut Report) {
@@ -31,7 +38,13 @@ pub fn run(options: &Options, report: &mut Report) {
     compare("where_github", &github_requests(), GITHUB, options, report);
 }
 
-fn compare(name: &str, requests: &Arc<Vec<Bytes>>, filters: Filters, options: &Options, report: &mut Report) {
+fn compare(
+    name: &str,
+    requests: &Arc<Vec<Bytes>>,
+    filters: Filters,
+    options: &Options,
+    report: &mut Report,
+) {
     let mut plain = Vec::new();
     let mut filtered = filters.map(|_| Vec::new());
     for _ in 0..options.rounds {
@@ -55,7 +68,8 @@ fn round(filter: Option<&str>, requests: &Arc<Vec<Bytes>>, options: &Options) ->
     let daemon = home.start();
     daemon.json(&["source", "create", "bench", "--verify", "none"]);
     let url = sink.url();
-    let mut endpoint = vec!["endpoint", "create", "sink", "--url", &url, "--allow-private", "--concurrency", "64"];
+    let mut endpoint =
+        vec!["endpoint", "create", "sink", "--url", &url, "--allow-private", "--concurrency", "64"];
     endpoint.extend(filter.map(|filter| ["--where", filter]).into_iter().flatten());
     daemon.json(&endpoint);
     let started = Instant::now();

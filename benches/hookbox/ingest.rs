@@ -11,7 +11,9 @@ use super::report::{Report, percentile_ms};
 use super::support::Home;
 
 pub fn run(options: &Options, report: &mut Report) {
-    report.title("ingest: every 202 is durable; the bare handler stores nothing (alternating rounds)");
+    report.title(
+        "ingest: every 202 is durable; the bare handler stores nothing (alternating rounds)",
+    );
     compare("ingest_1k", &small_requests(), options, report);
     compare("ingest_github", &github_requests(), options, report);
 }

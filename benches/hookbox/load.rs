@@ -61,7 +61,8 @@ pub fn request_of_type(kind: &str, body: &[u8]) -> Bytes {
 fn with_headers(more: &str, body: &[u8]) -> Bytes {
     let length = body.len();
     let head = format!(
-        "POST /in/bench HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{more}Content-Length: {length}\r\n\r\n"
+        "POST /in/bench HTTP/1.1\r\nHost: bench\r\nContent-Type: \
+         application/json\r\n{more}Content-Length: {length}\r\n\r\n"
     );
     Bytes::from([head.as_bytes(), body].concat())
 }
@@ -73,12 +74,19 @@ pub fn numbered_requests(count: u64) -> Vec<Bytes> {
 }
 
 /// Each connection sends its next request when the last one is answered.
-pub fn closed_loop(addr: SocketAddr, requests: &Arc<Vec<Bytes>>, connections: usize, bound: Bound) -> Measured {
+pub fn closed_loop(
+    addr: SocketAddr,
+    requests: &Arc<Vec<Bytes>>,
+    connections: usize,
+    bound: Bound,
+) -> Measured {
     on_one_thread(async {
         let started = Instant::now();
         let until = started + Duration::from_secs_f64(bound.seconds);
         let taken = Arc::new(AtomicU64::new(0));
-        let one = |_| tokio::spawn(connection(addr, requests.clone(), taken.clone(), until, bound.events));
+        let one = |_| {
+            tokio::spawn(connection(addr, requests.clone(), taken.clone(), until, bound.events))
+        };
         let tasks: Vec<_> = (0..connections).map(one).collect();
         let mut all = Measured::default();
         for task in tasks {
@@ -90,13 +98,20 @@ pub fn closed_loop(addr: SocketAddr, requests: &Arc<Vec<Bytes>>, connections: us
     })
 }
 
-/// One request every `1 / per_second`, whether the last one is answered or not; latencies count from the moment
-/// a request should have left. Gives those moments, too.
-pub fn paced(addr: SocketAddr, per_second: u64, connections: usize, requests: Vec<Bytes>) -> (Measured, Vec<Instant>) {
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..connections).map(|_| tokio::sync::mpsc::channel(1024)).unzip();
+/// One request every `1 / per_second`, whether the last one is answered or not; latencies count
+/// from the moment a request should have left. Gives those moments, too.
+pub fn paced(
+    addr: SocketAddr,
+    per_second: u64,
+    connections: usize,
+    requests: Vec<Bytes>,
+) -> (Measured, Vec<Instant>) {
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..connections).map(|_| tokio::sync::mpsc::channel(1024)).unzip();
     let clock = std::thread::spawn(move || keep_pace(&senders, per_second, requests));
     let mut measured = on_one_thread(async {
-        let tasks: Vec<_> = receivers.into_iter().map(|work| tokio::spawn(follow(addr, work))).collect();
+        let tasks: Vec<_> =
+            receivers.into_iter().map(|work| tokio::spawn(follow(addr, work))).collect();
         let mut all = Measured::default();
         for task in tasks {
             all.add(task.await.expect("a connection does not panic"));
@@ -107,7 +122,8 @@ pub fn paced(addr: SocketAddr, per_second: u64, connections: usize, requests: Ve
     (measured, clock.join().expect("the clock does not panic"))
 }
 
-/// Hands out requests on time, from a thread of its own: the runtime's timers are only good to a millisecond.
+/// Hands out requests on time, from a thread of its own: the runtime's timers are only good to a
+/// millisecond.
 fn keep_pace(
     senders: &[tokio::sync::mpsc::Sender<(Bytes, Instant)>],
     per_second: u64,
@@ -125,7 +141,11 @@ fn keep_pace(
 }
 
 fn on_one_thread<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(work)
 }
 
 impl Measured {
@@ -170,7 +190,10 @@ async fn connection(
     measured
 }
 
-async fn follow(addr: SocketAddr, mut work: tokio::sync::mpsc::Receiver<(Bytes, Instant)>) -> Measured {
+async fn follow(
+    addr: SocketAddr,
+    mut work: tokio::sync::mpsc::Receiver<(Bytes, Instant)>,
+) -> Measured {
     let mut line = Line::connect(addr).await;
     let mut measured = Measured::default();
     while let Some((request, due)) = work.recv().await {

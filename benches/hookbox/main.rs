@@ -1,10 +1,15 @@
 //! Macro benchmarks: the real daemon on real disks, from outside, with a harness of their own.
 //!
-//! `cargo bench --bench hookbox -- [SCENARIO]… [--seconds N] [--rounds N] [--events N] [--connections N] [--json]`, where a
-//! scenario is `ingest`, `end-to-end`, `backlog`, `startup`, `bytes`, `verify`, `batches`, `many-endpoints`, `catch-up` or
-//! `where`; without one all of them. Every load is bounded in count and in time. The load generator and the receiver
-//! share the machine with the daemon, so figures are those of the whole, and ratios are taken alternately in one run.
-#![allow(clippy::disallowed_methods, reason = "a benchmark measures time; the seams are the product's")]
+//! `cargo bench --bench hookbox -- [SCENARIO]… [--seconds N] [--rounds N] [--events N]
+//! [--connections N] [--json]`, where a scenario is `ingest`, `end-to-end`, `backlog`, `startup`,
+//! `bytes`, `verify`, `batches`, `many-endpoints`, `catch-up` or `where`; without one all of them.
+//! Every load is bounded in count and in time. The load generator and the receiver share the
+//! machine with the daemon, so figures are those of the whole, and ratios are taken alternately in
+//! one run.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures time; the seams are the product's"
+)]
 
 mod backlog;
 mod bare;
@@ -100,7 +105,8 @@ fn main() {
     if options.bare {
         return bare::serve();
     }
-    let chosen = if options.scenarios.is_empty() { ALL.to_vec() } else { options.scenarios.clone() };
+    let chosen =
+        if options.scenarios.is_empty() { ALL.to_vec() } else { options.scenarios.clone() };
     let mut report = Report::new(options.json);
     for scenario in chosen {
         match scenario {

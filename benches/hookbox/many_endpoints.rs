@@ -1,9 +1,9 @@
-//! (h) Many endpoints: a hundred that answer, beside nine hundred that do not. Each event goes to one of the hundred and,
-//! where they are there, to one of the nine hundred.
+//! (h) Many endpoints: a hundred that answer, beside nine hundred that do not. Each event goes to
+//! one of the hundred and, where they are there, to one of the nine hundred.
 //!
-//! Nearly all of those refuse a connection at once; some take it and never answer, so that attempts at them last until
-//! their deadline. *Struck* is the time in which they are found out, *settled* the one after most of their breakers opened;
-//! the rate and the memory are those after it.
+//! Nearly all of those refuse a connection at once; some take it and never answer, so that attempts
+//! at them last until their deadline. *Struck* is the time in which they are found out, *settled*
+//! the one after most of their breakers opened; the rate and the memory are those after it.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -54,7 +54,8 @@ impl Both {
     fn report(&self, name: &str, unit: &str, report: &mut Report) {
         report.spread(&format!("many.{name}.good_alone"), &self.without, unit);
         report.spread(&format!("many.{name}.with_dead"), &self.with, unit);
-        let ratios: Vec<f64> = self.with.iter().zip(&self.without).map(|(with, without)| with / without).collect();
+        let ratios: Vec<f64> =
+            self.with.iter().zip(&self.without).map(|(with, without)| with / without).collect();
         report.spread(&format!("many.{name}.ratio"), &ratios, "of good alone");
     }
 }
@@ -73,8 +74,8 @@ struct Figures {
 
 pub fn run(options: &Options, report: &mut Report) {
     report.title(&format!(
-        "many endpoints: {GOOD} that answer, alone and beside {DEAD} that do not ({HANGING} of them hang); 1 KiB \
-         (alternating rounds)"
+        "many endpoints: {GOOD} that answer, alone and beside {DEAD} that do not ({HANGING} of \
+         them hang); 1 KiB (alternating rounds)"
     ));
     let mut figures = Figures::default();
     for _ in 0..options.rounds {
@@ -125,7 +126,12 @@ fn round(with_dead: bool, options: &Options, figures: &mut Figures) {
 
     let started = Instant::now();
     let bound = Bound { seconds: options.seconds, events: options.events };
-    let load = closed_loop(daemon.addr, &std::sync::Arc::new(requests(4500, 0)), options.connections, bound);
+    let load = closed_loop(
+        daemon.addr,
+        &std::sync::Arc::new(requests(4500, 0)),
+        options.connections,
+        bound,
+    );
     await_delivered(&daemon, delivered + load.accepted);
     figures.rate.push(with_dead, number(load.accepted) / started.elapsed().as_secs_f64());
     figures.loaded.push(with_dead, resident_mib(&daemon));
@@ -152,7 +158,8 @@ fn set_up(home: &Home, receivers: &Receivers, with_dead: bool) -> Daemon {
     daemon
 }
 
-/// Distinct requests, each for one good and one dead endpoint, which have their turns from `turn` on.
+/// Distinct requests, each for one good and one dead endpoint, which have their turns from `turn`
+/// on.
 fn requests(count: u64, turn: u64) -> Vec<Bytes> {
     let mut rng = Rng::new(3);
     let kind = |n: u64| format!("g{}.d{}", (turn + n) % GOOD, (turn + n) % DEAD);

@@ -35,7 +35,12 @@ impl Report {
         let (Some(&low), Some(&high)) = (sorted.first(), sorted.last()) else { return };
         let middle = sorted[sorted.len() / 2];
         if !self.json {
-            println!("  {name:<44} {:>12} {unit}  ({} to {})", shown(middle), shown(low), shown(high));
+            println!(
+                "  {name:<44} {:>12} {unit}  ({} to {})",
+                shown(middle),
+                shown(low),
+                shown(high)
+            );
         }
         let value = json!({ "value": rounded(middle), "low": rounded(low), "high": rounded(high), "unit": unit });
         self.figures.insert(name.to_owned(), value);

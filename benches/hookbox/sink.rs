@@ -34,7 +34,10 @@ impl Sink {
         let sink = Self { addr, received: Arc::default(), arrivals };
         let for_thread = sink.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
                 while let Ok((stream, _)) = listener.accept().await {
@@ -54,14 +57,19 @@ impl Sink {
     }
 
     pub fn take_arrivals(&self) -> Vec<Arrival> {
-        self.arrivals.as_ref().map(|a| std::mem::take(&mut *a.lock().expect("no panic"))).unwrap_or_default()
+        self.arrivals
+            .as_ref()
+            .map(|a| std::mem::take(&mut *a.lock().expect("no panic")))
+            .unwrap_or_default()
     }
 
     async fn answer(self, mut stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let mut buffer = Vec::with_capacity(16 << 10);
         loop {
-            while let Some((head, length)) = head_and_length(&buffer).filter(|(h, l)| buffer.len() >= h + l) {
+            while let Some((head, length)) =
+                head_and_length(&buffer).filter(|(h, l)| buffer.len() >= h + l)
+            {
                 if let Some(arrivals) = &self.arrivals {
                     let number = number_of(&buffer[head..head + length]);
                     arrivals.lock().expect("no panic").extend(number.map(|n| (n, Instant::now())));

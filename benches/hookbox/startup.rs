@@ -29,8 +29,16 @@ pub fn run(options: &Options, report: &mut Report) {
             took.push(time.as_secs_f64() * 1000.0);
             daemon.kill();
         }
-        report.figure(&format!("startup.{size}.log"), number(log["bytes"].as_u64().unwrap_or(0)) / 1e6, "MB");
-        report.figure(&format!("startup.{size}.segments"), number(log["segments"].as_u64().unwrap_or(0)), "segments");
+        report.figure(
+            &format!("startup.{size}.log"),
+            number(log["bytes"].as_u64().unwrap_or(0)) / 1e6,
+            "MB",
+        );
+        report.figure(
+            &format!("startup.{size}.segments"),
+            number(log["segments"].as_u64().unwrap_or(0)),
+            "segments",
+        );
         report.spread(&format!("startup.{size}.to_accepting"), &took, "ms");
     }
 }

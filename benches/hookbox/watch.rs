@@ -1,4 +1,5 @@
-//! What the daemon says of itself, asked on its socket: a program started for each look would take a core's time.
+//! What the daemon says of itself, asked on its socket: a program started for each look would take
+//! a core's time.
 
 use std::time::Duration;
 

@@ -55,7 +55,7 @@ fn case(case: &Value) -> Case {
 /// Verifies, and checks what must hold for every verdict.
 pub fn ask(source: &Source, method: &str, url: &str, headers: &[(String, Vec<u8>)], body: &[u8], now: i64) {
     let headers: Vec<Header> = headers.iter().map(|(name, value)| Header::new(name.clone(), value.clone())).collect();
-    let request = Request { method, url, headers: &headers, body, client: None };
+    let request = Request { method, url, headers: &headers, body, client: None, keys: None };
     match verify(source, &request, now) {
         Verdict::Proven(proven) => {
             let facts = proven.elements.iter().map(|e| (&e.kind, &e.dedupe_key));

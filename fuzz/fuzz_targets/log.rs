@@ -1,5 +1,5 @@
-//! The decoders of the log: a record, a frame with its records, pieces of a copy on the wire, a line of an export, a
-//! segment's file that is searched without the store.
+//! The decoders of the log: a record, a frame with its records, pieces of a copy on the wire, a
+//! line of an export, a segment's file that is searched without the store.
 #![no_main]
 
 use hookbox::log::{Piece, carve};

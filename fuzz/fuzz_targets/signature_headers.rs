@@ -1,4 +1,5 @@
-//! Nothing but header values: the first byte chooses a vector, the rest is cut at NULs into the values of its headers.
+//! Nothing but header values: the first byte chooses a vector, the rest is cut at NULs into the
+//! values of its headers.
 #![no_main]
 
 mod common;

@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 #[derive(Arbitrary, Debug)]
 struct Input {
     case: u16,
-    /// (what, where, by what): a part of the request, a place in it, and bytes that take the place of some there.
+    /// (what, where, by what): a part of the request, a place in it, and bytes that take the place
+    /// of some there.
     edits: Vec<(u8, u16, u8, Vec<u8>)>,
     /// Instead of the vector's.
     body: Option<Vec<u8>>,

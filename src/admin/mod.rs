@@ -1,50 +1,63 @@
-//! The local door: HTTP/1.1 and JSON over a Unix socket, for the operator, the ctl and whoever has `curl`.
+//! The admin API: HTTP/1.1 with JSON over a Unix socket, for the operator, the ctl and whoever has
+//! `curl`.
 //!
-//! Everything the operator can ask or order stands in one table, [`route::ROUTES`], together with what a caller
-//! must be to do it. Callers are known by SO_PEERCRED alone (see [`peer`]).
+//! Everything the operator can ask or order stands in one table, [`route::ROUTES`], together with
+//! what a caller must be to do it. Callers are known by SO_PEERCRED alone (see [`peer`]).
 //!
-//! Limits: `limits::ADMIN_CONNECTIONS` at a time, one more is told 503 and closed; `limits::ADMIN_BODY` bytes of
-//! a body (two such at a time; 1 MiB where only settings are due); `limits::ADMIN_TIMEOUT_MS` for a head, for a body, and for a client to take what it asked for.
+//! Limits: `limits::ADMIN_CONNECTIONS` at a time, of which no user takes all (see
+//! [`fair_permits`]), one more is answered 503 and closed; `limits::ADMIN_BODY` bytes of a body
+//! (two such at a time; 1 MiB where only settings are due); `limits::ADMIN_TIMEOUT_MS` for a head,
+//! for a body, and for a client to take what it asked for.
 //!
 //! Invariants:
-//! * This room sees the scheduler's handle and the read-only [`LogView`], nothing else. What it needs of other
-//!   rooms (checking a source's settings, trying an endpoint) comes as functions in [`Seams`].
-//! * Lists walk the log and stream: no list is ever in memory, no index is kept. A walk stops within one record
-//!   of its client going away.
+//! * This module sees the scheduler's handle and the read-only [`LogSource`], nothing else. What it
+//!   needs of other modules (checking a source's settings, testing an endpoint) comes as functions
+//!   in [`Adapters`].
+//! * Requests and answers are types of [`crate::api`].
+//! * Lists walk the log and stream: no list is ever in memory, no index is kept. A walk stops
+//!   within one record of its client going away.
 //! * A secret leaves once, in the answer to the request that generated it.
-//! * Every change, and every refused attempt at one, leaves a line in the process log under the target `audit`.
+//! * Every change, and every refused attempt at one, leaves a line in the process log under the
+//!   target `audit`.
 //!
-//! Operations: [`bind`] makes the socket, [`Admin::serve`] answers on it until it is told to stop.
-//! Refused: what is malformed (400), not there (404), not allowed (403), impossible (409), or too much (413, 503).
-//! Nothing here is fatal to the daemon, but a socket that cannot be made is for its start.
+//! Operations: [`bind`] makes the socket, [`Admin::serve`] answers on it until it is stopped.
+//! Refused: what is malformed (400), not there (404), not allowed (403), impossible (409), or too
+//! much (413, 503). Nothing here is fatal to the daemon, but a socket that cannot be made is for
+//! its start.
 
+mod check_request;
 mod deliveries;
+mod delivery_commands;
+mod delivery_row;
 mod dlq;
+mod endpoint_health;
 mod endpoints;
 mod events;
 mod explain;
-mod fare;
-mod fields;
+mod fair_permits;
+mod filters;
 mod http;
 mod imports;
 mod io;
 mod leases;
+pub mod log_source;
 mod logs;
-pub mod logview;
 mod metrics;
-mod pacing;
+#[cfg(test)]
+mod openapi;
+mod orphans;
 mod peer;
 mod replays;
 mod route;
-mod select;
+mod secrets;
 mod server;
+mod shares;
 mod socket;
 mod sources;
 mod status;
 mod tail;
-mod trial;
+mod test_endpoint;
 mod walk;
-mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -57,16 +70,20 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 
-use crate::model::{Endpoint, Event, Header, LeaseAsk, LeaseFault, Leased, Now, Settlement, Source, WallMs};
+use crate::api::views::{CheckResponseView, CheckView, EndpointTestView};
+use crate::model::{
+    Endpoint, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Now, Settlement, Source,
+    WallMs, limits,
+};
 use crate::scheduler::Handle;
 
-pub use logview::LogView;
+use fair_permits::FairPermits;
+pub use log_source::LogSource;
 pub use peer::{Caller, Permission};
 pub use route::{ROUTES, Route};
 pub use socket::{AdminError, bind};
-pub use trial::Trial;
+pub use test_endpoint::EndpointTest;
 
 /// What the daemon is, for `status`.
 #[derive(Clone, Debug, Default)]
@@ -110,34 +127,47 @@ pub struct CapturedRequest {
 /// The answer of a function that takes its time.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+use crate::model::Clock;
 type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 type Refusals = Arc<dyn Fn() -> Vec<RefusalCount> + Send + Sync>;
-type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> serde_json::Value + Send + Sync>;
+type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> CheckView + Send + Sync>;
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
+type Warnings = Arc<dyn Fn(&Source) -> Vec<String> + Send + Sync>;
+type CheckRecipient = Arc<dyn Fn(&Source) -> Result<bool, String> + Send + Sync>;
 type CheckEndpoint = Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync>;
-type TestEndpoint = Arc<dyn Fn(Trial) -> Later<Result<serde_json::Value, String>> + Send + Sync>;
+type TestEndpoint =
+    Arc<dyn Fn(EndpointTest) -> Later<Result<EndpointTestView, String>> + Send + Sync>;
 
 type WhyNot = Arc<dyn Fn(&Endpoint, &Event) -> Option<String> + Send + Sync>;
 
-type LeaseOut = Arc<dyn Fn(Arc<Endpoint>, LeaseAsk) -> Later<Result<Vec<Leased>, LeaseFault>> + Send + Sync>;
-type Settle = Arc<dyn Fn(String, Settlement) -> Later<Result<(), LeaseFault>> + Send + Sync>;
+type LeaseOut = Arc<
+    dyn Fn(Arc<Endpoint>, LeaseRequest) -> Later<Result<Vec<LeasedDelivery>, LeaseError>>
+        + Send
+        + Sync,
+>;
+type Settle = Arc<dyn Fn(String, Settlement) -> Later<Result<(), LeaseError>> + Send + Sync>;
 
-/// What other rooms lend this one; the daemon wires it.
+/// Functions of other modules; the daemon wires them.
 #[derive(Clone)]
-pub struct Seams {
+pub struct Adapters {
     /// What would happen to this request, at this unix time (`source check`).
     pub check: CheckRequest,
     /// What a source refused; `None` when it never did.
     pub refused: RefusedBy,
-    /// What is wrong with a source's settings, beyond what this room knows.
+    /// What is wrong with a source's settings, beyond what this module knows.
     pub check_source: CheckSource,
-    /// What is wrong with an endpoint's settings, beyond what this room knows.
+    /// Whether a source's proofs name their recipient; an error where a source cannot be without
+    /// that.
+    pub check_recipient: CheckRecipient,
+    /// What the operator should know of a source's settings.
+    pub warnings: Warnings,
+    /// What is wrong with an endpoint's settings, beyond what this module knows.
     pub check_endpoint: CheckEndpoint,
     /// Why an endpoint does not want an event; `None` when it does.
     pub why_not: WhyNot,
-    /// Says what would be sent to an endpoint, or sends it once and says what came of it; `None` answers 501.
+    /// Says what would be sent to an endpoint, or sends it once and says what came of it; `None`
+    /// answers 501.
     pub test_endpoint: Option<TestEndpoint>,
     /// Lends deliveries of a pull endpoint.
     pub lease: LeaseOut,
@@ -145,35 +175,78 @@ pub struct Seams {
     pub settle: Settle,
 }
 
-impl Default for Seams {
+impl Default for Adapters {
     /// Nobody checks further, and nothing can be tried.
     fn default() -> Self {
         Self {
-            check: Arc::new(|_, _, _| serde_json::json!({"accepted": false, "reason": "checking is not wired"})),
+            check: Arc::new(|_, _, _| CheckView {
+                accepted: false,
+                reason: "checking is not wired".to_owned(),
+                kind: None,
+                warnings: None,
+                event_type: None,
+                dedupe_key: None,
+                response: CheckResponseView::default(),
+                elements: None,
+            }),
             refused: Arc::new(|_| None),
             check_source: Arc::new(|_| Ok(())),
+            check_recipient: Arc::new(|_| Ok(true)),
+            warnings: Arc::new(|_| Vec::new()),
             check_endpoint: Arc::new(|_| Ok(())),
             why_not: Arc::new(|_, _| None),
             test_endpoint: None,
             lease: Arc::new(|_, _| Box::pin(async { Ok(Vec::new()) })),
-            settle: Arc::new(|_, _| Box::pin(async { Err(LeaseFault::Gone) })),
+            settle: Arc::new(|_, _| Box::pin(async { Err(LeaseError::Gone) })),
         }
     }
 }
 
-/// The local door.
+/// For whom something is done, and the places for walks over the log that all callers share.
+#[derive(Clone, Debug)]
+pub struct CallerContext {
+    caller: Caller,
+    lists: Arc<FairPermits>,
+    walks: Arc<FairPermits>,
+}
+
+impl Default for CallerContext {
+    /// The daemon's own user.
+    fn default() -> Self {
+        let uid = socket::own_uid();
+        let places = |all| FairPermits::new(all, limits::ADMIN_WALKS_KEPT, uid);
+        let caller = Caller { uid, gid: 0, pid: None, may: Permission::Own };
+        Self { caller, lists: places(limits::ADMIN_LISTS), walks: places(limits::ADMIN_WALKS) }
+    }
+}
+
+/// The admin API.
+#[derive(Clone)]
 pub struct Admin {
     pub handle: Handle,
-    pub log: Arc<dyn LogView>,
+    pub log: Arc<dyn LogSource>,
     pub clock: Clock,
     /// Fills a buffer for secrets, tokens and names.
     pub random: Random,
     pub refusals: Refusals,
     pub info: AdminInfo,
-    pub seams: Seams,
+    pub adapters: Adapters,
+    pub context: CallerContext,
 }
 
 impl Admin {
+    /// The same, for one caller.
+    fn for_caller(&self, caller: Caller) -> Arc<Self> {
+        let mut admin = self.clone();
+        admin.context.caller = caller;
+        Arc::new(admin)
+    }
+
+    /// Whether its caller may know what is secret in settings.
+    fn shows_secrets(&self) -> bool {
+        self.context.caller.may(Permission::Own)
+    }
+
     fn wall_ms(&self) -> u64 {
         (self.clock)().wall_ms
     }
@@ -188,18 +261,4 @@ impl Admin {
     fn new_secret(&self) -> String {
         format!("whsec_{}", STANDARD.encode(self.random_bytes::<32>()))
     }
-}
-
-/// The request of `source check`, as it comes over the wire.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CheckBody {
-    method: String,
-    url: String,
-    #[serde(default)]
-    headers: serde_json::Map<String, serde_json::Value>,
-    #[serde(default)]
-    body_base64: String,
-    /// Unix seconds; now when it is not given.
-    at: Option<i64>,
 }

@@ -1,9 +1,9 @@
 //! Who calls, by SO_PEERCRED, and what they may do.
 //!
-//! Three permissions, each including the one before: *read* (everything but secrets), *operate* (hold, release,
-//! retry, cancel, discard, replay, send and try), *own* (make, change and delete sources and endpoints, and their
-//! secrets). Root and the daemon's own user own; whoever else can open the socket is of its group, as its mode
-//! is 0660, and operates.
+//! Three permissions, each including the one before: *read* (everything but secrets), *operate*
+//! (hold, release, retry, cancel, discard, replay, send and try), *own* (make, change and delete
+//! sources and endpoints, and their secrets). Root and the daemon's own user own; whoever else can
+//! open the socket is of its group, as its mode is 0660, and operates.
 
 use tokio::net::unix::UCred;
 
@@ -28,7 +28,12 @@ impl Caller {
     #[must_use]
     pub fn new(credentials: &UCred, daemon_uid: u32) -> Self {
         let uid = credentials.uid();
-        Self { uid, gid: credentials.gid(), pid: credentials.pid(), may: permission_of(uid, daemon_uid) }
+        Self {
+            uid,
+            gid: credentials.gid(),
+            pid: credentials.pid(),
+            may: permission_of(uid, daemon_uid),
+        }
     }
 
     #[must_use]

@@ -2,90 +2,87 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
 use super::Admin;
-use super::events::{Carried, read as read_event};
-use super::fields::{Fields, boolean, rate, text};
-use super::http::{Answer, Call, Problem};
-use super::select::Select;
-use super::walk::{self, Walker, unexpected};
-use crate::model::time::rfc3339;
-use crate::model::{Event, Seq};
-use crate::queue::{Command, Query, Reply};
+use super::events::{RelocatedEvents, read as read_event};
+use super::filters::with_local_event;
+use super::http::{ApiRequest, ApiResponse, Problem, line};
+use super::walk::{self, LogScan};
+use crate::api::ReplayBody;
+use crate::api::values::{Text, Time};
+use crate::api::views::{ReplayStartView, ReplayView};
+use crate::model::{Event, EventFilter, Rate, Seq};
+use crate::queue::{ReplaysQuery, StartReplay};
 use crate::record::{Record, Replay, ReplayFilter};
 
-pub(super) async fn list(admin: &Admin, mut call: Call) -> Result<Answer, Problem> {
-    call.params.done()?;
-    let replays = match admin.handle.ask(Query::Replays).await? {
-        Reply::Replays(replays) => replays,
-        other => return Err(unexpected(&other)),
-    };
-    let text: String = replays.iter().rev().map(|r| format!("{}\n", view(r))).collect();
-    Ok(Answer::Text("application/x-ndjson", text))
+pub(super) async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let replays = admin.handle.ask(ReplaysQuery).await?;
+    Ok(ApiResponse::lines(replays.iter().rev().map(|replay| line(&view(replay)))))
 }
 
-pub(super) async fn start(admin: &Arc<Admin>, call: Call) -> Result<Answer, Problem> {
-    let mut fields = Fields::new(call.object()?);
-    let to = fields.get("to", text)?;
-    let per_second = fields.get("rate", per_second)?;
-    let dry_run = fields.get("dry_run", boolean)?.unwrap_or(false);
-    let all = fields.get("all", boolean)?.unwrap_or(false);
-    let select = Select::of_body(&mut fields, admin.wall_ms())?;
-    fields.done()?;
-    if select.endpoint.is_some() {
-        return Err(Problem::bad("a replay goes 'to' an endpoint: give 'to', not 'endpoint'"));
-    }
-    if select.is_empty() && !all {
+pub(super) async fn start(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let body: ReplayBody = request.fields()?;
+    let to = body.to.map(String::from);
+    let rate = body.rate.map(|rate| per_second(rate.0)).transpose()?;
+    let filter = body.filter.at(admin.wall_ms());
+    if filter.is_empty() && !body.all {
         return Err(Problem::bad(
             "which events? Give event, source, type, since or until, or all for every one there is",
         ));
     }
     let directory = admin.handle.directory();
-    if let Some(name) = to.as_ref().filter(|name| !directory.endpoints.iter().any(|e| e.name == **name)) {
+    let is_there = |name: &String| directory.endpoints.iter().any(|e| e.name == *name);
+    if let Some(name) = to.as_ref().filter(|name| !is_there(name)) {
         return Err(Problem::missing("endpoint", name));
     }
-    walk::value(admin, move |walker| {
-        let select = select.here(walker)?;
-        let found = count(walker, &select, to.is_some())?;
-        if let (Some(id), 0) = (select.event, found.events) {
+
+    let dry_run = body.dry_run;
+    walk::value(admin, move |scan| {
+        let filter = with_local_event(scan, filter)?;
+        let found = count(scan, &filter, to.is_some())?;
+        if let (Some(id), 0) = (filter.event, found.events) {
             return Err(Problem::missing("event", &id.to_string()));
         }
-        let mut answer = json!({"matched": found.events, "queued": 0, "dry_run": dry_run});
-        if dry_run || found.deliveries == 0 {
-            answer["would_queue"] = json!(found.deliveries);
-            return Ok(Answer::ok(answer));
-        }
-        let filter = ReplayFilter {
-            since: select.since,
-            until: select.until,
-            source: select.source.clone(),
-            kind: select.kind.clone(),
-            event: select.event,
-            to: to.clone(),
+
+        let counted = ReplayStartView {
+            matched: found.events,
+            queued: 0,
+            dry_run,
+            would_queue: None,
+            replay: None,
         };
-        let command = Command::StartReplay { filter, rate: per_second, next: found.first, end: found.last };
-        match walker.command(&command)? {
-            Reply::Replay(replay) => answer["replay"] = json!(replay.id),
-            Reply::Done { .. } => {}
-            other => return Err(unexpected(&other)),
+        if dry_run || found.deliveries == 0 {
+            let would_queue = Some(found.deliveries);
+            return Ok(ApiResponse::ok(ReplayStartView { would_queue, ..counted }));
         }
-        answer["queued"] = json!(found.deliveries);
-        Ok(Answer::Json(hyper::StatusCode::ACCEPTED, answer))
+        let replay = register(scan, ReplayFilter::new(&filter, to.clone()), rate, &found)?;
+        let queued = found.deliveries;
+        Ok(ApiResponse::accepted(ReplayStartView { queued, replay, ..counted }))
     })
     .await
 }
 
+/// Hands a replay to the queue; returns its number.
+fn register(
+    scan: &LogScan,
+    filter: ReplayFilter,
+    rate: Option<u32>,
+    extent: &ReplayExtent,
+) -> Result<Option<u64>, Problem> {
+    let command = StartReplay { filter, rate, next: extent.first, end: extent.last };
+    Ok(Some(scan.ask(&command)?.id))
+}
+
 /// What a replay would do, and between which records its events stand.
 #[derive(Default)]
-struct Found {
+struct ReplayExtent {
     events: u64,
     deliveries: u64,
     first: Seq,
     last: Seq,
 }
 
-impl Found {
+impl ReplayExtent {
     fn add(&mut self, at: Seq, deliveries: usize) {
         self.first = if self.events == 0 { at } else { self.first.min(at) };
         self.last = self.last.max(at);
@@ -94,24 +91,26 @@ impl Found {
     }
 }
 
-fn count(walker: &Walker, select: &Select, to_one: bool) -> Result<Found, Problem> {
-    let mut found = Found::default();
+fn count(scan: &LogScan, filter: &EventFilter, to_one: bool) -> Result<ReplayExtent, Problem> {
+    let mut found = ReplayExtent::default();
     let there: std::collections::HashSet<u32> =
-        walker.admin.handle.directory().endpoints.iter().map(|e| e.id).collect();
-    let passes = |event: &Event| select.passes_event(event) && select.passes_time(event.received_at);
-    if let Some(id) = select.event {
-        if let Some((event, deliveries)) = read_event(walker, id.seq)?.filter(|(event, _)| passes(event)) {
+        scan.admin.handle.directory().endpoints.iter().map(|e| e.id).collect();
+    let passes = |event: &Event| filter.matches(&event.into());
+    if let Some(id) = filter.event {
+        if let Some((event, deliveries)) =
+            read_event(scan, id.seq)?.filter(|(event, _)| passes(event))
+        {
             let went = deliveries.iter().filter(|d| there.contains(&d.endpoint)).count();
             debug_assert_eq!(event.id, id);
-            found.add(super::events::place(walker, id.seq)?, if to_one { 1 } else { went });
+            found.add(super::events::place(scan, id.seq)?, if to_one { 1 } else { went });
         }
         return Ok(found);
     }
-    let end = walker.log().durable();
-    let mut carried = Carried::default();
-    for entry in walker.log().forward(walker.log().first()) {
-        walker.still_wanted()?;
-        let Some((at, record)) = walker.entry(entry) else { continue };
+    let end = scan.log().durable();
+    let mut relocated = RelocatedEvents::default();
+    for entry in scan.log().forward(scan.log().first()) {
+        scan.still_wanted()?;
+        let Some((at, record)) = scan.entry(entry) else { continue };
         if at > end {
             break;
         }
@@ -120,7 +119,9 @@ fn count(walker: &Walker, select: &Select, to_one: bool) -> Result<Found, Proble
                 let went = fan_out.iter().filter(|e| there.contains(e)).count();
                 (event, went)
             }
-            Record::EventCarried { seq, event, fan_out } if carried.stands(walker, seq, at)? => {
+            Record::EventRelocated { seq, event, fan_out }
+                if relocated.stands(scan, seq, at)? =>
+            {
                 let went = fan_out.iter().filter(|e| there.contains(e)).count();
                 (event, went)
             }
@@ -134,25 +135,25 @@ fn count(walker: &Walker, select: &Select, to_one: bool) -> Result<Found, Proble
 }
 
 /// The queue paces replays by the second.
-fn per_second(value: &Value) -> Result<u32, String> {
-    let rate = rate(value)?;
+fn per_second(rate: Rate) -> Result<u32, Problem> {
     let per_second = u64::from(rate.count) * 1000 / rate.per_ms;
-    u32::try_from(per_second).ok().filter(|n| *n > 0).ok_or_else(|| "is at least \"1/s\"".into())
+    let per_second = u32::try_from(per_second).ok().filter(|n| *n > 0);
+    per_second.ok_or_else(|| Problem::bad("'rate': must be at least \"1/s\""))
 }
 
-fn view(replay: &Replay) -> Value {
+fn view(replay: &Replay) -> ReplayView {
     let filter = &replay.filter;
-    json!({
-        "id": replay.id,
-        "since": filter.since.map(rfc3339),
-        "until": filter.until.map(rfc3339),
-        "source": filter.source,
-        "type": filter.kind,
-        "event": filter.event.map(|id| id.to_string()),
-        "to": filter.to,
-        "next": replay.next,
-        "end": replay.end,
-        "rate": replay.rate.map(|r| format!("{r}/s")),
-        "started_at": rfc3339(replay.started_at),
-    })
+    ReplayView {
+        id: replay.id,
+        since: filter.since.map(Time),
+        until: filter.until.map(Time),
+        source: filter.source.clone(),
+        event_type: filter.kind.clone(),
+        event: filter.event.map(Text),
+        to: filter.to.clone(),
+        next: replay.next,
+        end: replay.end,
+        rate: replay.rate.map(|count| Text(Rate { count, per_ms: 1000 })),
+        started_at: Time(replay.started_at),
+    }
 }

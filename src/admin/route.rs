@@ -117,7 +117,8 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/metrics", Read, Op::Metrics),
 ];
 
-/// Finds the route of a request, and what stands in its variable segment. Fixed segments win over variable ones.
+/// Finds the route of a request, and what stands in its variable segment. Fixed segments win over
+/// variable ones.
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, String), Problem> {
     let mut allowed = Vec::new();
     let mut best: Option<(&'static Route, Option<&str>)> = None;
@@ -134,14 +135,18 @@ pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Strin
     }
     if allowed.is_empty() {
         let shown: String = path.chars().take(80).collect();
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("nothing is at {shown}: see /v1/openapi.json")));
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("nothing is at {shown}: see /v1/openapi.json"),
+        ));
     }
     let allow = allowed.join(", ");
     let detail = format!("{method} is not possible here: use {allow}");
     Err(Problem { status: StatusCode::METHOD_NOT_ALLOWED, detail, allow: Some(allow) })
 }
 
-/// `Some(None)` when the path is the pattern, `Some(Some(_))` when its variable segment holds something.
+/// `Some(None)` when the path is the pattern, `Some(Some(_))` when its variable segment holds
+/// something.
 fn matches<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
     let mut arg = None;
     let mut segments = path.split('/');
@@ -176,19 +181,35 @@ mod tests {
         assert_eq!(problem.status.as_u16(), 405);
         assert_eq!(problem.allow.as_deref(), Some("GET, PATCH, DELETE"));
         for path in ["/", "/v1", "/v1/sources/", "/v1/sources/a/b/c", "//v1/status"] {
-            assert_eq!(find(&Method::GET, path).map(|_| ()).expect_err(path).status.as_u16(), 404, "{path}");
+            assert_eq!(
+                find(&Method::GET, path).map(|_| ()).expect_err(path).status.as_u16(),
+                404,
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn only_owners_touch_configuration_and_reading_never_changes() {
         for route in ROUTES {
-            assert!(route.method == "GET" || route.need > Permission::Read, "{} {}", route.method, route.path);
+            assert!(
+                route.method == "GET" || route.need > Permission::Read,
+                "{} {}",
+                route.method,
+                route.path
+            );
             let configures = matches!(route.method, "PATCH" | "DELETE")
-                || (route.method == "POST" && ["/v1/sources", "/v1/endpoints"].contains(&route.path))
+                || (route.method == "POST"
+                    && ["/v1/sources", "/v1/endpoints"].contains(&route.path))
                 || route.path.ends_with("/rotate-secret")
                 || ["/v1/log/segments/{id}", "/v1/log/import"].contains(&route.path);
-            assert_eq!(configures, route.need == Permission::Own, "{} {}", route.method, route.path);
+            assert_eq!(
+                configures,
+                route.need == Permission::Own,
+                "{} {}",
+                route.method,
+                route.path
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Making the socket: mode 0660 from the first moment, a stale one of our own cleared away, all else refused.
+//! Making the socket: mode 0660 from the first moment, a stale one of our own cleared away, all
+//! else refused.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,11 +11,19 @@ use tokio::net::UnixListener;
 /// Why there is no admin socket.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    #[error("{path}: a daemon already answers on this socket: stop it, or choose another with --admin-socket")]
+    #[error(
+        "{path}: a daemon already answers on this socket: stop it, or choose another with \
+         --admin-socket"
+    )]
     InUse { path: PathBuf },
-    #[error("{path} is {what}, not a socket: move it away, or choose another place with --admin-socket")]
+    #[error(
+        "{path} is {what}, not a socket: move it away, or choose another place with --admin-socket"
+    )]
     NotASocket { path: PathBuf, what: &'static str },
-    #[error("{path} is a socket of user {uid}, not of this daemon's: remove it, or choose another with --admin-socket")]
+    #[error(
+        "{path} is a socket of user {uid}, not of this daemon's: remove it, or choose another \
+         with --admin-socket"
+    )]
     Foreign { path: PathBuf, uid: u32 },
     #[error("cannot make the admin socket {path}: {error}: {mend}")]
     Io { path: PathBuf, error: io::Error, mend: &'static str },
@@ -22,8 +31,9 @@ pub enum AdminError {
 
 /// Makes the socket at `path` and listens on it. A socket there that nobody answers on is replaced.
 ///
-/// The socket comes to be in a folder that only we can enter and is moved into place once its mode is right, so
-/// that there is no moment in which others could connect, and no other thread sees a changed umask.
+/// The socket comes to be in a folder that only we can enter and is moved into place once its mode
+/// is right, so that there is no moment in which others could connect, and no other thread sees a
+/// changed umask.
 ///
 /// # Errors
 /// When something else stands there, another daemon listens, or the folder does not let us.
@@ -32,7 +42,8 @@ pub enum AdminError {
 /// Outside of a tokio runtime.
 pub fn bind(path: &Path) -> Result<UnixListener, AdminError> {
     check_free(path)?;
-    let failed = |error: io::Error| AdminError::Io { path: path.to_owned(), mend: mend(&error), error };
+    let failed =
+        |error: io::Error| AdminError::Io { path: path.to_owned(), mend: mend(&error), error };
     let nursery = make_nursery(path).map_err(failed)?;
     let made = bind_in(&nursery, path);
     let _ = fs::remove_file(nursery.join("s"));
@@ -56,7 +67,8 @@ fn make_nursery(path: &Path) -> io::Result<PathBuf> {
     match fs::DirBuilder::new().mode(0o700).create(&nursery) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let found = fs::symlink_metadata(&nursery)?;
-            let ours = found.is_dir() && found.uid() == own_uid() && found.mode().trailing_zeros() >= 6;
+            let ours =
+                found.is_dir() && found.uid() == own_uid() && found.mode().trailing_zeros() >= 6;
             if !ours {
                 return Err(error);
             }
@@ -69,7 +81,8 @@ fn make_nursery(path: &Path) -> io::Result<PathBuf> {
 
 /// Clears away a stale socket of our own; refuses everything else that stands at `path`.
 fn check_free(path: &Path) -> Result<(), AdminError> {
-    let failed = |error: io::Error| AdminError::Io { path: path.to_owned(), mend: mend(&error), error };
+    let failed =
+        |error: io::Error| AdminError::Io { path: path.to_owned(), mend: mend(&error), error };
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -90,11 +103,15 @@ fn check_free(path: &Path) -> Result<(), AdminError> {
         return Err(AdminError::Foreign { path: path.to_owned(), uid: found.uid() });
     }
     match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(failed)
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         // Somebody answers, or its queue is full: it lives either way.
         Ok(_) => Err(AdminError::InUse { path: path.to_owned() }),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(AdminError::InUse { path: path.to_owned() }),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(AdminError::InUse { path: path.to_owned() })
+        }
         Err(error) => Err(failed(error)),
     }
 }
@@ -107,7 +124,9 @@ fn mend(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => "make its folder first",
         ErrorKind::PermissionDenied => "give this user the right to write to its folder",
-        ErrorKind::InvalidInput => "choose a shorter path with --admin-socket (at most about 90 characters)",
+        ErrorKind::InvalidInput => {
+            "choose a shorter path with --admin-socket (at most about 90 characters)"
+        }
         _ => "check its folder, or choose another place with --admin-socket",
     }
 }
@@ -156,7 +175,8 @@ mod tests {
             assert!(matches!(refusal, AdminError::NotASocket { .. }), "{refusal}");
         }
         assert_eq!(std::fs::read_to_string(&file).expect("still there"), "precious");
-        let refusal = bind(&folder.path().join("no/such/a.sock")).expect_err("no folder").to_string();
+        let refusal =
+            bind(&folder.path().join("no/such/a.sock")).expect_err("no folder").to_string();
         assert!(refusal.contains("make its folder"), "{refusal}");
     }
 }

@@ -4,74 +4,104 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde_json::json;
-
 use super::Admin;
-use super::http::{Answer, Call, Problem};
-use super::walk::{self, unexpected};
-use crate::model::time::rfc3339;
-use crate::queue::{Query, Reply, Status};
+use super::http::{ApiRequest, ApiResponse, Problem};
+use super::shares;
+use super::walk;
+use crate::api::values::Time;
+use crate::api::views::{ClockView, DeliveryCounts, LinkView, LogSpaceView, StatusView};
+use crate::log::{LogProblem, SegmentInfo};
+use crate::queue::{Status, StatusQuery};
 
-pub(super) async fn show(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
-    call.params.done()?;
+pub(super) async fn show(
+    admin: &Arc<Admin>,
+    mut request: ApiRequest,
+) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
     let status = ask(admin).await?;
-    let (segments, damage) = walk::value(admin, |walker| Ok((walker.log().segments(), walker.log().damage()))).await?;
+    let (segments, damage) =
+        walk::value(admin, |scan| Ok((scan.log().segments(), scan.log().damage()))).await?;
     let mut refused: BTreeMap<String, u64> = BTreeMap::new();
     for refusal in (admin.refusals)() {
         *refused.entry(refusal.kind).or_default() += refusal.count;
     }
     let health = admin.handle.health();
     let accepting = health.is_accepting();
-    let room = health.room.room();
-    Ok(Answer::ok(json!({
-        "events": status.events,
-        "duplicates": status.duplicates,
-        "deliveries": {
-            "pending": status.pending,
-            "in_flight": status.in_flight,
-            "delivered": status.delivered,
-            "dead": status.dead,
-            "held": status.held,
-            "cancelled": status.cancelled,
-            "retrying": status.retrying,
+    Ok(ApiResponse::ok(StatusView {
+        events: status.events,
+        duplicates: status.duplicates,
+        dedupe_conflicts: status.dedupe_conflicts,
+        deliveries: delivery_counts(&status),
+        attempts: status.attempts,
+        failed_attempts: status.failed_attempts,
+        sources: status.sources,
+        endpoints: status.endpoints,
+        replays: status.replays,
+        settings_bytes: status.settings_bytes,
+        refused,
+        link: LinkView {
+            online: status.offline.is_none(),
+            offline_since: status.offline.map(|(since, _)| Time(since)),
+            next_probe_at: status.offline.map(|(_, probe_at)| Time(probe_at)),
+            endpoints_away: status.away,
         },
-        "attempts": status.attempts,
-        "failed_attempts": status.failed_attempts,
-        "sources": status.sources,
-        "endpoints": status.endpoints,
-        "replays": status.replays,
-        "refused": refused,
-        "link": {
-            "online": status.offline.is_none(),
-            "offline_since": status.offline.map(|(since, _)| rfc3339(since)),
-            "next_probe_at": status.offline.map(|(_, probe_at)| rfc3339(probe_at)),
-            "endpoints_away": status.away,
+        clock: ClockView {
+            suspect: status.clock_suspect,
+            waiting_until: status.clock_until.map(Time),
         },
-        "clock": {"suspect": status.clock_suspect, "waiting_until": status.clock_until.map(rfc3339)},
-        "breakers_open": status.breakers_open,
-        "parked_lanes": status.parked_lanes,
-        "catching_up": status.catching_up,
-        "leased": status.leased,
-        "log": {
-            "segments": segments.len(),
-            "bytes": segments.iter().map(|s| s.disk_bytes).sum::<u64>(),
-            "quota_bytes": room.quota,
-            "reserve_bytes": room.reserve,
-            "used_bytes": room.used,
-            "free_bytes": room.free,
-            "left_bytes": room.left().saturating_sub(room.reserve),
-            "level": health.room.level().name(),
-            "last": health.durable.load(Ordering::Acquire),
-            "damage": damage.iter().map(super::logs::problem_view).collect::<Vec<_>>(),
+        breakers_open: status.breakers_open,
+        parked_lanes: status.parked_lanes,
+        catching_up: status.catching_up,
+        leased: status.leased,
+        log: log_space(admin, &status, &segments, &damage),
+        shares: shares::lately(admin, &status.full),
+        accepting,
+        reason: Some(health.reason()).filter(|reason| !accepting && !reason.is_empty()),
+        listen: admin.info.listen.clone(),
+        data: admin.info.data.display().to_string(),
+        started_at: Time(admin.info.started.wall_ms),
+        uptime_s: uptime_s(admin),
+        version: admin.info.version.clone(),
+    }))
+}
+
+fn delivery_counts(status: &Status) -> DeliveryCounts {
+    DeliveryCounts {
+        pending: status.pending,
+        in_flight: status.in_flight,
+        delivered: status.delivered,
+        dead: status.dead,
+        held: status.held,
+        cancelled: status.cancelled,
+        retrying: status.retrying,
+        lost: status.lost,
+    }
+}
+
+fn log_space(
+    admin: &Admin,
+    status: &Status,
+    segments: &[SegmentInfo],
+    damage: &[LogProblem],
+) -> LogSpaceView {
+    let health = admin.handle.health();
+    let space = health.disk.space();
+    LogSpaceView {
+        segments: segments.len(),
+        bytes: segments.iter().map(|segment| segment.disk_bytes).sum(),
+        quota_bytes: space.quota,
+        reserve_bytes: space.reserve,
+        used_bytes: space.used,
+        free_bytes: space.free,
+        left_bytes: space.left().saturating_sub(space.reserve),
+        level: health.disk.level().name().to_owned(),
+        over_share: match health.disk.is_contested() {
+            true => status.over_share.clone(),
+            false => Vec::new(),
         },
-        "accepting": accepting,
-        "reason": Some(health.reason()).filter(|reason| !accepting && !reason.is_empty()),
-        "listen": admin.info.listen,
-        "data": admin.info.data.display().to_string(),
-        "started_at": rfc3339(admin.info.started.wall_ms),
-        "uptime_s": uptime_s(admin),
-        "version": admin.info.version,
-    })))
+        last: health.durable.load(Ordering::Acquire),
+        damage: damage.iter().map(super::logs::damage_view).collect(),
+    }
 }
 
 /// By the monotonic clock: it does not jump with the wall's.
@@ -79,9 +109,6 @@ pub(super) fn uptime_s(admin: &Admin) -> u64 {
     (admin.clock)().mono_ms.saturating_sub(admin.info.started.mono_ms) / 1000
 }
 
-pub(super) async fn ask(admin: &Admin) -> Result<Box<Status>, Problem> {
-    match admin.handle.ask(Query::Status).await? {
-        Reply::Status(status) => Ok(status),
-        other => Err(unexpected(&other)),
-    }
+pub(super) async fn ask(admin: &Admin) -> Result<Status, Problem> {
+    Ok(admin.handle.ask(StatusQuery).await?)
 }

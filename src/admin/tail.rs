@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
 use super::Admin;
 use super::deliveries::outcome_name;
 use super::events::endpoint_name;
-use super::http::{Answer, Call, Problem, line};
+use super::http::{ApiRequest, ApiResponse, Problem, line};
 use super::walk;
-use crate::model::time::rfc3339;
+use crate::api::values::{Text, Time};
+use crate::api::views::{ProblemLine, TailView};
 use crate::model::{DeliveryId, Seq};
-use crate::record::{Attempted, Next, Record};
+use crate::record::{Consequence, DeliveryAttempt, Record};
 use crate::scheduler::TailLine;
 
 /// Lines of the past when nobody says how many.
@@ -23,19 +23,20 @@ const LINES_WAITING: usize = 64;
 
 /// What of the stream is wanted.
 #[derive(Clone, Default)]
-struct Wanted {
+struct TailFilter {
     source: Option<String>,
     endpoint: Option<String>,
 }
 
-impl Wanted {
+impl TailFilter {
     /// Events pass unless an endpoint is asked for, attempts unless a source is.
     fn event(&self, source: &str) -> bool {
         self.endpoint.is_none() && self.source.as_ref().is_none_or(|s| s == source)
     }
 
     fn attempt(&self, endpoint: &str) -> bool {
-        self.endpoint.as_ref().is_some_and(|e| e == endpoint) || (self.endpoint.is_none() && self.source.is_none())
+        self.endpoint.as_ref().is_some_and(|e| e == endpoint)
+            || (self.endpoint.is_none() && self.source.is_none())
     }
 
     fn duplicate(&self) -> bool {
@@ -43,22 +44,25 @@ impl Wanted {
     }
 }
 
-/// What was told of the past, so that it is not told again as it is followed.
+/// What was sent of the past, so that it is not sent again as it is followed.
 #[derive(Default)]
-struct Told {
+struct AlreadySent {
     events: HashSet<Seq>,
     attempts: HashSet<(DeliveryId, u32)>,
 }
 
-pub(super) fn tail(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem> {
-    let follow = call.params.flag("follow")?;
-    let wanted = Wanted { source: call.params.take("source"), endpoint: call.params.take("endpoint") };
-    let past = match call.params.take("limit").as_deref() {
+pub(super) fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let follow = request.params.flag("follow")?;
+    let wanted = TailFilter {
+        source: request.params.take("source"),
+        endpoint: request.params.take("endpoint"),
+    };
+    let past = match request.params.take("limit").as_deref() {
         None => PAST,
         Some("0") => 0,
-        text => super::select::limit(text.map(str::to_owned))?.min(crate::model::limits::PAGE_MAX),
+        text => super::filters::limit(text.map(str::to_owned))?.min(crate::model::limits::PAGE_MAX),
     };
-    call.params.done()?;
+    request.params.done()?;
     if let Some(name) = &wanted.source {
         super::sources::find(admin, name)?;
     }
@@ -68,60 +72,67 @@ pub(super) fn tail(admin: &Arc<Admin>, mut call: Call) -> Result<Answer, Problem
     let admin = admin.clone();
     tokio::spawn(async move {
         let seen = wanted.clone();
-        let told = walk::value(&admin, move |walker| last(walker, &seen, past)).await;
-        let (lines, told) = match told {
-            Ok(found) => found,
-            Err(problem) => (vec![json!({ "problem": problem.value() })], Told::default()),
+        let past = walk::value(&admin, move |scan| last(scan, &seen, past)).await;
+        let (lines, sent): (Vec<bytes::Bytes>, AlreadySent) = match past {
+            Ok((lines, sent)) => (lines.iter().map(line).collect(), sent),
+            Err(problem) => {
+                (vec![line(&ProblemLine { problem: problem.view() })], AlreadySent::default())
+            }
         };
-        for row in lines {
-            if sender.send(line(&row)).await.is_err() {
+        for past in lines {
+            if sender.send(past).await.is_err() {
                 return;
             }
         }
+
         if follow {
-            let mut stop = call.stop;
+            let mut stop = request.stop;
             tokio::select! {
-                () = forward(live, &wanted, told, &sender) => {}
+                () = forward(live, &wanted, sent, &sender) => {}
                 () = sender.closed() => {}
                 () = super::server::stopped(&mut stop) => {}
             }
         }
     });
-    Ok(Answer::Lines(receiver))
+    Ok(ApiResponse::Lines(receiver))
 }
 
 /// The last `count` lines that pass, oldest first.
-fn last(walker: &walk::Walker, wanted: &Wanted, count: usize) -> Result<(Vec<Value>, Told), Problem> {
-    let (mut lines, mut told) = (Vec::new(), Told::default());
+fn last(
+    scan: &walk::LogScan,
+    wanted: &TailFilter,
+    count: usize,
+) -> Result<(Vec<TailView>, AlreadySent), Problem> {
+    let (mut lines, mut sent) = (Vec::new(), AlreadySent::default());
     if count == 0 {
-        return Ok((lines, told));
+        return Ok((lines, sent));
     }
-    for entry in walker.log().backward(Seq::MAX) {
-        walker.still_wanted()?;
-        let Some((_, record)) = walker.entry(entry) else { continue };
+
+    for entry in scan.log().backward(Seq::MAX) {
+        scan.still_wanted()?;
+        let Some((_, record)) = scan.entry(entry) else { continue };
         match record {
             Record::EventAccepted { event, fan_out, .. } if wanted.event(&event.source_name) => {
-                told.events.insert(event.id.seq);
-                lines.push(json!({
-                    "what": "event", "at": rfc3339(event.received_at), "id": event.id.to_string(),
-                    "source": event.source_name, "type": event.kind, "size": event.body.len(),
-                    "deliveries": fan_out.len(),
-                }));
+                sent.events.insert(event.id.seq);
+                lines.push(TailView::Event {
+                    at: Time(event.received_at),
+                    id: Text(event.id),
+                    source: event.source_name.clone(),
+                    event_type: event.kind.clone(),
+                    size: event.body.len(),
+                    deliveries: fan_out.len(),
+                });
             }
             Record::DuplicateSeen { event, at } if wanted.duplicate() => {
-                lines.push(json!({"what": "duplicate", "at": rfc3339(at), "event_seq": event}));
+                lines.push(TailView::Duplicate { at: Time(at), event_seq: event });
             }
             record => {
-                let before = lines.len();
                 for attempt in record.attempts() {
-                    let endpoint = endpoint_name(&walker.admin, attempt.delivery.endpoint);
+                    let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
                     if lines.len() < count && wanted.attempt(&endpoint) {
-                        told.attempts.insert((attempt.delivery, attempt.number));
-                        lines.push(attempt_line(&attempt, &endpoint));
+                        sent.attempts.insert((attempt.delivery, attempt.number));
+                        lines.push(attempt_line(&attempt, endpoint));
                     }
-                }
-                if lines.len() == before {
-                    continue;
                 }
             }
         }
@@ -129,33 +140,42 @@ fn last(walker: &walk::Walker, wanted: &Wanted, count: usize) -> Result<(Vec<Val
             break;
         }
     }
+
     lines.reverse();
-    Ok((lines, told))
+    Ok((lines, sent))
 }
 
-fn attempt_line(attempt: &Attempted<'_>, endpoint: &str) -> Value {
+fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
     let report = attempt.report;
-    let next_at = if let Next::Retry { due_at, .. } = attempt.next { Some(rfc3339(*due_at)) } else { None };
-    json!({
-        "what": "attempt", "at": rfc3339(report.started_at), "delivery": attempt.delivery.to_string(),
-        "event_seq": attempt.event, "endpoint": endpoint, "number": attempt.number,
-        "duration_ms": report.duration_ms, "outcome": outcome_name(&report.outcome),
-        "status": report.response.as_ref().map(|r| r.status), "error": report.error,
-        "next_at": next_at,
-    })
+    let next_at = match attempt.next {
+        Consequence::Retry { due_at, .. } => Some(Time(*due_at)),
+        _ => None,
+    };
+    TailView::Attempt {
+        at: Time(report.started_at),
+        delivery: Text(attempt.delivery),
+        event_seq: attempt.event,
+        endpoint,
+        number: attempt.number,
+        duration_ms: report.duration_ms,
+        outcome: outcome_name(&report.outcome).to_owned(),
+        status: report.response.as_ref().map(|r| r.status),
+        error: report.error.clone(),
+        next_at,
+    }
 }
 
 /// Sends what passes, until the scheduler or the reader is gone.
 async fn forward(
     mut live: broadcast::Receiver<Arc<TailLine>>,
-    wanted: &Wanted,
-    told: Told,
+    wanted: &TailFilter,
+    sent: AlreadySent,
     sender: &mpsc::Sender<bytes::Bytes>,
 ) {
     loop {
         let row = match live.recv().await {
-            Ok(passed) => live_row(&passed, wanted, &told),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Some(json!({"what": "missed", "lines": missed})),
+            Ok(passed) => live_line(&passed, wanted, &sent),
+            Err(broadcast::error::RecvError::Lagged(lines)) => Some(TailView::Missed { lines }),
             Err(broadcast::error::RecvError::Closed) => return,
         };
         if let Some(row) = row
@@ -166,26 +186,46 @@ async fn forward(
     }
 }
 
-fn live_row(passed: &TailLine, wanted: &Wanted, told: &Told) -> Option<Value> {
+fn live_line(passed: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option<TailView> {
     match passed {
         TailLine::Event { id, source, kind, at, size, deliveries } => {
-            (wanted.event(source) && !told.events.contains(&id.seq)).then(|| {
-                json!({
-                    "what": "event", "at": rfc3339(*at), "id": id.to_string(), "source": source, "type": kind,
-                    "size": size, "deliveries": deliveries,
-                })
+            let passes = wanted.event(source) && !sent.events.contains(&id.seq);
+            passes.then(|| TailView::Event {
+                at: Time(*at),
+                id: Text(*id),
+                source: source.clone(),
+                event_type: kind.clone(),
+                size: *size,
+                deliveries: *deliveries,
             })
         }
         TailLine::Duplicate { event, at } => {
-            wanted.duplicate().then(|| json!({"what": "duplicate", "at": rfc3339(*at), "event_seq": event}))
+            wanted.duplicate().then_some(TailView::Duplicate { at: Time(*at), event_seq: *event })
         }
-        TailLine::Attempt { delivery, event, endpoint, number, at, duration_ms, outcome, status, error, next_at } => {
-            (wanted.attempt(endpoint) && !told.attempts.contains(&(*delivery, *number))).then(|| {
-                json!({
-                    "what": "attempt", "at": rfc3339(*at), "delivery": delivery.to_string(), "event_seq": event,
-                    "endpoint": endpoint, "number": number, "duration_ms": duration_ms, "outcome": outcome,
-                    "status": status, "error": error, "next_at": next_at.map(rfc3339),
-                })
+        TailLine::Attempt {
+            delivery,
+            event,
+            endpoint,
+            number,
+            at,
+            duration_ms,
+            outcome,
+            status,
+            error,
+            next_at,
+        } => {
+            let passes = wanted.attempt(endpoint) && !sent.attempts.contains(&(*delivery, *number));
+            passes.then(|| TailView::Attempt {
+                at: Time(*at),
+                delivery: Text(*delivery),
+                event_seq: *event,
+                endpoint: endpoint.clone(),
+                number: *number,
+                duration_ms: *duration_ms,
+                outcome: (*outcome).to_owned(),
+                status: *status,
+                error: error.clone(),
+                next_at: next_at.map(Time),
             })
         }
     }

@@ -1,4 +1,5 @@
-//! Walks over the log: on a thread that may block, asking the state as they go, ended when their asker goes.
+//! Walks over the log: on a thread that may block, asking the state as they go, ended when their
+//! asker goes.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -6,16 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 
 use super::Admin;
-use super::http::{Answer, Problem, line};
-use super::logview::{LogFault, LogView};
+use super::fair_permits::{FairPermit, FairPermits};
+use super::http::{ApiResponse, Problem, line};
+use super::log_source::{LogReadError, LogSource};
+use crate::api::views::ProblemLine;
+use crate::model::share::{Share, ShareHolder};
 use crate::model::{DeliveryId, Seq, limits};
-use crate::queue::{Command, DeliveryView, EventView, Query, Refusal, Reply};
-use crate::record::Record;
+use crate::queue::{
+    DeadLetterSeqsQuery, DeliveriesQuery, DeliverySnapshot, EventSnapshot, EventsQuery,
+    QueueRequest, Refusal,
+};
 
 /// Lines that may wait for a slow reader.
 const LINES_WAITING: usize = 64;
@@ -24,13 +30,13 @@ const ASKS: u32 = 50;
 const ASK_PAUSE: Duration = Duration::from_millis(20);
 
 /// One walk under way. Its methods block.
-pub(super) struct Walker {
+pub(super) struct LogScan {
     pub(super) admin: Arc<Admin>,
     runtime: Runtime,
     lines: Option<mpsc::Sender<Bytes>>,
     gone: Arc<AtomicBool>,
     /// The first thing on the way that could not be read.
-    fault: RefCell<Option<LogFault>>,
+    fault: RefCell<Option<LogReadError>>,
 }
 
 /// Says so to its walk when the asker's future is dropped.
@@ -42,41 +48,69 @@ impl Drop for Presence {
     }
 }
 
-/// Runs a walk that sends rows as it finds them. A failure on the way becomes the last line: `{"problem":{…}}`.
-pub(super) fn stream<F>(admin: &Arc<Admin>, walk: F) -> Answer
+/// Runs a walk that sends rows as it finds them. A failure on the way becomes the last line:
+/// `{"problem":{…}}`.
+pub(super) fn stream<F>(admin: &Arc<Admin>, walk: F) -> ApiResponse
 where
-    F: FnOnce(&Walker) -> Result<(), Problem> + Send + 'static,
+    F: FnOnce(&LogScan) -> Result<(), Problem> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(LINES_WAITING);
-    let walker = Walker {
+    let scan = LogScan {
         admin: admin.clone(),
         runtime: Runtime::current(),
         lines: Some(sender),
         gone: Arc::new(AtomicBool::new(false)),
         fault: RefCell::default(),
     };
-    tokio::task::spawn_blocking(move || {
-        let done = walk(&walker).and_then(|()| walker.fault.take().map_or(Ok(()), |fault| Err(fault.into())));
-        if let Err(problem) = done {
-            let _ = walker.send(&json!({ "problem": problem.value() }));
-        }
+    let (context, of_place) = (admin.context.clone(), admin.clone());
+    tokio::spawn(async move {
+        let gone = scan.lines.clone();
+        let place = tokio::select! {
+            place = place(&of_place, &context.lists) => place,
+            () = closed(gone) => return,
+        };
+        tokio::task::spawn_blocking(move || {
+            let done = walk(&scan)
+                .and_then(|()| scan.fault.take().map_or(Ok(()), |fault| Err(fault.into())));
+            if let Err(problem) = done {
+                let _ = scan.send(&ProblemLine { problem: problem.view() });
+            }
+            drop(place);
+        });
     });
-    Answer::Lines(receiver)
+    ApiResponse::Lines(receiver)
+}
+
+/// A place for a walk of this caller, who waits when there is none for him.
+async fn place(admin: &Admin, places: &Arc<FairPermits>) -> FairPermit {
+    let uid = admin.context.caller.uid;
+    if let Some(place) = places.take(uid) {
+        return place;
+    }
+    admin.handle.shares().note(Share::BlockingThreads, ShareHolder::User(uid));
+    places.wait(uid).await
+}
+
+async fn closed(lines: Option<mpsc::Sender<Bytes>>) {
+    match lines {
+        Some(lines) => lines.closed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Runs a walk that sends bytes as it finds them. A failure on the way ends them early.
-pub(super) fn raw<F>(admin: &Arc<Admin>, walk: F) -> Answer
+pub(super) fn raw<F>(admin: &Arc<Admin>, walk: F) -> ApiResponse
 where
-    F: FnOnce(&Walker) -> Result<(), Problem> + Send + 'static,
+    F: FnOnce(&LogScan) -> Result<(), Problem> + Send + 'static,
 {
-    let told = |walker: &Walker| {
-        if let Err(problem) = walk(walker) {
+    let logged = |scan: &LogScan| {
+        if let Err(problem) = walk(scan) {
             tracing::error!(detail = problem.detail, "a copy of the log broke off");
         }
         Ok(())
     };
-    match stream(admin, told) {
-        Answer::Lines(bytes) => Answer::Raw(bytes),
+    match stream(admin, logged) {
+        ApiResponse::Lines(bytes) => ApiResponse::Raw(bytes),
         other => other,
     }
 }
@@ -84,37 +118,60 @@ where
 /// Runs a walk that comes to one value.
 pub(super) async fn value<F, T>(admin: &Arc<Admin>, walk: F) -> Result<T, Problem>
 where
-    F: FnOnce(&Walker) -> Result<T, Problem> + Send + 'static,
+    F: FnOnce(&LogScan) -> Result<T, Problem> + Send + 'static,
     T: Send + 'static,
 {
     let gone = Arc::new(AtomicBool::new(false));
     let _presence = Presence(gone.clone());
-    let walker =
-        Walker { admin: admin.clone(), runtime: Runtime::current(), lines: None, gone, fault: RefCell::default() };
-    let failed = |_| Problem::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "the walk over the log broke off");
-    tokio::task::spawn_blocking(move || walk(&walker)).await.map_err(failed)?
+    let scan = LogScan {
+        admin: admin.clone(),
+        runtime: Runtime::current(),
+        lines: None,
+        gone,
+        fault: RefCell::default(),
+    };
+    let failed = |_| {
+        Problem::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "the walk over the log broke off")
+    };
+    let place = place(admin, &admin.context.walks).await;
+    let walked = tokio::task::spawn_blocking(move || {
+        let walked = walk(&scan);
+        drop(place);
+        walked
+    });
+    walked.await.map_err(failed)?
 }
 
-impl Walker {
-    pub(super) fn log(&self) -> &dyn LogView {
+impl LogScan {
+    pub(super) fn log(&self) -> &dyn LogSource {
         self.admin.log.as_ref()
     }
 
     /// Ends the walk when nobody waits for it any more. Called for every record.
     pub(super) fn still_wanted(&self) -> Result<(), Problem> {
-        let gone = self.lines.as_ref().map_or_else(|| self.gone.load(Ordering::Acquire), mpsc::Sender::is_closed);
+        let gone = self
+            .lines
+            .as_ref()
+            .map_or_else(|| self.gone.load(Ordering::Acquire), mpsc::Sender::is_closed);
         if gone { Err(Problem::gone()) } else { Ok(()) }
     }
 
-    /// What a walk came to. What cannot be read is passed over, and told when the walk is over: the rest is there.
-    pub(super) fn entry(&self, entry: Result<(Seq, Record), LogFault>) -> Option<(Seq, Record)> {
+    /// One record of a scan. What cannot be read is left out, and reported when the scan is over.
+    pub(super) fn entry<T>(&self, entry: Result<(Seq, T), LogReadError>) -> Option<(Seq, T)> {
         entry.map_err(|fault| self.fault.borrow_mut().get_or_insert(fault).clone()).ok()
     }
 
     /// Sends one row; waits while the reader is slow.
-    pub(super) fn send(&self, row: &Value) -> Result<(), Problem> {
+    pub(super) fn send(&self, row: &impl Serialize) -> Result<(), Problem> {
         let Some(lines) = &self.lines else { return Ok(()) };
         lines.blocking_send(line(row)).map_err(|_| Problem::gone())
+    }
+
+    /// Sends one row that may as well be left out, when its reader is slow.
+    pub(super) fn send_if_room(&self, row: &impl Serialize) {
+        if let Some(lines) = &self.lines {
+            let _ = lines.try_send(line(row));
+        }
     }
 
     /// Sends bytes; waits while the reader is slow. Whether somebody wants more.
@@ -122,16 +179,13 @@ impl Walker {
         self.lines.as_ref().is_some_and(|lines| lines.blocking_send(bytes.into()).is_ok())
     }
 
-    pub(super) fn ask(&self, query: &Query) -> Result<Reply, Problem> {
-        self.patiently(|| self.runtime.block_on(self.admin.handle.ask(query.clone())))
-    }
-
-    pub(super) fn command(&self, command: &Command) -> Result<Reply, Problem> {
-        self.patiently(|| self.runtime.block_on(self.admin.handle.command(command.clone())))
+    /// Asks the queue something, or has it do something.
+    pub(super) fn ask<R: QueueRequest + Clone>(&self, request: &R) -> Result<R::Answer, Problem> {
+        self.patiently(|| self.runtime.block_on(self.admin.handle.ask(request.clone())))
     }
 
     /// A mass operation does not fail half-way because the scheduler is busy for a moment.
-    fn patiently(&self, mut attempt: impl FnMut() -> Result<Reply, Refusal>) -> Result<Reply, Problem> {
+    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Refusal>) -> Result<T, Problem> {
         for _ in 1..ASKS {
             match attempt() {
                 Err(Refusal::Busy) => self.runtime.block_on(tokio::time::sleep(ASK_PAUSE)),
@@ -143,43 +197,31 @@ impl Walker {
         Ok(attempt()?)
     }
 
-    pub(super) fn delivery_views(&self, ids: &[DeliveryId]) -> Result<Vec<DeliveryView>, Problem> {
+    pub(super) fn delivery_views(
+        &self,
+        ids: &[DeliveryId],
+    ) -> Result<Vec<DeliverySnapshot>, Problem> {
         let mut views = Vec::with_capacity(ids.len());
         for slice in ids.chunks(limits::SLICE) {
-            match self.ask(&Query::Deliveries(slice.to_vec()))? {
-                Reply::Deliveries(found) => views.extend(found),
-                other => return Err(unexpected(&other)),
-            }
+            views.extend(self.ask(&DeliveriesQuery(slice.to_vec()))?);
         }
         Ok(views)
     }
 
-    pub(super) fn event_views(&self, seqs: &[Seq]) -> Result<Vec<EventView>, Problem> {
+    pub(super) fn event_views(&self, seqs: &[Seq]) -> Result<Vec<EventSnapshot>, Problem> {
         let mut views = Vec::with_capacity(seqs.len());
         for slice in seqs.chunks(limits::SLICE) {
-            match self.ask(&Query::Events(slice.to_vec()))? {
-                Reply::Events(found) => views.extend(found),
-                other => return Err(unexpected(&other)),
-            }
+            views.extend(self.ask(&EventsQuery(slice.to_vec()))?);
         }
         Ok(views)
     }
 
-    pub(super) fn graves(&self, before: Seq, limit: usize) -> Result<Vec<Seq>, Problem> {
-        match self.ask(&Query::Graves { before, limit })? {
-            Reply::Graves(graves) => Ok(graves),
-            other => Err(unexpected(&other)),
-        }
+    pub(super) fn dead_letter_seqs(&self, before: Seq, limit: usize) -> Result<Vec<Seq>, Problem> {
+        self.ask(&DeadLetterSeqsQuery { before, limit })
     }
 
-    /// Whether the record `seq` is the grave of a dead letter that lies there now.
-    pub(super) fn is_grave(&self, seq: Seq) -> Result<bool, Problem> {
-        Ok(self.graves(seq + 1, 1)?.first() == Some(&seq))
+    /// Whether the record `seq` is the dead_letter_seq of a dead letter that lies there now.
+    pub(super) fn is_dead_letter_seq(&self, seq: Seq) -> Result<bool, Problem> {
+        Ok(self.dead_letter_seqs(seq + 1, 1)?.first() == Some(&seq))
     }
-}
-
-/// The queue answered something else than what was asked: a mistake of ours, told instead of hidden.
-pub(super) fn unexpected(reply: &Reply) -> Problem {
-    tracing::error!(?reply, "the queue answered something else than what was asked");
-    Problem::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "the daemon misunderstood itself: please report this")
 }

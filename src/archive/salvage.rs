@@ -1,8 +1,10 @@
-//! Salvage: what is readable in damaged segments, whether they were put aside (`bad-seg-N`) or stand in their place.
+//! Salvage: what is readable in damaged segments, whether they were quarantined (`bad-seg-N`) or
+//! not.
 //!
-//! A segment is searched without the store that it was written with (see `log::carve`), so nothing in it can do harm,
-//! and nothing in it is changed: a daemon may be running. Lines: the events, as `log import` takes them, with where
-//! their deliveries stood at the segment's end; other records by their kind; and what is missing, by its numbers.
+//! A segment is searched without the store that wrote it (see `log::carve`), so nothing in it can
+//! do harm, and nothing in it is changed: a daemon may be running. The output has a line for each
+//! event, as `log import` takes it, with the states of its deliveries at the segment's end; for
+//! each other record, with its kind; and for each missing range.
 
 use std::fs;
 use std::io::Write;
@@ -10,125 +12,146 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::export::{Words, begin, deliveries, follow, note_words, write_line};
-use super::{ArchiveError, Done};
-use crate::log::{Carved, carve};
+use super::error::{ArchiveError, ArchiveResult};
+use super::fold::{DeadLetterLines, add_dead_letter, apply, delivery_lines, state_before};
+use super::output::write_line;
+use crate::log::{CarvedSegment, carve};
 use crate::model::Seq;
 use crate::queue::State;
 use crate::record::line::EventLine;
-use crate::record::{Next, Record};
+use crate::record::{Consequence, Record};
 
-/// What was brought out of one segment.
+/// What was salvaged from one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Salvaged {
+pub struct SalvageSummary {
     pub segment: PathBuf,
     pub records: u64,
     pub events: u64,
-    /// First and last of each range that is not there.
+    /// First and last of each range that is missing.
     pub missing: Vec<(Seq, Seq)>,
     /// Why nothing of it can be read.
     pub unreadable: Option<String>,
 }
 
-/// The segments of a data folder that were put aside.
+impl SalvageSummary {
+    fn new(segment: &Path) -> Self {
+        let (missing, unreadable) = (Vec::new(), None);
+        Self { segment: segment.to_path_buf(), records: 0, events: 0, missing, unreadable }
+    }
+}
+
+/// The quarantined segments of a data folder.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn damaged(data: &Path) -> Done<Vec<PathBuf>> {
+pub fn damaged(data: &Path) -> ArchiveResult<Vec<PathBuf>> {
     let log = data.join("log");
     let failed = |source| ArchiveError::Io { doing: "list", path: log.clone(), source };
+
     let entries = fs::read_dir(&log).map_err(failed)?.flatten().map(|entry| entry.path());
-    let mut found: Vec<_> = entries.filter(|path| number(path).is_some_and(|(_, aside)| aside)).collect();
+    let is_quarantined = |path: &PathBuf| number(path).is_some_and(|(_, quarantined)| quarantined);
+    let mut found: Vec<_> = entries.filter(is_quarantined).collect();
     found.sort();
     Ok(found)
 }
 
-/// Writes what can be read in one segment; all of it as missing, when its file cannot be read.
+/// Writes what can be read in one segment. When its file cannot be read, all of it is missing.
 ///
 /// # Errors
 /// When it is no segment's folder, or the writer fails.
-pub fn salvage(segment: &Path, out: &mut dyn Write) -> Done<Salvaged> {
+pub fn salvage(segment: &Path, out: &mut dyn Write) -> ArchiveResult<SalvageSummary> {
     let carved = match (carve(segment), number(segment)) {
         (Ok(carved), _) => carved,
-        (Err(why), Some((first, _))) => return nothing_of(segment, first, why.to_string(), out),
+        (Err(why), Some((first, _))) => return all_missing(segment, first, why.to_string(), out),
         (Err(error), None) => return Err(error.into()),
     };
+
     let state = state_at_end(&carved);
-    let mut words = Words::new();
+    let mut dead_letters = DeadLetterLines::new();
     for (seq, record) in carved.records() {
         if let Ok(record) = record {
-            note_words(&state, seq, &record, &mut words);
+            add_dead_letter(&state, seq, &record, &mut dead_letters);
         }
     }
-    let mut done = Salvaged::of(segment);
+
+    let mut summary = SalvageSummary::new(segment);
     for (seq, record) in carved.records() {
         let line = match record {
-            Ok(Record::EventAccepted { event, fan_out, .. } | Record::EventCarried { event, fan_out, .. }) => {
-                done.events += 1;
-                let line = EventLine::new(&event, deliveries(&state, event.id.seq, &fan_out, &words));
+            Ok(
+                Record::EventAccepted { event, fan_out, .. }
+                | Record::EventRelocated { event, fan_out, .. },
+            ) => {
+                summary.events += 1;
+                let deliveries = delivery_lines(&state, event.id.seq, &fan_out, &dead_letters);
+                let line = EventLine::new(&event, deliveries);
                 let mut line = serde_json::to_value(line).unwrap_or_default();
                 line["record"] = json!(seq);
                 line
             }
-            Ok(record) => told(seq, &record),
+            Ok(record) => other_record(seq, &record),
             Err(why) => json!({"what": "record", "record": seq, "kind": "unknown", "error": why}),
         };
-        done.records += 1;
+        summary.records += 1;
         write_line(out, &line)?;
     }
-    done.missing = carved.missing(last_known(segment, carved.first));
-    tell_missing(&done, carved.first, out)?;
-    Ok(done)
+
+    summary.missing = carved.missing(last_known(segment, carved.first));
+    write_missing(&summary, carved.first, out)?;
+    Ok(summary)
 }
 
-impl Salvaged {
-    fn of(segment: &Path) -> Self {
-        Self { segment: segment.to_path_buf(), records: 0, events: 0, missing: Vec::new(), unreadable: None }
-    }
+fn all_missing(
+    segment: &Path,
+    first: Seq,
+    why: String,
+    out: &mut dyn Write,
+) -> ArchiveResult<SalvageSummary> {
+    let mut summary = SalvageSummary::new(segment);
+    summary.missing.extend(last_known(segment, first).map(|last| (first, last)));
+    summary.unreadable = Some(why);
+
+    write_missing(&summary, first, out)?;
+    Ok(summary)
 }
 
-fn nothing_of(segment: &Path, first: Seq, why: String, out: &mut dyn Write) -> Done<Salvaged> {
-    let missing = last_known(segment, first).map(|last| (first, last));
-    let done = Salvaged { missing: missing.into_iter().collect(), unreadable: Some(why), ..Salvaged::of(segment) };
-    tell_missing(&done, first, out)?;
-    Ok(done)
-}
-
-fn tell_missing(done: &Salvaged, segment: Seq, out: &mut dyn Write) -> Done<()> {
-    for (first, last) in &done.missing {
-        write_line(out, &json!({"what": "missing", "segment": segment, "first": first, "last": last}))?;
+fn write_missing(summary: &SalvageSummary, segment: Seq, out: &mut dyn Write) -> ArchiveResult<()> {
+    for (first, last) in &summary.missing {
+        let line = json!({"what": "missing", "segment": segment, "first": first, "last": last});
+        write_line(out, &line)?;
     }
     Ok(())
 }
 
-fn state_at_end(carved: &Carved) -> State {
+/// The state at the end of a segment, as far as its records were found.
+fn state_at_end(carved: &CarvedSegment) -> State {
     let checkpoint = carved.checkpoint.as_deref().unwrap_or_default();
-    let mut state = begin(checkpoint, carved.first).unwrap_or_else(|_| State::new());
+    let mut state = state_before(checkpoint, carved.first).unwrap_or_else(|_| State::new());
     for (seq, record) in carved.records() {
         if let Ok(record) = record {
-            follow(&mut state, seq, &record);
+            apply(&mut state, seq, &record);
         }
     }
     state
 }
 
-/// A record that is no event, without what is secret in it.
-fn told(seq: Seq, record: &Record) -> Value {
+/// The line of a record that is no event, without its secrets.
+fn other_record(seq: Seq, record: &Record) -> Value {
     let value = serde_json::to_value(record).unwrap_or_default();
-    let kind = value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default();
-    let mut line = json!({"what": "record", "record": seq, "kind": kind});
+    let kind = value.as_object().and_then(|fields| fields.keys().next().cloned());
+    let mut line = json!({"what": "record", "record": seq, "kind": kind.unwrap_or_default()});
+
     let attempts = record.attempts().map(|attempt| {
         json!({
             "delivery": attempt.delivery.to_string(),
             "event_record": attempt.event,
             "number": attempt.number,
             "next": match attempt.next {
-                Next::Delivered => "delivered",
-                Next::Retry { .. } => "retry",
-                Next::Dead { .. } => "dead",
-                Next::Held { .. } => "held",
-                Next::Parked { .. } => "parked",
-                Next::Ended => "ended",
+                Consequence::Delivered => "delivered",
+                Consequence::Retry { .. } => "retry",
+                Consequence::Dead { .. } => "dead",
+                Consequence::Held { .. } => "held",
+                Consequence::Parked { .. } => "parked",
+                Consequence::Ended => "ended",
             },
         })
     });
@@ -139,19 +162,19 @@ fn told(seq: Seq, record: &Record) -> Value {
     line
 }
 
-/// The last record that stood in the segment, as the one behind it says.
+/// The last record that the segment had: the one before the next segment.
 fn last_known(segment: &Path, first: Seq) -> Option<Seq> {
     let entries = fs::read_dir(segment.parent()?).ok()?.flatten();
-    let behind = entries.filter_map(|entry| number(&entry.path())).map(|(number, _)| number).filter(|n| *n > first);
-    behind.min().map(|next| next - 1)
+    let numbers = entries.filter_map(|entry| number(&entry.path())).map(|(number, _)| number);
+    numbers.filter(|number| *number > first).min().map(|next| next - 1)
 }
 
-/// The number in a segment's name, and whether it was put aside.
+/// The number in the name of a segment's folder, and whether it is quarantined.
 fn number(path: &Path) -> Option<(Seq, bool)> {
     let name = path.file_name()?.to_str()?;
-    let (digits, aside) = match name.strip_prefix("bad-seg-") {
+    let (digits, quarantined) = match name.strip_prefix("bad-seg-") {
         Some(rest) => (rest.get(..20)?, true),
         None => (name.strip_prefix("seg-").filter(|rest| rest.len() == 20)?, false),
     };
-    Some((digits.parse().ok()?, aside))
+    Some((digits.parse().ok()?, quarantined))
 }

@@ -12,26 +12,28 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-use super::CtlError;
+use super::error::CtlError;
+use super::server_identity;
 use crate::model::limits;
 
-/// Where the daemon's socket is when nobody says.
+/// Where the daemon's socket is looked for when none is named.
 const LOCAL: &str = "./hookbox-data/admin.sock";
 const SYSTEM: &str = "/run/hookbox/admin.sock";
 /// Bytes of one line of a list, and of one answer.
 const LINE_BYTES: usize = 128 << 20;
 
-pub(super) struct Client {
+pub(super) struct AdminClient {
     socket: PathBuf,
     runtime: Runtime,
 }
 
-impl Client {
+impl AdminClient {
     pub(super) fn new(socket: Option<&Path>) -> Result<Self, CtlError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| CtlError::Io { what: "cannot start".into(), error })?;
+        let runtime =
+            runtime.map_err(|error| CtlError::Io { what: "cannot start".into(), error })?;
         let variable = std::env::var_os("HOOKBOX_SOCKET").map(PathBuf::from);
-        Ok(Self { socket: find_socket(socket, variable, Path::new(LOCAL)), runtime })
+        Ok(Self { socket: find_socket(socket, variable, Path::new(SYSTEM)), runtime })
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, CtlError> {
@@ -59,8 +61,12 @@ impl Client {
         Ok(answer)
     }
 
-    /// Hands on a list's rows as they come.
-    pub(super) fn list(&self, path: &str, row: &mut dyn FnMut(Value) -> Result<(), CtlError>) -> Result<(), CtlError> {
+    /// Passes on the rows of a list as they arrive.
+    pub(super) fn list(
+        &self,
+        path: &str,
+        row: &mut dyn FnMut(Value) -> Result<(), CtlError>,
+    ) -> Result<(), CtlError> {
         self.lines(Method::GET, path, None, row)
     }
 
@@ -114,6 +120,8 @@ impl Client {
         self.runtime.block_on(async {
             let mut response = self.request(method, path, body).await?;
             refusal(&mut response).await?;
+
+            // Complete lines are passed on at once; what is left is the beginning of the next one.
             let mut rest: Vec<u8> = Vec::new();
             while let Some(part) = next(&mut response).await? {
                 rest.extend_from_slice(&part);
@@ -125,29 +133,40 @@ impl Client {
                 rest.drain(..done);
                 check_size(&rest)?;
             }
+
             one(&rest, row)
         })
     }
 
-    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, CtlError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CtlError> {
+        let stream = UnixStream::connect(&self.socket).await;
+        let stream = stream.map_err(|error| self.unreachable(&error))?;
+        // Before a byte is sent: a request may hold secrets.
+        server_identity::check(&self.socket, &stream)?;
+
         let broke = |error: hyper::Error| {
-            // Before the answer began: where all places are taken the daemon hangs up at once.
+            // When all connections are taken, the daemon closes a new one before it answers.
             CtlError::Unreachable(match error.is_incomplete_message() {
-                true => format!("the daemon broke off: {error}: try again"),
-                false => full(&error.to_string()),
+                true => format!("the daemon closed the connection: {error}: try again"),
+                false => no_connection_left(&error.to_string()),
             })
         };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
         tokio::spawn(connection);
+
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "hookbox")
             .header("content-type", "application/json")
             .body(Full::new(body))
-            .map_err(|error| CtlError::Usage(format!("this cannot be asked for: {error}")))?;
+            .map_err(|error| CtlError::Usage(format!("the request cannot be made: {error}")))?;
         sender.send_request(request).await.map_err(broke)
     }
 
@@ -155,51 +174,57 @@ impl Client {
         let path = self.socket.display();
         CtlError::Unreachable(match error.kind() {
             io::ErrorKind::NotFound => {
-                format!("no daemon at {path}: start `hookboxd`, or name its socket with --socket or HOOKBOX_SOCKET")
+                format!(
+                    "no daemon at {path}: start `hookboxd`, or name its socket with --socket or \
+                     HOOKBOX_SOCKET"
+                )
             }
             io::ErrorKind::ConnectionRefused => {
-                format!("nobody answers at {path}: the daemon is not running, start `hookboxd`")
+                format!("no daemon answers at {path}: start `hookboxd`")
             }
             io::ErrorKind::PermissionDenied => {
-                format!("{path} is not open to this user: join its group, or use sudo")
+                format!("this user may not use {path}: join its group, or use sudo")
             }
             _ => format!("cannot connect to {path}: {error}: is it the daemon's admin socket?"),
         })
     }
 }
 
-/// What the daemon says when it does not do what it is asked.
+/// The error that a refusal of the daemon is.
 async fn refusal(response: &mut Response<Incoming>) -> Result<(), CtlError> {
     let status = response.status();
     if status.is_success() {
         return Ok(());
     }
+
     let mut text = Vec::new();
     loop {
         match next(response).await {
             Ok(Some(part)) => text.extend_from_slice(&part),
-            // Where all places are taken the daemon hangs up at once, and the rest of what it says may be lost.
+            // When all connections are taken, the daemon closes this one at once, and the end of
+            // its answer may be lost.
             Err(_) if status == StatusCode::SERVICE_UNAVAILABLE => break,
             Ok(None) => break,
             Err(error) => return Err(error),
         }
         check_size(&text)?;
     }
+
     let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
     let busy = status == StatusCode::SERVICE_UNAVAILABLE;
     Err(match detail(&problem) {
-        Some(said) if busy => CtlError::Busy(said),
-        Some(said) => CtlError::Refused(said),
-        None if busy => CtlError::Unreachable(full(&status.to_string())),
+        Some(detail) if busy => CtlError::Busy(detail),
+        Some(detail) => CtlError::Refused(detail),
+        None if busy => CtlError::Unreachable(no_connection_left(&status.to_string())),
         None => CtlError::Refused(format!("the daemon answered {status}")),
     })
 }
 
-/// What is said when the daemon hangs up without a word of its own.
-fn full(what: &str) -> String {
+/// The message for a connection that the daemon closed without an answer.
+fn no_connection_left(what: &str) -> String {
     format!(
-        "the daemon hung up ({what}): perhaps all {} admin connections are taken: end a `tail -f` or a consumer, or try \
-         again",
+        "the daemon closed the connection ({what}): this user's share of the {} admin connections \
+         may be used up: stop a `tail -f` or a consumer, or try again",
         limits::ADMIN_CONNECTIONS
     )
 }
@@ -215,7 +240,9 @@ async fn next(response: &mut Response<Incoming>) -> Result<Option<Bytes>, CtlErr
                 }
             }
             Some(Err(error)) => {
-                return Err(CtlError::Unreachable(format!("the daemon broke off in its answer: {error}: try again")));
+                return Err(CtlError::Unreachable(format!(
+                    "the daemon broke off its answer: {error}: try again"
+                )));
             }
         }
     }
@@ -225,7 +252,9 @@ fn check_size(bytes: &[u8]) -> Result<(), CtlError> {
     if bytes.len() <= LINE_BYTES {
         return Ok(());
     }
-    Err(CtlError::Refused(format!("the answer is larger than {LINE_BYTES} bytes: is this the daemon's admin socket?")))
+    Err(CtlError::Refused(format!(
+        "the answer is larger than {LINE_BYTES} bytes: is this the daemon's admin socket?"
+    )))
 }
 
 /// One line: a row, or the problem that ended the list.
@@ -235,7 +264,8 @@ fn one(line: &[u8], row: &mut dyn FnMut(Value) -> Result<(), CtlError>) -> Resul
     }
     let value: Value = serde_json::from_slice(line).map_err(|error| {
         CtlError::Refused(format!(
-            "the daemon's answer is no JSON ({error}): is this its admin socket, and of this version?"
+            "the daemon's answer is not JSON ({error}): is this its admin socket, and of this \
+             version?"
         ))
     })?;
     match value.get("problem") {
@@ -250,18 +280,28 @@ fn detail(problem: &Value) -> Option<String> {
     problem.get("detail").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// `--socket`, else the variable, else the local one if it is there, else the system's.
-pub(super) fn find_socket(option: Option<&Path>, variable: Option<PathBuf>, local: &Path) -> PathBuf {
+/// `--socket`, else the variable, else the system's one if it is there, else the local one: what
+/// lies in the folder one happens to be in comes last.
+pub(super) fn find_socket(
+    option: Option<&Path>,
+    variable: Option<PathBuf>,
+    system: &Path,
+) -> PathBuf {
     if let Some(path) = option {
         return path.to_owned();
     }
     if let Some(path) = variable.filter(|p| !p.as_os_str().is_empty()) {
         return path;
     }
-    if local.exists() { local.to_owned() } else { PathBuf::from(SYSTEM) }
+    if system.exists() { system.to_owned() } else { PathBuf::from(LOCAL) }
 }
 
-/// A path with a name or an id in it, and parameters; what is `None` is left out.
+/// The path of a source, an endpoint, a delivery …, or of a `verb` on it: `/hold`.
+pub(super) fn resource(nouns: &str, name: &str, verb: &str) -> String {
+    format!("/v1/{nouns}/{}{verb}", encode(name))
+}
+
+/// A path with query parameters; what is `None` is left out.
 pub(super) fn path(base: &str, params: &[(&str, Option<String>)]) -> String {
     let given = params.iter().filter_map(|(k, v)| Some(format!("{k}={}", encode(v.as_ref()?))));
     let query: Vec<String> = given.collect();

@@ -1,12 +1,11 @@
-//! Lists and tails, printed as they come.
+//! Lists, printed row by row as they arrive.
 
-use serde_json::Value;
-
-use super::CtlError;
-use super::args::{DeliveryFilter, Filter, Page, TailArgs};
-use super::client::{Client, path};
+use super::args::{DeliveryFilterArgs, EventFilterArgs, PageArgs};
+use super::client::AdminClient;
+use super::clock::now_ms;
+use super::error::CtlError;
 use super::output::Output;
-use super::table::{Show, Table, cell, clean, count, size, span};
+use super::table::{Show, Table};
 
 type Columns = &'static [(&'static str, &'static str, Show)];
 
@@ -20,7 +19,7 @@ pub(super) const BINS: Columns = &[
     ("NAME", "name", Show::Text),
     ("URL", "url", Show::Text),
     ("CREATED", "created_at", Show::Time),
-    ("ENDS", "expires_at", Show::Time),
+    ("EXPIRES", "expires_at", Show::Time),
 ];
 pub(super) const ENDPOINTS: Columns = &[
     ("NAME", "name", Show::Text),
@@ -38,7 +37,7 @@ pub(super) const EVENTS: Columns = &[
     ("TYPE", "type", Show::Text),
     ("RECEIVED", "received_at", Show::Time),
     ("SIZE", "size", Show::Size),
-    ("AGAIN", "duplicates", Show::Number),
+    ("DUPLICATES", "duplicates", Show::Number),
 ];
 pub(super) const DELIVERIES: Columns = &[
     ("ID", "id", Show::Text),
@@ -53,7 +52,7 @@ pub(super) const DEAD: Columns = &[
     ("EVENT", "event", Show::Text),
     ("ENDPOINT", "endpoint", Show::Text),
     ("ATTEMPTS", "attempts", Show::Number),
-    ("DIED", "died_at", Show::Time),
+    ("GIVEN UP", "died_at", Show::Time),
     ("REASON", "reason", Show::Text),
 ];
 pub(super) const REPLAYS: Columns = &[
@@ -78,9 +77,9 @@ pub(super) const SEGMENTS: Columns = &[
     ("SEALED", "sealed_at", Show::Time),
 ];
 
-/// One list of the daemon's, row by row.
+/// Prints a list of the daemon; `empty` when it has no rows.
 pub(super) fn list(
-    client: &Client,
+    client: &AdminClient,
     out: &mut Output,
     target: &str,
     columns: Columns,
@@ -88,14 +87,14 @@ pub(super) fn list(
 ) -> Result<(), CtlError> {
     let mut table = Table::new(now_ms(), columns);
     let listed = client.list(target, &mut |row| out.row(&mut table, &row));
-    // What came before it broke off is shown all the same.
+    // A list that broke off is shown as far as it came.
     let ended = if listed.is_ok() || table.started() { out.end(&mut table, empty) } else { Ok(()) };
     listed.and(ended)
 }
 
-pub(super) type Params = Vec<(&'static str, Option<String>)>;
+pub(super) type QueryPairs = Vec<(&'static str, Option<String>)>;
 
-pub(super) fn filter_params(filter: &Filter) -> Params {
+pub(super) fn filter_params(filter: &EventFilterArgs) -> QueryPairs {
     vec![
         ("source", filter.source.clone()),
         ("type", filter.kind.clone()),
@@ -104,66 +103,13 @@ pub(super) fn filter_params(filter: &Filter) -> Params {
     ]
 }
 
-pub(super) fn delivery_params(filter: &DeliveryFilter) -> Params {
+pub(super) fn delivery_params(filter: &DeliveryFilterArgs) -> QueryPairs {
     let mut params = filter_params(&filter.filter);
     params.push(("endpoint", filter.endpoint.clone()));
     params.push(("event", filter.event.clone()));
     params
 }
 
-pub(super) fn page_params(page: &Page) -> Params {
+pub(super) fn page_params(page: &PageArgs) -> QueryPairs {
     vec![("limit", Some(page.limit.to_string())), ("after", page.after.clone())]
-}
-
-pub(super) fn tail(client: &Client, out: &mut Output, args: &TailArgs) -> Result<(), CtlError> {
-    let target = path(
-        "/v1/tail",
-        &[
-            ("follow", args.follow.then(|| "true".into())),
-            ("source", args.source.clone()),
-            ("endpoint", args.endpoint.clone()),
-            ("limit", Some(args.limit.to_string())),
-        ],
-    );
-    client.list(&target, &mut |row| {
-        out.one(&row, tail_line)?;
-        out.finish()
-    })
-}
-
-/// One thing that passed, in one line.
-pub(super) fn tail_line(row: &Value) -> String {
-    let text = |field: &str| row[field].as_str().map_or_else(|| row[field].to_string(), clean);
-    let time = row["at"].as_str().and_then(|t| t.get(11..23)).unwrap_or("-");
-    match row["what"].as_str() {
-        Some("event") => {
-            let kind = row["type"].as_str().filter(|t| !t.is_empty()).map_or_else(|| "-".into(), clean);
-            let bytes = size(row["size"].as_u64().unwrap_or(0));
-            format!(
-                "{time}  in    {}  {kind}  {bytes}  {}  to {}",
-                text("source"),
-                text("id"),
-                count(&row["deliveries"], "endpoint")
-            )
-        }
-        Some("duplicate") => format!("{time}  again the event of record {}", row["event_seq"]),
-        Some("attempt") => {
-            let status = row["status"].as_u64().map(|s| s.to_string());
-            let came = status.or_else(|| row["error"].as_str().map(clean)).unwrap_or_else(|| "-".into());
-            let took = span(row["duration_ms"].as_u64().unwrap_or(0));
-            let next = row["next_at"].as_str().and_then(|t| t.get(11..19));
-            let next = next.map(|t| format!("  again at {t}")).unwrap_or_default();
-            let (endpoint, outcome, id) = (text("endpoint"), text("outcome"), text("delivery"));
-            format!("{time}  out   {endpoint}  {outcome}  {came}  {took}  attempt {}  {id}{next}", row["number"])
-        }
-        Some("missed") => format!("-             {} lines were missed: the reader is too slow", row["lines"]),
-        _ => cell(row, Show::Text, 0),
-    }
-}
-
-/// The wall clock, for relative times only.
-#[allow(clippy::disallowed_methods, reason = "the ctl has no other clock; it decides nothing by it")]
-pub(super) fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.ok().and_then(|d| u64::try_from(d.as_millis()).ok()).unwrap_or(0)
 }

@@ -1,10 +1,10 @@
-//! What goes to stdout: sentences and tables for people, JSON for programs.
+//! Stdout: sentences and tables for people, JSON for programs.
 
 use std::io::{self, BufWriter, Write};
 
 use serde_json::Value;
 
-use super::CtlError;
+use super::error::CtlError;
 use super::table::Table;
 
 pub(super) struct Output {
@@ -15,7 +15,7 @@ pub(super) struct Output {
 /// Where it goes.
 enum Sink {
     Stdout(BufWriter<io::Stdout>),
-    /// Kept for one who tells of it: what people would see, and what programs would.
+    /// Kept by the demonstration: what people would see, and the objects that programs would get.
     Kept(Vec<u8>, Vec<Value>),
 }
 
@@ -48,8 +48,12 @@ impl Output {
         self.write("\n")
     }
 
-    /// A JSON object, with `--json`; else what `people` says.
-    pub(super) fn one(&mut self, value: &Value, people: impl FnOnce(&Value) -> String) -> Result<(), CtlError> {
+    /// Prints an object: as JSON with `--json`, else as the text that `people` makes of it.
+    pub(super) fn one(
+        &mut self,
+        value: &Value,
+        people: impl FnOnce(&Value) -> String,
+    ) -> Result<(), CtlError> {
         self.keep(value);
         let text = if self.json { value.to_string() } else { people(value) };
         self.line(text.trim_end_matches('\n'))
@@ -89,7 +93,7 @@ impl Output {
         }
     }
 
-    /// So that what passes live is seen at once.
+    /// Flushes, so that a stream is seen at once.
     pub(super) fn finish(&mut self) -> Result<(), CtlError> {
         match &mut self.out {
             Sink::Stdout(out) => out.flush().map_err(failed),
@@ -100,7 +104,7 @@ impl Output {
 
 pub(super) fn failed(error: io::Error) -> CtlError {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => CtlError::NobodyReads,
+        io::ErrorKind::BrokenPipe => CtlError::OutputClosed,
         _ => CtlError::Io { what: "cannot write the output".into(), error },
     }
 }

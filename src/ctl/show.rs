@@ -1,4 +1,4 @@
-//! One thing, for people: a sentence, or a field a line.
+//! One object, for people: a sentence, or a line for each field.
 
 use std::fmt::Write;
 
@@ -6,117 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::CtlError;
-use super::client::Client;
-use super::lists::now_ms;
-use super::output::Output;
-use super::table::{Show, Table, cell, clean, count, size, span};
-
-pub(super) fn status(client: &Client, out: &mut Output) -> Result<(), CtlError> {
-    let status = client.get("/v1/status")?;
-    out.one(&status, screen)
-}
-
-/// The one screen.
-pub(super) fn screen(status: &Value) -> String {
-    let mut text = String::new();
-    let d = &status["deliveries"];
-    let up = match status["uptime_s"].as_u64().unwrap_or(0) {
-        0 => "0s".to_owned(),
-        seconds => span(seconds * 1000),
-    };
-    let version = status["version"].as_str().unwrap_or("?");
-    let accepting = if status["accepting"] == false {
-        let why = status["reason"].as_str().map(|r| format!(" ({})", clean(r))).unwrap_or_default();
-        format!("NOT ACCEPTING{why}")
-    } else {
-        "accepting".into()
-    };
-    let mut line = |label: &str, said: String| {
-        let _ = writeln!(text, "{label:<10} {said}");
-    };
-    line("hookbox", format!("{version}, up {up}, {accepting}"));
-    line("listens", cell(&status["listen"], Show::Text, 0));
-    line(
-        "in",
-        [("events", "event"), ("duplicates", "duplicate"), ("sources", "source")]
-            .map(|(f, noun)| count(&status[f], noun))
-            .join(", "),
-    );
-    if let Some(refused) = status["refused"].as_object().filter(|r| !r.is_empty()) {
-        let kinds: Vec<String> = refused.iter().map(|(kind, count)| format!("{count} {}", clean(kind))).collect();
-        line("refused", kinds.join(", "));
-    }
-    line(
-        "out",
-        format!(
-            "{} delivered, {} in flight, {}",
-            d["delivered"],
-            d["in_flight"],
-            count(&status["endpoints"], "endpoint")
-        ),
-    );
-    line("waits", format!("{} pending ({} for a retry), {} held", d["pending"], d["retrying"], d["held"]));
-    line(
-        "fails",
-        format!(
-            "{}, {} of {} attempts failed",
-            count(&d["dead"], "dead letter"),
-            status["failed_attempts"],
-            status["attempts"]
-        ),
-    );
-    let link = &status["link"];
-    if link["online"] == false {
-        let (since, probe) =
-            (cell(&link["offline_since"], Show::Time, now_ms()), cell(&link["next_probe_at"], Show::Time, now_ms()));
-        line(
-            "link",
-            format!("OFFLINE since {since}, next probe {probe}, {} away", count(&link["endpoints_away"], "endpoint")),
-        );
-    }
-    let clock = &status["clock"];
-    if clock["suspect"] == true {
-        let until = clock["waiting_until"].as_str().map(|_| cell(&clock["waiting_until"], Show::Time, now_ms()));
-        let wait = until.map(|until| format!(": what is signed waits for a sane one, at most until {until}"));
-        line("clock", format!("NOT BELIEVED{}", wait.unwrap_or_default()));
-    }
-    let some = |field: &str| status[field].as_u64().is_some_and(|n| n > 0);
-    let flows = [("breakers_open", "open breaker"), ("parked_lanes", "parked lane"), ("catching_up", "endpoint")];
-    let troubles: Vec<String> = flows
-        .iter()
-        .filter(|(field, _)| some(field))
-        .map(|(field, noun)| count(&status[*field], noun) + if *field == "catching_up" { " catching up" } else { "" })
-        .collect();
-    if !troubles.is_empty() {
-        line("paced", troubles.join(", "));
-    }
-    let log = &status["log"];
-    let used = log["bytes"].as_u64().unwrap_or(0);
-    let quota = log["quota_bytes"].as_u64().unwrap_or(0);
-    let room = match (quota, log["left_bytes"].as_u64()) {
-        (0, _) => "no quota".to_owned(),
-        (quota, None) => format!("{} of {} left", size(quota.saturating_sub(used)), size(quota)),
-        (quota, Some(left)) => {
-            let free = size(log["free_bytes"].as_u64().unwrap_or(0));
-            let reserve = size(log["reserve_bytes"].as_u64().unwrap_or(0));
-            format!("{} left of a quota of {} (reserve {reserve}), {free} free on the disk", size(left), size(quota))
-        }
-    };
-    line("log", format!("{} in {}", size(used), count(&log["segments"], "segment")));
-    let level = match log["level"].as_str() {
-        Some("low") => "LOW: ",
-        Some("refusing") => "FULL: ",
-        Some("halted") => "FULL, attempts are put off: ",
-        _ => "",
-    };
-    line("room", format!("{level}{room}"));
-    for damage in log["damage"].as_array().into_iter().flatten() {
-        let what = cell(&damage["what"], Show::Text, 0);
-        line("DAMAGED", format!("records {} to {}: {what}", damage["first"], damage["last"]));
-    }
-    text
-}
+use super::clock::now_ms;
+use super::table::{Show, Table, cell, clean, count, span};
 
 /// Every field of an object, a line each.
 pub(super) fn fields(value: &Value) -> String {
@@ -125,13 +16,20 @@ pub(super) fn fields(value: &Value) -> String {
     let label = |key: &str| key.strip_suffix("_ms").unwrap_or(key).to_owned();
     let width = object.keys().map(|key| label(key).len()).max().unwrap_or(0);
     let now = now_ms();
+
     let mut text = String::new();
     for (key, value) in object {
         let shown = match (key.as_str(), value) {
             ("secrets", Value::Array(secrets)) => secrets.len().to_string(),
-            ("headers" | "args", Value::Array(list)) if list.is_empty() => "none".to_owned(),
-            (key, value) if key.ends_with("_at") || key.ends_with("_until") => cell(value, Show::Time, now),
-            (key, Value::Number(ms)) if key.ends_with("_ms") => ms.as_u64().map_or_else(|| ms.to_string(), span),
+            ("header" | "arg" | "filter_too_expensive", Value::Array(list)) if list.is_empty() => {
+                "none".to_owned()
+            }
+            (key, value) if key.ends_with("_at") || key.ends_with("_until") => {
+                cell(value, Show::Time, now)
+            }
+            (key, Value::Number(ms)) if key.ends_with("_ms") => {
+                ms.as_u64().map_or_else(|| ms.to_string(), span)
+            }
             ("size" | "max_body", value) => cell(value, Show::Size, now),
             (_, value) => cell(value, Show::Text, now),
         };
@@ -140,146 +38,184 @@ pub(super) fn fields(value: &Value) -> String {
     text
 }
 
-/// A source, bin or endpoint that was just made.
-pub(super) fn made(noun: &str, made: &Value) -> String {
+/// A source, bin or endpoint that was just created.
+pub(super) fn created(noun: &str, created: &Value) -> String {
+    let (name, url) = (name(created), cell(&created["url"], Show::Text, 0));
     let mut text = match noun {
-        "endpoint" => format!("Endpoint {} is made; it delivers to {}", name(made), cell(&made["url"], Show::Text, 0)),
-        _ => format!("{} {} is made; post to {}", capital(noun), name(made), cell(&made["url"], Show::Text, 0)),
+        "endpoint" => format!("Created endpoint {name}. It delivers to {url}"),
+        _ => format!("Created {noun} {name}. Post webhooks to {url}"),
     };
-    if let Some(end) = made["expires_at"].as_str() {
-        let _ = write!(text, "\nIt ends {}.", cell(&Value::from(end), Show::Time, now_ms()));
+    if let Some(end) = created["expires_at"].as_str() {
+        let _ = write!(text, "\nIt expires {}.", cell(&Value::from(end), Show::Time, now_ms()));
     }
-    text + &secret_line(made)
+
+    text + &secret_line(created) + &warning_lines(created)
 }
 
-pub(super) fn changed(noun: &str, made: &Value) -> String {
-    format!("{} {} is changed.{}", capital(noun), name(made), secret_line(made))
+/// A source or endpoint that was just updated.
+pub(super) fn updated(noun: &str, updated: &Value) -> String {
+    let (secret, warnings) = (secret_line(updated), warning_lines(updated));
+    format!("Updated {noun} {}.{secret}{warnings}", name(updated))
 }
 
-fn secret_line(made: &Value) -> String {
-    made["secret"].as_str().map(|s| format!("\nIts secret, shown this once: {s}")).unwrap_or_default()
+fn warning_lines(object: &Value) -> String {
+    let warnings = object["warnings"].as_array().into_iter().flatten();
+    warnings.map(|warning| format!("\nWarning: {}.", cell(warning, Show::Text, 0))).collect()
 }
 
-fn name(made: &Value) -> &str {
-    made["name"].as_str().unwrap_or("?")
+fn secret_line(object: &Value) -> String {
+    let secret = object["secret"].as_str();
+    secret.map(|secret| format!("\nSecret (shown only once): {secret}")).unwrap_or_default()
 }
 
-fn capital(noun: &str) -> String {
-    let mut letters = noun.chars();
-    letters.next().map(|c| c.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+fn name(object: &Value) -> &str {
+    object["name"].as_str().unwrap_or("?")
 }
 
-/// An event with its headers and what can be shown of its body.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase().to_string());
+    first.map(|first| first + letters.as_str()).unwrap_or_default()
+}
+
+/// An event with its headers, its deliveries and its body.
 pub(super) fn event(event: &Value) -> String {
     let mut head = event.clone();
-    let mut text = String::new();
     let Some(object) = head.as_object_mut() else { return event.to_string() };
     let headers = object.shift_remove("headers").unwrap_or_default();
-    let body = object.shift_remove("body_base64").and_then(|b| STANDARD.decode(b.as_str()?).ok()).unwrap_or_default();
+    let body = object.shift_remove("body_base64");
     let deliveries = object.shift_remove("deliveries").unwrap_or_default();
-    text.push_str(&fields(&head));
-    text.push_str("\nheaders\n");
-    for (key, value) in headers.as_object().into_iter().flatten() {
-        let _ = writeln!(text, "  {key}: {}", cell(value, Show::Text, 0));
-    }
+
+    let mut text = fields(&head);
+    text.push_str(&header_lines(&headers));
+
     text.push_str("\ndeliveries\n");
+    if deliveries.as_array().is_some_and(Vec::is_empty) {
+        // When it was not the filters, a field above says what it was.
+        let too_expensive = &event["filter_too_expensive"];
+        let is_explained = too_expensive.as_array().is_some_and(|names| !names.is_empty())
+            || event["remark"].is_string();
+        text.push_str(if is_explained { "  none\n" } else { "  none: no endpoint matched it\n" });
+    }
     for delivery in deliveries.as_array().into_iter().flatten() {
         let part = |field: &str| cell(&delivery[field], Show::Text, 0);
         let _ = writeln!(text, "  {}  {}  {}", part("id"), part("endpoint"), part("state"));
     }
+
+    let body = body.and_then(|body| STANDARD.decode(body.as_str()?).ok()).unwrap_or_default();
     text.push_str("\nbody\n");
     text.push_str(&body_text(&body));
     text
 }
 
-/// Text as it is but for control characters; else how many bytes there are.
+fn header_lines(headers: &Value) -> String {
+    let mut text = "\nheaders\n".to_owned();
+    for (name, value) in headers.as_object().into_iter().flatten() {
+        let _ = writeln!(text, "  {name}: {}", cell(value, Show::Text, 0));
+    }
+    text
+}
+
+/// Text without its control characters; of anything else, how many bytes there are.
 fn body_text(body: &[u8]) -> String {
     match std::str::from_utf8(body) {
         Ok("") => "(empty)".into(),
-        Ok(text) => text.split('\n').map(|l| clean(l.trim_end_matches('\r'))).collect::<Vec<_>>().join("\n"),
-        Err(_) => format!("({} bytes that are not text: see --json)", body.len()),
+        Ok(text) => {
+            let lines = text.split('\n').map(|line| clean(line.trim_end_matches('\r')));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        Err(_) => format!("({} bytes that are not text: use --json)", body.len()),
     }
 }
 
-/// A delivery and a line for each attempt.
+/// A delivery with a line for each attempt.
 pub(super) fn delivery(delivery: &Value) -> String {
     let mut head = delivery.clone();
     let Some(object) = head.as_object_mut() else { return delivery.to_string() };
     let history = object.shift_remove("history").unwrap_or_default();
-    let orders = object.shift_remove("operator").unwrap_or_default();
+    let commands = object.shift_remove("operator").unwrap_or_default();
+
     let mut text = fields(&head);
-    let mut table = Table::new(
-        now_ms(),
-        &[
-            ("ATTEMPT", "number", Show::Number),
-            ("STARTED", "started_at", Show::Time),
-            ("TOOK MS", "duration_ms", Show::Number),
-            ("OUTCOME", "outcome", Show::Text),
-            ("STATUS", "status", Show::Number),
-            ("NEXT", "next_at", Show::Time),
-            ("ERROR", "error", Show::Text),
-        ],
-    );
     text.push('\n');
+    let attempts = attempt_table(&history);
+    match (attempts.is_empty(), head["attempts"].as_u64()) {
+        (false, _) => text.push_str(&attempts),
+        (true, None | Some(0)) => text.push_str("Not attempted yet.\n"),
+        (true, Some(_)) => text.push_str(
+            "Its attempts are not in this log: it was imported, or retention has removed them.\n",
+        ),
+    }
+
+    for command in commands.as_array().into_iter().flatten() {
+        let what = command["what"].as_str().unwrap_or("?");
+        let at = cell(&command["at"], Show::Time, now_ms());
+        let _ = writeln!(text, "{what} by the operator {at}");
+    }
+    text
+}
+
+fn attempt_table(history: &Value) -> String {
+    let columns = [
+        ("ATTEMPT", "number", Show::Number),
+        ("STARTED", "started_at", Show::Time),
+        ("TOOK MS", "duration_ms", Show::Number),
+        ("OUTCOME", "outcome", Show::Text),
+        ("STATUS", "status", Show::Number),
+        ("NEXT", "next_at", Show::Time),
+        ("ERROR", "error", Show::Text),
+    ];
+    let mut table = Table::new(now_ms(), &columns);
+    let mut text = String::new();
     for attempt in history.as_array().into_iter().flatten() {
         text.push_str(&table.push(attempt).unwrap_or_default());
     }
-    text.push_str(&table.finish());
-    if !table.started() {
-        text.push_str(match head["attempts"].as_u64() {
-            None | Some(0) => "Not attempted yet.\n",
-            Some(_) => "Its attempts are not in this log: it was imported, or retention has dropped them.\n",
-        });
-    }
-    for order in orders.as_array().into_iter().flatten() {
-        let what = order["what"].as_str().unwrap_or("?");
-        let _ = writeln!(text, "{what} by the operator {}", cell(&order["at"], Show::Time, now_ms()));
-    }
-    text
+    text + &table.finish()
 }
 
 /// Why a delivery waits: a sentence a line.
 pub(super) fn explained(answer: &Value) -> String {
     let part = |field: &str| cell(&answer[field], Show::Text, 0);
-    let attempts = count(&answer["attempts"], "attempt");
-    let mut text =
-        format!("{} ({} to {}) is {}, after {attempts}.\n", part("id"), part("event"), part("endpoint"), part("state"));
+    let (id, event, endpoint) = (part("id"), part("event"), part("endpoint"));
+    let (state, attempts) = (part("state"), count(&answer["attempts"], "attempt"));
+
+    let mut text = format!("{id} ({event} to {endpoint}) is {state}, after {attempts}.\n");
     for reason in answer["reasons"].as_array().into_iter().flatten() {
         let _ = writeln!(text, "- {}.", capital(&cell(&reason["text"], Show::Text, 0)));
     }
     text
 }
 
-/// What would happen to a request.
+/// The result of `source check`: what would happen to a request.
 pub(super) fn checked(answer: &Value) -> String {
-    let said = if answer["accepted"] == true { "It would be accepted" } else { "It would be refused" };
-    let reason =
-        answer["reason"].as_str().filter(|r| !r.is_empty()).map(|r| format!(": {}", clean(r))).unwrap_or_default();
-    let mut text = format!("{said}{reason}\n");
-    for (label, value) in
-        [("type", &answer["type"]), ("dedupe key", &answer["dedupe_key"]), ("answer", &answer["response"]["status"])]
-    {
+    let verdict = if answer["accepted"] == true { "accepted" } else { "refused" };
+    let reason = answer["reason"].as_str().filter(|reason| !reason.is_empty());
+    let reason = reason.map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
+
+    let mut text = format!("It would be {verdict}{reason}\n");
+    for (label, value) in [
+        ("type", &answer["type"]),
+        ("dedupe key", &answer["dedupe_key"]),
+        ("answer", &answer["response"]["status"]),
+    ] {
         let _ = writeln!(text, "{label:<11} {}", cell(value, Show::Text, 0));
     }
     text
 }
 
-/// What would be sent to an endpoint, or was, and what came of it.
-pub(super) fn tried(answer: &Value) -> String {
+/// The result of `endpoint test`: what was sent, or would be, and the outcome.
+pub(super) fn tested(answer: &Value) -> String {
     let mut head = answer.clone();
     let Some(object) = head.as_object_mut() else { return answer.to_string() };
     let headers = object.shift_remove("headers").unwrap_or_default();
-    let body = object.shift_remove("body_base64").and_then(|b| STANDARD.decode(b.as_str()?).ok());
+    let body = object.shift_remove("body_base64");
     let output = object.shift_remove("output").unwrap_or_default();
     object.retain(|_, value| !value.is_null());
+
     let mut text = fields(&head);
-    if let Some(headers) = headers.as_object() {
-        text.push_str("\nheaders\n");
-        for (key, value) in headers {
-            let _ = writeln!(text, "  {key}: {}", cell(value, Show::Text, 0));
-        }
+    if headers.is_object() {
+        text.push_str(&header_lines(&headers));
     }
-    if let Some(body) = body {
+    if let Some(body) = body.and_then(|body| STANDARD.decode(body.as_str()?).ok()) {
         text.push_str("\nbody\n");
         text.push_str(&body_text(&body));
     }
@@ -290,23 +226,24 @@ pub(super) fn tried(answer: &Value) -> String {
     text
 }
 
-/// What a verification found.
+/// The report of `log verify`.
 pub(super) fn verified(report: &Value) -> String {
-    let (records, segments) = (count(&report["records"], "record"), count(&report["segments"], "segment"));
-    let range = format!("{} to {}", report["first"], report["last"]);
+    let records = count(&report["records"], "record");
+    let segments = count(&report["segments"], "segment");
+    let (first, last) = (&report["first"], &report["last"]);
     if report["ok"] == true {
-        let expected =
-            report["expected_at"].as_u64().map(|at| format!(" The expected head is on the chain, at record {at}."));
-        return format!("All adds up: {records}, {range}, in {segments}.{}", expected.unwrap_or_default());
+        let expected = report["expected_at"].as_u64();
+        let expected = expected
+            .map(|at| format!(" The expected head is in the chain, at record {at}."))
+            .unwrap_or_default();
+        return format!("OK: {records}, {first} to {last}, in {segments}.{expected}");
     }
-    let mut text = format!("NOT ALL ADDS UP: {records}, {range}, in {segments}.\n");
+
+    let mut text = format!("INCONSISTENT: {records}, {first} to {last}, in {segments}.\n");
     for problem in report["problems"].as_array().into_iter().flatten() {
         let what = cell(&problem["what"], Show::Text, 0);
-        let _ = writeln!(
-            text,
-            "segment {}, records {} to {}: {what}",
-            problem["segment"], problem["first"], problem["last"]
-        );
+        let (segment, first, last) = (&problem["segment"], &problem["first"], &problem["last"]);
+        let _ = writeln!(text, "segment {segment}, records {first} to {last}: {what}");
     }
     text
 }

@@ -39,8 +39,11 @@ impl Table {
 
     /// Takes a row; gives lines once there is something to print.
     pub fn push(&mut self, row: &Value) -> Option<String> {
-        let cells: Vec<String> =
-            self.columns.iter().map(|(_, field, show)| cell(lookup(row, field), *show, self.now_ms)).collect();
+        let cells: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(_, field, show)| cell(lookup(row, field), *show, self.now_ms))
+            .collect();
         if self.widths.is_some() {
             return Some(self.line(&cells));
         }
@@ -61,8 +64,11 @@ impl Table {
 
     fn start(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
-        let titles: Vec<String> = self.columns.iter().map(|(title, ..)| (*title).to_owned()).collect();
-        let width = |i: usize| held.iter().chain([&titles]).map(|r| r[i].chars().count()).max().unwrap_or(0);
+        let titles: Vec<String> =
+            self.columns.iter().map(|(title, ..)| (*title).to_owned()).collect();
+        let width = |i: usize| {
+            held.iter().chain([&titles]).map(|r| r[i].chars().count()).max().unwrap_or(0)
+        };
         self.widths = Some((0..self.columns.len()).map(width).collect());
         let mut text = self.line(&titles);
         for row in &held {
@@ -77,7 +83,11 @@ impl Table {
         for (i, cell) in cells.iter().enumerate() {
             let width = widths.get(i).copied().unwrap_or(0);
             let right = matches!(self.columns[i].2, Show::Number | Show::Size);
-            let _ = if right { write!(line, "{cell:>width$}  ") } else { write!(line, "{cell:<width$}  ") };
+            let _ = if right {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:<width$}  ")
+            };
         }
         line.truncate(line.trim_end().len());
         line.push('\n');
@@ -95,12 +105,18 @@ fn lookup<'v>(row: &'v Value, field: &str) -> &'v Value {
 pub fn cell(value: &Value, show: Show, now_ms: u64) -> String {
     match (value, show) {
         (Value::Null, _) => "-".into(),
-        (Value::String(text), Show::Time) => parse_wall(text).map_or_else(|| clean(text), |at| relative(at, now_ms)),
-        (Value::Number(number), Show::Size) => number.as_u64().map_or_else(|| number.to_string(), size),
+        (Value::String(text), Show::Time) => {
+            parse_wall(text).map_or_else(|| clean(text), |at| relative(at, now_ms))
+        }
+        (Value::Number(number), Show::Size) => {
+            number.as_u64().map_or_else(|| number.to_string(), size)
+        }
         (Value::String(text), _) if text.is_empty() => "-".into(),
         (Value::String(text), _) => clean(text),
         (Value::Array(list), _) if list.is_empty() => "all".into(),
-        (Value::Array(list), _) => list.iter().map(|v| cell(v, Show::Text, now_ms)).collect::<Vec<_>>().join(","),
+        (Value::Array(list), _) => {
+            list.iter().map(|v| cell(v, Show::Text, now_ms)).collect::<Vec<_>>().join(",")
+        }
         (Value::Object(object), _) if object.is_empty() => "-".into(),
         (other, _) => clean(&other.to_string()),
     }
@@ -115,7 +131,8 @@ pub fn clean(text: &str) -> String {
 /// `3m ago`, `in 2h`, `now`.
 #[must_use]
 pub fn relative(at_ms: u64, now_ms: u64) -> String {
-    let (distance, past) = if at_ms <= now_ms { (now_ms - at_ms, true) } else { (at_ms - now_ms, false) };
+    let (distance, past) =
+        if at_ms <= now_ms { (now_ms - at_ms, true) } else { (at_ms - now_ms, false) };
     if distance < 1000 {
         return "now".into();
     }
@@ -150,6 +167,11 @@ pub fn count(number: &Value, noun: &str) -> String {
     format!("{number} {noun}{end}")
 }
 
+/// `1 delivery`, `2 deliveries`.
+pub(super) fn deliveries(number: &Value) -> String {
+    format!("{number} {}", if number.as_u64() == Some(1) { "delivery" } else { "deliveries" })
+}
+
 /// Bytes in units of 1024.
 #[must_use]
 pub fn size(bytes: u64) -> String {
@@ -161,7 +183,11 @@ pub fn size(bytes: u64) -> String {
         unit += 1;
     }
     let name = ["B", "KiB", "MiB", "GiB", "TiB"][unit];
-    if unit == 0 || whole >= 100 { format!("{whole} {name}") } else { format!("{whole}.{tenths} {name}") }
+    if unit == 0 || whole >= 100 {
+        format!("{whole} {name}")
+    } else {
+        format!("{whole}.{tenths} {name}")
+    }
 }
 
 #[cfg(test)]
@@ -172,16 +198,21 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_text_is_harmless() {
-        let mut table = Table::new(0, &[("NAME", "name", Show::Text), ("N", "counts.n", Show::Number)]);
+        let mut table =
+            Table::new(0, &[("NAME", "name", Show::Text), ("N", "counts.n", Show::Number)]);
         assert_eq!(table.push(&json!({"name": "a", "counts": {"n": 5}})), None);
         assert_eq!(table.push(&json!({"name": "lon\u{1b}[31mger", "counts": {"n": 1234}})), None);
-        assert_eq!(table.finish(), "NAME            N\na               5\nlon\u{fffd}[31mger  1234\n");
+        assert_eq!(
+            table.finish(),
+            "NAME            N\na               5\nlon\u{fffd}[31mger  1234\n"
+        );
     }
 
     #[test]
     fn long_lists_begin_before_they_end() {
         let mut table = Table::new(0, &[("N", "n", Show::Number)]);
-        let printed: Vec<Option<String>> = (0..SAMPLE + 1).map(|n| table.push(&json!({"n": n}))).collect();
+        let printed: Vec<Option<String>> =
+            (0..SAMPLE + 1).map(|n| table.push(&json!({"n": n}))).collect();
         assert!(printed[SAMPLE - 2].is_none() && printed[SAMPLE - 1].is_some());
         assert_eq!(printed[SAMPLE].as_deref(), Some("100\n"));
         assert_eq!(table.finish(), "");

@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
-use super::args::{Cli, Command, EndpointCommand};
-use super::client::{Client, encode, find_socket, path};
-use super::configure::param;
-use super::{CtlError, run, usage, usage_line};
+use super::args::{Cli, CtlCommand, EndpointCommand};
+use super::client::{AdminClient, encode, find_socket, path};
+use super::commands::run;
+use super::error::CtlError;
+use super::settings::json_in;
+use super::usage;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(std::iter::once("hookboxctl").chain(line.split(' ').filter(|w| !w.is_empty())))
+    Cli::try_parse_from(
+        std::iter::once("hookboxctl").chain(line.split(' ').filter(|w| !w.is_empty())),
+    )
 }
 
 /// A daemon that gives one canned answer and keeps what it was asked.
@@ -23,17 +27,22 @@ fn canned(folder: &Path, answer: &str) -> (PathBuf, std::thread::JoinHandle<Stri
         let (mut stream, _) = listener.accept().expect("a caller");
         let mut asked = Vec::new();
         let mut part = [0; 4096];
+
         loop {
             let n = stream.read(&mut part).expect("readable");
             asked.extend_from_slice(&part[..n]);
             let text = String::from_utf8_lossy(&asked).into_owned();
-            let length =
-                text.to_lowercase().split("content-length: ").nth(1).and_then(|t| t.split("\r\n").next()?.parse().ok());
+            let length = text
+                .to_lowercase()
+                .split("content-length: ")
+                .nth(1)
+                .and_then(|t| t.split("\r\n").next()?.parse().ok());
             let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
             if n == 0 || body.is_some_and(|b| b >= length.unwrap_or(0)) {
                 break;
             }
         }
+
         stream.write_all(answer.as_bytes()).expect("writable");
         String::from_utf8(asked).expect("text")
     });
@@ -41,7 +50,10 @@ fn canned(folder: &Path, answer: &str) -> (PathBuf, std::thread::JoinHandle<Stri
 }
 
 fn answer(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// Runs a command line against a canned answer; gives how it ended and what was asked.
@@ -59,11 +71,14 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn every_command_of_the_interface_is_there() {
-    for line in [
+    let lines = [
         "status",
-        "source create github --verify github --secret s --set a=b --set c=d --public-url https://x/ --token --allow 10.0.0.0/8 --max-body 1MiB --dedupe-window 3d",
+        "source create github --verify github --secret s --set a=b --set c=d",
+        "source create a --public-url https://x/ --token --allow 10.0.0.0/8 --max-body 1MiB",
+        "source create a --dedupe-window 3d",
         "source create a --generate-secret",
-        "source create a --public-key-file f --type-header x --type-field /a --id-header y --id-field /b",
+        "source create a --public-key-file f --type-header x --type-field /a",
+        "source create a --id-header y --id-field /b",
         "source list",
         "source ls",
         "source show a",
@@ -76,7 +91,11 @@ fn every_command_of_the_interface_is_there() {
         "bin create x --ttl 1h",
         "bin list",
         "bin delete x",
-        "endpoint create a --url http://x/ --from s --types p* --generate-secret --retry-base 1s --retry-factor 2 --retry-max 1h --jitter 0.2 --max-age 3d --max-attempts 5 --timeout 15s --concurrency 4 --rate 10/s --order strict --allow-private",
+        "endpoint create a --url http://x/ --from s --types p* --generate-secret",
+        "endpoint create a --url http://x/ --retry-base 1s --retry-factor 2 --retry-max 1h",
+        "endpoint create a --url http://x/ --jitter 0.2 --max-age 3d --max-attempts 5",
+        "endpoint create a --url http://x/ --timeout 15s --concurrency 4 --rate 10/s",
+        "endpoint create a --url http://x/ --order strict --allow-private",
         "endpoint list",
         "endpoint show a",
         "endpoint update a --timeout 3s",
@@ -107,7 +126,9 @@ fn every_command_of_the_interface_is_there() {
         "log verify",
         "demo",
         "status --json --socket /x",
-    ] {
+    ];
+
+    for line in lines {
         assert!(parse(line).is_ok(), "{line}: {}", parse(line).map(|_| ()).expect_err("refused"));
     }
 }
@@ -118,7 +139,7 @@ fn bad_arguments_are_usage_errors_in_one_line() {
         ("source create", "<NAME>"),
         ("source create a --secret x --generate-secret", "cannot be used with"),
         ("source create a --allow 10.0.0.0/99", "192.0.2.0/24"),
-        ("source create a --max-body lots", "1MiB"),
+        ("source create a --max-body lots", "512KiB"),
         ("endpoint create a", "--url"),
         ("endpoint create a --url http://x/ --jitter 2", "from 0 to 1"),
         ("endpoint create a --url http://x/ --rate fast", "10/s"),
@@ -131,19 +152,24 @@ fn bad_arguments_are_usage_errors_in_one_line() {
         ("sorce list", "source"),
     ] {
         let error = parse(line).map(|_| ()).expect_err(line);
-        assert_eq!(usage(&error), 64, "{line}");
+        assert_eq!(usage::report(&error), 64, "{line}");
+
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let said = usage_line(&error.to_string(), &words);
-        assert!(said.contains(expected) && !said.contains('\n') && said.contains("--help"), "{line}: {said}");
+        let summary = usage::line(&error.to_string(), &words);
+        assert!(
+            summary.contains(expected) && !summary.contains('\n') && summary.contains("--help"),
+            "{line}: {summary}"
+        );
     }
 }
 
 #[test]
 fn usage_errors_name_the_help_of_their_command() {
     let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    let said = usage_line("error: bad\n\n  tip: good\n\nUsage: x\n", &words("--json source ls --limit"));
+    let said =
+        usage::line("error: bad\n\n  tip: good\n\nUsage: x\n", &words("--json source ls --limit"));
     assert_eq!(said, "bad; good: see `hookboxctl source list --help`");
-    assert!(usage_line("error: bad", &words("bogus")).ends_with("`hookboxctl --help`"));
+    assert!(usage::line("error: bad", &words("bogus")).ends_with("`hookboxctl --help`"));
 }
 
 #[test]
@@ -156,15 +182,14 @@ fn help_is_no_error_and_teaches() {
     for word in ["hookboxctl source create github", "HOOKBOX_SOCKET", "69", "--json", "dlq"] {
         assert!(help.contains(word), "{word} in {help}");
     }
-    assert_eq!(usage(&parse("").map(|_| ()).expect_err("nothing asked")), 64);
+    assert_eq!(usage::report(&parse("").map(|_| ()).expect_err("nothing asked")), 64);
 }
 
 #[test]
-fn every_option_has_a_help_text() {
+fn every_argument_has_a_help_text() {
     fn check(command: &clap::Command) {
-        for arg in command.get_arguments().filter(|a| !a.is_positional()) {
-            let plain = ["url", "source"].contains(&arg.get_id().as_str());
-            assert!(arg.get_help().is_some() || plain, "{} {}", command.get_name(), arg.get_id());
+        for arg in command.get_arguments() {
+            assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
         }
         for sub in command.get_subcommands() {
             assert!(sub.get_about().is_some(), "{}", sub.get_name());
@@ -177,13 +202,16 @@ fn every_option_has_a_help_text() {
 #[test]
 fn the_socket_is_searched_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
-    let local = folder.path().join("admin.sock");
+    let system = folder.path().join("admin.sock");
     let variable = Some(PathBuf::from("/from/env"));
-    assert_eq!(find_socket(Some(Path::new("/given")), variable.clone(), &local), Path::new("/given"));
-    assert_eq!(find_socket(None, variable, &local), Path::new("/from/env"));
-    assert_eq!(find_socket(None, None, &local), Path::new("/run/hookbox/admin.sock"));
-    std::fs::write(&local, "").expect("made");
-    assert_eq!(find_socket(None, Some(PathBuf::new()), &local), local);
+    assert_eq!(
+        find_socket(Some(Path::new("/given")), variable.clone(), &system),
+        Path::new("/given")
+    );
+    assert_eq!(find_socket(None, variable, &system), Path::new("/from/env"));
+    assert_eq!(find_socket(None, None, &system), Path::new("./hookbox-data/admin.sock"));
+    std::fs::write(&system, "").expect("made");
+    assert_eq!(find_socket(None, Some(PathBuf::new()), &system), system);
 }
 
 #[test]
@@ -193,7 +221,7 @@ fn no_daemon_is_69_and_says_what_to_do() {
     let stale = folder.path().join("stale.sock");
     drop(UnixListener::bind(&stale).expect("a socket"));
     for socket in [nowhere, stale] {
-        let client = Client::new(Some(&socket)).expect("made");
+        let client = AdminClient::new(Some(&socket)).expect("made");
         let failure = client.get("/v1/status").expect_err("nobody there");
         assert_eq!(failure.exit_code(), 69);
         assert!(failure.to_string().contains("hookboxd"), "{failure}");
@@ -211,8 +239,10 @@ fn refusals_are_1_with_the_daemons_words() {
 
 #[test]
 fn a_list_that_breaks_off_is_an_error() {
-    let (ended, _) =
-        against("event list", &answer("200 OK", "{\"id\":\"a\"}\n{\"problem\":{\"detail\":\"damaged\"}}\n"));
+    let (ended, _) = against(
+        "event list",
+        &answer("200 OK", "{\"id\":\"a\"}\n{\"problem\":{\"detail\":\"damaged\"}}\n"),
+    );
     assert_eq!(ended.expect_err("a problem").to_string(), "damaged");
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"id\":\"a\"}\n";
     assert_eq!(against("event list", cut).0.expect_err("cut").exit_code(), 69);
@@ -222,8 +252,9 @@ fn a_list_that_breaks_off_is_an_error() {
 
 #[test]
 fn a_verification_that_finds_something_is_1() {
-    let report =
-        |ok: bool| answer("200 OK", &format!("{{\"progress\":{{}}}}\n{}\n", json!({"ok": ok, "problems": []})));
+    let report = |ok: bool| {
+        answer("200 OK", &format!("{{\"progress\":{{}}}}\n{}\n", json!({"ok": ok, "problems": []})))
+    };
     assert!(against("log verify", &report(true)).0.is_ok());
     assert_eq!(against("log verify", &report(false)).0.expect_err("not ok").exit_code(), 1);
 }
@@ -233,22 +264,37 @@ fn body_of(asked: &str) -> Value {
 }
 
 #[test]
-fn what_is_asked_for_is_what_was_said() {
+fn the_request_is_what_the_options_say() {
     let ok = answer("200 OK", "{\"id\":\"evt_1\"}\n");
-    let (_, asked) =
-        against("source create s --verify apikey --set in=header --set leeway_s=5 --token --max-body 1k", &ok);
+    let (_, asked) = against(
+        "source create s --verify apikey --set in=header --set leeway_s=5 --token --max-body 1k",
+        &ok,
+    );
     assert_eq!(
         body_of(&asked),
-        json!({"name": "s", "verify": "apikey", "params": {"in": "header", "leeway_s": 5}, "token": true, "max_body": 1024})
+        json!({
+            "name": "s", "verify": "apikey", "set": {"in": "header", "leeway_s": 5},
+            "token": true, "max_body": "1KiB",
+        })
     );
-    let (_, asked) =
-        against("endpoint create e --url http://x/ --retry-max 1h --order strict --forward-headers=false", &ok);
+
+    let (_, asked) = against(
+        "endpoint create e --url http://x/ --retry-max 1h --order strict --forward-headers=false",
+        &ok,
+    );
     assert_eq!(
         body_of(&asked),
-        json!({"name": "e", "url": "http://x/", "retry_max_ms": 3_600_000, "order": "strict", "forward_headers": false})
+        json!({
+            "name": "e", "url": "http://x/", "retry_max": "1h", "order": "strict",
+            "forward_headers": false,
+        })
     );
+
     let (_, asked) = against("event send --source s --type t --id k --data hello", &ok);
-    assert_eq!(body_of(&asked), json!({"source": "s", "data_base64": "aGVsbG8=", "type": "t", "id": "k"}));
+    assert_eq!(
+        body_of(&asked),
+        json!({"source": "s", "data_base64": "aGVsbG8=", "type": "t", "id": "k"})
+    );
     let (_, asked) = against("dlq retry --endpoint e --dry-run", &ok);
     assert_eq!(body_of(&asked), json!({"endpoint": "e", "all": false, "dry_run": true}));
     let (_, asked) = against("delivery list --state held --type a/b* --limit 7", &ok);
@@ -259,31 +305,29 @@ fn what_is_asked_for_is_what_was_said() {
 fn sweeping_without_saying_what_is_refused_before_asking() {
     let nobody = tempfile::tempdir().expect("a folder");
     let socket = nobody.path().join("none.sock");
-    for line in
-        ["dlq retry", "dlq discard", "replay", "dlq retry dlv_x --all", "endpoint update a", "replay --all --source s"]
-    {
+    for line in [
+        "dlq retry",
+        "dlq discard",
+        "replay",
+        "dlq retry dlv_x --all",
+        "endpoint update a",
+        "replay --all --source s",
+    ] {
         let cli = parse(&format!("--socket {} {line}", socket.display())).expect(line);
         assert_eq!(run(&cli).expect_err(line).exit_code(), 64, "{line}");
     }
 }
 
 #[test]
-fn settings_of_schemes_keep_their_kind() {
+fn a_setting_of_a_scheme_may_stand_in_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("jwks.json");
     std::fs::write(&file, "{\"keys\":[]}").expect("written");
-    for (text, expected) in [
-        ("a=b=c".to_owned(), json!("b=c")),
-        ("a=12".to_owned(), json!("12")),
-        ("leeway_s=12".to_owned(), json!(12)),
-        ("a=true".to_owned(), json!(true)),
-        ("a=[\"RS256\"]".to_owned(), json!(["RS256"])),
-        ("a=".to_owned(), json!("")),
-        (format!("a=@{}", file.display()), json!({"keys": []})),
-    ] {
-        assert_eq!(param(&text).expect(&text).1, expected, "{text}");
-    }
-    assert!(param("novalue").is_err() && param("=x").is_err() && param("a=@/no/such").is_err());
+    let ok = answer("200 OK", "{}\n");
+    let line = format!("source create s --set jwks=@{} --set a=b", file.display());
+    let (_, asked) = against(&line, &ok);
+    assert_eq!(body_of(&asked)["set"], json!({"jwks": {"keys": []}, "a": "b"}));
+    assert!(json_in("jwks", Path::new("/no/such")).is_err());
 }
 
 #[test]
@@ -295,27 +339,115 @@ fn paths_are_encoded() {
 #[test]
 fn an_update_leaves_what_is_not_named() {
     let cli = parse("endpoint update e --timeout 3s").expect("parsed");
-    let Command::Endpoint(EndpointCommand::Update { settings, .. }) = cli.command else { panic!("an update") };
-    assert!(settings.retry_base.is_none() && settings.allow_private.is_none() && settings.types.is_empty());
+    let CtlCommand::Endpoint(EndpointCommand::Update { settings, .. }) = cli.command else {
+        panic!("an update")
+    };
+    assert!(
+        settings.spec.retry_base.is_none()
+            && settings.spec.allow_private.is_none()
+            && settings.spec.types.is_none()
+    );
 }
 
 #[test]
-fn people_get_sentences() {
-    let status = json!({
-        "events": 3, "duplicates": 1, "sources": 1, "endpoints": 2, "attempts": 9, "failed_attempts": 4,
-        "deliveries": {"pending": 2, "in_flight": 0, "delivered": 1, "dead": 0, "held": 0, "retrying": 1},
-        "log": {"segments": 1, "bytes": 2048, "quota_bytes": 4096}, "uptime_s": 61, "version": "0.1.0",
-        "accepting": true, "listen": ["127.0.0.1:8420"], "refused": {"mismatch": 2},
+fn an_event_that_goes_nowhere_says_so() {
+    let mut event = json!({
+        "id": "evt_1", "source": "s", "filter_too_expensive": [], "headers": {},
+        "deliveries": [], "body_base64": "",
     });
-    let screen = super::show::screen(&status);
-    for part in ["up 1m", "3 events", "2 mismatch", "2 pending (1 for a retry)", "2.0 KiB of 4.0 KiB left"] {
+    let shown = super::show::event(&event);
+    assert!(shown.contains("filter_too_expensive  none\n"), "not 'all': {shown}");
+    assert!(shown.contains("\ndeliveries\n  none: no endpoint matched it\n"), "{shown}");
+    event["filter_too_expensive"] = json!(["app"]);
+    event["deliveries"] = json!([{"id": "dlv_1", "endpoint": "b", "state": "pending"}]);
+    let shown = super::show::event(&event);
+    assert!(
+        shown.contains("filter_too_expensive  app\n") && shown.contains("  dlv_1  b  pending\n"),
+        "{shown}"
+    );
+    assert!(!shown.contains("no endpoint matched it"), "{shown}");
+}
+
+/// A daemon that runs for a minute.
+fn status() -> Value {
+    json!({
+        "events": 3, "duplicates": 1, "sources": 1, "endpoints": 2,
+        "attempts": 9, "failed_attempts": 4,
+        "deliveries": {
+            "pending": 2, "in_flight": 0, "delivered": 1, "dead": 0, "held": 0, "retrying": 1,
+        },
+        "log": {"segments": 1, "bytes": 2048, "quota_bytes": 4096},
+        "uptime_s": 61, "version": "0.1.0", "accepting": true, "listen": ["127.0.0.1:8420"],
+        "refused": {"mismatch": 2},
+    })
+}
+
+#[test]
+fn status_is_one_screen() {
+    let screen = super::status::screen(&status());
+    let parts =
+        ["up 1m", "3 events", "2 mismatch", "2 pending (1 for a retry)", "2.0 KiB of 4.0 KiB left"];
+    for part in parts {
         assert!(screen.contains(part), "{part} in {screen}");
     }
-    let made = super::show::made("source", &json!({"name": "g", "url": "http://x/in/g", "secret": "whsec_1"}));
-    assert!(made.contains("post to http://x/in/g") && made.contains("shown this once: whsec_1"), "{made}");
-    let line = super::lists::tail_line(&json!({
-        "what": "attempt", "at": "2026-11-23T13:20:00.123Z", "endpoint": "app", "number": 2, "outcome": "retryable",
-        "status": 503, "duration_ms": 12, "delivery": "dlv_1", "next_at": "2026-11-23T13:20:04.000Z",
+    assert!(!screen.contains("but other content") && !screen.contains("shares"), "{screen}");
+}
+
+#[test]
+fn status_shows_more_lines_when_there_is_something_to_show() {
+    let shown = |field: &str, value: Value| {
+        let mut status = status();
+        status[field] = value;
+        super::status::screen(&status)
+    };
+
+    let screen = shown("replays", json!(2));
+    assert!(screen.contains("pacing     2 replays\n"), "{screen}");
+    let screen = shown("catching_up", json!(1));
+    assert!(screen.contains("pacing     1 endpoint catching up\n"), "{screen}");
+    let screen = shown("dedupe_conflicts", json!(2));
+    assert!(screen.contains("2 with the dedupe key"), "{screen}");
+    let screen = shown("clock", json!({"suspect": true, "waiting_until": null}));
+    assert!(screen.contains("clock      SUSPECT\n"), "{screen}");
+}
+
+#[test]
+fn status_names_who_reached_a_limit() {
+    let mut full = status();
+    full["shares"] = json!([
+        {"share": "connections", "of": "address 192.0.2.1", "effect": "refused", "count": 3,
+         "what": "has reached its limit of connections", "last_at": "2000-01-01T00:00:00.000Z"},
+        {"share": "lookups", "of": "name a.example", "effect": "delayed", "count": 1,
+         "what": "waits to be looked up"},
+    ]);
+
+    let screen = super::status::screen(&full);
+    let first =
+        "shares     address 192.0.2.1 has reached its limit of connections: refused 3 times";
+    let second = "\n           name a.example waits to be looked up: delayed once";
+    assert!(screen.contains(first) && screen.contains(second), "{screen}");
+}
+
+#[test]
+fn what_was_created_is_shown_with_its_secret_and_its_warnings() {
+    let warned = json!({"name": "g", "url": "http://x/in/g", "warnings": ["say --public-url"]});
+    assert!(super::show::created("source", &warned).contains("\nWarning: say --public-url."));
+
+    let secret = json!({"name": "g", "url": "http://x/in/g", "secret": "whsec_1"});
+    let created = super::show::created("source", &secret);
+    assert!(created.contains("Post webhooks to http://x/in/g"), "{created}");
+    assert!(created.contains("(shown only once): whsec_1"), "{created}");
+}
+
+#[test]
+fn an_attempt_is_one_line_of_the_stream() {
+    let line = super::events::tail_line(&json!({
+        "what": "attempt", "at": "2026-11-23T13:20:00.123Z", "endpoint": "app", "number": 2,
+        "outcome": "retryable", "status": 503, "duration_ms": 12, "delivery": "dlv_1",
+        "next_at": "2026-11-23T13:20:04.000Z",
     }));
-    assert_eq!(line, "13:20:00.123  out   app  retryable  503  12ms  attempt 2  dlv_1  again at 13:20:04");
+    assert_eq!(
+        line,
+        "13:20:00.123  out   app  retryable  503  12ms  attempt 2  dlv_1  next at 13:20:04"
+    );
 }

@@ -1,4 +1,4 @@
-//! The options of `hookboxd`, and how they, the environment and the file become one configuration.
+//! The options of `hookboxd`, and how they, the environment and the file make one configuration.
 
 use std::path::PathBuf;
 
@@ -6,49 +6,58 @@ use clap::Parser;
 
 use crate::config::{Config, ConfigError, LogFormat, parse_listen};
 
-/// Takes webhooks in, remembers each before it says 202, and carries them out to their endpoints.
+/// Receives webhooks, stores each before it is acknowledged, and delivers them to endpoints.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "hookboxd",
     version,
-    after_help = "With no options at all it keeps its data in ./hookbox-data and listens on 127.0.0.1:8420.\n\
-        Sources and endpoints are made with hookboxctl; begin with `hookboxctl --help`,\n\
-        or see the whole story in seconds with `hookboxctl demo`.\n\n\
-        Signals: TERM and INT finish what is in flight (10 s at most) and exit 0; HUP reads the file anew.\n\
-        Exit codes: 64 usage, 73 cannot create, 74 I/O, 75 data in use, 78 configuration."
+    after_help = "Without options, data is kept in ./hookbox-data, and webhooks are received on\n\
+        127.0.0.1:8420.\n\
+        Sources and endpoints are created with hookboxctl: begin with `hookboxctl --help`,\n\
+        or see everything at work in seconds with `hookboxctl demo`.\n\n\
+        Signals: TERM and INT finish what is in flight (10 s at most) and exit 0; HUP reloads the\n\
+        file.\n\
+        Exit codes: 64 usage, 70 internal error, 73 cannot create, 74 I/O, 75 data in use,\n\
+        78 configuration."
 )]
 pub struct Args {
-    /// Read this configuration file (TOML); without one everything has its default
+    /// Read this configuration file (TOML) [default: none, every setting has a default]
     #[arg(long, value_name = "FILE", env = "HOOKBOX_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Keep the log and all that belongs to it here
+    /// Keep the log and everything else in this folder [default: ./hookbox-data]
     #[arg(long, value_name = "DIR", env = "HOOKBOX_DATA")]
     pub data: Option<PathBuf>,
-    /// Take webhooks in here; may be given several times
-    #[arg(long, value_name = "[tls://]ADDR:PORT|unix:/PATH", env = "HOOKBOX_LISTEN", value_delimiter = ',', value_parser = listen_address)]
+    /// Receive webhooks on this address; may be given several times [default: 127.0.0.1:8420]
+    #[arg(
+        long,
+        value_name = "[tls://]ADDR:PORT|unix:/PATH",
+        env = "HOOKBOX_LISTEN",
+        value_delimiter = ',',
+        value_parser = listen_address
+    )]
     pub listen: Vec<String>,
-    /// Where hookboxctl finds the daemon [default: <DATA>/admin.sock]
+    /// The socket for hookboxctl [default: admin.sock in the data folder]
     #[arg(long, value_name = "PATH", env = "HOOKBOX_SOCKET")]
     pub admin_socket: Option<PathBuf>,
-    /// How log lines look
+    /// The format of log lines [default: text]
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
-    /// Only check the configuration, say what is wrong with it, and exit
+    /// Check the configuration, print what is wrong with it, and exit
     #[arg(long)]
     pub check: bool,
-    /// Leaves out the log's own fdatasync: only for tests that have to see what is lost then.
+    /// Leaves out the log's own fdatasync. Only for tests that need to see what is lost then.
     #[arg(long, hide = true)]
     pub unsafe_skip_sync: bool,
-    /// Only reads one segment of the log and says whether it survived that: what the daemon starts by itself.
+    /// Reads one segment of the log and reports whether that worked. The daemon runs this itself.
     #[arg(long, hide = true, value_name = "DIR")]
     pub probe_segment: Option<PathBuf>,
 }
 
 impl Args {
-    /// The configuration: the file, with what was given beside it in its place.
+    /// The configuration: the file, overridden by options and environment.
     ///
     /// # Errors
-    /// What is wrong, where, and the mend.
+    /// What is wrong, where, and how to fix it.
     pub fn configuration(&self) -> Result<Config, ConfigError> {
         let mut config = match &self.config {
             Some(file) => Config::from_file(file)?,
@@ -70,7 +79,7 @@ impl Args {
     }
 }
 
-/// An address that can be listened on, as it was written; what is not one is a mistake in usage.
+/// An address to listen on, as it was written; anything else is a usage error.
 fn listen_address(text: &str) -> Result<String, String> {
     parse_listen(text).map(|_| text.to_owned())
 }

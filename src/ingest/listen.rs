@@ -1,9 +1,10 @@
-//! Listeners: where connections come in.
+//! Listeners: the sockets that connections are accepted on.
 //!
-//! `ADDR:PORT` is a TCP socket, with `tls://` before it one that speaks TLS, with `proxy://` one whose connections begin
-//! with a PROXY header (`tls+proxy://` for both), `unix:/path` a Unix socket (mode 0660). A socket file left behind by a daemon that
-//! is gone is replaced; anything else at that path is left alone and refused. The file is removed again when
-//! the listener ends, if it is still ours.
+//! `ADDR:PORT` is a TCP socket, with `tls://` before it one that speaks TLS, with `proxy://` one
+//! whose connections begin with a PROXY header (`tls+proxy://` for both), `unix:/path` a Unix
+//! socket (mode 0660). A socket file left behind by a daemon that is gone is replaced; anything
+//! else at that path is left alone and refused. The file is removed again when the listener ends,
+//! if it is still ours.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,39 +15,44 @@ use crate::config::{Listen, parse_listen};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// A way in.
+/// A socket that is listened on.
 #[derive(Debug)]
 pub enum Listener {
-    Tcp(TcpListener, Below),
-    /// The file is `None` for a socket that was passed in by its owner, who removes it.
+    Tcp(TcpListener, Preamble),
+    /// The file is `None` for a socket of the service manager, which removes it.
     Unix(UnixListener, Option<SocketFile>),
 }
 
-/// What connections speak below HTTP.
+/// What connections begin with, before HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Below {
+pub struct Preamble {
     pub tls: bool,
-    /// A PROXY header of version 2 comes first.
+    /// A PROXY header comes first.
     pub proxy: bool,
 }
 
 /// A connection that was accepted.
 #[derive(Debug)]
 pub enum Incoming {
-    Tcp(TcpStream, SocketAddr, Below),
+    Tcp(TcpStream, SocketAddr, Preamble),
     Unix(UnixStream),
 }
 
-/// Why there is no listener.
+/// Why a listener cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error("cannot listen: {why}")]
     Address { why: String },
-    #[error("cannot listen on '{address}': {error}; choose another address with --listen, or free this one")]
+    #[error(
+        "cannot listen on '{address}': {error}; choose another address with --listen, or free \
+         this one"
+    )]
     Bind { address: String, error: io::Error },
-    #[error("cannot listen on 'unix:{}': there is a file that is not a socket; remove it or choose another path", path.display())]
+    #[error("cannot listen on 'unix:{}': there is a file that is not a socket; remove it or \
+             choose another path", path.display())]
     NotASocket { path: PathBuf },
-    #[error("cannot listen on 'unix:{}': another process answers there; stop it or choose another path", path.display())]
+    #[error("cannot listen on 'unix:{}': another process answers there; stop it or choose another \
+             path", path.display())]
     InUse { path: PathBuf },
     #[error("cannot listen on the socket that was passed in: {0}")]
     Passed(io::Error),
@@ -56,19 +62,22 @@ impl Listener {
     /// Binds `ADDR:PORT` or `unix:/path`.
     ///
     /// # Errors
-    /// Says why not, and what to do. Needs a tokio runtime around it.
+    /// Why it cannot listen there, and what to do. Needs a tokio runtime around it.
     pub fn bind(address: &str) -> Result<Self, ListenError> {
-        let (parsed, below) = match parse_listen(address).map_err(|why| ListenError::Address { why })? {
-            Listen::Unix(path) => return bind_unix(&path),
-            Listen::Tcp { address, tls, proxy } => (address, Below { tls, proxy }),
-        };
+        let (parsed, preamble) =
+            match parse_listen(address).map_err(|why| ListenError::Address { why })? {
+                Listen::Unix(path) => return bind_unix(&path),
+                Listen::Tcp { address, tls, proxy } => (address, Preamble { tls, proxy }),
+            };
+
         let bind = || {
             let listener = std::net::TcpListener::bind(parsed)?;
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
         };
+
         bind()
-            .map(|tcp| Self::Tcp(tcp, below))
+            .map(|tcp| Self::Tcp(tcp, preamble))
             .map_err(|error| ListenError::Bind { address: address.to_owned(), error })
     }
 
@@ -76,9 +85,14 @@ impl Listener {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn passed_tcp(listener: std::net::TcpListener, below: Below) -> Result<Self, ListenError> {
+    pub fn passed_tcp(
+        listener: std::net::TcpListener,
+        preamble: Preamble,
+    ) -> Result<Self, ListenError> {
         listener.set_nonblocking(true).map_err(ListenError::Passed)?;
-        TcpListener::from_std(listener).map(|tcp| Self::Tcp(tcp, below)).map_err(ListenError::Passed)
+        TcpListener::from_std(listener)
+            .map(|tcp| Self::Tcp(tcp, preamble))
+            .map_err(ListenError::Passed)
     }
 
     /// Takes a Unix socket that was bound by somebody else.
@@ -87,20 +101,24 @@ impl Listener {
     /// When it cannot be used.
     pub fn passed_unix(listener: std::os::unix::net::UnixListener) -> Result<Self, ListenError> {
         listener.set_nonblocking(true).map_err(ListenError::Passed)?;
-        UnixListener::from_std(listener).map(|unix| Self::Unix(unix, None)).map_err(ListenError::Passed)
+        UnixListener::from_std(listener)
+            .map(|unix| Self::Unix(unix, None))
+            .map_err(ListenError::Passed)
     }
 
-    /// Where it listens, as one writes it: the port is the real one when 0 was asked for.
+    /// Its address, as people write it: the port is the real one when 0 was configured.
     #[must_use]
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(tcp, below) => match tcp.local_addr() {
-                Ok(address) if below.tls => format!("https://{address}"),
+            Self::Tcp(tcp, preamble) => match tcp.local_addr() {
+                Ok(address) if preamble.tls => format!("https://{address}"),
                 Ok(address) => address.to_string(),
                 Err(_) => "?".to_owned(),
             },
             Self::Unix(unix, _) => match unix.local_addr() {
-                Ok(address) => format!("unix:{}", address.as_pathname().unwrap_or(Path::new("?")).display()),
+                Ok(address) => {
+                    format!("unix:{}", address.as_pathname().unwrap_or(Path::new("?")).display())
+                }
                 Err(_) => "unix:?".to_owned(),
             },
         }
@@ -109,7 +127,10 @@ impl Listener {
     /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<Incoming> {
         match self {
-            Self::Tcp(tcp, below) => tcp.accept().await.map(|(stream, address)| Incoming::Tcp(stream, address, *below)),
+            Self::Tcp(tcp, preamble) => tcp
+                .accept()
+                .await
+                .map(|(stream, address)| Incoming::Tcp(stream, address, *preamble)),
             Self::Unix(unix, _) => unix.accept().await.map(|(stream, _)| Incoming::Unix(stream)),
         }
     }
@@ -120,6 +141,7 @@ fn bind_unix(path: &Path) -> Result<Listener, ListenError> {
     remove_stale(path)?;
     let listener = UnixListener::bind(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+
     let file = SocketFile::of(path).map_err(failed)?;
     Ok(Listener::Unix(listener, Some(file)))
 }
@@ -132,18 +154,23 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
     };
+
     if !found.file_type().is_socket() {
         return Err(ListenError::NotASocket { path: path.to_owned() });
     }
+
+    // A socket that refuses connections has no listener any more.
     match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(failed)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(failed(error)),
         Ok(_) | Err(_) => Err(ListenError::InUse { path: path.to_owned() }),
     }
 }
 
-/// The file of a Unix socket, removed when this goes, unless another one stands there by then.
+/// The file of a Unix socket, removed on drop unless it was replaced by another one.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -159,9 +186,10 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|f| (f.dev(), f.ino()) == self.identity);
+        let ours = std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|f| (f.dev(), f.ino()) == self.identity);
         if ours {
-            // It may have gone meanwhile, which is as good.
+            // It may be gone already.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -173,7 +201,8 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_that_are_none_are_refused_with_an_example() {
-        for address in ["", "8420", "localhost", "127.0.0.1", "127.0.0.1:99999", "unix:", "tcp://x"] {
+        for address in ["", "8420", "localhost", "127.0.0.1", "127.0.0.1:99999", "unix:", "tcp://x"]
+        {
             let error = Listener::bind(address).expect_err(address).to_string();
             assert!(error.contains("cannot listen"), "{error}");
         }

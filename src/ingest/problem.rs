@@ -8,29 +8,37 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::body::BodyError;
-use super::verify::Answer;
+use super::verify::ProviderAnswer;
 use crate::model::{Rate, limits};
 use crate::queue::Refusal;
 
-/// A refusal: what the sender is told, and what the operator is.
+/// The response to one connection too many, written before there is a request.
+pub(super) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: \
+                                                1\r\nconnection: close\r\ncontent-type: \
+                                                application/problem+json\r\ncontent-length: \
+                                                110\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service \
+                                                Unavailable\",\"status\":503,\"detail\":\"too \
+                                                many connections; try later\"}  ";
+
+/// A request that was refused: the response to the sender, and the reason for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct IngestProblem {
     pub status: StatusCode,
     /// For the sender.
     pub detail: Cow<'static, str>,
     /// A short stable word for the counter.
     pub kind: &'static str,
-    /// For the operator, when there is more to say than `detail`.
+    /// For the operator, where `detail` says too little.
     pub reason: Option<String>,
     pub retry_after_s: Option<u32>,
     pub allow: Option<&'static str>,
-    /// The connection is of no use any more.
+    /// The connection cannot be used any more.
     pub close: bool,
     /// The provider wants this answer instead of a problem document.
-    pub instead: Option<Answer>,
+    pub instead: Option<ProviderAnswer>,
 }
 
-impl Problem {
+impl IngestProblem {
     fn new(status: StatusCode, kind: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
@@ -49,33 +57,58 @@ impl Problem {
     }
 
     /// The detail is the same whatever was wrong.
-    pub fn unproven(kind: &'static str, reason: String, instead: Option<Answer>) -> Self {
+    pub fn unproven(kind: &'static str, reason: String, instead: Option<ProviderAnswer>) -> Self {
         let detail = "the proof that this source asks for is missing or wrong";
         Self { reason: Some(reason), instead, ..Self::new(StatusCode::UNAUTHORIZED, kind, detail) }
     }
 
     pub fn not_allowed(peer: &str) -> Self {
         let reason = Some(format!("{peer} is not in the allow-list"));
-        Self { reason, ..Self::new(StatusCode::FORBIDDEN, "address", "this address may not post here") }
+        Self {
+            reason,
+            ..Self::new(StatusCode::FORBIDDEN, "address", "this address may not post here")
+        }
     }
 
     pub fn too_often(after_ms: u64, rate: Rate) -> Self {
-        let reason = Some(format!("more than {} in {} ms, as --rate says", rate.count, rate.per_ms));
-        let often = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate", "too many requests: try again later");
+        let reason =
+            Some(format!("more than {} in {} ms, as --rate says", rate.count, rate.per_ms));
+        let often =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "rate", "too many requests: try again later");
         let seconds = u32::try_from(after_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
         Self { reason, retry_after_s: Some(seconds), ..often }
     }
 
+    /// The source refused so many requests without a proof that their reasons are not reported one
+    /// by one.
+    pub fn unproven_too_often(after_ms: u64, rate: Rate, reason: &str) -> Self {
+        let often = Self::too_often(after_ms, rate);
+        let reason = format!(
+            "more than {} without a proof in {} ms, the last: {reason}",
+            rate.count, rate.per_ms
+        );
+        Self { kind: "rate-unproven", reason: Some(reason), ..often }
+    }
+
     pub fn nowhere() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "there is nothing here: post events to /in/{source}")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "there is nothing here: post events to /in/{source}",
+        )
     }
 
     pub fn no_such_source() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no-source", "there is no such source: post events to /in/{source}")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-source",
+            "there is no such source: post events to /in/{source}",
+        )
     }
 
     pub fn method(allow: &'static str) -> Self {
-        let allowed = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("allowed here: {allow}"));
+        let allowed =
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", format!("allowed here: {allow}"));
         Self { allow: Some(allow), ..allowed }
     }
 
@@ -97,7 +130,8 @@ impl Problem {
     }
 
     pub fn slow_head() -> Self {
-        let slow = Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the head took too long to come");
+        let slow =
+            Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the head took too long to come");
         Self { close: true, ..slow }
     }
 
@@ -106,25 +140,34 @@ impl Problem {
         Self { close: true, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail) }
     }
 
-    pub fn too_many_events(count: usize, limit: usize) -> Self {
+    pub fn too_many_events(limit: usize) -> Self {
         let detail = format!("a request may hold {limit} events here");
-        let reason = Some(format!("the batch holds {count} events, at most {limit} are taken apart (--split)"));
+        let reason = Some(format!(
+            "the batch holds more than {limit} events, as many as are taken apart (--split)"
+        ));
         Self { reason, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-events", detail) }
     }
 
     pub fn no_memory() -> Self {
-        let busy =
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much is coming in at once: try again in a moment");
+        let busy = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too much is coming in at once: try again in a moment",
+        );
         Self { retry_after_s: Some(1), close: true, ..busy }
     }
 
     pub fn not_ready(reason: String) -> Self {
         let detail = if reason.is_empty() { "not accepting events".to_owned() } else { reason };
-        Self { retry_after_s: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail) }
+        Self {
+            retry_after_s: Some(5),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail)
+        }
     }
 
     pub fn internal(reason: &str) -> Self {
-        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here");
+        let problem =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here");
         Self { reason: Some(reason.to_owned()), ..problem }
     }
 
@@ -132,42 +175,66 @@ impl Problem {
         match error {
             BodyError::TooLarge => Self::too_large(limit),
             BodyError::NoRoom => Self::no_memory(),
-            BodyError::TooSlow => {
-                let slow = Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body took too long to come");
-                Self { close: true, ..slow }
-            }
-            BodyError::Broken(reason) => {
-                let broken = Self::new(StatusCode::BAD_REQUEST, "broken-body", "the body is malformed or incomplete");
-                Self { reason: Some(format!("the body could not be read: {reason}")), close: true, ..broken }
-            }
+            BodyError::TooSlow => Self::slow_body(),
+            BodyError::Broken(reason) => Self::broken_body(&reason),
         }
     }
 
-    /// What the scheduler did not take.
+    fn slow_body() -> Self {
+        let detail = "the body took too long to come";
+        Self { close: true, ..Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail) }
+    }
+
+    fn broken_body(reason: &str) -> Self {
+        let detail = "the body is malformed or incomplete";
+        Self {
+            reason: Some(format!("the body could not be read: {reason}")),
+            close: true,
+            ..Self::new(StatusCode::BAD_REQUEST, "broken-body", detail)
+        }
+    }
+
+    /// The scheduler did not accept the events.
     pub fn of_refusal(refusal: &Refusal) -> Self {
         let unavailable = |kind, detail, after| Self {
             retry_after_s: Some(after),
             reason: Some(refusal.to_string()),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
         };
+
         match refusal {
-            Refusal::Busy => unavailable("busy", "too much is coming in at once: try again in a moment", 1),
-            Refusal::NoRoom(_) => unavailable("no-room", "there is no room left for events: try again later", 30),
-            Refusal::Stopping => unavailable("stopping", "the daemon is stopping: try again in a moment", 5),
+            Refusal::Busy => {
+                unavailable("busy", "too much is coming in at once: try again in a moment", 1)
+            }
+            Refusal::NoRoom(_) => {
+                unavailable("no-room", "there is no room left for events: try again later", 30)
+            }
+            Refusal::Stopping => {
+                unavailable("stopping", "the daemon is stopping: try again in a moment", 5)
+            }
             // The source went away between the look-up and the decision.
-            Refusal::NotFound { .. } => Self { reason: Some(refusal.to_string()), ..Self::no_such_source() },
+            Refusal::NotFound { .. } => {
+                Self { reason: Some(refusal.to_string()), ..Self::no_such_source() }
+            }
             Refusal::BinFull { .. } => {
                 let full = Self::new(StatusCode::TOO_MANY_REQUESTS, "bin-full", "this bin is full");
                 Self { retry_after_s: Some(3600), reason: Some(refusal.to_string()), ..full }
             }
-            Refusal::Exists { .. } | Refusal::Invalid(_) | Refusal::TooMany { .. } => {
-                let refused = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "the event was not taken");
+            Refusal::Exists { .. }
+            | Refusal::Invalid(_)
+            | Refusal::TooMany { .. }
+            | Refusal::Ended => {
+                let refused = Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "refused",
+                    "the event was not accepted",
+                );
                 Self { reason: Some(refusal.to_string()), ..refused }
             }
         }
     }
 
-    /// What the operator reads.
+    /// The reason, for the operator.
     pub fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or(&self.detail)
     }
@@ -176,18 +243,18 @@ impl Problem {
         self.status.canonical_reason().unwrap_or("Refused")
     }
 
-    /// As RFC 9457 has it.
+    /// The problem document (RFC 9457).
     pub fn document(&self) -> String {
         let status = self.status.as_u16();
         let title = self.title();
-        let document =
-            serde_json::json!({"type": "about:blank", "title": title, "status": status, "detail": self.detail});
+        let document = serde_json::json!({"type": "about:blank", "title": title, "status": status, "detail": self.detail});
         document.to_string()
     }
 
     pub fn response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from(self.document())));
         *response.status_mut() = self.status;
+
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_s {
@@ -202,13 +269,13 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::Problem;
+    use super::IngestProblem;
 
     #[test]
     fn a_missing_proof_is_explained_to_the_operator_alone() {
-        let problem = Problem::unproven("stale", "timestamp is 412 s old".into(), None);
-        let said = format!("{:?}", problem.response());
-        assert!(!said.contains("412") && !problem.detail.contains("stale"));
+        let problem = IngestProblem::unproven("stale", "timestamp is 412 s old".into(), None);
+        let response = format!("{:?}", problem.response());
+        assert!(!response.contains("412") && !problem.detail.contains("stale"));
         assert!(problem.reason().contains("412"));
     }
 }

@@ -1,10 +1,11 @@
-//! One request, from its line to its answer: a straight walk in which each step may refuse.
+//! One request, from its line to its answer. Each step may refuse, and the walk ends there.
 //!
-//! line → source → address → method → body → proof → facts → remembered → answer.
-//! Only the last step but one makes an event; whatever refuses before it leaves none.
+//! head → source → client's address → admission → body → proof → rate → events → scheduler →
+//! answer. Only the scheduler makes an event: a request that is refused by a step before it leaves
+//! none.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,254 +14,386 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Version};
 
-use super::body::{self, BodyError, Claim};
-use super::problem::Problem;
-use super::route::{self, Peer, Route};
-use super::verify::{self, Answer, Proven, Verdict};
-use super::{Ingest, confirm, facts, headers, reply};
-use crate::model::{Header, Now, Source, limits};
-use crate::queue::NewEvent;
+use super::body::{self, BodyError};
+use super::budget::{Claim, Holder};
+use super::new_events::new_events;
+use super::problem::IngestProblem;
+use super::proof::ProofTask;
+use super::pulse::Pulse;
+use super::rate::RateClass;
+use super::route::{self, IngestRoute, Peer};
+use super::service::Ingest;
+use super::verify::{self, Proven, ProviderAnswer, Verdict};
+use super::{confirmation, headers, reply};
+use crate::model::share::{Share, ShareHolder};
+use crate::model::{Now, Source, limits};
+use crate::queue::{Accepted, NewEvent};
 use crate::scheduler::Directory;
 
-type Reply = Response<Full<Bytes>>;
+type HttpResponse = Response<Full<Bytes>>;
 
-/// Boxed, so that the way of success stays small.
-type Refused = Box<Problem>;
+/// Boxed, so that the result of a step that succeeds stays small.
+type BoxedProblem = Box<IngestProblem>;
 
 /// Answers one request.
-pub(super) async fn handle(ingest: &Ingest, peer: &Peer, request: Request<Incoming>) -> Reply {
-    let (head, mut body) = request.into_parts();
-    let now = (ingest.clock)();
-    let directory = ingest.handle.directory();
-    let mut at_source = None;
-    let mut problem = match answer(ingest, peer, now, &directory, &head, &mut body, &mut at_source).await {
-        Ok(reply) => return reply,
-        Err(refused) => refused,
-    };
-    let source = at_source.as_ref().map_or("", |source: &Arc<Source>| source.name.as_str());
-    ingest.refusals.count(source, problem.kind, problem.reason(), now);
-    let mut reply = problem.instead.take().map_or_else(|| problem.response(), reply::answer);
-    finish(&head, body, problem.close, &mut reply).await;
-    reply
+pub(super) async fn handle(
+    ingest: &Ingest,
+    peer: &Peer,
+    pulse: &Pulse,
+    request: Request<Incoming>,
+) -> Response<reply::ClaimedBody> {
+    let mut claim = ingest.budget.claim([peer.holder(), None]);
+    if !claim.grow(limits::REQUEST_BYTES) {
+        ingest.note_full(Share::OpenStreams, &mut claim);
+        return refuse_without_memory(ingest, peer, pulse, request, claim).await;
+    }
+
+    let response = respond(ingest, peer, request, &mut claim).await;
+    ingest.note_full(Share::BytesBeingRead, &mut claim);
+
+    // The body of the request is gone. What is left of the claim stays until the response is sent.
+    claim.shrink_to(limits::REQUEST_BYTES);
+    reply::ClaimedBody::new(response, claim)
 }
 
-/// What a refused connection still needs: the rest of the body out of the way, or an end.
-async fn finish(head: &Parts, body: Incoming, close: bool, reply: &mut Reply) {
+/// Refuses a request because its peer has as many open as there is memory for.
+async fn refuse_without_memory(
+    ingest: &Ingest,
+    peer: &Peer,
+    pulse: &Pulse,
+    request: Request<Incoming>,
+    claim: Claim,
+) -> Response<reply::ClaimedBody> {
+    let (head, body) = request.into_parts();
+    let problem = IngestProblem::no_memory();
+    let reason = format!("{}: as many requests at a time as there is memory for", peer.text);
+    ingest.refusals.count("", problem.kind, &reason, (ingest.clock)());
+
+    let mut response = problem.response();
     if head.version == Version::HTTP_2 {
-        return; // its streams end one by one
+        // A body would wait for a client that may not read it; ending the connection stops further
+        // streams.
+        *response.body_mut() = Full::default();
+        pulse.end();
+    }
+
+    release_connection(&head, body, problem.close, &mut response).await;
+    reply::ClaimedBody::new(response, claim)
+}
+
+/// The response to a request that has its memory. A refusal is counted, and answered with a problem
+/// document.
+async fn respond(
+    ingest: &Ingest,
+    peer: &Peer,
+    request: Request<Incoming>,
+    claim: &mut Claim,
+) -> HttpResponse {
+    let (head, mut body) = request.into_parts();
+    let directory = ingest.handle.directory();
+    let now = (ingest.clock)();
+    let mut exchange = Exchange { ingest, peer, head: &head, now, claim, source: None };
+
+    let mut problem = match exchange.accept(&directory, &mut body).await {
+        Ok(response) => return response,
+        Err(problem) => problem,
+    };
+
+    exchange.count_refusal(&problem);
+    exchange.claim.shrink_to(limits::REQUEST_BYTES);
+    let mut response = match problem.instead.take() {
+        Some(answer) => reply::provider_answer(answer),
+        None => problem.response(),
+    };
+    release_connection(&head, body, problem.close, &mut response).await;
+    response
+}
+
+/// Leaves the connection of a refused request fit for the next one, or has it closed.
+async fn release_connection(
+    head: &Parts,
+    body: Incoming,
+    close: bool,
+    response: &mut HttpResponse,
+) {
+    // Streams of HTTP/2 end one by one.
+    if head.version == Version::HTTP_2 {
+        return;
     }
     if close {
-        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    // A client that waits for 100 Continue has sent nothing, and asking for the body would make it.
+
+    // A client that waits for 100 Continue has sent nothing, and reading the body would make it
+    // send.
     if !body.is_end_stream() && !head.headers.contains_key(header::EXPECT) {
         body::drain(body).await;
     }
 }
 
-/// The walk. `at_source` is set as soon as it is known, for whoever counts refusals.
-async fn answer(
-    ingest: &Ingest,
-    peer: &Peer,
+/// A request that is being answered.
+struct Exchange<'a> {
+    ingest: &'a Ingest,
+    /// The other end of the connection: the client, or a proxy.
+    peer: &'a Peer,
+    head: &'a Parts,
     now: Now,
-    directory: &Directory,
-    head: &Parts,
-    body: &mut Incoming,
-    at_source: &mut Option<Arc<Source>>,
-) -> Result<Reply, Refused> {
-    if route::target_length(head) > limits::URI_BYTES {
-        return Err(Problem::target_too_long(limits::URI_BYTES).into());
-    }
-    if let Some(wrong) = route::malformed(head) {
-        return Err(Problem::malformed(wrong).into());
-    }
-    if head.headers.len() > limits::HEADERS {
-        return Err(Problem::too_many_fields(limits::HEADERS).into()); // HTTP/2: hyper counts HTTP/1's
-    }
-    let key = match Route::of(head.uri.path()) {
-        Route::Source(key) => key,
-        Route::Health => return probe(head).map(|()| reply::well()),
-        Route::Ready => return probe(head).and_then(|()| ready(ingest)),
-        Route::Nowhere => return Err(Problem::nowhere().into()),
-    };
-    let source =
-        directory.sources_by_path.get(key).filter(|source| source.expires_at.is_none_or(|end| now.wall_ms < end));
-    let source = at_source.insert(source.ok_or_else(Problem::no_such_source)?.clone());
-    let behind;
-    let peer = match &peer.trusted {
-        None => peer,
-        Some(trusted) => {
-            behind = peer.client_of(trusted, &head.headers).map_err(Problem::malformed)?;
-            &behind
+    claim: &'a mut Claim,
+    /// Set as soon as it is known, so that a refusal is counted for it.
+    source: Option<Arc<Source>>,
+}
+
+impl<'a> Exchange<'a> {
+    /// The walk.
+    async fn accept(
+        &mut self,
+        directory: &Directory,
+        body: &mut Incoming,
+    ) -> Result<HttpResponse, BoxedProblem> {
+        self.check_head()?;
+        let key = match IngestRoute::of(self.head.uri.path()) {
+            IngestRoute::Source(key) => key,
+            IngestRoute::Health => return self.health(),
+            IngestRoute::Ready => return self.readiness(),
+            IngestRoute::Nowhere => return Err(IngestProblem::nowhere().into()),
+        };
+
+        let source = self.find_source(directory, key)?;
+        let client = self.client()?;
+        self.admit(&source, &client)?;
+
+        self.claim.move_to([client.holder(), Some(Holder::Source(source.id))]);
+        let body = self.read_body(&source, body).await?;
+        let headers = headers::collect(&self.head.headers);
+
+        let task = ProofTask {
+            ingest: self.ingest,
+            source: &source,
+            peer: &client,
+            head: self.head,
+            headers: &headers,
+            body: &body,
+            now: self.now,
+        };
+        let mut proven = match task.prove().await {
+            Verdict::Proven(proven) => proven,
+            Verdict::Handshake(answer) => return Ok(reply::provider_answer(answer)),
+            Verdict::Refused { reason, kind, answer } => {
+                return Err(self.unproven(&source, kind, reason, answer));
+            }
+        };
+
+        self.take_from_rate(&source)?;
+        self.claim_elements(&proven)?;
+        let follow_up = proven.follow_up.take();
+        let (events, answer) =
+            new_events(&source, directory.salt, &client, self.head, headers, body, proven);
+        let accepted = self.remember(&client, events).await?;
+
+        if let Some(follow_up) = follow_up {
+            confirmation::start(self.ingest, &source, follow_up);
         }
-    };
-    admit(ingest, source, peer, head, now)?;
+        trace_accepted(&source, &client, &accepted);
+        Ok(answer.map_or_else(|| reply::accepted(&accepted), reply::provider_answer))
+    }
 
-    let mut claim = ingest.budget.claim();
-    let body = read(ingest, source, head, body, &mut claim).await?;
-    let all = headers::collect(&head.headers);
-    let mut proven = match prove(ingest, source, peer, head, &all, &body, now).await {
-        Verdict::Proven(proven) => proven,
-        Verdict::Handshake(answer) => return Ok(reply::answer(answer)),
-        Verdict::Refused { reason, kind, answer } => return Err(Problem::unproven(kind, reason, answer).into()),
-    };
-    room_for_elements(&proven, head, &mut claim)?;
-    let follow_up = proven.follow_up.take();
-    let (events, wanted) = events(source, directory.salt, peer, head, all, body, proven);
-    let accepted = ingest.handle.accept(events).await.map_err(|refusal| Problem::of_refusal(&refusal))?;
-    drop(claim);
-    if accepted.is_empty() {
-        return Err(Problem::internal("the scheduler accepted nothing").into());
-    }
-    if let Some(follow_up) = follow_up {
-        confirm::start(ingest, source, follow_up);
-    }
-    tracing::debug!(source = %source.name, peer = %peer.text, id = %accepted[0].id, "accepted");
-    Ok(match wanted {
-        Some(answer) => reply::answer(answer),
-        None => reply::accepted(&accepted),
-    })
-}
-
-/// The body, under the limits of the source and of all requests together.
-async fn read(
-    ingest: &Ingest,
-    source: &Source,
-    head: &Parts,
-    body: &mut Incoming,
-    claim: &mut Claim,
-) -> Result<Bytes, Refused> {
-    if !claim.grow(headers::size(&head.headers)) {
-        return Err(Problem::no_memory().into());
-    }
-    let max_body = source.max_body.min(limits::MAX_BODY);
-    let limit = usize::try_from(max_body).unwrap_or(usize::MAX);
-    if body.size_hint().lower() > max_body {
-        return Err(Problem::of_body(BodyError::TooLarge, max_body).into());
-    }
-    let deadline = Duration::from_millis(ingest.limits.body_timeout_ms);
-    let read = body::read(body, limit, claim, deadline).await;
-    Ok(read.map_err(|error| Problem::of_body(error, max_body))?)
-}
-
-/// A batch that is taken apart costs more than its bytes: each element has the headers to itself.
-fn room_for_elements(proven: &Proven, head: &Parts, claim: &mut Claim) -> Result<(), Refused> {
-    let count = proven.elements.len();
-    if count > limits::BATCH_EVENTS {
-        return Err(Problem::too_many_events(count, limits::BATCH_EVENTS).into());
-    }
-    let bodies: usize = proven.elements.iter().map(|element| element.body.len()).sum();
-    if claim.grow(count * headers::size(&head.headers) + bodies) { Ok(()) } else { Err(Problem::no_memory().into()) }
-}
-
-/// Health checks are questions.
-fn probe(head: &Parts) -> Result<(), Refused> {
-    if matches!(head.method, Method::GET | Method::HEAD) { Ok(()) } else { Err(Problem::method("GET, HEAD").into()) }
-}
-
-fn ready(ingest: &Ingest) -> Result<Reply, Refused> {
-    let health = ingest.handle.health();
-    if health.is_accepting() {
-        return Ok(reply::well());
-    }
-    Err(Problem::not_ready(health.reason()).into())
-}
-
-/// Whether this peer may use this method here, now.
-fn admit(ingest: &Ingest, source: &Source, peer: &Peer, head: &Parts, now: Now) -> Result<(), Refused> {
-    if !ingest.allow_lists.allows(source, peer.ip) {
-        return Err(Problem::not_allowed(&peer.text).into());
-    }
-    if let Some(rate) = source.rate {
-        let taken = ingest.rates.take(source.id, rate, now.mono_ms);
-        taken.map_err(|after_ms| Problem::too_often(after_ms, rate))?;
-    }
-    if !verify::answers(&source.verify, head.method.as_str()) {
-        return Err(Problem::method(verify::methods(&source.verify)).into());
-    }
-    Ok(())
-}
-
-/// The verdict on a request. When it names a key that the issuer's set does not hold, the set is fetched anew, unless
-/// that was done a moment ago.
-async fn prove(
-    ingest: &Ingest,
-    source: &Arc<Source>,
-    peer: &Peer,
-    head: &Parts,
-    headers: &[Header],
-    body: &Bytes,
-    now: Now,
-) -> Verdict {
-    let seen = ingest.keys.version(source);
-    let verdict = judge(ingest, source, peer, head, headers, body, now);
-    let unknown = matches!(verdict, Verdict::Refused { kind: "unknown-key" | "no-keys", .. });
-    match seen.filter(|_| unknown) {
-        Some(seen) if ingest.keys.refresh(source, seen, now).await => {
-            judge(ingest, source, peer, head, headers, body, now)
+    /// Refuses a head that is too large, or that RFC 9112 calls malformed though hyper takes it.
+    fn check_head(&self) -> Result<(), BoxedProblem> {
+        if route::target_length(self.head) > limits::URI_BYTES {
+            return Err(IngestProblem::target_too_long(limits::URI_BYTES).into());
         }
-        _ => verdict,
+        if let Some(wrong) = route::malformed(self.head) {
+            return Err(IngestProblem::malformed(wrong).into());
+        }
+
+        // hyper counts the fields of HTTP/1 alone.
+        if self.head.headers.len() > limits::HEADERS {
+            return Err(IngestProblem::too_many_fields(limits::HEADERS).into());
+        }
+        Ok(())
+    }
+
+    fn health(&self) -> Result<HttpResponse, BoxedProblem> {
+        self.check_probe()?;
+        Ok(reply::ok())
+    }
+
+    fn readiness(&self) -> Result<HttpResponse, BoxedProblem> {
+        self.check_probe()?;
+        let health = self.ingest.handle.health();
+        if health.is_accepting() {
+            return Ok(reply::ok());
+        }
+        Err(IngestProblem::not_ready(health.reason()).into())
+    }
+
+    fn check_probe(&self) -> Result<(), BoxedProblem> {
+        match self.head.method {
+            Method::GET | Method::HEAD => Ok(()),
+            _ => Err(IngestProblem::method("GET, HEAD").into()),
+        }
+    }
+
+    /// The source of that name or token. A temporary one whose time is over does not exist.
+    fn find_source(
+        &mut self,
+        directory: &Directory,
+        key: &str,
+    ) -> Result<Arc<Source>, BoxedProblem> {
+        let now = self.now.wall_ms;
+        let is_alive = |source: &&Arc<Source>| source.expires_at.is_none_or(|end| now < end);
+        let source = directory.sources_by_path.get(key).filter(is_alive);
+
+        self.source = source.cloned();
+        Ok(source.ok_or_else(IngestProblem::no_such_source)?.clone())
+    }
+
+    /// Who sent the request: the peer, or whom a trusted proxy names in its headers.
+    fn client(&self) -> Result<Cow<'a, Peer>, BoxedProblem> {
+        match &self.peer.trusted {
+            None => Ok(Cow::Borrowed(self.peer)),
+            Some(trusted) => {
+                let client = self.peer.client_of(trusted, &self.head.headers);
+                Ok(Cow::Owned(client.map_err(IngestProblem::malformed)?))
+            }
+        }
+    }
+
+    /// Refuses, before the body is read, whoever may not use this method here and now.
+    fn admit(&self, source: &Source, client: &Peer) -> Result<(), BoxedProblem> {
+        if !self.ingest.allow_lists.allows(source, client.ip) {
+            return Err(IngestProblem::not_allowed(&client.text).into());
+        }
+        if !verify::answers(&source.verify, self.head.method.as_str()) {
+            return Err(IngestProblem::method(verify::methods(&source.verify)).into());
+        }
+
+        // Only proven requests use this rate up, so above it the proof of one more need not be
+        // looked at.
+        if let Some(rate) = source.rate {
+            let left = self.ingest.rates.has(source.id, RateClass::Proven, rate, self.now.mono_ms);
+            left.map_err(|after_ms| IngestProblem::too_often(after_ms, rate))?;
+        }
+        Ok(())
+    }
+
+    /// The body, within the source's limit and within the memory of its sender, its source and all
+    /// requests.
+    async fn read_body(
+        &mut self,
+        source: &Source,
+        body: &mut Incoming,
+    ) -> Result<Bytes, BoxedProblem> {
+        // The header fields as they came, and the copy that is verified and kept.
+        if !self.claim.grow(2 * headers::size(&self.head.headers)) {
+            return Err(IngestProblem::no_memory().into());
+        }
+
+        let max_body = source.max_body.min(limits::MAX_BODY);
+        if body.size_hint().lower() > max_body {
+            return Err(IngestProblem::of_body(BodyError::TooLarge, max_body).into());
+        }
+        let limit = usize::try_from(max_body).unwrap_or(usize::MAX);
+        let body = body::read(body, limit, self.claim, &self.ingest.limits)
+            .await
+            .map_err(|error| IngestProblem::of_body(error, max_body))?;
+
+        // The events of a batch are copied out of it.
+        if source.split && !self.claim.grow(body.len()) {
+            return Err(IngestProblem::no_memory().into());
+        }
+        Ok(body)
+    }
+
+    /// The refusal of a request without a proof. Above the source's rate of those the reason is not
+    /// reported; what is not the sender's fault always is.
+    fn unproven(
+        &self,
+        source: &Source,
+        kind: &'static str,
+        reason: String,
+        answer: Option<ProviderAnswer>,
+    ) -> BoxedProblem {
+        let is_senders_fault = !matches!(kind, "no-keys" | "settings");
+        if let Some(rate) = source.rate.filter(|_| is_senders_fault) {
+            let taken =
+                self.ingest.rates.take(source.id, RateClass::Unproven, rate, self.now.mono_ms);
+            if let Err(after_ms) = taken {
+                let shares = self.ingest.handle.shares();
+                shares.note(Share::UnprovenRequests, ShareHolder::Source(source.id));
+                return IngestProblem::unproven_too_often(after_ms, rate, &reason).into();
+            }
+        }
+
+        IngestProblem::unproven(kind, reason, answer).into()
+    }
+
+    /// Counts a proven request in the source's rate.
+    fn take_from_rate(&self, source: &Source) -> Result<(), BoxedProblem> {
+        let Some(rate) = source.rate else { return Ok(()) };
+        let taken = self.ingest.rates.take(source.id, RateClass::Proven, rate, self.now.mono_ms);
+        Ok(taken.map_err(|after_ms| IngestProblem::too_often(after_ms, rate))?)
+    }
+
+    /// Claims what the events of a batch take beyond their bytes: each has the headers to itself.
+    fn claim_elements(&mut self, proven: &Proven) -> Result<(), BoxedProblem> {
+        let count = proven.elements.len();
+        if count > limits::BATCH_EVENTS {
+            return Err(IngestProblem::too_many_events(limits::BATCH_EVENTS).into());
+        }
+        if !self.claim.grow(count * headers::size(&self.head.headers)) {
+            return Err(IngestProblem::no_memory().into());
+        }
+        Ok(())
+    }
+
+    /// Hands the events to the scheduler, which answers once they are durable.
+    async fn remember(
+        &self,
+        client: &Peer,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Accepted>, BoxedProblem> {
+        // One address must not fill the queue in front of the scheduler.
+        let (permit, waited) = self.ingest.accept_permits.wait(client.holder()).await;
+        if let Some(holder) = client.holder().filter(|_| waited) {
+            self.ingest.handle.shares().note(Share::WaitingRequests, holder.into());
+        }
+        let _permit = permit.ok_or_else(IngestProblem::no_memory)?;
+
+        let accepted = self.ingest.handle.accept(events).await;
+        let accepted = accepted.map_err(|refusal| IngestProblem::of_refusal(&refusal))?;
+        if accepted.is_empty() {
+            return Err(IngestProblem::internal("the scheduler accepted nothing").into());
+        }
+        Ok(accepted)
+    }
+
+    fn count_refusal(&self, problem: &IngestProblem) {
+        let source = self.source.as_deref();
+        let name = source.map_or("", |source| source.name.as_str());
+        let reason = without_token(source, problem.reason());
+        self.ingest.refusals.count(name, problem.kind, &reason, self.now);
     }
 }
 
-fn judge(
-    ingest: &Ingest,
-    source: &Arc<Source>,
-    peer: &Peer,
-    head: &Parts,
-    headers: &[Header],
-    body: &Bytes,
-    now: Now,
-) -> Verdict {
-    let source = match ingest.keys.resolve(source) {
-        Ok(source) => source,
-        Err(reason) => return Verdict::Refused { reason, kind: "settings", answer: None },
-    };
-    // Without a scheme nothing is signed, and this is the way of most events.
-    let url = if source.verify == "none" { String::new() } else { route::public_url(&source, head, peer.is_https) };
-    let client = peer.certificate.as_deref();
-    let request = verify::Request { method: head.method.as_str(), url: &url, headers, body, client };
-    let now_unix = i64::try_from(now.wall_ms / 1000).unwrap_or(i64::MAX);
-    verify::verify(&source, &request, now_unix)
+/// A reason may quote the URL. A source's token in it is as good as a password, and is left out.
+fn without_token<'r>(source: Option<&Source>, reason: &'r str) -> Cow<'r, str> {
+    match source.and_then(|source| source.token.as_deref()) {
+        Some(token) if reason.contains(token) => Cow::Owned(reason.replace(token, "…")),
+        _ => Cow::Borrowed(reason),
+    }
 }
 
-/// The events of a proven request, and the answer that the provider wants for them.
-pub(super) fn events(
-    source: &Arc<Source>,
-    salt: u64,
-    peer: &Peer,
-    head: &Parts,
-    mut headers: Vec<Header>,
-    body: Bytes,
-    proven: Proven,
-) -> (Vec<NewEvent>, Option<Answer>) {
-    let Proven { kind, dedupe_key, answer, elements, follow_up: _ } = proven;
-    let all_facts: Vec<facts::Facts> = if elements.is_empty() {
-        vec![facts::of_request(source, &headers, &body, kind, dedupe_key)]
-    } else {
-        elements.iter().enumerate().map(|(n, element)| facts::of_element(source, &headers, element, n)).collect()
-    };
-    headers::keep(source, &mut headers);
-    let request_line = route::request_line(source, head);
-    let event = |facts: facts::Facts, headers: Vec<Header>, body: Bytes| NewEvent {
-        source: source.clone(),
-        dedupe: facts.dedupe_key.as_deref().map(|key| facts::fingerprint(salt, source.id, key)),
-        kind: facts.kind,
-        dedupe_key: facts.dedupe_key,
-        request_line: request_line.clone(),
-        remote: peer.text.clone(),
-        headers,
-        body,
-    };
-    if elements.is_empty() {
-        let one = all_facts.into_iter().map(|facts| event(facts, std::mem::take(&mut headers), body.clone())).collect();
-        return (one, answer);
+fn trace_accepted(source: &Source, client: &Peer, accepted: &[Accepted]) {
+    if let Some(first) = accepted.first() {
+        tracing::debug!(source = %source.name, peer = %client.text, id = %first.id, "accepted");
     }
-    headers.retain(|header| !matches!(header.name.as_str(), "content-type" | "content-encoding"));
-    let split = all_facts.into_iter().zip(elements).map(|(facts, element)| {
-        let mut own = headers.clone();
-        own.push(Header::new("content-type", element.content_type));
-        event(facts, own, element.body)
-    });
-    (split.collect(), answer)
+    for event in accepted {
+        if let Some(first) = event.conflicts_with {
+            tracing::debug!(
+                source = %source.name, id = %event.id, %first,
+                "the same dedupe key with another content: kept as well"
+            );
+        }
+    }
 }

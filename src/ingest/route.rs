@@ -1,19 +1,20 @@
-//! What a request line leads to. Pure.
+//! Where a request line leads, and who is at the other end. Pure.
 //!
-//! The part of the path that names a source is looked up as it came: it holds only characters that names and tokens
-//! consist of, so nothing is ever decoded and no path leads out of `/in/`.
+//! The part of the path that names a source is looked up as it came: it holds only characters that
+//! names and tokens consist of, so nothing is ever decoded and no path leads out of `/in/`.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Version, header};
 
-use super::proxy::{self, Client, Trusted};
-use super::verify::ClientCert;
-use crate::model::{Source, limits};
+use super::budget::Holder;
+use super::forwarded::{ForwardedClient, TrustedProxies, forwarded_info};
+use super::verify::{self, ClientCert};
+use crate::model::secret::{decoded, redacted_query};
+use crate::model::{Source, is_secret_name, limits};
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, Default)]
@@ -22,10 +23,10 @@ pub(super) struct Peer {
     pub ip: Option<IpAddr>,
     /// For the event and the log.
     pub text: String,
-    /// Set when it is a proxy whose word on the client is taken.
-    pub trusted: Option<Arc<Trusted>>,
+    /// Set when it is a proxy that is believed when it names the client.
+    pub trusted: Option<Arc<TrustedProxies>>,
     pub is_https: bool,
-    /// What it showed in the TLS handshake.
+    /// The certificate of the TLS handshake.
     pub certificate: Option<Arc<ClientCert>>,
 }
 
@@ -33,7 +34,11 @@ impl Peer {
     pub fn tcp(address: SocketAddr) -> Self {
         // An IPv4 client of a dual-stack socket is an IPv4 client.
         let ip = address.ip().to_canonical();
-        Self { ip: Some(ip), text: SocketAddr::new(ip, address.port()).to_string(), ..Self::default() }
+        Self {
+            ip: Some(ip),
+            text: SocketAddr::new(ip, address.port()).to_string(),
+            ..Self::default()
+        }
     }
 
     pub fn unix() -> Self {
@@ -45,21 +50,38 @@ impl Peer {
         Self { text: format!("hidden by {proxy}"), ..Self::default() }
     }
 
-    /// The client of one request, when this is a proxy that says whose request it is.
-    pub fn client_of(&self, trusted: &Trusted, headers: &HeaderMap) -> Result<Self, &'static str> {
-        let mut client = match proxy::client(headers, trusted)? {
-            Client::Unsaid => self.clone(),
-            Client::Known(ip) => Self { ip: Some(ip), text: ip.to_string(), ..self.clone() },
-            Client::Hidden => Self { certificate: self.certificate.clone(), ..Self::hidden(&self.text) },
+    /// Whose share of memory and of connections it uses. A trusted proxy has none, for many clients
+    /// are behind it.
+    pub fn holder(&self) -> Option<Holder> {
+        let is_proxy = |ip| self.trusted.as_ref().is_some_and(|trusted| trusted.trusts(Some(ip)));
+        self.ip.filter(|ip| !is_proxy(*ip)).map(Holder::peer)
+    }
+
+    /// The client of one request, when this is a trusted proxy that names it.
+    pub fn client_of(
+        &self,
+        trusted: &TrustedProxies,
+        headers: &HeaderMap,
+    ) -> Result<Self, &'static str> {
+        let info = forwarded_info(headers, trusted)?;
+        let mut client = match info.client {
+            ForwardedClient::Unnamed => self.clone(),
+            ForwardedClient::Known(ip) => {
+                Self { ip: Some(ip), text: ip.to_string(), ..self.clone() }
+            }
+            ForwardedClient::Hidden => Self::hidden(&self.text),
         };
-        client.is_https = proxy::is_https(headers).unwrap_or(self.is_https);
+
+        client.is_https = info.is_https.unwrap_or(self.is_https);
+        // The certificate is the proxy's own, and would prove everybody behind it.
+        client.certificate = None;
         Ok(client)
     }
 }
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route<'a> {
+pub(super) enum IngestRoute<'a> {
     /// A source's name or token.
     Source(&'a str),
     Health,
@@ -67,7 +89,7 @@ pub(super) enum Route<'a> {
     Nowhere,
 }
 
-impl<'a> Route<'a> {
+impl<'a> IngestRoute<'a> {
     pub fn of(path: &'a str) -> Self {
         match path {
             "/healthz" => Self::Health,
@@ -85,7 +107,7 @@ fn is_key(key: &str) -> bool {
     !key.is_empty() && plain && key.bytes().any(|b| b != b'.')
 }
 
-/// What is wrong with a head that hyper lets pass, though RFC 9112 says it is malformed.
+/// Why a head is malformed by RFC 9112 that hyper lets pass.
 pub(super) fn malformed(head: &Parts) -> Option<&'static str> {
     if head.version != Version::HTTP_11 {
         return None;
@@ -96,8 +118,9 @@ pub(super) fn malformed(head: &Parts) -> Option<&'static str> {
         (None, _) => return Some("a HTTP/1.1 request has a Host header"),
         (Some(_), Some(_)) => return Some("a request has one Host header"),
     }
-    let both =
-        head.headers.contains_key(header::TRANSFER_ENCODING) && head.headers.contains_key(header::CONTENT_LENGTH);
+
+    let both = head.headers.contains_key(header::TRANSFER_ENCODING)
+        && head.headers.contains_key(header::CONTENT_LENGTH);
     both.then_some("a request has Content-Length or Transfer-Encoding, not both")
 }
 
@@ -107,59 +130,69 @@ pub(super) fn target_length(head: &Parts) -> usize {
     host + head.uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
-/// The URL as the sender signed it: the public one when the operator gave it, else what the request says.
+/// The URL as the sender signed it: the public one when the operator gave it, else the request's
+/// own. Where the URL is not signed its query may hold a secret: then the query is always the
+/// request's own, or the operator's would prove everybody.
 pub(super) fn public_url(source: &Source, head: &Parts, is_https: bool) -> String {
     if let Some(url) = &source.public_url {
+        let front = if verify::signs_url(source) {
+            url
+        } else {
+            url.split(['?', '#']).next().unwrap_or_default()
+        };
         return match head.uri.query() {
-            Some(query) if !url.contains('?') => format!("{url}?{query}"),
-            _ => url.clone(),
+            Some(query) if !front.contains('?') => format!("{front}?{query}"),
+            _ => front.to_owned(),
         };
     }
+
+    let scheme = if is_https { "https://" } else { "http://" };
     let host = match head.uri.authority() {
         Some(authority) => Cow::Borrowed(authority.as_str()),
-        None => {
-            head.headers.get(header::HOST).map_or(Cow::Borrowed("localhost"), |h| String::from_utf8_lossy(h.as_bytes()))
-        }
+        None => head
+            .headers
+            .get(header::HOST)
+            .map_or(Cow::Borrowed("localhost"), |h| String::from_utf8_lossy(h.as_bytes())),
     };
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut url = String::with_capacity(8 + host.len() + target.len());
-    for part in [if is_https { "https://" } else { "http://" }, &host, target] {
+
+    // Put together for nearly every request, so in one allocation.
+    let mut url = String::with_capacity(scheme.len() + host.len() + target.len());
+    for part in [scheme, &host, target] {
         url.push_str(part);
     }
     url
 }
 
-/// Method, path and query as they are remembered: the source's name in the place of its token, and `…` in the
-/// place of secrets.
+/// Method, path and query as they are remembered: the source's name instead of its token, and `…`
+/// instead of secrets.
 pub(super) fn request_line(source: &Source, head: &Parts) -> String {
     let query = head.uri.query();
     let method = head.method.as_str();
-    let mut line = String::with_capacity(method.len() + 5 + source.name.len() + query.map_or(0, |q| q.len() + 1));
+    let mut line = String::with_capacity(
+        method.len() + 5 + source.name.len() + query.map_or(0, |q| q.len() + 1),
+    );
+
     for part in [method, " /in/", &source.name] {
         line.push_str(part);
     }
-    let Some(query) = query else { return line };
-    for (index, pair) in query.split('&').enumerate() {
-        line.push(if index == 0 { '?' } else { '&' });
-        match pair.split_once('=') {
-            Some((name, _)) if is_secret_param(source, name) => {
-                // Writing to a String does not fail.
-                let _ = write!(line, "{name}=…");
-            }
-            _ => line.push_str(pair),
-        }
+
+    if let Some(query) = query {
+        line.push('?');
+        // A name may be percent-encoded, and means the same to whoever reads it.
+        line.push_str(&redacted_query(query, &|name| is_secret_param(source, name)));
     }
     line
 }
 
+/// Whether a query field of this name holds a secret. Its percent-encoding is undone first.
 fn is_secret_param(source: &Source, name: &str) -> bool {
-    const ALWAYS: [&str; 3] = ["access_token", "api_key", "apikey"];
-    let is_set = |param: &str| source.params.get(param).and_then(|value| value.as_str()) == Some(name);
+    let decoded = decoded(name);
+    let is_set =
+        |param: &str| source.params.get(param).and_then(|value| value.as_str()) == Some(&*decoded);
     let in_query = source.params.get("in").and_then(|value| value.as_str()) == Some("query");
-    ALWAYS.iter().any(|one| name.eq_ignore_ascii_case(one))
-        || is_set("secret_query_param")
-        || (in_query && is_set("name"))
-        || (source.verify == "mailchimp" && matches!(name, "secret" | "key" | "token"))
+
+    is_secret_name(name) || is_set("secret_query_param") || (in_query && is_set("name"))
 }
 
 const _: () = assert!(limits::URI_BYTES < limits::HEAD_BYTES, "a target is a part of a head");
@@ -169,7 +202,7 @@ mod tests {
     use hyper::Request;
     use hyper::http::request::Parts;
 
-    use super::{Peer, Route, public_url, request_line};
+    use super::{IngestRoute, Peer, public_url, request_line};
     use crate::model::Source;
 
     fn head(method: &str, uri: &str) -> Parts {
@@ -184,9 +217,30 @@ mod tests {
     }
 
     #[test]
+    fn a_proxys_certificate_proves_nobody_behind_it() {
+        let certificate = Some(std::sync::Arc::new(crate::ingest::verify::ClientCert::default()));
+        let trusted = crate::ingest::TrustedProxies {
+            nets: vec!["10.0.0.0/8".parse().expect("a network")],
+            unix: false,
+        };
+        let peer = Peer { certificate, ..Peer::tcp("10.0.0.1:5".parse().expect("an address")) };
+        for headers in
+            [&[][..], &[("x-forwarded-for", "192.0.2.7")], &[("forwarded", "for=unknown")]]
+        {
+            let headers = headers
+                .iter()
+                .map(|(n, v)| (n.parse().expect("a name"), v.parse().expect("a value")))
+                .collect();
+            let client = peer.client_of(&trusted, &headers).expect("a client");
+            assert_eq!(client.certificate, None, "{headers:?}");
+        }
+    }
+
+    #[test]
     fn only_plain_names_lead_to_a_source() {
-        assert_eq!(Route::of("/in/github"), Route::Source("github"));
-        assert_eq!(Route::of("/in/a..b_-9"), Route::Source("a..b_-9"));
+        assert_eq!(IngestRoute::of("/in/github"), IngestRoute::Source("github"));
+        assert_eq!(IngestRoute::of("/in/a..b_-9"), IngestRoute::Source("a..b_-9"));
+
         for path in [
             "/",
             "",
@@ -213,10 +267,11 @@ mod tests {
             "/inn/github",
             "/in/a b",
         ] {
-            assert_eq!(Route::of(path), Route::Nowhere, "{path}");
+            assert_eq!(IngestRoute::of(path), IngestRoute::Nowhere, "{path}");
         }
-        assert_eq!(Route::of("/healthz"), Route::Health);
-        assert_eq!(Route::of("/readyz"), Route::Ready);
+
+        assert_eq!(IngestRoute::of("/healthz"), IngestRoute::Health);
+        assert_eq!(IngestRoute::of("/readyz"), IngestRoute::Ready);
     }
 
     #[test]
@@ -229,13 +284,59 @@ mod tests {
 
     #[test]
     fn the_public_url_is_the_operators_or_the_requests() {
-        let mut source = Source::new("a", "none");
-        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1"), false), "http://hooks.example/in/a?x=1");
-        assert_eq!(public_url(&source, &head("POST", "http://other:8/in/a"), true), "https://other:8/in/a");
+        let mut source = Source::new("a", "twilio");
+        assert_eq!(
+            public_url(&source, &head("POST", "/in/a?x=1"), false),
+            "http://hooks.example/in/a?x=1"
+        );
+        assert_eq!(
+            public_url(&source, &head("POST", "http://other:8/in/a"), true),
+            "https://other:8/in/a"
+        );
         source.public_url = Some("https://pub.example/w".into());
-        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1"), false), "https://pub.example/w?x=1");
+        assert_eq!(
+            public_url(&source, &head("POST", "/in/a?x=1"), false),
+            "https://pub.example/w?x=1"
+        );
         source.public_url = Some("https://pub.example/w?y=2".into());
-        assert_eq!(public_url(&source, &head("POST", "/in/a?x=1"), false), "https://pub.example/w?y=2");
+        assert_eq!(
+            public_url(&source, &head("POST", "/in/a?x=1"), false),
+            "https://pub.example/w?y=2"
+        );
+    }
+
+    #[test]
+    fn a_secret_in_the_public_url_proves_nobody() {
+        use crate::ingest::verify::{Request, Verdict, verify};
+        for (scheme, name) in
+            [("apikey", "key"), ("mailchimp", "secret"), ("cloudevents", "access_token")]
+        {
+            let mut source = Source::new("a", scheme);
+            source.secrets = vec![crate::model::TimedSecret::current("hunter2")];
+            if scheme == "apikey" {
+                source.params =
+                    [("in", "query"), ("name", name)].map(|(k, v)| (k.to_owned(), v.into())).into();
+            }
+            source.public_url = Some(format!("https://pub.example/in/a?{name}=hunter2"));
+
+            let is_proven = |target: &str| {
+                let url = public_url(&source, &head("POST", target), true);
+                let request = Request {
+                    method: "POST",
+                    url: &url,
+                    headers: &[],
+                    body: b"{}",
+                    client: None,
+                    keys: None,
+                };
+                matches!(verify(&source, &request, 1_770_000_000), Verdict::Proven(_))
+            };
+
+            assert!(is_proven(&format!("/in/a?{name}=hunter2")), "{scheme}");
+            for wrong in ["/in/a", "/in/a?x=1", &format!("/in/a?{name}=wrong")] {
+                assert!(!is_proven(wrong), "{scheme} {wrong}");
+            }
+        }
     }
 
     #[test]
@@ -243,8 +344,28 @@ mod tests {
         let mut source = Source::new("shop", "mailchimp");
         source.token = Some("tok123".into());
         source.params.insert("secret_query_param".into(), "s".into());
-        let line = request_line(&source, &head("POST", "/in/tok123?a=b&s=hunter2&access_token=hunter3&flag"));
+        let line = request_line(
+            &source,
+            &head("POST", "/in/tok123?a=b&s=hunter2&access_token=hunter3&flag"),
+        );
         assert_eq!(line, "POST /in/shop?a=b&s=…&access_token=…&flag");
+        let line = request_line(
+            &source,
+            &head("POST", "/in/tok123?%73=hunter2&k%65y=hunter2&k%2565y=hunter2&Sig=hunter2"),
+        );
+        assert_eq!(line, "POST /in/shop?%73=…&k%65y=…&k%2565y=…&Sig=…");
         assert_eq!(request_line(&source, &head("POST", "/in/tok123")), "POST /in/shop");
+        // What is asked for elsewhere, or behind another separator, is as secret.
+        let line = request_line(
+            &source,
+            &head("POST", "/in/tok123?a=b;sig=hunter2&to=https%3A%2F%2Fx%2F%3Ftoken%3Dhunter2&n"),
+        );
+        assert_eq!(line, "POST /in/shop?a=b;sig=…&to=…&n");
+
+        for spelled in ["k%65y", "%6bey", "access%5Ftoken", "API%5fKEY", "%73"] {
+            let line =
+                request_line(&source, &head("POST", &format!("/in/tok123?{spelled}=hunter2&a=b")));
+            assert_eq!(line, format!("POST /in/shop?{spelled}=…&a=b"));
+        }
     }
 }

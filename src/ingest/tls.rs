@@ -1,21 +1,25 @@
-//! The server side of TLS: certificate, key and, for client certificates, the authorities that are believed.
+//! The server side of TLS: certificate, key and, for client certificates, the authorities that are
+//! believed.
 //!
-//! TLS 1.2 and 1.3 with rustls and ring; ALPN offers h2 and http/1.1. A client may show a certificate when
-//! `client_ca` is set; it must then be one of these authorities', or the handshake fails. None is asked of a client that
-//! has none: which sources want one is theirs to say (`--verify mtls`).
+//! TLS 1.2 and 1.3 with rustls and ring; ALPN offers h2 and http/1.1. A client may show a
+//! certificate when `client_ca` is set; one of another authority fails the handshake. A client
+//! without one is accepted: sources require it by themselves (`--verify mtls`).
 //!
-//! Reload: [`Tls::read`] reads the files anew, [`Tls::set`] takes them up for connections that come from then on. The
-//! handshake is bounded by the time for a head, and a connection in it counts as any other.
+//! Reload: [`ServerTls::read`] reads the files anew, [`ServerTls::set`] uses them for new
+//! connections. The handshake is bounded by the time for a head, and a connection in it counts as
+//! any other.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-/// Where the files are.
+/// The files of certificate and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// PEM: the server's certificate first, then those that lead to its authority.
@@ -26,13 +30,13 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// What TLS listeners speak with right now.
+/// The TLS configuration in force.
 #[derive(Debug)]
-pub struct Tls {
+pub struct ServerTls {
     config: RwLock<Arc<ServerConfig>>,
 }
 
-impl Tls {
+impl ServerTls {
     #[must_use]
     pub fn new(config: Arc<ServerConfig>) -> Self {
         Self { config: RwLock::new(config) }
@@ -49,21 +53,13 @@ impl Tls {
             .map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let builder = match &files.client_ca {
             None => builder.with_no_client_auth(),
-            Some(file) => {
-                let wrong =
-                    |why: &dyn std::fmt::Display| format!("tls.client_ca: {} cannot be used: {why}", file.display());
-                let mut roots = RootCertStore::empty();
-                for authority in certificates("client_ca", file)? {
-                    roots.add(authority).map_err(|error| wrong(&error))?;
-                }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                builder
-                    .with_client_cert_verifier(verifier.allow_unauthenticated().build().map_err(|error| wrong(&error))?)
-            }
+            Some(file) => builder.with_client_cert_verifier(client_verifier(file, provider)?),
         };
+
         let chain = certificates("cert", &files.cert)?;
-        let key = PrivateKeyDer::from_pem_file(&files.key)
-            .map_err(|error| format!("tls.key: cannot read a private key in {}: {error}", files.key.display()))?;
+        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
+            format!("tls.key: cannot read a private key in {}: {error}", files.key.display())
+        })?;
         let mut config = builder
             .with_single_cert(chain, key)
             .map_err(|error| format!("tls.cert and tls.key do not fit together: {error}"))?;
@@ -71,7 +67,7 @@ impl Tls {
         Ok(Arc::new(config))
     }
 
-    /// Takes it up for connections that come from now on.
+    /// Uses it for new connections.
     pub fn set(&self, config: Arc<ServerConfig>) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
@@ -81,9 +77,30 @@ impl Tls {
     }
 }
 
+/// Accepts clients without a certificate, and those with one of an authority in this file.
+fn client_verifier(
+    file: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        format!("tls.client_ca: {} cannot be used: {why}", file.display())
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in certificates("client_ca", file)? {
+        roots.add(authority).map_err(|error| wrong(&error))?;
+    }
+
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| wrong(&error))
+}
+
 fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let cannot = |why: &dyn std::fmt::Display| format!("tls.{key}: cannot read {}: {why}", file.display());
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(|error| cannot(&error))?.collect();
+    let cannot =
+        |why: &dyn std::fmt::Display| format!("tls.{key}: cannot read {}: {why}", file.display());
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|error| cannot(&error))?.collect();
     let found = found.map_err(|error| cannot(&error))?;
     if found.is_empty() { Err(cannot(&"it holds no certificate (PEM)")) } else { Ok(found) }
 }

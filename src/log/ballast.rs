@@ -1,9 +1,12 @@
-//! Ballast: two files beside the segments that hold nothing, so that there is something to throw overboard.
+//! Ballast: two files beside the segments without content, whose space can be given up in an
+//! emergency.
 //!
-//! Where others fill the file system, the reserve is only a number; the ballast is room that is really held. The first
-//! file is given up when the log cannot be opened for want of room, so that a full disk can be opened; the second one
-//! also while the daemon runs, so that what waits can be carried out. Both are made again once the file system has the
-//! reserve and the file free. They are part of the reserve: whoever counts what is free counts them in.
+//! Where other programs fill the file system, the reserve is only a number; the ballast is space
+//! that is really allocated. The first file is removed when the log cannot be opened for lack of
+//! space, so that a full disk can be opened. The second one is removed also while the daemon runs,
+//! so that waiting deliveries can be sent. Both are created again once the file system has the
+//! reserve and the file free. The ballast is part of the reserve: whoever measures free space
+//! counts it in.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -12,10 +15,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
-use super::room::Room;
+use super::disk_space::DiskSpace;
 use crate::model::limits;
 
 const NAMES: [&str; 2] = ["ballast-open", "ballast-run"];
+/// Bytes written at once where a file cannot be allocated without writing it.
+const FILL_BUFFER: usize = 64 << 10;
 
 /// Bytes of one of the two files.
 fn size(reserve: u64) -> u64 {
@@ -27,59 +32,65 @@ pub(super) fn is_ballast(path: &Path) -> bool {
 }
 
 /// Bytes that it holds on the disk.
-pub(super) fn present(dir: &Path) -> u64 {
+pub(super) fn allocated_bytes(dir: &Path) -> u64 {
     paths(dir).iter().filter_map(|path| fs::metadata(path).ok()).map(|m| m.blocks() * 512).sum()
 }
 
-/// Before the log is opened: gives up what opening may need. Returns whether it gave up anything.
+/// Before the log is opened: removes what opening may need. Returns whether it removed anything.
 pub(super) fn release_to_open(dir: &Path) -> bool {
-    let free = || rustix::fs::statvfs(dir).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
-    let mut gave = false;
+    let free =
+        || rustix::fs::statvfs(dir).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+
+    let mut released = false;
     for path in paths(dir).iter().rev() {
-        gave |= free() < limits::OPEN_BYTES && fs::remove_file(path).is_ok();
+        released |= free() < limits::OPEN_BYTES && fs::remove_file(path).is_ok();
     }
-    gave
+    released
 }
 
-/// Gives up everything, whatever is free: something has failed for want of room.
+/// Removes both files, whatever is free: something has failed for lack of space.
 pub(super) fn release(dir: &Path) -> bool {
-    let gone = paths(dir).iter().filter(|path| fs::remove_file(path).is_ok()).count();
-    gone > 0
+    let removed = paths(dir).iter().filter(|path| fs::remove_file(path).is_ok()).count();
+    removed > 0
 }
 
-/// Gives up the second file when the file system is all but full, and makes both again when there is room.
-pub(super) fn keep(dir: &Path, room: &Room) {
-    let size = size(room.reserve);
-    let free = room.free.saturating_sub(present(dir));
+/// Removes the second file when the file system is nearly full, and creates both again when there
+/// is space.
+pub(super) fn maintain(dir: &Path, space: &DiskSpace) {
+    let size = size(space.reserve);
+    let free = space.free.saturating_sub(allocated_bytes(dir));
     let [open, run] = paths(dir);
+
     if free < limits::OPEN_BYTES / 2 && fs::remove_file(&run).is_ok() {
-        tracing::warn!(bytes = size, "the file system is all but full: gave up ballast");
+        tracing::warn!(bytes = size, "the file system is nearly full: released ballast");
         return;
     }
-    let mut spare = free.saturating_sub(room.reserve);
-    let spare_files = room.files.is_none_or(|files| files > 2 * limits::ROLL_FILES);
+
+    let mut spare = free.saturating_sub(space.reserve);
+    let spare_files = space.files.is_none_or(|files| files > 2 * limits::ROLL_FILES);
     for path in [open, run] {
-        if spare_files && spare > size && !path.exists() && make(&path, size).is_ok() {
+        if spare_files && spare > size && !path.exists() && create(&path, size).is_ok() {
             spare -= size;
         }
     }
 }
 
-fn make(path: &Path, size: u64) -> std::io::Result<()> {
+fn create(path: &Path, size: u64) -> std::io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let made = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size) {
+
+    let allocated = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size) {
         Ok(()) => Ok(()),
-        // Not every file system can.
+        // Not every file system supports it.
         Err(_) => fill(&file, size),
     };
-    if made.is_err() {
+    if allocated.is_err() {
         let _ = fs::remove_file(path);
     }
-    made
+    allocated
 }
 
 fn fill(mut file: &File, size: u64) -> std::io::Result<()> {
-    let zeros = vec![0u8; 64 << 10];
+    let zeros = vec![0u8; FILL_BUFFER];
     let mut left = size;
     while left > 0 {
         let now = usize::try_from(left).unwrap_or(zeros.len()).min(zeros.len());
@@ -95,23 +106,25 @@ fn paths(dir: &Path) -> [PathBuf; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::room::Room;
-    use super::{keep, present, release};
+    use super::{allocated_bytes, maintain, release};
+    use crate::log::disk_space::DiskSpace;
 
     #[test]
     fn it_is_made_when_there_is_room_and_given_up_when_there_is_none() {
         let dir = tempfile::tempdir().expect("a folder");
         let dir = dir.path();
         let reserve = 4 << 20;
-        let room = |free| Room { quota: 1 << 30, reserve, free, ..Room::default() };
-        keep(dir, &room(4 << 20));
-        assert_eq!(present(dir), 0, "the reserve itself is not spare");
-        keep(dir, &room(1 << 30));
-        assert_eq!(present(dir), 2 << 20);
-        keep(dir, &room((3 << 20) - 1));
-        assert_eq!(present(dir), 1 << 20, "one of the two is kept for opening");
-        keep(dir, &room(1 << 20));
-        assert_eq!(present(dir), 1 << 20);
-        assert!(release(dir) && present(dir) == 0 && !release(dir));
+        let space = |free| DiskSpace { quota: 1 << 30, reserve, free, ..DiskSpace::default() };
+
+        maintain(dir, &space(4 << 20));
+        assert_eq!(allocated_bytes(dir), 0, "the reserve itself is not spare");
+        maintain(dir, &space(1 << 30));
+        assert_eq!(allocated_bytes(dir), 2 << 20);
+
+        maintain(dir, &space((3 << 20) - 1));
+        assert_eq!(allocated_bytes(dir), 1 << 20, "one of the two is kept for opening");
+        maintain(dir, &space(1 << 20));
+        assert_eq!(allocated_bytes(dir), 1 << 20);
+        assert!(release(dir) && allocated_bytes(dir) == 0 && !release(dir));
     }
 }

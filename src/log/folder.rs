@@ -1,8 +1,13 @@
-//! The folder's names and habits: what a segment is called, how a small file is replaced, how the folder is locked.
+//! The log's folder: the names in it, how a small file is replaced, and the lock.
 //!
-//! `seg-N/` a segment that begins with record N, `seg-N.seal` its closing note, `seg-N.sums` the sums of its files,
-//! `seg-N.open` while it is open, `new-N/` one that is being made,
-//! `del-N/` one that is being deleted, `bad-seg-N…/` one that could not be opened (kept for people, read by nobody).
+//! | name | content |
+//! |---|---|
+//! | `seg-N/` | a segment that begins with record N |
+//! | `seg-N.seal` | how it ended, once it is sealed |
+//! | `seg-N.sums` | checksums of its files when it was closed |
+//! | `seg-N.open` | exists while a process has it open |
+//! | `new-N/`, `del-N/` | a segment that is being created or deleted |
+//! | `bad-seg-N…/` | a quarantined segment: it could not be opened; `log salvage` reads it |
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
@@ -13,12 +18,15 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{LogError, failpoint};
+use super::error::LogError;
+use super::failpoint;
 use crate::model::Seq;
 
-/// How long a lock that nobody holds any more is waited for.
+/// How often, and how long each time, a lock is waited for whose holder is gone.
 const LOCK_TRIES: u32 = 400;
 const LOCK_WAIT: Duration = Duration::from_millis(5);
+/// Files are never written through a symbolic link.
+const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 pub(super) fn segment(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}"))
@@ -28,13 +36,13 @@ pub(super) fn seal(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}.seal"))
 }
 
-/// Stands beside a segment for as long as a process has it open; one left over says that the process died.
-pub(super) fn opened(dir: &Path, first: Seq) -> PathBuf {
+/// Exists beside a segment while a process has it open; one left over means that the process died.
+pub(super) fn open_marker(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}.open"))
 }
 
-/// What its files were when it was last closed.
-pub(super) fn sums(dir: &Path, first: Seq) -> PathBuf {
+/// The checksums of a segment's files when it was last closed.
+pub(super) fn checksums(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}.sums"))
 }
 
@@ -43,7 +51,7 @@ pub(super) fn first_of(path: &Path) -> Option<Seq> {
     number_of(path.file_name()?.to_str()?.strip_prefix("seg-")?)
 }
 
-pub(super) fn making(dir: &Path, first: Seq) -> PathBuf {
+pub(super) fn creating(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("new-{first:020}"))
 }
 
@@ -51,32 +59,35 @@ pub(super) fn deleting(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("del-{first:020}"))
 }
 
-/// A free name for a segment that is put aside.
-pub(super) fn aside(dir: &Path, first: Seq) -> PathBuf {
+/// A free name for a segment that is quarantined.
+pub(super) fn quarantined(dir: &Path, first: Seq) -> PathBuf {
     let plain = dir.join(format!("bad-seg-{first:020}"));
-    (1..)
-        .map(|n| if n == 1 { plain.clone() } else { dir.join(format!("bad-seg-{first:020}-{n}")) })
-        .find(|path| !path.exists())
-        .unwrap_or(plain)
+    let numbered = |n: u32| match n {
+        1 => plain.clone(),
+        _ => dir.join(format!("bad-seg-{first:020}-{n}")),
+    };
+    (1..).map(numbered).find(|path| !path.exists()).unwrap_or(plain.clone())
 }
 
-/// What stands in the folder.
+/// The entries of the folder that opening it needs.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub(super) struct FolderListing {
     /// Ascending.
     pub segments: Vec<Seq>,
     pub seals: Vec<Seq>,
-    /// Half-made and half-deleted segments.
+    /// Half-created and half-deleted segments, and half-written files.
     pub leftovers: Vec<PathBuf>,
 }
 
-pub(super) fn list(dir: &Path) -> Result<Listing, LogError> {
+pub(super) fn list(dir: &Path) -> Result<FolderListing, LogError> {
     let failed = || LogError::io("list the folder", dir);
-    let mut listing = Listing::default();
+
+    let mut listing = FolderListing::default();
     for entry in fs::read_dir(dir).map_err(failed())? {
         let entry = entry.map_err(failed())?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
+
         if name.starts_with("new-") || name.starts_with("del-") || name.ends_with(".tmp") {
             listing.leftovers.push(entry.path());
         } else if let Some(number) = name.strip_prefix("seg-") {
@@ -87,6 +98,7 @@ pub(super) fn list(dir: &Path) -> Result<Listing, LogError> {
             }
         }
     }
+
     listing.segments.sort_unstable();
     listing.seals.sort_unstable();
     Ok(listing)
@@ -96,12 +108,14 @@ fn number_of(text: &str) -> Option<Seq> {
     (text.len() == 20).then(|| text.parse().ok()).flatten().filter(|n| *n > 0)
 }
 
-/// Makes the folder (for its owner alone) when it is missing.
-pub(super) fn make(dir: &Path) -> Result<(), LogError> {
+/// Creates the folder (for its owner alone) when it is missing.
+pub(super) fn create(dir: &Path) -> Result<(), LogError> {
     if dir.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(LogError::io("make the folder", dir))?;
+
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    created.map_err(LogError::io("create the folder", dir))?;
     if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
         sync(parent)?;
     }
@@ -114,29 +128,47 @@ pub(super) fn lock(dir: &Path) -> Result<File, LogError> {
     let failed = || LogError::io("lock", &path);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(NOFOLLOW);
     let mut file = options.open(&path).map_err(failed())?;
+
+    // It is written to: a link would lead to somebody else's file, and so would a second name of
+    // one.
+    let found = file.metadata().map_err(failed())?;
+    if !found.is_file() || found.nlink() > 1 {
+        let what = "it is not a file of its own: remove it, it is created again";
+        return Err(failed()(std::io::Error::other(what)));
+    }
+
     match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::Error(source)) => return Err(failed()(source)),
-        Err(TryLockError::WouldBlock) => {
-            let holder = holder(&file).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-            return Err(LogError::InUse { dir: dir.to_path_buf(), holder });
-        }
+        Err(TryLockError::WouldBlock) => return Err(in_use(dir, &file)),
     }
-    // For the message above only: the lock itself is the operating system's.
+
+    // The process id is for error messages only: the lock itself is the operating system's.
     file.set_len(0).map_err(failed())?;
     file.seek(SeekFrom::Start(0)).map_err(failed())?;
     writeln!(file, "{}", std::process::id()).map_err(failed())?;
     Ok(file)
 }
 
-/// A process that was killed while it started a child leaves the lock to that child for a moment: as long as the process
-/// that the file names is gone, it is tried again.
-fn try_lock(file: &File) -> Result<(), TryLockError> {
+/// The error that names the holder of the lock.
+pub(super) fn in_use(dir: &Path, file: &File) -> LogError {
+    let holder =
+        holder(file).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    LogError::InUse { dir: dir.to_path_buf(), holder }
+}
+
+/// A process that was killed while it started a child leaves the lock to that child for a moment.
+/// So as long as the process that the file names is gone, the lock is tried again.
+pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
     let is_gone = |pid: u32| !Path::new("/proc").join(pid.to_string()).exists();
+
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) if holder(file).is_some_and(is_gone) => std::thread::park_timeout(LOCK_WAIT),
+            Err(TryLockError::WouldBlock) if holder(file).is_some_and(is_gone) => {
+                std::thread::park_timeout(LOCK_WAIT);
+            }
             done => return done,
         }
     }
@@ -150,7 +182,7 @@ fn holder(file: &File) -> Option<u32> {
     std::str::from_utf8(&bytes[..len]).ok()?.trim().parse().ok()
 }
 
-/// Makes names in a folder durable.
+/// Makes the names in a folder durable.
 pub(super) fn sync(dir: &Path) -> Result<(), LogError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(LogError::io("sync the folder", dir))
 }
@@ -160,7 +192,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), LogError> {
     to.parent().map_or(Ok(()), sync)
 }
 
-/// Removes a file or a whole folder; that it is gone already is fine.
+/// Removes a file or a whole folder; it is no error that it is gone already.
 pub(super) fn remove(path: &Path) -> Result<(), LogError> {
     let done = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match done {
@@ -169,30 +201,34 @@ pub(super) fn remove(path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Bytes that are taken on the disk by what lies in a folder, one level deep.
+/// Bytes that the files in a folder take on the disk, one level deep.
 pub(super) fn disk_bytes(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    entries.flatten().filter_map(|e| e.metadata().ok()).filter(fs::Metadata::is_file).map(|m| m.blocks() * 512).sum()
+    let files = entries.flatten().filter_map(|e| e.metadata().ok()).filter(fs::Metadata::is_file);
+    files.map(|m| m.blocks() * 512).sum()
 }
 
 /// Replaces a small file as a whole: one line of JSON, one line with its CRC-32.
 pub(super) fn write_checked(path: &Path, value: &impl Serialize) -> Result<(), LogError> {
     let json = serde_json::to_string(value).map_err(|e| LogError::io("encode", path)(e.into()))?;
     let text = format!("{json}\n{:08x}\n", crc32fast::hash(json.as_bytes()));
+
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let tmp = PathBuf::from(name);
-    let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&tmp).and_then(|mut f| {
-            f.write_all(text.as_bytes())?;
-            f.sync_all()
-        });
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(NOFOLLOW);
+    let written = options.open(&tmp).and_then(|mut f| {
+        f.write_all(text.as_bytes())?;
+        f.sync_all()
+    });
     written.map_err(LogError::io("write", &tmp))?;
+
     failpoint::reached("checked.written");
     rename(&tmp, path)
 }
 
-/// Reads what [`write_checked`] wrote; `None` when it is missing or is not that.
+/// Reads what [`write_checked`] wrote; `None` when the file is missing or its checksum is wrong.
 pub(super) fn read_checked<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let text = fs::read_to_string(path).ok()?;
     let (json, crc) = text.split_once('\n')?;
@@ -213,6 +249,7 @@ mod tests {
         // No process has this number: it is beyond the kernel's largest.
         writeln!(held, "{}", u32::MAX).expect("a holder");
         try_lock(&held).expect("nobody has it");
+
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| lock(dir.path()).map(|_| ()));
             // The child that had it begins its own program.
@@ -220,6 +257,7 @@ mod tests {
             drop(held);
             waiting.join().expect("no panic").expect("it gets the lock");
         });
+
         let _ours = lock(dir.path()).expect("free again");
         let refused = lock(dir.path()).expect_err("it is ours");
         assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");

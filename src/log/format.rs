@@ -1,31 +1,34 @@
-//! The folder's format: a small file, `format`, that is read before anything else is, so that a folder of a later
-//! version is refused before a byte of it is touched.
+//! The folder's format: a small file, `format`, that is read before anything else, so that a folder
+//! of a later version is refused before a byte of it is changed.
 //!
-//! Whoever changes what an older version would misread (files, keys, frames, records beyond new kinds and new fields
-//! at the end) raises [`FORMAT`]. `hookbox` is the newest version that has written here: a record that cannot be read in
-//! a folder of a later version is that version's, and is refused; in any other folder it is damage.
+//! A change that an older version would misread (files, keys, frames, records beyond new kinds and
+//! new fields at the end) raises [`FORMAT`]. `hookbox` is the newest version that has written here:
+//! a record that cannot be read in a folder of a later version belongs to that version, and is
+//! refused; in any other folder it is damage.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{LogError, folder};
+use super::error::LogError;
+use super::folder;
 
 /// The format of the folder that this version writes.
 const FORMAT: u32 = 1;
-const OWN: &str = env!("CARGO_PKG_VERSION");
+const THIS_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Format {
+pub(super) struct FolderFormat {
     format: u32,
     hookbox: String,
 }
 
-impl Format {
-    /// What the folder says of itself; what this version would say when it says nothing.
+impl FolderFormat {
+    /// The format that the folder states, or that of this version when it states none.
     pub fn read(dir: &Path) -> Result<Self, LogError> {
-        let own = Self { format: FORMAT, hookbox: OWN.to_owned() };
+        let own = Self { format: FORMAT, hookbox: THIS_VERSION.to_owned() };
         let found: Self = folder::read_checked(&path(dir)).unwrap_or(own);
+
         if found.format > FORMAT {
             let what = format!("it has format {}, this version reads up to {FORMAT}", found.format);
             return Err(found.refuse(dir, what));
@@ -33,9 +36,9 @@ impl Format {
         Ok(found)
     }
 
-    /// Notes that this version writes here.
-    pub fn keep(&self, dir: &Path) -> Result<(), LogError> {
-        let newest = if self.is_newer() { self.hookbox.clone() } else { OWN.to_owned() };
+    /// Records that this version writes here.
+    pub fn write(&self, dir: &Path) -> Result<(), LogError> {
+        let newest = if self.is_newer() { self.hookbox.clone() } else { THIS_VERSION.to_owned() };
         let own = Self { format: FORMAT, hookbox: newest };
         if folder::read_checked::<Self>(&path(dir)).as_ref() == Some(&own) {
             return Ok(());
@@ -45,7 +48,7 @@ impl Format {
 
     /// Whether a later version has written here.
     pub fn is_newer(&self) -> bool {
-        parts(&self.hookbox) > parts(OWN)
+        parts(&self.hookbox) > parts(THIS_VERSION)
     }
 
     pub fn written_by(&self) -> &str {

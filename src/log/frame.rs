@@ -1,11 +1,15 @@
-//! One commit as bytes: packing records into a frame, and a frame back into records. Pure.
+//! The bytes of a commit: records are packed into a frame, and a frame is unpacked into records.
+//! Pure.
 //!
 //! ```text
 //! frame   = head, stored payload; cut into chunks of at most `limits::CHUNK` bytes
-//! head    = version u8, flags u8, first u64, count u32, previous chain head 32, own chain head 32,
-//!           raw length u32, stored length u32                                         (numbers big-endian)
-//! payload = for each record: length u32, CRC-32 u32, bytes of `record::encode`; lz4 block when flag 1 is set
-//! own chain head = SHA-256(previous ‖ version, flags, first, count, raw length, stored length ‖ stored payload)
+//! head    = version u8, flags u8, first u64, count u32, previous chain head 32,
+//!           own chain head 32, raw length u32, stored length u32    (numbers big-endian)
+//! payload = for each record: length u32, CRC-32 u32, bytes of `record::encode`;
+//!           an lz4 block when flag 1 is set
+//!
+//! own chain head = SHA-256(previous ‖ version, flags, first, count, raw length,
+//!                          stored length ‖ stored payload)
 //! ```
 
 use sha2::{Digest, Sha256};
@@ -13,22 +17,23 @@ use sha2::{Digest, Sha256};
 use crate::model::{Seq, limits};
 use crate::record::{self, Record, RecordError};
 
-/// A link of the chain.
+/// A link of the hash chain.
 pub(super) type ChainHead = [u8; 32];
 
 /// The frame format this version writes.
 const VERSION: u8 = 1;
 const FLAG_LZ4: u8 = 1;
 pub(super) const HEAD_LEN: usize = 1 + 1 + 8 + 4 + 32 + 32 + 4 + 4;
-/// Raw payload at which a commit goes on in another frame: what a random read has to unpack stays small.
+/// Raw payload at which a commit continues in another frame: a random read has to unpack a whole
+/// frame.
 const FRAME_RAW: usize = 512 << 10;
 /// Below this, compression cannot pay for itself.
 const COMPRESS_FROM: usize = 128;
-/// A record may be as large as the largest body with its headers, and some.
+/// A record may be as large as the largest body, with 8 MiB for its headers and the rest.
 pub(super) const RECORD_MAX: usize = MAX_BODY + (8 << 20);
 #[expect(clippy::cast_possible_truncation, reason = "32 MiB fit everywhere")]
 const MAX_BODY: usize = limits::MAX_BODY as usize;
-/// Buffers larger than this are given back after use.
+/// Buffers larger than this are freed after use.
 const KEEP_BUFFER: usize = 2 << 20;
 /// Length and checksum before each record.
 const PREFIX: usize = 8;
@@ -79,8 +84,11 @@ impl FrameHead {
         let mut rest = bytes.get(..HEAD_LEN).ok_or("its head is cut short")?;
         let [version, flags] = take(&mut rest);
         if version != VERSION {
-            return Err(format!("it has frame format {version}, this version reads up to {VERSION}"));
+            return Err(format!(
+                "it has frame format {version}, this version reads up to {VERSION}"
+            ));
         }
+
         let head = Self {
             flags,
             first: u64::from_be_bytes(take(&mut rest)),
@@ -90,12 +98,13 @@ impl FrameHead {
             raw_len: u32::from_be_bytes(take(&mut rest)),
             stored_len: u32::from_be_bytes(take(&mut rest)),
         };
+
         let sane = head.count > 0
             && head.first > 0
             && head.first.checked_add(u64::from(head.count)).is_some()
             && head.raw_len as usize <= FRAME_RAW + RECORD_MAX + PREFIX
             && head.stored_len <= head.raw_len;
-        if sane { Ok(head) } else { Err("its head makes no sense".into()) }
+        if sane { Ok(head) } else { Err("its head has impossible values".into()) }
     }
 
     fn chain(&self, stored: &[u8]) -> ChainHead {
@@ -112,13 +121,13 @@ impl FrameHead {
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
-    // The caller cut `rest` to HEAD_LEN, which is the sum of all that is taken.
+    // The caller cut `rest` to HEAD_LEN, the sum of the lengths of all fields.
     let (front, back) = rest.split_first_chunk::<N>().expect("the head has its full length");
     *rest = back;
     *front
 }
 
-/// A frame as it stands in the store.
+/// A frame as it is stored.
 #[derive(Clone, Debug)]
 pub(super) struct StoredFrame {
     pub head: FrameHead,
@@ -126,7 +135,7 @@ pub(super) struct StoredFrame {
 }
 
 impl StoredFrame {
-    /// As it was cut into chunks.
+    /// Head and payload together, as they are cut into chunks.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD_LEN + self.stored.len());
         self.head.write(&mut bytes);
@@ -134,7 +143,7 @@ impl StoredFrame {
         bytes
     }
 
-    /// Whether the bytes are those that the chain head was made of.
+    /// Whether the chain head was computed from these bytes.
     pub fn is_whole(&self) -> bool {
         self.head.chain(&self.stored) == self.head.own
     }
@@ -142,14 +151,14 @@ impl StoredFrame {
 
 /// Packs records into frames. Keeps its buffers from one commit to the next.
 #[derive(Debug, Default)]
-pub(super) struct Packer {
+pub(super) struct FramePacker {
     raw: Vec<u8>,
     count: u32,
     packed: Vec<u8>,
     frame: Vec<u8>,
 }
 
-impl Packer {
+impl FramePacker {
     /// Adds one record.
     ///
     /// Returns its length when it is larger than a record may be; it was not added then.
@@ -157,11 +166,13 @@ impl Packer {
         let start = self.raw.len();
         self.raw.extend_from_slice(&[0; PREFIX]);
         record::encode(record, &mut self.raw);
+
         let len = self.raw.len() - start - PREFIX;
         let Some(wire_len) = u32::try_from(len).ok().filter(|_| len <= RECORD_MAX) else {
             self.raw.truncate(start);
             return Err(len);
         };
+
         let crc = crc32fast::hash(&self.raw[start + PREFIX..]);
         self.raw[start..start + 4].copy_from_slice(&wire_len.to_be_bytes());
         self.raw[start + 4..start + PREFIX].copy_from_slice(&crc.to_be_bytes());
@@ -173,14 +184,17 @@ impl Packer {
         self.raw.len() >= FRAME_RAW
     }
 
-    /// Closes the frame: its head, and all of its bytes to be cut into chunks.
+    /// Completes the frame. Returns its head, and all of its bytes, to be cut into chunks.
     pub fn finish(&mut self, first: Seq, prev: ChainHead) -> (FrameHead, &[u8]) {
         let packed_len = self.compress();
         let (flags, stored) = match packed_len {
             Some(len) => (FLAG_LZ4, &self.packed[..len]),
             None => (0, &self.raw[..]),
         };
-        let bounded = |len: usize| u32::try_from(len).expect("a frame is bounded by FRAME_RAW and RECORD_MAX");
+
+        let bounded = |len: usize| {
+            u32::try_from(len).expect("a frame is bounded by FRAME_RAW and RECORD_MAX")
+        };
         let mut head = FrameHead {
             flags,
             first,
@@ -191,15 +205,17 @@ impl Packer {
             stored_len: bounded(stored.len()),
         };
         head.own = head.chain(stored);
+
         self.frame.clear();
         head.write(&mut self.frame);
         self.frame.extend_from_slice(stored);
+
         self.raw.clear();
         self.count = 0;
         (head, &self.frame)
     }
 
-    /// Forgets what was added, and gives back buffers that a large record has blown up.
+    /// Forgets what was added, and frees buffers that a large record has made large.
     pub fn reset(&mut self) {
         self.raw.clear();
         self.count = 0;
@@ -210,30 +226,32 @@ impl Packer {
         }
     }
 
-    /// Packs `raw` into `packed` when that makes it smaller.
+    /// Compresses `raw` into `packed` when that makes it smaller. Returns the length.
     fn compress(&mut self) -> Option<usize> {
         if self.raw.len() < COMPRESS_FROM {
             return None;
         }
-        let room = lz4_flex::block::get_maximum_output_size(self.raw.len());
-        if self.packed.len() < room {
-            self.packed.resize(room, 0);
+
+        let largest = lz4_flex::block::get_maximum_output_size(self.raw.len());
+        if self.packed.len() < largest {
+            self.packed.resize(largest, 0);
         }
         let len = lz4_flex::block::compress_into(&self.raw, &mut self.packed).ok()?;
-        // Unpacking costs something as well: a gain of less than a 32nd is none.
+
+        // Decompression has a cost as well, so a gain of less than a 32nd is not worth it.
         (len < self.raw.len() - self.raw.len() / 32).then_some(len)
     }
 }
 
-/// A frame unpacked, with the places of its records.
+/// A decompressed frame, with the offsets of its records.
 #[derive(Debug)]
-pub(super) struct Decoded {
+pub(super) struct DecodedFrame {
     pub head: FrameHead,
     raw: Vec<u8>,
     starts: Vec<u32>,
 }
 
-impl Decoded {
+impl DecodedFrame {
     pub fn new(frame: StoredFrame) -> Result<Self, String> {
         let StoredFrame { head, stored } = frame;
         let raw = if head.flags & FLAG_LZ4 == 0 {
@@ -242,15 +260,17 @@ impl Decoded {
             lz4_flex::block::decompress(&stored, head.raw_len as usize)
                 .map_err(|e| format!("its payload cannot be unpacked: {e}"))?
         };
+
         if raw.len() != head.raw_len as usize {
             return Err("its payload does not have the length that was written".into());
         }
-        let starts = places(&raw, head.count).ok_or("its records do not have the lengths that were written")?;
+        let starts = record_offsets(&raw, head.count)
+            .ok_or("its records do not have the lengths that were written")?;
         Ok(Self { head, raw, starts })
     }
 
     /// Bytes it takes in memory.
-    pub fn cost(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         self.raw.len() + self.starts.len() * 4
     }
 
@@ -266,26 +286,30 @@ impl Decoded {
                 let len = u32::from_be_bytes([a, b, c, d]) as usize;
                 Some((rest.get(..len)?, u32::from_be_bytes([e, f, g, h])))
             });
+
         let damaged = |what: &str| Err(RecordFault::Damaged(what.to_owned()));
         let Some((bytes, crc)) = bytes else { return damaged("it is not in its frame") };
         if crc32fast::hash(bytes) != crc {
             return damaged("its checksum is wrong");
         }
+
         record::decode(bytes).map_err(|error| match &error {
-            RecordError::Newer(_) | RecordError::UnknownKind(_) => RecordFault::Newer(error.to_string()),
-            RecordError::Empty | RecordError::Garbage(_) | RecordError::Trailing(_) => {
+            RecordError::Newer(_) | RecordError::UnknownKind(_) => {
+                RecordFault::Newer(error.to_string())
+            }
+            RecordError::Empty | RecordError::Malformed(_) | RecordError::Trailing(_) => {
                 RecordFault::Unknown(error.to_string())
             }
         })
     }
 }
 
-/// Why a record cannot be had.
+/// Why a record cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RecordFault {
     #[error("{0}")]
     Damaged(String),
-    /// Its checksum is right, and it is not what this version calls a record.
+    /// Its checksum is right, but this version cannot decode it.
     #[error("{0}")]
     Unknown(String),
     /// A later version wrote it.
@@ -293,8 +317,9 @@ pub(super) enum RecordFault {
     Newer(String),
 }
 
-fn places(raw: &[u8], count: u32) -> Option<Vec<u32>> {
-    // Not `with_capacity(count)`: the number may be anything as long as nobody has checked it.
+/// Where each record begins; `None` when the lengths do not match.
+fn record_offsets(raw: &[u8], count: u32) -> Option<Vec<u32>> {
+    // Not `with_capacity(count)`: the count is not checked yet and may be anything.
     let mut starts = Vec::with_capacity((count as usize).min(raw.len() / PREFIX + 1));
     let mut at = 0usize;
     while at < raw.len() {
@@ -303,5 +328,6 @@ fn places(raw: &[u8], count: u32) -> Option<Vec<u32>> {
         let len = len.iter().fold(0usize, |n, b| (n << 8) | usize::from(*b));
         at = at.checked_add(PREFIX)?.checked_add(len)?;
     }
+
     (at == raw.len() && starts.len() == count as usize).then_some(starts)
 }

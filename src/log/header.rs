@@ -1,28 +1,29 @@
-//! A segment's header: what it says of itself, and how that is written down.
+//! A segment's header: its fields, and how they are encoded.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::LogError;
+use super::error::LogError;
 use super::frame::ChainHead;
 use crate::model::{Seq, WallMs};
 
 /// The segment format this version writes.
 const FORMAT: u8 = 1;
 
-/// What a segment says of itself. Part of the chain.
+/// The header as it is stored, part of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Header {
+pub(super) struct SegmentHeader {
     format: u8,
-    /// The version that made it.
+    /// The version that created the segment.
     pub hookbox: String,
     pub first: Seq,
     /// The chain head of the record before `first`.
     pub prev: ChainHead,
-    /// The records before this one are in the checkpoint. It is `first`, but for a segment that was begun because
-    /// records were missing: that one repeats the checkpoint of an earlier segment.
+    /// The records before this one are in the checkpoint. It is `first`, except in a segment that
+    /// was begun because records were missing: that one repeats the checkpoint of an earlier
+    /// segment.
     pub fold_from: Seq,
     /// The records from this one to the one before `first` were lost.
     pub gap_from: Option<Seq>,
@@ -31,8 +32,8 @@ pub(super) struct Header {
     pub checkpoint_sha256: [u8; 32],
 }
 
-/// What a new segment begins with.
-pub(super) struct Beginning<'a> {
+/// The facts a new segment is created from.
+pub(super) struct NewSegment<'a> {
     pub first: Seq,
     pub prev: ChainHead,
     pub fold_from: Seq,
@@ -41,10 +42,10 @@ pub(super) struct Beginning<'a> {
     pub checkpoint: &'a [u8],
 }
 
-impl Beginning<'_> {
-    /// The header's bytes, with their CRC-32.
-    pub fn bytes(&self, path: &Path) -> Result<Vec<u8>, LogError> {
-        let header = Header {
+impl NewSegment<'_> {
+    /// The header's bytes, with their CRC-32. `path` is only for the message.
+    pub fn header_bytes(&self, path: &Path) -> Result<Vec<u8>, LogError> {
+        let header = SegmentHeader {
             format: FORMAT,
             hookbox: env!("CARGO_PKG_VERSION").to_owned(),
             first: self.first,
@@ -55,32 +56,41 @@ impl Beginning<'_> {
             checkpoint_len: self.checkpoint.len() as u64,
             checkpoint_sha256: Sha256::digest(self.checkpoint).into(),
         };
-        let mut bytes = rmp_serde::to_vec(&header).map_err(|e| LogError::corrupt("write to", path, e.to_string()))?;
+
+        let encoded = rmp_serde::to_vec(&header);
+        let mut bytes = encoded.map_err(|e| LogError::corrupt("write to", path, e.to_string()))?;
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
         Ok(bytes)
     }
 }
 
-impl Header {
-    /// What a header says, wherever it comes from: `path` is only for the message.
+impl SegmentHeader {
+    /// Decodes a header, wherever it comes from: `path` is only for the message.
     pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, LogError> {
         let damaged = |what: &str| LogError::corrupt("open", path, what);
-        let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged("its header is cut short"))?;
+        let (body, crc) =
+            bytes.split_last_chunk::<4>().ok_or_else(|| damaged("its header is cut short"))?;
         if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
             return Err(damaged("its header is damaged"));
         }
-        // An array of fields, of which the first two are the format and the version, in every format there will be.
+
+        // In every format there will be, the header is an array whose first two fields are the
+        // format and the version.
         if let [array, format, rest @ ..] = body
             && *format > FORMAT
             && *format < 0x80
             && *array >= 0x90
         {
-            let written_by = rmp_serde::from_slice(rest).unwrap_or_else(|_| "of a later version".to_owned());
-            let what = format!("its segments have format {format}, this version reads up to {FORMAT}");
+            let written_by =
+                rmp_serde::from_slice(rest).unwrap_or_else(|_| "of a later version".to_owned());
+            let what =
+                format!("its segments have format {format}, this version reads up to {FORMAT}");
             return Err(LogError::Newer { path: path.to_path_buf(), written_by, what });
         }
+
+        let decoded = rmp_serde::from_slice(body);
         let header: Self =
-            rmp_serde::from_slice(body).map_err(|e| damaged(&format!("its header cannot be read: {e}")))?;
+            decoded.map_err(|e| damaged(&format!("its header cannot be read: {e}")))?;
         if header.first > 0 { Ok(header) } else { Err(damaged("its header names no record")) }
     }
 }

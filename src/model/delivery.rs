@@ -8,6 +8,7 @@ use super::{Header, WallMs};
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum DeliveryState {
     /// Not ended and not held: waiting for its first attempt or for a retry.
     Pending,
@@ -25,6 +26,7 @@ pub enum DeliveryState {
 /// Why an endpoint is on hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum HoldReason {
     Operator,
     /// The receiver answered 410.
@@ -50,7 +52,8 @@ pub enum Outcome {
     Gone,
     /// No use in trying again: the address is refused, the URL is not one.
     Refused,
-    /// The receiver asks that the endpoint be put on hold (`webhook-delivery: hold`); the delivery waits.
+    /// The receiver asks that the endpoint be put on hold (`webhook-delivery: hold`); the delivery
+    /// waits.
     Hold,
     /// The receiver never wants to see it (`webhook-delivery: drop`).
     Drop,
@@ -59,13 +62,13 @@ pub enum Outcome {
 /// What an attempt says of the way rather than of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fault {
+pub enum AttemptFault {
     /// The system itself knows no way there: no route, the network is down.
     NoRoute,
     /// Nobody answered on the way: the name could not be looked up, the connection timed out.
     Unreachable,
-    /// It does not say whether anybody can be reached: a connection stood, and then nothing came on it; or this machine
-    /// did not let it be made.
+    /// It does not say whether anybody can be reached: a connection stood, and then nothing came on
+    /// it; or this machine did not let it be made.
     Unclear,
     /// It was lent out, and no consumer took it.
     NotTaken,
@@ -112,7 +115,7 @@ pub struct AttemptReport {
     pub error: Option<String>,
     /// When it failed on the way.
     #[serde(default)]
-    pub fault: Option<Fault>,
+    pub fault: Option<AttemptFault>,
     /// How the command of an `exec:` endpoint ended.
     #[serde(default)]
     pub command: Option<CommandEnd>,

@@ -1,17 +1,18 @@
-//! An endpoint: a named way out.
+//! An endpoint: a named outbound destination.
 //!
-//! Where it leads stands in its URL: `http://…` and `https://…`, `unix:/run/app.sock:/path`, `exec:/path/to/command`, or
-//! `pull:` (consumers come and lease its deliveries).
+//! Where it leads stands in its URL: `http://…` and `https://…`, `unix:/run/app.sock:/path`,
+//! `exec:/path/to/command`, or `pull:` (consumers come and lease its deliveries).
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointId, Secret, TimedSecret, WallMs, says_secret};
+use super::{EndpointId, REDACTED, Secret, TargetUrl, TimedSecret, WallMs, is_secret_name};
 
-/// When a failed delivery is tried again: `base · factor^n` up to `max`, each delay spread by ±`jitter`, until
-/// `max_age` has passed since the delivery was made.
+/// When a failed delivery is tried again: `base · factor^n` up to `max`, each delay spread by
+/// ±`jitter`, until `max_age` has passed since the delivery was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     pub base_ms: u64,
@@ -44,6 +45,18 @@ pub struct Rate {
     pub per_ms: u64,
 }
 
+impl std::fmt::Display for Rate {
+    /// As [`Rate::from_str`](std::str::FromStr::from_str) reads it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unit = match self.per_ms {
+            60_000 => "m",
+            3_600_000 => "h",
+            _ => "s",
+        };
+        write!(f, "{}/{unit}", self.count)
+    }
+}
+
 impl std::str::FromStr for Rate {
     type Err = String;
 
@@ -65,14 +78,17 @@ impl std::str::FromStr for Rate {
 }
 
 /// Whether an endpoint's deliveries wait for each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Order {
+    /// They do not
     #[default]
     None,
-    /// One lane: each delivery waits for all before it to end.
+    /// Each delivery waits until all before it have ended
     Strict,
-    /// A lane for each key, see [`Endpoint::order_key`].
+    /// Each delivery waits until those before it with the same key have ended
     Key,
 }
 
@@ -89,7 +105,8 @@ pub enum HeadOfLine {
     Park { after: u32 },
 }
 
-/// Several deliveries in one request. A batch closes by number, by bytes or by the age of its oldest event.
+/// Several deliveries in one request. A batch closes by number, by bytes or by the age of its
+/// oldest event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     pub max_events: u32,
@@ -100,15 +117,17 @@ pub struct Batch {
 }
 
 /// How a batch is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum BatchFormat {
-    /// A JSON array.
+    /// A JSON array
     #[default]
     Json,
-    /// One JSON object a line.
+    /// One JSON object a line
     Ndjson,
-    /// CloudEvents 1.0 JSON batch (`application/cloudevents-batch+json`).
+    /// The JSON batch format of CloudEvents 1.0, application/cloudevents-batch+json
     Cloudevents,
 }
 
@@ -123,19 +142,24 @@ pub struct CatchUp {
 }
 
 /// In which order a backlog is worked off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum CatchUpMode {
+    /// The oldest events first
     #[default]
     Oldest,
+    /// The newest events first
     Newest,
-    /// Only the latest event of each key; the older ones end as superseded.
+    /// Only the latest event of each key; older ones are cancelled as superseded
     Latest,
 }
 
-/// What is sent instead of the event's own request: templates over `{id, type, source, received_at, headers, body}`.
+/// What is sent instead of the event's own request: templates over `{id, type, source, received_at,
+/// headers, body}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
+pub struct RequestTemplate {
     /// The request's method; POST when `None`.
     pub method: Option<String>,
     /// Put behind the URL's path.
@@ -145,12 +169,13 @@ pub struct Shape {
     pub content_type: Option<String>,
 }
 
-impl Shape {
-    /// The headers' templates for people: `Name: template`, without what stands in them as a secret.
-    pub fn shown_headers(&self) -> impl Iterator<Item = String> {
+impl RequestTemplate {
+    /// The headers' templates for people: `Name: template`, without what stands in them as a
+    /// secret.
+    pub fn redacted_headers(&self) -> impl Iterator<Item = String> {
         self.headers.iter().map(|(name, template)| {
-            let hidden = says_secret(&name.to_ascii_lowercase()) && !template.contains("secret(");
-            format!("{name}: {}", if hidden { "…" } else { template })
+            let hidden = is_secret_name(name) && !names_its_secret(template);
+            format!("{name}: {}", if hidden { REDACTED } else { template })
         })
     }
 
@@ -161,9 +186,24 @@ impl Shape {
     }
 }
 
+/// Whether the template has nothing secret in it but the name of a secret: one that is looked up,
+/// and the word before it.
+fn names_its_secret(template: &str) -> bool {
+    let Some((before, rest)) = template.split_once("{{") else { return false };
+    let Some((tag, after)) = rest.split_once("}}") else { return false };
+    let is_scheme = matches!(
+        before.trim().to_ascii_lowercase().as_str(),
+        "" | "bearer" | "basic" | "token" | "apikey"
+    );
+    let call: String = tag.chars().filter(|c| !c.is_whitespace()).collect();
+    let is_call = call.strip_prefix("secret('").is_some_and(|name| name.ends_with("')"))
+        || call.strip_prefix("secret(\"").is_some_and(|name| name.ends_with("\")"));
+    is_scheme && is_call && call.matches(['\'', '"']).count() == 2 && after.trim().is_empty()
+}
+
 /// Over which way an endpoint is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Via {
+pub struct ConnectSettings {
     /// `http://[user:password@]host:port`, or `none` to go around the daemon's own.
     pub proxy: Option<Secret>,
     /// The local address to connect from.
@@ -183,26 +223,34 @@ mod address_text {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(address: &Option<IpAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        address: &Option<IpAddr>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         address.map(|address| address.to_string()).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<IpAddr>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
 
-impl Via {
+impl ConnectSettings {
     /// The proxy for people: without its password.
     #[must_use]
-    pub fn shown_proxy(&self) -> Option<String> {
+    pub fn redacted_proxy(&self) -> Option<String> {
         let proxy = &self.proxy.as_ref()?.0;
         let shown = match proxy.rsplit_once('@') {
+            // Without a host there is no telling where a password ends.
+            None if proxy.contains("://") && proxy.matches(':').count() > 2 => REDACTED.to_owned(),
             None => proxy.clone(),
             Some((before, host)) => {
                 let (scheme, user) = before.split_once("://").unwrap_or(("http", before));
-                format!("{scheme}://{}:…@{host}", user.split(':').next().unwrap_or_default())
+                let user = user.split_once(':').map_or(REDACTED, |(user, _)| user);
+                format!("{scheme}://{user}:{REDACTED}@{host}")
             }
         };
         Some(shown)
@@ -211,7 +259,7 @@ impl Via {
 
 /// How an `exec:` endpoint runs its command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exec {
+pub struct ExecSettings {
     pub args: Vec<String>,
     /// The user it runs as; the daemon's own when `None`.
     pub user: Option<String>,
@@ -219,29 +267,28 @@ pub struct Exec {
 
 /// How a `pull:` endpoint lends deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pull {
+pub struct PullSettings {
     pub lease_ms: u64,
 }
 
-impl Default for Pull {
+impl Default for PullSettings {
     fn default() -> Self {
         Self { lease_ms: super::limits::DEFAULT_LEASE_MS }
     }
 }
 
-/// A named way out, with filter, signing, retry policy and limits.
+/// A named outbound destination, with its filter, signing, retry policy and limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     pub id: EndpointId,
     /// As a source's name.
     pub name: String,
-    /// `http://…`, `https://…`, or `unix:/run/app.sock:/path`.
-    pub url: String,
+    pub url: TargetUrl,
     /// Names of sources; all when empty.
     pub from: Vec<String>,
     /// Globs over the event type (`*` any run of characters, `?` one); all when empty.
     pub types: Vec<String>,
-    /// An RFC 9535 filter expression over `{type, source, headers, body}`.
+    /// An RFC 9535 filter expression over `{type, source, headers, query, body}`.
     pub filter: Option<String>,
     /// Standard Webhooks secrets, the newest first; all that are live sign.
     pub secrets: Vec<TimedSecret>,
@@ -256,8 +303,8 @@ pub struct Endpoint {
     /// Whether the sender's own headers go along; `None`: only for events from provider presets.
     pub forward_headers: Option<bool>,
     pub created_at: WallMs,
-    /// JSON Pointer (RFC 6901) into the body, for [`Order::Key`]: events with the same value there are one lane; those
-    /// without it are a lane, too.
+    /// JSON Pointer (RFC 6901) into the body, for [`Order::Key`]: events with the same value there
+    /// are one lane; those without it are a lane, too.
     #[serde(default)]
     pub order_key: Option<String>,
     #[serde(default)]
@@ -273,13 +320,17 @@ pub struct Endpoint {
     #[serde(default)]
     pub catch_up: CatchUp,
     #[serde(default)]
-    pub shape: Shape,
+    pub shape: RequestTemplate,
     #[serde(default)]
-    pub via: Via,
+    pub via: ConnectSettings,
     #[serde(default)]
-    pub exec: Exec,
+    pub exec: ExecSettings,
     #[serde(default)]
-    pub pull: Pull,
+    pub pull: PullSettings,
+    /// Whether the query that an event came with goes along; `None`: only for events from provider
+    /// presets.
+    #[serde(default)]
+    pub forward_query: Option<bool>,
 }
 
 fn default_hold_after() -> u64 {
@@ -287,25 +338,33 @@ fn default_hold_after() -> u64 {
 }
 
 impl Endpoint {
-    /// Whether consumers come for its deliveries, instead of attempts going out.
+    /// Whether consumers lease its deliveries, instead of attempts going out.
     #[must_use]
-    pub fn is_pull(&self) -> bool {
-        self.url.starts_with("pull:")
+    pub fn is_leased(&self) -> bool {
+        self.url.is_leased()
     }
 
-    /// Whether a command takes its deliveries.
+    /// Whether its requests are signed, so that they need a clock that is right.
     #[must_use]
-    pub fn is_exec(&self) -> bool {
-        self.url.starts_with("exec:")
+    pub fn signs(&self) -> bool {
+        self.url.signs()
+    }
+
+    /// Whether several events may go out in one request.
+    #[must_use]
+    pub fn batches(&self) -> bool {
+        self.url.batches()
     }
 
     /// An endpoint with every setting at its default.
     #[must_use]
-    pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>, url: impl Into<TargetUrl>) -> Self {
         Self {
             id: 0,
             name: name.into(),
             url: url.into(),
+            created_at: 0,
+
             from: Vec::new(),
             types: Vec::new(),
             filter: None,
@@ -317,17 +376,18 @@ impl Endpoint {
             order: Order::None,
             allow_private: false,
             forward_headers: None,
-            created_at: 0,
+            forward_query: None,
+
             order_key: None,
             head_of_line: HeadOfLine::Block,
             batch: None,
             burst: None,
             hold_after_ms: default_hold_after(),
             catch_up: CatchUp::default(),
-            shape: Shape::default(),
-            via: Via::default(),
-            exec: Exec::default(),
-            pull: Pull::default(),
+            shape: RequestTemplate::default(),
+            via: ConnectSettings::default(),
+            exec: ExecSettings::default(),
+            pull: PullSettings::default(),
         }
     }
 }

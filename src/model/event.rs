@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{EventId, SourceId, WallMs};
+use super::{EventId, SourceId, WallMs, canonical_header_name, limits, query};
+
+/// The header that counts the daemons of this kind that an event has passed.
+pub const HOPS: &str = "hookbox-hops";
 
 /// One header field: the name in lower case, the value as its bytes came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,42 @@ impl Header {
     }
 }
 
+/// What a repetition of an event is known by beside its dedupe key: salted fingerprints, made at
+/// its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprints {
+    /// Of what a repetition says again: an event of the same key that says something else is
+    /// another one.
+    pub content: Option<u64>,
+    /// Of something that is enough by itself, whatever stands as key: what was signed.
+    pub also: Option<u64>,
+    /// The earlier event that has the same key, and says something else.
+    pub conflicts_with: Option<EventId>,
+}
+
+/// Whether a field of this (lower-case) name holds a digest of a body, and is wrong as soon as the
+/// body is another one.
+#[must_use]
+pub fn is_digest(name: &str) -> bool {
+    const DIGESTS: [&str; 13] = [
+        "content-digest",
+        "repr-digest",
+        "digest",
+        "content-md5",
+        "x-content-md5",
+        "x-content-sha256",
+        "x-content-sha1",
+        "x-content-sha512",
+        "x-amz-content-sha256",
+        "x-bz-content-sha1",
+        "x-goog-hash",
+        "x-ms-blob-content-md5",
+        "x-ms-content-crc64",
+    ];
+    let name = &*canonical_header_name(name);
+    DIGESTS.contains(&name) || name.starts_with("x-amz-checksum-")
+}
+
 /// One accepted webhook. Immutable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -35,7 +74,8 @@ pub struct Event {
     /// The event's type (`push`, `invoice.paid`); empty when nobody said one.
     pub kind: String,
     pub received_at: WallMs,
-    /// What the sender said of its own identity for this event; a repetition within the window is a duplicate.
+    /// What the sender said of its own identity for this event; a repetition within the window is a
+    /// duplicate.
     pub dedupe_key: Option<String>,
     /// Method, path and query as they came, e.g. `POST /in/github?x=1`.
     pub request_line: String,
@@ -47,7 +87,8 @@ pub struct Event {
     /// Whether its source was a provider preset: then its headers go along by default.
     #[serde(default)]
     pub from_provider: bool,
-    /// The id it was accepted under by the log that it was imported from; receivers go on seeing this one.
+    /// The id it was accepted under by the log that it was imported from; receivers go on seeing
+    /// this one.
     #[serde(default)]
     pub first_id: Option<EventId>,
 }
@@ -59,10 +100,36 @@ impl Event {
         self.source == 0
     }
 
+    /// How many daemons of this kind it has passed, as they say themselves (`hookbox-hops`): the
+    /// most that any of them says, so that nobody makes it less by saying it twice.
+    #[must_use]
+    pub fn hops(&self) -> u32 {
+        let fields = self.headers.iter().filter(|header| header.name == HOPS);
+        let texts = fields.filter_map(|header| std::str::from_utf8(&header.value).ok());
+        texts
+            .flat_map(|text| text.split(','))
+            .filter_map(|text| count(text.trim()))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Whether it has passed so many daemons that it must be going round in circles. Such an event
+    /// is kept and goes nowhere by itself.
+    #[must_use]
+    pub fn is_looping(&self) -> bool {
+        self.hops() >= limits::HOPS
+    }
+
     /// The id that its receivers see, the same at every attempt and in every log.
     #[must_use]
     pub fn webhook_id(&self) -> EventId {
         self.first_id.unwrap_or(self.id)
+    }
+
+    /// The query that it came with, without the question mark; `…` stands in the place of secrets.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        query::of_line(&self.request_line)
     }
 
     /// The first header of that (lower-case) name.
@@ -76,5 +143,55 @@ impl Event {
     pub fn cost(&self) -> usize {
         let headers: usize = self.headers.iter().map(|h| h.name.len() + h.value.len() + 64).sum();
         self.body.len() + headers + self.kind.len() + self.source_name.len() + 256
+    }
+}
+
+/// A number of any length; one too large for the type is the largest.
+fn count(text: &str) -> Option<u32> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, Header};
+    use crate::model::EventId;
+
+    #[test]
+    fn the_largest_number_of_hops_counts() {
+        let mut event = Event {
+            id: EventId { seq: 1, tag: 1 },
+            source: 1,
+            source_name: "s".into(),
+            kind: String::new(),
+            received_at: 0,
+            dedupe_key: None,
+            request_line: String::new(),
+            remote: String::new(),
+            headers: Vec::new(),
+            body: bytes::Bytes::new(),
+            from_provider: false,
+            first_id: None,
+        };
+
+        let cases: [(&[&str], u32, bool); 9] = [
+            (&[], 0, false),
+            (&["7"], 7, false),
+            (&[" 8 "], 8, true),
+            (&["0", "9"], 9, true),
+            (&["9, 0"], 9, true),
+            (&["99999999999999999999"], u32::MAX, true),
+            (&["-1"], 0, false),
+            (&["+9"], 0, false),
+            (&["many"], 0, false),
+        ];
+
+        for (values, hops, loops) in cases {
+            event.headers = values
+                .iter()
+                .map(|value| Header::new("hookbox-hops", (*value).to_owned()))
+                .collect();
+            assert_eq!((event.hops(), event.is_looping()), (hops, loops), "{values:?}");
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! Ids. Each carries the sequence number of the record that made its thing, so that looking a thing up needs
-//! no index: the id says where in the log it stands.
+//! Ids. Each carries the sequence number of the record that made its thing, so that looking a thing
+//! up needs no index: the id says where in the log it stands.
 //!
-//! Shape: a prefix, then lower-case base32hex (RFC 4648 section 7, no padding), which sorts as the bytes do.
-//! `evt_` + 26 characters (sequence number, 8 random bytes); `dlv_` + 20 characters (sequence number of the
-//! record that made the delivery, endpoint number).
+//! Shape: a prefix, then lower-case base32hex (RFC 4648 section 7, no padding), which sorts as the
+//! bytes do. `evt_` + 26 characters (sequence number, 8 random bytes); `dlv_` + 20 characters
+//! (sequence number of the record that made the delivery, endpoint number).
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,7 +43,8 @@ pub struct DeliveryId {
     pub endpoint: EndpointId,
 }
 
-/// A batch's id, which is its `webhook-id` at every attempt: which record formed it, and which part of it.
+/// A batch's id, which is its `webhook-id` at every attempt: which record formed it, and which part
+/// of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BatchId {
     pub seq: Seq,
@@ -52,11 +53,14 @@ pub struct BatchId {
 
 /// Text that is not an id of the kind asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{text}' is not {what}: it looks like {example}")]
-pub struct IdError {
-    text: String,
-    what: &'static str,
-    example: &'static str,
+pub enum IdError {
+    #[error("'{text}' is not {what}: it looks like {example}")]
+    Unlike { text: String, what: &'static str, example: &'static str },
+    #[error(
+        "'{0}' is an event, not a delivery: `hookboxctl delivery list --event {0}` lists its \
+         deliveries"
+    )]
+    AnEvent(EventId),
 }
 
 impl fmt::Display for EventId {
@@ -71,7 +75,7 @@ impl fmt::Display for EventId {
 impl FromStr for EventId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let bytes: [u8; 16] = decode(text, "evt_").ok_or_else(|| IdError {
+        let bytes: [u8; 16] = decode(text, "evt_").ok_or_else(|| IdError::Unlike {
             text: text.chars().take(80).collect(),
             what: "an event id",
             example: "evt_00000000000g3kq1v8b2m4n6p0",
@@ -108,11 +112,13 @@ impl fmt::Debug for BatchId {
 impl FromStr for DeliveryId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let bytes: [u8; 12] = decode(text, "dlv_").ok_or_else(|| IdError {
+        let unlike = || IdError::Unlike {
             text: text.chars().take(80).collect(),
             what: "a delivery id",
             example: "dlv_00000000000g00000040",
-        })?;
+        };
+        let bytes: [u8; 12] = decode(text, "dlv_")
+            .ok_or_else(|| text.parse().map_or_else(|_| unlike(), IdError::AnEvent))?;
         let (seq, endpoint) = bytes.split_at(8);
         let endpoint = endpoint.iter().fold(0, |n, b| (n << 8) | u32::from(*b));
         Ok(Self { seq: be64(seq), endpoint })
@@ -160,5 +166,18 @@ mod tests {
             let refusal = text.parse::<EventId>().expect_err(text).to_string();
             assert!(refusal.contains("looks like evt_"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn the_id_of_an_event_instead_of_a_delivery_names_the_right_command() {
+        let event = EventId { seq: 1, tag: 2 };
+        let refusal = event.to_string().parse::<DeliveryId>().expect_err("no delivery").to_string();
+        let next = format!(
+            "'{event}' is an event, not a delivery: `hookboxctl delivery list --event {event}` \
+             lists its"
+        );
+        assert!(refusal.starts_with(&next), "{refusal}");
+        let refusal = "dlv_x".parse::<DeliveryId>().expect_err("no delivery").to_string();
+        assert!(refusal.contains("looks like dlv_"), "{refusal}");
     }
 }

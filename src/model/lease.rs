@@ -1,22 +1,22 @@
-//! Leases: what the consumers of a pull endpoint ask for, get, and say.
+//! Leases: the requests of the consumers of a pull endpoint, and what they get.
 
 use std::sync::Arc;
 
 use super::{DeliveryId, Event, WallMs};
 
-/// What one consumer asks for.
+/// A request of one consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseAsk {
+pub struct LeaseRequest {
     pub max: usize,
-    /// How long it waits for the first.
+    /// How long it waits for the first event.
     pub wait_ms: u64,
     pub lease_ms: u64,
 }
 
-/// A delivery that is lent.
+/// A delivery that is leased to a consumer.
 #[derive(Clone, Debug)]
-pub struct Leased {
-    /// Unguessable: whoever has it may settle it.
+pub struct LeasedDelivery {
+    /// Unguessable: whoever knows it may settle the lease.
     pub lease: String,
     pub delivery: DeliveryId,
     pub number: u32,
@@ -24,25 +24,33 @@ pub struct Leased {
     pub expires_at: WallMs,
 }
 
-/// What a consumer says of what it leased.
+/// How a consumer settles a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Done: it is delivered.
+    /// The delivery succeeded.
     Ack,
-    /// Not done: it is tried again by the endpoint's policy, not before `after_ms`.
+    /// The delivery failed: it is retried by the endpoint's policy, not before `after_ms`.
     Reject { after_ms: Option<u64>, reason: String },
-    /// Never again: it becomes a dead letter.
+    /// The delivery is given up: it becomes a dead letter.
     Dead { reason: String },
-    /// It takes longer.
+    /// The consumer needs more time.
     Extend { lease_ms: u64 },
 }
 
 /// Why a lease could not be settled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LeaseFault {
-    #[error("there is no such lease: it ran out, and others may have its delivery, or it was settled already")]
+pub enum LeaseError {
+    #[error(
+        "there is no such lease: it expired, and its delivery may be leased to another consumer, \
+         or it was settled already"
+    )]
     Gone,
-    #[error("the daemon is too busy: try again in a moment, the lease still holds")]
+    #[error(
+        "the delivery was cancelled, or its endpoint deleted, while it was leased: it cannot be \
+         settled any more"
+    )]
+    Ended,
+    #[error("the daemon is too busy: try again in a moment, the lease is still valid")]
     Busy,
     #[error("{0} consumers wait already: try again in a moment")]
     TooMany(usize),

@@ -1,31 +1,52 @@
-//! The nouns: plain data that every room speaks of. Knows nothing of the other rooms.
+//! The nouns: plain data that every module uses. It knows no other module.
 //!
-//! One word per concept: a [`Source`] is a named way in, an [`Event`] one accepted webhook, an
-//! [`Endpoint`] a named way out, a delivery ([`DeliveryId`]) the duty to bring one event to one endpoint, an
-//! attempt one request made for it, and an [`Outcome`] what that attempt came to.
+//! One word per concept: a [`Source`] is a named inbound endpoint, an [`Event`] one accepted
+//! webhook, an [`Endpoint`] a named outbound destination, a delivery ([`DeliveryId`]) one event to
+//! be delivered to one endpoint, an attempt one request made for it, and an [`Outcome`] the
+//! classified result of an attempt.
 //!
-//! Invariants: an event is immutable; ids never change and are never reused; every size and count has its
-//! bound in [`limits`].
+//! Invariants: an event is immutable; ids never change and are never reused; every size and count
+//! has its bound in [`limits`].
 
+pub mod as_text;
 pub mod backoff;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
+pub mod filter;
+pub mod glob;
+pub mod hop_headers;
+pub mod host;
 pub mod id;
+pub mod json;
 pub mod lease;
+mod limit_relations;
 pub mod limits;
+pub mod query;
 pub mod secret;
+pub mod share;
 pub mod size;
 pub mod source;
+pub mod target;
+pub mod target_url;
 pub mod time;
+pub mod url_text;
 
-pub use delivery::{AttemptReport, CommandEnd, DeliveryState, Fault, HoldReason, Outcome, RequestHead, ResponseHead};
-pub use endpoint::{
-    Batch, BatchFormat, CatchUp, CatchUpMode, Endpoint, Exec, HeadOfLine, Order, Pull, Rate, RetryPolicy, Shape, Via,
+pub use delivery::{
+    AttemptFault, AttemptReport, CommandEnd, DeliveryState, HoldReason, Outcome, RequestHead,
+    ResponseHead,
 };
-pub use event::{Event, Header};
+pub use endpoint::{
+    Batch, BatchFormat, CatchUp, CatchUpMode, ConnectSettings, Endpoint, ExecSettings, HeadOfLine,
+    Order, PullSettings, Rate, RequestTemplate, RetryPolicy,
+};
+pub use event::{Event, Fingerprints, HOPS, Header, is_digest};
+pub use filter::{DeliveryFilter, EventFilter, EventTraits};
+pub use hop_headers::{canonical_header_name, is_hop_header};
 pub use id::{BatchId, DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
-pub use lease::{LeaseAsk, LeaseFault, Leased, Settlement};
-pub use secret::{Secret, TimedSecret, says_secret};
+pub use lease::{LeaseError, LeaseRequest, LeasedDelivery, Settlement};
+pub use secret::{REDACTED, Secret, TimedSecret, is_credential_name, is_secret_name};
 pub use source::{Source, valid_name};
-pub use time::{Now, WallMs};
+pub use target::{HttpTarget, Locality, Target, TargetError, UnixTarget};
+pub use target_url::TargetUrl;
+pub use time::{Clock, Now, WallMs};

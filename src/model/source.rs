@@ -1,4 +1,4 @@
-//! A source: a named way in.
+//! A source: a named inbound endpoint.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Rate, SourceId, TimedSecret, WallMs, limits};
 
-/// A named way in: a URL path, who may post there, and the proof asked of them.
+/// A named inbound endpoint: a URL path, who may post there, and which proof is required.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     pub id: SourceId,
@@ -49,6 +49,10 @@ pub struct Source {
     /// How often it may be posted to.
     #[serde(default)]
     pub rate: Option<Rate>,
+    /// It takes nothing in before its proofs name their recipient. Sources of logs that were
+    /// written before this was asked go on as they were.
+    #[serde(default)]
+    pub recipient_required: bool,
 }
 
 impl Source {
@@ -64,6 +68,7 @@ impl Source {
             public_key: None,
             params: BTreeMap::new(),
             public_url: None,
+
             allow: Vec::new(),
             max_body: limits::DEFAULT_MAX_BODY,
             dedupe_window_ms: limits::DEFAULT_DEDUPE_WINDOW_MS,
@@ -76,6 +81,7 @@ impl Source {
             created_at: 0,
             allow_lists: Vec::new(),
             rate: None,
+            recipient_required: false,
         }
     }
 
@@ -88,12 +94,15 @@ impl Source {
     /// Whether its events come from a provider preset rather than from home-made senders.
     #[must_use]
     pub fn is_provider(&self) -> bool {
-        !matches!(self.verify.as_str(), "none" | "apikey" | "hmac" | "mtls" | "bin" | "standard-webhooks")
+        !matches!(
+            self.verify.as_str(),
+            "none" | "apikey" | "hmac" | "mtls" | "bin" | "standard-webhooks"
+        )
     }
 }
 
-/// Whether `name` can name a source or an endpoint: 1 to 64 of `a-z A-Z 0-9 . _ -`, beginning with a letter or
-/// a digit.
+/// Whether `name` can name a source or an endpoint: 1 to 64 of `a-z A-Z 0-9 . _ -`, beginning with
+/// a letter or a digit.
 #[must_use]
 pub fn valid_name(name: &str) -> bool {
     let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());

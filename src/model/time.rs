@@ -1,9 +1,13 @@
-//! Time as the rooms speak of it. Nobody here reads a clock: `daemon` does, at one seam, and passes [`Now`] on.
+//! Time. No clock is read here: `daemon` reads it in one place and passes [`Now`] on.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since 1970-01-01T00:00:00Z by the wall clock. Stands in records, for people; never decides
-/// when something happens while the daemon runs.
+/// Milliseconds since 1970-01-01T00:00:00Z by the wall clock. Stands in records, for people; never
+/// decides when something happens while the daemon runs.
 pub type WallMs = u64;
 
 /// One reading of both clocks.
@@ -15,6 +19,9 @@ pub struct Now {
     pub wall_ms: WallMs,
 }
 
+/// Reads both clocks.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
 /// RFC 3339 in UTC with milliseconds, as JSON shows it.
 #[must_use]
 pub fn rfc3339(wall_ms: WallMs) -> String {
@@ -25,14 +32,104 @@ pub fn rfc3339(wall_ms: WallMs) -> String {
     }
 }
 
-/// Reads RFC 3339 (`2026-11-23T13:20:00Z`) or a plain number of unix seconds.
+/// Digits of unix seconds, until the year 2286; and of milliseconds, from 2001 on.
+const SECONDS_DIGITS: usize = 10;
+const MILLIS_DIGITS: usize = 13;
+
+/// Reads RFC 3339 (`2026-11-23T13:20:00Z`), or unix seconds or milliseconds: the number of digits
+/// tells which, and other numbers are none.
 #[must_use]
 pub fn parse_wall(text: &str) -> Option<WallMs> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return seconds.checked_mul(1000);
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number = text.parse::<u64>().ok()?;
+        return match text.len() {
+            ..=SECONDS_DIGITS => Some(number * 1000),
+            MILLIS_DIGITS => Some(number),
+            _ => None,
+        };
     }
     let time: jiff::Timestamp = text.parse().ok()?;
     u64::try_from(time.as_millisecond()).ok()
+}
+
+/// A time as people name one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A time of the wall clock.
+    At(WallMs),
+    /// So many milliseconds before now.
+    Ago(u64),
+}
+
+impl Moment {
+    #[must_use]
+    pub fn at(self, now: WallMs) -> WallMs {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ms) => now.saturating_sub(ms),
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(at) => f.write_str(&rfc3339(*at)),
+            Self::Ago(ms) => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    /// Reads a time as [`parse_wall`] does, a day (its beginning in UTC), or a duration before now.
+    /// What could be two times is refused, for things are discarded by it: a time of day without a
+    /// zone, a day without hyphens.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_day = |text: &str| text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
+        if is_day(text) {
+            return parse_wall(&format!("{text}T00:00:00Z"))
+                .map(Self::At)
+                .ok_or_else(|| format!("'{text}' is before 1970"));
+        }
+        if text.len() == 8
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && text.parse::<jiff::civil::Date>().is_ok()
+        {
+            let (year, rest) = text.split_at(4);
+            let (month, day) = rest.split_at(2);
+            return Err(format!(
+                "'{text}' may be a day or unix seconds: write it as {year}-{month}-{day}"
+            ));
+        }
+
+        if let Some(at) = parse_wall(text) {
+            return Ok(Self::At(at));
+        }
+        if let Ok(ms) = parse_duration_ms(text) {
+            return Ok(Self::Ago(ms));
+        }
+
+        if text.len() > 10 && text.parse::<jiff::civil::DateTime>().is_ok() {
+            return Err(format!(
+                "'{text}' does not say in which zone: write {text}Z for UTC, or with an offset, \
+                 as in +01:00"
+            ));
+        }
+        Err(format!(
+            "'{text}' is not a time: write it as 2026-11-23T13:20:00Z, 2026-11-23, unix seconds \
+             (10 digits) or milliseconds (13), or 2h for two hours ago"
+        ))
+    }
+}
+
+/// Reads a [`Moment`], as a time of the wall clock.
+///
+/// # Errors
+/// Says how a time is written.
+pub fn parse_moment(text: &str, now: WallMs) -> Result<WallMs, String> {
+    Ok(text.parse::<Moment>()?.at(now))
 }
 
 /// Reads a duration as people write it (`1s`, `90m`, `3d`, `1h 30m`) into milliseconds.
@@ -55,15 +152,66 @@ pub fn format_duration_ms(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_duration_ms, parse_wall, rfc3339};
+    use super::{parse_duration_ms, parse_moment, parse_wall, rfc3339};
 
     #[test]
     fn wall_times_read_back() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(parse_wall("1970-01-01T00:00:01Z"), Some(1000));
         assert_eq!(parse_wall("12"), Some(12_000));
-        assert_eq!(parse_wall("yesterday-ish"), None);
+        assert_eq!(parse_wall("1764382800"), Some(1_764_382_800_000));
+        assert_eq!(parse_wall("1764382800000"), Some(1_764_382_800_000));
+        for none in [
+            "",
+            "yesterday-ish",
+            "+5",
+            "-1",
+            "17643828000",
+            "1764382800000000",
+            "99999999999999999999",
+        ] {
+            assert_eq!(parse_wall(none), None, "{none}");
+        }
         assert!(!rfc3339(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn a_moment_is_one_time_or_refused() {
+        let now = 1_764_382_800_000;
+        for (text, at) in [
+            ("2025-11-29T02:20:00Z", now),
+            ("2025-11-29T02:20Z", now),
+            ("2025-11-29T03:20+01:00", now),
+            ("2025-11-29 02:20:00Z", now),
+            ("2025-11-29", now - 8_400_000),
+            ("1764382800", now),
+            ("1764382800000", now),
+            ("2h", now - 7_200_000),
+            ("90m", now - 5_400_000),
+            ("0", 0),
+        ] {
+            assert_eq!(parse_moment(text, now), Ok(at), "{text}");
+        }
+
+        for (text, word) in [
+            ("2025-11-29T02:20", "zone"),
+            ("2025-11-29 02:20:00.5", "zone"),
+            ("2025-11-29T02", "zone"),
+            ("20251129", "2025-11-29"),
+            ("20251129T0220", "zone"),
+            ("17643828000", "digits"),
+            ("176438280000000", "digits"),
+            ("+5", "not a time"),
+            ("1764382800.5", "not a time"),
+            ("2025-02-30", "not a time"),
+            ("2025-11-29T24:00Z", "not a time"),
+            ("1969-12-31", "1970"),
+            ("now", "not a time"),
+            ("", "not a time"),
+        ] {
+            let why = parse_moment(text, now).expect_err(text);
+            assert!(why.contains(word), "{why}");
+        }
     }
 
     #[test]

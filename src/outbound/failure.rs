@@ -1,33 +1,36 @@
-//! Why an attempt came to no answer, in words for the operator, and what that means for the delivery.
+//! Why an attempt had no response, in words for the operator, and what that means for the delivery.
 
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
 use crate::model::time::format_duration_ms;
-use crate::model::{Fault, Outcome, limits};
+use crate::model::{AttemptFault, Outcome, limits};
 
-use super::guard::Why;
+use super::guard::AddressKind;
 
-/// Why there is no answer, or only a part of one.
+/// Why there is no response, or only a part of one.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub enum AttemptFailure {
     #[error("{0}")]
     Endpoint(String),
-    #[error("{address} is {why}, which is dialled only for endpoints with --allow-private")]
-    Address { address: SocketAddr, why: Why },
-    #[error("port {port} belongs to {service}, which is dialled only for endpoints with --allow-private")]
+    #[error("{address} is {kind}, which is dialled only for endpoints with --allow-private")]
+    Address { address: SocketAddr, kind: AddressKind },
+    #[error(
+        "port {port} belongs to {service}, which is dialled only for endpoints with --allow-private"
+    )]
     Port { port: u16, service: &'static str },
-    #[error("the event has passed through {hops} daemons of this kind already: a loop of endpoints and sources")]
-    Loop { hops: u32 },
     #[error("the templates make nothing of this event: {0}")]
-    Shape(String),
+    Template(String),
     #[error("the name {name} does not resolve{why}")]
     Unresolved { name: String, why: String },
-    #[error("the name {name} leads to {address}, {why}, which is dialled only for endpoints with --allow-private")]
-    Name { name: String, address: std::net::IpAddr, why: Why },
+    #[error(
+        "the name {name} leads to {address}, {kind}, which is dialled only for endpoints with \
+         --allow-private"
+    )]
+    Name { name: String, address: std::net::IpAddr, kind: AddressKind },
     #[error("{why}")]
-    Connect { why: String, fault: Option<Fault> },
+    Connect { why: String, fault: Option<AttemptFault> },
     #[error("TLS: {0}")]
     Tls(String),
     #[error("{0}")]
@@ -38,7 +41,7 @@ pub(super) enum Failure {
 
 /// How far an attempt has come.
 #[derive(Clone, Debug, Default, thiserror::Error)]
-pub(super) enum Phase {
+pub enum Phase {
     #[default]
     #[error("nothing sent")]
     Start,
@@ -54,11 +57,13 @@ pub(super) enum Phase {
     Body(u16),
 }
 
-impl Failure {
+impl AttemptFailure {
     /// Whether it is worth another try.
-    pub(super) fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Endpoint(_) | Self::Address { .. } | Self::Port { .. } | Self::Loop { .. } | Self::Shape(_) => {
+            // An address that is this machine's now may be another's tomorrow.
+            Self::Address { kind: AddressKind::Own, .. } => Outcome::Retryable { after_ms: None },
+            Self::Endpoint(_) | Self::Address { .. } | Self::Port { .. } | Self::Template(_) => {
                 Outcome::Refused
             }
             _ => Outcome::Retryable { after_ms: None },
@@ -66,47 +71,63 @@ impl Failure {
     }
 
     /// A connection to `to` that did not come about.
-    pub(super) fn connect(to: &str, error: &io::Error) -> Self {
+    pub fn connect(to: &str, error: &io::Error) -> Self {
         let why = match error.kind() {
             io::ErrorKind::ConnectionRefused => format!("connection refused by {to}"),
             io::ErrorKind::TimedOut => format!("no connection to {to}: it does not answer"),
-            io::ErrorKind::NotFound => format!("there is no socket {to}: is the application running?"),
+            io::ErrorKind::NotFound => {
+                format!("there is no socket {to}: is the application running?")
+            }
             io::ErrorKind::PermissionDenied => format!("no permission to connect to {to}"),
             _ => format!("no connection to {to}: {error}"),
         };
+
         let fault = match error.kind() {
-            io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Some(Fault::NoRoute),
-            // This machine has no address to connect from: its own is gone, or it never had one of this kind.
-            io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut | io::ErrorKind::AddrNotAvailable => {
-                Some(Fault::Unreachable)
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+                Some(AttemptFault::NoRoute)
             }
+            // This machine has no address to connect from: its own is gone, or it never had one of
+            // this kind.
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::AddrNotAvailable => Some(AttemptFault::Unreachable),
             // Whoever refuses or breaks off has been reached.
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-                None
-            }
+            io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted => None,
             // Its own firewall, no descriptors: nobody was asked.
-            _ => Some(Fault::Unclear),
+            _ => Some(AttemptFault::Unclear),
         };
+
         Self::Connect { why, fault }
     }
 
-    /// Whether it failed on the way, before anybody was reached or since.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    /// Whether the link or the receiver's machine may be to blame, where nobody answered.
+    pub fn fault(&self) -> Option<AttemptFault> {
         match self {
             Self::Connect { fault, .. } => *fault,
-            Self::Unresolved { .. } => Some(Fault::Unreachable),
-            Self::Timeout { phase: Phase::Resolving(_) | Phase::Connecting(_), .. } => Some(Fault::Unreachable),
-            Self::Timeout { phase: Phase::Handshake | Phase::Sent, .. } => Some(Fault::Unclear),
+            Self::Unresolved { .. } => Some(AttemptFault::Unreachable),
+            Self::Timeout { phase: Phase::Resolving(_) | Phase::Connecting(_), .. } => {
+                Some(AttemptFault::Unreachable)
+            }
+            Self::Timeout { phase: Phase::Handshake | Phase::Sent, .. } => {
+                Some(AttemptFault::Unclear)
+            }
             _ => None,
         }
     }
 
     /// An exchange that broke off. `overrun`: because the peer sent more than was to be read.
-    pub(super) fn exchange(error: &hyper::Error, overrun: bool) -> Self {
-        let io = io_kind(error);
-        let too_large =
-            || format!("the head of the answer is larger than {} KiB: connection closed", limits::RESPONSE_HEAD >> 10);
-        Self::Exchange(match io {
+    pub fn exchange(error: &hyper::Error, overrun: bool) -> Self {
+        let too_large = || {
+            let (kib, fields) = (limits::RESPONSE_HEAD >> 10, limits::RESPONSE_FIELDS_READ);
+            format!(
+                "the head of the answer is larger than {kib} KiB or has more than {fields} fields: \
+                 connection closed"
+            )
+        };
+
+        Self::Exchange(match io_kind(error) {
             _ if overrun || error.is_parse_too_large() => too_large(),
             Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                 "the connection was reset before an answer came".to_owned()
@@ -120,7 +141,7 @@ impl Failure {
     }
 
     /// A body that broke off.
-    pub(super) fn body(status: u16, error: &hyper::Error) -> Self {
+    pub fn body(status: u16, error: &hyper::Error) -> Self {
         Self::Exchange(format!("status {status} came, but its body broke off: {}", chain(error)))
     }
 }
@@ -147,23 +168,25 @@ fn chain(error: &dyn Error) -> String {
 mod tests {
     use std::io;
 
-    use super::{Failure, Phase};
-    use crate::model::Fault;
+    use super::{AttemptFailure, Phase};
+    use crate::model::AttemptFault;
 
     #[test]
     fn who_was_reached_and_who_was_not() {
-        // ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL (no address of that kind), ECONNREFUSED, ECONNRESET, EPERM, EMFILE.
+        // ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL (no address of that kind), ECONNREFUSED,
+        // ECONNRESET, EPERM, EMFILE.
         let cases = [
-            (101, Some(Fault::NoRoute)),
-            (113, Some(Fault::Unreachable)),
-            (99, Some(Fault::Unreachable)),
+            (101, Some(AttemptFault::NoRoute)),
+            (113, Some(AttemptFault::Unreachable)),
+            (99, Some(AttemptFault::Unreachable)),
             (111, None),
             (104, None),
-            (1, Some(Fault::Unclear)),
-            (24, Some(Fault::Unclear)),
+            (1, Some(AttemptFault::Unclear)),
+            (24, Some(AttemptFault::Unclear)),
         ];
         for (errno, fault) in cases {
-            let failure = Failure::connect("192.0.2.1:80", &io::Error::from_raw_os_error(errno));
+            let failure =
+                AttemptFailure::connect("192.0.2.1:80", &io::Error::from_raw_os_error(errno));
             assert_eq!(failure.fault(), fault, "{failure}");
         }
     }
@@ -171,14 +194,14 @@ mod tests {
     #[test]
     fn a_deadline_says_what_had_been_reached_by_then() {
         let cases = [
-            (Phase::Resolving("a.example".into()), Some(Fault::Unreachable)),
-            (Phase::Connecting("192.0.2.1:80".into()), Some(Fault::Unreachable)),
-            (Phase::Handshake, Some(Fault::Unclear)),
-            (Phase::Sent, Some(Fault::Unclear)),
+            (Phase::Resolving("a.example".into()), Some(AttemptFault::Unreachable)),
+            (Phase::Connecting("192.0.2.1:80".into()), Some(AttemptFault::Unreachable)),
+            (Phase::Handshake, Some(AttemptFault::Unclear)),
+            (Phase::Sent, Some(AttemptFault::Unclear)),
             (Phase::Body(200), None),
         ];
         for (phase, fault) in cases {
-            assert_eq!(Failure::Timeout { after_ms: 1, phase }.fault(), fault);
+            assert_eq!(AttemptFailure::Timeout { after_ms: 1, phase }.fault(), fault);
         }
     }
 }

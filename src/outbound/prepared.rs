@@ -1,121 +1,207 @@
-//! What is worked out once per endpoint and configuration: the way there, the keys, the templates, the pool.
+//! Endpoints, ready for attempts: the transport, the keys and the templates are worked out once for
+//! each configuration.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use hyper::Uri;
 
-use crate::model::{Endpoint, Event, Secret, TimedSecret};
+use crate::model::secret::{looks_random, secrets_in_url};
+use crate::model::{Endpoint, Event, Secret, Target, TimedSecret};
 
-use super::exec::{Allow, Program};
-use super::failure::Failure;
+use super::exec::program::Program;
+use super::exec::runner::CommandRunner;
+use super::exec::transport::ExecTransport;
+use super::failure::AttemptFailure;
+use super::http::client::HttpClient;
+use super::http::route::HttpRoute;
+use super::http::transport::HttpTransport;
+use super::http::url::HttpUrl;
 use super::message::Message;
-use super::pool::Pool;
-use super::shape::Shaper;
-use super::via::{Common, Route};
-use super::{Lookup, OutboundError, sign, url};
+use super::pull::transport::PullTransport;
+use super::redact::Redactor;
+use super::settings::{ParsedPolicy, SecretLookup};
+use super::sign::SigningKey;
+use super::template::compiled::EndpointTemplates;
+use super::transport::Transport;
 
-/// Ways out that the operator of the machine opens, and can change while the room works.
-#[derive(Clone, Debug, Default)]
-pub struct Ways {
-    /// `http://[user:password@]host:port`, for endpoints that say nothing else.
-    pub proxy: Option<String>,
-    /// What is reached without it.
-    pub no_proxy: Vec<String>,
-    /// Commands that `exec:` endpoints may run.
-    pub exec_allow: Vec<String>,
+/// The parts that transports are made from.
+pub struct Machinery {
+    pub http: Arc<HttpClient>,
+    pub commands: Arc<CommandRunner>,
+    pub lookup: Option<SecretLookup>,
 }
 
-/// The same, read.
-pub(super) struct Permits {
-    pub(super) common: Common,
-    pub(super) allow: Allow,
+/// An endpoint, ready for attempts.
+pub struct PreparedEndpoint {
+    pub endpoint: Arc<Endpoint>,
+    /// Or why its settings cannot be used: then every attempt fails with that.
+    parts: Result<Parts, String>,
+    /// Redacts what must not be shown of any attempt.
+    pub redactor: Redactor,
 }
 
-impl Permits {
-    pub(super) fn read(ways: &Ways) -> Result<Self, OutboundError> {
-        let common = Common::new(ways.proxy.as_deref(), &ways.no_proxy).map_err(OutboundError::Proxy)?;
-        Ok(Self { common, allow: Allow(ways.exec_allow.clone()) })
-    }
-}
-
-/// What is worked out once per endpoint and configuration.
-pub(super) struct Prepared {
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) parts: Result<Parts, String>,
-    pub(super) pool: Pool,
-}
-
-pub(super) struct Parts {
-    pub(super) way: Way,
-    pub(super) keys: Vec<sign::Key>,
-    pub(super) shaper: Option<Shaper>,
-}
-
-/// How an endpoint is reached.
-pub(super) enum Way {
-    Http { target: url::Target, route: Box<Route> },
-    Exec(Program),
-}
-
-impl Way {
-    /// The path and query of its URL.
-    pub(super) fn uri(&self) -> Uri {
-        match self {
-            Self::Http { target, .. } => target.uri.clone(),
-            Self::Exec(_) => Uri::from_static("/"),
-        }
-    }
+/// The settings of an endpoint, worked out.
+pub struct Parts {
+    pub transport: Box<dyn Transport>,
+    pub keys: Vec<SigningKey>,
+    /// `None` where events go out as they came.
+    pub templates: Option<EndpointTemplates>,
 }
 
 impl Parts {
-    pub(super) fn new(endpoint: &Endpoint, lookup: Option<&Lookup>, common: &Common) -> Result<Self, String> {
-        let way = if endpoint.is_exec() {
-            Way::Exec(Program::new(endpoint)?)
-        } else {
-            let target = url::parse(&endpoint.url)?;
-            let proxy = endpoint.via.proxy.as_ref().map(|proxy| resolve(proxy, lookup)).transpose()?;
-            let route = Route::new(&endpoint.via, proxy.as_ref().map(|p| p.0.as_str()), &target, common)?;
-            Way::Http { target, route: Box::new(route) }
-        };
+    /// Works out the settings of an endpoint.
+    ///
+    /// # Errors
+    /// What is wrong with them, and what to write instead.
+    pub fn new(
+        endpoint: &Endpoint,
+        machinery: &Machinery,
+        policy: &ParsedPolicy,
+    ) -> Result<Self, String> {
+        let lookup = machinery.lookup.as_ref();
+        let transport = transport(endpoint, machinery, policy)?;
+
         let key = |timed: &TimedSecret| {
-            sign::Key::new(&TimedSecret { secret: resolve(&timed.secret, lookup)?, expires_at: timed.expires_at })
+            let secret = resolve(&timed.secret, lookup)?;
+            SigningKey::new(&TimedSecret { secret, expires_at: timed.expires_at })
         };
         let keys = endpoint.secrets.iter().map(key).collect::<Result<_, String>>()?;
-        let plain = endpoint.shape.is_plain();
-        let shaper = if plain { None } else { Some(Shaper::new(&endpoint.shape, lookup)?) };
-        Ok(Self { way, keys, shaper })
+
+        let is_plain = endpoint.shape.is_plain();
+        let templates =
+            if is_plain { None } else { Some(EndpointTemplates::new(&endpoint.shape, lookup)?) };
+        Ok(Self { transport, keys, templates })
+    }
+
+    /// The message for one event.
+    pub fn message(
+        &self,
+        endpoint: &Endpoint,
+        event: &Arc<Event>,
+        number: u32,
+    ) -> Result<Message, String> {
+        self.message_with(self.templates.as_ref(), endpoint, event, number)
+    }
+
+    /// The same with other templates than its own.
+    pub fn message_with(
+        &self,
+        templates: Option<&EndpointTemplates>,
+        endpoint: &Endpoint,
+        event: &Arc<Event>,
+        number: u32,
+    ) -> Result<Message, String> {
+        let mut message = Message::of(endpoint, event);
+        let base_path = self.transport.base_path();
+
+        if let Some(templates) = templates {
+            let root = Uri::from_static("/");
+            templates.apply(event, number, base_path.unwrap_or(&root), &mut message)?;
+            message.forget_digests_of(event);
+        }
+        if let Some(base_path) = base_path {
+            message.forward_query(endpoint, event, base_path);
+        }
+        Ok(message)
     }
 }
 
-/// The secret, or what it stands for when it only names one.
-fn resolve(secret: &Secret, lookup: Option<&Lookup>) -> Result<Secret, String> {
+/// The transport for the target of an endpoint: the one place that distinguishes targets.
+fn transport(
+    endpoint: &Endpoint,
+    machinery: &Machinery,
+    policy: &ParsedPolicy,
+) -> Result<Box<dyn Transport>, String> {
+    let http = |url: HttpUrl| -> Result<Box<dyn Transport>, String> {
+        let proxy = endpoint.via.proxy.as_ref();
+        let proxy = proxy.map(|proxy| resolve(proxy, machinery.lookup.as_ref())).transpose()?;
+        let proxy = proxy.as_ref().map(|proxy| proxy.0.as_str());
+        let route = HttpRoute::new(&endpoint.via, proxy, &url, &policy.proxy)?;
+        Ok(Box::new(HttpTransport::new(machinery.http.clone(), url, route)))
+    };
+
+    match endpoint.url.target().map_err(ToString::to_string)? {
+        Target::Http(target) => http(HttpUrl::of_http(target)?),
+        Target::Unix(target) => http(HttpUrl::of_unix(target)?),
+        Target::Exec(path) => {
+            let program = Program::new(path, &endpoint.exec)?;
+            let (runner, allowed) = (machinery.commands.clone(), policy.commands.clone());
+            Ok(Box::new(ExecTransport::new(runner, allowed, program)))
+        }
+        Target::Pull => Ok(Box::new(PullTransport)),
+    }
+}
+
+/// The value of a secret that may only be named.
+fn resolve(secret: &Secret, lookup: Option<&SecretLookup>) -> Result<Secret, String> {
     let found = lookup.map(|lookup| lookup(&secret.0)).transpose()?.flatten();
     Ok(found.map_or_else(|| secret.clone(), Secret))
 }
 
-impl Prepared {
-    pub(super) fn new(
-        endpoint: &Arc<Endpoint>,
-        idle: &Arc<AtomicUsize>,
-        lookup: Option<&Lookup>,
-        permits: &Permits,
-    ) -> Self {
-        let parts = Parts::new(endpoint, lookup, &permits.common);
-        Self { endpoint: endpoint.clone(), parts, pool: Pool::new(idle.clone()) }
-    }
+impl PreparedEndpoint {
+    pub fn new(endpoint: &Arc<Endpoint>, machinery: &Machinery, policy: &ParsedPolicy) -> Self {
+        let parts = Parts::new(endpoint, machinery, policy);
 
-    /// What is sent for one event.
-    pub(super) fn message(&self, event: &Arc<Event>, number: u32) -> Result<Message, Failure> {
-        let parts = self.parts.as_ref().map_err(|why| Failure::Endpoint(why.clone()))?;
-        let mut message = Message::of(&self.endpoint, event)?;
-        if let Some(shaper) = &parts.shaper {
-            shaper.apply(event, number, &parts.way.uri(), &mut message).map_err(Failure::Shape)?;
+        let mut redactor = Redactor::default();
+        let written =
+            secrets_in_url(&endpoint.url).into_iter().chain(secrets_in_settings(endpoint));
+        written.for_each(|secret| redactor.add(&secret));
+        if let Ok(parts) = &parts {
+            parts.transport.add_secrets(&mut redactor);
         }
-        Ok(message)
+        Self { endpoint: endpoint.clone(), parts, redactor }
     }
 
-    pub(super) fn is_for(&self, endpoint: &Arc<Endpoint>) -> bool {
+    /// Its settings, worked out.
+    ///
+    /// # Errors
+    /// Why they cannot be used.
+    pub fn parts(&self) -> Result<&Parts, AttemptFailure> {
+        self.parts.as_ref().map_err(|why| AttemptFailure::Endpoint(why.clone()))
+    }
+
+    /// The message for one event.
+    pub fn message(&self, event: &Arc<Event>, number: u32) -> Result<Message, AttemptFailure> {
+        let parts = self.parts()?;
+        parts.message(&self.endpoint, event, number).map_err(AttemptFailure::Template)
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub fn close_idle(&self, mono_ms: u64) {
+        if let Ok(parts) = &self.parts {
+            parts.transport.close_idle(mono_ms);
+        }
+    }
+
+    /// Whether it was made for this endpoint with the same settings.
+    pub fn is_for(&self, endpoint: &Arc<Endpoint>) -> bool {
         Arc::ptr_eq(&self.endpoint, endpoint) || self.endpoint == *endpoint
     }
+}
+
+/// The words in templates and arguments that look like a secret: a receiver may
+/// repeat it.
+fn secrets_in_settings(endpoint: &Endpoint) -> Vec<String> {
+    let shape = &endpoint.shape;
+    let headers = shape.headers.iter().map(|(_, value)| value);
+    let values = headers.chain(&shape.path).chain(&endpoint.exec.args);
+    let mut found: Vec<String> =
+        values.flat_map(|text| words_outside_tags(text, looks_random)).collect();
+
+    // Prose has capital letters; a secret in it has digits as well.
+    let is_secret = |word: &str| looks_random(word) && word.bytes().any(|b| b.is_ascii_digit());
+    found.extend(shape.body.iter().flat_map(|text| words_outside_tags(text, is_secret)));
+    found
+}
+
+/// The words of a template outside of its tags that `is_secret` picks.
+fn words_outside_tags(text: &str, is_secret: impl Fn(&str) -> bool) -> Vec<String> {
+    let pieces = text.split("{{").flat_map(|piece| piece.split("{%"));
+    let outside = pieces.map(|piece| {
+        let end = piece.rfind("}}").or(piece.rfind("%}"));
+        end.map_or(piece, |end| &piece[end + 2..])
+    });
+    let words = outside
+        .flat_map(|piece| piece.split(|c: char| !(c.is_alphanumeric() || "-_.~%+".contains(c))));
+    words.filter(|word| is_secret(word)).map(str::to_owned).collect()
 }

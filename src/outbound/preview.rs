@@ -1,4 +1,5 @@
-//! What would be sent for an event, for people: secrets struck out, nothing dialled.
+//! The request that would be sent for an event, for people: secrets are redacted, and nothing is
+//! dialled.
 
 use std::sync::Arc;
 
@@ -7,12 +8,11 @@ use hyper::header::CONTENT_TYPE;
 
 use crate::model::{Endpoint, Event, Header};
 
-use super::command::{COMMAND, command_facts};
-use super::headers::{self, Facts};
+use super::attempts::Outbound;
 use super::message::Message;
-use super::prepared::Way;
-use super::shape::Shaper;
-use super::{Outbound, exec, url};
+use super::response::ReadLimits;
+use super::template::compiled::EndpointTemplates;
+use super::transport::Attempt;
 
 /// A request that is not made.
 #[derive(Clone, Debug)]
@@ -21,69 +21,64 @@ pub struct Preview {
     pub url: String,
     pub headers: Vec<Header>,
     pub body: Bytes,
-    /// What can be sent and is probably not meant.
+    /// Why it is probably not meant as it is.
     pub warning: Option<String>,
 }
 
 impl Outbound {
-    /// What a first attempt to deliver `event` would send.
+    /// The request that a first attempt to deliver `event` would send.
     ///
     /// # Errors
     /// Why nothing would be sent, in words for the operator.
     pub fn preview(&self, endpoint: &Arc<Endpoint>, event: &Arc<Event>) -> Result<Preview, String> {
         let prepared = self.prepare(endpoint);
-        let parts = prepared.parts.as_ref().map_err(Clone::clone)?;
-        let mut message = Message::of(endpoint, event).map_err(|failure| failure.to_string())?;
-        if parts.shaper.is_some() {
-            // Compiled anew without whoever knows the secrets.
-            Shaper::new(&endpoint.shape, None)?.apply(event, 1, &parts.way.uri(), &mut message)?;
-        }
-        let started = (self.clock)();
-        let target = match &parts.way {
-            Way::Http { target, .. } => target,
-            Way::Exec(program) => {
-                self.permits().allow.admit(program.path())?;
-                let facts = command_facts(None, 1, started, &message, &parts.keys);
-                return Ok(Preview {
-                    method: COMMAND.to_owned(),
-                    url: program.shown(),
-                    headers: exec::shown(exec::environment(endpoint, &message, &facts)),
-                    warning: warning(&message, endpoint.shape.body.is_some()),
-                    body: message.body,
-                });
-            }
+        let parts = prepared.parts().map_err(|failure| failure.to_string())?;
+
+        // Without a way to look secrets up, so that none is in what people are shown.
+        let templates = match &parts.templates {
+            Some(_) => Some(EndpointTemplates::new(&endpoint.shape, None)?),
+            None => None,
         };
-        let facts = Facts {
-            message: &message,
+        let message = parts.message_with(templates.as_ref(), endpoint, event, 1)?;
+
+        let attempt = Attempt {
+            endpoint,
+            delivery: None,
             number: 1,
-            wall_ms: started.wall_ms,
-            host: &target.host,
-            agent: &self.agent,
+            message,
             keys: &parts.keys,
+            started: self.now(),
+            read_limits: ReadLimits::ONE,
         };
-        let (_, shown) = headers::build(&facts);
-        let url =
-            message.path.as_ref().map_or_else(|| endpoint.url.clone(), |path| url::with_path(&endpoint.url, path));
+        let request = parts.transport.preview(&attempt)?;
+        let message = attempt.message;
         Ok(Preview {
-            method: message.method.to_string(),
-            url,
-            headers: shown,
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
             warning: warning(&message, endpoint.shape.body.is_some()),
             body: message.body,
         })
     }
 }
 
-/// A template that makes what is no JSON, and says that it is.
-fn warning(message: &Message, is_shaped: bool) -> Option<String> {
-    let says_json = |kind: &[u8]| {
+/// Warns of a template whose body is not the JSON that its content type announces.
+fn warning(message: &Message, has_template: bool) -> Option<String> {
+    let is_json = |kind: &[u8]| {
         let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         kind == b"application/json" || kind.ends_with(b"+json")
     };
-    let is_said = message.headers.iter().any(|(name, value)| name == CONTENT_TYPE && says_json(value.as_bytes()));
-    if !is_shaped || !is_said {
+    let announces_json = message
+        .headers
+        .iter()
+        .any(|(name, value)| name == CONTENT_TYPE && is_json(value.as_bytes()));
+    if !has_template || !announces_json {
         return None;
     }
+
     let error = serde_json::from_slice::<serde::de::IgnoredAny>(&message.body).err()?;
-    Some(format!("the body is not JSON ({error}): write values as {{{{ … | tojson }}}}, or give --content-type"))
+    Some(format!(
+        "the body is not JSON ({error}): write values as {{{{ … | tojson }}}}, or give \
+         --content-type"
+    ))
 }

@@ -1,6 +1,7 @@
-//! Signatures by Standard Webhooks (standardwebhooks.com, specification 1.0.0): `v1`, HMAC-SHA256 with a
-//! `whsec_` secret, and `v1a`, Ed25519 with a `whsk_` secret, over `id.timestamp.body`. All live secrets sign, the
-//! newest first, so that receivers change over at their leisure while a secret is rotated.
+//! Signatures by Standard Webhooks (standardwebhooks.com, specification 1.0.0): `v1`, HMAC-SHA256
+//! with a `whsec_` secret, and `v1a`, Ed25519 with a `whsk_` secret, over `id.timestamp.body`. All
+//! live secrets sign, the newest first, so that receivers change over at their leisure while a
+//! secret is rotated.
 
 use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
@@ -28,50 +29,55 @@ pub fn generate_secret(random: [u8; 32]) -> String {
 }
 
 /// A decoded secret.
-pub(super) struct Key {
+pub struct SigningKey {
     expires_at: Option<WallMs>,
-    kind: Kind,
+    kind: SigningAlgorithm,
 }
 
-enum Kind {
+enum SigningAlgorithm {
     /// Keyed already, so that a signature costs a copy instead of two more hash blocks.
     Hmac(Box<Hmac<Sha256>>),
     Ed25519(Box<Ed25519KeyPair>),
 }
 
-impl Key {
+impl SigningKey {
     /// Decodes a secret.
     ///
     /// # Errors
     /// Says what is wrong with it, without showing it.
-    pub(super) fn new(secret: &TimedSecret) -> Result<Self, String> {
+    pub fn new(secret: &TimedSecret) -> Result<Self, String> {
         let text = secret.secret.0.trim();
+
         let kind = if let Some(encoded) = text.strip_prefix(HMAC_PREFIX) {
             let key = decode(encoded, HMAC_PREFIX)?;
-            let mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| "the secret cannot be used".to_owned())?;
-            Kind::Hmac(Box::new(mac))
+            let mac = Hmac::<Sha256>::new_from_slice(&key)
+                .map_err(|_| "the secret cannot be used".to_owned())?;
+            SigningAlgorithm::Hmac(Box::new(mac))
         } else if let Some(encoded) = text.strip_prefix(ED25519_PREFIX) {
-            Kind::Ed25519(Box::new(ed25519(&decode(encoded, ED25519_PREFIX)?)?))
+            SigningAlgorithm::Ed25519(Box::new(ed25519(&decode(encoded, ED25519_PREFIX)?)?))
         } else if text.starts_with("whpk_") {
-            return Err("whpk_ is a public key: signing needs the whsk_ key that belongs to it".to_owned());
+            return Err(
+                "whpk_ is a public key: signing needs the whsk_ key that belongs to it".to_owned()
+            );
         } else {
-            return Err("a signing secret begins with whsec_ (HMAC) or whsk_ (Ed25519), followed by base64: \
-                        --generate-secret makes one"
+            return Err("a signing secret begins with whsec_ (HMAC) or whsk_ (Ed25519), followed \
+                        by base64: --generate-secret makes one"
                 .to_owned());
         };
+
         Ok(Self { expires_at: secret.expires_at, kind })
     }
 
     fn sign(&self, id: &str, seconds: &str, body: &[u8]) -> String {
         match &self.kind {
-            Kind::Hmac(keyed) => {
+            SigningAlgorithm::Hmac(keyed) => {
                 let mut mac = keyed.as_ref().clone();
                 for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
                     mac.update(part);
                 }
                 format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
             }
-            Kind::Ed25519(pair) => {
+            SigningAlgorithm::Ed25519(pair) => {
                 let content = [id.as_bytes(), b".", seconds.as_bytes(), b".", body].concat();
                 format!("v1a,{}", STANDARD.encode(pair.sign(&content)))
             }
@@ -80,21 +86,27 @@ impl Key {
 
     fn version(&self) -> &'static str {
         match self.kind {
-            Kind::Hmac(_) => "v1,…",
-            Kind::Ed25519(_) => "v1a,…",
+            SigningAlgorithm::Hmac(_) => "v1,…",
+            SigningAlgorithm::Ed25519(_) => "v1a,…",
         }
     }
 }
 
 /// A signature header, and the same for the log.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Signature {
+pub struct Signature {
     pub value: String,
     pub shown: String,
 }
 
 /// Signs with every key that is live at `wall_ms`; `None` when there is none.
-pub(super) fn signature(keys: &[Key], id: &str, seconds: &str, body: &[u8], wall_ms: WallMs) -> Option<Signature> {
+pub fn signature(
+    keys: &[SigningKey],
+    id: &str,
+    seconds: &str,
+    body: &[u8],
+    wall_ms: WallMs,
+) -> Option<Signature> {
     let mut signature = Signature { value: String::new(), shown: String::new() };
     for key in keys.iter().filter(|k| k.expires_at.is_none_or(|end| wall_ms < end)) {
         if !signature.value.is_empty() {
@@ -108,8 +120,9 @@ pub(super) fn signature(keys: &[Key], id: &str, seconds: &str, body: &[u8], wall
 }
 
 fn decode(encoded: &str, prefix: &str) -> Result<Vec<u8>, String> {
-    let key =
-        BASE64.decode(encoded).map_err(|_| format!("what follows {prefix} is not base64: copy the secret whole"))?;
+    let key = BASE64
+        .decode(encoded)
+        .map_err(|_| format!("what follows {prefix} is not base64: copy the secret whole"))?;
     match key.len() {
         0 => Err(format!("nothing follows {prefix}: copy the secret whole")),
         n if n > limits::SIGNING_KEY => {
@@ -123,24 +136,27 @@ fn ed25519(key: &[u8]) -> Result<Ed25519KeyPair, String> {
     match key.len() {
         32 => Ed25519KeyPair::from_seed_unchecked(key),
         64 => Ed25519KeyPair::from_seed_and_public_key(&key[..32], &key[32..]),
-        n => return Err(format!("a whsk_ key has 32 bytes (seed) or 64 (seed and public key), this one {n}")),
+        n => {
+            return Err(format!(
+                "a whsk_ key has 32 bytes (seed) or 64 (seed and public key), this one {n}"
+            ));
+        }
     }
     .map_err(|_| "the whsk_ key's two halves do not belong together: copy the key whole".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, generate_secret, signature};
+    use super::{SigningKey, generate_secret, signature};
     use crate::model::TimedSecret;
 
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     /// A key pair that the Standard Webhooks and Svix projects publish in their tests.
-    const PRIVATE: &str =
-        "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
+    const PRIVATE: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
 
     fn sign(secrets: &[TimedSecret], seconds: &str, body: &[u8], wall_ms: u64) -> Option<String> {
-        let keys: Vec<Key> = secrets.iter().map(|s| Key::new(s).unwrap()).collect();
+        let keys: Vec<SigningKey> = secrets.iter().map(|s| SigningKey::new(s).unwrap()).collect();
         signature(&keys, ID, seconds, body, wall_ms).map(|s| s.value)
     }
 
@@ -172,7 +188,10 @@ mod tests {
 
     #[test]
     fn all_live_secrets_sign_newest_first() {
-        let old = TimedSecret { expires_at: Some(1000), ..TimedSecret::current(generate_secret([1; 32])) };
+        let old = TimedSecret {
+            expires_at: Some(1000),
+            ..TimedSecret::current(generate_secret([1; 32]))
+        };
         let secrets = [TimedSecret::current(SECRET), old];
         let both = sign(&secrets, "1", b"x", 999).unwrap();
         let one = sign(&secrets, "1", b"x", 1000).unwrap();
@@ -190,14 +209,21 @@ mod tests {
             ("whsec_", "nothing"),
             ("whsec_hunter2!", "not base64"),
             ("whsk_aGVsbG8=", "32 bytes"),
-            ("whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==", "halves"),
+            (
+                "whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+                "halves",
+            ),
         ] {
-            let refusal = Key::new(&TimedSecret::current(secret)).err().expect(secret);
+            let refusal = SigningKey::new(&TimedSecret::current(secret)).err().expect(secret);
             assert!(refusal.contains(word), "{secret}: {refusal}");
             assert!(!refusal.contains("hunter2"));
         }
+
         let long = format!("whsec_{}", "A".repeat(4000));
-        assert!(Key::new(&TimedSecret::current(long)).is_err());
-        assert!(Key::new(&TimedSecret::current("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")).is_ok());
+        assert!(SigningKey::new(&TimedSecret::current(long)).is_err());
+        assert!(
+            SigningKey::new(&TimedSecret::current("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"))
+                .is_ok()
+        );
     }
 }

@@ -1,72 +1,199 @@
-//! An event comes in: is it known already, and which endpoints does it go to?
+//! An event comes in: is it a duplicate, and which endpoints does it go to?
 
 use std::sync::Arc;
 
-use super::input::{Accepted, NewEvent, Refusal, Reply};
+use super::decision::Refusal;
+use super::dedupe::DedupeVerdict;
+use super::input::Accepted;
+use super::new_event::{FanOut, Matched, NewEvent};
+use super::request::{Growth, QueueRequest};
 use super::{Draft, Queue};
-use crate::model::{EndpointId, Event, EventId, Now, Seq, WallMs, limits};
+use crate::model::share::{Share, ShareHolder};
+use crate::model::{EndpointId, Event, EventId, Fingerprints, Now, Seq, WallMs, limits};
 use crate::record::Record;
+
+/// Accepts events that passed their source's checks and were matched with what the endpoints want,
+/// all or none. Answers each of them, in their order.
+#[derive(Clone, Debug)]
+pub struct Accept(pub Vec<Matched>);
+
+impl QueueRequest for Accept {
+    type Answer = Vec<Accepted>;
+
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<Vec<Accepted>, Refusal> {
+        queue.accept(now, self.0, draft)
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        /// What an event takes beside its body.
+        const OVERHEAD: usize = 512;
+        let source = self.0.first().map(|matched| matched.event.source.as_ref());
+        let bytes = self.0.iter().map(|matched| matched.event.body.len() + OVERHEAD).sum();
+        Growth::Events { source, bytes }
+    }
+}
+
+/// An event that is about to be remembered.
+pub(super) struct Acceptance {
+    pub event: Arc<Event>,
+    /// The salted fingerprint of (source, dedupe key).
+    pub dedupe: Option<u64>,
+    /// Further fingerprints by which a duplicate is recognized.
+    pub fingerprints: Fingerprints,
+    /// Endpoints that it is to be delivered to.
+    pub waiting: Vec<EndpointId>,
+    /// Endpoints of which its delivery has ended already, as the records after it say.
+    pub ended: Vec<EndpointId>,
+    /// Its keys at JSON Pointers, as far as they were found.
+    pub keys: Vec<(String, u64)>,
+}
 
 impl Queue {
     /// Accepts events, all or none.
-    pub(super) fn accept(&mut self, now: Now, events: Vec<NewEvent>, draft: &mut Draft) -> Reply {
-        for event in &events {
+    fn accept(
+        &mut self,
+        now: Now,
+        events: Vec<Matched>,
+        draft: &mut Draft,
+    ) -> Result<Vec<Accepted>, Refusal> {
+        for Matched { event, .. } in &events {
             if !self.state.sources.contains_key(&event.source.id) {
-                return Reply::Refused(Refusal::NotFound { what: "source", name: event.source.name.clone() });
+                return Err(Refusal::NotFound { what: "source", name: event.source.name.clone() });
             }
         }
         if let Some(refusal) = self.full_bin(&events) {
-            return Reply::Refused(refusal);
+            return Err(refusal);
         }
-        Reply::Accepted(events.into_iter().map(|event| self.accept_one(now, event, draft)).collect())
+
+        let accepted = events.into_iter().map(|event| self.accept_one(now, event, draft)).collect();
+
+        // The keys of a source may have been forgotten to make room for these.
+        if let Some(source) = self.state.dedupe.take_forgetful() {
+            self.full.note(Share::DedupeKeys, ShareHolder::Source(source), now);
+        }
+        Ok(accepted)
     }
 
-    /// Whether these events are for a bin that has no room for them. A bin takes what anybody sends, so its budget is
-    /// small and its own.
-    fn full_bin(&self, events: &[NewEvent]) -> Option<Refusal> {
-        let source = &events.first().filter(|event| event.source.verify == "bin")?.source;
+    /// The refusal of events for a bin that is full. A bin accepts what anybody sends, so it has a
+    /// small budget of its own.
+    fn full_bin(&self, events: &[Matched]) -> Option<Refusal> {
+        let source =
+            &events.first().filter(|matched| matched.event.source.verify == "bin")?.event.source;
+
         let used = self.state.bins.get(&source.id).copied().unwrap_or_default();
-        let bytes: u64 = events.iter().map(|event| event.body.len() as u64).sum();
-        let full = used.events + events.len() as u64 > limits::BIN_EVENTS || used.bytes + bytes > limits::BIN_BYTES;
+        let bytes: u64 = events.iter().map(|matched| matched.event.body.len() as u64).sum();
+        let full = used.events + events.len() as u64 > limits::BIN_EVENTS
+            || used.bytes + bytes > limits::BIN_BYTES;
         full.then(|| Refusal::BinFull { name: source.name.clone() })
     }
 
-    fn accept_one(&mut self, now: Now, new: NewEvent, draft: &mut Draft) -> Accepted {
-        let since = now.wall_ms.saturating_sub(new.source.dedupe_window_ms);
-        if let Some(first) = new.dedupe.and_then(|fingerprint| self.state.dedupe.find(fingerprint, since)) {
-            self.remember(Record::DuplicateSeen { event: first, at: now.wall_ms }, draft);
-            return Accepted { id: EventId { seq: first, tag: self.tag_of(first) }, duplicate: true };
+    fn accept_one(&mut self, now: Now, matched: Matched, draft: &mut Draft) -> Accepted {
+        let Matched { event: new, fan_out } = matched;
+
+        let conflicts_with = match self.dedupe_verdict(now, &new) {
+            DedupeVerdict::New => None,
+            DedupeVerdict::Conflict(first) => Some(self.event_id(first)),
+            DedupeVerdict::Duplicate(first) => {
+                self.remember(Record::DuplicateSeen { event: first, at: now.wall_ms }, draft);
+                let id = self.event_id(first);
+                return Accepted { id, duplicate: true, conflicts_with: None };
+            }
+        };
+
+        let id = self.event_id(self.state.next_seq);
+        let (dedupe, fingerprints) = (new.dedupe, Fingerprints { conflicts_with, ..new.beside });
+        let event = Arc::new(into_event(new, id, now.wall_ms));
+
+        // Decided for each event alone, so that a looping event never meets others in a batch.
+        let is_looping = event.is_looping();
+        let FanOut { wanted, undecided, keys, .. } =
+            if is_looping { FanOut::default() } else { fan_out };
+
+        // Endpoints may have been deleted since it was matched.
+        let waiting = wanted.into_iter().filter(|id| self.state.lives(*id)).collect();
+        let ended = Vec::new();
+        let event_of_notice = event.clone();
+        let acceptance = Acceptance { event, dedupe, fingerprints, waiting, ended, keys };
+        self.remember_event(acceptance, draft);
+
+        // Records about the event follow its own: its id says which record it is.
+        for endpoint in self.remember_undecided(now, id.seq, undecided, draft) {
+            self.notify_undecided(now, endpoint, id.seq, draft);
         }
-        let seq = self.state.next_seq;
-        let dedupe = new.dedupe;
-        let event = Arc::new(into_event(new, EventId { seq, tag: self.tag_of(seq) }, now.wall_ms));
-        let fan_out = self.matcher.fan_out(&event);
-        self.take_in(event, dedupe, fan_out, &[], draft);
-        Accepted { id: EventId { seq, tag: self.tag_of(seq) }, duplicate: false }
+        if is_looping {
+            self.notify_looping(now, &event_of_notice, draft);
+        }
+
+        Accepted { id, duplicate: false, conflicts_with }
     }
 
-    /// Remembers an event with its fan-out: where it waits, and where it has ended already, as records behind it say.
-    pub(super) fn take_in(
-        &mut self,
-        event: Arc<Event>,
-        dedupe: Option<u64>,
-        waits: Vec<EndpointId>,
-        ended: &[EndpointId],
-        draft: &mut Draft,
-    ) {
+    /// Whether an event is a duplicate of one that its source still remembers.
+    fn dedupe_verdict(&self, now: Now, new: &NewEvent) -> DedupeVerdict {
+        // Times are remembered by the second, so a window of 0 is a case of its own.
+        let window_ms = new.source.dedupe_window_ms;
+        if window_ms == 0 {
+            return DedupeVerdict::New;
+        }
+
+        let since = now.wall_ms.saturating_sub(window_ms);
+        self.state.dedupe.verdict(new.source.id, new.dedupe, &new.beside, since)
+    }
+
+    /// Remembers an event with its fan-out, and adds its deliveries to the streams of the
+    /// endpoints.
+    pub(super) fn remember_event(&mut self, acceptance: Acceptance, draft: &mut Draft) {
+        let Acceptance { event, dedupe, fingerprints, waiting, ended, keys } = acceptance;
         let seq = event.id.seq;
-        let fan_out = [waits.as_slice(), ended].concat();
-        self.remember(Record::EventAccepted { event: event.clone(), dedupe, fan_out }, draft);
-        for endpoint in &waits {
+
+        let record = Record::EventAccepted {
+            event: event.clone(),
+            dedupe,
+            fan_out: [waiting.as_slice(), &ended].concat(),
+            beside: fingerprints,
+            ran_ms: self.ran_ms,
+        };
+        self.remember(record, draft);
+
+        for endpoint in &waiting {
             self.stream_grew(*endpoint, seq);
         }
-        if !waits.is_empty() {
-            self.recent.push_event(event, waits);
+        if !waiting.is_empty() {
+            self.recent.push_event(event, waiting, keys, self.ran_ms);
         }
     }
 
-    /// The part of an event's id that tells logs apart: drawn from the log's salt and the event's number, so that a
-    /// duplicate can be answered with the first id without reading it back.
+    /// Remembers the endpoints whose filters could not be evaluated for the event of the record
+    /// before. Returns them, without those that were deleted meanwhile.
+    pub(super) fn remember_undecided(
+        &mut self,
+        now: Now,
+        event: Seq,
+        mut endpoints: Vec<EndpointId>,
+        draft: &mut Draft,
+    ) -> Vec<EndpointId> {
+        endpoints.retain(|id| self.state.lives(*id));
+        if !endpoints.is_empty() {
+            let record =
+                Record::FilterUndecided { event, endpoints: endpoints.clone(), at: now.wall_ms };
+            self.remember(record, draft);
+        }
+
+        endpoints
+    }
+
+    /// The id of the event that record `seq` holds.
+    pub(super) fn event_id(&self, seq: Seq) -> EventId {
+        EventId { seq, tag: self.tag_of(seq) }
+    }
+
+    /// The part of an event's id that distinguishes logs. It is derived from the log's salt and the
+    /// event's number, so that a duplicate can be answered with the first id without reading it
+    /// back.
     pub(super) fn tag_of(&self, seq: Seq) -> u64 {
         // A bijective mixer (SplitMix64's finalizer): different numbers never get the same tag.
         let mut x = self.state.salt ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -90,5 +217,28 @@ fn into_event(new: NewEvent, id: EventId, received_at: WallMs) -> Event {
         body: new.body,
         from_provider: new.source.is_provider(),
         first_id: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::Source;
+    use crate::queue::testing::TestQueue;
+    use crate::queue::{Accept, UpdateSource};
+
+    #[test]
+    fn without_a_dedupe_window_nothing_is_a_duplicate() {
+        for (window_ms, repeats) in [(0, false), (1, true)] {
+            let mut world = TestQueue::new([]);
+            let source = Source { dedupe_window_ms: window_ms, ..Source::new("in", "none") };
+            world.input(UpdateSource(Box::new(source)));
+
+            let mut accept = || {
+                let mut event = world.matched(Vec::new(), "{}");
+                (event.event.dedupe_key, event.event.dedupe) = (Some("k".into()), Some(7));
+                world.input(Accept(vec![event]))[0].duplicate
+            };
+            assert_eq!([accept(), accept()], [false, repeats], "a window of {window_ms} ms");
+        }
     }
 }

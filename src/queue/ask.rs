@@ -1,65 +1,218 @@
-//! Questions about the state. They change nothing.
+//! Questions about the state, each with what it is answered. They change nothing.
+
+use roaring::RoaringTreemap;
 
 use super::Queue;
-use super::explain::on_the_wall;
-use super::input::{DeliveryView, EndpointView, EventView, Query, Reply, RetryView, Status};
-use super::state::Lane;
-use crate::model::{DeliveryId, EndpointId, Now, Seq};
+use super::endpoint::EndpointQueue;
+use super::explanation::{Explanation, on_the_wall};
+use super::input::AliveRange;
+use super::relocation::{RelocationSlice, SegmentRange};
+use super::request::Query;
+use super::snapshot::{DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status};
+use super::unsettled::Unsettled;
+use crate::model::{DeliveryId, EndpointId, EventId, Now, Seq};
+use crate::record::Replay;
+
+/// Counts over everything.
+#[derive(Clone, Debug)]
+pub struct StatusQuery;
+
+impl Query for StatusQuery {
+    type Answer = Status;
+
+    fn answer(&self, queue: &Queue, now: Now) -> Status {
+        queue.status(now)
+    }
+}
+
+/// All endpoints.
+#[derive(Clone, Debug)]
+pub struct EndpointsQuery;
+
+impl Query for EndpointsQuery {
+    type Answer = Vec<EndpointSnapshot>;
+
+    fn answer(&self, queue: &Queue, now: Now) -> Vec<EndpointSnapshot> {
+        queue.state.living().map(|lane| queue.endpoint_view(now, lane)).collect()
+    }
+}
+
+/// Why a delivery stands where it stands. `key`: its lane, see
+/// [`Keys::order_key`](super::Keys::order_key).
+#[derive(Clone, Debug)]
+pub struct ExplainQuery {
+    pub delivery: DeliveryId,
+    pub key: Option<u64>,
+}
+
+impl Query for ExplainQuery {
+    type Answer = Explanation;
+
+    fn answer(&self, queue: &Queue, now: Now) -> Explanation {
+        queue.explain(now, self.delivery, self.key)
+    }
+}
+
+/// Where each of these stands.
+#[derive(Clone, Debug)]
+pub struct DeliveriesQuery(pub Vec<DeliveryId>);
+
+impl Query for DeliveriesQuery {
+    type Answer = Vec<DeliverySnapshot>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<DeliverySnapshot> {
+        self.0.iter().map(|id| queue.delivery_view(*id)).collect()
+    }
+}
+
+/// The dead letters that died before this record, newest first, at most so many.
+#[derive(Clone, Debug)]
+pub struct DeadLetterSeqsQuery {
+    pub before: Seq,
+    pub limit: usize,
+}
+
+impl Query for DeadLetterSeqsQuery {
+    type Answer = Vec<Seq>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<Seq> {
+        let all = &queue.state.dead_letter_seqs;
+        let below = self.before.checked_sub(1).map_or(0, |last| all.rank(last));
+        let first = below.saturating_sub(self.limit as u64);
+        (first..below).rev().filter_map(|n| all.select(n)).collect()
+    }
+}
+
+/// The oldest dead letters, at most so many.
+#[derive(Clone, Debug)]
+pub struct OldestDeadLetterSeqsQuery {
+    pub limit: usize,
+}
+
+impl Query for OldestDeadLetterSeqsQuery {
+    type Answer = Vec<Seq>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<Seq> {
+        queue.state.dead_letter_seqs.iter().take(self.limit).collect()
+    }
+}
+
+/// Deliveries of one endpoint that wait for a retry, newest first, before this record.
+#[derive(Clone, Debug)]
+pub struct RetryingQuery {
+    pub endpoint: EndpointId,
+    pub before: Seq,
+    pub limit: usize,
+}
+
+impl Query for RetryingQuery {
+    type Answer = Vec<DeliverySnapshot>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<DeliverySnapshot> {
+        queue.retrying(self.endpoint, self.before, self.limit)
+    }
+}
+
+/// How often each of these events came again, and where its record stands now.
+#[derive(Clone, Debug)]
+pub struct EventsQuery(pub Vec<Seq>);
+
+impl Query for EventsQuery {
+    type Answer = Vec<EventSnapshot>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<EventSnapshot> {
+        self.0.iter().map(|seq| queue.event_view(*seq)).collect()
+    }
+}
+
+/// The replays under way.
+#[derive(Clone, Debug)]
+pub struct ReplaysQuery;
+
+impl Query for ReplaysQuery {
+    type Answer = Vec<Replay>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<Replay> {
+        queue.state.replays.values().cloned().collect()
+    }
+}
+
+/// How many events of a slice would be relocated, and their bytes, without doing so.
+#[derive(Clone, Debug)]
+pub struct LivesQuery {
+    pub first: Seq,
+    pub last: Seq,
+    pub slice: RelocationSlice,
+}
+
+impl Query for LivesQuery {
+    type Answer = (usize, u64);
+
+    fn answer(&self, queue: &Queue, _: Now) -> (usize, u64) {
+        queue.lives(SegmentRange { first: self.first, last: self.last }, &self.slice)
+    }
+}
+
+/// The record of the event that was imported with this fingerprint of its first id.
+#[derive(Clone, Debug)]
+pub struct ImportedQuery(pub u64);
+
+impl Query for ImportedQuery {
+    type Answer = Option<Seq>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Option<Seq> {
+        queue.imported(self.0)
+    }
+}
+
+/// What has to be settled when these records cannot be read.
+#[derive(Clone, Debug)]
+pub struct UnsettledQuery(pub RoaringTreemap);
+
+impl Query for UnsettledQuery {
+    type Answer = Box<Unsettled>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Box<Unsettled> {
+        Box::new(queue.unsettled(&self.0))
+    }
+}
+
+/// What is still needed of a segment. `None`: it is not known, and the segment stays for now.
+#[derive(Clone, Debug)]
+pub struct AliveQuery {
+    pub first: Seq,
+    pub last: Seq,
+}
+
+impl Query for AliveQuery {
+    type Answer = Option<AliveRange>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Option<AliveRange> {
+        queue.alive(SegmentRange { first: self.first, last: self.last })
+    }
+}
 
 impl Queue {
-    /// Answers a question about the state.
-    #[must_use]
-    pub fn ask(&self, now: Now, query: &Query) -> Reply {
-        match query {
-            Query::Status => Reply::Status(Box::new(self.status(now))),
-            Query::Endpoints => {
-                Reply::Endpoints(self.state.living().map(|lane| self.endpoint_view(now, lane)).collect())
-            }
-            Query::Explain { delivery, key } => Reply::Explained(Box::new(self.explain(now, *delivery, *key))),
-            Query::Deliveries(ids) => Reply::Deliveries(ids.iter().map(|id| self.delivery_view(*id)).collect()),
-            Query::Graves { before, limit } => {
-                let graves = &self.state.graves;
-                let below = before.checked_sub(1).map_or(0, |last| graves.rank(last));
-                let first = below.saturating_sub(*limit as u64);
-                Reply::Graves((first..below).rev().filter_map(|n| graves.select(n)).collect())
-            }
-            Query::OldestGraves { limit } => Reply::Graves(self.state.graves.iter().take(*limit).collect()),
-            Query::Retrying { endpoint, before, limit } => Reply::Deliveries(self.retrying(*endpoint, *before, *limit)),
-            Query::Events(seqs) => Reply::Events(seqs.iter().map(|seq| self.event_view(*seq)).collect()),
-            Query::Replays => Reply::Replays(self.state.replays.values().cloned().collect()),
-            Query::Lives { first, last, slice } => {
-                let range = super::retire::Range { first: *first, last: *last };
-                let (events, bytes) = self.lives(range, slice);
-                Reply::Carried { events, bytes }
-            }
-            Query::Imported(identity) => Reply::Imported(self.imported(*identity)),
-            Query::Alive { first, last } => {
-                Reply::Alive(self.alive(super::retire::Range { first: *first, last: *last }))
-            }
-        }
-    }
-
     /// Lanes with something to do, in words for a failing test.
     #[doc(hidden)]
     #[must_use]
     pub fn stuck(&self) -> Vec<String> {
         let lanes = self.state.living().filter(|lane| lane.undone > 0);
+
         lanes
             .map(|lane| {
-                let mut flow = String::new();
-                if let Some(f) = self.flows.get(&lane.endpoint.id) {
-                    flow = format!("{f:?}");
-                }
-                let waiting: Vec<String> = lane.retrying.iter().take(5).map(|w| format!("{w:?}")).collect();
+                let waiting: Vec<String> =
+                    lane.retrying.iter().take(5).map(|w| format!("{w:?}")).collect();
                 format!(
-                    "{} undone {} hold {:?} low {} waiting {} {waiting:?} batches {:?} endpoint {:?} flow {flow}",
-                    lane.endpoint.name,
+                    "{} undone {} hold {:?} low {} waiting {} {waiting:?} batches {:?} endpoint \
+                     {:?} {lane:?}",
+                    lane.settings.name,
                     lane.undone,
                     lane.hold,
                     lane.low,
                     lane.retrying.len(),
                     lane.batches,
-                    lane.endpoint
+                    lane.settings
                 )
             })
             .collect()
@@ -68,71 +221,104 @@ impl Queue {
     /// Counts over everything.
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
-        let (state, lanes) = (&self.state, &self.state.lanes);
-        let undone = |held: bool| lanes.values().filter(|l| l.hold.is_some() == held).map(|l| l.undone).sum();
+        let (state, lanes) = (&self.state, &self.state.endpoints);
+        let undone = |held: bool| {
+            lanes.values().filter(|l| l.hold.is_some() == held).map(|l| l.undone).sum()
+        };
+
         Status {
             events: state.counts.events,
             duplicates: state.counts.duplicates,
             pending: undone(false),
-            in_flight: self.in_flight as u64,
-            delivered: state.counts.delivered_elsewhere + lanes.values().map(|l| l.delivered).sum::<u64>(),
+            in_flight: (self.in_flight + self.in_flight_first) as u64,
+            delivered: state.counts.delivered_elsewhere
+                + lanes.values().map(|l| l.delivered).sum::<u64>(),
             dead: lanes.values().map(|l| l.dead.len()).sum(),
             held: undone(true),
             cancelled: state.counts.cancelled,
             attempts: state.counts.attempts,
             failed_attempts: state.counts.failed_attempts,
-            retrying: lanes.values().filter(|l| l.hold.is_none()).map(|l| l.retrying.len() as u64).sum(),
+            retrying: lanes
+                .values()
+                .filter(|l| l.hold.is_none())
+                .map(|l| l.retrying.len() as u64)
+                .sum(),
             sources: state.sources.len(),
             endpoints: state.living().count(),
             replays: state.replays.len(),
             dedupe_keys: state.dedupe.len(),
+            dedupe_conflicts: state.counts.conflicts,
             next_seq: state.next_seq,
-            offline: self.link.offline.map(|o| (on_the_wall(now, o.since), on_the_wall(now, o.probe_at))),
+            first_seq: state.first_seq,
+            lost: state.counts.lost,
+            over_share: self.over_share(),
+            settings_bytes: self.settings.all(),
+            offline: self
+                .link
+                .offline
+                .map(|o| (on_the_wall(now, o.since), on_the_wall(now, o.probe_at))),
             away: if self.link.offline.is_some() { self.link.away.len() } else { 0 },
             clock_suspect: self.clock.is_suspect(),
             clock_until: self.clock_until.map(|until| on_the_wall(now, until)),
-            breakers_open: self.flows.values().filter(|flow| flow.breaker.open.is_some()).count(),
-            parked_lanes: self.flows.values().map(|flow| flow.lanes.count().1).sum(),
-            catching_up: self.flows.values().filter(|flow| flow.catching_up.is_some()).count(),
+            breakers_open: state.living().filter(|e| e.breaker().open.is_some()).count(),
+            parked_lanes: state.living().map(|e| e.lanes().count().1).sum(),
+            catching_up: state.living().filter(|e| e.catching_up().is_some()).count(),
             leased: self.leased,
+            full: self.full.clone(),
         }
     }
 
-    fn endpoint_view(&self, now: Now, lane: &Lane) -> EndpointView {
-        let flow = self.flows.get(&lane.endpoint.id);
-        EndpointView {
-            endpoint: lane.endpoint.clone(),
+    fn over_share(&self) -> Vec<String> {
+        let sources = self.state.sources.values();
+        sources
+            .filter(|s| self.state.is_over_share(s).is_some())
+            .map(|source| source.name.clone())
+            .collect()
+    }
+
+    fn endpoint_view(&self, now: Now, lane: &EndpointQueue) -> EndpointSnapshot {
+        EndpointSnapshot {
+            endpoint: lane.settings.clone(),
             hold: lane.hold.clone(),
             waiting: lane.undone,
-            in_flight: flow.map_or(0, |flow| flow.under_way() as u64),
+            in_flight: lane.under_way() as u64,
             retrying: lane.retrying.len() as u64,
             delivered: lane.delivered,
             dead: lane.dead.len(),
             last_error: lane.last_error.clone(),
             last_success_at: lane.last_success_at,
-            flow: self.flow_view(now, lane),
+            undecided: lane.undecided,
+            undecided_last: (lane.undecided > 0).then(|| EventId {
+                seq: lane.undecided_last,
+                tag: self.tag_of(lane.undecided_last),
+            }),
+            flow: self.endpoint_activity(now, lane),
         }
     }
 
-    fn delivery_view(&self, delivery: DeliveryId) -> DeliveryView {
-        let waiting = self.state.lanes.get(&delivery.endpoint).and_then(|lane| lane.retrying.get(&delivery.seq));
-        let retry = waiting.map(|waiting| RetryView {
+    fn delivery_view(&self, delivery: DeliveryId) -> DeliverySnapshot {
+        let waiting = self
+            .state
+            .endpoints
+            .get(&delivery.endpoint)
+            .and_then(|lane| lane.retrying.get(&delivery.seq));
+        let retry = waiting.map(|waiting| RetrySnapshot {
             attempts: waiting.attempts,
             due_at: waiting.due_at,
             last: waiting.last,
             event: waiting.event,
         });
-        DeliveryView { delivery, state: self.delivery_state(delivery), retry }
+        DeliverySnapshot { delivery, state: self.delivery_state(delivery), retry }
     }
 
-    fn retrying(&self, endpoint: EndpointId, before: Seq, limit: usize) -> Vec<DeliveryView> {
-        let Some(lane) = self.state.lanes.get(&endpoint) else { return Vec::new() };
+    fn retrying(&self, endpoint: EndpointId, before: Seq, limit: usize) -> Vec<DeliverySnapshot> {
+        let Some(lane) = self.state.endpoints.get(&endpoint) else { return Vec::new() };
         let keys = lane.retrying.range(..before).rev().take(limit);
         keys.map(|(key, _)| self.delivery_view(DeliveryId { seq: *key, endpoint })).collect()
     }
 
-    fn event_view(&self, seq: Seq) -> EventView {
-        EventView {
+    fn event_view(&self, seq: Seq) -> EventSnapshot {
+        EventSnapshot {
             seq,
             duplicates: self.state.duplicates.get(&seq).copied().unwrap_or(0),
             stands_at: self.state.moved.get(&seq).copied().unwrap_or(seq),

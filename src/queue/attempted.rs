@@ -1,34 +1,71 @@
-//! What the state learns from attempts: of one delivery, or of a batch of them.
+//! How the state changes by attempts, of one delivery or of a batch, and by the ends of deliveries.
 
-use super::lane::{Batch, Lane, Retrying};
+use super::endpoint_state::{EndpointState, Retrying, WaitingBatch};
+use super::reports::error_summary;
 use super::state::{State, StateError, impossible};
-use crate::model::{AttemptReport, BatchId, EndpointId, Fault, Outcome, Seq};
-use crate::record::{AttemptFinished, BatchFinished, BatchMember, BatchNext, DeadLetter, MemberFinished, Next};
+use crate::model::{AttemptFault, AttemptReport, BatchFormat, BatchId, EndpointId, Outcome, Seq};
+use crate::record::{
+    AttemptFinished, BatchConsequence, BatchFinished, BatchMember, Consequence, DeadLetter, LOST,
+    MemberFinished,
+};
+
+/// The position of a delivery in its lane, where that is not its own number: the position in the
+/// stream that it was taken from, by this record or by one before.
+fn position_in_lane(
+    delivery: Seq,
+    position: Option<Seq>,
+    before: Option<&Retrying>,
+) -> Option<Seq> {
+    match position {
+        Some(position) => Retrying::position_if_moved(delivery, position),
+        None => before.and_then(|waiting| waiting.place),
+    }
+}
 
 impl State {
-    pub(super) fn attempt_finished(&mut self, seq: Seq, attempt: &AttemptFinished) -> Result<(), StateError> {
-        self.attempted(&attempt.report);
-        let lane = self.lane(seq, attempt.delivery.endpoint)?;
-        lane.take_up(attempt.position, attempt.low);
-        lane.heard(&attempt.report, attempt.failing_ms);
+    pub(super) fn attempt_finished(
+        &mut self,
+        seq: Seq,
+        attempt: &AttemptFinished,
+    ) -> Result<(), StateError> {
+        self.count_attempt(&attempt.report);
+
+        let ran_ms = self.ran_ms;
+        let endpoint = self.remembered(seq, attempt.delivery.endpoint)?;
+        endpoint.take_up(attempt.position, attempt.low);
+        endpoint.count_result(&attempt.report, attempt.failing_ms);
+        endpoint.restraint.clone_from(&attempt.restraint);
+
+        // The entry of the delivery, if it goes on waiting.
         let key = attempt.delivery.seq;
+        let before = endpoint.retrying.get(&key);
         let waiting = Retrying {
             key: attempt.key,
-            age_ms: lane.retrying.get(&key).map_or(0, |waiting| waiting.age_ms),
-            ..Retrying::due(attempt.event, attempt.number - u32::from(attempt.spared), seq, 0)
+            age_ms: before.map_or(0, |waiting| waiting.age_ms),
+            born: attempt.born,
+            // At a position that retention moved it has not been attempted before.
+            asked: before.is_some_and(|waiting| waiting.asked)
+                || (attempt.number > 1 && endpoint.revived.contains(key)),
+            place: position_in_lane(key, attempt.position, before),
+            ..Retrying::due(attempt.event, attempt.number - u32::from(attempt.uncounted), seq, 0)
         };
-        lane.leave_batch(seq, key);
-        let ended = lane.follow(key, &attempt.next, waiting, &attempt.report);
-        if matches!(ended, Some(End::Dead)) {
-            self.graves.insert(seq);
+        endpoint.leave_batch(seq, key);
+        let ended =
+            endpoint.apply_consequence(key, &attempt.next, waiting, &attempt.report, ran_ms);
+
+        if matches!(ended, Some(DeliveryEnd::Dead)) {
+            self.dead_letter_seqs.insert(seq);
         }
-        self.end(seq, attempt.delivery.endpoint, key, attempt.event, ended)
+        if matches!(&attempt.next, Consequence::Dead { reason } if reason == LOST) {
+            self.counts.lost += 1;
+        }
+        self.end_delivery(seq, attempt.delivery.endpoint, key, attempt.event, ended)
     }
 
-    /// Counts an attempt, and keeps the time of it.
-    fn attempted(&mut self, report: &AttemptReport) {
-        // What no consumer came for was not attempted.
-        if report.fault != Some(Fault::NotTaken) {
+    /// Counts an attempt.
+    fn count_attempt(&mut self, report: &AttemptReport) {
+        // A delivery that no consumer came for was not attempted.
+        if report.fault != Some(AttemptFault::NotTaken) {
             self.counts.attempts += 1;
             self.counts.failed_attempts += u64::from(report.outcome != Outcome::Delivered);
         }
@@ -41,108 +78,176 @@ impl State {
         endpoint: EndpointId,
         members: &[BatchMember],
         low: Seq,
+        format: Option<BatchFormat>,
     ) -> Result<(), StateError> {
-        let lane = self.lane(seq, endpoint)?;
+        let endpoint = self.remembered(seq, endpoint)?;
         let batch = BatchId { seq, part: 0 };
         for member in members {
-            lane.take_up(member.position, 0);
-            lane.revived.remove(member.delivery);
+            endpoint.take_up(member.position, 0);
+
+            // The operator may have asked for it again.
+            let revived = endpoint.revived.remove(member.delivery) && member.attempts > 0;
+            let before = endpoint.retrying.get(&member.delivery);
+            let asked = revived || before.is_some_and(|waiting| waiting.asked);
+
             let waiting = Retrying {
                 key: member.key,
-                age_ms: member.age_ms,
+                age_ms: if member.born > 0 { 0 } else { member.age_ms },
                 batch: Some(batch),
+                born: member.born,
+                asked,
+                place: position_in_lane(member.delivery, member.position, before),
                 ..Retrying::due(member.event, member.attempts, member.last, 0)
             };
-            lane.retrying.insert(member.delivery, waiting);
+            endpoint.retrying.insert(member.delivery, waiting);
         }
-        lane.take_up(None, low);
-        let age_ms = members.iter().map(|member| member.age_ms).max().unwrap_or(0);
+        endpoint.take_up(None, low);
+
         let members = members.iter().map(|member| member.delivery).collect();
-        lane.batches.insert(batch, Batch { members, attempts: 0, due_at: 0, delay_ms: 0, age_ms, halved: false });
+        let formed = WaitingBatch {
+            members,
+            attempts: 0,
+            due_at: 0,
+            delay_ms: 0,
+            age_ms: 0,
+            halved: false,
+            format,
+        };
+        endpoint.batches.insert(batch, formed);
         Ok(())
     }
 
-    pub(super) fn batch_finished(&mut self, seq: Seq, finished: &BatchFinished) -> Result<(), StateError> {
-        self.attempted(&finished.report);
-        let lane = self.lane(seq, finished.endpoint)?;
-        lane.heard(&finished.report, finished.failing_ms);
-        let mut batch = lane.batches.remove(&finished.batch).ok_or_else(|| impossible(seq, "its batch is unknown"))?;
+    pub(super) fn batch_finished(
+        &mut self,
+        seq: Seq,
+        finished: &BatchFinished,
+    ) -> Result<(), StateError> {
+        self.count_attempt(&finished.report);
+
+        // After missing records its batch may be unknown.
+        let is_known = self.unfolded.is_empty();
+        let endpoint = self.remembered(seq, finished.endpoint)?;
+        endpoint.count_result(&finished.report, finished.failing_ms);
+        endpoint.restraint.clone_from(&finished.restraint);
+        let mut batch = match endpoint.batches.remove(&finished.batch) {
+            Some(batch) => batch,
+            None if is_known => return Err(impossible(seq, "its batch is unknown")),
+            None => WaitingBatch::default(),
+        };
+
         let mut waiting = Vec::new();
         for member in &finished.members {
-            if let Some(ended) = self.member_finished(seq, finished, member)? {
-                waiting.push(ended);
+            if let Some(delivery) = self.member_finished(seq, finished, member)? {
+                waiting.push(delivery);
             }
         }
-        batch.attempts = finished.number - u32::from(finished.spared);
-        // Its members all wait for the same time.
-        let lane = self.lane(seq, finished.endpoint)?;
-        if let Some(first) = waiting.first().and_then(|key| lane.retrying.get(key)) {
-            (batch.due_at, batch.delay_ms, batch.age_ms) = (first.due_at, first.delay_ms, first.age_ms);
+
+        // All members wait for the same time.
+        batch.attempts = finished.number - u32::from(finished.uncounted);
+        let endpoint = self.remembered(seq, finished.endpoint)?;
+        if let Some(first) = waiting.first().and_then(|key| endpoint.retrying.get(key)) {
+            (batch.due_at, batch.delay_ms) = (first.due_at, first.delay_ms);
         }
+
         match finished.next {
-            BatchNext::Over => {}
-            BatchNext::Again => lane.regroup(finished.batch, Batch { members: waiting, ..batch }),
-            BatchNext::Split { first } => {
+            BatchConsequence::Over => {}
+            BatchConsequence::Again => {
+                endpoint.regroup(finished.batch, WaitingBatch { members: waiting, ..batch })
+            }
+            BatchConsequence::Split { first } => {
                 let behind = waiting.split_off((first as usize).min(waiting.len()));
                 for (part, members) in (0..).zip([waiting, behind]) {
-                    lane.regroup(BatchId { seq, part }, Batch { members, halved: true, ..batch.clone() });
+                    endpoint.regroup(
+                        BatchId { seq, part },
+                        WaitingBatch { members, halved: true, ..batch.clone() },
+                    );
                 }
             }
         }
         Ok(())
     }
 
-    /// What becomes of one delivery of a batch. Returns its key when it waits on.
+    /// Applies what follows for one delivery of a batch. Returns the delivery when it goes on
+    /// waiting.
     fn member_finished(
         &mut self,
         seq: Seq,
         finished: &BatchFinished,
         member: &MemberFinished,
     ) -> Result<Option<Seq>, StateError> {
-        let lane = self.lane(seq, finished.endpoint)?;
-        let before = lane.retrying.get(&member.delivery).copied();
+        let ran_ms = self.ran_ms;
+        let endpoint = self.remembered(seq, finished.endpoint)?;
+        let before = endpoint.retrying.get(&member.delivery).copied();
         let waiting = Retrying {
             key: before.and_then(|waiting| waiting.key),
             age_ms: before.map_or(0, |waiting| waiting.age_ms),
-            ..Retrying::due(member.event, member.number - u32::from(finished.spared), seq, 0)
+            // After missing records it may be unknown until now. It counts as new then.
+            born: before.map_or(ran_ms, |waiting| waiting.born),
+            asked: before.is_some_and(|waiting| waiting.asked),
+            place: before.and_then(|waiting| waiting.place),
+            ..Retrying::due(member.event, member.number - u32::from(finished.uncounted), seq, 0)
         };
-        if let Some(before) = lane.retrying.get_mut(&member.delivery) {
+        if let Some(before) = endpoint.retrying.get_mut(&member.delivery) {
             before.batch = None;
         }
-        let ended = lane.follow(member.delivery, &member.next, waiting, &finished.report);
-        self.end(seq, finished.endpoint, member.delivery, member.event, ended)?;
-        let waits = self.lane(seq, finished.endpoint)?.retrying.contains_key(&member.delivery);
+
+        let ended = endpoint.apply_consequence(
+            member.delivery,
+            &member.next,
+            waiting,
+            &finished.report,
+            ran_ms,
+        );
+        self.end_delivery(seq, finished.endpoint, member.delivery, member.event, ended)?;
+
+        let waits =
+            self.remembered(seq, finished.endpoint)?.retrying.contains_key(&member.delivery);
         Ok(waits.then_some(member.delivery))
     }
 
-    /// A delivery that waited is given up without another attempt, or one comes in that had died elsewhere.
+    /// A delivery that waited is given up without another attempt, or one is imported that had
+    /// died.
     pub(super) fn died(&mut self, seq: Seq, dead: &DeadLetter) -> Result<(), StateError> {
-        let lane = self.lane(seq, dead.delivery.endpoint)?;
-        lane.leave_batch(seq, dead.delivery.seq);
-        lane.retrying.remove(&dead.delivery.seq);
-        lane.take_up(Some(dead.delivery.seq), 0);
-        self.graves.insert(seq);
-        self.end(seq, dead.delivery.endpoint, dead.delivery.seq, dead.event, Some(End::Dead))
+        let endpoint = self.remembered(seq, dead.delivery.endpoint)?;
+        endpoint.leave_batch(seq, dead.delivery.seq);
+        endpoint.retrying.remove(&dead.delivery.seq);
+        endpoint.revived.remove(dead.delivery.seq);
+        endpoint.take_up(Some(dead.delivery.seq), 0);
+
+        self.dead_letter_seqs.insert(seq);
+        self.counts.lost += u64::from(dead.reason == LOST);
+        self.end_delivery(
+            seq,
+            dead.delivery.endpoint,
+            dead.delivery.seq,
+            dead.event,
+            Some(DeliveryEnd::Dead),
+        )
     }
 
-    /// Takes note of a delivery's end. Where it stands as a dead letter, its grave, is the caller's to say.
-    fn end(
+    /// Counts the end of a delivery. The caller says which record holds it when it is dead.
+    fn end_delivery(
         &mut self,
         seq: Seq,
         endpoint: EndpointId,
         key: Seq,
         event: Seq,
-        ended: Option<End>,
+        ended: Option<DeliveryEnd>,
     ) -> Result<(), StateError> {
         let Some(end) = ended else { return Ok(()) };
-        let lane = self.lane(seq, endpoint)?;
-        lane.undone = lane.undone.checked_sub(1).ok_or_else(|| impossible(seq, "it ends what had ended"))?;
+
+        let endpoint = self.remembered(seq, endpoint)?;
+        endpoint.undone = endpoint
+            .undone
+            .checked_sub(1)
+            .ok_or_else(|| impossible(seq, "it ends what had ended"))?;
+
         match end {
-            End::Delivered => lane.delivered += 1,
-            End::Dead => {
-                lane.dead.insert(key);
+            DeliveryEnd::Delivered => endpoint.delivered += 1,
+            DeliveryEnd::Dead => {
+                endpoint.dead.insert(key);
                 if event != key {
-                    lane.replayed_dead.insert(key, event);
+                    endpoint.replayed_dead.insert(key, event);
                 }
             }
         }
@@ -156,71 +261,91 @@ impl State {
         deliveries: &[Seq],
         low: Seq,
     ) -> Result<(), StateError> {
-        let lane = self.lane(seq, endpoint)?;
+        let endpoint = self.remembered(seq, endpoint)?;
         for delivery in deliveries {
-            lane.take_up(Some(*delivery), 0);
-            lane.cancelled.insert(*delivery);
-            lane.undone = lane.undone.checked_sub(1).ok_or_else(|| impossible(seq, "it ends what had ended"))?;
+            endpoint.leave_batch(seq, *delivery);
+            endpoint.retrying.remove(delivery);
+            endpoint.revived.remove(*delivery);
+            endpoint.take_up(Some(*delivery), 0);
+            endpoint.cancelled.insert(*delivery);
+            endpoint.undone = endpoint
+                .undone
+                .checked_sub(1)
+                .ok_or_else(|| impossible(seq, "it ends what had ended"))?;
         }
-        lane.take_up(None, low);
+        endpoint.take_up(None, low);
         self.counts.cancelled += deliveries.len() as u64;
         Ok(())
     }
 }
 
 /// How a delivery ended.
-enum End {
+enum DeliveryEnd {
     Delivered,
     Dead,
 }
 
-impl Lane {
-    /// What an attempt tells of the endpoint.
-    fn heard(&mut self, report: &AttemptReport, failing_ms: u64) {
-        if report.fault == Some(Fault::NotTaken) {
+impl EndpointState {
+    /// Counts an attempt of the endpoint, and keeps its result.
+    fn count_result(&mut self, report: &AttemptReport, failing_ms: u64) {
+        if report.fault == Some(AttemptFault::NotTaken) {
             return;
         }
+
         self.last_attempt_at = report.started_at;
         self.failing_ms = failing_ms;
         if report.outcome == Outcome::Delivered {
             self.last_success_at = Some(report.started_at + report.duration_ms);
             self.succeeded += 1;
         } else {
-            self.last_error = Some(said(report));
+            self.last_error = Some(error_summary(report));
             self.failed += 1;
         }
     }
 
-    /// What follows for the delivery. `waiting` is its entry when it goes on, with no delay.
-    fn follow(&mut self, key: Seq, next: &Next, waiting: Retrying, report: &AttemptReport) -> Option<End> {
+    /// Applies what follows for a delivery. `waiting` is its entry, without a delay, if it goes on
+    /// waiting.
+    fn apply_consequence(
+        &mut self,
+        key: Seq,
+        next: &Consequence,
+        waiting: Retrying,
+        report: &AttemptReport,
+        ran_ms: u64,
+    ) -> Option<DeliveryEnd> {
         let ended_at = report.started_at + report.duration_ms;
         match next {
-            Next::Ended => return None,
-            Next::Retry { due_at, delay_ms, age_ms } => {
-                let times = Retrying { due_at: *due_at, delay_ms: *delay_ms, age_ms: *age_ms, ..waiting };
+            Consequence::Ended => return None,
+            Consequence::Retry { due_at, delay_ms, age_ms } => {
+                let age_ms = if waiting.born > 0 { 0 } else { *age_ms };
+                let times = Retrying { due_at: *due_at, delay_ms: *delay_ms, age_ms, ..waiting };
                 self.retrying.insert(key, times);
             }
-            Next::Held { reason } => {
-                self.hold = Some((reason.clone(), ended_at));
-                self.retrying.insert(key, Retrying { due_at: ended_at, age_ms: 0, ..waiting });
+            Consequence::Held { reason } => {
+                self.hold((reason.clone(), ended_at), ran_ms);
+                self.retrying.insert(key, Retrying { due_at: ended_at, ..waiting });
             }
-            Next::Parked { .. } => {
-                self.retrying.insert(key, Retrying { due_at: ended_at, age_ms: 0, parked: true, ..waiting });
+            Consequence::Parked { .. } => {
+                self.retrying.insert(key, Retrying { due_at: ended_at, parked: true, ..waiting });
             }
-            Next::Delivered | Next::Dead { .. } => {
+            Consequence::Delivered | Consequence::Dead { .. } => {
                 self.retrying.remove(&key);
             }
         }
         self.revived.remove(key);
+
         match next {
-            Next::Delivered => Some(End::Delivered),
-            Next::Dead { .. } => Some(End::Dead),
-            _ => None,
+            Consequence::Delivered => Some(DeliveryEnd::Delivered),
+            Consequence::Dead { .. } => Some(DeliveryEnd::Dead),
+            Consequence::Ended
+            | Consequence::Retry { .. }
+            | Consequence::Held { .. }
+            | Consequence::Parked { .. } => None,
         }
     }
 
-    /// Lets these go on together under this id.
-    fn regroup(&mut self, id: BatchId, batch: Batch) {
+    /// Lets the members of a batch go on together, under this id.
+    fn regroup(&mut self, id: BatchId, batch: WaitingBatch) {
         for member in &batch.members {
             if let Some(waiting) = self.retrying.get_mut(member) {
                 waiting.batch = Some(id);
@@ -229,14 +354,5 @@ impl Lane {
         if !batch.members.is_empty() {
             self.batches.insert(id, batch);
         }
-    }
-}
-
-/// What a failed attempt came to, in a line.
-pub(super) fn said(report: &AttemptReport) -> String {
-    match (&report.error, &report.response) {
-        (Some(error), _) => error.clone(),
-        (None, Some(response)) => format!("answered {}", response.status),
-        (None, None) => "no answer".to_owned(),
     }
 }

@@ -1,10 +1,11 @@
-//! A token bucket, as the generic cell rate algorithm keeps it: one number, the time up to which tokens are spent.
+//! A token bucket, as the generic cell rate algorithm keeps it: one number, the time up to which
+//! tokens are spent.
 
-use crate::model::Rate;
+use crate::model::{Now, Rate, WallMs, limits};
 
 /// Tokens of one rate. Times in microseconds of the monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bucket {
+pub struct TokenBucket {
     spent_until_us: u64,
 }
 
@@ -14,12 +15,38 @@ pub fn step_us(rate: Rate) -> u64 {
     rate.per_ms.saturating_mul(1000) / u64::from(rate.count.max(1))
 }
 
-impl Bucket {
+/// Whether tokens are so far apart that it is remembered when one is used.
+#[must_use]
+pub fn is_slow(rate: Rate) -> bool {
+    step_us(rate) >= limits::SLOW_RATE_STEP_MS * 1000
+}
+
+impl TokenBucket {
     /// One whose tokens are all spent, the next comes in `wait_us`.
     #[must_use]
     pub fn empty(rate: Rate, burst: u32, now_ms: u64, wait_us: u64) -> Self {
         let behind = step_us(rate).saturating_mul(u64::from(burst.max(1) - 1));
-        Self { spent_until_us: now_ms.saturating_mul(1000).saturating_add(wait_us).saturating_add(behind) }
+        Self {
+            spent_until_us: now_ms
+                .saturating_mul(1000)
+                .saturating_add(wait_us)
+                .saturating_add(behind),
+        }
+    }
+
+    /// The bucket after a start, so that a restart is no burst: no token that was spent before it
+    /// comes again. A slow rate waits only as long as the time of the last attempt says.
+    #[must_use]
+    pub fn after_start(rate: Rate, burst: u32, last_attempt_at: WallMs, now: Now) -> Self {
+        let step = step_us(rate);
+        let passed_us = now.wall_ms.saturating_sub(last_attempt_at).saturating_mul(1000);
+        let wait_us = match last_attempt_at {
+            // There never was an attempt.
+            0 => 0,
+            _ if is_slow(rate) => step.saturating_sub(passed_us),
+            _ => step,
+        };
+        Self::empty(rate, burst, now.mono_ms, wait_us)
     }
 
     /// When there is a token, in milliseconds.
@@ -31,13 +58,14 @@ impl Bucket {
 
     /// Takes a token.
     pub fn take(&mut self, rate: Rate, now_ms: u64) {
-        self.spent_until_us = self.spent_until_us.max(now_ms.saturating_mul(1000)).saturating_add(step_us(rate));
+        self.spent_until_us =
+            self.spent_until_us.max(now_ms.saturating_mul(1000)).saturating_add(step_us(rate));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Bucket;
+    use super::TokenBucket;
     use crate::model::Rate;
     use proptest::prelude::{prop_assert, proptest};
 
@@ -49,7 +77,7 @@ mod tests {
             pauses in proptest::collection::vec(0u64..5_000, 1..80),
         ) {
             let rate = Rate { count, per_ms };
-            let mut bucket = Bucket::default();
+            let mut bucket = TokenBucket::default();
             let (mut now, mut times) = (1_000u64, Vec::new());
             for pause in pauses {
                 now = (now + pause).max(bucket.ready_at(rate, burst));
@@ -58,8 +86,10 @@ mod tests {
             }
             for (at, from) in times.iter().enumerate() {
                 for (more, to) in times[at..].iter().enumerate() {
-                    let allowed = f64::from(burst) + (*to - *from) as f64 * f64::from(count) / per_ms as f64;
-                    prop_assert!((more + 1) as f64 <= allowed + 0.01, "{} in {} ms", more + 1, to - from);
+                    let stretch_ms = (*to - *from) as f64;
+                    let allowed = f64::from(burst) + stretch_ms * f64::from(count) / per_ms as f64;
+                    let begun = (more + 1) as f64;
+                    prop_assert!(begun <= allowed + 0.01, "{begun} in {stretch_ms} ms");
                 }
             }
         }
@@ -68,7 +98,7 @@ mod tests {
     #[test]
     fn an_empty_one_fills_up_again() {
         let rate = Rate { count: 1, per_ms: 1000 };
-        let bucket = Bucket::empty(rate, 3, 5_000, 1_000_000);
+        let bucket = TokenBucket::empty(rate, 3, 5_000, 1_000_000);
         assert_eq!(bucket.ready_at(rate, 3), 6_000);
     }
 }

@@ -1,59 +1,56 @@
-//! Catching up: how an endpoint works off its backlog once the link or its receiver is back. Volatile.
+//! Catching up: how an endpoint works off its backlog once the link or its receiver is back, and at
+//! a start.
 //!
-//! Its attempts keep to the endpoint's `catch_up.rate` and to the daemon's own, until there is nothing left that
-//! waited. `newest` and `latest` read the backlog backward; `latest` keeps the newest event of each key and ends the older
-//! ones as superseded.
+//! The backlog is everything that waits when it begins, in the stream, for a retry, or with a
+//! batch. Its attempts keep to the endpoint's `catch_up.rate` and to the daemon's own (see `pace`);
+//! what comes in later does not count, so catching up ends even where more comes in than the rates
+//! allow. `newest` and `latest` read the backlog backward: what has been read is attempted the
+//! newest first, and nothing that waits for a retry goes before what is newer and not read yet.
+//! `latest` keeps the newest event of each key; see `latest`.
+//!
+//! None of this has to be remembered: what waits says itself what the backlog is, and a restart
+//! begins over it anew.
 
-use std::collections::HashSet;
+use super::{Draft, Queue};
+use crate::model::{CatchUpMode, EndpointId, Now, Seq};
+use crate::record::Record;
 
-use super::bucket::Bucket;
-use super::input::StreamEntry;
-use crate::model::{CatchUpMode, Seq, limits};
-
-/// One endpoint's way back.
-#[derive(Debug, Default)]
-pub struct CatchingUp {
-    pub bucket: Bucket,
-    pub mode: CatchUpMode,
-    /// What is still to be read backward: from before `before` down to `until`.
-    pub back: Option<(Seq, Seq)>,
-    seen: HashSet<u64>,
-}
-
-impl CatchingUp {
-    /// One over the backlog from `from` to before `end`.
-    #[must_use]
-    pub fn new(mode: CatchUpMode, from: Option<Seq>, end: Seq) -> Self {
-        let back = from.filter(|from| mode != CatchUpMode::Oldest && *from < end).map(|from| (end, from));
-        Self { bucket: Bucket::default(), mode, back, seen: HashSet::new() }
-    }
-
-    /// The first place of the stream that is still to be read.
-    #[must_use]
-    pub fn first_unread(&self) -> Option<Seq> {
-        self.back.map(|(_, until)| until)
-    }
-
-    /// Whether an entry is left out, because a later one of its key was seen.
-    pub fn supersedes(&mut self, entry: &StreamEntry) -> bool {
-        let Some(key) = entry.latest_key.filter(|_| self.mode == CatchUpMode::Latest) else { return false };
-        if self.seen.contains(&key) {
-            // Deliveries that were asked for again by the operator stand for themselves.
-            return entry.position == entry.delivery.seq;
+impl Queue {
+    /// What waits at this endpoint is a backlog from now on, and is worked off as the endpoint
+    /// wants it.
+    pub(super) fn catch_up(&mut self, id: EndpointId) {
+        let next_seq = self.state.next_seq;
+        let endpoint = self.state.endpoint_mut(id);
+        self.prefetched_bytes -= endpoint.catch_up(next_seq);
+        if endpoint.undone > 0 {
+            self.mark_sooner(id);
         }
-        if self.seen.len() < limits::LATEST_KEYS {
-            self.seen.insert(key);
+        self.wake(id);
+    }
+
+    /// A backlog was found at the start. Consumers of a leased endpoint come when they want;
+    /// nothing was out of reach.
+    pub(super) fn catch_up_at_start(&mut self, id: EndpointId, now: Now) {
+        let endpoint = self.state.endpoint(id);
+        let oldest_first = endpoint.catch_up_mode() == CatchUpMode::Oldest;
+        let has_pace = endpoint.settings.catch_up.rate.is_some();
+        let consumers_come = endpoint.settings.is_leased() && oldest_first && !has_pace;
+        if endpoint.undone == 0 || endpoint.hold.is_some() || consumers_come {
+            return;
         }
-        false
+
+        self.catch_up(id);
+        self.state.endpoint_mut(id).pace_backlog_after_start(now);
     }
 
-    /// What came before `from` in the stream is not there any more.
-    pub fn read_from(&mut self, from: Seq) {
-        self.back = self.back.map(|(before, until)| (before, until.max(from))).filter(|(before, until)| before > until);
-    }
+    /// What `latest` keeps the latest of is known by now for these.
+    pub(super) fn learn_keys(&mut self, id: EndpointId, keys: Vec<(Seq, u64)>, draft: &mut Draft) {
+        if keys.is_empty() {
+            return;
+        }
 
-    /// The backlog has been read backward to `next`.
-    pub fn read_to(&mut self, next: Seq) {
-        self.back = self.back.map(|(_, until)| (next, until)).filter(|(before, until)| before > until);
+        self.remember(Record::KeysLearned { endpoint: id, keys: keys.clone() }, draft);
+        let endpoint = self.state.endpoint_mut(id);
+        keys.into_iter().for_each(|(delivery, key)| endpoint.learn_lane(key, delivery));
     }
 }

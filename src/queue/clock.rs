@@ -1,10 +1,12 @@
-//! Whether the wall clock can be believed. It stands in signatures, so a nonsense time must not go out: a box without a
-//! battery boots in 1970, and a clock may jump by years. Deliveries that are signed wait for a sane clock, at most
-//! `limits::CLOCK_WAIT_MS`; nothing else depends on it, because delays run on the monotonic clock.
+//! Whether the wall clock can be believed. It stands in signatures, so a nonsense time must not go
+//! out: a box without a battery boots in 1970, and a clock may jump by years. Deliveries that are
+//! signed wait for a sane clock, at most `limits::CLOCK_WAIT_MS`; nothing else depends on it,
+//! because delays run on the monotonic clock.
 //!
-//! Suspect is a time before this program existed, one that lies more than a year behind or a day before what the log
-//! saw last (looked at when the daemon starts), and one that has moved by more than `limits::CLOCK_JUMP_MS` against
-//! the monotonic clock while the daemon ran, unless it comes from a time that was suspect itself.
+//! Suspect is a time before this program existed, one that lies more than a year behind or a day
+//! before what the log saw last (looked at when the daemon starts), and one that has moved by more
+//! than `limits::CLOCK_JUMP_MS` against the monotonic clock while the daemon ran, unless it comes
+//! from a time that was suspect itself.
 
 use crate::model::{Now, WallMs, limits};
 
@@ -15,7 +17,8 @@ const YEAR_MS: u64 = 366 * 86_400_000;
 /// What is known of the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockWatch {
-    /// The wall clock when the monotonic one was at 0, as it is believed; `None` when no time could be believed yet.
+    /// The wall clock when the monotonic one was at 0, as it is believed; `None` when no time could
+    /// be believed yet.
     epoch: Option<WallMs>,
     /// What the log saw last.
     last_wall: WallMs,
@@ -29,28 +32,32 @@ impl ClockWatch {
         Self { epoch: None, last_wall, suspect_since: None }
     }
 
-    /// Looks at the clock. Returns until when, on the monotonic clock, what needs it has to wait; `None` when it can be
-    /// believed, or has been waited for long enough.
+    /// Looks at the clock. Returns until when, on the monotonic clock, what needs it has to wait;
+    /// `None` when it can be believed, or has been waited for long enough.
     pub fn look(&mut self, now: Now) -> Option<u64> {
         let epoch = now.wall_ms.saturating_sub(now.mono_ms);
         let sane = now.wall_ms >= FLOOR
             && match self.epoch {
                 Some(believed) => epoch.abs_diff(believed) <= limits::CLOCK_JUMP_MS,
                 None if self.last_wall >= FLOOR => {
-                    now.wall_ms + limits::CLOCK_JUMP_MS >= self.last_wall && now.wall_ms <= self.last_wall + YEAR_MS
+                    now.wall_ms + limits::CLOCK_JUMP_MS >= self.last_wall
+                        && now.wall_ms <= self.last_wall + YEAR_MS
                 }
                 None => true,
             };
+
         if sane {
             self.epoch = Some(epoch);
             self.suspect_since = None;
             return None;
         }
+
         let since = *self.suspect_since.get_or_insert(now.mono_ms);
         let until = since + limits::CLOCK_WAIT_MS;
         if now.mono_ms < until {
             return Some(until);
         }
+
         // It has been given its time: what it says counts from now on, whatever that is.
         self.epoch = (now.wall_ms >= FLOOR).then_some(epoch);
         None
@@ -104,6 +111,10 @@ mod tests {
         let seen = FLOOR + YEAR_MS;
         assert!(ClockWatch::new(seen).look(at(0, seen + 2 * YEAR_MS)).is_some());
         assert!(ClockWatch::new(seen).look(at(0, FLOOR + 1)).is_some());
-        assert_eq!(ClockWatch::new(seen).look(at(0, seen + YEAR_MS / 2)), None, "months in a drawer");
+        assert_eq!(
+            ClockWatch::new(seen).look(at(0, seen + YEAR_MS / 2)),
+            None,
+            "months in a drawer"
+        );
     }
 }

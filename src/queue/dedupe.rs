@@ -1,69 +1,190 @@
-//! Which events came before: salted 64-bit fingerprints of dedupe keys, in 16 bytes each.
+//! Which events came before: salted 64-bit fingerprints of dedupe keys, in 20 bytes each, with 32
+//! bits of the fingerprint of the event's content.
 //!
-//! A million keys of the window take 16 MB. New ones go into a small map; when it is full it is frozen into
-//! sorted columns, and eight frozen generations are merged into one, so that a look-up searches about a dozen
-//! of them. Two different keys fall together once in 2^64 / (keys held) tries: less than one in 10^13 for a full
-//! window, and nobody outside can aim at it, because the fingerprint is salted.
+//! * **A key names an event, and the content says whether it is the same one.** An event with the
+//!   same key and other content is no duplicate but a conflict ([`DedupeVerdict::Conflict`]). It is
+//!   remembered under key and content together, so that its own duplicates are recognized. Entries
+//!   of older logs have no content, and match any.
+//! * **Each source has a share.** A source's keys are never pushed out by another's while it holds
+//!   no more than `limits::DEDUPE_KEYS` divided by the number of sources: when there are too many
+//!   keys, the source that holds most forgets its oldest. Keys of logs before sources had shares
+//!   are looked up, too, and are forgotten first.
 //!
-//! Limit: `limits::DEDUPE_KEYS`; above it the oldest generation is forgotten.
+//! New keys go into a small map. When it is full it is frozen into sorted columns, and eight frozen
+//! generations are merged into one, so that a look-up searches about forty of them when the window
+//! is full. Two different keys collide once in 2^64 / (keys held) tries: less than one in 10^13 for
+//! a full window, and nobody outside can aim at it, because the fingerprint is salted.
+//!
+//! Limit: `limits::DEDUPE_KEYS` over all sources (and up to [`COUNTED`] keys a source above it).
 
-use std::collections::HashMap;
+mod generation;
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Seq, WallMs, limits};
+use crate::model::{Fingerprints, Seq, SourceId, WallMs, limits};
+use generation::{DedupeEntry, Generation};
 
-const FRESH: usize = 32_768;
+/// Keys of a source in the map before they are frozen.
+const FRESH: usize = 4096;
+/// Generations that are merged into one.
 const MERGE: usize = 8;
+/// The limit is checked after this many new keys of a source.
+const COUNTED: usize = 64;
+/// The share of the fingerprints of imported ids. Sources are numbered from 1.
+pub(super) const IMPORTS: SourceId = 0;
 
 /// The remembered fingerprints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dedupe {
-    fresh: HashMap<u64, (Seq, WallMs)>,
-    /// Oldest first.
+    /// From logs in which sources had no shares yet. Nothing is added here.
+    fresh: BTreeMap<u64, (Seq, WallMs)>,
+    /// Likewise; oldest first.
     frozen: Vec<Generation>,
+    #[serde(default)]
+    shares: BTreeMap<SourceId, SourceKeys>,
+    /// The source whose oldest keys were forgotten last. Reported once, and not remembered.
+    #[serde(skip)]
+    forgetful: Forgetful,
 }
 
-/// Frozen entries in columns, sorted by fingerprint; sequence and time (seconds) relative to their base.
+/// Equal to any other: it is not part of the state.
+#[derive(Clone, Copy, Debug, Default)]
+struct Forgetful(Option<SourceId>);
+
+impl PartialEq for Forgetful {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// The keys of one source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Generation {
-    fingerprints: Vec<u64>,
-    seqs: Vec<u32>,
-    times_s: Vec<u32>,
-    base_seq: Seq,
-    base_s: u64,
-    newest_s: u64,
+struct SourceKeys {
+    fresh: BTreeMap<u64, DedupeEntry>,
+    /// Oldest first.
+    frozen: Vec<Generation>,
+    /// Events with the key of an earlier one and other content.
+    conflicts: u64,
+}
+
+/// Whether an event is a duplicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DedupeVerdict {
+    New,
+    /// It is a duplicate of the event of this record.
+    Duplicate(Seq),
+    /// The event of this record has its key, and other content.
+    Conflict(Seq),
 }
 
 impl Dedupe {
-    /// The first event with this fingerprint that came at `since` or later.
+    /// Whether the event of `source` with this fingerprint of its key, and these further
+    /// fingerprints, is a duplicate of one that came at `since` or later.
     #[must_use]
-    pub fn find(&self, fingerprint: u64, since: WallMs) -> Option<Seq> {
-        let fresh = self.fresh.get(&fingerprint).copied();
-        let found = fresh.or_else(|| self.frozen.iter().rev().find_map(|g| g.find(fingerprint)));
-        // Frozen times are cut to the second, so the edge of the window is too.
-        found.filter(|(_, at)| *at >= since / 1000 * 1000).map(|(seq, _)| seq)
-    }
+    pub fn verdict(
+        &self,
+        source: SourceId,
+        key: Option<u64>,
+        beside: &Fingerprints,
+        since: WallMs,
+    ) -> DedupeVerdict {
+        let also = beside.also.and_then(|also| self.entry(source, also, since));
+        let (None, Some(key)) = (also, key) else {
+            return also.map_or(DedupeVerdict::New, |entry| DedupeVerdict::Duplicate(entry.seq));
+        };
 
-    /// Remembers a fingerprint.
-    pub fn insert(&mut self, fingerprint: u64, seq: Seq, at: WallMs) {
-        self.fresh.insert(fingerprint, (seq, at));
-        if self.fresh.len() >= FRESH {
-            let fresh = std::mem::take(&mut self.fresh);
-            self.frozen.push(Generation::freeze(fresh.into_iter().map(|(f, (s, at))| (f, s, at / 1000)).collect()));
-            self.compact();
+        let same_content = |content| self.entry(source, with_content(key, content), since);
+        match (self.entry(source, key, since), beside.content) {
+            (None, None) => DedupeVerdict::New,
+            (Some(entry), Some(content)) if entry.check != 0 && entry.check != check(content) => {
+                same_content(content).map_or(DedupeVerdict::Conflict(entry.seq), |other| {
+                    DedupeVerdict::Duplicate(other.seq)
+                })
+            }
+            (Some(entry), _) => DedupeVerdict::Duplicate(entry.seq),
+            // The first event of its key has been forgotten; conflicting ones may still be known.
+            (None, Some(content)) if self.conflicts(source) > 0 => same_content(content)
+                .map_or(DedupeVerdict::New, |other| DedupeVerdict::Duplicate(other.seq)),
+            (None, Some(_)) => DedupeVerdict::New,
         }
     }
 
-    /// Forgets generations that are older than `since` as a whole.
-    pub fn expire(&mut self, since: WallMs) {
-        self.frozen.retain(|g| g.newest_s >= since / 1000);
+    /// Remembers an event. Keys that came before `since` are of no use to its source any more.
+    pub fn insert(
+        &mut self,
+        source: SourceId,
+        key: Option<u64>,
+        beside: &Fingerprints,
+        (seq, at): (Seq, WallMs),
+        since: WallMs,
+    ) {
+        let share = self.shares.entry(source).or_default();
+        let known = beside.content.map_or(0, check);
+        let entry = |check| DedupeEntry { seq, at, check };
+        match (key, beside.content, beside.conflicts_with) {
+            (Some(key), Some(content), Some(_)) => {
+                share.conflicts += 1;
+                share.insert(with_content(key, content), entry(0), since);
+            }
+            (Some(key), ..) => share.insert(key, entry(known), since),
+            (None, ..) => {}
+        }
+        if let Some(also) = beside.also {
+            share.insert(also, entry(0), since);
+        }
+
+        if share.fresh.len() % COUNTED < 2 {
+            self.make_room();
+        }
     }
 
-    /// How many are remembered.
+    /// The first event of any source with this fingerprint that came at `since` or later.
+    #[must_use]
+    pub fn find(&self, fingerprint: u64, since: WallMs) -> Option<Seq> {
+        let common = self.entry(SourceId::MAX, fingerprint, since);
+        let shared =
+            || self.shares.keys().find_map(|source| self.entry(*source, fingerprint, since));
+        common.or_else(shared).map(|entry| entry.seq)
+    }
+
+    /// The event that was imported with this fingerprint of its first id.
+    #[must_use]
+    pub fn imported(&self, identity: u64) -> Option<Seq> {
+        self.entry(IMPORTS, identity, 0).map(|entry| entry.seq)
+    }
+
+    /// Remembers the fingerprint of an imported event's first id.
+    pub fn insert_imported(&mut self, identity: u64, seq: Seq, at: WallMs) {
+        self.insert(IMPORTS, Some(identity), &Fingerprints::default(), (seq, at), 0);
+    }
+
+    /// How many events of a source had the key of an earlier one and other content.
+    #[must_use]
+    pub fn conflicts(&self, source: SourceId) -> u64 {
+        self.shares.get(&source).map_or(0, |share| share.conflicts)
+    }
+
+    /// The source whose oldest keys were forgotten since this was asked last.
+    pub fn take_forgetful(&mut self) -> Option<SourceId> {
+        self.forgetful.0.take()
+    }
+
+    /// Forgets the keys of a source.
+    pub fn forget_source(&mut self, source: SourceId) {
+        self.shares.remove(&source);
+    }
+
+    /// How many keys are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.fresh.len() + self.frozen.iter().map(|g| g.fingerprints.len()).sum::<usize>()
+        let common = self.fresh.len() + self.frozen.iter().map(Generation::len).sum::<usize>();
+        common + self.shares.values().map(SourceKeys::len).sum::<usize>()
     }
 
     #[must_use]
@@ -71,90 +192,102 @@ impl Dedupe {
         self.len() == 0
     }
 
-    fn compact(&mut self) {
-        let small = |g: &Generation| g.fingerprints.len() < FRESH * MERGE;
+    /// The entry in the source's share, or among the keys that are older than shares.
+    fn entry(&self, source: SourceId, fingerprint: u64, since: WallMs) -> Option<DedupeEntry> {
+        let shared = self.shares.get(&source).and_then(|share| share.find(fingerprint));
+        let common = || {
+            let fresh = self.fresh.get(&fingerprint).map(|(seq, at)| DedupeEntry {
+                seq: *seq,
+                at: *at,
+                check: 0,
+            });
+            fresh.or_else(|| {
+                self.frozen.iter().rev().find_map(|generation| generation.find(fingerprint))
+            })
+        };
+
+        // Frozen times are cut to the second, so the start of the window is, too.
+        shared.or_else(common).filter(|entry| entry.at >= since / 1000 * 1000)
+    }
+
+    /// Forgets keys until there are no more than the limit.
+    fn make_room(&mut self) {
+        let mut len = self.len();
+        while len > limits::DEDUPE_KEYS {
+            let before = len;
+
+            if !self.frozen.is_empty() {
+                self.frozen.remove(0);
+            } else if !self.fresh.is_empty() {
+                self.fresh.clear();
+            } else if let Some((id, most)) =
+                self.shares.iter_mut().max_by_key(|(id, share)| (share.len(), Reverse(**id)))
+            {
+                self.forgetful = Forgetful(Some(*id));
+                most.forget_oldest();
+            }
+
+            len = self.len();
+            debug_assert!(len < before, "something was forgotten");
+        }
+    }
+}
+
+impl SourceKeys {
+    fn find(&self, fingerprint: u64) -> Option<DedupeEntry> {
+        let fresh = self.fresh.get(&fingerprint).copied();
+        fresh.or_else(|| {
+            self.frozen.iter().rev().find_map(|generation| generation.find(fingerprint))
+        })
+    }
+
+    fn insert(&mut self, fingerprint: u64, entry: DedupeEntry, since: WallMs) {
+        self.fresh.insert(fingerprint, entry);
+        if self.fresh.len() < FRESH {
+            return;
+        }
+
+        let fresh = std::mem::take(&mut self.fresh);
+        self.frozen.retain(|generation| generation.newest_s >= since / 1000);
+        self.frozen.push(Generation::freeze(fresh.into_iter().collect()));
+        self.merge();
+    }
+
+    fn merge(&mut self) {
+        let small = |generation: &Generation| generation.len() < FRESH * MERGE;
         let first = self.frozen.iter().position(small).unwrap_or(self.frozen.len());
         if self.frozen.len() - first >= MERGE {
             let entries = self.frozen.drain(first..).flat_map(Generation::into_entries).collect();
             self.frozen.push(Generation::freeze(entries));
         }
-        while self.len() > limits::DEDUPE_KEYS && !self.frozen.is_empty() {
+    }
+
+    fn len(&self) -> usize {
+        self.fresh.len() + self.frozen.iter().map(Generation::len).sum::<usize>()
+    }
+
+    fn forget_oldest(&mut self) {
+        if !self.frozen.is_empty() {
             self.frozen.remove(0);
+            return;
         }
+
+        // Nothing is frozen: forget the older half of the map.
+        let mut seqs: Vec<Seq> = self.fresh.values().map(|entry| entry.seq).collect();
+        seqs.sort_unstable();
+        let middle = seqs.get(seqs.len() / 2).copied().unwrap_or(Seq::MAX);
+        self.fresh.retain(|_, entry| entry.seq > middle);
     }
 }
 
-impl Generation {
-    fn freeze(mut entries: Vec<(u64, Seq, u64)>) -> Self {
-        // The same fingerprint twice: the later event is the one whose window still runs.
-        entries.sort_unstable();
-        entries.reverse();
-        entries.dedup_by_key(|e| e.0);
-        entries.reverse();
-        let base_seq = entries.iter().map(|e| e.1).min().unwrap_or(0);
-        let base_s = entries.iter().map(|e| e.2).min().unwrap_or(0);
-        let near = |n: u64, base: u64| u32::try_from(n - base).unwrap_or(u32::MAX);
-        Self {
-            fingerprints: entries.iter().map(|e| e.0).collect(),
-            seqs: entries.iter().map(|e| near(e.1, base_seq)).collect(),
-            times_s: entries.iter().map(|e| near(e.2, base_s)).collect(),
-            base_seq,
-            base_s,
-            newest_s: entries.iter().map(|e| e.2).max().unwrap_or(0),
-        }
-    }
-
-    fn find(&self, fingerprint: u64) -> Option<(Seq, WallMs)> {
-        let at = self.fingerprints.binary_search(&fingerprint).ok()?;
-        let seq = self.base_seq + u64::from(*self.seqs.get(at)?);
-        let time_s = self.base_s + u64::from(*self.times_s.get(at)?);
-        Some((seq, time_s * 1000))
-    }
-
-    fn into_entries(self) -> impl Iterator<Item = (u64, Seq, u64)> {
-        let (base_seq, base_s) = (self.base_seq, self.base_s);
-        let rest = self.seqs.into_iter().zip(self.times_s);
-        self.fingerprints
-            .into_iter()
-            .zip(rest)
-            .map(move |(f, (seq, time))| (f, base_seq + u64::from(seq), base_s + u64::from(time)))
-    }
+/// 32 bits of a content's fingerprint, never 0.
+fn check(content: u64) -> u32 {
+    u32::try_from(content >> 32).unwrap_or_default().max(1)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Dedupe, FRESH};
-    use crate::model::limits;
-
-    #[test]
-    fn found_within_the_window_only() {
-        let mut seen = Dedupe::default();
-        seen.insert(7, 1, 10_000);
-        assert_eq!(seen.find(7, 10_000), Some(1));
-        assert_eq!(seen.find(7, 11_000), None);
-        assert_eq!(seen.find(8, 0), None);
-    }
-
-    #[test]
-    fn frozen_and_merged_entries_are_still_found() {
-        let mut seen = Dedupe::default();
-        let count = FRESH as u64 * 20 + 5;
-        for n in 0..count {
-            seen.insert(n.wrapping_mul(0x9E37_79B9_7F4A_7C15), n + 1, n * 10);
-        }
-        for n in (0..count).step_by(997) {
-            assert_eq!(seen.find(n.wrapping_mul(0x9E37_79B9_7F4A_7C15), 0), Some(n + 1));
-        }
-        assert!(seen.frozen.len() < 12, "{} generations", seen.frozen.len());
-    }
-
-    #[test]
-    fn the_number_of_keys_is_bounded() {
-        let mut seen = Dedupe::default();
-        for n in 0..(limits::DEDUPE_KEYS as u64 + 3 * FRESH as u64) {
-            seen.insert(n, n, n);
-        }
-        assert!(seen.len() <= limits::DEDUPE_KEYS + FRESH);
-        assert_eq!(seen.find(limits::DEDUPE_KEYS as u64, 0), Some(limits::DEDUPE_KEYS as u64));
-    }
+/// The fingerprint of a key together with a content. Both are salted, so that nobody can aim at a
+/// collision.
+fn with_content(key: u64, content: u64) -> u64 {
+    let mixed = (key ^ content.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ (mixed >> 29) ^ content
 }

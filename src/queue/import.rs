@@ -1,42 +1,63 @@
-//! Events that were accepted before, by another log, or by this one in a part of it that is lost: they come in with the
-//! id that their receivers know, and only what had not been delivered is delivered. A dead letter is one here as well.
+//! Events that were accepted before, by another log, or by a part of this log that is lost. They
+//! keep the id that their receivers know, and are delivered only where they had not been delivered.
+//! A dead letter stays one.
 
 use std::sync::Arc;
 
-use super::input::{ImportedDead, ImportedEvent, Reply};
+use super::accept::Acceptance;
+use super::input::{ImportedDead, ImportedEvent};
 use super::{Draft, Queue};
-use crate::model::{DeliveryId, EventId, Now};
+use crate::model::{DeliveryId, Fingerprints, Now, Seq};
 use crate::record::{DeadLetter, Record};
 
 impl Queue {
-    /// Takes in those that have not been taken in before; how many these are.
-    pub(super) fn import(&mut self, now: Now, events: Vec<ImportedEvent>, draft: &mut Draft) -> Reply {
+    /// Imports the events that have not been imported before. Answers how many these are.
+    pub(super) fn import(
+        &mut self,
+        now: Now,
+        events: Vec<ImportedEvent>,
+        draft: &mut Draft,
+    ) -> usize {
         let mut count = 0;
         for imported in events {
-            if self.imported(imported.identity).is_some() {
-                continue;
+            if self.imported(imported.identity).is_none() {
+                self.import_one(now, imported, draft);
+                count += 1;
             }
-            let seq = self.state.next_seq;
-            let mut event = imported.event;
-            event.id = EventId { seq, tag: self.tag_of(seq) };
-            let waiting: Vec<_> = imported.deliver_to.into_iter().filter(|id| self.state.lives(*id)).collect();
-            let dead: Vec<_> = imported.dead.into_iter().filter(|dead| self.state.lives(dead.endpoint)).collect();
-            let dead_at: Vec<_> = dead.iter().map(|dead| dead.endpoint).collect();
-            self.take_in(Arc::new(event), imported.dedupe, waiting, &dead_at, draft);
-            let record = Record::EventImported { event: seq, identity: imported.identity, at: now.wall_ms };
-            self.remember(record, draft);
-            for ImportedDead { endpoint, attempts, died_at, reason } in dead {
-                let delivery = DeliveryId { seq, endpoint };
-                let dead = DeadLetter { delivery, event: seq, attempts, died_at, reason, last: 0 };
-                self.remember(Record::Died { dead }, draft);
-            }
-            count += 1;
         }
-        Reply::Done { count }
+        count
+    }
+
+    fn import_one(&mut self, now: Now, imported: ImportedEvent, draft: &mut Draft) {
+        let ImportedEvent { mut event, dedupe, identity, deliver_to, dead } = imported;
+        event.id = self.event_id(self.state.next_seq);
+        let seq = event.id.seq;
+
+        // Endpoints may have been deleted since the caller looked them up.
+        let waiting = deliver_to.into_iter().filter(|id| self.state.lives(*id)).collect();
+        let dead: Vec<_> =
+            dead.into_iter().filter(|dead| self.state.lives(dead.endpoint)).collect();
+
+        let acceptance = Acceptance {
+            event: Arc::new(event),
+            dedupe,
+            fingerprints: Fingerprints::default(),
+            waiting,
+            ended: dead.iter().map(|dead| dead.endpoint).collect(),
+            keys: Vec::new(),
+        };
+        self.remember_event(acceptance, draft);
+        self.remember(Record::EventImported { event: seq, identity, at: now.wall_ms }, draft);
+
+        for ImportedDead { endpoint, attempts, died_at, reason } in dead {
+            let delivery = DeliveryId { seq, endpoint };
+            let dead = DeadLetter { delivery, event: seq, attempts, died_at, reason, last: 0 };
+            self.remember(Record::DeliveryDied { dead }, draft);
+        }
     }
 
     /// The record of the event that was imported with this fingerprint of its first id.
-    pub(super) fn imported(&self, identity: u64) -> Option<crate::model::Seq> {
-        self.state.dedupe.find(identity, 0)
+    pub(super) fn imported(&self, identity: u64) -> Option<Seq> {
+        self.state.dedupe.imported(identity)
     }
 }

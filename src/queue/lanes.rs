@@ -1,13 +1,14 @@
-//! The lanes of one endpoint that keeps an order: which keys have something under way, so that the others of the same
-//! key wait. Volatile, like the flow it belongs to.
+//! The lanes of one endpoint that keeps an order: which keys have something under way, so that the
+//! others of the same key wait. Volatile, like the flow it belongs to.
 //!
-//! A lane's head is in flight, or waits for a retry. Behind it, up to [`AT_HAND`] deliveries of a key stand in the
-//! window; what comes behind these is left in the stream (*skipped*), so that one blocked key neither fills the window
-//! nor takes memory, and is read again when its lane goes on.
+//! A lane's head is in flight, or waits for a retry. Behind it, up to [`AT_HAND`] deliveries of a
+//! key stand in the window; what comes behind these is left in the stream (*skipped*), so that one
+//! blocked key neither fills the window nor takes memory, and is read again when its lane goes on.
 //!
-//! Invariant: of one key, deliveries begin in the order of the stream, and only while no other is under way.
+//! Invariant: of one key, deliveries begin in the order of the stream, and only while no other is
+//! under way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Seq;
 
@@ -20,8 +21,10 @@ pub const STRICT: u64 = 1;
 /// One key's lane.
 #[derive(Debug, Default)]
 struct Lane {
-    /// Deliveries that were attempted and wait, or wait with a batch.
-    waiting: BTreeSet<Seq>,
+    /// Deliveries that were attempted and wait, or wait with a batch, by their places in the lane.
+    waiting: BTreeSet<(Seq, Seq)>,
+    /// The places of those that do not stand at their own numbers.
+    places: BTreeMap<Seq, Seq>,
     flying: u32,
     in_window: u32,
     /// The first place of the stream that was left unread for it.
@@ -32,8 +35,15 @@ struct Lane {
 /// All of them, by key. Deliveries without a key are in no lane.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    by_key: HashMap<u64, Lane>,
+    by_key: BTreeMap<u64, Lane>,
     skipped: BTreeSet<(Seq, u64)>,
+}
+
+impl Lane {
+    fn leave(&mut self, delivery: Seq) {
+        let place = self.places.remove(&delivery).unwrap_or(delivery);
+        self.waiting.remove(&(place, delivery));
+    }
 }
 
 impl Lanes {
@@ -48,15 +58,22 @@ impl Lanes {
     #[must_use]
     pub fn may_go_on(&self, key: Option<u64>, is_it: impl Fn(Seq) -> bool) -> bool {
         let Some(lane) = key.and_then(|key| self.by_key.get(&key)) else { return true };
-        lane.flying == 0 && !lane.parked && lane.waiting.first().is_none_or(|head| is_it(*head))
+        lane.flying == 0
+            && !lane.parked
+            && lane.waiting.first().is_none_or(|(_, head)| is_it(*head))
     }
 
-    /// Whether an entry at `position` has to stay in the stream, so that it does not overtake or crowd out others.
+    /// Whether an entry at `position` has to stay in the stream, so that it does not overtake or
+    /// crowd out others. Where only the `latest` of a key counts, what waits for a retry makes way
+    /// for it.
     #[must_use]
-    pub fn must_skip(&self, key: Option<u64>, position: Seq) -> bool {
-        let Some(lane) = key.filter(|key| *key != STRICT).and_then(|key| self.by_key.get(&key)) else { return false };
+    pub fn must_skip(&self, key: Option<u64>, position: Seq, latest: bool) -> bool {
+        let Some(lane) = key.filter(|key| *key != STRICT).and_then(|key| self.by_key.get(&key))
+        else {
+            return false;
+        };
         let behind = lane.skipped.is_some_and(|first| first < position);
-        behind || lane.in_window >= AT_HAND || !lane.waiting.is_empty() || lane.parked
+        behind || lane.in_window >= AT_HAND || (!latest && !lane.waiting.is_empty()) || lane.parked
     }
 
     /// Remembers that the entry at `position` was left in the stream.
@@ -86,9 +103,12 @@ impl Lanes {
         Some(position)
     }
 
-    /// What was left before `from` in the stream is not there any more: what is behind it may still be.
+    /// What was left before `from` in the stream is not there any more: what is behind it may still
+    /// be.
     pub fn read_from(&mut self, from: Seq) {
-        while let Some((position, key)) = self.skipped.first().copied().filter(|(position, _)| *position < from) {
+        while let Some((position, key)) =
+            self.skipped.first().copied().filter(|(position, _)| *position < from)
+        {
             self.skipped.remove(&(position, key));
             self.skipped.insert((from, key));
             if let Some(lane) = self.by_key.get_mut(&key) {
@@ -107,33 +127,38 @@ impl Lanes {
         }
     }
 
-    pub fn enter_window(&mut self, key: Option<u64>) {
+    pub fn enter_prefetch(&mut self, key: Option<u64>) {
         self.change(key, |lane| lane.in_window += 1);
     }
 
-    pub fn leave_window(&mut self, key: Option<u64>) {
+    pub fn leave_prefetch(&mut self, key: Option<u64>) {
         self.change(key, |lane| lane.in_window = lane.in_window.saturating_sub(1));
     }
 
-    pub fn fly(&mut self, key: Option<u64>) {
+    pub fn start(&mut self, key: Option<u64>) {
         self.change(key, |lane| lane.flying += 1);
     }
 
-    pub fn land(&mut self, key: Option<u64>) {
+    pub fn finish(&mut self, key: Option<u64>) {
         self.change(key, |lane| lane.flying = lane.flying.saturating_sub(1));
     }
 
-    /// A delivery of this key waits from now on; `parked`: until the operator lets it go on.
-    pub fn wait(&mut self, key: Option<u64>, delivery: Seq, parked: bool) {
+    /// A delivery of this key waits from now on, at its place in the lane; `parked`: until the
+    /// operator lets it go on.
+    pub fn wait(&mut self, key: Option<u64>, place: Seq, delivery: Seq, parked: bool) {
         self.change(key, |lane| {
-            lane.waiting.insert(delivery);
+            lane.leave(delivery);
+            lane.waiting.insert((place, delivery));
+            if place != delivery {
+                lane.places.insert(delivery, place);
+            }
             lane.parked |= parked;
         });
     }
 
     pub fn wait_no_more(&mut self, key: Option<u64>, delivery: Seq) {
         self.change(key, |lane| {
-            lane.waiting.remove(&delivery);
+            lane.leave(delivery);
         });
     }
 
@@ -145,10 +170,24 @@ impl Lanes {
         self.by_key.values_mut().for_each(|lane| lane.parked = false);
     }
 
+    /// Those of this key that wait, in their order.
+    pub fn waiting(&self, key: u64) -> impl Iterator<Item = Seq> + '_ {
+        self.by_key
+            .get(&key)
+            .into_iter()
+            .flat_map(|lane| lane.waiting.iter().map(|(_, delivery)| *delivery))
+    }
+
+    /// The newest of those of this key that wait.
+    #[must_use]
+    pub fn newest_waiting(&self, key: u64) -> Option<Seq> {
+        self.waiting(key).max()
+    }
+
     /// The delivery that the others of this key wait for.
     #[must_use]
     pub fn head(&self, key: u64) -> Option<Seq> {
-        self.by_key.get(&key)?.waiting.first().copied()
+        self.by_key.get(&key)?.waiting.first().map(|(_, delivery)| *delivery)
     }
 
     /// How many there are with something in them, and how many of these are parked.
@@ -166,7 +205,11 @@ impl Lanes {
     /// Forgets a lane with nothing in it.
     fn tidy(&mut self, key: u64) {
         let empty = self.by_key.get(&key).is_some_and(|lane| {
-            lane.waiting.is_empty() && lane.flying == 0 && lane.in_window == 0 && lane.skipped.is_none() && !lane.parked
+            lane.waiting.is_empty()
+                && lane.flying == 0
+                && lane.in_window == 0
+                && lane.skipped.is_none()
+                && !lane.parked
         });
         if empty {
             self.by_key.remove(&key);
@@ -179,18 +222,38 @@ mod tests {
     use super::{AT_HAND, Lanes};
 
     #[test]
+    fn what_was_put_at_the_end_again_goes_after_what_came_before() {
+        let mut lanes = Lanes::default();
+        let key = Some(7);
+        lanes.wait(key, 30, 5, false);
+        lanes.wait(key, 10, 10, false);
+        lanes.wait(key, 40, 40, false);
+        assert_eq!(lanes.waiting(7).collect::<Vec<_>>(), [10, 5, 40]);
+        assert!(lanes.may_go_on(key, |seq| seq == 10) && !lanes.may_go_on(key, |seq| seq == 5));
+        assert_eq!(lanes.newest_waiting(7), Some(40));
+
+        // Whoever waits again at another place does not wait at the old one as well.
+        lanes.wait(key, 50, 5, false);
+        assert_eq!(lanes.waiting(7).collect::<Vec<_>>(), [10, 40, 5]);
+        for delivery in [10, 40, 5] {
+            lanes.wait_no_more(key, delivery);
+        }
+        assert_eq!((lanes.head(7), lanes.count()), (None, (0, 0)));
+    }
+
+    #[test]
     fn one_of_a_key_at_a_time_and_the_head_first() {
         let mut lanes = Lanes::default();
         let key = Some(7);
         assert!(lanes.may_begin(key) && lanes.may_begin(None));
-        lanes.fly(key);
+        lanes.start(key);
         assert!(!lanes.may_begin(key) && lanes.may_begin(Some(8)));
-        lanes.land(key);
-        lanes.wait(key, 20, false);
-        lanes.wait(key, 10, false);
+        lanes.finish(key);
+        lanes.wait(key, 20, 20, false);
+        lanes.wait(key, 10, 10, false);
         assert!(!lanes.may_begin(key));
         assert!(lanes.may_go_on(key, |seq| seq == 10) && !lanes.may_go_on(key, |seq| seq == 20));
-        lanes.wait(key, 10, true);
+        lanes.wait(key, 10, 10, true);
         assert!(!lanes.may_go_on(key, |seq| seq == 10));
         lanes.unpark(key);
         lanes.wait_no_more(key, 10);
@@ -204,19 +267,19 @@ mod tests {
         let mut lanes = Lanes::default();
         let key = Some(7);
         for _ in 0..AT_HAND {
-            assert!(!lanes.must_skip(key, 1));
-            lanes.enter_window(key);
+            assert!(!lanes.must_skip(key, 1, false));
+            lanes.enter_prefetch(key);
         }
-        assert!(lanes.must_skip(key, 30));
+        assert!(lanes.must_skip(key, 30, false));
         lanes.skip(7, 30);
         lanes.skip(7, 31);
         assert_eq!(lanes.first_skipped(), Some(30));
         assert_eq!(lanes.take_skipped(key), None);
-        lanes.leave_window(key);
-        assert!(lanes.must_skip(key, 31), "30 comes first");
-        assert!(!lanes.must_skip(key, 30));
+        lanes.leave_prefetch(key);
+        assert!(lanes.must_skip(key, 31, false), "30 comes first");
+        assert!(!lanes.must_skip(key, 30, false));
         assert_eq!(lanes.take_skipped(key), Some(30));
         assert_eq!(lanes.first_skipped(), None);
-        assert!(!lanes.must_skip(key, 31));
+        assert!(!lanes.must_skip(key, 31, false));
     }
 }

@@ -1,22 +1,51 @@
-//! The lane of an event: what stands at a JSON Pointer (RFC 6901) in its body, as a number. Pure, for the queue and for
-//! whoever reads the log for it.
+//! The lane of an event: what stands at a JSON Pointer (RFC 6901) in its body, as a number. Pure,
+//! for the queue and for whoever reads the log for it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
-use serde_json::Value;
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::input::{Keys, StreamEntry};
 use super::lanes::STRICT;
-use crate::model::{CatchUpMode, Endpoint, Event, Order};
+use super::relocation::{PlaceKeys, RelocatedEvent};
+use super::stream_entry::StreamEntry;
+use crate::model::json::pointer::{self, PointerValue};
+use crate::model::json::{Bounds, Doc, compact};
+use crate::model::{CatchUpMode, Endpoint, EndpointId, Event, Order, Seq};
+use crate::record::WaitingDelivery;
+
+const ALL: Bounds = Bounds { bytes: usize::MAX, nodes: usize::MAX };
+
+/// The JSON Pointers of an endpoint's ordering key and of what catching up keeps the latest of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    pub order: Option<String>,
+    pub latest: Option<String>,
+    /// Where the records of relocated events are.
+    pub moved: BTreeMap<Seq, Seq>,
+}
 
 impl Keys {
     /// The pointers of an endpoint.
     #[must_use]
     pub fn of(endpoint: &Endpoint) -> Self {
         let order = endpoint.order_key.clone().filter(|_| endpoint.order == Order::Key);
-        let latest = endpoint.catch_up.key.clone().filter(|_| endpoint.catch_up.mode == CatchUpMode::Latest);
+        let latest =
+            endpoint.catch_up.key.clone().filter(|_| endpoint.catch_up.mode == CatchUpMode::Latest);
         Self { order, latest, moved: BTreeMap::new() }
+    }
+
+    /// Those that there are.
+    pub fn pointers(&self) -> impl Iterator<Item = &String> {
+        self.order.iter().chain(&self.latest)
+    }
+
+    /// The pointer to what decides on the lane of a delivery: where an order is kept, and where
+    /// only the latest counts.
+    #[must_use]
+    pub fn of_lanes(self) -> Option<String> {
+        self.order.or(self.latest)
     }
 
     #[must_use]
@@ -24,13 +53,33 @@ impl Keys {
         self.order.is_none() && self.latest.is_none()
     }
 
+    /// The lanes of places whose events are at hand, by endpoint and position.
+    #[must_use]
+    pub fn of_places(
+        orders: &BTreeMap<EndpointId, String>,
+        places: &[WaitingDelivery],
+        events: &[RelocatedEvent],
+    ) -> PlaceKeys {
+        let mut keys = PlaceKeys { pointers: orders.clone(), found: BTreeMap::new() };
+        let events: BTreeMap<Seq, &Event> =
+            events.iter().map(|carried| (carried.seq, &*carried.event)).collect();
+        for place in places {
+            let endpoint = place.delivery.endpoint;
+            if let (Some(pointer), Some(event)) = (orders.get(&endpoint), events.get(&place.event))
+            {
+                keys.found.insert((endpoint, place.position), key_at(&event.body, pointer));
+            }
+        }
+        keys
+    }
+
     /// Writes an event's keys into its entry.
     pub fn fill(&self, entry: &mut StreamEntry, event: &Event) {
         if self.is_empty() {
             return;
         }
-        let body: Value = serde_json::from_slice(&event.body).unwrap_or(Value::Null);
-        let at = |pointer: &Option<String>| pointer.as_ref().map(|pointer| key_at(&body, pointer));
+        let at =
+            |pointer: &Option<String>| pointer.as_ref().map(|pointer| key_at(&event.body, pointer));
         (entry.key, entry.latest_key) = (at(&self.order), at(&self.latest));
     }
 
@@ -38,28 +87,54 @@ impl Keys {
     #[must_use]
     pub fn order_key(&self, event: &Event) -> Option<u64> {
         let pointer = self.order.as_ref()?;
-        Some(key_at(&serde_json::from_slice(&event.body).unwrap_or(Value::Null), pointer))
+        Some(key_at(&event.body, pointer))
     }
 
     /// Keys for an entry whose event is not in the log any more.
     pub fn fill_nothing(&self, entry: &mut StreamEntry) {
-        let nothing = |pointer: &Option<String>| pointer.as_ref().map(|pointer| key_at(&Value::Null, pointer));
+        let nothing = |pointer: &Option<String>| pointer.as_ref().map(|_| key_of(NOTHING));
         (entry.key, entry.latest_key) = (nothing(&self.order), nothing(&self.latest));
     }
 
     /// Whether an entry still lacks what these ask for.
     #[must_use]
     pub fn lacks(&self, entry: &StreamEntry) -> bool {
-        (self.order.is_some() && entry.key.is_none()) || (self.latest.is_some() && entry.latest_key.is_none())
+        (self.order.is_some() && entry.key.is_none())
+            || (self.latest.is_some() && entry.latest_key.is_none())
     }
 }
 
-/// The number that stands for the value at `pointer`. Whatever has no value there shares one.
-fn key_at(body: &Value, pointer: &str) -> u64 {
-    let digest = match body.pointer(pointer) {
-        Some(value) => Sha256::digest(value.to_string()),
-        None => Sha256::digest(b"nothing"),
-    };
+/// What stands for a value that is not there; no JSON is written so.
+const NOTHING: &[u8] = b"nothing";
+
+/// The number that stands for it. It stands in logs.
+pub(super) const NO_VALUE: u64 = 0x1785_cfc3_bc6a_c773;
+
+/// The number that stands for the value at `pointer`. Whatever has no value there shares one: it
+/// keeps its order, and is not the latest of anything.
+pub(super) fn key_at(body: &Bytes, pointer: &str) -> u64 {
+    let Ok([Some(found)]) = pointer::find(body, [Some(pointer)]) else { return key_of(NOTHING) };
+    match found {
+        PointerValue::Text { text, .. } => {
+            key_of(serde_json::Value::from(text).to_string().as_bytes())
+        }
+        PointerValue::Number(text) => key_of(text.as_bytes()),
+        PointerValue::Bool(is) => key_of(if is { b"true" } else { b"false" }),
+        PointerValue::Null => key_of(b"null"),
+        PointerValue::Other(begin, end) => {
+            let Ok(doc) = Doc::read(&body.slice(begin..end), ALL) else { return key_of(NOTHING) };
+            let mut text = Vec::new();
+            let Ok(()) = compact::<Infallible>(doc.root(), &mut |bytes| {
+                text.extend_from_slice(bytes);
+                Ok(())
+            });
+            key_of(&text)
+        }
+    }
+}
+
+fn key_of(text: &[u8]) -> u64 {
+    let digest = Sha256::digest(text);
     let first = digest.iter().take(8).fold(0u64, |n, byte| (n << 8) | u64::from(*byte));
     // Small numbers are not given away: one of them is the strict lane.
     first.max(STRICT + 1)
@@ -69,14 +144,45 @@ fn key_at(body: &Value, pointer: &str) -> u64 {
 mod tests {
     use serde_json::json;
 
-    use super::key_at;
+    use super::{NO_VALUE, NOTHING, key_at, key_of};
 
     #[test]
     fn equal_values_share_a_lane_and_others_do_not() {
-        let at = |body: serde_json::Value| key_at(&body, "/device/id");
-        assert_eq!(at(json!({"device": {"id": 7}, "n": 1})), at(json!({"n": 2, "device": {"id": 7}})));
+        let text = |body: &str| key_at(&body.to_owned().into(), "/device/id");
+        let at = |body: serde_json::Value| text(&body.to_string());
+        assert_eq!(
+            at(json!({"device": {"id": 7}, "n": 1})),
+            at(json!({"n": 2, "device": {"id": 7}}))
+        );
         assert_ne!(at(json!({"device": {"id": 7}})), at(json!({"device": {"id": "7"}})));
         assert_eq!(at(json!({})), at(json!([1])));
         assert_ne!(at(json!({})), at(json!({"device": {"id": null}})));
+
+        // These stand in logs.
+        for value in [
+            json!("a\"é"),
+            json!(7),
+            json!(-1.5),
+            json!(true),
+            json!(null),
+            json!([1, {"b": "x"}]),
+            json!({}),
+        ] {
+            assert_eq!(
+                at(json!({"device": {"id": value}})),
+                key_of(value.to_string().as_bytes()),
+                "{value}"
+            );
+        }
+
+        assert_eq!(text("not json"), key_of(NOTHING));
+        assert_eq!(key_of(NOTHING), NO_VALUE);
+        assert_eq!(text("\u{feff}{\"device\":{\"id\":7}}"), at(json!({"device": {"id": 7}})));
+        assert_eq!(text(r#"{"x":"\ud83d","device":{"id":7}}"#), at(json!({"device": {"id": 7}})));
+        let (one, two) = ("18446744073709551616", "18446744073709551617");
+        assert_ne!(
+            text(&format!(r#"{{"device":{{"id":{one}}}}}"#)),
+            text(&format!(r#"{{"device":{{"id":{two}}}}}"#))
+        );
     }
 }

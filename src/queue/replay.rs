@@ -1,13 +1,16 @@
-//! Replays: new deliveries made from old events, in bounded slices, remembered as they go, so that a restart goes
-//! on where the last slice ended.
+//! Replays: new deliveries of old events, made in bounded slices. Each slice is remembered, so that
+//! a restart goes on where the last one ended.
 
-use super::input::{Action, Refusal, Reply, ScannedEvent, StreamEntry};
+use super::action::{Action, ReadOrder};
+use super::decision::Refusal;
+use super::input::ScannedEvent;
+use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, EndpointId, Now, Seq, limits};
 use crate::record::{Record, Replay, ReplayFilter};
 
 impl Queue {
-    /// Registers a replay of the records from `next` to `end`.
+    /// Starts a replay of the records from `next` to `end`.
     pub(super) fn start_replay(
         &mut self,
         now: Now,
@@ -15,23 +18,35 @@ impl Queue {
         rate: Option<u32>,
         (next, end): (Seq, Seq),
         draft: &mut Draft,
-    ) -> Reply {
+    ) -> Result<Replay, Refusal> {
         if let Some(name) = &filter.to
             && self.endpoint_named(name).is_none()
         {
-            return Reply::Refused(Refusal::NotFound { what: "endpoint", name: name.clone() });
+            return Err(Refusal::NotFound { what: "endpoint", name: name.clone() });
         }
         if self.state.replays.len() >= limits::REPLAYS {
-            return Reply::Refused(Refusal::TooMany { what: "replays at a time", limit: limits::REPLAYS });
+            return Err(Refusal::TooMany { what: "replays at a time", limit: limits::REPLAYS });
         }
+
         let id = self.state.next_seq;
         let end = end.min(id.saturating_sub(1));
-        let replay = Replay { id, filter, next, end, rate, started_at: now.wall_ms };
+        let replay = Replay {
+            id,
+            filter,
+            next,
+            end,
+            rate,
+            started_at: now.wall_ms,
+            due_at: now.wall_ms,
+            pause_ms: 0,
+        };
+
+        // Where there is nothing to look at, the replay is over before it began.
         if next <= end {
             self.remember(Record::ReplayStarted { replay: replay.clone() }, draft);
             self.replay_due.insert(id, Some(now.mono_ms));
         }
-        Reply::Replay(replay)
+        Ok(replay)
     }
 
     /// Asks for the next slice of each replay whose time has come.
@@ -41,19 +56,21 @@ impl Queue {
                 continue;
             }
             let Some(replay) = self.state.replays.get(id) else { continue };
+
             *due = None;
-            let per_slice = replay.rate.map_or(limits::SLICE, |rate| (rate as usize).clamp(1, limits::SLICE));
-            actions.push(Action::Scan {
+            let per_slice =
+                replay.rate.map_or(limits::SLICE, |rate| (rate as usize).clamp(1, limits::SLICE));
+            actions.push(Action::Read(ReadOrder::Replay {
                 replay: *id,
                 filter: replay.filter.clone(),
                 from: replay.next,
                 end: replay.end,
                 max: per_slice,
-            });
+            }));
         }
     }
 
-    /// Makes deliveries of a slice.
+    /// Makes the deliveries of a slice that was read.
     pub(super) fn scanned(
         &mut self,
         now: Now,
@@ -63,12 +80,20 @@ impl Queue {
         next: Seq,
         draft: &mut Draft,
     ) {
-        let Some(replay) = self.state.replays.get(&id).filter(|replay| replay.next == from) else { return };
+        // The answer to a question that was asked before the replay went on is late.
+        let Some(replay) = self.state.replays.get(&id).filter(|replay| replay.next == from) else {
+            return;
+        };
         let (to, rate) = (replay.filter.to.clone(), replay.rate);
-        let to: Option<Vec<EndpointId>> = to.map(|name| self.endpoint_named(&name).into_iter().collect());
+        let to: Option<Vec<EndpointId>> =
+            to.map(|name| self.endpoint_named(&name).into_iter().collect());
+
         let mut made = 0u64;
-        // Retention may have dropped an event between the reading and now.
-        for event in events.iter().filter(|event| self.state.stands_at(event.seq).is_some()).collect::<Vec<_>>() {
+        for event in events {
+            // Retention may have dropped an event since it was read.
+            if self.state.stands_at(event.seq).is_none() {
+                continue;
+            }
             for endpoint in to.as_ref().unwrap_or(&event.fan_out) {
                 if self.state.lives(*endpoint) {
                     self.replay_one(now, event.seq, *endpoint, draft);
@@ -76,17 +101,25 @@ impl Queue {
                 }
             }
         }
-        self.remember(Record::ReplayAdvanced { replay: id, next }, draft);
+
+        let pause_ms = rate.map_or(0, |rate| made * 1000 / u64::from(rate.max(1)));
+        let due_at = now.wall_ms.saturating_add(pause_ms);
+        self.remember(Record::ReplayAdvanced { replay: id, next, due_at, pause_ms }, draft);
+
         if self.state.replays.contains_key(&id) {
-            let pause = rate.map_or(0, |rate| made * 1000 / u64::from(rate.max(1)));
-            self.replay_due.insert(id, Some(now.mono_ms + pause));
+            self.replay_due.insert(id, Some(now.mono_ms + pause_ms));
         } else {
             self.replay_due.remove(&id);
         }
     }
 
+    /// Makes one delivery of an event.
     fn replay_one(&mut self, now: Now, event: Seq, endpoint: EndpointId, draft: &mut Draft) {
-        let position = self.remember(Record::Replayed { event, endpoint, at: now.wall_ms }, draft);
+        let position = self.remember(
+            Record::Replayed { event, endpoint, at: now.wall_ms, ran_ms: self.ran_ms },
+            draft,
+        );
+
         let delivery = DeliveryId { seq: position, endpoint };
         self.recent.push_single(StreamEntry {
             position,
@@ -95,6 +128,7 @@ impl Queue {
             loaded: None,
             attempts: 0,
             last: 0,
+            born: self.ran_ms,
             key: None,
             latest_key: None,
         });

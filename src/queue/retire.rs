@@ -1,230 +1,410 @@
-//! Dropping an old segment. What lives in it is carried forward first, in bounded slices: the events, the dead letters,
-//! and the places in the endpoints' streams. A slice is decided on when it comes, against the state of that moment;
-//! what was moved does not live in the segment any more, so a crash between two slices only means that the rest is left.
+//! Dropping an old segment. What is needed of it is relocated first, in bounded slices: events,
+//! dead letters, and positions in the endpoints' streams. A slice is decided on when it comes, by
+//! the state of that moment. What was relocated is not needed of the segment any more, so after a
+//! crash between two slices only the rest is left.
 //!
-//! A delivery that waits in the stream for its first attempt goes on waiting in the stream, at a later place, so that a
-//! backlog of weeks costs no more memory than one of minutes. Where order matters it waits among the retries instead,
-//! which are attempted before everything else; of these there is a limit, and a segment with more of them stays.
+//! A delivery that waits in the stream for its first attempt goes on waiting in the stream, at a
+//! later position, so that a backlog of weeks costs no more memory than one of minutes. Where order
+//! matters it waits among the retries instead, which are attempted before everything else. There is
+//! a limit of these, and a segment with more of them stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringTreemap;
 
-use super::flow::Flow;
-use super::input::{Action, AliveRange, Carriage, CarriedEvent, Keys, Refusal, Reply, StreamEntry};
-use super::state::Lane;
+use super::action::{Action, Maintenance};
+use super::decision::Refusal;
+use super::endpoint::EndpointQueue;
+use super::input::AliveRange;
+use super::order::Keys;
+use super::order::NO_VALUE;
+use super::relocation::{PlaceKeys, RelocatedEvent, RelocationSlice, SegmentRange};
+use super::request::QueueRequest;
+use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, EndpointId, Now, Order, Seq, limits};
-use crate::record::{Record, Waiting};
+use crate::record::{Record, WaitingDelivery};
 
-/// The records of a segment.
-#[derive(Clone, Copy, Debug)]
-pub struct Range {
+/// A segment is to be dropped: writes anew what of this slice still lives in it. Answers how many
+/// events that were, and their bytes.
+#[derive(Clone, Debug)]
+pub struct Relocate {
     pub first: Seq,
     pub last: Seq,
+    pub slice: RelocationSlice,
 }
 
-impl Range {
-    fn holds(self, seq: Seq) -> bool {
-        self.first <= seq && seq <= self.last
+impl QueueRequest for Relocate {
+    type Answer = (usize, u64);
+
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<(usize, u64), Refusal> {
+        let Self { first, last, slice } = self;
+        queue.relocate(now, SegmentRange { first, last }, slice, draft)
+    }
+}
+
+/// Drops a segment; refused while something lives in it. `walked`: all of it was read, and what
+/// waits in streams was relocated.
+#[derive(Clone, Copy, Debug)]
+pub struct RetireSegment {
+    pub first: Seq,
+    pub last: Seq,
+    pub head: [u8; 32],
+    pub walked: bool,
+}
+
+impl QueueRequest for RetireSegment {
+    type Answer = ();
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<(), Refusal> {
+        let Self { first, last, head, walked } = self;
+        queue.retire(now, SegmentRange { first, last }, head, walked, draft)
     }
 }
 
 impl Queue {
-    /// What lives in `range`, or a part of it when that is much; `None` when it is not known, then the segment stays.
-    pub(super) fn alive(&self, range: Range) -> Option<AliveRange> {
-        let lanes = || self.state.living().filter_map(|lane| Some((lane, self.flows.get(&lane.endpoint.id)?)));
+    /// What is needed of `range`, or a part of it when that is much; `None` when it is not known,
+    /// and the segment stays.
+    pub(super) fn alive(&self, range: SegmentRange) -> Option<AliveRange> {
         // A log of an earlier version does not say which events its replays need.
-        let unknown = |(lane, flow): (&Lane, &Flow)| {
-            lane.wanted.is_empty() && lane.needs_from <= range.last && reads_on(lane, flow)
+        let unknown = |endpoint: &EndpointQueue| {
+            endpoint.wanted.is_empty() && endpoint.needs_from <= range.last && endpoint.reads_on()
         };
-        if lanes().any(unknown) {
+        if self.state.living().any(unknown) {
             return None;
         }
-        let unread = |(lane, flow): (&Lane, &Flow)| {
-            flow.first_unread().is_some_and(|unread| unread <= range.last)
-                || flow.outstanding().filter_map(|job| job.position).any(|at| range.holds(at) && !lane.taken_up(at))
+
+        let unread = |endpoint: &EndpointQueue| {
+            let mut in_memory = endpoint.outstanding().filter_map(|job| job.position);
+            endpoint.first_unread().is_some_and(|unread| unread <= range.last)
+                || in_memory.any(|at| range.holds(at) && !endpoint.taken_up(at))
         };
+
         let needed = self.needed(range);
-        let events = needed.iter().filter_map(|seq| self.state.stands_at(*seq)).take(limits::SLICE).collect();
-        let graves = within(&self.state.graves, range).iter().take(limits::SLICE).collect();
-        Some(AliveRange { events, known: needed.len(), graves, walk: lanes().any(unread) })
+        let events = needed
+            .iter()
+            .filter_map(|seq| self.state.stands_at(*seq))
+            .take(limits::SLICE)
+            .collect();
+        let dead_letter_seqs =
+            within(&self.state.dead_letter_seqs, range).iter().take(limits::SLICE).collect();
+        let walk = self.state.living().any(unread);
+        let orders = match walk {
+            true => self.state.living().filter_map(order_of).collect(),
+            false => BTreeMap::new(),
+        };
+        Some(AliveRange { events, known: needed.len(), dead_letter_seqs, walk, orders })
     }
 
-    /// The events that stand in `range` and are needed by deliveries that the state knows of: those that wait for a
-    /// retry, that are under way, dead, or asked for again. Those that wait in the stream untried are not known here.
-    fn needed(&self, range: Range) -> BTreeSet<Seq> {
+    /// The events that are held by `range` and needed by deliveries that the state knows of: those
+    /// that wait for a retry, that are in flight, dead, or asked for again. Those that wait in the
+    /// stream for their first attempts are not known here.
+    fn needed(&self, range: SegmentRange) -> BTreeSet<Seq> {
         let mut needed = BTreeSet::new();
         let here = |seq: &Seq| self.state.stands_at(*seq).is_some_and(|at| range.holds(at));
+
+        // Only deliveries of events that are held by the range have to be looked at.
         let moved: RoaringTreemap =
             self.state.moved.iter().filter(|(_, at)| range.holds(**at)).map(|(s, _)| *s).collect();
         let mut standing = RoaringTreemap::new();
         standing.insert_range(range.first..=range.last);
         standing |= &moved;
-        for (id, lane) in &self.state.lanes {
-            needed.extend(lane.retrying.values().map(|waiting| waiting.event).filter(here));
-            needed.extend(lane.replayed_dead.values().copied().filter(here));
-            let dead = &lane.dead & &standing;
-            needed.extend(dead.iter().filter(|seq| !lane.replayed_dead.contains_key(seq)).filter(here));
-            needed.extend((&lane.revived & &standing).iter().filter(here));
-            if let Some(flow) = self.flows.get(id) {
-                needed.extend(flow.outstanding().filter(|job| !job.ended).map(|job| job.event).filter(here));
-                if reads_on(lane, flow) {
-                    needed.extend((&lane.wanted & &standing).iter().filter(here));
-                }
+
+        for endpoint in self.state.endpoints.values() {
+            needed.extend(endpoint.retrying.values().map(|waiting| waiting.event).filter(here));
+            needed.extend(endpoint.replayed_dead.values().copied().filter(here));
+            let dead = &endpoint.dead & &standing;
+            needed.extend(
+                dead.iter().filter(|seq| !endpoint.replayed_dead.contains_key(seq)).filter(here),
+            );
+            needed.extend((&endpoint.revived & &standing).iter().filter(here));
+            let in_memory = endpoint.outstanding().filter(|job| !job.ended);
+            needed.extend(in_memory.map(|job| job.event).filter(here));
+            if endpoint.reads_on() {
+                needed.extend((&endpoint.wanted & &standing).iter().filter(here));
             }
         }
         needed
     }
 
-    /// How many events of a slice live in `range`, and how many bytes they have.
-    pub(super) fn lives(&self, range: Range, slice: &Carriage) -> (usize, u64) {
+    /// How many events of a slice are needed of `range`, and their bytes.
+    pub(super) fn lives(&self, range: SegmentRange, slice: &RelocationSlice) -> (usize, u64) {
         let mut needed = self.needed(range);
-        let waiting = slice.places.iter().filter(|place| range.holds(place.position) && self.waits(place));
-        needed.extend(waiting.map(|place| place.event));
-        let here = |e: &&CarriedEvent| needed.contains(&e.seq) && self.state.stands_at(e.seq) == Some(e.at);
+        let waiting =
+            slice.places.iter().filter(|entry| range.holds(entry.position) && self.waits(entry));
+        needed.extend(waiting.map(|entry| entry.event));
+
+        let here = |e: &&RelocatedEvent| {
+            needed.contains(&e.seq) && self.state.stands_at(e.seq) == Some(e.at)
+        };
         let living = slice.events.iter().filter(here);
-        living.fold((0, 0), |(count, bytes), carried| (count + 1, bytes + carried.event.cost() as u64))
-    }
-
-    /// Carries forward what of a slice still lives in `range`.
-    pub(super) fn carry(&mut self, now: Now, range: Range, slice: Carriage, draft: &mut Draft) -> Reply {
-        let Carriage { events, places, dead, expired } = slice;
-        if self.state.moved.len() + events.len() > limits::CARRIED {
-            return Reply::Refused(Refusal::TooMany { what: "events carried forward", limit: limits::CARRIED });
-        }
-        let waiting = places.into_iter().filter(|place| range.holds(place.position) && self.waits(place));
-        let (mut ordered, free): (Vec<Waiting>, Vec<Waiting>) = waiting.partition(|place| self.in_order(place));
-        if !self.give_keys(&mut ordered, &events) {
-            return Reply::Refused(Refusal::Busy);
-        }
-        if let Some(refusal) = self.too_many_in_order(&ordered) {
-            return Reply::Refused(refusal);
-        }
-        let mut needed = self.needed(range);
-        needed.extend(ordered.iter().chain(&free).map(|place| place.event));
-        let (mut count, mut bytes) = (0, 0);
-        for carried in events {
-            if needed.contains(&carried.seq) && self.state.stands_at(carried.seq) == Some(carried.at) {
-                (count, bytes) = (count + 1, bytes + carried.event.cost() as u64);
-                let record = Record::EventCarried { seq: carried.seq, event: carried.event, fan_out: carried.fan_out };
-                self.remember(record, draft);
-            }
-        }
-        if !ordered.is_empty() {
-            self.carry_deliveries(now, ordered, draft);
-        }
-        free.into_iter().for_each(|place| self.carry_place(place, draft));
-        for (grave, dead) in dead {
-            if self.state.graves.contains(grave) && range.holds(grave) {
-                self.remember(Record::DeadCarried { dead, grave }, draft);
-            }
-        }
-        for (grave, delivery) in expired {
-            if self.state.graves.contains(grave) && range.holds(grave) {
-                self.remember(Record::DeliveryCancelled { delivery, at: now.wall_ms, grave: Some(grave) }, draft);
-            }
-        }
-        Reply::Carried { events: count, bytes }
-    }
-
-    /// Drops the segment, or refuses when something lives in it. `walked`: all of it was read, and what waits in
-    /// streams was carried.
-    pub(super) fn retire(&mut self, now: Now, range: Range, head: [u8; 32], walked: bool, draft: &mut Draft) -> Reply {
-        let Some(alive) = self.alive(range) else { return Reply::Refused(Refusal::Busy) };
-        if !alive.events.is_empty() || !alive.graves.is_empty() || (alive.walk && !walked) {
-            return Reply::Refused(Refusal::Busy);
-        }
-        let Range { first, last } = range;
-        self.flows.values_mut().for_each(|flow| flow.read_from(last + 1));
-        self.remember(Record::SegmentDropped { first, last, head, at: now.wall_ms }, draft);
-        draft.actions.push(Action::DropSegment { first, last });
-        Reply::Done { count: 1 }
-    }
-
-    /// Whether the delivery waits at this place of the stream.
-    fn waits(&self, place: &Waiting) -> bool {
-        let key = place.delivery.seq;
-        let Some(lane) = self.state.lanes.get(&place.delivery.endpoint) else { return false };
-        let wanted = if place.position == key { !lane.cancelled.contains(key) } else { lane.revived.contains(key) };
-        wanted && lane.deleted.is_none() && !lane.taken_up(place.position)
-    }
-
-    fn in_order(&self, place: &Waiting) -> bool {
-        let lane = self.state.lanes.get(&place.delivery.endpoint);
-        lane.is_some_and(|lane| lane.endpoint.order != Order::None)
-    }
-
-    /// Says which lanes these belong to, by their events; false when one of these is not at hand.
-    fn give_keys(&self, places: &mut [Waiting], events: &[CarriedEvent]) -> bool {
-        places.iter_mut().all(|place| {
-            let Some(lane) = self.state.lanes.get(&place.delivery.endpoint) else { return true };
-            let keys = Keys::of(&lane.endpoint);
-            if keys.order.is_none() {
-                return true;
-            }
-            let Some(carried) = events.iter().find(|carried| carried.seq == place.event) else { return false };
-            let Waiting { delivery, position, event, attempts, last, .. } = *place;
-            let (key, latest_key) = (None, None);
-            let mut entry = StreamEntry { position, delivery, event, loaded: None, attempts, last, key, latest_key };
-            keys.fill(&mut entry, &carried.event);
-            place.key = entry.key;
-            true
+        living.fold((0, 0), |(count, bytes), relocated| {
+            (count + 1, bytes + relocated.event.cost() as u64)
         })
     }
 
-    /// Why these cannot wait among the retries; `None` when they can.
-    fn too_many_in_order(&self, places: &[Waiting]) -> Option<Refusal> {
-        let mut counts: BTreeMap<EndpointId, usize> = BTreeMap::new();
-        for place in places {
-            *counts.entry(place.delivery.endpoint).or_default() += 1;
+    /// Relocates what of a slice is still needed of `range`.
+    pub(super) fn relocate(
+        &mut self,
+        now: Now,
+        range: SegmentRange,
+        slice: RelocationSlice,
+        draft: &mut Draft,
+    ) -> Result<(usize, u64), Refusal> {
+        let RelocationSlice { events, places, keys, dead, expired } = slice;
+        let limit = limits::RELOCATED_EVENTS;
+        if self.state.moved.len() + events.len() > limit {
+            return Err(Refusal::TooMany { what: "relocated events", limit });
         }
-        let retrying = |id| self.state.lanes.get(id).map_or(0, |lane| lane.retrying.len());
-        let all: usize = self.state.lanes.values().map(|lane| lane.retrying.len()).sum();
+
+        // Deliveries in order are to wait in memory, where there is a limit. The others stay in
+        // streams.
+        let waiting =
+            places.into_iter().filter(|entry| range.holds(entry.position) && self.waits(entry));
+        let (mut ordered, free): (Vec<WaitingDelivery>, Vec<WaitingDelivery>) =
+            waiting.partition(|entry| self.in_order(entry, &keys));
+        if !self.give_keys(&mut ordered, &keys) {
+            return Err(Refusal::Busy);
+        }
+        if let Some(refusal) = self.too_many_in_order(&ordered) {
+            return Err(refusal);
+        }
+
+        // Events before the deliveries that need them.
+        let mut needed = self.needed(range);
+        needed.extend(ordered.iter().chain(&free).map(|entry| entry.event));
+        let (count, bytes) = self.relocate_events(events, &needed, draft);
+        if !ordered.is_empty() {
+            self.relocate_ordered(now, ordered, draft);
+        }
+        free.into_iter().for_each(|entry| self.relocate_position(entry, draft));
+
+        // Dead letters are recorded again, or discarded when they have expired.
+        let is_here =
+            |queue: &Self, seq| queue.state.dead_letter_seqs.contains(seq) && range.holds(seq);
+        for (dead_letter_seq, dead) in dead {
+            if is_here(self, dead_letter_seq) {
+                self.remember(Record::DeadLetterRecorded { dead, dead_letter_seq }, draft);
+            }
+        }
+        for (seq, delivery) in expired {
+            if is_here(self, seq) {
+                let (at, dead_letter_seq) = (now.wall_ms, Some(seq));
+                let record = Record::DeliveryCancelled { delivery, at, dead_letter_seq };
+                self.remember(record, draft);
+            }
+        }
+        Ok((count, bytes))
+    }
+
+    /// Relocates the events that are needed. Returns how many, and their bytes.
+    fn relocate_events(
+        &mut self,
+        events: Vec<RelocatedEvent>,
+        needed: &BTreeSet<Seq>,
+        draft: &mut Draft,
+    ) -> (usize, u64) {
+        let (mut count, mut bytes) = (0, 0);
+        for RelocatedEvent { seq, at, event, fan_out } in events {
+            // It may have been relocated by an earlier slice.
+            if needed.contains(&seq) && self.state.stands_at(seq) == Some(at) {
+                count += 1;
+                bytes += event.cost() as u64;
+                self.remember(Record::EventRelocated { seq, event, fan_out }, draft);
+            }
+        }
+        (count, bytes)
+    }
+
+    /// Drops the segment, or refuses while something of it is needed. `walked`: all of it was read,
+    /// and the positions in streams were relocated.
+    pub(super) fn retire(
+        &mut self,
+        now: Now,
+        range: SegmentRange,
+        head: [u8; 32],
+        walked: bool,
+        draft: &mut Draft,
+    ) -> Result<(), Refusal> {
+        let Some(alive) = self.alive(range) else { return Err(Refusal::Busy) };
+        if !alive.events.is_empty() || !alive.dead_letter_seqs.is_empty() || (alive.walk && !walked)
+        {
+            return Err(Refusal::Busy);
+        }
+
+        let SegmentRange { first, last } = range;
+        self.state.living_mut().for_each(|endpoint| endpoint.read_from(last + 1));
+        self.remember(Record::SegmentDropped { first, last, head, at: now.wall_ms }, draft);
+        draft.actions.push(Action::Maintain(Maintenance::DropSegment { first, last }));
+        Ok(())
+    }
+
+    /// Whether the delivery waits at this position of the stream.
+    fn waits(&self, entry: &WaitingDelivery) -> bool {
+        let key = entry.delivery.seq;
+        let Some(endpoint) = self.state.endpoints.get(&entry.delivery.endpoint) else {
+            return false;
+        };
+        let wanted = if entry.position == key {
+            !endpoint.cancelled.contains(key)
+        } else {
+            endpoint.revived.contains(key)
+        };
+        wanted && endpoint.deleted.is_none() && !endpoint.taken_up(entry.position)
+    }
+
+    /// Whether the order of this delivery and others matters.
+    fn in_order(&self, entry: &WaitingDelivery, keys: &PlaceKeys) -> bool {
+        let id = entry.delivery.endpoint;
+        let Some(endpoint) = self.state.endpoints.get(&id) else { return false };
+        if endpoint.settings.order != Order::None {
+            return true;
+        }
+
+        // Where only the latest of a key counts, an old delivery must not follow a newer one.
+        let own = entry.event == entry.delivery.seq
+            && (entry.position == entry.delivery.seq || entry.attempts == 0);
+        // Without a value at the pointer it has no newer ones.
+        let is_read = keys.pointers.get(&id) == Keys::of(&endpoint.settings).of_lanes().as_ref();
+        let has_none = is_read && keys.found.get(&(id, entry.position)) == Some(&NO_VALUE);
+        endpoint.is_latest() && own && !has_none
+    }
+
+    /// Fills in the ordering keys. Returns false when they are not known: an event was not at hand,
+    /// or the endpoint's order has changed since. No event is parsed here.
+    fn give_keys(&self, places: &mut [WaitingDelivery], keys: &PlaceKeys) -> bool {
+        places.iter_mut().all(|entry| {
+            let id = entry.delivery.endpoint;
+            let Some(endpoint) = self.state.endpoints.get(&id) else { return true };
+            let Some(pointer) = Keys::of(&endpoint.settings).of_lanes() else { return true };
+            if keys.pointers.get(&id) != Some(&pointer) {
+                return false;
+            }
+
+            entry.key = keys.found.get(&(id, entry.position)).copied();
+            entry.key.is_some()
+        })
+    }
+
+    /// The refusal when these are too many to wait in memory.
+    fn too_many_in_order(&self, places: &[WaitingDelivery]) -> Option<Refusal> {
+        let mut counts: BTreeMap<EndpointId, usize> = BTreeMap::new();
+        for entry in places {
+            *counts.entry(entry.delivery.endpoint).or_default() += 1;
+        }
+
+        let retrying =
+            |id| self.state.endpoints.get(id).map_or(0, |endpoint| endpoint.retrying.len());
+        let all: usize =
+            self.state.endpoints.values().map(|endpoint| endpoint.retrying.len()).sum();
         let fits = counts.iter().all(|(id, more)| retrying(id) + more <= limits::RETRYING)
             && all + places.len() <= limits::RETRYING_ALL;
         let what = "deliveries in order that wait in memory";
         (!fits).then_some(Refusal::TooMany { what, limit: limits::RETRYING })
     }
 
-    /// Puts a delivery that waits in the stream at the stream's end.
-    fn carry_place(&mut self, place: Waiting, draft: &mut Draft) {
-        let Waiting { delivery, event, attempts, last, .. } = place;
-        let position = self.remember(Record::PlaceCarried { waiting: place }, draft);
-        if let Some(flow) = self.flows.get_mut(&delivery.endpoint)
-            && !flow.is_flying(delivery.seq)
-        {
-            self.window_bytes -= flow.remove(delivery.seq);
+    /// Moves a delivery that waits in the stream to the end of the stream.
+    pub(super) fn relocate_position(&mut self, entry: WaitingDelivery, draft: &mut Draft) {
+        let WaitingDelivery { delivery, event, attempts, last, born, .. } = entry;
+        let position = self.remember(Record::StreamPositionRelocated { waiting: entry }, draft);
+        let endpoint = self.state.endpoint_mut(delivery.endpoint);
+        match endpoint.is_in_flight(delivery.seq) {
+            // Whatever becomes of it: until that is remembered it waits at its new position.
+            true => endpoint.change_position(delivery.seq, position),
+            false => self.prefetched_bytes -= endpoint.remove(delivery.seq),
         }
+
         let (key, latest_key) = (None, None);
-        let entry = StreamEntry { position, delivery, event, loaded: None, attempts, last, key, latest_key };
+        let entry = StreamEntry {
+            position,
+            delivery,
+            event,
+            loaded: None,
+            attempts,
+            last,
+            born,
+            key,
+            latest_key,
+        };
         self.recent.push_single(entry);
         self.stream_grew(delivery.endpoint, position);
     }
 
-    fn carry_deliveries(&mut self, now: Now, waiting: Vec<Waiting>, draft: &mut Draft) {
+    /// Lets deliveries in order wait in memory.
+    fn relocate_ordered(&mut self, now: Now, waiting: Vec<WaitingDelivery>, draft: &mut Draft) {
         let deliveries: Vec<DeliveryId> = waiting.iter().map(|w| w.delivery).collect();
-        self.remember(Record::DeliveriesCarried { waiting }, draft);
+        self.remember(Record::DeliveriesRelocated { waiting }, draft);
         for delivery in deliveries {
-            let Some(flow) = self.flows.get_mut(&delivery.endpoint) else { continue };
-            if !flow.is_flying(delivery.seq) {
-                let key = self.state.lanes.get(&delivery.endpoint).and_then(|lane| lane.key_of_waiting(delivery.seq));
-                self.window_bytes -= flow.remove(delivery.seq);
-                let since = flow.age_clock(now.mono_ms);
-                flow.wait_in_lane(key, delivery.seq, now.mono_ms, since);
+            let endpoint = self.state.endpoint_mut(delivery.endpoint);
+            if !endpoint.is_in_flight(delivery.seq) {
+                let lane = endpoint.key_of_waiting(delivery.seq);
+                let born = endpoint.waiting(delivery.seq).born();
+                self.prefetched_bytes -= endpoint.remove(delivery.seq);
+                endpoint.wait_in_lane(lane, delivery.seq, born, now.mono_ms);
             }
+            self.leave_stale(delivery.endpoint, [delivery.seq], now, draft);
             self.wake(delivery.endpoint);
         }
     }
 }
 
-/// Whether the lane's stream still has places to be read that need older events.
-fn reads_on(lane: &Lane, flow: &Flow) -> bool {
-    lane.needs_until > 0 && flow.first_unread().is_some_and(|unread| unread <= lane.needs_until)
+/// The pointer to what decides on an endpoint's lanes.
+fn order_of(endpoint: &EndpointQueue) -> Option<(EndpointId, String)> {
+    let pointer = Keys::of(&endpoint.settings).of_lanes()?;
+    Some((endpoint.settings.id, pointer))
 }
 
-fn within(set: &RoaringTreemap, range: Range) -> RoaringTreemap {
+fn within(set: &RoaringTreemap, range: SegmentRange) -> RoaringTreemap {
     let mut here = RoaringTreemap::new();
     here.insert_range(range.first..=range.last);
     here & set
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{DeliveryId, Endpoint};
+    use crate::queue::testing::TestQueue;
+    use crate::queue::{AliveQuery, Relocate, RelocatedEvent, RelocationSlice};
+    use crate::record::{Record, WaitingDelivery};
+
+    /// Where retention has moved the position of a delivery in flight, that position keeps its
+    /// segment: if the attempt fails with the process, nothing else says that the delivery waits.
+    #[test]
+    fn a_delivery_in_flight_waits_at_the_position_to_which_it_was_moved() {
+        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
+        let event = world.accept("{}");
+        let delivery = DeliveryId { seq: event.seq, endpoint: 1 };
+        assert_eq!(world.attempts, [delivery]);
+
+        let at = event.seq;
+        let entry = WaitingDelivery {
+            delivery,
+            position: at,
+            event: at,
+            attempts: 0,
+            last: 0,
+            key: None,
+            born: world.queue.state().ran_ms,
+        };
+        let event = RelocatedEvent { seq: at, at, event: world.event(event), fan_out: vec![1] };
+        let slice = RelocationSlice {
+            events: vec![event],
+            places: vec![entry],
+            ..RelocationSlice::default()
+        };
+        world.input(Relocate { first: at, last: at, slice });
+        let last = world.records.last();
+        assert!(matches!(last, Some(Record::StreamPositionRelocated { .. })), "{last:?}");
+
+        let to = world.queue.state().next_seq - 1;
+        world.accept("{}");
+        let query = AliveQuery { first: to, last: to };
+        let alive = world.queue.ask(world.now, &query).expect("it is known");
+        assert!(alive.walk, "nothing waits there: {alive:?}");
+    }
 }

@@ -1,13 +1,14 @@
 //! The state: a fold of the log's records and nothing else.
 //!
-//! [`State::apply`] is the only code that changes it, live and at start-up. A record that cannot follow from the
-//! state is an error that names it; nothing is skipped in silence.
+//! [`State::apply`] is the only code that changes it, live and at start-up. A record that cannot
+//! follow from the state is an error that names it; nothing is skipped in silence.
 //!
-//! **A backlog costs disk, not memory.** Each endpoint has a *stream*: the records that make or revive
-//! deliveries for it, in the order of the log. `low` says up to where the stream has been taken up, `ahead`
-//! which places beyond it have been too. What lies beyond both was never attempted and takes no memory at all.
-//! Deliveries that wait for a retry stand in `retrying` (about a hundred bytes, bounded); ended ones take a bit in
-//! a compressed set, or nothing when they were delivered.
+//! **A backlog costs disk, not memory.** Each endpoint has a *stream*: the records that make or
+//! revive deliveries for it, in the order of the log. `low` says up to where the stream has been
+//! taken up, `ahead` which places beyond it have been too. What lies beyond both was never
+//! attempted and takes no memory at all. Deliveries that wait for a retry stand in `retrying`
+//! (about a hundred bytes, bounded); ended ones take a bit in a compressed set, or nothing when
+//! they were delivered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +16,14 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
+use super::age::RUN_START;
 use super::dedupe::Dedupe;
-pub use super::lane::{Lane, Retrying};
-use crate::model::{DeliveryId, Endpoint, EndpointId, Seq, Source, SourceId, WallMs, limits};
-use crate::record::{Record, Replay};
+use super::endpoint::{EndpointQueue, SlotKind};
+pub use super::endpoint_state::{EndpointState, Retrying};
+use super::shares::SourceShares;
+use crate::model::size::format_bytes;
+use crate::model::{Endpoint, EndpointId, Seq, Source, SourceId, WallMs};
+use crate::record::Replay;
 
 /// The format of a checkpoint; an unknown one is refused.
 const CHECKPOINT_VERSION: u8 = 1;
@@ -26,12 +31,16 @@ const CHECKPOINT_VERSION: u8 = 1;
 /// A record that cannot follow, or a checkpoint that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("record {seq} cannot follow record {expected}: the log has a gap or was put together from two")]
+    #[error(
+        "record {seq} cannot follow record {expected}: the log has a gap or was put together from \
+         two"
+    )]
     OutOfOrder { seq: Seq, expected: Seq },
     #[error("record {seq} is impossible: {what}")]
     Impossible { seq: Seq, what: String },
     #[error(
-        "the checkpoint has format {found}, this version reads {CHECKPOINT_VERSION}: use the hookbox that wrote it"
+        "the checkpoint has format {found}, this version reads {CHECKPOINT_VERSION}: use the \
+         hookbox that wrote it"
     )]
     Version { found: u8 },
     #[error("the checkpoint cannot be read: {0}")]
@@ -47,16 +56,17 @@ pub struct State {
     pub first_seq: Seq,
     pub salt: u64,
     pub sources: BTreeMap<SourceId, Arc<Source>>,
-    pub lanes: BTreeMap<EndpointId, Lane>,
+    pub endpoints: BTreeMap<EndpointId, EndpointQueue>,
     pub next_source: SourceId,
     pub next_endpoint: EndpointId,
     pub dedupe: Dedupe,
     /// How often an event came again, for the newest of those that did.
     pub duplicates: BTreeMap<Seq, u32>,
-    /// Where carried events stand: their own number to that of the record which holds them now.
+    /// Where relocated events stand: their own number to that of the record which holds them now.
     pub moved: BTreeMap<Seq, Seq>,
     /// The records by which dead letters died.
-    pub graves: RoaringTreemap,
+    #[serde(rename = "graves")]
+    pub dead_letter_seqs: RoaringTreemap,
     pub replays: BTreeMap<u64, Replay>,
     pub counts: Counts,
     /// What came into each bin, for its budget.
@@ -65,6 +75,23 @@ pub struct State {
     /// The wall clock when something last came in or went out.
     #[serde(default)]
     pub last_wall: WallMs,
+    /// Records that the log cannot give back, as far as that has been settled.
+    #[serde(default)]
+    pub lost: RoaringTreemap,
+    /// What each source's events take of the log.
+    #[serde(default)]
+    pub shares: SourceShares,
+    /// How long the daemon has run since the log began, as far as records say it; see `age`.
+    #[serde(default = "run_start")]
+    pub ran_ms: u64,
+    /// Records that were missing while this state was being folded: what they held is not known, so
+    /// those behind them may speak of what is not known either. Empty once the fold is over.
+    #[serde(skip)]
+    pub(super) unfolded: RoaringTreemap,
+}
+
+fn run_start() -> u64 {
+    RUN_START
 }
 
 /// What came into one bin since it was made.
@@ -84,13 +111,26 @@ pub struct Counts {
     /// Of endpoints that are forgotten by now.
     pub delivered_elsewhere: u64,
     pub cancelled: u64,
+    /// Events that had the dedupe key of an earlier one, and another content.
+    #[serde(default)]
+    pub conflicts: u64,
+    /// Deliveries that ended because the log could not give them back.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 impl State {
     /// The state before the first record.
     #[must_use]
     pub fn new() -> Self {
-        Self { next_seq: 1, first_seq: 1, next_source: 1, next_endpoint: 1, ..Self::default() }
+        Self {
+            next_seq: 1,
+            first_seq: 1,
+            next_source: 1,
+            next_endpoint: 1,
+            ran_ms: RUN_START,
+            ..Self::default()
+        }
     }
 
     /// Writes the state down, for the start of a segment.
@@ -110,239 +150,125 @@ impl State {
     /// When it was written by another version, or is damaged.
     pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, StateError> {
         match bytes.split_first() {
-            Some((&CHECKPOINT_VERSION, rest)) => Ok(rmp_serde::from_slice(rest)?),
+            Some((&CHECKPOINT_VERSION, rest)) => {
+                let mut state: Self = rmp_serde::from_slice(rest)?;
+                for endpoint in state.endpoints.values_mut() {
+                    endpoint.remembered_mut().pause_if_held(state.ran_ms);
+                }
+                Ok(state)
+            }
             Some((&found, _)) => Err(StateError::Version { found }),
             None => Err(StateError::Version { found: 0 }),
         }
     }
 
-    /// Folds one record into the state.
-    ///
-    /// # Errors
-    /// When the record cannot follow from this state.
-    pub fn apply(&mut self, seq: Seq, record: &Record) -> Result<(), StateError> {
-        if seq != self.next_seq {
-            return Err(StateError::OutOfOrder { seq, expected: self.next_seq });
-        }
-        self.next_seq = seq + 1;
-        match record {
-            Record::LogStarted { salt, .. } => self.salt = *salt,
-            Record::SourceSet { source } => {
-                self.next_source = self.next_source.max(source.id + 1);
-                self.sources.insert(source.id, Arc::new(Source::clone(source)));
-            }
-            Record::SourceDeleted { source } => {
-                self.sources.remove(source).ok_or_else(|| impossible(seq, "it deletes an unknown source"))?;
-                self.bins.remove(source);
-            }
-            Record::EndpointSet { endpoint } => self.endpoint_set(seq, endpoint),
-            Record::EndpointDeleted { endpoint, .. } => {
-                let lane = self.lane(seq, *endpoint)?;
-                let cancelled = lane.delete(seq);
-                self.counts.cancelled += cancelled;
-            }
-            Record::EndpointHeld { endpoint, reason, at } => {
-                self.lane(seq, *endpoint)?.hold = Some((reason.clone(), *at))
-            }
-            Record::EndpointReleased { endpoint, at } => self.lane(seq, *endpoint)?.release(*at),
-            Record::EventAccepted { event, dedupe, fan_out } => {
-                self.counts.events += 1;
-                self.last_wall = event.received_at;
-                if self.sources.get(&event.source).is_some_and(|source| source.verify == "bin") {
-                    let bin = self.bins.entry(event.source).or_default();
-                    bin.events += 1;
-                    bin.bytes += event.cost() as u64;
-                }
-                if let Some(fingerprint) = dedupe {
-                    self.dedupe.insert(*fingerprint, seq, event.received_at);
-                }
-                for endpoint in fan_out {
-                    self.lane(seq, *endpoint)?.undone += 1;
-                }
-            }
-            Record::DuplicateSeen { event, .. } => self.duplicate_seen(*event),
-            Record::AttemptFinished(attempt) => self.attempt_finished(seq, attempt)?,
-            Record::BatchFormed { endpoint, members, low } => self.batch_formed(seq, *endpoint, members, *low)?,
-            Record::BatchFinished(finished) => self.batch_finished(seq, finished)?,
-            Record::Died { dead } => self.died(seq, dead)?,
-            Record::RateSpent { endpoint, at } => self.lane(seq, *endpoint)?.last_attempt_at = *at,
-            Record::Superseded { endpoint, deliveries, low, .. } => {
-                self.superseded(seq, *endpoint, deliveries, *low)?;
-            }
-            Record::DeliveryCancelled { delivery, grave, .. } => self.cancelled(seq, *delivery, *grave)?,
-            Record::DeliveryRetried { delivery, at, grave, event, attempts, last, in_stream } => {
-                let entry = Retrying::due(*event, *attempts, *last, *at);
-                self.retried(seq, *delivery, *grave, entry, *in_stream)?;
-            }
-            Record::ReplayStarted { replay } => {
-                self.replays.insert(replay.id, replay.clone());
-            }
-            Record::Replayed { event, endpoint, .. } => {
-                let lane = self.lane(seq, *endpoint)?;
-                lane.undone += 1;
-                lane.needs(*event, seq);
-            }
-            Record::ReplayAdvanced { replay, next } => self.replay_advanced(seq, *replay, *next)?,
-            Record::EventCarried { seq: event, .. } => {
-                self.moved.insert(*event, seq);
-            }
-            Record::DeliveriesCarried { waiting } => {
-                for w in waiting {
-                    let lane = self.lane(seq, w.delivery.endpoint)?;
-                    lane.take_up(Some(w.position), 0);
-                    lane.revived.remove(w.delivery.seq);
-                    let entry = Retrying { key: w.key, ..Retrying::due(w.event, w.attempts, w.last, 0) };
-                    lane.retrying.insert(w.delivery.seq, entry);
-                }
-            }
-            Record::DeadCarried { grave, .. } => {
-                self.graves.remove(*grave);
-                self.graves.insert(seq);
-            }
-            Record::SegmentDropped { first, last, .. } => self.segment_dropped(*first, *last),
-            Record::PlaceCarried { waiting } => {
-                let (key, event) = (waiting.delivery.seq, waiting.event);
-                let lane = self.lane(seq, waiting.delivery.endpoint)?;
-                lane.take_up(Some(waiting.position), 0);
-                lane.revived.insert(key);
-                if key != event {
-                    lane.needs(event, seq);
-                }
-            }
-            Record::EventImported { event, identity, at } => self.dedupe.insert(*identity, *event, *at),
-        }
-        Ok(())
-    }
-
-    /// Goes on behind records that are lost, as the log found when it was opened and has reported. Returns how many.
+    /// Goes on behind records that are lost, as the log found when it was opened and has reported.
+    /// Returns how many.
     pub fn skip_lost(&mut self, next_seq: Seq) -> u64 {
         let lost = next_seq.saturating_sub(self.next_seq);
+        if lost > 0 {
+            self.unfolded.insert_range(self.next_seq..next_seq);
+            for endpoint in self.endpoints.values_mut() {
+                endpoint.remembered_mut().keeps_low = true;
+            }
+        }
         self.next_seq = self.next_seq.max(next_seq);
         lost
     }
 
     /// The endpoints that are there, with their deliveries.
-    pub fn living(&self) -> impl Iterator<Item = &Lane> {
-        self.lanes.values().filter(|lane| lane.deleted.is_none())
+    pub fn living(&self) -> impl Iterator<Item = &EndpointQueue> {
+        self.endpoints.values().filter(|endpoint| endpoint.deleted.is_none())
     }
 
-    /// The endpoints that were deleted and are still told of.
+    /// The endpoints that are there, for what they do right now.
+    pub(super) fn living_mut(&mut self) -> impl Iterator<Item = &mut EndpointQueue> {
+        self.endpoints.values_mut().filter(|endpoint| endpoint.deleted.is_none())
+    }
+
+    /// The endpoints that were deleted and are still shown.
     pub fn former(&self) -> impl Iterator<Item = &Endpoint> {
-        self.lanes.values().filter(|lane| lane.deleted.is_some()).map(|lane| lane.endpoint.as_ref())
+        self.endpoints
+            .values()
+            .filter(|endpoint| endpoint.deleted.is_some())
+            .map(|endpoint| endpoint.settings.as_ref())
+    }
+
+    /// Why this source has to leave what room there is to the others; `None` when it holds no more
+    /// than its share.
+    #[must_use]
+    pub fn is_over_share(&self, source: &Source) -> Option<String> {
+        let living =
+            || self.endpoints.values().map(|endpoint| endpoint.undone + endpoint.dead.len()).sum();
+        self.shares.is_over(source.id, self.sources.len(), living).then(|| {
+            format!(
+                "room is scarce, and source '{}' holds more than its share of it ({}): what waits \
+                 or is dead of it has to be delivered or discarded first",
+                source.name,
+                format_bytes(self.shares.held_by(source.id))
+            )
+        })
+    }
+
+    /// The endpoint of this number, if it was not deleted.
+    #[must_use]
+    pub fn find(&self, id: EndpointId) -> Option<&EndpointQueue> {
+        self.endpoints.get(&id).filter(|endpoint| endpoint.deleted.is_none())
+    }
+
+    /// The endpoint of this number, if it was not deleted, for what it does right now.
+    pub(super) fn find_mut(&mut self, id: EndpointId) -> Option<&mut EndpointQueue> {
+        self.endpoints.get_mut(&id).filter(|endpoint| endpoint.deleted.is_none())
+    }
+
+    /// An endpoint that is there.
+    ///
+    /// # Panics
+    /// When there is none of this number: whoever asks has seen it in this step, or it would have
+    /// left the queue's lines when it was deleted.
+    #[track_caller]
+    pub(super) fn endpoint(&self, id: EndpointId) -> &EndpointQueue {
+        self.find(id)
+            .unwrap_or_else(|| panic!("the queue works with endpoint {id}, which is not there"))
+    }
+
+    /// An endpoint that is there, for what it does right now.
+    ///
+    /// # Panics
+    /// When there is none of this number; see [`State::endpoint`].
+    #[track_caller]
+    pub(super) fn endpoint_mut(&mut self, id: EndpointId) -> &mut EndpointQueue {
+        self.find_mut(id)
+            .unwrap_or_else(|| panic!("the queue works with endpoint {id}, which is not there"))
+    }
+
+    /// An endpoint that has just been deleted does nothing any more: see [`EndpointQueue::stop`].
+    pub(super) fn stop_deleted(&mut self, id: EndpointId) -> (usize, Vec<SlotKind>) {
+        let endpoint = self.endpoints.get_mut(&id).expect("what was deleted is still remembered");
+        assert!(endpoint.deleted.is_some(), "endpoint {id} is stopped, and was not deleted");
+        endpoint.stop()
     }
 
     /// Whether there is an endpoint of this number.
     #[must_use]
     pub fn lives(&self, endpoint: EndpointId) -> bool {
-        self.lanes.get(&endpoint).is_some_and(|lane| lane.deleted.is_none())
+        self.find(endpoint).is_some()
     }
 
-    pub(super) fn lane(&mut self, seq: Seq, endpoint: EndpointId) -> Result<&mut Lane, StateError> {
-        self.lanes.get_mut(&endpoint).ok_or_else(|| unknown_endpoint(seq))
-    }
-
-    fn endpoint_set(&mut self, seq: Seq, endpoint: &Endpoint) {
-        self.next_endpoint = self.next_endpoint.max(endpoint.id + 1);
-        let endpoint = Arc::new(endpoint.clone());
-        let lane = self.lanes.entry(endpoint.id).or_insert_with(|| Lane::new(endpoint.clone(), seq));
-        lane.endpoint = endpoint;
-    }
-
-    fn duplicate_seen(&mut self, event: Seq) {
-        self.counts.duplicates += 1;
-        *self.duplicates.entry(event).or_insert(0) += 1;
-        if self.duplicates.len() > limits::DUPLICATE_COUNTS {
-            self.duplicates.pop_first();
-        }
-    }
-
-    fn cancelled(&mut self, seq: Seq, delivery: DeliveryId, grave: Option<Seq>) -> Result<(), StateError> {
-        if let Some(grave) = grave {
-            self.graves.remove(grave);
-        }
-        self.counts.cancelled += 1;
-        let lane = self.lane(seq, delivery.endpoint)?;
-        if !lane.dead.remove(delivery.seq) {
-            lane.undone = lane.undone.checked_sub(1).ok_or_else(|| impossible(seq, "it cancels what had ended"))?;
-        }
-        lane.leave_batch(seq, delivery.seq);
-        lane.retrying.remove(&delivery.seq);
-        lane.revived.remove(delivery.seq);
-        lane.replayed_dead.remove(&delivery.seq);
-        lane.cancelled.insert(delivery.seq);
-        Ok(())
-    }
-
-    fn retried(
+    pub(super) fn remembered(
         &mut self,
         seq: Seq,
-        delivery: DeliveryId,
-        grave: Option<Seq>,
-        entry: Retrying,
-        in_stream: bool,
-    ) -> Result<(), StateError> {
-        if let Some(grave) = grave {
-            self.graves.remove(grave);
-        }
-        let lane = self.lane(seq, delivery.endpoint)?;
-        let was_dead = lane.dead.remove(delivery.seq);
-        let was_cancelled = lane.cancelled.remove(delivery.seq);
-        lane.replayed_dead.remove(&delivery.seq);
-        if was_dead || was_cancelled {
-            lane.undone += 1;
-        }
-        // It may have been cancelled before its place in the stream was read: that place must not count again.
-        lane.take_up(Some(delivery.seq), 0);
-        if in_stream {
-            lane.retrying.remove(&delivery.seq);
-            lane.revived.insert(delivery.seq);
-            if entry.event != delivery.seq {
-                lane.needs(entry.event, seq);
-            }
-        } else if let Some(waiting) = lane.retrying.get_mut(&delivery.seq) {
-            // The operator hurries one that waits: it stays in its lane and in its batch.
-            (waiting.due_at, waiting.delay_ms, waiting.age_ms, waiting.parked) = (entry.due_at, 0, 0, false);
-            if let Some(batch) = waiting.batch.and_then(|id| lane.batches.get_mut(&id)) {
-                (batch.due_at, batch.delay_ms) = (entry.due_at, 0);
-            }
-        } else {
-            lane.retrying.insert(delivery.seq, entry);
-        }
-        Ok(())
+        endpoint: EndpointId,
+    ) -> Result<&mut EndpointState, StateError> {
+        let endpoint = self.endpoints.get_mut(&endpoint);
+        endpoint.map(EndpointQueue::remembered_mut).ok_or_else(|| unknown_endpoint(seq))
     }
 
-    fn replay_advanced(&mut self, seq: Seq, replay: u64, next: Seq) -> Result<(), StateError> {
-        let job = self.replays.get_mut(&replay).ok_or_else(|| impossible(seq, "it advances an unknown replay"))?;
-        job.next = next;
-        if next > job.end {
-            self.replays.remove(&replay);
-        }
-        Ok(())
-    }
-
-    /// Where the event of record `seq` stands now; `None` when it was dropped.
+    /// Where the event of record `seq` stands now; `None` when it was dropped or is lost.
     #[must_use]
     pub fn stands_at(&self, seq: Seq) -> Option<Seq> {
         let at = self.moved.get(&seq).copied().unwrap_or(seq);
-        (at >= self.first_seq).then_some(at)
-    }
-
-    fn segment_dropped(&mut self, first: Seq, last: Seq) {
-        self.first_seq = self.first_seq.max(last + 1);
-        self.moved.retain(|_, stands_at| *stands_at < first || *stands_at > last);
-        self.graves.remove_range(first..=last);
-        self.duplicates.retain(|event, _| *event < first || *event > last);
-        let counts = &mut self.counts;
-        self.lanes.retain(|_, lane| {
-            let stays = lane.deleted.is_none_or(|deleted| deleted > last) || !lane.dead.is_empty();
-            counts.delivered_elsewhere += if stays { 0 } else { lane.delivered };
-            stays
-        });
-        for lane in self.lanes.values_mut() {
-            lane.cancelled.remove_range(first..=last);
-            // Nothing waits at these places any more: what did was carried.
-            lane.take_up(None, last);
-        }
+        (at >= self.first_seq && !self.lost.contains(at)).then_some(at)
     }
 }
 
@@ -352,4 +278,212 @@ pub(super) fn impossible(seq: Seq, what: &str) -> StateError {
 
 fn unknown_endpoint(seq: Seq) -> StateError {
     impossible(seq, "it speaks of an unknown endpoint")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::{RUN_START, State, StateError};
+    use crate::model::{
+        AttemptReport, DeliveryId, Endpoint, Event, EventId, HoldReason, Outcome, RequestHead, Seq,
+        Source,
+    };
+    use crate::record::{
+        AttemptFinished, Consequence, OpenBreaker, Record, Replay, ReplayFilter, Restraint, Wait,
+    };
+
+    const AT: u64 = 1_800_000_000_000;
+
+    /// A source, an endpoint, and an event for it: record 3, accepted when the daemon had run for a
+    /// second.
+    fn begun(born: u64) -> State {
+        let mut endpoint = Endpoint::new("app", "http://app.example/");
+        endpoint.id = 1;
+        let mut source = Source::new("in", "none");
+        source.id = 1;
+
+        let mut state = State::new();
+        follow(&mut state, Record::SourceSet { source: Box::new(source) });
+        follow(&mut state, Record::EndpointSet { endpoint: Box::new(endpoint) });
+
+        let event = Event {
+            id: EventId { seq: 3, tag: 1 },
+            source: 1,
+            source_name: "in".into(),
+            kind: "t".into(),
+            received_at: AT,
+            dedupe_key: None,
+            request_line: String::new(),
+            remote: String::new(),
+            headers: Vec::new(),
+            body: Bytes::from_static(b"{}"),
+            from_provider: false,
+            first_id: None,
+        };
+        let (event, beside) = (Arc::new(event), Default::default());
+        follow(
+            &mut state,
+            Record::EventAccepted { event, dedupe: None, fan_out: vec![1], beside, ran_ms: born },
+        );
+        state
+    }
+
+    fn follow(state: &mut State, record: Record) -> Seq {
+        let seq = state.next_seq;
+        state.apply(seq, &record).expect("it follows");
+        seq
+    }
+
+    /// An attempt for record 3 that failed.
+    fn failed(born: u64, ran_ms: u64, restraint: Option<Restraint>) -> Record {
+        let report = AttemptReport {
+            started_at: AT,
+            duration_ms: 1,
+            connect_ms: None,
+            outcome: Outcome::Retryable { after_ms: None },
+            request: RequestHead::default(),
+            response: None,
+            error: None,
+            fault: None,
+            command: None,
+        };
+
+        Record::AttemptFinished(Box::new(AttemptFinished {
+            delivery: DeliveryId { seq: 3, endpoint: 1 },
+            event: 3,
+            number: 1,
+            report,
+            next: Consequence::Retry { due_at: AT + 1_000, delay_ms: 1_000, age_ms: 700 },
+            prev: 0,
+            position: Some(3),
+            low: 3,
+            key: None,
+            uncounted: false,
+            failing_ms: 0,
+            born,
+            ran_ms,
+            restraint: restraint.map(Box::new),
+        }))
+    }
+
+    fn restraint() -> Restraint {
+        let wait = Wait { until: AT + 5_000, wait_ms: 5_000 };
+        let breaker = Some(OpenBreaker { since: AT, probes: 2, probe: wait });
+        Restraint { failures: 12, failing_since: AT - 60_000, breaker, paused: Some(wait) }
+    }
+
+    #[test]
+    fn what_restrains_an_endpoint_stands_in_a_checkpoint_until_it_is_released() {
+        let mut state = begun(RUN_START + 1_000);
+        follow(&mut state, failed(RUN_START + 1_000, RUN_START + 2_000, Some(restraint())));
+        let replay = Replay {
+            id: 5,
+            filter: ReplayFilter::default(),
+            next: 3,
+            end: 4,
+            rate: Some(1),
+            started_at: AT,
+            due_at: 0,
+            pause_ms: 0,
+        };
+        follow(&mut state, Record::ReplayStarted { replay });
+        follow(
+            &mut state,
+            Record::ReplayAdvanced { replay: 5, next: 4, due_at: AT + 1_000, pause_ms: 1_000 },
+        );
+        follow(&mut state, Record::EndpointAway { endpoint: 1, at: AT, ran_ms: RUN_START + 3_000 });
+        follow(&mut state, Record::ClockRan { ran_ms: RUN_START + 9_000 });
+
+        let again = State::from_checkpoint(&state.checkpoint()).expect("it reads back");
+        assert_eq!(again, state);
+        let endpoint = &again.endpoints[&1];
+        assert_eq!(endpoint.restraint.as_deref(), Some(&restraint()));
+        assert_eq!((again.replays[&5].due_at, again.replays[&5].pause_ms), (AT + 1_000, 1_000));
+        assert_eq!(again.ran_ms, RUN_START + 9_000);
+        assert_eq!(
+            endpoint.age_ms(endpoint.retrying[&3].born(), again.ran_ms),
+            2_000,
+            "it stands while the link is down"
+        );
+
+        let mut state = again;
+        follow(
+            &mut state,
+            Record::EndpointBack { endpoint: 1, at: AT, ran_ms: RUN_START + 10_000 },
+        );
+        let reason = HoldReason::Operator;
+        follow(
+            &mut state,
+            Record::EndpointHeld { endpoint: 1, reason, at: AT, ran_ms: RUN_START + 10_500 },
+        );
+        follow(
+            &mut state,
+            Record::EndpointReleased { endpoint: 1, at: AT, ran_ms: RUN_START + 20_000 },
+        );
+        let endpoint = &state.endpoints[&1];
+        assert_eq!(endpoint.restraint, None);
+        assert_eq!(
+            endpoint.age_ms(endpoint.retrying[&3].born(), RUN_START + 20_100),
+            2_600,
+            "and while it is on hold"
+        );
+    }
+
+    #[test]
+    fn what_was_on_hold_before_there_was_a_run_clock_grows_no_older() {
+        let mut state = begun(0);
+        follow(&mut state, failed(0, 0, None));
+        follow(
+            &mut state,
+            Record::EndpointHeld { endpoint: 1, reason: HoldReason::Operator, at: AT, ran_ms: 0 },
+        );
+        // As an earlier version wrote it.
+        let mut lanes = state.endpoints.values_mut();
+        lanes.next().expect("the endpoint").remembered_mut().age_pauses = Default::default();
+
+        let mut state = State::from_checkpoint(&state.checkpoint()).expect("it reads back");
+        follow(&mut state, Record::ClockRan { ran_ms: RUN_START + 60_000 });
+        let endpoint = &state.endpoints[&1];
+        assert_eq!(
+            endpoint.age_ms(endpoint.retrying[&3].born(), state.ran_ms),
+            700,
+            "as its attempt has it"
+        );
+    }
+
+    #[test]
+    fn records_of_a_time_without_a_run_clock_make_nothing_older_or_younger() {
+        let mut state = begun(0);
+        follow(&mut state, failed(0, 0, None));
+        let endpoint = &state.endpoints[&1];
+        assert_eq!(state.ran_ms, RUN_START);
+        assert_eq!(
+            endpoint.age_ms(endpoint.retrying[&3].born(), state.ran_ms),
+            700,
+            "as its attempt has it"
+        );
+        // And the clock never goes back.
+        follow(&mut state, Record::ClockRan { ran_ms: RUN_START + 5 });
+        follow(&mut state, Record::ClockRan { ran_ms: RUN_START + 3 });
+        assert_eq!(state.ran_ms, RUN_START + 5);
+    }
+
+    #[test]
+    fn keys_are_learned_by_what_waits_and_no_record_speaks_of_unknown_endpoints() {
+        let mut state = begun(RUN_START);
+        follow(&mut state, failed(RUN_START, RUN_START, None));
+        follow(&mut state, Record::KeysLearned { endpoint: 1, keys: vec![(3, 77), (999, 78)] });
+        assert_eq!(state.endpoints[&1].retrying[&3].key, Some(77));
+        for record in [
+            Record::KeysLearned { endpoint: 9, keys: Vec::new() },
+            Record::EndpointAway { endpoint: 9, at: AT, ran_ms: RUN_START },
+            Record::EndpointBack { endpoint: 9, at: AT, ran_ms: RUN_START },
+        ] {
+            let refused = state.clone().apply(state.next_seq, &record);
+            assert!(matches!(refused, Err(StateError::Impossible { .. })), "{refused:?}");
+        }
+    }
 }

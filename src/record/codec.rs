@@ -1,6 +1,6 @@
 //! Records to bytes and back: a version byte, then rmp-serde (structs as arrays).
 
-use super::Record;
+use super::variants::Record;
 
 /// The format this version writes. A record with a higher one was written by a later hookbox.
 pub const VERSION: u8 = 1;
@@ -11,13 +11,14 @@ pub enum RecordError {
     #[error("the record is empty")]
     Empty,
     #[error(
-        "the record has format {0}, this version reads up to {VERSION}: use the hookbox that wrote it, or a later one"
+        "the record has format {0}, this version reads up to {VERSION}: \
+         use the hookbox that wrote it, or a later one"
     )]
     Newer(u8),
     #[error("the record is of a kind that this version does not know: {0}")]
     UnknownKind(rmp_serde::decode::Error),
     #[error("the record cannot be read: {0}")]
-    Garbage(#[from] rmp_serde::decode::Error),
+    Malformed(#[from] rmp_serde::decode::Error),
     #[error("the record has {0} bytes too many at its end")]
     Trailing(usize),
 }
@@ -41,19 +42,20 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         return Err(RecordError::Newer(version));
     }
     if version != VERSION {
-        return Err(RecordError::Garbage(rmp_serde::decode::Error::Syntax(format!("there is no format {version}"))));
+        let text = format!("there is no format {version}");
+        return Err(RecordError::Malformed(rmp_serde::decode::Error::Syntax(text)));
     }
+
     let mut reader = rest;
-    let record = {
-        let mut decoder = rmp_serde::Deserializer::new(&mut reader);
-        serde::Deserialize::deserialize(&mut decoder).map_err(|error| match error {
-            // serde's own words for a variant's name that is not in the list.
-            rmp_serde::decode::Error::Syntax(what) if what.starts_with("unknown variant") => {
-                RecordError::UnknownKind(rmp_serde::decode::Error::Syntax(what))
-            }
-            error => RecordError::Garbage(error),
-        })?
-    };
+    let mut decoder = rmp_serde::Deserializer::new(&mut reader);
+    let record = serde::Deserialize::deserialize(&mut decoder).map_err(|error| match error {
+        // serde's message about a variant whose name is not in the list.
+        rmp_serde::decode::Error::Syntax(text) if text.starts_with("unknown variant") => {
+            RecordError::UnknownKind(rmp_serde::decode::Error::Syntax(text))
+        }
+        error => RecordError::Malformed(error),
+    })?;
+
     match reader.len() {
         0 => Ok(record),
         left => Err(RecordError::Trailing(left)),
@@ -67,39 +69,48 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
-    use super::super::{AttemptFinished, Next, Replay, ReplayFilter, Waiting};
+    use super::super::{
+        AttemptFinished, Consequence, OpenBreaker, Replay, ReplayFilter, Restraint, Wait,
+        WaitingDelivery,
+    };
     use super::{Record, RecordError, VERSION, decode, encode};
     use crate::model::{
-        AttemptReport, DeliveryId, Endpoint, Event, EventId, Header, HoldReason, Outcome, RequestHead, ResponseHead,
-        Source,
+        AttemptReport, DeliveryId, Endpoint, Event, EventId, Fingerprints, Header, HoldReason,
+        Outcome, RequestHead, ResponseHead, Source,
     };
 
     fn event() -> impl Strategy<Value = Arc<Event>> {
         let bytes = proptest::collection::vec(any::<u8>(), 0..2000);
-        (any::<[u64; 3]>(), "\\PC{0,20}", proptest::option::of("\\PC{0,40}"), bytes).prop_map(|(n, name, key, body)| {
-            Arc::new(Event {
-                id: EventId { seq: n[0], tag: n[1] },
-                source: 7,
-                source_name: name.clone(),
-                kind: name.clone(),
-                received_at: n[2],
-                dedupe_key: key,
-                request_line: format!("POST /in/{name}"),
-                remote: String::new(),
-                headers: vec![Header::new(name, body.clone())],
-                body: Bytes::from(body),
-                from_provider: n[0] % 2 == 0,
-                first_id: (n[0] % 3 == 0).then_some(EventId { seq: n[1], tag: n[2] }),
-            })
-        })
+        (any::<[u64; 3]>(), "\\PC{0,20}", proptest::option::of("\\PC{0,40}"), bytes).prop_map(
+            |(n, name, key, body)| {
+                Arc::new(Event {
+                    id: EventId { seq: n[0], tag: n[1] },
+                    source: 7,
+                    source_name: name.clone(),
+                    kind: name.clone(),
+                    received_at: n[2],
+                    dedupe_key: key,
+                    request_line: format!("POST /in/{name}"),
+                    remote: String::new(),
+                    headers: vec![Header::new(name, body.clone())],
+                    body: Bytes::from(body),
+                    from_provider: n[0] % 2 == 0,
+                    first_id: (n[0] % 3 == 0).then_some(EventId { seq: n[1], tag: n[2] }),
+                })
+            },
+        )
     }
 
     fn attempt() -> impl Strategy<Value = Record> {
         let next = prop_oneof![
-            any::<[u64; 3]>().prop_map(|n| Next::Retry { due_at: n[0], delay_ms: n[1], age_ms: n[2] }),
-            "\\PC{0,20}".prop_map(|reason| Next::Dead { reason }),
-            Just(Next::Held { reason: HoldReason::Gone }),
-            Just(Next::Delivered),
+            any::<[u64; 3]>().prop_map(|n| Consequence::Retry {
+                due_at: n[0],
+                delay_ms: n[1],
+                age_ms: n[2]
+            }),
+            "\\PC{0,20}".prop_map(|reason| Consequence::Dead { reason }),
+            Just(Consequence::Held { reason: HoldReason::Gone }),
+            Just(Consequence::Delivered),
         ];
         let after = proptest::option::of(any::<u64>());
         (any::<[u64; 6]>(), next, any::<u16>(), after).prop_map(|(n, next, status, after)| {
@@ -108,12 +119,21 @@ mod tests {
                 duration_ms: n[3],
                 connect_ms: after,
                 outcome: Outcome::Retryable { after_ms: after },
-                request: RequestHead { method: "POST".into(), url: "http://x/".into(), headers: Vec::new() },
-                response: Some(ResponseHead { status, headers: Vec::new(), body: Bytes::from_static(b"no") }),
+                request: RequestHead {
+                    method: "POST".into(),
+                    url: "http://x/".into(),
+                    headers: Vec::new(),
+                },
+                response: Some(ResponseHead {
+                    status,
+                    headers: Vec::new(),
+                    body: Bytes::from_static(b"no"),
+                }),
                 error: None,
                 fault: None,
                 command: None,
             };
+
             let delivery = DeliveryId { seq: n[0], endpoint: 3 };
             let (event, prev, position, low) = (n[1], n[4], after, n[5]);
             Record::AttemptFinished(Box::new(AttemptFinished {
@@ -126,35 +146,94 @@ mod tests {
                 position,
                 low,
                 key: after,
-                spared: n[5] % 2 == 0,
+                uncounted: n[5] % 2 == 0,
                 failing_ms: n[4],
+                born: n[3],
+                ran_ms: n[4],
+                restraint: (n[5] % 3 == 0).then(|| Box::new(restraint(n[4]))),
             }))
         })
     }
 
-    fn waiting(n: [u64; 4]) -> Waiting {
+    fn restraint(n: u64) -> Restraint {
+        let probe = Wait { until: n, wait_ms: 9 };
+        let breaker = Some(OpenBreaker { since: n, probes: 2, probe });
+        Restraint { failures: 12, failing_since: n, breaker, paused: Some(probe) }
+    }
+
+    fn waiting(n: [u64; 4]) -> WaitingDelivery {
         let delivery = DeliveryId { seq: n[0], endpoint: 1 };
-        Waiting { delivery, position: n[1], event: n[2], attempts: 2, last: n[3], key: Some(n[0]) }
+        WaitingDelivery {
+            delivery,
+            position: n[1],
+            event: n[2],
+            attempts: 2,
+            last: n[3],
+            key: Some(n[0]),
+            born: n[1],
+        }
     }
 
     fn replay(n: [u64; 4]) -> Replay {
         let filter = ReplayFilter { since: Some(n[1]), ..ReplayFilter::default() };
-        Replay { id: n[0], filter, next: n[2], end: n[3], rate: None, started_at: 0 }
+        Replay {
+            id: n[0],
+            filter,
+            next: n[2],
+            end: n[3],
+            rate: None,
+            started_at: 0,
+            due_at: 7,
+            pause_ms: 8,
+        }
     }
 
     fn record() -> impl Strategy<Value = Record> {
         let ids = proptest::collection::vec(any::<u32>(), 0..20);
         let dedupe = proptest::option::of(any::<u64>());
-        let accepted = (event(), dedupe, ids.clone());
+        let id = any::<Option<[u64; 2]>>().prop_map(|id| id.map(|[seq, tag]| EventId { seq, tag }));
+        let beside =
+            (any::<[Option<u64>; 2]>(), id).prop_map(|([content, also], conflicts_with)| {
+                Fingerprints { content, also, conflicts_with }
+            });
+
+        let accepted = (event(), dedupe, ids.clone(), beside);
         prop_oneof![
-            accepted.prop_map(|(event, dedupe, fan_out)| Record::EventAccepted { event, dedupe, fan_out }),
-            (event(), ids).prop_map(|(event, fan_out)| Record::EventCarried { seq: 4, event, fan_out }),
+            accepted.prop_map(|(event, dedupe, fan_out, beside)| Record::EventAccepted {
+                event,
+                dedupe,
+                fan_out,
+                beside,
+                ran_ms: 5
+            }),
+            (event(), ids).prop_map(|(event, fan_out)| Record::EventRelocated {
+                seq: 4,
+                event,
+                fan_out
+            }),
             attempt(),
-            "\\PC{0,20}".prop_map(|name| Record::SourceSet { source: Box::new(Source::new(name, "none")) }),
-            "\\PC{0,20}".prop_map(|name| Record::EndpointSet { endpoint: Box::new(Endpoint::new(name, "http://x/")) }),
-            any::<[u64; 3]>().prop_map(|n| Record::EventImported { event: n[0], identity: n[1], at: n[2] }),
-            any::<[u64; 4]>().prop_map(|n| Record::DeliveriesCarried { waiting: vec![waiting(n)] }),
-            any::<[u64; 4]>().prop_map(|n| Record::PlaceCarried { waiting: waiting(n) }),
+            "\\PC{0,20}"
+                .prop_map(|name| Record::SourceSet { source: Box::new(Source::new(name, "none")) }),
+            "\\PC{0,20}".prop_map(|name| Record::EndpointSet {
+                endpoint: Box::new(Endpoint::new(name, "http://x/"))
+            }),
+            any::<[u64; 3]>().prop_map(|n| Record::EventImported {
+                event: n[0],
+                identity: n[1],
+                at: n[2]
+            }),
+            (any::<[u64; 2]>(), proptest::collection::vec(any::<u32>(), 0..20)).prop_map(
+                |(n, endpoints)| { Record::FilterUndecided { event: n[0], endpoints, at: n[1] } }
+            ),
+            any::<[u64; 4]>()
+                .prop_map(|n| Record::DeliveriesRelocated { waiting: vec![waiting(n)] }),
+            any::<[u64; 4]>().prop_map(|n| Record::StreamPositionRelocated { waiting: waiting(n) }),
+            any::<[u64; 4]>().prop_map(|n| Record::RecordsLost {
+                first: n[0],
+                last: n[1],
+                kept: vec![(3, n[2])],
+                at: n[3]
+            }),
             any::<[u64; 4]>().prop_map(|n| Record::ReplayStarted { replay: replay(n) }),
             (any::<[u64; 3]>(), any::<[u8; 32]>()).prop_map(|(n, head)| Record::SegmentDropped {
                 first: n[0],
@@ -167,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(record in record()) {
+        fn every_record_reads_back_as_it_was_written(record in record()) {
             let mut bytes = Vec::new();
             encode(&record, &mut bytes);
             prop_assert_eq!(decode(&bytes).expect("reads back"), record);
@@ -175,7 +254,11 @@ mod tests {
 
         #[test]
         fn damaged_bytes_never_panic(
-            record in record(), at in any::<proptest::sample::Index>(), bit in 0u8..8, cut in any::<bool>()) {
+            record in record(),
+            at in any::<proptest::sample::Index>(),
+            bit in 0u8..8,
+            cut in any::<bool>(),
+        ) {
             let mut bytes = Vec::new();
             encode(&record, &mut bytes);
             let at = at.index(bytes.len());
@@ -191,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_told_apart() {
+    fn bytes_that_are_no_record_are_refused_by_kind() {
         assert!(matches!(decode(&[]), Err(RecordError::Empty)));
         assert!(matches!(decode(&[VERSION + 1, 0]), Err(RecordError::Newer(_))));
         let mut bytes = Vec::new();

@@ -1,11 +1,13 @@
 //! One step: decide, commit, release.
 
+use super::envelope::{Envelope, HeldAnswer};
 use crate::log::{Committed, Log, LogError};
-use crate::model::{Now, WallMs};
-use crate::queue::{Action, Input, Queue, Reply};
+use crate::model::{Now, Seq, WallMs};
+use crate::queue::{Action, Queue};
 use crate::record::Record;
 
-/// Where records are remembered. The log is one; the simulation has another, which can crash and fail.
+/// Where records are remembered. The log is one; the simulation has another, which can crash and
+/// fail.
 pub trait Store {
     /// Proof that records are durable. Only a commit makes one.
     type Token;
@@ -51,68 +53,123 @@ pub struct Core<S: Store> {
     pub store: S,
 }
 
-/// What a step decided, not remembered yet.
-struct Prepared {
+/// What a step decided. It has to be remembered before the next step is decided.
+#[must_use]
+#[derive(Debug)]
+pub struct Decided {
+    first: Seq,
     records: Vec<Record>,
     actions: Vec<Action>,
-    replies: Vec<Reply>,
+    answers: Vec<HeldAnswer>,
 }
 
 /// What may leave, because all that it follows from is durable.
 #[derive(Debug, Default)]
 pub struct Released {
-    pub actions: Vec<Action>,
-    /// One for each input, in their order.
-    pub replies: Vec<Reply>,
     /// What was remembered, and the number of the first of it; for those who watch.
+    pub first: Seq,
     pub records: Vec<Record>,
-    pub first: u64,
+    pub actions: Vec<Action>,
+    /// One for each request, in their order.
+    pub answers: Vec<HeldAnswer>,
 }
 
-impl Prepared {
+/// A commit that failed, with the answers that were waiting for it.
+///
+/// Whoever waits for one of them hears nothing more: the answers live until the process has ended,
+/// because one that is dropped would tell its caller that the request was not done.
+#[derive(Debug)]
+pub struct FailedCommit<E> {
+    pub error: E,
+    _unanswered: Vec<HeldAnswer>,
+}
+
+impl Decided {
     /// Lets everything go. The token proves that the records are durable.
-    fn release<T>(self, _proof: &T, first: u64) -> Released {
-        Released { actions: self.actions, replies: self.replies, records: self.records, first }
+    fn release<T>(self, _proof: &T) -> Released {
+        let Self { first, records, actions, answers } = self;
+        Released { first, records, actions, answers }
     }
 
     /// Lets everything go when there was nothing to remember.
-    fn release_unchanged(self, first: u64) -> Result<Released, Self> {
-        if self.records.is_empty() {
-            Ok(Released { actions: self.actions, replies: self.replies, records: Vec::new(), first })
-        } else {
-            Err(self)
+    fn release_unchanged(self) -> Result<Released, Self> {
+        if !self.records.is_empty() {
+            return Err(self);
         }
+        let Self { first, records, actions, answers } = self;
+        Ok(Released { first, records, actions, answers })
     }
 }
 
 impl<S: Store> Core<S> {
-    /// Decides on all inputs, starts what is due when `run` is set, remembers, and releases.
+    /// Decides on all requests, starts what is due when `run` is set, remembers, and releases.
     ///
     /// # Errors
     /// The store's. Nothing was released then, and the process must end.
-    pub fn step(&mut self, now: Now, inputs: Vec<Input>, run: bool) -> Result<Released, S::Error> {
+    pub fn step(
+        &mut self,
+        now: Now,
+        requests: Vec<Envelope>,
+        run: bool,
+    ) -> Result<Released, FailedCommit<S::Error>> {
+        let decided = self.decide(now, requests, run);
+        self.remember(now, decided)
+    }
+
+    /// The first half of a step: what is decided on all requests, and on what is due when `run` is
+    /// set. Nothing of it may leave.
+    pub fn decide(&mut self, now: Now, requests: Vec<Envelope>, run: bool) -> Decided {
         let first = self.queue.state().next_seq;
-        let mut prepared = Prepared { records: Vec::new(), actions: Vec::new(), replies: Vec::new() };
-        for input in inputs {
-            let decision = self.queue.handle(now, input);
-            prepared.records.extend(decision.records);
-            prepared.actions.extend(decision.actions);
-            prepared.replies.push(decision.reply);
+        let (mut records, mut actions, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+
+        for request in requests {
+            let (decision, answer) = request.decide(&mut self.queue, now);
+            records.extend(decision.records);
+            actions.extend(decision.actions);
+            answers.push(answer);
         }
+
         if run {
             let decision = self.queue.run(now);
-            prepared.records.extend(decision.records);
-            prepared.actions.extend(decision.actions);
+            records.extend(decision.records);
+            actions.extend(decision.actions);
         }
-        let prepared = match prepared.release_unchanged(first) {
+        Decided { first, records, actions, answers }
+    }
+
+    /// The second half: remembers what was decided, and releases it.
+    ///
+    /// # Errors
+    /// The store's. Nothing was released then, and the process must end.
+    pub fn remember(
+        &mut self,
+        now: Now,
+        decided: Decided,
+    ) -> Result<Released, FailedCommit<S::Error>> {
+        let decided = match decided.release_unchanged() {
             Ok(released) => return Ok(released),
-            Err(prepared) => prepared,
+            Err(decided) => decided,
         };
-        let token = self.store.commit(&prepared.records)?;
-        let released = prepared.release(&token, first);
-        if self.store.wants_roll(now.wall_ms) {
-            self.store.roll(&self.queue.state().checkpoint(), now.wall_ms)?;
+
+        let token = match self.store.commit(&decided.records) {
+            Ok(token) => token,
+            Err(error) => return Err(FailedCommit { error, _unanswered: decided.answers }),
+        };
+        let released = decided.release(&token);
+
+        // A new segment begins with the state as it is after this step.
+        if self.store.wants_roll(now.wall_ms)
+            && let Err(error) = self.store.roll(&self.queue.state().checkpoint(), now.wall_ms)
+        {
+            return Err(FailedCommit { error, _unanswered: released.answers });
         }
         Ok(released)
+    }
+}
+
+impl Released {
+    /// Sends the answers to whoever waits for them.
+    pub fn send_answers(&mut self) {
+        self.answers.drain(..).for_each(HeldAnswer::send);
     }
 }

@@ -1,31 +1,59 @@
-//! The thread: one thread decides and remembers; everything else carries.
+//! The thread: one thread decides and remembers; everything else transports.
 //!
-//! A step drains the bounded door, asks the queue, commits all records of the step as one durable group commit,
-//! and only then releases actions and answers. The commit gives a token and the release demands it, so the type
-//! system keeps the order.
+//! A step drains the bounded channel, asks the queue, commits all records of the step as one
+//! durable group commit, and only then releases actions and answers. The commit gives a token and
+//! the release demands it, so the type system keeps the order.
 //!
-//! Things: [`Core`] (one step, over any [`Store`], so that the simulation drives the very same code), the thread
-//! around it (`thread`), the [`Handle`] that the other rooms hold, the readers of the log that refill windows and
-//! scan for replays (`reads`), retention (`retention`, `carry`, `calendar`), and what follows from how full it is (`room`).
+//! Things: [`Core`] (one step, over any [`Store`], so that the simulation drives the very same
+//! code), the thread around it (`thread`, `watchdog`), the [`Handle`] that the other modules hold
+//! and the [`Envelope`] in which a request travels with the place of its answer, the workers that
+//! find out where events go before they come to the thread (`workers`, `matching`), the reader of
+//! the log that refills prefetches and scans for replays (`reader`, `patient`, `reads`), retention
+//! (`retention`, `relocate`, `retention_clock`), the loss of records (`losses`), and what follows
+//! from how full the disk is (`disk_level`, `disk_thresholds`, `disk_reports`).
 //!
-//! Limits: `limits::STEP_INPUTS` inputs and about `limits::STEP_BYTES` of events a step; a door of fixed size.
-//! Fatal: an error of the log, or a commit that takes longer than `limits::COMMIT_TIMEOUT_MS`; the process ends at
-//! once, because an fsync must never be tried again. Refused: more requests than the door holds (`Refusal::Busy`).
+//! Limits: `limits::STEP_INPUTS` requests and about `limits::STEP_BYTES` of events a step; a
+//! channel of fixed size. Fatal: an error of the log, or a commit that takes longer than
+//! `limits::COMMIT_TIMEOUT_MS`; the process ends at once, because an fsync must never be tried
+//! again. Refused: more requests than the channel holds (`Refusal::Busy`).
 
-pub mod calendar;
-pub mod carry;
-pub mod core;
-pub mod handle;
+mod core;
+mod directory;
+mod disk_level;
+mod disk_reports;
+mod disk_thresholds;
+mod envelope;
+mod handle;
+mod health;
+mod losses;
+mod matching;
+mod patient;
+mod reader;
 mod reads;
+mod relocate;
 mod retention;
-pub mod room;
+mod retention_clock;
+mod shares;
 mod tail;
 mod thread;
+mod watchdog;
 
 pub use self::core::{Core, Released, Store};
-pub use carry::{Records, Retiring};
-pub use handle::{Directory, Door, Envelope, Handle, Health, TailLine};
-pub use reads::{Wanted, complete, load_batch, refill, refill_back, scan, scan_matches};
+pub use directory::Directory;
+pub use disk_level::DiskState;
+pub use disk_thresholds::DiskLevel;
+pub use envelope::{AnswerReceiver, Envelope, HeldAnswer};
+pub use handle::{Channels, Handle, channel};
+pub use health::Health;
+pub use losses::{AskQueue, settle_at_start};
+pub use matching::UnreadableBodies;
+pub use reads::{ReadLog, event_of, read};
+pub use relocate::{Records, RetirementStep, Retiring, slice};
 pub use retention::Retention;
-pub use room::{Level, RoomState};
-pub use thread::{AttemptOrder, Clock, Fatal, Parts, start};
+pub use shares::ShareCounts;
+pub use tail::TailLine;
+pub use thread::{SchedulerParts, start};
+pub use watchdog::Fatal;
+
+pub use crate::model::Clock;
+pub use crate::queue::AttemptOrder;

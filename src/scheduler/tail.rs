@@ -2,10 +2,38 @@
 
 use std::sync::Arc;
 
-use super::handle::TailLine;
-use crate::model::Outcome;
+use crate::model::{DeliveryId, EventId, Outcome, WallMs};
 use crate::queue::State;
-use crate::record::{Attempted, Next, Record};
+use crate::record::{Consequence, DeliveryAttempt, Record};
+
+/// One thing that passed, for `tail`.
+#[derive(Clone, Debug)]
+pub enum TailLine {
+    Event {
+        id: EventId,
+        source: String,
+        kind: String,
+        at: WallMs,
+        size: usize,
+        deliveries: usize,
+    },
+    Duplicate {
+        event: u64,
+        at: WallMs,
+    },
+    Attempt {
+        delivery: DeliveryId,
+        event: u64,
+        endpoint: String,
+        number: u32,
+        at: WallMs,
+        duration_ms: u64,
+        outcome: &'static str,
+        status: Option<u16>,
+        error: Option<String>,
+        next_at: Option<WallMs>,
+    },
+}
 
 /// What there is to see of a record.
 pub(super) fn lines(record: &Record, state: &State) -> Vec<Arc<TailLine>> {
@@ -19,18 +47,20 @@ pub(super) fn lines(record: &Record, state: &State) -> Vec<Arc<TailLine>> {
             deliveries: fan_out.len(),
         },
         Record::DuplicateSeen { event, at } => TailLine::Duplicate { event: *event, at: *at },
-        record => return record.attempts().map(|attempt| Arc::new(attempted(&attempt, state))).collect(),
+        record => {
+            return record.attempts().map(|attempt| Arc::new(attempted(&attempt, state))).collect();
+        }
     };
     vec![Arc::new(line)]
 }
 
-fn attempted(attempt: &Attempted<'_>, state: &State) -> TailLine {
+fn attempted(attempt: &DeliveryAttempt<'_>, state: &State) -> TailLine {
     let report = attempt.report;
-    let endpoint = state.lanes.get(&attempt.delivery.endpoint);
+    let endpoint = state.endpoints.get(&attempt.delivery.endpoint);
     TailLine::Attempt {
         delivery: attempt.delivery,
         event: attempt.event,
-        endpoint: endpoint.map_or_else(String::new, |lane| lane.endpoint.name.clone()),
+        endpoint: endpoint.map_or_else(String::new, |lane| lane.settings.name.clone()),
         number: attempt.number,
         at: report.started_at,
         duration_ms: report.duration_ms,
@@ -38,19 +68,19 @@ fn attempted(attempt: &Attempted<'_>, state: &State) -> TailLine {
         status: report.response.as_ref().map(|response| response.status),
         error: report.error.clone(),
         next_at: match attempt.next {
-            Next::Retry { due_at, .. } => Some(*due_at),
+            Consequence::Retry { due_at, .. } => Some(*due_at),
             _ => None,
         },
     }
 }
 
-fn outcome(outcome: &Outcome, next: &Next) -> &'static str {
+fn outcome(outcome: &Outcome, next: &Consequence) -> &'static str {
     match (outcome, next) {
         (Outcome::Delivered, _) => "delivered",
-        (_, Next::Retry { .. }) => "retry",
-        (_, Next::Dead { .. }) => "dead",
-        (_, Next::Held { .. }) => "held",
-        (_, Next::Parked { .. }) => "parked",
-        (_, Next::Delivered | Next::Ended) => "ended",
+        (_, Consequence::Retry { .. }) => "retry",
+        (_, Consequence::Dead { .. }) => "dead",
+        (_, Consequence::Held { .. }) => "held",
+        (_, Consequence::Parked { .. }) => "parked",
+        (_, Consequence::Delivered | Consequence::Ended) => "ended",
     }
 }

@@ -1,61 +1,44 @@
-//! The thread around the step: it waits for inputs and for what is due, and hands out what is released.
+//! The thread around the step: it waits for requests and for what is due, and hands out what is
+//! released.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::core::{Core, Released};
-use super::handle::{Directory, Door, Envelope, Handle};
-use super::reads;
+use super::directory::Directory;
+use super::disk_thresholds::DiskLevel;
+use super::envelope::Envelope;
+use super::handle::{Channels, Handle};
 use super::retention::Retention;
-use super::room::Level;
-use super::tail;
+use super::watchdog::{CommitClock, Fatal, Watchdog};
+use super::{reader, tail};
 use crate::log::{Log, LogError, Reader, failpoint};
-use crate::model::{AttemptReport, BatchId, DeliveryId, Endpoint, Event, Now, Seq, limits};
-use crate::queue::{Action, Command, Input, Queue, Refusal, Reply};
-
-/// Reads both clocks.
-pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
-
-/// Ends the process; called with what went wrong. It does not return.
-pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
+use crate::model::share::{Share, ShareHolder};
+use crate::model::{Clock, Now, Seq, Source, limits};
+use crate::queue::{Action, AttemptOrder, Growth, Maintenance, Queue, ReadOrder, Refusal};
+use crate::record::Record;
 
 /// The longest time the thread sleeps, so that it sees within it that it is asked to stop.
-const NAP: Duration = Duration::from_millis(500);
+const SLEEP_MAX: Duration = Duration::from_millis(500);
 
-/// What one nap of the watchdog counts at most, however long it lasted.
-const AWAKE_MS: u64 = 1_000;
+/// Between two tries to remove a segment.
+const DROP_AGAIN_MS: u64 = 5_000;
 
-/// One attempt for outbound to make.
-#[derive(Debug)]
-pub enum AttemptOrder {
-    One {
-        delivery: DeliveryId,
-        number: u32,
-        endpoint: Arc<Endpoint>,
-        event: Arc<Event>,
-    },
-    /// Several events in one request.
-    Batch {
-        endpoint: Arc<Endpoint>,
-        batch: BatchId,
-        number: u32,
-        events: Vec<Arc<Event>>,
-    },
-}
+/// What a request counts beside the bodies of its events.
+const REQUEST_BYTES: usize = 512;
 
 /// What the thread is made of.
-pub struct Parts {
+pub struct SchedulerParts {
     pub log: Log,
     pub reader: Reader,
     pub queue: Queue,
-    pub door: Door,
+    pub channels: Channels,
     pub handle: Handle,
     pub clock: Clock,
     pub attempts: mpsc::Sender<AttemptOrder>,
@@ -65,48 +48,70 @@ pub struct Parts {
 
 struct Thread {
     core: Core<Log>,
-    door: Door,
+    channels: Channels,
     clock: Clock,
     attempts: mpsc::Sender<AttemptOrder>,
-    reads: SyncSender<Action>,
+    reads: SyncSender<Box<ReadOrder>>,
     fatal: Fatal,
-    /// Slices of replays that wait until there is room, and segments that could not be removed yet.
-    waiting: Waiting,
-    /// When the commit under way began, in ms of the monotonic clock plus one; 0 when none is.
-    committing_since: Arc<AtomicU64>,
+    postponed: Postponed,
+    commit: CommitClock,
+    /// Events that were kept and go nowhere, because they have passed too many daemons.
+    looping: u64,
 }
 
-/// An answer that is owed, and the place at the door that is given back with it.
-type Owed = (Option<oneshot::Sender<Reply>>, Option<OwnedSemaphorePermit>);
+/// What could not be done when it was due.
+#[derive(Debug, Default)]
+struct Postponed {
+    /// Slices of replays that wait until the disk has space.
+    scans: Vec<ReadOrder>,
+    /// Segments that could not be removed yet, by their first records.
+    drops: Vec<Seq>,
+    /// When removing them was last tried, on the monotonic clock.
+    tried_at: u64,
+}
 
 /// Starts the scheduler thread, its reader, and the watchdog over its commits.
 ///
 /// # Errors
 /// When the system gives no threads.
-pub fn start(parts: Parts) -> io::Result<JoinHandle<Result<(), LogError>>> {
-    let Parts { log, reader, queue, door, handle, clock, attempts, retention, fatal } = parts;
-    let (reads, orders) = sync_channel(limits::IN_FLIGHT + limits::LOADS + limits::REPLAYS);
-    let reader_clock = clock.clone();
+pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError>>> {
+    let SchedulerParts { log, queue, channels, clock, attempts, fatal, .. } = parts;
     let name = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    name("hookbox-reader").spawn(move || reads::run(&reader, &orders, &handle, &reader_clock, &retention))?;
-    let committing_since = Arc::new(AtomicU64::new(0));
+
+    let (reads, orders) = sync_channel(limits::READS);
+    let (log_reader, handle, retention) = (parts.reader, parts.handle, parts.retention);
+    let reader_clock = clock.clone();
+    name("hookbox-reader")
+        .spawn(move || reader::run(&log_reader, &orders, &handle, &reader_clock, &retention))?;
+
+    let commit = CommitClock::default();
     let stopped = Arc::new(AtomicBool::new(false));
     let watchdog = Watchdog {
-        committing_since: committing_since.clone(),
+        commit: commit.clone(),
         stopped: stopped.clone(),
         clock: clock.clone(),
         fatal: fatal.clone(),
     };
     name("hookbox-watchdog").spawn(move || watchdog.run())?;
-    let core = Core { queue, store: log };
-    let waiting = Waiting::default();
-    let mut thread = Thread { core, door, clock, attempts, reads, fatal, waiting, committing_since };
-    thread.look();
-    // Before any door opens: a source of the log is there from the first request on.
+
+    let mut thread = Thread {
+        core: Core { queue, store: log },
+        channels,
+        clock,
+        attempts,
+        reads,
+        fatal,
+        postponed: Postponed::default(),
+        commit,
+        looping: 0,
+    };
+    thread.measure_disk();
+    // Before any listener is open: a source of the log is there from the first request on.
     thread.publish();
+
     name("hookbox-scheduler").spawn(move || {
         thread.run();
-        thread.committing_since.store((thread.clock)().mono_ms + 1, Ordering::Release);
+        thread.commit.begin((thread.clock)().mono_ms);
         let closed = thread.core.store.close();
         stopped.store(true, Ordering::Release);
         closed
@@ -114,300 +119,254 @@ pub fn start(parts: Parts) -> io::Result<JoinHandle<Result<(), LogError>>> {
 }
 
 impl Thread {
-    /// Steps until it is told to stop and the door is empty.
+    /// Steps until it is asked to stop and its channel is empty.
     fn run(&mut self) {
-        let mut inputs = Vec::new();
-        let mut owed = Vec::new();
         loop {
-            let stopping = self.door.health.stopping.load(Ordering::Acquire);
-            let idle = !self.gather(&mut inputs, &mut owed, stopping);
-            if stopping && idle {
-                return;
+            let stopping = self.channels.health.stopping.load(Ordering::Acquire);
+            let requests = self.gather(stopping);
+
+            match requests {
+                None if stopping => return,
+                requests => self.step(requests.unwrap_or_default()),
             }
-            self.step(std::mem::take(&mut inputs), std::mem::take(&mut owed));
         }
     }
 
-    /// Waits for inputs or for what is due. Returns whether there were any inputs.
-    fn gather(&mut self, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>, stopping: bool) -> bool {
-        let now = (self.clock)();
-        let draining = self.door.health.draining.load(Ordering::Acquire);
-        let due = if draining || self.is_halted() { None } else { self.core.queue.next_wake(now) };
-        let pause = due.map_or(NAP, |due| Duration::from_millis(due.saturating_sub(now.mono_ms)).min(NAP));
-        let pause = if stopping { Duration::ZERO } else { pause };
-        let mut bytes = 0;
-        match self.door.inputs.recv_timeout(pause) {
-            Ok(envelope) => bytes += self.admit(envelope, inputs, owed, bytes),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
-        }
-        while inputs.len() < limits::STEP_INPUTS
-            && bytes < limits::STEP_BYTES
-            && let Ok(envelope) = self.door.inputs.try_recv()
-        {
-            bytes += self.admit(envelope, inputs, owed, bytes);
-        }
-        true
-    }
-
-    fn step(&mut self, inputs: Vec<Input>, owed: Vec<Owed>) {
-        let now = (self.clock)();
-        let run = !self.door.health.draining.load(Ordering::Acquire) && !self.is_halted();
-        self.committing_since.store(now.mono_ms + 1, Ordering::Release);
-        let released = match self.core.step(now, inputs, run) {
-            Ok(released) => released,
-            Err(error) => {
-                self.door.health.accepting.store(false, Ordering::Release);
-                return (self.fatal)(&format!(
-                    "the log could not be written: {error}. What was not answered may or may not be remembered; \
-                     hookboxd ends here and reads the log anew when it is started"
-                ));
-            }
+    /// Waits for requests or for what is due. `None` when there was no request.
+    fn gather(&self, stopping: bool) -> Option<Vec<Envelope>> {
+        let wait = if stopping { Duration::ZERO } else { self.time_until_due() };
+        let first = match self.channels.requests.recv_timeout(wait) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
         };
-        self.door.health.durable.store(self.core.queue.state().next_seq - 1, Ordering::Release);
+
+        // Whatever else has come by now shares the commit, within what one step may hold.
+        let mut requests = Vec::new();
+        let mut bytes = self.admit(first, &mut requests, 0);
+        while requests.len() < limits::STEP_INPUTS
+            && bytes < limits::STEP_BYTES
+            && let Ok(next) = self.channels.requests.try_recv()
+        {
+            bytes += self.admit(next, &mut requests, bytes);
+        }
+        Some(requests)
+    }
+
+    fn time_until_due(&self) -> Duration {
+        if !self.may_start_attempts() {
+            return SLEEP_MAX;
+        }
+        let now = (self.clock)();
+        let due = self.core.queue.next_wake(now);
+        due.map_or(SLEEP_MAX, |due| {
+            Duration::from_millis(due.saturating_sub(now.mono_ms)).min(SLEEP_MAX)
+        })
+    }
+
+    /// Takes a request in, or refuses it because the disk is too full for what it adds. Returns
+    /// about how many bytes came with it.
+    fn admit(&self, mut request: Envelope, requests: &mut Vec<Envelope>, so_far: usize) -> usize {
+        if let Some(why) = self.lacks_space(request.growth(), so_far) {
+            request.refuse(Refusal::NoRoom(why));
+            return 0;
+        }
+
+        let bytes = match request.growth() {
+            Growth::Events { bytes, .. } => bytes,
+            Growth::None | Growth::Settings | Growth::Backlog => REQUEST_BYTES,
+        };
+        if self.channels.health.disk.level() >= DiskLevel::Low {
+            request.trim();
+        }
+        requests.push(request);
+        bytes
+    }
+
+    /// Why the disk has no space for what a request adds. What ends something always has it.
+    fn lacks_space(&self, growth: Growth<'_>, so_far: usize) -> Option<String> {
+        let disk = &self.channels.health.disk;
+        match growth {
+            Growth::None => None,
+            Growth::Settings => disk.refusal().filter(|_| disk.level() >= DiskLevel::Halted),
+            Growth::Backlog => disk.refusal(),
+            Growth::Events { source, bytes } => {
+                disk.refuses((so_far + bytes) as u64).or_else(|| self.is_over_share(source?))
+            }
+        }
+    }
+
+    /// Why a source has to leave what is left of the disk to the others.
+    fn is_over_share(&self, source: &Source) -> Option<String> {
+        let disk = &self.channels.health.disk;
+        if !disk.is_contested() {
+            return None;
+        }
+        let why = self.core.queue.state().is_over_share(source)?;
+
+        disk.report_share(&source.name, &why, (self.clock)().mono_ms);
+        self.channels.shares.note(Share::LogSpace, ShareHolder::Source(source.id));
+        Some(why)
+    }
+
+    /// Decides, remembers, releases.
+    fn step(&mut self, requests: Vec<Envelope>) {
+        let now = (self.clock)();
+        let decided = self.core.decide(now, requests, self.may_start_attempts());
+
+        // From here on it is the disk that takes its time, and only that is watched.
+        self.commit.begin((self.clock)().mono_ms);
+        let released = match self.core.remember(now, decided) {
+            Ok(released) => released,
+            Err(failed) => return self.die(&failed.error),
+        };
+        let durable = self.core.queue.state().next_seq - 1;
+        self.channels.health.durable.store(durable, Ordering::Release);
         failpoint::reached("step.committed");
-        // Under the watchdog as well: a segment that is dropped now is written down on the disk.
-        self.hand_out(released, owed);
-        self.look();
+        self.commit.end();
+
+        self.hand_out(released);
+        self.measure_disk();
         self.try_again(now);
         failpoint::reached("step.released");
-        self.committing_since.store(0, Ordering::Release);
     }
 
-    fn hand_out(&mut self, released: Released, owed: Vec<Owed>) {
-        // Whoever is told of a new source finds it.
-        if released.actions.iter().any(|action| matches!(action, Action::Publish)) {
+    /// Ends the process: after a commit that failed nobody knows what the disk holds.
+    fn die(&self, error: &LogError) {
+        self.channels.health.accepting.store(false, Ordering::Release);
+        (self.fatal)(&format!(
+            "the log could not be written: {error}. What was not answered may or may not be \
+             remembered; hookboxd ends here and reads the log anew when it is started"
+        ));
+    }
+
+    /// Sends the answers and performs the actions of a step that is durable.
+    fn hand_out(&mut self, mut released: Released) {
+        // Whoever gets the answer about a new source finds it.
+        let publish = |action: &Action| matches!(action, Action::Maintain(Maintenance::Publish));
+        if released.actions.iter().any(publish) {
             self.publish();
         }
-        for (reply, (sender, _permit)) in released.replies.into_iter().zip(owed) {
-            if let Some(sender) = sender {
-                // Nobody waits any more when the client has gone; what was remembered stays so.
-                let _ = sender.send(reply);
-            }
-        }
-        if self.door.tail.receiver_count() > 0 {
+        self.log_looping(&released.records);
+
+        released.send_answers();
+
+        if self.channels.tail.receiver_count() > 0 {
             for record in &released.records {
                 for line in tail::lines(record, self.core.queue.state()) {
-                    let _ = self.door.tail.send(line);
+                    let _ = self.channels.tail.send(line);
                 }
             }
         }
+
         for action in released.actions {
             self.perform(action);
         }
     }
 
-    fn perform(&mut self, action: Action) {
-        match action {
-            Action::Attempt { delivery, number, endpoint, event } => {
-                self.hand_over(AttemptOrder::One { delivery, number, endpoint, event });
+    /// Logs that events which go round in circles are kept and go nowhere: the first, the second,
+    /// the fourth, the eighth, because their senders decide how many there are.
+    fn log_looping(&mut self, records: &[Record]) {
+        for record in records {
+            let Record::EventAccepted { event, fan_out, .. } = record else { continue };
+            if !fan_out.is_empty() || !event.is_looping() {
+                continue;
             }
-            Action::AttemptBatch { endpoint, batch, number, events } => {
-                self.hand_over(AttemptOrder::Batch { endpoint, batch, number, events });
-            }
-            // A replay only adds to what there is.
-            Action::Scan { .. } if self.door.health.room.level() >= Level::Refusing => self.waiting.scans.push(action),
-            Action::Load { .. } | Action::LoadBatch { .. } | Action::Refill { .. } | Action::Scan { .. } => {
-                match self.reads.try_send(action) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(_)) => (self.fatal)("the reader's door is full, which its size rules out"),
-                    Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
-                }
-            }
-            Action::Publish => {}
-            Action::DropSegment { first, last } => {
-                if let Err(error) = self.core.store.drop_segment(first) {
-                    tracing::error!(first, last, %error, "a segment could not be removed yet");
-                    self.waiting.drops.push(first);
-                }
+
+            self.looping += 1;
+            if self.looping.is_power_of_two() {
+                let (source, event, hops) = (&event.source_name, event.id, event.hops());
+                let since_start = self.looping;
+                tracing::warn!(
+                    source, %event, hops, since_start,
+                    "an event has passed too many daemons of this kind (hookbox-hops): it is kept \
+                     and goes nowhere"
+                );
             }
         }
     }
 
-    fn hand_over(&self, order: AttemptOrder) {
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Attempt(order) => self.attempt(order),
+            Action::Read(order) => self.read(order),
+            // It was done before the answers left.
+            Action::Maintain(Maintenance::Publish) => {}
+            Action::Maintain(Maintenance::DropSegment { first, last }) => {
+                self.drop_segment(first, last);
+            }
+        }
+    }
+
+    fn attempt(&self, order: AttemptOrder) {
         if let Err(error) = self.attempts.try_send(order) {
-            // The channel is as large as the number of attempts in flight: it only fails at the very end.
+            // The channel is as large as the number of attempts in flight: it only fails at the
+            // very end.
             tracing::debug!(%error, "an attempt was not handed out");
         }
     }
 
-    /// Takes an envelope in, or answers that there is no room for what it asks. Returns about how many bytes came
-    /// with it.
-    fn admit(&self, envelope: Envelope, inputs: &mut Vec<Input>, owed: &mut Vec<Owed>, so_far: usize) -> usize {
-        let Envelope { mut input, reply, permit } = envelope;
-        let room = &self.door.health.room;
-        let bytes = cost(&input);
-        let no_room = match input.as_ref() {
-            Input::Accept(_) => room.refuses((so_far + bytes) as u64),
-            Input::Command(command) => room.refusal().filter(|_| adds(command, room.level())),
-            _ => None,
-        };
-        if let Some(why) = no_room {
-            if let Some(reply) = reply {
-                let _ = reply.send(Reply::Refused(Refusal::NoRoom(why)));
+    fn read(&mut self, order: ReadOrder) {
+        // A replay only adds to what there is.
+        let is_replay = matches!(order, ReadOrder::Replay { .. });
+        if is_replay && self.channels.health.disk.level() >= DiskLevel::Refusing {
+            self.postponed.scans.push(order);
+            return;
+        }
+
+        match self.reads.try_send(Box::new(order)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                (self.fatal)("the reader's channel is full, which its size rules out");
             }
-            return 0;
+            Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
         }
-        if let Input::Finished { report, .. } | Input::BatchFinished { report, .. } = input.as_mut()
-            && room.level() >= Level::Low
-        {
-            lean(report);
-        }
-        inputs.push(*input);
-        owed.push((reply, permit));
-        bytes
     }
 
-    fn look(&self) {
-        self.door.health.room.see(self.core.store.room());
-    }
+    fn drop_segment(&mut self, first: Seq, last: Seq) {
+        // Under the watchdog as well: a segment that is dropped is written down on the disk.
+        self.commit.begin((self.clock)().mono_ms);
+        let dropped = self.core.store.drop_segment(first);
+        self.commit.end();
 
-    fn is_halted(&self) -> bool {
-        self.door.health.room.level() >= Level::Halted
+        if let Err(error) = dropped {
+            tracing::error!(first, last, %error, "a segment could not be removed yet");
+            self.postponed.drops.push(first);
+        }
     }
 
     /// Does what could not be done before.
     fn try_again(&mut self, now: Now) {
-        if !self.waiting.scans.is_empty() && self.door.health.room.level() < Level::Refusing {
-            std::mem::take(&mut self.waiting.scans).into_iter().for_each(|scan| self.perform(scan));
+        let has_space = self.channels.health.disk.level() < DiskLevel::Refusing;
+        if has_space && !self.postponed.scans.is_empty() {
+            let scans = std::mem::take(&mut self.postponed.scans);
+            scans.into_iter().for_each(|scan| self.read(scan));
         }
-        if !self.waiting.drops.is_empty() && now.mono_ms >= self.waiting.tried_at.saturating_add(DROP_AGAIN_MS) {
-            self.waiting.tried_at = now.mono_ms;
+
+        let is_time = now.mono_ms >= self.postponed.tried_at.saturating_add(DROP_AGAIN_MS);
+        if is_time && !self.postponed.drops.is_empty() {
+            self.postponed.tried_at = now.mono_ms;
+            self.commit.begin((self.clock)().mono_ms);
             let store = &mut self.core.store;
-            self.waiting.drops.retain(|first| {
-                let done = store.drop_segment(*first);
-                matches!(done, Err(error) if !matches!(error, LogError::NoSuchSegment { .. }))
+            self.postponed.drops.retain(|first| {
+                let dropped = store.drop_segment(*first);
+                matches!(dropped, Err(error) if !matches!(error, LogError::NoSuchSegment { .. }))
             });
+            self.commit.end();
         }
     }
 
-    /// Publishes sources and endpoints anew.
     fn publish(&self) {
-        let state = self.core.queue.state();
-        let by = |key: fn(&crate::model::Source) -> String| -> HashMap<_, _> {
-            state.sources.values().map(|source| (key(source), source.clone())).collect()
-        };
-        let directory = Directory {
-            sources_by_path: by(|source| source.token.clone().unwrap_or_else(|| source.name.clone())),
-            sources_by_name: by(|source| source.name.clone()),
-            endpoints: state.living().map(|lane| lane.endpoint.clone()).collect(),
-            former_endpoints: state.former().map(|endpoint| (endpoint.id, endpoint.name.clone())).collect(),
-            salt: state.salt,
-        };
-        self.door.directory.send_replace(Arc::new(directory));
-    }
-}
-
-/// About how many bytes come with an input.
-fn cost(input: &Input) -> usize {
-    match input {
-        Input::Accept(events) => events.iter().map(|event| event.body.len() + 512).sum(),
-        _ => 512,
-    }
-}
-
-/// What could not be done when it was due.
-#[derive(Debug, Default)]
-struct Waiting {
-    scans: Vec<Action>,
-    /// Segments, by their first records.
-    drops: Vec<Seq>,
-    /// When removing them was last tried, on the monotonic clock.
-    tried_at: u64,
-}
-
-/// Between two tries to remove a segment.
-const DROP_AGAIN_MS: u64 = 5_000;
-
-/// Whether a command adds to what there is, so that it has to wait for room. What ends something never does.
-fn adds(command: &Command, level: Level) -> bool {
-    match command {
-        Command::StartReplay { .. } | Command::Import { .. } => level >= Level::Refusing,
-        Command::CreateSource(_)
-        | Command::UpdateSource(_)
-        | Command::CreateEndpoint(_)
-        | Command::UpdateEndpoint(_)
-        | Command::Retry { .. } => level >= Level::Halted,
-        _ => false,
-    }
-}
-
-/// Leaves out what was captured of request and response; what came of the attempt stays.
-fn lean(report: &mut AttemptReport) {
-    report.request.headers = Vec::new();
-    if let Some(response) = &mut report.response {
-        response.headers = Vec::new();
-        response.body = bytes::Bytes::new();
-    }
-}
-
-/// Ends the process when a commit hangs: until it returns nobody knows whether the disk will ever answer. Only time in
-/// which this thread ran counts: a process that was stopped, or a machine that slept, has no slow disk.
-struct Watchdog {
-    committing_since: Arc<AtomicU64>,
-    stopped: Arc<AtomicBool>,
-    clock: Clock,
-    fatal: Fatal,
-}
-
-impl Watchdog {
-    fn run(&self) {
-        let mut watched = Watched { woken: (self.clock)().mono_ms, ..Watched::default() };
-        while !self.stopped.load(Ordering::Acquire) {
-            std::thread::park_timeout(NAP);
-            let since = self.committing_since.load(Ordering::Acquire);
-            if watched.hangs(since, (self.clock)().mono_ms) {
-                let seconds = limits::COMMIT_TIMEOUT_MS / 1000;
-                (self.fatal)(&format!("a commit has taken longer than {seconds} s: the disk does not answer"));
-            }
-        }
-    }
-}
-
-/// The commit that the watchdog looks at.
-#[derive(Debug, Default)]
-struct Watched {
-    /// When it began; 0 when there is none.
-    since: u64,
-    /// How long it has been looked at.
-    ms: u64,
-    /// When it was looked at last.
-    woken: u64,
-}
-
-impl Watched {
-    /// Whether the commit that began at `since` takes too long.
-    fn hangs(&mut self, since: u64, now_ms: u64) -> bool {
-        let awake_ms = now_ms.saturating_sub(self.woken).min(AWAKE_MS);
-        self.woken = now_ms;
-        if since == 0 || since != self.since {
-            (self.since, self.ms) = (since, 0);
-        } else {
-            self.ms += awake_ms;
-        }
-        self.ms >= limits::COMMIT_TIMEOUT_MS
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Watched, limits};
-
-    #[test]
-    fn d08_a_commit_that_hangs_is_seen_after_10_s_and_another_one_is_not() {
-        let mut watched = Watched::default();
-        let hangs: Vec<u64> = (0..30_000).step_by(500).filter(|now| watched.hangs(1, *now)).collect();
-        assert_eq!(hangs.first(), Some(&limits::COMMIT_TIMEOUT_MS));
-        let mut watched = Watched::default();
-        assert!((0..30_000).step_by(500).all(|now| !watched.hangs(1 + now / 9_500, now)), "each took 9.5 s");
-        assert!((0..30_000).step_by(500).all(|now| !watched.hangs(0, now)), "there is none");
+        let directory = Directory::of(self.core.queue.state(), self.core.queue.matcher());
+        self.channels.directory.send_replace(Arc::new(directory));
     }
 
-    #[test]
-    fn p08_the_time_in_which_the_process_was_stopped_is_no_slow_disk() {
-        let mut watched = Watched::default();
-        assert!(!watched.hangs(1, 500));
-        assert!(!watched.hangs(1, 60_500), "it was stopped for a minute in the middle of a commit");
-        assert!((61_000..69_500).step_by(500).all(|now| !watched.hangs(1, now)));
-        assert!(watched.hangs(1, 69_500), "now it is the disk");
+    fn measure_disk(&self) {
+        self.channels.health.disk.see(self.core.store.disk_space(), (self.clock)().mono_ms);
+    }
+
+    /// Not while the daemon drains, nor while the outcome of an attempt would find no space.
+    fn may_start_attempts(&self) -> bool {
+        let draining = self.channels.health.draining.load(Ordering::Acquire);
+        !draining && self.channels.health.disk.level() < DiskLevel::Halted
     }
 }

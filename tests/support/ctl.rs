@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
+
+use super::SOON;
 
 /// What a run of a program came to.
 #[derive(Clone, Debug)]
@@ -56,7 +57,13 @@ impl Ctl {
     #[track_caller]
     pub fn lines(&self, args: &[&str]) -> Vec<Value> {
         let done = self.try_json(args);
-        assert_eq!(done.code, Some(0), "{args:?}\nstdout: {}\nstderr: {}", done.stdout, done.stderr);
+        assert_eq!(
+            done.code,
+            Some(0),
+            "{args:?}\nstdout: {}\nstderr: {}",
+            done.stdout,
+            done.stderr
+        );
         parse_lines(&done.stdout)
     }
 
@@ -79,8 +86,8 @@ impl Ctl {
     }
 }
 
-/// Where a program of ours is: as cargo built it, or in `HOOKBOX_PROGRAMS`, a folder with others (a release, an
-/// installed package, an older version).
+/// Where a program of ours is: as cargo built it, or in `HOOKBOX_PROGRAMS`, a folder with others (a
+/// release, an installed package, an older version).
 pub fn built(name: &str) -> String {
     let by_cargo = match name {
         "hookboxd" => env!("CARGO_BIN_EXE_hookboxd"),
@@ -111,7 +118,7 @@ pub fn program(path: &str) -> Command {
     command
 }
 
-/// Runs a program to its end, a minute at most.
+/// Runs a program to its end.
 pub fn finish(mut command: Command, input: Option<&[u8]>) -> Done {
     let mut child = command.spawn().expect("the program starts");
     let stdin = child.stdin.take();
@@ -123,9 +130,9 @@ pub fn finish(mut command: Command, input: Option<&[u8]>) -> Done {
     std::thread::spawn(move || {
         let _ = sender.send(child.wait_with_output());
     });
-    let Ok(output) = receiver.recv_timeout(Duration::from_secs(60)) else {
+    let Ok(output) = receiver.recv_timeout(SOON) else {
         super::daemon::signal(pid, rustix::process::Signal::KILL);
-        panic!("{command:?} did not end within a minute");
+        panic!("{command:?} did not end within {SOON:?}");
     };
     let output = output.expect("its output can be read");
     Done {
@@ -138,6 +145,8 @@ pub fn finish(mut command: Command, input: Option<&[u8]>) -> Done {
 /// One JSON value a line.
 #[track_caller]
 pub fn parse_lines(text: &str) -> Vec<Value> {
-    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON ({e}): {line}"));
+    let parse = |line: &str| {
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON ({e}): {line}"))
+    };
     text.lines().filter(|l| !l.trim().is_empty()).map(parse).collect()
 }

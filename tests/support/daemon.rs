@@ -1,5 +1,6 @@
 //! `hookboxd` as a child process, in a folder of its own.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::admin::Admin;
 use super::ctl::{Ctl, Done, built, finish, program};
 use super::http::{Client, Response};
-use super::{SOON, until};
+use super::{SOON, until, wall_ms};
 
 /// A folder for one log and the options its daemons start with. Removed at the end.
 #[derive(Debug)]
@@ -33,7 +35,8 @@ const PASS: &str = r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null"#;
 
 impl Home {
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("hookbox-test-").tempdir().expect("a temporary folder");
+        let dir =
+            tempfile::Builder::new().prefix("hookbox-test-").tempdir().expect("a temporary folder");
         let args = vec!["--listen".into(), "127.0.0.1:0".into()];
         Self { dir, args, environment: Vec::new(), under: Vec::new(), passed: None }
     }
@@ -64,12 +67,20 @@ impl Home {
         path.to_string_lossy().into_owned()
     }
 
-    /// A program, or a script, at `to` in the home; gives its path. Another process writes it: a descriptor of our own
-    /// that it is written through may live on in a child that another thread is starting, and then it cannot be run.
+    /// A program, or a script, at `to` in the home; gives its path. Another process writes it: a
+    /// descriptor of our own that it is written through may live on in a child that another thread
+    /// is starting, and then it cannot be run.
     pub fn program(&self, from: &str, to: &str) -> String {
         let path = self.path().join(to);
-        let copied = std::process::Command::new("install").args(["-D", "-m", "755", from]).arg(&path).status();
-        assert!(copied.expect("install runs").success(), "{from} cannot be copied to {}", path.display());
+        let copied = std::process::Command::new("install")
+            .args(["-D", "-m", "755", from])
+            .arg(&path)
+            .status();
+        assert!(
+            copied.expect("install runs").success(),
+            "{from} cannot be copied to {}",
+            path.display()
+        );
         path.to_string_lossy().into_owned()
     }
 
@@ -80,7 +91,10 @@ impl Home {
         if let Some((_, rest)) = self.under.split_first() {
             command.args(rest).arg(daemon);
         }
-        command.arg("--data").arg(self.data()).args(["--log-format", "json"]).args(&self.args);
+        command.arg("--data").arg(self.data()).args(&self.args);
+        if !self.args.iter().any(|arg| arg == "--log-format") {
+            command.args(["--log-format", "json"]);
+        }
         command.current_dir(self.path()).stdin(std::process::Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some((socket, name)) = &self.passed {
@@ -98,7 +112,13 @@ impl Home {
             collect(child.stderr.take().expect("a pipe"), &log),
             collect(child.stdout.take().expect("a pipe"), &log),
         ];
-        Starting { child: Some(child), log, readers, started, socket: self.data().join("admin.sock") }
+        Starting {
+            child: Some(child),
+            log,
+            readers,
+            started,
+            socket: self.data().join("admin.sock"),
+        }
     }
 
     /// Starts a daemon and waits until it is ready.
@@ -136,7 +156,16 @@ impl Starting {
                 let child = self.child.take().expect("not taken yet");
                 let log = self.log.clone();
                 let ready_after = self.started.elapsed();
-                return Ok(Daemon { child, addr: listen, log, ready_after, socket: self.socket.clone(), gone: false });
+                let (readers, socket) = (std::mem::take(&mut self.readers), self.socket.clone());
+                return Ok(Daemon {
+                    child,
+                    addr: listen,
+                    log,
+                    readers,
+                    ready_after,
+                    socket,
+                    gone: false,
+                });
             }
             if let Ok(Some(status)) = child.try_wait() {
                 for reader in self.readers.drain(..) {
@@ -148,7 +177,10 @@ impl Starting {
                 ));
             }
             if self.started.elapsed() > within {
-                return Err(format!("hookboxd was not ready within {within:?}:\n{}", lock(&self.log).join("\n")));
+                return Err(format!(
+                    "hookboxd was not ready within {within:?}:\n{}",
+                    lock(&self.log).join("\n")
+                ));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -186,6 +218,7 @@ pub struct Daemon {
     /// From exec to the readiness line.
     pub ready_after: Duration,
     log: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
     gone: bool,
 }
 
@@ -249,30 +282,51 @@ impl Daemon {
         self.gone = true;
     }
 
-    /// SIGTERM; the exit status, which must come within 15 s.
+    /// SIGTERM; the exit status.
+    #[track_caller]
     pub fn terminate(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.wait(Duration::from_secs(15))
+        self.wait()
     }
 
-    /// How it ended, when it has.
+    /// How it ended, when it has. Then all that it said is in the log.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        let status = self.child.try_wait().expect("our own child");
-        self.gone |= status.is_some();
-        status
+        let status = self.child.try_wait().expect("our own child")?;
+        if !self.gone {
+            self.gone = true;
+            // A process that it left behind may hold its pipe for longer.
+            let since = Instant::now();
+            while self.readers.iter().any(|reader| !reader.is_finished())
+                && since.elapsed() < Duration::from_secs(10)
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Some(status)
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self, within: Duration) -> ExitStatus {
-        let status = until("the daemon's end", within, || self.child.try_wait().expect("our own child"));
-        self.gone = true;
-        status
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        until("the daemon's end", SOON, || self.ended())
+    }
+
+    /// Waits until it has said this. What it says comes through a pipe, later than what it does.
+    #[track_caller]
+    pub fn await_log(&self, words: &str) {
+        until(&format!("'{words}' in the log"), SOON, || {
+            self.log_text().contains(words).then_some(())
+        });
     }
 
     /// A number of `/proc/PID/FILE`, e.g. `status` `VmRSS` in KiB, or `io` `write_bytes`.
     pub fn proc_number(&self, file: &str, key: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("the process lives");
-        let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':')).expect("the key is there");
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid()))
+            .expect("the process lives");
+        let line = text
+            .lines()
+            .find_map(|l| l.strip_prefix(key)?.strip_prefix(':'))
+            .expect("the key is there");
         line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
     }
 
@@ -280,8 +334,36 @@ impl Daemon {
     #[track_caller]
     pub fn await_count(&self, state: &str, wanted: u64) {
         until(&format!("{wanted} {state} deliveries"), SOON, || {
-            (self.json(&["status"])["deliveries"][state].as_u64() == Some(wanted)).then_some(())
+            let status =
+                Admin::connect(&self.socket).and_then(|mut admin| admin.get("/v1/status")).ok()?.1;
+            (status["deliveries"][state].as_u64() == Some(wanted)).then_some(())
         });
+    }
+
+    /// When the attempts at an endpoint that are in the log began, by the daemon's own clock, the
+    /// earliest first; in milliseconds since 1970. At the receiver they can all come at once, when
+    /// the test was put off meanwhile.
+    #[track_caller]
+    pub fn attempts(&self, endpoint: &str) -> Vec<u64> {
+        let mut all: Vec<u64> = self.histories(endpoint).into_values().flatten().collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The same for each delivery, by its id.
+    #[track_caller]
+    pub fn histories(&self, endpoint: &str) -> BTreeMap<String, Vec<u64>> {
+        let mut admin = Admin::connect(&self.socket).expect("the admin socket");
+        let rows = self.lines(&["delivery", "list", "--endpoint", endpoint, "--limit", "1000000"]);
+        let ids = rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned());
+        ids.map(|id| {
+            let shown = admin.get(&format!("/v1/deliveries/{id}")).expect("an answer").1;
+            let history =
+                shown["history"].as_array().unwrap_or_else(|| panic!("no history: {shown}"));
+            let times = history.iter().map(|attempt| wall_ms(&attempt["started_at"])).collect();
+            (id, times)
+        })
+        .collect()
     }
 }
 
@@ -323,10 +405,15 @@ fn lock(log: &Mutex<Vec<String>>) -> std::sync::MutexGuard<'_, Vec<String>> {
     log.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// The first TCP address of the readiness line: `{"message":"ready","listen":"127.0.0.1:1,unix:/x",…}`, its
-/// fields at the top or under `fields`.
+/// The first TCP address of the readiness line:
+/// `{"message":"ready","listen":"127.0.0.1:1,unix:/x",…}`, its fields at the top or under `fields`.
 fn ready_line(line: &str) -> Option<SocketAddr> {
-    let value: Value = serde_json::from_str(line).ok()?;
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let Ok(value) = serde_json::from_str::<Value>(line) else {
+        let (_, listen) = line.split_once("ready listen=")?;
+        let text = listen.split_whitespace().next()?.trim_matches('"');
+        return Some(text.split(',').find_map(|one| one.parse().ok()).unwrap_or(nowhere));
+    };
     let fields = value.get("fields").unwrap_or(&value);
     if fields.get("message")?.as_str()? != "ready" {
         return None;
@@ -336,6 +423,5 @@ fn ready_line(line: &str) -> Option<SocketAddr> {
         Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
         other => other.as_str()?.to_owned(),
     };
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     Some(text.split([',', ' ']).find_map(|one| one.parse().ok()).unwrap_or(nowhere))
 }

@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::SOON;
 
 /// One answer.
 #[derive(Clone, Debug)]
@@ -25,27 +27,51 @@ impl Response {
     }
 }
 
+/// Between two requests; after more the server may be about to close the connection, and there is a
+/// new one.
+pub const KEPT: Duration = Duration::from_secs(5);
+
+/// A connection from another address of this machine: on Linux all of 127.0.0.0/8 are.
+pub fn connect_from(ip: &str, to: SocketAddr) -> io::Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let from: SocketAddr = format!("{ip}:0").parse().map_err(io::Error::other)?;
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &from)?;
+    connect(&socket, &to)?;
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 /// A connection that is kept alive.
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<TcpStream>,
-    host: String,
+    addr: SocketAddr,
+    used: Instant,
+    /// There was a request on it before.
+    is_kept: bool,
 }
 
 impl Client {
     pub fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(5))?;
+        let stream = TcpStream::connect_timeout(&addr, SOON)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.set_write_timeout(Some(Duration::from_secs(30)))?;
-        Ok(Self { stream: BufReader::new(stream), host: addr.to_string() })
+        stream.set_read_timeout(Some(SOON))?;
+        stream.set_write_timeout(Some(SOON))?;
+        Ok(Self { stream: BufReader::new(stream), addr, used: Instant::now(), is_kept: false })
     }
 
     pub fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         self.stream.get_ref().set_read_timeout(Some(timeout))
     }
 
-    pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
+    pub fn post(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
         self.request("POST", path, headers, body)
     }
 
@@ -53,8 +79,17 @@ impl Client {
         self.request("GET", path, &[], b"")
     }
 
-    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
-        let mut message = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
+        if self.used.elapsed() > KEPT {
+            *self = Self::connect(self.addr)?;
+        }
+        let mut message = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.addr);
         for (name, value) in headers {
             message.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -64,7 +99,19 @@ impl Client {
         message.push_str("\r\n");
         let mut bytes = message.into_bytes();
         bytes.extend_from_slice(body);
-        self.send_raw(&bytes)?;
+        let mut answer = self.exchange(&bytes);
+        // A daemon that was stopped for a while closes what was idle for so long by its clock,
+        // whatever has come by then. One that is gone takes no new connection.
+        if self.is_kept && answer.as_ref().is_err_and(is_closed) {
+            *self = Self::connect(self.addr)?;
+            answer = self.exchange(&bytes);
+        }
+        (self.used, self.is_kept) = (Instant::now(), true);
+        answer
+    }
+
+    fn exchange(&mut self, bytes: &[u8]) -> io::Result<Response> {
+        self.send_raw(bytes)?;
         self.read_response()
     }
 
@@ -78,12 +125,20 @@ impl Client {
     pub fn read_response(&mut self) -> io::Result<Response> {
         loop {
             let head = read_head(&mut self.stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            let status = head.first.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| bad(&head.first))?;
+            let status = head
+                .first
+                .split(' ')
+                .nth(1)
+                .and_then(|s| s.parse().ok())
+                .ok_or_else(|| bad(&head.first))?;
             if (100..200).contains(&status) {
                 continue;
             }
-            let body =
-                if status == 204 || status == 304 { Vec::new() } else { read_body(&mut self.stream, &head, true)? };
+            let body = if status == 204 || status == 304 {
+                Vec::new()
+            } else {
+                read_body(&mut self.stream, &head, true)?
+            };
             return Ok(Response { status, headers: head.headers, body });
         }
     }
@@ -103,6 +158,13 @@ impl Client {
             Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
         }
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
 
 /// The first line and the headers of a message.
@@ -139,7 +201,8 @@ pub fn read_head(stream: &mut impl BufRead) -> io::Result<Option<Head>> {
     }
 }
 
-/// Reads a body by its `Content-Length` or chunk by chunk; `to_end` when neither is there and it is a response.
+/// Reads a body by its `Content-Length` or chunk by chunk; `to_end` when neither is there and it is
+/// a response.
 pub fn read_body(stream: &mut impl BufRead, head: &Head, to_end: bool) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     if head.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {

@@ -1,23 +1,25 @@
-//! A network that a test can cut: the daemon lives in one network namespace, its receivers in another, and a cable (a
-//! veth pair) is all there is between them. Neither has any other way out, so nothing that is dialled there gets farther.
+//! A network that a test can cut: the daemon lives in one network namespace, its receivers in
+//! another, and a cable (a veth pair) is all there is between them. Neither has any other way out,
+//! so nothing that is dialled there gets farther.
 //!
-//! The namespaces have no names: each lives as long as the process that holds it, and goes with it. Needs root, `unshare`
-//! and `nsenter` (util-linux), and `ip` (iproute2). The daemon's admin socket is a file, and is reached from everywhere.
+//! The namespaces have no names: each lives as long as the process that holds it, and goes with it.
+//! Needs root, `unshare` and `nsenter` (util-linux), and `ip` (iproute2). The daemon's admin socket
+//! is a file, and is reached from everywhere.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::until;
+use super::{SOON, until};
 
 /// A receiver's address in the daemon's own network (RFC 2544).
 pub const NEAR: &str = "198.18.7.2";
-/// Addresses beyond it, which the guard takes for public ones: of 3ffe::/16, which was given back and is nobody's (RFC 3701).
+/// Addresses beyond it, which the guard takes for public ones: of 3ffe::/16, which was given back
+/// and is nobody's (RFC 3701).
 pub const FAR: [&str; 2] = ["3ffe:7::2", "3ffe:7::3"];
 
 /// Two namespaces and the cable between them.
@@ -40,7 +42,8 @@ impl Network {
         // As on any machine: without loopback, the system's words for having no route are others.
         network.here.ip(&["link", "set", "lo", "up"])?;
         let beyond = network.beyond.holder.id().to_string();
-        let (ends, peer) = (["link", "add", "up0", "type", "veth"], ["peer", "name", "down0", "netns", &beyond]);
+        let (ends, peer) =
+            (["link", "add", "up0", "type", "veth"], ["peer", "name", "down0", "netns", &beyond]);
         network.here.ip(&[&ends[..], &peer[..]].concat())?;
         network.beyond.ip(&["address", "add", &format!("{NEAR}/24"), "dev", "down0"])?;
         for far in FAR {
@@ -66,12 +69,19 @@ impl Network {
         self.here.ip(&["link", "set", "up0", "up"])?;
         self.here.ip(&["address", "replace", "198.18.7.1/24", "dev", "up0"])?;
         self.here.ip(&["-6", "address", "replace", "3ffe:7::1/64", "dev", "up0", "nodad"])?;
-        until("the cable carries", Duration::from_secs(20), || {
+        until("the cable carries", SOON, || {
             let up = self.here.said(&["-o", "link", "show", "up0"]).ok()?.contains("LOWER_UP");
-            let found = [NEAR, FAR[0], FAR[1]].iter().all(|to| self.here.said(&["route", "get", to]).is_ok());
+            let found = [NEAR, FAR[0], FAR[1]]
+                .iter()
+                .all(|to| self.here.said(&["route", "get", to]).is_ok());
             (up && found).then_some(())
         });
         Ok(())
+    }
+
+    /// The daemon's machine gets one more address.
+    pub fn own(&self, address: &str) -> Result<(), String> {
+        self.here.ip(&["address", "add", address, "dev", "lo"])
     }
 
     /// The far host answers under its address.
@@ -110,7 +120,8 @@ impl Space {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", "echo made; exec cat"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut holder = command.spawn().map_err(|error| format!("unshare does not start: {error}"))?;
+        let mut holder =
+            command.spawn().map_err(|error| format!("unshare does not start: {error}"))?;
         let mut said = String::new();
         let mut lines = BufReader::new(holder.stdout.take().expect("a pipe"));
         let made = lines.read_line(&mut said).is_ok() && said == "made\n";
@@ -130,10 +141,15 @@ impl Space {
     fn said(&self, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path())).arg("ip").args(args).stdin(Stdio::null());
-        let output = command.output().map_err(|error| format!("nsenter does not start: {error}"))?;
+        let output =
+            command.output().map_err(|error| format!("nsenter does not start: {error}"))?;
         match output.status.success() {
             true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            false => Err(format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim())),
+            false => Err(format!(
+                "ip {}: {}",
+                args.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            )),
         }
     }
 }

@@ -25,13 +25,16 @@ fn one(line: &str) -> GithubEvent {
     GithubEvent { event: field("event"), body: field("body").into_bytes() }
 }
 
-/// A JSON object of exactly `size` bytes (at least 64) that compresses about as well as real webhooks of that
-/// size do: known keys, values that vary. `number` stands at a fixed place, see [`number_of`].
+/// A JSON object of exactly `size` bytes (at least 64) that compresses about as well as real
+/// webhooks of that size do: known keys, values that vary. `number` stands at a fixed place, see
+/// [`number_of`].
 pub fn json_of(size: usize, number: u64, rng: &mut Rng) -> Vec<u8> {
     let mut text = format!("{{\"n\":\"{number:012}\"");
     let mut field = 0;
     while text.len() + 64 < size {
-        let name = ["amount", "customer", "created", "currency", "object", "status", "reference", "note"][field % 8];
+        let name =
+            ["amount", "customer", "created", "currency", "object", "status", "reference", "note"]
+                [field % 8];
         let _ = write!(text, ",\"{name}_{field}\":\"{:016x}\"", rng.next());
         field += 1;
     }

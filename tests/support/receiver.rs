@@ -1,9 +1,10 @@
-//! A receiver that behaves by script: per path a queue of steps, then a standing one. It remembers every request.
+//! A receiver that behaves by script: per path a queue of steps, then a standing one. It remembers
+//! every request.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,8 +27,8 @@ pub enum Step {
     Close,
     /// Answers 200 with a body that never ends.
     Endless,
-    /// Waits until [`Receiver::open_gate`], then does what is scripted by then, or answers 200. So that a test
-    /// can send first and choose the answer by what it sent.
+    /// Waits until [`Receiver::open_gate`], then does what is scripted by then, or answers 200. So
+    /// that a test can send first and choose the answer by what it sent.
     Gate,
 }
 
@@ -93,12 +94,14 @@ impl Receiver {
         let shared = Arc::new(Shared::default());
         let for_thread = shared.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
+            for stream in listener.incoming() {
                 if for_thread.stopped.load(Ordering::Acquire) {
                     return;
                 }
+                let Some((reader, stream)) = both_halves(stream, TcpStream::try_clone) else {
+                    continue;
+                };
                 let _ = stream.set_nodelay(true);
-                let reader = stream.try_clone().expect("a second descriptor");
                 serve(&for_thread, reader, stream);
             }
         });
@@ -111,8 +114,10 @@ impl Receiver {
         let shared = Arc::new(Shared::default());
         let for_thread = shared.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let reader = stream.try_clone().expect("a second descriptor");
+            for stream in listener.incoming() {
+                let Some((reader, stream)) = both_halves(stream, UnixStream::try_clone) else {
+                    continue;
+                };
                 serve(&for_thread, reader, stream);
             }
         });
@@ -189,8 +194,13 @@ impl Receiver {
                 return found;
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{} of {count} requests came to {path} within {within:?}", found.len());
-            let result = self.shared.changed.wait_timeout(state, left.min(Duration::from_millis(200)));
+            assert!(
+                !left.is_zero(),
+                "{} of {count} requests came to {path} within {within:?}",
+                found.len()
+            );
+            let result =
+                self.shared.changed.wait_timeout(state, left.min(Duration::from_millis(200)));
             state = result.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -202,7 +212,7 @@ impl Drop for Receiver {
         self.open_gate();
         // Another network is not dialled from this one: its receiver's thread ends with the test.
         if self.addr.port() != 0 && self.addr.ip().is_loopback() {
-            let _ = std::net::TcpStream::connect(self.addr);
+            let _ = TcpStream::connect(self.addr);
         }
     }
 }
@@ -236,7 +246,24 @@ impl Shared {
     }
 }
 
-fn serve(shared: &Arc<Shared>, reader: impl Read + Send + 'static, mut writer: impl Write + Send + 'static) {
+/// A connection to read from and to write to. None when descriptors are scarce in this process for
+/// a moment: whoever dialled tries again.
+fn both_halves<S>(
+    stream: std::io::Result<S>,
+    again: fn(&S) -> std::io::Result<S>,
+) -> Option<(S, S)> {
+    let both = stream.and_then(|stream| Ok((again(&stream)?, stream)));
+    if both.is_err() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    both.ok()
+}
+
+fn serve(
+    shared: &Arc<Shared>,
+    reader: impl Read + Send + 'static,
+    mut writer: impl Write + Send + 'static,
+) {
     let shared = shared.clone();
     shared.connections.fetch_add(1, Ordering::AcqRel);
     std::thread::spawn(move || {
@@ -246,11 +273,16 @@ fn serve(shared: &Arc<Shared>, reader: impl Read + Send + 'static, mut writer: i
 }
 
 /// One request; whether the connection goes on.
-fn serve_one(shared: &Shared, reader: &mut BufReader<impl Read>, writer: &mut impl Write) -> std::io::Result<bool> {
+fn serve_one(
+    shared: &Shared,
+    reader: &mut BufReader<impl Read>,
+    writer: &mut impl Write,
+) -> std::io::Result<bool> {
     let Some(head) = read_head(reader)? else { return Ok(false) };
     let body = read_body(reader, &head, false)?;
     let mut words = head.first.split(' ');
-    let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+    let (method, path) =
+        (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
     let busy = shared.busy.fetch_add(1, Ordering::AcqRel) + 1;
     shared.busiest.fetch_max(busy, Ordering::AcqRel);
     let step = shared.next_step(&path);
@@ -278,7 +310,11 @@ fn serve_one(shared: &Shared, reader: &mut BufReader<impl Read>, writer: &mut im
     result
 }
 
-fn perform(step: &Step, reader: &mut BufReader<impl Read>, writer: &mut impl Write) -> std::io::Result<bool> {
+fn perform(
+    step: &Step,
+    reader: &mut BufReader<impl Read>,
+    writer: &mut impl Write,
+) -> std::io::Result<bool> {
     match step {
         Step::Status(status) => reply(writer, *status, &[], b"as the script says"),
         Step::Reply(status, headers, body) => reply(writer, *status, headers, body),
@@ -302,7 +338,12 @@ fn perform(step: &Step, reader: &mut BufReader<impl Read>, writer: &mut impl Wri
     }
 }
 
-fn reply(writer: &mut impl Write, status: u16, headers: &[(String, String)], body: &[u8]) -> std::io::Result<bool> {
+fn reply(
+    writer: &mut impl Write,
+    status: u16,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> std::io::Result<bool> {
     let mut text = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));

@@ -35,6 +35,7 @@ impl Rng {
 }
 
 fn clock_seed() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos() & u128::from(u32::MAX)).unwrap_or(1)
 }

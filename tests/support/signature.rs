@@ -15,7 +15,8 @@ pub fn github(secret: &str, body: &[u8]) -> String {
 /// One `v1,…` of Standard Webhooks.
 pub fn standard(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
     let encoded = secret.strip_prefix("whsec_").expect("a whsec_ secret");
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(encoded).expect("base64 behind whsec_"));
+    let key =
+        hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(encoded).expect("base64 behind whsec_"));
     let mut content = format!("{id}.{timestamp}.").into_bytes();
     content.extend_from_slice(body);
     format!("v1,{}", STANDARD.encode(hmac::sign(&key, &content).as_ref()))

@@ -1,4 +1,4 @@
-//! The receiver: one HTTP server on a loopback port, whose paths fail when they are told to.
+//! The receiver: one HTTP server on a loopback port, whose paths fail by script.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -16,62 +16,69 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::super::CtlError;
-use super::stage::lock;
+use super::environment::lock;
+use crate::ctl::error::CtlError;
 
 /// Bytes of a body.
 const BODY: usize = 1 << 20;
-/// It takes this long over each request, so that a burst is still under way when the plug is pulled.
+/// The time that each request takes, so that a burst is still being delivered when the daemon is
+/// killed.
 const WORK: Duration = Duration::from_millis(5);
 
-/// One request that came.
+/// One request that arrived.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct ReceivedRequest {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) answered: u16,
 }
 
-impl Seen {
+impl ReceivedRequest {
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// Whether its `webhook-signature` holds a `v1` made with `secret` (`whsec_…`), as any receiver would check it:
-    /// HMAC-SHA256 over `id.timestamp.body` (Standard Webhooks 1.0).
+    /// Whether its `webhook-signature` holds a `v1` made with `secret` (`whsec_…`), as any receiver
+    /// would check it: HMAC-SHA256 over `id.timestamp.body` (Standard Webhooks 1.0).
     pub(super) fn is_signed_with(&self, secret: &str) -> bool {
         let Ok(key) = STANDARD.decode(secret.trim_start_matches("whsec_")) else { return false };
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key);
-        let mut signed = format!("{}.{}.", self.header("webhook-id"), self.header("webhook-timestamp")).into_bytes();
+        let mut signed =
+            format!("{}.{}.", self.header("webhook-id"), self.header("webhook-timestamp"))
+                .into_bytes();
         signed.extend_from_slice(&self.body);
-        self.header("webhook-signature")
-            .split(' ')
-            .filter_map(|s| s.strip_prefix("v1,"))
-            .any(|given| STANDARD.decode(given).is_ok_and(|given| ring::hmac::verify(&key, &signed, &given).is_ok()))
+        self.header("webhook-signature").split(' ').filter_map(|s| s.strip_prefix("v1,")).any(
+            |given| {
+                STANDARD
+                    .decode(given)
+                    .is_ok_and(|given| ring::hmac::verify(&key, &signed, &given).is_ok())
+            },
+        )
     }
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ReceiverState {
     /// How many more requests to a path are answered 503.
     fails: BTreeMap<String, u32>,
-    seen: Vec<Seen>,
+    seen: Vec<ReceivedRequest>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Receiver {
+pub(super) struct DemoReceiver {
     pub(super) addr: SocketAddr,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ReceiverState>>,
 }
 
-impl Receiver {
+impl DemoReceiver {
     /// Listens on a fresh loopback port until the runtime ends.
     pub(super) async fn start() -> Result<Self, CtlError> {
-        let failed = |error| CtlError::Io { what: "the receiver cannot listen on 127.0.0.1".into(), error };
+        let failed =
+            |error| CtlError::Io { what: "the receiver cannot listen on 127.0.0.1".into(), error };
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        let state = Arc::<Mutex<State>>::default();
+        let state = Arc::<Mutex<ReceiverState>>::default();
         tokio::spawn(serve(listener, Arc::clone(&state)));
         Ok(Self { addr, state })
     }
@@ -85,12 +92,12 @@ impl Receiver {
         lock(&self.state).fails.insert(path.to_owned(), times);
     }
 
-    /// Every request that came to `path`.
-    pub(super) fn seen(&self, path: &str) -> Vec<Seen> {
+    /// Every request that arrived at `path`.
+    pub(super) fn seen(&self, path: &str) -> Vec<ReceivedRequest> {
         lock(&self.state).seen.iter().filter(|seen| seen.path == path).cloned().collect()
     }
 
-    /// How many requests came with these ids, and which of the ids came at all.
+    /// How many requests arrived with these ids, and which of the ids arrived at all.
     pub(super) fn arrived(&self, path: &str, ids: &BTreeSet<String>) -> (usize, BTreeSet<String>) {
         let state = lock(&self.state);
         let theirs = state.seen.iter().filter(|seen| seen.path == path && seen.answered == 200);
@@ -100,23 +107,28 @@ impl Receiver {
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
+async fn serve(listener: TcpListener, state: Arc<Mutex<ReceiverState>>) {
     while let Ok((stream, _)) = listener.accept().await {
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(request, Arc::clone(&state)));
-            // A sender that was killed breaks off; that is part of the story.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            // A killed daemon breaks its connections; that is part of the story.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    state: Arc<Mutex<ReceiverState>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let status = match Limited::new(body, BODY).collect().await {
         Ok(body) => {
             tokio::time::sleep(WORK).await;
-            remember(&state, head.uri.path(), head.headers, body.to_bytes())
+            record(&state, head.uri.path(), head.headers, body.to_bytes())
         }
         Err(_) => StatusCode::BAD_REQUEST,
     };
@@ -125,7 +137,7 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<
     Ok(response)
 }
 
-fn remember(state: &Mutex<State>, path: &str, headers: HeaderMap, body: Bytes) -> StatusCode {
+fn record(state: &Mutex<ReceiverState>, path: &str, headers: HeaderMap, body: Bytes) -> StatusCode {
     let mut state = lock(state);
     let left = state.fails.get_mut(path).filter(|left| **left > 0);
     let status = match left {
@@ -135,6 +147,11 @@ fn remember(state: &Mutex<State>, path: &str, headers: HeaderMap, body: Bytes) -
         }
         None => StatusCode::OK,
     };
-    state.seen.push(Seen { path: path.to_owned(), headers, body, answered: status.as_u16() });
+    state.seen.push(ReceivedRequest {
+        path: path.to_owned(),
+        headers,
+        body,
+        answered: status.as_u16(),
+    });
     status
 }

@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::super::CtlError;
-use super::stage::lock;
+use super::environment::lock;
+use crate::ctl::error::CtlError;
 
 /// One answer may take this long.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const CONNECTIONS: usize = 8;
 
 /// A webhook to send.
 #[derive(Clone, Debug)]
-pub(super) struct Hook {
+pub(super) struct SignedWebhook {
     pub(super) event: &'static str,
     /// GitHub's id of the delivery (`X-GitHub-Delivery`): the same when it is sent again.
     pub(super) guid: String,
@@ -36,24 +36,30 @@ pub(super) struct Hook {
     pub(super) signature: String,
 }
 
-impl Hook {
+impl SignedWebhook {
     /// Signed with `secret` as GitHub signs; `number` makes its id.
-    pub(super) fn new(event: &'static str, number: usize, body: &'static [u8], secret: &str) -> Self {
+    pub(super) fn new(
+        event: &'static str,
+        number: usize,
+        body: &'static [u8],
+        secret: &str,
+    ) -> Self {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
-        let signature = format!("sha256={}", HEXLOWER.encode(ring::hmac::sign(&key, body).as_ref()));
+        let signature =
+            format!("sha256={}", HEXLOWER.encode(ring::hmac::sign(&key, body).as_ref()));
         let guid = format!("72d3162e-cc78-11e3-81ab-{number:012}");
         Self { event, guid, body: Bytes::from_static(body), signature }
     }
 }
 
-/// What came back.
+/// The response to a webhook.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct DemoResponse {
     pub(super) status: u16,
     pub(super) body: String,
 }
 
-impl Answer {
+impl DemoResponse {
     /// The event's id.
     pub(super) fn id(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
@@ -66,20 +72,24 @@ impl Answer {
 }
 
 /// One post on a connection of its own.
-pub(super) async fn post(to: SocketAddr, hook: &Hook) -> Result<Answer, CtlError> {
+pub(super) async fn post(to: SocketAddr, hook: &SignedWebhook) -> Result<DemoResponse, CtlError> {
     let mut connection = connect(to).await?;
     send(&mut connection, hook).await
 }
 
 async fn connect(to: SocketAddr) -> Result<SendRequest<Full<Bytes>>, CtlError> {
     let stream = TcpStream::connect(to).await;
-    let stream = stream.map_err(|error| CtlError::Io { what: format!("cannot connect to {to}"), error })?;
+    let stream =
+        stream.map_err(|error| CtlError::Io { what: format!("cannot connect to {to}"), error })?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broke)?;
     tokio::spawn(connection);
     Ok(sender)
 }
 
-async fn send(connection: &mut SendRequest<Full<Bytes>>, hook: &Hook) -> Result<Answer, CtlError> {
+async fn send(
+    connection: &mut SendRequest<Full<Bytes>>,
+    hook: &SignedWebhook,
+) -> Result<DemoResponse, CtlError> {
     let request = Request::post("/in/github")
         .header("host", "hooks.example.com")
         .header("content-type", "application/json")
@@ -88,16 +98,20 @@ async fn send(connection: &mut SendRequest<Full<Bytes>>, hook: &Hook) -> Result<
         .header("x-github-delivery", &hook.guid)
         .header("x-hub-signature-256", &hook.signature)
         .body(Full::new(hook.body.clone()))
-        .map_err(|error| CtlError::Refused(format!("this cannot be posted: {error}")))?;
+        .map_err(|error| CtlError::Refused(format!("the request cannot be made: {error}")))?;
+
     let answered = tokio::time::timeout(ANSWER, async {
         connection.ready().await.map_err(broke)?;
         let response = connection.send_request(request).await.map_err(broke)?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), BODY).collect().await;
-        let body = body.map_err(|error| CtlError::Refused(format!("the answer broke off: {error}")))?;
-        Ok(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
+        let body =
+            body.map_err(|error| CtlError::Refused(format!("the answer broke off: {error}")))?;
+        Ok(DemoResponse { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
     });
-    answered.await.unwrap_or_else(|_| Err(CtlError::Refused(format!("no answer within {} s", ANSWER.as_secs()))))
+    answered.await.unwrap_or_else(|_| {
+        Err(CtlError::Refused(format!("no answer within {} s", ANSWER.as_secs())))
+    })
 }
 
 fn broke(error: hyper::Error) -> CtlError {
@@ -108,8 +122,8 @@ fn broke(error: hyper::Error) -> CtlError {
 #[derive(Debug, Default)]
 pub(super) struct Burst {
     /// By the hook's number; what was sent without an answer is `None`.
-    pub(super) answers: Mutex<BTreeMap<usize, Option<Answer>>>,
-    /// Told when `enough` of them are answered.
+    pub(super) answers: Mutex<BTreeMap<usize, Option<DemoResponse>>>,
+    /// Notified when `enough` of them are answered.
     half_way: Notify,
     enough: usize,
 }
@@ -124,7 +138,7 @@ impl Burst {
         self: &Arc<Self>,
         runtime: &tokio::runtime::Runtime,
         to: SocketAddr,
-        hooks: Vec<(usize, Hook)>,
+        hooks: Vec<(usize, SignedWebhook)>,
     ) -> tokio::task::JoinSet<()> {
         let left = Arc::new(Mutex::new(hooks.into_iter()));
         let mut senders = tokio::task::JoinSet::new();
@@ -144,7 +158,7 @@ impl Burst {
         senders
     }
 
-    fn answered(&self, number: usize, answer: Answer) {
+    fn answered(&self, number: usize, answer: DemoResponse) {
         let mut answers = lock(&self.answers);
         answers.insert(number, Some(answer));
         if answers.values().filter(|answer| answer.is_some()).count() == self.enough {

@@ -2,16 +2,20 @@
 
 use std::task::{Context, Waker};
 
-use super::world::{World, get, post, status};
+use super::world::{IngestWorld, get, post, status};
 use crate::ingest::IngestLimits;
 use crate::model::limits;
 
 /// Sends each, expects the status, and that no event came of any.
-async fn refused(world: &World, cases: &[(&str, Vec<u8>, &[u16])]) {
+async fn refused(world: &IngestWorld, cases: &[(&str, Vec<u8>, &[u16])]) {
     for (what, request, expected) in cases {
         let answer = world.raw(request).await;
         assert!(expected.contains(&status(&answer)), "{what}: {answer:?}");
-        assert_eq!(answer.matches("HTTP/1.1 4").count(), 1, "{what}: the connection ends: {answer:?}");
+        assert_eq!(
+            answer.matches("HTTP/1.1 4").count(),
+            1,
+            "{what}: the connection ends: {answer:?}"
+        );
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains("application/problem+json"), "{what}: a bare refusal: {answer:?}");
         assert!(serde_json::from_str::<serde_json::Value>(body).is_ok(), "{what}: {answer:?}");
@@ -25,7 +29,10 @@ fn line(line: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn malformed_heads_are_400() {
-    let world = World::new().await;
+    let world = IngestWorld::new().await;
+    let padded =
+        line(&format!("Transfer-Encoding:{}chunked,gzip,chunked", " ".repeat(64 - 18 - 7)));
+
     let cases = [
         ("CL+TE", line("Content-Length: 3\r\nTransfer-Encoding: chunked")),
         ("TE+CL", line("Transfer-Encoding: chunked\r\nContent-Length: 3")),
@@ -39,45 +46,116 @@ async fn malformed_heads_are_400() {
         ("CL too large for a number", line("Content-Length: 99999999999999999999999")),
         ("TE of another kind", line("Transfer-Encoding: gzip")),
         ("TE chunked not last", line("Transfer-Encoding: chunked, gzip")),
+        ("TE padded so that its first 64 bytes end with chunked", padded),
+        ("TE twice", line("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")),
+        ("TE split over two lines", line("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked")),
+        ("TE with a parameter", line("Transfer-Encoding: chunked;q=1")),
+        (
+            "TE in HTTP/1.0",
+            b"POST /in/open HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                .to_vec(),
+        ),
+        (
+            "a fold before the first field",
+            b"POST /in/open HTTP/1.1\r\n Host: h\r\nHost: h\r\n\r\n".to_vec(),
+        ),
         ("obs-fold", line("X-A: 1\r\n  2\r\nContent-Length: 3")),
         ("space before the colon", line("Content-Length : 3")),
         ("NUL in a value", line("X-A: a\0b\r\nContent-Length: 3")),
         ("NUL in a name", line("X\0A: ab\r\nContent-Length: 3")),
         ("bare CR in a value", line("X-A: a\rb\r\nContent-Length: 3")),
         ("bare LF", line("X-A: a\nContent-Length: 3")),
-        ("bare LF everywhere", b"POST /in/open HTTP/1.1\nHost: h\nContent-Length: 3\n\nabc".to_vec()),
-        ("NUL in the path", b"POST /in/op\0en HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        (
+            "bare LF everywhere",
+            b"POST /in/open HTTP/1.1\nHost: h\nContent-Length: 3\n\nabc".to_vec(),
+        ),
+        (
+            "NUL in the path",
+            b"POST /in/op\0en HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        ),
         ("no Host", b"POST /in/open HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc".to_vec()),
         ("two Hosts", line("Host: other\r\nContent-Length: 3")),
         ("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n".to_vec()),
         ("another version", b"POST /in/open HTTP/9.9\r\nHost: h\r\n\r\n".to_vec()),
     ]
     .map(|(what, request)| (what, request, [400u16].as_slice()));
+
     refused(&world, &cases).await;
 }
 
 #[tokio::test]
 async fn malformed_bodies_are_400() {
-    let world = World::new().await;
+    let world = IngestWorld::new().await;
     let chunked = |body: &str| {
-        format!("POST /in/open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{body}").into_bytes()
+        format!("POST /in/open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+            .into_bytes()
     };
+
     let cases = [
         ("a chunk size that is none", chunked("xyz\r\nabc\r\n0\r\n\r\n")),
         ("a chunk longer than it says", chunked("1\r\nabc\r\n0\r\n\r\n")),
         ("a chunk size that overflows", chunked("fffffffffffffffff\r\nabc\r\n0\r\n\r\n")),
         ("bare LF after a chunk size", chunked("3\nabc\n0\n\n")),
         ("bare LF in a chunk extension", chunked("3;a\nb\r\nabc\r\n0\r\n\r\n")),
+        ("bare LF behind the last chunk", chunked("3\r\nabc\r\n0;x\n\r\n\r\n")),
+        ("bare LF behind the last chunk's size", chunked("3\r\nabc\r\n0\n\n")),
+        ("bare LF in a trailer", chunked("3\r\nabc\r\n0\r\nT: 1\n\r\n\r\n")),
+        (
+            "bare LF that ends the trailers for some",
+            chunked("3\r\nabc\r\n0\r\nT: 1\n\nPOST /in/open HTTP/1.1\r\n\r\n"),
+        ),
+        ("a folded trailer", chunked("3\r\nabc\r\n0\r\nT: 1\r\n 2\r\n\r\n")),
+        ("NUL in a chunk extension", chunked("3;\0\r\nabc\r\n0\r\n\r\n")),
     ]
     .map(|(what, request)| (what, request, [400u16].as_slice()));
+
     refused(&world, &cases).await;
+}
+
+/// Whatever was sent in the same breath behind one request is read as strictly as the first, and
+/// nothing behind what is refused is taken for a request.
+#[tokio::test]
+async fn nothing_is_smuggled_behind_another_request() {
+    let world = IngestWorld::new().await;
+    let good = "POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
+    let plain = "POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nfirst";
+    let chunked = "POST /in/open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \
+                   chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n";
+
+    let bad = [
+        "POST /in/open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: \
+         5\r\n\r\n0\r\n\r\n",
+        "POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+        "POST /in/open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST /in/open HTTP/1.1\nHost: h\nContent-Length: 1\n\nx",
+        "POST /in/open HTTP/1.1\r\nHost: h\r\nX: 1\r\n 2\r\nContent-Length: 1\r\n\r\nx",
+        "POST /in/open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nT: \
+         1\n\n",
+    ];
+
+    let mut accepted = 0;
+    for bad in bad {
+        for first in ["", plain, chunked] {
+            let answer = world.raw(format!("{first}{bad}{good}{good}").as_bytes()).await;
+            accepted += usize::from(!first.is_empty());
+            assert_eq!(answer.matches("HTTP/1.1 400").count(), 1, "{first:?} {bad:?}: {answer}");
+            assert_eq!(
+                answer.matches("HTTP/1.1 202").count(),
+                usize::from(!first.is_empty()),
+                "{bad:?}: {answer}"
+            );
+            assert_eq!(world.accepted().len(), accepted, "{first:?} {bad:?}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_body_that_ends_early_leaves_no_event() {
     use tokio::io::AsyncWriteExt;
-    let world = World::new().await;
-    for request in ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
+    let world = IngestWorld::new().await;
+    for request in
+        ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"]
+    {
         let mut stream = world.connect().await;
         let request = format!("POST /in/open HTTP/1.1\r\nHost: h\r\n{request}");
         stream.write_all(request.as_bytes()).await.expect("sent");
@@ -90,30 +168,52 @@ async fn a_body_that_ends_early_leaves_no_event() {
 
 #[tokio::test]
 async fn heads_have_their_limits() {
-    let world = World::new().await;
+    let world = IngestWorld::new().await;
     let fields: String = (0..=limits::HEADERS).map(|n| format!("x-{n}: 1\r\n")).collect();
     let long = "x".repeat(limits::HEAD_BYTES + 4096);
+
     let cases: [(&str, Vec<u8>, &[u16]); 4] = [
         ("101 and more fields", post("/in/open", &fields, "abc").into_bytes(), &[431]),
-        ("a field of 68 KiB", post("/in/open", &format!("x: {long}\r\n"), "abc").into_bytes(), &[431]),
-        ("a target of 68 KiB", post(&format!("/in/open?{long}"), "", "abc").into_bytes(), &[414, 431]),
-        ("a target of 9 KiB", post(&format!("/in/open?{}", &long[..9 << 10]), "", "abc").into_bytes(), &[414]),
+        (
+            "a field of 68 KiB",
+            post("/in/open", &format!("x: {long}\r\n"), "abc").into_bytes(),
+            &[431],
+        ),
+        (
+            "a target of 68 KiB",
+            post(&format!("/in/open?{long}"), "", "abc").into_bytes(),
+            &[414, 431],
+        ),
+        (
+            "a target of 9 KiB",
+            post(&format!("/in/open?{}", &long[..9 << 10]), "", "abc").into_bytes(),
+            &[414],
+        ),
     ];
+
     refused(&world, &cases).await;
 }
 
 #[tokio::test]
 async fn bodies_have_their_limits_while_they_are_read() {
-    let world = World::new().await;
+    let world = IngestWorld::new().await;
     let answer = world.raw(post("/in/small", "", &"x".repeat(1001)).as_bytes()).await;
     assert_eq!(status(&answer), 413, "{answer}");
-    assert!(answer.contains("application/problem+json") && answer.contains("connection: close"), "{answer}");
-    // Announced only: refused at once, and a client that waits for 100 Continue is not asked for it.
-    let announced = "POST /in/small HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000000\r\nExpect: 100-continue\r\n\r\n";
+    assert!(
+        answer.contains("application/problem+json") && answer.contains("connection: close"),
+        "{answer}"
+    );
+
+    // Announced only: refused at once, and a client that waits for 100 Continue is not asked for
+    // it.
+    let announced = "POST /in/small HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000000\r\nExpect: \
+                     100-continue\r\n\r\n";
     let answer = world.raw(announced.as_bytes()).await;
     assert_eq!(status(&answer), 413, "{answer}");
+
     // Chunks without end.
-    let mut endless = b"POST /in/small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let mut endless =
+        b"POST /in/small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for _ in 0..10_000 {
         endless.extend_from_slice(b"64\r\n");
         endless.extend_from_slice(&[b'x'; 100]);
@@ -121,15 +221,17 @@ async fn bodies_have_their_limits_while_they_are_read() {
     }
     let answer = world.raw(&endless).await;
     assert!(matches!(status(&answer), 413 | 0), "{answer}");
+
     let seen = world.ingest.refusals().of("small").expect("counted");
     assert_eq!(seen.counts.get("too-large"), Some(&3));
+
     assert_eq!(status(&world.raw(post("/in/small", "", &"x".repeat(1000)).as_bytes()).await), 202);
     assert_eq!(world.accepted().len(), 1);
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_404_whatever_the_trick() {
-    let world = World::new().await;
+    let world = IngestWorld::new().await;
     let paths = [
         "/",
         "/in",
@@ -150,12 +252,14 @@ async fn what_is_not_there_is_404_whatever_the_trick() {
         "/IN/open",
         "/in/open/../open",
     ];
+
     for path in paths {
         let answer = world.raw(post(path, "X-Forwarded-Host: h\r\n", "x").as_bytes()).await;
         assert_eq!(status(&answer), 404, "{path}: {answer}");
         assert!(answer.contains("/in/{source}"), "{answer}");
     }
     assert_eq!(world.accepted().len(), 0);
+
     assert_eq!(status(&world.raw(post("http://elsewhere/in/open", "", "x").as_bytes()).await), 202);
     assert_eq!(status(&world.raw(post("/in/tok3n", "", "x").as_bytes()).await), 202);
     assert_eq!(world.accepted()[1].request_line, "POST /in/hidden");
@@ -163,23 +267,26 @@ async fn what_is_not_there_is_404_whatever_the_trick() {
 
 #[tokio::test]
 async fn refusals_are_problem_documents_that_tell_no_secrets() {
-    let world = World::new().await;
+    let world = IngestWorld::new().await;
     let cases = [
         (post("/in/odd", "", "x"), 401, "odd", "unknown-scheme"),
         (post("/in/away", "X-Forwarded-For: 192.0.2.1\r\n", "x"), 403, "away", "address"),
         (get("/in/open"), 405, "open", "method"),
         (post("/nowhere", "", "x"), 404, "", "not-found"),
     ];
+
     for (request, code, source, kind) in cases {
         let answer = world.raw(request.as_bytes()).await;
         assert_eq!(status(&answer), code, "{answer}");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.contains("application/problem+json"), "{head}");
         assert_eq!(head.contains("allow: POST"), code == 405, "{head}");
+
         let document: serde_json::Value = serde_json::from_str(body).expect("JSON");
         assert_eq!((&document["status"], &document["type"]), (&code.into(), &"about:blank".into()));
         assert!(document["title"].is_string() && document["detail"].is_string());
         assert!(!answer.contains("no-such-scheme"), "{answer}");
+
         let seen = world.ingest.refusals().of(source).expect("counted");
         assert!(kind == "unknown-scheme" || seen.counts.get(kind) == Some(&1), "{seen:?}");
     }
@@ -189,17 +296,18 @@ async fn refusals_are_problem_documents_that_tell_no_secrets() {
 
 #[tokio::test]
 async fn a_sender_with_much_to_say_can_still_read_its_refusal() {
-    let world = World::new().await;
+    let world = IngestWorld::new().await;
     let answer = world.raw(post("/in/nobody", "", &"x".repeat(200 << 10)).as_bytes()).await;
     assert_eq!(status(&answer), 404, "{answer}");
     assert_eq!(world.accepted().len(), 0);
 }
 
 #[tokio::test]
-async fn a_full_door_is_503_at_once() {
-    let world = World::new().await;
+async fn a_full_queue_is_503_at_once() {
+    let world = IngestWorld::new().await;
     world.hold();
-    let mut waiting: Vec<_> = (0..limits::ACCEPTS_WAITING).map(|_| Box::pin(world.handle.accept(Vec::new()))).collect();
+    let mut waiting: Vec<_> =
+        (0..limits::ACCEPTS_WAITING).map(|_| Box::pin(world.handle.accept(Vec::new()))).collect();
     let mut cx = Context::from_waker(Waker::noop());
     assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut cx).is_pending()));
     let answer = world.raw(post("/in/open", "", "x").as_bytes()).await;
@@ -215,8 +323,9 @@ async fn a_full_door_is_503_at_once() {
 
 #[tokio::test]
 async fn heads_and_bodies_share_one_budget() {
-    let world = World::with(IngestLimits { ingest_bytes: 10_000, ..IngestLimits::default() }).await;
-    let answer = world.raw(post("/in/open", "", &"x".repeat(11_000)).as_bytes()).await;
+    let world =
+        IngestWorld::with(IngestLimits { ingest_bytes: 16_000, ..IngestLimits::default() }).await;
+    let answer = world.raw(post("/in/open", "", &"x".repeat(17_000)).as_bytes()).await;
     assert_eq!(status(&answer), 503, "{answer}");
     for _ in 0..2 {
         let answer = world.raw(post("/in/open", "", &"x".repeat(9_000)).as_bytes()).await;
@@ -227,7 +336,7 @@ async fn heads_and_bodies_share_one_budget() {
 
 #[tokio::test]
 async fn connections_have_their_limit() {
-    let world = World::with(IngestLimits { connections: 2, ..IngestLimits::default() }).await;
+    let world = IngestWorld::with(IngestLimits { connections: 2, ..IngestLimits::default() }).await;
     let (one, two) = (world.connect().await, world.connect().await);
     let answer = world.raw(b"").await;
     assert_eq!(status(&answer), 503, "{answer}");

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::world::{World, exchange, post, status};
+use super::world::{IngestWorld, PATIENCE, exchange, post, status};
 use crate::ingest::IngestLimits;
 
 fn impatient() -> IngestLimits {
@@ -30,23 +30,35 @@ async fn trickle(mut stream: TcpStream, bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn slow_heads_and_idle_connections_are_cut() {
-    let world = World::with(impatient()).await;
+    let world = IngestWorld::with(impatient()).await;
+
     // Nothing at all; the beginning of either protocol's first bytes; a head without an end.
-    for start in
-        ["", "P", "PRI * HTT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "POST /in/open HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n"]
-    {
+    for start in [
+        "",
+        "P",
+        "PRI * HTT",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "POST /in/open HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n",
+    ] {
         let _ = exchange(world.connect().await, start.as_bytes()).await;
     }
+
     let mut stream = world.connect().await;
     stream.write_all(b"POST /in/open HTTP/1.1\r\nHost: h\r\nX-A: ").await.expect("sent");
     let answer = trickle(stream, b"a").await;
     assert_eq!(status(&answer), 408, "{answer}");
+
     // Idle after a request: the exchange ends only when the server closes.
     let keep_alive = "POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
     let answer = exchange(world.connect().await, keep_alive.as_bytes()).await;
     assert_eq!(status(&answer), 202);
+
     // And after a request with a head that never ends behind it.
-    let answer = exchange(world.connect().await, format!("{keep_alive}POST /in/open HTTP/1.1\r\n").as_bytes()).await;
+    let answer = exchange(
+        world.connect().await,
+        format!("{keep_alive}POST /in/open HTTP/1.1\r\n").as_bytes(),
+    )
+    .await;
     assert_eq!(answer.matches("HTTP/1.1 202").count(), 1, "{answer}");
     assert_eq!(answer.matches("HTTP/1.1 408").count(), 1, "{answer}");
     assert_eq!(world.accepted().len(), 2);
@@ -54,11 +66,15 @@ async fn slow_heads_and_idle_connections_are_cut() {
 
 #[tokio::test]
 async fn a_slow_head_is_408_and_silence_is_not_answered() {
-    let world = World::with(impatient()).await;
+    let world = IngestWorld::with(impatient()).await;
     for start in ["P", "PRI * HTT", "POST /in/open HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n"] {
         let answer = exchange(world.connect().await, start.as_bytes()).await;
         assert_eq!(status(&answer), 408, "{start:?}: {answer}");
-        assert!(answer.contains("application/problem+json") && answer.contains("the head took too long"), "{answer}");
+        assert!(
+            answer.contains("application/problem+json")
+                && answer.contains("the head took too long"),
+            "{answer}"
+        );
     }
     assert_eq!(exchange(world.connect().await, b"").await, "");
     let answer = exchange(world.connect().await, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
@@ -68,9 +84,12 @@ async fn a_slow_head_is_408_and_silence_is_not_answered() {
 
 #[tokio::test]
 async fn a_slow_body_is_408() {
-    let world = World::with(impatient()).await;
+    let world = IngestWorld::with(impatient()).await;
     let mut stream = world.connect().await;
-    stream.write_all(b"POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n").await.expect("sent");
+    stream
+        .write_all(b"POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+        .await
+        .expect("sent");
     let answer = trickle(stream, b"a").await;
     assert_eq!(status(&answer), 408, "{answer}");
     assert!(answer.contains("application/problem+json"), "{answer}");
@@ -82,11 +101,11 @@ async fn a_slow_body_is_408() {
 
 #[tokio::test]
 async fn who_does_not_read_answers_is_cut() {
-    let world = World::with(impatient()).await;
+    let world = IngestWorld::with(impatient()).await;
     let mut stream = world.connect().await;
     let many = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000);
     let send_for_ever = async { while stream.write_all(many.as_bytes()).await.is_ok() {} };
-    tokio::time::timeout(std::time::Duration::from_secs(20), send_for_ever).await.expect("it is cut");
+    tokio::time::timeout(PATIENCE, send_for_ever).await.expect("it is cut");
     while world.ingest.connections() > 0 {
         tokio::task::yield_now().await;
     }
@@ -94,7 +113,7 @@ async fn who_does_not_read_answers_is_cut() {
 
 #[tokio::test]
 async fn honest_clients_are_served_beside_many_slow_ones() {
-    let world = World::new().await;
+    let world = IngestWorld::new().await;
     let mut slow = Vec::new();
     for n in 0..400 {
         let mut stream = world.connect().await;

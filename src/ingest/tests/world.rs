@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::ingest::{Ingest, IngestLimits, Listener};
-use crate::model::{EventId, Now, Source};
-use crate::queue::{Accepted, Input, NewEvent, Reply};
-use crate::scheduler::handle::door;
-use crate::scheduler::{Directory, Door, Handle};
+use crate::model::share::Share;
+use crate::model::{EventId, Now, Rate, Source, TimedSecret};
+use crate::queue::{Accept, Accepted, NewEvent};
+use crate::scheduler::{Channels, Directory, Handle, channel};
 
 pub const SALT: u64 = 0x5a17;
-/// No exchange of these tests takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// No exchange of these tests takes longer, however busy the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(200);
 
 #[derive(Default)]
 struct Notes {
@@ -30,7 +30,7 @@ struct Notes {
     gate: Mutex<()>,
 }
 
-pub struct World {
+pub struct IngestWorld {
     pub address: String,
     pub ingest: Arc<Ingest>,
     pub handle: Handle,
@@ -39,7 +39,7 @@ pub struct World {
     served: JoinHandle<()>,
 }
 
-impl World {
+impl IngestWorld {
     pub async fn new() -> Self {
         Self::listening("127.0.0.1:0", IngestLimits::default()).await
     }
@@ -50,15 +50,16 @@ impl World {
 
     #[expect(clippy::unused_async, reason = "a listener needs the runtime around it")]
     pub async fn listening(address: &str, limits: IngestLimits) -> Self {
-        let (handle, door) = door();
-        door.health.accepting.store(true, Ordering::Release);
-        door.directory.send_replace(Arc::new(directory()));
+        let (handle, channels) = channel();
+        channels.health.accepting.store(true, Ordering::Release);
+        channels.directory.send_replace(Arc::new(directory()));
         let notes = Arc::new(Notes::default());
         let of_thread = notes.clone();
-        std::thread::spawn(move || scheduler(&door, &of_thread));
+        std::thread::spawn(move || scheduler(&channels, &of_thread));
         let start = Instant::now();
         let clock = move || {
-            let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+            let wall =
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
             Now { mono_ms: ms(start.elapsed()), wall_ms: ms(wall) }
         };
         let ingest = Arc::new(Ingest::new(handle.clone(), Arc::new(clock), limits));
@@ -69,13 +70,21 @@ impl World {
         Self { address, ingest, handle, notes, stop, served }
     }
 
-    /// Sends these bytes on a connection of their own and reads all that comes back, until the server closes.
+    /// Sends these bytes on a connection of their own and reads all that comes back, until the
+    /// server closes.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         exchange(self.connect().await, bytes).await
     }
 
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(&self.address).await.expect("connected")
+    }
+
+    /// From another address of this machine: on Linux all of 127.0.0.0/8 are.
+    pub async fn connect_from(&self, ip: &str) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{ip}:0").parse().expect("an address")).expect("bound");
+        socket.connect(self.address.parse().expect("an address")).await.expect("connected")
     }
 
     pub fn accepted(&self) -> Vec<NewEvent> {
@@ -104,6 +113,12 @@ impl World {
         self.notes.go_on.notify_all();
     }
 
+    /// Who found this share full.
+    pub fn full(&self, share: Share) -> Vec<String> {
+        let all = self.handle.shares().seen().lately(Now::default());
+        all.into_iter().filter(|full| full.share == share).map(|full| full.of.to_string()).collect()
+    }
+
     pub fn tell_to_stop(&self) {
         self.stop.send_replace(true);
     }
@@ -127,7 +142,15 @@ fn directory() -> Directory {
     away.allow = vec!["192.0.2.0/24".parse().expect("a net")];
     let mut gone = Source::new("gone", "none");
     gone.expires_at = Some(1000);
-    let sources = [Source::new("open", "none"), small, hidden, away, gone, Source::new("odd", "no-such-scheme")];
+    let mut keyed = Source::new("keyed", "apikey");
+    keyed.secrets = vec![TimedSecret::current("hunter2")];
+    keyed.params.insert("in".into(), "header".into());
+    keyed.params.insert("name".into(), "X-Key".into());
+    keyed.rate = Some(Rate { count: 5, per_ms: 3_600_000 });
+    let odd = Source::new("odd", "no-such-scheme");
+
+    let sources = [Source::new("open", "none"), small, hidden, away, gone, odd, keyed];
+
     let mut directory = Directory { salt: SALT, ..Directory::default() };
     for (id, mut source) in (1..).zip(sources) {
         source.id = id;
@@ -139,28 +162,29 @@ fn directory() -> Directory {
     directory
 }
 
-fn scheduler(door: &Door, notes: &Notes) {
+fn scheduler(channels: &Channels, notes: &Notes) {
     let mut seq = 0;
     let mut seen = HashMap::new();
-    while let Ok(envelope) = door.inputs.recv() {
+    while let Ok(envelope) = channels.requests.recv() {
         let mut gate = notes.gate.lock().expect("a gate");
         while notes.held.load(Ordering::Acquire) {
             notes.taken.fetch_add(1, Ordering::AcqRel);
             gate = notes.go_on.wait(gate).expect("a gate");
         }
         drop(gate);
-        let Input::Accept(events) = *envelope.input else { continue };
+        let mut events: Vec<NewEvent> = Vec::new();
         let mut accept = |event: &NewEvent| {
             let id = EventId { seq: seq + 1, tag: 7 };
             let first = event.dedupe.map_or(id, |dedupe| *seen.entry(dedupe).or_insert(id));
             seq += u64::from(first == id);
-            Accepted { id: first, duplicate: first != id }
+            Accepted { id: first, duplicate: first != id, conflicts_with: None }
         };
-        let accepted = events.iter().map(&mut accept).collect();
-        notes.events.lock().expect("notes").extend(events);
-        if let Some(reply) = envelope.reply {
-            let _ = reply.send(Reply::Accepted(accepted));
-        }
+        let _other_request = envelope.answer(|Accept(matched)| {
+            events.extend(matched.into_iter().map(|matched| matched.event));
+            let accepted = events.iter().map(&mut accept).collect();
+            notes.events.lock().expect("notes").append(&mut events);
+            Ok(accepted)
+        });
     }
 }
 
@@ -172,14 +196,18 @@ pub async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[
         let _ = stream.read_to_end(&mut answer).await;
         answer
     };
-    let answer = tokio::time::timeout(PATIENCE, both).await.expect("the server closes the connection");
+    let answer =
+        tokio::time::timeout(PATIENCE, both).await.expect("the server closes the connection");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// A well-formed request that ends its connection. `headers` are whole lines.
 pub fn post(path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}Content-Length: \
+         {length}\r\n\r\n{body}"
+    )
 }
 
 pub fn get(path: &str) -> String {
@@ -188,5 +216,9 @@ pub fn get(path: &str) -> String {
 
 /// The status of the first response; 0 when there is none.
 pub fn status(answer: &str) -> u16 {
-    answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok()).unwrap_or(0)
+    answer
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0)
 }

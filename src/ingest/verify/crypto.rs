@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 /// A hash function under HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(super) enum HashFunction {
     Sha1,
     Sha256,
     Sha384,
@@ -16,17 +16,18 @@ pub(super) enum Hash {
 }
 
 /// HMAC of the concatenated parts.
-pub(super) fn hmac(hash: Hash, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn hmac(hash: HashFunction, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     match hash {
-        Hash::Sha1 => mac::<::hmac::Hmac<Sha1>>(key, parts),
-        Hash::Sha256 => mac::<::hmac::Hmac<Sha256>>(key, parts),
-        Hash::Sha384 => mac::<::hmac::Hmac<Sha384>>(key, parts),
-        Hash::Sha512 => mac::<::hmac::Hmac<Sha512>>(key, parts),
+        HashFunction::Sha1 => mac::<::hmac::Hmac<Sha1>>(key, parts),
+        HashFunction::Sha256 => mac::<::hmac::Hmac<Sha256>>(key, parts),
+        HashFunction::Sha384 => mac::<::hmac::Hmac<Sha384>>(key, parts),
+        HashFunction::Sha512 => mac::<::hmac::Hmac<Sha512>>(key, parts),
     }
 }
 
 fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    // HMAC takes keys of any length, so there is no error to meet; an empty MAC would match nothing.
+    // HMAC takes keys of any length, so there is no error to meet; an empty MAC would match
+    // nothing.
     let Ok(mut mac) = <M as KeyInit>::new_from_slice(key) else { return Vec::new() };
     for part in parts {
         mac.update(part);
@@ -34,9 +35,13 @@ fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// The HMACs of the parts under each key. Made once, however many signatures a header lists: a header full of wrong
-/// ones must not cost a pass over the body each.
-pub(super) fn hmacs<K: AsRef<[u8]>>(hash: Hash, keys: &[K], parts: &[&[u8]]) -> Vec<Vec<u8>> {
+/// The HMACs of the parts under each key. Made once, however many signatures a header lists: a
+/// header full of wrong ones must not cost a pass over the body each.
+pub(super) fn hmacs<K: AsRef<[u8]>>(
+    hash: HashFunction,
+    keys: &[K],
+    parts: &[&[u8]],
+) -> Vec<Vec<u8>> {
     keys.iter().map(|key| hmac(hash, key.as_ref(), parts)).collect()
 }
 
@@ -46,7 +51,12 @@ pub(super) fn is_among(macs: &[Vec<u8>], given: &[u8]) -> bool {
 }
 
 /// Whether `given` is the HMAC of the parts under one of the keys.
-pub(super) fn hmac_matches<K: AsRef<[u8]>>(hash: Hash, keys: &[K], parts: &[&[u8]], given: &[u8]) -> bool {
+pub(super) fn hmac_matches<K: AsRef<[u8]>>(
+    hash: HashFunction,
+    keys: &[K],
+    parts: &[&[u8]],
+    given: &[u8],
+) -> bool {
     is_among(&hmacs(hash, keys, parts), given)
 }
 
@@ -55,7 +65,7 @@ pub(super) fn equal(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
 }
 
-/// Whether `given` is one of the secrets, in a time that tells neither content nor length.
+/// Whether `given` is one of the secrets, in a time that reveals neither content nor length.
 pub(super) fn is_one_of<K: AsRef<[u8]>>(secrets: &[K], given: &[u8]) -> bool {
     let given = Sha256::digest(given);
     let mut matches = false;
@@ -87,36 +97,50 @@ pub(super) fn sha512(data: &[u8]) -> Vec<u8> {
     Sha512::digest(data).to_vec()
 }
 
+/// Like [`fingerprint`], of the concatenated parts.
+pub(in crate::ingest) fn fingerprint_of(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    format!("sha256:{}", HEXLOWER.encode(&hash.finalize()))
+}
+
 /// A dedupe key for what has no id of its own: the same bytes are the same event.
-pub(super) fn fingerprint(data: &[u8]) -> String {
+pub(in crate::ingest) fn fingerprint(data: &[u8]) -> String {
     format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(data)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Hash, equal, fingerprint, hmac, hmac_matches, is_one_of, unbase64, unhex};
+    use super::{HashFunction, equal, fingerprint, hmac, hmac_matches, is_one_of, unbase64, unhex};
 
     /// RFC 4231, test case 2, and RFC 2202, test case 2.
     #[test]
     fn hmac_is_the_rfcs() {
         let parts: &[&[u8]] = &[b"what do ya want ", b"for nothing?"];
         let sha256 = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        assert_eq!(hmac(Hash::Sha256, b"Jefe", parts), unhex(sha256).unwrap());
-        assert_eq!(hmac(Hash::Sha1, b"Jefe", parts), unhex("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79").unwrap());
+        assert_eq!(hmac(HashFunction::Sha256, b"Jefe", parts), unhex(sha256).unwrap());
+        assert_eq!(
+            hmac(HashFunction::Sha1, b"Jefe", parts),
+            unhex("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79").unwrap()
+        );
     }
 
     #[test]
     fn any_of_the_keys_matches_and_nothing_else() {
-        let given = hmac(Hash::Sha512, b"two", &[b"x"]);
-        assert!(hmac_matches(Hash::Sha512, &["one", "two"], &[b"x"], &given));
-        assert!(!hmac_matches(Hash::Sha512, &["one"], &[b"x"], &given));
-        assert!(!hmac_matches(Hash::Sha512, &["two"], &[b"x"], &given[..63]));
-        assert!(!hmac_matches::<&str>(Hash::Sha512, &[], &[b"x"], &[]));
+        let given = hmac(HashFunction::Sha512, b"two", &[b"x"]);
+        assert!(hmac_matches(HashFunction::Sha512, &["one", "two"], &[b"x"], &given));
+        assert!(!hmac_matches(HashFunction::Sha512, &["one"], &[b"x"], &given));
+        assert!(!hmac_matches(HashFunction::Sha512, &["two"], &[b"x"], &given[..63]));
+        assert!(!hmac_matches::<&str>(HashFunction::Sha512, &[], &[b"x"], &[]));
     }
 
     #[test]
     fn comparison_looks_at_everything() {
-        assert!(is_one_of(&["a", "key"], b"key") && !is_one_of(&["a", "key"], b"ke") && !is_one_of(&["key"], b"keyy"));
+        assert!(
+            is_one_of(&["a", "key"], b"key")
+                && !is_one_of(&["a", "key"], b"ke")
+                && !is_one_of(&["key"], b"keyy")
+        );
         assert!(equal(b"", b"") && !equal(b"a", b"") && !equal(b"ab", b"aB"));
     }
 

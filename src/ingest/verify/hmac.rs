@@ -1,54 +1,69 @@
 //! `hmac`: home-made senders that sign with a shared secret.
 //!
-//! * Header: `--set header=…` (`X-Signature` by default), its value after `--set prefix=…` (none by default).
-//! * Algorithm: HMAC with `--set algorithm=sha256|sha1|sha512`, in `--set encoding=hex|base64` (hex in either case).
-//! * Signed bytes: `--set signed=…`, a template of `{body}` (alone by default), `{timestamp}`, `{id}`, `{method}`,
-//!   `{url}` and literal text, e.g. `{id}.{timestamp}.{body}`. It must hold `{body}`.
-//! * Replay protection: with `{timestamp}`, the header `--set timestamp_header=…` must be within ±`tolerance_s` (300).
-//! * Dedupe id: with `{id}`, the header `--set id_header=…`. Type: what the source's settings say.
+//! * Header: `--set header=…` (`X-Signature` by default), its value after `--set prefix=…` (none by
+//!   default).
+//! * Algorithm: HMAC with `--set algorithm=sha256|sha1|sha512`, in `--set encoding=hex|base64` (hex
+//!   in either case).
+//! * Signed bytes: `--set signed=…`, a template of `{body}` (alone by default), `{timestamp}`,
+//!   `{id}`, `{method}`, `{url}` and literal text, e.g. `{id}.{timestamp}.{body}`. It must hold
+//!   `{body}`.
+//! * Replay protection: with `{timestamp}`, the header `--set timestamp_header=…` must be within
+//!   ±`tolerance_s` (300).
+//! * Dedupe id: with `{id}`, the header `--set id_header=…`. Type: from the source's settings.
 //! * The key is the secret's text, or what `--set secret_encoding=hex|base64` makes of it.
 //! * Checked with: RFC 4231's and RFC 2202's values, own cases.
+//!
+//! **What it proves.** Whoever holds the secret, the recipient included. The recipient is named by
+//! the secret, and by the URL where it is signed (then `--public-url` gives it). Signed is what the
+//! template names; headers that are not in it are not believed: a `webhook-id` beside it is no key.
+//! A repetition is what has the same signed id, or was signed alike to the last byte, or, signed at
+//! another time, has the same `webhook-id`, `Idempotency-Key` or CloudEvents id *and* the same
+//! body. A sender whose deliveries may have the same body under a body-only signature names them
+//! with `--id-header`.
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use crate::model::Source;
 
-use super::crypto::{Hash, hmac_matches, unbase64};
-use super::params::Params;
-use super::settings::{TOLERANCE_S, need_secrets, not_ahead, not_older, tried, unix_seconds};
-use super::{Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
+use super::crypto::{HashFunction, fingerprint_of, hmac_matches, unbase64};
+use super::params::SchemeParams;
+use super::scheme::public_url_names_recipient;
+use super::secrets::{required_secrets, secrets_in_words};
+use super::timestamps::{TOLERANCE_S, not_ahead, not_older, unix_seconds};
+use super::{Need, ProofRefusal, Proven, Request, Scheme, Signed, Verdict, VerifyResult};
 
-pub(super) const FACTS: SchemeFacts = SchemeFacts {
+pub(super) const SCHEME: Scheme = Scheme {
     name: "hmac",
     header: "X-Signature, or a header of your own",
     algorithm: "HMAC-SHA256, -SHA1 or -SHA512, hex or base64",
     signed: "a template; body by default",
     replay: "timestamp, ±300 s, if signed",
-    dedupe: "a header, if signed",
+    dedupe: "a signed header, what was signed",
     kind: "the source's settings",
     checked_with: "RFC 4231, RFC 2202, own cases",
-    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
     params: &[
         ("header", "the header with the signature, X-Signature by default"),
         ("algorithm", "sha256 (by default), sha1, sha512"),
         ("encoding", "hex (by default), base64"),
-        ("prefix", "what stands before the signature, e.g. sha256="),
+        ("prefix", "the text before the signature, e.g. sha256="),
         ("signed", "what is signed, e.g. {timestamp}.{body}; {body} by default"),
         ("timestamp_header", "the header with the unix time, for {timestamp}"),
         ("id_header", "the header with the delivery's id, for {id}"),
-        ("tolerance_s", "seconds that the timestamp may be off, 300 by default"),
+        ("tolerance_s", "seconds by which the timestamp may differ from the clock, 300 by default"),
         ("secret_encoding", "text (by default), hex, base64"),
     ],
-    verify,
     check,
+    recipient,
+    signs_url: true,
+    ..Scheme::new(verify)
 };
 
 /// The settings, read once.
 struct Rule<'s> {
     header: &'s str,
-    hash: Hash,
+    hash: HashFunction,
     base64: bool,
     prefix: &'s str,
     template: &'s str,
@@ -59,13 +74,13 @@ struct Rule<'s> {
 
 impl<'s> Rule<'s> {
     fn of(source: &'s Source) -> Result<Self, String> {
-        let params = Params(source);
+        let params = SchemeParams(source);
         Ok(Self {
             header: params.text("header")?.unwrap_or("X-Signature"),
             hash: match params.word("algorithm", &["sha256", "sha1", "sha512"])? {
-                "sha1" => Hash::Sha1,
-                "sha512" => Hash::Sha512,
-                _ => Hash::Sha256,
+                "sha1" => HashFunction::Sha1,
+                "sha512" => HashFunction::Sha512,
+                _ => HashFunction::Sha256,
             },
             base64: params.word("encoding", &["hex", "base64"])? == "base64",
             prefix: params.text("prefix")?.unwrap_or_default(),
@@ -73,6 +88,26 @@ impl<'s> Rule<'s> {
             timestamp_header: params.text("timestamp_header")?,
             id_header: params.text("id_header")?,
             tolerance_s: params.number("tolerance_s")?.unwrap_or(TOLERANCE_S),
+        })
+    }
+
+    /// The signature in the request's header, decoded.
+    fn signature(&self, request: &Request<'_>) -> Result<Vec<u8>, ProofRefusal> {
+        let value = request.header(&self.header.to_ascii_lowercase())?;
+        let text = value.strip_prefix(self.prefix).ok_or_else(|| {
+            ProofRefusal::malformed(format!(
+                "the header {} does not begin with {:?}",
+                self.header, self.prefix
+            ))
+        })?;
+
+        let (encoding, decoded) = if self.base64 {
+            ("base64", unbase64(text))
+        } else {
+            ("hex", HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok())
+        };
+        decoded.ok_or_else(|| {
+            ProofRefusal::malformed(format!("the signature in {} is not {encoding}", self.header))
         })
     }
 }
@@ -85,7 +120,8 @@ fn pieces(template: &str) -> Result<Vec<(&str, Option<&str>)>, String> {
         let (name, tail) = after.split_once('}').ok_or("--set signed=… has a { without its }")?;
         if !["body", "timestamp", "id", "method", "url"].contains(&name) {
             return Err(format!(
-                "--set signed=… knows {{body}}, {{timestamp}}, {{id}}, {{method}}, {{url}}, not {{{name}}}"
+                "--set signed=… knows {{body}}, {{timestamp}}, {{id}}, {{method}}, {{url}}, not \
+                 {{{name}}}"
             ));
         }
         pieces.push((literal, Some(name)));
@@ -100,50 +136,63 @@ fn check(source: &Source) -> Result<(), String> {
     let pieces = pieces(rule.template)?;
     let holds = |wanted| pieces.iter().any(|(_, name)| *name == Some(wanted));
     if !holds("body") {
-        return Err("--set signed=… must hold {body}, or anything could be sent under an old signature".into());
+        return Err(
+            "--set signed=… must hold {body}, or anything could be sent under an old signature"
+                .into(),
+        );
     }
+
     for (name, header) in [("timestamp", rule.timestamp_header), ("id", rule.id_header)] {
         match (holds(name), header.is_some()) {
             (true, false) => {
-                return Err(format!("{{{name}}} is signed, so say where it stands: --set {name}_header=…"));
+                return Err(format!(
+                    "{{{name}}} is signed, so name its header with --set {name}_header=…"
+                ));
             }
-            (false, true) => return Err(format!("{name}_header means nothing unless {{{name}}} is in --set signed=…")),
+            (false, true) => {
+                return Err(format!(
+                    "{name}_header has no effect unless {{{name}}} is in --set signed=…"
+                ));
+            }
             _ => {}
         }
     }
-    secret_keys(source, source.secrets.iter().map(|timed| timed.secret.0.as_str()).collect()).map(|_| ())
+
+    secret_keys(source, source.secrets.iter().map(|timed| timed.secret.0.as_str()).collect())
+        .map(|_| ())
+}
+
+fn recipient(source: &Source) -> Result<(), String> {
+    let signs_url =
+        pieces(Rule::of(source)?.template)?.iter().any(|(_, name)| *name == Some("url"));
+    if signs_url { public_url_names_recipient(source) } else { Ok(()) }
 }
 
 fn secret_keys(source: &Source, secrets: Vec<&str>) -> Result<Vec<Vec<u8>>, String> {
-    let encoding = Params(source).word("secret_encoding", &["text", "hex", "base64"])?;
+    let encoding = SchemeParams(source).word("secret_encoding", &["text", "hex", "base64"])?;
     decode_secrets(encoding, secrets)
 }
 
-/// The keys that the secrets' texts stand for.
+/// The keys that the secrets' texts encode.
 pub(super) fn decode_secrets(encoding: &str, secrets: Vec<&str>) -> Result<Vec<Vec<u8>>, String> {
     let key = |secret: &str| match encoding {
         "hex" => HEXLOWER_PERMISSIVE.decode(secret.as_bytes()).ok(),
         "base64" => BASE64.decode(secret.as_bytes()).ok(),
         _ => Some(secret.as_bytes().to_vec()),
     };
+
     let keys: Option<Vec<Vec<u8>>> =
         secrets.into_iter().map(|secret| key(secret).filter(|key| !key.is_empty())).collect();
-    keys.ok_or_else(|| format!("a secret is not {encoding}, as --set secret_encoding={encoding} says"))
+    keys.ok_or_else(|| {
+        format!("a secret is not {encoding}, as --set secret_encoding={encoding} requires")
+    })
 }
 
-fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
-    let rule = Rule::of(source).map_err(Refusal::settings)?;
-    let value = request.header(&rule.header.to_ascii_lowercase())?;
-    let text = value.strip_prefix(rule.prefix).ok_or_else(|| {
-        Refusal::malformed(format!("the header {} does not begin with {:?}", rule.header, rule.prefix))
-    })?;
-    let given = if rule.base64 { unbase64(text) } else { HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok() };
-    let given = given.ok_or_else(|| {
-        let encoding = if rule.base64 { "base64" } else { "hex" };
-        Refusal::malformed(format!("the signature in {} is not {encoding}", rule.header))
-    })?;
-    let id = rule.id_header.map(|name| request.header(&name.to_ascii_lowercase())).transpose()?;
-    let timestamp = rule.timestamp_header.map(|name| request.header(&name.to_ascii_lowercase())).transpose()?;
+fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
+    let rule = Rule::of(source).map_err(ProofRefusal::settings)?;
+    let given = rule.signature(request)?;
+    let id = header_opt(request, rule.id_header)?;
+    let timestamp = header_opt(request, rule.timestamp_header)?;
     if let Some(timestamp) = timestamp {
         let at = unix_seconds(timestamp)?;
         not_older(at, now, rule.tolerance_s)?;
@@ -151,7 +200,7 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
     }
 
     let mut parts: Vec<&[u8]> = Vec::new();
-    for (literal, name) in pieces(rule.template).map_err(Refusal::settings)? {
+    for (literal, name) in pieces(rule.template).map_err(ProofRefusal::settings)? {
         parts.push(literal.as_bytes());
         parts.push(match name {
             Some("body") => request.body,
@@ -162,9 +211,26 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
             _ => b"",
         });
     }
-    let keys = secret_keys(source, need_secrets(source, now)?).map_err(Refusal::settings)?;
+
+    let secrets = required_secrets(source, now)?;
+    let keys = secret_keys(source, secrets).map_err(ProofRefusal::settings)?;
     if !hmac_matches(rule.hash, &keys, &parts, &given) {
-        return Err(Refusal::mismatch(format!("the signature does not match with {}", tried(keys.len()))));
+        return Err(ProofRefusal::mismatch(format!(
+            "the signature does not match with {}",
+            secrets_in_words(keys.len())
+        )));
     }
-    Ok(Verdict::Proven(Proven { dedupe_key: id.map(str::to_owned), ..Proven::default() }))
+    Ok(Verdict::Proven(describe(id, &parts)))
+}
+
+fn header_opt<'r>(
+    request: &Request<'r>,
+    name: Option<&str>,
+) -> Result<Option<&'r str>, ProofRefusal> {
+    name.map(|name| request.header(&name.to_ascii_lowercase())).transpose()
+}
+
+fn describe(id: Option<&str>, signed: &[&[u8]]) -> Proven {
+    let signed = Some(Signed::Digest(fingerprint_of(signed)));
+    Proven { dedupe_key: id.map(str::to_owned), signed, ..Proven::default() }
 }

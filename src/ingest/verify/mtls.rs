@@ -1,21 +1,34 @@
 //! Client certificates (mutual TLS): the proof is that of the handshake.
 //!
-//! * Proof: a certificate of one of the authorities in the configuration's `tls.client_ca`, shown on a `tls://`
-//!   listener. Whether it is theirs and valid was settled in the handshake; here it is looked up whose it is.
-//! * `--set subject=…` names its subject's CN, `--set san=…` one of its alternative names (DNS, e-mail, URI, address),
-//!   `--set fingerprint=…` is the SHA-256 of its DER in hex; each may be a list separated by commas, and all that
-//!   are given must fit. `--set any=true` takes every certificate of the authorities.
-//! * Signed bytes: the connection, so a request cannot be sent again from elsewhere. Dedupe id, type: the source's
-//!   settings. Answer: 202. Handshakes: none.
-//! * Source: RFC 8446 (4.4.2), RFC 5280. Checked with: certificates made by rcgen, handshakes by rustls.
+//! * Proof: a certificate of one of the authorities in the configuration's `tls.client_ca`, shown
+//!   on a `tls://` listener. That of a trusted proxy proves nobody behind it and is not taken.
+//!   Whether it is theirs and valid was settled in the handshake; here it is looked up whose it is.
+//! * `--set subject=…` names its subject's CN, `--set san=…` one of its alternative names (DNS,
+//!   e-mail, URI, address), `--set fingerprint=…` is the SHA-256 of its DER in hex; each may be a
+//!   list separated by commas, and all that are given must fit. `--set any=true` takes every
+//!   certificate of the authorities, but none that comes over a listener with the PROXY protocol: a
+//!   proxy may end TLS there and show its own, which has to be distinguished from its clients' by
+//!   name.
+//! * Signed bytes: the connection, so a request cannot be sent again from elsewhere. Dedupe id,
+//!   type: the source's settings. Answer: 202. Handshakes: none.
+//! * Source: RFC 8446 (4.4.2), RFC 5280. Checked with: certificates made by rcgen, handshakes by
+//!   rustls.
+//!
+//! **What it proves.** Whoever holds the private key of a certificate that the configured
+//! authorities issued and the source names. The recipient is the server that the client spoke TLS
+//! with; behind a proxy that ends TLS nobody is proven, and where a proxy passes TLS through,
+//! clients are proven by their names alone. Nothing is signed; all bytes of the connection are
+//! protected, headers as well, so they are believed as the client's word. What repeats, and what
+//! different deliveries share, is the client's business: the common headers, or the source's
+//! settings.
 
 use crate::model::Source;
 
 use super::crypto::equal;
-use super::params::Params;
-use super::{Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
+use super::params::SchemeParams;
+use super::{Need, ProofRefusal, Proven, Request, Scheme, Verdict, VerifyResult};
 
-pub(super) const FACTS: SchemeFacts = SchemeFacts {
+pub(super) const SCHEME: Scheme = Scheme {
     name: "mtls",
     header: "none: the TLS client certificate",
     algorithm: "X.509, by the handshake",
@@ -24,21 +37,20 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "the source's settings",
     kind: "the source's settings",
     checked_with: "rcgen and rustls",
-    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Unused,
     params: &[
         ("subject", "the certificate's CN"),
-        ("san", "one of its alternative names"),
-        ("fingerprint", "the SHA-256 of its DER, in hex"),
-        ("any", "true: every certificate of the authorities"),
+        ("san", "one of the certificate's alternative names"),
+        ("fingerprint", "the SHA-256 of the certificate's DER, in hex"),
+        ("any", "true accepts every certificate of the authorities; not over tls+proxy://"),
     ],
-    verify,
     check,
+    ..Scheme::new(verify)
 };
 
 fn check(source: &Source) -> Result<(), String> {
-    let params = Params(source);
+    let params = SchemeParams(source);
     let named = ["subject", "san", "fingerprint"].map(|key| params.list(key));
     let mut none = true;
     for list in named {
@@ -46,8 +58,8 @@ fn check(source: &Source) -> Result<(), String> {
     }
     match (none, params.flag("any", false)?) {
         (true, false) => {
-            Err("say whose certificate it is with --set subject=…, san=… or fingerprint=…, or take every one \
-             of the authorities' with --set any=true"
+            Err("name the client's certificate with --set subject=…, san=… or fingerprint=…, or \
+                 take every one of the authorities' with --set any=true"
                 .into())
         }
         (false, true) => Err("--set any=true takes every certificate: leave the names out".into()),
@@ -55,29 +67,50 @@ fn check(source: &Source) -> Result<(), String> {
     }
 }
 
-fn verify(source: &Source, request: &Request<'_>, _: i64) -> Outcome {
-    let params = Params(source);
+fn verify(source: &Source, request: &Request<'_>, _: i64) -> VerifyResult {
+    let params = SchemeParams(source);
     let Some(certificate) = request.client else {
-        return Err(Refusal::missing(
-            "the client showed no certificate (is the listener tls://, is tls.client_ca set?)",
+        return Err(ProofRefusal::missing(
+            "the client showed no certificate (is the listener tls://, is tls.client_ca set? That \
+             of a trusted proxy is the proxy's and proves nobody behind it: let it pass TLS \
+             through, with the PROXY protocol)",
         ));
     };
+
+    if certificate.proxied && params.flag("any", false)? {
+        return Err(ProofRefusal::settings(
+            "the certificate came over a listener with the PROXY protocol, and may be that of a \
+             proxy which ends TLS: it would prove everybody behind it. Name the clients' with \
+             --set subject=…, san=… or fingerprint=… instead of any",
+        ));
+    }
+
     if let Some(wanted) = params.list("subject")? {
         let name = certificate.common_name.as_deref().unwrap_or_default();
         fits("subject", wanted.contains(&name), name)?;
     }
     if let Some(wanted) = params.list("san")? {
-        let found = certificate.names.iter().any(|name| wanted.iter().any(|one| one.eq_ignore_ascii_case(name)));
+        let found = certificate
+            .names
+            .iter()
+            .any(|name| wanted.iter().any(|one| one.eq_ignore_ascii_case(name)));
         fits("san", found, &certificate.names.join(", "))?;
     }
     if let Some(wanted) = params.list("fingerprint")? {
         let plain = |text: &str| text.replace(':', "").to_ascii_lowercase();
-        let found = wanted.iter().any(|one| equal(plain(one).as_bytes(), certificate.fingerprint.as_bytes()));
+        let found = wanted
+            .iter()
+            .any(|one| equal(plain(one).as_bytes(), certificate.fingerprint.as_bytes()));
         fits("fingerprint", found, &certificate.fingerprint)?;
     }
+
     Ok(Verdict::Proven(Proven::default()))
 }
 
-fn fits(what: &str, holds: bool, found: &str) -> Result<(), Refusal> {
-    if holds { Ok(()) } else { Err(Refusal::mismatch(format!("the client certificate's {what} is {found:?}"))) }
+fn fits(what: &str, holds: bool, found: &str) -> Result<(), ProofRefusal> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ProofRefusal::mismatch(format!("the client certificate's {what} is {found:?}")))
+    }
 }

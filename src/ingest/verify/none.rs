@@ -1,15 +1,22 @@
 //! `none`: no proof is asked.
 //!
-//! * Header, algorithm, signed bytes: none. Whoever reaches the URL is believed; use `--allow` or `--token`.
-//! * Type and dedupe key: what the source's settings or the request's own `webhook-id` say (not decided here).
+//! * Header, algorithm, signed bytes: none. Whoever reaches the URL is believed; use `--allow` or
+//!   `--token`.
+//! * Type and dedupe key: from the source's settings or the request's own `webhook-id` (not decided
+//!   here).
 //! * Checked with: tests of its own.
+//!
+//! **What it proves.** Anybody who reaches the URL; `--token` makes it unguessable, `--allow`
+//! restricts the addresses. Nothing names a recipient, nothing is signed, and everything is
+//! believed. A repetition is what the common headers, or the source's settings, call the same.
+//! Somebody else's id can be used, but takes nothing away: an event that has it and another body is
+//! kept.
 
 use crate::model::Source;
 
-use super::settings::nothing_more;
-use super::{Need, Outcome, Proven, Request, SchemeFacts, Verdict};
+use super::{Need, Proven, Request, Scheme, Verdict, VerifyResult};
 
-pub(super) const FACTS: SchemeFacts = SchemeFacts {
+pub(super) const SCHEME: Scheme = Scheme {
     name: "none",
     header: "none",
     algorithm: "none",
@@ -18,14 +25,12 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "the source's settings",
     kind: "the source's settings",
     checked_with: "own tests",
-    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Unused,
-    params: &[],
-    verify,
-    check: nothing_more,
+
+    ..Scheme::new(verify)
 };
 
-fn verify(_: &Source, _: &Request<'_>, _: i64) -> Outcome {
+fn verify(_: &Source, _: &Request<'_>, _: i64) -> VerifyResult {
     Ok(Verdict::Proven(Proven::default()))
 }

@@ -1,26 +1,36 @@
 //! Okta (and Auth0) event hooks.
 //!
-//! * Proof, by `--set mode=…`: `static_header` (the default) compares the header that `--set header=…` names
-//!   (`Authorization` by default) whole with the secret: Okta sends the configured value without a scheme word.
-//!   `jwt` is an Okta access token, see [`super::jwt`]; it must name its key (`kid`), and `exp` itself is still good, as
-//!   in Okta's verifier.
+//! * Proof, by `--set mode=…`: `static_header` (the default) compares the header that `--set
+//!   header=…` names (`Authorization` by default) whole with the secret: Okta sends the configured
+//!   value without a scheme word. `jwt` is an Okta access token, see [`super::jwt`]; it must name
+//!   its key (`kid`), and `exp` itself is still good, as in Okta's verifier.
 //! * Replay protection: none (the token expires). Nothing of the body is signed.
-//! * Dedupe id: `eventId`; of each element its `uuid`. Type: `eventType` of each element of `data.events`.
-//! * Handshake: a GET with `x-okta-verification-challenge` is answered with it as JSON. It carries the proof too.
+//! * Dedupe id: `eventId`; of each element its `uuid`. Type: `eventType` of each element of
+//!   `data.events`.
+//! * Handshake: a GET with `x-okta-verification-challenge` is answered with it as JSON. It contains
+//!   the proof, too.
 //! * Answer: 200, for Okta counts nothing but 200 and 204.
-//! * Source: developer.okta.com, event hook implementation. Checked with: cases of the rule, @okta/jwt-verifier 4.0.2.
+//! * Source: developer.okta.com, event hook implementation. Checked with: cases of the rule,
+//!   @okta/jwt-verifier 4.0.2.
+//!
+//! **What it proves.** Whoever holds the configured value; with `jwt` the issuer for the audience,
+//! which names the recipient. Otherwise the value does. Nothing of the body is signed: it is
+//! believed as its bearer's word. `eventId` names a hook's delivery and is repeated by its retry;
+//! `uuid` names a log event, which several hooks may deliver: in a split source that is the same
+//! element once more, as long as its bytes are the same.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::model::Source;
 
-use super::params::Params;
-use super::pick::pick;
-use super::settings::prove_secret;
-use super::{Answer, Need, Outcome, Proven, Request, SchemeFacts, Verdict, batch, jwt};
+use super::json::scalars;
+use super::params::SchemeParams;
+use super::scheme::header_setting;
+use super::secrets::prove_secret;
+use super::{Need, Proven, ProviderAnswer, Request, Scheme, Verdict, VerifyResult, batch, jwt};
 
-pub(super) const FACTS: SchemeFacts = SchemeFacts {
+pub(super) const SCHEME: Scheme = Scheme {
     name: "okta",
     header: "Authorization",
     algorithm: "comparison, or RS256 access token",
@@ -36,75 +46,88 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
         ("mode", "static_header (by default), jwt"),
         ("header", "the header that static_header compares"),
         ("jwks", "the issuer's keys, @FILE.json"),
-        ("jwks_url", "where they are published (https), instead of a file"),
-        ("allow_private", "true: jwks_url may be a private address"),
+        ("jwks_url", "the https URL of the issuer's keys, instead of a file"),
+        ("allow_private", "true allows a private address in jwks_url"),
         ("issuer", "the token's iss"),
-        ("issuers", "several instead of one"),
+        ("issuers", "several, separated by commas"),
         ("audience", "the token's aud"),
         ("algorithms", "RS256 by default"),
-        ("leeway_s", "seconds of grace, 0 by default"),
+        ("leeway_s", "tolerance for the token's times in seconds, 0 by default"),
     ],
-    verify,
     check,
+    secret_header: header_setting,
+    has_key_set: true,
+    ..Scheme::new(verify)
 };
 
 const MODES: &[&str] = &["static_header", "jwt"];
 
 fn check(source: &Source) -> Result<(), String> {
-    let params = Params(source);
+    let params = SchemeParams(source);
     params.text("header")?;
     match params.word("mode", MODES)? {
         "jwt" => jwt::check_claims(source, &["issuer", "audience"]),
         _ if source.secrets.is_empty() => {
-            Err("the scheme okta needs the value of the Authorization field; give it with --secret-file".into())
+            Err("the scheme okta needs the value of the Authorization field; give it with \
+                 --secret-file"
+                .into())
         }
         _ => Ok(()),
     }
 }
 
-fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
-    let params = Params(source);
+fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
+    let params = SchemeParams(source);
     let hook = params.word("mode", MODES)? == "static_header";
     if hook {
         let name = params.text("header")?.unwrap_or("authorization").to_ascii_lowercase();
-        prove_secret(source, now, &format!("the header {name}"), request.header(&name)?.as_bytes())?;
+        prove_secret(
+            source,
+            now,
+            &format!("the header {name}"),
+            request.header(&name)?.as_bytes(),
+        )?;
     } else {
         jwt::prove(source, request, now, jwt::Flavour::Okta)?;
     }
+
     if request.method == "GET" {
         let challenge = request.header("x-okta-verification-challenge")?;
-        return Ok(Verdict::Handshake(Answer::json(&serde_json::json!({ "verification": challenge }))));
+        return Ok(Verdict::Handshake(ProviderAnswer::json(
+            &serde_json::json!({ "verification": challenge }),
+        )));
     }
     Ok(Verdict::Proven(describe(source, request)))
 }
 
 fn describe(source: &Source, request: &Request<'_>) -> Proven {
-    let [id, kind] = pick(request.body, ["/eventId", "/eventType"]);
+    let [id, kind] = scalars(request.body, ["/eventId", "/eventType"]);
     let events = events(request.body);
     let elements = batch::elements(&events, "application/json", |item| {
-        let [kind, uuid] = pick(item, ["/eventType", "/uuid"]);
+        let [kind, uuid] = scalars(item, ["/eventType", "/uuid"]);
         (kind, uuid)
     });
+
     let mut proven = batch::whole(source, request.body, elements);
     proven.dedupe_key = id.or(proven.dedupe_key.filter(|_| !events.is_empty()));
     proven.kind = proven.kind.or(kind);
-    proven.answer = Some(Answer::json(&serde_json::json!({})));
+    proven.answer = Some(ProviderAnswer::json(&serde_json::json!({})));
     proven
 }
 
 /// `data.events`, or the body itself when it is an array (Auth0's log streams).
 fn events(body: &[u8]) -> Vec<&[u8]> {
     #[derive(Deserialize)]
-    struct Hook<'a> {
+    struct OktaHook<'a> {
         #[serde(borrow)]
-        data: Data<'a>,
+        data: OktaData<'a>,
     }
     #[derive(Deserialize)]
-    struct Data<'a> {
+    struct OktaData<'a> {
         #[serde(borrow)]
         events: &'a RawValue,
     }
-    match serde_json::from_slice::<Hook<'_>>(body) {
+    match serde_json::from_slice::<OktaHook<'_>>(body) {
         Ok(hook) => batch::items(hook.data.events.get().as_bytes()).unwrap_or_default(),
         Err(_) => batch::items(body).unwrap_or_default(),
     }

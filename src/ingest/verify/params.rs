@@ -1,5 +1,5 @@
-//! The scheme's settings (`--set KEY=VALUE`), read leniently: a number or a flag may come as text, a list as an
-//! array or separated by commas.
+//! The scheme's settings (`--set KEY=VALUE`), read leniently: a number or a flag may come as text,
+//! a list as an array or separated by commas.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::model::Source;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadParam(pub(super) String);
 
-impl From<BadParam> for super::Refusal {
+impl From<BadParam> for super::ProofRefusal {
     fn from(bad: BadParam) -> Self {
         Self::settings(bad.0)
     }
@@ -21,9 +21,9 @@ impl From<BadParam> for String {
     }
 }
 
-pub(super) struct Params<'s>(pub(super) &'s Source);
+pub(super) struct SchemeParams<'s>(pub(super) &'s Source);
 
-impl<'s> Params<'s> {
+impl<'s> SchemeParams<'s> {
     pub(super) fn value(&self, key: &str) -> Option<&'s Value> {
         self.0.params.get(key).filter(|value| !value.is_null())
     }
@@ -55,7 +55,20 @@ impl<'s> Params<'s> {
             Some(Value::String(text)) => text.parse().ok(),
             Some(_) => None,
         };
-        number.filter(|number| (0..=1 << 40).contains(number)).map(Some).ok_or_else(|| bad(key, "a number of seconds"))
+        number
+            .filter(|number| (0..=1 << 40).contains(number))
+            .map(Some)
+            .ok_or_else(|| bad(key, "a number of seconds"))
+    }
+
+    /// How old a signed time may be, in seconds; `none` for any age.
+    pub(super) fn age(&self, key: &str, default: i64) -> Result<Option<i64>, BadParam> {
+        if self.value(key).and_then(Value::as_str) == Some("none") {
+            return Ok(None);
+        }
+
+        let number = self.number(key).map_err(|_| bad(key, "a number of seconds, or none"))?;
+        Ok(Some(number.unwrap_or(default)))
     }
 
     pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool, BadParam> {
@@ -76,14 +89,21 @@ impl<'s> Params<'s> {
             Some(Value::Array(items)) => items.iter().map(Value::as_str).collect(),
             Some(_) => None,
         };
+
         match list {
-            Some(list) if !list.is_empty() && list.iter().all(|item| !item.is_empty()) => Ok(Some(list)),
+            Some(list) if !list.is_empty() && list.iter().all(|item| !item.is_empty()) => {
+                Ok(Some(list))
+            }
             _ => Err(bad(key, "a list of texts, as a JSON array or separated by commas")),
         }
     }
 
     /// Either of two keys, of which one holds a single value and the other several.
-    pub(super) fn either(&self, one: &str, several: &str) -> Result<Option<Vec<&'s str>>, BadParam> {
+    pub(super) fn either(
+        &self,
+        one: &str,
+        several: &str,
+    ) -> Result<Option<Vec<&'s str>>, BadParam> {
         let mut all: Vec<&str> = self.text(one)?.into_iter().collect();
         all.extend(self.list(several)?.unwrap_or_default());
         Ok(Some(all).filter(|all| !all.is_empty()))
@@ -98,7 +118,7 @@ fn bad(key: &str, wanted: &str) -> BadParam {
 mod tests {
     use serde_json::json;
 
-    use super::Params;
+    use super::SchemeParams;
     use crate::model::Source;
 
     #[test]
@@ -116,12 +136,17 @@ mod tests {
         ] {
             source.params.insert(key.into(), value);
         }
-        let params = Params(&source);
+
+        let params = SchemeParams(&source);
         assert_eq!(
             (params.number("n"), params.number("t"), params.number("none")),
             (Ok(Some(5)), Ok(Some(60)), Ok(None))
         );
-        assert!(params.number("neg").is_err() && params.number("l").is_err() && params.text("n").is_err());
+        assert!(
+            params.number("neg").is_err()
+                && params.number("l").is_err()
+                && params.text("n").is_err()
+        );
         assert_eq!((params.flag("f", false), params.flag("none", true)), (Ok(true), Ok(true)));
         assert_eq!(params.list("l"), Ok(Some(vec!["a", "b"])));
         assert_eq!(params.either("t", "a"), Ok(Some(vec!["60", "x"])));

@@ -1,120 +1,145 @@
 //! PayPal.
 //!
-//! * Headers: `PAYPAL-TRANSMISSION-ID`, `-TIME`, `-SIG`, `PAYPAL-CERT-URL`, `PAYPAL-AUTH-ALGO` (`SHA256withRSA`
-//!   and nothing else).
-//! * Algorithm and signed bytes: RSA PKCS#1 v1.5 with SHA-256, base64, of `id|time|webhook_id|crc32(body)`, the
-//!   CRC as an unsigned decimal; the webhook's id is a setting (`--set webhook_id=…`), so that no other webhook's
-//!   delivery passes. PayPal's simulator signs with the literal id `WEBHOOK_ID`.
-//! * Key: the certificate at the URL, which must be https on api.paypal.com or api.sandbox.paypal.com, name
-//!   messageverificationcerts[.sandbox].paypal.com, and be valid now. It must be pinned (`--set certs=@FILE.json`,
-//!   an object of URL to PEM, or `--public-key-file` for all URLs); nothing is fetched here.
-//! * Replay protection: none (the time is signed, retries go on for days). Dedupe id: the body's `id`. Type:
-//!   `event_type`.
-//! * Source: developer.paypal.com, "Verify webhook signatures"; PayPal-Python-SDK. Checked with: that SDK,
-//!   PayPal-node-SDK, real deliveries.
+//! * Headers: `PAYPAL-TRANSMISSION-ID`, `-TIME`, `-SIG`, `PAYPAL-CERT-URL`, `PAYPAL-AUTH-ALGO`
+//!   (`SHA256withRSA` and nothing else).
+//! * Algorithm and signed bytes: RSA PKCS#1 v1.5 with SHA-256, base64, of
+//!   `id|time|webhook_id|crc32(body)`, the CRC as an unsigned decimal; the webhook's id is a
+//!   setting (`--set webhook_id=…`), so that no other webhook's delivery passes. PayPal's simulator
+//!   signs with the literal id `WEBHOOK_ID`.
+//! * Key: the certificate at the URL, which must be https on api.paypal.com or
+//!   api.sandbox.paypal.com, name messageverificationcerts[.sandbox].paypal.com, and be valid now.
+//!   It must be pinned (`--set certs=@FILE.json`, an object of URL to PEM, or `--public-key-file`
+//!   for all URLs), or fetched by the daemon with `--set certs=fetch`: over https from there,
+//!   without following redirects. A certificate that is not here (yet) is answered 503.
+//! * Replay protection: the signed time, at most four days old, for retries go on for three (`--set
+//!   max_age_s=…`, `none` for any age). Dedupe id: the body's `id`. Type: `event_type`.
+//! * Source: developer.paypal.com, "Verify webhook signatures"; PayPal-Python-SDK. Checked with:
+//!   that SDK, PayPal-node-SDK, real deliveries.
+//!
+//! **What it proves.** PayPal alone, for the webhook whose id is configured: it is signed, and
+//! names the recipient. Signed are transmission id, time and a CRC-32 of the body. A CRC holds
+//! nothing together: whoever has one delivery can make other bodies of the same CRC, and bear them
+//! under its signature. So the signature itself is a key: what was signed is taken once, and what
+//! comes again under it is a repetition, whatever its body. The body's ids and types are believed
+//! no further than that. A retry repeats the body's `id`; several webhooks of one app share it, and
+//! differ in what is signed.
 
 use crate::model::Source;
 
-use super::crypto::unbase64;
-use super::keys::{Algorithm, Certificate};
-use super::params::Params;
-use super::pick::pick;
-use super::{Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict};
+use super::crypto::{fingerprint, unbase64};
+use super::json::scalars;
+use super::params::SchemeParams;
+use super::pinned_certificates::{check_certs, pinned};
+use super::public_key::{Algorithm, Certificate};
+use super::timestamps::{not_older, rfc3339_seconds};
+use super::{Need, ProofRefusal, Proven, Request, Scheme, Signed, Verdict, VerifyResult};
 
-pub(super) const FACTS: SchemeFacts = SchemeFacts {
+pub(super) const SCHEME: Scheme = Scheme {
     name: "paypal",
     header: "PAYPAL-TRANSMISSION-SIG and four more",
     algorithm: "RSA PKCS#1 v1.5 SHA-256, base64",
     signed: "id|time|webhook_id|crc32(body)",
-    replay: "none (dedupe id)",
+    replay: "time, 4 d; what was signed",
     dedupe: "body id",
     kind: "body event_type",
     checked_with: "PayPal-Python-SDK, PayPal-node-SDK, captured deliveries",
-    methods: "POST",
     secret: Need::Unused,
     public_key: Need::Optional,
     params: &[
         ("webhook_id", "the webhook's id, as PayPal's dashboard shows it"),
-        ("certs", "the pinned certificates, @FILE.json: {\"https://api.paypal.com/…\": \"PEM\"}"),
+        (
+            "certs",
+            "the pinned certificates, @FILE.json: {\"https://api.paypal.com/…\": \"PEM\"}; or \
+             fetch",
+        ),
+        (
+            "max_age_s",
+            "maximum age of the transmission's time in seconds, 345600 by default, or none",
+        ),
     ],
-    verify,
     check,
+    certificate_url: Some(certificate_url),
+    ..Scheme::new(verify)
 };
 
+/// PayPal tries for three days.
+const MAX_AGE_S: i64 = 4 * 86_400;
+
 const HOSTS: &[&str] = &["https://api.paypal.com/", "https://api.sandbox.paypal.com/"];
-const NAMES: &[&str] = &["messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com"];
+const NAMES: &[&str] =
+    &["messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com"];
 
 fn check(source: &Source) -> Result<(), String> {
-    if Params(source).text("webhook_id")?.is_none() {
-        return Err("the scheme paypal needs the webhook's id; give it with --set webhook_id=…".into());
+    if SchemeParams(source).text("webhook_id")?.is_none() {
+        return Err(
+            "the scheme paypal needs the webhook's id; give it with --set webhook_id=…".into()
+        );
     }
+    SchemeParams(source).age("max_age_s", MAX_AGE_S)?;
     check_certs(source)
 }
 
-/// The shape of `certs`, and that every certificate in it can be read.
-pub(super) fn check_certs(source: &Source) -> Result<(), String> {
-    let unreadable = |pem: &String| Certificate::from_pem(pem).is_none();
-    if source.public_key.as_ref().is_some_and(unreadable) {
-        return Err("the file of --public-key-file is not a certificate in PEM (BEGIN CERTIFICATE)".into());
-    }
-    let Some(certs) = Params(source).value("certs") else { return Ok(()) };
-    let wrong = || "--set certs=@FILE.json must be an object of certificate URL to PEM text".to_owned();
-    for (url, pem) in certs.as_object().ok_or_else(wrong)? {
-        let pem = pem.as_str().ok_or_else(wrong)?;
-        Certificate::from_pem(pem).ok_or_else(|| format!("the certificate for {url} in --set certs is not PEM"))?;
-    }
-    Ok(())
-}
-
-/// The pinned certificate of a URL, valid at `now`: that of `certs`, or of `--public-key-file` for any URL when there
-/// are no `certs`. The caller has looked at the URL.
-pub(super) fn pinned(source: &Source, url: &str, now: i64) -> Result<Certificate, Refusal> {
-    let pem = match Params(source).value("certs") {
-        Some(certs) => certs.get(url).and_then(serde_json::Value::as_str),
-        None => source.public_key.as_deref(),
-    };
-    let pem = pem.ok_or_else(|| {
-        let reason = format!(
-            "the certificate {url} is not pinned; check it, then add it with --set certs=@FILE.json (URL to PEM)"
-        );
-        Refusal::new("unknown-key", reason)
-    })?;
-    let certificate = Certificate::from_pem(pem)
-        .ok_or_else(|| Refusal::settings(format!("the certificate pinned for {url} cannot be read")))?;
-    if now < certificate.not_before || now > certificate.not_after {
-        return Err(Refusal::stale(format!("the certificate {url} is not valid at this time")));
-    }
-    Ok(certificate)
-}
-
-fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
+fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     let id = request.header("paypal-transmission-id")?;
     let time = request.header("paypal-transmission-time")?;
     let signature = request.header("paypal-transmission-sig")?;
     let url = request.header("paypal-cert-url")?;
     if request.header("paypal-auth-algo")? != "SHA256withRSA" {
-        return Err(Refusal::new("algorithm", "PAYPAL-AUTH-ALGO is not SHA256withRSA"));
+        return Err(ProofRefusal::new("algorithm", "PAYPAL-AUTH-ALGO is not SHA256withRSA"));
     }
-    let webhook_id =
-        Params(source).text("webhook_id")?.ok_or_else(|| Refusal::settings("the source has no --set webhook_id=…"))?;
-    let given = unbase64(signature).ok_or_else(|| Refusal::malformed("PAYPAL-TRANSMISSION-SIG is not base64"))?;
-    if !HOSTS.iter().any(|host| url.starts_with(host)) {
-        return Err(Refusal::new("not-allowed", "PAYPAL-CERT-URL is not an https URL of api.paypal.com"));
+
+    let webhook_id = SchemeParams(source)
+        .text("webhook_id")?
+        .ok_or_else(|| ProofRefusal::settings("the source has no --set webhook_id=…"))?;
+    let given = unbase64(signature)
+        .ok_or_else(|| ProofRefusal::malformed("PAYPAL-TRANSMISSION-SIG is not base64"))?;
+    let certificate = certificate(source, url, now)?;
+    if let Some(max_age) = SchemeParams(source).age("max_age_s", MAX_AGE_S)? {
+        not_older(rfc3339_seconds(time)?, now, max_age)?;
     }
-    let certificate = pinned(source, url, now)?;
-    if !certificate.common_name.as_deref().is_some_and(|name| NAMES.contains(&name)) {
-        return Err(Refusal::new("not-allowed", "the certificate is not one of messageverificationcerts.paypal.com"));
-    }
+
     let signed = format!("{id}|{time}|{webhook_id}|{}", crc32fast::hash(request.body));
     if !certificate.key.verify(Algorithm::RsaSha256, signed.as_bytes(), &given) {
-        return Err(Refusal::mismatch(
+        return Err(ProofRefusal::mismatch(
             "the signature does not match with the certificate, the webhook id and the body",
         ));
     }
-    Ok(Verdict::Proven(describe(request)))
+    Ok(Verdict::Proven(describe(request, signed.as_bytes())))
 }
 
-fn describe(request: &Request<'_>) -> Proven {
-    let [dedupe_key, kind] = pick(request.body, ["/id", "/event_type"]);
-    Proven { kind, dedupe_key, ..Proven::default() }
+/// The certificate at this URL, when both are PayPal's.
+fn certificate(source: &Source, url: &str, now: i64) -> Result<Certificate, ProofRefusal> {
+    if !HOSTS.iter().any(|host| url.starts_with(host)) {
+        return Err(ProofRefusal::new(
+            "not-allowed",
+            "PAYPAL-CERT-URL is not an https URL of api.paypal.com",
+        ));
+    }
+    let certificate = pinned(source, url, now)?;
+    if !certificate.common_name.as_deref().is_some_and(|name| NAMES.contains(&name)) {
+        return Err(ProofRefusal::new(
+            "not-allowed",
+            "the certificate is not one of messageverificationcerts.paypal.com",
+        ));
+    }
+    Ok(certificate)
+}
+
+/// The certificate that a request names, where PayPal publishes them.
+pub(super) fn certificate_url(request: &Request<'_>) -> Option<String> {
+    let url = request.readable_header("paypal-cert-url")?;
+    let path = HOSTS.iter().find_map(|host| url.strip_prefix(host))?;
+    let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
+        && !path.contains("..");
+    (plain && path.starts_with("v1/notifications/certs/")).then_some(url)
+}
+
+fn describe(request: &Request<'_>, signed: &[u8]) -> Proven {
+    let [dedupe_key, kind] = scalars(request.body, ["/id", "/event_type"]);
+    Proven {
+        kind,
+        dedupe_key,
+        signed: Some(Signed::Alone(fingerprint(signed))),
+        ..Proven::default()
+    }
 }

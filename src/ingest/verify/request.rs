@@ -1,33 +1,59 @@
-//! Looking things up in a request: headers that stand once, query fields, the media type.
+//! A request as its sender signed it, and how it is read: headers that occur once, query fields,
+//! the media type.
 
-use super::{Refusal, Request, form};
+use super::certificate::ClientCert;
+use super::form;
+use super::refusal::ProofRefusal;
+use super::token_keys::TokenKeys;
+use crate::model::Header;
+
+/// The request as the sender signed it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub method: &'a str,
+    /// The absolute public URL with its query, byte for byte.
+    pub url: &'a str,
+    /// Names in lower case.
+    pub headers: &'a [Header],
+    pub body: &'a [u8],
+    /// The certificate that the client showed in the TLS handshake, proven there.
+    pub client: Option<&'a ClientCert>,
+    /// The source's key set, where the caller keeps it; else it is parsed from the settings.
+    pub keys: Option<&'a TokenKeys>,
+}
 
 impl<'a> Request<'a> {
     /// The header's bytes, or `None` when it is not there. Twice is refused.
-    pub(super) fn header_bytes(&self, name: &str) -> Result<Option<&'a [u8]>, Refusal> {
+    pub(super) fn header_bytes(&self, name: &str) -> Result<Option<&'a [u8]>, ProofRefusal> {
         let mut found = self.headers.iter().filter(|header| header.name == name);
+
         let first = found.next();
         if found.next().is_some() {
-            return Err(Refusal::duplicate(format!("the header {name} stands in the request more than once")));
+            return Err(ProofRefusal::duplicate(format!(
+                "the header {name} occurs in the request more than once"
+            )));
         }
         Ok(first.map(|header| header.value.as_ref()))
     }
 
     /// The header's text, if it is there and not empty.
-    pub(super) fn header_opt(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
+    pub(super) fn header_opt(&self, name: &str) -> Result<Option<&'a str>, ProofRefusal> {
         let Some(bytes) = self.header_bytes(name)? else { return Ok(None) };
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| Refusal::malformed(format!("the header {name} holds bytes that are not UTF-8")))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| {
+            ProofRefusal::malformed(format!("the header {name} holds bytes that are not UTF-8"))
+        })?;
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     /// The header's text; refused when it is missing or empty.
-    pub(super) fn header(&self, name: &str) -> Result<&'a str, Refusal> {
-        self.header_opt(name)?.ok_or_else(|| Refusal::missing(format!("the header {name} is missing")))
+    pub(super) fn header(&self, name: &str) -> Result<&'a str, ProofRefusal> {
+        self.header_opt(name)?
+            .ok_or_else(|| ProofRefusal::missing(format!("the header {name} is missing")))
     }
 
-    /// The header as a fact beside the proof: ignored when it stands twice or cannot be read.
-    pub(super) fn fact(&self, name: &str) -> Option<String> {
+    /// The text of a header that is no part of the proof: ignored when it occurs twice or cannot be
+    /// read.
+    pub(super) fn readable_header(&self, name: &str) -> Option<String> {
         self.header_opt(name).ok().flatten().map(str::to_owned)
     }
 
@@ -37,28 +63,33 @@ impl<'a> Request<'a> {
         url.split_once('?').map(|(_, query)| query)
     }
 
-    /// The decoded value of a query field that stands at most once.
-    pub(super) fn query_field(&self, name: &str) -> Result<Option<Vec<u8>>, Refusal> {
-        let fields = form::parse(self.query().unwrap_or_default().as_bytes());
-        form::single(&fields, name)
-            .map(|value| value.map(<[u8]>::to_vec))
-            .map_err(|_| Refusal::duplicate(format!("the query field {name} stands in the URL more than once")))
+    /// The decoded value of a query field that occurs at most once.
+    pub(super) fn query_field(&self, name: &str) -> Result<Option<Vec<u8>>, ProofRefusal> {
+        let fields = form::parse(self.query().unwrap_or_default().as_bytes())?;
+        form::single(&fields, name).map(|value| value.map(<[u8]>::to_vec)).map_err(|_| {
+            ProofRefusal::duplicate(format!(
+                "the query field {name} occurs in the URL more than once"
+            ))
+        })
     }
 
-    /// The credentials of `Authorization: <scheme> …`; the scheme's name is case-insensitive (RFC 9110, 11.1).
-    pub(super) fn authorization(&self, scheme: &str) -> Result<&'a str, Refusal> {
+    /// The credentials of `Authorization: <scheme> …`; the scheme's name is case-insensitive (RFC
+    /// 9110, 11.1).
+    pub(super) fn authorization(&self, scheme: &str) -> Result<&'a str, ProofRefusal> {
         let value = self.header("authorization")?;
         let (word, rest) = value.split_once(' ').unwrap_or((value, ""));
         let rest = rest.trim_matches(' ');
         if !word.eq_ignore_ascii_case(scheme) || rest.is_empty() {
-            return Err(Refusal::malformed(format!("the Authorization header is not of the form \"{scheme} …\"")));
+            return Err(ProofRefusal::malformed(format!(
+                "the Authorization header is not of the form \"{scheme} …\""
+            )));
         }
         Ok(rest)
     }
 
     /// The content type without its parameters, in lower case; empty when there is none.
     pub(super) fn media_type(&self) -> String {
-        let value = self.fact("content-type").unwrap_or_default();
+        let value = self.readable_header("content-type").unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
 

@@ -1,23 +1,34 @@
 //! Slack: events, slash commands, interactivity.
 //!
 //! * Headers: `X-Slack-Signature: v0=<hex>`, `X-Slack-Request-Timestamp`.
-//! * Algorithm and signed bytes: HMAC-SHA256 of `v0:timestamp:body`, keyed by the signing secret's text.
+//! * Algorithm and signed bytes: HMAC-SHA256 of `v0:timestamp:body`, keyed by the signing secret's
+//!   text.
 //! * Replay protection: timestamp within ±300 s, the limit included (`--set tolerance_s=…`).
-//! * Dedupe id: `event_id`. Type: `event.type`, else the body's `type`; for forms `slash_command`, or the type in
-//!   `payload`.
+//! * Dedupe id: `event_id`. Type: `event.type`, else the body's `type`; for forms `slash_command`,
+//!   or the type in `payload`.
 //! * Handshake: `url_verification`, signed like everything else, is answered with its `challenge`.
 //! * Answer: 200 without a body, for Slack would show a body to the user of a slash command.
 //! * Source: docs.slack.dev, "Verifying requests from Slack". Checked with: slack_sdk 3.47.0.
+//!
+//! **What it proves.** Whoever holds the app's signing secret, the recipient included. The
+//! recipient is named by the app. Signed are time and body; `X-Slack-Retry-Num` and other headers
+//! are not, and are not believed. `event_id` names an event, and is repeated by its retries, signed
+//! at a new time. Commands and interactions have no id and are not repeated: what was signed alike
+//! is the same.
 
 use crate::model::Source;
 
-use super::crypto::{Hash, unhex};
-use super::params::Params;
-use super::pick::pick;
-use super::settings::{TOLERANCE_S, not_ahead, not_older, prove_hmac, unix_seconds};
-use super::{Answer, Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict, form};
+use super::crypto::{HashFunction, fingerprint_of, unhex};
+use super::json::scalars;
+use super::params::SchemeParams;
+use super::secrets::prove_hmac;
+use super::timestamps::{TOLERANCE_S, not_ahead, not_older, unix_seconds};
+use super::{
+    Need, ProofRefusal, Proven, ProviderAnswer, Request, Scheme, Signed, Verdict, VerifyResult,
+    form,
+};
 
-pub(super) const FACTS: SchemeFacts = SchemeFacts {
+pub(super) const SCHEME: Scheme = Scheme {
     name: "slack",
     header: "X-Slack-Signature, -Request-Timestamp",
     algorithm: "HMAC-SHA256, hex",
@@ -26,53 +37,68 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     dedupe: "event_id",
     kind: "event.type",
     checked_with: "slack_sdk 3.47.0",
-    methods: "POST",
     secret: Need::Required,
     public_key: Need::Unused,
-    params: &[("tolerance_s", "seconds that the timestamp may be off, 300 by default")],
-    verify,
+    params: &[(
+        "tolerance_s",
+        "seconds by which the timestamp may differ from the clock, 300 by default",
+    )],
     check,
+    ..Scheme::new(verify)
 };
 
 fn check(source: &Source) -> Result<(), String> {
-    Params(source).number("tolerance_s")?;
+    SchemeParams(source).number("tolerance_s")?;
     Ok(())
 }
 
-fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
+fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     let timestamp = request.header("x-slack-request-timestamp")?;
     let header = request.header("x-slack-signature")?;
+
     let at = unix_seconds(timestamp)?;
-    let tolerance = Params(source).number("tolerance_s")?.unwrap_or(TOLERANCE_S);
+    let tolerance = SchemeParams(source).number("tolerance_s")?.unwrap_or(TOLERANCE_S);
     not_older(at, now, tolerance)?;
     not_ahead(at, now, tolerance)?;
+
     let hex = header
         .strip_prefix("v0=")
-        .ok_or_else(|| Refusal::malformed("X-Slack-Signature does not begin with \"v0=\""))?;
-    let given = unhex(hex).ok_or_else(|| Refusal::malformed("X-Slack-Signature is not hex in lower case"))?;
+        .ok_or_else(|| ProofRefusal::malformed("X-Slack-Signature does not begin with \"v0=\""))?;
+    let given = unhex(hex)
+        .ok_or_else(|| ProofRefusal::malformed("X-Slack-Signature is not hex in lower case"))?;
     let parts: &[&[u8]] = &[b"v0:", timestamp.as_bytes(), b":", request.body];
-    prove_hmac(source, now, Hash::Sha256, parts, &given)?;
-    Ok(if request.is_form() { Verdict::Proven(describe_form(request)) } else { describe(request) })
+    prove_hmac(source, now, HashFunction::Sha256, parts, &given)?;
+
+    Ok(if request.is_form() {
+        Verdict::Proven(describe_form(request, parts))
+    } else {
+        describe(request)
+    })
 }
 
 fn describe(request: &Request<'_>) -> Verdict {
-    let [kind, challenge, id, event] = pick(request.body, ["/type", "/challenge", "/event_id", "/event/type"]);
+    let [kind, challenge, id, event] =
+        scalars(request.body, ["/type", "/challenge", "/event_id", "/event/type"]);
     match (kind.as_deref(), challenge) {
         (Some("url_verification"), Some(challenge)) => {
-            Verdict::Handshake(Answer::with_body(200, "text/plain", challenge))
+            Verdict::Handshake(ProviderAnswer::with_body(200, "text/plain", challenge))
         }
-        _ => Verdict::Proven(Proven { kind: event.or(kind), dedupe_key: id, ..acknowledged() }),
+        _ => Verdict::Proven(Proven {
+            kind: event.or(kind),
+            dedupe_key: id,
+            ..acknowledged(Signed::Body)
+        }),
     }
 }
 
-fn describe_form(request: &Request<'_>) -> Proven {
-    let fields = form::parse(request.body);
+fn describe_form(request: &Request<'_>, signed: &[&[u8]]) -> Proven {
+    let fields = form::parse(request.body).unwrap_or_default();
     let field = |name| form::single(&fields, name).ok().flatten();
-    let [payload_kind] = pick(field("payload").unwrap_or_default(), ["/type"]);
+    let [payload_kind] = scalars(field("payload").unwrap_or_default(), ["/type"]);
     let kind = payload_kind.or_else(|| field("command").map(|_| "slash_command".to_owned()));
-    Proven { kind, ..acknowledged() }
+    Proven { kind, ..acknowledged(Signed::Digest(fingerprint_of(signed))) }
 }
 
-fn acknowledged() -> Proven {
-    Proven { answer: Some(Answer::empty(200)), ..Proven::default() }
+fn acknowledged(signed: Signed) -> Proven {
+    Proven { signed: Some(signed), answer: Some(ProviderAnswer::empty(200)), ..Proven::default() }
 }

@@ -1,17 +1,18 @@
-//! Structured fields (RFC 8941), as far as HTTP message signatures need them: dictionaries, inner lists, items and
-//! their parameters, read strictly and written canonically.
+//! Structured fields (RFC 8941), as far as HTTP message signatures need them: dictionaries, inner
+//! lists, items and their parameters, read strictly and written canonically.
 
 use std::fmt::Write as _;
 
 use data_encoding::BASE64;
 
-/// Members of a dictionary, items of a list, parameters of an item: more are refused, since they are compared with each
-/// other. RFC 8941 asks parsers to take at least 256 parameters and items for lists in general; signatures have a dozen.
+/// Members of a dictionary, items of a list, parameters of an item: more are refused, since they
+/// are compared with each other. RFC 8941 asks parsers to take at least 256 parameters and items
+/// for lists in general; signatures have a dozen.
 const MOST: usize = 256;
 
 /// A value without parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Bare {
+pub(super) enum SfValue {
     Integer(i64),
     /// As it was written; no comparison or calculation is made with it.
     Decimal(String),
@@ -21,39 +22,47 @@ pub(super) enum Bare {
     Boolean(bool),
 }
 
-/// In order; of two with the same name the last stands in the first's place.
-pub(super) type Parameters = Vec<(String, Bare)>;
+/// In order; of two with the same name the last value counts, in the place of the first.
+pub(super) type Parameters = Vec<(String, SfValue)>;
 
+/// A value with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Item {
-    pub(super) value: Bare,
+pub(super) struct SfItem {
+    pub(super) value: SfValue,
     pub(super) parameters: Parameters,
 }
 
+/// A member of a dictionary: an item, or an inner list with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Member {
-    Item(Item),
-    Inner(Vec<Item>, Parameters),
+pub(super) enum SfMember {
+    Item(SfItem),
+    Inner(Vec<SfItem>, Parameters),
 }
 
-pub(super) type Dictionary = Vec<(String, Member)>;
+pub(super) type Dictionary = Vec<(String, SfMember)>;
 
-/// A dictionary; `None` when the text is none. A key that stands twice counts as an error, although RFC 8941 (4.2.2)
-/// lets the last one win: nothing that signs a message has reason to name two.
+/// Reads a dictionary; `None` when the text is not one. A key that occurs twice is an error,
+/// although RFC 8941 (4.2.2) lets the last one win: nothing that signs a message has reason to name
+/// two.
 pub(super) fn dictionary(text: &str) -> Option<Dictionary> {
-    let mut reader = Reader { rest: text.trim_matches(' ') };
+    let mut reader = SfReader { rest: text.trim_matches(' ') };
     let mut members: Dictionary = Vec::new();
     while !reader.rest.is_empty() {
         let key = reader.key()?;
         let member = if reader.take('=') {
             reader.member()?
         } else {
-            Member::Item(Item { value: Bare::Boolean(true), parameters: reader.parameters()? })
+            SfMember::Item(SfItem {
+                value: SfValue::Boolean(true),
+                parameters: reader.parameters()?,
+            })
         };
+
         if members.len() == MOST || members.iter().any(|(name, _)| *name == key) {
             return None;
         }
         members.push((key, member));
+
         reader.skip(&[' ', '\t']);
         if reader.rest.is_empty() {
             break;
@@ -69,11 +78,12 @@ pub(super) fn dictionary(text: &str) -> Option<Dictionary> {
     Some(members)
 }
 
-struct Reader<'t> {
+/// The text that is still to be read.
+struct SfReader<'t> {
     rest: &'t str,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> SfReader<'t> {
     fn take(&mut self, wanted: char) -> bool {
         let Some(rest) = self.rest.strip_prefix(wanted) else { return false };
         self.rest = rest;
@@ -95,7 +105,9 @@ impl<'t> Reader<'t> {
     fn key(&mut self) -> Option<String> {
         let begins = self.rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '*');
         let key = self.take_while(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.' | b'*')
+            byte.is_ascii_lowercase()
+                || byte.is_ascii_digit()
+                || matches!(byte, b'_' | b'-' | b'.' | b'*')
         });
         begins.then(|| key.to_owned())
     }
@@ -105,7 +117,8 @@ impl<'t> Reader<'t> {
         while self.take(';') {
             self.skip(&[' ']);
             let key = self.key()?;
-            let value = if self.take('=') { self.bare()? } else { Bare::Boolean(true) };
+            let value = if self.take('=') { self.bare()? } else { SfValue::Boolean(true) };
+
             let full = parameters.len() == MOST;
             match parameters.iter_mut().find(|(name, _)| *name == key) {
                 Some((_, old)) => *old = value,
@@ -116,15 +129,15 @@ impl<'t> Reader<'t> {
         Some(parameters)
     }
 
-    fn member(&mut self) -> Option<Member> {
+    fn member(&mut self) -> Option<SfMember> {
         if !self.take('(') {
-            return self.item().map(Member::Item);
+            return self.item().map(SfMember::Item);
         }
         let mut items = Vec::new();
         loop {
             self.skip(&[' ']);
             if self.take(')') {
-                return Some(Member::Inner(items, self.parameters()?));
+                return Some(SfMember::Inner(items, self.parameters()?));
             }
             if items.len() == MOST {
                 return None;
@@ -136,55 +149,69 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn item(&mut self) -> Option<Item> {
-        Some(Item { value: self.bare()?, parameters: self.parameters()? })
+    fn item(&mut self) -> Option<SfItem> {
+        Some(SfItem { value: self.bare()?, parameters: self.parameters()? })
     }
 
-    fn bare(&mut self) -> Option<Bare> {
+    fn bare(&mut self) -> Option<SfValue> {
         match self.rest.bytes().next()? {
             b'-' | b'0'..=b'9' => self.number(),
-            b'"' => self.text().map(Bare::Text),
-            b':' => self.bytes().map(Bare::Bytes),
+            b'"' => self.text().map(SfValue::Text),
+            b':' => self.bytes().map(SfValue::Bytes),
             b'?' => {
                 let (flag, rest) = (self.rest.get(..2)?, self.rest.get(2..)?);
                 self.rest = rest;
                 match flag {
-                    "?0" => Some(Bare::Boolean(false)),
-                    "?1" => Some(Bare::Boolean(true)),
+                    "?0" => Some(SfValue::Boolean(false)),
+                    "?1" => Some(SfValue::Boolean(true)),
                     _ => None,
                 }
             }
+
             b'*' | b'a'..=b'z' | b'A'..=b'Z' => {
-                let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
-                Some(Bare::Token(self.take_while(token).to_owned()))
+                let token =
+                    |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
+                Some(SfValue::Token(self.take_while(token).to_owned()))
             }
             _ => None,
         }
     }
 
-    fn number(&mut self) -> Option<Bare> {
+    fn number(&mut self) -> Option<SfValue> {
         let sign = if self.take('-') { "-" } else { "" };
         let whole = self.take_while(|byte| byte.is_ascii_digit());
         if !self.take('.') {
             let fits = (1..=15).contains(&whole.len());
-            return if fits { format!("{sign}{whole}").parse().ok().map(Bare::Integer) } else { None };
+            return if fits {
+                format!("{sign}{whole}").parse().ok().map(SfValue::Integer)
+            } else {
+                None
+            };
         }
+
         let fraction = self.take_while(|byte| byte.is_ascii_digit());
         let fits = (1..=12).contains(&whole.len()) && (1..=3).contains(&fraction.len());
-        fits.then(|| Bare::Decimal(format!("{sign}{whole}.{fraction}")))
+        fits.then(|| SfValue::Decimal(format!("{sign}{whole}.{fraction}")))
     }
 
     fn text(&mut self) -> Option<String> {
         self.take('"');
+
         let mut text = String::new();
         let mut characters = self.rest.char_indices();
+
         while let Some((at, character)) = characters.next() {
             match character {
                 '"' => {
                     self.rest = self.rest.get(at + 1..)?;
                     return Some(text);
                 }
-                '\\' => text.push(characters.next().map(|(_, escaped)| escaped).filter(|c| matches!(c, '"' | '\\'))?),
+                '\\' => text.push(
+                    characters
+                        .next()
+                        .map(|(_, escaped)| escaped)
+                        .filter(|c| matches!(c, '"' | '\\'))?,
+                ),
                 ' '..='~' => text.push(character),
                 _ => return None,
             }
@@ -200,11 +227,11 @@ impl<'t> Reader<'t> {
     }
 }
 
-pub(super) fn write_bare(out: &mut String, bare: &Bare) {
+pub(super) fn write_bare(out: &mut String, bare: &SfValue) {
     match bare {
-        Bare::Integer(number) => _ = write!(out, "{number}"),
-        Bare::Decimal(text) | Bare::Token(text) => out.push_str(text),
-        Bare::Text(text) => {
+        SfValue::Integer(number) => _ = write!(out, "{number}"),
+        SfValue::Decimal(text) | SfValue::Token(text) => out.push_str(text),
+        SfValue::Text(text) => {
             out.push('"');
             for character in text.chars() {
                 if matches!(character, '"' | '\\') {
@@ -214,30 +241,30 @@ pub(super) fn write_bare(out: &mut String, bare: &Bare) {
             }
             out.push('"');
         }
-        Bare::Bytes(bytes) => _ = write!(out, ":{}:", BASE64.encode(bytes)),
-        Bare::Boolean(flag) => out.push_str(if *flag { "?1" } else { "?0" }),
+        SfValue::Bytes(bytes) => _ = write!(out, ":{}:", BASE64.encode(bytes)),
+        SfValue::Boolean(flag) => out.push_str(if *flag { "?1" } else { "?0" }),
     }
 }
 
 pub(super) fn write_parameters(out: &mut String, parameters: &Parameters) {
     for (name, value) in parameters {
         _ = write!(out, ";{name}");
-        if *value != Bare::Boolean(true) {
+        if *value != SfValue::Boolean(true) {
             out.push('=');
             write_bare(out, value);
         }
     }
 }
 
-pub(super) fn write_item(out: &mut String, item: &Item) {
+pub(super) fn write_item(out: &mut String, item: &SfItem) {
     write_bare(out, &item.value);
     write_parameters(out, &item.parameters);
 }
 
-pub(super) fn write_member(out: &mut String, member: &Member) {
+pub(super) fn write_member(out: &mut String, member: &SfMember) {
     match member {
-        Member::Item(item) => write_item(out, item),
-        Member::Inner(items, parameters) => {
+        SfMember::Item(item) => write_item(out, item),
+        SfMember::Inner(items, parameters) => {
             out.push('(');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
@@ -260,7 +287,9 @@ pub(super) fn write_dictionary(dictionary: &Dictionary) -> String {
         }
         out.push_str(key);
         match member {
-            Member::Item(Item { value: Bare::Boolean(true), parameters }) => write_parameters(&mut out, parameters),
+            SfMember::Item(SfItem { value: SfValue::Boolean(true), parameters }) => {
+                write_parameters(&mut out, parameters)
+            }
             member => {
                 out.push('=');
                 write_member(&mut out, member);
@@ -287,13 +316,17 @@ mod tests {
             ),
             ("a=();x=1;x=2", "a=();x=2"),
         ] {
-            assert_eq!(dictionary(text).map(|read| write_dictionary(&read)).as_deref(), Some(canonical), "{text:?}");
+            assert_eq!(
+                dictionary(text).map(|read| write_dictionary(&read)).as_deref(),
+                Some(canonical),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
-    fn refuses_what_is_none() {
-        for text in [
+    fn refuses_what_is_malformed() {
+        let malformed = [
             "A=1",
             "a=",
             "a=1,",
@@ -318,7 +351,9 @@ mod tests {
             "=1",
             "1=1",
             "a=?é",
-        ] {
+        ];
+
+        for text in malformed {
             assert_eq!(dictionary(text), None, "{text:?}");
         }
     }

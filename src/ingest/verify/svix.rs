@@ -1,15 +1,21 @@
 //! Svix: Standard Webhooks under its older header names.
 //!
-//! * Headers: `svix-id`, `svix-timestamp`, `svix-signature`, or all three as `webhook-…`, as Svix's libraries do.
+//! * Headers: `svix-id`, `svix-timestamp`, `svix-signature`, or all three as `webhook-…`, as Svix's
+//!   libraries do.
 //! * Algorithm, signed bytes, replay protection, dedupe id, type: see [`super::standard_webhooks`].
 //! * Source: github.com/svix/svix-webhooks. Checked with: svix (Python, JavaScript).
+//!
+//! **What it proves.** As Standard Webhooks: whoever holds the endpoint's secret. It names the
+//! recipient. Signed are id, time and body; the URL and other headers are not, and are not
+//! believed. `svix-id` names a message; a retry and a manual resend repeat it, and endpoints that
+//! share it have secrets of their own.
 
 use crate::model::Source;
 
 use super::standard_webhooks::{check, describe, prove};
-use super::{Outcome, Request, SchemeFacts, Verdict, standard_webhooks};
+use super::{Request, Scheme, Verdict, VerifyResult, standard_webhooks};
 
-pub(super) const FACTS: SchemeFacts = SchemeFacts {
+pub(super) const SCHEME: Scheme = Scheme {
     name: "svix",
     header: "svix-signature, -id, -timestamp",
     dedupe: "svix-id",
@@ -17,9 +23,10 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     methods: "POST",
     verify,
     check,
-    ..standard_webhooks::FACTS
+    ..standard_webhooks::SCHEME
 };
 
-fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
-    prove(source, request, now, &["svix", "webhook"]).map(|id| Verdict::Proven(describe(request, id)))
+fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
+    prove(source, request, now, &["svix", "webhook"])
+        .map(|id| Verdict::Proven(describe(request, id)))
 }

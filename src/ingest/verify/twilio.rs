@@ -1,28 +1,43 @@
 //! Twilio.
 //!
 //! * Header: `X-Twilio-Signature`, base64.
-//! * Algorithm and signed bytes: HMAC-SHA1, keyed by the auth token, of the full public URL (`--public-url` behind a
-//!   proxy) and of the form's fields sorted by name in byte order, each name followed by its value; of a repeated
-//!   name the values are sorted and each stands once. The URL is tried as it is, with the scheme's own port, and
-//!   without a port, since what Twilio signs has changed over time.
-//! * With `X-Twilio-Webhooks-Signature-Settings: key=…,algorithm=HMAC_SHA256` it is HMAC-SHA256, keyed by the shared key's
-//!   secret instead of the auth token; an algorithm that is not known is refused.
-//! * JSON: the query carries `bodySHA256`; the URL alone is signed, and the body's digest is compared with it. A body
-//!   that neither a form nor such a digest covers is refused.
-//! * Replay protection: none. Dedupe id: `I-Twilio-Idempotency-Token`. Type: the body's `EventType`, if any.
+//! * Algorithm and signed bytes: HMAC-SHA1, keyed by the auth token, of the full public URL
+//!   (`--public-url` behind a proxy) and of the form's fields sorted by name in byte order, each
+//!   name followed by its value; of a repeated name the values are sorted and each counts once. The
+//!   URL is tried as it is, with the scheme's own port, and without a port, since what Twilio signs
+//!   has changed over time.
+//! * With `X-Twilio-Webhooks-Signature-Settings: key=…,algorithm=HMAC_SHA256` it is HMAC-SHA256,
+//!   keyed by the shared key's secret instead of the auth token; an algorithm that is not known is
+//!   refused.
+//! * JSON: the query holds `bodySHA256`; the URL alone is signed, and the body's digest is compared
+//!   with it. A body that neither a form nor such a digest covers is refused.
+//! * Replay protection: none. Dedupe id: `I-Twilio-Idempotency-Token`. Type: the body's
+//!   `EventType`, if any.
 //! * Answer: an empty TwiML document for form posts and GETs, which voice and messaging wait for.
 //! * Source: twilio.com/docs/usage/security. Checked with: twilio-python 9.13.0, twilio-node 6.2.0.
+//!
+//! **What it proves.** Whoever holds the account's auth token, the recipient included. The
+//! recipient is named by the account and by the signed URL, for which `--public-url` is needed.
+//! Signed are the URL and the form's fields (or, by its digest, the body); how the form is spelled
+//! and all headers are not. `I-Twilio-Idempotency-Token` is not signed, and tells deliveries apart:
+//! a call that is made in a loop is the same to the last byte, so the fields alone are no key. A
+//! retry repeats token and fields. A token that is used before its time takes nothing away: what
+//! has it and other fields is kept.
 
 use std::collections::BTreeSet;
 
 use crate::model::Source;
 
-use super::crypto::{Hash, equal, hmac_matches, sha256, unbase64, unhex};
-use super::pick::pick;
-use super::settings::{need_secrets, nothing_more, tried};
-use super::{Answer, Need, Outcome, Proven, Refusal, Request, SchemeFacts, Verdict, form};
+use super::crypto::{HashFunction, equal, fingerprint_of, hmac_matches, sha256, unbase64, unhex};
+use super::json::scalars;
+use super::scheme::public_url_names_recipient;
+use super::secrets::{required_secrets, secrets_in_words};
+use super::{
+    Need, ProofRefusal, Proven, ProviderAnswer, Request, Scheme, Signed, Verdict, VerifyResult,
+    form,
+};
 
-pub(super) const FACTS: SchemeFacts = SchemeFacts {
+pub(super) const SCHEME: Scheme = Scheme {
     name: "twilio",
     header: "X-Twilio-Signature",
     algorithm: "HMAC-SHA1 or -SHA256, base64",
@@ -34,38 +49,48 @@ pub(super) const FACTS: SchemeFacts = SchemeFacts {
     methods: "POST, GET",
     secret: Need::Required,
     public_key: Need::Unused,
-    params: &[],
-    verify,
-    check: nothing_more,
+    recipient: public_url_names_recipient,
+    signs_url: true,
+    ..Scheme::new(verify)
 };
 
 const TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>";
 
-fn verify(source: &Source, request: &Request<'_>, now: i64) -> Outcome {
+fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     let header = request.header("x-twilio-signature")?;
-    let given = unbase64(header).ok_or_else(|| Refusal::malformed("X-Twilio-Signature is not base64"))?;
+    let given = unbase64(header)
+        .ok_or_else(|| ProofRefusal::malformed("X-Twilio-Signature is not base64"))?;
     let hash = named_hash(request)?;
+
     let form = request.is_form() && request.method != "GET";
-    let fields = if form { signed_fields(request.body) } else { covered_by_digest(request)? };
-    let secrets = need_secrets(source, now)?;
+    let fields = if form { signed_fields(request.body)? } else { covered_by_digest(request)? };
+
+    let secrets = required_secrets(source, now)?;
     let holds = |url: &String| hmac_matches(hash, &secrets, &[url.as_bytes(), &fields], &given);
     if !url_forms(request.url).iter().any(holds) {
-        let reason =
-            format!("the signature does not match with {} and the URL {}", tried(secrets.len()), shown(request.url));
-        return Err(Refusal::mismatch(reason));
+        let reason = format!(
+            "the signature does not match with {} and the URL {}",
+            secrets_in_words(secrets.len()),
+            shown(request.url)
+        );
+        return Err(ProofRefusal::mismatch(reason));
     }
-    Ok(Verdict::Proven(describe(request, form)))
+
+    Ok(Verdict::Proven(describe(request, form, &fields)))
 }
 
 /// The algorithm that the settings header names; without one, that of the auth token.
-fn named_hash(request: &Request<'_>) -> Result<Hash, Refusal> {
+fn named_hash(request: &Request<'_>) -> Result<HashFunction, ProofRefusal> {
     let settings = request.header_opt("x-twilio-webhooks-signature-settings")?.unwrap_or_default();
     let mut pairs = settings.split(',').filter_map(|pair| pair.split_once('='));
     let named = pairs.find(|(name, value)| name.trim() == "algorithm" && !value.trim().is_empty());
     match named.map(|(_, value)| value.trim().to_ascii_uppercase()).as_deref() {
-        None | Some("HMAC_SHA1") => Ok(Hash::Sha1),
-        Some("HMAC_SHA256") => Ok(Hash::Sha256),
-        Some(other) => Err(Refusal::new("algorithm", format!("the signature's algorithm {other:?} is not known"))),
+        None | Some("HMAC_SHA1") => Ok(HashFunction::Sha1),
+        Some("HMAC_SHA256") => Ok(HashFunction::Sha256),
+        Some(other) => Err(ProofRefusal::new(
+            "algorithm",
+            format!("the signature's algorithm {other:?} is not known"),
+        )),
     }
 }
 
@@ -77,23 +102,25 @@ fn shown(url: &str) -> String {
     }
 }
 
-fn signed_fields(body: &[u8]) -> Vec<u8> {
-    let sorted: BTreeSet<form::Field> = form::parse(body).into_iter().collect();
-    sorted.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect()
+fn signed_fields(body: &[u8]) -> Result<Vec<u8>, ProofRefusal> {
+    let sorted: BTreeSet<form::FormField> = form::parse(body)?.into_iter().collect();
+    Ok(sorted.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
 }
 
 /// No field is signed; whatever body there is must have its digest in the URL.
-fn covered_by_digest(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
-    let fields = form::parse(request.query().unwrap_or_default().as_bytes());
+fn covered_by_digest(request: &Request<'_>) -> Result<Vec<u8>, ProofRefusal> {
+    let fields = form::parse(request.query().unwrap_or_default().as_bytes())?;
     match fields.iter().find(|(name, _)| name == b"bodySHA256") {
         None if request.body.is_empty() => Ok(Vec::new()),
-        None => Err(Refusal::missing("the body is no form, and the URL has no bodySHA256 that covers it")),
+        None => Err(ProofRefusal::missing(
+            "the body is no form, and the URL has no bodySHA256 that covers it",
+        )),
         Some((_, digest)) => {
             let digest = std::str::from_utf8(digest).ok().and_then(unhex).unwrap_or_default();
             if equal(&digest, &sha256(request.body)) {
                 return Ok(Vec::new());
             }
-            Err(Refusal::mismatch("the body's digest is not the bodySHA256 of the URL"))
+            Err(ProofRefusal::mismatch("the body's digest is not the bodySHA256 of the URL"))
         }
     }
 }
@@ -102,11 +129,15 @@ fn covered_by_digest(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
 fn url_forms(url: &str) -> Vec<String> {
     let url = url.split('#').next().unwrap_or_default();
     let mut forms = vec![url.to_owned()];
+
     let Some((scheme, rest)) = url.split_once("://") else { return forms };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     let host_at = authority.rfind('@').map_or(0, |at| at + 1);
-    let port = authority.rfind(':').filter(|colon| *colon >= host_at && !authority[*colon..].contains(']'));
+
+    let port = authority
+        .rfind(':')
+        .filter(|colon| *colon >= host_at && !authority[*colon..].contains(']'));
     forms.push(match port {
         Some(colon) => format!("{scheme}://{}{tail}", &authority[..colon]),
         None if scheme.eq_ignore_ascii_case("http") => format!("{scheme}://{authority}:80{tail}"),
@@ -115,9 +146,16 @@ fn url_forms(url: &str) -> Vec<String> {
     forms
 }
 
-fn describe(request: &Request<'_>, form: bool) -> Proven {
-    let [kind] = if form { [None] } else { pick(request.body, ["/EventType"]) };
+fn describe(request: &Request<'_>, form: bool, fields: &[u8]) -> Proven {
+    let [kind] = if form { [None] } else { scalars(request.body, ["/EventType"]) };
     let wants_twiml = form || request.method == "GET";
-    let answer = wants_twiml.then(|| Answer::with_body(200, "text/xml; charset=utf-8", TWIML));
-    Proven { kind, dedupe_key: request.fact("i-twilio-idempotency-token"), answer, ..Proven::default() }
+    let answer =
+        wants_twiml.then(|| ProviderAnswer::with_body(200, "text/xml; charset=utf-8", TWIML));
+
+    // The form may be written in other ways that are signed alike, and a GET has nothing but its
+    // query.
+    let content = fingerprint_of(&[request.query().unwrap_or_default().as_bytes(), b"\n", fields]);
+    let dedupe_key = request.readable_header("i-twilio-idempotency-token");
+    let signed = Some(Signed::Digest(content.clone()));
+    Proven { kind, dedupe_key, content: Some(content), signed, answer, ..Proven::default() }
 }

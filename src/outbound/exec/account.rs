@@ -4,23 +4,27 @@ use std::fs;
 use std::path::Path;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) home: String,
+pub struct Account {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub home: String,
 }
 
 /// Looks a user up.
 ///
 /// # Errors
 /// When there is none of this name, or the daemon cannot become it.
-pub(super) fn find(name: &str) -> Result<Account, String> {
-    let table = fs::read_to_string(Path::new("/etc/passwd")).map_err(|e| format!("/etc/passwd cannot be read: {e}"))?;
-    let account = parse(&table, name).ok_or_else(|| format!("--user {name}: there is no such user in /etc/passwd"))?;
+pub fn find(name: &str) -> Result<Account, String> {
+    let table = fs::read_to_string(Path::new("/etc/passwd"))
+        .map_err(|e| format!("/etc/passwd cannot be read: {e}"))?;
+    let account = parse(&table, name)
+        .ok_or_else(|| format!("--user {name}: there is no such user in /etc/passwd"))?;
     let own = rustix::process::geteuid();
     if !own.is_root() && own.as_raw() != account.uid {
-        return Err(format!("--user {name}: only a hookboxd that runs as root can become another user"));
+        return Err(format!(
+            "--user {name}: only a hookboxd that runs as root can become another user"
+        ));
     }
     Ok(account)
 }
@@ -33,7 +37,12 @@ fn parse(table: &str, name: &str) -> Option<Account> {
         if found != name {
             return None;
         }
-        Some(Account { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.to_owned() })
+        Some(Account {
+            name: name.to_owned(),
+            uid: uid.parse().ok()?,
+            gid: gid.parse().ok()?,
+            home: home.to_owned(),
+        })
     })
 }
 
@@ -43,7 +52,8 @@ mod tests {
 
     #[test]
     fn users_are_found_by_their_whole_name() {
-        let table = "root:x:0:0:root:/root:/bin/sh\nbad\nmail:x:8:12:a, b:/var/mail:/usr/sbin/nologin\n";
+        let table =
+            "root:x:0:0:root:/root:/bin/sh\nbad\nmail:x:8:12:a, b:/var/mail:/usr/sbin/nologin\n";
         let mail = Account { name: "mail".into(), uid: 8, gid: 12, home: "/var/mail".into() };
         assert_eq!(parse(table, "mail"), Some(mail));
         assert_eq!(parse(table, "mai"), None);

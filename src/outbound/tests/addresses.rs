@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{FakeDialer, FakeResolver, OK, Outbound, Receiver, attempt, clock, endpoint, settings, with};
+use super::{
+    FakeDialer, FakeResolver, OK, Outbound, ScriptedReceiver, attempt, clock, endpoint, settings,
+    with,
+};
 use crate::model::{Endpoint, Outcome};
 use crate::outbound::check_endpoint;
 
@@ -12,7 +15,7 @@ fn guarded(url: &str) -> Arc<Endpoint> {
     with(&endpoint(url), |e| e.allow_private = false)
 }
 
-fn room(resolver: FakeResolver, dialer: &FakeDialer) -> Arc<Outbound> {
+fn outbound(resolver: FakeResolver, dialer: &FakeDialer) -> Arc<Outbound> {
     Outbound::with_dialer(settings(resolver), clock(), Box::new(dialer.clone())).unwrap()
 }
 
@@ -87,7 +90,7 @@ async fn no_way_to_write_a_refused_address_is_dialled() {
     for url in LITERALS {
         let (resolver, dialer) = (FakeResolver::default(), FakeDialer::default());
         let endpoint = guarded(url);
-        let report = attempt(&room(resolver, &dialer), &endpoint).await;
+        let report = attempt(&outbound(resolver, &dialer), &endpoint).await;
         assert_eq!(report.outcome, Outcome::Refused, "{url}: {:?}", report.error);
         assert!(dialer.dialled.lock().unwrap().is_empty(), "{url}");
         check_endpoint(&endpoint).expect_err(url);
@@ -108,8 +111,14 @@ async fn names_of_refused_addresses_are_not_dialled() {
         ("zero.example.com", &["0.0.0.0"]),
     ] {
         for scheme in ["http", "https"] {
-            let (resolver, dialer) = (FakeResolver::default().knows(name, &[answer]), FakeDialer::default());
-            let report = attempt(&room(resolver, &dialer), &guarded(&format!("{scheme}://{name}:8080/"))).await;
+            let (resolver, dialer) =
+                (FakeResolver::default().knows(name, &[answer]), FakeDialer::default());
+            let report = attempt(
+                &outbound(resolver, &dialer),
+                &guarded(&format!("{scheme}://{name}:8080/")),
+            )
+            .await;
+
             assert_eq!(report.outcome, Outcome::Retryable { after_ms: None }, "{name}");
             assert!(report.error.unwrap().contains("--allow-private"), "{name}");
             assert!(dialer.dialled.lock().unwrap().is_empty(), "{name}");
@@ -119,35 +128,63 @@ async fn names_of_refused_addresses_are_not_dialled() {
 
 #[tokio::test]
 async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
-    let receiver = Receiver::answering(&[b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"]).await;
+    let receiver = ScriptedReceiver::answering(&[
+        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ])
+    .await;
     let dialer = FakeDialer { instead: Some(receiver.address), ..FakeDialer::default() };
-    let resolver = FakeResolver::default().knows("rebind.example.com", &[&[PUBLIC], &["127.0.0.1"]]);
-    let room = room(resolver, &dialer);
+    let resolver =
+        FakeResolver::default().knows("rebind.example.com", &[&[PUBLIC], &["127.0.0.1"]]);
+    let outbound = outbound(resolver, &dialer);
     let endpoint = guarded("http://rebind.example.com:8080/");
-    assert_eq!(attempt(&room, &endpoint).await.outcome, Outcome::Delivered);
-    let second = attempt(&room, &endpoint).await;
+    assert_eq!(attempt(&outbound, &endpoint).await.outcome, Outcome::Delivered);
+    let second = attempt(&outbound, &endpoint).await;
     assert_eq!(second.outcome, Outcome::Retryable { after_ms: None });
     assert!(second.error.unwrap().contains("127.0.0.1, a loopback address"));
-    let dialled: Vec<String> = dialer.dialled.lock().unwrap().iter().map(ToString::to_string).collect();
+    let dialled: Vec<String> =
+        dialer.dialled.lock().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(dialled, [format!("{PUBLIC}:8080")], "asked once, dialled once");
     assert_eq!(receiver.got().len(), 1);
 }
 
 #[tokio::test]
 async fn of_a_mixed_answer_only_the_allowed_are_dialled() {
-    let answer: &[&str] =
-        &["127.0.0.1", PUBLIC, "10.0.0.1", "1.1.1.1", "::1", "2606:4700::1111", "8.8.8.8", "9.9.9.9", "8.8.4.4"];
-    let (resolver, dialer) = (FakeResolver::default().knows("mixed.example.com", &[answer]), FakeDialer::default());
-    let report = attempt(&room(resolver, &dialer), &guarded("http://mixed.example.com/")).await;
-    let dialled: Vec<String> = dialer.dialled.lock().unwrap().iter().map(|a| a.ip().to_string()).collect();
-    assert_eq!(dialled, [PUBLIC, "1.1.1.1", "2606:4700::1111", "8.8.8.8"], "in order, and no more than four");
-    assert!(report.error.unwrap().contains("connection refused by 93.184.216.34:80; connection refused by 1.1.1.1"));
+    let answer: &[&str] = &[
+        "127.0.0.1",
+        PUBLIC,
+        "10.0.0.1",
+        "1.1.1.1",
+        "::1",
+        "2606:4700::1111",
+        "8.8.8.8",
+        "9.9.9.9",
+        "8.8.4.4",
+    ];
+
+    let (resolver, dialer) =
+        (FakeResolver::default().knows("mixed.example.com", &[answer]), FakeDialer::default());
+    let report = attempt(&outbound(resolver, &dialer), &guarded("http://mixed.example.com/")).await;
+    let dialled: Vec<String> =
+        dialer.dialled.lock().unwrap().iter().map(|a| a.ip().to_string()).collect();
+    assert_eq!(
+        dialled,
+        [PUBLIC, "1.1.1.1", "2606:4700::1111", "8.8.8.8"],
+        "in order, and no more than four"
+    );
+
+    assert!(
+        report
+            .error
+            .unwrap()
+            .contains("connection refused by 93.184.216.34:80; connection refused by 1.1.1.1")
+    );
 }
 
 #[tokio::test]
 async fn the_second_address_helps_when_the_first_does_not() {
     /// Refuses the first address only.
     struct FirstFails(FakeDialer);
+
     impl super::Dial for FirstFails {
         fn dial(
             &self,
@@ -160,21 +197,25 @@ async fn the_second_address_helps_when_the_first_does_not() {
             if first { Box::pin(std::future::pending()) } else { dial }
         }
     }
-    let receiver = Receiver::always(OK.to_vec()).await;
+
+    let receiver = ScriptedReceiver::always(OK.to_vec()).await;
     let dialer = FakeDialer { instead: Some(receiver.address), ..FakeDialer::default() };
     let resolver = FakeResolver::default().knows("two.example.com", &[&[PUBLIC, "1.1.1.1"]]);
-    let room = Outbound::with_dialer(settings(resolver), clock(), Box::new(FirstFails(dialer.clone()))).unwrap();
-    let endpoint = with(&guarded("http://two.example.com/"), |e| e.timeout_ms = 400);
-    assert_eq!(attempt(&room, &endpoint).await.outcome, Outcome::Delivered);
+    let outbound =
+        Outbound::with_dialer(settings(resolver), clock(), Box::new(FirstFails(dialer.clone())))
+            .unwrap();
+    let endpoint = with(&guarded("http://two.example.com/"), |e| e.timeout_ms = 4_000);
+    assert_eq!(attempt(&outbound, &endpoint).await.outcome, Outcome::Delivered);
     assert_eq!(dialer.dialled.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn names_that_lead_nowhere_may_lead_somewhere_later() {
-    let (resolver, dialer) = (FakeResolver::default().knows("empty.example.com", &[&[]]), FakeDialer::default());
-    let room = room(resolver, &dialer);
+    let (resolver, dialer) =
+        (FakeResolver::default().knows("empty.example.com", &[&[]]), FakeDialer::default());
+    let outbound = outbound(resolver, &dialer);
     for name in ["x.invalid", "empty.example.com"] {
-        let report = attempt(&room, &guarded(&format!("http://{name}/"))).await;
+        let report = attempt(&outbound, &guarded(&format!("http://{name}/"))).await;
         assert_eq!(report.outcome, Outcome::Retryable { after_ms: None });
         assert!(report.error.unwrap().starts_with(&format!("the name {name} does not resolve")));
     }
@@ -183,36 +224,40 @@ async fn names_that_lead_nowhere_may_lead_somewhere_later() {
 #[tokio::test]
 async fn ports_of_other_services_are_refused() {
     for port in [22, 25, 53, 6379, 11211] {
-        let (resolver, dialer) = (FakeResolver::default().knows("example.com", &[&[PUBLIC]]), FakeDialer::default());
+        let (resolver, dialer) =
+            (FakeResolver::default().knows("example.com", &[&[PUBLIC]]), FakeDialer::default());
         let endpoint = guarded(&format!("http://example.com:{port}/"));
-        let room = room(resolver, &dialer);
-        assert_eq!(attempt(&room, &endpoint).await.outcome, Outcome::Refused);
+        let outbound = outbound(resolver, &dialer);
+        assert_eq!(attempt(&outbound, &endpoint).await.outcome, Outcome::Refused);
         assert!(check_endpoint(&endpoint).unwrap_err().contains("--allow-private"));
         assert!(dialer.dialled.lock().unwrap().is_empty());
-        attempt(&room, &with(&endpoint, |e| e.allow_private = true)).await;
+        attempt(&outbound, &with(&endpoint, |e| e.allow_private = true)).await;
         assert_eq!(dialer.dialled.lock().unwrap().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn with_permission_private_addresses_are_dialled() {
-    let (resolver, dialer) = (FakeResolver::default().knows("localhost", &[&["127.0.0.1"]]), FakeDialer::default());
-    let room = room(resolver, &dialer);
+    let (resolver, dialer) =
+        (FakeResolver::default().knows("localhost", &[&["127.0.0.1"]]), FakeDialer::default());
+    let outbound = outbound(resolver, &dialer);
     for url in ["http://2130706433:3000/", "http://localhost:3000/", "http://[::1]:3000/"] {
         assert!(check_endpoint(&endpoint(url)).is_ok(), "{url}");
-        attempt(&room, &endpoint(url)).await;
+        attempt(&outbound, &endpoint(url)).await;
     }
-    let dialled: Vec<String> = dialer.dialled.lock().unwrap().iter().map(ToString::to_string).collect();
+    let dialled: Vec<String> =
+        dialer.dialled.lock().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(dialled, ["127.0.0.1:3000", "127.0.0.1:3000", "[::1]:3000"]);
 }
 
 #[test]
 fn endpoints_are_checked_before_they_are_made() {
-    type Change = fn(&mut Endpoint);
+    type EndpointChange = fn(&mut Endpoint);
     let good = guarded("https://example.com/hook");
     assert_eq!(check_endpoint(&good), Ok(()));
     assert_eq!(check_endpoint(&guarded("unix:/run/app.sock:/in")), Ok(()));
-    let changes: [(Change, &str); 17] = [
+
+    let changes: [(EndpointChange, &str); 17] = [
         (|e| e.name = "-x".into(), "name"),
         (|e| e.url = "example.com".into(), "http://"),
         (|e| e.url = "http://localhost:3000/".into(), "--allow-private"),
@@ -231,6 +276,7 @@ fn endpoints_are_checked_before_they_are_made() {
         (|e| e.retry.jitter = 1.5, "--jitter"),
         (|e| e.retry.max_attempts = Some(0), "--max-attempts"),
     ];
+
     for (change, word) in changes {
         let refusal = check_endpoint(&with(&good, change)).expect_err(word);
         assert!(refusal.contains(word) && !refusal.contains("hunter2"), "{word}: {refusal}");

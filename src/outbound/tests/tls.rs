@@ -1,24 +1,39 @@
 //! TLS with an authority of the tests' own, trusted through the extra CA file.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{FakeResolver, OK, Outbound, Receiver, attempt, clock, endpoint, read_request, settings};
-use crate::model::{AttemptReport, Outcome};
+use super::{
+    FakeResolver, OK, Outbound, ScriptedReceiver, attempt, clock, endpoint, event, read_request,
+    send, settings, with,
+};
+use crate::model::{AttemptReport, Event, Outcome};
 
-pub(super) struct Authority {
+pub(super) struct TestAuthority {
     pub(super) issuer: CertifiedIssuer<'static, KeyPair>,
     _folder: tempfile::TempDir,
     pub(super) file: PathBuf,
 }
 
-pub(super) fn authority() -> Authority {
+pub(super) fn authority() -> TestAuthority {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, "An authority of the tests");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -26,24 +41,118 @@ pub(super) fn authority() -> Authority {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     std::fs::write(&file, issuer.pem()).unwrap();
-    Authority { issuer, _folder: folder, file }
+    TestAuthority { issuer, _folder: folder, file }
 }
 
 pub(super) fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
 }
 
-/// A receiver that shows this certificate.
-pub(super) async fn receiver(certificate: CertificateDer<'static>, key: &KeyPair) -> Receiver {
+/// Takes connections as who has this certificate.
+fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// How a receiver that offers HTTP/2 treats it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Two {
+    Spoken,
+    /// It answers with something else.
+    Unknown,
+    /// It does not answer.
+    Silent,
+}
+
+/// The requests that a receiver read: the number of the connection, and version, authority, path,
+/// length of the body.
+type Requests = Arc<Mutex<Vec<(usize, String)>>>;
+
+/// A receiver that offers HTTP/2, what it was asked, and how many connections over HTTP/2 have
+/// ended.
+async fn offering_two(
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+    two: Two,
+) -> (SocketAddr, Requests, Arc<AtomicUsize>) {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    Receiver::new(move |conn, stream, got| {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Requests::default();
+    let ended = Arc::new(AtomicUsize::new(0));
+
+    let (log, count) = (requests.clone(), ended.clone());
+    tokio::spawn(async move {
+        for conn in 0.. {
+            let Ok((stream, _)) = listener.accept().await else { return };
+            let (acceptor, log, ended) = (acceptor.clone(), log.clone(), count.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                if is_http2 && two == Two::Unknown {
+                    let _ = stream.write_all(b"HTTP/1.1 505 No\r\n\r\n").await;
+                    return;
+                }
+
+                let is_silent = is_http2 && two == Two::Silent;
+                let service =
+                    service_fn(move |request| respond(request, conn, is_silent, log.clone()));
+                let io = TokioIo::new(stream);
+                let _ =
+                    auto::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
+                if is_http2 {
+                    ended.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    (address, requests, ended)
+}
+
+async fn respond(
+    request: hyper::Request<Incoming>,
+    conn: usize,
+    is_silent: bool,
+    log: Requests,
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    if is_silent {
+        std::future::pending::<()>().await;
+    }
+
+    let body = body.collect().await.unwrap().to_bytes();
+    let host = head.headers.get("host").map(|host| host.to_str().unwrap().to_owned());
+    let host = host.or_else(|| head.uri.authority().map(ToString::to_string)).unwrap_or_default();
+    let path = head.uri.path_and_query().unwrap();
+    let line = format!("{:?} {host}{path} {}", head.version, body.len());
+    log.lock().unwrap().push((conn, line));
+    Ok(hyper::Response::new(Full::new(Bytes::from_static(b"ok"))))
+}
+
+/// A receiver that shows this certificate.
+pub(super) async fn receiver(
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+) -> ScriptedReceiver {
+    let acceptor = acceptor(certificate, key);
+    ScriptedReceiver::new(move |conn, stream, got| {
         let acceptor = acceptor.clone();
         async move {
             let Ok(mut stream) = acceptor.accept(stream).await else { return };
@@ -57,19 +166,41 @@ pub(super) async fn receiver(certificate: CertificateDer<'static>, key: &KeyPair
     .await
 }
 
-fn room(authority: &Authority) -> Arc<Outbound> {
+/// One that answers with these bytes and leaves without a word (close_notify).
+async fn blunt(
+    certificate: CertificateDer<'static>,
+    key: &KeyPair,
+    answer: &'static [u8],
+) -> ScriptedReceiver {
+    let acceptor = acceptor(certificate, key);
+    ScriptedReceiver::new(move |conn, stream, got| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            let Some(request) = read_request(&mut stream, conn).await else { return };
+            got.lock().unwrap().push(request);
+            stream.write_all(answer).await.unwrap();
+            stream.flush().await.unwrap();
+            drop(stream.into_inner().0);
+        }
+    })
+    .await
+}
+
+fn outbound(authority: &TestAuthority) -> Arc<Outbound> {
     let resolver = FakeResolver::default().knows("receiver.test", &[&["127.0.0.1"]]);
-    let settings = super::Settings { extra_ca: Some(authority.file.clone()), ..settings(resolver) };
+    let settings =
+        super::OutboundSettings { extra_ca: Some(authority.file.clone()), ..settings(resolver) };
     Outbound::new(settings, clock()).unwrap()
 }
 
 /// One attempt at a receiver with a certificate of the authority's by these terms.
-async fn against(authority: &Authority, params: &CertificateParams) -> (AttemptReport, usize) {
+async fn against(authority: &TestAuthority, params: &CertificateParams) -> (AttemptReport, usize) {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &authority.issuer).unwrap();
     let receiver = receiver(certificate.der().clone(), &key).await;
     let url = format!("https://receiver.test:{}/", receiver.address.port());
-    let report = attempt(&room(authority), &endpoint(&url)).await;
+    let report = attempt(&outbound(authority), &endpoint(&url)).await;
     (report, receiver.got().len())
 }
 
@@ -84,19 +215,89 @@ fn refused_with(report: &(AttemptReport, usize), word: &str) {
 async fn a_receiver_of_the_extra_authority_is_delivered_to() {
     let authority = authority();
     let key = KeyPair::generate().unwrap();
-    let certificate = params(&["receiver.test", "127.0.0.1"]).signed_by(&key, &authority.issuer).unwrap();
+    let certificate =
+        params(&["receiver.test", "127.0.0.1"]).signed_by(&key, &authority.issuer).unwrap();
     let receiver = receiver(certificate.der().clone(), &key).await;
-    let room = room(&authority);
+    let outbound = outbound(&authority);
     let port = receiver.address.port();
     for host in ["receiver.test", "127.0.0.1"] {
         let endpoint = endpoint(&format!("https://{host}:{port}/"));
         for _ in 0..2 {
-            let report = attempt(&room, &endpoint).await;
+            let report = attempt(&outbound, &endpoint).await;
             assert_eq!(report.outcome, Outcome::Delivered, "{:?}", report.error);
         }
     }
     let conns: Vec<usize> = receiver.got().iter().map(|g| g.conn).collect();
     assert_eq!(conns, [0, 0, 1, 1]);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_length_counts_when_tls_ends_without_a_word() {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params(&["receiver.test"]).signed_by(&key, &authority.issuer).unwrap();
+    for (answer, outcome) in [
+        (&b"HTTP/1.0 200 OK\r\n\r\nok"[..], Outcome::Delivered),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", Outcome::Delivered),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Outcome::Delivered),
+        (b"HTTP/1.0 410 Gone\r\n\r\n", Outcome::Gone),
+        // Demonstrably not all of it.
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", Outcome::Retryable { after_ms: None }),
+    ] {
+        let receiver = blunt(certificate.der().clone(), &key, answer).await;
+        let endpoint = endpoint(&format!("https://receiver.test:{}/", receiver.address.port()));
+        let report = attempt(&outbound(&authority), &endpoint).await;
+        assert_eq!(report.outcome, outcome, "{}: {:?}", answer.escape_ascii(), report.error);
+    }
+}
+
+#[tokio::test]
+async fn who_offers_http2_gets_it_and_who_cannot_do_it_gets_the_other() {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params(&["receiver.test"]).signed_by(&key, &authority.issuer).unwrap();
+    let large = Event { body: vec![b'x'; 3 << 20].into(), ..event() };
+
+    for two in [Two::Spoken, Two::Unknown, Two::Silent] {
+        let can = two == Two::Spoken;
+        let (address, requests, ended) = offering_two(certificate.der().clone(), &key, two).await;
+        let outbound = outbound(&authority);
+        let host = format!("receiver.test:{}", address.port());
+        let mut endpoint = endpoint(&format!("https://{host}/hook?x=1"));
+        if two == Two::Silent {
+            // The first attempt takes all of it, and the second, which is the largest, may not.
+            endpoint = with(&endpoint, |endpoint| endpoint.timeout_ms = 8_000);
+        }
+        let mut reports = vec![
+            attempt(&outbound, &endpoint).await,
+            send(&outbound, &endpoint, large.clone()).await,
+        ];
+        reports.push(attempt(&outbound, &endpoint).await);
+        let outcomes: Vec<bool> =
+            reports.iter().map(|report| report.outcome == Outcome::Delivered).collect();
+        assert_eq!(
+            outcomes,
+            [can, true, true],
+            "{:?}",
+            reports.iter().map(|r| &r.error).collect::<Vec<_>>()
+        );
+        let version = if can { "HTTP/2.0" } else { "HTTP/1.1" };
+        let line = |bytes: usize| format!("{version} {host}/hook?x=1 {bytes}");
+        let lines: Vec<String> =
+            requests.lock().unwrap().iter().map(|(_, line)| line.clone()).collect();
+        let expected = [line(7), line(3 << 20), line(7)];
+        assert_eq!(lines, if can { &expected[..] } else { &expected[1..] });
+        let conns: Vec<usize> = requests.lock().unwrap().iter().map(|(conn, _)| *conn).collect();
+        assert!(conns.windows(2).all(|pair| pair[0] == pair[1]), "one connection: {conns:?}");
+        // Given up is not left open.
+        while two == Two::Silent && ended.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            reports[2].response.as_ref().map(|head| (head.status, head.body.as_ref())),
+            Some((200, &b"ok"[..]))
+        );
+    }
 }
 
 #[tokio::test]
@@ -119,18 +320,18 @@ async fn certificates_of_nobody_are_refused() {
     let certificate = params(&["receiver.test"]).self_signed(&key).unwrap();
     let receiver = receiver(certificate.der().clone(), &key).await;
     let url = format!("https://receiver.test:{}/", receiver.address.port());
-    let report = attempt(&room(&authority()), &endpoint(&url)).await;
+    let report = attempt(&outbound(&authority()), &endpoint(&url)).await;
     refused_with(&(report, receiver.got().len()), "unknown authority");
 }
 
 #[tokio::test]
 async fn a_port_without_tls_is_said_so() {
-    let receiver = Receiver::new(|_, mut stream, _| async move {
+    let receiver = ScriptedReceiver::new(|_, mut stream, _| async move {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     })
     .await;
     let url = format!("https://receiver.test:{}/", receiver.address.port());
-    let report = attempt(&room(&authority()), &endpoint(&url)).await;
+    let report = attempt(&outbound(&authority()), &endpoint(&url)).await;
     refused_with(&(report, 0), "");
 }
 
@@ -140,7 +341,8 @@ fn extra_ca_files_are_checked_at_the_start() {
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "nothing here").unwrap();
     for (file, word) in [(folder.path().join("none.pem"), "readable"), (empty, "no certificate")] {
-        let settings = super::Settings { extra_ca: Some(file), ..settings(FakeResolver::default()) };
+        let settings =
+            super::OutboundSettings { extra_ca: Some(file), ..settings(FakeResolver::default()) };
         let refusal = Outbound::new(settings, clock()).unwrap_err().to_string();
         assert!(refusal.contains(word), "{refusal}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Hash, Header, NOW, URL, base64, hmac, post, proven, refused, source, vector};
+use super::{HashFunction, Header, NOW, URL, base64, hmac, post, proven, refused, source, vector};
 use crate::ingest::verify::{Request, Verdict, verify};
 use crate::model::Source;
 
@@ -10,7 +10,7 @@ use crate::model::Source;
 fn token(header: &Value, claims: &Value) -> String {
     let part = |value: &Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
     let signed = format!("{}.{}", part(header), part(claims));
-    let mac = hmac(Hash::Sha256, b"k", &[signed.as_bytes()]);
+    let mac = hmac(HashFunction::Sha256, b"k", &[signed.as_bytes()]);
     format!("Bearer {signed}.{}", data_encoding::BASE64URL_NOPAD.encode(&mac))
 }
 
@@ -23,8 +23,7 @@ fn tokens(scheme: &str, mode: &str) -> Source {
 }
 
 fn claims(more: Value) -> Value {
-    let mut claims =
-        json!({"iss": "them", "aud": "me", "exp": NOW + 9, "iat": NOW, "email": "e@x", "email_verified": true});
+    let mut claims = json!({"iss": "them", "aud": "me", "exp": NOW + 9, "iat": NOW, "email": "e@x", "email_verified": true});
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     claims
 }
@@ -33,18 +32,33 @@ fn claims(more: Value) -> Value {
 #[test]
 fn a_token_without_a_kid_is_worth_what_its_issuers_sdk_says() {
     let send = |scheme, mode, header: Value| {
-        post(&tokens(scheme, mode), &[("authorization", &token(&header, &claims(json!({}))))], b"{}")
+        post(
+            &tokens(scheme, mode),
+            &[("authorization", &token(&header, &claims(json!({}))))],
+            b"{}",
+        )
     };
+
     for (scheme, mode) in [("jwt", "jwt"), ("okta", "jwt"), ("pubsub", "google_id_token")] {
         proven(send(scheme, mode, json!({"alg": "HS256", "kid": "b"})));
-        assert_eq!(refused(send(scheme, mode, json!({"alg": "HS256", "kid": "a"}))).0, "mismatch", "{scheme}");
-        assert_eq!(refused(send(scheme, mode, json!({"alg": "HS256", "kid": "c"}))).0, "unknown-key", "{scheme}");
+        assert_eq!(
+            refused(send(scheme, mode, json!({"alg": "HS256", "kid": "a"}))).0,
+            "mismatch",
+            "{scheme}"
+        );
+        assert_eq!(
+            refused(send(scheme, mode, json!({"alg": "HS256", "kid": "c"}))).0,
+            "unknown-key",
+            "{scheme}"
+        );
     }
+
     let without = || json!({"alg": "HS256"});
     assert_eq!(refused(send("jwt", "jwt", without())).0, "unknown-key");
     assert_eq!(refused(send("okta", "jwt", without())).0, "unknown-key");
     proven(send("pubsub", "google_id_token", without()));
     proven(send("dialogflow", "google_id_token", without()));
+
     let mut one_key = tokens("okta", "jwt");
     one_key.params.insert("jwks".into(), json!({"keys": [{"kty": "oct", "kid": "b", "k": "aw"}]}));
     let sent = post(&one_key, &[("authorization", &token(&without(), &claims(json!({}))))], b"{}");
@@ -78,25 +92,36 @@ fn googles_tokens_are_for_one() {
 }
 
 fn at_shopify(shopify: &Source, headers: &[Header], body: &[u8]) -> Verdict {
-    verify(shopify, &Request { method: "POST", url: URL, headers, body, client: None }, NOW)
+    verify(
+        shopify,
+        &Request { method: "POST", url: URL, headers, body, client: None, keys: None },
+        NOW,
+    )
 }
 
-/// Of both families of headers Shopify's SDK takes the newer one, and asks it for the event's id, too.
+/// Of both families of headers Shopify's SDK takes the newer one, and asks it for the event's id,
+/// too.
 #[test]
 fn shopifys_newer_headers_count_before_the_older() {
     let (shopify, headers, body) = vector("shopify", "events-style-headers");
     proven(at_shopify(&shopify, &headers, &body));
-    let signature = headers.iter().find(|header| header.name == "shopify-hmac-sha256").unwrap().value.clone();
+    let signature =
+        headers.iter().find(|header| header.name == "shopify-hmac-sha256").unwrap().value.clone();
     let mut both = headers.clone();
     both.push(Header::new("x-shopify-hmac-sha256", b"AAAA".to_vec()));
     proven(at_shopify(&shopify, &both, &body));
-    let without: Vec<Header> = headers.iter().filter(|header| header.name != "shopify-event-id").cloned().collect();
+    let without: Vec<Header> =
+        headers.iter().filter(|header| header.name != "shopify-event-id").cloned().collect();
     assert_eq!(refused(at_shopify(&shopify, &without, &body)).0, "missing");
     let (shopify, mut headers, body) = vector("shopify", "small");
     headers.retain(|header| header.name != "x-shopify-event-id");
     proven(at_shopify(&shopify, &headers, &body));
     headers.push(Header::new("shopify-hmac-sha256", signature));
-    assert_eq!(refused(at_shopify(&shopify, &headers, &body)).0, "missing", "the newer family is not complete");
+    assert_eq!(
+        refused(at_shopify(&shopify, &headers, &body)).0,
+        "missing",
+        "the newer family is not complete"
+    );
 }
 
 /// What sns-validator takes as signed wherever it stands must not be added on the way.
@@ -110,7 +135,10 @@ fn nothing_that_is_signed_can_be_added_to_an_sns_message() {
     };
     proven(with("UnsubscribeURL", json!("https://elsewhere.example/")));
     proven(with("SubscribeURL", Value::Null));
-    assert_eq!(refused(with("SubscribeURL", json!("https://sns.eu-west-1.amazonaws.com/"))).0, "mismatch");
+    assert_eq!(
+        refused(with("SubscribeURL", json!("https://sns.eu-west-1.amazonaws.com/"))).0,
+        "mismatch"
+    );
     assert_eq!(refused(with("Subject", json!("added"))).0, "mismatch");
 }
 
@@ -128,11 +156,11 @@ fn twilios_shared_keys_sign_with_sha256() {
         ];
         post(&twilio, &headers, b"a=1")
     };
-    proven(send(Hash::Sha256, "key=k1,algorithm=HMAC_SHA256"));
-    proven(send(Hash::Sha256, "key=k1, algorithm = hmac_sha256"));
-    proven(send(Hash::Sha1, "key=k1"));
-    proven(send(Hash::Sha1, ""));
-    assert_eq!(refused(send(Hash::Sha1, "algorithm=HMAC_SHA256")).0, "mismatch");
-    assert_eq!(refused(send(Hash::Sha256, "")).0, "mismatch");
-    assert_eq!(refused(send(Hash::Sha256, "algorithm=NONE")).0, "algorithm");
+    proven(send(HashFunction::Sha256, "key=k1,algorithm=HMAC_SHA256"));
+    proven(send(HashFunction::Sha256, "key=k1, algorithm = hmac_sha256"));
+    proven(send(HashFunction::Sha1, "key=k1"));
+    proven(send(HashFunction::Sha1, ""));
+    assert_eq!(refused(send(HashFunction::Sha1, "algorithm=HMAC_SHA256")).0, "mismatch");
+    assert_eq!(refused(send(HashFunction::Sha256, "")).0, "mismatch");
+    assert_eq!(refused(send(HashFunction::Sha256, "algorithm=NONE")).0, "algorithm");
 }

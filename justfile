@@ -1,0 +1,99 @@
+# The loop of a developer. `.ci/run` runs these very recipes; `just` alone lists them.
+# Install it with `cargo install just`, `pip install rust-just`, or from your distribution.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# Folders with the programs that the measuring tests take
+release := justfile_directory() / "target/release"
+
+_list:
+    @just --list --unsorted
+
+# Formatting and lints of all that compiles here; warnings are errors
+lint:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+
+# All tests that need only the toolchain, as README.md gives it
+test *ARGS:
+    cargo test --locked {{ARGS}}
+
+# The documentation of the library; warnings are errors
+doc:
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
+
+# The parts of docs/ that are made from the code
+docs:
+    HOOKBOX_WRITE_DOCS=1 cargo test --locked --lib admin::openapi
+    HOOKBOX_WRITE_DOCS=1 cargo test --locked --test library docs::generated
+
+# The receivers of examples/, against the real daemon; needs python3, and node for the one in JavaScript
+examples:
+    cargo build --locked --examples
+    skip=''; command -v node >/dev/null || { skip='--skip javascript'; echo 'node is not installed: without JavaScript'; }; \
+        cargo test --locked --test programs e2e::examples -- --ignored --nocapture $skip
+
+# Optimized programs, and the library's tests with them, in one build: apart they would be compiled with different features
+release:
+    cargo test --locked --release --test library --no-run
+
+# Size and idle memory of the daemon in a folder; the `dist` daemon, which is smaller, has 12 and 16 MiB
+weight FOLDER=release SIZE_MIB="20" IDLE_MIB="16":
+    .ci/weight {{FOLDER}} {{SIZE_MIB}} {{IDLE_MIB}}
+
+# The simulation; HOOKBOX_SIM_SEEDS says how many seeds
+sim:
+    cargo test --locked --release --test library sim:: -- --nocapture
+
+# Every state that a power cut can leave, comparisons in constant time, a file of cases: what is ignored in an ordinary run
+library-deep:
+    HOOKBOX_VECTORS="${HOOKBOX_VECTORS:-github.json}" \
+        cargo test --locked --release --test library -- --ignored --skip write_the_fixture --skip journal::play --nocapture
+
+# A hundred flipped bits, torn and missing files, the largest bodies, with the optimized daemon
+damage:
+    HOOKBOX_FLIPS="${HOOKBOX_FLIPS:-100}" HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs damage:: -- --nocapture
+    HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs -- --ignored largest_of_all
+
+# Power cuts, failing and full disks, links that go away, other users, fail points: as root, with strace, e2fsprogs and xfsprogs
+faults *NAMES:
+    cargo test --locked --test programs {{NAMES}} -- --ignored --nocapture \
+        --skip l01_ --skip l06_ --skip fair_shares --skip retention_takes --skip opening_segments --skip takes_connections \
+        --skip largest_of_all --skip e2e::examples
+
+# Memory and time of the optimized programs: retention, openings, a soak, many starts, what an attacker costs the others
+measured:
+    HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs -- --ignored --nocapture --test-threads 1 \
+        l01_ l06_ retention_takes opening_segments fair_shares
+
+# Commits, reads and attempts in a second, without the programs around them
+measured-library:
+    cargo test --locked --release --lib -- --ignored --nocapture --test-threads 1
+
+# End to end with the optimized programs
+e2e-release:
+    HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs e2e::
+
+# A second of each benchmark: that it runs, not how fast
+bench-smoke:
+    HOOKBOX_PROGRAMS={{release}} cargo bench --locked --profile dev --bench hookbox -- --seconds 1 --rounds 1 --events 5000
+
+# What is sent, verified by the official libraries of Standard Webhooks (Python and Node)
+interop:
+    tests/interop/run.sh {{release}}
+
+# Licences, sources, banned and duplicate crates, known advisories
+deny:
+    cargo deny --locked check licenses bans sources
+    .ci/advisories
+
+# Fuzz each target for so many seconds
+fuzz SECONDS="10":
+    for target in $(cd fuzz && ls fuzz_targets | grep -v common | sed 's/\.rs$//'); do \
+        mkdir -p "fuzz/corpus/$target" "fuzz/seeds/$target"; \
+        RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+            -max_total_time={{SECONDS}} -rss_limit_mb=2048 -timeout=10; done
+
+# The front page, the licences, and a reason for each dependency
+page:
+    .ci/page

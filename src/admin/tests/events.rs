@@ -1,0 +1,159 @@
+//! Events: listed, sent in, replayed, tailed.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use super::{AdminWorld, NOW, event};
+use crate::admin::log_source::MemoryLog;
+use crate::model::{DeliveryId, EventId};
+use crate::queue::StartReplay;
+use crate::record::{Consequence, Record};
+use crate::scheduler::TailLine;
+
+#[tokio::test]
+async fn events_are_listed_newest_first_filtered_and_paged() {
+    let world = AdminWorld::new();
+    let ids: Vec<EventId> = ["push", "ping", "push", "issue.opened"]
+        .iter()
+        .map(|kind| world.event(kind, &[1]))
+        .collect();
+    world.script().duplicates.insert(1, 4);
+    let shown = |picked: &[usize]| picked.iter().map(|i| ids[*i].to_string()).collect::<Vec<_>>();
+    assert_eq!(world.ids("/v1/events").await, shown(&[3, 2, 1, 0]));
+    assert_eq!(world.ids("/v1/events?limit=2").await, shown(&[3, 2]));
+    assert_eq!(world.ids(&format!("/v1/events?limit=2&after={}", ids[2])).await, shown(&[1, 0]));
+    assert_eq!(world.ids("/v1/events?type=push").await, shown(&[2, 0]));
+    assert_eq!(world.ids("/v1/events?type=issue.*&source=github").await, shown(&[3]));
+    assert_eq!(world.ids("/v1/events?source=other").await, shown(&[]));
+    let since = crate::model::time::rfc3339(NOW.wall_ms - 60_000 + 3);
+    assert_eq!(world.ids(&format!("/v1/events?since={since}")).await, shown(&[3, 2]));
+    assert_eq!(world.ids(&format!("/v1/events?until={since}")).await, shown(&[1, 0]));
+    assert_eq!(world.rows("/v1/events").await[3]["duplicates"], 4);
+    let (_, one) = world.json("GET", &format!("/v1/events/{}", ids[0]), Value::Null).await;
+    assert_eq!(
+        (&one["body_base64"], &one["headers"]["content-type"]),
+        (&json!("e30="), &json!("application/json"))
+    );
+    assert_eq!(one["deliveries"][0]["endpoint"], "app");
+    let forged = EventId { tag: 6, ..ids[0] };
+    assert_eq!(world.json("GET", &format!("/v1/events/{forged}"), Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn carried_events_are_listed_once_where_they_stand() {
+    let world = AdminWorld::with(MemoryLog::starting_at(10));
+    let old = EventId { seq: 2, tag: 5 };
+    let delivery = DeliveryId { seq: 2, endpoint: 1 };
+    let carried =
+        || Record::EventRelocated { seq: 2, event: event(old, "old").into(), fan_out: vec![1] };
+    world.log.push(carried());
+    world.log.push(carried());
+    world.script().stands.insert(2, 11);
+    let new = world.event("new", &[1]);
+    assert_eq!(world.ids("/v1/events").await, [new.to_string(), old.to_string()]);
+    assert_eq!(world.ids(&format!("/v1/events?after={new}")).await, [old.to_string()]);
+    assert_eq!(world.ids(&format!("/v1/events?after={old}")).await, [""; 0]);
+    assert_eq!(world.json("GET", &format!("/v1/events/{old}"), Value::Null).await.0, 200);
+    let rows = world.rows("/v1/deliveries").await;
+    assert_eq!((rows.len(), &rows[1]["id"]), (2, &json!(delivery.to_string())));
+    assert_eq!(world.json("GET", &format!("/v1/deliveries/{delivery}"), Value::Null).await.0, 200);
+}
+
+#[tokio::test]
+async fn replays_are_counted_before_they_start() {
+    let world = AdminWorld::new();
+    let first = world.event("push", &[1, 2]);
+    world.event("ping", &[1]);
+    let third = world.event("push", &[1, 77]);
+    let (_, dry) =
+        world.json("POST", "/v1/replays", json!({"type": "push", "dry_run": true})).await;
+    assert_eq!(dry, json!({"matched": 2, "queued": 0, "dry_run": true, "would_queue": 3}));
+    let (status, done) = world
+        .json("POST", "/v1/replays", json!({"type": "push", "to": "crm", "rate": "5/s"}))
+        .await;
+    assert_eq!((status, &done["matched"], &done["queued"]), (202, &json!(2), &json!(2)));
+    let replay = world.script().replays.pop().expect("a replay was started");
+    let StartReplay { rate, next, end, filter } = replay;
+    assert_eq!(
+        (rate, next, end, filter.to.as_deref()),
+        (Some(5), first.seq, third.seq, Some("crm"))
+    );
+    let (_, one) = world.json("POST", "/v1/replays", json!({"event": first.to_string()})).await;
+    assert_eq!((&one["matched"], &one["queued"]), (&json!(1), &json!(2)));
+    let unknown = EventId { seq: 1, tag: 9 }.to_string();
+    assert_eq!(world.json("POST", "/v1/replays", json!({"event": unknown})).await.0, 404);
+    assert_eq!(
+        world.json("POST", "/v1/replays", json!({"type": "x", "to": "nowhere"})).await.0,
+        404
+    );
+    assert!(world.rows("/v1/replays").await.is_empty());
+}
+
+#[tokio::test]
+async fn an_event_is_sent_in_with_its_dedupe_key() {
+    let world = AdminWorld::new();
+    let body = json!({"source": "github", "type": "push", "id": "order-1", "data": "{\"a\":1}"});
+    let (status, sent) = world.json("POST", "/v1/events", body).await;
+    assert_eq!((status, &sent["duplicate"]), (202, &json!(false)));
+    let events = world.script().accepted.pop().expect("it was accepted");
+    let event = &events[0];
+    assert_eq!(event.dedupe, Some(crate::admin::events::fingerprint(7, 3, "order-1")));
+    assert_eq!((event.kind.as_str(), &event.body[..]), ("push", &b"{\"a\":1}"[..]));
+    assert_eq!(event.headers[0].text(), "application/json");
+    world.json("POST", "/v1/events", json!({"source": "github", "data_base64": "/w=="})).await;
+    let events = world.script().accepted.pop().expect("it was accepted");
+    let event = &events[0];
+    assert_eq!(
+        (event.headers[0].text().as_str(), event.dedupe),
+        ("application/octet-stream", None)
+    );
+    assert_eq!(
+        world.json("POST", "/v1/events", json!({"source": "none", "data": "x"})).await.0,
+        404
+    );
+}
+
+#[tokio::test]
+async fn tail_tells_the_past_then_what_passes() {
+    let world = AdminWorld::new();
+    let event = world.event("push", &[1]);
+    let delivery = DeliveryId { seq: event.seq, endpoint: 1 };
+    world.attempt(delivery, 1, Consequence::Delivered);
+    let past = world.rows("/v1/tail").await;
+    assert_eq!(
+        (&past[0]["what"], &past[1]["what"], &past[1]["status"]),
+        (&json!("event"), &json!("attempt"), &json!(200))
+    );
+    assert_eq!(world.rows("/v1/tail?endpoint=crm").await.len(), 0);
+    assert_eq!(world.rows("/v1/tail?source=github&limit=5").await.len(), 1);
+
+    let mut body = world.send("GET", "/v1/tail?follow&limit=1", "").await.into_body();
+    let mut next = async || -> Value {
+        let frame =
+            body.frame().await.expect("a line").expect("no failure").into_data().expect("data");
+        serde_json::from_slice(&frame).expect("JSON")
+    };
+    assert_eq!(next().await["what"], "attempt");
+    let tell = |number| {
+        world.tail.send(Arc::new(TailLine::Attempt {
+            delivery,
+            event: event.seq,
+            endpoint: "app".into(),
+            number,
+            at: 0,
+            duration_ms: 1,
+            outcome: "delivered",
+            status: None,
+            error: None,
+            next_at: None,
+        }))
+    };
+    tell(1).expect("heard");
+    tell(2).expect("heard");
+    assert_eq!(next().await["number"], 2, "the first was told already");
+    world.stop.send_replace(true);
+    assert!(body.frame().await.is_none(), "the stream ends when the daemon stops");
+    world.served.await.expect("ended");
+}

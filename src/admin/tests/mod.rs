@@ -1,0 +1,245 @@
+//! The admin API over a real socket, with a scripted scheduler behind it and a log in memory.
+
+mod connections;
+mod deliveries;
+mod events;
+mod scripted;
+mod settings;
+mod status;
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+
+use scripted::{Script, schedule};
+
+use super::log_source::MemoryLog;
+use super::{Adapters, Admin, AdminInfo, LogSource, RefusalCount, bind};
+use crate::api::views::CheckView;
+use crate::model::{
+    AttemptReport, DeliveryId, DeliveryState, Endpoint, Event, EventId, Now, Outcome, RequestHead,
+    ResponseHead, Seq, Source,
+};
+use crate::record::{AttemptFinished, Consequence, Record};
+use crate::scheduler::{TailLine, channel};
+
+const NOW: Now = Now { mono_ms: 65_000, wall_ms: 1_800_000_000_000 };
+
+struct AdminWorld {
+    socket: PathBuf,
+    script: Arc<Mutex<Script>>,
+    log: Arc<MemoryLog>,
+    tail: tokio::sync::broadcast::Sender<Arc<TailLine>>,
+    shares: Arc<crate::scheduler::ShareCounts>,
+    stop: watch::Sender<bool>,
+    served: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl AdminWorld {
+    fn new() -> Self {
+        Self::with(MemoryLog::starting_at(1))
+    }
+
+    fn with(log: MemoryLog) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("admin.sock");
+        let listener = bind(&socket).expect("bound");
+        let (handle, channels) = channel();
+        let mut source = Source::new("github", "github");
+        source.id = 3;
+        let mut endpoints = [Endpoint::new("app", "http://a/"), Endpoint::new("crm", "http://b/")];
+        endpoints[0].id = 1;
+        endpoints[1].id = 2;
+        let script = Script {
+            sources: vec![Arc::new(source)],
+            endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            ..Script::default()
+        };
+        channels.directory.send_replace(script.directory());
+        channels.health.accepting.store(true, Ordering::Release);
+        let tail = channels.tail.clone();
+        let shares = handle.shares().clone();
+        let clock: crate::scheduler::Clock = Arc::new(|| NOW);
+        shares.read_time_from(&clock);
+        let script = Arc::new(Mutex::new(script));
+        schedule(channels, script.clone());
+        let log = Arc::new(log);
+        let admin = Arc::new(Admin {
+            handle,
+            log: log.clone(),
+            clock: Arc::new(|| NOW),
+            random: Arc::new(|bytes| bytes.fill(0x41)),
+            refusals: Arc::new(|| {
+                vec![RefusalCount { source: "github".into(), kind: "mismatch".into(), count: 2 }]
+            }),
+            info: AdminInfo {
+                version: "0.1.0".into(),
+                listen: vec!["127.0.0.1:8420".into()],
+                ..AdminInfo::default()
+            },
+            adapters: Adapters {
+                check: Arc::new(|source, request, at| CheckView {
+                    accepted: true,
+                    reason: format!("{} {} {at}", source.name, request.body.len()),
+                    ..(Adapters::default().check)(source, request, at)
+                }),
+                check_source: Arc::new(|s| {
+                    if s.verify == "no-such" { Err("no such scheme".into()) } else { Ok(()) }
+                }),
+                ..Adapters::default()
+            },
+            context: super::CallerContext::default(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let served = tokio::spawn(admin.serve(listener, stopped));
+        Self { socket, script, log, tail, shares, stop, served, _folder: folder }
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Response<hyper::body::Incoming> {
+        let stream = UnixStream::connect(&self.socket).await.expect("connected");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("shaken");
+        tokio::spawn(connection);
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = Request::builder().method(method).uri(path).header("host", "x");
+        sender
+            .send_request(request.body(Full::new(body.into())).expect("a request"))
+            .await
+            .expect("answered")
+    }
+
+    async fn text(&self, method: &str, path: &str, body: impl Into<Bytes>) -> (u16, String) {
+        let response = self.send(method, path, body).await;
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.expect("a whole body").to_bytes();
+        (status, String::from_utf8(bytes.to_vec()).expect("text"))
+    }
+
+    async fn json(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, text) = self.text(method, path, body).await;
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{method} {path}: {e}: {text}")),
+        )
+    }
+
+    async fn rows(&self, path: &str) -> Vec<Value> {
+        let (status, text) = self.text("GET", path, "").await;
+        assert_eq!(status, 200, "{path}: {text}");
+        text.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect()
+    }
+
+    async fn ids(&self, path: &str) -> Vec<String> {
+        self.rows(path)
+            .await
+            .iter()
+            .map(|r| r["id"].as_str().unwrap_or_else(|| panic!("{r}")).to_owned())
+            .collect()
+    }
+
+    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.script.lock().expect("not poisoned")
+    }
+
+    fn event(&self, kind: &str, fan_out: &[u32]) -> EventId {
+        let id = EventId { seq: self.log.durable() + 1, tag: 5 };
+        let event = event(id, kind);
+        self.log.push(Record::EventAccepted {
+            event: event.into(),
+            dedupe: None,
+            fan_out: fan_out.to_vec(),
+            beside: Default::default(),
+            ran_ms: 0,
+        });
+        id
+    }
+
+    fn attempt(&self, delivery: DeliveryId, number: u32, next: Consequence) -> Seq {
+        let status = if next == Consequence::Delivered { 200 } else { 503 };
+        let outcome = if next == Consequence::Delivered {
+            Outcome::Delivered
+        } else {
+            Outcome::Retryable { after_ms: None }
+        };
+        self.log.push(Record::AttemptFinished(Box::new(AttemptFinished {
+            delivery,
+            event: delivery.seq,
+            number,
+            report: AttemptReport {
+                started_at: NOW.wall_ms - 1000,
+                duration_ms: 12,
+                connect_ms: None,
+                outcome,
+                request: RequestHead {
+                    method: "POST".into(),
+                    url: "http://a/".into(),
+                    headers: vec![],
+                },
+                response: Some(ResponseHead {
+                    status,
+                    headers: vec![],
+                    body: Bytes::from_static(b"no"),
+                }),
+                error: None,
+                fault: None,
+                command: None,
+            },
+            next,
+            prev: 0,
+            position: None,
+            low: 0,
+            key: None,
+            uncounted: false,
+            failing_ms: 0,
+            born: 0,
+            ran_ms: 0,
+            restraint: None,
+        })))
+    }
+
+    fn set(&self, id: DeliveryId, state: DeliveryState) {
+        self.script().states.insert(id, (state, None));
+    }
+
+    /// A delivery that died; its dead_letter_seq is remembered.
+    fn dead(&self, kind: &str, endpoint: u32) -> DeliveryId {
+        let id = DeliveryId { seq: self.event(kind, &[endpoint]).seq, endpoint };
+        let dead_letter_seq =
+            self.attempt(id, 3, Consequence::Dead { reason: "3 attempts failed".into() });
+        self.set(id, DeliveryState::Dead);
+        self.script().dead_letter_seqs.push(dead_letter_seq);
+        id
+    }
+}
+
+fn event(id: EventId, kind: &str) -> Event {
+    Event {
+        id,
+        source: 3,
+        source_name: "github".into(),
+        kind: kind.into(),
+        received_at: NOW.wall_ms - 60_000 + id.seq,
+        dedupe_key: Some("k".into()),
+        request_line: "POST /in/github".into(),
+        remote: "127.0.0.1:1".into(),
+        headers: vec![crate::model::Header::new("content-type", "application/json")],
+        body: Bytes::from_static(b"{}"),
+        from_provider: false,
+        first_id: None,
+    }
+}

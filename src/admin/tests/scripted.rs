@@ -1,0 +1,258 @@
+//! A scripted scheduler: it answers requests from what a test wrote down, and remembers what it was
+//! asked to do.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use crate::model::share::ShareTally;
+use crate::model::{DeliveryId, DeliveryState, Endpoint, EventId, HoldReason, Seq, Source};
+use crate::queue::{
+    Accept, Accepted, CancelDeliveries, CreateEndpoint, CreateSource, DeadLetterSeqsQuery,
+    DeleteEndpoint, DeleteSource, DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters,
+    EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, HoldEndpoint, ImportEvents,
+    ImportedQuery, NewEvent, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery, RetryDeliveries,
+    RetrySnapshot, RetryingQuery, Revive, StartReplay, Status, StatusQuery, UpdateEndpoint,
+    UpdateSource, WithSubscription,
+};
+use crate::scheduler::{Channels, Directory, Envelope};
+
+/// What the scripted scheduler knows, and what was asked of it.
+#[derive(Default)]
+pub(super) struct Script {
+    pub sources: Vec<Arc<Source>>,
+    pub endpoints: Vec<Arc<Endpoint>>,
+    pub held: HashSet<String>,
+    pub states: HashMap<DeliveryId, (DeliveryState, Option<RetrySnapshot>)>,
+    pub dead_letter_seqs: Vec<Seq>,
+    pub stands: HashMap<Seq, Seq>,
+    pub duplicates: HashMap<Seq, u32>,
+    /// How many commands there were, and what some of them held.
+    pub commands: usize,
+    pub retried: Vec<Vec<Revive>>,
+    pub replays: Vec<StartReplay>,
+    pub accepted: Vec<Vec<NewEvent>>,
+    pub full: ShareTally,
+}
+
+impl Script {
+    pub fn directory(&self) -> Arc<Directory> {
+        let by =
+            |key: fn(&Source) -> String| self.sources.iter().map(|s| (key(s), s.clone())).collect();
+        Arc::new(Directory {
+            sources_by_path: by(|s| s.path().trim_start_matches("/in/").to_owned()),
+            sources_by_name: by(|s| s.name.clone()),
+            former_endpoints: std::collections::HashMap::new(),
+            endpoints: self.endpoints.clone(),
+            salt: 7,
+            matcher: Arc::default(),
+        })
+    }
+
+    fn set_source(&mut self, source: Source) -> Arc<Source> {
+        self.sources.retain(|s| s.name != source.name);
+        let source = Arc::new(source);
+        self.sources.push(source.clone());
+        source
+    }
+
+    fn create_source(&mut self, source: Source) -> Result<Arc<Source>, Refusal> {
+        if self.sources.iter().any(|s| s.name == source.name) {
+            return Err(Refusal::Exists { what: "source", name: source.name });
+        }
+        Ok(self.set_source(source))
+    }
+
+    fn set_endpoint(&mut self, endpoint: Endpoint) -> Arc<Endpoint> {
+        self.endpoints.retain(|e| e.name != endpoint.name);
+        let endpoint = Arc::new(endpoint);
+        self.endpoints.push(endpoint.clone());
+        endpoint
+    }
+
+    /// Does something with an endpoint, if there is one of that name.
+    fn with_endpoint<T>(
+        &mut self,
+        name: &str,
+        act: impl FnOnce(&mut Self) -> T,
+    ) -> Result<T, Refusal> {
+        if !self.endpoints.iter().any(|e| e.name == name) {
+            return Err(Refusal::NotFound { what: "endpoint", name: name.to_owned() });
+        }
+        Ok(act(self))
+    }
+
+    fn forget_dead(&mut self, deliveries: &[Revive]) -> usize {
+        self.dead_letter_seqs
+            .retain(|seq| !deliveries.iter().any(|d| d.dead_letter_seq == Some(*seq)));
+        deliveries.len()
+    }
+
+    fn dead_before(&self, before: Seq, limit: usize) -> Vec<Seq> {
+        let mut seqs: Vec<Seq> =
+            self.dead_letter_seqs.iter().copied().filter(|seq| *seq < before).collect();
+        seqs.sort_unstable_by_key(|seq| std::cmp::Reverse(*seq));
+        seqs.truncate(limit);
+        seqs
+    }
+
+    fn delivery(&self, delivery: DeliveryId) -> DeliverySnapshot {
+        let known = self.states.get(&delivery).copied();
+        let (state, retry) = known.unwrap_or((DeliveryState::Pending, None));
+        DeliverySnapshot { delivery, state, retry }
+    }
+
+    fn event(&self, seq: Seq) -> EventSnapshot {
+        EventSnapshot {
+            seq,
+            duplicates: self.duplicates.get(&seq).copied().unwrap_or(0),
+            stands_at: self.stands.get(&seq).copied().unwrap_or(seq),
+        }
+    }
+
+    fn accept(&mut self, request: Accept) -> Vec<Accepted> {
+        self.accepted.push(request.0.into_iter().map(|matched| matched.event).collect());
+        let id = EventId { seq: 99, tag: 1 };
+        vec![Accepted { id, duplicate: false, conflicts_with: None }]
+    }
+
+    fn start_replay(&mut self, request: StartReplay) -> crate::record::Replay {
+        self.replays.push(request.clone());
+        let StartReplay { filter, rate, next, end } = request;
+        crate::record::Replay {
+            id: 1,
+            filter,
+            next,
+            end,
+            rate,
+            started_at: 0,
+            due_at: 0,
+            pause_ms: 0,
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status { events: 3, pending: 2, dead: 1, full: self.full.clone(), ..Status::default() }
+    }
+
+    fn view(&self, endpoint: &Arc<Endpoint>) -> EndpointSnapshot {
+        EndpointSnapshot {
+            endpoint: endpoint.clone(),
+            hold: self.held.contains(&endpoint.name).then_some((HoldReason::Operator, 5)),
+            waiting: 2,
+            in_flight: 0,
+            retrying: 1,
+            delivered: 4,
+            dead: 1,
+            last_error: Some("connection refused".into()),
+            last_success_at: None,
+            undecided: 0,
+            undecided_last: None,
+            flow: crate::queue::EndpointActivity::default(),
+        }
+    }
+}
+
+/// Answers until every handle is gone.
+pub(super) fn schedule(channels: Channels, script: Arc<Mutex<Script>>) {
+    std::thread::spawn(move || {
+        while let Ok(envelope) = channels.requests.recv() {
+            let mut script = script.lock().expect("not poisoned");
+            answer(&channels, &mut script, envelope);
+        }
+    });
+}
+
+fn answer(channels: &Channels, script: &mut Script, envelope: Envelope) {
+    let open = Open { channels, script, envelope: Some(envelope) };
+    let open = questions(commands(open));
+    // Nobody scripted an answer: it is dropped, as a scheduler that ends would do.
+    drop(open.envelope);
+}
+
+fn commands(open: Open<'_>) -> Open<'_> {
+    open.command(|script, CreateSource(source)| script.create_source(*source))
+        .command(|script, UpdateSource(source)| Ok(script.set_source(*source)))
+        .command(|script, DeleteSource { name }| {
+            script.sources.retain(|source| source.name != name);
+            Ok(())
+        })
+        .command(|script, request: WithSubscription<CreateEndpoint>| {
+            Ok(script.set_endpoint(*request.request.0))
+        })
+        .command(|script, request: WithSubscription<UpdateEndpoint>| {
+            Ok(script.set_endpoint(*request.request.0))
+        })
+        .command(|script, DeleteEndpoint { name }| {
+            script.with_endpoint(&name, |script| {
+                script.endpoints.retain(|endpoint| endpoint.name != name);
+                3
+            })
+        })
+        .command(|script, HoldEndpoint { name }| {
+            script.with_endpoint(&name, |script| script.held.insert(name.clone()))?;
+            Ok(())
+        })
+        .command(|script, ReleaseEndpoint { name }| {
+            script.with_endpoint(&name, |script| script.held.remove(&name))?;
+            Ok(())
+        })
+        .command(|_, CancelDeliveries { deliveries }| Ok(deliveries.len()))
+        .command(|script, RetryDeliveries { deliveries }| {
+            script.retried.push(deliveries.clone());
+            Ok(script.forget_dead(&deliveries))
+        })
+        .command(|script, DiscardDeadLetters { deliveries }| Ok(script.forget_dead(&deliveries)))
+        .command(|_, ImportEvents { events }| Ok(events.len()))
+        .command(|script, request: StartReplay| Ok(script.start_replay(request)))
+}
+
+fn questions(open: Open<'_>) -> Open<'_> {
+    open.on(|script, request: Accept| Ok(script.accept(request)))
+        .on(|script, StatusQuery| Ok(script.status()))
+        .on(|script, EndpointsQuery| Ok(script.endpoints.iter().map(|e| script.view(e)).collect()))
+        .on(|script, DeliveriesQuery(ids)| {
+            Ok(ids.into_iter().map(|id| script.delivery(id)).collect())
+        })
+        .on(|script, DeadLetterSeqsQuery { before, limit }| Ok(script.dead_before(before, limit)))
+        .on(|script, EventsQuery(seqs)| Ok(seqs.into_iter().map(|seq| script.event(seq)).collect()))
+        .on(|_, ReplaysQuery| Ok(Vec::new()))
+        .on(|_, ImportedQuery(_)| Ok(None))
+        .on(|_, RetryingQuery { .. }| Ok(Vec::new()))
+}
+
+/// A request that may not have been answered yet.
+struct Open<'a> {
+    channels: &'a Channels,
+    script: &'a mut Script,
+    envelope: Option<Envelope>,
+}
+
+impl Open<'_> {
+    /// Answers it if it is of this type. What changed is published before the answer leaves.
+    fn on<R: QueueRequest>(
+        mut self,
+        act: impl FnOnce(&mut Script, R) -> Result<R::Answer, Refusal>,
+    ) -> Self {
+        let envelope = self.envelope.take();
+        self.envelope = envelope.and_then(|envelope| {
+            let answered = envelope.answer(|request| {
+                let answer = act(self.script, request);
+                self.channels.directory.send_replace(self.script.directory());
+                answer
+            });
+            answered.err()
+        });
+        self
+    }
+
+    /// The same, and counts it.
+    fn command<R: QueueRequest>(
+        self,
+        act: impl FnOnce(&mut Script, R) -> Result<R::Answer, Refusal>,
+    ) -> Self {
+        self.on(|script, request| {
+            script.commands += 1;
+            act(script, request)
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! What all specs share: which keys they have, and how changes are put over settings.
+//!
+//! A spec is a struct whose fields are all `Option`: `None` is "not given". Changes ([`Patch`])
+//! follow JSON merge patch (RFC 7396): a key that is absent leaves its setting as it is, `null`
+//! puts it back to its default.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// A setting that was refused, or that is missing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SpecError(String);
+
+impl SpecError {
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+
+    /// Names a field of a body.
+    pub(super) fn field(key: &str, why: &str) -> Self {
+        Self(format!("'{key}': {why}"))
+    }
+
+    /// Names the setting as it is spelled in JSON and on the command line.
+    pub(super) fn of(key: &str, why: &str) -> Self {
+        Self(format!("'{key}' (--{}): {why}", key.replace('_', "-")))
+    }
+}
+
+/// Settings that can be given in part.
+pub trait Spec: Clone + Default + PartialEq + Serialize + DeserializeOwned {
+    /// The keys in JSON, in the order of the fields.
+    const KEYS: &'static [&'static str];
+
+    /// Replaces what `changes` gives.
+    fn overlay(&mut self, changes: Self);
+
+    /// Forgets the settings of these keys.
+    fn forget(&mut self, keys: &[String]);
+
+    /// Forgets the settings that are as in `defaults`.
+    fn without(self, defaults: &Self) -> Self;
+}
+
+/// Implements [`Spec`] for a struct of the named fields; the compiler refuses a list that is not
+/// complete.
+macro_rules! impl_spec {
+    ($spec:ident { $($field:ident),* $(,)? }) => {
+        impl $crate::api::spec::Spec for $spec {
+            const KEYS: &'static [&'static str] =
+                &[$($crate::api::spec::key(stringify!($field))),*];
+
+            fn overlay(&mut self, changes: Self) {
+                let Self { $($field),* } = changes;
+                $(if $field.is_some() { self.$field = $field; })*
+            }
+
+            fn forget(&mut self, keys: &[String]) {
+                $(if keys.iter().any(|name| name == $crate::api::spec::key(stringify!($field))) {
+                    self.$field = None;
+                })*
+            }
+
+            fn without(mut self, defaults: &Self) -> Self {
+                $(if self.$field == defaults.$field { self.$field = None; })*
+                self
+            }
+        }
+    };
+}
+pub(super) use impl_spec;
+
+/// The name of a field in JSON.
+pub(super) const fn key(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
+/// Changes to settings: those that are given, and those that go back to their defaults.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Patch<S> {
+    pub given: S,
+    reset: Vec<String>,
+}
+
+impl<S: Spec> Patch<S> {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// Names the key that is unknown, or whose value is refused.
+    pub fn read(object: Map<String, Value>) -> Result<Self, SpecError> {
+        let mut patch = Self::default();
+        let mut given = Map::new();
+
+        for (key, value) in object {
+            if !S::KEYS.contains(&key.as_str()) {
+                let shown: String = key.chars().take(80).collect();
+                let known = S::KEYS.join(", ");
+                return Err(SpecError::new(format!(
+                    "unknown setting '{shown}': the settings here are {known}"
+                )));
+            }
+            if value.is_null() {
+                patch.reset.push(key);
+                continue;
+            }
+            given.insert(key, value);
+        }
+
+        patch.given = serde_json::from_value(Value::Object(given.clone())).map_err(|why| {
+            let refused = given.into_iter().find_map(|(key, value)| refusal_of::<S>(&key, value));
+            refused.map_or_else(
+                || SpecError::new(why.to_string()),
+                |(key, why)| SpecError::of(&key, &why),
+            )
+        })?;
+        Ok(patch)
+    }
+
+    /// What the command line gives; `reset` takes `retry-base` and `retry_base`.
+    ///
+    /// # Errors
+    /// When a setting is unknown, or given and reset at once.
+    pub fn new(given: S, reset: &[String]) -> Result<Self, SpecError> {
+        let reset: Vec<String> = reset.iter().map(|name| name.replace('-', "_")).collect();
+        let object = given_keys(&given);
+
+        for key in &reset {
+            if !S::KEYS.contains(&key.as_str()) {
+                let known: Vec<String> = S::KEYS.iter().map(|key| key.replace('_', "-")).collect();
+                let known = known.join(", ");
+                return Err(SpecError::new(format!(
+                    "--reset {key}: there is no such setting; there are {known}"
+                )));
+            }
+            if object.contains_key(key) {
+                return Err(SpecError::new(format!(
+                    "'{key}' is set and reset at once: choose one"
+                )));
+            }
+        }
+        Ok(Self { given, reset })
+    }
+
+    /// Whether this setting goes back to its default.
+    #[must_use]
+    pub fn resets(&self, key: &str) -> bool {
+        self.reset.iter().any(|reset| reset == key)
+    }
+
+    /// Puts further settings back to their defaults, where they are not given.
+    pub(super) fn also_reset(&mut self, keys: &[&str]) {
+        self.reset.extend(keys.iter().map(|key| (*key).to_owned()));
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.reset.is_empty() && given_keys(&self.given).is_empty()
+    }
+
+    /// The body of a request.
+    #[must_use]
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut object = given_keys(&self.given);
+        object.extend(self.reset.iter().map(|key| (key.clone(), Value::Null)));
+        object
+    }
+
+    /// Puts the changes over `settings`, of which those that are as in `defaults` count as not
+    /// given.
+    #[must_use]
+    pub fn over(self, settings: S, defaults: &S) -> S {
+        let mut changed = settings.without(defaults);
+        changed.forget(&self.reset);
+        changed.overlay(self.given);
+        changed
+    }
+}
+
+/// Why a field is refused, when it alone is.
+pub(super) fn refusal_of<T: DeserializeOwned>(key: &str, value: Value) -> Option<(String, String)> {
+    let alone = Value::Object(Map::from_iter([(key.to_owned(), value)]));
+    let why = serde_json::from_value::<T>(alone).err()?;
+    Some((key.to_owned(), why.to_string()))
+}
+
+/// The settings that are given, as JSON.
+fn given_keys<S: Serialize>(spec: &S) -> Map<String, Value> {
+    match serde_json::to_value(spec) {
+        Ok(Value::Object(object)) => {
+            object.into_iter().filter(|(_, value)| !value.is_null()).collect()
+        }
+        _ => Map::new(),
+    }
+}

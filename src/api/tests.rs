@@ -1,0 +1,286 @@
+//! Specs: what is read, what is refused, and that settings survive the way through the model.
+
+use serde_json::{Map, Value, json};
+
+use super::values::{Int, Real, Size, Span, YEAR_MS};
+use super::views::EndpointView;
+use super::{EndpointSpec, Patch, SourceSpec, Spec};
+use crate::model::{Endpoint, Source};
+
+fn object(value: &Value) -> Map<String, Value> {
+    value.as_object().cloned().expect("an object")
+}
+
+/// An endpoint after changes.
+fn changed(endpoint: &Endpoint, body: &Value) -> Result<Endpoint, String> {
+    let mut changed = endpoint.clone();
+    let patch = Patch::read(object(body)).map_err(|why| why.to_string())?;
+    let settings = EndpointSpec::of(endpoint).changed(patch);
+    settings.apply(&mut changed).map_err(|why| why.to_string())?;
+    Ok(changed)
+}
+
+/// A source after changes, where a body of `github` has 25 MiB.
+fn changed_source(source: &Source, body: &Value) -> Result<Source, String> {
+    let max_body = |scheme: &str| if scheme == "github" { 25 << 20 } else { 1 << 20 };
+    let mut changed = source.clone();
+    let patch = Patch::read(object(body)).map_err(|why| why.to_string())?;
+    let settings = SourceSpec::of(source).changed(patch, max_body(&source.verify));
+    settings.apply(&mut changed, max_body).map_err(|why| why.to_string())?;
+    Ok(changed)
+}
+
+fn every_setting() -> Value {
+    json!({
+        "from": ["a"], "types": ["push*"], "where": "@.body.x == 1",
+        "retry_base": "2s", "retry_factor": 3.0, "retry_max": "2h", "jitter": 0.5, "max_age": "1d",
+        "max_attempts": 7, "timeout": "3s", "concurrency": 2, "allow_private": true,
+        "forward_headers": false, "forward_query": true, "rate": "100/m", "burst": 3,
+        "order": "key", "order_key": "/a", "head_of_line": "skip", "head_attempts": 4,
+        "hold_after": "2d", "catch_up_rate": "5/s", "method": "PUT", "path": "/{{ id }}",
+        "header": ["X-A: b"], "body": "{}", "content_type": "text/plain",
+        "proxy": "http://p:1", "bind": "127.0.0.2", "client_cert": "/c", "client_key": "/k",
+        "ca": "/a", "arg": ["x"], "user": "u", "lease": "1m",
+    })
+}
+
+#[test]
+fn every_setting_of_an_endpoint_survives_and_is_reset_on_its_own() {
+    let plain = Endpoint::new("a", "http://x/");
+    let full = changed(&plain, &every_setting()).expect("well-formed");
+    let spec = EndpointSpec::of(&full);
+
+    // What is shown of it makes the same endpoint again.
+    let Value::Object(shown) = serde_json::to_value(&spec).expect("JSON") else {
+        panic!("an object")
+    };
+    for (key, given) in object(&every_setting()) {
+        assert_eq!(shown[&key], given, "{key}");
+    }
+    let mut again = Endpoint::new("a", "");
+    spec.apply(&mut again).expect("well-formed");
+    assert_eq!(again, full);
+
+    // Each alone goes back to its default, and the others stay.
+    for key in ["retry_base", "where", "rate", "bind", "arg", "lease", "header"] {
+        let body = match key {
+            "rate" => json!({"rate": null, "burst": null}),
+            key => json!({key: null}),
+        };
+        let reset = changed(&full, &body).expect(key);
+        let shown = serde_json::to_value(EndpointSpec::of(&reset)).expect("JSON");
+        let default = serde_json::to_value(EndpointSpec::of(&plain)).expect("JSON");
+        assert_eq!((&shown[key], &shown["timeout"]), (&default[key], &json!("3s")), "{key}");
+    }
+}
+
+#[test]
+fn the_keys_of_a_spec_are_those_of_its_json() {
+    let hidden = ["secret", "generate_secret", "ttl"];
+    let keys =
+        |value: Value| -> Vec<String> { object(&value).into_iter().map(|(key, _)| key).collect() };
+    let endpoint = keys(serde_json::to_value(EndpointSpec::default()).expect("JSON"));
+    let source = keys(serde_json::to_value(SourceSpec::default()).expect("JSON"));
+    let shown = |all: &[&str]| -> Vec<String> {
+        all.iter().filter(|key| !hidden.contains(*key)).map(ToString::to_string).collect()
+    };
+    assert_eq!(endpoint, shown(EndpointSpec::KEYS));
+    assert_eq!(source, shown(SourceSpec::KEYS));
+}
+
+#[test]
+fn batches_end_with_their_number_of_events() {
+    let plain = Endpoint::new("a", "http://x/");
+    let batched = changed(&plain, &json!({"batch_max_bytes": "1KiB"})).expect("batches");
+    assert_eq!(batched.batch.map(|batch| (batch.max_events, batch.max_bytes)), Some((100, 1024)));
+    let ended = changed(&batched, &json!({"batch_max_events": null})).expect("none");
+    assert_eq!(ended.batch, None);
+}
+
+#[test]
+fn stored_values_that_would_be_refused_today_do_not_stand_in_the_way_of_others() {
+    let mut old = Endpoint::new("a", "http://x/");
+    (old.concurrency, old.timeout_ms) = (9_999_999, 1);
+    let changed = changed(&old, &json!({"jitter": 0})).expect("only what is given is checked");
+    assert_eq!((changed.concurrency, changed.retry.jitter), (9_999_999, 0.0));
+}
+
+#[test]
+fn a_size_that_nobody_chose_follows_the_scheme() {
+    let mut source = Source::new("a", "none");
+    source = changed_source(&source, &json!({"verify": "github"})).expect("well-formed");
+    assert_eq!(source.max_body, 25 << 20);
+    source =
+        changed_source(&source, &json!({"max_body": "2MiB", "verify": "none"})).expect("chosen");
+    assert_eq!(source.max_body, 2 << 20);
+    source = changed_source(&source, &json!({"verify": "github"})).expect("chosen before");
+    assert_eq!((source.max_body, source.verify.as_str()), (2 << 20, "github"));
+}
+
+#[test]
+fn settings_of_a_scheme_are_changed_one_by_one() {
+    let mut source = Source::new("a", "jwt");
+    source = changed_source(&source, &json!({"set": {"a": "1", "b": {"x": 1}}})).expect("set");
+    source = changed_source(&source, &json!({"set": {"a": null, "b": {"y": 2}}})).expect("changed");
+    assert_eq!(json!(source.params), json!({"b": {"y": 2}}));
+    source = changed_source(&source, &json!({"set": null})).expect("reset");
+    assert!(source.params.is_empty());
+}
+
+#[test]
+fn allowed_networks_and_lists_are_told_apart() {
+    let given = json!({"allow": ["192.0.2.7", "@github", "2001:db8::/32"]});
+    let source = changed_source(&Source::new("a", "none"), &given).expect("well-formed");
+    assert_eq!((source.allow.len(), source.allow_lists), (2, vec!["github".to_owned()]));
+    let refused = changed_source(&Source::new("a", "none"), &json!({"allow": ["10.0.0.0/99"]}));
+    assert!(refused.expect_err("a prefix").contains("192.0.2.0/24"));
+}
+
+#[test]
+fn what_is_refused_names_the_setting() {
+    let endpoint = Endpoint::new("a", "http://x/");
+    for (body, words) in [
+        (json!({"colour": 1}), "unknown setting 'colour'"),
+        (json!({"jitter": 2}), "'jitter' (--jitter): must be a number from 0 to 1"),
+        (json!({"timeout": "1h"}), "'timeout' (--timeout): must be from 1ms to 5m"),
+        (json!({"retry_base": true}), "a duration such as \"15s\""),
+        (json!({"retry_base": "9s", "retry_max": "5s"}), "less than retry_base"),
+        (json!({"header": ["no colon"]}), "Name: value or template"),
+        (json!({"header": ["A: 1", "a: 2"]}), "given twice"),
+        (json!({"bind": "localhost"}), "'bind'"),
+        (json!({"ca": "relative.pem"}), "absolute"),
+        (json!({"arg": ["a\u{0}b"]}), "NUL"),
+        (json!({"body": "x".repeat(20_000)}), "20000 bytes"),
+        (json!({"order": "key"}), "--order-key /device/id"),
+        (json!({"url": "gopher://x/"}), "not a URL"),
+        (json!({"url": "exec:alert"}), "whole path"),
+    ] {
+        let why = changed(&endpoint, &body).expect_err("refused");
+        assert!(why.contains(words), "{body}: {why}");
+    }
+}
+
+#[test]
+fn urls_are_http_sockets_commands_or_pull() {
+    let endpoint = Endpoint::new("a", "http://x/");
+    for good in [
+        "http://a/",
+        "exec:/bin/true",
+        "pull:",
+        "https://a.example:444/x?y",
+        "unix:/run/app.sock:/hook",
+    ] {
+        assert!(changed(&endpoint, &json!({"url": good})).is_ok(), "{good}");
+    }
+    for bad in ["a", "/x", "ftp://a/", "http://", "unix:app.sock", "http://a/\r\nx", "http:///x"] {
+        assert!(changed(&endpoint, &json!({"url": bad})).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn durations_and_sizes_are_text_and_numbers_have_a_unit() {
+    let span = |value: Value| serde_json::from_value::<Span<0, YEAR_MS>>(value).map(Span::ms).ok();
+    assert_eq!(
+        (span(json!("1h 30m")), span(json!(90)), span(json!(0.5))),
+        (Some(5_400_000), Some(90_000), Some(500))
+    );
+    assert_eq!((span(json!("soon")), span(json!(-1)), span(json!("400d"))), (None, None, None));
+    for text in ["3d", "1h 30m", "1s 500ms", "0s", "1d 1ms"] {
+        assert_eq!(text.parse::<Span<0, YEAR_MS>>().expect(text).to_string(), text);
+    }
+
+    let size =
+        |value: Value| serde_json::from_value::<Size<1, { 1 << 30 }>>(value).map(Size::bytes).ok();
+    assert_eq!((size(json!("1KiB")), size(json!(7)), size(json!(0))), (Some(1024), Some(7), None));
+    assert_eq!(Size::<1, { 1 << 30 }>::from_bytes(25 << 20).to_string(), "25MiB");
+    assert_eq!(Size::<1, { 1 << 30 }>::from_bytes(1025).to_string(), "1025");
+
+    assert!("6".parse::<Int<1, 5>>().is_err() && "5".parse::<Int<1, 5>>().is_ok());
+    assert!("1.5".parse::<Real<0, 1>>().is_err() && "NaN".parse::<Real<0, 1>>().is_err());
+}
+
+#[test]
+fn a_reset_takes_either_spelling_and_no_other() {
+    let patch =
+        Patch::new(EndpointSpec::default(), &["retry-base".into(), "rate".into()]).expect("known");
+    assert_eq!(Value::Object(patch.to_json()), json!({"retry_base": null, "rate": null}));
+    assert!(Patch::new(EndpointSpec::default(), &["retry_base_ms".into()]).is_err());
+    let given = EndpointSpec { allow_private: Some(true), ..EndpointSpec::default() };
+    assert!(Patch::new(given, &["allow-private".into()]).is_err(), "set and reset");
+}
+
+#[test]
+fn what_is_shown_to_the_group_has_no_secrets_in_it() {
+    let given = json!({
+        "url": "https://a.example/hook/k3y?token=t", "path": "/x/{{ id }}", "body": "{\n}",
+        "header": ["X-Kind: {{ type \
+                    }}", "Authorization: Bearer \
+                                          hunter2", "X-Token: {{ \
+                                                                           secret('env:T') }}"],
+        "proxy": "http://user:hunter2@10.0.0.1:3128", "arg": ["", "--x"],
+    });
+    let endpoint = changed(&Endpoint::new("a", "http://x/"), &given).expect("well-formed");
+    let to_owner = serde_json::to_value(EndpointSpec::shown(&endpoint, true)).expect("JSON");
+    assert!(!to_owner.to_string().contains("hunter2"), "{to_owner}");
+    assert_eq!(to_owner["proxy"], "http://user:…@10.0.0.1:3128");
+    let headers =
+        json!(["X-Kind: {{ type }}", "Authorization: …", "X-Token: {{ secret('env:T') }}"]);
+    assert_eq!((&to_owner["header"], &to_owner["arg"]), (&headers, &json!(["", "--x"])));
+
+    let to_group = serde_json::to_value(EndpointSpec::shown(&endpoint, false)).expect("JSON");
+    assert_eq!(
+        (&to_group["path"], &to_group["body"], &to_group["arg"]),
+        (&json!("…"), &json!("…"), &json!(["…", "…"]))
+    );
+    assert_eq!(to_group["header"], json!(["X-Kind: …", "Authorization: …", "X-Token: …"]));
+    assert!(!to_group.to_string().contains("k3y"), "{to_group}");
+    assert!(!format!("{:?}", EndpointSpec::of(&endpoint).proxy).contains("hunter2"));
+}
+
+#[test]
+fn keys_and_tokens_of_a_source_are_not_shown() {
+    let set = json!({"keys": [
+        {"kty": "oct", "kid": "a", "k": "c2VjcmV0"},
+        {"kty": "RSA", "n": "1", "e": "AQAB", "d": "c2VjcmV0", "qi": "c2VjcmV0"},
+    ]});
+    for value in [set.clone(), json!(set.to_string()), json!([{"deep": set}])] {
+        let mut source = Source::new("a", "jwt");
+        source.params.insert("jwks".into(), value);
+        source.params.insert("issuer".into(), json!("them"));
+        let shown = serde_json::to_value(SourceSpec::shown(&source, true)).expect("JSON");
+        // A text stays a text: what is quoted in it is quoted once more.
+        let shown = shown["set"].to_string().replace('\\', "");
+        assert!(!shown.contains("c2VjcmV0"), "{shown}");
+        assert!(
+            shown.contains("\"kid\":\"a\"") && shown.contains("AQAB") && shown.contains("them"),
+            "{shown}"
+        );
+    }
+
+    let mut source = Source::new("a", "none");
+    source.public_url = Some("https://x/in/tok123?y".into());
+    source.token = Some("tok123".into());
+    let shown = |to_owner| SourceSpec::shown(&source, to_owner).public_url.expect("a URL");
+    assert_eq!(
+        (shown(false).as_str(), shown(true).as_str()),
+        ("https://x/in/…?y", "https://x/in/tok123?y")
+    );
+}
+
+#[test]
+fn a_view_is_read_back_with_fields_that_this_version_does_not_know() {
+    let view = EndpointView {
+        name: "a".into(),
+        settings: EndpointSpec::shown(&Endpoint::new("a", "http://x/"), true),
+        state: super::views::HoldState::Active,
+        held_reason: None,
+        held_at: None,
+        secrets: Vec::new(),
+        created_at: super::values::Time(0),
+        activity: None,
+        lag: None,
+    };
+    let mut shown = serde_json::to_value(&view).expect("JSON");
+    shown["of_a_later_version"] = json!(1);
+    assert_eq!(serde_json::from_value::<EndpointView>(shown).expect("read back"), view);
+}

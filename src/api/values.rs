@@ -1,0 +1,368 @@
+//! Values of settings: each is read and checked once, and written the same way on the command line,
+//! in JSON, in files and in answers. A type states its range, so that help, errors and documents
+//! agree.
+//!
+//! Durations and sizes are text (`"15s"`, `"1MiB"`). Numbers are taken, too: seconds for a
+//! duration, bytes for a size.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::size::parse_bytes;
+use crate::model::time::{parse_duration_ms, parse_wall, rfc3339};
+use crate::model::{Secret, WallMs};
+
+const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+/// The longest duration that a setting takes, where nothing else bounds it.
+pub const YEAR_MS: u64 = 366 * DAY_MS;
+
+/// A duration from `LOW` to `HIGH` milliseconds: text such as `"15s"` or `"1h 30m"`, or a number of
+/// seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span<const LOW: u64, const HIGH: u64>(u64);
+
+impl<const LOW: u64, const HIGH: u64> Span<LOW, HIGH> {
+    /// A value that was accepted before; it is shown as it is.
+    #[must_use]
+    pub fn from_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    #[must_use]
+    pub fn ms(self) -> u64 {
+        self.0
+    }
+
+    fn checked(ms: u64) -> Result<Self, String> {
+        if (LOW..=HIGH).contains(&ms) {
+            return Ok(Self(ms));
+        }
+        Err(format!("must be from {} to {}", span_text(LOW), span_text(HIGH)))
+    }
+}
+
+impl<const LOW: u64, const HIGH: u64> FromStr for Span<LOW, HIGH> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(seconds) => Self::checked(seconds_to_ms(seconds)?),
+            Err(_) => Self::checked(parse_duration_ms(text)?),
+        }
+    }
+}
+
+impl<const LOW: u64, const HIGH: u64> fmt::Display for Span<LOW, HIGH> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&span_text(self.0))
+    }
+}
+
+/// Numbers of seconds up to this one are exact to the millisecond.
+const SECONDS_MAX: f64 = 1e12;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range is checked before"
+)]
+fn seconds_to_ms(seconds: f64) -> Result<u64, String> {
+    if (0.0..=SECONDS_MAX).contains(&seconds) {
+        return Ok((seconds * 1000.0).round() as u64);
+    }
+    Err(format!("'{seconds}' is not a number of seconds: write it as 500ms, 15s, 10m, 1h or 3d"))
+}
+
+/// `3d`, `1h 30m`, `1s 500ms`: exact, and read back by [`parse_duration_ms`].
+fn span_text(ms: u64) -> String {
+    let units = [("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", SECOND_MS), ("ms", 1)];
+    let mut rest = ms;
+    let mut parts = Vec::new();
+
+    for (unit, length) in units {
+        let count = rest / length;
+        rest %= length;
+        if count > 0 {
+            parts.push(format!("{count}{unit}"));
+        }
+    }
+
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+/// A size from `LOW` to `HIGH` bytes: text such as `"64KiB"` or `"1MiB"`, or a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size<const LOW: u64, const HIGH: u64>(u64);
+
+impl<const LOW: u64, const HIGH: u64> Size<LOW, HIGH> {
+    /// A value that was accepted before; it is shown as it is.
+    #[must_use]
+    pub fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl<const LOW: u64, const HIGH: u64> FromStr for Size<LOW, HIGH> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = parse_bytes(text)?;
+        if (LOW..=HIGH).contains(&bytes) {
+            return Ok(Self(bytes));
+        }
+        Err(format!("must be from {} to {}", size_text(LOW), size_text(HIGH)))
+    }
+}
+
+impl<const LOW: u64, const HIGH: u64> fmt::Display for Size<LOW, HIGH> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&size_text(self.0))
+    }
+}
+
+/// In the largest unit that gives a whole number, so that it reads back exactly.
+fn size_text(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.iter().find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    unit.map_or_else(|| bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+}
+
+/// A whole number from `LOW` to `HIGH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Int<const LOW: u32, const HIGH: u32>(u32);
+
+impl<const LOW: u32, const HIGH: u32> Int<LOW, HIGH> {
+    /// A value that was accepted before; it is shown as it is.
+    #[must_use]
+    pub fn from_u32(number: u32) -> Self {
+        Self(number)
+    }
+
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<const LOW: u32, const HIGH: u32> FromStr for Int<LOW, HIGH> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.parse::<u32>().ok().filter(|number| (LOW..=HIGH).contains(number));
+        number.map(Self).ok_or_else(|| match HIGH {
+            u32::MAX => format!("must be a whole number from {LOW} up"),
+            _ => format!("must be a whole number from {LOW} to {HIGH}"),
+        })
+    }
+}
+
+impl<const LOW: u32, const HIGH: u32> fmt::Display for Int<LOW, HIGH> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A number from `LOW` to `HIGH`, fractions included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Real<const LOW: u32, const HIGH: u32>(f64);
+
+impl<const LOW: u32, const HIGH: u32> Real<LOW, HIGH> {
+    /// A value that was accepted before; it is shown as it is.
+    #[must_use]
+    pub fn from_f64(number: f64) -> Self {
+        Self(number)
+    }
+
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl<const LOW: u32, const HIGH: u32> FromStr for Real<LOW, HIGH> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let range = f64::from(LOW)..=f64::from(HIGH);
+        let number = text.parse::<f64>().ok().filter(|number| range.contains(number));
+        number.map(Self).ok_or_else(|| format!("must be a number from {LOW} to {HIGH}"))
+    }
+}
+
+/// A value that is written as its text is, and read from text or a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text<T>(pub T);
+
+impl<T: FromStr> FromStr for Text<T>
+where
+    T::Err: fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|why: T::Err| why.to_string())
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A secret or a key: up to 16 KiB, several lines (PEM) allowed. `Debug` does not show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretText(pub Secret);
+
+impl FromStr for SecretText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const MAX: usize = 16 << 10;
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() || text.len() > MAX {
+            return Err(format!("must have 1 to {MAX} characters"));
+        }
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return Err("has control characters: is it a binary file?".into());
+        }
+        Ok(Self(Secret(text.to_owned())))
+    }
+}
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(Secret(text))
+    }
+}
+
+/// A time of the wall clock, written as RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub WallMs);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_wall(&text)
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("is not a time as RFC 3339 writes it"))
+    }
+}
+
+/// What a setting may be written as in JSON.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+/// Reads a value from its text, or from a number as if it had been written as text.
+fn read<'de, D: Deserializer<'de>, T: FromStr>(
+    deserializer: D,
+    expected: &str,
+) -> Result<T, D::Error>
+where
+    T::Err: fmt::Display,
+{
+    let written = Written::deserialize(deserializer).map_err(|_| D::Error::custom(expected))?;
+    let text = match written {
+        Written::Text(text) => text,
+        Written::Number(number) => number.to_string(),
+    };
+    text.parse().map_err(D::Error::custom)
+}
+
+impl<const LOW: u64, const HIGH: u64> Serialize for Span<LOW, HIGH> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, const LOW: u64, const HIGH: u64> Deserialize<'de> for Span<LOW, HIGH> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer, "must be a duration such as \"15s\", or a number of seconds")
+    }
+}
+
+impl<const LOW: u64, const HIGH: u64> Serialize for Size<LOW, HIGH> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, const LOW: u64, const HIGH: u64> Deserialize<'de> for Size<LOW, HIGH> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer, "must be a size such as \"1MiB\", or a number of bytes")
+    }
+}
+
+impl<const LOW: u32, const HIGH: u32> Serialize for Int<LOW, HIGH> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, const LOW: u32, const HIGH: u32> Deserialize<'de> for Int<LOW, HIGH> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer, "must be a whole number")
+    }
+}
+
+impl<const LOW: u32, const HIGH: u32> Serialize for Real<LOW, HIGH> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, const LOW: u32, const HIGH: u32> Deserialize<'de> for Real<LOW, HIGH> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer, "must be a number")
+    }
+}
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de, T: FromStr> Deserialize<'de> for Text<T>
+where
+    T::Err: fmt::Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read(deserializer, "must be a text in quotes")
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer);
+        let text = text.map_err(|_| D::Error::custom("must be a text in quotes"))?;
+        text.parse().map_err(D::Error::custom)
+    }
+}

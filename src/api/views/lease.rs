@@ -1,0 +1,44 @@
+//! Leases of a pull endpoint.
+
+use serde::{Deserialize, Serialize};
+
+use super::HeadersView;
+use crate::api::values::{Span, Text, Time};
+use crate::model::{DeliveryId, EventId, limits};
+
+/// The deliveries that a consumer got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LeasesView {
+    pub leases: Vec<LeaseView>,
+    /// How long they are leased.
+    pub lease: Span<1, { limits::LEASE_MS }>,
+}
+
+/// One leased delivery, with its event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LeaseView {
+    /// Unguessable: whoever has it may settle the delivery.
+    pub lease: String,
+    pub expires_at: Time,
+    pub delivery: Text<DeliveryId>,
+    /// The number of this attempt.
+    pub attempt: u32,
+    pub event: Text<EventId>,
+    pub source: String,
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub received_at: Time,
+    pub headers: HeadersView,
+    pub body_base64: String,
+}
+
+/// What was done with a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SettledView {
+    pub lease: String,
+    /// acknowledged, rejected or extended.
+    pub done: String,
+}

@@ -1,0 +1,39 @@
+//! What answers look like: written by `admin`, read by the ctl and by everybody else through
+//! `openapi.json`.
+//!
+//! Times are RFC 3339 in UTC. What was measured has its unit in its name (`duration_ms`, `size`).
+
+mod delivery;
+mod endpoint;
+mod event;
+mod explain;
+mod headers;
+mod lease;
+mod log;
+mod results;
+mod source;
+mod status;
+mod tail;
+
+pub use delivery::{
+    AttemptView, DeliveryDetailView, DeliveryView, NextStep, OperatorActionView, RequestView,
+    ResponseView,
+};
+pub use endpoint::{
+    EndpointActivityView, EndpointCondition, EndpointLagView, EndpointTestView, EndpointView,
+    HoldState,
+};
+pub use event::{EventDeliveryView, EventDetailView, EventSummary, EventView};
+pub use explain::{ExplainView, ReasonView};
+pub use headers::HeadersView;
+pub use lease::{LeaseView, LeasesView, SettledView};
+pub use log::{
+    DamageView, LogHeadView, LogStatView, ProgressView, SegmentView, VerifyLine, VerifyView,
+};
+pub use results::{
+    CancelView, DeletedView, DiscardView, EventSentView, ImportView, ProblemLine, ProblemView,
+    ReplayStartView, ReplayView, RetryView,
+};
+pub use source::{CheckElementView, CheckResponseView, CheckView, SecretView, SourceView};
+pub use status::{ClockView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView};
+pub use tail::TailView;

@@ -1,0 +1,121 @@
+//! What came of a request that changes something.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::values::{Text, Time};
+use crate::model::{EventId, Rate};
+
+/// A source or an endpoint was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DeletedView {
+    pub name: String,
+    pub deleted: bool,
+    /// Deliveries that were cancelled with an endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<usize>,
+}
+
+/// An event was sent in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct EventSentView {
+    pub id: Text<EventId>,
+    pub duplicate: bool,
+    /// The earlier event that has the same dedupe key and another content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts_with: Option<Text<EventId>>,
+}
+
+/// Deliveries were attempted again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RetryView {
+    pub matched: usize,
+    pub queued: usize,
+    pub dry_run: bool,
+}
+
+/// Deliveries were cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CancelView {
+    pub matched: usize,
+    pub cancelled: usize,
+}
+
+/// Dead letters were discarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DiscardView {
+    pub matched: usize,
+    pub discarded: usize,
+    pub dry_run: bool,
+}
+
+/// A replay was counted or started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ReplayStartView {
+    /// Events.
+    pub matched: u64,
+    /// Deliveries.
+    pub queued: u64,
+    pub dry_run: bool,
+    /// Deliveries that a dry run would queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_queue: Option<u64>,
+    /// The number of the replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<u64>,
+}
+
+/// A replay that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ReplayView {
+    pub id: u64,
+    pub since: Option<Time>,
+    pub until: Option<Time>,
+    pub source: Option<String>,
+    #[serde(rename = "type")]
+    pub event_type: Option<String>,
+    pub event: Option<Text<EventId>>,
+    /// The endpoint; null where each event goes where it went before.
+    pub to: Option<String>,
+    /// The next record.
+    pub next: u64,
+    /// The last record.
+    pub end: u64,
+    pub rate: Option<Text<Rate>>,
+    pub started_at: Time,
+}
+
+/// Events were imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ImportView {
+    pub imported: usize,
+    /// Events that were there already.
+    pub skipped: usize,
+}
+
+/// Why a request was refused (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ProblemView {
+    #[serde(rename = "type", default)]
+    pub problem_type: String,
+    #[serde(default)]
+    pub title: String,
+    pub status: u16,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+/// The last line of a list that broke off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ProblemLine {
+    pub problem: ProblemView,
+}

@@ -1,0 +1,134 @@
+//! The status of the daemon.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::DamageView;
+use crate::api::values::Time;
+
+/// One screen: what comes in, goes out, waits and fails, and the disk space left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct StatusView {
+    /// Events accepted.
+    pub events: u64,
+    /// Events that came again within their dedupe window.
+    pub duplicates: u64,
+    /// Events that had the dedupe key of an earlier one and another content.
+    pub dedupe_conflicts: u64,
+    pub deliveries: DeliveryCounts,
+    pub attempts: u64,
+    pub failed_attempts: u64,
+    pub sources: usize,
+    pub endpoints: usize,
+    /// Replays under way.
+    pub replays: usize,
+    /// Bytes of the settings of all sources and endpoints.
+    pub settings_bytes: u64,
+    /// Refused requests since the start, by reason.
+    pub refused: BTreeMap<String, u64>,
+    pub link: LinkView,
+    pub clock: ClockView,
+    /// Endpoints whose breaker is open.
+    pub breakers_open: usize,
+    /// Ordered lanes that wait for the operator.
+    pub parked_lanes: usize,
+    /// Endpoints that deliver a backlog.
+    pub catching_up: usize,
+    /// Deliveries that consumers hold.
+    pub leased: usize,
+    pub log: LogSpaceView,
+    /// Who found a share full in the last minutes.
+    pub shares: Vec<ShareView>,
+    /// Whether events are accepted.
+    pub accepting: bool,
+    /// Why no events are accepted.
+    pub reason: Option<String>,
+    /// Where the ingress listens.
+    pub listen: Vec<String>,
+    /// The folder of the data.
+    pub data: String,
+    pub started_at: Time,
+    pub uptime_s: u64,
+    pub version: String,
+}
+
+/// Deliveries by state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DeliveryCounts {
+    /// Not ended and not held; those that wait for a retry included.
+    pub pending: u64,
+    pub in_flight: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub held: u64,
+    pub cancelled: u64,
+    pub retrying: u64,
+    /// Dead letters whose events the log could not give back, since the log began.
+    pub lost: u64,
+}
+
+/// Whether the network is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LinkView {
+    pub online: bool,
+    pub offline_since: Option<Time>,
+    pub next_probe_at: Option<Time>,
+    /// Endpoints that wait for the network.
+    pub endpoints_away: usize,
+}
+
+/// Whether the wall clock is plausible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ClockView {
+    pub suspect: bool,
+    /// Until when signed deliveries wait for a plausible clock.
+    pub waiting_until: Option<Time>,
+}
+
+/// The log and its disk space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LogSpaceView {
+    pub segments: usize,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Bytes that the log may take.
+    pub quota_bytes: u64,
+    /// Bytes of the quota that events may not take.
+    pub reserve_bytes: u64,
+    pub used_bytes: u64,
+    /// Bytes free on the file system.
+    pub free_bytes: u64,
+    /// Bytes left before events are refused.
+    pub left_bytes: u64,
+    /// open, low, refusing or halted.
+    pub level: String,
+    /// Sources that are refused because they hold more than their share of the log.
+    pub over_share: Vec<String>,
+    /// The last durable record.
+    pub last: u64,
+    pub damage: Vec<DamageView>,
+}
+
+/// A share that somebody found full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ShareView {
+    /// The name of the share.
+    #[cfg_attr(test, schemars(extend("enum" = crate::api::schema::share_names())))]
+    pub share: String,
+    /// Whose share it is.
+    pub of: String,
+    /// refused, delayed or forgotten.
+    pub effect: String,
+    pub count: u64,
+    pub since: Time,
+    pub last_at: Time,
+    /// The share in words.
+    pub what: String,
+}

@@ -1,0 +1,24 @@
+//! Why something could not be done with a log.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::log::LogError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("{0}")]
+    Log(#[from] LogError),
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    /// What the daemon sent, or what a file holds, is not what it should be.
+    #[error("{0}")]
+    Garbled(String),
+    #[error("there is no log in {}: name the folder that is hookboxd's --data", .0.display())]
+    NoLog(PathBuf),
+    /// The reader of the output has gone.
+    #[error("the reader of the output has gone")]
+    NobodyReads,
+}
+
+pub type ArchiveResult<T> = Result<T, ArchiveError>;

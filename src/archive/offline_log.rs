@@ -1,0 +1,135 @@
+//! A log on the disk, read without its daemon.
+
+use std::path::Path;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use serde_json::{Value, json};
+
+use super::error::{ArchiveError, ArchiveResult};
+use super::source::PieceSource;
+use crate::log::{Expect, Log, LogProblem, Options, Piece, Reader, Recovered, ScratchCopy};
+use crate::model::{Seq, WallMs};
+
+/// An open log whose only user is this process. Nothing in its folder is changed.
+pub struct OfflineLog {
+    log: Log,
+    reader: Reader,
+    /// The problems that were found when it was opened.
+    problems: Vec<LogProblem>,
+    copy: ScratchCopy,
+}
+
+impl OfflineLog {
+    /// Opens the log of a data folder for reading. What a daemon would repair or quarantine is so
+    /// only in a scratch copy, of which a few segments at a time are in a folder below `TMPDIR`.
+    ///
+    /// # Errors
+    /// When there is none, when a daemon has it open, or when it cannot be read.
+    pub fn open(data: &Path, wall_ms: WallMs) -> ArchiveResult<Self> {
+        let dir = data.join("log");
+        if !dir.join("watermark").exists() && !dir.join("format").exists() {
+            return Err(ArchiveError::NoLog(data.to_path_buf()));
+        }
+
+        let copy = ScratchCopy::new(&dir, &std::env::temp_dir())?;
+        let options = Options {
+            dir: copy.dir().to_path_buf(),
+            origin: Some(copy.origin()),
+            probe: std::env::current_exe().ok(),
+            ..Options::default()
+        };
+        let Recovered { log, reader, problems, .. } = Log::open(options, wall_ms)?;
+        Ok(Self { log, reader, problems, copy })
+    }
+
+    /// The chain's head, as the admin API shows it.
+    #[must_use]
+    pub fn head_view(&self) -> Value {
+        let head = self.reader.head();
+        json!({"record": head.seq, "hash": hex(&head.hash)})
+    }
+
+    /// Reads everything and reports inconsistencies, including those found when it was opened, as
+    /// the admin API shows them.
+    ///
+    /// # Errors
+    /// When `expect` is no head.
+    pub fn verify_view(&self, expect: Option<&str>) -> ArchiveResult<Value> {
+        let mut report = match expect.map(parse_head).transpose()? {
+            Some(expect) => self.reader.verify_expecting(expect, &mut |_| {}),
+            None => self.reader.verify(&mut |_| {}),
+        };
+        let is_new = |problem: &&LogProblem| !report.problems.contains(problem);
+        let at_opening: Vec<_> = self.problems.iter().filter(is_new).cloned().collect();
+        report.problems.extend(at_opening);
+
+        let problem = |p: &LogProblem| {
+            let what = self.copy.with_original_paths(&p.what);
+            json!({"segment": p.segment, "first": p.first, "last": p.last, "what": what})
+        };
+        Ok(json!({
+            "ok": report.problems.is_empty(),
+            "records": report.records,
+            "segments": report.segments,
+            "first": report.first,
+            "last": report.last,
+            "head": hex(&report.head),
+            "expected_at": report.expected_at,
+            "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+        }))
+    }
+
+    /// Closes it and removes the scratch copy.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn close(self) -> ArchiveResult<()> {
+        drop(self.reader);
+        let closed = self.log.close();
+        drop(self.copy);
+        Ok(closed?)
+    }
+}
+
+impl PieceSource for OfflineLog {
+    fn segments(&self) -> ArchiveResult<Vec<Seq>> {
+        Ok(self.reader.segments().into_iter().map(|segment| segment.first).collect())
+    }
+
+    fn pieces(
+        &self,
+        first: Seq,
+        take: &mut dyn FnMut(Piece) -> ArchiveResult<()>,
+    ) -> ArchiveResult<bool> {
+        let mut failed = None;
+        let there = self.reader.pieces(first, &mut |piece| match take(piece) {
+            Ok(()) => true,
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        })?;
+        failed.map_or(Ok(there), Err)
+    }
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+/// `HASH`, or `RECORD:HASH`.
+fn parse_head(text: &str) -> ArchiveResult<Expect> {
+    let bad = || {
+        let what = "a head is 64 hex digits, or RECORD:HASH, as `log head` prints it";
+        ArchiveError::Garbled(what.to_owned())
+    };
+
+    let (seq, hash) = match text.split_once(':') {
+        Some((seq, hash)) => (Some(seq.parse().map_err(|_| bad())?), hash),
+        None => (None, text),
+    };
+    let bytes = HEXLOWER_PERMISSIVE.decode(hash.as_bytes()).map_err(|_| bad())?;
+    Ok(Expect { seq, head: bytes.try_into().map_err(|_| bad())? })
+}

@@ -1,0 +1,150 @@
+//! The rules for the values of a configuration.
+
+use std::path::Path;
+
+use super::{Config, RetentionConfig, parse_listen};
+use crate::model::limits;
+
+/// The key that is wrong, and why, with how to fix it.
+type InvalidKey = (&'static str, String);
+
+const DAY_MS: u64 = 86_400_000;
+/// The largest number of bytes or events that makes sense anywhere.
+const HUGE: u64 = 1 << 50;
+
+impl Config {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// The first one that is wrong: its key, and why, with how to fix it.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        self.check_paths()?;
+        self.check_listen()?;
+        self.check_tls()?;
+        self.check_exec()?;
+        self.check_log()?;
+        self.check_retention()?;
+        self.check_limits()
+    }
+
+    fn check_paths(&self) -> Result<(), InvalidKey> {
+        if self.data.as_os_str().is_empty() {
+            let what = "is empty: name a folder, such as \"/var/lib/hookbox\"";
+            return Err(("data", what.to_owned()));
+        }
+        if self.admin_socket.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            let what = "is empty: name a path, or leave it out for <data>/admin.sock";
+            return Err(("admin_socket", what.to_owned()));
+        }
+
+        let has_nul = |path: &Path| path.as_os_str().as_encoded_bytes().contains(&0);
+        let paths = [("data", Some(&self.data)), ("admin_socket", self.admin_socket.as_ref())];
+        for (key, path) in paths {
+            if path.is_some_and(|path| has_nul(path)) {
+                return Err((key, "has a NUL character in it, which no path can have".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_listen(&self) -> Result<(), InvalidKey> {
+        if self.listen.is_empty() {
+            let what = "nothing to listen on: give at least one \"127.0.0.1:8420\"";
+            return Err(("listen", what.to_owned()));
+        }
+
+        for address in &self.listen {
+            let listen = parse_listen(address).map_err(|what| ("listen", what))?;
+            if listen.is_tls() && (self.tls.cert.is_none() || self.tls.key.is_none()) {
+                let what = format!("'{address}' needs a certificate: give cert and key in [tls]");
+                return Err(("listen", what));
+            }
+            if listen.is_proxied() && self.ingress.trusted_proxies.is_empty() {
+                let what =
+                    format!("'{address}' needs to know its proxies: give ingress.trusted_proxies");
+                return Err(("listen", what));
+            }
+        }
+
+        self.trusted_proxies().map_err(|what| ("trusted_proxies", what))?;
+        Ok(())
+    }
+
+    fn check_tls(&self) -> Result<(), InvalidKey> {
+        if self.tls.cert.is_some() != self.tls.key.is_some() {
+            return Err(("cert", "cert and key of [tls] belong together: give both".to_owned()));
+        }
+        if self.tls.client_ca.is_some() && self.tls.cert.is_none() {
+            let what = "client certificates need TLS: give cert and key in [tls], too";
+            return Err(("client_ca", what.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_exec(&self) -> Result<(), InvalidKey> {
+        let rules = &self.exec.allow;
+        if rules.len() > limits::EXEC_ALLOW || self.outbound.no_proxy.len() > limits::NO_PROXY {
+            let what = format!("allow and no_proxy have at most {} entries", limits::EXEC_ALLOW);
+            return Err(("allow", what));
+        }
+        if let Some(bad) = rules.iter().find(|rule| !is_command_rule(rule)) {
+            let what = format!(
+                "'{bad}' is not a command: write its absolute path, or that of a folder with /* \
+                 behind it"
+            );
+            return Err(("allow", what));
+        }
+        Ok(())
+    }
+
+    fn check_log(&self) -> Result<(), InvalidKey> {
+        within("segment_size", self.log.segment_size.0, 1 << 20, 4 << 30, "bytes")?;
+        within("segment_age", self.log.segment_age.0, 1000, 365 * DAY_MS, "ms")?;
+
+        let quota = self.log.quota.map_or(HUGE, |quota| quota.0);
+        within("quota", quota, limits::QUOTA_MIN, HUGE, "bytes")?;
+        let reserve = self.log.reserve.map_or(limits::DISK_RESERVE_MIN, |reserve| reserve.0);
+        within("reserve", reserve, limits::DISK_RESERVE_MIN, quota / 2, "bytes")
+    }
+
+    fn check_retention(&self) -> Result<(), InvalidKey> {
+        let RetentionConfig { delivered, delivered_events, delivered_bytes, .. } = &self.retention;
+        let bytes = delivered_bytes.map_or(1 << 20, |bytes| bytes.0);
+        within("delivered", delivered.0, 1000, 36_500 * DAY_MS, "ms")?;
+        within("delivered_events", delivered_events.unwrap_or(1), 1, HUGE, "events")?;
+        within("delivered_bytes", bytes, 1 << 20, HUGE, "bytes")?;
+
+        let RetentionConfig { dead, dead_events, dead_bytes, .. } = &self.retention;
+        let bytes = dead_bytes.map_or(0, |bytes| bytes.0);
+        within("dead", dead.0, 1000, 36_500 * DAY_MS, "ms")?;
+        within("dead_events", dead_events.unwrap_or(0), 0, HUGE, "dead letters")?;
+        within("dead_bytes", bytes, 0, HUGE, "bytes")
+    }
+
+    fn check_limits(&self) -> Result<(), InvalidKey> {
+        within("connections", self.limits.connections as u64, 1, 1 << 20, "connections")?;
+        within("head_timeout", self.limits.head_timeout.0, 100, 600_000, "ms")?;
+        within("body_timeout", self.limits.body_timeout.0, 100, 3_600_000, "ms")
+    }
+}
+
+fn within(
+    key: &'static str,
+    value: u64,
+    low: u64,
+    high: u64,
+    unit: &str,
+) -> Result<(), InvalidKey> {
+    match (low..=high).contains(&value) {
+        true => Ok(()),
+        false => Err((key, format!("{value} {unit} is out of range: use {low} to {high} {unit}"))),
+    }
+}
+
+/// An absolute path without `..`; one `*` may stand for the files of a folder.
+fn is_command_rule(rule: &str) -> bool {
+    let path = rule.strip_suffix("/*").unwrap_or(rule);
+    (path.starts_with('/') || rule == "/*")
+        && !path.contains('*')
+        && !path.split('/').any(|part| part == "..")
+}

@@ -1,0 +1,80 @@
+//! The command line as a whole: the global options and the commands.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::bin::BinCommand;
+use super::consume::ConsumeArgs;
+use super::delivery::{DeliveryCommand, DlqCommand};
+use super::demo::DemoArgs;
+use super::endpoint::EndpointCommand;
+use super::event::{EventCommand, ReplayArgs, TailArgs};
+use super::log::LogCommand;
+use super::simulate::SimulateArgs;
+use super::source::SourceCommand;
+
+const EXAMPLES: &str = "\
+A first tour (start the daemon first: `hookboxd`):
+  hookboxctl source create github --verify github --generate-secret
+  hookboxctl endpoint create app --url http://127.0.0.1:3000/hook --allow-private
+  hookboxctl event send --source github --type ping --data '{\"zen\":\"Keep it simple\"}'
+  hookboxctl tail -f
+  hookboxctl delivery list --state pending
+  hookboxctl dlq retry --endpoint app
+
+The socket is --socket, else $HOOKBOX_SOCKET, else /run/hookbox/admin.sock if it exists, else
+./hookbox-data/admin.sock. hookboxctl talks to it only when it is served by root, by you, or by
+the owner of a folder directly in /run.
+Exit codes: 0 done, 1 refused, failed or not found, 64 usage, 69 daemon not reachable.";
+
+/// Operates a hookbox daemon: its sources, endpoints, events, deliveries and log.
+#[derive(Parser, Debug)]
+#[command(name = "hookboxctl", version, after_help = EXAMPLES, propagate_version = true)]
+pub struct Cli {
+    /// The daemon's admin socket.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Print JSON for programs: one object, or one object a line for lists and streams.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: CtlCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum CtlCommand {
+    /// Show the state of the daemon on one screen: events, deliveries, failures, disk space.
+    Status,
+    /// Manage sources: the named URLs that webhooks are posted to.
+    #[command(subcommand, visible_alias = "sources")]
+    Source(SourceCommand),
+    /// Manage bins: temporary sources for looking at what a sender sends.
+    #[command(subcommand, visible_alias = "bins")]
+    Bin(BinCommand),
+    /// Manage endpoints: the named destinations that events are delivered to.
+    #[command(subcommand, visible_alias = "endpoints")]
+    Endpoint(EndpointCommand),
+    /// List, show and send events: the accepted webhooks.
+    #[command(subcommand, visible_alias = "events")]
+    Event(EventCommand),
+    /// List, explain, retry and cancel deliveries: one event to one endpoint each.
+    #[command(subcommand, visible_alias = "deliveries")]
+    Delivery(DeliveryCommand),
+    /// List, retry and discard dead letters: deliveries given up by their retry policy.
+    #[command(subcommand, visible_alias = "dead")]
+    Dlq(DlqCommand),
+    /// Deliver stored events again. Without --to, each goes to the endpoints it went to before.
+    Replay(ReplayArgs),
+    /// Stream events and attempts.
+    Tail(TailArgs),
+    /// Consume events of a pull endpoint: take each, process it, and acknowledge or reject it.
+    Consume(ConsumeArgs),
+    /// Inspect, verify, back up, export and import the log.
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Show the schedule that a retry policy gives, with or without an outage. Needs no daemon.
+    Simulate(SimulateArgs),
+    /// Run the whole story in seconds, in a folder of its own that is removed at the end.
+    Demo(DemoArgs),
+}

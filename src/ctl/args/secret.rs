@@ -1,0 +1,24 @@
+//! The arguments that give a secret.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::api::values::SecretText;
+
+/// A secret to use, or to be generated.
+#[derive(Args, Debug, Clone, Default)]
+#[group(multiple = false)]
+pub struct SecretArgs {
+    /// The shared secret, as the provider shows it. Other users may see it in the list of
+    /// processes: better use --secret-file, or env:NAME or cred:NAME, which hookboxd reads from its
+    /// environment or from its systemd credentials and never stores.
+    #[arg(long, value_name = "SECRET")]
+    pub secret: Option<SecretText>,
+    /// Read the secret from a file; - for stdin.
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// Generate a secret; it is shown once.
+    #[arg(long)]
+    pub generate_secret: bool,
+}

@@ -1,0 +1,111 @@
+//! `delivery` and `dlq`: what became of each event at each endpoint.
+
+use serde_json::{Map, Value, json};
+
+use super::args::{DeadLetterArgs, DeliveryCommand, DeliveryFilterArgs, DlqCommand};
+use super::client::{AdminClient, path, resource};
+use super::error::CtlError;
+use super::lists::{self, delivery_params, list, page_params};
+use super::output::Output;
+use super::show;
+use super::table::{count, deliveries};
+
+pub(super) fn delivery(
+    client: &AdminClient,
+    out: &mut Output,
+    command: &DeliveryCommand,
+) -> Result<(), CtlError> {
+    match command {
+        DeliveryCommand::List { state, filter, page } => {
+            let state = vec![("state", state.clone())];
+            let params = [delivery_params(filter), state, page_params(page)].concat();
+            let target = path("/v1/deliveries", &params);
+            list(client, out, &target, lists::DELIVERIES, "No deliveries match.")
+        }
+        DeliveryCommand::Show { id } => {
+            let found = client.get(&resource("deliveries", id, ""))?;
+            out.one(&found, show::delivery)
+        }
+        DeliveryCommand::Explain { id } => {
+            let found = client.get(&resource("deliveries", id, "/explain"))?;
+            out.one(&found, show::explained)
+        }
+
+        DeliveryCommand::Retry { ids } => {
+            let done = client.post("/v1/deliveries/retry", &json!({ "ids": ids }))?;
+            out.one(&done, |done| {
+                format!("Retried: {} of {}.", done["queued"], deliveries(&done["matched"]))
+            })
+        }
+        DeliveryCommand::Cancel { ids } => {
+            let done = client.post("/v1/deliveries/cancel", &json!({ "ids": ids }))?;
+            out.one(&done, |done| {
+                format!("Cancelled: {} of {}.", done["cancelled"], deliveries(&done["matched"]))
+            })
+        }
+    }
+}
+
+pub(super) fn dlq(
+    client: &AdminClient,
+    out: &mut Output,
+    command: &DlqCommand,
+) -> Result<(), CtlError> {
+    match command {
+        DlqCommand::List { filter, page } => {
+            let target = path("/v1/dlq", &[delivery_params(filter), page_params(page)].concat());
+            list(client, out, &target, lists::DEAD, "No dead letters.")
+        }
+        DlqCommand::Show { id } => {
+            let found = client.get(&resource("dlq", id, ""))?;
+            out.one(&found, show::delivery)
+        }
+        DlqCommand::Retry(args) => {
+            let done = client.post("/v1/dlq/retry", &selection(args)?)?;
+            out.one(&done, |done| summary(done, "queued", "Retried"))
+        }
+        DlqCommand::Discard(args) => {
+            let done = client.post("/v1/dlq/discard", &selection(args)?)?;
+            out.one(&done, |done| summary(done, "discarded", "Discarded"))
+        }
+    }
+}
+
+fn summary(done: &Value, field: &str, verb: &str) -> String {
+    let matched = count(&done["matched"], "dead letter");
+    match done["dry_run"] == json!(true) {
+        true => format!("Matched: {matched}. Nothing was changed (--dry-run)."),
+        false => format!("{verb}: {} of {matched}.", done[field]),
+    }
+}
+
+/// Which dead letters: ids, a filter, or all; never by accident.
+fn selection(args: &DeadLetterArgs) -> Result<Value, CtlError> {
+    let mut body = filter_body(&args.filter);
+    let given = [!args.ids.is_empty(), !body.is_empty(), args.all];
+    match given.iter().filter(|is_given| **is_given).count() {
+        0 => {
+            let what = "no dead letters selected: give ids, a filter (--endpoint, --source, \
+                 --type, --event, --since, --until), or --all";
+            return Err(CtlError::Usage(what.into()));
+        }
+        1 => {}
+        _ => {
+            let what = "ids, a filter and --all exclude each other: give only one of them";
+            return Err(CtlError::Usage(what.into()));
+        }
+    }
+
+    if !args.ids.is_empty() {
+        body.insert("ids".into(), json!(args.ids));
+    }
+    body.insert("all".into(), json!(args.all));
+    body.insert("dry_run".into(), json!(args.dry_run));
+    Ok(Value::Object(body))
+}
+
+/// A filter as the JSON body of a request.
+pub(super) fn filter_body(filter: &DeliveryFilterArgs) -> Map<String, Value> {
+    let params = delivery_params(filter).into_iter();
+    params.filter_map(|(key, value)| Some((key.to_owned(), json!(value?)))).collect()
+}

@@ -1,0 +1,91 @@
+//! `endpoint`: where events are delivered to.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::args::{EndpointCommand, EndpointTestArgs};
+use super::client::{AdminClient, path, resource};
+use super::error::CtlError;
+use super::files::read_bytes;
+use super::lists::{self, list};
+use super::output::Output;
+use super::settings::{change, creation, endpoint_spec, put};
+use super::{secrets, show};
+
+pub(super) fn endpoint(
+    client: &AdminClient,
+    out: &mut Output,
+    command: &EndpointCommand,
+) -> Result<(), CtlError> {
+    match command {
+        EndpointCommand::Create { name, settings } => {
+            let body = creation(name, endpoint_spec(settings)?)?;
+            let created = client.post("/v1/endpoints", &body)?;
+            out.one(&created, |created| show::created("endpoint", created))
+        }
+        EndpointCommand::List { state } => {
+            let target = path("/v1/endpoints", &[("state", state.clone())]);
+            let empty = "No endpoints. Create one with `hookboxctl endpoint create`.";
+            list(client, out, &target, lists::ENDPOINTS, empty)
+        }
+        EndpointCommand::Show { name } => {
+            let found = client.get(&resource("endpoints", name, ""))?;
+            out.one(&found, show::fields)
+        }
+
+        EndpointCommand::Update { name, settings, reset } => {
+            let body = change(endpoint_spec(settings)?, reset)?;
+            let updated = client.patch(&resource("endpoints", name, ""), &body)?;
+            out.one(&updated, |updated| show::updated("endpoint", updated))
+        }
+        EndpointCommand::Delete { name } => {
+            let deleted = client.delete(&resource("endpoints", name, ""))?;
+            let text = format!("Deleted endpoint {name}. Its waiting deliveries are cancelled.");
+            out.one(&deleted, |_| text)
+        }
+        EndpointCommand::RotateSecret { name, secret, now } => {
+            secrets::rotate(client, out, "endpoint", name, secret, *now)
+        }
+
+        EndpointCommand::Hold { name } => {
+            let held = client.post(&resource("endpoints", name, "/hold"), &json!({}))?;
+            out.one(&held, |held| {
+                format!("Endpoint {name} is on hold. Deliveries waiting: {}.", held["waiting"])
+            })
+        }
+        EndpointCommand::Release { name } => {
+            let released = client.post(&resource("endpoints", name, "/release"), &json!({}))?;
+            out.one(&released, |released| {
+                format!("Released endpoint {name}. Deliveries waiting: {}.", released["waiting"])
+            })
+        }
+        EndpointCommand::Test { name, event } => test(client, out, name, event),
+    }
+}
+
+fn test(
+    client: &AdminClient,
+    out: &mut Output,
+    name: &str,
+    args: &EndpointTestArgs,
+) -> Result<(), CtlError> {
+    let mut body = Map::new();
+    put(&mut body, "event", args.event.as_ref());
+    if let Some(file) = &args.file {
+        body.insert("data_base64".into(), json!(STANDARD.encode(read_bytes(file)?)));
+    }
+    put(&mut body, "type", args.kind.as_ref());
+    put(&mut body, "source", args.source.as_ref());
+    body.insert("dry_run".into(), json!(args.dry_run));
+
+    let answer = client.post(&resource("endpoints", name, "/test"), &Value::Object(body))?;
+    out.one(&answer, show::tested)?;
+
+    // A dry run has no outcome, unless no request could be made.
+    let succeeded = match answer["outcome"].as_str() {
+        None => answer["dry_run"] == true,
+        Some(outcome) => outcome == "delivered",
+    };
+    if succeeded { Ok(()) } else { out.finish().and(Err(CtlError::NotOk)) }
+}

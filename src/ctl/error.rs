@@ -1,0 +1,63 @@
+//! Why a command did not succeed, and the exit code that follows.
+
+use std::io;
+
+use crate::api::SpecError;
+use crate::archive::ArchiveError;
+
+/// The command line is wrong (sysexits: `EX_USAGE`).
+pub(super) const USAGE: u8 = 64;
+/// No daemon answers on the socket (sysexits: `EX_UNAVAILABLE`).
+const UNREACHABLE: u8 = 69;
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CtlError {
+    /// The daemon refused the request.
+    #[error("{0}")]
+    Refused(String),
+    /// The daemon cannot serve the request at the moment (503).
+    #[error("{0}")]
+    Busy(String),
+    /// The arguments contradict each other, or something is missing.
+    #[error("{0}")]
+    Usage(String),
+    /// No daemon answers on the socket.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A file, or stdout, cannot be read or written.
+    #[error("{what}: {error}")]
+    Io { what: String, error: io::Error },
+    /// The reader of stdout has closed it, as `head` does.
+    #[error("stdout was closed")]
+    OutputClosed,
+    /// The command ran, and its result is negative (`log verify`); it has been printed.
+    #[error("the result is negative")]
+    NotOk,
+}
+
+impl CtlError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => USAGE,
+            Self::Unreachable(_) => UNREACHABLE,
+            Self::OutputClosed => 0,
+            Self::Refused(_) | Self::Busy(_) | Self::Io { .. } | Self::NotOk => 1,
+        }
+    }
+}
+
+impl From<ArchiveError> for CtlError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::NobodyReads => Self::OutputClosed,
+            error => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<SpecError> for CtlError {
+    fn from(error: SpecError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}

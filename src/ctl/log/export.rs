@@ -1,0 +1,87 @@
+//! `log backup` and `log export`.
+
+use serde_json::json;
+
+use super::files::{create, flush, time};
+use super::live::read;
+use crate::archive::{self, ExportFilter, LineFormat, OfflineLog};
+use crate::ctl::args::{BackupArgs, ExportArgs, ExportFormat};
+use crate::ctl::client::AdminClient;
+use crate::ctl::clock::now_ms;
+use crate::ctl::error::CtlError;
+use crate::ctl::output::Output;
+use crate::ctl::show;
+use crate::ctl::table::count;
+use crate::model::EventFilter;
+use crate::model::time::Moment;
+
+pub(super) fn backup(
+    client: &AdminClient,
+    out: &mut Output,
+    args: &BackupArgs,
+) -> Result<(), CtlError> {
+    let copied =
+        read(client, args.data.folder.as_deref(), |source| archive::backup(source, &args.to))?;
+
+    // It counts as a backup only once it has been read back.
+    let hash = archive::hex(&copied.head.hash);
+    let expected = format!("{}:{hash}", copied.head.seq);
+    let copy = OfflineLog::open(&args.to, now_ms())?;
+    let report = copy.verify_view(Some(&expected))?;
+    copy.close()?;
+
+    let done = json!({
+        "ok": report["ok"], "to": args.to.display().to_string(), "records": report["records"],
+        "segments": copied.segments, "first": report["first"], "last": report["last"],
+        "record": copied.head.seq, "hash": hash, "missing": copied.missing,
+        "problems": report["problems"],
+    });
+    out.one(&done, |done| {
+        let (records, to) = (count(&done["records"], "record"), args.to.display());
+        let (first, last) = (&done["first"], &done["last"]);
+        let text =
+            format!("Copied to {to} and verified: {records}, {first} to {last}.\nHead {expected}");
+        match done["ok"] == true {
+            true => text,
+            false => format!(
+                "{text}\nThe copy has the inconsistencies of the log:\n{}",
+                show::verified(&report)
+            ),
+        }
+    })?;
+
+    if report["ok"] == json!(true) {
+        return Ok(());
+    }
+    out.finish()?;
+    Err(CtlError::NotOk)
+}
+
+pub(super) fn export(client: &AdminClient, args: &ExportArgs) -> Result<(), CtlError> {
+    let event = args.event.as_ref().map(|id| id.parse()).transpose();
+    let filter = ExportFilter {
+        from: args.from,
+        to: args.to,
+        events: EventFilter {
+            since: time("--since", args.filter.since.as_deref())?.map(Moment::At),
+            until: time("--until", args.filter.until.as_deref())?.map(Moment::At),
+            source: args.filter.source.clone(),
+            kind: args.filter.kind.clone(),
+            event: event.map_err(|error| CtlError::Usage(format!("--event: {error}")))?,
+        },
+    };
+    let format = match args.format {
+        ExportFormat::Ndjson => LineFormat::Ndjson,
+        ExportFormat::Cloudevents => LineFormat::CloudEvents,
+    };
+
+    let mut file = create(args.output.as_deref())?;
+    let done = read(client, args.data.folder.as_deref(), |source| {
+        archive::export(source, &filter, format, &mut file)
+    })?;
+    flush(file, args.output.as_deref())?;
+
+    done.missing.iter().for_each(|what| eprintln!("hookboxctl: not exported: {what}"));
+    eprintln!("Exported: {}, as of record {}.", count(&json!(done.events), "event"), done.last);
+    if done.missing.is_empty() { Ok(()) } else { Err(CtlError::NotOk) }
+}

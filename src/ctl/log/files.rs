@@ -1,0 +1,52 @@
+//! The files that are written, and times on the command line.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::ctl::clock::now_ms;
+use crate::ctl::error::CtlError;
+use crate::model::time::parse_moment;
+
+/// A new file for its owner alone, or stdout.
+pub(super) fn create(output: Option<&Path>) -> Result<Box<dyn Write>, CtlError> {
+    let Some(output) = output else { return Ok(Box::new(BufWriter::new(io::stdout()))) };
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(output);
+    Ok(Box::new(BufWriter::new(file.map_err(failed("cannot create", output))?)))
+}
+
+/// Writes what is still buffered.
+pub(super) fn flush(mut file: Box<dyn Write>, output: Option<&Path>) -> Result<(), CtlError> {
+    file.flush().map_err(failed("cannot write", output.unwrap_or(Path::new("stdout"))))
+}
+
+/// A file in `folder` that has no name any more, so that it goes when it is closed.
+pub(super) fn unnamed(folder: &Path) -> Result<File, CtlError> {
+    let name = folder.join(format!(".import-{}", std::process::id()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&name);
+    let file = file.map_err(failed("cannot create", &name))?;
+    std::fs::remove_file(&name).map_err(failed("cannot remove", &name))?;
+    Ok(file)
+}
+
+/// A file that is read again from its start.
+pub(super) fn rewound(mut file: File) -> Result<File, CtlError> {
+    let what = "cannot read the export again";
+    file.rewind().map_err(|error| CtlError::Io { what: what.into(), error })?;
+    Ok(file)
+}
+
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CtlError {
+    let what = format!("{what} {}", path.display());
+    move |error| match error.kind() {
+        io::ErrorKind::BrokenPipe => CtlError::OutputClosed,
+        _ => CtlError::Io { what, error },
+    }
+}
+
+/// The time that an option gives, read as the daemon reads it.
+pub(super) fn time(option: &str, text: Option<&str>) -> Result<Option<u64>, CtlError> {
+    let parse = |text| parse_moment(text, now_ms());
+    text.map(parse).transpose().map_err(|why| CtlError::Usage(format!("{option}: {why}")))
+}

@@ -1,0 +1,82 @@
+//! `log salvage`.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::files::{create, flush};
+use crate::archive::{self, ArchiveError, OfflineLog};
+use crate::ctl::args::SalvageArgs;
+use crate::ctl::client::AdminClient;
+use crate::ctl::clock::now_ms;
+use crate::ctl::error::CtlError;
+use crate::ctl::table::count;
+
+pub(super) fn salvage(client: &AdminClient, args: &SalvageArgs) -> Result<(), CtlError> {
+    let segments = match args.segments.is_empty() {
+        true => known_damage(client, args)?,
+        false => args.segments.clone(),
+    };
+    if segments.is_empty() {
+        eprintln!(
+            "No segment is in quarantine, and none is known to be damaged. \
+             `hookboxctl log verify` checks all of them."
+        );
+        return Ok(());
+    }
+
+    let mut file = create(args.output.as_deref())?;
+    let mut is_complete = true;
+    for segment in &segments {
+        let done = archive::salvage(segment, &mut file)?;
+        let records = count(&json!(done.records), "record");
+        let events = count(&json!(done.events), "event");
+
+        let name = segment.display();
+        eprintln!("{name}: {records} read, {events} among them");
+        if let Some(why) = &done.unreadable {
+            eprintln!("{name}: {why}");
+        }
+        for (first, last) in &done.missing {
+            eprintln!("{name}: records {first} to {last} are missing");
+        }
+        is_complete &= done.missing.is_empty() && done.unreadable.is_none();
+    }
+
+    flush(file, args.output.as_deref())?;
+    if is_complete { Ok(()) } else { Err(CtlError::NotOk) }
+}
+
+/// The folders of segments that are in quarantine or known to be damaged.
+fn known_damage(client: &AdminClient, args: &SalvageArgs) -> Result<Vec<PathBuf>, CtlError> {
+    let (data, problems) = match &args.data {
+        Some(data) => {
+            let problems = match OfflineLog::open(data, now_ms()) {
+                Ok(log) => {
+                    let report = log.verify_view(None)?;
+                    log.close()?;
+                    report["problems"].clone()
+                }
+                // While a daemon uses the folder, only the quarantine is looked at.
+                Err(ArchiveError::Log(_)) => Value::Null,
+                Err(error) => return Err(error.into()),
+            };
+            (data.clone(), problems)
+        }
+        None => {
+            let status = client.get("/v1/status")?;
+            let data = PathBuf::from(status["data"].as_str().unwrap_or_default());
+            (data, status["log"]["damage"].clone())
+        }
+    };
+
+    let mut segments = archive::damaged(&data)?;
+    for problem in problems.as_array().into_iter().flatten() {
+        let number = problem["segment"].as_u64().unwrap_or(0);
+        let folder = data.join("log").join(format!("seg-{number:020}"));
+        if folder.is_dir() && !segments.contains(&folder) {
+            segments.push(folder);
+        }
+    }
+    Ok(segments)
+}

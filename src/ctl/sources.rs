@@ -1,0 +1,87 @@
+//! `source` and `bin`: where webhooks come in.
+
+use serde_json::{Map, Value, json};
+
+use super::args::{BinCommand, SourceCommand};
+use super::client::{AdminClient, path, resource};
+use super::error::CtlError;
+use super::files::read_text;
+use super::lists::{self, list};
+use super::output::Output;
+use super::settings::{change, creation, source_spec};
+use super::{secrets, show};
+
+pub(super) fn source(
+    client: &AdminClient,
+    out: &mut Output,
+    command: &SourceCommand,
+) -> Result<(), CtlError> {
+    match command {
+        SourceCommand::Create { name, settings } => {
+            let body = creation(name, source_spec(settings)?)?;
+            let created = client.post("/v1/sources", &body)?;
+            out.one(&created, |created| show::created("source", created))
+        }
+        SourceCommand::List => {
+            let empty = "No sources. Create one with `hookboxctl source create`.";
+            list(client, out, "/v1/sources", lists::SOURCES, empty)
+        }
+        SourceCommand::Show { name } => {
+            let found = client.get(&resource("sources", name, ""))?;
+            out.one(&found, show::fields)
+        }
+        SourceCommand::Update { name, settings, reset } => {
+            let body = change(source_spec(settings)?, reset)?;
+            let updated = client.patch(&resource("sources", name, ""), &body)?;
+            out.one(&updated, |updated| show::updated("source", updated))
+        }
+        SourceCommand::Delete { name } => {
+            let deleted = client.delete(&resource("sources", name, ""))?;
+            out.one(&deleted, |_| format!("Deleted source {name}. Its events are kept."))
+        }
+        SourceCommand::RotateSecret { name, secret, now } => {
+            secrets::rotate(client, out, "source", name, secret, *now)
+        }
+        SourceCommand::Check { name, request, at } => {
+            let text = read_text(request)?;
+            let mut body: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+                let file = request.display();
+                CtlError::Usage(format!("{file} is not a request as JSON: {error}"))
+            })?;
+            if let Some(at) = at {
+                body.insert("at".into(), json!(at));
+            }
+
+            let answer = client.post(&resource("sources", name, "/check"), &Value::Object(body))?;
+            out.one(&answer, show::checked)
+        }
+    }
+}
+
+pub(super) fn bin(
+    client: &AdminClient,
+    out: &mut Output,
+    command: &BinCommand,
+) -> Result<(), CtlError> {
+    match command {
+        BinCommand::Create { name, ttl } => {
+            let mut body = json!({"verify": "bin", "token": true, "ttl": ttl});
+            if let Some(name) = name {
+                body["name"] = json!(name);
+            }
+            let created = client.post("/v1/sources", &body)?;
+            out.one(&created, |created| show::created("bin", created))
+        }
+
+        BinCommand::List => {
+            let empty = "No bins. Create one with `hookboxctl bin create`.";
+            list(client, out, "/v1/sources?verify=bin", lists::BINS, empty)
+        }
+        BinCommand::Delete { name } => {
+            // A source that is no bin is not deleted by this command.
+            let only_bins = [("verify", Some("bin".into()))];
+            let deleted = client.delete(&path(&resource("sources", name, ""), &only_bins))?;
+            out.one(&deleted, |_| format!("Deleted bin {name}."))
+        }
+    }
+}

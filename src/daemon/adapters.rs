@@ -1,0 +1,253 @@
+//! What the admin room borrows of other rooms, as functions, so that the rooms need not know each
+//! other.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::admin::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refused};
+use crate::api::views::{
+    CheckElementView, CheckResponseView, CheckView, EndpointTestView, HeadersView,
+};
+use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
+use crate::ingest::{Ingest, Origins, RefusalCounters, identity};
+use crate::model::{DeliveryId, Header, Outcome, Source};
+use crate::outbound::LeaseHub;
+use crate::outbound::{Outbound, SecretLookup};
+use crate::queue::matcher;
+
+/// Everything that is lent.
+pub fn lend(
+    outbound: Arc<Outbound>,
+    ingest: &Arc<Ingest>,
+    lookup: SecretLookup,
+    hub: &Arc<LeaseHub>,
+) -> Adapters {
+    let (lending, settling) = (hub.clone(), hub.clone());
+    let checking = outbound.clone();
+    let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
+    Adapters {
+        refused: Arc::new(move |source| {
+            let seen = refusals.of(source)?;
+            Some(Refused {
+                counts: seen.counts,
+                last_reason: seen.last_reason,
+                last_at: seen.last_at,
+            })
+        }),
+        check: Arc::new(move |source, captured, at| match resolving.keys().look_up(source) {
+            Ok(source) => check(&source, captured, at),
+            Err(why) => refused(&why, "settings", &ProviderAnswer::empty(401)),
+        }),
+        check_source: Arc::new(move |source| {
+            of_check.allow_lists().check(source)?;
+            verify::check_settings(&of_check.keys().look_up(source)?)
+        }),
+        check_recipient: Arc::new(|source| match verify::unnamed_recipient(source) {
+            Some(why) if verify::needs_recipient_first(&source.verify) => Err(why),
+            unnamed => Ok(unnamed.is_none()),
+        }),
+        warnings: Arc::new(warnings),
+        check_endpoint: Arc::new(move |endpoint| {
+            let mut endpoint = endpoint.clone();
+            for timed in &mut endpoint.secrets {
+                if let Some(secret) = lookup(&timed.secret.0)? {
+                    timed.secret.0 = secret;
+                }
+            }
+            checking.check(&endpoint)
+        }),
+        why_not: Arc::new(matcher::why_not),
+        test_endpoint: Some(Arc::new(move |trial| {
+            let outbound = outbound.clone();
+            Box::pin(async move { try_endpoint(&outbound, &trial).await })
+        })),
+        lease: Arc::new(move |endpoint, ask| {
+            let hub = lending.clone();
+            Box::pin(async move { hub.lease(&endpoint, ask).await })
+        }),
+        settle: Arc::new(move |lease, settlement| {
+            let hub = settling.clone();
+            Box::pin(async move { hub.settle(&lease, settlement).await })
+        }),
+    }
+}
+
+/// What secrets that only name one stand for.
+pub fn lookup(origins: &Origins) -> SecretLookup {
+    let origins = origins.clone();
+    Arc::new(move |text| origins.reference(text))
+}
+
+/// How often each source refused, by kind.
+pub fn refusals(
+    refusals: &Arc<RefusalCounters>,
+) -> Arc<dyn Fn() -> Vec<RefusalCount> + Send + Sync> {
+    let refusals = refusals.clone();
+    Arc::new(move || {
+        let counted = refusals.all().into_iter().flat_map(|(source, seen)| {
+            let one = move |(kind, count): (&'static str, u64)| RefusalCount {
+                source: source.clone(),
+                kind: kind.to_owned(),
+                count,
+            };
+            seen.counts.into_iter().map(one)
+        });
+        counted.collect()
+    })
+}
+
+/// What the operator should know of a source's settings.
+fn warnings(source: &Source) -> Vec<String> {
+    let effect = if source.recipient_required {
+        "nothing is taken in until then"
+    } else {
+        "everything is taken in"
+    };
+    let unnamed = verify::unnamed_recipient(source).map(|why| format!("{why}; {effect}"));
+    unnamed.into_iter().chain(verify::advice(source)).collect()
+}
+
+/// `source check`: what would happen to this request, without remembering anything.
+fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
+    let CapturedRequest { method, url, headers, body } = captured;
+    if !verify::answers(&source.verify, &method) {
+        let allow = verify::methods(&source.verify);
+        let reason =
+            format!("the scheme {} does not answer {method}; it answers {allow}", source.verify);
+        let headers = vec![("allow".to_owned(), allow.to_owned())];
+        return refused(
+            &reason,
+            "method",
+            &ProviderAnswer { status: 405, headers, body: Vec::new() },
+        );
+    }
+    if body.len() as u64 > source.max_body {
+        let reason =
+            format!("the body has {} bytes, the source takes {}", body.len(), source.max_body);
+        return refused(&reason, "too-large", &ProviderAnswer::empty(413));
+    }
+    let request = Request {
+        method: &method,
+        url: &url,
+        headers: &headers,
+        body: &body,
+        client: None,
+        keys: None,
+    };
+    match verify::verify(source, &request, at) {
+        Verdict::Proven(proven) => {
+            let facts = identity::of_request(source, &headers, &body, &proven);
+            let Proven { answer, elements, .. } = proven;
+            let reason = match verify::unnamed_recipient(source) {
+                Some(why) => {
+                    format!("the proof holds, but does not say for whom it was made: {why}")
+                }
+                None => "the proof holds".to_owned(),
+            };
+            let element = |(n, element)| {
+                let facts = identity::of_element(source, &headers, element, n);
+                CheckElementView { event_type: Some(facts.kind), dedupe_key: facts.dedupe_key }
+            };
+            let elements: Vec<CheckElementView> =
+                elements.iter().enumerate().map(element).collect();
+            CheckView {
+                accepted: true,
+                reason,
+                kind: None,
+                warnings: Some(warnings(source)),
+                event_type: Some(facts.kind),
+                dedupe_key: facts.dedupe_key,
+                response: response(&answer.unwrap_or_else(|| ProviderAnswer::empty(202))),
+                elements: Some(elements).filter(|elements| !elements.is_empty()),
+            }
+        }
+        Verdict::Handshake(answer) => CheckView {
+            accepted: true,
+            reason: "a handshake: answered, nothing is logged".to_owned(),
+            kind: None,
+            warnings: None,
+            event_type: None,
+            dedupe_key: None,
+            response: response(&answer),
+            elements: None,
+        },
+        Verdict::Refused { reason, kind, answer } => {
+            refused(&reason, kind, &answer.unwrap_or_else(|| ProviderAnswer::empty(401)))
+        }
+    }
+}
+
+fn refused(reason: &str, kind: &str, answer: &ProviderAnswer) -> CheckView {
+    CheckView {
+        accepted: false,
+        reason: reason.to_owned(),
+        kind: Some(kind.to_owned()),
+        warnings: None,
+        event_type: None,
+        dedupe_key: None,
+        response: response(answer),
+        elements: None,
+    }
+}
+
+fn response(answer: &ProviderAnswer) -> CheckResponseView {
+    let mut headers = HeadersView::default();
+    answer.headers.iter().for_each(|(name, value)| headers.set(name, value));
+    let body_base64 = STANDARD.encode(&answer.body);
+    CheckResponseView { status: answer.status, headers, body_base64 }
+}
+
+/// `endpoint test`: what would be sent, or one attempt that is not remembered.
+async fn try_endpoint(
+    outbound: &Outbound,
+    trial: &EndpointTest,
+) -> Result<EndpointTestView, String> {
+    let EndpointTest { endpoint, event, dry_run } = trial;
+    let mut shown = match outbound.preview(endpoint, event) {
+        Ok(preview) => EndpointTestView {
+            method: Some(preview.method),
+            url: Some(preview.url),
+            headers: Some(headers(&preview.headers)),
+            body_base64: Some(STANDARD.encode(&preview.body)),
+            warning: preview.warning,
+            ..EndpointTestView::default()
+        },
+        Err(why) if *dry_run => EndpointTestView {
+            outcome: Some("refused".to_owned()),
+            error: Some(why),
+            ..EndpointTestView::default()
+        },
+        Err(_) => EndpointTestView::default(),
+    };
+    if *dry_run {
+        return Ok(shown);
+    }
+
+    let delivery = DeliveryId { seq: 0, endpoint: endpoint.id };
+    let report = outbound.attempt(delivery, 1, endpoint, event).await;
+    let outcome = match report.outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::Retryable { .. } => "failed",
+        Outcome::Gone => "gone",
+        Outcome::Refused => "refused",
+        Outcome::Hold => "hold",
+        Outcome::Drop => "drop",
+    };
+    shown.outcome = Some(outcome.to_owned());
+    shown.status = report.response.as_ref().map(|response| response.status);
+    shown.duration_ms = Some(report.duration_ms);
+    shown.error = report.error;
+    if let Some(command) = &report.command {
+        shown.exit = command.exit;
+        shown.output = Some(String::from_utf8_lossy(&command.output).into_owned());
+    }
+    Ok(shown)
+}
+
+fn headers(headers: &[Header]) -> HeadersView {
+    let mut shown = HeadersView::default();
+    headers.iter().for_each(|header| shown.set(&header.name, &header.text()));
+    shown
+}

@@ -1,0 +1,126 @@
+//! What has to be looked after while the daemon runs: sources whose time is over, key sets that
+//! have to be fetched, and what was kept for sources and endpoints that are gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::notices::{self, DiskNotice, RefusalWatch};
+use crate::ingest::{Fetch, Ingest};
+use crate::model::Source;
+use crate::outbound::Outbound;
+use crate::queue::DeleteSource;
+use crate::scheduler::{Clock, DiskLevel, Handle};
+
+/// Between two rounds when nothing changes. A temporary source answers 404 at once when its time is
+/// over; its record goes this much later at most.
+const ROUND: Duration = Duration::from_secs(10);
+
+/// The outbound room's guarded client, as other rooms are lent it.
+pub fn fetch(outbound: Arc<Outbound>) -> Fetch {
+    Arc::new(move |url: String, allow_private| {
+        let outbound = outbound.clone();
+        Box::pin(async move { outbound.fetch(&url, allow_private).await })
+    })
+}
+
+/// Runs until the daemon stops.
+pub async fn run(
+    ingest: Arc<Ingest>,
+    outbound: Arc<Outbound>,
+    handle: Handle,
+    clock: Clock,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut changes = handle.directory_changes();
+    let mut fetching: Option<tokio::task::JoinHandle<()>> = None;
+    let mut watch = RefusalWatch::default();
+    let mut level = DiskLevel::Open;
+
+    loop {
+        // What was kept for sources and endpoints that are gone.
+        let directory = handle.directory();
+        let sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
+        outbound.forget(&directory.endpoints);
+        drop(directory);
+        ingest.forget_sources(&sources);
+
+        for found in watch.look(clock().mono_ms, &unproven(&ingest)) {
+            notices::refusing(&handle, found);
+        }
+
+        let before = std::mem::replace(&mut level, handle.health().disk.reported_level());
+        if let Some(change) = disk_change(&handle, before, level) {
+            notices::disk(&handle, &change);
+        }
+
+        end_temporary(&handle, &sources, clock().wall_ms).await;
+        if fetching.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+            fetching = Some(tokio::spawn(fetch_keys(ingest.clone(), sources, clock.clone())));
+        }
+
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(ROUND) => {}
+        }
+    }
+}
+
+/// The notice that is sent when the disk space has changed from one level to another between two
+/// rounds. The log contains every change.
+fn disk_change(handle: &Handle, before: DiskLevel, now: DiskLevel) -> Option<DiskNotice> {
+    let room = &handle.health().disk;
+    match (before >= DiskLevel::Refusing, now >= DiskLevel::Refusing) {
+        (false, true) => Some(DiskNotice::Refusing { reason: room.refusal().unwrap_or_default() }),
+        (true, false) => Some(DiskNotice::Accepting),
+        (false, false) if before < DiskLevel::Low && now == DiskLevel::Low => {
+            Some(DiskNotice::Low { left_bytes: room.space().left() })
+        }
+        _ => None,
+    }
+}
+
+/// Refusals that have nothing to do with who posts: limits of the source, and a busy daemon.
+const NO_PROOF_ASKED: &[&str] = &[
+    "rate",
+    "busy",
+    "not-ready",
+    "no-room",
+    "stopping",
+    "bin-full",
+    "method",
+    "too-large",
+    "too-many-events",
+    "too-slow",
+];
+
+/// How many requests each source refused since the start because of who posted them, and why the
+/// last one was.
+fn unproven(ingest: &Ingest) -> BTreeMap<String, (u64, String)> {
+    let all = ingest.refusals().all().into_iter().filter(|(name, _)| !name.is_empty());
+    let counted = all.map(|(name, seen)| {
+        let asked = seen.counts.iter().filter(|(kind, _)| !NO_PROOF_ASKED.contains(*kind));
+        (name, (asked.map(|(_, count)| count).sum(), seen.last_reason))
+    });
+    counted.collect()
+}
+
+async fn end_temporary(handle: &Handle, sources: &[Arc<Source>], wall_ms: u64) {
+    for source in
+        sources.iter().filter(|source| source.expires_at.is_some_and(|end| end <= wall_ms))
+    {
+        match handle.ask(DeleteSource { name: source.name.clone() }).await {
+            Ok(_) => tracing::info!(source = source.name, "expired and deleted"),
+            Err(refusal) => tracing::debug!(source = source.name, %refusal, "not deleted yet"),
+        }
+    }
+}
+
+async fn fetch_keys(ingest: Arc<Ingest>, sources: Vec<Arc<Source>>, clock: Clock) {
+    for source in sources {
+        ingest.keys().refresh_if_due(&source, clock()).await;
+    }
+}

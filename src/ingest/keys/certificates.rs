@@ -1,0 +1,119 @@
+//! The certificates that one source's provider signs with, fetched when a request names one that is
+//! not here.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+
+use super::generation::LookupGeneration;
+use super::origins::Fetch;
+use crate::ingest::budget::Holder;
+use crate::ingest::verify;
+use crate::model::{Now, Source, limits};
+
+/// Certificates by their URL.
+#[derive(Default)]
+pub(super) struct Certificates {
+    state: Mutex<CertificatesState>,
+    /// Held while one is fetched, so that many requests make one fetch.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct CertificatesState {
+    /// URL and PEM, the newest last.
+    pems: Vec<(String, String)>,
+    /// When the last fetches began, in milliseconds of the monotonic clock, and whose requests
+    /// named them.
+    tried_at: VecDeque<(u64, Option<Holder>)>,
+}
+
+impl Certificates {
+    /// As the setting `certs` has them; `None` when there are none.
+    pub(super) fn as_setting(&self) -> Option<Value> {
+        let state = self.state();
+        if state.pems.is_empty() {
+            return None;
+        }
+        let pems: Map<_, _> =
+            state.pems.iter().map(|(url, pem)| (url.clone(), pem.clone().into())).collect();
+        Some(Value::Object(pems))
+    }
+
+    /// Fetches the certificate at a URL that its provider may name, unless there were too many
+    /// fetches for this source or for this address. True when the certificate is here now.
+    pub(super) async fn fetch(
+        &self,
+        source: &Source,
+        url: &str,
+        holder: Option<Holder>,
+        now: Now,
+        fetch: &Fetch,
+        generation: &LookupGeneration,
+    ) -> bool {
+        let _one = self.fetching.lock().await;
+        // Another request may have fetched it while this one waited.
+        if self.state().holds(url) {
+            return true;
+        }
+        if !self.state().begin_fetch(holder, now) {
+            return false;
+        }
+
+        let fetched = fetch(url.to_owned(), false).await;
+        match fetched.and_then(|(status, body)| read_certificate(status, body)) {
+            Ok(pem) => {
+                tracing::info!(source = source.name, url, "a certificate was fetched");
+                self.state().keep(url, pem);
+                generation.advance();
+                true
+            }
+            Err(why) => {
+                tracing::warn!(source = source.name, url, "the certificate was not fetched: {why}");
+                false
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, CertificatesState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CertificatesState {
+    fn holds(&self, url: &str) -> bool {
+        self.pems.iter().any(|(known, _)| known == url)
+    }
+
+    /// Counts one more fetch. False when there were too many: whoever names a certificate has
+    /// proven nothing, and must not use up what the provider needs.
+    fn begin_fetch(&mut self, holder: Option<Holder>, now: Now) -> bool {
+        let is_recent = |at: u64| now.mono_ms < at.saturating_add(limits::JWKS_AGAIN_MS);
+        self.tried_at.retain(|(at, _)| is_recent(*at));
+
+        let own = self.tried_at.iter().filter(|(_, of)| holder.is_some() && *of == holder).count();
+        if self.tried_at.len() >= limits::CERTIFICATE_FETCHES
+            || own >= limits::CERTIFICATE_FETCHES_EACH
+        {
+            return false;
+        }
+        self.tried_at.push_back((now.mono_ms, holder));
+        true
+    }
+
+    /// Of more than [`limits::CERTIFICATES`] the oldest goes.
+    fn keep(&mut self, url: &str, pem: String) {
+        self.pems.push((url.to_owned(), pem));
+        let too_many = self.pems.len().saturating_sub(limits::CERTIFICATES);
+        self.pems.drain(..too_many);
+    }
+}
+
+fn read_certificate(status: u16, body: Vec<u8>) -> Result<String, String> {
+    if status != 200 {
+        return Err(format!("the answer has status {status}"));
+    }
+    let pem = String::from_utf8(body).ok().filter(|pem| verify::is_certificate(pem));
+    pem.ok_or_else(|| "the answer is not a certificate".to_owned())
+}

@@ -1,0 +1,218 @@
+//! The keyring: looks key material up for sources, and keeps it for as long as it is good.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use super::certificates::Certificates;
+use super::generation::LookupGeneration;
+use super::key_sets::{KeySetState, KeySets};
+use super::origins::{Fetch, Origins};
+use crate::ingest::budget::Holder;
+use crate::ingest::verify::{self, JWKS_URL, TokenKeys};
+use crate::model::{Now, Source, SourceId, limits};
+
+/// Looks key material up, and keeps what it found for as long as it is good.
+#[derive(Default)]
+pub struct Keyring {
+    origins: Origins,
+    generation: LookupGeneration,
+    resolved: Mutex<HashMap<SourceId, Resolved>>,
+    key_sets: KeySets,
+    certificates: Mutex<HashMap<SourceId, Arc<Certificates>>>,
+    token_keys: Mutex<HashMap<SourceId, ParsedKeys>>,
+}
+
+/// A source with its key material, and what it was looked up from.
+struct Resolved {
+    of: Arc<Source>,
+    generation: u64,
+    source: Result<Arc<Source>, String>,
+}
+
+/// The keys of a resolved source's settings, and the settings that they were parsed from.
+struct ParsedKeys {
+    of: Arc<Source>,
+    keys: Arc<TokenKeys>,
+}
+
+impl Keyring {
+    #[must_use]
+    pub fn new(origins: Origins) -> Self {
+        let key_sets = KeySets::new(origins.cache.clone());
+        Self { origins, key_sets, ..Self::default() }
+    }
+
+    /// The source with everything looked up that it only refers to.
+    ///
+    /// # Errors
+    /// What cannot be looked up, and how to fix it.
+    pub fn resolve(&self, source: &Arc<Source>) -> Result<Arc<Source>, String> {
+        if !refers_to_key_material(source) {
+            return Ok(source.clone());
+        }
+
+        let generation = self.generation.current();
+        let mut resolved = lock(&self.resolved);
+        if let Some(known) = resolved.get(&source.id)
+            && known.generation == generation
+            && Arc::ptr_eq(&known.of, source)
+        {
+            return known.source.clone();
+        }
+
+        let found = self.look_up(source).map(Arc::new);
+        if let Err(why) = &found {
+            tracing::error!(source = source.name, "{why}");
+        }
+        let entry = Resolved { of: source.clone(), generation, source: found.clone() };
+        resolved.insert(source.id, entry);
+        found
+    }
+
+    /// The source with everything looked up, without keeping any of it: for settings that are not
+    /// in force.
+    ///
+    /// # Errors
+    /// What cannot be looked up, and how to fix it.
+    pub fn look_up(&self, source: &Source) -> Result<Source, String> {
+        let mut found = source.clone();
+        for timed in &mut found.secrets {
+            if let Some(secret) = self.origins.reference(&timed.secret.0)? {
+                timed.secret.0 = secret;
+            }
+        }
+        if let Some(key) = found.public_key.as_deref()
+            && let Some(key) = self.origins.reference(key)?
+        {
+            found.public_key = Some(key);
+        }
+
+        if let Some(url) = jwks_url(source)
+            && let Some(value) = self.key_sets.value(url)
+        {
+            found.params.insert("jwks".to_owned(), value);
+        }
+        if verify::fetches_certificates(source)
+            && let Some(certificates) = self.certificates(source).as_setting()
+        {
+            found.params.insert("certs".to_owned(), certificates);
+        }
+        Ok(found)
+    }
+
+    /// Looks everything up again from now on.
+    pub fn look_up_again(&self) {
+        self.generation.advance();
+    }
+
+    /// The keys of a source that was resolved, parsed when they are first asked for and when its
+    /// settings or its set change: a set may hold hundreds, and those who ask for it have proven
+    /// nothing.
+    pub(in crate::ingest) fn key_set(&self, source: &Arc<Source>) -> Option<Arc<TokenKeys>> {
+        if let Some(parsed) = lock(&self.token_keys).get(&source.id)
+            && Arc::ptr_eq(&parsed.of, source)
+        {
+            return Some(parsed.keys.clone());
+        }
+
+        let keys = Arc::new(verify::key_set(source)?);
+        let parsed = ParsedKeys { of: source.clone(), keys: keys.clone() };
+        lock(&self.token_keys).insert(source.id, parsed);
+        Some(keys)
+    }
+
+    /// The version of the source's key set, to be handed to [`Self::refresh`]; `None` when it names
+    /// no URL.
+    pub(in crate::ingest) fn version(&self, source: &Source) -> Option<u64> {
+        Some(self.key_sets.version(jwks_url(source)?))
+    }
+
+    /// Whether the source's key set was fetched so lately that a key that is not in it does not
+    /// exist.
+    pub(in crate::ingest) fn is_fresh(&self, source: &Source, now: Now) -> bool {
+        jwks_url(source).is_some_and(|url| self.key_sets.is_fresh(url, now))
+    }
+
+    /// Fetches the source's key set unless that was done a moment ago. True when its version is
+    /// another one now.
+    pub(in crate::ingest) async fn refresh(&self, source: &Source, version: u64, now: Now) -> bool {
+        let is_due = |state: &KeySetState| state.version() == version && state.may_try(now);
+        self.fetch_key_set(source, now, is_due).await;
+        self.version(source).is_some_and(|fetched| fetched != version)
+    }
+
+    /// Fetches the source's key set when its time has come.
+    pub async fn refresh_if_due(&self, source: &Source, now: Now) {
+        let is_due =
+            |state: &KeySetState| state.is_old(now, limits::JWKS_REFRESH_MS) && state.may_try(now);
+        self.fetch_key_set(source, now, is_due).await;
+    }
+
+    async fn fetch_key_set(
+        &self,
+        source: &Source,
+        now: Now,
+        is_due: impl Fn(&KeySetState) -> bool,
+    ) {
+        let (Some(url), Some(fetch)) = (jwks_url(source), &self.origins.fetch) else { return };
+        self.key_sets.fetch_if(is_due, source, url, now, fetch, &self.generation).await;
+    }
+
+    /// Fetches the certificate at a URL that its provider may name, within the limits for this
+    /// source and this address. True when it is here now.
+    pub(in crate::ingest) async fn fetch_certificate(
+        &self,
+        source: &Source,
+        url: &str,
+        holder: Option<Holder>,
+        now: Now,
+    ) -> bool {
+        let Some(fetch) = &self.origins.fetch else { return false };
+        let certificates = self.certificates(source);
+        certificates.fetch(source, url, holder, now, fetch, &self.generation).await
+    }
+
+    /// The guarded client, when the daemon provides one.
+    pub(in crate::ingest) fn fetch(&self) -> Option<Fetch> {
+        self.origins.fetch.clone()
+    }
+
+    /// Forgets sources that are gone, and sets that nobody names.
+    pub fn retain(&self, sources: &[Arc<Source>]) {
+        let is_there = |id: &SourceId| sources.iter().any(|source| source.id == *id);
+        lock(&self.resolved).retain(|id, _| is_there(id));
+        lock(&self.certificates).retain(|id, _| is_there(id));
+        lock(&self.token_keys).retain(|id, _| is_there(id));
+
+        let is_named = |url: &str| sources.iter().any(|source| jwks_url(source) == Some(url));
+        self.key_sets.retain(is_named);
+    }
+
+    /// How many sources' keys are kept parsed.
+    #[cfg(test)]
+    pub(super) fn parsed_count(&self) -> usize {
+        lock(&self.token_keys).len()
+    }
+
+    fn certificates(&self, source: &Source) -> Arc<Certificates> {
+        lock(&self.certificates).entry(source.id).or_default().clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refers_to_key_material(source: &Source) -> bool {
+    let is_reference = |text: &str| text.starts_with("env:") || text.starts_with("cred:");
+    source.secrets.iter().any(|timed| is_reference(&timed.secret.0))
+        || source.public_key.as_deref().is_some_and(is_reference)
+        || jwks_url(source).is_some()
+        || verify::fetches_certificates(source)
+}
+
+fn jwks_url(source: &Source) -> Option<&str> {
+    source.params.get(JWKS_URL).and_then(Value::as_str)
+}

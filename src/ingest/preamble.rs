@@ -1,0 +1,198 @@
+//! The bytes before HTTP on a TCP connection: a PROXY header where the listener expects one, then
+//! the TLS handshake where it speaks TLS. Both have to come within the time for a head, and both
+//! end at once when the daemon stops.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::connection;
+use super::connections::{ConnectionSlot, TooManyConnections};
+use super::listen::Preamble;
+use super::problem::TOO_MANY_CONNECTIONS;
+use super::proxy_protocol::{self, FIXED, MAX_LINE, MAX_REST, ProxyHeader, START};
+use super::route::Peer;
+use super::service::Ingest;
+use super::verify::ClientCert;
+use crate::model::share::Share;
+
+/// Why a connection did not get as far as HTTP.
+#[derive(Debug, thiserror::Error)]
+enum PreambleError {
+    #[error("{0}")]
+    ProxyHeader(&'static str),
+    #[error("{0} is not in trusted_proxies, so its PROXY header is not believed")]
+    UntrustedProxy(String),
+    /// The client that the PROXY header names has as many connections as it may.
+    #[error("{0}")]
+    TooMany(TooManyConnections),
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(io::Error),
+    #[error("this listener speaks TLS, and there is no certificate")]
+    NoCertificate,
+    #[error("the client went away")]
+    Gone,
+}
+
+impl PreambleError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::ProxyHeader(_) | Self::UntrustedProxy(_) => "proxy-header",
+            Self::TooMany(_) => "connections",
+            Self::Handshake(_) | Self::NoCertificate | Self::Gone => "tls",
+        }
+    }
+}
+
+/// A connection that HTTP can be spoken on.
+enum HttpStream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Serves one TCP connection to its end. `slot` and `alive` are given back then.
+pub(super) async fn run(
+    ingest: Arc<Ingest>,
+    stream: TcpStream,
+    peer: Peer,
+    expected: Preamble,
+    mut stop: watch::Receiver<bool>,
+    mut slot: ConnectionSlot,
+    alive: mpsc::Sender<()>,
+) {
+    let address = peer.text.clone();
+    let within = Duration::from_millis(ingest.limits.head_timeout_ms);
+    let received = receive(&ingest, stream, peer, expected, &mut slot);
+    let received = tokio::select! {
+        _ = stop.wait_for(|stop| *stop), if expected != Preamble::default() => return,
+        received = tokio::time::timeout(within, received) => received,
+    };
+
+    match received {
+        Ok(Ok((HttpStream::Plain(io), peer))) => {
+            connection::run(ingest, io, peer, stop, (slot, alive)).await;
+        }
+        Ok(Ok((HttpStream::Tls(io), peer))) => {
+            connection::run(ingest, io, peer, stop, (slot, alive)).await;
+        }
+        Ok(Err(PreambleError::Gone)) => {
+            tracing::debug!(peer = %address, "a connection ended before it began");
+        }
+        Ok(Err(error)) => {
+            let reason = format!("{address}: {error}");
+            ingest.refusals.count("", error.kind(), &reason, (ingest.clock)());
+        }
+        Err(_elapsed) => tracing::debug!(peer = %address, "a connection took too long to begin"),
+    }
+}
+
+/// Receives the preamble. Returns the stream behind it, and the peer as far as the preamble names
+/// it.
+async fn receive(
+    ingest: &Ingest,
+    mut stream: TcpStream,
+    mut peer: Peer,
+    expected: Preamble,
+    slot: &mut ConnectionSlot,
+) -> Result<(HttpStream, Peer), PreambleError> {
+    let mut is_client_named = true;
+    if expected.proxy {
+        (peer, is_client_named) = receive_client(&mut stream, peer).await?;
+        if let Err(full) = slot.move_to(peer.holder()) {
+            ingest.handle.shares().note(Share::Connections, full.of(peer.holder()));
+            if !expected.tls {
+                // A peer that cannot take these bytes at once gets none.
+                let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+            }
+            return Err(PreambleError::TooMany(full));
+        }
+    }
+    if !expected.tls {
+        return Ok((HttpStream::Plain(stream), peer));
+    }
+
+    let stream = handshake(ingest, stream).await?;
+    peer.is_https = true;
+    // A proxy that speaks for itself, or does not name its client, shows a certificate of its own,
+    // if any.
+    if is_client_named {
+        let first = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let certificate = first.and_then(|der| ClientCert::from_der(der));
+        peer.certificate = certificate
+            .map(|certificate| Arc::new(ClientCert { proxied: expected.proxy, ..certificate }));
+    }
+    Ok((HttpStream::Tls(Box::new(stream)), peer))
+}
+
+/// Receives a PROXY header. Returns the client behind the proxy, and whether the header names one.
+async fn receive_client(
+    stream: &mut TcpStream,
+    proxy: Peer,
+) -> Result<(Peer, bool), PreambleError> {
+    let Some(trusted) = proxy.trusted.clone() else {
+        return Err(PreambleError::UntrustedProxy(proxy.text));
+    };
+    let (mut client, is_named) = match receive_proxy_header(stream).await? {
+        ProxyHeader::Local => (proxy, false),
+        ProxyHeader::From(client) => (Peer::tcp(client), true),
+        ProxyHeader::Elsewhere => (Peer::hidden(&proxy.text), false),
+    };
+
+    // The client may be a trusted proxy itself, whose headers are believed in turn.
+    client.trusted = trusted.trusts(client.ip).then_some(trusted);
+    Ok((client, is_named))
+}
+
+async fn receive_proxy_header(stream: &mut TcpStream) -> Result<ProxyHeader, PreambleError> {
+    let gone = |_| PreambleError::Gone;
+    let mut start = [0; START];
+    stream.read_exact(&mut start).await.map_err(gone)?;
+    if proxy_protocol::is_version_1(&start) {
+        let line = receive_line(stream, &start).await?;
+        return proxy_protocol::read_version_1(&line).map_err(PreambleError::ProxyHeader);
+    }
+
+    let mut fixed = [0; FIXED];
+    fixed[..START].copy_from_slice(&start);
+    stream.read_exact(&mut fixed[START..]).await.map_err(gone)?;
+    let length = proxy_protocol::version_2_length(&fixed).map_err(PreambleError::ProxyHeader)?;
+
+    let mut rest = [0; MAX_REST];
+    let rest = &mut rest[..length];
+    stream.read_exact(rest).await.map_err(gone)?;
+    proxy_protocol::read_version_2(&fixed, rest).map_err(PreambleError::ProxyHeader)
+}
+
+/// The rest of a line of version 1, without its end. Read byte by byte: what follows it belongs to
+/// HTTP or TLS.
+async fn receive_line(stream: &mut TcpStream, start: &[u8]) -> Result<Vec<u8>, PreambleError> {
+    let mut line = start.to_vec();
+    while !line.ends_with(b"\r\n") {
+        if line.len() == MAX_LINE || line.contains(&b'\n') {
+            return Err(PreambleError::ProxyHeader(
+                "the PROXY header of version 1 is too long or ends with a bare line feed",
+            ));
+        }
+        line.push(stream.read_u8().await.map_err(|_| PreambleError::Gone)?);
+    }
+
+    line.truncate(line.len() - 2);
+    Ok(line)
+}
+
+async fn handshake(
+    ingest: &Ingest,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, PreambleError> {
+    let config = ingest.tls.as_ref().ok_or(PreambleError::NoCertificate)?.current();
+    TlsAcceptor::from(config).accept(stream).await.map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => PreambleError::Gone,
+        _ => PreambleError::Handshake(error),
+    })
+}

@@ -1,0 +1,144 @@
+//! The proof of one request: verified in turn, and once more when a key that it needs was fetched
+//! meanwhile.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::http::request::Parts;
+use tokio::runtime::{Handle as Runtime, RuntimeFlavor};
+
+use super::budget::Holder;
+use super::proof_memory::ProofPermit;
+use super::route::{self, Peer};
+use super::service::Ingest;
+use super::verify::{self, Verdict};
+use crate::model::share::Share;
+use crate::model::{Header, Now, Source, limits};
+
+/// A request that was read, and is to be proven.
+pub(super) struct ProofTask<'a> {
+    pub ingest: &'a Ingest,
+    pub source: &'a Arc<Source>,
+    pub peer: &'a Peer,
+    pub head: &'a Parts,
+    pub headers: &'a [Header],
+    pub body: &'a Bytes,
+    pub now: Now,
+}
+
+impl<'a> ProofTask<'a> {
+    /// The verdict. When the request names a key that is not here, the issuer's keys are fetched
+    /// and the request is verified again, unless they were fetched a moment ago.
+    pub async fn prove(&self) -> Verdict {
+        let version = self.ingest.keys.version(self.source);
+        let verdict = self.verify_in_turn().await;
+        if !matches!(verdict, Verdict::Refused { kind: "unknown-key" | "no-keys", .. }) {
+            return verdict;
+        }
+
+        let is_fetched = self.fetch_key(version).await;
+        let verdict = if is_fetched { self.verify_in_turn().await } else { verdict };
+        match verdict {
+            // The issuer was asked just now and does not know the key, so trying again does not
+            // help the sender.
+            Verdict::Refused { reason, kind: "unknown-key", .. }
+                if self.ingest.keys.is_fresh(self.source, self.now) =>
+            {
+                Verdict::Refused { reason, kind: "unknown-key", answer: None }
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Fetches the source's key set, or the certificate that the request names. True when there is
+    /// a new one.
+    async fn fetch_key(&self, version: Option<u64>) -> bool {
+        let keys = &self.ingest.keys;
+        if let Some(version) = version {
+            return keys.refresh(self.source, version, self.now).await;
+        }
+        match self.named_certificate() {
+            Some(url) => {
+                keys.fetch_certificate(self.source, &url, self.peer.holder(), self.now).await
+            }
+            None => false,
+        }
+    }
+
+    /// The certificate that the request is signed with, where such certificates are fetched.
+    fn named_certificate(&self) -> Option<String> {
+        if !verify::fetches_certificates(self.source) {
+            return None;
+        }
+        verify::certificate_url(self.source, &self.request("", None))
+    }
+
+    /// Verifies the request, a large one when there is memory for it and when it is its sender's
+    /// turn.
+    async fn verify_in_turn(&self) -> Verdict {
+        let is_large = self.body.len() > limits::SMALL_BODY && self.source.verify != "none";
+        if !is_large {
+            return self.verify();
+        }
+
+        let _permit = self.wait_for_permit().await;
+        // It takes a while: the other tasks of this thread move to another one meanwhile.
+        if Runtime::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+            tokio::task::block_in_place(|| self.verify())
+        } else {
+            self.verify()
+        }
+    }
+
+    /// A proof takes up to three times what it reads: decoded fields, what is signed, what is found
+    /// in it.
+    async fn wait_for_permit(&self) -> ProofPermit<'a> {
+        let holders = [self.peer.holder(), Some(Holder::Source(self.source.id))];
+        let (permit, full) = self.ingest.proof_memory.wait(holders, self.body.len()).await;
+        if let Some(of) = full {
+            self.ingest.handle.shares().note(Share::ParsedBytes, of);
+        }
+        permit
+    }
+
+    fn verify(&self) -> Verdict {
+        let source = match self.ingest.keys.resolve(self.source) {
+            Ok(source) => source,
+            Err(reason) => return Verdict::Refused { reason, kind: "settings", answer: None },
+        };
+
+        // Most events have no scheme and sign nothing, so their URL is not put together.
+        let url = match source.verify.as_str() {
+            "none" => String::new(),
+            _ => route::public_url(&source, self.head, self.peer.is_https),
+        };
+        let keys = self.ingest.keys.key_set(&source);
+        let request = self.request(&url, keys.as_deref());
+        let now_unix = i64::try_from(self.now.wall_ms / 1000).unwrap_or(i64::MAX);
+        let verdict = verify::verify(&source, &request, now_unix);
+
+        // A proof that would be as good at anybody else's webhook does not count.
+        if source.recipient_required
+            && matches!(verdict, Verdict::Proven(_))
+            && let Some(why) = verify::unnamed_recipient(&source)
+        {
+            return verify::unnamed(&why);
+        }
+        verdict
+    }
+
+    fn request<'r>(
+        &'r self,
+        url: &'r str,
+        keys: Option<&'r verify::TokenKeys>,
+    ) -> verify::Request<'r> {
+        verify::Request {
+            method: self.head.method.as_str(),
+            url,
+            headers: self.headers,
+            body: self.body,
+            client: self.peer.certificate.as_deref(),
+            keys,
+        }
+    }
+}

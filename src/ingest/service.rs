@@ -1,0 +1,142 @@
+//! What all listeners and their connections share.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::allow::AllowLists;
+use super::budget::{Claim, MemoryBudget};
+use super::connections::Connections;
+use super::forwarded::TrustedProxies;
+use super::holder_permits::HolderPermits;
+use super::http::{self, HttpServer};
+use super::ingest_limits::IngestLimits;
+use super::keys::Keyring;
+use super::proof_memory::ProofMemory;
+use super::rate::Rates;
+use super::refusal_counters::RefusalCounters;
+use super::tls::ServerTls;
+use crate::model::Clock;
+use crate::model::share::Share;
+use crate::model::{Source, limits};
+use crate::scheduler::Handle;
+
+/// What all listeners and their connections share.
+pub struct Ingest {
+    pub(super) handle: Handle,
+    pub(super) clock: Clock,
+    pub(super) limits: IngestLimits,
+    pub(super) refusals: Arc<RefusalCounters>,
+    pub(super) budget: Arc<MemoryBudget>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) accept_permits: HolderPermits,
+    pub(super) http: HttpServer,
+    pub(super) keys: Keyring,
+    pub(super) confirmations: Arc<Semaphore>,
+    pub(super) proof_memory: ProofMemory,
+    pub(super) allow_lists: AllowLists,
+    pub(super) rates: Rates,
+    trusted: RwLock<Arc<TrustedProxies>>,
+    /// For listeners that speak TLS.
+    pub(super) tls: Option<ServerTls>,
+}
+
+impl Ingest {
+    #[must_use]
+    pub fn new(handle: Handle, clock: Clock, limits: IngestLimits) -> Self {
+        let accept_wait = Duration::from_millis(limits::ACCEPT_WAIT_MS);
+        Self {
+            handle,
+            clock,
+            refusals: Arc::default(),
+            budget: Arc::new(MemoryBudget::new(limits.ingest_bytes)),
+            connections: Arc::new(Connections::new(limits.connections)),
+            accept_permits: HolderPermits::new(limits.accepts_each, accept_wait),
+            http: http::server(&limits),
+            keys: Keyring::default(),
+            confirmations: Arc::new(Semaphore::new(limits::CONFIRMATIONS)),
+            proof_memory: ProofMemory::default(),
+            allow_lists: AllowLists::default(),
+            rates: Rates::default(),
+            trusted: RwLock::default(),
+            tls: None,
+            limits,
+        }
+    }
+
+    /// With a certificate for listeners that speak TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<ServerTls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// With a keyring for key material that is kept elsewhere than in the log.
+    #[must_use]
+    pub fn with_keys(self, keys: Keyring) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// Key material that is kept elsewhere than in the log.
+    #[must_use]
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// The named allow-lists.
+    #[must_use]
+    pub fn allow_lists(&self) -> &AllowLists {
+        &self.allow_lists
+    }
+
+    /// The certificate of TLS listeners.
+    #[must_use]
+    pub fn tls(&self) -> Option<&ServerTls> {
+        self.tls.as_ref()
+    }
+
+    /// Trusts these proxies, on connections that come from now on.
+    pub fn trust(&self, trusted: TrustedProxies) {
+        *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trusted);
+    }
+
+    pub(super) fn trusted(&self) -> Arc<TrustedProxies> {
+        self.trusted.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what is held for these sources, and forgets all others.
+    pub fn forget_sources(&self, sources: &[Arc<Source>]) {
+        let ids: HashSet<_> = sources.iter().map(|source| source.id).collect();
+        let names: HashSet<_> = sources.iter().map(|source| source.name.as_str()).collect();
+
+        self.rates.retain(|id| ids.contains(&id));
+        self.refusals.retain(|name| name.is_empty() || names.contains(name));
+        self.keys.retain(sources);
+    }
+
+    /// What was refused, for the operator. Shared with the admin API.
+    #[must_use]
+    pub fn refusals(&self) -> Arc<RefusalCounters> {
+        self.refusals.clone()
+    }
+
+    /// Records whose share of memory was full, if one was.
+    pub(super) fn note_full(&self, share: Share, claim: &mut Claim) {
+        if let Some(of) = claim.take_full() {
+            self.handle.shares().note(share, of);
+        }
+    }
+
+    /// Bytes that requests hold now.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.budget.held()
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.count()
+    }
+}

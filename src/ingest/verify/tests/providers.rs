@@ -1,0 +1,232 @@
+//! The rules of single providers that no vector asks for.
+
+use serde_json::{Value, json};
+
+use super::{NOW, URL, ask, base64, post, proven, refused, source, vector, vector_source, vectors};
+use crate::ingest::verify::crypto::HashFunction;
+use crate::ingest::verify::{ClientCert, FollowUp, Request, check_settings, verify};
+use crate::model::{Header, Source};
+
+#[test]
+fn an_sns_topic_that_is_not_listed_is_refused() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/vectors/sns.json");
+    let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let case = cases.iter().find(|case| case["name"] == "v2-sha256").unwrap();
+    let body = data_encoding::BASE64.decode(case["body_b64"].as_str().unwrap().as_bytes()).unwrap();
+    let mut sns = source("sns", "", case["params"].clone());
+    let found = proven(post(&sns, &[], &body));
+    assert_eq!(found.kind.as_deref(), Some("Notification"));
+    sns.params.insert("topics".into(), json!("arn:aws:sns:eu-west-1:123456789012:Other"));
+    assert_eq!(refused(post(&sns, &[], &body)).0, "not-allowed");
+    sns.params.insert("topic".into(), json!("arn:aws:sns:eu-west-1:123456789012:MyTopic"));
+    proven(post(&sns, &[], &body));
+    // The certificate may come from --public-key-file; without it, the reason says how to pin one.
+    let certs = sns.params.remove("certs").unwrap();
+    assert!(refused(post(&sns, &[], &body)).1.contains("--set certs=@FILE.json"));
+    sns.public_key =
+        certs.as_object().unwrap().values().next().and_then(Value::as_str).map(str::to_owned);
+    proven(post(&sns, &[], &body));
+}
+
+#[test]
+fn a_subscription_is_confirmed_only_for_topics_that_were_named() {
+    let case = vectors()
+        .iter()
+        .find(|case| case["name"] == "captured-subscription-confirmation-2014")
+        .unwrap();
+    let body = data_encoding::BASE64.decode(case["body_b64"].as_str().unwrap().as_bytes()).unwrap();
+    let message: Value = serde_json::from_slice(&body).unwrap();
+
+    let mut sns = vector_source(case);
+    let ask = |sns: &Source| {
+        let request = Request {
+            method: "POST",
+            url: URL,
+            headers: &[],
+            body: &body,
+            client: None,
+            keys: None,
+        };
+        verify(sns, &request, case["now"].as_i64().unwrap())
+    };
+
+    let unnamed = proven(ask(&sns));
+    assert_eq!(
+        (unnamed.kind.as_deref(), unnamed.follow_up),
+        (Some("SubscriptionConfirmation"), None)
+    );
+
+    sns.params.insert("topics".into(), message["TopicArn"].clone());
+    let topic = message["TopicArn"].as_str().unwrap().to_owned();
+    let url = message["SubscribeURL"].as_str().unwrap().to_owned();
+    assert_eq!(proven(ask(&sns)).follow_up, Some(FollowUp::Confirm { url, topic }));
+
+    sns.params.insert("topics".into(), json!("arn:aws:sns:eu-west-1:1:other"));
+    assert_eq!(refused(ask(&sns)).0, "not-allowed");
+}
+
+#[test]
+fn a_raw_sns_delivery_says_what_to_do() {
+    let (sns, ..) = vector("sns", "v2-sha256");
+    assert!(
+        refused(post(&sns, &[("x-amz-sns-rawdelivery", "true")], b"hello"))
+            .1
+            .contains("raw message delivery")
+    );
+}
+
+#[test]
+fn a_client_certificate_must_be_whom_the_source_names() {
+    let certificate = ClientCert {
+        common_name: Some("billing".into()),
+        names: vec!["app.example".into(), "10.0.0.7".into()],
+        fingerprint: "ab".repeat(32),
+        proxied: false,
+    };
+
+    let ask = |params: Value, client: Option<&ClientCert>| {
+        verify(
+            &source("mtls", "", params),
+            &Request { method: "POST", url: URL, headers: &[], body: b"", client, keys: None },
+            NOW,
+        )
+    };
+
+    for good in [
+        json!({"subject": "other,billing"}),
+        json!({"san": "APP.example"}),
+        json!({"san": "10.0.0.7", "subject": "billing"}),
+        json!({"fingerprint": "AB:".repeat(31) + "ab"}),
+        json!({"any": true}),
+    ] {
+        proven(ask(good.clone(), Some(&certificate)));
+        assert_eq!(refused(ask(good, None)).0, "missing");
+    }
+
+    // Behind a proxy it may be the proxy's own, which only its name tells.
+    let proxied = ClientCert { proxied: true, ..certificate.clone() };
+    proven(ask(json!({"subject": "billing"}), Some(&proxied)));
+    assert_eq!(refused(ask(json!({"any": true}), Some(&proxied))).0, "settings");
+
+    for bad in [
+        json!({"subject": "Billing"}),
+        json!({"san": "app"}),
+        json!({"san": "app.example", "subject": "x"}),
+    ] {
+        assert_eq!(refused(ask(bad, Some(&certificate))).0, "mismatch");
+    }
+
+    assert!(check_settings(&source("mtls", "", json!({}))).is_err());
+    assert!(check_settings(&source("mtls", "", json!({"any": "true", "subject": "x"}))).is_err());
+    assert!(check_settings(&source("mtls", "", json!({"any": "true"}))).is_ok());
+}
+
+#[test]
+fn twilio_covers_every_body_and_every_way_to_write_the_port() {
+    let twilio = source("twilio", "s", json!({}));
+    let sign = |signed: &str| base64(HashFunction::Sha1, b"s", signed.as_bytes());
+    let signature = sign(URL);
+    let headers =
+        [("x-twilio-signature", signature.as_str()), ("content-type", "application/json")];
+    proven(post(&twilio, &headers, b""));
+    assert_eq!(refused(post(&twilio, &headers, b"{}")).0, "missing");
+
+    let form = |url: &str, signed: &str| {
+        let signature = sign(&format!("{signed}a1"));
+        let headers = [
+            ("x-twilio-signature", signature.as_str()),
+            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
+            ("i-twilio-idempotency-token", "t"),
+        ];
+        ask(&twilio, "POST", url, &headers, b"a=1")
+    };
+    for (url, signed) in [
+        ("https://h.example:8443/x?y=1#f", "https://h.example:8443/x?y=1"),
+        ("https://h.example:8443/x", "https://h.example/x"),
+        ("https://h.example?y", "https://h.example:443?y"),
+        ("http://u:p@h.example/x", "http://u:p@h.example:80/x"),
+        ("https://[::1]/x", "https://[::1]:443/x"),
+        ("https://[::1]:5/x", "https://[::1]/x"),
+    ] {
+        let found = proven(form(url, signed));
+        assert_eq!(found.dedupe_key.as_deref(), Some("t"), "{url}");
+        assert!(found.answer.unwrap().body.ends_with(b"<Response/>"));
+    }
+    let (kind, reason) =
+        refused(form("https://h.example:8443/x?token=t0p", "https://h.example:443/x"));
+    assert_eq!(kind, "mismatch");
+    assert!(reason.contains("https://h.example:8443/x?…") && !reason.contains("t0p"), "{reason}");
+}
+
+#[test]
+fn paypals_certificate_must_be_valid_and_its_own() {
+    let (mut paypal, headers, body) = vector("paypal", "captured-production-2025");
+
+    let at = |paypal: &Source, now| {
+        verify(
+            paypal,
+            &Request {
+                method: "POST",
+                url: URL,
+                headers: &headers,
+                body: &body,
+                client: None,
+                keys: None,
+            },
+            now,
+        )
+    };
+
+    let found = proven(at(&paypal, 1_743_885_165));
+    assert_eq!(found.kind.as_deref(), Some("PAYMENT.SALE.PENDING"));
+    assert_eq!(refused(at(&paypal, 1_900_000_000)).0, "stale");
+    assert_eq!(refused(at(&paypal, 1_700_000_000)).0, "stale");
+
+    let (sns, ..) = vector("sns", "v2-sha256");
+    let foreign = sns.params["certs"].as_object().unwrap().values().next().unwrap().clone();
+    for pinned in
+        paypal.params.get_mut("certs").and_then(Value::as_object_mut).unwrap().values_mut()
+    {
+        *pinned = foreign.clone();
+    }
+    assert_eq!(refused(at(&paypal, NOW)).0, "not-allowed");
+}
+
+#[test]
+fn shopify_wants_all_its_headers() {
+    let (shopify, headers, body) = vector("shopify", "small");
+    let post = |headers: &[Header]| {
+        verify(
+            &shopify,
+            &Request { method: "POST", url: URL, headers, body: &body, client: None, keys: None },
+            NOW,
+        )
+    };
+    assert_eq!(proven(post(&headers)).kind.as_deref(), Some("products/create"));
+    for name in ["topic", "shop-domain", "api-version", "webhook-id", "hmac-sha256"] {
+        let name = format!("x-shopify-{name}");
+        let others: Vec<Header> =
+            headers.iter().filter(|header| header.name != name).cloned().collect();
+        assert_eq!(refused(post(&others)).0, "missing", "{name}");
+    }
+}
+
+#[test]
+fn gitlab_never_falls_back_from_a_signing_token() {
+    let key = b"testtesttesttesttesttesttesttest";
+    let token = format!("whsec_{}", data_encoding::BASE64.encode(key));
+    let gitlab = source("gitlab", &token, json!({}));
+    assert_eq!(check_settings(&gitlab), Ok(()));
+    let signature =
+        format!("v1,{}", base64(HashFunction::Sha256, key, format!("i.{NOW}.x").as_bytes()));
+    let at = NOW.to_string();
+    let send = |family: &str| {
+        let names = ["id", "timestamp", "signature"].map(|name| format!("{family}-{name}"));
+        let values = ["i", at.as_str(), signature.as_str()];
+        let headers: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(values).collect();
+        post(&gitlab, &headers, b"x")
+    };
+    assert_eq!(proven(send("webhook")).dedupe_key.as_deref(), Some("i"));
+    assert_eq!(refused(send("svix")).0, "missing");
+    assert_eq!(refused(post(&gitlab, &[("x-gitlab-token", token.as_str())], b"x")).0, "missing");
+}

@@ -1,0 +1,44 @@
+//! Signed times: how they are written, and how far they may be off.
+
+use super::refusal::ProofRefusal;
+
+/// How far a sender's timestamp may be ahead of or behind our clock, unless a setting changes it.
+pub(super) const TOLERANCE_S: i64 = 300;
+
+/// A timestamp in whole seconds, as its digits.
+pub(super) fn unix_seconds(text: &str) -> Result<i64, ProofRefusal> {
+    let digits =
+        !text.is_empty() && text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = if digits { text.parse().ok() } else { None };
+    parsed.ok_or_else(|| ProofRefusal::malformed("the timestamp is not a number of seconds"))
+}
+
+/// A timestamp as RFC 3339 writes it.
+pub(super) fn rfc3339_seconds(text: &str) -> Result<i64, ProofRefusal> {
+    let time = text.parse::<jiff::Timestamp>();
+    time.map(jiff::Timestamp::as_second)
+        .map_err(|_| ProofRefusal::malformed("the timestamp is not a time (RFC 3339)"))
+}
+
+/// Refuses what is older than `limit_s`; the limit itself is still good.
+pub(super) fn not_older(at: i64, now: i64, limit_s: i64) -> Result<(), ProofRefusal> {
+    let age = now.saturating_sub(at);
+    if age > limit_s {
+        return Err(ProofRefusal::stale(format!(
+            "the timestamp is {age} s old, at most {limit_s} s are allowed"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses what is further in the future than `limit_s`.
+pub(super) fn not_ahead(at: i64, now: i64, limit_s: i64) -> Result<(), ProofRefusal> {
+    let ahead = at.saturating_sub(now);
+    if ahead > limit_s {
+        let reason = format!(
+            "the timestamp is {ahead} s ahead of this clock, at most {limit_s} s are allowed"
+        );
+        return Err(ProofRefusal::stale(reason));
+    }
+    Ok(())
+}

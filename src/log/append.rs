@@ -1,0 +1,175 @@
+//! Appending: the log as its one writer sees it, and what a commit is.
+//!
+//! A commit returns after its records are durable: batch, sled's flush, fdatasync, watermark,
+//! publish. Any error in it is fatal: its outcome is unknown, so every later commit is refused.
+
+use std::sync::Arc;
+
+use super::disk_space::DiskSpace;
+use super::error::LogError;
+use super::failpoint;
+use super::frame::{self, ChainHead, FramePacker};
+use super::frame_writer::FrameWriter;
+use super::segment_set::SegmentSet;
+use super::segment_slot::{SegmentGuard, SegmentSlot};
+use super::watermark::{Mark, Watermark};
+use crate::model::Seq;
+use crate::record::Record;
+
+/// The log, for the one thread that appends to it.
+#[derive(Debug)]
+pub struct Log {
+    pub(super) segments: Arc<SegmentSet>,
+    /// The active segment's slot, and the segment itself (`None` only while it is being replaced or
+    /// closed).
+    pub(super) slot: Arc<SegmentSlot>,
+    pub(super) active: Option<SegmentGuard>,
+    /// The number of the next record, and the chain head before it.
+    pub(super) next: Seq,
+    pub(super) head: ChainHead,
+    pub(super) packer: FramePacker,
+    pub(super) watermark: Watermark,
+    pub(super) segment_bytes: u64,
+    pub(super) segment_age_ms: u64,
+    /// The records from this one on are not in the newest checkpoint.
+    pub(super) fold_from: Seq,
+    /// The newest checkpoint is not the active segment's own: roll soon.
+    pub(super) needs_checkpoint: bool,
+    /// A commit or a roll has failed, or is under way.
+    pub(super) poisoned: bool,
+    pub(super) postponed_roll: Option<PostponedRoll>,
+}
+
+/// The situation in which a roll was postponed for lack of disk space.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PostponedRoll {
+    /// The payload of the active segment.
+    pub payload_bytes: u64,
+    pub bytes_left: u64,
+}
+
+/// Proof that records are durable. Only [`Log::commit`] creates it.
+#[must_use = "what was committed may be released now"]
+#[derive(Debug)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "other modules of this crate must not create one either"
+)]
+pub struct Committed {
+    pub first: Seq,
+    /// One before `first` when nothing was to be committed.
+    pub last: Seq,
+    _private: (),
+}
+
+/// A commit that was written, but is not durable yet.
+struct WrittenCommit {
+    last: Seq,
+    head: ChainHead,
+    bytes: u64,
+    records: u64,
+}
+
+impl Log {
+    /// The number that the next record gets.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        self.next
+    }
+
+    /// The disk space as it was last measured.
+    #[must_use]
+    pub fn disk_space(&self) -> DiskSpace {
+        self.segments.gauge.space()
+    }
+
+    /// Appends records, all or none; durable when it returns.
+    ///
+    /// # Errors
+    /// Any error means that it is unknown whether they are there; the log takes no more, and the
+    /// process has to end.
+    pub fn commit(&mut self, records: &[Record]) -> Result<Committed, LogError> {
+        if self.poisoned {
+            return Err(LogError::Poisoned);
+        }
+        let first = self.next;
+        if records.is_empty() {
+            return Ok(Committed { first, last: first - 1, _private: () });
+        }
+        failpoint::reached("commit.begun");
+
+        let done = self
+            .write(records)
+            .and_then(|written| self.make_durable(&written).map(|()| written.last));
+        self.packer.reset();
+
+        match done {
+            Ok(last) => Ok(Committed { first, last, _private: () }),
+            Err(error) => {
+                self.poisoned = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Packs the records into frames and hands them to the store.
+    fn write(&mut self, records: &[Record]) -> Result<WrittenCommit, LogError> {
+        let mut writer = FrameWriter::new(active(&self.active)?);
+        let (mut next, mut head) = (self.next, self.head);
+
+        for (index, record) in records.iter().enumerate() {
+            if let Err(len) = self.packer.add(record) {
+                return Err(LogError::TooLarge { len, limit: frame::RECORD_MAX });
+            }
+
+            // A large commit continues in another frame, so that a random read unpacks little.
+            if self.packer.is_full() || index + 1 == records.len() {
+                let (frame_head, bytes) = self.packer.finish(next, head);
+                next = frame_head.last() + 1;
+                head = frame_head.own;
+                writer.frame(&frame_head, bytes)?;
+            }
+        }
+
+        let bytes = writer.finish()?;
+        Ok(WrittenCommit { last: next - 1, head, bytes, records: records.len() as u64 })
+    }
+
+    /// Makes durable what was written, and then lets readers see it.
+    fn make_durable(&mut self, written: &WrittenCommit) -> Result<(), LogError> {
+        failpoint::reached("commit.written");
+        active(&self.active)?.sync()?;
+        failpoint::reached("commit.synced");
+        self.watermark.set(Mark { seq: written.last, head: written.head })?;
+        failpoint::reached("commit.marked");
+
+        self.next = written.last + 1;
+        self.head = written.head;
+        self.slot.update(|summary| {
+            summary.last = written.last;
+            summary.head = written.head;
+            summary.records += written.records;
+            summary.payload_bytes += written.bytes;
+        });
+        self.segments.publish(written.last);
+
+        self.segments.gauge.measure_commit(active(&self.active)?.disk_bytes());
+        Ok(())
+    }
+
+    /// Closes the log. Dropping it does the same, but for the last sync of the watermark.
+    ///
+    /// # Errors
+    /// When the operating system refuses. Everything that was acknowledged is durable nevertheless.
+    pub fn close(mut self) -> Result<(), LogError> {
+        self.active = None;
+        self.segments.close_idle();
+        self.segments.record_checksums(|_| true);
+        self.watermark.sync()
+    }
+}
+
+/// The active segment. It is missing only after a roll has failed, which poisons the log.
+pub(super) fn active(segment: &Option<SegmentGuard>) -> Result<&SegmentGuard, LogError> {
+    segment.as_ref().ok_or(LogError::Poisoned)
+}

@@ -1,0 +1,297 @@
+//! The store of a segment: one sled database. The only file that names sled.
+//!
+//! Three things that sled does not do are done here:
+//!
+//! * `flush()` is not an fsync, so our own descriptor of the file `db` is synced after it;
+//! * a `snap.*.generating` file left by a kill keeps a database from opening, so it is removed
+//!   before;
+//! * a snapshot that cannot be read is set aside once, and sled reads its log instead.
+//!
+//! sled may panic over flipped bits (mostly while opening): that is caught where panics unwind, and
+//! ends the process where they abort.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::{EIO, FULL, LogError, StoreFault};
+use super::keys::{self, FrameKey};
+use super::{failpoint, folder};
+use crate::model::{Seq, limits};
+
+/// sled looks for pages to evict only after 64 accesses to one of its cache's 256 shards. A scan,
+/// which accesses each page once, would keep a whole segment in memory. So what is read is accessed
+/// a few more times: as often as it takes for a page of eight or nine chunks to fill its shard's
+/// list by itself, so that no shard keeps more than two.
+const ACCESSES_READ: usize = 8;
+/// The same for what is written, which accesses a page about three times for each chunk.
+const ACCESSES_WRITTEN: usize = 6;
+/// sled's own threads may hold the file's lock for a moment after a database was closed.
+const LOCK_TRIES: u32 = 500;
+const LOCK_WAIT: Duration = Duration::from_millis(4);
+/// Keys removed in one batch: sled needs memory for each of them.
+const REMOVED_AT_ONCE: usize = 100;
+
+/// Entries that are written together.
+#[derive(Default)]
+pub(super) struct WriteBatch {
+    inner: sled::Batch,
+    /// The keys of large chunks, which are to leave the cache again. The small chunks of small
+    /// commits take little.
+    large: Vec<FrameKey>,
+    ops: usize,
+    bytes: usize,
+}
+
+impl WriteBatch {
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.inner.insert(key, value);
+        self.ops += 1;
+        self.bytes += key.len() + value.len();
+    }
+
+    /// Adds a chunk of a frame.
+    pub fn put_chunk(&mut self, first: Seq, number: usize, value: &[u8]) {
+        let key = keys::frame(first, number);
+        self.put(&key, value);
+        if value.len() > limits::CHUNK / 2 {
+            self.large.push(key);
+        }
+    }
+
+    /// Whether one more chunk would be too much.
+    pub fn is_full(&self) -> bool {
+        let with_one_more = self.bytes + limits::CHUNK + keys::FRAME_LEN;
+        self.ops >= limits::BATCH_OPS || with_one_more > limits::BATCH_BYTES
+    }
+}
+
+/// An open database.
+pub(super) struct Database {
+    path: PathBuf,
+    db: sled::Db,
+    /// Our own descriptor of sled's file, to sync it by.
+    data: File,
+}
+
+impl Database {
+    /// Opens the database in a folder, or creates one there. A snapshot that keeps it from opening
+    /// is set aside.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        remove_half_snapshots(path)?;
+
+        let db = match open_database(path) {
+            Err(error) if error.is_damage() => {
+                if set_aside_dispensable(path)? == 0 {
+                    return Err(error);
+                }
+                open_database(path)?
+            }
+            opened => opened?,
+        };
+        let data = File::open(path.join("db")).map_err(LogError::io("open", path))?;
+        Ok(Self { path: path.to_path_buf(), db, data })
+    }
+
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LogError> {
+        let found = caught("read", &self.path, || self.db.get(key))?;
+        Ok(found.map(|bytes| bytes.to_vec()))
+    }
+
+    /// All values whose keys begin with `prefix`, one behind the other.
+    pub fn get_all(&self, prefix: &[u8]) -> Result<Vec<u8>, LogError> {
+        caught("read", &self.path, || {
+            let mut bytes = Vec::new();
+            for entry in self.db.scan_prefix(prefix) {
+                bytes.extend_from_slice(&entry?.1);
+            }
+            Ok(bytes)
+        })
+    }
+
+    /// The entries of a range of keys. To be called within [`Database::reading`].
+    pub fn range(
+        &self,
+        range: RangeInclusive<FrameKey>,
+    ) -> impl DoubleEndedIterator<Item = Result<(impl AsRef<[u8]>, impl AsRef<[u8]>), LogError>>
+    {
+        self.db.range(range).map(|entry| entry.map_err(|e| self.read_error(&e)))
+    }
+
+    /// Lets the pages of an entry that was read leave the cache. To be called within
+    /// [`Database::reading`].
+    pub fn let_go(&self, key: &[u8]) -> Result<(), LogError> {
+        for _ in 0..ACCESSES_READ {
+            self.db.contains_key(key).map_err(|e| self.read_error(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Runs a work of several reads: sled's panics (where they unwind) become errors.
+    pub fn reading<T>(&self, work: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+        guarded("read", &self.path, work)
+    }
+
+    /// Writes a batch; durable only after [`Database::sync`].
+    pub fn apply(&self, batch: WriteBatch) -> Result<(), LogError> {
+        if batch.ops == 0 {
+            return Ok(());
+        }
+
+        caught("write to", &self.path, || {
+            self.db.apply_batch(batch.inner)?;
+            for key in batch.large.iter().flat_map(|key| [key; ACCESSES_WRITTEN]) {
+                // Only for the cache's sake: whether the batch was written shows at the sync.
+                let _ = self.db.contains_key(key);
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes all entries of a range. Returns how many there were.
+    pub fn remove(&self, range: &RangeInclusive<FrameKey>) -> Result<usize, LogError> {
+        let mut removed = 0;
+        loop {
+            let count = caught("write to", &self.path, || {
+                let mut batch = sled::Batch::default();
+                let mut count = 0;
+                for key in self.db.range(range.clone()).keys().take(REMOVED_AT_ONCE) {
+                    batch.remove(key?);
+                    count += 1;
+                }
+                if count > 0 { self.db.apply_batch(batch).map(|()| count) } else { Ok(0) }
+            })?;
+
+            if count == 0 {
+                return Ok(removed);
+            }
+            removed += count;
+        }
+    }
+
+    /// Hands what was written to the operating system.
+    pub fn flush(&self) -> Result<(), LogError> {
+        caught("flush", &self.path, || self.db.flush()).map(|_| ())
+    }
+
+    /// Makes durable what was written. Never to be tried again after an error. `skip_sync` leaves
+    /// out our fdatasync.
+    pub fn sync(&self, skip_sync: bool) -> Result<(), LogError> {
+        self.flush()?;
+        failpoint::reached("commit.flushed");
+
+        if skip_sync {
+            return Ok(());
+        }
+        self.data.sync_data().map_err(LogError::io("sync", &self.path))
+    }
+
+    /// Bytes that its data takes on the disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.data.metadata().map_or(0, |m| m.blocks() * 512)
+    }
+
+    /// Files in `blobs/`, which has to stay empty: sled does not make them durable.
+    pub fn blobs(&self) -> usize {
+        fs::read_dir(self.path.join("blobs")).map_or(0, Iterator::count)
+    }
+
+    fn read_error(&self, error: &sled::Error) -> LogError {
+        store_error("read", &self.path, error)
+    }
+}
+
+fn open_database(path: &Path) -> Result<sled::Db, LogError> {
+    let config = sled::Config::new()
+        .path(path)
+        .segment_size(limits::SLED_SEGMENT)
+        .cache_capacity(limits::SLED_CACHE)
+        .flush_every_ms(None)
+        .use_compression(false);
+
+    for _ in 0..LOCK_TRIES {
+        match caught("open", path, || config.open()) {
+            Err(LogError::Store { what, .. }) if what.contains("could not acquire lock") => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "sled frees its lock late, and signals nothing"
+                )]
+                std::thread::sleep(LOCK_WAIT);
+            }
+            opened => return opened,
+        }
+    }
+    Err(LogError::InUse { dir: path.to_path_buf(), holder: "another process".into() })
+}
+
+fn snapshots(path: &Path) -> Result<Vec<PathBuf>, LogError> {
+    match fs::read_dir(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(LogError::io("list", path)(e)),
+        Ok(entries) => {
+            let is_snapshot = |p: &PathBuf| {
+                p.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"snap."))
+            };
+            Ok(entries.flatten().map(|e| e.path()).filter(is_snapshot).collect())
+        }
+    }
+}
+
+fn remove_half_snapshots(path: &Path) -> Result<(), LogError> {
+    let is_half = |p: &PathBuf| p.extension().is_some_and(|e| e == "generating");
+    snapshots(path)?.into_iter().filter(is_half).try_for_each(|file| folder::remove(&file))
+}
+
+/// Renames the files that sled can do without. The snapshot only saves sled some reading: without
+/// it, sled reads its whole log. And its `conf` repeats what [`open_database`] passes. Returns how
+/// many there were.
+pub(super) fn set_aside_dispensable(path: &Path) -> Result<usize, LogError> {
+    let mut files = snapshots(path)?;
+    files.extend(Some(path.join("conf")).filter(|conf| conf.exists()));
+
+    for file in &files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        fs::rename(file, path.join(format!("aside-{name}")))
+            .map_err(LogError::io("rename", file))?;
+    }
+    Ok(files.len())
+}
+
+/// Runs one of sled's functions: its errors become ours, and its panics (where they unwind) errors.
+fn caught<T>(
+    doing: &'static str,
+    path: &Path,
+    work: impl FnOnce() -> sled::Result<T>,
+) -> Result<T, LogError> {
+    guarded(doing, path, || work().map_err(|e| store_error(doing, path, &e)))
+}
+
+fn guarded<T>(
+    doing: &'static str,
+    path: &Path,
+    work: impl FnOnce() -> Result<T, LogError>,
+) -> Result<T, LogError> {
+    let panicked =
+        |_| Err(LogError::corrupt(doing, path, "the store panicked over what it found there"));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)
+}
+
+fn store_error(doing: &'static str, path: &Path, error: &sled::Error) -> LogError {
+    let fault = match error {
+        sled::Error::Io(e) if e.raw_os_error() == Some(EIO) => StoreFault::Disk,
+        sled::Error::Io(e) if e.raw_os_error().is_some_and(|code| FULL.contains(&code)) => {
+            StoreFault::Full
+        }
+        sled::Error::Io(e)
+            if !matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) =>
+        {
+            StoreFault::Io
+        }
+        _ => StoreFault::Corrupt,
+    };
+    LogError::Store { doing, path: path.to_path_buf(), fault, what: error.to_string() }
+}

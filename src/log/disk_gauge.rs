@@ -1,0 +1,217 @@
+//! Measures the disk space of the log.
+//!
+//! The quota that was not configured is computed once, at the first start, and saved in the checked
+//! file `budget`, so that it does not creep with what other programs do. The [`super::ballast`]
+//! counts as free: it is there to be released.
+//!
+//! Space is measured in two ways. A full measurement lists the folder, from the reader's thread;
+//! the sizes of sealed segments are remembered when there are many, because they hardly change. The
+//! quick one asks only for the active segment's file and the file system, after each commit, so
+//! that no burst outruns the measuring.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::disk_space::{DiskBudget, DiskSpace};
+use super::error::LogError;
+use super::{ballast, folder};
+use crate::model::{Seq, limits};
+
+/// Segments above which the sizes of sealed ones are remembered.
+const MANY_SEGMENTS: usize = 256;
+/// Full measurements after which remembered sizes are read again: closing and opening a segment
+/// adds a little to it.
+const SIZES_VALID_FOR: u32 = 60;
+/// A segment is at least this large however small the quota is.
+const SEGMENT_MIN: u64 = 1 << 20;
+
+/// The content of the file `budget`.
+#[derive(Serialize, Deserialize)]
+struct SavedQuota {
+    quota: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct DiskGauge {
+    dir: PathBuf,
+    folder: File,
+    last: Mutex<SpaceMeasurement>,
+}
+
+/// The last measurement, and what the next one starts from.
+#[derive(Debug, Default)]
+struct SpaceMeasurement {
+    space: DiskSpace,
+    /// Everything but the active segment's data file and the ballast.
+    others: u64,
+    ballast: u64,
+    /// Sizes of sealed segments by their first record.
+    sizes: HashMap<Seq, u64>,
+    /// Full measurements since the sizes were read.
+    sizes_age: u32,
+    rolls: u64,
+}
+
+impl DiskGauge {
+    /// Determines the budget and measures. `segment` is the configured size of a segment.
+    pub fn new(dir: &Path, budget: DiskBudget, segment: u64) -> Result<Self, LogError> {
+        let folder = File::open(dir).map_err(LogError::io("open the folder", dir))?;
+        let gauge = Self { dir: dir.to_path_buf(), folder, last: Mutex::default() };
+        let space = gauge.measure(0);
+
+        let quota = budget.quota.unwrap_or_else(|| gauge.quota_of_first_start(&space));
+        let least = limits::DISK_RESERVE_MIN.min(quota / 2);
+        let default_reserve = (quota / 50).max(limits::DISK_RESERVE).min(quota / 4);
+        let reserve = budget.reserve.unwrap_or(default_reserve).max(least);
+
+        let mut last = gauge.locked();
+        last.space.quota = quota;
+        last.space.reserve = reserve;
+        // A few segments at least, so that the oldest can be dropped while the newest is written.
+        last.space.segment = segment.min((quota / 16).max(SEGMENT_MIN));
+        drop(last);
+        Ok(gauge)
+    }
+
+    /// The saved quota; at the first start four fifths of the file system, or less where less is
+    /// free.
+    fn quota_of_first_start(&self, space: &DiskSpace) -> u64 {
+        let path = self.dir.join("budget");
+        if let Some(SavedQuota { quota }) = folder::read_checked(&path) {
+            return quota;
+        }
+
+        let total = rustix::fs::fstatvfs(&self.folder)
+            .map_or(0, |fs| fs.f_blocks.saturating_mul(fs.f_frsize));
+        let quota = (total / 5 * 4).min(space.free.saturating_add(space.used));
+
+        // On a full disk this fails, and the next start computes it again.
+        let _ = folder::write_checked(&path, &SavedQuota { quota });
+        quota
+    }
+
+    /// The space as it was last measured.
+    pub fn space(&self) -> DiskSpace {
+        self.locked().space
+    }
+
+    /// Measures everything. `active` is the first record of the segment that is written to. The
+    /// folder is listed without the lock, so that no commit waits for it.
+    pub fn measure(&self, active: Seq) -> DiskSpace {
+        let (known, rolls) = {
+            let mut last = self.locked();
+            last.sizes_age += 1;
+            if last.sizes_age > SIZES_VALID_FOR || last.sizes.len() <= MANY_SEGMENTS {
+                (last.sizes_age, last.sizes) = (0, HashMap::new());
+            }
+            (std::mem::take(&mut last.sizes), last.rolls)
+        };
+
+        let (others, sizes) = self.list(active, known);
+        let ballast = ballast::allocated_bytes(&self.dir);
+        let data = data_bytes(&folder::segment(&self.dir, active));
+
+        let mut last = self.locked();
+        if last.rolls != rolls {
+            // The active segment is another one by now: the next measurement sees it.
+            return last.space;
+        }
+        (last.others, last.sizes, last.ballast) = (others, sizes, ballast);
+        self.update(&mut last, data)
+    }
+
+    /// Measures what a commit changes: the active segment's file, which takes `active` bytes, and
+    /// the file system.
+    pub fn measure_commit(&self, active: u64) {
+        let mut last = self.locked();
+        self.update(&mut last, active);
+    }
+
+    /// The active segment, which takes `sealed` bytes, was sealed, and a new one begun that takes
+    /// `active`.
+    pub fn rolled(&self, sealed: u64, active: u64) {
+        let mut last = self.locked();
+        last.rolls += 1;
+        last.others += sealed;
+        self.update(&mut last, active);
+    }
+
+    fn update(&self, last: &mut SpaceMeasurement, active: u64) -> DiskSpace {
+        last.space.used = last.others + active;
+        if let Ok(fs) = rustix::fs::fstatvfs(&self.folder) {
+            let free = fs.f_bavail.saturating_mul(fs.f_frsize);
+            last.space.free = free.saturating_add(last.ballast);
+            last.space.files = (fs.f_files > 0).then_some(fs.f_favail);
+        }
+        last.space
+    }
+
+    /// Bytes of everything but the ballast and the active segment's data, and the sizes of the
+    /// other segments.
+    fn list(&self, active: Seq, known: HashMap<Seq, u64>) -> (u64, HashMap<Seq, u64>) {
+        let mut sizes = HashMap::new();
+        let mut others = 0;
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let Ok(meta) = entry.metadata() else { continue };
+            if ballast::is_ballast(&path) {
+                continue;
+            }
+
+            others += meta.blocks() * 512;
+            if !meta.is_dir() {
+                continue;
+            }
+            match folder::first_of(&path) {
+                Some(first) if first != active => {
+                    let size =
+                        known.get(&first).copied().unwrap_or_else(|| folder::disk_bytes(&path));
+                    sizes.insert(first, size);
+                    others += size;
+                }
+                Some(_) => others += folder::disk_bytes(&path).saturating_sub(data_bytes(&path)),
+                None => others += folder::disk_bytes(&path),
+            }
+        }
+        (others, sizes)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, SpaceMeasurement> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes of a segment's data file on the disk.
+fn data_bytes(segment: &Path) -> u64 {
+    fs::metadata(segment.join("db")).map_or(0, |m| m.blocks() * 512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DiskBudget, DiskGauge};
+
+    #[test]
+    fn the_quota_of_the_first_start_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let measured =
+            |budget| DiskGauge::new(dir.path(), budget, 64 << 20).expect("measured").space();
+        let first = measured(DiskBudget::default());
+        assert!(
+            first.quota > 0 && first.quota <= first.free.saturating_add(first.used),
+            "{first:?}"
+        );
+        assert_eq!(first.reserve, (first.quota / 50).max(32 << 20).min(first.quota / 4));
+
+        std::fs::write(dir.path().join("others"), vec![1; 1 << 20]).expect("written");
+        assert_eq!(measured(DiskBudget::default()).quota, first.quota);
+
+        let third = measured(DiskBudget { quota: Some(100 << 20), reserve: Some(8 << 20) });
+        let found = (third.quota, third.reserve, third.segment);
+        assert_eq!(found, (100 << 20, 8 << 20, (100 << 20) / 16));
+    }
+}

@@ -1,0 +1,73 @@
+//! Disk space: what the log may take, what it takes, and what is left.
+//!
+//! The limit is the quota, or what the file system has free, whichever is less: other programs
+//! write there as well. The reserve is the part of it that events may not take.
+
+use crate::model::limits;
+
+/// The configured limits. A value that is not configured gets its default when the log is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskBudget {
+    pub quota: Option<u64>,
+    pub reserve: Option<u64>,
+}
+
+/// The space as it was last measured, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskSpace {
+    pub quota: u64,
+    /// What events may not take: it is for outcomes, for rolling, and for relocation.
+    pub reserve: u64,
+    /// What the log takes on the disk, without its ballast.
+    pub used: u64,
+    /// What the file system has free for this user. The ballast counts as free.
+    pub free: u64,
+    /// Files that can still be created; `None` where the file system has no such limit.
+    pub files: Option<u64>,
+    /// Stored payload at which a segment is rolled.
+    pub segment: u64,
+}
+
+impl DiskSpace {
+    /// Bytes left before nothing can be written any more, including the reserve.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.quota.saturating_sub(self.used).min(self.free)
+    }
+
+    /// Whether the quota is the limit, and not the file system.
+    #[must_use]
+    pub fn is_quota(&self) -> bool {
+        self.quota.saturating_sub(self.used) <= self.free
+    }
+
+    /// Whether a new segment with a checkpoint of this size can be begun.
+    #[must_use]
+    pub fn fits_roll(&self, checkpoint: u64) -> bool {
+        // sled writes a value into a link and a leaf before it writes anything else.
+        let needed = limits::ROLL_BYTES + 2 * checkpoint;
+
+        self.left() >= needed && self.files.is_none_or(|files| files >= limits::ROLL_FILES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DiskSpace;
+    use crate::model::limits;
+
+    #[test]
+    fn what_is_left_is_the_lesser_of_quota_and_disk() {
+        let space = DiskSpace { quota: 100, used: 60, free: 70, ..DiskSpace::default() };
+        assert_eq!((space.left(), space.is_quota()), (40, true));
+
+        let full = DiskSpace { free: 10, ..space };
+        assert_eq!((full.left(), full.is_quota()), (10, false));
+        assert_eq!(DiskSpace { used: 200, ..space }.left(), 0);
+
+        let free = limits::ROLL_BYTES + 10;
+        let fits = DiskSpace { quota: u64::MAX, used: 0, free, ..DiskSpace::default() };
+        assert!(fits.fits_roll(5) && !fits.fits_roll(6));
+        assert!(!DiskSpace { files: Some(limits::ROLL_FILES - 1), ..fits }.fits_roll(5));
+    }
+}

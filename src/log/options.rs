@@ -1,0 +1,40 @@
+//! The options of a log: where it is, and when it is rolled.
+
+use std::path::PathBuf;
+
+use super::disk_space::DiskBudget;
+use super::scratch_copy::Origin;
+use crate::model::limits;
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub dir: PathBuf,
+    /// Stored payload at which a segment is rolled.
+    pub segment_bytes: u64,
+    /// The age at which it is rolled.
+    pub segment_age_ms: u64,
+    /// Leaves out our own fdatasync: the negative control of the power-cut tests.
+    #[doc(hidden)]
+    pub skip_sync: bool,
+    /// The program that opens suspect segments first, as `PROGRAM --probe-segment FOLDER`, which
+    /// calls [`super::probe_segment`].
+    pub probe: Option<PathBuf>,
+    /// The disk space that the log may take.
+    pub budget: DiskBudget,
+    /// Set for a [`super::ScratchCopy`]: the log whose segments are copied on demand.
+    pub origin: Option<Origin>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("log"),
+            segment_bytes: limits::SEGMENT_BYTES,
+            segment_age_ms: limits::SEGMENT_AGE_MS,
+            skip_sync: false,
+            probe: None,
+            budget: DiskBudget::default(),
+            origin: None,
+        }
+    }
+}

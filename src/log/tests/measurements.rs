@@ -1,0 +1,118 @@
+//! Measurements, run by hand: `cargo test --release --lib log::tests::measurements -- --ignored
+//! --nocapture`.
+
+use std::fs;
+use std::time::Instant;
+
+use super::{commit, event, noise, open};
+use crate::log::{Log, Recovered};
+use crate::model::Seq;
+
+#[test]
+#[ignore = "measurement"]
+fn measure_commits() {
+    let base = std::env::var_os("HOOKBOX_MEASURE_DIR").map_or_else(std::env::temp_dir, Into::into);
+    for (size, noisy) in [(1024, true), (1024, false)] {
+        for per_commit in [1usize, 16, 64, 256] {
+            let dir = tempfile::tempdir_in(&base).expect("a folder");
+            let Recovered { mut log, .. } = open(dir.path());
+            let text = |n: u64| {
+                (0..).flat_map(move |i: u64| {
+                    format!("{{\"id\":{},\"k\":\"v\"}},", n * 31 + i).into_bytes()
+                })
+            };
+            let body = |n| if noisy { noise(size, n) } else { text(n).take(size).collect() };
+
+            let records: Vec<_> = (0..per_commit as u64).map(|n| event(body(n))).collect();
+
+            let started = Instant::now();
+            let mut commits = 0u32;
+            while started.elapsed().as_secs() < 3 {
+                let _ = log.commit(&records).expect("commits");
+                commits += 1;
+                if log.wants_roll(1_000) {
+                    log.roll(b"state", 1_000).expect("rolls");
+                }
+            }
+
+            let seconds = started.elapsed().as_secs_f64();
+            let rate = f64::from(commits) * per_commit as f64 / seconds;
+            let each = seconds * 1e6 / f64::from(commits);
+            println!(
+                "{per_commit:4} x {size} B, noise {noisy}: {rate:9.0} events/s, {each:7.0} us each"
+            );
+        }
+    }
+}
+
+fn rss_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("reads");
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("is there");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+}
+
+fn lap(what: &str, since: Instant) {
+    println!("{what}: {} ms, RSS {} KiB", since.elapsed().as_millis(), rss_kib());
+}
+
+/// Commits until the active segment has this payload.
+fn fill_to(log: &mut Log, payload_bytes: u64) {
+    while log.slot.summary().payload_bytes < payload_bytes {
+        let records: Vec<_> = (0..64).map(|n| event(noise(1024, n + log.next_seq()))).collect();
+        commit(log, &records);
+    }
+}
+
+#[test]
+#[ignore = "measurement"]
+fn measure_reading() {
+    let base = std::env::var_os("HOOKBOX_MEASURE_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let dir = tempfile::tempdir_in(&base).expect("a folder");
+    {
+        let Recovered { mut log, .. } = open(dir.path());
+        let state = noise(5 << 20, 1);
+        for _ in 0..20 {
+            fill_to(&mut log, 16 << 20);
+            let started = Instant::now();
+            log.roll(&state, 1).expect("rolls");
+            lap("roll with a checkpoint of 5 MiB", started);
+        }
+        fill_to(&mut log, 64 << 20);
+    }
+
+    for round in ["first", "second"] {
+        let started = Instant::now();
+        let Recovered { reader, first_to_fold, log, .. } = open(dir.path());
+        lap(&format!("{round} open, 64 MiB active"), started);
+
+        let started = Instant::now();
+        let count = reader.forward(first_to_fold).count();
+        lap(&format!("fold of {count}"), started);
+
+        let started = Instant::now();
+        let count = reader.forward(1).count();
+        lap(&format!("forward over {count}"), started);
+
+        let started = Instant::now();
+        let count = reader.backward(Seq::MAX).count();
+        lap(&format!("backward over {count}"), started);
+
+        let started = Instant::now();
+        assert!(reader.verify(&mut |_| {}).ok);
+        lap("verify", started);
+
+        let started = Instant::now();
+        let records = reader.durable() - first_to_fold;
+        for n in 0..1000u64 {
+            assert!(reader.read(1 + first_to_fold + n * 7919 % records).is_ok());
+        }
+        lap("1000 random reads of the active segment", started);
+
+        let disk: u64 = reader.segments().iter().map(|s| s.disk_bytes).sum();
+        let payload: u64 = reader.segments().iter().map(|s| s.payload_bytes).sum();
+        println!("disk {disk}, payload {payload}");
+        reader.close_idle();
+        drop(log);
+        println!("closed: RSS {} KiB", rss_kib());
+    }
+}

@@ -1,0 +1,65 @@
+//! The records that the log cannot return: no segment holds them, their segment is lost, or reading
+//! them has failed.
+
+use roaring::RoaringTreemap;
+
+use super::error::LogProblem;
+use super::reader::Reader;
+use crate::model::Seq;
+
+impl Reader {
+    /// The records from `from` to what is durable that are known to be unreadable. Gaps that were
+    /// reported when they came about count, too.
+    #[must_use]
+    pub fn unreadable(&self, from: Seq) -> RoaringTreemap {
+        let durable = self.durable();
+        let mut found = self.segments.damage.unreadable();
+
+        let mut next = from;
+        for slot in self.segments.all() {
+            if next < slot.first {
+                found.insert_range(next..slot.first);
+            }
+            if slot.lost().is_some() {
+                found.insert_range(slot.first..=slot.last());
+            }
+            next = next.max(slot.last() + 1);
+        }
+        if next <= durable {
+            found.insert_range(next..=durable);
+        }
+
+        found.remove_range(..from);
+        found.remove_range(durable + 1..);
+        found
+    }
+
+    /// Reads everything that was reported as damaged, so that it is known exactly which of its
+    /// records are unreadable.
+    pub fn examine_damage(&self) {
+        for problem in self.damage() {
+            let records = self.forward(problem.first);
+            let within =
+                records.take_while(|item| item.as_ref().is_ok_and(|(seq, _)| *seq <= problem.last));
+            within.for_each(drop);
+        }
+    }
+
+    /// Reports, for `status`, that the records from `first` to the one before the oldest segment
+    /// are missing. `first` comes from the state: retention has dropped nothing from there on.
+    /// `None` when there are none, or when the log's own list says that retention has dropped them.
+    #[must_use]
+    pub fn report_missing_before(&self, first: Seq) -> Option<LogProblem> {
+        let oldest = self.segments.oldest()?;
+        let last = oldest.first.checked_sub(1).filter(|last| first <= *last)?;
+        if self.segments.is_known_gap(first, last) {
+            return None;
+        }
+
+        let what = "they are missing: no segment holds them, and retention has not dropped them"
+            .to_owned();
+        let problem = LogProblem { segment: oldest.first, first, last, what };
+        self.segments.damage.add(&problem);
+        Some(problem)
+    }
+}

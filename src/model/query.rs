@@ -1,0 +1,93 @@
+//! The query of a request (`?tenant=7`), which belongs to what its sender says as much as the body
+//! does. Pure.
+
+use serde_json::{Map, Value};
+
+use super::secret::{REDACTED, percent_decoded};
+
+/// The query of a request line such as `POST /in/shop?tenant=7`, without the question mark.
+#[must_use]
+pub fn of_line(request_line: &str) -> Option<&str> {
+    let target = request_line.split_once(' ').map_or(request_line, |(_, target)| target);
+    target.split_once('?').map(|(_, query)| query).filter(|query| !query.is_empty())
+}
+
+/// The fields of a query as an object of texts: decoded as forms are (WHATWG URL, 5.1); of a name
+/// that stands several times the list of its values.
+#[must_use]
+pub fn fields(query: &str) -> Value {
+    let mut all = Map::new();
+    for piece in query.split('&').filter(|piece| !piece.is_empty()) {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        let value = Value::String(decoded(value));
+        match all.entry(decoded(name)) {
+            serde_json::map::Entry::Vacant(entry) => _ = entry.insert(value),
+            serde_json::map::Entry::Occupied(mut entry) => match entry.get_mut() {
+                Value::Array(values) => values.push(value),
+                one => *one = Value::Array(vec![one.take(), value]),
+            },
+        }
+    }
+    Value::Object(all)
+}
+
+/// The query without the fields whose value was struck out, as it came otherwise.
+#[must_use]
+pub fn without_secrets(query: &str) -> String {
+    query.split('&').filter(|piece| !piece.contains(REDACTED)).collect::<Vec<_>>().join("&")
+}
+
+/// The query without the fields that `own` has as well: whoever reads both may believe the last
+/// one. Names are the same in any case and spelling, as some receivers read them.
+#[must_use]
+pub fn without_those_of(query: &str, own: &str) -> String {
+    let name =
+        |piece: &str| decoded(piece.split_once('=').map_or(piece, |(name, _)| name)).to_lowercase();
+    let taken: Vec<String> = own.split('&').filter(|piece| !piece.is_empty()).map(name).collect();
+    query.split('&').filter(|piece| !taken.contains(&name(piece))).collect::<Vec<_>>().join("&")
+}
+
+/// `+` is a space, `%XX` a byte; what is no UTF-8 then is replaced.
+#[must_use]
+pub fn decoded(text: &str) -> String {
+    String::from_utf8_lossy(&percent_decoded(&text.replace('+', " "))).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{fields, of_line, without_secrets, without_those_of};
+
+    #[test]
+    fn the_query_of_a_line() {
+        assert_eq!(of_line("POST /in/a?x=1&y"), Some("x=1&y"));
+        assert_eq!(of_line("GET /in/a?x=1?2"), Some("x=1?2"));
+        for none in ["POST /in/a", "POST /in/a?", "", "?"] {
+            assert_eq!(of_line(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn fields_are_decoded_and_repeated_ones_are_a_list() {
+        let query = "a=1+2&b=%C3%AB%zz%4&c&=x&a%62=%00&r=1&r=2&r=3&&";
+        let found =
+            json!({"a": "1 2", "b": "ë%zz%4", "c": "", "": "x", "ab": "\0", "r": ["1", "2", "3"]});
+        assert_eq!(fields(query), found);
+        assert_eq!(fields(""), json!({}));
+        assert_eq!(fields("a=%ff"), json!({"a": "\u{fffd}"}));
+    }
+
+    #[test]
+    fn a_sender_does_not_say_again_what_the_operator_says() {
+        assert_eq!(without_those_of("a=1&b=2&A=3&%61=4&ab=5&a&", "a=x"), "b=2&ab=5&");
+        assert_eq!(without_those_of("a=1&b=2", ""), "a=1&b=2");
+        assert_eq!(without_those_of("a=1", "b&a"), "");
+    }
+
+    #[test]
+    fn what_was_struck_out_does_not_go_along() {
+        assert_eq!(without_secrets("a=1&secret=…&b=%20"), "a=1&b=%20");
+        assert_eq!(without_secrets("secret=…"), "");
+    }
+}

@@ -1,0 +1,18 @@
+//! Secrets: values that no `Debug`, list, log line or error ever shows.
+//!
+//! Things: [`Secret`] and [`TimedSecret`] (the values); `names` (which names of headers, parameters
+//! and settings say that their value is a secret: the only list of them); `redact` (URLs, queries
+//! and settings as people may see them).
+
+mod names;
+mod percent;
+mod redact;
+mod value;
+
+pub use names::{is_credential_name, is_secret_name};
+pub use percent::{decoded, percent_decoded};
+pub use redact::{
+    looks_random, redacted_invalid_url, redacted_query, redacted_setting, redacted_to_origin,
+    redacted_url, secrets_in_url,
+};
+pub use value::{REDACTED, Secret, TimedSecret};

@@ -1,0 +1,44 @@
+//! The values themselves.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::WallMs;
+
+/// Stands in the place of a secret.
+pub const REDACTED: &str = "…";
+
+/// A secret as its owner writes it (`whsec_…` kept whole). Serialized in full only into the log
+/// (mode 0600).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// One of several secrets in use at a time, while they are rotated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedSecret {
+    pub secret: Secret,
+    /// Not used any more after this time; `None` for the current one.
+    pub expires_at: Option<WallMs>,
+}
+
+impl TimedSecret {
+    /// The current secret.
+    #[must_use]
+    pub fn current(text: impl Into<String>) -> Self {
+        Self { secret: Secret(text.into()), expires_at: None }
+    }
+
+    /// Whether it may still be used at `wall_ms`.
+    #[must_use]
+    pub fn is_live(&self, wall_ms: WallMs) -> bool {
+        self.expires_at.is_none_or(|end| wall_ms < end)
+    }
+}

@@ -1,0 +1,331 @@
+//! [`Outbound`]: makes attempts, each with the transport of its endpoint.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use crate::model::secret::redacted_url;
+use crate::model::{
+    AttemptReport, BatchFormat, BatchId, Clock, DeliveryId, Endpoint, EndpointId, Event, EventId,
+    Now, Outcome, RequestHead, limits,
+};
+
+use super::batch::response::{BatchAnswer, read_batch_answer};
+use super::check::check_endpoint;
+use super::classify::classify;
+use super::exec::runner::CommandRunner;
+use super::failure::AttemptFailure;
+use super::http::client::HttpClient;
+use super::http::connect::{Dial, SystemDialer};
+use super::message::Message;
+use super::prepared::{Machinery, Parts, PreparedEndpoint};
+use super::response::ReadLimits;
+use super::settings::{OutboundError, OutboundPolicy, OutboundSettings, ParsedPolicy};
+use super::template::compiled::EndpointTemplates;
+use super::transport::{Attempt, SentAttempt};
+
+/// Makes attempts. One for the daemon, shared.
+pub struct Outbound {
+    machinery: Machinery,
+    clock: Clock,
+    policy: RwLock<Arc<ParsedPolicy>>,
+    prepared: RwLock<HashMap<EndpointId, Arc<PreparedEndpoint>>>,
+    /// Whether the task that closes idle connections runs.
+    closes_idle: AtomicBool,
+    me: Weak<Self>,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let idle = self.machinery.http.idle_connections();
+        f.debug_struct("Outbound").field("idle", &idle).finish_non_exhaustive()
+    }
+}
+
+impl Outbound {
+    /// Sets it up. Nothing is dialled, and the system's certificates are not read yet.
+    ///
+    /// # Errors
+    /// When the extra CA file, the user agent or the policy cannot be used.
+    pub fn new(settings: OutboundSettings, clock: Clock) -> Result<Arc<Self>, OutboundError> {
+        Self::with_dialer(settings, clock, Box::new(SystemDialer))
+    }
+
+    pub(super) fn with_dialer(
+        settings: OutboundSettings,
+        clock: Clock,
+        dialer: Box<dyn Dial>,
+    ) -> Result<Arc<Self>, OutboundError> {
+        let policy = ParsedPolicy::new(&settings.policy)?;
+        let lookup = settings.lookup.clone();
+        let machinery = Machinery {
+            http: Arc::new(HttpClient::new(settings, clock.clone(), dialer)?),
+            commands: Arc::new(CommandRunner::new(clock.clone())),
+            lookup,
+        };
+
+        Ok(Arc::new_cyclic(|me| Self {
+            machinery,
+            clock,
+            policy: RwLock::new(Arc::new(policy)),
+            prepared: RwLock::default(),
+            closes_idle: AtomicBool::new(false),
+            me: me.clone(),
+        }))
+    }
+
+    /// Makes one attempt to deliver one event. Never fails: whatever happens is in the report.
+    pub async fn attempt(
+        &self,
+        delivery: DeliveryId,
+        number: u32,
+        endpoint: &Arc<Endpoint>,
+        event: &Arc<Event>,
+    ) -> AttemptReport {
+        let prepared = self.prepare(endpoint);
+        let message = prepared.message(event, number);
+
+        let SentAttempt { report, .. } =
+            self.send(&prepared, Some(delivery), number, message, ReadLimits::ONE).await;
+        let AttemptReport { outcome, error, .. } = &report;
+        tracing::debug!(%delivery, number, ?outcome, error, "attempt made");
+        report
+    }
+
+    /// Makes one attempt with a message that was put together elsewhere. Never fails, either.
+    pub async fn attempt_message(
+        &self,
+        number: u32,
+        endpoint: &Arc<Endpoint>,
+        message: Message,
+    ) -> AttemptReport {
+        let prepared = self.prepare(endpoint);
+
+        let SentAttempt { report, .. } =
+            self.send(&prepared, None, number, Ok(message), ReadLimits::ONE).await;
+        let AttemptReport { outcome, error, .. } = &report;
+        tracing::debug!(endpoint = endpoint.name, number, ?outcome, error, "sent");
+        report
+    }
+
+    /// Makes one attempt to deliver several events in one request. Returns with the report the
+    /// events that the receiver did not take. Never fails, either.
+    pub async fn attempt_batch(
+        &self,
+        batch: BatchId,
+        number: u32,
+        endpoint: &Arc<Endpoint>,
+        events: &[Arc<Event>],
+        format: BatchFormat,
+    ) -> (AttemptReport, Vec<EventId>) {
+        let prepared = self.prepare(endpoint);
+        let message = Message::of_batch(batch, format, events);
+
+        let sent = self.send(&prepared, None, number, Ok(message), ReadLimits::BATCH).await;
+        let (report, failed) = read_failed_events(sent, events);
+        let (events, outcome) = (events.len(), &report.outcome);
+        tracing::debug!(%batch, number, events, ?outcome, "attempt made");
+        (report, failed)
+    }
+
+    /// Sends a message with the transport of its endpoint, and redacts secrets in what is reported.
+    async fn send(
+        &self,
+        prepared: &PreparedEndpoint,
+        delivery: Option<DeliveryId>,
+        number: u32,
+        message: Result<Message, AttemptFailure>,
+        read_limits: ReadLimits,
+    ) -> SentAttempt {
+        let started = (self.clock)();
+        let mut redactor = prepared.redactor.clone();
+
+        let mut sent = match (message, prepared.parts()) {
+            (Ok(message), Ok(parts)) => {
+                redactor.extend(&message.redactor);
+                let (endpoint, keys) = (&*prepared.endpoint, &*parts.keys);
+                parts
+                    .transport
+                    .send(Attempt {
+                        endpoint,
+                        delivery,
+                        number,
+                        message,
+                        keys,
+                        started,
+                        read_limits,
+                    })
+                    .await
+            }
+            (Err(failure), _) | (Ok(_), Err(failure)) => {
+                let report = self.not_sent(&prepared.endpoint, started, &failure);
+                SentAttempt { report, response: None }
+            }
+        };
+
+        redactor.redact(&mut sent.report);
+        self.start_closing_idle();
+        sent
+    }
+
+    /// The report of an attempt for which there was nothing to send.
+    fn not_sent(
+        &self,
+        endpoint: &Endpoint,
+        started: Now,
+        failure: &AttemptFailure,
+    ) -> AttemptReport {
+        let now = (self.clock)();
+
+        AttemptReport {
+            started_at: started.wall_ms,
+            duration_ms: now.mono_ms.saturating_sub(started.mono_ms),
+            connect_ms: None,
+            outcome: failure.outcome(),
+            request: RequestHead {
+                method: "POST".to_owned(),
+                url: redacted_url(&endpoint.url),
+                headers: Vec::new(),
+            },
+            response: None,
+            error: Some(failure.to_string()),
+            fault: failure.fault(),
+            command: None,
+        }
+    }
+
+    /// Changes what the operator allows and prescribes. Every endpoint is prepared anew.
+    ///
+    /// # Errors
+    /// When the policy cannot be parsed; then nothing changes.
+    pub fn set_policy(&self, policy: &OutboundPolicy) -> Result<(), OutboundError> {
+        let policy = Arc::new(ParsedPolicy::new(policy)?);
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+        self.forget(&[]);
+        Ok(())
+    }
+
+    pub(super) fn policy(&self) -> Arc<ParsedPolicy> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn http(&self) -> &HttpClient {
+        &self.machinery.http
+    }
+
+    pub(super) fn now(&self) -> Now {
+        (self.clock)()
+    }
+
+    /// Checks an endpoint like [`check_endpoint`], and what of it depends on this machine: files,
+    /// users, permissions.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do.
+    pub fn check(&self, endpoint: &Endpoint) -> Result<(), String> {
+        check_endpoint(endpoint)?;
+        if endpoint.is_leased() {
+            return Ok(());
+        }
+
+        let parts = Parts::new(endpoint, &self.machinery, &self.policy())?;
+        let missing = parts.templates.as_ref().and_then(EndpointTemplates::missing_secret);
+        if let Some(why) = missing {
+            return Err(why.clone());
+        }
+        parts.transport.check()
+    }
+
+    /// Drops the connections and keys of endpoints that are not in this list, or are in it with
+    /// other settings.
+    pub fn forget(&self, endpoints: &[Arc<Endpoint>]) {
+        let known: HashMap<EndpointId, &Arc<Endpoint>> =
+            endpoints.iter().map(|endpoint| (endpoint.id, endpoint)).collect();
+
+        let mut prepared = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
+        prepared.retain(|id, one| known.get(id).is_some_and(|endpoint| one.is_for(endpoint)));
+    }
+
+    pub(super) fn prepare(&self, endpoint: &Arc<Endpoint>) -> Arc<PreparedEndpoint> {
+        let known = self.prepared.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = known.get(&endpoint.id).filter(|one| one.is_for(endpoint)) {
+            return prepared.clone();
+        }
+        drop(known);
+
+        // The policy is read under the lock that `set_policy` takes after it has changed it, so
+        // that nothing made by an old policy stays.
+        let mut all = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
+        match all.get(&endpoint.id) {
+            // Another attempt was faster; two pools for one endpoint would halve the use of both.
+            Some(prepared) if prepared.is_for(endpoint) => prepared.clone(),
+            _ => {
+                let prepared =
+                    Arc::new(PreparedEndpoint::new(endpoint, &self.machinery, &self.policy()));
+                all.insert(endpoint.id, prepared.clone());
+                prepared
+            }
+        }
+    }
+
+    /// Closes idle connections in the background, for as long as there are any.
+    fn start_closing_idle(&self) {
+        let has_idle = self.machinery.http.idle_connections() > 0;
+        if !has_idle || self.closes_idle.swap(true, Ordering::AcqRel) {
+            return;
+        }
+
+        let me = self.me.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(limits::IDLE_MS / 2)).await;
+                let Some(outbound) = me.upgrade() else { return };
+                if !outbound.close_idle() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Closes what has been idle for too long; false when there is nothing left to look after.
+    pub(super) fn close_idle(&self) -> bool {
+        let prepared = self.prepared.read().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<Arc<PreparedEndpoint>> = prepared.values().cloned().collect();
+        drop(prepared);
+
+        let mono_ms = self.now().mono_ms;
+        for prepared in all {
+            prepared.close_idle(mono_ms);
+        }
+
+        // A connection that became idle meanwhile may rely on this task, which then goes on.
+        self.closes_idle.store(false, Ordering::Release);
+        let has_idle = self.machinery.http.idle_connections() > 0;
+        has_idle && !self.closes_idle.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// Reads from the response to a batch which of its events failed. One that cannot be understood
+/// makes the whole batch fail, so that all of it goes out again.
+fn read_failed_events(sent: SentAttempt, events: &[Arc<Event>]) -> (AttemptReport, Vec<EventId>) {
+    let SentAttempt { mut report, response } = sent;
+    let Some(response) = response.filter(|_| report.outcome == Outcome::Delivered) else {
+        return (report, Vec::new());
+    };
+
+    match read_batch_answer(&response, events) {
+        BatchAnswer::Failed(failed) => (report, failed),
+        BatchAnswer::Unclear(why) => {
+            report.outcome =
+                classify(response.summary(), false, report.started_at + report.duration_ms);
+            report.error = Some(format!(
+                "status {} came, but which events failed cannot be read from the answer, so that \
+                 all of the batch is to be sent again: {why}",
+                response.head.status
+            ));
+            (report, Vec::new())
+        }
+    }
+}

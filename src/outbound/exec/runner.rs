@@ -1,0 +1,136 @@
+//! Runs commands, so many at a time.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::model::Clock;
+use crate::model::time::format_duration_ms;
+use crate::model::{Header, Now, limits};
+
+use super::allow::{self, Admitted, AllowedCommands};
+use super::program::Program;
+use super::result::{CommandResult, OutputTail};
+use super::running::RunningCommand;
+use super::spawn::Spawner;
+use super::supervise;
+
+/// This program, whatever has become of its file.
+const OWN: &str = "/proc/self/exe";
+
+/// Runs the commands of all endpoints.
+pub struct CommandRunner {
+    spawner: Spawner,
+    running: Semaphore,
+    clock: Clock,
+}
+
+impl CommandRunner {
+    pub fn new(clock: Clock) -> Self {
+        Self { spawner: Spawner::default(), running: Semaphore::new(limits::COMMANDS), clock }
+    }
+
+    pub fn now(&self) -> Now {
+        (self.clock)()
+    }
+
+    /// Runs a command once.
+    pub async fn run(
+        &self,
+        program: &Program,
+        allowed: &AllowedCommands,
+        environment: &[Header],
+        body: Bytes,
+        timeout_ms: u64,
+    ) -> CommandResult {
+        let admitted = match allowed.admit(&program.path) {
+            Ok(admitted) => admitted,
+            Err(why) => return CommandResult::not_started(why),
+        };
+        let Ok(_permit) = self.running.acquire().await else {
+            return CommandResult::not_started("hookboxd stops".to_owned());
+        };
+
+        let (reader, command) = match prepare(program, &admitted, environment, timeout_ms) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let why = format!("no pipe for the command's output: {error}");
+                return CommandResult::not_started(why);
+            }
+        };
+        let not_started = |why: &str| {
+            CommandResult::not_started(format!(
+                "{} cannot be started: {why}",
+                program.path.display()
+            ))
+        };
+        let child = match self.spawner.spawn(command).await {
+            Ok(child) => child,
+            Err(error) => return not_started(&error.to_string()),
+        };
+
+        let mut running = RunningCommand::new(child);
+        let mut output = OutputTail::default();
+        let timeout = Duration::from_millis(timeout_ms);
+        let attended =
+            tokio::time::timeout(timeout, running.attend(reader, body, &mut output)).await;
+        match attended {
+            Ok(Ok(())) => match running.end() {
+                Ok(Ok(end)) => CommandResult::of(end, output),
+                Ok(Err(why)) => not_started(&why),
+                Err(error) => {
+                    let why = format!("how the command ended is not known: {error}");
+                    CommandResult::broken(why, output)
+                }
+            },
+            Ok(Err(error)) => {
+                running.stop().await;
+                CommandResult::broken(format!("the command cannot be attended to: {error}"), output)
+            }
+            Err(_) => {
+                running.stop().await;
+                let after = format_duration_ms(timeout_ms);
+                let why = format!("the command did not end within {after}: it was killed");
+                CommandResult::broken(why, output)
+            }
+        }
+    }
+}
+
+/// Everything that is set before the start: the supervisor, its arguments, environment, user and
+/// pipes.
+fn prepare(
+    program: &Program,
+    admitted: &Admitted,
+    environment: &[Header],
+    timeout_ms: u64,
+) -> io::Result<(OwnedFd, Command)> {
+    let (reader, writer) = io::pipe()?;
+    let mut command = Command::new(OWN);
+    command.arg0("hookboxd");
+    #[cfg(test)]
+    command.args([supervise::tests::NAME, "--exact", "--nocapture", "--"]);
+    command.args(supervise::arguments(admitted, &program.args, timeout_ms.div_ceil(1000) + 1));
+
+    command.env_clear().env("PATH", allow::search_path()).env("LANG", "C.UTF-8");
+    for variable in environment {
+        command.env(&variable.name, std::ffi::OsStr::from_bytes(&variable.value));
+    }
+    command.current_dir("/").process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(writer);
+
+    if let Some(account) = &program.account {
+        command.env("USER", &account.name).env("LOGNAME", &account.name).env("HOME", &account.home);
+        if rustix::process::geteuid().as_raw() != account.uid {
+            // The groups of the daemon go with its user.
+            command.gid(account.gid).uid(account.uid);
+        }
+    }
+    Ok((reader.into(), command))
+}

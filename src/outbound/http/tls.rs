@@ -1,0 +1,278 @@
+//! TLS: the system's roots and an extra CA file, or an endpoint's own certificates, and what goes
+//! wrong in words.
+//!
+//! The system's roots (a few megabytes while they are read) are loaded at the first https attempt,
+//! so that a daemon without https endpoints never holds them. When loading fails the next attempt
+//! tries again: a certificate store can be installed while the daemon runs. rustls refuses
+//! everything older than TLS 1.2.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::model::ConnectSettings;
+use crate::outbound::failure::AttemptFailure;
+use crate::outbound::settings::OutboundError;
+
+use super::url::Destination;
+
+/// The names of the protocols in the handshake (RFC 9113 section 3.2, RFC 7301 section 6).
+pub const ALPN_HTTP2: &[u8] = b"h2";
+const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// The client side of TLS.
+pub struct TlsClient {
+    extra: Vec<CertificateDer<'static>>,
+    config: OnceCell<Arc<ClientConfig>>,
+}
+
+impl TlsClient {
+    /// Reads the extra CA file; the system's roots wait.
+    pub fn new(extra_ca: Option<&PathBuf>) -> Result<Self, OutboundError> {
+        let extra = extra_ca.map(|path| read_ca(path)).transpose()?.unwrap_or_default();
+        Ok(Self { extra, config: OnceCell::new() })
+    }
+
+    /// Shakes hands as the client of `destination`, with the endpoint's own certificates if it has
+    /// some.
+    pub async fn handshake(
+        &self,
+        tcp: TcpStream,
+        destination: &Destination,
+        own: Option<&EndpointTls>,
+        offer_http2: bool,
+    ) -> Result<TlsStream<TcpStream>, AttemptFailure> {
+        let name = match destination {
+            Destination::Name { name, .. } => ServerName::try_from(name.clone()).map_err(|_| {
+                AttemptFailure::Tls(format!("'{name}' cannot be the name in a certificate"))
+            })?,
+            Destination::Literal { ip, .. } => ServerName::IpAddress((*ip).into()),
+            Destination::Socket(_) => {
+                return Err(AttemptFailure::Tls("a Unix socket needs no TLS".to_owned()));
+            }
+        };
+
+        let config = match own {
+            None => self.config.get_or_try_init(|| self.load(None)).await?.clone(),
+            Some(own) => own.config.get_or_try_init(|| self.load(Some(own))).await?.clone(),
+        };
+        let connector = TlsConnector::from(config);
+        let connected = if offer_http2 {
+            let protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+            connector.with_alpn(protocols).connect(name, tcp).await
+        } else {
+            connector.connect(name, tcp).await
+        };
+        connected.map_err(|e| AttemptFailure::Tls(explain(&e)))
+    }
+
+    /// The roots and the client's certificate: the endpoint's own, or else the system's roots and
+    /// no certificate.
+    async fn load(&self, own: Option<&EndpointTls>) -> Result<Arc<ClientConfig>, AttemptFailure> {
+        let roots = match own.filter(|own| own.ca.is_some()) {
+            Some(own) => own.roots().map_err(AttemptFailure::Tls)?,
+            None => self.system_roots().await?,
+        };
+        let identity =
+            own.map(EndpointTls::identity).transpose().map_err(AttemptFailure::Tls)?.flatten();
+        build(roots, identity).map_err(AttemptFailure::Tls)
+    }
+
+    async fn system_roots(&self) -> Result<RootCertStore, AttemptFailure> {
+        let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
+            .await
+            .map_err(|e| {
+                AttemptFailure::Tls(format!(
+                    "the system's root certificates could not be read: {e}"
+                ))
+            })?;
+
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(system.certs);
+        let mut refused = None;
+        for ca in &self.extra {
+            refused = roots.add(ca.clone()).err().or(refused);
+        }
+        if let Some(error) = refused {
+            tracing::warn!(
+                %error,
+                "a certificate of the extra CA file cannot be a root and is left out"
+            );
+        }
+
+        if roots.is_empty() {
+            let why = system.errors.first().map(|e| format!(" ({e})")).unwrap_or_default();
+            return Err(AttemptFailure::Tls(format!(
+                "this system has no root certificates{why}: install ca-certificates, or name an \
+                 extra CA file"
+            )));
+        }
+        Ok(roots)
+    }
+}
+
+/// A certificate with its chain, and its key.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn build(roots: RootCertStore, identity: Option<Identity>) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots);
+
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| {
+            format!(
+                "--client-cert and --client-key do not belong together, or are of a kind that is \
+                 not known: {e}"
+            )
+        })?,
+    };
+    config.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The certificates of one endpoint. The files are read at the first handshake, and anew with every
+/// configuration.
+pub struct EndpointTls {
+    client: Option<(PathBuf, PathBuf)>,
+    ca: Option<PathBuf>,
+    config: OnceCell<Arc<ClientConfig>>,
+}
+
+impl EndpointTls {
+    /// The certificates that an endpoint's settings name, if any.
+    ///
+    /// # Errors
+    /// When only one half of a pair is there.
+    pub fn new(via: &ConnectSettings) -> Result<Option<Self>, String> {
+        let client = match (&via.client_cert, &via.client_key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+            _ => return Err("--client-cert and --client-key belong together: give both".to_owned()),
+        };
+        let is_there = client.is_some() || via.ca.is_some();
+        Ok(is_there.then(|| Self { client, ca: via.ca.clone(), config: OnceCell::new() }))
+    }
+
+    /// Reads the files, to see whether they can be used.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    pub fn check(&self) -> Result<(), String> {
+        let roots = if self.ca.is_some() { self.roots()? } else { RootCertStore::empty() };
+        build(roots, self.identity()?).map(|_| ())
+    }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        if let Some(path) = &self.ca {
+            for certificate in
+                read_certificates(path).map_err(|why| format!("--ca {}: {why}", path.display()))?
+            {
+                let added = roots.add(certificate);
+                added.map_err(|e| {
+                    format!("--ca {}: a certificate in it cannot be a root: {e}", path.display())
+                })?;
+            }
+        }
+        Ok(roots)
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, String> {
+        let Some((cert, key)) = &self.client else { return Ok(None) };
+        let chain = read_certificates(cert)
+            .map_err(|why| format!("--client-cert {}: {why}", cert.display()))?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|e| {
+            format!(
+                "--client-key {}: {e}: it must be a readable file with a private key in PEM form",
+                key.display()
+            )
+        })?;
+        Ok(Some((chain, key)))
+    }
+}
+
+fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, OutboundError> {
+    let refused = |why: String| OutboundError::ExtraCa { path: path.to_owned(), why };
+    let certificates = read_certificates(path).map_err(refused)?;
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        store
+            .add(certificate.clone())
+            .map_err(|e| refused(format!("a certificate in it cannot be a root: {e}")))?;
+    }
+    Ok(certificates)
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|e| format!("{e}: it must be a readable file of certificates in PEM form"))?;
+    if certificates.is_empty() {
+        return Err(
+            "no certificate is in it: it must hold PEM blocks (BEGIN CERTIFICATE)".to_owned()
+        );
+    }
+    Ok(certificates)
+}
+
+/// The usual reasons in words; the rest in the words of rustls.
+fn explain(error: &io::Error) -> String {
+    let Some(tls) = error.get_ref().and_then(|e| e.downcast_ref::<TlsError>()) else {
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                "the connection was closed during the handshake".to_owned()
+            }
+            io::ErrorKind::ConnectionReset => {
+                "the connection was reset during the handshake".to_owned()
+            }
+            _ => error.to_string(),
+        };
+    };
+
+    match tls {
+        TlsError::InvalidCertificate(why) => explain_certificate(why),
+        TlsError::InvalidMessage(_) => "the peer does not speak TLS on this port".to_owned(),
+        TlsError::PeerIncompatible(why) => {
+            format!("the peer is too old or wants what is not supported ({why:?})")
+        }
+        TlsError::AlertReceived(alert) => format!("the peer refused the handshake ({alert:?})"),
+        other => other.to_string(),
+    }
+}
+
+fn explain_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "certificate expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "certificate not valid yet: check both clocks".to_owned()
+        }
+        CertificateError::Revoked => "certificate revoked".to_owned(),
+
+        CertificateError::NotValidForName => "certificate is for another name".to_owned(),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let names: String = presented.join(", ").chars().take(200).collect();
+            format!("certificate is for another name ({names})")
+        }
+
+        CertificateError::UnknownIssuer => {
+            "certificate is signed by an unknown authority (or by itself): add its CA to the extra \
+             CA file"
+                .to_owned()
+        }
+        CertificateError::BadSignature => "certificate's signature is wrong".to_owned(),
+        other => format!("certificate refused: {other}"),
+    }
+}

@@ -1,0 +1,67 @@
+//! The settings of the daemon for attempts: those of its start, and those that can change while it
+//! runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::exec::allow::AllowedCommands;
+use super::http::proxy::DefaultProxy;
+use super::resolve::Resolve;
+
+/// How [`Outbound`](super::Outbound) is set up.
+pub struct OutboundSettings {
+    /// Certificates in PEM form that are trusted beside the system's roots.
+    pub extra_ca: Option<PathBuf>,
+    pub user_agent: String,
+    pub resolver: Arc<dyn Resolve>,
+    /// Finds the value of a secret that is only named (`env:NAME`).
+    pub lookup: Option<SecretLookup>,
+    pub policy: OutboundPolicy,
+}
+
+/// Finds the value of `env:NAME` or `cred:NAME`; `Ok(None)` when the text is the secret itself.
+pub type SecretLookup = Arc<dyn Fn(&str) -> Result<Option<String>, String> + Send + Sync>;
+
+/// The rules of the machine's operator for attempts, in `hookbox.toml`. They can be changed by a
+/// reload.
+#[derive(Clone, Debug, Default)]
+pub struct OutboundPolicy {
+    /// `http://[user:password@]host:port`, for endpoints that have no setting of their own.
+    pub proxy: Option<String>,
+    /// Receivers that are reached without that proxy.
+    pub no_proxy: Vec<String>,
+    /// Commands that `exec:` endpoints may run.
+    pub exec_allow: Vec<String>,
+}
+
+/// The same, parsed.
+pub struct ParsedPolicy {
+    pub proxy: DefaultProxy,
+    pub commands: AllowedCommands,
+}
+
+impl ParsedPolicy {
+    /// Parses a policy.
+    ///
+    /// # Errors
+    /// When a proxy or an exception from it cannot be read.
+    pub fn new(policy: &OutboundPolicy) -> Result<Self, OutboundError> {
+        let proxy = DefaultProxy::new(policy.proxy.as_deref(), &policy.no_proxy);
+
+        Ok(Self {
+            proxy: proxy.map_err(OutboundError::Proxy)?,
+            commands: AllowedCommands(policy.exec_allow.clone()),
+        })
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    #[error("the extra CA file {} cannot be used: {why}", path.display())]
+    ExtraCa { path: PathBuf, why: String },
+    #[error("'{0}' cannot be a User-Agent: use printable ASCII")]
+    UserAgent(String),
+    #[error("[outbound] {0}")]
+    Proxy(String),
+}

@@ -1,0 +1,135 @@
+//! Paths and headers, and the secrets in them.
+
+use super::{Message, RequestTemplate, apply, event};
+
+#[test]
+fn a_value_cannot_leave_its_place_in_a_path() {
+    let path = |template: &str, value: &str, url: &str| {
+        let shape = RequestTemplate { path: Some(template.into()), ..RequestTemplate::default() };
+        let body = serde_json::json!({ "v": value }).to_string();
+        apply(&shape, &event(&body), url).map(|m| m.path.unwrap().to_string())
+    };
+
+    for (template, value, url, made) in [
+        ("/d/{{ body.v }}", "a/b?c#d", "/v1/", "/v1/d/a%2Fb%3Fc%23d"),
+        ("d/{{ body.v }}?x={{ body.v }}", "ä&b", "/v1?k=1", "/v1/d/%C3%A4%26b?k=1&x=%C3%A4%26b"),
+        ("?only={{ body.v }}", "1", "/v1", "/v1?only=1"),
+        ("/{{ body.v | safe }}", "a/b", "/", "/a/b"),
+        ("/{{ body.v ~ '/x' }}", "a", "/", "/a%2Fx"),
+    ] {
+        assert_eq!(path(template, value, url).as_deref(), Ok(made), "{template}");
+    }
+
+    for (template, value) in [
+        ("/d/{{ body.v }}", ".."),
+        ("/d/{{ body.v }}/x", "."),
+        ("/{{ body.v | safe }}", "a/%2e%2E/b"),
+        ("/{{ body.v | safe }}", "a b"),
+        ("/{{ body.v | safe }}", "a#b"),
+        ("/{{ body.v | safe }}", "a\r\nX: y"),
+    ] {
+        assert!(path(template, value, "/").is_err(), "{template} {value}");
+    }
+}
+
+#[test]
+fn headers_carry_no_lines_and_hide_secrets() {
+    let made = |template: &str, body: &str| {
+        let shape = RequestTemplate {
+            headers: vec![("X-A".into(), template.into())],
+            ..RequestTemplate::default()
+        };
+        apply(&shape, &event(body), "/")
+    };
+
+    let value = |m: Message| m.headers.last().map(|(n, v)| (n.to_string(), v.clone())).unwrap();
+    let (name, plain) = value(made("{{ body.v }} ", r#"{"v":"1"}"#).unwrap());
+    assert_eq!((name.as_str(), plain.as_bytes(), plain.is_sensitive()), ("x-a", &b"1"[..], false));
+    let (_, secret) = value(made("{{ secret('env:KEY') }}", "{}").unwrap());
+    assert_eq!((secret.as_bytes(), secret.is_sensitive()), (&b"hunter2"[..], true));
+    assert!(
+        made("{{ body.v }}", r#"{"v":"1\r\nX-Evil: 2"}"#)
+            .unwrap_err()
+            .contains("control characters")
+    );
+
+    assert_eq!(made("{{ body.v }}", r#"{"v":""}"#).unwrap().headers.len(), 1);
+    assert!(made("{{ secret('KEY') }}", "{}").unwrap_err().contains("env:NAME"));
+}
+
+/// A message whose path, header and body come of one template, as people are shown it.
+fn shown(template: &str) -> String {
+    let secret = "{% set s = secret %}";
+
+    let shape = RequestTemplate {
+        path: Some(format!("/a/{template}")),
+        headers: vec![("X-A".into(), template.to_owned())],
+        body: Some(format!("{secret}{template}")),
+        ..RequestTemplate::default()
+    };
+
+    let message = apply(&shape, &event(r#"{"v":"1"}"#), "/v1?k=1")
+        .unwrap_or_else(|why| panic!("{template}: {why}"));
+    assert!(message.headers.last().is_some_and(|(_, value)| value.is_sensitive()), "{template}");
+    let sent = [
+        message.path.as_ref().unwrap().to_string(),
+        String::from_utf8(message.body.to_vec()).unwrap(),
+    ];
+
+    let echoed = sent.map(|sent| message.redactor.text(&sent)).join(" ");
+    format!(
+        "{} {echoed} {:?}",
+        message.shown_path.as_deref().unwrap_or("no shown path"),
+        message.redactor
+    )
+}
+
+#[test]
+fn a_secret_is_one_however_the_template_asks_for_it() {
+    for template in [
+        "{{ secret('env:KEY') }}",
+        "{{ secret ('env:KEY') }}",
+        "{{secret( \"env:KEY\" )}}",
+        "{% set f = secret %}{{ f('env:KEY') }}",
+        "{% set s = secret('env:KEY') %}{% set t = s %}{{ t }}",
+        "{{ secret('env' ~ ':KEY') }}",
+        "{{ [secret][0]('env:KEY') }}",
+        "{{ {'a': secret('env:KEY')}.a }}",
+        "{% for i in [1] %}{{ secret('env:KEY') }}{% endfor %}",
+        "{{ secret('env:KEY') | upper }}",
+        "{{ secret('env:KEY') | urlencode }}",
+        "{{ secret('env:KEY') | replace('t', 'x') }}",
+        "{{ secret('env:KEY')[:5] }}",
+        "{{ secret('env:KEY') ~ '-' ~ body.v }}",
+        "x{{ secret('env:KEY') | safe }}y",
+    ] {
+        let shown = shown(template).to_lowercase();
+
+        assert!(!shown.contains("hunte") && shown.contains("/v1/a/"), "{template}: {shown}");
+    }
+}
+
+#[test]
+fn no_secret_stands_in_an_error() {
+    let path = |template: &str| {
+        let shape = RequestTemplate { path: Some(template.into()), ..RequestTemplate::default() };
+        apply(&shape, &event(r#"{"v":".."}"#), "/").map(|_| ()).expect_err(template)
+    };
+
+    for template in [
+        "/bot{{ secret(\"env:KEY\") }}/{{ body.v }}",
+        "/bot{{ secret('env:KEY') }}/ {{ body.v | safe }}",
+        "/{{ secret('env:KEY') | int }}",
+        "/{{ secret('env:KEY') }}/{{ body.none }}",
+        "/{{ secret(secret('env:KEY')) }}",
+        "/{{ secret('env:KEY')() }}",
+        "/{{ secret('env:KEY').nothing() }}",
+        "/{{ secret('env:KEY') + 1 }}",
+        "/{{ [1] | join(secret('env:KEY'), 2, 3) }}",
+    ] {
+        assert!(!path(template).contains("hunter"), "{template}: {}", path(template));
+    }
+
+    assert!(path("/bot{{ secret('env:KEY') }}/{{ body.v }}").contains("'/bot…/..'"));
+    assert!(path("/{{ secret('env:KEY') }}/{{ body.none }}").contains("default('')"));
+}

@@ -1,0 +1,68 @@
+//! What leaves the scheduler once the records of its step are durable.
+
+use std::sync::Arc;
+
+use super::order::Keys;
+use crate::model::{BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, Seq};
+use crate::record::ReplayFilter;
+
+/// Something to be done. Who does it depends on its kind: outbound, the reader of the log, or the
+/// thread itself.
+#[derive(Clone, Debug)]
+pub enum Action {
+    Attempt(AttemptOrder),
+    Read(ReadOrder),
+    Maintain(Maintenance),
+}
+
+/// One attempt to make.
+#[derive(Clone, Debug)]
+pub enum AttemptOrder {
+    /// For one delivery. Reported as [`Input::Finished`](super::Input::Finished).
+    One { delivery: DeliveryId, number: u32, endpoint: Arc<Endpoint>, event: Arc<Event> },
+    /// For several events in one request. Reported as
+    /// [`Input::BatchFinished`](super::Input::BatchFinished).
+    Batch {
+        endpoint: Arc<Endpoint>,
+        batch: BatchId,
+        number: u32,
+        events: Vec<Arc<Event>>,
+        format: BatchFormat,
+    },
+}
+
+/// Something to read from the log.
+#[derive(Clone, Debug)]
+pub enum ReadOrder {
+    /// The event at record `event`. Reported as [`Input::Loaded`](super::Input::Loaded).
+    Event { delivery: DeliveryId, event: Seq },
+    /// The events at these records, until there are `max_bytes` of bodies. Reported as
+    /// [`Input::BatchLoaded`](super::Input::BatchLoaded).
+    Batch { endpoint: EndpointId, batch: Option<BatchId>, events: Vec<Seq>, max_bytes: u64 },
+    /// An endpoint's stream forward from record `from`, at most `max_entries` and about `max_bytes`
+    /// of events; with `until` it is read backward from before `from` down to `until`. Reported as
+    /// [`Input::Refilled`](super::Input::Refilled).
+    Stream {
+        endpoint: EndpointId,
+        from: Seq,
+        until: Option<Seq>,
+        max_entries: usize,
+        max_bytes: usize,
+        keys: Keys,
+    },
+    /// An endpoint's stream forward from record `from`, at most `max_entries` without their events.
+    /// Reported as [`Input::AgesRead`](super::Input::AgesRead).
+    Ages { endpoint: EndpointId, from: Seq, max_entries: usize },
+    /// Events that match, from record `from` to `end`, at most `max`. Reported as
+    /// [`Input::Scanned`](super::Input::Scanned).
+    Replay { replay: u64, filter: ReplayFilter, from: Seq, end: Seq, max: usize },
+}
+
+/// Something that the scheduler's own thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maintenance {
+    /// Sources or endpoints changed: publish them anew.
+    Publish,
+    /// Drop the segment that holds these records.
+    DropSegment { first: Seq, last: Seq },
+}

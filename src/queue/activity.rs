@@ -1,0 +1,39 @@
+//! What an endpoint is doing now.
+
+use super::Queue;
+use super::endpoint::EndpointQueue;
+use super::explanation::{EndpointActivity, on_the_wall};
+use crate::model::Now;
+
+impl Queue {
+    /// What an endpoint is doing now.
+    pub(super) fn endpoint_activity(&self, now: Now, endpoint: &EndpointQueue) -> EndpointActivity {
+        let id = endpoint.settings.id;
+        let wall = |mono| on_the_wall(now, mono);
+        let ahead = |mono: u64| (mono > now.mono_ms).then(|| wall(mono));
+
+        let (lanes, parked) = endpoint.lanes().count();
+
+        // The oldest delivery is in the stream, in memory, or among the retries.
+        let in_stream = endpoint.outstanding().filter_map(|job| job.position).min();
+        let oldest = [endpoint.first_unread(), in_stream, endpoint.retrying.keys().next().copied()];
+        let oldest = oldest.into_iter().flatten().min().filter(|_| endpoint.undone > 0);
+
+        EndpointActivity {
+            width: endpoint.window(),
+            failures_in_row: endpoint.breaker().failures_in_row,
+            breaker: endpoint.breaker().open.map(|open| (open.since, wall(open.probe_at))),
+            away: self.link.keeps_back(id),
+            paused_until: ahead(endpoint.paused_until()),
+            next_token_at: endpoint.rate_ready_at().and_then(ahead),
+            lanes,
+            parked,
+            catching_up: endpoint.catching_up().map(|catching| catching.mode),
+            oldest: oldest.map(|seq| self.state.moved.get(&seq).copied().unwrap_or(seq)),
+            succeeded: endpoint.succeeded,
+            failed: endpoint.failed,
+            failing_ms: endpoint.failing_ms,
+            batches: endpoint.batches.len(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What follows from an attempt for a batch and for each of its members. Pure.
+
+use std::collections::BTreeSet;
+
+use super::retry::{BatchRetry, RetryProgress};
+use crate::model::backoff::RetryDecision;
+use crate::model::{AttemptReport, EventId, HoldReason, Now, Outcome};
+use crate::queue::endpoint::{BatchInFlight, MemberInFlight};
+use crate::queue::reports::{DROPPED, error_summary, refusal_reason, with_last_error};
+use crate::record::{BatchConsequence, Consequence, NONE_TAKEN, OTHERS_TAKEN};
+
+/// What follows for a batch and for its members.
+pub(super) struct BatchOutcome {
+    pub batch: BatchConsequence,
+    pub each: MemberOutcome,
+}
+
+/// What follows for the members of a batch.
+pub(super) enum MemberOutcome {
+    Delivered,
+    /// All but `failed` are delivered. These are retried, or are dead.
+    Partly {
+        failed: BTreeSet<EventId>,
+        any_taken: bool,
+    },
+    Retry {
+        delay_ms: u64,
+    },
+    /// The policy decides for each member: one that has been tried for long does not end the
+    /// others.
+    Own,
+    Dead {
+        reason: String,
+    },
+    Held(HoldReason),
+}
+
+impl MemberOutcome {
+    /// The outcome of an attempt that succeeded; `None` of any other.
+    pub fn of_success(
+        batch: &BatchInFlight,
+        report: &AttemptReport,
+        failed: &[EventId],
+    ) -> Option<Self> {
+        if report.outcome != Outcome::Delivered {
+            return None;
+        }
+        if failed.is_empty() {
+            return Some(Self::Delivered);
+        }
+
+        let failed: BTreeSet<EventId> = failed.iter().copied().collect();
+        let is_taken = |member: &MemberInFlight| !member.ended && !is_among(member, &failed);
+        let any_taken = batch.members.iter().any(is_taken);
+        Some(Self::Partly { failed, any_taken })
+    }
+}
+
+impl BatchOutcome {
+    /// The outcome of an attempt that succeeded, at least for some members.
+    pub fn of_success(each: MemberOutcome) -> Self {
+        Self { batch: BatchConsequence::Over, each }
+    }
+
+    /// The outcome of an attempt that failed. `together` is the progress of the members,
+    /// `halves_may_succeed` whether it makes sense to try them in halves when the batch is given
+    /// up.
+    pub fn of_failure(
+        batch: &BatchInFlight,
+        report: &AttemptReport,
+        retry: &BatchRetry,
+        together: RetryProgress,
+        halves_may_succeed: bool,
+    ) -> Self {
+        let living = batch.members.iter().filter(|member| !member.ended).count();
+        let halves = || Self {
+            batch: BatchConsequence::Split {
+                first: u32::try_from(living.div_ceil(2)).unwrap_or(u32::MAX),
+            },
+            each: MemberOutcome::Retry { delay_ms: retry.halves_in(together.attempts) },
+        };
+        let over = |each| Self { batch: BatchConsequence::Over, each };
+        let dead = |reason: String| over(MemberOutcome::Dead { reason });
+        let held =
+            |reason| Self { batch: BatchConsequence::Again, each: MemberOutcome::Held(reason) };
+
+        let status = report.response.as_ref().map(|response| response.status);
+        let blames_content = matches!(status, Some(400 | 413 | 422));
+        // A receiver or command that refuses several events may mean only one of them: in the end
+        // each of them is sent alone.
+        let is_unwanted = report.outcome == Outcome::Drop
+            || (report.outcome == Outcome::Refused && report.command.is_some());
+
+        match &report.outcome {
+            _ if is_unwanted && living > 1 => halves(),
+            Outcome::Delivered => over(MemberOutcome::Delivered),
+            Outcome::Gone => held(HoldReason::Gone),
+            Outcome::Hold => held(HoldReason::Receiver),
+            Outcome::Drop => dead(DROPPED.to_owned()),
+            Outcome::Refused => dead(refusal_reason(report)),
+            Outcome::Retryable { .. } if blames_content && living > 1 => halves(),
+            Outcome::Retryable { .. }
+                if blames_content && (batch.halved || status == Some(413)) =>
+            {
+                dead(format!("the receiver refuses it alone: {}", error_summary(report)))
+            }
+            Outcome::Retryable { .. } => match retry.decide(together) {
+                RetryDecision::RetryIn { delay_ms } => {
+                    Self { batch: BatchConsequence::Again, each: MemberOutcome::Retry { delay_ms } }
+                }
+                // Perhaps one of them is to blame: each half gets a last attempt of its own.
+                RetryDecision::GiveUp { .. }
+                    if living > 1 && status.is_some() && halves_may_succeed =>
+                {
+                    halves()
+                }
+                RetryDecision::GiveUp { .. } => over(MemberOutcome::Own),
+            },
+        }
+    }
+
+    /// The outcome where the endpoint has done nothing but fail for too long: it is put on hold
+    /// instead of being attempted again.
+    pub fn or_hold(self) -> Self {
+        match (&self.batch, &self.each) {
+            (BatchConsequence::Again, MemberOutcome::Retry { .. })
+            | (BatchConsequence::Over, MemberOutcome::Partly { any_taken: false, .. }) => {
+                Self { batch: self.batch, each: MemberOutcome::Held(HoldReason::Failing) }
+            }
+            _ => self,
+        }
+    }
+
+    /// What follows for one member.
+    pub fn for_member(
+        &self,
+        now: Now,
+        member: &MemberInFlight,
+        progress: RetryProgress,
+        retry: &BatchRetry,
+        report: &AttemptReport,
+    ) -> Consequence {
+        if member.ended {
+            return Consequence::Ended;
+        }
+
+        let retry_in = |delay_ms: u64| Consequence::Retry {
+            due_at: now.wall_ms.saturating_add(delay_ms),
+            delay_ms,
+            age_ms: progress.age_ms,
+        };
+
+        match &self.each {
+            MemberOutcome::Delivered => Consequence::Delivered,
+            MemberOutcome::Partly { failed, .. } if !is_among(member, failed) => {
+                Consequence::Delivered
+            }
+            MemberOutcome::Partly { any_taken, .. } => match retry.decide(progress) {
+                RetryDecision::RetryIn { delay_ms } => retry_in(delay_ms),
+                RetryDecision::GiveUp { reason } => {
+                    let last = if *any_taken { OTHERS_TAKEN } else { NONE_TAKEN };
+                    Consequence::Dead { reason: format!("{reason}; the last: {last}") }
+                }
+            },
+            MemberOutcome::Retry { delay_ms } => retry_in(*delay_ms),
+            MemberOutcome::Own => match retry.decide(progress) {
+                RetryDecision::RetryIn { delay_ms } => retry_in(delay_ms),
+                RetryDecision::GiveUp { reason } => {
+                    Consequence::Dead { reason: with_last_error(&reason, report) }
+                }
+            },
+            MemberOutcome::Dead { reason } => Consequence::Dead { reason: reason.clone() },
+            MemberOutcome::Held(reason) => Consequence::Held { reason: reason.clone() },
+        }
+    }
+}
+
+/// Whether the event of a member is one of these.
+fn is_among(member: &MemberInFlight, events: &BTreeSet<EventId>) -> bool {
+    member.event_id.is_some_and(|id| events.contains(&id))
+}

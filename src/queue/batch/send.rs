@@ -1,0 +1,103 @@
+//! A batch is sent, and sent again.
+
+use crate::queue::action::{Action, AttemptOrder, ReadOrder};
+use std::sync::Arc;
+
+use crate::model::{BatchId, DeliveryId, EndpointId, Event, Now};
+use crate::queue::endpoint::SlotKind;
+use crate::queue::input::Loaded;
+use crate::queue::{Draft, Queue};
+use crate::record::LOST;
+
+impl Queue {
+    /// Sends a batch that waited again, once its events have been read.
+    pub(in crate::queue) fn start_batch(
+        &mut self,
+        id: EndpointId,
+        batch: BatchId,
+        slot: SlotKind,
+        draft: &mut Draft,
+    ) {
+        let events = self.state.endpoint_mut(id).start_batch(batch, slot);
+        self.occupy(slot);
+
+        draft.actions.push(Action::Read(ReadOrder::Batch {
+            endpoint: id,
+            batch: Some(batch),
+            events: self.records_of(events),
+            max_bytes: u64::MAX,
+        }));
+    }
+
+    /// The events of a batch that is sent again were read.
+    pub(super) fn send_again(
+        &mut self,
+        now: Now,
+        id: EndpointId,
+        batch: BatchId,
+        events: Vec<Loaded>,
+        draft: &mut Draft,
+    ) {
+        // A batch in flight does not start again before its attempt has ended.
+        let in_flight = self.state.endpoint_mut(id).batch_in_flight_mut(batch);
+        let in_flight = in_flight.expect("the events of a batch are read while it is in flight");
+        assert!(in_flight.reading, "the events of batch {batch} were read twice");
+        in_flight.reading = false;
+
+        let mut read: Vec<Arc<Event>> = Vec::with_capacity(events.len());
+        let mut lost = Vec::new();
+        for (member, event) in in_flight.members.iter_mut().zip(events) {
+            match event {
+                Loaded::Event(event) => {
+                    (member.event_id, member.own) = (Some(event.webhook_id()), event.is_own());
+                    read.push(event);
+                }
+                Loaded::Gone | Loaded::NotRead => lost.push(member.delivery),
+            }
+        }
+        if lost.is_empty() {
+            return self.ready_batches.push((id, batch, read));
+        }
+
+        // Without them it is another batch. It is sent as such, under another id.
+        let Some(batch) = self.take_batch_out_of_flight(id, batch) else { return };
+        for member in batch.members.iter().filter(|member| !member.ended) {
+            if lost.contains(&member.delivery) {
+                let delivery = DeliveryId { seq: member.delivery, endpoint: id };
+                self.die(now, delivery, member.event, LOST, draft);
+            }
+        }
+        self.resume(id, now, &batch, draft);
+    }
+
+    /// Sends the batches whose events were read.
+    pub(in crate::queue) fn send_ready(&mut self, now: Now, draft: &mut Draft) {
+        for (id, batch, events) in std::mem::take(&mut self.ready_batches) {
+            // The endpoint may have been deleted since the events were read.
+            let Some(endpoint) = self.state.find(id) else { continue };
+            let Some(in_flight) = endpoint.batch_in_flight(batch) else { continue };
+
+            // Without a member that the operator ended meanwhile it is another batch. It is sent as
+            // such, under another id.
+            if in_flight.id != batch {
+                if let Some(ended) = self.take_batch_out_of_flight(id, batch) {
+                    self.resume(id, now, &ended, draft);
+                }
+                continue;
+            }
+
+            // The format is that of the first attempt, because the id is the same.
+            let settings = endpoint.settings.clone();
+            let current = settings.batch.map(|batch| batch.format);
+            let format = in_flight.format.or(current).unwrap_or_default();
+            let number = in_flight.attempts + 1;
+            draft.actions.push(Action::Attempt(AttemptOrder::Batch {
+                endpoint: settings,
+                batch,
+                number,
+                events,
+                format,
+            }));
+        }
+    }
+}

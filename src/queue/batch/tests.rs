@@ -1,0 +1,217 @@
+use crate::model::{
+    AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, Header, HoldReason, Outcome,
+};
+use crate::queue::testing::{TestQueue, answered, report};
+use crate::queue::{EndpointsQuery, UpdateEndpoint};
+
+/// An endpoint that takes batches.
+fn endpoint(max_events: u32, format: BatchFormat) -> Endpoint {
+    let batch = Batch { max_events, max_bytes: 1 << 20, max_wait_ms: 1_000, format };
+    let mut endpoint =
+        Endpoint { batch: Some(batch), ..Endpoint::new("app", "http://127.0.0.1:1/") };
+    (endpoint.retry.base_ms, endpoint.retry.jitter) = (1_000, 0.0);
+    endpoint
+}
+
+impl TestQueue {
+    /// Accepts an event that has passed so many daemons.
+    fn accept_after(&mut self, hops: &str) -> EventId {
+        self.accept_with(vec![Header::new("hookbox-hops", hops.to_owned())], "{}")
+    }
+
+    /// Ends the attempt for the batch that was sent last.
+    fn end_batch(&mut self, outcome: Outcome, status: u16, failed: Vec<EventId>) {
+        self.finish_batch(answered(self.now, outcome, status), failed);
+    }
+
+    /// The events of the batches that were sent.
+    fn sent_ids(&self) -> Vec<Vec<EventId>> {
+        self.batches.iter().map(|batch| batch.events.clone()).collect()
+    }
+}
+
+#[test]
+fn a_looping_event_does_not_end_the_others() {
+    let mut world = TestQueue::new([endpoint(4, BatchFormat::Json)]);
+    let victims = [world.accept_after("0"), world.accept_after("1")];
+    let looping = world.accept_after("8");
+    let more = [world.accept_after("1"), world.accept_after("7"), world.accept_after("1")];
+    world.pass(1_000);
+    // It is kept, and goes nowhere; the others go with those that have passed as many daemons.
+    let sent: Vec<EventId> = world.sent_ids().into_iter().flatten().collect();
+    assert!(!sent.contains(&looping) && sent.contains(&victims[0]), "{sent:?}");
+
+    for _ in 0..4 {
+        world.end_batch(Outcome::Delivered, 200, Vec::new());
+        world.pass(1_000);
+    }
+    assert_eq!(
+        world.sent_ids(),
+        [vec![victims[0]], vec![victims[1], more[0]], vec![more[1]], vec![more[2]]],
+        "in their order, and none above the others"
+    );
+
+    let state = world.queue.state();
+    assert_eq!(
+        (
+            state.endpoints[&1].dead.len(),
+            state.endpoints[&1].undone + state.endpoints[&1].delivered
+        ),
+        (0, 5)
+    );
+    assert_eq!(state.counts.events, 6);
+}
+
+#[test]
+fn an_unwanted_event_among_several_is_sent_alone_in_the_end() {
+    for drop in [true, false] {
+        let mut world = TestQueue::new([endpoint(2, BatchFormat::Json)]);
+        let ids = [world.accept_after("0"), world.accept_after("0")];
+        assert_eq!(world.sent_ids(), [ids.to_vec()]);
+
+        if drop {
+            world.end_batch(Outcome::Drop, 400, Vec::new());
+        } else {
+            world.end_batch(Outcome::Retryable { after_ms: None }, 413, Vec::new());
+        }
+        assert_eq!(
+            world.queue.state().endpoints[&1].dead.len(),
+            0,
+            "both are not given up for one"
+        );
+
+        world.pass(999);
+        assert_eq!(world.batches.len(), 1, "the halves are given their time, too");
+
+        world.pass(1);
+        let alone: Vec<Vec<EventId>> = world.sent_ids().split_off(1);
+        assert!(!alone.is_empty() && alone.iter().all(|ids| ids.len() == 1), "{alone:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_fails_all_is_a_failure() {
+    let mut world = TestQueue::new([endpoint(2, BatchFormat::Json)]);
+    let ids = [world.accept_after("0"), world.accept_after("0")];
+    world.end_batch(Outcome::Delivered, 200, ids.to_vec());
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.succeeded, app.failed, app.delivered, app.undone), (0, 1, 0, 2));
+    assert!(app.last_error.as_deref().is_some_and(|error| error.contains("none of its batch")));
+
+    let views = world.queue.ask(world.now, &EndpointsQuery);
+    assert_eq!(views[0].flow.failures_in_row, 1);
+
+    // Where a part is taken, the attempt is a success of the endpoint.
+    world.pass(2_000);
+    world.end_batch(Outcome::Delivered, 200, vec![ids[1]]);
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.succeeded, app.failed, app.delivered, app.undone), (1, 1, 1, 1));
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_for_days_is_held_whatever_it_answers() {
+    let mut world =
+        TestQueue::new([Endpoint { hold_after_ms: 3_000, ..endpoint(1, BatchFormat::Json) }]);
+    let id = world.accept_after("0");
+    for _ in 0..6 {
+        world.end_batch(Outcome::Delivered, 200, vec![id]);
+        world.pass(4_000);
+    }
+    assert_eq!(
+        world.queue.state().endpoints[&1].hold.as_ref().map(|(reason, _)| reason),
+        Some(&HoldReason::Failing)
+    );
+}
+
+#[test]
+fn silence_is_no_failure() {
+    let mut world =
+        TestQueue::new([Endpoint { hold_after_ms: 10_000, ..endpoint(1, BatchFormat::Json) }]);
+    for _ in 0..5 {
+        world.accept_after("0");
+        world.end_batch(Outcome::Refused, 0, Vec::new());
+        // Nothing is left to send.
+        world.pass(60_000);
+    }
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.dead.len(), app.failing_ms, &app.hold), (5, 0, &None));
+
+    // What waits for another attempt is something to send.
+    world.accept_after("0");
+    for _ in 0..4 {
+        world.end_batch(Outcome::Retryable { after_ms: None }, 500, Vec::new());
+        world.pass(20_000);
+    }
+    assert!(world.queue.state().endpoints[&1].hold.is_some());
+}
+
+#[test]
+fn a_batch_has_the_same_format_at_every_attempt() {
+    let mut world = TestQueue::new([endpoint(1, BatchFormat::Json)]);
+    world.accept_after("0");
+    world.end_batch(Outcome::Retryable { after_ms: None }, 500, Vec::new());
+    world.input(UpdateEndpoint(Box::new(endpoint(1, BatchFormat::Ndjson))));
+    world.pass(5_000);
+    world.accept_after("0");
+    let sent: Vec<(BatchId, BatchFormat)> =
+        world.batches.iter().map(|batch| (batch.id, batch.format)).collect();
+    let (first, last) = (sent[0].0, sent[2].0);
+    let (json, ndjson) = (BatchFormat::Json, BatchFormat::Ndjson);
+    assert_eq!(sent, [(first, json), (first, json), (last, ndjson)]);
+}
+
+#[test]
+fn one_that_has_been_tried_for_long_does_not_end_the_others() {
+    let mut tried = endpoint(2, BatchFormat::Json);
+    tried.retry.max_attempts = Some(3);
+    let mut world = TestQueue::new([tried]);
+    let old = world.accept_after("0");
+    world.pass(1_000);
+    // It fails twice alone, named in `failed`, so that it goes on alone and may join others.
+    for wait in [2_000, 10_000] {
+        world.end_batch(Outcome::Delivered, 200, vec![old]);
+        world.pass(if wait == 2_000 { wait } else { 0 });
+        world.pass(1_000);
+    }
+    let young = world.accept_after("0");
+    world.pass(10_000);
+    assert_eq!(world.sent_ids().pop(), Some(vec![old, young]));
+
+    // No answer: the old one has had all its attempts.
+    let reset = AttemptReport {
+        error: Some("the connection was reset".into()),
+        ..report(world.now, Outcome::Retryable { after_ms: None })
+    };
+    world.finish_batch(reset, Vec::new());
+    let app = &world.queue.state().endpoints[&1];
+    assert!(app.dead.contains(old.seq) && !app.dead.contains(young.seq), "{:?}", app.dead);
+    assert_eq!(app.retrying.get(&young.seq).map(|waiting| waiting.attempts), Some(1));
+}
+
+#[test]
+fn a_batch_is_as_old_as_its_youngest_and_too_old_for_halves() {
+    let mut world = TestQueue::new([endpoint(2, BatchFormat::Json)]);
+    let mut short = endpoint(2, BatchFormat::Json);
+    short.retry.max_age_ms = 5_000;
+    world.input(UpdateEndpoint(Box::new(short)));
+    let old = world.accept_after("0");
+    world.pass(900);
+    let young = world.accept_after("0");
+    assert_eq!(world.sent_ids(), [vec![old, young]]);
+
+    // The old one's time is over, the young one's is not.
+    world.pass(4_500);
+    world.end_batch(Outcome::Retryable { after_ms: None }, 500, Vec::new());
+    let app = &world.queue.state().endpoints[&1];
+    assert!(app.retrying.contains_key(&young.seq) && !app.dead.contains(young.seq), "{app:?}");
+
+    // The time of both is over: there is none left for halves of it.
+    world.pass(600);
+    let sent = world.batches.len();
+    assert_eq!(sent, 2, "it went out once more");
+
+    world.end_batch(Outcome::Retryable { after_ms: None }, 500, Vec::new());
+    world.pass(10_000);
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.dead.len(), app.undone, world.batches.len()), (2, 0, sent));
+}

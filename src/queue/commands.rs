@@ -1,0 +1,252 @@
+//! What the operator may ask for, each with what it is answered.
+
+use std::sync::Arc;
+
+use super::Queue;
+use super::decision::{Draft, Refusal};
+use super::input::{ImportedEvent, Revive};
+use super::request::{Growth, QueueRequest};
+use super::subscription::Subscription;
+use crate::model::{DeliveryId, Endpoint, Now, Seq, Source};
+use crate::record::{Replay, ReplayFilter};
+
+/// Makes a source; its `id` and `created_at` are filled in.
+#[derive(Clone, Debug)]
+pub struct CreateSource(pub Box<Source>);
+
+impl QueueRequest for CreateSource {
+    type Answer = Arc<Source>;
+
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<Arc<Source>, Refusal> {
+        queue.create_source(now, *self.0, draft)
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        Growth::Settings
+    }
+}
+
+/// Replaces the source that has this one's name.
+#[derive(Clone, Debug)]
+pub struct UpdateSource(pub Box<Source>);
+
+impl QueueRequest for UpdateSource {
+    type Answer = Arc<Source>;
+
+    fn decide(self, queue: &mut Queue, _: Now, draft: &mut Draft) -> Result<Arc<Source>, Refusal> {
+        queue.update_source(*self.0, draft)
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        Growth::Settings
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct DeleteSource {
+    pub name: String,
+}
+
+impl QueueRequest for DeleteSource {
+    type Answer = ();
+
+    fn decide(self, queue: &mut Queue, _: Now, draft: &mut Draft) -> Result<(), Refusal> {
+        queue.delete_source(&self.name, draft)
+    }
+}
+
+/// Makes an endpoint; its `id` and `created_at` are filled in.
+#[derive(Clone, Debug)]
+pub struct CreateEndpoint(pub Box<Endpoint>);
+
+impl QueueRequest for CreateEndpoint {
+    type Answer = Arc<Endpoint>;
+
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<Arc<Endpoint>, Refusal> {
+        queue.create_endpoint(now, *self.0, draft)
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        Growth::Settings
+    }
+}
+
+/// Replaces the settings of the endpoint that has this one's name.
+#[derive(Clone, Debug)]
+pub struct UpdateEndpoint(pub Box<Endpoint>);
+
+impl QueueRequest for UpdateEndpoint {
+    type Answer = Arc<Endpoint>;
+
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<Arc<Endpoint>, Refusal> {
+        queue.update_endpoint(now, *self.0, draft)
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        Growth::Settings
+    }
+}
+
+/// A request about an endpoint, with what that endpoint subscribes to, which was compiled
+/// elsewhere: compiling costs what the operator's filter costs.
+#[derive(Clone, Debug)]
+pub struct WithSubscription<R> {
+    pub subscription: Arc<Subscription>,
+    pub request: R,
+}
+
+impl<R: QueueRequest> QueueRequest for WithSubscription<R> {
+    type Answer = R::Answer;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<R::Answer, Refusal> {
+        queue.matcher.prepare(self.subscription);
+        self.request.decide(queue, now, draft)
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        self.request.growth()
+    }
+}
+
+/// Deletes an endpoint. Answers how many endpoints were deleted.
+#[derive(Clone, Debug)]
+pub struct DeleteEndpoint {
+    pub name: String,
+}
+
+impl QueueRequest for DeleteEndpoint {
+    type Answer = usize;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+        queue.delete_endpoint(now, &self.name, draft)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct HoldEndpoint {
+    pub name: String,
+}
+
+impl QueueRequest for HoldEndpoint {
+    type Answer = ();
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<(), Refusal> {
+        queue.hold(now, &self.name, draft)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ReleaseEndpoint {
+    pub name: String,
+}
+
+impl QueueRequest for ReleaseEndpoint {
+    type Answer = ();
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<(), Refusal> {
+        queue.release(now, &self.name, draft)
+    }
+}
+
+/// Ends deliveries that have not ended. Answers how many.
+#[derive(Clone, Debug)]
+pub struct CancelDeliveries {
+    pub deliveries: Vec<DeliveryId>,
+}
+
+impl QueueRequest for CancelDeliveries {
+    type Answer = usize;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+        queue.cancel(now, &self.deliveries, draft)
+    }
+}
+
+/// Attempts deliveries again that wait, are dead or were cancelled, at most `limits::SLICE` at a
+/// time. Answers how many.
+#[derive(Clone, Debug)]
+pub struct RetryDeliveries {
+    pub deliveries: Vec<Revive>,
+}
+
+impl QueueRequest for RetryDeliveries {
+    type Answer = usize;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+        queue.retry(now, &self.deliveries, draft)
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        Growth::Settings
+    }
+}
+
+/// Discards dead letters. Answers how many.
+#[derive(Clone, Debug)]
+pub struct DiscardDeadLetters {
+    pub deliveries: Vec<Revive>,
+}
+
+impl QueueRequest for DiscardDeadLetters {
+    type Answer = usize;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+        queue.discard(now, &self.deliveries, draft)
+    }
+}
+
+/// Takes in events that were accepted before, at most `limits::SLICE` at a time. Answers how many
+/// were new.
+#[derive(Clone, Debug)]
+pub struct ImportEvents {
+    pub events: Vec<ImportedEvent>,
+}
+
+impl QueueRequest for ImportEvents {
+    type Answer = usize;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+        Ok(queue.import(now, self.events, draft))
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        Growth::Backlog
+    }
+}
+
+/// Registers a replay; `next` and `end` are what the caller saw of the log.
+#[derive(Clone, Debug)]
+pub struct StartReplay {
+    pub filter: ReplayFilter,
+    pub rate: Option<u32>,
+    pub next: Seq,
+    pub end: Seq,
+}
+
+impl QueueRequest for StartReplay {
+    type Answer = Replay;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<Replay, Refusal> {
+        let Self { filter, rate, next, end } = self;
+        queue.start_replay(now, filter, rate, (next, end), draft)
+    }
+
+    fn growth(&self) -> Growth<'_> {
+        Growth::Backlog
+    }
+}

@@ -1,0 +1,260 @@
+//! What an endpoint attempts next, and when: its window, its rate, its breaker, its batches.
+
+use super::delivery::{ActiveDelivery, NextAttempt, SlotKind, TimerKey};
+use super::endpoint_queue::EndpointQueue;
+use crate::model::{DeliveryId, Seq, limits};
+
+/// What an endpoint might attempt next.
+#[derive(Clone, Copy, Debug)]
+struct AttemptCandidate {
+    at: u64,
+    pick: Pick,
+    /// Its newest delivery.
+    newest: Seq,
+    /// It is part of a backlog that is being worked off.
+    backlog: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Pick {
+    Urgent(u64, TimerKey),
+    Retry(u64, TimerKey),
+    Fresh(usize),
+    Gather,
+}
+
+/// What was picked.
+#[derive(Debug)]
+pub struct Picked {
+    pub next: NextAttempt,
+    /// Bytes that left the prefetch.
+    pub freed: usize,
+    pub backlog: bool,
+}
+
+impl EndpointQueue {
+    /// The earliest time that rate, pauses and breaker allow.
+    #[must_use]
+    fn allowed_at(&self) -> u64 {
+        self.rate_ready_at().unwrap_or(0).max(self.kept_back_until())
+    }
+
+    /// When its rate lets an attempt go.
+    #[must_use]
+    pub fn rate_ready_at(&self) -> Option<u64> {
+        let burst = self.settings.burst.unwrap_or(1);
+        self.settings.rate.map(|rate| self.runtime.rate.ready_at(rate, burst))
+    }
+
+    /// The earliest time that the pace of catching up allows: of the endpoint's own, and of all
+    /// together, where its turn has to come first.
+    fn paced_at(&self, backlog: bool, has_turn: bool) -> u64 {
+        match (self.catching_up(), self.settings.catch_up.rate) {
+            _ if !backlog => 0,
+            _ if !has_turn => u64::MAX,
+            (Some(catching), Some(rate)) => catching.bucket.ready_at(rate, 1),
+            _ => 0,
+        }
+    }
+
+    /// Whether consumers would have to come for more than is out already.
+    #[must_use]
+    pub fn lacks_consumers(&self) -> bool {
+        self.settings.is_leased() && self.runtime.in_flight.len() >= self.runtime.wanted
+    }
+
+    /// Consumers hold or wait for so many deliveries.
+    pub fn set_wanted(&mut self, total: usize) {
+        self.runtime.wanted = total;
+    }
+
+    /// How many attempts may be under way.
+    #[must_use]
+    pub fn window(&self) -> usize {
+        match self.runtime.breaker.open {
+            Some(_) => 1,
+            None => self.runtime.window.min(self.settings.concurrency) as usize,
+        }
+    }
+
+    /// When something may be done next, if nothing happens before: now or earlier means at once.
+    #[must_use]
+    pub fn next_due(&self, now_mono: u64, has_turn: bool) -> Option<u64> {
+        let candidates = self.candidates(now_mono, has_turn).into_iter().flatten();
+        candidates.map(|candidate| candidate.at).filter(|at| *at < u64::MAX).min()
+    }
+
+    /// What may be attempted next: what the operator asked for, what waits for a retry, and what
+    /// was not attempted yet.
+    fn candidates(&self, now_mono: u64, has_turn: bool) -> [Option<AttemptCandidate>; 3] {
+        let full = !self.settings.is_leased() && self.under_way() >= self.window();
+        if self.hold.is_some() || self.lacks_consumers() || full {
+            return [None; 3];
+        }
+
+        let candidate = |at: u64, pick: Pick, newest: Seq| {
+            let backlog = self.is_backlog(newest);
+            let at = at.max(self.paced_at(backlog, has_turn));
+            AttemptCandidate { at, pick, newest, backlog }
+        };
+
+        // Pauses and the breaker do not keep what the operator asked for.
+        let urgent = self.next_urgent().map(|(due, key)| {
+            let at = due.max(self.rate_ready_at().unwrap_or(0));
+            candidate(at, Pick::Urgent(due, key), self.newest_of(key))
+        });
+
+        let allowed = self.allowed_at();
+        let retry = self.next_retry(now_mono).map(|(due, key)| {
+            candidate(due.max(allowed), Pick::Retry(due, key), self.newest_of(key))
+        });
+
+        let fresh = match self.settings.batch {
+            Some(batch) => {
+                let due = self.batch_due(batch, now_mono);
+                due.map(|(due, newest)| candidate(due.max(allowed), Pick::Gather, newest))
+            }
+            None => self.next_fresh().filter(|_| self.may_begin()).map(|(at, job)| {
+                candidate(now_mono.max(allowed), Pick::Fresh(at), job.delivery.seq)
+            }),
+        };
+        [urgent, retry, fresh]
+    }
+
+    /// The first of what the operator asked for that has a timer. One that is to join a batch waits
+    /// while another is being gathered.
+    fn next_urgent(&self) -> Option<(u64, TimerKey)> {
+        let is_gathering = !self.runtime.gathering.is_empty();
+        let joins = |key: &TimerKey| self.settings.batch.is_some() && is_alone(*key);
+        let may_go = self.runtime.timers.urgent().filter(|key| !is_gathering || !joins(key));
+        may_go.filter_map(|key| Some((self.timer(key)?, key))).min()
+    }
+
+    /// What waits for a retry and has its turn next: the first that is due, or the newest of those
+    /// that are.
+    fn next_retry(&self, now_mono: u64) -> Option<(u64, TimerKey)> {
+        // What waits alone at an endpoint with batches joins one: see `batch_due`.
+        let batching = self.settings.batch.is_some();
+        let goes_itself = |(_, key): &(u64, TimerKey)| !batching || !is_alone(*key);
+        let mut own = self.runtime.timers.iter().filter(goes_itself);
+        if !self.newest_first() {
+            return own.next();
+        }
+
+        let due = self.runtime.timers.due(now_mono).filter(goes_itself);
+        let newest = due.filter(|(_, key)| self.lets_go(*key));
+        let newest = newest.max_by_key(|(_, key)| self.newest_of(*key));
+        newest.or_else(|| own.find(|(due, key)| *due > now_mono && self.lets_go(*key)))
+    }
+
+    /// The first in the prefetch whose lane is free, and its place there.
+    #[must_use]
+    pub fn next_fresh(&self) -> Option<(usize, &ActiveDelivery)> {
+        let lanes = &self.runtime.lanes;
+        self.prefetch().iter().enumerate().find(|(_, job)| lanes.may_begin(job.key))
+    }
+
+    /// Whether first attempts may be made: not while too many wait for a retry already.
+    #[must_use]
+    pub fn may_begin(&self) -> bool {
+        self.retrying.len() < self.retrying_max()
+    }
+
+    /// How many deliveries may wait for a retry before no first attempt is made any more.
+    #[must_use]
+    pub fn retrying_max(&self) -> usize {
+        if self.is_failing() { limits::RETRYING_FAILING } else { limits::RETRYING }
+    }
+
+    /// The next delivery to attempt, taken out of prefetch or timers, or the batch that is due.
+    pub fn next_attempt(&mut self, now_mono: u64, has_turn: bool) -> Option<Picked> {
+        self.step_back(now_mono);
+
+        let ready = |candidate: &AttemptCandidate| candidate.at <= now_mono;
+        let candidates = self.candidates(now_mono, has_turn);
+        let [urgent, retry, fresh] = candidates.map(|candidate| candidate.filter(ready));
+        let chosen = match (urgent, retry, fresh) {
+            (Some(urgent), ..) => urgent,
+            (None, Some(retry), Some(fresh)) => {
+                let take_retry = match self.newest_first() {
+                    true => retry.newest > fresh.newest,
+                    false => !self.runtime.retry_last,
+                };
+                if take_retry { retry } else { fresh }
+            }
+            (None, retry, fresh) => retry.or(fresh)?,
+        };
+
+        self.runtime.retry_last = matches!(chosen.pick, Pick::Retry(..));
+        let (next, freed) = match chosen.pick {
+            Pick::Urgent(due, key) => {
+                self.runtime.timers.is_no_longer_urgent(key);
+                match key {
+                    TimerKey::One(delivery) if self.settings.batch.is_some() => {
+                        (NextAttempt::GatherOne(delivery), 0)
+                    }
+                    _ => (self.due_retry(due, key), 0),
+                }
+            }
+            Pick::Retry(due, key) => (self.due_retry(due, key), 0),
+            Pick::Fresh(at) => {
+                let (job, freed) = self.take_out(at);
+                (NextAttempt::One(job), freed)
+            }
+            Pick::Gather => (NextAttempt::Gather, 0),
+        };
+
+        self.spend(now_mono, chosen.backlog);
+        Some(Picked { next, freed, backlog: chosen.backlog })
+    }
+
+    /// An attempt is about to start.
+    fn spend(&mut self, now_mono: u64, backlog: bool) {
+        let Self { remembered, runtime } = self;
+        if let Some(rate) = remembered.settings.rate {
+            runtime.rate.take(rate, now_mono);
+        }
+        if let (true, Some(catching), Some(rate)) =
+            (backlog, &mut runtime.catching_up, remembered.settings.catch_up.rate)
+        {
+            catching.bucket.take(rate, now_mono);
+        }
+    }
+
+    fn due_retry(&mut self, due: u64, key: TimerKey) -> NextAttempt {
+        self.runtime.timers.take(due, key);
+        match key {
+            TimerKey::One(delivery) => NextAttempt::One(self.take_waiting(delivery)),
+            TimerKey::Batch(id) => NextAttempt::Batch(id),
+        }
+    }
+
+    /// A delivery that waits, taken out of timers and lane, for an attempt.
+    pub fn take_waiting(&mut self, delivery: Seq) -> ActiveDelivery {
+        let waiting = *self.waiting(delivery);
+        let lane = self.key_of(waiting.key);
+        self.wait_no_more(lane, delivery);
+
+        ActiveDelivery {
+            delivery: DeliveryId { seq: delivery, endpoint: self.settings.id },
+            event: waiting.event,
+            position: None,
+            attempts: waiting.attempts,
+            last: waiting.last,
+            born: waiting.born(),
+            arrived: 0,
+            loaded: None,
+            ended: false,
+            read_at: None,
+            slot: SlotKind::Plain,
+            key: lane,
+            size: 0,
+            own: false,
+        }
+    }
+}
+
+/// Whether it waits alone, and not with a batch.
+fn is_alone(key: TimerKey) -> bool {
+    matches!(key, TimerKey::One(_))
+}

@@ -1,0 +1,259 @@
+//! What an endpoint takes from its stream ahead of the attempts, and what goes back to it.
+
+use super::backlog::CatchingUp;
+use super::delivery::{ActiveDelivery, SlotKind, TimerKey};
+use super::endpoint_queue::EndpointQueue;
+use super::prefetch::Prefetch;
+use crate::model::{Seq, limits};
+use crate::queue::age::RUN_START;
+use crate::queue::stream_entry::StreamEntry;
+
+impl EndpointQueue {
+    /// What was read ahead.
+    #[must_use]
+    pub fn prefetch(&self) -> &Prefetch {
+        &self.runtime.prefetch
+    }
+
+    /// The last position up to which everything in the stream is taken up once what is under way
+    /// is.
+    #[must_use]
+    pub fn low(&self, next_seq: Seq) -> Seq {
+        let first_open = self.first_unread().into_iter().chain(self.prefetch().first_outstanding());
+        first_open.min().unwrap_or(next_seq).min(next_seq).saturating_sub(1)
+    }
+
+    /// The first position of the stream that has not been read, or was left for later.
+    #[must_use]
+    pub fn first_unread(&self) -> Option<Seq> {
+        let skipped = self.runtime.lanes.first_skipped();
+        let backward = self.catching_up().and_then(CatchingUp::first_unread);
+        [self.prefetch().unread(), skipped, backward].into_iter().flatten().min()
+    }
+
+    /// What came before `from` in the stream is not there any more.
+    pub fn read_from(&mut self, from: Seq) {
+        self.runtime.prefetch.skip_to(from);
+        self.runtime.lanes.read_from(from);
+        if let Some(catching) = &mut self.runtime.catching_up {
+            catching.read_from(from);
+        }
+    }
+
+    /// The stream has a new entry at `position`, of a delivery that was accepted at `ran_ms`.
+    pub fn stream_grew(&mut self, position: Seq, ran_ms: u64) {
+        if self.first_unread().is_none() {
+            self.runtime.ages.begin(position, ran_ms);
+        }
+        self.runtime.prefetch.stream_grew(position);
+    }
+
+    /// The stream has been read forward up to before `unread`, or to its end.
+    pub fn read_forward_to(&mut self, unread: Option<Seq>) {
+        self.runtime.prefetch.set_unread(unread);
+    }
+
+    /// The stream is to be read from `position` at the latest.
+    pub fn read_again_from(&mut self, position: Seq) {
+        self.runtime.prefetch.read_again_from(position);
+    }
+
+    /// The log is being read for its stream, or was.
+    pub fn set_reading(&mut self, is_reading: bool) {
+        self.runtime.prefetch.set_reading(is_reading);
+    }
+
+    /// Everything in the prefetch or in flight that came from the stream.
+    pub fn outstanding(&self) -> impl Iterator<Item = &ActiveDelivery> {
+        let in_flight = self.runtime.in_flight.values().chain(&self.runtime.gathering);
+        self.prefetch().iter().chain(in_flight.filter(|job| job.position.is_some()))
+    }
+
+    /// Positions of the stream that are in memory and have not been taken up.
+    pub fn open_positions(&self) -> impl Iterator<Item = Seq> {
+        let positions = self.outstanding().filter(|job| !job.ended).filter_map(|job| job.position);
+        positions.filter(|position| !self.taken_up(*position))
+    }
+
+    /// Whether the stream still has positions to be read that need older events.
+    #[must_use]
+    pub fn reads_on(&self) -> bool {
+        self.needs_until > 0 && self.first_unread().is_some_and(|unread| unread <= self.needs_until)
+    }
+
+    /// How many deliveries the prefetch holds at most.
+    #[must_use]
+    pub fn prefetch_capacity(&self) -> usize {
+        self.settings
+            .batch
+            .map_or(limits::PREFETCH, |batch| limits::PREFETCH.max(2 * batch.max_events as usize))
+    }
+
+    /// How many deliveries may still be prefetched.
+    #[must_use]
+    pub fn prefetch_room(&self) -> usize {
+        self.prefetch_capacity().saturating_sub(self.prefetch().len())
+    }
+
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.prefetch_room() > 0
+    }
+
+    /// Takes an entry of the stream into the prefetch, unless it is there already, needs no attempt
+    /// any more, or has to stay in the stream for its lane's sake. Its event is kept in memory only
+    /// if `may_keep` and the prefetch's bytes allow it. Returns the bytes kept.
+    pub fn take(
+        &mut self,
+        mut entry: StreamEntry,
+        may_keep: bool,
+        now_mono: u64,
+        front: bool,
+    ) -> usize {
+        let delivery = entry.delivery.seq;
+        if !self.stands_in_stream(&entry) || self.is_at_hand(delivery) {
+            return 0;
+        }
+
+        let latest = self.is_latest();
+        let runtime = &mut self.runtime;
+        let skips = runtime.lanes.must_skip(entry.key, entry.position, latest);
+        if let Some(lane) = entry.key.filter(|_| skips) {
+            runtime.lanes.skip(lane, entry.position);
+            runtime.ages.left_in_stream(entry.position, entry.born);
+            return 0;
+        }
+
+        let size = entry.loaded.as_ref().map_or(0, |event| event.body.len() as u64);
+        entry.loaded =
+            entry.loaded.filter(|event| may_keep && runtime.prefetch.has_memory_for(event.cost()));
+        // Records of earlier versions do not say it: what they accepted begins with the run clock.
+        let born = entry.born.max(RUN_START);
+        runtime.lanes.enter_prefetch(entry.key);
+        runtime.ages.enter(born, delivery);
+
+        let job = ActiveDelivery {
+            delivery: entry.delivery,
+            event: entry.event,
+            position: Some(entry.position),
+            attempts: entry.attempts,
+            last: entry.last,
+            born,
+            arrived: now_mono,
+            loaded: entry.loaded,
+            ended: false,
+            read_at: None,
+            slot: SlotKind::Plain,
+            key: entry.key,
+            size,
+            own: false,
+        };
+        runtime.prefetch.insert(job, front)
+    }
+
+    /// Whether a delivery was prefetched or is under way.
+    #[must_use]
+    pub fn is_at_hand(&self, delivery: Seq) -> bool {
+        self.prefetch().contains(delivery) || self.is_in_flight(delivery)
+    }
+
+    /// Takes a delivery out of prefetch and timers. Returns the bytes freed.
+    pub fn remove(&mut self, delivery: Seq) -> usize {
+        self.runtime.timers.forget(TimerKey::One(delivery));
+        let Some(at) = self.prefetch().position(delivery) else { return 0 };
+        let (job, freed) = self.take_out(at);
+        self.runtime.prefetch.settle(&job);
+        freed
+    }
+
+    /// A delivery that came from the stream is part of something else now: its position is
+    /// nobody's.
+    pub fn settle(&mut self, job: &ActiveDelivery) {
+        self.runtime.prefetch.settle(job);
+    }
+
+    /// Takes the delivery at this place out of the prefetch, with the bytes freed. Its position in
+    /// the stream stays outstanding.
+    ///
+    /// # Panics
+    /// When there is none: whoever takes it out has just found it there.
+    pub fn take_out(&mut self, at: usize) -> (ActiveDelivery, usize) {
+        let (job, freed) = self.runtime.prefetch.take_out(at).unwrap_or_else(|| {
+            panic!("endpoint '{}': nothing is prefetched at place {at}", self.settings.name)
+        });
+        self.runtime.lanes.leave_prefetch(job.key);
+        self.read_lane_again(job.key);
+        (job, freed)
+    }
+
+    /// Puts a delivery back at the front of the prefetch, without its event.
+    pub(super) fn put_back(&mut self, mut job: ActiveDelivery) {
+        job.loaded = None;
+        self.runtime.lanes.enter_prefetch(job.key);
+        self.runtime.ages.enter(job.born, job.delivery.seq);
+        self.runtime.prefetch.insert(job, true);
+    }
+
+    /// Drops the events in the prefetch; they are read again when their turn comes. Returns the
+    /// bytes freed.
+    pub fn drop_bodies(&mut self) -> usize {
+        self.runtime.prefetch.drop_bodies()
+    }
+
+    /// Empties the prefetch; what was in it is to be read again from the first position of it,
+    /// which is returned with the bytes freed.
+    pub(super) fn clear_prefetch(&mut self) -> (Option<Seq>, usize) {
+        let runtime = &mut self.runtime;
+        let freed = runtime.prefetch.bytes();
+        let mut first = None;
+        for job in runtime.prefetch.take_all() {
+            runtime.lanes.leave_prefetch(job.key);
+            if let Some(position) = job.position {
+                runtime.prefetch.settle(&job);
+                runtime.ages.left_in_stream(position, job.born);
+                first = Some(first.map_or(position, |other: Seq| other.min(position)));
+            }
+        }
+        (first, freed)
+    }
+
+    /// Retention has moved the position in the stream of one that is under way or being gathered.
+    pub fn change_position(&mut self, delivery: Seq, to: Seq) {
+        let runtime = &mut self.runtime;
+        let in_flight = runtime.in_flight.get_mut(&delivery).into_iter();
+        let gathering = runtime.gathering.iter_mut().filter(|job| job.delivery.seq == delivery);
+        for job in in_flight.chain(gathering) {
+            runtime.prefetch.moved(job.position.replace(to), to);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{EndpointQueue, RUN_START};
+    use crate::model::{DeliveryId, Endpoint};
+    use crate::queue::StreamEntry;
+    use crate::queue::endpoint_state::EndpointState;
+
+    #[test]
+    fn what_was_accepted_before_there_was_a_run_clock_is_known_by_one_age() {
+        let settings = Endpoint { id: 1, ..Endpoint::new("app", "http://app.example/") };
+        let mut endpoint = EndpointQueue::new(EndpointState::new(Arc::new(settings), 1));
+        let entry = StreamEntry {
+            position: 5,
+            delivery: DeliveryId { seq: 5, endpoint: 1 },
+            event: 5,
+            loaded: None,
+            attempts: 0,
+            last: 0,
+            born: 0,
+            key: None,
+            latest_key: None,
+        };
+        endpoint.take(entry, true, 1_000, false);
+        // What its attempt says of it is what the state knows it by then: see `Retrying::born`.
+        assert_eq!(endpoint.prefetch().get(0).map(|job| job.born), Some(RUN_START));
+    }
+}

@@ -1,0 +1,438 @@
+//! One endpoint and its deliveries, as the state remembers them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+
+use super::age::{AgePauses, RUN_START};
+use super::lanes::STRICT;
+use super::order::NO_VALUE;
+use super::stream_entry::StreamEntry;
+use crate::model::{
+    BatchFormat, BatchId, CatchUpMode, DeliveryState, Endpoint, HoldReason, Order, Seq, WallMs,
+};
+use crate::record::Restraint;
+
+/// One endpoint and its deliveries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointState {
+    pub settings: Arc<Endpoint>,
+    pub hold: Option<(HoldReason, WallMs)>,
+    /// The stream has been taken up to here.
+    pub low: Seq,
+    /// Places beyond `low` that have been taken up too: few, except where deliveries ended while
+    /// they stood in the stream.
+    pub ahead: RoaringTreemap,
+    /// By the record that made the delivery.
+    pub retrying: BTreeMap<Seq, Retrying>,
+    pub dead: RoaringTreemap,
+    /// Asked for again by the operator, waiting in the stream.
+    pub revived: RoaringTreemap,
+    pub cancelled: RoaringTreemap,
+    /// The events of dead letters that were replays.
+    pub replayed_dead: BTreeMap<Seq, Seq>,
+    /// The oldest event that replays and revived deliveries in the stream need, and the last place
+    /// of such a one: until the stream has been read to there, retention keeps the events of
+    /// `wanted`.
+    pub needs_from: Seq,
+    pub needs_until: Seq,
+    /// Deliveries that have not ended.
+    pub undone: u64,
+    pub delivered: u64,
+    pub last_error: Option<String>,
+    pub last_success_at: Option<WallMs>,
+    /// The record that deleted the endpoint. Its lane stays, so that what was delivered, died or
+    /// was cancelled is still told, until retention has dropped that record and no dead letter is
+    /// left.
+    pub deleted: Option<Seq>,
+    /// Batches that were formed and have not ended.
+    #[serde(default)]
+    pub batches: BTreeMap<BatchId, WaitingBatch>,
+    /// How long there has been nothing but failure, counted while the daemon ran and was online.
+    #[serde(default)]
+    pub failing_ms: u64,
+    /// When its last attempt was started, as far as it is remembered.
+    #[serde(default)]
+    pub last_attempt_at: WallMs,
+    /// Requests that were answered well, and those that were not.
+    #[serde(default)]
+    pub succeeded: u64,
+    #[serde(default)]
+    pub failed: u64,
+    /// The events that replays in the stream need, and some that they needed: it is emptied when
+    /// all were read.
+    #[serde(default)]
+    pub wanted: RoaringTreemap,
+    /// Events of which its filter could not tell whether it holds, and the record of the last of
+    /// them.
+    #[serde(default)]
+    pub undecided: u64,
+    #[serde(default)]
+    pub undecided_last: Seq,
+    /// Records are missing from the fold: that everything up to some place was taken up says a
+    /// record that counts on them, so only places that a record names are taken up.
+    #[serde(skip)]
+    pub(super) keeps_low: bool,
+    /// When the clock of its deliveries stood.
+    #[serde(default)]
+    pub age_pauses: AgePauses,
+    /// What keeps it back since its last attempt.
+    #[serde(default)]
+    pub restraint: Option<Box<Restraint>>,
+}
+
+/// A delivery that waits for a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retrying {
+    pub event: Seq,
+    pub attempts: u32,
+    pub due_at: WallMs,
+    pub delay_ms: u64,
+    /// How long it had been tried when there was no run clock yet; 0 by now.
+    pub age_ms: u64,
+    /// The record of its last attempt.
+    pub last: Seq,
+    /// The lane it is the head of, where the endpoint keeps an order.
+    #[serde(default)]
+    pub key: Option<u64>,
+    /// The batch it waits with; the batch's own times count then.
+    #[serde(default)]
+    pub batch: Option<BatchId>,
+    /// Waits for the operator, and so does its lane.
+    #[serde(default)]
+    pub parked: bool,
+    /// When it was accepted, by the run clock; see [`Retrying::born`].
+    #[serde(default)]
+    pub born: u64,
+    /// The operator asked for it again: it stands for itself, whatever came later.
+    #[serde(default)]
+    pub asked: bool,
+    /// Its place in its lane, where that is not its own number: the record that put it at the end
+    /// of the stream again.
+    #[serde(default)]
+    pub place: Option<Seq>,
+}
+
+/// A batch that waits for an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingBatch {
+    /// By the records that made the deliveries, in their order.
+    pub members: Vec<Seq>,
+    pub attempts: u32,
+    pub due_at: WallMs,
+    pub delay_ms: u64,
+    /// Its members' own count; 0 by now.
+    pub age_ms: u64,
+    /// It is part of a larger one that was refused.
+    pub halved: bool,
+    /// How it is written, whatever its endpoint says by now; `None` where an older version formed
+    /// it.
+    #[serde(default)]
+    pub format: Option<BatchFormat>,
+}
+
+impl Retrying {
+    /// The position in the stream that a delivery was taken from, where that is not its own number.
+    #[must_use]
+    pub fn position_if_moved(delivery: Seq, position: Seq) -> Option<Seq> {
+        (position != delivery).then_some(position)
+    }
+
+    /// One that is due at once and has not been tried for any time that counts.
+    #[must_use]
+    pub fn due(event: Seq, attempts: u32, last: Seq, due_at: WallMs) -> Self {
+        Self {
+            event,
+            attempts,
+            due_at,
+            delay_ms: 0,
+            age_ms: 0,
+            last,
+            key: None,
+            batch: None,
+            parked: false,
+            born: 0,
+            asked: false,
+            place: None,
+        }
+    }
+
+    /// When it was accepted, by the run clock.
+    #[must_use]
+    pub fn born(&self) -> u64 {
+        if self.born > 0 { self.born } else { RUN_START.saturating_sub(self.age_ms) }
+    }
+}
+
+impl EndpointState {
+    /// It is put on hold: the clock of what waits stands.
+    pub(super) fn hold(&mut self, hold: (HoldReason, WallMs), ran_ms: u64) {
+        self.hold = Some(hold);
+        self.age_pauses.stop(ran_ms);
+    }
+
+    /// A checkpoint of an earlier version does not say that the clock of an endpoint on hold
+    /// stands.
+    pub(super) fn pause_if_held(&mut self, ran_ms: u64) {
+        if self.hold.is_some() {
+            self.age_pauses.stop(ran_ms);
+        }
+    }
+
+    /// The link is down for it.
+    pub(super) fn go_away(&mut self, ran_ms: u64) {
+        self.age_pauses.away = true;
+        self.age_pauses.stop(ran_ms);
+    }
+
+    /// The link is back for it.
+    pub(super) fn come_back(&mut self, ran_ms: u64) {
+        self.age_pauses.away = false;
+        if self.hold.is_none() {
+            self.age_pauses.go_on(ran_ms);
+        }
+    }
+
+    /// The operator lets it go on: all that waits is due, and nothing keeps it back. What was
+    /// parked begins anew.
+    pub(super) fn release(&mut self, at: WallMs, ran_ms: u64) {
+        self.hold = None;
+        self.failing_ms = 0;
+        self.restraint = None;
+        if !self.age_pauses.away {
+            self.age_pauses.go_on(ran_ms);
+        }
+        for waiting in self.retrying.values_mut() {
+            if std::mem::take(&mut waiting.parked) {
+                waiting.born = ran_ms;
+            }
+            (waiting.due_at, waiting.delay_ms) = (at, 0);
+        }
+        for batch in self.batches.values_mut() {
+            (batch.due_at, batch.delay_ms) = (at, 0);
+        }
+    }
+
+    /// One that was made by record `seq`: nothing waits, and its stream begins there.
+    pub(super) fn new(settings: Arc<Endpoint>, seq: Seq) -> Self {
+        Self {
+            settings,
+            hold: None,
+            deleted: None,
+
+            low: seq,
+            ahead: RoaringTreemap::new(),
+            retrying: BTreeMap::new(),
+            dead: RoaringTreemap::new(),
+            revived: RoaringTreemap::new(),
+            cancelled: RoaringTreemap::new(),
+            replayed_dead: BTreeMap::new(),
+            needs_from: 0,
+            needs_until: 0,
+            undone: 0,
+            delivered: 0,
+            batches: BTreeMap::new(),
+
+            last_error: None,
+            last_success_at: None,
+            failing_ms: 0,
+            last_attempt_at: 0,
+            succeeded: 0,
+            failed: 0,
+            wanted: RoaringTreemap::new(),
+            keeps_low: false,
+            undecided: 0,
+            undecided_last: 0,
+            age_pauses: AgePauses::default(),
+            restraint: None,
+        }
+    }
+
+    /// Where the delivery made by record `seq` stands; `in_flight` is not known here.
+    #[must_use]
+    pub fn state_of(&self, seq: Seq) -> DeliveryState {
+        if self.cancelled.contains(seq) {
+            return DeliveryState::Cancelled;
+        }
+        if self.dead.contains(seq) {
+            return DeliveryState::Dead;
+        }
+        let waits =
+            self.retrying.contains_key(&seq) || self.revived.contains(seq) || !self.taken_up(seq);
+        match (waits, &self.hold) {
+            (false, _) => DeliveryState::Delivered,
+            (true, _) if self.deleted.is_some() => DeliveryState::Cancelled,
+            (true, None) => DeliveryState::Pending,
+            (true, Some(_)) => DeliveryState::Held,
+        }
+    }
+
+    /// The lane of a delivery whose event has this key: one for all where the order is strict;
+    /// where only the latest of a key counts, a lane for each as well, and none for what has no
+    /// value there, for nothing is a newer one of it.
+    #[must_use]
+    pub fn key_of(&self, key: Option<u64>) -> Option<u64> {
+        match self.settings.order {
+            Order::None => key.filter(|key| self.is_latest() && *key != NO_VALUE),
+            Order::Strict => Some(STRICT),
+            Order::Key => key,
+        }
+    }
+
+    /// The lane of a delivery that waits.
+    #[must_use]
+    pub fn key_of_waiting(&self, delivery: Seq) -> Option<u64> {
+        self.key_of(self.retrying.get(&delivery).and_then(|waiting| waiting.key))
+    }
+
+    /// The entry of a delivery that waits for a retry.
+    ///
+    /// # Panics
+    /// When it does not: whoever asks has seen its timer, or has just remembered that it waits.
+    #[track_caller]
+    pub(super) fn waiting(&self, delivery: Seq) -> &Retrying {
+        self.retrying.get(&delivery).unwrap_or_else(|| {
+            panic!(
+                "delivery {delivery} of endpoint '{}' does not wait for a retry",
+                self.settings.name
+            )
+        })
+    }
+
+    /// The place in its lane of a delivery that waits.
+    #[must_use]
+    pub fn position_in_lane(&self, delivery: Seq) -> Seq {
+        self.retrying.get(&delivery).and_then(|waiting| waiting.place).unwrap_or(delivery)
+    }
+
+    /// Whether the place `position` of the stream has been taken up.
+    #[must_use]
+    pub fn taken_up(&self, position: Seq) -> bool {
+        position <= self.low || self.ahead.contains(position)
+    }
+
+    /// How old a delivery is that was accepted at `born`, by the run clock.
+    #[must_use]
+    pub fn age_ms(&self, born: u64, ran_ms: u64) -> u64 {
+        self.age_pauses.age_ms(if born > 0 { born } else { RUN_START }, ran_ms)
+    }
+
+    pub(super) fn learn_keys(&mut self, keys: &[(Seq, u64)]) {
+        for (delivery, key) in keys {
+            if let Some(waiting) = self.retrying.get_mut(delivery) {
+                waiting.key = Some(*key);
+            }
+        }
+    }
+
+    /// Deliveries that wait in the stream.
+    #[must_use]
+    pub fn in_stream(&self) -> u64 {
+        self.undone.saturating_sub(self.retrying.len() as u64)
+    }
+
+    /// Ends everything that waits. Returns how much that was.
+    pub(super) fn delete(&mut self, seq: Seq) -> u64 {
+        self.deleted = Some(seq);
+        // Only its name is still shown: its settings, which may be large, need not stand in every
+        // checkpoint.
+        let mut name_only = Endpoint::new(self.settings.name.clone(), "");
+        (name_only.id, name_only.created_at) = (self.settings.id, self.settings.created_at);
+        self.settings = Arc::new(name_only);
+        self.hold = None;
+        self.batches.clear();
+        self.cancelled.extend(std::mem::take(&mut self.retrying).into_keys());
+        self.cancelled |= std::mem::take(&mut self.revived);
+        std::mem::take(&mut self.undone)
+    }
+
+    /// Takes a delivery out of the batch it waits with. A batch that others stay in gets the id
+    /// `(seq, 0)`, because its content is another one.
+    pub(super) fn leave_batch(&mut self, seq: Seq, key: Seq) {
+        let Some(id) = self.retrying.get_mut(&key).and_then(|waiting| waiting.batch.take()) else {
+            return;
+        };
+        let Some(mut batch) = self.batches.remove(&id) else { return };
+        batch.members.retain(|member| *member != key);
+        if batch.members.is_empty() {
+            return;
+        }
+        let renamed = BatchId { seq, part: 0 };
+        for member in &batch.members {
+            if let Some(waiting) = self.retrying.get_mut(member) {
+                waiting.batch = Some(renamed);
+            }
+        }
+        self.batches.insert(renamed, batch);
+    }
+
+    /// The stream has a new entry at `position` that needs an older event.
+    pub(super) fn needs(&mut self, event: Seq, position: Seq) {
+        let all_read = self.low >= self.needs_until;
+        if all_read {
+            self.wanted.clear();
+        }
+        self.wanted.insert(event);
+        self.needs_from = if all_read { event } else { self.needs_from.min(event) };
+        self.needs_until = position;
+    }
+
+    pub(super) fn take_up(&mut self, position: Option<Seq>, low: Seq) {
+        if low > self.low && !self.keeps_low {
+            self.low = low;
+            self.ahead.remove_range(..=low);
+        }
+        if let Some(position) = position
+            && position > self.low
+        {
+            self.ahead.insert(position);
+        }
+    }
+}
+
+impl EndpointState {
+    /// How its backlog is worked off. The newest first would break an order.
+    #[must_use]
+    pub fn catch_up_mode(&self) -> CatchUpMode {
+        match self.settings.order {
+            Order::None => self.settings.catch_up.mode,
+            Order::Strict | Order::Key => CatchUpMode::Oldest,
+        }
+    }
+
+    #[must_use]
+    pub fn is_latest(&self) -> bool {
+        self.catch_up_mode() == CatchUpMode::Latest
+    }
+
+    /// The lane of an entry of the stream.
+    #[must_use]
+    pub fn lane_of(&self, entry: &StreamEntry) -> Option<u64> {
+        if !self.is_latest() {
+            return self.key_of(entry.key);
+        }
+        let delivery = entry.delivery.seq;
+        // A place that retention moved has not been attempted.
+        let asked = entry.event != delivery || (entry.position != delivery && entry.attempts > 0);
+        self.key_of(entry.latest_key.filter(|_| !asked))
+    }
+
+    /// Whether the delivery of an entry waits at its place in the stream.
+    #[must_use]
+    pub fn stands_in_stream(&self, entry: &StreamEntry) -> bool {
+        let delivery = entry.delivery.seq;
+        let revived = entry.position != delivery;
+        !(self.taken_up(entry.position)
+            || self.cancelled.contains(delivery)
+            || (revived && !self.revived.contains(delivery)))
+    }
+
+    /// Whether it is not known what this one is the latest of, because it was attempted before that
+    /// was asked.
+    #[must_use]
+    pub fn lacks_key(&self, delivery: Seq, waiting: &Retrying) -> bool {
+        self.is_latest() && waiting.key.is_none() && !waiting.asked && waiting.event == delivery
+    }
+}

@@ -1,0 +1,74 @@
+//! The events of attempts were read from the log: the attempts begin.
+
+use super::action::{Action, AttemptOrder, ReadOrder};
+use std::sync::Arc;
+
+use super::reports::event_unreadable;
+use super::{Draft, Queue};
+use crate::model::{DeliveryId, Event, Now};
+
+impl Queue {
+    /// The event of an attempt was read, or is not in the log any more.
+    pub(super) fn loaded(
+        &mut self,
+        now: Now,
+        delivery: DeliveryId,
+        event: Option<Arc<Event>>,
+        draft: &mut Draft,
+    ) {
+        // The endpoint may have been deleted while the log was read.
+        let endpoint = self.state.find(delivery.endpoint);
+        let Some(job) = endpoint.and_then(|endpoint| endpoint.in_flight(delivery.seq)) else {
+            return;
+        };
+
+        // The event may have been relocated since it was asked for: read it again at its new
+        // record.
+        if event.is_none()
+            && let Some(event) =
+                self.state.stands_at(job.event).filter(|at| job.read_at != Some(*at))
+        {
+            let endpoint = self.state.endpoint_mut(delivery.endpoint);
+            if let Some(job) = endpoint.in_flight_mut(delivery.seq) {
+                job.read_at = Some(event);
+            }
+            draft.actions.push(Action::Read(ReadOrder::Event { delivery, event }));
+            return;
+        }
+
+        match event {
+            Some(event) => self.ready.push((delivery, event)),
+            None => {
+                self.finished(now, delivery, event_unreadable(now), draft);
+            }
+        }
+    }
+
+    /// Starts the attempts whose events were read. Those that the operator has ended meanwhile end
+    /// at once.
+    pub(super) fn run_ready(&mut self, now: Now, draft: &mut Draft) {
+        for (delivery, event) in std::mem::take(&mut self.ready) {
+            // The endpoint may have been deleted since the event was read.
+            let Some(endpoint) = self.state.find_mut(delivery.endpoint) else { continue };
+            let settings = endpoint.settings.clone();
+            let Some(job) = endpoint.in_flight_mut(delivery.seq) else { continue };
+
+            if job.ended {
+                let key = job.key;
+                self.take_out_of_flight(delivery);
+                self.free(delivery.endpoint, key, now);
+                self.wake(delivery.endpoint);
+                continue;
+            }
+
+            job.own = event.is_own();
+            let number = job.attempts + 1;
+            draft.actions.push(Action::Attempt(AttemptOrder::One {
+                delivery,
+                number,
+                endpoint: settings,
+                event,
+            }));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Reads ahead: entries of the endpoints' streams come into their prefetches, from memory when they
+//! are at hand, else by reading the log. So many reads are under way at a time (`limits::LOADS`);
+//! others stand in line.
+
+use super::action::{Action, ReadOrder};
+use std::collections::BTreeMap;
+
+use super::order::Keys;
+use super::stream_entry::StreamEntry;
+use super::{Draft, Queue, State};
+use crate::model::{EndpointId, Now, Seq, limits};
+
+impl Queue {
+    /// Takes entries of the stream into the prefetch: from memory when they are at hand, else by a
+    /// refill.
+    pub(super) fn fill(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
+        let endpoint = self.state.endpoint(id);
+        let back = endpoint.reads_back().is_some();
+        let wants_more = endpoint.has_room() && (endpoint.may_begin() || back);
+        if !wants_more || endpoint.prefetch().is_reading() {
+            return;
+        }
+
+        let keys = Keys::of(&endpoint.settings);
+        let unread = endpoint.prefetch().unread();
+        let room = endpoint.prefetch_room();
+        let half_full = endpoint.prefetch().len() > endpoint.prefetch_capacity() / 2;
+        if let Some(from) = unread.filter(|from| *from >= self.recent.covers_from()) {
+            let entries = self.recent.entries(id, from, &keys).take(room + 1);
+            let mut entries: Vec<StreamEntry> = entries.collect();
+            // Looking into bodies is not for this thread. What is not at hand in full is read from
+            // the log, with all before it.
+            if !entries.iter().any(|entry| keys.lacks(entry)) {
+                // There may be more behind these: some of them may not come into the prefetch after
+                // all.
+                let unread = entries.get(room).map(|entry| entry.position);
+                self.state.endpoint_mut(id).read_forward_to(unread);
+                entries.truncate(room);
+                return self.take_forward(id, entries, now, draft);
+            }
+        }
+
+        if half_full {
+            return;
+        }
+        if self.loads < limits::LOADS {
+            return self.refill(id, keys, draft);
+        }
+        // So many reads are under way already: it has its turn when one of them has ended.
+        if unread.is_some() || back {
+            self.awaiting_read.push(id);
+        }
+    }
+
+    /// Those whose streams are to be read have their turns, the first of them first, as long as
+    /// there is room for reads.
+    pub(super) fn run_reads(&mut self, now: Now, draft: &mut Draft) {
+        while self.loads < limits::LOADS
+            && let Some(id) = self.awaiting_read.pop()
+        {
+            if !self.link.keeps_back(id) {
+                self.fill(id, now, draft);
+            }
+            self.wake(id);
+        }
+    }
+
+    pub(super) fn may_read_more(&self) -> bool {
+        !self.awaiting_read.is_empty() && self.loads < limits::LOADS
+    }
+
+    /// A read of the log has ended: see `run_reads`.
+    pub(super) fn load_ended(&mut self) {
+        self.loads = self.loads.saturating_sub(1);
+    }
+
+    /// Has the stream read from the log, forward, or backward where nothing is left forward.
+    fn refill(&mut self, id: EndpointId, keys: Keys, draft: &mut Draft) {
+        let endpoint = self.state.endpoint_mut(id);
+        let (from, until) = match (endpoint.prefetch().unread(), endpoint.reads_back()) {
+            (Some(from), _) => (from, None),
+            (None, Some((before, until))) => (before, Some(until)),
+            (None, None) => return,
+        };
+
+        endpoint.set_reading(true);
+        let max_entries = endpoint.prefetch_room().max(1);
+        let max_bytes = limits::PREFETCH_BYTES.saturating_sub(endpoint.prefetch().bytes());
+        let refill = Action::Read(ReadOrder::Stream {
+            endpoint: id,
+            from,
+            until,
+            max_entries,
+            max_bytes,
+            keys,
+        });
+        draft.actions.push(refill);
+        self.loads += 1;
+    }
+
+    /// A refill has read the stream from `from` up to before `next`, or, backward, down to `next`.
+    pub(super) fn refilled(
+        &mut self,
+        now: Now,
+        id: EndpointId,
+        from: Seq,
+        (mut entries, next): (Vec<StreamEntry>, Seq),
+        asked: Keys,
+        draft: &mut Draft,
+    ) {
+        self.load_ended();
+        // The endpoint may have been deleted while the log was read.
+        let Some(endpoint) = self.state.find_mut(id) else { return };
+        endpoint.set_reading(false);
+
+        // The endpoint's pointers may have changed meanwhile, and events may have been relocated.
+        // What was found where it was looked for is looked for there again.
+        let keys = Keys::of(&endpoint.settings);
+        let same = (&asked.order, &asked.latest) == (&keys.order, &keys.latest);
+        let asked = if same { asked } else { keys };
+        let missing = missing(&self.state, &asked, &mut entries);
+        if !missing.is_empty() {
+            let moved = asked.moved.into_iter().chain(missing).collect();
+            let keys = Keys { moved, order: asked.order, latest: asked.latest };
+            return self.refill(id, keys, draft);
+        }
+
+        // Where the stream is to be read from elsewhere by now, this was read in vain.
+        let next_seq = self.state.next_seq;
+        let endpoint = self.state.endpoint_mut(id);
+        if endpoint.prefetch().unread() == Some(from) && next > from {
+            endpoint.read_forward_to((next < next_seq).then_some(next));
+            self.take_forward(id, entries, now, draft);
+        } else if endpoint.reads_back().is_some_and(|(before, _)| before == from) && next < from {
+            self.take_back(id, entries, next, now, draft);
+        }
+        self.wake(id);
+    }
+
+    /// Takes entries that go forward into the prefetch.
+    fn take_forward(
+        &mut self,
+        id: EndpointId,
+        entries: Vec<StreamEntry>,
+        now: Now,
+        draft: &mut Draft,
+    ) {
+        let endpoint = self.state.endpoint_mut(id);
+        // While the newest go first, what has just come in goes before what waited.
+        let in_front = endpoint.takes_in_front();
+        let mut superseded = Vec::new();
+        for mut entry in entries {
+            if !endpoint.has_room() {
+                endpoint.read_again_from(entry.position);
+                break;
+            }
+
+            entry.key = endpoint.lane_of(&entry);
+            if !endpoint.is_worth_taking(&entry, &mut superseded) {
+                continue;
+            }
+
+            let may_keep =
+                endpoint.keeps_events() && self.prefetched_bytes < limits::PREFETCH_BYTES_ALL;
+            let born = entry.born;
+            self.prefetched_bytes += endpoint.take(entry, may_keep, now.mono_ms, in_front);
+            endpoint.read_past(born);
+        }
+
+        let more = endpoint.prefetch().unread().is_some() && endpoint.has_room();
+        if more {
+            self.wake(id);
+        }
+        self.supersede(id, superseded, now, draft);
+    }
+
+    /// Takes entries that go backward into the prefetch; of those with a key, only the newest.
+    fn take_back(
+        &mut self,
+        id: EndpointId,
+        entries: Vec<StreamEntry>,
+        next: Seq,
+        now: Now,
+        draft: &mut Draft,
+    ) {
+        let endpoint = self.state.endpoint_mut(id);
+        let (mut superseded, mut learned) = (Vec::new(), Vec::new());
+        let (mut reached, mut too_many_keys) = (next, false);
+        for mut entry in entries {
+            if !endpoint.has_room() {
+                reached = entry.position + 1;
+                break;
+            }
+
+            let delivery = entry.delivery.seq;
+            entry.key = endpoint.lane_of(&entry);
+            let lacks_key = |waiting| endpoint.lacks_key(delivery, waiting);
+            if endpoint.retrying.get(&delivery).is_some_and(lacks_key) {
+                learned.extend(entry.key.map(|key| (delivery, key)));
+            }
+
+            let has_ended =
+                endpoint.cancelled.contains(delivery) || endpoint.dead.contains(delivery);
+            if let Some(key) = entry.key.filter(|_| endpoint.is_latest() && !has_ended) {
+                superseded.extend(endpoint.older_waiting(key, delivery));
+                let waits =
+                    endpoint.retrying.contains_key(&delivery) || endpoint.stands_in_stream(&entry);
+                if waits && endpoint.has_newer(key, delivery) {
+                    superseded.push(delivery);
+                    continue;
+                }
+                if !endpoint.note_latest(key, delivery) {
+                    (reached, too_many_keys) = (entry.position + 1, true);
+                    break;
+                }
+            }
+
+            let may_keep =
+                endpoint.keeps_events() && self.prefetched_bytes < limits::PREFETCH_BYTES_ALL;
+            self.prefetched_bytes += endpoint.take(entry, may_keep, now.mono_ms, false);
+        }
+
+        endpoint.read_back_to(reached, too_many_keys);
+        self.learn_keys(id, learned, draft);
+        self.supersede(id, superseded, now, draft);
+    }
+}
+
+/// Where the events stand whose entries still lack what was asked for. Those that are not in the
+/// log any more, or cannot be read where they stand, get keys all the same: what is wrong with them
+/// shows when their turn comes.
+fn missing(state: &State, asked: &Keys, entries: &mut [StreamEntry]) -> BTreeMap<Seq, Seq> {
+    let mut stands_at = BTreeMap::new();
+    for entry in entries.iter_mut().filter(|entry| asked.lacks(entry)) {
+        let tried = asked.moved.get(&entry.event).copied().unwrap_or(entry.event);
+        match state.stands_at(entry.event).filter(|at| *at != tried) {
+            Some(at) => {
+                stands_at.insert(entry.event, at);
+            }
+            None => asked.fill_nothing(entry),
+        }
+    }
+    stands_at
+}

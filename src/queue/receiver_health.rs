@@ -1,0 +1,86 @@
+//! What attempts show about the health of an endpoint's receiver: its window, its breaker, and
+//! holds.
+
+use super::breaker::BreakerChange;
+use super::reports::{error_summary, requested_pause_ms};
+use super::{Draft, Queue};
+use crate::model::{AttemptReport, EndpointId, Now, Outcome};
+
+/// What an attempt showed about the receiver.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HealthChange {
+    breaker: BreakerChange,
+    /// Whether it showed anything.
+    counts: bool,
+}
+
+impl Queue {
+    /// How long all attempts of the endpoint have failed, this one included.
+    pub(super) fn failing_ms(
+        &mut self,
+        id: EndpointId,
+        report: &AttemptReport,
+        uncounted: bool,
+        now: Now,
+    ) -> u64 {
+        let succeeded = report.outcome == Outcome::Delivered;
+        self.state.endpoint_mut(id).failing_ms(succeeded, uncounted, now.mono_ms)
+    }
+
+    /// Lets the endpoint's window and breaker learn from an attempt, before its record is written,
+    /// which holds what they learned.
+    pub(super) fn learn(
+        &mut self,
+        now: Now,
+        id: EndpointId,
+        report: &AttemptReport,
+        uncounted: bool,
+    ) -> HealthChange {
+        let endpoint = self.state.endpoint_mut(id);
+        let succeeded = report.outcome == Outcome::Delivered;
+        if !succeeded && (uncounted || endpoint.settings.is_leased()) {
+            return HealthChange { breaker: BreakerChange::None, counts: false };
+        }
+
+        // Only a receiver that is busy (429, 503) may ask for a pause.
+        let status = report.response.as_ref().map(|response| response.status);
+        let pause_ms = requested_pause_ms(report).filter(|_| matches!(status, Some(429 | 503)));
+        HealthChange { breaker: endpoint.learn(succeeded, pause_ms, now), counts: true }
+    }
+
+    /// Does what follows from the change, once the record of the attempt is written.
+    pub(super) fn apply_health(
+        &mut self,
+        now: Now,
+        id: EndpointId,
+        report: &AttemptReport,
+        change: HealthChange,
+        draft: &mut Draft,
+    ) {
+        if !change.counts {
+            return;
+        }
+
+        let endpoint = self.state.endpoint_mut(id);
+        let held = endpoint.hold.clone();
+        if !endpoint.keeps_events() {
+            self.prefetched_bytes -= endpoint.drop_bodies();
+        }
+
+        match change.breaker {
+            BreakerChange::None => {}
+            BreakerChange::Opened => self.notify_failing(now, id, &error_summary(report), draft),
+            BreakerChange::Closed => {
+                self.notify_recovered(now, id, draft);
+                self.catch_up(id);
+            }
+        }
+
+        // This attempt put the endpoint on hold.
+        if let Some((reason, at)) = held
+            && at == report.started_at + report.duration_ms
+        {
+            self.notify_held(now, id, &reason, draft);
+        }
+    }
+}

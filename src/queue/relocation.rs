@@ -1,0 +1,56 @@
+//! A segment that is about to be dropped, and what was read of it, so that what is still needed of
+//! it can be written again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{DeliveryId, EndpointId, Event, Seq};
+use crate::record::{DeadLetter, WaitingDelivery};
+
+/// The records of a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentRange {
+    pub first: Seq,
+    pub last: Seq,
+}
+
+impl SegmentRange {
+    #[must_use]
+    pub fn holds(self, seq: Seq) -> bool {
+        self.first <= seq && seq <= self.last
+    }
+}
+
+/// An event in a segment to be dropped.
+#[derive(Clone, Debug)]
+pub struct RelocatedEvent {
+    pub seq: Seq,
+    /// The record that it was read from.
+    pub at: Seq,
+    pub event: Arc<Event>,
+    pub fan_out: Vec<EndpointId>,
+}
+
+/// A slice of a segment to be dropped: what may still be needed of it.
+#[derive(Clone, Debug, Default)]
+pub struct RelocationSlice {
+    pub events: Vec<RelocatedEvent>,
+    /// Deliveries that may wait at positions in streams.
+    pub places: Vec<WaitingDelivery>,
+    /// The ordering keys of `places`.
+    pub keys: PlaceKeys,
+    /// Dead letters that are kept, by the records that hold them.
+    pub dead: Vec<(Seq, DeadLetter)>,
+    /// Dead letters that have expired, likewise.
+    pub expired: Vec<(Seq, DeliveryId)>,
+}
+
+/// The ordering keys of positions in streams. They are found when the log is read, because the
+/// senders of the events decide what that costs.
+#[derive(Clone, Debug, Default)]
+pub struct PlaceKeys {
+    /// The JSON Pointers that they were found with.
+    pub pointers: BTreeMap<EndpointId, String>,
+    /// By endpoint and position; events that were not at hand have none.
+    pub found: BTreeMap<(EndpointId, Seq), u64>,
+}

@@ -1,0 +1,102 @@
+//! What the queue knows, as it is shown: counts over everything, an endpoint, a delivery, an event.
+
+use std::sync::Arc;
+
+use super::explanation::EndpointActivity;
+use crate::model::share::ShareTally;
+use crate::model::{DeliveryId, DeliveryState, Endpoint, EventId, HoldReason, Seq, WallMs};
+
+/// Counts over everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    pub events: u64,
+    pub duplicates: u64,
+    pub pending: u64,
+    pub in_flight: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub held: u64,
+    pub cancelled: u64,
+    pub attempts: u64,
+    pub failed_attempts: u64,
+    /// Deliveries that wait for a retry (part of `pending`).
+    pub retrying: u64,
+    pub sources: usize,
+    pub endpoints: usize,
+    pub replays: usize,
+    pub dedupe_keys: usize,
+    /// Events that had the dedupe key of an earlier one, and said something else.
+    pub dedupe_conflicts: u64,
+    pub next_seq: Seq,
+    /// Records before this one were dropped by retention.
+    pub first_seq: Seq,
+    /// Deliveries that ended because the log could not give them back.
+    pub lost: u64,
+    /// Sources that hold more than their share of the log, which they have to feel once room is
+    /// scarce.
+    pub over_share: Vec<String>,
+    /// Bytes of the settings of all sources and endpoints.
+    pub settings_bytes: u64,
+    /// The link is down: since when, and when the next probe goes out.
+    pub offline: Option<(WallMs, WallMs)>,
+    /// Endpoints that wait for the link.
+    pub away: usize,
+    /// The wall clock cannot be believed, and until when signed deliveries wait for it.
+    pub clock_suspect: bool,
+    pub clock_until: Option<WallMs>,
+    pub breakers_open: usize,
+    pub parked_lanes: usize,
+    /// Endpoints that work off a backlog.
+    pub catching_up: usize,
+    /// Deliveries that consumers hold.
+    pub leased: usize,
+    /// Who found a share of what is decided by the queue full.
+    pub full: ShareTally,
+}
+
+/// An endpoint and how it fares.
+#[derive(Clone, Debug)]
+pub struct EndpointSnapshot {
+    pub endpoint: Arc<Endpoint>,
+    pub hold: Option<(HoldReason, WallMs)>,
+    /// Not ended: waiting, in flight or held.
+    pub waiting: u64,
+    pub in_flight: u64,
+    pub retrying: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub last_error: Option<String>,
+    pub last_success_at: Option<WallMs>,
+    /// Events of which its filter could not tell whether it holds, and the last of them.
+    pub undecided: u64,
+    pub undecided_last: Option<EventId>,
+    pub flow: EndpointActivity,
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Debug)]
+pub struct DeliverySnapshot {
+    pub delivery: DeliveryId,
+    pub state: DeliveryState,
+    /// What the state knows without reading the log: attempts so far, next one due, the last
+    /// attempt's record.
+    pub retry: Option<RetrySnapshot>,
+}
+
+/// A delivery that waits for a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetrySnapshot {
+    pub attempts: u32,
+    pub due_at: WallMs,
+    pub last: Seq,
+    pub event: Seq,
+}
+
+/// What the state knows of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventSnapshot {
+    pub seq: Seq,
+    pub duplicates: u32,
+    /// The record that holds it: its own, or where it was carried to.
+    pub stands_at: Seq,
+}

@@ -1,0 +1,26 @@
+//! One delivery in an endpoint's stream.
+
+use std::sync::Arc;
+
+use crate::model::{DeliveryId, Event, Seq};
+
+/// One delivery at its position in the endpoint's stream.
+#[derive(Clone, Debug)]
+pub struct StreamEntry {
+    /// The record that put it into the stream: `EventAccepted`, `Replayed` or `DeliveryRetried`.
+    pub position: Seq,
+    pub delivery: DeliveryId,
+    /// The record of its event.
+    pub event: Seq,
+    /// The event, when it was at hand.
+    pub loaded: Option<Arc<Event>>,
+    pub attempts: u32,
+    /// The record of its last attempt, or 0.
+    pub last: Seq,
+    /// When it was accepted, by the run clock; 0 when its record is older than that clock.
+    pub born: u64,
+    /// Its ordering key, where the endpoint has one and the event was at hand.
+    pub key: Option<u64>,
+    /// The key of which catching up keeps the latest, likewise.
+    pub latest_key: Option<u64>,
+}

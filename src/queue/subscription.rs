@@ -1,0 +1,72 @@
+//! Which events one endpoint subscribes to: sources, types, and a filter.
+
+use wildmatch::WildMatch;
+
+use super::filter::{Filter, FilterInput};
+use super::order::Keys;
+use crate::model::Endpoint;
+
+/// The events that one endpoint wants, compiled.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Names of sources; any source when there are none.
+    from: Vec<String>,
+    /// Globs over event types, as text and compiled; any type when there are none.
+    types: Vec<(String, WildMatch)>,
+    /// The text of the filter, and the compiled filter or its error. An endpoint with a malformed
+    /// filter is refused when it is created, so only a record of another version can hold one.
+    filter: Option<(String, Result<Filter, String>)>,
+    /// The JSON Pointers of its ordering key and of what catching up keeps the latest of.
+    pointers: Vec<String>,
+}
+
+impl Subscription {
+    /// Compiles the subscription of an endpoint.
+    #[must_use]
+    pub fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            from: endpoint.from.clone(),
+            types: endpoint.types.iter().map(|glob| (glob.clone(), WildMatch::new(glob))).collect(),
+            filter: endpoint.filter.as_ref().map(|text| (text.clone(), Filter::compile(text))),
+            pointers: Keys::of(endpoint).pointers().cloned().collect(),
+        }
+    }
+
+    /// The error of its filter.
+    #[must_use]
+    pub fn fault(&self) -> Option<&String> {
+        self.filter.as_ref().and_then(|(_, filter)| filter.as_ref().err())
+    }
+
+    /// Whether it is the subscription of this endpoint, as its settings are now.
+    pub(super) fn fits(&self, endpoint: &Endpoint) -> bool {
+        self.from == endpoint.from
+            && self.types.iter().map(|(glob, _)| glob).eq(&endpoint.types)
+            && self.filter.as_ref().map(|(text, _)| text) == endpoint.filter.as_ref()
+            && self.pointers.iter().eq(Keys::of(endpoint).pointers())
+    }
+
+    /// Whether source and type match. The daemon's `own` events go only to endpoints that name
+    /// their source.
+    pub(super) fn takes(&self, own: bool, input: &FilterInput<'_>) -> bool {
+        let from =
+            (self.from.is_empty() && !own) || self.from.iter().any(|from| from == input.source());
+        from && (self.types.is_empty()
+            || self.types.iter().any(|(_, glob)| glob.matches(input.kind())))
+    }
+
+    /// The filter; an error when it is malformed.
+    pub(super) fn filter(&self) -> Option<Result<&Filter, ()>> {
+        self.filter.as_ref().map(|(_, filter)| filter.as_ref().map_err(|_| ()))
+    }
+
+    /// Whether it names this source.
+    pub(super) fn names(&self, source: &str) -> bool {
+        self.from.iter().any(|from| from == source)
+    }
+
+    /// The JSON Pointers whose keys it needs.
+    pub(super) fn pointers(&self) -> &[String] {
+        &self.pointers
+    }
+}

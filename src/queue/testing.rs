@@ -1,0 +1,198 @@
+//! The queue's test world: a queue with a source, endpoints and a clock, that remembers what was
+//! decided and reads events as the log would.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::matcher::Steps;
+use super::{
+    Accept, Action, AttemptOrder, CreateEndpoint, CreateSource, Input, Loaded, NewEvent, Queue,
+    QueueRequest, ReadOrder, State,
+};
+use crate::model::{
+    AttemptReport, BatchFormat, BatchId, DeliveryId, Endpoint, Event, EventId, Header, Now,
+    Outcome, RequestHead, ResponseHead, Seq, Source, limits,
+};
+use crate::record::Record;
+
+/// When a [`TestQueue`] begins.
+pub(super) const START: Now = Now { mono_ms: 1_000, wall_ms: 1_800_000_000_000 };
+
+/// A batch that was sent.
+pub(super) struct SentBatch {
+    pub id: BatchId,
+    pub format: BatchFormat,
+    pub events: Vec<EventId>,
+}
+
+/// A queue with one source, and what it decided.
+pub(super) struct TestQueue {
+    pub queue: Queue,
+    pub now: Now,
+    /// Everything that was remembered.
+    pub records: Vec<Record>,
+    /// The deliveries of single attempts, in the order in which they began.
+    pub attempts: Vec<DeliveryId>,
+    pub batches: Vec<SentBatch>,
+    /// The other actions.
+    pub actions: Vec<Action>,
+    /// The accepted events, by their records.
+    events: BTreeMap<Seq, Arc<Event>>,
+}
+
+impl TestQueue {
+    /// A queue with the source `in` and these endpoints, numbered from 1.
+    pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        Self::at(START, endpoints)
+    }
+
+    /// The same, at another time.
+    pub fn at(now: Now, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        let mut world = Self {
+            queue: Queue::new(State::new(), 1, now),
+            now,
+            records: Vec::new(),
+            attempts: Vec::new(),
+            batches: Vec::new(),
+            actions: Vec::new(),
+            events: BTreeMap::new(),
+        };
+        let begun = world.queue.begin(now, "1");
+        world.records.extend(begun.records);
+
+        world.input(CreateSource(Box::new(Source::new("in", "none"))));
+        for endpoint in endpoints {
+            world.input(CreateEndpoint(Box::new(endpoint)));
+        }
+        world
+    }
+
+    /// Gives the queue a request, and starts what is due.
+    pub fn input<R: QueueRequest>(&mut self, request: R) -> R::Answer {
+        let answer = self.decide(request);
+        self.run();
+        answer
+    }
+
+    /// Gives the queue a request, and starts nothing.
+    pub fn decide<R: QueueRequest>(&mut self, request: R) -> R::Answer {
+        let decision = self.queue.handle(self.now, request);
+        self.perform(decision.records, decision.actions);
+        decision.answer.expect("it is not refused")
+    }
+
+    /// Starts what is due.
+    pub fn run(&mut self) {
+        let decision = self.queue.run(self.now);
+        self.perform(decision.records, decision.actions);
+    }
+
+    /// Lets time pass, and starts what is due then.
+    pub fn pass(&mut self, ms: u64) {
+        self.now = Now { mono_ms: self.now.mono_ms + ms, wall_ms: self.now.wall_ms + ms };
+        self.run();
+    }
+
+    /// An event that is not accepted yet, matched with the endpoints.
+    pub fn matched(&self, headers: Vec<Header>, body: impl Into<Bytes>) -> super::Matched {
+        let source = self.queue.state().sources.values().next().expect("the source");
+        let event = new_event(Arc::clone(source), headers, body.into());
+        self.queue.matcher().matched(event, &mut Steps::new(limits::FILTER_STEPS))
+    }
+
+    /// Accepts an event.
+    pub fn accept(&mut self, body: impl Into<Bytes>) -> EventId {
+        self.accept_with(Vec::new(), body)
+    }
+
+    /// Accepts an event with headers.
+    pub fn accept_with(&mut self, headers: Vec<Header>, body: impl Into<Bytes>) -> EventId {
+        let event = self.matched(headers, body);
+        self.input(Accept(vec![event]))[0].id
+    }
+
+    /// An accepted event.
+    pub fn event(&self, id: EventId) -> Arc<Event> {
+        self.events[&id.seq].clone()
+    }
+
+    /// Ends an attempt.
+    pub fn finish(&mut self, delivery: DeliveryId, report: AttemptReport) {
+        self.input(Input::Finished { delivery, report });
+    }
+
+    /// Ends the attempt for the batch that was sent last.
+    pub fn finish_batch(&mut self, report: AttemptReport, failed: Vec<EventId>) {
+        let batch = self.batches.last().expect("a batch was sent").id;
+        self.input(Input::BatchFinished { endpoint: 1, batch, report, failed });
+    }
+
+    /// Keeps what was decided, and reads the events that are to be read.
+    fn perform(&mut self, records: Vec<Record>, actions: Vec<Action>) {
+        for record in &records {
+            if let Record::EventAccepted { event, .. } = record {
+                self.events.insert(event.id.seq, event.clone());
+            }
+        }
+        self.records.extend(records);
+
+        for action in actions {
+            match action {
+                Action::Attempt(AttemptOrder::One { delivery, .. }) => self.attempts.push(delivery),
+                Action::Attempt(AttemptOrder::Batch { batch, events, format, .. }) => {
+                    let events = events.iter().map(|event| event.id).collect();
+                    self.batches.push(SentBatch { id: batch, format, events });
+                }
+                Action::Read(ReadOrder::Event { delivery, event }) => {
+                    let event = self.events.get(&event).cloned();
+                    self.input(Input::Loaded { delivery, event });
+                }
+                Action::Read(ReadOrder::Batch { endpoint, batch, events, .. }) => {
+                    let read =
+                        |seq| self.events.get(seq).cloned().map_or(Loaded::Gone, Loaded::Event);
+                    let events = events.iter().map(read).collect();
+                    self.input(Input::BatchLoaded { endpoint, batch, events });
+                }
+                other => self.actions.push(other),
+            }
+        }
+    }
+}
+
+/// An event that is not accepted yet.
+pub(super) fn new_event(source: Arc<Source>, headers: Vec<Header>, body: Bytes) -> NewEvent {
+    NewEvent {
+        source,
+        kind: "t".into(),
+        dedupe_key: None,
+        dedupe: None,
+        beside: Default::default(),
+        request_line: String::new(),
+        remote: String::new(),
+        headers,
+        body,
+    }
+}
+
+/// The report of an attempt that began and ended now.
+pub(super) fn report(now: Now, outcome: Outcome) -> AttemptReport {
+    AttemptReport {
+        started_at: now.wall_ms,
+        duration_ms: 1,
+        connect_ms: None,
+        outcome,
+        request: RequestHead::default(),
+        response: None,
+        error: None,
+        fault: None,
+        command: None,
+    }
+}
+
+/// The report of an attempt that was answered now.
+pub(super) fn answered(now: Now, outcome: Outcome, status: u16) -> AttemptReport {
+    let response = ResponseHead { status, headers: Vec::new(), body: Bytes::new() };
+    AttemptReport { response: Some(response), ..report(now, outcome) }
+}

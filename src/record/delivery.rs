@@ -1,0 +1,35 @@
+//! Deliveries as records hold them: those that wait, and those that are dead.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{DeliveryId, Seq, WallMs};
+
+/// The reason of dead letters whose event, or whose own record, the log cannot give back.
+pub const LOST: &str = "lost";
+
+/// A delivery that goes on waiting while its position in the stream is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingDelivery {
+    pub delivery: DeliveryId,
+    pub position: Seq,
+    pub event: Seq,
+    pub attempts: u32,
+    pub last: Seq,
+    #[serde(default)]
+    pub key: Option<u64>,
+    /// When it was accepted, by the run clock.
+    #[serde(default)]
+    pub born: u64,
+}
+
+/// What is kept of a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    pub delivery: DeliveryId,
+    pub event: Seq,
+    pub attempts: u32,
+    pub died_at: WallMs,
+    pub reason: String,
+    /// The record of its last attempt, for the history.
+    pub last: Seq,
+}

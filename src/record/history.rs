@@ -1,0 +1,116 @@
+//! What a record says about single deliveries: the attempts it reports, and the dead letter it
+//! holds.
+
+use super::attempt::Consequence;
+use super::delivery::DeadLetter;
+use super::variants::Record;
+use crate::model::{AttemptReport, BatchId, DeliveryId, Outcome, Seq};
+
+/// The error of an event that a receiver named in `failed`, when it took others of the batch.
+pub const OTHERS_TAKEN: &str = "the receiver took others of its batch, but not this one";
+/// The error of an event that a receiver named in `failed`, when it took none of the batch.
+pub const NONE_TAKEN: &str = "the receiver did not take it (it took none of its batch)";
+
+/// An attempt from the view of one delivery, whether it was made for it alone or for its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryAttempt<'a> {
+    pub delivery: DeliveryId,
+    pub event: Seq,
+    pub number: u32,
+    pub report: &'a AttemptReport,
+    pub next: &'a Consequence,
+    pub batch: Option<BatchId>,
+    pub uncounted: bool,
+    /// Whether the receiver took any of the batch.
+    pub any_taken: bool,
+}
+
+impl DeliveryAttempt<'_> {
+    /// Whether a 2xx was the answer and this event is one that it named as not taken.
+    #[must_use]
+    pub fn is_left_out(&self) -> bool {
+        self.report.outcome == Outcome::Delivered
+            && matches!(self.next, Consequence::Retry { .. } | Consequence::Dead { .. })
+    }
+
+    /// The error of the attempt for this delivery.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match (self.is_left_out(), self.any_taken) {
+            (true, true) => Some(OTHERS_TAKEN),
+            (true, false) => Some(NONE_TAKEN),
+            (false, _) => self.report.error.as_deref(),
+        }
+    }
+
+    /// The outcome of the attempt for this delivery.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        if self.is_left_out() {
+            Outcome::Retryable { after_ms: None }
+        } else {
+            self.report.outcome.clone()
+        }
+    }
+}
+
+impl Record {
+    /// The attempts that this record reports: one, one for each member of a batch, or none.
+    pub fn attempts(&self) -> impl Iterator<Item = DeliveryAttempt<'_>> {
+        let (single, batch) = match self {
+            Self::AttemptFinished(attempt) => (Some(attempt), None),
+            Self::BatchFinished(finished) => (None, Some(finished)),
+            _ => (None, None),
+        };
+
+        let of_single = single.map(|attempt| DeliveryAttempt {
+            delivery: attempt.delivery,
+            event: attempt.event,
+            number: attempt.number,
+            report: &attempt.report,
+            next: &attempt.next,
+            batch: None,
+            uncounted: attempt.uncounted,
+            any_taken: false,
+        });
+
+        let of_batch = batch.into_iter().flat_map(|finished| {
+            let any_taken =
+                finished.members.iter().any(|member| member.next == Consequence::Delivered);
+            finished.members.iter().map(move |member| DeliveryAttempt {
+                delivery: DeliveryId { seq: member.delivery, endpoint: finished.endpoint },
+                event: member.event,
+                number: member.number,
+                report: &finished.report,
+                next: &member.next,
+                batch: Some(finished.batch),
+                uncounted: finished.uncounted,
+                any_taken,
+            })
+        });
+
+        of_single.into_iter().chain(of_batch)
+    }
+
+    /// The dead letter that this record, number `seq`, holds, when it holds one.
+    #[must_use]
+    pub fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
+        match self {
+            Self::DeadLetterRecorded { dead, .. } | Self::DeliveryDied { dead } => {
+                Some(dead.clone())
+            }
+            Self::AttemptFinished(attempt) => {
+                let Consequence::Dead { reason } = &attempt.next else { return None };
+                Some(DeadLetter {
+                    delivery: attempt.delivery,
+                    event: attempt.event,
+                    attempts: attempt.number,
+                    died_at: attempt.report.started_at + attempt.report.duration_ms,
+                    reason: reason.clone(),
+                    last: seq,
+                })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The keeper: it chooses what retention does next, and does it in steps.
+
+use roaring::RoaringTreemap;
+
+use super::Retention;
+use super::access::LogAccess;
+use super::dead_letters::DeadLetterWork;
+use super::segment::{RetireReason, SegmentRetirement, SliceResult};
+use super::survey::{Survey, SurveyResult};
+use crate::log::{Reader, SegmentInfo};
+use crate::model::{Clock, Now, Seq};
+use crate::queue::{DeadLetterSeqsQuery, Status, StatusQuery};
+use crate::scheduler::disk_thresholds::wants_trim;
+use crate::scheduler::handle::Handle;
+use crate::scheduler::losses::{AskQueue, Readable, SettleStep, Settling};
+use crate::scheduler::retention_clock::RetentionClock;
+
+/// The file beside the log that holds the retention clock. Its name is from an earlier version.
+const FILE: &str = "calendar";
+/// Between two savings of the clock when nothing else happens.
+const SAVE_MS: u64 = 600_000;
+/// After a segment that should go had to stay.
+const REST_MS: u64 = 5_000;
+/// After a segment was found to live, it is not surveyed again for this time, and so many times
+/// what the survey took.
+const PAUSE_MS: u64 = 2_000;
+const PAUSE_TIMES: u64 = 20;
+/// Between two looks at the bytes of dead letters.
+const WEIGH_MS: u64 = 10_000;
+
+/// Looks after retention, step by step.
+pub(in crate::scheduler) struct RetentionKeeper<'a> {
+    access: LogAccess<'a>,
+    retention_clock: RetentionClock,
+    saved_at: u64,
+    work: RetentionWork,
+    /// No segment goes before this, and none goes early before the other, on the monotonic clock.
+    not_before: u64,
+    not_early_before: u64,
+    weighed_at: u64,
+    /// How many dead letters there were, and the newest, when they were last weighed.
+    weighed: Option<(u64, Seq)>,
+    /// Records that cannot be read, and of which everything has been settled; and no look at them
+    /// before this.
+    settled: RoaringTreemap,
+    not_settled_before: u64,
+}
+
+/// What is under way.
+enum RetentionWork {
+    None,
+    /// Looks how much of a segment lives before it goes early.
+    Survey(Survey),
+    Retire(SegmentRetirement),
+    DeadLetters(DeadLetterWork),
+    /// Settles what follows from records that cannot be read.
+    Settle(Box<Settling>),
+}
+
+impl<'a> RetentionKeeper<'a> {
+    pub fn new(
+        reader: &'a Reader,
+        handle: &'a Handle,
+        clock: &'a Clock,
+        retention: &'a Retention,
+    ) -> Self {
+        let now = clock();
+        let retention_clock = match reader.read_note::<RetentionClock>(FILE) {
+            Some(mut saved) => {
+                saved.resume(now);
+                saved
+            }
+            None => RetentionClock::new(now),
+        };
+
+        Self {
+            access: LogAccess { reader, handle, clock, retention },
+            retention_clock,
+            saved_at: now.mono_ms,
+            work: RetentionWork::None,
+            not_before: 0,
+            not_early_before: 0,
+            weighed_at: 0,
+            weighed: None,
+            settled: RoaringTreemap::new(),
+            not_settled_before: 0,
+        }
+    }
+
+    /// Whether there is more to do at once.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.work, RetentionWork::None)
+    }
+
+    /// Looks for something to do. Called about once a second.
+    pub fn look(&mut self) {
+        let now = (self.access.clock)();
+        self.retention_clock.go_on(now);
+        let Some(status) = self.access.ask(StatusQuery) else { return };
+
+        let segments = self.access.reader.segments();
+        let sealed = segments.iter().filter(|segment| segment.sealed_at.is_some());
+        let sealed: Vec<Seq> = sealed.map(|segment| segment.first).collect();
+        let changed = self.retention_clock.note(&sealed, status.events);
+        if changed || now.mono_ms.saturating_sub(self.saved_at) >= SAVE_MS {
+            self.save(now);
+        }
+
+        if !self.is_busy() && now.mono_ms >= self.not_settled_before {
+            self.look_for_losses(status.first_seq);
+        }
+        if !self.is_busy() {
+            self.work = self.choose(now, &status, &segments);
+        }
+    }
+
+    pub fn save(&mut self, now: Now) {
+        self.saved_at = now.mono_ms;
+        if let Err(error) = self.access.reader.write_note(FILE, &self.retention_clock) {
+            tracing::warn!(%error, "the retention clock was not saved: things may be kept longer");
+        }
+    }
+
+    /// Does a little of what is under way.
+    pub fn step(&mut self) {
+        self.work = match std::mem::replace(&mut self.work, RetentionWork::None) {
+            RetentionWork::None => RetentionWork::None,
+            RetentionWork::Survey(survey) => self.survey(survey),
+            RetentionWork::Retire(retirement) => self.retire(retirement),
+            RetentionWork::DeadLetters(work) => {
+                work.step(self.access).map_or(RetentionWork::None, RetentionWork::DeadLetters)
+            }
+            RetentionWork::Settle(settling) => {
+                let step = settling.step(self.access.reader, &mut self.access);
+                self.settle(step)
+            }
+        };
+    }
+
+    /// Begins to settle what follows from records that cannot be read, when there are others than
+    /// the last time.
+    fn look_for_losses(&mut self, first: Seq) {
+        if self.access.reader.unreadable(first) != self.settled {
+            let step = Settling::begin(self.access.reader, first, &mut self.access);
+            self.work = self.settle(step);
+        }
+    }
+
+    fn settle(&mut self, step: SettleStep) -> RetentionWork {
+        match step {
+            SettleStep::More(settling) => return RetentionWork::Settle(settling),
+            SettleStep::Done { settled, unreadable } => {
+                settled.report();
+                self.settled = unreadable;
+            }
+            SettleStep::Failed => self.not_settled_before = self.access.mono_ms() + REST_MS,
+        }
+        RetentionWork::None
+    }
+
+    /// Chooses what to do next: a segment that goes comes first, then dead letters.
+    fn choose(&mut self, now: Now, status: &Status, segments: &[SegmentInfo]) -> RetentionWork {
+        let rests = now.mono_ms < self.not_before;
+        if !rests && let Some(work) = self.begin_retirement(now, status, segments) {
+            return work;
+        }
+
+        if self.access.retention.dead_events.is_some_and(|most| status.dead > most) {
+            return RetentionWork::DeadLetters(DeadLetterWork::Discard { upto: 0 });
+        }
+
+        let due = now.mono_ms.saturating_sub(self.weighed_at) >= WEIGH_MS;
+        if due && status.dead > 0 && self.access.retention.dead_bytes.is_some() {
+            return self.begin_weighing(now, status);
+        }
+        RetentionWork::None
+    }
+
+    /// Weighs the dead letters, unless they are those that were weighed before.
+    fn begin_weighing(&mut self, now: Now, status: &Status) -> RetentionWork {
+        self.weighed_at = now.mono_ms;
+        let newest = DeadLetterSeqsQuery { before: Seq::MAX, limit: 1 };
+        let Some(newest) = self.access.ask(newest) else { return RetentionWork::None };
+
+        let weighed = newest.first().map(|newest| (status.dead, *newest));
+        if std::mem::replace(&mut self.weighed, weighed) == weighed {
+            return RetentionWork::None;
+        }
+        RetentionWork::DeadLetters(DeadLetterWork::Weigh { before: Seq::MAX, bytes: 0 })
+    }
+
+    /// Begins to retire the oldest segment when there is a reason.
+    fn begin_retirement(
+        &self,
+        now: Now,
+        status: &Status,
+        segments: &[SegmentInfo],
+    ) -> Option<RetentionWork> {
+        let oldest = segments.first()?;
+        let (_, _) = (oldest.sealed_at?, oldest.last?);
+        let reason = self.reason(now, status, oldest, segments)?;
+        let retirement = SegmentRetirement::of(oldest, reason)?;
+
+        let is_time = matches!(reason, RetireReason::Age | RetireReason::Events);
+        if is_time || self.access.is_tight() {
+            return Some(RetentionWork::Retire(retirement));
+        }
+        Some(self.begin_survey(retirement, status, false))
+    }
+
+    /// Why the oldest segment goes; `None` when it stays.
+    fn reason(
+        &self,
+        now: Now,
+        status: &Status,
+        oldest: &SegmentInfo,
+        segments: &[SegmentInfo],
+    ) -> Option<RetireReason> {
+        let retention = self.access.retention;
+        let stamp = self.retention_clock.stamp(oldest.first)?;
+        if self.retention_clock.now().saturating_sub(stamp.at) >= retention.delivered_ms {
+            return Some(RetireReason::Age);
+        }
+        let newer = status.events.saturating_sub(stamp.events);
+        if retention.delivered_events.is_some_and(|most| newer >= most) {
+            return Some(RetireReason::Events);
+        }
+
+        // For what follows a segment goes before its time.
+        if now.mono_ms < self.not_early_before {
+            return None;
+        }
+        if wants_trim(&self.access.reader.disk_space()) {
+            return Some(RetireReason::DiskSpace);
+        }
+        let newer: u64 = segments.iter().skip(1).map(|segment| segment.disk_bytes).sum();
+        retention.delivered_bytes.is_some_and(|most| newer >= most).then_some(RetireReason::Bytes)
+    }
+
+    fn begin_survey(
+        &self,
+        retirement: SegmentRetirement,
+        status: &Status,
+        tight: bool,
+    ) -> RetentionWork {
+        let stamp = self.retention_clock.stamp(retirement.retiring.first);
+        let now_ms = self.access.mono_ms();
+        RetentionWork::Survey(Survey::begin(retirement, status, stamp, tight, now_ms))
+    }
+
+    fn survey(&mut self, survey: Survey) -> RetentionWork {
+        match survey.step(self.access, &self.readable()) {
+            SurveyResult::More(survey) => RetentionWork::Survey(survey),
+            SurveyResult::Goes(retirement) => RetentionWork::Retire(retirement),
+            SurveyResult::Failed => RetentionWork::None,
+            SurveyResult::Stays(survey) => {
+                let now = self.access.mono_ms();
+                let took = now.saturating_sub(survey.begun_at);
+                self.not_early_before = now + PAUSE_MS + PAUSE_TIMES * took;
+                if survey.tight {
+                    self.not_before = self.not_early_before;
+                }
+                RetentionWork::None
+            }
+        }
+    }
+
+    /// One slice of a segment that goes. What stands in the way is tried again next time.
+    fn retire(&mut self, retirement: SegmentRetirement) -> RetentionWork {
+        let now = self.retention_clock.now();
+        match retirement.next_slice(self.access, &self.readable(), now) {
+            SliceResult::More(retirement) => RetentionWork::Retire(retirement),
+            SliceResult::Tight(retirement) => match self.access.ask(StatusQuery) {
+                Some(status) => self.begin_survey(retirement, &status, true),
+                None => RetentionWork::None,
+            },
+            SliceResult::Dropped(retirement) => {
+                retirement.report();
+                self.after_drop();
+                std::mem::replace(&mut self.work, RetentionWork::None)
+            }
+            SliceResult::Stays => {
+                self.not_before = self.access.mono_ms() + REST_MS;
+                RetentionWork::None
+            }
+        }
+    }
+
+    fn after_drop(&mut self) {
+        self.access.reader.close_idle();
+        // What the segment took is free now.
+        let disk = &self.access.handle.health().disk;
+        disk.see(self.access.reader.measure_disk_space(), self.access.mono_ms());
+        // The next one may have had its time as well.
+        self.look();
+    }
+
+    fn readable(&self) -> Readable<'_> {
+        Readable { reader: self.access.reader, settled: &self.settled }
+    }
+}

@@ -1,0 +1,106 @@
+//! A survey: how much of a segment lives, before it goes earlier than its age says.
+
+use super::access::{LogAccess, SLICE_BYTES};
+use super::segment::SegmentRetirement;
+use crate::log::DiskSpace;
+use crate::model::Seq;
+use crate::queue::{AliveQuery, LivesQuery, Status};
+use crate::scheduler::disk_thresholds::may_exceed;
+use crate::scheduler::losses::{AskQueue, Readable};
+use crate::scheduler::relocate::Records;
+use crate::scheduler::retention_clock::Stamp;
+
+/// A survey under way.
+pub(super) struct Survey {
+    retirement: SegmentRetirement,
+    /// Whether relocation has to be paid for by the drop.
+    pub tight: bool,
+    next: Seq,
+    pub begun_at: u64,
+    all_bytes: u64,
+    living_bytes: u64,
+    /// There is much behind the segment that has ended.
+    much_behind: bool,
+}
+
+/// What a step came to.
+pub(super) enum SurveyResult {
+    /// There is more to survey.
+    More(Survey),
+    /// The segment goes.
+    Goes(SegmentRetirement),
+    /// Most of it lives: it does not go before its time.
+    Stays(Survey),
+    /// Something could not be read or asked.
+    Failed,
+}
+
+impl Survey {
+    /// Begins at `now_ms` of the monotonic clock. `stamp`: when the segment was seen sealed.
+    pub fn begin(
+        retirement: SegmentRetirement,
+        status: &Status,
+        stamp: Option<Stamp>,
+        tight: bool,
+        now_ms: u64,
+    ) -> Self {
+        let before = stamp.map_or(status.events, |stamp| stamp.events);
+        let behind = status.events.saturating_sub(before);
+        Self {
+            tight,
+            next: retirement.retiring.first,
+            begun_at: now_ms,
+            all_bytes: 0,
+            living_bytes: 0,
+            much_behind: status.pending + status.held + status.dead <= behind / 2,
+            retirement,
+        }
+    }
+
+    /// Looks at one slice. After the last one the segment goes, or stays for a while.
+    pub fn step(mut self, mut access: LogAccess<'_>, readable: &Readable<'_>) -> SurveyResult {
+        let (first, last) = (self.retirement.retiring.first, self.retirement.retiring.last);
+        let Some(Some(alive)) = access.ask(AliveQuery { first, last }) else {
+            return SurveyResult::Failed;
+        };
+
+        if !alive.walk && !self.tight {
+            // At least every second record is an attempt, or there is nothing to be gained.
+            self.living_bytes = 2 * alive.known as u64;
+            self.all_bytes = self.retirement.records;
+        } else if self.next <= last {
+            let Ok((slice, next)) = readable.slice(self.next, last) else {
+                return SurveyResult::Failed;
+            };
+            self.next = next;
+            self.all_bytes += slice.events.iter().map(|e| e.event.cost() as u64).sum::<u64>();
+
+            let Some((_, bytes)) = access.ask(LivesQuery { first, last, slice }) else {
+                return SurveyResult::Failed;
+            };
+            self.living_bytes += bytes;
+            return SurveyResult::More(self);
+        }
+
+        if self.is_worth_it(&access.reader.disk_space()) {
+            self.retirement.pays = self.tight;
+            return SurveyResult::Goes(self.retirement);
+        }
+        tracing::debug!(
+            first,
+            last,
+            "most of the oldest segment lives: it does not go before its time"
+        );
+        SurveyResult::Stays(self)
+    }
+
+    /// Whether the segment goes, now that it is known what lives in it.
+    fn is_worth_it(&self, disk: &DiskSpace) -> bool {
+        if !self.tight {
+            return self.much_behind || self.living_bytes <= self.all_bytes / 2;
+        }
+        // As much again as the events have, for what the store makes of them.
+        let takes = self.living_bytes.saturating_mul(2).saturating_add(SLICE_BYTES);
+        (self.much_behind || takes <= self.retirement.disk_bytes) && may_exceed(disk, takes)
+    }
+}

@@ -1,0 +1,425 @@
+//! The rows of `docs/reference/limits.md`. The figures are the constants, so that neither can
+//! change alone.
+
+use hookbox::model::limits as l;
+
+/// What is limited, and how.
+pub fn rows() -> Vec<(&'static str, String)> {
+    let mut rows = incoming();
+    rows.extend(shares());
+    rows.extend(queue());
+    rows.extend(outgoing());
+    rows.extend(log());
+    rows
+}
+
+fn incoming() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "sources, endpoints",
+            format!(
+                "{} sources and {} endpoints, with names of up to {} characters; the settings of \
+                 one take at most {}, of all together {}; {} secrets each",
+                n(l::SOURCES),
+                n(l::ENDPOINTS),
+                l::NAME_LEN,
+                bytes(l::SETTINGS_BYTES),
+                bytes(l::SETTINGS_BYTES_ALL),
+                l::SECRETS,
+            ),
+        ),
+        (
+            "body of a webhook",
+            format!(
+                "what the provider sends at most (`github` and `gitlab` 25 MiB, `sendgrid` and \
+                 `mandrill` 32 MiB, `pubsub` 16 MiB, `sns` 2 MiB), others {}; `--max-body` up to \
+                 {}",
+                bytes(l::DEFAULT_MAX_BODY),
+                bytes(l::MAX_BODY),
+            ),
+        ),
+        (
+            "head of a request",
+            format!(
+                "{}, {} fields, a target of {}",
+                bytes(l::HEAD_BYTES),
+                l::HEADERS,
+                bytes(l::URI_BYTES)
+            ),
+        ),
+        (
+            "event type, dedupe key",
+            format!(
+                "{} and {} characters; a longer type of a webhook is cut",
+                l::TYPE_LEN,
+                l::DEDUPE_KEY_LEN
+            ),
+        ),
+        (
+            "dedupe keys",
+            format!(
+                "{} of all sources; the source that holds most gives up its oldest, so each has \
+                 its share; a window of {} by default",
+                n(l::DEDUPE_KEYS),
+                time(l::DEFAULT_DEDUPE_WINDOW_MS)
+            ),
+        ),
+        (
+            "certificates fetched for a source (`certs=fetch`)",
+            format!(
+                "{} in {}, {} of them named by one address; {} kept",
+                l::CERTIFICATE_FETCHES,
+                time(l::JWKS_AGAIN_MS),
+                l::CERTIFICATE_FETCHES_EACH,
+                l::CERTIFICATES
+            ),
+        ),
+    ]
+}
+
+fn shares() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "inbound connections",
+            format!(
+                "{} at a time, `limits.connections` (fewer where the process may open few files: \
+                 {} of them, or three quarters, stay for the log and the attempts); from one \
+                 address (an IPv6 /64) a quarter of them, and of the last eighth only four; \
+                 trusted proxies and Unix sockets may have all; {} streams on each with HTTP/2",
+                n(l::CONNECTIONS),
+                l::FILES_KEPT,
+                l::H2_STREAMS,
+            ),
+        ),
+        (
+            "time for a head, and idle; for a body",
+            format!(
+                "{}, `limits.head_timeout`; {}, `limits.body_timeout`",
+                time(l::HEAD_TIMEOUT_MS),
+                time(l::BODY_TIMEOUT_MS)
+            ),
+        ),
+        (
+            "heads and bodies in memory",
+            format!(
+                "{}; one address (an IPv6 /64) has a quarter of it, one source half, each and one \
+                 body more; an eighth is kept for bodies up to {}. A request counts {} besides \
+                 its head and body until its answer is sent, so one address has about 4,000 \
+                 streams of HTTP/2. More is answered 503. The clients of a trusted proxy have \
+                 shares of their own, the proxy has none",
+                bytes(l::INGEST_BYTES),
+                bytes(l::SMALL_BODY),
+                bytes(l::REQUEST_BYTES),
+            ),
+        ),
+        (
+            "pace of a body",
+            format!(
+                "in each {} at least {} bytes a second, and a quarter of what delivers it whole \
+                 within `limits.body_timeout`; slower senders get 408",
+                time(l::BODY_PACE_MS),
+                l::BODY_BYTES_PER_S
+            ),
+        ),
+        (
+            "proofs",
+            format!(
+                "forms and queries of up to {} fields; `--split` makes up to {} events of one \
+                 request; bodies over {} are checked within {} of memory, of which those up to 1 \
+                 MiB have {} to themselves; of one address and of one source one over 1 MiB at a \
+                 time",
+                n(l::FORM_FIELDS),
+                n(l::BATCH_EVENTS),
+                bytes(l::SMALL_BODY),
+                bytes(l::PROOF_BYTES),
+                bytes(l::PROOF_BYTES_KEPT)
+            ),
+        ),
+        ("a bin", format!("{} events or {}", n(l::BIN_EVENTS), bytes(l::BIN_BYTES))),
+        (
+            "allow-lists",
+            format!("{} files of up to {}", l::ALLOW_LISTS, bytes(l::ALLOW_LIST_BYTES)),
+        ),
+        (
+            "requests that wait for the scheduler",
+            format!(
+                "{}, of which {} of one address; its others wait for its own up to {}",
+                n(l::ACCEPTS_WAITING),
+                l::ACCEPTS_EACH,
+                time(l::ACCEPT_WAIT_MS)
+            ),
+        ),
+    ]
+}
+
+fn queue() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "attempts in flight",
+            format!(
+                "{}, of which {} to endpoints that fail, and second ones to endpoints that \
+                 accepted nothing yet; beside them {} first ones, one to each endpoint of which \
+                 nothing is known; to one endpoint up to its `--concurrency` ({}, at most {}), \
+                 and {} times what the others leave free, less {} (so {} when it is alone)",
+                l::IN_FLIGHT,
+                l::IN_FLIGHT_ON_PROBATION,
+                l::IN_FLIGHT_FIRST,
+                l::DEFAULT_CONCURRENCY,
+                l::CONCURRENCY,
+                l::IN_FLIGHT_SHARE,
+                l::IN_FLIGHT_KEPT,
+                l::IN_FLIGHT_SHARE * (l::IN_FLIGHT - l::IN_FLIGHT_KEPT) / (l::IN_FLIGHT_SHARE + 1),
+            ),
+        ),
+        (
+            "deliveries of one endpoint in memory",
+            format!(
+                "{} or {} that were not attempted yet, {} that wait for a retry; the others wait \
+                 on the disk",
+                l::PREFETCH,
+                bytes(l::PREFETCH_BYTES),
+                n(l::RETRYING)
+            ),
+        ),
+        ("deliveries of one ordering key in memory", "16; the others wait on the disk".to_owned()),
+        (
+            "a failing endpoint",
+            format!(
+                "has up to {} deliveries that wait for a retry; the others wait untried",
+                l::RETRYING_FAILING
+            ),
+        ),
+        (
+            "a breaker",
+            format!(
+                "opens after {} failures that span at least {}; probes after {}, doubled up to {}",
+                l::BREAKER_FAILURES,
+                time(l::BREAKER_SPAN_MS),
+                time(l::PROBE_GAP_MS),
+                time(l::PROBE_GAP_MAX_MS)
+            ),
+        ),
+        (
+            "probes of the link",
+            format!("after {}, doubled up to {}", time(l::LINK_GAP_MS), time(l::LINK_GAP_MAX_MS)),
+        ),
+        ("`--rate` and `--burst`", format!("a burst of up to {}", n(l::BURST))),
+        ("`--hold-after`", format!("{} by default", time(l::DEFAULT_HOLD_AFTER_MS))),
+        ("`Retry-After`", format!("honoured up to {}", time(l::RETRY_AFTER_MAX_MS))),
+        (
+            "`--catch-up latest`",
+            format!("remembers {} keys; with more, the rest goes oldest first", n(l::LATEST_KEYS)),
+        ),
+        (
+            "a delivery that is too old",
+            format!("ends within 1 s of its `--max-age`; {} in one step", l::AGE_SLICE),
+        ),
+        ("waiting for a plausible clock", time(l::CLOCK_WAIT_MS)),
+        ("notices", format!("one in {} of one type about one thing", time(l::NOTICE_GAP_MS))),
+        ("replays in progress", l::REPLAYS.to_string()),
+        ("hops of an event", format!("{}; after that it is stored and not delivered", l::HOPS)),
+        (
+            "`--where`",
+            format!(
+                "{} bytes, nested {} times, {} of compiled regular expressions; filters read {} \
+                 and {} values of a body and take {} steps (about 40 ms) for one event, and four \
+                 times that for one request; {} threads do what takes longer than 1 ms, of which \
+                 one source has one and {} requests that wait",
+                n(l::FILTER_LEN),
+                l::FILTER_DEPTH,
+                bytes(l::FILTER_PATTERN),
+                bytes(l::FILTER_BYTES),
+                n(l::FILTER_NODES),
+                n(l::FILTER_STEPS),
+                l::FILTER_WORKERS,
+                l::FILTER_WAITING,
+            ),
+        ),
+        (
+            "consumers of pull endpoints",
+            format!(
+                "{} that wait, up to {} each; {} events or {} in one answer; {} leases, of {} by \
+                 default and up to {}",
+                l::CONSUMERS,
+                time(l::LEASE_WAIT_MS),
+                l::LEASE_MAX,
+                bytes(l::LEASE_BYTES),
+                n(l::LEASES),
+                time(l::DEFAULT_LEASE_MS),
+                time(l::LEASE_MS)
+            ),
+        ),
+    ]
+}
+
+fn outgoing() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "timeout of an attempt",
+            format!("{}, up to {}", time(l::DEFAULT_TIMEOUT_MS), time(l::TIMEOUT_MS)),
+        ),
+        (
+            "answer of a receiver",
+            format!(
+                "a head of {} and {} fields; {} are read ({} KiB of the answer to a batch), {} \
+                 are kept in the log",
+                bytes(l::RESPONSE_HEAD),
+                l::RESPONSE_FIELDS_READ,
+                bytes(l::RESPONSE_READ),
+                l::BATCH_ANSWER >> 10,
+                bytes(l::RESPONSE_KEPT)
+            ),
+        ),
+        (
+            "an outgoing batch",
+            format!(
+                "{} events and {}, up to {} and {}; open for {}, up to {}",
+                l::DEFAULT_BATCH_OUT_EVENTS,
+                bytes(l::DEFAULT_BATCH_OUT_BYTES),
+                n(l::BATCH_OUT_EVENTS),
+                bytes(l::BATCH_OUT_BYTES),
+                time(l::DEFAULT_BATCH_WAIT_MS),
+                time(l::BATCH_WAIT_MS)
+            ),
+        ),
+        (
+            "templates",
+            format!(
+                "{} each, {} headers; they read and make bodies of up to {}, nested {} times, \
+                 headers and paths of up to {}, in {} steps; {} operators in one expression, {} \
+                 brackets in all",
+                bytes(l::TEMPLATE_LEN),
+                l::TEMPLATE_HEADERS,
+                bytes(l::TEMPLATE_BODY_BYTES),
+                l::TEMPLATE_BODY_DEPTH,
+                bytes(l::TEMPLATE_HEADER_BYTES),
+                n(l::TEMPLATE_FUEL),
+                l::TEMPLATE_OPERATORS,
+                n(l::TEMPLATE_BRACKETS),
+            ),
+        ),
+        (
+            "commands",
+            format!(
+                "{} at a time, {} arguments of up to {}; {} of the output are read and {} kept; \
+                 each may have {} open files, {} of memory and files of {}",
+                l::COMMANDS,
+                l::COMMAND_ARGS,
+                bytes(l::COMMAND_ARG),
+                bytes(l::OUTPUT_READ),
+                bytes(l::OUTPUT_KEPT),
+                n(l::COMMAND_FILES),
+                bytes(l::COMMAND_MEMORY),
+                bytes(l::COMMAND_FILE_BYTES),
+            ),
+        ),
+        (
+            "`exec.allow`, `outbound.no_proxy`",
+            format!("{} and {} entries", l::EXEC_ALLOW, l::NO_PROXY),
+        ),
+        (
+            "name look-ups",
+            format!(
+                "{} at a time; {} of them for names that were found the last time, and at most {} \
+                 for names that took longer than {} the last time; one that takes longer now \
+                 leaves its place to another, up to {} in all",
+                l::LOOKUPS,
+                l::LOOKUPS_KEPT,
+                l::LOOKUPS_SLOW,
+                time(l::LOOKUP_SLOW_MS),
+                l::LOOKUP_THREADS
+            ),
+        ),
+        (
+            "secrets in answers",
+            format!("secrets of fewer than {} bytes are not searched for", l::REDACTED_SECRET_MIN),
+        ),
+        ("rotation of a secret", format!("the old one is valid for {} more", time(l::ROTATION_MS))),
+        (
+            "admin socket",
+            format!(
+                "{} connections, of which one user of the group gets at most half of what is \
+                 free, and root and the daemon's user find {} each; {} lists and {} other reads \
+                 of the log at a time, shared likewise; pages of {} rows, up to {}",
+                l::ADMIN_CONNECTIONS,
+                l::ADMIN_KEPT,
+                l::ADMIN_LISTS,
+                l::ADMIN_WALKS,
+                l::PAGE,
+                n(l::PAGE_MAX)
+            ),
+        ),
+    ]
+}
+
+fn log() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "a segment of the log",
+            format!(
+                "{} or {}, and a sixteenth of the quota",
+                bytes(l::SEGMENT_BYTES),
+                time(l::SEGMENT_AGE_MS)
+            ),
+        ),
+        (
+            "the log",
+            format!(
+                "its quota: 80 % of the file system at the first start, at least {} when you set \
+                 it; of it {} or 2 % for outcomes alone",
+                bytes(l::QUOTA_MIN),
+                bytes(l::DISK_RESERVE)
+            ),
+        ),
+        ("ballast", format!("two files of {} to {}", bytes(l::BALLAST_MIN), bytes(l::BALLAST))),
+        (
+            "events relocated by retention",
+            format!(
+                "{}; deliveries in strict order {} an endpoint",
+                n(l::RELOCATED_EVENTS),
+                n(l::RETRYING)
+            ),
+        ),
+        (
+            "a commit",
+            format!("ends the process when it takes longer than {}", time(l::COMMIT_TIMEOUT_MS)),
+        ),
+    ]
+}
+
+/// `1,048,576`.
+fn n<N: TryInto<u64>>(number: N) -> String {
+    let digits =
+        number.try_into().unwrap_or_else(|_| panic!("a limit is not negative")).to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `256 KiB`.
+fn bytes<N: TryInto<u64>>(number: N) -> String {
+    let number: u64 = number.try_into().unwrap_or_else(|_| panic!("a limit is not negative"));
+    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if number >= 1 << shift && number.is_multiple_of(1 << shift) {
+            return format!("{} {unit}", n(number >> shift));
+        }
+    }
+    format!("{} bytes", n(number))
+}
+
+/// `15 s`.
+fn time(ms: u64) -> String {
+    for (unit, size) in [("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)] {
+        if ms >= size && ms.is_multiple_of(size) {
+            let count = ms / size;
+            let unit = if unit == "days" && count == 1 { "day" } else { unit };
+            return format!("{count} {unit}");
+        }
+    }
+    format!("{ms} ms")
+}

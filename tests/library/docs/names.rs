@@ -1,0 +1,273 @@
+//! Names in the documents are names in the code: options, keys of the configuration, limits,
+//! metrics, notices, tests.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::{Command, CommandFactory};
+use hookbox::config::Config;
+use hookbox::ctl::args::Cli;
+use hookbox::daemon::args::Args;
+
+use super::page::{self, Page, files, read, root};
+use super::report;
+
+/// Options of other programs that the documents name.
+const FOREIGN: &[(&str, &str)] = &[
+    ("--events", "benchmarks"),
+    ("--ignored", "tests"),
+    ("--include-ignored", "tests"),
+    ("--lib", "cargo test"),
+    ("--nocapture", "tests"),
+    ("--open", "cargo doc"),
+    ("--profile", "cargo"),
+    ("--release", "cargo"),
+    ("--test", "cargo"),
+    ("--list", "just"),
+    ("--unix-socket", "curl"),
+];
+
+/// Paths of the status's JSON that look like keys of the configuration.
+const JSON_PATHS: &[&str] = &["log.damage"];
+
+#[test]
+fn options_that_are_named_exist() {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    options(&Cli::command(), &mut known);
+    options(&Args::command(), &mut known);
+    known.extend(FOREIGN.iter().map(|(option, _)| (*option).to_owned()));
+    let mut broken = Vec::new();
+    for page in page::all() {
+        for (number, code) in page.code_spans() {
+            for word in
+                code.split([' ', '(', '"']).filter(|word| word.starts_with("--") && word.len() > 2)
+            {
+                let option = word.split(['=', ',', ')', ']']).next().unwrap_or_default();
+                if !known.contains(option) {
+                    broken.push(format!("{}:{number} names {option}", page.name));
+                }
+            }
+        }
+    }
+    report(
+        "An option that a document names is one of the programs, or stands in FOREIGN.",
+        &broken,
+    );
+}
+
+fn options(command: &Command, known: &mut BTreeSet<String>) {
+    known.extend(["--help".to_owned(), "--version".to_owned()]);
+    known.extend(
+        command.get_arguments().filter_map(|arg| arg.get_long()).map(|name| format!("--{name}")),
+    );
+    command.get_subcommands().for_each(|sub| options(sub, known));
+}
+
+#[test]
+fn commands_named_in_the_text_exist() {
+    let root = Cli::command();
+    let mut broken = Vec::new();
+    for page in page::all() {
+        for (number, code) in page.code_spans() {
+            let mut words = code.split(' ');
+            // `log verify` and its like stand there without the program's name.
+            let first = words.next().unwrap_or_default();
+            let path: Vec<&str> = match first {
+                "hookboxctl" => words.collect(),
+                name => {
+                    let group = root
+                        .get_subcommands()
+                        .find(|sub| sub.get_name() == name && sub.has_subcommands());
+                    if group.is_none() {
+                        continue;
+                    }
+                    code.split(' ').collect()
+                }
+            };
+            if let Err(what) = walk(&root, &path) {
+                broken.push(format!("{}:{number} names `{code}`: {what}", page.name));
+            }
+        }
+    }
+    report("A command that a document names in its text exists.", &broken);
+}
+
+/// Whether the words lead to a command: names of commands first, options and values behind them.
+fn walk(root: &Command, path: &[&str]) -> Result<(), String> {
+    let mut command = root;
+    for word in path.iter().filter(|word| **word != "--json") {
+        if !command.has_subcommands()
+            || word.starts_with('-')
+            || !word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+        {
+            return Ok(());
+        }
+        command =
+            command.find_subcommand(word).ok_or_else(|| format!("there is no command {word}"))?;
+    }
+    Ok(())
+}
+
+/// The keys of the configuration, as `section.key`, from what `Config` says that it expects.
+pub fn configuration_keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    for name in expected("no_such_key = 1\n").expect("it takes no key of that name") {
+        match expected(&format!("[{name}]\nno_such_key = 1\n")) {
+            Some(inner) => keys.extend(inner.iter().map(|key| format!("{name}.{key}"))),
+            None => keys.push(name),
+        }
+    }
+    keys
+}
+
+/// The keys that stand in the error about an unknown one; `None` when the error is about something
+/// else.
+fn expected(text: &str) -> Option<Vec<String>> {
+    let error = Config::parse(text, Path::new("x")).expect_err("a key that does not exist");
+    let (_, expected) =
+        error.what.strip_prefix("unknown field `no_such_key`, expected ").map(|rest| ("", rest))?;
+    Some(expected.split('`').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
+#[test]
+fn configuration_keys_that_are_named_exist() {
+    let keys = configuration_keys();
+    let sections: BTreeSet<&str> =
+        keys.iter().filter_map(|key| key.split_once('.')).map(|(section, _)| section).collect();
+    let mut broken = Vec::new();
+    for page in page::all() {
+        for (number, code) in page.code_spans() {
+            let (section, key) = match code.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+            {
+                Some((section, key)) => (section, key.trim()),
+                None => code.split_once('.').unwrap_or_default(),
+            };
+            let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let full = format!("{section}.{key}");
+            if !sections.contains(section) || !is_name(key) || JSON_PATHS.contains(&full.as_str()) {
+                continue;
+            }
+            if !key.is_empty() && !keys.contains(&full) {
+                broken.push(format!("{}:{number} names {full}", page.name));
+            }
+        }
+        for block in page.blocks().iter().filter(|block| block.language == "toml") {
+            if let Err(error) = Config::parse(&block.lines.join("\n"), Path::new("the block")) {
+                broken.push(format!("{}:{}: {error}", page.name, block.number));
+            }
+        }
+    }
+    report(
+        "A key of hookbox.toml that a document names exists, and a block of TOML is a \
+         configuration.",
+        &broken,
+    );
+}
+
+#[test]
+fn limits_that_are_named_exist() {
+    let limits = read("src/model/limits.rs");
+    let mut broken = Vec::new();
+    for page in page::all() {
+        for (number, code) in page.code_spans() {
+            let Some((_, name)) = code.rsplit_once("limits::") else { continue };
+            if name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+                && !limits.contains(&format!("pub const {name}:"))
+            {
+                broken.push(format!("{}:{number} names {code}", page.name));
+            }
+        }
+    }
+    report("A limit that a document names is in src/model/limits.rs.", &broken);
+}
+
+/// The texts in quotation marks in the sources that begin so, and go on with small letters, dots
+/// and underscores.
+fn quoted(prefix: &str) -> BTreeSet<String> {
+    let source = root().join("src");
+    let sources = files(&source);
+    let mut found = BTreeSet::new();
+    let is_test = |path: &Path| {
+        let inside = path.strip_prefix(&source).unwrap_or(path);
+        inside.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests"))
+    };
+    let programs = sources
+        .iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs") && !is_test(path));
+    for path in programs {
+        let text = std::fs::read_to_string(path).expect("a readable file");
+        for (at, _) in text.match_indices(&format!("\"{prefix}")) {
+            let rest = &text[at + 1..];
+            let end = rest.find('"').unwrap_or(0);
+            if rest[..end].chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '.') {
+                found.insert(rest[..end].to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// The first cells of the tables of a page, without backticks.
+fn first_cells(page: &str) -> BTreeSet<String> {
+    let page = Page::new(page);
+    let cells = page.lines().filter_map(|(_, line)| line.strip_prefix("| `")?.split('`').next());
+    cells.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_and_notice_is_described_and_no_other() {
+    let documented: BTreeSet<String> = first_cells("docs/reference/metrics.md")
+        .into_iter()
+        .filter(|name| name.starts_with("hookbox_"))
+        .collect();
+    assert_eq!(
+        documented,
+        quoted("hookbox_"),
+        "docs/reference/metrics.md has a row for each metric"
+    );
+
+    // Names of other things of the same form: files, the types of events that are made up.
+    let others =
+        ["hookbox.test", "hookbox.event", "hookbox.toml", "hookbox.socket", "hookbox.example"];
+    let notices: BTreeSet<String> =
+        quoted("hookbox.").into_iter().filter(|name| !others.contains(&name.as_str())).collect();
+    assert_eq!(
+        first_cells("docs/reference/notices.md"),
+        notices,
+        "docs/reference/notices.md has a row for each notice"
+    );
+}
+
+#[test]
+fn tests_that_are_named_exist() {
+    let mut broken = Vec::new();
+    for page in page::book() {
+        for (number, code) in page.code_spans() {
+            let Some(rest) = code.strip_prefix("cargo test ") else { continue };
+            let words: Vec<&str> = rest.split(' ').collect();
+            let (folder, name) = match words.as_slice() {
+                ["--test", binary, name, ..] => (format!("tests/{binary}"), *name),
+                ["--lib", name, ..] => ("src".to_owned(), *name),
+                _ => continue,
+            };
+            // `NAME` stands for any; the last part may be the beginning of a test's name.
+            let module = name
+                .trim_end_matches("::")
+                .split("::")
+                .take_while(|part| exists(&folder, part))
+                .count();
+            if name != "NAME" && module == 0 {
+                broken.push(format!("{}:{number} names {code}", page.name));
+            }
+        }
+    }
+    report("A test that a document names exists.", &broken);
+}
+
+/// Whether a module of this name is somewhere below the folder.
+fn exists(folder: &str, module: &str) -> bool {
+    files(&root().join(folder)).iter().any(|path| {
+        path.file_stem().is_some_and(|stem| stem == module)
+            || path.parent().and_then(Path::file_name).is_some_and(|name| name == module)
+    })
+}

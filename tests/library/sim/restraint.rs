@@ -1,0 +1,316 @@
+//! What restrains the queue, kept apart from it: pauses and open breakers hold over crashes; what
+//! waits ends at its max age, whatever it waits for; the last value that a receiver sees of a key
+//! is never an old one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hookbox::model::{
+    AttemptFault, CatchUpMode, DeliveryId, DeliveryState, Endpoint, Event, Now, Order, Outcome,
+    Seq, limits,
+};
+use hookbox::queue::{DeliveriesQuery, Queue, State};
+use hookbox::record::{Consequence, Record};
+
+use super::world::READ_MS;
+
+/// How late a delivery may end: its last attempt falls on its max age, and what is on the disk has
+/// to be read.
+const LATE_MS: u64 = 1_000;
+
+/// A time by the wall clock that is waited for, but no longer than so long.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    until: u64,
+    most_ms: u64,
+    /// On the monotonic clock of this life, and when it began to be waited for, if that was in this
+    /// life.
+    mono: u64,
+    since: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    paused: Option<Wait>,
+    probe: Option<Wait>,
+    /// Failures in a row, when the first of them was by the run clock, and the probes since the
+    /// breaker opened.
+    failures: u32,
+    failing_since: u64,
+    probes: Option<u32>,
+    /// How long the clock of its deliveries has stood, and since when it does.
+    stood: u64,
+    stands: Option<u64>,
+    held: bool,
+    away: bool,
+}
+
+impl Kept {
+    fn clock(&mut self, ran: u64) {
+        let stands = self.held || self.away;
+        match (self.stands, stands) {
+            (None, true) => self.stands = Some(ran),
+            (Some(since), false) => {
+                self.stood += ran.saturating_sub(since);
+                self.stands = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn stood(&self, ran: u64) -> u64 {
+        self.stood + self.stands.map_or(0, |since| ran.saturating_sub(since))
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Restraints {
+    endpoints: BTreeMap<u32, Kept>,
+    /// What waits: when it was accepted, and how long the clock of its endpoint had stood by then.
+    born: BTreeMap<DeliveryId, (u64, u64)>,
+    /// Deliveries of which the operator asked for one alone: nothing keeps them.
+    urged: BTreeSet<DeliveryId>,
+    /// All that it was ever asked for.
+    asked: BTreeSet<DeliveryId>,
+    /// What came back from an attempt in this life, and when: it may have grown too old under way.
+    landed: BTreeMap<DeliveryId, u64>,
+    /// The run clock at the beginning of this life.
+    base: u64,
+    /// By endpoint and key: the newest that its receiver saw, and the last.
+    seen: BTreeMap<(u32, String), (Seq, Seq)>,
+    pub paused_over_crashes: u64,
+    pub too_old: u64,
+}
+
+impl Restraints {
+    pub fn begin_life(&mut self, state: &State, wall_ms: u64) {
+        self.base = state.ran_ms;
+        self.landed.clear();
+        for endpoint in self.endpoints.values_mut() {
+            for wait in [&mut endpoint.paused, &mut endpoint.probe].into_iter().flatten() {
+                wait.mono = wait.until.saturating_sub(wall_ms).min(wait.most_ms);
+                wait.since = None;
+                self.paused_over_crashes += u64::from(wait.mono > 0);
+            }
+        }
+    }
+
+    fn ran(&self, now: Now) -> u64 {
+        self.base + now.mono_ms
+    }
+
+    pub fn record(&mut self, state: &State, now: Now, seq: Seq, record: &Record) {
+        let ran = self.ran(now);
+        let begin = |this: &mut Self, delivery: DeliveryId| {
+            let stood = this.endpoints.entry(delivery.endpoint).or_default().stood(ran);
+            this.born.insert(delivery, (ran, stood));
+        };
+        match record {
+            Record::EventAccepted { fan_out, .. } => {
+                fan_out
+                    .iter()
+                    .for_each(|endpoint| begin(self, DeliveryId { seq, endpoint: *endpoint }));
+            }
+            Record::Replayed { endpoint, .. } => {
+                begin(self, DeliveryId { seq, endpoint: *endpoint })
+            }
+            Record::DeliveryRetried { delivery, .. } => {
+                begin(self, *delivery);
+                self.urged.insert(*delivery);
+                self.asked.insert(*delivery);
+            }
+            Record::DeliveryCancelled { delivery, .. } => {
+                self.born.remove(delivery);
+            }
+            Record::DeliveryDied { dead } => {
+                self.too_old += u64::from(self.born.remove(&dead.delivery).is_some());
+            }
+            Record::Superseded { endpoint, deliveries, .. } => {
+                self.born.retain(|delivery, _| {
+                    delivery.endpoint != *endpoint || !deliveries.contains(&delivery.seq)
+                });
+            }
+            Record::EndpointDeleted { endpoint, .. } => {
+                self.born.retain(|delivery, _| delivery.endpoint != *endpoint)
+            }
+            // A place that retention moved is only found when the reading comes to it.
+            Record::StreamPositionRelocated { waiting } => {
+                self.born.remove(&waiting.delivery);
+            }
+            Record::EndpointHeld { endpoint, .. } => self.change(*endpoint, ran, |e| e.held = true),
+            Record::EndpointReleased { endpoint, .. } => {
+                self.change(*endpoint, ran, |e| {
+                    e.held = false;
+                    (e.paused, e.probe, e.probes, e.failures) = (None, None, None, 0);
+                });
+                // What was parked begins anew.
+                let waiting = state
+                    .endpoints
+                    .get(endpoint)
+                    .map(|lane| lane.retrying.keys().copied().collect::<Vec<_>>());
+                for seq in waiting.unwrap_or_default() {
+                    let delivery = DeliveryId { seq, endpoint: *endpoint };
+                    if !self.born.contains_key(&delivery) {
+                        begin(self, delivery);
+                    }
+                }
+            }
+            Record::EndpointAway { endpoint, .. } => self.change(*endpoint, ran, |e| e.away = true),
+            Record::EndpointBack { endpoint, .. } => {
+                self.change(*endpoint, ran, |e| e.away = false)
+            }
+            _ => {}
+        }
+        self.attempts(state, now, record);
+    }
+
+    fn change(&mut self, endpoint: u32, ran: u64, with: impl FnOnce(&mut Kept)) {
+        let endpoint = self.endpoints.entry(endpoint).or_default();
+        with(endpoint);
+        endpoint.clock(ran);
+    }
+
+    fn attempts(&mut self, state: &State, now: Now, record: &Record) {
+        let ran = self.ran(now);
+        for attempt in record.attempts() {
+            let id = attempt.delivery.endpoint;
+            match attempt.next {
+                Consequence::Held { .. } => self.change(id, ran, |e| e.held = true),
+                // It waits for the operator.
+                Consequence::Parked { .. } | Consequence::Delivered | Consequence::Dead { .. } => {
+                    self.born.remove(&attempt.delivery);
+                }
+                _ => {}
+            }
+            self.urged.remove(&attempt.delivery);
+            self.landed.insert(attempt.delivery, now.mono_ms);
+        }
+        let (id, report, uncounted, restraint) = match record {
+            Record::AttemptFinished(a) => {
+                (a.delivery.endpoint, &a.report, a.uncounted, &a.restraint)
+            }
+            Record::BatchFinished(f) => (f.endpoint, &f.report, f.uncounted, &f.restraint),
+            _ => return,
+        };
+        let Some(lane) = state.endpoints.get(&id).filter(|lane| !lane.settings.is_leased()) else {
+            return;
+        };
+        // Each record of an attempt says how much is left of these: what was over by then does not
+        // come again, whatever the wall clock says at the next start.
+        let endpoint = self.endpoints.entry(id).or_default();
+        for wait in [&mut endpoint.paused, &mut endpoint.probe] {
+            *wait = wait.filter(|wait| wait.mono > now.mono_ms);
+        }
+        let failed = report.outcome != Outcome::Delivered;
+        if failed && uncounted || report.fault == Some(AttemptFault::NotTaken) {
+            return;
+        }
+        let endpoint = self.endpoints.entry(id).or_default();
+        let (until, mono, since) = (now.wall_ms, now.mono_ms, Some(now.mono_ms));
+        let wait =
+            |ms: u64| Wait { until: until.saturating_add(ms), most_ms: ms, mono: mono + ms, since };
+        if let (Outcome::Retryable { after_ms: Some(ms) }, Some(429 | 503)) =
+            (&report.outcome, report.response.as_ref().map(|response| response.status))
+        {
+            let longer = endpoint.paused.is_none_or(|paused| paused.mono < now.mono_ms + ms);
+            endpoint.paused = if longer { Some(wait(*ms)) } else { endpoint.paused };
+        }
+        if !failed {
+            (endpoint.failures, endpoint.probes, endpoint.probe) = (0, None, None);
+            return;
+        }
+        if endpoint.failures == 0 {
+            endpoint.failing_since = ran;
+        }
+        endpoint.failures += 1;
+        let long = ran.saturating_sub(endpoint.failing_since) >= limits::BREAKER_SPAN_MS;
+        // A crash may make the run look shorter than it was: what the queue does not know yet does
+        // not bind it.
+        let known = restraint.as_ref().is_some_and(|restraint| restraint.breaker.is_some());
+        let opens = endpoint.failures >= limits::BREAKER_FAILURES && long;
+        assert!(
+            known || !opens || endpoint.probes.is_none(),
+            "the breaker of {id} was open, and is forgotten"
+        );
+        if known {
+            let probes = endpoint.probes.map_or(0, |probes| probes + 1);
+            endpoint.probes = Some(probes);
+            let longest = limits::PROBE_GAP_MAX_MS.min(lane.settings.retry.max_ms);
+            endpoint.probe = Some(wait((limits::PROBE_GAP_MS << probes.min(20)).min(longest)));
+        }
+    }
+
+    /// A request goes out: nothing may keep it.
+    pub fn attempt(
+        &mut self,
+        now: Now,
+        endpoint: &Endpoint,
+        deliveries: &[DeliveryId],
+        events: &[std::sync::Arc<Event>],
+    ) {
+        let urged = deliveries.iter().any(|delivery| self.urged.contains(delivery));
+        if let Some(known) =
+            self.endpoints.get(&endpoint.id).filter(|_| !urged && !endpoint.is_leased())
+        {
+            for (what, wait) in [("pause", known.paused), ("breaker", known.probe)] {
+                // It was decided before its event was read.
+                let decided = now.mono_ms.saturating_sub(READ_MS);
+                let early = wait.filter(|wait| {
+                    wait.since.is_none_or(|since| since < decided) && now.mono_ms < wait.mono
+                });
+                let _ = early.is_none_or(|wait| {
+                    panic!("{deliveries:?} in spite of a {what}: {wait:?} at {now:?} {endpoint:?}")
+                });
+            }
+        }
+        let latest = endpoint.catch_up.mode == CatchUpMode::Latest && endpoint.order == Order::None;
+        for (delivery, event) in deliveries.iter().zip(events).filter(|_| latest) {
+            if delivery.seq != event.id.seq || self.asked.contains(delivery) {
+                continue;
+            }
+            let body: serde_json::Value = serde_json::from_slice(&event.body).unwrap_or_default();
+            // What has no value there is the latest of nothing.
+            let Some(key) = body.pointer("/k").map(ToString::to_string) else { continue };
+            let seen = self.seen.entry((endpoint.id, key)).or_default();
+            *seen = (seen.0.max(delivery.seq), delivery.seq);
+        }
+    }
+
+    /// Nothing waits that is too old; what is under way does not wait.
+    pub fn tick(&self, queue: &Queue, now: Now) {
+        let ran = self.ran(now);
+        for (delivery, (born, stood)) in &self.born {
+            let Some(lane) = queue.state().endpoints.get(&delivery.endpoint) else { continue };
+            let Some(endpoint) =
+                self.endpoints.get(&delivery.endpoint).filter(|e| e.stands.is_none())
+            else {
+                continue;
+            };
+            let age = ran
+                .saturating_sub(*born)
+                .saturating_sub(endpoint.stood(ran).saturating_sub(*stood));
+            // What was under way when the process died, or until now, waits since then.
+            let waits_since = self.landed.get(delivery).copied().unwrap_or(0);
+            if age <= lane.settings.retry.max_age_ms + LATE_MS
+                || now.mono_ms <= waits_since + LATE_MS
+            {
+                continue;
+            }
+            let views = queue.ask(now, &DeliveriesQuery(vec![*delivery]));
+            let waits = views[0].state != DeliveryState::InFlight;
+            assert!(
+                !waits,
+                "{delivery} waits, and is {age} ms old: {:?} {:?}",
+                lane.settings,
+                queue.stuck()
+            );
+        }
+    }
+
+    /// At rest: a receiver that saw an old value of a key last, as the newest and the last delivery
+    /// that it saw.
+    pub fn stale(&self) -> Option<(DeliveryId, DeliveryId)> {
+        let at = |endpoint: u32, seq: Seq| DeliveryId { seq, endpoint };
+        let stale = self.seen.iter().find(|(_, (newest, last))| newest != last);
+        stale.map(|((endpoint, _), (newest, last))| (at(*endpoint, *newest), at(*endpoint, *last)))
+    }
+}

@@ -1,0 +1,241 @@
+//! A store in memory that can die: before a commit is durable, or after it and before anybody hears
+//! of it.
+
+use std::sync::Arc;
+
+use hookbox::model::{DeliveryId, Event, Seq, WallMs};
+use hookbox::queue::State;
+use hookbox::record::{Record, decode, encode};
+use hookbox::scheduler::{ReadLog, Store, event_of};
+
+/// How the next commit ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Durable,
+    /// The process dies with nothing of it on disk.
+    DiesBefore,
+    /// The process dies with all of it on disk.
+    DiesAfter,
+}
+
+#[derive(Debug)]
+pub struct Died;
+
+#[derive(Debug)]
+pub struct Token(());
+
+/// Segments of records, each with the checkpoint it begins with.
+#[derive(Debug)]
+pub struct Disk {
+    segments: Vec<Segment>,
+    /// What retention dropped, for messages.
+    dropped: Vec<Segment>,
+    pub fate: Fate,
+    roll_at: usize,
+}
+
+#[derive(Debug)]
+struct Segment {
+    first: Seq,
+    checkpoint: Option<Vec<u8>>,
+    /// As they came back from their encoding.
+    records: Vec<Record>,
+}
+
+impl Disk {
+    pub fn new(roll_at: usize) -> Self {
+        Self {
+            segments: vec![Segment { first: 1, checkpoint: None, records: Vec::new() }],
+            dropped: Vec::new(),
+            fate: Fate::Durable,
+            roll_at,
+        }
+    }
+
+    pub fn first(&self) -> Seq {
+        self.segments.first().map_or(1, |segment| segment.first)
+    }
+
+    pub fn last(&self) -> Seq {
+        self.segments.last().map_or(0, |segment| segment.first + segment.records.len() as u64 - 1)
+    }
+
+    pub fn read(&self, seq: Seq) -> Option<Record> {
+        let segment = self.segments.iter().rev().find(|segment| segment.first <= seq)?;
+        segment.records.get(usize::try_from(seq - segment.first).ok()?).cloned()
+    }
+
+    pub fn event(&self, seq: Seq) -> Option<Arc<Event>> {
+        event_of(self.read(seq)?)
+    }
+
+    pub fn forward(&self, from: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
+        self.refs(from).map(|(seq, record)| (seq, record.clone()))
+    }
+
+    /// Segments may leave no gap, so the records stand one behind the other.
+    fn refs(&self, from: Seq) -> impl Iterator<Item = (Seq, &Record)> + '_ {
+        let begin =
+            self.segments.partition_point(|segment| segment.first <= from).saturating_sub(1);
+        let all = self.segments[begin..]
+            .iter()
+            .flat_map(|segment| (segment.first..).zip(&segment.records));
+        all.skip(
+            usize::try_from(from.saturating_sub(self.segments[begin].first)).unwrap_or(usize::MAX),
+        )
+    }
+
+    pub fn backward(&self, before: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
+        let from = before.min(self.last() + 1);
+        (self.first()..from).rev().filter_map(|seq| self.read(seq).map(|record| (seq, record)))
+    }
+
+    /// The oldest sealed segment's range.
+    pub fn oldest_sealed(&self) -> Option<(Seq, Seq)> {
+        let oldest = self.segments.first().filter(|_| self.segments.len() > 1)?;
+        Some((oldest.first, oldest.first + oldest.records.len() as u64 - 1))
+    }
+
+    pub fn drop_segment(&mut self, first: Seq) {
+        assert!(self.segments.len() > 1, "the active segment is never dropped");
+        let at = self.segments.iter().position(|segment| segment.first == first);
+        self.dropped.extend(at.map(|at| self.segments.remove(at)));
+    }
+
+    /// The state as a start-up would fold it: one checkpoint and one segment.
+    pub fn fold(&self) -> State {
+        let active = self.segments.last().expect("there is always one");
+        let mut state = match &active.checkpoint {
+            Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
+            None => State::new(),
+        };
+        for (seq, record) in self.refs(active.first) {
+            state.apply(seq, record).expect("what was remembered can be folded");
+        }
+        state
+    }
+}
+
+impl Disk {
+    /// All that there ever was, for messages.
+    pub fn all(&self) -> impl Iterator<Item = (Seq, &Record)> + '_ {
+        let segments = self.dropped.iter().chain(&self.segments);
+        segments.flat_map(|segment| (segment.first..).zip(&segment.records))
+    }
+
+    /// The record by which the last place of a delivery in the stream was taken up, for messages.
+    pub fn passed_over(&self, delivery: DeliveryId) -> String {
+        let mut state = State::new();
+        let (mut place, mut passed) = (delivery.seq, None);
+        for (seq, record) in self.all() {
+            state.apply(seq, record).expect("what was remembered can be folded");
+            match record {
+                Record::StreamPositionRelocated { waiting } if waiting.delivery == delivery => {
+                    (place, passed) = (seq, None)
+                }
+                Record::DeliveryRetried { delivery: other, in_stream: true, .. }
+                    if *other == delivery =>
+                {
+                    (place, passed) = (seq, None);
+                }
+                _ => {}
+            }
+
+            let Some(lane) = state.endpoints.get(&delivery.endpoint) else { continue };
+            if seq > place && passed.is_none() && lane.taken_up(place) {
+                passed = Some(format!("place {place} by {seq}, low {}: {record:?}", lane.low));
+            }
+        }
+        passed.unwrap_or_else(|| "not yet".to_owned())
+    }
+
+    /// Every prefix of the log folds, and folding a segment gives the checkpoint that the next one
+    /// begins with.
+    pub fn check_prefixes(&self) {
+        for (at, segment) in self.segments.iter().enumerate() {
+            let mut state = match &segment.checkpoint {
+                Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
+                None => State::new(),
+            };
+            for (seq, record) in (segment.first..).zip(&segment.records) {
+                state.apply(seq, record).expect("every prefix folds");
+            }
+
+            if let Some(next) = self.segments.get(at + 1) {
+                let begun = next
+                    .checkpoint
+                    .as_deref()
+                    .map(State::from_checkpoint)
+                    .expect("a checkpoint in front");
+                assert_eq!(
+                    state,
+                    begun.expect("it reads back"),
+                    "the checkpoint before record {}",
+                    next.first
+                );
+            }
+        }
+    }
+}
+
+impl ReadLog for Disk {
+    fn first(&self) -> Seq {
+        self.first()
+    }
+
+    fn last(&self) -> Seq {
+        self.last()
+    }
+
+    fn event(&self, seq: Seq) -> Option<Arc<Event>> {
+        self.event(seq)
+    }
+
+    fn forward<T>(
+        &self,
+        from: Seq,
+        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
+    ) -> T {
+        take(&mut self.forward(from))
+    }
+
+    fn backward<T>(
+        &self,
+        before: Seq,
+        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
+    ) -> T {
+        take(&mut self.backward(before))
+    }
+}
+
+impl Store for &mut Disk {
+    type Token = Token;
+    type Error = Died;
+
+    fn commit(&mut self, records: &[Record]) -> Result<Token, Died> {
+        if self.fate == Fate::DiesBefore {
+            return Err(Died);
+        }
+        let active = self.segments.last_mut().expect("there is always one");
+        for record in records {
+            let mut bytes = Vec::new();
+            encode(record, &mut bytes);
+            active.records.push(decode(&bytes).expect("what was encoded can be decoded"));
+        }
+        if self.fate == Fate::DiesAfter { Err(Died) } else { Ok(Token(())) }
+    }
+
+    fn wants_roll(&self, _wall_ms: WallMs) -> bool {
+        self.segments.last().is_some_and(|active| active.records.len() >= self.roll_at)
+    }
+
+    fn roll(&mut self, checkpoint: &[u8], _wall_ms: WallMs) -> Result<(), Died> {
+        let first = self.last() + 1;
+        self.segments.push(Segment {
+            first,
+            checkpoint: Some(checkpoint.to_vec()),
+            records: Vec::new(),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! How a run ends: everything durable, everything ended.
+
+use hookbox::model::{DeliveryId, DeliveryState};
+use hookbox::record::Record;
+use hookbox::scheduler::Core;
+
+use super::World;
+use crate::sim::store::Disk;
+
+impl World {
+    pub(super) fn is_at_rest(&self, core: &Core<&mut Disk>) -> bool {
+        let status = core.queue.status(self.now);
+        status.pending == 0 && status.held == 0 && status.replays == 0
+    }
+
+    /// Everything that was answered 202 is in the log, or was dropped by retention after it had
+    /// ended.
+    pub(super) fn check_durable(&self) {
+        let state = self.disk.fold();
+        for (seq, id) in &self.checker.acknowledged {
+            if *seq < self.disk.first() {
+                continue;
+            }
+            match self.disk.read(*seq) {
+                Some(Record::EventAccepted { event, .. }) => assert_eq!(event.id, *id),
+                other => panic!("{id} was answered 202, and record {seq} is {other:?}"),
+            }
+        }
+        self.disk.check_prefixes();
+        let checkpointed =
+            hookbox::queue::State::from_checkpoint(&state.checkpoint()).expect("reads back");
+        assert_eq!(checkpointed, state, "a checkpoint gives another state");
+    }
+
+    /// What the log says of a delivery, for messages.
+    fn story(&self, delivery: DeliveryId) -> String {
+        story(&self.disk, delivery)
+    }
+
+    /// The first delivery that was to end and did not, for messages, and the record that says its
+    /// place was taken up.
+    pub(super) fn left_behind(&self) -> Option<String> {
+        let delivery = self.checker.owed.first()?;
+        let passed = self.disk.passed_over(*delivery);
+        Some(format!(
+            "{} in all, the first is {delivery}: {}\npassed over: {passed:.2000}",
+            self.checker.owed.len(),
+            self.story(*delivery)
+        ))
+    }
+
+    /// At rest: every delivery of every event has ended, and those that are called delivered were
+    /// answered 2xx.
+    pub(super) fn check_ends(&mut self) {
+        let state = self.disk.fold();
+        if let Some((newest, last)) = self.restraints.stale() {
+            let told = format!("{}\n-- after it {last}: {}", self.story(newest), self.story(last));
+            panic!("{newest} was seen, and an old value of its key after it: {told}");
+        }
+
+        let forgotten = self.checker.owed.first();
+        if let Some(delivery) = forgotten {
+            panic!(
+                "{delivery} never ended, and nobody speaks of it any more: {}",
+                self.story(*delivery)
+            );
+        }
+
+        for (seq, record) in self.disk.forward(state.first_seq) {
+            let endpoints = match record {
+                Record::EventAccepted { fan_out, .. } => fan_out,
+                Record::Replayed { endpoint, .. } => vec![endpoint],
+                _ => continue,
+            };
+            for endpoint in endpoints {
+                let delivery = DeliveryId { seq, endpoint };
+                let Some(lane) = state.endpoints.get(&endpoint) else { continue };
+                match lane.state_of(seq) {
+                    DeliveryState::Delivered => {
+                        self.totals.delivered += 1;
+                        let answered = self.checker.answered_2xx.contains(&delivery);
+                        assert!(
+                            answered,
+                            "{delivery} is called delivered, but nobody answered 2xx: {}",
+                            self.story(delivery)
+                        );
+                    }
+                    DeliveryState::Dead | DeliveryState::Cancelled => {}
+                    other => panic!("{delivery} is {other:?} at rest: {}", self.story(delivery)),
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn story(disk: &Disk, delivery: DeliveryId) -> String {
+    let told = disk.all().filter(|(_, record)| speaks_of(record, delivery));
+    told.map(|(at, record)| format!("\n  {at}: {:.600}", format!("{record:?}"))).collect()
+}
+
+/// Whether a record concerns a delivery, for messages.
+fn speaks_of(record: &Record, delivery: DeliveryId) -> bool {
+    match record {
+        Record::EventAccepted { event, .. } => event.id.seq == delivery.seq,
+        Record::Superseded { endpoint, deliveries, .. } => {
+            *endpoint == delivery.endpoint && deliveries.contains(&delivery.seq)
+        }
+        Record::BatchFormed { endpoint, members, .. } => {
+            *endpoint == delivery.endpoint
+                && members.iter().any(|member| member.delivery == delivery.seq)
+        }
+        Record::DeliveryDied { dead } => dead.delivery == delivery,
+        Record::DeliveryCancelled { delivery: other, .. }
+        | Record::DeliveryRetried { delivery: other, .. } => *other == delivery,
+        Record::DeliveriesRelocated { waiting } => {
+            waiting.iter().any(|carried| carried.delivery == delivery)
+        }
+        Record::StreamPositionRelocated { waiting } => waiting.delivery == delivery,
+        record => record.attempts().any(|attempt| attempt.delivery == delivery),
+    }
+}

@@ -1,0 +1,172 @@
+//! What comes in, and what the operator and retention do.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hookbox::model::{DeliveryId, Seq, Source};
+use hookbox::queue::{
+    AliveQuery, CancelDeliveries, DeleteEndpoint, DiscardDeadLetters, HoldEndpoint, Input,
+    NewEvent, ReleaseEndpoint, RelocationSlice, RetryDeliveries, Revive, StartReplay,
+    UpdateEndpoint,
+};
+use hookbox::record::{DeadLetter, Record, ReplayFilter};
+use hookbox::scheduler::{Core, Records, Retiring, slice};
+use rand::Rng;
+
+use super::{MOST_CONSUMED, World};
+use crate::sim::requests::{Sent, matched};
+use crate::sim::store::Disk;
+
+impl World {
+    /// Consumers come and go.
+    pub(super) fn consumers(&mut self, core: &Core<&mut Disk>) -> Vec<Sent> {
+        let pulls = core
+            .queue
+            .state()
+            .living()
+            .filter(|lane| lane.settings.is_leased())
+            .map(|lane| lane.settings.id);
+        let pulls: Vec<u32> = pulls.collect();
+        let mut inputs = Vec::new();
+        for endpoint in pulls {
+            let total =
+                if self.faults { self.rng.random_range(0..=MOST_CONSUMED) } else { MOST_CONSUMED };
+            if self.rng.random_bool(0.2) {
+                inputs.push(Sent::report(Input::Wanted { endpoint, total }));
+            }
+        }
+        inputs
+    }
+
+    pub(super) fn new_event(&mut self, core: &Core<&mut Disk>) -> Sent {
+        let sources: Vec<Arc<Source>> = core.queue.state().sources.values().cloned().collect();
+        let source = sources[self.rng.random_range(0..sources.len())].clone();
+        let dedupe = self.rng.random_bool(0.5).then(|| self.rng.random_range(0..200));
+        let size = if self.rng.random_bool(0.02) { 200_000 } else { self.rng.random_range(0..300) };
+        let event = NewEvent {
+            source,
+            kind: "sim.event".to_owned(),
+            dedupe_key: dedupe.map(|key: u64| key.to_string()),
+            dedupe,
+            beside: Default::default(),
+            request_line: "POST /in/a".to_owned(),
+            remote: "sim".to_owned(),
+            headers: Vec::new(),
+            body: self.body(size),
+        };
+        Sent::accept(matched(&core.queue, event))
+    }
+
+    /// JSON with a key, most of the time; some of it poisoned.
+    pub(super) fn body(&mut self, size: usize) -> Bytes {
+        let key = self.rng.random_range(0..6);
+        let poison = if self.rng.random_bool(0.02) { "poison" } else { "fine" };
+        let padding = "x".repeat(size);
+        match self.rng.random_range(0..10) {
+            0 => Bytes::from(padding),
+            _ => Bytes::from(format!("{{\"k\":{key},\"is\":\"{poison}\",\"pad\":\"{padding}\"}}")),
+        }
+    }
+
+    /// The operator does something.
+    pub(super) fn meddle(&mut self, core: &Core<&mut Disk>) -> Option<Sent> {
+        let state = core.queue.state();
+        let lanes: Vec<u32> = state.endpoints.keys().copied().collect();
+        let id = *lanes.get(self.rng.random_range(0..lanes.len().max(1)))?;
+        let lane = &state.endpoints[&id];
+        let name = lane.settings.name.clone();
+
+        let some_seq = self.rng.random_range(1..state.next_seq);
+
+        Some(match self.rng.random_range(0..34) {
+            32 if lanes.len() > 1 => Sent::command(DeleteEndpoint { name }),
+            33 => Sent::command(UpdateEndpoint(Box::new(self.resettled(&lane.settings)))),
+            n if n % 8 == 0 => Sent::command(HoldEndpoint { name }),
+            n if n % 8 < 3 => Sent::command(ReleaseEndpoint { name }),
+            n if n % 8 == 3 => {
+                let key = self.known_delivery(core, some_seq, id)?;
+                Sent::command(CancelDeliveries { deliveries: vec![key] })
+            }
+            n if n % 8 == 4 => {
+                let revive = self.some_grave(core)?;
+                Sent::command(RetryDeliveries { deliveries: vec![revive] })
+            }
+            n if n % 8 == 5 => {
+                let revive = self.some_grave(core)?;
+                Sent::command(DiscardDeadLetters { deliveries: vec![revive] })
+            }
+            n if n % 8 == 6 => {
+                let to = self.rng.random_bool(0.5).then_some(name);
+                self.totals.replays += 1;
+                Sent::command(StartReplay {
+                    filter: ReplayFilter { to, ..ReplayFilter::default() },
+                    rate: self.rng.random_bool(0.5).then_some(50),
+                    next: some_seq,
+                    end: (some_seq + 30).min(core.store.last()),
+                })
+            }
+            _ => return self.retire(core),
+        })
+    }
+
+    /// A delivery of endpoint `id` that the log knows, near `seq`.
+    pub(super) fn known_delivery(
+        &self,
+        core: &Core<&mut Disk>,
+        seq: Seq,
+        id: u32,
+    ) -> Option<DeliveryId> {
+        core.store.forward(seq).take(50).find_map(|(seq, record)| match record {
+            Record::EventAccepted { fan_out, .. } if fan_out.contains(&id) => {
+                Some(DeliveryId { seq, endpoint: id })
+            }
+            _ => None,
+        })
+    }
+
+    pub(super) fn some_grave(&mut self, core: &Core<&mut Disk>) -> Option<Revive> {
+        let dead_letter_seqs = &core.queue.state().dead_letter_seqs;
+        if dead_letter_seqs.is_empty() {
+            return None;
+        }
+        let dead_letter_seq =
+            dead_letter_seqs.select(self.rng.random_range(0..dead_letter_seqs.len()))?;
+        let dead = core.store.read(dead_letter_seq)?.dead_letter(dead_letter_seq)?;
+        let DeadLetter { delivery, event, attempts, last, .. } = dead;
+        Some(Revive { delivery, event, attempts, last, dead_letter_seq: Some(dead_letter_seq) })
+    }
+
+    /// Retention takes its next step with the oldest segment, as the real one does it.
+    pub(super) fn retire(&mut self, core: &Core<&mut Disk>) -> Option<Sent> {
+        let (first, last) = core.store.oldest_sealed()?;
+        let mut retiring = match self.retiring.take().filter(|retiring| retiring.first == first) {
+            Some(retiring) => retiring,
+            None => Retiring::new(first, last, [0; 32]),
+        };
+        let alive = core.queue.ask(self.now, &AliveQuery { first, last })?;
+        let records = Slices { disk: core.store, most: self.rng.random_range(1..60) };
+        let rng = &mut self.rng;
+        let mut keep = |dead| rng.random_bool(0.7).then_some(dead);
+        let step = retiring.next_step(&alive, &records, &mut keep).expect("everything can be read");
+        self.retiring = Some(retiring);
+        step.map(Sent::retire)
+    }
+}
+
+/// A segment is read in slices of a few records, so that much happens between them.
+struct Slices<'a> {
+    disk: &'a Disk,
+    most: u64,
+}
+
+impl Records for Slices<'_> {
+    type Error = std::convert::Infallible;
+
+    fn read(&self, seq: Seq) -> Result<Option<Record>, Self::Error> {
+        Ok(self.disk.read(seq))
+    }
+
+    fn slice(&self, from: Seq, last: Seq) -> Result<(RelocationSlice, Seq), Self::Error> {
+        slice(self.disk.forward(from).map(Ok), (from, last.min(from + self.most)))
+    }
+}

@@ -1,0 +1,50 @@
+//! What a run saw.
+
+/// What a run saw.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub acknowledged: u64,
+    pub duplicates: u64,
+    pub attempts: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub crashes: u64,
+    pub dropped_segments: u64,
+    pub carried_events: u64,
+    pub carried_places: u64,
+    pub replays: u64,
+    pub batches: u64,
+    pub halved: u64,
+    pub superseded: u64,
+    pub uncounted: u64,
+    pub parked: u64,
+    pub held: u64,
+    pub too_old: u64,
+    pub paused_over_crashes: u64,
+    /// Stands for all that happened: equal where the same happened at the same times.
+    pub trace: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.acknowledged += other.acknowledged;
+        self.duplicates += other.duplicates;
+        self.attempts += other.attempts;
+        self.delivered += other.delivered;
+        self.dead += other.dead;
+        self.crashes += other.crashes;
+        self.dropped_segments += other.dropped_segments;
+        self.carried_events += other.carried_events;
+        self.carried_places += other.carried_places;
+        self.replays += other.replays;
+        self.batches += other.batches;
+        self.halved += other.halved;
+        self.superseded += other.superseded;
+        self.uncounted += other.uncounted;
+        self.parked += other.parked;
+        self.held += other.held;
+        self.too_old += other.too_old;
+        self.paused_over_crashes += other.paused_over_crashes;
+        self.trace = self.trace.wrapping_add(other.trace);
+    }
+}

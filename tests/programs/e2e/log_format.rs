@@ -1,0 +1,114 @@
+//! The log read by docs/internals/log-format.md alone: none of the product's code, only what the
+//! page says. A change of the bytes that the page does not tell fails here.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use super::open_source;
+use super::support::{Home, hex, sha256};
+
+/// The header, the checkpoint's chunks and the frames of a segment, as `GET /v1/log/segments/{id}`
+/// gives them: a kind, a length in four bytes, and so many bytes.
+fn pieces(home: &Home) -> Vec<(u8, Vec<u8>)> {
+    let mut stream = UnixStream::connect(home.data().join("admin.sock")).expect("the admin socket");
+    stream.write_all(b"GET /v1/log/segments/1 HTTP/1.0\r\nHost: hookbox\r\n\r\n").expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("read to its end");
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+    let mut rest = &answer[head..];
+    let mut pieces = Vec::new();
+    while let Some((kind, more)) = rest.split_first() {
+        let length = number(&more[..4]);
+        pieces.push((*kind, more[4..4 + length].to_vec()));
+        rest = &more[4 + length..];
+    }
+    pieces
+}
+
+/// Big-endian, as all numbers of the page.
+fn number(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
+#[test]
+fn a_segment_is_what_the_page_says() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    // One that LZ4 makes smaller, and one that is too small for it.
+    daemon.accept("/in/in", &[], &[b'a'; 9000]);
+    daemon.accept("/in/in", &[], b"x");
+
+    let mut chain = [0u8; 32];
+    let (mut last, mut compressed, mut names) = (0, 0, Vec::new());
+    for (kind, bytes) in pieces(&home) {
+        match kind {
+            b'H' => {
+                let (packed, crc) = bytes.split_at(bytes.len() - 4);
+                assert_eq!(number(crc), crc32fast::hash(packed) as usize, "the header's checksum");
+                assert_eq!(packed[..2], [0x99, 1], "an array of nine, and the format");
+                chain = sha256(&[&chain[..], &bytes].concat());
+            }
+            b'F' => {
+                let (head, stored) = bytes.split_at(86);
+                let (first, count) = (number(&head[2..10]), number(&head[10..14]));
+                let (raw_length, stored_length) = (number(&head[78..82]), number(&head[82..86]));
+                assert_eq!((head[0], first, stored.len()), (1, last + 1, stored_length));
+                assert_eq!(head[14..46], chain, "it continues the chain");
+                chain = sha256(&[&chain[..], &head[..14], &head[78..], stored].concat());
+                assert_eq!(head[46..78], chain, "and is its next link");
+
+                compressed += usize::from(head[1] == 1);
+                let payload = match head[1] {
+                    1 => lz4_flex::block::decompress(stored, raw_length).expect("an LZ4 block"),
+                    _ => stored.to_vec(),
+                };
+                let found = records(&payload);
+                assert_eq!((payload.len(), found.len()), (raw_length, count));
+                names.extend(found);
+                last = first + count - 1;
+            }
+            // The first segment has no checkpoint.
+            other => assert_eq!(other, b'E', "the end"),
+        }
+    }
+    assert!(compressed > 0, "nothing was compressed");
+    assert_eq!(names, ["LogStarted", "SourceSet", "EventAccepted", "EventAccepted"]);
+    let told = daemon.json(&["log", "head"]);
+    assert_eq!(
+        (told["record"].as_u64(), told["hash"].as_str()),
+        (Some(last as u64), Some(&*hex(&chain)))
+    );
+
+    // The newer slot of the watermark names the same end.
+    let mark = std::fs::read(home.data().join("log/watermark")).expect("the watermark");
+    assert_eq!(mark.len(), 128);
+    let slot = mark.chunks(64).max_by_key(|slot| number(&slot[..8])).expect("two slots");
+    assert_eq!(
+        (number(&slot[8..16]), &slot[16..48], &slot[52..]),
+        (last, &chain[..], &[0; 12][..])
+    );
+    assert_eq!(number(&slot[48..52]), crc32fast::hash(&slot[..48]) as usize);
+
+    // A checked file: a line of JSON, and its checksum.
+    let format = std::fs::read_to_string(home.data().join("log/format")).expect("the format");
+    let (json, crc) = format.split_once('\n').expect("two lines");
+    assert_eq!(crc.trim_end(), format!("{:08x}", crc32fast::hash(json.as_bytes())));
+}
+
+/// The names of the records in a payload.
+fn records(mut payload: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    while !payload.is_empty() {
+        let (length, crc) = (number(&payload[..4]), number(&payload[4..8]));
+        let record = &payload[8..8 + length];
+        assert_eq!(crc, crc32fast::hash(record) as usize, "a record's checksum");
+        // Version 1, a map of one entry, and the name of the variant.
+        assert_eq!((record[0], record[1], record[2] & 0xe0), (1, 0x81, 0xa0));
+        names.push(
+            String::from_utf8_lossy(&record[3..3 + usize::from(record[2] & 0x1f)]).into_owned(),
+        );
+        payload = &payload[8 + length..];
+    }
+    names
+}

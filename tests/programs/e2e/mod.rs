@@ -1,0 +1,82 @@
+//! The real programs, driven from outside: `hookboxd` as a child process in a fresh folder,
+//! `hookboxctl` as a script would run it, and a receiver that behaves by script. One module a
+//! question.
+
+mod access;
+mod admin;
+mod bad_input;
+mod canary;
+mod clock;
+mod delivery;
+mod demo;
+mod dlq;
+mod examples;
+mod explain;
+mod filters;
+mod hold;
+mod hostile;
+mod http2;
+mod ingest;
+mod keys;
+mod log;
+mod log_format;
+mod losses;
+mod notices;
+mod offline;
+mod pacing;
+mod process;
+mod proofs;
+mod providers;
+mod pull;
+mod replay;
+mod restraint;
+mod retry;
+mod secrets;
+mod segments;
+mod shares;
+mod signatures;
+mod trust;
+mod ways;
+
+use crate::support;
+use crate::support::Daemon;
+
+/// Makes a source that asks for no proof.
+#[track_caller]
+fn open_source(daemon: &Daemon, name: &str) {
+    daemon.json(&["source", "create", name, "--verify", "none"]);
+}
+
+/// Makes an endpoint on loopback with short, exact retries (50 ms, doubled up to 400 ms). Its
+/// receiver may take as long as it likes to answer, so that no attempt fails because a test was put
+/// off.
+#[track_caller]
+fn quick_endpoint(daemon: &Daemon, name: &str, url: &str, more: &[&str]) -> serde_json::Value {
+    let mut args = vec!["endpoint", "create", name, "--url", url, "--allow-private"];
+    if !more.contains(&"--retry-base") {
+        args.extend(["--retry-base", "50ms", "--retry-max", "400ms"]);
+    }
+    if !more.contains(&"--timeout") {
+        args.extend(["--timeout", "5m"]);
+    }
+    args.extend(["--jitter", "0"]);
+    args.extend(more);
+    daemon.json(&args)
+}
+
+/// A field of an object as text.
+#[track_caller]
+fn text<'a>(value: &'a serde_json::Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no text '{field}' in {value}"))
+}
+
+/// Waits until the endpoint's only delivery is in a state, and gives it.
+#[track_caller]
+fn delivery_in(daemon: &Daemon, endpoint: &str, state: &str) -> serde_json::Value {
+    support::until(&format!("a {state} delivery of {endpoint}"), support::SOON, || {
+        daemon
+            .lines(&["delivery", "list", "--endpoint", endpoint])
+            .into_iter()
+            .find(|d| d["state"] == state)
+    })
+}
