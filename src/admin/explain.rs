@@ -170,7 +170,7 @@ impl Teller {
             | WaitReason::Behind { .. }
             | WaitReason::Retry { .. }
             | WaitReason::InBatch { .. } => self.tell_own(reason, head),
-            _ => self.tell_room(reason),
+            _ => self.tell_endpoint_limit(reason),
         }
     }
 
@@ -320,8 +320,8 @@ impl Teller {
         }
     }
 
-    /// Rates and places.
-    fn tell_room(&self, reason: &WaitReason) -> (&'static str, String, Value) {
+    /// What holds its endpoint back: nobody who takes, a rate, a pace, a window, retries.
+    fn tell_endpoint_limit(&self, reason: &WaitReason) -> (&'static str, String, Value) {
         let name = &self.endpoint;
         match reason {
             WaitReason::NoConsumer => {
@@ -370,6 +370,14 @@ impl Teller {
                 );
                 ("retries", text, json!({"waiting": waiting, "most": most}))
             }
+            _ => self.tell_line(reason),
+        }
+    }
+
+    /// Who goes first: other endpoints, its own batch, the deliveries before it.
+    fn tell_line(&self, reason: &WaitReason) -> (&'static str, String, Value) {
+        let name = &self.endpoint;
+        match reason {
             WaitReason::Places { in_flight, most, doubtful } => {
                 let whose = if *doubtful {
                     "to endpoints that keep failing or took nothing yet"
