@@ -218,6 +218,20 @@ impl Queue {
             .collect()
     }
 
+    /// Asserts that what is counted over all endpoints agrees with them.
+    ///
+    /// # Panics
+    /// When it does not, with both numbers.
+    #[doc(hidden)]
+    pub fn assert_counts(&self) {
+        let held: usize =
+            self.state.endpoints.values().map(|endpoint| endpoint.prefetch().bytes()).sum();
+        assert_eq!(
+            self.prefetched_bytes, held,
+            "the bytes of prefetched events, as counted and as the endpoints hold them"
+        );
+    }
+
     /// Counts over everything.
     #[must_use]
     pub fn status(&self, now: Now) -> Status {

@@ -439,7 +439,8 @@ impl Queue {
     }
 
     fn due_now(&mut self, now: Now, delivery: DeliveryId) {
-        self.state.endpoint_mut(delivery.endpoint).hurry(delivery.seq, now.mono_ms);
+        self.prefetched_bytes -=
+            self.state.endpoint_mut(delivery.endpoint).hurry(delivery.seq, now.mono_ms);
         self.mark_sooner(delivery.endpoint);
         self.wake(delivery.endpoint);
     }

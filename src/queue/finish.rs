@@ -146,10 +146,11 @@ impl Queue {
         let endpoint = self.state.endpoint_mut(job.delivery.endpoint);
         match next {
             Consequence::Retry { delay_ms, .. } => {
-                endpoint.wait_in_lane(job.key, seq, job.born, now.mono_ms + delay_ms);
+                self.prefetched_bytes -=
+                    endpoint.wait_in_lane(job.key, seq, job.born, now.mono_ms + delay_ms);
             }
             Consequence::Held { .. } => {
-                endpoint.wait_in_lane(job.key, seq, job.born, now.mono_ms);
+                self.prefetched_bytes -= endpoint.wait_in_lane(job.key, seq, job.born, now.mono_ms);
             }
             Consequence::Parked { .. } => endpoint.park(job.key, seq),
             Consequence::Delivered | Consequence::Dead { .. } | Consequence::Ended => {}

@@ -345,7 +345,8 @@ impl Queue {
                 let lane = endpoint.key_of_waiting(delivery.seq);
                 let born = endpoint.waiting(delivery.seq).born();
                 self.prefetched_bytes -= endpoint.remove(delivery.seq);
-                endpoint.wait_in_lane(lane, delivery.seq, born, now.mono_ms);
+                self.prefetched_bytes -=
+                    endpoint.wait_in_lane(lane, delivery.seq, born, now.mono_ms);
             }
             self.leave_stale(delivery.endpoint, [delivery.seq], now, draft);
             self.wake(delivery.endpoint);

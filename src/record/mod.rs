@@ -22,7 +22,7 @@
 //!
 //! Files: `variants` ([`Record`]), then what its variants hold (`attempt`, `batch`, `delivery`,
 //! `replay`, `restraint`), `history` (one delivery's view of a record), [`codec`] (records to
-//! bytes), and [`line`] (events as lines of JSON).
+//! bytes), and [`mod@line`] (events as lines of JSON).
 
 mod attempt;
 mod batch;

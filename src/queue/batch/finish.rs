@@ -143,7 +143,7 @@ impl Queue {
         batch: &BatchInFlight,
         draft: &mut Draft,
     ) {
-        self.state.endpoint_mut(id).resume_batch(batch, now.mono_ms);
+        self.prefetched_bytes -= self.state.endpoint_mut(id).resume_batch(batch, now.mono_ms);
 
         self.leave_overtaken(id, &batch.members, now, draft);
         self.leave_stale(id, batch.members.iter().map(|member| member.delivery), now, draft);

@@ -155,7 +155,9 @@ impl Queue {
         ended.iter().for_each(|job| endpoint.release_lane(job));
 
         let rest = jobs.split_off(fitting(&jobs, max_bytes));
-        rest.into_iter().rev().for_each(|job| endpoint.give_back(job, now.mono_ms));
+        let freed: usize =
+            rest.into_iter().rev().map(|job| endpoint.give_back(job, now.mono_ms)).sum();
+        self.prefetched_bytes -= freed;
 
         if jobs.is_empty() {
             self.vacate(slot);

@@ -121,15 +121,18 @@ impl EndpointQueue {
         Some(slot)
     }
 
-    /// One that was gathered does not fit into the batch: it waits for the next.
-    pub fn give_back(&mut self, job: ActiveDelivery, now_mono: u64) {
+    /// One that was gathered does not fit into the batch: it waits for the next. Returns the bytes
+    /// of prefetched events that this freed.
+    #[must_use]
+    pub fn give_back(&mut self, job: ActiveDelivery, now_mono: u64) -> usize {
         self.runtime.lanes.finish(job.key);
         // Retention may have let it wait among the retries meanwhile.
         if job.position.is_some() && !self.retrying.contains_key(&job.delivery.seq) {
-            return self.put_back(job);
+            self.put_back(job);
+            return 0;
         }
         self.runtime.prefetch.settle(&job);
-        self.wait_in_lane(job.key, job.delivery.seq, job.born, now_mono);
+        self.wait_in_lane(job.key, job.delivery.seq, job.born, now_mono)
     }
 
     /// Those that were gathered are members of a batch from now on, and this is it. They are
@@ -212,8 +215,11 @@ impl EndpointQueue {
         Some(batch)
     }
 
-    /// Gives what waits of an ended batch its lanes and timers again.
-    pub fn resume_batch(&mut self, ended: &BatchInFlight, now_mono: u64) {
+    /// Gives what waits of an ended batch its lanes and timers again. Returns the bytes of
+    /// prefetched events that this freed.
+    #[must_use]
+    pub fn resume_batch(&mut self, ended: &BatchInFlight, now_mono: u64) -> usize {
+        let mut freed = 0;
         let mut batches = BTreeSet::new();
         for MemberInFlight { delivery, key, .. } in &ended.members {
             // Others of them have ended with it.
@@ -227,7 +233,7 @@ impl EndpointQueue {
                 }
                 None => {
                     let due = now_mono + waiting.delay_ms;
-                    self.wait_in_lane(*key, *delivery, waiting.born(), due);
+                    freed += self.wait_in_lane(*key, *delivery, waiting.born(), due);
                 }
             }
         }
@@ -239,6 +245,7 @@ impl EndpointQueue {
 
         let keys: BTreeSet<u64> = ended.members.iter().filter_map(|member| member.key).collect();
         keys.into_iter().for_each(|key| self.free_lane(Some(key), now_mono));
+        freed
     }
 
     /// The operator ended a delivery: an attempt under way for it has no consequence. A batch that

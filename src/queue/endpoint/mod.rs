@@ -1,10 +1,10 @@
 //! One endpoint in the queue, as one value: [`EndpointQueue`].
 //!
-//! It has two halves. What is *remembered* of the endpoint, an [`EndpointState`], is a fold of
-//! records: it stands in checkpoints, everybody may read it (the value derefs to it), and only
-//! `State::apply` changes it. What the endpoint does *right now*, its runtime, is volatile: after a
-//! restart it is made anew from what is remembered, and attempts that were under way are simply due
-//! again.
+//! It has two halves. What is *remembered* of the endpoint, an
+//! [`EndpointState`](super::endpoint_state::EndpointState), is a fold of records: it stands in
+//! checkpoints, everybody may read it (the value derefs to it), and only `State::apply` changes it.
+//! What the endpoint does *right now*, its runtime, is volatile: after a restart it is made anew
+//! from what is remembered, and attempts that were under way are simply due again.
 //!
 //! Things: the `prefetch` (read ahead from the stream), the `timers` of what waits, its ordering
 //! lanes, what is in flight, the concurrency window, the breaker, the rate, its ages, and how far

@@ -81,7 +81,15 @@ impl EndpointQueue {
     }
 
     /// Lets a delivery wait, in its lane and with a timer, if nothing of its lane is before it.
-    pub fn wait_in_lane(&mut self, lane: Option<u64>, delivery: Seq, born: u64, due_mono: u64) {
+    /// Returns the bytes of prefetched events that this freed.
+    #[must_use]
+    pub fn wait_in_lane(
+        &mut self,
+        lane: Option<u64>,
+        delivery: Seq,
+        born: u64,
+        due_mono: u64,
+    ) -> usize {
         let at = self.position_in_lane(delivery);
         self.runtime.ages.enter(born, delivery);
         self.runtime.lanes.wait(lane, at, delivery, false);
@@ -92,7 +100,7 @@ impl EndpointQueue {
         } else {
             self.runtime.timers.set_behind(key, due_mono);
         }
-        self.evict(lane);
+        self.evict(lane)
     }
 
     /// Lets a delivery wait in its lane until the operator lets the lane go on.
@@ -128,8 +136,10 @@ impl EndpointQueue {
         self.runtime.lanes.unpark(lane);
     }
 
-    /// The operator wants this delivery now: its lane goes on, and it is due at once.
-    pub fn hurry(&mut self, delivery: Seq, now_mono: u64) {
+    /// The operator wants this delivery now: its lane goes on, and it is due at once. Returns the
+    /// bytes of prefetched events that this freed.
+    #[must_use]
+    pub fn hurry(&mut self, delivery: Seq, now_mono: u64) -> usize {
         let waiting = *self.waiting(delivery);
         let lane = self.key_of(waiting.key);
         self.runtime.lanes.unpark(lane);
@@ -138,6 +148,7 @@ impl EndpointQueue {
             Some(batch) => {
                 self.runtime.ages.enter(waiting.born(), delivery);
                 self.wait_turn(TimerKey::Batch(batch), now_mono);
+                0
             }
             None => self.wait_in_lane(lane, delivery, waiting.born(), now_mono),
         }
@@ -153,14 +164,16 @@ impl EndpointQueue {
     }
 
     /// Leaves what the prefetch holds of this lane in the stream, because its head waits and others
-    /// want the room.
-    fn evict(&mut self, lane: Option<u64>) {
+    /// want the memory. Returns the bytes freed.
+    fn evict(&mut self, lane: Option<u64>) -> usize {
         let latest = self.is_latest();
-        let Some(key) = lane.filter(|key| *key != STRICT && !latest) else { return };
+        let Some(key) = lane.filter(|key| *key != STRICT && !latest) else { return 0 };
 
+        let mut freed = 0;
         let runtime = &mut self.runtime;
         while let Some(at) = runtime.prefetch.first_of_lane(lane) {
-            let Some((job, _)) = runtime.prefetch.take_out(at) else { return };
+            let Some((job, bytes)) = runtime.prefetch.take_out(at) else { break };
+            freed += bytes;
             runtime.lanes.leave_prefetch(lane);
             runtime.prefetch.settle(&job);
             if let Some(position) = job.position {
@@ -168,6 +181,7 @@ impl EndpointQueue {
                 runtime.ages.left_in_stream(position, job.born);
             }
         }
+        freed
     }
 
     /// A lane is free again: its next delivery that waits gets a timer, or the stream is read again

@@ -226,6 +226,7 @@ impl World {
             if step % 37 == 0 {
                 let refolded = core.store.fold();
                 assert_eq!(&refolded, core.queue.state(), "refolding gives another state");
+                core.queue.assert_counts();
             }
         }
         LifeEnd::OutOfSteps
