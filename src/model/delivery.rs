@@ -72,6 +72,9 @@ pub enum AttemptFault {
     Unclear,
     /// It was lent out, and no consumer took it.
     NotTaken,
+    /// No request could be made of its event, so nobody was asked: the event cannot be read, or the
+    /// template has no answer to it.
+    NotMade,
 }
 
 /// The request of an attempt, secrets left out.

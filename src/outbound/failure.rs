@@ -105,6 +105,7 @@ impl AttemptFailure {
     /// Whether the link or the receiver's machine may be to blame, where nobody answered.
     pub fn fault(&self) -> Option<AttemptFault> {
         match self {
+            Self::Template(_) => Some(AttemptFault::NotMade),
             Self::Connect { fault, .. } => *fault,
             Self::Unresolved { .. } => Some(AttemptFault::Unreachable),
             Self::Timeout { phase: Phase::Resolving(_) | Phase::Connecting(_), .. } => {

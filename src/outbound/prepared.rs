@@ -196,12 +196,54 @@ fn secrets_in_settings(endpoint: &Endpoint) -> Vec<String> {
 
 /// The words of a template outside of its tags that `is_secret` picks.
 fn words_outside_tags(text: &str, is_secret: impl Fn(&str) -> bool) -> Vec<String> {
-    let pieces = text.split("{{").flat_map(|piece| piece.split("{%"));
-    let outside = pieces.map(|piece| {
-        let end = piece.rfind("}}").or(piece.rfind("%}"));
-        end.map_or(piece, |end| &piece[end + 2..])
-    });
-    let words = outside
+    let words = outside_tags(text)
+        .into_iter()
         .flat_map(|piece| piece.split(|c: char| !(c.is_alphanumeric() || "-_.~%+".contains(c))));
     words.filter(|word| is_secret(word)).map(str::to_owned).collect()
+}
+
+/// The pieces of a template between its tags. A tag that does not end is no tag.
+fn outside_tags(mut text: &str) -> Vec<&str> {
+    const TAGS: [(&str, &str); 3] = [("{{", "}}"), ("{%", "%}"), ("{#", "#}")];
+
+    let mut pieces = Vec::new();
+    loop {
+        let opened = TAGS.iter().filter_map(|(open, close)| Some((text.find(open)?, *close)));
+        let Some((at, close)) = opened.min_by_key(|(at, _)| *at) else { break };
+        let Some(len) = text[at + 2..].find(close) else { break };
+
+        pieces.push(&text[..at]);
+        text = &text[at + 2 + len + 2..];
+    }
+    pieces.push(text);
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{looks_random, outside_tags, words_outside_tags};
+
+    #[test]
+    fn words_outside_tags_are_found_whatever_braces_stand_around_them() {
+        const TOKEN: &str = "AbC123dEf456GhI789jKl012MnO345";
+        assert!(looks_random(TOKEN));
+
+        for text in [
+            format!(r#"{{"auth":{{"token":"{TOKEN}"}}}}"#),
+            format!(r#"{{"a":{{"token":"{TOKEN}","b":{{{{ body.b }}}}}}}}"#),
+            format!(r#"{{% if body.a %}}{{"auth":{{"token":"{TOKEN}"}}}}{{% endif %}}"#),
+            format!(r#"{{# a comment #}}{{"auth":{{"token":"{TOKEN}"}}}}"#),
+            format!(r#"{{{{ body.a }}}} {TOKEN} {{{{ body.b }}}}"#),
+            format!(r#"{{{{ never closed {TOKEN}"#),
+            format!(r#"%}} }}}} {TOKEN}"#),
+        ] {
+            assert_eq!(words_outside_tags(&text, looks_random), [TOKEN], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_a_tag_is_not_looked_at() {
+        let text = "a{{ 'AbC123dEf456GhI789jKl012MnO345' }}b{% if x %}c{# d #}e";
+        assert_eq!(outside_tags(text), ["a", "b", "c", "e"]);
+    }
 }

@@ -67,7 +67,7 @@ impl Queue {
     }
 
     /// The link is back for all endpoints.
-    fn came_back(&mut self, now: Now, draft: &mut Draft) {
+    pub(super) fn came_back(&mut self, now: Now, draft: &mut Draft) {
         self.notify_online(now, draft);
         let away = self.state.living().filter(|endpoint| endpoint.is_away());
         let back: Vec<EndpointId> = away.map(|endpoint| endpoint.settings.id).collect();

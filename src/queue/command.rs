@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::action::{Action, Maintenance};
+use super::dead_letters;
 use super::decision::Refusal;
 use super::input::Revive;
 use super::notices::OWN_SOURCE;
@@ -156,11 +157,12 @@ impl Queue {
         draft: &mut Draft,
     ) -> Result<usize, Refusal> {
         let id = self.endpoint_named(name).ok_or_else(|| no_endpoint(name))?;
+        let cancelled = self.state.endpoint(id).undone;
         self.remember(Record::EndpointDeleted { endpoint: id, at: now.wall_ms }, draft);
-        self.stop_endpoint(id);
+        self.stop_endpoint(id, now, draft);
         self.settings.forget(SettingsOwner::Endpoint(id));
         draft.actions.push(Action::Maintain(Maintenance::Publish));
-        Ok(1)
+        Ok(usize::try_from(cancelled).unwrap_or(usize::MAX))
     }
 
     pub(super) fn hold(&mut self, now: Now, name: &str, draft: &mut Draft) -> Result<(), Refusal> {
@@ -268,6 +270,9 @@ impl Queue {
                 _ if queue.state.stands_at(revive.event).is_none() => {
                     return Err("cannot be attempted again: its event was dropped by retention");
                 }
+                DeliveryState::Dead if !queue.holds_dead_letter(revive) => {
+                    return Err(dead_letters::MOVED);
+                }
                 DeliveryState::Dead | DeliveryState::Cancelled => queue.revive(now, *revive, draft),
                 DeliveryState::Pending if queue.is_kept_back(now, delivery) => {
                     return Err("has its first attempt before it, and its endpoint is paused or \
@@ -303,30 +308,9 @@ impl Queue {
         })
     }
 
-    pub(super) fn discard(
-        &mut self,
-        now: Now,
-        deliveries: &[Revive],
-        draft: &mut Draft,
-    ) -> Result<usize, Refusal> {
-        let ids: Vec<DeliveryId> = deliveries.iter().map(|revive| revive.delivery).collect();
-        let mut revives = deliveries.iter();
-        self.each(&ids, |queue, delivery, state| {
-            let dead_letter_seq = revives.next().and_then(|revive| revive.dead_letter_seq);
-            if state != DeliveryState::Dead {
-                return Err("is not a dead letter: use `hookboxctl delivery cancel`");
-            }
-            queue.remember(
-                Record::DeliveryCancelled { delivery, at: now.wall_ms, dead_letter_seq },
-                draft,
-            );
-            Ok(())
-        })
-    }
-
     /// Does something with each delivery. One alone that cannot be done is a refusal; of several,
     /// those are left out of the count.
-    fn each(
+    pub(super) fn each(
         &mut self,
         deliveries: &[DeliveryId],
         mut act: impl FnMut(&mut Self, DeliveryId, DeliveryState) -> Result<(), &'static str>,

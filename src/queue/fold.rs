@@ -139,6 +139,11 @@ impl State {
                 self.dead_letter_seqs.remove(*dead_letter_seq);
                 self.dead_letter_seqs.insert(seq);
             }
+            Record::DeadLettersForgotten { dead_letter_seqs } => {
+                for dead_letter_seq in dead_letter_seqs {
+                    self.dead_letter_seqs.remove(*dead_letter_seq);
+                }
+            }
             Record::SegmentDropped { first, last, .. } => self.segment_dropped(*first, *last),
             Record::StreamPositionRelocated { waiting } => self.place_carried(seq, waiting)?,
             Record::EventImported { event, identity, at } => {

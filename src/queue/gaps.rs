@@ -84,6 +84,7 @@ impl State {
             | Record::RateSpent { .. }
             | Record::EventImported { .. }
             | Record::RecordsLost { .. }
+            | Record::DeadLettersForgotten { .. }
             | Record::FilterUndecided { .. }
             | Record::ClockRan { .. }
             | Record::KeysLearned { .. } => {}

@@ -275,17 +275,18 @@ impl Link {
         }
     }
 
-    /// An endpoint was deleted.
-    pub fn forget(&mut self, id: EndpointId) {
+    /// An endpoint was deleted. The link is no longer down when it was the last one away.
+    pub fn forget(&mut self, id: EndpointId) -> LinkChange {
         self.away.remove(&id);
         if let Some(offline) = &mut self.offline
             && offline.probing == Some(id)
         {
             offline.probing = None;
         }
-        if self.away.is_empty() {
-            self.offline = None;
+        if self.away.is_empty() && self.offline.take().is_some() {
+            return LinkChange::CameBack;
         }
+        LinkChange::None
     }
 }
 

@@ -1,11 +1,11 @@
 //! The events of attempts were read from the log: the attempts begin.
 
-use super::action::{Action, AttemptOrder, ReadOrder};
 use std::sync::Arc;
 
+use super::action::{Action, AttemptOrder, ReadOrder};
 use super::reports::event_unreadable;
 use super::{Draft, Queue};
-use crate::model::{DeliveryId, Event, Now};
+use crate::model::{DeliveryId, Event, Now, Seq};
 
 impl Queue {
     /// The event of an attempt was read, or is not in the log any more.
@@ -25,8 +25,7 @@ impl Queue {
         // The event may have been relocated since it was asked for: read it again at its new
         // record.
         if event.is_none()
-            && let Some(event) =
-                self.state.stands_at(job.event).filter(|at| job.read_at != Some(*at))
+            && let Some(event) = self.stands_elsewhere(job.event, job.read_at)
         {
             let endpoint = self.state.endpoint_mut(delivery.endpoint);
             if let Some(job) = endpoint.in_flight_mut(delivery.seq) {
@@ -42,6 +41,16 @@ impl Queue {
                 self.finished(now, delivery, event_unreadable(now), draft);
             }
         }
+    }
+
+    /// The record that holds this event now.
+    pub(super) fn record_of(&self, event: Seq) -> Seq {
+        self.state.moved.get(&event).copied().unwrap_or(event)
+    }
+
+    /// The record that holds this event now, when it is another than the one that was read.
+    pub(super) fn stands_elsewhere(&self, event: Seq, read_at: Option<Seq>) -> Option<Seq> {
+        self.state.stands_at(event).filter(|at| read_at != Some(*at))
     }
 
     /// Starts the attempts whose events were read. Those that the operator has ended meanwhile end

@@ -35,6 +35,7 @@ mod catchup;
 mod clock;
 mod command;
 mod commands;
+mod dead_letters;
 mod decision;
 mod dedupe;
 mod endpoint;

@@ -4,7 +4,7 @@
 use super::breaker::BreakerChange;
 use super::reports::{error_summary, requested_pause_ms};
 use super::{Draft, Queue};
-use crate::model::{AttemptReport, EndpointId, Now, Outcome};
+use crate::model::{AttemptFault, AttemptReport, EndpointId, Now, Outcome};
 
 /// What an attempt showed about the receiver.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,7 @@ impl Queue {
         now: Now,
     ) -> u64 {
         let succeeded = report.outcome == Outcome::Delivered;
+        let uncounted = uncounted || was_not_made(report);
         self.state.endpoint_mut(id).failing_ms(succeeded, uncounted, now.mono_ms)
     }
 
@@ -38,7 +39,8 @@ impl Queue {
     ) -> HealthChange {
         let endpoint = self.state.endpoint_mut(id);
         let succeeded = report.outcome == Outcome::Delivered;
-        if !succeeded && (uncounted || endpoint.settings.is_leased()) {
+        let shows_nothing = uncounted || was_not_made(report) || endpoint.settings.is_leased();
+        if !succeeded && shows_nothing {
             return HealthChange { breaker: BreakerChange::None, counts: false };
         }
 
@@ -83,4 +85,10 @@ impl Queue {
             self.notify_held(now, id, &reason, draft);
         }
     }
+}
+
+/// Whether nobody was asked because no request could be made of the event: senders of such events
+/// must not make a receiver look ill.
+fn was_not_made(report: &AttemptReport) -> bool {
+    report.fault == Some(AttemptFault::NotMade)
 }

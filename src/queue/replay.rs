@@ -88,8 +88,16 @@ impl Queue {
         let to: Option<Vec<EndpointId>> =
             to.map(|name| self.endpoint_named(&name).into_iter().collect());
 
+        // An event may go to thousands of endpoints: what one step makes is bounded in deliveries.
+        let most =
+            rate.map_or(limits::SLICE as u64, |rate| rate.clamp(1, limits::SLICE as u32).into());
+        let mut next = next;
         let mut made = 0u64;
         for event in events {
+            if made >= most {
+                next = event.seq;
+                break;
+            }
             // Retention may have dropped an event since it was read.
             if self.state.stands_at(event.seq).is_none() {
                 continue;

@@ -1,6 +1,6 @@
 //! The report of an attempt, in the words of dead letters and errors.
 
-use crate::model::{AttemptReport, Now, Outcome, RequestHead};
+use crate::model::{AttemptFault, AttemptReport, Now, Outcome, RequestHead};
 use crate::record::LOST;
 
 /// The error of an attempt whose event the log cannot give back.
@@ -50,7 +50,7 @@ pub(super) fn event_unreadable(now: Now) -> AttemptReport {
         request: RequestHead::default(),
         response: None,
         error: Some(UNREADABLE.to_owned()),
-        fault: None,
+        fault: Some(AttemptFault::NotMade),
         command: None,
     }
 }

@@ -184,21 +184,7 @@ impl Queue {
         }
         free.into_iter().for_each(|entry| self.relocate_position(entry, draft));
 
-        // Dead letters are recorded again, or discarded when they have expired.
-        let is_here =
-            |queue: &Self, seq| queue.state.dead_letter_seqs.contains(seq) && range.holds(seq);
-        for (dead_letter_seq, dead) in dead {
-            if is_here(self, dead_letter_seq) {
-                self.remember(Record::DeadLetterRecorded { dead, dead_letter_seq }, draft);
-            }
-        }
-        for (seq, delivery) in expired {
-            if is_here(self, seq) {
-                let (at, dead_letter_seq) = (now.wall_ms, Some(seq));
-                let record = Record::DeliveryCancelled { delivery, at, dead_letter_seq };
-                self.remember(record, draft);
-            }
-        }
+        self.relocate_dead_letters(now, range, dead, expired, draft);
         Ok((count, bytes))
     }
 

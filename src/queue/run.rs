@@ -5,6 +5,7 @@ use super::action::{Action, AttemptOrder, ReadOrder};
 use super::bucket::is_slow;
 use super::decision::Decision;
 use super::endpoint::{ActiveDelivery, NextAttempt, Picked, SlotKind};
+use super::link::LinkChange;
 use super::{Draft, Queue};
 use crate::model::{EndpointId, Now, Seq, limits};
 use crate::record::Record;
@@ -168,7 +169,7 @@ impl Queue {
                 }));
             }
             None => {
-                let event = self.state.moved.get(&job.event).copied().unwrap_or(job.event);
+                let event = self.record_of(job.event);
                 job.read_at = Some(event);
                 draft.actions.push(Action::Read(ReadOrder::Event { delivery, event }));
             }
@@ -203,13 +204,15 @@ impl Queue {
     }
 
     /// A deleted endpoint does nothing any more.
-    pub(super) fn stop_endpoint(&mut self, id: EndpointId) {
+    pub(super) fn stop_endpoint(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         self.leave_lines(id);
         self.wakes.forget(id);
         self.ages_due.forget(id);
         self.ages_changed.remove(&id);
         self.matcher.remove(id);
-        self.link.forget(id);
+        if self.link.forget(id) == LinkChange::CameBack {
+            self.came_back(now, draft);
+        }
 
         // Its slots are somebody else's turn.
         let (freed, slots) = self.state.stop_deleted(id);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::matcher::Steps;
 use super::{
     Accept, Action, AttemptOrder, CreateEndpoint, CreateSource, Input, Loaded, NewEvent, Queue,
-    QueueRequest, ReadOrder, State,
+    QueueRequest, ReadOrder, Relocate, RelocatedEvent, RelocationSlice, State,
 };
 use crate::model::{
     AttemptReport, BatchFormat, BatchId, DeliveryId, Endpoint, Event, EventId, Header, Now,
@@ -40,6 +40,8 @@ pub(super) struct TestQueue {
     pub actions: Vec<Action>,
     /// The accepted events, by their records.
     events: BTreeMap<Seq, Arc<Event>>,
+    /// The event that retention relocates before the next read of a batch.
+    relocates: Option<EventId>,
 }
 
 impl TestQueue {
@@ -58,6 +60,7 @@ impl TestQueue {
             batches: Vec::new(),
             actions: Vec::new(),
             events: BTreeMap::new(),
+            relocates: None,
         };
         let begun = world.queue.begin(now, "1");
         world.records.extend(begun.records);
@@ -129,6 +132,23 @@ impl TestQueue {
         self.input(Input::BatchFinished { endpoint: 1, batch, report, failed });
     }
 
+    /// Before a batch is read the next time, retention relocates this event, and drops its record.
+    pub fn relocate_at_next_read(&mut self, event: EventId) {
+        self.relocates = Some(event);
+    }
+
+    fn relocate(&mut self, id: EventId) {
+        let at = self.queue.state().stands_at(id.seq).expect("the event is known");
+        let event = self.events.remove(&at).expect("the event is there");
+        let relocated = RelocatedEvent { seq: id.seq, at, event: event.clone(), fan_out: vec![1] };
+        let slice = RelocationSlice { events: vec![relocated], ..Default::default() };
+
+        self.decide(Relocate { first: at, last: at, slice });
+        let to = self.queue.state().stands_at(id.seq).expect("the event is known");
+        assert_ne!(to, at, "it is needed, and so it is relocated");
+        self.events.insert(to, event);
+    }
+
     /// Keeps what was decided, and reads the events that are to be read.
     fn perform(&mut self, records: Vec<Record>, actions: Vec<Action>) {
         for record in &records {
@@ -138,7 +158,10 @@ impl TestQueue {
         }
         self.records.extend(records);
 
-        for action in actions {
+        // What is read comes back later than everything else is done.
+        let (reads, others): (Vec<Action>, Vec<Action>) =
+            actions.into_iter().partition(|action| matches!(action, Action::Read(_)));
+        for action in others.into_iter().chain(reads) {
             match action {
                 Action::Attempt(AttemptOrder::One { delivery, .. }) => self.attempts.push(delivery),
                 Action::Attempt(AttemptOrder::Batch { batch, events, format, .. }) => {
@@ -150,6 +173,9 @@ impl TestQueue {
                     self.input(Input::Loaded { delivery, event });
                 }
                 Action::Read(ReadOrder::Batch { endpoint, batch, events, .. }) => {
+                    if let Some(event) = self.relocates.take() {
+                        self.relocate(event);
+                    }
                     let read =
                         |seq| self.events.get(seq).cloned().map_or(Loaded::Gone, Loaded::Event);
                     let events = events.iter().map(read).collect();

@@ -225,6 +225,8 @@ mod tests {
             (any::<[u64; 2]>(), proptest::collection::vec(any::<u32>(), 0..20)).prop_map(
                 |(n, endpoints)| { Record::FilterUndecided { event: n[0], endpoints, at: n[1] } }
             ),
+            any::<[u64; 3]>()
+                .prop_map(|n| Record::DeadLettersForgotten { dead_letter_seqs: n.to_vec() }),
             any::<[u64; 4]>()
                 .prop_map(|n| Record::DeliveriesRelocated { waiting: vec![waiting(n)] }),
             any::<[u64; 4]>().prop_map(|n| Record::StreamPositionRelocated { waiting: waiting(n) }),

@@ -9,12 +9,13 @@ use crate::model::{DeliveryId, Seq};
 
 /// The names of the variants in logs. A name is added to, and never removed from this list: a
 /// variant that is renamed in the code keeps its name here by `#[serde(rename)]`.
-const NAMES_IN_LOGS: [&str; 32] = [
+const NAMES_IN_LOGS: [&str; 33] = [
     "AttemptFinished",
     "BatchFinished",
     "BatchFormed",
     "ClockRan",
     "DeadCarried",
+    "DeadLettersForgotten",
     "DeliveriesCarried",
     "DeliveryCancelled",
     "DeliveryRetried",

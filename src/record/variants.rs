@@ -203,6 +203,11 @@ pub enum Record {
         kept: Vec<(EndpointId, Seq)>,
         at: WallMs,
     },
+    /// These records hold dead letters of deliveries that are dead no more: nobody looks for them
+    /// there from now on.
+    DeadLettersForgotten {
+        dead_letter_seqs: Vec<Seq>,
+    },
     /// The filters of these endpoints were too expensive to evaluate for the event of the record
     /// before this one. It is not delivered to them.
     FilterUndecided {

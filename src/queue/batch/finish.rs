@@ -37,7 +37,8 @@ impl Queue {
         let draw = rand::Rng::random::<f64>(&mut self.rng);
         let policy = self.state.endpoint(id).settings.retry.clone();
         let retry = BatchRetry::new(policy, requested_pause_ms(&report), draw, uncounted);
-        let outcome = self.batch_outcome(id, &batch, &report, success, &retry, failing_ms);
+        let is_failing = !uncounted && failing_ms >= self.state.endpoint(id).settings.hold_after_ms;
+        let outcome = self.batch_outcome(id, &batch, &report, success, &retry, is_failing);
         let members = batch.members.iter().map(|member| MemberFinished {
             delivery: member.delivery,
             event: member.event,
@@ -95,7 +96,7 @@ impl Queue {
         report: &AttemptReport,
         success: Option<MemberOutcome>,
         retry: &BatchRetry,
-        failing_ms: u64,
+        is_failing: bool,
     ) -> BatchOutcome {
         let endpoint = self.state.endpoint(id);
         let living = batch.members.iter().filter(|member| !member.ended);
@@ -103,13 +104,13 @@ impl Queue {
         let together = progress.reduce(RetryProgress::together).unwrap_or_default();
 
         // Where nothing is taken, halves fare no better than the whole.
-        let halves_may_succeed = !retry.is_too_old(together) && endpoint.breaker().open.is_none();
+        let halves_may_succeed =
+            !is_failing && !retry.is_too_old(together) && endpoint.breaker().open.is_none();
         let outcome = match success {
             Some(each) => BatchOutcome::of_success(each),
             None => BatchOutcome::of_failure(batch, report, retry, together, halves_may_succeed),
         };
 
-        let is_failing = failing_ms >= endpoint.settings.hold_after_ms;
         if is_failing { outcome.or_hold() } else { outcome }
     }
 

@@ -48,16 +48,27 @@ impl Queue {
         draft: &mut Draft,
     ) {
         assert!(!jobs.is_empty(), "endpoint {id} gathers a batch of nothing");
-        let missing = jobs.iter().filter(|job| job.loaded.is_none()).map(|job| job.event);
-        let missing: Vec<Seq> = missing.collect();
+        let is_complete = jobs.iter().all(|job| job.loaded.is_some());
 
         self.state.endpoint_mut(id).start_gathering(jobs, slot);
         self.occupy(slot);
-        if missing.is_empty() {
-            return self.form(id, now, draft);
+        if is_complete {
+            self.form(id, now, draft);
+        } else {
+            self.read_missing(id, draft);
         }
+    }
 
-        let events = self.records_of(missing);
+    /// Reads the events that are missing of those that are being gathered.
+    fn read_missing(&mut self, id: EndpointId, draft: &mut Draft) {
+        let gathering = self.state.endpoint(id).gathering();
+        let missing = gathering.iter().filter(|job| job.loaded.is_none());
+        let events: Vec<Seq> = missing.map(|job| self.record_of(job.event)).collect();
+
+        let gathering = self.state.endpoint_mut(id).gathering_mut();
+        let missing = gathering.iter_mut().filter(|job| job.loaded.is_none());
+        missing.zip(&events).for_each(|(job, at)| job.read_at = Some(*at));
+
         let max_bytes = self.max_batch_bytes(id);
         draft.actions.push(Action::Read(ReadOrder::Batch {
             endpoint: id,
@@ -65,12 +76,6 @@ impl Queue {
             events,
             max_bytes,
         }));
-    }
-
-    /// The records that hold these events now.
-    pub(super) fn records_of(&self, events: Vec<Seq>) -> Vec<Seq> {
-        let record_of = |event: Seq| self.state.moved.get(&event).copied().unwrap_or(event);
-        events.into_iter().map(record_of).collect()
     }
 
     /// The bytes that a batch of this endpoint may have. Its settings may have changed since the
@@ -96,28 +101,39 @@ impl Queue {
 
         match batch {
             Some(batch) => self.send_again(now, id, batch, events, draft),
-            None => {
-                self.keep_loaded(now, id, events, draft);
-                self.form(id, now, draft);
-            }
+            // Some may have been relocated since they were asked for: they are read where they are.
+            None if self.keep_loaded(now, id, events, draft) => self.read_missing(id, draft),
+            None => self.form(id, now, draft),
         }
     }
 
     /// Gives the events that were read to the deliveries that are being gathered. Deliveries whose
-    /// events are not in the log any more end.
-    fn keep_loaded(&mut self, now: Now, id: EndpointId, events: Vec<Loaded>, draft: &mut Draft) {
+    /// events are not in the log any more end. Says whether some stand elsewhere in it.
+    fn keep_loaded(
+        &mut self,
+        now: Now,
+        id: EndpointId,
+        events: Vec<Loaded>,
+        draft: &mut Draft,
+    ) -> bool {
         let gathering = self.state.endpoint_mut(id).gathering_mut();
         let missing = gathering.iter_mut().filter(|job| job.loaded.is_none());
 
-        let mut gone = Vec::new();
+        let mut not_found = Vec::new();
         for (job, event) in missing.zip(events) {
             match event {
                 Loaded::Event(event) => job.loaded = Some(event),
-                Loaded::Gone => gone.push(job.delivery),
+                Loaded::Gone => not_found.push((job.delivery, job.event, job.read_at)),
                 Loaded::NotRead => {}
             }
         }
+
+        let asked = not_found.len();
+        not_found.retain(|(_, event, read_at)| self.stands_elsewhere(*event, *read_at).is_none());
+        let are_elsewhere = not_found.len() < asked;
+        let gone: Vec<DeliveryId> = not_found.into_iter().map(|(delivery, ..)| delivery).collect();
         self.end_unreadable(now, id, &gone, draft);
+        are_elsewhere
     }
 
     /// Ends deliveries that are being gathered and whose events are not in the log any more.
@@ -161,10 +177,11 @@ impl Queue {
 
         if jobs.is_empty() {
             self.vacate(slot);
-            self.wake(id);
         } else {
             self.remember_batch(id, jobs, slot, draft);
         }
+        // While it was gathered no other batch could begin.
+        self.wake(id);
 
         for job in ended {
             self.free(id, job.key, now);
@@ -223,6 +240,7 @@ fn member_in_flight(job: &ActiveDelivery) -> MemberInFlight {
         delivery: job.delivery.seq,
         event: job.event,
         event_id: job.loaded.as_ref().map(|event| event.webhook_id()),
+        read_at: job.read_at,
         attempts: job.attempts,
         last: job.last,
         key: job.key,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::retry::{BatchRetry, RetryProgress};
 use crate::model::backoff::RetryDecision;
-use crate::model::{AttemptReport, EventId, HoldReason, Now, Outcome};
+use crate::model::{AttemptFault, AttemptReport, EventId, HoldReason, Now, Outcome};
 use crate::queue::endpoint::{BatchInFlight, MemberInFlight};
 use crate::queue::reports::{DROPPED, error_summary, refusal_reason, with_last_error};
 use crate::record::{BatchConsequence, Consequence, NONE_TAKEN, OTHERS_TAKEN};
@@ -86,10 +86,11 @@ impl BatchOutcome {
 
         let status = report.response.as_ref().map(|response| response.status);
         let blames_content = matches!(status, Some(400 | 413 | 422));
-        // A receiver or command that refuses several events may mean only one of them: in the end
-        // each of them is sent alone.
+        // A receiver or command that refuses several events may mean only one of them, and one alone
+        // may keep the template from making a request: in the end each of them is sent alone.
         let is_unwanted = report.outcome == Outcome::Drop
-            || (report.outcome == Outcome::Refused && report.command.is_some());
+            || (report.outcome == Outcome::Refused && report.command.is_some())
+            || report.fault == Some(AttemptFault::NotMade);
 
         match &report.outcome {
             _ if is_unwanted && living > 1 => halves(),
@@ -124,9 +125,10 @@ impl BatchOutcome {
     pub fn or_hold(self) -> Self {
         match (&self.batch, &self.each) {
             (BatchConsequence::Again, MemberOutcome::Retry { .. })
-            | (BatchConsequence::Over, MemberOutcome::Partly { any_taken: false, .. }) => {
-                Self { batch: self.batch, each: MemberOutcome::Held(HoldReason::Failing) }
-            }
+            | (
+                BatchConsequence::Over,
+                MemberOutcome::Partly { any_taken: false, .. } | MemberOutcome::Own,
+            ) => Self { batch: self.batch, each: MemberOutcome::Held(HoldReason::Failing) },
             _ => self,
         }
     }

@@ -1,9 +1,9 @@
 //! A batch is sent, and sent again.
 
-use crate::queue::action::{Action, AttemptOrder, ReadOrder};
 use std::sync::Arc;
 
-use crate::model::{BatchId, DeliveryId, EndpointId, Event, Now};
+use crate::model::{BatchId, DeliveryId, EndpointId, Event, Now, Seq};
+use crate::queue::action::{Action, AttemptOrder, ReadOrder};
 use crate::queue::endpoint::SlotKind;
 use crate::queue::input::Loaded;
 use crate::queue::{Draft, Queue};
@@ -18,15 +18,38 @@ impl Queue {
         slot: SlotKind,
         draft: &mut Draft,
     ) {
-        let events = self.state.endpoint_mut(id).start_batch(batch, slot);
+        self.state.endpoint_mut(id).start_batch(batch, slot);
         self.occupy(slot);
+        self.read_members(id, batch, draft);
+    }
 
+    /// Reads the events of a batch in flight.
+    fn read_members(&mut self, id: EndpointId, batch: BatchId, draft: &mut Draft) {
+        let in_flight = self.state.endpoint(id).batch_in_flight(batch);
+        let members = in_flight.map(|in_flight| in_flight.members.clone()).unwrap_or_default();
+        let events: Vec<Seq> = members.iter().map(|member| self.record_of(member.event)).collect();
+
+        if let Some(in_flight) = self.state.endpoint_mut(id).batch_in_flight_mut(batch) {
+            in_flight.reading = true;
+            let members = in_flight.members.iter_mut();
+            members.zip(&events).for_each(|(member, at)| member.read_at = Some(*at));
+        }
         draft.actions.push(Action::Read(ReadOrder::Batch {
             endpoint: id,
             batch: Some(batch),
-            events: self.records_of(events),
+            events,
             max_bytes: u64::MAX,
         }));
+    }
+
+    /// Whether events of this batch that were not found were relocated since they were asked for.
+    fn are_elsewhere(&self, id: EndpointId, batch: BatchId, events: &[Loaded]) -> bool {
+        let in_flight = self.state.endpoint(id).batch_in_flight(batch);
+        let members = in_flight.into_iter().flat_map(|in_flight| &in_flight.members);
+        members.zip(events).any(|(member, event)| {
+            matches!(event, Loaded::Gone)
+                && self.stands_elsewhere(member.event, member.read_at).is_some()
+        })
     }
 
     /// The events of a batch that is sent again were read.
@@ -38,6 +61,10 @@ impl Queue {
         events: Vec<Loaded>,
         draft: &mut Draft,
     ) {
+        if self.are_elsewhere(id, batch, &events) {
+            return self.read_members(id, batch, draft);
+        }
+
         // A batch in flight does not start again before its attempt has ended.
         let in_flight = self.state.endpoint_mut(id).batch_in_flight_mut(batch);
         let in_flight = in_flight.expect("the events of a batch are read while it is in flight");

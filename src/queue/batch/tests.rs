@@ -2,7 +2,7 @@ use crate::model::{
     AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, Header, HoldReason, Outcome,
 };
 use crate::queue::testing::{TestQueue, answered, report};
-use crate::queue::{EndpointsQuery, UpdateEndpoint};
+use crate::queue::{EndpointsQuery, HoldEndpoint, ReleaseEndpoint, UpdateEndpoint};
 
 /// An endpoint that takes batches.
 fn endpoint(max_events: u32, format: BatchFormat) -> Endpoint {
@@ -214,4 +214,55 @@ fn a_batch_is_as_old_as_its_youngest_and_too_old_for_halves() {
     world.pass(10_000);
     let app = &world.queue.state().endpoints[&1];
     assert_eq!((app.dead.len(), app.undone, world.batches.len()), (2, 0, sent));
+}
+
+#[test]
+fn another_batch_begins_while_one_is_under_way() {
+    let mut world = TestQueue::new([endpoint(2, BatchFormat::Json)]);
+    (world.accept("{}"), world.accept("{}"));
+    world.end_batch(Outcome::Delivered, 200, Vec::new());
+    world.input(HoldEndpoint { name: "app".into() });
+    let events: Vec<EventId> = (0..6).map(|_| world.accept("{}")).collect();
+
+    // Their events are read for each batch, and nothing can be begun meanwhile. After the first
+    // batch its window has a width of two.
+    world.input(ReleaseEndpoint { name: "app".into() });
+    world.end_batch(Outcome::Delivered, 200, Vec::new());
+    let sent: Vec<EventId> = world.sent_ids().into_iter().skip(1).flatten().collect();
+    assert_eq!(sent, events, "two batches at a time, with no time passed");
+}
+
+#[test]
+fn a_batch_finds_events_that_were_relocated_while_it_was_read() {
+    let mut world = TestQueue::new([endpoint(2, BatchFormat::Json)]);
+    world.input(HoldEndpoint { name: "app".into() });
+    let events = [world.accept("{}"), world.accept("{}")];
+
+    // The first is relocated after it was asked for, and its old record is dropped.
+    world.relocate_at_next_read(events[0]);
+    world.input(ReleaseEndpoint { name: "app".into() });
+    assert_eq!(world.sent_ids(), [events.to_vec()]);
+
+    // The same when the batch is sent again.
+    world.relocate_at_next_read(events[1]);
+    world.end_batch(Outcome::Retryable { after_ms: None }, 503, Vec::new());
+    world.pass(2_000);
+    assert_eq!(world.sent_ids(), [events.to_vec(), events.to_vec()]);
+    assert_eq!(world.queue.state().endpoints[&1].dead.len(), 0);
+}
+
+#[test]
+fn a_batch_endpoint_that_fails_for_too_long_is_held_before_its_deliveries_are_given_up() {
+    let mut endpoint = endpoint(2, BatchFormat::Json);
+    (endpoint.hold_after_ms, endpoint.retry.max_attempts) = (5_000, Some(2));
+    let mut world = TestQueue::new([endpoint]);
+    (world.accept("{}"), world.accept("{}"));
+
+    world.pass(1_000);
+    world.end_batch(Outcome::Retryable { after_ms: None }, 503, Vec::new());
+    world.pass(6_000);
+    world.end_batch(Outcome::Retryable { after_ms: None }, 503, Vec::new());
+    let endpoint = &world.queue.state().endpoints[&1];
+    assert!(matches!(endpoint.hold, Some((HoldReason::Failing, _))), "{:?}", endpoint.hold);
+    assert_eq!(endpoint.dead.len(), 0, "they wait");
 }

@@ -76,6 +76,8 @@ pub struct MemberInFlight {
     pub event: Seq,
     /// The event's id, once it was read.
     pub event_id: Option<EventId>,
+    /// The record at which its event was last looked for.
+    pub read_at: Option<Seq>,
     pub attempts: u32,
     pub last: Seq,
     pub key: Option<u64>,

@@ -146,11 +146,11 @@ impl EndpointQueue {
         runtime.batches.insert(batch.id, batch);
     }
 
-    /// A batch that waited goes out again, once its events have been read. Returns their records.
+    /// A batch that waited goes out again, once its events have been read.
     ///
     /// # Panics
     /// When no such batch waits: its timer says that it does.
-    pub fn start_batch(&mut self, id: BatchId, slot: SlotKind) -> Vec<Seq> {
+    pub fn start_batch(&mut self, id: BatchId, slot: SlotKind) {
         let Self { remembered, runtime } = self;
         let Some(waiting) = remembered.batches.get(&id) else {
             panic!("batch {id} of endpoint '{}' has a timer, and does not wait", self.settings.name)
@@ -166,6 +166,7 @@ impl EndpointQueue {
                 delivery: *delivery,
                 event: entry.event,
                 event_id: None,
+                read_at: None,
                 attempts: entry.attempts,
                 last: entry.last,
                 key,
@@ -175,7 +176,6 @@ impl EndpointQueue {
             });
         }
 
-        let events = members.iter().map(|member| member.event).collect();
         let batch = BatchInFlight {
             id,
             members,
@@ -186,7 +186,6 @@ impl EndpointQueue {
             format: waiting.format,
         };
         runtime.batches.insert(id, batch);
-        events
     }
 
     /// A batch under way, by the id that its request has.
