@@ -76,6 +76,8 @@ pub enum Loaded {
 /// An old event that matches a replay's filter.
 #[derive(Clone, Debug)]
 pub struct ScannedEvent {
+    /// The record that it was read from.
+    pub at: Seq,
     pub seq: Seq,
     pub fan_out: Vec<EndpointId>,
 }

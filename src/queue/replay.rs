@@ -95,7 +95,7 @@ impl Queue {
         let mut made = 0u64;
         for event in events {
             if made >= most {
-                next = event.seq;
+                next = event.at;
                 break;
             }
             // Retention may have dropped an event since it was read.

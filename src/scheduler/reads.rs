@@ -246,7 +246,7 @@ fn scan(
         if let Some(HeldEvent { event, fan_out, .. }) = held
             && filter.matches(&EventTraits::from(&*event))
         {
-            events.push(ScannedEvent { seq: event.id.seq, fan_out });
+            events.push(ScannedEvent { at: seq, seq: event.id.seq, fan_out });
         }
     }
     (events, next.max(end + 1))

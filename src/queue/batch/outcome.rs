@@ -86,8 +86,8 @@ impl BatchOutcome {
 
         let status = report.response.as_ref().map(|response| response.status);
         let blames_content = matches!(status, Some(400 | 413 | 422));
-        // A receiver or command that refuses several events may mean only one of them, and one alone
-        // may keep the template from making a request: in the end each of them is sent alone.
+        // A receiver or command that refuses several events may mean only one of them, and one
+        // alone may keep the template from making a request: in the end each is sent alone.
         let is_unwanted = report.outcome == Outcome::Drop
             || (report.outcome == Outcome::Refused && report.command.is_some())
             || report.fault == Some(AttemptFault::NotMade);

@@ -11,8 +11,6 @@ use hookbox::model::{
 use hookbox::queue::{DeliveriesQuery, Queue, State};
 use hookbox::record::{Consequence, Record};
 
-use super::world::READ_MS;
-
 /// How late a delivery may end: its last attempt falls on its max age, and what is on the disk has
 /// to be read.
 const LATE_MS: u64 = 1_000;
@@ -77,11 +75,17 @@ pub struct Restraints {
     base: u64,
     /// By endpoint and key: the newest that its receiver saw, and the last.
     seen: BTreeMap<(u32, String), (Seq, Seq)>,
+    /// An attempt may leave so much later than it was decided on.
+    read_ms: u64,
     pub paused_over_crashes: u64,
     pub too_old: u64,
 }
 
 impl Restraints {
+    pub fn new(read_ms: u64) -> Self {
+        Self { read_ms, ..Self::default() }
+    }
+
     pub fn begin_life(&mut self, state: &State, wall_ms: u64) {
         self.base = state.ran_ms;
         self.landed.clear();
@@ -253,7 +257,7 @@ impl Restraints {
         {
             for (what, wait) in [("pause", known.paused), ("breaker", known.probe)] {
                 // It was decided before its event was read.
-                let decided = now.mono_ms.saturating_sub(READ_MS);
+                let decided = now.mono_ms.saturating_sub(self.read_ms);
                 let early = wait.filter(|wait| {
                     wait.since.is_none_or(|since| since < decided) && now.mono_ms < wait.mono
                 });

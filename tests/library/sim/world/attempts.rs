@@ -10,7 +10,7 @@ use hookbox::queue::Input;
 use hookbox::scheduler::Core;
 
 use super::ends::story;
-use super::{MOST_CONSUMED, READ_MS, World};
+use super::{MOST_CONSUMED, Planned, World};
 use crate::sim::store::Disk;
 
 impl World {
@@ -193,7 +193,7 @@ impl World {
         for (at, from) in started.iter().enumerate() {
             let count = (started.len() - at) as f64;
             let allowed = f64::from(burst)
-                + (self.now.mono_ms - from + READ_MS) as f64 * f64::from(rate.count)
+                + (self.now.mono_ms - from + self.read_ms) as f64 * f64::from(rate.count)
                     / rate.per_ms as f64;
             assert!(count <= allowed + 0.01, "{count} attempts in {} ms", self.now.mono_ms - from);
         }
@@ -204,16 +204,18 @@ impl World {
         let reported: BTreeSet<DeliveryId> = self
             .agenda
             .values()
-            .filter_map(|input| {
-                if let Input::Finished { delivery, .. } = input { Some(*delivery) } else { None }
+            .filter_map(|planned| match planned {
+                Planned::Report(Input::Finished { delivery, .. }) => Some(*delivery),
+                _ => None,
             })
             .collect();
         self.checker.in_flight.retain(|delivery, _| reported.contains(delivery));
         let batches: BTreeSet<BatchId> = self
             .agenda
             .values()
-            .filter_map(|input| {
-                if let Input::BatchFinished { batch, .. } = input { Some(*batch) } else { None }
+            .filter_map(|planned| match planned {
+                Planned::Report(Input::BatchFinished { batch, .. }) => Some(*batch),
+                _ => None,
             })
             .collect();
         self.checker.batches_in_flight.retain(|batch, _| batches.contains(batch));

@@ -14,9 +14,11 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
 use hookbox::model::{Now, Seq, Source};
-use hookbox::queue::{CreateEndpoint, CreateSource, Input, Queue, ReleaseEndpoint};
+use hookbox::queue::{
+    CreateEndpoint, CreateSource, Input, Queue, ReadOrder, ReleaseEndpoint, Revive,
+};
 use hookbox::record::Record;
-use hookbox::scheduler::{Core, Envelope, Retiring, Store};
+use hookbox::scheduler::{Core, Envelope, Retiring, Store, read};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -28,7 +30,9 @@ use receivers::{TEMPERS, Temper};
 pub use totals::Totals;
 
 /// An attempt may leave so much later than it was decided on, because its event is read first.
-pub const READ_MS: u64 = 30;
+const READ_MS: u64 = 30;
+/// The same in a world with slow reads.
+const SLOW_READ_MS: u64 = 500;
 /// What the consumers of a pull endpoint hold and wait for at most.
 const MOST_CONSUMED: usize = 10;
 const SAFETY_STEPS: usize = 300;
@@ -48,8 +52,11 @@ struct World {
     disk: Disk,
     tempers: BTreeMap<u32, Temper>,
     /// What will be reported to the queue, by time; the number keeps the order of equal times.
-    agenda: BTreeMap<(u64, u64), Input>,
+    agenda: BTreeMap<(u64, u64), Planned>,
     agenda_next: u64,
+    /// How long reads of the log take at most. Where they are slow, retention drops segments
+    /// meanwhile.
+    read_ms: u64,
     faults: bool,
     /// The uplink is away until then, by the monotonic clock.
     uplink_away_until: u64,
@@ -57,6 +64,8 @@ struct World {
     totals: Totals,
     /// The segment that retention is at.
     retiring: Option<Retiring>,
+    /// A dead letter that the operator read in the log before.
+    dead_letter: Option<Revive>,
     restraints: Restraints,
     /// Of what was decided, and when.
     trace: DefaultHasher,
@@ -74,6 +83,7 @@ pub fn run(seed: u64) -> Totals {
         0..2_000_000_000_000
     };
 
+    let read_ms = if rng.random_bool(0.2) { SLOW_READ_MS } else { READ_MS };
     let start = Now { mono_ms: 0, wall_ms: rng.random_range(wall) };
     let mut world = World {
         rng,
@@ -82,12 +92,14 @@ pub fn run(seed: u64) -> Totals {
         tempers: BTreeMap::new(),
         agenda: BTreeMap::new(),
         agenda_next: 0,
+        read_ms,
         faults: true,
         uplink_away_until: 0,
         checker: Checker::default(),
         totals: Totals::default(),
         retiring: None,
-        restraints: Restraints::default(),
+        dead_letter: None,
+        restraints: Restraints::new(read_ms),
         trace: DefaultHasher::new(),
     };
 
@@ -227,6 +239,7 @@ impl World {
                 let refolded = core.store.fold();
                 assert_eq!(&refolded, core.queue.state(), "refolding gives another state");
                 core.queue.assert_counts();
+                assert_eq!(core.queue.state().counts.lost, 0, "the log has every event");
             }
         }
         LifeEnd::OutOfSteps
@@ -257,7 +270,7 @@ impl World {
             && entry.key().0 <= target
             && requests.len() < 64
         {
-            requests.push(Sent::report(entry.remove()));
+            requests.push(Sent::report(entry.remove().input(core)));
         }
 
         if self.faults && self.rng.random_bool(0.01) {
@@ -296,12 +309,41 @@ impl World {
     fn plan(&mut self, within_ms: u64, input: Input) {
         let at = self.now.mono_ms + self.rng.random_range(0..=within_ms);
         self.agenda_next += 1;
-        self.agenda.insert((at, self.agenda_next), input);
+        self.agenda.insert((at, self.agenda_next), Planned::Report(input));
+    }
+
+    /// The log is read when others have had their turns: what is asked for may have gone elsewhere.
+    fn plan_read(&mut self, within_ms: u64, order: ReadOrder) {
+        let within_ms = match &order {
+            ReadOrder::Batch { .. } if self.faults && self.read_ms > READ_MS => {
+                self.read_ms - READ_MS
+            }
+            _ => within_ms,
+        };
+        let at = self.now.mono_ms + self.rng.random_range(0..=within_ms);
+        self.agenda_next += 1;
+        self.agenda.insert((at, self.agenda_next), Planned::Read(order));
     }
 
     fn plan_at(&mut self, within_ms: u64, input: Input) {
         let at = self.now.mono_ms + within_ms;
         self.agenda_next += 1;
-        self.agenda.insert((at, self.agenda_next), input);
+        self.agenda.insert((at, self.agenda_next), Planned::Report(input));
+    }
+}
+
+/// What reaches the queue at a time.
+enum Planned {
+    Report(Input),
+    /// What the log has then.
+    Read(ReadOrder),
+}
+
+impl Planned {
+    fn input(self, core: &Core<&mut Disk>) -> Input {
+        match self {
+            Self::Report(input) => input,
+            Self::Read(order) => read(order, &*core.store),
+        }
     }
 }

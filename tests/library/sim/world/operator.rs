@@ -88,11 +88,11 @@ impl World {
                 Sent::command(CancelDeliveries { deliveries: vec![key] })
             }
             n if n % 8 == 4 => {
-                let revive = self.some_grave(core)?;
+                let revive = self.some_dead_letter(core)?;
                 Sent::command(RetryDeliveries { deliveries: vec![revive] })
             }
             n if n % 8 == 5 => {
-                let revive = self.some_grave(core)?;
+                let revive = self.some_dead_letter(core)?;
                 Sent::command(DiscardDeadLetters { deliveries: vec![revive] })
             }
             n if n % 8 == 6 => {
@@ -124,7 +124,14 @@ impl World {
         })
     }
 
-    pub(super) fn some_grave(&mut self, core: &Core<&mut Disk>) -> Option<Revive> {
+    /// A dead letter that was read just now, or a while ago.
+    fn some_dead_letter(&mut self, core: &Core<&mut Disk>) -> Option<Revive> {
+        let read_now = self.read_dead_letter(core);
+        let read_before = std::mem::replace(&mut self.dead_letter, read_now);
+        read_before.filter(|_| self.rng.random_bool(0.5)).or(read_now)
+    }
+
+    fn read_dead_letter(&mut self, core: &Core<&mut Disk>) -> Option<Revive> {
         let dead_letter_seqs = &core.queue.state().dead_letter_seqs;
         if dead_letter_seqs.is_empty() {
             return None;

@@ -6,6 +6,7 @@ use hookbox::model::{AttemptFault, AttemptReport, Seq};
 use hookbox::queue::{Accepted, Action, AttemptOrder, Input, Maintenance, ReadOrder, Refusal};
 use hookbox::record::{Consequence, Record, encode};
 use hookbox::scheduler::{Core, Released, read};
+use rand::Rng;
 
 use super::World;
 use crate::sim::requests::{Watched, answer};
@@ -156,6 +157,9 @@ impl World {
 
             Action::Read(order) => {
                 let within_ms = read_within_ms(&order);
+                if self.rng.random_bool(0.5) {
+                    return self.plan_read(within_ms, order);
+                }
                 let input = read(order, &*core.store);
                 if let Input::Loaded { delivery, event } = &input {
                     assert!(
