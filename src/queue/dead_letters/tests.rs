@@ -131,7 +131,7 @@ fn events_that_no_request_can_be_made_of_do_not_make_the_receiver_look_ill() {
             ..report(world.now, Outcome::Refused)
         };
         world.finish(DeliveryId { seq: event.seq, endpoint: 1 }, not_made);
-        world.pass(100);
+        world.pass(1_000);
     }
 
     let endpoint = &world.queue.state().endpoints[&1];
