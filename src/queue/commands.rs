@@ -250,3 +250,17 @@ impl QueueRequest for StartReplay {
         Growth::Backlog
     }
 }
+
+/// Ends a replay under way: what it has queued stays queued. Answers how far it had come.
+#[derive(Clone, Debug)]
+pub struct StopReplay {
+    pub id: u64,
+}
+
+impl QueueRequest for StopReplay {
+    type Answer = Replay;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<Replay, Refusal> {
+        queue.stop_replay(now, self.id, draft)
+    }
+}

@@ -98,7 +98,7 @@ pub use ask::{
 pub use commands::{
     CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint, DeleteSource,
     DiscardDeadLetters, HoldEndpoint, ImportEvents, ReleaseEndpoint, RetryDeliveries, StartReplay,
-    UpdateEndpoint, UpdateSource, WithSubscription,
+    StopReplay, UpdateEndpoint, UpdateSource, WithSubscription,
 };
 pub use decision::{Decision, Draft, Refusal};
 pub use endpoint::EndpointQueue;

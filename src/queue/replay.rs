@@ -49,6 +49,25 @@ impl Queue {
         Ok(replay)
     }
 
+    /// Ends a replay before it has come to its end.
+    pub(super) fn stop_replay(
+        &mut self,
+        now: Now,
+        id: u64,
+        draft: &mut Draft,
+    ) -> Result<Replay, Refusal> {
+        let replay = self.state.replays.get(&id).cloned();
+        let no_replay = || Refusal::NotFound { what: "replay", name: id.to_string() };
+        let replay = replay.ok_or_else(no_replay)?;
+
+        // Nothing is left of it behind its end.
+        let next = replay.end.saturating_add(1);
+        let record = Record::ReplayAdvanced { replay: id, next, due_at: now.wall_ms, pause_ms: 0 };
+        self.remember(record, draft);
+        self.replay_due.remove(&id);
+        Ok(replay)
+    }
+
     /// Asks for the next slice of each replay whose time has come.
     pub(super) fn run_replays(&mut self, now: Now, actions: &mut Vec<Action>) {
         for (id, due) in &mut self.replay_due {
@@ -141,5 +160,68 @@ impl Queue {
             latest_key: None,
         });
         self.stream_grew(endpoint, position);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Endpoint, EventId, limits};
+    use crate::queue::testing::TestQueue;
+    use crate::queue::{
+        Action, Input, ReadOrder, ReplaysQuery, ScannedEvent, StartReplay, StopReplay,
+    };
+    use crate::record::{Record, ReplayFilter};
+
+    /// A replay to an endpoint, and the read that it has asked for.
+    fn replaying(world: &mut TestQueue) -> (u64, Action) {
+        let filter = ReplayFilter { to: Some("app".into()), ..ReplayFilter::default() };
+        let end = world.queue.state().next_seq;
+        let replay = world.input(StartReplay { filter, rate: None, next: 1, end });
+        (replay.id, world.actions.pop().expect("it reads the log"))
+    }
+
+    #[test]
+    fn a_replay_that_was_stopped_makes_no_more_deliveries() {
+        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
+        let event = world.accept("{}");
+        let (id, read) = replaying(&mut world);
+        assert!(matches!(read, Action::Read(ReadOrder::Replay { replay, .. }) if replay == id));
+
+        assert_eq!(world.input(StopReplay { id }).id, id);
+        assert!(world.queue.ask(world.now, &ReplaysQuery).is_empty());
+
+        // What was read for it comes too late.
+        let events = vec![ScannedEvent { at: event.seq, seq: event.seq, fan_out: vec![1] }];
+        world.input(Input::Scanned { replay: id, from: 1, events, next: 99 });
+        assert!(!world.records.iter().any(|record| matches!(record, Record::Replayed { .. })));
+
+        // It is gone.
+        let now = world.now;
+        assert!(world.queue.handle(now, StopReplay { id }).answer.is_err());
+    }
+
+    #[test]
+    fn a_step_of_a_replay_is_bounded_in_deliveries_and_goes_on_where_it_stopped() {
+        let endpoints = (1..=200).map(|n| Endpoint::new(&format!("e{n}"), "pull:"));
+        let mut world = TestQueue::new(endpoints);
+        let events: Vec<EventId> = (0..4).map(|_| world.accept("{}")).collect();
+        let end = world.queue.state().next_seq - 1;
+        let filter = ReplayFilter::default();
+        let id = world.input(StartReplay { filter, rate: None, next: 1, end }).id;
+
+        // The second was relocated behind the third.
+        let fan_out: Vec<u32> = (1..=200).collect();
+        let scanned = |at, seq| ScannedEvent { at, seq, fan_out: fan_out.clone() };
+        let found = vec![
+            scanned(events[0].seq, events[0].seq),
+            scanned(events[2].seq, events[2].seq),
+            scanned(events[3].seq, events[1].seq),
+        ];
+        world.input(Input::Scanned { replay: id, from: 1, events: found, next: end + 1 });
+
+        let made = world.records.iter().filter(|r| matches!(r, Record::Replayed { .. })).count();
+        assert!(made >= limits::SLICE && made <= limits::SLICE + 200, "{made} deliveries");
+        let left = world.queue.ask(world.now, &ReplaysQuery);
+        assert_eq!(left[0].next, events[3].seq, "it goes on at the record that it did not take");
     }
 }

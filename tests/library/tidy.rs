@@ -53,7 +53,7 @@ const PROTOCOL_NAMES: &[&str] = &[
     // Requests.
     "QueueRequest", "CancelDeliveries", "CreateEndpoint", "CreateSource", "DeleteEndpoint",
     "DeleteSource",
-    "DiscardDeadLetters", "HoldEndpoint", "ImportEvents", "ReleaseEndpoint", "RetryDeliveries", "StartReplay",
+    "DiscardDeadLetters", "HoldEndpoint", "ImportEvents", "ReleaseEndpoint", "RetryDeliveries", "StartReplay", "StopReplay",
     "UpdateEndpoint", "UpdateSource",
     // Questions.
     "DeadLetterSeqsQuery", "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery", "ImportedQuery",
