@@ -50,7 +50,9 @@ fn incoming() -> Vec<(&'static str, String)> {
         (
             "event type, dedupe key",
             format!(
-                "{} and {} characters; a longer type of a webhook is cut",
+                "{} and {} characters; a longer type is cut where the source's own settings or \
+                 CloudEvents name it, and left out where the scheme does; a longer key is kept as \
+                 its SHA-256",
                 l::TYPE_LEN,
                 l::DEDUPE_KEY_LEN
             ),
@@ -84,8 +86,8 @@ fn shares() -> Vec<(&'static str, String)> {
             format!(
                 "{} at a time, `limits.connections` (fewer where the process may open few files: \
                  {} of them, or three quarters, stay for the log and the attempts); from one \
-                 address (an IPv6 /64) a quarter of them, and of the last eighth only four; \
-                 trusted proxies and Unix sockets may have all; {} streams on each with HTTP/2",
+                 address (an IPv6 /64) a quarter of them, or 16 if that is more, and of the last \
+                 eighth only four; trusted proxies and Unix sockets may have all; {} streams on each with HTTP/2",
                 n(l::CONNECTIONS),
                 l::FILES_KEPT,
                 l::H2_STREAMS,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{Command, CommandFactory};
+use hookbox::api::{EndpointSpec, SourceSpec, Spec};
 use hookbox::config::Config;
 use hookbox::ctl::args::Cli;
 use hookbox::daemon::args::Args;
@@ -61,6 +62,31 @@ fn options(command: &Command, known: &mut BTreeSet<String>) {
         command.get_arguments().filter_map(|arg| arg.get_long()).map(|name| format!("--{name}")),
     );
     command.get_subcommands().for_each(|sub| options(sub, known));
+}
+
+/// The command line takes any text behind `--reset`, so that commands in the documents parse with
+/// one that is no setting.
+#[test]
+fn settings_that_are_reset_exist() {
+    let mut broken = Vec::new();
+    for page in page::all() {
+        for (number, line) in page.lines() {
+            for value in line.split("--reset ").skip(1) {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+                let name = value.split(|c| !is_name(c)).next().unwrap_or_default();
+                let key = name.replace('-', "_");
+                let is_there = match line {
+                    line if line.contains("endpoint update") => EndpointSpec::KEYS.contains(&&*key),
+                    line if line.contains("source update") => SourceSpec::KEYS.contains(&&*key),
+                    _ => [EndpointSpec::KEYS, SourceSpec::KEYS].concat().contains(&&*key),
+                };
+                if !is_there && name != "NAME" {
+                    broken.push(format!("{}:{number} resets {name}", page.name));
+                }
+            }
+        }
+    }
+    report("A setting that a document resets is one of the sources or endpoints.", &broken);
 }
 
 #[test]
