@@ -62,6 +62,7 @@ pub(super) fn dlq(
             let found = client.get(&resource("dlq", id, ""))?;
             out.one(&found, show::delivery)
         }
+
         DlqCommand::Retry(args) => {
             let done = client.post("/v1/dlq/retry", &selection(args)?)?;
             out.one(&done, |done: &RetryView| {

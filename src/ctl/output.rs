@@ -49,7 +49,7 @@ impl Output {
         self.write("\n")
     }
 
-    /// Prints an answer: as it came with `--json`, else as the text that `people` makes of its view.
+    /// Prints an answer: as it came with `--json`, else the text that `people` makes of its view.
     pub(super) fn one<V: DeserializeOwned>(
         &mut self,
         answer: &Answer,

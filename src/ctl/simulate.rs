@@ -51,7 +51,7 @@ struct PlannedAttempt {
     delay: Option<PlannedDelay>,
 }
 
-/// The delay before an attempt, and its bounds; an attempt that jitter would make too late has none.
+/// The delay before an attempt, and its bounds; none where jitter would make the attempt too late.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct PlannedDelay {
     delay_ms: u64,

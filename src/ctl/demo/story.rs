@@ -243,6 +243,7 @@ fn replay(
         "--types",
         "push",
     ])?;
+
     let done: ReplayStartView =
         single(demo.ctl(&["replay", "--event", event, "--to", "archive"])?)?;
     check(done.queued == 1, || "nothing was queued".into())?;
