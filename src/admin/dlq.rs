@@ -327,7 +327,7 @@ fn row(
         id: Text(dead.revive.delivery),
         event: Text(id),
         endpoint,
-        state: DeliveryState::Dead,
+        state: DeliveryState::Dead.into(),
         attempts: dead.revive.attempts,
         due_at: None,
         source: event.as_ref().map(|event| event.source_name.clone()),

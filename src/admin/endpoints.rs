@@ -185,11 +185,12 @@ fn with_secret(mut view: EndpointView, secret: Option<String>) -> EndpointView {
 
 fn view(admin: &Admin, endpoint: &Endpoint, snapshot: Option<&EndpointSnapshot>) -> EndpointView {
     let hold = snapshot.and_then(|snapshot| snapshot.hold.as_ref());
+    let state = if hold.is_some() { HoldState::Held } else { HoldState::Active };
     EndpointView {
         name: endpoint.name.clone(),
         settings: EndpointSpec::shown(endpoint, admin.shows_secrets()),
-        state: if hold.is_some() { HoldState::Held } else { HoldState::Active },
-        held_reason: hold.map(|(reason, _)| reason.clone()),
+        state: state.into(),
+        held_reason: hold.map(|(reason, _)| reason.clone().into()),
         held_at: hold.map(|(_, at)| Time(*at)),
         secrets: secret_views(&endpoint.secrets, admin.wall_ms()),
         created_at: Time(endpoint.created_at),
@@ -210,7 +211,7 @@ fn activity(snapshot: &EndpointSnapshot) -> EndpointActivityView {
         last_success_at: snapshot.last_success_at.map(Time),
         filter_too_expensive: snapshot.undecided,
         filter_too_expensive_event: snapshot.undecided_last.map(Text),
-        condition: endpoint_health::condition(snapshot),
+        condition: endpoint_health::condition(snapshot).into(),
         window: flow.width,
         failures_in_row: flow.failures_in_row,
         failing_ms: flow.failing_ms,
@@ -222,7 +223,7 @@ fn activity(snapshot: &EndpointSnapshot) -> EndpointActivityView {
         lanes: flow.lanes,
         parked_lanes: flow.parked,
         batches_waiting: flow.batches,
-        catching_up: flow.catching_up,
+        catching_up: flow.catching_up.map(Into::into),
         requests_succeeded: flow.succeeded,
         requests_failed: flow.failed,
         success_ratio: endpoint_health::success_ratio(flow.succeeded, flow.failed),

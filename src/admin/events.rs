@@ -87,7 +87,7 @@ fn show_one(scan: &LogScan, id: EventId) -> Result<EventDetailView, Problem> {
     let delivery = |snapshot: &DeliverySnapshot| EventDeliveryView {
         id: Text(snapshot.delivery),
         endpoint: endpoint_name(&scan.admin, snapshot.delivery.endpoint),
-        state: snapshot.state,
+        state: snapshot.state.into(),
     };
     let deliveries = scan.delivery_views(&deliveries)?.iter().map(delivery).collect();
     let remark = event.is_looping().then(|| {

@@ -67,7 +67,7 @@ fn explain(scan: &LogScan, id: DeliveryId) -> Result<ExplainView, Problem> {
         event: Text(event),
         summary: format!("{id} to {} is {state}: {first}", teller.endpoint),
         endpoint: teller.endpoint,
-        state: explained.state,
+        state: explained.state.into(),
         attempts,
         reasons,
     })

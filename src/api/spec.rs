@@ -99,9 +99,10 @@ impl<S: Spec> Patch<S> {
         for (key, value) in object {
             if !S::KEYS.contains(&key.as_str()) {
                 let shown: String = key.chars().take(80).collect();
+                let hint = hint(nearest(&shown, S::KEYS).map(str::to_owned));
                 let known = S::KEYS.join(", ");
                 return Err(SpecError::new(format!(
-                    "unknown setting '{shown}': the settings here are {known}"
+                    "unknown setting '{shown}'{hint}: the settings here are {known}"
                 )));
             }
             if value.is_null() {
@@ -131,10 +132,11 @@ impl<S: Spec> Patch<S> {
 
         for key in &reset {
             if !S::KEYS.contains(&key.as_str()) {
-                let known: Vec<String> = S::KEYS.iter().map(|key| key.replace('_', "-")).collect();
-                let known = known.join(", ");
+                let option = |key: &str| key.replace('_', "-");
+                let hint = hint(nearest(key, S::KEYS).map(option));
+                let known = S::KEYS.iter().map(|key| option(key)).collect::<Vec<_>>().join(", ");
                 return Err(SpecError::new(format!(
-                    "--reset {key}: there is no such setting; there are {known}"
+                    "--reset {key}: there is no such setting{hint}; there are {known}"
                 )));
             }
             if object.contains_key(key) {
@@ -179,6 +181,19 @@ impl<S: Spec> Patch<S> {
         changed.overlay(self.given);
         changed
     }
+}
+
+/// The setting that was probably meant by a misspelled one.
+fn hint(meant: Option<String>) -> String {
+    meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default()
+}
+
+/// The key that differs from `given` in at most a third of its letters, or in one.
+fn nearest<'a>(given: &str, keys: &[&'a str]) -> Option<&'a str> {
+    let most = (given.len() / 3).max(1);
+    let distance = |key: &&'a str| (strsim::osa_distance(given, key), *key);
+    let (distance, key) = keys.iter().map(distance).min()?;
+    (distance <= most).then_some(key)
 }
 
 /// Why a field is refused, when it alone is.

@@ -140,7 +140,9 @@ fn allowed_networks_and_lists_are_told_apart() {
 fn what_is_refused_names_the_setting() {
     let endpoint = Endpoint::new("a", "http://x/");
     for (body, words) in [
-        (json!({"colour": 1}), "unknown setting 'colour'"),
+        (json!({"colour": 1}), "unknown setting 'colour': the settings here are url, from"),
+        (json!({"retry_bsae": 1}), "'retry_bsae' (did you mean `retry_base`?): the settings here"),
+        (json!({"retry_base_ms": 1}), "(did you mean `retry_base`?)"),
         (json!({"jitter": 2}), "'jitter' (--jitter): must be a number from 0 to 1"),
         (json!({"timeout": "1h"}), "'timeout' (--timeout): must be from 1ms to 5m"),
         (json!({"retry_base": true}), "a duration such as \"15s\""),
@@ -204,7 +206,11 @@ fn a_reset_takes_either_spelling_and_no_other() {
     let patch =
         Patch::new(EndpointSpec::default(), &["retry-base".into(), "rate".into()]).expect("known");
     assert_eq!(Value::Object(patch.to_json()), json!({"retry_base": null, "rate": null}));
-    assert!(Patch::new(EndpointSpec::default(), &["retry_base_ms".into()]).is_err());
+    let unknown = Patch::new(EndpointSpec::default(), &["retry_base_ms".into()]);
+    let why = unknown.expect_err("unknown").to_string();
+    assert!(why.starts_with(
+        "--reset retry_base_ms: there is no such setting (did you mean `retry-base`?); "
+    ));
     let given = EndpointSpec { allow_private: Some(true), ..EndpointSpec::default() };
     assert!(Patch::new(given, &["allow-private".into()]).is_err(), "set and reset");
 }
@@ -272,7 +278,7 @@ fn a_view_is_read_back_with_fields_that_this_version_does_not_know() {
     let view = EndpointView {
         name: "a".into(),
         settings: EndpointSpec::shown(&Endpoint::new("a", "http://x/"), true),
-        state: super::views::HoldState::Active,
+        state: super::views::HoldState::Active.into(),
         held_reason: None,
         held_at: None,
         secrets: Vec::new(),

@@ -12,8 +12,10 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
+use super::answer::{Answer, detail};
 use super::error::CtlError;
 use super::server_identity;
+use crate::api::views::ProblemView;
 use crate::model::limits;
 
 /// Where the daemon's socket is looked for when none is named.
@@ -36,48 +38,39 @@ impl AdminClient {
         Ok(Self { socket: find_socket(socket, variable, Path::new(SYSTEM)), runtime })
     }
 
-    pub(super) fn get(&self, path: &str) -> Result<Value, CtlError> {
+    pub(super) fn get(&self, path: &str) -> Result<Answer, CtlError> {
         self.call(Method::GET, path, None)
     }
 
-    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, CtlError> {
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer, CtlError> {
         self.call(Method::POST, path, Some(body))
     }
 
-    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value, CtlError> {
+    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Answer, CtlError> {
         self.call(Method::PATCH, path, Some(body))
     }
 
-    pub(super) fn delete(&self, path: &str) -> Result<Value, CtlError> {
+    pub(super) fn delete(&self, path: &str) -> Result<Answer, CtlError> {
         self.call(Method::DELETE, path, None)
     }
 
-    fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CtlError> {
-        let mut answer = Value::Null;
-        self.lines(method, path, body, &mut |value| {
-            answer = value;
-            Ok(())
-        })?;
-        Ok(answer)
+    fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, CtlError> {
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        self.answered(method, path, bytes)
     }
 
     /// Passes on the rows of a list as they arrive.
     pub(super) fn list(
         &self,
         path: &str,
-        row: &mut dyn FnMut(Value) -> Result<(), CtlError>,
+        row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
     ) -> Result<(), CtlError> {
-        self.lines(Method::GET, path, None, row)
+        self.exchange(Method::GET, path, Bytes::new(), row)
     }
 
     /// Sends text as it is.
-    pub(super) fn post_text(&self, path: &str, text: &str) -> Result<Value, CtlError> {
-        let mut answer = Value::Null;
-        self.exchange(Method::POST, path, Bytes::copy_from_slice(text.as_bytes()), &mut |value| {
-            answer = value;
-            Ok(())
-        })?;
-        Ok(answer)
+    pub(super) fn post_text(&self, path: &str, text: &str) -> Result<Answer, CtlError> {
+        self.answered(Method::POST, path, Bytes::copy_from_slice(text.as_bytes()))
     }
 
     /// Hands on an answer's bytes as they come. `false` when there is nothing of that name.
@@ -99,15 +92,16 @@ impl AdminClient {
         })
     }
 
-    fn lines(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        row: &mut dyn FnMut(Value) -> Result<(), CtlError>,
-    ) -> Result<(), CtlError> {
-        let bytes = body.map(|b| Bytes::from(b.to_string())).unwrap_or_default();
-        self.exchange(method, path, bytes, row)
+    /// The answer to a request that has one.
+    fn answered(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, CtlError> {
+        let mut answer = None;
+        self.exchange(method, path, body, &mut |line| {
+            answer = Some(line);
+            Ok(())
+        })?;
+
+        let what = "the daemon's answer is empty: is this its admin socket, and of this version?";
+        answer.ok_or_else(|| CtlError::Refused(what.into()))
     }
 
     fn exchange(
@@ -115,7 +109,7 @@ impl AdminClient {
         method: Method,
         path: &str,
         body: Bytes,
-        row: &mut dyn FnMut(Value) -> Result<(), CtlError>,
+        row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
     ) -> Result<(), CtlError> {
         self.runtime.block_on(async {
             let mut response = self.request(method, path, body).await?;
@@ -210,9 +204,9 @@ async fn refusal(response: &mut Response<Incoming>) -> Result<(), CtlError> {
         check_size(&text)?;
     }
 
-    let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let problem = serde_json::from_slice::<ProblemView>(&text).ok();
     let busy = status == StatusCode::SERVICE_UNAVAILABLE;
-    Err(match detail(&problem) {
+    Err(match problem.and_then(detail) {
         Some(detail) if busy => CtlError::Busy(detail),
         Some(detail) => CtlError::Refused(detail),
         None if busy => CtlError::Unreachable(no_connection_left(&status.to_string())),
@@ -258,26 +252,15 @@ fn check_size(bytes: &[u8]) -> Result<(), CtlError> {
 }
 
 /// One line: a row, or the problem that ended the list.
-fn one(line: &[u8], row: &mut dyn FnMut(Value) -> Result<(), CtlError>) -> Result<(), CtlError> {
+fn one(line: &[u8], row: &mut dyn FnMut(Answer) -> Result<(), CtlError>) -> Result<(), CtlError> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(());
     }
-    let value: Value = serde_json::from_slice(line).map_err(|error| {
-        CtlError::Refused(format!(
-            "the daemon's answer is not JSON ({error}): is this its admin socket, and of this \
-             version?"
-        ))
-    })?;
-    match value.get("problem") {
-        Some(problem) if value.as_object().is_some_and(|o| o.len() == 1) => {
-            Err(CtlError::Refused(detail(problem).unwrap_or_else(|| problem.to_string())))
-        }
-        _ => row(value),
+    let answer = Answer::read(line)?;
+    match answer.problem() {
+        Some(why) => Err(CtlError::Refused(why)),
+        None => row(answer),
     }
-}
-
-fn detail(problem: &Value) -> Option<String> {
-    problem.get("detail").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// `--socket`, else the variable, else the system's one if it is there, else the local one: what

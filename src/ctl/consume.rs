@@ -12,11 +12,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::args::ConsumeArgs;
 use super::client::{AdminClient, resource};
 use super::error::CtlError;
 use super::output::Output;
-use crate::model::time::parse_duration_ms;
+use super::settings::as_json;
+use crate::api::LeaseBody;
+use crate::api::values::{Int, Span};
+use crate::api::views::{LeaseView, LeasesView};
 
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and give up.
 const TRY_AGAIN: i32 = 75;
@@ -42,11 +46,12 @@ pub(super) fn consume(
     let mut was_there = false;
     let mut away = 0;
     while left > 0 {
-        let most = u64::from(args.batch).min(left);
-        let mut body = json!({"max": most, "wait": format!("{}ms", args.wait)});
-        if let Some(lease_ms) = args.lease {
-            body["lease"] = json!(format!("{lease_ms}ms"));
-        }
+        let most = u32::try_from(left).map_or(args.batch, |left| left.min(args.batch));
+        let body = as_json(&LeaseBody {
+            max: Some(Int::from_u32(most)),
+            wait: Some(Span::from_ms(args.wait)),
+            lease: args.lease.map(Span::from_ms),
+        });
 
         let answer = match client.post(&resource("endpoints", &args.name, "/lease"), &body) {
             // There are too many consumers at the moment, or the daemon is being restarted.
@@ -61,10 +66,11 @@ pub(super) fn consume(
         };
         (was_there, away) = (true, 0);
 
-        let leases = answer["leases"].as_array().cloned().unwrap_or_default();
-        left -= leases.len() as u64;
+        let LeasesView { leases, lease } = answer.view()?;
+        let leases = leases.into_iter().map(Leased::read).collect::<Result<Vec<_>, _>>()?;
+        left = left.saturating_sub(leases.len() as u64);
         if !leases.is_empty() {
-            process(client, out, args, &leases, lease_ms(&answer))?;
+            process(client, out, args, &leases, lease.ms())?;
         }
         if args.once {
             return Ok(());
@@ -73,10 +79,17 @@ pub(super) fn consume(
     Ok(())
 }
 
-/// How long the deliveries are leased.
-fn lease_ms(answer: &Value) -> u64 {
-    let lease = answer["lease"].as_str().and_then(|text| parse_duration_ms(text).ok());
-    lease.unwrap_or(1)
+/// A leased delivery, and how it came: so it is printed, or given to a command.
+struct Leased {
+    answer: Answer,
+    view: LeaseView,
+}
+
+impl Leased {
+    fn read(answer: Answer) -> Result<Self, CtlError> {
+        let view = answer.view()?;
+        Ok(Self { answer, view })
+    }
 }
 
 /// Refuses a command that cannot be run, before anything is leased for it.
@@ -103,13 +116,13 @@ fn process(
     client: &AdminClient,
     out: &mut Output,
     args: &ConsumeArgs,
-    leases: &[Value],
+    leases: &[Leased],
     lease_ms: u64,
 ) -> Result<(), CtlError> {
     let Some((program, arguments)) = args.exec.split_first() else {
         for lease in leases {
             show(out, lease)?;
-            settle(client, lease, "ack", &json!({}))?;
+            settle(client, &lease.view, "ack", &json!({}))?;
         }
         return Ok(());
     };
@@ -117,12 +130,12 @@ fn process(
     let several = args.batch > 1;
     let groups = if several { vec![leases] } else { leases.chunks(1).collect() };
     for group in groups {
-        let input = if several { lines(group) } else { body(&group[0])? };
+        let input = if several { lines(group) } else { body(&group[0].view)? };
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).env("HOOKBOX_ENDPOINT", &args.name);
         command.env("HOOKBOX_EVENTS", group.len().to_string());
         if !several {
-            set_variables(&mut command, &group[0]);
+            set_variables(&mut command, &group[0].view);
         }
 
         let child = command
@@ -136,7 +149,7 @@ fn process(
             _ => ("reject", json!({"reason": reason(status)})),
         };
         for lease in group {
-            settle(client, lease, verb, &result)?;
+            settle(client, &lease.view, verb, &result)?;
         }
     }
     Ok(())
@@ -155,7 +168,7 @@ fn reason(status: ExitStatus) -> String {
 fn wait(
     client: &AdminClient,
     lease_ms: u64,
-    leases: &[Value],
+    leases: &[Leased],
     mut child: Child,
     input: Vec<u8>,
 ) -> Result<ExitStatus, CtlError> {
@@ -178,7 +191,7 @@ fn wait(
         if waited >= half {
             waited = Duration::ZERO;
             for lease in leases {
-                settle(client, lease, "extend", &json!({"lease": format!("{lease_ms}ms")}))?;
+                settle(client, &lease.view, "extend", &json!({"lease": format!("{lease_ms}ms")}))?;
             }
         }
     }
@@ -186,18 +199,22 @@ fn wait(
 
 /// Acknowledges, rejects or extends a lease. A lease that has expired, or that the daemon does not
 /// know after a restart, is lent again: that is reported, and no error.
-fn settle(client: &AdminClient, lease: &Value, verb: &str, body: &Value) -> Result<(), CtlError> {
-    let id = lease["lease"].as_str().unwrap_or_default();
+fn settle(
+    client: &AdminClient,
+    lease: &LeaseView,
+    verb: &str,
+    body: &Value,
+) -> Result<(), CtlError> {
     let mut tries = 0;
     loop {
-        match client.post(&resource("leases", id, &format!("/{verb}")), body) {
+        match client.post(&resource("leases", &lease.lease, &format!("/{verb}")), body) {
             // The lease is still valid.
             Err(CtlError::Busy(_)) if tries < REPORT_TRIES => {
                 tries += 1;
                 std::thread::park_timeout(POLL_PAUSE);
             }
             Err(CtlError::Refused(why) | CtlError::Busy(why) | CtlError::Unreachable(why)) => {
-                eprintln!("hookboxctl: {}: {why}", lease["event"].as_str().unwrap_or_default());
+                eprintln!("hookboxctl: {}: {why}", lease.event);
                 return Ok(());
             }
             done => return done.map(|_| ()),
@@ -205,46 +222,44 @@ fn settle(client: &AdminClient, lease: &Value, verb: &str, body: &Value) -> Resu
     }
 }
 
-fn show(out: &mut Output, lease: &Value) -> Result<(), CtlError> {
-    let text = |lease: &Value| {
-        let field = |key: &str| lease[key].as_str().unwrap_or_default().to_owned();
+fn show(out: &mut Output, lease: &Leased) -> Result<(), CtlError> {
+    let text = |lease: &LeaseView| {
         let body =
             body(lease).map(|body| String::from_utf8_lossy(&body).into_owned()).unwrap_or_default();
         // The body is not trusted, and may go to a terminal.
         let body: String =
             body.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
-        format!("{} {} {} {body}", field("event"), field("source"), field("type"))
+        format!("{} {} {} {body}", lease.event, lease.source, lease.event_type)
     };
-    out.one(lease, text)?;
+    out.one(&lease.answer, text)?;
     out.finish()
 }
 
-fn body(lease: &Value) -> Result<Vec<u8>, CtlError> {
-    let text = lease["body_base64"].as_str().unwrap_or_default();
+fn body(lease: &LeaseView) -> Result<Vec<u8>, CtlError> {
     STANDARD
-        .decode(text)
+        .decode(&lease.body_base64)
         .map_err(|_| CtlError::Refused("the daemon's answer has no body in base64".into()))
 }
 
 /// One JSON object a line, for a command that takes several events.
-fn lines(leases: &[Value]) -> Vec<u8> {
+fn lines(leases: &[Leased]) -> Vec<u8> {
     let mut all = Vec::new();
     for lease in leases {
-        all.extend_from_slice(lease.to_string().as_bytes());
+        all.extend_from_slice(lease.answer.json().as_bytes());
         all.push(b'\n');
     }
     all
 }
 
 /// The event as variables of the command.
-fn set_variables(command: &mut Command, lease: &Value) {
-    if let Some(kind) = lease["headers"]["content-type"].as_str() {
+fn set_variables(command: &mut Command, lease: &LeaseView) {
+    if let Some(kind) = lease.headers.get("content-type") {
         command.env("HOOKBOX_CONTENT_TYPE", kind);
     }
-    for (name, key) in
-        [("ID", "event"), ("TYPE", "type"), ("SOURCE", "source"), ("DELIVERY", "delivery")]
-    {
-        command.env(format!("HOOKBOX_{name}"), lease[key].as_str().unwrap_or_default());
-    }
-    command.env("HOOKBOX_ATTEMPT", lease["attempt"].to_string());
+    command
+        .env("HOOKBOX_ID", lease.event.to_string())
+        .env("HOOKBOX_TYPE", &lease.event_type)
+        .env("HOOKBOX_SOURCE", &lease.source)
+        .env("HOOKBOX_DELIVERY", lease.delivery.to_string())
+        .env("HOOKBOX_ATTEMPT", lease.attempt.to_string());
 }

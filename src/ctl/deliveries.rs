@@ -9,6 +9,7 @@ use super::lists::{self, delivery_params, list, page_params};
 use super::output::Output;
 use super::show;
 use super::table::{count, deliveries};
+use crate::api::views::{CancelView, DiscardView, RetryView};
 
 pub(super) fn delivery(
     client: &AdminClient,
@@ -16,9 +17,9 @@ pub(super) fn delivery(
     command: &DeliveryCommand,
 ) -> Result<(), CtlError> {
     match command {
-        DeliveryCommand::List { state, filter, page } => {
+        DeliveryCommand::List { state, rows } => {
             let state = vec![("state", state.clone())];
-            let params = [delivery_params(filter), state, page_params(page)].concat();
+            let params = [delivery_params(&rows.filter), state, page_params(&rows.page)].concat();
             let target = path("/v1/deliveries", &params);
             list(client, out, &target, lists::DELIVERIES, "No deliveries match.")
         }
@@ -33,14 +34,14 @@ pub(super) fn delivery(
 
         DeliveryCommand::Retry { ids } => {
             let done = client.post("/v1/deliveries/retry", &json!({ "ids": ids }))?;
-            out.one(&done, |done| {
-                format!("Retried: {} of {}.", done["queued"], deliveries(&done["matched"]))
+            out.one(&done, |done: &RetryView| {
+                format!("Retried: {} of {}.", done.queued, deliveries(done.matched))
             })
         }
         DeliveryCommand::Cancel { ids } => {
             let done = client.post("/v1/deliveries/cancel", &json!({ "ids": ids }))?;
-            out.one(&done, |done| {
-                format!("Cancelled: {} of {}.", done["cancelled"], deliveries(&done["matched"]))
+            out.one(&done, |done: &CancelView| {
+                format!("Cancelled: {} of {}.", done.cancelled, deliveries(done.matched))
             })
         }
     }
@@ -52,30 +53,36 @@ pub(super) fn dlq(
     command: &DlqCommand,
 ) -> Result<(), CtlError> {
     match command {
-        DlqCommand::List { filter, page } => {
-            let target = path("/v1/dlq", &[delivery_params(filter), page_params(page)].concat());
+        DlqCommand::List { rows } => {
+            let params = [delivery_params(&rows.filter), page_params(&rows.page)].concat();
+            let target = path("/v1/dlq", &params);
             list(client, out, &target, lists::DEAD, "No dead letters.")
         }
         DlqCommand::Show { id } => {
             let found = client.get(&resource("dlq", id, ""))?;
             out.one(&found, show::delivery)
         }
+
         DlqCommand::Retry(args) => {
             let done = client.post("/v1/dlq/retry", &selection(args)?)?;
-            out.one(&done, |done| summary(done, "queued", "Retried"))
+            out.one(&done, |done: &RetryView| {
+                summary("Retried", done.queued, done.matched, done.dry_run)
+            })
         }
         DlqCommand::Discard(args) => {
             let done = client.post("/v1/dlq/discard", &selection(args)?)?;
-            out.one(&done, |done| summary(done, "discarded", "Discarded"))
+            out.one(&done, |done: &DiscardView| {
+                summary("Discarded", done.discarded, done.matched, done.dry_run)
+            })
         }
     }
 }
 
-fn summary(done: &Value, field: &str, verb: &str) -> String {
-    let matched = count(&done["matched"], "dead letter");
-    match done["dry_run"] == json!(true) {
+fn summary(verb: &str, done: usize, matched: usize, dry_run: bool) -> String {
+    let matched = count(matched, "dead letter");
+    match dry_run {
         true => format!("Matched: {matched}. Nothing was changed (--dry-run)."),
-        false => format!("{verb}: {} of {matched}.", done[field]),
+        false => format!("{verb}: {done} of {matched}."),
     }
 }
 

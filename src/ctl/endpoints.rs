@@ -7,11 +7,14 @@ use serde_json::{Map, Value, json};
 use super::args::{EndpointCommand, EndpointTestArgs};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
+use super::fields::fields;
 use super::files::read_bytes;
 use super::lists::{self, list};
 use super::output::Output;
 use super::settings::{change, creation, endpoint_spec, put};
+use super::table::or_dash;
 use super::{secrets, show};
+use crate::api::views::{DeletedView, EndpointTestView, EndpointView};
 
 pub(super) fn endpoint(
     client: &AdminClient,
@@ -20,9 +23,9 @@ pub(super) fn endpoint(
 ) -> Result<(), CtlError> {
     match command {
         EndpointCommand::Create { name, settings } => {
-            let body = creation(name, endpoint_spec(settings)?)?;
+            let body = creation(Some(name), endpoint_spec(settings)?)?;
             let created = client.post("/v1/endpoints", &body)?;
-            out.one(&created, |created| show::created("endpoint", created))
+            out.one(&created, show::created_endpoint)
         }
         EndpointCommand::List { state } => {
             let target = path("/v1/endpoints", &[("state", state.clone())]);
@@ -31,37 +34,41 @@ pub(super) fn endpoint(
         }
         EndpointCommand::Show { name } => {
             let found = client.get(&resource("endpoints", name, ""))?;
-            out.one(&found, show::fields)
+            out.one(&found, fields)
         }
 
         EndpointCommand::Update { name, settings, reset } => {
             let body = change(endpoint_spec(settings)?, reset)?;
             let updated = client.patch(&resource("endpoints", name, ""), &body)?;
-            out.one(&updated, |updated| show::updated("endpoint", updated))
+            out.one(&updated, show::updated_endpoint)
         }
         EndpointCommand::Delete { name } => {
             let deleted = client.delete(&resource("endpoints", name, ""))?;
             let text = format!("Deleted endpoint {name}. Its waiting deliveries are cancelled.");
-            out.one(&deleted, |_| text)
+            out.one(&deleted, |_: &DeletedView| text)
         }
         EndpointCommand::RotateSecret { name, secret, now } => {
-            secrets::rotate(client, out, "endpoint", name, secret, *now)
+            secrets::rotate::<EndpointView>(client, out, name, secret, *now)
         }
 
         EndpointCommand::Hold { name } => {
             let held = client.post(&resource("endpoints", name, "/hold"), &json!({}))?;
             out.one(&held, |held| {
-                format!("Endpoint {name} is on hold. Deliveries waiting: {}.", held["waiting"])
+                format!("Endpoint {name} is on hold. Deliveries waiting: {}.", waiting(held))
             })
         }
         EndpointCommand::Release { name } => {
             let released = client.post(&resource("endpoints", name, "/release"), &json!({}))?;
             out.one(&released, |released| {
-                format!("Released endpoint {name}. Deliveries waiting: {}.", released["waiting"])
+                format!("Released endpoint {name}. Deliveries waiting: {}.", waiting(released))
             })
         }
         EndpointCommand::Test { name, event } => test(client, out, name, event),
     }
+}
+
+fn waiting(endpoint: &EndpointView) -> String {
+    or_dash(endpoint.activity.as_ref().map(|activity| activity.waiting))
 }
 
 fn test(
@@ -83,9 +90,7 @@ fn test(
     out.one(&answer, show::tested)?;
 
     // A dry run has no outcome, unless no request could be made.
-    let succeeded = match answer["outcome"].as_str() {
-        None => answer["dry_run"] == true,
-        Some(outcome) => outcome == "delivered",
-    };
+    let EndpointTestView { outcome, dry_run, .. } = answer.view()?;
+    let succeeded = outcome.map_or(dry_run, |outcome| outcome == "delivered");
     if succeeded { Ok(()) } else { out.finish().and(Err(CtlError::NotOk)) }
 }

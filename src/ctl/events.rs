@@ -13,7 +13,10 @@ use super::lists::{self, filter_params, list, page_params};
 use super::output::Output;
 use super::settings::put;
 use super::show;
-use super::table::{Show, cell, clean, count, deliveries, size, span};
+use super::table::{clean, count, deliveries, size, span, text};
+use crate::api::values::Time;
+use crate::api::views::{EventSentView, ReplayStartView, TailView, Tolerant};
+use crate::model::time::rfc3339;
 
 pub(super) fn event(
     client: &AdminClient,
@@ -48,12 +51,9 @@ fn send(client: &AdminClient, out: &mut Output, args: &SendArgs) -> Result<(), C
     put(&mut body, "content_type", args.content_type.as_ref());
 
     let sent = client.post("/v1/events", &Value::Object(body))?;
-    out.one(&sent, |sent| {
-        let id = sent["id"].as_str().unwrap_or("-");
-        match sent["duplicate"] == json!(true) {
-            true => format!("{id} (a duplicate of this earlier event)"),
-            false => id.to_owned(),
-        }
+    out.one(&sent, |sent: &EventSentView| match sent.duplicate {
+        true => format!("{} (a duplicate of this earlier event)", sent.id),
+        false => sent.id.to_string(),
     })
 }
 
@@ -91,14 +91,13 @@ pub(super) fn replay(
     body.insert("dry_run".into(), json!(args.dry_run));
 
     let done = client.post("/v1/replays", &Value::Object(body))?;
-    out.one(&done, |done| {
-        let matched = count(&done["matched"], "event");
-        match done.get("would_queue") {
+    out.one(&done, |done: &ReplayStartView| {
+        let matched = count(done.matched, "event");
+        match done.would_queue.map(deliveries) {
             Some(would) => {
-                let would = deliveries(would);
                 format!("Matched: {matched}. Would queue: {would}. Nothing was queued (--dry-run).")
             }
-            None => format!("Matched: {matched}. Queued: {}.", deliveries(&done["queued"])),
+            None => format!("Matched: {matched}. Queued: {}.", deliveries(done.queued)),
         }
     })
 }
@@ -125,35 +124,51 @@ pub(super) fn tail(
 }
 
 /// One event, duplicate or attempt, in one line.
-pub(super) fn tail_line(row: &Value) -> String {
-    let text = |field: &str| row[field].as_str().map_or_else(|| row[field].to_string(), clean);
-    let time = row["at"].as_str().and_then(|t| t.get(11..23)).unwrap_or("-");
+pub(super) fn tail_line(line: &Tolerant<TailView>) -> String {
+    let line = match line {
+        Tolerant::Known(line) => line,
+        Tolerant::Unknown(line) => return clean(&line.to_string()),
+    };
 
-    match row["what"].as_str() {
-        Some("event") => {
-            let kind = row["type"].as_str().filter(|t| !t.is_empty()).map_or("-".into(), clean);
-            let bytes = size(row["size"].as_u64().unwrap_or(0));
-            let (source, id) = (text("source"), text("id"));
-            let endpoints = count(&row["deliveries"], "endpoint");
+    match line {
+        TailView::Event { at, id, source, event_type, size: bytes, deliveries } => {
+            let (time, source, kind) = (time_of_day(*at, 23), clean(source), text(event_type));
+            let (bytes, endpoints) = (size(*bytes as u64), count(*deliveries, "endpoint"));
             format!("{time}  in    {source}  {kind}  {bytes}  {id}  to {endpoints}")
         }
-        Some("duplicate") => {
-            format!("{time}  in    duplicate of the event in record {}", row["event_seq"])
+        TailView::Duplicate { at, event_seq } => {
+            let time = time_of_day(*at, 23);
+            format!("{time}  in    duplicate of the event in record {event_seq}")
         }
-        Some("attempt") => {
-            let status = row["status"].as_u64().map(|s| s.to_string());
-            let result = status.or_else(|| row["error"].as_str().map(clean)).unwrap_or("-".into());
-            let took = span(row["duration_ms"].as_u64().unwrap_or(0));
-            let next = row["next_at"].as_str().and_then(|t| t.get(11..19));
-            let next = next.map(|t| format!("  next at {t}")).unwrap_or_default();
-            let (endpoint, outcome, id) = (text("endpoint"), text("outcome"), text("delivery"));
-            let number = &row["number"];
+        TailView::Attempt {
+            at,
+            delivery,
+            endpoint,
+            number,
+            duration_ms,
+            outcome,
+            status,
+            error,
+            next_at,
+            ..
+        } => {
+            let (time, endpoint, outcome) = (time_of_day(*at, 23), clean(endpoint), clean(outcome));
+            let result = status.map(|status| status.to_string());
+            let result = result.or_else(|| error.as_deref().map(clean)).unwrap_or("-".into());
+            let took = span(*duration_ms);
+            let next = next_at.map(|at| format!("  next at {}", time_of_day(at, 19)));
+
             let attempt = format!("{outcome}  {result}  {took}  attempt {number}");
-            format!("{time}  out   {endpoint}  {attempt}  {id}{next}")
+            let next = next.unwrap_or_default();
+            format!("{time}  out   {endpoint}  {attempt}  {delivery}{next}")
         }
-        Some("missed") => {
-            format!("-             {} lines were skipped: the reader is too slow", row["lines"])
+        TailView::Missed { lines } => {
+            format!("-             {lines} lines were skipped: the reader is too slow")
         }
-        _ => cell(row, Show::Text, 0),
     }
+}
+
+/// The time of day, without the date; the text of RFC 3339 up to its character `end`.
+fn time_of_day(at: Time, end: usize) -> String {
+    rfc3339(at.0).get(11..end).unwrap_or("-").to_owned()
 }

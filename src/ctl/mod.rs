@@ -6,16 +6,18 @@
 //! Invariants: it talks to the admin socket and to nothing else. The exceptions are [`demo`], which
 //! plays sender and receiver, too, and starts a daemon of its own (this program itself, called by
 //! the daemon's name), and `log`, which also reads a folder that no daemon uses (see `archive`).
-//! Stdout is either for people or, with `--json`, for programs, one object a line. An error is one
-//! line on stderr that says what to do.
+//! Stdout is either for people or, with `--json`, for programs, one object a line, as it came. An
+//! error is one line on stderr that says what to do.
 //!
-//! Things: [`args`] (the command line), `client` (HTTP over the socket), `output` and [`table`]
-//! (what is printed), and one file a group of commands.
+//! Things: [`args`] (the command line), `client` (HTTP over the socket), `answer` (the daemon's
+//! JSON, read as a view of `api`), `output` and [`table`] (what is printed), and one file a group
+//! of commands.
 //!
 //! Operations: [`main`] reads the arguments, runs one command, and gives the exit code: 0 done, 1
 //! refused or not found, 64 usage, 69 daemon not reachable. When the reader of stdout goes away
 //! (`| head`), it ends quietly.
 
+mod answer;
 pub mod args;
 mod client;
 mod clock;
@@ -26,6 +28,7 @@ pub mod demo;
 mod endpoints;
 mod error;
 mod events;
+mod fields;
 mod files;
 mod lists;
 mod log;

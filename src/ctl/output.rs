@@ -2,8 +2,9 @@
 
 use std::io::{self, BufWriter, Write};
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
+use super::answer::Answer;
 use super::error::CtlError;
 use super::table::Table;
 
@@ -15,8 +16,8 @@ pub(super) struct Output {
 /// Where it goes.
 enum Sink {
     Stdout(BufWriter<io::Stdout>),
-    /// Kept by the demonstration: what people would see, and the objects that programs would get.
-    Kept(Vec<u8>, Vec<Value>),
+    /// Kept by the demonstration: what people would see, and what programs would get.
+    Kept(Vec<u8>, Vec<Answer>),
 }
 
 impl Output {
@@ -29,17 +30,17 @@ impl Output {
         Self { json: false, out: Sink::Kept(Vec::new(), Vec::new()) }
     }
 
-    /// What people would have seen, and the objects behind it.
-    pub(super) fn into_kept(self) -> (String, Vec<Value>) {
+    /// What people would have seen, and the answers behind it.
+    pub(super) fn into_kept(self) -> (String, Vec<Answer>) {
         match self.out {
-            Sink::Kept(text, values) => (String::from_utf8_lossy(&text).into_owned(), values),
+            Sink::Kept(text, answers) => (String::from_utf8_lossy(&text).into_owned(), answers),
             Sink::Stdout(_) => Default::default(),
         }
     }
 
-    fn keep(&mut self, value: &Value) {
-        if let Sink::Kept(_, values) = &mut self.out {
-            values.push(value.clone());
+    fn keep(&mut self, answer: &Answer) {
+        if let Sink::Kept(_, answers) = &mut self.out {
+            answers.push(answer.clone());
         }
     }
 
@@ -48,31 +49,43 @@ impl Output {
         self.write("\n")
     }
 
-    /// Prints an object: as JSON with `--json`, else as the text that `people` makes of it.
-    pub(super) fn one(
+    /// Prints an answer: as it came with `--json`, else the text that `people` makes of its view.
+    pub(super) fn one<V: DeserializeOwned>(
         &mut self,
-        value: &Value,
-        people: impl FnOnce(&Value) -> String,
+        answer: &Answer,
+        people: impl FnOnce(&V) -> String,
     ) -> Result<(), CtlError> {
-        self.keep(value);
-        let text = if self.json { value.to_string() } else { people(value) };
+        self.keep(answer);
+        if self.json {
+            return self.line(answer.json());
+        }
+        let text = people(&answer.view()?);
         self.line(text.trim_end_matches('\n'))
     }
 
     /// One row of a list that comes row by row.
-    pub(super) fn row(&mut self, table: &mut Table, value: &Value) -> Result<(), CtlError> {
-        self.keep(value);
-        if self.json {
-            return self.line(&value.to_string());
+    pub(super) fn row<V: DeserializeOwned>(
+        &mut self,
+        table: &mut Table<V>,
+        answer: &Answer,
+    ) -> Result<(), CtlError> {
+        self.keep(answer);
+        match self.json {
+            true => self.line(answer.json()),
+            false => self.row_of(table, &answer.view()?),
         }
-        match table.push(value) {
+    }
+
+    /// One row of a table for people.
+    pub(super) fn row_of<R>(&mut self, table: &mut Table<R>, row: &R) -> Result<(), CtlError> {
+        match table.push(row) {
             Some(lines) => self.write(&lines),
             None => Ok(()),
         }
     }
 
     /// The end of a list.
-    pub(super) fn end(&mut self, table: &mut Table, empty: &str) -> Result<(), CtlError> {
+    pub(super) fn end<R>(&mut self, table: &mut Table<R>, empty: &str) -> Result<(), CtlError> {
         if self.json {
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! `rotate-secret`, of sources and of endpoints.
 
+use serde::de::DeserializeOwned;
+
 use super::args::SecretArgs;
 use super::client::{AdminClient, resource};
 use super::error::CtlError;
@@ -7,12 +9,37 @@ use super::files::read_secret;
 use super::output::Output;
 use super::settings::{as_json, parsed};
 use crate::api::RotateBody;
+use crate::api::values::SecretText;
+use crate::api::views::{EndpointView, SourceView};
 
-/// Replaces the secret of a `noun`: source or endpoint.
-pub(super) fn rotate(
+/// What has a secret: a source or an endpoint.
+pub(super) trait HasSecret: DeserializeOwned {
+    const NOUN: &'static str;
+
+    /// The secret, when it has just been generated.
+    fn secret(&self) -> Option<&SecretText>;
+}
+
+impl HasSecret for SourceView {
+    const NOUN: &'static str = "source";
+
+    fn secret(&self) -> Option<&SecretText> {
+        self.settings.secret.as_ref()
+    }
+}
+
+impl HasSecret for EndpointView {
+    const NOUN: &'static str = "endpoint";
+
+    fn secret(&self) -> Option<&SecretText> {
+        self.settings.secret.as_ref()
+    }
+}
+
+/// Replaces the secret of a source or an endpoint.
+pub(super) fn rotate<V: HasSecret>(
     client: &AdminClient,
     out: &mut Output,
-    noun: &str,
     name: &str,
     args: &SecretArgs,
     now: bool,
@@ -22,6 +49,7 @@ pub(super) fn rotate(
         None => args.secret.clone(),
     };
     let body = RotateBody { secret, generate_secret: args.generate_secret.then_some(true), now };
+    let noun = V::NOUN;
     let path = resource(&format!("{noun}s"), name, "/rotate-secret");
     let rotated = client.post(&path, &as_json(&body))?;
 
@@ -29,8 +57,11 @@ pub(super) fn rotate(
         true => "The old secret is not valid any more.",
         false => "The old secret stays valid for 24 hours.",
     };
-    out.one(&rotated, |rotated| match rotated["secret"].as_str() {
-        Some(secret) => format!("New secret of {noun} {name} (shown only once): {secret}\n{old}"),
+    out.one(&rotated, |rotated: &V| match rotated.secret() {
+        Some(SecretText(secret)) => {
+            let secret = &secret.0;
+            format!("New secret of {noun} {name} (shown only once): {secret}\n{old}")
+        }
         None => format!("Replaced the secret of {noun} {name}. {old}"),
     })
 }

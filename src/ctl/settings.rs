@@ -46,9 +46,10 @@ pub(super) fn endpoint_spec(args: &EndpointArgs) -> Result<EndpointSpec, CtlErro
     Ok(spec)
 }
 
-/// The body of a request that creates something.
-pub(super) fn creation<S: Spec>(name: &str, spec: S) -> Result<Value, CtlError> {
-    let mut body = Map::from_iter([("name".to_owned(), json!(name))]);
+/// The body of a request that creates something; without a name, the daemon makes one.
+pub(super) fn creation<S: Spec>(name: Option<&str>, spec: S) -> Result<Value, CtlError> {
+    let mut body: Map<String, Value> =
+        name.map(|name| ("name".to_owned(), json!(name))).into_iter().collect();
     body.extend(Patch::new(spec, &[])?.to_json());
     Ok(Value::Object(body))
 }

@@ -1,13 +1,14 @@
 //! `simulate`: the schedule that a retry policy gives, and where an outage of the receiver ends in
 //! it. Needs no daemon.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::answer::Answer;
 use super::args::SimulateArgs;
 use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
-use super::table::{Show, Table};
+use super::table::{Columns, Show, Table};
 use crate::api::values::{Int, Span};
 use crate::model::RetryPolicy;
 use crate::model::backoff::{self, RetryDecision};
@@ -15,6 +16,66 @@ use crate::model::time::format_duration_ms;
 
 /// Attempts that are shown at most.
 const SHOWN_ATTEMPTS: u32 = 1000;
+
+/// The attempts of one delivery, and how it ends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct SimulatedSchedule {
+    attempts: Vec<PlannedAttempt>,
+    end: ScheduleEnd,
+    /// The time of the last attempt.
+    at_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after_outage_ms: Option<u64>,
+    /// Why it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    summary: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum ScheduleEnd {
+    Delivered,
+    Dead,
+    /// Further attempts are not shown.
+    #[default]
+    Open,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct PlannedAttempt {
+    number: u32,
+    at_ms: u64,
+    /// None for the first one.
+    #[serde(flatten)]
+    delay: Option<PlannedDelay>,
+}
+
+/// The delay before an attempt, and its bounds; none where jitter would make the attempt too late.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct PlannedDelay {
+    delay_ms: u64,
+    earliest_ms: Option<u64>,
+    latest_ms: Option<u64>,
+}
+
+const ATTEMPTS: Columns<PlannedAttempt> = &[
+    ("ATTEMPT", Show::Number(|attempt| Some(attempt.number.into()))),
+    ("AT", Show::Text(|attempt| format_duration_ms(attempt.at_ms))),
+    ("AFTER", Show::Text(|attempt| attempt.delay.as_ref().map_or_else(String::new, after))),
+    ("BETWEEN", Show::Text(|attempt| attempt.delay.as_ref().map_or_else(String::new, between))),
+];
+
+fn after(delay: &PlannedDelay) -> String {
+    format_duration_ms(delay.delay_ms)
+}
+
+fn between(delay: &PlannedDelay) -> String {
+    let bounds = delay.earliest_ms.zip(delay.latest_ms);
+    bounds.map_or_else(String::new, |(earliest, latest)| {
+        format!("{} and {}", format_duration_ms(earliest), format_duration_ms(latest))
+    })
+}
 
 pub(super) fn run(out: &mut Output, args: &SimulateArgs) -> Result<(), CtlError> {
     if args.retry_max.ms() < args.retry_base.ms() {
@@ -25,33 +86,19 @@ pub(super) fn run(out: &mut Output, args: &SimulateArgs) -> Result<(), CtlError>
 
     let schedule = schedule(args);
     if out.json {
-        return out.one(&schedule, Value::to_string);
+        return out.line(Answer::of(&schedule)?.json());
     }
 
-    let columns = [
-        ("ATTEMPT", "number", Show::Number),
-        ("AT", "at", Show::Text),
-        ("AFTER", "delay", Show::Text),
-        ("BETWEEN", "range", Show::Text),
-    ];
-    let mut table = Table::new(now_ms(), &columns);
-    for attempt in schedule["attempts"].as_array().into_iter().flatten() {
-        out.row(&mut table, &shown(attempt))?;
+    let mut table = Table::new(now_ms(), ATTEMPTS);
+    for attempt in &schedule.attempts {
+        out.row_of(&mut table, attempt)?;
     }
     out.end(&mut table, "")?;
-    out.line(schedule["summary"].as_str().unwrap_or_default())
-}
-
-/// A row for people.
-fn shown(attempt: &Value) -> Value {
-    let ms = |field: &str| attempt[field].as_u64().map(format_duration_ms);
-    let range =
-        ms("earliest_ms").zip(ms("latest_ms")).map(|(low, high)| format!("{low} and {high}"));
-    json!({"number": attempt["number"], "at": ms("at_ms"), "delay": ms("delay_ms"), "range": range})
+    out.line(&schedule.summary)
 }
 
 /// The attempts of one delivery, and how it ends.
-fn schedule(args: &SimulateArgs) -> Value {
+fn schedule(args: &SimulateArgs) -> SimulatedSchedule {
     let policy = RetryPolicy {
         base_ms: args.retry_base.ms(),
         factor: args.retry_factor.get(),
@@ -61,62 +108,62 @@ fn schedule(args: &SimulateArgs) -> Value {
         max_attempts: args.max_attempts.map(Int::get),
     };
     let mut draws = args.seed.map(Draws);
-    let mut attempts = vec![json!({"number": 1, "at_ms": 0})];
+    let mut attempts = vec![PlannedAttempt { number: 1, at_ms: 0, delay: None }];
     let (mut number, mut at) = (1, 0);
     loop {
         if let Some(outage) = args.outage.map(Span::ms)
             && at >= outage
         {
-            return delivered(&attempts, number, at, at - outage);
+            return delivered(attempts, number, at, at - outage);
         }
 
         // Without a seed, 0.5 draws no jitter; the range is shown instead.
         let decide = |draw| backoff::decide(&policy, number, at, None, draw);
         let delay_ms = match decide(draws.as_mut().map_or(0.5, Draws::next)) {
             RetryDecision::RetryIn { delay_ms } => delay_ms,
-            RetryDecision::GiveUp { reason } => return given_up(&attempts, at, &reason),
+            RetryDecision::GiveUp { reason } => return given_up(attempts, at, reason),
         };
         if number == SHOWN_ATTEMPTS {
-            return cut_off(&attempts, at);
+            return cut_off(attempts, at);
         }
 
         let bound = |draw| match decide(draw) {
             RetryDecision::RetryIn { delay_ms } => Some(delay_ms),
             RetryDecision::GiveUp { .. } => None,
         };
-        let (earliest, latest) = (bound(0.0), bound(1.0));
+        let (earliest_ms, latest_ms) = (bound(0.0), bound(1.0));
         (number, at) = (number + 1, at + delay_ms);
-        attempts.push(json!({
-            "number": number, "at_ms": at, "delay_ms": delay_ms,
-            "earliest_ms": earliest, "latest_ms": latest,
-        }));
+        let delay = Some(PlannedDelay { delay_ms, earliest_ms, latest_ms });
+        attempts.push(PlannedAttempt { number, at_ms: at, delay });
     }
 }
 
-fn delivered(attempts: &[Value], number: u32, at: u64, late: u64) -> Value {
+fn delivered(
+    attempts: Vec<PlannedAttempt>,
+    number: u32,
+    at_ms: u64,
+    late: u64,
+) -> SimulatedSchedule {
     let summary = format!(
         "Delivered at attempt {number}, {} after the first, {} after the end of the outage.",
-        format_duration_ms(at),
+        format_duration_ms(at_ms),
         format_duration_ms(late)
     );
-    json!({
-        "attempts": attempts, "end": "delivered", "at_ms": at, "after_outage_ms": late,
-        "summary": summary,
-    })
+    let (end, after_outage_ms) = (ScheduleEnd::Delivered, Some(late));
+    SimulatedSchedule { attempts, end, at_ms, after_outage_ms, reason: None, summary }
 }
 
-fn given_up(attempts: &[Value], at: u64, reason: &str) -> Value {
-    let after = format_duration_ms(at);
+fn given_up(attempts: Vec<PlannedAttempt>, at_ms: u64, reason: String) -> SimulatedSchedule {
+    let after = format_duration_ms(at_ms);
     let summary = format!("Given up after {after}: {reason}. It is kept as a dead letter.");
-    json!({
-        "attempts": attempts, "end": "dead", "at_ms": at, "reason": reason, "summary": summary,
-    })
+    let (end, reason) = (ScheduleEnd::Dead, Some(reason));
+    SimulatedSchedule { attempts, end, at_ms, after_outage_ms: None, reason, summary }
 }
 
-fn cut_off(attempts: &[Value], at: u64) -> Value {
-    let within = format_duration_ms(at);
+fn cut_off(attempts: Vec<PlannedAttempt>, at_ms: u64) -> SimulatedSchedule {
+    let within = format_duration_ms(at_ms);
     let summary = format!("Only the first {SHOWN_ATTEMPTS} attempts are shown, within {within}.");
-    json!({"attempts": attempts, "end": "open", "at_ms": at, "summary": summary})
+    SimulatedSchedule { attempts, at_ms, summary, ..SimulatedSchedule::default() }
 }
 
 /// Numbers from 0 to 1 out of a seed (SplitMix64).
@@ -135,7 +182,7 @@ impl Draws {
 
 #[cfg(test)]
 mod tests {
-    use super::{Int, SimulateArgs, Span, schedule};
+    use super::{Int, ScheduleEnd, SimulateArgs, Span, schedule};
     use crate::api::values::Real;
 
     fn args() -> SimulateArgs {
@@ -154,34 +201,34 @@ mod tests {
     #[test]
     fn a_policy_gives_its_schedule_and_its_end() {
         let few = schedule(&SimulateArgs { max_attempts: Some(Int::from_u32(4)), ..args() });
-        let times: Vec<u64> = few["attempts"]
-            .as_array()
-            .expect("some")
-            .iter()
-            .filter_map(|a| a["at_ms"].as_u64())
-            .collect();
+        let times: Vec<u64> = few.attempts.iter().map(|attempt| attempt.at_ms).collect();
         assert_eq!(times, [0, 1_000, 3_000, 7_000]);
-        assert_eq!(
-            (few["attempts"][1]["earliest_ms"].as_u64(), few["attempts"][1]["latest_ms"].as_u64()),
-            (Some(800), Some(1_200))
-        );
-        assert_eq!(few["end"], "dead");
+        let second = few.attempts[1].delay.as_ref().expect("a retry");
+        assert_eq!((second.earliest_ms, second.latest_ms), (Some(800), Some(1_200)));
+        assert_eq!(few.end, ScheduleEnd::Dead);
+
         let old = schedule(&SimulateArgs { max_age: Span::from_ms(10_000), ..args() });
-        assert_eq!(
-            (old["end"].as_str(), old["at_ms"].as_u64()),
-            (Some("dead"), Some(10_000)),
-            "the last falls on its end"
-        );
+        assert_eq!((old.end, old.at_ms), (ScheduleEnd::Dead, 10_000), "the last falls on its end");
+    }
+
+    #[test]
+    fn programs_get_a_schedule_as_json() {
+        let two = schedule(&SimulateArgs { max_attempts: Some(Int::from_u32(2)), ..args() });
+        let json = serde_json::to_string(&two).expect("JSON");
+        let attempts = "{\"attempts\":[{\"number\":1,\"at_ms\":0},{\"number\":2,\"at_ms\":1000,\
+                        \"delay_ms\":1000,\"earliest_ms\":800,\"latest_ms\":1200}],\"end\":\"dead\",\
+                        \"at_ms\":1000,\"reason\":";
+        assert!(json.starts_with(attempts), "{json}");
     }
 
     #[test]
     fn an_outage_ends_with_the_next_attempt_or_comes_too_late() {
         let over = schedule(&SimulateArgs { outage: Some(Span::from_ms(6 * 3_600_000)), ..args() });
-        assert_eq!(over["end"], "delivered");
-        assert!(over["after_outage_ms"].as_u64().expect("a time") <= 3_600_000);
+        assert_eq!(over.end, ScheduleEnd::Delivered);
+        assert!(over.after_outage_ms.expect("a time") <= 3_600_000);
         let long =
             schedule(&SimulateArgs { outage: Some(Span::from_ms(4 * 86_400_000)), ..args() });
-        assert_eq!(long["end"], "dead");
+        assert_eq!(long.end, ScheduleEnd::Dead);
     }
 
     #[test]
@@ -200,9 +247,6 @@ mod tests {
             retry_max: Span::from_ms(1),
             ..args()
         });
-        assert_eq!(
-            (tight["end"].as_str(), tight["attempts"].as_array().map(Vec::len)),
-            (Some("open"), Some(1000))
-        );
+        assert_eq!((tight.end, tight.attempts.len()), (ScheduleEnd::Open, 1000));
     }
 }

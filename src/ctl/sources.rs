@@ -5,11 +5,15 @@ use serde_json::{Map, Value, json};
 use super::args::{BinCommand, SourceCommand};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
+use super::fields::fields;
 use super::files::read_text;
 use super::lists::{self, list};
 use super::output::Output;
 use super::settings::{change, creation, source_spec};
 use super::{secrets, show};
+use crate::api::SourceSpec;
+use crate::api::text::Line;
+use crate::api::views::{DeletedView, SourceView};
 
 pub(super) fn source(
     client: &AdminClient,
@@ -18,9 +22,9 @@ pub(super) fn source(
 ) -> Result<(), CtlError> {
     match command {
         SourceCommand::Create { name, settings } => {
-            let body = creation(name, source_spec(settings)?)?;
+            let body = creation(Some(name), source_spec(settings)?)?;
             let created = client.post("/v1/sources", &body)?;
-            out.one(&created, |created| show::created("source", created))
+            out.one(&created, |source| show::created_source("source", source))
         }
         SourceCommand::List => {
             let empty = "No sources. Create one with `hookboxctl source create`.";
@@ -28,19 +32,21 @@ pub(super) fn source(
         }
         SourceCommand::Show { name } => {
             let found = client.get(&resource("sources", name, ""))?;
-            out.one(&found, show::fields)
+            out.one(&found, fields)
         }
         SourceCommand::Update { name, settings, reset } => {
             let body = change(source_spec(settings)?, reset)?;
             let updated = client.patch(&resource("sources", name, ""), &body)?;
-            out.one(&updated, |updated| show::updated("source", updated))
+            out.one(&updated, show::updated_source)
         }
         SourceCommand::Delete { name } => {
             let deleted = client.delete(&resource("sources", name, ""))?;
-            out.one(&deleted, |_| format!("Deleted source {name}. Its events are kept."))
+            out.one(&deleted, |_: &DeletedView| {
+                format!("Deleted source {name}. Its events are kept.")
+            })
         }
         SourceCommand::RotateSecret { name, secret, now } => {
-            secrets::rotate(client, out, "source", name, secret, *now)
+            secrets::rotate::<SourceView>(client, out, name, secret, *now)
         }
         SourceCommand::Check { name, request, at } => {
             let text = read_text(request)?;
@@ -65,12 +71,11 @@ pub(super) fn bin(
 ) -> Result<(), CtlError> {
     match command {
         BinCommand::Create { name, ttl } => {
-            let mut body = json!({"verify": "bin", "token": true, "ttl": ttl});
-            if let Some(name) = name {
-                body["name"] = json!(name);
-            }
-            let created = client.post("/v1/sources", &body)?;
-            out.one(&created, |created| show::created("bin", created))
+            let verify = Some(Line("bin".into()));
+            let spec =
+                SourceSpec { verify, token: Some(true), ttl: Some(*ttl), ..SourceSpec::default() };
+            let created = client.post("/v1/sources", &creation(name.as_deref(), spec)?)?;
+            out.one(&created, |bin| show::created_source("bin", bin))
         }
 
         BinCommand::List => {
@@ -81,7 +86,7 @@ pub(super) fn bin(
             // A source that is no bin is not deleted by this command.
             let only_bins = [("verify", Some("bin".into()))];
             let deleted = client.delete(&path(&resource("sources", name, ""), &only_bins))?;
-            out.one(&deleted, |_| format!("Deleted bin {name}."))
+            out.one(&deleted, |_: &DeletedView| format!("Deleted bin {name}."))
         }
     }
 }

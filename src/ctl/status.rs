@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
-
 use super::client::AdminClient;
 use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
-use super::table::{Show, cell, clean, count, size, span};
+use super::table::{clean, count, list, size, span, text, time};
+use crate::api::views::{LogSpaceView, StatusView};
 
 pub(super) fn status(client: &AdminClient, out: &mut Output) -> Result<(), CtlError> {
     let status = client.get("/v1/status")?;
@@ -16,12 +15,12 @@ pub(super) fn status(client: &AdminClient, out: &mut Output) -> Result<(), CtlEr
 }
 
 /// The whole screen.
-pub(super) fn screen(status: &Value) -> String {
+pub(super) fn screen(status: &StatusView) -> String {
     let mut screen = Screen::default();
     totals(status, &mut screen);
     obstacles(status, &mut screen);
     shares(status, &mut screen);
-    disk(&status["log"], &mut screen);
+    disk(&status.log, &mut screen);
     screen.0
 }
 
@@ -36,84 +35,83 @@ impl Screen {
 }
 
 /// What was received, and where the deliveries made from it stand.
-fn totals(status: &Value, screen: &mut Screen) {
-    let uptime = match status["uptime_s"].as_u64().unwrap_or(0) {
+fn totals(status: &StatusView, screen: &mut Screen) {
+    let uptime = match status.uptime_s {
         0 => "0s".to_owned(),
         seconds => span(seconds * 1000),
     };
-    let version = status["version"].as_str().unwrap_or("?");
-    let accepting = match status["accepting"] == false {
-        true => {
-            let reason = status["reason"].as_str().map(|reason| format!(" ({})", clean(reason)));
-            format!("NOT ACCEPTING{}", reason.unwrap_or_default())
-        }
-        false => "accepting".to_owned(),
+    let accepting = match &status.reason {
+        _ if status.accepting => "accepting".to_owned(),
+        Some(reason) => format!("NOT ACCEPTING ({})", clean(reason)),
+        None => "NOT ACCEPTING".to_owned(),
     };
-    screen.line("hookbox", &format!("{version}, up {uptime}, {accepting}"));
-    screen.line("listening", &cell(&status["listen"], Show::Text, 0));
+    screen.line("hookbox", &format!("{}, up {uptime}, {accepting}", status.version));
+    screen.line("listening", &list(&status.listen));
 
     received(status, screen);
 
-    let d = &status["deliveries"];
-    let endpoints = count(&status["endpoints"], "endpoint");
-    let (delivered, in_flight) = (&d["delivered"], &d["in_flight"]);
+    let deliveries = &status.deliveries;
+    let endpoints = count(status.endpoints, "endpoint");
+    let (delivered, in_flight) = (deliveries.delivered, deliveries.in_flight);
     screen.line("sent", &format!("{delivered} delivered, {in_flight} in flight, {endpoints}"));
 
-    let (pending, retrying, held) = (&d["pending"], &d["retrying"], &d["held"]);
+    let (pending, retrying) = (deliveries.pending, deliveries.retrying);
+    let held = deliveries.held;
     screen.line("waiting", &format!("{pending} pending ({retrying} for a retry), {held} held"));
 
-    let dead = count(&d["dead"], "dead letter");
-    let (failed, attempts) = (&status["failed_attempts"], &status["attempts"]);
+    let dead = count(deliveries.dead, "dead letter");
+    let (failed, attempts) = (status.failed_attempts, status.attempts);
     screen.line("failed", &format!("{dead}, {failed} of {attempts} attempts failed"));
 }
 
 /// What senders posted: accepted, repeated, refused.
-fn received(status: &Value, screen: &mut Screen) {
-    let counts = [("events", "event"), ("duplicates", "duplicate"), ("sources", "source")]
-        .map(|(field, noun)| count(&status[field], noun));
-    screen.line("received", &counts.join(", "));
+fn received(status: &StatusView, screen: &mut Screen) {
+    let (events, duplicates) =
+        (count(status.events, "event"), count(status.duplicates, "duplicate"));
+    let sources = count(status.sources, "source");
+    screen.line("received", &format!("{events}, {duplicates}, {sources}"));
 
-    if let Some(conflicts) = status["dedupe_conflicts"].as_u64().filter(|count| *count > 0) {
+    let conflicts = status.dedupe_conflicts;
+    if conflicts > 0 {
         let text =
             format!("{conflicts} with the dedupe key of an earlier event, but other content");
         screen.line("", &text);
     }
-    if let Some(refused) = status["refused"].as_object().filter(|refused| !refused.is_empty()) {
-        let kinds = refused.iter().map(|(kind, count)| format!("{count} {}", clean(kind)));
+    if !status.refused.is_empty() {
+        let kinds = status.refused.iter().map(|(kind, count)| format!("{count} {}", clean(kind)));
         screen.line("refused", &kinds.collect::<Vec<_>>().join(", "));
     }
 }
 
 /// What keeps deliveries waiting: the link, the clock, endpoints that fail or catch up.
-fn obstacles(status: &Value, screen: &mut Screen) {
-    let link = &status["link"];
-    if link["online"] == false {
-        let since = cell(&link["offline_since"], Show::Time, now_ms());
-        let probe = cell(&link["next_probe_at"], Show::Time, now_ms());
-        let away = count(&link["endpoints_away"], "endpoint");
+fn obstacles(status: &StatusView, screen: &mut Screen) {
+    let link = &status.link;
+    if !link.online {
+        let since = time(link.offline_since, now_ms());
+        let probe = time(link.next_probe_at, now_ms());
+        let away = count(link.endpoints_away, "endpoint");
         let text = format!("OFFLINE since {since}, next probe {probe}, {away} not reachable");
         screen.line("link", &text);
     }
 
-    let clock = &status["clock"];
-    if clock["suspect"] == true {
-        let wait = clock["waiting_until"].as_str().map(|_| {
-            let until = cell(&clock["waiting_until"], Show::Time, now_ms());
+    if status.clock.suspect {
+        let wait = status.clock.waiting_until.map(|until| {
+            let until = time(Some(until), now_ms());
             format!(": signed deliveries wait for a plausible clock, until {until} at most")
         });
         screen.line("clock", &format!("SUSPECT{}", wait.unwrap_or_default()));
     }
 
     let counts = [
-        ("breakers_open", "open breaker", ""),
-        ("parked_lanes", "parked lane", ""),
-        ("catching_up", "endpoint", " catching up"),
-        ("replays", "replay", ""),
+        (status.breakers_open, "open breaker", ""),
+        (status.parked_lanes, "parked lane", ""),
+        (status.catching_up, "endpoint", " catching up"),
+        (status.replays, "replay", ""),
     ];
     let shown = counts
-        .iter()
-        .filter(|(field, ..)| status[*field].as_u64().is_some_and(|count| count > 0))
-        .map(|(field, noun, what)| count(&status[*field], noun) + what)
+        .into_iter()
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, noun, what)| count(number, noun) + what)
         .collect::<Vec<_>>();
     if !shown.is_empty() {
         screen.line("pacing", &shown.join(", "));
@@ -121,58 +119,50 @@ fn obstacles(status: &Value, screen: &mut Screen) {
 }
 
 /// Who has reached the limit of something that all share: a sentence each.
-fn shares(status: &Value, screen: &mut Screen) {
+fn shares(status: &StatusView, screen: &mut Screen) {
     let mut label = "shares";
-    for full in status["shares"].as_array().into_iter().flatten() {
-        let text = |field: &str| clean(full[field].as_str().unwrap_or("?"));
-        let times = match full["count"].as_u64().unwrap_or(0) {
+    for full in &status.shares {
+        let times = match full.count {
             1 => "once".to_owned(),
             count => format!("{count} times"),
         };
-        let last = cell(&full["last_at"], Show::Time, now_ms());
+        let last = time(Some(full.last_at), now_ms());
 
-        let (of, what, effect) = (text("of"), text("what"), text("effect"));
+        let (of, what, effect) = (clean(&full.of), clean(&full.what), clean(&full.effect));
         screen.line(label, &format!("{of} {what}: {effect} {times}, last {last}"));
         label = "";
     }
 }
 
 /// The log, the disk space that is left for it, and what is damaged in it.
-fn disk(log: &Value, screen: &mut Screen) {
-    let used = log["bytes"].as_u64().unwrap_or(0);
-    let quota = log["quota_bytes"].as_u64().unwrap_or(0);
-    let left = match (quota, log["left_bytes"].as_u64()) {
-        (0, _) => "no quota".to_owned(),
-        (quota, None) => format!("{} of {} left", size(quota.saturating_sub(used)), size(quota)),
-        (quota, Some(left)) => {
-            let free = size(log["free_bytes"].as_u64().unwrap_or(0));
-            let reserve = size(log["reserve_bytes"].as_u64().unwrap_or(0));
-            let (left, quota) = (size(left), size(quota));
+fn disk(log: &LogSpaceView, screen: &mut Screen) {
+    let left = match log.quota_bytes {
+        0 => "no quota".to_owned(),
+        quota => {
+            let (left, quota) = (size(log.left_bytes), size(quota));
+            let (reserve, free) = (size(log.reserve_bytes), size(log.free_bytes));
             format!(
                 "{left} left of a quota of {quota} (reserve {reserve}), {free} free on the disk"
             )
         }
     };
-    let level = match log["level"].as_str() {
-        Some("low") => "LOW: ",
-        Some("refusing") => "FULL: ",
-        Some("halted") => "FULL, no attempts are made: ",
+    let level = match log.level.as_str() {
+        "low" => "LOW: ",
+        "refusing" => "FULL: ",
+        "halted" => "FULL, no attempts are made: ",
         _ => "",
     };
-    let segments = count(&log["segments"], "segment");
-    screen.line("log", &format!("{} in {segments}", size(used)));
+    let segments = count(log.segments, "segment");
+    screen.line("log", &format!("{} in {segments}", size(log.bytes)));
     screen.line("disk", &format!("{level}{left}"));
 
-    let over: Vec<&str> =
-        log["over_share"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if !over.is_empty() {
-        let names = over.join(", ");
+    if !log.over_share.is_empty() {
+        let names = log.over_share.join(", ");
         let text = format!("{names}: more than their share of the disk space, which is scarce");
         screen.line("REFUSED", &text);
     }
-    for damage in log["damage"].as_array().into_iter().flatten() {
-        let what = cell(&damage["what"], Show::Text, 0);
-        let (first, last) = (&damage["first"], &damage["last"]);
+    for damage in &log.damage {
+        let (first, last, what) = (damage.first, damage.last, text(&damage.what));
         screen.line("DAMAGED", &format!("records {first} to {last}: {what}"));
     }
 }

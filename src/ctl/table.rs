@@ -1,49 +1,61 @@
 //! Tables and numbers for people: aligned columns, sizes, relative times.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
-use serde_json::Value;
-
-use crate::model::time::parse_wall;
+use crate::api::values::Time;
 
 /// Rows that are looked at for the columns' widths; longer lists go on with those widths.
 pub const SAMPLE: usize = 100;
 
-/// How a column shows its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Show {
-    Text,
+/// Columns: the title of each, and how it reads its cell out of a row.
+pub type Columns<R> = &'static [(&'static str, Show<R>)];
+
+/// How a column reads its cell, and shows it; `-` where there is nothing.
+#[derive(Debug)]
+pub enum Show<R> {
+    Text(fn(&R) -> String),
     /// Right-aligned.
-    Number,
-    /// Bytes.
-    Size,
+    Number(fn(&R) -> Option<u64>),
+    /// Bytes, right-aligned.
+    Size(fn(&R) -> Option<u64>),
     /// How long ago, or in how long.
-    Time,
+    Time(fn(&R) -> Option<Time>),
+}
+
+impl<R> Show<R> {
+    fn cell(&self, row: &R, now_ms: u64) -> String {
+        match self {
+            Self::Text(read) => text(&read(row)),
+            Self::Number(read) => or_dash(read(row)),
+            Self::Size(read) => or_dash(read(row).map(size)),
+            Self::Time(read) => time(read(row), now_ms),
+        }
+    }
+
+    fn is_right_aligned(&self) -> bool {
+        matches!(self, Self::Number(_) | Self::Size(_))
+    }
 }
 
 /// A table that comes row by row. The first rows are held to find the widths.
 #[derive(Debug)]
-pub struct Table {
-    columns: Vec<(&'static str, &'static str, Show)>,
+pub struct Table<R: 'static> {
+    columns: Columns<R>,
     now_ms: u64,
     held: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
 }
 
-impl Table {
-    /// Columns: their title, the field of the row (dots go into objects), how it is shown.
+impl<R> Table<R> {
     #[must_use]
-    pub fn new(now_ms: u64, columns: &[(&'static str, &'static str, Show)]) -> Self {
-        Self { columns: columns.to_vec(), now_ms, held: Vec::new(), widths: None }
+    pub fn new(now_ms: u64, columns: Columns<R>) -> Self {
+        Self { columns, now_ms, held: Vec::new(), widths: None }
     }
 
     /// Takes a row; gives lines once there is something to print.
-    pub fn push(&mut self, row: &Value) -> Option<String> {
-        let cells: Vec<String> = self
-            .columns
-            .iter()
-            .map(|(_, field, show)| cell(lookup(row, field), *show, self.now_ms))
-            .collect();
+    pub fn push(&mut self, row: &R) -> Option<String> {
+        let cell = |(_, show): &(_, Show<R>)| show.cell(row, self.now_ms);
+        let cells: Vec<String> = self.columns.iter().map(cell).collect();
         if self.widths.is_some() {
             return Some(self.line(&cells));
         }
@@ -65,7 +77,7 @@ impl Table {
     fn start(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
         let titles: Vec<String> =
-            self.columns.iter().map(|(title, ..)| (*title).to_owned()).collect();
+            self.columns.iter().map(|(title, _)| (*title).to_owned()).collect();
         let width = |i: usize| {
             held.iter().chain([&titles]).map(|r| r[i].chars().count()).max().unwrap_or(0)
         };
@@ -82,8 +94,7 @@ impl Table {
         let mut line = String::new();
         for (i, cell) in cells.iter().enumerate() {
             let width = widths.get(i).copied().unwrap_or(0);
-            let right = matches!(self.columns[i].2, Show::Number | Show::Size);
-            let _ = if right {
+            let _ = if self.columns[i].1.is_right_aligned() {
                 write!(line, "{cell:>width$}  ")
             } else {
                 write!(line, "{cell:<width$}  ")
@@ -95,31 +106,29 @@ impl Table {
     }
 }
 
-/// `a.b` is the field `b` of the object in field `a`.
-fn lookup<'v>(row: &'v Value, field: &str) -> &'v Value {
-    field.split('.').fold(row, |value, part| value.get(part).unwrap_or(&Value::Null))
+/// A text, or `-`.
+#[must_use]
+pub fn text(text: &str) -> String {
+    if text.is_empty() { "-".into() } else { clean(text) }
 }
 
-/// One value for people.
+/// A value that may be missing, or `-`.
+pub fn or_dash(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".into(), |value| text(&value.to_string()))
+}
+
+/// How long ago, or in how long, or `-`.
 #[must_use]
-pub fn cell(value: &Value, show: Show, now_ms: u64) -> String {
-    match (value, show) {
-        (Value::Null, _) => "-".into(),
-        (Value::String(text), Show::Time) => {
-            parse_wall(text).map_or_else(|| clean(text), |at| relative(at, now_ms))
-        }
-        (Value::Number(number), Show::Size) => {
-            number.as_u64().map_or_else(|| number.to_string(), size)
-        }
-        (Value::String(text), _) if text.is_empty() => "-".into(),
-        (Value::String(text), _) => clean(text),
-        (Value::Array(list), _) if list.is_empty() => "all".into(),
-        (Value::Array(list), _) => {
-            list.iter().map(|v| cell(v, Show::Text, now_ms)).collect::<Vec<_>>().join(",")
-        }
-        (Value::Object(object), _) if object.is_empty() => "-".into(),
-        (other, _) => clean(&other.to_string()),
+pub fn time(at: Option<Time>, now_ms: u64) -> String {
+    at.map_or_else(|| "-".into(), |at| relative(at.0, now_ms))
+}
+
+/// Names, or `all`: where a list chooses, an empty one chooses all.
+pub fn list<T: Display>(items: &[T]) -> String {
+    if items.is_empty() {
+        return "all".into();
     }
+    items.iter().map(|item| text(&item.to_string())).collect::<Vec<_>>().join(",")
 }
 
 /// Text from elsewhere must not move the cursor or colour the terminal.
@@ -161,15 +170,15 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
 }
 
 /// `1 endpoint`, `2 endpoints`.
-#[must_use]
-pub fn count(number: &Value, noun: &str) -> String {
-    let end = if number.as_u64() == Some(1) { "" } else { "s" };
+pub fn count<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let end = if number == N::from(1) { "" } else { "s" };
     format!("{number} {noun}{end}")
 }
 
 /// `1 delivery`, `2 deliveries`.
-pub(super) fn deliveries(number: &Value) -> String {
-    format!("{number} {}", if number.as_u64() == Some(1) { "delivery" } else { "deliveries" })
+pub(super) fn deliveries<N: Display + PartialEq + From<u8>>(number: N) -> String {
+    let noun = if number == N::from(1) { "delivery" } else { "deliveries" };
+    format!("{number} {noun}")
 }
 
 /// Bytes in units of 1024.
@@ -192,16 +201,15 @@ pub fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::{SAMPLE, Show, Table, relative, size, span};
+    use super::{Columns, SAMPLE, Show, Table, relative, size, span};
 
     #[test]
     fn columns_are_aligned_and_text_is_harmless() {
-        let mut table =
-            Table::new(0, &[("NAME", "name", Show::Text), ("N", "counts.n", Show::Number)]);
-        assert_eq!(table.push(&json!({"name": "a", "counts": {"n": 5}})), None);
-        assert_eq!(table.push(&json!({"name": "lon\u{1b}[31mger", "counts": {"n": 1234}})), None);
+        const COLUMNS: Columns<(&str, u64)> =
+            &[("NAME", Show::Text(|row| row.0.to_owned())), ("N", Show::Number(|row| Some(row.1)))];
+        let mut table = Table::new(0, COLUMNS);
+        assert_eq!(table.push(&("a", 5)), None);
+        assert_eq!(table.push(&("lon\u{1b}[31mger", 1234)), None);
         assert_eq!(
             table.finish(),
             "NAME            N\na               5\nlon\u{fffd}[31mger  1234\n"
@@ -210,9 +218,8 @@ mod tests {
 
     #[test]
     fn long_lists_begin_before_they_end() {
-        let mut table = Table::new(0, &[("N", "n", Show::Number)]);
-        let printed: Vec<Option<String>> =
-            (0..SAMPLE + 1).map(|n| table.push(&json!({"n": n}))).collect();
+        let mut table = Table::new(0, &[("N", Show::Number(|row: &usize| Some(*row as u64)))]);
+        let printed: Vec<Option<String>> = (0..=SAMPLE).map(|n| table.push(&n)).collect();
         assert!(printed[SAMPLE - 2].is_none() && printed[SAMPLE - 1].is_some());
         assert_eq!(printed[SAMPLE].as_deref(), Some("100\n"));
         assert_eq!(table.finish(), "");

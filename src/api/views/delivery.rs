@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::HeadersView;
+use super::{HeadersView, Tolerant};
 use crate::api::values::{Text, Time};
 use crate::model::{DeliveryId, DeliveryState, EventId};
 
@@ -13,7 +13,7 @@ pub struct DeliveryView {
     pub id: Text<DeliveryId>,
     pub event: Text<EventId>,
     pub endpoint: String,
-    pub state: DeliveryState,
+    pub state: Tolerant<DeliveryState>,
     /// Attempts that counted.
     pub attempts: u32,
     /// When the next attempt may start.
@@ -58,7 +58,7 @@ pub struct AttemptView {
     pub error: Option<String>,
     /// When the next attempt is due.
     pub next_at: Option<Time>,
-    pub next: NextStep,
+    pub next: Tolerant<NextStep>,
     /// Why it was given up, or why its lane stopped.
     pub reason: Option<String>,
     /// False where the network was to blame: it counts towards no limit.

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{HeadersView, SecretView};
+use super::{HeadersView, SecretView, Tolerant, settings};
 use crate::api::EndpointSpec;
 use crate::api::values::{Text, Time};
 use crate::model::{CatchUpMode, EventId, HoldReason};
@@ -14,10 +14,10 @@ use crate::model::{CatchUpMode, EventId, HoldReason};
 pub struct EndpointView {
     pub name: String,
     /// Its settings; `secret` only where it was just generated.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "settings::known")]
     pub settings: EndpointSpec,
-    pub state: HoldState,
-    pub held_reason: Option<HoldReason>,
+    pub state: Tolerant<HoldState>,
+    pub held_reason: Option<Tolerant<HoldReason>>,
     pub held_at: Option<Time>,
     /// One entry for each live secret.
     pub secrets: Vec<SecretView>,
@@ -72,10 +72,12 @@ pub struct EndpointActivityView {
     pub last_error: Option<String>,
     pub last_success_at: Option<Time>,
     /// Events that were not delivered because the filter was too expensive for them.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub filter_too_expensive: u64,
     /// The last of these events.
     pub filter_too_expensive_event: Option<Text<EventId>>,
-    pub condition: EndpointCondition,
+    pub condition: Tolerant<EndpointCondition>,
     /// Attempts that may be under way at a time.
     pub window: usize,
     pub failures_in_row: u32,
@@ -95,8 +97,12 @@ pub struct EndpointActivityView {
     pub parked_lanes: usize,
     pub batches_waiting: usize,
     /// The order in which a backlog is delivered, while there is one.
-    pub catching_up: Option<CatchUpMode>,
+    pub catching_up: Option<Tolerant<CatchUpMode>>,
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub requests_succeeded: u64,
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub requests_failed: u64,
     /// The share of requests that succeeded, to a thousandth.
     pub success_ratio: Option<f64>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::HeadersView;
+use super::{HeadersView, Tolerant};
 use crate::api::values::{Text, Time};
 use crate::model::{DeliveryId, DeliveryState, EventId};
 
@@ -57,6 +57,8 @@ pub struct EventDetailView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
     /// The endpoints whose filters were too expensive for it.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub filter_too_expensive: Vec<String>,
 }
 
@@ -66,5 +68,5 @@ pub struct EventDetailView {
 pub struct EventDeliveryView {
     pub id: Text<DeliveryId>,
     pub endpoint: String,
-    pub state: DeliveryState,
+    pub state: Tolerant<DeliveryState>,
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Tolerant;
 use crate::api::values::Text;
 use crate::model::{DeliveryId, DeliveryState, EventId};
 
@@ -13,7 +14,7 @@ pub struct ExplainView {
     pub id: Text<DeliveryId>,
     pub event: Text<EventId>,
     pub endpoint: String,
-    pub state: DeliveryState,
+    pub state: Tolerant<DeliveryState>,
     pub attempts: u32,
     /// The most important reason, in a sentence.
     pub summary: String,

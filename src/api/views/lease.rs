@@ -3,15 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::HeadersView;
-use crate::api::values::{Span, Text, Time};
+use crate::api::values::{self, Span, Text, Time};
 use crate::model::{DeliveryId, EventId, limits};
 
+// A client that passes the leases on as they came reads each as a type of its own.
 /// The deliveries that a consumer got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct LeasesView {
-    pub leases: Vec<LeaseView>,
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LeasesView"))]
+pub struct LeasesView<L = LeaseView> {
+    pub leases: Vec<L>,
     /// How long they are leased.
+    #[serde(deserialize_with = "values::any_span")]
     pub lease: Span<1, { limits::LEASE_MS }>,
 }
 

@@ -2,6 +2,10 @@
 //! `openapi.json`.
 //!
 //! Times are RFC 3339 in UTC. What was measured has its unit in its name (`duration_ms`, `size`).
+//!
+//! A client and its daemon may be of different versions. Fields that are not known are passed over,
+//! words that are not known are kept ([`Tolerant`]), and what an older daemon does not send yet has
+//! a default, which the schema leaves out: this daemon always sends it.
 
 mod delivery;
 mod endpoint;
@@ -11,9 +15,11 @@ mod headers;
 mod lease;
 mod log;
 mod results;
+mod settings;
 mod source;
 mod status;
 mod tail;
+mod tolerant;
 
 pub use delivery::{
     AttemptView, DeliveryDetailView, DeliveryView, NextStep, OperatorActionView, RequestView,
@@ -37,3 +43,4 @@ pub use results::{
 pub use source::{CheckElementView, CheckResponseView, CheckView, SecretView, SourceView};
 pub use status::{ClockView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView};
 pub use tail::TailView;
+pub use tolerant::Tolerant;

@@ -108,8 +108,12 @@ pub struct ProblemView {
     pub problem_type: String,
     #[serde(default)]
     pub title: String,
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub status: u16,
     /// What is wrong and what to do.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub detail: String,
 }
 

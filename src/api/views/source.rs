@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::HeadersView;
+use super::{HeadersView, settings};
 use crate::api::SourceSpec;
 use crate::api::values::Time;
 
@@ -18,7 +18,7 @@ pub struct SourceView {
     /// The URL that its senders post to, as far as it is known here.
     pub url: String,
     /// Its settings; `secret` only where it was just generated.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "settings::known")]
     pub settings: SourceSpec,
     /// One entry for each live secret.
     pub secrets: Vec<SecretView>,

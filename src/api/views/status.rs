@@ -16,6 +16,8 @@ pub struct StatusView {
     /// Events that came again within their dedupe window.
     pub duplicates: u64,
     /// Events that had the dedupe key of an earlier one and another content.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub dedupe_conflicts: u64,
     pub deliveries: DeliveryCounts,
     pub attempts: u64,
@@ -23,23 +25,43 @@ pub struct StatusView {
     pub sources: usize,
     pub endpoints: usize,
     /// Replays under way.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub replays: usize,
     /// Bytes of the settings of all sources and endpoints.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub settings_bytes: u64,
     /// Refused requests since the start, by reason.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub refused: BTreeMap<String, u64>,
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub link: LinkView,
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub clock: ClockView,
     /// Endpoints whose breaker is open.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub breakers_open: usize,
     /// Ordered lanes that wait for the operator.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub parked_lanes: usize,
     /// Endpoints that deliver a backlog.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub catching_up: usize,
     /// Deliveries that consumers hold.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub leased: usize,
     pub log: LogSpaceView,
     /// Who found a share full in the last minutes.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub shares: Vec<ShareView>,
     /// Whether events are accepted.
     pub accepting: bool,
@@ -64,9 +86,13 @@ pub struct DeliveryCounts {
     pub delivered: u64,
     pub dead: u64,
     pub held: u64,
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub cancelled: u64,
     pub retrying: u64,
     /// Dead letters whose events the log could not give back, since the log began.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub lost: u64,
 }
 
@@ -81,8 +107,14 @@ pub struct LinkView {
     pub endpoints_away: usize,
 }
 
+impl Default for LinkView {
+    fn default() -> Self {
+        Self { online: true, offline_since: None, next_probe_at: None, endpoints_away: 0 }
+    }
+}
+
 /// Whether the wall clock is plausible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ClockView {
     pub suspect: bool,
@@ -109,9 +141,13 @@ pub struct LogSpaceView {
     /// open, low, refusing or halted.
     pub level: String,
     /// Sources that are refused because they hold more than their share of the log.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub over_share: Vec<String>,
     /// The last durable record.
     pub last: u64,
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
     pub damage: Vec<DamageView>,
 }
 

@@ -13,9 +13,7 @@ pub enum DeliveryCommand {
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
         #[command(flatten)]
-        filter: DeliveryFilterArgs,
-        #[command(flatten)]
-        page: PageArgs,
+        rows: DeliveryListArgs,
     },
     /// Show a delivery with every attempt.
     Show {
@@ -48,9 +46,7 @@ pub enum DlqCommand {
     #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]
-        filter: DeliveryFilterArgs,
-        #[command(flatten)]
-        page: PageArgs,
+        rows: DeliveryListArgs,
     },
     /// Show a dead letter with every attempt.
     Show {
@@ -66,6 +62,15 @@ pub enum DlqCommand {
     /// Discard dead letters for good: by id, by filter, or all of them.
     #[command(visible_alias = "rm")]
     Discard(DeadLetterArgs),
+}
+
+/// Which deliveries, and how many of them.
+#[derive(Args, Debug, Clone)]
+pub struct DeliveryListArgs {
+    #[command(flatten)]
+    pub filter: DeliveryFilterArgs,
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 #[derive(Args, Debug)]

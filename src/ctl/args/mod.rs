@@ -18,7 +18,7 @@ mod values;
 pub use bin::BinCommand;
 pub use cli::{Cli, CtlCommand};
 pub use consume::ConsumeArgs;
-pub use delivery::{DeadLetterArgs, DeliveryCommand, DlqCommand};
+pub use delivery::{DeadLetterArgs, DeliveryCommand, DeliveryListArgs, DlqCommand};
 pub use demo::DemoArgs;
 pub use endpoint::{EndpointArgs, EndpointCommand, EndpointTestArgs};
 pub use event::{EventCommand, ReplayArgs, SendArgs, TailArgs};

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 
+use crate::api::views::StatusView;
+use crate::ctl::answer::Answer;
 use crate::ctl::args::Cli;
 use crate::ctl::client::AdminClient;
 use crate::ctl::commands::perform;
@@ -107,10 +109,9 @@ impl DemoEnvironment {
                 )));
             }
 
-            let Ok(status) = demo.client.get("/v1/status") else { return Ok(None) };
-            let listen =
-                status["listen"].as_array().and_then(|l| l.first()?.as_str()?.parse().ok());
-            Ok(listen.filter(|_| status["accepting"] == true))
+            let Ok(status) = demo.ask::<StatusView>("/v1/status") else { return Ok(None) };
+            let listen = status.listen.first().and_then(|listen| listen.parse().ok());
+            Ok(listen.filter(|_| status.accepting))
         })
     }
 
@@ -143,9 +144,9 @@ impl DemoEnvironment {
         })
     }
 
-    /// Runs a command as if it had been typed: prints it and its output, and gives the objects of
-    /// it.
-    pub(super) fn ctl(&mut self, words: &[&str]) -> Result<Vec<Value>, CtlError> {
+    /// Runs a command as if it had been typed: prints it and its output, and gives the answers
+    /// behind it.
+    pub(super) fn ctl<V: DeserializeOwned>(&mut self, words: &[&str]) -> Result<Vec<V>, CtlError> {
         let shown: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         self.print(&format!("   $ hookboxctl {}", shown.join(" ")))?;
         let cli = Cli::try_parse_from(std::iter::once(&"hookboxctl").chain(words))
@@ -153,23 +154,24 @@ impl DemoEnvironment {
 
         let mut kept = Output::kept();
         let done = perform(&self.client, &mut kept, &cli.command);
-        let (text, values) = kept.into_kept();
+        let (text, answers) = kept.into_kept();
         for line in text.lines() {
             self.print(&format!("     {}", line.trim_end()))?;
         }
-        done.map(|()| values)
+        done?;
+        answers.iter().map(Answer::view).collect()
     }
 
     /// Asks the daemon without printing anything.
-    pub(super) fn ask(&self, path: &str) -> Result<Value, CtlError> {
-        self.client.get(path)
+    pub(super) fn ask<V: DeserializeOwned>(&self, path: &str) -> Result<V, CtlError> {
+        self.client.get(path)?.view()
     }
 
     /// The rows of a list, without printing anything.
-    pub(super) fn rows(&self, path: &str) -> Result<Vec<Value>, CtlError> {
+    pub(super) fn rows<V: DeserializeOwned>(&self, path: &str) -> Result<Vec<V>, CtlError> {
         let mut rows = Vec::new();
         self.client.list(path, &mut |row| {
-            rows.push(row);
+            rows.push(row.view()?);
             Ok(())
         })?;
         Ok(rows)

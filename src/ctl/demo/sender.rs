@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -59,15 +59,26 @@ pub(super) struct DemoResponse {
     pub(super) body: String,
 }
 
+/// What the body of a 202 says.
+#[derive(Deserialize)]
+struct AcceptedBody {
+    id: String,
+    #[serde(default)]
+    duplicate: bool,
+}
+
 impl DemoResponse {
+    fn accepted(&self) -> Option<AcceptedBody> {
+        serde_json::from_str(&self.body).ok()
+    }
+
     /// The event's id.
     pub(super) fn id(&self) -> Option<String> {
-        let body: Value = serde_json::from_str(&self.body).ok()?;
-        body["id"].as_str().map(str::to_owned)
+        self.accepted().map(|body| body.id)
     }
 
     pub(super) fn is_duplicate(&self) -> bool {
-        serde_json::from_str::<Value>(&self.body).is_ok_and(|body| body["duplicate"] == true)
+        self.accepted().is_some_and(|body| body.duplicate)
     }
 }
 

@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::environment::{DemoEnvironment, SOON, lock};
 use super::receiver::{DemoReceiver, ReceivedRequest};
 use super::sender::{Burst, DemoResponse, SignedWebhook, post};
+use crate::api::values::SecretText;
+use crate::api::views::{
+    DeliveryDetailView, DeliveryView, EndpointView, ReplayStartView, RetryView, SourceView,
+    StatusView, VerifyView,
+};
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
-use crate::model::time::parse_wall;
+use crate::ctl::table::or_dash;
 
 /// Real payloads; the module's documentation says whose.
 const PUSH: &[u8] = include_bytes!("push.json");
@@ -52,9 +55,15 @@ fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), CtlError
     if holds { Ok(()) } else { Err(CtlError::Refused(otherwise())) }
 }
 
-fn field(values: &[Value], name: &str) -> Result<String, CtlError> {
-    let value = values.first().and_then(|value| value[name].as_str());
-    value.map(str::to_owned).ok_or_else(|| CtlError::Refused(format!("the answer has no '{name}'")))
+/// The one answer of a command.
+fn single<V>(answers: Vec<V>) -> Result<V, CtlError> {
+    let answer = answers.into_iter().next();
+    answer.ok_or_else(|| CtlError::Refused("the daemon gave no answer".into()))
+}
+
+fn generated(secret: Option<SecretText>) -> Result<String, CtlError> {
+    let secret = secret.map(|SecretText(secret)| secret.0);
+    secret.ok_or_else(|| CtlError::Refused("the answer has no 'secret'".into()))
 }
 
 fn create_source(demo: &mut DemoEnvironment) -> Result<(SocketAddr, String), CtlError> {
@@ -62,9 +71,15 @@ fn create_source(demo: &mut DemoEnvironment) -> Result<(SocketAddr, String), Ctl
     demo.print("   $ hookboxd --data data --listen 127.0.0.1:0")?;
     let at = demo.start_daemon()?;
     demo.print(&format!("     ready: post webhooks to http://{at}/in/SOURCE"))?;
-    let made =
-        demo.ctl(&["source", "create", "github", "--verify", "github", "--generate-secret"])?;
-    Ok((at, field(&made, "secret")?))
+    let made: SourceView = single(demo.ctl(&[
+        "source",
+        "create",
+        "github",
+        "--verify",
+        "github",
+        "--generate-secret",
+    ])?)?;
+    Ok((at, generated(made.settings.secret)?))
 }
 
 /// The endpoint that fails twice. Gives its signing secret.
@@ -74,8 +89,8 @@ fn create_app(demo: &mut DemoEnvironment, receiver: &DemoReceiver) -> Result<Str
     let url = receiver.url("/app");
     let words =
         ["endpoint", "create", "app", "--url", &url, "--allow-private", "--retry-base", "300ms"];
-    let made = demo.ctl(&words)?;
-    field(&made, "secret")
+    let made: EndpointView = single(demo.ctl(&words)?)?;
+    generated(made.settings.secret)
 }
 
 /// The endpoint that is down.
@@ -85,7 +100,7 @@ fn create_billing(demo: &mut DemoEnvironment, receiver: &DemoReceiver) -> Result
     let words =
         ["endpoint", "create", "billing", "--url", &url, "--allow-private", "--types", "push"];
     let policy = ["--retry-base", "100ms", "--max-attempts", "3"];
-    demo.ctl(&[&words[..], &policy].concat()).map(|_| ())
+    demo.ctl::<EndpointView>(&[&words[..], &policy].concat()).map(|_| ())
 }
 
 fn post_and_print(
@@ -128,8 +143,8 @@ fn refuse_forged(demo: &mut DemoEnvironment, at: SocketAddr) -> Result<(), CtlEr
     let answer =
         post_and_print(demo, at, &SignedWebhook::new("push", 2, PUSH, "guessed"), "forged")?;
     check(answer.status == 401, || "a forged webhook was not refused with 401".into())?;
-    let events = demo.ask("/v1/status")?["events"].as_u64();
-    check(events == Some(1), || format!("{events:?} events instead of the one that was signed"))?;
+    let events = demo.ask::<StatusView>("/v1/status")?.events;
+    check(events == 1, || format!("{events} events instead of the one that was signed"))?;
     demo.print("     nothing of it is stored: there is 1 event")
 }
 
@@ -139,35 +154,31 @@ fn delivery(
     event: &str,
     endpoint: &str,
     state: &str,
-) -> Result<Value, CtlError> {
+) -> Result<DeliveryDetailView, CtlError> {
     let list = format!("/v1/deliveries?event={event}&endpoint={endpoint}&state={state}");
-    let row = demo
+    let row: DeliveryView = demo
         .until(&format!("{endpoint} has it: {state}"), |s| Ok(s.rows(&list)?.into_iter().next()))?;
-    demo.ask(&format!("/v1/deliveries/{}", row["id"].as_str().unwrap_or_default()))
+    demo.ask(&format!("/v1/deliveries/{}", row.id))
 }
 
 /// A line for each attempt, with the time since the one before.
 fn print_attempts(
     demo: &mut DemoEnvironment,
     endpoint: &str,
-    delivery: &Value,
+    delivery: &DeliveryDetailView,
 ) -> Result<(), CtlError> {
     let mut before: Option<u64> = None;
-    for attempt in delivery["history"].as_array().into_iter().flatten() {
-        let at = attempt["started_at"].as_str().and_then(parse_wall).unwrap_or_default();
+    for attempt in &delivery.history {
+        let at = attempt.started_at.0;
         let since = before
             .map(|b| format!(", {} ms after the one before", at.saturating_sub(b)))
             .unwrap_or_default();
-        let came =
-            format!("{} {}", attempt["status"], attempt["outcome"].as_str().unwrap_or_default());
-        demo.print(&format!("     {endpoint}: attempt {}: {came}{since}", attempt["number"]))?;
+        let (number, status) = (attempt.number, or_dash(attempt.status));
+        let came = format!("{status} {}", attempt.outcome);
+        demo.print(&format!("     {endpoint}: attempt {number}: {came}{since}"))?;
         before = Some(at);
     }
     Ok(())
-}
-
-fn attempts(delivery: &Value) -> usize {
-    delivery["history"].as_array().map_or(0, Vec::len)
 }
 
 fn fail_and_recover(
@@ -181,7 +192,8 @@ fn fail_and_recover(
     )?;
     let done = delivery(demo, event, "app", "delivered")?;
     print_attempts(demo, "app", &done)?;
-    check(attempts(&done) == 3, || format!("{} attempts instead of 3", attempts(&done)))?;
+    let attempts = done.history.len();
+    check(attempts == 3, || format!("{attempts} attempts instead of 3"))?;
     let seen = receiver.seen("/app");
     let last = seen.last().ok_or_else(|| CtlError::Refused("app saw nothing".into()))?;
     let same_id = seen.iter().all(|s| s.header("webhook-id") == event);
@@ -197,18 +209,21 @@ fn fail_and_recover(
 
 fn retry_dead_letter(demo: &mut DemoEnvironment, receiver: &DemoReceiver) -> Result<(), CtlError> {
     demo.print("\n6. billing stays down: after 3 attempts the delivery is a dead letter")?;
-    demo.until("billing's dead letter", |s| Ok((!s.rows("/v1/dlq")?.is_empty()).then_some(())))?;
-    let dead = demo.ctl(&["dlq", "list"])?;
+    demo.until("billing's dead letter", |s| {
+        Ok((!s.rows::<DeliveryView>("/v1/dlq")?.is_empty()).then_some(()))
+    })?;
+    let dead: Vec<DeliveryView> = demo.ctl(&["dlq", "list"])?;
     check(dead.len() == 1, || format!("{} dead letters instead of 1", dead.len()))?;
-    let event = field(&dead, "event")?;
+    let event = single(dead)?.event.to_string();
+
     demo.print("   billing is repaired, and its dead letters are retried:")?;
     receiver.fail("/billing", 0);
-    let done = demo.ctl(&["dlq", "retry", "--endpoint", "billing"])?;
-    check(done.first().is_some_and(|d| d["queued"] == 1), || "nothing was queued".into())?;
+    let done: RetryView = single(demo.ctl(&["dlq", "retry", "--endpoint", "billing"])?)?;
+    check(done.queued == 1, || "nothing was queued".into())?;
     let done = delivery(demo, &event, "billing", "delivered")?;
     print_attempts(demo, "billing", &done)?;
-    demo.ctl(&["dlq", "list"])
-        .and_then(|dead| check(dead.is_empty(), || "the dead letter is still there".into()))
+    let dead: Vec<DeliveryView> = demo.ctl(&["dlq", "list"])?;
+    check(dead.is_empty(), || "the dead letter is still there".into())
 }
 
 fn replay(
@@ -218,7 +233,7 @@ fn replay(
 ) -> Result<(), CtlError> {
     demo.print("\n7. A new endpoint gets the event of step 3: replay")?;
     let url = receiver.url("/archive");
-    demo.ctl(&[
+    demo.ctl::<EndpointView>(&[
         "endpoint",
         "create",
         "archive",
@@ -228,8 +243,10 @@ fn replay(
         "--types",
         "push",
     ])?;
-    let done = demo.ctl(&["replay", "--event", event, "--to", "archive"])?;
-    check(done.first().is_some_and(|d| d["queued"] == 1), || "nothing was queued".into())?;
+
+    let done: ReplayStartView =
+        single(demo.ctl(&["replay", "--event", event, "--to", "archive"])?)?;
+    check(done.queued == 1, || "nothing was queued".into())?;
     let done = delivery(demo, event, "archive", "delivered")?;
     print_attempts(demo, "archive", &done)?;
     let same = |seen: &ReceivedRequest| seen.header("webhook-id") == event && seen.body == PUSH;
@@ -332,9 +349,8 @@ fn check_nothing_lost(
 ) -> Result<(), CtlError> {
     demo.print("\n9. Nothing is lost")?;
     demo.until("everything is delivered", |s| {
-        let status = s.ask("/v1/status")?;
-        let open = ["pending", "in_flight"].map(|state| status["deliveries"][state].as_u64());
-        Ok((open == [Some(0), Some(0)]).then_some(()))
+        let counts = s.ask::<StatusView>("/v1/status")?.deliveries;
+        Ok((counts.pending == 0 && counts.in_flight == 0).then_some(()))
     })?;
 
     let (requests, arrived) = receiver.arrived("/app", ids);
@@ -353,14 +369,12 @@ fn check_nothing_lost(
          webhook-id)",
     )?;
 
-    demo.ctl(&["log", "verify"])?;
-    demo.ctl(&["status"])?;
-    let status = demo.ask("/v1/status")?;
-    let events = status["events"].as_u64();
-    check(events == Some(1 + BURST as u64), || {
-        format!("{events:?} events instead of {}", 1 + BURST)
-    })?;
-    check(status["deliveries"]["dead"] == 0, || "there are dead letters".into())
+    demo.ctl::<VerifyView>(&["log", "verify"])?;
+    demo.ctl::<StatusView>(&["status"])?;
+    let status: StatusView = demo.ask("/v1/status")?;
+    let events = status.events;
+    check(events == 1 + BURST as u64, || format!("{events} events instead of {}", 1 + BURST))?;
+    check(status.deliveries.dead == 0, || "there are dead letters".into())
 }
 
 fn stop(demo: &mut DemoEnvironment) -> Result<(), CtlError> {

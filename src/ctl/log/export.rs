@@ -1,10 +1,12 @@
 //! `log backup` and `log export`.
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::files::{create, flush, time};
 use super::live::read;
+use crate::api::views::{DamageView, VerifyView};
 use crate::archive::{self, ExportFilter, LineFormat, OfflineLog};
+use crate::ctl::answer::Answer;
 use crate::ctl::args::{BackupArgs, ExportArgs, ExportFormat};
 use crate::ctl::client::AdminClient;
 use crate::ctl::clock::now_ms;
@@ -14,6 +16,23 @@ use crate::ctl::show;
 use crate::ctl::table::count;
 use crate::model::EventFilter;
 use crate::model::time::Moment;
+
+/// A copy of the log, read back.
+#[derive(Serialize, Deserialize)]
+struct BackupReport {
+    ok: bool,
+    to: String,
+    records: u64,
+    segments: usize,
+    first: u64,
+    last: u64,
+    /// The head of the hash chain: its record, and its hash in hex.
+    record: u64,
+    hash: String,
+    /// Records that could not be read, in words.
+    missing: Vec<String>,
+    problems: Vec<DamageView>,
+}
 
 pub(super) fn backup(
     client: &AdminClient,
@@ -27,21 +46,27 @@ pub(super) fn backup(
     let hash = archive::hex(&copied.head.hash);
     let expected = format!("{}:{hash}", copied.head.seq);
     let copy = OfflineLog::open(&args.to, now_ms())?;
-    let report = copy.verify_view(Some(&expected))?;
+    let report: VerifyView = Answer::of(&copy.verify_view(Some(&expected))?)?.view()?;
     copy.close()?;
 
-    let done = json!({
-        "ok": report["ok"], "to": args.to.display().to_string(), "records": report["records"],
-        "segments": copied.segments, "first": report["first"], "last": report["last"],
-        "record": copied.head.seq, "hash": hash, "missing": copied.missing,
-        "problems": report["problems"],
-    });
-    out.one(&done, |done| {
-        let (records, to) = (count(&done["records"], "record"), args.to.display());
-        let (first, last) = (&done["first"], &done["last"]);
+    let done = BackupReport {
+        ok: report.ok,
+        to: args.to.display().to_string(),
+        records: report.records,
+        segments: copied.segments,
+        first: report.first,
+        last: report.last,
+        record: copied.head.seq,
+        hash,
+        missing: copied.missing,
+        problems: report.problems.clone(),
+    };
+    out.one(&Answer::of(&done)?, |done: &BackupReport| {
+        let (records, to) = (count(done.records, "record"), &done.to);
+        let (first, last) = (done.first, done.last);
         let text =
             format!("Copied to {to} and verified: {records}, {first} to {last}.\nHead {expected}");
-        match done["ok"] == true {
+        match done.ok {
             true => text,
             false => format!(
                 "{text}\nThe copy has the inconsistencies of the log:\n{}",
@@ -50,7 +75,7 @@ pub(super) fn backup(
         }
     })?;
 
-    if report["ok"] == json!(true) {
+    if report.ok {
         return Ok(());
     }
     out.finish()?;
@@ -82,6 +107,6 @@ pub(super) fn export(client: &AdminClient, args: &ExportArgs) -> Result<(), CtlE
     flush(file, args.output.as_deref())?;
 
     done.missing.iter().for_each(|what| eprintln!("hookboxctl: not exported: {what}"));
-    eprintln!("Exported: {}, as of record {}.", count(&json!(done.events), "event"), done.last);
+    eprintln!("Exported: {}, as of record {}.", count(done.events, "event"), done.last);
     if done.missing.is_empty() { Ok(()) } else { Err(CtlError::NotOk) }
 }

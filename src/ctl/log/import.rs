@@ -5,16 +5,26 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::files::{failed, rewound, unnamed};
+use crate::api::views::ImportView;
 use crate::archive::{self, ArchiveError, ExportFilter, LineFormat, OfflineLog};
+use crate::ctl::answer::Answer;
 use crate::ctl::args::ImportArgs;
 use crate::ctl::client::{AdminClient, path};
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
 use crate::ctl::output::Output;
 use crate::ctl::table::count;
+
+/// What came of all slices of a file.
+#[derive(Serialize, Deserialize)]
+struct ImportReport {
+    imported: usize,
+    skipped: usize,
+    other_lines: u64,
+}
 
 pub(super) fn import(
     client: &AdminClient,
@@ -28,14 +38,14 @@ pub(super) fn import(
         let first_line = Some(first_line.to_string());
         let params = [("history_only", history_only.clone()), ("first_line", first_line)];
         let done = client.post_text(&path("/v1/log/import", &params), slice);
-        let done = done.map_err(|error| {
+        let done = done.and_then(|answer| answer.view::<ImportView>()).map_err(|error| {
             let what = error.to_string();
             refused.replace(Some(error));
             ArchiveError::Garbled(what)
         })?;
 
-        imported += done["imported"].as_u64().unwrap_or(0);
-        skipped += done["skipped"].as_u64().unwrap_or(0);
+        imported += done.imported;
+        skipped += done.skipped;
         Ok(())
     };
     let others = archive::slices(&mut *lines_of(&args.from)?, &mut send);
@@ -49,16 +59,16 @@ pub(super) fn import(
         (Err(error), None) => return Err(error.into()),
     };
     if imported + skipped == 0 {
-        let (from, others) = (args.from.display(), count(&json!(others), "other line"));
+        let (from, others) = (args.from.display(), count(others, "other line"));
         return Err(CtlError::Refused(format!(
             "no events found in {from}, {others}: give a file that `hookboxctl log export` or \
              `log salvage` wrote"
         )));
     }
 
-    let done = json!({"imported": imported, "skipped": skipped, "other_lines": others});
-    out.one(&done, |done| {
-        let (imported, skipped) = (count(&done["imported"], "event"), &done["skipped"]);
+    let done = ImportReport { imported, skipped, other_lines: others };
+    out.one(&Answer::of(&done)?, |done: &ImportReport| {
+        let (imported, skipped) = (count(done.imported, "event"), done.skipped);
         format!("Imported: {imported}. Skipped, because they exist already: {skipped}.")
     })
 }
@@ -80,7 +90,7 @@ fn lines_of(from: &Path) -> Result<Box<dyn BufRead>, CtlError> {
     Ok(Box::new(BufReader::new(rewound(file)?)))
 }
 
-fn stopped(imported: u64, what: &str) -> CtlError {
+fn stopped(imported: usize, what: &str) -> CtlError {
     CtlError::Refused(match imported {
         0 => format!("nothing was imported: {what}"),
         1 => format!("stopped after 1 event, which was imported: {what}"),

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
+use crate::api::views::{LogHeadView, LogStatView, VerifyLine, VerifyView};
 use crate::archive::OfflineLog;
+use crate::ctl::answer::Answer;
 use crate::ctl::client::{AdminClient, path};
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
@@ -13,20 +13,20 @@ use crate::ctl::table::{Table, size};
 use crate::ctl::{lists, show};
 
 pub(super) fn stat(client: &AdminClient, out: &mut Output) -> Result<(), CtlError> {
-    let stat = client.get("/v1/log")?;
+    let answer = client.get("/v1/log")?;
     if out.json {
-        return out.one(&stat, Value::to_string);
+        return out.line(answer.json());
     }
 
+    let stat: LogStatView = answer.view()?;
     let mut table = Table::new(now_ms(), lists::SEGMENTS);
-    for segment in stat["segments"].as_array().into_iter().flatten() {
-        out.row(&mut table, segment)?;
+    for segment in &stat.segments {
+        out.row_of(&mut table, segment)?;
     }
     out.end(&mut table, "The log has no segments.")?;
 
-    let (records, first, last) = (&stat["records"], &stat["first"], &stat["last"]);
-    let bytes = size(stat["bytes"].as_u64().unwrap_or(0));
-    out.line(&format!("{records} records, {first} to {last}, {bytes} on disk"))
+    let LogStatView { records, first, last, bytes, .. } = stat;
+    out.line(&format!("{records} records, {first} to {last}, {} on disk", size(bytes)))
 }
 
 pub(super) fn head(
@@ -40,12 +40,10 @@ pub(super) fn head(
             let log = OfflineLog::open(data, now_ms())?;
             let head = log.head_view();
             log.close()?;
-            head
+            Answer::of(&head)?
         }
     };
-    out.one(&head, |head| {
-        format!("{}:{}", head["record"], head["hash"].as_str().unwrap_or_default())
-    })
+    out.one(&head, |head: &LogHeadView| format!("{}:{}", head.record, head.hash))
 }
 
 pub(super) fn verify(
@@ -55,30 +53,34 @@ pub(super) fn verify(
     data: Option<&Path>,
 ) -> Result<(), CtlError> {
     let expect = expect.map(|head| head.trim().to_owned());
-    let mut report = Value::Null;
-    match data {
-        // The daemon sends its progress line by line, and the report last.
-        None => client.list(&path("/v1/log/verify", &[("expect", expect)]), &mut |line| {
-            if line.get("progress").is_none() {
-                report = line;
-            }
-            Ok(())
-        })?,
+    let report = match data {
+        None => reported(client, expect)?,
         Some(data) => {
             let log = OfflineLog::open(data, now_ms())?;
-            report = log.verify_view(expect.as_deref())?;
+            let report = log.verify_view(expect.as_deref())?;
             log.close()?;
+            Answer::of(&report)?
         }
-    }
-    if report.is_null() {
-        let what = "the daemon closed the connection before its report: try again";
-        return Err(CtlError::Unreachable(what.into()));
-    }
+    };
 
     out.one(&report, show::verified)?;
-    if report["ok"] == json!(true) {
+    if report.view::<VerifyView>()?.ok {
         return Ok(());
     }
     out.finish()?;
     Err(CtlError::NotOk)
+}
+
+/// The daemon's report: it sends its progress line by line, and the report last.
+fn reported(client: &AdminClient, expect: Option<String>) -> Result<Answer, CtlError> {
+    let mut report = None;
+    client.list(&path("/v1/log/verify", &[("expect", expect)]), &mut |line| {
+        if let VerifyLine::Report(_) = line.view()? {
+            report = Some(line);
+        }
+        Ok(())
+    })?;
+
+    let what = "the daemon closed the connection before its report: try again";
+    report.ok_or_else(|| CtlError::Unreachable(what.into()))
 }

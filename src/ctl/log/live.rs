@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use crate::api::views::LogStatView;
 use crate::archive::{
     ArchiveError, ArchiveResult, LogPiece, OfflineLog, PieceDecoder, PieceSource,
 };
@@ -46,9 +47,9 @@ impl LiveLog<'_> {
 
 impl PieceSource for LiveLog<'_> {
     fn segments(&self) -> ArchiveResult<Vec<u64>> {
-        let stat = self.note(self.client.get("/v1/log"))?;
-        let segments = stat["segments"].as_array().into_iter().flatten();
-        Ok(segments.filter_map(|segment| segment["first"].as_u64()).collect())
+        let stat = self.client.get("/v1/log").and_then(|answer| answer.view::<LogStatView>());
+        let segments = self.note(stat)?.segments;
+        Ok(segments.into_iter().map(|segment| segment.first).collect())
     }
 
     fn pieces(

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-
 use super::files::{create, flush};
+use crate::api::views::{StatusView, VerifyView};
 use crate::archive::{self, ArchiveError, OfflineLog};
+use crate::ctl::answer::Answer;
 use crate::ctl::args::SalvageArgs;
 use crate::ctl::client::AdminClient;
 use crate::ctl::clock::now_ms;
@@ -29,8 +29,8 @@ pub(super) fn salvage(client: &AdminClient, args: &SalvageArgs) -> Result<(), Ct
     let mut is_complete = true;
     for segment in &segments {
         let done = archive::salvage(segment, &mut file)?;
-        let records = count(&json!(done.records), "record");
-        let events = count(&json!(done.events), "event");
+        let records = count(done.records, "record");
+        let events = count(done.events, "event");
 
         let name = segment.display();
         eprintln!("{name}: {records} read, {events} among them");
@@ -55,25 +55,23 @@ fn known_damage(client: &AdminClient, args: &SalvageArgs) -> Result<Vec<PathBuf>
                 Ok(log) => {
                     let report = log.verify_view(None)?;
                     log.close()?;
-                    report["problems"].clone()
+                    Answer::of(&report)?.view::<VerifyView>()?.problems
                 }
                 // While a daemon uses the folder, only the quarantine is looked at.
-                Err(ArchiveError::Log(_)) => Value::Null,
+                Err(ArchiveError::Log(_)) => Vec::new(),
                 Err(error) => return Err(error.into()),
             };
             (data.clone(), problems)
         }
         None => {
-            let status = client.get("/v1/status")?;
-            let data = PathBuf::from(status["data"].as_str().unwrap_or_default());
-            (data, status["log"]["damage"].clone())
+            let status: StatusView = client.get("/v1/status")?.view()?;
+            (PathBuf::from(status.data), status.log.damage)
         }
     };
 
     let mut segments = archive::damaged(&data)?;
-    for problem in problems.as_array().into_iter().flatten() {
-        let number = problem["segment"].as_u64().unwrap_or(0);
-        let folder = data.join("log").join(format!("seg-{number:020}"));
+    for problem in problems {
+        let folder = data.join("log").join(format!("seg-{:020}", problem.segment));
         if folder.is_dir() && !segments.contains(&folder) {
             segments.push(folder);
         }

@@ -1,3 +1,5 @@
+mod screens;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -253,7 +255,12 @@ fn a_list_that_breaks_off_is_an_error() {
 #[test]
 fn a_verification_that_finds_something_is_1() {
     let report = |ok: bool| {
-        answer("200 OK", &format!("{{\"progress\":{{}}}}\n{}\n", json!({"ok": ok, "problems": []})))
+        let progress = json!({"progress": {"segment": 1, "segments": 1, "records": 9}});
+        let report = json!({
+            "ok": ok, "records": 9, "segments": 1, "first": 1, "last": 9, "head": "00",
+            "problems": [],
+        });
+        answer("200 OK", &format!("{progress}\n{report}\n"))
     };
     assert!(against("log verify", &report(true)).0.is_ok());
     assert_eq!(against("log verify", &report(false)).0.expect_err("not ok").exit_code(), 1);
@@ -346,108 +353,5 @@ fn an_update_leaves_what_is_not_named() {
         settings.spec.retry_base.is_none()
             && settings.spec.allow_private.is_none()
             && settings.spec.types.is_none()
-    );
-}
-
-#[test]
-fn an_event_that_goes_nowhere_says_so() {
-    let mut event = json!({
-        "id": "evt_1", "source": "s", "filter_too_expensive": [], "headers": {},
-        "deliveries": [], "body_base64": "",
-    });
-    let shown = super::show::event(&event);
-    assert!(shown.contains("filter_too_expensive  none\n"), "not 'all': {shown}");
-    assert!(shown.contains("\ndeliveries\n  none: no endpoint matched it\n"), "{shown}");
-    event["filter_too_expensive"] = json!(["app"]);
-    event["deliveries"] = json!([{"id": "dlv_1", "endpoint": "b", "state": "pending"}]);
-    let shown = super::show::event(&event);
-    assert!(
-        shown.contains("filter_too_expensive  app\n") && shown.contains("  dlv_1  b  pending\n"),
-        "{shown}"
-    );
-    assert!(!shown.contains("no endpoint matched it"), "{shown}");
-}
-
-/// A daemon that runs for a minute.
-fn status() -> Value {
-    json!({
-        "events": 3, "duplicates": 1, "sources": 1, "endpoints": 2,
-        "attempts": 9, "failed_attempts": 4,
-        "deliveries": {
-            "pending": 2, "in_flight": 0, "delivered": 1, "dead": 0, "held": 0, "retrying": 1,
-        },
-        "log": {"segments": 1, "bytes": 2048, "quota_bytes": 4096},
-        "uptime_s": 61, "version": "0.1.0", "accepting": true, "listen": ["127.0.0.1:8420"],
-        "refused": {"mismatch": 2},
-    })
-}
-
-#[test]
-fn status_is_one_screen() {
-    let screen = super::status::screen(&status());
-    let parts =
-        ["up 1m", "3 events", "2 mismatch", "2 pending (1 for a retry)", "2.0 KiB of 4.0 KiB left"];
-    for part in parts {
-        assert!(screen.contains(part), "{part} in {screen}");
-    }
-    assert!(!screen.contains("but other content") && !screen.contains("shares"), "{screen}");
-}
-
-#[test]
-fn status_shows_more_lines_when_there_is_something_to_show() {
-    let shown = |field: &str, value: Value| {
-        let mut status = status();
-        status[field] = value;
-        super::status::screen(&status)
-    };
-
-    let screen = shown("replays", json!(2));
-    assert!(screen.contains("pacing     2 replays\n"), "{screen}");
-    let screen = shown("catching_up", json!(1));
-    assert!(screen.contains("pacing     1 endpoint catching up\n"), "{screen}");
-    let screen = shown("dedupe_conflicts", json!(2));
-    assert!(screen.contains("2 with the dedupe key"), "{screen}");
-    let screen = shown("clock", json!({"suspect": true, "waiting_until": null}));
-    assert!(screen.contains("clock      SUSPECT\n"), "{screen}");
-}
-
-#[test]
-fn status_names_who_reached_a_limit() {
-    let mut full = status();
-    full["shares"] = json!([
-        {"share": "connections", "of": "address 192.0.2.1", "effect": "refused", "count": 3,
-         "what": "has reached its limit of connections", "last_at": "2000-01-01T00:00:00.000Z"},
-        {"share": "lookups", "of": "name a.example", "effect": "delayed", "count": 1,
-         "what": "waits to be looked up"},
-    ]);
-
-    let screen = super::status::screen(&full);
-    let first =
-        "shares     address 192.0.2.1 has reached its limit of connections: refused 3 times";
-    let second = "\n           name a.example waits to be looked up: delayed once";
-    assert!(screen.contains(first) && screen.contains(second), "{screen}");
-}
-
-#[test]
-fn what_was_created_is_shown_with_its_secret_and_its_warnings() {
-    let warned = json!({"name": "g", "url": "http://x/in/g", "warnings": ["say --public-url"]});
-    assert!(super::show::created("source", &warned).contains("\nWarning: say --public-url."));
-
-    let secret = json!({"name": "g", "url": "http://x/in/g", "secret": "whsec_1"});
-    let created = super::show::created("source", &secret);
-    assert!(created.contains("Post webhooks to http://x/in/g"), "{created}");
-    assert!(created.contains("(shown only once): whsec_1"), "{created}");
-}
-
-#[test]
-fn an_attempt_is_one_line_of_the_stream() {
-    let line = super::events::tail_line(&json!({
-        "what": "attempt", "at": "2026-11-23T13:20:00.123Z", "endpoint": "app", "number": 2,
-        "outcome": "retryable", "status": 503, "duration_ms": 12, "delivery": "dlv_1",
-        "next_at": "2026-11-23T13:20:04.000Z",
-    }));
-    assert_eq!(
-        line,
-        "13:20:00.123  out   app  retryable  503  12ms  attempt 2  dlv_1  next at 13:20:04"
     );
 }

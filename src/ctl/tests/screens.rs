@@ -1,0 +1,213 @@
+//! What people see of an answer, also of a daemon that is older or newer than this program.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::api::values::Text;
+use crate::api::views::{DeliveryView, EndpointView, SourceView};
+use crate::ctl::answer::{Answer, Whole};
+use crate::ctl::lists::{DELIVERIES, ENDPOINTS};
+use crate::ctl::table::{Columns, Table};
+use crate::ctl::{events, fields, show, status};
+use crate::model::{DeliveryId, EventId};
+
+/// What `people` makes of an answer.
+fn shown<V: DeserializeOwned>(answer: &Value, people: impl FnOnce(&V) -> String) -> String {
+    let answer = Answer::of(answer).expect("JSON");
+    people(&answer.view().expect("a view"))
+}
+
+fn event_id() -> Text<EventId> {
+    Text(EventId { seq: 1, tag: 2 })
+}
+
+fn delivery_id() -> Text<DeliveryId> {
+    Text(DeliveryId { seq: 1, endpoint: 1 })
+}
+
+#[test]
+fn an_event_that_goes_nowhere_says_so() {
+    let mut event = json!({
+        "id": event_id(), "source": "s", "type": "t", "received_at": "2026-11-23T13:20:00.000Z",
+        "size": 0, "duplicates": 0, "request_line": "POST /in/s", "query": {}, "remote": "",
+        "filter_too_expensive": [], "headers": {}, "deliveries": [], "body_base64": "",
+    });
+    let screen = shown(&event, show::event);
+    assert!(screen.contains("filter_too_expensive  none\n"), "not 'all': {screen}");
+    assert!(screen.contains("\ndeliveries\n  none: no endpoint matched it\n"), "{screen}");
+
+    event["filter_too_expensive"] = json!(["app"]);
+    event["deliveries"] = json!([{"id": delivery_id(), "endpoint": "b", "state": "pending"}]);
+    let screen = shown(&event, show::event);
+    let delivery = format!("  {}  b  pending\n", delivery_id());
+    assert!(
+        screen.contains("filter_too_expensive  app\n") && screen.contains(&delivery),
+        "{screen}"
+    );
+    assert!(!screen.contains("no endpoint matched it"), "{screen}");
+}
+
+/// A daemon that runs for a minute. An older one, too: it knows neither shares nor a link.
+fn running() -> Value {
+    json!({
+        "events": 3, "duplicates": 1, "sources": 1, "endpoints": 2,
+        "attempts": 9, "failed_attempts": 4,
+        "deliveries": {
+            "pending": 2, "in_flight": 0, "delivered": 1, "dead": 0, "held": 0, "retrying": 1,
+        },
+        "log": {
+            "segments": 1, "bytes": 2048, "quota_bytes": 4096, "reserve_bytes": 512,
+            "used_bytes": 2048, "free_bytes": 8192, "left_bytes": 1536, "level": "low", "last": 7,
+        },
+        "uptime_s": 61, "started_at": "2026-11-23T13:20:00.000Z", "version": "0.1.0",
+        "accepting": true, "listen": ["127.0.0.1:8420"], "data": "/d", "refused": {"mismatch": 2},
+    })
+}
+
+#[test]
+fn status_is_one_screen() {
+    let screen = shown(&running(), status::screen);
+    let parts = [
+        "up 1m, accepting",
+        "3 events",
+        "2 mismatch",
+        "2 pending (1 for a retry)",
+        "LOW: 1.5 KiB left of a quota of 4.0 KiB (reserve 512 B), 8.0 KiB free on the disk",
+    ];
+    for part in parts {
+        assert!(screen.contains(part), "{part} in {screen}");
+    }
+    for absent in ["but other content", "shares", "OFFLINE", "SUSPECT"] {
+        assert!(!screen.contains(absent), "{absent} in {screen}");
+    }
+}
+
+#[test]
+fn status_shows_more_lines_when_there_is_something_to_show() {
+    let with = |field: &str, value: Value| {
+        let mut running = running();
+        running[field] = value;
+        shown(&running, status::screen)
+    };
+
+    let screen = with("replays", json!(2));
+    assert!(screen.contains("pacing     2 replays\n"), "{screen}");
+    let screen = with("catching_up", json!(1));
+    assert!(screen.contains("pacing     1 endpoint catching up\n"), "{screen}");
+    let screen = with("dedupe_conflicts", json!(2));
+    assert!(screen.contains("2 with the dedupe key"), "{screen}");
+    let screen = with("clock", json!({"suspect": true, "waiting_until": null}));
+    assert!(screen.contains("clock      SUSPECT\n"), "{screen}");
+    let screen = with("accepting", json!(false));
+    assert!(screen.contains("up 1m, NOT ACCEPTING\n"), "{screen}");
+}
+
+#[test]
+fn status_names_who_reached_a_limit() {
+    let mut full = running();
+    let at = "2000-01-01T00:00:00.000Z";
+    full["shares"] = json!([
+        {"share": "connections", "of": "address 192.0.2.1", "effect": "refused", "count": 3,
+         "what": "has reached its limit of connections", "since": at, "last_at": at},
+        {"share": "lookups", "of": "name a.example", "effect": "delayed", "count": 1,
+         "what": "waits to be looked up", "since": at, "last_at": at},
+    ]);
+
+    let screen = shown(&full, status::screen);
+    let first =
+        "shares     address 192.0.2.1 has reached its limit of connections: refused 3 times";
+    let second = "\n           name a.example waits to be looked up: delayed once";
+    assert!(screen.contains(first) && screen.contains(second), "{screen}");
+}
+
+fn source() -> Value {
+    json!({
+        "name": "g", "path": "/in/g", "url": "http://x/in/g", "secrets": [],
+        "created_at": "2026-11-23T13:20:00.000Z",
+    })
+}
+
+#[test]
+fn what_was_created_is_shown_with_its_secret_and_its_warnings() {
+    let created = |source: &SourceView| show::created_source("source", source);
+    let mut warned = source();
+    warned["warnings"] = json!(["say --public-url"]);
+    assert!(shown(&warned, created).contains("\nWarning: say --public-url."));
+
+    let mut secret = source();
+    secret["secret"] = json!("whsec_1");
+    let screen = shown(&secret, created);
+    assert!(screen.contains("Post webhooks to http://x/in/g"), "{screen}");
+    assert!(screen.contains("(shown only once): whsec_1"), "{screen}");
+}
+
+#[test]
+fn an_attempt_is_one_line_of_the_stream() {
+    let attempt = json!({
+        "what": "attempt", "at": "2026-11-23T13:20:00.123Z", "endpoint": "app", "number": 2,
+        "outcome": "retryable", "status": 503, "duration_ms": 12, "delivery": delivery_id(),
+        "event_seq": 1, "next_at": "2026-11-23T13:20:04.000Z",
+    });
+    assert_eq!(
+        shown(&attempt, events::tail_line),
+        format!(
+            "13:20:00.123  out   app  retryable  503  12ms  attempt 2  {}  next at 13:20:04",
+            delivery_id()
+        )
+    );
+
+    let of_a_later_version = json!({"what": "planet", "at": "2026-11-23T13:20:00.123Z"});
+    assert_eq!(
+        shown(&of_a_later_version, events::tail_line),
+        "{\"what\":\"planet\",\"at\":\"2026-11-23T13:20:00.123Z\"}"
+    );
+}
+
+fn rows<V: DeserializeOwned>(columns: Columns<V>, row: &Value) -> String {
+    let mut table = Table::new(0, columns);
+    shown(row, |row| table.push(row).unwrap_or_default()) + &table.finish()
+}
+
+#[test]
+fn words_and_fields_of_a_later_daemon_are_shown() {
+    let delivery = json!({
+        "id": delivery_id(), "event": event_id(), "endpoint": "app", "state": "dreaming",
+        "attempts": 1, "due_at": null, "of_a_later_version": 1, "history": [], "operator": [],
+    });
+    assert!(rows::<DeliveryView>(DELIVERIES, &delivery).contains("app       dreaming  "));
+    let screen = shown(&delivery, show::delivery);
+    for line in ["state               dreaming\n", "of_a_later_version  1\n"] {
+        assert!(screen.contains(line), "{line} in {screen}");
+    }
+
+    // A setting whose value is refused here is left out of the row, and does not spoil it.
+    let endpoint = json!({
+        "name": "app", "url": "http://x/", "from": [], "types": ["push"], "order": "sideways",
+        "timeout": "99d", "colour": "green", "state": "asleep", "held_reason": "season",
+        "secrets": [], "created_at": "2026-11-23T13:20:00.000Z", "waiting": 4, "in_flight": 0,
+        "retrying": 0, "delivered": 5, "dead": 6, "condition": "dozing", "window": 1,
+        "failures_in_row": 0, "failing_ms": 0, "offline": false, "lanes": 0, "parked_lanes": 0,
+        "batches_waiting": 0, "catching_up": "sideways",
+    });
+    let row = rows::<EndpointView>(ENDPOINTS, &endpoint);
+    let expected = "app   dozing  http://x/  all   push         4          5     6\n";
+    assert!(row.ends_with(expected), "{row}");
+    let screen = shown(&endpoint, fields::fields);
+    for line in ["order            sideways\n", "colour           green\n"] {
+        assert!(screen.contains(line), "{line} in {screen}");
+    }
+}
+
+#[test]
+fn a_view_that_cannot_be_read_says_what_to_do() {
+    let answer = Answer::of(&json!({"name": 1})).expect("JSON");
+    let why = answer.view::<Whole<SourceView>>().expect_err("no source").to_string();
+    assert!(why.contains("--json") && why.contains("the daemon's version"), "{why}");
+}
+
+#[test]
+fn an_answer_is_passed_on_to_the_letter() {
+    let line = "{\"b\": 1.50e3,  \"a\":\"\\u00e9\"}";
+    assert_eq!(Answer::read(line.as_bytes()).expect("JSON").json(), line);
+    assert!(Answer::read(b"<html>").is_err());
+}
