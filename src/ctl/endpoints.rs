@@ -29,8 +29,11 @@ pub(super) fn endpoint(
         }
         EndpointCommand::List { state } => {
             let target = path("/v1/endpoints", &[("state", state.clone())]);
-            let empty = "No endpoints. Create one with `hookboxctl endpoint create`.";
-            list(client, out, &target, lists::ENDPOINTS, empty)
+            let empty = match state {
+                Some(state) => format!("No endpoint is {state}."),
+                None => "No endpoints. Create one with `hookboxctl endpoint create`.".to_owned(),
+            };
+            list(client, out, &target, lists::ENDPOINTS, &empty)
         }
         EndpointCommand::Show { name } => {
             let found = client.get(&resource("endpoints", name, ""))?;
@@ -44,8 +47,13 @@ pub(super) fn endpoint(
         }
         EndpointCommand::Delete { name } => {
             let deleted = client.delete(&resource("endpoints", name, ""))?;
-            let text = format!("Deleted endpoint {name}. Its waiting deliveries are cancelled.");
-            out.one(&deleted, |_: &DeletedView| text)
+            out.one(&deleted, |deleted: &DeletedView| match deleted.cancelled {
+                None | Some(0) => format!("Deleted endpoint {name}. Nothing was waiting for it."),
+                Some(1) => format!("Deleted endpoint {name}. 1 waiting delivery is cancelled."),
+                Some(many) => {
+                    format!("Deleted endpoint {name}. {many} waiting deliveries are cancelled.")
+                }
+            })
         }
         EndpointCommand::RotateSecret { name, secret, now } => {
             secrets::rotate::<EndpointView>(client, out, name, secret, *now)

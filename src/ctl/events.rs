@@ -15,7 +15,7 @@ use super::settings::put;
 use super::show;
 use super::table::{clean, count, deliveries, size, span, text};
 use crate::api::values::Time;
-use crate::api::views::{EventSentView, ReplayStartView, TailView, Tolerant};
+use crate::api::views::{EventSentView, ReplayStartView, ReplayView, TailView, Tolerant};
 use crate::model::time::rfc3339;
 
 pub(super) fn event(
@@ -65,6 +65,16 @@ pub(super) fn replay(
     if args.list {
         return list(client, out, "/v1/replays", lists::REPLAYS, "No replay is in progress.");
     }
+    if let Some(number) = args.stop {
+        let stopped = client.delete(&resource("replays", &number.to_string(), ""))?;
+        return out.one(&stopped, |replay: &ReplayView| {
+            format!(
+                "Stopped replay {number}. It had come to record {} of {}; what it has queued stays \
+                 queued.",
+                replay.next, replay.end
+            )
+        });
+    }
 
     let filter = DeliveryFilterArgs {
         filter: args.filter.clone(),
@@ -93,11 +103,16 @@ pub(super) fn replay(
     let done = client.post("/v1/replays", &Value::Object(body))?;
     out.one(&done, |done: &ReplayStartView| {
         let matched = count(done.matched, "event");
-        match done.would_queue.map(deliveries) {
-            Some(would) => {
+        match (done.would_queue.map(deliveries), &args.rate) {
+            (Some(would), _) if done.dry_run => {
                 format!("Matched: {matched}. Would queue: {would}. Nothing was queued (--dry-run).")
             }
-            None => format!("Matched: {matched}. Queued: {}.", deliveries(done.queued)),
+            (Some(_), _) => format!("Matched: {matched}. There is nothing to queue."),
+            (None, None) => format!("Matched: {matched}. Queued: {}.", deliveries(done.queued)),
+            (None, Some(rate)) => format!(
+                "Matched: {matched}. Queuing {} at {rate}: see `hookboxctl replay --list`.",
+                deliveries(done.queued)
+            ),
         }
     })
 }

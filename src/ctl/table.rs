@@ -66,7 +66,7 @@ impl<R> Table<R> {
     /// Whether anything has been printed, or is about to be.
     #[must_use]
     pub fn started(&self) -> bool {
-        self.widths.is_some()
+        self.widths.is_some() || !self.held.is_empty()
     }
 
     /// What is left to print.

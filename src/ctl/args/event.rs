@@ -69,7 +69,7 @@ pub struct BodyArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  hookboxctl replay --source github --since 2h --dry-run\n  \
     hookboxctl replay --type 'invoice.*' --since 2026-11-01 --to billing --rate 50/s\n  \
-    hookboxctl replay --event evt_…\n  hookboxctl replay --list")]
+    hookboxctl replay --event evt_…\n  hookboxctl replay --list\n  hookboxctl replay --stop 46")]
 pub struct ReplayArgs {
     #[command(flatten)]
     pub filter: EventFilterArgs,
@@ -92,10 +92,19 @@ pub struct ReplayArgs {
     #[arg(
         long,
         conflicts_with_all = [
-            "event", "to", "rate", "all", "dry_run", "source", "kind", "since", "until",
+            "event", "to", "rate", "all", "dry_run", "source", "kind", "since", "until", "stop",
         ],
     )]
     pub list: bool,
+    /// Stop the replay with this number, which --list shows; what it has queued stays queued.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        conflicts_with_all = [
+            "event", "to", "rate", "all", "dry_run", "source", "kind", "since", "until",
+        ],
+    )]
+    pub stop: Option<u64>,
 }
 
 #[derive(Args, Debug)]
