@@ -28,6 +28,7 @@ fn same(node: Node<'_>, value: &Value, pointers: &mut Vec<(String, Value)>, path
     if pointers.len() < 64 {
         pointers.push((path.to_owned(), value.clone()));
     }
+
     match (node.kind(), value) {
         (JsonKind::Null, Value::Null) | (JsonKind::True, Value::Bool(true)) | (JsonKind::False, Value::Bool(false)) => {}
         (JsonKind::Number, Value::Number(number)) => {

@@ -63,6 +63,7 @@ fn header(data: &[u8]) {
     assert!(length <= bytes.len());
     assert_eq!(proxy_header(&bytes[..length]), Ok((from, length)), "what follows it is not looked at");
     assert!(proxy_header(&bytes[..length - 1]).is_err());
+
     let Some(from) = from else { return };
     let mut again = [SIGNATURE, &[0x21]].concat();
     let port = from.port().to_be_bytes();
@@ -79,6 +80,7 @@ fn header(data: &[u8]) {
             again.extend([port[0], port[1], 1, 0xbb]);
         }
     }
+
     let read: Option<SocketAddr> = proxy_header(&again).expect("well formed").0;
     assert_eq!(read.map(|read| (read.ip(), read.port())), Some((from.ip(), from.port())));
 }

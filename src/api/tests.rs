@@ -139,6 +139,7 @@ fn allowed_networks_and_lists_are_told_apart() {
 #[test]
 fn what_is_refused_names_the_setting() {
     let endpoint = Endpoint::new("a", "http://x/");
+
     for (body, words) in [
         (json!({"colour": 1}), "unknown setting 'colour'"),
         (json!({"jitter": 2}), "'jitter' (--jitter): must be a number from 0 to 1"),

@@ -27,6 +27,7 @@ pub fn lend(
     let (lending, settling) = (hub.clone(), hub.clone());
     let checking = outbound.clone();
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
+
     Adapters {
         refused: Arc::new(move |source| {
             let seen = refusals.of(source)?;
@@ -123,11 +124,13 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
             &ProviderAnswer { status: 405, headers, body: Vec::new() },
         );
     }
+
     if body.len() as u64 > source.max_body {
         let reason =
             format!("the body has {} bytes, the source takes {}", body.len(), source.max_body);
         return refused(&reason, "too-large", &ProviderAnswer::empty(413));
     }
+
     let request = Request {
         method: &method,
         url: &url,
@@ -136,6 +139,7 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
         client: None,
         keys: None,
     };
+
     match verify::verify(source, &request, at) {
         Verdict::Proven(proven) => {
             let facts = identity::of_request(source, &headers, &body, &proven);

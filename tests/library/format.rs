@@ -108,6 +108,7 @@ fn attempt(
         Consequence::Delivered => Outcome::Delivered,
         _ => Outcome::Retryable { after_ms: None },
     };
+
     let report = AttemptReport {
         started_at: AT + 50,
         duration_ms: 5,
@@ -127,6 +128,7 @@ fn attempt(
         fault: None,
         command: None,
     };
+
     let delivery = DeliveryId { seq: event, endpoint: 1 };
     Record::AttemptFinished(Box::new(AttemptFinished {
         delivery,
@@ -163,6 +165,7 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
     let on = |seq: u64| DeliveryId { seq, endpoint: 1 };
     let dead = |reason: &str| Consequence::Dead { reason: reason.into() };
     let filter = ReplayFilter { source: Some("in".into()), ..ReplayFilter::default() };
+
     let first = vec![
         Record::LogStarted { at: AT, version: "0.1.0".into(), salt: 42 },
         source(1, "in"),
@@ -171,6 +174,7 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
         endpoint(2, "former"),
         accepted(6, "old", b"{\"carried\":true}", &[1]),
     ];
+
     let second = vec![
         Record::SourceDeleted { source: 2 },
         accepted(8, "done", b"{\"n\":8}", &[1]),
@@ -221,6 +225,7 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
         Record::EndpointReleased { endpoint: 1, at: AT, ran_ms: 0 },
         Record::EndpointHeld { endpoint: 1, reason: HoldReason::Operator, at: AT, ran_ms: 0 },
     ];
+
     let letter = DeadLetter {
         delivery: on(15),
         event: 15,
@@ -249,6 +254,7 @@ fn story(head: [u8; 32]) -> Vec<Vec<Record>> {
         Record::DeadLetterRecorded { dead: letter, dead_letter_seq: 18 },
         Record::SegmentDropped { first: 1, last: 6, head, at: AT },
     ];
+
     vec![first, second, third, batches()]
 }
 
@@ -272,10 +278,12 @@ fn batches() -> Vec<Record> {
         prev: 0,
         next,
     };
+
     let Record::AttemptFinished(attempt) = attempt(32, Consequence::Delivered, 1, 200, 0, None, 0)
     else {
         unreachable!()
     };
+
     let finished = BatchFinished {
         endpoint: 3,
         batch: BatchId { seq: 37, part: 0 },
@@ -291,6 +299,7 @@ fn batches() -> Vec<Record> {
         ran_ms: 0,
         restraint: None,
     };
+
     let too_old = DeadLetter {
         delivery: many(33),
         event: 33,
@@ -299,6 +308,7 @@ fn batches() -> Vec<Record> {
         reason: "too old".into(),
         last: 38,
     };
+
     vec![
         endpoint(3, "many"),
         accepted(32, "many", b"{\"n\":32}", &[3]),
@@ -328,6 +338,7 @@ fn restraints() -> Vec<Vec<Record>> {
         }
         other => other,
     };
+
     let wait = Wait { until: AT + 60_000, wait_ms: 60_000 };
     let restraint = Restraint {
         failures: 12,
@@ -335,6 +346,7 @@ fn restraints() -> Vec<Vec<Record>> {
         breaker: Some(OpenBreaker { since: AT - 1_000, probes: 3, probe: wait }),
         paused: Some(wait),
     };
+
     let retry = |due_at| Consequence::Retry { due_at, delay_ms: 1_000, age_ms: 0 };
     let failed = |event: u64, to: u32, at: u64, restraint: Option<&Restraint>| {
         let Record::AttemptFinished(finished) =
@@ -350,11 +362,13 @@ fn restraints() -> Vec<Vec<Record>> {
             ..*finished
         }))
     };
+
     let mut source = Source::new("in", "none");
     (source.id, source.created_at) = (1, AT);
     let mut latest = Endpoint::new("latest", "http://127.0.0.1:9/");
     (latest.id, latest.allow_private, latest.created_at) = (2, true, AT);
     latest.catch_up = CatchUp { mode: CatchUpMode::Latest, key: Some("/k".into()), rate: None };
+
     let filter = ReplayFilter::default();
     let replay = Replay {
         id: 15,
@@ -366,6 +380,7 @@ fn restraints() -> Vec<Vec<Record>> {
         due_at: 0,
         pause_ms: 0,
     };
+
     let first = vec![
         Record::LogStarted { at: AT, version: "0.1.0".into(), salt: 7 },
         Record::SourceSet { source: Box::new(source) },
@@ -378,6 +393,7 @@ fn restraints() -> Vec<Vec<Record>> {
         Record::EndpointAway { endpoint: 1, at: AT, ran_ms: RUN + 4_000 },
         Record::ClockRan { ran_ms: RUN + 6_000 },
     ];
+
     let second = vec![
         Record::EndpointBack { endpoint: 1, at: AT, ran_ms: RUN + 7_000 },
         Record::KeysLearned { endpoint: 2, keys: vec![(6, 77)] },
@@ -393,6 +409,7 @@ fn restraints() -> Vec<Vec<Record>> {
         Record::RecordsLost { first: 3, last: 3, kept: Vec::new(), at: AT },
         Record::ClockRan { ran_ms: RUN + 9_000 },
     ];
+
     vec![first, second]
 }
 
@@ -402,6 +419,7 @@ fn told_of_restraints(state: &State) -> Value {
         let lane = &state.endpoints[&id];
         lane.age_ms(lane.retrying[&seq].born(), state.ran_ms)
     };
+
     let app = &state.endpoints[&1];
     let restraint = app.restraint.as_deref().expect("it is restrained");
     json!({
@@ -442,6 +460,7 @@ fn told(state: &State) -> Value {
             |seq: &u64| (seq.to_string(), format!("{:?}", lane.state_of(*seq)).to_lowercase());
         seqs.iter().map(named).collect()
     };
+
     let app = &state.endpoints[&1];
     json!({
         "next": state.next_seq,
@@ -492,6 +511,7 @@ fn write(
     if fixture.exists() {
         return;
     }
+
     let dir = tempfile::tempdir().expect("a folder");
     let Recovered { mut log, reader, .. } = Log::open(options(dir.path()), AT).expect("opens");
     let mut state = State::new();
@@ -501,6 +521,7 @@ fn write(
         }
         let _durable = log.commit(records).expect("commits");
     };
+
     let first = story([0; 32]).remove(0);
     commit(&mut log, &mut state, &first);
     let head = reader.head();
@@ -515,6 +536,7 @@ fn write(
     let head = reader.head();
     drop(reader);
     log.close().expect("closes");
+
     let log_dir = dir.path().join("log");
     let packed: BTreeMap<String, String> = files(&log_dir)
         .into_iter()
@@ -528,6 +550,7 @@ fn write(
             (name, STANDARD.encode(lz4_flex::block::compress_prepend_size(&bytes)))
         })
         .collect();
+
     let written = json!({
         "written_by": env!("CARGO_PKG_VERSION"),
         "record": head.seq,
@@ -573,8 +596,10 @@ fn a_log_of_the_first_format_opens_and_folds() {
     let fixture = unpack(FIXTURE, dir.path());
     let recovered = Log::open(options(dir.path()), AT).expect("opens");
     assert_eq!(recovered.problems, []);
+
     let state = fold(&recovered);
     assert_eq!(told(&state), fixture["state"]);
+
     // It knows of no run clock and no restraints: nothing in it is old, and its checkpoint is one
     // of this version.
     assert_eq!(state.ran_ms, RUN);
@@ -585,6 +610,7 @@ fn a_log_of_the_first_format_opens_and_folds() {
             "{lane:?}"
         );
     }
+
     assert_eq!(State::from_checkpoint(&state.checkpoint()).expect("reads back"), state);
     let hash = (0..32).map(|n| {
         u8::from_str_radix(&fixture["hash"].as_str().expect("text")[2 * n..2 * n + 2], 16)
@@ -594,6 +620,7 @@ fn a_log_of_the_first_format_opens_and_folds() {
         Expect { seq: fixture["record"].as_u64(), head: head.try_into().expect("32 bytes") };
     let report = recovered.reader.verify_expecting(expect, &mut |_| {});
     assert!(report.ok, "{report:?}");
+
     let found: BTreeSet<String> =
         recovered.reader.forward(1).map(|item| kind(&item.expect("reads").1)).collect();
     // Those of the first segment are gone with it, and folded into the checkpoint.
@@ -609,10 +636,12 @@ fn what_restrains_endpoints_is_found_in_a_log_of_its_first_format() {
     let fixture = unpack(SECOND, dir.path());
     let recovered = Log::open(options(dir.path()), AT).expect("opens");
     assert_eq!(recovered.problems, []);
+
     let state = fold(&recovered);
     assert_eq!(told_of_restraints(&state), fixture["state"]);
     assert_eq!(State::from_checkpoint(&state.checkpoint()).expect("reads back"), state);
     assert!(recovered.reader.verify(&mut |_| {}).ok);
+
     let found: BTreeSet<String> =
         recovered.reader.forward(1).map(|item| kind(&item.expect("reads").1)).collect();
     for kind in [
@@ -632,11 +661,13 @@ fn a_daemon_goes_on_with_a_log_of_the_first_format() {
     let home = Home::new();
     unpack(FIXTURE, &home.data());
     let daemon = home.start();
+
     let receiver = Receiver::start();
     let listed = daemon.lines(&["delivery", "list", "--state", "held"]);
     assert_eq!(listed.len(), 5, "{listed:?}");
     daemon.json(&["endpoint", "update", "app", "--url", &receiver.url("/app")]);
     daemon.done(&["endpoint", "release", "app"]);
+
     let wanted = [6u64, 10, 8].map(|seq| EventId { seq, tag: seq * 1_000_003 }.to_string());
     let imported = EventId { seq: 77, tag: 99 }.to_string();
     let wanted: BTreeSet<String> = wanted.into_iter().chain([imported]).collect();
@@ -646,6 +677,7 @@ fn a_daemon_goes_on_with_a_log_of_the_first_format() {
         (seen.len() >= wanted.len()).then_some(seen)
     });
     assert_eq!(seen, wanted);
+
     let dead = daemon.json(&["dlq", "list"]);
     assert_eq!(dead["reason"], "policy again", "{dead}");
     assert_eq!(daemon.json(&["log", "verify"])["ok"], true);

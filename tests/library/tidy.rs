@@ -394,12 +394,14 @@ fn crates_stay_in_their_modules() {
                 broken.push(format!("src/{} names {name}", source.name));
             }
         };
+
         never("tokio", &["model", "api", "record", "queue", "log"], true);
         for name in ["hyper", "hyper_util", "http_body_util"] {
             never(name, &["ingest", "outbound", "admin", "ctl"], false);
         }
         never("sled", &["log"], false);
     }
+
     report(
         "What decides and remembers is synchronous and testable without a runtime (no tokio in \
          model, api, record, queue, log); HTTP is spoken only in ingest, outbound, admin and ctl; \

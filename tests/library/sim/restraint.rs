@@ -104,6 +104,7 @@ impl Restraints {
             let stood = this.endpoints.entry(delivery.endpoint).or_default().stood(ran);
             this.born.insert(delivery, (ran, stood));
         };
+
         match record {
             Record::EventAccepted { fan_out, .. } => {
                 fan_out
@@ -160,6 +161,7 @@ impl Restraints {
             }
             _ => {}
         }
+
         self.attempts(state, now, record);
     }
 
@@ -184,6 +186,7 @@ impl Restraints {
             self.urged.remove(&attempt.delivery);
             self.landed.insert(attempt.delivery, now.mono_ms);
         }
+
         let (id, report, uncounted, restraint) = match record {
             Record::AttemptFinished(a) => {
                 (a.delivery.endpoint, &a.report, a.uncounted, &a.restraint)
@@ -194,6 +197,7 @@ impl Restraints {
         let Some(lane) = state.endpoints.get(&id).filter(|lane| !lane.settings.is_leased()) else {
             return;
         };
+
         // Each record of an attempt says how much is left of these: what was over by then does not
         // come again, whatever the wall clock says at the next start.
         let endpoint = self.endpoints.entry(id).or_default();
@@ -204,6 +208,7 @@ impl Restraints {
         if failed && uncounted || report.fault == Some(AttemptFault::NotTaken) {
             return;
         }
+
         let endpoint = self.endpoints.entry(id).or_default();
         let (until, mono, since) = (now.wall_ms, now.mono_ms, Some(now.mono_ms));
         let wait =
@@ -214,6 +219,7 @@ impl Restraints {
             let longer = endpoint.paused.is_none_or(|paused| paused.mono < now.mono_ms + ms);
             endpoint.paused = if longer { Some(wait(*ms)) } else { endpoint.paused };
         }
+
         if !failed {
             (endpoint.failures, endpoint.probes, endpoint.probe) = (0, None, None);
             return;
@@ -222,6 +228,7 @@ impl Restraints {
             endpoint.failing_since = ran;
         }
         endpoint.failures += 1;
+
         let long = ran.saturating_sub(endpoint.failing_since) >= limits::BREAKER_SPAN_MS;
         // A crash may make the run look shorter than it was: what the queue does not know yet does
         // not bind it.
@@ -231,6 +238,7 @@ impl Restraints {
             known || !opens || endpoint.probes.is_none(),
             "the breaker of {id} was open, and is forgotten"
         );
+
         if known {
             let probes = endpoint.probes.map_or(0, |probes| probes + 1);
             endpoint.probes = Some(probes);
@@ -262,6 +270,7 @@ impl Restraints {
                 });
             }
         }
+
         let latest = endpoint.catch_up.mode == CatchUpMode::Latest && endpoint.order == Order::None;
         for (delivery, event) in deliveries.iter().zip(events).filter(|_| latest) {
             if delivery.seq != event.id.seq || self.asked.contains(delivery) {
@@ -285,6 +294,7 @@ impl Restraints {
             else {
                 continue;
             };
+
             let age = ran
                 .saturating_sub(*born)
                 .saturating_sub(endpoint.stood(ran).saturating_sub(*stood));
@@ -295,6 +305,7 @@ impl Restraints {
             {
                 continue;
             }
+
             let views = queue.ask(now, &DeliveriesQuery(vec![*delivery]));
             let waits = views[0].state != DeliveryState::InFlight;
             assert!(

@@ -73,8 +73,10 @@ fn trusted_proxies_name_the_client_and_others_do_not() {
     let daemon = home.start();
     daemon.json(&["source", "create", "a", "--allow", "192.0.2.0/24"]);
     open_source(&daemon, "open");
+
     let from = |headers: &[(&str, &str)]| daemon.post("/in/a", headers, b"x").status;
     assert_eq!(from(&[("X-Forwarded-For", "192.0.2.1")]), 403, "nobody is trusted yet");
+
     home.write("hookbox.toml", "[ingress]\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]\n");
     reload(&daemon);
     assert_eq!(from(&[("X-Forwarded-For", "192.0.2.1")]), 202);
@@ -93,6 +95,7 @@ fn trusted_proxies_name_the_client_and_others_do_not() {
     );
     assert_eq!(from(&[("Forwarded", "for=unknown")]), 403);
     assert_eq!(from(&[]), 403, "the proxy itself");
+
     let id = daemon.accept("/in/open", &[("X-Forwarded-For", "192.0.2.77")], b"x");
     assert_eq!(daemon.json(&["event", "show", &id])["remote"], "192.0.2.77");
 }
@@ -115,6 +118,7 @@ fn a_proxy_header_names_the_client_where_it_is_asked_for() {
         home.args.into_iter().map(|a| a.replace("127.0.0.1:0", "proxy://127.0.0.1:0")).collect();
     let daemon = home.start();
     daemon.json(&["source", "create", "a", "--allow", "192.0.2.0/24"]);
+
     let send = |first: &[u8]| {
         let mut client = daemon.client();
         client.send_raw(&[first, POST.as_bytes()].concat()).expect("sent");
@@ -122,6 +126,7 @@ fn a_proxy_header_names_the_client_where_it_is_asked_for() {
         client.read_all(&mut answer);
         answer
     };
+
     assert!(send(&proxy_v2([192, 0, 2, 5])).starts_with("HTTP/1.1 202"));
     assert!(send(&proxy_v2([198, 51, 100, 5])).starts_with("HTTP/1.1 403"));
     assert!(
@@ -137,8 +142,10 @@ fn a_proxy_header_names_the_client_where_it_is_asked_for() {
         "a client that is not known is in no list"
     );
     assert_eq!(send(b""), "", "without the header nothing is answered");
+
     let event = daemon.lines(&["event", "list"]).remove(0);
     assert_eq!(daemon.json(&["event", "show", text(&event, "id")])["remote"], "192.0.2.5:12345");
+
     home.write("hookbox.toml", "[ingress]\ntrusted_proxies = [\"10.0.0.1\"]\n");
     reload(&daemon);
     assert_eq!(send(&proxy_v2([192, 0, 2, 5])), "", "a stranger's header is not believed");
@@ -153,9 +160,11 @@ fn a_rate_is_kept_and_told() {
     let made = daemon.json(&["source", "create", "slow", "--rate", "3/h"]);
     assert_eq!(made["rate"], "3/h");
     open_source(&daemon, "free");
+
     let begun = Instant::now();
     let answers: Vec<u16> = (0..5).map(|_| daemon.post("/in/slow", &[], b"x").status).collect();
     assert_eq!(answers, [202, 202, 202, 429, 429]);
+
     let refused = daemon.post("/in/slow", &[], b"x");
     let after: u64 = refused
         .header("retry-after")
@@ -164,6 +173,7 @@ fn a_rate_is_kept_and_told() {
     let least = 1200u64.saturating_sub(begun.elapsed().as_secs() + 1);
     assert!((least..=1200).contains(&after), "a third of an hour: {after}");
     assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+
     assert_eq!(daemon.post("/in/free", &[], b"x").status, 202, "other sources have their own");
     assert_eq!(daemon.json(&["source", "show", "slow"])["refused"]["rate"], 3);
     daemon.json(&["source", "update", "slow", "--reset", "rate"]);
@@ -224,6 +234,7 @@ fn over_tls_on(
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(roots);
+
     let mut config = match shown {
         None => builder.with_no_client_auth(),
         Some(shown) => {
@@ -235,6 +246,7 @@ fn over_tls_on(
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = ServerName::try_from("hooks.example").expect("a name");
+
     tcp.set_read_timeout(Some(SOON)).map_err(|e| e.to_string())?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| e.to_string())?;
     let mut stream = StreamOwned::new(connection, tcp);
@@ -244,6 +256,7 @@ fn over_tls_on(
     if answer.is_empty() {
         return Err(read.err().map_or_else(|| "nothing came".to_owned(), |e| e.to_string()));
     }
+
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
     let server = stream.conn.peer_certificates().expect("a certificate")[0].clone().into_owned();
     Ok((String::from_utf8_lossy(&answer).into_owned(), server))
@@ -316,14 +329,17 @@ fn a_client_certificate_is_a_proof() {
         "san=app.example,other.example",
     ]);
     daemon.ctl().run(&["source", "create", "c", "--verify", "mtls"]).expect(1);
+
     let addr = tls_address(&daemon);
     let billing = authority.issue("billing", &["app.example"]);
     let other = authority.issue("other", &["10.0.0.7"]);
     let stranger = Authority::new("A stranger").issue("billing", &["app.example"]);
+
     let post = |shown: Option<&Issued>, name: &str| {
         over_tls(addr, &authority, shown, &POST.replace("/in/a", &format!("/in/{name}")))
             .map(|(answer, _)| answer)
     };
+
     assert!(post(Some(&billing), "a").expect("an answer").starts_with("HTTP/1.1 202"));
     assert!(post(Some(&billing), "b").expect("an answer").starts_with("HTTP/1.1 202"));
     assert!(post(Some(&other), "a").expect("an answer").starts_with("HTTP/1.1 401"));
@@ -332,6 +348,7 @@ fn a_client_certificate_is_a_proof() {
     let refused = post(Some(&stranger), "a");
     assert!(refused.is_err(), "a stranger's certificate gets through: {refused:?}");
     assert_eq!(daemon.post("/in/a", &[], b"x").status, 401, "without TLS there is no certificate");
+
     let why = daemon.json(&["source", "show", "a"]);
     assert_eq!(why["refused"], serde_json::json!({"mismatch": 1, "missing": 2}));
 }

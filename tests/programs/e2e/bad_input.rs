@@ -26,6 +26,7 @@ fn the_ctl_says_what_is_wrong() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
+
     let url = "http://127.0.0.1:9/";
     let cases: [&[&str]; 34] = [
         &["source", "create", "", "--verify", "none"],
@@ -41,6 +42,7 @@ fn the_ctl_says_what_is_wrong() {
         &["source", "create", "x", "--verify", "none", "--dedupe-window", "3 parsecs"],
         &["source", "create", "x", "--verify", "none", "--type-field", "not/a/pointer"],
         &["source", "create", "x", "--verify", "none", "--secret-file", "/nonexistent/file"],
+
         &["endpoint", "create", "x", "--url", "not a url"],
         &["endpoint", "create", "x", "--url", "ftp://127.0.0.1/"],
         &["endpoint", "create", "x", "--url", "http://"],
@@ -56,6 +58,7 @@ fn the_ctl_says_what_is_wrong() {
         &["endpoint", "create", "x", "--url", url, "--rate", "fast"],
         &["endpoint", "create", "x", "--url", url, "--from", "no-such-source"],
         &["endpoint", "create", "x", "--url", url, "--max-attempts", "0"],
+
         &["event", "show", "evt_garbage"],
         &["delivery", "show", "dlv_zzz"],
         &["delivery", "list", "--state", "sleepy"],
@@ -66,6 +69,7 @@ fn the_ctl_says_what_is_wrong() {
     for args in cases {
         refused(&daemon, args);
     }
+
     assert!(daemon.lines(&["endpoint", "list"]).is_empty());
     assert_eq!(daemon.lines(&["source", "list"]).len(), 1);
     daemon.accept("/in/in", &[], b"still here");
@@ -83,6 +87,7 @@ fn malformed_http_is_refused_and_logged_nowhere() {
         "POST /in/in HTTP/1.1\r\nHost: h\r\n{}Content-Length: 0\r\n\r\n",
         "A: b\r\n".repeat(150)
     );
+
     let messages: [&[u8]; 11] = [
         b"garbage\r\n\r\n",
         b"POST /in/in HTTP/9.9\r\n\r\n",
@@ -97,6 +102,7 @@ fn malformed_http_is_refused_and_logged_nowhere() {
         long_header.as_bytes(),
         many.as_bytes(),
     ];
+
     for (n, message) in messages.iter().enumerate() {
         let mut client = daemon.client();
         let sent = client.send_raw(message);
@@ -113,6 +119,7 @@ fn malformed_http_is_refused_and_logged_nowhere() {
             }
         }
     }
+
     assert_eq!(daemon.json(&["status"])["events"], 0);
     daemon.accept("/in/in", &[], b"still here");
 }

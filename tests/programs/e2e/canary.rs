@@ -28,17 +28,20 @@ const INBOUND: &str = "CANARY-inbound-0123456789";
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");
+
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             std::thread::spawn(move || {
                 let mut reader = BufReader::new(stream.try_clone().expect("a second descriptor"));
                 while let Ok(Some(head)) = read_head(&mut reader) {
                     let body = read_body(&mut reader, &head, true).unwrap_or_default();
+
                     let mut said = format!("Cannot {}\n", head.first);
                     for (name, value) in &head.headers {
                         let _ = writeln!(said, "{name}={value}");
                     }
                     said.push_str(&String::from_utf8_lossy(&body));
+
                     let target = head.first.split(' ').nth(1).unwrap_or("/");
                     let answer = format!(
                         "HTTP/1.1 404 Not Found\r\nlocation: {target}\r\nx-token: \
@@ -53,6 +56,7 @@ fn echo() -> SocketAddr {
             });
         }
     });
+
     addr
 }
 
@@ -109,9 +113,11 @@ fn stage(log_format: &str) -> Stage {
     ]);
     home.environment
         .extend([("BOT".to_owned(), BOT.to_owned()), ("KEY".to_owned(), KEY.to_owned())]);
+
     let mut daemon = home.start();
     daemon.socket = socket;
     let notices = Receiver::start();
+
     let mut stage = Stage { home, daemon, notices, answers: String::new() };
     stage.sources();
     stage.endpoints(echo());
@@ -134,6 +140,7 @@ impl Stage {
         let secret = self.home.write("secret", INBOUND);
         let keys = json!({"keys": [{"kty": "oct", "alg": "HS256", "k": URL_SAFE_NO_PAD.encode("CANARY-jwks-0123456789-0123456789")}]});
         let keys = format!("jwks=@{}", self.home.write("keys.json", &keys.to_string()));
+
         self.make(&["source", "create", "github", "--verify", "github", "--secret-file", &secret]);
         self.make(&["source", "create", "by-name", "--verify", "github", "--secret", "env:KEY"]);
         let key = [
@@ -147,6 +154,7 @@ impl Stage {
             &secret,
         ];
         self.make(&[&["source", "create", "partner"], &key[..]].concat());
+
         let query = [
             "--verify",
             "apikey",
@@ -158,6 +166,7 @@ impl Stage {
             &secret,
         ];
         self.make(&[&["source", "create", "query"], &query[..]].concat());
+
         self.make(&[
             "source",
             "create",
@@ -171,6 +180,7 @@ impl Stage {
             "--set",
             "audience=us",
         ]);
+
         self.make(&["source", "create", "open", "--verify", "none"]);
         self.make(&["source", "create", "hidden", "--verify", "none", "--token"]);
     }
@@ -355,16 +365,19 @@ impl Stage {
             ("content-type", "application/json"),
         ];
         let query = "access_token=CANARY-7&k%65y=CANARY-8&api%5Fkey=CANARY-9&Client-Secret=CANARY-a&signature=CANARY-b";
+
         for chat in ["room", ".."] {
             let body = json!({ "chat": chat }).to_string();
             self.daemon.accept(&format!("/in/open?{query}"), &headers, body.as_bytes());
         }
+
         self.daemon.accept(
             "/in/partner",
             &[&headers[..], &[("x-partner", INBOUND)]].concat(),
             b"{}",
         );
         self.daemon.accept(&format!("/in/query?partner={INBOUND}"), &headers, b"{}");
+
         let hidden = self.hidden();
         self.daemon.accept(&hidden, &headers, b"{}");
         for wrong in [format!("{hidden}?{query}"), format!("{hidden}/more"), format!("{hidden}%00")]
@@ -374,12 +387,14 @@ impl Stage {
             assert!(answer.status >= 400, "{answer:?}");
             self.answers.push_str(&String::from_utf8_lossy(&answer.body));
         }
+
         // Whether it counts as the same parameter is not the question here.
         self.daemon.post(
             &format!("/in/query?partner={INBOUND}&p%61rtner={INBOUND}"),
             &headers,
             b"{}",
         );
+
         for source in ["github", "by-name", "jwt", "partner", "nothing"] {
             let wrong = [
                 ("x-hub-signature-256", "sha256=00"),
@@ -390,6 +405,7 @@ impl Stage {
             assert!(refused.status >= 400);
             self.answers.push_str(&String::from_utf8_lossy(&refused.body));
         }
+
         until("all of it to end", SOON, || {
             let counted = &self.daemon.json(&["status"])["deliveries"];
             (counted["pending"] == 0 && counted["in_flight"] == 0).then_some(())
@@ -404,6 +420,7 @@ impl Stage {
         let above = self.home.write("above.json", "{\"chat\":\"..\"}");
         let mut all: Vec<Vec<String>> = Vec::new();
         let mut ask = |args: &[&str]| all.push(args.iter().map(|arg| (*arg).to_owned()).collect());
+
         for plain in [
             "status",
             "source list",
@@ -418,6 +435,7 @@ impl Stage {
         ] {
             ask(&plain.split(' ').collect::<Vec<_>>());
         }
+
         let request = json!({
             "method": "POST", "url": "http://h.example/in/x?access_token=CANARY-q&partner=CANARY-r",
             "headers": {"authorization": "Bearer \
@@ -428,6 +446,7 @@ impl Stage {
         for row in self.daemon.lines(&["source", "list"]) {
             ask(&["source", "check", text(&row, "name"), "--request", &request]);
         }
+
         for list in ["source", "endpoint"] {
             for row in self.daemon.lines(&[list, "list"]) {
                 ask(&[list, "show", text(&row, "name")]);
@@ -437,6 +456,7 @@ impl Stage {
                 }
             }
         }
+
         for row in self.daemon.lines(&["event", "list", "--limit", "1000"]) {
             ask(&["event", "show", text(&row, "id")]);
         }
@@ -457,6 +477,7 @@ fn secrets_stand_nowhere_but_where_they_must() {
     let token = stage.hidden().rsplit('/').next().expect("a token").to_owned();
     stands_nowhere(&token, "the daemon's log", &stage.daemon.log_text());
     stands_nowhere("CANARY", "what `create` and refusals say", &stage.answers);
+
     for question in stage.questions() {
         let words: Vec<&str> = question.iter().map(String::as_str).collect();
         for json in [false, true] {
@@ -472,6 +493,7 @@ fn secrets_stand_nowhere_but_where_they_must() {
             );
         }
     }
+
     for path in ["/v1/status", "/v1/log", "/v1/replays"] {
         let (_, said) = super::support::admin::Admin::connect(&stage.daemon.socket)
             .expect("raw")
@@ -479,6 +501,7 @@ fn secrets_stand_nowhere_but_where_they_must() {
             .expect("said");
         stands_nowhere("CANARY", path, &said.to_string());
     }
+
     let metrics = raw(&stage.daemon.socket, "/metrics");
     assert!(metrics.contains("hookbox_"), "{metrics}");
     for marker in ["CANARY", "OWNERS"] {
@@ -488,6 +511,7 @@ fn secrets_stand_nowhere_but_where_they_must() {
             stands_nowhere(marker, "a notice", &String::from_utf8_lossy(&notice.body));
         }
     }
+
     let exported = stage.daemon.ctl().run(&["log", "export"]).expect(0);
     stands_nowhere("CANARY", "an export", &exported.stdout);
     stands_nowhere(&token, "an export", &exported.stdout);
@@ -495,6 +519,7 @@ fn secrets_stand_nowhere_but_where_they_must() {
     let made =
         stage.daemon.ctl().run(&["log", "backup", backup.to_str().expect("a path")]).expect(0);
     stands_nowhere("CANARY", "what a backup says", &format!("{}\n{}", made.stdout, made.stderr));
+
     let Stage { home, daemon, .. } = stage;
     assert_eq!(daemon.terminate().code(), Some(0));
     // What was looked up never reaches the log; what was given is there, for its owner alone.
@@ -508,10 +533,12 @@ fn secrets_stand_nowhere_but_where_they_must() {
             "{secret} in a backup"
         );
     }
+
     // The log and its copy hold what was given, so they are for the owner alone.
     for folder in [home.data(), backup] {
         for_the_owner_alone(&folder);
     }
+
     let segment = home.data().join("log/seg-00000000000000000001").display().to_string();
     let salvaged = home.ctl().run(&["log", "salvage", &segment]);
     stands_nowhere("CANARY", "what was salvaged", &salvaged.stdout);
@@ -549,6 +576,7 @@ fn members_of_the_group_are_shown_no_secrets_of_the_owner() {
     require(not_root());
     let stage = stage("json");
     let token = stage.hidden().rsplit('/').next().expect("a token").to_owned();
+
     for question in stage.questions() {
         let mut words: Vec<&str> = vec!["--json"];
         words.extend(question.iter().map(String::as_str));
@@ -558,9 +586,11 @@ fn members_of_the_group_are_shown_no_secrets_of_the_owner() {
             stands_nowhere(marker, &format!("{words:?} for a member of the group"), &said);
         }
     }
+
     // Root reads again what root wrote, or it could not be changed.
     let shown: Value = stage.daemon.json(&["endpoint", "show", "url"]);
     assert!(text(&shown, "url").contains("OWNERS-path-1"), "{shown}");
+
     for forbidden in
         [&["log", "export"][..], &["source", "create", "x"], &["endpoint", "rotate-secret", "url"]]
     {

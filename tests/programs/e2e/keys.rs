@@ -29,10 +29,12 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
     let daemon = home.start();
     daemon.json(&["source", "create", "env", "--verify", "github", "--secret", "env:HOOK_SECRET"]);
     daemon.json(&["source", "create", "cred", "--verify", "github", "--secret", "cred:hook"]);
+
     let receiver = super::support::Receiver::start();
     let url = receiver.url("/");
     let create = ["endpoint", "create", "app", "--url", &url, "--allow-private", "--secret"];
     daemon.json(&[&create[..], &["env:SIGNING"]].concat());
+
     daemon
         .ctl()
         .run(&[
@@ -51,15 +53,18 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
         .run(&["source", "create", "no", "--verify", "github", "--secret", "env:NO_SUCH"])
         .expect(1);
     assert!(wrong.stderr.contains("NO_SUCH"), "{}", wrong.stderr);
+
     let post = |daemon: &super::Daemon, name: &str, secret: &str| {
         let signed = signature::github(secret, b"{}");
         daemon.post(&format!("/in/{name}"), &[("X-Hub-Signature-256", &signed)], b"{}").status
     };
+
     assert_eq!(post(&daemon, "env", "from-the-environment"), 202);
     assert_eq!(post(&daemon, "cred", "from-a-credential"), 202);
     let seen = receiver.wait("/", 2, SOON);
     assert!(signature::signed_with(&seen[0], SIGNING), "signed with what the environment says");
     assert_eq!(post(&daemon, "env", "env:HOOK_SECRET"), 401, "the reference is not the secret");
+
     let before = daemon.log_text().len();
     home.write("hook", "rotated");
     daemon.signal(rustix::process::Signal::HUP);
@@ -69,6 +74,7 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
             .then_some(())
     });
     assert_eq!(post(&daemon, "cred", "from-a-credential"), 401);
+
     let said = daemon.log_text();
     assert!(daemon.terminate().success());
     let mut home = home;
@@ -83,6 +89,7 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
     assert!(why.contains("HOOK_SECRET"), "{why}");
     let said = said + &daemon.log_text();
     assert!(daemon.terminate().success());
+
     for secret in ["from-the-environment", "from-a-credential", "rotated", SIGNING] {
         assert!(!said.contains(secret), "{secret} stands in the process log");
         let found = super::support::files_with(&home.data(), secret.as_bytes());

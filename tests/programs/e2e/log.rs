@@ -56,9 +56,11 @@ fn a_head_kept_elsewhere_is_looked_for() {
     let daemon = home.start();
     open_source(&daemon, "in");
     daemon.accept("/in/in", &[], b"one");
+
     let kept = daemon.done(&["log", "head"]).stdout;
     let head = daemon.json(&["log", "head"]);
     assert_eq!(kept.trim(), format!("{}:{}", head["record"], text(&head, "hash")));
+
     daemon.accept("/in/in", &[], b"two");
     let said = daemon.done(&["log", "verify", "--expect", &kept]).stdout;
     assert!(said.contains(&format!("in the chain, at record {}", head["record"])), "{said}");
@@ -66,11 +68,13 @@ fn a_head_kept_elsewhere_is_looked_for() {
         daemon.json(&["log", "verify", "--expect", text(&head, "hash")])["expected_at"],
         head["record"]
     );
+
     let other = format!("{}:{}", head["record"], "0".repeat(64));
     let refused = daemon.ctl().run(&["log", "verify", "--expect", &other]).expect(1);
     assert!(refused.stdout.contains("not on the chain"), "{}", refused.stdout);
     let garbage = daemon.ctl().run(&["log", "verify", "--expect", "abc"]).expect(1);
     assert!(garbage.stderr.contains("64 hex digits"), "{}", garbage.stderr);
+
     assert_eq!(daemon.terminate().code(), Some(0));
     let data = home.data();
     let folder = data.to_str().expect("a path");
@@ -342,9 +346,11 @@ fn comes_in_from_an_export(size: usize) {
     body.chunks_mut(8).zip(0u64..).for_each(|(chunk, n)| chunk.copy_from_slice(&n.to_le_bytes()));
     daemon.accept("/in/in", &[], b"one that fills the slice before it");
     let id = daemon.accept("/in/in", &[], &body);
+
     let file = home.path().join("events.ndjson");
     let path = file.to_str().expect("a path");
     daemon.done(&["log", "export", "--output", path]);
+
     let other = Home::new();
     let fresh = other.start();
     assert_eq!(fresh.json(&["log", "import", path])["imported"], 2);
@@ -352,6 +358,7 @@ fn comes_in_from_an_export(size: usize) {
     fresh.json(&["replay", "--event", &id, "--to", "app"]);
     let came = receiver.wait("/app", 1, SOON).pop().expect("it came");
     assert_eq!((came.id(), came.body == body), (id.as_str(), true));
+
     let larger = json!({"what": "event", "id": "evt_large", "source": "in", "body_base64": "A".repeat(53 << 20)});
     let refused = fresh
         .ctl()
@@ -380,6 +387,7 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
     let mut rng = Rng::new(12);
     let sent = fill(&daemon, &mut rng);
     assert_eq!(daemon.terminate().code(), Some(0));
+
     // The second segment loses much of its file: the store cannot open it any more.
     let broken = db(&home.data(), 1);
     let mut bytes = fs::read(&broken).expect("reads");
@@ -388,6 +396,7 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
         chunk[..hole].fill(0);
     });
     fs::write(&broken, bytes).expect("writes");
+
     let daemon = home.start();
     let lost = |daemon: &Daemon| {
         sent.iter()
@@ -396,6 +405,7 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
     };
     let missing = lost(&daemon);
     assert!(missing > 5, "{missing}");
+
     let listed = daemon.ctl().try_json(&["event", "list", "--limit", "1000"]).expect(1);
     assert_eq!(
         listed.stdout.lines().count(),
@@ -404,11 +414,13 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
         listed.stderr
     );
     assert!(listed.stderr.contains("damaged"), "{}", listed.stderr);
+
     let status = daemon.json(&["status"]);
     let damage = &status["log"]["damage"][0];
     assert!(text(damage, "what").contains("bad-seg-"), "{status}");
     assert!(daemon.done(&["status"]).stdout.contains("DAMAGED"), "people are told as well");
     assert!(daemon.log_text().contains("damaged"), "and the process log");
+
     let file = home.path().join("salvaged.ndjson");
     let path = file.to_str().expect("a path");
     let done = daemon.ctl().run(&["log", "salvage", "--output", path]).expect(1);
@@ -418,6 +430,7 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
         .lines()
         .map(|l| serde_json::from_str(l).expect("JSON"))
         .collect();
+
     let of = |what: &str| lines.iter().filter(|line| line["what"] == what).count();
     assert!(
         of("event") > 0 && of("missing") > 0,
@@ -425,15 +438,18 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
         of("event"),
         of("missing")
     );
+
     let back = daemon.json(&["log", "import", path]);
     assert!(back["imported"].as_u64() > Some(0), "{back}");
     assert_eq!(lost(&daemon) as u64, missing as u64 - back["imported"].as_u64().expect("a number"));
     let again = daemon.json(&["log", "import", path]);
     assert_eq!((&again["imported"], &again["skipped"]), (&json!(0), &back["imported"]));
+
     let found = lines.iter().find(|line| line["what"] == "event").expect("one");
     let (id, body) = sent.iter().find(|(id, _)| found["id"] == id.as_str()).expect("it was sent");
     assert!(same_body(&daemon, &(id.clone(), body.clone())));
     assert_eq!(daemon.terminate().code(), Some(0));
+
     // With the daemon stopped it is the same.
     let offline = home
         .ctl()
@@ -531,6 +547,7 @@ fn a_missing_watermark_is_told_again_and_again() {
     assert_eq!(daemon.terminate().code(), Some(0));
     fs::remove_file(home.data().join("log/watermark")).expect("removes");
     let data = home.data().to_string_lossy().into_owned();
+
     for _ in 0..2 {
         let done = home.ctl().run(&["log", "verify", "--data", &data]).expect(1);
         assert_eq!(
@@ -539,6 +556,7 @@ fn a_missing_watermark_is_told_again_and_again() {
             "{}",
             done.stdout
         );
+
         let daemon = home.start();
         let damage = daemon.json(&["status"])["log"]["damage"].clone();
         assert_eq!(
@@ -546,6 +564,7 @@ fn a_missing_watermark_is_told_again_and_again() {
             (&last, Some(1)),
             "{damage}"
         );
+
         daemon.accept("/in/in", &[], b"more");
         let done = daemon.ctl().run(&["log", "verify"]).expect(1);
         assert_eq!(
@@ -618,21 +637,25 @@ fn a_log_of_a_later_version_is_refused_and_left_alone() {
     let daemon = home.start();
     open_source(&daemon, "in");
     assert_eq!(daemon.terminate().code(), Some(0));
+
     let json = "{\"format\":7,\"hookbox\":\"0.9.0\"}";
     let crc = crc32fast::hash(json.as_bytes());
     fs::write(home.data().join("log/format"), format!("{json}\n{crc:08x}\n")).expect("writes");
     let data = home.data();
+
     let done = home
         .run_daemon(&["--data", data.to_str().expect("a path"), "--listen", "127.0.0.1:0"])
         .expect(78);
     for word in ["written by hookbox 0.9.0", "format 7", "use hookbox 0.9.0, or a later one"] {
         assert!(done.stderr.contains(word), "{}", done.stderr);
     }
+
     let aside = fs::read_dir(data.join("log")).expect("lists").flatten();
     assert!(
         aside.into_iter().all(|e| !e.file_name().to_string_lossy().starts_with("bad-")),
         "nothing is put aside"
     );
+
     let done =
         home.ctl().run(&["log", "verify", "--data", data.to_str().expect("a path")]).expect(1);
     assert!(done.stderr.contains("written by hookbox 0.9.0"), "{}", done.stderr);

@@ -171,6 +171,7 @@ fn spared_and_probed_one_by_one(world: &World, beyond: &[&str], since: u64) {
             before.iter().partition(|attempt| attempt["status"].is_null());
         assert_eq!(delivery["attempts"], answered.len() + 1, "{delivery}");
         assert!(failed.iter().all(|attempt| attempt["counted"] == false), "{delivery}");
+
         // What was under way when the link was given up is no probe.
         probes.extend(
             failed
@@ -179,6 +180,7 @@ fn spared_and_probed_one_by_one(world: &World, beyond: &[&str], since: u64) {
                 .filter(|at| *at > since + 500),
         );
     }
+
     probes.sort_unstable();
     assert!(probes.len() >= 3, "{probes:?}");
     let gaps =
@@ -200,6 +202,7 @@ fn two_hosts_that_fall_silent_are_the_link_and_one_is_its_own_fault() {
     world.endpoint("b", &far[1].url("/"), &["--timeout", "1s"]);
     world.send(1);
     daemon.await_count("delivered", 3);
+
     network.silence(FAR[1]).expect("a host can go");
     world.send(1);
     // The other one answers meanwhile: it is not the link, however long it takes.
@@ -207,14 +210,17 @@ fn two_hosts_that_fall_silent_are_the_link_and_one_is_its_own_fault() {
     until("enough failures of one host", SOON, || (attempts() >= Some(6)).then_some(()));
     assert!(world.is_online());
     daemon.await_count("delivered", 5);
+
     network.silence(FAR[0]).expect("the other one as well");
     world.send(1);
     until("the daemon to notice", SOON, || (!world.is_online()).then_some(()));
+
     let away = daemon.lines(&["endpoint", "list", "--state", "offline"]);
     assert_eq!(away.len(), 2);
     for host in FAR {
         network.answer(host).expect("a host can come back");
     }
+
     daemon.await_count("pending", 0);
     until("the daemon to notice", SOON, || world.is_online().then_some(()));
     assert_eq!((world.told("hookbox.offline").len(), world.told("hookbox.online").len()), (1, 1));

@@ -89,6 +89,7 @@ fn a_source_that_anybodys_proofs_fit_takes_nothing_in() {
 fn tokens_need_an_issuer_or_an_audience() {
     let home = Home::new();
     let daemon = home.start();
+
     let create = [
         "source",
         "create",
@@ -98,11 +99,13 @@ fn tokens_need_an_issuer_or_an_audience() {
         "--secret",
         "0123456789abcdef0123456789abcdef",
     ];
+
     let refused = daemon.ctl().run(&create).expect(1);
     assert!(refused.stderr.contains("--set issuer"), "{}", refused.stderr);
     daemon.json(&[&create[..], &["--set", "audience=me"]].concat());
     let refused = daemon.ctl().run(&["source", "update", "a", "--reset", "set"]).expect(1);
     assert!(refused.stderr.contains("--set issuer"), "{}", refused.stderr);
+
     let made = daemon.done(&["source", "create", "news", "--verify", "sns"]);
     assert!(made.stdout.contains("--set topics"), "{}", made.stdout);
     let made = daemon.json(&[

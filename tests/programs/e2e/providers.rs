@@ -71,6 +71,7 @@ fn differs(expected: &Value, response: &Value) -> Vec<String> {
     let is_there = |name: &str, value: &Value| {
         header(name).is_some_and(|it| it.contains(value.as_str().expect("text")))
     };
+
     let mut wrong = Vec::new();
     for (key, wanted) in expected.as_object().expect("expected_response") {
         let holds = match key.as_str() {
@@ -89,6 +90,7 @@ fn differs(expected: &Value, response: &Value) -> Vec<String> {
                 .all(|n| header(n.as_str().expect("text")).is_none()),
             other => panic!("expected_response has an unknown key {other}"),
         };
+
         if !holds {
             wrong.push(format!("{key} {wanted} in {response}"));
         }
@@ -106,12 +108,14 @@ fn every_vector_comes_out_right_through_source_check() {
         let what = format!("{}/{}", text(case, "provider"), text(case, "name"));
         let name = format!("v{n}");
         create(&home, &daemon, &name, case);
+
         let mut request =
             json!({"method": case["method"], "url": case["url"], "headers": case["headers"]});
         request["body_base64"] = case["body_b64"].clone();
         let file = home.write("request.json", &request.to_string());
         let at = case["now"].to_string();
         let said = daemon.json(&["source", "check", &name, "--request", &file, "--at", &at]);
+
         if said["accepted"] != Value::Bool(case["expected"] == "accept") {
             wrong.push(format!("{what}: {} is wanted, got {said}", case["expected"]));
         }
@@ -124,6 +128,7 @@ fn every_vector_comes_out_right_through_source_check() {
             );
         }
     }
+
     assert!(cases.len() >= 236, "only {} cases were found", cases.len());
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     assert_eq!(daemon.json(&["status"])["events"], 0, "a check leaves no event");
@@ -158,6 +163,7 @@ fn live_posts_are_proven_answered_and_described() {
     source(&daemon, "paddle", &["--secret", "s3cret", "--set", "tolerance_s=600"]);
     source(&daemon, "apikey", &["--secret", "s3cret", "--set", "in=header", "--set", "name=X-Key"]);
     source(&daemon, "gitlab", &["--secret", "s3cret", "--set", "mode=secret_token"]);
+
     let body =
         br#"{"id":"evt_1","type":"invoice.paid","event_id":"Ev1","event_type":"paid","event":{"type":"message"}}"#;
     let at = now();
@@ -189,18 +195,21 @@ fn live_posts_are_proven_answered_and_described() {
             "Push Hook",
         ),
     ];
+
     for (name, headers, wanted, kind) in posts {
         let path = format!("/in/{name}");
         let answer = daemon.post(&path, headers, body);
         assert_eq!(answer.status, wanted, "{name}: {}", String::from_utf8_lossy(&answer.body));
         let event = daemon.lines(&["event", "list", "--source", name]).remove(0);
         assert_eq!(event["type"], kind, "{name}");
+
         let refused = daemon.post(&path, &[], body);
         assert_eq!(
             (refused.status, refused.header("content-type")),
             (401, Some("application/problem+json")),
             "{name}"
         );
+
         let changed = daemon.post(&path, headers, b"{}");
         let covers_the_body = !matches!(name, "apikey" | "gitlab");
         assert_eq!(
@@ -228,6 +237,7 @@ fn handshakes_are_answered_and_leave_nothing() {
     );
     source(&daemon, "braintree", &["--secret", "private", "--set", "public_key=public"]);
     source(&daemon, "github", &secret);
+
     let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
         let mut client = daemon.client();
         let head = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect::<String>();
@@ -246,6 +256,7 @@ fn handshakes_are_answered_and_leave_nothing() {
         let headers = answer.headers.iter().map(|(n, v)| format!("{n}: {v}\n")).collect();
         (answer.status, answer.body, headers)
     };
+
     let okta = [("Authorization", "s3cret"), ("X-Okta-Verification-Challenge", "ch4")];
     let (status, body, _) = ask("GET", "/in/okta", &okta);
     assert_eq!(
@@ -253,10 +264,12 @@ fn handshakes_are_answered_and_leave_nothing() {
         (200, json!({"verification": "ch4"}))
     );
     assert_eq!(ask("GET", "/in/okta", &okta[1..]).0, 401, "a challenge without the key");
+
     assert_eq!(ask("HEAD", "/in/intercom", &[]).0, 200);
     assert_eq!(ask("HEAD", "/in/mandrill", &[]).0, 200);
     assert_eq!(ask("GET", "/in/mailchimp?secret=s3cret", &[]).0, 200);
     assert_eq!(ask("GET", "/in/mailchimp?secret=other", &[]).0, 401);
+
     let consent =
         ask("OPTIONS", "/in/cloudevents", &[("WebHook-Request-Origin", "events.example")]);
     assert!(consent.2.contains("webhook-allowed-origin: events.example"), "{consent:?}");
@@ -269,6 +282,7 @@ fn handshakes_are_answered_and_leave_nothing() {
         "{status} {}",
         String::from_utf8_lossy(&body)
     );
+
     let (at, challenge) = (now(), br#"{"type":"url_verification","challenge":"3eZbrw1a"}"#);
     let signed =
         format!("v0={}", hex(&sha256("s3cret", &[b"v0:", at.as_bytes(), b":", challenge])));
@@ -276,6 +290,7 @@ fn handshakes_are_answered_and_leave_nothing() {
         [("X-Slack-Signature", signed.as_str()), ("X-Slack-Request-Timestamp", at.as_str())];
     let answer = daemon.post("/in/slack", &slack, challenge);
     assert!(answer.status == 200 && String::from_utf8_lossy(&answer.body).contains("3eZbrw1a"));
+
     for (method, path) in [
         ("GET", "/in/github"),
         ("PUT", "/in/okta"),
@@ -288,6 +303,7 @@ fn handshakes_are_answered_and_leave_nothing() {
             "{method} {path}: {status} {headers}"
         );
     }
+
     assert_eq!(daemon.json(&["status"])["events"], 0, "a handshake is no event");
 }
 
@@ -299,16 +315,19 @@ fn the_operator_is_told_why_and_the_sender_nothing() {
     daemon.json(&["source", "rotate-secret", "github", "--secret", "two"]);
     assert!(daemon.json(&["source", "show", "github"]).get("refused").is_none());
     source(&daemon, "stripe", &["--secret", "whsec_s3cret"]);
+
     let wrong = signature::github("three", b"{}");
     let mut answers: Vec<Vec<u8>> = Vec::new();
     answers.push(daemon.post("/in/github", &[("X-Hub-Signature-256", &wrong)], b"{}").body);
     let shown = daemon.json(&["source", "show", "github"]);
     assert_eq!(shown["refused"], json!({"mismatch": 1}));
     assert!(text(&shown, "last_refusal").contains("either of 2 secrets"), "{shown}");
+
     answers.push(daemon.post("/in/github", &[], b"{}").body);
     answers.push(daemon.post("/in/github", &[("X-Hub-Signature-256", "sha1=00")], b"{}").body);
     let shown = daemon.json(&["source", "show", "github"]);
     assert_eq!(shown["refused"], json!({"malformed": 1, "mismatch": 1, "missing": 1}));
+
     let old = (now().parse::<u64>().expect("a time") - 412).to_string();
     let stale =
         format!("t={old},v1={}", hex(&sha256("whsec_s3cret", &[old.as_bytes(), b".", b"{}"])));
@@ -317,6 +336,7 @@ fn the_operator_is_told_why_and_the_sender_nothing() {
     assert_eq!(shown["refused"], json!({"stale": 1}));
     assert!(text(&shown, "last_refusal").contains("s old, at most 300"), "{shown}");
     daemon.await_log("s old, at most 300");
+
     assert!(answers.windows(2).all(|w| w[0] == w[1]), "the answers tell the cases apart");
     let status = daemon.json(&["status"]);
     assert_eq!((&status["events"], &status["refused"]["mismatch"]), (&json!(0), &json!(1)));
@@ -421,6 +441,7 @@ fn a_batch_is_there_as_a_whole_or_not_at_all_after_a_crash() {
     let daemon = home.start();
     daemon.json(&["source", "create", "ce", "--verify", "cloudevents", "--secret", "t", "--split"]);
     let addr = daemon.addr;
+
     let sender = std::thread::spawn(move || {
         let mut client = super::support::Client::connect(addr).expect("connected");
         let headers =
@@ -435,16 +456,19 @@ fn a_batch_is_there_as_a_whole_or_not_at_all_after_a_crash() {
         }
         unreachable!("the daemon is killed")
     });
+
     super::support::until("some batches", super::support::SOON, || {
         (daemon.json(&["status"])["events"].as_u64() > Some(5 * SIZE as u64)).then_some(())
     });
     daemon.kill();
     let answered: usize = sender.join().expect("no panic");
     let daemon = home.start();
+
     let mut counts = std::collections::BTreeMap::<String, usize>::new();
     for event in daemon.lines(&["event", "list", "--limit", "1000000"]) {
         *counts.entry(text(&event, "type").to_owned()).or_default() += 1;
     }
+
     assert!(
         (answered..=answered + 1).contains(&counts.len()),
         "{answered} were answered, {} are there",
@@ -515,19 +539,23 @@ fn a_bin_has_a_small_budget_of_its_own() {
     let made = daemon.json(&["bin", "create"]);
     let path = text(&made, "path").to_owned();
     daemon.json(&["source", "create", "open"]);
+
     let large = vec![b'x'; 1 << 20];
     let mut client = daemon.client();
     let taken = (0..20)
         .take_while(|_| client.post(&path, &[], &large).expect("an answer").status == 200)
         .count();
     assert_eq!(taken, 15, "16 MiB with what each event takes beside its body");
+
     let full = daemon.post(&path, &[], &large);
     assert_eq!((full.status, full.header("retry-after")), (429, Some("3600")));
     assert_eq!(daemon.post(&path, &[], b"small").status, 200);
     daemon.accept("/in/open", &[], &large);
+
     daemon.kill();
     let daemon = home.start();
     assert_eq!(daemon.post(&path, &[], &large).status, 429, "the budget is remembered");
+
     let other = daemon.json(&["bin", "create"]);
     let other = text(&other, "path").to_owned();
     assert_eq!(daemon.post(&other, &[], &large).status, 200, "each bin has its own");

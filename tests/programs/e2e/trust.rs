@@ -62,6 +62,7 @@ fn the_ctl_tells_nothing_to_another_users_socket() {
     mode(home.path(), 0o1777);
     home.under = as_nobody(NOBODY);
     let daemon = home.start();
+
     let secret = home.write("secret", "whsec_Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ");
     let create = ["source", "create", "github", "--verify", "github", "--secret-file", &secret];
     let refused = daemon.ctl().run(&create).expect(1);
@@ -70,9 +71,11 @@ fn the_ctl_tells_nothing_to_another_users_socket() {
         "{}",
         refused.stderr
     );
+
     let (_, sources) =
         Admin::connect(&daemon.socket).expect("raw").get("/v1/status").expect("an answer");
     assert_eq!(sources["sources"], 0, "nothing came to it");
+
     // Its own user may speak to it.
     let ctl = home.program(&built("hookboxctl"), "bin/hookboxctl");
     let mut command = program("setpriv");
@@ -93,15 +96,18 @@ fn the_ctl_trusts_the_user_whom_root_gave_a_place_below_run() {
     let run = std::fs::metadata("/run");
     let is_roots = run.is_ok_and(|run| run.uid() == 0 && run.mode() & 0o022 == 0);
     require((!is_roots).then(|| "others can change /run".to_owned()));
+
     struct Place(PathBuf);
     impl Drop for Place {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
+
     let place = Place(PathBuf::from(format!("/run/hookbox-test-{}", std::process::id())));
     std::fs::create_dir(&place.0).expect("a folder in /run");
     std::os::unix::fs::chown(&place.0, Some(NOBODY), None).expect("given away");
+
     let mut home = Home::new();
     mode(home.path(), 0o1777);
     home.under = as_nobody(NOBODY);
@@ -109,6 +115,7 @@ fn the_ctl_trusts_the_user_whom_root_gave_a_place_below_run() {
     home.args.extend(["--admin-socket".to_owned(), socket.display().to_string()]);
     let daemon = start_at(&home, &socket);
     daemon.ctl().run(&["status"]).expect(0);
+
     std::os::unix::fs::chown(&place.0, Some(0), None).expect("taken back");
     let refused = daemon.ctl().run(&["status"]).expect(1);
     assert!(refused.stderr.contains("nothing was sent"), "{}", refused.stderr);
@@ -201,11 +208,13 @@ fn no_link_in_a_folder_leads_to_a_write_elsewhere() {
         let place = home.data().join("log").join(name);
         let _ = std::fs::remove_file(&place);
         symlink(&victim, &place).expect("a link");
+
         let data = home.data().display().to_string();
         let said = home.ctl().run(&["log", "verify", "--data", &data]);
         assert_eq!(std::fs::read_to_string(&victim).expect("there"), "precious", "{name}");
         assert!(said.code != Some(0), "{name}: {} {}", said.stdout, said.stderr);
     }
+
     // A daemon follows no link to its lock either.
     let home = offline_log();
     let victim = home.path().join("victim");
@@ -241,12 +250,14 @@ fn a_body_that_is_too_large_is_answered_in_words() {
     let daemon = start_at(&home, &socket);
     let answer = answer_to_large(&socket, "POST /v1/sources", 5 << 20);
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("1048576"), "{answer}");
+
     for (head, status) in
         [("POST /v1/nothing", 404), ("PUT /v1/sources", 405), ("POST /v1/sources?x=1&%", 400)]
     {
         let answer = answer_to_large(&socket, head, 5 << 20);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head}: {answer}");
     }
+
     let said = daemon.ctl().run(&[
         "source",
         "create",
@@ -300,6 +311,7 @@ fn a_member_of_the_group_does_not_lock_root_out() {
     let daemon = start_at(&home, &socket);
     let tests = std::env::current_exe().expect("this program");
     let tests = home.program(&tests.to_string_lossy(), "bin/tests");
+
     let mut command = Command::new("setpriv");
     command.args(&as_nobody(0)[1..]).arg(tests).args([
         "--ignored",
@@ -312,6 +324,7 @@ fn a_member_of_the_group_does_not_lock_root_out() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
+
     let mut child = command.spawn().expect("it starts");
     let mut said = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
@@ -322,12 +335,14 @@ fn a_member_of_the_group_does_not_lock_root_out() {
             "it ended early"
         );
     }
+
     let taken: usize =
         line.trim().rsplit('=').next().and_then(|n| n.parse().ok()).expect("a number");
     assert!((1..64).contains(&taken), "{taken}");
     for _ in 0..8 {
         daemon.ctl().run(&["status"]).expect(0);
     }
+
     drop(child.stdin.take());
     let _ = child.wait();
 }
@@ -341,6 +356,7 @@ fn unread_lists_do_not_delay_a_delivery() {
     let receiver = Receiver::start();
     daemon.json(&["source", "create", "in", "--verify", "none", "--type-header", "x-type"]);
     let mut client = daemon.client();
+
     // So long that a list of them is more than a socket and all that stands before it take.
     let kind = "x".repeat(250);
     for _ in 0..1_000 {
@@ -349,8 +365,10 @@ fn unread_lists_do_not_delay_a_delivery() {
             202
         );
     }
+
     let url = receiver.url("/").replace("127.0.0.1", "localhost");
     quick_endpoint(&daemon, "app", &url, &[]);
+
     let delivered_before_a_list_is_cut = |round: usize| {
         let mut unread = Vec::new();
         for _ in 0..40 {
@@ -360,15 +378,18 @@ fn unread_lists_do_not_delay_a_delivery() {
             stream.write_all(list).expect("asked");
             unread.push(stream);
         }
+
         daemon.accept("/in/in", &[], b"y");
         receiver.wait("/", round, SOON);
         daemon.json(&["status"]);
+
         // None of them was cut off for its slowness yet: it was not that which let the delivery
         // through.
         let mut first = String::new();
         let whole = unread[0].read_to_string(&mut first).is_ok();
         whole && first.matches("\"received_at\"").count() == 1_000
     };
+
     // They are cut after half a minute, for which the system may put this test off, but not each
     // time.
     assert!(

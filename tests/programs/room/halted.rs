@@ -21,6 +21,7 @@ fn closed_log(home: &mut Home, seed: u64) -> Sender {
     let receiver = Receiver::start();
     receiver.forget_bodies();
     receiver.script("/out", std::iter::repeat_n(Step::Status(500), DEAD));
+
     let daemon = home.start();
     daemon.json(&["source", "create", "in", "--verify", "none"]);
     let url = receiver.url("/out");
@@ -34,6 +35,7 @@ fn closed_log(home: &mut Home, seed: u64) -> Sender {
         "--max-attempts",
         "1",
     ]);
+
     let mut sender = Sender::new(seed);
     let mut client = daemon.client();
     let mut post = |count| {
@@ -45,6 +47,7 @@ fn closed_log(home: &mut Home, seed: u64) -> Sender {
             );
         }
     };
+
     post(DEAD);
     daemon.await_count("dead", DEAD as u64);
     let mut delivered = 0;
@@ -53,6 +56,7 @@ fn closed_log(home: &mut Home, seed: u64) -> Sender {
         delivered += 5;
         daemon.await_count("delivered", delivered);
     }
+
     assert_eq!(daemon.terminate().code(), Some(0));
     home.write("hookbox.toml", &format!("{CONFIG}[retention]\ndelivered = \"2s\"\n"));
     sender
@@ -82,6 +86,7 @@ fn a_log_above_its_quota_carries_dead_letters_forward_and_accepts_again() {
     let sender = closed_log(&mut home, 81);
     // Not in the first one: that one has to go on account of what it gives back itself.
     stuff(&segments(&home)[1], "filler");
+
     let daemon = home.start();
     // What it says at first: it may have its room back before anybody can ask.
     daemon.await_log(&event_field("refusing"));
@@ -94,11 +99,13 @@ fn a_log_above_its_quota_carries_dead_letters_forward_and_accepts_again() {
     for part in ["\"level\":\"halted\"", "\"left\":0,", "hookboxctl dlq discard"] {
         assert!(full.contains(part), "{part}: {full}");
     }
+
     until("it accepts again", LONG, || (told(&daemon, "accepting") > 0).then_some(()));
     assert_eq!(dead(&daemon), DEAD as u64, "they are kept");
     let listed = daemon.lines(&["dlq", "list"]);
     assert_eq!(listed.len(), DEAD, "{listed:?}");
     nothing_lost(&daemon, &sender.acked[..DEAD], "above the quota");
+
     assert_eq!(daemon.post("/in/in", &[], b"{}").status, 202);
     nothing_lost_of_what_waits(&daemon, "above the quota");
     assert_eq!(daemon.terminate().code(), Some(0));
@@ -136,16 +143,19 @@ fn a_copy_of_a_segment_with_which_nothing_is_wrong_goes_at_once() {
         fs::write(segment.with_extension("sums"), "of another file").expect("written");
         fs::write(segment.with_extension("open"), "").expect("written");
     }
+
     // One that an earlier process left behind.
     stuff(&segments(&home)[0], "db.as-found");
     let daemon = home.start();
     nothing_lost(&daemon, &sender.acked, "after a kill");
+
     let copies: Vec<PathBuf> = segments(&home)
         .into_iter()
         .map(|path| path.join("db.as-found"))
         .filter(|path| path.exists())
         .collect();
     assert!(copies.is_empty(), "{copies:?}");
+
     until("it accepts again", LONG, || {
         (daemon.json(&["status"])["accepting"] == true).then_some(())
     });

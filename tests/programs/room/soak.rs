@@ -61,6 +61,7 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
     let bodies: Vec<Vec<u8>> = payloads::github().into_iter().map(|event| event.body).collect();
     let (begun, over) = (Instant::now(), AtomicBool::new(false));
     let took = Mutex::new(Vec::new());
+
     let send = |mut client: Client| {
         for (n, body) in (0..).zip(bodies.iter().cycle()) {
             if over.load(Ordering::Acquire) {
@@ -73,6 +74,7 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
             took.lock().expect("no panic").push((sent, begun.elapsed() - sent));
         }
     };
+
     let mut samples = Vec::new();
     std::thread::scope(|scope| {
         for _ in 0..SENDERS {
@@ -88,6 +90,7 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
         }
         over.store(true, Ordering::Release);
     });
+
     let quarter = Duration::from_secs(seconds.into()) / 4;
     let took = took.into_inner().expect("no panic");
     let look = |number: u32| {
@@ -104,6 +107,7 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
             sent: times.len(),
         }
     };
+
     let (second, last) = (look(1), look(3));
     daemon.await_count("delivered", took.len() as u64);
     let status = daemon.json(&["status"]);
@@ -117,6 +121,7 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
             / (quarter * 2).as_secs_f64()
             * 3600.0
     );
+
     assert!(second.sent > 0 && last.sent * 10 > second.sent * 8, "as many as before");
     // sled's caches are fuller at one time than at another.
     assert!(last.resident_kib < second.resident_kib + (8 << 10), "memory");
@@ -148,6 +153,7 @@ fn l06_starts_take_no_longer_after_many_of_them() {
     let starts = usize::try_from(size("HOOKBOX_STARTS")).expect("a number of starts");
     let (home, receiver) = (home(1), Receiver::start());
     receiver.forget_requests();
+
     let bodies: Vec<Vec<u8>> = payloads::github().into_iter().map(|event| event.body).collect();
     let mut sent = bodies.iter().cycle();
     let mut took = Vec::new();
@@ -158,12 +164,14 @@ fn l06_starts_take_no_longer_after_many_of_them() {
         if number == 0 {
             subscribe(&daemon, &receiver);
         }
+
         let mut client = daemon.client();
         for body in sent.by_ref().take(300) {
             assert_eq!(client.post("/in/in", &[], body).expect("an answer").status, 202);
         }
         assert_eq!(daemon.terminate().code(), Some(0));
     }
+
     let third = (starts / 3).max(1);
     let (first, last) =
         (median(took.iter().take(third).copied()), median(took.iter().rev().take(third).copied()));

@@ -161,6 +161,7 @@ impl World {
                 waiting.range(..delivery.seq).map(|seq| DeliveryId { seq: *seq, endpoint: id });
             let overtaken: Vec<DeliveryId> =
                 before.filter(|other| !members.contains(other)).collect();
+
             assert!(
                 overtaken.is_empty(),
                 "{delivery} overtakes {overtaken:?} in lane {lane} of {:?} {:?}: {}",
