@@ -5,6 +5,7 @@
 //! end -->`. A test compares them; `just docs` (`HOOKBOX_WRITE_DOCS=1`) writes them.
 
 mod commands;
+mod defaults;
 mod generated;
 mod limits;
 mod links;

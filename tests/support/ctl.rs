@@ -17,7 +17,7 @@ pub struct Done {
 }
 
 impl Done {
-    /// Asserts the exit code, showing what was said when it is another.
+    /// Asserts the exit code, showing what was written when it is another.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);

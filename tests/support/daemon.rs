@@ -144,7 +144,7 @@ impl Home {
 pub struct Starting {
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
-    /// End when it has said its last word.
+    /// End when it has written its last word.
     readers: Vec<JoinHandle<()>>,
     started: Instant,
     socket: PathBuf,
@@ -273,7 +273,7 @@ impl Daemon {
         answer.json()["id"].as_str().expect("an id").to_owned()
     }
 
-    /// All that it has said so far.
+    /// All that it has logged so far.
     pub fn log_text(&self) -> String {
         lock(&self.log).join("\n")
     }
@@ -296,7 +296,7 @@ impl Daemon {
         self.wait()
     }
 
-    /// How it ended, when it has. Then all that it said is in the log.
+    /// How it ended, when it has. Then all that it wrote is in the log.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().expect("our own child")?;
         if !self.gone {
@@ -318,7 +318,8 @@ impl Daemon {
         until("the daemon's end", SOON, || self.ended())
     }
 
-    /// Waits until it has said this. What it says comes through a pipe, later than what it does.
+    /// Waits until it has logged this. What it writes comes through a pipe, later than what it
+    /// does.
     #[track_caller]
     pub fn await_log(&self, words: &str) {
         until(&format!("'{words}' in the log"), SOON, || {

@@ -52,7 +52,7 @@ pub struct Pace {
     pub kept_percent: u64,
 }
 
-/// Requests on and on from several connections until told to stop.
+/// Requests on and on from several connections until they are stopped.
 #[derive(Debug)]
 pub struct Load {
     acked: Arc<Mutex<Vec<Acked>>>,

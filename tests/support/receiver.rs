@@ -39,7 +39,7 @@ pub struct Seen {
     pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
-    /// Empty when the receiver was told to forget bodies.
+    /// Empty when the receiver was asked to forget bodies.
     pub body: Vec<u8>,
     pub sha256: [u8; 32],
     pub answered: u16,

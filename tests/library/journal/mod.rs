@@ -202,7 +202,7 @@ fn try_states(calls: &[Call], states: u64, every: u64, seed: u64) -> Total {
 
     for (line, begins, call) in moments {
         match (&call.op, begins) {
-            (Op::Note(text), true) => promised.hear(text),
+            (Op::Note(text), true) => promised.note(text),
             (_, true) => disk.begin(call),
             (_, false) => disk.end(call),
         }
@@ -220,7 +220,7 @@ fn try_states(calls: &[Call], states: u64, every: u64, seed: u64) -> Total {
             let verdict = try_state(&disk, cut, &mut rng, promised, goes_on);
             total.count(
                 verdict,
-                &format!("line {line}, {cut:?}, {promised:?}, behind {}", told(call)),
+                &format!("line {line}, {cut:?}, {promised:?}, behind {}", described(call)),
             );
             *if which == 0 { &mut total.prefixes } else { &mut total.random } += 1;
         }
@@ -234,7 +234,7 @@ fn changes(call: &Call, begins: bool) -> bool {
     begins != matches!(call.op, Op::Sync(_))
 }
 
-fn told(call: &Call) -> String {
+fn described(call: &Call) -> String {
     match &call.op {
         Op::Write { path, at, bytes } => {
             format!("{} bytes at {at} of {}", bytes.len(), path.display())
@@ -244,7 +244,7 @@ fn told(call: &Call) -> String {
 }
 
 impl Promised {
-    fn hear(&mut self, note: &str) {
+    fn note(&mut self, note: &str) {
         let (what, seq) = note.split_once(' ').expect("a note");
         let seq = seq.parse().expect("a number");
         match what {

@@ -122,7 +122,7 @@ fn set_up(home: &Home, receiver: &Receiver, rng: &mut Rng) {
     assert_eq!(daemon.terminate().code(), Some(0));
 }
 
-/// One connection after the other, one body after the other, until told to stop.
+/// One connection after the other, one body after the other, until it is stopped.
 fn post_on_and_on(ledger: &Arc<Ledger>, mut rng: Rng) -> std::thread::JoinHandle<()> {
     let ledger = ledger.clone();
     std::thread::spawn(move || {
@@ -157,8 +157,11 @@ fn post_until_it_breaks(ledger: &Ledger, mut client: Client, rng: &mut Rng) {
             let before = ledger.answered.lock().expect("no panic").insert(id.clone(), hash);
             assert!(before.is_none(), "{id} was given twice");
         } else {
-            let said = String::from_utf8_lossy(&answer.body);
-            assert_eq!(answer.status, 503, "only a busy or stopping daemon refuses these: {said}");
+            let output = String::from_utf8_lossy(&answer.body);
+            assert_eq!(
+                answer.status, 503,
+                "only a busy or stopping daemon refuses these: {output}"
+            );
             ledger.refused.fetch_add(1, Ordering::Relaxed);
         }
     }

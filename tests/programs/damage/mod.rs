@@ -45,10 +45,10 @@ struct Total {
     cases: u64,
     /// Nothing was lost and nothing was wrong.
     whole: u64,
-    /// Nothing was lost, something was wrong and told.
-    told: u64,
-    /// Something was lost, and told.
-    lost_and_told: u64,
+    /// Nothing was lost, something was wrong and reported.
+    reported: u64,
+    /// Something was lost, and reported.
+    lost_and_reported: u64,
     acknowledged: usize,
     lost: usize,
     quarantined: u64,
@@ -362,8 +362,8 @@ impl Written {
         assert!(silent.is_empty(), "{at}: lost in silence: {silent:#?}\n{}", census.report);
         match (census.lost.is_empty(), census.verified()) {
             (true, true) => total.whole += 1,
-            (true, false) => total.told += 1,
-            (false, _) => total.lost_and_told += 1,
+            (true, false) => total.reported += 1,
+            (false, _) => total.lost_and_reported += 1,
         }
     }
 }

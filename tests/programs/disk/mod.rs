@@ -17,8 +17,8 @@
 //! EIO and ENOSPC, in 1,438 of which calls failed; 1,169 ended by themselves, 36 did not start and
 //! said why, 251 served on. 180,076 events acknowledged meanwhile beside about 400 in each log: 0
 //! lost, 0 not delivered, 0 acknowledged after a failed fdatasync. Every kind of call came to a
-//! clean run. In 26 runs the store panicked over the error, which is told in one line as well. It
-//! took 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07,
+//! clean run. In 26 runs the store panicked over the error, which is one line of the log. It took
+//! 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07,
 //! D-09): see `scarce`.
 //!
 //! Needs strace and root. `HOOKBOX_DISK_FAULTS`: 1 doubles n from run to run, 2 makes the steps

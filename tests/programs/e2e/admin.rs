@@ -205,7 +205,7 @@ fn tail_follows_what_passes() {
         }
     });
 
-    // It follows from some moment on, which is not told: events are sent until one is seen.
+    // It follows from some moment on, which nobody knows: events are sent until one is seen.
     let mut ids = Vec::new();
     let mut seen: Vec<Value> = Vec::new();
     until("an event and a delivery in the tail", SOON, || {

@@ -42,7 +42,6 @@ fn the_ctl_says_what_is_wrong() {
         &["source", "create", "x", "--verify", "none", "--dedupe-window", "3 parsecs"],
         &["source", "create", "x", "--verify", "none", "--type-field", "not/a/pointer"],
         &["source", "create", "x", "--verify", "none", "--secret-file", "/nonexistent/file"],
-
         &["endpoint", "create", "x", "--url", "not a url"],
         &["endpoint", "create", "x", "--url", "ftp://127.0.0.1/"],
         &["endpoint", "create", "x", "--url", "http://"],
@@ -58,7 +57,6 @@ fn the_ctl_says_what_is_wrong() {
         &["endpoint", "create", "x", "--url", url, "--rate", "fast"],
         &["endpoint", "create", "x", "--url", url, "--from", "no-such-source"],
         &["endpoint", "create", "x", "--url", url, "--max-attempts", "0"],
-
         &["event", "show", "evt_garbage"],
         &["delivery", "show", "dlv_zzz"],
         &["delivery", "list", "--state", "sleepy"],
@@ -163,8 +161,8 @@ fn refusals_name_what_was_passed() {
     ] {
         // The ctl refuses what no setting may be (64), the daemon what this one may not be now (1).
         let done = daemon.ctl().run(args);
-        let said = &done.stderr;
-        assert!(matches!(done.code, Some(1 | 64)) && said.contains(words), "{args:?}: {said}");
+        let output = &done.stderr;
+        assert!(matches!(done.code, Some(1 | 64)) && output.contains(words), "{args:?}: {output}");
     }
 
     let shown = daemon.done(&["endpoint", "show", "jobs"]).stdout;
@@ -172,12 +170,12 @@ fn refusals_name_what_was_passed() {
         |field: &str| shown.lines().any(|line| line.starts_with(field) && line.ends_with("none"));
     assert!(none("header ") && none("arg "), "{shown}");
     for nothing in [&b""[..], b"{\"what\":\"bogus\"}\n"] {
-        let said = daemon.ctl().run_with_input(&["log", "import", "-"], nothing).expect(1).stderr;
-        assert!(said.contains("no events found"), "{said}");
+        let output = daemon.ctl().run_with_input(&["log", "import", "-"], nothing).expect(1).stderr;
+        assert!(output.contains("no events found"), "{output}");
     }
 }
 
-/// With all places on the admin socket taken, the next caller is told so.
+/// With all places on the admin socket taken, the next caller is refused in words.
 #[test]
 fn a_full_admin_socket_says_that_it_is_full() {
     let home = Home::new();
@@ -185,10 +183,10 @@ fn a_full_admin_socket_says_that_it_is_full() {
     let socket = home.data().join("admin.sock");
     let connect = |_| std::os::unix::net::UnixStream::connect(&socket).expect("a connection");
     // Idle connections are closed after half a minute, which may pass before the next caller comes.
-    let said = until("the socket to be full", SOON, || {
+    let output = until("the socket to be full", SOON, || {
         let _idle: Vec<_> = (0..70).map(connect).collect();
-        Some(daemon.ctl().run(&["status"])).filter(|said| said.code != Some(0))
+        Some(daemon.ctl().run(&["status"])).filter(|output| output.code != Some(0))
     });
-    assert!(said.stderr.contains("admin connections"), "{}", said.stderr);
+    assert!(output.stderr.contains("admin connections"), "{}", output.stderr);
     until("places", SOON, || (daemon.ctl().run(&["status"]).code == Some(0)).then_some(()));
 }

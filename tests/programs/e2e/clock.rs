@@ -28,7 +28,8 @@ const FIRMWARE: &str = r#"
 int clock_gettime(clockid_t id, struct timespec *time) {
     const char *set = getenv("CLOCK_IS_SET");
     int unset = set != NULL && access(set, F_OK) != 0;
-    int result = (int)syscall(SYS_clock_gettime, id == CLOCK_REALTIME && unset ? CLOCK_MONOTONIC : id, time);
+    clockid_t asked = id == CLOCK_REALTIME && unset ? CLOCK_MONOTONIC : id;
+    int result = (int)syscall(SYS_clock_gettime, asked, time);
     const char *off = getenv("CLOCK_IS_OFF_BY");
     int file = id == CLOCK_REALTIME && off != NULL ? open(off, O_RDONLY | O_CLOEXEC) : -1;
     if (file >= 0) {

@@ -1,4 +1,4 @@
-//! The demo: the whole story, told in seconds, and nothing left behind.
+//! The demo: the whole story, in seconds, and nothing left behind.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -62,7 +62,7 @@ fn the_demo_tells_the_story_and_cleans_up() {
 #[test]
 fn an_interrupted_demo_says_so_and_cleans_up() {
     // On a machine that does not let this test run for some seconds the signal can come when the
-    // story is told. One that no signal interrupts is told to its end each time.
+    // demo is over. One that no signal interrupts goes on to its end each time.
     const TRIES: usize = 5;
 
     let home = Home::new();

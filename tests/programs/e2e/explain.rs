@@ -44,10 +44,10 @@ fn a_retry_a_hold_and_the_end_are_told() {
     let one = newest(&daemon, "app");
     let retry = because(&daemon, &one, "retry");
     assert_eq!((&retry["number"], &retry["max_attempts"]), (&2.into(), &2.into()));
-    let told = why(&daemon, &one);
-    assert_eq!((text(&told, "event"), text(&told, "state")), (event.as_str(), "pending"));
+    let explained = why(&daemon, &one);
+    assert_eq!((text(&explained, "event"), text(&explained, "state")), (event.as_str(), "pending"));
     assert_eq!(
-        told["reasons"].as_array().and_then(|r| r.last()).map(|r| text(r, "error")),
+        explained["reasons"].as_array().and_then(|r| r.last()).map(|r| text(r, "error")),
         Some("answered 500")
     );
 

@@ -45,9 +45,9 @@ fn what_is_too_expensive_is_told_and_keeps_nobody_waiting() {
     );
     let event = daemon.json(&["event", "show", &sent]);
     assert_eq!(event["filter_too_expensive"].as_array().map(Vec::len), Some(12), "{event}");
-    let told = receiver.wait("/mail", 12, SOON).remove(0);
-    assert_eq!(told.header("hookbox-type"), Some("hookbox.endpoint.filter_too_expensive"));
-    assert!(String::from_utf8_lossy(&told.body).contains(&sent), "the message names the event");
+    let notice = receiver.wait("/mail", 12, SOON).remove(0);
+    assert_eq!(notice.header("hookbox-type"), Some("hookbox.endpoint.filter_too_expensive"));
+    assert!(String::from_utf8_lossy(&notice.body).contains(&sent), "the message names the event");
     assert_eq!(receiver.seen("/costly").len(), 0);
 
     // It can be brought all the same, and a start knows of it.
@@ -105,7 +105,7 @@ fn takes_little_memory(largest: usize, at_most_mib: u64) {
     assert_eq!(
         shown["filter_too_expensive"].as_u64(),
         Some(2),
-        "what lies behind the first MiB cannot be told"
+        "what lies behind the first MiB cannot be decided"
     );
 
     // The body itself, the commit made of it, and what is sent.

@@ -92,8 +92,8 @@ fn slow_clients_are_sent_away_in_time() {
                 String::from_utf8_lossy(&rest)
             );
         }
-
     }
+
     for mut stream in waiting {
         stream.set_nonblocking(true).expect("a flag");
         assert!(

@@ -1,4 +1,4 @@
-//! The daemon's own events: what the operator is told without asking, once, and never in a circle.
+//! The daemon's own events: what the operator hears of without asking, once, and never in a circle.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::{open_source, quick_endpoint, text};
 
 /// Waits for an own event of a kind, and gives what it says.
 #[track_caller]
-fn told(receiver: &Receiver, path: &str, kind: &str) -> Value {
+fn notice(receiver: &Receiver, path: &str, kind: &str) -> Value {
     until(&format!("a message {kind}"), SOON, || messages(receiver, path, kind).into_iter().next())
 }
 
@@ -43,7 +43,7 @@ fn failing_recovered_and_held_are_told_to_those_who_ask() {
     for n in 0..3 {
         daemon.accept("/in/in", &[], format!("{n}").as_bytes());
     }
-    let failing = told(&receiver, "/mail", "hookbox.endpoint.failing");
+    let failing = notice(&receiver, "/mail", "hookbox.endpoint.failing");
     assert_eq!((text(&failing, "endpoint"), text(&failing, "last_error")), ("app", "answered 500"));
 
     let shown = daemon.json(&["endpoint", "show", "app"]);
@@ -69,10 +69,10 @@ fn failing_recovered_and_held_are_told_to_those_who_ask() {
 
     // The receiver is repaired, then it goes for good.
     receiver.always("/app", Step::Status(200));
-    assert_eq!(text(&told(&receiver, "/mail", "hookbox.endpoint.recovered"), "endpoint"), "app");
+    assert_eq!(text(&notice(&receiver, "/mail", "hookbox.endpoint.recovered"), "endpoint"), "app");
     receiver.always("/app", Step::Status(410));
     daemon.accept("/in/in", &[], b"last");
-    assert_eq!(text(&told(&receiver, "/mail", "hookbox.endpoint.held"), "reason"), "gone");
+    assert_eq!(text(&notice(&receiver, "/mail", "hookbox.endpoint.held"), "reason"), "gone");
 
     assert!(
         receiver.seen("/app").iter().all(|seen| seen.header("hookbox-source") == Some("in")),
@@ -107,7 +107,7 @@ fn two_hundred_dead_letters_are_one_message() {
     daemon.done(&["endpoint", "release", "app"]);
     daemon.await_count("dead", 200);
 
-    let first = told(&receiver, "/mail", "hookbox.delivery.dead");
+    let first = notice(&receiver, "/mail", "hookbox.delivery.dead");
     assert_eq!(text(&first, "endpoint"), "app");
     assert!(text(&first, "reason").contains("1 of 1 attempts failed"), "{first}");
     assert!(first["count"].as_u64().is_some_and(|count| count > 1), "{first}");
@@ -176,7 +176,7 @@ fn a_source_that_refuses_a_lot_is_told_of() {
     for _ in 0..25 {
         assert_eq!(daemon.post("/in/gh", &[], b"{}").status, 401);
     }
-    let refusing = told(&receiver, "/mail", "hookbox.source.refusing");
+    let refusing = notice(&receiver, "/mail", "hookbox.source.refusing");
     // The look at them may fall between the 20 that it takes and the last of them.
     let refused = refusing["refused"].as_u64();
     assert!(
@@ -249,7 +249,7 @@ fn an_event_that_goes_round_in_circles_is_kept_and_told_and_ends_nobody() {
     }
     daemon.await_count("delivered", 6 + 1);
 
-    let notice = told(&receiver, "/mail", "hookbox.event.looping");
+    let notice = notice(&receiver, "/mail", "hookbox.event.looping");
     assert_eq!(
         (text(&notice, "event"), text(&notice, "source"), &notice["hops"]),
         (looping.as_str(), "mallory", &9.into())

@@ -154,7 +154,7 @@ fn what_a_receiver_leaves_out_is_not_told_as_delivered() {
     let settings = ["--batch-max-events", "2", "--batch-max-wait", "1h", "--max-attempts", "1"];
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &settings);
 
-    let told = |event: &str| {
+    let show = |event: &str| {
         let id = text(&daemon.lines(&["delivery", "list", "--event", event])[0], "id").to_owned();
         (daemon.json(&["delivery", "show", &id]), id)
     };
@@ -168,7 +168,7 @@ fn what_a_receiver_leaves_out_is_not_told_as_delivered() {
         receiver.open_gate();
         daemon.await_count("dead", [2, 3][round]);
 
-        let (shown, id) = told(&sent[1]);
+        let (shown, id) = show(&sent[1]);
         let row = &shown["history"][0];
         assert_eq!((text(row, "outcome"), &row["status"]), ("retryable", &200.into()));
         assert!(text(row, "error").contains(word), "{row}");
@@ -179,7 +179,7 @@ fn what_a_receiver_leaves_out_is_not_told_as_delivered() {
                 && text(&shown, "reason").contains(word)
         );
         assert_eq!(shown["reason"], daemon.json(&["dlq", "show", &id])["reason"]);
-        assert_eq!(told(&sent[0]).0["state"], ["dead", "delivered"][taken]);
+        assert_eq!(show(&sent[0]).0["state"], ["dead", "delivered"][taken]);
 
         receiver.close_gate();
         receiver.always("/hook", Step::Gate);
@@ -323,7 +323,7 @@ fn a_failing_head_is_skipped_or_parked_as_asked() {
         daemon.lines(&["delivery", "list", "--event", &sent[0], "--endpoint", "parks"]).remove(0);
     assert_eq!(receiver.count("/parks"), 2, "the lane waits");
     let why = daemon.json(&["delivery", "explain", text(&head, "id")]);
-    assert!(why["summary"].as_str().is_some_and(|said| said.contains("parked")), "{why}");
+    assert!(why["summary"].as_str().is_some_and(|output| output.contains("parked")), "{why}");
 
     daemon.done(&["delivery", "retry", text(&head, "id")]);
     let seen = receiver.wait("/parks", 5, SOON);

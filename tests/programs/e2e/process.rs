@@ -303,11 +303,11 @@ fn with_no_options_daemon_and_ctl_meet_in_the_current_folder() {
     );
     assert!(home.path().join("hookbox-data/admin.sock").exists());
 
-    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+    let output = String::from_utf8_lossy(&output.stderr).into_owned()
         + &String::from_utf8_lossy(&output.stdout);
     assert!(
-        said.contains("127.0.0.1:") && said.contains("hookboxctl"),
-        "where it listens, what to type: {said}"
+        output.contains("127.0.0.1:") && output.contains("hookboxctl"),
+        "where it listens, what to type: {output}"
     );
 }
 

@@ -63,7 +63,8 @@ fn a_source_that_anybodys_proofs_fit_takes_nothing_in() {
     // What was captured can be checked meanwhile, under the URL that it was signed for.
     let headers = json!({"X-Twilio-Signature": sha1("s", &format!("{url}CallSidC")),
         "Content-Type": "application/x-www-form-urlencoded"});
-    let request = json!({"method": "POST", "url": url, "headers": headers, "body_base64": STANDARD.encode("CallSid=C")});
+    let body = STANDARD.encode("CallSid=C");
+    let request = json!({"method": "POST", "url": url, "headers": headers, "body_base64": body});
     let file = home.write("request.json", &request.to_string());
     let checked = daemon.json(&["source", "check", "calls", "--request", &file]);
     assert_eq!(checked["accepted"], true);

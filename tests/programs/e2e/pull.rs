@@ -176,16 +176,16 @@ fn the_ctl_consumes_with_a_command() {
         "#!/bin/sh\nread -r said\necho \"$HOOKBOX_TYPE $said\" >> \"$1\"\nexit \"$said\"\n",
     );
     let script = home.program(&text, "handle");
-    let told = home.path().join("told");
+    let written = home.path().join("written");
 
     for code in ["0", "100", "0"] {
         daemon.accept("/in/in", &[], format!("{code}\n").as_bytes());
     }
-    let told = told.to_str().expect("text");
-    daemon.done(&["consume", "jobs", "--max", "3", "--exec", &script, told]);
+    let written = written.to_str().expect("text");
+    daemon.done(&["consume", "jobs", "--max", "3", "--exec", &script, written]);
     daemon.await_count("delivered", 2);
     daemon.await_count("dead", 1);
-    assert_eq!(std::fs::read_to_string(told).expect("it was written").lines().count(), 3);
+    assert_eq!(std::fs::read_to_string(written).expect("it was written").lines().count(), 3);
 
     daemon.accept("/in/in", &[], b"x");
     daemon.accept("/in/in", &[], b"y");

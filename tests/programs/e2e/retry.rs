@@ -97,7 +97,7 @@ fn retry_after_is_honoured_in_seconds_and_as_a_date() {
     let seen = receiver.wait("/seconds", 2, SOON);
     assert!(pauses(&seen)[0] >= Duration::from_millis(990), "{:?}", pauses(&seen));
 
-    // The date is chosen when there is somebody to be told; it has whole seconds.
+    // The date is chosen when there is somebody to be answered; it has whole seconds.
     receiver.wait("/date", 1, SOON);
     let date = std::time::SystemTime::now() + Duration::from_secs(3);
     receiver.script("/date", [after(&httpdate::fmt_http_date(date))]);

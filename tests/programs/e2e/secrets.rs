@@ -14,12 +14,12 @@ fn a_secret_is_in_no_list_no_log_and_no_error() {
     let daemon = home.start();
     let receiver = Receiver::start();
     let file = home.write("canary", CANARY);
-    let mut said = String::new();
+    let mut output = String::new();
     let mut run = |args: &[&str]| {
         for json in [true, false] {
             let done = if json { daemon.ctl().try_json(args) } else { daemon.ctl().run(args) };
-            said.push_str(&done.stdout);
-            said.push_str(&done.stderr);
+            output.push_str(&done.stdout);
+            output.push_str(&done.stderr);
         }
     };
 
@@ -64,7 +64,7 @@ fn a_secret_is_in_no_list_no_log_and_no_error() {
 
     // `create` with a given secret may show it once in its own answer; so only what came after
     // counts.
-    let later = said.split_once("\n").map_or("", |(_, rest)| rest);
+    let later = output.split_once("\n").map_or("", |(_, rest)| rest);
     for (where_, text) in [("a list or an error", later), ("the log", &log)] {
         assert!(
             !text.contains(encoded) && !text.contains(decoded),

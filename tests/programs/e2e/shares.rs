@@ -75,8 +75,8 @@ fn status_names_who_takes_all_that_it_may() {
 
     daemon.accept("/in/in", &[], b"others go on");
     let screen = daemon.ctl().run(&["status"]).expect(0).stdout;
-    let told = "address 127.0.0.2 has reached its limit of connections: refused 10 times, last ";
-    assert!(screen.contains(told), "{screen}");
+    let line = "address 127.0.0.2 has reached its limit of connections: refused 10 times, last ";
+    assert!(screen.contains(line), "{screen}");
     drop(held);
 }
 
@@ -87,7 +87,8 @@ fn settings_have_a_limit_in_bytes() {
     let large = "a".repeat(8 << 10);
     let body = |n: usize| format!("{n}{large}");
     let key = |n: usize| {
-        serde_json::json!({"keys": [{"kty": "oct", "kid": n.to_string(), "k": "A".repeat(300_000)}]}).to_string()
+        let key = serde_json::json!({"kty": "oct", "kid": n.to_string(), "k": "A".repeat(300_000)});
+        serde_json::json!({"keys": [key]}).to_string()
     };
 
     let path = home.write("keys.json", &key(1));
@@ -108,7 +109,10 @@ fn settings_have_a_limit_in_bytes() {
     let mut admin = Admin::connect(&daemon.socket).expect("connects");
     let refused = (0..3000).find_map(|n| {
         let (name, path) = (format!("e{n}"), format!("/{large}"));
-        let made = serde_json::json!({"name": name, "url": "http://127.0.0.1:9/", "allow_private": true, "body": body(n), "path": path});
+        let made = serde_json::json!({
+            "name": name, "url": "http://127.0.0.1:9/", "allow_private": true, "body": body(n),
+            "path": path,
+        });
         let (status, answer) = admin.post("/v1/endpoints", &made).expect("an answer");
         (status >= 300).then_some((n, status, answer))
     });

@@ -174,8 +174,12 @@ fn reading_a_folder_without_its_daemon_changes_nothing_in_it() {
     for command in [&["log", "verify"][..], &["log", "head"], &["log", "export"]] {
         let mut args = command.to_vec();
         args.extend(["--data", &data]);
-        let said = home.ctl().run(&args).expect(0);
-        assert!(picture(&home.data()) == before, "{command:?} changed something: {}", said.stderr);
+        let output = home.ctl().run(&args).expect(0);
+        assert!(
+            picture(&home.data()) == before,
+            "{command:?} changed something: {}",
+            output.stderr
+        );
     }
     let report = home.ctl().json(&["log", "verify", "--data", &data]);
     assert!(report["records"].as_u64() > Some(20), "{report}");
@@ -210,9 +214,9 @@ fn no_link_in_a_folder_leads_to_a_write_elsewhere() {
         symlink(&victim, &place).expect("a link");
 
         let data = home.data().display().to_string();
-        let said = home.ctl().run(&["log", "verify", "--data", &data]);
+        let output = home.ctl().run(&["log", "verify", "--data", &data]);
         assert_eq!(std::fs::read_to_string(&victim).expect("there"), "precious", "{name}");
-        assert!(said.code != Some(0), "{name}: {} {}", said.stdout, said.stderr);
+        assert!(output.code != Some(0), "{name}: {} {}", output.stdout, output.stderr);
     }
 
     // A daemon follows no link to its lock either.
@@ -258,7 +262,7 @@ fn a_body_that_is_too_large_is_answered_in_words() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head}: {answer}");
     }
 
-    let said = daemon.ctl().run(&[
+    let output = daemon.ctl().run(&[
         "source",
         "create",
         "a",
@@ -267,7 +271,7 @@ fn a_body_that_is_too_large_is_answered_in_words() {
         "--set",
         &large_key_set(&home),
     ]);
-    assert!(said.code != Some(0) && said.stderr.contains("1048576"), "{}", said.stderr);
+    assert!(output.code != Some(0) && output.stderr.contains("1048576"), "{}", output.stderr);
 }
 
 fn large_key_set(home: &Home) -> String {
@@ -281,8 +285,8 @@ fn a_body_of_a_stranger_is_answered_in_words_however_large_it_is() {
     let (home, socket) = open_home();
     let _daemon = start_at(&home, &socket);
     let create = ["source", "create", "a", "--verify", "jwt", "--set", &large_key_set(&home)];
-    let said = ctl_as_nobody(&home, &socket, &create);
-    assert!(said.stderr.contains("root and the daemon's own user"), "{}", said.stderr);
+    let output = ctl_as_nobody(&home, &socket, &create);
+    assert!(output.stderr.contains("root and the daemon's own user"), "{}", output.stderr);
 }
 
 /// Part of the next one, run as another user by it.
@@ -326,12 +330,12 @@ fn a_member_of_the_group_does_not_lock_root_out() {
         .stderr(Stdio::inherit());
 
     let mut child = command.spawn().expect("it starts");
-    let mut said = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut output = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     while !line.contains("taken=") {
         line.clear();
         assert!(
-            std::io::BufRead::read_line(&mut said, &mut line).expect("readable") > 0,
+            std::io::BufRead::read_line(&mut output, &mut line).expect("readable") > 0,
             "it ended early"
         );
     }

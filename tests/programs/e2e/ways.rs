@@ -7,19 +7,29 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use super::support::{Home, Receiver, SOON, until};
+use super::support::{Daemon, Home, Receiver, SOON, until};
 use super::{delivery_in, open_source, quick_endpoint, text};
 
-#[allow(clippy::too_many_lines, reason = "one story")]
 #[test]
 fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "shop");
+    chat(&home, &daemon, &receiver);
+    let order = home.write("order.json", r#"{"who":"a/b","sum":12}"#);
+
+    a_dry_run_shows_the_request(&home, &daemon, &order);
+    assert_eq!(receiver.all().len(), 0, "nothing is sent by a dry run");
+
+    what_is_sent_has_the_shape(&daemon, &receiver, &order);
+    what_nothing_can_be_made_of_dies_at_once(&home, &daemon);
+}
+
+/// An endpoint whose requests are made by templates.
+fn chat(home: &Home, daemon: &Daemon, receiver: &Receiver) {
     let template =
         home.write("chat.json", "{\"text\": {{ (body.who ~ ' paid ' ~ body.sum) | tojson }}}\n");
-    let url = receiver.url("/v1");
     let more = [
         "--method",
         "put",
@@ -36,20 +46,18 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
         "--types",
         "order.*",
     ];
-    let made = quick_endpoint(&daemon, "chat", &url, &more);
+
+    let made = quick_endpoint(daemon, "chat", &receiver.url("/v1"), &more);
     assert!(!made.to_string().contains("hunter2"), "{made}");
-    let order = home.write("order.json", r#"{"who":"a/b","sum":12}"#);
-    let small = home.write("small.json", r#"{"who":"c","sum":2}"#);
-    let trial = daemon.json(&[
-        "endpoint",
-        "test",
-        "chat",
-        "--file",
-        &order,
-        "--type",
-        "order.paid",
-        "--dry-run",
-    ]);
+}
+
+fn a_dry_run_shows_the_request(home: &Home, daemon: &Daemon, order: &str) {
+    let dry = |file: &str| {
+        let test = ["endpoint", "test", "chat", "--file", file];
+        daemon.json(&[&test[..], &["--type", "order.paid", "--dry-run"]].concat())
+    };
+
+    let trial = dry(order);
     assert_eq!(
         (trial["matches"].as_bool(), trial["dry_run"].as_bool()),
         (Some(true), Some(true)),
@@ -61,29 +69,14 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
         (text(&trial["headers"], "x-type"), text(&trial["headers"], "authorization")),
         ("order.paid", "…")
     );
-    let refused = daemon.json(&[
-        "endpoint",
-        "test",
-        "chat",
-        "--file",
-        &small,
-        "--type",
-        "order.paid",
-        "--dry-run",
-    ]);
-    assert!(text(&refused, "why_not").contains("--where"), "{refused}");
-    assert_eq!(receiver.all().len(), 0, "nothing is sent by a dry run");
 
-    let id = daemon.done(&[
-        "event",
-        "send",
-        "--source",
-        "shop",
-        "--type",
-        "order.paid",
-        "--file",
-        &order,
-    ]);
+    let refused = dry(&home.write("small.json", r#"{"who":"c","sum":2}"#));
+    assert!(text(&refused, "why_not").contains("--where"), "{refused}");
+}
+
+fn what_is_sent_has_the_shape(daemon: &Daemon, receiver: &Receiver, order: &str) {
+    let send = ["event", "send", "--source", "shop", "--type", "order.paid", "--file", order];
+    let id = daemon.done(&send);
     let seen = receiver.wait("/v1/rooms/a%2Fb", 1, SOON).remove(0);
     assert_eq!(
         (seen.method.as_str(), seen.body.as_slice()),
@@ -94,16 +87,20 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
         (Some("order.paid"), Some("Bearer hunter2"))
     );
     assert_eq!(seen.header("content-type"), Some("application/json"));
+
     assert!(!id.stdout.contains("hunter2"));
-    let delivery = delivery_in(&daemon, "chat", "delivered");
+    let delivery = delivery_in(daemon, "chat", "delivered");
     let shown = daemon.json(&["delivery", "show", text(&delivery, "id")]);
     assert!(!shown.to_string().contains("hunter2"), "{shown}");
 
-    // The same event once more, under its own id; then one that nothing can be made of.
+    // The same event once more, under its own id.
     let event = text(&shown, "event").to_owned();
     let sent = daemon.json(&["endpoint", "test", "chat", "--event", &event]);
     assert_eq!((text(&sent, "outcome"), sent["status"].as_u64()), ("delivered", Some(200)));
     assert_eq!(receiver.wait("/v1/rooms/a%2Fb", 2, SOON)[1].id(), event);
+}
+
+fn what_nothing_can_be_made_of_dies_at_once(home: &Home, daemon: &Daemon) {
     let broken = home.write("broken.json", r#"{"sum":12}"#);
     let ctl = daemon.ctl();
     for dry in [&["--dry-run"][..], &[]] {
@@ -112,10 +109,11 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
         assert_eq!(done.code, Some(1), "{}", done.stdout);
         assert!(done.stdout.contains("default('')"), "{}", done.stdout);
     }
+
     daemon.done(&["event", "send", "--source", "shop", "--type", "order.odd", "--file", &broken]);
     let order = home.write("odd.json", r#"{"sum":13}"#);
     daemon.done(&["event", "send", "--source", "shop", "--type", "order.odd", "--file", &order]);
-    let dead = delivery_in(&daemon, "chat", "dead");
+    let dead = delivery_in(daemon, "chat", "dead");
     assert_eq!(dead["attempts"].as_u64(), Some(1), "trying again would not help: {dead}");
 }
 
@@ -151,10 +149,10 @@ fn no_template_kills_the_daemon() {
                 done.expect(0);
                 daemon.done(&["endpoint", "delete", "app"]);
             } else {
-                let said = done.expect(1).stderr;
+                let output = done.expect(1).stderr;
                 assert!(
-                    said.contains("operators, at most 256") || said.contains("1024 brackets"),
-                    "{said}"
+                    output.contains("operators, at most 256") || output.contains("1024 brackets"),
+                    "{output}"
                 );
             }
         }
@@ -263,10 +261,10 @@ fn a_command_takes_deliveries_and_its_exit_code_decides() {
     daemon.await_count("delivered", 2);
     let dead = delivery_in(&daemon, "mail", "dead");
 
-    let said = std::fs::read_to_string(home.path().join("out")).expect("it ran");
+    let output = std::fs::read_to_string(home.path().join("out")).expect("it ran");
     let line = |kind: &str| format!("{kind}|--subject|a b|{kind}");
     assert_eq!(
-        said.lines().collect::<Vec<_>>(),
+        output.lines().collect::<Vec<_>>(),
         [line("fine"), line("again"), line("again"), line("never")]
     );
 

@@ -111,7 +111,7 @@ fn p10_a_panic_ends_the_process_at_once() {
         );
 
         assert!(row.lost.is_empty(), "{at}: lost {:#?}", row.lost);
-        // That it ends at once is told by this, not by a clock: posters go on until it is gone.
+        // That it ends at once is shown by this, not by a clock: posters go on until it is gone.
         assert_eq!(row.late, 0, "{at}: acknowledged after a panic");
     }
 }

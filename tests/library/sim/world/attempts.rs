@@ -140,10 +140,10 @@ impl World {
 
         if endpoint.order == Order::Strict {
             let others = self.checker.in_flight.keys().filter(|d| d.endpoint == id);
-            let told: String = others.map(|other| story(core.store, *other)).collect();
+            let stories: String = others.map(|other| story(core.store, *other)).collect();
             assert_eq!(
                 flying, 1,
-                "a strict endpoint gets one at a time: {members:?} {endpoint:?} {told}"
+                "a strict endpoint gets one at a time: {members:?} {endpoint:?} {stories}"
             );
         }
 

@@ -58,10 +58,42 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
     receiver.forget_requests();
     let daemon = home.start();
     subscribe(&daemon, &receiver);
+
+    let total = Duration::from_secs(seconds.into());
+    let (samples, took) = soak(&daemon, total, rate);
+    let quarter = total / 4;
+    let look = |number: u32| Quarter::of(&samples, &took, quarter * number, quarter);
+    let (second, last) = (look(1), look(3));
+    daemon.await_count("delivered", took.len() as u64);
+
+    let status = daemon.json(&["status"]);
+    println!(
+        "soak: {seconds} s, {} events sent, {} segments left: quarter 2: {second:?}; quarter 4: \
+         {last:?}; memory grows by {:.2} MiB/h",
+        took.len(),
+        status["log"]["segments"],
+        (last.resident_kib as f64 - second.resident_kib as f64)
+            / 1024.0
+            / (quarter * 2).as_secs_f64()
+            * 3600.0
+    );
+    assert!(second.sent > 0 && last.sent * 10 > second.sent * 8, "as many as before");
+    // sled's caches are fuller at one time than at another.
+    assert!(last.resident_kib < second.resident_kib + (8 << 10), "memory");
+    assert!(last.descriptors <= second.descriptors + 8, "descriptors");
+    // Others may use the machine.
+    assert!(last.p99 < second.p99 * 5 + Duration::from_millis(250), "time");
+    assert_eq!(daemon.terminate().code(), Some(0));
+}
+
+/// When an event was sent, and how long its answer took.
+type Sent = (Duration, Duration);
+
+/// Sends for so long at this rate; how the daemon stood meanwhile, and what was sent.
+fn soak(daemon: &Daemon, total: Duration, rate: u32) -> (Vec<Sample>, Vec<Sent>) {
     let bodies: Vec<Vec<u8>> = payloads::github().into_iter().map(|event| event.body).collect();
     let (begun, over) = (Instant::now(), AtomicBool::new(false));
     let took = Mutex::new(Vec::new());
-
     let send = |mut client: Client| {
         for (n, body) in (0..).zip(bodies.iter().cycle()) {
             if over.load(Ordering::Acquire) {
@@ -81,54 +113,16 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
             let client = daemon.client();
             scope.spawn(|| send(client));
         }
-        let total = Duration::from_secs(seconds.into());
         while begun.elapsed() < total {
             std::thread::sleep(
                 (total / 400).clamp(Duration::from_millis(20), Duration::from_secs(10)),
             );
-            samples.push(Sample::of(&daemon, begun));
+            samples.push(Sample::of(daemon, begun));
         }
         over.store(true, Ordering::Release);
     });
 
-    let quarter = Duration::from_secs(seconds.into()) / 4;
-    let took = took.into_inner().expect("no panic");
-    let look = |number: u32| {
-        let within = |at: Duration| (quarter * number..quarter * (number + 1)).contains(&at);
-        let those: Vec<Sample> =
-            samples.iter().copied().filter(|sample| within(sample.at)).collect();
-        let mut times: Vec<Duration> =
-            took.iter().filter(|(at, _)| within(*at)).map(|(_, time)| *time).collect();
-        times.sort_unstable();
-        Quarter {
-            resident_kib: median(those.iter().map(|sample| sample.resident_kib)),
-            descriptors: those.iter().map(|sample| sample.descriptors).max().unwrap_or_default(),
-            p99: times.get(times.len() * 99 / 100).copied().unwrap_or_default(),
-            sent: times.len(),
-        }
-    };
-
-    let (second, last) = (look(1), look(3));
-    daemon.await_count("delivered", took.len() as u64);
-    let status = daemon.json(&["status"]);
-    println!(
-        "soak: {seconds} s, {} events sent, {} segments left: quarter 2: {second:?}; quarter 4: \
-         {last:?}; memory grows by {:.2} MiB/h",
-        took.len(),
-        status["log"]["segments"],
-        (last.resident_kib as f64 - second.resident_kib as f64)
-            / 1024.0
-            / (quarter * 2).as_secs_f64()
-            * 3600.0
-    );
-
-    assert!(second.sent > 0 && last.sent * 10 > second.sent * 8, "as many as before");
-    // sled's caches are fuller at one time than at another.
-    assert!(last.resident_kib < second.resident_kib + (8 << 10), "memory");
-    assert!(last.descriptors <= second.descriptors + 8, "descriptors");
-    // Others may use the machine.
-    assert!(last.p99 < second.p99 * 5 + Duration::from_millis(250), "time");
-    assert_eq!(daemon.terminate().code(), Some(0));
+    (samples, took.into_inner().expect("no panic"))
 }
 
 #[derive(Debug)]
@@ -137,6 +131,25 @@ struct Quarter {
     descriptors: u64,
     p99: Duration,
     sent: usize,
+}
+
+impl Quarter {
+    /// What was between `from` and `length` after it.
+    fn of(samples: &[Sample], took: &[Sent], from: Duration, length: Duration) -> Self {
+        let within = |at: Duration| (from..from + length).contains(&at);
+        let those: Vec<Sample> =
+            samples.iter().copied().filter(|sample| within(sample.at)).collect();
+        let mut times: Vec<Duration> =
+            took.iter().filter(|(at, _)| within(*at)).map(|(_, time)| *time).collect();
+        times.sort_unstable();
+
+        Self {
+            resident_kib: median(those.iter().map(|sample| sample.resident_kib)),
+            descriptors: those.iter().map(|sample| sample.descriptors).max().unwrap_or_default(),
+            p99: times.get(times.len() * 99 / 100).copied().unwrap_or_default(),
+            sent: times.len(),
+        }
+    }
 }
 
 fn median<T: Ord + Copy + Default>(values: impl Iterator<Item = T>) -> T {

@@ -164,7 +164,7 @@ fn retention_takes_little_memory() {
     let most = daemon.proc_number("status", "VmHWM");
     let (above, above_fresh) = (most.saturating_sub(aged.loaded), most.saturating_sub(fresh));
     println!(
-        "space: {most} KiB at most while ten segments of 16 MiB went and {} events were carried, \
+        "space: {most} KiB at most while ten segments of 16 MiB went and {} events were relocated, \
          in {:?}: {above} KiB above the {} KiB after the load, {above_fresh} KiB above the \
          {fresh} KiB after the start",
         aged.waiting,

@@ -1,22 +1,22 @@
-//! A log above its quota gets its room back by itself, though dead letters have to be carried
+//! A log above its quota gets its space back by itself, though dead letters have to be relocated
 //! forward for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::support::{Daemon, Home, Receiver, Step, until, wall_now_ms};
-use super::{Answer, LONG, Sender, event_field, nothing_lost, nothing_lost_of_what_waits, told};
+use super::{Answer, LONG, Sender, event_field, logged, nothing_lost, nothing_lost_of_what_waits};
 
 const CONFIG: &str = "[log]\nquota = \"16MiB\"\nsegment_size = \"1MiB\"\n";
 /// Where the log is filled.
-const ROOMY: &str = "[log]\nquota = \"256MiB\"\nsegment_size = \"1MiB\"\n";
+const SPACIOUS: &str = "[log]\nquota = \"256MiB\"\nsegment_size = \"1MiB\"\n";
 const DEAD: usize = 5;
 
 /// A closed log of a few segments: dead letters in the first, everything else delivered, all of it
 /// over its time.
 fn closed_log(home: &mut Home, seed: u64) -> Sender {
     // With so much space retention has no reason to relocate anything, however long this takes.
-    let path = home.write("hookbox.toml", ROOMY);
+    let path = home.write("hookbox.toml", SPACIOUS);
     home.args.extend(["--config".to_owned(), path]);
     let receiver = Receiver::start();
     receiver.forget_bodies();
@@ -88,7 +88,7 @@ fn a_log_above_its_quota_carries_dead_letters_forward_and_accepts_again() {
     stuff(&segments(&home)[1], "filler");
 
     let daemon = home.start();
-    // What it says at first: it may have its room back before anybody can ask.
+    // What it says at first: it may have its space back before anybody can ask.
     daemon.await_log(&event_field("refusing"));
     let full = daemon
         .log_text()
@@ -100,7 +100,7 @@ fn a_log_above_its_quota_carries_dead_letters_forward_and_accepts_again() {
         assert!(full.contains(part), "{part}: {full}");
     }
 
-    until("it accepts again", LONG, || (told(&daemon, "accepting") > 0).then_some(()));
+    until("it accepts again", LONG, || (logged(&daemon, "accepting") > 0).then_some(()));
     assert_eq!(dead(&daemon), DEAD as u64, "they are kept");
     let listed = daemon.lines(&["dlq", "list"]);
     assert_eq!(listed.len(), DEAD, "{listed:?}");
@@ -125,7 +125,7 @@ fn dead_letters_whose_time_is_over_go_from_a_log_above_its_quota() {
     let closed = wall_now_ms();
     until("a second to pass", LONG, || (wall_now_ms() > closed + 1_500).then_some(()));
     let daemon = home.start();
-    until("it accepts again", LONG, || (told(&daemon, "accepting") > 0).then_some(()));
+    until("it accepts again", LONG, || (logged(&daemon, "accepting") > 0).then_some(()));
     until("the dead letters to go", LONG, || (dead(&daemon) == 0).then_some(()));
     nothing_lost_of_what_waits(&daemon, "above the quota");
     assert_eq!(daemon.terminate().code(), Some(0));
@@ -133,7 +133,7 @@ fn dead_letters_whose_time_is_over_go_from_a_log_above_its_quota() {
 
 /// A segment that was opened again after it was closed is not what was noted of it; when the
 /// process is killed then, its data is copied before it is opened the next time. Nothing is wrong
-/// with it, so the copy takes no room.
+/// with it, so the copy takes no space.
 #[test]
 fn a_copy_of_a_segment_with_which_nothing_is_wrong_goes_at_once() {
     let mut home = Home::new();
