@@ -18,7 +18,7 @@ fn no_arm_takes_all_other_records() {
     report(
         "A kind of record that is added later must not fall into an arm that was written before: \
          outside src/record/ a `match` over records lists the others by name instead of `_`, or \
-         asks the record (`attempts`, `into_held_event`). `if let`, `let … else` and `matches!` \
+         asks the record (`attempts`, `held_event`). `if let`, `let … else` and `matches!` \
          may ask about one kind, which is all that they are about, but not about several.",
         broken,
     );
