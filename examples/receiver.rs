@@ -1,12 +1,12 @@
-//! A receiver: verifies the signature, handles each event once, and names the events of a batch that failed.
-//! `HOOK_SECRET=whsec_… cargo run --example receiver [PORT]`. A real one would use an HTTP library; this needs none.
+//! A receiver: verifies signatures, handles each event once, names the failed events of a batch.
+//! `HOOK_SECRET=whsec_… cargo run --example receiver [PORT]`. A real one uses an HTTP library.
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Result, Write};
 
-/// Standard Webhooks v1: HMAC-SHA256 over id.timestamp.body. During a rotation there are several signatures.
+/// Standard Webhooks v1: HMAC-SHA256 over id.timestamp.body; several during a rotation.
 fn is_genuine(key: &[u8], headers: &HashMap<String, String>, body: &[u8]) -> Option<bool> {
     let (id, timestamp) = (headers.get("webhook-id")?, headers.get("webhook-timestamp")?);
     let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
@@ -17,7 +17,7 @@ fn is_genuine(key: &[u8], headers: &HashMap<String, String>, body: &[u8]) -> Opt
     Some(age <= 300 && given.any(|signature| mac.clone().verify_slice(&signature).is_ok()))
 }
 
-/// Your work. Note the id after it: what fails before that comes again. Where the work has a database, note it there.
+/// Your work. Note the id after it, in its database: what fails before that comes again.
 fn handle(seen: &mut HashSet<String>, event: &Value) -> Option<()> {
     let (id, kind) = (event["id"].as_str()?, event["type"].as_str()?);
     let about = if kind == "push" { event["data"]["ref"].as_str()? } else { "-" };
@@ -48,7 +48,8 @@ fn answer(key: &[u8], seen: &mut HashSet<String>, mut stream: std::net::TcpStrea
     let (is_batch, mut status, mut failed) = (headers.contains_key("hookbox-batch"), 401, vec![]);
     if is_genuine(key, &headers, &body) == Some(true) {
         let data: Value = serde_json::from_slice(&body)?;
-        let single = json!([{"id": headers["webhook-id"], "type": headers.get("hookbox-type"), "data": &data}]);
+        let (id, kind) = (&headers["webhook-id"], headers.get("hookbox-type"));
+        let single = json!([{"id": id, "type": kind, "data": &data}]);
         let events = if is_batch { data.as_array() } else { single.as_array() };
         let undone = events.into_iter().flatten().filter(|event| handle(seen, event).is_none());
         failed.extend(undone.map(|event| event["id"].clone()));

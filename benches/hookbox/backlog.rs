@@ -19,6 +19,7 @@ pub fn run(options: &Options, report: &mut Report) {
     report.title(&format!(
         "backlog: {few} and {many} undelivered 1 KiB events behind a dead endpoint"
     ));
+
     let dead = dead_port();
     let home = Home::new();
     let daemon = home.start();
@@ -26,6 +27,7 @@ pub fn run(options: &Options, report: &mut Report) {
     daemon.json(&["source", "create", "bench", "--verify", "none"]);
     let url = format!("http://127.0.0.1:{}/", dead.local_addr().expect("bound").port());
     daemon.json(&["endpoint", "create", "dead", "--url", &url, "--allow-private"]);
+
     fill(&daemon, few, options);
     let small = settled_mib(&daemon);
     fill(&daemon, many - few, options);
@@ -38,8 +40,10 @@ pub fn run(options: &Options, report: &mut Report) {
         number(daemon.proc_number("status", "VmHWM")) / 1024.0,
         "MiB",
     );
+
     let waiting = daemon.json(&["status"])["deliveries"]["pending"].as_u64().unwrap_or(0);
     report.figure("backlog.waiting", number(waiting), "deliveries");
+
     daemon.kill();
     let daemon = restarted(&home, report, "backlog.restart_after_kill");
     assert_eq!(daemon.terminate().code(), Some(0));

@@ -53,6 +53,7 @@ fn measure(
             "--generate-secret",
         ]);
     }
+
     let written_before = daemon.proc_number("io", "write_bytes");
     let kept_before = on_disk(&home.data());
     let bound = Bound { seconds: 300.0, events: count };
@@ -63,10 +64,12 @@ fn measure(
                 .then_some(())
         });
     }
+
     let accepted = number(load.accepted.max(1));
     let written = daemon.proc_number("io", "write_bytes").saturating_sub(written_before);
     assert_eq!(daemon.terminate().code(), Some(0));
     let kept = on_disk(&home.data()).saturating_sub(kept_before);
+
     let what = if delivered { "delivered" } else { "accepted" };
     report.figure(&format!("{name}.{what}.written"), number(written) / accepted, "bytes/event");
     report.figure(&format!("{name}.{what}.kept"), number(kept) / accepted, "bytes/event");

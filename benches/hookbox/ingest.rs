@@ -22,11 +22,13 @@ fn compare(name: &str, requests: &Arc<Vec<Bytes>>, options: &Options, report: &m
     let home = Home::new();
     let daemon = home.start();
     daemon.json(&["source", "create", "bench", "--verify", "none"]);
+
     let bare = Bare::start();
     let warm_up = Bound { seconds: 0.5, events: options.events };
     for addr in [bare.addr, daemon.addr] {
         closed_loop(addr, requests, options.connections, warm_up);
     }
+
     let bound = Bound { seconds: options.seconds, events: options.events };
     let (mut rates, mut bare_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut p50, mut p99, mut bare_p99) = (Vec::new(), Vec::new(), Vec::new());
@@ -42,6 +44,7 @@ fn compare(name: &str, requests: &Arc<Vec<Bytes>>, options: &Options, report: &m
         bare_p99.push(percentile_ms(&plain.latencies_us, 0.99));
         refused += durable.refused;
     }
+
     report.spread(&format!("{name}.rate"), &rates, "events/s");
     report.spread(&format!("{name}.bare_rate"), &bare_rates, "requests/s");
     report.spread(&format!("{name}.ratio"), &ratios, "of bare");

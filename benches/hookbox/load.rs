@@ -67,7 +67,7 @@ fn with_headers(more: &str, body: &[u8]) -> Bytes {
     Bytes::from([head.as_bytes(), body].concat())
 }
 
-/// 1 KiB requests that are numbered, so that their arrivals can be told apart.
+/// 1 KiB requests that are numbered, so that their arrivals can be distinguished.
 pub fn numbered_requests(count: u64) -> Vec<Bytes> {
     let mut rng = Rng::new(2);
     (0..count).map(|n| request(&payloads::json_of(1024, n, &mut rng))).collect()

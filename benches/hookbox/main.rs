@@ -105,6 +105,7 @@ fn main() {
     if options.bare {
         return bare::serve();
     }
+
     let chosen =
         if options.scenarios.is_empty() { ALL.to_vec() } else { options.scenarios.clone() };
     let mut report = Report::new(options.json);
@@ -122,5 +123,6 @@ fn main() {
             Scenario::Where => filters::run(&options, &mut report),
         }
     }
+
     report.finish();
 }

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Options;
 use super::backlog::dead_port;
@@ -27,7 +27,8 @@ const DEAD: u64 = 900;
 const HANGING: u64 = 20;
 /// Events a second of the latency measurements.
 const PACE: u64 = 500;
-/// A breaker opens after failures over 10 s. With a short round, what has settled by then is told.
+/// A breaker opens after failures over 10 s. With a short round, what has settled by then is
+/// reported.
 const SETTLE: Duration = Duration::from_secs(30);
 
 /// All there is to deliver to.
@@ -137,12 +138,15 @@ fn round(with_dead: bool, options: &Options, figures: &mut Figures) {
     figures.loaded.push(with_dead, resident_mib(&daemon));
 }
 
+fn endpoint(name: String, url: &str, types: String) -> Value {
+    json!({"name": name, "url": url, "allow_private": true, "types": [types]})
+}
+
 fn set_up(home: &Home, receivers: &Receivers, with_dead: bool) -> Daemon {
     let daemon = home.start();
     daemon.json(&["source", "create", "bench", "--verify", "none", "--type-header", "x-type"]);
     let url = receivers.good.url();
-    let good = (0..GOOD)
-        .map(|n| json!({"name": format!("good{n}"), "url": url, "allow_private": true, "types": [format!("g{n}.*")]}));
+    let good = (0..GOOD).map(|n| endpoint(format!("good{n}"), &url, format!("g{n}.*")));
     make(&daemon, "endpoints", &good.collect::<Vec<_>>());
     if with_dead {
         let closed = receivers.closed.local_addr().expect("bound");
@@ -151,7 +155,7 @@ fn set_up(home: &Home, receivers: &Receivers, with_dead: bool) -> Daemon {
             // Spread over all of them.
             let addr = if n % (DEAD / HANGING) == 0 { deaf } else { closed };
             let url = format!("http://{addr}/{n}");
-            json!({"name": format!("dead{n}"), "url": url, "allow_private": true, "types": [format!("*.d{n}")]})
+            endpoint(format!("dead{n}"), &url, format!("*.d{n}"))
         });
         make(&daemon, "endpoints", &dead.collect::<Vec<_>>());
     }

@@ -42,7 +42,8 @@ impl Report {
                 shown(high)
             );
         }
-        let value = json!({ "value": rounded(middle), "low": rounded(low), "high": rounded(high), "unit": unit });
+        let (middle, low, high) = (rounded(middle), rounded(low), rounded(high));
+        let value = json!({ "value": middle, "low": low, "high": high, "unit": unit });
         self.figures.insert(name.to_owned(), value);
     }
 

@@ -66,6 +66,7 @@ impl Sink {
     async fn answer(self, mut stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let mut buffer = Vec::with_capacity(16 << 10);
+
         loop {
             while let Some((head, length)) =
                 head_and_length(&buffer).filter(|(h, l)| buffer.len() >= h + l)
@@ -80,6 +81,7 @@ impl Sink {
                     return;
                 }
             }
+
             if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
                 return;
             }

@@ -12,6 +12,7 @@ pub fn run(options: &Options, report: &mut Report) {
     let daemon = home.start();
     daemon.json(&["source", "create", "bench", "--verify", "none"]);
     daemon.kill();
+
     let mut events = 0;
     for size in [0, 1_000, 10_000, 100_000, 400_000] {
         if size > options.events {
@@ -23,12 +24,14 @@ pub fn run(options: &Options, report: &mut Report) {
         events = size;
         let log = daemon.json(&["status"])["log"].clone();
         daemon.kill();
+
         let mut took = Vec::new();
         for _ in 0..options.rounds {
             let (daemon, time) = restart(&home);
             took.push(time.as_secs_f64() * 1000.0);
             daemon.kill();
         }
+
         report.figure(
             &format!("startup.{size}.log"),
             number(log["bytes"].as_u64().unwrap_or(0)) / 1e6,

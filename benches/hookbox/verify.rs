@@ -19,6 +19,7 @@ pub fn run(options: &Options, report: &mut Report) {
     let none =
         (Source::new("bench", "none"), Vec::new(), Vec::new(), "https://h/in/b".to_owned(), 0);
     let cases = [none].into_iter().chain(cases());
+
     for (source, headers, body, url, now) in cases {
         for size in [1 << 10, 16 << 10] {
             let body = longer(&body, &headers, size);
@@ -30,12 +31,14 @@ pub fn run(options: &Options, report: &mut Report) {
                 client: None,
                 keys: None,
             };
+
             let early = match verify(&source, &request, now) {
                 Verdict::Proven(_)
                 | Verdict::Handshake(_)
                 | Verdict::Refused { kind: "mismatch", .. } => "",
                 Verdict::Refused { .. } => " (refused early)",
             };
+
             let times: Vec<f64> = (0..options.rounds)
                 .map(|_| round(&source, &request, now, options.seconds))
                 .collect();
@@ -82,15 +85,18 @@ fn smallest(file: &[u8]) -> Option<Case> {
     // The smallest, for bodies only become longer here.
     let good = cases.iter().filter(|case| case["expected"] == "accept" && case["method"] == "POST");
     let case = good.min_by_key(length)?;
+
     let scheme = match case["provider"].as_str()? {
         "standardwebhooks" => "standard-webhooks",
         "pipedream" => "bin",
         other => other,
     };
+
     let mut source = Source::new("bench", scheme);
     source.secrets = case["secret"].as_str().map(TimedSecret::current).into_iter().collect();
     source.public_key = case["public_key"].as_str().map(str::to_owned);
     source.params = case["params"].as_object().cloned().unwrap_or_default().into_iter().collect();
+
     let header = |(name, value): (&String, &Value)| {
         Some(Header::new(name.to_ascii_lowercase(), value.as_str()?.to_owned()))
     };

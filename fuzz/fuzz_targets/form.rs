@@ -26,7 +26,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     assert_eq!(fields.len(), pieces);
-    assert!(fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= data.len());
+    let decoded: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(decoded <= data.len());
 
     let mut text = String::new();
     for (name, value) in &fields {
@@ -42,11 +43,12 @@ fuzz_target!(|data: &[u8]| {
     let Value::Object(all) = query::fields(data) else { panic!("an object") };
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     for (name, values) in &all {
-        let own: Vec<String> =
-            fields.iter().filter(|(n, _)| lossy(n) == *name).map(|(_, value)| lossy(value)).collect();
+        let same_name = fields.iter().filter(|(n, _)| lossy(n) == *name);
+        let own: Vec<String> = same_name.map(|(_, value)| lossy(value)).collect();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let theirs: Vec<String> = match values {
-            Value::Array(values) => values.iter().map(|v| v.as_str().expect("a text").to_owned()).collect(),
-            one => vec![one.as_str().expect("a text").to_owned()],
+            Value::Array(values) => values.iter().map(text).collect(),
+            one => vec![text(one)],
         };
         assert_eq!(own, theirs, "{name}");
     }

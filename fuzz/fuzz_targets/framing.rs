@@ -8,7 +8,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let Some((cuts, stream)) = data.split_first_chunk::<4>() else { return };
     let whole = framing(stream, &[]);
-    let mut ends: Vec<usize> = cuts.iter().map(|cut| usize::from(*cut) % (stream.len() + 1)).collect();
+    let within = |cut: &u8| usize::from(*cut) % (stream.len() + 1);
+    let mut ends: Vec<usize> = cuts.iter().map(within).collect();
     ends.sort_unstable();
     assert_eq!(framing(stream, &ends), whole, "in pieces that end at {ends:?}");
     let each: Vec<usize> = (0..stream.len().min(512)).collect();

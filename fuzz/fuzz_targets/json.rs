@@ -28,8 +28,11 @@ fn same(node: Node<'_>, value: &Value, pointers: &mut Vec<(String, Value)>, path
     if pointers.len() < 64 {
         pointers.push((path.to_owned(), value.clone()));
     }
+
     match (node.kind(), value) {
-        (JsonKind::Null, Value::Null) | (JsonKind::True, Value::Bool(true)) | (JsonKind::False, Value::Bool(false)) => {}
+        (JsonKind::Null, Value::Null)
+        | (JsonKind::True, Value::Bool(true))
+        | (JsonKind::False, Value::Bool(false)) => {}
         (JsonKind::Number, Value::Number(number)) => {
             let text = node.number().expect("a number").text();
             assert_eq!(text.parse::<f64>().ok(), number.as_f64(), "{text}");
@@ -49,9 +52,12 @@ fn same(node: Node<'_>, value: &Value, pointers: &mut Vec<(String, Value)>, path
         (JsonKind::Object, Value::Object(members)) => {
             assert!(node.len() >= members.len(), "a name may stand twice");
             for (name, member) in members {
-                let last = node.children().filter(|(called, _)| called.is_some_and(|called| called.is_called(name))).last();
+                let named = node
+                    .children()
+                    .filter(|(called, _)| called.is_some_and(|called| called.is_called(name)));
+                let last = named.last().expect("its member");
                 let step = name.replace('~', "~0").replace('/', "~1");
-                same(last.expect("its member").1, member, pointers, &format!("{path}/{step}"));
+                same(last.1, member, pointers, &format!("{path}/{step}"));
             }
         }
         (kind, value) => panic!("{kind:?} is {value}"),
@@ -60,8 +66,12 @@ fn same(node: Node<'_>, value: &Value, pointers: &mut Vec<(String, Value)>, path
 
 fn agrees(found: Option<PointerValue>, value: &Value) -> bool {
     match (found, value) {
-        (Some(PointerValue::Text { text, exact }), Value::String(expected)) => exact && text == *expected,
-        (Some(PointerValue::Number(text)), Value::Number(number)) => text.parse::<f64>().ok() == number.as_f64(),
+        (Some(PointerValue::Text { text, exact }), Value::String(expected)) => {
+            exact && text == *expected
+        }
+        (Some(PointerValue::Number(text)), Value::Number(number)) => {
+            text.parse::<f64>().ok() == number.as_f64()
+        }
         (Some(PointerValue::Bool(is)), Value::Bool(expected)) => is == *expected,
         (Some(PointerValue::Null), Value::Null) => true,
         (Some(PointerValue::Other(..)), Value::Array(_) | Value::Object(_)) => true,

@@ -12,19 +12,16 @@ use libfuzzer_sys::fuzz_target;
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 fn trusted() -> TrustedProxies {
-    TrustedProxies { nets: ["10.0.0.0/8", "fd00::/8"].iter().map(|net| net.parse().expect("a net")).collect(), unix: false }
+    let nets = ["10.0.0.0/8", "fd00::/8"].iter().map(|net| net.parse().expect("a net"));
+    TrustedProxies { nets: nets.collect(), unix: false }
 }
 
 fn lists(data: &[u8]) {
-    let mut parts = data.split(|byte| *byte == 0);
-    let (forwarded, x_forwarded) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let proto = parts.next().unwrap_or_default();
-    let mut headers: Vec<(&'static str, &[u8])> = Vec::new();
-    for (name, value) in [("forwarded", forwarded), ("x-forwarded-for", x_forwarded), ("x-forwarded-proto", proto)] {
-        if !value.is_empty() {
-            headers.push((name, value));
-        }
-    }
+    let names = ["forwarded", "x-forwarded-for", "x-forwarded-proto"];
+    let values = data.split(|byte| *byte == 0);
+    let headers: Vec<(&'static str, &[u8])> =
+        names.into_iter().zip(values).filter(|(_, value)| !value.is_empty()).collect();
+
     let trusted = trusted();
     let Ok(Some(ip)) = client(&headers, &trusted) else { return };
     assert_eq!(ip, ip.to_canonical());
@@ -41,7 +38,8 @@ fn lists(data: &[u8]) {
             _ => (*name, value.to_vec()),
         })
         .collect();
-    let spoofed: Vec<(&'static str, &[u8])> = spoofed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+    let spoofed: Vec<(&'static str, &[u8])> =
+        spoofed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     // It may be refused: a header that named nobody names somebody else than the other one then.
     if let Ok(again) = client(&spoofed, &trusted) {
         assert_eq!(again, Some(ip));
@@ -61,8 +59,10 @@ fn header(data: &[u8]) {
     let bytes = [SIGNATURE, data].concat();
     let Ok((from, length)) = proxy_header(&bytes) else { return };
     assert!(length <= bytes.len());
-    assert_eq!(proxy_header(&bytes[..length]), Ok((from, length)), "what follows it is not looked at");
+    let alone = proxy_header(&bytes[..length]);
+    assert_eq!(alone, Ok((from, length)), "what follows it is not looked at");
     assert!(proxy_header(&bytes[..length - 1]).is_err());
+
     let Some(from) = from else { return };
     let mut again = [SIGNATURE, &[0x21]].concat();
     let port = from.port().to_be_bytes();
@@ -79,6 +79,7 @@ fn header(data: &[u8]) {
             again.extend([port[0], port[1], 1, 0xbb]);
         }
     }
+
     let read: Option<SocketAddr> = proxy_header(&again).expect("well formed").0;
     assert_eq!(read.map(|read| (read.ip(), read.port())), Some((from.ip(), from.port())));
 }

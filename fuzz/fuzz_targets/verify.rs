@@ -58,5 +58,6 @@ fuzz_target!(|input: Input| {
         3 => "PUT",
         _ => case.method.as_str(),
     };
-    common::ask(&case.source, method, &url, &headers, &body, case.now.saturating_add(input.later.into()));
+    let now = case.now.saturating_add(input.later.into());
+    common::ask(&case.source, method, &url, &headers, &body, now);
 });

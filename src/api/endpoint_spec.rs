@@ -54,7 +54,8 @@ pub struct EndpointSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretText>,
     /// Generate a secret and show it once [default: if no secret is given]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generate_secret: Option<bool>,
     /// The delay before the first retry [default: 1s]
@@ -82,13 +83,16 @@ pub struct EndpointSpec {
     #[arg(long, value_name = "N")]
     pub concurrency: Option<Int<1, { limits::CONCURRENCY }>>,
     /// Allow loopback, private and link-local addresses [default: false]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
     pub allow_private: Option<bool>,
     /// Send the sender's own headers as well [default: for events of provider schemes]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
     pub forward_headers: Option<bool>,
     /// Send the query string of the event's URL as well [default: for events of provider schemes]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
     pub forward_query: Option<bool>,
 
     /// Attempts per second, minute or hour: 10/s, 100/m, 1000/h [default: no limit]

@@ -30,9 +30,17 @@ macro_rules! inline_schema {
 
 inline_schema!([const LOW: u64, const HIGH: u64] Span<LOW, HIGH>, json_schema!({
     "oneOf": [
-        {"type": "string", "description": "A duration such as 500ms, 15s, 1h 30m or \
-                                           3d", "examples": ["15s"]},
-        {"type": "number", "description": "Seconds", "minimum": seconds(LOW), "maximum": seconds(HIGH)},
+        {
+            "type": "string",
+            "description": "A duration such as 500ms, 15s, 1h 30m or 3d",
+            "examples": ["15s"]
+        },
+        {
+            "type": "number",
+            "description": "Seconds",
+            "minimum": seconds(LOW),
+            "maximum": seconds(HIGH)
+        },
     ],
 }));
 

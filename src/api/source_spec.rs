@@ -33,7 +33,8 @@ pub struct SourceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretText>,
     /// Generate a secret and show it once
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generate_secret: Option<bool>,
     /// The provider's public key: PEM, base64, hex or whpk_…
@@ -50,7 +51,8 @@ pub struct SourceSpec {
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Accept requests under an unguessable path instead of the name [default: false]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
     pub token: Option<bool>,
     /// Accept requests only from this network; @github, @stripe, @travis, @paddle and
     /// @paddle-sandbox stand for the networks that these publish, other names for files in
@@ -81,7 +83,8 @@ pub struct SourceSpec {
     #[arg(long, value_name = "POINTER")]
     pub id_field: Option<Pointer>,
     /// Accept a batch as one event for each of its elements [default: false]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_name = "BOOL")]
     pub split: Option<bool>,
     /// Delete the source after this time
     #[arg(skip)]

@@ -139,6 +139,7 @@ fn allowed_networks_and_lists_are_told_apart() {
 #[test]
 fn what_is_refused_names_the_setting() {
     let endpoint = Endpoint::new("a", "http://x/");
+
     for (body, words) in [
         (json!({"colour": 1}), "unknown setting 'colour': the settings here are url, from"),
         (json!({"retry_bsae": 1}), "'retry_bsae' (did you mean `retry_base`?): the settings here"),

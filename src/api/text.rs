@@ -41,11 +41,8 @@ macro_rules! checked_text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer).map_err(|_| D::Error::custom("must \
-                                                                                           be a \
-                                                                                           text \
-                                                                                           in \
-                                                                                           quotes"))?;
+                let text = String::deserialize(deserializer)
+                    .map_err(|_| D::Error::custom("must be a text in quotes"))?;
                 text.parse().map_err(D::Error::custom)
             }
         }

@@ -151,13 +151,11 @@ impl Exporter<'_> {
     }
 
     fn record(&mut self, at: Seq, record: Record) -> ArchiveResult<()> {
-        match record {
-            Record::EventAccepted { event, fan_out, .. } => self.event(&event, &fan_out),
-            Record::EventRelocated { seq, event, fan_out } if self.is_to_export(seq, at) => {
-                self.event(&event, &fan_out)
-            }
-            _ => Ok(()),
+        let Some(held) = record.into_held_event() else { return Ok(()) };
+        if held.relocated_from.is_some_and(|original| !self.is_to_export(original, at)) {
+            return Ok(());
         }
+        self.event(&held.event, &held.fan_out)
     }
 
     /// Whether this copy of a relocated event is the one to export: its original cannot be read,

@@ -77,18 +77,17 @@ pub fn salvage(segment: &Path, out: &mut dyn Write) -> ArchiveResult<SalvageSumm
     let mut summary = SalvageSummary::new(segment);
     for (seq, record) in carved.records() {
         let line = match record {
-            Ok(
-                Record::EventAccepted { event, fan_out, .. }
-                | Record::EventRelocated { event, fan_out, .. },
-            ) => {
-                summary.events += 1;
-                let deliveries = delivery_lines(&state, event.id.seq, &fan_out, &dead_letters);
-                let line = EventLine::new(&event, deliveries);
-                let mut line = serde_json::to_value(line).unwrap_or_default();
-                line["record"] = json!(seq);
-                line
-            }
-            Ok(record) => other_record(seq, &record),
+            Ok(record) => match record.held_event() {
+                Some((event, fan_out)) => {
+                    summary.events += 1;
+                    let deliveries = delivery_lines(&state, event.id.seq, fan_out, &dead_letters);
+                    let line = EventLine::new(event, deliveries);
+                    let mut line = serde_json::to_value(line).unwrap_or_default();
+                    line["record"] = json!(seq);
+                    line
+                }
+                None => other_record(seq, &record),
+            },
             Err(why) => json!({"what": "record", "record": seq, "kind": "unknown", "error": why}),
         };
         summary.records += 1;

@@ -1,5 +1,5 @@
-//! What the admin room borrows of other rooms, as functions, so that the rooms need not know each
-//! other.
+//! What the admin module borrows of other modules, as functions, so that these modules need not
+//! know each other.
 
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub fn lend(
     let (lending, settling) = (hub.clone(), hub.clone());
     let checking = outbound.clone();
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
+
     Adapters {
         refused: Arc::new(move |source| {
             let seen = refusals.of(source)?;
@@ -123,11 +124,13 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
             &ProviderAnswer { status: 405, headers, body: Vec::new() },
         );
     }
+
     if body.len() as u64 > source.max_body {
         let reason =
             format!("the body has {} bytes, the source takes {}", body.len(), source.max_body);
         return refused(&reason, "too-large", &ProviderAnswer::empty(413));
     }
+
     let request = Request {
         method: &method,
         url: &url,
@@ -136,33 +139,9 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
         client: None,
         keys: None,
     };
+
     match verify::verify(source, &request, at) {
-        Verdict::Proven(proven) => {
-            let facts = identity::of_request(source, &headers, &body, &proven);
-            let Proven { answer, elements, .. } = proven;
-            let reason = match verify::unnamed_recipient(source) {
-                Some(why) => {
-                    format!("the proof holds, but does not say for whom it was made: {why}")
-                }
-                None => "the proof holds".to_owned(),
-            };
-            let element = |(n, element)| {
-                let facts = identity::of_element(source, &headers, element, n);
-                CheckElementView { event_type: Some(facts.kind), dedupe_key: facts.dedupe_key }
-            };
-            let elements: Vec<CheckElementView> =
-                elements.iter().enumerate().map(element).collect();
-            CheckView {
-                accepted: true,
-                reason,
-                kind: None,
-                warnings: Some(warnings(source)),
-                event_type: Some(facts.kind),
-                dedupe_key: facts.dedupe_key,
-                response: response(&answer.unwrap_or_else(|| ProviderAnswer::empty(202))),
-                elements: Some(elements).filter(|elements| !elements.is_empty()),
-            }
-        }
+        Verdict::Proven(found) => proven(source, &headers, &body, found),
         Verdict::Handshake(answer) => CheckView {
             accepted: true,
             reason: "a handshake: answered, nothing is logged".to_owned(),
@@ -176,6 +155,33 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
         Verdict::Refused { reason, kind, answer } => {
             refused(&reason, kind, &answer.unwrap_or_else(|| ProviderAnswer::empty(401)))
         }
+    }
+}
+
+/// A request whose proof holds: what it would become.
+fn proven(source: &Source, headers: &[Header], body: &[u8], found: Proven) -> CheckView {
+    let facts = identity::of_request(source, headers, body, &found);
+    let Proven { answer, elements, .. } = found;
+    let reason = match verify::unnamed_recipient(source) {
+        Some(why) => format!("the proof holds, but does not say for whom it was made: {why}"),
+        None => "the proof holds".to_owned(),
+    };
+
+    let element = |(n, element)| {
+        let facts = identity::of_element(source, headers, element, n);
+        CheckElementView { event_type: Some(facts.kind), dedupe_key: facts.dedupe_key }
+    };
+    let elements: Vec<CheckElementView> = elements.iter().enumerate().map(element).collect();
+
+    CheckView {
+        accepted: true,
+        reason,
+        kind: None,
+        warnings: Some(warnings(source)),
+        event_type: Some(facts.kind),
+        dedupe_key: facts.dedupe_key,
+        response: response(&answer.unwrap_or_else(|| ProviderAnswer::empty(202))),
+        elements: Some(elements).filter(|elements| !elements.is_empty()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::scheduler::{Clock, DiskLevel, Handle};
 /// over; its record goes this much later at most.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// The outbound room's guarded client, as other rooms are lent it.
+/// The guarded client of `outbound`, as other modules are lent it.
 pub fn fetch(outbound: Arc<Outbound>) -> Fetch {
     Arc::new(move |url: String, allow_private| {
         let outbound = outbound.clone();

@@ -13,12 +13,17 @@ use crate::model::{Rate, limits};
 use crate::queue::Refusal;
 
 /// The response to one connection too many, written before there is a request.
-pub(super) const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: \
-                                                1\r\nconnection: close\r\ncontent-type: \
-                                                application/problem+json\r\ncontent-length: \
-                                                110\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service \
-                                                Unavailable\",\"status\":503,\"detail\":\"too \
-                                                many connections; try later\"}  ";
+pub(super) const TOO_MANY_CONNECTIONS: &[u8] = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\n",
+    "retry-after: 1\r\n",
+    "connection: close\r\n",
+    "content-type: application/problem+json\r\n",
+    "content-length: 110\r\n",
+    "\r\n",
+    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,",
+    "\"detail\":\"too many connections; try later\"}  "
+)
+.as_bytes();
 
 /// A request that was refused: the response to the sender, and the reason for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,8 +252,11 @@ impl IngestProblem {
     pub fn document(&self) -> String {
         let status = self.status.as_u16();
         let title = self.title();
-        let document = serde_json::json!({"type": "about:blank", "title": title, "status": status, "detail": self.detail});
-        document.to_string()
+        let detail = &self.detail;
+        serde_json::json!({
+            "type": "about:blank", "title": title, "status": status, "detail": detail,
+        })
+        .to_string()
     }
 
     pub fn response(&self) -> Response<Full<Bytes>> {

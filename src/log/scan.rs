@@ -186,10 +186,11 @@ impl<'a> FrameScanner<'a> {
 
         for seq in head.first..=head.last() {
             match decoded.record(seq) {
-                Ok(Record::SegmentDropped { first, last, head, .. }) => {
-                    self.result.dropped.push(DroppedRange { first, last, head });
+                Ok(record) => {
+                    if let Record::SegmentDropped { first, last, head, .. } = record {
+                        self.result.dropped.push(DroppedRange { first, last, head });
+                    }
                 }
-                Ok(_) => {}
                 Err(what) => self.problem(seq, seq, format!("the record cannot be read: {what}")),
             }
         }

@@ -116,12 +116,14 @@ impl Queue {
         for name in endpoint.from.iter().filter(|name| *name != OWN_SOURCE) {
             self.source_named(name).ok_or_else(|| no_source(name))?;
         }
+
         let subscription = self.matcher.subscription_of(&endpoint);
         if let Some(fault) = subscription.fault() {
             return Err(Refusal::Invalid(fault.clone()));
         }
         self.settings.account(SettingsOwner::Endpoint(endpoint.id), &endpoint.name, &endpoint)?;
         self.matcher.prepare(subscription);
+
         let before = self.state.endpoints.get(&endpoint.id).map(|lane| lane.settings.clone());
         self.remember(Record::EndpointSet { endpoint: Box::new(endpoint.clone()) }, draft);
         match before {
@@ -131,6 +133,7 @@ impl Queue {
                 self.reorder_if_changed(&before, &endpoint);
             }
         }
+
         draft.actions.push(Action::Maintain(Maintenance::Publish));
         Ok(Arc::new(endpoint))
     }
@@ -252,6 +255,7 @@ impl Queue {
         let ids: Vec<DeliveryId> = deliveries.iter().map(|revive| revive.delivery).collect();
         let mut revives = deliveries.iter();
         let alone = deliveries.len() == 1;
+
         self.each(&ids, |queue, delivery, state| {
             let Some(revive) = revives.next() else { return Err("was not asked for") };
             match state {
@@ -301,6 +305,7 @@ impl Queue {
                                                         replay --event`");
                 }
             }
+
             if alone {
                 queue.state.endpoint_mut(delivery.endpoint).make_urgent(delivery.seq);
             }
@@ -335,10 +340,12 @@ impl Queue {
         let Revive { delivery, event, attempts, last, dead_letter_seq } = revive;
         let Some(lane) = self.state.endpoints.get(&delivery.endpoint) else { return };
         let waiting: usize = self.state.endpoints.values().map(|lane| lane.retrying.len()).sum();
+
         // Where there is an order it comes in at the end.
         let ordered = lane.settings.order != Order::None;
         let in_stream =
             ordered || lane.retrying.len() >= limits::RETRYING || waiting >= limits::RETRYING_ALL;
+
         let at = now.wall_ms;
         let ran_ms = self.ran_ms;
         let record = Record::DeliveryRetried {
@@ -352,6 +359,7 @@ impl Queue {
             ran_ms,
         };
         let position = self.remember(record, draft);
+
         if in_stream {
             let (key, latest_key) = (None, None);
             let entry = StreamEntry {
@@ -383,6 +391,7 @@ impl Queue {
         else {
             return;
         };
+
         let record = Record::DeliveryRetried {
             delivery,
             at: now.wall_ms,

@@ -16,6 +16,16 @@ pub struct HeldEvent {
 }
 
 impl Record {
+    /// The event that it holds, and the endpoints that it is for.
+    #[must_use]
+    pub fn held_event(&self) -> Option<(&Arc<Event>, &[EndpointId])> {
+        match self {
+            Self::EventAccepted { event, fan_out, .. }
+            | Self::EventRelocated { event, fan_out, .. } => Some((event, fan_out)),
+            _ => None,
+        }
+    }
+
     /// The event that it holds.
     #[must_use]
     pub fn into_held_event(self) -> Option<HeldEvent> {

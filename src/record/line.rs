@@ -191,11 +191,10 @@ mod tests {
     #[test]
     fn a_malformed_field_is_named() {
         let line = |id: &str, at: &str, body: &str| {
-            serde_json::from_value::<EventLine>(
-                serde_json::json!({"id": id, "source": "s", "received_at": at, "body_base64": body, "new": 1}),
-            )
-            .expect("reads")
-            .event()
+            let line = serde_json::json!({
+                "id": id, "source": "s", "received_at": at, "body_base64": body, "new": 1,
+            });
+            serde_json::from_value::<EventLine>(line).expect("reads").event()
         };
         let id = EventId { seq: 1, tag: 1 }.to_string();
         assert!(line(&id, "2026-01-01T00:00:00Z", "").is_ok());

@@ -225,10 +225,7 @@ impl Settling {
         let views = queue.ask(EventsQuery(vec![key]))?;
         let at = views.first().map_or(key, |view| view.stands_at);
         match reader.read(at) {
-            Ok(record) => Some(matches!(
-                record,
-                Some(Record::EventAccepted { .. } | Record::EventRelocated { .. })
-            )),
+            Ok(record) => Some(record.is_some_and(|record| record.held_event().is_some())),
             Err(error) if error.is_damage() => Some(false),
             Err(_) => None,
         }
@@ -288,7 +285,8 @@ pub struct Readable<'a> {
 
 impl Readable<'_> {
     fn is_settled(&self, error: &LogError) -> bool {
-        matches!(error, LogError::Damaged(problem) if self.settled.contains_range(problem.first..=problem.last))
+        let LogError::Damaged(problem) = error else { return false };
+        self.settled.contains_range(problem.first..=problem.last)
     }
 }
 

@@ -47,9 +47,39 @@ pub(super) fn lines(record: &Record, state: &State) -> Vec<Arc<TailLine>> {
             deliveries: fan_out.len(),
         },
         Record::DuplicateSeen { event, at } => TailLine::Duplicate { event: *event, at: *at },
-        record => {
+        Record::AttemptFinished(_) | Record::BatchFinished(_) => {
             return record.attempts().map(|attempt| Arc::new(attempted(&attempt, state))).collect();
         }
+
+        // Settings, decisions of the operator, and what the log notes for itself.
+        Record::LogStarted { .. }
+        | Record::SourceSet { .. }
+        | Record::SourceDeleted { .. }
+        | Record::EndpointSet { .. }
+        | Record::EndpointDeleted { .. }
+        | Record::EndpointHeld { .. }
+        | Record::EndpointReleased { .. }
+        | Record::EndpointAway { .. }
+        | Record::EndpointBack { .. }
+        | Record::DeliveryCancelled { .. }
+        | Record::DeliveryRetried { .. }
+        | Record::DeliveryDied { .. }
+        | Record::DeadLetterRecorded { .. }
+        | Record::Superseded { .. }
+        | Record::ReplayStarted { .. }
+        | Record::Replayed { .. }
+        | Record::ReplayAdvanced { .. }
+        | Record::EventRelocated { .. }
+        | Record::DeliveriesRelocated { .. }
+        | Record::StreamPositionRelocated { .. }
+        | Record::SegmentDropped { .. }
+        | Record::BatchFormed { .. }
+        | Record::RateSpent { .. }
+        | Record::EventImported { .. }
+        | Record::RecordsLost { .. }
+        | Record::FilterUndecided { .. }
+        | Record::ClockRan { .. }
+        | Record::KeysLearned { .. } => return Vec::new(),
     };
     vec![Arc::new(line)]
 }

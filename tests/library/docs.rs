@@ -5,6 +5,7 @@
 //! end -->`. A test compares them; `just docs` (`HOOKBOX_WRITE_DOCS=1`) writes them.
 
 mod commands;
+mod defaults;
 mod generated;
 mod limits;
 mod links;
@@ -155,6 +156,7 @@ fn every_role_names_tests_and_each_of_them_is_there() {
     let (_, table) = security.split_once("## Who may do what").expect("the roles");
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert!(rows.len() >= 8, "the table of roles was not found");
+
     let mut missing = Vec::new();
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
@@ -167,6 +169,7 @@ fn every_role_names_tests_and_each_of_them_is_there() {
                 .map(|test| format!("{test} ({})", cells[0])),
         );
     }
+
     assert!(
         missing.is_empty(),
         "SECURITY.md names tests that are not there:\n  {}",

@@ -93,6 +93,7 @@ fn unanswered(expected: &Value, answer: &ProviderAnswer) -> Vec<String> {
             .map(|(_, value)| value.as_str())
     };
     let body = String::from_utf8_lossy(&answer.body);
+
     let mut wrong = Vec::new();
     for (key, wanted) in expected.as_object().expect("expected_response") {
         let holds = match key.as_str() {
@@ -121,10 +122,12 @@ fn unanswered(expected: &Value, answer: &ProviderAnswer) -> Vec<String> {
                 .all(|name| header(name.as_str().expect("text")).is_none()),
             other => panic!("expected_response has an unknown key {other}"),
         };
+
         if !holds {
             wrong.push(format!("{key} {wanted} in {answer:?}"));
         }
     }
+
     wrong
 }
 
@@ -144,6 +147,7 @@ fn every_case_comes_out_as_its_provider_says() {
                 (false, answer.clone().unwrap_or_else(|| ProviderAnswer::empty(401)))
             }
         };
+
         if accepted != (text(&case, "expected") == "accept") {
             wrong.push(format!(
                 "{name}: {} ({}), got {verdict:?}",
@@ -161,6 +165,7 @@ fn every_case_comes_out_as_its_provider_says() {
         }
         count += 1;
     }
+
     assert!(count >= 236, "only {count} cases were found");
     assert!(wrong.is_empty(), "{} of {count} came out wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -175,6 +180,7 @@ fn a_changed_body_is_refused_where_the_body_is_signed() {
         let provider = text(&case, "provider").to_owned();
         let plain_token = case["params"]["mode"] == "secret_token";
         let digest = case["params"]["require_content_digest"] == Value::Bool(false);
+
         let handshake = text(&case, "method") != "POST";
         if text(&case, "expected") != "accept"
             || uncovered.contains(&provider.as_str())
@@ -184,6 +190,7 @@ fn a_changed_body_is_refused_where_the_body_is_signed() {
         {
             continue;
         }
+
         let engine = base64::engine::general_purpose::STANDARD;
         let mut body = engine.decode(text(&case, "body_b64")).expect("body_b64");
         // Beyond the signature that some bodies carry themselves.
@@ -194,6 +201,7 @@ fn a_changed_body_is_refused_where_the_body_is_signed() {
         };
         let at = at.unwrap_or(body.len() - 8.min(body.len()));
         body[at] = if body[at] == b'A' { b'B' } else { b'A' };
+
         case["body_b64"] = engine.encode(&body).into();
         let verdict = judge(&case);
         assert!(
@@ -203,6 +211,7 @@ fn a_changed_body_is_refused_where_the_body_is_signed() {
         );
         changed += 1;
     }
+
     assert!(changed > 60, "only {changed} cases were changed");
 }
 
@@ -228,6 +237,7 @@ fn what_is_left_to_us_is_decided() {
         "rfc9421/own-two-digests-one-wrong",
         "rfc9421/own-created-in-future",
     ];
+
     for case in cases("ambiguous.json") {
         let name = format!("{}/{}", text(&case, "provider"), text(&case, "name"));
         let refusal = matches!(judge(&case), Verdict::Refused { .. });

@@ -15,10 +15,10 @@
 mod crash;
 mod damage;
 mod disk;
+mod disk_space;
 mod e2e;
 mod fair;
 mod points;
 mod power;
-mod room;
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,7 +17,7 @@ pub struct Done {
 }
 
 impl Done {
-    /// Asserts the exit code, showing what was said when it is another.
+    /// Asserts the exit code, showing what was written when it is another.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
@@ -125,6 +125,7 @@ pub fn finish(mut command: Command, input: Option<&[u8]>) -> Done {
     if let (Some(mut stdin), Some(input)) = (stdin, input) {
         let _ = stdin.write_all(input);
     }
+
     let pid = child.id();
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -134,6 +135,7 @@ pub fn finish(mut command: Command, input: Option<&[u8]>) -> Done {
         super::daemon::signal(pid, rustix::process::Signal::KILL);
         panic!("{command:?} did not end within {SOON:?}");
     };
+
     let output = output.expect("its output can be read");
     Done {
         code: output.status.code(),

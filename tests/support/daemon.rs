@@ -91,12 +91,14 @@ impl Home {
         if let Some((_, rest)) = self.under.split_first() {
             command.args(rest).arg(daemon);
         }
+
         command.arg("--data").arg(self.data()).args(&self.args);
         if !self.args.iter().any(|arg| arg == "--log-format") {
             command.args(["--log-format", "json"]);
         }
         command.current_dir(self.path()).stdin(std::process::Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+
         if let Some((socket, name)) = &self.passed {
             let mut by_shell = program("sh");
             by_shell.args(["-c", PASS, "sh"]).arg(command.get_program()).args(command.get_args());
@@ -105,6 +107,7 @@ impl Home {
             by_shell.stdin(socket.try_clone().expect("a descriptor"));
             command = by_shell;
         }
+
         let started = Instant::now();
         let mut child = command.spawn().expect("hookboxd starts");
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -112,6 +115,7 @@ impl Home {
             collect(child.stderr.take().expect("a pipe"), &log),
             collect(child.stdout.take().expect("a pipe"), &log),
         ];
+
         Starting {
             child: Some(child),
             log,
@@ -140,7 +144,7 @@ impl Home {
 pub struct Starting {
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
-    /// End when it has said its last word.
+    /// End when it has written its last word.
     readers: Vec<JoinHandle<()>>,
     started: Instant,
     socket: PathBuf,
@@ -167,6 +171,7 @@ impl Starting {
                     gone: false,
                 });
             }
+
             if let Ok(Some(status)) = child.try_wait() {
                 for reader in self.readers.drain(..) {
                     let _ = reader.join();
@@ -176,12 +181,14 @@ impl Starting {
                     lock(&self.log).join("\n")
                 ));
             }
+
             if self.started.elapsed() > within {
                 return Err(format!(
                     "hookboxd was not ready within {within:?}:\n{}",
                     lock(&self.log).join("\n")
                 ));
             }
+
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -266,7 +273,7 @@ impl Daemon {
         answer.json()["id"].as_str().expect("an id").to_owned()
     }
 
-    /// All that it has said so far.
+    /// All that it has logged so far.
     pub fn log_text(&self) -> String {
         lock(&self.log).join("\n")
     }
@@ -289,7 +296,7 @@ impl Daemon {
         self.wait()
     }
 
-    /// How it ended, when it has. Then all that it said is in the log.
+    /// How it ended, when it has. Then all that it wrote is in the log.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().expect("our own child")?;
         if !self.gone {
@@ -311,7 +318,8 @@ impl Daemon {
         until("the daemon's end", SOON, || self.ended())
     }
 
-    /// Waits until it has said this. What it says comes through a pipe, later than what it does.
+    /// Waits until it has logged this. What it writes comes through a pipe, later than what it
+    /// does.
     #[track_caller]
     pub fn await_log(&self, words: &str) {
         until(&format!("'{words}' in the log"), SOON, || {

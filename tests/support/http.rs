@@ -89,6 +89,7 @@ impl Client {
         if self.used.elapsed() > KEPT {
             *self = Self::connect(self.addr)?;
         }
+
         let mut message = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.addr);
         for (name, value) in headers {
             message.push_str(&format!("{name}: {value}\r\n"));
@@ -100,12 +101,14 @@ impl Client {
         let mut bytes = message.into_bytes();
         bytes.extend_from_slice(body);
         let mut answer = self.exchange(&bytes);
+
         // A daemon that was stopped for a while closes what was idle for so long by its clock,
         // whatever has come by then. One that is gone takes no new connection.
         if self.is_kept && answer.as_ref().is_err_and(is_closed) {
             *self = Self::connect(self.addr)?;
             answer = self.exchange(&bytes);
         }
+
         (self.used, self.is_kept) = (Instant::now(), true);
         answer
     }

@@ -52,7 +52,7 @@ pub struct Pace {
     pub kept_percent: u64,
 }
 
-/// Requests on and on from several connections until told to stop.
+/// Requests on and on from several connections until they are stopped.
 #[derive(Debug)]
 pub struct Load {
     acked: Arc<Mutex<Vec<Acked>>>,
@@ -73,12 +73,14 @@ impl Load {
             posters: Vec::new(),
             pace: pace.clone(),
         };
+
         for number in 0..pace.posters {
             let (acked, stop, bytes, refused) =
                 (load.acked.clone(), load.stop.clone(), load.bytes.clone(), load.refused.clone());
             let (pace, mut rng) = (pace.clone(), Rng::new(seed ^ ((number + 1) << 32)));
             let running =
                 move || !stop.load(Ordering::Acquire) && bytes.load(Ordering::Acquire) < pace.bytes;
+
             let count = load.bytes.clone();
             load.posters.push(std::thread::spawn(move || {
                 let Ok(mut client) = Client::connect(addr) else { return };
@@ -91,6 +93,7 @@ impl Load {
                 }
             }));
         }
+
         load
     }
 

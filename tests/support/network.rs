@@ -70,10 +70,10 @@ impl Network {
         self.here.ip(&["address", "replace", "198.18.7.1/24", "dev", "up0"])?;
         self.here.ip(&["-6", "address", "replace", "3ffe:7::1/64", "dev", "up0", "nodad"])?;
         until("the cable carries", SOON, || {
-            let up = self.here.said(&["-o", "link", "show", "up0"]).ok()?.contains("LOWER_UP");
+            let up = self.here.output(&["-o", "link", "show", "up0"]).ok()?.contains("LOWER_UP");
             let found = [NEAR, FAR[0], FAR[1]]
                 .iter()
-                .all(|to| self.here.said(&["route", "get", to]).is_ok());
+                .all(|to| self.here.output(&["route", "get", to]).is_ok());
             (up && found).then_some(())
         });
         Ok(())
@@ -122,9 +122,9 @@ impl Space {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut holder =
             command.spawn().map_err(|error| format!("unshare does not start: {error}"))?;
-        let mut said = String::new();
+        let mut output = String::new();
         let mut lines = BufReader::new(holder.stdout.take().expect("a pipe"));
-        let made = lines.read_line(&mut said).is_ok() && said == "made\n";
+        let made = lines.read_line(&mut output).is_ok() && output == "made\n";
         let space = Self { holder };
         made.then_some(space).ok_or_else(|| "network namespaces cannot be made here".to_owned())
     }
@@ -134,11 +134,11 @@ impl Space {
     }
 
     fn ip(&self, args: &[&str]) -> Result<(), String> {
-        self.said(args).map(drop)
+        self.output(args).map(drop)
     }
 
     /// What `ip` says inside.
-    fn said(&self, args: &[&str]) -> Result<String, String> {
+    fn output(&self, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path())).arg("ip").args(args).stdin(Stdio::null());
         let output =

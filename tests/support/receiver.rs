@@ -39,7 +39,7 @@ pub struct Seen {
     pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
-    /// Empty when the receiver was told to forget bodies.
+    /// Empty when the receiver was asked to forget bodies.
     pub body: Vec<u8>,
     pub sha256: [u8; 32],
     pub answered: u16,
@@ -283,12 +283,14 @@ fn serve_one(
     let mut words = head.first.split(' ');
     let (method, path) =
         (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+
     let busy = shared.busy.fetch_add(1, Ordering::AcqRel) + 1;
     shared.busiest.fetch_max(busy, Ordering::AcqRel);
     let step = shared.next_step(&path);
     let sha256 = super::sha256(&body);
     let keep = !shared.forget_bodies.load(Ordering::Acquire);
     let body = if keep { body } else { Vec::new() };
+
     let answered = match &step {
         Step::Status(status) | Step::Reply(status, ..) => *status,
         // What waits at the gate is not answered yet.
@@ -304,6 +306,7 @@ fn serve_one(
         sha256,
         answered,
     });
+
     let step = if matches!(step, Step::Gate) { shared.pass_gate(&path) } else { step };
     let result = perform(&step, reader, writer);
     shared.busy.fetch_sub(1, Ordering::AcqRel);
@@ -323,6 +326,7 @@ fn perform(
             reply(writer, 200, &[], b"slowly")
         }
         Step::Gate => reply(writer, 200, &[], b"after the gate"),
+
         Step::Close => Ok(false),
         Step::Hang => {
             // Ends when the sender gives up and closes.

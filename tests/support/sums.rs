@@ -39,6 +39,7 @@ impl Sums {
             sums.status.insert(state, status["deliveries"][state].as_u64().unwrap_or(u64::MAX));
             sums.list.insert(state, 0);
         }
+
         let mut seen = BTreeSet::new();
         for row in admin.lines(&format!("/v1/deliveries?{ALL}"))? {
             let state = match row["state"].as_str() {
@@ -51,6 +52,7 @@ impl Sums {
                 sums.note(&row, &mut seen);
             }
         }
+
         seen.clear();
         for row in admin.lines(&format!("/v1/dlq?{ALL}"))? {
             if row["state"] == "dead" {
@@ -59,6 +61,7 @@ impl Sums {
                 sums.note(&row, &mut seen);
             }
         }
+
         Ok(sums)
     }
 

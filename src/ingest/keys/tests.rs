@@ -17,7 +17,8 @@ fn at(mono_ms: u64) -> Now {
 }
 
 fn set(kid: &str) -> Vec<u8> {
-    let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    let public = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": public});
     json!({"keys": [key]}).to_string().into_bytes()
 }
 

@@ -165,6 +165,7 @@ fn directory() -> Directory {
 fn scheduler(channels: &Channels, notes: &Notes) {
     let mut seq = 0;
     let mut seen = HashMap::new();
+
     while let Ok(envelope) = channels.requests.recv() {
         let mut gate = notes.gate.lock().expect("a gate");
         while notes.held.load(Ordering::Acquire) {
@@ -172,6 +173,7 @@ fn scheduler(channels: &Channels, notes: &Notes) {
             gate = notes.go_on.wait(gate).expect("a gate");
         }
         drop(gate);
+
         let mut events: Vec<NewEvent> = Vec::new();
         let mut accept = |event: &NewEvent| {
             let id = EventId { seq: seq + 1, tag: 7 };
@@ -179,6 +181,7 @@ fn scheduler(channels: &Channels, notes: &Notes) {
             seq += u64::from(first == id);
             Accepted { id: first, duplicate: first != id, conflicts_with: None }
         };
+
         let _other_request = envelope.answer(|Accept(matched)| {
             events.extend(matched.into_iter().map(|matched| matched.event));
             let accepted = events.iter().map(&mut accept).collect();

@@ -217,6 +217,7 @@ fn evidence_is_as_old_as_its_connection() {
         command: None,
     };
     let evidence = |fault, connect_ms| LinkEvidence::by(&report(fault, connect_ms), 20_000);
+
     assert_eq!(evidence(None, None), LinkEvidence::Reached { at: 20_000 });
     assert_eq!(
         evidence(Some(AttemptFault::Unclear), Some(100)),

@@ -57,6 +57,7 @@ fn script(block: &Block) -> Vec<(usize, String)> {
         "console" => true,
         _ => return Vec::new(),
     };
+
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut continues = false;
     let mut ends: Option<String> = None;
@@ -67,6 +68,7 @@ fn script(block: &Block) -> Vec<(usize, String)> {
             }
             continue;
         }
+
         let line = match line.strip_prefix("$ ") {
             Some(command) if is_console => command,
             _ if is_console && !continues => continue,
@@ -76,16 +78,19 @@ fn script(block: &Block) -> Vec<(usize, String)> {
             Some((_, open)) if continues => open.push_str(line.trim_start()),
             _ => found.push((block.number + at, line.to_owned())),
         }
+
         let (_, open) = found.last_mut().expect("a line was added");
         continues = open.ends_with('\\') || open.ends_with('|') || open.ends_with("&&");
         if open.ends_with('\\') {
             open.pop();
         }
+
         let here = open.rsplit_once("<<").map(|(_, word)| word.trim().trim_matches('\''));
         ends = here
             .filter(|word| !word.is_empty() && word.chars().all(char::is_alphabetic))
             .map(str::to_owned);
     }
+
     found
 }
 
@@ -123,6 +128,7 @@ impl Lexer {
                         self.at += 2;
                         continue;
                     }
+
                     // The word behind it is a file's name.
                     while self.peek(0) == Some(' ') {
                         self.at += 1;
@@ -139,6 +145,7 @@ impl Lexer {
                 }
             }
         }
+
         self.end();
     }
 
@@ -199,6 +206,7 @@ impl Lexer {
                 }
             }
         }
+
         word
     }
 
@@ -215,6 +223,7 @@ impl Lexer {
                 return "x".to_owned();
             }
         };
+
         let start = self.at + 1;
         let mut depth = 0;
         while let Some(c) = self.peek(0) {
@@ -224,6 +233,7 @@ impl Lexer {
                 break;
             }
         }
+
         if open == '(' {
             let inside: String =
                 self.rest[start..self.at.saturating_sub(1).max(start)].iter().collect();
@@ -237,6 +247,7 @@ impl Lexer {
 fn the_reader_of_shell_is_not_fooled() {
     let words =
         |line: &str| simple_commands(line).iter().map(|words| words.join("~")).collect::<Vec<_>>();
+
     assert_eq!(
         words("A=1 sudo hookboxctl log head > /tmp/head 2>&1 # hookboxctl no"),
         ["hookboxctl~log~head"]
@@ -246,6 +257,7 @@ fn the_reader_of_shell_is_not_fooled() {
         words("D=$(hookboxctl status | head -1); echo \"$(y)\""),
         ["hookboxctl~status", "head~-1", "y", "echo~x"]
     );
+
     let language = "console".to_owned();
     let lines = ["$ a \\", "    b", "output", "$ cat <<'END'", "hookboxctl", "END", "$ c"]
         .map(str::to_owned)

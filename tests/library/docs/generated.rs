@@ -31,6 +31,7 @@ fn generated_parts_are_fresh() {
             text.split_once(&begin).unwrap_or_else(|| panic!("{page} has no part {name}"));
         let (old, after) =
             rest.split_once("<!-- end -->").unwrap_or_else(|| panic!("{page}: {name} has no end"));
+
         let new = format!("\n{}\n", make());
         if old == new {
             continue;
@@ -42,6 +43,7 @@ fn generated_parts_are_fresh() {
             stale.push(format!("{page}, the part {name}"));
         }
     }
+
     assert!(
         stale.is_empty(),
         "\nThe code says something else than these parts; `just docs` writes them anew:\n  \
@@ -89,6 +91,7 @@ fn settings() -> String {
                 Need::Unused => {}
             }
         }
+
         let needs = needs.join(", ");
         let mut first = [format!("`{}`", scheme.name), needs];
         if scheme.params.is_empty() {
@@ -99,6 +102,7 @@ fn settings() -> String {
             first = [String::new(), String::new()];
         }
     }
+
     out
 }
 

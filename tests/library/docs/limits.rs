@@ -6,28 +6,30 @@ use hookbox::model::limits as l;
 /// What is limited, and how.
 pub fn rows() -> Vec<(&'static str, String)> {
     let mut rows = incoming();
-    rows.extend(shares());
-    rows.extend(queue());
-    rows.extend(outgoing());
-    rows.extend(log());
+    for more in [
+        identities, shares, proofs, attempts, restraints, waiting, filters, outgoing, commands, log,
+    ] {
+        rows.extend(more());
+    }
     rows
 }
 
 fn incoming() -> Vec<(&'static str, String)> {
-    vec![
-        (
-            "sources, endpoints",
-            format!(
-                "{} sources and {} endpoints, with names of up to {} characters; the settings of \
+    let mut rows = vec![(
+        "sources, endpoints",
+        format!(
+            "{} sources and {} endpoints, with names of up to {} characters; the settings of \
                  one take at most {}, of all together {}; {} secrets each",
-                n(l::SOURCES),
-                n(l::ENDPOINTS),
-                l::NAME_LEN,
-                bytes(l::SETTINGS_BYTES),
-                bytes(l::SETTINGS_BYTES_ALL),
-                l::SECRETS,
-            ),
+            n(l::SOURCES),
+            n(l::ENDPOINTS),
+            l::NAME_LEN,
+            bytes(l::SETTINGS_BYTES),
+            bytes(l::SETTINGS_BYTES_ALL),
+            l::SECRETS,
         ),
+    )];
+
+    rows.extend([
         (
             "body of a webhook",
             format!(
@@ -47,16 +49,24 @@ fn incoming() -> Vec<(&'static str, String)> {
                 bytes(l::URI_BYTES)
             ),
         ),
-        (
-            "event type, dedupe key",
-            format!(
-                "{} and {} characters; a longer type is cut where the source's own settings or \
-                 CloudEvents name it, and left out where the scheme does; a longer key is kept as \
-                 its SHA-256",
-                l::TYPE_LEN,
-                l::DEDUPE_KEY_LEN
-            ),
+    ]);
+    rows
+}
+
+/// What identifies an event, and what its proof may need.
+fn identities() -> Vec<(&'static str, String)> {
+    let mut rows = vec![(
+        "event type, dedupe key",
+        format!(
+            "{} and {} characters; a longer type is cut where the source's own settings or \
+             CloudEvents name it, and left out where the scheme does; a longer key is kept as its \
+             SHA-256",
+            l::TYPE_LEN,
+            l::DEDUPE_KEY_LEN
         ),
+    )];
+
+    rows.extend([
         (
             "dedupe keys",
             format!(
@@ -76,11 +86,12 @@ fn incoming() -> Vec<(&'static str, String)> {
                 l::CERTIFICATES
             ),
         ),
-    ]
+    ]);
+    rows
 }
 
 fn shares() -> Vec<(&'static str, String)> {
-    vec![
+    let mut rows = vec![
         (
             "inbound connections",
             format!(
@@ -101,6 +112,9 @@ fn shares() -> Vec<(&'static str, String)> {
                 time(l::BODY_TIMEOUT_MS)
             ),
         ),
+    ];
+
+    rows.extend([
         (
             "heads and bodies in memory",
             format!(
@@ -123,20 +137,28 @@ fn shares() -> Vec<(&'static str, String)> {
                 l::BODY_BYTES_PER_S
             ),
         ),
-        (
-            "proofs",
-            format!(
-                "forms and queries of up to {} fields; `--split` makes up to {} events of one \
+    ]);
+    rows
+}
+
+/// What verifying and matching a request may take.
+fn proofs() -> Vec<(&'static str, String)> {
+    let mut rows = vec![(
+        "proofs",
+        format!(
+            "forms and queries of up to {} fields; `--split` makes up to {} events of one \
                  request; bodies over {} are checked within {} of memory, of which those up to 1 \
                  MiB have {} to themselves; of one address and of one source one over 1 MiB at a \
                  time",
-                n(l::FORM_FIELDS),
-                n(l::BATCH_EVENTS),
-                bytes(l::SMALL_BODY),
-                bytes(l::PROOF_BYTES),
-                bytes(l::PROOF_BYTES_KEPT)
-            ),
+            n(l::FORM_FIELDS),
+            n(l::BATCH_EVENTS),
+            bytes(l::SMALL_BODY),
+            bytes(l::PROOF_BYTES),
+            bytes(l::PROOF_BYTES_KEPT)
         ),
+    )];
+
+    rows.extend([
         ("a bin", format!("{} events or {}", n(l::BIN_EVENTS), bytes(l::BIN_BYTES))),
         (
             "allow-lists",
@@ -151,28 +173,30 @@ fn shares() -> Vec<(&'static str, String)> {
                 time(l::ACCEPT_WAIT_MS)
             ),
         ),
-    ]
+    ]);
+    rows
 }
 
-fn queue() -> Vec<(&'static str, String)> {
-    vec![
-        (
-            "attempts in flight",
-            format!(
-                "{}, of which {} to endpoints that fail, and second ones to endpoints that \
+fn attempts() -> Vec<(&'static str, String)> {
+    let mut rows = vec![(
+        "attempts in flight",
+        format!(
+            "{}, of which {} to endpoints that fail, and second ones to endpoints that \
                  accepted nothing yet; beside them {} first ones, one to each endpoint of which \
                  nothing is known; to one endpoint up to its `--concurrency` ({}, at most {}), \
                  and {} times what the others leave free, less {} (so {} when it is alone)",
-                l::IN_FLIGHT,
-                l::IN_FLIGHT_ON_PROBATION,
-                l::IN_FLIGHT_FIRST,
-                l::DEFAULT_CONCURRENCY,
-                l::CONCURRENCY,
-                l::IN_FLIGHT_SHARE,
-                l::IN_FLIGHT_KEPT,
-                l::IN_FLIGHT_SHARE * (l::IN_FLIGHT - l::IN_FLIGHT_KEPT) / (l::IN_FLIGHT_SHARE + 1),
-            ),
+            l::IN_FLIGHT,
+            l::IN_FLIGHT_ON_PROBATION,
+            l::IN_FLIGHT_FIRST,
+            l::DEFAULT_CONCURRENCY,
+            l::CONCURRENCY,
+            l::IN_FLIGHT_SHARE,
+            l::IN_FLIGHT_KEPT,
+            l::IN_FLIGHT_SHARE * (l::IN_FLIGHT - l::IN_FLIGHT_KEPT) / (l::IN_FLIGHT_SHARE + 1),
         ),
+    )];
+
+    rows.extend([
         (
             "deliveries of one endpoint in memory",
             format!(
@@ -191,6 +215,13 @@ fn queue() -> Vec<(&'static str, String)> {
                 l::RETRYING_FAILING
             ),
         ),
+    ]);
+    rows
+}
+
+/// How endpoints, and the link, are restrained.
+fn restraints() -> Vec<(&'static str, String)> {
+    vec![
         (
             "a breaker",
             format!(
@@ -208,6 +239,12 @@ fn queue() -> Vec<(&'static str, String)> {
         ("`--rate` and `--burst`", format!("a burst of up to {}", n(l::BURST))),
         ("`--hold-after`", format!("{} by default", time(l::DEFAULT_HOLD_AFTER_MS))),
         ("`Retry-After`", format!("honoured up to {}", time(l::RETRY_AFTER_MAX_MS))),
+    ]
+}
+
+/// What waits, and for how long.
+fn waiting() -> Vec<(&'static str, String)> {
+    vec![
         (
             "`--catch-up latest`",
             format!("remembers {} keys; with more, the rest goes oldest first", n(l::LATEST_KEYS)),
@@ -220,42 +257,48 @@ fn queue() -> Vec<(&'static str, String)> {
         ("notices", format!("one in {} of one type about one thing", time(l::NOTICE_GAP_MS))),
         ("replays in progress", l::REPLAYS.to_string()),
         ("hops of an event", format!("{}; after that it is stored and not delivered", l::HOPS)),
-        (
-            "`--where`",
-            format!(
-                "{} bytes, nested {} times, {} of compiled regular expressions; filters read {} \
-                 and {} values of a body and take {} steps (about 40 ms) for one event, and four \
-                 times that for one request; {} threads do what takes longer than 1 ms, of which \
-                 one source has one and {} requests that wait",
-                n(l::FILTER_LEN),
-                l::FILTER_DEPTH,
-                bytes(l::FILTER_PATTERN),
-                bytes(l::FILTER_BYTES),
-                n(l::FILTER_NODES),
-                n(l::FILTER_STEPS),
-                l::FILTER_WORKERS,
-                l::FILTER_WAITING,
-            ),
-        ),
-        (
-            "consumers of pull endpoints",
-            format!(
-                "{} that wait, up to {} each; {} events or {} in one answer; {} leases, of {} by \
-                 default and up to {}",
-                l::CONSUMERS,
-                time(l::LEASE_WAIT_MS),
-                l::LEASE_MAX,
-                bytes(l::LEASE_BYTES),
-                n(l::LEASES),
-                time(l::DEFAULT_LEASE_MS),
-                time(l::LEASE_MS)
-            ),
-        ),
     ]
 }
 
+/// What filters and consumers may take.
+fn filters() -> Vec<(&'static str, String)> {
+    let mut rows = vec![(
+        "`--where`",
+        format!(
+            "{} bytes, nested {} times, {} of compiled regular expressions; filters read {} \
+                 and {} values of a body and take {} steps (about 40 ms) for one event, and four \
+                 times that for one request; {} threads do what takes longer than 1 ms, of which \
+                 one source has one and {} requests that wait",
+            n(l::FILTER_LEN),
+            l::FILTER_DEPTH,
+            bytes(l::FILTER_PATTERN),
+            bytes(l::FILTER_BYTES),
+            n(l::FILTER_NODES),
+            n(l::FILTER_STEPS),
+            l::FILTER_WORKERS,
+            l::FILTER_WAITING,
+        ),
+    )];
+
+    rows.extend([(
+        "consumers of pull endpoints",
+        format!(
+            "{} that wait, up to {} each; {} events or {} in one answer; {} leases, of {} by \
+                 default and up to {}",
+            l::CONSUMERS,
+            time(l::LEASE_WAIT_MS),
+            l::LEASE_MAX,
+            bytes(l::LEASE_BYTES),
+            n(l::LEASES),
+            time(l::DEFAULT_LEASE_MS),
+            time(l::LEASE_MS)
+        ),
+    )]);
+    rows
+}
+
 fn outgoing() -> Vec<(&'static str, String)> {
-    vec![
+    let mut rows = vec![
         (
             "timeout of an attempt",
             format!("{}, up to {}", time(l::DEFAULT_TIMEOUT_MS), time(l::TIMEOUT_MS)),
@@ -272,6 +315,9 @@ fn outgoing() -> Vec<(&'static str, String)> {
                 bytes(l::RESPONSE_KEPT)
             ),
         ),
+    ];
+
+    rows.extend([
         (
             "an outgoing batch",
             format!(
@@ -300,6 +346,13 @@ fn outgoing() -> Vec<(&'static str, String)> {
                 n(l::TEMPLATE_BRACKETS),
             ),
         ),
+    ]);
+    rows
+}
+
+/// Commands, look-ups, and what stands beside them.
+fn commands() -> Vec<(&'static str, String)> {
+    let mut rows = vec![
         (
             "commands",
             format!(
@@ -332,6 +385,9 @@ fn outgoing() -> Vec<(&'static str, String)> {
                 l::LOOKUP_THREADS
             ),
         ),
+    ];
+
+    rows.extend([
         (
             "secrets in answers",
             format!("secrets of fewer than {} bytes are not searched for", l::REDACTED_SECRET_MIN),
@@ -351,11 +407,12 @@ fn outgoing() -> Vec<(&'static str, String)> {
                 n(l::PAGE_MAX)
             ),
         ),
-    ]
+    ]);
+    rows
 }
 
 fn log() -> Vec<(&'static str, String)> {
-    vec![
+    let mut rows = vec![
         (
             "a segment of the log",
             format!(
@@ -373,6 +430,9 @@ fn log() -> Vec<(&'static str, String)> {
                 bytes(l::DISK_RESERVE)
             ),
         ),
+    ];
+
+    rows.extend([
         ("ballast", format!("two files of {} to {}", bytes(l::BALLAST_MIN), bytes(l::BALLAST))),
         (
             "events relocated by retention",
@@ -386,7 +446,8 @@ fn log() -> Vec<(&'static str, String)> {
             "a commit",
             format!("ends the process when it takes longer than {}", time(l::COMMIT_TIMEOUT_MS)),
         ),
-    ]
+    ]);
+    rows
 }
 
 /// `1,048,576`.

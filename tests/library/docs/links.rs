@@ -68,12 +68,14 @@ fn anchors(page: &Page) -> Vec<String> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut fenced = false;
     let mut found = Vec::new();
+
     for (_, line) in page.lines() {
         fenced ^= line.trim_start().starts_with("```");
         let title = line.trim_start_matches('#');
         if fenced || title.len() == line.len() || !title.starts_with(' ') {
             continue;
         }
+
         let slug: String = title
             .trim()
             .to_lowercase()
@@ -84,6 +86,7 @@ fn anchors(page: &Page) -> Vec<String> {
                 _ => None,
             })
             .collect();
+
         let count = seen.entry(slug.clone()).or_default();
         found.push(if *count == 0 { slug } else { format!("{slug}-{count}") });
         *count += 1;

@@ -37,6 +37,7 @@ fn options_that_are_named_exist() {
     options(&Cli::command(), &mut known);
     options(&Args::command(), &mut known);
     known.extend(FOREIGN.iter().map(|(option, _)| (*option).to_owned()));
+
     let mut broken = Vec::new();
     for page in page::all() {
         for (number, code) in page.code_spans() {
@@ -50,6 +51,7 @@ fn options_that_are_named_exist() {
             }
         }
     }
+
     report(
         "An option that a document names is one of the programs, or stands in FOREIGN.",
         &broken,
@@ -92,6 +94,7 @@ fn settings_that_are_reset_exist() {
 #[test]
 fn commands_named_in_the_text_exist() {
     let root = Cli::command();
+
     let mut broken = Vec::new();
     for page in page::all() {
         for (number, code) in page.code_spans() {
@@ -110,11 +113,13 @@ fn commands_named_in_the_text_exist() {
                     code.split(' ').collect()
                 }
             };
+
             if let Err(what) = walk(&root, &path) {
                 broken.push(format!("{}:{number} names `{code}`: {what}", page.name));
             }
         }
     }
+
     report("A command that a document names in its text exists.", &broken);
 }
 
@@ -160,6 +165,7 @@ fn configuration_keys_that_are_named_exist() {
     let keys = configuration_keys();
     let sections: BTreeSet<&str> =
         keys.iter().filter_map(|key| key.split_once('.')).map(|(section, _)| section).collect();
+
     let mut broken = Vec::new();
     for page in page::all() {
         for (number, code) in page.code_spans() {
@@ -170,6 +176,7 @@ fn configuration_keys_that_are_named_exist() {
             };
             let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
             let full = format!("{section}.{key}");
+
             if !sections.contains(section) || !is_name(key) || JSON_PATHS.contains(&full.as_str()) {
                 continue;
             }
@@ -177,12 +184,14 @@ fn configuration_keys_that_are_named_exist() {
                 broken.push(format!("{}:{number} names {full}", page.name));
             }
         }
+
         for block in page.blocks().iter().filter(|block| block.language == "toml") {
             if let Err(error) = Config::parse(&block.lines.join("\n"), Path::new("the block")) {
                 broken.push(format!("{}:{}: {error}", page.name, block.number));
             }
         }
     }
+
     report(
         "A key of hookbox.toml that a document names exists, and a block of TOML is a \
          configuration.",
@@ -213,6 +222,7 @@ fn quoted(prefix: &str) -> BTreeSet<String> {
     let source = root().join("src");
     let sources = files(&source);
     let mut found = BTreeSet::new();
+
     let is_test = |path: &Path| {
         let inside = path.strip_prefix(&source).unwrap_or(path);
         inside.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests"))
@@ -220,6 +230,7 @@ fn quoted(prefix: &str) -> BTreeSet<String> {
     let programs = sources
         .iter()
         .filter(|path| path.extension().is_some_and(|ending| ending == "rs") && !is_test(path));
+
     for path in programs {
         let text = std::fs::read_to_string(path).expect("a readable file");
         for (at, _) in text.match_indices(&format!("\"{prefix}")) {
@@ -276,6 +287,7 @@ fn tests_that_are_named_exist() {
                 ["--lib", name, ..] => ("src".to_owned(), *name),
                 _ => continue,
             };
+
             // `NAME` stands for any; the last part may be the beginning of a test's name.
             let module = name
                 .trim_end_matches("::")
@@ -287,6 +299,7 @@ fn tests_that_are_named_exist() {
             }
         }
     }
+
     report("A test that a document names exists.", &broken);
 }
 

@@ -95,6 +95,7 @@ impl Disk {
     /// A call begins: from now on what it writes may be on the disk.
     pub fn begin(&mut self, call: &Call) {
         self.now = call.begun + 1;
+
         match &call.op {
             Op::Make(path) if self.find(path).is_none() => {
                 let made = call.begun;
@@ -166,6 +167,7 @@ impl Disk {
             1 => usize::MAX,
             _ => self.journal + usize::try_from(rng.below(span)).expect("a line"),
         };
+
         Draw {
             journalled: rng.below(2) == 0,
             names,
@@ -304,6 +306,7 @@ impl File {
         let sized = versions.draw(rng);
         let mut chosen: BTreeMap<usize, usize> = BTreeMap::new();
         let mut len = left.len();
+
         for (number, pending) in self.pending.iter().enumerate() {
             match &pending.change {
                 Change::Resize(to) => {
@@ -316,6 +319,7 @@ impl File {
                     if number < sized {
                         len = len.max(at + bytes.len());
                     }
+
                     let mut from = *at;
                     while from < at + bytes.len() {
                         let sector = from / draw.sector;
@@ -337,6 +341,7 @@ impl File {
                 }
             }
         }
+
         left.resize(len, 0);
     }
 }

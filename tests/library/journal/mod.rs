@@ -99,11 +99,13 @@ fn p06_without_the_syncs_the_same_test_sees_losses() {
             _ => None,
         })
         .collect();
+
     let of_data = |path: &Path| path.ends_with("db") && !path.to_string_lossy().contains("new-");
     let of_folders = |path: &Path| folders.contains(path);
     let of_all = |_: &Path| true;
     let kinds: [(&str, &OfThese<'_>); 3] =
         [("any", &of_all), ("the segments' data", &of_data), ("the folders", &of_folders)];
+
     for (what, left_out) in kinds {
         let mut calls = calls.clone();
         calls.retain(|call| !matches!(&call.op, Op::Sync(path) if left_out(path)));
@@ -137,6 +139,7 @@ fn record() -> Vec<Call> {
         tempfile::Builder::new().prefix("hookbox-journal-").tempdir().expect("a temporary folder");
     let (root, traced) = (home.path().join("disk"), home.path().join("trace"));
     std::fs::create_dir(&root).expect("a folder");
+
     let mut strace = Command::new("strace");
     strace
         .args(["-f", "-y", "-xx", "-s", "16777216", "--seccomp-bpf", "-e"])
@@ -145,6 +148,7 @@ fn record() -> Vec<Call> {
     strace
         .args(["--exact", "journal::play", "--ignored", "--test-threads", "1"])
         .env(PLAY, home.path());
+
     let done = strace.output().expect("strace runs");
     assert!(
         done.status.success(),
@@ -152,6 +156,7 @@ fn record() -> Vec<Call> {
         String::from_utf8_lossy(&done.stdout),
         String::from_utf8_lossy(&done.stderr)
     );
+
     let text = std::fs::read_to_string(&traced).expect("a trace");
     trace::read(&text, &root, &home.path().join("notes"))
         .into_iter()
@@ -187,15 +192,17 @@ fn try_states(calls: &[Call], states: u64, every: u64, seed: u64) -> Total {
         moments.push((call.done, false, call));
     }
     moments.sort_by_key(|(line, begins, _)| (*line, !begins));
+
     let cuts = moments.iter().filter(|(_, begins, call)| changes(call, *begins)).count() as u64;
     let mut number = 0u64;
     let each = states.div_ceil(cuts.div_ceil(every));
     let mut rng = Rng::new(seed);
     let (mut disk, mut promised, mut total) =
         (Disk::new(Path::new("/")), Promised::default(), Total::default());
+
     for (line, begins, call) in moments {
         match (&call.op, begins) {
-            (Op::Note(text), true) => promised.hear(text),
+            (Op::Note(text), true) => promised.note(text),
             (_, true) => disk.begin(call),
             (_, false) => disk.end(call),
         }
@@ -206,17 +213,19 @@ fn try_states(calls: &[Call], states: u64, every: u64, seed: u64) -> Total {
         if !number.is_multiple_of(every) {
             continue;
         }
+
         for which in 0..=each {
             let cut = if which == 0 { Cut::Nothing } else { Cut::Adversary };
             let goes_on = (total.prefixes + total.random).is_multiple_of(GO_ON);
             let verdict = try_state(&disk, cut, &mut rng, promised, goes_on);
             total.count(
                 verdict,
-                &format!("line {line}, {cut:?}, {promised:?}, behind {}", told(call)),
+                &format!("line {line}, {cut:?}, {promised:?}, behind {}", described(call)),
             );
             *if which == 0 { &mut total.prefixes } else { &mut total.random } += 1;
         }
     }
+
     total
 }
 
@@ -225,7 +234,7 @@ fn changes(call: &Call, begins: bool) -> bool {
     begins != matches!(call.op, Op::Sync(_))
 }
 
-fn told(call: &Call) -> String {
+fn described(call: &Call) -> String {
     match &call.op {
         Op::Write { path, at, bytes } => {
             format!("{} bytes at {at} of {}", bytes.len(), path.display())
@@ -235,7 +244,7 @@ fn told(call: &Call) -> String {
 }
 
 impl Promised {
-    fn hear(&mut self, note: &str) {
+    fn note(&mut self, note: &str) {
         let (what, seq) = note.split_once(' ').expect("a note");
         let seq = seq.parse().expect("a number");
         match what {
@@ -298,11 +307,13 @@ fn look(root: &Path, promised: Promised) -> Verdict {
         };
     let named = |seq: Seq| problems.iter().any(|p| (p.first..=p.last).contains(&seq));
     let report = reader.verify(&mut |_| {});
+
     let mut missing = Vec::new();
     let mut expected = reader.first();
     for seq in promised.dropped + 1..expected {
         missing.push(seq);
     }
+
     for item in reader.forward(reader.first()) {
         let Ok((seq, record)) = item else { continue };
         missing.extend(expected..seq);
@@ -314,12 +325,14 @@ fn look(root: &Path, promised: Promised) -> Verdict {
     }
     missing.extend(expected..=promised.acked);
     missing.retain(|seq| *seq <= promised.acked);
+
     if let Some(seq) = missing.iter().find(|seq| !named(**seq)) {
         return Verdict::Lost(format!("record {seq} is missing and nothing says so; {problems:?}"));
     }
     if !missing.is_empty() {
         return Verdict::Refused(format!("{missing:?} are missing: {problems:?}"));
     }
+
     let right = match checkpoint {
         Some(bytes) => bytes == script::checkpoint(first_to_fold),
         None => first_to_fold == 1,
@@ -330,6 +343,7 @@ fn look(root: &Path, promised: Promised) -> Verdict {
     if !problems.is_empty() || !report.ok {
         return Verdict::Reported(format!("{problems:?}, {:?}", report.problems));
     }
+
     drop(log);
     Verdict::Whole
 }

@@ -28,6 +28,7 @@ pub fn record(seq: Seq) -> Record {
     let size = [10, 60, 300, 900, 900, 3_000, 9_000][rng.index(7)];
     let body: Vec<u8> =
         std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size).collect();
+
     let event = Event {
         id: EventId { seq, tag: rng.next() },
         source: 1,
@@ -42,6 +43,7 @@ pub fn record(seq: Seq) -> Record {
         from_provider: false,
         first_id: None,
     };
+
     Record::EventAccepted {
         event: event.into(),
         dedupe: None,
@@ -64,10 +66,12 @@ pub fn play(root: &Path, notes: &Path) {
     let mut notes = File::create(notes).expect("a file for notes");
     // One write for each, so that the trace has it at its place among the others.
     let mut note = |text: String| notes.write_all(text.as_bytes()).expect("a note");
+
     for (life, commits) in LIVES.into_iter().enumerate() {
         let Recovered { mut log, reader, problems, .. } =
             Log::open(options(root), 1).expect("the log opens");
         assert_eq!(problems, [], "nothing has happened to it");
+
         let mut rng = Rng::new(life as u64);
         for number in 0..commits {
             let count = 1 + if rng.below(4) == 0 { rng.below(24) } else { rng.below(3) };
@@ -87,6 +91,7 @@ pub fn play(root: &Path, notes: &Path) {
             }
             drop_oldest(&mut log, &reader, &mut note);
         }
+
         log.close().expect("it closes");
     }
 }

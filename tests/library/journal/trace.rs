@@ -90,6 +90,7 @@ impl Reader<'_> {
 
     fn ops(&mut self, name: &str, args: &[&str], result: &str) -> Vec<Op> {
         let ours = |path: &Path| path.starts_with(self.root);
+
         match name {
             "lseek" => {
                 let at = result.trim().parse().expect("an offset");
@@ -125,6 +126,7 @@ impl Reader<'_> {
             }
             "mkdir" if ours(&quoted(args[0])) => vec![Op::MakeFolder(quoted(args[0]))],
             "fsync" | "fdatasync" if ours(&path_of(args[0])) => vec![Op::Sync(path_of(args[0]))],
+
             "pwrite64" | "ftruncate" | "rename" | "unlink" | "rmdir" | "unlinkat" | "mkdir"
             | "fsync" | "fdatasync" => Vec::new(),
             // Ballast holds nothing, so it does not matter how much of it there is.

@@ -171,6 +171,7 @@ impl Row {
             1 => (3_000, retry, None, Some(AttemptFault::Unreachable)),
             _ => (ANSWER_MS, retry, Some(503), None),
         };
+
         let response =
             status.map(|status| ResponseHead { status, headers: Vec::new(), body: Bytes::new() });
         let report = AttemptReport {

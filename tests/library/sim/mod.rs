@@ -65,13 +65,13 @@ fn every_seed_keeps_every_promise() {
             match catch_unwind(AssertUnwindSafe(|| world::run(seed))) {
                 Ok(run) => totals.lock().expect("nobody panics with it").add(&run),
                 Err(panic) => {
-                    let said = panic.downcast_ref::<String>().cloned();
-                    let said =
-                        said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                    let words = panic.downcast_ref::<String>().cloned();
+                    let words =
+                        words.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
                     failed
                         .lock()
                         .expect("nobody panics with it")
-                        .insert(seed, said.unwrap_or_default());
+                        .insert(seed, words.unwrap_or_default());
                 }
             }
         }
@@ -87,7 +87,7 @@ fn every_seed_keeps_every_promise() {
         failed.into_inner().expect("all have ended"),
     );
     println!("{seeds} seeds from {first}: {totals:?}");
-    let told = failed.iter().map(|(seed, why)| {
+    let reports = failed.iter().map(|(seed, why)| {
         format!(
             "\nseed {seed} (repeat it with HOOKBOX_SIM_FIRST={seed} HOOKBOX_SIM_SEEDS=1): {why}"
         )
@@ -96,7 +96,7 @@ fn every_seed_keeps_every_promise() {
         failed.is_empty(),
         "seeds that failed: {:?}{}",
         failed.keys(),
-        told.collect::<String>()
+        reports.collect::<String>()
     );
 
     // A single world may be.

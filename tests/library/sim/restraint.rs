@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hookbox::model::{
-    AttemptFault, CatchUpMode, DeliveryId, DeliveryState, Endpoint, Event, Now, Order, Outcome,
-    Seq, limits,
+    AttemptFault, AttemptReport, CatchUpMode, DeliveryId, DeliveryState, Endpoint, Event, Now,
+    Order, Outcome, Seq, limits,
 };
 use hookbox::queue::{DeliveriesQuery, Queue, State};
 use hookbox::record::{Consequence, Record};
@@ -24,6 +24,18 @@ struct Wait {
     /// life.
     mono: u64,
     since: Option<u64>,
+}
+
+impl Wait {
+    /// Begins now.
+    fn from(now: Now, ms: u64) -> Self {
+        Self {
+            until: now.wall_ms.saturating_add(ms),
+            most_ms: ms,
+            mono: now.mono_ms + ms,
+            since: Some(now.mono_ms),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +69,51 @@ impl Kept {
 
     fn stood(&self, ran: u64) -> u64 {
         self.stood + self.stands.map_or(0, |since| ran.saturating_sub(since))
+    }
+
+    /// Each record of an attempt says how much is left of the waits: what was over by then does not
+    /// come again, whatever the wall clock says at the next start.
+    fn forget_what_is_over(&mut self, now: Now) {
+        for wait in [&mut self.paused, &mut self.probe] {
+            *wait = wait.filter(|wait| wait.mono > now.mono_ms);
+        }
+    }
+
+    /// A receiver that asked for a pause has it, the longest of those that it asked for.
+    fn pause_as_asked(&mut self, report: &AttemptReport, now: Now) {
+        let (Outcome::Retryable { after_ms: Some(ms) }, Some(429 | 503)) =
+            (&report.outcome, report.response.as_ref().map(|response| response.status))
+        else {
+            return;
+        };
+        if self.paused.is_none_or(|paused| paused.mono < now.mono_ms + ms) {
+            self.paused = Some(Wait::from(now, *ms));
+        }
+    }
+
+    /// A failure that counts. `known`: whether the queue knows of an open breaker.
+    fn fail(&mut self, id: u32, ran: u64, known: bool) {
+        if self.failures == 0 {
+            self.failing_since = ran;
+        }
+        self.failures += 1;
+
+        // A crash may make the run look shorter than it was: what the queue does not know yet does
+        // not bind it.
+        let long = ran.saturating_sub(self.failing_since) >= limits::BREAKER_SPAN_MS;
+        let opens = self.failures >= limits::BREAKER_FAILURES && long;
+        assert!(
+            known || !opens || self.probes.is_none(),
+            "the breaker of {id} was open, and is forgotten"
+        );
+    }
+
+    /// The next probe of an open breaker, which comes `longest` after this one at the latest.
+    fn set_probe(&mut self, now: Now, longest: u64) {
+        let probes = self.probes.map_or(0, |probes| probes + 1);
+        self.probes = Some(probes);
+        let gap = (limits::PROBE_GAP_MS << probes.min(20)).min(longest);
+        self.probe = Some(Wait::from(now, gap));
     }
 }
 
@@ -108,6 +165,7 @@ impl Restraints {
             let stood = this.endpoints.entry(delivery.endpoint).or_default().stood(ran);
             this.born.insert(delivery, (ran, stood));
         };
+
         match record {
             Record::EventAccepted { fan_out, .. } => {
                 fan_out
@@ -164,6 +222,7 @@ impl Restraints {
             }
             _ => {}
         }
+
         self.attempts(state, now, record);
     }
 
@@ -188,6 +247,7 @@ impl Restraints {
             self.urged.remove(&attempt.delivery);
             self.landed.insert(attempt.delivery, now.mono_ms);
         }
+
         let (id, report, uncounted, restraint) = match record {
             Record::AttemptFinished(a) => {
                 (a.delivery.endpoint, &a.report, a.uncounted, &a.restraint)
@@ -198,48 +258,24 @@ impl Restraints {
         let Some(lane) = state.endpoints.get(&id).filter(|lane| !lane.settings.is_leased()) else {
             return;
         };
-        // Each record of an attempt says how much is left of these: what was over by then does not
-        // come again, whatever the wall clock says at the next start.
+
         let endpoint = self.endpoints.entry(id).or_default();
-        for wait in [&mut endpoint.paused, &mut endpoint.probe] {
-            *wait = wait.filter(|wait| wait.mono > now.mono_ms);
-        }
+        endpoint.forget_what_is_over(now);
         let failed = report.outcome != Outcome::Delivered;
         if failed && uncounted || report.fault == Some(AttemptFault::NotTaken) {
             return;
         }
-        let endpoint = self.endpoints.entry(id).or_default();
-        let (until, mono, since) = (now.wall_ms, now.mono_ms, Some(now.mono_ms));
-        let wait =
-            |ms: u64| Wait { until: until.saturating_add(ms), most_ms: ms, mono: mono + ms, since };
-        if let (Outcome::Retryable { after_ms: Some(ms) }, Some(429 | 503)) =
-            (&report.outcome, report.response.as_ref().map(|response| response.status))
-        {
-            let longer = endpoint.paused.is_none_or(|paused| paused.mono < now.mono_ms + ms);
-            endpoint.paused = if longer { Some(wait(*ms)) } else { endpoint.paused };
-        }
-        if !failed {
-            (endpoint.failures, endpoint.probes, endpoint.probe) = (0, None, None);
-            return;
-        }
-        if endpoint.failures == 0 {
-            endpoint.failing_since = ran;
-        }
-        endpoint.failures += 1;
-        let long = ran.saturating_sub(endpoint.failing_since) >= limits::BREAKER_SPAN_MS;
-        // A crash may make the run look shorter than it was: what the queue does not know yet does
-        // not bind it.
-        let known = restraint.as_ref().is_some_and(|restraint| restraint.breaker.is_some());
-        let opens = endpoint.failures >= limits::BREAKER_FAILURES && long;
-        assert!(
-            known || !opens || endpoint.probes.is_none(),
-            "the breaker of {id} was open, and is forgotten"
-        );
-        if known {
-            let probes = endpoint.probes.map_or(0, |probes| probes + 1);
-            endpoint.probes = Some(probes);
+
+        endpoint.pause_as_asked(report, now);
+        if failed {
+            let known = restraint.as_ref().is_some_and(|restraint| restraint.breaker.is_some());
             let longest = limits::PROBE_GAP_MAX_MS.min(lane.settings.retry.max_ms);
-            endpoint.probe = Some(wait((limits::PROBE_GAP_MS << probes.min(20)).min(longest)));
+            endpoint.fail(id, ran, known);
+            if known {
+                endpoint.set_probe(now, longest);
+            }
+        } else {
+            (endpoint.failures, endpoint.probes, endpoint.probe) = (0, None, None);
         }
     }
 
@@ -266,6 +302,7 @@ impl Restraints {
                 });
             }
         }
+
         let latest = endpoint.catch_up.mode == CatchUpMode::Latest && endpoint.order == Order::None;
         for (delivery, event) in deliveries.iter().zip(events).filter(|_| latest) {
             if delivery.seq != event.id.seq || self.asked.contains(delivery) {
@@ -289,6 +326,7 @@ impl Restraints {
             else {
                 continue;
             };
+
             let age = ran
                 .saturating_sub(*born)
                 .saturating_sub(endpoint.stood(ran).saturating_sub(*stood));
@@ -299,6 +337,7 @@ impl Restraints {
             {
                 continue;
             }
+
             let views = queue.ask(now, &DeliveriesQuery(vec![*delivery]));
             let waits = views[0].state != DeliveryState::InFlight;
             assert!(

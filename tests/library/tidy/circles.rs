@@ -59,7 +59,7 @@ impl Tree {
         let known: BTreeSet<Path> = sources.iter().map(Source::module).collect();
         let modules = sources
             .iter()
-            .filter(|source| source.room() != "bin")
+            .filter(|source| source.top_module() != "bin")
             .map(|source| Module::of(source, &known));
         Self(modules.map(|module| (module.path.clone(), module)).collect())
     }

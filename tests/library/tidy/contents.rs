@@ -67,3 +67,46 @@ fn no_decision_depends_on_the_order_of_a_hash_table() {
         broken,
     );
 }
+
+/// What a proof is worth has to be known by whoever reads or changes a scheme: each file says it in
+/// one paragraph.
+#[test]
+fn every_scheme_says_what_it_proves() {
+    const QUESTIONS: &[(&str, &[&str])] = &[
+        (
+            "who could make this proof",
+            &["whoever", "anybody", "alone", "issuer", "google", "amazon", "sendgrid", "travis ci"],
+        ),
+        ("what names the recipient", &["recipient"]),
+        ("what is signed", &["signed"]),
+        ("what is not, and is therefore not believed", &["believed", "not read", "no key"]),
+        ("what a repetition repeats", &["repeat", "repetition"]),
+        (
+            "what different deliveries share",
+            &["share", "the same", "two ", "another body", "different"],
+        ),
+    ];
+    let mut broken = Vec::new();
+
+    let mut schemes = 0;
+    for source in
+        sources().iter().filter(|source| source.code.contains("pub(super) const SCHEME: Scheme ="))
+    {
+        schemes += 1;
+        let manual = source.raw.lines().take_while(|line| line.starts_with("//!"));
+        let paragraph: Vec<&str> = manual
+            .skip_while(|line| !line.contains("**What it proves.**"))
+            .take_while(|line| *line != "//!")
+            .map(|line| line.trim_start_matches("//!").trim())
+            .collect();
+        let paragraph = paragraph.join(" ").to_lowercase();
+
+        let open = QUESTIONS
+            .iter()
+            .filter(|(_, words)| !words.iter().any(|word| paragraph.contains(word)));
+        broken.extend(open.map(|(question, _)| format!("{}: {question}", source.name)));
+    }
+
+    assert_eq!(schemes, 30, "the files of the schemes");
+    report("A scheme's file says in a paragraph `**What it proves.**`:", broken);
+}

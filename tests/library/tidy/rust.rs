@@ -72,7 +72,7 @@ fn char_end(text: &[char], from: usize) -> usize {
     }
 }
 
-/// The code without what stands under `#[cfg(test)]`.
+/// The code without what stands under `#[cfg(test)]`; lines stay where they are.
 pub fn without_tests(code: &str) -> String {
     let mut out = String::new();
     let mut rest = code;
@@ -83,6 +83,7 @@ pub fn without_tests(code: &str) -> String {
         let open = item.find(['{', ';']).unwrap_or(item.len());
         let end = if item[open..].starts_with('{') { open + closing(&item[open..]) } else { open };
         rest = item.get(end + 1..).unwrap_or_default();
+        out.extend(item[..item.len() - rest.len()].chars().filter(|c| *c == '\n'));
     }
 
     out.push_str(rest);

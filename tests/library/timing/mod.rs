@@ -30,6 +30,7 @@ fn measure<T>(mut subject: impl FnMut(&T), make: impl Fn(bool) -> T) -> [Vec<f64
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut swapped = false;
     let mut places = [make(false), make(true)];
+
     while times.iter().any(|class| class.len() < TRIES) {
         for _ in 0..PLACES {
             state ^= state << 13;
@@ -37,6 +38,7 @@ fn measure<T>(mut subject: impl FnMut(&T), make: impl Fn(bool) -> T) -> [Vec<f64
             state ^= state << 17;
             let class = usize::from(state & 1 == 1);
             let place = &places[class ^ usize::from(swapped)];
+
             let started = Instant::now();
             subject(black_box(place));
             let took = started.elapsed();
@@ -44,6 +46,7 @@ fn measure<T>(mut subject: impl FnMut(&T), make: impl Fn(bool) -> T) -> [Vec<f64
                 times[class].push(took.as_nanos() as f64);
             }
         }
+
         swapped = !swapped;
         places = [make(swapped), make(!swapped)];
     }
@@ -102,12 +105,14 @@ fn the_time_of_a_refusal_tells_nothing() {
     let none = json!({});
     let by_header = json!({"in": "header", "name": "x-key"});
     let token = json!({"mode": "secret_token"});
+
     let cases = [
         ("github", &none, "x-hub-signature-256", "sha256=", hex.as_str()),
         ("apikey", &by_header, "x-key", "", secret),
         ("gitlab", &token, "x-gitlab-token", "", secret),
         ("okta", &none, "authorization", "", secret),
     ];
+
     for (scheme, params, header, prefix, right) in cases {
         let source = source(scheme, secret, params);
         let ask = |headers: &[Header]| {
@@ -121,10 +126,12 @@ fn the_time_of_a_refusal_tells_nothing() {
             };
             verify(&source, &request, 1_770_000_000)
         };
+
         let good = [Header::new(header, format!("{prefix}{right}"))];
         assert!(matches!(ask(&good), Verdict::Proven(_)), "{scheme}: the right one is not taken");
         let make = |last| vec![Header::new(header, format!("{prefix}{}", spoilt(right, last)))];
         assert!(matches!(ask(&make(false)), Verdict::Refused { kind: "mismatch", .. }), "{scheme}");
+
         let t = best(|headers: &Vec<Header>| _ = black_box(ask(headers)), make);
         println!("{scheme}: t = {t:.2}");
         assert!(

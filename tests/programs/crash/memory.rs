@@ -59,6 +59,7 @@ fn p11_with_too_little_memory_nothing_acknowledged_is_lost() {
     let mut home = Home::new();
     let enter = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.0.display());
     home.under = ["sh", "-c", &enter, "sh"].map(String::from).into();
+
     let (mut acked, mut kills, mut refused, mut peak): (Vec<Acked>, usize, u64, u64) =
         (Vec::new(), 0, 0, 0);
     for (round, posters) in POSTERS.into_iter().enumerate() {
@@ -74,6 +75,7 @@ fn p11_with_too_little_memory_nothing_acknowledged_is_lost() {
                 "--allow-private",
             ]);
         }
+
         let load = Load::start(daemon.addr, &pace(posters), round as u64);
         until("the load's end, or the daemon's", SOON * 2, || {
             peak = peak.max(resident(&daemon));
@@ -81,6 +83,7 @@ fn p11_with_too_little_memory_nothing_acknowledged_is_lost() {
         });
         refused += load.refused();
         acked.extend(load.end());
+
         match daemon.ended() {
             Some(status) => {
                 assert_eq!(
@@ -94,6 +97,7 @@ fn p11_with_too_little_memory_nothing_acknowledged_is_lost() {
             None => daemon.kill(),
         }
     }
+
     // The restart is one with room.
     home.under.clear();
     let daemon = home.start();
@@ -106,6 +110,7 @@ fn p11_with_too_little_memory_nothing_acknowledged_is_lost() {
         POSTERS.len(),
         census.lost.len()
     );
+
     assert!(census.lost.is_empty() && census.verified(), "{:#?} {}", census.lost, census.report);
     assert!(!acked.is_empty(), "the test has no load");
     assert_eq!(daemon.terminate().code(), Some(0));

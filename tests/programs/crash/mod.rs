@@ -63,6 +63,7 @@ fn p01_p02_nothing_acknowledged_is_lost_however_often_it_is_killed() {
     let seed = Rng::seed_from_env();
     println!("crash: {kills} kills, HOOKBOX_SEED={seed}");
     let mut rng = Rng::new(seed);
+
     // Small segments, so that kills also fall into the rolling of one.
     let mut home = Home::new();
     let config = home.write("hookbox.toml", "[log]\nsegment_size = \"1MiB\"\n");
@@ -70,6 +71,7 @@ fn p01_p02_nothing_acknowledged_is_lost_however_often_it_is_killed() {
     let receiver = Receiver::start();
     receiver.forget_bodies();
     set_up(&home, &receiver, &mut rng);
+
     let ledger = Arc::new(Ledger::default());
     let posters: Vec<_> =
         (0..POSTERS).map(|n| post_on_and_on(&ledger, Rng::new(seed ^ (n + 1)))).collect();
@@ -78,6 +80,7 @@ fn p01_p02_nothing_acknowledged_is_lost_however_often_it_is_killed() {
     for poster in posters {
         poster.join().expect("a poster does not panic");
     }
+
     let daemon = home.start();
     let answered = ledger.answered.lock().expect("no panic").clone();
     println!(
@@ -90,9 +93,11 @@ fn p01_p02_nothing_acknowledged_is_lost_however_often_it_is_killed() {
         "the test has no load: {} events for {kills} kills",
         answered.len()
     );
+
     check_log(&daemon, &answered, &mut rng);
     await_drained(&daemon);
     check_receiver(&ledger, &receiver, &answered);
+
     let mut sorted = restarts;
     sorted.sort_unstable();
     let (median, longest) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
@@ -117,7 +122,7 @@ fn set_up(home: &Home, receiver: &Receiver, rng: &mut Rng) {
     assert_eq!(daemon.terminate().code(), Some(0));
 }
 
-/// One connection after the other, one body after the other, until told to stop.
+/// One connection after the other, one body after the other, until it is stopped.
 fn post_on_and_on(ledger: &Arc<Ledger>, mut rng: Rng) -> std::thread::JoinHandle<()> {
     let ledger = ledger.clone();
     std::thread::spawn(move || {
@@ -138,23 +143,29 @@ fn post_until_it_breaks(ledger: &Ledger, mut client: Client, rng: &mut Rng) {
             std::thread::sleep(Duration::from_millis(1));
             continue;
         }
+
         ledger.events.fetch_add(1, Ordering::Relaxed);
         let size = if rng.below(20) == 0 { 40_000 } else { 64 + rng.index(1500) };
         let body: Vec<u8> =
             std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size).collect();
         let hash = sha256(&body);
         ledger.sent.lock().expect("no panic").insert(hash);
+
         let Ok(answer) = client.post("/in/in", &[], &body) else { return };
         if answer.status == 202 {
             let id = answer.json()["id"].as_str().expect("an id").to_owned();
             let before = ledger.answered.lock().expect("no panic").insert(id.clone(), hash);
             assert!(before.is_none(), "{id} was given twice");
         } else {
-            let said = String::from_utf8_lossy(&answer.body);
-            assert_eq!(answer.status, 503, "only a busy or stopping daemon refuses these: {said}");
+            let output = String::from_utf8_lossy(&answer.body);
+            assert_eq!(
+                answer.status, 503,
+                "only a busy or stopping daemon refuses these: {output}"
+            );
             ledger.refused.fetch_add(1, Ordering::Relaxed);
         }
     }
+
     std::thread::sleep(Duration::from_millis(1));
 }
 
@@ -169,10 +180,12 @@ fn kill_again_and_again(home: &Home, ledger: &Ledger, kills: u64, rng: &mut Rng)
             starting.kill();
             continue;
         }
+
         let daemon = home.spawn().ready(SOON).unwrap_or_else(|why| panic!("kill {kill}: {why}"));
         restarts.push(daemon.ready_after);
         let before = ledger.answered.lock().expect("no panic").len();
         *ledger.addr.lock().expect("no panic") = Some(daemon.addr);
+
         // Whenever the system lets the posters run: there is load.
         until("an answer", SOON, || {
             (ledger.answered.lock().expect("no panic").len() > before).then_some(())
@@ -181,6 +194,7 @@ fn kill_again_and_again(home: &Home, ledger: &Ledger, kills: u64, rng: &mut Rng)
         *ledger.addr.lock().expect("no panic") = None;
         daemon.kill();
     }
+
     restarts
 }
 
@@ -206,6 +220,7 @@ fn check_receiver(ledger: &Ledger, receiver: &Receiver, answered: &HashMap<Strin
         let seen = receiver.seen(path);
         let mut delivered: HashMap<&str, Hash> = HashMap::new();
         let mut twice = 0;
+
         for request in seen.iter().filter(|s| s.answered == 200) {
             assert!(
                 sent.contains(&request.sha256),
@@ -220,6 +235,7 @@ fn check_receiver(ledger: &Ledger, receiver: &Receiver, answered: &HashMap<Strin
                 request.id()
             );
         }
+
         let lost: Vec<&String> =
             answered.keys().filter(|id| !delivered.contains_key(id.as_str())).collect();
         assert!(
@@ -228,6 +244,7 @@ fn check_receiver(ledger: &Ledger, receiver: &Receiver, answered: &HashMap<Strin
             lost.len(),
             answered.len()
         );
+
         for (id, hash) in answered {
             assert_eq!(delivered[id.as_str()], *hash, "{id} came to {path} with another body");
         }
@@ -242,6 +259,7 @@ fn check_log(daemon: &Daemon, answered: &HashMap<String, Hash>, rng: &mut Rng) {
     assert_eq!(kept.len(), listed.len(), "an event is listed twice");
     let lost: Vec<&String> = answered.keys().filter(|id| !kept.contains(id.as_str())).collect();
     assert!(lost.is_empty(), "{} answered events are not in the log: {lost:?}", lost.len());
+
     let mut ids: Vec<&String> = answered.keys().collect();
     ids.sort_unstable();
     for _ in 0..SAMPLE.min(ids.len()) {
@@ -251,6 +269,7 @@ fn check_log(daemon: &Daemon, answered: &HashMap<String, Hash>, rng: &mut Rng) {
         let body = base64::engine::general_purpose::STANDARD.decode(body).expect("base64");
         assert_eq!(hex(&sha256(&body)), hex(&answered[id]), "{id} has another body in the log");
     }
+
     let verified = daemon.json(&["log", "verify"]);
     assert_eq!(verified["ok"], true, "{verified}");
     assert_eq!(verified["first"], 1, "{verified}");

@@ -45,10 +45,10 @@ struct Total {
     cases: u64,
     /// Nothing was lost and nothing was wrong.
     whole: u64,
-    /// Nothing was lost, something was wrong and told.
-    told: u64,
-    /// Something was lost, and told.
-    lost_and_told: u64,
+    /// Nothing was lost, something was wrong and reported.
+    reported: u64,
+    /// Something was lost, and reported.
+    lost_and_reported: u64,
     acknowledged: usize,
     lost: usize,
     quarantined: u64,
@@ -71,9 +71,11 @@ fn c02_bits_flipped_after_a_clean_stop_are_told() {
 fn c03_torn_files_are_told() {
     let (count, seed) = asked_for();
     let mut rng = Rng::new(seed ^ 3);
+
     for killed in [true, false] {
         let log = Written::new(killed, seed);
         let mut total = Total::default();
+
         for case in 0..count.div_ceil(8) {
             log.case(
                 &format!("seed {seed}, killed {killed}, truncation {case}"),
@@ -91,6 +93,7 @@ fn c03_torn_files_are_told() {
                 },
             );
         }
+
         println!("damage: truncations, killed {killed}: {total:?}");
     }
 }
@@ -101,10 +104,12 @@ fn c03_torn_files_are_told() {
 fn c03_files_torn_just_before_the_end_of_a_part_are_told() {
     const PART: u64 = 512 << 10;
     let (count, seed) = asked_for();
+
     for (round, killed) in (0..count.div_ceil(8)).flat_map(|round| [(round, true), (round, false)])
     {
         let log = Written::new(killed, seed + round);
         let mut total = Total::default();
+
         for number in 0..segments(&log.home.data()).len() {
             log.case(
                 &format!("seed {seed}, round {round}, killed {killed}, segment {number}"),
@@ -122,6 +127,7 @@ fn c03_files_torn_just_before_the_end_of_a_part_are_told() {
                 },
             );
         }
+
         println!("damage: parts, killed {killed}: {total:?}");
     }
 }
@@ -132,6 +138,7 @@ fn c04_c05_side_files_are_made_anew_or_missed_aloud() {
     for killed in [true, false] {
         let log = Written::new(killed, seed);
         let (mut spared, mut total) = (Total::default(), Total::default());
+
         // In every segment at once: nothing may be lost of any. A large run tries each alone as
         // well.
         for (what, damage) in SPARED {
@@ -145,6 +152,7 @@ fn c04_c05_side_files_are_made_anew_or_missed_aloud() {
             );
             assert_eq!(spared.lost, 0, "{what}");
         }
+
         for (number, segment) in segments(&log.home.data()).iter().enumerate() {
             let name = segment.file_name().expect("a name").to_owned();
             let inside = |data: &Path| data.join("log").join(&name);
@@ -161,6 +169,7 @@ fn c04_c05_side_files_are_made_anew_or_missed_aloud() {
                 "db deleted".to_owned()
             });
         }
+
         for file in ["watermark", "lock"] {
             for what in ["deleted", "emptied"] {
                 log.case(
@@ -179,6 +188,7 @@ fn c04_c05_side_files_are_made_anew_or_missed_aloud() {
                 );
             }
         }
+
         assert_eq!(spared.lost, 0, "side files hold nothing that is missed: {spared:?}");
         println!("damage: side files, killed {killed}: {spared:?}");
         println!("damage: db deleted, killed {killed}: {total:?}");
@@ -192,6 +202,7 @@ fn c06_lost_segments_leave_nothing_that_waits_for_ever() {
     let log = Written::new(false, seed);
     let mut total = Total::default();
     let count = segments(&log.home.data()).len();
+
     for (number, with_seal) in (0..count - 1).flat_map(|number| [(number, false), (number, true)]) {
         log.case(
             &format!("seed {seed}, segment {number}, seal too: {with_seal}"),
@@ -208,6 +219,7 @@ fn c06_lost_segments_leave_nothing_that_waits_for_ever() {
             },
         );
     }
+
     assert!(total.dead_as_lost > 0, "{total:?}");
     println!("damage: lost segments: {total:?}");
 }
@@ -299,6 +311,7 @@ impl Written {
         let daemon = home.start();
         daemon.json(&["source", "create", "in", "--verify", "none"]);
         make_endpoints(&daemon);
+
         let pace = Pace {
             posters: 3,
             pause_us: 0,
@@ -311,11 +324,13 @@ impl Written {
         until("the load's end", SOON, || load.is_over().then_some(()));
         let acked = load.end();
         Sums::agreeing(&daemon.socket, SOON).expect("the sums agree before anything is damaged");
+
         if killed {
             daemon.kill();
         } else {
             assert_eq!(daemon.terminate().code(), Some(0));
         }
+
         assert!(segments(&home.data()).len() > 1, "there is more than one segment");
         Self { home, acked }
     }
@@ -331,21 +346,24 @@ impl Written {
             .status()
             .expect("cp");
         assert!(copied.success(), "cp");
+
         let at = format!("{at}: {}", damage(&home.data()));
         total.cases += 1;
         total.acknowledged += self.acked.len();
+
         let census = serve(&home, &self.acked, total)
             .unwrap_or_else(|why| panic!("{at}: the daemon died of it: {why}"));
         total.lost += census.lost.len();
         let aside = fs::read_dir(home.data().join("log")).expect("the log's folder").flatten();
         total.quarantined +=
             aside.filter(|e| e.file_name().to_string_lossy().starts_with("bad-")).count() as u64;
+
         let silent: Vec<_> = census.lost.iter().filter(|(seq, _)| !census.names(*seq)).collect();
         assert!(silent.is_empty(), "{at}: lost in silence: {silent:#?}\n{}", census.report);
         match (census.lost.is_empty(), census.verified()) {
             (true, true) => total.whole += 1,
-            (true, false) => total.told += 1,
-            (false, _) => total.lost_and_told += 1,
+            (true, false) => total.reported += 1,
+            (false, _) => total.lost_and_reported += 1,
         }
     }
 }

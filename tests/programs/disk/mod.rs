@@ -17,8 +17,8 @@
 //! EIO and ENOSPC, in 1,438 of which calls failed; 1,169 ended by themselves, 36 did not start and
 //! said why, 251 served on. 180,076 events acknowledged meanwhile beside about 400 in each log: 0
 //! lost, 0 not delivered, 0 acknowledged after a failed fdatasync. Every kind of call came to a
-//! clean run. In 26 runs the store panicked over the error, which is told in one line as well. It
-//! took 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07,
+//! clean run. In 26 runs the store panicked over the error, which is one line of the log. It took
+//! 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07,
 //! D-09): see `scarce`.
 //!
 //! Needs strace and root. `HOOKBOX_DISK_FAULTS`: 1 doubles n from run to run, 2 makes the steps
@@ -206,12 +206,14 @@ fn run(template: &Template, call: &str, fault: &str, seed: u64, total: &mut Tota
     if Rng::new(seed).below(2) == 0 {
         leave_open(&home.data().join("log"));
     }
+
     let trace = home.path().join("trace").to_string_lossy().into_owned();
     let (only, inject) = (format!("trace={call}"), format!("inject={call}:{fault}"));
     home.under =
         ["strace", "-D", "-f", "-qq", "-ttt", "-y", "-o", &trace, "-e", &only, "-e", &inject]
             .map(String::from)
             .into();
+
     total.runs += 1;
     let mut acked = template.acked.clone();
     let mut end = End { asked_at: f64::INFINITY, is_clean: false };
@@ -234,6 +236,7 @@ fn run(template: &Template, call: &str, fault: &str, seed: u64, total: &mut Tota
             acked.extend(more);
         }
     }
+
     let failed = failures(Path::new(&trace));
     let injected = !failed.is_empty() || fault.starts_with("delay");
     total.failed += u64::from(injected);
@@ -245,6 +248,7 @@ fn run(template: &Template, call: &str, fault: &str, seed: u64, total: &mut Tota
             end.asked_at
         );
     }
+
     home.under.clear();
     check_restart(&home, &receiver, &acked, &at);
     injected
@@ -277,8 +281,10 @@ fn drive(
     } else {
         let_go(&daemon.ctl(), receiver);
     }
+
     until(&format!("{at}: the load's end"), SOON, || load.is_over().then_some(()));
     let acked = load.end();
+
     // Whoever is not about to end answers.
     let status = until(&format!("{at}: its end, or an answer"), SOON, || {
         let addr = daemon.addr;
@@ -289,6 +295,7 @@ fn drive(
             None => answers().is_ok_and(|a| a.status == 202).then_some(None),
         }
     });
+
     let mut end = End { asked_at: f64::INFINITY, is_clean: false };
     match status {
         Some(status) => {
@@ -306,6 +313,7 @@ fn drive(
             }
         }
     }
+
     total.panics += u64::from(daemon.log_text().contains("panicked"));
     (acked, end)
 }
@@ -354,6 +362,7 @@ fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) {
     let census = look_up(&daemon.socket, acked).unwrap_or_else(|e| panic!("{at}: {e}"));
     assert!(census.lost.is_empty(), "{at}: lost {:#?}\n{}", census.lost, census.report);
     assert!(census.verified(), "{at}: {}", census.report);
+
     let_go(&daemon.ctl(), receiver);
     let all: HashSet<&str> = acked.iter().map(|a| a.id.as_str()).collect();
     let begun = Instant::now();
@@ -364,6 +373,7 @@ fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) {
         if missing.is_empty() {
             break;
         }
+
         let (left, first) = (missing.len(), missing[0]);
         let status = || daemon.json(&["status"]);
         assert!(
@@ -376,6 +386,7 @@ fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+
     assert_eq!(daemon.terminate().code(), Some(0), "{at}");
 }
 
@@ -394,12 +405,14 @@ fn failures(trace: &Path) -> Vec<Failure> {
     let text = std::fs::read_to_string(trace).unwrap_or_default();
     let is_note =
         |call: &str| [".sums.tmp>", "/calendar.tmp>"].iter().any(|name| call.contains(name));
+
     // The sync of the folder belongs to what its thread has synced before.
     let mut noting: HashMap<&str, bool> = HashMap::new();
     let mut failures = Vec::new();
     for line in text.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let Some((at, call)) = rest.trim_start().split_once(' ') else { continue };
+
         let is_folder = call.starts_with("fsync") && call.contains("/log>");
         let of_a_note = if is_folder {
             noting.get(thread).is_some_and(|noting| *noting)
@@ -407,6 +420,7 @@ fn failures(trace: &Path) -> Vec<Failure> {
             is_note(call)
         };
         noting.insert(thread, of_a_note);
+
         if line.contains("(INJECTED)") {
             let at = at.parse().expect("a time in the trace");
             failures.push(Failure { at, call: call.to_owned(), of_a_note });

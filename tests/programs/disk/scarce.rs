@@ -23,10 +23,12 @@ fn d07_on_a_slow_disk_answers_are_slow_and_nothing_is_answered_before_its_sync()
         ["strace", "-D", "-f", "-qq", "-o", &trace, "-e", "trace=fdatasync", "-e", &inject]
             .map(String::from)
             .into();
+
     let daemon = home.spawn().ready(SOON).expect("it starts, slowly");
     let syncs =
         || std::fs::read_to_string(&trace).map_or(0, |text| text.matches("(DELAYED)").count());
     daemon.json(&["source", "create", "in", "--verify", "none"]);
+
     let before = syncs();
     let mut latencies: Vec<Duration> = Vec::new();
     std::thread::scope(|scope| {
@@ -49,6 +51,7 @@ fn d07_on_a_slow_disk_answers_are_slow_and_nothing_is_answered_before_its_sync()
             .collect();
         latencies.extend(posters.into_iter().flat_map(|poster| poster.join().expect("no panic")));
     });
+
     latencies.sort_unstable();
     let (least, most) = (latencies[0], latencies[latencies.len() - 1]);
     let resident = daemon.proc_number("status", "VmRSS");
@@ -58,6 +61,7 @@ fn d07_on_a_slow_disk_answers_are_slow_and_nothing_is_answered_before_its_sync()
         latencies.len()
     );
     assert!(least >= DELAY, "an answer came after {least:?}, before its sync can have been done");
+
     // Group commit bounds the wait: one sync is for many of them. Each alone would take as many
     // syncs as there are answers.
     let made = syncs() - before;
@@ -72,14 +76,17 @@ fn d09_without_file_descriptors_the_log_goes_on() {
     println!("disk: HOOKBOX_SEED={seed}");
     let receiver = Receiver::start();
     receiver.forget_bodies();
+
     let mut home = Home::new();
     let config = home.write("hookbox.toml", super::CONFIG);
     home.args.extend(["--config".to_owned(), config]);
     let few = format!("ulimit -n {FILES}; exec \"$@\"");
     home.under = ["sh", "-c", &few, "sh"].map(String::from).into();
+
     let mut daemon = home.start();
     daemon.json(&["source", "create", "in", "--verify", "none"]);
     daemon.json(&["endpoint", "create", "out", "--url", &receiver.url("/out"), "--allow-private"]);
+
     // Rolls need descriptors as well: several segments are written meanwhile.
     let pace = Pace {
         posters: 4,
@@ -91,6 +98,7 @@ fn d09_without_file_descriptors_the_log_goes_on() {
     };
     let load = Load::start(daemon.addr, &pace, seed);
     until("some events", SOON, || (load.count() > 10).then_some(()));
+
     let crowd: Vec<_> = (0..CROWD).filter_map(|_| Client::connect(daemon.addr).ok()).collect();
     until("the load's end", SOON, || load.is_over().then_some(()));
     assert!(daemon.ended().is_none(), "it ended: {}", daemon.log_text());
@@ -101,6 +109,7 @@ fn d09_without_file_descriptors_the_log_goes_on() {
             Client::connect(daemon.addr).and_then(|mut client| client.post("/in/in", &[], b"new"));
         answer.is_ok_and(|answer| answer.status == 202).then_some(true)
     });
+
     let census = look_up(&daemon.socket, &acked).expect("it answers");
     let segments = census.stat["segments"].as_array().map_or(0, Vec::len);
     println!(
@@ -109,6 +118,7 @@ fn d09_without_file_descriptors_the_log_goes_on() {
         acked.len(),
         census.lost.len()
     );
+
     assert!(answered && segments > 2, "{segments} segments");
     assert!(census.lost.is_empty() && census.verified(), "{:#?} {}", census.lost, census.report);
     assert_eq!(daemon.terminate().code(), Some(0));

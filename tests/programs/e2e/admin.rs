@@ -29,6 +29,7 @@ fn objects_have_the_fields_that_scripts_rely_on() {
         ("in", "/in/in", "none")
     );
     assert!(text(&source, "url").ends_with("/in/in"), "{source}");
+
     let endpoint =
         quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--from", "in", "--types", "*"]);
     assert_eq!((text(&endpoint, "name"), text(&endpoint, "state")), ("app", "active"));
@@ -37,19 +38,23 @@ fn objects_have_the_fields_that_scripts_rely_on() {
         (&endpoint["from"], &endpoint["types"]),
         (&serde_json::json!(["in"]), &serde_json::json!(["*"]))
     );
+
     let id = daemon.accept("/in/in", &[("X-One", "1")], b"12345");
     let delivery = delivery_in(&daemon, "app", "delivered");
     for field in ["id", "event", "endpoint", "state", "attempts", "due_at"] {
         assert!(delivery.get(field).is_some(), "no '{field}' in {delivery}");
     }
+
     let event = daemon.json(&["event", "list"]);
     assert_eq!((text(&event, "id"), text(&event, "source")), (id.as_str(), "in"));
     assert_eq!((event["size"].as_u64(), event["duplicates"].as_u64()), (Some(5), Some(0)));
     assert!(event["type"].is_string() && text(&event, "received_at").ends_with('Z'));
     assert!(event.get("body_base64").is_none(), "lists leave bodies out");
+
     let shown = daemon.json(&["event", "show", &id]);
     assert_eq!(text(&shown, "body_base64"), "MTIzNDU=");
     assert!(shown["headers"].to_string().to_lowercase().contains("x-one"), "{shown}");
+
     status_has_its_fields(&daemon.json(&["status"]));
     let verified = daemon.json(&["log", "verify"]);
     assert_eq!((&verified["ok"], verified["first"].as_u64()), (&Value::Bool(true), Some(1)));
@@ -86,6 +91,7 @@ fn people_get_tables_and_sentences() {
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &[]);
     daemon.accept("/in/in", &[], b"x");
     daemon.await_count("delivered", 1);
+
     let commands: [&[&str]; 7] = [
         &["status"],
         &["source", "list"],
@@ -100,6 +106,7 @@ fn people_get_tables_and_sentences() {
         assert!(!shown.trim().is_empty(), "{args:?} says nothing");
         assert!(!shown.trim_start().starts_with('{'), "{args:?} speaks JSON to people: {shown}");
     }
+
     let table = daemon.done(&["endpoint", "list"]).stdout;
     assert!(table.contains("app") && table.contains("active"), "{table}");
 }
@@ -110,6 +117,7 @@ fn lists_page_newest_first_without_gaps_or_repeats() {
     let daemon = home.start();
     open_source(&daemon, "in");
     open_source(&daemon, "other");
+
     let mut client = daemon.client();
     let mut ids = Vec::new();
     for n in 0..130 {
@@ -119,6 +127,7 @@ fn lists_page_newest_first_without_gaps_or_repeats() {
     }
     ids.reverse();
     assert_eq!(daemon.lines(&["event", "list"]).len(), 50, "the default page");
+
     let mut found: Vec<String> = Vec::new();
     loop {
         let mut args = vec!["event", "list", "--limit", "40"];
@@ -132,6 +141,7 @@ fn lists_page_newest_first_without_gaps_or_repeats() {
         found.extend(page.iter().map(|e| text(e, "id").to_owned()));
     }
     assert_eq!(found, ids);
+
     let all = daemon.lines(&["event", "list", "--limit", "100000"]);
     assert_eq!(all.len(), 130, "a limit may be more than a page of the daemon");
     assert_eq!(daemon.lines(&["event", "list", "--source", "other", "--limit", "100"]).len(), 13);
@@ -185,6 +195,7 @@ fn tail_follows_what_passes() {
     receiver.script("/hook", [Step::Status(500)]);
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &[]);
+
     let mut tail = daemon.ctl().spawn(&["--json", "tail", "-f"]);
     let lines = BufReader::new(tail.stdout.take().expect("a pipe")).lines();
     let (sender, found) = std::sync::mpsc::channel();
@@ -193,7 +204,8 @@ fn tail_follows_what_passes() {
             let _ = sender.send(line);
         }
     });
-    // It follows from some moment on, which is not told: events are sent until one is seen.
+
+    // It follows from some moment on, which nobody knows: events are sent until one is seen.
     let mut ids = Vec::new();
     let mut seen: Vec<Value> = Vec::new();
     until("an event and a delivery in the tail", SOON, || {
@@ -211,6 +223,7 @@ fn tail_follows_what_passes() {
             && text.contains("app"))
         .then_some(())
     });
+
     let _ = tail.kill();
     let _ = tail.wait();
 }
@@ -224,16 +237,19 @@ fn delivery_lists_filter_as_a_person_would_try() {
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "good", &receiver.url("/good"), &[]);
     quick_endpoint(&daemon, "bad", &receiver.url("/bad"), &["--max-attempts", "1"]);
+
     let ids: Vec<String> =
         (0..4).map(|n| daemon.accept("/in/in", &[], format!("{n}").as_bytes())).collect();
     daemon.await_count("dead", 4);
     daemon.await_count("delivered", 4);
+
     let count = |args: &[&str]| daemon.lines(&[&["delivery", "list"][..], args].concat()).len();
     assert_eq!(count(&[]), 8);
     assert_eq!(count(&["--state", "dead"]), 4);
     assert_eq!(count(&["--state", "delivered", "--endpoint", "good"]), 4);
     assert_eq!(count(&["--endpoint", "good", "--state", "dead"]), 0);
     assert_eq!(count(&["--event", &ids[2]]), 2);
+
     let first = daemon.lines(&["delivery", "list", "--limit", "3"]);
     let rest = daemon.lines(&["delivery", "list", "--after", text(&first[2], "id")]);
     assert_eq!((first.len(), rest.len()), (3, 5));
@@ -272,6 +288,7 @@ fn garbage_and_slow_callers_do_not_stop_the_door_or_the_ingress() {
         let answer = over_socket(&daemon, garbage_with_end(garbage).as_str());
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
+
     let slow: Vec<UnixStream> = (0..40)
         .map(|_| {
             let mut stream = UnixStream::connect(&daemon.socket).expect("the admin socket");
@@ -279,6 +296,7 @@ fn garbage_and_slow_callers_do_not_stop_the_door_or_the_ingress() {
             stream
         })
         .collect();
+
     daemon.accept("/in/in", &[], b"x");
     daemon.json(&["status"]);
     drop(slow);

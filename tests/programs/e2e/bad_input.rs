@@ -26,6 +26,7 @@ fn the_ctl_says_what_is_wrong() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
+
     let url = "http://127.0.0.1:9/";
     let cases: [&[&str]; 34] = [
         &["source", "create", "", "--verify", "none"],
@@ -66,6 +67,7 @@ fn the_ctl_says_what_is_wrong() {
     for args in cases {
         refused(&daemon, args);
     }
+
     assert!(daemon.lines(&["endpoint", "list"]).is_empty());
     assert_eq!(daemon.lines(&["source", "list"]).len(), 1);
     daemon.accept("/in/in", &[], b"still here");
@@ -83,6 +85,7 @@ fn malformed_http_is_refused_and_logged_nowhere() {
         "POST /in/in HTTP/1.1\r\nHost: h\r\n{}Content-Length: 0\r\n\r\n",
         "A: b\r\n".repeat(150)
     );
+
     let messages: [&[u8]; 11] = [
         b"garbage\r\n\r\n",
         b"POST /in/in HTTP/9.9\r\n\r\n",
@@ -97,6 +100,7 @@ fn malformed_http_is_refused_and_logged_nowhere() {
         long_header.as_bytes(),
         many.as_bytes(),
     ];
+
     for (n, message) in messages.iter().enumerate() {
         let mut client = daemon.client();
         let sent = client.send_raw(message);
@@ -113,6 +117,7 @@ fn malformed_http_is_refused_and_logged_nowhere() {
             }
         }
     }
+
     assert_eq!(daemon.json(&["status"])["events"], 0);
     daemon.accept("/in/in", &[], b"still here");
 }
@@ -156,8 +161,8 @@ fn refusals_name_what_was_passed() {
     ] {
         // The ctl refuses what no setting may be (64), the daemon what this one may not be now (1).
         let done = daemon.ctl().run(args);
-        let said = &done.stderr;
-        assert!(matches!(done.code, Some(1 | 64)) && said.contains(words), "{args:?}: {said}");
+        let output = &done.stderr;
+        assert!(matches!(done.code, Some(1 | 64)) && output.contains(words), "{args:?}: {output}");
     }
 
     let shown = daemon.done(&["endpoint", "show", "jobs"]).stdout;
@@ -165,12 +170,12 @@ fn refusals_name_what_was_passed() {
         |field: &str| shown.lines().any(|line| line.starts_with(field) && line.ends_with("none"));
     assert!(none("header ") && none("arg "), "{shown}");
     for nothing in [&b""[..], b"{\"what\":\"bogus\"}\n"] {
-        let said = daemon.ctl().run_with_input(&["log", "import", "-"], nothing).expect(1).stderr;
-        assert!(said.contains("no events found"), "{said}");
+        let output = daemon.ctl().run_with_input(&["log", "import", "-"], nothing).expect(1).stderr;
+        assert!(output.contains("no events found"), "{output}");
     }
 }
 
-/// With all places on the admin socket taken, the next caller is told so.
+/// With all places on the admin socket taken, the next caller is refused in words.
 #[test]
 fn a_full_admin_socket_says_that_it_is_full() {
     let home = Home::new();
@@ -178,10 +183,10 @@ fn a_full_admin_socket_says_that_it_is_full() {
     let socket = home.data().join("admin.sock");
     let connect = |_| std::os::unix::net::UnixStream::connect(&socket).expect("a connection");
     // Idle connections are closed after half a minute, which may pass before the next caller comes.
-    let said = until("the socket to be full", SOON, || {
+    let output = until("the socket to be full", SOON, || {
         let _idle: Vec<_> = (0..70).map(connect).collect();
-        Some(daemon.ctl().run(&["status"])).filter(|said| said.code != Some(0))
+        Some(daemon.ctl().run(&["status"])).filter(|output| output.code != Some(0))
     });
-    assert!(said.stderr.contains("admin connections"), "{}", said.stderr);
+    assert!(output.stderr.contains("admin connections"), "{}", output.stderr);
     until("places", SOON, || (daemon.ctl().run(&["status"]).code == Some(0)).then_some(()));
 }

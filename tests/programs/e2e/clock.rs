@@ -28,7 +28,8 @@ const FIRMWARE: &str = r#"
 int clock_gettime(clockid_t id, struct timespec *time) {
     const char *set = getenv("CLOCK_IS_SET");
     int unset = set != NULL && access(set, F_OK) != 0;
-    int result = (int)syscall(SYS_clock_gettime, id == CLOCK_REALTIME && unset ? CLOCK_MONOTONIC : id, time);
+    clockid_t asked = id == CLOCK_REALTIME && unset ? CLOCK_MONOTONIC : id;
+    int result = (int)syscall(SYS_clock_gettime, asked, time);
     const char *off = getenv("CLOCK_IS_OFF_BY");
     int file = id == CLOCK_REALTIME && off != NULL ? open(off, O_RDONLY | O_CLOEXEC) : -1;
     if (file >= 0) {
@@ -110,6 +111,7 @@ fn a_box_that_boots_in_1970_signs_nothing_until_its_clock_is_set() {
     );
     let secret = text(&made, "secret").to_owned();
     daemon.json(&["endpoint", "create", "jobs", "--url", "pull:", "--lease", "1h"]);
+
     in_1970(&daemon);
     let first = daemon.accept("/in/in", &[], b"1");
     // What is not signed goes on.
@@ -118,6 +120,7 @@ fn a_box_that_boots_in_1970_signs_nothing_until_its_clock_is_set() {
     assert_eq!((text(&waits, "state"), text(&waits, "event")), ("pending", &*first));
     let why = daemon.json(&["delivery", "explain", text(&waits, "id")]);
     assert_eq!(text(&why["reasons"][0], "kind"), "clock", "{why}");
+
     // Once more in 1970, with something that waits and a log that has seen nothing else.
     daemon.kill();
     let daemon = home.start();
@@ -125,6 +128,7 @@ fn a_box_that_boots_in_1970_signs_nothing_until_its_clock_is_set() {
     daemon.accept("/in/in", &[], b"2");
     assert_eq!(consume(&daemon).len(), 1);
     assert_eq!(receiver.count("/hook"), 0);
+
     // The time comes: 56 years at once, and nobody has to wait five minutes for it.
     std::fs::write(&set, b"").expect("a file in the temporary folder");
     for seen in receiver.wait("/hook", 2, SOON) {
@@ -138,6 +142,7 @@ fn a_box_that_boots_in_1970_signs_nothing_until_its_clock_is_set() {
         (&0.into(), &0.into())
     );
     assert_eq!(daemon.lines(&["event", "list"]).len(), 2, "what came in 1970 is not old");
+
     // The battery is still missing: now the log knows better than the clock.
     daemon.kill();
     std::fs::remove_file(&set).expect("the file is there");
@@ -162,6 +167,7 @@ fn l05_a_clock_that_jumps_makes_no_storm_and_loses_nothing() {
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "in");
+
     let paths: Vec<String> = (0..5).map(|n| format!("/{n}")).collect();
     for (path, name) in paths.iter().zip(["a", "b", "c", "d", "e"]) {
         receiver.always(path, Step::Status(503));
@@ -170,15 +176,18 @@ fn l05_a_clock_that_jumps_makes_no_storm_and_loses_nothing() {
             ["--allow-private", "--retry-base", "400ms", "--retry-max", "400ms", "--jitter", "0"];
         daemon.json(&[&["endpoint", "create", name, "--url", &url][..], &settings].concat());
     }
+
     let id = daemon.accept("/in/in", &[], b"1");
     let tried_twice = || {
         let wanted: Vec<usize> = paths.iter().map(|path| receiver.count(path) + 2).collect();
         paths.iter().zip(wanted).for_each(|(path, wanted)| drop(receiver.wait(path, wanted, SOON)));
     };
+
     for hours in [0i64, 1, 0, -1, 0] {
         std::fs::write(&off, (hours * 3600).to_string()).expect("writes");
         tried_twice();
     }
+
     for path in &paths {
         let seen = receiver.seen(path);
         for pair in seen.windows(2) {
@@ -187,6 +196,7 @@ fn l05_a_clock_that_jumps_makes_no_storm_and_loses_nothing() {
         }
         receiver.always(path, Step::Status(200));
     }
+
     daemon.await_count("delivered", 5);
     assert!(paths.iter().all(|path| receiver.seen(path).iter().all(|seen| seen.id() == id)));
 }

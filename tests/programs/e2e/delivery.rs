@@ -24,6 +24,7 @@ fn each_endpoint_gets_what_its_filters_let_through() {
         &receiver.url("/where"),
         &["--where", "@.body.action == 'opened'"],
     );
+
     daemon.accept("/in/a", &[], b"{\"action\":\"opened\"}");
     daemon.accept("/in/b", &[("x-type", "push")], b"{\"action\":\"closed\"}");
     daemon.accept("/in/b", &[("x-type", "pull_request")], b"not json");
@@ -41,12 +42,14 @@ fn an_attempt_carries_the_standard_headers_and_the_same_id_each_time() {
     receiver.script("/hook", [Step::Status(500)]);
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--generate-secret"]);
+
     let sent =
         [("Content-Type", "text/x-odd"), ("X-Own", "secret-ish"), ("Connection", "keep-alive")];
     let before = wall_now_ms() / 1000;
     let id = daemon.accept("/in/in", &sent, b"body");
     let seen = receiver.wait("/hook", 2, SOON);
     let after = wall_now_ms() / 1000;
+
     for (n, request) in seen.iter().enumerate() {
         assert_eq!(request.method, "POST");
         assert_eq!(request.body, b"body");
@@ -56,6 +59,7 @@ fn an_attempt_carries_the_standard_headers_and_the_same_id_each_time() {
         assert_eq!(request.header("hookbox-attempt"), Some((n + 1).to_string().as_str()));
         assert_eq!(request.header("content-length"), Some("4"));
         assert_eq!(request.header("x-own"), None, "headers of home-made senders stay here");
+
         let at: u64 =
             request.header("webhook-timestamp").and_then(|t| t.parse().ok()).expect("unix seconds");
         assert!(
@@ -110,6 +114,7 @@ fn loopback_is_never_dialled_without_leave() {
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "in");
+
     let port = receiver.addr.port();
     let urls = [
         format!("http://127.0.0.1:{port}/"),
@@ -119,6 +124,7 @@ fn loopback_is_never_dialled_without_leave() {
         format!("http://0x7f.1:{port}/"),
         format!("http://0.0.0.0:{port}/"),
     ];
+
     let mut made = Vec::new();
     for (n, url) in urls.iter().enumerate() {
         let name = format!("e{n}");
@@ -139,6 +145,7 @@ fn loopback_is_never_dialled_without_leave() {
             code => assert_eq!(code, Some(1), "{url}: {}", done.stderr),
         }
     }
+
     daemon.accept("/in/in", &[], b"x");
     for name in &made {
         let delivery = delivery_in(&daemon, name, "dead");
@@ -149,6 +156,7 @@ fn loopback_is_never_dialled_without_leave() {
             "{name}: '{error}'"
         );
     }
+
     assert_eq!(receiver.connections(), 0, "an address that is refused was dialled");
 }
 
@@ -211,6 +219,7 @@ fn strict_order_holds_over_failures() {
     );
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--order", "strict"]);
+
     let mut client = daemon.client();
     for n in 0..10 {
         assert_eq!(
@@ -218,6 +227,7 @@ fn strict_order_holds_over_failures() {
             202
         );
     }
+
     daemon.await_count("delivered", 10);
     let seen = receiver.seen("/hook");
     let bodies: Vec<String> =
@@ -237,11 +247,13 @@ fn a_dead_and_a_slow_endpoint_do_not_slow_the_others() {
     quick_endpoint(&daemon, "slow", &receiver.url("/slow"), &["--timeout", "5m"]);
     quick_endpoint(&daemon, "dead", &receiver.url("/dead"), &[]);
     quick_endpoint(&daemon, "good", &receiver.url("/good"), &[]);
+
     let mut client = daemon.client();
     for n in 0..500 {
         client.post("/in/in", &[], format!("{n}").as_bytes()).expect("an answer");
     }
     until("all at the good endpoint", SOON, || (receiver.count("/good") == 500).then_some(()));
+
     // All of them came before the first that hangs had ended.
     let slow = daemon.json(&["endpoint", "show", "slow"]);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The demo: the whole story, told in seconds, and nothing left behind.
+//! The demo: the whole story, in seconds, and nothing left behind.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ fn the_demo_tells_the_story_and_cleans_up() {
     let home = Home::new();
     let (command, temporary) = alone(&home);
     let done = finish(command, None).expect(0);
+
     for line in [
         "< 202 {\"id\":\"evt_",
         "\"duplicate\":true}",
@@ -47,11 +48,13 @@ fn the_demo_tells_the_story_and_cleans_up() {
     ] {
         assert!(done.stdout.contains(line), "the story lacks '{line}':\n{}", done.stdout);
     }
+
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/demo.md");
     let page = std::fs::read_to_string(page).expect("the page about the demo");
     for title in done.stdout.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())) {
         assert!(page.contains(title), "docs/guide/demo.md shows another output, without '{title}'");
     }
+
     assert!(!done.stdout.contains('\u{1b}'), "colours in a pipe");
     assert_eq!(left_in(&temporary), Vec::<PathBuf>::new());
 }
@@ -59,20 +62,23 @@ fn the_demo_tells_the_story_and_cleans_up() {
 #[test]
 fn an_interrupted_demo_says_so_and_cleans_up() {
     // On a machine that does not let this test run for some seconds the signal can come when the
-    // story is told. One that no signal interrupts is told to its end each time.
+    // demo is over. One that no signal interrupts goes on to its end each time.
     const TRIES: usize = 5;
+
     let home = Home::new();
     for _ in 0..TRIES {
         let (mut command, temporary) = alone(&home);
         let mut child = command.spawn().expect("the demo starts");
         let mut lines =
             BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+
         // The daemon is there by then, and the delays of the retries are still to come.
         assert!(lines.any(|line| line.starts_with("3. ")), "the story did not begin");
         signal(child.id(), Signal::TERM);
         let was_told = lines.any(|line| line.contains("All checks passed"));
         let status =
             until("the end of the demo", SOON, || child.try_wait().expect("our own child"));
+
         assert_eq!(left_in(&temporary), Vec::<PathBuf>::new());
         if !was_told {
             assert_eq!(status.code(), Some(1));

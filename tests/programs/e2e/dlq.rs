@@ -45,6 +45,7 @@ fn dead_letters_of_a_lane_come_back_in_their_order() {
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "in");
+
     // Every other one is taken, so that the breaker stays closed.
     receiver.script("/hook", (0..20).map(|n| Step::Status(if n % 2 == 0 { 500 } else { 200 })));
     quick_endpoint(
@@ -53,17 +54,20 @@ fn dead_letters_of_a_lane_come_back_in_their_order() {
         &receiver.url("/hook"),
         &["--order", "strict", "--max-attempts", "1"],
     );
+
     for n in 0..20 {
         daemon.accept("/in/in", &[], format!("{n}").as_bytes());
     }
     daemon.await_count("dead", 10);
     daemon.await_count("delivered", 10);
+
     let ids: Vec<String> =
         daemon.lines(&["dlq", "list"]).iter().map(|d| text(d, "id").into()).collect();
     let come_back = || -> Vec<u64> {
         let seen = receiver.seen("/hook").into_iter().skip(20);
         seen.map(|s| String::from_utf8_lossy(&s.body).parse().expect("a number")).collect()
     };
+
     daemon.json(&["dlq", "retry", &ids[0], &ids[2], &ids[1]]);
     daemon.await_count("delivered", 13);
     assert_eq!(come_back(), [14, 16, 18], "named ones");

@@ -28,12 +28,14 @@ impl Example {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} does not run: {error}"));
+
         let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut first = String::new();
         reader.read_line(&mut first).expect("its first line");
         let port =
             first.trim().strip_prefix("listening on port ").and_then(|port| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("{command:?} says {first:?}"));
+
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
         std::thread::spawn(move || {

@@ -39,22 +39,25 @@ fn a_retry_a_hold_and_the_end_are_told() {
         &receiver.url("/app"),
         &["--retry-base", "1h", "--max-attempts", "2"],
     );
+
     let event = daemon.accept("/in/in", &[], b"x");
     let one = newest(&daemon, "app");
     let retry = because(&daemon, &one, "retry");
     assert_eq!((&retry["number"], &retry["max_attempts"]), (&2.into(), &2.into()));
-    let told = why(&daemon, &one);
-    assert_eq!((text(&told, "event"), text(&told, "state")), (event.as_str(), "pending"));
+    let explained = why(&daemon, &one);
+    assert_eq!((text(&explained, "event"), text(&explained, "state")), (event.as_str(), "pending"));
     assert_eq!(
-        told["reasons"].as_array().and_then(|r| r.last()).map(|r| text(r, "error")),
+        explained["reasons"].as_array().and_then(|r| r.last()).map(|r| text(r, "error")),
         Some("answered 500")
     );
+
     let shown = daemon.done(&["delivery", "explain", text(&one, "id")]).stdout;
     assert!(
         shown.contains("is pending, after 1 attempt.")
             && shown.contains("- Attempt 2 of 2 is due in"),
         "{shown}"
     );
+
     daemon.done(&["endpoint", "hold", "app"]);
     assert!(
         text(&because(&daemon, &one, "hold"), "text").contains("hookboxctl endpoint release app")
@@ -65,6 +68,7 @@ fn a_retry_a_hold_and_the_end_are_told() {
     assert_eq!(why(&daemon, &one)["attempts"], 2);
     let shown = daemon.done(&["delivery", "explain", text(&one, "id")]).stdout;
     assert!(shown.contains("is delivered, after 2 attempts."), "{shown}");
+
     // One that dies, and one that is cancelled.
     receiver.always("/app", Step::Status(500));
     daemon.done(&["endpoint", "update", "app", "--max-attempts", "1"]);
@@ -72,6 +76,7 @@ fn a_retry_a_hold_and_the_end_are_told() {
     let two = delivery_in(&daemon, "app", "dead");
     assert!(text(&because(&daemon, &two, "dead"), "text").contains("hookboxctl dlq retry dlv_"));
     assert_eq!(why(&daemon, &two)["attempts"], 1);
+
     daemon.done(&["endpoint", "hold", "app"]);
     daemon.accept("/in/in", &[], b"z");
     let three = newest(&daemon, "app");
@@ -86,6 +91,7 @@ fn lanes_rates_and_batches_say_what_they_wait_for() {
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "in");
+
     receiver.always("/fails", Step::Status(500));
     let keyed =
         ["--order", "key", "--order-key", "/k", "--head-of-line", "park", "--head-attempts", "2"];
@@ -93,6 +99,7 @@ fn lanes_rates_and_batches_say_what_they_wait_for() {
     quick_endpoint(&daemon, "slow", &receiver.url("/ok"), &["--rate", "1/h"]);
     let batched = ["--batch-max-events", "10", "--batch-max-wait", "1h"];
     quick_endpoint(&daemon, "batched", &receiver.url("/ok"), &batched);
+
     let head = daemon.accept("/in/in", &[], br#"{"k":1,"n":1}"#);
     daemon.accept("/in/in", &[], br#"{"k":1,"n":2}"#);
     let parked = because(&daemon, &newest(&daemon, "keyed"), "parked");
@@ -102,10 +109,12 @@ fn lanes_rates_and_batches_say_what_they_wait_for() {
     assert!(all.contains("parked behind") && !all.contains("disk"), "{all}");
     let shown = daemon.json(&["endpoint", "show", "keyed"]);
     assert_eq!((text(&shown, "condition"), &shown["parked_lanes"]), ("parked", &1.into()));
+
     let rate = because(&daemon, &newest(&daemon, "slow"), "rate");
     assert_eq!(text(&rate, "rate"), "1/h");
     let open = because(&daemon, &newest(&daemon, "batched"), "gathering");
     assert_eq!(open["max_events"], 10);
+
     // What it says helps: with its head out of the way, the lane goes on.
     daemon.done(&["delivery", "cancel", text(&parked, "head")]);
     until("the lane goes on", SOON, || (receiver.count("/fails") > 2).then_some(()));

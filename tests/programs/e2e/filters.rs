@@ -45,9 +45,9 @@ fn what_is_too_expensive_is_told_and_keeps_nobody_waiting() {
     );
     let event = daemon.json(&["event", "show", &sent]);
     assert_eq!(event["filter_too_expensive"].as_array().map(Vec::len), Some(12), "{event}");
-    let told = receiver.wait("/mail", 12, SOON).remove(0);
-    assert_eq!(told.header("hookbox-type"), Some("hookbox.endpoint.filter_too_expensive"));
-    assert!(String::from_utf8_lossy(&told.body).contains(&sent), "the message names the event");
+    let notice = receiver.wait("/mail", 12, SOON).remove(0);
+    assert_eq!(notice.header("hookbox-type"), Some("hookbox.endpoint.filter_too_expensive"));
+    assert!(String::from_utf8_lossy(&notice.body).contains(&sent), "the message names the event");
     assert_eq!(receiver.seen("/costly").len(), 0);
 
     // It can be brought all the same, and a start knows of it.
@@ -88,22 +88,26 @@ fn takes_little_memory(largest: usize, at_most_mib: u64) {
         &receiver.url("/keyed"),
         &["--order", "key", "--order-key", "/kind"],
     );
+
     daemon.accept("/in/large", &[], br#"{"kind":"a"}"#);
     receiver.wait("/first", 1, SOON);
     let send = |size: usize| {
         let zeros = "0,".repeat((size - 64) / 2);
         daemon.accept("/in/large", &[], format!(r#"{{"kind":"a","list":[{zeros}0]}}"#).as_bytes());
     };
+
     send(4 << 20);
     receiver.wait("/first", 2, SOON);
     receiver.wait("/keyed", 2, SOON);
     send(largest);
+
     let shown = daemon.json(&["endpoint", "show", "never"]);
     assert_eq!(
         shown["filter_too_expensive"].as_u64(),
         Some(2),
-        "what lies behind the first MiB cannot be told"
+        "what lies behind the first MiB cannot be decided"
     );
+
     // The body itself, the commit made of it, and what is sent.
     let peak = daemon.proc_number("status", "VmHWM");
     assert!(peak < at_most_mib << 10, "{peak} KiB");
@@ -126,6 +130,7 @@ fn what_is_odd_in_one_field_hides_no_other() {
         "/id",
     ];
     daemon.json(&make);
+
     let shape = [
         "--where",
         "@.body.id > 8202522731445525541",
@@ -135,6 +140,7 @@ fn what_is_odd_in_one_field_hides_no_other() {
         "{{ body.id | tojson }}",
     ];
     quick_endpoint(&daemon, "app", &receiver.url("/app"), &shape);
+
     let json = [("content-type", "application/json")];
     for body in [
         &b"\xef\xbb\xbf{\"type\":\"t.a\",\"id\":8202522731445525542}"[..],
@@ -146,6 +152,7 @@ fn what_is_odd_in_one_field_hides_no_other() {
         daemon.accept("/in/in", &json, body);
     }
     daemon.accept("/in/in", &json, br#"{"type":"t.d","id":8202522731445525541}"#);
+
     let mut bodies: Vec<String> = receiver
         .wait("/app", 3, SOON)
         .iter()
@@ -154,6 +161,7 @@ fn what_is_odd_in_one_field_hides_no_other() {
     bodies.sort();
     assert_eq!(bodies, ["18446744073709551616", "8202522731445525542", "8202522731445525543"]);
     assert_eq!(daemon.json(&["source", "show", "in"])["unreadable_bodies"].as_u64(), Some(0));
+
     daemon.accept("/in/in", &json, b"{\"type\":\"t.e\",");
     daemon.accept("/in/in", &[("content-type", "text/plain")], b"{\"type\":\"t.e\",");
     until("it is counted", SOON, || {
@@ -168,6 +176,7 @@ fn what_is_no_filter_is_refused_and_the_daemon_lives() {
     let home = Home::new();
     let daemon = home.start();
     let ctl = daemon.ctl();
+
     let nested = format!("@.b=='\\\\' && @.b{}{}", "[?@.b".repeat(20), "]".repeat(20));
     for wrong in
         ["@.a, *", &nested, "@.a == 'x\ny'", "@.body..id == 1", "match(@.type, '[')", "@.a == "]
@@ -182,6 +191,7 @@ fn what_is_no_filter_is_refused_and_the_daemon_lives() {
             done.stderr
         );
     }
+
     assert_eq!(daemon.lines(&["endpoint", "list"]).len(), 0);
     quick_endpoint(
         &daemon,

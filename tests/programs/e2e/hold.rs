@@ -55,17 +55,21 @@ fn a_deleted_endpoint_cancels_what_waits() {
     receiver.always("/hook", Step::Status(500));
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--retry-base", "1h"]);
+
     for n in 0..3 {
         daemon.accept("/in/in", &[], format!("{n}").as_bytes());
     }
     receiver.wait("/hook", 3, SOON);
+
     daemon.done(&["endpoint", "delete", "app"]);
     daemon.await_count("pending", 0);
     daemon.accept("/in/in", &[], b"after");
+
     daemon.kill();
     let daemon = home.start();
     assert_eq!(daemon.json(&["status"])["deliveries"]["pending"], 0);
     assert_eq!(receiver.count("/hook"), 3);
+
     // Its name is free again, and a new endpoint of that name starts with nothing.
     quick_endpoint(&daemon, "app", &receiver.url("/new"), &[]);
     daemon.accept("/in/in", &[], b"new");

@@ -31,6 +31,7 @@ fn honest_clients_are_served_among_hundreds_of_slow_ones() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
+
     // What half of a hundred requests take at most: the system may put off some of them for as long
     // as it likes.
     let median = || {
@@ -45,6 +46,7 @@ fn honest_clients_are_served_among_hundreds_of_slow_ones() {
         took.sort_unstable();
         took[50]
     };
+
     let alone = median();
     let slow = slow(daemon.addr, count);
     let among = median();
@@ -52,6 +54,7 @@ fn honest_clients_are_served_among_hundreds_of_slow_ones() {
         among < alone * 10,
         "half of the honest requests took {among:?} and more, {alone:?} without the slow ones"
     );
+
     for _ in 0..20 {
         daemon.accept("/in/in", &[], b"on a connection of its own");
     }
@@ -69,10 +72,12 @@ fn slow_clients_are_sent_away_in_time() {
         open_source(&daemon, "in");
         (home, daemon)
     };
+
     // Where there is more time, older connections stay open, but for bodies that come at no pace at
     // all.
     let (_patient_home, patient) = with("10m", "10m");
     let waiting = slow(patient.addr, 3);
+
     let (_home, daemon) = with("500ms", "700ms");
     for (n, mut stream) in slow(daemon.addr, 8).into_iter().enumerate() {
         stream.set_read_timeout(Some(SOON)).expect("a timeout");
@@ -88,6 +93,7 @@ fn slow_clients_are_sent_away_in_time() {
             );
         }
     }
+
     for mut stream in waiting {
         stream.set_nonblocking(true).expect("a flag");
         assert!(

@@ -34,6 +34,7 @@ fn events_come_in_side_by_side_on_one_connection() {
     let receiver = Receiver::start();
     open_source(&daemon, "in");
     super::quick_endpoint(&daemon, "app", &receiver.url("/"), &[]);
+
     run(async {
         let sender = connect(&daemon).await;
         let mut under_way = Vec::new();
@@ -49,11 +50,13 @@ fn events_come_in_side_by_side_on_one_connection() {
                 (status.as_u16(), serde_json::from_slice::<serde_json::Value>(&body).expect("JSON"))
             }));
         }
+
         for task in under_way {
             let (status, body) = task.await.expect("no panic");
             assert_eq!((status, body["id"].is_string()), (202, true));
         }
     });
+
     let seen = receiver.wait("/", 64, SOON);
     for n in 0..64 {
         let wanted = sha256(&vec![b'a'; n * 1000]);
@@ -83,6 +86,7 @@ fn rapid_resets_leave_honest_clients_served() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
+
     run(async {
         let mut attackers = Vec::new();
         for _ in 0..8 {
@@ -98,12 +102,14 @@ fn rapid_resets_leave_honest_clients_served() {
                 }
             }));
         }
+
         for _ in 0..50 {
             let mut honest = connect(&daemon).await;
             let answer =
                 honest.send_request(post("/in/in", b"honest".to_vec())).await.expect("an answer");
             assert!(matches!(answer.status().as_u16(), 202 | 503), "{}", answer.status());
         }
+
         for attacker in attackers {
             let _ = attacker.await;
         }

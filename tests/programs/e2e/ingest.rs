@@ -22,6 +22,7 @@ fn real_github_payloads_come_in_signed_and_go_out_bit_for_bit() {
         "It's a Secret to Everybody",
     ]);
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &[]);
+
     let mut client = daemon.client();
     let mut wanted = Vec::new();
     for (n, payload) in payloads::github().into_iter().enumerate() {
@@ -33,6 +34,7 @@ fn real_github_payloads_come_in_signed_and_go_out_bit_for_bit() {
             ("X-GitHub-Delivery", guid.as_str()),
             ("X-Hub-Signature-256", signed.as_str()),
         ];
+
         let answer = client.post("/in/gh", &headers, &payload.body).expect("an answer");
         assert_eq!(answer.status, 202, "payload {n}: {}", String::from_utf8_lossy(&answer.body));
         let id = text(&answer.json(), "id").to_owned();
@@ -40,6 +42,7 @@ fn real_github_payloads_come_in_signed_and_go_out_bit_for_bit() {
         assert_eq!(answer.header("webhook-id"), Some(id.as_str()));
         wanted.push((id, payload));
     }
+
     let seen = receiver.wait("/hook", wanted.len(), SOON);
     for (id, payload) in &wanted {
         let request =
@@ -52,6 +55,7 @@ fn real_github_payloads_come_in_signed_and_go_out_bit_for_bit() {
             "a preset forwards headers"
         );
     }
+
     daemon.await_count("delivered", wanted.len() as u64);
     let shown = daemon.json(&["event", "show", &wanted[7].0]);
     assert_eq!(text(&shown, "type"), wanted[7].1.event);
@@ -63,6 +67,7 @@ fn a_wrong_signature_is_401_and_leaves_no_event() {
     let home = Home::new();
     let daemon = home.start();
     daemon.json(&["source", "create", "gh", "--verify", "github", "--secret", "right"]);
+
     let body = b"{\"zen\":\"Speak like a human.\"}";
     let good = signature::github("right", body);
     let cases: [(&str, Vec<(&str, String)>); 6] = [
@@ -73,6 +78,7 @@ fn a_wrong_signature_is_401_and_leaves_no_event() {
         ("not hex", vec![("X-Hub-Signature-256", "sha256=zz".to_owned())]),
         ("empty", vec![("X-Hub-Signature-256", String::new())]),
     ];
+
     let mut answers = Vec::new();
     for (what, headers) in &cases {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
@@ -85,6 +91,7 @@ fn a_wrong_signature_is_401_and_leaves_no_event() {
         );
         answers.push(answer.body);
     }
+
     assert!(answers.windows(2).all(|w| w[0] == w[1]), "the answer tells which part was wrong");
     assert_eq!(daemon.json(&["status"])["events"], 0);
     daemon.accept("/in/gh", &[("X-Hub-Signature-256", &good)], body);
@@ -96,6 +103,7 @@ fn standard_webhooks_come_in_with_their_id_and_old_ones_do_not() {
     let daemon = home.start();
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     daemon.json(&["source", "create", "sw", "--verify", "standard-webhooks", "--secret", secret]);
+
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .expect("after 1970")
@@ -111,6 +119,7 @@ fn standard_webhooks_come_in_with_their_id_and_old_ones_do_not() {
         ];
         daemon.post("/in/sw", &headers, body)
     };
+
     let first = send("msg_1", now);
     assert_eq!(first.status, 202, "{}", String::from_utf8_lossy(&first.body));
     assert_eq!(send("msg_2", now - 3600).status, 401, "an hour old");
@@ -124,13 +133,16 @@ fn a_duplicate_gets_the_first_id_also_after_a_crash() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
+
     let first = daemon.post("/in/in", &[("Idempotency-Key", "order-17")], b"one");
     let id = text(&first.json(), "id").to_owned();
     assert!(first.json().get("duplicate").is_none_or(|d| d == false));
+
     let second = daemon.post("/in/in", &[("Idempotency-Key", "order-17")], b"one");
     assert_eq!(second.status, 202);
     assert_eq!(second.json()["id"], id.as_str());
     assert_eq!(second.json()["duplicate"], true);
+
     daemon.kill();
     let daemon = home.start();
     let third = daemon.post("/in/in", &[("Idempotency-Key", "order-17")], b"one");
@@ -139,6 +151,7 @@ fn a_duplicate_gets_the_first_id_also_after_a_crash() {
         (Some(id.as_str()), Some(true))
     );
     assert_eq!(daemon.json(&["status"])["events"], 1);
+
     let shown = daemon.json(&["event", "show", &id]);
     assert_eq!(shown["duplicates"], 2);
     assert_eq!(STANDARD.decode(text(&shown, "body_base64")).expect("base64"), b"one");
@@ -149,6 +162,7 @@ fn the_same_key_from_many_at_once_is_one_event() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
+
     let threads: Vec<_> = (0..16)
         .map(|_| {
             let mut client = daemon.client();
@@ -166,6 +180,7 @@ fn the_same_key_from_many_at_once_is_one_event() {
             })
         })
         .collect();
+
     let mut ids: Vec<String> =
         threads.into_iter().flat_map(|t| t.join().expect("no panic")).collect();
     ids.dedup();
@@ -239,12 +254,14 @@ fn bodies_are_opaque() {
     let receiver = Receiver::start();
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/"), &[]);
+
     let all_bytes: Vec<u8> = (0..=255).collect();
     let deep = [vec![b'['; 50_000], vec![b']'; 50_000]].concat();
     let sizes = [0, 1, 16_383, 16_384, 16_385, 131_072, 1 << 20];
     let mut bodies =
         vec![all_bytes, deep, b"{\"n\":1e999999}".to_vec(), b"\xff\xfe not utf-8".to_vec()];
     bodies.extend(sizes.iter().map(|&n| vec![b'z'; n]));
+
     let headers =
         [("Content-Type", "application/x-thing; charset=none"), ("Content-Encoding", "gzip")];
     let ids: Vec<String> = bodies.iter().map(|b| daemon.accept("/in/in", &headers, b)).collect();
@@ -254,6 +271,7 @@ fn bodies_are_opaque() {
         assert_eq!(request.sha256, sha256(body), "a body of {} bytes", body.len());
         assert_eq!(request.header("content-type"), Some("application/x-thing; charset=none"));
     }
+
     let blobs =
         walk(&home.data()).into_iter().filter(|p| p.components().any(|c| c.as_os_str() == "blobs"));
     assert_eq!(blobs.filter(|p| p.is_file()).count(), 0, "sled made blob files");
@@ -311,6 +329,7 @@ fn wrong_places_and_methods_have_their_status() {
     let daemon = home.start();
     open_source(&daemon, "in");
     daemon.json(&["source", "create", "far", "--verify", "none", "--allow", "10.0.0.0/8"]);
+
     let mut client = daemon.client();
     let mut status = |method: &str, path: &str| {
         let answer = client.request(method, path, &[], b"").expect("an answer");
@@ -324,6 +343,7 @@ fn wrong_places_and_methods_have_their_status() {
         }
         answer.status
     };
+
     assert_eq!(status("POST", "/in/nobody"), 404);
     assert_eq!(status("POST", "/elsewhere"), 404);
     assert_eq!(status("POST", "/"), 404);
@@ -335,6 +355,7 @@ fn wrong_places_and_methods_have_their_status() {
     assert_eq!(status("GET", "/healthz"), 200);
     assert_eq!(status("GET", "/readyz"), 200);
     assert_eq!(status("POST", "/in/in"), 202);
+
     let long = format!("/in/{}", "x".repeat(9000));
     assert_eq!(daemon.post(&long, &[], b"").status, 414);
     assert_eq!(daemon.json(&["status"])["events"], 1);

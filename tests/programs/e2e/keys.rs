@@ -12,9 +12,15 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 use super::support::http::read_head;
-use super::support::{Home, SOON, signature, until};
+use super::support::{Daemon, Home, Receiver, SOON, signature, until};
 
 const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Posts an event that is signed as GitHub signs; the status of the answer.
+fn post(daemon: &Daemon, name: &str, secret: &str) -> u16 {
+    let signed = signature::github(secret, b"{}");
+    daemon.post(&format!("/in/{name}"), &[("X-Hub-Signature-256", &signed)], b"{}").status
+}
 
 #[test]
 fn secrets_stand_in_the_environment_or_in_credentials() {
@@ -29,37 +35,19 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
     let daemon = home.start();
     daemon.json(&["source", "create", "env", "--verify", "github", "--secret", "env:HOOK_SECRET"]);
     daemon.json(&["source", "create", "cred", "--verify", "github", "--secret", "cred:hook"]);
-    let receiver = super::support::Receiver::start();
+
+    let receiver = Receiver::start();
     let url = receiver.url("/");
     let create = ["endpoint", "create", "app", "--url", &url, "--allow-private", "--secret"];
     daemon.json(&[&create[..], &["env:SIGNING"]].concat());
-    daemon
-        .ctl()
-        .run(&[
-            "endpoint",
-            "create",
-            "no",
-            "--url",
-            &url,
-            "--allow-private",
-            "--secret",
-            "env:HOOK_SECRET",
-        ])
-        .expect(1);
-    let wrong = daemon
-        .ctl()
-        .run(&["source", "create", "no", "--verify", "github", "--secret", "env:NO_SUCH"])
-        .expect(1);
-    assert!(wrong.stderr.contains("NO_SUCH"), "{}", wrong.stderr);
-    let post = |daemon: &super::Daemon, name: &str, secret: &str| {
-        let signed = signature::github(secret, b"{}");
-        daemon.post(&format!("/in/{name}"), &[("X-Hub-Signature-256", &signed)], b"{}").status
-    };
+    references_that_cannot_be_used_are_refused(&daemon, &url);
+
     assert_eq!(post(&daemon, "env", "from-the-environment"), 202);
     assert_eq!(post(&daemon, "cred", "from-a-credential"), 202);
     let seen = receiver.wait("/", 2, SOON);
     assert!(signature::signed_with(&seen[0], SIGNING), "signed with what the environment says");
     assert_eq!(post(&daemon, "env", "env:HOOK_SECRET"), 401, "the reference is not the secret");
+
     let before = daemon.log_text().len();
     home.write("hook", "rotated");
     daemon.signal(rustix::process::Signal::HUP);
@@ -69,25 +57,42 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
             .then_some(())
     });
     assert_eq!(post(&daemon, "cred", "from-a-credential"), 401);
-    let said = daemon.log_text();
+    let output = daemon.log_text();
     assert!(daemon.terminate().success());
-    let mut home = home;
+
     home.environment.remove(0);
+    let output = output + &without_it_nothing_is_proven(&home);
+    for secret in ["from-the-environment", "from-a-credential", "rotated", SIGNING] {
+        assert!(!output.contains(secret), "{secret} stands in the process log");
+        let found = super::support::files_with(&home.data(), secret.as_bytes());
+        assert!(found.is_empty(), "{secret} stands in {found:?}");
+    }
+}
+
+/// One that is no key for signing, and one that is not there.
+fn references_that_cannot_be_used_are_refused(daemon: &Daemon, url: &str) {
+    let create = ["endpoint", "create", "no", "--url", url, "--allow-private", "--secret"];
+    daemon.ctl().run(&[&create[..], &["env:HOOK_SECRET"]].concat()).expect(1);
+
+    let create = ["source", "create", "no", "--verify", "github", "--secret", "env:NO_SUCH"];
+    let wrong = daemon.ctl().run(&create).expect(1);
+    assert!(wrong.stderr.contains("NO_SUCH"), "{}", wrong.stderr);
+}
+
+/// Starts without the variable that a source's secret names; what the daemon logs.
+fn without_it_nothing_is_proven(home: &Home) -> String {
     let daemon = home.start();
     assert_eq!(
         post(&daemon, "env", "from-the-environment"),
         401,
         "it is gone, and so is the proof"
     );
+
     let why = daemon.json(&["source", "show", "env"])["last_refusal"].to_string();
     assert!(why.contains("HOOK_SECRET"), "{why}");
-    let said = said + &daemon.log_text();
+    let output = daemon.log_text();
     assert!(daemon.terminate().success());
-    for secret in ["from-the-environment", "from-a-credential", "rotated", SIGNING] {
-        assert!(!said.contains(secret), "{secret} stands in the process log");
-        let found = super::support::files_with(&home.data(), secret.as_bytes());
-        assert!(found.is_empty(), "{secret} stands in {found:?}");
-    }
+    output
 }
 
 /// Who signs tokens, and publishes the keys on loopback.
@@ -119,7 +124,10 @@ impl Issuer {
     }
 
     fn publish(&self, keys: &[(&str, &Ed25519KeyPair)]) {
-        let key = |(kid, pair): &(&str, &Ed25519KeyPair)| json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": URL_SAFE_NO_PAD.encode(pair.public_key().as_ref())});
+        let key = |(kid, pair): &(&str, &Ed25519KeyPair)| {
+            let public = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": public})
+        };
         let keys: Vec<Value> = keys.iter().map(key).collect();
         *self.answer.lock().expect("an answer") = Some(json!({ "keys": keys }).to_string());
     }

@@ -74,9 +74,9 @@ fn a_segment_is_what_the_page_says() {
     }
     assert!(compressed > 0, "nothing was compressed");
     assert_eq!(names, ["LogStarted", "SourceSet", "EventAccepted", "EventAccepted"]);
-    let told = daemon.json(&["log", "head"]);
+    let head = daemon.json(&["log", "head"]);
     assert_eq!(
-        (told["record"].as_u64(), told["hash"].as_str()),
+        (head["record"].as_u64(), head["hash"].as_str()),
         (Some(last as u64), Some(&*hex(&chain)))
     );
 

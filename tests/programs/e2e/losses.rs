@@ -31,15 +31,18 @@ impl World {
         let nowhere = "http://127.0.0.1:9/";
         quick_endpoint(&daemon, "later", nowhere, &["--retry-base", "1h", "--retry-max", "1h"]);
         quick_endpoint(&daemon, "dying", nowhere, &["--max-attempts", "1"]);
+
         let world = Self { home, receiver, before: Sums::default() };
         world.post(&daemon, 1, 60);
         daemon.json(&["replay", "--source", "in", "--to", "held"]);
         until("the replay to be over", SOON, || {
             (daemon.json(&["status"])["replays"] == 0).then_some(())
         });
+
         world.post(&daemon, 2, 30);
         daemon.await_count("delivered", 90);
         daemon.await_count("held", 150);
+
         let before =
             Sums::agreeing(&daemon.socket, SOON).expect("they agree before anything is lost");
         assert!(before.list["pending"] > 60 && before.dead_letters > 0, "{before:?}");
@@ -100,20 +103,24 @@ fn the_oldest_segment_is_lost_with_its_seal() {
     let segments = world.segments();
     gone(&segments[0], true);
     let (daemon, sums, status) = world.settles();
+
     // Nothing is forgotten: what waited waits, or is a dead letter.
     assert_eq!(all(&sums), all(&world.before), "{sums:?} {:?}", world.before);
     assert!(sums.lost > 0 && status["deliveries"]["lost"].as_u64() > Some(0), "{sums:?} {status}");
+
     let damage = status["log"]["damage"].as_array().expect("a list");
     assert!(
         damage.iter().any(|d| d["first"] == 1 && text(d, "what").contains("missing")),
         "{status}"
     );
+
     let row = daemon
         .lines(&["dlq", "list", "--limit", "100000"])
         .into_iter()
         .find(|row| row["reason"] == "lost");
     let row = row.expect("a lost delivery");
     assert_eq!(text(&daemon.json(&["delivery", "show", text(&row, "id")]), "reason"), "lost");
+
     // What is left is delivered.
     let seen = world.receiver.seen("/held").len();
     daemon.done(&["endpoint", "release", "held"]);
@@ -121,16 +128,19 @@ fn the_oldest_segment_is_lost_with_its_seal() {
     until("what was held", SOON, || (world.receiver.seen("/held").len() > seen).then_some(()));
     let sums = Sums::agreeing(&daemon.socket, SOON)
         .unwrap_or_else(|why| panic!("they do not agree: {why}"));
+
     let exported = daemon.ctl().run(&["log", "export"]);
     assert!(
         exported.code != Some(0) && exported.stderr.contains("no segment holds them"),
         "{exported:?}"
     );
+
     // The next start has nothing left to settle, and still reports what is missing.
     assert_eq!(daemon.terminate().code(), Some(0));
     let (daemon, again, status) = world.settles();
     assert_eq!((again.lost, &again.list["dead"]), (sums.lost, &sums.list["dead"]));
     assert_eq!(status["log"]["damage"][0]["first"], 1, "{status}");
+
     daemon.done(&["dlq", "discard", "--all"]);
     let sums = Sums::agreeing(&daemon.socket, SOON)
         .unwrap_or_else(|why| panic!("they do not agree: {why}"));

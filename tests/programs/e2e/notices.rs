@@ -1,4 +1,4 @@
-//! The daemon's own events: what the operator is told without asking, once, and never in a circle.
+//! The daemon's own events: what the operator hears of without asking, once, and never in a circle.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::{open_source, quick_endpoint, text};
 
 /// Waits for an own event of a kind, and gives what it says.
 #[track_caller]
-fn told(receiver: &Receiver, path: &str, kind: &str) -> Value {
+fn notice(receiver: &Receiver, path: &str, kind: &str) -> Value {
     until(&format!("a message {kind}"), SOON, || messages(receiver, path, kind).into_iter().next())
 }
 
@@ -39,11 +39,13 @@ fn failing_recovered_and_held_are_told_to_those_who_ask() {
         &["--retry-base", "200ms", "--retry-max", "500ms"],
     );
     quick_endpoint(&daemon, "mail", &receiver.url("/mail"), &["--from", "hookbox"]);
+
     for n in 0..3 {
         daemon.accept("/in/in", &[], format!("{n}").as_bytes());
     }
-    let failing = told(&receiver, "/mail", "hookbox.endpoint.failing");
+    let failing = notice(&receiver, "/mail", "hookbox.endpoint.failing");
     assert_eq!((text(&failing, "endpoint"), text(&failing, "last_error")), ("app", "answered 500"));
+
     let shown = daemon.json(&["endpoint", "show", "app"]);
     assert_eq!(text(&shown, "condition"), "failing");
     assert!(
@@ -51,10 +53,12 @@ fn failing_recovered_and_held_are_told_to_those_who_ask() {
         "{shown}"
     );
     assert!(shown["lag_ms"].as_u64().is_some_and(|ms| ms > 5_000), "{shown}");
+
     let status = daemon.json(&["status"]);
     assert_eq!((&status["breakers_open"], &status["link"]["online"]), (&1.into(), &true.into()));
     let failing: Vec<Value> = daemon.lines(&["endpoint", "list", "--state", "failing"]);
     assert_eq!(failing.iter().map(|e| text(e, "name")).collect::<Vec<_>>(), ["app"]);
+
     // One of them may be a probe that is under way.
     until("a delivery that waits for the breaker", SOON, || {
         let waiting =
@@ -62,12 +66,14 @@ fn failing_recovered_and_held_are_told_to_those_who_ask() {
         let why = daemon.json(&["delivery", "explain", text(waiting.first()?, "id")]);
         (why["reasons"][0]["kind"] == "breaker").then_some(())
     });
+
     // The receiver is repaired, then it goes for good.
     receiver.always("/app", Step::Status(200));
-    assert_eq!(text(&told(&receiver, "/mail", "hookbox.endpoint.recovered"), "endpoint"), "app");
+    assert_eq!(text(&notice(&receiver, "/mail", "hookbox.endpoint.recovered"), "endpoint"), "app");
     receiver.always("/app", Step::Status(410));
     daemon.accept("/in/in", &[], b"last");
-    assert_eq!(text(&told(&receiver, "/mail", "hookbox.endpoint.held"), "reason"), "gone");
+    assert_eq!(text(&notice(&receiver, "/mail", "hookbox.endpoint.held"), "reason"), "gone");
+
     assert!(
         receiver.seen("/app").iter().all(|seen| seen.header("hookbox-source") == Some("in")),
         "nobody asked for it"
@@ -93,16 +99,19 @@ fn two_hundred_dead_letters_are_one_message() {
         &receiver.url("/mail"),
         &["--from", "hookbox", "--types", "hookbox.delivery.*"],
     );
+
     daemon.done(&["endpoint", "hold", "app"]);
     for n in 0..200 {
         daemon.accept("/in/in", &[], format!("{n}").as_bytes());
     }
     daemon.done(&["endpoint", "release", "app"]);
     daemon.await_count("dead", 200);
-    let first = told(&receiver, "/mail", "hookbox.delivery.dead");
+
+    let first = notice(&receiver, "/mail", "hookbox.delivery.dead");
     assert_eq!(text(&first, "endpoint"), "app");
     assert!(text(&first, "reason").contains("1 of 1 attempts failed"), "{first}");
     assert!(first["count"].as_u64().is_some_and(|count| count > 1), "{first}");
+
     // Those of a minute are one message, however many they are: as many messages as minutes, and no
     // more.
     let own = own_events(&daemon);
@@ -117,6 +126,7 @@ fn dead_listeners_make_no_circle() {
     let receiver = Receiver::start();
     daemon.json(&["source", "create", "first", "--verify", "none"]);
     daemon.json(&["source", "create", "second", "--verify", "none"]);
+
     for path in ["/app", "/other", "/mail", "/mail2"] {
         receiver.always(path, Step::Status(500));
     }
@@ -140,11 +150,13 @@ fn dead_listeners_make_no_circle() {
             &["--max-attempts", "2", "--from", "hookbox"],
         );
     }
+
     daemon.accept("/in/first", &[], b"1");
     // The delivery of app, and the message about it at both listeners.
     daemon.await_count("dead", 3);
     daemon.accept("/in/second", &[], b"2");
     daemon.await_count("dead", 6);
+
     let about: Vec<String> =
         own_events(&daemon).iter().map(|event| text(event, "type").to_owned()).collect();
     assert_eq!(
@@ -164,7 +176,7 @@ fn a_source_that_refuses_a_lot_is_told_of() {
     for _ in 0..25 {
         assert_eq!(daemon.post("/in/gh", &[], b"{}").status, 401);
     }
-    let refusing = told(&receiver, "/mail", "hookbox.source.refusing");
+    let refusing = notice(&receiver, "/mail", "hookbox.source.refusing");
     // The look at them may fall between the 20 that it takes and the last of them.
     let refused = refusing["refused"].as_u64();
     assert!(
@@ -180,6 +192,7 @@ fn the_built_in_source_is_nobody_elses() {
     let daemon = home.start();
     let receiver = Receiver::start();
     let ctl = daemon.ctl();
+
     let refused = ctl.run(&["source", "create", "hookbox"]).expect(1);
     assert!(refused.stderr.contains("built in"), "{}", refused.stderr);
     let refused = ctl.run(&["source", "show", "hookbox"]).expect(1);
@@ -187,6 +200,7 @@ fn the_built_in_source_is_nobody_elses() {
     ctl.run(&["event", "send", "--source", "hookbox", "--data", "{}"]).expect(1);
     assert_eq!(daemon.post("/in/hookbox", &[], b"{}").status, 404);
     assert!(daemon.lines(&["source", "list"]).is_empty());
+
     // It can be named before and after there is anything to tell.
     quick_endpoint(&daemon, "mail", &receiver.url("/mail"), &["--from", "hookbox"]);
     daemon.json(&[
@@ -198,6 +212,7 @@ fn the_built_in_source_is_nobody_elses() {
         "--types",
         "hookbox.endpoint.*",
     ]);
+
     open_source(&daemon, "in");
     receiver.script("/app", [Step::Status(410)]);
     quick_endpoint(&daemon, "app", &receiver.url("/app"), &[]);
@@ -227,16 +242,19 @@ fn an_event_that_goes_round_in_circles_is_kept_and_told_and_ends_nobody() {
         "300ms",
     ];
     quick_endpoint(&daemon, "lake", &receiver.url("/lake"), &both);
+
     let looping = daemon.accept("/in/mallory", &[("hookbox-hops", "9")], b"1");
     for n in 0..6 {
         daemon.accept("/in/victim", &[], format!("{n}").as_bytes());
     }
     daemon.await_count("delivered", 6 + 1);
-    let notice = told(&receiver, "/mail", "hookbox.event.looping");
+
+    let notice = notice(&receiver, "/mail", "hookbox.event.looping");
     assert_eq!(
         (text(&notice, "event"), text(&notice, "source"), &notice["hops"]),
         (looping.as_str(), "mallory", &9.into())
     );
+
     let shown = daemon.json(&["event", "show", &looping]);
     assert!(
         text(&shown, "remark").contains("9 daemons")
@@ -244,6 +262,7 @@ fn an_event_that_goes_round_in_circles_is_kept_and_told_and_ends_nobody() {
         "{shown}"
     );
     assert_eq!(daemon.json(&["status"])["deliveries"]["dead"], 0);
+
     // Who wants it all the same can have it.
     daemon.json(&["replay", "--event", &looping, "--to", "lake"]);
     daemon.await_count("delivered", 6 + 1 + 1);

@@ -15,7 +15,7 @@ struct World {
     daemon: Daemon,
     near: Receiver,
     far: [Receiver; 2],
-    /// On this machine, over a Unix socket: `/told` gets the daemon's own events, `/local` all
+    /// On this machine, over a Unix socket: `/notices` gets the daemon's own events, `/local` all
     /// others.
     home_receiver: Receiver,
     network: Network,
@@ -31,18 +31,28 @@ impl World {
             vec!["--listen".to_owned(), format!("unix:{}", home.path().join("in.sock").display())];
         home.under = network.inside();
         let daemon = home.start();
+
         let near = Receiver::on(network.listen(NEAR));
         let far = FAR.map(|address| Receiver::on(network.listen(address)));
         let socket = home.path().join("out.sock");
         let home_receiver = Receiver::start_unix(&socket);
+
         open_source(&daemon, "in");
         let unix = |path: &str| format!("unix:{}:{path}", socket.display());
-        daemon.json(&["endpoint", "create", "told", "--url", &unix("/told"), "--from", "hookbox"]);
+        daemon.json(&[
+            "endpoint",
+            "create",
+            "notices",
+            "--url",
+            &unix("/notices"),
+            "--from",
+            "hookbox",
+        ]);
         daemon.json(&["endpoint", "create", "local", "--url", &unix("/local"), "--from", "in"]);
         Self { daemon, near, far, home_receiver, network, _home: home }
     }
 
-    /// A way out that goes over the cable, retried every 300 ms.
+    /// An endpoint beyond the cable, retried every 300 ms.
     fn endpoint(&self, name: &str, url: &str, more: &[&str]) {
         let retries = ["--retry-base", "300ms", "--retry-max", "300ms", "--jitter", "0"];
         self.daemon
@@ -64,9 +74,9 @@ impl World {
         self.status()["link"]["online"].as_bool().expect("it says so")
     }
 
-    /// What the daemon told of one kind.
-    fn told(&self, kind: &str) -> Vec<Value> {
-        let seen = self.home_receiver.seen("/told");
+    /// The notices of one type.
+    fn notices(&self, kind: &str) -> Vec<Value> {
+        let seen = self.home_receiver.seen("/notices");
         let of_kind = seen.iter().filter(|seen| seen.header("hookbox-type") == Some(kind));
         of_kind
             .map(|seen| serde_json::from_slice::<Value>(&seen.body).expect("JSON")["data"].clone())
@@ -104,27 +114,7 @@ fn an_outage_costs_no_attempts_and_its_backlog_comes_at_a_pace() {
     world.send(6);
     until("the daemon to notice", SOON, || (!world.is_online()).then_some(()));
     let since = wall_ms(&world.status()["link"]["offline_since"]);
-    // What comes in is accepted, and what lies on this machine is reached.
-    world.send(4);
-    daemon.await_count("delivered", 4 + 10 + 1);
-    assert_eq!(world.told("hookbox.offline").len(), 1);
-    let away = daemon.lines(&["endpoint", "list", "--state", "offline"]);
-    let away: BTreeSet<&str> = away.iter().map(|endpoint| text(endpoint, "name")).collect();
-    assert_eq!(away, BTreeSet::from(beyond));
-    let waiting = daemon.lines(&["delivery", "list", "--endpoint", "far", "--state", "pending"]);
-    let why = daemon.json(&["delivery", "explain", text(&waiting[0], "id")]);
-    assert_eq!(text(&why["reasons"][0], "kind"), "offline", "{why}");
-    // Longer than the age of one allows: after 1, 2 and 4 s there is nobody, and the next probe is
-    // set.
-    let mut probes = BTreeSet::new();
-    until("three probes", SOON, || {
-        let link = world.status()["link"].clone();
-        assert_eq!(link["online"], false, "nobody has answered: {link}");
-        probes.insert(wall_ms(&link["next_probe_at"]));
-        (probes.iter().any(|at| at - since > 10_000)).then_some(())
-    });
-    assert_eq!(world.told("hookbox.online").len(), 0);
-    assert_eq!(world.status()["deliveries"]["pending"], 30, "{}", world.status());
+    nobody_is_reached_and_nothing_is_given_up(&world, &beyond, since);
 
     near.script("/", [Step::Status(500)]);
     network.plug().expect("the cable can be put back");
@@ -134,19 +124,52 @@ fn an_outage_costs_no_attempts_and_its_backlog_comes_at_a_pace() {
         (deliveries["pending"] == 0 && deliveries["in_flight"] == 0).then_some(())
     });
     assert!(world.is_online());
-    assert_eq!(world.told("hookbox.online").len(), 1);
+    assert_eq!(world.notices("hookbox.online").len(), 1);
     assert_eq!(
         daemon.lines(&["event", "list", "--source", "hookbox"]).len(),
         2,
         "an outage is two messages"
     );
+
     for receiver in [near, &far[0], &far[1]] {
         let ids: BTreeSet<String> =
             receiver.all().iter().map(|seen| seen.id().to_owned()).collect();
         assert_eq!(ids.len(), 11);
     }
     spared_and_probed_one_by_one(&world, &beyond, since);
-    // The probe or what was under way, and then one each 200 ms.
+    comes_at_a_pace(&world);
+}
+
+/// While the link is down, what comes in is accepted, what lies on this machine is reached, and
+/// the rest waits for probes.
+fn nobody_is_reached_and_nothing_is_given_up(world: &World, beyond: &[&str; 3], since: u64) {
+    let daemon = &world.daemon;
+    world.send(4);
+    daemon.await_count("delivered", 4 + 10 + 1);
+    assert_eq!(world.notices("hookbox.offline").len(), 1);
+
+    let away = daemon.lines(&["endpoint", "list", "--state", "offline"]);
+    let away: BTreeSet<&str> = away.iter().map(|endpoint| text(endpoint, "name")).collect();
+    assert_eq!(away, BTreeSet::from(*beyond));
+    let waiting = daemon.lines(&["delivery", "list", "--endpoint", "far", "--state", "pending"]);
+    let why = daemon.json(&["delivery", "explain", text(&waiting[0], "id")]);
+    assert_eq!(text(&why["reasons"][0], "kind"), "offline", "{why}");
+
+    // Longer than the age of one allows: after 1, 2 and 4 s there is nobody, and the next probe is
+    // set.
+    let mut probes = BTreeSet::new();
+    until("three probes", SOON, || {
+        let link = world.status()["link"].clone();
+        assert_eq!(link["online"], false, "nobody has answered: {link}");
+        probes.insert(wall_ms(&link["next_probe_at"]));
+        (probes.iter().any(|at| at - since > 10_000)).then_some(())
+    });
+    assert_eq!(world.notices("hookbox.online").len(), 0);
+    assert_eq!(world.status()["deliveries"]["pending"], 30, "{}", world.status());
+}
+
+/// The probe or what was under way, and then one each 200 ms.
+fn comes_at_a_pace(world: &World) {
     let delivered = world.deliveries("paced").into_iter().map(|delivery| {
         let last = delivery["history"]
             .as_array()
@@ -154,6 +177,7 @@ fn an_outage_costs_no_attempts_and_its_backlog_comes_at_a_pace() {
             .expect("it was delivered");
         wall_ms(&last["started_at"])
     });
+
     let mut delivered: Vec<u64> = delivered.collect();
     delivered.sort_unstable();
     keeps_rate(&delivered[1..], 5.0, 5.0);
@@ -171,6 +195,7 @@ fn spared_and_probed_one_by_one(world: &World, beyond: &[&str], since: u64) {
             before.iter().partition(|attempt| attempt["status"].is_null());
         assert_eq!(delivery["attempts"], answered.len() + 1, "{delivery}");
         assert!(failed.iter().all(|attempt| attempt["counted"] == false), "{delivery}");
+
         // What was under way when the link was given up is no probe.
         probes.extend(
             failed
@@ -179,6 +204,7 @@ fn spared_and_probed_one_by_one(world: &World, beyond: &[&str], since: u64) {
                 .filter(|at| *at > since + 500),
         );
     }
+
     probes.sort_unstable();
     assert!(probes.len() >= 3, "{probes:?}");
     let gaps =
@@ -200,6 +226,7 @@ fn two_hosts_that_fall_silent_are_the_link_and_one_is_its_own_fault() {
     world.endpoint("b", &far[1].url("/"), &["--timeout", "1s"]);
     world.send(1);
     daemon.await_count("delivered", 3);
+
     network.silence(FAR[1]).expect("a host can go");
     world.send(1);
     // The other one answers meanwhile: it is not the link, however long it takes.
@@ -207,17 +234,23 @@ fn two_hosts_that_fall_silent_are_the_link_and_one_is_its_own_fault() {
     until("enough failures of one host", SOON, || (attempts() >= Some(6)).then_some(()));
     assert!(world.is_online());
     daemon.await_count("delivered", 5);
+
     network.silence(FAR[0]).expect("the other one as well");
     world.send(1);
     until("the daemon to notice", SOON, || (!world.is_online()).then_some(()));
+
     let away = daemon.lines(&["endpoint", "list", "--state", "offline"]);
     assert_eq!(away.len(), 2);
     for host in FAR {
         network.answer(host).expect("a host can come back");
     }
+
     daemon.await_count("pending", 0);
     until("the daemon to notice", SOON, || world.is_online().then_some(()));
-    assert_eq!((world.told("hookbox.offline").len(), world.told("hookbox.online").len()), (1, 1));
+    assert_eq!(
+        (world.notices("hookbox.offline").len(), world.notices("hookbox.online").len()),
+        (1, 1)
+    );
     assert_eq!(world.status()["deliveries"]["dead"], 0);
 }
 

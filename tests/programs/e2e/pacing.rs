@@ -42,11 +42,13 @@ fn one_request_carries_many_events_under_one_id() {
         &receiver.url("/hook"),
         &["--batch-max-events", "10", "--batch-max-wait", "1h"],
     );
+
     let sent = send(&daemon, 0..10);
     daemon.await_count("delivered", 10);
     let seen = receiver.seen("/hook");
     assert_eq!(seen.len(), 3);
     assert!(seen[0].id().starts_with("bat_"));
+
     for attempt in &seen {
         assert_eq!(
             (attempt.id(), &attempt.body),
@@ -56,6 +58,7 @@ fn one_request_carries_many_events_under_one_id() {
         assert_eq!(ids(attempt), sent);
     }
     assert_eq!(elements(&seen[0])[7]["data"]["n"], 7);
+
     // Each keeps its own history.
     let deliveries = daemon.lines(&["delivery", "list", "--event", &sent[4]]);
     let shown = daemon.json(&["delivery", "show", text(&deliveries[0], "id")]);
@@ -120,9 +123,11 @@ fn a_receiver_may_take_all_but_some() {
         &receiver.url("/hook"),
         &["--batch-max-events", "4", "--batch-max-wait", "1h"],
     );
+
     let sent = send(&daemon, 0..4);
     let refused = format!("{{\"failed\":[\"{}\",\"{}\"]}}", sent[1], sent[2]);
     receiver.wait("/hook", 1, SOON);
+
     // The four are one batch however long it took to send them; what is left of them goes by its
     // age.
     daemon.done(&["endpoint", "update", "app", "--batch-max-wait", "200ms"]);
@@ -130,6 +135,7 @@ fn a_receiver_may_take_all_but_some() {
     receiver.script("/hook", [Step::Reply(200, Vec::new(), refused.into_bytes())]);
     receiver.open_gate();
     daemon.await_count("delivered", 4);
+
     let seen = receiver.seen("/hook");
     assert_eq!(seen.len(), 2);
     let (first, again) = (&seen[0], &seen[1]);
@@ -147,10 +153,12 @@ fn what_a_receiver_leaves_out_is_not_told_as_delivered() {
     receiver.always("/hook", Step::Gate);
     let settings = ["--batch-max-events", "2", "--batch-max-wait", "1h", "--max-attempts", "1"];
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &settings);
-    let told = |event: &str| {
+
+    let show = |event: &str| {
         let id = text(&daemon.lines(&["delivery", "list", "--event", event])[0], "id").to_owned();
         (daemon.json(&["delivery", "show", &id]), id)
     };
+
     for (round, (taken, word)) in [(0, "took none"), (1, "took others")].into_iter().enumerate() {
         let sent = send(&daemon, 0..2);
         receiver.wait("/hook", round + 1, SOON);
@@ -159,17 +167,20 @@ fn what_a_receiver_leaves_out_is_not_told_as_delivered() {
         receiver.always("/hook", Step::Reply(200, Vec::new(), answer.into_bytes()));
         receiver.open_gate();
         daemon.await_count("dead", [2, 3][round]);
-        let (shown, id) = told(&sent[1]);
+
+        let (shown, id) = show(&sent[1]);
         let row = &shown["history"][0];
         assert_eq!((text(row, "outcome"), &row["status"]), ("retryable", &200.into()));
         assert!(text(row, "error").contains(word), "{row}");
+
         // What died says why, here as well as among the dead letters.
         assert!(
             text(&shown, "reason").contains("1 of 1 attempts failed")
                 && text(&shown, "reason").contains(word)
         );
         assert_eq!(shown["reason"], daemon.json(&["dlq", "show", &id])["reason"]);
-        assert_eq!(told(&sent[0]).0["state"], ["dead", "delivered"][taken]);
+        assert_eq!(show(&sent[0]).0["state"], ["dead", "delivered"][taken]);
+
         receiver.close_gate();
         receiver.always("/hook", Step::Gate);
     }
@@ -210,15 +221,18 @@ fn a_poisoned_event_is_found_and_dies_alone() {
         &receiver.url("/hook"),
         &["--batch-max-events", "8", "--batch-max-wait", "1h"],
     );
+
     let sent = send(&daemon, 0..8);
     daemon.await_count("dead", 8);
     let sizes: Vec<usize> =
         receiver.seen("/hook").iter().map(|request| elements(request).len()).collect();
     assert_eq!(sizes[0], 8);
     assert_eq!(sizes.len(), 1 + 2 + 4 + 8, "halved three times: {sizes:?}");
+
     let dead = daemon.lines(&["dlq", "list"]);
     assert_eq!(dead.len(), sent.len());
     assert!(text(&dead[0], "reason").contains("refuses it alone"), "{}", dead[0]);
+
     // And back again, alone as they are.
     receiver.always("/hook", Step::Status(200));
     daemon.json(&["dlq", "retry", "--all"]);
@@ -263,12 +277,14 @@ fn a_lane_for_each_key_keeps_its_order_over_failures_and_a_crash() {
         "50ms",
     ];
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &settings);
+
     send(&daemon, 0..30);
     receiver.wait("/hook", 10, SOON);
     daemon.kill();
     let daemon = home.start();
     send(&daemon, 30..60);
     daemon.await_count("delivered", 60);
+
     let mut lanes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for request in taken(&receiver) {
         let body: Value = serde_json::from_slice(&request.body).expect("JSON");
@@ -278,6 +294,7 @@ fn a_lane_for_each_key_keeps_its_order_over_failures_and_a_crash() {
             .push(body["n"].as_u64().expect("a number"));
     }
     assert_eq!(lanes.len(), 3);
+
     for (lane, mut numbers) in lanes {
         // What was in flight at the crash may have come twice.
         numbers.dedup();
@@ -291,19 +308,23 @@ fn a_failing_head_is_skipped_or_parked_as_asked() {
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "in");
+
     for (name, policy) in [("skips", "skip"), ("parks", "park")] {
         receiver.script(&format!("/{name}"), [Step::Status(500), Step::Status(500)]);
         let settings = ["--order", "strict", "--head-of-line", policy, "--head-attempts", "2"];
         quick_endpoint(&daemon, name, &receiver.url(&format!("/{name}")), &settings);
     }
+
     let sent = send(&daemon, 0..3);
     receiver.wait("/skips", 4, SOON);
     daemon.await_count("dead", 1);
+
     let head =
         daemon.lines(&["delivery", "list", "--event", &sent[0], "--endpoint", "parks"]).remove(0);
     assert_eq!(receiver.count("/parks"), 2, "the lane waits");
     let why = daemon.json(&["delivery", "explain", text(&head, "id")]);
-    assert!(why["summary"].as_str().is_some_and(|said| said.contains("parked")), "{why}");
+    assert!(why["summary"].as_str().is_some_and(|output| output.contains("parked")), "{why}");
+
     daemon.done(&["delivery", "retry", text(&head, "id")]);
     let seen = receiver.wait("/parks", 5, SOON);
     let last: Vec<&str> = seen[2..].iter().map(Seen::id).collect();
@@ -334,6 +355,7 @@ fn receivers_steer() {
     let says = |word: &str| {
         Step::Reply(503, vec![("webhook-delivery".to_owned(), word.to_owned())], Vec::new())
     };
+
     receiver.script("/drops", [says("drop")]);
     receiver.script("/holds", [says("hold")]);
     receiver.script(
@@ -343,10 +365,12 @@ fn receivers_steer() {
     for name in ["drops", "holds", "later"] {
         quick_endpoint(&daemon, name, &receiver.url(&format!("/{name}")), &[]);
     }
+
     send(&daemon, 0..1);
     daemon.await_count("dead", 1);
     daemon.await_count("held", 1);
     assert_eq!(daemon.json(&["endpoint", "show", "holds"])["held_reason"], "receiver");
+
     let seen = receiver.wait("/later", 2, SOON);
     assert!(
         seen[1].at - seen[0].at >= Duration::from_millis(995),
@@ -387,6 +411,7 @@ fn a_backlog_is_worked_off_as_asked() {
     );
     let latest = ["--catch-up", "latest", "--catch-up-key", "/device/id"];
     quick_endpoint(&daemon, "latest", &receiver.url("/latest"), &[&one[..], &latest[..]].concat());
+
     for name in ["newest", "latest"] {
         daemon.done(&["endpoint", "hold", name]);
     }
@@ -394,14 +419,17 @@ fn a_backlog_is_worked_off_as_asked() {
     for name in ["newest", "latest"] {
         daemon.done(&["endpoint", "release", name]);
     }
+
     let newest: Vec<String> =
         receiver.wait("/newest", 12, SOON).iter().map(|seen| seen.id().to_owned()).collect();
     assert!(newest.iter().eq(sent.iter().rev()), "{newest:?}");
+
     daemon.await_count("delivered", 15);
     let mut kept: Vec<String> =
         receiver.seen("/latest").iter().map(|seen| seen.id().to_owned()).collect();
     kept.sort();
     assert_eq!(kept, sent[9..], "one for each of three keys, the latest");
+
     let older =
         daemon.lines(&["delivery", "list", "--event", &sent[0], "--endpoint", "latest"]).remove(0);
     assert_eq!(older["state"], "cancelled");

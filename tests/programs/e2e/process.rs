@@ -38,6 +38,7 @@ fn signals_during_the_start_end_nothing_half_way() {
     let bytes = std::fs::read(&format).expect("reads");
     std::fs::remove_file(&format).expect("removes");
     assert!(std::process::Command::new("mkfifo").arg(&format).status().expect("mkfifo").success());
+
     let starting = home.spawn();
     let pid = starting.pid();
     until("the signals to be caught", SOON, || {
@@ -48,6 +49,7 @@ fn signals_during_the_start_end_nothing_half_way() {
             [Signal::HUP, Signal::INT, Signal::TERM].map(|signal| 1 << (signal.as_raw() - 1));
         wanted.iter().all(|bit: &u64| caught & bit != 0).then_some(())
     });
+
     signal(pid, Signal::HUP);
     signal(pid, Signal::TERM);
     let mut pipe =
@@ -56,6 +58,7 @@ fn signals_during_the_start_end_nothing_half_way() {
         .expect("for whoever reads it again");
     std::io::Write::write_all(&mut pipe, &bytes).expect("the daemon reads it");
     drop(pipe);
+
     match starting.ready(SOON) {
         Ok(daemon) => assert_eq!(daemon.terminate().code(), Some(0)),
         Err(why) => assert!(why.contains("exit status: 0"), "{why}"),
@@ -85,6 +88,7 @@ fn p09_under_load_sigterm_loses_no_answered_event() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
+
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let mut client = daemon.client();
@@ -100,11 +104,13 @@ fn p09_under_load_sigterm_loses_no_answered_event() {
             })
         })
         .collect();
+
     until("some events", SOON, || {
         (daemon.json(&["status"])["events"].as_u64() > Some(100)).then_some(())
     });
     assert_eq!(daemon.terminate().code(), Some(0));
     let ids: Vec<String> = threads.into_iter().flat_map(|t| t.join().expect("no panic")).collect();
+
     let daemon = home.start();
     let listed = daemon.lines(&["event", "list", "--limit", "1000000"]);
     let kept: std::collections::HashSet<&str> =
@@ -278,12 +284,14 @@ fn with_no_options_daemon_and_ctl_meet_in_the_current_folder() {
     // Its default port may be taken on this machine; everything else is as it comes.
     command.args(["--listen", "127.0.0.1:0"]).current_dir(home.path());
     let mut child = command.spawn().expect("it starts");
+
     let status = until("the ctl to find the daemon", SOON, || {
         let mut command = super::support::ctl::program(env!("CARGO_BIN_EXE_hookboxctl"));
         command.args(["status", "--json"]).current_dir(home.path());
         let done = super::support::ctl::finish(command, None);
         (done.code == Some(0)).then_some(done.stdout)
     });
+
     let _ = child.kill();
     let output = child.wait_with_output().expect("its output");
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
@@ -294,11 +302,12 @@ fn with_no_options_daemon_and_ctl_meet_in_the_current_folder() {
         "for a ctl elsewhere: {status}"
     );
     assert!(home.path().join("hookbox-data/admin.sock").exists());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+
+    let output = String::from_utf8_lossy(&output.stderr).into_owned()
         + &String::from_utf8_lossy(&output.stdout);
     assert!(
-        said.contains("127.0.0.1:") && said.contains("hookboxctl"),
-        "where it listens, what to type: {said}"
+        output.contains("127.0.0.1:") && output.contains("hookboxctl"),
+        "where it listens, what to type: {output}"
     );
 }
 

@@ -63,7 +63,8 @@ fn a_source_that_anybodys_proofs_fit_takes_nothing_in() {
     // What was captured can be checked meanwhile, under the URL that it was signed for.
     let headers = json!({"X-Twilio-Signature": sha1("s", &format!("{url}CallSidC")),
         "Content-Type": "application/x-www-form-urlencoded"});
-    let request = json!({"method": "POST", "url": url, "headers": headers, "body_base64": STANDARD.encode("CallSid=C")});
+    let body = STANDARD.encode("CallSid=C");
+    let request = json!({"method": "POST", "url": url, "headers": headers, "body_base64": body});
     let file = home.write("request.json", &request.to_string());
     let checked = daemon.json(&["source", "check", "calls", "--request", &file]);
     assert_eq!(checked["accepted"], true);
@@ -89,6 +90,7 @@ fn a_source_that_anybodys_proofs_fit_takes_nothing_in() {
 fn tokens_need_an_issuer_or_an_audience() {
     let home = Home::new();
     let daemon = home.start();
+
     let create = [
         "source",
         "create",
@@ -98,11 +100,13 @@ fn tokens_need_an_issuer_or_an_audience() {
         "--secret",
         "0123456789abcdef0123456789abcdef",
     ];
+
     let refused = daemon.ctl().run(&create).expect(1);
     assert!(refused.stderr.contains("--set issuer"), "{}", refused.stderr);
     daemon.json(&[&create[..], &["--set", "audience=me"]].concat());
     let refused = daemon.ctl().run(&["source", "update", "a", "--reset", "set"]).expect(1);
     assert!(refused.stderr.contains("--set issuer"), "{}", refused.stderr);
+
     let made = daemon.done(&["source", "create", "news", "--verify", "sns"]);
     assert!(made.stdout.contains("--set topics"), "{}", made.stdout);
     let made = daemon.json(&[

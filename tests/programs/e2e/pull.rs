@@ -46,6 +46,7 @@ fn consumers_share_events_and_each_is_done_once() {
     make(&daemon, &[]);
     let sent: Vec<String> =
         (0..100).map(|n| daemon.accept("/in/in", &[], format!("{n}").as_bytes())).collect();
+
     let done = AtomicUsize::new(0);
     let taken: Vec<String> = std::thread::scope(|scope| {
         let consumers: Vec<_> = (0..3)
@@ -66,6 +67,7 @@ fn consumers_share_events_and_each_is_done_once() {
             .collect();
         consumers.into_iter().flat_map(|consumer| consumer.join().expect("it ends")).collect()
     });
+
     let mut counted: BTreeMap<&String, usize> = BTreeMap::new();
     taken.iter().for_each(|id| *counted.entry(id).or_default() += 1);
     assert_eq!((counted.len(), taken.len()), (sent.len(), sent.len()), "each once");
@@ -77,31 +79,37 @@ fn what_is_left_goes_to_others_and_a_late_word_is_told_so() {
     let home = Home::new();
     let daemon = home.start();
     make(&daemon, &["--retry-base", "50ms", "--jitter", "0"]);
+
     let event = daemon.accept("/in/in", &[("content-type", "text/plain")], b"hello");
     let first = lease_one(&daemon);
     assert_eq!((text(&first, "event"), &first["attempt"]), (event.as_str(), &json!(1)));
     assert_eq!(text(&first["headers"], "content-type"), "text/plain");
     assert!(lease(&daemon, 1, 0, 200).is_empty(), "it is lent already");
+
     // Nobody says anything more: it runs out and comes again.
     assert_eq!(settle(&daemon, &first, "extend", &json!({"lease": "1s"})), 200);
     let second = lease_one(&daemon);
     assert_eq!((text(&second, "event"), &second["attempt"]), (event.as_str(), &json!(2)));
+
     for (verb, body) in
         [("ack", json!({})), ("reject", json!({})), ("extend", json!({"lease": "1s"}))]
     {
         assert_eq!(settle(&daemon, &first, verb, &body), 409, "{verb}");
     }
+
     assert_eq!(settle(&daemon, &second, "extend", &json!({"lease": "1h"})), 200);
     let before = Instant::now();
     assert_eq!(
         settle(&daemon, &second, "reject", &json!({"after": "300ms", "reason": "not today"})),
         200
     );
+
     let third = lease_one(&daemon);
     assert!(before.elapsed() >= Duration::from_millis(300), "it came back before its time");
     assert_eq!(settle(&daemon, &third, "reject", &json!({"dead": true, "reason": "never"})), 200);
     daemon.await_count("dead", 1);
     assert!(text(&daemon.json(&["dlq", "list"]), "reason").contains("never"));
+
     let shown = daemon.json(&["delivery", "show", text(&third, "delivery")]);
     let errors: Vec<&str> = shown["history"]
         .as_array()
@@ -120,6 +128,7 @@ fn a_consumer_that_waits_is_served_at_once_and_a_crash_loses_nothing() {
     let home = Home::new();
     let daemon = home.start();
     make(&daemon, &["--order", "strict"]);
+
     // One that is not called waits for all of its minute, each time; one that is, for some
     // milliseconds. The system may let a process wait for as long, but not three times in a row.
     let wait_ms = 60_000;
@@ -140,10 +149,12 @@ fn a_consumer_that_waits_is_served_at_once_and_a_crash_loses_nothing() {
     assert!(called, "no consumer was served before its time was over");
     let done = daemon.json(&["status"])["events"].as_u64().expect("a number");
     daemon.await_count("delivered", done);
+
     daemon.accept("/in/in", &[], b"0");
     lease_one(&daemon);
     let second = daemon.accept("/in/in", &[], b"1");
     assert!(lease(&daemon, 5, 50, HOUR).is_empty(), "in one lane the second waits for the first");
+
     daemon.kill();
     let daemon = home.start();
     let again = lease_one(&daemon);
@@ -159,20 +170,23 @@ fn the_ctl_consumes_with_a_command() {
     let home = Home::new();
     let daemon = home.start();
     make(&daemon, &["--retry-base", "50ms", "--lease", "1h"]);
+
     let text = home.write(
         "handle.txt",
         "#!/bin/sh\nread -r said\necho \"$HOOKBOX_TYPE $said\" >> \"$1\"\nexit \"$said\"\n",
     );
     let script = home.program(&text, "handle");
-    let told = home.path().join("told");
+    let written = home.path().join("written");
+
     for code in ["0", "100", "0"] {
         daemon.accept("/in/in", &[], format!("{code}\n").as_bytes());
     }
-    let told = told.to_str().expect("text");
-    daemon.done(&["consume", "jobs", "--max", "3", "--exec", &script, told]);
+    let written = written.to_str().expect("text");
+    daemon.done(&["consume", "jobs", "--max", "3", "--exec", &script, written]);
     daemon.await_count("delivered", 2);
     daemon.await_count("dead", 1);
-    assert_eq!(std::fs::read_to_string(told).expect("it was written").lines().count(), 3);
+    assert_eq!(std::fs::read_to_string(written).expect("it was written").lines().count(), 3);
+
     daemon.accept("/in/in", &[], b"x");
     daemon.accept("/in/in", &[], b"y");
     let lines = daemon.lines(&["consume", "jobs", "--batch", "2", "--max", "2"]);
@@ -189,9 +203,11 @@ fn whoever_asks_gets_what_is_due_and_nothing_fails_of_itself() {
     make(&daemon, &["--lease", "1h"]);
     let body = vec![b'x'; 20_000];
     (0..60).for_each(|_| drop(daemon.accept("/in/in", &[], &body)));
+
     // After a start nothing is at hand: what is due has to be read first.
     assert_eq!(daemon.terminate().code(), Some(0));
     let daemon = home.start();
+
     let mut taken = 0;
     while taken < 60 {
         let leases = lease(&daemon, 7, 0, HOUR);
@@ -200,6 +216,7 @@ fn whoever_asks_gets_what_is_due_and_nothing_fails_of_itself() {
         leases.iter().for_each(|one| assert_eq!(settle(&daemon, one, "ack", &json!({})), 200));
     }
     assert!(lease(&daemon, 7, 0, HOUR).is_empty());
+
     // One after the other, as many at once as there are, while others come in.
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -209,6 +226,7 @@ fn whoever_asks_gets_what_is_due_and_nothing_fails_of_itself() {
         assert_eq!(lines.len(), 300);
     });
     daemon.await_count("delivered", 360);
+
     let shown = daemon.json(&["endpoint", "show", "jobs"]);
     assert_eq!(
         (&shown["requests_succeeded"], &shown["requests_failed"]),

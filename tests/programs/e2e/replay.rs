@@ -67,6 +67,7 @@ fn more_than_a_slice_is_replayed_whole_also_over_a_crash() {
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "in");
+
     let mut client = daemon.client();
     let count = 700;
     for n in 0..count {
@@ -75,12 +76,15 @@ fn more_than_a_slice_is_replayed_whole_also_over_a_crash() {
             202
         );
     }
+
     quick_endpoint(&daemon, "late", &receiver.url("/late"), &[]);
     daemon.json(&["replay", "--source", "in", "--to", "late", "--rate", "400/s"]);
     receiver.wait("/late", 100, SOON);
+
     daemon.kill();
     let daemon = home.start();
     daemon.await_count("delivered", count);
+
     let seen = receiver.seen("/late");
     let mut ids: Vec<&str> = seen.iter().map(super::support::Seen::id).collect();
     ids.sort_unstable();

@@ -25,14 +25,17 @@ fn a_pause_holds_over_a_kill() {
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--concurrency", "1"]);
     daemon.accept("/in/in", &[], b"1");
+
     let paused = |daemon: &Daemon| {
         let shown = daemon.json(&["endpoint", "show", "app"]);
         shown["paused_until"].as_str().map(str::to_owned)
     };
     let before = until("a pause", SOON, || paused(&daemon));
+
     daemon.kill();
     let daemon = home.start();
     assert!(paused(&daemon).is_some(), "it was paused until {before}");
+
     daemon.accept("/in/in", &[], b"2");
     let waits = delivery_in(&daemon, "app", "pending");
     let explained = daemon.json(&["delivery", "explain", text(&waits, "id")]);
@@ -54,12 +57,14 @@ fn max_age_ends_what_waits_behind_a_pause_and_behind_a_rate() {
         &["--max-age", "2s", "--concurrency", "1"],
     );
     quick_endpoint(&daemon, "slow", &receiver.url("/slow"), &["--max-age", "2s", "--rate", "1/h"]);
+
     for n in 0..20 {
         daemon.accept("/in/in", &[], format!("{n}").as_bytes());
     }
     daemon.await_count("pending", 0);
     daemon.await_count("dead", 39);
     assert_eq!((receiver.count("/hook"), receiver.count("/slow")), (1, 1));
+
     let dead = daemon.lines(&["dlq", "list", "--endpoint", "slow"]);
     assert!(dead.iter().all(|dead| text(dead, "reason").contains("max age")), "{dead:?}");
     assert!(dead.iter().all(|dead| dead["attempts"] == 0), "{dead:?}");
@@ -78,11 +83,13 @@ fn what_is_held_promises_no_attempt() {
         &receiver.url("/hook"),
         &["--retry-base", "1h", "--retry-max", "1h"],
     );
+
     daemon.accept("/in/in", &[], b"1");
     receiver.wait("/hook", 1, SOON);
     daemon.done(&["endpoint", "hold", "app"]);
     let held = delivery_in(&daemon, "app", "held");
     assert_eq!(held["due_at"], Value::Null, "{held}");
+
     let explained = daemon.json(&["delivery", "explain", text(&held, "id")]);
     let kinds: Vec<&str> =
         explained["reasons"].as_array().expect("a list").iter().map(|r| text(r, "kind")).collect();
@@ -97,6 +104,7 @@ fn what_a_consumer_says_of_a_cancelled_delivery_is_a_conflict() {
     daemon.json(&["endpoint", "create", "jobs", "--url", "pull:"]);
     daemon.accept("/in/in", &[], b"1");
     daemon.accept("/in/in", &[], b"2");
+
     let ask = json!({"max": 2, "wait": "5s", "lease": "1m"});
     let mut leases: Vec<Value> = Vec::new();
     while leases.len() < 2 {
@@ -104,11 +112,13 @@ fn what_a_consumer_says_of_a_cancelled_delivery_is_a_conflict() {
         assert_eq!(status, 200, "{answer}");
         leases.extend(answer["leases"].as_array().expect("a list").clone());
     }
+
     daemon.done(&["delivery", "cancel", text(&leases[0], "delivery")]);
     let (status, answer) =
         post(&daemon, &format!("/v1/leases/{}/ack", text(&leases[0], "lease")), &json!({}));
     assert_eq!(status, 409, "{answer}");
     assert!(text(&answer, "detail").contains("cancelled"), "{answer}");
+
     daemon.done(&["endpoint", "delete", "jobs"]);
     let (status, answer) =
         post(&daemon, &format!("/v1/leases/{}/ack", text(&leases[1], "lease")), &json!({}));
@@ -124,16 +134,19 @@ fn a_retry_behind_a_parked_head_is_refused() {
     open_source(&daemon, "in");
     let order = ["--order", "strict", "--head-of-line", "park", "--head-attempts", "1"];
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &order);
+
     daemon.accept("/in/in", &[], b"head");
     until("a parked lane", SOON, || {
         (daemon.json(&["endpoint", "show", "app"])["parked_lanes"].as_u64() == Some(1))
             .then_some(())
     });
+
     daemon.accept("/in/in", &[], b"behind");
     let behind = until("both", SOON, || {
         let all = daemon.lines(&["delivery", "list", "--endpoint", "app"]);
         (all.len() == 2).then(|| text(&all[0], "id").to_owned())
     });
+
     let refused = daemon.ctl().run(&["delivery", "retry", &behind]);
     assert_ne!(refused.code, Some(0), "{refused:?}");
     assert!(refused.stderr.contains("parked"), "{refused:?}");

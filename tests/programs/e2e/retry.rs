@@ -20,11 +20,13 @@ fn backoff_grows_up_to_its_cap() {
     open_source(&daemon, "in");
     let policy = ["--retry-base", "50ms", "--retry-factor", "2", "--retry-max", "200ms"];
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &policy);
+
     daemon.accept("/in/in", &[], b"x");
     let delivered = delivery_in(&daemon, "app", "delivered");
     let shown = daemon.json(&["delivery", "show", text(&delivered, "id")]);
     let history = shown["history"].as_array().expect("a list");
     assert_eq!(history.len(), 10);
+
     let mut longest = Vec::new();
     for (pair, wanted) in history.windows(2).zip([50, 100, 200, 200, 200, 200, 200, 200, 200]) {
         let ended =
@@ -34,6 +36,7 @@ fn backoff_grows_up_to_its_cap() {
         assert!(due + 5 >= ended + wanted && next + 5 >= due, "before its time: {shown}");
         longest.push(due.saturating_sub(ended));
     }
+
     // Without the cap each of these is 400 ms and more. A busy machine lengthens some of them, but
     // not all.
     assert!(longest[3..].iter().any(|pause| *pause < 400), "{longest:?}");
@@ -49,11 +52,13 @@ fn history_tells_each_attempt() {
     receiver.script("/hook", [Step::Close, Step::Status(500)]);
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &[]);
+
     let event = daemon.accept("/in/in", &[], b"x");
     let delivery = delivery_in(&daemon, "app", "delivered");
     assert_eq!(text(&delivery, "event"), event);
     assert_eq!(text(&delivery, "endpoint"), "app");
     assert_eq!(delivery["attempts"], 3);
+
     let shown = daemon.json(&["delivery", "show", text(&delivery, "id")]);
     let history = shown["history"].as_array().expect("a list").clone();
     let numbers: Vec<_> = history.iter().map(|h| h["number"].as_u64().expect("a number")).collect();
@@ -63,6 +68,7 @@ fn history_tells_each_attempt() {
     assert_eq!(history[1]["status"], 500);
     assert!(history[1]["next_at"].is_string(), "{}", history[1]);
     assert_eq!(history[2]["status"], 200);
+
     for entry in &history {
         assert!(text(entry, "started_at").ends_with('Z'));
         assert!(entry["duration_ms"].is_u64());
@@ -78,6 +84,7 @@ fn retry_after_is_honoured_in_seconds_and_as_a_date() {
     let after = |value: &str| {
         Step::Reply(503, vec![("Retry-After".to_owned(), value.to_owned())], Vec::new())
     };
+
     receiver.script("/seconds", [after("1")]);
     receiver.script("/absurd", [after("-5"), after("soon"), after("99999999999999999999")]);
     receiver.script("/date", [Step::Gate]);
@@ -85,16 +92,19 @@ fn retry_after_is_honoured_in_seconds_and_as_a_date() {
     for name in ["seconds", "date", "absurd"] {
         quick_endpoint(&daemon, name, &receiver.url(&format!("/{name}")), &[]);
     }
+
     daemon.accept("/in/in", &[], b"x");
     let seen = receiver.wait("/seconds", 2, SOON);
     assert!(pauses(&seen)[0] >= Duration::from_millis(990), "{:?}", pauses(&seen));
-    // The date is chosen when there is somebody to be told; it has whole seconds.
+
+    // The date is chosen when there is somebody to be answered; it has whole seconds.
     receiver.wait("/date", 1, SOON);
     let date = std::time::SystemTime::now() + Duration::from_secs(3);
     receiver.script("/date", [after(&httpdate::fmt_http_date(date))]);
     receiver.open_gate();
     receiver.wait("/date", 2, SOON);
     delivery_in(&daemon, "date", "delivered");
+
     let attempts = daemon.attempts("date");
     let date = date.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     assert!(attempts[1] + 5 >= date * 1000, "{attempts:?} is before {date} s");
@@ -199,14 +209,17 @@ fn the_operator_lifts_a_pause_that_a_receiver_asked_for() {
         || Step::Reply(503, vec![("Retry-After".to_owned(), "82800".to_owned())], Vec::new());
     receiver.script("/hook", [later(), later()]);
     quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--concurrency", "1"]);
+
     daemon.accept("/in/in", &[], b"one");
     receiver.wait("/hook", 1, SOON);
     let paused = || daemon.json(&["endpoint", "show", "app"])["paused_until"].is_string();
     until("the pause", SOON, || paused().then_some(()));
+
     let one = daemon.lines(&["delivery", "list", "--endpoint", "app"]).remove(0);
     daemon.accept("/in/in", &[], b"two");
     let why = daemon.done(&["delivery", "explain", text(&one, "id")]).stdout;
     assert!(why.contains("hookboxctl endpoint release app"), "{why}");
+
     // One alone goes out, and the others stay behind the pause.
     daemon.done(&["delivery", "retry", text(&one, "id")]);
     receiver.wait("/hook", 2, SOON);
@@ -215,10 +228,12 @@ fn the_operator_lifts_a_pause_that_a_receiver_asked_for() {
         shown["history"].as_array().is_some_and(|history| history.len() == 2).then_some(())
     });
     assert!(paused());
+
     // What was never attempted says so instead of seeming to go.
     let two = daemon.lines(&["delivery", "list", "--endpoint", "app"]).remove(0);
     let refused = daemon.ctl().run(&["delivery", "retry", text(&two, "id")]).expect(1);
     assert!(refused.stderr.contains("hookboxctl endpoint release"), "{}", refused.stderr);
+
     daemon.done(&["endpoint", "release", "app"]);
     daemon.await_count("delivered", 2);
     assert!(!paused());

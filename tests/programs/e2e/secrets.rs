@@ -14,14 +14,15 @@ fn a_secret_is_in_no_list_no_log_and_no_error() {
     let daemon = home.start();
     let receiver = Receiver::start();
     let file = home.write("canary", CANARY);
-    let mut said = String::new();
+    let mut output = String::new();
     let mut run = |args: &[&str]| {
         for json in [true, false] {
             let done = if json { daemon.ctl().try_json(args) } else { daemon.ctl().run(args) };
-            said.push_str(&done.stdout);
-            said.push_str(&done.stderr);
+            output.push_str(&done.stdout);
+            output.push_str(&done.stderr);
         }
     };
+
     run(&["source", "create", "sw", "--verify", "standard-webhooks", "--secret-file", &file]);
     run(&[
         "endpoint",
@@ -43,6 +44,7 @@ fn a_secret_is_in_no_list_no_log_and_no_error() {
     ] {
         run(&list);
     }
+
     open_source(&daemon, "in");
     daemon.accept("/in/in", &[], b"x");
     let refused =
@@ -50,16 +52,19 @@ fn a_secret_is_in_no_list_no_log_and_no_error() {
     assert_eq!(refused.status, 401);
     receiver.wait("/", 1, SOON);
     daemon.await_count("delivered", 1);
+
     let delivery = daemon.json(&["delivery", "list"]);
     run(&["delivery", "show", text(&delivery, "id")]);
     run(&["source", "show", "sw"]);
     run(&["endpoint", "show", "app"]);
+
     let log = daemon.log_text();
     let cmdline = std::fs::read(format!("/proc/{}/cmdline", daemon.pid())).expect("it lives");
     let (encoded, decoded) = (CANARY.trim_start_matches("whsec_"), "CANARYCANARY");
+
     // `create` with a given secret may show it once in its own answer; so only what came after
     // counts.
-    let later = said.split_once("\n").map_or("", |(_, rest)| rest);
+    let later = output.split_once("\n").map_or("", |(_, rest)| rest);
     for (where_, text) in [("a list or an error", later), ("the log", &log)] {
         assert!(
             !text.contains(encoded) && !text.contains(decoded),
@@ -94,8 +99,10 @@ fn files_are_for_the_owner_alone() {
     let daemon = home.start();
     open_source(&daemon, "in");
     daemon.accept("/in/in", &[], b"x");
+
     assert_eq!(mode(&home.data()), 0o700);
     assert_eq!(mode(&home.data().join("admin.sock")), 0o660);
+
     let mut open = vec![home.data()];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {

@@ -32,6 +32,7 @@ fn many_segments_are_one_log() {
     let receiver = Receiver::start();
     open_source(&daemon, "in");
     quick_endpoint(&daemon, "app", &receiver.url("/"), &[]);
+
     let mut rng = Rng::new(7);
     let mut client = daemon.client();
     let mut sent = Vec::new();
@@ -42,10 +43,12 @@ fn many_segments_are_one_log() {
             .expect("an answer");
         sent.push((text(&answer.json(), "id").to_owned(), body));
     }
+
     daemon.await_count("delivered", 120);
     assert!(segments(&daemon) >= 4, "{} segments", segments(&daemon));
     daemon.kill();
     let daemon = home.start();
+
     for n in [0, 60, 119] {
         let shown = daemon.json(&["event", "show", &sent[n].0]);
         assert!(
@@ -53,18 +56,21 @@ fn many_segments_are_one_log() {
             "event {n}"
         );
     }
+
     let listed = daemon.lines(&["event", "list", "--limit", "1000"]);
     assert!(listed.iter().map(|e| text(e, "id")).eq(sent.iter().rev().map(|(id, _)| id.as_str())));
     assert_eq!(
         daemon.post("/in/in", &[("Idempotency-Key", "k0")], &sent[0].1).json()["id"],
         sent[0].0.as_str()
     );
+
     let verified = daemon.json(&["log", "verify"]);
     assert_eq!(
         (&verified["ok"], &verified["last"]),
         (&true.into(), &verified["records"]),
         "{verified}"
     );
+
     daemon.json(&["replay", "--event", &sent[0].0]);
     until("the oldest event once more", SOON, || {
         (receiver.seen("/").iter().filter(|s| s.id() == sent[0].0).count() == 2).then_some(())
@@ -107,16 +113,19 @@ fn outlive_a_segment(daemon: &Daemon) {
 fn retention_drops_what_ended_and_keeps_dead_letters() {
     let (home, daemon, receiver) = forgetful();
     receiver.script("/dying", [Step::Status(500)]);
+
     let id = daemon.accept("/in/early", &[], b"must not be dropped");
     daemon.await_count("dead", 1);
     daemon.await_count("delivered", 1);
     outlive_a_segment(&daemon);
+
     daemon.kill();
     let daemon = home.start();
     assert_eq!(
         text(&daemon.json(&["event", "show", &id]), "body_base64"),
         STANDARD.encode(b"must not be dropped")
     );
+
     let dead = daemon.json(&["dlq", "list"]);
     daemon.json(&["dlq", "retry", text(&dead, "id")]);
     let seen = receiver.wait("/dying", 2, SOON);
@@ -124,6 +133,7 @@ fn retention_drops_what_ended_and_keeps_dead_letters() {
         (seen[1].id(), seen[1].body.as_slice()),
         (id.as_str(), b"must not be dropped".as_slice())
     );
+
     let verified = daemon.json(&["log", "verify"]);
     assert_eq!(verified["ok"], true, "{verified}");
 }
@@ -171,6 +181,7 @@ fn retention_carries_what_is_held() {
 fn retention_carries_a_backlog_that_was_never_attempted() {
     let (home, daemon, receiver) = forgetful();
     daemon.done(&["endpoint", "hold", "other"]);
+
     // More than an endpoint's window, so that most of them only stand in the stream.
     let mut client = daemon.client();
     let mut waiting = Vec::new();
@@ -179,16 +190,19 @@ fn retention_carries_a_backlog_that_was_never_attempted() {
             client.post("/in/early", &[], format!("event {n}").as_bytes()).expect("an answer");
         waiting.push(text(&answer.json(), "id").to_owned());
     }
+
     daemon.await_count("held", 700);
     outlive_a_segment(&daemon);
     let stat = daemon.json(&["log", "stat"]);
     assert!(stat["first"].as_u64() > Some(701), "one old event keeps its segment: {stat}");
+
     daemon.kill();
     let daemon = home.start();
     daemon.await_count("held", 700);
     daemon.done(&["endpoint", "release", "other"]);
     receiver.wait("/other", 700, SOON * 2);
     daemon.await_count("held", 0);
+
     let seen = receiver.seen("/other");
     for (n, id) in waiting.iter().enumerate() {
         let body = format!("event {n}").into_bytes();
@@ -223,6 +237,7 @@ fn retention_goes_by_count_as_well() {
         &receiver.url("/dying"),
         &["--from", "bad", "--max-attempts", "1"],
     );
+
     post_noise(&daemon, "bad", 60, 100);
     daemon.await_count("dead", 20);
     let (mut rng, mut client) = (Rng::new(10), daemon.client());
@@ -233,6 +248,7 @@ fn retention_goes_by_count_as_well() {
         );
         (daemon.json(&["log", "stat"])["first"].as_u64() > Some(1)).then_some(())
     });
+
     let kept = daemon.lines(&["event", "list", "--source", "in", "--limit", "1000"]).len();
     assert!(kept >= 100, "{kept} events are kept, 100 are asked for");
     let dead = until("the newest dead letters, and no others", SOON, || {
@@ -258,6 +274,7 @@ fn retention_goes_by_bytes_as_well() {
         &receiver.url("/dying"),
         &["--from", "bad", "--max-attempts", "1"],
     );
+
     post_noise(&daemon, "bad", 30, 10_000);
     daemon.await_count("dead", 30);
     post_noise(&daemon, "in", 300, 50_000);
@@ -266,6 +283,7 @@ fn retention_goes_by_bytes_as_well() {
         // Six MiB, the oldest that is kept, and the one that is written to.
         (stat["bytes"].as_u64() < Some(12 << 20)).then_some(())
     });
+
     until("dead letters to go", SOON * 5, || {
         let dead = daemon.json(&["status"])["deliveries"]["dead"].as_u64()?;
         (0 < dead && dead <= 10).then_some(())

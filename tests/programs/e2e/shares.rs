@@ -25,6 +25,7 @@ fn a_source_that_holds_more_than_its_share_is_refused_and_others_go_on() {
     daemon.json(&["endpoint", "create", "held", "--url", nowhere, "--allow-private"]);
     daemon.done(&["endpoint", "hold", "held"]);
     daemon.accept("/in/modest", &[], b"{}");
+
     let (mut rng, mut client) = (Rng::new(3), daemon.client());
     let mut noise = || -> Vec<u8> {
         std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(50_000).collect()
@@ -35,6 +36,7 @@ fn a_source_that_holds_more_than_its_share_is_refused_and_others_go_on() {
     });
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
+
     let status = daemon.json(&["status"]);
     assert_eq!(
         (&status["accepting"], &status["log"]["over_share"]),
@@ -42,6 +44,7 @@ fn a_source_that_holds_more_than_its_share_is_refused_and_others_go_on() {
     );
     let full = &status["shares"][0];
     assert_eq!((text(full, "share"), text(full, "of")), ("log_room", "source greedy"));
+
     for _ in 0..10 {
         let answer = client.post("/in/modest", &[], &noise()).expect("an answer");
         assert_eq!(answer.status, 202, "{answer:?} {}", daemon.json(&["status"]));
@@ -58,6 +61,7 @@ fn status_names_who_takes_all_that_it_may() {
     let daemon = home.start();
     open_source(&daemon, "in");
     assert_eq!(daemon.json(&["status"])["shares"], serde_json::json!([]));
+
     let held: Vec<_> =
         (0..30).map(|_| connect_from("127.0.0.2", daemon.addr).expect("connected")).collect();
     let full = until("the share to be full ten times", SOON, || {
@@ -68,10 +72,11 @@ fn status_names_who_takes_all_that_it_may() {
         (text(&full, "share"), text(&full, "of"), text(&full, "effect")),
         ("connections", "address 127.0.0.2", "refused")
     );
+
     daemon.accept("/in/in", &[], b"others go on");
     let screen = daemon.ctl().run(&["status"]).expect(0).stdout;
-    let told = "address 127.0.0.2 has reached its limit of connections: refused 10 times, last ";
-    assert!(screen.contains(told), "{screen}");
+    let line = "address 127.0.0.2 has reached its limit of connections: refused 10 times, last ";
+    assert!(screen.contains(line), "{screen}");
     drop(held);
 }
 
@@ -82,8 +87,10 @@ fn settings_have_a_limit_in_bytes() {
     let large = "a".repeat(8 << 10);
     let body = |n: usize| format!("{n}{large}");
     let key = |n: usize| {
-        serde_json::json!({"keys": [{"kty": "oct", "kid": n.to_string(), "k": "A".repeat(300_000)}]}).to_string()
+        let key = serde_json::json!({"kty": "oct", "kid": n.to_string(), "k": "A".repeat(300_000)});
+        serde_json::json!({"keys": [key]}).to_string()
     };
+
     let path = home.write("keys.json", &key(1));
     let made = daemon.ctl().run(&[
         "source",
@@ -97,11 +104,15 @@ fn settings_have_a_limit_in_bytes() {
         &format!("jwks=@{path}"),
     ]);
     assert!(made.code != Some(0) && made.stderr.contains("256.0 KiB"), "{made:?}");
+
     // Many endpoints with large templates are fine, until all together take too much.
     let mut admin = Admin::connect(&daemon.socket).expect("connects");
     let refused = (0..3000).find_map(|n| {
         let (name, path) = (format!("e{n}"), format!("/{large}"));
-        let made = serde_json::json!({"name": name, "url": "http://127.0.0.1:9/", "allow_private": true, "body": body(n), "path": path});
+        let made = serde_json::json!({
+            "name": name, "url": "http://127.0.0.1:9/", "allow_private": true, "body": body(n),
+            "path": path,
+        });
         let (status, answer) = admin.post("/v1/endpoints", &made).expect("an answer");
         (status >= 300).then_some((n, status, answer))
     });
@@ -112,6 +123,7 @@ fn settings_have_a_limit_in_bytes() {
     );
     let status = daemon.json(&["status"]);
     assert!(status["settings_bytes"].as_u64().is_some_and(|bytes| bytes <= 16 << 20), "{status}");
+
     // Deleting makes room, changing one to less is possible, and nothing of it is lost over a
     // restart.
     daemon.done(&["endpoint", "delete", "e0"]);
@@ -120,6 +132,7 @@ fn settings_have_a_limit_in_bytes() {
     let daemon = home.start();
     let again = daemon.json(&["status"])["settings_bytes"].as_u64().expect("a number");
     assert!(again < status["settings_bytes"].as_u64().expect("a number"), "{again} {status}");
+
     daemon.done(&[
         "endpoint",
         "create",

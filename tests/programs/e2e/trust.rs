@@ -62,6 +62,7 @@ fn the_ctl_tells_nothing_to_another_users_socket() {
     mode(home.path(), 0o1777);
     home.under = as_nobody(NOBODY);
     let daemon = home.start();
+
     let secret = home.write("secret", "whsec_Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ");
     let create = ["source", "create", "github", "--verify", "github", "--secret-file", &secret];
     let refused = daemon.ctl().run(&create).expect(1);
@@ -70,9 +71,11 @@ fn the_ctl_tells_nothing_to_another_users_socket() {
         "{}",
         refused.stderr
     );
+
     let (_, sources) =
         Admin::connect(&daemon.socket).expect("raw").get("/v1/status").expect("an answer");
     assert_eq!(sources["sources"], 0, "nothing came to it");
+
     // Its own user may speak to it.
     let ctl = home.program(&built("hookboxctl"), "bin/hookboxctl");
     let mut command = program("setpriv");
@@ -93,15 +96,18 @@ fn the_ctl_trusts_the_user_whom_root_gave_a_place_below_run() {
     let run = std::fs::metadata("/run");
     let is_roots = run.is_ok_and(|run| run.uid() == 0 && run.mode() & 0o022 == 0);
     require((!is_roots).then(|| "others can change /run".to_owned()));
+
     struct Place(PathBuf);
     impl Drop for Place {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
+
     let place = Place(PathBuf::from(format!("/run/hookbox-test-{}", std::process::id())));
     std::fs::create_dir(&place.0).expect("a folder in /run");
     std::os::unix::fs::chown(&place.0, Some(NOBODY), None).expect("given away");
+
     let mut home = Home::new();
     mode(home.path(), 0o1777);
     home.under = as_nobody(NOBODY);
@@ -109,6 +115,7 @@ fn the_ctl_trusts_the_user_whom_root_gave_a_place_below_run() {
     home.args.extend(["--admin-socket".to_owned(), socket.display().to_string()]);
     let daemon = start_at(&home, &socket);
     daemon.ctl().run(&["status"]).expect(0);
+
     std::os::unix::fs::chown(&place.0, Some(0), None).expect("taken back");
     let refused = daemon.ctl().run(&["status"]).expect(1);
     assert!(refused.stderr.contains("nothing was sent"), "{}", refused.stderr);
@@ -167,8 +174,12 @@ fn reading_a_folder_without_its_daemon_changes_nothing_in_it() {
     for command in [&["log", "verify"][..], &["log", "head"], &["log", "export"]] {
         let mut args = command.to_vec();
         args.extend(["--data", &data]);
-        let said = home.ctl().run(&args).expect(0);
-        assert!(picture(&home.data()) == before, "{command:?} changed something: {}", said.stderr);
+        let output = home.ctl().run(&args).expect(0);
+        assert!(
+            picture(&home.data()) == before,
+            "{command:?} changed something: {}",
+            output.stderr
+        );
     }
     let report = home.ctl().json(&["log", "verify", "--data", &data]);
     assert!(report["records"].as_u64() > Some(20), "{report}");
@@ -201,11 +212,13 @@ fn no_link_in_a_folder_leads_to_a_write_elsewhere() {
         let place = home.data().join("log").join(name);
         let _ = std::fs::remove_file(&place);
         symlink(&victim, &place).expect("a link");
+
         let data = home.data().display().to_string();
-        let said = home.ctl().run(&["log", "verify", "--data", &data]);
+        let output = home.ctl().run(&["log", "verify", "--data", &data]);
         assert_eq!(std::fs::read_to_string(&victim).expect("there"), "precious", "{name}");
-        assert!(said.code != Some(0), "{name}: {} {}", said.stdout, said.stderr);
+        assert!(output.code != Some(0), "{name}: {} {}", output.stdout, output.stderr);
     }
+
     // A daemon follows no link to its lock either.
     let home = offline_log();
     let victim = home.path().join("victim");
@@ -241,13 +254,15 @@ fn a_body_that_is_too_large_is_answered_in_words() {
     let daemon = start_at(&home, &socket);
     let answer = answer_to_large(&socket, "POST /v1/sources", 5 << 20);
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("1048576"), "{answer}");
+
     for (head, status) in
         [("POST /v1/nothing", 404), ("PUT /v1/sources", 405), ("POST /v1/sources?x=1&%", 400)]
     {
         let answer = answer_to_large(&socket, head, 5 << 20);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head}: {answer}");
     }
-    let said = daemon.ctl().run(&[
+
+    let output = daemon.ctl().run(&[
         "source",
         "create",
         "a",
@@ -256,7 +271,7 @@ fn a_body_that_is_too_large_is_answered_in_words() {
         "--set",
         &large_key_set(&home),
     ]);
-    assert!(said.code != Some(0) && said.stderr.contains("1048576"), "{}", said.stderr);
+    assert!(output.code != Some(0) && output.stderr.contains("1048576"), "{}", output.stderr);
 }
 
 fn large_key_set(home: &Home) -> String {
@@ -270,8 +285,8 @@ fn a_body_of_a_stranger_is_answered_in_words_however_large_it_is() {
     let (home, socket) = open_home();
     let _daemon = start_at(&home, &socket);
     let create = ["source", "create", "a", "--verify", "jwt", "--set", &large_key_set(&home)];
-    let said = ctl_as_nobody(&home, &socket, &create);
-    assert!(said.stderr.contains("root and the daemon's own user"), "{}", said.stderr);
+    let output = ctl_as_nobody(&home, &socket, &create);
+    assert!(output.stderr.contains("root and the daemon's own user"), "{}", output.stderr);
 }
 
 /// Part of the next one, run as another user by it.
@@ -300,6 +315,7 @@ fn a_member_of_the_group_does_not_lock_root_out() {
     let daemon = start_at(&home, &socket);
     let tests = std::env::current_exe().expect("this program");
     let tests = home.program(&tests.to_string_lossy(), "bin/tests");
+
     let mut command = Command::new("setpriv");
     command.args(&as_nobody(0)[1..]).arg(tests).args([
         "--ignored",
@@ -312,22 +328,25 @@ fn a_member_of_the_group_does_not_lock_root_out() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
+
     let mut child = command.spawn().expect("it starts");
-    let mut said = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut output = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     while !line.contains("taken=") {
         line.clear();
         assert!(
-            std::io::BufRead::read_line(&mut said, &mut line).expect("readable") > 0,
+            std::io::BufRead::read_line(&mut output, &mut line).expect("readable") > 0,
             "it ended early"
         );
     }
+
     let taken: usize =
         line.trim().rsplit('=').next().and_then(|n| n.parse().ok()).expect("a number");
     assert!((1..64).contains(&taken), "{taken}");
     for _ in 0..8 {
         daemon.ctl().run(&["status"]).expect(0);
     }
+
     drop(child.stdin.take());
     let _ = child.wait();
 }
@@ -341,6 +360,7 @@ fn unread_lists_do_not_delay_a_delivery() {
     let receiver = Receiver::start();
     daemon.json(&["source", "create", "in", "--verify", "none", "--type-header", "x-type"]);
     let mut client = daemon.client();
+
     // So long that a list of them is more than a socket and all that stands before it take.
     let kind = "x".repeat(250);
     for _ in 0..1_000 {
@@ -349,8 +369,10 @@ fn unread_lists_do_not_delay_a_delivery() {
             202
         );
     }
+
     let url = receiver.url("/").replace("127.0.0.1", "localhost");
     quick_endpoint(&daemon, "app", &url, &[]);
+
     let delivered_before_a_list_is_cut = |round: usize| {
         let mut unread = Vec::new();
         for _ in 0..40 {
@@ -360,15 +382,18 @@ fn unread_lists_do_not_delay_a_delivery() {
             stream.write_all(list).expect("asked");
             unread.push(stream);
         }
+
         daemon.accept("/in/in", &[], b"y");
         receiver.wait("/", round, SOON);
         daemon.json(&["status"]);
+
         // None of them was cut off for its slowness yet: it was not that which let the delivery
         // through.
         let mut first = String::new();
         let whole = unread[0].read_to_string(&mut first).is_ok();
         whole && first.matches("\"received_at\"").count() == 1_000
     };
+
     // They are cut after half a minute, for which the system may put this test off, but not each
     // time.
     assert!(

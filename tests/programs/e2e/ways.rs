@@ -7,19 +7,29 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use super::support::{Home, Receiver, SOON, until};
+use super::support::{Daemon, Home, Receiver, SOON, until};
 use super::{delivery_in, open_source, quick_endpoint, text};
 
-#[allow(clippy::too_many_lines, reason = "one story")]
 #[test]
 fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "shop");
+    chat(&home, &daemon, &receiver);
+    let order = home.write("order.json", r#"{"who":"a/b","sum":12}"#);
+
+    a_dry_run_shows_the_request(&home, &daemon, &order);
+    assert_eq!(receiver.all().len(), 0, "nothing is sent by a dry run");
+
+    what_is_sent_has_the_shape(&daemon, &receiver, &order);
+    what_nothing_can_be_made_of_dies_at_once(&home, &daemon);
+}
+
+/// An endpoint whose requests are made by templates.
+fn chat(home: &Home, daemon: &Daemon, receiver: &Receiver) {
     let template =
         home.write("chat.json", "{\"text\": {{ (body.who ~ ' paid ' ~ body.sum) | tojson }}}\n");
-    let url = receiver.url("/v1");
     let more = [
         "--method",
         "put",
@@ -36,20 +46,18 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
         "--types",
         "order.*",
     ];
-    let made = quick_endpoint(&daemon, "chat", &url, &more);
+
+    let made = quick_endpoint(daemon, "chat", &receiver.url("/v1"), &more);
     assert!(!made.to_string().contains("hunter2"), "{made}");
-    let order = home.write("order.json", r#"{"who":"a/b","sum":12}"#);
-    let small = home.write("small.json", r#"{"who":"c","sum":2}"#);
-    let trial = daemon.json(&[
-        "endpoint",
-        "test",
-        "chat",
-        "--file",
-        &order,
-        "--type",
-        "order.paid",
-        "--dry-run",
-    ]);
+}
+
+fn a_dry_run_shows_the_request(home: &Home, daemon: &Daemon, order: &str) {
+    let dry = |file: &str| {
+        let test = ["endpoint", "test", "chat", "--file", file];
+        daemon.json(&[&test[..], &["--type", "order.paid", "--dry-run"]].concat())
+    };
+
+    let trial = dry(order);
     assert_eq!(
         (trial["matches"].as_bool(), trial["dry_run"].as_bool()),
         (Some(true), Some(true)),
@@ -61,29 +69,14 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
         (text(&trial["headers"], "x-type"), text(&trial["headers"], "authorization")),
         ("order.paid", "…")
     );
-    let refused = daemon.json(&[
-        "endpoint",
-        "test",
-        "chat",
-        "--file",
-        &small,
-        "--type",
-        "order.paid",
-        "--dry-run",
-    ]);
-    assert!(text(&refused, "why_not").contains("--where"), "{refused}");
-    assert_eq!(receiver.all().len(), 0, "nothing is sent by a dry run");
 
-    let id = daemon.done(&[
-        "event",
-        "send",
-        "--source",
-        "shop",
-        "--type",
-        "order.paid",
-        "--file",
-        &order,
-    ]);
+    let refused = dry(&home.write("small.json", r#"{"who":"c","sum":2}"#));
+    assert!(text(&refused, "why_not").contains("--where"), "{refused}");
+}
+
+fn what_is_sent_has_the_shape(daemon: &Daemon, receiver: &Receiver, order: &str) {
+    let send = ["event", "send", "--source", "shop", "--type", "order.paid", "--file", order];
+    let id = daemon.done(&send);
     let seen = receiver.wait("/v1/rooms/a%2Fb", 1, SOON).remove(0);
     assert_eq!(
         (seen.method.as_str(), seen.body.as_slice()),
@@ -94,16 +87,20 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
         (Some("order.paid"), Some("Bearer hunter2"))
     );
     assert_eq!(seen.header("content-type"), Some("application/json"));
+
     assert!(!id.stdout.contains("hunter2"));
-    let delivery = delivery_in(&daemon, "chat", "delivered");
+    let delivery = delivery_in(daemon, "chat", "delivered");
     let shown = daemon.json(&["delivery", "show", text(&delivery, "id")]);
     assert!(!shown.to_string().contains("hunter2"), "{shown}");
 
-    // The same event once more, under its own id; then one that nothing can be made of.
+    // The same event once more, under its own id.
     let event = text(&shown, "event").to_owned();
     let sent = daemon.json(&["endpoint", "test", "chat", "--event", &event]);
     assert_eq!((text(&sent, "outcome"), sent["status"].as_u64()), ("delivered", Some(200)));
     assert_eq!(receiver.wait("/v1/rooms/a%2Fb", 2, SOON)[1].id(), event);
+}
+
+fn what_nothing_can_be_made_of_dies_at_once(home: &Home, daemon: &Daemon) {
     let broken = home.write("broken.json", r#"{"sum":12}"#);
     let ctl = daemon.ctl();
     for dry in [&["--dry-run"][..], &[]] {
@@ -112,10 +109,11 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
         assert_eq!(done.code, Some(1), "{}", done.stdout);
         assert!(done.stdout.contains("default('')"), "{}", done.stdout);
     }
+
     daemon.done(&["event", "send", "--source", "shop", "--type", "order.odd", "--file", &broken]);
     let order = home.write("odd.json", r#"{"sum":13}"#);
     daemon.done(&["event", "send", "--source", "shop", "--type", "order.odd", "--file", &order]);
-    let dead = delivery_in(&daemon, "chat", "dead");
+    let dead = delivery_in(daemon, "chat", "dead");
     assert_eq!(dead["attempts"].as_u64(), Some(1), "trying again would not help: {dead}");
 }
 
@@ -131,6 +129,7 @@ fn no_template_kills_the_daemon() {
     let long = ["|int", ".a", "[1]"].map(|part| format!("{{{{ body{} }}}}", part.repeat(1000)));
     let brackets =
         format!("{{%set a=1%}}{}{{{{a|tojson}}}}", "{%set a=[[[[[[[[a]]]]]]]]%}".repeat(500));
+
     for template in chains.iter().chain(&long).chain([&brackets]) {
         let header = format!("X-a: {template}");
         for (option, value) in [("--body", template), ("--path", template), ("--header", &header)] {
@@ -144,18 +143,20 @@ fn no_template_kills_the_daemon() {
                 option,
                 value,
             ];
+
             let done = daemon.ctl().run(&url);
             if long.contains(template) {
                 done.expect(0);
                 daemon.done(&["endpoint", "delete", "app"]);
             } else {
-                let said = done.expect(1).stderr;
+                let output = done.expect(1).stderr;
                 assert!(
-                    said.contains("operators, at most 256") || said.contains("1024 brackets"),
-                    "{said}"
+                    output.contains("operators, at most 256") || output.contains("1024 brackets"),
+                    "{output}"
                 );
             }
         }
+
         let exec = ["endpoint", "create", "app", "--url", "exec:/bin/true", "--body", template];
         assert_eq!(daemon.json(&["status"])["endpoints"], 0, "it lives");
         daemon.ctl().run(&exec).expect(1);
@@ -166,6 +167,7 @@ fn no_template_kills_the_daemon() {
 fn mistakes_in_templates_are_found_before_there_is_an_event() {
     let home = Home::new();
     let daemon = home.start();
+
     for (option, value, word) in [
         ("--body", "{{ body.x", "line 1"),
         ("--body", "{{ bodi.x }}", "'bodi'"),
@@ -188,6 +190,7 @@ fn mistakes_in_templates_are_found_before_there_is_an_event() {
             option,
             value,
         ]);
+
         assert!(matches!(done.code, Some(1 | 64)), "{option} {value}: {}", done.stdout);
         assert!(
             done.stderr.contains(word) && !done.stderr.contains("hunter2"),
@@ -230,6 +233,7 @@ fn a_command_takes_deliveries_and_its_exit_code_decides() {
          >&2; exit 100;;\nesac"
     );
     let (_hooks, path) = script(&mut home, &text_of);
+
     let daemon = home.start();
     daemon.json(&["source", "create", "in", "--verify", "none", "--type-header", "x-type"]);
     let url = format!("exec:{path}");
@@ -250,17 +254,20 @@ fn a_command_takes_deliveries_and_its_exit_code_decides() {
         "--order",
         "strict",
     ]);
+
     for kind in ["fine", "again", "never"] {
         daemon.accept("/in/in", &[("x-type", kind)], kind.as_bytes());
     }
     daemon.await_count("delivered", 2);
     let dead = delivery_in(&daemon, "mail", "dead");
-    let said = std::fs::read_to_string(home.path().join("out")).expect("it ran");
+
+    let output = std::fs::read_to_string(home.path().join("out")).expect("it ran");
     let line = |kind: &str| format!("{kind}|--subject|a b|{kind}");
     assert_eq!(
-        said.lines().collect::<Vec<_>>(),
+        output.lines().collect::<Vec<_>>(),
         [line("fine"), line("again"), line("again"), line("never")]
     );
+
     let shown = daemon.json(&["delivery", "show", text(&dead, "id")]);
     let attempt = &shown["history"][0];
     assert_eq!(
@@ -269,6 +276,7 @@ fn a_command_takes_deliveries_and_its_exit_code_decides() {
         "{shown}"
     );
     assert!(text(attempt, "error").contains("exit 100"), "{shown}");
+
     let trial = daemon.json(&["endpoint", "test", "mail"]);
     assert_eq!(
         (text(&trial, "outcome"), trial["exit"].as_i64()),
@@ -286,6 +294,7 @@ fn commands_are_off_until_the_configuration_allows_them() {
     let config = home.path().join("hookbox.toml");
     let allowing = std::fs::read_to_string(&config).expect("it was written");
     std::fs::write(&config, "").expect("our own file");
+
     let daemon = home.start();
     let url = format!("exec:{path}");
     let create = [
@@ -299,19 +308,23 @@ fn commands_are_off_until_the_configuration_allows_them() {
         "--retry-max",
         "100ms",
     ];
+
     let refused = daemon.ctl().try_json(&create);
     assert!(refused.code == Some(1) && refused.stderr.contains("[exec]"), "{}", refused.stderr);
+
     std::fs::write(&config, &allowing).expect("our own file");
     daemon.signal(Signal::HUP);
     until("the endpoint is allowed", SOON, || {
         (daemon.ctl().try_json(&create).code == Some(0)).then_some(())
     });
+
     // Taken away again: nothing runs, nothing is lost.
     std::fs::write(&config, "").expect("our own file");
     daemon.signal(Signal::HUP);
     until("the command is not allowed", SOON, || {
         daemon.ctl().try_json(&["endpoint", "test", "mail"]).stdout.contains("[exec]").then_some(())
     });
+
     open_source(&daemon, "in");
     daemon.accept("/in/in", &[], b"x");
     until("two attempts that ran nothing", SOON, || {
@@ -319,6 +332,7 @@ fn commands_are_off_until_the_configuration_allows_them() {
             .as_u64()
             .filter(|n| *n >= 2)
     });
+
     std::fs::write(&config, &allowing).expect("our own file");
     daemon.signal(Signal::HUP);
     daemon.await_count("delivered", 1);
@@ -334,15 +348,18 @@ fn a_command_dies_with_its_daemon() {
     let script = format!(
         "echo $$ > {file}; setsid sleep 600 & echo $! >> {file}; echo end >> {file}; sleep 600"
     );
+
     let daemon = home.start();
     open_source(&daemon, "in");
     let args = ["--arg", "-c", "--arg", &script, "--timeout", "5m"];
     daemon
         .json(&[&["endpoint", "create", "long", "--url", "exec:/bin/sh"][..], &args[..]].concat());
+
     daemon.accept("/in/in", &[], b"x");
     let pids = until("the command to run", SOON, || {
         std::fs::read_to_string(&file).ok().filter(|text| text.ends_with("end\n"))
     });
+
     daemon.kill();
     for pid in pids.lines().filter(|line| *line != "end") {
         until("the command and all that it started to be gone", SOON, || {
@@ -395,10 +412,12 @@ fn a_proxy_of_the_daemon_or_of_an_endpoint_carries_what_leaves() {
     );
     let config = home.write("hookbox.toml", &text);
     home.args.extend(["--config".to_owned(), config]);
+
     let daemon = home.start();
     let receiver = Receiver::start();
     open_source(&daemon, "in");
     daemon.json(&["endpoint", "create", "far", "--url", "http://far.example.com/a"]);
+
     let own = format!("http://me:hunter2@{own}");
     let made = daemon.json(&[
         "endpoint",
@@ -411,6 +430,7 @@ fn a_proxy_of_the_daemon_or_of_an_endpoint_carries_what_leaves() {
     ]);
     assert!(!made.to_string().contains("hunter2"), "{made}");
     quick_endpoint(&daemon, "near", &receiver.url("/c"), &["--bind", "127.0.0.3"]);
+
     let refused = daemon.ctl().try_json(&[
         "endpoint",
         "create",
@@ -421,6 +441,7 @@ fn a_proxy_of_the_daemon_or_of_an_endpoint_carries_what_leaves() {
         &own,
     ]);
     assert_eq!(refused.code, Some(1), "what is named outright is guarded behind a proxy, too");
+
     daemon.accept("/in/in", &[], b"x");
     daemon.await_count("delivered", 3);
     let asked = at_common.recv_timeout(SOON).expect("one request");
@@ -430,6 +451,7 @@ fn a_proxy_of_the_daemon_or_of_an_endpoint_carries_what_leaves() {
     assert!(asked.starts_with("POST http://far.example.com/b HTTP/1.1\r\n"), "{asked}");
     assert_eq!(receiver.count("/c"), 1);
     assert!(!daemon.log_text().contains("hunter2"));
+
     for list in [&["endpoint", "list"][..], &["delivery", "list"]] {
         let rows = daemon.lines(list);
         assert!(!format!("{rows:?}").contains("hunter2"), "{rows:?}");

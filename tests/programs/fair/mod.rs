@@ -142,10 +142,12 @@ fn prepare(daemon: &Daemon) {
         "--rate",
         "100/s",
     ]);
+
     let url = "https://hooks.example.com/in/form";
     let form =
         ["--verify", "twilio", "--secret", "s3cret", "--max-body", "32MiB", "--public-url", url];
     daemon.json(&[&["source", "create", "form"][..], &form].concat());
+
     let filter = "search(@.body.text,'[A-Za-z0-9+/]{16,40}==') || search(@.body.a, '(a|aa)+7$')";
     for n in 0..12 {
         let name = format!("slow-{n}");
@@ -167,6 +169,7 @@ struct Run {
 fn honest(to: SocketAddr) -> Run {
     let count = RATE * size("HOOKBOX_FAIR_S");
     let begin = Instant::now() + Duration::from_millis(50);
+
     let one = |at: usize| {
         std::thread::spawn(move || {
             let mut client = Client::connect(to).expect("an honest connection");
@@ -186,6 +189,7 @@ fn honest(to: SocketAddr) -> Run {
             (took, refused)
         })
     };
+
     let all: Vec<JoinHandle<_>> = (0..CONNECTIONS).map(one).collect();
     let (mut took, mut refused) = (Vec::new(), 0);
     for one in all {
@@ -193,6 +197,7 @@ fn honest(to: SocketAddr) -> Run {
         took.extend(own);
         refused += none;
     }
+
     let elapsed = begin.elapsed().as_secs_f64();
     took.sort_unstable();
     let at = |percent: usize| {
@@ -291,6 +296,7 @@ fn flood(to: SocketAddr, stop: &AtomicBool, path: &str, body: &[u8], distinct: b
             } else {
                 String::new()
             };
+
             let head = format!(
                 "POST {path} HTTP/1.1\r\nHost: h\r\n{id}Content-Length: {}\r\n\r\n",
                 body.len()

@@ -100,6 +100,7 @@ fn p10_a_panic_ends_the_process_at_once() {
             (1, 2)
         };
         let at = format!("{point}:{}!panic", from + rng.below(most));
+
         let row = try_point(&at, rng.next());
         println!(
             "points: {at}: ended within {:?}, {} acknowledged, {} after the panic, {} lost",
@@ -108,8 +109,9 @@ fn p10_a_panic_ends_the_process_at_once() {
             row.late,
             row.lost.len()
         );
+
         assert!(row.lost.is_empty(), "{at}: lost {:#?}", row.lost);
-        // That it ends at once is told by this, not by a clock: posters go on until it is gone.
+        // That it ends at once is shown by this, not by a clock: posters go on until it is gone.
         assert_eq!(row.late, 0, "{at}: acknowledged after a panic");
     }
 }
@@ -140,10 +142,12 @@ fn try_point(at: &str, seed: u64) -> Row {
     let receiver = Receiver::start();
     receiver.forget_bodies();
     receiver.always("/kept", Step::Status(503));
+
     let mut home = Home::new();
     let small = "[log]\nsegment_size = \"1MiB\"\n[retention]\ndelivered = \"1s\"\n";
     let config = home.write("hookbox.toml", small);
     home.args.extend(["--config".to_owned(), config]);
+
     let daemon = home.start();
     for name in ["done", "kept"] {
         daemon.json(&["source", "create", name, "--verify", "none"]);
@@ -151,6 +155,7 @@ fn try_point(at: &str, seed: u64) -> Row {
         let policy = ["--from", name, "--allow-private", "--retry-base", "1h"];
         daemon.json(&[&["endpoint", "create", name, "--url", &url][..], &policy].concat());
     }
+
     let starting = at.starts_with("open.");
     let (acked, died) = if starting {
         let load = Load::start(daemon.addr, &pace(2 << 20), seed);
@@ -168,10 +173,12 @@ fn try_point(at: &str, seed: u64) -> Row {
         let died = await_death(daemon, at);
         (load.end(), Some(died))
     };
+
     home.environment.clear();
     // Its own retention is long: nothing is dropped while it is looked at.
     home.args.truncate(home.args.len() - 2);
     let mut row = check_restart(&home, &receiver, &acked, at);
+
     if let Some((since, took)) = died {
         row.late = acked.iter().filter(|event| event.sent > since).count();
         row.took = took;
@@ -214,9 +221,11 @@ fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) ->
     let census = look_up(&daemon.socket, acked).unwrap_or_else(|e| panic!("{at}: {e}"));
     assert!(census.verified(), "{at}: {}", census.report);
     assert!(!acked.is_empty(), "{at}: the test has no load");
+
     let mut lost: Vec<String> = census.lost.iter().map(|(_, what)| what.clone()).collect();
     let wanted: HashSet<&str> =
         acked.iter().filter(|event| !event.kept).map(|event| event.id.as_str()).collect();
+
     let begun = Instant::now();
     let twice = loop {
         let mut came: HashMap<String, usize> = HashMap::new();
@@ -233,6 +242,7 @@ fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) ->
         }
         std::thread::sleep(Duration::from_millis(20));
     };
+
     assert_eq!(daemon.terminate().code(), Some(0), "{at}");
     Row { acknowledged: acked.len(), lost, twice, late: 0, took: Duration::ZERO }
 }

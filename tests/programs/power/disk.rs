@@ -50,6 +50,7 @@ pub fn missing(kind: Kind) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root can mount".to_owned());
     }
+
     for tool in ["losetup", "mkfs.ext4", "fsfreeze", "mount", "umount"] {
         if Command::new(tool)
             .arg("--version")
@@ -61,6 +62,7 @@ pub fn missing(kind: Kind) -> Option<String> {
             return Some(format!("{tool} is not installed"));
         }
     }
+
     let dir = tempfile::tempdir().ok()?;
     let file = dir.path().join("probe");
     let probe = || -> Result<(), String> {
@@ -71,6 +73,7 @@ pub fn missing(kind: Kind) -> Option<String> {
     if let Err(why) = probe() {
         return Some(format!("there are no loop devices: {why}"));
     }
+
     let try_it = || -> Result<(), String> {
         run("truncate", &["-s", "310M", path(&file)])?;
         Mounted::new(&file, &dir.path().join("at"), kind, true).map(|_| ())

@@ -140,6 +140,7 @@ fn live(
     let receiver = Receiver::start();
     receiver.forget_bodies();
     receiver.always("/never", Step::Status(503));
+
     let mut home = Home::with(args);
     let small = "[log]\nsegment_size = \"1MiB\"\n[retention]\ndelivered = \"1s\"\n";
     let config = home.write("hookbox.toml", small);
@@ -147,6 +148,7 @@ fn live(
     let disk = Disk::new(&home.data(), kind);
     let daemon = home.start();
     set_up(&daemon, &receiver);
+
     let pace = Pace {
         posters: 1 + rng.below(6),
         pause_us: [2_000, 20_000, 60_000][rng.index(3)],
@@ -157,6 +159,7 @@ fn live(
     };
     let load = Load::start(daemon.addr, &pace, rng.next());
     until("an answer", SOON, || (load.count() > 0).then_some(()));
+
     for cut in 0..cuts {
         if cut > 0 && load.is_over() {
             break;
@@ -169,6 +172,7 @@ fn live(
             &format!("HOOKBOX_SEED of this life {seed}, cut {cut}, {} acknowledged", acked.len()),
         );
     }
+
     load.end();
     daemon.kill();
 }
@@ -201,6 +205,7 @@ fn cut_and_look(disk: &Disk, acked: &[Acked], sure: bool, total: &mut Total) -> 
     let started = Instant::now();
     total.cuts += 1;
     total.acknowledged += acked.len();
+
     let census = match home.spawn().ready(SOON) {
         Ok(daemon) => {
             total.slowest = total.slowest.max(started.elapsed());
@@ -211,6 +216,7 @@ fn cut_and_look(disk: &Disk, acked: &[Acked], sure: bool, total: &mut Total) -> 
         }
         Err(why) => Census { lost: vec![(0, why)], ..Census::default() },
     };
+
     total.retired += census.retired;
     total.lost += census.lost.len();
     total.unclean += u64::from(!census.verified());

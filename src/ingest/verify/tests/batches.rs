@@ -9,7 +9,10 @@ use crate::ingest::verify::crypto::HashFunction;
 #[test]
 fn batches_are_split_into_their_own_bytes() {
     let mut mandrill = source("mandrill", "k", json!({}));
-    let events = r#"[{"event":"send","_id":"a","ts":5},  {"type":"blacklist","_id":"b","ts":6},{"event":"open"}]"#;
+    let events = concat!(
+        r#"[{"event":"send","_id":"a","ts":5},  "#,
+        r#"{"type":"blacklist","_id":"b","ts":6},{"event":"open"}]"#
+    );
     let signature =
         base64(HashFunction::Sha1, b"k", format!("{URL}mandrill_events{events}").as_bytes());
     let encoded: String = events.bytes().map(|byte| format!("%{byte:02x}")).collect();

@@ -29,7 +29,8 @@ fn signed_message(input: &str, base: &str) -> (Source, [(String, String); 2]) {
 #[test]
 fn the_signature_base_has_every_kind_of_component() {
     let input = format!(
-        r#"("@method" "@scheme" "@request-target" "@query-param";name="a%20b" "x-two" "x-two";bs "x-dict";key="k" "priority";sf);created={NOW}"#
+        "(\"@method\" \"@scheme\" \"@request-target\" \"@query-param\";name=\"a%20b\" \
+         \"x-two\" \"x-two\";bs \"x-dict\";key=\"k\" \"priority\";sf);created={NOW}"
     );
     let base = format!(
         "\"@method\": PUT\n\"@scheme\": https\n\"@request-target\": \

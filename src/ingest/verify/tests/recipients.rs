@@ -277,11 +277,8 @@ fn what_cannot_be_checked_yet_is_not_forged() {
     message["SigningCertURL"] = json!("https://sns.eu-west-1.amazonaws.com.evil.example/a.pem");
     assert_eq!(again(post(&sns, &[], message.to_string().as_bytes())), ("not-allowed", None));
 
-    let jwt = source(
-        "jwt",
-        "",
-        json!({"issuer": "them", "algorithms": "HS256", "jwks": {"keys": [{"kty": "oct", "kid": "a", "k": "Zg"}]}}),
-    );
+    let keys = json!({"keys": [{"kty": "oct", "kid": "a", "k": "Zg"}]});
+    let jwt = source("jwt", "", json!({"issuer": "them", "algorithms": "HS256", "jwks": keys}));
     let token = format!(
         "Bearer {}.e30.AA",
         data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"HS256","kid":"b"}"#)

@@ -307,8 +307,11 @@ fn fit_crc(start: &[u8], wanted: u32) -> Vec<u8> {
 fn two_subscriptions_of_a_topic_deliver_the_same_message_twice() {
     let (pubsub, ..) = vector("pubsub", "valid");
     let facts = |subscription: &str, attempt: u32| {
-        let body = json!({"message": {"messageId": "1", "data": "e30="}, "subscription": subscription,
-            "deliveryAttempt": attempt});
+        let body = json!({
+            "message": {"messageId": "1", "data": "e30="}, "subscription": subscription,
+            "deliveryAttempt": attempt,
+        });
+
         let found = super::super::pubsub::describe(&Request {
             method: "POST",
             url: URL,

@@ -16,14 +16,20 @@ fn token(header: &Value, claims: &Value) -> String {
 
 /// A source of tokens whose set holds two keys, the second of which is `k`.
 fn tokens(scheme: &str, mode: &str) -> Source {
-    let keys = json!({"keys": [{"kty": "oct", "kid": "a", "k": "Zg"}, {"kty": "oct", "kid": "b", "k": "aw"}]});
-    let params = json!({"mode": mode, "jwks": keys, "algorithms": "HS256", "audience": "me", "issuer": "them",
-        "email": "e@x"});
+    let key = |kid: &str, k: &str| json!({"kty": "oct", "kid": kid, "k": k});
+    let keys = json!({"keys": [key("a", "Zg"), key("b", "aw")]});
+    let params = json!({
+        "mode": mode, "jwks": keys, "algorithms": "HS256", "audience": "me", "issuer": "them",
+        "email": "e@x",
+    });
     source(scheme, "", params)
 }
 
 fn claims(more: Value) -> Value {
-    let mut claims = json!({"iss": "them", "aud": "me", "exp": NOW + 9, "iat": NOW, "email": "e@x", "email_verified": true});
+    let mut claims = json!({
+        "iss": "them", "aud": "me", "exp": NOW + 9, "iat": NOW, "email": "e@x",
+        "email_verified": true,
+    });
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     claims
 }

@@ -112,9 +112,9 @@ fn a_home_made_sender_is_described_by_its_settings() {
     assert_eq!((found.kind, found.dedupe_key), (None, None));
 
     let settings = json!({
-        "header": "X-Sig", "algorithm": "sha512", "encoding": "base64", "prefix": "v3 \
-                                                                                   ", "signed": "{id}.{timestamp}.{body}",
-        "timestamp_header": "X-Time", "id_header": "X-Id", "tolerance_s": 10, "secret_encoding": "hex",
+        "header": "X-Sig", "algorithm": "sha512", "encoding": "base64", "prefix": "v3 ",
+        "signed": "{id}.{timestamp}.{body}", "timestamp_header": "X-Time", "id_header": "X-Id",
+        "tolerance_s": 10, "secret_encoding": "hex",
     });
     let rich = source("hmac", "00ff", settings);
     assert_eq!(check_settings(&rich), Ok(()));

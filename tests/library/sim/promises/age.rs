@@ -21,6 +21,7 @@ fn max_age_ends_what_waits_whatever_it_waits_for() {
         max_wait_ms: 3_600_000,
         format: BatchFormat::Json,
     };
+
     let kinds: Vec<(&str, Endpoint, Says)> = vec![
         ("breaker", app(), Says::fails(500)),
         ("pause", app(), Says::asks_for(503, 3_600_000)),
@@ -38,6 +39,7 @@ fn max_age_ends_what_waits_whatever_it_waits_for() {
             Says::asks_for(500, 3_600_000),
         ),
     ];
+
     for (kind, endpoint, says) in kinds {
         for backlog in [0, 2_000] {
             let says = says.clone();
@@ -46,10 +48,12 @@ fn max_age_ends_what_waits_whatever_it_waits_for() {
             for _ in 0..backlog {
                 accepted.insert(script.accept("{\"k\":1}"), 0);
             }
+
             for n in 0..20 {
                 accepted.insert(script.accept(format!("{{\"k\":{}}}", n % 2)), script.now.mono_ms);
                 script.run_for(500);
             }
+
             for _ in 0..40 {
                 script.run_for(500);
                 let lane = &script.queue().state().endpoints[&1];
@@ -63,6 +67,7 @@ fn max_age_ends_what_waits_whatever_it_waits_for() {
                     assert!(!ended || age >= 14_000, "{kind}: {seq} ended at {age} ms");
                 }
             }
+
             let requests = script.seen.len();
             assert!(backlog > 0 || requests < 100, "{kind}: {requests} requests");
             assert_eq!(script.queue().status(script.now).pending, 0, "{kind}");

@@ -18,6 +18,7 @@ fn catching_up_with_the_latest_leaves_nobody_with_an_old_value() {
         let catch_up = CatchUp { mode: CatchUpMode::Latest, key: Some("/k".into()), rate: None };
         let mut script =
             Script::new([Endpoint { catch_up, ..endpoint("app") }], None, switched(&up));
+
         let (mut newest, mut keys) = (BTreeMap::new(), BTreeMap::new());
         for n in 0..700u64 {
             let seq = script.accept(format!("{{\"k\":{}}}", n % 5));
@@ -25,15 +26,18 @@ fn catching_up_with_the_latest_leaves_nobody_with_an_old_value() {
             keys.insert(seq, n % 5);
             script.run_for(100);
         }
+
         if restarts {
             script.restart(1_000);
             script.run_for(5);
         }
+
         let before = script.seen.len();
         up.set(true);
         script.run_for(60_000);
         let got: Vec<Seq> =
             script.seen[before..].iter().flat_map(|seen| seen.events.clone()).collect();
+
         assert!(got.len() <= 7, "{got:?}");
         assert!(newest.values().all(|seq| got.contains(seq)), "{got:?} of {newest:?}");
         let last: BTreeMap<u64, Seq> = got.iter().map(|seq| (keys[seq], *seq)).collect();
@@ -56,6 +60,7 @@ fn what_is_the_latest_of_nothing_is_not_left_out() {
         let catch_up = CatchUp { mode: CatchUpMode::Latest, key: Some("/k".into()), rate: None };
         let mut script =
             Script::new([Endpoint { catch_up, batch, ..endpoint("app") }], None, switched(&up));
+
         let mut wanted = Vec::new();
         for n in 0..40u64 {
             let old = script.accept("{\"k\":1}");
@@ -66,15 +71,18 @@ fn what_is_the_latest_of_nothing_is_not_left_out() {
             script.run_for(500);
             wanted.extend((n == 39).then_some(old));
         }
+
         if restarts {
             script.restart(1_000);
             script.run_for(5);
         }
+
         let before = script.seen.len();
         up.set(true);
         script.run_for(600_000);
         let got: Vec<Seq> =
             script.seen[before..].iter().flat_map(|seen| seen.events.clone()).collect();
+
         assert!(wanted.iter().all(|seq| got.contains(seq)), "{got:?} of {wanted:?}");
         assert_eq!(script.queue().status(script.now).pending, 0);
     }
@@ -128,14 +136,17 @@ fn the_latest_is_found_among_what_waited_before_it_was_asked_for() {
             newest.insert(n % 3, script.accept(format!("{{\"k\":{}}}", n % 3)));
             script.run_for(200);
         }
+
         let catch_up = CatchUp { mode: CatchUpMode::Latest, key: Some("/k".into()), rate: None };
         script.command(UpdateEndpoint(Box::new(Endpoint { batch, catch_up, ..endpoint("app") })));
         script.run_for(100);
+
         let before = script.seen.len();
         up.set(true);
         script.run_for(120_000);
         let got: Vec<Seq> =
             script.seen[before..].iter().flat_map(|seen| seen.events.clone()).collect();
+
         assert!(newest.values().all(|seq| got.contains(seq)), "{got:?} of {newest:?}");
         assert!(got.len() <= 12, "{got:?} of {newest:?}");
         assert_eq!(script.queue().status(script.now).pending, 0);

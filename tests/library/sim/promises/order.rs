@@ -18,6 +18,7 @@ fn what_waits_behind_others_goes_on_when_its_endpoint_keeps_no_order_any_more() 
     });
     let strict = Endpoint { order: Order::Strict, batch, ..endpoint("app") };
     let free = Endpoint { order: Order::None, ..strict.clone() };
+
     let mut first = true;
     let mut script = Script::new([strict], None, move |_, events, _| {
         let failed = if std::mem::take(&mut first) {
@@ -27,6 +28,7 @@ fn what_waits_behind_others_goes_on_when_its_endpoint_keeps_no_order_any_more() 
         };
         Says { failed, ..Says::ok() }
     });
+
     for n in 0..5 {
         script.accept(format!("{n}"));
     }
@@ -44,6 +46,7 @@ fn what_a_receiver_did_not_take_of_a_batch_goes_together_in_a_strict_lane() {
         max_wait_ms: 2_000,
         format: BatchFormat::Json,
     });
+
     let mut first = true;
     let app = Endpoint { order: Order::Strict, batch, ..endpoint("app") };
     let mut script = Script::new([app], None, move |_, events, _| {
@@ -54,8 +57,10 @@ fn what_a_receiver_did_not_take_of_a_batch_goes_together_in_a_strict_lane() {
         };
         Says { failed, ..Says::ok() }
     });
+
     let all: Vec<Seq> = (0..30).map(|n| script.accept(format!("{n}"))).collect();
     script.run_for(15_000);
+
     let got: Vec<Vec<Seq>> = script.seen.iter().map(|seen| seen.events.clone()).collect();
     assert!(got.len() <= 5, "{got:?}");
     assert_eq!(got[1][..8], all[2..10], "in order");
@@ -70,6 +75,7 @@ fn halves_of_a_batch_take_their_time_and_only_where_something_is_taken() {
         max_wait_ms: 50,
         format: BatchFormat::Json,
     });
+
     let retry = RetryPolicy { max_attempts: Some(3), ..endpoint("app").retry };
     let app = Endpoint { batch, retry, ..endpoint("app") };
     for status in [500, 400] {
@@ -78,6 +84,7 @@ fn halves_of_a_batch_take_their_time_and_only_where_something_is_taken() {
             script.accept(format!("{n}"));
         }
         script.run_for(60_000);
+
         let mut most = 0;
         for seen in &script.seen {
             most = most.max(
@@ -89,6 +96,7 @@ fn halves_of_a_batch_take_their_time_and_only_where_something_is_taken() {
             );
         }
         assert!(most <= 20, "{status}: {most} requests in a second, {} in all", script.seen.len());
+
         if status == 500 {
             // Where nothing is taken, halves fare no better than the whole.
             script.run_for(1_200_000);
@@ -109,9 +117,11 @@ fn a_dead_letter_that_is_asked_for_again_comes_in_at_the_end_of_its_lane() {
             if events[0].body.starts_with(b"bad") && now < 1_000 { Says::fails(500) } else { slow }
         },
     );
+
     let bad = script.accept("bad");
     script.run_for(2_000);
     let others: Vec<Seq> = (0..5).map(|n| script.accept(format!("{n}"))).collect();
+
     let dead_letter_seq = script.queue().state().dead_letter_seqs.min().expect("one is dead");
     let delivery = DeliveryId { seq: bad, endpoint: 1 };
     let revive = Revive {
@@ -124,6 +134,7 @@ fn a_dead_letter_that_is_asked_for_again_comes_in_at_the_end_of_its_lane() {
     script.command(RetryDeliveries { deliveries: vec![revive] });
     let later = script.accept("later");
     script.run_for(10_000);
+
     let got: Vec<Seq> = script.seen.iter().flat_map(|seen| seen.events.clone()).skip(1).collect();
     let wanted: Vec<Seq> = others.into_iter().chain([bad, later]).collect();
     assert_eq!(got, wanted);
@@ -186,6 +197,7 @@ fn an_old_value_that_was_not_taken_of_a_batch_does_not_come_after_the_new_one() 
         format: BatchFormat::Json,
     });
     let catch_up = CatchUp { mode: CatchUpMode::Latest, key: Some("/k".into()), rate: None };
+
     let mut first = true;
     let mut script = Script::new(
         [Endpoint { batch, catch_up, ..endpoint("app") }],
@@ -195,6 +207,7 @@ fn an_old_value_that_was_not_taken_of_a_batch_does_not_come_after_the_new_one() 
             Says { failed, ..Says::ok() }
         },
     );
+
     let both = [script.accept("{\"k\":1}"), script.accept("{\"k\":1}")];
     script.run_for(60_000);
     let got: Vec<Vec<Seq>> = script.seen.iter().map(|seen| seen.events.clone()).collect();

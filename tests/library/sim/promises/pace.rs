@@ -15,6 +15,7 @@ fn a_shared_pace_is_shared_and_new_events_do_not_count() {
         Some(per_second(20)),
         |_, _, _| Says::ok(),
     );
+
     for name in ["a", "b", "c"] {
         script.command(HoldEndpoint { name: name.into() });
     }
@@ -24,15 +25,18 @@ fn a_shared_pace_is_shared_and_new_events_do_not_count() {
     for name in ["a", "b", "c"] {
         script.command(ReleaseEndpoint { name: name.into() });
     }
+
     for _ in 0..100 {
         script.accept("{}");
         script.run_for(40);
     }
+
     let got: Vec<usize> =
         ["a", "b", "c"].iter().map(|name| to(&script.seen, name).count()).collect();
     let (least, most) = (got.iter().min().expect("three"), got.iter().max().expect("three"));
     assert!(*least >= 20 && most - least <= 2, "{got:?} in 4 s at 20 a second");
     assert!(got.iter().sum::<usize>() <= 4 * 20 + 1, "{got:?}");
+
     for _ in 0..600 {
         script.accept("{}");
         script.run_for(40);
@@ -117,6 +121,7 @@ fn what_is_asked_for_in_spite_of_a_pause_takes_no_others_along() {
         max_wait_ms: 0,
         format: BatchFormat::Json,
     });
+
     let catch_up = CatchUp { mode: CatchUpMode::Newest, ..CatchUp::default() };
     let mut requests = 0;
     let app = Endpoint { batch, catch_up, concurrency: 1, ..endpoint("app") };
@@ -129,10 +134,12 @@ fn what_is_asked_for_in_spite_of_a_pause_takes_no_others_along() {
             _ => Says::ok(),
         }
     });
+
     let all: Vec<Seq> = (0..12).map(|n| script.accept(format!("{n}"))).collect();
     script.run_for(20_000);
     let (before, first) = (script.seen.len(), script.seen[0].events[0]);
     assert!(before == 2 && all.contains(&first));
+
     let waiting =
         script.queue().state().endpoints[&1].retrying.get(&first).copied().expect("it failed");
     let delivery = DeliveryId { seq: first, endpoint: 1 };
@@ -145,6 +152,7 @@ fn what_is_asked_for_in_spite_of_a_pause_takes_no_others_along() {
     };
     script.command(RetryDeliveries { deliveries: vec![revive] });
     script.run_for(10_000);
+
     let got: Vec<Vec<Seq>> = script.seen[before..].iter().map(|seen| seen.events.clone()).collect();
     assert_eq!(got, [vec![first]]);
 }

@@ -135,6 +135,7 @@ fn hanging_endpoints_at_a_start_do_not_delay_good_ones() {
         let mut script = Script::new(names.map(|name| endpoint(&name)), None, |endpoint, _, _| {
             if endpoint.name.starts_with("good") { Says::ok() } else { Says::hangs() }
         });
+
         for n in 0..20 {
             script.accept(format!("{n}"));
         }
@@ -142,11 +143,13 @@ fn hanging_endpoints_at_a_start_do_not_delay_good_ones() {
             script.restart(0);
             script.seen.clear();
         }
+
         script.run_for(2_000);
         for n in 0..5 {
             let got = to(&script.seen, &format!("good{n}")).count();
             assert!(got >= 20, "beside {hanging}: good{n} got {got} in 2 s");
         }
+
         script.run_for(60_000);
         script.command(CreateEndpoint(Box::new(endpoint("good9"))));
         let at = script.now.mono_ms;

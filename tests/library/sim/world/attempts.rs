@@ -140,10 +140,10 @@ impl World {
 
         if endpoint.order == Order::Strict {
             let others = self.checker.in_flight.keys().filter(|d| d.endpoint == id);
-            let told: String = others.map(|other| story(core.store, *other)).collect();
+            let stories: String = others.map(|other| story(core.store, *other)).collect();
             assert_eq!(
                 flying, 1,
-                "a strict endpoint gets one at a time: {members:?} {endpoint:?} {told}"
+                "a strict endpoint gets one at a time: {members:?} {endpoint:?} {stories}"
             );
         }
 
@@ -161,6 +161,7 @@ impl World {
                 waiting.range(..delivery.seq).map(|seq| DeliveryId { seq: *seq, endpoint: id });
             let overtaken: Vec<DeliveryId> =
                 before.filter(|other| !members.contains(other)).collect();
+
             assert!(
                 overtaken.is_empty(),
                 "{delivery} overtakes {overtaken:?} in lane {lane} of {:?} {:?}: {}",

@@ -13,10 +13,10 @@ pub(super) struct Checker {
     pub acknowledged: BTreeMap<Seq, EventId>,
     pub in_flight: BTreeMap<DeliveryId, u32>,
     pub answered_2xx: BTreeSet<DeliveryId>,
-    /// Deliveries that have to end, by what the log says up to record `told`, whatever retention
+    /// Deliveries that have to end, by what the log says up to record `read_to`, whatever retention
     /// drops of it.
     pub owed: BTreeSet<DeliveryId>,
-    pub told: Seq,
+    pub read_to: Seq,
     /// The earliest time of the next attempt, by the virtual monotonic clock of this process's
     /// life.
     pub not_before: BTreeMap<DeliveryId, u64>,
@@ -36,10 +36,10 @@ pub(super) struct Checker {
 
 impl Checker {
     /// What the log says now, also that which a dying process did not live to see.
-    pub fn hear(&mut self, disk: &Disk) {
-        let news: Vec<(Seq, Record)> = disk.forward(self.told + 1).collect();
+    pub fn read_news(&mut self, disk: &Disk) {
+        let news: Vec<(Seq, Record)> = disk.forward(self.read_to + 1).collect();
         for (seq, record) in news {
-            self.told = seq;
+            self.read_to = seq;
             match record {
                 Record::EventAccepted { fan_out, .. } => {
                     self.owed

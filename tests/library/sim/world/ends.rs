@@ -54,8 +54,8 @@ impl World {
     pub(super) fn check_ends(&mut self) {
         let state = self.disk.fold();
         if let Some((newest, last)) = self.restraints.stale() {
-            let told = format!("{}\n-- after it {last}: {}", self.story(newest), self.story(last));
-            panic!("{newest} was seen, and an old value of its key after it: {told}");
+            let both = format!("{}\n-- after it {last}: {}", self.story(newest), self.story(last));
+            panic!("{newest} was seen, and an old value of its key after it: {both}");
         }
 
         let forgotten = self.checker.owed.first();
@@ -94,8 +94,8 @@ impl World {
 }
 
 pub(super) fn story(disk: &Disk, delivery: DeliveryId) -> String {
-    let told = disk.all().filter(|(_, record)| speaks_of(record, delivery));
-    told.map(|(at, record)| format!("\n  {at}: {:.600}", format!("{record:?}"))).collect()
+    let records = disk.all().filter(|(_, record)| speaks_of(record, delivery));
+    records.map(|(at, record)| format!("\n  {at}: {:.600}", format!("{record:?}"))).collect()
 }
 
 /// Whether a record concerns a delivery, for messages.

@@ -152,7 +152,7 @@ impl World {
         let queue = Queue::new(disk.fold(), self.rng.random(), self.now);
         let mut core = Core { queue, store: &mut disk };
         self.restraints.begin_life(core.queue.state(), self.now.wall_ms);
-        // What was durable when the process died, and nobody heard of.
+        // What was durable when the process died, and nobody knew of.
         let unheard: Vec<(Seq, Record)> = core.store.forward(self.checker.seen + 1).collect();
         for (seq, record) in unheard {
             self.follow_lanes(&core, seq, &record);
@@ -165,7 +165,7 @@ impl World {
         for (seq, record) in unheard {
             self.restraints.record(&state, self.now, seq, &record);
         }
-        self.checker.hear(&disk);
+        self.checker.read_news(&disk);
         self.disk = disk;
         self.check_durable();
 

@@ -22,7 +22,7 @@ impl World {
     ) {
         self.take_down(&released);
         // Before anything is dropped.
-        self.checker.hear(core.store);
+        self.checker.read_news(core.store);
 
         released.send_answers();
         for watched in watched {
@@ -138,7 +138,7 @@ impl World {
         let on_the_way =
             matches!(report.fault, Some(AttemptFault::Unreachable | AttemptFault::Unclear));
         if on_the_way && core.queue.is_offline() && !uncounted {
-            // The one that told it is the last that counts; from then on the link is to blame.
+            // The one that showed it is the last that counts; from then on the link is to blame.
             assert!(
                 core.queue.offline_since() >= Some(self.now.mono_ms),
                 "an attempt was burnt offline: {report:?}"

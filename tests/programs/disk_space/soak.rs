@@ -58,54 +58,14 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
     receiver.forget_requests();
     let daemon = home.start();
     subscribe(&daemon, &receiver);
-    let bodies: Vec<Vec<u8>> = payloads::github().into_iter().map(|event| event.body).collect();
-    let (begun, over) = (Instant::now(), AtomicBool::new(false));
-    let took = Mutex::new(Vec::new());
-    let send = |mut client: Client| {
-        for (n, body) in (0..).zip(bodies.iter().cycle()) {
-            if over.load(Ordering::Acquire) {
-                break;
-            }
-            let due = Duration::from_secs(1) * SENDERS * n / rate;
-            std::thread::sleep(due.saturating_sub(begun.elapsed()));
-            let sent = begun.elapsed();
-            assert_eq!(client.post("/in/in", &[], body).expect("an answer").status, 202);
-            took.lock().expect("no panic").push((sent, begun.elapsed() - sent));
-        }
-    };
-    let mut samples = Vec::new();
-    std::thread::scope(|scope| {
-        for _ in 0..SENDERS {
-            let client = daemon.client();
-            scope.spawn(|| send(client));
-        }
-        let total = Duration::from_secs(seconds.into());
-        while begun.elapsed() < total {
-            std::thread::sleep(
-                (total / 400).clamp(Duration::from_millis(20), Duration::from_secs(10)),
-            );
-            samples.push(Sample::of(&daemon, begun));
-        }
-        over.store(true, Ordering::Release);
-    });
-    let quarter = Duration::from_secs(seconds.into()) / 4;
-    let took = took.into_inner().expect("no panic");
-    let look = |number: u32| {
-        let within = |at: Duration| (quarter * number..quarter * (number + 1)).contains(&at);
-        let those: Vec<Sample> =
-            samples.iter().copied().filter(|sample| within(sample.at)).collect();
-        let mut times: Vec<Duration> =
-            took.iter().filter(|(at, _)| within(*at)).map(|(_, time)| *time).collect();
-        times.sort_unstable();
-        Quarter {
-            resident_kib: median(those.iter().map(|sample| sample.resident_kib)),
-            descriptors: those.iter().map(|sample| sample.descriptors).max().unwrap_or_default(),
-            p99: times.get(times.len() * 99 / 100).copied().unwrap_or_default(),
-            sent: times.len(),
-        }
-    };
+
+    let total = Duration::from_secs(seconds.into());
+    let (samples, took) = soak(&daemon, total, rate);
+    let quarter = total / 4;
+    let look = |number: u32| Quarter::of(&samples, &took, quarter * number, quarter);
     let (second, last) = (look(1), look(3));
     daemon.await_count("delivered", took.len() as u64);
+
     let status = daemon.json(&["status"]);
     println!(
         "soak: {seconds} s, {} events sent, {} segments left: quarter 2: {second:?}; quarter 4: \
@@ -126,12 +86,70 @@ fn l01_a_soak_takes_no_more_memory_nor_files() {
     assert_eq!(daemon.terminate().code(), Some(0));
 }
 
+/// When an event was sent, and how long its answer took.
+type Sent = (Duration, Duration);
+
+/// Sends for so long at this rate; how the daemon stood meanwhile, and what was sent.
+fn soak(daemon: &Daemon, total: Duration, rate: u32) -> (Vec<Sample>, Vec<Sent>) {
+    let bodies: Vec<Vec<u8>> = payloads::github().into_iter().map(|event| event.body).collect();
+    let (begun, over) = (Instant::now(), AtomicBool::new(false));
+    let took = Mutex::new(Vec::new());
+    let send = |mut client: Client| {
+        for (n, body) in (0..).zip(bodies.iter().cycle()) {
+            if over.load(Ordering::Acquire) {
+                break;
+            }
+            let due = Duration::from_secs(1) * SENDERS * n / rate;
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            let sent = begun.elapsed();
+            assert_eq!(client.post("/in/in", &[], body).expect("an answer").status, 202);
+            took.lock().expect("no panic").push((sent, begun.elapsed() - sent));
+        }
+    };
+
+    let mut samples = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..SENDERS {
+            let client = daemon.client();
+            scope.spawn(|| send(client));
+        }
+        while begun.elapsed() < total {
+            std::thread::sleep(
+                (total / 400).clamp(Duration::from_millis(20), Duration::from_secs(10)),
+            );
+            samples.push(Sample::of(daemon, begun));
+        }
+        over.store(true, Ordering::Release);
+    });
+
+    (samples, took.into_inner().expect("no panic"))
+}
+
 #[derive(Debug)]
 struct Quarter {
     resident_kib: u64,
     descriptors: u64,
     p99: Duration,
     sent: usize,
+}
+
+impl Quarter {
+    /// What was between `from` and `length` after it.
+    fn of(samples: &[Sample], took: &[Sent], from: Duration, length: Duration) -> Self {
+        let within = |at: Duration| (from..from + length).contains(&at);
+        let those: Vec<Sample> =
+            samples.iter().copied().filter(|sample| within(sample.at)).collect();
+        let mut times: Vec<Duration> =
+            took.iter().filter(|(at, _)| within(*at)).map(|(_, time)| *time).collect();
+        times.sort_unstable();
+
+        Self {
+            resident_kib: median(those.iter().map(|sample| sample.resident_kib)),
+            descriptors: those.iter().map(|sample| sample.descriptors).max().unwrap_or_default(),
+            p99: times.get(times.len() * 99 / 100).copied().unwrap_or_default(),
+            sent: times.len(),
+        }
+    }
 }
 
 fn median<T: Ord + Copy + Default>(values: impl Iterator<Item = T>) -> T {
@@ -148,6 +166,7 @@ fn l06_starts_take_no_longer_after_many_of_them() {
     let starts = usize::try_from(size("HOOKBOX_STARTS")).expect("a number of starts");
     let (home, receiver) = (home(1), Receiver::start());
     receiver.forget_requests();
+
     let bodies: Vec<Vec<u8>> = payloads::github().into_iter().map(|event| event.body).collect();
     let mut sent = bodies.iter().cycle();
     let mut took = Vec::new();
@@ -158,12 +177,14 @@ fn l06_starts_take_no_longer_after_many_of_them() {
         if number == 0 {
             subscribe(&daemon, &receiver);
         }
+
         let mut client = daemon.client();
         for body in sent.by_ref().take(300) {
             assert_eq!(client.post("/in/in", &[], body).expect("an answer").status, 202);
         }
         assert_eq!(daemon.terminate().code(), Some(0));
     }
+
     let third = (starts / 3).max(1);
     let (first, last) =
         (median(took.iter().take(third).copied()), median(took.iter().rev().take(third).copied()));

@@ -9,10 +9,11 @@
 //! * what is full refuses (503, `Retry-After`, the reason in `status`, `/readyz` and the log, once)
 //!   and does not die;
 //! * draining goes on while events are refused, also after `kill -9` and a start on the full disk;
-//! * when room is back it accepts again by itself.
+//! * when there is space again it accepts again by itself.
 //!
 //! The quota and the file limit need nothing. The others need root and loop devices.
 
+mod file_limits;
 mod halted;
 mod soak;
 mod space;
@@ -28,7 +29,6 @@ use crate::support::ledger::{Acked, look_up};
 use crate::support::rng::Rng;
 use crate::support::sizes::require;
 use crate::support::{Client, Daemon, Home, Receiver, SOON, sha256, until};
-use rustix::process::Signal;
 
 /// For what takes several seconds on a quiet machine; see [`SOON`].
 const LONG: Duration = Duration::from_secs(400);
@@ -63,6 +63,7 @@ impl Place {
         home.args.extend(["--config".to_owned(), config]);
         let mut place = Self { home, mounted: None, tmpfs: false };
         let data = place.home.data();
+
         match kind {
             Kind::Tmpfs => {
                 std::fs::create_dir(&data).expect("a folder");
@@ -128,7 +129,7 @@ impl Sender {
         loop {
             match self.post(&mut client, size) {
                 Answer::Taken => {
-                    assert!(begun.elapsed() < LONG, "it takes more than it has room for")
+                    assert!(begun.elapsed() < LONG, "it takes more than it has space for")
                 }
                 Answer::Refused(answer) => return answer,
                 Answer::Gone => panic!("the daemon has ended:\n{}", daemon.log_text()),
@@ -153,8 +154,8 @@ fn set_up(daemon: &Daemon, receiver: &Receiver) {
     );
 }
 
-/// Lines of the log that tell this event of the room.
-fn told(daemon: &Daemon, event: &str) -> usize {
+/// How many lines of the log are about this event of the disk space.
+fn logged(daemon: &Daemon, event: &str) -> usize {
     let wanted = event_field(event);
     daemon.log_text().lines().filter(|line| line.contains(&wanted)).count()
 }
@@ -184,18 +185,20 @@ fn nothing_lost(daemon: &Daemon, acked: &[Acked], at: &str) {
     assert!(census.verified(), "{at}: {}", census.report);
 }
 
-/// Events wait behind a held endpoint until there is no room; then everything is looked at.
+/// Events wait behind a held endpoint until there is no space left; then everything is looked at.
 fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
     let receiver = Receiver::start();
     receiver.forget_bodies();
     let daemon = home.start();
     set_up(&daemon, &receiver);
     daemon.json(&["endpoint", "hold", "out"]);
+
     let mut sender = Sender::new(seed);
     let refusal = sender.fill(&daemon, 20_000);
     assert_eq!(refusal.status, 503, "{at}");
     assert!(refusal.header("retry-after").is_some(), "{at}: {refusal:?}");
     assert!(String::from_utf8_lossy(&refusal.body).contains("no room"), "{at}: {refusal:?}");
+
     let full = daemon.json(&["status"]);
     assert_eq!(
         (&full["accepting"], &full["log"]["level"]),
@@ -206,14 +209,16 @@ fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
     assert_eq!(daemon.client().get("/readyz").expect("an answer").status, 503, "{at}");
     let sent = daemon.ctl().run(&["event", "send", "--source", "in", "--data", "{}"]);
     assert!(sent.code == Some(1) && sent.stderr.contains("no room"), "{at}: {sent:?}");
-    // Insisting changes nothing, and is told once.
+
+    // Insisting changes nothing, and is reported once.
     let mut client = daemon.client();
     for _ in 0..200 {
         assert!(matches!(sender.post(&mut client, 20_000), Answer::Refused(_)), "{at}");
     }
     daemon.await_log(&event_field("refusing"));
-    assert_eq!(told(&daemon, "refusing"), 1, "{at}: {}", daemon.log_text());
+    assert_eq!(logged(&daemon, "refusing"), 1, "{at}: {}", daemon.log_text());
     nothing_lost(&daemon, &sender.acked, at);
+
     daemon.kill();
     let daemon = home.start();
     assert_eq!(daemon.json(&["status"])["log"]["level"], "refusing", "{at}: after a kill");
@@ -221,16 +226,18 @@ fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
         matches!(sender.post(&mut daemon.client(), 20_000), Answer::Refused(_)),
         "{at}: after a kill"
     );
+
     let waiting = sender.acked.len();
     daemon.json(&["endpoint", "release", "out"]);
     all_came(&receiver, &sender.acked, at);
     sender.until_accepted(&daemon);
     daemon.await_log(&event_field("accepting"));
-    assert_eq!(told(&daemon, "accepting"), 1, "{at}: {}", daemon.log_text());
+    assert_eq!(logged(&daemon, "accepting"), 1, "{at}: {}", daemon.log_text());
     all_came(&receiver, &sender.acked, at);
     nothing_lost_of_what_waits(&daemon, at);
+
     let status = daemon.json(&["status"]);
-    println!("room: {at}: {waiting} events until it was full, {full}; then {status}");
+    println!("disk space: {at}: {waiting} events until it was full, {full}; then {status}");
     assert_eq!(daemon.terminate().code(), Some(0), "{at}");
 }
 
@@ -269,11 +276,13 @@ fn others_fill_it(place: &Place, seed: u64, at: &str) {
     let daemon = home.start();
     set_up(&daemon, &receiver);
     daemon.json(&["endpoint", "hold", "out"]);
+
     let mut sender = Sender::new(seed);
     let mut client = daemon.client();
     for _ in 0..400 {
         assert!(matches!(sender.post(&mut client, 5_000), Answer::Taken), "{at}");
     }
+
     let ballast = home.data().join("log/ballast-open");
     until("the ballast", SOON, || ballast.exists().then_some(()));
     let others = home.data().join("others");
@@ -282,12 +291,14 @@ fn others_fill_it(place: &Place, seed: u64, at: &str) {
         fill_up(&others);
         (daemon.json(&["status"])["accepting"] == false).then_some(())
     });
+
     // What it gives up of its ballast they take as well.
     for _ in 0..5 {
         fill_up(&others);
         assert!(matches!(sender.post(&mut client, 5_000), Answer::Refused(_)), "{at}");
         std::thread::sleep(Duration::from_millis(300));
     }
+
     let full = daemon.json(&["status"]);
     nothing_lost(&daemon, &sender.acked, at);
     daemon.kill();
@@ -295,11 +306,13 @@ fn others_fill_it(place: &Place, seed: u64, at: &str) {
     let daemon = home.start();
     assert!(!ballast.exists(), "{at}: it was given up for opening");
     nothing_lost(&daemon, &sender.acked, at);
+
     daemon.json(&["endpoint", "release", "out"]);
     all_came(&receiver, &sender.acked, at);
     let drained = daemon.json(&["status"]);
     assert_eq!(drained["accepting"], false, "{at}: {drained}");
-    println!("room: {at}: full {full}; drained {drained}");
+    println!("disk space: {at}: full {full}; drained {drained}");
+
     std::fs::remove_file(&others).expect("removed");
     sender.until_accepted(&daemon);
     all_came(&receiver, &sender.acked, at);
@@ -334,72 +347,6 @@ fn d04_an_ext4_that_others_fill_is_opened_and_drained() {
 }
 
 #[test]
-fn d05_below_a_file_limit_segments_stay_small() {
-    let (home, receiver) = limited(8 << 20);
-    let daemon = home.start();
-    set_up(&daemon, &receiver);
-    let mut sender = Sender::new(51);
-    let mut client = daemon.client();
-    for _ in 0..600 {
-        assert!(matches!(sender.post(&mut client, 20_000), Answer::Taken), "{}", daemon.log_text());
-    }
-    all_came(&receiver, &sender.acked, "8 MiB a file");
-    let segments = daemon.json(&["status"])["log"]["segments"].as_u64().expect("a number");
-    assert!(segments >= 4, "{segments} segments");
-    nothing_lost(&daemon, &sender.acked, "8 MiB a file");
-    assert_eq!(daemon.terminate().code(), Some(0));
-}
-
-#[test]
-fn d05_a_file_limit_that_is_too_small_ends_it_with_a_word() {
-    let (mut home, receiver) = limited(700 << 10);
-    let mut daemon = home.start();
-    set_up(&daemon, &receiver);
-    daemon.json(&["endpoint", "hold", "out"]);
-    let mut sender = Sender::new(52);
-    let mut client = daemon.client();
-    for _ in 0..50 {
-        assert!(matches!(sender.post(&mut client, 5_000), Answer::Taken), "{}", daemon.log_text());
-    }
-    // It rolls often enough for those; one alone that is larger than a file may be is another
-    // matter.
-    let answer = sender.post(&mut client, 900_000);
-    assert!(matches!(answer, Answer::Gone), "{answer:?}\n{}", daemon.log_text());
-    let status = daemon.wait();
-    let said = daemon.log_text();
-    use std::os::unix::process::ExitStatusExt as _;
-    assert_ne!(
-        status.signal(),
-        Some(Signal::XFSZ.as_raw()),
-        "it was killed without a word: {said}"
-    );
-    assert!(
-        said.contains("the log could not be written") && said.contains("File too large"),
-        "{said}"
-    );
-    home.under.clear();
-    let daemon = home.start();
-    nothing_lost(&daemon, &sender.acked, "700 KiB a file");
-    daemon.json(&["endpoint", "release", "out"]);
-    all_came(&receiver, &sender.acked, "700 KiB a file");
-    assert_eq!(daemon.terminate().code(), Some(0));
-}
-
-/// A home whose daemon may write files of so many bytes.
-fn limited(bytes: u64) -> (Home, Receiver) {
-    let works = Command::new("prlimit")
-        .args(["--fsize=1000000", "true"])
-        .status()
-        .is_ok_and(|s| s.success());
-    require((!works).then(|| "prlimit (util-linux) is not installed".to_owned()));
-    let mut home = Home::new();
-    home.under = vec!["prlimit".to_owned(), format!("--fsize={bytes}")];
-    let receiver = Receiver::start();
-    receiver.forget_bodies();
-    (home, receiver)
-}
-
-#[test]
 #[ignore = "needs root and loop devices"]
 fn d06_a_file_system_that_becomes_read_only_ends_it_and_loses_nothing() {
     let mut place = Place::new(Kind::Ext4(&[]), 48, "");
@@ -407,16 +354,23 @@ fn d06_a_file_system_that_becomes_read_only_ends_it_and_loses_nothing() {
     receiver.forget_bodies();
     let mut daemon = place.home.start();
     set_up(&daemon, &receiver);
+
     let mut sender = Sender::new(61);
     let mut client = daemon.client();
     for _ in 0..200 {
         assert!(matches!(sender.post(&mut client, 5_000), Answer::Taken));
     }
+
     let data = place.home.data();
     // What the kernel does by itself when it finds the file system damaged.
     let aborted =
         Command::new("mount").args(["-o", "remount,abort"]).arg(&data).output().expect("mount");
-    println!("room: remount: {} {}", aborted.status, String::from_utf8_lossy(&aborted.stderr));
+    println!(
+        "disk space: remount: {} {}",
+        aborted.status,
+        String::from_utf8_lossy(&aborted.stderr)
+    );
+
     let before = sender.acked.len();
     let begun = Instant::now();
     while begun.elapsed() < SOON {
@@ -424,12 +378,14 @@ fn d06_a_file_system_that_becomes_read_only_ends_it_and_loses_nothing() {
             break;
         }
     }
+
     let status = daemon.wait();
-    let said = daemon.log_text();
-    assert!(said.contains("the log could not be written"), "{status}: {said}");
+    let output = daemon.log_text();
+    assert!(output.contains("the log could not be written"), "{status}: {output}");
     assert_eq!(sender.acked.len(), before, "acknowledged on a file system that takes nothing");
     let refused = place.home.spawn().ready(SOON).expect_err("it cannot be written to");
     assert!(refused.contains("hookboxd: ") && refused.contains("ead-only"), "{refused}");
+
     let image: PathBuf = place.home.path().join("image");
     place.mounted = None;
     place.mounted = Some(Mounted::ext4(&image, &data, None).expect("mounted again"));
@@ -449,34 +405,39 @@ fn d10_without_inodes_the_active_segment_grows_on() {
     let daemon = place.home.start();
     set_up(&daemon, &receiver);
     daemon.json(&["endpoint", "hold", "out"]);
+
     let mut sender = Sender::new(101);
     let mut client = daemon.client();
     let mut posted = 0;
-    while told(&daemon, "disk_low") == 0 {
+    while logged(&daemon, "disk_low") == 0 {
         assert!(matches!(sender.post(&mut client, 20_000), Answer::Taken), "{}", daemon.log_text());
         posted += 1;
         assert!(posted < 2500, "inodes do not run out: {}", daemon.json(&["status"]));
     }
+
     let segments = daemon.json(&["status"])["log"]["segments"].as_u64().expect("a number");
     for _ in 0..100 {
         assert!(matches!(sender.post(&mut client, 20_000), Answer::Taken), "{}", daemon.log_text());
     }
     let status = daemon.json(&["status"]);
     assert_eq!(status["log"]["segments"].as_u64(), Some(segments), "{status}");
-    println!("room: {segments} segments on 64 inodes: {status}");
+    println!("disk space: {segments} segments on 64 inodes: {status}");
+
     nothing_lost(&daemon, &sender.acked, "no inodes");
     daemon.kill();
     let daemon = place.home.start();
     nothing_lost(&daemon, &sender.acked, "no inodes, after a kill");
     daemon.json(&["endpoint", "release", "out"]);
     all_came(&receiver, &sender.acked, "no inodes");
-    // What was delivered makes room for files.
+
+    // What was delivered makes space for files.
     until("old segments go", LONG, || {
         let mut client = Client::connect(daemon.addr).ok()?;
         let _ = sender.post(&mut client, 20_000);
         let first = daemon.json(&["log", "stat"])["first"].as_u64();
         first.is_some_and(|first| first > 1).then_some(())
     });
+
     all_came(&receiver, &sender.acked, "no inodes");
     nothing_lost_of_what_waits(&daemon, "no inodes");
     assert_eq!(daemon.terminate().code(), Some(0));

@@ -29,6 +29,7 @@ impl Aged {
         home.args.extend(["--config".to_owned(), path]);
         let receiver = Receiver::start();
         receiver.forget_bodies();
+
         let daemon = home.start();
         for (source, path) in [("in", "/out"), ("held", "/held")] {
             daemon.json(&["source", "create", source, "--verify", "none"]);
@@ -45,6 +46,7 @@ impl Aged {
             ]);
         }
         daemon.json(&["endpoint", "hold", "held"]);
+
         let mut aged = Self { home, receiver, waiting: 0, live: 0, loaded: 0 };
         let (mut rng, mut client, mut number) = (Rng::new(71), daemon.client(), 0);
         while daemon.json(&["status"])["log"]["segments"].as_u64() < Some(11) {
@@ -58,9 +60,11 @@ impl Aged {
                 number += 1;
             }
         }
+
         daemon.await_count("delivered", number - aged.waiting);
         aged.loaded = daemon.proc_number("status", "VmRSS");
         assert_eq!(daemon.terminate().code(), Some(0));
+
         let aging = format!(
             "[log]\nsegment_size = \"{segment_mib}MiB\"\n[retention]\ndelivered = \"1s\"\n"
         );
@@ -108,6 +112,7 @@ fn l04_space_comes_back_after_ten_segments() {
     let aged = Aged::new(1, 10_000);
     let log = aged.home.data().join("log");
     let before = on_disk(&log);
+
     let daemon = aged.home.start();
     aged.passes(&daemon);
     let segment = 1 << 20;
@@ -115,6 +120,7 @@ fn l04_space_comes_back_after_ten_segments() {
     let after = until("the folder to shrink", LONG, || {
         Some(on_disk(&log)).filter(|after| *after <= allowed)
     });
+
     println!(
         "space: {before} bytes with ten segments of delivered events, {after} after; {} wait with \
          {} bytes, so {:.2} times the live payload, of which a segment is {segment}: {:.2} times \
@@ -124,6 +130,7 @@ fn l04_space_comes_back_after_ten_segments() {
         after as f64 / aged.live as f64,
         after.saturating_sub(segment) as f64 / aged.live as f64
     );
+
     aged.all_come(&daemon);
     assert_eq!(daemon.terminate().code(), Some(0));
 }
@@ -141,6 +148,7 @@ fn retention_takes_little_memory() {
     let aged = Aged::new(16, 10_000);
     let daemon = aged.home.start();
     let fresh = daemon.proc_number("status", "VmRSS");
+
     let begun = std::time::Instant::now();
     let last = daemon.json(&["status"])["log"]["last"].as_u64().expect("a number");
     loop {
@@ -151,17 +159,19 @@ fn retention_takes_little_memory() {
         assert!(begun.elapsed() < LONG * 2, "the segments do not go: {first} of {last}");
         std::thread::sleep(Duration::from_millis(20));
     }
+
     // The kernel keeps the mark: no peak between two looks is missed.
     let most = daemon.proc_number("status", "VmHWM");
     let (above, above_fresh) = (most.saturating_sub(aged.loaded), most.saturating_sub(fresh));
     println!(
-        "space: {most} KiB at most while ten segments of 16 MiB went and {} events were carried, \
+        "space: {most} KiB at most while ten segments of 16 MiB went and {} events were relocated, \
          in {:?}: {above} KiB above the {} KiB after the load, {above_fresh} KiB above the \
          {fresh} KiB after the start",
         aged.waiting,
         begun.elapsed(),
         aged.loaded
     );
+
     assert!(above < limit_mib << 10, "{above} KiB more than after the load");
     assert!(above_fresh < limit_mib << 10, "{above_fresh} KiB more than after the start");
     aged.all_come(&daemon);
@@ -178,6 +188,7 @@ fn opening_segments_keeps_no_memory() {
     home.args.extend(["--config".to_owned(), path]);
     let daemon = home.start();
     daemon.json(&["source", "create", "in", "--verify", "none"]);
+
     let (mut rng, mut client, mut number, mut ids) = (Rng::new(72), daemon.client(), 0, Vec::new());
     for segments in 1..=6 {
         // One event in each segment.
@@ -190,6 +201,7 @@ fn opening_segments_keeps_no_memory() {
         }
         ids.push(client.post("/in/in", &[], b"looked up").expect("an answer").json()["id"].clone());
     }
+
     let mut admin = Admin::connect(&daemon.socket).expect("connects");
     let mut open = |times: u64| {
         for id in ids.iter().cycle().take(usize::try_from(times).expect("not so many")) {
@@ -198,6 +210,7 @@ fn opening_segments_keeps_no_memory() {
         }
         daemon.proc_number("status", "VmRSS")
     };
+
     let before = open(OPENED / 4);
     let after = open(OPENED);
     println!("space: {before} KiB before {OPENED} segments were opened, {after} KiB after it");

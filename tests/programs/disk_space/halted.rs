@@ -1,26 +1,27 @@
-//! A log above its quota gets its room back by itself, though dead letters have to be carried
+//! A log above its quota gets its space back by itself, though dead letters have to be relocated
 //! forward for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::support::{Daemon, Home, Receiver, Step, until, wall_now_ms};
-use super::{Answer, LONG, Sender, event_field, nothing_lost, nothing_lost_of_what_waits, told};
+use super::{Answer, LONG, Sender, event_field, logged, nothing_lost, nothing_lost_of_what_waits};
 
 const CONFIG: &str = "[log]\nquota = \"16MiB\"\nsegment_size = \"1MiB\"\n";
 /// Where the log is filled.
-const ROOMY: &str = "[log]\nquota = \"256MiB\"\nsegment_size = \"1MiB\"\n";
+const SPACIOUS: &str = "[log]\nquota = \"256MiB\"\nsegment_size = \"1MiB\"\n";
 const DEAD: usize = 5;
 
 /// A closed log of a few segments: dead letters in the first, everything else delivered, all of it
 /// over its time.
 fn closed_log(home: &mut Home, seed: u64) -> Sender {
     // With so much space retention has no reason to relocate anything, however long this takes.
-    let path = home.write("hookbox.toml", ROOMY);
+    let path = home.write("hookbox.toml", SPACIOUS);
     home.args.extend(["--config".to_owned(), path]);
     let receiver = Receiver::start();
     receiver.forget_bodies();
     receiver.script("/out", std::iter::repeat_n(Step::Status(500), DEAD));
+
     let daemon = home.start();
     daemon.json(&["source", "create", "in", "--verify", "none"]);
     let url = receiver.url("/out");
@@ -34,6 +35,7 @@ fn closed_log(home: &mut Home, seed: u64) -> Sender {
         "--max-attempts",
         "1",
     ]);
+
     let mut sender = Sender::new(seed);
     let mut client = daemon.client();
     let mut post = |count| {
@@ -45,6 +47,7 @@ fn closed_log(home: &mut Home, seed: u64) -> Sender {
             );
         }
     };
+
     post(DEAD);
     daemon.await_count("dead", DEAD as u64);
     let mut delivered = 0;
@@ -53,6 +56,7 @@ fn closed_log(home: &mut Home, seed: u64) -> Sender {
         delivered += 5;
         daemon.await_count("delivered", delivered);
     }
+
     assert_eq!(daemon.terminate().code(), Some(0));
     home.write("hookbox.toml", &format!("{CONFIG}[retention]\ndelivered = \"2s\"\n"));
     sender
@@ -82,8 +86,9 @@ fn a_log_above_its_quota_carries_dead_letters_forward_and_accepts_again() {
     let sender = closed_log(&mut home, 81);
     // Not in the first one: that one has to go on account of what it gives back itself.
     stuff(&segments(&home)[1], "filler");
+
     let daemon = home.start();
-    // What it says at first: it may have its room back before anybody can ask.
+    // What it says at first: it may have its space back before anybody can ask.
     daemon.await_log(&event_field("refusing"));
     let full = daemon
         .log_text()
@@ -94,11 +99,13 @@ fn a_log_above_its_quota_carries_dead_letters_forward_and_accepts_again() {
     for part in ["\"level\":\"halted\"", "\"left\":0,", "hookboxctl dlq discard"] {
         assert!(full.contains(part), "{part}: {full}");
     }
-    until("it accepts again", LONG, || (told(&daemon, "accepting") > 0).then_some(()));
+
+    until("it accepts again", LONG, || (logged(&daemon, "accepting") > 0).then_some(()));
     assert_eq!(dead(&daemon), DEAD as u64, "they are kept");
     let listed = daemon.lines(&["dlq", "list"]);
     assert_eq!(listed.len(), DEAD, "{listed:?}");
     nothing_lost(&daemon, &sender.acked[..DEAD], "above the quota");
+
     assert_eq!(daemon.post("/in/in", &[], b"{}").status, 202);
     nothing_lost_of_what_waits(&daemon, "above the quota");
     assert_eq!(daemon.terminate().code(), Some(0));
@@ -118,7 +125,7 @@ fn dead_letters_whose_time_is_over_go_from_a_log_above_its_quota() {
     let closed = wall_now_ms();
     until("a second to pass", LONG, || (wall_now_ms() > closed + 1_500).then_some(()));
     let daemon = home.start();
-    until("it accepts again", LONG, || (told(&daemon, "accepting") > 0).then_some(()));
+    until("it accepts again", LONG, || (logged(&daemon, "accepting") > 0).then_some(()));
     until("the dead letters to go", LONG, || (dead(&daemon) == 0).then_some(()));
     nothing_lost_of_what_waits(&daemon, "above the quota");
     assert_eq!(daemon.terminate().code(), Some(0));
@@ -126,7 +133,7 @@ fn dead_letters_whose_time_is_over_go_from_a_log_above_its_quota() {
 
 /// A segment that was opened again after it was closed is not what was noted of it; when the
 /// process is killed then, its data is copied before it is opened the next time. Nothing is wrong
-/// with it, so the copy takes no room.
+/// with it, so the copy takes no space.
 #[test]
 fn a_copy_of_a_segment_with_which_nothing_is_wrong_goes_at_once() {
     let mut home = Home::new();
@@ -136,16 +143,19 @@ fn a_copy_of_a_segment_with_which_nothing_is_wrong_goes_at_once() {
         fs::write(segment.with_extension("sums"), "of another file").expect("written");
         fs::write(segment.with_extension("open"), "").expect("written");
     }
+
     // One that an earlier process left behind.
     stuff(&segments(&home)[0], "db.as-found");
     let daemon = home.start();
     nothing_lost(&daemon, &sender.acked, "after a kill");
+
     let copies: Vec<PathBuf> = segments(&home)
         .into_iter()
         .map(|path| path.join("db.as-found"))
         .filter(|path| path.exists())
         .collect();
     assert!(copies.is_empty(), "{copies:?}");
+
     until("it accepts again", LONG, || {
         (daemon.json(&["status"])["accepting"] == true).then_some(())
     });

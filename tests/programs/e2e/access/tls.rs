@@ -1,174 +1,18 @@
-//! Who may come in: named lists, proxies that name their clients, rates; and TLS with its
-//! certificates.
+//! TLS with its certificates, on listeners of its own and on sockets that are passed.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::support::{Daemon, Home, SOON, until};
-use super::{open_source, text};
-
-fn reload(daemon: &Daemon) {
-    let before = daemon.log_text().len();
-    daemon.signal(Signal::HUP);
-    until("a word about the reload", SOON, || {
-        daemon.log_text()[before..].contains("was reloaded").then_some(())
-    });
-}
-
-fn with_config(text: &str) -> Home {
-    let mut home = Home::new();
-    let path = home.write("hookbox.toml", text);
-    home.args.extend(["--config".to_owned(), path]);
-    home
-}
-
-#[test]
-fn named_lists_are_read_from_files_and_again() {
-    let home = with_config("");
-    std::fs::create_dir(home.path().join("allow")).expect("a folder");
-    let config = format!("[allow_lists]\ndir = \"{}\"\n", home.path().join("allow").display());
-    home.write("hookbox.toml", &config);
-    home.write("allow/mine.txt", "# nobody yet\n192.0.2.0/24\n");
-    let daemon = home.start();
-    let made =
-        daemon.json(&["source", "create", "a", "--allow", "@mine", "--allow", "198.51.100.7"]);
-    assert_eq!(made["allow"], serde_json::json!(["198.51.100.7/32", "@mine"]));
-    daemon.json(&["source", "create", "gh", "--allow", "@github"]);
-    assert_eq!(daemon.post("/in/a", &[], b"x").status, 403);
-    assert_eq!(daemon.post("/in/gh", &[], b"x").status, 403);
-    let wrong = daemon.ctl().run(&["source", "create", "b", "--allow", "@nobody"]).expect(1);
-    assert!(
-        wrong.stderr.contains("@nobody") && wrong.stderr.contains("@stripe"),
-        "{}",
-        wrong.stderr
-    );
-    daemon.ctl().run(&["source", "create", "b", "--allow", "nonsense"]).expect(64);
-
-    home.write("allow/mine.txt", "127.0.0.0/8\nnonsense\n");
-    daemon.signal(Signal::HUP);
-    until("a word about the bad list", SOON, || {
-        daemon.log_text().contains("mine.txt:2").then_some(())
-    });
-    assert_eq!(daemon.post("/in/a", &[], b"x").status, 403, "nothing of a bad folder is taken up");
-    home.write("allow/mine.txt", "127.0.0.0/8\n");
-    reload(&daemon);
-    assert_eq!(daemon.post("/in/a", &[], b"x").status, 202);
-    let shown = daemon.json(&["source", "show", "a"]);
-    assert_eq!(shown["refused"]["address"], 2);
-    daemon.json(&["source", "update", "gh", "--reset", "allow"]);
-    assert_eq!(daemon.post("/in/gh", &[], b"x").status, 202);
-}
-
-#[test]
-fn trusted_proxies_name_the_client_and_others_do_not() {
-    let home = with_config("");
-    let daemon = home.start();
-    daemon.json(&["source", "create", "a", "--allow", "192.0.2.0/24"]);
-    open_source(&daemon, "open");
-    let from = |headers: &[(&str, &str)]| daemon.post("/in/a", headers, b"x").status;
-    assert_eq!(from(&[("X-Forwarded-For", "192.0.2.1")]), 403, "nobody is trusted yet");
-    home.write("hookbox.toml", "[ingress]\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]\n");
-    reload(&daemon);
-    assert_eq!(from(&[("X-Forwarded-For", "192.0.2.1")]), 202);
-    assert_eq!(
-        from(&[("X-Forwarded-For", "192.0.2.1, 6.6.6.6")]),
-        403,
-        "what the client says itself is not believed"
-    );
-    assert_eq!(from(&[("X-Forwarded-For", "192.0.2.1, 10.1.1.1")]), 202, "a chain of proxies");
-    assert_eq!(from(&[("Forwarded", "for=192.0.2.9;proto=https")]), 202);
-    assert_eq!(from(&[("Forwarded", "for=\"[2001:db8::1]\"")]), 403);
-    assert_eq!(
-        from(&[("Forwarded", "for=192.0.2.9"), ("X-Forwarded-For", "6.6.6.6")]),
-        400,
-        "they disagree"
-    );
-    assert_eq!(from(&[("Forwarded", "for=unknown")]), 403);
-    assert_eq!(from(&[]), 403, "the proxy itself");
-    let id = daemon.accept("/in/open", &[("X-Forwarded-For", "192.0.2.77")], b"x");
-    assert_eq!(daemon.json(&["event", "show", &id])["remote"], "192.0.2.77");
-}
-
-/// A PROXY header of version 2 for a TCP client over IPv4.
-fn proxy_v2(client: [u8; 4]) -> Vec<u8> {
-    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
-    header.extend(client);
-    header.extend([127, 0, 0, 1, 0x30, 0x39, 0, 80]);
-    header
-}
-
-const POST: &str =
-    "POST /in/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx";
-
-#[test]
-fn a_proxy_header_names_the_client_where_it_is_asked_for() {
-    let mut home = with_config("[ingress]\ntrusted_proxies = [\"127.0.0.1\"]\n");
-    home.args =
-        home.args.into_iter().map(|a| a.replace("127.0.0.1:0", "proxy://127.0.0.1:0")).collect();
-    let daemon = home.start();
-    daemon.json(&["source", "create", "a", "--allow", "192.0.2.0/24"]);
-    let send = |first: &[u8]| {
-        let mut client = daemon.client();
-        client.send_raw(&[first, POST.as_bytes()].concat()).expect("sent");
-        let mut answer = String::new();
-        client.read_all(&mut answer);
-        answer
-    };
-    assert!(send(&proxy_v2([192, 0, 2, 5])).starts_with("HTTP/1.1 202"));
-    assert!(send(&proxy_v2([198, 51, 100, 5])).starts_with("HTTP/1.1 403"));
-    assert!(
-        send(b"PROXY TCP4 192.0.2.5 10.0.0.1 12345 443\r\n").starts_with("HTTP/1.1 202"),
-        "version 1"
-    );
-    assert!(
-        send(b"PROXY TCP4 198.51.100.5 10.0.0.1 12345 443\r\n").starts_with("HTTP/1.1 403"),
-        "version 1"
-    );
-    assert!(
-        send(b"PROXY UNKNOWN\r\n").starts_with("HTTP/1.1 403"),
-        "a client that is not known is in no list"
-    );
-    assert_eq!(send(b""), "", "without the header nothing is answered");
-    let event = daemon.lines(&["event", "list"]).remove(0);
-    assert_eq!(daemon.json(&["event", "show", text(&event, "id")])["remote"], "192.0.2.5:12345");
-    home.write("hookbox.toml", "[ingress]\ntrusted_proxies = [\"10.0.0.1\"]\n");
-    reload(&daemon);
-    assert_eq!(send(&proxy_v2([192, 0, 2, 5])), "", "a stranger's header is not believed");
-    let counted = daemon.json(&["status"]);
-    assert_eq!(counted["refused"]["proxy-header"], 2);
-}
-
-#[test]
-fn a_rate_is_kept_and_told() {
-    let home = Home::new();
-    let daemon = home.start();
-    let made = daemon.json(&["source", "create", "slow", "--rate", "3/h"]);
-    assert_eq!(made["rate"], "3/h");
-    open_source(&daemon, "free");
-    let begun = Instant::now();
-    let answers: Vec<u16> = (0..5).map(|_| daemon.post("/in/slow", &[], b"x").status).collect();
-    assert_eq!(answers, [202, 202, 202, 429, 429]);
-    let refused = daemon.post("/in/slow", &[], b"x");
-    let after: u64 = refused
-        .header("retry-after")
-        .and_then(|v| v.parse().ok())
-        .expect("a Retry-After in seconds");
-    let least = 1200u64.saturating_sub(begun.elapsed().as_secs() + 1);
-    assert!((least..=1200).contains(&after), "a third of an hour: {after}");
-    assert_eq!(refused.header("content-type"), Some("application/problem+json"));
-    assert_eq!(daemon.post("/in/free", &[], b"x").status, 202, "other sources have their own");
-    assert_eq!(daemon.json(&["source", "show", "slow"])["refused"]["rate"], 3);
-    daemon.json(&["source", "update", "slow", "--reset", "rate"]);
-    assert_eq!(daemon.post("/in/slow", &[], b"x").status, 202);
-}
+use super::{POST, proxy_v2, reload, with_config};
+use crate::e2e::{open_source, text};
+use crate::support::{Daemon, Home, SOON, until};
 
 /// An authority, and certificates of its own in the home.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -224,6 +68,7 @@ fn over_tls_on(
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(roots);
+
     let mut config = match shown {
         None => builder.with_no_client_auth(),
         Some(shown) => {
@@ -235,6 +80,7 @@ fn over_tls_on(
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = ServerName::try_from("hooks.example").expect("a name");
+
     tcp.set_read_timeout(Some(SOON)).map_err(|e| e.to_string())?;
     let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| e.to_string())?;
     let mut stream = StreamOwned::new(connection, tcp);
@@ -244,6 +90,7 @@ fn over_tls_on(
     if answer.is_empty() {
         return Err(read.err().map_or_else(|| "nothing came".to_owned(), |e| e.to_string()));
     }
+
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
     let server = stream.conn.peer_certificates().expect("a certificate")[0].clone().into_owned();
     Ok((String::from_utf8_lossy(&answer).into_owned(), server))
@@ -316,14 +163,17 @@ fn a_client_certificate_is_a_proof() {
         "san=app.example,other.example",
     ]);
     daemon.ctl().run(&["source", "create", "c", "--verify", "mtls"]).expect(1);
+
     let addr = tls_address(&daemon);
     let billing = authority.issue("billing", &["app.example"]);
     let other = authority.issue("other", &["10.0.0.7"]);
     let stranger = Authority::new("A stranger").issue("billing", &["app.example"]);
+
     let post = |shown: Option<&Issued>, name: &str| {
         over_tls(addr, &authority, shown, &POST.replace("/in/a", &format!("/in/{name}")))
             .map(|(answer, _)| answer)
     };
+
     assert!(post(Some(&billing), "a").expect("an answer").starts_with("HTTP/1.1 202"));
     assert!(post(Some(&billing), "b").expect("an answer").starts_with("HTTP/1.1 202"));
     assert!(post(Some(&other), "a").expect("an answer").starts_with("HTTP/1.1 401"));
@@ -332,6 +182,7 @@ fn a_client_certificate_is_a_proof() {
     let refused = post(Some(&stranger), "a");
     assert!(refused.is_err(), "a stranger's certificate gets through: {refused:?}");
     assert_eq!(daemon.post("/in/a", &[], b"x").status, 401, "without TLS there is no certificate");
+
     let why = daemon.json(&["source", "show", "a"]);
     assert_eq!(why["refused"], serde_json::json!({"mismatch": 1, "missing": 2}));
 }
@@ -466,12 +317,12 @@ fn a_passed_socket_speaks_what_its_name_says() {
 #[test]
 fn a_passed_socket_that_cannot_be_what_its_name_says_stops_the_start() {
     let mut home = Home::new();
-    for (name, told) in
+    for (name, word) in
         [("tls", "cert and key"), ("proxy", "trusted_proxies"), ("tsl", "FileDescriptorName=")]
     {
         passed(&mut home, name);
         let why = home.spawn().ready(SOON).expect_err("it must not start");
-        assert!(why.contains("78") && why.contains(told), "{name}: {why}");
+        assert!(why.contains("78") && why.contains(word), "{name}: {why}");
     }
     let unix = UnixListener::bind(home.path().join("in.sock")).expect("a socket");
     home.passed = Some((unix.into(), "proxy".to_owned()));
