@@ -10,6 +10,7 @@ mod explain;
 mod headers;
 mod lease;
 mod log;
+mod reason_facts;
 mod results;
 mod source;
 mod status;
@@ -30,6 +31,7 @@ pub use lease::{LeaseView, LeasesView, SettledView};
 pub use log::{
     DamageView, LogHeadView, LogStatView, ProgressView, SegmentView, VerifyLine, VerifyView,
 };
+pub use reason_facts::ReasonFacts;
 pub use results::{
     CancelView, DeletedView, DiscardView, EventSentView, ImportView, ProblemLine, ProblemView,
     ReplayStartView, ReplayView, RetryView,
