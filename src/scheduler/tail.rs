@@ -77,6 +77,7 @@ pub(super) fn lines(record: &Record, state: &State) -> Vec<Arc<TailLine>> {
         | Record::RateSpent { .. }
         | Record::EventImported { .. }
         | Record::RecordsLost { .. }
+        | Record::DeadLettersForgotten { .. }
         | Record::FilterUndecided { .. }
         | Record::ClockRan { .. }
         | Record::KeysLearned { .. } => return Vec::new(),

@@ -6,7 +6,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::{AdminWorld, NOW};
-use crate::admin::ROUTES;
+use crate::admin::callers::peer::{Caller, Permission, own_uid};
+use crate::admin::http::problem::Problem;
+use crate::admin::serve::answer::permit;
+use crate::admin::serve::routes::ROUTES;
 use crate::model::limits;
 use crate::queue::Refusal;
 
@@ -48,16 +51,17 @@ async fn malformed_oversized_and_unknown_requests_are_bounded() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so() {
+async fn one_connection_too_many_is_refused() {
     let world = AdminWorld::new();
     let mut held = Vec::new();
     for _ in 0..limits::ADMIN_CONNECTIONS {
         let mut stream = UnixStream::connect(&world.socket).await.expect("connected");
-        // Answered, so that its place is taken before the next one comes.
+        // Answered, so that its permit is taken before the next one comes.
         stream.write_all(b"GET /v1/replays HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
         stream.read_exact(&mut [0; 12]).await.expect("answered");
         held.push(stream);
     }
+
     let mut last = UnixStream::connect(&world.socket).await.expect("connected");
     let mut answer = String::new();
     last.read_to_string(&mut answer).await.expect("closed");
@@ -66,16 +70,12 @@ async fn one_connection_too_many_is_told_so() {
 
 #[test]
 fn members_of_the_group_operate_but_do_not_configure() {
-    let operator = crate::admin::Caller {
-        uid: 1000,
-        gid: 990,
-        pid: None,
-        may: crate::admin::Permission::Operate,
-    };
-    let owner = crate::admin::Caller { uid: 0, may: crate::admin::Permission::Own, ..operator };
+    let operator = Caller { uid: 1000, gid: 990, pid: None, may: Permission::Operate };
+    let owner = Caller { uid: 0, may: Permission::Own, ..operator };
+
     let refused: Vec<String> = ROUTES
         .iter()
-        .filter(|route| crate::admin::server::permit(&operator, route).is_err())
+        .filter(|route| permit(&operator, route).is_err())
         .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     assert_eq!(
@@ -93,8 +93,9 @@ fn members_of_the_group_operate_but_do_not_configure() {
             "POST /v1/log/import",
         ]
     );
-    assert!(ROUTES.iter().all(|route| crate::admin::server::permit(&owner, route).is_ok()));
-    let problem = crate::admin::server::permit(&operator, &ROUTES[2]).expect_err("refused");
+
+    assert!(ROUTES.iter().all(|route| permit(&owner, route).is_ok()));
+    let problem = permit(&operator, &ROUTES[2]).expect_err("refused");
     assert!(
         problem.status.as_u16() == 403 && problem.detail.contains("sudo"),
         "{}",
@@ -105,7 +106,7 @@ fn members_of_the_group_operate_but_do_not_configure() {
 #[tokio::test]
 async fn a_stopping_scheduler_is_503() {
     let world = AdminWorld::new();
-    let problem = crate::admin::http::Problem::from(Refusal::Stopping).into_response();
+    let problem = Problem::from(Refusal::Stopping).into_response();
     assert_eq!(
         (problem.status().as_u16(), problem.headers()["retry-after"].as_bytes()),
         (503, &b"1"[..])
@@ -122,7 +123,7 @@ async fn a_stopping_scheduler_is_503() {
 }
 
 #[tokio::test]
-async fn a_walk_ends_when_its_client_goes() {
+async fn a_scan_ends_when_its_client_goes() {
     let world = AdminWorld::new();
     for _ in 0..5000 {
         world.event("push", &[1]);
@@ -131,7 +132,7 @@ async fn a_walk_ends_when_its_client_goes() {
     let mut body = world.send("GET", path, "").await.into_body();
     body.frame().await.expect("a row").expect("no failure");
     drop(body);
-    // All places are free again: the walk does not hold its connection.
+    // All permits are free again: the scan does not hold its connection.
     for _ in 0..limits::ADMIN_CONNECTIONS + 1 {
         assert_eq!(world.rows("/v1/events?limit=1").await.len(), 1);
     }
@@ -151,8 +152,9 @@ async fn a_user_with_all_the_connections_that_it_may_have_is_named() {
     let mut answer = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut one_more, &mut answer).await.expect("answered");
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+
     let full = world.shares.seen().lately(NOW);
-    let uid = crate::admin::socket::own_uid();
+    let uid = own_uid();
     assert_eq!(
         (full[0].share, full[0].of.to_string()),
         (Share::AdminConnections, format!("user {uid}"))

@@ -6,7 +6,8 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::{AdminWorld, NOW, event};
-use crate::admin::log_source::MemoryLog;
+use crate::admin::memory_log::MemoryLog;
+use crate::admin::scan::identity::fingerprint;
 use crate::model::{DeliveryId, EventId};
 use crate::queue::StartReplay;
 use crate::record::{Consequence, Record};
@@ -21,15 +22,18 @@ async fn events_are_listed_newest_first_filtered_and_paged() {
         .collect();
     world.script().duplicates.insert(1, 4);
     let shown = |picked: &[usize]| picked.iter().map(|i| ids[*i].to_string()).collect::<Vec<_>>();
+
     assert_eq!(world.ids("/v1/events").await, shown(&[3, 2, 1, 0]));
     assert_eq!(world.ids("/v1/events?limit=2").await, shown(&[3, 2]));
     assert_eq!(world.ids(&format!("/v1/events?limit=2&after={}", ids[2])).await, shown(&[1, 0]));
     assert_eq!(world.ids("/v1/events?type=push").await, shown(&[2, 0]));
     assert_eq!(world.ids("/v1/events?type=issue.*&source=github").await, shown(&[3]));
     assert_eq!(world.ids("/v1/events?source=other").await, shown(&[]));
+
     let since = crate::model::time::rfc3339(NOW.wall_ms - 60_000 + 3);
     assert_eq!(world.ids(&format!("/v1/events?since={since}")).await, shown(&[3, 2]));
     assert_eq!(world.ids(&format!("/v1/events?until={since}")).await, shown(&[1, 0]));
+
     assert_eq!(world.rows("/v1/events").await[3]["duplicates"], 4);
     let (_, one) = world.json("GET", &format!("/v1/events/{}", ids[0]), Value::Null).await;
     assert_eq!(
@@ -42,14 +46,14 @@ async fn events_are_listed_newest_first_filtered_and_paged() {
 }
 
 #[tokio::test]
-async fn carried_events_are_listed_once_where_they_stand() {
+async fn relocated_events_are_listed_once_where_they_stand() {
     let world = AdminWorld::with(MemoryLog::starting_at(10));
     let old = EventId { seq: 2, tag: 5 };
     let delivery = DeliveryId { seq: 2, endpoint: 1 };
-    let carried =
+    let relocated =
         || Record::EventRelocated { seq: 2, event: event(old, "old").into(), fan_out: vec![1] };
-    world.log.push(carried());
-    world.log.push(carried());
+    world.log.push(relocated());
+    world.log.push(relocated());
     world.script().stands.insert(2, 11);
     let new = world.event("new", &[1]);
     assert_eq!(world.ids("/v1/events").await, [new.to_string(), old.to_string()]);
@@ -70,6 +74,7 @@ async fn replays_are_counted_before_they_start() {
     let (_, dry) =
         world.json("POST", "/v1/replays", json!({"type": "push", "dry_run": true})).await;
     assert_eq!(dry, json!({"matched": 2, "queued": 0, "dry_run": true, "would_queue": 3}));
+
     let (status, done) = world
         .json("POST", "/v1/replays", json!({"type": "push", "to": "crm", "rate": "5/s"}))
         .await;
@@ -80,6 +85,7 @@ async fn replays_are_counted_before_they_start() {
         (rate, next, end, filter.to.as_deref()),
         (Some(5), first.seq, third.seq, Some("crm"))
     );
+
     let (_, one) = world.json("POST", "/v1/replays", json!({"event": first.to_string()})).await;
     assert_eq!((&one["matched"], &one["queued"]), (&json!(1), &json!(2)));
     let unknown = EventId { seq: 1, tag: 9 }.to_string();
@@ -99,9 +105,10 @@ async fn an_event_is_sent_in_with_its_dedupe_key() {
     assert_eq!((status, &sent["duplicate"]), (202, &json!(false)));
     let events = world.script().accepted.pop().expect("it was accepted");
     let event = &events[0];
-    assert_eq!(event.dedupe, Some(crate::admin::events::fingerprint(7, 3, "order-1")));
+    assert_eq!(event.dedupe, Some(fingerprint(7, 3, "order-1")));
     assert_eq!((event.kind.as_str(), &event.body[..]), ("push", &b"{\"a\":1}"[..]));
     assert_eq!(event.headers[0].text(), "application/json");
+
     world.json("POST", "/v1/events", json!({"source": "github", "data_base64": "/w=="})).await;
     let events = world.script().accepted.pop().expect("it was accepted");
     let event = &events[0];
@@ -116,7 +123,7 @@ async fn an_event_is_sent_in_with_its_dedupe_key() {
 }
 
 #[tokio::test]
-async fn tail_tells_the_past_then_what_passes() {
+async fn tail_sends_the_past_then_what_passes() {
     let world = AdminWorld::new();
     let event = world.event("push", &[1]);
     let delivery = DeliveryId { seq: event.seq, endpoint: 1 };
@@ -136,7 +143,8 @@ async fn tail_tells_the_past_then_what_passes() {
         serde_json::from_slice(&frame).expect("JSON")
     };
     assert_eq!(next().await["what"], "attempt");
-    let tell = |number| {
+
+    let pass = |number| {
         world.tail.send(Arc::new(TailLine::Attempt {
             delivery,
             event: event.seq,
@@ -150,9 +158,10 @@ async fn tail_tells_the_past_then_what_passes() {
             next_at: None,
         }))
     };
-    tell(1).expect("heard");
-    tell(2).expect("heard");
-    assert_eq!(next().await["number"], 2, "the first was told already");
+    pass(1).expect("received");
+    pass(2).expect("received");
+    assert_eq!(next().await["number"], 2, "the first was sent already");
+
     world.stop.send_replace(true);
     assert!(body.frame().await.is_none(), "the stream ends when the daemon stops");
     world.served.await.expect("ended");

@@ -1,8 +1,10 @@
 //! The admin API over a real socket, with a scripted scheduler behind it and a log in memory.
 
 mod connections;
+mod dead_letters;
 mod deliveries;
 mod events;
+mod refusals;
 mod scripted;
 mod settings;
 mod status;
@@ -21,15 +23,15 @@ use tokio::sync::watch;
 
 use scripted::{Script, schedule};
 
-use super::log_source::MemoryLog;
-use super::{Adapters, Admin, AdminInfo, LogSource, RefusalCount, bind};
+use super::memory_log::MemoryLog;
+use super::{Adapters, Admin, AdminInfo, CallerContext, LogSource, RefusalCount, bind};
 use crate::api::views::CheckView;
 use crate::model::{
-    AttemptReport, DeliveryId, DeliveryState, Endpoint, Event, EventId, Now, Outcome, RequestHead,
-    ResponseHead, Seq, Source,
+    AttemptReport, Clock, DeliveryId, DeliveryState, Event, EventId, Header, Now, Outcome,
+    RequestHead, ResponseHead, Seq,
 };
 use crate::record::{AttemptFinished, Consequence, Record};
-use crate::scheduler::{TailLine, channel};
+use crate::scheduler::{Handle, ShareCounts, TailLine, channel};
 
 const NOW: Now = Now { mono_ms: 65_000, wall_ms: 1_800_000_000_000 };
 
@@ -38,7 +40,7 @@ struct AdminWorld {
     script: Arc<Mutex<Script>>,
     log: Arc<MemoryLog>,
     tail: tokio::sync::broadcast::Sender<Arc<TailLine>>,
-    shares: Arc<crate::scheduler::ShareCounts>,
+    shares: Arc<ShareCounts>,
     stop: watch::Sender<bool>,
     served: tokio::task::JoinHandle<()>,
     _folder: tempfile::TempDir,
@@ -54,51 +56,19 @@ impl AdminWorld {
         let socket = folder.path().join("admin.sock");
         let listener = bind(&socket).expect("bound");
         let (handle, channels) = channel();
-        let mut source = Source::new("github", "github");
-        source.id = 3;
-        let mut endpoints = [Endpoint::new("app", "http://a/"), Endpoint::new("crm", "http://b/")];
-        endpoints[0].id = 1;
-        endpoints[1].id = 2;
-        let script = Script {
-            sources: vec![Arc::new(source)],
-            endpoints: endpoints.into_iter().map(Arc::new).collect(),
-            ..Script::default()
-        };
+
+        let script = Script::with_one_source_and_two_endpoints();
         channels.directory.send_replace(script.directory());
         channels.health.accepting.store(true, Ordering::Release);
         let tail = channels.tail.clone();
         let shares = handle.shares().clone();
-        let clock: crate::scheduler::Clock = Arc::new(|| NOW);
+        let clock: Clock = Arc::new(|| NOW);
         shares.read_time_from(&clock);
         let script = Arc::new(Mutex::new(script));
         schedule(channels, script.clone());
+
         let log = Arc::new(log);
-        let admin = Arc::new(Admin {
-            handle,
-            log: log.clone(),
-            clock: Arc::new(|| NOW),
-            random: Arc::new(|bytes| bytes.fill(0x41)),
-            refusals: Arc::new(|| {
-                vec![RefusalCount { source: "github".into(), kind: "mismatch".into(), count: 2 }]
-            }),
-            info: AdminInfo {
-                version: "0.1.0".into(),
-                listen: vec!["127.0.0.1:8420".into()],
-                ..AdminInfo::default()
-            },
-            adapters: Adapters {
-                check: Arc::new(|source, request, at| CheckView {
-                    accepted: true,
-                    reason: format!("{} {} {at}", source.name, request.body.len()),
-                    ..(Adapters::default().check)(source, request, at)
-                }),
-                check_source: Arc::new(|s| {
-                    if s.verify == "no-such" { Err("no such scheme".into()) } else { Ok(()) }
-                }),
-                ..Adapters::default()
-            },
-            context: super::CallerContext::default(),
-        });
+        let admin = Arc::new(admin(handle, log.clone()));
         let (stop, stopped) = watch::channel(false);
         let served = tokio::spawn(admin.serve(listener, stopped));
         Self { socket, script, log, tail, shares, stop, served, _folder: folder }
@@ -170,35 +140,16 @@ impl AdminWorld {
     }
 
     fn attempt(&self, delivery: DeliveryId, number: u32, next: Consequence) -> Seq {
-        let status = if next == Consequence::Delivered { 200 } else { 503 };
-        let outcome = if next == Consequence::Delivered {
-            Outcome::Delivered
-        } else {
-            Outcome::Retryable { after_ms: None }
+        let (status, outcome) = match next {
+            Consequence::Delivered => (200, Outcome::Delivered),
+            _ => (503, Outcome::Retryable { after_ms: None }),
         };
+
         self.log.push(Record::AttemptFinished(Box::new(AttemptFinished {
             delivery,
             event: delivery.seq,
             number,
-            report: AttemptReport {
-                started_at: NOW.wall_ms - 1000,
-                duration_ms: 12,
-                connect_ms: None,
-                outcome,
-                request: RequestHead {
-                    method: "POST".into(),
-                    url: "http://a/".into(),
-                    headers: vec![],
-                },
-                response: Some(ResponseHead {
-                    status,
-                    headers: vec![],
-                    body: Bytes::from_static(b"no"),
-                }),
-                error: None,
-                fault: None,
-                command: None,
-            },
+            report: report(status, outcome),
             next,
             prev: 0,
             position: None,
@@ -216,7 +167,7 @@ impl AdminWorld {
         self.script().states.insert(id, (state, None));
     }
 
-    /// A delivery that died; its dead_letter_seq is remembered.
+    /// A delivery that died; its dead letter number is remembered.
     fn dead(&self, kind: &str, endpoint: u32) -> DeliveryId {
         let id = DeliveryId { seq: self.event(kind, &[endpoint]).seq, endpoint };
         let dead_letter_seq =
@@ -224,6 +175,51 @@ impl AdminWorld {
         self.set(id, DeliveryState::Dead);
         self.script().dead_letter_seqs.push(dead_letter_seq);
         id
+    }
+}
+
+/// The API over a scripted scheduler, with functions of other modules that answer at once.
+fn admin(handle: Handle, log: Arc<MemoryLog>) -> Admin {
+    Admin {
+        handle,
+        log,
+        clock: Arc::new(|| NOW),
+        random: Arc::new(|bytes| bytes.fill(0x41)),
+        refusals: Arc::new(|| {
+            vec![RefusalCount { source: "github".into(), kind: "mismatch".into(), count: 2 }]
+        }),
+        info: AdminInfo {
+            version: "0.1.0".into(),
+            listen: vec!["127.0.0.1:8420".into()],
+            ..AdminInfo::default()
+        },
+
+        adapters: Adapters {
+            check: Arc::new(|source, request, at| CheckView {
+                accepted: true,
+                reason: format!("{} {} {at}", source.name, request.body.len()),
+                ..(Adapters::default().check)(source, request, at)
+            }),
+            check_source: Arc::new(|s| {
+                if s.verify == "no-such" { Err("no such scheme".into()) } else { Ok(()) }
+            }),
+            ..Adapters::default()
+        },
+        context: CallerContext::default(),
+    }
+}
+
+fn report(status: u16, outcome: Outcome) -> AttemptReport {
+    AttemptReport {
+        started_at: NOW.wall_ms - 1000,
+        duration_ms: 12,
+        connect_ms: None,
+        outcome,
+        request: RequestHead { method: "POST".into(), url: "http://a/".into(), headers: vec![] },
+        response: Some(ResponseHead { status, headers: vec![], body: Bytes::from_static(b"no") }),
+        error: None,
+        fault: None,
+        command: None,
     }
 }
 
@@ -237,7 +233,7 @@ fn event(id: EventId, kind: &str) -> Event {
         dedupe_key: Some("k".into()),
         request_line: "POST /in/github".into(),
         remote: "127.0.0.1:1".into(),
-        headers: vec![crate::model::Header::new("content-type", "application/json")],
+        headers: vec![Header::new("content-type", "application/json")],
         body: Bytes::from_static(b"{}"),
         from_provider: false,
         first_id: None,

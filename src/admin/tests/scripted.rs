@@ -35,6 +35,19 @@ pub(super) struct Script {
 }
 
 impl Script {
+    pub fn with_one_source_and_two_endpoints() -> Self {
+        let mut source = Source::new("github", "github");
+        source.id = 3;
+        let mut endpoints = [Endpoint::new("app", "http://a/"), Endpoint::new("crm", "http://b/")];
+        endpoints[0].id = 1;
+        endpoints[1].id = 2;
+        Self {
+            sources: vec![Arc::new(source)],
+            endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            ..Self::default()
+        }
+    }
+
     pub fn directory(&self) -> Arc<Directory> {
         let by =
             |key: fn(&Source) -> String| self.sources.iter().map(|s| (key(s), s.clone())).collect();
@@ -164,46 +177,50 @@ pub(super) fn schedule(channels: Channels, script: Arc<Mutex<Script>>) {
 
 fn answer(channels: &Channels, script: &mut Script, envelope: Envelope) {
     let open = Open { channels, script, envelope: Some(envelope) };
-    let open = questions(commands(open));
+    let open = questions(commands(endpoints(sources(open))));
     // Nobody scripted an answer: it is dropped, as a scheduler that ends would do.
     drop(open.envelope);
 }
 
-fn commands(open: Open<'_>) -> Open<'_> {
+fn sources(open: Open<'_>) -> Open<'_> {
     open.command(|script, CreateSource(source)| script.create_source(*source))
         .command(|script, UpdateSource(source)| Ok(script.set_source(*source)))
         .command(|script, DeleteSource { name }| {
             script.sources.retain(|source| source.name != name);
             Ok(())
         })
-        .command(|script, request: WithSubscription<CreateEndpoint>| {
-            Ok(script.set_endpoint(*request.request.0))
+}
+
+fn endpoints(open: Open<'_>) -> Open<'_> {
+    open.command(|script, request: WithSubscription<CreateEndpoint>| {
+        Ok(script.set_endpoint(*request.request.0))
+    })
+    .command(|script, request: WithSubscription<UpdateEndpoint>| {
+        Ok(script.set_endpoint(*request.request.0))
+    })
+    .command(|script, DeleteEndpoint { name }| {
+        script.with_endpoint(&name, |script| {
+            script.endpoints.retain(|endpoint| endpoint.name != name);
+            3
         })
-        .command(|script, request: WithSubscription<UpdateEndpoint>| {
-            Ok(script.set_endpoint(*request.request.0))
-        })
-        .command(|script, DeleteEndpoint { name }| {
-            script.with_endpoint(&name, |script| {
-                script.endpoints.retain(|endpoint| endpoint.name != name);
-                3
-            })
-        })
-        .command(|script, HoldEndpoint { name }| {
-            script.with_endpoint(&name, |script| script.held.insert(name.clone()))?;
-            Ok(())
-        })
-        .command(|script, ReleaseEndpoint { name }| {
-            script.with_endpoint(&name, |script| script.held.remove(&name))?;
-            Ok(())
-        })
-        .command(|_, CancelDeliveries { deliveries }| Ok(deliveries.len()))
-        .command(|script, RetryDeliveries { deliveries }| {
-            script.retried.push(deliveries.clone());
-            Ok(script.forget_dead(&deliveries))
-        })
-        .command(|script, DiscardDeadLetters { deliveries }| Ok(script.forget_dead(&deliveries)))
-        .command(|_, ImportEvents { events }| Ok(events.len()))
-        .command(|script, request: StartReplay| Ok(script.start_replay(request)))
+    })
+}
+
+fn commands(open: Open<'_>) -> Open<'_> {
+    open.command(|script, HoldEndpoint { name }| {
+        script.with_endpoint(&name, |script| script.held.insert(name.clone())).map(drop)
+    })
+    .command(|script, ReleaseEndpoint { name }| {
+        script.with_endpoint(&name, |script| script.held.remove(&name)).map(drop)
+    })
+    .command(|_, CancelDeliveries { deliveries }| Ok(deliveries.len()))
+    .command(|script, RetryDeliveries { deliveries }| {
+        script.retried.push(deliveries.clone());
+        Ok(script.forget_dead(&deliveries))
+    })
+    .command(|script, DiscardDeadLetters { deliveries }| Ok(script.forget_dead(&deliveries)))
+    .command(|_, ImportEvents { events }| Ok(events.len()))
+    .command(|script, request: StartReplay| Ok(script.start_replay(request)))
 }
 
 fn questions(open: Open<'_>) -> Open<'_> {

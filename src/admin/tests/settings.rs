@@ -8,8 +8,11 @@ use crate::model::limits;
 #[tokio::test]
 async fn sources_are_made_changed_and_deleted_and_secrets_shown_once() {
     let world = AdminWorld::new();
-    let body = json!({"name": "shop", "verify": "apikey", "generate_secret": true, "token": true, "set": {"in": "header", "admin_token": "x"},
-        "allow": ["192.0.2.0/24"], "dedupe_window": "1h", "type_header": "X-Kind"});
+    let body = json!({
+        "name": "shop", "verify": "apikey", "generate_secret": true, "token": true,
+        "set": {"in": "header", "admin_token": "x"}, "allow": ["192.0.2.0/24"],
+        "dedupe_window": "1h", "type_header": "X-Kind",
+    });
     let (status, made) = world.json("POST", "/v1/sources", body).await;
     assert_eq!(status, 201, "{made}");
     let secret = made["secret"].as_str().expect("shown once").to_owned();
@@ -26,20 +29,23 @@ async fn sources_are_made_changed_and_deleted_and_secrets_shown_once() {
         let (_, text) = world.text("GET", path, "").await;
         assert!(!text.contains(&secret) && text.contains("shop"), "{path}: {text}");
     }
+
     let (status, again) = world.json("POST", "/v1/sources", json!({"name": "shop"})).await;
     assert_eq!(
         (status, again["detail"].as_str().is_some_and(|d| d.contains("exists already"))),
         (409, true)
     );
+
     let (_, changed) =
         world.json("PATCH", "/v1/sources/shop", json!({"max_body": 10, "allow": null})).await;
     assert_eq!(
         (&changed["max_body"], &changed["allow"], &changed["verify"]),
         (&json!("10"), &json!([]), &json!("apikey"))
     );
+
     let (_, rotated) =
         world.json("POST", "/v1/sources/shop/rotate-secret", json!({"secret": "mine"})).await;
-    assert!(rotated.get("secret").is_none(), "a given secret is not told again: {rotated}");
+    assert!(rotated.get("secret").is_none(), "a given secret is not shown again: {rotated}");
     let secrets =
         world.script().sources.iter().find(|s| s.name == "shop").expect("there").secrets.clone();
     assert_eq!((secrets[0].secret.0.as_str(), secrets[0].expires_at), ("mine", None));
@@ -47,6 +53,7 @@ async fn sources_are_made_changed_and_deleted_and_secrets_shown_once() {
     let (_, rotated) =
         world.json("POST", "/v1/sources/shop/rotate-secret", json!({"now": true})).await;
     assert_eq!(rotated["secrets"].as_array().map(Vec::len), Some(1));
+
     let (status, _) = world.json("DELETE", "/v1/sources/shop?verify=bin", Value::Null).await;
     assert_eq!(status, 400);
     assert_eq!(world.json("DELETE", "/v1/sources/shop", Value::Null).await.0, 200);
@@ -72,7 +79,10 @@ async fn a_bin_gets_a_name_a_token_and_an_end() {
 #[tokio::test]
 async fn endpoints_are_made_changed_held_and_deleted() {
     let world = AdminWorld::new();
-    let body = json!({"name": "ci", "url": "http://127.0.0.1:1/", "types": ["push*"], "retry_base": "2s", "rate": "10/s", "order": "strict"});
+    let body = json!({
+        "name": "ci", "url": "http://127.0.0.1:1/", "types": ["push*"], "retry_base": "2s",
+        "rate": "10/s", "order": "strict",
+    });
     let (status, made) = world.json("POST", "/v1/endpoints", body).await;
     assert_eq!(status, 201, "{made}");
     assert!(
@@ -83,17 +93,20 @@ async fn endpoints_are_made_changed_held_and_deleted() {
         (&made["retry_base"], &made["rate"], &made["state"]),
         (&json!("2s"), &json!("10/s"), &json!("active"))
     );
+
     let (_, changed) =
         world.json("PATCH", "/v1/endpoints/ci", json!({"rate": null, "jitter": 0.5})).await;
     assert_eq!(
         (&changed["rate"], &changed["jitter"], &changed["order"]),
         (&Value::Null, &json!(0.5), &json!("strict"))
     );
+
     let (_, held) = world.json("POST", "/v1/endpoints/ci/hold", Value::Null).await;
     assert_eq!((&held["state"], &held["held_reason"]), (&json!("held"), &json!("operator")));
     assert_eq!(world.rows("/v1/endpoints?state=held").await.len(), 1);
     let (_, released) = world.json("POST", "/v1/endpoints/ci/release", Value::Null).await;
     assert_eq!(released["state"], "active");
+
     assert_eq!(world.json("POST", "/v1/endpoints/ci/test", Value::Null).await.0, 501);
     let (_, rotated) = world.json("POST", "/v1/endpoints/ci/rotate-secret", Value::Null).await;
     assert!(
@@ -101,6 +114,7 @@ async fn endpoints_are_made_changed_held_and_deleted() {
             && rotated["secrets"].as_array().is_some_and(|s| s.len() == 2),
         "{rotated}"
     );
+
     assert_eq!(world.json("DELETE", "/v1/endpoints/ci", Value::Null).await.1["cancelled"], 3);
     for (method, path) in [
         ("POST", "/v1/endpoints/ci/hold"),
@@ -112,77 +126,12 @@ async fn endpoints_are_made_changed_held_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_in_words() {
+async fn a_request_is_checked_by_the_adapter() {
     let world = AdminWorld::new();
-    for (path, body, expected) in [
-        ("/v1/sources", json!({"name": "a b"}), "cannot be a name"),
-        ("/v1/sources", json!({}), "'name' is missing"),
-        ("/v1/sources", json!({"name": "a", "colour": 1}), "unknown setting 'colour'"),
-        ("/v1/sources", json!({"name": "a", "allow": ["10/99"]}), "not a network"),
-        (
-            "/v1/sources",
-            json!({"name": "a", "max_body": 1_u64 << 40}),
-            "'max_body' (--max-body): must be from 1",
-        ),
-        ("/v1/sources", json!({"name": "a", "dedupe_window": "soon"}), "not a duration"),
-        ("/v1/sources", json!({"name": "a", "secret": "x", "generate_secret": true}), "not both"),
-        ("/v1/sources", json!({"name": "a", "verify": "no-such"}), "no such scheme"),
-        ("/v1/sources", json!({"name": "a", "public_url": "x"}), "not a URL"),
-        ("/v1/endpoints", json!({"name": "a", "url": "gopher://x/"}), "not a URL"),
-        ("/v1/endpoints", json!({"name": "a", "url": "http://x/", "jitter": 2}), "from 0 to 1"),
-        (
-            "/v1/endpoints",
-            json!({"name": "a", "url": "http://x/", "retry_factor": 0.5}),
-            "from 1 to 100",
-        ),
-        (
-            "/v1/endpoints",
-            json!({"name": "a", "url": "http://x/", "concurrency": 1000}),
-            "from 1 to 256",
-        ),
-        (
-            "/v1/endpoints",
-            json!({"name": "a", "url": "http://x/", "timeout": "1h"}),
-            "from 1ms to 5m",
-        ),
-        (
-            "/v1/endpoints",
-            json!({"name": "a", "url": "http://x/", "retry_max": 5, "retry_base": 9}),
-            "less than",
-        ),
-        ("/v1/events", json!({"source": "github"}), "'data' is missing"),
-        ("/v1/events", json!({"source": "github", "data_base64": "%"}), "not base64"),
-        ("/v1/dlq/retry", json!({}), "which dead letters"),
-        ("/v1/dlq/discard", json!({"ids": ["x"]}), "looks like dlv_"),
-        ("/v1/replays", json!({}), "which events"),
-        ("/v1/replays", json!({"source": "x", "rate": "1/h"}), "at least"),
-        ("/v1/deliveries/retry", json!({"ids": []}), "is empty"),
-    ] {
-        let (status, problem) = world.json("POST", path, body.clone()).await;
-        let detail = problem["detail"].as_str().unwrap_or_default();
-        assert!(status == 400 && detail.contains(expected), "{path} {body}: {status} {problem}");
-    }
-    for path in [
-        "/v1/events?limit=0",
-        "/v1/events?colour=1",
-        "/v1/events?since=tea",
-        "/v1/events?after=x",
-        "/v1/events?source=a&source=b",
-        "/v1/events/nonsense",
-        "/v1/deliveries?state=lost",
-        "/v1/dlq?state=held",
-        "/v1/tail?follow=perhaps",
-        "/v1/sources/%ff",
-    ] {
-        assert_eq!(world.json("GET", path, Value::Null).await.0, 400, "{path}");
-    }
-    assert_eq!(world.script().commands, 0, "nothing reached the queue");
-}
-
-#[tokio::test]
-async fn a_request_is_checked_by_the_borrowed_function() {
-    let world = AdminWorld::new();
-    let body = json!({"method": "POST", "url": "http://x/in/github", "headers": {"A": "b"}, "body_base64": "aGk=", "at": 9});
+    let body = json!({
+        "method": "POST", "url": "http://x/in/github", "headers": {"A": "b"}, "body_base64": "aGk=",
+        "at": 9,
+    });
     let (status, answer) = world.json("POST", "/v1/sources/github/check", body).await;
     assert_eq!((status, &answer["reason"]), (200, &json!("github 2 9")));
     let (status, _) =

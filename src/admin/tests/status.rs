@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{AdminWorld, NOW};
-use crate::admin::ROUTES;
+use crate::admin::serve::routes::ROUTES;
 
 #[tokio::test]
 async fn status_metrics_and_the_document_answer() {
@@ -16,6 +16,7 @@ async fn status_metrics_and_the_document_answer() {
         (Some(65), Some(2))
     );
     assert_eq!(body["log"]["bytes"], 2000);
+
     let (_, metrics) = world.text("GET", "/metrics", "").await;
     for line in [
         "hookbox_events_total 3",
@@ -25,6 +26,7 @@ async fn status_metrics_and_the_document_answer() {
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line} in {metrics}");
     }
+
     let (_, document) = world.json("GET", "/v1/openapi.json", Value::Null).await;
     for route in ROUTES {
         let operation = &document["paths"][route.path][route.method.to_lowercase()];
@@ -35,17 +37,18 @@ async fn status_metrics_and_the_document_answer() {
             route.path
         );
     }
-    let told: usize = document["paths"]
+
+    let described: usize = document["paths"]
         .as_object()
         .expect("paths")
         .values()
         .map(|p| p.as_object().map_or(0, |o| o.len()))
         .sum();
-    assert_eq!(told, ROUTES.len(), "openapi.json tells of routes that are not there");
+    assert_eq!(described, ROUTES.len(), "openapi.json describes routes that are not there");
 }
 
 #[tokio::test]
-async fn the_log_tells_its_segments_and_is_verified() {
+async fn the_log_shows_its_segments_and_is_verified() {
     let world = AdminWorld::new();
     world.event("push", &[1]);
     let (_, stat) = world.json("GET", "/v1/log", Value::Null).await;
@@ -63,6 +66,7 @@ async fn shares_that_bind_are_shown_by_name() {
     let world = AdminWorld::new();
     let (_, status) = world.json("GET", "/v1/status", Value::Null).await;
     assert_eq!(status["shares"], json!([]));
+
     let ip = "127.0.0.2".parse().expect("an address");
     for _ in 0..3 {
         world.shares.note(Share::Connections, ShareHolder::Address(ip));
@@ -98,7 +102,7 @@ async fn shares_that_bind_are_shown_by_name() {
     }
 
     let (_, document) = world.json("GET", "/v1/openapi.json", Value::Null).await;
-    let told = &document["components"]["schemas"]["ShareView"]["properties"]["share"];
+    let schema = &document["components"]["schemas"]["ShareView"]["properties"]["share"];
     let names: Vec<&str> = Share::ALL.iter().map(|share| share.name()).collect();
-    assert_eq!(told["enum"], json!(names), "openapi.json names the shares");
+    assert_eq!(schema["enum"], json!(names), "openapi.json names the shares");
 }

@@ -33,5 +33,6 @@ pub struct ReasonView {
     /// The reason in a sentence.
     pub text: String,
     #[serde(flatten)]
+    #[cfg_attr(test, schemars(with = "super::ReasonFacts"))]
     pub facts: Map<String, Value>,
 }

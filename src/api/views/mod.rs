@@ -14,6 +14,7 @@ mod explain;
 mod headers;
 mod lease;
 mod log;
+mod reason_facts;
 mod results;
 mod settings;
 mod source;
@@ -36,6 +37,7 @@ pub use lease::{LeaseView, LeasesView, SettledView};
 pub use log::{
     DamageView, LogHeadView, LogStatView, ProgressView, SegmentView, VerifyLine, VerifyView,
 };
+pub use reason_facts::ReasonFacts;
 pub use results::{
     CancelView, DeletedView, DiscardView, EventSentView, ImportView, ProblemLine, ProblemView,
     ReplayStartView, ReplayView, RetryView,

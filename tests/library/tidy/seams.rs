@@ -72,7 +72,7 @@ const URL_PREFIXES: &[(&str, &str)] = &[
     ("ingest/", "URLs of providers: key sets, certificates, confirmations"),
     ("config/listen.rs", "addresses to listen on, which are no targets"),
     ("daemon/serve.rs", "the same, in the line that is logged at the start"),
-    ("admin/sources.rs", "the same, in the URL that a source is shown with"),
+    ("admin/resources/sources.rs", "the same, in the URL that a source is shown with"),
 ];
 
 #[test]

@@ -1,0 +1,127 @@
+//! What the admin API needs of other modules, as functions: it does not know them, the daemon wires
+//! them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::api::views::{CheckResponseView, CheckView, EndpointTestView};
+use crate::model::{
+    Endpoint, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Settlement, Source, WallMs,
+};
+
+/// How often requests to a source were refused for one reason, since the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalCount {
+    pub source: String,
+    /// A short, stable word: `mismatch`, `stale`, `too-large`.
+    pub kind: String,
+    pub count: u64,
+}
+
+/// What one source refused since the start, for the operator alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// How often, by a short stable word.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Of the last one, precisely.
+    pub last_reason: String,
+    pub last_at: WallMs,
+}
+
+/// A request that somebody kept, for `source check`.
+#[derive(Clone, Debug)]
+pub struct CapturedRequest {
+    pub method: String,
+    pub url: String,
+    /// Names in lower case.
+    pub headers: Vec<Header>,
+    pub body: Vec<u8>,
+}
+
+/// A test of an endpoint, which outbound performs.
+#[derive(Clone, Debug)]
+pub struct EndpointTest {
+    pub endpoint: Arc<Endpoint>,
+    pub event: Arc<Event>,
+    /// Only show what would be sent.
+    pub dry_run: bool,
+}
+
+/// The answer of a function that takes its time.
+type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> CheckView + Send + Sync>;
+type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
+type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
+type Warnings = Arc<dyn Fn(&Source) -> Vec<String> + Send + Sync>;
+type CheckRecipient = Arc<dyn Fn(&Source) -> Result<bool, String> + Send + Sync>;
+type CheckEndpoint = Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync>;
+type WhyNot = Arc<dyn Fn(&Endpoint, &Event) -> Option<String> + Send + Sync>;
+type TestEndpoint =
+    Arc<dyn Fn(EndpointTest) -> Later<Result<EndpointTestView, String>> + Send + Sync>;
+type LeaseOut = Arc<
+    dyn Fn(Arc<Endpoint>, LeaseRequest) -> Later<Result<Vec<LeasedDelivery>, LeaseError>>
+        + Send
+        + Sync,
+>;
+type Settle = Arc<dyn Fn(String, Settlement) -> Later<Result<(), LeaseError>> + Send + Sync>;
+
+/// Functions of other modules.
+#[derive(Clone)]
+pub struct Adapters {
+    /// What would happen to this request, at this unix time (`source check`).
+    pub check: CheckRequest,
+    /// What a source refused; `None` when it never did.
+    pub refused: RefusedBy,
+    /// What is wrong with a source's settings, beyond what this module knows.
+    pub check_source: CheckSource,
+    /// Whether a source's proofs name their recipient; an error where a source cannot be without
+    /// that.
+    pub check_recipient: CheckRecipient,
+    /// What the operator should know of a source's settings.
+    pub warnings: Warnings,
+    /// What is wrong with an endpoint's settings, beyond what this module knows.
+    pub check_endpoint: CheckEndpoint,
+    /// Why an endpoint does not want an event; `None` when it does.
+    pub why_not: WhyNot,
+    /// Shows what would be sent to an endpoint, or sends it once and reports what came of it;
+    /// `None` answers 501.
+    pub test_endpoint: Option<TestEndpoint>,
+    /// Leases deliveries of a pull endpoint.
+    pub lease: LeaseOut,
+    /// What a consumer reports of a lease; `Ok` when it is remembered.
+    pub settle: Settle,
+}
+
+impl Default for Adapters {
+    /// Nobody checks further, and nothing can be tried.
+    fn default() -> Self {
+        Self {
+            check: Arc::new(|_, _, _| unchecked()),
+            refused: Arc::new(|_| None),
+            check_source: Arc::new(|_| Ok(())),
+            check_recipient: Arc::new(|_| Ok(true)),
+            warnings: Arc::new(|_| Vec::new()),
+            check_endpoint: Arc::new(|_| Ok(())),
+            why_not: Arc::new(|_, _| None),
+            test_endpoint: None,
+            lease: Arc::new(|_, _| Box::pin(async { Ok(Vec::new()) })),
+            settle: Arc::new(|_, _| Box::pin(async { Err(LeaseError::Gone) })),
+        }
+    }
+}
+
+fn unchecked() -> CheckView {
+    CheckView {
+        accepted: false,
+        reason: "checking is not wired".to_owned(),
+        kind: None,
+        warnings: None,
+        event_type: None,
+        dedupe_key: None,
+        response: CheckResponseView::default(),
+        elements: None,
+    }
+}

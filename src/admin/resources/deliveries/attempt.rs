@@ -1,0 +1,63 @@
+//! An attempt as it is shown.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::admin::context::Admin;
+use crate::admin::resources::redaction::{headers_view, redacted_url, request_headers};
+use crate::api::values::Time;
+use crate::api::views::{AttemptView, NextStep, RequestView, ResponseView};
+use crate::model::{CommandEnd, Outcome};
+use crate::record::{Consequence, DeliveryAttempt};
+
+pub fn attempt_view(admin: &Admin, attempt: &DeliveryAttempt<'_>) -> AttemptView {
+    let report = attempt.report;
+    let (next, next_at, reason) = match attempt.next {
+        Consequence::Parked { reason } => (NextStep::Parked, None, Some(reason.clone())),
+        Consequence::Delivered => (NextStep::Delivered, None, None),
+        Consequence::Retry { due_at, .. } => (NextStep::Retry, Some(Time(*due_at)), None),
+        Consequence::Dead { reason } => (NextStep::Dead, None, Some(reason.clone())),
+        Consequence::Held { .. } => (NextStep::Held, None, None),
+        Consequence::Ended => (NextStep::Ended, None, None),
+    };
+    let response = report.response.as_ref().map(|response| ResponseView {
+        status: response.status,
+        headers: headers_view(&response.headers),
+        body_base64: STANDARD.encode(&response.body),
+    });
+    let output = |command: &CommandEnd| String::from_utf8_lossy(&command.output).into_owned();
+
+    AttemptView {
+        number: attempt.number,
+        started_at: Time(report.started_at),
+        duration_ms: report.duration_ms,
+        outcome: outcome_name(&attempt.outcome()).to_owned(),
+        status: report.response.as_ref().map(|r| r.status),
+        error: attempt.error().map(str::to_owned),
+        next_at,
+        next: next.into(),
+        reason,
+        counted: !attempt.uncounted,
+        batch: attempt.batch.map(|batch| batch.to_string()),
+        connect_ms: report.connect_ms,
+        request: RequestView {
+            method: report.request.method.clone(),
+            url: redacted_url(admin, &report.request.url),
+            headers: request_headers(admin, &report.request.headers),
+        },
+        response,
+        exit: report.command.as_ref().and_then(|command| command.exit),
+        output: report.command.as_ref().map(output),
+    }
+}
+
+pub fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::Retryable { .. } => "retryable",
+        Outcome::Gone => "gone",
+        Outcome::Refused => "refused",
+        Outcome::Hold => "hold",
+        Outcome::Drop => "drop",
+    }
+}

@@ -1,0 +1,116 @@
+//! Dead letters: listed and shown. By their numbers: lists are newest first.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+
+use super::show::show_one;
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::ApiRequest;
+use crate::admin::http::response::ApiResponse;
+use crate::admin::resources::names::endpoint_name;
+use crate::admin::scan::dead_letters::{DeadDelivery, each, find};
+use crate::admin::scan::event_lookup::find as find_event;
+use crate::admin::scan::filters::{DeliveryQuery, with_local_event};
+use crate::admin::scan::log_scan::LogScan;
+use crate::admin::scan::page::{after, limit};
+use crate::admin::scan::walk;
+use crate::api::values::{Text, Time};
+use crate::api::views::DeliveryView;
+use crate::model::{DeliveryFilter, DeliveryId, DeliveryState, EventId, EventTraits, Seq};
+
+pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let query = DeliveryQuery::of(&mut request.params, admin.wall_ms())?;
+    let limit = limit(request.params.take("limit"))?;
+    let after = after(&mut request.params)?;
+    request.params.done()?;
+
+    if query.state.is_some_and(|s| s != DeliveryState::Dead) {
+        return Err(Problem::bad(
+            "'state': dead letters are dead: use `hookboxctl delivery list` for others",
+        ));
+    }
+    Ok(stream(admin, query.filter, limit, after))
+}
+
+/// Sends dead letters that pass, newest first.
+pub fn stream(
+    admin: &Arc<Admin>,
+    filter: DeliveryFilter,
+    limit: usize,
+    after: Option<DeliveryId>,
+) -> ApiResponse {
+    walk::stream(admin, move |scan| {
+        let mut filter = filter;
+        filter.events = with_local_event(scan, filter.events)?;
+        let before = match after {
+            None => Seq::MAX,
+            Some(id) => {
+                find(scan, &[id])?.first().map(|dead| dead.dead_letter_seq).ok_or_else(|| {
+                    Problem::bad(format!("'after': {id} is no dead letter any more: start anew"))
+                })?
+            }
+        };
+
+        let mut left = limit;
+        each(scan, before, &mut |dead| {
+            let Some(row) = row(scan, &dead, &filter)? else { return Ok(true) };
+            scan.send(&row)?;
+            left -= 1;
+            Ok(left > 0)
+        })
+    })
+}
+
+pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let id: DeliveryId = request.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
+
+    walk::value(admin, move |scan| {
+        let dead = find(scan, &[id])?.pop().ok_or_else(|| {
+            let detail = format!("{id} is no dead letter: see `hookboxctl dlq list`");
+            Problem::new(StatusCode::NOT_FOUND, detail)
+        })?;
+        let mut shown = show_one(scan, id)?;
+        shown.delivery.attempts = dead.revive.attempts;
+        Ok(ApiResponse::ok(shown))
+    })
+    .await
+}
+
+/// The row of a dead letter, when it passes. Its time is that of its death.
+pub fn row(
+    scan: &LogScan,
+    dead: &DeadDelivery,
+    filter: &DeliveryFilter,
+) -> Result<Option<DeliveryView>, Problem> {
+    let endpoint = endpoint_name(&scan.admin, dead.revive.delivery.endpoint);
+    let event = find_event(scan, dead.revive.event)?.map(|(event, _)| event);
+    // An event that was dropped has lost its random part; its record still says which it was.
+    let id = event.as_ref().map_or(EventId { seq: dead.revive.event, tag: 0 }, |e| e.id);
+    let traits = EventTraits {
+        id,
+        first_id: event.as_ref().and_then(|event| event.first_id),
+        source: event.as_ref().map(|event| event.source_name.as_str()),
+        kind: event.as_ref().map(|event| event.kind.as_str()),
+        at: Some(dead.died_at),
+    };
+    if !filter.matches(&traits, &endpoint) {
+        return Ok(None);
+    }
+
+    Ok(Some(DeliveryView {
+        id: Text(dead.revive.delivery),
+        event: Text(id),
+        endpoint,
+        state: DeliveryState::Dead.into(),
+        attempts: dead.revive.attempts,
+        due_at: None,
+        source: event.as_ref().map(|event| event.source_name.clone()),
+        event_type: event.as_ref().map(|event| event.kind.clone()),
+        created_at: None,
+        died_at: Some(Time(dead.died_at)),
+        reason: Some(dead.reason.clone()),
+    }))
+}

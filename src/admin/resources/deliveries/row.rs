@@ -1,0 +1,86 @@
+//! A delivery on its way into a list, with what is known of its event.
+
+use crate::admin::context::Admin;
+use crate::admin::resources::names::endpoint_name;
+use crate::api::values::{Text, Time};
+use crate::api::views::DeliveryView;
+use crate::model::{
+    DeliveryFilter, DeliveryId, DeliveryState, Event, EventId, EventTraits, Seq, WallMs,
+};
+use crate::queue::DeliverySnapshot;
+
+/// A delivery that a scan of the log found.
+pub struct DeliveryRow {
+    pub id: DeliveryId,
+    pub event: EventId,
+    first_id: Option<EventId>,
+    source: Option<String>,
+    kind: Option<String>,
+    made_at: Option<WallMs>,
+}
+
+impl DeliveryRow {
+    pub fn new(id: DeliveryId, event: &Event, made_at: WallMs) -> Self {
+        Self {
+            id,
+            event: event.id,
+            first_id: event.first_id,
+            source: Some(event.source_name.clone()),
+            kind: Some(event.kind.clone()),
+            made_at: Some(made_at),
+        }
+    }
+
+    /// One whose event may be lost: its record still says which it was.
+    pub fn of(id: DeliveryId, seq: Seq, event: Option<&Event>, made_at: Option<WallMs>) -> Self {
+        match event {
+            Some(event) => Self::new(id, event, made_at.unwrap_or(event.received_at)),
+            None => {
+                let event = EventId { seq, tag: 0 };
+                Self { id, event, first_id: None, source: None, kind: None, made_at }
+            }
+        }
+    }
+
+    pub fn passes(&self, filter: &DeliveryFilter, admin: &Admin) -> bool {
+        let event = EventTraits {
+            id: self.event,
+            first_id: self.first_id,
+            source: self.source.as_deref(),
+            kind: self.kind.as_deref(),
+            at: self.made_at,
+        };
+        filter.matches(&event, &endpoint_name(admin, self.id.endpoint))
+    }
+
+    /// The row as it is shown, with the state of the delivery and, where it has ended, the number
+    /// of its attempts.
+    pub fn view(
+        &self,
+        admin: &Admin,
+        snapshot: &DeliverySnapshot,
+        counted: Option<u32>,
+    ) -> DeliveryView {
+        let due_at = match (snapshot.state, snapshot.retry) {
+            (DeliveryState::Pending, Some(retry)) => Some(retry.due_at),
+            // Never attempted: due since it was made.
+            (DeliveryState::Pending, None) => self.made_at,
+            // What is held is due when it is released.
+            _ => None,
+        };
+
+        DeliveryView {
+            id: Text(self.id),
+            event: Text(self.event),
+            endpoint: endpoint_name(admin, self.id.endpoint),
+            state: snapshot.state.into(),
+            attempts: counted.or(snapshot.retry.map(|r| r.attempts)).unwrap_or(0),
+            due_at: due_at.map(Time),
+            source: self.source.clone(),
+            event_type: self.kind.clone(),
+            created_at: self.made_at.map(Time),
+            died_at: None,
+            reason: None,
+        }
+    }
+}

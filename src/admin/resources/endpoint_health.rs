@@ -1,0 +1,68 @@
+//! How an endpoint fares right now: window, breaker, rate, lanes, lag.
+
+use std::sync::Arc;
+
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::scan::log_scan::LogScan;
+use crate::admin::scan::walk;
+use crate::api::views::EndpointCondition;
+use crate::model::WallMs;
+use crate::queue::EndpointSnapshot;
+use crate::record::Record;
+
+/// Records that are looked at to find the age of the oldest that waits.
+const LOOKED_AT: usize = 256;
+
+/// What matters most about it right now.
+pub fn condition(snapshot: &EndpointSnapshot) -> EndpointCondition {
+    let flow = &snapshot.flow;
+    match () {
+        () if snapshot.hold.is_some() => EndpointCondition::Held,
+        () if flow.away => EndpointCondition::Offline,
+        () if flow.breaker.is_some() => EndpointCondition::Failing,
+        () if flow.parked > 0 => EndpointCondition::Parked,
+        () if flow.catching_up.is_some() => EndpointCondition::CatchingUp,
+        () => EndpointCondition::Active,
+    }
+}
+
+/// The share of requests that were answered well, to a thousandth.
+#[expect(clippy::cast_precision_loss, reason = "a share to a thousandth needs no 53 bits")]
+pub fn success_ratio(succeeded: u64, failed: u64) -> Option<f64> {
+    let all = succeeded + failed;
+    (all > 0).then(|| (succeeded as f64 / all as f64 * 1000.0).round() / 1000.0)
+}
+
+/// Since when the oldest that waits has waited.
+pub async fn oldest_at(
+    admin: &Arc<Admin>,
+    view: &EndpointSnapshot,
+) -> Result<Option<WallMs>, Problem> {
+    let Some(from) = view.flow.oldest else { return Ok(None) };
+    let id = view.endpoint.id;
+    walk::value(admin, move |scan| look(scan, from, id)).await
+}
+
+/// The time of the first delivery to this endpoint at or behind `from`; where none is near, the
+/// time that it is there.
+fn look(scan: &LogScan, from: u64, id: u32) -> Result<Option<WallMs>, Problem> {
+    let mut near = None;
+    for entry in scan.log().forward(from.max(scan.log().first())).take(LOOKED_AT) {
+        scan.still_wanted()?;
+        let (at, is_it) = match entry?.1 {
+            Record::EventAccepted { event, fan_out, .. } => {
+                (event.received_at, fan_out.contains(&id))
+            }
+            Record::EventRelocated { event, .. } => (event.received_at, true),
+            Record::Replayed { endpoint, at, .. } => (at, endpoint == id),
+            _ => continue,
+        };
+
+        if is_it {
+            return Ok(Some(at));
+        }
+        near = Some(at);
+    }
+    Ok(near)
+}

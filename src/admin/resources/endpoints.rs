@@ -1,0 +1,215 @@
+//! Endpoints: list, create, show, update, delete, rotate the secret, hold, release, test.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::names::name;
+use super::secrets::{given_secret, rotated, secret_views};
+use super::{endpoint_health, test_endpoint};
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::ApiRequest;
+use crate::admin::http::response::ApiResponse;
+use crate::admin::scan::page::named_page;
+use crate::api::values::{SecretText, Text, Time};
+use crate::api::views::{
+    DeletedView, EndpointActivityView, EndpointCondition, EndpointLagView, EndpointView, HoldState,
+};
+use crate::api::{EndpointSpec, Patch};
+use crate::model::{Endpoint, TimedSecret};
+use crate::queue::{
+    DeleteEndpoint, EndpointSnapshot, EndpointsQuery, HoldEndpoint, ReleaseEndpoint,
+};
+
+/// Endpoints, those that were created last first.
+pub async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let (limit, after) = (request.params.take("limit"), request.params.take("after"));
+    let state = request.params.take("state").map(|text| condition(&text)).transpose()?;
+    request.params.done()?;
+
+    let mut snapshots = snapshots(admin).await?;
+    snapshots.sort_by_key(|s| std::cmp::Reverse((s.endpoint.created_at, s.endpoint.id)));
+    snapshots.retain(|snapshot| match state {
+        None => true,
+        // One that fails or waits for the network is not on hold.
+        Some(EndpointCondition::Active) => snapshot.hold.is_none(),
+        Some(state) => endpoint_health::condition(snapshot) == state,
+    });
+
+    let rows = snapshots
+        .iter()
+        .map(|snapshot| {
+            (snapshot.endpoint.name.clone(), view(admin, &snapshot.endpoint, Some(snapshot)))
+        })
+        .collect();
+    named_page(rows, limit, after)
+}
+
+fn condition(text: &str) -> Result<EndpointCondition, Problem> {
+    serde_json::from_value(Value::from(text)).map_err(|_| {
+        let words = "active, held, failing, offline, parked, catching_up";
+        Problem::bad(format!("'state': '{text}' is none of {words}"))
+    })
+}
+
+pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let mut body = request.object()?;
+    let name = name(&mut body)?.ok_or_else(|| Problem::bad("'name' is missing"))?;
+    let patch = Patch::<EndpointSpec>::read(body)?;
+
+    let mut endpoint = Endpoint::new(name, "");
+    let mut shown = given_secret(
+        admin,
+        &mut endpoint.secrets,
+        patch.given.secret.as_ref(),
+        patch.given.generate_secret,
+    )?;
+    EndpointSpec::default().changed(patch).apply(&mut endpoint)?;
+
+    // Whoever gives no secret gets one: requests are always signed.
+    if endpoint.secrets.is_empty() {
+        let secret = admin.new_secret();
+        endpoint.secrets = vec![TimedSecret::current(secret.clone())];
+        shown = Some(secret);
+    }
+
+    check(admin, &endpoint)?;
+    let made = admin.handle.create_endpoint(endpoint).await?;
+    Ok(ApiResponse::created(with_secret(view(admin, &made, None), shown)))
+}
+
+pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let found = find(admin, &request.arg).await?;
+    let oldest = endpoint_health::oldest_at(admin, &found).await?;
+
+    let mut shown = view(admin, &found.endpoint, Some(&found));
+    shown.lag = Some(EndpointLagView {
+        oldest_waiting_at: oldest.map(Time),
+        lag_ms: oldest.map_or(0, |at| admin.wall_ms().saturating_sub(at)),
+    });
+    Ok(ApiResponse::ok(shown))
+}
+
+pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let found = find(admin, &request.arg).await?;
+    let mut endpoint = Endpoint::clone(&found.endpoint);
+    let patch = Patch::<EndpointSpec>::read(request.object()?)?;
+
+    if patch.resets("secret") {
+        endpoint.secrets.clear();
+    }
+    let secret = given_secret(
+        admin,
+        &mut endpoint.secrets,
+        patch.given.secret.as_ref(),
+        patch.given.generate_secret,
+    )?;
+    EndpointSpec::of(&endpoint).changed(patch).apply(&mut endpoint)?;
+
+    check(admin, &endpoint)?;
+    let made = admin.handle.update_endpoint(endpoint).await?;
+    Ok(ApiResponse::ok(with_secret(view(admin, &made, Some(&found)), secret)))
+}
+
+pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let command = DeleteEndpoint { name: request.arg.clone() };
+    let cancelled = Some(admin.handle.ask(command).await?);
+    Ok(ApiResponse::ok(DeletedView { name: request.arg, deleted: true, cancelled }))
+}
+
+pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let found = find(admin, &request.arg).await?;
+    let mut endpoint = Endpoint::clone(&found.endpoint);
+    let secret = rotated(admin, &mut endpoint.secrets, request.fields()?)?;
+
+    check(admin, &endpoint)?;
+    let made = admin.handle.update_endpoint(endpoint).await?;
+    Ok(ApiResponse::ok(with_secret(view(admin, &made, Some(&found)), secret)))
+}
+
+pub async fn hold(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    admin.handle.ask(HoldEndpoint { name: request.arg.clone() }).await?;
+    show(admin, request).await
+}
+
+pub async fn release(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    admin.handle.ask(ReleaseEndpoint { name: request.arg.clone() }).await?;
+    show(admin, request).await
+}
+
+pub async fn test(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let found = find(admin, &request.arg).await?;
+    test_endpoint::test(admin, found.endpoint, request).await
+}
+
+async fn snapshots(admin: &Admin) -> Result<Vec<EndpointSnapshot>, Problem> {
+    Ok(admin.handle.ask(EndpointsQuery).await?)
+}
+
+pub async fn find(admin: &Admin, name: &str) -> Result<EndpointSnapshot, Problem> {
+    let found = snapshots(admin).await?.into_iter().find(|s| s.endpoint.name == name);
+    found.ok_or_else(|| Problem::missing("endpoint", name))
+}
+
+/// Asks outbound whether it can send to this endpoint.
+fn check(admin: &Admin, endpoint: &Endpoint) -> Result<(), Problem> {
+    (admin.adapters.check_endpoint)(endpoint).map_err(Problem::bad)
+}
+
+fn with_secret(mut view: EndpointView, secret: Option<String>) -> EndpointView {
+    view.settings.secret = secret.map(SecretText::from);
+    view
+}
+
+fn view(admin: &Admin, endpoint: &Endpoint, snapshot: Option<&EndpointSnapshot>) -> EndpointView {
+    let hold = snapshot.and_then(|snapshot| snapshot.hold.as_ref());
+    let state = if hold.is_some() { HoldState::Held } else { HoldState::Active };
+    EndpointView {
+        name: endpoint.name.clone(),
+        settings: EndpointSpec::shown(endpoint, admin.shows_secrets()),
+        state: state.into(),
+        held_reason: hold.map(|(reason, _)| reason.clone().into()),
+        held_at: hold.map(|(_, at)| Time(*at)),
+        secrets: secret_views(&endpoint.secrets, admin.wall_ms()),
+        created_at: Time(endpoint.created_at),
+        activity: snapshot.map(activity),
+        lag: None,
+    }
+}
+
+fn activity(snapshot: &EndpointSnapshot) -> EndpointActivityView {
+    let flow = &snapshot.flow;
+    EndpointActivityView {
+        waiting: snapshot.waiting,
+        in_flight: snapshot.in_flight,
+        retrying: snapshot.retrying,
+        delivered: snapshot.delivered,
+        dead: snapshot.dead,
+        last_error: snapshot.last_error.clone(),
+        last_success_at: snapshot.last_success_at.map(Time),
+        filter_too_expensive: snapshot.undecided,
+        filter_too_expensive_event: snapshot.undecided_last.map(Text),
+
+        condition: endpoint_health::condition(snapshot).into(),
+        window: flow.width,
+        failures_in_row: flow.failures_in_row,
+        failing_ms: flow.failing_ms,
+        breaker_opened_at: flow.breaker.map(|(since, _)| Time(since)),
+        next_probe_at: flow.breaker.map(|(_, probe_at)| Time(probe_at)),
+        offline: flow.away,
+        paused_until: flow.paused_until.map(Time),
+        rate_next_at: flow.next_token_at.map(Time),
+        lanes: flow.lanes,
+        parked_lanes: flow.parked,
+        batches_waiting: flow.batches,
+        catching_up: flow.catching_up.map(Into::into),
+
+        requests_succeeded: flow.succeeded,
+        requests_failed: flow.failed,
+        success_ratio: endpoint_health::success_ratio(flow.succeeded, flow.failed),
+    }
+}

@@ -1,0 +1,97 @@
+//! `event show`: an event with its headers, its body and its deliveries.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::summary::{conflicts_with, duplicates, summary};
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::ApiRequest;
+use crate::admin::http::response::ApiResponse;
+use crate::admin::resources::names::endpoint_name;
+use crate::admin::resources::redaction::headers_view;
+use crate::admin::scan::event_lookup::{listed_at, read};
+use crate::admin::scan::identity::local_id;
+use crate::admin::scan::log_scan::LogScan;
+use crate::admin::scan::walk;
+use crate::api::values::Text;
+use crate::api::views::{EventDeliveryView, EventDetailView};
+use crate::model::secret::redacted_url;
+use crate::model::{Event, EventId, Seq, query};
+use crate::queue::DeliverySnapshot;
+use crate::record::Record;
+
+pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let id: EventId = request.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
+    walk::value(admin, move |scan| show_one(scan, id).map(ApiResponse::ok)).await
+}
+
+fn show_one(scan: &LogScan, id: EventId) -> Result<EventDetailView, Problem> {
+    let here = local_id(scan, id)?;
+    let found = read(scan, here.seq)?.filter(|(event, _)| event.id == here);
+    let (event, deliveries) = found.ok_or_else(|| Problem::missing("event", &id.to_string()))?;
+    let id = event.id;
+    let record = scan.log().read(listed_at(scan, here.seq)?)?;
+
+    let mut summary = summary(&event, record.as_ref().and_then(conflicts_with));
+    summary.duplicates = duplicates(scan, &[id.seq])?[0];
+    let delivery = |snapshot: &DeliverySnapshot| EventDeliveryView {
+        id: Text(snapshot.delivery),
+        endpoint: endpoint_name(&scan.admin, snapshot.delivery.endpoint),
+        state: snapshot.state.into(),
+    };
+    let deliveries = scan.delivery_views(&deliveries)?.iter().map(delivery).collect();
+    Ok(EventDetailView {
+        summary,
+        request_line: request_line(&event),
+        query: query::fields(event.query().unwrap_or_default()),
+        remote: event.remote.clone(),
+        headers: headers_view(&event.headers),
+        body_base64: STANDARD.encode(&event.body),
+        deliveries,
+        remark: loop_remark(&event),
+        filter_too_expensive: undecided(scan, id.seq),
+    })
+}
+
+/// What the operator should know of an event that looks like a loop.
+fn loop_remark(event: &Event) -> Option<String> {
+    let (id, hops) = (event.id, event.hops());
+    event.is_looping().then(|| {
+        format!(
+            "it has passed {hops} daemons of this kind (hookbox-hops), which looks like a loop: \
+             it was kept, and goes nowhere by itself; `hookboxctl replay --event {id} --to \
+             ENDPOINT` sends it all the same"
+        )
+    })
+}
+
+/// The endpoints whose filters could not tell whether they want the event. Where the record that
+/// would say so cannot be read, the event is shown all the same, without them.
+fn undecided(scan: &LogScan, seq: Seq) -> Vec<String> {
+    match scan.log().read(seq + 1) {
+        Ok(Some(Record::FilterUndecided { event, endpoints, .. })) if event == seq => {
+            endpoints.into_iter().map(|id| endpoint_name(&scan.admin, id)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Method, path and query of an event, with the source's name in the place of a token and no secret
+/// parameters, which earlier versions remembered.
+fn request_line(event: &Event) -> String {
+    let Some((method, target)) = event.request_line.split_once(' ') else {
+        return event.request_line.clone();
+    };
+    let (path, query) =
+        target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let path = match path.starts_with("/in/") {
+        true => format!("/in/{}", event.source_name),
+        false => path.to_owned(),
+    };
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    redacted_url(&format!("{method} {path}{query}"))
+}

@@ -1,0 +1,112 @@
+//! The answer: what the state knows of a delivery that waits, what the log knows of one that ended,
+//! and how its last attempt failed.
+
+use std::sync::Arc;
+
+use super::describe::describe;
+use super::ended::ended;
+use super::explainer::Explainer;
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::ApiRequest;
+use crate::admin::http::response::ApiResponse;
+use crate::admin::resources::deliveries::{event_of, show_one};
+use crate::admin::resources::names::endpoint_name;
+use crate::admin::scan::event_lookup::read as read_event;
+use crate::admin::scan::filters::state_name;
+use crate::admin::scan::log_scan::LogScan;
+use crate::admin::scan::walk;
+use crate::api::values::Text;
+use crate::api::views::{ExplainView, ReasonFacts, ReasonView};
+use crate::model::{DeliveryId, Seq};
+use crate::queue::{ExplainQuery, Explanation, Keys, WaitReason};
+
+pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let id: DeliveryId = request.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
+    walk::value(admin, move |scan| explain(scan, id).map(ApiResponse::ok)).await
+}
+
+fn explain(scan: &LogScan, id: DeliveryId) -> Result<ExplainView, Problem> {
+    let event = event_of(scan, id)?.ok_or_else(|| Problem::missing("delivery", &id.to_string()))?;
+    let key = lane_key(scan, id, event.seq)?;
+    let explained = scan.ask(&ExplainQuery { delivery: id, key })?;
+
+    let endpoint = endpoint_name(&scan.admin, id.endpoint);
+    let explainer = Explainer { now: scan.admin.wall_ms(), endpoint };
+    let mut reasons = wait_reasons(scan, &explainer, &explained)?;
+    let mut attempts = explained.attempts;
+    if reasons.is_empty() {
+        // The state does not keep how often what has ended was attempted: the log does.
+        let shown = show_one(scan, id)?;
+        attempts = shown.delivery.attempts;
+        reasons.push(ended(id, explained.state, &shown));
+    }
+    reasons.extend(last_error(scan, &explained, id)?);
+
+    let first = reasons.first().map(|reason| reason.text.as_str()).unwrap_or_default();
+    let state = state_name(explained.state);
+    Ok(ExplainView {
+        id: Text(id),
+        event: Text(event),
+        summary: format!("{id} to {} is {state}: {first}", explainer.endpoint),
+        endpoint: explainer.endpoint,
+        state: explained.state.into(),
+        attempts,
+        reasons,
+    })
+}
+
+fn wait_reasons(
+    scan: &LogScan,
+    explainer: &Explainer,
+    explained: &Explanation,
+) -> Result<Vec<ReasonView>, Problem> {
+    let mut reasons = Vec::new();
+    for reason in &explained.reasons {
+        let head = match reason {
+            WaitReason::Parked { head, .. } | WaitReason::Behind { head, .. } => {
+                event_of(scan, *head)?
+            }
+            _ => None,
+        };
+        let head = head.map(|id| id.to_string()).unwrap_or_default();
+        reasons.push(describe(explainer, reason, &head));
+    }
+    Ok(reasons)
+}
+
+/// The delivery's lane, where its endpoint has one for each key.
+fn lane_key(scan: &LogScan, id: DeliveryId, event: Seq) -> Result<Option<u64>, Problem> {
+    let directory = scan.admin.handle.directory();
+    let Some(endpoint) = directory.endpoints.iter().find(|endpoint| endpoint.id == id.endpoint)
+    else {
+        return Ok(None);
+    };
+    let keys = Keys::of(endpoint);
+    if keys.order.is_none() {
+        return Ok(None);
+    }
+    Ok(read_event(scan, event)?.and_then(|(event, _)| keys.order_key(&event)))
+}
+
+/// How the last attempt failed, if it did.
+fn last_error(
+    scan: &LogScan,
+    explained: &Explanation,
+    id: DeliveryId,
+) -> Result<Option<ReasonView>, Problem> {
+    let Some(last) = explained.last else { return Ok(None) };
+    let Some(record) = scan.log().read(last)? else { return Ok(None) };
+    let Some(attempt) = record.attempts().find(|attempt| attempt.delivery == id) else {
+        return Ok(None);
+    };
+
+    let response = attempt.report.response.as_ref();
+    let status = || response.map(|response| format!("answered {}", response.status));
+    let error = attempt.error().map(str::to_owned).or_else(status);
+    Ok(error.map(|error| {
+        let text = format!("its last attempt failed: {error}");
+        ReasonView::new(text, &ReasonFacts::LastError { error, attempts: explained.attempts })
+    }))
+}

@@ -1,0 +1,56 @@
+//! What holds an endpoint back: no consumer, a rate, a pace, its window, its retries.
+
+use super::explainer::{Explainer, attempts_are};
+use crate::api::values::{Text, Time};
+use crate::api::views::{ReasonFacts, ReasonView};
+use crate::model::{CatchUpMode, Rate, WallMs};
+
+pub fn no_consumer(explainer: &Explainer) -> ReasonView {
+    let name = &explainer.endpoint;
+    let text = format!(
+        "no consumer takes deliveries of {name} now: start one, `hookboxctl consume {name}`"
+    );
+    ReasonView::new(text, &ReasonFacts::NoConsumer)
+}
+
+pub fn rate(explainer: &Explainer, rate: Rate, next_at: WallMs) -> ReasonView {
+    let text = format!(
+        "{} has a rate of {rate}: the next attempt may go {}",
+        explainer.endpoint,
+        explainer.until(next_at)
+    );
+    ReasonView::new(text, &ReasonFacts::Rate { rate: Text(rate), next_at: Time(next_at) })
+}
+
+pub fn catching_up(explainer: &Explainer, mode: CatchUpMode, next_at: WallMs) -> ReasonView {
+    let order = match mode {
+        CatchUpMode::Oldest => "oldest first",
+        CatchUpMode::Newest => "newest first",
+        CatchUpMode::Latest => "only the latest of each key",
+    };
+    let text = format!(
+        "{} catches up, {order}, at a pace: the next attempt may go {}",
+        explainer.endpoint,
+        explainer.until(next_at)
+    );
+    ReasonView::new(text, &ReasonFacts::CatchingUp { mode, next_at: Time(next_at) })
+}
+
+pub fn window(explainer: &Explainer, in_flight: usize, width: usize, most: u32) -> ReasonView {
+    let text = format!(
+        "{} under way to {}, and its window has a width of {width} (it grows with success, up to \
+         {most})",
+        attempts_are(in_flight),
+        explainer.endpoint
+    );
+    ReasonView::new(text, &ReasonFacts::Window { in_flight, width, concurrency: most })
+}
+
+pub fn retries(explainer: &Explainer, waiting: usize, most: usize) -> ReasonView {
+    let text = format!(
+        "{waiting} deliveries of {} wait for a retry, and no first attempts are made above {most} \
+         of them",
+        explainer.endpoint
+    );
+    ReasonView::new(text, &ReasonFacts::Retries { waiting, most })
+}

@@ -1,0 +1,75 @@
+//! Secrets of sources and endpoints: given, generated, rotated. One that was generated is shown
+//! once.
+
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::api::RotateBody;
+use crate::api::values::{SecretText, Time};
+use crate::api::views::SecretView;
+use crate::model::{TimedSecret, limits};
+
+/// Puts a secret that is given or generated in the place of those there were; returns one that was
+/// generated.
+pub fn given_secret(
+    admin: &Admin,
+    secrets: &mut Vec<TimedSecret>,
+    given: Option<&SecretText>,
+    generate: Option<bool>,
+) -> Result<Option<String>, Problem> {
+    match (given, generate == Some(true)) {
+        (Some(_), true) => Err(Problem::bad("give 'secret' or 'generate_secret', not both")),
+        (Some(secret), false) => {
+            *secrets = vec![TimedSecret::current(secret.0.0.clone())];
+            Ok(None)
+        }
+        (None, true) => {
+            let secret = admin.new_secret();
+            *secrets = vec![TimedSecret::current(secret.clone())];
+            Ok(Some(secret))
+        }
+        (None, false) => Ok(None),
+    }
+}
+
+/// A new secret comes first; the old ones are valid for another `limits::ROTATION_MS`, or end at
+/// once with `now`.
+pub fn rotated(
+    admin: &Admin,
+    secrets: &mut Vec<TimedSecret>,
+    body: RotateBody,
+) -> Result<Option<String>, Problem> {
+    let generate = body.generate_secret.unwrap_or(body.secret.is_none());
+    let (secret, shown) = match (body.secret, generate) {
+        (Some(_), true) => {
+            return Err(Problem::bad("give 'secret' or 'generate_secret', not both"));
+        }
+        (Some(secret), false) => (secret.0.0, None),
+        (None, _) => {
+            let secret = admin.new_secret();
+            (secret.clone(), Some(secret))
+        }
+    };
+
+    let wall_ms = admin.wall_ms();
+    let end = wall_ms.saturating_add(limits::ROTATION_MS);
+    secrets.retain(|old| !body.now && old.is_live(wall_ms));
+    secrets
+        .iter_mut()
+        .for_each(|old| old.expires_at = Some(old.expires_at.map_or(end, |e| e.min(end))));
+    secrets.insert(0, TimedSecret::current(secret));
+
+    if secrets.len() > limits::SECRETS {
+        return Err(Problem::bad(format!(
+            "there are {} secrets in rotation already: wait until one expires, or end the old \
+             ones with --now",
+            limits::SECRETS
+        )));
+    }
+    Ok(shown)
+}
+
+/// How many live secrets there are and when they end; never what they are.
+pub fn secret_views(secrets: &[TimedSecret], wall_ms: u64) -> Vec<SecretView> {
+    let live = secrets.iter().filter(|secret| secret.is_live(wall_ms));
+    live.map(|secret| SecretView { expires_at: secret.expires_at.map(Time) }).collect()
+}

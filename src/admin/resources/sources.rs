@@ -1,0 +1,225 @@
+//! Sources (and bins, which are sources that end): list, create, show, update, delete, rotate the
+//! secret.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+
+use super::names::name;
+use super::secrets::{given_secret, rotated, secret_views};
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::ApiRequest;
+use crate::admin::http::response::ApiResponse;
+use crate::admin::scan::page::named_page;
+use crate::api::values::{SecretText, Span, Time};
+use crate::api::views::{DeletedView, SourceView};
+use crate::api::{Patch, SourceSpec};
+use crate::ingest::verify::default_max_body;
+use crate::model::{REDACTED, Source};
+use crate::queue::{CreateSource, DeleteSource, OWN_SOURCE, UpdateSource};
+
+/// Sources, those that were created last first.
+pub fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let (limit, after) = (request.params.take("limit"), request.params.take("after"));
+    let verify = request.params.take("verify");
+    request.params.done()?;
+
+    let directory = admin.handle.directory();
+    let mut sources: Vec<&Arc<Source>> = directory.sources_by_name.values().collect();
+    sources.sort_by_key(|s| std::cmp::Reverse((s.created_at, s.id)));
+    sources.retain(|s| verify.as_ref().is_none_or(|v| *v == s.verify));
+
+    let rows = sources.into_iter().map(|s| (s.name.clone(), view(admin, s))).collect();
+    named_page(rows, limit, after)
+}
+
+pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let mut body = request.object()?;
+    let name = name(&mut body)?;
+    let patch = Patch::<SourceSpec>::read(body)?;
+    let is_bin = patch.given.verify.as_ref().is_some_and(|scheme| scheme.0 == "bin");
+    let name = match name {
+        Some(name) => name,
+        None if is_bin => random_name(admin),
+        None => return Err(Problem::bad("'name' is missing: name the source")),
+    };
+
+    let mut source = Source::new(name, "none");
+    let secret = apply(admin, &mut source, SourceSpec::default(), patch)?;
+    check(admin, &source)?;
+    (admin.adapters.check_recipient)(&source).map_err(Problem::bad)?;
+    source.recipient_required = true;
+
+    let made = admin.handle.ask(CreateSource(Box::new(source))).await?;
+    Ok(ApiResponse::created(with_secret(view(admin, &made), secret)))
+}
+
+pub fn show(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let source = find(admin, &request.arg)?;
+    let mut shown = view(admin, &source);
+    shown.unreadable_bodies = Some(admin.handle.unreadable().of(&source.name));
+
+    if let Some(refused) = (admin.adapters.refused)(&source.name) {
+        let counts = refused.counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count));
+        shown.refused = Some(counts.collect());
+        shown.last_refusal = Some(refused.last_reason);
+        shown.last_refused_at = Some(Time(refused.last_at));
+    }
+    Ok(ApiResponse::ok(shown))
+}
+
+pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let mut source = Source::clone(&*find(admin, &request.arg)?);
+    let patch = Patch::<SourceSpec>::read(request.object()?)?;
+
+    if patch.resets("secret") {
+        source.secrets.clear();
+    }
+    let settings = SourceSpec::of(&source);
+    let secret = apply(admin, &mut source, settings, patch)?;
+    check(admin, &source)?;
+    // A source from before this was asked is changed as it is, but does not lose what it has
+    // reached.
+    source.recipient_required |= (admin.adapters.check_recipient)(&source).map_err(Problem::bad)?;
+
+    let made = admin.handle.ask(UpdateSource(Box::new(source))).await?;
+    Ok(ApiResponse::ok(with_secret(view(admin, &made), secret)))
+}
+
+/// Gives `source` the settings with the changes of `patch`; returns a secret that was generated, to
+/// be shown once.
+fn apply(
+    admin: &Admin,
+    source: &mut Source,
+    settings: SourceSpec,
+    patch: Patch<SourceSpec>,
+) -> Result<Option<String>, Problem> {
+    let given = &patch.given;
+    let secret =
+        given_secret(admin, &mut source.secrets, given.secret.as_ref(), given.generate_secret)?;
+    let ttl_ms = given.ttl.map(Span::ms);
+
+    // A size that nobody chose is that of the scheme, also of the next one.
+    let settings = settings.changed(patch, default_max_body(&source.verify));
+    let wants_token = settings.token == Some(true);
+    settings.apply(source, default_max_body)?;
+
+    // A token that is there stays: its senders know it.
+    let token = source.token.take().filter(|_| wants_token);
+    source.token = token.or_else(|| wants_token.then(|| random_token(admin)));
+    if let Some(ttl_ms) = ttl_ms {
+        source.expires_at = Some(admin.wall_ms().saturating_add(ttl_ms));
+    }
+    Ok(secret)
+}
+
+pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let verify = request.params.take("verify");
+    request.params.done()?;
+    let found = find(admin, &request.arg)?;
+    if let Some(verify) = verify.filter(|v| *v != found.verify) {
+        let name = &found.name;
+        let detail = format!("'{name}' is not a {verify}: use `hookboxctl source delete`");
+        return Err(Problem::bad(detail));
+    }
+
+    admin.handle.ask(DeleteSource { name: request.arg.clone() }).await?;
+    Ok(ApiResponse::ok(DeletedView { name: request.arg, deleted: true, cancelled: None }))
+}
+
+pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let mut source = Source::clone(&*find(admin, &request.arg)?);
+    let secret = rotated(admin, &mut source.secrets, request.fields()?)?;
+
+    check(admin, &source)?;
+    let made = admin.handle.ask(UpdateSource(Box::new(source))).await?;
+    Ok(ApiResponse::ok(with_secret(view(admin, &made), secret)))
+}
+
+/// The source of that name, as it is configured now.
+pub fn find(admin: &Admin, name: &str) -> Result<Arc<Source>, Problem> {
+    let found = admin.handle.directory().sources_by_name.get(name).cloned();
+    found.ok_or_else(|| match name {
+        OWN_SOURCE => Problem::new(
+            StatusCode::NOT_FOUND,
+            format!(
+                "'{name}' is built in and has no settings: endpoints with --from {name} get \
+                 notices about the daemon itself"
+            ),
+        ),
+        _ => Problem::missing("source", name),
+    })
+}
+
+/// Asks ingest whether it can verify with these settings.
+fn check(admin: &Admin, source: &Source) -> Result<(), Problem> {
+    (admin.adapters.check_source)(source).map_err(Problem::bad)
+}
+
+fn with_secret(mut view: SourceView, secret: Option<String>) -> SourceView {
+    view.settings.secret = secret.map(SecretText::from);
+    view
+}
+
+fn view(admin: &Admin, source: &Source) -> SourceView {
+    // Whoever knows a token may post: it is for those who may create one.
+    let path = match source.token {
+        Some(_) if !admin.shows_secrets() => format!("/in/{REDACTED}"),
+        _ => source.path(),
+    };
+    let settings = SourceSpec::shown(source, admin.shows_secrets());
+    let base = base_url(&admin.info.listen);
+    let url = settings.public_url.clone().unwrap_or_else(|| format!("{base}{path}"));
+
+    SourceView {
+        name: source.name.clone(),
+        path,
+        url,
+        settings,
+        secrets: secret_views(&source.secrets, admin.wall_ms()),
+        expires_at: source.expires_at.map(Time),
+        created_at: Time(source.created_at),
+        warnings: (admin.adapters.warnings)(source),
+        unreadable_bodies: None,
+        refused: None,
+        last_refusal: None,
+        last_refused_at: None,
+    }
+}
+
+/// Where the ingress is reached from this machine.
+fn base_url(listen: &[String]) -> String {
+    let Some(first) = listen.iter().find(|l| !l.starts_with("unix:")).or(listen.first()) else {
+        return "http://127.0.0.1:8420".into();
+    };
+    if first.contains("://") || first.starts_with("unix:") {
+        return first.trim_end_matches('/').to_owned();
+    }
+    format!("http://{}", first.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
+}
+
+fn random_token(admin: &Admin) -> String {
+    data_encoding::BASE32_NOPAD.encode(&admin.random_bytes::<20>()).to_ascii_lowercase()
+}
+
+fn random_name(admin: &Admin) -> String {
+    let short = data_encoding::BASE32_NOPAD.encode(&admin.random_bytes::<5>());
+    format!("bin-{}", short.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base_url;
+
+    #[test]
+    fn urls_are_shown_as_one_would_type_them() {
+        let url =
+            |listen: &[&str]| base_url(&listen.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(url(&["unix:/run/in.sock", "0.0.0.0:80"]), "http://127.0.0.1:80");
+        assert_eq!(url(&["https://0.0.0.0:443/"]), "https://0.0.0.0:443");
+        assert_eq!(url(&["[::]:8420"]), "http://[::1]:8420");
+        assert_eq!(url(&[]), "http://127.0.0.1:8420");
+    }
+}

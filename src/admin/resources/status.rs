@@ -1,0 +1,119 @@
+//! Status: one screen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{log, shares};
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::ApiRequest;
+use crate::admin::http::response::ApiResponse;
+use crate::admin::scan::walk;
+use crate::api::values::Time;
+use crate::api::views::{ClockView, DeliveryCounts, LinkView, LogSpaceView, StatusView};
+use crate::log::{LogProblem, SegmentInfo};
+use crate::queue::{Status, StatusQuery};
+
+pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let status = ask(admin).await?;
+    let (segments, damage) =
+        walk::value(admin, |scan| Ok((scan.log().segments(), scan.log().damage()))).await?;
+    let health = admin.handle.health();
+    let accepting = health.is_accepting();
+
+    Ok(ApiResponse::ok(StatusView {
+        events: status.events,
+        duplicates: status.duplicates,
+        dedupe_conflicts: status.dedupe_conflicts,
+        deliveries: delivery_counts(&status),
+        attempts: status.attempts,
+        failed_attempts: status.failed_attempts,
+        sources: status.sources,
+        endpoints: status.endpoints,
+        replays: status.replays,
+        settings_bytes: status.settings_bytes,
+        refused: refused(admin),
+        link: LinkView {
+            online: status.offline.is_none(),
+            offline_since: status.offline.map(|(since, _)| Time(since)),
+            next_probe_at: status.offline.map(|(_, probe_at)| Time(probe_at)),
+            endpoints_away: status.away,
+        },
+        clock: ClockView {
+            suspect: status.clock_suspect,
+            waiting_until: status.clock_until.map(Time),
+        },
+        breakers_open: status.breakers_open,
+        parked_lanes: status.parked_lanes,
+        catching_up: status.catching_up,
+        leased: status.leased,
+        log: log_space(admin, &status, &segments, &damage),
+        shares: shares::lately(admin, &status.full),
+        accepting,
+        reason: Some(health.reason()).filter(|reason| !accepting && !reason.is_empty()),
+        listen: admin.info.listen.clone(),
+        data: admin.info.data.display().to_string(),
+        started_at: Time(admin.info.started.wall_ms),
+        uptime_s: uptime_s(admin),
+        version: admin.info.version.clone(),
+    }))
+}
+
+/// How often requests were refused at the ingress, by reason.
+fn refused(admin: &Admin) -> BTreeMap<String, u64> {
+    let mut refused = BTreeMap::new();
+    for refusal in (admin.refusals)() {
+        *refused.entry(refusal.kind).or_default() += refusal.count;
+    }
+    refused
+}
+
+fn delivery_counts(status: &Status) -> DeliveryCounts {
+    DeliveryCounts {
+        pending: status.pending,
+        in_flight: status.in_flight,
+        delivered: status.delivered,
+        dead: status.dead,
+        held: status.held,
+        cancelled: status.cancelled,
+        retrying: status.retrying,
+        lost: status.lost,
+    }
+}
+
+fn log_space(
+    admin: &Admin,
+    status: &Status,
+    segments: &[SegmentInfo],
+    damage: &[LogProblem],
+) -> LogSpaceView {
+    let health = admin.handle.health();
+    let space = health.disk.space();
+    LogSpaceView {
+        segments: segments.len(),
+        bytes: segments.iter().map(|segment| segment.disk_bytes).sum(),
+        quota_bytes: space.quota,
+        reserve_bytes: space.reserve,
+        used_bytes: space.used,
+        free_bytes: space.free,
+        left_bytes: space.left().saturating_sub(space.reserve),
+        level: health.disk.level().name().to_owned(),
+        over_share: match health.disk.is_contested() {
+            true => status.over_share.clone(),
+            false => Vec::new(),
+        },
+        last: health.durable.load(Ordering::Acquire),
+        damage: damage.iter().map(log::damage_view).collect(),
+    }
+}
+
+/// By the monotonic clock: it does not jump with the wall's.
+pub fn uptime_s(admin: &Admin) -> u64 {
+    (admin.clock)().mono_ms.saturating_sub(admin.info.started.mono_ms) / 1000
+}
+
+pub async fn ask(admin: &Admin) -> Result<Status, Problem> {
+    Ok(admin.handle.ask(StatusQuery).await?)
+}

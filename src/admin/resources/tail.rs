@@ -1,0 +1,251 @@
+//! Tail: the last things that passed, out of the log, and with `follow` what passes from then on.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, mpsc};
+
+use super::deliveries::outcome_name;
+use super::names::endpoint_name;
+use super::sources;
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::{ApiRequest, stopped};
+use crate::admin::http::response::{ApiResponse, line};
+use crate::admin::scan::log_scan::LogScan;
+use crate::admin::scan::{page, walk};
+use crate::api::values::{Text, Time};
+use crate::api::views::{ProblemLine, TailView};
+use crate::model::{DeliveryId, Event, Seq, limits};
+use crate::record::{Consequence, DeliveryAttempt, Record};
+use crate::scheduler::TailLine;
+
+/// Lines of the past when nobody says how many.
+const PAST: usize = 10;
+/// Lines that may wait for a slow reader, beside `limits::TAIL_LAG` at the scheduler.
+const LINES_WAITING: usize = 64;
+
+/// What of the stream is wanted.
+#[derive(Clone, Default)]
+struct TailFilter {
+    source: Option<String>,
+    endpoint: Option<String>,
+}
+
+impl TailFilter {
+    /// Events pass unless an endpoint is asked for, attempts unless a source is.
+    fn event(&self, source: &str) -> bool {
+        self.endpoint.is_none() && self.source.as_ref().is_none_or(|s| s == source)
+    }
+
+    fn attempt(&self, endpoint: &str) -> bool {
+        self.endpoint.as_ref().is_some_and(|e| e == endpoint)
+            || (self.endpoint.is_none() && self.source.is_none())
+    }
+
+    fn duplicate(&self) -> bool {
+        self.endpoint.is_none() && self.source.is_none()
+    }
+}
+
+/// What was sent of the past, so that it is not sent again as it is followed.
+#[derive(Default)]
+struct AlreadySent {
+    events: HashSet<Seq>,
+    attempts: HashSet<(DeliveryId, u32)>,
+}
+
+pub fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let follow = request.params.flag("follow")?;
+    let wanted = TailFilter {
+        source: request.params.take("source"),
+        endpoint: request.params.take("endpoint"),
+    };
+    let past = match request.params.take("limit").as_deref() {
+        None => PAST,
+        Some("0") => 0,
+        text => page::limit(text.map(str::to_owned))?.min(limits::PAGE_MAX),
+    };
+    request.params.done()?;
+    if let Some(name) = &wanted.source {
+        sources::find(admin, name)?;
+    }
+
+    // Before the past is read, so that nothing falls between the two.
+    let live = admin.handle.tail();
+    let (sender, receiver) = mpsc::channel(LINES_WAITING);
+    let admin = admin.clone();
+    tokio::spawn(async move {
+        let Some(sent) = send_past(&admin, wanted.clone(), past, &sender).await else { return };
+        if follow {
+            let mut stop = request.stop;
+            tokio::select! {
+                () = forward(live, &wanted, sent, &sender) => {}
+                () = sender.closed() => {}
+                () = stopped(&mut stop) => {}
+            }
+        }
+    });
+    Ok(ApiResponse::Lines(receiver))
+}
+
+/// Sends what passed last; `None` when the reader is gone.
+async fn send_past(
+    admin: &Arc<Admin>,
+    wanted: TailFilter,
+    count: usize,
+    sender: &mpsc::Sender<Bytes>,
+) -> Option<AlreadySent> {
+    let past = walk::value(admin, move |scan| last(scan, &wanted, count)).await;
+    let (lines, sent): (Vec<Bytes>, AlreadySent) = match past {
+        Ok((lines, sent)) => (lines.iter().map(line).collect(), sent),
+        Err(problem) => {
+            (vec![line(&ProblemLine { problem: problem.view() })], AlreadySent::default())
+        }
+    };
+
+    for past in lines {
+        sender.send(past).await.ok()?;
+    }
+    Some(sent)
+}
+
+/// The last `count` lines that pass, oldest first.
+fn last(
+    scan: &LogScan,
+    wanted: &TailFilter,
+    count: usize,
+) -> Result<(Vec<TailView>, AlreadySent), Problem> {
+    let (mut lines, mut sent) = (Vec::new(), AlreadySent::default());
+    if count == 0 {
+        return Ok((lines, sent));
+    }
+
+    for entry in scan.log().backward(Seq::MAX) {
+        scan.still_wanted()?;
+        let Some((_, record)) = scan.entry(entry) else { continue };
+        match record {
+            Record::EventAccepted { event, fan_out, .. } if wanted.event(&event.source_name) => {
+                sent.events.insert(event.id.seq);
+                lines.push(event_line(&event, fan_out.len()));
+            }
+            Record::DuplicateSeen { event, at } if wanted.duplicate() => {
+                lines.push(TailView::Duplicate { at: Time(at), event_seq: event });
+            }
+            record => {
+                for attempt in record.attempts() {
+                    let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
+                    if lines.len() < count && wanted.attempt(&endpoint) {
+                        sent.attempts.insert((attempt.delivery, attempt.number));
+                        lines.push(attempt_line(&attempt, endpoint));
+                    }
+                }
+            }
+        }
+        if lines.len() == count {
+            break;
+        }
+    }
+
+    lines.reverse();
+    Ok((lines, sent))
+}
+
+fn event_line(event: &Event, deliveries: usize) -> TailView {
+    TailView::Event {
+        at: Time(event.received_at),
+        id: Text(event.id),
+        source: event.source_name.clone(),
+        event_type: event.kind.clone(),
+        size: event.body.len(),
+        deliveries,
+    }
+}
+
+fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
+    let report = attempt.report;
+    let next_at = match attempt.next {
+        Consequence::Retry { due_at, .. } => Some(Time(*due_at)),
+        _ => None,
+    };
+    TailView::Attempt {
+        at: Time(report.started_at),
+        delivery: Text(attempt.delivery),
+        event_seq: attempt.event,
+        endpoint,
+        number: attempt.number,
+        duration_ms: report.duration_ms,
+        outcome: outcome_name(&report.outcome).to_owned(),
+        status: report.response.as_ref().map(|r| r.status),
+        error: report.error.clone(),
+        next_at,
+    }
+}
+
+/// Sends what passes, until the scheduler or the reader is gone.
+async fn forward(
+    mut live: broadcast::Receiver<Arc<TailLine>>,
+    wanted: &TailFilter,
+    sent: AlreadySent,
+    sender: &mpsc::Sender<Bytes>,
+) {
+    loop {
+        let row = match live.recv().await {
+            Ok(passed) => live_line(&passed, wanted, &sent),
+            Err(broadcast::error::RecvError::Lagged(lines)) => Some(TailView::Missed { lines }),
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        if let Some(row) = row
+            && sender.send(line(&row)).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn live_line(passed: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option<TailView> {
+    match passed {
+        TailLine::Event { id, source, kind, at, size, deliveries } => {
+            let passes = wanted.event(source) && !sent.events.contains(&id.seq);
+            passes.then(|| TailView::Event {
+                at: Time(*at),
+                id: Text(*id),
+                source: source.clone(),
+                event_type: kind.clone(),
+                size: *size,
+                deliveries: *deliveries,
+            })
+        }
+        TailLine::Duplicate { event, at } => {
+            wanted.duplicate().then_some(TailView::Duplicate { at: Time(*at), event_seq: *event })
+        }
+
+        TailLine::Attempt {
+            delivery,
+            event,
+            endpoint,
+            number,
+            at,
+            duration_ms,
+            outcome,
+            status,
+            error,
+            next_at,
+        } => {
+            let passes = wanted.attempt(endpoint) && !sent.attempts.contains(&(*delivery, *number));
+            passes.then(|| TailView::Attempt {
+                at: Time(*at),
+                delivery: Text(*delivery),
+                event_seq: *event,
+                endpoint: endpoint.clone(),
+                number: *number,
+                duration_ms: *duration_ms,
+                outcome: (*outcome).to_owned(),
+                status: *status,
+                error: error.clone(),
+                next_at: next_at.map(Time),
+            })
+        }
+    }
+}

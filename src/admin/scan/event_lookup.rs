@@ -1,0 +1,83 @@
+//! Where events stand in the log: at their own record, or where retention relocated them to.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::log_scan::LogScan;
+use crate::admin::http::problem::Problem;
+use crate::model::{DeliveryId, EndpointId, Event, Seq};
+use crate::record::Record;
+
+/// Relocated events are listed where they stand now, and only when their own record is gone.
+#[derive(Default)]
+pub struct RelocatedEvents {
+    listed: HashSet<Seq>,
+}
+
+impl RelocatedEvents {
+    /// The event that a record holds, with its fan-out, when it is listed at this record.
+    pub fn event(
+        &mut self,
+        scan: &LogScan,
+        at: Seq,
+        record: Record,
+    ) -> Result<Option<(Arc<Event>, Vec<EndpointId>)>, Problem> {
+        match record {
+            Record::EventAccepted { event, fan_out, .. } => Ok(Some((event, fan_out))),
+            Record::EventRelocated { seq, event, fan_out }
+                if self.is_listed_at(scan, seq, at)? =>
+            {
+                Ok(Some((event, fan_out)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the relocated event `seq` is listed at record `at`.
+    pub fn is_listed_at(&mut self, scan: &LogScan, seq: Seq, at: Seq) -> Result<bool, Problem> {
+        // Its own record may have been dropped, or be damaged.
+        if self.listed.contains(&seq) || scan.has_record(seq) {
+            return Ok(false);
+        }
+
+        // An event whose deliveries have all ended is forgotten by the state; it is then listed at
+        // its last relocation.
+        let stands_at = scan.event_views(&[seq])?.first().map_or(at, |v| v.stands_at);
+        if stands_at != at && stands_at != seq {
+            return Ok(false);
+        }
+        self.listed.insert(seq);
+        Ok(true)
+    }
+}
+
+/// Where the event of record `seq` is listed.
+pub fn listed_at(scan: &LogScan, seq: Seq) -> Result<Seq, Problem> {
+    if scan.has_record(seq) {
+        return Ok(seq);
+    }
+    Ok(scan.event_views(&[seq])?.first().map_or(seq, |v| v.stands_at))
+}
+
+/// An event with its deliveries.
+pub type EventAndDeliveries = (Arc<Event>, Vec<DeliveryId>);
+
+/// The event of record `seq`, wherever it stands now, with those of its deliveries that are known.
+pub fn read(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Problem> {
+    match scan.log().read(listed_at(scan, seq)?)? {
+        Some(
+            Record::EventAccepted { event, fan_out, .. }
+            | Record::EventRelocated { event, fan_out, .. },
+        ) if event.id.seq == seq => {
+            let ids = fan_out.into_iter().map(|endpoint| DeliveryId { seq, endpoint }).collect();
+            Ok(Some((event, ids)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The same; nothing when it is damaged, which the scan reports by itself.
+pub fn find(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Problem> {
+    let at = listed_at(scan, seq)?;
+    if scan.log().read(at).is_err() { Ok(None) } else { read(scan, seq) }
+}

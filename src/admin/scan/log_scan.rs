@@ -1,0 +1,137 @@
+//! One scan of the log: it reads on a thread that may block, asks the state as it goes, and ends
+//! when its asker goes.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::mpsc;
+
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::response::line;
+use crate::admin::log_source::{LogReadError, LogSource};
+use crate::model::{DeliveryId, Seq, limits};
+use crate::queue::{
+    DeadLetterSeqsQuery, DeliveriesQuery, DeliverySnapshot, EventSnapshot, EventsQuery,
+    QueueRequest, Refusal,
+};
+
+/// How often, and how long apart, a scan asks again when the scheduler is busy: a second in all.
+const ASKS: u32 = 50;
+const ASK_PAUSE: Duration = Duration::from_millis(20);
+
+/// One scan under way. Its methods block.
+pub struct LogScan {
+    pub admin: Arc<Admin>,
+    runtime: Runtime,
+    lines: Option<mpsc::Sender<Bytes>>,
+    gone: Arc<AtomicBool>,
+    /// The first thing on the way that could not be read.
+    fault: RefCell<Option<LogReadError>>,
+}
+
+impl LogScan {
+    /// A scan that sends rows to `lines`, where there are any, and ends when `gone` is set.
+    pub fn new(
+        admin: &Arc<Admin>,
+        lines: Option<mpsc::Sender<Bytes>>,
+        gone: Arc<AtomicBool>,
+    ) -> Self {
+        let (admin, runtime) = (admin.clone(), Runtime::current());
+        Self { admin, runtime, lines, gone, fault: RefCell::default() }
+    }
+
+    pub fn log(&self) -> &dyn LogSource {
+        self.admin.log.as_ref()
+    }
+
+    /// Whether the record of this number can be read.
+    pub fn has_record(&self, seq: Seq) -> bool {
+        matches!(self.log().read(seq), Ok(Some(_)))
+    }
+
+    /// The first thing on the way that could not be read, to be reported at the end.
+    pub fn fault(&self) -> Result<(), Problem> {
+        self.fault.take().map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
+    /// Ends the scan when nobody waits for it any more. Called for every record.
+    pub fn still_wanted(&self) -> Result<(), Problem> {
+        let gone = self
+            .lines
+            .as_ref()
+            .map_or_else(|| self.gone.load(Ordering::Acquire), mpsc::Sender::is_closed);
+        if gone { Err(Problem::gone()) } else { Ok(()) }
+    }
+
+    /// One record of a scan. What cannot be read is left out, and reported when the scan is over.
+    pub fn entry<T>(&self, entry: Result<(Seq, T), LogReadError>) -> Option<(Seq, T)> {
+        entry.map_err(|fault| self.fault.borrow_mut().get_or_insert(fault).clone()).ok()
+    }
+
+    /// Sends one row; waits while the reader is slow.
+    pub fn send(&self, row: &impl Serialize) -> Result<(), Problem> {
+        let Some(lines) = &self.lines else { return Ok(()) };
+        lines.blocking_send(line(row)).map_err(|_| Problem::gone())
+    }
+
+    /// Sends one row that may as well be left out, when its reader is slow.
+    pub fn send_if_room(&self, row: &impl Serialize) {
+        if let Some(lines) = &self.lines {
+            let _ = lines.try_send(line(row));
+        }
+    }
+
+    /// Sends bytes; waits while the reader is slow. Whether somebody wants more.
+    pub fn send_raw(&self, bytes: Vec<u8>) -> bool {
+        self.lines.as_ref().is_some_and(|lines| lines.blocking_send(bytes.into()).is_ok())
+    }
+
+    /// Asks the queue something, or has it do something.
+    pub fn ask<R: QueueRequest + Clone>(&self, request: &R) -> Result<R::Answer, Problem> {
+        self.patiently(|| self.runtime.block_on(self.admin.handle.ask(request.clone())))
+    }
+
+    /// A mass operation does not fail half-way because the scheduler is busy for a moment.
+    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Refusal>) -> Result<T, Problem> {
+        for _ in 1..ASKS {
+            match attempt() {
+                Err(Refusal::Busy) => self.runtime.block_on(tokio::time::sleep(ASK_PAUSE)),
+                Err(refusal) => return Err(refusal.into()),
+                Ok(reply) => return Ok(reply),
+            }
+            self.still_wanted()?;
+        }
+        Ok(attempt()?)
+    }
+
+    pub fn delivery_views(&self, ids: &[DeliveryId]) -> Result<Vec<DeliverySnapshot>, Problem> {
+        let mut views = Vec::with_capacity(ids.len());
+        for slice in ids.chunks(limits::SLICE) {
+            views.extend(self.ask(&DeliveriesQuery(slice.to_vec()))?);
+        }
+        Ok(views)
+    }
+
+    pub fn event_views(&self, seqs: &[Seq]) -> Result<Vec<EventSnapshot>, Problem> {
+        let mut views = Vec::with_capacity(seqs.len());
+        for slice in seqs.chunks(limits::SLICE) {
+            views.extend(self.ask(&EventsQuery(slice.to_vec()))?);
+        }
+        Ok(views)
+    }
+
+    pub fn dead_letter_seqs(&self, before: Seq, limit: usize) -> Result<Vec<Seq>, Problem> {
+        self.ask(&DeadLetterSeqsQuery { before, limit })
+    }
+
+    /// Whether the record `seq` is the dead letter number of one that is there now.
+    pub fn is_dead_letter_seq(&self, seq: Seq) -> Result<bool, Problem> {
+        Ok(self.dead_letter_seqs(seq + 1, 1)?.first() == Some(&seq))
+    }
+}

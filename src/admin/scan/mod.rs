@@ -1,0 +1,9 @@
+//! Reading the log for an answer: scans, and what they look up.
+
+pub mod dead_letters;
+pub mod event_lookup;
+pub mod filters;
+pub mod identity;
+pub mod log_scan;
+pub mod page;
+pub mod walk;

@@ -1,0 +1,60 @@
+//! Lists in pages: how many rows, and after which.
+
+use serde::Serialize;
+
+use crate::admin::http::params::RequestParams;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::response::{ApiResponse, line};
+use crate::model::limits;
+
+/// How many rows: `limits::PAGE` when nobody says. Lists stream, so that more costs time but no
+/// memory.
+pub fn limit(text: Option<String>) -> Result<usize, Problem> {
+    let Some(text) = text else { return Ok(limits::PAGE) };
+    let read = text.parse::<usize>().ok().filter(|n| *n > 0);
+    read.ok_or_else(|| Problem::bad(format!("'limit': '{text}' is not a number from 1 up")))
+}
+
+/// The id of the last row of the page before.
+pub fn after<T>(params: &mut RequestParams) -> Result<Option<T>, Problem>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let after = params.take("after").map(|text| text.parse()).transpose();
+    after.map_err(|why| Problem::bad(format!("'after': {why}")))
+}
+
+/// A list that is in memory anyway, cut as the others are; all of it when no limit is given.
+pub fn named_page<T: Serialize>(
+    rows: Vec<(String, T)>,
+    limit: Option<String>,
+    after: Option<String>,
+) -> Result<ApiResponse, Problem> {
+    let limit = limit.map_or(Ok(rows.len().max(1)), |text| self::limit(Some(text)))?;
+    let skip = match after {
+        None => 0,
+        Some(name) => {
+            let at = rows.iter().position(|(n, _)| *n == name);
+            1 + at.ok_or_else(|| {
+                Problem::bad(format!("'after': there is no '{name}' in this list"))
+            })?
+        }
+    };
+
+    let page = rows.iter().skip(skip).take(limit);
+    Ok(ApiResponse::lines(page.map(|(_, row)| line(row))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::limit;
+
+    #[test]
+    fn a_limit_is_a_number_from_1_up() {
+        assert_eq!(limit(None), Ok(50));
+        for text in ["0", "-1", "x", "1e3"] {
+            assert!(limit(Some(text.into())).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The body of a request: read within its limit and its time, and what is left of it read away.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::StatusCode;
+use hyper::body::{Body, Incoming};
+use hyper::header::EXPECT;
+use hyper::http::HeaderMap;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::impatient::PATIENCE;
+use crate::admin::callers::peer::{Caller, Permission};
+use crate::admin::http::problem::Problem;
+use crate::model::limits;
+use crate::queue::Refusal;
+
+/// Bytes of a body that holds settings or ids; only events and requests to be checked may be
+/// larger.
+pub const SMALL_BODY: usize = 1 << 20;
+/// Larger bodies in memory at a time: further ones wait for their turn, and nobody's for those of
+/// others.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(1);
+static LARGE_BODIES_OF_OWNERS: Semaphore = Semaphore::const_new(1);
+
+/// The body of a request.
+pub struct RequestBody {
+    body: Incoming,
+    /// It is sent only once it is asked for (`Expect: 100-continue`), which it was not yet.
+    waits: bool,
+}
+
+impl RequestBody {
+    pub fn new(headers: &HeaderMap, body: Incoming) -> Self {
+        Self { body, waits: headers.contains_key(EXPECT) }
+    }
+
+    /// Waits for a turn to read a large body, when it may be one.
+    pub async fn large_turn(
+        &self,
+        caller: &Caller,
+        limit: usize,
+    ) -> Result<Option<SemaphorePermit<'static>>, Problem> {
+        let small = self.body.size_hint().upper().is_some_and(|most| most <= SMALL_BODY as u64);
+        if small || limit <= SMALL_BODY {
+            return Ok(None);
+        }
+
+        let is_owner = caller.may(Permission::Own);
+        let turns = if is_owner { &LARGE_BODIES_OF_OWNERS } else { &LARGE_BODIES };
+        match tokio::time::timeout(PATIENCE, turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(Some(turn)),
+            _ => Err(Problem::from(Refusal::Busy)),
+        }
+    }
+
+    /// The whole body, within its limit and its time.
+    pub async fn read(&mut self, limit: usize) -> Result<Bytes, Problem> {
+        let too_large = || {
+            let detail = format!("the body is larger than the {limit} bytes that are taken here");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        };
+        // Refused at once when the head says so, without reading any of it.
+        if self.body.size_hint().lower() > limit as u64 {
+            return Err(too_large());
+        }
+
+        self.waits = false;
+        let reading = Limited::new(&mut self.body, limit).collect();
+        match tokio::time::timeout(PATIENCE, reading).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(error)) => Err(Problem::bad(format!("the body broke off: {error}"))),
+            Err(_) => {
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))
+            }
+        }
+    }
+
+    /// Reads on what is left, beside the answer: whoever still sends could not read it otherwise,
+    /// for the connection would break under their hands.
+    pub fn drain(mut self) {
+        if self.waits || self.body.is_end_stream() {
+            return;
+        }
+
+        tokio::spawn(async move {
+            let mut left = limits::ADMIN_DRAINED;
+            let reading = async {
+                while let Some(Ok(frame)) = self.body.frame().await {
+                    left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                    if left == 0 {
+                        break;
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(PATIENCE, reading).await;
+        });
+    }
+}

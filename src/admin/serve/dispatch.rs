@@ -1,0 +1,78 @@
+//! Which handler does what is asked.
+
+use std::sync::Arc;
+
+use super::routes::Op;
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::ApiRequest;
+use crate::admin::http::response::ApiResponse;
+use crate::admin::resources::{
+    check_request, deliveries, endpoints, events, explain, imports, leases, log, metrics, replays,
+    sources, status, tail,
+};
+
+/// Has a request done by its handler.
+pub async fn dispatch(
+    admin: &Arc<Admin>,
+    op: Op,
+    request: ApiRequest,
+) -> Result<ApiResponse, Problem> {
+    match op {
+        Op::Status => status::show(admin, request).await,
+
+        Op::SourceList => sources::list(admin, request),
+        Op::SourceCreate => sources::create(admin, request).await,
+        Op::SourceShow => sources::show(admin, request),
+        Op::SourceUpdate => sources::update(admin, request).await,
+        Op::SourceDelete => sources::delete(admin, request).await,
+        Op::SourceRotate => sources::rotate(admin, request).await,
+        Op::SourceCheck => check_request::check(admin, request).await,
+
+        Op::EndpointList => endpoints::list(admin, request).await,
+        Op::EndpointCreate => endpoints::create(admin, request).await,
+        Op::EndpointShow => endpoints::show(admin, request).await,
+        Op::EndpointUpdate => endpoints::update(admin, request).await,
+        Op::EndpointDelete => endpoints::delete(admin, request).await,
+        Op::EndpointRotate => endpoints::rotate(admin, request).await,
+        Op::EndpointHold => endpoints::hold(admin, request).await,
+        Op::EndpointRelease => endpoints::release(admin, request).await,
+        Op::EndpointTest => endpoints::test(admin, request).await,
+
+        Op::EventList => events::list(admin, request),
+        Op::EventShow => events::show(admin, request).await,
+        Op::EventSend => events::send(admin, request).await,
+
+        Op::DeliveryList => deliveries::list(admin, request),
+        Op::DeliveryShow => deliveries::show(admin, request).await,
+        Op::DeliveryExplain => explain::show(admin, request).await,
+        Op::DeliveryRetry => deliveries::retry(admin, request).await,
+        Op::DeliveryCancel => deliveries::cancel(admin, request).await,
+
+        Op::DlqList => deliveries::dead_letters::list(admin, request),
+        Op::DlqShow => deliveries::dead_letters::show(admin, request).await,
+        Op::DlqRetry => deliveries::dead_letter_commands::retry(admin, request).await,
+        Op::DlqDiscard => deliveries::dead_letter_commands::discard(admin, request).await,
+
+        Op::ReplayList => replays::list(admin, request).await,
+        Op::ReplayStart => replays::start(admin, request).await,
+        Op::ReplayStop => replays::stop(admin, request).await,
+        Op::Tail => tail::tail(admin, request),
+
+        Op::LogStat => log::stat(admin, request).await,
+        Op::LogVerify => log::verify(admin, request),
+        Op::LogHead => log::head(admin, request).await,
+        Op::LogSegment => log::segment(admin, request),
+        Op::LogImport => imports::import(admin, request).await,
+
+        Op::Lease => leases::lease(admin, request).await,
+        Op::LeaseAck => leases::ack(admin, request).await,
+        Op::LeaseReject => leases::reject(admin, request).await,
+        Op::LeaseExtend => leases::extend(admin, request).await,
+
+        Op::OpenApi => {
+            Ok(ApiResponse::Text("application/json", include_str!("../openapi.json").into()))
+        }
+        Op::Metrics => metrics::show(admin, request).await,
+    }
+}
