@@ -35,6 +35,8 @@ mod retention;
 mod retention_clock;
 mod shares;
 mod tail;
+#[cfg(test)]
+mod testing;
 mod thread;
 mod watchdog;
 
