@@ -200,3 +200,17 @@ fn all_damage_within_a_reported_range_is_examined() {
     reader.examine_damage();
     assert_eq!(reader.unreadable(1).iter().collect::<Vec<_>>(), [4, 10]);
 }
+
+#[test]
+fn a_seal_put_in_the_place_of_another_says_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    drop(sixty(dir.path()));
+    let log_dir = dir.path().join("log");
+    fs::remove_dir_all(folder::segment(&log_dir, 21)).expect("removes");
+    fs::copy(folder::seal(&log_dir, 31), folder::seal(&log_dir, 21)).expect("copies");
+
+    let Recovered { reader, .. } = open(dir.path());
+    assert_eq!(reader.damage().iter().map(|p| (p.first, p.last)).collect::<Vec<_>>(), [(21, 30)]);
+    let read: Vec<_> = reader.forward(1).filter_map(Result::ok).map(|(seq, _)| seq).collect();
+    assert_eq!(read, (1..=20).chain(31..=60).collect::<Vec<_>>());
+}
