@@ -48,12 +48,12 @@ pub async fn run(
         ingest.forget_sources(&sources);
 
         for found in watch.look(clock().mono_ms, &unproven(&ingest)) {
-            notices::refusing(&handle, found);
+            notices::refusing(&handle, found).await;
         }
 
         let before = std::mem::replace(&mut level, handle.health().disk.reported_level());
         if let Some(change) = disk_change(&handle, before, level) {
-            notices::disk(&handle, &change);
+            notices::disk(&handle, &change).await;
         }
 
         end_temporary(&handle, &sources, clock().wall_ms).await;

@@ -38,6 +38,7 @@ mod tail;
 #[cfg(test)]
 mod testing;
 mod thread;
+mod wanted;
 mod watchdog;
 
 pub use self::core::{Core, Released, Store};

@@ -162,7 +162,9 @@ impl Thread {
         };
 
         let admit = |request, so_far| self.admit(request, so_far);
-        Some(gather_with(first, &self.channels.requests, admit))
+        let mut requests = gather_with(first, &self.channels.requests, admit);
+        requests.extend(self.channels.take_wanted().map(Envelope::report));
+        Some(requests)
     }
 
     fn time_until_due(&self) -> Duration {
