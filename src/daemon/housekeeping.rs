@@ -44,6 +44,7 @@ pub async fn run(
         let directory = handle.directory();
         let sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
         outbound.forget(&directory.endpoints);
+        handle.unreadable().retain(|name| directory.sources_by_name.contains_key(name));
         drop(directory);
         ingest.forget_sources(&sources);
 
