@@ -156,7 +156,39 @@ impl Exporter<'_> {
             Record::EventRelocated { seq, event, fan_out } if self.is_to_export(seq, at) => {
                 self.event(&event, &fan_out)
             }
-            _ => Ok(()),
+
+            // A copy of an event whose original is exported, or no event.
+            Record::LogStarted { .. }
+            | Record::SourceSet { .. }
+            | Record::SourceDeleted { .. }
+            | Record::EndpointSet { .. }
+            | Record::EndpointDeleted { .. }
+            | Record::EndpointHeld { .. }
+            | Record::EndpointReleased { .. }
+            | Record::DuplicateSeen { .. }
+            | Record::AttemptFinished(_)
+            | Record::DeliveryCancelled { .. }
+            | Record::DeliveryRetried { .. }
+            | Record::ReplayStarted { .. }
+            | Record::Replayed { .. }
+            | Record::ReplayAdvanced { .. }
+            | Record::EventRelocated { .. }
+            | Record::DeliveriesRelocated { .. }
+            | Record::DeadLetterRecorded { .. }
+            | Record::SegmentDropped { .. }
+            | Record::BatchFormed { .. }
+            | Record::BatchFinished(_)
+            | Record::RateSpent { .. }
+            | Record::Superseded { .. }
+            | Record::DeliveryDied { .. }
+            | Record::EventImported { .. }
+            | Record::StreamPositionRelocated { .. }
+            | Record::RecordsLost { .. }
+            | Record::FilterUndecided { .. }
+            | Record::EndpointAway { .. }
+            | Record::EndpointBack { .. }
+            | Record::ClockRan { .. }
+            | Record::KeysLearned { .. } => Ok(()),
         }
     }
 

@@ -47,7 +47,36 @@ pub(super) fn lines(record: &Record, state: &State) -> Vec<Arc<TailLine>> {
             deliveries: fan_out.len(),
         },
         Record::DuplicateSeen { event, at } => TailLine::Duplicate { event: *event, at: *at },
-        record => {
+
+        Record::LogStarted { .. }
+        | Record::SourceSet { .. }
+        | Record::SourceDeleted { .. }
+        | Record::EndpointSet { .. }
+        | Record::EndpointDeleted { .. }
+        | Record::EndpointHeld { .. }
+        | Record::EndpointReleased { .. }
+        | Record::DeliveryCancelled { .. }
+        | Record::DeliveryRetried { .. }
+        | Record::ReplayStarted { .. }
+        | Record::Replayed { .. }
+        | Record::ReplayAdvanced { .. }
+        | Record::EventRelocated { .. }
+        | Record::DeliveriesRelocated { .. }
+        | Record::DeadLetterRecorded { .. }
+        | Record::SegmentDropped { .. }
+        | Record::BatchFormed { .. }
+        | Record::RateSpent { .. }
+        | Record::Superseded { .. }
+        | Record::DeliveryDied { .. }
+        | Record::EventImported { .. }
+        | Record::StreamPositionRelocated { .. }
+        | Record::RecordsLost { .. }
+        | Record::FilterUndecided { .. }
+        | Record::EndpointAway { .. }
+        | Record::EndpointBack { .. }
+        | Record::ClockRan { .. }
+        | Record::KeysLearned { .. } => return Vec::new(),
+        Record::AttemptFinished(_) | Record::BatchFinished(_) => {
             return record.attempts().map(|attempt| Arc::new(attempted(&attempt, state))).collect();
         }
     };
