@@ -18,7 +18,7 @@ use crate::scheduler::{Clock, DiskLevel, Handle};
 /// over; its record goes this much later at most.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// The guarded client of `outbound`, as other modules are lent it.
+/// Fetches through the guarded client of `outbound`, for modules that do not know it.
 pub fn fetch(outbound: Arc<Outbound>) -> Fetch {
     Arc::new(move |url: String, allow_private| {
         let outbound = outbound.clone();
@@ -44,16 +44,17 @@ pub async fn run(
         let directory = handle.directory();
         let sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
         outbound.forget(&directory.endpoints);
+        handle.unreadable().retain(|name| directory.sources_by_name.contains_key(name));
         drop(directory);
         ingest.forget_sources(&sources);
 
         for found in watch.look(clock().mono_ms, &unproven(&ingest)) {
-            notices::refusing(&handle, found);
+            notices::refusing(&handle, found).await;
         }
 
         let before = std::mem::replace(&mut level, handle.health().disk.reported_level());
         if let Some(change) = disk_change(&handle, before, level) {
-            notices::disk(&handle, &change);
+            notices::disk(&handle, &change).await;
         }
 
         end_temporary(&handle, &sources, clock().wall_ms).await;
@@ -72,40 +73,22 @@ pub async fn run(
 /// The notice that is sent when the disk space has changed from one level to another between two
 /// rounds. The log contains every change.
 fn disk_change(handle: &Handle, before: DiskLevel, now: DiskLevel) -> Option<DiskNotice> {
-    let room = &handle.health().disk;
+    let disk = &handle.health().disk;
     match (before >= DiskLevel::Refusing, now >= DiskLevel::Refusing) {
-        (false, true) => Some(DiskNotice::Refusing { reason: room.refusal().unwrap_or_default() }),
+        (false, true) => Some(DiskNotice::Refusing { reason: disk.refusal().unwrap_or_default() }),
         (true, false) => Some(DiskNotice::Accepting),
         (false, false) if before < DiskLevel::Low && now == DiskLevel::Low => {
-            Some(DiskNotice::Low { left_bytes: room.space().left() })
+            Some(DiskNotice::Low { left_bytes: disk.space().left() })
         }
         _ => None,
     }
 }
 
-/// Refusals that have nothing to do with who posts: limits of the source, and a busy daemon.
-const NO_PROOF_ASKED: &[&str] = &[
-    "rate",
-    "busy",
-    "not-ready",
-    "no-room",
-    "stopping",
-    "bin-full",
-    "method",
-    "too-large",
-    "too-many-events",
-    "too-slow",
-];
-
-/// How many requests each source refused since the start because of who posted them, and why the
-/// last one was.
+/// How many requests each source refused since the start for their proof or address, and why the
+/// last one was refused.
 fn unproven(ingest: &Ingest) -> BTreeMap<String, (u64, String)> {
     let all = ingest.refusals().all().into_iter().filter(|(name, _)| !name.is_empty());
-    let counted = all.map(|(name, seen)| {
-        let asked = seen.counts.iter().filter(|(kind, _)| !NO_PROOF_ASKED.contains(*kind));
-        (name, (asked.map(|(_, count)| count).sum(), seen.last_reason))
-    });
-    counted.collect()
+    all.map(|(name, seen)| (name, (seen.unproven, seen.last_reason))).collect()
 }
 
 async fn end_temporary(handle: &Handle, sources: &[Arc<Source>], wall_ms: u64) {

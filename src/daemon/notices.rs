@@ -2,12 +2,17 @@
 //! refuse many requests, and of the disk space.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::model::limits;
-use crate::queue::Input;
+use crate::queue::{Input, Refusal};
 use crate::scheduler::Handle;
+
+/// How often a notice is tried while the scheduler is busy, and the pause in between.
+const TRIES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A change of the disk space that is left for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,22 +27,31 @@ pub enum DiskNotice {
 
 /// Sends the notice of a change of the disk space: `hookbox.disk.low`, `hookbox.refusing`,
 /// `hookbox.accepting`.
-pub fn disk(handle: &Handle, change: &DiskNotice) {
+pub async fn disk(handle: &Handle, change: &DiskNotice) {
     let (kind, data) = match change {
         DiskNotice::Low { left_bytes } => ("hookbox.disk.low", json!({"left_bytes": left_bytes})),
         DiskNotice::Refusing { reason } => ("hookbox.refusing", json!({"reason": reason})),
         DiskNotice::Accepting => ("hookbox.accepting", json!({})),
     };
-    send(handle, kind, data);
+    send(handle, kind, data).await;
 }
 
 /// Sends the notice of a source that refuses many requests: `hookbox.source.refusing`.
-pub fn refusing(handle: &Handle, found: Value) {
-    send(handle, "hookbox.source.refusing", found);
+pub async fn refusing(handle: &Handle, found: Value) {
+    send(handle, "hookbox.source.refusing", found).await;
 }
 
-fn send(handle: &Handle, kind: &str, data: Value) {
-    handle.report(Input::Announce { kind: kind.to_owned(), data });
+/// Sends a notice when the scheduler has time for it.
+async fn send(handle: &Handle, kind: &str, data: Value) {
+    for _ in 0..TRIES {
+        let input = Input::Announce { kind: kind.to_owned(), data: data.clone() };
+        match handle.ask(input).await {
+            Ok(()) => return,
+            Err(Refusal::Busy) => tokio::time::sleep(PAUSE).await,
+            Err(refusal) => return tracing::debug!(kind, %refusal, "a notice was not sent"),
+        }
+    }
+    tracing::warn!(kind, "a notice was not sent: the scheduler is too busy");
 }
 
 /// The refusals of sources, looked at from time to time. At most `limits::SOURCES` of them, each

@@ -334,6 +334,6 @@ async fn stop(running: Services) {
 fn fatal() -> Fatal {
     Arc::new(|what: &str| {
         tracing::error!("{what}");
-        std::process::abort();
+        std::process::abort()
     })
 }

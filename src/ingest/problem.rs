@@ -33,6 +33,8 @@ pub(super) struct IngestProblem {
     pub detail: Cow<'static, str>,
     /// A short stable word for the counter.
     pub kind: &'static str,
+    /// It was refused for its proof or its address: many of these are worth a notice.
+    pub is_unproven: bool,
     /// For the operator, where `detail` says too little.
     pub reason: Option<String>,
     pub retry_after_s: Option<u32>,
@@ -49,6 +51,7 @@ impl IngestProblem {
             status,
             detail: detail.into(),
             kind,
+            is_unproven: false,
             reason: None,
             retry_after_s: None,
             allow: None,
@@ -64,12 +67,14 @@ impl IngestProblem {
     /// The detail is the same whatever was wrong.
     pub fn unproven(kind: &'static str, reason: String, instead: Option<ProviderAnswer>) -> Self {
         let detail = "the proof that this source asks for is missing or wrong";
-        Self { reason: Some(reason), instead, ..Self::new(StatusCode::UNAUTHORIZED, kind, detail) }
+        let problem = Self::new(StatusCode::UNAUTHORIZED, kind, detail);
+        Self { is_unproven: true, reason: Some(reason), instead, ..problem }
     }
 
     pub fn not_allowed(peer: &str) -> Self {
         let reason = Some(format!("{peer} is not in the allow-list"));
         Self {
+            is_unproven: true,
             reason,
             ..Self::new(StatusCode::FORBIDDEN, "address", "this address may not post here")
         }
@@ -92,7 +97,7 @@ impl IngestProblem {
             "more than {} without a proof in {} ms, the last: {reason}",
             rate.count, rate.per_ms
         );
-        Self { kind: "rate-unproven", reason: Some(reason), ..often }
+        Self { kind: "rate-unproven", is_unproven: true, reason: Some(reason), ..often }
     }
 
     pub fn nowhere() -> Self {
@@ -211,9 +216,11 @@ impl IngestProblem {
             Refusal::Busy => {
                 unavailable("busy", "too much is coming in at once: try again in a moment", 1)
             }
-            Refusal::NoRoom(_) => {
-                unavailable("no-room", "there is no room left for events: try again later", 30)
-            }
+            Refusal::NoRoom(_) => unavailable(
+                "no-room",
+                "there is no disk space left for events: try again later",
+                30,
+            ),
             Refusal::Stopping => {
                 unavailable("stopping", "the daemon is stopping: try again in a moment", 5)
             }
@@ -277,7 +284,23 @@ impl IngestProblem {
 
 #[cfg(test)]
 mod tests {
-    use super::IngestProblem;
+    use super::{IngestProblem, Rate, Refusal};
+
+    #[test]
+    fn what_says_nothing_about_the_sender_is_no_missing_proof() {
+        let rate = Rate { count: 1, per_ms: 1_000 };
+        let unproven = [
+            IngestProblem::unproven("mismatch", "no".into(), None),
+            IngestProblem::not_allowed("192.0.2.1"),
+            IngestProblem::unproven_too_often(1, rate, "mismatch"),
+        ];
+        assert!(unproven.iter().all(|problem| problem.is_unproven));
+
+        let busy = IngestProblem::of_refusal(&Refusal::Busy);
+        let others = [IngestProblem::internal("x"), IngestProblem::no_such_source(), busy];
+        assert!(!others.iter().any(|problem| problem.is_unproven));
+        assert!(!IngestProblem::too_often(1, rate).is_unproven);
+    }
 
     #[test]
     fn a_missing_proof_is_explained_to_the_operator_alone() {

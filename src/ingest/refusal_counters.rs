@@ -27,6 +27,8 @@ pub struct RefusalCounters {
 pub struct SourceRefusals {
     /// How many, by kind (`mismatch`, `stale`, `too-large`, …).
     pub counts: BTreeMap<&'static str, u64>,
+    /// How many of them for their proof or their address.
+    pub unproven: u64,
     pub last_reason: String,
     pub last_at: WallMs,
 }
@@ -44,6 +46,15 @@ impl RefusalCounters {
     pub fn count(&self, source: &str, kind: &'static str, reason: &str, now: Now) {
         let Some(suppressed) = self.note(source, kind, reason, now) else { return };
         tracing::warn!(source, kind, suppressed, "refused: {reason}");
+    }
+
+    /// Notes that a refusal of this source, which has been counted, was for the proof or the
+    /// address of the request.
+    pub(super) fn note_unproven(&self, source: &str) {
+        let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = by_source.get_mut(source) {
+            entry.counted.unproven += 1;
+        }
     }
 
     /// The refusals of a source; `None` when there were none. The empty name counts requests

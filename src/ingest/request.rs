@@ -373,6 +373,9 @@ impl<'a> Exchange<'a> {
         let name = source.map_or("", |source| source.name.as_str());
         let reason = without_token(source, problem.reason());
         self.ingest.refusals.count(name, problem.kind, &reason, self.now);
+        if problem.is_unproven {
+            self.ingest.refusals.note_unproven(name);
+        }
     }
 }
 

@@ -162,6 +162,7 @@ impl Iterator for Forward {
             if let Some(frame) = self.frame.as_ref().filter(|f| f.head.holds(seq)) {
                 self.next += 1;
                 let record = self.reader.decode(frame, frame.head.first, seq);
+                let record = record.inspect_err(|error| self.reader.remember_damage(error));
                 return Some(record.map(|record| (seq, record)));
             }
 

@@ -3,9 +3,10 @@
 
 use roaring::RoaringTreemap;
 
-use super::error::LogProblem;
+use super::error::{LogError, LogProblem};
 use super::reader::Reader;
 use crate::model::Seq;
+use crate::record::Record;
 
 impl Reader {
     /// The records from `from` to what is durable that are known to be unreadable. Gaps that were
@@ -38,10 +39,13 @@ impl Reader {
     /// records are unreadable.
     pub fn examine_damage(&self) {
         for problem in self.damage() {
-            let records = self.forward(problem.first);
-            let within =
-                records.take_while(|item| item.as_ref().is_ok_and(|(seq, _)| *seq <= problem.last));
-            within.for_each(drop);
+            let within = |item: &Result<(Seq, Record), LogError>| match item {
+                Ok((seq, _)) => *seq <= problem.last,
+                Err(LogError::Damaged(found)) => found.first <= problem.last,
+                // Nothing is known of the rest.
+                Err(_) => false,
+            };
+            self.forward(problem.first).take_while(within).for_each(drop);
         }
     }
 

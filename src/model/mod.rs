@@ -46,7 +46,7 @@ pub use hop_headers::{canonical_header_name, is_hop_header};
 pub use id::{BatchId, DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
 pub use lease::{LeaseError, LeaseRequest, LeasedDelivery, Settlement};
 pub use secret::{REDACTED, Secret, TimedSecret, is_credential_name, is_secret_name};
-pub use source::{Source, valid_name};
+pub use source::{PROVIDER_SCHEMES, Source, valid_name};
 pub use target::{HttpTarget, Locality, Target, TargetError, UnixTarget};
 pub use target_url::TargetUrl;
 pub use time::{Clock, Now, WallMs};

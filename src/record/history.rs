@@ -1,7 +1,8 @@
 //! What a record says about single deliveries: the attempts it reports, and the dead letter it
 //! holds.
 
-use super::attempt::Consequence;
+use super::attempt::{AttemptFinished, Consequence};
+use super::batch::BatchFinished;
 use super::delivery::DeadLetter;
 use super::variants::Record;
 use crate::model::{AttemptReport, BatchId, DeliveryId, Outcome, Seq};
@@ -57,12 +58,7 @@ impl DeliveryAttempt<'_> {
 impl Record {
     /// The attempts that this record reports: one, one for each member of a batch, or none.
     pub fn attempts(&self) -> impl Iterator<Item = DeliveryAttempt<'_>> {
-        let (single, batch) = match self {
-            Self::AttemptFinished(attempt) => (Some(attempt), None),
-            Self::BatchFinished(finished) => (None, Some(finished)),
-            _ => (None, None),
-        };
-
+        let (single, batch) = self.ended_attempt();
         let of_single = single.map(|attempt| DeliveryAttempt {
             delivery: attempt.delivery,
             event: attempt.event,
@@ -92,6 +88,46 @@ impl Record {
         of_single.into_iter().chain(of_batch)
     }
 
+    /// The attempt that this record ends, for one delivery or for a batch.
+    fn ended_attempt(&self) -> (Option<&AttemptFinished>, Option<&BatchFinished>) {
+        match self {
+            Self::AttemptFinished(attempt) => (Some(&**attempt), None),
+            Self::BatchFinished(finished) => (None, Some(&**finished)),
+
+            Self::LogStarted { .. }
+            | Self::SourceSet { .. }
+            | Self::SourceDeleted { .. }
+            | Self::EndpointSet { .. }
+            | Self::EndpointDeleted { .. }
+            | Self::EndpointHeld { .. }
+            | Self::EndpointReleased { .. }
+            | Self::EventAccepted { .. }
+            | Self::DuplicateSeen { .. }
+            | Self::DeliveryCancelled { .. }
+            | Self::DeliveryRetried { .. }
+            | Self::ReplayStarted { .. }
+            | Self::Replayed { .. }
+            | Self::ReplayAdvanced { .. }
+            | Self::EventRelocated { .. }
+            | Self::DeliveriesRelocated { .. }
+            | Self::DeadLetterRecorded { .. }
+            | Self::SegmentDropped { .. }
+            | Self::BatchFormed { .. }
+            | Self::RateSpent { .. }
+            | Self::Superseded { .. }
+            | Self::DeliveryDied { .. }
+            | Self::EventImported { .. }
+            | Self::StreamPositionRelocated { .. }
+            | Self::RecordsLost { .. }
+            | Self::DeadLettersForgotten { .. }
+            | Self::FilterUndecided { .. }
+            | Self::EndpointAway { .. }
+            | Self::EndpointBack { .. }
+            | Self::ClockRan { .. }
+            | Self::KeysLearned { .. } => (None, None),
+        }
+    }
+
     /// The dead letter that this record, number `seq`, holds, when it holds one.
     #[must_use]
     pub fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
@@ -110,7 +146,37 @@ impl Record {
                     last: seq,
                 })
             }
-            _ => None,
+
+            Self::LogStarted { .. }
+            | Self::SourceSet { .. }
+            | Self::SourceDeleted { .. }
+            | Self::EndpointSet { .. }
+            | Self::EndpointDeleted { .. }
+            | Self::EndpointHeld { .. }
+            | Self::EndpointReleased { .. }
+            | Self::EventAccepted { .. }
+            | Self::DuplicateSeen { .. }
+            | Self::DeliveryCancelled { .. }
+            | Self::DeliveryRetried { .. }
+            | Self::ReplayStarted { .. }
+            | Self::Replayed { .. }
+            | Self::ReplayAdvanced { .. }
+            | Self::EventRelocated { .. }
+            | Self::DeliveriesRelocated { .. }
+            | Self::SegmentDropped { .. }
+            | Self::BatchFormed { .. }
+            | Self::BatchFinished(_)
+            | Self::RateSpent { .. }
+            | Self::Superseded { .. }
+            | Self::EventImported { .. }
+            | Self::StreamPositionRelocated { .. }
+            | Self::RecordsLost { .. }
+            | Self::DeadLettersForgotten { .. }
+            | Self::FilterUndecided { .. }
+            | Self::EndpointAway { .. }
+            | Self::EndpointBack { .. }
+            | Self::ClockRan { .. }
+            | Self::KeysLearned { .. } => None,
         }
     }
 }

@@ -256,7 +256,30 @@ impl Record {
             | Self::ClockRan { ran_ms } => Some(*ran_ms),
             Self::AttemptFinished(attempt) => Some(attempt.ran_ms),
             Self::BatchFinished(finished) => Some(finished.ran_ms),
-            _ => None,
+
+            Self::LogStarted { .. }
+            | Self::SourceSet { .. }
+            | Self::SourceDeleted { .. }
+            | Self::EndpointSet { .. }
+            | Self::EndpointDeleted { .. }
+            | Self::DuplicateSeen { .. }
+            | Self::DeliveryCancelled { .. }
+            | Self::ReplayStarted { .. }
+            | Self::ReplayAdvanced { .. }
+            | Self::EventRelocated { .. }
+            | Self::DeliveriesRelocated { .. }
+            | Self::DeadLetterRecorded { .. }
+            | Self::SegmentDropped { .. }
+            | Self::BatchFormed { .. }
+            | Self::RateSpent { .. }
+            | Self::Superseded { .. }
+            | Self::DeliveryDied { .. }
+            | Self::EventImported { .. }
+            | Self::StreamPositionRelocated { .. }
+            | Self::RecordsLost { .. }
+            | Self::DeadLettersForgotten { .. }
+            | Self::FilterUndecided { .. }
+            | Self::KeysLearned { .. } => None,
         }
     }
 }

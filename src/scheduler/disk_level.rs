@@ -24,8 +24,8 @@ use crate::model::limits;
 use crate::model::size::format_bytes;
 
 /// What never goes by itself, and how it goes.
-const MAKE_ROOM: &str =
-    "make room (`hookboxctl dlq discard` gives up dead letters), or raise [log] quota";
+const FREE_SPACE: &str =
+    "free disk space (`hookboxctl dlq discard` gives up dead letters), or raise [log] quota";
 
 /// The level changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl DiskLevelChange {
     }
 }
 
-/// The level and the room it follows from. Part of [`super::Health`].
+/// The level and the disk space it follows from. Part of [`super::Health`].
 #[derive(Debug, Default)]
 pub struct DiskState {
     seen: Mutex<DiskReading>,
@@ -60,32 +60,60 @@ pub struct DiskState {
 
 #[derive(Clone, Debug, Default)]
 struct DiskReading {
-    room: DiskSpace,
+    space: DiskSpace,
     level: DiskLevel,
     reported: Reported,
-    /// When it was last reported that a source holds more than its share, and how often it was
-    /// refused since.
-    shares: BTreeMap<String, (u64, u64)>,
+    /// Sources that hold more than their shares.
+    shares: BTreeMap<String, OverShare>,
+}
+
+/// A source that was refused because of what it holds.
+#[derive(Clone, Debug, Default)]
+struct OverShare {
+    /// When it was last reported, on the monotonic clock.
+    reported_at: u64,
+    /// How often it was refused since, and why the last time.
+    refused: u64,
+    why: String,
+}
+
+impl DiskReading {
+    /// What is to be reported of sources that were refused since their last reports. Those that
+    /// were not are forgotten.
+    fn take_refused(&mut self, now_ms: u64) -> Vec<(String, OverShare)> {
+        let mut refused = Vec::new();
+        self.shares.retain(|source, share| {
+            if now_ms.saturating_sub(share.reported_at) < limits::NOTICE_GAP_MS {
+                return true;
+            }
+            if share.refused == 0 {
+                return false;
+            }
+            refused.push((source.clone(), share.clone()));
+            *share = OverShare { reported_at: now_ms, ..OverShare::default() };
+            true
+        });
+        refused
+    }
 }
 
 impl DiskState {
     /// Takes in what was measured at this time of the monotonic clock. Every change of the level
     /// goes through here, and is reported here.
-    pub fn see(&self, room: DiskSpace, now_ms: u64) -> DiskLevel {
+    pub fn see(&self, space: DiskSpace, now_ms: u64) -> DiskLevel {
         let mut seen = self.locked();
-        let to = next(seen.level, &room);
+        let to = next(seen.level, &space);
         let before = std::mem::replace(&mut seen.level, to);
-        seen.room = room;
+        seen.space = space;
         let report = seen.reported.take(before, to, now_ms);
+        let refused = seen.take_refused(now_ms);
         drop(seen);
+
+        for (source, share) in refused {
+            report_refused(&source, share.refused, &share.why);
+        }
         if let Some((from, changes)) = report {
-            announce(&DiskLevelChange {
-                from,
-                to,
-                space: room,
-                reason: reason(&room, to),
-                changes,
-            });
+            announce(&DiskLevelChange { from, to, space, reason: reason(&space, to), changes });
         }
         to
     }
@@ -104,43 +132,35 @@ impl DiskState {
 
     #[must_use]
     pub fn space(&self) -> DiskSpace {
-        self.locked().room
+        self.locked().space
     }
 
     /// Reports that a source was refused because of what it holds: one line a minute for each.
     pub(super) fn report_share(&self, source: &str, why: &str, now_ms: u64) {
         let mut seen = self.locked();
-        if let Some((reported_at, count)) = seen.shares.get_mut(source)
-            && now_ms.saturating_sub(*reported_at) < limits::NOTICE_GAP_MS
-        {
-            *count += 1;
+        if let Some(share) = seen.shares.get_mut(source) {
+            // It is reported when the disk is measured next, about once a second.
+            share.refused += 1;
+            why.clone_into(&mut share.why);
             return;
         }
-        // Those of long ago are forgotten.
-        seen.shares.retain(|_, (at, count)| {
-            *count > 0 || now_ms.saturating_sub(*at) < limits::NOTICE_GAP_MS
-        });
-        let (_, refused) = seen.shares.insert(source.to_owned(), (now_ms, 0)).unwrap_or_default();
+        let first = OverShare { reported_at: now_ms, ..OverShare::default() };
+        seen.shares.insert(source.to_owned(), first);
         drop(seen);
-        tracing::warn!(
-            event = "over_share",
-            source,
-            refused = refused + 1,
-            "a source is refused, others go on: {why}"
-        );
+        report_refused(source, 1, why);
     }
 
     /// Whether each source has to keep to its share now.
     #[must_use]
     pub fn is_contested(&self) -> bool {
-        is_contested(&self.locked().room)
+        is_contested(&self.locked().space)
     }
 
     /// Why events are refused; `None` when they are not.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         let seen = self.locked();
-        (seen.level >= DiskLevel::Refusing).then(|| reason(&seen.room, seen.level))
+        (seen.level >= DiskLevel::Refusing).then(|| reason(&seen.space, seen.level))
     }
 
     /// Why so many bytes of events more cannot be taken; `None` when they can.
@@ -148,13 +168,13 @@ impl DiskState {
     pub fn refuses(&self, bytes: u64) -> Option<String> {
         let seen = self.locked();
         if seen.level >= DiskLevel::Refusing {
-            return Some(reason(&seen.room, seen.level));
+            return Some(reason(&seen.space, seen.level));
         }
         // Small ones are looked after by the level; a large one must not take the reserve at once.
-        let spare = seen.room.left().saturating_sub(seen.room.reserve);
+        let spare = seen.space.left().saturating_sub(seen.space.reserve);
         let fits = bytes < limits::STEP_BYTES as u64
             || bytes.saturating_mul(2) <= spare
-            || seen.room.quota == 0;
+            || seen.space.quota == 0;
         (!fits).then(|| {
             format!("it has {}, and {} are left", format_bytes(bytes), format_bytes(spare))
         })
@@ -165,22 +185,31 @@ impl DiskState {
     }
 }
 
-fn reason(room: &DiskSpace, level: DiskLevel) -> String {
-    let left = format_bytes(room.left());
-    let what = if room.is_quota() {
-        format!("{left} of the quota of {} are left", format_bytes(room.quota))
+fn report_refused(source: &str, refused: u64, why: &str) {
+    tracing::warn!(
+        event = "over_share",
+        source,
+        refused,
+        "a source is refused, others go on: {why}"
+    );
+}
+
+fn reason(space: &DiskSpace, level: DiskLevel) -> String {
+    let left = format_bytes(space.left());
+    let what = if space.is_quota() {
+        format!("{left} of the quota of {} are left", format_bytes(space.quota))
     } else {
         format!("{left} are left on the file system")
     };
-    let reserve = format_bytes(room.reserve);
+    let reserve = format_bytes(space.reserve);
     match level {
         DiskLevel::Open => what,
-        DiskLevel::Low if is_short_of_files(room) => {
-            "the file system has no room for more files".to_owned()
+        DiskLevel::Low if is_short_of_files(space) => {
+            "the file system takes no more files".to_owned()
         }
         DiskLevel::Low => format!("{what}, {reserve} of them are kept for outcomes"),
-        DiskLevel::Refusing => format!("{what}, and {reserve} are kept for outcomes: {MAKE_ROOM}"),
-        DiskLevel::Halted => format!("{what}, too little to remember an outcome: {MAKE_ROOM}"),
+        DiskLevel::Refusing => format!("{what}, and {reserve} are kept for outcomes: {FREE_SPACE}"),
+        DiskLevel::Halted => format!("{what}, too little to remember an outcome: {FREE_SPACE}"),
     }
 }
 
@@ -211,11 +240,12 @@ fn announce(change: &DiskLevelChange) {
 mod tests {
     use super::{DiskLevel, DiskLevelChange, DiskState, next};
     use crate::log::DiskSpace;
+    use crate::model::limits::NOTICE_GAP_MS;
     use crate::scheduler::disk_thresholds::wants_trim;
 
     const MIB: u64 = 1 << 20;
 
-    fn room(left: u64) -> DiskSpace {
+    fn space(left: u64) -> DiskSpace {
         DiskSpace {
             quota: 1024 * MIB,
             reserve: 32 * MIB,
@@ -229,7 +259,7 @@ mod tests {
     #[test]
     fn levels_follow_each_other_and_do_not_flutter() {
         let state = DiskState::default();
-        let seen = |left| state.see(room(left * MIB), 0);
+        let seen = |left| state.see(space(left * MIB), 0);
         assert_eq!(
             [seen(500), seen(49), seen(48), seen(64), seen(65)].map(DiskLevel::name),
             ["open", "open", "low", "low", "open"]
@@ -256,7 +286,7 @@ mod tests {
     #[test]
     fn changes_are_named_as_operators_know_them() {
         let change = |from, to| {
-            DiskLevelChange { from, to, space: room(0), reason: String::new(), changes: 1 }.event()
+            DiskLevelChange { from, to, space: space(0), reason: String::new(), changes: 1 }.event()
         };
         assert_eq!(change(DiskLevel::Open, DiskLevel::Low), "disk_low");
         assert_eq!(change(DiskLevel::Low, DiskLevel::Refusing), "refusing");
@@ -267,11 +297,11 @@ mod tests {
 
     #[test]
     fn the_disk_limits_as_the_quota_does_and_a_large_event_is_refused_first() {
-        let disk = DiskSpace { free: 20 * MIB, ..room(500 * MIB) };
+        let disk = DiskSpace { free: 20 * MIB, ..space(500 * MIB) };
         assert_eq!(next(DiskLevel::Open, &disk), DiskLevel::Refusing);
-        assert!(wants_trim(&disk) && !wants_trim(&room(500 * MIB)));
+        assert!(wants_trim(&disk) && !wants_trim(&space(500 * MIB)));
         let state = DiskState::default();
-        state.see(room(60 * MIB), 0);
+        state.see(space(60 * MIB), 0);
         assert_eq!(state.refuses(10_000), None);
         assert!(state.refuses(20 * MIB).is_some());
         let unmeasured = DiskState::default();
@@ -279,9 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn each_refusal_of_a_source_over_its_share_is_reported_in_the_end() {
+        let state = DiskState::default();
+        (0..3).for_each(|at| state.report_share("in", "it has too much", at));
+        assert!(state.locked().clone().take_refused(NOTICE_GAP_MS - 1).is_empty());
+
+        let due = state.locked().clone().take_refused(NOTICE_GAP_MS);
+        let [(source, share)] = &due[..] else { panic!("{due:?}") };
+        assert_eq!((source.as_str(), share.refused), ("in", 2), "the first one was reported");
+
+        state.see(space(500 * MIB), NOTICE_GAP_MS);
+        assert_eq!(state.locked().shares.len(), 1, "it was just reported");
+        state.see(space(500 * MIB), 2 * NOTICE_GAP_MS);
+        assert!(state.locked().shares.is_empty(), "nothing was refused for a while");
+    }
+
+    #[test]
     fn without_files_nothing_is_refused() {
         let state = DiskState::default();
-        assert_eq!(state.see(DiskSpace { files: Some(3), ..room(500 * MIB) }, 0), DiskLevel::Low);
+        assert_eq!(state.see(DiskSpace { files: Some(3), ..space(500 * MIB) }, 0), DiskLevel::Low);
         assert_eq!(state.refuses(10), None);
     }
 }

@@ -26,63 +26,63 @@ impl DiskLevel {
 }
 
 /// Whether the oldest segments should go before their time: well before anything is refused.
-pub(super) fn wants_trim(room: &DiskSpace) -> bool {
-    room.left() <= room.reserve.saturating_add(ahead(room)) || is_short_of_files(room)
+pub(super) fn wants_trim(space: &DiskSpace) -> bool {
+    space.left() <= space.reserve.saturating_add(ahead(space)) || is_short_of_files(space)
 }
 
-/// Whether room is so scarce that each source has to keep to its share. That is behind where the
-/// oldest segments go, so that it comes to this only when what they hold is needed.
-pub(super) fn is_contested(room: &DiskSpace) -> bool {
-    room.quota > 0
-        && room.left() <= room.reserve.saturating_add((ahead(room) / 2).max(room.reserve / 2))
+/// Whether disk space is so scarce that each source has to keep to its share. That is behind
+/// where the oldest segments go, so that it comes to this only when what they hold is needed.
+pub(super) fn is_contested(space: &DiskSpace) -> bool {
+    space.quota > 0
+        && space.left() <= space.reserve.saturating_add((ahead(space) / 2).max(space.reserve / 2))
 }
 
-/// How much above the reserve making room begins.
-fn ahead(room: &DiskSpace) -> u64 {
-    (room.reserve / 2 + 2 * room.segment).min(room.quota / 4)
+/// How much above the reserve trimming begins.
+fn ahead(space: &DiskSpace) -> u64 {
+    (space.reserve / 2 + 2 * space.segment).min(space.quota / 4)
 }
 
 /// Bytes that relocation may take from what is left: it has to end above the floor.
-pub(super) fn may_relocate(room: &DiskSpace) -> u64 {
-    room.left().saturating_sub(floor(room))
+pub(super) fn may_relocate(space: &DiskSpace) -> u64 {
+    space.left().saturating_sub(floor(space))
 }
 
 /// Whether so many bytes can be relocated though little is left, because dropping the segment that
 /// they are in gives back more. The quota is a limit for what stays, so it may be exceeded for that
 /// moment, and the reserve is there for it; only the file system has to have the bytes, beside what
 /// the log itself needs.
-pub(super) fn may_exceed(room: &DiskSpace, bytes: u64) -> bool {
-    room.free >= bytes.saturating_add(limits::DISK_FLOOR)
+pub(super) fn may_exceed(space: &DiskSpace, bytes: u64) -> bool {
+    space.free >= bytes.saturating_add(limits::DISK_FLOOR)
 }
 
-fn floor(room: &DiskSpace) -> u64 {
-    (room.reserve / 8).max(limits::DISK_FLOOR)
+fn floor(space: &DiskSpace) -> u64 {
+    (space.reserve / 8).max(limits::DISK_FLOOR)
 }
 
-pub(super) fn is_short_of_files(room: &DiskSpace) -> bool {
-    room.files.is_some_and(|files| files < limits::ROLL_FILES)
+pub(super) fn is_short_of_files(space: &DiskSpace) -> bool {
+    space.files.is_some_and(|files| files < limits::ROLL_FILES)
 }
 
 /// The level that follows from what was measured. Each is left well above where it was entered.
-pub(super) fn next(from: DiskLevel, room: &DiskSpace) -> DiskLevel {
+pub(super) fn next(from: DiskLevel, space: &DiskSpace) -> DiskLevel {
     // Nobody measures: a log in a test, or before the first look.
-    if room.quota == 0 {
+    if space.quota == 0 {
         return DiskLevel::Open;
     }
 
-    let (left, reserve) = (room.left(), room.reserve);
+    let (left, reserve) = (space.left(), space.reserve);
     let slack = |level| match level {
         level if from < level => 0,
-        DiskLevel::Low => (reserve / 8).max((2 * room.segment).min(reserve / 2)),
-        DiskLevel::Refusing => (reserve / 8).max(room.segment.min(reserve / 4)),
+        DiskLevel::Low => (reserve / 8).max((2 * space.segment).min(reserve / 2)),
+        DiskLevel::Refusing => (reserve / 8).max(space.segment.min(reserve / 4)),
         _ => reserve / 8,
     };
 
-    if left <= floor(room) + slack(DiskLevel::Halted) {
+    if left <= floor(space) + slack(DiskLevel::Halted) {
         DiskLevel::Halted
     } else if left <= reserve + slack(DiskLevel::Refusing) {
         DiskLevel::Refusing
-    } else if left <= reserve + reserve / 2 + slack(DiskLevel::Low) || is_short_of_files(room) {
+    } else if left <= reserve + reserve / 2 + slack(DiskLevel::Low) || is_short_of_files(space) {
         DiskLevel::Low
     } else {
         DiskLevel::Open
@@ -96,7 +96,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn room(left: u64) -> DiskSpace {
+    fn space(left: u64) -> DiskSpace {
         DiskSpace {
             quota: 1024 * MIB,
             reserve: 32 * MIB,
@@ -110,14 +110,14 @@ mod tests {
     #[test]
     fn shares_count_between_trimming_and_refusing() {
         let seen = [500, 176, 104, 33]
-            .map(|left| (wants_trim(&room(left * MIB)), is_contested(&room(left * MIB))));
+            .map(|left| (wants_trim(&space(left * MIB)), is_contested(&space(left * MIB))));
         assert_eq!(seen, [(false, false), (true, false), (true, true), (true, true)]);
         assert!(!is_contested(&DiskSpace::default()), "nobody measures");
     }
 
     #[test]
     fn a_quota_may_be_exceeded_for_a_moment_and_a_file_system_may_not() {
-        let full = DiskSpace { free: 100 * MIB, ..room(0) };
+        let full = DiskSpace { free: 100 * MIB, ..space(0) };
         assert!(may_exceed(&full, 98 * MIB) && !may_exceed(&full, 99 * MIB));
         assert_eq!(next(DiskLevel::Open, &full), DiskLevel::Halted);
     }

@@ -16,7 +16,8 @@ use super::health::Health;
 use super::matching::{UnreadableBodies, Workers};
 use super::shares::ShareCounts;
 use super::tail::TailLine;
-use crate::model::{AttemptReport, DeliveryId, Endpoint, SourceId, limits};
+use super::wanted::{WakeScheduler, WantedTotals};
+use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, SourceId, limits};
 use crate::queue::matcher::Subscription;
 use crate::queue::{
     Accept, Accepted, CreateEndpoint, Input, NewEvent, QueueRequest, Refusal, StatusQuery,
@@ -31,6 +32,7 @@ pub struct Channels {
     pub tail: broadcast::Sender<Arc<TailLine>>,
     pub health: Arc<Health>,
     pub shares: Arc<ShareCounts>,
+    pub(super) wanted: Arc<WantedTotals>,
 }
 
 /// The side of all other modules.
@@ -43,7 +45,15 @@ pub struct Handle {
     tail: broadcast::Sender<Arc<TailLine>>,
     health: Arc<Health>,
     shares: Arc<ShareCounts>,
+    wanted: Arc<WantedTotals>,
     workers: Workers,
+}
+
+impl Channels {
+    /// What consumers of pull endpoints wait for, as far as it is new.
+    pub fn take_wanted(&self) -> impl Iterator<Item = Input> {
+        self.wanted.take()
+    }
 }
 
 /// What the operator asks of the workers counts as a source of its own.
@@ -63,6 +73,7 @@ pub fn channel() -> (Handle, Channels) {
     let (tail, _) = broadcast::channel(limits::TAIL_LAG);
     let health = Arc::new(Health::default());
     let shares = Arc::new(ShareCounts::default());
+    let wanted = Arc::new(WantedTotals::default());
 
     let handle = Handle {
         requests: sender,
@@ -72,9 +83,10 @@ pub fn channel() -> (Handle, Channels) {
         tail: tail.clone(),
         health: health.clone(),
         shares: shares.clone(),
+        wanted: wanted.clone(),
         workers: Workers::new(shares.clone()),
     };
-    (handle, Channels { requests, directory: publish, tail, health, shares })
+    (handle, Channels { requests, directory: publish, tail, health, shares, wanted })
 }
 
 impl Handle {
@@ -129,7 +141,17 @@ impl Handle {
         self.workers.run(NO_SOURCE, move || Arc::new(Subscription::of(&endpoint))).await
     }
 
-    /// Reports what nobody waits for: the end of an attempt, what was read of the log.
+    /// Reports how many deliveries of a pull endpoint may be out. It never waits, and of several
+    /// numbers the last one counts.
+    pub fn report_wanted(&self, endpoint: EndpointId, total: usize) {
+        if self.wanted.set(endpoint, total) {
+            // A thread whose channel is full is about to look.
+            let _ = self.requests.try_send(Envelope::ask(WakeScheduler, None).0);
+        }
+    }
+
+    /// Reports what nobody waits for, and whose number is limited: the end of an attempt, what was
+    /// read of the log. Everything else is asked.
     pub fn report(&self, input: Input) {
         self.post(Envelope::report(input));
     }
@@ -216,8 +238,8 @@ impl Handle {
     }
 
     fn post(&self, envelope: Envelope) {
-        // The channel has a slot for all that can be under way; it only closes when the daemon
-        // ends.
+        // The channel has a slot for every attempt and read under way, so this never waits; it only
+        // closes when the daemon ends.
         let _ = self.requests.send(envelope);
     }
 }

@@ -4,28 +4,32 @@
 //!
 //! It is done before the daemon serves when records are found missing while the log is opened, and
 //! in small steps between the reader's orders when damage shows later. Reading the streams from the
-//! oldest place that waits is what takes time; it happens once for each loss. What is found is as
-//! of the moment when the state was asked: what lies in the log does not change any more, and a
-//! delivery that waits at a lost place cannot be taken up meanwhile, unless it is in memory.
+//! oldest place that waits, and all dead letters when some are lost, is what takes time; it happens
+//! once for each loss. What is found is as of the moment when the state was asked: what lies in the
+//! log does not change any more, and a delivery that waits at a lost place cannot be taken up
+//! meanwhile, unless it is in memory.
 
-use std::collections::{BTreeMap, HashMap};
+mod ask_queue;
+mod dead_letters;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 
 use roaring::RoaringTreemap;
 
+pub use self::ask_queue::AskQueue;
+use self::dead_letters::LostDeadLetters;
+use self::streams::{StreamLosses, StreamReading};
 use super::relocate::{self, Records};
 use crate::log::{LogError, Reader};
-use crate::model::{DeliveryId, EndpointId, Seq, limits};
-use crate::queue::{
-    EventsQuery, Loss, QueueRequest, RelocationSlice, SettleLoss, StreamWaits, Unsettled,
-    UnsettledQuery,
-};
+use crate::model::{Seq, limits};
+use crate::queue::{Loss, RelocationSlice, SettleLoss, Unsettled, UnsettledQuery};
 use crate::record::Record;
 
-/// Whoever can ask the queue and wait for the answer.
-pub trait AskQueue {
-    /// The answer; `None` when the queue cannot give one now.
-    fn ask<R: QueueRequest>(&mut self, request: R) -> Option<R::Answer>;
-}
+/// Slices that are settled in one step; each is a commit.
+const LOSSES_IN_STEP: usize = 4;
 
 /// What was settled, for whoever reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,22 +48,29 @@ pub struct SettledLosses {
 #[derive(Debug)]
 pub struct Settling {
     unreadable: RoaringTreemap,
-    unsettled: Unsettled,
-    streams: BTreeMap<EndpointId, StreamWaits>,
-    /// By endpoint: what was found of its stream.
-    found: HashMap<EndpointId, FoundOf>,
-    /// Where the streams are read on.
-    next: Seq,
+    records: RoaringTreemap,
+    streams: StreamReading,
+    dead_letters: LostDeadLetters,
+    stage: Stage,
+    /// What was found to be lost, slice by slice, and is not settled yet.
+    losses: VecDeque<Loss>,
     done: SettledLosses,
 }
 
-/// Of what one endpoint waits for.
-#[derive(Debug, Default)]
-struct FoundOf {
-    count: u64,
-    revived: RoaringTreemap,
-    /// Deliveries whose places are there, and whose events are not.
-    without_events: RoaringTreemap,
+/// What is done next, once all that was found so far is settled.
+#[derive(Debug)]
+enum Stage {
+    /// Reads the streams.
+    Streams,
+    /// Ends deliveries that wait for a retry and whose events are lost.
+    Retries,
+    /// Finds out which deliveries of one stream after the other are lost.
+    StreamLosses(VecDeque<StreamLosses>),
+    /// Reads the dead letters.
+    DeadLetters,
+    /// Says that nothing waits among the lost records any more.
+    Records,
+    Done,
 }
 
 /// What a step came to.
@@ -82,7 +93,7 @@ impl Settling {
             return SettleStep::Done { settled: SettledLosses::default(), unreadable };
         }
 
-        let Some(mut unsettled) = queue.ask(UnsettledQuery(unreadable.clone())) else {
+        let Some(unsettled) = queue.ask(UnsettledQuery(unreadable.clone())) else {
             return SettleStep::Failed;
         };
         if unsettled.records.is_empty() && unsettled.streams.is_empty() && unsettled.dead.is_empty()
@@ -90,190 +101,89 @@ impl Settling {
             return SettleStep::Done { settled: SettledLosses::default(), unreadable };
         }
 
-        let streams = std::mem::take(&mut unsettled.streams);
-        let streams: BTreeMap<EndpointId, StreamWaits> =
-            streams.into_iter().map(|s| (s.endpoint, s)).collect();
-        let next = streams.values().map(|stream| stream.low + 1).min().unwrap_or(unsettled.end);
+        let Unsettled { records, streams, end, events, dead, .. } = *unsettled;
+        let (lost, all) = (unsettled.lost_dead_letter_seqs, unsettled.dead_letter_seqs);
 
-        let done = SettledLosses { records: unsettled.records.len(), ..SettledLosses::default() };
         SettleStep::More(Box::new(Self {
             unreadable,
-            unsettled: *unsettled,
-            streams,
-            found: HashMap::new(),
-            next,
-            done,
+            done: SettledLosses { records: records.len(), ..SettledLosses::default() },
+            records,
+            streams: StreamReading::new(streams, events, end),
+            dead_letters: LostDeadLetters::new(lost, &all, dead),
+            stage: Stage::Streams,
+            losses: VecDeque::new(),
         }))
     }
 
     /// How many records there are to be read at most.
     #[must_use]
     pub fn to_read(&self) -> u64 {
-        self.unsettled.end.saturating_sub(self.next)
+        self.streams.to_read() + self.dead_letters.to_read()
     }
 
-    /// Reads a slice of the streams, or settles what was found once all was read.
+    /// Reads a little, or settles a little of what was found.
     pub fn step(mut self: Box<Self>, reader: &Reader, queue: &mut impl AskQueue) -> SettleStep {
-        if self.next < self.unsettled.end {
-            return match self.read_slice(reader) {
-                Ok(()) => SettleStep::More(self),
-                Err(error) => {
-                    tracing::error!(%error, "cannot tell yet what was lost with the records that \
-                                             cannot be read");
-                    SettleStep::Failed
-                }
-            };
-        }
-        match self.settle(reader, queue) {
-            Some(()) => SettleStep::Done { settled: self.done, unreadable: self.unreadable },
+        match self.advance(reader, queue) {
+            Some(()) if matches!(self.stage, Stage::Done) && self.losses.is_empty() => {
+                SettleStep::Done { settled: self.done, unreadable: self.unreadable }
+            }
+            Some(()) => SettleStep::More(self),
             None => SettleStep::Failed,
         }
     }
 
-    fn read_slice(&mut self, reader: &Reader) -> Result<(), LogError> {
-        let end = self.unsettled.end;
-        let upto = end.min(self.next + limits::REFILL_SCAN as u64);
-        for item in reader.forward(self.next) {
-            match item {
-                Ok((seq, _)) if seq >= upto => break,
-                Ok((seq, record)) => self.take(seq, &record),
-                // It is known by now, and looked at the next time.
-                Err(error) if error.is_damage() => {}
-                Err(error) => return Err(error),
+    /// `None` when something stood in the way.
+    fn advance(&mut self, reader: &Reader, queue: &mut impl AskQueue) -> Option<()> {
+        if !self.losses.is_empty() {
+            for loss in self.losses.drain(..self.losses.len().min(LOSSES_IN_STEP)) {
+                self.done.count(loss, queue)?;
             }
-        }
-        self.next = upto;
-        Ok(())
-    }
-
-    /// Counts what waits at this record.
-    fn take(&mut self, seq: Seq, record: &Record) {
-        let mut waits = |delivery: DeliveryId, event: Seq| {
-            let stream = self.streams.get(&delivery.endpoint);
-            if stream.is_none_or(|stream| !stream.waits(seq, delivery.seq)) {
-                return;
-            }
-            let found = self.found.entry(delivery.endpoint).or_default();
-            // One that was asked for again several times waits at several places, and is one.
-            let is_first = seq == delivery.seq || found.revived.insert(delivery.seq);
-            found.count += u64::from(is_first);
-            if self.unsettled.events.contains(event) {
-                found.without_events.insert(delivery.seq);
-            }
-        };
-
-        for place in record.stream_positions(seq) {
-            waits(place.delivery, place.event);
-        }
-    }
-
-    /// Has the queue settle everything, slice by slice.
-    fn settle(&mut self, reader: &Reader, queue: &mut impl AskQueue) -> Option<()> {
-        loop {
-            let ended = queue.ask(SettleLoss(Loss::Events(self.unreadable.clone())))?;
-            self.done.deliveries += ended as u64;
-            if ended == 0 {
-                break;
-            }
-        }
-        for stream in std::mem::take(&mut self.streams).into_values() {
-            self.settle_stream(&stream, reader, queue)?;
-        }
-        self.settle_graves(reader, queue)?;
-        for (first, last) in ranges(&self.unsettled.records) {
-            queue.ask(SettleLoss(Loss::Records { first, last }))?;
-        }
-        Some(())
-    }
-
-    fn settle_stream(
-        &mut self,
-        stream: &StreamWaits,
-        reader: &Reader,
-        queue: &mut impl AskQueue,
-    ) -> Option<()> {
-        let endpoint = stream.endpoint;
-        let found = self.found.remove(&endpoint).unwrap_or_default();
-        let in_memory = (&stream.at_hand & &self.unreadable).len();
-        let lost = usize::try_from(stream.count.saturating_sub(found.count + in_memory))
-            .unwrap_or(usize::MAX);
-
-        // Those that had been asked for again are known by name.
-        let named = &stream.revived - &found.revived;
-        let (mut placed, mut ended) = (Vec::new(), Vec::new());
-        for key in named.iter().take(lost) {
-            if self.has_event(key, reader, queue)? { placed.push(key) } else { ended.push(key) }
-        }
-
-        let nameless = lost - placed.len() - ended.len();
-        ended.extend(candidates(stream, &self.unreadable).take(nameless));
-        ended.extend(&found.without_events);
-
-        for slice in placed.chunks(limits::SLICE) {
-            let loss = Loss::Places { endpoint, deliveries: slice.to_vec() };
-            self.done.placed += queue.ask(SettleLoss(loss))? as u64;
-        }
-        for slice in ended.chunks(limits::SLICE) {
-            let loss = Loss::Deliveries { endpoint, deliveries: slice.to_vec() };
-            self.done.deliveries += queue.ask(SettleLoss(loss))? as u64;
-        }
-        Some(())
-    }
-
-    /// Whether the event of a delivery that was made by this record, and is no replay, can be read.
-    fn has_event(&self, key: Seq, reader: &Reader, queue: &mut impl AskQueue) -> Option<bool> {
-        let views = queue.ask(EventsQuery(vec![key]))?;
-        let at = views.first().map_or(key, |view| view.stands_at);
-        match reader.read(at) {
-            Ok(record) => Some(record.is_some_and(|record| record.held_event().is_some())),
-            Err(error) if error.is_damage() => Some(false),
-            Err(_) => None,
-        }
-    }
-
-    /// Dead letters whose dead_letter_seqs are lost are those that no dead_letter_seq which can be
-    /// read names.
-    fn settle_graves(&mut self, reader: &Reader, queue: &mut impl AskQueue) -> Option<()> {
-        if self.unsettled.dead.is_empty() {
             return Some(());
         }
 
-        let mut named: HashMap<EndpointId, RoaringTreemap> = HashMap::new();
-        for dead_letter_seq in
-            &self.unsettled.dead_letter_seqs - &self.unsettled.lost_dead_letter_seqs
-        {
-            match reader.read(dead_letter_seq) {
-                Ok(record) => {
-                    if let Some(dead) =
-                        record.and_then(|record| record.dead_letter(dead_letter_seq))
-                    {
-                        named.entry(dead.delivery.endpoint).or_default().insert(dead.delivery.seq);
-                    }
-                }
-                Err(error) if error.is_damage() => {}
-                Err(_) => return None,
+        match &mut self.stage {
+            Stage::Streams if self.streams.to_read() > 0 => {
+                self.streams.read_slice(reader).inspect_err(report_failure).ok()?;
             }
-        }
+            Stage::Streams => self.stage = Stage::Retries,
 
-        let dead = std::mem::take(&mut self.unsettled.dead);
-        let nameless = dead.iter().flat_map(|(endpoint, dead)| {
-            let known = named.remove(endpoint).unwrap_or_default();
-            (dead - known)
-                .into_iter()
-                .map(|seq| DeliveryId { seq, endpoint: *endpoint })
-                .collect::<Vec<_>>()
-        });
+            Stage::Retries => {
+                if self.done.count(Loss::Events(self.unreadable.clone()), queue)? == 0 {
+                    let losses = self.streams.losses(&self.unreadable);
+                    self.stage = Stage::StreamLosses(losses);
+                }
+            }
 
-        // Which of them is whose makes no difference any more.
-        let lost = self.unsettled.lost_dead_letter_seqs.iter().chain(std::iter::repeat(0));
-        let pairs: Vec<(Seq, DeliveryId)> = lost.zip(nameless).collect();
+            Stage::StreamLosses(streams) => match streams.front_mut() {
+                Some(stream) if stream.is_looking_up() => stream.look_up(reader, queue)?,
+                Some(_) => {
+                    let found = streams.pop_front().map(|s| s.into_losses(&self.unreadable));
+                    self.losses.extend(found.into_iter().flatten());
+                }
+                None => self.stage = Stage::DeadLetters,
+            },
 
-        for slice in pairs.chunks(limits::SLICE) {
-            self.done.dead_letter_seqs +=
-                queue.ask(SettleLoss(Loss::DeadLetterSeqs(slice.to_vec())))? as u64;
+            Stage::DeadLetters if self.dead_letters.to_read() > 0 => {
+                self.dead_letters.read_slice(reader).inspect_err(report_failure).ok()?;
+            }
+            Stage::DeadLetters => {
+                self.losses.extend(self.dead_letters.take_losses());
+                self.stage = Stage::Records;
+            }
+
+            Stage::Records => {
+                let lost = ranges(&self.records).into_iter();
+                self.losses.extend(lost.map(|(first, last)| Loss::Records { first, last }));
+                self.stage = Stage::Done;
+            }
+            Stage::Done => {}
         }
         Some(())
     }
+}
+
+fn report_failure(error: &LogError) {
+    tracing::error!(%error, "cannot tell yet what was lost with the records that cannot be read");
 }
 
 /// The log without the records that are lost and settled: nothing of them lives, so they hold no
@@ -285,8 +195,7 @@ pub struct Readable<'a> {
 
 impl Readable<'_> {
     fn is_settled(&self, error: &LogError) -> bool {
-        let LogError::Damaged(problem) = error else { return false };
-        self.settled.contains_range(problem.first..=problem.last)
+        matches!(error, LogError::Damaged(problem) if self.settled.contains_range(problem.first..=problem.last))
     }
 }
 
@@ -328,6 +237,21 @@ pub fn settle_at_start(reader: &Reader, first: Seq, queue: &mut impl AskQueue) -
 }
 
 impl SettledLosses {
+    /// Has the queue settle a part, and counts it. Answers how many deliveries or dead letters were
+    /// changed by it.
+    fn count(&mut self, loss: Loss, queue: &mut impl AskQueue) -> Option<usize> {
+        let mut none = 0;
+        let count = match &loss {
+            Loss::Events(_) | Loss::Deliveries { .. } => &mut self.deliveries,
+            Loss::Places { .. } => &mut self.placed,
+            Loss::DeadLetterSeqs(_) => &mut self.dead_letter_seqs,
+            Loss::Records { .. } => &mut none,
+        };
+        let changed = queue.ask(SettleLoss(loss))?;
+        *count += changed as u64;
+        Some(changed)
+    }
+
     /// Says what was settled, if there was anything.
     pub fn report(&self) {
         if *self == Self::default() {
@@ -344,20 +268,6 @@ impl SettledLosses {
              names the records"
         );
     }
-}
-
-/// Names for deliveries that waited at lost places: records that may have made them, those first at
-/// which the endpoint still waits.
-fn candidates<'a>(
-    stream: &'a StreamWaits,
-    unreadable: &RoaringTreemap,
-) -> impl Iterator<Item = Seq> + 'a {
-    let free =
-        unreadable - &stream.elsewhere - &stream.cancelled - &stream.revived - &stream.at_hand;
-    let mut open = &free - &stream.ahead;
-    open.remove_range(..=stream.low);
-    let others = free - &open;
-    open.into_iter().chain(others)
 }
 
 /// The ranges without gaps that a set is made of.

@@ -21,6 +21,9 @@ use crate::model::{Header, SourceId, limits};
 use crate::queue::matcher::{FanOut, Matcher, Steps, filter_input};
 use crate::queue::{Matched, NewEvent, Refusal};
 
+/// Bytes of a body that are parsed in a step, as where ordering keys are looked up.
+const PARSED_IN_STEP: usize = 4;
+
 /// The threads, and what waits for them. They are started when they are needed first, and end with
 /// the last handle.
 #[derive(Clone, Debug, Default)]
@@ -89,12 +92,14 @@ impl Workers {
                 self.run(source, move || at_length(&matcher, events)).await?
             }
         };
-        for matched in &events {
-            if is_unreadable(&matched.event, &matched.fan_out) {
+
+        let count = |CheckedEvent { matched, is_unreadable }| {
+            if is_unreadable {
                 self.unreadable.count(&matched.event.source.name);
             }
-        }
-        Ok(events)
+            matched
+        };
+        Ok(events.into_iter().map(count).collect())
     }
 
     /// Does something on one of the threads when it is the source's turn.
@@ -210,49 +215,64 @@ impl Jobs {
     }
 }
 
+/// An event with its endpoints, and whether something was looked for in its body that says it is
+/// JSON and is not.
+struct CheckedEvent {
+    matched: Matched,
+    is_unreadable: bool,
+}
+
 /// Matches events if that takes little; else it gives them back.
-fn at_once(matcher: &Matcher, events: Vec<NewEvent>) -> Result<Vec<Matched>, Vec<NewEvent>> {
+fn at_once(matcher: &Matcher, events: Vec<NewEvent>) -> Result<Vec<CheckedEvent>, Vec<NewEvent>> {
     let mut steps = Steps::new(limits::FILTER_INLINE_STEPS);
-    let mut fan_outs = Vec::with_capacity(events.len());
+    let mut found = Vec::with_capacity(events.len());
     for event in &events {
         let facts = filter_input(event);
         let fan_out = matcher.fan_out(false, &facts, &mut steps);
+        let is_unreadable = is_unreadable(event, &fan_out, &mut steps);
         if steps.left() == 0 {
             return Err(events);
         }
-        fan_outs.push(fan_out);
+        found.push((fan_out, is_unreadable));
     }
-    Ok(events
-        .into_iter()
-        .zip(fan_outs)
-        .map(|(event, fan_out)| Matched { event, fan_out })
-        .collect())
+
+    let checked = |(event, (fan_out, is_unreadable))| {
+        let matched = Matched { event, fan_out };
+        CheckedEvent { matched, is_unreadable }
+    };
+    Ok(events.into_iter().zip(found).map(checked).collect())
 }
 
 /// Matches events within all the steps that there are.
-fn at_length(matcher: &Matcher, events: Vec<NewEvent>) -> Vec<Matched> {
+fn at_length(matcher: &Matcher, events: Vec<NewEvent>) -> Vec<CheckedEvent> {
     let mut left = limits::FILTER_REQUEST_STEPS;
     let one = |event: NewEvent| {
         let given = left.min(limits::FILTER_STEPS);
         let mut steps = Steps::new(given);
         let matched = matcher.matched(event, &mut steps);
+        let is_unreadable = is_unreadable(&matched.event, &matched.fan_out, &mut steps);
         left -= given - steps.left();
-        matched
+        CheckedEvent { matched, is_unreadable }
     };
     events.into_iter().map(one).collect()
 }
 
-/// Whether something was looked for in a body that says it is JSON and is not.
-fn is_unreadable(event: &NewEvent, fan_out: &FanOut) -> bool {
+/// Whether something was looked for in a body that says it is JSON and is not. With too few steps
+/// left to parse the body it is not known, and the body does not count.
+fn is_unreadable(event: &NewEvent, fan_out: &FanOut, steps: &mut Steps) -> bool {
     if event.body.is_empty() || !says_json(&event.headers) {
         return false;
     }
+    if fan_out.unreadable {
+        return true;
+    }
+
     let source = &event.source;
     let lacks = |field: &Option<String>, found: bool| field.is_some() && !found;
-    fan_out.unreadable
-        || ((lacks(&source.type_field, !event.kind.is_empty())
-            || lacks(&source.id_field, event.dedupe_key.is_some()))
-            && pointer::find(&event.body, [None]).is_err())
+    let is_lacking = lacks(&source.type_field, !event.kind.is_empty())
+        || lacks(&source.id_field, event.dedupe_key.is_some());
+    let may_parse = is_lacking && steps.take(1 + event.body.len() / PARSED_IN_STEP).is_ok();
+    may_parse && pointer::find(&event.body, [None]).is_err()
 }
 
 /// Whether the content type is JSON, or one that is written in it.
@@ -277,6 +297,12 @@ impl UnreadableBodies {
         if by_source.len() < limits::SOURCES || by_source.contains_key(source) {
             *by_source.entry(source.to_owned()).or_default() += 1;
         }
+    }
+
+    /// Keeps the counts of these sources: names come and go, and there is a limit of them.
+    pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
+        let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
+        by_source.retain(|name, _| is_there(name));
     }
 
     /// All of them.
@@ -395,12 +421,31 @@ mod tests {
         assert_eq!(back.len(), 2);
         let many = (0..12).map(|_| event(1, &body)).chain([event(1, "{}")]).collect();
         let matched = at_length(&costly, many);
-        assert!(matched[..12].iter().all(|matched| matched.fan_out.undecided == [1]));
+        assert!(matched[..12].iter().all(|one| one.matched.fan_out.undecided == [1]));
         let cheap =
             at_once(&matcher("@.body.t == 'x'"), vec![event(1, r#"{"t":"x"}"#), event(1, "{}")]);
-        let wanted: Vec<usize> =
-            cheap.expect("at once").iter().map(|matched| matched.fan_out.wanted.len()).collect();
+        let Ok(cheap) = cheap else { panic!("it was not done at once") };
+        let wanted: Vec<usize> = cheap.iter().map(|one| one.matched.fan_out.wanted.len()).collect();
         assert_eq!(wanted, [1, 0]);
+    }
+
+    #[test]
+    fn a_large_body_is_not_parsed_where_it_comes_in() {
+        let lacking = |len: usize| {
+            let mut event = event(1, &"[".repeat(len));
+            let source = Source { type_field: Some("/t".into()), ..Source::clone(&event.source) };
+            (event.source, event.kind) = (Arc::new(source), String::new());
+            event
+        };
+        let matcher = Matcher::default();
+        let Ok(small) = at_once(&matcher, vec![lacking(100)]) else { panic!("it is small") };
+        assert!(small[0].is_unreadable);
+
+        let large = 4 * limits::FILTER_INLINE_STEPS as usize;
+        let Err(back) = at_once(&matcher, vec![lacking(large)]) else {
+            panic!("it was parsed at once")
+        };
+        assert!(at_length(&matcher, back)[0].is_unreadable);
     }
 
     #[tokio::test]
@@ -421,6 +466,9 @@ mod tests {
         looked_for.kind.clear();
         workers.matched(not_asked.clone(), vec![looked_for]).await.expect("matched");
         assert_eq!(workers.unreadable().of("s1"), 2);
+
+        workers.unreadable().retain(|name| name != "s1");
+        assert_eq!(workers.unreadable().all().len(), 0, "the source is gone");
 
         let kind = |value: &str| says_json(&[Header::new("content-type", value.to_owned())]);
         assert!(

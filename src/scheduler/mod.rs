@@ -35,7 +35,10 @@ mod retention;
 mod retention_clock;
 mod shares;
 mod tail;
+#[cfg(test)]
+mod testing;
 mod thread;
+mod wanted;
 mod watchdog;
 
 pub use self::core::{Core, Released, Store};

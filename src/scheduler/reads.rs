@@ -164,7 +164,7 @@ fn complete(
     }
     for entry in entries {
         let at = keys.moved.get(&entry.event).copied().unwrap_or(entry.event);
-        // One that is not there may have been carried forward, which only the queue knows: it asks
+        // One that is not there may have been relocated, which only the queue knows: it asks
         // again.
         if let Some(event) = entry.loaded.clone().or_else(|| read(at)) {
             keys.fill(entry, &event);

@@ -277,11 +277,11 @@ mod tests {
         assert!(matches!(relocated, Ok((2, _))), "{relocated:?}");
 
         let keys = Keys { order: Some("/k".into()), ..Keys::default() };
-        let carried = world.log.values().find_map(|record| match record {
+        let relocated = world.log.values().find_map(|record| match record {
             Record::DeliveriesRelocated { waiting } => Some(waiting.clone()),
             _ => None,
         });
-        for waiting in carried.expect("they wait among the retries") {
+        for waiting in relocated.expect("they wait among the retries") {
             let Some(Record::EventAccepted { event, .. }) = world.log.get(&waiting.event) else {
                 panic!("no event")
             };

@@ -1,7 +1,7 @@
-//! The calendar: the time that retention goes by. It never jumps.
+//! The retention clock: the time that retention goes by. It never jumps.
 //!
 //! The wall clock of a small box may begin in 1970, or be years off until somebody sets it; whoever
-//! throws things away by it throws away too much. So the calendar counts the time that passes while
+//! throws things away by it throws away too much. So this clock counts the time that passes while
 //! the daemon runs, on the monotonic clock, and stands in a checked file beside the log. What
 //! passed while the daemon was off, or asleep, is only known from the wall clock: it is believed
 //! when it is a matter of at most [`BELIEVED_MS`], and only after the wall clock has kept going for
@@ -31,7 +31,7 @@ pub struct Stamp {
 /// A time that only goes forward.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetentionClock {
-    /// What time it is by this calendar.
+    /// What time it is by this clock.
     now: WallMs,
     /// What the system's clock said at that time.
     wall: WallMs,
@@ -95,7 +95,7 @@ impl RetentionClock {
         self.leap = believed.then_some((ahead, now.mono_ms));
     }
 
-    /// What time it is by this calendar.
+    /// What time it is by this clock.
     #[must_use]
     pub fn now(&self) -> WallMs {
         self.now
@@ -133,63 +133,63 @@ mod tests {
         Now { mono_ms, wall_ms }
     }
 
-    fn age(calendar: &RetentionClock, first: u64) -> u64 {
-        calendar.now() - calendar.stamp(first).expect("it was seen").at
+    fn age(clock: &RetentionClock, first: u64) -> u64 {
+        clock.now() - clock.stamp(first).expect("it was seen").at
     }
 
     #[test]
     fn time_passes_with_the_monotonic_clock() {
-        let mut calendar = RetentionClock::new(at(0, 50 * YEAR));
-        assert!(calendar.note(&[1, 5], 7));
-        assert!(!calendar.note(&[1, 5], 9));
-        calendar.go_on(at(2 * DAY, 50 * YEAR + 2 * DAY));
-        assert_eq!((age(&calendar, 1), calendar.stamp(5).expect("seen").events), (2 * DAY, 7));
-        assert!(calendar.note(&[5], 9) && calendar.stamp(1).is_none());
+        let mut clock = RetentionClock::new(at(0, 50 * YEAR));
+        assert!(clock.note(&[1, 5], 7));
+        assert!(!clock.note(&[1, 5], 9));
+        clock.go_on(at(2 * DAY, 50 * YEAR + 2 * DAY));
+        assert_eq!((age(&clock, 1), clock.stamp(5).expect("seen").events), (2 * DAY, 7));
+        assert!(clock.note(&[5], 9) && clock.stamp(1).is_none());
     }
 
     #[test]
     fn a_clock_that_jumps_years_ages_nothing() {
         // The box starts in 1970, and gets its time a minute later.
-        let mut calendar = RetentionClock::new(at(0, 1_000));
-        calendar.note(&[1], 0);
-        calendar.go_on(at(60_000, 56 * YEAR));
-        calendar.go_on(at(2 * HOUR, 56 * YEAR + 2 * HOUR));
-        assert_eq!(age(&calendar, 1), 2 * HOUR, "a difference of seconds is none");
+        let mut clock = RetentionClock::new(at(0, 1_000));
+        clock.note(&[1], 0);
+        clock.go_on(at(60_000, 56 * YEAR));
+        clock.go_on(at(2 * HOUR, 56 * YEAR + 2 * HOUR));
+        assert_eq!(age(&clock, 1), 2 * HOUR, "a difference of seconds is none");
         // And back again, and far ahead, and nothing stays for ever for it.
-        calendar.go_on(at(3 * HOUR, 0));
-        calendar.go_on(at(4 * HOUR, 400 * YEAR));
-        calendar.go_on(at(8 * DAY, 400 * YEAR + 8 * DAY));
-        assert_eq!(age(&calendar, 1), 8 * DAY);
+        clock.go_on(at(3 * HOUR, 0));
+        clock.go_on(at(4 * HOUR, 400 * YEAR));
+        clock.go_on(at(8 * DAY, 400 * YEAR + 8 * DAY));
+        assert_eq!(age(&clock, 1), 8 * DAY);
     }
 
     #[test]
     fn days_that_the_daemon_was_off_count_after_a_while() {
-        let mut calendar = RetentionClock::new(at(0, 50 * YEAR));
-        calendar.note(&[1], 0);
-        calendar.go_on(at(HOUR, 50 * YEAR + HOUR));
-        calendar.resume(at(5, 50 * YEAR + 3 * DAY));
-        assert_eq!(age(&calendar, 1), HOUR);
-        calendar.go_on(at(HOUR - 1, 50 * YEAR + 3 * DAY + HOUR - 6));
-        assert!(age(&calendar, 1) <= 2 * HOUR, "an hour has to pass first");
-        calendar.go_on(at(HOUR + 5, 50 * YEAR + 3 * DAY + HOUR));
-        assert_eq!(age(&calendar, 1), 3 * DAY + HOUR);
+        let mut clock = RetentionClock::new(at(0, 50 * YEAR));
+        clock.note(&[1], 0);
+        clock.go_on(at(HOUR, 50 * YEAR + HOUR));
+        clock.resume(at(5, 50 * YEAR + 3 * DAY));
+        assert_eq!(age(&clock, 1), HOUR);
+        clock.go_on(at(HOUR - 1, 50 * YEAR + 3 * DAY + HOUR - 6));
+        assert!(age(&clock, 1) <= 2 * HOUR, "an hour has to pass first");
+        clock.go_on(at(HOUR + 5, 50 * YEAR + 3 * DAY + HOUR));
+        assert_eq!(age(&clock, 1), 3 * DAY + HOUR);
     }
 
     #[test]
     fn a_leap_that_is_taken_back_was_none() {
-        let mut calendar = RetentionClock::new(at(0, 50 * YEAR));
-        calendar.note(&[1], 0);
-        calendar.go_on(at(1000, 50 * YEAR + 20 * DAY));
-        calendar.go_on(at(60_000, 50 * YEAR + 60_000));
-        calendar.go_on(at(5 * HOUR, 50 * YEAR + 5 * HOUR));
-        assert_eq!(age(&calendar, 1), 5 * HOUR);
+        let mut clock = RetentionClock::new(at(0, 50 * YEAR));
+        clock.note(&[1], 0);
+        clock.go_on(at(1000, 50 * YEAR + 20 * DAY));
+        clock.go_on(at(60_000, 50 * YEAR + 60_000));
+        clock.go_on(at(5 * HOUR, 50 * YEAR + 5 * HOUR));
+        assert_eq!(age(&clock, 1), 5 * HOUR);
     }
 
     #[test]
     fn a_short_absence_counts_at_once() {
-        let mut calendar = RetentionClock::new(at(0, 50 * YEAR));
-        calendar.note(&[1], 0);
-        calendar.resume(at(3, 50 * YEAR + 60_000));
-        assert_eq!(age(&calendar, 1), 60_000);
+        let mut clock = RetentionClock::new(at(0, 50 * YEAR));
+        clock.note(&[1], 0);
+        clock.resume(at(3, 50 * YEAR + 60_000));
+        assert_eq!(age(&clock, 1), 60_000);
     }
 }

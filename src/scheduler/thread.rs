@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::envelope::Envelope;
 use super::handle::{Channels, Handle};
 use super::retention::Retention;
 use super::watchdog::{CommitClock, Fatal, Watchdog};
-use super::{reader, tail};
+use super::{reader, tail, watchdog};
 use crate::log::{Log, LogError, Reader, failpoint};
 use crate::model::share::{Share, ShareHolder};
 use crate::model::{Clock, Now, Seq, Source, limits};
@@ -29,6 +29,10 @@ const SLEEP_MAX: Duration = Duration::from_millis(500);
 
 /// Between two tries to remove a segment.
 const DROP_AGAIN_MS: u64 = 5_000;
+
+/// How often it is looked whether the reader has ended, and the pause in between: five seconds.
+const READER_LOOKS: u32 = 1_000;
+const READER_LOOK: Duration = Duration::from_millis(5);
 
 /// What a request counts beside the bodies of its events.
 const REQUEST_BYTES: usize = 512;
@@ -70,7 +74,8 @@ struct Postponed {
     tried_at: u64,
 }
 
-/// Starts the scheduler thread, its reader, and the watchdog over its commits.
+/// Starts the scheduler thread, its reader, and the watchdog over its commits. The reader ends
+/// before the scheduler thread.
 ///
 /// # Errors
 /// When the system gives no threads.
@@ -81,7 +86,7 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
     let (reads, orders) = sync_channel(limits::READS);
     let (log_reader, handle, retention) = (parts.reader, parts.handle, parts.retention);
     let reader_clock = clock.clone();
-    name("hookbox-reader")
+    let reader = name("hookbox-reader")
         .spawn(move || reader::run(&log_reader, &orders, &handle, &reader_clock, &retention))?;
 
     let commit = CommitClock::default();
@@ -112,10 +117,26 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
     name("hookbox-scheduler").spawn(move || {
         thread.run();
         thread.commit.begin((thread.clock)().mono_ms);
-        let closed = thread.core.store.close();
+        let Thread { core, channels, reads, .. } = thread;
+        let closed = core.store.close();
         stopped.store(true, Ordering::Release);
+
+        // The reader has nothing to wait for any more, and saves the retention clock.
+        drop((channels, reads));
+        wait_for(&reader);
         closed
     })
+}
+
+/// Waits until the reader has ended; not for ever, because the disk may not answer it.
+fn wait_for(reader: &JoinHandle<()>) {
+    for _ in 0..READER_LOOKS {
+        if reader.is_finished() {
+            return;
+        }
+        std::thread::park_timeout(READER_LOOK);
+    }
+    tracing::warn!("the log's reader has not ended: stopping without it");
 }
 
 impl Thread {
@@ -140,15 +161,9 @@ impl Thread {
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
         };
 
-        // Whatever else has come by now shares the commit, within what one step may hold.
-        let mut requests = Vec::new();
-        let mut bytes = self.admit(first, &mut requests, 0);
-        while requests.len() < limits::STEP_INPUTS
-            && bytes < limits::STEP_BYTES
-            && let Ok(next) = self.channels.requests.try_recv()
-        {
-            bytes += self.admit(next, &mut requests, bytes);
-        }
+        let admit = |request, so_far| self.admit(request, so_far);
+        let mut requests = gather_with(first, &self.channels.requests, admit);
+        requests.extend(self.channels.take_wanted().map(Envelope::report));
         Some(requests)
     }
 
@@ -163,12 +178,12 @@ impl Thread {
         })
     }
 
-    /// Takes a request in, or refuses it because the disk is too full for what it adds. Returns
-    /// about how many bytes came with it.
-    fn admit(&self, mut request: Envelope, requests: &mut Vec<Envelope>, so_far: usize) -> usize {
+    /// Takes a request in, and about how many bytes came with it. `None` when it is refused,
+    /// because the disk is too full for what it adds.
+    fn admit(&self, mut request: Envelope, so_far: usize) -> Option<(Envelope, usize)> {
         if let Some(why) = self.lacks_space(request.growth(), so_far) {
             request.refuse(Refusal::NoRoom(why));
-            return 0;
+            return None;
         }
 
         let bytes = match request.growth() {
@@ -178,8 +193,7 @@ impl Thread {
         if self.channels.health.disk.level() >= DiskLevel::Low {
             request.trim();
         }
-        requests.push(request);
-        bytes
+        Some((request, bytes))
     }
 
     /// Why the disk has no space for what a request adds. What ends something always has it.
@@ -217,7 +231,7 @@ impl Thread {
         self.commit.begin((self.clock)().mono_ms);
         let released = match self.core.remember(now, decided) {
             Ok(released) => released,
-            Err(failed) => return self.die(&failed.error),
+            Err(failed) => self.die(&failed.error),
         };
         let durable = self.core.queue.state().next_seq - 1;
         self.channels.health.durable.store(durable, Ordering::Release);
@@ -231,12 +245,13 @@ impl Thread {
     }
 
     /// Ends the process: after a commit that failed nobody knows what the disk holds.
-    fn die(&self, error: &LogError) {
+    fn die(&self, error: &LogError) -> ! {
         self.channels.health.accepting.store(false, Ordering::Release);
-        (self.fatal)(&format!(
+        let what = format!(
             "the log could not be written: {error}. What was not answered may or may not be \
              remembered; hookboxd ends here and reads the log anew when it is started"
-        ));
+        );
+        watchdog::end(&self.fatal, &what)
     }
 
     /// Sends the answers and performs the actions of a step that is durable.
@@ -298,10 +313,17 @@ impl Thread {
     }
 
     fn attempt(&self, order: AttemptOrder) {
-        if let Err(error) = self.attempts.try_send(order) {
-            // The channel is as large as the number of attempts in flight: it only fails at the
-            // very end.
-            tracing::debug!(%error, "an attempt was not handed out");
+        match self.attempts.try_send(order) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                // The daemon ends: it is attempted after the next start.
+                tracing::debug!("an attempt was not handed out");
+            }
+            // Its delivery would stay in flight, and its slot taken, until the next start.
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                let what = "the channel of attempts is full, which its size rules out";
+                watchdog::end(&self.fatal, what)
+            }
         }
     }
 
@@ -316,9 +338,12 @@ impl Thread {
         match self.reads.try_send(Box::new(order)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                (self.fatal)("the reader's channel is full, which its size rules out");
+                let what = "the reader's channel is full, which its size rules out";
+                watchdog::end(&self.fatal, what)
             }
-            Err(TrySendError::Disconnected(_)) => (self.fatal)("the reader thread has ended"),
+            Err(TrySendError::Disconnected(_)) => {
+                watchdog::end(&self.fatal, "the reader thread has ended")
+            }
         }
     }
 
@@ -368,5 +393,87 @@ impl Thread {
     fn may_start_attempts(&self) -> bool {
         let draining = self.channels.health.draining.load(Ordering::Acquire);
         !draining && self.channels.health.disk.level() < DiskLevel::Halted
+    }
+}
+
+/// The first request and whatever else has come by now: they share the commit, within what one step
+/// may hold. `admit` takes a request in, or refuses it; it is given the bytes that came so far, and
+/// gives those that came with this one.
+fn gather_with(
+    first: Envelope,
+    channel: &Receiver<Envelope>,
+    admit: impl Fn(Envelope, usize) -> Option<(Envelope, usize)>,
+) -> Vec<Envelope> {
+    let (mut requests, mut bytes) = (Vec::new(), 0);
+    let others = std::iter::from_fn(|| channel.try_recv().ok());
+
+    // Refusing takes time as well, so those that are refused count.
+    for request in std::iter::once(first).chain(others).take(limits::STEP_INPUTS) {
+        if let Some((request, len)) = admit(request, bytes) {
+            requests.push(request);
+            bytes += len;
+        }
+        if bytes >= limits::STEP_BYTES {
+            break;
+        }
+    }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    use super::{Envelope, Retention, SchedulerParts, gather_with, start};
+    use crate::log::{Log, Options, Recovered};
+    use crate::model::Now;
+    use crate::model::limits::{STEP_BYTES, STEP_INPUTS};
+    use crate::queue::{Queue, Refusal, State, StatusQuery};
+
+    fn request() -> Envelope {
+        Envelope::ask(StatusQuery, None).0
+    }
+
+    #[test]
+    fn a_step_is_bounded_whether_its_requests_are_taken_in_or_refused() {
+        let (sender, receiver) = channel();
+        (0..4 * STEP_INPUTS).for_each(|_| sender.send(request()).expect("sent"));
+
+        let refuse = |request: Envelope, _| {
+            request.refuse(Refusal::NoRoom("over its share".to_owned()));
+            None
+        };
+        assert!(gather_with(request(), &receiver, refuse).is_empty());
+        assert_eq!(gather_with(request(), &receiver, |r, _| Some((r, 1))).len(), STEP_INPUTS);
+        let large = gather_with(request(), &receiver, |r, _| Some((r, STEP_BYTES / 2)));
+        assert_eq!(large.len(), 2);
+        assert_eq!(receiver.try_iter().count(), 2 * STEP_INPUTS + 1, "what is left");
+    }
+
+    #[test]
+    fn the_retention_clock_is_saved_when_the_thread_has_ended() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = Options { dir: dir.path().join("log"), ..Options::default() };
+        let note = options.dir.join("calendar");
+        let Recovered { log, reader, .. } = Log::open(options, 1).expect("opens");
+        let now = Now { mono_ms: 1, wall_ms: 1 };
+        let (handle, channels) = crate::scheduler::channel();
+
+        let parts = SchedulerParts {
+            log,
+            reader,
+            queue: Queue::new(State::new(), 1, now),
+            channels,
+            handle: handle.clone(),
+            clock: Arc::new(move || now),
+            attempts: tokio::sync::mpsc::channel(1).0,
+            retention: Retention::default(),
+            fatal: Arc::new(|what: &str| panic!("{what}")),
+        };
+        let thread = start(parts).expect("threads");
+        handle.stop();
+        thread.join().expect("no panic").expect("closes");
+        assert!(note.exists());
     }
 }

@@ -1,5 +1,6 @@
 //! The watchdog over commits.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,7 +8,12 @@ use std::time::Duration;
 use crate::model::{Clock, limits};
 
 /// Ends the process; called with what went wrong. It does not return.
-pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
+pub type Fatal = Arc<dyn Fn(&str) -> Infallible + Send + Sync>;
+
+/// Ends the process.
+pub(super) fn end(fatal: &Fatal, what: &str) -> ! {
+    match fatal(what) {}
+}
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -53,9 +59,9 @@ impl Watchdog {
             std::thread::park_timeout(PAUSE);
             if watched.hangs(self.commit.since(), (self.clock)().mono_ms) {
                 let seconds = limits::COMMIT_TIMEOUT_MS / 1000;
-                (self.fatal)(&format!(
-                    "a commit has taken longer than {seconds} s: the disk does not answer"
-                ));
+                let what =
+                    format!("a commit has taken longer than {seconds} s: the disk does not answer");
+                end(&self.fatal, &what);
             }
         }
     }

@@ -174,7 +174,23 @@ pub fn check_key_set(value: &serde_json::Value) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SCHEMES, default_max_body, limits};
+    use super::{SCHEMES, Source, default_max_body, limits};
+    use crate::model::PROVIDER_SCHEMES;
+
+    /// The schemes of home-made senders.
+    const GENERIC: [&str; 6] = ["apikey", "bin", "hmac", "mtls", "none", "standard-webhooks"];
+
+    #[test]
+    fn each_scheme_is_a_provider_preset_or_for_home_made_senders() {
+        let mut classified = [PROVIDER_SCHEMES, &GENERIC].concat();
+        classified.sort_unstable();
+        let mut schemes = SCHEMES.to_vec();
+        schemes.sort_unstable();
+        assert_eq!(classified, schemes, "a new scheme has to be put into one of the lists");
+
+        assert!(Source::new("in", "github").is_provider());
+        assert!(!Source::new("in", "of-a-later-version").is_provider());
+    }
 
     #[test]
     fn every_default_can_be_set_and_is_no_less_than_the_common_one() {

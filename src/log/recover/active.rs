@@ -153,10 +153,7 @@ impl Recovery {
         let NewestSegment { segment, scan } = newest;
 
         let first = segment.header.first;
-        let known = match mark.seq.checked_add(1) {
-            Some(next) if next == first => Some(segment.header.prev),
-            _ => scan.found_head,
-        };
+        let known = if mark.seq + 1 == first { Some(segment.header.prev) } else { scan.found_head };
         let inside = (first - 1..=scan.last).contains(&mark.seq);
         if inside && known != Some(mark.head) {
             let what = "it is not the record that the watermark names: the log was put back or \

@@ -1,10 +1,9 @@
 //! The inventory: leftovers are removed, interrupted drops completed, and the segments listed.
 
-use super::recovery::Recovery;
+use super::recovery::{Recovery, is_possible, read_seal};
 use crate::log::error::LogError;
 use crate::log::folder;
 use crate::log::segment_slot::SegmentSlot;
-use crate::log::segment_summary::SegmentSummary;
 use crate::model::Seq;
 
 impl Recovery {
@@ -21,7 +20,9 @@ impl Recovery {
 
         let mut present = Vec::new();
         for first in listing.segments {
-            if is_dropped(first) {
+            if !is_possible(first) {
+                self.problem(first, first, first, "no record can have this number");
+            } else if is_dropped(first) {
                 // The drop was recorded, but the process ended before it was done.
                 let deleting = folder::deleting(&dir, first);
                 folder::rename(&folder::segment(&dir, first), &deleting)?;
@@ -36,7 +37,7 @@ impl Recovery {
             if is_dropped(first) {
                 folder::remove(&seal)?;
             } else if !present.contains(&first) {
-                self.lost.extend(folder::read_checked::<SegmentSummary>(&seal));
+                self.lost.extend(read_seal(&dir, first));
             }
         }
         Ok(present)

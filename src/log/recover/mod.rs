@@ -18,7 +18,7 @@ mod recovery;
 use std::sync::Arc;
 
 use self::newest::NewestSegment;
-use self::recovery::Recovery;
+use self::recovery::{Recovery, is_possible};
 use super::append::Log;
 use super::disk_gauge::DiskGauge;
 use super::error::{LogError, LogProblem};
@@ -79,6 +79,7 @@ fn open_once(
     let present = recovery.take_inventory()?;
     failpoint::reached("open.tidied");
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
+    let mark = mark.filter(|mark| is_possible(mark.seq));
     let newest = recovery.open_newest(present, mark)?;
     failpoint::reached("open.read");
 
@@ -129,7 +130,9 @@ fn lock_and_measure(options: &Options, format: &FolderFormat) -> Result<SegmentS
     let lock = folder::lock(&options.dir)?;
     let gauge = DiskGauge::new(&options.dir, options.budget, options.segment_bytes)?;
     let dropped = folder::read_checked::<Vec<DroppedRange>>(&options.dir.join("dropped"));
-    Ok(SegmentSet::new(options, lock, dropped.unwrap_or_default(), format.clone(), gauge))
+    let mut dropped = dropped.unwrap_or_default();
+    dropped.retain(|range| is_possible(range.last));
+    Ok(SegmentSet::new(options, lock, dropped, format.clone(), gauge))
 }
 
 /// Reports that the end of the log is unverified, when its watermark is missing now or was at an

@@ -1,6 +1,6 @@
 //! The newest segment that can be opened, and the seals of the others.
 
-use super::recovery::Recovery;
+use super::recovery::{Recovery, read_seal};
 use crate::log::error::LogError;
 use crate::log::folder;
 use crate::log::scan::{ScanOptions, SegmentScan, scan};
@@ -73,18 +73,14 @@ impl Recovery {
         first: Seq,
         behind: Seq,
     ) -> Result<Option<SegmentSummary>, LogError> {
-        let path = folder::seal(&self.segments.dir, first);
-        let seal = folder::read_checked::<SegmentSummary>(&path);
-        let valid =
-            |summary: &SegmentSummary| summary.first == first && summary.sealed_at.is_some();
-        if let Some(summary) = seal.filter(valid) {
+        if let Some(summary) = read_seal(&self.segments.dir, first) {
             return Ok(Some(summary));
         }
 
         match self.scan_to_seal(first) {
             Ok((summary, scan)) => {
                 self.problems.extend(scan.problems);
-                folder::write_checked(&path, &summary)?;
+                folder::write_checked(&folder::seal(&self.segments.dir, first), &summary)?;
                 Ok(Some(summary))
             }
             Err(error) if error.is_damage() => {

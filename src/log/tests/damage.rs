@@ -170,4 +170,47 @@ fn a_changed_record_is_found_though_the_store_thinks_it_good() {
         [Ok(1), Ok(2), Err((3, 3)), Ok(4), Ok(5)],
         "its other records read"
     );
+    assert_eq!(reader.unreadable(1).iter().collect::<Vec<_>>(), [3], "a walk remembers it");
+
+    let Recovered { reader, .. } = open_whole(dir.path());
+    assert_eq!(seen(reader.backward(6)).len(), 5);
+    assert_eq!(reader.unreadable(1).iter().collect::<Vec<_>>(), [3], "so does one backward");
+}
+
+#[test]
+fn all_damage_within_a_reported_range_is_examined() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let Recovered { mut log, .. } = open(dir.path());
+        for n in 0..4 {
+            commit(&mut log, &[event(noise(50_000, n))]);
+            fill(&mut log, 2);
+        }
+        log.roll(b"state", 1).expect("rolls");
+    }
+
+    // Records 4 and 10 lose their middles.
+    meddle(dir.path(), 1, |batch| {
+        batch.put_chunk(4, 2, &[]);
+        batch.put_chunk(10, 2, &[]);
+    });
+    let Recovered { reader, .. } = open(dir.path());
+    let (first, last, what) = (2, 12, "one range that holds both".to_owned());
+    reader.segments.damage.add(&LogProblem { segment: 1, first, last, what });
+    reader.examine_damage();
+    assert_eq!(reader.unreadable(1).iter().collect::<Vec<_>>(), [4, 10]);
+}
+
+#[test]
+fn a_seal_put_in_the_place_of_another_says_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    drop(sixty(dir.path()));
+    let log_dir = dir.path().join("log");
+    fs::remove_dir_all(folder::segment(&log_dir, 21)).expect("removes");
+    fs::copy(folder::seal(&log_dir, 31), folder::seal(&log_dir, 21)).expect("copies");
+
+    let Recovered { reader, .. } = open(dir.path());
+    assert_eq!(reader.damage().iter().map(|p| (p.first, p.last)).collect::<Vec<_>>(), [(21, 30)]);
+    let read: Vec<_> = reader.forward(1).filter_map(Result::ok).map(|(seq, _)| seq).collect();
+    assert_eq!(read, (1..=20).chain(31..=60).collect::<Vec<_>>());
 }

@@ -108,3 +108,16 @@ fn a_log_put_back_from_elsewhere_is_reported() {
     let ranges: Vec<_> = problems.iter().map(|p| (p.first, p.last)).collect();
     assert_eq!((log.next_seq(), ranges), (4, vec![(3, 3)]));
 }
+
+#[test]
+fn a_watermark_behind_all_numbers_is_none() {
+    let dir = tempfile::tempdir().expect("a folder");
+    drop(sixty(dir.path()));
+    set_mark(dir.path(), Seq::MAX);
+
+    let Recovered { mut log, reader, problems, .. } = open(dir.path());
+    assert!(!problems.is_empty(), "the end of the log is unverified");
+    assert_eq!(log.next_seq(), 61);
+    fill(&mut log, 1);
+    assert_eq!(seqs(&reader), (1..=61).collect::<Vec<_>>());
+}

@@ -244,16 +244,21 @@ impl LeaseHub {
 
     /// Gives back to the queue what has been offered for too long.
     fn return_unclaimed(&self, now: Now) {
+        let mut unclaimed = Vec::new();
         let mut state = self.lock();
         for (endpoint, consumers) in &mut state.endpoints {
             let is_old = |at: u64| at + limits::OFFER_WAIT_MS <= now.mono_ms;
             while let Some((offered, _)) = consumers.offered.pop_front_if(|(_, at)| is_old(*at)) {
-                let report = lease_report(now, now, LeaseResult::not_taken());
-                self.report(offered.delivery, report);
+                unclaimed.push(offered.delivery);
             }
             self.report_wanted(*endpoint, consumers);
         }
         state.endpoints.retain(|_, consumers| !consumers.is_unused());
+        drop(state);
+
+        for delivery in unclaimed {
+            self.report(delivery, lease_report(now, now, LeaseResult::not_taken()));
+        }
     }
 
     /// A delivery of this endpoint is not leased any more.
@@ -271,7 +276,7 @@ impl LeaseHub {
         let total = consumers.wanted();
         if total != consumers.reported {
             consumers.reported = total;
-            self.handle.report(Input::Wanted { endpoint, total });
+            self.handle.report_wanted(endpoint, total);
         }
     }
 

@@ -4,8 +4,9 @@ use roaring::RoaringTreemap;
 
 use super::Retention;
 use super::access::LogAccess;
-use super::dead_letters::DeadLetterWork;
+use super::dead_letters::{DeadLetterStep, DeadLetterWork, PassedOver};
 use super::segment::{RetireReason, SegmentRetirement, SliceResult};
+use super::stays::{StayReason, StayReports};
 use super::survey::{Survey, SurveyResult};
 use crate::log::{Reader, SegmentInfo};
 use crate::model::{Clock, Now, Seq};
@@ -44,6 +45,10 @@ pub(in crate::scheduler) struct RetentionKeeper<'a> {
     /// before this.
     settled: RoaringTreemap,
     not_settled_before: u64,
+    stay_reports: StayReports,
+    /// No dead letters are discarded before this; and how many were passed over at most so far.
+    not_discarded_before: u64,
+    passed_over: usize,
 }
 
 /// What is under way.
@@ -84,6 +89,9 @@ impl<'a> RetentionKeeper<'a> {
             weighed: None,
             settled: RoaringTreemap::new(),
             not_settled_before: 0,
+            stay_reports: StayReports::default(),
+            not_discarded_before: 0,
+            passed_over: 0,
         }
     }
 
@@ -92,11 +100,35 @@ impl<'a> RetentionKeeper<'a> {
         !matches!(self.work, RetentionWork::None)
     }
 
-    /// Looks for something to do. Called about once a second.
+    /// Lets the retention clock go on, and looks for something to do. Called about once a second.
     pub fn look(&mut self) {
+        if self.is_busy() {
+            self.go_on();
+        } else {
+            self.work = self.find_work();
+        }
+    }
+
+    /// Something to do at once, if there is anything.
+    fn find_work(&mut self) -> RetentionWork {
+        let Some((status, segments)) = self.go_on() else { return RetentionWork::None };
+        let now = (self.access.clock)();
+
+        if now.mono_ms >= self.not_settled_before {
+            let work = self.look_for_losses(status.first_seq);
+            if !matches!(work, RetentionWork::None) {
+                return work;
+            }
+        }
+        self.choose(now, &status, &segments)
+    }
+
+    /// Lets the retention clock go on. Returns what it went by: `None` when the queue gives no
+    /// answer.
+    fn go_on(&mut self) -> Option<(Status, Vec<SegmentInfo>)> {
         let now = (self.access.clock)();
         self.retention_clock.go_on(now);
-        let Some(status) = self.access.ask(StatusQuery) else { return };
+        let status = self.access.ask(StatusQuery)?;
 
         let segments = self.access.reader.segments();
         let sealed = segments.iter().filter(|segment| segment.sealed_at.is_some());
@@ -105,13 +137,7 @@ impl<'a> RetentionKeeper<'a> {
         if changed || now.mono_ms.saturating_sub(self.saved_at) >= SAVE_MS {
             self.save(now);
         }
-
-        if !self.is_busy() && now.mono_ms >= self.not_settled_before {
-            self.look_for_losses(status.first_seq);
-        }
-        if !self.is_busy() {
-            self.work = self.choose(now, &status, &segments);
-        }
+        Some((status, segments))
     }
 
     pub fn save(&mut self, now: Now) {
@@ -128,7 +154,8 @@ impl<'a> RetentionKeeper<'a> {
             RetentionWork::Survey(survey) => self.survey(survey),
             RetentionWork::Retire(retirement) => self.retire(retirement),
             RetentionWork::DeadLetters(work) => {
-                work.step(self.access).map_or(RetentionWork::None, RetentionWork::DeadLetters)
+                let step = work.step(self.access);
+                self.dead_letters(step)
             }
             RetentionWork::Settle(settling) => {
                 let step = settling.step(self.access.reader, &mut self.access);
@@ -139,11 +166,12 @@ impl<'a> RetentionKeeper<'a> {
 
     /// Begins to settle what follows from records that cannot be read, when there are others than
     /// the last time.
-    fn look_for_losses(&mut self, first: Seq) {
-        if self.access.reader.unreadable(first) != self.settled {
-            let step = Settling::begin(self.access.reader, first, &mut self.access);
-            self.work = self.settle(step);
+    fn look_for_losses(&mut self, first: Seq) -> RetentionWork {
+        if self.access.reader.unreadable(first) == self.settled {
+            return RetentionWork::None;
         }
+        let step = Settling::begin(self.access.reader, first, &mut self.access);
+        self.settle(step)
     }
 
     fn settle(&mut self, step: SettleStep) -> RetentionWork {
@@ -165,8 +193,9 @@ impl<'a> RetentionKeeper<'a> {
             return work;
         }
 
-        if self.access.retention.dead_events.is_some_and(|most| status.dead > most) {
-            return RetentionWork::DeadLetters(DeadLetterWork::Discard { upto: 0 });
+        let may_discard = now.mono_ms >= self.not_discarded_before;
+        if may_discard && self.access.retention.dead_events.is_some_and(|most| status.dead > most) {
+            return RetentionWork::DeadLetters(DeadLetterWork::discard(0));
         }
 
         let due = now.mono_ms.saturating_sub(self.weighed_at) >= WEIGH_MS;
@@ -186,7 +215,32 @@ impl<'a> RetentionKeeper<'a> {
         if std::mem::replace(&mut self.weighed, weighed) == weighed {
             return RetentionWork::None;
         }
-        RetentionWork::DeadLetters(DeadLetterWork::Weigh { before: Seq::MAX, bytes: 0 })
+        RetentionWork::DeadLetters(DeadLetterWork::weigh())
+    }
+
+    fn dead_letters(&mut self, step: DeadLetterStep) -> RetentionWork {
+        let passed_over = match step {
+            DeadLetterStep::More(work) => return RetentionWork::DeadLetters(work),
+            DeadLetterStep::Done(passed_over) => passed_over,
+            DeadLetterStep::Failed => PassedOver { count: 0, may_pass: true },
+        };
+
+        if passed_over.count > 0 || passed_over.may_pass {
+            self.not_discarded_before = self.access.mono_ms() + REST_MS;
+        }
+        if passed_over.may_pass {
+            // They are to be weighed again, though they are the same.
+            self.weighed = None;
+        }
+        if passed_over.count > self.passed_over {
+            self.passed_over = passed_over.count;
+            tracing::warn!(
+                count = self.passed_over,
+                "some dead letters cannot be read: they are not discarded, and their bytes do not \
+                 count"
+            );
+        }
+        RetentionWork::None
     }
 
     /// Begins to retire the oldest segment when there is a reason.
@@ -197,7 +251,6 @@ impl<'a> RetentionKeeper<'a> {
         segments: &[SegmentInfo],
     ) -> Option<RetentionWork> {
         let oldest = segments.first()?;
-        let (_, _) = (oldest.sealed_at?, oldest.last?);
         let reason = self.reason(now, status, oldest, segments)?;
         let retirement = SegmentRetirement::of(oldest, reason)?;
 
@@ -252,7 +305,7 @@ impl<'a> RetentionKeeper<'a> {
         match survey.step(self.access, &self.readable()) {
             SurveyResult::More(survey) => RetentionWork::Survey(survey),
             SurveyResult::Goes(retirement) => RetentionWork::Retire(retirement),
-            SurveyResult::Failed => RetentionWork::None,
+            SurveyResult::Failed(survey, why) => self.stay(survey.range(), &why),
             SurveyResult::Stays(survey) => {
                 let now = self.access.mono_ms();
                 let took = now.saturating_sub(survey.begun_at);
@@ -268,6 +321,7 @@ impl<'a> RetentionKeeper<'a> {
     /// One slice of a segment that goes. What stands in the way is tried again next time.
     fn retire(&mut self, retirement: SegmentRetirement) -> RetentionWork {
         let now = self.retention_clock.now();
+        let range = (retirement.retiring.first, retirement.retiring.last);
         match retirement.next_slice(self.access, &self.readable(), now) {
             SliceResult::More(retirement) => RetentionWork::Retire(retirement),
             SliceResult::Tight(retirement) => match self.access.ask(StatusQuery) {
@@ -276,26 +330,68 @@ impl<'a> RetentionKeeper<'a> {
             },
             SliceResult::Dropped(retirement) => {
                 retirement.report();
-                self.after_drop();
-                std::mem::replace(&mut self.work, RetentionWork::None)
+                self.after_drop()
             }
-            SliceResult::Stays => {
-                self.not_before = self.access.mono_ms() + REST_MS;
-                RetentionWork::None
-            }
+            SliceResult::Stays(why) => self.stay(range, &why),
         }
     }
 
-    fn after_drop(&mut self) {
+    /// A segment that should go stays for now.
+    fn stay(&mut self, range: (Seq, Seq), why: &StayReason) -> RetentionWork {
+        self.stay_reports.report(range, why);
+        self.not_before = self.access.mono_ms() + REST_MS;
+        RetentionWork::None
+    }
+
+    fn after_drop(&mut self) -> RetentionWork {
         self.access.reader.close_idle();
         // What the segment took is free now.
         let disk = &self.access.handle.health().disk;
         disk.see(self.access.reader.measure_disk_space(), self.access.mono_ms());
         // The next one may have had its time as well.
-        self.look();
+        self.find_work()
     }
 
     fn readable(&self) -> Readable<'_> {
         Readable { reader: self.access.reader, settled: &self.settled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RetentionKeeper, RetentionWork};
+    use crate::scheduler::retention::Retention;
+    use crate::scheduler::testing::TestScheduler;
+
+    /// Something waits in each of two segments, and only the newer one can be opened.
+    fn oldest_cannot_be_opened() -> TestScheduler {
+        TestScheduler::new(|core| {
+            core.accept_for_held();
+            core.roll();
+            core.accept_for_held();
+            core.roll();
+            core.hide_oldest();
+        })
+    }
+
+    #[test]
+    fn a_survey_that_cannot_read_its_segment_rests_and_says_so() {
+        let world = oldest_cannot_be_opened();
+        let retention =
+            Retention { delivered_ms: u64::MAX, delivered_bytes: Some(0), ..Retention::default() };
+        let mut keeper =
+            RetentionKeeper::new(&world.reader, &world.handle, &world.clock, &retention);
+
+        keeper.look();
+        assert!(matches!(keeper.work, RetentionWork::Survey(_)), "it is surveyed");
+        keeper.step();
+        assert!(!keeper.is_busy(), "it cannot be read");
+        keeper.look();
+        assert!(!keeper.is_busy(), "it is surveyed again at once");
+        assert!(keeper.stay_reports.has_warned(), "nothing says why the log grows");
+
+        world.pass(super::REST_MS);
+        keeper.look();
+        assert!(keeper.is_busy(), "it is tried again");
     }
 }

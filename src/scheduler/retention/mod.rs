@@ -26,8 +26,11 @@ mod access;
 mod dead_letters;
 mod keeper;
 mod segment;
+mod stays;
 mod survey;
 
+#[cfg(test)]
+pub(super) use access::LogAccess;
 pub(super) use keeper::RetentionKeeper;
 
 /// How long, how many, and how much is kept.

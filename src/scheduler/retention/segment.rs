@@ -1,12 +1,12 @@
 //! Retiring one segment: what lives in it is relocated, slice by slice, and then it is dropped.
 
 use super::access::{LogAccess, SLICE_BYTES};
+use super::stays::StayReason;
 use crate::log::{SegmentInfo, failpoint};
 use crate::model::WallMs;
-use crate::queue::AliveQuery;
 use crate::record::DeadLetter;
 use crate::scheduler::disk_thresholds::may_exceed;
-use crate::scheduler::losses::{AskQueue, Readable};
+use crate::scheduler::losses::Readable;
 use crate::scheduler::relocate::{RetirementStep, Retiring};
 
 /// Why a segment goes.
@@ -39,7 +39,7 @@ pub(super) enum SliceResult {
     /// It is dropped.
     Dropped(SegmentRetirement),
     /// It stays for now.
-    Stays,
+    Stays(StayReason),
 }
 
 impl SegmentRetirement {
@@ -66,8 +66,9 @@ impl SegmentRetirement {
         now: WallMs,
     ) -> SliceResult {
         let (first, last) = (self.retiring.first, self.retiring.last);
-        let Some(Some(alive)) = access.ask(AliveQuery { first, last }) else {
-            return SliceResult::Stays;
+        let alive = match access.alive(first, last) {
+            Ok(alive) => alive,
+            Err(why) => return SliceResult::Stays(why),
         };
 
         if access.is_tight() {
@@ -78,12 +79,7 @@ impl SegmentRetirement {
             // Measures the ballast as well, which is given up for this.
             let relocates = wants_events || !alive.dead_letter_seqs.is_empty();
             if relocates && !may_exceed(&access.reader.measure_disk_space(), SLICE_BYTES) {
-                tracing::debug!(
-                    first,
-                    last,
-                    "no space to relocate what may live in a segment: it stays for now"
-                );
-                return SliceResult::Stays;
+                return SliceResult::Stays(StayReason::NoSpace);
             }
         }
 
@@ -91,12 +87,8 @@ impl SegmentRetirement {
         let mut keep = |dead: DeadLetter| keep(dead, now, dead_ms);
         let step = match self.retiring.next_step(&alive, readable, &mut keep) {
             Ok(Some(step)) => step,
-            Ok(None) => return SliceResult::Stays,
-            Err(error) => {
-                tracing::error!(first, last, %error, "cannot read a segment whose time is over: \
-                                                      it stays");
-                return SliceResult::Stays;
-            }
+            Ok(None) => return SliceResult::Stays(StayReason::NotFound),
+            Err(error) => return SliceResult::Stays(error.into()),
         };
         failpoint::reached("carry.gathered");
         self.take_step(step, access)
@@ -104,7 +96,6 @@ impl SegmentRetirement {
 
     /// Has the queue do what was found.
     fn take_step(mut self, step: RetirementStep, access: LogAccess<'_>) -> SliceResult {
-        let (first, last) = (self.retiring.first, self.retiring.last);
         let done = match step {
             RetirementStep::Relocate(slice) => access.handle.ask_blocking(slice).map(Some),
             RetirementStep::Drop(retire) => access.handle.ask_blocking(retire).map(|()| None),
@@ -120,10 +111,7 @@ impl SegmentRetirement {
                 failpoint::reached("carry.done");
                 SliceResult::Dropped(self)
             }
-            Err(why) => {
-                tracing::debug!(first, last, %why, "a segment stays for now");
-                SliceResult::Stays
-            }
+            Err(refusal) => SliceResult::Stays(refusal.into()),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use super::access::{LogAccess, SLICE_BYTES};
 use super::segment::SegmentRetirement;
+use super::stays::StayReason;
 use crate::log::DiskSpace;
 use crate::model::Seq;
-use crate::queue::{AliveQuery, LivesQuery, Status};
+use crate::queue::{LivesQuery, Status};
 use crate::scheduler::disk_thresholds::may_exceed;
 use crate::scheduler::losses::{AskQueue, Readable};
 use crate::scheduler::relocate::Records;
@@ -32,7 +33,7 @@ pub(super) enum SurveyResult {
     /// Most of it lives: it does not go before its time.
     Stays(Survey),
     /// Something could not be read or asked.
-    Failed,
+    Failed(Survey, StayReason),
 }
 
 impl Survey {
@@ -57,11 +58,17 @@ impl Survey {
         }
     }
 
+    /// The first and the last record of the segment.
+    pub fn range(&self) -> (Seq, Seq) {
+        (self.retirement.retiring.first, self.retirement.retiring.last)
+    }
+
     /// Looks at one slice. After the last one the segment goes, or stays for a while.
     pub fn step(mut self, mut access: LogAccess<'_>, readable: &Readable<'_>) -> SurveyResult {
-        let (first, last) = (self.retirement.retiring.first, self.retirement.retiring.last);
-        let Some(Some(alive)) = access.ask(AliveQuery { first, last }) else {
-            return SurveyResult::Failed;
+        let (first, last) = self.range();
+        let alive = match access.alive(first, last) {
+            Ok(alive) => alive,
+            Err(why) => return SurveyResult::Failed(self, why),
         };
 
         if !alive.walk && !self.tight {
@@ -69,14 +76,15 @@ impl Survey {
             self.living_bytes = 2 * alive.known as u64;
             self.all_bytes = self.retirement.records;
         } else if self.next <= last {
-            let Ok((slice, next)) = readable.slice(self.next, last) else {
-                return SurveyResult::Failed;
+            let (slice, next) = match readable.slice(self.next, last) {
+                Ok(read) => read,
+                Err(error) => return SurveyResult::Failed(self, error.into()),
             };
             self.next = next;
             self.all_bytes += slice.events.iter().map(|e| e.event.cost() as u64).sum::<u64>();
 
             let Some((_, bytes)) = access.ask(LivesQuery { first, last, slice }) else {
-                return SurveyResult::Failed;
+                return SurveyResult::Failed(self, StayReason::NoAnswer);
             };
             self.living_bytes += bytes;
             return SurveyResult::More(self);
