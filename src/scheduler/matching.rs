@@ -441,7 +441,7 @@ mod tests {
         let Ok(small) = at_once(&matcher, vec![lacking(100)]) else { panic!("it is small") };
         assert!(small[0].is_unreadable);
 
-        let large = 4 * limits::FILTER_INLINE_STEPS as usize;
+        let large = 4 * usize::try_from(limits::FILTER_INLINE_STEPS).expect("it fits");
         let Err(back) = at_once(&matcher, vec![lacking(large)]) else {
             panic!("it was parsed at once")
         };

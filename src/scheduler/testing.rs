@@ -140,7 +140,7 @@ impl TestCore {
     /// Imports so many events that are dead letters of the endpoint.
     pub fn import_dead(&mut self, count: u64) {
         let events = (0..count).map(|_| self.dead_event()).collect();
-        assert_eq!(self.ask(ImportEvents { events }), count as usize);
+        assert_eq!(self.ask(ImportEvents { events }) as u64, count);
     }
 
     fn dead_event(&mut self) -> ImportedEvent {

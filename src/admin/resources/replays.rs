@@ -16,7 +16,7 @@ use crate::api::values::{Text, Time};
 use crate::api::views::{ReplayStartView, ReplayView};
 use crate::model::{EndpointId, Event, EventFilter, Rate, Seq};
 use crate::queue::{ReplaysQuery, StartReplay, StopReplay};
-use crate::record::{Replay, ReplayFilter};
+use crate::record::{HeldEvent, Replay, ReplayFilter};
 
 pub async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
@@ -136,7 +136,7 @@ fn count(scan: &LogScan, filter: &EventFilter, to_one: bool) -> Result<ReplayExt
         if at > end {
             break;
         }
-        if let Some((event, fan_out)) = relocated.event(scan, at, record)?
+        if let Some(HeldEvent { event, fan_out, .. }) = relocated.event(scan, at, record)?
             && passes(&event)
         {
             found.add(at, made(&fan_out));

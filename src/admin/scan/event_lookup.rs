@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::log_scan::LogScan;
 use crate::admin::http::problem::Problem;
-use crate::model::{DeliveryId, EndpointId, Event, Seq};
-use crate::record::Record;
+use crate::model::{DeliveryId, Event, Seq};
+use crate::record::{HeldEvent, Record};
 
 /// Relocated events are listed where they stand now, and only when their own record is gone.
 #[derive(Default)]
@@ -21,15 +21,11 @@ impl RelocatedEvents {
         scan: &LogScan,
         at: Seq,
         record: Record,
-    ) -> Result<Option<(Arc<Event>, Vec<EndpointId>)>, Problem> {
-        match record {
-            Record::EventAccepted { event, fan_out, .. } => Ok(Some((event, fan_out))),
-            Record::EventRelocated { seq, event, fan_out }
-                if self.is_listed_at(scan, seq, at)? =>
-            {
-                Ok(Some((event, fan_out)))
-            }
-            _ => Ok(None),
+    ) -> Result<Option<HeldEvent>, Problem> {
+        let Some(held) = record.into_held_event() else { return Ok(None) };
+        match held.relocated_from {
+            Some(seq) if !self.is_listed_at(scan, seq, at)? => Ok(None),
+            _ => Ok(Some(held)),
         }
     }
 

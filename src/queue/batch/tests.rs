@@ -219,7 +219,8 @@ fn a_batch_is_as_old_as_its_youngest_and_too_old_for_halves() {
 #[test]
 fn another_batch_begins_while_one_is_under_way() {
     let mut world = TestQueue::new([endpoint(2, BatchFormat::Json)]);
-    (world.accept("{}"), world.accept("{}"));
+    world.accept("{}");
+    world.accept("{}");
     world.end_batch(Outcome::Delivered, 200, Vec::new());
     world.input(HoldEndpoint { name: "app".into() });
     let events: Vec<EventId> = (0..6).map(|_| world.accept("{}")).collect();
@@ -256,7 +257,8 @@ fn a_batch_endpoint_that_fails_for_too_long_is_held_before_its_deliveries_are_gi
     let mut endpoint = endpoint(2, BatchFormat::Json);
     (endpoint.hold_after_ms, endpoint.retry.max_attempts) = (5_000, Some(2));
     let mut world = TestQueue::new([endpoint]);
-    (world.accept("{}"), world.accept("{}"));
+    world.accept("{}");
+    world.accept("{}");
 
     world.pass(1_000);
     world.end_batch(Outcome::Retryable { after_ms: None }, 503, Vec::new());

@@ -14,6 +14,7 @@ use crate::admin::scan::page::{after, limit};
 use crate::admin::scan::walk;
 use crate::api::views::EventView;
 use crate::model::{EventId, EventTraits, Seq};
+use crate::record::HeldEvent;
 
 /// Rows that are completed at a time; few, so that the first ones come soon.
 const ROWS: usize = 32;
@@ -34,7 +35,8 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
             scan.still_wanted()?;
             let Some((seq, record)) = scan.entry(entry) else { continue };
             let earlier = conflicts_with(&record);
-            let Some((event, fan_out)) = relocated.event(scan, seq, record)? else { continue };
+            let Some(held) = relocated.event(scan, seq, record)? else { continue };
+            let HeldEvent { event, fan_out, .. } = held;
             if !filter.matches(&EventTraits::from(&*event)) {
                 continue;
             }
