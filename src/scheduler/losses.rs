@@ -195,7 +195,8 @@ pub struct Readable<'a> {
 
 impl Readable<'_> {
     fn is_settled(&self, error: &LogError) -> bool {
-        matches!(error, LogError::Damaged(problem) if self.settled.contains_range(problem.first..=problem.last))
+        let LogError::Damaged(problem) = error else { return false };
+        self.settled.contains_range(problem.first..=problem.last)
     }
 }
 

@@ -17,9 +17,9 @@ pub enum Answered {
     Bytes(&'static str),
 }
 
-type Answer = fn(&mut SchemaGenerator) -> Answered;
+type DescribeAnswer = fn(&mut SchemaGenerator) -> Answered;
 
-const ANSWERS: &[(Op, &str, Answer)] = &[
+const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     (Op::Status, "Show the status", json::<StatusView>),
     (Op::SourceList, "List sources", lines::<SourceView>),
     (Op::SourceCreate, "Create a source", created::<SourceView>),

@@ -204,7 +204,9 @@ mod tests {
                 route.path
             );
 
-            let configures = matches!(route.method, "PATCH" | "DELETE")
+            // Whoever may start a replay may stop it.
+            let configures = (matches!(route.method, "PATCH" | "DELETE")
+                && route.path != "/v1/replays/{id}")
                 || (route.method == "POST"
                     && ["/v1/sources", "/v1/endpoints"].contains(&route.path))
                 || route.path.ends_with("/rotate-secret")

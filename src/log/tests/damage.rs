@@ -171,6 +171,7 @@ fn a_changed_record_is_found_though_the_store_thinks_it_good() {
         "its other records read"
     );
     assert_eq!(reader.unreadable(1).iter().collect::<Vec<_>>(), [3], "a walk remembers it");
+    drop(reader);
 
     let Recovered { reader, .. } = open_whole(dir.path());
     assert_eq!(seen(reader.backward(6)).len(), 5);

@@ -160,10 +160,7 @@ fn has_event(key: Seq, reader: &Reader, queue: &mut impl AskQueue) -> Option<boo
     let views = queue.ask(EventsQuery(vec![key]))?;
     let at = views.first().map_or(key, |view| view.stands_at);
     match reader.read(at) {
-        Ok(record) => Some(matches!(
-            record,
-            Some(Record::EventAccepted { .. } | Record::EventRelocated { .. })
-        )),
+        Ok(record) => Some(record.is_some_and(|record| record.held_event().is_some())),
         Err(error) if error.is_damage() => Some(false),
         Err(_) => None,
     }

@@ -98,7 +98,8 @@ fn shares() -> Vec<(&'static str, String)> {
                 "{} at a time, `limits.connections` (fewer where the process may open few files: \
                  {} of them, or three quarters, stay for the log and the attempts); from one \
                  address (an IPv6 /64) a quarter of them, or 16 if that is more, and of the last \
-                 eighth only four; trusted proxies and Unix sockets may have all; {} streams on each with HTTP/2",
+                 eighth only four; trusted proxies and Unix sockets may have all; {} streams on \
+                 each with HTTP/2",
                 n(l::CONNECTIONS),
                 l::FILES_KEPT,
                 l::H2_STREAMS,
