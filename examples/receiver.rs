@@ -53,8 +53,7 @@ fn answer(key: &[u8], seen: &mut HashSet<String>, mut stream: std::net::TcpStrea
         let events = if is_batch { data.as_array() } else { single.as_array() };
         let undone = events.into_iter().flatten().filter(|event| handle(seen, event).is_none());
         failed.extend(undone.map(|event| event["id"].clone()));
-        // Of a batch only the failed events come again; a single event comes again after a 500.
-        status = if is_batch || failed.is_empty() { 200 } else { 500 };
+        status = if is_batch || failed.is_empty() { 200 } else { 500 }; // a batch names what failed
     }
     write!(stream, "HTTP/1.0 {status} -\r\n\r\n{}", json!({ "failed": failed }))
 }

@@ -55,7 +55,7 @@ pub enum Refusal {
     Ended,
     #[error("the daemon is too busy: try again in a moment")]
     Busy,
-    #[error("there is no room left: {0}")]
+    #[error("there is no disk space left: {0}")]
     NoRoom(String),
     #[error("the daemon is stopping")]
     Stopping,

@@ -197,7 +197,7 @@ fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
     let refusal = sender.fill(&daemon, 20_000);
     assert_eq!(refusal.status, 503, "{at}");
     assert!(refusal.header("retry-after").is_some(), "{at}: {refusal:?}");
-    assert!(String::from_utf8_lossy(&refusal.body).contains("no room"), "{at}: {refusal:?}");
+    assert!(String::from_utf8_lossy(&refusal.body).contains("no disk space"), "{at}: {refusal:?}");
 
     let full = daemon.json(&["status"]);
     assert_eq!(
@@ -208,7 +208,7 @@ fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
     assert!(full["reason"].as_str().is_some_and(|why| why.contains("left")), "{at}: {full}");
     assert_eq!(daemon.client().get("/readyz").expect("an answer").status, 503, "{at}");
     let sent = daemon.ctl().run(&["event", "send", "--source", "in", "--data", "{}"]);
-    assert!(sent.code == Some(1) && sent.stderr.contains("no room"), "{at}: {sent:?}");
+    assert!(sent.code == Some(1) && sent.stderr.contains("no disk space"), "{at}: {sent:?}");
 
     // Insisting changes nothing, and is reported once.
     let mut client = daemon.client();

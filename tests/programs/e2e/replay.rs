@@ -117,3 +117,30 @@ fn times_bound_a_replay() {
     let all = daemon.json(&["replay", "--since", "2001-01-01T00:00:00Z", "--dry-run"]);
     assert_eq!(all["matched"], 2);
 }
+
+#[test]
+fn a_replay_that_was_stopped_queues_no_more() {
+    let home = Home::new();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    with_delivered(&daemon, &receiver, 60);
+
+    // One a second, so that there is a minute to stop it.
+    let started = daemon.done(&["replay", "--source", "in", "--rate", "1/s"]);
+    assert!(started.stdout.contains("Queuing 60 deliveries at 1/s"), "{}", started.stdout);
+    let listed = daemon.lines(&["replay", "--list"]);
+    let number = listed[0]["id"].to_string();
+
+    let stopped = daemon.done(&["replay", "--stop", &number]);
+    assert!(stopped.stdout.contains(&format!("Stopped replay {number}.")), "{}", stopped.stdout);
+    assert!(daemon.lines(&["replay", "--list"]).is_empty());
+
+    // It is gone, also after a start.
+    let again = daemon.ctl().run(&["replay", "--stop", &number]).expect(1);
+    assert!(again.stderr.contains("replay"), "{}", again.stderr);
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let daemon = home.start();
+    assert!(daemon.lines(&["replay", "--list"]).is_empty());
+    let delivered = daemon.json(&["status"])["deliveries"]["delivered"].as_u64();
+    assert!(delivered < Some(120), "not all of them were made: {delivered:?}");
+}
