@@ -26,7 +26,8 @@ impl Draft {
     }
 }
 
-/// Why an input was not done. Nothing changed by it.
+/// Why a request was not done. What the queue learned from it is remembered all the same: that an
+/// attempt ended, that a record holds no dead letter any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("there is no {what} '{name}': see `hookboxctl {what} list`")]
