@@ -26,11 +26,19 @@ impl Draft {
     }
 }
 
+/// The command that lists things of this kind.
+fn list_command(what: &str) -> String {
+    match what {
+        "replay" => "replay --list".to_owned(),
+        _ => format!("{what} list"),
+    }
+}
+
 /// Why a request was not done. What the queue learned from it is remembered all the same: that an
 /// attempt ended, that a record holds no dead letter any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("there is no {what} '{name}': see `hookboxctl {what} list`")]
+    #[error("there is no {what} '{name}': see `hookboxctl {}`", list_command(what))]
     NotFound { what: &'static str, name: String },
     #[error(
         "{what} '{name}' exists already: choose another name, or use `hookboxctl {what} update \

@@ -137,7 +137,7 @@ fn a_replay_that_was_stopped_queues_no_more() {
 
     // It is gone, also after a start.
     let again = daemon.ctl().run(&["replay", "--stop", &number]).expect(1);
-    assert!(again.stderr.contains("replay"), "{}", again.stderr);
+    assert!(again.stderr.contains("`hookboxctl replay --list`"), "{}", again.stderr);
     assert_eq!(daemon.terminate().code(), Some(0));
     let daemon = home.start();
     assert!(daemon.lines(&["replay", "--list"]).is_empty());
