@@ -43,6 +43,17 @@ pub(super) struct DiskGauge {
     last: Mutex<SpaceMeasurement>,
 }
 
+/// What the folder holds.
+#[derive(Default)]
+struct Listing {
+    /// Bytes of everything but the ballast and the active segment's data.
+    others: u64,
+    /// The sizes of the other segments.
+    sizes: HashMap<Seq, u64>,
+    /// Those of them whose checksums are not recorded.
+    unrecorded: u64,
+}
+
 /// The last measurement, and what the next one starts from.
 #[derive(Debug, Default)]
 struct SpaceMeasurement {
@@ -112,7 +123,7 @@ impl DiskGauge {
             (std::mem::take(&mut last.sizes), last.rolls)
         };
 
-        let (others, sizes) = self.list(active, known);
+        let Listing { others, sizes, unrecorded } = self.list(active, known);
         let ballast = ballast::allocated_bytes(&self.dir);
         let data = data_bytes(&folder::segment(&self.dir, active));
 
@@ -122,6 +133,7 @@ impl DiskGauge {
             return last.space;
         }
         (last.others, last.sizes, last.ballast) = (others, sizes, ballast);
+        last.space.unrecorded = unrecorded;
         self.update(&mut last, data)
     }
 
@@ -138,6 +150,7 @@ impl DiskGauge {
         let mut last = self.locked();
         last.rolls += 1;
         last.others += sealed;
+        last.space.unrecorded += 1;
         self.update(&mut last, active);
     }
 
@@ -151,11 +164,10 @@ impl DiskGauge {
         last.space
     }
 
-    /// Bytes of everything but the ballast and the active segment's data, and the sizes of the
-    /// other segments.
-    fn list(&self, active: Seq, known: HashMap<Seq, u64>) -> (u64, HashMap<Seq, u64>) {
-        let mut sizes = HashMap::new();
-        let mut others = 0;
+    /// Lists the folder. `known` are sizes of sealed segments that are not measured again.
+    fn list(&self, active: Seq, known: HashMap<Seq, u64>) -> Listing {
+        let mut listing = Listing::default();
+        let mut recorded = 0;
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let path = entry.path();
             let Ok(meta) = entry.metadata() else { continue };
@@ -163,22 +175,25 @@ impl DiskGauge {
                 continue;
             }
 
-            others += meta.blocks() * 512;
+            listing.others += meta.blocks() * 512;
             if !meta.is_dir() {
+                recorded += u64::from(folder::is_checksums(&path));
                 continue;
             }
-            match folder::first_of(&path) {
+            listing.others += match folder::first_of(&path) {
                 Some(first) if first != active => {
                     let size =
                         known.get(&first).copied().unwrap_or_else(|| folder::disk_bytes(&path));
-                    sizes.insert(first, size);
-                    others += size;
+                    listing.sizes.insert(first, size);
+                    size
                 }
-                Some(_) => others += folder::disk_bytes(&path).saturating_sub(data_bytes(&path)),
-                None => others += folder::disk_bytes(&path),
-            }
+                Some(_) => folder::disk_bytes(&path).saturating_sub(data_bytes(&path)),
+                None => folder::disk_bytes(&path),
+            };
         }
-        (others, sizes)
+
+        listing.unrecorded = (listing.sizes.len() as u64).saturating_sub(recorded);
+        listing
     }
 
     fn locked(&self) -> MutexGuard<'_, SpaceMeasurement> {

@@ -24,6 +24,9 @@ pub struct DiskSpace {
     pub free: u64,
     /// Files that can still be created; `None` where the file system has no such limit.
     pub files: Option<u64>,
+    /// Sealed segments whose checksums are not recorded yet. Each gets more files when it is opened
+    /// and closed the next time.
+    pub unrecorded: u64,
     /// Stored payload at which a segment is rolled.
     pub segment: u64,
 }
@@ -47,7 +50,15 @@ impl DiskSpace {
         // sled writes a value into a link and a leaf before it writes anything else.
         let needed = limits::ROLL_BYTES + 2 * checkpoint;
 
-        self.left() >= needed && self.files.is_none_or(|files| files >= limits::ROLL_FILES)
+        self.left() >= needed && !self.is_short_of_files()
+    }
+
+    /// Whether the files that can still be created would not do for a new segment and for reading
+    /// all those that are there.
+    #[must_use]
+    pub fn is_short_of_files(&self) -> bool {
+        let needed = limits::ROLL_FILES + limits::READ_FILES.saturating_mul(self.unrecorded);
+        self.files.is_some_and(|files| files < needed)
     }
 }
 
@@ -69,5 +80,11 @@ mod tests {
         let fits = DiskSpace { quota: u64::MAX, used: 0, free, ..DiskSpace::default() };
         assert!(fits.fits_roll(5) && !fits.fits_roll(6));
         assert!(!DiskSpace { files: Some(limits::ROLL_FILES - 1), ..fits }.fits_roll(5));
+
+        // A segment that was sealed and not read since needs files to be read.
+        let sealed = DiskSpace { files: Some(limits::ROLL_FILES), unrecorded: 1, ..fits };
+        assert!(!sealed.fits_roll(5));
+        let files = Some(limits::ROLL_FILES + limits::READ_FILES);
+        assert!(DiskSpace { files, ..sealed }.fits_roll(5));
     }
 }

@@ -46,6 +46,10 @@ pub(super) fn checksums(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}.sums"))
 }
 
+pub(super) fn is_checksums(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "sums")
+}
+
 /// The first record of a segment, by its folder's name.
 pub(super) fn first_of(path: &Path) -> Option<Seq> {
     number_of(path.file_name()?.to_str()?.strip_prefix("seg-")?)

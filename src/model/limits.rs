@@ -322,6 +322,9 @@ pub const OPEN_BYTES: u64 = 2 << 20;
 /// What a new segment needs beside its checkpoint, and the files it is made of.
 pub const ROLL_BYTES: u64 = 1 << 20;
 pub const ROLL_FILES: u64 = 16;
+/// Files that a sealed segment gets when it is opened for the first time: sled's snapshot, and its
+/// checksums.
+pub const READ_FILES: u64 = 2;
 
 // --- outbound ---
 pub const DEFAULT_TIMEOUT_MS: u64 = 15_000;

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::disk_reports::Reported;
-use super::disk_thresholds::{DiskLevel, is_contested, is_short_of_files, next};
+use super::disk_thresholds::{DiskLevel, is_contested, next};
 use crate::log::DiskSpace;
 use crate::model::limits;
 use crate::model::size::format_bytes;
@@ -204,7 +204,7 @@ fn reason(space: &DiskSpace, level: DiskLevel) -> String {
     let reserve = format_bytes(space.reserve);
     match level {
         DiskLevel::Open => what,
-        DiskLevel::Low if is_short_of_files(space) => {
+        DiskLevel::Low if space.is_short_of_files() => {
             "the file system takes no more files".to_owned()
         }
         DiskLevel::Low => format!("{what}, {reserve} of them are kept for outcomes"),
@@ -253,6 +253,7 @@ mod tests {
             free: 1 << 40,
             segment: 64 * MIB,
             files: None,
+            unrecorded: 0,
         }
     }
 

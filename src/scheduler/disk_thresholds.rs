@@ -27,7 +27,7 @@ impl DiskLevel {
 
 /// Whether the oldest segments should go before their time: well before anything is refused.
 pub(super) fn wants_trim(space: &DiskSpace) -> bool {
-    space.left() <= space.reserve.saturating_add(ahead(space)) || is_short_of_files(space)
+    space.left() <= space.reserve.saturating_add(ahead(space)) || space.is_short_of_files()
 }
 
 /// Whether disk space is so scarce that each source has to keep to its share. That is behind
@@ -59,10 +59,6 @@ fn floor(space: &DiskSpace) -> u64 {
     (space.reserve / 8).max(limits::DISK_FLOOR)
 }
 
-pub(super) fn is_short_of_files(space: &DiskSpace) -> bool {
-    space.files.is_some_and(|files| files < limits::ROLL_FILES)
-}
-
 /// The level that follows from what was measured. Each is left well above where it was entered.
 pub(super) fn next(from: DiskLevel, space: &DiskSpace) -> DiskLevel {
     // Nobody measures: a log in a test, or before the first look.
@@ -82,7 +78,7 @@ pub(super) fn next(from: DiskLevel, space: &DiskSpace) -> DiskLevel {
         DiskLevel::Halted
     } else if left <= reserve + slack(DiskLevel::Refusing) {
         DiskLevel::Refusing
-    } else if left <= reserve + reserve / 2 + slack(DiskLevel::Low) || is_short_of_files(space) {
+    } else if left <= reserve + reserve / 2 + slack(DiskLevel::Low) || space.is_short_of_files() {
         DiskLevel::Low
     } else {
         DiskLevel::Open
@@ -104,6 +100,7 @@ mod tests {
             free: 1 << 40,
             segment: 64 * MIB,
             files: None,
+            unrecorded: 0,
         }
     }
 
