@@ -22,6 +22,8 @@ pub struct AdminInfo {
     pub data: PathBuf,
     /// Where the ingress listens: `http://127.0.0.1:8420`, `127.0.0.1:8420` or `unix:/path`.
     pub listen: Vec<String>,
+    /// Those of them that can be posted to without a proxy, if there are any.
+    pub direct: Vec<String>,
 }
 
 /// For whom something is done, and the permits for scans of the log that all callers share.

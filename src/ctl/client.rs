@@ -70,7 +70,12 @@ impl AdminClient {
 
     /// Sends text as it is.
     pub(super) fn post_text(&self, path: &str, text: &str) -> Result<Answer, CtlError> {
-        self.answered(Method::POST, path, Bytes::copy_from_slice(text.as_bytes()))
+        let answer = self.answered(Method::POST, path, Bytes::copy_from_slice(text.as_bytes()));
+        // What is wrong is in the file, not in the options.
+        answer.map_err(|error| match error {
+            CtlError::Usage(detail) => CtlError::Refused(detail),
+            error => error,
+        })
     }
 
     /// Hands on an answer's bytes as they come. `false` when there is nothing of that name.
@@ -208,6 +213,8 @@ async fn refusal(response: &mut Response<Incoming>) -> Result<(), CtlError> {
     let busy = status == StatusCode::SERVICE_UNAVAILABLE;
     Err(match problem.and_then(detail) {
         Some(detail) if busy => CtlError::Busy(detail),
+        // What was asked for cannot be, whoever finds that out.
+        Some(detail) if status == StatusCode::BAD_REQUEST => CtlError::Usage(detail),
         Some(detail) => CtlError::Refused(detail),
         None if busy => CtlError::Unreachable(no_connection_left(&status.to_string())),
         None => CtlError::Refused(format!("the daemon answered {status}")),

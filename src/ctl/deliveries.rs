@@ -8,8 +8,8 @@ use super::error::CtlError;
 use super::lists::{self, delivery_params, list, page_params};
 use super::output::Output;
 use super::show;
-use super::table::{count, deliveries};
-use crate::api::views::{CancelView, DiscardView, RetryView};
+use super::table::{count, deliveries, text};
+use crate::api::views::{CancelView, DiscardView, LeftOutView, RetryView};
 
 pub(super) fn delivery(
     client: &AdminClient,
@@ -35,13 +35,15 @@ pub(super) fn delivery(
         DeliveryCommand::Retry { ids } => {
             let done = client.post("/v1/deliveries/retry", &json!({ "ids": ids }))?;
             out.one(&done, |done: &RetryView| {
-                format!("Retried: {} of {}.", done.queued, deliveries(done.matched))
+                let sum = format!("Retried: {} of {}.", done.queued, deliveries(done.matched));
+                sum + &left_out(&done.left_out)
             })
         }
         DeliveryCommand::Cancel { ids } => {
             let done = client.post("/v1/deliveries/cancel", &json!({ "ids": ids }))?;
             out.one(&done, |done: &CancelView| {
-                format!("Cancelled: {} of {}.", done.cancelled, deliveries(done.matched))
+                let (cancelled, matched) = (done.cancelled, deliveries(done.matched));
+                format!("Cancelled: {cancelled} of {matched}.") + &left_out(&done.left_out)
             })
         }
     }
@@ -67,12 +69,14 @@ pub(super) fn dlq(
             let done = client.post("/v1/dlq/retry", &selection(args)?)?;
             out.one(&done, |done: &RetryView| {
                 summary("Retried", done.queued, done.matched, done.dry_run)
+                    + &left_out(&done.left_out)
             })
         }
         DlqCommand::Discard(args) => {
             let done = client.post("/v1/dlq/discard", &selection(args)?)?;
             out.one(&done, |done: &DiscardView| {
                 summary("Discarded", done.discarded, done.matched, done.dry_run)
+                    + &left_out(&done.left_out)
             })
         }
     }
@@ -84,6 +88,12 @@ fn summary(verb: &str, done: usize, matched: usize, dry_run: bool) -> String {
         true => format!("Matched: {matched}. Nothing was changed (--dry-run)."),
         false => format!("{verb}: {done} of {matched}."),
     }
+}
+
+/// Why some were left out, a line for each reason.
+fn left_out(left_out: &[LeftOutView]) -> String {
+    let line = |left: &LeftOutView| format!("\nLeft out, {}: {}.", left.count, text(&left.why));
+    left_out.iter().map(line).collect()
 }
 
 /// Which dead letters: ids, a filter, or all; never by accident.

@@ -19,7 +19,8 @@ pub enum CtlError {
     /// The daemon cannot serve the request at the moment (503).
     #[error("{0}")]
     Busy(String),
-    /// The arguments contradict each other, or something is missing.
+    /// The arguments contradict each other, something is missing, or the daemon says that a value
+    /// cannot be (400).
     #[error("{0}")]
     Usage(String),
     /// No daemon answers on the socket.

@@ -60,6 +60,8 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(usage::report(&error)),
     };
+    // Backups, and the copies that a log is read in, hold secrets.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     if let CtlCommand::Demo(args) = cli.command {
         return demo::run(&args);
     }

@@ -10,6 +10,7 @@ use super::files::read_text;
 use super::lists::{self, list};
 use super::output::Output;
 use super::settings::{change, creation, source_spec};
+use super::table::text;
 use super::{secrets, show};
 use crate::api::SourceSpec;
 use crate::api::text::Line;
@@ -41,16 +42,18 @@ pub(super) fn source(
         }
         SourceCommand::Delete { name } => {
             let deleted = client.delete(&resource("sources", name, ""))?;
-            out.one(&deleted, |_: &DeletedView| {
-                format!("Deleted source {name}. Its events are kept.")
+            out.one(&deleted, |deleted: &DeletedView| {
+                let line = |warning: &String| format!("\nWarning: {}.", text(warning));
+                let warnings: String = deleted.warnings.iter().map(line).collect();
+                format!("Deleted source {name}. Its events are kept.{warnings}")
             })
         }
         SourceCommand::RotateSecret { name, secret, now } => {
             secrets::rotate::<SourceView>(client, out, name, secret, *now)
         }
         SourceCommand::Check { name, request, at } => {
-            let text = read_text(request)?;
-            let mut body: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
+            let given = read_text(request)?;
+            let mut body: Map<String, Value> = serde_json::from_str(&given).map_err(|error| {
                 let file = request.display();
                 CtlError::Usage(format!("{file} is not a request as JSON: {error}"))
             })?;

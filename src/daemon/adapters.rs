@@ -23,6 +23,7 @@ pub fn lend(
     ingest: &Arc<Ingest>,
     lookup: SecretLookup,
     hub: &Arc<LeaseHub>,
+    speaks_tls: bool,
 ) -> Adapters {
     let (lending, settling) = (hub.clone(), hub.clone());
     let checking = outbound.clone();
@@ -42,6 +43,10 @@ pub fn lend(
             Err(why) => refused(&why, "settings", &ProviderAnswer::empty(401)),
         }),
         check_source: Arc::new(move |source| {
+            let is_new = source.created_at == 0;
+            if let Some(why) = without_tls(source, speaks_tls).filter(|_| is_new) {
+                return Err(why);
+            }
             of_check.allow_lists().check(source)?;
             verify::check_settings(&of_check.keys().look_up(source)?)
         }),
@@ -49,7 +54,10 @@ pub fn lend(
             Some(why) if verify::needs_recipient_first(&source.verify) => Err(why),
             unnamed => Ok(unnamed.is_none()),
         }),
-        warnings: Arc::new(warnings),
+        warnings: Arc::new(move |source| {
+            let unreachable = without_tls(source, speaks_tls).into_iter();
+            unreachable.chain(warnings(source)).collect()
+        }),
         check_endpoint: Arc::new(move |endpoint| {
             let mut endpoint = endpoint.clone();
             for timed in &mut endpoint.secrets {
@@ -73,6 +81,14 @@ pub fn lend(
             Box::pin(async move { hub.settle(&lease, settlement).await })
         }),
     }
+}
+
+/// Why no client can prove itself to a source: it asks for certificates, and no listener speaks
+/// TLS.
+fn without_tls(source: &Source, speaks_tls: bool) -> Option<String> {
+    let what = "mtls needs a listener that speaks TLS: put a tls:// address into `listen`, and \
+                client_ca into [tls]";
+    (source.verify == "mtls" && !speaks_tls).then(|| what.to_owned())
 }
 
 /// What secrets that only name one stand for.

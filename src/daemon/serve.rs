@@ -147,6 +147,8 @@ fn open(
 
     let listeners = listeners(config)?;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
+    let speaks_tls = addresses.iter().any(|address| address.starts_with("https:"));
+    let direct = direct(&listeners);
     let socket = config.socket();
     let door =
         admin::bind(&socket).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
@@ -158,6 +160,7 @@ fn open(
         // Absolute, for a ctl that runs in another folder.
         data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
         listen: addresses.clone(),
+        direct: direct.clone(),
     };
 
     let hub = LeaseHub::new(
@@ -172,7 +175,7 @@ fn open(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: adapters::refusals(&ingest.refusals()),
         info,
-        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub),
+        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, speaks_tls),
         context: admin::CallerContext::default(),
     });
 
@@ -198,7 +201,7 @@ fn open(
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();
     handle.health().accepting.store(true, Ordering::Release);
-    announce_ready(&addresses, &socket);
+    announce_ready(&addresses, &direct, &socket);
     Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight })
 }
 
@@ -240,14 +243,22 @@ fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
     bound.map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
 }
 
-fn announce_ready(addresses: &[String], socket: &Path) {
+/// The addresses that can be posted to from here: those of a proxy's protocol only where there are
+/// no others.
+fn direct(listeners: &[Listener]) -> Vec<String> {
+    let direct = listeners.iter().filter(|listener| !listener.is_proxied());
+    let direct: Vec<String> = direct.map(Listener::address).collect();
+    if direct.is_empty() { listeners.iter().map(Listener::address).collect() } else { direct }
+}
+
+fn announce_ready(addresses: &[String], direct: &[String], socket: &Path) {
     tracing::info!(listen = addresses.join(","), socket = %socket.display(), "ready");
     let shown = |address: &String| match address.strip_prefix("unix:") {
         Some(_) => address.clone(),
         None if address.contains("://") => address.clone(),
         None => format!("http://{address}"),
     };
-    let first = addresses.first().map(shown).unwrap_or_default();
+    let first = direct.first().map(shown).unwrap_or_default();
     let ctl = format!("{} --socket {}", ctl_hint::ctl(), socket.display());
     tracing::info!(
         "post webhooks to {first}/in/SOURCE; next: {ctl} source create NAME, then {ctl} endpoint \

@@ -124,6 +124,12 @@ impl Listener {
         }
     }
 
+    /// Whether those who post have to go through a proxy, which says who they are.
+    #[must_use]
+    pub fn is_proxied(&self) -> bool {
+        matches!(self, Self::Tcp(_, preamble) if preamble.proxy)
+    }
+
     /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<Incoming> {
         match self {

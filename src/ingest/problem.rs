@@ -234,6 +234,7 @@ impl IngestProblem {
             }
             Refusal::Exists { .. }
             | Refusal::Invalid(_)
+            | Refusal::Impossible(_)
             | Refusal::TooMany { .. }
             | Refusal::Ended => {
                 let refused = Self::new(
@@ -284,7 +285,30 @@ impl IngestProblem {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::{IngestProblem, Rate, Refusal};
+    use crate::ingest::verify::REFUSAL_KINDS;
+
+    /// The texts in quotes that are short stable words.
+    fn words(code: &str) -> impl Iterator<Item = &str> {
+        let is_word = |text: &&str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        code.split('"').skip(1).step_by(2).filter(|text| !text.is_empty()).filter(is_word)
+    }
+
+    #[test]
+    fn the_reference_has_a_row_for_each_kind_and_no_others() {
+        let page = include_str!("../../docs/reference/refusals.md");
+        let row = |line: &'static str| Some(line.strip_prefix("| `")?.split_once('`')?.0);
+        let rows: BTreeSet<&str> = page.lines().filter_map(row).collect();
+
+        let code = |file: &'static str| file.split("#[cfg(test)]").next().unwrap_or_default();
+        let members = ["type", "title", "status", "detail"];
+        let here = words(code(include_str!("problem.rs"))).filter(|word| !members.contains(word));
+        let kinds = words(code(include_str!("preamble.rs"))).chain(here);
+        let kinds: BTreeSet<&str> = kinds.chain(REFUSAL_KINDS.iter().copied()).collect();
+        assert_eq!(rows, kinds);
+    }
 
     #[test]
     fn what_says_nothing_about_the_sender_is_no_missing_proof() {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::database::WriteBatch;
 use super::error::LogError;
-use super::folder;
 use super::format::FolderFormat;
 use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
 use super::header::SegmentHeader;
@@ -14,6 +13,7 @@ use super::reader::Head;
 use super::segment::Segment;
 use super::segment_summary::{DroppedRange, SegmentSummary};
 use super::watermark::{Mark, Watermark};
+use super::{checksums, folder};
 use crate::model::{Seq, limits};
 
 /// A log's folder that is being built.
@@ -141,6 +141,8 @@ impl LogCopy {
         let chain = segment.chain;
         let OpenCopy { segment, mut summary, .. } = open;
         drop(segment);
+        // A segment that is damaged later is then noticed before the store writes into it.
+        checksums::record(&self.dir, summary.first)?;
 
         self.head = Head { seq: summary.last, hash: summary.head };
         if summary.records == 0 {

@@ -97,7 +97,12 @@ impl SegmentOpener {
         let compared = checksums::compare(&self.dir, first);
         let checked = stamps.filter(|_| compared == ChecksumMatch::Same);
 
-        if compared == ChecksumMatch::Different {
+        let left_open = folder::open_marker(&self.dir, first).exists();
+        // Nothing says what the files were like when it was closed: a backup of an older version,
+        // for one. A scratch copy has the original beside it.
+        let nothing_known = compared == ChecksumMatch::Unknown && !was_open && !left_open;
+        let unprotected = nothing_known && !self.is_scratch_copy();
+        if compared == ChecksumMatch::Different || unprotected {
             checksums::keep_as_found(&segment);
         }
 
@@ -105,7 +110,6 @@ impl SegmentOpener {
         // A process may have died before it could decide whether anything is wrong. Checked once in
         // each process.
         let undecided = !was_open && checksums::has_as_found(&segment);
-        let left_open = folder::open_marker(&self.dir, first).exists();
         if (!trusted || undecided || left_open) && probe::probe(program, &segment)? {
             checksums::remove_as_found(&segment);
         }

@@ -95,6 +95,9 @@ pub const COMMANDS_WAITING: usize = 64;
 pub const STEP_INPUTS: usize = 256;
 /// Bytes of events in one step, after which it is closed.
 pub const STEP_BYTES: usize = 1 << 20;
+/// Bytes of a request's events from which on it has a commit of its own, between two commits of
+/// others: what waits for a large body waits for one of them.
+pub const LARGE_REQUEST: usize = 256 << 10;
 /// Attempts in flight at a time, over all endpoints.
 pub const IN_FLIGHT: usize = 256;
 /// Loads and refills under way at a time.

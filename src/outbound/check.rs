@@ -4,7 +4,8 @@
 use crate::model::host::Host;
 use crate::model::time::format_duration_ms;
 use crate::model::{
-    ConnectSettings, Endpoint, ExecSettings, HttpTarget, RetryPolicy, Target, limits, valid_name,
+    ConnectSettings, Endpoint, ExecSettings, HttpTarget, PullSettings, RetryPolicy, Target, limits,
+    valid_name,
 };
 
 use super::exec::program::Program;
@@ -61,6 +62,12 @@ fn check_target(endpoint: &Endpoint) -> Result<(), String> {
     let target = endpoint.url.target().map_err(ToString::to_string)?;
     if !matches!(target, Target::Exec(_)) && endpoint.exec != ExecSettings::default() {
         return Err("--arg and --user are for commands: use --url exec:/path/to/command".to_owned());
+    }
+
+    if !target.is_leased() && endpoint.pull != PullSettings::default() {
+        return Err(
+            "--lease is for consumers: use it with --url pull:, or --reset lease".to_owned()
+        );
     }
 
     match target {
@@ -126,6 +133,16 @@ fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
         return Err("templates shape one event, a batch has many: leave out the templates or \
              --batch-max-events"
             .to_owned());
+    }
+    for (name, value) in &endpoint.shape.headers {
+        // What a template makes is known once it is rendered.
+        let is_constant = !["{{", "{%", "{#"].iter().any(|mark| value.contains(mark));
+        if is_constant && value.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(format!(
+                "--header {name}: the value contains a line break or another control character, \
+                 which no header can have: leave it out"
+            ));
+        }
     }
     EndpointTemplates::new(&endpoint.shape, None).map(|_| ())
 }

@@ -83,9 +83,10 @@ impl Query for DeadLetterSeqsQuery {
     }
 }
 
-/// The oldest dead letters, at most so many.
+/// The oldest dead letters that died after this record, at most so many.
 #[derive(Clone, Debug)]
 pub struct OldestDeadLetterSeqsQuery {
+    pub after: Seq,
     pub limit: usize,
 }
 
@@ -93,7 +94,9 @@ impl Query for OldestDeadLetterSeqsQuery {
     type Answer = Vec<Seq>;
 
     fn answer(&self, queue: &Queue, _: Now) -> Vec<Seq> {
-        queue.state.dead_letter_seqs.iter().take(self.limit).collect()
+        let all = &queue.state.dead_letter_seqs;
+        let first = all.rank(self.after);
+        (first..).map_while(|n| all.select(n)).take(self.limit).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::action::{Action, Maintenance};
+use super::commands::DeliveriesChanged;
 use super::dead_letters;
 use super::decision::Refusal;
 use super::input::Revive;
@@ -15,6 +16,11 @@ use crate::model::{
     SourceId, limits, valid_name,
 };
 use crate::record::Record;
+
+/// Why a delivery is not attempted again whose endpoint is gone.
+pub const ENDPOINT_DELETED: &str = "cannot be attempted again: its endpoint was deleted; use \
+                                    `hookboxctl replay --event ID --to ENDPOINT`, or \
+                                    `hookboxctl dlq discard`";
 
 impl Queue {
     /// The number of the endpoint of that name.
@@ -121,10 +127,18 @@ impl Queue {
         if let Some(fault) = subscription.fault() {
             return Err(Refusal::Invalid(fault.clone()));
         }
+        let before = self.state.endpoints.get(&endpoint.id).map(|lane| lane.settings.clone());
+        // One from before this was asked can be changed otherwise.
+        let is_new = before.as_ref().is_none_or(|before| before.filter != endpoint.filter);
+        if let Some(name) = subscription.unknown_member().filter(|_| is_new) {
+            return Err(Refusal::Invalid(format!(
+                "--where: an event has no '{name}', it has type, source, headers, query and body: \
+                 write @.body.{name} for what is in the body"
+            )));
+        }
         self.settings.account(SettingsOwner::Endpoint(endpoint.id), &endpoint.name, &endpoint)?;
         self.matcher.prepare(subscription);
 
-        let before = self.state.endpoints.get(&endpoint.id).map(|lane| lane.settings.clone());
         self.remember(Record::EndpointSet { endpoint: Box::new(endpoint.clone()) }, draft);
         match before {
             None => self.start_endpoint(endpoint.id, now),
@@ -213,7 +227,7 @@ impl Queue {
         now: Now,
         deliveries: &[DeliveryId],
         draft: &mut Draft,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<DeliveriesChanged, Refusal> {
         self.each(deliveries, |queue, delivery, state| match state {
             DeliveryState::Pending | DeliveryState::Held | DeliveryState::InFlight => {
                 queue.cancel_one(now, delivery, draft);
@@ -251,7 +265,7 @@ impl Queue {
         now: Now,
         deliveries: &[Revive],
         draft: &mut Draft,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<DeliveriesChanged, Refusal> {
         let ids: Vec<DeliveryId> = deliveries.iter().map(|revive| revive.delivery).collect();
         let mut revives = deliveries.iter();
         let alone = deliveries.len() == 1;
@@ -259,10 +273,7 @@ impl Queue {
         self.each(&ids, |queue, delivery, state| {
             let Some(revive) = revives.next() else { return Err("was not asked for") };
             match state {
-                _ if !queue.state.lives(delivery.endpoint) => {
-                    return Err("cannot be attempted again: its endpoint was deleted; use \
-                                `hookboxctl replay --event`");
-                }
+                _ if !queue.state.lives(delivery.endpoint) => return Err(ENDPOINT_DELETED),
                 DeliveryState::Held => {
                     return Err("waits behind an endpoint on hold: use `hookboxctl endpoint \
                                 release`");
@@ -314,24 +325,25 @@ impl Queue {
     }
 
     /// Does something with each delivery. One alone that cannot be done is a refusal; of several,
-    /// those are left out of the count.
+    /// those are left out, and counted by the reason.
     pub(super) fn each(
         &mut self,
         deliveries: &[DeliveryId],
         mut act: impl FnMut(&mut Self, DeliveryId, DeliveryState) -> Result<(), &'static str>,
-    ) -> Result<usize, Refusal> {
-        let mut count = 0;
+    ) -> Result<DeliveriesChanged, Refusal> {
+        let mut changed = DeliveriesChanged::default();
         for delivery in deliveries {
             let state = self.delivery_state(*delivery);
             match act(self, *delivery, state) {
-                Ok(()) => count += 1,
+                Ok(()) => changed.count += 1,
+                Err(dead_letters::MOVED) => changed.moved.push(*delivery),
                 Err(why) if deliveries.len() == 1 => {
-                    return Err(Refusal::Invalid(format!("delivery {delivery} {why}")));
+                    return Err(Refusal::Impossible(format!("delivery {delivery} {why}")));
                 }
-                Err(_) => {}
+                Err(why) => *changed.left_out.entry(why).or_default() += 1,
             }
         }
-        Ok(count)
+        Ok(changed)
     }
 
     /// Attempts a dead or cancelled delivery again: at once, or in the stream when too many wait

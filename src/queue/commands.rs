@@ -1,5 +1,6 @@
 //! What the operator may ask for, each with what it is answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Queue;
@@ -163,31 +164,51 @@ impl QueueRequest for ReleaseEndpoint {
     }
 }
 
-/// Ends deliveries that have not ended. Answers how many.
+/// What came of a command about several deliveries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveriesChanged {
+    pub count: usize,
+    /// How many were left out, by the reason.
+    pub left_out: BTreeMap<&'static str, usize>,
+    /// Dead letters that were relocated after they had been read: to be read again.
+    pub moved: Vec<DeliveryId>,
+}
+
+/// Ends deliveries that have not ended.
 #[derive(Clone, Debug)]
 pub struct CancelDeliveries {
     pub deliveries: Vec<DeliveryId>,
 }
 
 impl QueueRequest for CancelDeliveries {
-    type Answer = usize;
+    type Answer = DeliveriesChanged;
 
-    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<DeliveriesChanged, Refusal> {
         queue.cancel(now, &self.deliveries, draft)
     }
 }
 
 /// Attempts deliveries again that wait, are dead or were cancelled, at most `limits::SLICE` at a
-/// time. Answers how many.
+/// time.
 #[derive(Clone, Debug)]
 pub struct RetryDeliveries {
     pub deliveries: Vec<Revive>,
 }
 
 impl QueueRequest for RetryDeliveries {
-    type Answer = usize;
+    type Answer = DeliveriesChanged;
 
-    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<DeliveriesChanged, Refusal> {
         queue.retry(now, &self.deliveries, draft)
     }
 
@@ -196,16 +217,21 @@ impl QueueRequest for RetryDeliveries {
     }
 }
 
-/// Discards dead letters. Answers how many.
+/// Discards dead letters.
 #[derive(Clone, Debug)]
 pub struct DiscardDeadLetters {
     pub deliveries: Vec<Revive>,
 }
 
 impl QueueRequest for DiscardDeadLetters {
-    type Answer = usize;
+    type Answer = DeliveriesChanged;
 
-    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<DeliveriesChanged, Refusal> {
         queue.discard(now, &self.deliveries, draft)
     }
 }

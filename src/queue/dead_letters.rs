@@ -4,6 +4,7 @@
 //! to be discarded or attempted again has read it, and names the record. Retention may have
 //! relocated it meanwhile: then the record is no longer known, and the caller has to look again.
 
+use super::commands::DeliveriesChanged;
 use super::decision::Refusal;
 use super::input::Revive;
 use super::relocation::SegmentRange;
@@ -11,8 +12,8 @@ use super::{Draft, Queue};
 use crate::model::{DeliveryId, DeliveryState, Now, Seq};
 use crate::record::{DeadLetter, Record};
 
-/// Why a dead letter is neither discarded nor attempted again.
-pub(super) const MOVED: &str = "was moved within the log while it was looked for: try again";
+/// Why a dead letter is neither discarded nor attempted again: whoever asks has to look again.
+pub(super) const MOVED: &str = "was moved within the log while it was looked for";
 
 impl Queue {
     pub(super) fn discard(
@@ -20,7 +21,7 @@ impl Queue {
         now: Now,
         deliveries: &[Revive],
         draft: &mut Draft,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<DeliveriesChanged, Refusal> {
         let ids: Vec<DeliveryId> = deliveries.iter().map(|revive| revive.delivery).collect();
         let mut revives = deliveries.iter();
         let mut stale = Vec::new();

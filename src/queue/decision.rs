@@ -45,8 +45,12 @@ pub enum Refusal {
          {name}`"
     )]
     Exists { what: &'static str, name: String },
+    /// The request asks for what can never be.
     #[error("{0}")]
     Invalid(String),
+    /// It cannot be done as things are.
+    #[error("{0}")]
+    Impossible(String),
     #[error("at most {limit} {what} are possible")]
     TooMany { what: &'static str, limit: usize },
     #[error(

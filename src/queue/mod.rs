@@ -95,10 +95,11 @@ pub use ask::{
     ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery, StatusQuery,
     UnsettledQuery,
 };
+pub use command::ENDPOINT_DELETED;
 pub use commands::{
     CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint, DeleteSource,
-    DiscardDeadLetters, HoldEndpoint, ImportEvents, ReleaseEndpoint, RetryDeliveries, StartReplay,
-    StopReplay, UpdateEndpoint, UpdateSource, WithSubscription,
+    DeliveriesChanged, DiscardDeadLetters, HoldEndpoint, ImportEvents, ReleaseEndpoint,
+    RetryDeliveries, StartReplay, StopReplay, UpdateEndpoint, UpdateSource, WithSubscription,
 };
 pub use decision::{Decision, Draft, Refusal};
 pub use endpoint::EndpointQueue;

@@ -38,6 +38,12 @@ impl Subscription {
         self.filter.as_ref().and_then(|(_, filter)| filter.as_ref().err())
     }
 
+    /// The first member of the event that its filter names and that no event has.
+    #[must_use]
+    pub fn unknown_member(&self) -> Option<&str> {
+        self.filter.as_ref()?.1.as_ref().ok()?.unknown_member()
+    }
+
     /// Whether it is the subscription of this endpoint, as its settings are now.
     pub(super) fn fits(&self, endpoint: &Endpoint) -> bool {
         self.from == endpoint.from

@@ -5,12 +5,13 @@
 //! the release demands it, so the type system keeps the order.
 //!
 //! Things: [`Core`] (one step, over any [`Store`], so that the simulation drives the very same
-//! code), the thread around it (`thread`, `watchdog`), the [`Handle`] that the other modules hold
-//! and the [`Envelope`] in which a request travels with the place of its answer, the workers that
-//! find out where events go before they come to the thread (`workers`, `matching`), the reader of
-//! the log that refills prefetches and scans for replays (`reader`, `patient`, `reads`), retention
-//! (`retention`, `relocate`, `retention_clock`), the loss of records (`losses`), and what follows
-//! from how full the disk is (`disk_level`, `disk_thresholds`, `disk_reports`).
+//! code), the thread around it (`thread`, `watchdog`), which requests share a step (`gathering`),
+//! the [`Handle`] that the other modules hold and the [`Envelope`] in which a request travels with
+//! the place of its answer, the workers that find out where events go before they come to the
+//! thread (`workers`, `matching`), the reader of the log that refills prefetches and scans for
+//! replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`, `retention_clock`),
+//! the loss of records (`losses`), and what follows from how full the disk is (`disk_level`,
+//! `disk_thresholds`, `disk_reports`).
 //!
 //! Limits: `limits::STEP_INPUTS` requests and about `limits::STEP_BYTES` of events a step; a
 //! channel of fixed size. Fatal: an error of the log, or a commit that takes longer than
@@ -23,6 +24,7 @@ mod disk_level;
 mod disk_reports;
 mod disk_thresholds;
 mod envelope;
+mod gathering;
 mod handle;
 mod health;
 mod losses;

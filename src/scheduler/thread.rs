@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::core::{Core, Released};
 use super::directory::Directory;
 use super::disk_thresholds::DiskLevel;
 use super::envelope::Envelope;
+use super::gathering::{Gathering, event_bytes};
 use super::handle::{Channels, Handle};
 use super::retention::Retention;
 use super::watchdog::{CommitClock, Fatal, Watchdog};
@@ -33,9 +34,6 @@ const DROP_AGAIN_MS: u64 = 5_000;
 /// How often it is looked whether the reader has ended, and the pause in between: five seconds.
 const READER_LOOKS: u32 = 1_000;
 const READER_LOOK: Duration = Duration::from_millis(5);
-
-/// What a request counts beside the bodies of its events.
-const REQUEST_BYTES: usize = 512;
 
 /// What the thread is made of.
 pub struct SchedulerParts {
@@ -58,6 +56,7 @@ struct Thread {
     reads: SyncSender<Box<ReadOrder>>,
     fatal: Fatal,
     postponed: Postponed,
+    gathering: Gathering,
     commit: CommitClock,
     /// Events that were kept and go nowhere, because they have passed too many daemons.
     looping: u64,
@@ -107,6 +106,7 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
         reads,
         fatal,
         postponed: Postponed::default(),
+        gathering: Gathering::default(),
         commit,
         looping: 0,
     };
@@ -154,16 +154,26 @@ impl Thread {
     }
 
     /// Waits for requests or for what is due. `None` when there was no request.
-    fn gather(&self, stopping: bool) -> Option<Vec<Envelope>> {
-        let wait = if stopping { Duration::ZERO } else { self.time_until_due() };
+    fn gather(&mut self, stopping: bool) -> Option<Vec<Envelope>> {
+        if let Some(large) = self.gathering.large_in_turn() {
+            return Some(self.admit_alone(large));
+        }
+
+        let may_wait = !stopping && !self.gathering.has_large();
+        let wait = if may_wait { self.time_until_due() } else { Duration::ZERO };
         let first = match self.channels.requests.recv_timeout(wait) {
             Ok(first) => first,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            // Nobody else wants anything.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                return self.gathering.next_large().map(|large| self.admit_alone(large));
+            }
         };
 
+        let mut gathering = std::mem::take(&mut self.gathering);
         let admit = |request, so_far| self.admit(request, so_far);
-        let mut requests = gather_with(first, &self.channels.requests, admit);
+        let mut requests = gathering.gather(first, &self.channels.requests, admit);
         requests.extend(self.channels.take_wanted().map(Envelope::report));
+        self.gathering = gathering;
         Some(requests)
     }
 
@@ -178,6 +188,10 @@ impl Thread {
         })
     }
 
+    fn admit_alone(&self, request: Envelope) -> Vec<Envelope> {
+        self.admit(request, 0).into_iter().map(|(request, _)| request).collect()
+    }
+
     /// Takes a request in, and about how many bytes came with it. `None` when it is refused,
     /// because the disk is too full for what it adds.
     fn admit(&self, mut request: Envelope, so_far: usize) -> Option<(Envelope, usize)> {
@@ -186,10 +200,7 @@ impl Thread {
             return None;
         }
 
-        let bytes = match request.growth() {
-            Growth::Events { bytes, .. } => bytes,
-            Growth::None | Growth::Settings | Growth::Backlog => REQUEST_BYTES,
-        };
+        let bytes = event_bytes(&request);
         if self.channels.health.disk.level() >= DiskLevel::Low {
             request.trim();
         }
@@ -396,60 +407,14 @@ impl Thread {
     }
 }
 
-/// The first request and whatever else has come by now: they share the commit, within what one step
-/// may hold. `admit` takes a request in, or refuses it; it is given the bytes that came so far, and
-/// gives those that came with this one.
-fn gather_with(
-    first: Envelope,
-    channel: &Receiver<Envelope>,
-    admit: impl Fn(Envelope, usize) -> Option<(Envelope, usize)>,
-) -> Vec<Envelope> {
-    let (mut requests, mut bytes) = (Vec::new(), 0);
-    let others = std::iter::from_fn(|| channel.try_recv().ok());
-
-    // Refusing takes time as well, so those that are refused count.
-    for request in std::iter::once(first).chain(others).take(limits::STEP_INPUTS) {
-        if let Some((request, len)) = admit(request, bytes) {
-            requests.push(request);
-            bytes += len;
-        }
-        if bytes >= limits::STEP_BYTES {
-            break;
-        }
-    }
-    requests
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::mpsc::channel;
 
-    use super::{Envelope, Retention, SchedulerParts, gather_with, start};
+    use super::{Retention, SchedulerParts, start};
     use crate::log::{Log, Options, Recovered};
     use crate::model::Now;
-    use crate::model::limits::{STEP_BYTES, STEP_INPUTS};
-    use crate::queue::{Queue, Refusal, State, StatusQuery};
-
-    fn request() -> Envelope {
-        Envelope::ask(StatusQuery, None).0
-    }
-
-    #[test]
-    fn a_step_is_bounded_whether_its_requests_are_taken_in_or_refused() {
-        let (sender, receiver) = channel();
-        (0..4 * STEP_INPUTS).for_each(|_| sender.send(request()).expect("sent"));
-
-        let refuse = |request: Envelope, _| {
-            request.refuse(Refusal::NoRoom("over its share".to_owned()));
-            None
-        };
-        assert!(gather_with(request(), &receiver, refuse).is_empty());
-        assert_eq!(gather_with(request(), &receiver, |r, _| Some((r, 1))).len(), STEP_INPUTS);
-        let large = gather_with(request(), &receiver, |r, _| Some((r, STEP_BYTES / 2)));
-        assert_eq!(large.len(), 2);
-        assert_eq!(receiver.try_iter().count(), 2 * STEP_INPUTS + 1, "what is left");
-    }
+    use crate::queue::{Queue, State};
 
     #[test]
     fn the_retention_clock_is_saved_when_the_thread_has_ended() {

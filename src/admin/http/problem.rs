@@ -31,6 +31,11 @@ impl Problem {
         Refusal::NotFound { what, name: name.chars().take(80).collect() }.into()
     }
 
+    /// Whether it cannot be done as things are.
+    pub fn is_conflict(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+    }
+
     /// When the asker has gone; nobody reads it.
     pub fn gone() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the caller went away")
@@ -69,6 +74,7 @@ impl From<Refusal> for Problem {
         let status = match &refusal {
             Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
             Refusal::Exists { .. }
+            | Refusal::Impossible(_)
             | Refusal::TooMany { .. }
             | Refusal::BinFull { .. }
             | Refusal::Ended => StatusCode::CONFLICT,

@@ -117,7 +117,12 @@ pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiRespons
     request.params.done()?;
     let command = DeleteEndpoint { name: request.arg.clone() };
     let cancelled = Some(admin.handle.ask(command).await?);
-    Ok(ApiResponse::ok(DeletedView { name: request.arg, deleted: true, cancelled }))
+    Ok(ApiResponse::ok(DeletedView {
+        name: request.arg,
+        deleted: true,
+        cancelled,
+        warnings: Vec::new(),
+    }))
 }
 
 pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {

@@ -145,11 +145,20 @@ fn count(scan: &LogScan, filter: &EventFilter, to_one: bool) -> Result<ReplayExt
     Ok(found)
 }
 
-/// The queue paces replays by the second.
+/// The queue paces replays by the second, in whole numbers.
 fn per_second(rate: Rate) -> Result<u32, Problem> {
     let per_second = u64::from(rate.count) * 1000 / rate.per_ms;
-    let per_second = u32::try_from(per_second).ok().filter(|n| *n > 0);
-    per_second.ok_or_else(|| Problem::bad("'rate': must be at least \"1/s\""))
+    let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
+    let is_exact = u64::from(per_second) * rate.per_ms == u64::from(rate.count) * 1000;
+    match per_second {
+        0 => Err(Problem::bad("'rate': must be at least \"1/s\"")),
+        _ if is_exact => Ok(per_second),
+        slower => Err(Problem::bad(format!(
+            "'rate': a replay is paced by the second, and {rate} is no whole number a second: \
+             write {slower}/s or {}/s",
+            slower.saturating_add(1)
+        ))),
+    }
 }
 
 fn view(replay: &Replay) -> ReplayView {

@@ -17,7 +17,7 @@ use crate::api::views::{DeletedView, SourceView};
 use crate::api::{Patch, SourceSpec};
 use crate::ingest::verify::default_max_body;
 use crate::model::{REDACTED, Source};
-use crate::queue::{CreateSource, DeleteSource, OWN_SOURCE, UpdateSource};
+use crate::queue::{CreateSource, DeleteSource, OWN_SOURCE, Status, StatusQuery, UpdateSource};
 
 /// Sources, those that were created last first.
 pub fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -125,8 +125,35 @@ pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiRespons
         return Err(Problem::bad(detail));
     }
 
-    admin.handle.ask(DeleteSource { name: request.arg.clone() }).await?;
-    Ok(ApiResponse::ok(DeletedView { name: request.arg, deleted: true, cancelled: None }))
+    let name = request.arg;
+    admin.handle.ask(DeleteSource { name: name.clone() }).await?;
+    let warnings = left_behind(admin, &name).await?;
+    Ok(ApiResponse::ok(DeletedView { name, deleted: true, cancelled: None, warnings }))
+}
+
+/// What a deleted source leaves behind: endpoints that take events of no other one, and events that
+/// still wait.
+async fn left_behind(admin: &Admin, name: &str) -> Result<Vec<String>, Problem> {
+    let mut warnings = Vec::new();
+    let directory = admin.handle.directory();
+    let is_its_own = |from: &[String]| !from.is_empty() && from.iter().all(|from| from == name);
+    for endpoint in directory.endpoints.iter().filter(|endpoint| is_its_own(&endpoint.from)) {
+        let endpoint = &endpoint.name;
+        warnings.push(format!(
+            "endpoint {endpoint} takes events of {name} alone (--from) and gets nothing new: see \
+             `hookboxctl endpoint update {endpoint}`"
+        ));
+    }
+
+    let Status { pending, held, .. } = admin.handle.ask(StatusQuery).await?;
+    if pending + held > 0 {
+        warnings.push(format!(
+            "what of its events still waits is delivered as before, or cancelled with \
+             `hookboxctl delivery cancel`: see `hookboxctl delivery list --source {name} --state \
+             pending`"
+        ));
+    }
+    Ok(warnings)
 }
 
 pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -170,7 +197,7 @@ fn view(admin: &Admin, source: &Source) -> SourceView {
         _ => source.path(),
     };
     let settings = SourceSpec::shown(source, admin.shows_secrets());
-    let base = base_url(&admin.info.listen);
+    let base = base_url(&admin.info.direct);
     let url = settings.public_url.clone().unwrap_or_else(|| format!("{base}{path}"));
 
     SourceView {

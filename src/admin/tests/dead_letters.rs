@@ -100,6 +100,34 @@ async fn a_delivery_that_died_twice_shows_all_its_attempts() {
 }
 
 #[tokio::test]
+async fn dead_letters_that_are_relocated_meanwhile_are_read_again() {
+    let (world, [a, _, c, gone]) = with_dead_letters();
+    world.script().moving = vec![a, gone];
+
+    let of_app = json!({"endpoint": "app"});
+    let (_, done) = world.json("POST", "/v1/dlq/discard", of_app).await;
+    assert_eq!(done, json!({"matched": 3, "dry_run": false, "discarded": 3}));
+    assert!(world.ids("/v1/dlq?endpoint=app").await.is_empty(), "{a} {c} {gone}");
+    assert_eq!(world.script().commands, 2);
+}
+
+#[tokio::test]
+async fn a_dry_run_says_which_dead_letters_have_no_endpoint_any_more() {
+    let (world, _) = with_dead_letters();
+    world.script().endpoints.retain(|endpoint| endpoint.id != 1);
+    // What is configured is published with the next answer.
+    world.ids("/v1/dlq").await;
+
+    let all = json!({"all": true, "dry_run": true});
+    let (_, dry) = world.json("POST", "/v1/dlq/retry", all.clone()).await;
+    let left_out = &dry["left_out"][0];
+    assert_eq!((&dry["matched"], &left_out["count"]), (&json!(4), &json!(3)), "{dry}");
+    assert!(left_out["why"].as_str().is_some_and(|why| why.contains("was deleted")), "{dry}");
+    let (_, dry) = world.json("POST", "/v1/dlq/discard", all).await;
+    assert_eq!(dry["left_out"], Value::Null, "they can be discarded");
+}
+
+#[tokio::test]
 async fn mass_operations_go_in_slices() {
     let world = AdminWorld::new();
     let event = world.event("push", &[1]).seq;

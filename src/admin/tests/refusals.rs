@@ -53,7 +53,11 @@ async fn commands() {
         (json!({"source": "github", "data_base64": "%"}), "not base64"),
     ];
     refused("/v1/events", bodies).await;
-    let bodies = [(json!({}), "which events"), (json!({"source": "x", "rate": "1/h"}), "at least")];
+    let bodies = [
+        (json!({}), "which events"),
+        (json!({"source": "x", "rate": "1/h"}), "at least"),
+        (json!({"source": "x", "rate": "100/m"}), "write 1/s or 2/s"),
+    ];
     refused("/v1/replays", bodies).await;
 
     refused("/v1/dlq/retry", [(json!({}), "which dead letters")]).await;

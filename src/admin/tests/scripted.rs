@@ -8,11 +8,11 @@ use crate::model::share::ShareTally;
 use crate::model::{DeliveryId, DeliveryState, Endpoint, EventId, HoldReason, Seq, Source};
 use crate::queue::{
     Accept, Accepted, CancelDeliveries, CreateEndpoint, CreateSource, DeadLetterSeqsQuery,
-    DeleteEndpoint, DeleteSource, DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters,
-    EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, HoldEndpoint, ImportEvents,
-    ImportedQuery, NewEvent, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery, RetryDeliveries,
-    RetrySnapshot, RetryingQuery, Revive, StartReplay, Status, StatusQuery, UpdateEndpoint,
-    UpdateSource, WithSubscription,
+    DeleteEndpoint, DeleteSource, DeliveriesChanged, DeliveriesQuery, DeliverySnapshot,
+    DiscardDeadLetters, EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, HoldEndpoint,
+    ImportEvents, ImportedQuery, NewEvent, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery,
+    RetryDeliveries, RetrySnapshot, RetryingQuery, Revive, StartReplay, Status, StatusQuery,
+    UpdateEndpoint, UpdateSource, WithSubscription,
 };
 use crate::scheduler::{Channels, Directory, Envelope};
 
@@ -24,6 +24,8 @@ pub(super) struct Script {
     pub held: HashSet<String>,
     pub states: HashMap<DeliveryId, (DeliveryState, Option<RetrySnapshot>)>,
     pub dead_letter_seqs: Vec<Seq>,
+    /// Dead letters that are relocated before the next command reaches them.
+    pub moving: Vec<DeliveryId>,
     pub stands: HashMap<Seq, Seq>,
     pub duplicates: HashMap<Seq, u32>,
     /// How many commands there were, and what some of them held.
@@ -213,14 +215,23 @@ fn commands(open: Open<'_>) -> Open<'_> {
     .command(|script, ReleaseEndpoint { name }| {
         script.with_endpoint(&name, |script| script.held.remove(&name)).map(drop)
     })
-    .command(|_, CancelDeliveries { deliveries }| Ok(deliveries.len()))
+    .command(|_, CancelDeliveries { deliveries }| Ok(all(deliveries.len())))
     .command(|script, RetryDeliveries { deliveries }| {
         script.retried.push(deliveries.clone());
-        Ok(script.forget_dead(&deliveries))
+        Ok(all(script.forget_dead(&deliveries)))
     })
-    .command(|script, DiscardDeadLetters { deliveries }| Ok(script.forget_dead(&deliveries)))
+    .command(|script, DiscardDeadLetters { deliveries }| {
+        let moved = std::mem::take(&mut script.moving);
+        let there = deliveries.iter().filter(|revive| !moved.contains(&revive.delivery));
+        let there: Vec<Revive> = there.copied().collect();
+        Ok(DeliveriesChanged { moved, ..all(script.forget_dead(&there)) })
+    })
     .command(|_, ImportEvents { events }| Ok(events.len()))
     .command(|script, request: StartReplay| Ok(script.start_replay(request)))
+}
+
+fn all(count: usize) -> DeliveriesChanged {
+    DeliveriesChanged { count, ..DeliveriesChanged::default() }
 }
 
 fn questions(open: Open<'_>) -> Open<'_> {

@@ -126,6 +126,20 @@ async fn endpoints_are_made_changed_held_and_deleted() {
 }
 
 #[tokio::test]
+async fn deleting_a_source_says_what_it_leaves_behind() {
+    let world = AdminWorld::new();
+    let endpoint = json!({"name": "ci", "url": "http://a/", "from": ["github"]});
+    assert_eq!(world.json("POST", "/v1/endpoints", endpoint).await.0, 201);
+
+    let (_, deleted) = world.json("DELETE", "/v1/sources/github", Value::Null).await;
+    let warnings = deleted["warnings"].as_array().expect("warnings");
+    let warning = |n: usize| warnings[n].as_str().unwrap_or_default();
+    assert_eq!(warnings.len(), 2, "{deleted}");
+    assert!(warning(0).contains("endpoint ci takes events of github alone"), "{deleted}");
+    assert!(warning(1).contains("delivery list --source github"), "{deleted}");
+}
+
+#[tokio::test]
 async fn a_request_is_checked_by_the_adapter() {
     let world = AdminWorld::new();
     let body = json!({

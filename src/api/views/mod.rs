@@ -39,8 +39,8 @@ pub use log::{
 };
 pub use reason_facts::ReasonFacts;
 pub use results::{
-    CancelView, DeletedView, DiscardView, EventSentView, ImportView, ProblemLine, ProblemView,
-    ReplayStartView, ReplayView, RetryView,
+    CancelView, DeletedView, DiscardView, EventSentView, ImportView, LeftOutView, ProblemLine,
+    ProblemView, ReplayStartView, ReplayView, RetryView,
 };
 pub use source::{CheckElementView, CheckResponseView, CheckView, SecretView, SourceView};
 pub use status::{ClockView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView};

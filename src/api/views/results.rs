@@ -14,6 +14,9 @@ pub struct DeletedView {
     /// Deliveries that were cancelled with an endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<usize>,
+    /// What becomes of things that had to do with a source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// An event was sent in.
@@ -27,6 +30,15 @@ pub struct EventSentView {
     pub conflicts_with: Option<Text<EventId>>,
 }
 
+/// Deliveries that a command left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LeftOutView {
+    /// Why, and what can be done.
+    pub why: String,
+    pub count: usize,
+}
+
 /// Deliveries were attempted again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -34,6 +46,9 @@ pub struct RetryView {
     pub matched: usize,
     pub queued: usize,
     pub dry_run: bool,
+    /// Deliveries that this could not be done with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutView>,
 }
 
 /// Deliveries were cancelled.
@@ -42,6 +57,9 @@ pub struct RetryView {
 pub struct CancelView {
     pub matched: usize,
     pub cancelled: usize,
+    /// Deliveries that this could not be done with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutView>,
 }
 
 /// Dead letters were discarded.
@@ -51,6 +69,9 @@ pub struct DiscardView {
     pub matched: usize,
     pub discarded: usize,
     pub dry_run: bool,
+    /// Deliveries that this could not be done with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutView>,
 }
 
 /// A replay was counted or started.

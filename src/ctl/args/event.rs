@@ -79,7 +79,7 @@ pub struct ReplayArgs {
     /// Deliver to this endpoint instead of those that each event went to before.
     #[arg(long, value_name = "ENDPOINT")]
     pub to: Option<String>,
-    /// Queue at most this many new deliveries in a second, minute or hour: 10/s, 100/m, 1000/h.
+    /// Queue at most this many new deliveries a second, such as 10/s; 120/m is 2/s.
     #[arg(long, value_name = "N/s")]
     pub rate: Option<Text<Rate>>,
     /// Replay every stored event.

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{commit, event, expecting, forward, noise, open_whole, retire, sixty, small};
+use crate::log::checksums::{ChecksumMatch, compare};
 use crate::log::{LogCopy, Piece, Recovered, carve, folder};
 
 #[test]
@@ -31,6 +32,10 @@ fn a_copy_has_the_same_chain() {
     }
     assert_eq!(at, wire.len());
     assert_eq!(copy.finish().expect("ends"), reader.head());
+    for segment in reader.segments() {
+        let compared = compare(&copied, segment.first);
+        assert_eq!(compared, ChecksumMatch::Same, "damage that comes later is noticed");
+    }
 
     let Recovered { reader: other, .. } = open_whole(&dir.path().join("copied"));
     let report = expecting(&other, reader.head());

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Instant;
 
 use super::{commit, event, noise, open};
-use crate::log::{Log, Recovered};
+use crate::log::{Log, Options, Recovered};
 use crate::model::Seq;
 
 #[test]
@@ -42,6 +42,68 @@ fn measure_commits() {
                 "{per_commit:4} x {size} B, noise {noisy}: {rate:9.0} events/s, {each:7.0} us each"
             );
         }
+    }
+}
+
+/// What of the commit of one large body takes how long, in milliseconds; the middle of nine.
+#[test]
+#[ignore = "measurement"]
+fn measure_large_bodies() {
+    let base = std::env::var_os("HOOKBOX_MEASURE_DIR").map_or_else(std::env::temp_dir, Into::into);
+    let middle = |work: &mut dyn FnMut()| {
+        let mut times: Vec<f64> = (0..9)
+            .map(|_| {
+                let started = Instant::now();
+                work();
+                started.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times[4]
+    };
+
+    for (mib, noisy) in [(1, true), (4, true), (32, true), (1, false), (4, false), (32, false)] {
+        let text = || (0u64..).flat_map(|n| format!("{{\"id\":{n},\"k\":\"v\"}},").into_bytes());
+        let body =
+            if noisy { noise(mib << 20, 7) } else { text().take(mib << 20).collect::<Vec<u8>>() };
+        let record = event(body);
+
+        let mut bytes = Vec::new();
+        let encode = middle(&mut || {
+            bytes.clear();
+            crate::record::encode(&record, &mut bytes);
+        });
+        let mut sum = 0;
+        let crc = middle(&mut || sum ^= crc32fast::hash(&bytes));
+        let mut packed = vec![0; lz4_flex::block::get_maximum_output_size(bytes.len())];
+        let mut stored = 0;
+        let compress = middle(&mut || {
+            stored = lz4_flex::block::compress_into(&bytes, &mut packed).expect("fits");
+        });
+        let stored = if noisy { &bytes[..] } else { &packed[..stored] };
+        let hash =
+            middle(&mut || sum ^= u32::from(<sha2::Sha256 as sha2::Digest>::digest(stored)[0]));
+
+        let commit = |skip_sync| {
+            let dir = tempfile::tempdir_in(&base).expect("a folder");
+            let options = Options { skip_sync, ..super::options(dir.path()) };
+            let Recovered { mut log, .. } = Log::open(options, 1).expect("opens");
+            let records = [record.clone()];
+            middle(&mut || {
+                let _ = log.commit(&records).expect("commits");
+                if log.wants_roll(1) {
+                    log.roll(b"state", 1).expect("rolls");
+                }
+            })
+        };
+        let (unsynced, synced) = (commit(true), commit(false));
+        let before = encode + crc + compress + hash;
+        println!(
+            "{mib:2} MiB, noise {noisy}: encode {encode:.2}, crc {crc:.2}, lz4 {compress:.2}, \
+             sha-256 {hash:.2}, store and flush {:.2}, fdatasync {:.2}, in all {synced:.2} ({sum})",
+            unsynced - before,
+            synced - unsynced
+        );
     }
 }
 

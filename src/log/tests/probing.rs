@@ -137,6 +137,34 @@ fn the_copy_of_a_changed_segment_goes_once_it_is_found_whole() {
 }
 
 #[test]
+fn a_segment_of_which_nothing_is_known_is_kept_as_it_was_found() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log_dir = dir.path().join("log");
+    let (bad, whole) = (finder(dir.path(), 1), finder(dir.path(), 0));
+    let Recovered { mut log, reader, .. } = Log::open(bad.clone(), 1_000).expect("opens");
+    fill(&mut log, 4);
+    log.roll(b"checkpoint", 1).expect("rolls");
+    log.close().expect("closes");
+    drop(reader);
+
+    // As in the backups of versions that wrote no checksums.
+    for first in [1, 5] {
+        fs::remove_file(folder::checksums(&log_dir, first)).expect("removes");
+    }
+    let segment = folder::segment(&log_dir, 1);
+    let found = fs::read(segment.join("db")).expect("reads");
+
+    for (options, is_kept) in [(bad, true), (whole, false)] {
+        let Recovered { log, reader, problems, .. } = Log::open(options, 1_000).expect("opens");
+        assert_eq!(problems, []);
+        assert_eq!(reader.read(1).expect("reads"), Some(small(1)));
+        let kept = fs::read(segment.join(checksums::AS_FOUND)).ok();
+        assert_eq!(kept.is_some_and(|kept| kept == found), is_kept);
+        log.close().expect("closes");
+    }
+}
+
+#[test]
 fn a_probe_tells_a_whole_segment_from_one_that_lacks_something() {
     let dir = tempfile::tempdir().expect("a folder");
     let Recovered { log, reader, .. } = sixty(dir.path());

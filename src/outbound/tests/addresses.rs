@@ -257,7 +257,7 @@ fn endpoints_are_checked_before_they_are_made() {
     assert_eq!(check_endpoint(&good), Ok(()));
     assert_eq!(check_endpoint(&guarded("unix:/run/app.sock:/in")), Ok(()));
 
-    let changes: [(EndpointChange, &str); 17] = [
+    let changes: [(EndpointChange, &str); 19] = [
         (|e| e.name = "-x".into(), "name"),
         (|e| e.url = "example.com".into(), "http://"),
         (|e| e.url = "http://localhost:3000/".into(), "--allow-private"),
@@ -275,6 +275,8 @@ fn endpoints_are_checked_before_they_are_made() {
         (|e| e.retry.factor = 0.5, "--retry-factor"),
         (|e| e.retry.jitter = 1.5, "--jitter"),
         (|e| e.retry.max_attempts = Some(0), "--max-attempts"),
+        (|e| e.pull.lease_ms = 5_000, "--lease"),
+        (|e| e.shape.headers = vec![("x".into(), "a\r\nb: c".into())], "--header x"),
     ];
 
     for (change, word) in changes {

@@ -1,7 +1,7 @@
 use crate::model::{AttemptFault, AttemptReport, DeliveryId, Endpoint, HoldReason, Outcome, Seq};
 use crate::queue::testing::{TestQueue, report};
 use crate::queue::{
-    AliveQuery, DeleteEndpoint, DiscardDeadLetters, Refusal, Relocate, RelocationSlice,
+    AliveQuery, DeleteEndpoint, DeliveriesChanged, DiscardDeadLetters, Relocate, RelocationSlice,
     RetryDeliveries, Revive,
 };
 use crate::record::{DeadLetter, Record};
@@ -59,15 +59,15 @@ fn a_dead_letter_that_was_relocated_after_it_was_read_is_read_again_first() {
 
     let stale = vec![read_at(delivery, at)];
     let now = world.now;
-    let refused = world.queue.handle(now, DiscardDeadLetters { deliveries: stale.clone() }).answer;
-    assert!(matches!(&refused, Err(Refusal::Invalid(why)) if why.contains("try again")));
-    let refused = world.queue.handle(now, RetryDeliveries { deliveries: stale }).answer;
-    assert!(matches!(&refused, Err(Refusal::Invalid(why)) if why.contains("try again")));
+    let moved = Ok(DeliveriesChanged { moved: vec![delivery], ..DeliveriesChanged::default() });
+    let discard = DiscardDeadLetters { deliveries: stale.clone() };
+    assert_eq!(world.queue.handle(now, discard).answer, moved);
+    assert_eq!(world.queue.handle(now, RetryDeliveries { deliveries: stale }).answer, moved);
 
     // The record that holds it is still known, and it is discarded by that one.
     assert!(world.queue.state().dead_letter_seqs.contains(now_at));
     let deliveries = vec![read_at(delivery, now_at)];
-    assert_eq!(world.input(DiscardDeadLetters { deliveries }), 1);
+    assert_eq!(world.input(DiscardDeadLetters { deliveries }).count, 1);
     assert!(world.queue.state().dead_letter_seqs.is_empty());
 }
 
@@ -107,8 +107,30 @@ fn retention_forgets_records_of_dead_letters_that_are_dead_no_more() {
 fn discarding_forgets_records_of_dead_letters_that_are_dead_no_more() {
     let (mut world, delivery, at) = with_stale_record();
     let deliveries = vec![read_at(delivery, at), read_at(delivery, at)];
-    assert_eq!(world.input(DiscardDeadLetters { deliveries }), 0);
+    assert_eq!(world.input(DiscardDeadLetters { deliveries }).count, 0);
     assert!(world.queue.state().dead_letter_seqs.is_empty());
+}
+
+#[test]
+fn dead_letters_of_deleted_endpoints_say_why_they_are_not_attempted_again() {
+    let mut endpoint = Endpoint::new("app", "http://app.example/");
+    endpoint.retry.max_attempts = Some(1);
+    let mut world = TestQueue::new([endpoint]);
+    let events = [world.accept("{}"), world.accept("{}")];
+    for event in events {
+        let delivery = DeliveryId { seq: event.seq, endpoint: 1 };
+        world.finish(delivery, report(world.now, Outcome::Retryable { after_ms: None }));
+    }
+    world.input(DeleteEndpoint { name: "app".into() });
+
+    let held_by: Vec<Seq> = world.queue.state().dead_letter_seqs.iter().collect();
+    let read = |(event, at): (crate::model::EventId, &Seq)| {
+        read_at(DeliveryId { seq: event.seq, endpoint: 1 }, *at)
+    };
+    let deliveries: Vec<Revive> = events.into_iter().zip(&held_by).map(read).collect();
+    let left_out = world.input(RetryDeliveries { deliveries: deliveries.clone() }).left_out;
+    assert_eq!(left_out.into_iter().collect::<Vec<_>>(), [(crate::queue::ENDPOINT_DELETED, 2)]);
+    assert_eq!(world.input(DiscardDeadLetters { deliveries }).count, 2);
 }
 
 #[test]

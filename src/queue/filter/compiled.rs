@@ -4,6 +4,7 @@ use super::budget::{Steps, Stop};
 use super::eval;
 use super::input::FilterInput;
 use super::parse;
+use super::roots;
 use super::syntax::Logical;
 
 /// A compiled filter.
@@ -23,6 +24,12 @@ impl Filter {
             format!("--where '{shown}' {error}; write it like @.body.action == 'opened'")
         })?;
         Ok(Self { logical })
+    }
+
+    /// The first member of the event that it names and that no event has.
+    #[must_use]
+    pub fn unknown_member(&self) -> Option<&str> {
+        roots::unknown(&self.logical)
     }
 
     /// Whether it holds for an event. Parses the body if it needs it.

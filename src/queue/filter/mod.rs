@@ -15,7 +15,7 @@
 //!
 //! Files: `compiled` ([`Filter`]), `parse` (text to `syntax`, in one pass without backtracking),
 //! `input` (the event), `eval` (logic and queries), `value` (comparisons), `pattern` (regular
-//! expressions), `budget` (steps).
+//! expressions), `budget` (steps), `roots` (the members of the event that are named).
 
 mod budget;
 mod compiled;
@@ -23,6 +23,7 @@ mod eval;
 mod input;
 mod parse;
 mod pattern;
+mod roots;
 mod syntax;
 mod value;
 

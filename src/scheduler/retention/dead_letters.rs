@@ -14,8 +14,6 @@ use crate::scheduler::losses::AskQueue;
 
 /// Dead letters weighed in one step.
 const WEIGHED: usize = 32;
-/// Dead letters that are passed over at most: they are asked for again with each slice.
-const PASSED_OVER: usize = 16 * limits::SLICE;
 
 /// Work under way on dead letters.
 #[derive(Clone, Copy, Debug)]
@@ -114,28 +112,32 @@ fn discard(
     mut passed_over: PassedOver,
 ) -> Option<DeadLetterStep> {
     let wanted = if upto > 0 { limits::SLICE } else { too_many(access)?.min(limits::SLICE) };
-    if wanted == 0 || passed_over.count > PASSED_OVER {
+    if wanted == 0 {
         return Some(DeadLetterStep::Done(passed_over));
     }
 
-    let mut seqs = access.ask(OldestDeadLetterSeqsQuery { limit: wanted + passed_over.count })?;
-    seqs.retain(|seq| *seq > done && (upto == 0 || *seq <= upto));
-    let Some(last) = seqs.last().copied() else {
+    let seqs = access.ask(OldestDeadLetterSeqsQuery { after: done, limit: limits::SLICE })?;
+    let (mut last, mut deliveries) = (done, Vec::new());
+    for seq in seqs.into_iter().filter(|seq| upto == 0 || *seq <= upto) {
+        if deliveries.len() == wanted {
+            break;
+        }
+        last = seq;
+        if let Some(dead) = passed_over.dead_letter(access, seq) {
+            let DeadLetter { delivery, event, attempts, last, .. } = dead;
+            let dead_letter_seq = Some(seq);
+            deliveries.push(Revive { delivery, event, attempts, last, dead_letter_seq });
+        }
+    }
+    if last == done {
         return Some(DeadLetterStep::Done(passed_over));
-    };
-
-    let revive = |seq: &Seq| {
-        let DeadLetter { delivery, event, attempts, last, .. } =
-            passed_over.dead_letter(access, *seq)?;
-        Some(Revive { delivery, event, attempts, last, dead_letter_seq: Some(*seq) })
-    };
-    let deliveries: Vec<Revive> = seqs.iter().filter_map(revive).collect();
+    }
 
     let asked = deliveries.len();
     let count = match access.handle.ask_blocking(DiscardDeadLetters { deliveries }) {
-        Ok(count) => count,
+        Ok(changed) => changed.count,
         // The only one of them is no dead letter any more.
-        Err(Refusal::Invalid(_)) => 0,
+        Err(Refusal::Impossible(_)) => 0,
         Err(_) => return None,
     };
     if count > 0 {
@@ -154,6 +156,7 @@ fn too_many(mut access: LogAccess<'_>) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::{DeadLetterStep, DeadLetterWork, PassedOver};
+    use crate::model::limits;
     use crate::queue::StatusQuery;
     use crate::scheduler::losses::AskQueue;
     use crate::scheduler::retention::Retention;
@@ -190,6 +193,22 @@ mod tests {
         let passed_over = run(access, DeadLetterWork::discard(0));
         assert_eq!(passed_over, PassedOver { count: 5, may_pass: false });
         assert_eq!(access.ask(StatusQuery).expect("an answer").dead, 7);
+    }
+
+    #[test]
+    fn any_number_that_cannot_be_read_is_passed_over() {
+        let lost = 17 * limits::SLICE as u64;
+        let world = TestScheduler::new(|core| {
+            (0..17).for_each(|_| core.import_dead(limits::SLICE as u64));
+            core.roll();
+            core.import_dead(5);
+            core.give_up_oldest();
+        });
+        let retention = Retention { dead_events: Some(lost), ..Retention::default() };
+        let mut access = world.access(&retention);
+        let passed_over = run(access, DeadLetterWork::discard(0));
+        assert_eq!(passed_over.count as u64, lost);
+        assert_eq!(access.ask(StatusQuery).expect("an answer").dead, lost);
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn an_endpoint_shows_how_it_fares() {
     assert_eq!(text(&shown, "condition"), "active");
     let listed = daemon.done(&["endpoint", "list"]).stdout;
     assert!(listed.contains("STATE") && listed.contains("active"), "{listed}");
-    daemon.ctl().run(&["endpoint", "list", "--state", "tired"]).expect(1);
+    daemon.ctl().run(&["endpoint", "list", "--state", "tired"]).expect(64);
 }
 
 #[test]

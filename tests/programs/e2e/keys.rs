@@ -72,10 +72,10 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
 /// One that is no key for signing, and one that is not there.
 fn references_that_cannot_be_used_are_refused(daemon: &Daemon, url: &str) {
     let create = ["endpoint", "create", "no", "--url", url, "--allow-private", "--secret"];
-    daemon.ctl().run(&[&create[..], &["env:HOOK_SECRET"]].concat()).expect(1);
+    daemon.ctl().run(&[&create[..], &["env:HOOK_SECRET"]].concat()).expect(64);
 
     let create = ["source", "create", "no", "--verify", "github", "--secret", "env:NO_SUCH"];
-    let wrong = daemon.ctl().run(&create).expect(1);
+    let wrong = daemon.ctl().run(&create).expect(64);
     assert!(wrong.stderr.contains("NO_SUCH"), "{}", wrong.stderr);
 }
 
@@ -171,7 +171,7 @@ fn a_key_set_is_fetched_kept_and_survives_the_issuer() {
         "--set",
         &set,
     ];
-    daemon.ctl().run(&create).expect(1);
+    daemon.ctl().run(&create).expect(64);
     daemon.json(&[&create[..], &["--set", "allow_private=true"]].concat());
     let post = |daemon: &super::Daemon, token: &str| {
         daemon.post("/in/a", &[("Authorization", token)], b"{}")

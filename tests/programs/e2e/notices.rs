@@ -193,7 +193,7 @@ fn the_built_in_source_is_nobody_elses() {
     let receiver = Receiver::start();
     let ctl = daemon.ctl();
 
-    let refused = ctl.run(&["source", "create", "hookbox"]).expect(1);
+    let refused = ctl.run(&["source", "create", "hookbox"]).expect(64);
     assert!(refused.stderr.contains("built in"), "{}", refused.stderr);
     let refused = ctl.run(&["source", "show", "hookbox"]).expect(1);
     assert!(refused.stderr.contains("--from hookbox"), "{}", refused.stderr);

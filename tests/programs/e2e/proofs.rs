@@ -101,10 +101,10 @@ fn tokens_need_an_issuer_or_an_audience() {
         "0123456789abcdef0123456789abcdef",
     ];
 
-    let refused = daemon.ctl().run(&create).expect(1);
+    let refused = daemon.ctl().run(&create).expect(64);
     assert!(refused.stderr.contains("--set issuer"), "{}", refused.stderr);
     daemon.json(&[&create[..], &["--set", "audience=me"]].concat());
-    let refused = daemon.ctl().run(&["source", "update", "a", "--reset", "set"]).expect(1);
+    let refused = daemon.ctl().run(&["source", "update", "a", "--reset", "set"]).expect(64);
     assert!(refused.stderr.contains("--set issuer"), "{}", refused.stderr);
 
     let made = daemon.done(&["source", "create", "news", "--verify", "sns"]);

@@ -6,6 +6,7 @@ use hyper::StatusCode;
 
 use super::ends::ends;
 use super::find::find;
+use super::totals::{CommandTotals, LOOKS};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -16,7 +17,7 @@ use crate::api::IdsBody;
 use crate::api::values::Text;
 use crate::api::views::{CancelView, RetryView};
 use crate::model::{DeliveryId, DeliveryState, Seq, limits};
-use crate::queue::{CancelDeliveries, QueueRequest, RetryDeliveries, Revive};
+use crate::queue::{CancelDeliveries, DeliveriesChanged, QueueRequest, RetryDeliveries, Revive};
 
 /// Deliveries that one request may name.
 const IDS: usize = 256;
@@ -37,9 +38,19 @@ pub fn distinct(ids: Option<Vec<Text<DeliveryId>>>) -> Result<Option<Vec<Deliver
 pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let ids = given_ids(&request)?;
     walk::value(admin, move |scan| {
-        let revives = ids.iter().map(|id| revive(scan, *id)).collect::<Result<Vec<_>, _>>()?;
-        let queued = in_slices(scan, revives, |deliveries| RetryDeliveries { deliveries })?;
-        Ok(ApiResponse::ok(RetryView { matched: ids.len(), queued, dry_run: false }))
+        let (mut totals, mut left) = (CommandTotals::default(), ids.clone());
+        for _ in 0..LOOKS {
+            let revives = left.iter().map(|id| revive(scan, *id)).collect::<Result<_, _>>()?;
+            in_slices(scan, revives, &mut totals, |deliveries| RetryDeliveries { deliveries })?;
+            if totals.moved.is_empty() {
+                break;
+            }
+            left.clone_from(&totals.moved);
+            totals.moved.clear();
+        }
+
+        let (matched, queued, left_out) = (ids.len(), totals.changed, totals.left_out());
+        Ok(ApiResponse::ok(RetryView { matched, queued, dry_run: false, left_out }))
     })
     .await
 }
@@ -50,9 +61,10 @@ pub async fn cancel(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespon
         for id in &ids {
             find(scan, *id)?.ok_or_else(|| Problem::missing("delivery", &id.to_string()))?;
         }
-        let matched = ids.len();
-        let cancelled = in_slices(scan, ids, |deliveries| CancelDeliveries { deliveries })?;
-        Ok(ApiResponse::ok(CancelView { matched, cancelled }))
+        let (matched, mut totals) = (ids.len(), CommandTotals::default());
+        in_slices(scan, ids, &mut totals, |deliveries| CancelDeliveries { deliveries })?;
+        let (cancelled, left_out) = (totals.changed, totals.left_out());
+        Ok(ApiResponse::ok(CancelView { matched, cancelled, left_out }))
     })
     .await
 }
@@ -62,18 +74,18 @@ fn given_ids(request: &ApiRequest) -> Result<Vec<DeliveryId>, Problem> {
     distinct(body.ids)?.ok_or_else(|| Problem::bad("'ids' is missing: name the deliveries"))
 }
 
-/// Hands a mass operation to the queue in slices of `limits::SLICE`; gives how many were changed.
-fn in_slices<T: Clone, R: QueueRequest<Answer = usize> + Clone>(
+/// Hands a mass operation to the queue in slices of `limits::SLICE`.
+fn in_slices<T: Clone, R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
     scan: &LogScan,
     all: Vec<T>,
+    totals: &mut CommandTotals,
     request: impl Fn(Vec<T>) -> R,
-) -> Result<usize, Problem> {
-    let mut changed = 0;
+) -> Result<(), Problem> {
     for slice in all.chunks(limits::SLICE) {
-        changed += scan.ask(&request(slice.to_vec()))?;
+        totals.add(scan.ask(&request(slice.to_vec()))?);
         scan.still_wanted()?;
     }
-    Ok(changed)
+    Ok(())
 }
 
 /// What the queue needs to attempt a delivery again.

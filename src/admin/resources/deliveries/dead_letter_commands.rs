@@ -7,6 +7,7 @@ use hyper::StatusCode;
 
 use super::commands::distinct;
 use super::dead_letters::row;
+use super::totals::{CommandTotals, LOOKS};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -17,31 +18,39 @@ use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::walk;
 use crate::api::DeadLettersBody;
 use crate::api::views::{DiscardView, RetryView};
-use crate::model::{DeliveryId, limits};
-use crate::queue::{DiscardDeadLetters, QueueRequest, RetryDeliveries, Revive};
+use crate::model::{DeliveryId, EndpointId, limits};
+use crate::queue::{
+    DeliveriesChanged, DiscardDeadLetters, ENDPOINT_DELETED, QueueRequest, RetryDeliveries, Revive,
+};
 
 pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let body: DeadLettersBody = request.fields()?;
     let dry_run = body.dry_run;
-    let (matched, queued) = sweep(admin, body, |deliveries| RetryDeliveries { deliveries }).await?;
-    Ok(ApiResponse::ok(RetryView { matched, queued, dry_run }))
+    let there = admin.handle.directory().endpoints.iter().map(|endpoint| endpoint.id).collect();
+    let request = |deliveries| RetryDeliveries { deliveries };
+    let (matched, totals) = sweep(admin, body, request, Some(there)).await?;
+    let (queued, left_out) = (totals.changed, totals.left_out());
+    Ok(ApiResponse::ok(RetryView { matched, queued, dry_run, left_out }))
 }
 
 pub async fn discard(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let body: DeadLettersBody = request.fields()?;
     let dry_run = body.dry_run;
-    let (matched, discarded) =
-        sweep(admin, body, |deliveries| DiscardDeadLetters { deliveries }).await?;
-    Ok(ApiResponse::ok(DiscardView { matched, discarded, dry_run }))
+    let (matched, totals) =
+        sweep(admin, body, |deliveries| DiscardDeadLetters { deliveries }, None).await?;
+    let (discarded, left_out) = (totals.changed, totals.left_out());
+    Ok(ApiResponse::ok(DiscardView { matched, discarded, dry_run, left_out }))
 }
 
 /// Does one thing to dead letters named by id, or to all that pass a filter, slice by slice.
-/// Returns how many matched, and how many were changed.
-async fn sweep<R: QueueRequest<Answer = usize> + Clone>(
+/// Returns how many matched, and what became of them. `there`: the endpoints that have to be
+/// there for it.
+async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
     admin: &Arc<Admin>,
     body: DeadLettersBody,
     request: fn(Vec<Revive>) -> R,
-) -> Result<(usize, usize), Problem> {
+    there: Option<HashSet<EndpointId>>,
+) -> Result<(usize, CommandTotals), Problem> {
     let named = distinct(body.ids)?;
     let mut filter = body.filter.at(admin.wall_ms());
 
@@ -61,7 +70,16 @@ async fn sweep<R: QueueRequest<Answer = usize> + Clone>(
     let dry_run = body.dry_run;
     walk::value(admin, move |scan| {
         filter.events = with_local_event(scan, filter.events)?;
-        let mut sweep = Sweep { scan, request, dry_run, slice: Vec::new(), matched: 0, changed: 0 };
+        let mut sweep = Sweep {
+            scan,
+            request,
+            dry_run,
+            there,
+            is_named: named.is_some(),
+            slice: Vec::new(),
+            matched: 0,
+            totals: CommandTotals::default(),
+        };
         match named {
             Some(ids) => sweep.named(&ids)?,
             None => each_oldest_first(scan, &mut |dead| {
@@ -72,7 +90,8 @@ async fn sweep<R: QueueRequest<Answer = usize> + Clone>(
             })?,
         }
         sweep.flush()?;
-        Ok((sweep.matched, sweep.changed))
+        sweep.look_again()?;
+        Ok((sweep.matched, sweep.totals))
     })
     .await
 }
@@ -82,12 +101,15 @@ struct Sweep<'a, R> {
     scan: &'a LogScan,
     request: fn(Vec<Revive>) -> R,
     dry_run: bool,
+    there: Option<HashSet<EndpointId>>,
+    /// They were named by their ids.
+    is_named: bool,
     slice: Vec<Revive>,
     matched: usize,
-    changed: usize,
+    totals: CommandTotals,
 }
 
-impl<R: QueueRequest<Answer = usize> + Clone> Sweep<'_, R> {
+impl<R: QueueRequest<Answer = DeliveriesChanged> + Clone> Sweep<'_, R> {
     fn named(&mut self, ids: &[DeliveryId]) -> Result<(), Problem> {
         let mut found = find(self.scan, ids)?;
         found.reverse();
@@ -102,6 +124,31 @@ impl<R: QueueRequest<Answer = usize> + Clone> Sweep<'_, R> {
 
     fn add(&mut self, revive: Revive) -> Result<(), Problem> {
         self.matched += 1;
+        // What the queue would say.
+        let is_gone = |there: &HashSet<_>| !there.contains(&revive.delivery.endpoint);
+        if self.dry_run && self.there.as_ref().is_some_and(is_gone) {
+            self.totals.leave_out(ENDPOINT_DELETED, 1);
+        }
+        self.take(revive)
+    }
+
+    /// Those that retention relocated between reading and asking are read where they are now.
+    fn look_again(&mut self) -> Result<(), Problem> {
+        for _ in 1..LOOKS {
+            let moved = std::mem::take(&mut self.totals.moved);
+            if moved.is_empty() {
+                break;
+            }
+            let found = find(self.scan, &moved)?;
+            self.totals.leave_out("is no dead letter any more", moved.len() - found.len());
+            // Oldest first.
+            found.into_iter().rev().try_for_each(|dead| self.take(dead.revive))?;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, revive: Revive) -> Result<(), Problem> {
         self.slice.push(revive);
         if self.slice.len() == limits::SLICE { self.flush() } else { Ok(()) }
     }
@@ -111,7 +158,16 @@ impl<R: QueueRequest<Answer = usize> + Clone> Sweep<'_, R> {
         if self.dry_run || slice.is_empty() {
             return Ok(());
         }
-        self.changed += self.scan.ask(&(self.request)(slice))?;
+
+        let is_single = slice.len() == 1;
+        match self.scan.ask(&(self.request)(slice)) {
+            Ok(changed) => self.totals.add(changed),
+            // The queue refuses a single one; whoever has not named it asked for others, too.
+            Err(problem) if is_single && !self.is_named && problem.is_conflict() => {
+                self.totals.leave_out(&problem.detail, 1);
+            }
+            Err(problem) => return Err(problem),
+        }
         Ok(())
     }
 }

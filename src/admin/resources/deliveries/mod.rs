@@ -11,6 +11,7 @@ mod listing;
 mod orphans;
 mod row;
 mod show;
+mod totals;
 
 pub use attempt::outcome_name;
 pub use commands::{cancel, retry};

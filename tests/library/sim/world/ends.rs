@@ -1,5 +1,7 @@
 //! How a run ends: everything durable, everything ended.
 
+use std::collections::BTreeSet;
+
 use hookbox::model::{DeliveryId, DeliveryState};
 use hookbox::record::Record;
 use hookbox::scheduler::Core;
@@ -30,6 +32,29 @@ impl World {
         let checkpointed =
             hookbox::queue::State::from_checkpoint(&state.checkpoint()).expect("reads back");
         assert_eq!(checkpointed, state, "a checkpoint gives another state");
+    }
+
+    /// Each dead letter is held by one record, and the state knows which records these are.
+    pub(super) fn check_dead_letters(&self, core: &Core<&mut Disk>) {
+        let state = core.queue.state();
+        let all = state.endpoints.iter().flat_map(|(endpoint, lane)| {
+            lane.dead.iter().map(|seq| DeliveryId { seq, endpoint: *endpoint })
+        });
+        let mut dead: BTreeSet<DeliveryId> = all.collect();
+
+        for seq in state.dead_letter_seqs.iter() {
+            let held = core.store.read(seq).and_then(|record| record.dead_letter(seq));
+            let delivery = held.map(|letter| letter.delivery);
+            let is_its_only = delivery.is_some_and(|delivery| dead.remove(&delivery));
+            assert!(
+                is_its_only,
+                "record {seq} is said to hold a dead letter: {delivery:?}, which is no dead letter \
+                 or is held by another one, too: {}",
+                delivery.map(|delivery| story(core.store, delivery)).unwrap_or_default()
+            );
+        }
+        let lost = dead.first().map(|delivery| story(core.store, *delivery));
+        assert!(lost.is_none(), "no record holds {dead:?}: {}", lost.unwrap_or_default());
     }
 
     /// What the log says of a delivery, for messages.

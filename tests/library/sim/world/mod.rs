@@ -239,6 +239,7 @@ impl World {
                 let refolded = core.store.fold();
                 assert_eq!(&refolded, core.queue.state(), "refolding gives another state");
                 core.queue.assert_counts();
+                self.check_dead_letters(core);
                 assert_eq!(core.queue.state().counts.lost, 0, "the log has every event");
             }
         }

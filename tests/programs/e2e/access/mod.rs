@@ -38,7 +38,7 @@ fn named_lists_are_read_from_files_and_again() {
     daemon.json(&["source", "create", "gh", "--allow", "@github"]);
     assert_eq!(daemon.post("/in/a", &[], b"x").status, 403);
     assert_eq!(daemon.post("/in/gh", &[], b"x").status, 403);
-    let wrong = daemon.ctl().run(&["source", "create", "b", "--allow", "@nobody"]).expect(1);
+    let wrong = daemon.ctl().run(&["source", "create", "b", "--allow", "@nobody"]).expect(64);
     assert!(
         wrong.stderr.contains("@nobody") && wrong.stderr.contains("@stripe"),
         "{}",

@@ -162,7 +162,7 @@ fn a_client_certificate_is_a_proof() {
         "--set",
         "san=app.example,other.example",
     ]);
-    daemon.ctl().run(&["source", "create", "c", "--verify", "mtls"]).expect(1);
+    daemon.ctl().run(&["source", "create", "c", "--verify", "mtls"]).expect(64);
 
     let addr = tls_address(&daemon);
     let billing = authority.issue("billing", &["app.example"]);

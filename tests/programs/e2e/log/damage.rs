@@ -1,11 +1,12 @@
 //! What is damaged or missing in a log is reported, and the rest of it can be salvaged.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{fill, same_body, small_segments};
+use super::{fill, on, same_body, small_segments};
 use crate::e2e::{open_source, text};
 use crate::support::rng::Rng;
 use crate::support::{Daemon, Home};
@@ -84,6 +85,61 @@ fn what_is_readable_in_a_damaged_segment_is_brought_out_and_back_in() {
         .run(&["log", "salvage", "--data", home.data().to_str().expect("a path")])
         .expect(1);
     assert_eq!(offline.stdout, fs::read_to_string(&file).expect("reads"));
+}
+
+/// Changes a few bytes of a file, in one place.
+fn flip(file: &Path, rng: &mut Rng) {
+    let mut bytes = fs::read(file).expect("reads");
+    let at = 512 + rng.index(bytes.len() - 1024);
+    bytes[at..at + 64].iter_mut().for_each(|byte| *byte ^= 0x55);
+    fs::write(file, bytes).expect("writes");
+}
+
+/// How many events a salvage finds in the segment that begins with the same record.
+fn salvaged(home: &Home, data: &Path, name: &str) -> usize {
+    let entries = fs::read_dir(data.join("log")).expect("lists").flatten().map(|e| e.path());
+    let mut found = entries.filter(|path| path.is_dir() && path.to_string_lossy().contains(name));
+    let path = found.next().expect("the segment, or what was put aside");
+    let done = home.ctl().run(&["log", "salvage", path.to_str().expect("a path")]);
+    done.stdout.lines().filter(|line| line.contains("\"what\":\"event\"")).count()
+}
+
+/// A start on a damaged copy does not make it worse: what a salvage found before, it finds after.
+#[test]
+fn a_start_on_a_damaged_backup_loses_nothing_that_could_be_read() {
+    let home = small_segments();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let mut rng = Rng::new(14);
+    fill(&daemon, &mut rng);
+
+    for case in 0..6 {
+        let copy = home.path().join(format!("copy-{case}"));
+        daemon.done(&["log", "backup", copy.to_str().expect("a path")]);
+        only_its_owner_reads(&copy);
+        let file = db(&copy, 1);
+        let folder = file.parent().and_then(Path::file_name).expect("a segment");
+        let name = folder.to_string_lossy().replace("seg-", "");
+        flip(&file, &mut rng);
+        let before = salvaged(&home, &copy, &name);
+
+        let other = on(&copy);
+        let started = other.start();
+        started.ctl().run(&["log", "verify"]);
+        assert_eq!(started.terminate().code(), Some(0));
+        let after = salvaged(&home, &other.data(), &name);
+        assert!(after >= before && before > 0, "case {case}: {before} events, then {after}");
+    }
+}
+
+fn only_its_owner_reads(path: &Path) {
+    let found = fs::metadata(path).expect("it is there");
+    let expected = if found.is_dir() { 0o700 } else { 0o600 };
+    assert_eq!(found.permissions().mode() & 0o777, expected, "{}", path.display());
+    if found.is_dir() {
+        let entries = fs::read_dir(path).expect("lists").flatten();
+        entries.for_each(|entry| only_its_owner_reads(&entry.path()));
+    }
 }
 
 /// The damage stands in lists, in the status and in the process log, and `left` events are listed.
