@@ -67,10 +67,6 @@ const PROTOCOL_NAMES: &[&str] = &[
     "Action", "Input",
 ];
 
-/// What does not keep a rule yet: (rule, file or folder; for `types`, the name). To be emptied.
-/// With `HOOKBOX_TIDY_ALL=1` nothing is excused.
-const NOT_YET: &[(&str, &str)] = &[("records", "src/admin/")];
-
 /// One source file, read and cleaned.
 struct Source {
     /// Relative to `src/`, e.g. `log/mod.rs`; relative to the repository where it is from
@@ -156,12 +152,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .map(|e| e.path())
         .flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] })
         .collect()
-}
-
-/// Whether a place is excused from a rule for now.
-fn is_not_yet(rule: &str, place: &str) -> bool {
-    std::env::var_os("HOOKBOX_TIDY_ALL").is_none()
-        && NOT_YET.iter().any(|(which, prefix)| *which == rule && place.starts_with(prefix))
 }
 
 /// Fails with all places at once, and why they are wrong.

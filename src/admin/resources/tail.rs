@@ -125,22 +125,22 @@ fn last(
     for entry in scan.log().backward(Seq::MAX) {
         scan.still_wanted()?;
         let Some((_, record)) = scan.entry(entry) else { continue };
-        match record {
-            Record::EventAccepted { event, fan_out, .. } if wanted.event(&event.source_name) => {
-                sent.events.insert(event.id.seq);
-                lines.push(event_line(&event, fan_out.len()));
-            }
-            Record::DuplicateSeen { event, at } if wanted.duplicate() => {
-                lines.push(TailView::Duplicate { at: Time(at), event_seq: event });
-            }
-            record => {
-                for attempt in record.attempts() {
-                    let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
-                    if lines.len() < count && wanted.attempt(&endpoint) {
-                        sent.attempts.insert((attempt.delivery, attempt.number));
-                        lines.push(attempt_line(&attempt, endpoint));
-                    }
-                }
+        if let Record::EventAccepted { event, fan_out, .. } = &record
+            && wanted.event(&event.source_name)
+        {
+            sent.events.insert(event.id.seq);
+            lines.push(event_line(event, fan_out.len()));
+        }
+        if let Record::DuplicateSeen { event, at } = record
+            && wanted.duplicate()
+        {
+            lines.push(TailView::Duplicate { at: Time(at), event_seq: event });
+        }
+        for attempt in record.attempts() {
+            let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
+            if lines.len() < count && wanted.attempt(&endpoint) {
+                sent.attempts.insert((attempt.delivery, attempt.number));
+                lines.push(attempt_line(&attempt, endpoint));
             }
         }
         if lines.len() == count {

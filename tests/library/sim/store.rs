@@ -66,7 +66,7 @@ impl Disk {
     }
 
     pub fn event(&self, seq: Seq) -> Option<Arc<Event>> {
-        event_of(self.read(seq)?)
+        event_of(&self.read(seq)?)
     }
 
     pub fn forward(&self, from: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {

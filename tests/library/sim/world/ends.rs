@@ -100,22 +100,6 @@ pub(super) fn story(disk: &Disk, delivery: DeliveryId) -> String {
 
 /// Whether a record concerns a delivery, for messages.
 fn speaks_of(record: &Record, delivery: DeliveryId) -> bool {
-    match record {
-        Record::EventAccepted { event, .. } => event.id.seq == delivery.seq,
-        Record::Superseded { endpoint, deliveries, .. } => {
-            *endpoint == delivery.endpoint && deliveries.contains(&delivery.seq)
-        }
-        Record::BatchFormed { endpoint, members, .. } => {
-            *endpoint == delivery.endpoint
-                && members.iter().any(|member| member.delivery == delivery.seq)
-        }
-        Record::DeliveryDied { dead } => dead.delivery == delivery,
-        Record::DeliveryCancelled { delivery: other, .. }
-        | Record::DeliveryRetried { delivery: other, .. } => *other == delivery,
-        Record::DeliveriesRelocated { waiting } => {
-            waiting.iter().any(|carried| carried.delivery == delivery)
-        }
-        Record::StreamPositionRelocated { waiting } => waiting.delivery == delivery,
-        record => record.attempts().any(|attempt| attempt.delivery == delivery),
-    }
+    record.held_event().is_some_and(|held| held.event.id.seq == delivery.seq)
+        || record.delivery_facts().iter().any(|(other, _)| *other == delivery)
 }
