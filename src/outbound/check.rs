@@ -75,8 +75,8 @@ fn check_target(endpoint: &Endpoint) -> Result<(), String> {
 }
 
 fn check_no_http_settings(endpoint: &Endpoint) -> Result<(), String> {
-    let shape = &endpoint.shape;
-    if shape.method.is_some() || shape.path.is_some() || !shape.headers.is_empty() {
+    let template = &endpoint.template;
+    if template.method.is_some() || template.path.is_some() || !template.headers.is_empty() {
         return Err(
             "--method, --path and --header are for HTTP: a command gets a body and HOOKBOX_…"
                 .to_owned(),
@@ -113,7 +113,7 @@ fn check_address(http: &HttpTarget, allow_private: bool) -> Result<(), String> {
 
 /// Whether templates compile, and the endpoint can use them.
 fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
-    if endpoint.shape.is_plain() {
+    if endpoint.template.is_plain() {
         return Ok(());
     }
     if endpoint.is_leased() {
@@ -123,11 +123,11 @@ fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
         );
     }
     if endpoint.batch.is_some() {
-        return Err("templates shape one event, a batch has many: leave out the templates or \
+        return Err("a template is for one event, a batch has many: leave out the templates or \
              --batch-max-events"
             .to_owned());
     }
-    EndpointTemplates::new(&endpoint.shape, None).map(|_| ())
+    EndpointTemplates::new(&endpoint.template, None).map(|_| ())
 }
 
 fn check_retry(retry: &RetryPolicy) -> Result<(), String> {

@@ -260,15 +260,17 @@ impl Question<'_> {
 
         // Endpoints of which nothing is known have slots of their own.
         let is_first = endpoint.is_unknown() && queue.in_flight_first < limits::IN_FLIGHT_FIRST;
-        let doubtful = endpoint.is_on_probation()
+        let on_probation = endpoint.is_on_probation()
             && queue.in_flight_on_probation >= limits::IN_FLIGHT_ON_PROBATION;
-        if !settings.is_leased() && !is_first && (doubtful || queue.in_flight >= limits::IN_FLIGHT)
+        if !settings.is_leased()
+            && !is_first
+            && (on_probation || queue.in_flight >= limits::IN_FLIGHT)
         {
-            let (in_flight, most) = match doubtful {
+            let (in_flight, most) = match on_probation {
                 true => (queue.in_flight_on_probation, limits::IN_FLIGHT_ON_PROBATION),
                 false => (queue.in_flight, limits::IN_FLIGHT),
             };
-            reasons.push(WaitReason::Places { in_flight, most, doubtful });
+            reasons.push(WaitReason::Slots { in_flight, most, on_probation });
         } else if !settings.is_leased()
             && !endpoint.is_on_probation()
             && has_its_share_of_slots(endpoint.under_way(), queue.in_flight)

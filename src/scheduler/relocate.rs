@@ -82,7 +82,7 @@ impl Retiring {
         records: &R,
     ) -> Result<RelocationSlice, R::Error> {
         let (mut slice, next) = records.slice(self.next, self.last)?;
-        slice.keys = Keys::of_places(&alive.orders, &slice.places, &slice.events);
+        slice.keys = Keys::of_positions(&alive.orders, &slice.positions, &slice.events);
 
         self.next = next;
         self.walked = next > self.last;
@@ -110,7 +110,7 @@ pub fn slice<E>(
 
     for (seen, record) in records.enumerate() {
         let full = seen >= limits::RELOCATE_RECORDS || bytes >= limits::RELOCATE_BYTES;
-        if full || slice.places.len() >= limits::RELOCATE_POSITIONS {
+        if full || slice.positions.len() >= limits::RELOCATE_POSITIONS {
             return Ok((slice, next));
         }
 
@@ -126,7 +126,7 @@ pub fn slice<E>(
 
 /// Takes in a record; the bytes of its event.
 fn take(slice: &mut RelocationSlice, at: Seq, record: &Record) -> usize {
-    slice.places.extend(record.stream_positions(at));
+    slice.positions.extend(record.stream_positions(at));
 
     let Some(held) = record.held_event() else { return 0 };
     let (event, fan_out) = (held.event.clone(), held.fan_out.to_vec());
@@ -149,7 +149,7 @@ fn known_events<R: Records>(
             break;
         }
     }
-    slice.places.clear();
+    slice.positions.clear();
     Ok(Some(slice).filter(|slice| !slice.events.is_empty()))
 }
 

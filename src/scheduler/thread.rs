@@ -182,7 +182,7 @@ impl Thread {
     /// because the disk is too full for what it adds.
     fn admit(&self, mut request: Envelope, so_far: usize) -> Option<(Envelope, usize)> {
         if let Some(why) = self.lacks_space(request.growth(), so_far) {
-            request.refuse(Refusal::NoRoom(why));
+            request.refuse(Refusal::NoDiskSpace(why));
             return None;
         }
 
@@ -441,7 +441,7 @@ mod tests {
         (0..4 * STEP_INPUTS).for_each(|_| sender.send(request()).expect("sent"));
 
         let refuse = |request: Envelope, _| {
-            request.refuse(Refusal::NoRoom("over its share".to_owned()));
+            request.refuse(Refusal::NoDiskSpace("over its share".to_owned()));
             None
         };
         assert!(gather_with(request(), &receiver, refuse).is_empty());

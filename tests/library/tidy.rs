@@ -2,11 +2,11 @@
 //! somebody's head. Each failure prints the place and the sentence that explains the rule.
 
 mod circles;
+mod clocks;
 mod contents;
 mod names;
 mod records;
 mod rust;
-mod seams;
 mod shape;
 
 use std::collections::BTreeSet;

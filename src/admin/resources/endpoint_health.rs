@@ -1,4 +1,4 @@
-//! How an endpoint fares right now: window, breaker, rate, lanes, lag.
+//! How an endpoint is doing right now: window, breaker, rate, lanes, lag.
 
 use std::sync::Arc;
 

@@ -37,7 +37,7 @@ pub async fn import(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiRe
 
     let health = admin.handle.health();
     if !health.accepting.load(Ordering::Acquire) {
-        return Err(Refusal::NoRoom(health.reason()).into());
+        return Err(Refusal::NoDiskSpace(health.reason()).into());
     }
 
     let lines = read_lines(admin, &request.body, first_line, history_only)?;

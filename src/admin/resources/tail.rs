@@ -1,4 +1,4 @@
-//! Tail: the last things that passed, out of the log, and with `follow` what passes from then on.
+//! Tail: the last events and attempts, out of the log, and with `follow` those from then on.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ pub fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
     Ok(ApiResponse::Lines(receiver))
 }
 
-/// Sends what passed last; `None` when the reader is gone.
+/// Sends what happened last; `None` when the reader is gone.
 async fn send_past(
     admin: &Arc<Admin>,
     wanted: TailFilter,
@@ -183,7 +183,7 @@ fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
     }
 }
 
-/// Sends what passes, until the scheduler or the reader is gone.
+/// Sends what happens, until the scheduler or the reader is gone.
 async fn forward(
     mut live: broadcast::Receiver<Arc<TailLine>>,
     wanted: &TailFilter,
@@ -192,7 +192,7 @@ async fn forward(
 ) {
     loop {
         let row = match live.recv().await {
-            Ok(passed) => live_line(&passed, wanted, &sent),
+            Ok(line) => live_line(&line, wanted, &sent),
             Err(broadcast::error::RecvError::Lagged(lines)) => Some(TailView::Missed { lines }),
             Err(broadcast::error::RecvError::Closed) => return,
         };
@@ -204,8 +204,8 @@ async fn forward(
     }
 }
 
-fn live_line(passed: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option<TailView> {
-    match passed {
+fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option<TailView> {
+    match line {
         TailLine::Event { id, source, kind, at, size, deliveries } => {
             let passes = wanted.event(source) && !sent.events.contains(&id.seq);
             passes.then(|| TailView::Event {

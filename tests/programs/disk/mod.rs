@@ -378,7 +378,7 @@ fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) {
         let status = || daemon.json(&["status"]);
         assert!(
             begun.elapsed() < SOON,
-            "{at}: {left} of {} never came to the endpoint, {first} for one, which is said to be \
+            "{at}: {left} of {} never came to the endpoint, {first} for one, which is shown as \
              {}\n{}",
             all.len(),
             daemon.json(&["event", "show", first])["deliveries"],
@@ -397,7 +397,7 @@ struct Failure {
     /// By the wall clock.
     at: f64,
     call: String,
-    /// Made for a note that is done without: the calendar, or the sums of a segment's files.
+    /// Made for a note that is done without: the clock of retention, or the checksums of a segment's files.
     of_a_note: bool,
 }
 

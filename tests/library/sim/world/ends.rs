@@ -38,7 +38,7 @@ impl World {
     }
 
     /// The first delivery that was to end and did not, for messages, and the record that says its
-    /// place was taken up.
+    /// position was taken up.
     pub(super) fn left_behind(&self) -> Option<String> {
         let delivery = self.checker.owed.first()?;
         let passed = self.disk.passed_over(*delivery);
@@ -74,8 +74,8 @@ impl World {
             };
             for endpoint in endpoints {
                 let delivery = DeliveryId { seq, endpoint };
-                let Some(lane) = state.endpoints.get(&endpoint) else { continue };
-                match lane.state_of(seq) {
+                let Some(endpoint) = state.endpoints.get(&endpoint) else { continue };
+                match endpoint.state_of(seq) {
                     DeliveryState::Delivered => {
                         self.totals.delivered += 1;
                         let answered = self.checker.answered_2xx.contains(&delivery);
