@@ -20,7 +20,7 @@
 //! | [`ingest`] | events come in: HTTP, limits, verification (one file a scheme) | the scheduler's handle |
 //! | [`outbound`] | attempts go out: address guard, signing, transports, classification | the scheduler's handle |
 //! | [`admin`] | the local API: HTTP and JSON over the Unix socket | api, the handle, the log to read |
-//! | [`archive`] | the log without a daemon: backup, export, import, salvage | model, record, queue, log |
+//! | [`archive`] | the log without a daemon: backup, export, import, salvage | api, queue, log and those below |
 //! | [`ctl`] | the operator's client of the admin socket | api, model, config, archive |
 //! | [`daemon`] | the wiring: start, clock, signals, shutdown | all; none knows it |
 //!

@@ -29,7 +29,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("ingest", &["model", "scheduler", "config", PROTOCOL]),
     ("outbound", &["model", "scheduler", "config", PROTOCOL]),
     // The log without a daemon: copies, exports and what can be salvaged, for the ctl alone.
-    ("archive", &["model", "record", "queue", "log"]),
+    ("archive", &["model", "api", "record", "queue", "log"]),
     (
         "admin",
         &[
