@@ -301,9 +301,9 @@ impl Question<'_> {
         }
 
         // It is not in memory yet. Each delivery that waits in the stream has a record of its own.
-        let in_window = self.endpoint.prefetch().len() as u64;
+        let prefetched = self.endpoint.prefetch().len() as u64;
         let from = self.endpoint.first_unread().unwrap_or(self.seq);
-        let by_records = in_window + self.seq.saturating_sub(from);
+        let by_records = prefetched + self.seq.saturating_sub(from);
         let before_at_most = self.endpoint.in_stream().saturating_sub(1).min(by_records);
         Some(WaitReason::OnDisk { before_at_most })
     }
