@@ -20,7 +20,7 @@
 //! | [`ingest`] | events come in: HTTP, limits, verification (one file a scheme) | the scheduler's handle |
 //! | [`outbound`] | attempts go out: address guard, signing, transports, classification | the scheduler's handle |
 //! | [`admin`] | the local API: HTTP and JSON over the Unix socket | api, the handle, the log to read |
-//! | [`archive`] | the log without a daemon: backup, export, import, salvage | model, record, queue, log |
+//! | [`archive`] | the log without a daemon: backup, export, import, salvage | api, queue, log and those below |
 //! | [`ctl`] | the operator's client of the admin socket | api, model, config, archive |
 //! | [`daemon`] | the wiring: start, clock, signals, shutdown | all; none knows it |
 //!
@@ -53,8 +53,8 @@
 //!   result together with its consequence, so that no crash falls between the two.
 //! * **Gapless numbers.** Records are numbered from 1. Ids contain these numbers, so that whatever
 //!   has an id is found in the log without an index.
-//! * **Seams.** Time and randomness come in as arguments ([`model::Now`], a seeded generator); the
-//!   clocks are read in one file of `daemon`. The simulation (`tests/library/sim`) drives the very
+//! * **Time and randomness are arguments** ([`model::Now`], a seeded generator); the clocks are read
+//!   in one file of `daemon`. The simulation (`tests/library/sim`) drives the very
 //!   same step with its own.
 //! * **A limit on everything,** in [`model::limits`]. Full is a typed refusal.
 //! * **Backlog is on disk.** What was never attempted takes no memory beyond a prefetch for each

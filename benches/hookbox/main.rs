@@ -6,10 +6,7 @@
 //! Every load is bounded in count and in time. The load generator and the receiver share the
 //! machine with the daemon, so figures are those of the whole, and ratios are taken alternately in
 //! one run.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a benchmark measures time; the seams are the product's"
-)]
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
 mod backlog;
 mod bare;

@@ -17,7 +17,7 @@
 
 pub mod bodies;
 pub mod body;
-mod endpoint_settings;
+mod endpoint_checks;
 pub mod endpoint_spec;
 #[cfg(test)]
 mod schema;

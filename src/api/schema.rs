@@ -1,5 +1,5 @@
 //! JSON schemas of the values, for `openapi.json`. Only tests make the document, so that the daemon
-//! carries none of it.
+//! contains none of it.
 
 use std::borrow::Cow;
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::spec::{Patch, SpecError, impl_spec};
+use super::spec::{Patch, SpecError, spec};
 use super::text::{HeaderName, Line, Pointer};
 use super::values::{SecretText, Size, Span, Text, YEAR_MS};
 use crate::model::secret::{redacted_invalid_url, redacted_setting, redacted_url};
@@ -18,99 +18,82 @@ use crate::model::{REDACTED, Rate, Source, Target, limits, valid_name};
 /// Settings of a scheme that a source may have.
 const PARAMS: usize = 64;
 
-/// The settings of a source.
-#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct SourceSpec {
-    /// The verification scheme that proves who sent a request: none, github, standard-webhooks,
-    /// stripe, …; `--verify help` lists them all [default: none]
-    #[arg(long, value_name = "SCHEME")]
-    pub verify: Option<Line>,
-    /// The shared secret, as the provider shows it (--secret-file is safer); env:NAME and cred:NAME
-    /// are looked up by hookboxd in its environment or its systemd credentials, and not stored
-    #[arg(long, value_name = "SECRET", conflicts_with = "generate_secret")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<SecretText>,
-    /// Generate a secret and show it once
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_name = "BOOL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generate_secret: Option<bool>,
-    /// The provider's public key: PEM, base64, hex or whpk_…
-    #[arg(long, value_name = "KEY")]
-    pub public_key: Option<SecretText>,
-    /// A setting of the verification scheme; KEY=@FILE.json reads the value from a file; may be
-    /// given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parameter)]
-    #[serde(with = "parameters")]
-    #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, Value>>"))]
-    pub set: Option<Vec<(String, Value)>>,
-    /// The URL that the provider posts to, for schemes that sign it (twilio, mandrill, rfc9421,
-    /// hmac with {url})
-    #[arg(long, value_name = "URL")]
-    pub public_url: Option<String>,
-    /// Accept requests under an unguessable path instead of the name [default: false]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_name = "BOOL")]
-    pub token: Option<bool>,
-    /// Accept requests only from this network; @github, @stripe, @travis, @paddle and
-    /// @paddle-sandbox stand for the networks that these publish, other names for files in
-    /// allow_lists.dir; may be given several times
-    #[arg(long, value_name = "CIDR|@LIST")]
-    pub allow: Option<Vec<Text<AllowEntry>>>,
-    /// Requests per second, minute or hour: 10/s, 100/m, 1000/h; further ones are answered 429
-    /// [default: no limit]
-    #[arg(long, value_name = "N/s")]
-    pub rate: Option<Text<Rate>>,
-    /// The largest body that is accepted [default: the largest that the provider sends (github and
-    /// gitlab 25MiB), or 1MiB]
-    #[arg(long, value_name = "SIZE")]
-    pub max_body: Option<Size<1, { limits::MAX_BODY }>>,
-    /// How long an event with the same id counts as a duplicate [default: 3d]
-    #[arg(long, value_name = "DURATION")]
-    pub dedupe_window: Option<Span<0, YEAR_MS>>,
-    /// The header that holds the event's type
-    #[arg(long, value_name = "NAME")]
-    pub type_header: Option<HeaderName>,
-    /// The JSON Pointer to the event's type in the body
-    #[arg(long, value_name = "POINTER")]
-    pub type_field: Option<Pointer>,
-    /// The header that holds the event's id (its dedupe key)
-    #[arg(long, value_name = "NAME")]
-    pub id_header: Option<HeaderName>,
-    /// The JSON Pointer to the event's id (its dedupe key) in the body
-    #[arg(long, value_name = "POINTER")]
-    pub id_field: Option<Pointer>,
-    /// Accept a batch as one event for each of its elements [default: false]
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        value_name = "BOOL")]
-    pub split: Option<bool>,
-    /// Delete the source after this time
-    #[arg(skip)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ttl: Option<Span<1000, YEAR_MS>>,
+spec! {
+    /// The settings of a source.
+    #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    #[serde(default, deny_unknown_fields)]
+    pub struct SourceSpec {
+        /// The verification scheme that proves who sent a request: none, github, standard-webhooks,
+        /// stripe, …; `--verify help` lists them all [default: none]
+        #[arg(long, value_name = "SCHEME")]
+        pub verify: Option<Line>,
+        /// The shared secret, as the provider shows it (--secret-file is safer); env:NAME and
+        /// cred:NAME are looked up by hookboxd in its environment or its systemd credentials, and
+        /// not stored
+        #[arg(long, value_name = "SECRET", conflicts_with = "generate_secret")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub secret: Option<SecretText>,
+        /// Generate a secret and show it once
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+            value_name = "BOOL")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub generate_secret: Option<bool>,
+        /// The provider's public key: PEM, base64, hex or whpk_…
+        #[arg(long, value_name = "KEY")]
+        pub public_key: Option<SecretText>,
+        /// A setting of the verification scheme; KEY=@FILE.json reads the value from a file; may be
+        /// given several times
+        #[arg(long, value_name = "KEY=VALUE", value_parser = parameter)]
+        #[serde(with = "parameters")]
+        #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, Value>>"))]
+        pub set: Option<Vec<(String, Value)>>,
+        /// The URL that the provider posts to, for schemes that sign it (twilio, mandrill, rfc9421,
+        /// hmac with {url})
+        #[arg(long, value_name = "URL")]
+        pub public_url: Option<String>,
+        /// Accept requests under an unguessable path instead of the name [default: false]
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+            value_name = "BOOL")]
+        pub token: Option<bool>,
+        /// Accept requests only from this network; @github, @stripe, @travis, @paddle and
+        /// @paddle-sandbox stand for the networks that these publish, other names for files in
+        /// allow_lists.dir; may be given several times
+        #[arg(long, value_name = "CIDR|@LIST")]
+        pub allow: Option<Vec<Text<AllowEntry>>>,
+        /// Requests per second, minute or hour: 10/s, 100/m, 1000/h; further ones are answered 429
+        /// [default: no limit]
+        #[arg(long, value_name = "N/s")]
+        pub rate: Option<Text<Rate>>,
+        /// The largest body that is accepted [default: the largest that the provider sends (github
+        /// and gitlab 25MiB), or 1MiB]
+        #[arg(long, value_name = "SIZE")]
+        pub max_body: Option<Size<1, { limits::MAX_BODY }>>,
+        /// How long an event with the same id counts as a duplicate [default: 3d]
+        #[arg(long, value_name = "DURATION")]
+        pub dedupe_window: Option<Span<0, YEAR_MS>>,
+        /// The header that holds the event's type
+        #[arg(long, value_name = "NAME")]
+        pub type_header: Option<HeaderName>,
+        /// The JSON Pointer to the event's type in the body
+        #[arg(long, value_name = "POINTER")]
+        pub type_field: Option<Pointer>,
+        /// The header that holds the event's id (its dedupe key)
+        #[arg(long, value_name = "NAME")]
+        pub id_header: Option<HeaderName>,
+        /// The JSON Pointer to the event's id (its dedupe key) in the body
+        #[arg(long, value_name = "POINTER")]
+        pub id_field: Option<Pointer>,
+        /// Accept a batch as one event for each of its elements [default: false]
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+            value_name = "BOOL")]
+        pub split: Option<bool>,
+        /// Delete the source after this time
+        #[arg(skip)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ttl: Option<Span<1000, YEAR_MS>>,
+    }
 }
-
-impl_spec!(SourceSpec {
-    verify,
-    secret,
-    generate_secret,
-    public_key,
-    set,
-    public_url,
-    token,
-    allow,
-    rate,
-    max_body,
-    dedupe_window,
-    type_header,
-    type_field,
-    id_header,
-    id_field,
-    split,
-    ttl,
-});
 
 impl SourceSpec {
     /// The settings of a source as they are, but for its secrets.

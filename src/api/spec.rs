@@ -44,10 +44,20 @@ pub trait Spec: Clone + Default + PartialEq + Serialize + DeserializeOwned {
     fn without(self, defaults: &Self) -> Self;
 }
 
-/// Implements [`Spec`] for a struct of the named fields; the compiler refuses a list that is not
-/// complete.
-macro_rules! impl_spec {
-    ($spec:ident { $($field:ident),* $(,)? }) => {
+/// Declares a spec: the struct as it stands, and [`Spec`] for its fields, so that a setting is one
+/// field and no further list.
+macro_rules! spec {
+    (
+        $(#[$of_spec:meta])*
+        pub struct $spec:ident {
+            $($(#[$of_field:meta])* pub $field:ident: $type:ty,)*
+        }
+    ) => {
+        $(#[$of_spec])*
+        pub struct $spec {
+            $($(#[$of_field])* pub $field: $type,)*
+        }
+
         impl $crate::api::spec::Spec for $spec {
             const KEYS: &'static [&'static str] =
                 &[$($crate::api::spec::key(stringify!($field))),*];
@@ -70,7 +80,7 @@ macro_rules! impl_spec {
         }
     };
 }
-pub(super) use impl_spec;
+pub(super) use spec;
 
 /// The name of a field in JSON.
 pub(super) const fn key(field: &'static str) -> &'static str {

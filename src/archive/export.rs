@@ -151,11 +151,11 @@ impl Exporter<'_> {
     }
 
     fn record(&mut self, at: Seq, record: Record) -> ArchiveResult<()> {
-        let Some(held) = record.into_held_event() else { return Ok(()) };
+        let Some(held) = record.held_event() else { return Ok(()) };
         if held.relocated_from.is_some_and(|original| !self.is_to_export(original, at)) {
             return Ok(());
         }
-        self.event(&held.event, &held.fan_out)
+        self.event(held.event, held.fan_out)
     }
 
     /// Whether this copy of a relocated event is the one to export: its original cannot be read,

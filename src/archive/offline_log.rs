@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use serde_json::{Value, json};
 
 use super::error::{ArchiveError, ArchiveResult};
 use super::source::PieceSource;
+use crate::api::views::{DamageView, LogHeadView, VerifyView};
 use crate::log::{Expect, Log, LogProblem, Options, Piece, Reader, Recovered, ScratchCopy};
 use crate::model::{Seq, WallMs};
 
@@ -44,9 +44,9 @@ impl OfflineLog {
 
     /// The chain's head, as the admin API shows it.
     #[must_use]
-    pub fn head_view(&self) -> Value {
+    pub fn head_view(&self) -> LogHeadView {
         let head = self.reader.head();
-        json!({"record": head.seq, "hash": hex(&head.hash)})
+        LogHeadView { record: head.seq, hash: hex(&head.hash) }
     }
 
     /// Reads everything and reports inconsistencies, including those found when it was opened, as
@@ -54,7 +54,7 @@ impl OfflineLog {
     ///
     /// # Errors
     /// When `expect` is no head.
-    pub fn verify_view(&self, expect: Option<&str>) -> ArchiveResult<Value> {
+    pub fn verify_view(&self, expect: Option<&str>) -> ArchiveResult<VerifyView> {
         let mut report = match expect.map(parse_head).transpose()? {
             Some(expect) => self.reader.verify_expecting(expect, &mut |_| {}),
             None => self.reader.verify(&mut |_| {}),
@@ -65,18 +65,18 @@ impl OfflineLog {
 
         let problem = |p: &LogProblem| {
             let what = self.copy.with_original_paths(&p.what);
-            json!({"segment": p.segment, "first": p.first, "last": p.last, "what": what})
+            DamageView { segment: p.segment, first: p.first, last: p.last, what }
         };
-        Ok(json!({
-            "ok": report.problems.is_empty(),
-            "records": report.records,
-            "segments": report.segments,
-            "first": report.first,
-            "last": report.last,
-            "head": hex(&report.head),
-            "expected_at": report.expected_at,
-            "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
-        }))
+        Ok(VerifyView {
+            ok: report.problems.is_empty(),
+            records: report.records,
+            segments: report.segments,
+            first: report.first,
+            last: report.last,
+            head: hex(&report.head),
+            expected_at: report.expected_at,
+            problems: report.problems.iter().map(problem).collect(),
+        })
     }
 
     /// Closes it and removes the scratch copy.

@@ -19,7 +19,7 @@ use crate::log::{CarvedSegment, carve};
 use crate::model::Seq;
 use crate::queue::State;
 use crate::record::line::EventLine;
-use crate::record::{Consequence, Record};
+use crate::record::{Consequence, HeldEvent, Record};
 
 /// What was salvaged from one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub fn salvage(segment: &Path, out: &mut dyn Write) -> ArchiveResult<SalvageSumm
     for (seq, record) in carved.records() {
         let line = match record {
             Ok(record) => match record.held_event() {
-                Some((event, fan_out)) => {
+                Some(HeldEvent { event, fan_out, .. }) => {
                     summary.events += 1;
                     let deliveries = delivery_lines(&state, event.id.seq, fan_out, &dead_letters);
                     let line = EventLine::new(event, deliveries);

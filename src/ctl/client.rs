@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
@@ -39,24 +39,19 @@ impl AdminClient {
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Answer, CtlError> {
-        self.call(Method::GET, path, None)
+        self.answered(Method::GET, path, Bytes::new())
     }
 
-    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer, CtlError> {
-        self.call(Method::POST, path, Some(body))
+    pub(super) fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, CtlError> {
+        self.answered(Method::POST, path, as_json(body)?)
     }
 
-    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Answer, CtlError> {
-        self.call(Method::PATCH, path, Some(body))
+    pub(super) fn patch(&self, path: &str, body: &impl Serialize) -> Result<Answer, CtlError> {
+        self.answered(Method::PATCH, path, as_json(body)?)
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<Answer, CtlError> {
-        self.call(Method::DELETE, path, None)
-    }
-
-    fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, CtlError> {
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        self.answered(method, path, bytes)
+        self.answered(Method::DELETE, path, Bytes::new())
     }
 
     /// Passes on the rows of a list as they arrive.
@@ -187,6 +182,13 @@ impl AdminClient {
             _ => format!("cannot connect to {path}: {error}: is it the daemon's admin socket?"),
         })
     }
+}
+
+/// The body of a request: a type of `api`.
+fn as_json(body: &impl Serialize) -> Result<Bytes, CtlError> {
+    serde_json::to_vec(body).map(Bytes::from).map_err(|error| {
+        CtlError::Refused(format!("the request cannot be written as JSON: {error}"))
+    })
 }
 
 /// The error that a refusal of the daemon is.

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::answer::Answer;
 use super::args::ConsumeArgs;
 use super::client::{AdminClient, resource};
 use super::error::CtlError;
 use super::output::Output;
-use super::settings::as_json;
-use crate::api::LeaseBody;
+use crate::api::text::Line;
 use crate::api::values::{Int, Span};
 use crate::api::views::{LeaseView, LeasesView};
+use crate::api::{EmptyBody, ExtendBody, LeaseBody, RejectBody};
 
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and give up.
 const TRY_AGAIN: i32 = 75;
@@ -47,11 +47,11 @@ pub(super) fn consume(
     let mut away = 0;
     while left > 0 {
         let most = u32::try_from(left).map_or(args.batch, |left| left.min(args.batch));
-        let body = as_json(&LeaseBody {
+        let body = LeaseBody {
             max: Some(Int::from_u32(most)),
             wait: Some(Span::from_ms(args.wait)),
             lease: args.lease.map(Span::from_ms),
-        });
+        };
 
         let answer = match client.post(&resource("endpoints", &args.name, "/lease"), &body) {
             // There are too many consumers at the moment, or the daemon is being restarted.
@@ -122,7 +122,7 @@ fn process(
     let Some((program, arguments)) = args.exec.split_first() else {
         for lease in leases {
             show(out, lease)?;
-            settle(client, &lease.view, "ack", &json!({}))?;
+            settle(client, &lease.view, "ack", &EmptyBody {})?;
         }
         return Ok(());
     };
@@ -143,13 +143,14 @@ fn process(
             .map_err(|error| CtlError::Io { what: format!("cannot run {program}"), error })?;
         let status = wait(client, lease_ms, group, child, input)?;
 
-        let (verb, result) = match status.code() {
-            Some(0) => ("ack", json!({})),
-            Some(GIVE_UP) => ("reject", json!({"dead": true, "reason": reason(status)})),
-            _ => ("reject", json!({"reason": reason(status)})),
-        };
         for lease in group {
-            settle(client, &lease.view, verb, &result)?;
+            if status.success() {
+                settle(client, &lease.view, "ack", &EmptyBody {})?;
+                continue;
+            }
+            let dead = status.code() == Some(GIVE_UP);
+            let body = RejectBody { after: None, dead, reason: Some(Line(reason(status))) };
+            settle(client, &lease.view, "reject", &body)?;
         }
     }
     Ok(())
@@ -191,7 +192,8 @@ fn wait(
         if waited >= half {
             waited = Duration::ZERO;
             for lease in leases {
-                settle(client, &lease.view, "extend", &json!({"lease": format!("{lease_ms}ms")}))?;
+                let body = ExtendBody { lease: Some(Span::from_ms(lease_ms)) };
+                settle(client, &lease.view, "extend", &body)?;
             }
         }
     }
@@ -203,7 +205,7 @@ fn settle(
     client: &AdminClient,
     lease: &LeaseView,
     verb: &str,
-    body: &Value,
+    body: &impl Serialize,
 ) -> Result<(), CtlError> {
     let mut tries = 0;
     loop {

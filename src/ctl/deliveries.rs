@@ -1,15 +1,15 @@
 //! `delivery` and `dlq`: what became of each event at each endpoint.
 
-use serde_json::{Map, Value, json};
-
-use super::args::{DeadLetterArgs, DeliveryCommand, DeliveryFilterArgs, DlqCommand};
+use super::args::{DeadLetterArgs, DeliveryCommand, DlqCommand};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
+use super::filters::{delivery_filter, delivery_ids};
 use super::lists::{self, delivery_params, list, page_params};
 use super::output::Output;
 use super::show;
 use super::table::{count, deliveries, text};
 use crate::api::views::{CancelView, DiscardView, LeftOutView, RetryView};
+use crate::api::{DeadLettersBody, IdsBody};
 
 pub(super) fn delivery(
     client: &AdminClient,
@@ -33,14 +33,16 @@ pub(super) fn delivery(
         }
 
         DeliveryCommand::Retry { ids } => {
-            let done = client.post("/v1/deliveries/retry", &json!({ "ids": ids }))?;
+            let body = IdsBody { ids: Some(delivery_ids(ids)?) };
+            let done = client.post("/v1/deliveries/retry", &body)?;
             out.one(&done, |done: &RetryView| {
                 let sum = format!("Retried: {} of {}.", done.queued, deliveries(done.matched));
                 sum + &left_out(&done.left_out)
             })
         }
         DeliveryCommand::Cancel { ids } => {
-            let done = client.post("/v1/deliveries/cancel", &json!({ "ids": ids }))?;
+            let body = IdsBody { ids: Some(delivery_ids(ids)?) };
+            let done = client.post("/v1/deliveries/cancel", &body)?;
             out.one(&done, |done: &CancelView| {
                 let (cancelled, matched) = (done.cancelled, deliveries(done.matched));
                 format!("Cancelled: {cancelled} of {matched}.") + &left_out(&done.left_out)
@@ -97,9 +99,9 @@ fn left_out(left_out: &[LeftOutView]) -> String {
 }
 
 /// Which dead letters: ids, a filter, or all; never by accident.
-fn selection(args: &DeadLetterArgs) -> Result<Value, CtlError> {
-    let mut body = filter_body(&args.filter);
-    let given = [!args.ids.is_empty(), !body.is_empty(), args.all];
+fn selection(args: &DeadLetterArgs) -> Result<DeadLettersBody, CtlError> {
+    let filter = delivery_filter(&args.filter)?;
+    let given = [!args.ids.is_empty(), !filter.is_empty(), args.all];
     match given.iter().filter(|is_given| **is_given).count() {
         0 => {
             let what = "no dead letters selected: give ids, a filter (--endpoint, --source, \
@@ -113,16 +115,6 @@ fn selection(args: &DeadLetterArgs) -> Result<Value, CtlError> {
         }
     }
 
-    if !args.ids.is_empty() {
-        body.insert("ids".into(), json!(args.ids));
-    }
-    body.insert("all".into(), json!(args.all));
-    body.insert("dry_run".into(), json!(args.dry_run));
-    Ok(Value::Object(body))
-}
-
-/// A filter as the JSON body of a request.
-pub(super) fn filter_body(filter: &DeliveryFilterArgs) -> Map<String, Value> {
-    let params = delivery_params(filter).into_iter();
-    params.filter_map(|(key, value)| Some((key.to_owned(), json!(value?)))).collect()
+    let ids = Some(delivery_ids(&args.ids)?).filter(|ids| !ids.is_empty());
+    Ok(DeadLettersBody { ids, filter, all: args.all, dry_run: args.dry_run })
 }

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
 
 use super::args::{EndpointCommand, EndpointTestArgs};
 use super::client::{AdminClient, path, resource};
@@ -11,10 +10,12 @@ use super::fields::fields;
 use super::files::read_bytes;
 use super::lists::{self, list};
 use super::output::Output;
-use super::settings::{change, creation, endpoint_spec, put};
+use super::settings::{change, creation, endpoint_spec};
 use super::table::or_dash;
 use super::{secrets, show};
+use crate::api::text::Line;
 use crate::api::views::{DeletedView, EndpointTestView, EndpointView};
+use crate::api::{EmptyBody, TestEndpointBody};
 
 pub(super) fn endpoint(
     client: &AdminClient,
@@ -60,13 +61,13 @@ pub(super) fn endpoint(
         }
 
         EndpointCommand::Hold { name } => {
-            let held = client.post(&resource("endpoints", name, "/hold"), &json!({}))?;
+            let held = client.post(&resource("endpoints", name, "/hold"), &EmptyBody {})?;
             out.one(&held, |held| {
                 format!("Endpoint {name} is on hold. Deliveries waiting: {}.", waiting(held))
             })
         }
         EndpointCommand::Release { name } => {
-            let released = client.post(&resource("endpoints", name, "/release"), &json!({}))?;
+            let released = client.post(&resource("endpoints", name, "/release"), &EmptyBody {})?;
             out.one(&released, |released| {
                 format!("Released endpoint {name}. Deliveries waiting: {}.", waiting(released))
             })
@@ -85,16 +86,17 @@ fn test(
     name: &str,
     args: &EndpointTestArgs,
 ) -> Result<(), CtlError> {
-    let mut body = Map::new();
-    put(&mut body, "event", args.event.as_ref());
-    if let Some(file) = &args.file {
-        body.insert("data_base64".into(), json!(STANDARD.encode(read_bytes(file)?)));
-    }
-    put(&mut body, "type", args.kind.as_ref());
-    put(&mut body, "source", args.source.as_ref());
-    body.insert("dry_run".into(), json!(args.dry_run));
+    let data = args.file.as_deref().map(read_bytes).transpose()?;
+    let body = TestEndpointBody {
+        event: args.event.clone().map(Line),
+        data_base64: data.map(|bytes| STANDARD.encode(bytes)),
+        event_type: args.kind.clone().map(Line),
+        source: args.source.clone().map(Line),
+        dry_run: args.dry_run,
+        ..TestEndpointBody::default()
+    };
 
-    let answer = client.post(&resource("endpoints", name, "/test"), &Value::Object(body))?;
+    let answer = client.post(&resource("endpoints", name, "/test"), &body)?;
     out.one(&answer, show::tested)?;
 
     // A dry run has no outcome, unless no request could be made.

@@ -2,20 +2,20 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
 
-use super::args::{DeliveryFilterArgs, EventCommand, ReplayArgs, SendArgs, TailArgs};
+use super::args::{EventCommand, ReplayArgs, SendArgs, TailArgs};
 use super::client::{AdminClient, path, resource};
-use super::deliveries::filter_body;
 use super::error::CtlError;
 use super::files::read_bytes;
+use super::filters::event_filter;
 use super::lists::{self, filter_params, list, page_params};
 use super::output::Output;
-use super::settings::put;
 use super::show;
 use super::table::{clean, count, deliveries, size, span, text};
+use crate::api::text::Line;
 use crate::api::values::Time;
 use crate::api::views::{EventSentView, ReplayStartView, ReplayView, TailView, Tolerant};
+use crate::api::{ReplayBody, SendEventBody};
 use crate::model::time::rfc3339;
 
 pub(super) fn event(
@@ -43,14 +43,15 @@ fn send(client: &AdminClient, out: &mut Output, args: &SendArgs) -> Result<(), C
         (None, None) => read_bytes(std::path::Path::new("-"))?,
     };
 
-    let mut body = Map::new();
-    body.insert("source".into(), json!(args.source));
-    body.insert("data_base64".into(), json!(STANDARD.encode(bytes)));
-    put(&mut body, "type", args.kind.as_ref());
-    put(&mut body, "id", args.id.as_ref());
-    put(&mut body, "content_type", args.content_type.as_ref());
-
-    let sent = client.post("/v1/events", &Value::Object(body))?;
+    let body = SendEventBody {
+        source: Some(Line(args.source.clone())),
+        event_type: args.kind.clone().map(Line),
+        id: args.id.clone().map(Line),
+        data_base64: Some(STANDARD.encode(bytes)),
+        content_type: args.content_type.clone().map(Line),
+        ..SendEventBody::default()
+    };
+    let sent = client.post("/v1/events", &body)?;
     out.one(&sent, |sent: &EventSentView| match sent.duplicate {
         true => format!("{} (a duplicate of this earlier event)", sent.id),
         false => sent.id.to_string(),
@@ -76,14 +77,9 @@ pub(super) fn replay(
         });
     }
 
-    let filter = DeliveryFilterArgs {
-        filter: args.filter.clone(),
-        endpoint: None,
-        event: args.event.clone(),
-    };
-    let mut body = filter_body(&filter);
+    let filter = event_filter(&args.filter, args.event.as_ref())?;
     // Everything is replayed only when it is asked for by name.
-    match (body.is_empty(), args.all) {
+    match (filter.is_empty(), args.all) {
         (true, false) => {
             let what = "no events selected: give --event, --source, --type, --since or --until, \
                  or --all for every stored event";
@@ -95,12 +91,10 @@ pub(super) fn replay(
         }
         _ => {}
     }
-    put(&mut body, "to", args.to.as_ref());
-    put(&mut body, "rate", args.rate.as_ref());
-    body.insert("all".into(), json!(args.all));
-    body.insert("dry_run".into(), json!(args.dry_run));
 
-    let done = client.post("/v1/replays", &Value::Object(body))?;
+    let to = args.to.clone().map(Line);
+    let (rate, all, dry_run) = (args.rate.clone(), args.all, args.dry_run);
+    let done = client.post("/v1/replays", &ReplayBody { filter, to, rate, all, dry_run })?;
     out.one(&done, |done: &ReplayStartView| {
         let matched = count(done.matched, "event");
         match (done.would_queue.map(deliveries), &args.rate) {

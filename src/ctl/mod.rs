@@ -30,6 +30,7 @@ mod error;
 mod events;
 mod fields;
 mod files;
+mod filters;
 mod lists;
 mod log;
 mod output;

@@ -7,7 +7,7 @@ use super::client::{AdminClient, resource};
 use super::error::CtlError;
 use super::files::read_secret;
 use super::output::Output;
-use super::settings::{as_json, parsed};
+use super::settings::parsed;
 use crate::api::RotateBody;
 use crate::api::values::SecretText;
 use crate::api::views::{EndpointView, SourceView};
@@ -51,7 +51,7 @@ pub(super) fn rotate<V: HasSecret>(
     let body = RotateBody { secret, generate_secret: args.generate_secret.then_some(true), now };
     let noun = V::NOUN;
     let path = resource(&format!("{noun}s"), name, "/rotate-secret");
-    let rotated = client.post(&path, &as_json(&body))?;
+    let rotated = client.post(&path, &body)?;
 
     let old = match now {
         true => "The old secret is not valid any more.",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::{EndpointArgs, SourceArgs};
 use super::error::CtlError;
@@ -48,8 +48,8 @@ pub(super) fn endpoint_spec(args: &EndpointArgs) -> Result<EndpointSpec, CtlErro
 
 /// The body of a request that creates something; without a name, the daemon makes one.
 pub(super) fn creation<S: Spec>(name: Option<&str>, spec: S) -> Result<Value, CtlError> {
-    let mut body: Map<String, Value> =
-        name.map(|name| ("name".to_owned(), json!(name))).into_iter().collect();
+    let name = name.map(|name| ("name".to_owned(), Value::from(name)));
+    let mut body: Map<String, Value> = name.into_iter().collect();
     body.extend(Patch::new(spec, &[])?.to_json());
     Ok(Value::Object(body))
 }
@@ -74,19 +74,4 @@ pub(super) fn json_in(key: &str, file: &Path) -> Result<Value, CtlError> {
     serde_json::from_str(&read_text(file)?).map_err(|error| {
         CtlError::Usage(format!("--set {key}: {} is not JSON: {error}", file.display()))
     })
-}
-
-pub(super) fn put<T: serde::Serialize>(
-    body: &mut Map<String, Value>,
-    key: &str,
-    value: Option<&T>,
-) {
-    if let Some(value) = value {
-        body.insert(key.into(), json!(value));
-    }
-}
-
-/// The body of a request. A type of `api` is always an object of JSON.
-pub(super) fn as_json(body: &impl serde::Serialize) -> Value {
-    json!(body)
 }

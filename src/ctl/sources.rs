@@ -1,6 +1,6 @@
 //! `source` and `bin`: where webhooks come in.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::{BinCommand, SourceCommand};
 use super::client::{AdminClient, path, resource};
@@ -58,7 +58,7 @@ pub(super) fn source(
                 CtlError::Usage(format!("{file} is not a request as JSON: {error}"))
             })?;
             if let Some(at) = at {
-                body.insert("at".into(), json!(at));
+                body.insert("at".into(), Value::from(*at));
             }
 
             let answer = client.post(&resource("sources", name, "/check"), &Value::Object(body))?;

@@ -68,9 +68,9 @@ pub fn lend(
             checking.check(&endpoint)
         }),
         why_not: Arc::new(matcher::why_not),
-        test_endpoint: Some(Arc::new(move |trial| {
+        test_endpoint: Some(Arc::new(move |test| {
             let outbound = outbound.clone();
-            Box::pin(async move { try_endpoint(&outbound, &trial).await })
+            Box::pin(async move { try_endpoint(&outbound, &test).await })
         })),
         lease: Arc::new(move |endpoint, ask| {
             let hub = lending.clone();
@@ -224,9 +224,9 @@ fn response(answer: &ProviderAnswer) -> CheckResponseView {
 /// `endpoint test`: what would be sent, or one attempt that is not remembered.
 async fn try_endpoint(
     outbound: &Outbound,
-    trial: &EndpointTest,
+    test: &EndpointTest,
 ) -> Result<EndpointTestView, String> {
-    let EndpointTest { endpoint, event, dry_run } = trial;
+    let EndpointTest { endpoint, event, dry_run } = test;
     let mut shown = match outbound.preview(endpoint, event) {
         Ok(preview) => EndpointTestView {
             method: Some(preview.method),

@@ -8,7 +8,7 @@ use crate::model::Now;
 /// A clock that starts now. Its monotonic side never jumps; its wall side says what the system
 /// says, and 0 for times before 1970.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the seam at which time comes in")]
+#[expect(clippy::disallowed_methods, reason = "time comes in here")]
 pub fn system() -> Arc<dyn Fn() -> Now + Send + Sync> {
     let started = Instant::now();
     Arc::new(move || {

@@ -5,8 +5,8 @@
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// Called before anything secret is read. A system that refuses it is told of, and served
-/// nevertheless.
+/// Called before anything secret is read. Where the system refuses it, that is logged, and
+/// the daemon runs nevertheless.
 pub fn keep_to_ourselves() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let limited = setrlimit(Resource::Core, none);

@@ -33,7 +33,7 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
     TooLarge,
-    NoRoom,
+    NoMemory,
     TooSlow,
     /// The error of the connection.
     Broken(String),
@@ -102,7 +102,7 @@ async fn read_all(
             return Err(BodyError::TooLarge);
         }
         if !whole.push(data, claim) {
-            return Err(BodyError::NoRoom);
+            return Err(BodyError::NoMemory);
         }
     }
 }

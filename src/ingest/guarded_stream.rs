@@ -102,7 +102,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for GuardedStream<I> {
             this.ending = match result {
                 Ok(()) if this.claim_head() => return Poll::Ready(Ok(())),
                 Ok(()) => {
-                    this.pulse.cut_head(HeadCut::NoRoom);
+                    this.pulse.cut_head(HeadCut::NoMemory);
                     Some(INVALID_HEAD)
                 }
                 Err(FramingError { good, in_head }) => {

@@ -45,7 +45,7 @@ pub(super) fn with_body(head: &[u8], cut: Option<HeadCut>) -> Option<Vec<u8>> {
 fn problem(status: u16, cut: Option<HeadCut>) -> IngestProblem {
     match status {
         _ if cut == Some(HeadCut::TooSlow) => IngestProblem::slow_head(),
-        _ if cut == Some(HeadCut::NoRoom) => IngestProblem::no_memory(),
+        _ if cut == Some(HeadCut::NoMemory) => IngestProblem::no_memory(),
         414 => IngestProblem::target_too_long(crate::model::limits::URI_BYTES),
         431 => IngestProblem::head_too_large(crate::model::limits::HEAD_BYTES),
         _ => IngestProblem::malformed("this is not an HTTP request"),
@@ -86,7 +86,7 @@ mod tests {
         let slow = slow.expect("bare");
         assert!(slow.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{slow}");
 
-        let full = rewritten(bare, Some(HeadCut::NoRoom)).expect("bare");
+        let full = rewritten(bare, Some(HeadCut::NoMemory)).expect("bare");
         assert!(
             full.starts_with("HTTP/1.1 503 ") && full.contains("\r\nretry-after: 1\r\n"),
             "{full}"

@@ -184,7 +184,7 @@ impl IngestProblem {
     pub fn of_body(error: BodyError, limit: u64) -> Self {
         match error {
             BodyError::TooLarge => Self::too_large(limit),
-            BodyError::NoRoom => Self::no_memory(),
+            BodyError::NoMemory => Self::no_memory(),
             BodyError::TooSlow => Self::slow_body(),
             BodyError::Broken(reason) => Self::broken_body(&reason),
         }
@@ -216,8 +216,8 @@ impl IngestProblem {
             Refusal::Busy => {
                 unavailable("busy", "too much is coming in at once: try again in a moment", 1)
             }
-            Refusal::NoRoom(_) => unavailable(
-                "no-room",
+            Refusal::NoDiskSpace(_) => unavailable(
+                "no-disk-space",
                 "there is no disk space left for events: try again later",
                 30,
             ),

@@ -23,7 +23,7 @@ pub(super) struct Pulse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadCut {
     TooSlow = 1,
-    NoRoom = 2,
+    NoMemory = 2,
 }
 
 impl Pulse {
@@ -52,7 +52,7 @@ impl Pulse {
     /// Why the head that has begun is refused, if it is.
     pub fn head_cut(&self) -> Option<HeadCut> {
         let cut = self.cut.load(Ordering::Relaxed);
-        [HeadCut::TooSlow, HeadCut::NoRoom].into_iter().find(|why| *why as u8 == cut)
+        [HeadCut::TooSlow, HeadCut::NoMemory].into_iter().find(|why| *why as u8 == cut)
     }
 
     pub fn cut_head(&self, why: HeadCut) {

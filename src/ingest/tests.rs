@@ -73,7 +73,7 @@ async fn a_repetition_gets_the_first_id() {
 }
 
 #[tokio::test]
-async fn one_connection_carries_many_requests_pipelined_and_chunked() {
+async fn one_connection_serves_many_requests_pipelined_and_chunked() {
     let world = IngestWorld::new().await;
     let one = "POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nfirst";
     let chunked = "POST /in/open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \

@@ -44,7 +44,7 @@ pub enum HoldReason {
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Delivered,
-    /// Try again by policy; not before `after_ms` from now, when the receiver said so.
+    /// Try again by policy; not before `after_ms` from now, when the receiver asked for that.
     Retryable {
         after_ms: Option<u64>,
     },
@@ -100,7 +100,7 @@ pub struct CommandEnd {
     /// `None` when it was killed.
     pub exit: Option<i32>,
     pub signal: Option<i32>,
-    /// The last of what it said, see `limits::OUTPUT_KEPT`.
+    /// The end of its output, see `limits::OUTPUT_KEPT`.
     pub output: Bytes,
 }
 

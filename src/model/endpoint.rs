@@ -319,8 +319,8 @@ pub struct Endpoint {
     pub hold_after_ms: u64,
     #[serde(default)]
     pub catch_up: CatchUp,
-    #[serde(default)]
-    pub shape: RequestTemplate,
+    #[serde(default, rename = "shape")]
+    pub template: RequestTemplate,
     #[serde(default)]
     pub via: ConnectSettings,
     #[serde(default)]
@@ -384,7 +384,7 @@ impl Endpoint {
             burst: None,
             hold_after_ms: default_hold_after(),
             catch_up: CatchUp::default(),
-            shape: RequestTemplate::default(),
+            template: RequestTemplate::default(),
             via: ConnectSettings::default(),
             exec: ExecSettings::default(),
             pull: PullSettings::default(),

@@ -71,10 +71,10 @@ pub struct Event {
     pub source: SourceId,
     /// The source's name when the event came, which outlives the source.
     pub source_name: String,
-    /// The event's type (`push`, `invoice.paid`); empty when nobody said one.
+    /// The event's type (`push`, `invoice.paid`); empty when none is known.
     pub kind: String,
     pub received_at: WallMs,
-    /// What the sender said of its own identity for this event; a repetition within the window is a
+    /// The identity that the sender gave this event; a repetition within the window is a
     /// duplicate.
     pub dedupe_key: Option<String>,
     /// Method, path and query as they came, e.g. `POST /in/github?x=1`.

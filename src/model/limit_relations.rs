@@ -48,7 +48,7 @@ const _: () = assert!(
 const _: () = assert!(RETRYING <= RETRYING_ALL, "one endpoint is one of all");
 const _: () = assert!(
     LOOKUPS + 2 * LOOKUPS_KEPT < LOOKUP_THREADS,
-    "a look-up that hangs leaves its place to another"
+    "a look-up that hangs leaves its slot to another"
 );
 const _: () =
     assert!(LOOKUPS_SLOW + LOOKUPS_KEPT < LOOKUPS, "names that nobody knows yet find threads, too");

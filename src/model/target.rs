@@ -144,7 +144,7 @@ impl Target {
         }
     }
 
-    /// Whether requests carry a timestamp and a signature, so that they need a clock that is right.
+    /// Whether requests have a timestamp and a signature, so that they need a clock that is right.
     #[must_use]
     pub fn signs(&self) -> bool {
         match self {

@@ -82,8 +82,8 @@ fn check_target(endpoint: &Endpoint) -> Result<(), String> {
 }
 
 fn check_no_http_settings(endpoint: &Endpoint) -> Result<(), String> {
-    let shape = &endpoint.shape;
-    if shape.method.is_some() || shape.path.is_some() || !shape.headers.is_empty() {
+    let template = &endpoint.template;
+    if template.method.is_some() || template.path.is_some() || !template.headers.is_empty() {
         return Err(
             "--method, --path and --header are for HTTP: a command gets a body and HOOKBOX_…"
                 .to_owned(),
@@ -120,7 +120,7 @@ fn check_address(http: &HttpTarget, allow_private: bool) -> Result<(), String> {
 
 /// Whether templates compile, and the endpoint can use them.
 fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
-    if endpoint.shape.is_plain() {
+    if endpoint.template.is_plain() {
         return Ok(());
     }
     if endpoint.is_leased() {
@@ -130,11 +130,11 @@ fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
         );
     }
     if endpoint.batch.is_some() {
-        return Err("templates shape one event, a batch has many: leave out the templates or \
+        return Err("a template is for one event, a batch has many: leave out the templates or \
              --batch-max-events"
             .to_owned());
     }
-    for (name, value) in &endpoint.shape.headers {
+    for (name, value) in &endpoint.template.headers {
         // What a template makes is known once it is rendered.
         let is_constant = !["{{", "{%", "{#"].iter().any(|mark| value.contains(mark));
         if is_constant && value.chars().any(|c| c.is_control() && c != '\t') {
@@ -144,7 +144,7 @@ fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
             ));
         }
     }
-    EndpointTemplates::new(&endpoint.shape, None).map(|_| ())
+    EndpointTemplates::new(&endpoint.template, None).map(|_| ())
 }
 
 fn check_retry(retry: &RetryPolicy) -> Result<(), String> {

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use super::guard::{self, AddressKind};
 
 /// Whether `ip` may be dialled for an endpoint that was not given `--allow-private`: the guard's
-/// judgement, and what this machine knows of itself.
+/// classification, and what this machine knows of itself.
 ///
 /// # Errors
 /// Says what kind of address it is when it may not.

@@ -67,9 +67,9 @@ impl Parts {
         };
         let keys = endpoint.secrets.iter().map(key).collect::<Result<_, String>>()?;
 
-        let is_plain = endpoint.shape.is_plain();
+        let is_plain = endpoint.template.is_plain();
         let templates =
-            if is_plain { None } else { Some(EndpointTemplates::new(&endpoint.shape, lookup)?) };
+            if is_plain { None } else { Some(EndpointTemplates::new(&endpoint.template, lookup)?) };
         Ok(Self { transport, keys, templates })
     }
 
@@ -182,15 +182,15 @@ impl PreparedEndpoint {
 /// The words in templates and arguments that look like a secret: a receiver may
 /// repeat it.
 fn secrets_in_settings(endpoint: &Endpoint) -> Vec<String> {
-    let shape = &endpoint.shape;
-    let headers = shape.headers.iter().map(|(_, value)| value);
-    let values = headers.chain(&shape.path).chain(&endpoint.exec.args);
+    let template = &endpoint.template;
+    let headers = template.headers.iter().map(|(_, value)| value);
+    let values = headers.chain(&template.path).chain(&endpoint.exec.args);
     let mut found: Vec<String> =
         values.flat_map(|text| words_outside_tags(text, looks_random)).collect();
 
     // Prose has capital letters; a secret in it has digits as well.
     let is_secret = |word: &str| looks_random(word) && word.bytes().any(|b| b.is_ascii_digit());
-    found.extend(shape.body.iter().flat_map(|text| words_outside_tags(text, is_secret)));
+    found.extend(template.body.iter().flat_map(|text| words_outside_tags(text, is_secret)));
     found
 }
 

@@ -36,7 +36,7 @@ impl Outbound {
 
         // Without a way to look secrets up, so that none is in what people are shown.
         let templates = match &parts.templates {
-            Some(_) => Some(EndpointTemplates::new(&endpoint.shape, None)?),
+            Some(_) => Some(EndpointTemplates::new(&endpoint.template, None)?),
             None => None,
         };
         let message = parts.message_with(templates.as_ref(), endpoint, event, 1)?;
@@ -56,7 +56,7 @@ impl Outbound {
             method: request.method,
             url: request.url,
             headers: request.headers,
-            warning: warning(&message, endpoint.shape.body.is_some()),
+            warning: warning(&message, endpoint.template.body.is_some()),
             body: message.body,
         })
     }

@@ -7,7 +7,7 @@
 //! * a name is looked up once at a time, for everybody who asks for it meanwhile;
 //! * at most `limits::LOOKUPS` at a time, of which names that were found the last time always find
 //!   `limits::LOOKUPS_KEPT`;
-//! * one that takes longer than `limits::LOOKUP_SLOW_MS` leaves its place to another: nothing can
+//! * one that takes longer than `limits::LOOKUP_SLOW_MS` leaves its slot to another: nothing can
 //!   end it, so there may be `limits::LOOKUP_THREADS` with these. However many names turn out to be
 //!   silent at once, one that nobody knows anything of yet waits a second for each
 //!   `limits::LOOKUPS` of them, not for the end of theirs;
@@ -26,7 +26,7 @@ use crate::model::limits;
 
 use super::boxed::Boxed;
 
-/// Finds the addresses of a name. The guard judges them afterwards; a resolver need not.
+/// Finds the addresses of a name. The guard checks them afterwards; a resolver need not.
 pub trait Resolve: Send + Sync {
     /// The addresses of `name`, in the order in which they are to be tried.
     fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>>;
@@ -210,7 +210,7 @@ impl SystemResolver {
         }
     }
 
-    /// A look-up that takes its time gives its place to another of its kind.
+    /// A look-up that takes its time gives its slot to another of its kind.
     fn watch(&self, name: String) {
         let Some(runtime) = self.table().runtime.clone() else { return };
         let me = self.clone();
@@ -419,7 +419,7 @@ mod tests {
         silence.await_asked(limits::LOOKUP_THREADS - limits::LOOKUPS_KEPT);
         let good =
             tokio::time::timeout(Duration::from_secs(60), resolver.resolve("good.example")).await;
-        good.expect("it has a place").expect("found");
+        good.expect("it has a slot").expect("found");
         assert!(resolver.table().running(|_| true) <= limits::LOOKUP_THREADS);
 
         silence.end();

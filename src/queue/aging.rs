@@ -1,10 +1,10 @@
 //! What waits too long ends: at its `max_age`, whatever it waits for, and without an attempt.
 //!
-//! Deliveries at hand (in a window, or waiting for a retry) stand in an index by when they were
+//! Deliveries at hand (prefetched, or waiting for a retry) stand in an index by when they were
 //! accepted. Those that are still in the stream are not looked at one by one: the stream is in the
 //! order of acceptance, so a bound below all of them says when to read on. What is read then is a
 //! slice; those in it that are too old end, and the first that is not gives the next bound. (A
-//! place that retention has moved to the stream's end is found when the reading comes to it.) The
+//! position that retention has moved to the stream's end is found when the reading comes to it.) The
 //! last attempt of a delivery falls on the end of its `max_age`, so there is a little time for it
 //! to start.
 

@@ -33,7 +33,7 @@ impl Query for EndpointsQuery {
     type Answer = Vec<EndpointSnapshot>;
 
     fn answer(&self, queue: &Queue, now: Now) -> Vec<EndpointSnapshot> {
-        queue.state.living().map(|lane| queue.endpoint_view(now, lane)).collect()
+        queue.state.living().map(|endpoint| queue.endpoint_view(now, endpoint)).collect()
     }
 }
 
@@ -200,22 +200,22 @@ impl Queue {
     #[doc(hidden)]
     #[must_use]
     pub fn stuck(&self) -> Vec<String> {
-        let lanes = self.state.living().filter(|lane| lane.undone > 0);
+        let endpoints = self.state.living().filter(|endpoint| endpoint.undone > 0);
 
-        lanes
-            .map(|lane| {
+        endpoints
+            .map(|endpoint| {
                 let waiting: Vec<String> =
-                    lane.retrying.iter().take(5).map(|w| format!("{w:?}")).collect();
+                    endpoint.retrying.iter().take(5).map(|w| format!("{w:?}")).collect();
                 format!(
                     "{} undone {} hold {:?} low {} waiting {} {waiting:?} batches {:?} endpoint \
-                     {:?} {lane:?}",
-                    lane.settings.name,
-                    lane.undone,
-                    lane.hold,
-                    lane.low,
-                    lane.retrying.len(),
-                    lane.batches,
-                    lane.settings
+                     {:?} {endpoint:?}",
+                    endpoint.settings.name,
+                    endpoint.undone,
+                    endpoint.hold,
+                    endpoint.low,
+                    endpoint.retrying.len(),
+                    endpoint.batches,
+                    endpoint.settings
                 )
             })
             .collect()
@@ -238,9 +238,9 @@ impl Queue {
     /// Counts over everything.
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
-        let (state, lanes) = (&self.state, &self.state.endpoints);
+        let (state, endpoints) = (&self.state, &self.state.endpoints);
         let undone = |held: bool| {
-            lanes.values().filter(|l| l.hold.is_some() == held).map(|l| l.undone).sum()
+            endpoints.values().filter(|e| e.hold.is_some() == held).map(|e| e.undone).sum()
         };
 
         Status {
@@ -249,16 +249,16 @@ impl Queue {
             pending: undone(false),
             in_flight: (self.in_flight + self.in_flight_first) as u64,
             delivered: state.counts.delivered_elsewhere
-                + lanes.values().map(|l| l.delivered).sum::<u64>(),
-            dead: lanes.values().map(|l| l.dead.len()).sum(),
+                + endpoints.values().map(|e| e.delivered).sum::<u64>(),
+            dead: endpoints.values().map(|e| e.dead.len()).sum(),
             held: undone(true),
             cancelled: state.counts.cancelled,
             attempts: state.counts.attempts,
             failed_attempts: state.counts.failed_attempts,
-            retrying: lanes
+            retrying: endpoints
                 .values()
-                .filter(|l| l.hold.is_none())
-                .map(|l| l.retrying.len() as u64)
+                .filter(|e| e.hold.is_none())
+                .map(|e| e.retrying.len() as u64)
                 .sum(),
             sources: state.sources.len(),
             endpoints: state.living().count(),
@@ -293,23 +293,23 @@ impl Queue {
             .collect()
     }
 
-    fn endpoint_view(&self, now: Now, lane: &EndpointQueue) -> EndpointSnapshot {
+    fn endpoint_view(&self, now: Now, endpoint: &EndpointQueue) -> EndpointSnapshot {
         EndpointSnapshot {
-            endpoint: lane.settings.clone(),
-            hold: lane.hold.clone(),
-            waiting: lane.undone,
-            in_flight: lane.under_way() as u64,
-            retrying: lane.retrying.len() as u64,
-            delivered: lane.delivered,
-            dead: lane.dead.len(),
-            last_error: lane.last_error.clone(),
-            last_success_at: lane.last_success_at,
-            undecided: lane.undecided,
-            undecided_last: (lane.undecided > 0).then(|| EventId {
-                seq: lane.undecided_last,
-                tag: self.tag_of(lane.undecided_last),
+            endpoint: endpoint.settings.clone(),
+            hold: endpoint.hold.clone(),
+            waiting: endpoint.undone,
+            in_flight: endpoint.under_way() as u64,
+            retrying: endpoint.retrying.len() as u64,
+            delivered: endpoint.delivered,
+            dead: endpoint.dead.len(),
+            last_error: endpoint.last_error.clone(),
+            last_success_at: endpoint.last_success_at,
+            undecided: endpoint.undecided,
+            undecided_last: (endpoint.undecided > 0).then(|| EventId {
+                seq: endpoint.undecided_last,
+                tag: self.tag_of(endpoint.undecided_last),
             }),
-            flow: self.endpoint_activity(now, lane),
+            flow: self.endpoint_activity(now, endpoint),
         }
     }
 
@@ -318,7 +318,7 @@ impl Queue {
             .state
             .endpoints
             .get(&delivery.endpoint)
-            .and_then(|lane| lane.retrying.get(&delivery.seq));
+            .and_then(|endpoint| endpoint.retrying.get(&delivery.seq));
         let retry = waiting.map(|waiting| RetrySnapshot {
             attempts: waiting.attempts,
             due_at: waiting.due_at,
@@ -329,8 +329,8 @@ impl Queue {
     }
 
     fn retrying(&self, endpoint: EndpointId, before: Seq, limit: usize) -> Vec<DeliverySnapshot> {
-        let Some(lane) = self.state.endpoints.get(&endpoint) else { return Vec::new() };
-        let keys = lane.retrying.range(..before).rev().take(limit);
+        let Some(endpoint) = self.state.endpoints.get(&endpoint) else { return Vec::new() };
+        let keys = endpoint.retrying.range(..before).rev().take(limit);
         keys.map(|(key, _)| self.delivery_view(DeliveryId { seq: *key, endpoint })).collect()
     }
 

@@ -18,7 +18,7 @@ fn position_in_lane(
 ) -> Option<Seq> {
     match position {
         Some(position) => Retrying::position_if_moved(delivery, position),
-        None => before.and_then(|waiting| waiting.place),
+        None => before.and_then(|waiting| waiting.position),
     }
 }
 
@@ -46,7 +46,7 @@ impl State {
             // At a position that retention moved it has not been attempted before.
             asked: before.is_some_and(|waiting| waiting.asked)
                 || (attempt.number > 1 && endpoint.revived.contains(key)),
-            place: position_in_lane(key, attempt.position, before),
+            position: position_in_lane(key, attempt.position, before),
             ..Retrying::due(attempt.event, attempt.number - u32::from(attempt.uncounted), seq, 0)
         };
         endpoint.leave_batch(seq, key);
@@ -96,7 +96,7 @@ impl State {
                 batch: Some(batch),
                 born: member.born,
                 asked,
-                place: position_in_lane(member.delivery, member.position, before),
+                position: position_in_lane(member.delivery, member.position, before),
                 ..Retrying::due(member.event, member.attempts, member.last, 0)
             };
             endpoint.retrying.insert(member.delivery, waiting);
@@ -184,7 +184,7 @@ impl State {
             // After missing records it may be unknown until now. It counts as new then.
             born: before.map_or(ran_ms, |waiting| waiting.born),
             asked: before.is_some_and(|waiting| waiting.asked),
-            place: before.and_then(|waiting| waiting.place),
+            position: before.and_then(|waiting| waiting.position),
             ..Retrying::due(member.event, member.number - u32::from(finished.uncounted), seq, 0)
         };
         if let Some(before) = endpoint.retrying.get_mut(&member.delivery) {

@@ -25,7 +25,10 @@ pub const ENDPOINT_DELETED: &str = "cannot be attempted again: its endpoint was 
 impl Queue {
     /// The number of the endpoint of that name.
     pub(super) fn endpoint_named(&self, name: &str) -> Option<EndpointId> {
-        self.state.living().find(|lane| lane.settings.name == name).map(|lane| lane.settings.id)
+        self.state
+            .living()
+            .find(|endpoint| endpoint.settings.name == name)
+            .map(|endpoint| endpoint.settings.id)
     }
 
     fn source_named(&self, name: &str) -> Option<SourceId> {
@@ -109,7 +112,7 @@ impl Queue {
         let id = self.endpoint_named(&endpoint.name).ok_or_else(|| no_endpoint(&endpoint.name))?;
         endpoint.id = id;
         endpoint.created_at =
-            self.state.endpoints.get(&id).map_or(0, |lane| lane.settings.created_at);
+            self.state.endpoints.get(&id).map_or(0, |endpoint| endpoint.settings.created_at);
         self.set_endpoint(now, endpoint, draft)
     }
 
@@ -127,7 +130,8 @@ impl Queue {
         if let Some(fault) = subscription.fault() {
             return Err(Refusal::Invalid(fault.clone()));
         }
-        let before = self.state.endpoints.get(&endpoint.id).map(|lane| lane.settings.clone());
+        let before =
+            self.state.endpoints.get(&endpoint.id).map(|endpoint| endpoint.settings.clone());
         // One from before this was asked can be changed otherwise.
         let is_new = before.as_ref().is_none_or(|before| before.filter != endpoint.filter);
         if let Some(name) = subscription.unknown_member().filter(|_| is_new) {
@@ -184,7 +188,7 @@ impl Queue {
 
     pub(super) fn hold(&mut self, now: Now, name: &str, draft: &mut Draft) -> Result<(), Refusal> {
         let id = self.endpoint_named(name).ok_or_else(|| no_endpoint(name))?;
-        if self.state.endpoints.get(&id).is_some_and(|lane| lane.hold.is_some()) {
+        if self.state.endpoints.get(&id).is_some_and(|endpoint| endpoint.hold.is_some()) {
             return Ok(());
         }
         self.remember(
@@ -350,13 +354,15 @@ impl Queue {
     /// already.
     fn revive(&mut self, now: Now, revive: Revive, draft: &mut Draft) {
         let Revive { delivery, event, attempts, last, dead_letter_seq } = revive;
-        let Some(lane) = self.state.endpoints.get(&delivery.endpoint) else { return };
-        let waiting: usize = self.state.endpoints.values().map(|lane| lane.retrying.len()).sum();
+        let Some(endpoint) = self.state.endpoints.get(&delivery.endpoint) else { return };
+        let waiting: usize =
+            self.state.endpoints.values().map(|endpoint| endpoint.retrying.len()).sum();
 
         // Where there is an order it comes in at the end.
-        let ordered = lane.settings.order != Order::None;
-        let in_stream =
-            ordered || lane.retrying.len() >= limits::RETRYING || waiting >= limits::RETRYING_ALL;
+        let ordered = endpoint.settings.order != Order::None;
+        let in_stream = ordered
+            || endpoint.retrying.len() >= limits::RETRYING
+            || waiting >= limits::RETRYING_ALL;
 
         let at = now.wall_ms;
         let ran_ms = self.ran_ms;

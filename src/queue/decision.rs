@@ -69,7 +69,7 @@ pub enum Refusal {
     #[error("the daemon is too busy: try again in a moment")]
     Busy,
     #[error("there is no disk space left: {0}")]
-    NoRoom(String),
+    NoDiskSpace(String),
     #[error("the daemon is stopping")]
     Stopping,
 }

@@ -22,7 +22,7 @@ pub struct EndpointState {
     pub hold: Option<(HoldReason, WallMs)>,
     /// The stream has been taken up to here.
     pub low: Seq,
-    /// Places beyond `low` that have been taken up too: few, except where deliveries ended while
+    /// Positions beyond `low` that have been taken up too: few, except where deliveries ended while
     /// they stood in the stream.
     pub ahead: RoaringTreemap,
     /// By the record that made the delivery.
@@ -33,7 +33,7 @@ pub struct EndpointState {
     pub cancelled: RoaringTreemap,
     /// The events of dead letters that were replays.
     pub replayed_dead: BTreeMap<Seq, Seq>,
-    /// The oldest event that replays and revived deliveries in the stream need, and the last place
+    /// The oldest event that replays and revived deliveries in the stream need, and the last position
     /// of such a one: until the stream has been read to there, retention keeps the events of
     /// `wanted`.
     pub needs_from: Seq,
@@ -43,9 +43,9 @@ pub struct EndpointState {
     pub delivered: u64,
     pub last_error: Option<String>,
     pub last_success_at: Option<WallMs>,
-    /// The record that deleted the endpoint. Its lane stays, so that what was delivered, died or
-    /// was cancelled is still told, until retention has dropped that record and no dead letter is
-    /// left.
+    /// The record that deleted the endpoint. This state stays, so that it is still known what was
+    /// delivered, died or was cancelled, until retention has dropped that record and no dead letter
+    /// is left.
     pub deleted: Option<Seq>,
     /// Batches that were formed and have not ended.
     #[serde(default)]
@@ -71,8 +71,8 @@ pub struct EndpointState {
     pub undecided: u64,
     #[serde(default)]
     pub undecided_last: Seq,
-    /// Records are missing from the fold: that everything up to some place was taken up says a
-    /// record that counts on them, so only places that a record names are taken up.
+    /// Records are missing from the fold: that everything up to some position was taken up says a
+    /// record that counts on them, so only positions that a record names are taken up.
     #[serde(skip)]
     pub(super) keeps_low: bool,
     /// When the clock of its deliveries stood.
@@ -109,10 +109,10 @@ pub struct Retrying {
     /// The operator asked for it again: it stands for itself, whatever came later.
     #[serde(default)]
     pub asked: bool,
-    /// Its place in its lane, where that is not its own number: the record that put it at the end
+    /// Its position in its lane, where that is not its own number: the record that put it at the end
     /// of the stream again.
     #[serde(default)]
-    pub place: Option<Seq>,
+    pub position: Option<Seq>,
 }
 
 /// A batch that waits for an attempt.
@@ -155,7 +155,7 @@ impl Retrying {
             parked: false,
             born: 0,
             asked: false,
-            place: None,
+            position: None,
         }
     }
 
@@ -301,13 +301,13 @@ impl EndpointState {
         })
     }
 
-    /// The place in its lane of a delivery that waits.
+    /// The position in its lane of a delivery that waits.
     #[must_use]
     pub fn position_in_lane(&self, delivery: Seq) -> Seq {
-        self.retrying.get(&delivery).and_then(|waiting| waiting.place).unwrap_or(delivery)
+        self.retrying.get(&delivery).and_then(|waiting| waiting.position).unwrap_or(delivery)
     }
 
-    /// Whether the place `position` of the stream has been taken up.
+    /// Whether this position of the stream has been taken up.
     #[must_use]
     pub fn taken_up(&self, position: Seq) -> bool {
         position <= self.low || self.ahead.contains(position)
@@ -414,12 +414,12 @@ impl EndpointState {
             return self.key_of(entry.key);
         }
         let delivery = entry.delivery.seq;
-        // A place that retention moved has not been attempted.
+        // A position that retention moved has not been attempted.
         let asked = entry.event != delivery || (entry.position != delivery && entry.attempts > 0);
         self.key_of(entry.latest_key.filter(|_| !asked))
     }
 
-    /// Whether the delivery of an entry waits at its place in the stream.
+    /// Whether the delivery of an entry waits at its position in the stream.
     #[must_use]
     pub fn stands_in_stream(&self, entry: &StreamEntry) -> bool {
         let delivery = entry.delivery.seq;

@@ -141,7 +141,7 @@ impl Queue {
         now.mono_ms + self.ran_ahead
     }
 
-    /// Whether the link is down, as far as can be told.
+    /// Whether the link is down, as far as is known.
     #[must_use]
     pub fn is_offline(&self) -> bool {
         self.link.offline.is_some()

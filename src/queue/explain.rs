@@ -260,15 +260,17 @@ impl Question<'_> {
 
         // Endpoints of which nothing is known have slots of their own.
         let is_first = endpoint.is_unknown() && queue.in_flight_first < limits::IN_FLIGHT_FIRST;
-        let doubtful = endpoint.is_on_probation()
+        let on_probation = endpoint.is_on_probation()
             && queue.in_flight_on_probation >= limits::IN_FLIGHT_ON_PROBATION;
-        if !settings.is_leased() && !is_first && (doubtful || queue.in_flight >= limits::IN_FLIGHT)
+        if !settings.is_leased()
+            && !is_first
+            && (on_probation || queue.in_flight >= limits::IN_FLIGHT)
         {
-            let (in_flight, most) = match doubtful {
+            let (in_flight, most) = match on_probation {
                 true => (queue.in_flight_on_probation, limits::IN_FLIGHT_ON_PROBATION),
                 false => (queue.in_flight, limits::IN_FLIGHT),
             };
-            reasons.push(WaitReason::Places { in_flight, most, doubtful });
+            reasons.push(WaitReason::Slots { in_flight, most, on_probation });
         } else if !settings.is_leased()
             && !endpoint.is_on_probation()
             && has_its_share_of_slots(endpoint.under_way(), queue.in_flight)
@@ -299,9 +301,9 @@ impl Question<'_> {
         }
 
         // It is not in memory yet. Each delivery that waits in the stream has a record of its own.
-        let in_window = self.endpoint.prefetch().len() as u64;
+        let prefetched = self.endpoint.prefetch().len() as u64;
         let from = self.endpoint.first_unread().unwrap_or(self.seq);
-        let by_records = in_window + self.seq.saturating_sub(from);
+        let by_records = prefetched + self.seq.saturating_sub(from);
         let before_at_most = self.endpoint.in_stream().saturating_sub(1).min(by_records);
         Some(WaitReason::OnDisk { before_at_most })
     }

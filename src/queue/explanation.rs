@@ -52,7 +52,7 @@ pub enum WaitReason {
     /// So many deliveries wait for a retry that no first attempts are made.
     Retries { waiting: usize, most: usize },
     /// All slots for attempts are taken, or all slots for endpoints on probation.
-    Places { in_flight: usize, most: usize, doubtful: bool },
+    Slots { in_flight: usize, most: usize, on_probation: bool },
     /// Its endpoint has its share of the slots.
     Share { own: usize, left: usize },
     /// Its batch is still open.

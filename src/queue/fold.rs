@@ -110,7 +110,7 @@ impl State {
                 let entry = Retrying {
                     born: ran_ms,
                     asked: true,
-                    place: Some(seq),
+                    position: Some(seq),
                     ..Retrying::due(*event, *attempts, *last, *at)
                 };
                 self.retried(seq, *delivery, *dead_letter_seq, entry, *in_stream)?;
@@ -134,7 +134,7 @@ impl State {
                 self.moved.insert(*number, seq);
                 self.count_share(seq, event);
             }
-            Record::DeliveriesRelocated { waiting } => self.deliveries_carried(seq, waiting)?,
+            Record::DeliveriesRelocated { waiting } => self.deliveries_relocated(seq, waiting)?,
             Record::DeadLetterRecorded { dead_letter_seq, .. } => {
                 self.dead_letter_seqs.remove(*dead_letter_seq);
                 self.dead_letter_seqs.insert(seq);
@@ -145,7 +145,7 @@ impl State {
                 }
             }
             Record::SegmentDropped { first, last, .. } => self.segment_dropped(*first, *last),
-            Record::StreamPositionRelocated { waiting } => self.place_carried(seq, waiting)?,
+            Record::StreamPositionRelocated { waiting } => self.position_relocated(seq, waiting)?,
             Record::EventImported { event, identity, at } => {
                 self.dedupe.insert_imported(*identity, *event, *at)
             }
@@ -317,7 +317,7 @@ impl State {
     }
 
     /// Positions in the stream are dropped, and their deliveries wait among the retries.
-    fn deliveries_carried(
+    fn deliveries_relocated(
         &mut self,
         seq: Seq,
         waiting: &[WaitingDelivery],
@@ -326,11 +326,11 @@ impl State {
             let endpoint = self.remembered(seq, w.delivery.endpoint)?;
             endpoint.take_up(Some(w.position), 0);
             endpoint.revived.remove(w.delivery.seq);
-            let place = Retrying::position_if_moved(w.delivery.seq, w.position);
+            let position = Retrying::position_if_moved(w.delivery.seq, w.position);
             let entry = Retrying {
                 key: w.key,
                 born: w.born,
-                place,
+                position,
                 ..Retrying::due(w.event, w.attempts, w.last, 0)
             };
             endpoint.retrying.insert(w.delivery.seq, entry);
@@ -339,7 +339,11 @@ impl State {
     }
 
     /// A position in the stream is dropped, and its delivery waits at this record's.
-    fn place_carried(&mut self, seq: Seq, waiting: &WaitingDelivery) -> Result<(), StateError> {
+    fn position_relocated(
+        &mut self,
+        seq: Seq,
+        waiting: &WaitingDelivery,
+    ) -> Result<(), StateError> {
         let (key, event) = (waiting.delivery.seq, waiting.event);
         let endpoint = self.remembered(seq, waiting.delivery.endpoint)?;
         endpoint.take_up(Some(waiting.position), 0);

@@ -12,7 +12,7 @@ use roaring::RoaringTreemap;
 use super::endpoint_state::EndpointState;
 use super::state::State;
 use crate::model::{DeliveryId, EndpointId, Seq};
-use crate::record::{Consequence, DeadLetter, Record};
+use crate::record::{Consequence, DeadLetter, DeliveryFact, Record};
 
 impl State {
     /// Ends the fold: from now on every record follows from what is known.
@@ -27,67 +27,26 @@ impl State {
 
     /// Adds what a record after missing ones implies.
     pub(super) fn fill_in(&mut self, record: &Record) {
-        match record {
-            Record::EventAccepted { event, fan_out, .. } => {
-                self.next_source = self.next_source.max(event.source.saturating_add(1));
-                let newest = fan_out.iter().copied().max().unwrap_or(0);
-                self.next_endpoint = self.next_endpoint.max(newest.saturating_add(1));
-            }
-            Record::AttemptFinished(_) | Record::BatchFinished(_) => {
-                for attempt in record.attempts() {
-                    self.must_exist(attempt.delivery);
-                    if *attempt.next != Consequence::Ended {
-                        self.must_be_alive(attempt.delivery);
-                    }
-                }
-            }
-            Record::BatchFormed { endpoint, members, .. } => {
-                for member in members {
-                    let delivery = DeliveryId { seq: member.delivery, endpoint: *endpoint };
-                    self.must_exist(delivery);
-                    self.must_be_alive(delivery);
-                }
-            }
-            Record::Superseded { endpoint, deliveries, .. } => {
-                deliveries
-                    .iter()
-                    .for_each(|seq| self.must_exist(DeliveryId { seq: *seq, endpoint: *endpoint }));
-            }
-            Record::DeliveriesRelocated { waiting } => {
-                waiting.iter().for_each(|w| self.must_exist(w.delivery));
-            }
-            Record::StreamPositionRelocated { waiting } => self.must_exist(waiting.delivery),
-            Record::DeliveryCancelled { delivery, .. }
-            | Record::DeliveryRetried { delivery, .. } => self.must_exist(*delivery),
-            Record::DeliveryDied { dead } => self.must_exist(dead.delivery),
-            Record::DeadLetterRecorded { dead, .. } => {
-                self.must_exist(dead.delivery);
-                self.must_be_dead(dead);
-            }
+        if let Record::EventAccepted { event, fan_out, .. } = record {
+            self.next_source = self.next_source.max(event.source.saturating_add(1));
+            let newest = fan_out.iter().copied().max().unwrap_or(0);
+            self.next_endpoint = self.next_endpoint.max(newest.saturating_add(1));
+        }
 
-            // These imply nothing about deliveries.
-            Record::LogStarted { .. }
-            | Record::SourceSet { .. }
-            | Record::SourceDeleted { .. }
-            | Record::EndpointSet { .. }
-            | Record::EndpointDeleted { .. }
-            | Record::EndpointHeld { .. }
-            | Record::EndpointReleased { .. }
-            | Record::EndpointAway { .. }
-            | Record::EndpointBack { .. }
-            | Record::DuplicateSeen { .. }
-            | Record::ReplayStarted { .. }
-            | Record::Replayed { .. }
-            | Record::ReplayAdvanced { .. }
-            | Record::EventRelocated { .. }
-            | Record::SegmentDropped { .. }
-            | Record::RateSpent { .. }
-            | Record::EventImported { .. }
-            | Record::RecordsLost { .. }
-            | Record::DeadLettersForgotten { .. }
-            | Record::FilterUndecided { .. }
-            | Record::ClockRan { .. }
-            | Record::KeysLearned { .. } => {}
+        for (delivery, fact) in record.delivery_facts() {
+            self.must_exist(delivery);
+            match fact {
+                DeliveryFact::Attempted(attempt) if *attempt.next == Consequence::Ended => {}
+                DeliveryFact::Attempted(_) | DeliveryFact::Batched => self.must_be_alive(delivery),
+                DeliveryFact::WasDead(dead) => self.must_be_dead(dead),
+
+                // The fold does what follows from these.
+                DeliveryFact::Cancelled { .. }
+                | DeliveryFact::Retried { .. }
+                | DeliveryFact::Superseded { .. }
+                | DeliveryFact::Relocated
+                | DeliveryFact::Died(_) => {}
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub enum Input {
         report: AttemptReport,
         failed: Vec<EventId>,
     },
-    /// Something that the operator wants to hear of, an event of the built-in source.
+    /// Something that the operator wants to be notified of, an event of the built-in source.
     Announce { kind: String, data: serde_json::Value },
     /// So many deliveries of a pull endpoint may be out at a time: what consumers hold, and what
     /// they wait for.
@@ -93,7 +93,7 @@ pub struct Revive {
     pub dead_letter_seq: Option<Seq>,
 }
 
-/// What an accepted event is told.
+/// What is answered for an accepted event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub id: EventId,
@@ -109,7 +109,7 @@ pub struct AliveRange {
     pub events: Vec<Seq>,
     /// How many they are, of which `events` may be a part.
     pub known: usize,
-    /// DeadLetterSeqs of dead letters.
+    /// The records that hold dead letters.
     pub dead_letter_seqs: Vec<Seq>,
     /// There may be deliveries that wait in streams, untried: only reading all of it tells.
     pub walk: bool,

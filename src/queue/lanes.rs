@@ -1,9 +1,9 @@
 //! The lanes of one endpoint that keeps an order: which keys have something under way, so that the
-//! others of the same key wait. Volatile, like the flow it belongs to.
+//! others of the same key wait. Not remembered, like all of the runtime half of an endpoint.
 //!
 //! A lane's head is in flight, or waits for a retry. Behind it, up to [`AT_HAND`] deliveries of a
-//! key stand in the window; what comes behind these is left in the stream (*skipped*), so that one
-//! blocked key neither fills the window nor takes memory, and is read again when its lane goes on.
+//! key are prefetched; what comes behind these is left in the stream (*skipped*), so that one
+//! blocked key neither fills the prefetch nor takes memory, and is read again when its lane goes on.
 //!
 //! Invariant: of one key, deliveries begin in the order of the stream, and only while no other is
 //! under way.
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Seq;
 
-/// Deliveries of one key in the window, while other keys want room, too.
+/// Deliveries of one key in the prefetch, while other keys want a part of it, too.
 pub const AT_HAND: u32 = 16;
 
 /// The key of the one lane of a strict endpoint.
@@ -21,13 +21,13 @@ pub const STRICT: u64 = 1;
 /// One key's lane.
 #[derive(Debug, Default)]
 struct Lane {
-    /// Deliveries that were attempted and wait, or wait with a batch, by their places in the lane.
+    /// Deliveries that were attempted and wait, or wait with a batch, by their positions in the lane.
     waiting: BTreeSet<(Seq, Seq)>,
-    /// The places of those that do not stand at their own numbers.
-    places: BTreeMap<Seq, Seq>,
-    flying: u32,
-    in_window: u32,
-    /// The first place of the stream that was left unread for it.
+    /// The positions of those that do not stand at their own numbers.
+    positions: BTreeMap<Seq, Seq>,
+    in_flight: u32,
+    prefetched: u32,
+    /// The first position of the stream that was left unread for it.
     skipped: Option<Seq>,
     parked: bool,
 }
@@ -41,8 +41,8 @@ pub struct Lanes {
 
 impl Lane {
     fn leave(&mut self, delivery: Seq) {
-        let place = self.places.remove(&delivery).unwrap_or(delivery);
-        self.waiting.remove(&(place, delivery));
+        let position = self.positions.remove(&delivery).unwrap_or(delivery);
+        self.waiting.remove(&(position, delivery));
     }
 }
 
@@ -51,14 +51,14 @@ impl Lanes {
     #[must_use]
     pub fn may_begin(&self, key: Option<u64>) -> bool {
         let Some(lane) = key.and_then(|key| self.by_key.get(&key)) else { return true };
-        lane.flying == 0 && lane.waiting.is_empty() && !lane.parked
+        lane.in_flight == 0 && lane.waiting.is_empty() && !lane.parked
     }
 
     /// Whether one that waits is the head of its lane, and the lane is free.
     #[must_use]
     pub fn may_go_on(&self, key: Option<u64>, is_it: impl Fn(Seq) -> bool) -> bool {
         let Some(lane) = key.and_then(|key| self.by_key.get(&key)) else { return true };
-        lane.flying == 0
+        lane.in_flight == 0
             && !lane.parked
             && lane.waiting.first().is_none_or(|(_, head)| is_it(*head))
     }
@@ -73,7 +73,7 @@ impl Lanes {
             return false;
         };
         let behind = lane.skipped.is_some_and(|first| first < position);
-        behind || lane.in_window >= AT_HAND || (!latest && !lane.waiting.is_empty()) || lane.parked
+        behind || lane.prefetched >= AT_HAND || (!latest && !lane.waiting.is_empty()) || lane.parked
     }
 
     /// Remembers that the entry at `position` was left in the stream.
@@ -87,16 +87,16 @@ impl Lanes {
         }
     }
 
-    /// The first place of the stream that was left for any lane.
+    /// The first position of the stream that was left for any lane.
     #[must_use]
     pub fn first_skipped(&self) -> Option<Seq> {
         self.skipped.first().map(|(position, _)| *position)
     }
 
-    /// Where the stream has to be read again for this lane, now that it has room.
+    /// Where the stream has to be read again for this lane, now that fewer of it are prefetched.
     pub fn take_skipped(&mut self, key: Option<u64>) -> Option<Seq> {
         let key = key?;
-        let lane = self.by_key.get_mut(&key).filter(|lane| lane.in_window < AT_HAND)?;
+        let lane = self.by_key.get_mut(&key).filter(|lane| lane.prefetched < AT_HAND)?;
         let position = lane.skipped.take()?;
         self.skipped.remove(&(position, key));
         self.tidy(key);
@@ -128,29 +128,29 @@ impl Lanes {
     }
 
     pub fn enter_prefetch(&mut self, key: Option<u64>) {
-        self.change(key, |lane| lane.in_window += 1);
+        self.change(key, |lane| lane.prefetched += 1);
     }
 
     pub fn leave_prefetch(&mut self, key: Option<u64>) {
-        self.change(key, |lane| lane.in_window = lane.in_window.saturating_sub(1));
+        self.change(key, |lane| lane.prefetched = lane.prefetched.saturating_sub(1));
     }
 
     pub fn start(&mut self, key: Option<u64>) {
-        self.change(key, |lane| lane.flying += 1);
+        self.change(key, |lane| lane.in_flight += 1);
     }
 
     pub fn finish(&mut self, key: Option<u64>) {
-        self.change(key, |lane| lane.flying = lane.flying.saturating_sub(1));
+        self.change(key, |lane| lane.in_flight = lane.in_flight.saturating_sub(1));
     }
 
-    /// A delivery of this key waits from now on, at its place in the lane; `parked`: until the
+    /// A delivery of this key waits from now on, at its position in the lane; `parked`: until the
     /// operator lets it go on.
-    pub fn wait(&mut self, key: Option<u64>, place: Seq, delivery: Seq, parked: bool) {
+    pub fn wait(&mut self, key: Option<u64>, position: Seq, delivery: Seq, parked: bool) {
         self.change(key, |lane| {
             lane.leave(delivery);
-            lane.waiting.insert((place, delivery));
-            if place != delivery {
-                lane.places.insert(delivery, place);
+            lane.waiting.insert((position, delivery));
+            if position != delivery {
+                lane.positions.insert(delivery, position);
             }
             lane.parked |= parked;
         });
@@ -206,8 +206,8 @@ impl Lanes {
     fn tidy(&mut self, key: u64) {
         let empty = self.by_key.get(&key).is_some_and(|lane| {
             lane.waiting.is_empty()
-                && lane.flying == 0
-                && lane.in_window == 0
+                && lane.in_flight == 0
+                && lane.prefetched == 0
                 && lane.skipped.is_none()
                 && !lane.parked
         });
@@ -232,7 +232,7 @@ mod tests {
         assert!(lanes.may_go_on(key, |seq| seq == 10) && !lanes.may_go_on(key, |seq| seq == 5));
         assert_eq!(lanes.newest_waiting(7), Some(40));
 
-        // Whoever waits again at another place does not wait at the old one as well.
+        // Whoever waits again at another position does not wait at the old one as well.
         lanes.wait(key, 50, 5, false);
         assert_eq!(lanes.waiting(7).collect::<Vec<_>>(), [10, 40, 5]);
         for delivery in [10, 40, 5] {

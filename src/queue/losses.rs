@@ -108,12 +108,10 @@ impl Queue {
             Loss::Deliveries { endpoint, deliveries } => {
                 self.end_lost(now, endpoint, &deliveries, draft)
             }
-            Loss::Places { endpoint, deliveries } => {
+            Loss::Positions { endpoint, deliveries } => {
                 self.give_new_positions(endpoint, &deliveries, draft)
             }
-            Loss::DeadLetterSeqs(dead_letter_seqs) => {
-                self.record_again(now, &dead_letter_seqs, draft)
-            }
+            Loss::DeadLetters(dead_letter_seqs) => self.record_again(now, &dead_letter_seqs, draft),
 
             // The last part: nothing waits among these records any more.
             Loss::Records { first, last } => {
@@ -209,7 +207,7 @@ impl Queue {
         deliveries: &[Seq],
         draft: &mut Draft,
     ) -> usize {
-        let mut placed = 0;
+        let mut moved = 0;
         for seq in deliveries {
             let delivery = DeliveryId { seq: *seq, endpoint };
             let remembered = self.state.endpoints.get(&endpoint);
@@ -229,9 +227,9 @@ impl Queue {
                 born: self.ran_ms,
             };
             self.relocate_position(entry, draft);
-            placed += 1;
+            moved += 1;
         }
-        placed
+        moved
     }
 
     /// Records dead letters again whose records are lost, and with them their reasons.

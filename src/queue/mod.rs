@@ -112,7 +112,7 @@ pub use losses::SettleLoss;
 pub use new_event::{Matched, NewEvent};
 pub use notices::OWN_SOURCE;
 pub use order::Keys;
-pub use relocation::{PlaceKeys, RelocatedEvent, RelocationSlice};
+pub use relocation::{PositionKeys, RelocatedEvent, RelocationSlice};
 pub use request::{Growth, Query, QueueRequest};
 pub use retire::{Relocate, RetireSegment};
 pub use snapshot::{DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::lanes::STRICT;
-use super::relocation::{PlaceKeys, RelocatedEvent};
+use super::relocation::{PositionKeys, RelocatedEvent};
 use super::stream_entry::StreamEntry;
 use crate::model::json::pointer::{self, PointerValue};
 use crate::model::json::{Bounds, Doc, compact};
@@ -53,21 +53,22 @@ impl Keys {
         self.order.is_none() && self.latest.is_none()
     }
 
-    /// The lanes of places whose events are at hand, by endpoint and position.
+    /// The lanes of positions whose events are at hand, by endpoint and position.
     #[must_use]
-    pub fn of_places(
+    pub fn of_positions(
         orders: &BTreeMap<EndpointId, String>,
-        places: &[WaitingDelivery],
+        positions: &[WaitingDelivery],
         events: &[RelocatedEvent],
-    ) -> PlaceKeys {
-        let mut keys = PlaceKeys { pointers: orders.clone(), found: BTreeMap::new() };
+    ) -> PositionKeys {
+        let mut keys = PositionKeys { pointers: orders.clone(), found: BTreeMap::new() };
         let events: BTreeMap<Seq, &Event> =
-            events.iter().map(|carried| (carried.seq, &*carried.event)).collect();
-        for place in places {
-            let endpoint = place.delivery.endpoint;
-            if let (Some(pointer), Some(event)) = (orders.get(&endpoint), events.get(&place.event))
+            events.iter().map(|relocated| (relocated.seq, &*relocated.event)).collect();
+        for waiting in positions {
+            let endpoint = waiting.delivery.endpoint;
+            if let (Some(pointer), Some(event)) =
+                (orders.get(&endpoint), events.get(&waiting.event))
             {
-                keys.found.insert((endpoint, place.position), key_at(&event.body, pointer));
+                keys.found.insert((endpoint, waiting.position), key_at(&event.body, pointer));
             }
         }
         keys

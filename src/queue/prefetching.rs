@@ -16,26 +16,26 @@ impl Queue {
     pub(super) fn fill(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         let endpoint = self.state.endpoint(id);
         let back = endpoint.reads_back().is_some();
-        let wants_more = endpoint.has_room() && (endpoint.may_begin() || back);
+        let wants_more = endpoint.may_prefetch() && (endpoint.may_begin() || back);
         if !wants_more || endpoint.prefetch().is_reading() {
             return;
         }
 
         let keys = Keys::of(&endpoint.settings);
         let unread = endpoint.prefetch().unread();
-        let room = endpoint.prefetch_room();
+        let left = endpoint.prefetch_left();
         let half_full = endpoint.prefetch().len() > endpoint.prefetch_capacity() / 2;
         if let Some(from) = unread.filter(|from| *from >= self.recent.covers_from()) {
-            let entries = self.recent.entries(id, from, &keys).take(room + 1);
+            let entries = self.recent.entries(id, from, &keys).take(left + 1);
             let mut entries: Vec<StreamEntry> = entries.collect();
             // Looking into bodies is not for this thread. What is not at hand in full is read from
             // the log, with all before it.
             if !entries.iter().any(|entry| keys.lacks(entry)) {
                 // There may be more behind these: some of them may not come into the prefetch after
                 // all.
-                let unread = entries.get(room).map(|entry| entry.position);
+                let unread = entries.get(left).map(|entry| entry.position);
                 self.state.endpoint_mut(id).read_forward_to(unread);
-                entries.truncate(room);
+                entries.truncate(left);
                 return self.take_forward(id, entries, now, draft);
             }
         }
@@ -53,7 +53,7 @@ impl Queue {
     }
 
     /// Those whose streams are to be read have their turns, the first of them first, as long as
-    /// there is room for reads.
+    /// more reads may be under way.
     pub(super) fn run_reads(&mut self, now: Now, draft: &mut Draft) {
         while self.loads < limits::LOADS
             && let Some(id) = self.awaiting_read.pop()
@@ -84,7 +84,7 @@ impl Queue {
         };
 
         endpoint.set_reading(true);
-        let max_entries = endpoint.prefetch_room().max(1);
+        let max_entries = endpoint.prefetch_left().max(1);
         let max_bytes = limits::PREFETCH_BYTES.saturating_sub(endpoint.prefetch().bytes());
         let refill = Action::Read(ReadOrder::Stream {
             endpoint: id,
@@ -150,7 +150,7 @@ impl Queue {
         let in_front = endpoint.takes_in_front();
         let mut superseded = Vec::new();
         for mut entry in entries {
-            if !endpoint.has_room() {
+            if !endpoint.may_prefetch() {
                 endpoint.read_again_from(entry.position);
                 break;
             }
@@ -167,7 +167,7 @@ impl Queue {
             endpoint.read_past(born);
         }
 
-        let more = endpoint.prefetch().unread().is_some() && endpoint.has_room();
+        let more = endpoint.prefetch().unread().is_some() && endpoint.may_prefetch();
         if more {
             self.wake(id);
         }
@@ -187,7 +187,7 @@ impl Queue {
         let (mut superseded, mut learned) = (Vec::new(), Vec::new());
         let (mut reached, mut too_many_keys) = (next, false);
         for mut entry in entries {
-            if !endpoint.has_room() {
+            if !endpoint.may_prefetch() {
                 reached = entry.position + 1;
                 break;
             }

@@ -36,9 +36,9 @@ pub struct RelocatedEvent {
 pub struct RelocationSlice {
     pub events: Vec<RelocatedEvent>,
     /// Deliveries that may wait at positions in streams.
-    pub places: Vec<WaitingDelivery>,
-    /// The ordering keys of `places`.
-    pub keys: PlaceKeys,
+    pub positions: Vec<WaitingDelivery>,
+    /// The ordering keys of `positions`.
+    pub keys: PositionKeys,
     /// Dead letters that are kept, by the records that hold them.
     pub dead: Vec<(Seq, DeadLetter)>,
     /// Dead letters that have expired, likewise.
@@ -48,7 +48,7 @@ pub struct RelocationSlice {
 /// The ordering keys of positions in streams. They are found when the log is read, because the
 /// senders of the events decide what that costs.
 #[derive(Clone, Debug, Default)]
-pub struct PlaceKeys {
+pub struct PositionKeys {
     /// The JSON Pointers that they were found with.
     pub pointers: BTreeMap<EndpointId, String>,
     /// By endpoint and position; events that were not at hand have none.

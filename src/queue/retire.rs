@@ -18,7 +18,7 @@ use super::endpoint::EndpointQueue;
 use super::input::AliveRange;
 use super::order::Keys;
 use super::order::NO_VALUE;
-use super::relocation::{PlaceKeys, RelocatedEvent, RelocationSlice, SegmentRange};
+use super::relocation::{PositionKeys, RelocatedEvent, RelocationSlice, SegmentRange};
 use super::request::QueueRequest;
 use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
@@ -136,7 +136,7 @@ impl Queue {
     pub(super) fn lives(&self, range: SegmentRange, slice: &RelocationSlice) -> (usize, u64) {
         let mut needed = self.needed(range);
         let waiting =
-            slice.places.iter().filter(|entry| range.holds(entry.position) && self.waits(entry));
+            slice.positions.iter().filter(|entry| range.holds(entry.position) && self.waits(entry));
         needed.extend(waiting.map(|entry| entry.event));
 
         let here = |e: &&RelocatedEvent| {
@@ -156,7 +156,7 @@ impl Queue {
         slice: RelocationSlice,
         draft: &mut Draft,
     ) -> Result<(usize, u64), Refusal> {
-        let RelocationSlice { events, places, keys, dead, expired } = slice;
+        let RelocationSlice { events, positions, keys, dead, expired } = slice;
         let limit = limits::RELOCATED_EVENTS;
         if self.state.moved.len() + events.len() > limit {
             return Err(Refusal::TooMany { what: "relocated events", limit });
@@ -165,7 +165,7 @@ impl Queue {
         // Deliveries in order are to wait in memory, where there is a limit. The others stay in
         // streams.
         let waiting =
-            places.into_iter().filter(|entry| range.holds(entry.position) && self.waits(entry));
+            positions.into_iter().filter(|entry| range.holds(entry.position) && self.waits(entry));
         let (mut ordered, free): (Vec<WaitingDelivery>, Vec<WaitingDelivery>) =
             waiting.partition(|entry| self.in_order(entry, &keys));
         if !self.give_keys(&mut ordered, &keys) {
@@ -245,7 +245,7 @@ impl Queue {
     }
 
     /// Whether the order of this delivery and others matters.
-    fn in_order(&self, entry: &WaitingDelivery, keys: &PlaceKeys) -> bool {
+    fn in_order(&self, entry: &WaitingDelivery, keys: &PositionKeys) -> bool {
         let id = entry.delivery.endpoint;
         let Some(endpoint) = self.state.endpoints.get(&id) else { return false };
         if endpoint.settings.order != Order::None {
@@ -263,8 +263,8 @@ impl Queue {
 
     /// Fills in the ordering keys. Returns false when they are not known: an event was not at hand,
     /// or the endpoint's order has changed since. No event is parsed here.
-    fn give_keys(&self, places: &mut [WaitingDelivery], keys: &PlaceKeys) -> bool {
-        places.iter_mut().all(|entry| {
+    fn give_keys(&self, positions: &mut [WaitingDelivery], keys: &PositionKeys) -> bool {
+        positions.iter_mut().all(|entry| {
             let id = entry.delivery.endpoint;
             let Some(endpoint) = self.state.endpoints.get(&id) else { return true };
             let Some(pointer) = Keys::of(&endpoint.settings).of_lanes() else { return true };
@@ -278,9 +278,9 @@ impl Queue {
     }
 
     /// The refusal when these are too many to wait in memory.
-    fn too_many_in_order(&self, places: &[WaitingDelivery]) -> Option<Refusal> {
+    fn too_many_in_order(&self, positions: &[WaitingDelivery]) -> Option<Refusal> {
         let mut counts: BTreeMap<EndpointId, usize> = BTreeMap::new();
-        for entry in places {
+        for entry in positions {
             *counts.entry(entry.delivery.endpoint).or_default() += 1;
         }
 
@@ -289,7 +289,7 @@ impl Queue {
         let all: usize =
             self.state.endpoints.values().map(|endpoint| endpoint.retrying.len()).sum();
         let fits = counts.iter().all(|(id, more)| retrying(id) + more <= limits::RETRYING)
-            && all + places.len() <= limits::RETRYING_ALL;
+            && all + positions.len() <= limits::RETRYING_ALL;
         let what = "deliveries in order that wait in memory";
         (!fits).then_some(Refusal::TooMany { what, limit: limits::RETRYING })
     }
@@ -381,7 +381,7 @@ mod tests {
         let event = RelocatedEvent { seq: at, at, event: world.event(event), fan_out: vec![1] };
         let slice = RelocationSlice {
             events: vec![event],
-            places: vec![entry],
+            positions: vec![entry],
             ..RelocationSlice::default()
         };
         world.input(Relocate { first: at, last: at, slice });

@@ -32,9 +32,11 @@ impl SettingsSizes {
         for (id, source) in &state.sources {
             settings.set(SettingsOwner::Source(*id), encoded(source.as_ref()));
         }
-        for lane in state.living() {
-            settings
-                .set(SettingsOwner::Endpoint(lane.settings.id), encoded(lane.settings.as_ref()));
+        for endpoint in state.living() {
+            settings.set(
+                SettingsOwner::Endpoint(endpoint.settings.id),
+                encoded(endpoint.settings.as_ref()),
+            );
         }
         settings
     }

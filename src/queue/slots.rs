@@ -23,7 +23,7 @@ impl Queue {
             return Some(SlotKind::Lease);
         }
 
-        // Whoever was never heard of has a slot at once.
+        // An endpoint of which nothing is known has a slot at once.
         if endpoint.is_unknown() && self.in_flight_first < limits::IN_FLIGHT_FIRST {
             return Some(SlotKind::First);
         }
@@ -151,7 +151,7 @@ impl Queue {
     }
 }
 
-/// Whether an endpoint with `own` attempts in flight has its share of the places, of which `all`
+/// Whether an endpoint with `own` attempts in flight has its share of the slots, of which `all`
 /// are taken.
 pub(super) fn has_its_share_of_slots(own: usize, all: usize) -> bool {
     let free = limits::IN_FLIGHT.saturating_sub(all);

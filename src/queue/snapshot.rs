@@ -25,15 +25,15 @@ pub struct Status {
     pub endpoints: usize,
     pub replays: usize,
     pub dedupe_keys: usize,
-    /// Events that had the dedupe key of an earlier one, and said something else.
+    /// Events that had the dedupe key of an earlier one, and another content.
     pub dedupe_conflicts: u64,
     pub next_seq: Seq,
     /// Records before this one were dropped by retention.
     pub first_seq: Seq,
     /// Deliveries that ended because the log could not give them back.
     pub lost: u64,
-    /// Sources that hold more than their share of the log, which they have to feel once room is
-    /// scarce.
+    /// Sources that hold more than their share of the log, which are refused first when disk space
+    /// is scarce.
     pub over_share: Vec<String>,
     /// Bytes of the settings of all sources and endpoints.
     pub settings_bytes: u64,
@@ -54,7 +54,7 @@ pub struct Status {
     pub full: ShareTally,
 }
 
-/// An endpoint and how it fares.
+/// An endpoint and its condition.
 #[derive(Clone, Debug)]
 pub struct EndpointSnapshot {
     pub endpoint: Arc<Endpoint>,
@@ -97,6 +97,6 @@ pub struct RetrySnapshot {
 pub struct EventSnapshot {
     pub seq: Seq,
     pub duplicates: u32,
-    /// The record that holds it: its own, or where it was carried to.
+    /// The record that holds it: its own, or where it was relocated to.
     pub stands_at: Seq,
 }

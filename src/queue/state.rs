@@ -5,7 +5,7 @@
 //!
 //! **A backlog costs disk, not memory.** Each endpoint has a *stream*: the records that make or
 //! revive deliveries for it, in the order of the log. `low` says up to where the stream has been
-//! taken up, `ahead` which places beyond it have been too. What lies beyond both was never
+//! taken up, `ahead` which positions beyond it have been too. What lies beyond both was never
 //! attempted and takes no memory at all. Deliveries that wait for a retry stand in `retrying`
 //! (about a hundred bytes, bounded); ended ones take a bit in a compressed set, or nothing when
 //! they were delivered.
@@ -194,7 +194,7 @@ impl State {
             .map(|endpoint| endpoint.settings.as_ref())
     }
 
-    /// Why this source has to leave what room there is to the others; `None` when it holds no more
+    /// Why this source has to leave what disk space there is to the others; `None` when it holds no more
     /// than its share.
     #[must_use]
     pub fn is_over_share(&self, source: &Source) -> Option<String> {
@@ -202,7 +202,7 @@ impl State {
             || self.endpoints.values().map(|endpoint| endpoint.undone + endpoint.dead.len()).sum();
         self.shares.is_over(source.id, self.sources.len(), living).then(|| {
             format!(
-                "room is scarce, and source '{}' holds more than its share of it ({}): what waits \
+                "disk space is scarce, and source '{}' holds more than its share of it ({}): what waits \
                  or is dead of it has to be delivered or discarded first",
                 source.name,
                 format_bytes(self.shares.held_by(source.id))
@@ -441,8 +441,8 @@ mod tests {
             Record::EndpointHeld { endpoint: 1, reason: HoldReason::Operator, at: AT, ran_ms: 0 },
         );
         // As an earlier version wrote it.
-        let mut lanes = state.endpoints.values_mut();
-        lanes.next().expect("the endpoint").remembered_mut().age_pauses = Default::default();
+        let mut endpoints = state.endpoints.values_mut();
+        endpoints.next().expect("the endpoint").remembered_mut().age_pauses = Default::default();
 
         let mut state = State::from_checkpoint(&state.checkpoint()).expect("it reads back");
         follow(&mut state, Record::ClockRan { ran_ms: RUN_START + 60_000 });

@@ -16,9 +16,9 @@ pub enum Loss {
     Deliveries { endpoint: EndpointId, deliveries: Vec<Seq> },
     /// Give these deliveries new positions in the stream: only their positions are lost, and not
     /// their events.
-    Places { endpoint: EndpointId, deliveries: Vec<Seq> },
+    Positions { endpoint: EndpointId, deliveries: Vec<Seq> },
     /// Give these dead letters new records: the records by which they died are lost.
-    DeadLetterSeqs(Vec<(Seq, DeliveryId)>),
+    DeadLetters(Vec<(Seq, DeliveryId)>),
     /// All that waited among these records has been settled.
     Records { first: Seq, last: Seq },
 }
@@ -34,8 +34,8 @@ pub struct Unsettled {
     pub end: Seq,
     /// Records whose events stand among those that cannot be read.
     pub events: RoaringTreemap,
-    /// DeadLetterSeqs of dead letters among the lost records; and, if there are any, or too few in
-    /// all, all dead_letter_seqs, and all dead letters.
+    /// The lost records that hold dead letters; and, if there are any, or too few in all, all records
+    /// that do, and all dead letters.
     pub lost_dead_letter_seqs: RoaringTreemap,
     pub dead_letter_seqs: RoaringTreemap,
     pub dead: Vec<(EndpointId, RoaringTreemap)>,
@@ -46,17 +46,17 @@ pub struct Unsettled {
 #[derive(Clone, Debug, Default)]
 pub struct StreamWaits {
     pub endpoint: EndpointId,
-    /// The stream has been taken up to `low`, and at the places `ahead` of it.
+    /// The stream has been taken up to `low`, and at the positions `ahead` of it.
     pub low: Seq,
     pub ahead: RoaringTreemap,
     /// Deliveries that wait in it, in all.
     pub count: u64,
-    /// Deliveries asked for again, which wait at other places than their own.
+    /// Deliveries asked for again, which wait at other positions than their own.
     pub revived: RoaringTreemap,
     pub cancelled: RoaringTreemap,
     /// Deliveries that stand elsewhere: dead ones, and those that wait for a retry.
     pub elsewhere: RoaringTreemap,
-    /// Places of deliveries that are in memory.
+    /// Positions of deliveries that are in memory.
     pub at_hand: RoaringTreemap,
 }
 

@@ -21,8 +21,9 @@
 //! format there was. `docs/internals/log-format.md` has the table.
 //!
 //! Files: `variants` ([`Record`]), then what its variants hold (`attempt`, `batch`, `delivery`,
-//! `replay`, `restraint`), `history` (one delivery's view of a record), [`codec`] (records to
-//! bytes), and [`mod@line`] (events as lines of JSON).
+//! `replay`, `restraint`), `contents` (the table of kinds by what they hold), `history` (one
+//! delivery's view of a record), [`codec`] (records to bytes), and [`mod@line`] (events as lines of
+//! JSON).
 
 mod attempt;
 mod batch;
@@ -41,9 +42,9 @@ mod tests;
 pub use attempt::{AttemptFinished, Consequence};
 pub use batch::{BatchConsequence, BatchFinished, BatchMember, MemberFinished};
 pub use codec::{RecordError, decode, encode};
-pub use contents::HeldEvent;
+pub use contents::{HeldEvent, NewDelivery};
 pub use delivery::{DeadLetter, LOST, WaitingDelivery};
-pub use history::{DeliveryAttempt, NONE_TAKEN, OTHERS_TAKEN};
+pub use history::{DeliveryAttempt, DeliveryFact, NONE_TAKEN, OTHERS_TAKEN};
 pub use replay::{Replay, ReplayFilter};
 pub use restraint::{OpenBreaker, Restraint, Wait};
 pub use variants::Record;

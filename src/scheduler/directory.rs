@@ -36,7 +36,7 @@ impl Directory {
                 source.token.clone().unwrap_or_else(|| source.name.clone())
             }),
             sources_by_name: by(|source| source.name.clone()),
-            endpoints: state.living().map(|lane| lane.settings.clone()).collect(),
+            endpoints: state.living().map(|endpoint| endpoint.settings.clone()).collect(),
             former_endpoints: former.collect(),
             salt: state.salt,
             matcher: Arc::new(matcher.clone()),

@@ -118,7 +118,7 @@ impl DiskState {
         to
     }
 
-    /// The level that operators were told of last: it does not follow the other while that goes
+    /// The level that was reported to operators last: it does not follow the other while that goes
     /// back and forth.
     #[must_use]
     pub fn reported_level(&self) -> DiskLevel {

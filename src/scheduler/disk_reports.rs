@@ -4,7 +4,7 @@
 use super::disk_thresholds::DiskLevel;
 use crate::model::limits;
 
-/// What operators were told last, in log lines and notices.
+/// What was reported to operators last, in log lines and notices.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reported {
     pub level: DiskLevel,

@@ -110,7 +110,7 @@ mod tests {
         (0..4 * STEP_INPUTS).for_each(|_| sender.send(request()).expect("sent"));
 
         let refuse = |request: Envelope, _| {
-            request.refuse(Refusal::NoRoom("over its share".to_owned()));
+            request.refuse(Refusal::NoDiskSpace("over its share".to_owned()));
             None
         };
         let mut gathering = Gathering::default();

@@ -99,7 +99,7 @@ impl Handle {
         if !self.health.is_accepting() {
             let reason = self.health.reason();
             let refusal =
-                if reason.is_empty() { Refusal::Stopping } else { Refusal::NoRoom(reason) };
+                if reason.is_empty() { Refusal::Stopping } else { Refusal::NoDiskSpace(reason) };
             return Err(refusal);
         }
 

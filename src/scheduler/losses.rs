@@ -4,9 +4,9 @@
 //!
 //! It is done before the daemon serves when records are found missing while the log is opened, and
 //! in small steps between the reader's orders when damage shows later. Reading the streams from the
-//! oldest place that waits, and all dead letters when some are lost, is what takes time; it happens
+//! oldest position that waits, and all dead letters when some are lost, is what takes time; it happens
 //! once for each loss. What is found is as of the moment when the state was asked: what lies in the
-//! log does not change any more, and a delivery that waits at a lost place cannot be taken up
+//! log does not change any more, and a delivery that waits at a lost position cannot be taken up
 //! meanwhile, unless it is in memory.
 
 mod ask_queue;
@@ -38,8 +38,8 @@ pub struct SettledLosses {
     pub records: u64,
     /// Deliveries that ended as dead letters.
     pub deliveries: u64,
-    /// Deliveries that wait at another place now.
-    pub placed: u64,
+    /// Deliveries that wait at another position now.
+    pub moved: u64,
     /// Dead letters of which only the names are left.
     pub dead_letter_seqs: u64,
 }
@@ -244,8 +244,8 @@ impl SettledLosses {
         let mut none = 0;
         let count = match &loss {
             Loss::Events(_) | Loss::Deliveries { .. } => &mut self.deliveries,
-            Loss::Places { .. } => &mut self.placed,
-            Loss::DeadLetterSeqs(_) => &mut self.dead_letter_seqs,
+            Loss::Positions { .. } => &mut self.moved,
+            Loss::DeadLetters(_) => &mut self.dead_letter_seqs,
             Loss::Records { .. } => &mut none,
         };
         let changed = queue.ask(SettleLoss(loss))?;
@@ -258,11 +258,11 @@ impl SettledLosses {
         if *self == Self::default() {
             return;
         }
-        let Self { records, deliveries, placed, dead_letter_seqs } = *self;
+        let Self { records, deliveries, moved, dead_letter_seqs } = *self;
         tracing::error!(
             records,
             deliveries,
-            placed,
+            moved,
             dead_letter_seqs,
             "records of the log are lost: the deliveries whose events were among them are dead \
              letters now, with the reason 'lost' (`hookboxctl dlq list`); `hookboxctl log verify` \

@@ -2,7 +2,7 @@
 //!
 //! What is passed over here is never delivered. So only what is damaged is: an error of the moment
 //! (no descriptors, no memory, a disk that fails once) is tried again until it is gone, or until
-//! the disk has said often enough that it cannot read a segment; that segment alone is given up
+//! the disk has failed often enough to read a segment; that segment alone is given up
 //! then, until the next start.
 
 use std::sync::Arc;

@@ -203,7 +203,7 @@ fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<Stream
         position,
         delivery,
         event,
-        loaded: event_of(record),
+        loaded: event_of(&record),
         attempts,
         last,
         born,
@@ -214,8 +214,8 @@ fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<Stream
 
 /// The event that a record holds.
 #[must_use]
-pub fn event_of(record: Record) -> Option<Arc<Event>> {
-    record.into_held_event().map(|held| held.event)
+pub fn event_of(record: &Record) -> Option<Arc<Event>> {
+    record.held_event().map(|held| held.event.clone())
 }
 
 /// Reads events that match forward in `records`, which begin at `from`; `first` is the oldest of
@@ -241,12 +241,12 @@ fn scan(
         next = seq + 1;
 
         // An event that was relocated is met at its first record, as long as that is there.
-        let held = record.into_held_event();
+        let held = record.held_event();
         let held = held.filter(|held| held.relocated_from.is_none_or(|seq| seq < first));
         if let Some(HeldEvent { event, fan_out, .. }) = held
-            && filter.matches(&EventTraits::from(&*event))
+            && filter.matches(&EventTraits::from(&**event))
         {
-            events.push(ScannedEvent { at: seq, seq: event.id.seq, fan_out });
+            events.push(ScannedEvent { at: seq, seq: event.id.seq, fan_out: fan_out.to_vec() });
         }
     }
     (events, next.max(end + 1))

@@ -82,7 +82,7 @@ impl Retiring {
         records: &R,
     ) -> Result<RelocationSlice, R::Error> {
         let (mut slice, next) = records.slice(self.next, self.last)?;
-        slice.keys = Keys::of_places(&alive.orders, &slice.places, &slice.events);
+        slice.keys = Keys::of_positions(&alive.orders, &slice.positions, &slice.events);
 
         self.next = next;
         self.walked = next > self.last;
@@ -110,7 +110,7 @@ pub fn slice<E>(
 
     for (seen, record) in records.enumerate() {
         let full = seen >= limits::RELOCATE_RECORDS || bytes >= limits::RELOCATE_BYTES;
-        if full || slice.places.len() >= limits::RELOCATE_POSITIONS {
+        if full || slice.positions.len() >= limits::RELOCATE_POSITIONS {
             return Ok((slice, next));
         }
 
@@ -119,19 +119,20 @@ pub fn slice<E>(
             break;
         }
         next = at + 1;
-        bytes += take(&mut slice, at, record);
+        bytes += take(&mut slice, at, &record);
     }
     Ok((slice, next.max(last + 1)))
 }
 
 /// Takes in a record; the bytes of its event.
-fn take(slice: &mut RelocationSlice, at: Seq, record: Record) -> usize {
-    slice.places.extend(record.stream_positions(at));
+fn take(slice: &mut RelocationSlice, at: Seq, record: &Record) -> usize {
+    slice.positions.extend(record.stream_positions(at));
 
-    let Some(held) = record.into_held_event() else { return 0 };
-    let HeldEvent { event, fan_out, relocated_from } = held;
+    let Some(held) = record.held_event() else { return 0 };
+    let (event, fan_out) = (held.event.clone(), held.fan_out.to_vec());
     let bytes = event.cost();
-    slice.events.push(RelocatedEvent { seq: relocated_from.unwrap_or(at), at, event, fan_out });
+    let seq = held.relocated_from.unwrap_or(at);
+    slice.events.push(RelocatedEvent { seq, at, event, fan_out });
     bytes
 }
 
@@ -143,12 +144,12 @@ fn known_events<R: Records>(
     let mut bytes = 0;
     for at in stand_at {
         let Some(record) = records.read(*at)? else { return Ok(None) };
-        bytes += take(&mut slice, *at, record);
+        bytes += take(&mut slice, *at, &record);
         if bytes >= limits::RELOCATE_BYTES {
             break;
         }
     }
-    slice.places.clear();
+    slice.positions.clear();
     Ok(Some(slice).filter(|slice| !slice.events.is_empty()))
 }
 

@@ -33,7 +33,7 @@ pub struct Stamp {
 pub struct RetentionClock {
     /// What time it is by this clock.
     now: WallMs,
-    /// What the system's clock said at that time.
+    /// What the system's clock showed at that time.
     wall: WallMs,
     /// By the first record of each sealed segment.
     stamps: BTreeMap<Seq, Stamp>,

@@ -6,7 +6,7 @@ use crate::model::{DeliveryId, EventId, Outcome, WallMs};
 use crate::queue::State;
 use crate::record::{Consequence, DeliveryAttempt, Record};
 
-/// One thing that passed, for `tail`.
+/// One thing that happened, for `tail`.
 #[derive(Clone, Debug)]
 pub enum TailLine {
     Event {
@@ -35,52 +35,21 @@ pub enum TailLine {
     },
 }
 
-/// What there is to see of a record.
+/// What there is to see of a record: events, duplicates and attempts.
 pub(super) fn lines(record: &Record, state: &State) -> Vec<Arc<TailLine>> {
-    let line = match record {
-        Record::EventAccepted { event, fan_out, .. } => TailLine::Event {
+    let line = if let Record::EventAccepted { event, fan_out, .. } = record {
+        TailLine::Event {
             id: event.id,
             source: event.source_name.clone(),
             kind: event.kind.clone(),
             at: event.received_at,
             size: event.body.len(),
             deliveries: fan_out.len(),
-        },
-        Record::DuplicateSeen { event, at } => TailLine::Duplicate { event: *event, at: *at },
-        Record::AttemptFinished(_) | Record::BatchFinished(_) => {
-            return record.attempts().map(|attempt| Arc::new(attempted(&attempt, state))).collect();
         }
-
-        // Settings, decisions of the operator, and what the log notes for itself.
-        Record::LogStarted { .. }
-        | Record::SourceSet { .. }
-        | Record::SourceDeleted { .. }
-        | Record::EndpointSet { .. }
-        | Record::EndpointDeleted { .. }
-        | Record::EndpointHeld { .. }
-        | Record::EndpointReleased { .. }
-        | Record::EndpointAway { .. }
-        | Record::EndpointBack { .. }
-        | Record::DeliveryCancelled { .. }
-        | Record::DeliveryRetried { .. }
-        | Record::DeliveryDied { .. }
-        | Record::DeadLetterRecorded { .. }
-        | Record::Superseded { .. }
-        | Record::ReplayStarted { .. }
-        | Record::Replayed { .. }
-        | Record::ReplayAdvanced { .. }
-        | Record::EventRelocated { .. }
-        | Record::DeliveriesRelocated { .. }
-        | Record::StreamPositionRelocated { .. }
-        | Record::SegmentDropped { .. }
-        | Record::BatchFormed { .. }
-        | Record::RateSpent { .. }
-        | Record::EventImported { .. }
-        | Record::RecordsLost { .. }
-        | Record::DeadLettersForgotten { .. }
-        | Record::FilterUndecided { .. }
-        | Record::ClockRan { .. }
-        | Record::KeysLearned { .. } => return Vec::new(),
+    } else if let Record::DuplicateSeen { event, at } = record {
+        TailLine::Duplicate { event: *event, at: *at }
+    } else {
+        return record.attempts().map(|attempt| Arc::new(attempted(&attempt, state))).collect();
     };
     vec![Arc::new(line)]
 }
@@ -91,7 +60,7 @@ fn attempted(attempt: &DeliveryAttempt<'_>, state: &State) -> TailLine {
     TailLine::Attempt {
         delivery: attempt.delivery,
         event: attempt.event,
-        endpoint: endpoint.map_or_else(String::new, |lane| lane.settings.name.clone()),
+        endpoint: endpoint.map_or_else(String::new, |endpoint| endpoint.settings.name.clone()),
         number: attempt.number,
         at: report.started_at,
         duration_ms: report.duration_ms,

@@ -196,7 +196,7 @@ impl Thread {
     /// because the disk is too full for what it adds.
     fn admit(&self, mut request: Envelope, so_far: usize) -> Option<(Envelope, usize)> {
         if let Some(why) = self.lacks_space(request.growth(), so_far) {
-            request.refuse(Refusal::NoRoom(why));
+            request.refuse(Refusal::NoDiskSpace(why));
             return None;
         }
 

@@ -63,8 +63,8 @@ const AT: u64 = 1_795_000_000_000;
 /// What is asked of the state that the second fixture gives.
 fn restraints_of(state: &State) -> Value {
     let age = |id: u32, seq: u64| {
-        let lane = &state.endpoints[&id];
-        lane.age_ms(lane.retrying[&seq].born(), state.ran_ms)
+        let endpoint = &state.endpoints[&id];
+        endpoint.age_ms(endpoint.retrying[&seq].born(), state.ran_ms)
     };
 
     let app = &state.endpoints[&1];
@@ -85,7 +85,7 @@ fn restraints_of(state: &State) -> Value {
         "replay": replays.collect::<Vec<_>>(),
         "undecided": state.endpoints[&2].undecided,
         "lost": state.lost.iter().collect::<Vec<_>>(),
-        "undone": state.endpoints.values().map(|lane| lane.undone).collect::<Vec<_>>(),
+        "undone": state.endpoints.values().map(|endpoint| endpoint.undone).collect::<Vec<_>>(),
     })
 }
 
@@ -105,9 +105,9 @@ fn fold(recovered: &Recovered) -> State {
 /// What is asked of the state, in words that no later version has a reason to change.
 fn state_of(state: &State) -> Value {
     let deliveries = |id: u32, seqs: &[u64]| -> BTreeMap<String, String> {
-        let lane = &state.endpoints[&id];
+        let endpoint = &state.endpoints[&id];
         let named =
-            |seq: &u64| (seq.to_string(), format!("{:?}", lane.state_of(*seq)).to_lowercase());
+            |seq: &u64| (seq.to_string(), format!("{:?}", endpoint.state_of(*seq)).to_lowercase());
         seqs.iter().map(named).collect()
     };
 
@@ -253,11 +253,14 @@ fn a_log_of_the_first_format_opens_and_folds() {
     // It knows of no run clock and no restraints: nothing in it is old, and its checkpoint is one
     // of this version.
     assert_eq!(state.ran_ms, RUN);
-    for lane in state.endpoints.values() {
-        assert_eq!((&lane.restraint, lane.age_pauses.away), (&None, false));
+    for endpoint in state.endpoints.values() {
+        assert_eq!((&endpoint.restraint, endpoint.age_pauses.away), (&None, false));
         assert!(
-            lane.retrying.values().all(|waiting| lane.age_ms(waiting.born(), state.ran_ms) < 1_000),
-            "{lane:?}"
+            endpoint
+                .retrying
+                .values()
+                .all(|waiting| endpoint.age_ms(waiting.born(), state.ran_ms) < 1_000),
+            "{endpoint:?}"
         );
     }
 

@@ -1,9 +1,6 @@
 //! The library from outside: one test binary, one module a question. The programs are driven by
 //! `tests/programs`.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the outside world has clocks; the seams are the product's"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests have clocks of their own")]
 
 mod docs;
 mod format;

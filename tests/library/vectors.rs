@@ -1,5 +1,5 @@
-//! The verify room against the requests in `tests/fixtures/vectors/`: official examples, real
-//! deliveries, and requests signed and judged by the providers' own SDKs (each case names its
+//! The verification schemes against the requests in `tests/fixtures/vectors/`: official examples, real
+//! deliveries, and requests signed and verified by the providers' own SDKs (each case names its
 //! source).
 
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ fn headers(case: &Value) -> Vec<Header> {
 }
 
 /// The verdict on a case.
-fn judge(case: &Value) -> Verdict {
+fn verdict_of(case: &Value) -> Verdict {
     let headers = headers(case);
     let body =
         base64::engine::general_purpose::STANDARD.decode(text(case, "body_b64")).expect("body_b64");
@@ -137,7 +137,7 @@ fn every_case_comes_out_as_its_provider_says() {
     let mut count = 0;
     for case in files().iter().flat_map(|file| cases(file)) {
         let name = format!("{}/{}", text(&case, "provider"), text(&case, "name"));
-        let verdict = judge(&case);
+        let verdict = verdict_of(&case);
         let (accepted, answer) = match &verdict {
             Verdict::Proven(proven) => {
                 (true, proven.answer.clone().unwrap_or_else(|| ProviderAnswer::empty(202)))
@@ -193,7 +193,7 @@ fn a_changed_body_is_refused_where_the_body_is_signed() {
 
         let engine = base64::engine::general_purpose::STANDARD;
         let mut body = engine.decode(text(&case, "body_b64")).expect("body_b64");
-        // Beyond the signature that some bodies carry themselves.
+        // Beyond the signature that stands in some bodies themselves.
         let at = if provider == "sns" {
             body.windows(12).position(|w| w == b"\"Message\": \"").map(|at| at + 12)
         } else {
@@ -203,7 +203,7 @@ fn a_changed_body_is_refused_where_the_body_is_signed() {
         body[at] = if body[at] == b'A' { b'B' } else { b'A' };
 
         case["body_b64"] = engine.encode(&body).into();
-        let verdict = judge(&case);
+        let verdict = verdict_of(&case);
         assert!(
             matches!(verdict, Verdict::Refused { .. }),
             "{provider}/{}: {verdict:?}",
@@ -240,24 +240,24 @@ fn what_is_left_to_us_is_decided() {
 
     for case in cases("ambiguous.json") {
         let name = format!("{}/{}", text(&case, "provider"), text(&case, "name"));
-        let refusal = matches!(judge(&case), Verdict::Refused { .. });
+        let refusal = matches!(verdict_of(&case), Verdict::Refused { .. });
         assert!(
             accepted.contains(&name.as_str()) || refused.contains(&name.as_str()),
             "{name} is not decided"
         );
-        assert_eq!(refusal, refused.contains(&name.as_str()), "{name}: {:?}", judge(&case));
+        assert_eq!(refusal, refused.contains(&name.as_str()), "{name}: {:?}", verdict_of(&case));
     }
 }
 
-/// Judges the cases of a file of one's own, e.g. such as an SDK was asked about, and prints the
-/// verdicts as lines of JSON: `HOOKBOX_VECTORS=FILE cargo test --test library judges -- --ignored
+/// Verifies the cases of a file of one's own, e.g. such as an SDK was asked about, and prints the
+/// verdicts as lines of JSON: `HOOKBOX_VECTORS=FILE cargo test --test library verifies_a_file -- --ignored
 /// --nocapture`.
 #[test]
-#[ignore = "judges the file that HOOKBOX_VECTORS names"]
-fn judges_a_file_of_ones_own() {
+#[ignore = "verifies the file that HOOKBOX_VECTORS names"]
+fn verifies_a_file_of_ones_own() {
     let file = std::env::var_os("HOOKBOX_VECTORS").expect("HOOKBOX_VECTORS names a file of cases");
     for case in cases(file.to_str().expect("a path in UTF-8")) {
-        let (verdict, reason) = match (check_settings(&source(&case)), judge(&case)) {
+        let (verdict, reason) = match (check_settings(&source(&case)), verdict_of(&case)) {
             (Err(wrong), _) => ("settings", wrong),
             (_, Verdict::Refused { reason, .. }) => ("reject", reason),
             (_, Verdict::Proven(_) | Verdict::Handshake(_)) => ("accept", String::new()),

@@ -7,10 +7,7 @@
 //! What needs root, loop devices or a working `strace` is `#[ignore]`d with that reason, so that an
 //! ordinary run shows it as ignored. `.ci/run` runs it with `--ignored`; where something is missing
 //! then, the test fails and says what.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the outside world has clocks; the seams are the product's"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests have clocks of their own")]
 
 mod crash;
 mod damage;

@@ -8,10 +8,7 @@
 //! an order of events, or the daemon's own times ([`Daemon::attempts`]), which are right also when
 //! the test itself was put off.
 #![allow(dead_code, unused_imports, reason = "each target uses a part of the harness")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the outside world has clocks; the seams are the product's"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests have clocks of their own")]
 
 pub mod admin;
 pub mod ctl;

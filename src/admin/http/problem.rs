@@ -79,7 +79,7 @@ impl From<Refusal> for Problem {
             | Refusal::BinFull { .. }
             | Refusal::Ended => StatusCode::CONFLICT,
             Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
-            Refusal::Busy | Refusal::NoRoom(_) | Refusal::Stopping => {
+            Refusal::Busy | Refusal::NoDiskSpace(_) | Refusal::Stopping => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };

@@ -23,7 +23,7 @@ pub struct ApiRequest {
 }
 
 impl ApiRequest {
-    /// The body as JSON of a known shape.
+    /// The body as JSON of a known type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_json::from_slice(&self.body)
             .map_err(|e| Problem::bad(format!("the body is not as asked for: {e}")))

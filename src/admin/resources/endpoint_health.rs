@@ -1,4 +1,4 @@
-//! How an endpoint fares right now: window, breaker, rate, lanes, lag.
+//! How an endpoint is doing right now: window, breaker, rate, lanes, lag.
 
 use std::sync::Arc;
 
@@ -50,13 +50,14 @@ fn look(scan: &LogScan, from: u64, id: u32) -> Result<Option<WallMs>, Problem> {
     let mut near = None;
     for entry in scan.log().forward(from.max(scan.log().first())).take(LOOKED_AT) {
         scan.still_wanted()?;
-        let (at, is_it) = match entry?.1 {
-            Record::EventAccepted { event, fan_out, .. } => {
-                (event.received_at, fan_out.contains(&id))
-            }
-            Record::EventRelocated { event, .. } => (event.received_at, true),
-            Record::Replayed { endpoint, at, .. } => (at, endpoint == id),
-            _ => continue,
+        let record = entry?.1;
+        let (at, is_it) = if let Some(held) = record.held_event() {
+            let is_it = held.relocated_from.is_some() || held.fan_out.contains(&id);
+            (held.event.received_at, is_it)
+        } else if let Record::Replayed { endpoint, at, .. } = record {
+            (at, endpoint == id)
+        } else {
+            continue;
         };
 
         if is_it {

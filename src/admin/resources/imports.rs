@@ -18,7 +18,6 @@ use crate::api::views::ImportView;
 use crate::model::time::parse_wall;
 use crate::model::{EndpointId, Event, WallMs, limits};
 use crate::queue::{ImportEvents, ImportedDead, ImportedEvent, Refusal};
-use crate::record::Record;
 use crate::record::line::{DeliveryLine, EventLine};
 
 /// Why a dead letter died, when an export does not say.
@@ -38,7 +37,7 @@ pub async fn import(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiRe
 
     let health = admin.handle.health();
     if !health.accepting.load(Ordering::Acquire) {
-        return Err(Refusal::NoRoom(health.reason()).into());
+        return Err(Refusal::NoDiskSpace(health.reason()).into());
     }
 
     let lines = read_lines(admin, &request.body, first_line, history_only)?;
@@ -215,10 +214,6 @@ fn is_here(scan: &LogScan, imported: &ImportedEvent) -> Result<bool, Problem> {
     }
     let at = scan.event_views(&[id.seq])?.first().map_or(id.seq, |view| view.stands_at);
     // What cannot be read is lost: that is what is being brought back.
-    Ok(match scan.log().read(at) {
-        Ok(Some(Record::EventAccepted { event, .. } | Record::EventRelocated { event, .. })) => {
-            event.id == id
-        }
-        _ => false,
-    })
+    let record = scan.log().read(at).ok().flatten();
+    Ok(record.and_then(|record| Some(record.held_event()?.event.id)) == Some(id))
 }

@@ -70,7 +70,7 @@ pub fn verify(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse
         let report = scan.log().verify(expect, &mut |progress| {
             // A client that left is noticed at the report; verifying to the end harms nobody. One
             // that does not read would hold up a segment that is open meanwhile.
-            scan.send_if_room(&VerifyLine::Progress {
+            scan.try_send(&VerifyLine::Progress {
                 progress: ProgressView {
                     segment: progress.segment,
                     segments: progress.segments,

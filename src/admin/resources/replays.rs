@@ -136,10 +136,10 @@ fn count(scan: &LogScan, filter: &EventFilter, to_one: bool) -> Result<ReplayExt
         if at > end {
             break;
         }
-        if let Some(HeldEvent { event, fan_out, .. }) = relocated.event(scan, at, record)?
-            && passes(&event)
+        if let Some(HeldEvent { event, fan_out, .. }) = relocated.event(scan, at, &record)?
+            && passes(event)
         {
-            found.add(at, made(&fan_out));
+            found.add(at, made(fan_out));
         }
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! Tail: the last things that passed, out of the log, and with `follow` what passes from then on.
+//! Tail: the last events and attempts, out of the log, and with `follow` those from then on.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ pub fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
     Ok(ApiResponse::Lines(receiver))
 }
 
-/// Sends what passed last; `None` when the reader is gone.
+/// Sends what happened last; `None` when the reader is gone.
 async fn send_past(
     admin: &Arc<Admin>,
     wanted: TailFilter,
@@ -125,22 +125,22 @@ fn last(
     for entry in scan.log().backward(Seq::MAX) {
         scan.still_wanted()?;
         let Some((_, record)) = scan.entry(entry) else { continue };
-        match record {
-            Record::EventAccepted { event, fan_out, .. } if wanted.event(&event.source_name) => {
-                sent.events.insert(event.id.seq);
-                lines.push(event_line(&event, fan_out.len()));
-            }
-            Record::DuplicateSeen { event, at } if wanted.duplicate() => {
-                lines.push(TailView::Duplicate { at: Time(at), event_seq: event });
-            }
-            record => {
-                for attempt in record.attempts() {
-                    let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
-                    if lines.len() < count && wanted.attempt(&endpoint) {
-                        sent.attempts.insert((attempt.delivery, attempt.number));
-                        lines.push(attempt_line(&attempt, endpoint));
-                    }
-                }
+        if let Record::EventAccepted { event, fan_out, .. } = &record
+            && wanted.event(&event.source_name)
+        {
+            sent.events.insert(event.id.seq);
+            lines.push(event_line(event, fan_out.len()));
+        }
+        if let Record::DuplicateSeen { event, at } = record
+            && wanted.duplicate()
+        {
+            lines.push(TailView::Duplicate { at: Time(at), event_seq: event });
+        }
+        for attempt in record.attempts() {
+            let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
+            if lines.len() < count && wanted.attempt(&endpoint) {
+                sent.attempts.insert((attempt.delivery, attempt.number));
+                lines.push(attempt_line(&attempt, endpoint));
             }
         }
         if lines.len() == count {
@@ -183,7 +183,7 @@ fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
     }
 }
 
-/// Sends what passes, until the scheduler or the reader is gone.
+/// Sends what happens, until the scheduler or the reader is gone.
 async fn forward(
     mut live: broadcast::Receiver<Arc<TailLine>>,
     wanted: &TailFilter,
@@ -192,7 +192,7 @@ async fn forward(
 ) {
     loop {
         let row = match live.recv().await {
-            Ok(passed) => live_line(&passed, wanted, &sent),
+            Ok(line) => live_line(&line, wanted, &sent),
             Err(broadcast::error::RecvError::Lagged(lines)) => Some(TailView::Missed { lines }),
             Err(broadcast::error::RecvError::Closed) => return,
         };
@@ -204,8 +204,8 @@ async fn forward(
     }
 }
 
-fn live_line(passed: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option<TailView> {
-    match passed {
+fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option<TailView> {
+    match line {
         TailLine::Event { id, source, kind, at, size, deliveries } => {
             let passes = wanted.event(source) && !sent.events.contains(&id.seq);
             passes.then(|| TailView::Event {

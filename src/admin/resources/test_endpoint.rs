@@ -45,7 +45,7 @@ pub async fn test(
     let why_not =
         if is_chosen { matched(admin, endpoint.clone(), event.clone()).await? } else { None };
     let (name, id) = (endpoint.name.clone(), event.id);
-    let has_template = endpoint.shape.body.is_some();
+    let has_template = endpoint.template.body.is_some();
     let tested = test(EndpointTest { endpoint, event, dry_run }).await;
     let mut shown = tested.map_err(|why| Problem::new(StatusCode::BAD_GATEWAY, why))?;
     if !admin.shows_secrets() {

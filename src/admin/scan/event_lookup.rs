@@ -16,13 +16,13 @@ pub struct RelocatedEvents {
 
 impl RelocatedEvents {
     /// The event that a record holds, with its fan-out, when it is listed at this record.
-    pub fn event(
+    pub fn event<'a>(
         &mut self,
         scan: &LogScan,
         at: Seq,
-        record: Record,
-    ) -> Result<Option<HeldEvent>, Problem> {
-        let Some(held) = record.into_held_event() else { return Ok(None) };
+        record: &'a Record,
+    ) -> Result<Option<HeldEvent<'a>>, Problem> {
+        let Some(held) = record.held_event() else { return Ok(None) };
         match held.relocated_from {
             Some(seq) if !self.is_listed_at(scan, seq, at)? => Ok(None),
             _ => Ok(Some(held)),
@@ -60,16 +60,13 @@ pub type EventAndDeliveries = (Arc<Event>, Vec<DeliveryId>);
 
 /// The event of record `seq`, wherever it stands now, with those of its deliveries that are known.
 pub fn read(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Problem> {
-    match scan.log().read(listed_at(scan, seq)?)? {
-        Some(
-            Record::EventAccepted { event, fan_out, .. }
-            | Record::EventRelocated { event, fan_out, .. },
-        ) if event.id.seq == seq => {
-            let ids = fan_out.into_iter().map(|endpoint| DeliveryId { seq, endpoint }).collect();
-            Ok(Some((event, ids)))
-        }
-        _ => Ok(None),
-    }
+    let record = scan.log().read(listed_at(scan, seq)?)?;
+    let held = record.as_ref().and_then(Record::held_event);
+    let held = held.filter(|held| held.event.id.seq == seq);
+    Ok(held.map(|held| {
+        let ids = held.fan_out.iter().map(|endpoint| DeliveryId { seq, endpoint: *endpoint });
+        (held.event.clone(), ids.collect())
+    }))
 }
 
 /// The same; nothing when it is damaged, which the scan reports by itself.

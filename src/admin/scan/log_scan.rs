@@ -81,7 +81,7 @@ impl LogScan {
     }
 
     /// Sends one row that may as well be left out, when its reader is slow.
-    pub fn send_if_room(&self, row: &impl Serialize) {
+    pub fn try_send(&self, row: &impl Serialize) {
         if let Some(lines) = &self.lines {
             let _ = lines.try_send(line(row));
         }

@@ -88,13 +88,13 @@ async fn shares_that_bind_are_shown_by_name() {
         shown,
         [
             r#""connections" "address 127.0.0.2" "refused" 3"#,
-            r#""log_room" "source github" "refused" 1"#,
-            r#""doubtful_places" "endpoint crm" "delayed" 1"#,
+            r#""log_space" "source github" "refused" 1"#,
+            r#""probation_slots" "endpoint crm" "delayed" 1"#,
         ]
     );
     assert_eq!(status["shares"][0]["since"], "2027-01-15T08:00:00.000Z");
     let (_, metrics) = world.text("GET", "/metrics", "").await;
-    for line in ["connections\"} 3", "log_room\"} 1", "doubtful_places\"} 1", "lookups\"} 0"] {
+    for line in ["connections\"} 3", "log_space\"} 1", "probation_slots\"} 1", "lookups\"} 0"] {
         assert!(
             metrics.contains(&format!("hookbox_share_refused_total{{share=\"{line}\n")),
             "{line} in {metrics}"

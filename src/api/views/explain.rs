@@ -27,7 +27,7 @@ pub struct ExplainView {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReasonView {
     /// hold, parked, lane, offline, clock, breaker, paused, retry, batch, in_flight, no_consumer,
-    /// rate, catching_up, window, retries, places, share, gathering, in_line, backlog, turn,
+    /// rate, catching_up, window, retries, slots, share, gathering, in_line, backlog, turn,
     /// last_error, delivered, dead or cancelled.
     pub kind: String,
     /// The reason in a sentence.

@@ -58,8 +58,8 @@ pub enum ReasonFacts {
     /// So many deliveries wait for a retry that no first attempts are made.
     Retries { waiting: usize, most: usize },
 
-    /// All slots for attempts are taken. `doubtful`: all those for endpoints on probation.
-    Places { in_flight: usize, most: usize, doubtful: bool },
+    /// All slots for attempts are taken. `on_probation`: all those for endpoints on probation.
+    Slots { in_flight: usize, most: usize, on_probation: bool },
     /// Its endpoint has its share of the slots.
     Share { own: usize, left: usize },
     /// Its batch is still open.

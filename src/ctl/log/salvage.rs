@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use super::files::{create, flush};
-use crate::api::views::{StatusView, VerifyView};
+use crate::api::views::StatusView;
 use crate::archive::{self, ArchiveError, OfflineLog};
-use crate::ctl::answer::Answer;
 use crate::ctl::args::SalvageArgs;
 use crate::ctl::client::AdminClient;
 use crate::ctl::clock::now_ms;
@@ -55,7 +54,7 @@ fn known_damage(client: &AdminClient, args: &SalvageArgs) -> Result<Vec<PathBuf>
                 Ok(log) => {
                     let report = log.verify_view(None)?;
                     log.close()?;
-                    Answer::of(&report)?.view::<VerifyView>()?.problems
+                    report.problems
                 }
                 // While a daemon uses the folder, only the quarantine is looked at.
                 Err(ArchiveError::Log(_)) => Vec::new(),

@@ -168,9 +168,9 @@ fn bad_arguments_are_usage_errors_in_one_line() {
 #[test]
 fn usage_errors_name_the_help_of_their_command() {
     let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    let said =
+    let text =
         usage::line("error: bad\n\n  tip: good\n\nUsage: x\n", &words("--json source ls --limit"));
-    assert_eq!(said, "bad; good: see `hookboxctl source list --help`");
+    assert_eq!(text, "bad; good: see `hookboxctl source list --help`");
     assert!(usage::line("error: bad", &words("bogus")).ends_with("`hookboxctl --help`"));
 }
 

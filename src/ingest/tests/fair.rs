@@ -98,7 +98,7 @@ async fn requests_without_a_proof_use_up_no_genuine_senders_rate() {
         let guess = format!("X-Key: guess{n}\r\n");
         refused.push(status(&world.raw(post("/in/keyed", &guess, "x").as_bytes()).await));
     }
-    assert_eq!(refused[..5], [401; 5], "what is wrong is told at the source's rate");
+    assert_eq!(refused[..5], [401; 5], "what is wrong is refused at the source's rate");
     assert_eq!(refused[5..], [429; 15]);
 
     let mut genuine = Vec::new();
@@ -253,7 +253,7 @@ async fn one_address_leaves_the_others_places_in_front_of_the_scheduler() {
     let world =
         IngestWorld::with(IngestLimits { accepts_each: 10, ..IngestLimits::default() }).await;
     world.hold();
-    // All places but 20 are taken, and one address wants 40.
+    // All connections but 20 are taken, and one address wants 40.
     let most = crate::model::limits::ACCEPTS_WAITING - 20;
     let mut taken: Vec<_> = (0..most).map(|_| Box::pin(world.handle.accept(Vec::new()))).collect();
     let mut cx = Context::from_waker(std::task::Waker::noop());

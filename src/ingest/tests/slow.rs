@@ -10,7 +10,7 @@ fn impatient() -> IngestLimits {
     IngestLimits { head_timeout_ms: 200, body_timeout_ms: 200, ..IngestLimits::default() }
 }
 
-/// Sends a byte now and then until the other side is gone. Returns what it said.
+/// Sends a byte now and then until the other side is gone. Returns what it answered.
 async fn trickle(mut stream: TcpStream, bytes: &[u8]) -> String {
     let mut answer = Vec::new();
     let mut buffer = [0; 1024];

@@ -1,5 +1,5 @@
-//! Numbers, as they are written. No size and no number of digits is too large to be told from
-//! another.
+//! Numbers, as they are written. No size and no number of digits is too large to be
+//! distinguished from another.
 
 use std::cmp::Ordering;
 
@@ -92,7 +92,7 @@ impl Decimal<'_> {
     }
 }
 
-/// An exponent; one beyond all measure is as large as can be told.
+/// An exponent; one beyond all measure is as large as can be written.
 fn power(text: &str) -> i64 {
     let beyond = if text.starts_with('-') { i64::MIN / 4 } else { i64::MAX / 4 };
     if text.is_empty() {

@@ -91,7 +91,7 @@ impl Doc {
         Node { doc: self, at: 0 }
     }
 
-    /// The value with this number, which it said of itself.
+    /// The value of this number, as the node itself gave it.
     #[must_use]
     pub fn node(&self, at: u32) -> Option<Node<'_>> {
         self.slots.get(at as usize).map(|_| Node { doc: self, at })

@@ -78,11 +78,11 @@ impl HttpAttempt<'_> {
         connection: &mut HttpConnection,
         headers: HeaderMap,
     ) -> Result<Response<Incoming>, AttemptFailure> {
-        let trial = connection.is_http2().then(|| self.pool.begin_http2());
+        let begun = connection.is_http2().then(|| self.pool.begin_http2());
 
         let response = connection.send(self.request(headers)).await?;
-        if let Some(trial) = trial {
-            trial.succeed();
+        if let Some(begun) = begun {
+            begun.succeed();
         }
         Ok(response)
     }

@@ -21,7 +21,7 @@ impl LeaseResult {
 
     /// Its consumer let the lease run out.
     pub fn expired() -> Self {
-        let error = "its lease ran out before the consumer said what became of it";
+        let error = "its lease ran out before the consumer reported a result";
         Self {
             outcome: Outcome::Retryable { after_ms: None },
             error: Some(error.to_owned()),

@@ -276,7 +276,7 @@ fn endpoints_are_checked_before_they_are_made() {
         (|e| e.retry.jitter = 1.5, "--jitter"),
         (|e| e.retry.max_attempts = Some(0), "--max-attempts"),
         (|e| e.pull.lease_ms = 5_000, "--lease"),
-        (|e| e.shape.headers = vec![("x".into(), "a\r\nb: c".into())], "--header x"),
+        (|e| e.template.headers = vec![("x".into(), "a\r\nb: c".into())], "--header x"),
     ];
 
     for (change, word) in changes {

@@ -199,7 +199,7 @@ async fn large_bodies_and_much_talk_hang_nobody() {
     let report = send(&outbound, &shell("wc -c"), large.clone()).await;
     assert_eq!(output(&report).trim(), "4194304");
     let talk = "i=0; while [ $i -lt 3000 ]; \
-                do echo \"line $i of what is said by this command at length ............\"; \
+                do echo \"line $i of the output of this command at length ............\"; \
                 i=$((i+1)); done; wc -c; echo the end";
     let report = send(&outbound, &shell(talk), large).await;
     let written = output(&report);

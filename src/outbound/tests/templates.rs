@@ -12,14 +12,14 @@ async fn the_signature_covers_what_is_sent() {
 
     let endpoint = with(&endpoint(&format!("http://{}/v1?k=1", receiver.address)), |e| {
         e.secrets = vec![TimedSecret::current(SECRET)];
-        e.shape.method = Some("PUT".into());
-        e.shape.path = Some("/things/{{ body.a }}?n={{ attempt }}".into());
-        e.shape.headers = vec![
+        e.template.method = Some("PUT".into());
+        e.template.path = Some("/things/{{ body.a }}?n={{ attempt }}".into());
+        e.template.headers = vec![
             ("X-Kind".into(), "{{ type }}/{{ source }}".into()),
             ("Authorization".into(), "Bearer hunter2".into()),
             ("User-Agent".into(), "other/1".into()),
         ];
-        e.shape.body = Some(r#"{"said": {{ body | tojson }}}"#.into());
+        e.template.body = Some(r#"{"said": {{ body | tojson }}}"#.into());
     });
 
     let report = send(&outbound(), &endpoint, event()).await;
@@ -76,8 +76,8 @@ async fn digests_of_the_senders_go_along_with_his_bytes_alone() {
     let forged = ["webhook_id", "webhook.signature", "hookbox_type", "content_length", "x_real_ip"];
     came.headers.extend(forged.iter().map(|name| Header::new(*name, "9")));
     let plain = endpoint(&format!("http://{}/", receiver.address));
-    let same = with(&plain, |e| e.shape.method = Some("PUT".into()));
-    let shaped = with(&plain, |e| e.shape.body = Some("{{ body | tojson }}!".into()));
+    let same = with(&plain, |e| e.template.method = Some("PUT".into()));
+    let templated = with(&plain, |e| e.template.body = Some("{{ body | tojson }}!".into()));
 
     for (endpoint, goes) in [(plain, true), (same, true), (shaped, false)] {
         assert_eq!(send(&outbound(), &endpoint, came.clone()).await.outcome, Outcome::Delivered);
@@ -96,7 +96,7 @@ async fn digests_of_the_senders_go_along_with_his_bytes_alone() {
 async fn a_get_has_no_body() {
     let receiver = ScriptedReceiver::always(OK.to_vec()).await;
     let endpoint = with(&endpoint(&format!("http://{}/ping", receiver.address)), |e| {
-        e.shape.method = Some("GET".into())
+        e.template.method = Some("GET".into())
     });
     assert_eq!(send(&outbound(), &endpoint, event()).await.outcome, Outcome::Delivered);
     let got = receiver.got.lock().unwrap()[0].clone();
@@ -111,7 +111,7 @@ async fn a_get_has_no_body() {
 async fn what_cannot_be_made_is_given_up_at_once() {
     let receiver = ScriptedReceiver::always(OK.to_vec()).await;
     let endpoint = with(&endpoint(&format!("http://{}/", receiver.address)), |e| {
-        e.shape.body = Some("{{ body.missing }}".into())
+        e.template.body = Some("{{ body.missing }}".into())
     });
     let report = send(&outbound(), &endpoint, event()).await;
     assert_eq!(report.outcome, Outcome::Refused);
@@ -125,8 +125,8 @@ async fn what_cannot_be_made_is_given_up_at_once() {
 #[tokio::test]
 async fn a_preview_is_what_is_sent_without_the_secrets() {
     let endpoint = with(&endpoint("http://127.0.0.1:9/x"), |e| {
-        e.shape.headers = vec![("X-Key".into(), "{{ secret('env:KEY') }}".into())];
-        e.shape.body = Some("{{ type }} {{ secret('env:KEY') }}".into());
+        e.template.headers = vec![("X-Key".into(), "{{ secret('env:KEY') }}".into())];
+        e.template.body = Some("{{ type }} {{ secret('env:KEY') }}".into());
     });
     let shown = outbound().preview(&endpoint, &std::sync::Arc::new(event())).unwrap();
     assert_eq!((shown.method.as_str(), shown.url.as_str()), ("POST", "http://127.0.0.1:9/x"));

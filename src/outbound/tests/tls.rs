@@ -194,7 +194,7 @@ fn outbound(authority: &TestAuthority) -> Arc<Outbound> {
     Outbound::new(settings, clock()).unwrap()
 }
 
-/// One attempt at a receiver with a certificate of the authority's by these terms.
+/// One attempt at a receiver with a certificate of the authority's with these settings.
 async fn against(authority: &TestAuthority, params: &CertificateParams) -> (AttemptReport, usize) {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &authority.issuer).unwrap();

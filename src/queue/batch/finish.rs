@@ -103,7 +103,7 @@ impl Queue {
         let progress = living.map(|member| self.progress(id, member));
         let together = progress.reduce(RetryProgress::together).unwrap_or_default();
 
-        // Where nothing is taken, halves fare no better than the whole.
+        // Where nothing is taken, halves would not be taken either.
         let halves_may_succeed =
             !is_failing && !retry.is_too_old(together) && endpoint.breaker().open.is_none();
         let outcome = match success {

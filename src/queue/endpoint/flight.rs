@@ -36,7 +36,7 @@ impl EndpointQueue {
         is_on_its_way
             || prefetch.is_reading()
             || self.next_fresh().is_some()
-            || (prefetch.unread().is_some() && self.has_room())
+            || (prefetch.unread().is_some() && self.may_prefetch())
     }
 
     /// The slots that its attempts take.

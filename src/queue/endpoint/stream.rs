@@ -91,13 +91,13 @@ impl EndpointQueue {
 
     /// How many deliveries may still be prefetched.
     #[must_use]
-    pub fn prefetch_room(&self) -> usize {
+    pub fn prefetch_left(&self) -> usize {
         self.prefetch_capacity().saturating_sub(self.prefetch().len())
     }
 
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.prefetch_room() > 0
+    pub fn may_prefetch(&self) -> bool {
+        self.prefetch_left() > 0
     }
 
     /// Takes an entry of the stream into the prefetch, unless it is there already, needs no attempt

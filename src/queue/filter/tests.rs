@@ -24,7 +24,7 @@ fn holds_within(expression: &str, body: &str, steps: u64) -> Result<bool, Stop> 
 }
 
 fn holds(expression: &str, body: &str) -> bool {
-    holds_within(expression, body, limits::FILTER_STEPS).expect("it can be told")
+    holds_within(expression, body, limits::FILTER_STEPS).expect("it can be evaluated")
 }
 
 fn is_refused(expression: &str) -> String {

@@ -67,6 +67,6 @@ impl LostDeadLetters {
         let lost = self.lost.iter().chain(std::iter::repeat(0));
         let pairs: Vec<(Seq, DeliveryId)> =
             lost.zip(missing.into_iter().flat_map(of_endpoint)).collect();
-        pairs.chunks(limits::SLICE).map(|slice| Loss::DeadLetterSeqs(slice.to_vec())).collect()
+        pairs.chunks(limits::SLICE).map(|slice| Loss::DeadLetters(slice.to_vec())).collect()
     }
 }

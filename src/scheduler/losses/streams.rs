@@ -14,7 +14,7 @@ use crate::record::{Record, WaitingDelivery};
 /// Events that are looked up in one step.
 const LOOKED_UP: usize = 64;
 
-/// Reads the streams from the oldest place that waits, and counts what waits there.
+/// Reads the streams from the oldest position that waits, and counts what waits there.
 #[derive(Debug)]
 pub(super) struct StreamReading {
     streams: BTreeMap<EndpointId, StreamWaits>,
@@ -32,7 +32,7 @@ pub(super) struct StreamReading {
 struct FoundOf {
     count: u64,
     revived: RoaringTreemap,
-    /// Deliveries whose places are there, and whose events are not.
+    /// Deliveries whose positions are there, and whose events are not.
     without_events: RoaringTreemap,
 }
 
@@ -72,7 +72,7 @@ impl StreamReading {
             }
 
             let found = self.found.entry(delivery.endpoint).or_default();
-            // One that was asked for again several times waits at several places, and is one.
+            // One that was asked for again several times waits at several positions, and is one.
             let is_first = seq == delivery.seq || found.revived.insert(delivery.seq);
             found.count += u64::from(is_first);
             if self.events.contains(event) {
@@ -97,12 +97,12 @@ impl StreamReading {
 pub(super) struct StreamLosses {
     waits: StreamWaits,
     without_events: RoaringTreemap,
-    /// How many deliveries waited at lost places.
+    /// How many deliveries waited at lost positions.
     lost: usize,
     /// Those of them that are known by name, because they had been asked for again, and whose
     /// events have not been looked up yet.
     named: RoaringTreemap,
-    placed: Vec<Seq>,
+    moved: Vec<Seq>,
     ended: Vec<Seq>,
 }
 
@@ -112,12 +112,12 @@ impl StreamLosses {
         let lost = usize::try_from(waits.count.saturating_sub(found.count + in_memory))
             .unwrap_or(usize::MAX);
         let named = &waits.revived - &found.revived;
-        let (placed, ended) = (Vec::new(), Vec::new());
-        Self { waits, without_events: found.without_events, lost, named, placed, ended }
+        let (moved, ended) = (Vec::new(), Vec::new());
+        Self { waits, without_events: found.without_events, lost, named, moved, ended }
     }
 
     fn nameless(&self) -> usize {
-        self.lost - self.placed.len() - self.ended.len()
+        self.lost - self.moved.len() - self.ended.len()
     }
 
     /// Whether there are events to be looked up.
@@ -125,14 +125,14 @@ impl StreamLosses {
         self.nameless() > 0 && !self.named.is_empty()
     }
 
-    /// Looks up some of the events: a delivery whose event is there gets another place. `None` when
+    /// Looks up some of the events: a delivery whose event is there gets another position. `None` when
     /// something stood in the way.
     pub fn look_up(&mut self, reader: &Reader, queue: &mut impl AskQueue) -> Option<()> {
         let some: Vec<Seq> = self.named.iter().take(self.nameless().min(LOOKED_UP)).collect();
         for key in some {
             let has_event = has_event(key, reader, queue)?;
             if has_event {
-                self.placed.push(key)
+                self.moved.push(key)
             } else {
                 self.ended.push(key)
             }
@@ -147,11 +147,11 @@ impl StreamLosses {
         self.ended.extend(candidates(&self.waits, unreadable).take(nameless));
         self.ended.extend(&self.without_events);
 
-        let slices = self.placed.chunks(limits::SLICE);
-        let placed = slices.map(|slice| Loss::Places { endpoint, deliveries: slice.to_vec() });
+        let slices = self.moved.chunks(limits::SLICE);
+        let moved = slices.map(|slice| Loss::Positions { endpoint, deliveries: slice.to_vec() });
         let slices = self.ended.chunks(limits::SLICE);
         let ended = slices.map(|slice| Loss::Deliveries { endpoint, deliveries: slice.to_vec() });
-        placed.chain(ended).collect()
+        moved.chain(ended).collect()
     }
 }
 
@@ -166,7 +166,7 @@ fn has_event(key: Seq, reader: &Reader, queue: &mut impl AskQueue) -> Option<boo
     }
 }
 
-/// Names for deliveries that waited at lost places: records that may have made them, those first at
+/// Names for deliveries that waited at lost positions: records that may have made them, those first at
 /// which the endpoint still waits.
 fn candidates<'a>(
     stream: &'a StreamWaits,

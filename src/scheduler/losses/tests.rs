@@ -25,8 +25,8 @@ impl AskQueue for ScriptedQueue {
             Err(request) => {
                 let SettleLoss(loss) = *request.downcast().expect("nothing else is asked");
                 let count = match &loss {
-                    Loss::DeadLetterSeqs(pairs) => pairs.len(),
-                    Loss::Deliveries { deliveries, .. } | Loss::Places { deliveries, .. } => {
+                    Loss::DeadLetters(pairs) => pairs.len(),
+                    Loss::Deliveries { deliveries, .. } | Loss::Positions { deliveries, .. } => {
                         deliveries.len()
                     }
                     Loss::Events(_) | Loss::Records { .. } => 0,
@@ -103,7 +103,7 @@ fn one_dead_letter_beside_many_is_found_in_small_steps() {
 
     assert!(steps > COUNT / 64, "{steps} steps");
     assert_eq!(settled, SettledLosses { records: 1, dead_letter_seqs: 1, ..Default::default() });
-    let [Loss::Events(_), Loss::DeadLetterSeqs(pairs), Loss::Records { first: 1, last: 1 }] =
+    let [Loss::Events(_), Loss::DeadLetters(pairs), Loss::Records { first: 1, last: 1 }] =
         &queue.losses[..]
     else {
         panic!("{:?}", queue.losses)

@@ -90,7 +90,7 @@ impl SegmentRetirement {
             Ok(None) => return SliceResult::Stays(StayReason::NotFound),
             Err(error) => return SliceResult::Stays(error.into()),
         };
-        failpoint::reached("carry.gathered");
+        failpoint::reached("relocate.gathered");
         self.take_step(step, access)
     }
 
@@ -108,7 +108,7 @@ impl SegmentRetirement {
                 SliceResult::More(self)
             }
             Ok(None) => {
-                failpoint::reached("carry.done");
+                failpoint::reached("relocate.done");
                 SliceResult::Dropped(self)
             }
             Err(refusal) => SliceResult::Stays(refusal.into()),

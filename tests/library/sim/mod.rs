@@ -17,7 +17,7 @@
 //! same at every attempt and in every life; no attempt is burnt while the daemon knows that it is
 //! offline; an endpoint on hold is left alone; folding the durable log anew gives the live state;
 //! every prefix of the log folds, and each segment's checkpoint is what folding the one before it
-//! gives; every delivery that was ever owed ends, whatever retention drops and carries forward,
+//! gives; every delivery that was ever owed ends, whatever retention drops and relocates,
 //! slice by slice; every delivery that the state calls delivered was answered 2xx by its receiver;
 //! pauses and open breakers hold over crashes; what waits ends at its max age, whatever it waits
 //! for; with `--catch-up latest` no receiver sees an old value last (`restraint`).
@@ -129,7 +129,7 @@ fn a_seed_runs_alike_in_every_process() {
 }
 
 /// 99 endpoints that take nothing do not slow down the one that does: its 99th percentile grows by
-/// less than a tenth. Where they all begin to hang at once, it has one place at least, so its
+/// less than a tenth. Where they all begin to hang at once, it has one slot at least, so its
 /// deliveries wait for one another, not for them.
 #[test]
 fn dead_endpoints_cost_an_honest_one_no_time() {

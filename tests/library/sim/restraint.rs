@@ -127,7 +127,7 @@ pub struct Restraints {
     /// All that it was ever asked for.
     asked: BTreeSet<DeliveryId>,
     /// What came back from an attempt in this life, and when: it may have grown too old under way.
-    landed: BTreeMap<DeliveryId, u64>,
+    ended: BTreeMap<DeliveryId, u64>,
     /// The run clock at the beginning of this life.
     base: u64,
     /// By endpoint and key: the newest that its receiver saw, and the last.
@@ -145,7 +145,7 @@ impl Restraints {
 
     pub fn begin_life(&mut self, state: &State, wall_ms: u64) {
         self.base = state.ran_ms;
-        self.landed.clear();
+        self.ended.clear();
         for endpoint in self.endpoints.values_mut() {
             for wait in [&mut endpoint.paused, &mut endpoint.probe].into_iter().flatten() {
                 wait.mono = wait.until.saturating_sub(wall_ms).min(wait.most_ms);
@@ -194,7 +194,7 @@ impl Restraints {
             Record::EndpointDeleted { endpoint, .. } => {
                 self.born.retain(|delivery, _| delivery.endpoint != *endpoint)
             }
-            // A place that retention moved is only found when the reading comes to it.
+            // A position that retention moved is only found when the reading comes to it.
             Record::StreamPositionRelocated { waiting } => {
                 self.born.remove(&waiting.delivery);
             }
@@ -208,7 +208,7 @@ impl Restraints {
                 let waiting = state
                     .endpoints
                     .get(endpoint)
-                    .map(|lane| lane.retrying.keys().copied().collect::<Vec<_>>());
+                    .map(|endpoint| endpoint.retrying.keys().copied().collect::<Vec<_>>());
                 for seq in waiting.unwrap_or_default() {
                     let delivery = DeliveryId { seq, endpoint: *endpoint };
                     if !self.born.contains_key(&delivery) {
@@ -245,7 +245,7 @@ impl Restraints {
                 _ => {}
             }
             self.urged.remove(&attempt.delivery);
-            self.landed.insert(attempt.delivery, now.mono_ms);
+            self.ended.insert(attempt.delivery, now.mono_ms);
         }
 
         let (id, report, uncounted, restraint) = match record {
@@ -255,7 +255,9 @@ impl Restraints {
             Record::BatchFinished(f) => (f.endpoint, &f.report, f.uncounted, &f.restraint),
             _ => return,
         };
-        let Some(lane) = state.endpoints.get(&id).filter(|lane| !lane.settings.is_leased()) else {
+        let Some(endpoint) =
+            state.endpoints.get(&id).filter(|endpoint| !endpoint.settings.is_leased())
+        else {
             return;
         };
 
@@ -269,7 +271,7 @@ impl Restraints {
         endpoint.pause_as_asked(report, now);
         if failed {
             let known = restraint.as_ref().is_some_and(|restraint| restraint.breaker.is_some());
-            let longest = limits::PROBE_GAP_MAX_MS.min(lane.settings.retry.max_ms);
+            let longest = limits::PROBE_GAP_MAX_MS.min(endpoint.settings.retry.max_ms);
             endpoint.fail(id, ran, known);
             if known {
                 endpoint.set_probe(now, longest);
@@ -320,7 +322,7 @@ impl Restraints {
     pub fn tick(&self, queue: &Queue, now: Now) {
         let ran = self.ran(now);
         for (delivery, (born, stood)) in &self.born {
-            let Some(lane) = queue.state().endpoints.get(&delivery.endpoint) else { continue };
+            let Some(endpoint) = queue.state().endpoints.get(&delivery.endpoint) else { continue };
             let Some(endpoint) =
                 self.endpoints.get(&delivery.endpoint).filter(|e| e.stands.is_none())
             else {
@@ -331,8 +333,8 @@ impl Restraints {
                 .saturating_sub(*born)
                 .saturating_sub(endpoint.stood(ran).saturating_sub(*stood));
             // What was under way when the process died, or until now, waits since then.
-            let waits_since = self.landed.get(delivery).copied().unwrap_or(0);
-            if age <= lane.settings.retry.max_age_ms + LATE_MS
+            let waits_since = self.ended.get(delivery).copied().unwrap_or(0);
+            if age <= endpoint.settings.retry.max_age_ms + LATE_MS
                 || now.mono_ms <= waits_since + LATE_MS
             {
                 continue;
@@ -343,7 +345,7 @@ impl Restraints {
             assert!(
                 !waits,
                 "{delivery} waits, and is {age} ms old: {:?} {:?}",
-                lane.settings,
+                endpoint.settings,
                 queue.stuck()
             );
         }

@@ -26,8 +26,8 @@ struct Stage {
     agenda: BTreeMap<(u64, u64), Input>,
     planned: u64,
     /// Attempts under way, and those made in all, by endpoint.
-    flying: HashMap<String, usize>,
-    most_flying: HashMap<String, usize>,
+    in_flight: HashMap<String, usize>,
+    most_in_flight: HashMap<String, usize>,
     made: HashMap<String, usize>,
 }
 
@@ -46,8 +46,8 @@ impl Stage {
             now,
             agenda: BTreeMap::new(),
             planned: 0,
-            flying: HashMap::new(),
-            most_flying: HashMap::new(),
+            in_flight: HashMap::new(),
+            most_in_flight: HashMap::new(),
             made: HashMap::new(),
         };
 
@@ -90,7 +90,8 @@ impl Stage {
     }
 
     fn id(&self, name: &str) -> u32 {
-        let found = self.core.queue.state().living().find(|lane| lane.settings.name == name);
+        let found =
+            self.core.queue.state().living().find(|endpoint| endpoint.settings.name == name);
         found.expect("an endpoint").settings.id
     }
 
@@ -117,7 +118,7 @@ impl Stage {
                 if let Input::Finished { delivery, .. } = &input {
                     let name =
                         self.core.queue.state().endpoints[&delivery.endpoint].settings.name.clone();
-                    *self.flying.entry(name).or_default() -= 1;
+                    *self.in_flight.entry(name).or_default() -= 1;
                 }
                 requests.push(Envelope::report(input));
             }
@@ -130,11 +131,11 @@ impl Stage {
             Action::Attempt(AttemptOrder::One { delivery, endpoint, .. }) => {
                 let name = endpoint.name.clone();
                 *self.made.entry(name.clone()).or_default() += 1;
-                let flying = self.flying.entry(name.clone()).or_default();
-                *flying += 1;
+                let in_flight = self.in_flight.entry(name.clone()).or_default();
+                *in_flight += 1;
 
-                let most = self.most_flying.entry(name.clone()).or_default();
-                *most = (*most).max(*flying);
+                let most = self.most_in_flight.entry(name.clone()).or_default();
+                *most = (*most).max(*in_flight);
                 if !name.starts_with("hangs") {
                     let report = delivered(self.now);
                     self.plan(self.now.mono_ms + ANSWER_MS, Input::Finished { delivery, report });
@@ -190,13 +191,13 @@ fn endpoints_without_proof_of_life_leave_the_others_half_of_the_places() {
     sim.accept(200);
     sim.run_for(10_000);
     let hanging: usize = sim
-        .most_flying
+        .most_in_flight
         .iter()
         .filter(|(name, _)| name.starts_with("hangs"))
         .map(|(_, most)| most)
         .sum();
-    // The first attempt to each of them has a place of its own.
-    assert!(hanging <= limits::IN_FLIGHT_ON_PROBATION + 60, "{hanging} places");
+    // The first attempt to each of them has a slot of its own.
+    assert!(hanging <= limits::IN_FLIGHT_ON_PROBATION + 60, "{hanging} slots");
     assert_eq!(sim.made("good"), 200, "all of its deliveries were made within ten seconds");
     assert!(sim.is_full(Share::ProbationSlots, "hangs59"), "status says who waits");
     assert!(!sim.is_full(Share::SlotsInFlight, "good"));
@@ -209,8 +210,8 @@ fn one_endpoint_leaves_the_others_places() {
     // Each success makes its window wider, up to all that it asks for.
     sim.accept(3000);
     sim.run_for(60_000);
-    let most = sim.most_flying["wide"];
-    assert!(most <= limits::IN_FLIGHT * 3 / 4, "{most} places");
+    let most = sim.most_in_flight["wide"];
+    assert!(most <= limits::IN_FLIGHT * 3 / 4, "{most} slots");
     assert_eq!((sim.made("wide"), sim.made("good")), (3000, 3000));
     assert!(sim.is_full(Share::SlotsInFlight, "wide") || sim.now.mono_ms > limits::SHARE_SHOWN_MS);
 }

@@ -66,7 +66,7 @@ impl Disk {
     }
 
     pub fn event(&self, seq: Seq) -> Option<Arc<Event>> {
-        event_of(self.read(seq)?)
+        event_of(&self.read(seq)?)
     }
 
     pub fn forward(&self, from: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
@@ -123,30 +123,31 @@ impl Disk {
         segments.flat_map(|segment| (segment.first..).zip(&segment.records))
     }
 
-    /// The record by which the last place of a delivery in the stream was taken up, for messages.
+    /// The record by which the last position of a delivery in the stream was taken up, for messages.
     pub fn passed_over(&self, delivery: DeliveryId) -> String {
         let mut state = State::new();
-        let (mut place, mut passed) = (delivery.seq, None);
+        let (mut position, mut taken_up) = (delivery.seq, None);
         for (seq, record) in self.all() {
             state.apply(seq, record).expect("what was remembered can be folded");
             match record {
                 Record::StreamPositionRelocated { waiting } if waiting.delivery == delivery => {
-                    (place, passed) = (seq, None)
+                    (position, taken_up) = (seq, None)
                 }
                 Record::DeliveryRetried { delivery: other, in_stream: true, .. }
                     if *other == delivery =>
                 {
-                    (place, passed) = (seq, None);
+                    (position, taken_up) = (seq, None);
                 }
                 _ => {}
             }
 
-            let Some(lane) = state.endpoints.get(&delivery.endpoint) else { continue };
-            if seq > place && passed.is_none() && lane.taken_up(place) {
-                passed = Some(format!("place {place} by {seq}, low {}: {record:?}", lane.low));
+            let Some(endpoint) = state.endpoints.get(&delivery.endpoint) else { continue };
+            if seq > position && taken_up.is_none() && endpoint.taken_up(position) {
+                taken_up =
+                    Some(format!("position {position} by {seq}, low {}: {record:?}", endpoint.low));
             }
         }
-        passed.unwrap_or_else(|| "not yet".to_owned())
+        taken_up.unwrap_or_else(|| "not yet".to_owned())
     }
 
     /// Every prefix of the log folds, and folding a segment gives the checkpoint that the next one

@@ -1,7 +1,7 @@
 //! The shape of the text: short files, short functions, paragraphs, lines that fit beside each
 //! other.
 
-use super::{all_sources, is_not_yet, report};
+use super::{all_sources, report};
 
 /// The longest file.
 const FILE_LINES: usize = 500;
@@ -20,7 +20,7 @@ fn files_are_short() {
     let mut broken = Vec::new();
     for source in all_sources() {
         let lines = source.raw.lines().count();
-        if lines > FILE_LINES && !is_not_yet("files", &source.name) {
+        if lines > FILE_LINES {
             broken.push(format!("{} has {lines} lines", source.name));
         }
     }
@@ -41,7 +41,7 @@ fn functions_are_short() {
             let excused = LONG_FUNCTIONS
                 .iter()
                 .any(|(file, name, _)| *file == source.name && *name == function.name);
-            if lines > FUNCTION_LINES && !excused && !is_not_yet("functions", &source.name) {
+            if lines > FUNCTION_LINES && !excused {
                 broken.push(format!(
                     "{}:{} {} has {lines} lines of code",
                     source.name,
@@ -69,7 +69,7 @@ fn functions_are_read_in_paragraphs() {
             let body = &lines[function.body.clone()];
             let unbroken =
                 body.len() >= PARAGRAPH_LINES && body.iter().all(|line| !line.trim().is_empty());
-            if unbroken && !is_not_yet("paragraphs", &source.name) {
+            if unbroken {
                 broken.push(format!(
                     "{}:{} {} has {} lines without a pause",
                     source.name,
@@ -94,7 +94,7 @@ fn lines_fit_beside_each_other() {
     for source in all_sources() {
         for (at, line) in source.raw.lines().enumerate() {
             let columns = line.chars().count();
-            if columns > COLUMNS && !may_be_long(line) && !is_not_yet("columns", &source.name) {
+            if columns > COLUMNS && !may_be_long(line) {
                 broken.push(format!("{}:{} has {columns} columns", source.name, at + 1));
             }
         }

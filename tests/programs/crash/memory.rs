@@ -1,5 +1,5 @@
 //! P-11: too little memory. The daemon runs in a control group with 64 MiB under a load far beyond
-//! what it can carry.
+//! what it has memory for.
 //!
 //! It either refuses (503) what it has no room for, or the system kills it; then a restart has
 //! everything that was acknowledged. Both are counted and printed.

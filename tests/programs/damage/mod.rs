@@ -137,32 +137,32 @@ fn c04_c05_side_files_are_made_anew_or_missed_aloud() {
     let (count, seed) = asked_for();
     for killed in [true, false] {
         let log = Written::new(killed, seed);
-        let (mut spared, mut total) = (Total::default(), Total::default());
+        let (mut harmless, mut total) = (Total::default(), Total::default());
 
         // In every segment at once: nothing may be lost of any. A large run tries each alone as
         // well.
-        for (what, damage) in SPARED {
+        for (what, damage) in HARMLESS {
             log.case(
                 &format!("seed {seed}, killed {killed}, every segment: {what}"),
-                &mut spared,
+                &mut harmless,
                 |data| {
                     segments(data).iter().for_each(|segment| damage(segment));
                     what.to_owned()
                 },
             );
-            assert_eq!(spared.lost, 0, "{what}");
+            assert_eq!(harmless.lost, 0, "{what}");
         }
 
         for (number, segment) in segments(&log.home.data()).iter().enumerate() {
             let name = segment.file_name().expect("a name").to_owned();
             let inside = |data: &Path| data.join("log").join(&name);
             let at = |what: &str| format!("seed {seed}, killed {killed}, segment {number}: {what}");
-            for (what, damage) in if count < EACH_ALONE { &[][..] } else { &SPARED } {
-                log.case(&at(what), &mut spared, |data| {
+            for (what, damage) in if count < EACH_ALONE { &[][..] } else { &HARMLESS } {
+                log.case(&at(what), &mut harmless, |data| {
                     damage(&inside(data));
                     what.to_string()
                 });
-                assert_eq!(spared.lost, 0, "{}", at(what));
+                assert_eq!(harmless.lost, 0, "{}", at(what));
             }
             log.case(&at("db deleted"), &mut total, |data| {
                 fs::remove_file(inside(data).join("db")).expect("deletes");
@@ -174,7 +174,7 @@ fn c04_c05_side_files_are_made_anew_or_missed_aloud() {
             for what in ["deleted", "emptied"] {
                 log.case(
                     &format!("seed {seed}, killed {killed}: {file} {what}"),
-                    &mut spared,
+                    &mut harmless,
                     |data| {
                         let path = data.join("log").join(file);
                         if what == "deleted" {
@@ -189,8 +189,8 @@ fn c04_c05_side_files_are_made_anew_or_missed_aloud() {
             }
         }
 
-        assert_eq!(spared.lost, 0, "side files hold nothing that is missed: {spared:?}");
-        println!("damage: side files, killed {killed}: {spared:?}");
+        assert_eq!(harmless.lost, 0, "side files hold nothing that is missed: {harmless:?}");
+        println!("damage: side files, killed {killed}: {harmless:?}");
         println!("damage: db deleted, killed {killed}: {total:?}");
     }
 }
@@ -227,7 +227,7 @@ fn c06_lost_segments_leave_nothing_that_waits_for_ever() {
 type Damage = fn(&Path);
 
 /// What a segment can do without.
-const SPARED: [(&str, Damage); 7] = [
+const HARMLESS: [(&str, Damage); 7] = [
     ("snapshots deleted", |segment| {
         snapshots(segment, |path| fs::remove_file(path).expect("deletes"))
     }),

@@ -15,7 +15,7 @@
 //! no n but, in about half of the pairs, the first (it begins at 1 since): 1,456 runs over
 //! fdatasync, fsync, pwrite64, sync_file_range, ftruncate, rename, openat, mkdir and unlink with
 //! EIO and ENOSPC, in 1,438 of which calls failed; 1,169 ended by themselves, 36 did not start and
-//! said why, 251 served on. 180,076 events acknowledged meanwhile beside about 400 in each log: 0
+//! reported why, 251 served on. 180,076 events acknowledged meanwhile beside about 400 in each log: 0
 //! lost, 0 not delivered, 0 acknowledged after a failed fdatasync. Every kind of call came to a
 //! clean run. In 26 runs the store panicked over the error, which is one line of the log. It took
 //! 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07,
@@ -378,7 +378,7 @@ fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) {
         let status = || daemon.json(&["status"]);
         assert!(
             begun.elapsed() < SOON,
-            "{at}: {left} of {} never came to the endpoint, {first} for one, which is said to be \
+            "{at}: {left} of {} never came to the endpoint, {first} for one, which is shown as \
              {}\n{}",
             all.len(),
             daemon.json(&["event", "show", first])["deliveries"],
@@ -397,7 +397,7 @@ struct Failure {
     /// By the wall clock.
     at: f64,
     call: String,
-    /// Made for a note that is done without: the calendar, or the sums of a segment's files.
+    /// Made for a note that is done without: the clock of retention, or the checksums of a segment's files.
     of_a_note: bool,
 }
 

@@ -81,7 +81,7 @@ fn dead(daemon: &Daemon) -> u64 {
 }
 
 #[test]
-fn a_log_above_its_quota_carries_dead_letters_forward_and_accepts_again() {
+fn a_log_above_its_quota_relocates_dead_letters_and_accepts_again() {
     let mut home = Home::new();
     let sender = closed_log(&mut home, 81);
     // Not in the first one: that one has to go on account of what it gives back itself.

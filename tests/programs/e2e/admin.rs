@@ -1,4 +1,4 @@
-//! The local door: the ctl's objects, tables, pages and exit codes, `tail`, and the socket itself.
+//! The admin socket: the ctl's objects, tables, pages and exit codes, `tail`, and access to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -73,7 +73,7 @@ fn in_1970(daemon: &Daemon) {
     assert!(screen.contains("signed deliveries wait"), "{screen}");
 }
 
-/// Whether it carries the time of today and a signature over it.
+/// Whether it has the time of today and a signature over it.
 fn is_of_today(seen: &Seen, secret: &str) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let at: u64 =

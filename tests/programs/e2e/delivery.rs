@@ -1,4 +1,4 @@
-//! Events go out: to whom, with which headers, by which ways, and never where they must not.
+//! Events go out: to whom, with which headers, over which transports, and never where they must not.
 
 use super::support::{Home, Receiver, SOON, Step, keeps_rate, until, wall_now_ms};
 use super::{delivery_in, open_source, quick_endpoint, text};
@@ -35,7 +35,7 @@ fn each_endpoint_gets_what_its_filters_let_through() {
 }
 
 #[test]
-fn an_attempt_carries_the_standard_headers_and_the_same_id_each_time() {
+fn an_attempt_has_the_standard_headers_and_the_same_id_each_time() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();

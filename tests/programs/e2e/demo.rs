@@ -75,12 +75,12 @@ fn an_interrupted_demo_says_so_and_cleans_up() {
         // The daemon is there by then, and the delays of the retries are still to come.
         assert!(lines.any(|line| line.starts_with("3. ")), "the story did not begin");
         signal(child.id(), Signal::TERM);
-        let was_told = lines.any(|line| line.contains("All checks passed"));
+        let was_finished = lines.any(|line| line.contains("All checks passed"));
         let status =
             until("the end of the demo", SOON, || child.try_wait().expect("our own child"));
 
         assert_eq!(left_in(&temporary), Vec::<PathBuf>::new());
-        if !was_told {
+        if !was_finished {
             assert_eq!(status.code(), Some(1));
             return;
         }

@@ -57,8 +57,8 @@ fn what_is_too_expensive_is_told_and_keeps_nobody_waiting() {
     let daemon = home.start();
     let shown = daemon.json(&["endpoint", "show", "costly3"]);
     assert_eq!(shown["filter_too_expensive"].as_u64(), Some(1));
-    let trial = daemon.json(&["endpoint", "test", "costly3", "--event", &sent, "--dry-run"]);
-    assert!(text(&trial, "why_not").contains("too expensive"), "{trial}");
+    let test = daemon.json(&["endpoint", "test", "costly3", "--event", &sent, "--dry-run"]);
+    assert!(text(&test, "why_not").contains("too expensive"), "{test}");
 }
 
 /// Of the programs without optimization, of which a larger one would ask too much.
@@ -131,7 +131,7 @@ fn what_is_odd_in_one_field_hides_no_other() {
     ];
     daemon.json(&make);
 
-    let shape = [
+    let settings = [
         "--where",
         "@.body.id > 8202522731445525541",
         "--types",
@@ -139,7 +139,7 @@ fn what_is_odd_in_one_field_hides_no_other() {
         "--body",
         "{{ body.id | tojson }}",
     ];
-    quick_endpoint(&daemon, "app", &receiver.url("/app"), &shape);
+    quick_endpoint(&daemon, "app", &receiver.url("/app"), &settings);
 
     let json = [("content-type", "application/json")];
     for body in [

@@ -35,8 +35,8 @@ mod secrets;
 mod segments;
 mod shares;
 mod signatures;
+mod transports;
 mod trust;
-mod ways;
 
 use crate::support;
 use crate::support::Daemon;

@@ -136,7 +136,7 @@ fn an_outage_costs_no_attempts_and_its_backlog_comes_at_a_pace() {
             receiver.all().iter().map(|seen| seen.id().to_owned()).collect();
         assert_eq!(ids.len(), 11);
     }
-    spared_and_probed_one_by_one(&world, &beyond, since);
+    uncounted_and_probed_one_by_one(&world, &beyond, since);
     comes_at_a_pace(&world);
 }
 
@@ -185,7 +185,7 @@ fn comes_at_a_pace(world: &World) {
 
 /// No failure but the one that was an answer counts, and of those made while the link was known to
 /// be down none came before its time.
-fn spared_and_probed_one_by_one(world: &World, beyond: &[&str], since: u64) {
+fn uncounted_and_probed_one_by_one(world: &World, beyond: &[&str], since: u64) {
     let mut probes = Vec::new();
     for delivery in beyond.iter().flat_map(|endpoint| world.deliveries(endpoint)) {
         let history = delivery["history"].as_array().expect("a list");

@@ -30,7 +30,7 @@ fn ids(seen: &Seen) -> Vec<String> {
 }
 
 #[test]
-fn one_request_carries_many_events_under_one_id() {
+fn one_request_sends_many_events_under_one_id() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();

@@ -139,7 +139,7 @@ fn retention_drops_what_ended_and_keeps_dead_letters() {
 }
 
 #[test]
-fn retention_carries_what_waits_for_a_retry() {
+fn retention_relocates_what_waits_for_a_retry() {
     let (home, daemon, receiver) = forgetful();
     receiver.script(
         "/other",
@@ -160,7 +160,7 @@ fn retention_carries_what_waits_for_a_retry() {
 }
 
 #[test]
-fn retention_carries_what_is_held() {
+fn retention_relocates_what_is_held() {
     let (home, daemon, receiver) = forgetful();
     daemon.done(&["endpoint", "hold", "other"]);
     let id = daemon.accept("/in/early", &[], b"must not be dropped");
@@ -178,7 +178,7 @@ fn retention_carries_what_is_held() {
 }
 
 #[test]
-fn retention_carries_a_backlog_that_was_never_attempted() {
+fn retention_relocates_a_backlog_that_was_never_attempted() {
     let (home, daemon, receiver) = forgetful();
     daemon.done(&["endpoint", "hold", "other"]);
 

@@ -43,7 +43,7 @@ fn a_source_that_holds_more_than_its_share_is_refused_and_others_go_on() {
         (&true.into(), &serde_json::json!(["greedy"]))
     );
     let full = &status["shares"][0];
-    assert_eq!((text(full, "share"), text(full, "of")), ("log_room", "source greedy"));
+    assert_eq!((text(full, "share"), text(full, "of")), ("log_space", "source greedy"));
 
     for _ in 0..10 {
         let answer = client.post("/in/modest", &[], &noise()).expect("an answer");

@@ -1,8 +1,8 @@
-//! P-07, P-10: the daemon dies at every step of a commit, a roll, a carry-forward, a drop and a
+//! P-07, P-10: the daemon dies at every step of a commit, a roll, a relocation, a drop and a
 //! start.
 //!
 //! The real daemon under load (bodies of 10 B to 60 KB, segments of 1 MiB that are rolled, and
-//! dropped a second after they were sealed, with events in them that have to be carried) is killed
+//! dropped a second after they were sealed, with events in them that have to be relocated) is killed
 //! by itself at one point. A restart must have everything that was answered 202, a log that
 //! verifies, and brings every event to its endpoint. A table tells for each point what was
 //! acknowledged, lost, and delivered twice (which is no fault: the receiver's 200 was not
@@ -46,11 +46,11 @@ const POINTS: [(&str, u64); 31] = [
     ("roll.created>checked.written", 1),
     ("roll.sealed", 3),
     ("roll.done", 3),
-    ("carry.gathered", 2),
-    ("carry.gathered>commit.written", 3),
-    ("carry.gathered>commit.flushed", 3),
-    ("carry.gathered>commit.synced", 3),
-    ("carry.gathered>commit.marked", 3),
+    ("relocate.gathered", 2),
+    ("relocate.gathered>commit.written", 3),
+    ("relocate.gathered>commit.flushed", 3),
+    ("relocate.gathered>commit.synced", 3),
+    ("relocate.gathered>commit.marked", 3),
     ("drop.begun", 2),
     ("drop.begun>checked.written", 1),
     ("drop.noted", 2),
@@ -92,7 +92,7 @@ fn p10_a_panic_ends_the_process_at_once() {
     let seed = asked_for();
     let mut rng = Rng::new(seed);
     for point in
-        ["commit.written", "commit.flushed", "step.committed", "carry.gathered", "drop.begun"]
+        ["commit.written", "commit.flushed", "step.committed", "relocate.gathered", "drop.begun"]
     {
         let (from, most) = if point.starts_with("commit") || point.starts_with("step") {
             (20, 60)

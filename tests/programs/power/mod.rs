@@ -134,7 +134,7 @@ fn live(
     cuts: u64,
     args: &[&str],
     total: &mut Total,
-    judge: &mut dyn FnMut(&Census, &str),
+    check: &mut dyn FnMut(&Census, &str),
 ) {
     let mut rng = Rng::new(seed);
     let receiver = Receiver::start();
@@ -167,7 +167,7 @@ fn live(
         std::thread::sleep(Duration::from_micros(rng.below(300_000)));
         let acked = load.acked();
         let census = cut_and_look(&disk, &acked, cut == 0, total);
-        judge(
+        check(
             &census,
             &format!("HOOKBOX_SEED of this life {seed}, cut {cut}, {} acknowledged", acked.len()),
         );

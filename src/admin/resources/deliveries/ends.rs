@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::admin::http::problem::Problem;
 use crate::admin::scan::log_scan::LogScan;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq};
-use crate::record::{Consequence, Record};
+use crate::record::{Consequence, DeliveryFact, Record};
 
 pub fn has_ended(state: DeliveryState) -> bool {
     matches!(state, DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled)
@@ -26,39 +26,41 @@ pub fn ends(
         return Ok(died_here && scan.is_dead_letter_seq(at)?);
     }
 
-    Ok(match (record, state) {
-        (Record::DeliveryCancelled { delivery, .. }, DeliveryState::Cancelled) => *delivery == id,
-        (Record::EndpointDeleted { endpoint, .. }, DeliveryState::Cancelled) => {
-            *endpoint == id.endpoint
-        }
-        (Record::Superseded { endpoint, deliveries, .. }, DeliveryState::Cancelled) => {
-            *endpoint == id.endpoint && deliveries.contains(&id.seq)
-        }
-        (record, _) => record.attempts().any(|attempt| {
-            attempt.delivery == id
-                && match attempt.next {
-                    Consequence::Delivered => state == DeliveryState::Delivered,
-                    Consequence::Ended => state == DeliveryState::Cancelled,
-                    _ => false,
-                }
-        }),
-    })
+    if cancelled_endpoint(record) == Some(id.endpoint) {
+        return Ok(state == DeliveryState::Cancelled);
+    }
+    let facts = record.delivery_facts();
+    let mut of_it = facts.iter().filter(|(delivery, _)| *delivery == id);
+    Ok(of_it.any(|(_, fact)| end(fact) == Some(state)))
 }
 
-/// The deliveries a record may be the end of: some, or all of a deleted endpoint.
-fn about(at: Seq, record: &Record) -> (Vec<DeliveryId>, Option<EndpointId>) {
-    match record {
-        Record::DeliveryCancelled { delivery, .. } => (vec![*delivery], None),
-        Record::EndpointDeleted { endpoint, .. } => (Vec::new(), Some(*endpoint)),
-        Record::Superseded { endpoint, deliveries, .. } => (
-            deliveries.iter().map(|seq| DeliveryId { seq: *seq, endpoint: *endpoint }).collect(),
-            None,
-        ),
-        record => {
-            let dead = record.dead_letter(at).map(|dead| dead.delivery);
-            (record.attempts().map(|attempt| attempt.delivery).chain(dead).collect(), None)
+/// How a delivery of which a record says this has ended, if it has. Those that die are found by
+/// their dead letters.
+fn end(fact: &DeliveryFact<'_>) -> Option<DeliveryState> {
+    match fact {
+        DeliveryFact::Cancelled { .. } | DeliveryFact::Superseded { .. } => {
+            Some(DeliveryState::Cancelled)
         }
+        DeliveryFact::Attempted(attempt) => match attempt.next {
+            Consequence::Delivered => Some(DeliveryState::Delivered),
+            Consequence::Ended => Some(DeliveryState::Cancelled),
+            Consequence::Retry { .. }
+            | Consequence::Dead { .. }
+            | Consequence::Held { .. }
+            | Consequence::Parked { .. } => None,
+        },
+        DeliveryFact::Batched
+        | DeliveryFact::Retried { .. }
+        | DeliveryFact::Relocated
+        | DeliveryFact::Died(_)
+        | DeliveryFact::WasDead(_) => None,
     }
+}
+
+/// The endpoint whose deliveries a record cancels, because it was deleted.
+fn cancelled_endpoint(record: &Record) -> Option<EndpointId> {
+    let Record::EndpointDeleted { endpoint, .. } = record else { return None };
+    Some(*endpoint)
 }
 
 /// How often deliveries that have ended were attempted: one pass forward, from the oldest of them
@@ -86,11 +88,10 @@ pub fn count_attempts(
             counted.insert(dead.delivery, dead.attempts);
         }
 
-        let (some, all_of) = about(at, &record);
-        if let Some(endpoint) = all_of {
+        if let Some(endpoint) = cancelled_endpoint(&record) {
             open.retain(|id, state| id.endpoint != endpoint || *state != DeliveryState::Cancelled);
         }
-        for id in some {
+        for (id, _) in record.delivery_facts() {
             if let Some(state) = open.get(&id).copied()
                 && ends(scan, at, &record, id, state)?
             {

@@ -6,7 +6,6 @@ use crate::admin::scan::dead_letters;
 use crate::admin::scan::event_lookup::find as find_event;
 use crate::admin::scan::log_scan::LogScan;
 use crate::model::{DeliveryId, DeliveryState, EventId};
-use crate::record::Record;
 
 /// The event of a delivery; `None` when there is no such delivery.
 pub fn event_of(scan: &LogScan, id: DeliveryId) -> Result<Option<EventId>, Problem> {
@@ -16,17 +15,15 @@ pub fn event_of(scan: &LogScan, id: DeliveryId) -> Result<Option<EventId>, Probl
 /// The delivery's own record, or where its event was relocated to.
 pub fn find(scan: &LogScan, id: DeliveryId) -> Result<Option<DeliveryRow>, Problem> {
     // A damaged record is no better than one that is not there.
-    match scan.log().read(id.seq).unwrap_or_default() {
-        Some(Record::EventAccepted { event, fan_out, .. }) if fan_out.contains(&id.endpoint) => {
-            Ok(Some(DeliveryRow::new(id, &event, event.received_at)))
-        }
-        Some(Record::Replayed { event, endpoint, at, .. }) if endpoint == id.endpoint => {
-            let found = find_event(scan, event)?.map(|(event, _)| event);
-            Ok(Some(DeliveryRow::of(id, event, found.as_deref(), Some(at))))
-        }
-        Some(_) => Ok(None),
-        None => without_record(scan, id),
-    }
+    let Some(record) = scan.log().read(id.seq).unwrap_or_default() else {
+        return without_record(scan, id);
+    };
+    let Some(new) = record.new_delivery(id) else { return Ok(None) };
+    let event = match new.held {
+        Some(event) => Some(event.clone()),
+        None => find_event(scan, new.event)?.map(|(event, _)| event),
+    };
+    Ok(Some(DeliveryRow::of(id, new.event, event.as_deref(), Some(new.at))))
 }
 
 /// A delivery whose record was dropped, or is lost: the state still knows its event while it waits,

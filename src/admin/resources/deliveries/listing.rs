@@ -8,9 +8,9 @@ use crate::admin::http::problem::Problem;
 use crate::admin::scan::event_lookup::{RelocatedEvents, find as find_event, listed_at};
 use crate::admin::scan::filters::DeliveryQuery;
 use crate::admin::scan::log_scan::LogScan;
-use crate::model::{DeliveryId, DeliveryState, EndpointId, Event, Seq};
+use crate::model::{DeliveryId, DeliveryState, Seq};
 use crate::queue::DeliverySnapshot;
-use crate::record::{Record, WaitingDelivery};
+use crate::record::{HeldEvent, Record, WaitingDelivery};
 
 /// Candidates that are classified at a time.
 const CANDIDATES: usize = 64;
@@ -71,38 +71,30 @@ impl<'a> DeliveryListing<'a> {
         at: Seq,
         record: Record,
     ) -> Result<Vec<DeliveryRow>, Problem> {
-        let mut found = match record {
-            Record::EventAccepted { event, fan_out, .. } => fanned_out(at, &event, fan_out),
-            Record::EventRelocated { seq, event, fan_out }
-                if relocated.is_listed_at(self.scan, seq, at)? =>
-            {
-                fanned_out(seq, &event, fan_out)
-            }
-
-            Record::Replayed { event: seq, endpoint, at: made_at, .. } => {
-                let id = DeliveryId { seq: at, endpoint };
-                let event = find_event(self.scan, seq)?.map(|(event, _)| event);
-                vec![DeliveryRow::of(id, seq, event.as_deref(), Some(made_at))]
-            }
-            Record::StreamPositionRelocated {
-                waiting: WaitingDelivery { delivery, event: seq, .. },
-            }
-            | Record::DeliveryRetried { delivery, event: seq, in_stream: true, .. }
-                if delivery.seq != seq && !self.scan.has_record(delivery.seq) =>
-            {
-                let is_new = self.placed.insert(delivery);
-                if !is_new {
-                    return Ok(Vec::new());
-                }
-                let event = find_event(self.scan, seq)?.map(|(event, _)| event);
-                vec![DeliveryRow::of(delivery, seq, event.as_deref(), None)]
-            }
-            _ => Vec::new(),
+        let mut found = match relocated.event(self.scan, at, &record)? {
+            Some(held) => fanned_out(held.relocated_from.unwrap_or(at), held),
+            None => self.without_event(at, &record)?,
         };
 
         found.sort_by_key(|c: &DeliveryRow| (std::cmp::Reverse(c.id.seq), c.id.endpoint));
         let admin = &self.scan.admin;
         found.retain(|candidate| candidate.passes(&self.query.filter, admin));
+        Ok(found)
+    }
+
+    /// The deliveries of an old event that record `at` made, or put into the stream anew because
+    /// their own records are gone.
+    fn without_event(&mut self, at: Seq, record: &Record) -> Result<Vec<DeliveryRow>, Problem> {
+        let mut found = Vec::new();
+        for WaitingDelivery { delivery, event: seq, .. } in record.stream_positions(at) {
+            let made_at = record.new_delivery(delivery).map(|new| new.at);
+            let is_orphan = delivery.seq != seq && !self.scan.has_record(delivery.seq);
+            if made_at.is_none() && !(is_orphan && self.placed.insert(delivery)) {
+                continue;
+            }
+            let event = find_event(self.scan, seq)?.map(|(event, _)| event);
+            found.push(DeliveryRow::of(delivery, seq, event.as_deref(), made_at));
+        }
         Ok(found)
     }
 
@@ -147,7 +139,7 @@ impl<'a> DeliveryListing<'a> {
 }
 
 /// The deliveries that were made of an event when it was accepted.
-fn fanned_out(seq: Seq, event: &Event, fan_out: Vec<EndpointId>) -> Vec<DeliveryRow> {
-    let ids = fan_out.into_iter().map(|endpoint| DeliveryId { seq, endpoint });
-    ids.map(|id| DeliveryRow::new(id, event, event.received_at)).collect()
+fn fanned_out(seq: Seq, held: HeldEvent<'_>) -> Vec<DeliveryRow> {
+    let ids = held.fan_out.iter().map(|endpoint| DeliveryId { seq, endpoint: *endpoint });
+    ids.map(|id| DeliveryRow::new(id, held.event, held.event.received_at)).collect()
 }

@@ -10,20 +10,13 @@ use crate::admin::scan::event_lookup::find as find_event;
 use crate::admin::scan::log_scan::LogScan;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq, limits};
 use crate::queue::{DeliverySnapshot, RetryingQuery};
-use crate::record::Record;
 
 /// Whether a scan of the log comes by this delivery, of which only the id is known.
 pub fn has_row(scan: &LogScan, id: DeliveryId) -> Result<bool, Problem> {
     // A dead letter that is named after a lost record may have the name of one that can be read
     // again by now.
-    let made = match scan.log().read(id.seq) {
-        Ok(Some(Record::EventAccepted { fan_out, .. })) => Some(fan_out.contains(&id.endpoint)),
-        Ok(Some(Record::Replayed { endpoint, .. })) => Some(endpoint == id.endpoint),
-        Ok(Some(_)) => Some(false),
-        _ => None,
-    };
-    if let Some(made) = made {
-        return Ok(made);
+    if let Ok(Some(record)) = scan.log().read(id.seq) {
+        return Ok(record.new_delivery(id).is_some());
     }
     Ok(find_event(scan, id.seq)?.is_some_and(|(_, deliveries)| deliveries.contains(&id)))
 }

@@ -14,7 +14,7 @@ use crate::admin::scan::{dead_letters, walk};
 use crate::api::values::Time;
 use crate::api::views::{DeliveryDetailView, OperatorActionView};
 use crate::model::{DeliveryId, DeliveryState};
-use crate::record::Record;
+use crate::record::{DeliveryFact, Record};
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
@@ -55,15 +55,16 @@ pub fn show_one(scan: &LogScan, id: DeliveryId) -> Result<DeliveryDetailView, Pr
 
 /// What the operator, or a later event of the same key, did with a delivery.
 fn operator_action(record: &Record, id: DeliveryId) -> Option<OperatorActionView> {
-    let (what, at) = match record {
-        Record::DeliveryCancelled { delivery, at, .. } if *delivery == id => ("cancelled", *at),
-        Record::DeliveryRetried { delivery, at, .. } if *delivery == id => ("retried", *at),
-        Record::Superseded { endpoint, deliveries, at, .. }
-            if *endpoint == id.endpoint && deliveries.contains(&id.seq) =>
-        {
-            ("superseded by a later event of its key", *at)
-        }
-        _ => return None,
+    let (_, fact) = record.delivery_facts().into_iter().find(|(delivery, _)| *delivery == id)?;
+    let (what, at) = match fact {
+        DeliveryFact::Cancelled { at } => ("cancelled", at),
+        DeliveryFact::Retried { at } => ("retried", at),
+        DeliveryFact::Superseded { at } => ("superseded by a later event of its key", at),
+        DeliveryFact::Attempted(_)
+        | DeliveryFact::Batched
+        | DeliveryFact::Relocated
+        | DeliveryFact::Died(_)
+        | DeliveryFact::WasDead(_) => return None,
     };
     Some(OperatorActionView { what: what.to_owned(), at: Time(at) })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::summary::{conflicts_with, duplicates, summary};
+use super::summary::{duplicates, summary};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -34,14 +34,13 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
         for entry in scan.log().backward(before) {
             scan.still_wanted()?;
             let Some((seq, record)) = scan.entry(entry) else { continue };
-            let earlier = conflicts_with(&record);
-            let Some(held) = relocated.event(scan, seq, record)? else { continue };
-            let HeldEvent { event, fan_out, .. } = held;
-            if !filter.matches(&EventTraits::from(&*event)) {
+            let Some(held) = relocated.event(scan, seq, &record)? else { continue };
+            let HeldEvent { event, fan_out, conflicts_with, .. } = held;
+            if !filter.matches(&EventTraits::from(&**event)) {
                 continue;
             }
 
-            let summary = summary(&event, earlier);
+            let summary = summary(event, conflicts_with);
             rows.push((event.id.seq, EventView { summary, deliveries: fan_out.len() }));
             left -= 1;
             if rows.len() == ROWS || left == 0 {

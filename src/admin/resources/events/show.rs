@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::summary::{conflicts_with, duplicates, summary};
+use super::summary::{duplicates, summary};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -36,7 +36,8 @@ fn show_one(scan: &LogScan, id: EventId) -> Result<EventDetailView, Problem> {
     let id = event.id;
     let record = scan.log().read(listed_at(scan, here.seq)?)?;
 
-    let mut summary = summary(&event, record.as_ref().and_then(conflicts_with));
+    let held = record.as_ref().and_then(Record::held_event);
+    let mut summary = summary(&event, held.and_then(|held| held.conflicts_with));
     summary.duplicates = duplicates(scan, &[id.seq])?[0];
     let delivery = |snapshot: &DeliverySnapshot| EventDeliveryView {
         id: Text(snapshot.delivery),
@@ -72,12 +73,10 @@ fn loop_remark(event: &Event) -> Option<String> {
 /// The endpoints whose filters could not tell whether they want the event. Where the record that
 /// would say so cannot be read, the event is shown all the same, without them.
 fn undecided(scan: &LogScan, seq: Seq) -> Vec<String> {
-    match scan.log().read(seq + 1) {
-        Ok(Some(Record::FilterUndecided { event, endpoints, .. })) if event == seq => {
-            endpoints.into_iter().map(|id| endpoint_name(&scan.admin, id)).collect()
-        }
-        _ => Vec::new(),
-    }
+    let record = scan.log().read(seq + 1).ok().flatten();
+    let Some(Record::FilterUndecided { event, endpoints, .. }) = record else { return Vec::new() };
+    let endpoints = endpoints.into_iter().filter(|_| event == seq);
+    endpoints.map(|id| endpoint_name(&scan.admin, id)).collect()
 }
 
 /// Method, path and query of an event, with the source's name in the place of a token and no secret

@@ -5,7 +5,6 @@ use crate::admin::scan::log_scan::LogScan;
 use crate::api::values::{Text, Time};
 use crate::api::views::EventSummary;
 use crate::model::{Event, EventId, Seq};
-use crate::record::Record;
 
 pub fn summary(event: &Event, conflicts_with: Option<EventId>) -> EventSummary {
     EventSummary {
@@ -18,14 +17,6 @@ pub fn summary(event: &Event, conflicts_with: Option<EventId>) -> EventSummary {
         dedupe_key: event.dedupe_key.clone(),
         first_id: event.first_id.map(Text),
         conflicts_with: conflicts_with.map(Text),
-    }
-}
-
-/// The earlier event that has the same dedupe key, and says something else.
-pub fn conflicts_with(record: &Record) -> Option<EventId> {
-    match record {
-        Record::EventAccepted { beside, .. } => beside.conflicts_with,
-        _ => None,
     }
 }
 

@@ -40,7 +40,9 @@ pub fn describe(explainer: &Explainer, reason: &WaitReason, head: &str) -> Reaso
         }
         WaitReason::Retries { waiting, most } => limits::retries(explainer, waiting, most),
 
-        WaitReason::Places { in_flight, most, doubtful } => order::slots(in_flight, most, doubtful),
+        WaitReason::Slots { in_flight, most, on_probation } => {
+            order::slots(in_flight, most, on_probation)
+        }
         WaitReason::Share { own, left } => order::share(explainer, own, left),
         WaitReason::Gathering { max_events, closes_at } => {
             order::gathering(explainer, max_events, closes_at)

@@ -12,7 +12,7 @@ pub fn slots(in_flight: usize, most: usize, on_probation: bool) -> ReasonView {
     };
     let are = attempts_are(in_flight);
     let text = format!("{are} under way {whose}, and there are {most} slots for them");
-    ReasonView::new(text, &ReasonFacts::Places { in_flight, most, doubtful: on_probation })
+    ReasonView::new(text, &ReasonFacts::Slots { in_flight, most, on_probation })
 }
 
 pub fn share(explainer: &Explainer, own: usize, left: usize) -> ReasonView {

@@ -23,8 +23,8 @@ fn sources_that_take_anybodys_messages_are_told_of() {
         ("mandrill", "--public-url"),
         ("rfc9421", "--public-url"),
     ] {
-        let told = unnamed_recipient(&source(scheme, "s", json!({}))).unwrap_or_default();
-        assert!(told.contains(missing), "{scheme}: {told}");
+        let warning = unnamed_recipient(&source(scheme, "s", json!({}))).unwrap_or_default();
+        assert!(warning.contains(missing), "{scheme}: {warning}");
     }
     let signs_url = json!({"signed": "{url}.{body}"});
     assert!(

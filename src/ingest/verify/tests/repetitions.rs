@@ -38,10 +38,10 @@ impl Taken {
         let found = proven(ask(source, method, url, headers, body));
         let kept: Vec<Header> =
             headers.iter().map(|(name, value)| Header::new(*name, value.to_string())).collect();
-        self.judge(of_request(source, &kept, body, &found))
+        self.classify(of_request(source, &kept, body, &found))
     }
 
-    fn judge(&mut self, facts: EventIdentity) -> Novelty {
+    fn classify(&mut self, facts: EventIdentity) -> Novelty {
         // Both kinds of fingerprints are of texts in one space.
         let known = |text: &Option<String>| {
             text.as_ref().is_some_and(|text| {
@@ -273,7 +273,7 @@ fn a_body_made_to_fit_paypals_crc_is_a_repetition() {
     };
     let Verdict::Proven(found) = verify(&paypal, &request, at) else { panic!("not proven") };
     let mut taken = Taken::default();
-    assert_eq!(taken.judge(of_request(&paypal, &headers, &body, &found)), Novelty::New);
+    assert_eq!(taken.classify(of_request(&paypal, &headers, &body, &found)), Novelty::New);
 
     let forged = fit_crc(
         br#"{"id":"forged","event_type":"PAYMENT.SALE.COMPLETED","x":""#,
@@ -283,7 +283,7 @@ fn a_body_made_to_fit_paypals_crc_is_a_repetition() {
     let Verdict::Proven(found) = verify(&paypal, &request, at) else {
         panic!("the CRC is not met")
     };
-    assert_eq!(taken.judge(of_request(&paypal, &headers, &forged, &found)), Novelty::Again);
+    assert_eq!(taken.classify(of_request(&paypal, &headers, &forged, &found)), Novelty::Again);
 }
 
 /// Four bytes behind `start` that give it this CRC-32.
@@ -323,9 +323,9 @@ fn two_subscriptions_of_a_topic_deliver_the_same_message_twice() {
         of_request(&pubsub, &[], body.to_string().as_bytes(), &found)
     };
     let mut taken = Taken::default();
-    assert_eq!(taken.judge(facts("a", 1)), Novelty::New);
-    assert_eq!(taken.judge(facts("a", 2)), Novelty::Again);
-    assert_eq!(taken.judge(facts("b", 1)), Novelty::New);
+    assert_eq!(taken.classify(facts("a", 1)), Novelty::New);
+    assert_eq!(taken.classify(facts("a", 2)), Novelty::Again);
+    assert_eq!(taken.classify(facts("b", 1)), Novelty::New);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn event(body: &str) -> Arc<Event> {
     })
 }
 
-fn shape(body: &str) -> RequestTemplate {
+fn template(body: &str) -> RequestTemplate {
     RequestTemplate { body: Some(body.to_owned()), ..RequestTemplate::default() }
 }
 
@@ -45,13 +45,13 @@ fn message(event: &Event) -> Message {
     )
 }
 
-fn apply(shape: &RequestTemplate, event: &Arc<Event>, url: &str) -> Result<Message, String> {
+fn apply(template: &RequestTemplate, event: &Arc<Event>, url: &str) -> Result<Message, String> {
     let lookup: SecretLookup = Arc::new(|name| match name {
         "env:KEY" => Ok(Some("hunter2".to_owned())),
         _ => Ok(None),
     });
     let mut message = message(event);
-    EndpointTemplates::new(shape, Some(&lookup))?.apply(
+    EndpointTemplates::new(template, Some(&lookup))?.apply(
         event,
         2,
         &url.parse().unwrap(),
@@ -61,6 +61,6 @@ fn apply(shape: &RequestTemplate, event: &Arc<Event>, url: &str) -> Result<Messa
 }
 
 fn body(template: &str, event_body: &str) -> Result<String, String> {
-    let made = apply(&shape(template), &event(event_body), "/")?;
+    let made = apply(&template(text), &event(event_body), "/")?;
     Ok(String::from_utf8_lossy(&made.body).into_owned())
 }

@@ -5,9 +5,9 @@ use super::{Message, RequestTemplate, apply, event};
 #[test]
 fn a_value_cannot_leave_its_place_in_a_path() {
     let path = |template: &str, value: &str, url: &str| {
-        let shape = RequestTemplate { path: Some(template.into()), ..RequestTemplate::default() };
+        let made_of = RequestTemplate { path: Some(template.into()), ..RequestTemplate::default() };
         let body = serde_json::json!({ "v": value }).to_string();
-        apply(&shape, &event(&body), url).map(|m| m.path.unwrap().to_string())
+        apply(&made_of, &event(&body), url).map(|m| m.path.unwrap().to_string())
     };
 
     for (template, value, url, made) in [
@@ -33,13 +33,13 @@ fn a_value_cannot_leave_its_place_in_a_path() {
 }
 
 #[test]
-fn headers_carry_no_lines_and_hide_secrets() {
+fn headers_have_no_lines_and_hide_secrets() {
     let made = |template: &str, body: &str| {
-        let shape = RequestTemplate {
+        let made_of = RequestTemplate {
             headers: vec![("X-A".into(), template.into())],
             ..RequestTemplate::default()
         };
-        apply(&shape, &event(body), "/")
+        apply(&made_of, &event(body), "/")
     };
 
     let value = |m: Message| m.headers.last().map(|(n, v)| (n.to_string(), v.clone())).unwrap();
@@ -61,14 +61,14 @@ fn headers_carry_no_lines_and_hide_secrets() {
 fn shown(template: &str) -> String {
     let secret = "{% set s = secret %}";
 
-    let shape = RequestTemplate {
+    let made_of = RequestTemplate {
         path: Some(format!("/a/{template}")),
         headers: vec![("X-A".into(), template.to_owned())],
         body: Some(format!("{secret}{template}")),
         ..RequestTemplate::default()
     };
 
-    let message = apply(&shape, &event(r#"{"v":"1"}"#), "/v1?k=1")
+    let message = apply(&made_of, &event(r#"{"v":"1"}"#), "/v1?k=1")
         .unwrap_or_else(|why| panic!("{template}: {why}"));
     assert!(message.headers.last().is_some_and(|(_, value)| value.is_sensitive()), "{template}");
     let sent = [
@@ -112,8 +112,8 @@ fn a_secret_is_one_however_the_template_asks_for_it() {
 #[test]
 fn no_secret_stands_in_an_error() {
     let path = |template: &str| {
-        let shape = RequestTemplate { path: Some(template.into()), ..RequestTemplate::default() };
-        apply(&shape, &event(r#"{"v":".."}"#), "/").map(|_| ()).expect_err(template)
+        let made_of = RequestTemplate { path: Some(template.into()), ..RequestTemplate::default() };
+        apply(&made_of, &event(r#"{"v":".."}"#), "/").map(|_| ()).expect_err(template)
     };
 
     for template in [

@@ -56,13 +56,13 @@ fn max_age_ends_what_waits_whatever_it_waits_for() {
 
             for _ in 0..40 {
                 script.run_for(500);
-                let lane = &script.queue().state().endpoints[&1];
+                let endpoint = &script.queue().state().endpoints[&1];
                 for (seq, at) in &accepted {
-                    let (ended, age) = (lane.dead.contains(*seq), script.now.mono_ms - at);
+                    let (ended, age) = (endpoint.dead.contains(*seq), script.now.mono_ms - at);
                     assert!(
                         ended || age <= 15_000,
                         "{kind}: {seq} is {age} ms old: {:?}",
-                        lane.state_of(*seq)
+                        endpoint.state_of(*seq)
                     );
                     assert!(!ended || age >= 14_000, "{kind}: {seq} ended at {age} ms");
                 }

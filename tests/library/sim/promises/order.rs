@@ -98,7 +98,7 @@ fn halves_of_a_batch_take_their_time_and_only_where_something_is_taken() {
         assert!(most <= 20, "{status}: {most} requests in a second, {} in all", script.seen.len());
 
         if status == 500 {
-            // Where nothing is taken, halves fare no better than the whole.
+            // Where nothing is taken, halves would not be taken either.
             script.run_for(1_200_000);
             assert!(script.seen.len() <= 60, "{} requests", script.seen.len());
             assert_eq!(script.queue().status(script.now).pending, 0);

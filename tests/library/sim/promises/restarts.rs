@@ -76,8 +76,10 @@ fn being_offline_is_known_after_a_restart() {
     script.run_for(30_000);
     assert!(script.queue().is_offline());
     let burnt = |script: &Script| -> u32 {
-        let lanes = script.queue().state().endpoints.values();
-        lanes.flat_map(|lane| lane.retrying.values().map(|waiting| waiting.attempts)).sum()
+        let endpoints = script.queue().state().endpoints.values();
+        endpoints
+            .flat_map(|endpoint| endpoint.retrying.values().map(|waiting| waiting.attempts))
+            .sum()
     };
     let before = burnt(&script);
     for _ in 0..5 {
@@ -160,7 +162,7 @@ fn hanging_endpoints_at_a_start_do_not_delay_good_ones() {
     }
 }
 
-/// However many there are: those that took something before the start have places that the others
+/// However many there are: those that took something before the start have slots that the others
 /// do not get.
 #[test]
 fn endpoints_that_took_something_before_a_start_wait_for_none_that_hang() {

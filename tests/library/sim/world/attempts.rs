@@ -24,13 +24,13 @@ impl World {
         event: &Arc<Event>,
     ) {
         self.totals.attempts += 1;
-        let lane = core
+        let queue = core
             .queue
             .state()
             .endpoints
             .get(&delivery.endpoint)
             .expect("an attempt for an endpoint that exists");
-        let state = lane.state_of(delivery.seq);
+        let state = queue.state_of(delivery.seq);
         let waits = matches!(state, DeliveryState::Pending | DeliveryState::Held);
         assert!(waits, "{delivery} is attempted although it is {state:?}");
         assert!(
@@ -43,7 +43,7 @@ impl World {
                 "{delivery} is attempted before its delay is over"
             );
         }
-        self.land();
+        self.finish_one();
 
         let clash = self.checker.in_flight.insert(delivery, number);
         assert!(clash.is_none(), "{delivery} is attempted twice at a time");
@@ -55,7 +55,7 @@ impl World {
             self.checker.answered_2xx.insert(delivery);
         }
         let within_ms = answer.within_ms;
-        let report = self.report(answer, &format!("event {} said so", event.id.seq));
+        let report = self.report(answer, &format!("event {} was answered so", event.id.seq));
         self.plan_at(within_ms, Input::Finished { delivery, report });
     }
 
@@ -79,8 +79,9 @@ impl World {
         let before = self.checker.members.entry(batch).or_insert_with(|| ids.clone());
         assert_eq!(*before, ids, "{batch} holds something else than at its last attempt");
 
-        let lane = core.queue.state().endpoints.get(&endpoint.id).expect("an endpoint that exists");
-        let known = lane.batches.get(&batch).expect("a batch that the state knows");
+        let queue =
+            core.queue.state().endpoints.get(&endpoint.id).expect("an endpoint that exists");
+        let known = queue.batches.get(&batch).expect("a batch that the state knows");
         let members: Vec<DeliveryId> = known
             .members
             .iter()
@@ -96,7 +97,7 @@ impl World {
             }
         }
 
-        self.land();
+        self.finish_one();
         let clash = self.checker.batches_in_flight.insert(batch, members.clone());
         assert!(clash.is_none(), "{batch} is attempted twice at a time");
         self.check_flight(core, endpoint, &members);
@@ -109,7 +110,7 @@ impl World {
         }
 
         let (within_ms, failed) = (answer.within_ms, answer.failed.clone());
-        let report = self.report(answer, "the batch said so");
+        let report = self.report(answer, "the batch was answered so");
         self.plan_at(
             within_ms,
             Input::BatchFinished { endpoint: endpoint.id, batch, report, failed },
@@ -127,13 +128,13 @@ impl World {
         let singles = self.checker.in_flight.keys().filter(|d| d.endpoint == id).count();
         let batches =
             self.checker.batches_in_flight.values().filter(|m| m[0].endpoint == id).count();
-        let flying = singles + batches;
+        let in_flight = singles + batches;
         if endpoint.is_leased() {
-            assert!(flying <= MOST_CONSUMED, "{flying} are lent");
+            assert!(in_flight <= MOST_CONSUMED, "{in_flight} are lent");
         } else {
             assert!(
-                flying <= endpoint.concurrency as usize,
-                "{flying} in flight, {} allowed",
+                in_flight <= endpoint.concurrency as usize,
+                "{in_flight} in flight, {} allowed",
                 endpoint.concurrency
             );
         }
@@ -142,7 +143,7 @@ impl World {
             let others = self.checker.in_flight.keys().filter(|d| d.endpoint == id);
             let stories: String = others.map(|other| story(core.store, *other)).collect();
             assert_eq!(
-                flying, 1,
+                in_flight, 1,
                 "a strict endpoint gets one at a time: {members:?} {endpoint:?} {stories}"
             );
         }
@@ -171,12 +172,12 @@ impl World {
                     .iter()
                     .take(2)
                     .map(|other| {
-                        let lane = &core.queue.state().endpoints[&other.endpoint];
+                        let endpoint = &core.queue.state().endpoints[&other.endpoint];
                         format!(
                             "{other} {:?} revived {} taken up {} {}",
-                            lane.state_of(other.seq),
-                            lane.revived.contains(other.seq),
-                            lane.taken_up(other.seq),
+                            endpoint.state_of(other.seq),
+                            endpoint.revived.contains(other.seq),
+                            endpoint.taken_up(other.seq),
                             story(core.store, *other)
                         )
                     })
@@ -201,7 +202,7 @@ impl World {
     }
 
     /// Attempts whose report has gone into the queue are not in flight any more.
-    fn land(&mut self) {
+    fn finish_one(&mut self) {
         let reported: BTreeSet<DeliveryId> = self
             .agenda
             .values()

@@ -63,7 +63,7 @@ impl World {
     }
 
     /// The first delivery that was to end and did not, for messages, and the record that says its
-    /// place was taken up.
+    /// position was taken up.
     pub(super) fn left_behind(&self) -> Option<String> {
         let delivery = self.checker.owed.first()?;
         let passed = self.disk.passed_over(*delivery);
@@ -99,8 +99,8 @@ impl World {
             };
             for endpoint in endpoints {
                 let delivery = DeliveryId { seq, endpoint };
-                let Some(lane) = state.endpoints.get(&endpoint) else { continue };
-                match lane.state_of(seq) {
+                let Some(endpoint) = state.endpoints.get(&endpoint) else { continue };
+                match endpoint.state_of(seq) {
                     DeliveryState::Delivered => {
                         self.totals.delivered += 1;
                         let answered = self.checker.answered_2xx.contains(&delivery);
@@ -125,22 +125,6 @@ pub(super) fn story(disk: &Disk, delivery: DeliveryId) -> String {
 
 /// Whether a record concerns a delivery, for messages.
 fn speaks_of(record: &Record, delivery: DeliveryId) -> bool {
-    match record {
-        Record::EventAccepted { event, .. } => event.id.seq == delivery.seq,
-        Record::Superseded { endpoint, deliveries, .. } => {
-            *endpoint == delivery.endpoint && deliveries.contains(&delivery.seq)
-        }
-        Record::BatchFormed { endpoint, members, .. } => {
-            *endpoint == delivery.endpoint
-                && members.iter().any(|member| member.delivery == delivery.seq)
-        }
-        Record::DeliveryDied { dead } => dead.delivery == delivery,
-        Record::DeliveryCancelled { delivery: other, .. }
-        | Record::DeliveryRetried { delivery: other, .. } => *other == delivery,
-        Record::DeliveriesRelocated { waiting } => {
-            waiting.iter().any(|carried| carried.delivery == delivery)
-        }
-        Record::StreamPositionRelocated { waiting } => waiting.delivery == delivery,
-        record => record.attempts().any(|attempt| attempt.delivery == delivery),
-    }
+    record.held_event().is_some_and(|held| held.event.id.seq == delivery.seq)
+        || record.delivery_facts().iter().any(|(other, _)| *other == delivery)
 }

@@ -59,8 +59,8 @@ impl World {
     }
 
     fn enter_lane(&mut self, core: &Core<&mut Disk>, delivery: DeliveryId, event: &Event) {
-        let Some(lane) = core.queue.state().endpoints.get(&delivery.endpoint) else { return };
-        let lane = match lane.settings.order {
+        let Some(endpoint) = core.queue.state().endpoints.get(&delivery.endpoint) else { return };
+        let lane = match endpoint.settings.order {
             Order::None => return,
             Order::Strict => "all".to_owned(),
             Order::Key => {

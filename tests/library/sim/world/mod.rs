@@ -295,12 +295,12 @@ impl World {
             }
         } else {
             self.uplink_away_until = 0;
-            let stuck = |lane: &&hookbox::queue::EndpointQueue| {
-                lane.hold.is_some() || lane.retrying.values().any(|waiting| waiting.parked)
+            let stuck = |endpoint: &&hookbox::queue::EndpointQueue| {
+                endpoint.hold.is_some() || endpoint.retrying.values().any(|waiting| waiting.parked)
             };
             let held = core.queue.state().living().filter(stuck);
             let release = |name: &str| Sent::command(ReleaseEndpoint { name: name.to_owned() });
-            requests.extend(held.map(|lane| release(&lane.settings.name)));
+            requests.extend(held.map(|endpoint| release(&endpoint.settings.name)));
         }
 
         requests.extend(self.consumers(core));

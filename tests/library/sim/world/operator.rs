@@ -24,8 +24,8 @@ impl World {
             .queue
             .state()
             .living()
-            .filter(|lane| lane.settings.is_leased())
-            .map(|lane| lane.settings.id);
+            .filter(|endpoint| endpoint.settings.is_leased())
+            .map(|endpoint| endpoint.settings.id);
         let pulls: Vec<u32> = pulls.collect();
         let mut inputs = Vec::new();
         for endpoint in pulls {
@@ -71,16 +71,16 @@ impl World {
     /// The operator does something.
     pub(super) fn meddle(&mut self, core: &Core<&mut Disk>) -> Option<Sent> {
         let state = core.queue.state();
-        let lanes: Vec<u32> = state.endpoints.keys().copied().collect();
-        let id = *lanes.get(self.rng.random_range(0..lanes.len().max(1)))?;
-        let lane = &state.endpoints[&id];
-        let name = lane.settings.name.clone();
+        let endpoints: Vec<u32> = state.endpoints.keys().copied().collect();
+        let id = *endpoints.get(self.rng.random_range(0..endpoints.len().max(1)))?;
+        let endpoint = &state.endpoints[&id];
+        let name = endpoint.settings.name.clone();
 
         let some_seq = self.rng.random_range(1..state.next_seq);
 
         Some(match self.rng.random_range(0..34) {
-            32 if lanes.len() > 1 => Sent::command(DeleteEndpoint { name }),
-            33 => Sent::command(UpdateEndpoint(Box::new(self.resettled(&lane.settings)))),
+            32 if endpoints.len() > 1 => Sent::command(DeleteEndpoint { name }),
+            33 => Sent::command(UpdateEndpoint(Box::new(self.resettled(&endpoint.settings)))),
             n if n % 8 == 0 => Sent::command(HoldEndpoint { name }),
             n if n % 8 < 3 => Sent::command(ReleaseEndpoint { name }),
             n if n % 8 == 3 => {

@@ -103,10 +103,10 @@ impl World {
 
         match record {
             Record::AttemptFinished(attempt) => {
-                self.check_spared(core, &attempt.report, attempt.uncounted)
+                self.check_uncounted(core, &attempt.report, attempt.uncounted)
             }
             Record::BatchFinished(finished) => {
-                self.check_spared(core, &finished.report, finished.uncounted);
+                self.check_uncounted(core, &finished.report, finished.uncounted);
                 let halved =
                     matches!(finished.next, hookbox::record::BatchConsequence::Split { .. });
                 self.totals.halved += u64::from(halved);
@@ -122,19 +122,19 @@ impl World {
             }
 
             Record::DeliveriesRelocated { waiting } => {
-                for carried in waiting {
-                    self.checker.not_before.remove(&carried.delivery);
+                for relocated in waiting {
+                    self.checker.not_before.remove(&relocated.delivery);
                 }
             }
             Record::SegmentDropped { .. } => self.totals.dropped_segments += 1,
-            Record::EventRelocated { .. } => self.totals.carried_events += 1,
-            Record::StreamPositionRelocated { .. } => self.totals.carried_places += 1,
+            Record::EventRelocated { .. } => self.totals.relocated_events += 1,
+            Record::StreamPositionRelocated { .. } => self.totals.relocated_positions += 1,
             _ => {}
         }
     }
 
     /// What fails on the way while the daemon knows that it is offline burns no attempt.
-    fn check_spared(&self, core: &Core<&mut Disk>, report: &AttemptReport, uncounted: bool) {
+    fn check_uncounted(&self, core: &Core<&mut Disk>, report: &AttemptReport, uncounted: bool) {
         let on_the_way =
             matches!(report.fault, Some(AttemptFault::Unreachable | AttemptFault::Unclear));
         if on_the_way && core.queue.is_offline() && !uncounted {

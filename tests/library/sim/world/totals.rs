@@ -10,8 +10,8 @@ pub struct Totals {
     pub dead: u64,
     pub crashes: u64,
     pub dropped_segments: u64,
-    pub carried_events: u64,
-    pub carried_places: u64,
+    pub relocated_events: u64,
+    pub relocated_positions: u64,
     pub replays: u64,
     pub batches: u64,
     pub halved: u64,
@@ -34,8 +34,8 @@ impl Totals {
         self.dead += other.dead;
         self.crashes += other.crashes;
         self.dropped_segments += other.dropped_segments;
-        self.carried_events += other.carried_events;
-        self.carried_places += other.carried_places;
+        self.relocated_events += other.relocated_events;
+        self.relocated_positions += other.relocated_positions;
         self.replays += other.replays;
         self.batches += other.batches;
         self.halved += other.halved;

@@ -107,10 +107,10 @@ fn what_holds_an_endpoint_back() {
 
 #[test]
 fn who_goes_first() {
-    use WaitReason::{Gathering, InLine, OnDisk, Places, Share, Turn};
+    use WaitReason::{Gathering, InLine, OnDisk, Share, Slots, Turn};
 
     check([
-        (Places { in_flight: 128, most: 128, doubtful: true }, "places", "keep failing"),
+        (Slots { in_flight: 128, most: 128, on_probation: true }, "slots", "keep failing"),
         (Share { own: 40, left: 20 }, "share", "20 slots left are kept for others"),
         (Gathering { max_events: 100, closes_at: NOW + 4_000 }, "gathering", "closes in 4s"),
         (InLine { before: 1 }, "in_line", "1 delivery before it"),

@@ -1,4 +1,4 @@
-//! Ways out: what is shaped, what runs a command, what goes through a proxy.
+//! Transport settings: templates, commands, proxies.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use super::support::{Daemon, Home, Receiver, SOON, until};
 use super::{delivery_in, open_source, quick_endpoint, text};
 
 #[test]
-fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
+fn templates_make_what_is_sent_and_a_test_shows_it_first() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();
@@ -22,7 +22,7 @@ fn templates_shape_what_is_sent_and_a_trial_shows_it_first() {
     a_dry_run_shows_the_request(&home, &daemon, &order);
     assert_eq!(receiver.all().len(), 0, "nothing is sent by a dry run");
 
-    what_is_sent_has_the_shape(&daemon, &receiver, &order);
+    what_is_sent_follows_the_templates(&daemon, &receiver, &order);
     what_nothing_can_be_made_of_dies_at_once(&home, &daemon);
 }
 
@@ -57,16 +57,16 @@ fn a_dry_run_shows_the_request(home: &Home, daemon: &Daemon, order: &str) {
         daemon.json(&[&test[..], &["--type", "order.paid", "--dry-run"]].concat())
     };
 
-    let trial = dry(order);
+    let test = dry(order);
     assert_eq!(
-        (trial["matches"].as_bool(), trial["dry_run"].as_bool()),
+        (test["matches"].as_bool(), test["dry_run"].as_bool()),
         (Some(true), Some(true)),
-        "{trial}"
+        "{test}"
     );
-    assert_eq!(text(&trial, "method"), "PUT");
-    assert!(text(&trial, "url").ends_with("/v1/rooms/a%2Fb"), "{trial}");
+    assert_eq!(text(&test, "method"), "PUT");
+    assert!(text(&test, "url").ends_with("/v1/rooms/a%2Fb"), "{test}");
     assert_eq!(
-        (text(&trial["headers"], "x-type"), text(&trial["headers"], "authorization")),
+        (text(&test["headers"], "x-type"), text(&test["headers"], "authorization")),
         ("order.paid", "…")
     );
 
@@ -74,7 +74,7 @@ fn a_dry_run_shows_the_request(home: &Home, daemon: &Daemon, order: &str) {
     assert!(text(&refused, "why_not").contains("--where"), "{refused}");
 }
 
-fn what_is_sent_has_the_shape(daemon: &Daemon, receiver: &Receiver, order: &str) {
+fn what_is_sent_follows_the_templates(daemon: &Daemon, receiver: &Receiver, order: &str) {
     let send = ["event", "send", "--source", "shop", "--type", "order.paid", "--file", order];
     let id = daemon.done(&send);
     let seen = receiver.wait("/v1/rooms/a%2Fb", 1, SOON).remove(0);
@@ -277,14 +277,10 @@ fn a_command_takes_deliveries_and_its_exit_code_decides() {
     );
     assert!(text(attempt, "error").contains("exit 100"), "{shown}");
 
-    let trial = daemon.json(&["endpoint", "test", "mail"]);
-    assert_eq!(
-        (text(&trial, "outcome"), trial["exit"].as_i64()),
-        ("delivered", Some(0)),
-        "{trial}"
-    );
-    let trial = daemon.json(&["endpoint", "test", "mail", "--dry-run"]);
-    assert!(text(&trial, "url").ends_with("alert \"--subject\" \"a b\""), "{trial}");
+    let test = daemon.json(&["endpoint", "test", "mail"]);
+    assert_eq!((text(&test, "outcome"), test["exit"].as_i64()), ("delivered", Some(0)), "{test}");
+    let test = daemon.json(&["endpoint", "test", "mail", "--dry-run"]);
+    assert!(text(&test, "url").ends_with("alert \"--subject\" \"a b\""), "{test}");
 }
 
 #[test]
@@ -403,7 +399,7 @@ fn serve(mut stream: TcpStream, sender: &std::sync::mpsc::Sender<String>) -> std
 }
 
 #[test]
-fn a_proxy_of_the_daemon_or_of_an_endpoint_carries_what_leaves() {
+fn a_proxy_of_the_daemon_or_of_an_endpoint_is_used_for_what_leaves() {
     let (common, at_common) = proxy();
     let (own, at_own) = proxy();
     let mut home = Home::new();

@@ -1,0 +1,98 @@
+//! What is refused in the settings of an endpoint: lists that are too long, paths that depend on
+//! the folder, and settings that contradict each other.
+
+use std::path::PathBuf;
+
+use super::spec::SpecError;
+use super::text::{Argument, DaemonFile, HeaderTemplate};
+use crate::model::{CatchUpMode, Endpoint, HeadOfLine, Order, TargetError, TargetUrl, limits};
+
+/// Settings that contradict each other.
+pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
+    let keyed = endpoint.order == Order::Key;
+    let refused = |key: &str, why: &str| Err(SpecError::of(key, why));
+
+    if keyed && endpoint.order_key.is_none() {
+        return refused(
+            "order_key",
+            "is missing: --order key needs a JSON Pointer, such as --order-key /device/id",
+        );
+    }
+    if !keyed && endpoint.order_key.is_some() {
+        return refused("order_key", "needs --order key; or use --reset order-key");
+    }
+    if endpoint.head_of_line != HeadOfLine::Block && endpoint.order == Order::None {
+        return refused(
+            "head_of_line",
+            "needs an order: use it with --order strict or --order key",
+        );
+    }
+
+    if endpoint.batch.is_some() && !endpoint.batches() {
+        let why = "batches are sent to a URL: consumers choose how many events they take, a \
+                   command gets one at a time";
+        return refused("batch_max_events", why);
+    }
+    if endpoint.batch.is_some() && !endpoint.template.is_plain() {
+        return refused(
+            "batch_max_events",
+            "batches and templates cannot be combined: leave out one of them",
+        );
+    }
+    if endpoint.burst.is_some() && endpoint.rate.is_none() {
+        return refused("burst", "needs a rate: give --rate, too");
+    }
+
+    match endpoint.catch_up.mode {
+        CatchUpMode::Newest | CatchUpMode::Latest if endpoint.order != Order::None => refused(
+            "catch_up",
+            "newest and latest would break the order: use oldest, or --order none",
+        ),
+        CatchUpMode::Latest if endpoint.catch_up.key.is_none() => refused(
+            "catch_up_key",
+            "is missing: latest needs a JSON Pointer to its key, such as --catch-up-key /id",
+        ),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn header_templates(
+    given: &[HeaderTemplate],
+) -> Result<Vec<(String, String)>, SpecError> {
+    if given.len() > limits::TEMPLATE_HEADERS {
+        return Err(SpecError::of(
+            "header",
+            &format!("has at most {} entries", limits::TEMPLATE_HEADERS),
+        ));
+    }
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for header in given {
+        let (name, value) = header.parts();
+        if headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+            return Err(SpecError::of("header", &format!("'{name}' is given twice")));
+        }
+        headers.push((name, value));
+    }
+    Ok(headers)
+}
+
+pub(super) fn arguments(given: Vec<Argument>) -> Result<Vec<String>, SpecError> {
+    if given.len() > limits::COMMAND_ARGS {
+        return Err(SpecError::of("arg", &format!("has at most {} entries", limits::COMMAND_ARGS)));
+    }
+    Ok(given.into_iter().map(|argument| argument.0).collect())
+}
+
+/// The daemon may run in another folder than whoever names the file.
+pub(super) fn absolute(key: &str, file: Option<&DaemonFile>) -> Result<Option<PathBuf>, SpecError> {
+    match file {
+        Some(DaemonFile(path)) if !path.starts_with('/') => {
+            Err(SpecError::of(key, &format!("'{path}' is not an absolute path: begin with /")))
+        }
+        file => Ok(file.map(|file| PathBuf::from(&file.0))),
+    }
+}
+
+pub(super) fn checked_url(url: &str) -> Result<TargetUrl, SpecError> {
+    url.parse().map_err(|error: TargetError| SpecError::of("url", &error.to_string()))
+}

@@ -1,0 +1,42 @@
+//! Filters and ids of the command line, as the fields of requests.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::args::{DeliveryFilterArgs, EventFilterArgs};
+use super::error::CtlError;
+use crate::api::values::Text;
+use crate::api::{DeliveryFilter, EventFilter};
+use crate::model::DeliveryId;
+
+/// Which events; `event` is one of them by its id.
+pub(super) fn event_filter(
+    args: &EventFilterArgs,
+    event: Option<&String>,
+) -> Result<EventFilter, CtlError> {
+    Ok(EventFilter {
+        source: args.source.clone(),
+        kind: args.kind.clone(),
+        event: read("event", event)?,
+        since: read("since", args.since.as_ref())?,
+        until: read("until", args.until.as_ref())?,
+    })
+}
+
+pub(super) fn delivery_filter(args: &DeliveryFilterArgs) -> Result<DeliveryFilter, CtlError> {
+    let events = event_filter(&args.filter, args.event.as_ref())?;
+    Ok(DeliveryFilter { events, endpoint: args.endpoint.clone() })
+}
+
+pub(super) fn delivery_ids(ids: &[String]) -> Result<Vec<Text<DeliveryId>>, CtlError> {
+    ids.iter().map(|id| id.parse().map_err(|why| refused("ids", &why))).collect()
+}
+
+fn read<T: FromStr<Err: Display>>(key: &str, text: Option<&String>) -> Result<Option<T>, CtlError> {
+    text.map(|text| text.parse().map_err(|why| refused(key, &why))).transpose()
+}
+
+/// In the words of the daemon, which refuses the field of a request in the same way.
+fn refused(key: &str, why: &impl Display) -> CtlError {
+    CtlError::Refused(format!("'{key}': {why}"))
+}
