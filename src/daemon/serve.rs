@@ -150,7 +150,7 @@ fn open(
     let speaks_tls = addresses.iter().any(|address| address.starts_with("https:"));
     let direct = direct(&listeners);
     let socket = config.socket();
-    let socket =
+    let admin_listener =
         admin::bind(&socket).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
 
     let (stop, stopped) = watch::channel(false);
@@ -197,7 +197,7 @@ fn open(
         in_flight.clone(),
     ));
 
-    let admin = tokio::spawn(admin.serve(socket, stopped.clone()));
+    let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();
     handle.health().accepting.store(true, Ordering::Release);

@@ -1,5 +1,5 @@
-//! Ids. Each contains the sequence number of the record that made its thing, so that looking a thing
-//! up needs no index: the id says where in the log it stands.
+//! Ids. Each contains the sequence number of the record that made its thing, so that looking a
+//! thing up needs no index: the id says where in the log it stands.
 //!
 //! Form: a prefix, then lower-case base32hex (RFC 4648 section 7, no padding), which sorts as the
 //! bytes do. `evt_` + 26 characters (sequence number, 8 random bytes); `dlv_` + 20 characters

@@ -329,8 +329,8 @@ impl Queue {
     }
 
     fn retrying(&self, endpoint: EndpointId, before: Seq, limit: usize) -> Vec<DeliverySnapshot> {
-        let Some(endpoint) = self.state.endpoints.get(&endpoint) else { return Vec::new() };
-        let keys = endpoint.retrying.range(..before).rev().take(limit);
+        let Some(queue) = self.state.endpoints.get(&endpoint) else { return Vec::new() };
+        let keys = queue.retrying.range(..before).rev().take(limit);
         keys.map(|(key, _)| self.delivery_view(DeliveryId { seq: *key, endpoint })).collect()
     }
 

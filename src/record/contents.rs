@@ -232,8 +232,7 @@ impl Record {
             OfDeliveries::Nothing => Vec::new(),
             OfDeliveries::One(delivery, fact) => vec![(delivery, fact)],
             OfDeliveries::Attempt(_) | OfDeliveries::Batch(_) => {
-                let fact = |a: DeliveryAttempt<'_>| (a.delivery, DeliveryFact::Attempted(a));
-                self.attempts().map(fact).collect()
+                self.attempts().map(|a| (a.delivery, DeliveryFact::Attempted(a))).collect()
             }
             OfDeliveries::Batched(endpoint, members) => {
                 let id = |m: &BatchMember| DeliveryId { seq: m.delivery, endpoint };

@@ -33,7 +33,7 @@ impl ReadLog for PatientReader<'_> {
 
     fn event(&self, seq: Seq) -> Option<Arc<Event>> {
         patiently(self.0, || match self.0.read(seq) {
-            Ok(record) => Ok(record.and_then(event_of)),
+            Ok(record) => Ok(record.as_ref().and_then(event_of)),
             Err(error) if error.is_lasting() => {
                 tracing::error!(seq, %error, "cannot read an event from the log");
                 Ok(None)

@@ -4,7 +4,7 @@
 
 use crate::model::{Seq, limits};
 use crate::queue::{AliveRange, Keys, Relocate, RelocatedEvent, RelocationSlice, RetireSegment};
-use crate::record::{DeadLetter, HeldEvent, Record};
+use crate::record::{DeadLetter, Record};
 
 /// Where the records of the segment are read from.
 pub trait Records {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EndpointTemplates, SecretLookup, body, template};
+use super::{EndpointTemplates, SecretLookup, body, template_of};
 use crate::model::{RequestTemplate, limits};
 
 #[test]
@@ -16,12 +16,12 @@ fn templates_are_checked_before_there_is_an_event() {
         ("{% include 'x' %}", "--body"),
         (&"x".repeat(limits::TEMPLATE_LEN + 1), "at most"),
     ] {
-        let why = EndpointTemplates::new(&template(wrong), None).err().unwrap_or_default();
+        let why = EndpointTemplates::new(&template_of(wrong), None).err().unwrap_or_default();
         assert!(why.contains(word), "{wrong}: {why}");
     }
 
     let lookup: SecretLookup = Arc::new(|name| Err(format!("{name} is not set")));
-    let lacking = EndpointTemplates::new(&template("{{ secret('env:NO') }}"), Some(&lookup))
+    let lacking = EndpointTemplates::new(&template_of("{{ secret('env:NO') }}"), Some(&lookup))
         .map(|s| s.missing_secret().cloned());
     assert_eq!(lacking.ok().flatten().as_deref(), Some("env:NO is not set"));
     let header = |name: &str| RequestTemplate {

@@ -33,7 +33,7 @@ fn event(body: &str) -> Arc<Event> {
     })
 }
 
-fn template(body: &str) -> RequestTemplate {
+fn template_of(body: &str) -> RequestTemplate {
     RequestTemplate { body: Some(body.to_owned()), ..RequestTemplate::default() }
 }
 
@@ -61,6 +61,6 @@ fn apply(template: &RequestTemplate, event: &Arc<Event>, url: &str) -> Result<Me
 }
 
 fn body(template: &str, event_body: &str) -> Result<String, String> {
-    let made = apply(&template(text), &event(event_body), "/")?;
+    let made = apply(&template_of(template), &event(event_body), "/")?;
     Ok(String::from_utf8_lossy(&made.body).into_owned())
 }

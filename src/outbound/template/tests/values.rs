@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{apply, body, event, template};
+use super::{apply, body, event, template_of};
 use crate::model::{Event, limits};
 
 #[test]
@@ -112,7 +112,7 @@ fn what_cannot_be_read_is_an_error_to_write_and_hides_nothing_else() {
     let mut binary = Event::clone(&event(""));
     binary.body = bytes::Bytes::from_static(b"{\"b\":\"\xff\",\"a\":1}");
     let made = |template: &str| {
-        apply(&template(text), &Arc::new(binary.clone()), "/").map(|made| made.body)
+        apply(&template_of(template), &Arc::new(binary.clone()), "/").map(|made| made.body)
     };
     assert_eq!(made("{{ body.a }}").as_deref(), Ok(&b"1"[..]));
     assert!(made("{{ body_text | tojson }}").is_err_and(|why| why.contains("not text")));
