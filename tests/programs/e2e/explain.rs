@@ -82,7 +82,7 @@ fn a_retry_a_hold_and_the_end_are_told() {
     let three = newest(&daemon, "app");
     daemon.done(&["delivery", "cancel", text(&three, "id")]);
     because(&daemon, &three, "cancelled");
-    daemon.ctl().run(&["delivery", "explain", "dlv_000000000000000000000"]).expect(1);
+    daemon.ctl().run(&["delivery", "explain", "dlv_000000000000000000000"]).expect(64);
 }
 
 #[test]

@@ -265,7 +265,7 @@ fn addresses_of_this_machine_are_not_dialled() {
     let url = format!("http://[{own}]:8080/");
     let refused = world.daemon.ctl().try_json(&["endpoint", "create", "own", "--url", &url]);
     assert!(
-        refused.code == Some(1) && refused.stderr.contains("an address of this machine"),
+        refused.code == Some(64) && refused.stderr.contains("an address of this machine"),
         "{}",
         refused.stderr
     );

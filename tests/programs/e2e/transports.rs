@@ -306,7 +306,7 @@ fn commands_are_off_until_the_configuration_allows_them() {
     ];
 
     let refused = daemon.ctl().try_json(&create);
-    assert!(refused.code == Some(1) && refused.stderr.contains("[exec]"), "{}", refused.stderr);
+    assert!(refused.code == Some(64) && refused.stderr.contains("[exec]"), "{}", refused.stderr);
 
     std::fs::write(&config, &allowing).expect("our own file");
     daemon.signal(Signal::HUP);
@@ -436,7 +436,7 @@ fn a_proxy_of_the_daemon_or_of_an_endpoint_is_used_for_what_leaves() {
         "--proxy",
         &own,
     ]);
-    assert_eq!(refused.code, Some(1), "what is named outright is guarded behind a proxy, too");
+    assert_eq!(refused.code, Some(64), "what is named outright is guarded behind a proxy, too");
 
     daemon.accept("/in/in", &[], b"x");
     daemon.await_count("delivered", 3);

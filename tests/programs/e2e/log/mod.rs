@@ -75,7 +75,7 @@ fn a_head_kept_elsewhere_is_looked_for() {
     let other = format!("{}:{}", head["record"], "0".repeat(64));
     let refused = daemon.ctl().run(&["log", "verify", "--expect", &other]).expect(1);
     assert!(refused.stdout.contains("not on the chain"), "{}", refused.stdout);
-    let garbage = daemon.ctl().run(&["log", "verify", "--expect", "abc"]).expect(1);
+    let garbage = daemon.ctl().run(&["log", "verify", "--expect", "abc"]).expect(64);
     assert!(garbage.stderr.contains("64 hex digits"), "{}", garbage.stderr);
 
     assert_eq!(daemon.terminate().code(), Some(0));
