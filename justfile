@@ -94,6 +94,16 @@ fuzz SECONDS="10":
         RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
             -max_total_time={{SECONDS}} -rss_limit_mb=2048 -timeout=10; done
 
+# Packages for Debian, RPM and containers, in target/
+packages:
+    packaging/build-deb
+    HOOKBOX_PROGRAMS="$PWD/target/package/build/dist" packaging/build-rpm
+    HOOKBOX_PROGRAMS="$PWD/target/package/build/dist" packaging/build-oci
+
+# The Debian package in a fresh Debian root: installed, upgraded with a backlog, removed, purged; as root
+package-test *NAMES:
+    packaging/test/run {{NAMES}}
+
 # The front page, the licences, and a reason for each dependency
 page:
     .ci/page

@@ -2,13 +2,18 @@
 //! log, created with `hookboxctl`.
 //!
 //! Every key has a default, so that no file is needed at all. Options override the environment, and
-//! the environment overrides the file. An unknown key is an error, and every error names the file,
-//! the line and how to fix it. `packaging/hookbox.toml` shows every key with its meaning; a test
-//! compares it with [`Config`].
+//! the environment overrides the file; the system's own file has drop-ins ([`layers`]). An unknown
+//! key is an error, and every error names the file, the line and how to fix it.
+//! `packaging/hookbox.toml` shows every key with its meaning; a test compares it with [`Config`].
 
+mod admin;
+pub mod args;
 mod check;
 mod error;
+pub mod layers;
 mod listen;
+mod show;
+mod suggest;
 mod values;
 
 #[cfg(test)]
@@ -18,21 +23,24 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::model::limits;
+pub use admin::{AdminConfig, SocketMode};
 pub use error::ConfigError;
 pub use listen::{Listen, parse_listen};
 pub use values::{Bytes, Millis, RateSetting};
 
 /// The whole configuration, every default filled in.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub data: PathBuf,
     pub listen: Vec<String>,
     /// `<data>/admin.sock` when `None`.
     pub admin_socket: Option<PathBuf>,
+    pub admin: AdminConfig,
     pub log: LogConfig,
     pub retention: RetentionConfig,
     pub ingress: IngressConfig,
@@ -44,7 +52,7 @@ pub struct Config {
     pub logging: LoggingConfig,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     pub segment_size: Bytes,
@@ -54,7 +62,7 @@ pub struct LogConfig {
     pub reserve: Option<Bytes>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
     pub delivered: Millis,
@@ -65,20 +73,20 @@ pub struct RetentionConfig {
     pub dead_bytes: Option<Bytes>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngressConfig {
     /// Networks and addresses, or the word `unix`.
     pub trusted_proxies: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AllowListsConfig {
     pub dir: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
     pub cert: Option<PathBuf>,
@@ -86,7 +94,7 @@ pub struct TlsConfig {
     pub client_ca: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     pub connections: usize,
@@ -94,7 +102,7 @@ pub struct LimitsConfig {
     pub body_timeout: Millis,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutboundConfig {
     pub extra_ca: Option<PathBuf>,
@@ -105,14 +113,14 @@ pub struct OutboundConfig {
     pub no_proxy: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExecConfig {
     /// Whole paths, or a folder's with `/*`.
     pub allow: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoggingConfig {
     pub format: LogFormat,
@@ -120,7 +128,7 @@ pub struct LoggingConfig {
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     #[default]
@@ -129,7 +137,7 @@ pub enum LogFormat {
 }
 
 /// How much is logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     Error,
@@ -146,6 +154,7 @@ impl Default for Config {
             data: PathBuf::from("./hookbox-data"),
             listen: vec!["127.0.0.1:8420".to_owned()],
             admin_socket: None,
+            admin: AdminConfig::default(),
             log: LogConfig::default(),
             retention: RetentionConfig::default(),
             ingress: IngressConfig::default(),
@@ -200,40 +209,29 @@ impl Default for LoggingConfig {
 }
 
 impl Config {
-    /// Reads and checks a file.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with it.
-    pub fn from_file(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
-            file: file.to_owned(),
-            line: None,
-            what: format!(
-                "cannot read it: {error}; give another one with --config, or leave it out for the \
-                 defaults"
-            ),
-        })?;
-        Self::parse(&text, file)
-    }
-
     /// Reads and checks the text of a file.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError {
-            file: file.to_owned(),
-            line: error
-                .span()
-                .map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1),
-            what: error.message().replace('\n', " "),
-        })?;
+        let config = Self::of_text(text, file)?;
         config.check().map_err(|(key, what)| ConfigError {
             file: file.to_owned(),
             line: text.lines().position(|line| line.trim_start().starts_with(key)).map(|n| n + 1),
             what: format!("{key}: {what}"),
         })?;
         Ok(config)
+    }
+
+    /// Reads the text of a file: its keys and the form of its values.
+    fn of_text(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError {
+            file: file.to_owned(),
+            line: error
+                .span()
+                .map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1),
+            what: suggest::explained(error.message(), &json!(Self::default())),
+        })
     }
 
     /// Where the admin socket is.

@@ -48,4 +48,4 @@ mod tests;
 pub use adapters::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refused};
 pub use context::{Admin, AdminInfo, CallerContext};
 pub use log_source::LogSource;
-pub use serve::socket::{AdminError, bind};
+pub use serve::socket::{AdminError, SocketAccess, bind};

@@ -1,5 +1,7 @@
+use std::fs;
 use std::path::Path;
 
+use super::layers::{EffectiveConfig, FileUse, SYSTEM_FILE, ValueOrigin};
 use super::{Bytes, Config, Millis};
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -28,7 +30,13 @@ fn an_empty_file_gives_the_defaults_and_keys_override_them() {
 #[test]
 fn errors_name_file_line_and_fix() {
     let unknown = parse("data = \"/d\"\nlisten_on = 3\n").expect_err("unknown key");
-    assert!(unknown.starts_with("hookbox.toml:2: unknown field `listen_on`"), "{unknown}");
+    assert_eq!(unknown, "hookbox.toml:2: unknown field `listen_on`: did you mean `listen`?");
+    let section = parse("[lgo]\nquota = \"1GiB\"\n").expect_err("unknown section");
+    assert!(section.contains(":1: unknown field `lgo`: did you mean `log`?"), "{section}");
+    let place = parse("quota = \"1GiB\"\n").expect_err("in the wrong place");
+    assert!(place.ends_with("unknown field `quota` here: it belongs into [log]"), "{place}");
+    let none = parse("zzzz = 1\n").expect_err("nothing like it");
+    assert!(none.contains("expected one of `data`"), "{none}");
     let range = parse("\n[limits]\nconnections = 0\n").expect_err("out of range");
     assert!(range.starts_with("hookbox.toml:3: connections: 0"), "{range}");
 
@@ -68,4 +76,133 @@ fn errors_name_file_line_and_fix() {
     );
     assert!(parse("[exec]\nallow = [\"/a/*\", \"/b/c\"]").is_ok());
     assert!(parse("data = ").is_err() && parse("\u{0}").is_err());
+}
+
+#[test]
+fn the_socket_is_for_the_group_or_for_its_owner() {
+    let mode = |text: &str| parse(&format!("[admin]\nmode = \"{text}\"\n"));
+    assert_eq!(mode("0600").map(|config| config.admin.mode.0), Ok(0o600));
+    assert_eq!(mode("660").map(|config| config.admin.mode.0), Ok(0o660));
+    for wrong in ["0666", "0060", "0777", "rw", "", "0o600", "+660", "9999"] {
+        let what = mode(wrong).expect_err("no mode of a socket");
+        assert!(what.starts_with("hookbox.toml:2: ") && what.contains("0660"), "{what}");
+    }
+}
+
+/// A system's root with these files.
+fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let path = root.path().join(name);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+    root
+}
+
+fn system(files: &[(&str, &str)]) -> Result<EffectiveConfig, String> {
+    let root = root(files);
+    let read = EffectiveConfig::read_below(Path::new(SYSTEM_FILE), root.path());
+    let below = format!("{}/", root.path().display());
+    read.map_err(|error| error.to_string().replace(&below, "/"))
+}
+
+#[test]
+fn the_system_needs_no_file_and_has_its_own_places() {
+    let empty = system(&[]).expect("valid");
+    assert_eq!(empty.config.data, Path::new("/var/lib/hookbox"));
+    assert_eq!(empty.config.socket(), Path::new("/run/hookbox/admin.sock"));
+    assert!(matches!(empty.files.as_slice(), [(_, FileUse::Missing)]), "{:?}", empty.files);
+}
+
+#[test]
+fn drop_ins_override_the_file_and_each_other_key_by_key() {
+    let read = system(&[
+        ("etc/hookbox/hookbox.toml", "data = \"/srv\"\n[log]\nquota = \"1GiB\"\n"),
+        ("usr/lib/hookbox/conf.d/90-box.toml", "[log]\nquota = \"2GiB\"\nreserve = \"64MiB\"\n"),
+        ("run/hookbox/conf.d/10-now.toml", "[logging]\nlevel = \"warn\"\n"),
+        ("etc/hookbox/conf.d/10-a.toml", "[log]\nquota = \"4GiB\"\n"),
+        ("etc/hookbox/conf.d/20-b.toml", "\n[log]\nquota = \"5GiB\"\n"),
+        ("etc/hookbox/conf.d/.hidden.toml", "nonsense"),
+        ("etc/hookbox/conf.d/30-c.toml.dpkg-old", "nonsense"),
+    ])
+    .expect("valid");
+
+    assert_eq!(read.config.data, Path::new("/srv"));
+    assert_eq!(read.config.log.quota, Some(Bytes(5 << 30)), "the later file, folder by folder");
+    assert_eq!(read.config.log.reserve, Some(Bytes(64 << 20)), "other keys stay");
+    let Some(ValueOrigin::File { file, line }) = read.origin("quota") else { panic!("no origin") };
+    assert!(file.ends_with("etc/hookbox/conf.d/20-b.toml") && *line == 3, "{}", file.display());
+
+    let text = read.text();
+    let has =
+        |words: &[&str]| text.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(has(&["quota = \"5GiB\"", "20-b.toml:3"]), "{text}");
+    assert!(has(&["reserve = \"64MiB\"", "90-box.toml:3"]), "{text}");
+    assert!(has(&["segment_size = \"64MiB\"", "# default"]), "{text}");
+    assert!(has(&["# dead_events is not set"]), "{text}");
+    assert_eq!(parse(&text), Ok(read.config.clone()), "what is shown is a configuration");
+}
+
+#[test]
+fn a_drop_in_replaces_one_of_its_name_as_a_whole() {
+    let read = system(&[
+        (
+            "usr/lib/hookbox/conf.d/50-box.toml",
+            "listen = [\"127.0.0.1:1\"]\n[log]\nquota = \"2GiB\"\n",
+        ),
+        ("etc/hookbox/conf.d/50-box.toml", "[log]\nquota = \"4GiB\"\n"),
+    ])
+    .expect("valid");
+    assert_eq!(read.config.listen, Config::default().listen);
+    let (_, FileUse::ReplacedBy(by)) = &read.files[1] else { panic!("{:?}", read.files) };
+    assert!(by.ends_with("etc/hookbox/conf.d/50-box.toml"), "{}", by.display());
+
+    let masked = system(&[
+        ("usr/lib/hookbox/conf.d/50-box.toml", "this is not read at all"),
+        ("run/hookbox/conf.d/50-box.toml", ""),
+    ]);
+    assert_eq!(masked.expect("valid").config.log.quota, None);
+}
+
+#[test]
+fn a_broken_drop_in_is_named_with_its_line() {
+    let drop_in = |text| system(&[("etc/hookbox/conf.d/50-x.toml", text)]).expect_err("broken");
+    assert!(drop_in("\n[log]\nquotta = 1\n").starts_with(
+        "/etc/hookbox/conf.d/50-x.toml:3: unknown field `quotta`: did you mean `quota`?"
+    ));
+    assert!(
+        drop_in("[log]\nquota = \"1MiB\"\n")
+            .starts_with("/etc/hookbox/conf.d/50-x.toml:2: quota: ")
+    );
+    assert!(drop_in("data = ").starts_with("/etc/hookbox/conf.d/50-x.toml:1: "));
+
+    // What is wrong only with both is told of the later one.
+    let both = system(&[
+        ("etc/hookbox/hookbox.toml", "[log]\nquota = \"16MiB\"\n"),
+        ("run/hookbox/conf.d/a.toml", "# more than half\n[log]\nreserve = \"9MiB\"\n"),
+    ])
+    .expect_err("too much of it");
+    assert!(both.starts_with("/run/hookbox/conf.d/a.toml:3: reserve: "), "{both}");
+}
+
+#[test]
+fn another_file_is_read_alone_and_has_to_be_there() {
+    let root =
+        root(&[("etc/hookbox/conf.d/50-x.toml", "nonsense"), ("own.toml", "data = \"/d\"\n")]);
+    let own = EffectiveConfig::read_below(&root.path().join("own.toml"), root.path());
+    assert_eq!(own.expect("valid").config.data, Path::new("/d"));
+    let none = EffectiveConfig::read_below(&root.path().join("none.toml"), root.path());
+    assert!(none.is_err_and(|error| error.to_string().contains("cannot read it")));
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let config = parse("[outbound]\nproxy = \"http://me:hunter2@proxy.example.com:3128\"\n");
+    let effective = EffectiveConfig { config: config.expect("valid"), ..Default::default() };
+    let text = effective.text();
+    assert!(
+        text.contains("http://***@proxy.example.com:3128") && !text.contains("hunter2"),
+        "{text}"
+    );
 }

@@ -4,17 +4,23 @@ use super::args::{Cli, CtlCommand};
 use super::client::AdminClient;
 use super::error::CtlError;
 use super::output::Output;
-use super::{consume, deliveries, endpoints, events, log, simulate, sources, status};
+use super::{
+    completion, consume, deliveries, endpoints, events, log, manual, simulate, sources, status,
+    support,
+};
 
 /// Runs one command against the daemon.
 pub(super) fn run(cli: &Cli) -> Result<(), CtlError> {
     let mut out = Output::new(cli.json);
-    if let CtlCommand::Simulate(args) = &cli.command {
-        return simulate::run(&mut out, args).and_then(|()| out.finish());
+    match &cli.command {
+        CtlCommand::Simulate(args) => simulate::run(&mut out, args)?,
+        CtlCommand::Completion(args) => completion::script(&mut out, args.shell)?,
+        CtlCommand::Man(args) => manual::write(&mut out, args)?,
+        command => {
+            let client = AdminClient::new(cli.socket.as_deref())?;
+            perform(&client, &mut out, command)?;
+        }
     }
-
-    let client = AdminClient::new(cli.socket.as_deref())?;
-    perform(&client, &mut out, &cli.command)?;
     out.finish()
 }
 
@@ -35,8 +41,12 @@ pub(super) fn perform(
         CtlCommand::Replay(args) => events::replay(client, out, args),
         CtlCommand::Tail(args) => events::tail(client, out, args),
         CtlCommand::Consume(args) => consume::consume(client, out, args),
+        CtlCommand::Support(args) => support::support(client, out, args),
         CtlCommand::Log(command) => log::log(client, out, command),
-        // These two are no clients of a daemon: `main` and `run` do them.
-        CtlCommand::Demo(_) | CtlCommand::Simulate(_) => Ok(()),
+        // These are no clients of a daemon: `main` and `run` do them.
+        CtlCommand::Demo(_)
+        | CtlCommand::Simulate(_)
+        | CtlCommand::Completion(_)
+        | CtlCommand::Man(_) => Ok(()),
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! Invariants: it talks to the admin socket and to nothing else. The exceptions are [`demo`], which
 //! plays sender and receiver, too, and starts a daemon of its own (this program itself, called by
-//! the daemon's name), and `log`, which also reads a folder that no daemon uses (see `archive`).
+//! the daemon's name), `log`, which also reads a folder that no daemon uses (see `archive`), and
+//! `support`, which asks the journal for the daemon's last lines.
 //! Stdout is either for people or, with `--json`, for programs, one object a line, as it came. An
 //! error is one line on stderr that says what to do.
 //!
@@ -22,6 +23,7 @@ pub mod args;
 mod client;
 mod clock;
 mod commands;
+mod completion;
 mod consume;
 mod deliveries;
 pub mod demo;
@@ -33,6 +35,7 @@ mod files;
 mod filters;
 mod lists;
 mod log;
+mod manual;
 mod output;
 mod secrets;
 mod server_identity;
@@ -41,6 +44,7 @@ mod show;
 mod simulate;
 mod sources;
 mod status;
+mod support;
 pub mod table;
 mod usage;
 
@@ -57,6 +61,9 @@ pub use error::CtlError;
 /// Runs `hookboxctl` with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = completion::answer() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(usage::report(&error)),

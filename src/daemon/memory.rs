@@ -3,7 +3,29 @@
 //! starts is a program of its own, and dumpable again; the limit on core files is inherited, which
 //! commands have anyway.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+/// Milliseconds after which freed memory goes back to the system. By itself the allocator waits for
+/// a second, in which a busy daemon frees some MiB that it could have used again: 26 to 33 MiB
+/// above an idle one, against 24 to 26, at the same speed.
+const GIVE_BACK: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "100");
+
+/// The allocator reads its settings from the environment, before `main`: a process that was started
+/// without this one becomes, under its own number and with all that it was given, one that was
+/// started with it. Where that cannot be done it goes on as it is, and takes a little more memory.
+pub fn start_anew() {
+    let (name, value) = GIVE_BACK;
+    if std::env::var_os(name).is_some() {
+        return;
+    }
+    let mut given = std::env::args_os();
+    if let (Ok(program), Some(called)) = (std::env::current_exe(), given.next()) {
+        let _failed = Command::new(program).arg0(called).args(given).env(name, value).exec();
+    }
+}
 
 /// Called before anything secret is read. Where the system refuses it, that is logged, and
 /// the daemon runs nevertheless.

@@ -8,7 +8,6 @@
 //! an error of the log while it runs (abort: what was not acknowledged may or may not be stored).
 
 mod adapters;
-pub mod args;
 mod check;
 mod clock;
 mod ctl_hint;
@@ -16,29 +15,40 @@ mod deliver;
 mod descriptors;
 mod exit;
 mod fresh_config;
+mod groups;
 mod housekeeping;
 mod logging;
 mod memory;
 pub mod notices;
 mod reload;
 mod serve;
+mod service_manager;
 mod signals;
 mod socket_activation;
 mod start;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::Args;
+use crate::config::args::Args;
 use exit::Exit;
+
+/// The whole program, which is also what runs beside a command of an `exec:` endpoint. Its
+/// allocator is the caller's.
+#[must_use]
+pub fn program() -> ExitCode {
+    if let Some(code) = crate::outbound::supervise() {
+        return code;
+    }
+    memory::start_anew();
+    main()
+}
 
 /// Runs `hookboxd`.
 #[must_use]
 pub fn main() -> ExitCode {
     logging::end_on_panic();
     memory::keep_to_ourselves();
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
@@ -59,18 +69,18 @@ fn run(args: &Args) -> Result<(), Exit> {
     if let Some(segment) = &args.probe_segment {
         return crate::log::probe_segment(segment).map_err(Exit::from);
     }
-    let config =
-        args.configuration().map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
+    let effective = args.effective().map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
     if args.check {
-        check::check(&config)?;
-        println!("the configuration is valid");
-        return Ok(());
+        return check::report(&effective, args.print);
     }
+    let config = effective.config;
     let levels = logging::start(&config.logging);
     memory::warn_of_untuned_allocator();
     signals::outlive_file_limits();
     let (runtime, signals) = serve::runtime()?;
     let clock = clock::system();
+    let opening = service_manager::more_time("opening the log");
     let opened = start::open(&config, &clock, args.unsafe_skip_sync)?;
+    drop(opening);
     serve::run(args, config, &levels, clock, opened, (runtime, signals))
 }

@@ -1,10 +1,10 @@
 //! SIGHUP: reads the configuration again.
 
-use super::args::Args;
 use super::check::{check, policy};
 use super::fresh_config::FreshConfig;
 use super::logging::Levels;
 use crate::config::Config;
+use crate::config::args::Args;
 use crate::ingest::Ingest;
 use crate::outbound::Outbound;
 

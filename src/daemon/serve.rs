@@ -10,16 +10,18 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::args::Args;
 use super::check::policy;
 use super::exit::Exit;
 use super::fresh_config::FreshConfig;
 use super::logging::Levels;
 use super::reload;
 use super::start::Opened;
-use super::{adapters, ctl_hint, deliver, housekeeping, socket_activation};
+use super::{
+    adapters, ctl_hint, deliver, groups, housekeeping, service_manager, socket_activation,
+};
 use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
+use crate::config::args::Args;
 use crate::ingest::{Ingest, IngestLimits, Keyring, Listener, Origins};
 use crate::model::limits;
 use crate::model::share::{Share, ShareHolder};
@@ -118,6 +120,7 @@ pub fn run(
     });
 
     // The thread commits what it has, and closes the log.
+    let _closing = service_manager::more_time("closing the log");
     handle.stop();
     let closed =
         thread.join().map_err(|_| Exit::new(Exit::SOFTWARE, "the scheduler thread panicked"))?;
@@ -150,8 +153,10 @@ fn open(
     let speaks_tls = addresses.iter().any(|address| address.starts_with("https:"));
     let direct = direct(&listeners);
     let socket = config.socket();
-    let admin_listener =
-        admin::bind(&socket).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
+    let access =
+        groups::socket_access(&config.admin).map_err(|what| Exit::new(Exit::CONFIG, what))?;
+    let admin_listener = admin::bind(&socket, access)
+        .map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
 
     let (stop, stopped) = watch::channel(false);
     let info = AdminInfo {
@@ -197,6 +202,7 @@ fn open(
         in_flight.clone(),
     ));
 
+    tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();
@@ -237,6 +243,14 @@ fn outbound(
 fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
     let passed = socket_activation::listeners(config)?;
     if !passed.is_empty() {
+        let addresses: Vec<String> = passed.iter().map(Listener::address).collect();
+        if config.listen != addresses && config.listen != Config::default().listen {
+            tracing::warn!(
+                listen = config.listen.join(","),
+                "listen is not used: the service manager passed sockets; their unit says where to \
+                 listen (systemctl edit hookboxd.socket)"
+            );
+        }
         return Ok(passed);
     }
     let bound: Result<_, _> = config.listen.iter().map(|address| Listener::bind(address)).collect();
@@ -264,8 +278,7 @@ fn announce_ready(addresses: &[String], direct: &[String], socket: &Path) {
         "post webhooks to {first}/in/SOURCE; next: {ctl} source create NAME, then {ctl} endpoint \
          create NAME --url URL"
     );
-    // Not running under a service manager is no error.
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    service_manager::ready();
 }
 
 /// The signals that the daemon obeys.
@@ -315,8 +328,9 @@ async fn until_stopped(
 /// Stops accepting, and waits for what is in flight.
 async fn stop(running: Services) {
     let Services { handle, stop, ingress, admin, in_flight, .. } = running;
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
-    tracing::info!(in_flight = in_flight.load(Ordering::Acquire), "stopping");
+    let left = in_flight.load(Ordering::Acquire);
+    service_manager::stopping(&format!("stopping, {left} attempts in flight"));
+    tracing::info!(in_flight = left, "stopping");
     stop.send_replace(true);
 
     let ended = tokio::time::timeout(DRAIN, async {

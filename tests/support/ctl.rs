@@ -108,7 +108,9 @@ pub fn program(path: &str) -> Command {
         "HOOKBOX_DATA",
         "HOOKBOX_LISTEN",
         "HOOKBOX_SOCKET",
+        "HOOKBOX_ROOT",
         "NOTIFY_SOCKET",
+        "INVOCATION_ID",
         "RUST_LOG",
         "RUST_BACKTRACE",
     ] {

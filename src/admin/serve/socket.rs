@@ -1,9 +1,9 @@
-//! Making the socket: mode 0660 from the first moment, a stale one of our own cleared away, all
-//! else refused.
+//! Making the socket: its group and mode from the first moment, a stale one of our own cleared
+//! away, all else refused.
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
@@ -31,6 +31,20 @@ pub enum AdminError {
     Io { path: PathBuf, error: io::Error, fix: &'static str },
 }
 
+/// Who may open the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketAccess {
+    /// The daemon's own group when `None`.
+    pub group: Option<u32>,
+    pub mode: u32,
+}
+
+impl Default for SocketAccess {
+    fn default() -> Self {
+        Self { group: None, mode: 0o660 }
+    }
+}
+
 /// Makes the socket at `path` and listens on it. A socket there that nobody answers on is replaced.
 ///
 /// The socket comes to be in a folder that only we can enter and is moved into place once its mode
@@ -42,22 +56,25 @@ pub enum AdminError {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn bind(path: &Path) -> Result<UnixListener, AdminError> {
+pub fn bind(path: &Path, access: SocketAccess) -> Result<UnixListener, AdminError> {
     check_free(path)?;
     let failed =
         |error: io::Error| AdminError::Io { path: path.to_owned(), fix: fix(&error), error };
 
     let staging = make_staging(path).map_err(failed)?;
-    let made = bind_in(&staging, path);
+    let made = bind_in(&staging, path, access);
     let _ = fs::remove_file(staging.join("s"));
     let _ = fs::remove_dir(&staging);
     made.map_err(failed)
 }
 
-fn bind_in(staging: &Path, path: &Path) -> io::Result<UnixListener> {
+fn bind_in(staging: &Path, path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
     let staged = staging.join("s");
     let listener = std::os::unix::net::UnixListener::bind(&staged)?;
-    fs::set_permissions(&staged, fs::Permissions::from_mode(0o660))?;
+    if let Some(group) = access.group {
+        chown(&staged, None, Some(group))?;
+    }
+    fs::set_permissions(&staged, fs::Permissions::from_mode(access.mode))?;
     listener.set_nonblocking(true)?;
     fs::rename(&staged, path)?;
     UnixListener::from_std(listener)
@@ -124,7 +141,9 @@ fn check_free(path: &Path) -> Result<(), AdminError> {
 fn fix(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => "make its folder first",
-        ErrorKind::PermissionDenied => "give this user the right to write to its folder",
+        ErrorKind::PermissionDenied => {
+            "give this user the right to write to its folder, and make it a member of [admin] group"
+        }
         ErrorKind::InvalidInput => {
             "choose a shorter path with --admin-socket (at most about 90 characters)"
         }
@@ -134,10 +153,14 @@ fn fix(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     use std::path::Path;
 
-    use super::{AdminError, bind};
+    use super::{AdminError, SocketAccess, bind as bind_for};
+
+    fn bind(path: &Path) -> Result<tokio::net::UnixListener, AdminError> {
+        bind_for(path, SocketAccess::default())
+    }
 
     fn mode(path: &Path) -> u32 {
         std::fs::symlink_metadata(path).expect("there").permissions().mode() & 0o777
@@ -151,6 +174,24 @@ mod tests {
         assert_eq!(mode(&path), 0o660);
         assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 1);
         tokio::net::UnixStream::connect(&path).await.expect("answers under its final name");
+    }
+
+    #[tokio::test]
+    async fn the_group_and_the_mode_are_those_that_are_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("admin.sock");
+        // Anybody may give what is theirs to a group of theirs.
+        let group = rustix::process::getegid().as_raw();
+        let access = SocketAccess { group: Some(group), mode: 0o600 };
+        let _listener = bind_for(&path, access).expect("bound");
+        assert_eq!(mode(&path), 0o600);
+
+        if rustix::process::geteuid().is_root() {
+            let other = folder.path().join("other.sock");
+            let access = SocketAccess { group: Some(4321), mode: 0o660 };
+            let _listener = bind_for(&other, access).expect("root may");
+            assert_eq!(std::fs::symlink_metadata(&other).expect("there").gid(), 4321);
+        }
     }
 
     #[tokio::test]

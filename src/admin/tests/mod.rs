@@ -24,7 +24,9 @@ use tokio::sync::watch;
 use scripted::{Script, schedule};
 
 use super::memory_log::MemoryLog;
-use super::{Adapters, Admin, AdminInfo, CallerContext, LogSource, RefusalCount, bind};
+use super::{
+    Adapters, Admin, AdminInfo, CallerContext, LogSource, RefusalCount, SocketAccess, bind,
+};
 use crate::api::views::CheckView;
 use crate::model::{
     AttemptReport, Clock, DeliveryId, DeliveryState, Event, EventId, Header, Now, Outcome,
@@ -54,7 +56,7 @@ impl AdminWorld {
     fn with(log: MemoryLog) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("admin.sock");
-        let listener = bind(&socket).expect("bound");
+        let listener = bind(&socket, SocketAccess::default()).expect("bound");
         let (handle, channels) = channel();
 
         let script = Script::with_one_source_and_two_endpoints();

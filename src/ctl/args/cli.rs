@@ -11,8 +11,10 @@ use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
 use super::event::{EventCommand, ReplayArgs, TailArgs};
 use super::log::LogCommand;
+use super::manual::{CompletionArgs, ManArgs};
 use super::simulate::SimulateArgs;
 use super::source::SourceCommand;
+use super::support::SupportArgs;
 
 const EXAMPLES: &str = "\
 A first tour (start the daemon first: `hookboxd`):
@@ -28,15 +30,18 @@ The socket is --socket, else $HOOKBOX_SOCKET, else /run/hookbox/admin.sock if it
 the owner of a folder directly in /run.
 Exit codes: 0 done, 1 refused, failed or not found, 64 usage, 69 daemon not reachable.";
 
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
 /// Operates a hookbox daemon: its sources, endpoints, events, deliveries and log.
 #[derive(Parser, Debug)]
 #[command(name = "hookboxctl", version, after_help = EXAMPLES, propagate_version = true)]
 pub struct Cli {
     /// The daemon's admin socket.
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
     pub socket: Option<PathBuf>,
     /// Print JSON for programs: one object, or one object a line for lists and streams.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     #[command(subcommand)]
     pub command: CtlCommand,
@@ -73,8 +78,14 @@ pub enum CtlCommand {
     /// Inspect, verify, back up, export and import the log.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Write a bundle for whoever helps: how the daemon is, without bodies, URLs or secrets.
+    Support(SupportArgs),
     /// Show the schedule that a retry policy gives, with or without an outage. Needs no daemon.
     Simulate(SimulateArgs),
     /// Run the whole story in seconds, in a folder of its own that is removed at the end.
     Demo(DemoArgs),
+    /// Print the script that completes hookboxctl in a shell. Needs no daemon.
+    Completion(CompletionArgs),
+    /// Write the manual pages of hookboxd, hookboxctl and hookbox.toml. Needs no daemon.
+    Man(ManArgs),
 }

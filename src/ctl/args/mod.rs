@@ -10,9 +10,11 @@ mod endpoint;
 mod event;
 mod filter;
 mod log;
+mod manual;
 mod secret;
 mod simulate;
 mod source;
+mod support;
 mod values;
 
 pub use bin::BinCommand;
@@ -26,6 +28,8 @@ pub use filter::{DeliveryFilterArgs, EventFilterArgs, PageArgs};
 pub use log::{
     BackupArgs, DataArgs, ExportArgs, ExportFormat, ImportArgs, LogCommand, SalvageArgs,
 };
+pub use manual::{CompletionArgs, CompletionShell, ManArgs};
 pub use secret::SecretArgs;
 pub use simulate::SimulateArgs;
 pub use source::{SourceArgs, SourceCommand};
+pub use support::SupportArgs;

@@ -6,8 +6,8 @@
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use hookbox::config::args::Args;
 use hookbox::ctl::args::Cli;
-use hookbox::daemon::args::Args;
 
 use super::page::{self, Block};
 use super::report;

@@ -7,8 +7,8 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 use hookbox::api::{EndpointSpec, SourceSpec, Spec};
 use hookbox::config::Config;
+use hookbox::config::args::Args;
 use hookbox::ctl::args::Cli;
-use hookbox::daemon::args::Args;
 
 use super::page::{self, Page, files, read, root};
 use super::report;

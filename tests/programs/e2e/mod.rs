@@ -35,6 +35,7 @@ mod secrets;
 mod segments;
 mod shares;
 mod signatures;
+mod system;
 mod transports;
 mod trust;
 

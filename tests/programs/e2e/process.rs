@@ -236,6 +236,42 @@ fn it_listens_on_a_unix_socket_too() {
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
 }
 
+/// What the service manager hears, up to a message with these words.
+fn messages_until(socket: &std::os::unix::net::UnixDatagram, words: &str) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::new();
+    while !seen.last().is_some_and(|last| last.contains(words)) {
+        let mut message = [0; 512];
+        let length = socket.recv(&mut message).unwrap_or_else(|e| panic!("{words}: {e}: {seen:?}"));
+        seen.push(String::from_utf8_lossy(&message[..length]).into_owned());
+    }
+    seen
+}
+
+#[test]
+fn systemd_hears_that_the_committing_thread_lives_and_what_it_does() {
+    let home = Home::new();
+    let path = home.path().join("notify.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a free path");
+    socket.set_read_timeout(Some(SOON)).expect("a timeout");
+    let mut command = super::support::ctl::program(env!("CARGO_BIN_EXE_hookboxd"));
+    command
+        .arg("--data")
+        .arg(home.data())
+        .args(["--listen", "127.0.0.1:0"])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "400000");
+    let mut child = command.spawn().expect("it starts");
+
+    messages_until(&socket, "STATUS=accepting on 127.0.0.1:");
+    for _ in 0..3 {
+        messages_until(&socket, "WATCHDOG=1");
+    }
+    signal(child.id(), Signal::TERM);
+    let seen = messages_until(&socket, "STATUS=closing the log");
+    assert!(seen.iter().any(|message| message.contains("STOPPING=1")), "{seen:?}");
+    assert!(child.wait().is_ok_and(|status| status.success()));
+}
+
 #[test]
 fn systemd_is_told_when_it_is_ready() {
     let home = Home::new();
@@ -249,12 +285,11 @@ fn systemd_is_told_when_it_is_ready() {
         .args(["--listen", "127.0.0.1:0"])
         .env("NOTIFY_SOCKET", &path);
     let mut child = command.spawn().expect("it starts");
-    let mut message = [0; 256];
-    let received = socket.recv(&mut message);
+    let seen = messages_until(&socket, "READY=1");
     let _ = child.kill();
     let _ = child.wait();
-    let length = received.expect("a message");
-    assert!(String::from_utf8_lossy(&message[..length]).contains("READY=1"));
+    let opening = seen.first().map(String::as_str);
+    assert_eq!(opening, Some("STATUS=opening the log\n"), "{seen:?}");
 }
 
 #[test]

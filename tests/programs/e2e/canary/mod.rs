@@ -191,3 +191,31 @@ fn raw(socket: &Path, path: &str) -> String {
     stream.read_to_string(&mut answer).expect("answered");
     answer
 }
+
+/// A bundle goes to somebody else: it holds not even what the owner may see.
+#[test]
+fn a_bundle_for_support_holds_no_secrets_urls_or_bodies() {
+    let stage = stage("json");
+    let token = stage.hidden().rsplit('/').next().expect("a token").to_owned();
+    let config = stage.home.write(
+        "shown.toml",
+        "[outbound]\nproxy = \"http://me:CANARY-proxy@proxy.example.com:3128\"\n",
+    );
+    let file = stage.home.path().join("support.tar.gz").display().to_string();
+
+    let said = stage.daemon.ctl().run(&["support", &file, "--config", &config]).expect(0);
+    assert!(said.stdout.contains("status.json"), "{}", said.stdout);
+    stage.daemon.ctl().run(&["support", &file]).expect(1);
+    let read = std::process::Command::new("tar").args(["-xzOf", &file]).output().expect("tar runs");
+    let text = String::from_utf8_lossy(&read.stdout).into_owned();
+    for part in ["hookboxctl ", "hookbox_events_total", "\"condition\"", "\"ok\":true", "***@proxy"]
+    {
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
+
+    for marker in ["CANARY", "OWNERS", &token, "http://127.0.0.1", "body_base64"] {
+        stands_nowhere(marker, "a bundle for support", &text);
+    }
+    let mode = std::fs::metadata(&file).expect("it is there").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+}

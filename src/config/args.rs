@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::config::{Config, ConfigError, LogFormat, parse_listen};
+use super::layers::{EffectiveConfig, ValueOrigin};
+use super::{Config, ConfigError, LogFormat, parse_listen};
 
 /// Receives webhooks, stores each before it is acknowledged, and delivers them to endpoints.
 #[derive(Clone, Debug, Parser)]
@@ -45,37 +47,83 @@ pub struct Args {
     /// Check the configuration, print what is wrong with it, and exit
     #[arg(long)]
     pub check: bool,
+    /// With --check: print every key with its value, and where the value comes from
+    #[arg(long, requires = "check")]
+    pub print: bool,
     /// Leaves out the log's own fdatasync. Only for tests that need to see what is lost then.
     #[arg(long, hide = true)]
     pub unsafe_skip_sync: bool,
     /// Reads one segment of the log and reports whether that worked. The daemon runs this itself.
     #[arg(long, hide = true, value_name = "DIR")]
     pub probe_segment: Option<PathBuf>,
+    /// Which of them were set by their variables.
+    #[arg(skip)]
+    pub by_variable: Vec<String>,
 }
 
 impl Args {
+    /// The options of this process.
+    ///
+    /// # Errors
+    /// What is wrong with them, or what was asked for: help, the version.
+    pub fn read() -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let mut args =
+            Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+
+        let is_variable = |id: &&str| matches.value_source(id) == Some(ValueSource::EnvVariable);
+        let ids = ["data", "listen", "admin_socket"].into_iter();
+        args.by_variable = ids.filter(is_variable).map(str::to_owned).collect();
+        Ok(args)
+    }
+
     /// The configuration: the file, overridden by options and environment.
     ///
     /// # Errors
     /// What is wrong, where, and how to fix it.
     pub fn configuration(&self) -> Result<Config, ConfigError> {
-        let mut config = match &self.config {
-            Some(file) => Config::from_file(file)?,
-            None => Config::default(),
+        self.effective().map(|effective| effective.config)
+    }
+
+    /// The same, with where each value comes from.
+    ///
+    /// # Errors
+    /// As [`configuration`](Self::configuration).
+    pub fn effective(&self) -> Result<EffectiveConfig, ConfigError> {
+        let mut effective = match &self.config {
+            Some(file) => EffectiveConfig::read(file)?,
+            None => EffectiveConfig::default(),
         };
+
+        let EffectiveConfig { config, origins, .. } = &mut effective;
+        let mut set = |key: &str, option: &'static str, variable: &'static str| {
+            let by_variable = self.by_variable.iter().any(|id| id == key);
+            let origin = if by_variable {
+                ValueOrigin::Variable(variable)
+            } else {
+                ValueOrigin::Option(option)
+            };
+            origins.insert(key.to_owned(), origin);
+        };
+
         if let Some(data) = &self.data {
             config.data.clone_from(data);
+            set("data", "--data", "HOOKBOX_DATA");
         }
         if !self.listen.is_empty() {
             config.listen.clone_from(&self.listen);
+            set("listen", "--listen", "HOOKBOX_LISTEN");
         }
         if let Some(socket) = &self.admin_socket {
             config.admin_socket = Some(socket.clone());
+            set("admin_socket", "--admin-socket", "HOOKBOX_SOCKET");
         }
         if let Some(format) = self.log_format {
             config.logging.format = format;
+            set("logging.format", "--log-format", "");
         }
-        Ok(config)
+        Ok(effective)
     }
 }
 

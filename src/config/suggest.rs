@@ -1,0 +1,45 @@
+//! Unknown keys: which one was meant, or in which section it belongs.
+
+use serde_json::Value;
+
+/// The message of an error of the TOML reader, with the key that was probably meant. `all` has
+/// every key that there is.
+pub(super) fn explained(message: &str, all: &Value) -> String {
+    let message = message.replace('\n', " ");
+    let Some((given, expected)) = unknown(&message) else { return message };
+    if let Some(meant) = nearest(given, &expected) {
+        return format!("unknown field `{given}`: did you mean `{meant}`?");
+    }
+
+    let sections = sections_with(given, all);
+    match sections.as_slice() {
+        [] => message,
+        [section] => format!("unknown field `{given}` here: it belongs into [{section}]"),
+        more => {
+            let places: Vec<String> = more.iter().map(|name| format!("[{name}]")).collect();
+            format!("unknown field `{given}` here: it is one of {}", places.join(", "))
+        }
+    }
+}
+
+/// The key of a message about an unknown one, and those that could stand there.
+fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (given, expected) = rest.split_once('`')?;
+    Some((given, expected.split('`').skip(1).step_by(2).collect()))
+}
+
+/// The key that differs from `given` in at most a third of its letters, or in one.
+fn nearest<'a>(given: &str, keys: &[&'a str]) -> Option<&'a str> {
+    let most = (given.len() / 3).max(1);
+    let distance = |key: &&'a str| (strsim::osa_distance(given, key), *key);
+    let (distance, key) = keys.iter().map(distance).min()?;
+    (distance <= most).then_some(key)
+}
+
+/// The sections that have a key of this name.
+fn sections_with(key: &str, all: &Value) -> Vec<String> {
+    let all = all.as_object().into_iter().flatten();
+    let has = |section: &Value| section.as_object().is_some_and(|keys| keys.contains_key(key));
+    all.filter(|(_, section)| has(section)).map(|(name, _)| name.clone()).collect()
+}

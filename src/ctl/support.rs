@@ -1,0 +1,187 @@
+//! `support`: a bundle for whoever helps. It says how the daemon is, and nothing of what it
+//! delivers: no bodies, no headers, no URLs, no secrets.
+//!
+//! What a bundle holds is chosen field by field: a part of the daemon that is new is not in it
+//! before somebody has put it there.
+
+mod archive_file;
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::args::SupportArgs;
+use super::client::AdminClient;
+use super::error::CtlError;
+use super::output::Output;
+use crate::api::values::Time;
+use crate::api::views::{EndpointActivityView, EndpointView, StatusView};
+use crate::config::layers::{EffectiveConfig, SYSTEM_FILE};
+
+/// Lines of the daemon's log.
+const LOG_LINES: &str = "1000";
+/// The unit whose lines they are.
+const UNIT: &str = "hookboxd.service";
+
+/// What was written.
+#[derive(Serialize, Deserialize)]
+struct WrittenBundle {
+    file: String,
+    parts: Vec<String>,
+    /// What could not be had, and why.
+    left_out: Vec<String>,
+}
+
+/// How an endpoint fares, without where it leads.
+#[derive(Serialize)]
+struct SupportedEndpoint {
+    name: String,
+    created_at: Time,
+    #[serde(flatten)]
+    activity: Option<EndpointActivityView>,
+}
+
+/// The bundle while it is gathered.
+#[derive(Default)]
+struct Bundle {
+    parts: Vec<(String, Vec<u8>)>,
+    left_out: Vec<String>,
+}
+
+impl Bundle {
+    /// A part that cannot be had is no reason to have none of the others.
+    fn add(&mut self, name: &str, part: Result<Vec<u8>, CtlError>) {
+        match part {
+            Ok(bytes) => self.parts.push((name.to_owned(), bytes)),
+            Err(error) => self.left_out.push(format!("{name}: {error}")),
+        }
+    }
+}
+
+/// Writes a bundle.
+pub(super) fn support(
+    client: &AdminClient,
+    out: &mut Output,
+    args: &SupportArgs,
+) -> Result<(), CtlError> {
+    let failed =
+        |error| CtlError::Io { what: format!("cannot write {}", args.file.display()), error };
+    // First of all: what is asked of a busy daemon should not be in vain.
+    let mut options = std::fs::OpenOptions::new();
+    let mut file =
+        options.write(true).create_new(true).mode(0o600).open(&args.file).map_err(failed)?;
+
+    let bundle = gather(client, args);
+    file.write_all(&archive_file::packed(&bundle.parts)).map_err(failed)?;
+
+    let written = WrittenBundle {
+        file: args.file.display().to_string(),
+        parts: bundle.parts.into_iter().map(|(name, _)| name).collect(),
+        left_out: bundle.left_out,
+    };
+    out.one(&Answer::of(&written)?, |written: &WrittenBundle| {
+        let mut text = format!(
+            "Wrote {}: {}. It holds no bodies, URLs or secrets; look at it before you send it: \
+             tar -xOf {} | less\n",
+            written.file,
+            written.parts.join(", "),
+            written.file
+        );
+        written.left_out.iter().for_each(|what| text.push_str(&format!("Without {what}\n")));
+        text
+    })
+}
+
+fn gather(client: &AdminClient, args: &SupportArgs) -> Bundle {
+    let mut bundle = Bundle::default();
+    bundle.add("version.txt", Ok(versions(client)));
+    bundle.add("configuration.toml", configuration(args.config.as_deref()));
+    bundle.add("status.json", status(client));
+    bundle.add("endpoints.json", endpoints(client));
+    bundle.add("metrics.txt", bytes(client, "/metrics"));
+    bundle.add("segments.json", client.get("/v1/log").map(|answer| answer.json().into()));
+    bundle.add("verify.json", verified(client));
+    bundle.add("log.txt", log_lines());
+    bundle
+}
+
+/// The versions of both sides and of the system.
+fn versions(client: &AdminClient) -> Vec<u8> {
+    let daemon = client.get("/v1/status").and_then(|answer| answer.view::<StatusView>());
+    let daemon = daemon.map_or_else(|error| error.to_string(), |status| status.version);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    let text = format!(
+        "hookboxctl {}\nhookboxd {daemon}\nkernel {}\nsystem {}\narchitecture {}\n",
+        env!("CARGO_PKG_VERSION"),
+        kernel.trim(),
+        name.unwrap_or("unknown"),
+        std::env::consts::ARCH,
+    );
+    text.into_bytes()
+}
+
+/// The effective configuration, without passwords.
+fn configuration(file: Option<&Path>) -> Result<Vec<u8>, CtlError> {
+    let read = EffectiveConfig::read(file.unwrap_or(Path::new(SYSTEM_FILE)));
+    read.map(|read| read.text().into_bytes()).map_err(|error| CtlError::Refused(error.to_string()))
+}
+
+/// The status, as far as this program knows its fields.
+fn status(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
+    let status: StatusView = client.get("/v1/status")?.view()?;
+    Answer::of(&status).map(|answer| answer.json().into())
+}
+
+fn endpoints(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
+    let mut text = String::new();
+    client.list("/v1/endpoints", &mut |row| {
+        let EndpointView { name, created_at, mut activity, .. } = row.view()?;
+        if let Some(activity) = &mut activity {
+            // The receiver's words, which may say anything.
+            activity.last_error = activity.last_error.take().map(|_| "(left out)".to_owned());
+        }
+        let shown = SupportedEndpoint { name, created_at, activity };
+        text.push_str(Answer::of(&shown)?.json());
+        text.push('\n');
+        Ok(())
+    })?;
+    Ok(text.into_bytes())
+}
+
+fn bytes(client: &AdminClient, path: &str) -> Result<Vec<u8>, CtlError> {
+    let mut all = Vec::new();
+    client.bytes(path, &mut |part| {
+        all.extend_from_slice(part);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// The report of the log's check, which comes last.
+fn verified(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
+    let mut report = Vec::new();
+    client.list("/v1/log/verify", &mut |line| {
+        report = line.json().into();
+        Ok(())
+    })?;
+    Ok(report)
+}
+
+/// The last lines of the daemon's log, where the system keeps them.
+fn log_lines() -> Result<Vec<u8>, CtlError> {
+    let mut journal = Command::new("journalctl");
+    journal.args(["--unit", UNIT, "--lines", LOG_LINES, "--no-pager", "--output", "short-iso"]);
+    let done = journal
+        .output()
+        .map_err(|error| CtlError::Io { what: "journalctl cannot be run".to_owned(), error })?;
+    match done.status.success() {
+        true => Ok(done.stdout),
+        false => Err(CtlError::Refused(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
+    }
+}

@@ -1,0 +1,165 @@
+//! What the service manager hears of the daemon (sd_notify(3)): that it is ready, what it does,
+//! that it needs more time, and that it lives.
+//!
+//! It lives as long as the thread that commits answers: each sign of life is an answer of that
+//! thread. A daemon that accepts connections and commits nothing is ended by `WatchdogSec=` and
+//! started again.
+//!
+//! More time is asked for while the log is opened, and while it is closed, as long as the process
+//! computes: a start that hangs is ended by `TimeoutStartSec=`.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::watch;
+
+use crate::queue::{Status, StatusQuery};
+use crate::scheduler::Handle;
+
+/// Between two looks at whether a start or a stop goes on.
+const LOOK: Duration = Duration::from_secs(5);
+/// What is asked for then.
+const MORE: Duration = Duration::from_secs(30);
+/// Between two signs of life where the manager has no watchdog, and the longest otherwise.
+const SIGN: Duration = Duration::from_secs(30);
+/// After an answer that the thread had no time for.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Ticks of the processor, of a hundredth of a second, that a look of its own may take.
+const OWN_TICKS: u64 = 2;
+
+/// Whether there is a manager.
+fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Not running under a service manager is no error.
+    let _ = sd_notify::notify(false, states);
+}
+
+/// The daemon serves.
+pub fn ready() {
+    notify(&[NotifyState::Ready]);
+}
+
+/// The daemon ends.
+pub fn stopping(what: &str) {
+    notify(&[NotifyState::Stopping, NotifyState::Status(what)]);
+}
+
+/// Asks for more time until it is dropped, as long as the process computes.
+pub struct MoreTime {
+    _stop: mpsc::Sender<()>,
+}
+
+/// Says what goes on, and asks for more time for it.
+pub fn more_time(what: &str) -> MoreTime {
+    let (stop, stopped) = mpsc::channel::<()>();
+    notify(&[NotifyState::Status(what)]);
+    if is_there() {
+        std::thread::spawn(move || {
+            let mut done = ticks();
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                let now = ticks();
+                if is_working(done, now) {
+                    let micros = u32::try_from(MORE.as_micros()).unwrap_or(u32::MAX);
+                    notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
+                }
+                done = now;
+            }
+        });
+    }
+    MoreTime { _stop: stop }
+}
+
+/// Whether what was done between two looks is more than the looks themselves.
+fn is_working(before: u64, now: u64) -> bool {
+    now.saturating_sub(before) > OWN_TICKS
+}
+
+/// The time of the processor that this process has taken.
+fn ticks() -> u64 {
+    ticks_in(&std::fs::read_to_string("/proc/self/stat").unwrap_or_default())
+}
+
+/// `utime` and `stime` in the text of proc_pid_stat(5), behind the name, which may hold anything.
+fn ticks_in(stat: &str) -> u64 {
+    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+    fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+/// Reports how the daemon is, and that it lives, until it stops.
+pub async fn report(handle: Handle, addresses: Vec<String>, mut stop: watch::Receiver<bool>) {
+    if !is_there() {
+        return;
+    }
+    let pause = pause();
+    let mut reported = String::new();
+
+    loop {
+        let answered = handle.ask(StatusQuery).await;
+        let next = if answered.is_ok() { pause } else { AGAIN };
+        if let Ok(status) = answered {
+            let refusal = (!handle.health().is_accepting()).then(|| handle.health().reason());
+            let line = line(&status, &addresses.join(","), refusal.as_deref());
+            notify(&[NotifyState::Watchdog]);
+            if line != reported {
+                notify(&[NotifyState::Status(&line)]);
+                reported = line;
+            }
+        }
+
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(next) => {}
+        }
+    }
+}
+
+/// Between two signs of life: a quarter of what the manager waits for.
+fn pause() -> Duration {
+    let mut micros = 0;
+    match sd_notify::watchdog_enabled(false, &mut micros) {
+        true => (Duration::from_micros(micros) / 4).min(SIGN),
+        false => SIGN,
+    }
+}
+
+/// What `systemctl status` shows.
+fn line(status: &Status, addresses: &str, refusal: Option<&str>) -> String {
+    let head = match refusal {
+        Some(why) => format!("NOT ACCEPTING: {why}"),
+        None => format!("accepting on {addresses}"),
+    };
+    let Status { sources, endpoints, pending, held, dead, .. } = status;
+    format!(
+        "{head}; {sources} sources, {endpoints} endpoints, {} waiting, {dead} dead letters",
+        pending + held
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_computes_gets_more_time_and_one_that_hangs_does_not() {
+        let stat = |utime, stime| format!("7 (a) b) S 1 7 7 0 -1 4 9 0 0 0 {utime} {stime} 0 0 20");
+        assert_eq!(ticks_in(&stat(40, 2)), 42);
+        assert_eq!(ticks_in(""), 0);
+        assert!(is_working(ticks_in(&stat(40, 2)), ticks_in(&stat(90, 30))));
+        assert!(!is_working(ticks_in(&stat(40, 2)), ticks_in(&stat(41, 2))));
+        assert!(std::fs::read_to_string("/proc/self/stat").is_ok_and(|text| text.contains(')')));
+    }
+
+    #[test]
+    fn the_line_says_what_waits_and_why_nothing_is_accepted() {
+        let status = Status { sources: 2, endpoints: 1, pending: 3, held: 1, ..Status::default() };
+        assert_eq!(
+            line(&status, "127.0.0.1:8420", None),
+            "accepting on 127.0.0.1:8420; 2 sources, 1 endpoints, 4 waiting, 0 dead letters"
+        );
+        assert!(line(&status, "x", Some("no room")).starts_with("NOT ACCEPTING: no room; "));
+    }
+}
