@@ -153,10 +153,7 @@ fn open(
     let speaks_tls = addresses.iter().any(|address| address.starts_with("https:"));
     let direct = direct(&listeners);
     let socket = config.socket();
-    let access =
-        groups::socket_access(&config.admin).map_err(|what| Exit::new(Exit::CONFIG, what))?;
-    let admin_listener = admin::bind(&socket, access)
-        .map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
+    let admin_listener = admin_listener(config, &socket)?;
 
     let (stop, stopped) = watch::channel(false);
     let info = AdminInfo {
@@ -209,6 +206,13 @@ fn open(
     handle.health().accepting.store(true, Ordering::Release);
     announce_ready(&addresses, &direct, &socket);
     Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight })
+}
+
+/// The socket of the admin API, for the configured group.
+fn admin_listener(config: &Config, socket: &Path) -> Result<tokio::net::UnixListener, Exit> {
+    let access =
+        groups::socket_access(&config.admin).map_err(|what| Exit::new(Exit::CONFIG, what))?;
+    admin::bind(socket, access).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
 }
 
 fn ingest_limits(config: &Config) -> IngestLimits {

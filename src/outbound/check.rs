@@ -134,17 +134,22 @@ fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
              --batch-max-events"
             .to_owned());
     }
-    for (name, value) in &endpoint.template.headers {
-        // What a template makes is known once it is rendered.
-        let is_constant = !["{{", "{%", "{#"].iter().any(|mark| value.contains(mark));
-        if is_constant && value.chars().any(|c| c.is_control() && c != '\t') {
-            return Err(format!(
-                "--header {name}: the value contains a line break or another control character, \
-                 which no header can have: leave it out"
-            ));
-        }
-    }
+
+    endpoint.template.headers.iter().try_for_each(|(name, value)| check_header(name, value))?;
     EndpointTemplates::new(&endpoint.template, None).map(|_| ())
+}
+
+/// Whether a header's constant value can be sent. What a template makes is known once it is
+/// rendered.
+fn check_header(name: &str, value: &str) -> Result<(), String> {
+    let is_template = ["{{", "{%", "{#"].iter().any(|mark| value.contains(mark));
+    if !is_template && value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(format!(
+            "--header {name}: the value contains a line break or another control character, \
+             which no header can have: leave it out"
+        ));
+    }
+    Ok(())
 }
 
 fn check_retry(retry: &RetryPolicy) -> Result<(), String> {
