@@ -53,8 +53,8 @@
 //!   result together with its consequence, so that no crash falls between the two.
 //! * **Gapless numbers.** Records are numbered from 1. Ids contain these numbers, so that whatever
 //!   has an id is found in the log without an index.
-//! * **Time and randomness are arguments** ([`model::Now`], a seeded generator); the clocks are read
-//!   in one file of `daemon`. The simulation (`tests/library/sim`) drives the very
+//! * **Time and randomness are arguments** ([`model::Now`], a seeded generator); the clocks are
+//!   read in one file of `daemon`. The simulation (`tests/library/sim`) drives the very
 //!   same step with its own.
 //! * **A limit on everything,** in [`model::limits`]. Full is a typed refusal.
 //! * **Backlog is on disk.** What was never attempted takes no memory beyond a prefetch for each

@@ -4,9 +4,9 @@
 //! accepted. Those that are still in the stream are not looked at one by one: the stream is in the
 //! order of acceptance, so a bound below all of them says when to read on. What is read then is a
 //! slice; those in it that are too old end, and the first that is not gives the next bound. (A
-//! position that retention has moved to the stream's end is found when the reading comes to it.) The
-//! last attempt of a delivery falls on the end of its `max_age`, so there is a little time for it
-//! to start.
+//! position that retention has moved to the stream's end is found when the reading comes to it.)
+//! The last attempt of a delivery falls on the end of its `max_age`, so there is a little time for
+//! it to start.
 
 use super::action::{Action, ReadOrder};
 use super::endpoint::EndpointQueue;

@@ -33,9 +33,9 @@ pub struct EndpointState {
     pub cancelled: RoaringTreemap,
     /// The events of dead letters that were replays.
     pub replayed_dead: BTreeMap<Seq, Seq>,
-    /// The oldest event that replays and revived deliveries in the stream need, and the last position
-    /// of such a one: until the stream has been read to there, retention keeps the events of
-    /// `wanted`.
+    /// The oldest event that replays and revived deliveries in the stream need, and the last
+    /// position of such a one: until the stream has been read to there, retention keeps the events
+    /// of `wanted`.
     pub needs_from: Seq,
     pub needs_until: Seq,
     /// Deliveries that have not ended.
@@ -109,8 +109,8 @@ pub struct Retrying {
     /// The operator asked for it again: it stands for itself, whatever came later.
     #[serde(default)]
     pub asked: bool,
-    /// Its position in its lane, where that is not its own number: the record that put it at the end
-    /// of the stream again.
+    /// Its position in its lane, where that is not its own number: the record that put it at the
+    /// end of the stream again.
     #[serde(default)]
     pub position: Option<Seq>,
 }

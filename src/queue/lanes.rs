@@ -3,7 +3,8 @@
 //!
 //! A lane's head is in flight, or waits for a retry. Behind it, up to [`AT_HAND`] deliveries of a
 //! key are prefetched; what comes behind these is left in the stream (*skipped*), so that one
-//! blocked key neither fills the prefetch nor takes memory, and is read again when its lane goes on.
+//! blocked key neither fills the prefetch nor takes memory, and is read again when its lane goes
+//! on.
 //!
 //! Invariant: of one key, deliveries begin in the order of the stream, and only while no other is
 //! under way.
@@ -21,7 +22,8 @@ pub const STRICT: u64 = 1;
 /// One key's lane.
 #[derive(Debug, Default)]
 struct Lane {
-    /// Deliveries that were attempted and wait, or wait with a batch, by their positions in the lane.
+    /// Deliveries that were attempted and wait, or wait with a batch, by their positions in the
+    /// lane.
     waiting: BTreeSet<(Seq, Seq)>,
     /// The positions of those that do not stand at their own numbers.
     positions: BTreeMap<Seq, Seq>,

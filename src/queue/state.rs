@@ -194,16 +194,16 @@ impl State {
             .map(|endpoint| endpoint.settings.as_ref())
     }
 
-    /// Why this source has to leave what disk space there is to the others; `None` when it holds no more
-    /// than its share.
+    /// Why this source has to leave what disk space there is to the others; `None` when it holds no
+    /// more than its share.
     #[must_use]
     pub fn is_over_share(&self, source: &Source) -> Option<String> {
         let living =
             || self.endpoints.values().map(|endpoint| endpoint.undone + endpoint.dead.len()).sum();
         self.shares.is_over(source.id, self.sources.len(), living).then(|| {
             format!(
-                "disk space is scarce, and source '{}' holds more than its share of it ({}): what waits \
-                 or is dead of it has to be delivered or discarded first",
+                "disk space is scarce, and source '{}' holds more than its share of it ({}): what \
+                 waits or is dead of it has to be delivered or discarded first",
                 source.name,
                 format_bytes(self.shares.held_by(source.id))
             )

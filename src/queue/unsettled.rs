@@ -34,8 +34,8 @@ pub struct Unsettled {
     pub end: Seq,
     /// Records whose events stand among those that cannot be read.
     pub events: RoaringTreemap,
-    /// The lost records that hold dead letters; and, if there are any, or too few in all, all records
-    /// that do, and all dead letters.
+    /// The lost records that hold dead letters; and, if there are any, or too few in all, all
+    /// records that do, and all dead letters.
     pub lost_dead_letter_seqs: RoaringTreemap,
     pub dead_letter_seqs: RoaringTreemap,
     pub dead: Vec<(EndpointId, RoaringTreemap)>,

@@ -1,5 +1,5 @@
-//! The codec, with examples of records, and the rules of the format: which changes of the types keep
-//! old logs readable.
+//! The codec, with examples of records, and the rules of the format: which changes of the types
+//! keep old logs readable.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

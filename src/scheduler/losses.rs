@@ -4,10 +4,10 @@
 //!
 //! It is done before the daemon serves when records are found missing while the log is opened, and
 //! in small steps between the reader's orders when damage shows later. Reading the streams from the
-//! oldest position that waits, and all dead letters when some are lost, is what takes time; it happens
-//! once for each loss. What is found is as of the moment when the state was asked: what lies in the
-//! log does not change any more, and a delivery that waits at a lost position cannot be taken up
-//! meanwhile, unless it is in memory.
+//! oldest position that waits, and all dead letters when some are lost, is what takes time; it
+//! happens once for each loss. What is found is as of the moment when the state was asked: what
+//! lies in the log does not change any more, and a delivery that waits at a lost position cannot be
+//! taken up meanwhile, unless it is in memory.
 
 mod ask_queue;
 mod dead_letters;

@@ -1,6 +1,6 @@
-//! The verification schemes against the requests in `tests/fixtures/vectors/`: official examples, real
-//! deliveries, and requests signed and verified by the providers' own SDKs (each case names its
-//! source).
+//! The verification schemes against the requests in `tests/fixtures/vectors/`: official examples,
+//! real deliveries, and requests signed and verified by the providers' own SDKs (each case names
+//! its source).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -250,8 +250,8 @@ fn what_is_left_to_us_is_decided() {
 }
 
 /// Verifies the cases of a file of one's own, e.g. such as an SDK was asked about, and prints the
-/// verdicts as lines of JSON: `HOOKBOX_VECTORS=FILE cargo test --test library verifies_a_file -- --ignored
-/// --nocapture`.
+/// verdicts as lines of JSON: `HOOKBOX_VECTORS=FILE cargo test --test library verifies_a_file --
+/// --ignored --nocapture`.
 #[test]
 #[ignore = "verifies the file that HOOKBOX_VECTORS names"]
 fn verifies_a_file_of_ones_own() {

@@ -125,8 +125,8 @@ impl StreamLosses {
         self.nameless() > 0 && !self.named.is_empty()
     }
 
-    /// Looks up some of the events: a delivery whose event is there gets another position. `None` when
-    /// something stood in the way.
+    /// Looks up some of the events: a delivery whose event is there gets another position. `None`
+    /// when something stood in the way.
     pub fn look_up(&mut self, reader: &Reader, queue: &mut impl AskQueue) -> Option<()> {
         let some: Vec<Seq> = self.named.iter().take(self.nameless().min(LOOKED_UP)).collect();
         for key in some {
@@ -166,8 +166,8 @@ fn has_event(key: Seq, reader: &Reader, queue: &mut impl AskQueue) -> Option<boo
     }
 }
 
-/// Names for deliveries that waited at lost positions: records that may have made them, those first at
-/// which the endpoint still waits.
+/// Names for deliveries that waited at lost positions: records that may have made them, those first
+/// at which the endpoint still waits.
 fn candidates<'a>(
     stream: &'a StreamWaits,
     unreadable: &RoaringTreemap,

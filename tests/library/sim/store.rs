@@ -123,7 +123,8 @@ impl Disk {
         segments.flat_map(|segment| (segment.first..).zip(&segment.records))
     }
 
-    /// The record by which the last position of a delivery in the stream was taken up, for messages.
+    /// The record by which the last position of a delivery in the stream was taken up, for
+    /// messages.
     pub fn passed_over(&self, delivery: DeliveryId) -> String {
         let mut state = State::new();
         let (mut position, mut taken_up) = (delivery.seq, None);

@@ -59,8 +59,8 @@ fn clocks_and_randomness_are_read_in_few_files() {
     }
     report(
         "Time and randomness come in as arguments (model::Now, the queue's seeded generator), so \
-         that the same inputs give the same story. A file that has to read them needs a line in MAY_READ \
-         in tests/library/tidy/clocks.rs that says why.",
+         that the same inputs give the same story. A file that has to read them needs a line in \
+         MAY_READ in tests/library/tidy/clocks.rs that says why.",
         broken,
     );
 }

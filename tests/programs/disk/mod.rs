@@ -15,11 +15,11 @@
 //! no n but, in about half of the pairs, the first (it begins at 1 since): 1,456 runs over
 //! fdatasync, fsync, pwrite64, sync_file_range, ftruncate, rename, openat, mkdir and unlink with
 //! EIO and ENOSPC, in 1,438 of which calls failed; 1,169 ended by themselves, 36 did not start and
-//! reported why, 251 served on. 180,076 events acknowledged meanwhile beside about 400 in each log: 0
-//! lost, 0 not delivered, 0 acknowledged after a failed fdatasync. Every kind of call came to a
+//! reported why, 251 served on. 180,076 events acknowledged meanwhile beside about 400 in each log:
+//! 0 lost, 0 not delivered, 0 acknowledged after a failed fdatasync. Every kind of call came to a
 //! clean run. In 26 runs the store panicked over the error, which is one line of the log. It took
-//! 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07,
-//! D-09): see `scarce`.
+//! 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07, D-09):
+//! see `scarce`.
 //!
 //! Needs strace and root. `HOOKBOX_DISK_FAULTS`: 1 doubles n from run to run, 2 makes the steps
 //! half as wide, and so on; above 600 none is left out. `HOOKBOX_SEED` shifts the steps.
@@ -397,7 +397,8 @@ struct Failure {
     /// By the wall clock.
     at: f64,
     call: String,
-    /// Made for a note that is done without: the clock of retention, or the checksums of a segment's files.
+    /// Made for a note that is done without: the clock of retention, or the checksums of a
+    /// segment's files.
     of_a_note: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Events go out: to whom, with which headers, over which transports, and never where they must not.
+//! Events go out: to whom, with which headers, over which transports, and never where they must
+//! not.
 
 use super::support::{Home, Receiver, SOON, Step, keeps_rate, until, wall_now_ms};
 use super::{delivery_in, open_source, quick_endpoint, text};

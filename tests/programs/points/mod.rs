@@ -2,8 +2,8 @@
 //! start.
 //!
 //! The real daemon under load (bodies of 10 B to 60 KB, segments of 1 MiB that are rolled, and
-//! dropped a second after they were sealed, with events in them that have to be relocated) is killed
-//! by itself at one point. A restart must have everything that was answered 202, a log that
+//! dropped a second after they were sealed, with events in them that have to be relocated) is
+//! killed by itself at one point. A restart must have everything that was answered 202, a log that
 //! verifies, and brings every event to its endpoint. A table tells for each point what was
 //! acknowledged, lost, and delivered twice (which is no fault: the receiver's 200 was not
 //! remembered).
