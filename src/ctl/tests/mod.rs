@@ -300,7 +300,7 @@ fn the_request_is_what_the_options_say() {
     let (_, asked) = against("event send --source s --type t --id k --data hello", &ok);
     assert_eq!(
         body_of(&asked),
-        json!({"source": "s", "data_base64": "aGVsbG8=", "type": "t", "id": "k"})
+        json!({"source": "s", "data_base64": "aGVsbG8=", "type": "t", "id": "k", "headers": {}})
     );
     let (_, asked) = against("dlq retry --endpoint e --dry-run", &ok);
     assert_eq!(body_of(&asked), json!({"endpoint": "e", "all": false, "dry_run": true}));
