@@ -134,6 +134,7 @@ fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
              --batch-max-events"
             .to_owned());
     }
+
     for (name, value) in &endpoint.shape.headers {
         // What a template makes is known once it is rendered.
         let is_constant = !["{{", "{%", "{#"].iter().any(|mark| value.contains(mark));
@@ -144,6 +145,7 @@ fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
             ));
         }
     }
+
     EndpointTemplates::new(&endpoint.shape, None).map(|_| ())
 }
 

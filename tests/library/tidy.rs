@@ -60,8 +60,9 @@ const PROTOCOL_NAMES: &[&str] = &[
     "DeadLetterSeqsQuery", "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery",
     "ImportedQuery", "ReplaysQuery", "RetryingQuery", "StatusQuery",
     // What they hold, and what is answered.
-    "Accepted", "DeliveriesChanged", "DeliverySnapshot", "ENDPOINT_DELETED", "Keys", "EndpointActivity", "EndpointSnapshot",
-    "EventSnapshot", "Explanation", "ImportedDead", "ImportedEvent", "NewEvent", "OWN_SOURCE",
+    "Accepted", "DeliveriesChanged", "DeliverySnapshot", "ENDPOINT_DELETED", "Keys",
+    "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "ImportedDead",
+    "ImportedEvent", "NewEvent", "OWN_SOURCE",
     "Refusal", "RetrySnapshot", "Revive", "Status", "WaitReason", "input",
     // Reports.
     "Action", "Input",
