@@ -102,6 +102,13 @@ impl Script {
         deliveries.len()
     }
 
+    fn discard(&mut self, deliveries: &[Revive]) -> DeliveriesChanged {
+        let moved = std::mem::take(&mut self.moving);
+        let there = deliveries.iter().filter(|revive| !moved.contains(&revive.delivery));
+        let there: Vec<Revive> = there.copied().collect();
+        DeliveriesChanged { moved, ..all(self.forget_dead(&there)) }
+    }
+
     fn dead_before(&self, before: Seq, limit: usize) -> Vec<Seq> {
         let mut seqs: Vec<Seq> =
             self.dead_letter_seqs.iter().copied().filter(|seq| *seq < before).collect();
@@ -220,12 +227,7 @@ fn commands(open: Open<'_>) -> Open<'_> {
         script.retried.push(deliveries.clone());
         Ok(all(script.forget_dead(&deliveries)))
     })
-    .command(|script, DiscardDeadLetters { deliveries }| {
-        let moved = std::mem::take(&mut script.moving);
-        let there = deliveries.iter().filter(|revive| !moved.contains(&revive.delivery));
-        let there: Vec<Revive> = there.copied().collect();
-        Ok(DeliveriesChanged { moved, ..all(script.forget_dead(&there)) })
-    })
+    .command(|script, DiscardDeadLetters { deliveries }| Ok(script.discard(&deliveries)))
     .command(|_, ImportEvents { events }| Ok(events.len()))
     .command(|script, request: StartReplay| Ok(script.start_replay(request)))
 }
