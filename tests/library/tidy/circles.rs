@@ -303,7 +303,7 @@ fn shortest_way_back(from: &str, edges: &Edges) -> Option<Vec<String>> {
     let mut paths = VecDeque::from([vec![from.to_owned()]]);
     let mut seen = BTreeSet::new();
     while let Some(path) = paths.pop_front() {
-        let Some(next) = way.last().and_then(|last| edges.get(last)) else { continue };
+        let Some(next) = path.last().and_then(|last| edges.get(last)) else { continue };
         for to in next.keys() {
             if to == from {
                 return Some(path);
