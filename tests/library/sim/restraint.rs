@@ -255,8 +255,7 @@ impl Restraints {
             Record::BatchFinished(f) => (f.endpoint, &f.report, f.uncounted, &f.restraint),
             _ => return,
         };
-        let Some(queued) = state.endpoints.get(&id).filter(|queued| !queued.settings.is_leased())
-        else {
+        let Some(remembered) = state.endpoints.get(&id).filter(|e| !e.settings.is_leased()) else {
             return;
         };
 
@@ -270,7 +269,7 @@ impl Restraints {
         endpoint.pause_as_asked(report, now);
         if failed {
             let known = restraint.as_ref().is_some_and(|restraint| restraint.breaker.is_some());
-            let longest = limits::PROBE_GAP_MAX_MS.min(queued.settings.retry.max_ms);
+            let longest = limits::PROBE_GAP_MAX_MS.min(remembered.settings.retry.max_ms);
             endpoint.fail(id, ran, known);
             if known {
                 endpoint.set_probe(now, longest);
@@ -321,7 +320,8 @@ impl Restraints {
     pub fn tick(&self, queue: &Queue, now: Now) {
         let ran = self.ran(now);
         for (delivery, (born, stood)) in &self.born {
-            let Some(queued) = queue.state().endpoints.get(&delivery.endpoint) else { continue };
+            let remembered = queue.state().endpoints.get(&delivery.endpoint);
+            let Some(remembered) = remembered else { continue };
             let Some(endpoint) =
                 self.endpoints.get(&delivery.endpoint).filter(|e| e.stands.is_none())
             else {
@@ -333,7 +333,7 @@ impl Restraints {
                 .saturating_sub(endpoint.stood(ran).saturating_sub(*stood));
             // What was under way when the process died, or until now, waits since then.
             let waits_since = self.ended.get(delivery).copied().unwrap_or(0);
-            if age <= queued.settings.retry.max_age_ms + LATE_MS
+            if age <= remembered.settings.retry.max_age_ms + LATE_MS
                 || now.mono_ms <= waits_since + LATE_MS
             {
                 continue;
@@ -344,7 +344,7 @@ impl Restraints {
             assert!(
                 !waits,
                 "{delivery} waits, and is {age} ms old: {:?} {:?}",
-                queued.settings,
+                remembered.settings,
                 queue.stuck()
             );
         }
