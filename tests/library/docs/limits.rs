@@ -169,7 +169,7 @@ fn proofs() -> Vec<(&'static str, String)> {
             "requests that wait for the scheduler",
             format!(
                 "{}, of which {} of one address; its others wait for its own up to {}; a request \
-                 with {} of events has a commit of its own, between two commits of others",
+                 with {} of events or more has a commit of its own, between two commits of others",
                 n(l::ACCEPTS_WAITING),
                 l::ACCEPTS_EACH,
                 time(l::ACCEPT_WAIT_MS),
