@@ -43,7 +43,7 @@ impl AdminClient {
     }
 
     pub(super) fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, CtlError> {
-        self.answered(Method::POST, path, without_nulls(body)?)
+        self.answered(Method::POST, path, as_json(body)?)
     }
 
     pub(super) fn patch(&self, path: &str, body: &impl Serialize) -> Result<Answer, CtlError> {
@@ -189,17 +189,6 @@ fn as_json(body: &impl Serialize) -> Result<Bytes, CtlError> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|error| {
         CtlError::Refused(format!("the request cannot be written as JSON: {error}"))
     })
-}
-
-/// The same without the members that were not given. Only for requests in which `null` says
-/// nothing else.
-fn without_nulls(body: &impl Serialize) -> Result<Bytes, CtlError> {
-    let mut value: serde_json::Value = serde_json::from_slice(&as_json(body)?)
-        .map_err(|error| CtlError::Refused(format!("the request is no JSON: {error}")))?;
-    if let Some(members) = value.as_object_mut() {
-        members.retain(|_, member| !member.is_null());
-    }
-    as_json(&value)
 }
 
 /// The error that a refusal of the daemon is.
