@@ -33,8 +33,6 @@ pub use totals::Totals;
 const READ_MS: u64 = 30;
 /// The same in a world with slow reads.
 const SLOW_READ_MS: u64 = 500;
-/// Dead letters that the operator remembers, to come back to some of them.
-const DEAD_LETTERS_READ: usize = 16;
 /// What the consumers of a pull endpoint hold and wait for at most.
 const MOST_CONSUMED: usize = 10;
 const SAFETY_STEPS: usize = 300;
@@ -66,8 +64,8 @@ struct World {
     totals: Totals,
     /// The segment that retention is at.
     retiring: Option<Retiring>,
-    /// Dead letters that the operator read in the log before.
-    dead_letters: Vec<Revive>,
+    /// A dead letter that the operator read in the log before.
+    dead_letter: Option<Revive>,
     restraints: Restraints,
     /// Of what was decided, and when.
     trace: DefaultHasher,
@@ -100,7 +98,7 @@ pub fn run(seed: u64) -> Totals {
         checker: Checker::default(),
         totals: Totals::default(),
         retiring: None,
-        dead_letters: Vec::new(),
+        dead_letter: None,
         restraints: Restraints::new(read_ms),
         trace: DefaultHasher::new(),
     };

@@ -13,7 +13,7 @@ use hookbox::record::{DeadLetter, Record, ReplayFilter};
 use hookbox::scheduler::{Core, Records, Retiring, slice};
 use rand::Rng;
 
-use super::{DEAD_LETTERS_READ, MOST_CONSUMED, World};
+use super::{MOST_CONSUMED, World};
 use crate::sim::requests::{Sent, matched};
 use crate::sim::store::Disk;
 
@@ -127,16 +127,8 @@ impl World {
     /// A dead letter that was read just now, or a while ago.
     fn some_dead_letter(&mut self, core: &Core<&mut Disk>) -> Option<Revive> {
         let read_now = self.read_dead_letter(core);
-        if self.dead_letters.len() < DEAD_LETTERS_READ {
-            self.dead_letters.extend(read_now);
-        }
-
-        let comes_back = !self.dead_letters.is_empty() && self.rng.random_bool(0.5);
-        if !comes_back {
-            return read_now;
-        }
-        let at = self.rng.random_range(0..self.dead_letters.len());
-        Some(self.dead_letters.swap_remove(at))
+        let read_before = std::mem::replace(&mut self.dead_letter, read_now);
+        read_before.filter(|_| self.rng.random_bool(0.5)).or(read_now)
     }
 
     fn read_dead_letter(&mut self, core: &Core<&mut Disk>) -> Option<Revive> {
