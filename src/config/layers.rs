@@ -6,7 +6,7 @@
 //! file is read alone: whoever names one asks for no more than that.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -199,7 +199,7 @@ fn drop_ins(root: &Path) -> Result<Vec<(PathBuf, FileUse)>, ConfigError> {
 }
 
 /// Hidden files are those that editors and package managers leave.
-fn is_drop_in(name: &OsString) -> bool {
+fn is_drop_in(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| name.ends_with(".toml") && !name.starts_with('.'))
 }
 

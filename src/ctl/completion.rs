@@ -121,7 +121,7 @@ fn named(path: &[String], arg: &Arg) -> Option<Named> {
 
 /// The names or ids that the daemon knows, as far as it says so in time.
 fn candidates(kind: Named) -> Vec<CompletionCandidate> {
-    let (sender, names) = mpsc::channel();
+    let (sender, names) = mpsc::sync_channel(1);
     // A thread that waits for a daemon ends with the process, which does not wait for it.
     std::thread::spawn(move || sender.send(ask(kind).unwrap_or_default()));
     names.recv_timeout(PATIENCE).unwrap_or_default()

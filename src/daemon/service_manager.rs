@@ -50,12 +50,12 @@ pub fn stopping(what: &str) {
 
 /// Asks for more time until it is dropped, as long as the process computes.
 pub struct MoreTime {
-    _stop: mpsc::Sender<()>,
+    _stop: mpsc::SyncSender<()>,
 }
 
 /// Says what goes on, and asks for more time for it.
 pub fn more_time(what: &str) -> MoreTime {
-    let (stop, stopped) = mpsc::channel::<()>();
+    let (stop, stopped) = mpsc::sync_channel::<()>(1);
     notify(&[NotifyState::Status(what)]);
     if is_there() {
         std::thread::spawn(move || {
