@@ -75,6 +75,7 @@ fn being_offline_is_known_after_a_restart() {
     script.accept("{}");
     script.run_for(30_000);
     assert!(script.queue().is_offline());
+
     let burnt = |script: &Script| -> u32 {
         let endpoints = script.queue().state().endpoints.values();
         endpoints
@@ -82,6 +83,7 @@ fn being_offline_is_known_after_a_restart() {
             .sum()
     };
     let before = burnt(&script);
+
     for _ in 0..5 {
         script.restart(100);
         script.run_for(60_000);
