@@ -2,20 +2,32 @@
 //! --nocapture`.
 
 use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
-use super::{commit, event, noise, open};
-use crate::log::{Log, Recovered};
+use super::{commit, event, noise, options};
+use crate::log::{Log, Options, Recovered, SegmentFormat};
 use crate::model::Seq;
+
+const FORMATS: [SegmentFormat; 2] = [SegmentFormat::Chunks, SegmentFormat::Cells];
+
+fn open(dir: &Path, segment_format: SegmentFormat) -> Recovered {
+    Log::open(Options { segment_format, ..options(dir) }, 1_000).expect("the log opens")
+}
+
+fn folder() -> tempfile::TempDir {
+    let base = std::env::var_os("HOOKBOX_MEASURE_DIR").map_or_else(std::env::temp_dir, Into::into);
+    tempfile::tempdir_in(&base).expect("a folder")
+}
 
 #[test]
 #[ignore = "measurement"]
 fn measure_commits() {
-    let base = std::env::var_os("HOOKBOX_MEASURE_DIR").map_or_else(std::env::temp_dir, Into::into);
-    for (size, noisy) in [(1024, true), (1024, false)] {
+    for (format, noisy) in FORMATS.into_iter().flat_map(|f| [(f, true), (f, false)]) {
+        let size = 1024;
         for per_commit in [1usize, 16, 64, 256] {
-            let dir = tempfile::tempdir_in(&base).expect("a folder");
-            let Recovered { mut log, .. } = open(dir.path());
+            let dir = folder();
+            let Recovered { mut log, .. } = open(dir.path(), format);
             let text = |n: u64| {
                 (0..).flat_map(move |i: u64| {
                     format!("{{\"id\":{},\"k\":\"v\"}},", n * 31 + i).into_bytes()
@@ -39,7 +51,7 @@ fn measure_commits() {
             let rate = f64::from(commits) * per_commit as f64 / seconds;
             let each = seconds * 1e6 / f64::from(commits);
             println!(
-                "{per_commit:4} x {size} B, noise {noisy}: {rate:9.0} events/s, {each:7.0} us each"
+                "{format:?}: {per_commit:4} x {size} B, noise {noisy}: {rate:9.0} events/s, {each:7.0} us each"
             );
         }
     }
@@ -66,10 +78,14 @@ fn fill_to(log: &mut Log, payload_bytes: u64) {
 #[test]
 #[ignore = "measurement"]
 fn measure_reading() {
-    let base = std::env::var_os("HOOKBOX_MEASURE_DIR").map_or_else(std::env::temp_dir, Into::into);
-    let dir = tempfile::tempdir_in(&base).expect("a folder");
+    FORMATS.into_iter().for_each(measure_reading_of);
+}
+
+fn measure_reading_of(format: SegmentFormat) {
+    println!("--- {format:?}");
+    let dir = folder();
     {
-        let Recovered { mut log, .. } = open(dir.path());
+        let Recovered { mut log, .. } = open(dir.path(), format);
         let state = noise(5 << 20, 1);
         for _ in 0..20 {
             fill_to(&mut log, 16 << 20);
@@ -82,7 +98,7 @@ fn measure_reading() {
 
     for round in ["first", "second"] {
         let started = Instant::now();
-        let Recovered { reader, first_to_fold, log, .. } = open(dir.path());
+        let Recovered { reader, first_to_fold, log, .. } = open(dir.path(), format);
         lap(&format!("{round} open, 64 MiB active"), started);
 
         let started = Instant::now();
@@ -114,5 +130,79 @@ fn measure_reading() {
         reader.close_idle();
         drop(log);
         println!("closed: RSS {} KiB", rss_kib());
+    }
+}
+
+/// Bytes that this process has handed to the system.
+fn written() -> u64 {
+    let io = fs::read_to_string("/proc/self/io").expect("reads");
+    let line = io.lines().find(|line| line.starts_with("wchar")).expect("is there");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+}
+
+/// What one segment of 32 MiB costs: bodies that do not compress, one a commit.
+#[test]
+#[ignore = "measurement"]
+fn measure_bytes_written() {
+    for size in [100, 512, 4 << 10, 64 << 10] {
+        for format in FORMATS {
+            let dir = folder();
+            let Recovered { mut log, reader, .. } = open(dir.path(), format);
+            let (before, started) = (written(), Instant::now());
+            while log.slot.summary().payload_bytes < 32 << 20 {
+                let seq = log.next_seq();
+                commit(&mut log, &[event(noise(size, seq))]);
+            }
+
+            let (written, summary) = (written() - before, log.slot.summary());
+            log.close().expect("closes");
+            let file = reader.segments()[0].disk_bytes;
+            let ratio = |bytes: u64| bytes as f64 / summary.payload_bytes as f64;
+            println!(
+                "{size:5} B, {format:?}: written/payload {:.2}, file/payload {:.2}, {} commits in \
+                 {} ms, RSS {} KiB",
+                ratio(written),
+                ratio(file),
+                summary.records,
+                started.elapsed().as_millis(),
+                rss_kib(),
+            );
+        }
+    }
+}
+
+/// Very many commits of a hundred bytes: what their pages take in memory, and how fast they are
+/// read. A segment of format 2 is rolled before it has so many.
+#[test]
+#[ignore = "measurement"]
+fn measure_tiny_commits() {
+    for format in FORMATS {
+        println!("--- {format:?}");
+        let dir = folder();
+        let Recovered { mut log, reader, .. } = open(dir.path(), format);
+        println!("before: RSS {} KiB", rss_kib());
+        let started = Instant::now();
+        for seq in 1..=450_000 {
+            commit(&mut log, &[event(noise(100, seq))]);
+            if log.wants_roll(1_000) {
+                log.roll(b"state", 1_000).expect("rolls");
+                println!("rolled behind {seq}: RSS {} KiB", rss_kib());
+            }
+        }
+        lap("written", started);
+
+        drop(reader);
+        log.close().expect("closes");
+        println!("closed: RSS {} KiB", rss_kib());
+        let started = Instant::now();
+        let Recovered { log, reader, .. } = open(dir.path(), format);
+        lap("opened", started);
+        let started = Instant::now();
+        assert_eq!(reader.forward(1).count(), 450_000);
+        lap("read forward", started);
+        let started = Instant::now();
+        assert_eq!(reader.backward(Seq::MAX).count(), 450_000);
+        lap("read backward", started);
+        drop(log);
     }
 }
