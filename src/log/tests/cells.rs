@@ -144,3 +144,34 @@ fn a_small_commit_is_one_insert() {
     let behind = &db[at + 1 + HEAD_LEN..at + 14_000];
     assert!(behind.windows(body.len()).any(|window| window == body));
 }
+
+#[test]
+fn what_is_being_written_is_read_at_the_same_time() {
+    const RECORDS: Seq = 600;
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+
+    std::thread::scope(|scope| {
+        for backward in [false, true] {
+            let reader = reader.clone();
+            scope.spawn(move || {
+                while reader.durable() < RECORDS {
+                    let end = reader.durable();
+                    let read: Vec<Seq> = if backward {
+                        reader.backward(end + 1).map(|item| item.expect("reads").0).collect()
+                    } else {
+                        forward(&reader, 1).into_iter().map(|(seq, _)| seq).collect()
+                    };
+                    assert!(read.len() as Seq >= end, "{} of {end}", read.len());
+                    assert!(read.windows(2).all(|two| two[0].abs_diff(two[1]) == 1));
+                }
+            });
+        }
+        while log.next_seq() <= RECORDS {
+            let seq = log.next_seq();
+            let size = [40, 500, 5_000, 30_000][seq as usize % 4];
+            commit(&mut log, &[event(noise(size, seq))]);
+        }
+    });
+    assert_eq!(seqs(&reader), (1..=RECORDS).collect::<Vec<_>>());
+}

@@ -51,7 +51,8 @@ fn measure_commits() {
             let rate = f64::from(commits) * per_commit as f64 / seconds;
             let each = seconds * 1e6 / f64::from(commits);
             println!(
-                "{format:?}: {per_commit:4} x {size} B, noise {noisy}: {rate:9.0} events/s, {each:7.0} us each"
+                "{format:?}: {per_commit:4} x {size} B, noise {noisy}: {rate:9.0} events/s, \
+                 {each:7.0} us each"
             );
         }
     }

@@ -18,10 +18,10 @@ const FIXTURE: &str = "tests/fixtures/log-3.json";
 fn body(seq: u64) -> Vec<u8> {
     let mut rng = Rng::new(seq);
     let noise = std::iter::repeat_with(move || rng.next().to_le_bytes()).flatten();
-    match seq % 8 {
-        // Several values, and several frames.
-        3 => noise.take(20_000).collect(),
-        5 => noise.take(15_000).chain(std::iter::repeat_n(b'a', 600_000)).collect(),
+    match seq {
+        // Several values, and several frames, in either format.
+        3 | 19 => noise.take(15_000).collect(),
+        5 | 21 => noise.take(15_000).chain(std::iter::repeat_n(b'a', 600_000)).collect(),
         _ => noise.take(100).collect(),
     }
 }

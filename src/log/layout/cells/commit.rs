@@ -2,8 +2,8 @@
 //!
 //! A frame that is alone and fits one value is one insert. Of every other commit the parts are
 //! written as they come, and the heads of all its frames at the end, in one value: without it they
-//! are not frames yet, so a torn commit cannot be seen. (More than 155 frames, 77 MiB and more, have
-//! several such values; no step of the daemon is that large.)
+//! are not frames yet, so a torn commit cannot be seen. (More than 155 frames, 77 MiB and more,
+//! have several such values; no step of the daemon is that large.)
 
 use super::store::CellStore;
 use super::value::{

@@ -1,11 +1,12 @@
 //! Finds the value that completes the commit of a record.
 //!
 //! What values begin with never decreases from one cell to the next, so a tree is found by its
-//! name, a leaf by a binary search, and a cell by looking. Walks go on from the value that was found
-//! last. A leaf that cannot be read is passed over, and reported only where the record may be in
-//! it.
+//! name, a leaf by a binary search, and a cell by looking. Walks go on from the value that was
+//! found last. A leaf that cannot be read is passed over, and reported only where the record may be
+//! in it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::leaf::{CELLS, LeafPlace, LeafValues};
 use super::trees::{FrameTree, FrameTrees};
@@ -16,6 +17,8 @@ use crate::model::Seq;
 
 /// Leaves in which a walk looks for the next commit before it is searched for.
 const NEAR: usize = 64;
+/// Walks that are known at a time.
+const WALKS: usize = 16;
 
 /// A value that completes a commit.
 #[derive(Clone, Debug)]
@@ -30,11 +33,25 @@ impl FoundCommit {
     }
 }
 
+/// Where a walk is: at a commit, and the records that it holds.
+#[derive(Clone, Copy, Debug)]
+struct WalkPlace {
+    place: CellPlace,
+    first: Seq,
+    last: Seq,
+}
+
+impl WalkPlace {
+    fn is_beside(&self, seq: Seq) -> bool {
+        self.last.checked_add(1) == Some(seq) || seq.checked_add(1) == Some(self.first)
+    }
+}
+
 /// Searches the trees of a segment.
 #[derive(Default)]
 pub(super) struct CommitSearch {
-    /// What was found last.
-    last: Mutex<Option<FoundCommit>>,
+    /// The walk that went on last is the last.
+    walks: Mutex<VecDeque<WalkPlace>>,
 }
 
 /// The result of searching one tree.
@@ -52,39 +69,61 @@ impl CommitSearch {
         trees: &FrameTrees,
         seq: Seq,
     ) -> Result<Option<FoundCommit>, LogError> {
+        let beside = self.walk_beside(seq);
         let kept = trees.cache().commit_of(seq);
         let found = match kept {
             Some((place, value)) => Some(FoundCommit { place, value }),
-            None => match self.near(trees, seq) {
+            None => match beside.and_then(|walk| near(trees, walk, seq)) {
                 Some(found) => Some(found),
                 None => search(trees, seq)?,
             },
         };
 
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = found.clone();
+        if let Some(found) = &found {
+            self.remember(found);
+        }
         Ok(found)
     }
 
-    /// The commit of this record, when it is the next one or the one before the last that was found.
-    fn near(&self, trees: &FrameTrees, seq: Seq) -> Option<FoundCommit> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let (first, end) = value::covers(&last.value)?;
-
-        // What cannot be read here is found by the search, and reported.
-        let found = if end.checked_add(1) == Some(seq) {
-            commit_behind(trees, Some(last.place), NEAR)
-        } else if seq.checked_add(1) == Some(first) {
-            commit_before(trees, last.place, NEAR)
-        } else {
-            return None;
-        };
-        found.ok().flatten().filter(|found| found.holds(seq))
+    /// Takes out the walk of which this record is the next one, in either direction.
+    fn walk_beside(&self, seq: Seq) -> Option<WalkPlace> {
+        let mut walks = self.walks();
+        let at = walks.iter().rposition(|walk| walk.is_beside(seq))?;
+        walks.remove(at)
     }
 
-    /// Forgets what was found last: something was changed.
+    fn remember(&self, found: &FoundCommit) {
+        let Some((first, last)) = value::covers(&found.value) else { return };
+        let walk = WalkPlace { place: found.place, first, last };
+
+        let mut walks = self.walks();
+        walks.retain(|other| other.place != walk.place);
+        if walks.len() >= WALKS {
+            walks.pop_front();
+        }
+        walks.push_back(walk);
+    }
+
+    /// Forgets all walks: something was changed.
     pub fn forget(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.walks().clear();
     }
+
+    fn walks(&self) -> MutexGuard<'_, VecDeque<WalkPlace>> {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The commit of this record, which lies beside the place of a walk.
+fn near(trees: &FrameTrees, walk: WalkPlace, seq: Seq) -> Option<FoundCommit> {
+    let found = if seq > walk.last {
+        commit_behind(trees, Some(walk.place), NEAR)
+    } else {
+        commit_before(trees, walk.place, NEAR)
+    };
+
+    // What cannot be read here is found by the search, and reported.
+    found.ok().flatten().filter(|found| found.holds(seq))
 }
 
 fn search(trees: &FrameTrees, seq: Seq) -> Result<Option<FoundCommit>, LogError> {

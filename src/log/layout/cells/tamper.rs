@@ -21,15 +21,18 @@ pub(super) fn tamper(
                 None => store.put(*first, &value::frame(bytes)).map(drop),
             }
         }
+
         Tampering::LoseMiddle { first } => {
             let found = store.at_or_before(*first)?.expect("a commit");
             let (heads, _) = CommitHeads::read(&found.value).expect("heads");
             store.replace(heads.frames[0].place, &[])
         }
+
         Tampering::Remains { first, parts } => (0..u32::from(*parts)).try_for_each(|number| {
             let part = PayloadPart { of: *first, number, bytes: &[2; 10] };
             store.put(*first, &part.to_value()).map(drop)
         }),
+
         Tampering::Checkpoint(bytes) => {
             let tree = database.tree(&TreeName::Checkpoint { number: 0 }.to_bytes())?;
             let part = PayloadPart { of: CHECKPOINT, number: 0, bytes };
