@@ -64,8 +64,26 @@ fn rss_kib() -> u64 {
     line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
 }
 
-fn lap(what: &str, since: Instant) {
-    println!("{what}: {} ms, RSS {} KiB", since.elapsed().as_millis(), rss_kib());
+/// Milliseconds of processor time that this process has taken: on a busy machine they say more
+/// than those on the clock.
+fn processor_ms() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").expect("reads");
+    let (_, behind) = stat.rsplit_once(')').expect("a name");
+    let ticks = behind.split_whitespace().skip(11).take(2);
+    ticks.map(|n| n.parse::<u64>().expect("a number") * 10).sum()
+}
+
+/// The clock and the processor time at the beginning of something.
+#[derive(Clone, Copy)]
+struct LapStart(Instant, u64);
+
+fn start() -> LapStart {
+    LapStart(Instant::now(), processor_ms())
+}
+
+fn lap(what: &str, LapStart(clock, processor): LapStart) {
+    let (clock, processor) = (clock.elapsed().as_millis(), processor_ms() - processor);
+    println!("{what}: {clock} ms, {processor} ms of processor time, RSS {} KiB", rss_kib());
 }
 
 /// Commits until the active segment has this payload.
@@ -90,7 +108,7 @@ fn measure_reading_of(format: SegmentFormat) {
         let state = noise(5 << 20, 1);
         for _ in 0..20 {
             fill_to(&mut log, 16 << 20);
-            let started = Instant::now();
+            let started = start();
             log.roll(&state, 1).expect("rolls");
             lap("roll with a checkpoint of 5 MiB", started);
         }
@@ -98,27 +116,27 @@ fn measure_reading_of(format: SegmentFormat) {
     }
 
     for round in ["first", "second"] {
-        let started = Instant::now();
+        let started = start();
         let Recovered { reader, first_to_fold, log, .. } = open(dir.path(), format);
         lap(&format!("{round} open, 64 MiB active"), started);
 
-        let started = Instant::now();
+        let started = start();
         let count = reader.forward(first_to_fold).count();
         lap(&format!("fold of {count}"), started);
 
-        let started = Instant::now();
+        let started = start();
         let count = reader.forward(1).count();
         lap(&format!("forward over {count}"), started);
 
-        let started = Instant::now();
+        let started = start();
         let count = reader.backward(Seq::MAX).count();
         lap(&format!("backward over {count}"), started);
 
-        let started = Instant::now();
+        let started = start();
         assert!(reader.verify(&mut |_| {}).ok);
         lap("verify", started);
 
-        let started = Instant::now();
+        let started = start();
         let records = reader.durable() - first_to_fold;
         for n in 0..1000u64 {
             assert!(reader.read(1 + first_to_fold + n * 7919 % records).is_ok());
@@ -149,7 +167,7 @@ fn measure_bytes_written() {
         for format in FORMATS {
             let dir = folder();
             let Recovered { mut log, reader, .. } = open(dir.path(), format);
-            let (before, started) = (written(), Instant::now());
+            let (before, started) = (written(), start());
             while log.slot.summary().payload_bytes < 32 << 20 {
                 let seq = log.next_seq();
                 commit(&mut log, &[event(noise(size, seq))]);
@@ -160,14 +178,11 @@ fn measure_bytes_written() {
             let file = reader.segments()[0].disk_bytes;
             let ratio = |bytes: u64| bytes as f64 / summary.payload_bytes as f64;
             println!(
-                "{size:5} B, {format:?}: written/payload {:.2}, file/payload {:.2}, {} commits in \
-                 {} ms, RSS {} KiB",
+                "{size:5} B, {format:?}: written/payload {:.2}, file/payload {:.2}",
                 ratio(written),
                 ratio(file),
-                summary.records,
-                started.elapsed().as_millis(),
-                rss_kib(),
             );
+            lap(&format!("{} commits", summary.records), started);
         }
     }
 }
@@ -182,7 +197,7 @@ fn measure_tiny_commits() {
         let dir = folder();
         let Recovered { mut log, reader, .. } = open(dir.path(), format);
         println!("before: RSS {} KiB", rss_kib());
-        let started = Instant::now();
+        let started = start();
         for seq in 1..=450_000 {
             commit(&mut log, &[event(noise(100, seq))]);
             if log.wants_roll(1_000) {
@@ -195,13 +210,13 @@ fn measure_tiny_commits() {
         drop(reader);
         log.close().expect("closes");
         println!("closed: RSS {} KiB", rss_kib());
-        let started = Instant::now();
+        let started = start();
         let Recovered { log, reader, .. } = open(dir.path(), format);
         lap("opened", started);
-        let started = Instant::now();
+        let started = start();
         assert_eq!(reader.forward(1).count(), 450_000);
         lap("read forward", started);
-        let started = Instant::now();
+        let started = start();
         assert_eq!(reader.backward(Seq::MAX).count(), 450_000);
         lap("read backward", started);
         drop(log);
