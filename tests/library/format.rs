@@ -6,8 +6,8 @@
 //! dropped, relocated events, and deliveries that wait. It is never written anew: a later format
 //! gets a fixture of its own beside it, made with `cargo test --test library -- --ignored
 //! write_the_fixture`. `log-2.json` has the records that came later: what restrains endpoints, the
-//! run clock, what is lost, what no filter could decide. `log-3.json` has segments of both formats (see
-//! [`layouts`]). Where one is there already, it is not written.
+//! run clock, what is lost, what no filter could decide. `log-3.json` has segments of both formats
+//! (see [`layouts`]). Where one is there already, it is not written.
 
 mod layouts;
 mod records;

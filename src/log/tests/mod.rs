@@ -1,5 +1,5 @@
-//! The log as a whole, on a real folder. One file a question; what several need is in `helpers`. All
-//! but the measurements run on segments of either format.
+//! The log as a whole, on a real folder. One file a question; what several need is in `helpers`.
+//! All but the measurements and `cells` run on segments of either format.
 
 mod cells;
 mod chain;

@@ -64,12 +64,7 @@ fn a_segment_is_what_the_page_says() {
                 chain = sha256(&[&chain[..], &head[..14], &head[78..], stored].concat());
                 assert_eq!(head[46..78], chain, "and is its next link");
 
-                let is_one_value = bytes.len() < 14_000;
-                if is_one_value {
-                    assert!(has(&db, &[&[0xE1], &bytes[..]].concat()), "record {first} in a cell");
-                } else {
-                    assert_eq!(parts(&db, head), stored, "record {first} in parts");
-                }
+                is_in_cells(&db, &bytes);
 
                 compressed += usize::from(head[1] == 1);
                 let payload = match head[1] {
@@ -95,21 +90,31 @@ fn a_segment_is_what_the_page_says() {
         (head["record"].as_u64(), head["hash"].as_str()),
         (Some(last as u64), Some(&*hex(&chain)))
     );
+    files_beside_it(&home, last, &chain);
+}
 
+/// The watermark and a checked file.
+fn files_beside_it(home: &Home, last: usize, chain: &[u8]) {
     // The newer slot of the watermark names the same end.
     let mark = std::fs::read(home.data().join("log/watermark")).expect("the watermark");
     assert_eq!(mark.len(), 128);
     let slot = mark.chunks(64).max_by_key(|slot| number(&slot[..8])).expect("two slots");
-    assert_eq!(
-        (number(&slot[8..16]), &slot[16..48], &slot[52..]),
-        (last, &chain[..], &[0; 12][..])
-    );
+    assert_eq!((number(&slot[8..16]), &slot[16..48], &slot[52..]), (last, chain, &[0; 12][..]));
     assert_eq!(number(&slot[48..52]), crc32fast::hash(&slot[..48]) as usize);
 
     // A checked file: a line of JSON, and its checksum.
     let format = std::fs::read_to_string(home.data().join("log/format")).expect("the format");
     let (json, crc) = format.split_once('\n').expect("two lines");
     assert_eq!(crc.trim_end(), format!("{:08x}", crc32fast::hash(json.as_bytes())));
+}
+
+/// A frame is in the segment's file as it is, or in parts.
+fn is_in_cells(db: &[u8], frame: &[u8]) {
+    if frame.len() < 14_000 {
+        assert!(has(db, &[&[0xE1], frame].concat()), "in a cell");
+    } else {
+        assert_eq!(parts(db, &frame[..86]), frame[86..], "in parts");
+    }
 }
 
 fn has(bytes: &[u8], wanted: &[u8]) -> bool {
