@@ -103,10 +103,6 @@ spec! {
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_name = "BOOL")]
         pub forward_query: Option<bool>,
-        /// Leave the header hookbox-source out [default: false]
-        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-            value_name = "BOOL")]
-        pub hide_source: Option<bool>,
 
         /// Attempts per second, minute or hour: 10/s, 100/m, 1000/h [default: no limit]
         #[arg(long, value_name = "N/s", help_heading = PACING)]
@@ -231,7 +227,6 @@ impl EndpointSpec {
             allow_private: Some(endpoint.allow_private),
             forward_headers: endpoint.forward_headers,
             forward_query: endpoint.forward_query,
-            hide_source: Some(endpoint.hide_source),
 
             rate: endpoint.rate.map(Text),
             burst: endpoint.burst.map(Int::from_u32),
@@ -287,7 +282,6 @@ impl EndpointSpec {
         endpoint.allow_private = self.allow_private.unwrap_or(plain.allow_private);
         endpoint.forward_headers = self.forward_headers;
         endpoint.forward_query = self.forward_query;
-        endpoint.hide_source = self.hide_source.unwrap_or(plain.hide_source);
 
         endpoint.rate = self.rate.map(|rate| rate.0);
         endpoint.burst = self.burst.map(Int::get);

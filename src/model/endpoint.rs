@@ -331,9 +331,6 @@ pub struct Endpoint {
     /// presets.
     #[serde(default)]
     pub forward_query: Option<bool>,
-    /// The name of the source is not told.
-    #[serde(default)]
-    pub hide_source: bool,
 }
 
 fn default_hold_after() -> u64 {
@@ -380,7 +377,6 @@ impl Endpoint {
             allow_private: false,
             forward_headers: None,
             forward_query: None,
-            hide_source: false,
 
             order_key: None,
             head_of_line: HeadOfLine::Block,

@@ -137,9 +137,7 @@ impl Message {
             message.headers.push((CONTENT_ENCODING, coding));
         }
 
-        if !endpoint.hide_source {
-            message.source.clone_from(&event.source_name);
-        }
+        message.source.clone_from(&event.source_name);
         message.kind.clone_from(&event.kind);
         if event.kind.is_empty() {
             // An empty type is sent, too, so that nobody takes it for one that got lost.

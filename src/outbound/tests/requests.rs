@@ -57,16 +57,6 @@ async fn says_who_what_and_which_attempt() {
     assert!(!log.contains(&signature[3..]), "{log}");
 }
 
-#[tokio::test]
-async fn a_hidden_source_is_not_named() {
-    let receiver = ScriptedReceiver::always(OK.to_vec()).await;
-    let endpoint = with(&receiver.endpoint(), |e| e.hide_source = true);
-    attempt(&outbound(), &endpoint).await;
-
-    let got = receiver.got().remove(0);
-    assert_eq!((got.header("hookbox-source"), got.header("hookbox-type")), (None, Some("push")));
-}
-
 fn with_headers(headers: &[(&str, &[u8])], from_provider: bool) -> Event {
     let headers = headers.iter().map(|(n, v)| Header::new(*n, v.to_vec())).collect();
     Event { headers, from_provider, ..event() }
