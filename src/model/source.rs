@@ -58,7 +58,6 @@ pub struct Source {
 /// The schemes that are provider presets: what their senders put into headers and query goes along
 /// to endpoints by default. Each other scheme is for home-made senders.
 pub const PROVIDER_SCHEMES: &[&str] = &[
-    "acme",
     "braintree",
     "circleci",
     "cloudevents",

@@ -23,7 +23,6 @@
 //! Refused, as data: every request that is not proven ([`Verdict::Refused`], whose `reason` is for
 //! the operator only). Nothing here is fatal, and nothing is retried: the sender does that.
 
-mod acme;
 mod apikey;
 mod batch;
 mod bin;

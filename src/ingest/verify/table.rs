@@ -10,7 +10,7 @@ use super::scheme::Scheme;
 use super::token_keys::TokenKeys;
 use super::verdict::Verdict;
 use super::{
-    acme, apikey, bin, braintree, circleci, cloudevents, dialogflow, discord, github, gitlab, hmac,
+    apikey, bin, braintree, circleci, cloudevents, dialogflow, discord, github, gitlab, hmac,
     intercom, jwt, mailchimp, mandrill, mtls, none, okta, paddle, paypal, pubsub, rfc9421,
     sendgrid, shopify, slack, sns, standard_webhooks, stripe, svix, travis, twilio,
 };
@@ -30,7 +30,6 @@ pub const TABLE: &[Scheme] = &[
     github::SCHEME,
     okta::SCHEME,
     jwt::SCHEME,
-    acme::SCHEME,
     apikey::SCHEME,
     bin::SCHEME,
     slack::SCHEME,
