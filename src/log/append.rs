@@ -9,7 +9,6 @@ use super::disk_space::DiskSpace;
 use super::error::LogError;
 use super::failpoint;
 use super::frame::{self, ChainHead, FramePacker};
-use super::frame_writer::FrameWriter;
 use super::segment_set::SegmentSet;
 use super::segment_slot::{SegmentGuard, SegmentSlot};
 use super::watermark::{Mark, Watermark};
@@ -114,8 +113,8 @@ impl Log {
 
     /// Packs the records into frames and hands them to the store.
     fn write(&mut self, records: &[Record]) -> Result<WrittenCommit, LogError> {
-        let mut writer = FrameWriter::new(active(&self.active)?);
-        let (mut next, mut head) = (self.next, self.head);
+        let mut writer = active(&self.active)?.commit();
+        let (mut next, mut head, mut bytes) = (self.next, self.head, 0);
 
         for (index, record) in records.iter().enumerate() {
             if let Err(len) = self.packer.add(record) {
@@ -124,14 +123,15 @@ impl Log {
 
             // A large commit continues in another frame, so that a random read unpacks little.
             if self.packer.is_full() || index + 1 == records.len() {
-                let (frame_head, bytes) = self.packer.finish(next, head);
+                let (frame_head, frame) = self.packer.finish(next, head);
                 next = frame_head.last() + 1;
                 head = frame_head.own;
-                writer.frame(&frame_head, bytes)?;
+                bytes += u64::from(frame_head.stored_len);
+                writer.frame(&frame_head, frame)?;
             }
         }
 
-        let bytes = writer.finish()?;
+        writer.finish()?;
         Ok(WrittenCommit { last: next - 1, head, bytes, records: records.len() as u64 })
     }
 

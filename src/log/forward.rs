@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::error::LogError;
 use super::frame::DecodedFrame;
+use super::layout::FrameLookup;
 use super::reader::{KNOWN, Reader, with_range};
-use super::segment::{FrameLookup, Segment};
+use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
 use crate::record::Record;

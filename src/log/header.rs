@@ -7,10 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::LogError;
 use super::frame::ChainHead;
+use super::layout::SegmentFormat;
 use crate::model::{Seq, WallMs};
-
-/// The segment format this version writes.
-const FORMAT: u8 = 1;
 
 /// The header as it is stored, part of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +32,7 @@ pub(super) struct SegmentHeader {
 
 /// The facts a new segment is created from.
 pub(super) struct NewSegment<'a> {
+    pub format: SegmentFormat,
     pub first: Seq,
     pub prev: ChainHead,
     pub fold_from: Seq,
@@ -46,7 +45,7 @@ impl NewSegment<'_> {
     /// The header's bytes, with their CRC-32. `path` is only for the message.
     pub fn header_bytes(&self, path: &Path) -> Result<Vec<u8>, LogError> {
         let header = SegmentHeader {
-            format: FORMAT,
+            format: self.format.number(),
             hookbox: env!("CARGO_PKG_VERSION").to_owned(),
             first: self.first,
             prev: self.prev,
@@ -74,17 +73,18 @@ impl SegmentHeader {
             return Err(damaged("its header is damaged"));
         }
 
+        let newest = SegmentFormat::NEWEST.number();
         // In every format there will be, the header is an array whose first two fields are the
         // format and the version.
         if let [array, format, rest @ ..] = body
-            && *format > FORMAT
+            && *format > newest
             && *format < 0x80
             && *array >= 0x90
         {
             let written_by =
                 rmp_serde::from_slice(rest).unwrap_or_else(|_| "of a later version".to_owned());
             let what =
-                format!("its segments have format {format}, this version reads up to {FORMAT}");
+                format!("its segments have format {format}, this version reads up to {newest}");
             return Err(LogError::Newer { path: path.to_path_buf(), written_by, what });
         }
 
@@ -92,5 +92,11 @@ impl SegmentHeader {
         let header: Self =
             decoded.map_err(|e| damaged(&format!("its header cannot be read: {e}")))?;
         if header.first > 0 { Ok(header) } else { Err(damaged("its header names no record")) }
+    }
+
+    /// The format of the segment.
+    pub fn format(&self, path: &Path) -> Result<SegmentFormat, LogError> {
+        let unknown = || LogError::corrupt("open", path, "its header names no known format");
+        SegmentFormat::of_number(self.format).ok_or_else(unknown)
     }
 }

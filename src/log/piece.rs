@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{LogError, LogProblem};
 use super::frame::{DecodedFrame, FrameHead, HEAD_LEN, RECORD_MAX, StoredFrame};
+use super::layout::FrameLookup;
 use super::reader::Reader;
-use super::segment::{FrameLookup, Segment};
+use super::segment::Segment;
 use crate::model::{Seq, WallMs};
 use crate::record::Record;
 

@@ -3,7 +3,8 @@
 
 use super::error::{LogError, LogProblem};
 use super::frame::{ChainHead, DecodedFrame, StoredFrame};
-use super::segment::{FrameLookup, Segment};
+use super::layout::FrameLookup;
+use super::segment::Segment;
 use super::segment_summary::{DroppedRange, SegmentSummary};
 use crate::model::{Seq, WallMs};
 use crate::record::Record;

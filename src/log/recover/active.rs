@@ -101,6 +101,7 @@ impl Recovery {
         }
 
         let new = NewSegment {
+            format: options.segment_format,
             first,
             prev: mark.map_or([0; 32], |m| m.head),
             fold_from: first,
@@ -138,7 +139,8 @@ impl Recovery {
         };
         let gap_from = Some(gap_from);
         let (prev, created_at) = (scan.head, self.wall_ms);
-        let new = NewSegment { first, prev, fold_from, gap_from, created_at, checkpoint };
+        let format = options.segment_format;
+        let new = NewSegment { format, first, prev, fold_from, gap_from, created_at, checkpoint };
         let active = begin(&new, options)?;
 
         let sealed = scan.summary(segment, Some(self.wall_ms));

@@ -8,6 +8,7 @@ use super::{
     small,
 };
 use crate::log::frame::FramePacker;
+use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
 use crate::log::{LogError, LogProblem, Recovered, folder};
 
@@ -127,7 +128,7 @@ fn a_frame_that_lost_its_middle_is_reported_and_passed_over() {
         fill(&mut log, 2);
     }
 
-    meddle(dir.path(), 1, |batch| batch.put_chunk(4, 2, &[]));
+    meddle(dir.path(), 1, Tampering::LoseMiddle { first: 4 });
     let Recovered { log, reader, problems, .. } = open(dir.path());
     assert_eq!(
         problems.iter().map(|p| (p.first, p.last)).collect::<Vec<_>>(),
@@ -161,7 +162,7 @@ fn a_changed_record_is_found_though_the_store_thinks_it_good() {
     let mut bytes = packer.finish(1, chain).1.to_vec();
     let last = bytes.len() - 10;
     bytes[last] ^= 1;
-    meddle(dir.path(), 1, |batch| batch.put_chunk(1, 0, &bytes));
+    meddle(dir.path(), 1, Tampering::Frame { first: 1, bytes });
 
     let Recovered { reader, .. } = open_whole(dir.path());
     assert_eq!(ranges(&reader), [(1, 3)], "the whole frame does not match its head");
@@ -191,10 +192,8 @@ fn all_damage_within_a_reported_range_is_examined() {
     }
 
     // Records 4 and 10 lose their middles.
-    meddle(dir.path(), 1, |batch| {
-        batch.put_chunk(4, 2, &[]);
-        batch.put_chunk(10, 2, &[]);
-    });
+    meddle(dir.path(), 1, Tampering::LoseMiddle { first: 4 });
+    meddle(dir.path(), 1, Tampering::LoseMiddle { first: 10 });
     let Recovered { reader, .. } = open(dir.path());
     let (first, last, what) = (2, 12, "one range that holds both".to_owned());
     reader.segments.damage.add(&LogProblem { segment: 1, first, last, what });
