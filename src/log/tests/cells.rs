@@ -169,7 +169,7 @@ fn what_is_being_written_is_read_at_the_same_time() {
         }
         while log.next_seq() <= RECORDS {
             let seq = log.next_seq();
-            let size = [40, 500, 5_000, 30_000][seq as usize % 4];
+            let size = [40, 500, 5_000, 30_000][(seq % 4) as usize];
             commit(&mut log, &[event(noise(size, seq))]);
         }
     });
