@@ -110,8 +110,8 @@ impl Backward {
             Some(FrameLookup::Broken { first, what, .. }) => (first, what),
             None => (slot.first, "they are missing".to_owned()),
         };
-        self.before = before;
-        Err(LogError::damaged(slot.first, before, wanted, what))
+        self.before = before.min(wanted);
+        Err(LogError::damaged(slot.first, self.before, wanted, what))
     }
 
     /// Continues before a segment that can never be read; ends the walk at any other error.

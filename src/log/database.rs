@@ -79,6 +79,9 @@ pub(super) struct Database {
     db: sled::Db,
     /// Our own descriptor of sled's file, to sync it by.
     data: File,
+    /// What cannot be read, as tests want it: keys of trees, and why.
+    #[cfg(test)]
+    pub faults: std::sync::Mutex<Vec<(Vec<u8>, RangeInclusive<u16>, StoreFault)>>,
 }
 
 impl Database {
@@ -97,7 +100,13 @@ impl Database {
             opened => opened?,
         };
         let data = File::open(path.join("db")).map_err(LogError::io("open", path))?;
-        Ok(Self { path: path.to_path_buf(), db, data })
+        Ok(Self {
+            path: path.to_path_buf(),
+            db,
+            data,
+            #[cfg(test)]
+            faults: std::sync::Mutex::default(),
+        })
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LogError> {
@@ -209,6 +218,8 @@ impl Database {
         tree: &Tree,
         keys: RangeInclusive<u16>,
     ) -> Result<Vec<(u16, StoredValue)>, LogError> {
+        #[cfg(test)]
+        self.fail(tree, &keys)?;
         caught("read", &self.path, || {
             let mut entries = Vec::new();
             for entry in tree.0.range(keys.start().to_be_bytes()..=keys.end().to_be_bytes()) {
@@ -227,7 +238,23 @@ impl Database {
     /// The largest key of a tree.
     pub fn last_key(&self, tree: &Tree) -> Result<Option<u16>, LogError> {
         let last = caught("read", &self.path, || tree.0.last())?;
-        Ok(last.map(|(key, _)| number_of(&key)))
+        let last = last.map(|(key, _)| number_of(&key));
+        #[cfg(test)]
+        last.map_or(Ok(()), |last| self.fail(tree, &(last..=last)))?;
+        Ok(last)
+    }
+
+    /// Fails where a test wants these keys not to be readable.
+    #[cfg(test)]
+    fn fail(&self, tree: &Tree, keys: &RangeInclusive<u16>) -> Result<(), LogError> {
+        let faults = self.faults.lock().expect("not poisoned");
+        let hit = faults.iter().find(|(name, bad, _)| {
+            tree.0.name() == name[..] && bad.start() <= keys.end() && keys.start() <= bad.end()
+        });
+        hit.map_or(Ok(()), |(_, _, fault)| {
+            let (path, what) = (self.path.clone(), "a test wants it so".to_owned());
+            Err(LogError::Store { doing: "read", path, fault: *fault, what })
+        })
     }
 
     /// Accesses an entry so many times, for the cache's sake alone: see [`ACCESSES_READ`].

@@ -102,6 +102,11 @@ impl FrameHead {
         if sane { Ok(head) } else { Err("its head has impossible values".into()) }
     }
 
+    /// Whether it was computed from this payload.
+    pub fn is_of(&self, stored: &[u8]) -> bool {
+        self.chain(stored) == self.own
+    }
+
     fn chain(&self, stored: &[u8]) -> ChainHead {
         let mut hash = Sha256::new();
         hash.update(self.prev);
@@ -140,7 +145,7 @@ impl StoredFrame {
 
     /// Whether the chain head was computed from these bytes.
     pub fn is_whole(&self) -> bool {
-        self.head.chain(&self.stored) == self.head.own
+        self.head.is_of(&self.stored)
     }
 }
 

@@ -63,7 +63,54 @@ impl NewSegment<'_> {
     }
 }
 
+/// A header that was found in the bytes of a file.
+#[derive(Clone, Debug)]
+pub(super) struct FoundHeader {
+    pub header: SegmentHeader,
+    pub format: SegmentFormat,
+    /// Where the chain of its segment begins.
+    pub chain: ChainHead,
+}
+
+/// Headers that are looked for in a file.
+const FOUND: usize = 16;
+/// Fields of a header, as MessagePack begins an array of so many.
+const ARRAY: u8 = 0x99;
+
 impl SegmentHeader {
+    /// The headers in the bytes of a segment's file, the first of each kind. That of the segment is
+    /// the first one, when it is still there: it is written before anything that others send.
+    pub fn find(bytes: &[u8]) -> Vec<FoundHeader> {
+        let mut found: Vec<FoundHeader> = Vec::new();
+        for at in 0..bytes.len() {
+            let rest = &bytes[at..];
+            let format = match *rest {
+                [ARRAY, format, ..] => SegmentFormat::of_number(format),
+                _ => None,
+            };
+            let Some(format) = format.filter(|_| found.len() < FOUND) else { continue };
+
+            let mut behind = rest;
+            let Ok(header) = rmp_serde::from_read::<_, Self>(&mut behind) else { continue };
+            let length = rest.len() - behind.len();
+            let crc = crc32fast::hash(&rest[..length]).to_be_bytes();
+            if header.first == 0 || !behind.starts_with(&crc) {
+                continue;
+            }
+
+            let chain = Self::chain(&header.prev, &rest[..length + crc.len()]);
+            if found.iter().all(|other| other.chain != chain) {
+                found.push(FoundHeader { header, format, chain });
+            }
+        }
+        found
+    }
+
+    /// Where the chain of a segment with this header begins.
+    pub fn chain(prev: &ChainHead, bytes: &[u8]) -> ChainHead {
+        Sha256::new().chain_update(prev).chain_update(bytes).finalize().into()
+    }
+
     /// Decodes a header, wherever it comes from: `path` is only for the message.
     pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, LogError> {
         let damaged = |what: &str| LogError::corrupt("open", path, what);

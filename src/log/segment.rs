@@ -1,8 +1,8 @@
 //! One segment: a database of its own with a header, a checkpoint and frames (see
 //! [`super::layout`]).
 //!
-//! Entries are only added, except that the remains of a commit that was never acknowledged are
-//! removed. A segment is created under a temporary name and gets its own once it is durable.
+//! Entries are only added, except that in format 1 the remains of a commit that was never completed
+//! are removed. A segment is created under a temporary name and gets its own once it is durable.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::database::Database;
 use super::error::LogError;
-use super::frame::ChainHead;
+use super::frame::{ChainHead, FrameHead};
 use super::header::{NewSegment, SegmentHeader};
 #[cfg(test)]
 use super::layout::Tampering;
@@ -147,7 +147,7 @@ impl Segment {
             return Err(LogError::corrupt("open", &path, "its header names another segment"));
         }
 
-        let chain = Sha256::new().chain_update(header.prev).chain_update(&bytes).finalize().into();
+        let chain = SegmentHeader::chain(&header.prev, &bytes);
         let layout = layout::open(&database, &path, &header)?;
         let (read, marker) = (AtomicU64::new(0), None);
         Ok(Self { path, database, layout, header, chain, skip_sync: false, marker, read })
@@ -221,10 +221,21 @@ impl Segment {
         self.database.reading(|| Ok(self.counted(self.layout.at_or_before(seq)?)))
     }
 
-    /// Removes all frames that begin at `from` or behind it: the remains of a commit that was never
-    /// acknowledged.
-    pub fn remove_from(&self, from: Seq) -> Result<usize, LogError> {
-        self.layout.remove_from(from)
+    /// The record that the frame behind this one begins with, whatever this one says of its own
+    /// end; that is believed only where what is behind it cannot be read.
+    pub fn begins_behind(&self, head: &FrameHead) -> Result<Option<Seq>, LogError> {
+        match self.database.reading(|| self.layout.after(head.first)) {
+            Ok(Some(FrameLookup::Frame(next))) => Ok(Some(next.head.first)),
+            Ok(Some(FrameLookup::Broken { first, .. })) => Ok(Some(first)),
+            Ok(None) => Ok(None),
+            Err(error) if error.is_damage() => Ok(head.last().checked_add(1)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// See [`SegmentLayout::remove_unfinished`].
+    pub fn remove_unfinished(&self, from: Seq) -> Result<bool, LogError> {
+        self.layout.remove_unfinished(from)
     }
 
     /// Counts what was read.

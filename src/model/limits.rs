@@ -283,6 +283,8 @@ pub const CHUNK: usize = 2 << 10;
 /// The same in format 2, and bytes of the values in one leaf.
 pub const VALUE: usize = 14_000;
 pub const LEAF: usize = 16 << 10;
+/// Frames of one commit: their heads are one value in format 2.
+pub const COMMIT_FRAMES: usize = 155;
 /// sled's trees in a segment of format 2 from which on it is rolled: some 120,000 values, each of
 /// which takes about 64 bytes of memory while the segment is open.
 pub const CROWDED_TREES: usize = 512;

@@ -31,8 +31,9 @@ pub(in crate::log) trait SegmentLayout: Send + Sync {
     /// The first frame that begins behind `seq`.
     fn after(&self, seq: Seq) -> Result<Option<FrameLookup>, LogError>;
 
-    /// Removes all frames that begin at `from` or behind it. Returns how many values there were.
-    fn remove_from(&self, from: Seq) -> Result<usize, LogError>;
+    /// Removes all frames that begin at `from` or behind it, if what is broken there may be what is
+    /// left of a commit that was never completed. Returns whether it may.
+    fn remove_unfinished(&self, from: Seq) -> Result<bool, LogError>;
 
     /// Whether the segment should be rolled before it is full: it has very many commits.
     fn is_crowded(&self) -> bool;
@@ -62,6 +63,10 @@ pub(in crate::log) enum Tampering {
     LoseMiddle { first: Seq },
     /// The remains of a commit that begins with `first` and was never completed.
     Remains { first: Seq, parts: u16 },
+    /// The frames that begin with this record, or behind it, are removed.
+    CutFrom { first: Seq },
+    /// The value or the chunk in which a frame begins is replaced by other bytes, made of its own.
+    Beginning { first: Seq, change: fn(&mut Vec<u8>) },
     /// Another checkpoint of the same number of values.
     Checkpoint(Vec<u8>),
 }

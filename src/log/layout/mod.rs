@@ -24,6 +24,7 @@ use self::chunks::ChunkLayout;
 #[cfg(test)]
 pub(super) use self::interface::Tampering;
 pub(super) use self::interface::{CommitWriter, FrameLookup, SegmentLayout};
+use self::salvaged::FoundFrames;
 pub(super) use self::salvaged::SalvagedFrames;
 pub use self::segment_format::SegmentFormat;
 use super::database::Database;
@@ -54,9 +55,19 @@ pub(super) fn write_checkpoint(
     }
 }
 
-/// Finds what is readable in the bytes of a segment's data file, in either format.
+/// Finds what is readable in the bytes of a segment's data file: in the format that its header
+/// names, or in either when there is no header any more. In a segment of one format, what looks
+/// like one of another is what somebody sent.
 pub(super) fn salvage(bytes: &[u8]) -> SalvagedFrames {
-    let mut found = cells::salvage(bytes);
-    found.add(chunks::salvage(bytes));
-    found
+    let headers = SegmentHeader::find(bytes);
+    let formats = headers.first().map(|found| vec![found.format]);
+
+    let mut found = FoundFrames::default();
+    for format in formats.unwrap_or_else(|| vec![SegmentFormat::Chunks, SegmentFormat::Cells]) {
+        found.add_all(match format {
+            SegmentFormat::Chunks => chunks::salvage(bytes, &headers),
+            SegmentFormat::Cells => cells::salvage(bytes, &headers),
+        });
+    }
+    found.choose(&headers)
 }

@@ -7,7 +7,7 @@ use super::checkpoint::read_checkpoint;
 use super::commit::CellCommit;
 use super::search::FoundCommit;
 use super::store::CellStore;
-use super::value::{self, CellPlace, CommitHeads, PayloadPart};
+use super::value::{self, CommitHeads, HeadsFault, PayloadPart};
 use crate::log::database::Database;
 use crate::log::error::LogError;
 use crate::log::frame::{FrameHead, HEAD_LEN, StoredFrame};
@@ -37,34 +37,32 @@ impl CellLayout {
         Ok(Self { store, database: database.clone(), path, hookbox })
     }
 
-    /// The frame of a commit that `wanted` chooses; `None` when it chooses none.
-    fn read(
+    /// The frame of a commit, the one that `wanted` chooses when it has heads; `None` when it
+    /// chooses none.
+    fn frame_of(
         &self,
         found: &FoundCommit,
         wanted: impl Fn(&CommitHeads) -> Option<usize>,
     ) -> Result<Option<FrameLookup>, LogError> {
-        if let Some(bytes) = value::read_frame(&found.value) {
-            return self.read_whole(found, bytes).map(Some);
+        if let Some(bytes) = value::whole_frame(&found.value) {
+            return self.frame_in(found, bytes).map(Some);
         }
 
         match CommitHeads::read(&found.value) {
             Ok((heads, _)) => match wanted(&heads) {
-                Some(index) => self.read_parts(found, &heads, index).map(Some),
+                Some(index) => self.frame_of_parts(found, &heads, index).map(Some),
                 None => Ok(None),
             },
-            Err(_) if FrameHead::is_newer(value::first_head(&found.value)) => {
-                Err(self.newer(value::first_head(&found.value)))
-            }
-            Err(what) => self.broken(found, &what).map(Some),
+            Err(HeadsFault::Newer(what)) => Err(self.newer(what)),
+            Err(HeadsFault::Damaged(what)) => self.broken(found, &what).map(Some),
         }
     }
 
-    fn read_whole(&self, found: &FoundCommit, bytes: &[u8]) -> Result<FrameLookup, LogError> {
-        if FrameHead::is_newer(bytes) {
-            return Err(self.newer(bytes));
-        }
+    /// The frame in a value that is one.
+    fn frame_in(&self, found: &FoundCommit, bytes: &[u8]) -> Result<FrameLookup, LogError> {
         let head = match FrameHead::read(bytes) {
             Ok(head) => head,
+            Err(what) if FrameHead::is_newer(bytes) => return Err(self.newer(what)),
             Err(what) => return self.broken(found, &what),
         };
 
@@ -76,7 +74,7 @@ impl CellLayout {
     }
 
     /// Puts together the parts of one frame.
-    fn read_parts(
+    fn frame_of_parts(
         &self,
         found: &FoundCommit,
         heads: &CommitHeads,
@@ -122,36 +120,18 @@ impl CellLayout {
         Ok(next.and_then(|next| value::begins(&next.value)))
     }
 
-    fn newer(&self, frame: &[u8]) -> LogError {
-        let what = FrameHead::read(frame).err().unwrap_or_default();
+    fn newer(&self, what: String) -> LogError {
         LogError::Newer { path: self.path.clone(), written_by: self.hookbox.clone(), what }
     }
 
-    /// The commits that hold a record from this one on, and what is to be left of each.
-    fn commits_from(&self, from: Seq) -> Result<Vec<(CellPlace, Vec<u8>)>, LogError> {
-        let mut changed = Vec::new();
-        let mut next = match from.checked_sub(1) {
-            Some(before) => self.store.at_or_before(before)?,
-            None => None,
-        };
-        if next.is_none() {
-            next = self.store.behind(None)?;
+    /// Whether a commit that begins behind `seq` begins behind the next one as well, so that it
+    /// cannot be what follows.
+    fn is_misplaced(&self, found: &FoundCommit, begins: Seq, seq: Seq) -> Result<bool, LogError> {
+        if seq.checked_add(1) == Some(begins) {
+            return Ok(false);
         }
-
-        while let Some(found) = next {
-            let begins_before = value::begins(&found.value).is_some_and(|begins| begins < from);
-            if !begins_before {
-                changed.push((found.place, Vec::new()));
-            } else if let Ok((mut heads, _)) = CommitHeads::read(&found.value) {
-                let count = heads.frames.len();
-                heads.frames.retain(|placed| placed.head.first < from);
-                if heads.frames.len() < count {
-                    changed.push((found.place, heads.to_value()));
-                }
-            }
-            next = self.store.behind(Some(found.place))?;
-        }
-        Ok(changed)
+        let behind = self.begins_behind(found)?;
+        Ok(behind.is_some_and(|behind| seq < behind && behind <= begins))
     }
 }
 
@@ -166,7 +146,7 @@ impl SegmentLayout for CellLayout {
 
     fn at_or_before(&self, seq: Seq) -> Result<Option<FrameLookup>, LogError> {
         let Some(found) = self.store.at_or_before(seq)? else { return Ok(None) };
-        self.read(&found, |heads| heads.frames.iter().rposition(|f| f.head.first <= seq))
+        self.frame_of(&found, |heads| heads.frames.iter().rposition(|f| f.head.first <= seq))
     }
 
     fn after(&self, seq: Seq) -> Result<Option<FrameLookup>, LogError> {
@@ -176,27 +156,28 @@ impl SegmentLayout for CellLayout {
         let before = self.store.at_or_before(seq)?;
         if let Some(found) = &before
             && CommitHeads::read(&found.value).is_ok()
-            && let Some(frame) = self.read(found, is_behind)?
+            && let Some(frame) = self.frame_of(found, is_behind)?
         {
             return Ok(Some(frame));
         }
 
         let mut next = self.store.behind(before.map(|found| found.place))?;
         while let Some(found) = next {
-            if value::begins(&found.value).is_some_and(|begins| begins > seq) {
-                return self.read(&found, is_behind);
+            let begins = value::begins(&found.value).filter(|begins| *begins > seq);
+            if let Some(begins) = begins
+                && !self.is_misplaced(&found, begins, seq)?
+            {
+                return self.frame_of(&found, is_behind);
             }
             next = self.store.behind(Some(found.place))?;
         }
         Ok(None)
     }
 
-    fn remove_from(&self, from: Seq) -> Result<usize, LogError> {
-        let changed = self.commits_from(from)?;
-        for (place, value) in &changed {
-            self.store.replace(*place, value)?;
-        }
-        Ok(changed.len())
+    /// Nothing: parts without heads cannot be seen, and a value is written as a whole. So what is
+    /// seen and cannot be read was complete once.
+    fn remove_unfinished(&self, _from: Seq) -> Result<bool, LogError> {
+        Ok(false)
     }
 
     fn is_crowded(&self) -> bool {

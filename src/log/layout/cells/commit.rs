@@ -2,13 +2,11 @@
 //!
 //! A frame that is alone and fits one value is one insert. Of every other commit the parts are
 //! written as they come, and the heads of all its frames at the end, in one value: without it they
-//! are not frames yet, so a torn commit cannot be seen. (More than 155 frames, 77 MiB and more,
-//! have several such values; no step of the daemon is that large.)
+//! are not frames yet, so a torn commit cannot be seen. No commit has more frames than heads fit
+//! one value (`limits::COMMIT_FRAMES`, 77 MiB and more).
 
 use super::store::CellStore;
-use super::value::{
-    self, CommitHeads, HEADS_AT_ONCE, PART_BYTES, PayloadPart, PlacedHead, fits_frame,
-};
+use super::value::{self, CommitHeads, PART_BYTES, PayloadPart, PlacedHead, fits_frame};
 use crate::log::error::LogError;
 use crate::log::failpoint;
 use crate::log::frame::{FrameHead, HEAD_LEN};
@@ -47,15 +45,9 @@ impl<'a> CellCommit<'a> {
     }
 
     fn write_heads(&self) -> Result<(), LogError> {
-        let mut part = 0;
-        for frames in self.heads.chunks(HEADS_AT_ONCE) {
-            let of = self.of.unwrap_or_default();
-            let heads = CommitHeads { of, part, frames: frames.to_vec() };
-            part += frames.iter().map(PlacedHead::parts).sum::<u32>();
-            let begins = frames.first().map_or(of, |placed| placed.head.first);
-            self.store.put(begins, &heads.to_value())?;
-        }
-        Ok(())
+        let Some(of) = self.of else { return Ok(()) };
+        let heads = CommitHeads { of, part: 0, frames: self.heads.clone() };
+        self.store.put(of, &heads.to_value()).map(drop)
     }
 }
 
@@ -68,14 +60,14 @@ impl CommitWriter for CellCommit<'_> {
         }
 
         if let Some((first, value)) = self.alone.take() {
-            let payload = value::read_frame(&value).and_then(|bytes| bytes.get(HEAD_LEN..));
+            let payload = value::whole_frame(&value).and_then(|bytes| bytes.get(HEAD_LEN..));
             self.parts(&first, payload.unwrap_or_default())?;
         }
         self.parts(head, bytes.get(HEAD_LEN..).unwrap_or_default())
     }
 
     fn finish(self: Box<Self>) -> Result<(), LogError> {
-        failpoint::reached("commit.chunks");
+        failpoint::reached("commit.parts");
         match &self.alone {
             Some((head, value)) => self.store.put(head.first, value).map(drop),
             None => self.write_heads(),

@@ -11,8 +11,8 @@ use crate::log::database::{Database, Tree};
 use crate::log::error::LogError;
 use crate::model::limits;
 
-/// Accesses of a leaf while it is prepared and written, about.
-const ACCESSES_WRITTEN: usize = 24;
+/// Accesses of a leaf that preparing and writing it takes, about.
+const ACCESSES_OF_FILLING: usize = 24;
 
 pub(super) struct TreeFill {
     tree: Arc<Tree>,
@@ -31,11 +31,12 @@ impl TreeFill {
         Self { tree, most_leaves, next: 0, prepared: 0, bytes: 0 }
     }
 
-    /// Goes on behind the last cell of a tree. The first leaves may be split otherwise than those
-    /// of a new tree, so sled may write them more than once.
-    pub fn behind(tree: Arc<Tree>, most_leaves: u16, last: u16) -> Self {
-        let next = (last / CELLS + 1).saturating_mul(CELLS);
-        Self { tree, most_leaves, next, prepared: last.saturating_add(1), bytes: 0 }
+    /// Goes on with the leaf `leaf` of a tree, the first one behind all that hold something; `last`
+    /// is the last cell that was prepared. The first leaves may be split otherwise than those of a
+    /// new tree, so sled may write them more than once.
+    pub fn go_on(tree: Arc<Tree>, most_leaves: u16, leaf: u16, last: u16) -> Self {
+        let (next, prepared) = (leaf.saturating_mul(CELLS), last.saturating_add(1));
+        Self { tree, most_leaves, next, prepared, bytes: 0 }
     }
 
     /// Whether a value of so many bytes has a cell in this tree.
@@ -76,7 +77,7 @@ impl TreeFill {
     /// Lets the leaf that was written leave sled's cache.
     fn leave(&mut self, database: &Database) -> Result<(), LogError> {
         let bytes = std::mem::take(&mut self.bytes);
-        let times = leaf::accesses(bytes).saturating_sub(ACCESSES_WRITTEN);
+        let times = leaf::accesses(bytes).saturating_sub(ACCESSES_OF_FILLING);
         let last = self.next.saturating_sub(1);
         database.access(&self.tree, last, times)
     }

@@ -45,21 +45,47 @@ impl LeafValues {
         self.0.iter().map(|(cell, value)| (*cell, value))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|(_, value)| value.len()).sum()
     }
 
-    /// The record that its first value begins with.
+    /// The record that its first value begins with; `None` when it holds nothing.
     pub fn begins(&self) -> Option<Seq> {
         self.iter().find_map(|(_, value)| value::begins(value))
     }
 
-    /// The cell that completes the commit of this record.
+    /// The values that complete commits.
+    pub fn commits(&self) -> impl DoubleEndedIterator<Item = (u16, &StoredValue)> {
+        self.iter().filter(|(_, value)| value::is_commit(value))
+    }
+
+    /// The last commit that begins at `seq` or before it. One that does not begin behind the two in
+    /// front of it is not in its place.
+    pub fn last_from(&self, seq: Seq) -> Option<(u16, &StoredValue)> {
+        let (mut last, mut front) = (None, [None; 2]);
+        for (cell, value) in self.commits() {
+            let begins = value::begins(value);
+            let is_misplaced = front.iter().all(|front| *front >= begins);
+            if !is_misplaced && begins.is_some_and(|begins| begins <= seq) {
+                last = Some((cell, value));
+            }
+            front = [front[1], begins];
+        }
+        last
+    }
+
+    /// The cell that completes the commit of this record. The last commit of a leaf may say of
+    /// itself that it ends behind where the next leaf begins: then it has to match its checksum.
     fn commit_of(&self, seq: Seq) -> Option<(u16, &StoredValue)> {
-        let holds = |value: &StoredValue| {
-            value::covers(value).is_some_and(|(first, last)| (first..=last).contains(&seq))
-        };
-        self.iter().find(|(_, value)| holds(value))
+        let (cell, value) = self.last_from(seq).filter(|(_, value)| value::holds(value, seq))?;
+        let is_certain = value::begins(value) == Some(seq)
+            || self.commits().next_back().is_some_and(|(last, _)| last != cell)
+            || value::is_whole(value);
+        is_certain.then_some((cell, value))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Finds the value that completes the commit of a record.
 //!
-//! What values begin with never decreases from one cell to the next, so a tree is found by its
-//! name, a leaf by a binary search, and a cell by looking. Walks go on from the value that was
-//! found last. A leaf that cannot be read is passed over, and reported only where the record may be
-//! in it.
+//! What values begin with does not decrease from one cell to the next, as they are written. So a
+//! tree is found by its name (the last one in which the record may begin), a leaf by a binary
+//! search, and a cell by looking. Walks go on from the value that was found last. A leaf that holds
+//! nothing, or that cannot be read, is passed over; why it cannot be read is reported only where
+//! the record may be in it.
+//!
+//! Nothing checks what a value begins with, and one that says something wrong misleads the search.
+//! So where the search does not lead to the record, what lies around is looked at.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::leaf::{CELLS, LeafPlace, LeafValues};
@@ -19,6 +24,8 @@ use crate::model::Seq;
 const NEAR: usize = 64;
 /// Walks that are known at a time.
 const WALKS: usize = 16;
+/// Leaves that cannot be read over which the look around a place goes.
+const UNREADABLE: usize = 16;
 
 /// A value that completes a commit.
 #[derive(Clone, Debug)]
@@ -28,8 +35,8 @@ pub(super) struct FoundCommit {
 }
 
 impl FoundCommit {
-    fn holds(&self, seq: Seq) -> bool {
-        value::covers(&self.value).is_some_and(|(first, last)| (first..=last).contains(&seq))
+    fn new(at: LeafPlace, cell: u16, value: &StoredValue) -> Self {
+        Self { place: CellPlace { tree: at.tree, cell }, value: value.clone() }
     }
 }
 
@@ -52,14 +59,6 @@ impl WalkPlace {
 pub(super) struct CommitSearch {
     /// The walk that went on last is the last.
     walks: Mutex<VecDeque<WalkPlace>>,
-}
-
-/// The result of searching one tree.
-struct TreeSearch {
-    /// The last readable leaf that begins with the record or one before it.
-    leaf: Option<u16>,
-    /// Why the leaf behind that one cannot be read.
-    damage: Option<LogError>,
 }
 
 impl CommitSearch {
@@ -105,6 +104,7 @@ impl CommitSearch {
     }
 
     /// Forgets all walks: something was changed.
+    #[cfg(test)]
     pub fn forget(&self) {
         self.walks().clear();
     }
@@ -123,84 +123,159 @@ fn near(trees: &FrameTrees, walk: WalkPlace, seq: Seq) -> Option<FoundCommit> {
     };
 
     // What cannot be read here is found by the search, and reported.
-    found.ok().flatten().filter(|found| found.holds(seq))
+    found.ok().flatten().filter(|found| value::holds(&found.value, seq))
 }
 
 fn search(trees: &FrameTrees, seq: Seq) -> Result<Option<FoundCommit>, LogError> {
-    let mut tree = trees.last_from(seq);
-    while let Some(searched) = tree {
-        let TreeSearch { leaf, damage } = search_tree(trees, &searched, seq)?;
-        let found = match leaf {
-            Some(leaf) => last_in(trees, LeafPlace { tree: searched.number, leaf }, seq)?,
-            None => None,
-        };
+    let (nearest, damage) = nearest(trees, seq);
+    if nearest.as_ref().is_some_and(|found| value::holds(&found.value, seq)) {
+        return Ok(nearest);
+    }
 
-        match (found, damage) {
-            (Some(found), _) if found.holds(seq) => return Ok(Some(found)),
-            (_, Some(error)) => return Err(error),
-            (Some(found), None) => return Ok(Some(found)),
-            (None, None) => tree = trees.before(searched.number),
+    let from = nearest.as_ref().map(|found| found.place);
+    let mut best = nearest;
+    for way in [Way::Behind, Way::Before] {
+        let found = look_around(trees, from, way, seq);
+        if found.as_ref().is_some_and(|found| value::holds(&found.value, seq)) {
+            return Ok(found);
+        }
+        let begins = |found: &Option<FoundCommit>| {
+            found.as_ref().and_then(|found| value::begins(&found.value))
+        };
+        if begins(&found) > begins(&best) {
+            best = found;
         }
     }
-    Ok(None)
+    damage.map_or(Ok(best), Err)
 }
 
-/// Looks for the last leaf that begins at `seq` or before it.
-fn search_tree(trees: &FrameTrees, tree: &FrameTree, seq: Seq) -> Result<TreeSearch, LogError> {
-    let (mut low, mut high) = (0, trees.leaves(tree)?);
-    let (mut leaf, mut damaged) = (None, None);
-
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let mut readable = None;
-        for at in middle..high {
-            match trees.leaf(LeafPlace { tree: tree.number, leaf: at }) {
-                Ok(found) => {
-                    readable = Some((at, found));
-                    break;
-                }
-                Err(error) if error.is_damage() => {
-                    // The one that matters is the first, where the search ends.
-                    if at == middle {
-                        damaged = Some((at, error));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+/// The last commit that begins at `seq` or before it, as far as the order of the values is right;
+/// and why a leaf cannot be read in which a later one may be.
+fn nearest(trees: &FrameTrees, seq: Seq) -> (Option<FoundCommit>, Option<LogError>) {
+    let mut tree = trees.last_from(seq);
+    while let Some(searched) = tree {
+        let leaf = last_leaf(trees, &searched, seq);
+        let at = leaf.map(|leaf| LeafPlace { tree: searched.number, leaf });
+        let found = match at.map_or(Ok(None), |at| last_in(trees, at, seq)) {
+            Ok(found) => found,
+            Err(error) => return (None, Some(error)),
+        };
+        if found.as_ref().is_some_and(|found| value::holds(&found.value, seq)) {
+            return (found, None);
         }
 
-        match readable {
-            Some((at, values)) if values.begins().is_some_and(|begins| begins <= seq) => {
-                leaf = Some(at);
-                low = at + 1;
+        let damage = damage_from(trees, &searched, leaf.map_or(0, |leaf| leaf + 1));
+        if found.is_some() || damage.is_some() {
+            return (found, damage);
+        }
+        tree = trees.before(searched.number);
+    }
+    (None, None)
+}
+
+/// The last leaf of a tree that begins with `seq` or with a record before it.
+fn last_leaf(trees: &FrameTrees, tree: &FrameTree, seq: Seq) -> Option<u16> {
+    let (mut low, mut high) = (0, trees.leaves(tree));
+    let mut last = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match first_filled(trees, tree, middle..high) {
+            Some((leaf, begins)) if begins <= seq => {
+                last = Some(leaf);
+                low = leaf + 1;
             }
             _ => high = middle,
         }
     }
+    last
+}
 
-    let behind = leaf.map_or(0, |leaf| leaf + 1);
-    let damage = damaged.filter(|(at, _)| *at == behind).map(|(_, error)| error);
-    Ok(TreeSearch { leaf, damage })
+/// The first of these leaves that can be read and holds something, and what it begins with.
+fn first_filled(
+    trees: &FrameTrees,
+    tree: &FrameTree,
+    mut leaves: Range<u16>,
+) -> Option<(u16, Seq)> {
+    leaves.find_map(|leaf| {
+        let values = trees.leaf(LeafPlace { tree: tree.number, leaf }).ok()?;
+        Some((leaf, values.begins()?))
+    })
+}
+
+/// Why a leaf cannot be read, of those from this one to the next that holds something.
+fn damage_from(trees: &FrameTrees, tree: &FrameTree, from: u16) -> Option<LogError> {
+    for leaf in from..trees.leaves(tree) {
+        match trees.leaf(LeafPlace { tree: tree.number, leaf }) {
+            Ok(values) if values.is_empty() => {}
+            Ok(_) => return None,
+            Err(error) => return Some(error),
+        }
+    }
+    None
 }
 
 /// The last commit that begins at `seq` or before it, in this leaf or in one before it.
 fn last_in(trees: &FrameTrees, from: LeafPlace, seq: Seq) -> Result<Option<FoundCommit>, LogError> {
     let mut at = Some(from);
     while let Some(place) = at {
-        let leaf = trees.leaf(place)?;
-        let is_wanted = |value: &StoredValue| {
-            value::is_commit(value) && value::begins(value).is_some_and(|begins| begins <= seq)
-        };
-        if let Some((cell, value)) = leaf.iter().rfind(|(_, value)| is_wanted(value)) {
-            return Ok(Some(found(place, cell, value)));
+        if let Some((cell, value)) = trees.leaf(place)?.last_from(seq) {
+            return Ok(Some(FoundCommit::new(place, cell, value)));
         }
-        at = trees.leaf_before(place)?;
+        at = trees.leaf_before(place);
     }
     Ok(None)
 }
 
-fn found(at: LeafPlace, cell: u16, value: &StoredValue) -> FoundCommit {
-    FoundCommit { place: CellPlace { tree: at.tree, cell }, value: value.clone() }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Behind,
+    Before,
+}
+
+/// The commit that holds the record, looked for one by one from a place on; or else, of those that
+/// were looked at, the one that begins last before the record. Ends at the second commit that
+/// belongs on the other side of the record.
+fn look_around(
+    trees: &FrameTrees,
+    from: Option<CellPlace>,
+    way: Way,
+    seq: Seq,
+) -> Option<FoundCommit> {
+    let mut best: Option<(Seq, FoundCommit)> = None;
+    let (mut too_far, mut unreadable) = (0, 0);
+
+    let mut at = from.map(LeafPlace::of).or_else(|| trees.first_leaf());
+    while let Some(leaf) = at.filter(|_| unreadable < UNREADABLE) {
+        let values = trees.leaf(leaf).ok();
+        unreadable += usize::from(values.is_none());
+
+        let commits = values.iter().flat_map(|values| values.commits());
+        let mut commits: Vec<_> = commits
+            .filter(|(cell, _)| {
+                let place = CellPlace { tree: leaf.tree, cell: *cell };
+                from.is_none_or(|from| if way == Way::Behind { place > from } else { place < from })
+            })
+            .collect();
+        if way == Way::Before {
+            commits.reverse();
+        }
+
+        for (cell, value) in commits {
+            let begins = value::begins(value).unwrap_or_default();
+            if value::holds(value, seq) {
+                return Some(FoundCommit::new(leaf, cell, value));
+            }
+            if begins <= seq && best.as_ref().is_none_or(|(best, _)| *best < begins) {
+                best = Some((begins, FoundCommit::new(leaf, cell, value)));
+            }
+            too_far += usize::from((begins > seq) == (way == Way::Behind));
+            if too_far == 2 {
+                return best.map(|(_, found)| found);
+            }
+        }
+        at = if way == Way::Behind { trees.leaf_behind(leaf) } else { trees.leaf_before(leaf) };
+    }
+    best.map(|(_, found)| found)
 }
 
 /// The first commit behind a place, in so many leaves; without a place, the first of all.
@@ -215,11 +290,11 @@ pub(super) fn commit_behind(
         let is_behind = |cell: u16| place.is_none_or(|p| CellPlace { tree: leaf.tree, cell } > p);
 
         let values = trees.leaf(leaf)?;
-        let next = values.iter().find(|(cell, value)| is_behind(*cell) && value::is_commit(value));
+        let next = values.commits().find(|(cell, _)| is_behind(*cell));
         if let Some((cell, value)) = next {
-            return Ok(Some(found(leaf, cell, value)));
+            return Ok(Some(FoundCommit::new(leaf, cell, value)));
         }
-        at = trees.leaf_behind(leaf)?;
+        at = trees.leaf_behind(leaf);
     }
     Ok(None)
 }
@@ -236,12 +311,11 @@ fn commit_before(
         let is_before = |cell: u16| CellPlace { tree: leaf.tree, cell } < place;
 
         let values = trees.leaf(leaf)?;
-        let before =
-            values.iter().rfind(|(cell, value)| is_before(*cell) && value::is_commit(value));
+        let before = values.commits().rfind(|(cell, _)| is_before(*cell));
         if let Some((cell, value)) = before {
-            return Ok(Some(found(leaf, cell, value)));
+            return Ok(Some(FoundCommit::new(leaf, cell, value)));
         }
-        at = trees.leaf_before(leaf)?;
+        at = trees.leaf_before(leaf);
     }
     Ok(None)
 }
@@ -276,18 +350,18 @@ impl<'a> ValuesFrom<'a> {
                 self.leaf = Some((at, values)).filter(|_| LeafPlace::of(self.from) == at);
                 return Ok(Some(value));
             }
-            if !self.move_behind(at)? {
+            if !self.move_behind(at) {
                 return Ok(None);
             }
         }
     }
 
     /// Goes on with the next leaf. Returns whether there is one.
-    fn move_behind(&mut self, at: LeafPlace) -> Result<bool, LogError> {
-        let next = self.trees.leaf_behind(at)?;
+    fn move_behind(&mut self, at: LeafPlace) -> bool {
+        let next = self.trees.leaf_behind(at);
         if let Some(next) = next {
             self.from = CellPlace { tree: next.tree, cell: next.leaf * CELLS };
         }
-        Ok(next.is_some())
+        next.is_some()
     }
 }

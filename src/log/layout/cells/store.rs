@@ -57,9 +57,8 @@ impl CellStore {
         let last = self.trees.last().filter(|_| self.trees.count() >= limits::TREES);
         let Some(tree) = last else { return self.begin_tree(begins) };
 
-        self.trees.go_on(&tree)?;
-        let last = self.database.last_key(&tree.tree)?.unwrap_or(0);
-        let fill = TreeFill::behind(tree.tree.clone(), self.trees.most_leaves(), last);
+        let (last, leaf) = self.trees.go_on(&tree)?;
+        let fill = TreeFill::go_on(tree.tree.clone(), self.trees.most_leaves(), leaf, last);
         if fill.fits(limits::VALUE) {
             return Ok(WrittenTree { tree, fill });
         }
@@ -74,6 +73,7 @@ impl CellStore {
     }
 
     /// Writes another value into a cell; none when it is empty.
+    #[cfg(test)]
     pub fn replace(&self, place: CellPlace, value: &[u8]) -> Result<(), LogError> {
         if let Some(tree) = self.trees.get(place.tree) {
             self.database.insert(&tree.tree, place.cell, value)?;

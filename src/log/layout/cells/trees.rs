@@ -30,7 +30,7 @@ pub(super) struct FrameTree {
 impl FrameTree {
     /// Marks a cell of it as written.
     pub fn written(&self, cell: u16) {
-        self.leaves.store(cell / CELLS + 1, Ordering::Release);
+        self.leaves.fetch_max(cell / CELLS + 1, Ordering::AcqRel);
     }
 }
 
@@ -89,13 +89,21 @@ impl FrameTrees {
         Ok(tree)
     }
 
-    /// Marks the last tree as one that is written on.
-    pub fn go_on(&self, tree: &FrameTree) -> Result<(), LogError> {
-        let leaves = self.leaves(tree)?;
-        tree.leaves.store(leaves, Ordering::Release);
+    /// Marks the last tree as one that is written on. Returns the last cell that was prepared, and
+    /// the first leaf behind all that hold something.
+    pub fn go_on(&self, tree: &FrameTree) -> Result<(u16, u16), LogError> {
+        let last = self.database.last_key(&tree.tree)?.unwrap_or(0);
+        let mut empty = last / CELLS + 1;
+        while let Some(leaf) = empty.checked_sub(1)
+            && self.leaf(LeafPlace { tree: tree.number, leaf })?.is_empty()
+        {
+            empty = leaf;
+        }
+
+        tree.leaves.fetch_max(last / CELLS + 1, Ordering::AcqRel);
         tree.grows.store(true, Ordering::Release);
         self.forget();
-        Ok(())
+        Ok((last, empty))
     }
 
     /// Leaves that the next tree may have: more as there are more trees, so that the list of trees
@@ -134,16 +142,33 @@ impl FrameTrees {
     }
 
     /// Leaves of a tree in which there may be values.
-    pub fn leaves(&self, tree: &FrameTree) -> Result<u16, LogError> {
+    pub fn leaves(&self, tree: &FrameTree) -> u16 {
         let known = tree.leaves.load(Ordering::Acquire);
         if known > 0 {
-            return Ok(known);
+            return known;
         }
+        let Ok(last) = self.database.last_key(&tree.tree) else {
+            return self.leaves_before_damage(tree);
+        };
 
-        let last = self.database.last_key(&tree.tree)?;
+        // Whoever writes the tree may have been faster, and knows better.
         let leaves = last.map_or(1, |cell| cell / CELLS + 1);
-        tree.leaves.store(leaves, Ordering::Release);
-        Ok(leaves)
+        let kept = tree.leaves.compare_exchange(0, leaves, Ordering::AcqRel, Ordering::Acquire);
+        kept.map_or_else(|known| known, |_| leaves)
+    }
+
+    /// The same when the tree's last leaf cannot be read: those up to that one.
+    fn leaves_before_damage(&self, tree: &FrameTree) -> u16 {
+        let (mut low, mut high) = (0, LEAVES_AT_MOST);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let cell = middle * CELLS;
+            match self.database.entries(&tree.tree, cell..=cell + CELLS - 1) {
+                Ok(entries) if !entries.is_empty() => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        low + 1
     }
 
     pub fn first_leaf(&self) -> Option<LeafPlace> {
@@ -151,20 +176,20 @@ impl FrameTrees {
         Some(LeafPlace { tree: number, leaf: 0 })
     }
 
-    pub fn leaf_behind(&self, at: LeafPlace) -> Result<Option<LeafPlace>, LogError> {
-        let leaves = self.get(at.tree).map_or(Ok(0), |tree| self.leaves(&tree))?;
+    pub fn leaf_behind(&self, at: LeafPlace) -> Option<LeafPlace> {
+        let leaves = self.get(at.tree).map_or(0, |tree| self.leaves(&tree));
         if at.leaf + 1 < leaves {
-            return Ok(Some(LeafPlace { leaf: at.leaf + 1, ..at }));
+            return Some(LeafPlace { leaf: at.leaf + 1, ..at });
         }
-        Ok(self.behind(at.tree).map(|tree| LeafPlace { tree: tree.number, leaf: 0 }))
+        self.behind(at.tree).map(|tree| LeafPlace { tree: tree.number, leaf: 0 })
     }
 
-    pub fn leaf_before(&self, at: LeafPlace) -> Result<Option<LeafPlace>, LogError> {
+    pub fn leaf_before(&self, at: LeafPlace) -> Option<LeafPlace> {
         if let Some(leaf) = at.leaf.checked_sub(1) {
-            return Ok(Some(LeafPlace { leaf, ..at }));
+            return Some(LeafPlace { leaf, ..at });
         }
-        let Some(tree) = self.before(at.tree) else { return Ok(None) };
-        Ok(Some(LeafPlace { tree: tree.number, leaf: self.leaves(&tree)? - 1 }))
+        let tree = self.before(at.tree)?;
+        Some(LeafPlace { tree: tree.number, leaf: self.leaves(&tree) - 1 })
     }
 
     /// The values of a leaf.

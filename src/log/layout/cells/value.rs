@@ -28,6 +28,7 @@ const CRC: usize = 4;
 pub(super) const PART_BYTES: usize = limits::VALUE - PART_FRONT - CRC;
 /// Heads in one value.
 pub(super) const HEADS_AT_ONCE: usize = (limits::VALUE - HEADS_FRONT - CRC) / HEADS_ENTRY;
+const _: () = assert!(limits::COMMIT_FRAMES == HEADS_AT_ONCE, "a commit's heads are one value");
 /// What the parts of the checkpoint are parts of.
 pub(super) const CHECKPOINT: Seq = 0;
 
@@ -63,6 +64,14 @@ pub(super) struct CommitHeads {
     pub frames: Vec<PlacedHead>,
 }
 
+/// Why the heads of a commit cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HeadsFault {
+    Damaged(String),
+    /// A later version wrote them.
+    Newer(String),
+}
+
 /// A part of a payload or of the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PayloadPart<'a> {
@@ -82,7 +91,7 @@ pub(super) fn fits_frame(len: usize) -> bool {
 }
 
 /// The frame in a value that is one.
-pub(super) fn read_frame(value: &[u8]) -> Option<&[u8]> {
+pub(super) fn whole_frame(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(&[FRAME])
 }
 
@@ -91,8 +100,8 @@ pub(super) fn is_commit(value: &[u8]) -> bool {
     matches!(value.first(), Some(&FRAME | &HEADS))
 }
 
-/// The record that a value begins with; of a part, that of its commit. It never decreases from one
-/// cell to the next.
+/// The record that a value begins with; of a part, that of its commit. It does not decrease from
+/// one cell to the next, as values are written; nothing checks it.
 pub(super) fn begins(value: &[u8]) -> Option<Seq> {
     match *value.first()? {
         FRAME => number_at(value, 3),
@@ -114,9 +123,20 @@ pub(super) fn covers(value: &[u8]) -> Option<(Seq, Seq)> {
     Some((begins(value)?, first.saturating_add(count).saturating_sub(1)))
 }
 
-/// The first frame's head in a value of heads.
-pub(super) fn first_head(value: &[u8]) -> &[u8] {
-    value.get(HEADS_FRONT..).unwrap_or_default()
+/// Whether a value completes the commit of this record, as it says itself.
+pub(super) fn holds(value: &[u8], seq: Seq) -> bool {
+    covers(value).is_some_and(|(first, last)| (first..=last).contains(&seq))
+}
+
+/// Whether a value that completes a commit is as it was written.
+pub(super) fn is_whole(value: &[u8]) -> bool {
+    match whole_frame(value) {
+        Some(frame) => {
+            let stored = frame.get(HEAD_LEN..).unwrap_or_default();
+            FrameHead::read(frame).is_ok_and(|head| head.is_of(stored))
+        }
+        None => CommitHeads::read(value).is_ok(),
+    }
 }
 
 fn number_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -142,20 +162,25 @@ impl CommitHeads {
     }
 
     /// Reads them from the front of `bytes`, and returns their length as well.
-    pub fn read(bytes: &[u8]) -> Result<(Self, usize), String> {
-        let cut_short = "its heads are cut short";
-        let (front, rest) = bytes.split_first_chunk::<HEADS_FRONT>().ok_or(cut_short)?;
+    pub fn read(bytes: &[u8]) -> Result<(Self, usize), HeadsFault> {
+        let cut_short = HeadsFault::Damaged("its heads are cut short".into());
+        let damaged = |what: &str| Err(HeadsFault::Damaged(what.into()));
+        let (front, rest) = bytes.split_first_chunk::<HEADS_FRONT>().ok_or(cut_short.clone())?;
         let [tag, of @ .., p0, p1, p2, p3, c0, c1] = *front;
         if tag != HEADS {
-            return Err("there are other bytes in the place of its heads".into());
+            return damaged("there are other bytes in the place of its heads");
         }
 
+        // Before anything is read of so many.
         let count = usize::from(u16::from_be_bytes([c0, c1]));
+        if count == 0 || count > HEADS_AT_ONCE {
+            return damaged("it has an impossible number of heads");
+        }
         let length = HEADS_FRONT + count * HEADS_ENTRY;
-        let entries = rest.get(..count * HEADS_ENTRY).ok_or(cut_short)?;
+        let entries = rest.get(..count * HEADS_ENTRY).ok_or(cut_short.clone())?;
         let crc = bytes.get(length..length + CRC).ok_or(cut_short)?;
         if crc != crc32fast::hash(&bytes[..length]).to_be_bytes() {
-            return Err("the checksum of its heads is wrong".into());
+            return damaged("the checksum of its heads is wrong");
         }
 
         let frames = entries.chunks_exact(HEADS_ENTRY).map(read_entry).collect::<Result<_, _>>()?;
@@ -164,8 +189,13 @@ impl CommitHeads {
     }
 }
 
-fn read_entry(entry: &[u8]) -> Result<PlacedHead, String> {
-    let head = FrameHead::read(entry)?;
+/// Reads one of the heads, whose checksum is right.
+fn read_entry(entry: &[u8]) -> Result<PlacedHead, HeadsFault> {
+    let head = match FrameHead::read(entry) {
+        Ok(head) => head,
+        Err(what) if FrameHead::is_newer(entry) => return Err(HeadsFault::Newer(what)),
+        Err(what) => return Err(HeadsFault::Damaged(what)),
+    };
     let number = |at: usize| u16::from_be_bytes([entry[at], entry[at + 1]]);
     let place = CellPlace { tree: number(HEAD_LEN), cell: number(HEAD_LEN + 2) };
     Ok(PlacedHead { head, place })
@@ -184,8 +214,8 @@ impl<'a> PayloadPart<'a> {
         value
     }
 
-    /// Reads one from the front of `bytes`, without looking at its checksum, which the store has a
-    /// better one for.
+    /// Reads one from the front of `bytes`, without looking at its checksum: the store has one that
+    /// covers the whole message.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let (front, rest) = bytes.split_first_chunk::<PART_FRONT>()?;
         let [tag, of @ .., n0, n1, n2, n3, l0, l1] = *front;

@@ -124,8 +124,9 @@ impl SegmentLayout for ChunkLayout {
         self.frame_after(seq)?.map(|first| self.read_frame(first)).transpose()
     }
 
-    fn remove_from(&self, from: Seq) -> Result<usize, LogError> {
-        self.database.remove(&(keys::frame(from, 0)..=keys::frame(Seq::MAX, usize::MAX)))
+    fn remove_unfinished(&self, from: Seq) -> Result<bool, LogError> {
+        let behind = keys::frame(from, 0)..=keys::frame(Seq::MAX, usize::MAX);
+        self.database.remove(&behind).map(|_| true)
     }
 
     fn is_crowded(&self) -> bool {
@@ -145,6 +146,13 @@ impl SegmentLayout for ChunkLayout {
             Tampering::Remains { first, parts } => {
                 let numbers = 1..=usize::from(*parts);
                 numbers.for_each(|number| batch.put(&keys::frame(*first, number), &[2; 10]));
+            }
+            Tampering::CutFrom { first } => return self.remove_unfinished(*first).map(drop),
+            Tampering::Beginning { first, change } => {
+                let key = keys::frame(*first, 0);
+                let mut chunk = self.database.get(&key)?.expect("a frame");
+                change(&mut chunk);
+                batch.put(&key, &chunk);
             }
             Tampering::Checkpoint(bytes) => batch.put(&keys::checkpoint(0), bytes),
         }

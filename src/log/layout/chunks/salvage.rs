@@ -7,13 +7,14 @@
 //! so a false candidate does no harm, and none of the store's own checksums is trusted. Whatever is
 //! in the file: reading it never fails, it only finds less.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{chunks_of, keys};
 use crate::log::frame::{FrameHead, HEAD_LEN, StoredFrame};
+use crate::log::header::FoundHeader;
 use crate::log::layout::candidates;
-use crate::log::layout::salvaged::SalvagedFrames;
+use crate::log::layout::salvaged::FoundFrames;
 use crate::model::{Seq, limits};
 
 const KIND_NODE: u8 = 8;
@@ -26,12 +27,15 @@ const FULL_CHUNK: usize = limits::CHUNK + 2;
 const NODE_KEYS: usize = 64;
 
 /// Finds what is readable in these bytes.
-pub(in crate::log::layout) fn salvage(bytes: &[u8]) -> SalvagedFrames {
+pub(in crate::log::layout) fn salvage(bytes: &[u8], headers: &[FoundHeader]) -> FoundFrames {
     let mut finder = ChunkFinder::new(bytes);
     finder.find_messages();
     finder.find_bare_links();
     finder.complete_short_keys();
-    SalvagedFrames { frames: finder.frames(), checkpoint: finder.checkpoint() }
+    let mut found = FoundFrames::default();
+    found.checkpoints = finder.checkpoints(headers);
+    finder.frames().for_each(|frame| found.add(frame));
+    found
 }
 
 /// The positions of the candidates for each key.
@@ -205,36 +209,35 @@ impl<'a> ChunkFinder<'a> {
         candidates::keep(self.bytes, self.values.entry(key).or_default(), value);
     }
 
-    fn frames(&self) -> BTreeMap<Seq, StoredFrame> {
+    fn frames(&self) -> impl Iterator<Item = StoredFrame> {
         let is_first_chunk = |key: &&Vec<u8>| key.first() == Some(&b'r') && key.ends_with(&[0; 4]);
-        let frames = self.values.keys().filter(is_first_chunk).filter_map(|key| {
-            let frame = self.frame(keys::first_record(key)?)?;
-            Some((frame.head.first, frame))
-        });
-        frames.collect()
+        let firsts = self
+            .values
+            .keys()
+            .filter(is_first_chunk)
+            .filter_map(|key| Some(keys::first_record(key)?));
+        firsts.flat_map(|first| self.frames_from(first))
     }
 
-    /// Puts a frame together from the pieces that there are for it.
-    fn frame(&self, first: Seq) -> Option<StoredFrame> {
-        let heads = self.values.get(&keys::frame(first, 0)[..])?;
-        heads.iter().find_map(|range| {
+    /// Puts frames together from the pieces that there are for them.
+    fn frames_from(&self, first: Seq) -> impl Iterator<Item = StoredFrame> {
+        let heads = self.values.get(&keys::frame(first, 0)[..]).into_iter().flatten();
+        heads.filter_map(move |range| {
             let chunk = &self.bytes[range.clone()];
             let head = FrameHead::read(chunk).ok().filter(|head| head.first == first)?;
 
             let numbers = 1..chunks_of(&head);
-            let rest = numbers.map(|number| self.values.get(&keys::frame(first, number)[..]));
+            let rest = numbers
+                .map(|number| self.values.get(&keys::frame(first, number)[..]).map(Vec::as_slice));
             let rest = rest.collect::<Option<Vec<_>>>()?;
             candidates::first_that_is_whole(self.bytes, head, &chunk[HEAD_LEN..], &rest)
         })
     }
 
-    fn checkpoint(&self) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        for number in 0..CHUNKS {
-            let Some(candidates) = self.values.get(&keys::checkpoint(number)[..]) else { break };
-            bytes.extend_from_slice(&self.bytes[candidates.first()?.clone()]);
-        }
-        Some(bytes).filter(|bytes| !bytes.is_empty())
+    fn checkpoints(&self, headers: &[FoundHeader]) -> Vec<Vec<u8>> {
+        let found = (0..CHUNKS).map_while(|number| self.values.get(&keys::checkpoint(number)[..]));
+        let parts: Vec<_> = found.map(Vec::as_slice).collect();
+        candidates::checkpoints(self.bytes, &parts, headers)
     }
 }
 

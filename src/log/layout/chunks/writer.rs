@@ -49,7 +49,7 @@ impl CommitWriter for ChunkWriter<'_> {
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), LogError> {
-        failpoint::reached("commit.chunks");
+        failpoint::reached("commit.parts");
         for (first, chunk) in std::mem::take(&mut self.held_back) {
             self.put(first, 0, &chunk)?;
         }
