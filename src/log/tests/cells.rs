@@ -6,13 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use super::{
-    blobs, commit, event, fill, forward, noise, open, open_whole, options, ranges, seqs, small,
+    blobs, commit, event, fill, forward, meddle, noise, open, open_whole, options, ranges, seen,
+    seqs, small,
 };
 use crate::log::frame::{FramePacker, HEAD_LEN};
+use crate::log::header::SegmentHeader;
 use crate::log::layout::{FrameLookup, SegmentFormat, Tampering};
 use crate::log::segment::Segment;
-use crate::log::{Log, Options, Recovered, folder};
-use crate::model::Seq;
+use crate::log::watermark::{Mark, Watermark};
+use crate::log::{Log, LogError, Options, Recovered, carve, folder};
+use crate::model::{Seq, limits};
 
 /// How often each of these markers of eight bytes is in a file.
 fn occurrences(file: &Path, markers: &[[u8; 8]]) -> Vec<usize> {
@@ -174,4 +177,173 @@ fn what_is_being_written_is_read_at_the_same_time() {
         }
     });
     assert_eq!(seqs(&reader), (1..=RECORDS).collect::<Vec<_>>());
+}
+
+/// Changes the number with which a frame of one value begins.
+fn number(value: &mut [u8], first: Seq) {
+    value[3..11].copy_from_slice(&first.to_be_bytes());
+}
+
+#[test]
+fn a_frame_with_a_wrong_number_hides_nothing_behind_it() {
+    let changes: [fn(&mut Vec<u8>); 2] = [|value| number(value, 70_000), |value| number(value, 2)];
+    for (sealed, change) in [true, false].into_iter().flat_map(|s| changes.map(|c| (s, c))) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let Recovered { mut log, reader, .. } = open(dir.path());
+        fill(&mut log, 40);
+        if sealed {
+            log.roll(b"state", 1).expect("rolls");
+        }
+        drop((log, reader));
+        meddle(dir.path(), 1, Tampering::Beginning { first: 24, change });
+
+        let Recovered { log, reader, problems, .. } = open(dir.path());
+        assert_eq!((log.next_seq(), problems.len()), (41, usize::from(!sealed)), "{problems:?}");
+        assert_eq!(ranges(&reader), [(24, 24)]);
+        let expected: Vec<_> = (1..=40).filter(|seq| *seq != 24).collect();
+        let mut backward: Vec<_> = seen(reader.backward(41)).into_iter().flatten().collect();
+        backward.reverse();
+        let forward: Vec<_> = seen(reader.forward(1)).into_iter().flatten().collect();
+        assert_eq!((&forward, &backward), (&expected, &expected));
+    }
+}
+
+#[test]
+fn values_in_a_wrong_order_are_scanned_to_an_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+    fill(&mut log, 60);
+    log.roll(b"state", 1).expect("rolls");
+    drop((log, reader));
+
+    // Each with a length that is not its own, so that neither can be read.
+    let broken = |value: &mut Vec<u8>| value.truncate(value.len() - 1);
+    meddle(dir.path(), 1, Tampering::Beginning { first: 49, change: broken });
+    for first in 50..=60 {
+        let change = |value: &mut Vec<u8>| {
+            number(value, 3);
+            value.truncate(value.len() - 1);
+        };
+        meddle(dir.path(), 1, Tampering::Beginning { first, change });
+    }
+
+    let Recovered { reader, .. } = open(dir.path());
+    assert_eq!(ranges(&reader), [(49, 60)]);
+}
+
+#[test]
+fn what_is_broken_at_the_end_is_reported_and_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+    fill(&mut log, 5);
+    commit(&mut log, &[small(6), small(7), small(8)]);
+    drop((log, reader));
+    let change = |value: &mut Vec<u8>| *value.last_mut().expect("not empty") ^= 1;
+    meddle(dir.path(), 1, Tampering::Beginning { first: 6, change });
+    // Without it, nobody knows that record 8 was acknowledged.
+    fs::remove_file(dir.path().join("log/watermark")).expect("removes");
+
+    let Recovered { mut log, reader, problems, .. } = open(dir.path());
+    assert!(problems.iter().any(|p| (p.first, p.last) == (6, 8)), "{problems:?}");
+    assert_eq!(log.next_seq(), 9);
+    fill(&mut log, 2);
+    assert_eq!(seqs(&reader), [1, 2, 3, 4, 5, 9, 10]);
+    drop((log, reader));
+
+    // What can be read of it may still be looked for.
+    let segment = Segment::open_unmarked(&dir.path().join("log"), 1).expect("opens");
+    let kept = segment.at_or_after(6).expect("reads");
+    assert!(matches!(kept, Some(FrameLookup::Frame(frame)) if frame.head.count == 3));
+}
+
+#[test]
+fn a_commit_of_too_many_frames_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+    let large = event(vec![b'a'; 530_000]);
+    let most = vec![large.clone(); limits::COMMIT_FRAMES];
+    commit(&mut log, &most);
+    let refused = log.commit(&vec![large; most.len() + 1]).expect_err("too many");
+    assert!(matches!(refused, LogError::TooManyFrames { .. }), "{refused}");
+    drop((log, reader));
+
+    let Recovered { mut log, .. } = open_whole(dir.path());
+    assert_eq!(log.next_seq(), most.len() as Seq + 1);
+    fill(&mut log, 1);
+}
+
+#[test]
+fn the_folder_says_format_2_before_a_segment_has_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log_dir = dir.path().join("log");
+    let old = Options { segment_format: SegmentFormat::Chunks, ..options(dir.path()) };
+    let Recovered { mut log, .. } = Log::open(old, 1_000).expect("opens");
+    fill(&mut log, 3);
+    log.close().expect("closes");
+    let first = serde_json::json!({"format": 1, "hookbox": "0.1.0"});
+    folder::write_checked(&log_dir.join("format"), &first).expect("writes");
+
+    // A gap, behind which a segment is begun; what comes next fails.
+    let (mut watermark, _) = Watermark::open(&log_dir, true).expect("opens");
+    watermark.set(Mark { seq: 5, head: [1; 32] }).expect("sets");
+    drop(watermark);
+    fs::create_dir_all(folder::seal(&log_dir, 1).join("in the way")).expect("makes");
+    Log::open(options(dir.path()), 1_000).expect_err("it cannot be sealed");
+
+    assert!(folder::segment(&log_dir, 6).exists());
+    let format = fs::read_to_string(log_dir.join("format")).expect("reads");
+    assert!(format.starts_with("{\"format\":2,"), "{format}");
+}
+
+/// A frame with another record, as somebody may send it who knows the number.
+fn forged(first: Seq) -> Vec<u8> {
+    let mut packer = FramePacker::default();
+    packer.add(&small(4_711)).expect("fits");
+    packer.finish(first, [9; 32]).1.to_vec()
+}
+
+#[test]
+fn salvage_prefers_what_was_written_to_what_was_sent() {
+    for format in [SegmentFormat::Chunks, SegmentFormat::Cells] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = Options { segment_format: format, ..options(dir.path()) };
+        let Recovered { mut log, reader, .. } = Log::open(options, 1_000).expect("opens");
+        fill(&mut log, 1);
+        log.roll(b"state", 1).expect("rolls");
+
+        // Before and behind the records: a frame as a cell, and as a chunk.
+        let frame = forged(3);
+        let cell = [&[0xE1], &frame[..]].concat();
+        let key = [&[0, 13, b'r'][..], &3u64.to_be_bytes(), &[0; 4]].concat();
+        let chunk = [&key[..], &[u8::try_from(frame.len()).expect("small")], &frame].concat();
+        let body = |seed| [&noise(300, seed), &cell, &chunk, &noise(300, seed)[..]].concat();
+        commit(&mut log, &[event(body(1))]);
+        fill(&mut log, 4);
+        commit(&mut log, &[event(body(2))]);
+        let all = forward(&reader, 2);
+        drop(reader);
+        log.close().expect("closes");
+
+        let segment = folder::segment(&dir.path().join("log"), 2);
+        let whole = fs::read(segment.join("db")).expect("reads");
+        let headers = SegmentHeader::find(&whole);
+        assert_eq!((headers.len(), headers[0].format), (1, format));
+        let mut headless = whole.clone();
+        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        for at in 0..whole.len() - version.len() {
+            if whole[at..].starts_with(version) {
+                headless[at..at + version.len()].fill(0);
+            }
+        }
+        assert_eq!(SegmentHeader::find(&headless).len(), 0);
+
+        for bytes in [whole, headless] {
+            fs::write(segment.join("db"), bytes).expect("writes");
+            let carved = carve(&segment).expect("reads");
+            let found: Vec<_> =
+                carved.records().map(|(seq, record)| (seq, record.expect("reads"))).collect();
+            assert!(found == all, "{format:?}: {} of {}", found.len(), all.len());
+            assert_eq!(carved.checkpoint.as_deref(), Some(&b"state"[..]));
+        }
+    }
 }
