@@ -40,7 +40,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
             quota: config.log.quota.map(|q| q.0),
             reserve: config.log.reserve.map(|r| r.0),
         },
-        origin: None,
+        ..Options::default()
     };
 
     if skip_sync {

@@ -1,7 +1,7 @@
 //! Appending: the log as its one writer sees it, and what a commit is.
 //!
-//! A commit returns after its records are durable: batch, sled's flush, fdatasync, watermark,
-//! publish. Any error in it is fatal: its outcome is unknown, so every later commit is refused.
+//! A commit returns after its records are durable: the layout's writes, sled's flush, fdatasync,
+//! watermark, publish. Any error in it is fatal: its outcome is unknown, so every later commit is refused.
 
 use std::sync::Arc;
 
@@ -9,11 +9,10 @@ use super::disk_space::DiskSpace;
 use super::error::LogError;
 use super::failpoint;
 use super::frame::{self, ChainHead, FramePacker};
-use super::frame_writer::FrameWriter;
 use super::segment_set::SegmentSet;
 use super::segment_slot::{SegmentGuard, SegmentSlot};
 use super::watermark::{Mark, Watermark};
-use crate::model::Seq;
+use crate::model::{Seq, limits};
 use crate::record::Record;
 
 /// The log, for the one thread that appends to it.
@@ -114,8 +113,8 @@ impl Log {
 
     /// Packs the records into frames and hands them to the store.
     fn write(&mut self, records: &[Record]) -> Result<WrittenCommit, LogError> {
-        let mut writer = FrameWriter::new(active(&self.active)?);
-        let (mut next, mut head) = (self.next, self.head);
+        let mut writer = active(&self.active)?.commit();
+        let (mut next, mut head, mut bytes, mut frames) = (self.next, self.head, 0, 0);
 
         for (index, record) in records.iter().enumerate() {
             if let Err(len) = self.packer.add(record) {
@@ -124,14 +123,21 @@ impl Log {
 
             // A large commit continues in another frame, so that a random read unpacks little.
             if self.packer.is_full() || index + 1 == records.len() {
-                let (frame_head, bytes) = self.packer.finish(next, head);
+                frames += 1;
+                if frames > limits::COMMIT_FRAMES {
+                    // It could not become visible at once. What was written of it is not visible.
+                    return Err(LogError::TooManyFrames { limit: limits::COMMIT_FRAMES });
+                }
+
+                let (frame_head, frame) = self.packer.finish(next, head);
                 next = frame_head.last() + 1;
                 head = frame_head.own;
-                writer.frame(&frame_head, bytes)?;
+                bytes += u64::from(frame_head.stored_len);
+                writer.frame(&frame_head, frame)?;
             }
         }
 
-        let bytes = writer.finish()?;
+        writer.finish()?;
         Ok(WrittenCommit { last: next - 1, head, bytes, records: records.len() as u64 })
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::error::LogError;
 use super::forward::{TRIED_BEHIND_DAMAGE, frame_with};
 use super::frame::DecodedFrame;
+use super::layout::FrameLookup;
 use super::reader::{KNOWN, Reader, with_range};
-use super::segment::{FrameLookup, Segment};
+use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
 use crate::record::Record;
@@ -109,8 +110,8 @@ impl Backward {
             Some(FrameLookup::Broken { first, what, .. }) => (first, what),
             None => (slot.first, "they are missing".to_owned()),
         };
-        self.before = before;
-        Err(LogError::damaged(slot.first, before, wanted, what))
+        self.before = before.min(wanted);
+        Err(LogError::damaged(slot.first, self.before, wanted, what))
     }
 
     /// Continues before a segment that can never be read; ends the walk at any other error.

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::database::WriteBatch;
 use super::error::LogError;
 use super::format::FolderFormat;
 use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
@@ -14,7 +13,7 @@ use super::segment::Segment;
 use super::segment_summary::{DroppedRange, SegmentSummary};
 use super::watermark::{Mark, Watermark};
 use super::{checksums, folder};
-use crate::model::{Seq, limits};
+use crate::model::Seq;
 
 /// A log's folder that is being built.
 #[derive(Debug)]
@@ -116,14 +115,9 @@ impl LogCopy {
 
         let open = self.current()?;
         let segment = open.created(&dir)?;
-        let mut batch = WriteBatch::default();
-        for (number, chunk) in bytes.chunks(limits::CHUNK).enumerate() {
-            if batch.is_full() {
-                segment.apply(std::mem::take(&mut batch))?;
-            }
-            batch.put_chunk(head.first, number, chunk);
-        }
-        segment.apply(batch)?;
+        let mut commit = segment.commit();
+        commit.frame(&head, bytes)?;
+        commit.finish()?;
 
         open.summary.last = head.last();
         open.summary.head = head.own;

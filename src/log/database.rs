@@ -19,9 +19,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{EIO, FULL, LogError, StoreFault};
-use super::keys::{self, FrameKey};
 use super::{failpoint, folder};
-use crate::model::{Seq, limits};
+use crate::model::limits;
 
 /// sled looks for pages to evict only after 64 accesses to one of its cache's 256 shards. A scan,
 /// which accesses each page once, would keep a whole segment in memory. So what is read is accessed
@@ -36,13 +35,15 @@ const LOCK_WAIT: Duration = Duration::from_millis(4);
 /// Keys removed in one batch: sled needs memory for each of them.
 const REMOVED_AT_ONCE: usize = 100;
 
+/// A key of the first format's entries.
+type LongKey = [u8; 13];
+
 /// Entries that are written together.
 #[derive(Default)]
 pub(super) struct WriteBatch {
     inner: sled::Batch,
-    /// The keys of large chunks, which are to leave the cache again. The small chunks of small
-    /// commits take little.
-    large: Vec<FrameKey>,
+    /// The keys of large values, which are to leave the cache again.
+    large: Vec<Vec<u8>>,
     ops: usize,
     bytes: usize,
 }
@@ -54,21 +55,23 @@ impl WriteBatch {
         self.bytes += key.len() + value.len();
     }
 
-    /// Adds a chunk of a frame.
-    pub fn put_chunk(&mut self, first: Seq, number: usize, value: &[u8]) {
-        let key = keys::frame(first, number);
-        self.put(&key, value);
-        if value.len() > limits::CHUNK / 2 {
-            self.large.push(key);
-        }
+    /// Adds a value that is to leave the cache again once it is written.
+    pub fn put_large(&mut self, key: &[u8], value: &[u8]) {
+        self.put(key, value);
+        self.large.push(key.to_vec());
     }
 
-    /// Whether one more chunk would be too much.
-    pub fn is_full(&self) -> bool {
-        let with_one_more = self.bytes + limits::CHUNK + keys::FRAME_LEN;
-        self.ops >= limits::BATCH_OPS || with_one_more > limits::BATCH_BYTES
+    /// Whether one more entry of `bytes` would be too much.
+    pub fn is_full(&self, bytes: usize) -> bool {
+        self.ops >= limits::BATCH_OPS || self.bytes + bytes > limits::BATCH_BYTES
     }
 }
+
+/// A tree of the database beside the default one, with keys of two bytes.
+pub(super) struct Tree(sled::Tree);
+
+/// A value as the store gives it.
+pub(super) type StoredValue = sled::IVec;
 
 /// An open database.
 pub(super) struct Database {
@@ -76,6 +79,9 @@ pub(super) struct Database {
     db: sled::Db,
     /// Our own descriptor of sled's file, to sync it by.
     data: File,
+    /// What cannot be read, as tests want it: keys of trees, and why.
+    #[cfg(test)]
+    pub faults: std::sync::Mutex<Vec<(Vec<u8>, RangeInclusive<u16>, StoreFault)>>,
 }
 
 impl Database {
@@ -94,7 +100,13 @@ impl Database {
             opened => opened?,
         };
         let data = File::open(path.join("db")).map_err(LogError::io("open", path))?;
-        Ok(Self { path: path.to_path_buf(), db, data })
+        Ok(Self {
+            path: path.to_path_buf(),
+            db,
+            data,
+            #[cfg(test)]
+            faults: std::sync::Mutex::default(),
+        })
     }
 
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, LogError> {
@@ -116,7 +128,7 @@ impl Database {
     /// The entries of a range of keys. To be called within [`Database::reading`].
     pub fn range(
         &self,
-        range: RangeInclusive<FrameKey>,
+        range: RangeInclusive<LongKey>,
     ) -> impl DoubleEndedIterator<Item = Result<(impl AsRef<[u8]>, impl AsRef<[u8]>), LogError>>
     {
         self.db.range(range).map(|entry| entry.map_err(|e| self.read_error(&e)))
@@ -153,7 +165,7 @@ impl Database {
     }
 
     /// Removes all entries of a range. Returns how many there were.
-    pub fn remove(&self, range: &RangeInclusive<FrameKey>) -> Result<usize, LogError> {
+    pub fn remove(&self, range: &RangeInclusive<LongKey>) -> Result<usize, LogError> {
         let mut removed = 0;
         loop {
             let count = caught("write to", &self.path, || {
@@ -171,6 +183,85 @@ impl Database {
             }
             removed += count;
         }
+    }
+
+    /// Writes one entry of the default tree.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), LogError> {
+        caught("write to", &self.path, || self.db.insert(key, value)).map(|_| ())
+    }
+
+    /// The names of all trees but the default one.
+    pub fn tree_names(&self) -> Vec<Vec<u8>> {
+        let default = self.db.name();
+        let names = self.db.tree_names().into_iter().filter(|name| *name != default);
+        names.map(|name| name.to_vec()).collect()
+    }
+
+    /// Opens a tree, or creates one.
+    pub fn tree(&self, name: &[u8]) -> Result<Tree, LogError> {
+        caught("write to", &self.path, || self.db.open_tree(name)).map(Tree)
+    }
+
+    /// The error of a database that can have no more trees.
+    pub fn too_many_trees(&self) -> LogError {
+        LogError::corrupt("write to", &self.path, "it has too many trees")
+    }
+
+    /// Writes one entry of a tree, all of it or nothing; durable only after [`Database::sync`].
+    pub fn insert(&self, tree: &Tree, key: u16, value: &[u8]) -> Result<(), LogError> {
+        caught("write to", &self.path, || tree.0.insert(key.to_be_bytes(), value)).map(|_| ())
+    }
+
+    /// The entries of a tree from one key to another.
+    pub fn entries(
+        &self,
+        tree: &Tree,
+        keys: RangeInclusive<u16>,
+    ) -> Result<Vec<(u16, StoredValue)>, LogError> {
+        #[cfg(test)]
+        self.fail(tree, &keys)?;
+        caught("read", &self.path, || {
+            let mut entries = Vec::new();
+            for entry in tree.0.range(keys.start().to_be_bytes()..=keys.end().to_be_bytes()) {
+                let (key, value) = entry?;
+                let number = number_of(&key);
+                entries.push((number, value));
+                // sled would read the next leaf to find out that there is nothing more.
+                if number == *keys.end() {
+                    break;
+                }
+            }
+            Ok(entries)
+        })
+    }
+
+    /// The largest key of a tree.
+    pub fn last_key(&self, tree: &Tree) -> Result<Option<u16>, LogError> {
+        let last = caught("read", &self.path, || tree.0.last())?;
+        let last = last.map(|(key, _)| number_of(&key));
+        #[cfg(test)]
+        last.map_or(Ok(()), |last| self.fail(tree, &(last..=last)))?;
+        Ok(last)
+    }
+
+    /// Fails where a test wants these keys not to be readable.
+    #[cfg(test)]
+    fn fail(&self, tree: &Tree, keys: &RangeInclusive<u16>) -> Result<(), LogError> {
+        let faults = self.faults.lock().expect("not poisoned");
+        let hit = faults.iter().find(|(name, bad, _)| {
+            tree.0.name() == name[..] && bad.start() <= keys.end() && keys.start() <= bad.end()
+        });
+        hit.map_or(Ok(()), |(_, _, fault)| {
+            let (path, what) = (self.path.clone(), "a test wants it so".to_owned());
+            Err(LogError::Store { doing: "read", path, fault: *fault, what })
+        })
+    }
+
+    /// Accesses an entry so many times, for the cache's sake alone: see [`ACCESSES_READ`].
+    pub fn access(&self, tree: &Tree, key: u16, times: usize) -> Result<(), LogError> {
+        caught("read", &self.path, || {
+            (0..times).try_for_each(|_| tree.0.contains_key(key.to_be_bytes()).map(drop))
+        })
     }
 
     /// Hands what was written to the operating system.
@@ -203,6 +294,10 @@ impl Database {
     fn read_error(&self, error: &sled::Error) -> LogError {
         store_error("read", &self.path, error)
     }
+}
+
+fn number_of(key: &[u8]) -> u16 {
+    key.iter().fold(0, |number, byte| (number << 8) | u16::from(*byte))
 }
 
 fn open_database(path: &Path) -> Result<sled::Db, LogError> {

@@ -47,7 +47,8 @@ impl DiskSpace {
     /// Whether a new segment with a checkpoint of this size can be begun.
     #[must_use]
     pub fn fits_roll(&self, checkpoint: u64) -> bool {
-        // sled writes a value into a link and a leaf before it writes anything else.
+        // In a segment of format 1 sled writes a value into a link and a leaf before it writes
+        // anything else; in format 2, once.
         let needed = limits::ROLL_BYTES + 2 * checkpoint;
 
         self.left() >= needed && !self.is_short_of_files()

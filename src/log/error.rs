@@ -68,6 +68,8 @@ pub enum LogError {
     StillNeeded { first: Seq },
     #[error("a record of {len} bytes does not fit into the log, the limit is {limit}")]
     TooLarge { len: usize, limit: usize },
+    #[error("a commit of more than {limit} frames, of half a MiB each, does not fit into the log")]
+    TooManyFrames { limit: usize },
 }
 
 impl LogError {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::error::LogError;
 use super::frame::DecodedFrame;
+use super::layout::FrameLookup;
 use super::reader::{KNOWN, Reader, with_range};
-use super::segment::{FrameLookup, Segment};
+use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
 use crate::record::Record;
@@ -95,21 +96,17 @@ impl Forward {
 
         let (next, what) = match found {
             Some(FrameLookup::Frame(frame)) if frame.head.holds(from) => {
-                let (first, behind) = (frame.head.first, frame.head.last() + 1);
+                let head = frame.head;
                 match DecodedFrame::new(frame) {
                     Ok(decoded) => {
                         self.enter(Arc::new(decoded));
                         return Ok(());
                     }
-                    Err(what) => {
-                        self.next = behind;
-                        return Err(LogError::damaged(
-                            slot.first,
-                            first.max(from),
-                            behind - 1,
-                            what,
-                        ));
-                    }
+                    // What it says of its own end may be wrong as well.
+                    Err(what) => match segment.begins_behind(&head) {
+                        Ok(next) => (next.unwrap_or(last + 1), what),
+                        Err(_) => (head.last() + 1, what),
+                    },
                 }
             }
             Some(FrameLookup::Frame(frame)) => (frame.head.first, "they are missing".to_owned()),
@@ -117,7 +114,7 @@ impl Forward {
             Some(FrameLookup::Broken { next, what, .. }) => (next.unwrap_or(last + 1), what),
             None => (last + 1, "they are missing".to_owned()),
         };
-        self.next = next.min(last + 1);
+        self.next = next.clamp(from + 1, last + 1);
         Err(LogError::damaged(slot.first, from, self.next - 1, what))
     }
 

@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! ```text
-//! frame   = head, stored payload; cut into chunks of at most `limits::CHUNK` bytes
+//! frame   = head, stored payload; how it is cut is the layout's (see `layout`)
 //! head    = version u8, flags u8, first u64, count u32, previous chain head 32,
 //!           own chain head 32, raw length u32, stored length u32    (numbers big-endian)
 //! payload = for each record: length u32, CRC-32 u32, bytes of `record::encode`;
@@ -59,12 +59,7 @@ impl FrameHead {
         (self.first..=self.last()).contains(&seq)
     }
 
-    /// Chunks that the frame is cut into.
-    pub fn chunks(&self) -> usize {
-        (HEAD_LEN + self.stored_len as usize).div_ceil(limits::CHUNK)
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[VERSION, self.flags]);
         out.extend_from_slice(&self.first.to_be_bytes());
         out.extend_from_slice(&self.count.to_be_bytes());
@@ -79,7 +74,7 @@ impl FrameHead {
         bytes.first().is_some_and(|version| *version > VERSION)
     }
 
-    /// Reads a head from the front of chunk 0.
+    /// Reads a head from the front of a frame.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let mut rest = bytes.get(..HEAD_LEN).ok_or("its head is cut short")?;
         let [version, flags] = take(&mut rest);
@@ -105,6 +100,11 @@ impl FrameHead {
             && head.raw_len as usize <= FRAME_RAW + RECORD_MAX + PREFIX
             && head.stored_len <= head.raw_len;
         if sane { Ok(head) } else { Err("its head has impossible values".into()) }
+    }
+
+    /// Whether it was computed from this payload.
+    pub fn is_of(&self, stored: &[u8]) -> bool {
+        self.chain(stored) == self.own
     }
 
     fn chain(&self, stored: &[u8]) -> ChainHead {
@@ -135,7 +135,7 @@ pub(super) struct StoredFrame {
 }
 
 impl StoredFrame {
-    /// Head and payload together, as they are cut into chunks.
+    /// Head and payload together.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD_LEN + self.stored.len());
         self.head.write(&mut bytes);
@@ -145,7 +145,7 @@ impl StoredFrame {
 
     /// Whether the chain head was computed from these bytes.
     pub fn is_whole(&self) -> bool {
-        self.head.chain(&self.stored) == self.head.own
+        self.head.is_of(&self.stored)
     }
 }
 
@@ -184,7 +184,7 @@ impl FramePacker {
         self.raw.len() >= FRAME_RAW
     }
 
-    /// Completes the frame. Returns its head, and all of its bytes, to be cut into chunks.
+    /// Completes the frame. Returns its head, and all of its bytes.
     pub fn finish(&mut self, first: Seq, prev: ChainHead) -> (FrameHead, &[u8]) {
         let packed_len = self.compress();
         let (flags, stored) = match packed_len {

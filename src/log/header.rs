@@ -7,10 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::LogError;
 use super::frame::ChainHead;
+use super::layout::SegmentFormat;
 use crate::model::{Seq, WallMs};
-
-/// The segment format this version writes.
-const FORMAT: u8 = 1;
 
 /// The header as it is stored, part of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +32,7 @@ pub(super) struct SegmentHeader {
 
 /// The facts a new segment is created from.
 pub(super) struct NewSegment<'a> {
+    pub format: SegmentFormat,
     pub first: Seq,
     pub prev: ChainHead,
     pub fold_from: Seq,
@@ -46,7 +45,7 @@ impl NewSegment<'_> {
     /// The header's bytes, with their CRC-32. `path` is only for the message.
     pub fn header_bytes(&self, path: &Path) -> Result<Vec<u8>, LogError> {
         let header = SegmentHeader {
-            format: FORMAT,
+            format: self.format.number(),
             hookbox: env!("CARGO_PKG_VERSION").to_owned(),
             first: self.first,
             prev: self.prev,
@@ -64,7 +63,54 @@ impl NewSegment<'_> {
     }
 }
 
+/// A header that was found in the bytes of a file.
+#[derive(Clone, Debug)]
+pub(super) struct FoundHeader {
+    pub header: SegmentHeader,
+    pub format: SegmentFormat,
+    /// Where the chain of its segment begins.
+    pub chain: ChainHead,
+}
+
+/// Headers that are looked for in a file.
+const FOUND: usize = 16;
+/// Fields of a header, as MessagePack begins an array of so many.
+const ARRAY: u8 = 0x99;
+
 impl SegmentHeader {
+    /// The headers in the bytes of a segment's file, the first of each kind. That of the segment is
+    /// the first one, when it is still there: it is written before anything that others send.
+    pub fn find(bytes: &[u8]) -> Vec<FoundHeader> {
+        let mut found: Vec<FoundHeader> = Vec::new();
+        for at in 0..bytes.len() {
+            let rest = &bytes[at..];
+            let format = match *rest {
+                [ARRAY, format, ..] => SegmentFormat::of_number(format),
+                _ => None,
+            };
+            let Some(format) = format.filter(|_| found.len() < FOUND) else { continue };
+
+            let mut behind = rest;
+            let Ok(header) = rmp_serde::from_read::<_, Self>(&mut behind) else { continue };
+            let length = rest.len() - behind.len();
+            let crc = crc32fast::hash(&rest[..length]).to_be_bytes();
+            if header.first == 0 || !behind.starts_with(&crc) {
+                continue;
+            }
+
+            let chain = Self::chain(&header.prev, &rest[..length + crc.len()]);
+            if found.iter().all(|other| other.chain != chain) {
+                found.push(FoundHeader { header, format, chain });
+            }
+        }
+        found
+    }
+
+    /// Where the chain of a segment with this header begins.
+    pub fn chain(prev: &ChainHead, bytes: &[u8]) -> ChainHead {
+        Sha256::new().chain_update(prev).chain_update(bytes).finalize().into()
+    }
+
     /// Decodes a header, wherever it comes from: `path` is only for the message.
     pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, LogError> {
         let damaged = |what: &str| LogError::corrupt("open", path, what);
@@ -74,17 +120,18 @@ impl SegmentHeader {
             return Err(damaged("its header is damaged"));
         }
 
+        let newest = SegmentFormat::NEWEST.number();
         // In every format there will be, the header is an array whose first two fields are the
         // format and the version.
         if let [array, format, rest @ ..] = body
-            && *format > FORMAT
+            && *format > newest
             && *format < 0x80
             && *array >= 0x90
         {
             let written_by =
                 rmp_serde::from_slice(rest).unwrap_or_else(|_| "of a later version".to_owned());
             let what =
-                format!("its segments have format {format}, this version reads up to {FORMAT}");
+                format!("its segments have format {format}, this version reads up to {newest}");
             return Err(LogError::Newer { path: path.to_path_buf(), written_by, what });
         }
 
@@ -92,5 +139,11 @@ impl SegmentHeader {
         let header: Self =
             decoded.map_err(|e| damaged(&format!("its header cannot be read: {e}")))?;
         if header.first > 0 { Ok(header) } else { Err(damaged("its header names no record")) }
+    }
+
+    /// The format of the segment.
+    pub fn format(&self, path: &Path) -> Result<SegmentFormat, LogError> {
+        let unknown = || LogError::corrupt("open", path, "its header names no known format");
+        SegmentFormat::of_number(self.format).ok_or_else(unknown)
     }
 }

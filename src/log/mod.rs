@@ -11,8 +11,8 @@
 //! * One segment is active; it is sealed and a new one begun at `limits::SEGMENT_BYTES` (64 MiB of
 //!   frames) or `SEGMENT_AGE_MS` (a day), see [`Log::wants_roll`]. A segment begins with a
 //!   checkpoint of the state, so that opening the log reads one checkpoint and one segment.
-//! * Values in sled have at most `limits::CHUNK` bytes (2 KiB), so that no blob file, which sled
-//!   never syncs, comes to be.
+//! * Values in sled are small (`limits::VALUE`, in format 1 `limits::CHUNK`), so that no blob file,
+//!   which sled never syncs, comes to be.
 //! * A record has at most 40 MiB. A commit of more than 512 KiB becomes several frames.
 //! * At most `limits::OPEN_SEGMENTS` (2) sealed segments stay open.
 //!
@@ -41,11 +41,10 @@
 //! All records of a commit are packed together behind one head with the SHA-256 chain (see
 //! [`frame`]). Compared with a key for each record this is a fraction of sled's operations and
 //! bytes (sled writes a link of its own for each key); webhooks that resemble each other are
-//! compressed together; and what belongs together is checked together. A record is found by its
-//! frame: the last key at or before its number. The frame is cut into chunks. All others are
-//! written before chunk 0, so that a torn frame cannot be seen. A large commit becomes several
-//! frames, so that a random read decompresses little; their first chunks are written together, at
-//! the very end.
+//! compressed together; and what belongs together is checked together. How frames lie in a segment
+//! is the [`layout`]'s: in both of the formats that there are, what makes a commit's frames visible
+//! is written at its very end, so that a torn commit cannot be seen. A large commit becomes several
+//! frames, so that a random read decompresses little.
 //!
 //! # Integrity above sled
 //!
@@ -92,9 +91,8 @@ mod format;
 mod forward;
 mod frame;
 mod frame_cache;
-mod frame_writer;
 mod header;
-mod keys;
+mod layout;
 mod opener;
 mod options;
 mod piece;
@@ -122,6 +120,7 @@ pub use copy::LogCopy;
 pub use disk_space::{DiskBudget, DiskSpace};
 pub use error::{LogError, LogProblem, StoreFault};
 pub use forward::Forward;
+pub use layout::SegmentFormat;
 pub use options::Options;
 pub use piece::{PIECE_MAX, Piece, SegmentEnd};
 pub use probe::probe_segment;

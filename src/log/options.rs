@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::disk_space::DiskBudget;
+use super::layout::SegmentFormat;
 use super::scratch_copy::Origin;
 use crate::model::limits;
 
@@ -16,6 +17,9 @@ pub struct Options {
     /// Leaves out our own fdatasync: the negative control of the power-cut tests.
     #[doc(hidden)]
     pub skip_sync: bool,
+    /// The format of new segments: an earlier one for tests and measurements alone.
+    #[doc(hidden)]
+    pub segment_format: SegmentFormat,
     /// The program that opens suspect segments first, as `PROGRAM --probe-segment FOLDER`, which
     /// calls [`super::probe_segment`].
     pub probe: Option<PathBuf>,
@@ -32,6 +36,7 @@ impl Default for Options {
             segment_bytes: limits::SEGMENT_BYTES,
             segment_age_ms: limits::SEGMENT_AGE_MS,
             skip_sync: false,
+            segment_format: SegmentFormat::default(),
             probe: None,
             budget: DiskBudget::default(),
             origin: None,

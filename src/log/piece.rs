@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{LogError, LogProblem};
 use super::frame::{DecodedFrame, FrameHead, HEAD_LEN, RECORD_MAX, StoredFrame};
+use super::layout::FrameLookup;
 use super::reader::Reader;
-use super::segment::{FrameLookup, Segment};
+use super::segment::Segment;
 use crate::model::{Seq, WallMs};
 use crate::record::Record;
 
@@ -180,14 +181,17 @@ fn take_frames(
                 (Piece::Frame(frame.to_bytes()), behind)
             }
             Ok(Some(FrameLookup::Frame(frame))) if frame.head.first > next => {
-                (missing(frame.head.first - 1, "they are missing".into()), frame.head.first)
+                let upto = last.min(frame.head.first - 1);
+                (missing(upto, "they are missing".into()), frame.head.first)
             }
             Ok(Some(FrameLookup::Frame(frame))) => {
-                let behind = frame.head.last() + 1;
+                // What it says of its own end may be wrong as well.
+                let behind = segment.begins_behind(&frame.head)?.unwrap_or(last + 1);
+                let behind = behind.clamp(next + 1, last + 1);
                 (missing(behind - 1, "the frame does not match its chain head".into()), behind)
             }
             Ok(Some(FrameLookup::Broken { next: behind, what, .. })) => {
-                let behind = behind.unwrap_or(last + 1).max(next + 1);
+                let behind = behind.unwrap_or(last + 1).clamp(next + 1, last + 1);
                 (missing(behind - 1, what), behind)
             }
             Ok(None) => (missing(last, "they are missing".into()), last + 1),

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::disk_space::DiskSpace;
 use super::error::{LogError, LogProblem};
 use super::frame::{DecodedFrame, RecordFault};
-use super::segment::FrameLookup;
+use super::layout::FrameLookup;
 use super::segment_set::SegmentSet;
 use super::segment_slot::SegmentSlot;
 use super::{ballast, folder};

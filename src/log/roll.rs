@@ -27,9 +27,10 @@ impl Log {
     pub fn wants_roll(&self, wall_ms: WallMs) -> bool {
         let summary = self.slot.summary();
         let large = summary.payload_bytes >= self.segment_bytes;
+        let crowded = self.active.as_ref().is_some_and(|segment| segment.is_crowded());
         let old = wall_ms.saturating_sub(summary.created_at) >= self.segment_age_ms;
 
-        let due = self.needs_checkpoint || large || (old && summary.records > 0);
+        let due = self.needs_checkpoint || large || ((old || crowded) && summary.records > 0);
         due && self.may_roll(summary.payload_bytes)
     }
 
@@ -96,6 +97,7 @@ impl Log {
 
         let first = self.next;
         let new = NewSegment {
+            format: self.segments.segment_format,
             first,
             prev: old.head,
             fold_from: first,
@@ -132,8 +134,15 @@ impl Log {
         wall_ms: WallMs,
     ) -> Result<(), LogError> {
         let SegmentSummary { first, prev, gap_from, .. } = *old;
-        let new =
-            NewSegment { first, prev, fold_from: first, gap_from, created_at: wall_ms, checkpoint };
+        let new = NewSegment {
+            format: self.segments.segment_format,
+            first,
+            prev,
+            fold_from: first,
+            gap_from,
+            created_at: wall_ms,
+            checkpoint,
+        };
 
         // Both have the same name, so the empty one goes first. After a crash in between, opening
         // the log creates one like it from the watermark.

@@ -3,7 +3,8 @@
 
 use super::error::{LogError, LogProblem};
 use super::frame::{ChainHead, DecodedFrame, StoredFrame};
-use super::segment::{FrameLookup, Segment};
+use super::layout::FrameLookup;
+use super::segment::Segment;
 use super::segment_summary::{DroppedRange, SegmentSummary};
 use crate::model::{Seq, WallMs};
 use crate::record::Record;
@@ -25,6 +26,18 @@ impl ScanOptions {
     pub const ALL: Self = Self { upto: Seq::MAX, deep: false, head_of: None, record_of: None };
 }
 
+/// Records that a frame may have more than there are behind the last good one, as its head says,
+/// for that to be believed.
+const BELIEVED: u64 = 1 << 20;
+
+/// Frames that cannot be read.
+#[derive(Clone, Debug)]
+pub(super) struct FrameRemains {
+    /// The last record that they seem to have had.
+    pub upto: Seq,
+    pub what: String,
+}
+
 /// The result of a scan.
 #[derive(Debug)]
 pub(super) struct SegmentScan {
@@ -34,8 +47,8 @@ pub(super) struct SegmentScan {
     pub last: Seq,
     pub head: ChainHead,
     pub problems: Vec<LogProblem>,
-    /// Whether there are remains of frames behind `last`.
-    pub remains: bool,
+    /// What there is behind `last` and cannot be read.
+    pub remains: Option<FrameRemains>,
     /// The chain head of the frame that ends with [`ScanOptions::head_of`].
     pub found_head: Option<ChainHead>,
     /// The last record of the frame with the chain head [`ScanOptions::record_of`].
@@ -67,7 +80,7 @@ struct FrameScanner<'a> {
     options: ScanOptions,
     result: SegmentScan,
     /// What was wrong with frames since the last good one.
-    broken: Option<String>,
+    broken: Option<FrameRemains>,
 }
 
 /// Scans the segment; `progress` is called with the records and stored bytes of each frame.
@@ -84,20 +97,23 @@ pub(super) fn scan(
             Ok(None) => None,
             Ok(Some(FrameLookup::Frame(frame))) if frame.head.first > options.upto => None,
             Ok(Some(FrameLookup::Frame(frame))) => {
-                let behind = frame.head.last().checked_add(1);
+                let head = frame.head;
                 if let Some((records, bytes)) = scanner.frame(frame) {
                     progress(records, bytes);
+                    head.last().checked_add(1)
+                } else {
+                    // What it says of its own end may be wrong as well.
+                    segment.begins_behind(&head)?.map(|next| next.max(seq + 1))
                 }
-                behind
             }
             Ok(Some(FrameLookup::Broken { first, next, what })) => {
-                scanner.broken(format!(
-                    "the frame that begins with record {first} is damaged: {what}"
-                ));
-                next
+                let what = format!("the frame that begins with record {first} is damaged: {what}");
+                scanner.broken(first, what);
+                // Values in a wrong order would have no end.
+                next.map(|next| next.max(seq + 1))
             }
             Err(error) if error.is_damage() => {
-                scanner.broken(error.to_string());
+                scanner.broken(seq, error.to_string());
                 None
             }
             Err(error) => return Err(error),
@@ -115,7 +131,7 @@ impl<'a> FrameScanner<'a> {
             last: segment.header.first - 1,
             head: segment.chain,
             problems: Vec::new(),
-            remains: false,
+            remains: None,
             found_head: None,
             found_record: None,
             dropped: Vec::new(),
@@ -123,8 +139,13 @@ impl<'a> FrameScanner<'a> {
         Self { segment, options, result, broken: None }
     }
 
-    fn broken(&mut self, what: String) {
-        self.broken.get_or_insert(what);
+    /// Takes in a frame that cannot be read, and seems to have records up to this one.
+    fn broken(&mut self, upto: Seq, what: String) {
+        let expected = self.result.last + 1;
+        let is_believed = (expected..=expected.saturating_add(BELIEVED)).contains(&upto);
+        let upto = if is_believed { upto } else { expected };
+        let broken = self.broken.get_or_insert(FrameRemains { upto, what });
+        broken.upto = broken.upto.max(upto);
     }
 
     fn problem(&mut self, first: Seq, last: Seq, what: String) {
@@ -137,15 +158,16 @@ impl<'a> FrameScanner<'a> {
         let head = frame.head;
         if !frame.is_whole() {
             let (first, last) = (head.first, head.last());
-            self.broken(format!(
-                "the frame of records {first} to {last} does not match its chain head"
-            ));
+            let what =
+                format!("the frame of records {first} to {last} does not match its chain head");
+            self.broken(last, what);
             return None;
         }
 
         let expected = self.result.last + 1;
         if head.first > expected {
-            let what = self.broken.take().unwrap_or_else(|| "they are missing".to_owned());
+            let broken = self.broken.take().map(|broken| broken.what);
+            let what = broken.unwrap_or_else(|| "they are missing".to_owned());
             self.problem(expected, head.first - 1, what);
         } else if head.prev != self.result.head {
             let what = "the chain is broken before them: they are not what followed".to_owned();
@@ -198,12 +220,12 @@ impl<'a> FrameScanner<'a> {
 
     /// Reports what is missing at the end, where the end is known.
     fn finish(mut self) -> SegmentScan {
-        self.result.remains = self.broken.is_some();
-
+        self.result.remains = self.broken.take();
         let upto = self.options.upto;
         if upto < Seq::MAX && self.result.last < upto {
             let missing = || "they are missing at the segment's end".to_owned();
-            let what = self.broken.take().unwrap_or_else(missing);
+            let remains = self.result.remains.as_ref().map(|remains| remains.what.clone());
+            let what = remains.unwrap_or_else(missing);
             self.problem(self.result.last + 1, upto, what);
         }
         self.result

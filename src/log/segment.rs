@@ -1,40 +1,36 @@
-//! One segment: a database of its own with a header, a checkpoint and frames (see [`super::keys`]).
+//! One segment: a database of its own with a header, a checkpoint and frames (see
+//! [`super::layout`]).
 //!
-//! Entries are only added, except that the remains of a commit that was never acknowledged are
-//! removed. A segment is created under a temporary name and gets its own once it is durable.
+//! Entries are only added, except that in format 1 the remains of a commit that was never completed
+//! are removed. A segment is created under a temporary name and gets its own once it is durable.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use super::database::{Database, WriteBatch};
+use super::database::Database;
 use super::error::LogError;
-use super::frame::{ChainHead, FrameHead, HEAD_LEN, StoredFrame};
+use super::frame::{ChainHead, FrameHead};
 use super::header::{NewSegment, SegmentHeader};
-use super::{failpoint, folder, keys};
+#[cfg(test)]
+use super::layout::Tampering;
+use super::layout::{self, CommitWriter, FrameLookup, SegmentLayout};
+use super::{failpoint, folder};
 use crate::model::{Seq, limits};
 
-/// The result of looking for a frame.
-#[derive(Debug)]
-pub(super) enum FrameLookup {
-    Frame(StoredFrame),
-    /// The remains of a frame that begins with `first`. The frame behind it begins with `next`, if
-    /// there is one.
-    Broken {
-        first: Seq,
-        next: Option<Seq>,
-        what: String,
-    },
-}
+/// The key of the header, the same in every format.
+const HEADER: &[u8] = b"h";
 
 /// An open segment.
 pub(super) struct Segment {
     path: PathBuf,
-    database: Database,
+    database: Arc<Database>,
+    layout: Box<dyn SegmentLayout>,
     pub header: SegmentHeader,
     /// Where the chain of this segment begins.
     pub chain: ChainHead,
@@ -89,9 +85,12 @@ impl Segment {
         folder::remove(&temporary)?;
 
         {
-            let database = Database::open(&temporary)?;
+            let database = Arc::new(Database::open(&temporary)?);
             failpoint::reached("roll.made");
-            write_beginning(&database, header, checkpoint)?;
+            let format = SegmentHeader::read(&temporary, header)?.format(&temporary)?;
+            layout::write_checkpoint(&database, format, checkpoint)?;
+            database.put(HEADER, header)?;
+            database.flush()?;
             failpoint::reached("roll.filled");
             for name in ["conf", "db", "blobs"] {
                 let file = temporary.join(name);
@@ -110,7 +109,7 @@ impl Segment {
 
     /// The header as it is stored.
     pub fn header_bytes(&self) -> Result<Vec<u8>, LogError> {
-        let bytes = self.database.get(keys::HEADER)?;
+        let bytes = self.database.get(HEADER)?;
         bytes.ok_or_else(|| LogError::corrupt("read", &self.path, "it has no header"))
     }
 
@@ -140,22 +139,23 @@ impl Segment {
             _ => return Err(LogError::corrupt("open", &path, "its file 'db' is missing")),
         }
 
-        let database = Database::open(&path)?;
-        let bytes = database.get(keys::HEADER)?;
+        let database = Arc::new(Database::open(&path)?);
+        let bytes = database.get(HEADER)?;
         let bytes = bytes.ok_or_else(|| LogError::corrupt("open", &path, "it has no header"))?;
         let header = SegmentHeader::read(&path, &bytes)?;
         if header.first != first {
             return Err(LogError::corrupt("open", &path, "its header names another segment"));
         }
 
-        let chain = Sha256::new().chain_update(header.prev).chain_update(&bytes).finalize().into();
-        let read = AtomicU64::new(0);
-        Ok(Self { path, database, header, chain, skip_sync: false, marker: None, read })
+        let chain = SegmentHeader::chain(&header.prev, &bytes);
+        let layout = layout::open(&database, &path, &header)?;
+        let (read, marker) = (AtomicU64::new(0), None);
+        Ok(Self { path, database, layout, header, chain, skip_sync: false, marker, read })
     }
 
     /// The checkpoint, verified.
     pub fn checkpoint(&self) -> Result<Vec<u8>, LogError> {
-        let bytes = self.database.get_all(keys::CHECKPOINT_PREFIX)?;
+        let bytes = self.layout.checkpoint()?;
 
         let good = bytes.len() as u64 == self.header.checkpoint_len
             && <[u8; 32]>::from(Sha256::digest(&bytes)) == self.header.checkpoint_sha256;
@@ -171,9 +171,14 @@ impl Segment {
         self.header.checkpoint_len
     }
 
-    /// Writes a batch; durable only after [`Segment::sync`].
-    pub fn apply(&self, batch: WriteBatch) -> Result<(), LogError> {
-        self.database.apply(batch)
+    /// Begins a commit; durable only after [`Segment::sync`]. Only one is written at a time.
+    pub fn commit(&self) -> Box<dyn CommitWriter + '_> {
+        self.layout.commit()
+    }
+
+    /// Whether it should be rolled before it is full: it has very many commits.
+    pub fn is_crowded(&self) -> bool {
+        self.layout.is_crowded()
     }
 
     /// Makes durable what was written. Never to be tried again after an error.
@@ -200,104 +205,57 @@ impl Segment {
     /// The frame that holds the record, or else the next one behind it.
     pub fn at_or_after(&self, seq: Seq) -> Result<Option<FrameLookup>, LogError> {
         self.database.reading(|| {
-            if let Some(first) = self.frame_at_or_before(seq)? {
-                match self.read_frame(first)? {
-                    FrameLookup::Frame(frame) if !frame.head.holds(seq) => {}
-                    // The remains of a frame matter only where the search begins in it.
-                    FrameLookup::Broken { next: Some(next), .. } if next <= seq => {}
-                    found => return Ok(Some(found)),
-                }
+            match self.counted(self.layout.at_or_before(seq)?) {
+                Some(FrameLookup::Frame(frame)) if !frame.head.holds(seq) => {}
+                // The remains of a frame matter only where the search begins in it.
+                Some(FrameLookup::Broken { next: Some(next), .. }) if next <= seq => {}
+                Some(found) => return Ok(Some(found)),
+                None => {}
             }
-            match self.frame_after(seq)? {
-                Some(first) => self.read_frame(first).map(Some),
-                None => Ok(None),
-            }
+            Ok(self.counted(self.layout.after(seq)?))
         })
     }
 
     /// The frame that holds the record, or else the one before it.
     pub fn at_or_before(&self, seq: Seq) -> Result<Option<FrameLookup>, LogError> {
-        self.database.reading(|| match self.frame_at_or_before(seq)? {
-            Some(first) => self.read_frame(first).map(Some),
-            None => Ok(None),
-        })
+        self.database.reading(|| Ok(self.counted(self.layout.at_or_before(seq)?)))
     }
 
-    /// Removes all frames that begin at `from` or behind it: the remains of a commit that was never
-    /// acknowledged.
-    pub fn remove_from(&self, from: Seq) -> Result<usize, LogError> {
-        self.database.remove(&(keys::frame(from, 0)..=keys::frame(Seq::MAX, usize::MAX)))
-    }
-
-    /// The first record of the last frame that begins at `seq` or before it.
-    fn frame_at_or_before(&self, seq: Seq) -> Result<Option<Seq>, LogError> {
-        let mut range = self.database.range(keys::frame(0, 0)..=keys::frame(seq, usize::MAX));
-        let last = range.next_back().transpose()?;
-        Ok(last.and_then(|(key, _)| keys::first_record(key.as_ref())))
-    }
-
-    /// The first record of the first frame that begins behind `seq`.
-    fn frame_after(&self, seq: Seq) -> Result<Option<Seq>, LogError> {
-        let Some(behind) = seq.checked_add(1) else { return Ok(None) };
-        let mut range =
-            self.database.range(keys::frame(behind, 0)..=keys::frame(Seq::MAX, usize::MAX));
-        let next = range.next().transpose()?;
-        Ok(next.and_then(|(key, _)| keys::first_record(key.as_ref())))
-    }
-
-    /// Puts together the chunks of the frame that begins with `first`.
-    fn read_frame(&self, first: Seq) -> Result<FrameLookup, LogError> {
-        let mut frame: Option<StoredFrame> = None;
-        let mut chunks = 0;
-        let mut why = "its beginning is missing".to_owned();
-
-        for entry in self.database.range(keys::frame(first, 0)..=keys::frame(first, usize::MAX)) {
-            let (key, chunk) = entry?;
-            let (key, chunk) = (key.as_ref(), chunk.as_ref());
-            self.database.let_go(key)?;
-            if key != keys::frame(first, chunks).as_slice() {
-                why = format!("its chunk {chunks} is missing");
-                break;
-            }
-
-            match &mut frame {
-                None if FrameHead::is_newer(chunk) => return Err(self.newer_frame(chunk)),
-                None => match FrameHead::read(chunk) {
-                    Ok(head) if head.first == first => {
-                        let mut stored = Vec::with_capacity(head.stored_len as usize);
-                        stored.extend_from_slice(&chunk[HEAD_LEN..]);
-                        frame = Some(StoredFrame { head, stored });
-                    }
-                    Ok(_) => return self.broken(first, "its head names another record"),
-                    Err(what) => return self.broken(first, &what),
-                },
-                Some(frame) => frame.stored.extend_from_slice(chunk),
-            }
-            chunks += 1;
-            if frame.as_ref().is_some_and(|f| chunks == f.head.chunks()) {
-                break;
-            }
-        }
-
-        match frame {
-            Some(frame) if frame.stored.len() == frame.head.stored_len as usize => {
-                self.read.fetch_add(u64::from(frame.head.stored_len), Ordering::Relaxed);
-                Ok(FrameLookup::Frame(frame))
-            }
-            Some(_) if chunks > 0 => {
-                self.broken(first, &format!("its chunk {chunks} is missing or damaged"))
-            }
-            _ => self.broken(first, &why),
+    /// The record that the frame behind this one begins with, whatever this one says of its own
+    /// end; that is believed only where what is behind it cannot be read.
+    pub fn begins_behind(&self, head: &FrameHead) -> Result<Option<Seq>, LogError> {
+        match self.database.reading(|| self.layout.after(head.first)) {
+            Ok(Some(FrameLookup::Frame(next))) => Ok(Some(next.head.first)),
+            Ok(Some(FrameLookup::Broken { first, .. })) => Ok(Some(first)),
+            Ok(None) => Ok(None),
+            Err(error) if error.is_damage() => Ok(head.last().checked_add(1)),
+            Err(error) => Err(error),
         }
     }
 
-    fn newer_frame(&self, chunk: &[u8]) -> LogError {
-        let what = FrameHead::read(chunk).err().unwrap_or_default();
-        LogError::Newer { path: self.path.clone(), written_by: self.header.hookbox.clone(), what }
+    /// See [`SegmentLayout::remove_unfinished`].
+    pub fn remove_unfinished(&self, from: Seq) -> Result<bool, LogError> {
+        self.layout.remove_unfinished(from)
     }
 
-    fn broken(&self, first: Seq, what: &str) -> Result<FrameLookup, LogError> {
-        Ok(FrameLookup::Broken { first, next: self.frame_after(first)?, what: what.to_owned() })
+    /// Counts what was read.
+    fn counted(&self, found: Option<FrameLookup>) -> Option<FrameLookup> {
+        if let Some(FrameLookup::Frame(frame)) = &found {
+            self.read.fetch_add(u64::from(frame.head.stored_len), Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// See [`SegmentLayout::tamper`].
+    #[cfg(test)]
+    pub fn tamper(&self, with: &Tampering) {
+        self.layout.tamper(with).expect("writes");
+    }
+
+    /// Replaces the header, whatever its bytes are.
+    #[cfg(test)]
+    pub fn replace_header(&self, bytes: &[u8]) {
+        self.database.put(HEADER, bytes).expect("writes");
     }
 }
 
@@ -321,18 +279,4 @@ fn create_marker(dir: &Path, first: Seq) -> PathBuf {
     let mut options = fs::OpenOptions::new();
     let _ = options.write(true).create(true).truncate(false).mode(0o600).open(&marker);
     marker
-}
-
-fn write_beginning(database: &Database, header: &[u8], checkpoint: &[u8]) -> Result<(), LogError> {
-    let mut batch = WriteBatch::default();
-    for (number, chunk) in checkpoint.chunks(limits::CHUNK).enumerate() {
-        if batch.is_full() {
-            database.apply(std::mem::take(&mut batch))?;
-        }
-        batch.put(&keys::checkpoint(number), chunk);
-    }
-    batch.put(keys::HEADER, header);
-    database.apply(batch)?;
-
-    database.flush()
 }

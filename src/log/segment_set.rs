@@ -18,6 +18,7 @@ use super::disk_gauge::DiskGauge;
 use super::error::LogError;
 use super::format::FolderFormat;
 use super::frame_cache::FrameCache;
+use super::layout::SegmentFormat;
 use super::opener::SegmentOpener;
 use super::options::Options;
 use super::segment_slot::{SegmentGuard, SegmentSlot};
@@ -31,6 +32,8 @@ type Slots = BTreeMap<Seq, Arc<SegmentSlot>>;
 pub(super) struct SegmentSet {
     pub dir: PathBuf,
     pub skip_sync: bool,
+    /// The format of new segments.
+    pub segment_format: SegmentFormat,
     pub format: FolderFormat,
     pub opener: SegmentOpener,
     pub gauge: DiskGauge,
@@ -57,6 +60,7 @@ impl SegmentSet {
         Self {
             dir: options.dir.clone(),
             skip_sync: options.skip_sync,
+            segment_format: options.segment_format,
             format,
             opener: SegmentOpener::new(options),
             gauge,

@@ -274,11 +274,22 @@ pub const DEFAULT_BATCH_WAIT_MS: u64 = 5_000;
 pub const BATCH_WAIT_MS: u64 = 3_600_000;
 
 // --- the log ---
-/// Bytes of one value in sled. No leaf may become a blob file: 17 · (value + key + 8) + 1 KiB <
-/// sled segment / 4. And it sets what an open segment takes in memory: sled keeps at least 256
-/// pages of up to 17 values, whatever the size of its cache. (64 MiB written, resident: 35 MB with
-/// 2 KiB, 75 MB with 4 KiB, 120 MB with 16 KiB.)
+/// Bytes of one value in sled, in segments of format 1. No leaf may become a blob file: with the
+/// key and 8 bytes, 17 values and 1 KiB are less than a quarter of sled's segment. And it sets what
+/// an open segment takes in memory: sled keeps at least 256 pages of up to 17 values, whatever the
+/// size of its cache. (64 MiB written, resident: 35 MB with 2 KiB, 75 MB with 4 KiB, 120 MB with
+/// 16 KiB.)
 pub const CHUNK: usize = 2 << 10;
+/// The same in format 2, and bytes of the values in one leaf.
+pub const VALUE: usize = 14_000;
+pub const LEAF: usize = 16 << 10;
+/// Frames of one commit: their heads are one value in format 2.
+pub const COMMIT_FRAMES: usize = 155;
+/// sled's trees in a segment of format 2 from which on it is rolled: some 120,000 values, each of
+/// which takes about 64 bytes of memory while the segment is open.
+pub const CROWDED_TREES: usize = 512;
+/// From so many trees on, a process that opens the segment continues the last one.
+pub const TREES: usize = 2 * CROWDED_TREES;
 /// sled's own segment size, and the size of its write buffers.
 pub const SLED_SEGMENT: usize = 512 << 10;
 /// sled's page cache for one open segment.

@@ -6,9 +6,10 @@
 //! dropped, relocated events, and deliveries that wait. It is never written anew: a later format
 //! gets a fixture of its own beside it, made with `cargo test --test library -- --ignored
 //! write_the_fixture`. `log-2.json` has the records that came later: what restrains endpoints, the
-//! run clock, what is lost, what no filter could decide. Where it is there already, it is not
-//! written.
+//! run clock, what is lost, what no filter could decide. `log-3.json` has segments of both formats
+//! (see [`layouts`]). Where one is there already, it is not written.
 
+mod layouts;
 mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use crate::support;
 use crate::support::{Home, Receiver, SOON, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hookbox::log::{Expect, Log, Options, Recovered};
+use hookbox::log::{Expect, Head, Log, Options, Recovered, SegmentFormat};
 use hookbox::model::EventId;
 use hookbox::queue::State;
 use hookbox::record::Record;
@@ -134,6 +135,11 @@ fn options(dir: &Path) -> Options {
     Options { dir: dir.join("log"), ..Options::default() }
 }
 
+/// Those with which the first two fixtures were written.
+fn options_of_the_first_format(dir: &Path) -> Options {
+    Options { segment_format: SegmentFormat::Chunks, ..options(dir) }
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).expect("lists").flatten().map(|entry| entry.path());
     let mut found: Vec<_> =
@@ -147,6 +153,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 fn write_the_fixture() {
     write(FIXTURE, story, state_of, Some(1));
     write(SECOND, |_| restraints(), restraints_of, None);
+    layouts::write_fixture();
 }
 
 /// Writes a log of these records, the first of them in a segment of their own, which may be
@@ -163,7 +170,8 @@ fn write(
     }
 
     let dir = tempfile::tempdir().expect("a folder");
-    let Recovered { mut log, reader, .. } = Log::open(options(dir.path()), AT).expect("opens");
+    let options = options_of_the_first_format(dir.path());
+    let Recovered { mut log, reader, .. } = Log::open(options, AT).expect("opens");
     let mut state = State::new();
     let commit = |log: &mut Log, state: &mut State, records: &[Record]| {
         for record in records {
@@ -186,8 +194,12 @@ fn write(
     let head = reader.head();
     drop(reader);
     log.close().expect("closes");
+    pack(&fixture, dir.path(), head, &described(&state));
+}
 
-    let log_dir = dir.path().join("log");
+/// Writes a log's folder as a fixture, with what has to come out of it.
+fn pack(fixture: &Path, dir: &Path, head: Head, described: &Value) {
+    let log_dir = dir.join("log");
     let packed: BTreeMap<String, String> = files(&log_dir)
         .into_iter()
         .map(|path| {
@@ -205,7 +217,7 @@ fn write(
         "written_by": env!("CARGO_PKG_VERSION"),
         "record": head.seq,
         "hash": support::hex(&head.hash),
-        "state": described(&state),
+        "state": described,
         "files": packed,
     });
     let text = serde_json::to_string_pretty(&written).expect("writes");

@@ -10,6 +10,7 @@ use crate::log::error::LogError;
 use crate::log::frame::ChainHead;
 use crate::log::header::NewSegment;
 use crate::log::options::Options;
+use crate::log::scan::FrameRemains;
 use crate::log::segment::Segment;
 use crate::log::segment_slot::SegmentSlot;
 use crate::log::segment_summary::SegmentSummary;
@@ -54,7 +55,14 @@ impl Recovery {
         self.problems.extend(newest.scan.problems.iter().cloned());
         self.compare_with_mark(&newest, mark);
         if newest.scan.last < reach {
-            return self.begin_behind_gap(&newest, base, reach, options);
+            let what = "they were acknowledged and are missing".to_owned();
+            return self.begin_behind_gap(&newest, base, (reach, what), options);
+        }
+        if let Some(FrameRemains { upto, what }) = newest.scan.remains.clone()
+            && !newest.segment.remove_unfinished(newest.scan.last + 1)?
+        {
+            // Nobody knows whether they were acknowledged.
+            return self.begin_behind_gap(&newest, base, (upto, what), options);
         }
         self.continue_newest(newest, mark, options)
     }
@@ -67,10 +75,6 @@ impl Recovery {
         options: &Options,
     ) -> Result<ActiveSegment, LogError> {
         let NewestSegment { segment, scan } = newest;
-        if scan.remains {
-            // Behind the watermark, and without its end: a commit that was never acknowledged.
-            segment.remove_from(scan.last + 1)?;
-        }
         // What a killed process left in the system's cache counts from now on, so it has to be on
         // the disk.
         segment.sync()?;
@@ -101,6 +105,7 @@ impl Recovery {
         }
 
         let new = NewSegment {
+            format: options.segment_format,
             first,
             prev: mark.map_or([0; 32], |m| m.head),
             fold_from: first,
@@ -111,21 +116,19 @@ impl Recovery {
         begin(&new, options)
     }
 
-    /// Seals the newest segment as it is, and begins one behind the records that are missing.
+    /// Seals the newest segment as it is, and begins one behind the records that are missing, up to
+    /// this one for this reason.
     fn begin_behind_gap(
         &mut self,
         newest: &NewestSegment,
         base: Option<&BaseCheckpoint>,
-        reach: Seq,
+        (reach, why): (Seq, String),
         options: &Options,
     ) -> Result<ActiveSegment, LogError> {
         let NewestSegment { segment, scan } = newest;
         let (first, gap_from) = (reach + 1, scan.last + 1);
-        let what = format!(
-            "they were acknowledged and are missing: the log ends with record {}, and continues \
-             with {first}",
-            scan.last
-        );
+        let what =
+            format!("{why}: the log ends with record {}, and continues with {first}", scan.last);
         self.problem(segment.header.first, gap_from, reach, what);
         segment.sync()?;
 
@@ -138,7 +141,8 @@ impl Recovery {
         };
         let gap_from = Some(gap_from);
         let (prev, created_at) = (scan.head, self.wall_ms);
-        let new = NewSegment { first, prev, fold_from, gap_from, created_at, checkpoint };
+        let format = options.segment_format;
+        let new = NewSegment { format, first, prev, fold_from, gap_from, created_at, checkpoint };
         let active = begin(&new, options)?;
 
         let sealed = scan.summary(segment, Some(self.wall_ms));

@@ -87,6 +87,8 @@ fn open_once(
     recovery.add_older_segments();
     report_unverified_tail(&mut recovery, newest.as_ref(), mark)?;
     let base = recovery.find_base(newest.as_ref().map(|n| &n.segment));
+    // Before a segment of this format is begun: earlier versions are to stay away from it.
+    format.write(&options.dir)?;
     let active = recovery.choose_active(newest, base.as_ref(), mark, options)?;
 
     // From here on the folder states what was decided.
@@ -94,7 +96,6 @@ fn open_once(
         watermark.set(active.mark)?;
     }
     watermark.sync()?;
-    format.write(&options.dir)?;
     failpoint::reached("open.marked");
 
     let Recovery { segments, problems, .. } = recovery;

@@ -18,7 +18,7 @@ pub(super) struct NewestSegment {
 impl NewestSegment {
     /// Whether it is the log's first segment, and holds nothing.
     pub fn is_first_and_empty(&self) -> bool {
-        self.segment.header.first == 1 && self.scan.last == 0 && !self.scan.remains
+        self.segment.header.first == 1 && self.scan.last == 0 && self.scan.remains.is_none()
     }
 }
 

@@ -6,13 +6,13 @@ use std::path::Path;
 use super::{
     commit, copy_tree, expecting, fill, meddle, open, open_whole, ranges, retire, sixty, small,
 };
-use crate::log::database::WriteBatch;
 use crate::log::frame::{DecodedFrame, FramePacker};
-use crate::log::segment::{FrameLookup, Segment};
+use crate::log::layout::{FrameLookup, Tampering};
+use crate::log::segment::Segment;
 use crate::log::segment_summary::{DroppedRange, SegmentSummary};
 use crate::log::watermark::{Mark, Watermark};
 use crate::log::{Expect, Head, Recovered, folder};
-use crate::model::{Seq, limits};
+use crate::model::Seq;
 use crate::record::Record;
 
 #[test]
@@ -23,7 +23,7 @@ fn a_frame_swapped_for_another_breaks_the_chain() {
     let mut packer = FramePacker::default();
     packer.add(&small(77)).expect("fits");
     let bytes = packer.finish(3, [9; 32]).1.to_vec();
-    meddle(dir.path(), 1, |batch| batch.put_chunk(3, 0, &bytes));
+    meddle(dir.path(), 1, Tampering::Frame { first: 3, bytes });
 
     let Recovered { reader, problems, .. } = open(dir.path());
     assert_eq!(
@@ -148,11 +148,7 @@ fn forge(log_dir: &Path, seq: Seq, forged_record: &Record) {
     }
     let (forged, bytes) = packer.finish(frame.head.first, frame.head.prev);
 
-    let mut batch = WriteBatch::default();
-    for (number, chunk) in bytes.chunks(limits::CHUNK).enumerate() {
-        batch.put_chunk(forged.first, number, chunk);
-    }
-    segment.apply(batch).expect("writes");
+    segment.tamper(&Tampering::Frame { first: forged.first, bytes: bytes.to_vec() });
     segment.sync().expect("syncs");
 
     let (mut watermark, mark) = Watermark::open(log_dir, true).expect("opens");

@@ -45,7 +45,7 @@ fn l03_records_of_all_sizes_read_back() {
 }
 
 #[test]
-fn chunk_boundaries_hold() {
+fn boundaries_of_values_hold() {
     let dir = tempfile::tempdir().expect("a folder");
     let Recovered { mut log, reader, .. } = open(dir.path());
     let mut empty = Vec::new();
@@ -56,9 +56,12 @@ fn chunk_boundaries_hold() {
     let around = HEAD_LEN + 8 + empty.len();
 
     let mut written = Vec::new();
-    for chunks in 1..=3 {
+    let chunks = [1, 2, 3].map(|count| count * limits::CHUNK);
+    // A part has 19 bytes before its own, and a frame's head is not in the parts.
+    let parts = [1, 2, 3].map(|count| count * (limits::VALUE - 19) + HEAD_LEN);
+    for boundary in chunks.into_iter().chain([limits::VALUE]).chain(parts) {
         for delta in -6i64..=6 {
-            let len = i64::try_from(chunks * limits::CHUNK - around).expect("fits") + delta;
+            let len = i64::try_from(boundary - around).expect("fits") + delta;
             let record = event(noise(usize::try_from(len).expect("fits"), len.unsigned_abs()));
             commit(&mut log, std::slice::from_ref(&record));
             written.push(record);

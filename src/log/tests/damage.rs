@@ -8,8 +8,10 @@ use super::{
     small,
 };
 use crate::log::frame::FramePacker;
+use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
 use crate::log::{LogError, LogProblem, Recovered, folder};
+use crate::model::Seq;
 
 #[test]
 fn a_lost_sealed_segment_is_reported_and_passed_over() {
@@ -127,7 +129,7 @@ fn a_frame_that_lost_its_middle_is_reported_and_passed_over() {
         fill(&mut log, 2);
     }
 
-    meddle(dir.path(), 1, |batch| batch.put_chunk(4, 2, &[]));
+    meddle(dir.path(), 1, Tampering::LoseMiddle { first: 4 });
     let Recovered { log, reader, problems, .. } = open(dir.path());
     assert_eq!(
         problems.iter().map(|p| (p.first, p.last)).collect::<Vec<_>>(),
@@ -161,7 +163,7 @@ fn a_changed_record_is_found_though_the_store_thinks_it_good() {
     let mut bytes = packer.finish(1, chain).1.to_vec();
     let last = bytes.len() - 10;
     bytes[last] ^= 1;
-    meddle(dir.path(), 1, |batch| batch.put_chunk(1, 0, &bytes));
+    meddle(dir.path(), 1, Tampering::Frame { first: 1, bytes });
 
     let Recovered { reader, .. } = open_whole(dir.path());
     assert_eq!(ranges(&reader), [(1, 3)], "the whole frame does not match its head");
@@ -191,10 +193,8 @@ fn all_damage_within_a_reported_range_is_examined() {
     }
 
     // Records 4 and 10 lose their middles.
-    meddle(dir.path(), 1, |batch| {
-        batch.put_chunk(4, 2, &[]);
-        batch.put_chunk(10, 2, &[]);
-    });
+    meddle(dir.path(), 1, Tampering::LoseMiddle { first: 4 });
+    meddle(dir.path(), 1, Tampering::LoseMiddle { first: 10 });
     let Recovered { reader, .. } = open(dir.path());
     let (first, last, what) = (2, 12, "one range that holds both".to_owned());
     reader.segments.damage.add(&LogProblem { segment: 1, first, last, what });
@@ -214,4 +214,51 @@ fn a_seal_put_in_the_place_of_another_says_nothing() {
     assert_eq!(reader.damage().iter().map(|p| (p.first, p.last)).collect::<Vec<_>>(), [(21, 30)]);
     let read: Vec<_> = reader.forward(1).filter_map(Result::ok).map(|(seq, _)| seq).collect();
     assert_eq!(read, (1..=20).chain(31..=60).collect::<Vec<_>>());
+}
+
+/// In a segment of either format, sealed or not, one frame says something wrong of itself.
+#[test]
+fn what_a_frame_says_wrongly_of_itself_hides_no_other() {
+    let changes: [fn(&mut Vec<u8>); 2] = [
+        // More records than it has, and another byte in its last one.
+        |value| {
+            let head = usize::from(value[0] == 0xE1);
+            value[head + 13] = 30;
+        },
+        |value| *value.last_mut().expect("not empty") ^= 1,
+    ];
+
+    for change in changes {
+        let dir = tempfile::tempdir().expect("a folder");
+        let Recovered { mut log, reader, .. } = open(dir.path());
+        for _ in 0..10 {
+            let first = log.next_seq();
+            commit(&mut log, &[small(first), small(first + 1)]);
+        }
+        log.roll(b"state", 1).expect("rolls");
+        fill(&mut log, 3);
+        drop((log, reader));
+        meddle(dir.path(), 1, Tampering::Beginning { first: 7, change });
+
+        let Recovered { reader, .. } = open_whole(dir.path());
+        assert_eq!(ranges(&reader), [(7, 8)]);
+        let expected: Vec<_> = (1..=23).filter(|seq| !(7..=8).contains(seq)).collect();
+        let read = |walk: Vec<Result<Seq, _>>| walk.into_iter().flatten().collect::<Vec<_>>();
+        let mut backward = read(seen(reader.backward(24)));
+        backward.reverse();
+        for found in [read(seen(reader.forward(1))), backward] {
+            let missing: Vec<_> = expected.iter().filter(|seq| !found.contains(seq)).collect();
+            assert!(missing.is_empty(), "{missing:?}");
+        }
+        let alone = (1..=23).filter(|seq| reader.read(*seq).is_ok_and(|found| found.is_some()));
+        let alone: Vec<_> = alone.collect();
+        assert!(expected.iter().all(|seq| alone.contains(seq)), "{alone:?}");
+        let mut frames = Vec::new();
+        let taken = reader.pieces(1, &mut |piece| {
+            frames.extend(piece.records().expect("reads").into_iter().map(|(seq, _)| seq));
+            true
+        });
+        assert!(taken.expect("reads"));
+        assert_eq!(frames, (1..=20).filter(|seq| !(7..=8).contains(seq)).collect::<Vec<_>>());
+    }
 }

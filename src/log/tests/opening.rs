@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{commit, fill, meddle, open, open_whole, options, seqs, sixty, small};
+use crate::log::layout::Tampering;
 use crate::log::{Log, LogError, Recovered, SegmentInfo, folder};
 
 #[test]
@@ -89,11 +90,9 @@ fn half_made_snapshots_are_swept_away() {
 fn remains_of_a_commit_that_never_was_are_swept_away() {
     let dir = tempfile::tempdir().expect("a folder");
     fill(&mut open(dir.path()).log, 5);
-    meddle(dir.path(), 1, |batch| {
-        // The later chunks of two frames, without their first ones.
-        batch.put_chunk(6, 1, &[1; 100]);
-        (1..250).for_each(|number| batch.put_chunk(16, number, &[2; 10]));
-    });
+    // Of two commits, without what completes them.
+    meddle(dir.path(), 1, Tampering::Remains { first: 6, parts: 1 });
+    meddle(dir.path(), 1, Tampering::Remains { first: 16, parts: 249 });
 
     let Recovered { mut log, reader, .. } = open_whole(dir.path());
     assert_eq!(log.next_seq(), 6);
@@ -120,7 +119,7 @@ fn an_older_checkpoint_stands_in_for_a_damaged_one() {
         fill(&mut log, 4);
     }
 
-    meddle(dir.path(), 9, |batch| batch.put(&[b'c', 0, 0, 0, 0], b"seconds"));
+    meddle(dir.path(), 9, Tampering::Checkpoint(b"seconds".to_vec()));
 
     let Recovered { mut log, reader, checkpoint, first_to_fold, problems } = open(dir.path());
     assert_eq!(problems.len(), 1, "{problems:?}");

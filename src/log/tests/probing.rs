@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use super::{commit, event, fill, noise, options, sixty, small};
+use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
 use crate::log::{Log, LogError, Options, Recovered, checksums, folder, probe_segment};
 use crate::model::limits;
@@ -178,7 +179,7 @@ fn a_probe_tells_a_whole_segment_from_one_that_lacks_something() {
     assert!(error(61).contains("it has no seal"), "{}", error(61));
 
     let segment = Segment::open_unmarked(&log_dir, 21).expect("opens");
-    segment.remove_from(28).expect("removes");
+    segment.tamper(&Tampering::CutFrom { first: 28 });
     segment.sync().expect("syncs");
     drop(segment);
     assert!(error(21).contains("does not hold what it was sealed with"), "{}", error(21));

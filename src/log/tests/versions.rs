@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{fill, open_whole, options};
-use crate::log::database::WriteBatch;
+use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
 use crate::log::watermark::{Mark, Watermark};
 use crate::log::{Log, LogError, Recovered, folder};
@@ -52,13 +52,6 @@ fn write_format(dir: &Path, format: u32) {
     folder::write_checked(&dir.join("format"), &written).expect("writes");
 }
 
-fn write_batch(segment: &Segment, fill: impl FnOnce(&mut WriteBatch)) {
-    let mut batch = WriteBatch::default();
-    fill(&mut batch);
-    segment.apply(batch).expect("writes");
-    segment.sync().expect("syncs");
-}
-
 /// The folder's format is read before anything is opened.
 #[test]
 fn what_a_later_version_wrote_is_refused_and_not_touched() {
@@ -73,7 +66,8 @@ fn a_segment_of_a_later_format_is_refused_and_not_touched() {
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
 
         let segment = Segment::open_unmarked(dir, 5).expect("opens");
-        write_batch(&segment, |batch| batch.put(b"h", &bytes));
+        segment.replace_header(&bytes);
+        segment.sync().expect("syncs");
     });
 }
 
@@ -93,7 +87,8 @@ fn a_record_that_cannot_be_read_is_the_later_versions() {
 
             let segment = Segment::open_unmarked(dir, 5).expect("opens");
             let frame = raw_frame(seq, mark.head, &bytes);
-            write_batch(&segment, |batch| batch.put_chunk(seq, 0, &frame));
+            segment.tamper(&Tampering::Frame { first: seq, bytes: frame.clone() });
+            segment.sync().expect("syncs");
             let head = frame[46..78].try_into().expect("a head");
             watermark.set(Mark { seq, head }).expect("sets");
         });

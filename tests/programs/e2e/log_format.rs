@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use super::open_source;
+use super::support::rng::Rng;
 use super::support::{Home, hex, sha256};
 
 /// The header, the checkpoint's chunks and the frames of a segment, as `GET /v1/log/segments/{id}`
@@ -38,7 +39,12 @@ fn a_segment_is_what_the_page_says() {
     // One that LZ4 makes smaller, and one that is too small for it.
     daemon.accept("/in/in", &[], &[b'a'; 9000]);
     daemon.accept("/in/in", &[], b"x");
+    // And one that takes several values.
+    let mut rng = Rng::new(7);
+    let noise: Vec<u8> = (0..30_000).map(|_| rng.next().to_be_bytes()[0]).collect();
+    daemon.accept("/in/in", &[], &noise);
 
+    let db = std::fs::read(home.data().join("log/seg-00000000000000000001/db")).expect("the file");
     let mut chain = [0u8; 32];
     let (mut last, mut compressed, mut names) = (0, 0, Vec::new());
     for (kind, bytes) in pieces(&home) {
@@ -46,7 +52,7 @@ fn a_segment_is_what_the_page_says() {
             b'H' => {
                 let (packed, crc) = bytes.split_at(bytes.len() - 4);
                 assert_eq!(number(crc), crc32fast::hash(packed) as usize, "the header's checksum");
-                assert_eq!(packed[..2], [0x99, 1], "an array of nine, and the format");
+                assert_eq!(packed[..2], [0x99, 2], "an array of nine, and the format");
                 chain = sha256(&[&chain[..], &bytes].concat());
             }
             b'F' => {
@@ -57,6 +63,8 @@ fn a_segment_is_what_the_page_says() {
                 assert_eq!(head[14..46], chain, "it continues the chain");
                 chain = sha256(&[&chain[..], &head[..14], &head[78..], stored].concat());
                 assert_eq!(head[46..78], chain, "and is its next link");
+
+                is_in_cells(&db, &bytes);
 
                 compressed += usize::from(head[1] == 1);
                 let payload = match head[1] {
@@ -73,27 +81,66 @@ fn a_segment_is_what_the_page_says() {
         }
     }
     assert!(compressed > 0, "nothing was compressed");
-    assert_eq!(names, ["LogStarted", "SourceSet", "EventAccepted", "EventAccepted"]);
+    assert_eq!(
+        names,
+        ["LogStarted", "SourceSet", "EventAccepted", "EventAccepted", "EventAccepted"]
+    );
     let head = daemon.json(&["log", "head"]);
     assert_eq!(
         (head["record"].as_u64(), head["hash"].as_str()),
         (Some(last as u64), Some(&*hex(&chain)))
     );
+    files_beside_it(&home, last, &chain);
+}
 
+/// The watermark and a checked file.
+fn files_beside_it(home: &Home, last: usize, chain: &[u8]) {
     // The newer slot of the watermark names the same end.
     let mark = std::fs::read(home.data().join("log/watermark")).expect("the watermark");
     assert_eq!(mark.len(), 128);
     let slot = mark.chunks(64).max_by_key(|slot| number(&slot[..8])).expect("two slots");
-    assert_eq!(
-        (number(&slot[8..16]), &slot[16..48], &slot[52..]),
-        (last, &chain[..], &[0; 12][..])
-    );
+    assert_eq!((number(&slot[8..16]), &slot[16..48], &slot[52..]), (last, chain, &[0; 12][..]));
     assert_eq!(number(&slot[48..52]), crc32fast::hash(&slot[..48]) as usize);
 
     // A checked file: a line of JSON, and its checksum.
     let format = std::fs::read_to_string(home.data().join("log/format")).expect("the format");
     let (json, crc) = format.split_once('\n').expect("two lines");
     assert_eq!(crc.trim_end(), format!("{:08x}", crc32fast::hash(json.as_bytes())));
+}
+
+/// A frame is in the segment's file as it is, or in parts.
+fn is_in_cells(db: &[u8], frame: &[u8]) {
+    if frame.len() < 14_000 {
+        assert!(has(db, &[&[0xE1], frame].concat()), "in a cell");
+    } else {
+        assert_eq!(parts(db, &frame[..86]), frame[86..], "in parts");
+    }
+}
+
+fn has(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// The payload of a frame that is the only one of its commit: its head is among the heads of the
+/// commit, and its parts say which they are.
+fn parts(db: &[u8], head: &[u8]) -> Vec<u8> {
+    let of = &head[2..10];
+    let front = [&[0xE2], of, &[0; 4], &[0, 1], head].concat();
+    let heads = db.windows(front.len() + 8).find(|window| window.starts_with(&front));
+    let (checked, crc) = heads.expect("its heads").split_at(front.len() + 4);
+    assert_eq!(number(crc), crc32fast::hash(checked) as usize, "the checksum of the heads");
+
+    let mut payload = Vec::new();
+    for part in 0u32.. {
+        let front = [&[0xE3], of, &part.to_be_bytes()].concat();
+        let Some(at) = db.windows(front.len()).position(|window| window == front) else { break };
+        let length = number(&db[at + 13..at + 15]);
+        let bytes = &db[at + 19..at + 19 + length];
+        let checked = [&db[at..at + 15], bytes].concat();
+        assert_eq!(number(&db[at + 15..at + 19]), crc32fast::hash(&checked) as usize);
+        payload.extend_from_slice(bytes);
+    }
+    payload
 }
 
 /// The names of the records in a payload.

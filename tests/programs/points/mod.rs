@@ -30,7 +30,7 @@ use crate::support::{Daemon, Home, Receiver, SOON, Step, side_by_side, until};
 /// Each point, and the last time at which it is tried.
 const POINTS: [(&str, u64); 31] = [
     ("commit.begun", 60),
-    ("commit.chunks", 60),
+    ("commit.parts", 60),
     ("commit.written", 60),
     ("commit.flushed", 60),
     ("commit.synced", 60),

@@ -1,12 +1,10 @@
-//! The keys of a segment's database, as byte strings. Numbers are big-endian.
+//! The keys of format 1, as byte strings. Numbers are big-endian.
 //!
-//! * `h`: the header;
 //! * `c ‖ number`: the chunks of the checkpoint;
 //! * `r ‖ first ‖ number`: the chunks of the frame that begins with record `first`.
 
 use crate::model::Seq;
 
-pub(super) const HEADER: &[u8] = b"h";
 pub(super) const CHECKPOINT_PREFIX: &[u8] = b"c";
 pub(super) const CHECKPOINT_LEN: usize = 5;
 pub(super) const FRAME_LEN: usize = 13;

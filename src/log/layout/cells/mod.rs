@@ -1,0 +1,32 @@
+//! Format 2: values in cells that were prepared empty, so that sled writes each value once.
+//!
+//! sled writes a page anew when its eleventh part comes, and both halves of a leaf of more than 16
+//! entries. So a leaf gets its nine keys before its values, with empty values, which is when sled
+//! splits it; then each of the nine is written once, and it is never written anew (see [`fill`]).
+//! The keys are the numbers of the cells, in a few hundred trees (see [`names`] and [`trees`]).
+//!
+//! A commit whose frame fits one value is one insert. Of any other commit the parts come first, and
+//! the heads of its frames at the end (see [`commit`] and [`value`]).
+//!
+//! Opening a segment reads the names of its trees and no leaf. A process that opens one begins a
+//! new tree before it writes, because nobody knows how far the last one was prepared.
+
+mod cell_layout;
+mod checkpoint;
+mod commit;
+mod fill;
+mod leaf;
+mod names;
+mod salvage;
+mod search;
+mod store;
+#[cfg(test)]
+mod tamper;
+#[cfg(test)]
+mod tests;
+mod trees;
+mod value;
+
+pub(super) use self::cell_layout::CellLayout;
+pub(super) use self::checkpoint::write_checkpoint;
+pub(super) use self::salvage::salvage;

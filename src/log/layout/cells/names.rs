@@ -1,0 +1,58 @@
+//! The names of the trees. Numbers are big-endian.
+//!
+//! * `c ‖ number (2)`: a tree of the checkpoint;
+//! * `r ‖ number (2) ‖ first (4)`: a tree of frames. `first` is the first record that may begin in
+//!   it, less the segment's first one.
+
+const CHECKPOINT: u8 = b'c';
+const FRAMES: u8 = b'r';
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TreeName {
+    Checkpoint { number: u16 },
+    Frames { number: u16, offset: u32 },
+}
+
+impl TreeName {
+    pub fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Checkpoint { number } => [&[CHECKPOINT][..], &number.to_be_bytes()].concat(),
+            Self::Frames { number, offset } => {
+                [&[FRAMES][..], &number.to_be_bytes(), &offset.to_be_bytes()].concat()
+            }
+        }
+    }
+
+    /// `None` when it is no name of ours.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        match *bytes {
+            [CHECKPOINT, a, b] => Some(Self::Checkpoint { number: u16::from_be_bytes([a, b]) }),
+            [FRAMES, a, b, c, d, e, f] => Some(Self::Frames {
+                number: u16::from_be_bytes([a, b]),
+                offset: u32::from_be_bytes([c, d, e, f]),
+            }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TreeName;
+
+    #[test]
+    fn names_read_back_and_sort_as_their_trees() {
+        let names = [
+            TreeName::Checkpoint { number: 0 },
+            TreeName::Checkpoint { number: 256 },
+            TreeName::Frames { number: 0, offset: 0 },
+            TreeName::Frames { number: 255, offset: 70_000 },
+            TreeName::Frames { number: 256, offset: 70_000 },
+        ];
+        assert!(names.is_sorted() && names.map(TreeName::to_bytes).is_sorted());
+        for name in names {
+            assert_eq!(TreeName::read(&name.to_bytes()), Some(name));
+        }
+        assert_eq!(TreeName::read(b"__sled__default"), None);
+    }
+}
