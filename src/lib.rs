@@ -12,7 +12,8 @@
 //! |---|---|---|
 //! | [`model`] | the nouns: plain data, ids, times, targets, and every limit | nothing |
 //! | [`api`] | the contract: the types of the admin API, which are options and settings, too | model |
-//! | [`config`] | `hookbox.toml` | model |
+//! | [`trust`] | whether others can change a path | nothing |
+//! | [`config`] | `hookbox.toml` | model, trust |
 //! | [`record`] | what is remembered: the records of the log and their codec | model |
 //! | [`queue`] | what should happen: pure, no clock, no randomness of its own, no I/O | model, record |
 //! | [`log`] | where it is remembered: segments, commits, integrity | model, record |
@@ -130,3 +131,4 @@ pub mod outbound;
 pub mod queue;
 pub mod record;
 pub mod scheduler;
+pub mod trust;

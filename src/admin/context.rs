@@ -26,7 +26,7 @@ pub struct AdminInfo {
     pub direct: Vec<String>,
 }
 
-/// For whom something is done, and the permits for scans of the log that all callers share.
+/// For whom something is done, and the permits that all callers share.
 #[derive(Clone, Debug)]
 pub struct CallerContext {
     pub(super) caller: Caller,
@@ -34,15 +34,22 @@ pub struct CallerContext {
     pub(super) lists: Arc<FairPermits>,
     /// For scans that come to one value.
     pub(super) walks: Arc<FairPermits>,
+    /// For large bodies in memory, of other users than root and the daemon's own.
+    pub(super) bodies: Arc<FairPermits>,
 }
 
 impl Default for CallerContext {
     /// The daemon's own user.
     fn default() -> Self {
         let uid = own_uid();
-        let permits = |all| FairPermits::new(all, limits::ADMIN_WALKS_KEPT, uid);
+        let permits = |all, kept| FairPermits::new(all, kept, uid);
         let caller = Caller { uid, gid: 0, pid: None, may: Permission::Own };
-        Self { caller, lists: permits(limits::ADMIN_LISTS), walks: permits(limits::ADMIN_WALKS) }
+        Self {
+            caller,
+            lists: permits(limits::ADMIN_LISTS, limits::ADMIN_WALKS_KEPT),
+            walks: permits(limits::ADMIN_WALKS, limits::ADMIN_WALKS_KEPT),
+            bodies: permits(limits::ADMIN_BODIES, 0),
+        }
     }
 }
 
@@ -89,5 +96,20 @@ impl Admin {
     /// A Standard Webhooks secret of 32 random bytes.
     pub(super) fn new_secret(&self) -> String {
         format!("whsec_{}", STANDARD.encode(self.random_bytes::<32>()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CallerContext;
+
+    #[test]
+    fn a_member_with_a_large_body_under_way_leaves_a_turn_for_another() {
+        let bodies = CallerContext::default().bodies;
+        let slow = bodies.take(1000).expect("a turn");
+        assert!(bodies.take(1000).is_none(), "one at a time");
+        let other = bodies.take(1001).expect("a turn of its own");
+        drop((slow, other));
+        assert!(bodies.take(1000).is_some());
     }
 }

@@ -1,12 +1,12 @@
 //! A backup: a copy of the log in a folder that a daemon can start on.
 
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, File};
 use std::path::Path;
 
 use super::error::{ArchiveError, ArchiveResult};
 use super::source::PieceSource;
 use crate::log::{Head, LogCopy, Piece};
+use crate::trust;
 
 /// How often a copy continues with segments that came while it was made.
 const ROUNDS: usize = 1000;
@@ -26,18 +26,19 @@ pub struct BackupSummary {
 /// so has everything.
 ///
 /// # Errors
-/// When there is something in the folder already, or reading or writing fails; what was written so
-/// far then is in `data/log.partial`.
+/// When others could change the folder or exchange one above it, when there is something in it
+/// already, or when reading or writing fails; what was written so far then is in
+/// `data/log.partial`.
 pub fn backup(source: &dyn PieceSource, data: &Path) -> ArchiveResult<BackupSummary> {
-    let failed = |doing| move |source| ArchiveError::Io { doing, path: data.to_path_buf(), source };
+    // Before anything is made: whoever can exchange a folder on the way gets the secrets of the log.
+    let data = &trust::make_folder(data)?;
+    let failed = |doing| move |source| ArchiveError::Io { doing, path: data.clone(), source };
 
     let (partial, whole) = (data.join("log.partial"), data.join("log"));
     if whole.exists() {
         let what = format!("{} is there already: choose another folder", whole.display());
         return Err(ArchiveError::Garbled(what));
     }
-    let created = DirBuilder::new().recursive(true).mode(0o700).create(data);
-    created.map_err(failed("create the folder"))?;
     if partial.exists() {
         let removed = fs::remove_dir_all(&partial);
         removed.map_err(failed("remove what is left of an earlier backup in"))?;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::log::LogError;
+use crate::trust::Distrust;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -16,6 +17,9 @@ pub enum ArchiveError {
     Garbled(String),
     #[error("there is no log in {}: name the folder that is hookboxd's --data", .0.display())]
     NoLog(PathBuf),
+    /// Others could change what is written there, or exchange it.
+    #[error("nothing was written: {0}")]
+    Place(#[from] Distrust),
     /// The reader of the output has gone.
     #[error("the reader of the output has gone")]
     NobodyReads,

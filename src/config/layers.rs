@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use super::drop_in_file::{self, DropInError};
 use super::{Config, ConfigError};
 
 /// The configuration of the system's own daemon.
@@ -86,7 +87,10 @@ impl EffectiveConfig {
             layers.add_if_there(&below(root, SYSTEM_FILE))?;
             for (path, used) in drop_ins(root)? {
                 match used {
-                    FileUse::Read => layers.add(&path, &read(&path)?)?,
+                    FileUse::Read => {
+                        let text = drop_in_file::read(&path);
+                        layers.add(&path, &text.map_err(|why| left_out(&path, &why))?)?;
+                    }
                     FileUse::Missing | FileUse::ReplacedBy(_) => layers.files.push((path, used)),
                 }
             }
@@ -175,6 +179,10 @@ fn below(root: &Path, path: &str) -> PathBuf {
 fn drop_ins(root: &Path) -> Result<Vec<(PathBuf, FileUse)>, ConfigError> {
     let mut found: Vec<(OsString, PathBuf)> = Vec::new();
     for folder in DROP_INS.iter().map(|folder| below(root, folder)) {
+        match drop_in_file::check_folder(&folder) {
+            Err(why) if why.is_missing() => continue,
+            checked => checked.map_err(|why| left_out(&folder, &why))?,
+        }
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -205,6 +213,10 @@ fn is_drop_in(name: &OsStr) -> bool {
 
 fn read(file: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(file).map_err(|error| unreadable(file, &error))
+}
+
+fn left_out(path: &Path, why: &DropInError) -> ConfigError {
+    ConfigError { file: path.to_owned(), line: None, what: format!("cannot read it: {why}") }
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> ConfigError {

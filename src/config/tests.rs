@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::layers::{EffectiveConfig, FileUse, SYSTEM_FILE, ValueOrigin};
@@ -184,6 +185,52 @@ fn a_broken_drop_in_is_named_with_its_line() {
     ])
     .expect_err("too much of it");
     assert!(both.starts_with("/run/hookbox/conf.d/a.toml:3: reserve: "), "{both}");
+}
+
+#[test]
+fn drop_ins_count_only_where_nobody_else_can_have_put_them() {
+    let root = root(&[("run/hookbox/conf.d/50-x.toml", "[log]\nquota = \"1GiB\"\n")]);
+    let read = || {
+        let read = EffectiveConfig::read_below(Path::new(SYSTEM_FILE), root.path());
+        read.map(|read| read.config.log.quota).map_err(|error| error.to_string())
+    };
+    let (folder, file) =
+        (root.path().join("run/hookbox/conf.d"), root.path().join("run/hookbox/conf.d/50-x.toml"));
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its own");
+    };
+    let usual = |path: &Path| mode(path, if path == folder { 0o755 } else { 0o644 });
+    usual(&folder);
+    usual(&file);
+    assert_eq!(read(), Ok(Some(Bytes(1 << 30))));
+
+    for (path, open) in [(&folder, 0o777), (&folder, 0o1777), (&folder, 0o775), (&file, 0o664)] {
+        mode(path, open);
+        let refused = read().expect_err("others can change it");
+        let place = format!("{}: cannot read it: it can be changed by others", path.display());
+        assert!(refused.starts_with(&place), "{refused}");
+        usual(path);
+    }
+    if rustix::process::geteuid().is_root() {
+        for path in [&folder, &file] {
+            std::os::unix::fs::chown(path, Some(12345), None).expect("given away");
+            assert!(read().expect_err("another's").contains("belongs to user 12345"));
+            std::os::unix::fs::chown(path, Some(0), None).expect("taken back");
+        }
+    }
+
+    // Only files are read: a pipe would keep the reader waiting.
+    fs::remove_file(&file).expect("removed");
+    let made = std::process::Command::new("mkfifo").arg(&file).status().expect("mkfifo");
+    assert!(made.success());
+    usual(&file);
+    assert!(read().expect_err("no file").contains("it is no file"));
+    fs::remove_file(&file).expect("removed");
+    std::os::unix::fs::symlink("/dev/null", &file).expect("a link");
+    assert_eq!(read(), Ok(None), "left out");
+    fs::remove_file(&file).expect("removed");
+    std::os::unix::fs::symlink("/dev/zero", &file).expect("a link");
+    assert!(read().expect_err("no file").contains("it is no file"));
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! Stdout: sentences and tables for people, JSON for programs.
 
-use std::io::{self, BufWriter, Write};
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
 use super::error::CtlError;
 use super::table::Table;
+use crate::model::plain_text::is_active;
 
 pub(super) struct Output {
     pub(super) json: bool,
+    is_terminal: bool,
     out: Sink,
 }
 
@@ -22,12 +25,13 @@ enum Sink {
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
-        Self { json, out: Sink::Stdout(BufWriter::new(io::stdout())) }
+        let is_terminal = io::stdout().is_terminal();
+        Self { json, is_terminal, out: Sink::Stdout(BufWriter::new(io::stdout())) }
     }
 
     /// Prints nothing; see [`Output::into_kept`].
     pub(super) fn kept() -> Self {
-        Self { json: false, out: Sink::Kept(Vec::new(), Vec::new()) }
+        Self { json: false, is_terminal: false, out: Sink::Kept(Vec::new(), Vec::new()) }
     }
 
     /// What people would have seen, and the answers behind it.
@@ -49,6 +53,14 @@ impl Output {
         self.write("\n")
     }
 
+    /// An answer as it came; on a terminal with escapes for what would act on it.
+    fn json_line(&mut self, answer: &Answer) -> Result<(), CtlError> {
+        match self.is_terminal {
+            true => self.line(&escaped(answer.json())),
+            false => self.line(answer.json()),
+        }
+    }
+
     /// Prints an answer: as it came with `--json`, else the text that `people` makes of its view.
     pub(super) fn one<V: DeserializeOwned>(
         &mut self,
@@ -57,7 +69,7 @@ impl Output {
     ) -> Result<(), CtlError> {
         self.keep(answer);
         if self.json {
-            return self.line(answer.json());
+            return self.json_line(answer);
         }
         let text = people(&answer.view()?);
         self.line(text.trim_end_matches('\n'))
@@ -71,7 +83,7 @@ impl Output {
     ) -> Result<(), CtlError> {
         self.keep(answer);
         match self.json {
-            true => self.line(answer.json()),
+            true => self.json_line(answer),
             false => self.row_of(table, &answer.view()?),
         }
     }
@@ -115,9 +127,36 @@ impl Output {
     }
 }
 
+/// The same JSON, in which characters that do something stand as `\u009b`. Those below a space are
+/// escaped in every JSON, and stand nowhere but in strings.
+pub(super) fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character >= '\u{7f}' && is_active(character) {
+            true => _ = write!(text, "\\u{:04x}", u32::from(character)),
+            false => text.push(character),
+        }
+    }
+    text
+}
+
 pub(super) fn failed(error: io::Error) -> CtlError {
     match error.kind() {
         io::ErrorKind::BrokenPipe => CtlError::OutputClosed,
         _ => CtlError::Io { what: "cannot write the output".into(), error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_json_and_harmless() {
+        let value =
+            serde_json::json!({"a\u{9b}": "\u{7f}\u{80}\u{9f}\u{202e}\u{2028}\u{1b}\n ë日"});
+        let text = escaped(&value.to_string());
+        assert_eq!(text, r#"{"a\u009b":"\u007f\u0080\u009f\u202e\u2028\u001b\n ë日"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
     }
 }

@@ -24,6 +24,8 @@ use crate::config::layers::{EffectiveConfig, SYSTEM_FILE};
 
 /// Lines of the daemon's log.
 const LOG_LINES: &str = "1000";
+/// What stands before the reason of a refusal in them.
+const REFUSED: &str = "refused:";
 /// The unit whose lines they are.
 const UNIT: &str = "hookboxd.service";
 
@@ -181,7 +183,60 @@ fn log_lines() -> Result<Vec<u8>, CtlError> {
         .output()
         .map_err(|error| CtlError::Io { what: "journalctl cannot be run".to_owned(), error })?;
     match done.status.success() {
-        true => Ok(done.stdout),
+        true => Ok(shareable(&String::from_utf8_lossy(&done.stdout)).into_bytes()),
         false => Err(CtlError::Refused(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
+    }
+}
+
+/// Lines of the log without what they quote: URLs may hold secrets, and the reason of a refusal
+/// holds words of the request.
+fn shareable(lines: &str) -> String {
+    let mut text = String::with_capacity(lines.len());
+    for line in lines.lines() {
+        match line.split_once(REFUSED) {
+            Some((before, _)) => text.push_str(&format!("{}{REFUSED} …", without_urls(before))),
+            None => text.push_str(&without_urls(line)),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The text with `…` for what follows the `://` of each URL.
+fn without_urls(text: &str) -> String {
+    const SIGN: &str = "://";
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '\\');
+    let mut pieces = text.split(SIGN);
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(is_end).unwrap_or(piece.len());
+        shown.push_str(SIGN);
+        shown.push('…');
+        shown.push_str(piece.get(end..).unwrap_or_default());
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shareable;
+
+    #[test]
+    fn lines_of_the_log_show_no_urls_and_no_words_of_requests() {
+        let lines = "T box hookboxd[1]: INFO ready listen=\"http://127.0.0.1:8420\"\n\
+                     T WARN refused: the path /in/s3cret?token=x is unknown source=\"a\"\n\
+                     T {\"level\":\"WARN\",\"message\":\"refused: s3cret\",\"kind\":\"x\"}\n\
+                     T INFO set url=https://u:s3cret@h/p?k=s3cret fetched (https://a/b, https://c)\n\
+                     T INFO nested http://a/http://s3cret done\n";
+        let shown = shareable(lines);
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert_eq!(
+            shown,
+            "T box hookboxd[1]: INFO ready listen=\"http://…\"\n\
+             T WARN refused: …\n\
+             T {\"level\":\"WARN\",\"message\":\"refused: …\n\
+             T INFO set url=https://… fetched (https://… https://…\n\
+             T INFO nested http://…://… done\n"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 
 use crate::api::values::Time;
+use crate::model::plain_text::plain;
 
 /// Rows that are looked at for the columns' widths; longer lists go on with those widths.
 pub const SAMPLE: usize = 100;
@@ -131,10 +132,10 @@ pub fn list<T: Display>(items: &[T]) -> String {
     items.iter().map(|item| text(&item.to_string())).collect::<Vec<_>>().join(",")
 }
 
-/// Text from elsewhere must not move the cursor or colour the terminal.
+/// Text from elsewhere must not move the cursor, colour the terminal or turn the text around it.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    plain(text)
 }
 
 /// `3m ago`, `in 2h`, `now`.

@@ -12,7 +12,7 @@ use crate::api::views::{
 };
 use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
 use crate::ingest::{Ingest, Origins, RefusalCounters, identity};
-use crate::model::{DeliveryId, Header, Outcome, Source};
+use crate::model::{DeliveryId, Header, Outcome, Source, limits};
 use crate::outbound::LeaseHub;
 use crate::outbound::{Outbound, SecretLookup};
 use crate::queue::matcher;
@@ -129,6 +129,9 @@ fn warnings(source: &Source) -> Vec<String> {
 /// `source check`: what would happen to this request, without remembering anything.
 fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
     let CapturedRequest { method, url, headers, body } = captured;
+    if let Some(refusal) = head_refusal(&url, &headers) {
+        return refusal;
+    }
     if !verify::answers(&source.verify, &method) {
         let allow = verify::methods(&source.verify);
         let reason =
@@ -172,6 +175,24 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
             refused(&reason, kind, &answer.unwrap_or_else(|| ProviderAnswer::empty(401)))
         }
     }
+}
+
+/// The refusal of a head that the ingress would not have taken: what follows is bounded by that.
+fn head_refusal(url: &str, headers: &[Header]) -> Option<CheckView> {
+    let target = url.split_once("://").map_or(url, |(_, target)| target).len();
+    if target > limits::URI_BYTES {
+        let reason = format!("the request target may have {} bytes", limits::URI_BYTES);
+        return Some(refused(&reason, "uri-too-long", &ProviderAnswer::empty(414)));
+    }
+
+    let line = |header: &Header| header.name.len() + ": \r\n".len() + header.value.len();
+    let bytes = target + headers.iter().map(line).sum::<usize>();
+    if bytes <= limits::HEAD_BYTES && headers.len() <= limits::HEADERS {
+        return None;
+    }
+    let reason =
+        format!("a head may have {} bytes and {} fields", limits::HEAD_BYTES, limits::HEADERS);
+    Some(refused(&reason, "head-too-large", &ProviderAnswer::empty(431)))
 }
 
 /// A request whose proof holds: what it would become.
@@ -272,4 +293,29 @@ fn headers(headers: &[Header]) -> HeadersView {
     let mut shown = HeadersView::default();
     headers.iter().for_each(|header| shown.set(&header.name, &header.text()));
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CapturedRequest, check};
+    use crate::model::{Header, Source, limits};
+
+    #[test]
+    fn a_head_is_checked_as_the_ingress_takes_it() {
+        let status = |url: &str, headers: Vec<Header>| {
+            let (method, url) = ("POST".to_owned(), url.to_owned());
+            let captured = CapturedRequest { method, url, headers, body: Vec::new() };
+            check(&Source::new("a", "none"), captured, 0).response.status
+        };
+        let fields =
+            |count: usize| (0..count).map(|n| Header::new(format!("x-{n}"), "1")).collect();
+        let one = |len: usize| vec![Header::new("x", "y".repeat(len))];
+        let url = "https://h.example/in/a";
+
+        assert_eq!(status(url, fields(limits::HEADERS)), 202);
+        assert_eq!(status(url, fields(limits::HEADERS + 1)), 431);
+        assert_eq!(status(url, one(limits::HEAD_BYTES - 100)), 202);
+        assert_eq!(status(url, one(limits::HEAD_BYTES)), 431);
+        assert_eq!(status(&format!("{url}?{}", "q".repeat(limits::URI_BYTES)), fields(1)), 414);
+    }
 }

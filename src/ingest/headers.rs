@@ -4,6 +4,8 @@
 //! `content-length`, and what proxies add about the route of the request ([`is_hop_header`]).
 //! Remembered without its value: credentials ([`is_credential`]).
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use hyper::HeaderMap;
 
@@ -54,7 +56,7 @@ pub(super) fn keep(source: &Source, headers: &mut Vec<Header>) {
 }
 
 /// The fields that the sender's `Connection` names.
-fn named_by_connection(headers: &[Header]) -> Vec<String> {
+fn named_by_connection(headers: &[Header]) -> HashSet<String> {
     let values = headers.iter().filter(|header| header.name == "connection").map(Header::text);
     values
         .flat_map(|v| v.split(',').map(|name| name.trim().to_ascii_lowercase()).collect::<Vec<_>>())

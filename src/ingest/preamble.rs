@@ -144,8 +144,9 @@ async fn receive_client(
         ProxyHeader::Elsewhere => (Peer::hidden(&proxy.text), false),
     };
 
-    // The client may be a trusted proxy itself, whose headers are believed in turn.
-    client.trusted = trusted.trusts(client.ip).then_some(trusted);
+    // The client may be a trusted proxy itself, whose headers are believed in turn: by its address.
+    // One without an address may be anybody, and did not come over a Unix socket of ours.
+    client.trusted = client.ip.and_then(|ip| trusted.trusts(Some(ip)).then_some(trusted));
     Ok((client, is_named))
 }
 

@@ -32,12 +32,18 @@ impl<'a> ProofTask<'a> {
     pub async fn prove(&self) -> Verdict {
         let version = self.ingest.keys.version(self.source);
         let verdict = self.verify_in_turn().await;
+        if matches!(verdict, Verdict::Proven(_)) {
+            self.note_certificate();
+        }
         if !matches!(verdict, Verdict::Refused { kind: "unknown-key" | "no-keys", .. }) {
             return verdict;
         }
 
         let is_fetched = self.fetch_key(version).await;
         let verdict = if is_fetched { self.verify_in_turn().await } else { verdict };
+        if matches!(verdict, Verdict::Proven(_)) {
+            self.note_certificate();
+        }
         match verdict {
             // The issuer was asked just now and does not know the key, so trying again does not
             // help the sender.
@@ -62,6 +68,15 @@ impl<'a> ProofTask<'a> {
                 keys.fetch_certificate(self.source, &url, self.peer.holder(), self.now).await
             }
             None => false,
+        }
+    }
+
+    /// The certificate that has proven this request stays, whichever others are named.
+    fn note_certificate(&self) {
+        if self.ingest.keys.has_unproven_certificate(self.source)
+            && let Some(url) = self.named_certificate()
+        {
+            self.ingest.keys.note_proven(self.source, &url);
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use crate::model::plain_text::plain;
 use crate::model::{Now, WallMs, limits};
 
 /// Kinds counted apart for one source; more go under `other`.
@@ -44,7 +45,8 @@ impl RefusalCounters {
     /// Counts one refusal and, at most once a second, logs it. `source` is the name of a source
     /// that exists, or empty.
     pub fn count(&self, source: &str, kind: &'static str, reason: &str, now: Now) {
-        let Some(suppressed) = self.note(source, kind, reason, now) else { return };
+        let reason = shown(reason);
+        let Some(suppressed) = self.note(source, kind, &reason, now) else { return };
         tracing::warn!(source, kind, suppressed, "refused: {reason}");
     }
 
@@ -88,7 +90,7 @@ impl RefusalCounters {
         let entry =
             by_source.entry(if full { String::new() } else { source.to_owned() }).or_default();
 
-        entry.counted.last_reason = reason.chars().take(REASON_LEN).collect();
+        reason.clone_into(&mut entry.counted.last_reason);
         entry.counted.last_at = now.wall_ms;
 
         let counts = &mut entry.counted.counts;
@@ -102,6 +104,13 @@ impl RefusalCounters {
         entry.logged_at_ms = Some(now.mono_ms);
         Some(std::mem::take(&mut entry.suppressed))
     }
+}
+
+/// A reason as people read it. It may quote the request, whose sender has proven nothing: it stays
+/// one line, and short.
+fn shown(reason: &str) -> String {
+    let end = reason.char_indices().nth(REASON_LEN).map_or(reason.len(), |(at, _)| at);
+    plain(reason.get(..end).unwrap_or(reason))
 }
 
 #[cfg(test)]
@@ -128,10 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_that_quotes_the_request_stays_one_line() {
+        let refusals = RefusalCounters::default();
+        refusals.count("a", "unknown-key", "the certificate x\nERROR \u{1b}[2J is not here", at(0));
+        assert_eq!(
+            refusals.of("a").expect("counted").last_reason,
+            "the certificate x\u{fffd}ERROR \u{fffd}[2J is not here"
+        );
+    }
+
+    #[test]
     fn names_and_kinds_and_reasons_are_bounded() {
         let refusals = RefusalCounters::default();
         for n in 0..limits::SOURCES + 100 {
-            refusals.note(&format!("s{n}"), "mismatch", &"é".repeat(10_000), at(0));
+            refusals.count(&format!("s{n}"), "mismatch", &"é".repeat(10_000), at(0));
         }
         assert!(refusals.all().len() <= limits::SOURCES + 2);
         assert_eq!(

@@ -270,6 +270,9 @@ pub const DEFAULT_BATCH_OUT_EVENTS: u32 = 100;
 pub const BATCH_OUT_EVENTS: u32 = 1000;
 pub const DEFAULT_BATCH_OUT_BYTES: u64 = 256 << 10;
 pub const BATCH_OUT_BYTES: u64 = 8 << 20;
+/// What the events of a batch may take in memory with their headers, where the bytes of their
+/// bodies are set to less.
+pub const BATCH_OUT_MEMORY: u64 = 1 << 20;
 pub const DEFAULT_BATCH_WAIT_MS: u64 = 5_000;
 pub const BATCH_WAIT_MS: u64 = 3_600_000;
 
@@ -472,6 +475,9 @@ pub const SLOW_WORK: usize = 8;
 /// An imported event is a line in which its body is base64: the largest, and a slice of others
 /// before it.
 pub const ADMIN_BODY: usize = 48 << 20;
+/// Bodies above 1 MiB that members of the group have in memory at a time, of which each of them
+/// gets one; further ones wait for their turn. Root and the daemon's own user have one beside them.
+pub const ADMIN_BODIES: usize = 2;
 /// Bytes that are kept of the reason of a dead letter that is imported.
 pub const REASON_LEN: usize = 8 << 10;
 /// Dead letters whose reason an export states; of others it states that they are dead.

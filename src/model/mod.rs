@@ -22,6 +22,7 @@ pub mod json;
 pub mod lease;
 mod limit_relations;
 pub mod limits;
+pub mod plain_text;
 pub mod query;
 pub mod secret;
 pub mod share;

@@ -6,6 +6,8 @@
 //! here, other webhook systems' signatures of the hop that ended here, credentials, digests of
 //! other bytes, and values whose secret part was redacted (`…`).
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -169,8 +171,9 @@ pub fn is_ours(name: &str) -> bool {
 fn forwarded(event: &Event) -> Vec<(HeaderName, HeaderValue)> {
     let connection =
         event.header("connection").map(|v| String::from_utf8_lossy(v).to_ascii_lowercase());
-    let is_named_there =
-        |name: &str| connection.as_ref().is_some_and(|c| c.split(',').any(|n| n.trim() == name));
+    let named_there: HashSet<&str> =
+        connection.iter().flat_map(|names| names.split(',').map(str::trim)).collect();
+    let mut digests = BodyDigests::of(&event.body);
 
     let mut fields = Vec::new();
     for header in event.headers.iter().take(limits::HEADERS) {
@@ -178,8 +181,8 @@ fn forwarded(event: &Event) -> Vec<(HeaderName, HeaderValue)> {
         let is_redacted = header.value.windows(REDACTED_BYTES.len()).any(|w| w == REDACTED_BYTES);
         // Events that are older than the rules, or came by an import, still have some of them.
         let is_foreign = is_ours(name) || is_hop_header(name) || is_credential_name(name);
-        let is_stale = is_digest(name) && contradicts(&header.value, &event.body);
-        if is_foreign || is_redacted || is_named_there(name) || is_stale {
+        let is_stale = is_digest(name) && digests.contradict(&header.value);
+        if is_foreign || is_redacted || named_there.contains(name) || is_stale {
             continue;
         }
 
@@ -192,18 +195,45 @@ fn forwarded(event: &Event) -> Vec<(HeaderName, HeaderValue)> {
     fields
 }
 
-/// Whether a digest (RFC 9530, or RFC 3230 before it) is that of other bytes: of a request that was
-/// taken apart, for one. What cannot be computed here contradicts nothing.
-fn contradicts(digest: &[u8], body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(digest);
-    text.split(',').filter_map(|member| member.trim().split_once('=')).any(|(algorithm, value)| {
-        let Ok(digest) = STANDARD.decode(value.trim().trim_matches(':')) else { return false };
-        match algorithm.to_ascii_lowercase().as_str() {
-            "sha-256" => digest != Sha256::digest(body).as_slice(),
-            "sha-512" => digest != Sha512::digest(body).as_slice(),
-            _ => false,
-        }
-    })
+/// The digests of one body. Each is made once, however many the headers list: a header full of
+/// them must not cost a pass over the body each.
+struct BodyDigests<'b> {
+    body: &'b [u8],
+    sha256: Option<Vec<u8>>,
+    sha512: Option<Vec<u8>>,
+    /// Passes over the body.
+    passes: usize,
+}
+
+impl<'b> BodyDigests<'b> {
+    fn of(body: &'b [u8]) -> Self {
+        Self { body, sha256: None, sha512: None, passes: 0 }
+    }
+
+    /// Whether a digest (RFC 9530, or RFC 3230 before it) is that of other bytes: of a request that
+    /// was taken apart, for one. What cannot be computed here contradicts nothing.
+    fn contradict(&mut self, field: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(field);
+        let mut members = text.split(',').filter_map(|member| member.trim().split_once('='));
+        members.any(|(algorithm, value)| {
+            let Ok(digest) = STANDARD.decode(value.trim().trim_matches(':')) else { return false };
+            self.made(algorithm).is_some_and(|made| *made != digest)
+        })
+    }
+
+    fn made(&mut self, algorithm: &str) -> Option<&Vec<u8>> {
+        let (made, make): (_, fn(&[u8]) -> Vec<u8>) = match algorithm.to_ascii_lowercase().as_str()
+        {
+            "sha-256" => (&mut self.sha256, |body| Sha256::digest(body).to_vec()),
+            "sha-512" => (&mut self.sha512, |body| Sha512::digest(body).to_vec()),
+            _ => return None,
+        };
+        let (body, passes) = (self.body, &mut self.passes);
+        Some(made.get_or_insert_with(|| {
+            *passes += 1;
+            make(body)
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -212,7 +242,7 @@ mod tests {
     use hyper::Uri;
     use hyper::header::HeaderValue;
 
-    use super::{Message, contradicts};
+    use super::{BodyDigests, Message};
     use crate::model::{Endpoint, Event, EventId};
 
     fn event(line: &str, from_provider: bool) -> Event {
@@ -283,8 +313,24 @@ mod tests {
             ("sha-256=:…:".to_owned(), false),
             (String::new(), false),
         ] {
-            assert_eq!(contradicts(digest.as_bytes(), body), contradiction, "{digest}");
+            let found = BodyDigests::of(body).contradict(digest.as_bytes());
+            assert_eq!(found, contradiction, "{digest}");
         }
-        assert!(contradicts(format!("sha-256=:{right}:").as_bytes(), b"{}"));
+        assert!(BodyDigests::of(b"{}").contradict(format!("sha-256=:{right}:").as_bytes()));
+    }
+
+    #[test]
+    fn a_body_is_hashed_once_however_many_digests_are_listed() {
+        let (body, right) =
+            (b"{\"hello\": \"world\"}\n", "RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=");
+        let mut digests = BodyDigests::of(body);
+        let list = format!("sha-256=:{right}:,").repeat(1000);
+        assert!(!digests.contradict(list.as_bytes()));
+        assert!(
+            !digests
+                .contradict(list.to_uppercase().replace(&right.to_uppercase(), right).as_bytes())
+        );
+        assert!(digests.contradict(b"md5=:AAAA:,sha-512=:AAAA:,sha-512=:AAAA:"));
+        assert_eq!(digests.passes, 2, "one for each algorithm");
     }
 }

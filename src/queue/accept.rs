@@ -30,10 +30,10 @@ impl QueueRequest for Accept {
     }
 
     fn growth(&self) -> Growth<'_> {
-        /// What an event takes beside its body.
+        /// What an event takes beside its body and its headers.
         const OVERHEAD: usize = 512;
         let source = self.0.first().map(|matched| matched.event.source.as_ref());
-        let bytes = self.0.iter().map(|matched| matched.event.body.len() + OVERHEAD).sum();
+        let bytes = self.0.iter().map(|matched| matched.event.bytes() + OVERHEAD).sum();
         Growth::Events { source, bytes }
     }
 }
@@ -86,7 +86,7 @@ impl Queue {
             &events.first().filter(|matched| matched.event.source.verify == "bin")?.event.source;
 
         let used = self.state.bins.get(&source.id).copied().unwrap_or_default();
-        let bytes: u64 = events.iter().map(|matched| matched.event.body.len() as u64).sum();
+        let bytes: u64 = events.iter().map(|matched| matched.event.bytes() as u64).sum();
         let full = used.events + events.len() as u64 > limits::BIN_EVENTS
             || used.bytes + bytes > limits::BIN_BYTES;
         full.then(|| Refusal::BinFull { name: source.name.clone() })
@@ -222,9 +222,20 @@ fn into_event(new: NewEvent, id: EventId, received_at: WallMs) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::Source;
+    use crate::model::{Header, Source};
     use crate::queue::testing::TestQueue;
-    use crate::queue::{Accept, UpdateSource};
+    use crate::queue::{Accept, Growth, QueueRequest, UpdateSource};
+
+    #[test]
+    fn headers_count_as_growth() {
+        let world = TestQueue::new([]);
+        let growth = |headers| match Accept(vec![world.matched(headers, "")]).growth() {
+            Growth::Events { bytes, .. } => bytes,
+            other => panic!("{other:?}"),
+        };
+        let bare = growth(Vec::new());
+        assert_eq!(growth(vec![Header::new("x", "y".repeat(1000))]), bare + 1001);
+    }
 
     #[test]
     fn without_a_dedupe_window_nothing_is_a_duplicate() {

@@ -36,7 +36,7 @@ pub enum AttemptOrder {
 pub enum ReadOrder {
     /// The event at record `event`. Reported as [`Input::Loaded`](super::Input::Loaded).
     Event { delivery: DeliveryId, event: Seq },
-    /// The events at these records, until there are `max_bytes` of bodies. Reported as
+    /// The events at these records, until a batch of `max_bytes` is full. Reported as
     /// [`Input::BatchLoaded`](super::Input::BatchLoaded).
     Batch { endpoint: EndpointId, batch: Option<BatchId>, events: Vec<Seq>, max_bytes: u64 },
     /// An endpoint's stream forward from record `from`, at most `max_entries` and about `max_bytes`

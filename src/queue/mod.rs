@@ -95,6 +95,7 @@ pub use ask::{
     ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery, StatusQuery,
     UnsettledQuery,
 };
+pub use batch::BatchSize;
 pub use command::ENDPOINT_DELETED;
 pub use commands::{
     CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint, DeleteSource,

@@ -23,6 +23,15 @@ pub struct NewEvent {
     pub body: Bytes,
 }
 
+impl NewEvent {
+    /// Bytes of its body and its headers: senders choose both.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|header| header.name.len() + header.value.len());
+        self.body.len() + headers.sum::<usize>()
+    }
+}
+
 /// An event with its fan-out, by the settings of the moment when it was matched (see `matcher`).
 #[derive(Clone, Debug)]
 pub struct Matched {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::model::{EndpointId, Event, EventTraits, Seq, limits};
-use crate::queue::{Input, Keys, Loaded, ReadOrder, ScannedEvent, StreamEntry};
+use crate::queue::{BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, StreamEntry};
 use crate::record::{HeldEvent, Record, ReplayFilter, WaitingDelivery};
 
 /// A log to read from. Reading it never fails: what cannot be read is not there.
@@ -178,14 +178,14 @@ fn load_batch(
     max_bytes: u64,
     mut read: impl FnMut(Seq) -> Option<Arc<Event>>,
 ) -> Vec<Loaded> {
-    let mut bytes = 0;
+    let mut size = BatchSize::default();
     let mut load = |seq: &Seq| {
-        if bytes > max_bytes {
+        if size.exceeds(max_bytes) {
             return Loaded::NotRead;
         }
         match read(*seq) {
             Some(event) => {
-                bytes += event.body.len() as u64;
+                size.add(&event);
                 Loaded::Event(event)
             }
             None => Loaded::Gone,

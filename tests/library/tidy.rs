@@ -25,11 +25,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("queue", &["model", "record"]),
     ("log", &["model", "record"]),
     ("scheduler", &["model", "record", "queue", "log"]),
-    ("config", &["model"]),
+    // Whether other users of the machine can change a path.
+    ("trust", &[]),
+    ("config", &["model", "trust"]),
     ("ingest", &["model", "scheduler", "config", PROTOCOL]),
-    ("outbound", &["model", "scheduler", "config", PROTOCOL]),
+    ("outbound", &["model", "scheduler", "config", "trust", PROTOCOL]),
     // The log without a daemon: copies, exports and what can be salvaged, for the ctl alone.
-    ("archive", &["model", "api", "record", "queue", "log"]),
+    ("archive", &["model", "api", "record", "queue", "log", "trust"]),
     (
         "admin",
         &[

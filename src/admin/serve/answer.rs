@@ -79,7 +79,7 @@ async fn read_and_do(
     };
 
     // Held until the request is done with, body and all.
-    let _turn = body.large_turn(&caller, limit).await?;
+    let _turn = body.large_turn(&admin.context.bodies, &caller, limit).await?;
     let body = body.read(limit).await?;
     dispatch(admin, op, ApiRequest { caller, arg, params, body, stop }).await
 }

@@ -1,15 +1,19 @@
 //! The body of a request: read within its limit and its time, and what is left of it read away.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use hyper::header::EXPECT;
 use hyper::http::HeaderMap;
+
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::impatient::PATIENCE;
 use crate::admin::callers::peer::{Caller, Permission};
+use crate::admin::callers::permits::{FairPermit, FairPermits};
 use crate::admin::http::problem::Problem;
 use crate::model::limits;
 use crate::queue::Refusal;
@@ -17,10 +21,17 @@ use crate::queue::Refusal;
 /// Bytes of a body that holds settings or ids; only events and requests to be checked may be
 /// larger.
 pub const SMALL_BODY: usize = 1 << 20;
-/// Larger bodies in memory at a time: further ones wait for their turn, and nobody's for those of
-/// others.
-static LARGE_BODIES: Semaphore = Semaphore::const_new(1);
+
+/// One large body of root or the daemon's own user is in memory at a time: a further one waits for
+/// its turn, and not for those of the members of the group.
 static LARGE_BODIES_OF_OWNERS: Semaphore = Semaphore::const_new(1);
+
+/// The turn of one large body, until it is dropped.
+#[expect(dead_code, reason = "held, and given back when it is dropped")]
+pub enum LargeTurn {
+    OfOwner(SemaphorePermit<'static>),
+    OfMember(FairPermit),
+}
 
 /// The body of a request.
 pub struct RequestBody {
@@ -34,21 +45,27 @@ impl RequestBody {
         Self { body, waits: headers.contains_key(EXPECT) }
     }
 
-    /// Waits for a turn to read a large body, when it may be one.
+    /// Waits for a turn to read a large body, when it may be one. The turns are shared among users:
+    /// one whose body comes slowly holds up nobody else's.
     pub async fn large_turn(
         &self,
+        turns: &Arc<FairPermits>,
         caller: &Caller,
         limit: usize,
-    ) -> Result<Option<SemaphorePermit<'static>>, Problem> {
+    ) -> Result<Option<LargeTurn>, Problem> {
         let small = self.body.size_hint().upper().is_some_and(|most| most <= SMALL_BODY as u64);
         if small || limit <= SMALL_BODY {
             return Ok(None);
         }
 
-        let is_owner = caller.may(Permission::Own);
-        let turns = if is_owner { &LARGE_BODIES_OF_OWNERS } else { &LARGE_BODIES };
-        match tokio::time::timeout(PATIENCE, turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(Some(turn)),
+        let turn = async {
+            match caller.may(Permission::Own) {
+                true => LARGE_BODIES_OF_OWNERS.acquire().await.ok().map(LargeTurn::OfOwner),
+                false => Some(LargeTurn::OfMember(turns.wait(caller.uid).await)),
+            }
+        };
+        match tokio::time::timeout(PATIENCE, turn).await {
+            Ok(Some(turn)) => Ok(Some(turn)),
             _ => Err(Problem::from(Refusal::Busy)),
         }
     }

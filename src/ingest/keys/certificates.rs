@@ -22,22 +22,29 @@ pub(super) struct Certificates {
 
 #[derive(Default)]
 struct CertificatesState {
-    /// URL and PEM, the newest last.
-    pems: Vec<(String, String)>,
+    /// The newest last.
+    kept: Vec<FetchedCertificate>,
     /// When the last fetches began, in milliseconds of the monotonic clock, and whose requests
     /// named them.
     tried_at: VecDeque<(u64, Option<Holder>)>,
+}
+
+struct FetchedCertificate {
+    url: String,
+    pem: String,
+    /// Whether a message was proven with it. Whoever names another one has proven nothing.
+    has_proven: bool,
 }
 
 impl Certificates {
     /// As the setting `certs` has them; `None` when there are none.
     pub(super) fn as_setting(&self) -> Option<Value> {
         let state = self.state();
-        if state.pems.is_empty() {
+        if state.kept.is_empty() {
             return None;
         }
         let pems: Map<_, _> =
-            state.pems.iter().map(|(url, pem)| (url.clone(), pem.clone().into())).collect();
+            state.kept.iter().map(|one| (one.url.clone(), one.pem.clone().into())).collect();
         Some(Value::Object(pems))
     }
 
@@ -76,6 +83,17 @@ impl Certificates {
         }
     }
 
+    /// Whether one is here that has proven no message.
+    pub(super) fn has_unproven(&self) -> bool {
+        self.state().kept.iter().any(|one| !one.has_proven)
+    }
+
+    /// Notes that a message was proven with the certificate at this URL.
+    pub(super) fn note_proven(&self, url: &str) {
+        let mut state = self.state();
+        state.kept.iter_mut().filter(|one| one.url == url).for_each(|one| one.has_proven = true);
+    }
+
     fn state(&self) -> MutexGuard<'_, CertificatesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,7 +101,7 @@ impl Certificates {
 
 impl CertificatesState {
     fn holds(&self, url: &str) -> bool {
-        self.pems.iter().any(|(known, _)| known == url)
+        self.kept.iter().any(|known| known.url == url)
     }
 
     /// Counts one more fetch. False when there were too many: whoever names a certificate has
@@ -102,11 +120,14 @@ impl CertificatesState {
         true
     }
 
-    /// Of more than [`limits::CERTIFICATES`] the oldest goes.
+    /// Of more than [`limits::CERTIFICATES`] the oldest goes of those that have proven no message,
+    /// so that nobody pushes out the one that the provider signs with by naming others.
     fn keep(&mut self, url: &str, pem: String) {
-        self.pems.push((url.to_owned(), pem));
-        let too_many = self.pems.len().saturating_sub(limits::CERTIFICATES);
-        self.pems.drain(..too_many);
+        if self.kept.len() >= limits::CERTIFICATES {
+            let oldest = self.kept.iter().position(|one| !one.has_proven).unwrap_or(0);
+            self.kept.remove(oldest);
+        }
+        self.kept.push(FetchedCertificate { url: url.to_owned(), pem, has_proven: false });
     }
 }
 

@@ -174,6 +174,16 @@ impl Keyring {
         certificates.fetch(source, url, holder, now, fetch, &self.generation).await
     }
 
+    /// Whether a certificate was fetched for this source that has proven no message yet.
+    pub(in crate::ingest) fn has_unproven_certificate(&self, source: &Source) -> bool {
+        verify::fetches_certificates(source) && self.certificates(source).has_unproven()
+    }
+
+    /// Notes that a message was proven with the fetched certificate at this URL, so that it stays.
+    pub(in crate::ingest) fn note_proven(&self, source: &Source, url: &str) {
+        self.certificates(source).note_proven(url);
+    }
+
     /// The guarded client, when the daemon provides one.
     pub(in crate::ingest) fn fetch(&self) -> Option<Fetch> {
         self.origins.fetch.clone()

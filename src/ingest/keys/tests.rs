@@ -85,11 +85,17 @@ async fn a_certificate_is_fetched_once_and_no_more_than_some() {
     }
     assert_eq!(asked.load(Ordering::Acquire) as usize, limits::CERTIFICATE_FETCHES);
     *answer.lock().expect("an answer") = Ok((200, issued.cert.pem().into_bytes()));
+    assert!(keys.has_unproven_certificate(&source));
+    keys.note_proven(&source, url);
+    assert!(!keys.has_unproven_certificate(&source));
     for n in 0..(limits::CERTIFICATES as u64 * 2) {
         let later = at(limits::JWKS_AGAIN_MS * (n + 2));
         assert!(keys.fetch_certificate(&source, &format!("{url}{n}"), None, later).await);
     }
     assert_eq!(certs(&keys).as_object().map(serde_json::Map::len), Some(limits::CERTIFICATES));
+    assert!(certs(&keys).get(url).is_some(), "the one that has proven a message stays");
+    let newest = format!("{url}{}", limits::CERTIFICATES * 2 - 1);
+    assert!(certs(&keys).get(&newest).is_some(), "and the newest is there");
 
     // A stranger who names one after the other, and the provider who names a new one.
     let [stranger, provider] = ["192.0.2.66", "198.51.100.7"]

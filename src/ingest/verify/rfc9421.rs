@@ -36,6 +36,8 @@
 //! them a repetition is what was signed alike, or, signed at another time, has the same common id
 //! and the same body.
 
+use std::rc::Rc;
+
 use crate::model::Source;
 
 use super::crypto::{HashFunction, equal, fingerprint, hmac_matches, sha256, sha512};
@@ -44,10 +46,8 @@ use super::params::SchemeParams;
 use super::public_key::{Algorithm, public_keys};
 use super::scheme::public_url_names_recipient;
 use super::secrets::{required_secrets, secrets_in_words};
-use super::signature_base::{Component, components, joined, signature_base};
-use super::structured::{
-    Dictionary, Parameters, SfItem, SfMember, SfValue, dictionary, write_item,
-};
+use super::signature_base::{Component, ComponentValues, components};
+use super::structured::{Dictionary, Parameters, SfItem, SfMember, SfValue, write_item};
 use super::timestamps::{not_ahead, not_older};
 use super::{
     ANY_METHOD, Need, ProofRefusal, Proven, Request, Scheme, Signed, Verdict, VerifyResult,
@@ -166,8 +166,9 @@ fn advice(source: &Source) -> Option<String> {
 }
 
 fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
-    let inputs = field_dictionary(request, "signature-input")?;
-    let signatures = field_dictionary(request, "signature")?;
+    let mut values = ComponentValues::of(request);
+    let inputs = field_dictionary(request, &mut values, "signature-input")?;
+    let signatures = field_dictionary(request, &mut values, "signature")?;
     let label = chosen(source, &inputs)?;
     let (items, parameters) = match member(&inputs, label) {
         Some(SfMember::Inner(items, parameters)) => (items, parameters),
@@ -190,23 +191,27 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     check_parameters(source, parameters, now)?;
     let components = components(items)?;
     check_covered(source, items, &components)?;
-    let base = signature_base(request, &components, items, parameters)?;
+    let base = values.signature_base(&components, items, parameters)?;
     prove(source, &base, given, now)?;
 
     let covers_body = SchemeParams(source).flag("require_content_digest", true)?;
     if covers_body {
-        check_digest(request, &components)?;
+        check_digest(request, &mut values, &components)?;
     }
 
     let signed = covers_body.then(|| Signed::Digest(fingerprint(&base)));
     Ok(Verdict::Proven(Proven { signed, ..describe(request, &components, parameters) }))
 }
 
-fn field_dictionary(request: &Request<'_>, name: &str) -> Result<Dictionary, ProofRefusal> {
-    let value = joined(request, name)
-        .ok_or_else(|| ProofRefusal::missing(format!("the header {name} is missing")))?;
-    let text = std::str::from_utf8(&value).ok();
-    text.and_then(dictionary).ok_or_else(|| {
+fn field_dictionary(
+    request: &Request<'_>,
+    values: &mut ComponentValues<'_>,
+    name: &str,
+) -> Result<Rc<Dictionary>, ProofRefusal> {
+    if !request.headers.iter().any(|header| header.name == name) {
+        return Err(ProofRefusal::missing(format!("the header {name} is missing")));
+    }
+    values.dictionary(name).ok_or_else(|| {
         ProofRefusal::malformed(format!("the header {name} is not a structured dictionary"))
     })
 }
@@ -376,7 +381,11 @@ fn prove(source: &Source, base: &[u8], given: &[u8], now: i64) -> Result<(), Pro
     Err(ProofRefusal::mismatch("the signature does not match with the public key"))
 }
 
-fn check_digest(request: &Request<'_>, components: &[Component]) -> Result<(), ProofRefusal> {
+fn check_digest(
+    request: &Request<'_>,
+    values: &mut ComponentValues<'_>,
+    components: &[Component],
+) -> Result<(), ProofRefusal> {
     let covering = || components.iter().filter(|component| component.name == "content-digest");
     if covering().next().is_none() {
         return Err(ProofRefusal::missing(
@@ -385,10 +394,10 @@ fn check_digest(request: &Request<'_>, components: &[Component]) -> Result<(), P
     }
 
     let is_covered = |digest: &str| covering().any(|component| component.covers_member(digest));
-    let digests = field_dictionary(request, "content-digest")?;
+    let digests = field_dictionary(request, values, "content-digest")?;
     let mut known = 0;
 
-    for (name, member) in &digests {
+    for (name, member) in digests.iter() {
         let expected = match name.as_str() {
             "sha-256" => sha256(request.body),
             "sha-512" => sha512(request.body),

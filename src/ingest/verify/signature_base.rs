@@ -1,10 +1,15 @@
 //! The signature base of an HTTP request (RFC 9421, 2): the covered components, each with its
 //! value.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::rc::Rc;
+
 use data_encoding::BASE64;
 
 use super::structured::{
-    Parameters, SfItem, SfMember, SfValue, dictionary, write_dictionary, write_item, write_member,
+    Dictionary, Parameters, SfItem, SfMember, SfValue, dictionary, write_dictionary, write_item,
+    write_member,
 };
 use super::{ProofRefusal, Request, form};
 
@@ -116,48 +121,139 @@ fn are_field_parameters(component: &Component) -> bool {
     component.parameters.iter().all(is_known) && !conflict
 }
 
-/// The bytes that are signed.
-pub(super) fn signature_base(
-    request: &Request<'_>,
-    components: &[Component],
-    items: &[SfItem],
-    parameters: &Parameters,
-) -> Result<Vec<u8>, ProofRefusal> {
-    let mut base = Vec::new();
-    for (component, item) in components.iter().zip(items) {
-        let mut line = String::new();
-        write_item(&mut line, item);
-        line.push_str(": ");
-        base.extend_from_slice(line.as_bytes());
-        base.extend_from_slice(&value(request, component)?);
-        base.push(b'\n');
-    }
-
-    let mut line = "\"@signature-params\": ".to_owned();
-    write_member(&mut line, &SfMember::Inner(items.to_vec(), parameters.clone()));
-    base.extend_from_slice(line.as_bytes());
-    Ok(base)
+/// What the components of a request are taken from. Each header and the query are read once,
+/// however many components name a part of them.
+pub(super) struct ComponentValues<'r> {
+    request: &'r Request<'r>,
+    target: Option<TargetUri<'r>>,
+    dictionaries: BTreeMap<String, Rc<Dictionary>>,
+    query: Option<BTreeMap<String, QueryValue>>,
 }
 
-fn value(request: &Request<'_>, component: &Component) -> Result<Vec<u8>, ProofRefusal> {
-    if !component.name.starts_with('@') {
-        return field(request, component);
+/// A field of the query, encoded anew.
+struct QueryValue {
+    text: String,
+    is_repeated: bool,
+}
+
+impl<'r> ComponentValues<'r> {
+    pub(super) fn of(request: &'r Request<'r>) -> Self {
+        let target = TargetUri::of(request);
+        Self { request, target, dictionaries: BTreeMap::new(), query: None }
     }
-    let target = TargetUri::of(request)?;
-    Ok(match component.name.as_str() {
-        "@method" => request.method.to_owned(),
-        "@target-uri" => target.uri.to_owned(),
-        "@authority" => target.authority,
-        "@scheme" => target.scheme,
-        "@path" => target.path.to_owned(),
-        "@query" => format!("?{}", target.query.unwrap_or_default()),
-        "@request-target" => match target.query {
-            Some(query) => format!("{}?{query}", target.path),
-            None => target.path.to_owned(),
-        },
-        _ => query_param(&target, component)?,
+
+    /// The bytes that are signed.
+    pub(super) fn signature_base(
+        &mut self,
+        components: &[Component],
+        items: &[SfItem],
+        parameters: &Parameters,
+    ) -> Result<Vec<u8>, ProofRefusal> {
+        let mut base = Vec::new();
+        for (component, item) in components.iter().zip(items) {
+            let mut line = String::new();
+            write_item(&mut line, item);
+            line.push_str(": ");
+            base.extend_from_slice(line.as_bytes());
+            base.extend_from_slice(&self.value(component)?);
+            base.push(b'\n');
+        }
+
+        let mut line = "\"@signature-params\": ".to_owned();
+        write_member(&mut line, &SfMember::Inner(items.to_vec(), parameters.clone()));
+        base.extend_from_slice(line.as_bytes());
+        Ok(base)
     }
-    .into_bytes())
+
+    /// A header read as a dictionary; `None` when it is not there or is none.
+    pub(super) fn dictionary(&mut self, name: &str) -> Option<Rc<Dictionary>> {
+        if let Some(read) = self.dictionaries.get(name) {
+            return Some(read.clone());
+        }
+        let joined = joined(self.request, name)?;
+        let read = Rc::new(std::str::from_utf8(&joined).ok().and_then(dictionary)?);
+        self.dictionaries.insert(name.to_owned(), read.clone());
+        Some(read)
+    }
+
+    fn value(&mut self, component: &Component) -> Result<Vec<u8>, ProofRefusal> {
+        if !component.name.starts_with('@') {
+            return self.field(component);
+        }
+        let target = self.target.as_ref();
+        let target = target.ok_or_else(|| ProofRefusal::malformed("the URL is not absolute"))?;
+        Ok(match component.name.as_str() {
+            "@method" => self.request.method.to_owned(),
+            "@target-uri" => target.uri.to_owned(),
+            "@authority" => target.authority.clone(),
+            "@scheme" => target.scheme.clone(),
+            "@path" => target.path.to_owned(),
+            "@query" => format!("?{}", target.query.unwrap_or_default()),
+            "@request-target" => match target.query {
+                Some(query) => format!("{}?{query}", target.path),
+                None => target.path.to_owned(),
+            },
+            _ => self.query_param(component)?,
+        }
+        .into_bytes())
+    }
+
+    /// One field of the query, decoded and encoded anew (2.2.8); it must occur exactly once.
+    fn query_param(&mut self, component: &Component) -> Result<String, ProofRefusal> {
+        let wanted = component.text("name").unwrap_or_default();
+        let fields = match &mut self.query {
+            Some(fields) => fields,
+            none => none.insert(query_values(self.target.as_ref().and_then(|it| it.query))?),
+        };
+        match fields.get(wanted) {
+            Some(QueryValue { text, is_repeated: false }) => Ok(text.clone()),
+            Some(_) => Err(ProofRefusal::duplicate(format!(
+                "the covered query field {wanted:?} occurs in the URL twice"
+            ))),
+            None => Err(ProofRefusal::missing(format!(
+                "the covered query field {wanted:?} is not in the URL"
+            ))),
+        }
+    }
+
+    fn field(&mut self, component: &Component) -> Result<Vec<u8>, ProofRefusal> {
+        let name = component.name.as_str();
+        let missing =
+            || ProofRefusal::missing(format!("the covered header {name} is not in the request"));
+        if !self.request.headers.iter().any(|header| header.name == name) {
+            return Err(missing());
+        }
+
+        if component.has("bs") {
+            let values = values(self.request, name);
+            let values = values.iter().map(|value| format!(":{}:", BASE64.encode(value)));
+            return Ok(values.collect::<Vec<_>>().join(", ").into_bytes());
+        }
+
+        let key = component.text("key");
+        if key.is_none() && !component.has("sf") {
+            return joined(self.request, name).ok_or_else(missing);
+        }
+        if key.is_none() && !DICTIONARIES.contains(&name) {
+            return Err(ProofRefusal::malformed(format!(
+                "the structure of the covered header {name} (;sf) is not known"
+            )));
+        }
+
+        let read = self.dictionary(name).ok_or_else(|| {
+            ProofRefusal::malformed(format!(
+                "the covered header {name} is not a structured dictionary"
+            ))
+        })?;
+        let Some(key) = key else { return Ok(write_dictionary(&read).into_bytes()) };
+
+        let (_, member) = read.iter().find(|(member, _)| member == key).ok_or_else(|| {
+            ProofRefusal::missing(format!("the covered header {name} has no member {key:?}"))
+        })?;
+        let mut text = String::new();
+        write_member(&mut text, member);
+        Ok(text.into_bytes())
+    }
 }
 
 /// The request's URL, taken apart. No part is decoded.
@@ -171,11 +267,10 @@ struct TargetUri<'r> {
 }
 
 impl<'r> TargetUri<'r> {
-    fn of(request: &Request<'r>) -> Result<Self, ProofRefusal> {
+    /// `None` when the URL is not absolute.
+    fn of(request: &Request<'r>) -> Option<Self> {
         let uri = request.url.split('#').next().unwrap_or_default();
-        let (scheme, rest) = uri
-            .split_once("://")
-            .ok_or_else(|| ProofRefusal::malformed("the URL is not absolute"))?;
+        let (scheme, rest) = uri.split_once("://")?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let (path, query) = match target.split_once('?') {
@@ -187,24 +282,25 @@ impl<'r> TargetUri<'r> {
         let authority = authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
         let own_port = if scheme == "http" { ":80" } else { ":443" };
         let authority = authority.strip_suffix(own_port).unwrap_or(&authority).to_owned();
-        Ok(Self { uri, scheme, authority, path: if path.is_empty() { "/" } else { path }, query })
+        Some(Self { uri, scheme, authority, path: if path.is_empty() { "/" } else { path }, query })
     }
 }
 
-/// One field of the query, decoded and encoded anew (2.2.8); it must occur exactly once.
-fn query_param(target: &TargetUri<'_>, component: &Component) -> Result<String, ProofRefusal> {
-    let wanted = component.text("name").unwrap_or_default();
-    let fields = form::parse(target.query.unwrap_or_default().as_bytes())?;
-    let mut found = fields.iter().filter(|(name, _)| encode(name) == wanted);
-    match (found.next(), found.next()) {
-        (Some((_, value)), None) => Ok(encode(value)),
-        (None, _) => Err(ProofRefusal::missing(format!(
-            "the covered query field {wanted:?} is not in the URL"
-        ))),
-        (Some(_), Some(_)) => Err(ProofRefusal::duplicate(format!(
-            "the covered query field {wanted:?} occurs in the URL twice"
-        ))),
+/// The fields of the query by their names, as RFC 9421 (2.2.8) encodes them.
+fn query_values(query: Option<&str>) -> Result<BTreeMap<String, QueryValue>, ProofRefusal> {
+    let mut values = BTreeMap::new();
+    for (name, value) in form::parse(query.unwrap_or_default().as_bytes())? {
+        match values.entry(encode(&name)) {
+            Entry::Occupied(mut known) => {
+                let known: &mut QueryValue = known.get_mut();
+                known.is_repeated = true;
+            }
+            Entry::Vacant(place) => {
+                place.insert(QueryValue { text: encode(&value), is_repeated: false });
+            }
+        }
     }
+    Ok(values)
 }
 
 /// The percent-encode set of `application/x-www-form-urlencoded`, a space being `%20`.
@@ -220,44 +316,6 @@ fn encode(bytes: &[u8]) -> String {
     out
 }
 
-fn field(request: &Request<'_>, component: &Component) -> Result<Vec<u8>, ProofRefusal> {
-    let name = component.name.as_str();
-    let missing =
-        || ProofRefusal::missing(format!("the covered header {name} is not in the request"));
-
-    if component.has("bs") {
-        let values: Vec<String> = values(request, name)
-            .iter()
-            .map(|value| format!(":{}:", BASE64.encode(value)))
-            .collect();
-        return if values.is_empty() { Err(missing()) } else { Ok(values.join(", ").into_bytes()) };
-    }
-
-    let joined = joined(request, name).ok_or_else(missing)?;
-    let key = component.text("key");
-    if key.is_none() && !component.has("sf") {
-        return Ok(joined);
-    }
-    if key.is_none() && !DICTIONARIES.contains(&name) {
-        return Err(ProofRefusal::malformed(format!(
-            "the structure of the covered header {name} (;sf) is not known"
-        )));
-    }
-
-    let read = std::str::from_utf8(&joined).ok().and_then(dictionary);
-    let read = read.ok_or_else(|| {
-        ProofRefusal::malformed(format!("the covered header {name} is not a structured dictionary"))
-    })?;
-    let Some(key) = key else { return Ok(write_dictionary(&read).into_bytes()) };
-
-    let (_, member) = read.iter().find(|(member, _)| member == key).ok_or_else(|| {
-        ProofRefusal::missing(format!("the covered header {name} has no member {key:?}"))
-    })?;
-    let mut text = String::new();
-    write_member(&mut text, member);
-    Ok(text.into_bytes())
-}
-
 /// The field's values, without white space around them.
 fn values(request: &Request<'_>, name: &str) -> Vec<Vec<u8>> {
     let named = request.headers.iter().filter(|header| header.name == name);
@@ -265,7 +323,38 @@ fn values(request: &Request<'_>, name: &str) -> Vec<Vec<u8>> {
 }
 
 /// All values of a field, joined as one (2.1); `None` when it is not there.
-pub(super) fn joined(request: &Request<'_>, name: &str) -> Option<Vec<u8>> {
+fn joined(request: &Request<'_>, name: &str) -> Option<Vec<u8>> {
     let values = values(request, name);
     if values.is_empty() { None } else { Some(values.join(&b", "[..])) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::{ComponentValues, components};
+    use crate::ingest::verify::Request;
+    use crate::ingest::verify::structured::{SfMember, dictionary};
+    use crate::model::Header;
+
+    #[test]
+    fn a_header_and_the_query_are_read_once_however_many_components_name_them() {
+        let covered = r#"s=("a";key="x" "a";key="y" "@query-param";name="p" "a";key="x";sf)"#;
+        let read = dictionary(covered).expect("a dictionary");
+        let Some((_, SfMember::Inner(items, parameters))) = read.first() else { panic!("a list") };
+        let components = components(items).expect("those of a request");
+
+        let headers = [Header::new("a", "x=1, y=2")];
+        let (method, url) = ("POST", "https://h.example/?p=1&q=2");
+        let request =
+            Request { method, url, headers: &headers, body: b"", client: None, keys: None };
+        let mut values = ComponentValues::of(&request);
+        values.value(&components[0]).expect("a value");
+        let first = values.dictionary("a").expect("a dictionary");
+        let base = values.signature_base(&components, items, parameters).expect("a base");
+
+        assert!(base.starts_with(b"\"a\";key=\"x\": 1\n\"a\";key=\"y\": 2\n"));
+        assert!(Rc::ptr_eq(&first, &values.dictionary("a").expect("a dictionary")), "read again");
+        assert_eq!(values.query.map(|fields| fields.len()), Some(2), "all of them, for all");
+    }
 }

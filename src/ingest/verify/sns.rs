@@ -240,9 +240,11 @@ pub(super) fn certificate_url(request: &Request<'_>) -> Option<String> {
     url.filter(|url| is_sns_certificate(url) && name(url).is_some_and(|name| plain(&name)))
 }
 
-/// `https://sns.<region>.amazonaws.com[.cn]/….pem`, without user, port or query.
+/// `https://sns.<region>.amazonaws.com[.cn]/….pem`, without user, port or query, in characters that
+/// can be quoted and have one spelling.
 fn is_sns_certificate(url: &str) -> bool {
-    path_at_sns(url).is_some_and(|path| path.ends_with(".pem") && !path.contains(['?', '#']))
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    path_at_sns(url).is_some_and(|path| path.ends_with(".pem") && path.bytes().all(is_plain))
 }
 
 /// The path behind `https://sns.<region>.amazonaws.com[.cn]/`; `None` when the URL leads elsewhere.
@@ -254,7 +256,7 @@ fn path_at_sns(url: &str) -> Option<&str> {
         .and_then(|rest| rest.strip_suffix(".amazonaws.com"))
         .unwrap_or_default();
     let good = region.len() >= 3
-        && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     good.then_some(path)
 }
 
@@ -294,6 +296,10 @@ mod tests {
             "https://sns.e.amazonaws.com/a.pem",
             "https://sns.eu.west.amazonaws.com/a.pem",
             "https://sns.eu-west-1.amazonaws.com/a.pem?x",
+            "https://sns.EU-west-1.amazonaws.com/a.pem",
+            "https://sns.eu-west-1.amazonaws.com/a\nERROR.pem",
+            "https://sns.eu-west-1.amazonaws.com/a%62.pem",
+            "https://sns.eu-west-1.amazonaws.com/é.pem",
             "https://sns.eu-west-1.amazonaws.com/a.pem#.pem",
             "https://sns.eu-west-1.amazonaws.com/a.txt",
             "https://sns.eu-west-1.amazonaws.com.cn.cn/a.pem",

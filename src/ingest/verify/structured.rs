@@ -1,14 +1,19 @@
 //! Structured fields (RFC 8941), as far as HTTP message signatures need them: dictionaries, inner
 //! lists, items and their parameters, read strictly and written canonically.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use data_encoding::BASE64;
 
-/// Members of a dictionary, items of a list, parameters of an item: more are refused, since they
-/// are compared with each other. RFC 8941 asks parsers to take at least 256 parameters and items
-/// for lists in general; signatures have a dozen.
+/// Members of a dictionary and items of a list: more are refused. RFC 8941 asks parsers to take at
+/// least 256 items for lists in general; signatures have a dozen.
 const MOST: usize = 256;
+/// Parameters in a whole dictionary. Each counts that was written, for one which takes the place of
+/// an earlier one leaves no trace and costs as much. RFC 8941 asks for 256 of one item; the
+/// components of a signature have one or none.
+const MOST_PARAMETERS: usize = 512;
 
 /// A value without parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +50,9 @@ pub(super) type Dictionary = Vec<(String, SfMember)>;
 /// although RFC 8941 (4.2.2) lets the last one win: nothing that signs a message has reason to name
 /// two.
 pub(super) fn dictionary(text: &str) -> Option<Dictionary> {
-    let mut reader = SfReader { rest: text.trim_matches(' ') };
+    let mut reader = SfReader { rest: text.trim_matches(' '), parameters_left: MOST_PARAMETERS };
     let mut members: Dictionary = Vec::new();
+    let mut keys = BTreeSet::new();
     while !reader.rest.is_empty() {
         let key = reader.key()?;
         let member = if reader.take('=') {
@@ -58,10 +64,10 @@ pub(super) fn dictionary(text: &str) -> Option<Dictionary> {
             })
         };
 
-        if members.len() == MOST || members.iter().any(|(name, _)| *name == key) {
+        if members.len() == MOST || !keys.insert(key) {
             return None;
         }
-        members.push((key, member));
+        members.push((key.to_owned(), member));
 
         reader.skip(&[' ', '\t']);
         if reader.rest.is_empty() {
@@ -81,6 +87,7 @@ pub(super) fn dictionary(text: &str) -> Option<Dictionary> {
 /// The text that is still to be read.
 struct SfReader<'t> {
     rest: &'t str,
+    parameters_left: usize,
 }
 
 impl<'t> SfReader<'t> {
@@ -102,28 +109,31 @@ impl<'t> SfReader<'t> {
         taken
     }
 
-    fn key(&mut self) -> Option<String> {
+    fn key(&mut self) -> Option<&'t str> {
         let begins = self.rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '*');
         let key = self.take_while(|byte| {
             byte.is_ascii_lowercase()
                 || byte.is_ascii_digit()
                 || matches!(byte, b'_' | b'-' | b'.' | b'*')
         });
-        begins.then(|| key.to_owned())
+        begins.then_some(key)
     }
 
     fn parameters(&mut self) -> Option<Parameters> {
         let mut parameters: Parameters = Vec::new();
+        let mut places: BTreeMap<&'t str, usize> = BTreeMap::new();
         while self.take(';') {
+            self.parameters_left = self.parameters_left.checked_sub(1)?;
             self.skip(&[' ']);
             let key = self.key()?;
             let value = if self.take('=') { self.bare()? } else { SfValue::Boolean(true) };
 
-            let full = parameters.len() == MOST;
-            match parameters.iter_mut().find(|(name, _)| *name == key) {
-                Some((_, old)) => *old = value,
-                None if full => return None,
-                None => parameters.push((key, value)),
+            match places.entry(key) {
+                Entry::Occupied(place) => parameters.get_mut(*place.get())?.1 = value,
+                Entry::Vacant(place) => {
+                    place.insert(parameters.len());
+                    parameters.push((key.to_owned(), value));
+                }
             }
         }
         Some(parameters)
@@ -301,7 +311,15 @@ pub(super) fn write_dictionary(dictionary: &Dictionary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{dictionary, write_dictionary};
+    use super::{MOST_PARAMETERS, dictionary, write_dictionary};
+
+    #[test]
+    fn parameters_that_replace_each_other_are_counted_over_the_whole_dictionary() {
+        let with = |each: usize| format!("a=1{}, b=(\"c\"{0})", ";zz".repeat(each));
+        let read = dictionary(&with(MOST_PARAMETERS / 2)).expect("as many as there may be");
+        assert_eq!(write_dictionary(&read), "a=1;zz, b=(\"c\";zz)");
+        assert_eq!(dictionary(&with(MOST_PARAMETERS / 2 + 1)), None);
+    }
 
     #[test]
     fn writes_canonically_what_it_reads() {

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::trust::{Distrust, follow};
+use crate::trust::{Distrust, follow};
 
 /// Where commands look for others; of these, the folders that others cannot write to.
 const PATH: [&str; 6] =

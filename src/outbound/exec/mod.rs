@@ -1,7 +1,7 @@
 //! `exec:` targets: a command takes the delivery.
 //!
 //! Limits: off unless `[exec] allow` names the command ([`allow`]), and nobody else can change it
-//! ([`trust`]); `limits::COMMANDS` at a time over all endpoints; the endpoint's timeout over all of
+//! ([`crate::trust`]); `limits::COMMANDS` at a time over all endpoints; the endpoint's timeout over all of
 //! it; no new privileges; its memory, files, processes and processor time are bounded; of its
 //! output the last `limits::OUTPUT_READ` bytes are looked at and `limits::OUTPUT_KEPT` kept.
 //!
@@ -26,4 +26,3 @@ pub mod running;
 pub mod spawn;
 pub mod supervise;
 pub mod transport;
-pub mod trust;

@@ -1,5 +1,6 @@
 //! Deliveries are gathered, and become a batch.
 
+use super::size::BatchSize;
 use crate::model::{BatchId, DeliveryId, EndpointId, Now, Seq, limits};
 use crate::queue::action::{Action, ReadOrder};
 use crate::queue::endpoint::{ActiveDelivery, BatchInFlight, MemberInFlight, SlotKind};
@@ -258,10 +259,10 @@ fn fitting(jobs: &[ActiveDelivery], max_bytes: u64) -> usize {
     let hops = jobs.first().and_then(|job| job.loaded.as_ref()).map(|event| event.hops());
     let loaded = jobs.iter().map_while(|job| job.loaded.as_ref());
 
-    let mut bytes = 0;
+    let mut size = BatchSize::default();
     let fits = loaded.enumerate().take_while(|(at, event)| {
-        bytes += event.body.len() as u64;
-        *at == 0 || (bytes <= max_bytes && hops == Some(event.hops()))
+        size.add(event);
+        *at == 0 || (!size.exceeds(max_bytes) && hops == Some(event.hops()))
     });
     fits.count()
 }

@@ -1,7 +1,7 @@
 //! Batches: deliveries of one endpoint that are sent in one request, and what follows from an
 //! attempt for each of them.
 //!
-//! A batch closes by the number of its events, by their bytes, or when the oldest has waited long
+//! A batch closes by the number of its events, by their size, or when the oldest has waited long
 //! enough. Its members are remembered before it is sent, so that it is the same batch, under the
 //! same id, at every attempt. Each delivery keeps its own count of attempts, its own history and
 //! its own end.
@@ -12,13 +12,17 @@
 //!
 //! Files, in the order of a batch's life: `gather` (deliveries become a batch), `send` (it is sent,
 //! and sent again), `finish` (an attempt has ended), with `outcome` (what follows for the batch and
-//! its members) and `retry` (when they are attempted again), which are pure.
+//! its members), `retry` (when they are attempted again) and `size` (when it is full), which are
+//! pure.
 
 mod finish;
 mod gather;
 mod outcome;
 mod retry;
 mod send;
+mod size;
+
+pub use size::BatchSize;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 use crate::model::{
     AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, Header, HoldReason, Outcome,
+    limits,
 };
 use crate::queue::testing::{TestQueue, answered, report};
 use crate::queue::{EndpointsQuery, HoldEndpoint, ReleaseEndpoint, UpdateEndpoint};
@@ -267,4 +268,17 @@ fn a_batch_endpoint_that_fails_for_too_long_is_held_before_its_deliveries_are_gi
     let endpoint = &world.queue.state().endpoints[&1];
     assert!(matches!(endpoint.hold, Some((HoldReason::Failing, _))), "{:?}", endpoint.hold);
     assert_eq!(endpoint.dead.len(), 0, "they wait");
+}
+
+#[test]
+fn headers_count_in_a_batch_whose_bodies_are_empty() {
+    let mut world = TestQueue::new([endpoint(64, BatchFormat::Json)]);
+    let large = || vec![Header::new("x-a", "x".repeat(58 << 10))];
+    let ids: Vec<EventId> = (0..64).map(|_| world.accept_with(large(), "")).collect();
+    (0..8).for_each(|_| world.pass(1_000));
+
+    let sent = world.sent_ids();
+    let fits = usize::try_from(limits::BATCH_OUT_MEMORY).expect("a size") / (58 << 10);
+    assert!(sent.iter().all(|batch| batch.len() <= fits), "{fits} fit into one");
+    assert_eq!(sent.concat(), ids, "and all were sent, in their order");
 }

@@ -324,11 +324,13 @@ fn outgoing() -> Vec<(&'static str, String)> {
         (
             "an outgoing batch",
             format!(
-                "{} events and {}, up to {} and {}; open for {}, up to {}",
+                "{} events and {} of bodies, up to {} and {}; with headers {}, or as much as of \
+                 bodies if that is more; open for {}, up to {}",
                 l::DEFAULT_BATCH_OUT_EVENTS,
                 bytes(l::DEFAULT_BATCH_OUT_BYTES),
                 n(l::BATCH_OUT_EVENTS),
                 bytes(l::BATCH_OUT_BYTES),
+                bytes(l::BATCH_OUT_MEMORY),
                 time(l::DEFAULT_BATCH_WAIT_MS),
                 time(l::BATCH_WAIT_MS)
             ),
@@ -401,11 +403,13 @@ fn commands() -> Vec<(&'static str, String)> {
             format!(
                 "{} connections, of which one user of the group gets at most half of what is \
                  free, and root and the daemon's user find {} each; {} lists and {} other reads \
-                 of the log at a time, shared likewise; pages of {} rows, up to {}",
+                 of the log at a time, shared likewise; {} bodies above 1 MiB of users of the group, \
+                 each one; pages of {} rows, up to {}",
                 l::ADMIN_CONNECTIONS,
                 l::ADMIN_KEPT,
                 l::ADMIN_LISTS,
                 l::ADMIN_WALKS,
+                l::ADMIN_BODIES,
                 l::PAGE,
                 n(l::PAGE_MAX)
             ),

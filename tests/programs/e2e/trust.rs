@@ -229,6 +229,45 @@ fn no_link_in_a_folder_leads_to_a_write_elsewhere() {
     assert_eq!(std::fs::read_to_string(&victim).expect("there"), "precious");
 }
 
+#[test]
+fn no_backup_is_made_where_others_can_exchange_it() {
+    let home = offline_log();
+    let data = home.data().display().to_string();
+    let shared = home.path().join("shared");
+    std::fs::create_dir(&shared).expect("a folder");
+    let backup = |to: &Path| {
+        home.ctl().run(&["log", "backup", "--data", &data, to.to_str().expect("a path")])
+    };
+
+    for open in [0o777, 0o775] {
+        mode(&shared, open);
+        for to in [shared.clone(), shared.join("new/below")] {
+            let refused = backup(&to).expect(1);
+            assert!(
+                refused.stderr.contains("nothing was written")
+                    && refused.stderr.contains("can be changed by others"),
+                "{}",
+                refused.stderr
+            );
+        }
+    }
+    assert_eq!(std::fs::read_dir(&shared).expect("readable").count(), 0, "nothing was made");
+
+    // In a sticky folder, such as /tmp, what is made is ours.
+    mode(&shared, 0o1777);
+    backup(&shared).expect(1);
+    backup(&shared.join("own")).expect(0);
+
+    if not_root().is_none() {
+        let theirs = home.path().join("theirs");
+        std::fs::create_dir(&theirs).expect("a folder");
+        std::os::unix::fs::chown(&theirs, Some(NOBODY), None).expect("given away");
+        let refused = backup(&theirs.join("new")).expect(1);
+        assert!(refused.stderr.contains("belongs to user 65534"), "{}", refused.stderr);
+        assert_eq!(std::fs::read_dir(&theirs).expect("readable").count(), 0);
+    }
+}
+
 /// All of a large request is taken by the socket, and the answer can be read.
 fn answer_to_large(socket: &Path, head: &str, length: usize) -> String {
     let mut stream = UnixStream::connect(socket).expect("connected");

@@ -320,6 +320,7 @@ fn only_certificates_where_a_provider_publishes_them_are_fetched() {
         "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-/../x.pem",
         "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-a.pem?x=.pem",
         "http://sns.eu-west-1.amazonaws.com/SimpleNotificationService-a.pem",
+        "https://sns.eu-West-1.amazonaws.com/SimpleNotificationService-a.pem",
         "https://127.0.0.1/SimpleNotificationService-a.pem",
     ] {
         assert_eq!(of(bad), None, "{bad}");
@@ -332,6 +333,8 @@ fn only_certificates_where_a_provider_publishes_them_are_fetched() {
             true,
         ),
         ("https://api.paypal.com/v1/notifications/certs/../../x", false),
+        ("https://api.paypal.com/v1/notifications/certs/./a", false),
+        ("https://api.paypal.com/v1/notifications/certs//a", false),
         ("https://api.paypal.com/v2/x", false),
         ("https://api.paypal.com.evil.example/v1/notifications/certs/a", false),
     ] {

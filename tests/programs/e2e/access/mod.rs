@@ -107,19 +107,20 @@ const POST: &str =
 
 #[test]
 fn a_proxy_header_names_the_client_where_it_is_asked_for() {
-    let mut home = with_config("[ingress]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    let mut home = with_config("[ingress]\ntrusted_proxies = [\"127.0.0.1\", \"unix\"]\n");
     home.args =
         home.args.into_iter().map(|a| a.replace("127.0.0.1:0", "proxy://127.0.0.1:0")).collect();
     let daemon = home.start();
     daemon.json(&["source", "create", "a", "--allow", "192.0.2.0/24"]);
 
-    let send = |first: &[u8]| {
+    let send_request = |first: &[u8], request: &str| {
         let mut client = daemon.client();
-        client.send_raw(&[first, POST.as_bytes()].concat()).expect("sent");
+        client.send_raw(&[first, request.as_bytes()].concat()).expect("sent");
         let mut answer = String::new();
         client.read_all(&mut answer);
         answer
     };
+    let send = |first: &[u8]| send_request(first, POST);
 
     assert!(send(&proxy_v2([192, 0, 2, 5])).starts_with("HTTP/1.1 202"));
     assert!(send(&proxy_v2([198, 51, 100, 5])).starts_with("HTTP/1.1 403"));
@@ -135,9 +136,21 @@ fn a_proxy_header_names_the_client_where_it_is_asked_for() {
         send(b"PROXY UNKNOWN\r\n").starts_with("HTTP/1.1 403"),
         "a client that is not known is in no list"
     );
+
+    // One that has no address is no proxy of ours, and does not say who it is.
+    let claim = POST.replace("Host: h\r\n", "Host: h\r\nX-Forwarded-For: 192.0.2.5\r\n");
+    let of_no_family = b"\r\n\r\n\0\r\nQUIT\n\x21\x00\0\0";
+    let mut of_unix = b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8".to_vec();
+    of_unix.extend([0; 216]);
+    for hidden in [b"PROXY UNKNOWN\r\n".as_slice(), of_no_family, &of_unix] {
+        let answer = send_request(hidden, &claim);
+        assert!(answer.starts_with("HTTP/1.1 403"), "{hidden:?}: {answer}");
+    }
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0";
+    assert!(send_request(local, &claim).starts_with("HTTP/1.1 202"), "the proxy itself");
     assert_eq!(send(b""), "", "without the header nothing is answered");
 
-    let event = daemon.lines(&["event", "list"]).remove(0);
+    let event = daemon.lines(&["event", "list"]).remove(1);
     assert_eq!(daemon.json(&["event", "show", text(&event, "id")])["remote"], "192.0.2.5:12345");
 
     home.write("hookbox.toml", "[ingress]\ntrusted_proxies = [\"10.0.0.1\"]\n");
