@@ -14,7 +14,7 @@ use super::error::LogError;
 use super::folder;
 
 /// The format of the folder that this version writes: with it, segments have format 2.
-const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 2;
 const THIS_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

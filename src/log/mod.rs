@@ -119,6 +119,7 @@ pub use carve::{CarvedSegment, carve};
 pub use copy::LogCopy;
 pub use disk_space::{DiskBudget, DiskSpace};
 pub use error::{LogError, LogProblem, StoreFault};
+pub use format::FORMAT as LOG_FORMAT;
 pub use forward::Forward;
 pub use layout::SegmentFormat;
 pub use options::Options;
