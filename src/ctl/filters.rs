@@ -3,7 +3,10 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use super::args::{DeliveryFilterArgs, EventFilterArgs};
+use super::client::{AdminClient, resource};
 use super::error::CtlError;
 use crate::api::values::Text;
 use crate::api::{DeliveryFilter, EventFilter};
@@ -28,8 +31,28 @@ pub(super) fn delivery_filter(args: &DeliveryFilterArgs) -> Result<DeliveryFilte
     Ok(DeliveryFilter { events, endpoint: args.endpoint.clone() })
 }
 
-pub(super) fn delivery_ids(ids: &[String]) -> Result<Vec<Text<DeliveryId>>, CtlError> {
-    ids.iter().map(|id| id.parse().map_err(|why| refused("ids", &why))).collect()
+/// The ids of deliveries; of one that is not whole the daemon is asked which one it means.
+pub(super) fn delivery_ids(
+    client: &AdminClient,
+    ids: &[String],
+) -> Result<Vec<Text<DeliveryId>>, CtlError> {
+    let whole = |id: &String| match id.parse() {
+        Ok(id) => Ok(id),
+        Err(why) if !is_beginning(id) => Err(refused("ids", &why)),
+        Err(_) => Ok(client.get(&resource("deliveries", id, ""))?.view::<NamedDelivery>()?.id),
+    };
+    ids.iter().map(whole).collect()
+}
+
+/// Whether it may be the beginning of the id of a delivery, or the id of its event.
+fn is_beginning(text: &str) -> bool {
+    text.starts_with("dlv_") || text.starts_with("evt_")
+}
+
+/// The delivery that was meant.
+#[derive(Deserialize)]
+struct NamedDelivery {
+    id: Text<DeliveryId>,
 }
 
 fn read<T: FromStr<Err: Display>>(key: &str, text: Option<&String>) -> Result<Option<T>, CtlError> {

@@ -20,6 +20,7 @@
 
 mod answer;
 pub mod args;
+mod bulk;
 mod client;
 mod clock;
 mod commands;
@@ -27,6 +28,7 @@ mod completion;
 mod consume;
 mod deliveries;
 pub mod demo;
+mod endpoint_screen;
 mod endpoints;
 mod error;
 mod events;
@@ -46,6 +48,7 @@ mod sources;
 mod status;
 mod support;
 pub mod table;
+pub mod terminal;
 mod usage;
 
 #[cfg(test)]
@@ -78,7 +81,7 @@ pub fn main() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(failure) => failure,
     };
-    if !matches!(failure, CtlError::OutputClosed | CtlError::NotOk) {
+    if !failure.is_printed() {
         eprintln!("hookboxctl: {}", one_line(&failure.to_string()));
     }
     ExitCode::from(failure.exit_code())

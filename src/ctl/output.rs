@@ -5,11 +5,15 @@ use std::io::{self, BufWriter, Write};
 use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
+use super::args::{OutputFormat, TableArgs};
 use super::error::CtlError;
 use super::table::Table;
+use super::terminal::Terminal;
 
 pub(super) struct Output {
     pub(super) json: bool,
+    /// What people read it on.
+    pub(super) terminal: Terminal,
     out: Sink,
 }
 
@@ -22,12 +26,27 @@ enum Sink {
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
-        Self { json, out: Sink::Stdout(BufWriter::new(io::stdout())) }
+        let terminal = Terminal::of_stdout();
+        Self { json, terminal, out: Sink::Stdout(BufWriter::new(io::stdout())) }
+    }
+
+    /// Prints tables as the caller wants them: a wide one is neither cut nor lacks a column.
+    pub(super) fn print_tables(&mut self, args: TableArgs) {
+        if args.output == Some(OutputFormat::Wide) {
+            self.terminal.width = None;
+        }
+    }
+
+    /// Whether people read it at a terminal.
+    pub(super) fn is_for_eyes(&self) -> bool {
+        use std::io::IsTerminal;
+        !self.json && matches!(self.out, Sink::Stdout(_)) && io::stdout().is_terminal()
     }
 
     /// Prints nothing; see [`Output::into_kept`].
     pub(super) fn kept() -> Self {
-        Self { json: false, out: Sink::Kept(Vec::new(), Vec::new()) }
+        let terminal = Terminal::default();
+        Self { json: false, terminal, out: Sink::Kept(Vec::new(), Vec::new()) }
     }
 
     /// What people would have seen, and the answers behind it.
@@ -97,10 +116,15 @@ impl Output {
     }
 
     fn write(&mut self, text: &str) -> Result<(), CtlError> {
+        self.raw(text.as_bytes())
+    }
+
+    /// Bytes as they are.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), CtlError> {
         match &mut self.out {
-            Sink::Stdout(out) => out.write_all(text.as_bytes()).map_err(failed),
+            Sink::Stdout(out) => out.write_all(bytes).map_err(failed),
             Sink::Kept(kept, _) => {
-                kept.extend_from_slice(text.as_bytes());
+                kept.extend_from_slice(bytes);
                 Ok(())
             }
         }

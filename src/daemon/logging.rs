@@ -7,6 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::journal::{self, JournalWriter};
 use crate::config::{LogFormat, LogLevel, LoggingConfig};
 
 /// Changes the level while the daemon runs.
@@ -26,11 +27,23 @@ impl Levels {
 pub fn start(config: &LoggingConfig) -> Levels {
     let (filter, handle) = reload::Layer::new(filter(config.level));
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    // Under systemd and in pipes colours are noise.
-    match config.format {
-        LogFormat::Text => registry.with(layer.with_ansi(std::io::stderr().is_terminal())).init(),
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
+    let layer = tracing_subscriber::fmt::layer().with_target(false);
+    let journal = journal::is_stderr();
+    // In the journal and in pipes colours are noise.
+    let layer = layer.with_ansi(!journal && std::io::stderr().is_terminal());
+    match (config.format, journal) {
+        (LogFormat::Text, false) => registry.with(layer.with_writer(std::io::stderr)).init(),
+        (LogFormat::Text, true) => {
+            registry.with(layer.without_time().with_writer(JournalWriter)).init();
+        }
+        (LogFormat::Json, false) => {
+            let layer = layer.json().flatten_event(true).with_ansi(false);
+            registry.with(layer.with_writer(std::io::stderr)).init();
+        }
+        (LogFormat::Json, true) => {
+            let layer = layer.json().flatten_event(true).with_ansi(false);
+            registry.with(layer.without_time().with_writer(JournalWriter)).init();
+        }
     }
     Levels(handle)
 }

@@ -8,6 +8,7 @@
 //! an error of the log while it runs (abort: what was not acknowledged may or may not be stored).
 
 mod adapters;
+mod change_log;
 mod check;
 mod clock;
 mod ctl_hint;
@@ -17,6 +18,7 @@ mod exit;
 mod fresh_config;
 mod groups;
 mod housekeeping;
+mod journal;
 mod logging;
 mod memory;
 pub mod notices;

@@ -87,9 +87,10 @@ mod subscription;
 #[cfg(test)]
 mod testing;
 mod unsettled;
+mod worst;
 
 pub use accept::Accept;
-pub use action::{Action, AttemptOrder, Maintenance, ReadOrder};
+pub use action::{Action, AttemptOrder, EndpointChange, HealthEvent, Maintenance, ReadOrder};
 pub use ask::{
     AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndpointsQuery, EventsQuery, ExplainQuery,
     ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery, StatusQuery,
@@ -115,7 +116,10 @@ pub use order::Keys;
 pub use relocation::{PositionKeys, RelocatedEvent, RelocationSlice};
 pub use request::{Growth, Query, QueueRequest};
 pub use retire::{Relocate, RetireSegment};
-pub use snapshot::{DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status};
+pub use snapshot::{
+    DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status, WorstEndpoints,
+};
 pub use state::{State, StateError};
 pub use stream_entry::StreamEntry;
 pub use unsettled::{Loss, StreamWaits, Unsettled};
+pub use worst::WorstQuery;

@@ -19,3 +19,4 @@ pub mod sources;
 pub mod status;
 pub mod tail;
 mod test_endpoint;
+mod worst;

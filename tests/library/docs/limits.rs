@@ -1,13 +1,25 @@
 //! The rows of `docs/reference/limits.md`. The figures are the constants, so that neither can
 //! change alone.
 
+mod looking;
+
 use hookbox::model::limits as l;
 
 /// What is limited, and how.
 pub fn rows() -> Vec<(&'static str, String)> {
     let mut rows = incoming();
     for more in [
-        identities, shares, proofs, attempts, restraints, waiting, filters, outgoing, commands, log,
+        identities,
+        shares,
+        proofs,
+        attempts,
+        restraints,
+        waiting,
+        filters,
+        outgoing,
+        commands,
+        looking::rows,
+        log,
     ] {
         rows.extend(more());
     }
