@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::args::BulkArgs;
 use super::client::{AdminClient, path};
 use super::error::CtlError;
-use super::filters::{delivery_filter, delivery_ids};
+use super::filters::{delivery_filter, delivery_ids, whole_filter};
 use super::lists::delivery_params;
 use super::output::Output;
 use super::table::deliveries;
@@ -84,6 +84,7 @@ pub(super) fn perform(
     verb: BulkVerb,
     args: &BulkArgs,
 ) -> Result<Answer, CtlError> {
+    let args = &BulkArgs { filter: whole_filter(client, &args.filter)?, ..args.clone() };
     let by_filter = is_by_filter(args)?;
     let ids = match by_filter {
         true => listed(client, verb, args)?,

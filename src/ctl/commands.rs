@@ -32,6 +32,8 @@ pub(super) fn perform(
 ) -> Result<(), CtlError> {
     match command {
         CtlCommand::Status(args) => status::status(client, out, args),
+        CtlCommand::Metrics => status::metrics(client, out),
+
         CtlCommand::Source(command) => sources::source(client, out, command),
         CtlCommand::Bin(command) => sources::bin(client, out, command),
         CtlCommand::Endpoint(command) => endpoints::endpoint(client, out, command),
@@ -41,7 +43,6 @@ pub(super) fn perform(
         CtlCommand::Replay(args) => events::replay(client, out, args),
         CtlCommand::Tail(args) => events::tail(client, out, args),
         CtlCommand::Consume(args) => consume::consume(client, out, args),
-        CtlCommand::Metrics => status::metrics(client, out),
         CtlCommand::Support(args) => support::support(client, out, args),
         CtlCommand::Log(command) => log::log(client, out, command),
         // These are no clients of a daemon: `main` and `run` do them.

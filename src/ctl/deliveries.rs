@@ -4,7 +4,7 @@ use super::args::{DeadLetterArgs, DeliveryCommand, DlqCommand};
 use super::bulk::{self, BulkVerb};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
-use super::filters::{delivery_filter, delivery_ids};
+use super::filters::{delivery_filter, delivery_ids, whole_filter};
 use super::lists::{self, delivery_params, page_params};
 use super::output::Output;
 use super::show;
@@ -21,7 +21,8 @@ pub(super) fn delivery(
     match command {
         DeliveryCommand::List { state, rows } => {
             let state = vec![("state", state.clone())];
-            let params = [delivery_params(&rows.filter), state, page_params(&rows.page)].concat();
+            let filter = whole_filter(client, &rows.filter)?;
+            let params = [delivery_params(&filter), state, page_params(&rows.page)].concat();
             let target = path("/v1/deliveries", &params);
             let shown = ("delivery list", &rows.page);
             lists::page(client, out, &target, lists::DELIVERIES, shown, "No deliveries match.")
@@ -61,7 +62,8 @@ pub(super) fn dlq(
 ) -> Result<(), CtlError> {
     match command {
         DlqCommand::List { rows } => {
-            let params = [delivery_params(&rows.filter), page_params(&rows.page)].concat();
+            let filter = whole_filter(client, &rows.filter)?;
+            let params = [delivery_params(&filter), page_params(&rows.page)].concat();
             let target = path("/v1/dlq", &params);
             let shown = ("dlq list", &rows.page);
             lists::page(client, out, &target, lists::DEAD, shown, "No dead letters.")
@@ -129,7 +131,7 @@ fn left_out(left_out: &[LeftOutView]) -> String {
 
 /// Which dead letters: ids, a filter, or all; never by accident.
 fn selection(client: &AdminClient, args: &DeadLetterArgs) -> Result<DeadLettersBody, CtlError> {
-    let filter = delivery_filter(&args.filter)?;
+    let filter = delivery_filter(&whole_filter(client, &args.filter)?)?;
     let given = [!args.ids.is_empty(), !filter.is_empty(), args.all];
     match given.iter().filter(|is_given| **is_given).count() {
         0 => {

@@ -90,8 +90,9 @@ fn condition(endpoint: &EndpointView, terminal: Terminal) -> String {
     if activity.failures_in_row > 0 {
         let _ = writeln!(screen, "failures in a row: {}", activity.failures_in_row);
     }
-    let last = moment(activity.last_success_at, now_ms());
-    let _ = writeln!(screen, "delivered: {}, the last {last}", activity.delivered);
+    let last = activity.last_success_at.map(|at| moment(Some(at), now_ms()));
+    let last = last.map(|last| format!(", the last {last}")).unwrap_or_default();
+    let _ = writeln!(screen, "delivered: {}{last}", activity.delivered);
     screen
 }
 

@@ -7,6 +7,7 @@ use super::args::{EndpointCommand, EndpointTestArgs};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
 use super::files::read_bytes;
+use super::filters::whole_event;
 use super::lists::{self, list};
 use super::output::Output;
 use super::settings::{change, creation, endpoint_spec};
@@ -107,7 +108,7 @@ fn test(
 ) -> Result<(), CtlError> {
     let data = args.file.as_deref().map(read_bytes).transpose()?;
     let body = TestEndpointBody {
-        event: args.event.clone().map(Line),
+        event: whole_event(client, args.event.as_ref())?.map(Line),
         data_base64: data.map(|bytes| STANDARD.encode(bytes)),
         event_type: args.kind.clone().map(Line),
         source: args.source.clone().map(Line),

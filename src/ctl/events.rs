@@ -7,7 +7,7 @@ use super::args::{EventCommand, ReplayArgs, SendArgs, TailArgs};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
 use super::files::read_bytes;
-use super::filters::event_filter;
+use super::filters::{event_filter, whole_event};
 use super::lists::{self, filter_params, list, page_params};
 use super::output::Output;
 use super::show;
@@ -33,6 +33,7 @@ pub(super) fn event(
             let found = client.get(&resource("events", id, ""))?;
             out.one(&found, show::event)
         }
+
         EventCommand::Body { id } => {
             let found = client.get(&resource("events", id, ""))?;
             if out.json {
@@ -89,7 +90,8 @@ pub(super) fn replay(
         });
     }
 
-    let filter = event_filter(&args.filter, args.event.as_ref())?;
+    let event = whole_event(client, args.event.as_ref())?;
+    let filter = event_filter(&args.filter, event.as_ref())?;
     // Everything is replayed only when it is asked for by name.
     match (filter.is_empty(), args.all) {
         (true, false) => {

@@ -41,7 +41,7 @@ pub(super) fn metrics(client: &AdminClient, out: &mut Output) -> Result<(), CtlE
 /// One line, and the exit code that says the same.
 fn check(out: &mut Output, status: &Answer) -> Result<(), CtlError> {
     let verdict = verdict(&status.view()?);
-    out.one(&Answer::of(&verdict)?, |verdict: &check::Verdict| clean(&verdict.reason))?;
+    out.one(&Answer::of(&verdict)?, |verdict: &check::StatusVerdict| clean(&verdict.reason))?;
     match (verdict.ok, verdict.accepting) {
         (true, _) => Ok(()),
         (false, true) => out.finish().and(Err(CtlError::NotOk)),

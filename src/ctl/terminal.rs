@@ -1,5 +1,5 @@
-//! What people read the output on: how wide it is, whether it has colours, whether somebody is there
-//! to be asked.
+//! What people read the output on: how wide it is, whether it has colours, whether somebody is
+//! there to be asked.
 
 use std::io::{BufRead, IsTerminal, Write};
 

@@ -1,5 +1,5 @@
-//! Changes of the endpoints' health as lines of the daemon's log: a breaker that opens or closes, an
-//! endpoint that is put on hold, a lane that waits, dead letters.
+//! Changes of the endpoints' health as lines of the daemon's log: a breaker that opens or closes,
+//! an endpoint that is put on hold, a lane that waits, dead letters.
 //!
 //! The first change of a kind at an endpoint is one line at once. Those that follow within
 //! `limits::CHANGE_LINE_GAP_MS` are one more, which says how many there were. Of all endpoints
@@ -14,14 +14,14 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::model::{EndpointId, limits};
-use crate::queue::{EndpointChange, HealthEvent};
+use crate::queue::{HealthEvent, HealthReport};
 use crate::scheduler::Clock;
 
 /// Between two looks at what was kept back.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Writes lines until nobody sends changes any more.
-pub async fn run(mut changes: broadcast::Receiver<Arc<EndpointChange>>, clock: Clock) {
+pub async fn run(mut changes: broadcast::Receiver<Arc<HealthReport>>, clock: Clock) {
     let mut log = ChangeLog::default();
     let mut look = tokio::time::interval(LOOK);
     loop {
@@ -40,18 +40,18 @@ pub async fn run(mut changes: broadcast::Receiver<Arc<EndpointChange>>, clock: C
 #[derive(Clone, Debug, PartialEq)]
 enum ChangeLine {
     /// A change, and how many of its kind it stands for.
-    Change(Arc<EndpointChange>, u64),
+    Change(Arc<HealthReport>, u64),
     /// Changes of many endpoints that were left out.
     LeftOut(u64),
 }
 
 /// Changes of one kind at one endpoint are told apart from others.
-type Subject = (EndpointId, u8);
+type ChangeSubject = (EndpointId, u8);
 
 /// Which lines are written when.
 #[derive(Debug, Default)]
 struct ChangeLog {
-    subjects: BTreeMap<Subject, SubjectState>,
+    subjects: BTreeMap<ChangeSubject, SubjectState>,
     /// Lines since `began`.
     lines: usize,
     began: u64,
@@ -63,12 +63,12 @@ struct SubjectState {
     /// No line before this time.
     next_at: u64,
     /// The last change that was kept back, and how many there were.
-    kept: Option<(Arc<EndpointChange>, u64)>,
+    kept: Option<(Arc<HealthReport>, u64)>,
 }
 
 impl ChangeLog {
     /// Takes a change in. Returns what is to be written at once.
-    fn see(&mut self, now_mono: u64, change: Arc<EndpointChange>) -> Vec<ChangeLine> {
+    fn see(&mut self, now_mono: u64, change: Arc<HealthReport>) -> Vec<ChangeLine> {
         let mut lines = self.due(now_mono);
         let subject = (change.endpoint.id, kind(&change.what));
         match self.subjects.get_mut(&subject) {
@@ -194,16 +194,16 @@ mod tests {
 
     use super::{ChangeLine, ChangeLog};
     use crate::model::{DeliveryId, Endpoint, EndpointId, limits};
-    use crate::queue::{EndpointChange, HealthEvent};
+    use crate::queue::{HealthEvent, HealthReport};
 
     const GAP: u64 = limits::CHANGE_LINE_GAP_MS;
 
-    fn change(id: EndpointId, what: HealthEvent) -> Arc<EndpointChange> {
+    fn change(id: EndpointId, what: HealthEvent) -> Arc<HealthReport> {
         let endpoint = Endpoint { id, ..Endpoint::new(format!("e{id}"), "pull:") };
-        Arc::new(EndpointChange { endpoint: Arc::new(endpoint), what })
+        Arc::new(HealthReport { endpoint: Arc::new(endpoint), what })
     }
 
-    fn died(id: EndpointId, seq: u64) -> Arc<EndpointChange> {
+    fn died(id: EndpointId, seq: u64) -> Arc<HealthReport> {
         let delivery = DeliveryId { seq, endpoint: id };
         change(id, HealthEvent::Died { delivery, reason: "gone".to_owned() })
     }

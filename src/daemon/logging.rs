@@ -27,6 +27,7 @@ impl Levels {
 pub fn start(config: &LoggingConfig) -> Levels {
     let (filter, handle) = reload::Layer::new(filter(config.level));
     let registry = tracing_subscriber::registry().with(filter);
+
     let layer = tracing_subscriber::fmt::layer().with_target(false);
     let journal = journal::is_stderr();
     // In the journal and in pipes colours are noise.

@@ -205,9 +205,7 @@ fn open(
     ));
 
     tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
-    if let Some(listener) = metrics_listener(config)? {
-        tokio::spawn(admin.clone().serve_metrics(listener, stopped.clone()));
-    }
+    serve_metrics(config, &admin, &stopped)?;
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();
@@ -216,9 +214,13 @@ fn open(
     Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight })
 }
 
-/// The listener for metrics, where one is configured.
-fn metrics_listener(config: &Config) -> Result<Option<tokio::net::TcpListener>, Exit> {
-    let Some(address) = config.metrics.listen else { return Ok(None) };
+/// Serves the metrics where that is configured.
+fn serve_metrics(
+    config: &Config,
+    admin: &Arc<Admin>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(), Exit> {
+    let Some(address) = config.metrics.listen else { return Ok(()) };
     let cannot = |error: std::io::Error| {
         let what = format!("[metrics] listen: cannot listen on {address}: {error}");
         Exit::new(Exit::CANNOT_CREATE, what)
@@ -232,7 +234,8 @@ fn metrics_listener(config: &Config) -> Result<Option<tokio::net::TcpListener>, 
     }
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "metrics are served at /metrics");
-    Ok(Some(listener))
+    tokio::spawn(admin.clone().serve_metrics(listener, stopped.clone()));
+    Ok(())
 }
 
 /// The socket of the admin API, for the configured group.

@@ -137,6 +137,10 @@ impl fmt::Debug for DeliveryId {
     }
 }
 
+/// Characters of a whole id behind its prefix.
+const EVENT_CHARACTERS: usize = 26;
+const DELIVERY_CHARACTERS: usize = 20;
+
 /// The records that an id may name which begins so: the first and the last of them. `None` when no
 /// id of this kind begins so.
 #[must_use]
@@ -149,7 +153,9 @@ pub fn records_of_beginning(text: &str, prefix: &str) -> Option<(Seq, Seq)> {
     let digits = text.strip_prefix(prefix)?.as_bytes();
     let digit = |byte: &u8| ALPHABET.iter().position(|symbol| symbol == byte);
     let digits: Vec<usize> = digits.iter().map(digit).collect::<Option<_>>()?;
-    if digits.is_empty() {
+    // What is longer than a whole id is the beginning of none.
+    let most = if prefix == "evt_" { EVENT_CHARACTERS } else { DELIVERY_CHARACTERS };
+    if digits.is_empty() || digits.len() > most {
         return None;
     }
 
@@ -208,6 +214,7 @@ mod tests {
         assert_eq!(records_of_beginning("evt_", "evt_"), None);
         assert_eq!(records_of_beginning("evt_0z", "evt_"), None);
         assert_eq!(records_of_beginning("dlv_0", "evt_"), None);
+        assert_eq!(records_of_beginning("dlv_000000000000000000000", "dlv_"), None, "too long");
     }
 
     #[test]

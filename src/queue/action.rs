@@ -8,19 +8,19 @@ use crate::model::{
 };
 use crate::record::ReplayFilter;
 
-/// Something to be done. Who does it depends on its kind: outbound, the reader of the log, the thread
-/// itself, or whoever writes the daemon's log.
+/// Something to be done. Who does it depends on its kind: outbound, the reader of the log, the
+/// thread itself, or whoever writes the daemon's log.
 #[derive(Clone, Debug)]
 pub enum Action {
     Attempt(AttemptOrder),
     Read(ReadOrder),
     Maintain(Maintenance),
-    Report(EndpointChange),
+    Report(HealthReport),
 }
 
 /// A change of an endpoint's health, for the daemon's log.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EndpointChange {
+pub struct HealthReport {
     pub endpoint: Arc<Endpoint>,
     pub what: HealthEvent,
 }

@@ -20,7 +20,8 @@ impl Queue {
         let oldest = [endpoint.first_unread(), in_stream, endpoint.retrying.keys().next().copied()];
         let oldest = oldest.into_iter().flatten().min().filter(|_| endpoint.undone > 0);
 
-        // Those at hand are known by when they were accepted; what is still in the stream came later.
+        // Those at hand are known by when they were accepted; what is still in the stream came
+        // later.
         let waiting = endpoint.retrying.values().next().map(Retrying::born);
         let born = endpoint.outstanding().map(|job| job.born).chain(waiting).min();
         let born = born.filter(|_| endpoint.undone > 0);

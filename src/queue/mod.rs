@@ -90,7 +90,7 @@ mod unsettled;
 mod worst;
 
 pub use accept::Accept;
-pub use action::{Action, AttemptOrder, EndpointChange, HealthEvent, Maintenance, ReadOrder};
+pub use action::{Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, ReadOrder};
 pub use ask::{
     AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndpointsQuery, EventsQuery, ExplainQuery,
     ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery, StatusQuery,

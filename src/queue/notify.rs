@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::accept::Acceptance;
-use super::action::{Action, EndpointChange, HealthEvent};
+use super::action::{Action, HealthEvent, HealthReport};
 use super::new_event::FanOut;
 use super::notices::{Notice, OWN_SOURCE};
 use super::{Draft, Queue};
@@ -25,7 +25,7 @@ impl Queue {
     pub(super) fn report_change(&self, id: EndpointId, what: HealthEvent, draft: &mut Draft) {
         let Some(found) = self.state.endpoints.get(&id) else { return };
         let endpoint = found.settings.clone();
-        draft.actions.push(Action::Report(EndpointChange { endpoint, what }));
+        draft.actions.push(Action::Report(HealthReport { endpoint, what }));
     }
 
     /// Something that happened outside of the queue (`hookbox.disk.low`).

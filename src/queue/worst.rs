@@ -1,5 +1,5 @@
-//! The endpoints that need somebody most, for `status`: found in one pass over all of them, of which
-//! only those that are shown are looked at closely.
+//! The endpoints that need somebody most, for `status`: found in one pass over all of them, of
+//! which only those that are shown are looked at closely.
 
 use super::Queue;
 use super::endpoint::EndpointQueue;

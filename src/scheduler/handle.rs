@@ -21,7 +21,7 @@ use super::wanted::{WakeScheduler, WantedTotals};
 use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, SourceId, limits};
 use crate::queue::matcher::Subscription;
 use crate::queue::{
-    Accept, Accepted, CreateEndpoint, EndpointChange, Input, NewEvent, QueueRequest, Refusal,
+    Accept, Accepted, CreateEndpoint, HealthReport, Input, NewEvent, QueueRequest, Refusal,
     StatusQuery, UpdateEndpoint, WithSubscription,
 };
 
@@ -31,7 +31,7 @@ pub struct Channels {
     pub requests: Receiver<Envelope>,
     pub directory: watch::Sender<Arc<Directory>>,
     pub tail: broadcast::Sender<Arc<TailLine>>,
-    pub(super) changes: broadcast::Sender<Arc<EndpointChange>>,
+    pub(super) changes: broadcast::Sender<Arc<HealthReport>>,
     pub health: Arc<Health>,
     pub shares: Arc<ShareCounts>,
     pub(super) meters: Arc<Meters>,
@@ -46,7 +46,7 @@ pub struct Handle {
     commands: Arc<Semaphore>,
     directory: watch::Receiver<Arc<Directory>>,
     tail: broadcast::Sender<Arc<TailLine>>,
-    changes: broadcast::Sender<Arc<EndpointChange>>,
+    changes: broadcast::Sender<Arc<HealthReport>>,
     health: Arc<Health>,
     shares: Arc<ShareCounts>,
     meters: Arc<Meters>,
@@ -158,7 +158,7 @@ impl Handle {
     /// Changes of the endpoints' health from now on, for the daemon's log. Whoever is slow misses
     /// some, and is told how many.
     #[must_use]
-    pub fn changes(&self) -> broadcast::Receiver<Arc<EndpointChange>> {
+    pub fn changes(&self) -> broadcast::Receiver<Arc<HealthReport>> {
         self.changes.subscribe()
     }
 

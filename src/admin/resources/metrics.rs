@@ -129,7 +129,7 @@ impl MetricsPage {
     }
 
     fn durations(&mut self, meters: &Meters) {
-        for (name, help, histogram) in [
+        let durations = [
             (
                 "hookbox_accept_duration_seconds",
                 "From a request that was read to its events being durable.",
@@ -146,7 +146,9 @@ impl MetricsPage {
                 "Commits of the log, until they are durable.",
                 &meters.commit,
             ),
-        ] {
+        ];
+
+        for (name, help, histogram) in durations {
             self.histogram(name, help, &histogram.counts());
         }
     }

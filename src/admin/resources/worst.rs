@@ -1,5 +1,5 @@
-//! The endpoints that need somebody most, for `status`: what is wrong, since when, what the receiver
-//! said, and what to type.
+//! The endpoints that need somebody most, for `status`: what is wrong, since when, what the
+//! receiver said, and what to type.
 
 use super::endpoint_health;
 use crate::admin::http::problem::Problem;

@@ -1,6 +1,6 @@
 //! Ids as people type them: whole, or so much of the beginning that only one is meant. Where an
-//! event is asked for, a delivery names its event; where a delivery is asked for, an event names its
-//! only delivery.
+//! event is asked for, a delivery names its event; where a delivery is asked for, an event names
+//! its only delivery.
 //!
 //! An id begins with the number of its record, so that its beginning says in which part of the log
 //! to look.

@@ -9,7 +9,7 @@ use crate::ctl::table::{count, text};
 
 /// What `status --check` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct StatusVerdict {
     /// Nothing needs anybody.
     pub ok: bool,
     /// Events are accepted.
@@ -19,11 +19,11 @@ pub struct Verdict {
 }
 
 /// Whether all is well.
-pub fn verdict(status: &StatusView) -> Verdict {
+pub fn verdict(status: &StatusView) -> StatusVerdict {
     if !status.accepting {
         let reason = status.reason.as_deref().map(|reason| format!(": {}", text(reason)));
         let reason = format!("NOT ACCEPTING{}", reason.unwrap_or_default());
-        return Verdict { ok: false, accepting: false, reason };
+        return StatusVerdict { ok: false, accepting: false, reason };
     }
 
     let reasons = reasons(status);
@@ -32,7 +32,7 @@ pub fn verdict(status: &StatusView) -> Verdict {
         true => format!("OK: accepting, {}", count(status.endpoints, "endpoint")),
         false => format!("ATTENTION: {}", reasons.join("; ")),
     };
-    Verdict { ok, accepting: true, reason }
+    StatusVerdict { ok, accepting: true, reason }
 }
 
 fn reasons(status: &StatusView) -> Vec<String> {

@@ -84,6 +84,7 @@ fn what(worst: &WorstView) -> String {
     let Tolerant::Known(condition) = worst.condition else {
         return clean(&worst.condition.to_string());
     };
+
     match condition {
         EndpointCondition::Held => match &worst.held_reason {
             Some(Tolerant::Known(HoldReason::Operator)) => "held by the operator".to_owned(),

@@ -131,6 +131,20 @@ fn changes_of_endpoints_are_lines_of_the_log() {
 }
 
 #[test]
+fn a_start_says_when_the_last_run_did_not_end_by_itself() {
+    let home = Home::new();
+    let unclean = |daemon: &Daemon| logged(daemon, "did not end by itself").len();
+    let first = home.start();
+    assert_eq!(unclean(&first), 0);
+    first.kill();
+
+    let second = home.start();
+    assert_eq!(unclean(&second), 1);
+    assert!(second.terminate().success());
+    assert_eq!(unclean(&home.start()), 0);
+}
+
+#[test]
 fn many_deliveries_are_retried_and_cancelled_by_a_filter() {
     let (home, receiver) = (Home::new(), Receiver::start());
     let daemon = home.start();
@@ -186,6 +200,12 @@ fn ids_are_taken_by_their_beginning() {
     for id in [&event[..17], &delivery[..20]] {
         assert_eq!(text(&daemon.json(&["delivery", "show", id]), "id"), delivery, "{id}");
     }
+    let listed = daemon.lines(&["delivery", "list", "--event", &event[..17]]);
+    assert_eq!(listed.iter().map(|row| text(row, "id")).collect::<Vec<_>>(), [delivery]);
+    let counted = daemon.json(&["replay", "--event", delivery, "--dry-run"]);
+    assert_eq!(counted["matched"], 1);
+    let tested = daemon.json(&["endpoint", "test", "app", "--event", &event[..17], "--dry-run"]);
+    assert_eq!(text(&tested, "event"), event);
     let refused = daemon.ctl().run(&["delivery", "retry", &delivery[..20]]).expect(1).stderr;
     assert!(refused.contains(delivery) && refused.contains("was delivered"), "{refused}");
     assert_eq!(daemon.done(&["event", "body", &event[..17]]).stdout, "{\"n\":1}\n");
