@@ -92,8 +92,8 @@ pub(super) fn perform(
     };
 
     let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
-    let acts = !args.dry_run && !(by_filter && ids.is_empty());
-    if acts {
+    let nothing_to_do = args.dry_run || ids.is_empty();
+    if !nothing_to_do {
         if by_filter {
             confirm(args.yes || out.json, &verb.asks(ids.len()))?;
         }

@@ -8,21 +8,10 @@ use hookbox::model::limits as l;
 /// What is limited, and how.
 pub fn rows() -> Vec<(&'static str, String)> {
     let mut rows = incoming();
-    for more in [
-        identities,
-        shares,
-        proofs,
-        attempts,
-        restraints,
-        waiting,
-        filters,
-        outgoing,
-        commands,
-        looking::rows,
-        log,
-    ] {
-        rows.extend(more());
-    }
+    let more = [identities, shares, proofs, attempts, restraints, waiting, filters];
+    rows.extend(more.iter().flat_map(|rows| rows()));
+    let last = [outgoing, commands, looking::rows, log];
+    rows.extend(last.iter().flat_map(|rows| rows()));
     rows
 }
 

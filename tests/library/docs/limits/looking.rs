@@ -5,27 +5,27 @@ use hookbox::model::limits as l;
 use super::time;
 
 pub fn rows() -> Vec<(&'static str, String)> {
-    vec![
-        (
-            "status, log lines of endpoints",
-            format!(
-                "{} endpoints are named, with {} characters of what a receiver said; of one kind \
+    let mut rows = vec![(
+        "status, log lines of endpoints",
+        format!(
+            "{} endpoints are named, with {} characters of what a receiver said; of one kind \
                  of change at one endpoint a line at once and then one in {}, of all endpoints \
                  together {} in that time",
-                l::WORST_SHOWN,
-                l::WORDS,
-                time(l::CHANGE_LINE_GAP_MS),
-                l::CHANGE_LINES
-            ),
+            l::WORST_SHOWN,
+            l::WORDS,
+            time(l::CHANGE_LINE_GAP_MS),
+            l::CHANGE_LINES
         ),
-        (
-            "listener for metrics",
-            format!(
-                "{} connections, each for one request and {}; the page is made at most once in {}",
-                l::METRICS_CONNECTIONS,
-                time(l::METRICS_TIMEOUT_MS),
-                time(l::METRICS_PAGE_MS)
-            ),
+    )];
+
+    rows.push((
+        "listener for metrics",
+        format!(
+            "{} connections, each for one request and {}; the page is made at most once in {}",
+            l::METRICS_CONNECTIONS,
+            time(l::METRICS_TIMEOUT_MS),
+            time(l::METRICS_PAGE_MS)
         ),
-    ]
+    ));
+    rows
 }
