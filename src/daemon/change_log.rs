@@ -17,21 +17,26 @@ use crate::model::{EndpointId, limits};
 use crate::queue::{HealthEvent, HealthReport};
 use crate::scheduler::Clock;
 
-/// Between two looks at what was kept back.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// Writes lines until nobody sends changes any more.
 pub async fn run(mut changes: broadcast::Receiver<Arc<HealthReport>>, clock: Clock) {
     let mut log = ChangeLog::default();
-    let mut look = tokio::time::interval(LOOK);
     loop {
+        let wait_ms = log.next_look().map(|at| at.saturating_sub(clock().mono_ms));
+        let look = async {
+            match wait_ms {
+                Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                // While nothing happens, nothing wakes the daemon.
+                None => std::future::pending().await,
+            }
+        };
+
         tokio::select! {
             change = changes.recv() => match change {
                 Ok(change) => log.see(clock().mono_ms, change).iter().for_each(write),
                 Err(RecvError::Lagged(missed)) => log.left_out += missed,
                 Err(RecvError::Closed) => return,
             },
-            _ = look.tick() => log.due(clock().mono_ms).iter().for_each(write),
+            () = look => log.due(clock().mono_ms).iter().for_each(write),
         }
     }
 }
@@ -83,6 +88,13 @@ impl ChangeLog {
             }
         }
         lines
+    }
+
+    /// When there is something to write or to forget at the earliest.
+    fn next_look(&self) -> Option<u64> {
+        let left_out = (self.left_out > 0).then_some(self.began + limits::CHANGE_LINE_GAP_MS);
+        let subjects = self.subjects.values().map(|state| state.next_at);
+        subjects.chain(left_out).min()
     }
 
     /// What was kept back for long enough.
@@ -223,10 +235,12 @@ mod tests {
         assert_eq!(counts(&at_once), [1]);
         assert_eq!(log.due(2 * GAP - 1), []);
 
+        assert_eq!(log.next_look(), Some(2 * GAP));
         let later = log.due(2 * GAP);
         assert_eq!(later, [ChangeLine::Change(died(1, 59), 59)], "the last one, for all of them");
         assert_eq!(log.due(3 * GAP), []);
         assert!(log.subjects.is_empty(), "what is quiet is forgotten");
+        assert_eq!(log.next_look(), None, "and nothing wakes the daemon");
     }
 
     #[test]
