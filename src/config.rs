@@ -13,6 +13,7 @@ mod drop_in_file;
 mod error;
 pub mod layers;
 mod listen;
+mod metrics;
 mod show;
 mod suggest;
 mod values;
@@ -31,6 +32,7 @@ use crate::model::limits;
 pub use admin::{AdminConfig, SocketMode};
 pub use error::ConfigError;
 pub use listen::{Listen, parse_listen};
+pub use metrics::MetricsConfig;
 pub use values::{Bytes, Millis, RateSetting};
 
 /// The whole configuration, every default filled in.
@@ -42,6 +44,7 @@ pub struct Config {
     /// `<data>/admin.sock` when `None`.
     pub admin_socket: Option<PathBuf>,
     pub admin: AdminConfig,
+    pub metrics: MetricsConfig,
     pub log: LogConfig,
     pub retention: RetentionConfig,
     pub ingress: IngressConfig,
@@ -156,6 +159,7 @@ impl Default for Config {
             listen: vec!["127.0.0.1:8420".to_owned()],
             admin_socket: None,
             admin: AdminConfig::default(),
+            metrics: MetricsConfig::default(),
             log: LogConfig::default(),
             retention: RetentionConfig::default(),
             ingress: IngressConfig::default(),

@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
+use crate::model::similar::nearest;
+
 /// The message of an error of the TOML reader, with the key that was probably meant. `all` has
 /// every key that there is.
 pub(super) fn explained(message: &str, all: &Value) -> String {
     let message = message.replace('\n', " ");
     let Some((given, expected)) = unknown(&message) else { return message };
-    if let Some(meant) = nearest(given, &expected) {
+    if let Some(meant) = nearest(given, expected.iter().copied()) {
         return format!("unknown field `{given}`: did you mean `{meant}`?");
     }
 
@@ -27,14 +29,6 @@ fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let (given, expected) = rest.split_once('`')?;
     Some((given, expected.split('`').skip(1).step_by(2).collect()))
-}
-
-/// The key that differs from `given` in at most a third of its letters, or in one.
-fn nearest<'a>(given: &str, keys: &[&'a str]) -> Option<&'a str> {
-    let most = (given.len() / 3).max(1);
-    let distance = |key: &&'a str| (strsim::osa_distance(given, key), *key);
-    let (distance, key) = keys.iter().map(distance).min()?;
-    (distance <= most).then_some(key)
 }
 
 /// The sections that have a key of this name.

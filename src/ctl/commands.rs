@@ -31,7 +31,9 @@ pub(super) fn perform(
     command: &CtlCommand,
 ) -> Result<(), CtlError> {
     match command {
-        CtlCommand::Status => status::status(client, out),
+        CtlCommand::Status(args) => status::status(client, out, args),
+        CtlCommand::Metrics => status::metrics(client, out),
+
         CtlCommand::Source(command) => sources::source(client, out, command),
         CtlCommand::Bin(command) => sources::bin(client, out, command),
         CtlCommand::Endpoint(command) => endpoints::endpoint(client, out, command),

@@ -1,15 +1,17 @@
 //! `delivery` and `dlq`: what became of each event at each endpoint.
 
 use super::args::{DeadLetterArgs, DeliveryCommand, DlqCommand};
+use super::bulk::{self, BulkVerb};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
-use super::filters::{delivery_filter, delivery_ids};
-use super::lists::{self, delivery_params, list, page_params};
+use super::filters::{delivery_filter, delivery_ids, whole_filter};
+use super::lists::{self, delivery_params, page_params};
 use super::output::Output;
 use super::show;
 use super::table::{count, deliveries, text};
+use super::terminal::confirm;
+use crate::api::DeadLettersBody;
 use crate::api::views::{CancelView, DiscardView, LeftOutView, RetryView};
-use crate::api::{DeadLettersBody, IdsBody};
 
 pub(super) fn delivery(
     client: &AdminClient,
@@ -19,33 +21,35 @@ pub(super) fn delivery(
     match command {
         DeliveryCommand::List { state, rows } => {
             let state = vec![("state", state.clone())];
-            let params = [delivery_params(&rows.filter), state, page_params(&rows.page)].concat();
+            let filter = whole_filter(client, &rows.filter)?;
+            let params = [delivery_params(&filter), state, page_params(&rows.page)].concat();
             let target = path("/v1/deliveries", &params);
-            list(client, out, &target, lists::DELIVERIES, "No deliveries match.")
+            let shown = ("delivery list", &rows.page);
+            lists::page(client, out, &target, lists::DELIVERIES, shown, "No deliveries match.")
         }
         DeliveryCommand::Show { id } => {
             let found = client.get(&resource("deliveries", id, ""))?;
-            out.one(&found, show::delivery)
+            let terminal = out.terminal;
+            out.one(&found, |delivery| show::delivery(delivery, terminal))
         }
         DeliveryCommand::Explain { id } => {
             let found = client.get(&resource("deliveries", id, "/explain"))?;
             out.one(&found, show::explained)
         }
 
-        DeliveryCommand::Retry { ids } => {
-            let body = IdsBody { ids: Some(delivery_ids(ids)?) };
-            let done = client.post("/v1/deliveries/retry", &body)?;
+        DeliveryCommand::Retry(args) => {
+            let done = bulk::perform(client, out, BulkVerb::Retry, args)?;
             out.one(&done, |done: &RetryView| {
-                let sum = format!("Retried: {} of {}.", done.queued, deliveries(done.matched));
-                sum + &left_out(&done.left_out)
+                let matched = deliveries(done.matched);
+                summary("Retried", done.queued, &matched, done.dry_run) + &left_out(&done.left_out)
             })
         }
-        DeliveryCommand::Cancel { ids } => {
-            let body = IdsBody { ids: Some(delivery_ids(ids)?) };
-            let done = client.post("/v1/deliveries/cancel", &body)?;
+        DeliveryCommand::Cancel(args) => {
+            let done = bulk::perform(client, out, BulkVerb::Cancel, args)?;
             out.one(&done, |done: &CancelView| {
-                let (cancelled, matched) = (done.cancelled, deliveries(done.matched));
-                format!("Cancelled: {cancelled} of {matched}.") + &left_out(&done.left_out)
+                let matched = deliveries(done.matched);
+                summary("Cancelled", done.cancelled, &matched, done.dry_run)
+                    + &left_out(&done.left_out)
             })
         }
     }
@@ -58,37 +62,64 @@ pub(super) fn dlq(
 ) -> Result<(), CtlError> {
     match command {
         DlqCommand::List { rows } => {
-            let params = [delivery_params(&rows.filter), page_params(&rows.page)].concat();
+            let filter = whole_filter(client, &rows.filter)?;
+            let params = [delivery_params(&filter), page_params(&rows.page)].concat();
             let target = path("/v1/dlq", &params);
-            list(client, out, &target, lists::DEAD, "No dead letters.")
+            let shown = ("dlq list", &rows.page);
+            lists::page(client, out, &target, lists::DEAD, shown, "No dead letters.")
         }
         DlqCommand::Show { id } => {
             let found = client.get(&resource("dlq", id, ""))?;
-            out.one(&found, show::delivery)
+            let terminal = out.terminal;
+            out.one(&found, |delivery| show::delivery(delivery, terminal))
         }
 
         DlqCommand::Retry(args) => {
-            let done = client.post("/v1/dlq/retry", &selection(args)?)?;
+            let body = selection(client, args)?;
+            confirm_many(client, out, args, &body, |many| format!("This retries {many}."))?;
+            let done = client.post("/v1/dlq/retry", &body)?;
             out.one(&done, |done: &RetryView| {
-                summary("Retried", done.queued, done.matched, done.dry_run)
-                    + &left_out(&done.left_out)
+                let matched = count(done.matched, "dead letter");
+                summary("Retried", done.queued, &matched, done.dry_run) + &left_out(&done.left_out)
             })
         }
         DlqCommand::Discard(args) => {
-            let done = client.post("/v1/dlq/discard", &selection(args)?)?;
+            let body = selection(client, args)?;
+            let asks = |many: String| format!("This discards {many} for good.");
+            confirm_many(client, out, args, &body, asks)?;
+            let done = client.post("/v1/dlq/discard", &body)?;
             out.one(&done, |done: &DiscardView| {
-                summary("Discarded", done.discarded, done.matched, done.dry_run)
+                let matched = count(done.matched, "dead letter");
+                summary("Discarded", done.discarded, &matched, done.dry_run)
                     + &left_out(&done.left_out)
             })
         }
     }
 }
 
-fn summary(verb: &str, done: usize, matched: usize, dry_run: bool) -> String {
-    let matched = count(matched, "dead letter");
+fn summary(verb: &str, done: usize, matched: &str, dry_run: bool) -> String {
     match dry_run {
         true => format!("Matched: {matched}. Nothing was changed (--dry-run)."),
         false => format!("{verb}: {done} of {matched}."),
+    }
+}
+
+/// Asks before something is done to all dead letters that pass a filter, with their number.
+fn confirm_many(
+    client: &AdminClient,
+    out: &Output,
+    args: &DeadLetterArgs,
+    body: &DeadLettersBody,
+    asks: impl FnOnce(String) -> String,
+) -> Result<(), CtlError> {
+    if args.yes || args.dry_run || !args.ids.is_empty() || !out.is_for_eyes() {
+        return Ok(());
+    }
+    let counted = DeadLettersBody { dry_run: true, ..body.clone() };
+    let found: RetryView = client.post("/v1/dlq/retry", &counted)?.view()?;
+    match found.matched {
+        0 => Ok(()),
+        many => confirm(false, &asks(count(many, "dead letter"))),
     }
 }
 
@@ -99,8 +130,8 @@ fn left_out(left_out: &[LeftOutView]) -> String {
 }
 
 /// Which dead letters: ids, a filter, or all; never by accident.
-fn selection(args: &DeadLetterArgs) -> Result<DeadLettersBody, CtlError> {
-    let filter = delivery_filter(&args.filter)?;
+fn selection(client: &AdminClient, args: &DeadLetterArgs) -> Result<DeadLettersBody, CtlError> {
+    let filter = delivery_filter(&whole_filter(client, &args.filter)?)?;
     let given = [!args.ids.is_empty(), !filter.is_empty(), args.all];
     match given.iter().filter(|is_given| **is_given).count() {
         0 => {
@@ -115,6 +146,6 @@ fn selection(args: &DeadLetterArgs) -> Result<DeadLettersBody, CtlError> {
         }
     }
 
-    let ids = Some(delivery_ids(&args.ids)?).filter(|ids| !ids.is_empty());
+    let ids = Some(delivery_ids(client, &args.ids)?).filter(|ids| !ids.is_empty());
     Ok(DeadLettersBody { ids, filter, all: args.all, dry_run: args.dry_run })
 }

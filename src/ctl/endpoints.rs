@@ -6,13 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use super::args::{EndpointCommand, EndpointTestArgs};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
-use super::fields::fields;
 use super::files::read_bytes;
+use super::filters::whole_event;
 use super::lists::{self, list};
 use super::output::Output;
 use super::settings::{change, creation, endpoint_spec};
-use super::table::or_dash;
-use super::{secrets, show};
+use super::table::{deliveries, or_dash};
+use super::terminal::confirm;
+use super::{endpoint_screen, secrets, show};
 use crate::api::text::Line;
 use crate::api::views::{DeletedView, EndpointTestView, EndpointView};
 use crate::api::{EmptyBody, TestEndpointBody};
@@ -28,7 +29,8 @@ pub(super) fn endpoint(
             let created = client.post("/v1/endpoints", &body)?;
             out.one(&created, show::created_endpoint)
         }
-        EndpointCommand::List { state } => {
+        EndpointCommand::List { state, table } => {
+            out.print_tables(*table);
             let target = path("/v1/endpoints", &[("state", state.clone())]);
             let empty = match state {
                 Some(state) => format!("No endpoint is {state}."),
@@ -36,9 +38,10 @@ pub(super) fn endpoint(
             };
             list(client, out, &target, lists::ENDPOINTS, &empty)
         }
-        EndpointCommand::Show { name } => {
+        EndpointCommand::Show { name, all } => {
             let found = client.get(&resource("endpoints", name, ""))?;
-            out.one(&found, fields)
+            let terminal = out.terminal;
+            out.one(&found, |endpoint| endpoint_screen::screen(endpoint, *all, terminal))
         }
 
         EndpointCommand::Update { name, settings, reset } => {
@@ -46,7 +49,8 @@ pub(super) fn endpoint(
             let updated = client.patch(&resource("endpoints", name, ""), &body)?;
             out.one(&updated, show::updated_endpoint)
         }
-        EndpointCommand::Delete { name } => {
+        EndpointCommand::Delete { name, yes } => {
+            confirm_deletion(client, out, name, *yes)?;
             let deleted = client.delete(&resource("endpoints", name, ""))?;
             out.one(&deleted, |deleted: &DeletedView| match deleted.cancelled {
                 None | Some(0) => format!("Deleted endpoint {name}. Nothing was waiting for it."),
@@ -76,6 +80,22 @@ pub(super) fn endpoint(
     }
 }
 
+/// Says what goes with an endpoint that is deleted, and asks.
+fn confirm_deletion(
+    client: &AdminClient,
+    out: &Output,
+    name: &str,
+    yes: bool,
+) -> Result<(), CtlError> {
+    if yes || !out.is_for_eyes() {
+        return Ok(());
+    }
+    let found: EndpointView = client.get(&resource("endpoints", name, ""))?.view()?;
+    let waiting = found.activity.map_or(0, |activity| activity.waiting);
+    let what = deliveries(waiting);
+    confirm(false, &format!("This deletes endpoint {name} and cancels {what} that wait for it."))
+}
+
 fn waiting(endpoint: &EndpointView) -> String {
     or_dash(endpoint.activity.as_ref().map(|activity| activity.waiting))
 }
@@ -88,7 +108,7 @@ fn test(
 ) -> Result<(), CtlError> {
     let data = args.file.as_deref().map(read_bytes).transpose()?;
     let body = TestEndpointBody {
-        event: args.event.clone().map(Line),
+        event: whole_event(client, args.event.as_ref())?.map(Line),
         data_base64: data.map(|bytes| STANDARD.encode(bytes)),
         event_type: args.kind.clone().map(Line),
         source: args.source.clone().map(Line),

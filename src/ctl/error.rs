@@ -9,6 +9,8 @@ use crate::archive::ArchiveError;
 pub(super) const USAGE: u8 = 64;
 /// No daemon answers on the socket (sysexits: `EX_UNAVAILABLE`).
 const UNREACHABLE: u8 = 69;
+/// The daemon accepts no events: what monitoring calls critical.
+const NOT_ACCEPTING: u8 = 2;
 
 /// As diff(1) has it.
 const NOT_COMPARED: u8 = 2;
@@ -41,14 +43,23 @@ pub enum CtlError {
     /// The command ran, and its result is negative (`log verify`); it has been printed.
     #[error("the result is negative")]
     NotOk,
+    /// The daemon accepts no events (`status --check`); it has been printed.
+    #[error("no events are accepted")]
+    NotAccepting,
 }
 
 impl CtlError {
+    /// Whether it says nothing that is not on standard output.
+    pub(super) fn is_printed(&self) -> bool {
+        matches!(self, Self::OutputClosed | Self::NotOk | Self::NotAccepting)
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
             Self::Unreachable(_) => UNREACHABLE,
             Self::NotCompared(_) => NOT_COMPARED,
+            Self::NotAccepting => NOT_ACCEPTING,
             Self::OutputClosed => 0,
             Self::Refused(_) | Self::Busy(_) | Self::Io { .. } | Self::NotOk => 1,
         }

@@ -7,16 +7,16 @@ use super::args::{EventCommand, ReplayArgs, SendArgs, TailArgs};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
 use super::files::read_bytes;
-use super::filters::event_filter;
+use super::filters::{event_filter, whole_event};
 use super::lists::{self, filter_params, list, page_params};
 use super::output::Output;
 use super::show;
-use super::table::{clean, count, deliveries, size, span, text};
+use super::table::{clean, count, deliveries, local, local_ms, size, span, text};
 use crate::api::text::Line;
-use crate::api::values::Time;
-use crate::api::views::{EventSentView, ReplayStartView, ReplayView, TailView, Tolerant};
+use crate::api::views::{
+    EventDetailView, EventSentView, ReplayStartView, ReplayView, TailView, Tolerant,
+};
 use crate::api::{ReplayBody, SendEventBody};
-use crate::model::time::rfc3339;
 
 pub(super) fn event(
     client: &AdminClient,
@@ -26,11 +26,24 @@ pub(super) fn event(
     match command {
         EventCommand::List { filter, page } => {
             let target = path("/v1/events", &[filter_params(filter), page_params(page)].concat());
-            list(client, out, &target, lists::EVENTS, "No events match.")
+            let rows = ("event list", page);
+            lists::page(client, out, &target, lists::EVENTS, rows, "No events match.")
         }
         EventCommand::Show { id } => {
             let found = client.get(&resource("events", id, ""))?;
             out.one(&found, show::event)
+        }
+
+        EventCommand::Body { id } => {
+            let found = client.get(&resource("events", id, ""))?;
+            if out.json {
+                return out.line(found.json());
+            }
+            let event: EventDetailView = found.view()?;
+            let body = STANDARD.decode(&event.body_base64).map_err(|error| {
+                CtlError::Refused(format!("the daemon's answer has no body in base64: {error}"))
+            })?;
+            out.raw(&body)
         }
         EventCommand::Send(args) => send(client, out, args),
     }
@@ -77,7 +90,8 @@ pub(super) fn replay(
         });
     }
 
-    let filter = event_filter(&args.filter, args.event.as_ref())?;
+    let event = whole_event(client, args.event.as_ref())?;
+    let filter = event_filter(&args.filter, event.as_ref())?;
     // Everything is replayed only when it is asked for by name.
     match (filter.is_empty(), args.all) {
         (true, false) => {
@@ -129,7 +143,15 @@ pub(super) fn tail(
         out.one(&row, tail_line)?;
         // Each line is seen at once, even through a pipe.
         out.finish()
-    })
+    })?;
+
+    match args.follow {
+        true => Err(CtlError::Unreachable(
+            "the daemon ended the stream, because it was stopped: run it again when it is back"
+                .to_owned(),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// One event, duplicate or attempt, in one line.
@@ -141,12 +163,12 @@ pub(super) fn tail_line(line: &Tolerant<TailView>) -> String {
 
     match line {
         TailView::Event { at, id, source, event_type, size: bytes, deliveries } => {
-            let (time, source, kind) = (time_of_day(*at, 23), clean(source), text(event_type));
+            let (time, source, kind) = (local_ms(at.0), clean(source), text(event_type));
             let (bytes, endpoints) = (size(*bytes as u64), count(*deliveries, "endpoint"));
             format!("{time}  in    {source}  {kind}  {bytes}  {id}  to {endpoints}")
         }
         TailView::Duplicate { at, event_seq } => {
-            let time = time_of_day(*at, 23);
+            let time = local_ms(at.0);
             format!("{time}  in    duplicate of the event in record {event_seq}")
         }
         TailView::Attempt {
@@ -161,23 +183,18 @@ pub(super) fn tail_line(line: &Tolerant<TailView>) -> String {
             next_at,
             ..
         } => {
-            let (time, endpoint, outcome) = (time_of_day(*at, 23), clean(endpoint), clean(outcome));
+            let (time, endpoint, outcome) = (local_ms(at.0), clean(endpoint), clean(outcome));
             let result = status.map(|status| status.to_string());
             let result = result.or_else(|| error.as_deref().map(clean)).unwrap_or("-".into());
             let took = span(*duration_ms);
-            let next = next_at.map(|at| format!("  next at {}", time_of_day(at, 19)));
+            let next = next_at.map(|at| format!("  next at {}", local(at.0)));
 
             let attempt = format!("{outcome}  {result}  {took}  attempt {number}");
             let next = next.unwrap_or_default();
             format!("{time}  out   {endpoint}  {attempt}  {delivery}{next}")
         }
         TailView::Missed { lines } => {
-            format!("-             {lines} lines were skipped: the reader is too slow")
+            format!("- {lines} lines were skipped: the reader is too slow")
         }
     }
-}
-
-/// The time of day, without the date; the text of RFC 3339 up to its character `end`.
-fn time_of_day(at: Time, end: usize) -> String {
-    rfc3339(at.0).get(11..end).unwrap_or("-").to_owned()
 }

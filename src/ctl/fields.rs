@@ -6,7 +6,8 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::clock::now_ms;
-use super::table::{clean, relative, size, span, text};
+use super::table::{clean, moment, size, span, text};
+use crate::api::values::Time;
 use crate::model::time::parse_wall;
 
 /// Every field, a line each.
@@ -43,7 +44,7 @@ fn shown(name: &str, value: &Value, now: u64) -> String {
             "none".to_owned()
         }
         (name, Value::String(at)) if name.ends_with("_at") || name.ends_with("_until") => {
-            parse_wall(at).map_or_else(|| clean(at), |at| relative(at, now))
+            parse_wall(at).map_or_else(|| clean(at), |at| moment(Some(Time(at)), now))
         }
         (name, Value::Number(ms)) if name.ends_with("_ms") => {
             ms.as_u64().map_or_else(|| ms.to_string(), span)

@@ -21,6 +21,7 @@
 mod answer;
 mod apply;
 pub mod args;
+mod bulk;
 mod client;
 mod clock;
 mod commands;
@@ -28,6 +29,7 @@ mod completion;
 mod consume;
 mod deliveries;
 pub mod demo;
+mod endpoint_screen;
 mod endpoints;
 mod error;
 mod events;
@@ -47,6 +49,7 @@ mod sources;
 mod status;
 mod support;
 pub mod table;
+pub mod terminal;
 mod usage;
 mod version;
 
@@ -80,7 +83,7 @@ pub fn main() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(failure) => failure,
     };
-    if !matches!(failure, CtlError::OutputClosed | CtlError::NotOk) {
+    if !failure.is_printed() {
         eprintln!("hookboxctl: {}", one_line(&failure.to_string()));
     }
     ExitCode::from(failure.exit_code())

@@ -6,13 +6,17 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
+use super::args::{OutputFormat, TableArgs};
 use super::error::CtlError;
 use super::table::Table;
-use crate::model::plain_text::is_active;
+use super::terminal::Terminal;
+use crate::model::safe_text::is_active;
 
 pub(super) struct Output {
     pub(super) json: bool,
     is_terminal: bool,
+    /// What people read it on.
+    pub(super) terminal: Terminal,
     out: Sink,
 }
 
@@ -25,13 +29,27 @@ enum Sink {
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
-        let is_terminal = io::stdout().is_terminal();
-        Self { json, is_terminal, out: Sink::Stdout(BufWriter::new(io::stdout())) }
+        let (terminal, is_terminal) = (Terminal::of_stdout(), io::stdout().is_terminal());
+        Self { json, is_terminal, terminal, out: Sink::Stdout(BufWriter::new(io::stdout())) }
+    }
+
+    /// Prints tables as the caller wants them: a wide one is neither cut nor lacks a column.
+    pub(super) fn print_tables(&mut self, args: TableArgs) {
+        if args.output == Some(OutputFormat::Wide) {
+            self.terminal.width = None;
+        }
+    }
+
+    /// Whether people read it at a terminal.
+    pub(super) fn is_for_eyes(&self) -> bool {
+        !self.json && self.is_terminal && matches!(self.out, Sink::Stdout(_))
     }
 
     /// Prints nothing; see [`Output::into_kept`].
     pub(super) fn kept() -> Self {
-        Self { json: false, is_terminal: false, out: Sink::Kept(Vec::new(), Vec::new()) }
+        let terminal = Terminal::default();
+        let out = Sink::Kept(Vec::new(), Vec::new());
+        Self { json: false, is_terminal: false, terminal, out }
     }
 
     /// What people would have seen, and the answers behind it.
@@ -109,10 +127,15 @@ impl Output {
     }
 
     fn write(&mut self, text: &str) -> Result<(), CtlError> {
+        self.raw(text.as_bytes())
+    }
+
+    /// Bytes as they are.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), CtlError> {
         match &mut self.out {
-            Sink::Stdout(out) => out.write_all(text.as_bytes()).map_err(failed),
+            Sink::Stdout(out) => out.write_all(bytes).map_err(failed),
             Sink::Kept(kept, _) => {
-                kept.extend_from_slice(text.as_bytes());
+                kept.extend_from_slice(bytes);
                 Ok(())
             }
         }

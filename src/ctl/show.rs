@@ -8,7 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use super::answer::Whole;
 use super::clock::now_ms;
 use super::fields::fields_except;
-use super::table::{Columns, Show, Table, clean, count, or_dash, text, time};
+use super::table::{
+    ALWAYS, Columns, Show, Table, clean, count, local, moment, or_dash, text, time,
+};
+use super::terminal::Terminal;
 use crate::api::values::SecretText;
 use crate::api::views::{
     AttemptView, CheckView, DeliveryDetailView, EndpointTestView, EndpointView, EventDetailView,
@@ -97,21 +100,23 @@ fn body_text(body: &[u8]) -> String {
     match std::str::from_utf8(body) {
         Ok("") => "(empty)".into(),
         Ok(text) => {
-            let lines = text.split('\n').map(|line| clean(line.trim_end_matches('\r')));
+            let lines = text
+                .split('\n')
+                .map(|line| clean(&line.trim_end_matches('\r').replace('\t', "  ")));
             lines.collect::<Vec<_>>().join("\n")
         }
         Err(_) => format!("({} bytes that are not text: use --json)", body.len()),
     }
 }
 
-/// A delivery with a line for each attempt.
-pub(super) fn delivery(delivery: &Whole<DeliveryDetailView>) -> String {
+/// A delivery with a line for each attempt, and what was answered to the last one.
+pub(super) fn delivery(delivery: &Whole<DeliveryDetailView>, terminal: Terminal) -> String {
     let mut screen = fields_except(&delivery.fields, &["history", "operator"]);
     let DeliveryDetailView { delivery, history, operator } = &delivery.view;
 
     screen.push('\n');
     match (history.is_empty(), delivery.attempts) {
-        (false, _) => screen.push_str(&attempt_table(history)),
+        (false, _) => screen.push_str(&attempt_table(history, terminal)),
         (true, 0) => screen.push_str("Not attempted yet.\n"),
         (true, _) => screen.push_str(
             "Its attempts are not in this log: it was imported, or retention has removed them.\n",
@@ -119,26 +124,55 @@ pub(super) fn delivery(delivery: &Whole<DeliveryDetailView>) -> String {
     }
 
     for action in operator {
-        let at = time(Some(action.at), now_ms());
+        let at = moment(Some(action.at), now_ms());
         let _ = writeln!(screen, "{} by the operator {at}", action.what);
+    }
+    screen + &history.last().map(said).unwrap_or_default()
+}
+
+const ATTEMPTS: Columns<AttemptView> = &[
+    ("ATTEMPT", Show::Number(|attempt| Some(attempt.number.into())), ALWAYS),
+    ("STARTED", Show::Text(|attempt| local(attempt.started_at.0)), 2),
+    ("TOOK MS", Show::Number(|attempt| Some(attempt.duration_ms)), 1),
+    ("OUTCOME", Show::State(|attempt| attempt.outcome.clone()), ALWAYS),
+    ("STATUS", Show::Number(|attempt| attempt.status.map(u64::from)), ALWAYS),
+    ("NEXT", Show::Time(|attempt| attempt.next_at), ALWAYS),
+    ("ERROR OR ANSWER", Show::Text(why), ALWAYS),
+];
+
+/// Why an attempt failed: its error, and what was answered.
+fn why(attempt: &AttemptView) -> String {
+    // What a receiver says to what it takes is shown below.
+    let answer = attempt.answer.as_deref().filter(|_| attempt.outcome != "delivered");
+    let parts = [attempt.error.as_deref(), answer];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+fn attempt_table(history: &[AttemptView], terminal: Terminal) -> String {
+    let mut table = Table::on(terminal, now_ms(), ATTEMPTS);
+    let lines: String = history.iter().filter_map(|attempt| table.push(attempt)).collect();
+    lines + &table.finish()
+}
+
+/// What the receiver answered to an attempt, or the command said, as text.
+fn said(attempt: &AttemptView) -> String {
+    let number = attempt.number;
+    let mut screen = String::new();
+    if let Some(response) = &attempt.response {
+        let body = STANDARD.decode(&response.body_base64).unwrap_or_default();
+        let (status, body) = (response.status, body_text(&body));
+        let _ = writeln!(screen, "\nanswer to attempt {number}: {status}\n{}", indented(&body));
+    }
+    if let Some(output) = &attempt.output {
+        let exit = attempt.exit.map_or_else(|| "killed".to_owned(), |exit| format!("exit {exit}"));
+        let output = indented(&body_text(output.as_bytes()));
+        let _ = writeln!(screen, "\noutput of attempt {number}: {exit}\n{output}");
     }
     screen
 }
 
-const ATTEMPTS: Columns<AttemptView> = &[
-    ("ATTEMPT", Show::Number(|attempt| Some(attempt.number.into()))),
-    ("STARTED", Show::Time(|attempt| Some(attempt.started_at))),
-    ("TOOK MS", Show::Number(|attempt| Some(attempt.duration_ms))),
-    ("OUTCOME", Show::Text(|attempt| attempt.outcome.clone())),
-    ("STATUS", Show::Number(|attempt| attempt.status.map(u64::from))),
-    ("NEXT", Show::Time(|attempt| attempt.next_at)),
-    ("ERROR", Show::Text(|attempt| attempt.error.clone().unwrap_or_default())),
-];
-
-fn attempt_table(history: &[AttemptView]) -> String {
-    let mut table = Table::new(now_ms(), ATTEMPTS);
-    let lines: String = history.iter().filter_map(|attempt| table.push(attempt)).collect();
-    lines + &table.finish()
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Why a delivery waits: a sentence a line.

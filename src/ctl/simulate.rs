@@ -8,7 +8,7 @@ use super::args::SimulateArgs;
 use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
-use super::table::{Columns, Show, Table};
+use super::table::{ALWAYS, Columns, Show, Table};
 use crate::api::values::{Int, Span};
 use crate::model::RetryPolicy;
 use crate::model::backoff::{self, RetryDecision};
@@ -60,10 +60,14 @@ struct PlannedDelay {
 }
 
 const ATTEMPTS: Columns<PlannedAttempt> = &[
-    ("ATTEMPT", Show::Number(|attempt| Some(attempt.number.into()))),
-    ("AT", Show::Text(|attempt| format_duration_ms(attempt.at_ms))),
-    ("AFTER", Show::Text(|attempt| attempt.delay.as_ref().map_or_else(String::new, after))),
-    ("BETWEEN", Show::Text(|attempt| attempt.delay.as_ref().map_or_else(String::new, between))),
+    ("ATTEMPT", Show::Number(|attempt| Some(attempt.number.into())), ALWAYS),
+    ("AT", Show::Text(|attempt| format_duration_ms(attempt.at_ms)), ALWAYS),
+    ("AFTER", Show::Text(|attempt| attempt.delay.as_ref().map_or_else(String::new, after)), ALWAYS),
+    (
+        "BETWEEN",
+        Show::Text(|attempt| attempt.delay.as_ref().map_or_else(String::new, between)),
+        ALWAYS,
+    ),
 ];
 
 fn after(delay: &PlannedDelay) -> String {

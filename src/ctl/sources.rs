@@ -11,6 +11,7 @@ use super::lists::{self, list};
 use super::output::Output;
 use super::settings::{change, creation, source_spec};
 use super::table::text;
+use super::terminal::confirm;
 use super::{secrets, show};
 use crate::api::SourceSpec;
 use crate::api::text::Line;
@@ -27,7 +28,8 @@ pub(super) fn source(
             let created = client.post("/v1/sources", &body)?;
             out.one(&created, |source| show::created_source("source", source))
         }
-        SourceCommand::List => {
+        SourceCommand::List { table } => {
+            out.print_tables(*table);
             let empty = "No sources. Create one with `hookboxctl source create`.";
             list(client, out, "/v1/sources", lists::SOURCES, empty)
         }
@@ -40,7 +42,9 @@ pub(super) fn source(
             let updated = client.patch(&resource("sources", name, ""), &body)?;
             out.one(&updated, show::updated_source)
         }
-        SourceCommand::Delete { name } => {
+        SourceCommand::Delete { name, yes } => {
+            let what = "Its senders are answered 404 from then on.";
+            confirm(*yes || !out.is_for_eyes(), &format!("This deletes source {name}. {what}"))?;
             let deleted = client.delete(&resource("sources", name, ""))?;
             out.one(&deleted, |deleted: &DeletedView| {
                 let line = |warning: &String| format!("\nWarning: {}.", text(warning));

@@ -1,24 +1,60 @@
 //! `status`: the state of the daemon on one screen.
 
+mod check;
+mod worst;
+
 use std::fmt::Write;
 
+use super::answer::Answer;
+use super::args::StatusArgs;
 use super::client::AdminClient;
 use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
-use super::table::{clean, count, list, size, span, text, time};
+use super::table::{clean, count, list, moment, size, span, text, time};
+use super::terminal::Terminal;
 use crate::api::views::{LogSpaceView, StatusView};
+pub(super) use check::verdict;
+pub(super) use worst::condition_lines;
 
-pub(super) fn status(client: &AdminClient, out: &mut Output) -> Result<(), CtlError> {
+pub(super) fn status(
+    client: &AdminClient,
+    out: &mut Output,
+    args: &StatusArgs,
+) -> Result<(), CtlError> {
     let status = client.get("/v1/status")?;
-    out.one(&status, screen)
+    if args.check {
+        return check(out, &status);
+    }
+    let terminal = out.terminal;
+    out.one(&status, |status| screen(status, terminal))
+}
+
+/// `metrics`: the page as it comes.
+pub(super) fn metrics(client: &AdminClient, out: &mut Output) -> Result<(), CtlError> {
+    match client.bytes("/metrics", &mut |part| out.raw(part))? {
+        true => Ok(()),
+        false => Err(CtlError::Refused("this daemon has no metrics".to_owned())),
+    }
+}
+
+/// One line, and the exit code that says the same.
+fn check(out: &mut Output, status: &Answer) -> Result<(), CtlError> {
+    let verdict = verdict(&status.view()?);
+    out.one(&Answer::of(&verdict)?, |verdict: &check::StatusVerdict| clean(&verdict.reason))?;
+    match (verdict.ok, verdict.accepting) {
+        (true, _) => Ok(()),
+        (false, true) => out.finish().and(Err(CtlError::NotOk)),
+        (false, false) => out.finish().and(Err(CtlError::NotAccepting)),
+    }
 }
 
 /// The whole screen.
-pub(super) fn screen(status: &StatusView) -> String {
+pub(super) fn screen(status: &StatusView, terminal: Terminal) -> String {
     let mut screen = Screen::default();
     totals(status, &mut screen);
     obstacles(status, &mut screen);
+    worst::show(status, &mut screen.0, terminal);
     shares(status, &mut screen);
     applied(status, &mut screen);
     disk(&status.log, &mut screen);
@@ -88,7 +124,7 @@ fn received(status: &StatusView, screen: &mut Screen) {
 fn obstacles(status: &StatusView, screen: &mut Screen) {
     let link = &status.link;
     if !link.online {
-        let since = time(link.offline_since, now_ms());
+        let since = moment(link.offline_since, now_ms());
         let probe = time(link.next_probe_at, now_ms());
         let away = count(link.endpoints_away, "endpoint");
         let text = format!("OFFLINE since {since}, next probe {probe}, {away} not reachable");

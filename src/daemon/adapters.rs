@@ -281,6 +281,7 @@ async fn try_endpoint(
     shown.outcome = Some(outcome.to_owned());
     shown.status = report.response.as_ref().map(|response| response.status);
     shown.duration_ms = Some(report.duration_ms);
+    shown.answer = report.response.is_some().then(|| report.words()).flatten();
     shown.error = report.error;
     if let Some(command) = &report.command {
         shown.exit = command.exit;

@@ -1,14 +1,15 @@
 //! Log lines on stderr, as text for people or JSON for programs.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::journal::{self, JournalWriter};
+use super::one_line::OneLine;
 use crate::config::{LogFormat, LogLevel, LoggingConfig};
-use crate::model::plain_text::is_active;
 
 /// Changes the level while the daemon runs.
 pub struct Levels(reload::Handle<Targets, tracing_subscriber::Registry>);
@@ -27,45 +28,28 @@ impl Levels {
 pub fn start(config: &LoggingConfig) -> Levels {
     let (filter, handle) = reload::Layer::new(filter(config.level));
     let registry = tracing_subscriber::registry().with(filter);
+
     let layer = tracing_subscriber::fmt::layer().with_target(false);
-    // Under systemd and in pipes colours are noise.
-    let colours = config.format == LogFormat::Text && io::stderr().is_terminal();
-    let layer = layer.with_writer(move || OneLine { out: io::stderr(), colours });
-    match config.format {
-        LogFormat::Text => registry.with(layer.with_ansi(colours)).init(),
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
+    let journal = journal::is_stderr();
+    // In the journal and in pipes colours are noise.
+    let colours = config.format == LogFormat::Text && !journal && io::stderr().is_terminal();
+    let layer = layer.with_ansi(colours);
+    let to_stderr = move || OneLine { out: io::stderr(), colours };
+    match (config.format, journal) {
+        (LogFormat::Text, false) => registry.with(layer.with_writer(to_stderr)).init(),
+        (LogFormat::Text, true) => {
+            registry.with(layer.without_time().with_writer(JournalWriter)).init();
+        }
+        (LogFormat::Json, false) => {
+            let layer = layer.json().flatten_event(true);
+            registry.with(layer.with_writer(to_stderr)).init();
+        }
+        (LogFormat::Json, true) => {
+            let layer = layer.json().flatten_event(true);
+            registry.with(layer.without_time().with_writer(JournalWriter)).init();
+        }
     }
     Levels(handle)
-}
-
-/// Writes each event as one line, whatever it quotes: a message may hold words of a sender, of a
-/// receiver or of a file, and none of them begins a line of its own.
-struct OneLine<W> {
-    out: W,
-    /// Whether escape sequences are ours.
-    colours: bool,
-}
-
-impl<W: Write> Write for OneLine<W> {
-    /// An event comes in one piece, with the end of its line.
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(event);
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let is_foreign = |c: char| is_active(c) && !(self.colours && c == '\u{1b}');
-
-        if line.contains(is_foreign) {
-            let mut line = line.replace(is_foreign, "\u{fffd}");
-            line.push('\n');
-            self.out.write_all(line.as_bytes())?;
-        } else {
-            self.out.write_all(event)?;
-        }
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 /// Makes a panic end the daemon, reported in one line. With `RUST_BACKTRACE`, the backtrace
@@ -111,29 +95,4 @@ fn filter(level: LogLevel) -> Targets {
         .with_default(LevelFilter::WARN)
         .with_target("hookbox", ours)
         .with_target("audit", ours)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::OneLine;
-
-    #[test]
-    fn an_event_is_one_line_whatever_it_quotes() {
-        let written = |event: &str, colours| {
-            let mut line = OneLine { out: Vec::new(), colours };
-            line.write_all(event.as_bytes()).expect("written");
-            String::from_utf8(line.out).expect("text")
-        };
-        assert_eq!(written("WARN refused: a\n", false), "WARN refused: a\n");
-        assert_eq!(
-            written("WARN refused: a\nERROR\r\u{9b}2J\u{202e}\u{1b}[1m\n", false),
-            "WARN refused: a?ERROR??2J??[1m\n".replace('?', "\u{fffd}")
-        );
-        assert_eq!(
-            written("\u{1b}[33mWARN\u{1b}[0m a\nb\n", true),
-            "\u{1b}[33mWARN\u{1b}[0m a\u{fffd}b\n"
-        );
-    }
 }

@@ -9,6 +9,7 @@
 
 mod adapters;
 mod boot_apply;
+mod change_log;
 mod check;
 mod clock;
 mod ctl_hint;
@@ -18,10 +19,13 @@ mod exit;
 mod fresh_config;
 mod groups;
 mod housekeeping;
+mod journal;
 mod logging;
 mod memory;
 pub mod notices;
+mod one_line;
 mod reload;
+mod run_mark;
 mod serve;
 mod service_manager;
 mod signals;
@@ -32,6 +36,7 @@ use std::process::ExitCode;
 
 use crate::config::args::Args;
 use exit::Exit;
+use run_mark::RunMark;
 
 /// The whole program, which is also what runs beside a command of an `exec:` endpoint. Its
 /// allocator is the caller's.
@@ -79,10 +84,14 @@ fn run(args: &Args) -> Result<(), Exit> {
     let levels = logging::start(&config.logging);
     memory::warn_of_untuned_allocator();
     signals::outlive_file_limits();
+
     let (runtime, signals) = serve::runtime()?;
     let clock = clock::system();
     let opening = service_manager::more_time("opening the log");
     let opened = start::open(&config, &clock, args.unsafe_skip_sync)?;
     drop(opening);
-    serve::run(args, config, &levels, clock, opened, (runtime, signals))
+    let mark = RunMark::set(&config.data);
+    let served = serve::run(args, config, &levels, clock, opened, (runtime, signals));
+    mark.clear();
+    served
 }

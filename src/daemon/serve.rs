@@ -17,7 +17,7 @@ use super::logging::Levels;
 use super::reload;
 use super::start::Opened;
 use super::{
-    adapters, boot_apply, ctl_hint, deliver, groups, housekeeping, service_manager,
+    adapters, boot_apply, change_log, ctl_hint, deliver, groups, housekeeping, service_manager,
     socket_activation,
 };
 use crate::admin::{self, Admin, AdminInfo};
@@ -71,7 +71,9 @@ pub fn run(
     (runtime, signals): (Runtime, Signals),
 ) -> Result<(), Exit> {
     let (handle, channels) = scheduler::channel();
+    let changes = handle.changes();
     handle.shares().read_time_from(&clock);
+    handle.meters().read_time_from(&clock);
     let (attempts, orders) = mpsc::channel(limits::ATTEMPTS * 2 + limits::LEASES);
 
     let kept = &config.retention;
@@ -97,6 +99,8 @@ pub fn run(
         fatal: fatal(),
     };
     let thread = scheduler::start(parts).map_err(|error| Exit::new(Exit::IO, error.to_string()))?;
+
+    runtime.spawn(change_log::run(changes, clock.clone()));
 
     let served: Result<(), Exit> = runtime.block_on(async {
         let origins = Origins {
@@ -196,6 +200,7 @@ async fn open(
     ));
 
     tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
+    serve_metrics(config, &admin, &stopped)?;
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress = listeners.into_iter().map(serve).collect();
@@ -214,6 +219,30 @@ fn admin_info(config: &Config, clock: &Clock, listen: &[String], direct: &[Strin
         direct: direct.to_vec(),
         applied: None,
     }
+}
+
+/// Serves the metrics where that is configured.
+fn serve_metrics(
+    config: &Config,
+    admin: &Arc<Admin>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(), Exit> {
+    let Some(address) = config.metrics.listen else { return Ok(()) };
+    let cannot = |error: std::io::Error| {
+        let what = format!("[metrics] listen: cannot listen on {address}: {error}");
+        Exit::new(Exit::CANNOT_CREATE, what)
+    };
+    let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
+    listener.set_nonblocking(true).map_err(cannot)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(cannot)?;
+
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "whoever reaches this address reads the metrics");
+    }
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(%address, "metrics are served at /metrics");
+    tokio::spawn(admin.clone().serve_metrics(listener, stopped.clone()));
+    Ok(())
 }
 
 /// The socket of the admin API, for the configured group.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::plain_text::plain;
+use crate::model::safe_text::escaped;
 use crate::model::{Now, WallMs, limits};
 
 /// Kinds counted apart for one source; more go under `other`.
@@ -110,7 +110,7 @@ impl RefusalCounters {
 /// one line, and short.
 fn shown(reason: &str) -> String {
     let end = reason.char_indices().nth(REASON_LEN).map_or(reason.len(), |(at, _)| at);
-    plain(reason.get(..end).unwrap_or(reason))
+    escaped(reason.get(..end).unwrap_or(reason))
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
         refusals.count("a", "unknown-key", "the certificate x\nERROR \u{1b}[2J is not here", at(0));
         assert_eq!(
             refusals.of("a").expect("counted").last_reason,
-            "the certificate x\u{fffd}ERROR \u{fffd}[2J is not here"
+            "the certificate x\\nERROR \\x1b[2J is not here"
         );
     }
 

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Header, WallMs};
+use super::safe_text::excerpt;
+use super::{Header, WallMs, limits};
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,4 +123,14 @@ pub struct AttemptReport {
     /// How the command of an `exec:` endpoint ended.
     #[serde(default)]
     pub command: Option<CommandEnd>,
+}
+
+impl AttemptReport {
+    /// What the receiver answered, or the command said: its beginning in one harmless line.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let answer = self.response.as_ref().map(|response| &response.body);
+        let output = self.command.as_ref().map(|command| &command.output);
+        excerpt(answer.or(output)?, limits::WORDS)
+    }
 }

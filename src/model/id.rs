@@ -137,6 +137,41 @@ impl fmt::Debug for DeliveryId {
     }
 }
 
+/// Characters of a whole id behind its prefix.
+const EVENT_CHARACTERS: usize = 26;
+const DELIVERY_CHARACTERS: usize = 20;
+
+/// The records that an id may name which begins so: the first and the last of them. `None` when no
+/// id of this kind begins so.
+#[must_use]
+pub fn records_of_beginning(text: &str, prefix: &str) -> Option<(Seq, Seq)> {
+    const ALPHABET: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
+    /// Characters in which the number of the record stands.
+    const CHARACTERS: usize = 13;
+    const BITS: u32 = 64;
+
+    let digits = text.strip_prefix(prefix)?.as_bytes();
+    let digit = |byte: &u8| ALPHABET.iter().position(|symbol| symbol == byte);
+    let digits: Vec<usize> = digits.iter().map(digit).collect::<Option<_>>()?;
+    // What is longer than a whole id is the beginning of none.
+    let most = if prefix == "evt_" { EVENT_CHARACTERS } else { DELIVERY_CHARACTERS };
+    if digits.is_empty() || digits.len() > most {
+        return None;
+    }
+
+    let known = digits.iter().take(CHARACTERS);
+    let bits = 5 * u32::try_from(known.len()).ok()?;
+    let value = known.fold(0u128, |value, digit| (value << 5) | *digit as u128);
+    let (first, last) = match bits.checked_sub(BITS) {
+        Some(beyond) => (value >> beyond, value >> beyond),
+        None => {
+            let open = BITS - bits;
+            (value << open, (value << open) | ((1 << open) - 1))
+        }
+    };
+    Some((Seq::try_from(first).ok()?, Seq::try_from(last).ok()?))
+}
+
 fn decode<const N: usize>(text: &str, prefix: &str) -> Option<[u8; N]> {
     let bytes = BASE32.decode(text.strip_prefix(prefix)?.as_bytes()).ok()?;
     bytes.try_into().ok()
@@ -148,7 +183,7 @@ fn be64(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{DeliveryId, EventId};
+    use super::{DeliveryId, EventId, records_of_beginning};
 
     #[test]
     fn ids_read_back_and_sort_by_sequence() {
@@ -158,6 +193,28 @@ mod tests {
         assert_eq!(a.to_string().parse::<EventId>().as_ref(), Ok(&a));
         let d = DeliveryId { seq: u64::MAX, endpoint: 7 };
         assert_eq!(d.to_string().parse::<DeliveryId>().as_ref(), Ok(&d));
+    }
+
+    #[test]
+    fn the_beginning_of_an_id_says_which_record_may_be_meant() {
+        for seq in [1, 31, 32, 12_345_678, u64::MAX - 1, u64::MAX] {
+            for text in [
+                EventId { seq, tag: u64::MAX }.to_string(),
+                DeliveryId { seq, endpoint: 7 }.to_string(),
+            ] {
+                for length in 5..=text.len() {
+                    let range = records_of_beginning(&text[..length], &text[..4]);
+                    let (first, last) = range.expect("a beginning");
+                    assert!((first..=last).contains(&seq), "{}: {range:?}", &text[..length]);
+                    // The number of the record stands in the first thirteen characters.
+                    assert_eq!(first == last, length >= 4 + 13, "{}: {range:?}", &text[..length]);
+                }
+            }
+        }
+        assert_eq!(records_of_beginning("evt_", "evt_"), None);
+        assert_eq!(records_of_beginning("evt_0z", "evt_"), None);
+        assert_eq!(records_of_beginning("dlv_0", "evt_"), None);
+        assert_eq!(records_of_beginning("dlv_000000000000000000000", "dlv_"), None, "too long");
     }
 
     #[test]

@@ -483,8 +483,25 @@ pub const REASON_LEN: usize = 8 << 10;
 /// Dead letters whose reason an export states; of others it states that they are dead.
 pub const EXPORTED_DEAD_LETTERS: usize = 100_000;
 pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
+/// Of the listener for metrics: connections at a time, how long each may take, and how old the page
+/// may be.
+pub const METRICS_CONNECTIONS: usize = 8;
+pub const METRICS_TIMEOUT_MS: u64 = 10_000;
+pub const METRICS_PAGE_MS: u64 = 1_000;
 /// Rows of one page of a list, by default and at most.
 pub const PAGE: usize = 50;
 pub const PAGE_MAX: usize = 1000;
+/// Characters that are shown of what a receiver answered or a command said, where it stands beside
+/// other things; and endpoints that `status` names.
+pub const WORDS: usize = 160;
+pub const WORST_SHOWN: usize = 5;
+/// Deliveries of one step whose latency is measured.
+pub const DELIVERED_NOTED: usize = 4096;
+/// Changes of endpoints that may wait to be written to the daemon's log. Between two lines about
+/// one thing at one endpoint lies this time; and of all endpoints together so many lines are
+/// written in it.
+pub const CHANGES_WAITING: usize = 1024;
+pub const CHANGE_LINE_GAP_MS: u64 = 10_000;
+pub const CHANGE_LINES: usize = 100;
 /// Lines that a slow `tail -f` may lag behind before it reports that some were skipped.
 pub const TAIL_LAG: usize = 1024;

@@ -3,16 +3,41 @@
 use std::sync::Arc;
 
 use super::order::Keys;
-use crate::model::{BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, Seq};
+use crate::model::{
+    BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, HoldReason, Seq,
+};
 use crate::record::ReplayFilter;
 
-/// Something to be done. Who does it depends on its kind: outbound, the reader of the log, or the
-/// thread itself.
+/// Something to be done. Who does it depends on its kind: outbound, the reader of the log, the
+/// thread itself, or whoever writes the daemon's log.
 #[derive(Clone, Debug)]
 pub enum Action {
     Attempt(AttemptOrder),
     Read(ReadOrder),
     Maintain(Maintenance),
+    Report(HealthReport),
+}
+
+/// A change of an endpoint's health, for the daemon's log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthReport {
+    pub endpoint: Arc<Endpoint>,
+    pub what: HealthEvent,
+}
+
+/// What happened to an endpoint. An `error` has the receiver's own words in it, made harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthEvent {
+    /// Its breaker opened.
+    Failing { error: String },
+    /// Its breaker closed.
+    Recovered,
+    /// It was put on hold, and not by the operator.
+    Held { reason: HoldReason, error: String },
+    /// An ordered lane waits for the operator.
+    Parked { delivery: DeliveryId, reason: String },
+    /// A delivery became a dead letter.
+    Died { delivery: DeliveryId, reason: String },
 }
 
 /// One attempt to make.

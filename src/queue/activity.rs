@@ -3,6 +3,7 @@
 use super::Queue;
 use super::endpoint::EndpointQueue;
 use super::explanation::{EndpointActivity, on_the_wall};
+use super::state::Retrying;
 use crate::model::Now;
 
 impl Queue {
@@ -19,6 +20,12 @@ impl Queue {
         let oldest = [endpoint.first_unread(), in_stream, endpoint.retrying.keys().next().copied()];
         let oldest = oldest.into_iter().flatten().min().filter(|_| endpoint.undone > 0);
 
+        // Those at hand are known by when they were accepted; what is still in the stream came
+        // later.
+        let waiting = endpoint.retrying.values().next().map(Retrying::born);
+        let born = endpoint.outstanding().map(|job| job.born).chain(waiting).min();
+        let born = born.filter(|_| endpoint.undone > 0);
+
         EndpointActivity {
             width: endpoint.window(),
             failures_in_row: endpoint.breaker().failures_in_row,
@@ -29,6 +36,7 @@ impl Queue {
             lanes,
             parked,
             catching_up: endpoint.catching_up().map(|catching| catching.mode),
+            oldest_age_ms: born.map(|born| self.ran_ms.saturating_sub(born)),
             oldest: oldest.map(|seq| self.state.moved.get(&seq).copied().unwrap_or(seq)),
             succeeded: endpoint.succeeded,
             failed: endpoint.failed,

@@ -201,7 +201,7 @@ impl Queue {
         // makes no more of them.
         let settings = &self.state.endpoint(dead.delivery.endpoint).settings;
         let subscribes = settings.from.iter().any(|from| from == OWN_SOURCE);
-        self.notify_dead(now, &dead, own || subscribes);
+        self.notify_dead(now, &dead, own || subscribes, draft);
         seq
     }
 

@@ -293,7 +293,7 @@ impl Queue {
             .collect()
     }
 
-    fn endpoint_view(&self, now: Now, endpoint: &EndpointQueue) -> EndpointSnapshot {
+    pub(super) fn endpoint_view(&self, now: Now, endpoint: &EndpointQueue) -> EndpointSnapshot {
         EndpointSnapshot {
             endpoint: endpoint.settings.clone(),
             hold: endpoint.hold.clone(),
@@ -303,6 +303,7 @@ impl Queue {
             delivered: endpoint.delivered,
             dead: endpoint.dead.len(),
             last_error: endpoint.last_error.clone(),
+            last_failure: endpoint.last_failure,
             last_success_at: endpoint.last_success_at,
             undecided: endpoint.undecided,
             undecided_last: (endpoint.undecided > 0).then(|| EventId {

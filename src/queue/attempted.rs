@@ -33,7 +33,7 @@ impl State {
         let ran_ms = self.ran_ms;
         let endpoint = self.remembered(seq, attempt.delivery.endpoint)?;
         endpoint.take_up(attempt.position, attempt.low);
-        endpoint.count_result(&attempt.report, attempt.failing_ms);
+        endpoint.count_result(seq, &attempt.report, attempt.failing_ms);
         endpoint.restraint.clone_from(&attempt.restraint);
 
         // The entry of the delivery, if it goes on waiting.
@@ -127,7 +127,7 @@ impl State {
         // After missing records its batch may be unknown.
         let is_known = self.unfolded.is_empty();
         let endpoint = self.remembered(seq, finished.endpoint)?;
-        endpoint.count_result(&finished.report, finished.failing_ms);
+        endpoint.count_result(seq, &finished.report, finished.failing_ms);
         endpoint.restraint.clone_from(&finished.restraint);
         let mut batch = match endpoint.batches.remove(&finished.batch) {
             Some(batch) => batch,
@@ -287,7 +287,7 @@ enum DeliveryEnd {
 
 impl EndpointState {
     /// Counts an attempt of the endpoint, and keeps its result.
-    fn count_result(&mut self, report: &AttemptReport, failing_ms: u64) {
+    fn count_result(&mut self, seq: Seq, report: &AttemptReport, failing_ms: u64) {
         if report.fault == Some(AttemptFault::NotTaken) {
             return;
         }
@@ -299,6 +299,7 @@ impl EndpointState {
             self.succeeded += 1;
         } else {
             self.last_error = Some(error_summary(report));
+            self.last_failure = seq;
             self.failed += 1;
         }
     }

@@ -81,6 +81,9 @@ pub struct EndpointState {
     /// What keeps it back since its last attempt.
     #[serde(default)]
     pub restraint: Option<Box<Restraint>>,
+    /// The record of the attempt that ended with its last error, as far as it is known.
+    #[serde(default)]
+    pub last_failure: Seq,
 }
 
 /// A delivery that waits for a retry.
@@ -247,6 +250,7 @@ impl EndpointState {
             undecided_last: 0,
             age_pauses: AgePauses::default(),
             restraint: None,
+            last_failure: 0,
         }
     }
 

@@ -77,6 +77,8 @@ pub struct Queue {
     /// When endpoints have something that may be too old, and those of which this may have changed.
     pub(super) ages_due: Schedule,
     pub(super) ages_changed: BTreeSet<EndpointId>,
+    /// How long after their acceptance deliveries were made since this was last taken.
+    pub(super) delivered_after: Vec<u64>,
 }
 
 impl Queue {
@@ -120,6 +122,7 @@ impl Queue {
             settings: SettingsSizes::default(),
             replay_due: BTreeMap::new(),
             full: ShareTally::default(),
+            delivered_after: Vec::new(),
         };
         queue.settings = SettingsSizes::of(&queue.state);
         queue.start_endpoints(now);

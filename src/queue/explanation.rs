@@ -88,6 +88,8 @@ pub struct EndpointActivity {
     pub failing_ms: u64,
     /// The record of the oldest delivery that waits, or one before it.
     pub oldest: Option<Seq>,
+    /// How long the daemon has run since the oldest delivery at hand was accepted.
+    pub oldest_age_ms: Option<u64>,
 }
 
 /// A time of the monotonic clock by the wall clock.

@@ -6,7 +6,7 @@ use super::{Draft, Queue};
 use crate::model::backoff::{self, RetryDecision};
 use crate::model::{
     AttemptFault, AttemptReport, DeliveryId, DeliveryState, EndpointId, HeadOfLine, HoldReason,
-    Now, Outcome, Seq,
+    Now, Outcome, Seq, limits,
 };
 use crate::record::{AttemptFinished, Consequence, DeadLetter, Record};
 
@@ -50,6 +50,9 @@ impl Queue {
             restraint: endpoint.restraint_now(now),
         };
         let seq = self.remember(Record::AttemptFinished(Box::new(attempt)), draft);
+        if next == Consequence::Delivered {
+            self.note_delivered(job.born);
+        }
 
         self.wait_on(now, &job, &next);
         self.notify_end(now, &job, &report, next, seq, draft);
@@ -60,6 +63,19 @@ impl Queue {
         self.apply_health(now, id, &report, health, draft);
         self.wake(id);
         !job.ended
+    }
+
+    /// One was delivered that was accepted at `born`, by the run clock.
+    pub(super) fn note_delivered(&mut self, born: u64) {
+        // Nobody takes them in a simulation.
+        if self.delivered_after.len() < limits::DELIVERED_NOTED {
+            self.delivered_after.push(self.ran_ms.saturating_sub(born));
+        }
+    }
+
+    /// How long after their acceptance deliveries were made since this was last asked.
+    pub fn take_delivered_after(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.delivered_after)
     }
 
     /// Takes the delivery of an attempt that has ended out of flight, and gives its slot back.
@@ -177,7 +193,7 @@ impl Queue {
                     reason,
                     last: seq,
                 };
-                self.notify_dead(now, &dead, job.own);
+                self.notify_dead(now, &dead, job.own, draft);
             }
             Consequence::Parked { reason } => {
                 self.notify_parked(now, job.delivery, &reason, draft);

@@ -192,7 +192,7 @@ impl Queue {
                 last: 0,
             };
             self.remember(Record::DeliveryDied { dead: dead.clone() }, draft);
-            self.notify_dead(now, &dead, false);
+            self.notify_dead(now, &dead, false, draft);
             ended += 1;
         }
         self.wake(endpoint);

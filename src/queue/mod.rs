@@ -89,9 +89,10 @@ mod subscription;
 #[cfg(test)]
 mod testing;
 mod unsettled;
+mod worst;
 
 pub use accept::Accept;
-pub use action::{Action, AttemptOrder, Maintenance, ReadOrder};
+pub use action::{Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, ReadOrder};
 pub use apply::{ApplySettings, ExpectedSettings, SettingsApplied};
 pub use ask::{
     AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndpointsQuery, EventsQuery, ExplainQuery,
@@ -119,7 +120,10 @@ pub use order::Keys;
 pub use relocation::{PositionKeys, RelocatedEvent, RelocationSlice};
 pub use request::{Growth, Query, QueueRequest};
 pub use retire::{Relocate, RetireSegment};
-pub use snapshot::{DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status};
+pub use snapshot::{
+    DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status, WorstEndpoints,
+};
 pub use state::{State, StateError};
 pub use stream_entry::StreamEntry;
 pub use unsettled::{Loss, StreamWaits, Unsettled};
+pub use worst::WorstQuery;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::accept::Acceptance;
+use super::action::{Action, HealthEvent, HealthReport};
 use super::new_event::FanOut;
 use super::notices::{Notice, OWN_SOURCE};
 use super::{Draft, Queue};
@@ -20,6 +21,13 @@ use crate::model::{
 use crate::record::DeadLetter;
 
 impl Queue {
+    /// Has a change of an endpoint's health written to the daemon's log.
+    pub(super) fn report_change(&self, id: EndpointId, what: HealthEvent, draft: &mut Draft) {
+        let Some(found) = self.state.endpoints.get(&id) else { return };
+        let endpoint = found.settings.clone();
+        draft.actions.push(Action::Report(HealthReport { endpoint, what }));
+    }
+
     /// Something that happened outside of the queue (`hookbox.disk.low`).
     pub(super) fn announce(&mut self, now: Now, kind: &str, data: Value, draft: &mut Draft) {
         self.notify(now, Notice { kind: kind.to_owned(), about: None, data }, draft);
@@ -83,6 +91,9 @@ impl Queue {
         reason: &str,
         draft: &mut Draft,
     ) {
+        let what = HealthEvent::Parked { delivery, reason: reason.to_owned() };
+        self.report_change(delivery.endpoint, what, draft);
+
         let data = json!({"delivery": delivery.to_string(), "reason": reason, "parked": true});
         self.notify_about(now, "hookbox.endpoint.held", delivery.endpoint, data, draft);
     }
@@ -97,7 +108,15 @@ impl Queue {
     }
 
     /// A dead letter. Sent by a later run, so that many of them are one message.
-    pub(super) fn notify_dead(&mut self, now: Now, dead: &DeadLetter, own: bool) {
+    pub(super) fn notify_dead(
+        &mut self,
+        now: Now,
+        dead: &DeadLetter,
+        own: bool,
+        draft: &mut Draft,
+    ) {
+        let what = HealthEvent::Died { delivery: dead.delivery, reason: dead.reason.clone() };
+        self.report_change(dead.delivery.endpoint, what, draft);
         if own || !self.matcher.wants_own() {
             return;
         }

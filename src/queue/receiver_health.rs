@@ -1,8 +1,9 @@
 //! What attempts show about the health of an endpoint's receiver: its window, its breaker, and
 //! holds.
 
+use super::action::HealthEvent;
 use super::breaker::BreakerChange;
-use super::reports::{error_summary, requested_pause_ms};
+use super::reports::{error_summary, error_with_words, requested_pause_ms};
 use super::{Draft, Queue};
 use crate::model::{AttemptFault, AttemptReport, EndpointId, Now, Outcome};
 
@@ -71,8 +72,13 @@ impl Queue {
 
         match change.breaker {
             BreakerChange::None => {}
-            BreakerChange::Opened => self.notify_failing(now, id, &error_summary(report), draft),
+            BreakerChange::Opened => {
+                let error = error_with_words(report);
+                self.report_change(id, HealthEvent::Failing { error }, draft);
+                self.notify_failing(now, id, &error_summary(report), draft);
+            }
             BreakerChange::Closed => {
+                self.report_change(id, HealthEvent::Recovered, draft);
                 self.notify_recovered(now, id, draft);
                 self.catch_up(id);
             }
@@ -82,6 +88,9 @@ impl Queue {
         if let Some((reason, at)) = held
             && at == report.started_at + report.duration_ms
         {
+            let error = error_with_words(report);
+            let what = HealthEvent::Held { reason: reason.clone(), error };
+            self.report_change(id, what, draft);
             self.notify_held(now, id, &reason, draft);
         }
     }

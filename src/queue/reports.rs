@@ -18,6 +18,15 @@ pub(super) fn error_summary(report: &AttemptReport) -> String {
     }
 }
 
+/// The same, with what the receiver answered or the command said, made harmless.
+pub(super) fn error_with_words(report: &AttemptReport) -> String {
+    let error = error_summary(report);
+    match report.words() {
+        Some(words) => format!("{error}: {words}"),
+        None => error,
+    }
+}
+
 /// The reason of a dead letter that was given up, with its last error.
 pub(super) fn with_last_error(reason: &str, report: &AttemptReport) -> String {
     format!("{reason}; the last: {}", error_summary(report))

@@ -66,11 +66,23 @@ pub struct EndpointSnapshot {
     pub delivered: u64,
     pub dead: u64,
     pub last_error: Option<String>,
+    /// The record of the attempt that ended so; 0 where it is not known.
+    pub last_failure: Seq,
     pub last_success_at: Option<WallMs>,
     /// Events of which its filter could not tell whether it holds, and the last of them.
     pub undecided: u64,
     pub undecided_last: Option<EventId>,
     pub flow: EndpointActivity,
+}
+
+/// The endpoints that need somebody most.
+#[derive(Clone, Debug, Default)]
+pub struct WorstEndpoints {
+    /// The worst first, each with the head of a lane that waits for the operator.
+    pub endpoints: Vec<(EndpointSnapshot, Option<DeliveryId>)>,
+    /// All with which something is wrong, and those of them that need somebody.
+    pub troubled: usize,
+    pub urgent: usize,
 }
 
 /// Where a delivery stands.

@@ -14,14 +14,15 @@ use super::directory::Directory;
 use super::envelope::Envelope;
 use super::health::Health;
 use super::matching::{UnreadableBodies, Workers};
+use super::meters::Meters;
 use super::shares::ShareCounts;
 use super::tail::TailLine;
 use super::wanted::{WakeScheduler, WantedTotals};
 use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, SourceId, limits};
 use crate::queue::matcher::Subscription;
 use crate::queue::{
-    Accept, Accepted, ApplySettings, CreateEndpoint, Input, NewEvent, QueueRequest, Refusal,
-    SettingsApplied, StatusQuery, UpdateEndpoint, WithSubscription,
+    Accept, Accepted, ApplySettings, CreateEndpoint, HealthReport, Input, NewEvent, QueueRequest,
+    Refusal, SettingsApplied, StatusQuery, UpdateEndpoint, WithSubscription,
 };
 
 /// The thread's side of the handle.
@@ -30,8 +31,10 @@ pub struct Channels {
     pub requests: Receiver<Envelope>,
     pub directory: watch::Sender<Arc<Directory>>,
     pub tail: broadcast::Sender<Arc<TailLine>>,
+    pub(super) changes: broadcast::Sender<Arc<HealthReport>>,
     pub health: Arc<Health>,
     pub shares: Arc<ShareCounts>,
+    pub(super) meters: Arc<Meters>,
     pub(super) wanted: Arc<WantedTotals>,
 }
 
@@ -43,8 +46,10 @@ pub struct Handle {
     commands: Arc<Semaphore>,
     directory: watch::Receiver<Arc<Directory>>,
     tail: broadcast::Sender<Arc<TailLine>>,
+    changes: broadcast::Sender<Arc<HealthReport>>,
     health: Arc<Health>,
     shares: Arc<ShareCounts>,
+    meters: Arc<Meters>,
     wanted: Arc<WantedTotals>,
     workers: Workers,
 }
@@ -71,8 +76,10 @@ pub fn channel() -> (Handle, Channels) {
     let (sender, requests) = sync_channel(slots);
     let (publish, directory) = watch::channel(Arc::new(Directory::default()));
     let (tail, _) = broadcast::channel(limits::TAIL_LAG);
+    let (changes, _) = broadcast::channel(limits::CHANGES_WAITING);
     let health = Arc::new(Health::default());
     let shares = Arc::new(ShareCounts::default());
+    let meters = Arc::new(Meters::default());
     let wanted = Arc::new(WantedTotals::default());
 
     let handle = Handle {
@@ -81,12 +88,16 @@ pub fn channel() -> (Handle, Channels) {
         commands: Arc::new(Semaphore::new(limits::COMMANDS_WAITING)),
         directory,
         tail: tail.clone(),
+        changes: changes.clone(),
         health: health.clone(),
         shares: shares.clone(),
+        meters: meters.clone(),
         wanted: wanted.clone(),
         workers: Workers::new(shares.clone()),
     };
-    (handle, Channels { requests, directory: publish, tail, health, shares, wanted })
+    let channels =
+        Channels { requests, directory: publish, tail, changes, health, shares, meters, wanted };
+    (handle, channels)
 }
 
 impl Handle {
@@ -103,8 +114,11 @@ impl Handle {
             return Err(refusal);
         }
 
+        let began = self.meters.now_ms();
         let matched = self.workers.matched(self.directory().matcher.clone(), events).await?;
-        self.request(&self.accepts, Accept(matched)).await
+        let accepted = self.request(&self.accepts, Accept(matched)).await?;
+        self.meters.accept.observe(self.meters.now_ms().saturating_sub(began));
+        Ok(accepted)
     }
 
     /// Asks the queue something, or has it do something. Returns when it is durable.
@@ -150,6 +164,13 @@ impl Handle {
     async fn subscription(&self, endpoint: &Endpoint) -> Result<Arc<Subscription>, Refusal> {
         let endpoint = endpoint.clone();
         self.workers.run(NO_SOURCE, move || Arc::new(Subscription::of(&endpoint))).await
+    }
+
+    /// Changes of the endpoints' health from now on, for the daemon's log. Whoever is slow misses
+    /// some, and is told how many.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Arc<HealthReport>> {
+        self.changes.subscribe()
     }
 
     /// Reports how many deliveries of a pull endpoint may be out. It never waits, and of several
@@ -229,6 +250,12 @@ impl Handle {
     #[must_use]
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// What is measured.
+    #[must_use]
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     /// Who found a share of something full.

@@ -11,7 +11,7 @@
 //! thread (`workers`, `matching`), the reader of the log that refills prefetches and scans for
 //! replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`, `retention_clock`),
 //! the loss of records (`losses`), and what follows from how full the disk is (`disk_level`,
-//! `disk_thresholds`, `disk_reports`).
+//! `disk_thresholds`, `disk_reports`), and what is measured (`meters`).
 //!
 //! Limits: `limits::STEP_INPUTS` requests and about `limits::STEP_BYTES` of events a step; a
 //! channel of fixed size. Fatal: an error of the log, or a commit that takes longer than
@@ -29,6 +29,7 @@ mod handle;
 mod health;
 mod losses;
 mod matching;
+mod meters;
 mod patient;
 mod reader;
 mod reads;
@@ -52,6 +53,7 @@ pub use handle::{Channels, Handle, channel};
 pub use health::Health;
 pub use losses::{AskQueue, settle_at_start};
 pub use matching::UnreadableBodies;
+pub use meters::Meters;
 pub use reads::{ReadLog, event_of, read};
 pub use relocate::{Records, RetirementStep, Retiring, slice};
 pub use retention::Retention;

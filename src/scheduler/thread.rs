@@ -239,7 +239,8 @@ impl Thread {
         let decided = self.core.decide(now, requests, self.may_start_attempts());
 
         // From here on it is the disk that takes its time, and only that is watched.
-        self.commit.begin((self.clock)().mono_ms);
+        let began = (self.clock)().mono_ms;
+        self.commit.begin(began);
         let released = match self.core.remember(now, decided) {
             Ok(released) => released,
             Err(failed) => self.die(&failed.error),
@@ -248,6 +249,7 @@ impl Thread {
         self.channels.health.durable.store(durable, Ordering::Release);
         failpoint::reached("step.committed");
         self.commit.end();
+        self.measure(began, &released);
 
         self.hand_out(released);
         self.measure_disk();
@@ -315,6 +317,10 @@ impl Thread {
         match action {
             Action::Attempt(order) => self.attempt(order),
             Action::Read(order) => self.read(order),
+            Action::Report(change) => {
+                // Nobody listens while the daemon starts or ends.
+                let _ = self.channels.changes.send(Arc::new(change));
+            }
             // It was done before the answers left.
             Action::Maintain(Maintenance::Publish) => {}
             Action::Maintain(Maintenance::DropSegment { first, last }) => {
@@ -394,6 +400,18 @@ impl Thread {
     fn publish(&self) {
         let directory = Directory::of(self.core.queue.state(), self.core.queue.matcher());
         self.channels.directory.send_replace(Arc::new(directory));
+    }
+
+    /// Counts what the step came to; its commit began then.
+    fn measure(&mut self, began: u64, released: &Released) {
+        let meters = &self.channels.meters;
+        if !released.records.is_empty() {
+            meters.commit.observe((self.clock)().mono_ms.saturating_sub(began));
+            meters.count(&released.records);
+        }
+        for after_ms in self.core.queue.take_delivered_after() {
+            meters.latency.observe(after_ms);
+        }
     }
 
     fn measure_disk(&self) {

@@ -61,12 +61,12 @@ const PROTOCOL_NAMES: &[&str] = &[
     "ApplySettings", "ExpectedSettings", "SettingsApplied",
     // Questions.
     "DeadLetterSeqsQuery", "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery",
-    "ImportedQuery", "ReplaysQuery", "RetryingQuery", "StatusQuery",
+    "ImportedQuery", "ReplaysQuery", "RetryingQuery", "StatusQuery", "WorstQuery",
     // What they hold, and what is answered.
     "Accepted", "DeliveriesChanged", "DeliverySnapshot", "ENDPOINT_DELETED", "Keys",
     "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "ImportedDead",
     "ImportedEvent", "NewEvent", "OWN_SOURCE",
-    "Refusal", "RetrySnapshot", "Revive", "Status", "WaitReason", "input",
+    "Refusal", "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints", "input",
     // Reports.
     "Action", "Input",
 ];

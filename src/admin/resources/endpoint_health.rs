@@ -7,7 +7,7 @@ use crate::admin::http::problem::Problem;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::walk;
 use crate::api::views::EndpointCondition;
-use crate::model::WallMs;
+use crate::model::{EndpointId, Seq, WallMs};
 use crate::queue::EndpointSnapshot;
 use crate::record::Record;
 
@@ -34,19 +34,46 @@ pub fn success_ratio(succeeded: u64, failed: u64) -> Option<f64> {
     (all > 0).then(|| (succeeded as f64 / all as f64 * 1000.0).round() / 1000.0)
 }
 
-/// Since when the oldest that waits has waited.
-pub async fn oldest_at(
+/// What of an endpoint stands in the log alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoggedHealth {
+    /// Since when the oldest that waits has waited.
+    pub oldest_at: Option<WallMs>,
+    /// What the receiver answered to the last attempt that failed, or the command said.
+    pub last_answer: Option<String>,
+}
+
+/// What of an endpoint stands in the log alone.
+pub async fn logged(
     admin: &Arc<Admin>,
-    view: &EndpointSnapshot,
-) -> Result<Option<WallMs>, Problem> {
-    let Some(from) = view.flow.oldest else { return Ok(None) };
-    let id = view.endpoint.id;
-    walk::value(admin, move |scan| look(scan, from, id)).await
+    snapshot: &EndpointSnapshot,
+) -> Result<LoggedHealth, Problem> {
+    let (oldest, failure, id) = (snapshot.flow.oldest, snapshot.last_failure, snapshot.endpoint.id);
+    if oldest.is_none() && failure == 0 {
+        return Ok(LoggedHealth::default());
+    }
+    walk::value(admin, move |scan| look(scan, oldest, failure, id)).await
+}
+
+/// The same within a scan; `failure` is the record of the last attempt that failed.
+pub fn look(
+    scan: &LogScan,
+    oldest: Option<Seq>,
+    failure: Seq,
+    id: EndpointId,
+) -> Result<LoggedHealth, Problem> {
+    let oldest_at = oldest.map(|from| waits_since(scan, from, id)).transpose()?.flatten();
+    // Retention may have dropped it.
+    let record = scan.log().read(failure).unwrap_or_default();
+    let attempts = record.iter().flat_map(|record| record.attempts());
+    let mut of_it = attempts.filter(|attempt| attempt.delivery.endpoint == id);
+    let last_answer = of_it.next().and_then(|attempt| attempt.report.words());
+    Ok(LoggedHealth { oldest_at, last_answer })
 }
 
 /// The time of the first delivery to this endpoint at or behind `from`; where none is near, the
 /// time that it is there.
-fn look(scan: &LogScan, from: u64, id: u32) -> Result<Option<WallMs>, Problem> {
+fn waits_since(scan: &LogScan, from: Seq, id: EndpointId) -> Result<Option<WallMs>, Problem> {
     let mut near = None;
     for entry in scan.log().forward(from.max(scan.log().first())).take(LOOKED_AT) {
         scan.still_wanted()?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::names::name;
+use super::endpoint_health::LoggedHealth;
+use super::names::{check_endpoint, missing_endpoint, name};
 use super::secrets::{given_secret, rotated, secret_views};
 use super::{endpoint_health, test_endpoint};
 use crate::admin::context::Admin;
@@ -82,13 +83,17 @@ pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
     let found = find(admin, &request.arg).await?;
-    let oldest = endpoint_health::oldest_at(admin, &found).await?;
+    let LoggedHealth { oldest_at: oldest, last_answer } =
+        endpoint_health::logged(admin, &found).await?;
 
     let mut shown = view(admin, &found.endpoint, Some(&found));
     shown.lag = Some(EndpointLagView {
         oldest_waiting_at: oldest.map(Time),
         lag_ms: oldest.map_or(0, |at| admin.wall_ms().saturating_sub(at)),
     });
+    if let Some(activity) = &mut shown.activity {
+        activity.last_answer = last_answer;
+    }
     Ok(ApiResponse::ok(shown))
 }
 
@@ -115,6 +120,7 @@ pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
 
 pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
+    check_endpoint(admin, &request.arg)?;
     let command = DeleteEndpoint { name: request.arg.clone() };
     let cancelled = Some(admin.handle.ask(command).await?);
     Ok(ApiResponse::ok(DeletedView {
@@ -136,11 +142,13 @@ pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
 }
 
 pub async fn hold(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    check_endpoint(admin, &request.arg)?;
     admin.handle.ask(HoldEndpoint { name: request.arg.clone() }).await?;
     show(admin, request).await
 }
 
 pub async fn release(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    check_endpoint(admin, &request.arg)?;
     admin.handle.ask(ReleaseEndpoint { name: request.arg.clone() }).await?;
     show(admin, request).await
 }
@@ -157,7 +165,7 @@ async fn snapshots(admin: &Admin) -> Result<Vec<EndpointSnapshot>, Problem> {
 
 pub async fn find(admin: &Admin, name: &str) -> Result<EndpointSnapshot, Problem> {
     let found = snapshots(admin).await?.into_iter().find(|s| s.endpoint.name == name);
-    found.ok_or_else(|| Problem::missing("endpoint", name))
+    found.ok_or_else(|| missing_endpoint(admin, name))
 }
 
 /// Asks outbound whether it can send to this endpoint.
@@ -196,6 +204,7 @@ fn activity(snapshot: &EndpointSnapshot) -> EndpointActivityView {
         delivered: snapshot.delivered,
         dead: snapshot.dead,
         last_error: snapshot.last_error.clone(),
+        last_answer: None,
         last_success_at: snapshot.last_success_at.map(Time),
         filter_too_expensive: snapshot.undecided,
         filter_too_expensive_event: snapshot.undecided_last.map(Text),

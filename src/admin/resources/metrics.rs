@@ -1,35 +1,65 @@
 //! `/metrics`: the counts in the Prometheus text format, version 0.0.4.
 
+mod process;
+
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::shares;
 use super::status::{ask, uptime_s};
+use super::{endpoint_health, shares};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::scan::walk;
-use crate::log::SegmentInfo;
+use crate::api::views::EndpointCondition;
+use crate::log::{LogProblem, SegmentInfo};
+use crate::model::histogram::HistogramCounts;
 use crate::queue::{EndpointSnapshot, EndpointsQuery, Status};
-use crate::scheduler::{DiskLevel, DiskState};
+use crate::scheduler::{DiskLevel, DiskState, Meters};
+use process::Process;
+
+/// What the page is.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The conditions of an endpoint, as the API names them.
+const CONDITIONS: &[(EndpointCondition, &str)] = &[
+    (EndpointCondition::Active, "active"),
+    (EndpointCondition::Held, "held"),
+    (EndpointCondition::Failing, "failing"),
+    (EndpointCondition::Offline, "offline"),
+    (EndpointCondition::Parked, "parked"),
+    (EndpointCondition::CatchingUp, "catching_up"),
+];
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
+    Ok(ApiResponse::Text(CONTENT_TYPE, page(admin).await?.into()))
+}
+
+/// The whole page.
+pub async fn page(admin: &Arc<Admin>) -> Result<String, Problem> {
     let status = ask(admin).await?;
     let endpoints = admin.handle.ask(EndpointsQuery).await?;
-    let segments = walk::value(admin, |scan| Ok(scan.log().segments())).await?;
+    let (segments, damage, process) = walk::value(admin, |scan| {
+        let log = scan.log();
+        Ok((log.segments(), log.damage(), Process::read()))
+    })
+    .await?;
 
     let mut page = MetricsPage::default();
-    page.intake(&status);
+    page.intake(admin, &status);
     page.deliveries(&status);
+    page.durations(admin.handle.meters());
     page.conditions(&status);
     page.endpoints(&endpoints);
     page.refusals(admin, &status);
-    page.log(admin, &segments);
+    page.log(admin, &segments, &damage);
     page.daemon(admin);
-    Ok(ApiResponse::Text("text/plain; version=0.0.4; charset=utf-8", page.0.into()))
+    page.process(&process);
+    Ok(page.0)
 }
 
 #[derive(Default)]
@@ -59,7 +89,15 @@ impl MetricsPage {
         self.line(name, &[], value);
     }
 
-    fn intake(&mut self, status: &Status) {
+    fn intake(&mut self, admin: &Admin, status: &Status) {
+        let name = "hookbox_accepted_total";
+        self.head(name, "counter", "Events accepted since the start, by source.");
+        let accepted = admin.handle.meters().accepted();
+        for source in admin.handle.directory().sources_by_name.values() {
+            let count = accepted.get(&source.id).copied().unwrap_or(0);
+            self.line(name, &[("source", &source.name)], count);
+        }
+
         self.counter("hookbox_events_total", "Events accepted.", status.events);
         self.counter(
             "hookbox_duplicates_total",
@@ -75,10 +113,6 @@ impl MetricsPage {
     }
 
     fn deliveries(&mut self, status: &Status) {
-        self.counter("hookbox_attempts_total", "Attempts that ended.", status.attempts);
-        let failed = status.failed_attempts;
-        self.counter("hookbox_failed_attempts_total", "Attempts that failed.", failed);
-
         self.head("hookbox_deliveries", "gauge", "Deliveries by state.");
         for (state, count) in [
             ("pending", status.pending),
@@ -92,6 +126,42 @@ impl MetricsPage {
         }
         self.gauge("hookbox_retrying", "Deliveries that wait for a retry.", status.retrying);
         self.gauge("hookbox_replays", "Replays under way.", status.replays as u64);
+    }
+
+    fn durations(&mut self, meters: &Meters) {
+        let durations = [
+            (
+                "hookbox_accept_duration_seconds",
+                "From a request that was read to its events being durable.",
+                &meters.accept,
+            ),
+            (
+                "hookbox_delivery_latency_seconds",
+                "From the acceptance of an event to its delivery.",
+                &meters.latency,
+            ),
+            ("hookbox_attempt_duration_seconds", "Requests to receivers.", &meters.attempt),
+            (
+                "hookbox_commit_duration_seconds",
+                "Commits of the log, until they are durable.",
+                &meters.commit,
+            ),
+        ];
+
+        for (name, help, histogram) in durations {
+            self.histogram(name, help, &histogram.counts());
+        }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, counts: &HistogramCounts) {
+        self.head(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        for (bound_ms, count) in &counts.at_most {
+            self.line(&bucket, &[("le", &seconds(*bound_ms))], *count);
+        }
+        self.line(&bucket, &[("le", "+Inf")], counts.count);
+        let _ = writeln!(self.0, "{name}_sum {}", seconds(counts.sum_ms));
+        self.line(&format!("{name}_count"), &[], counts.count);
     }
 
     fn conditions(&mut self, status: &Status) {
@@ -123,34 +193,30 @@ impl MetricsPage {
 
     fn endpoints(&mut self, views: &[EndpointSnapshot]) {
         type Field = fn(&EndpointSnapshot) -> u64;
-        let fields: [(&str, &str, &str, Field); 13] = [
-            ("hookbox_endpoint_waiting", "gauge", "Deliveries that have not ended.", |v| v.waiting),
+        let fields: [(&str, &str, &str, Field); 9] = [
+            (
+                "hookbox_endpoint_pending",
+                "gauge",
+                "Deliveries that have not ended, those on hold included.",
+                |v| v.waiting,
+            ),
+            (
+                "hookbox_endpoint_oldest_pending_seconds",
+                "gauge",
+                "How long the daemon has run since the oldest of them was accepted.",
+                |v| v.flow.oldest_age_ms.unwrap_or(0) / 1000,
+            ),
+            ("hookbox_dead_letters", "gauge", "Dead letters.", |v| v.dead),
             ("hookbox_endpoint_in_flight", "gauge", "Attempts under way.", |v| v.in_flight),
             ("hookbox_endpoint_retrying", "gauge", "Deliveries that wait for a retry.", |v| {
                 v.retrying
             }),
             ("hookbox_endpoint_delivered_total", "counter", "Deliveries made.", |v| v.delivered),
-            ("hookbox_endpoint_dead", "gauge", "Dead letters.", |v| v.dead),
-            ("hookbox_endpoint_held", "gauge", "1 while it is on hold.", |v| {
-                u64::from(v.hold.is_some())
-            }),
             ("hookbox_endpoint_window", "gauge", "Attempts that may be under way.", |v| {
                 v.flow.width as u64
             }),
-            ("hookbox_endpoint_breaker_open", "gauge", "1 while its breaker is open.", |v| {
-                u64::from(v.flow.breaker.is_some())
-            }),
-            ("hookbox_endpoint_offline", "gauge", "1 while it waits for the link.", |v| {
-                u64::from(v.flow.away)
-            }),
             ("hookbox_endpoint_parked_lanes", "gauge", "Lanes that wait for the operator.", |v| {
                 v.flow.parked as u64
-            }),
-            ("hookbox_endpoint_succeeded_total", "counter", "Requests answered well.", |v| {
-                v.flow.succeeded
-            }),
-            ("hookbox_endpoint_failed_total", "counter", "Requests that failed.", |v| {
-                v.flow.failed
             }),
             (
                 "hookbox_endpoint_filter_too_expensive_total",
@@ -164,6 +230,33 @@ impl MetricsPage {
             self.head(name, kind, help);
             for view in views {
                 self.line(name, &[("endpoint", &view.endpoint.name)], value(view));
+            }
+        }
+        self.endpoint_states(views);
+        self.attempts(views);
+    }
+
+    fn endpoint_states(&mut self, views: &[EndpointSnapshot]) {
+        let name = "hookbox_endpoint_state";
+        self.head(name, "gauge", "1 for the condition that an endpoint is in.");
+        for view in views {
+            let condition = endpoint_health::condition(view);
+            for (state, word) in CONDITIONS {
+                let labels = [("endpoint", view.endpoint.name.as_str()), ("state", *word)];
+                self.line(name, &labels, u64::from(*state == condition));
+            }
+        }
+    }
+
+    fn attempts(&mut self, views: &[EndpointSnapshot]) {
+        let name = "hookbox_attempts_total";
+        self.head(name, "counter", "Requests to receivers, by how they were answered.");
+        for view in views {
+            for (outcome, count) in
+                [("delivered", view.flow.succeeded), ("failed", view.flow.failed)]
+            {
+                let labels = [("endpoint", view.endpoint.name.as_str()), ("outcome", outcome)];
+                self.line(name, &labels, count);
             }
         }
     }
@@ -192,13 +285,16 @@ impl MetricsPage {
         }
     }
 
-    fn log(&mut self, admin: &Admin, segments: &[SegmentInfo]) {
+    fn log(&mut self, admin: &Admin, segments: &[SegmentInfo], damage: &[LogProblem]) {
         let health = admin.handle.health();
         let bytes = segments.iter().map(|segment| segment.disk_bytes).sum();
         let durable = health.durable.load(Ordering::Acquire);
 
         self.gauge("hookbox_log_segments", "Segments of the log.", segments.len() as u64);
         self.gauge("hookbox_log_bytes", "Bytes of the log on disk.", bytes);
+        let damaged: BTreeSet<u64> = damage.iter().map(|problem| problem.segment).collect();
+        let help = "Segments with records that cannot be read.";
+        self.gauge("hookbox_damaged_segments", help, damaged.len() as u64);
         self.disk(&health.disk);
         self.gauge("hookbox_log_durable", "The last durable record.", durable);
     }
@@ -215,7 +311,7 @@ impl MetricsPage {
             ),
             ("hookbox_log_used_bytes", "Bytes the whole log takes on disk.", space.used),
             ("hookbox_disk_free_bytes", "Bytes free on the log's file system.", space.free),
-            ("hookbox_log_left_bytes", "Bytes left before events are refused.", left),
+            ("hookbox_log_room_bytes", "Bytes left before events are refused.", left),
         ] {
             self.gauge(name, help, bytes);
         }
@@ -232,8 +328,36 @@ impl MetricsPage {
         let accepting = u64::from(admin.handle.health().is_accepting());
         self.gauge("hookbox_accepting", "1 while events are accepted.", accepting);
         self.gauge("hookbox_uptime_seconds", "Seconds since the start.", uptime_s(admin));
-        self.head("hookbox_info", "gauge", "The version that runs.");
-        self.line("hookbox_info", &[("version", &admin.info.version)], 1);
+        self.head("hookbox_build_info", "gauge", "The version that runs.");
+        self.line("hookbox_build_info", &[("version", &admin.info.version)], 1);
+    }
+
+    /// Under the names that every client library of Prometheus gives them.
+    fn process(&mut self, process: &Process) {
+        let name = "process_cpu_seconds_total";
+        self.head(name, "counter", "Time that the processor spent on it.");
+        let _ = writeln!(self.0, "{name} {}", seconds(process.cpu_ms));
+        let name = "process_start_time_seconds";
+        self.head(name, "gauge", "When it was started, in Unix time.");
+        let _ = writeln!(self.0, "{name} {}", seconds(process.started_ms));
+        for (name, help, value) in [
+            ("process_resident_memory_bytes", "Memory that it takes.", process.resident_bytes),
+            ("process_virtual_memory_bytes", "Addresses that it has.", process.virtual_bytes),
+            ("process_open_fds", "Open file descriptors.", process.open_fds),
+            ("process_max_fds", "File descriptors that it may open.", process.max_fds),
+            ("process_threads", "Threads.", process.threads),
+        ] {
+            self.gauge(name, help, value);
+        }
+    }
+}
+
+/// Milliseconds in seconds, to the millisecond.
+fn seconds(ms: u64) -> String {
+    let (whole, rest) = (ms / 1000, ms % 1000);
+    match rest {
+        0 => whole.to_string(),
+        _ => format!("{whole}.{rest:03}").trim_end_matches('0').to_owned(),
     }
 }
 
@@ -243,6 +367,14 @@ fn escape(label: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn seconds_have_a_point_and_no_more_digits_than_they_need() {
+        for (ms, text) in [(0, "0"), (1, "0.001"), (2_500, "2.5"), (60_000, "60"), (1_010, "1.01")]
+        {
+            assert_eq!(super::seconds(ms), text);
+        }
+    }
+
     #[test]
     fn labels_are_escaped() {
         assert_eq!(super::escape("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");

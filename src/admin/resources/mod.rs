@@ -21,3 +21,4 @@ pub mod status;
 pub mod tail;
 mod test_endpoint;
 pub mod version;
+mod worst;

@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
-use crate::model::{EndpointId, limits, valid_name};
+use crate::model::similar::nearest;
+use crate::model::{DeliveryFilter, EndpointId, limits, valid_name};
+use crate::queue::OWN_SOURCE;
 
 /// The name in the body of a request that creates something.
 pub fn name(body: &mut Map<String, Value>) -> Result<Option<String>, Problem> {
@@ -23,6 +25,52 @@ fn bad_name(name: &str) -> Problem {
          a digit",
         limits::NAME_LEN
     ))
+}
+
+/// There is no such endpoint: which one was probably meant.
+pub fn missing_endpoint(admin: &Admin, name: &str) -> Problem {
+    let directory = admin.handle.directory();
+    missing("endpoint", name, directory.endpoints.iter().map(|endpoint| endpoint.name.as_str()))
+}
+
+/// There is no such source: which one was probably meant.
+pub fn missing_source(admin: &Admin, name: &str) -> Problem {
+    let directory = admin.handle.directory();
+    missing("source", name, directory.sources_by_name.keys().map(String::as_str))
+}
+
+fn missing<'a>(
+    what: &'static str,
+    name: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Problem {
+    let mut problem = Problem::missing(what, name);
+    if let Some(meant) = nearest(name, names) {
+        problem.detail = format!("{}; did you mean '{meant}'?", problem.detail);
+    }
+    problem
+}
+
+/// Refuses a name that no endpoint has.
+pub fn check_endpoint(admin: &Admin, name: &str) -> Result<(), Problem> {
+    let is_there = admin.handle.directory().endpoints.iter().any(|found| found.name == name);
+    if is_there { Ok(()) } else { Err(missing_endpoint(admin, name)) }
+}
+
+/// Refuses the names of a filter that nothing has or had, once nothing was found: events of a
+/// source that was deleted are still there.
+pub fn check_filter(admin: &Admin, filter: &DeliveryFilter) -> Result<(), Problem> {
+    let directory = admin.handle.directory();
+    let source = filter.events.source.as_deref();
+    let is_source = |name: &str| name == OWN_SOURCE || directory.sources_by_name.contains_key(name);
+    if let Some(name) = source.filter(|name| !is_source(name)) {
+        return Err(missing_source(admin, name));
+    }
+    let is_former = |name: &str| directory.former_endpoints.values().any(|former| former == name);
+    match filter.endpoint.as_deref().filter(|name| !is_former(name)) {
+        Some(name) => check_endpoint(admin, name),
+        None => Ok(()),
+    }
 }
 
 /// The endpoint's name; its number when it was deleted.

@@ -7,6 +7,7 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::{ApiResponse, line};
+use crate::admin::resources::names::{check_filter, missing_endpoint};
 use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at, read as read_event};
 use crate::admin::scan::filters::with_local_event;
 use crate::admin::scan::log_scan::LogScan;
@@ -14,7 +15,7 @@ use crate::admin::scan::walk;
 use crate::api::ReplayBody;
 use crate::api::values::{Text, Time};
 use crate::api::views::{ReplayStartView, ReplayView};
-use crate::model::{EndpointId, Event, EventFilter, Rate, Seq};
+use crate::model::{DeliveryFilter, EndpointId, Event, EventFilter, Rate, Seq};
 use crate::queue::{ReplaysQuery, StartReplay, StopReplay};
 use crate::record::{HeldEvent, Replay, ReplayFilter};
 
@@ -47,7 +48,7 @@ pub async fn start(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
     let directory = admin.handle.directory();
     let is_there = |name: &String| directory.endpoints.iter().any(|e| e.name == *name);
     if let Some(name) = to.as_ref().filter(|name| !is_there(name)) {
-        return Err(Problem::missing("endpoint", name));
+        return Err(missing_endpoint(admin, name));
     }
 
     let dry_run = body.dry_run;
@@ -56,6 +57,10 @@ pub async fn start(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
         let found = count(scan, &filter, to.is_some())?;
         if let (Some(id), 0) = (filter.event, found.events) {
             return Err(Problem::missing("event", &id.to_string()));
+        }
+        if found.events == 0 {
+            let events = filter.clone();
+            check_filter(&scan.admin, &DeliveryFilter { events, endpoint: None })?;
         }
 
         let counted = ReplayStartView {

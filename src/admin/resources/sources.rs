@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
-use super::names::name;
+use super::names::{missing_source, name};
 use super::secrets::{given_secret, rotated, secret_views};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -176,7 +176,7 @@ pub fn find(admin: &Admin, name: &str) -> Result<Arc<Source>, Problem> {
                  notices about the daemon itself"
             ),
         ),
-        _ => Problem::missing("source", name),
+        _ => missing_source(admin, name),
     })
 }
 

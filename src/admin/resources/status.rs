@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{log, shares};
+use super::{log, shares, worst};
 use crate::admin::apply::configured_now_here;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -16,13 +16,19 @@ use crate::api::views::{
     BootApplyView, ClockView, DeliveryCounts, LinkView, LogSpaceView, StatusView,
 };
 use crate::log::{LogProblem, SegmentInfo};
-use crate::queue::{Status, StatusQuery};
+use crate::model::limits;
+use crate::queue::{Status, StatusQuery, WorstQuery};
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
     let status = ask(admin).await?;
-    let (segments, damage) =
-        walk::value(admin, |scan| Ok((scan.log().segments(), scan.log().damage()))).await?;
+    let troubled = admin.handle.ask(WorstQuery { limit: limits::WORST_SHOWN }).await?;
+    let (troubled_count, urgent) = (troubled.troubled, troubled.urgent);
+    let (segments, damage, worst) = walk::value(admin, move |scan| {
+        let worst = worst::views(scan, &troubled)?;
+        Ok((scan.log().segments(), scan.log().damage(), worst))
+    })
+    .await?;
     let health = admin.handle.health();
     let accepting = health.is_accepting();
 
@@ -49,6 +55,9 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
             waiting_until: status.clock_until.map(Time),
         },
         breakers_open: status.breakers_open,
+        worst,
+        troubled: troubled_count,
+        urgent,
         parked_lanes: status.parked_lanes,
         catching_up: status.catching_up,
         leased: status.leased,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 
 use super::deliveries::outcome_name;
-use super::names::endpoint_name;
+use super::names::{check_filter, endpoint_name};
 use super::sources;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -17,7 +17,7 @@ use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::{page, walk};
 use crate::api::values::{Text, Time};
 use crate::api::views::{ProblemLine, TailView};
-use crate::model::{DeliveryId, Event, Seq, limits};
+use crate::model::{DeliveryFilter, DeliveryId, Event, Seq, limits};
 use crate::record::{Consequence, DeliveryAttempt, Record};
 use crate::scheduler::TailLine;
 
@@ -70,6 +70,10 @@ pub fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
     request.params.done()?;
     if let Some(name) = &wanted.source {
         sources::find(admin, name)?;
+    }
+    if let Some(name) = &wanted.endpoint {
+        let filter = DeliveryFilter { endpoint: Some(name.clone()), ..DeliveryFilter::default() };
+        check_filter(admin, &filter)?;
     }
 
     // Before the past is read, so that nothing falls between the two.

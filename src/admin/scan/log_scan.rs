@@ -1,7 +1,7 @@
 //! One scan of the log: it reads on a thread that may block, asks the state as it goes, and ends
 //! when its asker goes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct LogScan {
     gone: Arc<AtomicBool>,
     /// The first thing on the way that could not be read.
     fault: RefCell<Option<LogReadError>>,
+    /// Whether a row was sent.
+    has_sent: Cell<bool>,
 }
 
 impl LogScan {
@@ -43,7 +45,7 @@ impl LogScan {
         gone: Arc<AtomicBool>,
     ) -> Self {
         let (admin, runtime) = (admin.clone(), Runtime::current());
-        Self { admin, runtime, lines, gone, fault: RefCell::default() }
+        Self { admin, runtime, lines, gone, fault: RefCell::default(), has_sent: Cell::new(false) }
     }
 
     pub fn log(&self) -> &dyn LogSource {
@@ -77,7 +79,13 @@ impl LogScan {
     /// Sends one row; waits while the reader is slow.
     pub fn send(&self, row: &impl Serialize) -> Result<(), Problem> {
         let Some(lines) = &self.lines else { return Ok(()) };
+        self.has_sent.set(true);
         lines.blocking_send(line(row)).map_err(|_| Problem::gone())
+    }
+
+    /// Whether a row was sent so far.
+    pub fn has_sent(&self) -> bool {
+        self.has_sent.get()
     }
 
     /// Sends one row that may as well be left out, when its reader is slow.

@@ -4,6 +4,7 @@ pub mod dead_letters;
 pub mod event_lookup;
 pub mod filters;
 pub mod identity;
+pub mod ids;
 pub mod log_scan;
 pub mod page;
 pub mod walk;

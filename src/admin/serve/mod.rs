@@ -5,5 +5,6 @@ mod body;
 mod dispatch;
 mod impatient;
 pub mod routes;
+mod scrape;
 mod server;
 pub mod socket;

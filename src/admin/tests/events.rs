@@ -28,7 +28,7 @@ async fn events_are_listed_newest_first_filtered_and_paged() {
     assert_eq!(world.ids(&format!("/v1/events?limit=2&after={}", ids[2])).await, shown(&[1, 0]));
     assert_eq!(world.ids("/v1/events?type=push").await, shown(&[2, 0]));
     assert_eq!(world.ids("/v1/events?type=issue.*&source=github").await, shown(&[3]));
-    assert_eq!(world.ids("/v1/events?source=other").await, shown(&[]));
+    assert_eq!(world.ids("/v1/events?source=hookbox").await, shown(&[]));
 
     let since = crate::model::time::rfc3339(NOW.wall_ms - 60_000 + 3);
     assert_eq!(world.ids(&format!("/v1/events?since={since}")).await, shown(&[3, 2]));

@@ -4,6 +4,7 @@ mod connections;
 mod dead_letters;
 mod deliveries;
 mod events;
+mod looking;
 mod refusals;
 mod scripted;
 mod settings;

@@ -12,7 +12,7 @@ use crate::queue::{
     DiscardDeadLetters, EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, HoldEndpoint,
     ImportEvents, ImportedQuery, NewEvent, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery,
     RetryDeliveries, RetrySnapshot, RetryingQuery, Revive, StartReplay, Status, StatusQuery,
-    UpdateEndpoint, UpdateSource, WithSubscription,
+    UpdateEndpoint, UpdateSource, WithSubscription, WorstEndpoints, WorstQuery,
 };
 use crate::scheduler::{Channels, Directory, Envelope};
 
@@ -22,6 +22,8 @@ pub(super) struct Script {
     pub sources: Vec<Arc<Source>>,
     pub endpoints: Vec<Arc<Endpoint>>,
     pub held: HashSet<String>,
+    /// The record of the last attempt that failed, of every endpoint.
+    pub last_failure: Seq,
     pub states: HashMap<DeliveryId, (DeliveryState, Option<RetrySnapshot>)>,
     pub dead_letter_seqs: Vec<Seq>,
     /// Dead letters that are relocated before the next command reaches them.
@@ -156,6 +158,14 @@ impl Script {
         Status { events: 3, pending: 2, dead: 1, full: self.full.clone(), ..Status::default() }
     }
 
+    /// Those on hold.
+    fn worst(&self) -> WorstEndpoints {
+        let held = self.endpoints.iter().filter(|endpoint| self.held.contains(&endpoint.name));
+        let endpoints: Vec<_> = held.map(|endpoint| (self.view(endpoint), None)).collect();
+        let troubled = endpoints.len();
+        WorstEndpoints { endpoints, troubled, urgent: 0 }
+    }
+
     fn view(&self, endpoint: &Arc<Endpoint>) -> EndpointSnapshot {
         EndpointSnapshot {
             endpoint: endpoint.clone(),
@@ -166,6 +176,7 @@ impl Script {
             delivered: 4,
             dead: 1,
             last_error: Some("connection refused".into()),
+            last_failure: self.last_failure,
             last_success_at: None,
             undecided: 0,
             undecided_last: None,
@@ -245,6 +256,7 @@ fn questions(open: Open<'_>) -> Open<'_> {
         })
         .on(|script, DeadLetterSeqsQuery { before, limit }| Ok(script.dead_before(before, limit)))
         .on(|script, EventsQuery(seqs)| Ok(seqs.into_iter().map(|seq| script.event(seq)).collect()))
+        .on(|script, WorstQuery { .. }| Ok(script.worst()))
         .on(|_, ReplaysQuery| Ok(Vec::new()))
         .on(|_, ImportedQuery(_)| Ok(None))
         .on(|_, RetryingQuery { .. }| Ok(Vec::new()))

@@ -21,7 +21,16 @@ async fn status_metrics_and_the_document_answer() {
     for line in [
         "hookbox_events_total 3",
         "hookbox_deliveries{state=\"dead\"} 1",
-        "hookbox_endpoint_waiting{endpoint=\"app\"} 2",
+        "hookbox_endpoint_pending{endpoint=\"app\"} 2",
+        "hookbox_endpoint_state{endpoint=\"app\",state=\"active\"} 1",
+        "hookbox_endpoint_state{endpoint=\"app\",state=\"failing\"} 0",
+        "hookbox_attempts_total{endpoint=\"app\",outcome=\"failed\"} 0",
+        "hookbox_accepted_total{source=\"github\"} 0",
+        "hookbox_accept_duration_seconds_bucket{le=\"0.001\"} 0",
+        "hookbox_accept_duration_seconds_bucket{le=\"+Inf\"} 0",
+        "hookbox_commit_duration_seconds_count 0",
+        "hookbox_damaged_segments 0",
+        "hookbox_build_info{version=\"0.1.0\"} 1",
         "hookbox_refused_total{source=\"github\",reason=\"mismatch\"} 2",
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line} in {metrics}");

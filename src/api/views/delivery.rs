@@ -69,6 +69,10 @@ pub struct AttemptView {
     pub connect_ms: Option<u64>,
     pub request: RequestView,
     pub response: Option<ResponseView>,
+    /// What the receiver answered, or the command said: the beginning, in one line, with control
+    /// characters escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// The exit code of a command.
     pub exit: Option<i32>,
     /// The output of a command.

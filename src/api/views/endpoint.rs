@@ -72,6 +72,10 @@ pub struct EndpointActivityView {
     /// Dead letters.
     pub dead: u64,
     pub last_error: Option<String>,
+    /// What the receiver answered then, or the command said, in one line; only where one endpoint
+    /// is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<String>,
     pub last_success_at: Option<Time>,
     /// Events that were not delivered because the filter was too expensive for them.
     #[serde(default)]
@@ -148,6 +152,10 @@ pub struct EndpointTestView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     pub error: Option<String>,
+    /// What the receiver answered: the beginning of the body, in one line, with control characters
+    /// escaped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// The exit code of a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<i32>,

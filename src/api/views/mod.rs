@@ -46,7 +46,9 @@ pub use results::{
     ProblemView, ReplayStartView, ReplayView, RetryView,
 };
 pub use source::{CheckElementView, CheckResponseView, CheckView, SecretView, SourceView};
-pub use status::{ClockView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView};
+pub use status::{
+    ClockView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView, WorstView,
+};
 pub use tail::TailView;
 pub use tolerant::Tolerant;
 pub use version::VersionView;

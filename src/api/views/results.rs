@@ -57,6 +57,9 @@ pub struct RetryView {
 pub struct CancelView {
     pub matched: usize,
     pub cancelled: usize,
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub dry_run: bool,
     /// Deliveries that this could not be done with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOutView>,

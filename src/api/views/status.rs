@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootApplyView, DamageView};
+use super::{BootApplyView, DamageView, EndpointCondition, Tolerant};
 use crate::api::values::Time;
+use crate::model::HoldReason;
 
 /// One screen: what comes in, goes out, waits and fails, and the disk space left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,19 @@ pub struct StatusView {
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub breakers_open: usize,
+    /// The endpoints that need somebody most, the worst first; only some of them.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub worst: Vec<WorstView>,
+    /// Endpoints with which something is wrong.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub troubled: usize,
+    /// Those of them that need somebody: not those that the operator holds, nor those that fail
+    /// now and then.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub urgent: usize,
     /// Ordered lanes that wait for the operator.
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
@@ -96,6 +110,30 @@ pub struct DeliveryCounts {
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub lost: u64,
+}
+
+/// An endpoint that needs somebody, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WorstView {
+    pub endpoint: String,
+    pub condition: Tolerant<EndpointCondition>,
+    pub held_reason: Option<Tolerant<HoldReason>>,
+    /// Since when it is held, or only fails.
+    pub since: Option<Time>,
+    /// Deliveries that have not ended.
+    pub waiting: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest waiting delivery was made.
+    pub oldest_waiting_at: Option<Time>,
+    pub last_error: Option<String>,
+    /// What the receiver answered then, or the command said: the beginning, in one line, with
+    /// control characters escaped.
+    pub last_answer: Option<String>,
+    pub next_probe_at: Option<Time>,
+    /// The command to type next.
+    pub command: String,
 }
 
 /// Whether the network is up.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use super::apply::{ApplyArgs, DiffArgs, SetExportArgs};
 use super::bin::BinCommand;
@@ -31,6 +31,17 @@ The socket is --socket, else $HOOKBOX_SOCKET, else /run/hookbox/admin.sock if it
 the owner of a folder directly in /run.
 Exit codes: 0 done, 1 refused, failed or not found, 64 usage, 69 daemon not reachable.";
 
+const STATUS_CODES: &str = "\
+Exit codes with --check: 0 all is well, 1 something needs you, 2 no events are accepted, 69 daemon
+not reachable.";
+
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Only say in one line whether all is well, for monitoring; the exit code says it, too.
+    #[arg(long)]
+    pub check: bool,
+}
+
 /// The heading of the options that every command has.
 const GLOBAL: &str = "Global options";
 
@@ -51,7 +62,8 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum CtlCommand {
     /// Show the state of the daemon on one screen: events, deliveries, failures, disk space.
-    Status,
+    #[command(after_help = STATUS_CODES)]
+    Status(StatusArgs),
     /// Manage sources: the named URLs that webhooks are posted to.
     #[command(subcommand, visible_alias = "sources")]
     Source(SourceCommand),
@@ -87,6 +99,8 @@ pub enum CtlCommand {
     Export(SetExportArgs),
     /// Show the versions of hookboxctl and of the daemon.
     Version,
+    /// Print the metrics in the Prometheus text format, for a textfile collector.
+    Metrics,
     /// Write a bundle for whoever helps: how the daemon is, without bodies, URLs or secrets.
     Support(SupportArgs),
     /// Show the schedule that a retry policy gives, with or without an outage. Needs no daemon.

@@ -27,17 +27,15 @@ pub enum DeliveryCommand {
         id: String,
     },
     /// Attempt deliveries again now: those that wait, are dead or were cancelled.
-    Retry {
-        /// The ids of the deliveries (dlv_…).
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    #[command(after_help = "Examples:\n  hookboxctl delivery retry dlv_…\n  \
+        hookboxctl delivery retry --endpoint app --dry-run\n\n\
+        Without --state, a filter means those that are pending.")]
+    Retry(BulkArgs),
     /// Cancel deliveries that have not ended.
-    Cancel {
-        /// The ids of the deliveries (dlv_…).
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    #[command(after_help = "Examples:\n  hookboxctl delivery cancel dlv_…\n  \
+        hookboxctl delivery cancel --endpoint app --type 'test.*' --dry-run\n\n\
+        Without --state, a filter means those that are pending or held.")]
+    Cancel(BulkArgs),
 }
 
 #[derive(Subcommand, Debug)]
@@ -64,6 +62,27 @@ pub enum DlqCommand {
     Discard(DeadLetterArgs),
 }
 
+/// Deliveries by id, or those that pass a filter.
+#[derive(Args, Debug, Clone)]
+pub struct BulkArgs {
+    /// The ids of the deliveries (dlv_…).
+    pub ids: Vec<String>,
+    /// Only in this state: pending, held, dead or cancelled.
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
+    #[command(flatten)]
+    pub filter: DeliveryFilterArgs,
+    /// All of them.
+    #[arg(long)]
+    pub all: bool,
+    /// Only count the deliveries; change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// Which deliveries, and how many of them.
 #[derive(Args, Debug, Clone)]
 pub struct DeliveryListArgs {
@@ -85,4 +104,7 @@ pub struct DeadLetterArgs {
     /// Only count the dead letters; change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
 }

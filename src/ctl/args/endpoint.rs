@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::filter::TableArgs;
 use super::secret::SecretArgs;
 use crate::api::EndpointSpec;
 
@@ -35,11 +36,16 @@ pub enum EndpointCommand {
         /// Only those that are active, held, failing, offline, parked or catching_up.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
+        #[command(flatten)]
+        table: TableArgs,
     },
-    /// Show an endpoint with its state and all its settings.
+    /// Show an endpoint: its condition first, then the settings that are not the defaults.
     Show {
         /// The name of the endpoint.
         name: String,
+        /// Show all settings, also those that have their defaults.
+        #[arg(long)]
+        all: bool,
     },
     /// Change the settings that are given, and leave the others.
     Update {
@@ -56,6 +62,9 @@ pub enum EndpointCommand {
     Delete {
         /// The name of the endpoint.
         name: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Replace the signing secret. The old one signs as well for another 24 hours.
     RotateSecret {

@@ -24,6 +24,11 @@ pub enum EventCommand {
         /// The id of the event (evt_…).
         id: String,
     },
+    /// Write the body of an event to stdout, as it came in, byte for byte.
+    Body {
+        /// The id of the event (evt_…).
+        id: String,
+    },
     /// Send an event in the name of a source, without the proof that its senders need.
     #[command(after_help = "Examples:\n  \
         hookboxctl event send --source github --type push --data '{\"ref\":\"main\"}'\n  \

@@ -1,6 +1,19 @@
 //! Which events or deliveries a command is about, and how much of a list is shown.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+/// How a table is printed.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub struct TableArgs {
+    /// How to print the table: wide shows all columns, whatever the width of the terminal.
+    #[arg(long, short, value_name = "FORMAT")]
+    pub output: Option<OutputFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    Wide,
+}
 
 /// How much of a list.
 #[derive(Args, Debug, Clone)]
@@ -17,6 +30,8 @@ pub struct PageArgs {
     /// Continue after this id, the last one of the previous page.
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
+    #[command(flatten)]
+    pub table: TableArgs,
 }
 
 /// Which events.

@@ -20,13 +20,13 @@ mod values;
 
 pub use apply::{ApplyArgs, DiffArgs, SetArgs, SetExportArgs};
 pub use bin::BinCommand;
-pub use cli::{Cli, CtlCommand};
+pub use cli::{Cli, CtlCommand, StatusArgs};
 pub use consume::ConsumeArgs;
-pub use delivery::{DeadLetterArgs, DeliveryCommand, DeliveryListArgs, DlqCommand};
+pub use delivery::{BulkArgs, DeadLetterArgs, DeliveryCommand, DeliveryListArgs, DlqCommand};
 pub use demo::DemoArgs;
 pub use endpoint::{EndpointArgs, EndpointCommand, EndpointTestArgs};
 pub use event::{EventCommand, ReplayArgs, SendArgs, TailArgs};
-pub use filter::{DeliveryFilterArgs, EventFilterArgs, PageArgs};
+pub use filter::{DeliveryFilterArgs, EventFilterArgs, OutputFormat, PageArgs, TableArgs};
 pub use log::{
     BackupArgs, DataArgs, ExportArgs, ExportFormat, ImportArgs, LogCommand, SalvageArgs,
 };

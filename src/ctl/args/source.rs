@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::filter::TableArgs;
 use super::secret::SecretArgs;
 use crate::api::SourceSpec;
 
@@ -23,7 +24,10 @@ pub enum SourceCommand {
     },
     /// List all sources.
     #[command(visible_alias = "ls")]
-    List,
+    List {
+        #[command(flatten)]
+        table: TableArgs,
+    },
     /// Show a source with all its settings.
     Show {
         /// The name of the source.
@@ -44,6 +48,9 @@ pub enum SourceCommand {
     Delete {
         /// The name of the source.
         name: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Replace the secret. The old one is accepted for another 24 hours.
     RotateSecret {

@@ -166,7 +166,6 @@ fn bad_arguments_are_usage_errors_in_one_line() {
         ("event send --source a", "--data"),
         ("event send --source a --data x -", "cannot be used with"),
         ("event list --limit 0", "--limit"),
-        ("delivery retry", "<IDS>"),
         ("replay --list --all", "cannot be used with"),
         ("sorce list", "source"),
     ] {

@@ -1,15 +1,19 @@
 //! What people see of an answer, also of a daemon that is older or newer than this program.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::api::EndpointSpec;
 use crate::api::values::Text;
-use crate::api::views::{DeliveryView, EndpointView, SourceView};
+use crate::api::views::{DeliveryView, EndpointView, SourceView, StatusView};
 use crate::ctl::answer::{Answer, Whole};
 use crate::ctl::lists::{DELIVERIES, ENDPOINTS};
-use crate::ctl::table::{Columns, Table};
-use crate::ctl::{events, fields, show, status};
-use crate::model::{DeliveryId, EventId};
+use crate::ctl::table::{Columns, Table, local, local_ms};
+use crate::ctl::terminal::Terminal;
+use crate::ctl::{endpoint_screen, events, fields, show, status};
+use crate::model::{DeliveryId, Endpoint, EventId};
 
 /// What `people` makes of an answer.
 fn shown<V: DeserializeOwned>(answer: &Value, people: impl FnOnce(&V) -> String) -> String {
@@ -64,9 +68,14 @@ fn running() -> Value {
     })
 }
 
+/// The screen in a pipe.
+fn plain_status(status: &StatusView) -> String {
+    status::screen(status, Terminal::default())
+}
+
 #[test]
 fn status_is_one_screen() {
-    let screen = shown(&running(), status::screen);
+    let screen = shown(&running(), plain_status);
     let parts = [
         "up 1m, accepting",
         "3 events",
@@ -87,7 +96,7 @@ fn status_shows_more_lines_when_there_is_something_to_show() {
     let with = |field: &str, value: Value| {
         let mut running = running();
         running[field] = value;
-        shown(&running, status::screen)
+        shown(&running, plain_status)
     };
 
     let screen = with("replays", json!(2));
@@ -113,11 +122,166 @@ fn status_names_who_reached_a_limit() {
          "what": "waits to be looked up", "since": at, "last_at": at},
     ]);
 
-    let screen = shown(&full, status::screen);
+    let screen = shown(&full, plain_status);
     let first =
         "shares     address 192.0.2.1 has reached its limit of connections: refused 3 times";
     let second = "\n           name a.example waits to be looked up: delayed once";
     assert!(screen.contains(first) && screen.contains(second), "{screen}");
+}
+
+/// Two endpoints that need somebody, and one more.
+fn troubled() -> Value {
+    let mut troubled = running();
+    let at = "2000-01-01T00:00:00.000Z";
+    let answer = format!("{}\u{1b}[2J", "the database is down ".repeat(10));
+    troubled["worst"] = json!([
+        {"endpoint": "app", "condition": "failing", "held_reason": null, "since": at,
+         "waiting": 12, "dead": 3, "oldest_waiting_at": at, "last_error": "answered 500",
+         "last_answer": answer, "next_probe_at": at, "command": "hookboxctl endpoint test app"},
+        {"endpoint": "crm", "condition": "held", "held_reason": "gone", "since": at, "waiting": 1,
+         "dead": 0, "oldest_waiting_at": null, "last_error": null, "last_answer": null,
+         "next_probe_at": null, "command": "hookboxctl endpoint release crm"},
+    ]);
+    (troubled["troubled"], troubled["urgent"]) = (json!(3), json!(2));
+    troubled
+}
+
+#[test]
+fn status_names_the_worst_endpoints_within_the_width() {
+    let screen = shown(&troubled(), plain_status);
+    let since = local(946_684_800_000);
+    for part in [
+        format!("worst      app: failing since {since} ("),
+        ", 12 waiting for up to 9".to_owned(),
+        ", 3 dead letters\n".to_owned(),
+        "\n           answered 500: the database is down the".to_owned(),
+        "\n           next probe ".to_owned(),
+        "\n           > hookboxctl endpoint test app\n".to_owned(),
+        format!("\n           crm: held, it answered 410 Gone since {since} ("),
+        "\n           > hookboxctl endpoint release crm\n".to_owned(),
+        "\n           and 1 more: hookboxctl endpoint list\n".to_owned(),
+    ] {
+        assert!(screen.contains(&part), "{part} in {screen}");
+    }
+
+    let narrow = Terminal { width: Some(60), colours: true };
+    let screen = shown(&troubled(), |status| status::screen(status, narrow));
+    let worst = screen.lines().skip_while(|line| !line.starts_with("worst")).take(7);
+    for line in worst {
+        let plain = line.replace("\u{1b}[31m", "").replace("\u{1b}[33m", "");
+        let plain = plain.replace("\u{1b}[0m", "");
+        assert!(plain.chars().count() <= 60, "{plain}");
+        assert!(!plain.contains('\u{1b}'), "what the receiver said is no order: {plain:?}");
+    }
+    assert!(screen.contains("\u{1b}[31mapp:\u{1b}[0m failing"), "{screen:?}");
+}
+
+#[test]
+fn a_check_says_in_one_line_what_needs_somebody() {
+    let of = |status: &Value| {
+        let status: StatusView = serde_json::from_value(status.clone()).expect("a status");
+        status::verdict(&status)
+    };
+    let mut well = running();
+    well["log"]["level"] = json!("open");
+    let verdict = of(&well);
+    assert_eq!((verdict.ok, verdict.reason.as_str()), (true, "OK: accepting, 2 endpoints"));
+
+    let low = of(&running());
+    assert_eq!((low.ok, low.accepting), (false, true));
+    assert_eq!(low.reason, "ATTENTION: disk space is scarce");
+
+    let mut dead = well.clone();
+    dead["deliveries"]["dead"] = json!(1);
+    assert_eq!(of(&dead).reason, "ATTENTION: 1 dead letter");
+    let mut damaged = well.clone();
+    damaged["log"]["damage"] = json!([{"segment": 1, "first": 1, "last": 2, "what": "bits"}]);
+    assert!(of(&damaged).reason.contains("1 damaged range"), "{:?}", of(&damaged));
+    let mut offline = well.clone();
+    offline["link"] = json!({"online": false, "offline_since": null, "next_probe_at": null,
+        "endpoints_away": 2});
+    assert_eq!(of(&offline).reason, "ATTENTION: the network is down");
+
+    let mut troubled = troubled();
+    troubled["log"]["level"] = json!("open");
+    let verdict = of(&troubled);
+    assert!(verdict.reason.starts_with("ATTENTION: app: failing since "), "{verdict:?}");
+    assert!(verdict.reason.ends_with("; 1 endpoint more"), "{verdict:?}");
+    // What the operator holds needs nobody.
+    troubled["urgent"] = json!(0);
+    assert!(of(&troubled).ok);
+
+    let mut stopped = troubled;
+    (stopped["accepting"], stopped["reason"]) = (json!(false), json!("the disk is full"));
+    let verdict = of(&stopped);
+    assert_eq!((verdict.ok, verdict.accepting), (false, false));
+    assert_eq!(verdict.reason, "NOT ACCEPTING: the disk is full");
+}
+
+/// An endpoint that fails, of which only the retries are not as they are by default.
+fn failing_endpoint() -> Value {
+    let spec = EndpointSpec::of(&Endpoint::new("app", "http://x/"));
+    let mut endpoint = serde_json::to_value(spec).expect("JSON");
+    let more = json!({
+        "name": "app", "retry_base": "7s", "state": "active", "held_reason": null, "held_at": null,
+        "secrets": [], "created_at": "2026-11-23T13:20:00.000Z", "waiting": 4, "in_flight": 0,
+        "retrying": 4, "delivered": 5, "dead": 0, "last_error": "answered 500",
+        "last_answer": "{\"error\": \"database is down\"}", "condition": "failing", "window": 1,
+        "failures_in_row": 9, "failing_ms": 60_000, "offline": false, "lanes": 0,
+        "breaker_opened_at": "2026-11-23T13:20:00.000Z", "parked_lanes": 0, "batches_waiting": 0,
+        "next_probe_at": "2026-11-23T13:21:00.000Z", "requests_failed": 9,
+    });
+    for (key, value) in more.as_object().expect("an object") {
+        endpoint[key] = value.clone();
+    }
+    endpoint
+}
+
+#[test]
+fn an_endpoint_begins_with_its_condition_and_shows_what_was_set() {
+    let of = |all: bool| {
+        shown(&failing_endpoint(), |endpoint| {
+            endpoint_screen::screen(endpoint, all, Terminal::default())
+        })
+    };
+    let screen = of(false);
+    assert!(screen.starts_with("app: failing since "), "{screen}");
+    assert!(screen.contains("\nanswered 500: {\"error\": \"database is down\"}\n"), "{screen}");
+    for line in ["retry_base       7s\n", "url              http://x/\n", "retrying         4\n"] {
+        assert!(screen.contains(line), "{line} in {screen}");
+    }
+    for hidden in ["retry_factor", "max_age", "concurrency", "parked_lanes", "offline "] {
+        assert!(!screen.contains(hidden), "{hidden} in {screen}");
+    }
+
+    let whole = of(true);
+    assert!(whole.starts_with("app: failing since "), "{whole}");
+    for field in ["retry_factor", "max_age", "concurrency", "parked_lanes", "condition"] {
+        assert!(whole.contains(field), "{field} in {whole}");
+    }
+}
+
+#[test]
+fn what_was_answered_is_shown_as_text() {
+    let attempt = |number: u32, body: &str| {
+        json!({
+            "number": number, "started_at": "2026-11-23T13:20:00.000Z", "duration_ms": 3,
+            "outcome": "retryable", "status": 500, "error": null, "next_at": null, "next": "retry",
+            "reason": null, "counted": true, "batch": null, "connect_ms": null,
+            "request": {"method": "POST", "url": "http://x/", "headers": {}},
+            "response": {"status": 500, "headers": {}, "body_base64": STANDARD.encode(body)},
+            "answer": body.lines().next(), "exit": null, "output": null,
+        })
+    };
+    let delivery = json!({
+        "id": delivery_id(), "event": event_id(), "endpoint": "app", "state": "pending",
+        "attempts": 2, "due_at": null, "operator": [],
+        "history": [attempt(1, "first"), attempt(2, "second\n\tline\u{1b}[2J")],
+    });
+    let screen = shown(&delivery, |delivery| show::delivery(delivery, Terminal::default()));
+    assert!(screen.contains("retryable     500  -     first\n"), "{screen}");
+    let answer = "\nanswer to attempt 2: 500\n  second\n    line\\x1b[2J";
+    assert!(screen.contains(answer), "{screen}");
 }
 
 fn source() -> Value {
@@ -151,8 +315,10 @@ fn an_attempt_is_one_line_of_the_stream() {
     assert_eq!(
         shown(&attempt, events::tail_line),
         format!(
-            "13:20:00.123  out   app  retryable  503  12ms  attempt 2  {}  next at 13:20:04",
-            delivery_id()
+            "{}  out   app  retryable  503  12ms  attempt 2  {}  next at {}",
+            local_ms(1_795_440_000_123),
+            delivery_id(),
+            local(1_795_440_004_000)
         )
     );
 
@@ -175,7 +341,7 @@ fn words_and_fields_of_a_later_daemon_are_shown() {
         "attempts": 1, "due_at": null, "of_a_later_version": 1, "history": [], "operator": [],
     });
     assert!(rows::<DeliveryView>(DELIVERIES, &delivery).contains("app       dreaming  "));
-    let screen = shown(&delivery, show::delivery);
+    let screen = shown(&delivery, |delivery| show::delivery(delivery, Terminal::default()));
     for line in ["state               dreaming\n", "of_a_later_version  1\n"] {
         assert!(screen.contains(line), "{line} in {screen}");
     }

@@ -64,11 +64,20 @@ impl Queue {
                 ran_ms: self.ran_ms,
                 restraint: self.state.endpoint(id).restraint_now(now),
             };
+            self.note_batch_delivered(&batch, &finished);
             self.remember_finished(now, &batch, finished, draft);
         }
 
         self.apply_health(now, id, &report, health, draft);
         self.resume(id, now, &batch, draft);
+    }
+
+    fn note_batch_delivered(&mut self, batch: &BatchInFlight, finished: &BatchFinished) {
+        for (member, end) in batch.members.iter().zip(&finished.members) {
+            if end.next == Consequence::Delivered {
+                self.note_delivered(member.born);
+            }
+        }
     }
 
     /// Takes a batch whose attempt has ended out of flight, and gives its slot back. `None` when
@@ -132,7 +141,8 @@ impl Queue {
             self.remember(record, draft);
 
             let of_member = batch.members.iter().find(|m| m.delivery == dead.delivery.seq);
-            self.notify_dead(now, &dead, of_member.is_some_and(|member| member.own));
+            let own = of_member.is_some_and(|member| member.own);
+            self.notify_dead(now, &dead, own, draft);
         }
     }
 

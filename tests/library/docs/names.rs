@@ -281,6 +281,30 @@ fn every_metric_and_notice_is_described_and_no_other() {
     );
 }
 
+/// What Prometheus's own libraries count of a process, and the page as well.
+const PROCESS: &[&str] = &["process_cpu_seconds_total", "process_resident_memory_bytes"];
+
+#[test]
+fn alert_rules_and_dashboards_ask_for_metrics_that_exist() {
+    let known = quoted("hookbox_");
+    let mut broken = Vec::new();
+    let mut found = 0;
+    for file in ["hookbox-alerts.yml", "hookbox-alerts-test.yml", "hookbox-dashboard.json"] {
+        let text = read(&format!("packaging/monitoring/{file}"));
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        for word in text.split(|c| !is_name(c)) {
+            let name = word.strip_suffix("_bucket").unwrap_or(word);
+            let is_metric = name.starts_with("hookbox_") || name.starts_with("process_");
+            if is_metric && !known.contains(name) && !PROCESS.contains(&name) {
+                broken.push(format!("packaging/monitoring/{file} names {word}"));
+            }
+            found += usize::from(is_metric);
+        }
+    }
+    assert!(found > 40, "only {found} metrics were found");
+    report("What is asked of the metrics is there.", &broken);
+}
+
 #[test]
 fn tests_that_are_named_exist() {
     let mut broken = Vec::new();

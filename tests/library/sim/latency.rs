@@ -154,7 +154,7 @@ impl Row {
                 let input = read(order, &*self.core.store);
                 self.plan(read_at, Planned::Report(Box::new(input)));
             }
-            Action::Maintain(Maintenance::Publish) => {}
+            Action::Report(_) | Action::Maintain(Maintenance::Publish) => {}
             other => panic!("nobody asked for {other:?}"),
         }
     }

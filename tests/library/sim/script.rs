@@ -195,7 +195,7 @@ impl Script {
                 let input = read(order, &**disk);
                 self.plan(READ_MS, input);
             }
-            Action::Maintain(Maintenance::Publish) => {}
+            Action::Report(_) | Action::Maintain(Maintenance::Publish) => {}
             Action::Maintain(Maintenance::DropSegment { .. }) => panic!("nobody asked for that"),
         }
     }

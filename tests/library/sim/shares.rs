@@ -145,7 +145,7 @@ impl Stage {
                 let input = read(order, &*self.core.store);
                 self.plan(self.now.mono_ms + 1, input);
             }
-            Action::Maintain(Maintenance::Publish) => {}
+            Action::Report(_) | Action::Maintain(Maintenance::Publish) => {}
             other => panic!("nobody asked for {other:?}"),
         }
     }

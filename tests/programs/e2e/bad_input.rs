@@ -179,7 +179,7 @@ fn refusals_name_what_was_passed() {
         assert!(done.code == Some(64) && output.contains(words), "{args:?}: {output}");
     }
 
-    let shown = daemon.done(&["endpoint", "show", "jobs"]).stdout;
+    let shown = daemon.done(&["endpoint", "show", "jobs", "--all"]).stdout;
     let none =
         |field: &str| shown.lines().any(|line| line.starts_with(field) && line.ends_with("none"));
     assert!(none("header ") && none("arg "), "{shown}");

@@ -46,6 +46,7 @@ pub fn attempt_view(admin: &Admin, attempt: &DeliveryAttempt<'_>) -> AttemptView
             headers: request_headers(admin, &report.request.headers),
         },
         response,
+        answer: report.words(),
         exit: report.command.as_ref().and_then(|command| command.exit),
         output: report.command.as_ref().map(output),
     }

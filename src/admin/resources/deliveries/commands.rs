@@ -40,7 +40,17 @@ pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
     walk::value(admin, move |scan| {
         let (mut totals, mut left) = (CommandTotals::default(), ids.clone());
         for _ in 0..LOOKS {
-            let revives = left.iter().map(|id| revive(scan, *id)).collect::<Result<_, _>>()?;
+            let mut revives = Vec::new();
+            for id in &left {
+                match revive(scan, *id) {
+                    Ok(revive) => revives.push(revive),
+                    // Of many, one may have been delivered since they were listed.
+                    Err(why) if ids.len() > 1 && why.is_conflict() => {
+                        totals.leave_out("was delivered", 1);
+                    }
+                    Err(why) => return Err(why),
+                }
+            }
             in_slices(scan, revives, &mut totals, |deliveries| RetryDeliveries { deliveries })?;
             if totals.moved.is_empty() {
                 break;
@@ -64,7 +74,7 @@ pub async fn cancel(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespon
         let (matched, mut totals) = (ids.len(), CommandTotals::default());
         in_slices(scan, ids, &mut totals, |deliveries| CancelDeliveries { deliveries })?;
         let (cancelled, left_out) = (totals.changed, totals.left_out());
-        Ok(ApiResponse::ok(CancelView { matched, cancelled, left_out }))
+        Ok(ApiResponse::ok(CancelView { matched, cancelled, dry_run: false, left_out }))
     })
     .await
 }

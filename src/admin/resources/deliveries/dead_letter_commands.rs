@@ -12,6 +12,7 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
+use crate::admin::resources::names::check_filter;
 use crate::admin::scan::dead_letters::{each_oldest_first, find};
 use crate::admin::scan::filters::with_local_event;
 use crate::admin::scan::log_scan::LogScan;
@@ -91,6 +92,9 @@ async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
         }
         sweep.flush()?;
         sweep.look_again()?;
+        if sweep.matched == 0 {
+            check_filter(&scan.admin, &filter)?;
+        }
         Ok((sweep.matched, sweep.totals))
     })
     .await

@@ -9,10 +9,11 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
-use crate::admin::resources::names::endpoint_name;
+use crate::admin::resources::names::{check_filter, endpoint_name};
 use crate::admin::scan::dead_letters::{DeadDelivery, each, find};
 use crate::admin::scan::event_lookup::find as find_event;
 use crate::admin::scan::filters::{DeliveryQuery, with_local_event};
+use crate::admin::scan::ids::delivery_id;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::page::{after, limit};
 use crate::admin::scan::walk;
@@ -59,15 +60,17 @@ pub fn stream(
             scan.send(&row)?;
             left -= 1;
             Ok(left > 0)
-        })
+        })?;
+        if scan.has_sent() { Ok(()) } else { check_filter(&scan.admin, &filter) }
     })
 }
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
-    let id: DeliveryId = request.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
+    let text = request.arg;
 
     walk::value(admin, move |scan| {
+        let id = delivery_id(scan, &text)?;
         let dead = find(scan, &[id])?.pop().ok_or_else(|| {
             let detail = format!("{id} is no dead letter: see `hookboxctl dlq list`");
             Problem::new(StatusCode::NOT_FOUND, detail)

@@ -8,6 +8,7 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
+use crate::admin::resources::names::check_filter;
 use crate::admin::scan::filters::DeliveryQuery;
 use crate::admin::scan::page::{after, limit};
 use crate::admin::scan::walk;
@@ -29,11 +30,12 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
         let mut listing = DeliveryListing::new(scan, &query, limit);
         match after {
             // Those without a record of their own come last.
-            Some(id) if !orphans::has_row(scan, id)? => orphans::list(&mut listing, Some(id)),
+            Some(id) if !orphans::has_row(scan, id)? => orphans::list(&mut listing, Some(id))?,
             after => {
                 listing.walk(after)?;
-                orphans::list(&mut listing, None)
+                orphans::list(&mut listing, None)?;
             }
         }
+        if scan.has_sent() { Ok(()) } else { check_filter(&scan.admin, &query.filter) }
     }))
 }

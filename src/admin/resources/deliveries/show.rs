@@ -9,6 +9,7 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
+use crate::admin::scan::ids::delivery_id;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::{dead_letters, walk};
 use crate::api::values::Time;
@@ -18,8 +19,12 @@ use crate::record::{DeliveryFact, Record};
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
-    let id: DeliveryId = request.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
-    walk::value(admin, move |scan| show_one(scan, id).map(ApiResponse::ok)).await
+    let text = request.arg;
+    walk::value(admin, move |scan| {
+        let id = delivery_id(scan, &text)?;
+        show_one(scan, id).map(ApiResponse::ok)
+    })
+    .await
 }
 
 pub fn show_one(scan: &LogScan, id: DeliveryId) -> Result<DeliveryDetailView, Problem> {

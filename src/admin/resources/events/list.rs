@@ -7,13 +7,14 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
+use crate::admin::resources::names::check_filter;
 use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at};
 use crate::admin::scan::filters::event_filter;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::page::{after, limit};
 use crate::admin::scan::walk;
 use crate::api::views::EventView;
-use crate::model::{EventId, EventTraits, Seq};
+use crate::model::{DeliveryFilter, EventId, EventTraits, Seq};
 use crate::record::HeldEvent;
 
 /// Rows that are completed at a time; few, so that the first ones come soon.
@@ -50,7 +51,11 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
                 return Ok(());
             }
         }
-        flush(scan, &mut rows)
+        flush(scan, &mut rows)?;
+        if scan.has_sent() {
+            return Ok(());
+        }
+        check_filter(&scan.admin, &DeliveryFilter { events: filter, endpoint: None })
     }))
 }
 

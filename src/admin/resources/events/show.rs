@@ -14,6 +14,7 @@ use crate::admin::resources::names::endpoint_name;
 use crate::admin::resources::redaction::headers_view;
 use crate::admin::scan::event_lookup::{listed_at, read};
 use crate::admin::scan::identity::local_id;
+use crate::admin::scan::ids::event_id;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::walk;
 use crate::api::values::Text;
@@ -25,8 +26,12 @@ use crate::record::Record;
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
-    let id: EventId = request.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
-    walk::value(admin, move |scan| show_one(scan, id).map(ApiResponse::ok)).await
+    let text = request.arg;
+    walk::value(admin, move |scan| {
+        let id = event_id(scan, &text)?;
+        show_one(scan, id).map(ApiResponse::ok)
+    })
+    .await
 }
 
 fn show_one(scan: &LogScan, id: EventId) -> Result<EventDetailView, Problem> {

@@ -14,6 +14,7 @@ use crate::admin::resources::deliveries::{event_of, show_one};
 use crate::admin::resources::names::endpoint_name;
 use crate::admin::scan::event_lookup::read as read_event;
 use crate::admin::scan::filters::state_name;
+use crate::admin::scan::ids::delivery_id;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::walk;
 use crate::api::values::Text;
@@ -23,8 +24,12 @@ use crate::queue::{ExplainQuery, Explanation, Keys, WaitReason};
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
-    let id: DeliveryId = request.arg.parse().map_err(|e| Problem::bad(format!("{e}")))?;
-    walk::value(admin, move |scan| explain(scan, id).map(ApiResponse::ok)).await
+    let text = request.arg;
+    walk::value(admin, move |scan| {
+        let id = delivery_id(scan, &text)?;
+        explain(scan, id).map(ApiResponse::ok)
+    })
+    .await
 }
 
 fn explain(scan: &LogScan, id: DeliveryId) -> Result<ExplainView, Problem> {
@@ -106,7 +111,8 @@ fn last_error(
     let status = || response.map(|response| format!("answered {}", response.status));
     let error = attempt.error().map(str::to_owned).or_else(status);
     Ok(error.map(|error| {
-        let text = format!("its last attempt failed: {error}");
+        let words = attempt.report.words().map(|words| format!(": {words}")).unwrap_or_default();
+        let text = format!("its last attempt failed: {error}{words}");
         ReasonView::new(text, &ReasonFacts::LastError { error, attempts: explained.attempts })
     }))
 }

@@ -33,9 +33,11 @@ fn dead(id: DeliveryId, shown: &DeliveryDetailView) -> ReasonView {
     };
     let at = shown.delivery.died_at;
     let when = at.map_or_else(|| "?".to_owned(), |Time(at)| rfc3339(at));
+    let answer = shown.history.last().and_then(|last| last.answer.as_ref());
+    let words = answer.map(|words| format!(" ({words})")).unwrap_or_default();
     let text = format!(
-        "it was given up at {when}: {reason}; attempt it again with `hookboxctl dlq retry {id}`, \
-         or drop it with `hookboxctl dlq discard {id}`"
+        "it was given up at {when}: {reason}{words}; attempt it again with `hookboxctl dlq retry \
+         {id}`, or drop it with `hookboxctl dlq discard {id}`"
     );
     ReasonView::new(text, &ReasonFacts::Dead { at, reason: Some(reason) })
 }

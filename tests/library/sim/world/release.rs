@@ -170,7 +170,7 @@ impl World {
                 self.plan(within_ms, input);
             }
 
-            Action::Maintain(Maintenance::Publish) => {}
+            Action::Report(_) | Action::Maintain(Maintenance::Publish) => {}
             Action::Maintain(Maintenance::DropSegment { first, .. }) => {
                 core.store.drop_segment(first)
             }

@@ -1,0 +1,127 @@
+//! `[metrics] listen`: a TCP listener that serves `GET /metrics` and nothing else, for Prometheus,
+//! which reads no Unix sockets.
+//!
+//! Whoever reaches it is a stranger. So there are few connections, each for one request and for a
+//! short time, and the page is made at most once in `limits::METRICS_PAGE_MS`, however many ask.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, Semaphore, watch};
+
+use crate::admin::context::Admin;
+use crate::admin::http::request::stopped;
+use crate::admin::resources::metrics;
+use crate::model::limits;
+
+/// After a failed accept (no file descriptors left), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(limits::METRICS_TIMEOUT_MS);
+
+/// The page, and when it was made.
+#[derive(Default)]
+struct KeptPage(Mutex<Option<(u64, Bytes)>>);
+
+impl KeptPage {
+    /// The page; made anew when it is too old. Those who ask meanwhile wait for the one.
+    async fn get(&self, admin: &Arc<Admin>) -> Option<Bytes> {
+        let mut kept = self.0.lock().await;
+        let now = (admin.clock)().mono_ms;
+        if let Some((made_at, page)) = &*kept
+            && now < made_at + limits::METRICS_PAGE_MS
+        {
+            return Some(page.clone());
+        }
+        let page = Bytes::from(metrics::page(admin).await.ok()?);
+        *kept = Some((now, page.clone()));
+        Some(page)
+    }
+}
+
+impl Admin {
+    /// Serves the metrics on `listener` until `stop` turns true (or its sender is gone).
+    pub async fn serve_metrics(
+        self: Arc<Self>,
+        listener: TcpListener,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let permits = Arc::new(Semaphore::new(limits::METRICS_CONNECTIONS));
+        let page = Arc::new(KeptPage::default());
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopped(&mut stop) => return,
+            };
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+
+            // One more than there may be is closed at once.
+            let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
+            let connection = connection(self.clone(), page.clone(), stream);
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(PATIENCE, connection).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn connection(admin: Arc<Admin>, page: Arc<KeptPage>, stream: TcpStream) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (admin, page) = (admin.clone(), page.clone());
+        async move { Ok::<_, Infallible>(answer(&admin, &page, &request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(limits::HEAD_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection to the metrics ended early");
+    }
+}
+
+async fn answer(
+    admin: &Arc<Admin>,
+    page: &KeptPage,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    if request.uri().path() != "/metrics" {
+        return plain(StatusCode::NOT_FOUND, "only /metrics is here\n");
+    }
+    if request.method() != Method::GET {
+        let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        return refused;
+    }
+
+    match page.get(admin).await {
+        Some(page) => {
+            let mut found = Response::new(Full::new(page));
+            let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            found.headers_mut().insert(CONTENT_TYPE, kind);
+            found
+        }
+        None => plain(StatusCode::SERVICE_UNAVAILABLE, "too busy: try again in a moment\n"),
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}

@@ -1,0 +1,173 @@
+//! `delivery retry` and `delivery cancel`: by id, or all that pass a filter. Those of a filter are
+//! listed first, so that they are counted before anything is done, and then named slice by slice.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::answer::Answer;
+use super::args::BulkArgs;
+use super::client::{AdminClient, path};
+use super::error::CtlError;
+use super::filters::{delivery_filter, delivery_ids, whole_filter};
+use super::lists::delivery_params;
+use super::output::Output;
+use super::table::deliveries;
+use super::terminal::confirm;
+use crate::api::IdsBody;
+use crate::api::values::Text;
+use crate::api::views::{CancelView, LeftOutView, RetryView};
+use crate::model::DeliveryId;
+
+/// Deliveries that one request may name.
+const SLICE: usize = 256;
+/// Deliveries that one command takes: 32 MB of ids.
+const MOST: usize = 1_000_000;
+
+/// What is done to deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BulkVerb {
+    Retry,
+    Cancel,
+}
+
+impl BulkVerb {
+    fn target(self) -> &'static str {
+        match self {
+            Self::Retry => "/v1/deliveries/retry",
+            Self::Cancel => "/v1/deliveries/cancel",
+        }
+    }
+
+    /// Which deliveries a filter means that names no state.
+    fn states(self) -> &'static [&'static str] {
+        match self {
+            Self::Retry => &["pending"],
+            Self::Cancel => &["pending", "held"],
+        }
+    }
+
+    fn asks(self, count: usize) -> String {
+        let what = deliveries(count);
+        match self {
+            Self::Retry => format!("This attempts {what} again now."),
+            Self::Cancel => format!("This cancels {what}: they are not delivered any more."),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct BulkTotals {
+    matched: usize,
+    changed: usize,
+    left_out: BTreeMap<String, usize>,
+}
+
+impl BulkTotals {
+    fn add(&mut self, changed: usize, left_out: Vec<LeftOutView>) {
+        self.changed += changed;
+        for left in left_out {
+            *self.left_out.entry(left.why).or_default() += left.count;
+        }
+    }
+
+    fn left_out(self) -> Vec<LeftOutView> {
+        self.left_out.into_iter().map(|(why, count)| LeftOutView { why, count }).collect()
+    }
+}
+
+/// Does it; gives the answer that one request would have had.
+pub(super) fn perform(
+    client: &AdminClient,
+    out: &Output,
+    verb: BulkVerb,
+    args: &BulkArgs,
+) -> Result<Answer, CtlError> {
+    let args = &BulkArgs { filter: whole_filter(client, &args.filter)?, ..args.clone() };
+    let by_filter = is_by_filter(args)?;
+    let ids = match by_filter {
+        true => listed(client, verb, args)?,
+        false => delivery_ids(client, &args.ids)?,
+    };
+
+    let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
+    let nothing_to_do = args.dry_run || ids.is_empty();
+    if !nothing_to_do {
+        if by_filter {
+            confirm(args.yes || out.json, &verb.asks(ids.len()))?;
+        }
+        for slice in ids.chunks(SLICE) {
+            let answer = client.post(verb.target(), &IdsBody { ids: Some(slice.to_vec()) })?;
+            match verb {
+                BulkVerb::Retry => {
+                    let done: RetryView = answer.view()?;
+                    totals.add(done.queued, done.left_out);
+                }
+                BulkVerb::Cancel => {
+                    let done: CancelView = answer.view()?;
+                    totals.add(done.cancelled, done.left_out);
+                }
+            }
+        }
+    }
+
+    let (matched, changed, dry_run) = (totals.matched, totals.changed, args.dry_run);
+    let left_out = totals.left_out();
+    match verb {
+        BulkVerb::Retry => Answer::of(&RetryView { matched, queued: changed, dry_run, left_out }),
+        BulkVerb::Cancel => {
+            Answer::of(&CancelView { matched, cancelled: changed, dry_run, left_out })
+        }
+    }
+}
+
+/// Ids, or a filter, or all; never by accident.
+fn is_by_filter(args: &BulkArgs) -> Result<bool, CtlError> {
+    let has_filter = !delivery_filter(&args.filter)?.is_empty() || args.state.is_some();
+    let given = [!args.ids.is_empty(), has_filter, args.all];
+    let what = match given.iter().filter(|is_given| **is_given).count() {
+        0 => {
+            "no deliveries selected: give ids, a filter (--endpoint, --state, --source, --type, \
+             --event, --since, --until), or --all"
+        }
+        1 => return Ok(args.ids.is_empty()),
+        _ => "ids, a filter and --all exclude each other: give only one of them",
+    };
+    Err(CtlError::Usage(what.to_owned()))
+}
+
+/// The id of a listed delivery.
+#[derive(Deserialize)]
+struct ListedDelivery {
+    id: Text<DeliveryId>,
+}
+
+/// All that pass the filter.
+fn listed(
+    client: &AdminClient,
+    verb: BulkVerb,
+    args: &BulkArgs,
+) -> Result<Vec<Text<DeliveryId>>, CtlError> {
+    let states: Vec<&str> = match &args.state {
+        Some(state) => vec![state],
+        None => verb.states().to_vec(),
+    };
+
+    let mut ids = Vec::new();
+    for state in states {
+        let mut params = delivery_params(&args.filter);
+        params.push(("state", Some(state.to_owned())));
+        params.push(("limit", Some((MOST + 1).to_string())));
+        client.list(&path("/v1/deliveries", &params), &mut |row| {
+            let ListedDelivery { id } = row.view()?;
+            ids.push(id);
+            if ids.len() <= MOST {
+                return Ok(());
+            }
+            let what = format!("more than {MOST} deliveries match: narrow the filter");
+            Err(CtlError::Refused(what))
+        })?;
+    }
+    Ok(ids)
+}

@@ -1,0 +1,70 @@
+//! `status --check`: whether all is well, in one line, for monitoring.
+
+use serde::{Deserialize, Serialize};
+
+use super::worst::headline;
+use crate::api::views::StatusView;
+use crate::ctl::clock::now_ms;
+use crate::ctl::table::{count, text};
+
+/// What `status --check` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusVerdict {
+    /// Nothing needs anybody.
+    pub ok: bool,
+    /// Events are accepted.
+    pub accepting: bool,
+    /// What needs somebody, the most important first.
+    pub reason: String,
+}
+
+/// Whether all is well.
+pub fn verdict(status: &StatusView) -> StatusVerdict {
+    if !status.accepting {
+        let reason = status.reason.as_deref().map(|reason| format!(": {}", text(reason)));
+        let reason = format!("NOT ACCEPTING{}", reason.unwrap_or_default());
+        return StatusVerdict { ok: false, accepting: false, reason };
+    }
+
+    let reasons = reasons(status);
+    let ok = reasons.is_empty();
+    let reason = match ok {
+        true => format!("OK: accepting, {}", count(status.endpoints, "endpoint")),
+        false => format!("ATTENTION: {}", reasons.join("; ")),
+    };
+    StatusVerdict { ok, accepting: true, reason }
+}
+
+fn reasons(status: &StatusView) -> Vec<String> {
+    let log = &status.log;
+    let mut reasons = Vec::new();
+    if !log.damage.is_empty() {
+        reasons.push(format!("the log has {}", count(log.damage.len(), "damaged range")));
+    }
+    if log.level != "open" {
+        reasons.push("disk space is scarce".to_owned());
+    }
+    if !log.over_share.is_empty() {
+        let names: Vec<String> = log.over_share.iter().map(|name| text(name)).collect();
+        reasons.push(format!("refused for lack of space: {}", names.join(", ")));
+    }
+    if !status.link.online {
+        reasons.push("the network is down".to_owned());
+    }
+    if status.clock.suspect {
+        reasons.push("the clock is not trusted".to_owned());
+    }
+
+    if status.urgent > 0 {
+        let worst = status.worst.first().map(|worst| headline(worst, now_ms()));
+        let others = match status.urgent {
+            1 => String::new(),
+            more => format!("; {} more", count(more - 1, "endpoint")),
+        };
+        reasons.push(worst.unwrap_or_else(|| count(status.urgent, "endpoint")) + &others);
+    } else if status.deliveries.dead > 0 {
+        // Those of endpoints that were deleted belong to none that is listed.
+        reasons.push(count(status.deliveries.dead, "dead letter"));
+    }
+    reasons
+}

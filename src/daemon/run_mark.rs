@@ -1,0 +1,37 @@
+//! Whether the last run ended by itself. A file in the data folder says that a daemon runs; one
+//! that is killed, or loses its power, leaves it behind, and the next start says so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The file, below the data folder.
+const NAME: &str = "running";
+
+/// The mark of this run.
+pub struct RunMark(PathBuf);
+
+impl RunMark {
+    /// Says so when the last run did not end by itself, and marks this one. Called once the data
+    /// folder is ours alone.
+    pub fn set(data: &Path) -> Self {
+        let path = data.join(NAME);
+        if fs::symlink_metadata(&path).is_ok() {
+            tracing::warn!(
+                "the last run did not end by itself: it was killed, or lost its power; what was \
+                 acknowledged is there, and attempts that were in flight are made again"
+            );
+        }
+        // Without the file nothing else is lost than this line at the next start.
+        if let Err(error) = fs::write(&path, std::process::id().to_string()) {
+            tracing::debug!(%error, "the mark of this run was not written");
+        }
+        Self(path)
+    }
+
+    /// This run ends by itself.
+    pub fn clear(self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::debug!(%error, "the mark of this run was not removed");
+        }
+    }
+}
