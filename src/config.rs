@@ -41,6 +41,7 @@ pub struct Config {
     /// `<data>/admin.sock` when `None`.
     pub admin_socket: Option<PathBuf>,
     pub admin: AdminConfig,
+    pub daemon: DaemonConfig,
     pub log: LogConfig,
     pub retention: RetentionConfig,
     pub ingress: IngressConfig,
@@ -50,6 +51,13 @@ pub struct Config {
     pub outbound: OutboundConfig,
     pub exec: ExecConfig,
     pub logging: LoggingConfig,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DaemonConfig {
+    /// Ends after so long without anything to do, when its sockets were passed to it.
+    pub idle_exit: Option<Millis>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,6 +163,7 @@ impl Default for Config {
             listen: vec!["127.0.0.1:8420".to_owned()],
             admin_socket: None,
             admin: AdminConfig::default(),
+            daemon: DaemonConfig::default(),
             log: LogConfig::default(),
             retention: RetentionConfig::default(),
             ingress: IngressConfig::default(),

@@ -17,6 +17,7 @@ mod exit;
 mod fresh_config;
 mod groups;
 mod housekeeping;
+mod idle_exit;
 mod logging;
 mod memory;
 pub mod notices;

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use super::error::{EIO, FULL, LogError, StoreFault};
 use super::keys::{self, FrameKey};
+use super::lazy_timers::LazyTimers;
 use super::{failpoint, folder};
 use crate::model::{Seq, limits};
 
@@ -142,6 +143,7 @@ impl Database {
             return Ok(());
         }
 
+        let _timers = LazyTimers::begin();
         caught("write to", &self.path, || {
             self.db.apply_batch(batch.inner)?;
             for key in batch.large.iter().flat_map(|key| [key; ACCESSES_WRITTEN]) {
@@ -154,6 +156,7 @@ impl Database {
 
     /// Removes all entries of a range. Returns how many there were.
     pub fn remove(&self, range: &RangeInclusive<FrameKey>) -> Result<usize, LogError> {
+        let _timers = LazyTimers::begin();
         let mut removed = 0;
         loop {
             let count = caught("write to", &self.path, || {
@@ -175,6 +178,7 @@ impl Database {
 
     /// Hands what was written to the operating system.
     pub fn flush(&self) -> Result<(), LogError> {
+        let _timers = LazyTimers::begin();
         caught("flush", &self.path, || self.db.flush()).map(|_| ())
     }
 
@@ -214,7 +218,10 @@ fn open_database(path: &Path) -> Result<sled::Db, LogError> {
         .use_compression(false);
 
     for _ in 0..LOCK_TRIES {
-        match caught("open", path, || config.open()) {
+        let timers = LazyTimers::begin();
+        let opened = caught("open", path, || config.open());
+        drop(timers);
+        match opened {
             Err(LogError::Store { what, .. }) if what.contains("could not acquire lock") => {
                 #[expect(
                     clippy::disallowed_methods,

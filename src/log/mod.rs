@@ -95,6 +95,7 @@ mod frame_cache;
 mod frame_writer;
 mod header;
 mod keys;
+mod lazy_timers;
 mod opener;
 mod options;
 mod piece;

@@ -92,8 +92,8 @@ pub use accept::Accept;
 pub use action::{Action, AttemptOrder, Maintenance, ReadOrder};
 pub use ask::{
     AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndpointsQuery, EventsQuery, ExplainQuery,
-    ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery, StatusQuery,
-    UnsettledQuery,
+    IdleQuery, ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery,
+    StatusQuery, UnsettledQuery,
 };
 pub use command::ENDPOINT_DELETED;
 pub use commands::{

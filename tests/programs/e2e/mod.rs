@@ -16,6 +16,7 @@ mod filters;
 mod hold;
 mod hostile;
 mod http2;
+mod idle;
 mod ingest;
 mod keys;
 mod log;
