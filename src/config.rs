@@ -45,6 +45,7 @@ pub struct Config {
     pub admin_socket: Option<PathBuf>,
     pub admin: AdminConfig,
     pub metrics: MetricsConfig,
+    pub daemon: DaemonConfig,
     pub log: LogConfig,
     pub retention: RetentionConfig,
     pub ingress: IngressConfig,
@@ -54,6 +55,13 @@ pub struct Config {
     pub outbound: OutboundConfig,
     pub exec: ExecConfig,
     pub logging: LoggingConfig,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DaemonConfig {
+    /// Ends after so long without anything to do, when its sockets were passed to it.
+    pub idle_exit: Option<Millis>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,6 +168,7 @@ impl Default for Config {
             admin_socket: None,
             admin: AdminConfig::default(),
             metrics: MetricsConfig::default(),
+            daemon: DaemonConfig::default(),
             log: LogConfig::default(),
             retention: RetentionConfig::default(),
             ingress: IngressConfig::default(),

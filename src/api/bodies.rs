@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::text::Line;
-use super::values::{Int, SecretText, Span, Text};
+use super::values::{Int, SecretText, Span, Text, YEAR_MS};
 use crate::model::{DeliveryFilter, DeliveryId, EventFilter, Rate, limits};
 
-/// A new secret; the old ones are valid for another 24 hours.
+/// A new secret; the old ones are valid for a while longer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
@@ -18,6 +18,8 @@ pub struct RotateBody {
     pub generate_secret: Option<bool>,
     /// End the old secrets at once
     pub now: bool,
+    /// How long the old secrets are valid [default: 24h]
+    pub overlap: Option<Span<0, YEAR_MS>>,
 }
 
 /// A request that somebody kept, to see what would happen to it.

@@ -57,8 +57,8 @@ spec! {
         #[arg(long, value_name = "EXPR")]
         pub r#where: Option<Expression>,
         /// The secret that signs requests (--secret-file is safer); env:NAME, cred:NAME and
-        /// file:/path are looked up by hookboxd in its environment, its systemd credentials or its
-        /// files, and not stored
+        /// file:/path are looked up by hookboxd in its environment, its systemd credentials or a
+        /// file, and not stored
         #[arg(long, value_name = "SECRET", conflicts_with = "generate_secret")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub secret: Option<SecretText>,

@@ -122,6 +122,8 @@ impl Config {
     }
 
     fn check_limits(&self) -> Result<(), InvalidKey> {
+        let idle = self.daemon.idle_exit.map_or(DAY_MS, |idle| idle.0);
+        within("idle_exit", idle, 1000, 365 * DAY_MS, "ms")?;
         within("connections", self.limits.connections as u64, 1, 1 << 20, "connections")?;
         within("head_timeout", self.limits.head_timeout.0, 100, 600_000, "ms")?;
         within("body_timeout", self.limits.body_timeout.0, 100, 3_600_000, "ms")

@@ -60,8 +60,8 @@ pub(super) fn endpoint(
                 }
             })
         }
-        EndpointCommand::RotateSecret { name, secret, now } => {
-            secrets::rotate::<EndpointView>(client, out, name, secret, *now)
+        EndpointCommand::RotateSecret { name, secret, old } => {
+            secrets::rotate::<EndpointView>(client, out, name, secret, old)
         }
 
         EndpointCommand::Hold { name } => {

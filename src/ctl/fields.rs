@@ -39,7 +39,7 @@ fn label(name: &str) -> &str {
 /// A value, by what its name says of it.
 fn shown(name: &str, value: &Value, now: u64) -> String {
     match (name, value) {
-        ("secrets", Value::Array(secrets)) => secrets.len().to_string(),
+        ("secrets", Value::Array(secrets)) => secret_count(secrets, now),
         ("header" | "arg" | "filter_too_expensive", Value::Array(list)) if list.is_empty() => {
             "none".to_owned()
         }
@@ -54,6 +54,14 @@ fn shown(name: &str, value: &Value, now: u64) -> String {
         }
         (_, value) => plain(value),
     }
+}
+
+/// How many secrets there are, and when those end that were replaced.
+fn secret_count(secrets: &[Value], now: u64) -> String {
+    let ends = secrets.iter().filter_map(|secret| parse_wall(secret["expires_at"].as_str()?));
+    let ends: Vec<String> = ends.map(|at| relative(at, now)).collect();
+    let count = secrets.len();
+    if ends.is_empty() { count.to_string() } else { format!("{count} (old: {})", ends.join(", ")) }
 }
 
 /// A value of JSON in one line.

@@ -2,15 +2,17 @@
 
 use serde::de::DeserializeOwned;
 
-use super::args::SecretArgs;
+use super::args::{OverlapArgs, SecretArgs};
 use super::client::{AdminClient, resource};
 use super::error::CtlError;
 use super::files::read_secret;
 use super::output::Output;
 use super::settings::parsed;
 use crate::api::RotateBody;
-use crate::api::values::SecretText;
+use crate::api::values::{SecretText, Span};
 use crate::api::views::{EndpointView, SourceView};
+use crate::model::limits;
+use crate::model::time::format_duration_ms;
 
 /// What has a secret: a source or an endpoint.
 pub(super) trait HasSecret: DeserializeOwned {
@@ -42,20 +44,24 @@ pub(super) fn rotate<V: HasSecret>(
     out: &mut Output,
     name: &str,
     args: &SecretArgs,
-    now: bool,
+    old: &OverlapArgs,
 ) -> Result<(), CtlError> {
     let secret = match &args.secret_file {
         Some(file) => Some(parsed(file, &read_secret(file)?)?),
         None => args.secret.clone(),
     };
-    let body = RotateBody { secret, generate_secret: args.generate_secret.then_some(true), now };
+    let generate_secret = args.generate_secret.then_some(true);
+    let body = RotateBody { secret, generate_secret, now: old.now, overlap: old.overlap };
     let noun = V::NOUN;
     let path = resource(&format!("{noun}s"), name, "/rotate-secret");
     let rotated = client.post(&path, &body)?;
 
-    let old = match now {
-        true => "The old secret is not valid any more.",
-        false => "The old secret stays valid for 24 hours.",
+    let old = match old.overlap.map_or(limits::ROTATION_MS, Span::ms) {
+        overlap_ms if overlap_ms > 0 && !old.now => {
+            let stays = format_duration_ms(overlap_ms);
+            format!("The old secret stays valid for {stays}.")
+        }
+        _ => "The old secret is not valid any more.".to_owned(),
     };
     out.one(&rotated, |rotated: &V| match rotated.secret() {
         Some(SecretText(secret)) => {

@@ -52,8 +52,8 @@ pub(super) fn source(
                 format!("Deleted source {name}. Its events are kept.{warnings}")
             })
         }
-        SourceCommand::RotateSecret { name, secret, now } => {
-            secrets::rotate::<SourceView>(client, out, name, secret, *now)
+        SourceCommand::RotateSecret { name, secret, old } => {
+            secrets::rotate::<SourceView>(client, out, name, secret, old)
         }
         SourceCommand::Check { name, request, at } => {
             let given = read_text(request)?;

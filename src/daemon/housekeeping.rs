@@ -14,9 +14,12 @@ use crate::outbound::Outbound;
 use crate::queue::DeleteSource;
 use crate::scheduler::{Clock, DiskLevel, Handle};
 
-/// Between two rounds when nothing changes. A temporary source answers 404 at once when its time is
-/// over; its record goes this much later at most.
+/// Between two rounds while sources refuse requests.
 const ROUND: Duration = Duration::from_secs(10);
+/// Between two rounds when nothing happens. A temporary source answers 404 at once when its time is
+/// over; its record goes when the system's clock says so, and this much later when that was set
+/// meanwhile.
+const QUIET_ROUND: Duration = Duration::from_secs(60);
 
 /// Fetches through the guarded client of `outbound`, for modules that do not know it.
 pub fn fetch(outbound: Arc<Outbound>) -> Fetch {
@@ -38,6 +41,8 @@ pub async fn run(
     let mut fetching: Option<tokio::task::JoinHandle<()>> = None;
     let mut watch = RefusalWatch::default();
     let mut level = DiskLevel::Open;
+    let refusals = ingest.refusals();
+    let mut refused = BTreeMap::new();
 
     loop {
         // What was kept for sources and endpoints that are gone.
@@ -48,7 +53,8 @@ pub async fn run(
         drop(directory);
         ingest.forget_sources(&sources);
 
-        for found in watch.look(clock().mono_ms, &unproven(&ingest)) {
+        let refused_before = std::mem::replace(&mut refused, unproven(&ingest));
+        for found in watch.look(clock().mono_ms, &refused) {
             notices::refusing(&handle, found).await;
         }
 
@@ -58,6 +64,8 @@ pub async fn run(
         }
 
         end_temporary(&handle, &sources, clock().wall_ms).await;
+        let is_quiet = refused == refused_before;
+        let pause = if is_quiet { until_next_end(&sources, clock().wall_ms) } else { ROUND };
         if fetching.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
             fetching = Some(tokio::spawn(fetch_keys(ingest.clone(), sources, clock.clone())));
         }
@@ -65,9 +73,22 @@ pub async fn run(
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             changed = changes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(ROUND) => {}
+            () = handle.health().disk.reported() => {}
+            () = refusals.next_unproven(), if is_quiet => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// How long nothing has to be done when nothing happens: until the next temporary source ends.
+fn until_next_end(sources: &[Arc<Source>], wall_ms: u64) -> Duration {
+    let ends = sources.iter().filter_map(|source| source.expires_at);
+    // One that could not be deleted is tried again after a usual round.
+    let left = ends.map(|end| match end.saturating_sub(wall_ms) {
+        0 => ROUND,
+        left => Duration::from_millis(left),
+    });
+    left.min().unwrap_or(QUIET_ROUND).min(QUIET_ROUND)
 }
 
 /// The notice that is sent when the disk space has changed from one level to another between two

@@ -19,6 +19,7 @@ mod exit;
 mod fresh_config;
 mod groups;
 mod housekeeping;
+mod idle_exit;
 mod journal;
 mod logging;
 mod memory;

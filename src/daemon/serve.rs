@@ -1,6 +1,7 @@
 //! From an opened log to a running daemon, and its shutdown.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,8 +14,10 @@ use tokio::sync::{mpsc, watch};
 use super::check::policy;
 use super::exit::Exit;
 use super::fresh_config::FreshConfig;
+use super::idle_exit::{EndedIdle, IdleExit};
 use super::logging::Levels;
 use super::reload;
+use super::socket_activation::PassedSockets;
 use super::start::Opened;
 use super::{
     adapters, boot_apply, change_log, ctl_hint, deliver, groups, housekeeping, service_manager,
@@ -44,6 +47,7 @@ struct Services {
     ingress: Vec<tokio::task::JoinHandle<()>>,
     admin: tokio::task::JoinHandle<()>,
     in_flight: Arc<AtomicUsize>,
+    idle: Option<IdleExit>,
 }
 
 /// The threads that serve, and the signals, which are caught from now on: one that comes while the
@@ -102,7 +106,7 @@ pub fn run(
 
     runtime.spawn(change_log::run(changes, clock.clone()));
 
-    let served: Result<(), Exit> = runtime.block_on(async {
+    let served: Result<Option<EndedIdle>, Exit> = runtime.block_on(async {
         let origins = Origins {
             environment: Some(Arc::new(|name| std::env::var(name).ok())),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
@@ -112,7 +116,7 @@ pub fn run(
 
         let outbound = outbound(&config, &clock, &origins, handle.shares().clone())?;
         let files = (&config, args.config.as_deref());
-        let running = open(files, &clock, &handle, outbound, origins, orders, reader).await?;
+        let mut running = open(files, &clock, &handle, outbound, origins, orders, reader).await?;
         if !problems.is_empty() {
             tracing::warn!(
                 problems = problems.len(),
@@ -120,9 +124,10 @@ pub fn run(
             );
         }
 
-        until_stopped(signals, args, config, levels, &running).await?;
+        let idle = running.idle.take();
+        let ended = until_stopped(signals, args, config, levels, &running, idle).await?;
         stop(running).await;
-        Ok(())
+        Ok(ended)
     });
 
     // The thread commits what it has, and closes the log.
@@ -130,8 +135,11 @@ pub fn run(
     handle.stop();
     let closed =
         thread.join().map_err(|_| Exit::new(Exit::SOFTWARE, "the scheduler thread panicked"))?;
-    served?;
+    let ended = served?;
     closed?;
+    if let Some(idle) = ended {
+        idle.finish(handle.health().durable.load(Ordering::Acquire));
+    }
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(())
 }
@@ -154,12 +162,17 @@ async fn open(
     let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
     fresh.set(&ingest);
 
-    let listeners = listeners(config)?;
+    let PassedSockets { listeners: passed, admin: passed_admin } = socket_activation::take(config)?;
+    let idle_ms = idle_exit(config, &passed);
+    let listeners = listeners(config, passed)?;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
     let speaks_tls = addresses.iter().any(|address| address.starts_with("https:"));
     let direct = direct(&listeners);
     let socket = config.socket();
-    let admin_listener = admin_listener(config, &socket)?;
+    let admin_listener = match passed_admin {
+        Some(passed) => passed,
+        None => admin_listener(config, &socket)?,
+    };
 
     let (stop, stopped) = watch::channel(false);
     let hub = LeaseHub::new(
@@ -202,11 +215,15 @@ async fn open(
     tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
     serve_metrics(config, &admin, &stopped)?;
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
-    let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
-    let ingress = listeners.into_iter().map(serve).collect();
+    // Before the first connection, which may wait in a passed socket already.
     handle.health().accepting.store(true, Ordering::Release);
+    let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
+    let ingress: Vec<_> = listeners.into_iter().map(serve).collect();
+    let loops = ingress.len() + 1;
+    let idle =
+        idle_ms.map(|ms| IdleExit::new(handle.clone(), clock.clone(), ms, loops, &config.data));
     announce_ready(&addresses, &direct, &socket);
-    Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight })
+    Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight, idle })
 }
 
 fn admin_info(config: &Config, clock: &Clock, listen: &[String], direct: &[String]) -> AdminInfo {
@@ -280,9 +297,22 @@ fn outbound(
         .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
 }
 
+/// After how long the daemon ends when nobody needs it: only when somebody else holds its sockets,
+/// and starts it again.
+fn idle_exit(config: &Config, passed: &[Listener]) -> Option<u64> {
+    let after_ms = config.daemon.idle_exit?.0;
+    if passed.is_empty() {
+        tracing::warn!(
+            "idle_exit is not used: no sockets were passed, so nobody would start hookboxd again \
+             (systemctl enable --now hookboxd.socket)"
+        );
+        return None;
+    }
+    Some(after_ms)
+}
+
 /// The sockets that the service manager passed, or else those of the configuration.
-fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
-    let passed = socket_activation::listeners(config)?;
+fn listeners(config: &Config, passed: Vec<Listener>) -> Result<Vec<Listener>, Exit> {
     if !passed.is_empty() {
         let addresses: Vec<String> = passed.iter().map(Listener::address).collect();
         if config.listen != addresses && config.listen != Config::default().listen {
@@ -340,18 +370,31 @@ impl Signals {
     }
 }
 
-/// Waits for TERM or INT; reads the configuration again on HUP.
+/// Waits for TERM or INT, or for the end of a daemon that nobody needs; reads the configuration
+/// again on HUP.
 async fn until_stopped(
     mut signals: Signals,
     args: &Args,
     mut config: Config,
     levels: &Levels,
     running: &Services,
-) -> Result<(), Exit> {
+    idle: Option<IdleExit>,
+) -> Result<Option<EndedIdle>, Exit> {
+    let mut idle = pin!(async {
+        match idle {
+            Some(idle) => idle.wait().await,
+            None => std::future::pending().await,
+        }
+    });
+
     loop {
         tokio::select! {
-            _ = signals.term.recv() => return Ok(()),
-            _ = signals.int.recv() => return Ok(()),
+            _ = signals.term.recv() => return Ok(None),
+            _ = signals.int.recv() => return Ok(None),
+            ended = idle.as_mut() => {
+                tracing::info!("nothing is to be done: ending until somebody connects");
+                return Ok(Some(ended));
+            }
             _ = signals.hup.recv() => {
                 let (ingest, outbound) = (&running.ingest, &running.outbound);
                 match reload::reload(args, &config, levels, ingest, outbound) {

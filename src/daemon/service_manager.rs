@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What is asked for then.
 const MORE: Duration = Duration::from_secs(30);
 /// Between two signs of life where the manager has no watchdog, and the longest otherwise.
-const SIGN: Duration = Duration::from_secs(30);
+const SIGN: Duration = Duration::from_secs(60);
 /// After an answer that the thread had no time for.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Ticks of the processor, of a hundredth of a second, that a look of its own may take.
@@ -117,11 +117,12 @@ pub async fn report(handle: Handle, addresses: Vec<String>, mut stop: watch::Rec
     }
 }
 
-/// Between two signs of life: a quarter of what the manager waits for.
+/// Between two signs of life: half of what the manager waits for, as sd_watchdog_enabled(3)
+/// recommends; more of them would only wake an idle machine.
 fn pause() -> Duration {
     let mut micros = 0;
     match sd_notify::watchdog_enabled(false, &mut micros) {
-        true => (Duration::from_micros(micros) / 4).min(SIGN),
+        true => (Duration::from_micros(micros) / 2).min(SIGN),
         false => SIGN,
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A passed socket has no `tls://` before its address, so its name says it (`FileDescriptorName=`
 //! of the socket unit): `tls`, `proxy` or `tls+proxy`; `http` and the names that the manager gives
-//! by itself (the unit's, `unknown`) are plain HTTP. Any other name is refused: a word that is
-//! mistyped must not end in webhooks without encryption.
+//! by itself (the unit's, `unknown`) are plain HTTP; `admin` is the socket of hookboxctl. Any other
+//! name is refused: a word that is mistyped must not end in webhooks without encryption.
 
 use std::env;
 
@@ -13,21 +13,37 @@ use crate::ingest::{ListenError, Listener};
 
 use super::exit::Exit;
 
-/// The listeners of the passed sockets; none when no socket was passed.
-pub fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
+/// The name of the socket of hookboxctl.
+const ADMIN: &str = "admin";
+
+/// What was passed.
+#[derive(Debug, Default)]
+pub struct PassedSockets {
+    /// For webhooks; none when no such socket was passed.
+    pub listeners: Vec<Listener>,
+    pub admin: Option<tokio::net::UnixListener>,
+}
+
+/// Takes the passed sockets. Needs a tokio runtime around it.
+pub fn take(config: &Config) -> Result<PassedSockets, Exit> {
     let bad = |error: ListenError| Exit::new(Exit::CANNOT_CREATE, error.to_string());
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut passed = listenfd::ListenFd::from_env();
     let mut names = names.split(':');
 
-    let mut listeners = Vec::new();
+    let mut sockets = PassedSockets::default();
     for at in 0..passed.len() {
         let name = names.next().unwrap_or_default();
+        if name == ADMIN {
+            let unix = passed.take_unix_listener(at).ok().flatten();
+            sockets.admin = Some(admin(unix)?);
+            continue;
+        }
         let below = below(name).and_then(|below| possible(name, below, config));
         let below = below.map_err(|what| Exit::new(Exit::CONFIG, what))?;
 
         if let Ok(Some(tcp)) = passed.take_tcp_listener(at) {
-            listeners.push(Listener::passed_tcp(tcp, below).map_err(bad)?);
+            sockets.listeners.push(Listener::passed_tcp(tcp, below).map_err(bad)?);
         } else if let Ok(Some(unix)) = passed.take_unix_listener(at) {
             if below != Preamble::default() {
                 let what = format!(
@@ -36,7 +52,7 @@ pub fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
                 );
                 return Err(Exit::new(Exit::CONFIG, what));
             }
-            listeners.push(Listener::passed_unix(unix).map_err(bad)?);
+            sockets.listeners.push(Listener::passed_unix(unix).map_err(bad)?);
         } else {
             let what = format!(
                 "the passed socket '{name}' is neither a TCP nor a Unix stream socket: use \
@@ -45,7 +61,19 @@ pub fn listeners(config: &Config) -> Result<Vec<Listener>, Exit> {
             return Err(Exit::new(Exit::CANNOT_CREATE, what));
         }
     }
-    Ok(listeners)
+    Ok(sockets)
+}
+
+/// The passed socket of hookboxctl. Its unit says who may open it.
+fn admin(unix: Option<std::os::unix::net::UnixListener>) -> Result<tokio::net::UnixListener, Exit> {
+    let Some(unix) = unix else {
+        let what = "the passed socket 'admin' is not a Unix stream socket: use ListenStream=/path";
+        return Err(Exit::new(Exit::CANNOT_CREATE, what));
+    };
+    let listener =
+        unix.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(unix));
+    let unusable = |error| format!("the passed socket 'admin' cannot be used: {error}");
+    listener.map_err(|error| Exit::new(Exit::CANNOT_CREATE, unusable(error)))
 }
 
 /// What a socket of this name speaks below HTTP.
@@ -58,7 +86,7 @@ fn below(name: &str) -> Result<Preamble, String> {
         unit if unit.ends_with(".socket") => Ok(Preamble::default()),
         other => Err(format!(
             "the passed socket is named '{other}': FileDescriptorName= must be tls, proxy, \
-             tls+proxy or http, or be left out"
+             tls+proxy, http or admin, or be left out"
         )),
     }
 }

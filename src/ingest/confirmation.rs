@@ -27,6 +27,7 @@ pub(super) fn start(ingest: &Ingest, source: &Source, follow_up: FollowUp) {
         return;
     };
 
+    let entered = ingest.handle.health().gate.enter();
     tokio::spawn(async move {
         match confirm(&fetch, &url, limits::CONFIRMATION_PAUSE_MS).await {
             Ok(()) => tracing::info!(source = name, topic, "the subscription is confirmed"),
@@ -34,7 +35,7 @@ pub(super) fn start(ingest: &Ingest, source: &Source, follow_up: FollowUp) {
                 tracing::error!(source = name, topic, "the subscription is not confirmed: {why}")
             }
         }
-        drop(permit);
+        drop((permit, entered));
     });
 }
 

@@ -21,6 +21,7 @@ use super::route::Peer;
 use super::service::Ingest;
 use super::verify::ClientCert;
 use crate::model::share::Share;
+use crate::scheduler::Entered;
 
 /// Why a connection did not get as far as HTTP.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,7 @@ pub(super) async fn run(
     expected: Preamble,
     mut stop: watch::Receiver<bool>,
     mut slot: ConnectionSlot,
-    alive: mpsc::Sender<()>,
+    alive: (mpsc::Sender<()>, Entered),
 ) {
     let address = peer.text.clone();
     let within = Duration::from_millis(ingest.limits.head_timeout_ms);

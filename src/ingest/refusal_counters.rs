@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::model::safe_text::escaped;
 use crate::model::{Now, WallMs, limits};
 
@@ -21,6 +23,7 @@ const LOG_EVERY_MS: u64 = 1000;
 #[derive(Debug, Default)]
 pub struct RefusalCounters {
     by_source: Mutex<HashMap<String, SourceEntry>>,
+    counted: Notify,
 }
 
 /// The refusals of one source since the daemon started.
@@ -56,7 +59,13 @@ impl RefusalCounters {
         let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = by_source.get_mut(source) {
             entry.counted.unproven += 1;
+            self.counted.notify_one();
         }
+    }
+
+    /// Resolves when a request has been refused for its proof or its address.
+    pub async fn next_unproven(&self) {
+        self.counted.notified().await;
     }
 
     /// The refusals of a source; `None` when there were none. The empty name counts requests

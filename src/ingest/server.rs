@@ -28,13 +28,15 @@ impl Ingest {
         // sender.
         let (alive, mut ended) = mpsc::channel::<()>(1);
         let for_connections = stop.clone();
+        let gate = self.handle.health().gate.clone();
 
         loop {
             let accepted = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                accepted = listener.accept() => accepted,
+                accepted = gate.accept(listener.accept()) => accepted,
             };
+            let Some(accepted) = accepted else { continue };
             match accepted {
                 Ok(incoming) => {
                     self.clone().admit(incoming, for_connections.clone(), alive.clone());
@@ -66,6 +68,7 @@ impl Ingest {
         stop: watch::Receiver<bool>,
         alive: mpsc::Sender<()>,
     ) {
+        let alive = (alive, self.handle.health().gate.enter());
         let trusted = self.trusted();
         let peer = match &incoming {
             Incoming::Tcp(_, address, _) => Peer::tcp(*address),

@@ -82,6 +82,11 @@ impl Log {
         self.segments.gauge.space()
     }
 
+    /// Measures the free space of the file system, which others take and give back as well.
+    pub fn measure_free_space(&self) {
+        self.segments.gauge.measure_free();
+    }
+
     /// Appends records, all or none; durable when it returns.
     ///
     /// # Errors

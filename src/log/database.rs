@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{EIO, FULL, LogError, StoreFault};
+use super::lazy_timers::LazyTimers;
 use super::{failpoint, folder};
 use crate::model::limits;
 
@@ -154,6 +155,7 @@ impl Database {
             return Ok(());
         }
 
+        let _timers = LazyTimers::begin();
         caught("write to", &self.path, || {
             self.db.apply_batch(batch.inner)?;
             for key in batch.large.iter().flat_map(|key| [key; ACCESSES_WRITTEN]) {
@@ -166,6 +168,7 @@ impl Database {
 
     /// Removes all entries of a range. Returns how many there were.
     pub fn remove(&self, range: &RangeInclusive<LongKey>) -> Result<usize, LogError> {
+        let _timers = LazyTimers::begin();
         let mut removed = 0;
         loop {
             let count = caught("write to", &self.path, || {
@@ -266,6 +269,7 @@ impl Database {
 
     /// Hands what was written to the operating system.
     pub fn flush(&self) -> Result<(), LogError> {
+        let _timers = LazyTimers::begin();
         caught("flush", &self.path, || self.db.flush()).map(|_| ())
     }
 
@@ -309,7 +313,10 @@ fn open_database(path: &Path) -> Result<sled::Db, LogError> {
         .use_compression(false);
 
     for _ in 0..LOCK_TRIES {
-        match caught("open", path, || config.open()) {
+        let timers = LazyTimers::begin();
+        let opened = caught("open", path, || config.open());
+        drop(timers);
+        match opened {
             Err(LogError::Store { what, .. }) if what.contains("could not acquire lock") => {
                 #[expect(
                     clippy::disallowed_methods,

@@ -144,6 +144,13 @@ impl DiskGauge {
         self.update(&mut last, active);
     }
 
+    /// Measures what changes without a commit: the file system.
+    pub fn measure_free(&self) {
+        let mut last = self.locked();
+        let active = last.space.used.saturating_sub(last.others);
+        self.update(&mut last, active);
+    }
+
     /// The active segment, which takes `sealed` bytes, was sealed, and a new one begun that takes
     /// `active`.
     pub fn rolled(&self, sealed: u64, active: u64) {

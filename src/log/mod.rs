@@ -93,6 +93,7 @@ mod frame;
 mod frame_cache;
 mod header;
 mod layout;
+mod lazy_timers;
 mod opener;
 mod options;
 mod piece;

@@ -13,6 +13,8 @@ pub const SETTINGS_BYTES_ALL: u64 = 16 << 20;
 pub const FAN_OUT: usize = ENDPOINTS;
 /// Secrets of one source or endpoint at a time.
 pub const SECRETS: usize = 8;
+/// Bytes of a file that a secret stands in (`file:/path`).
+pub const SECRET_FILE: usize = 64 << 10;
 
 /// How many of those who reached the limit of a share are named in `status`, and for how long after
 /// the last time.

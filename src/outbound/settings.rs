@@ -19,7 +19,8 @@ pub struct OutboundSettings {
     pub policy: OutboundPolicy,
 }
 
-/// Finds the value of `env:NAME` or `cred:NAME`; `Ok(None)` when the text is the secret itself.
+/// Finds the value of `env:NAME`, `cred:NAME` or `file:/path`; `Ok(None)` when the text is the
+/// secret itself.
 pub type SecretLookup = Arc<dyn Fn(&str) -> Result<Option<String>, String> + Send + Sync>;
 
 /// The rules of the machine's operator for attempts, in `hookbox.toml`. They can be changed by a

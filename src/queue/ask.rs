@@ -25,6 +25,24 @@ impl Query for StatusQuery {
     }
 }
 
+/// Whether the queue has nothing to do, now or later, unless something new comes: no delivery that
+/// has not ended waits (those of an endpoint on hold wait for the operator), and no replay or
+/// notice.
+#[derive(Clone, Copy, Debug)]
+pub struct IdleQuery;
+
+impl Query for IdleQuery {
+    type Answer = bool;
+
+    fn answer(&self, queue: &Queue, now: Now) -> bool {
+        let status = queue.status(now);
+        status.pending == 0
+            && status.in_flight == 0
+            && status.replays == 0
+            && queue.notices_due().is_none()
+    }
+}
+
 /// All endpoints.
 #[derive(Clone, Debug)]
 pub struct EndpointsQuery;

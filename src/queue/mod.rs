@@ -96,8 +96,8 @@ pub use action::{Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, R
 pub use apply::{ApplySettings, ExpectedSettings, SettingsApplied};
 pub use ask::{
     AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndpointsQuery, EventsQuery, ExplainQuery,
-    ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery, StatusQuery,
-    UnsettledQuery,
+    IdleQuery, ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery,
+    StatusQuery, UnsettledQuery,
 };
 pub use batch::BatchSize;
 pub use command::ENDPOINT_DELETED;

@@ -62,6 +62,12 @@ impl Queue {
         [endpoints, replays, link, notices, ages, pace].into_iter().flatten().min()
     }
 
+    /// Whether something signed waits until the wall clock can be believed, or is waited for.
+    #[must_use]
+    pub fn waits_for_clock(&self) -> bool {
+        self.clock_until.is_some()
+    }
+
     /// An endpoint has its turn, unless it waits for the link.
     pub(super) fn run_unless_offline(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         if !self.waits_for_the_link(id, now) {

@@ -85,6 +85,11 @@ pub struct FailedCommit<E> {
 }
 
 impl Decided {
+    /// Whether there is anything to remember.
+    pub fn has_records(&self) -> bool {
+        !self.records.is_empty()
+    }
+
     /// Lets everything go. The token proves that the records are durable.
     fn release<T>(self, _proof: &T) -> Released {
         let Self { first, records, actions, answers } = self;
@@ -93,7 +98,7 @@ impl Decided {
 
     /// Lets everything go when there was nothing to remember.
     fn release_unchanged(self) -> Result<Released, Self> {
-        if !self.records.is_empty() {
+        if self.has_records() {
             return Err(self);
         }
         let Self { first, records, actions, answers } = self;

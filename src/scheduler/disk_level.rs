@@ -17,6 +17,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::disk_reports::Reported;
 use super::disk_thresholds::{DiskLevel, is_contested, next};
 use crate::log::DiskSpace;
@@ -56,6 +58,7 @@ impl DiskLevelChange {
 #[derive(Debug, Default)]
 pub struct DiskState {
     seen: Mutex<DiskReading>,
+    changed: Notify,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -114,8 +117,22 @@ impl DiskState {
         }
         if let Some((from, changes)) = report {
             announce(&DiskLevelChange { from, to, space, reason: reason(&space, to), changes });
+            self.changed.notify_one();
         }
         to
+    }
+
+    /// Whether there is space, and nothing left to report of it.
+    pub(super) fn is_settled(&self) -> bool {
+        let seen = self.locked();
+        seen.level == DiskLevel::Open
+            && seen.reported.level == DiskLevel::Open
+            && seen.shares.is_empty()
+    }
+
+    /// Resolves when a change of the level was reported.
+    pub async fn reported(&self) {
+        self.changed.notified().await;
     }
 
     /// The level that was reported to operators last: it does not follow the other while that goes

@@ -1,8 +1,9 @@
 //! How the daemon is: whether it accepts, whether it stops, and how full its disk is.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::accept_gate::AcceptGate;
 use super::disk_level::DiskState;
 use super::disk_thresholds::DiskLevel;
 
@@ -19,6 +20,10 @@ pub struct Health {
     pub reason: Mutex<String>,
     /// The last record that is durable.
     pub durable: AtomicU64,
+    /// Nothing has to be done to keep the log small, now or soon.
+    pub log_rests: AtomicBool,
+    /// Before all listeners.
+    pub gate: Arc<AcceptGate>,
     /// How full it is: events are refused as well when the disk is full.
     pub disk: DiskState,
 }

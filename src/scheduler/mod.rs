@@ -10,19 +10,22 @@
 //! the place of its answer, the workers that find out where events go before they come to the
 //! thread (`workers`, `matching`), the reader of the log that refills prefetches and scans for
 //! replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`, `retention_clock`),
-//! the loss of records (`losses`), and what follows from how full the disk is (`disk_level`,
-//! `disk_thresholds`, `disk_reports`), and what is measured (`meters`).
+//! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), what follows
+//! from how full the disk is (`disk_level`, `disk_thresholds`, `disk_reports`), and what is measured
+//! (`meters`).
 //!
 //! Limits: `limits::STEP_INPUTS` requests and about `limits::STEP_BYTES` of events a step; a
 //! channel of fixed size. Fatal: an error of the log, or a commit that takes longer than
 //! `limits::COMMIT_TIMEOUT_MS`; the process ends at once, because an fsync must never be tried
 //! again. Refused: more requests than the channel holds (`Refusal::Busy`).
 
+mod accept_gate;
 mod core;
 mod directory;
 mod disk_level;
 mod disk_reports;
 mod disk_thresholds;
+mod doze;
 mod envelope;
 mod gathering;
 mod handle;
@@ -45,6 +48,7 @@ mod wanted;
 mod watchdog;
 
 pub use self::core::{Core, Released, Store};
+pub use accept_gate::{AcceptGate, Entered};
 pub use directory::Directory;
 pub use disk_level::DiskState;
 pub use disk_thresholds::DiskLevel;

@@ -1,10 +1,16 @@
 //! The reader: a thread that reads the log for the scheduler, so that the one thread which commits
 //! never waits for a sealed segment. It loads events, refills prefetches, and scans for replays;
 //! between these it does retention and closes segments that nobody reads.
+//!
+//! It looks once a second while anything happens, and sleeps when nothing does: until it is called
+//! after a commit, until the next segment has had its time, and a minute at most, because nothing
+//! tells of a disk that other programs fill.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use super::doze::Doze;
 use super::handle::Handle;
 use super::patient::PatientReader;
 use super::reads;
@@ -19,27 +25,55 @@ use crate::queue::ReadOrder;
 const LOOK_MS: u64 = 1_000;
 const HOUSEKEEPING_MS: u64 = 5_000;
 const LOOK_MIN_MS: u64 = 200;
+/// How long nothing has happened before the reader sleeps, so that it has closed what was read;
+/// and how long it sleeps at most.
+const CALM_MS: u64 = 3 * HOUSEKEEPING_MS;
+const SLEEP_MS: u64 = 60_000;
 /// Between two slices of what keeps the log small: the store gives back what it took for one before
 /// the next.
 const BETWEEN: Duration = Duration::from_millis(20);
+
+/// What the reader is asked for.
+#[derive(Debug)]
+pub(super) enum ReaderWork {
+    Order(Box<ReadOrder>),
+    /// The log has grown while the reader slept.
+    Look,
+}
+
 /// Reads until the scheduler lets go of its side.
 pub(super) fn run(
     reader: &Reader,
-    orders: &Receiver<Box<ReadOrder>>,
+    orders: &Receiver<ReaderWork>,
     handle: &Handle,
     clock: &Clock,
     retention: &Retention,
+    doze: &Doze,
 ) {
     let mut keeper = RetentionKeeper::new(reader, handle, clock, retention);
     let look_ms = retention.delivered_ms.clamp(LOOK_MIN_MS, LOOK_MS);
     let mut looked_at = clock().mono_ms;
     let mut kept_at = looked_at;
+    let mut calm = Calm::since(looked_at);
 
     loop {
         // Orders come first; what keeps the log small is done between them.
-        let pause = if keeper.is_busy() { BETWEEN } else { Duration::from_millis(look_ms) };
-        match orders.recv_timeout(pause) {
-            Ok(order) => handle.report(reads::read(*order, &PatientReader(reader))),
+        let asleep = calm.begin_sleep(handle, doze, clock().mono_ms);
+        let pause = match (keeper.is_busy(), asleep) {
+            (true, _) => BETWEEN,
+            (false, false) => Duration::from_millis(look_ms),
+            (false, true) => Duration::from_millis(keeper.next_due_ms().clamp(look_ms, SLEEP_MS)),
+        };
+        let work = orders.recv_timeout(pause);
+        doze.end();
+        let now_ms = clock().mono_ms;
+
+        match work {
+            Ok(ReaderWork::Order(order)) => {
+                calm.disturb(now_ms);
+                handle.report(reads::read(*order, &PatientReader(reader)));
+            }
+            Ok(ReaderWork::Look) => calm.disturb(now_ms),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return keeper.save(clock()),
         }
@@ -49,11 +83,47 @@ pub(super) fn run(
             handle.health().disk.see(reader.measure_disk_space(), clock().mono_ms);
             keeper.look();
             looked_at = clock().mono_ms;
+            calm.look(handle, keeper.has_more(), looked_at);
+            handle.health().log_rests.store(keeper.may_rest(), Ordering::Release);
         }
 
         if clock().mono_ms.saturating_sub(kept_at) >= HOUSEKEEPING_MS {
             reader.close_idle();
             kept_at = clock().mono_ms;
         }
+    }
+}
+
+/// Since when nothing has happened.
+struct Calm {
+    since: u64,
+    /// The last record that was durable then.
+    durable: u64,
+}
+
+impl Calm {
+    fn since(now_ms: u64) -> Self {
+        Self { since: now_ms, durable: 0 }
+    }
+
+    fn disturb(&mut self, now_ms: u64) {
+        self.since = now_ms;
+    }
+
+    fn look(&mut self, handle: &Handle, has_more: bool, now_ms: u64) {
+        let durable = handle.health().durable.load(Ordering::Acquire);
+        let has_grown = std::mem::replace(&mut self.durable, durable) != durable;
+        if has_grown || has_more || !handle.health().disk.is_settled() {
+            self.disturb(now_ms);
+        }
+    }
+
+    /// Whether the reader sleeps now; it is called then when the log grows.
+    fn begin_sleep(&self, handle: &Handle, doze: &Doze, now_ms: u64) -> bool {
+        if now_ms.saturating_sub(self.since) < CALM_MS {
+            return false;
+        }
+        doze.begin();
+        handle.health().durable.load(Ordering::Acquire) == self.durable
     }
 }

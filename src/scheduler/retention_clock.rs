@@ -95,6 +95,13 @@ impl RetentionClock {
         self.leap = believed.then_some((ahead, now.mono_ms));
     }
 
+    /// Whether a leap of the wall clock, such as the time that the daemon was off, is yet to be
+    /// believed.
+    #[must_use]
+    pub fn is_proving(&self) -> bool {
+        self.leap.is_some()
+    }
+
     /// What time it is by this clock.
     #[must_use]
     pub fn now(&self) -> WallMs {

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,9 +13,11 @@ use tokio::sync::mpsc;
 use super::core::{Core, Released};
 use super::directory::Directory;
 use super::disk_thresholds::DiskLevel;
+use super::doze::Doze;
 use super::envelope::Envelope;
 use super::gathering::{Gathering, event_bytes};
 use super::handle::{Channels, Handle};
+use super::reader::ReaderWork;
 use super::retention::Retention;
 use super::watchdog::{CommitClock, Fatal, Watchdog};
 use super::{reader, tail, watchdog};
@@ -25,8 +27,11 @@ use crate::model::{Clock, Now, Seq, Source, limits};
 use crate::queue::{Action, AttemptOrder, Growth, Maintenance, Queue, ReadOrder, Refusal};
 use crate::record::Record;
 
-/// The longest time the thread sleeps, so that it sees within it that it is asked to stop.
-const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// Between two looks at a wall clock that cannot be believed: nothing tells that it was set.
+const CLOCK_LOOK_MS: u64 = 500;
+
+/// Between two looks at the disk space that others may have taken meanwhile.
+const FREE_SPACE_MS: u64 = 1_000;
 
 /// Between two tries to remove a segment.
 const DROP_AGAIN_MS: u64 = 5_000;
@@ -53,13 +58,16 @@ struct Thread {
     channels: Channels,
     clock: Clock,
     attempts: mpsc::Sender<AttemptOrder>,
-    reads: SyncSender<Box<ReadOrder>>,
+    reads: SyncSender<ReaderWork>,
+    reader_doze: Doze,
     fatal: Fatal,
     postponed: Postponed,
     gathering: Gathering,
     commit: CommitClock,
     /// Events that were kept and go nowhere, because they have passed too many daemons.
     looping: u64,
+    /// When the disk was last measured, on the monotonic clock.
+    measured_at: u64,
 }
 
 /// What could not be done when it was due.
@@ -82,11 +90,15 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
     let SchedulerParts { log, queue, channels, clock, attempts, fatal, .. } = parts;
     let name = |name: &str| std::thread::Builder::new().name(name.to_owned());
 
-    let (reads, orders) = sync_channel(limits::READS);
+    // One more than there are orders: a call to look.
+    let (reads, orders) = sync_channel(limits::READS + 1);
+    let reader_doze = Doze::default();
+    let doze = reader_doze.clone();
     let (log_reader, handle, retention) = (parts.reader, parts.handle, parts.retention);
     let reader_clock = clock.clone();
-    let reader = name("hookbox-reader")
-        .spawn(move || reader::run(&log_reader, &orders, &handle, &reader_clock, &retention))?;
+    let reader = name("hookbox-reader").spawn(move || {
+        reader::run(&log_reader, &orders, &handle, &reader_clock, &retention, &doze);
+    })?;
 
     let commit = CommitClock::default();
     let stopped = Arc::new(AtomicBool::new(false));
@@ -104,11 +116,13 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
         clock,
         attempts,
         reads,
+        reader_doze,
         fatal,
         postponed: Postponed::default(),
         gathering: Gathering::default(),
         commit,
         looping: 0,
+        measured_at: 0,
     };
     thread.measure_disk();
     // Before any listener is open: a source of the log is there from the first request on.
@@ -117,9 +131,10 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
     name("hookbox-scheduler").spawn(move || {
         thread.run();
         thread.commit.begin((thread.clock)().mono_ms);
-        let Thread { core, channels, reads, .. } = thread;
+        let Thread { core, channels, reads, commit, .. } = thread;
         let closed = core.store.close();
         stopped.store(true, Ordering::Release);
+        commit.wake_watchdog();
 
         // The reader has nothing to wait for any more, and saves the retention clock.
         drop((channels, reads));
@@ -160,14 +175,16 @@ impl Thread {
         }
 
         let may_wait = !stopping && !self.gathering.has_large();
-        let wait = if may_wait { self.time_until_due() } else { Duration::ZERO };
-        let first = match self.channels.requests.recv_timeout(wait) {
-            Ok(first) => first,
-            // Nobody else wants anything.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                return self.gathering.next_large().map(|large| self.admit_alone(large));
-            }
+        let wait = if may_wait { self.time_until_due() } else { Some(Duration::ZERO) };
+        let first = match wait {
+            Some(wait) => self.channels.requests.recv_timeout(wait).ok(),
+            None => self.channels.requests.recv().ok(),
         };
+        // Nobody else wants anything.
+        let Some(first) = first else {
+            return self.gathering.next_large().map(|large| self.admit_alone(large));
+        };
+        self.look_at_free_space();
 
         let mut gathering = std::mem::take(&mut self.gathering);
         let admit = |request, so_far| self.admit(request, so_far);
@@ -177,15 +194,29 @@ impl Thread {
         Some(requests)
     }
 
-    fn time_until_due(&self) -> Duration {
-        if !self.may_start_attempts() {
-            return SLEEP_MAX;
-        }
+    /// How long the thread may sleep; `None` until there is a request. Whoever asks it to stop, or
+    /// sees that the disk has space again, makes one.
+    fn time_until_due(&self) -> Option<Duration> {
         let now = (self.clock)();
-        let due = self.core.queue.next_wake(now);
-        due.map_or(SLEEP_MAX, |due| {
-            Duration::from_millis(due.saturating_sub(now.mono_ms)).min(SLEEP_MAX)
-        })
+        let queue = &self.core.queue;
+        let due = self.may_start_attempts().then(|| queue.next_wake(now)).flatten();
+        let clock = queue.waits_for_clock().then_some(now.mono_ms + CLOCK_LOOK_MS);
+        let postponed = &self.postponed;
+        let drops = (!postponed.drops.is_empty()).then_some(postponed.tried_at + DROP_AGAIN_MS);
+
+        let due = [due, clock, drops].into_iter().flatten().min()?;
+        Some(Duration::from_millis(due.saturating_sub(now.mono_ms)))
+    }
+
+    /// Measures the free space again when the last look is old: the thread may have slept, and
+    /// others write to the same disk.
+    fn look_at_free_space(&mut self) {
+        let now_ms = (self.clock)().mono_ms;
+        if now_ms.saturating_sub(self.measured_at) >= FREE_SPACE_MS {
+            self.core.store.measure_free_space();
+            self.measure_disk();
+            self.measured_at = now_ms;
+        }
     }
 
     fn admit_alone(&self, request: Envelope) -> Vec<Envelope> {
@@ -240,7 +271,9 @@ impl Thread {
 
         // From here on it is the disk that takes its time, and only that is watched.
         let began = (self.clock)().mono_ms;
-        self.commit.begin(began);
+        if decided.has_records() {
+            self.commit.begin(began);
+        }
         let released = match self.core.remember(now, decided) {
             Ok(released) => released,
             Err(failed) => self.die(&failed.error),
@@ -250,6 +283,10 @@ impl Thread {
         failpoint::reached("step.committed");
         self.commit.end();
         self.measure(began, &released);
+        if !released.records.is_empty() && self.reader_doze.must_wake() {
+            // It has a slot in the channel unless it has been called already.
+            let _ = self.reads.try_send(ReaderWork::Look);
+        }
 
         self.hand_out(released);
         self.measure_disk();
@@ -352,7 +389,7 @@ impl Thread {
             return;
         }
 
-        match self.reads.try_send(Box::new(order)) {
+        match self.reads.try_send(ReaderWork::Order(Box::new(order))) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 let what = "the reader's channel is full, which its size rules out";

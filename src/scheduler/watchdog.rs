@@ -1,10 +1,12 @@
 //! The watchdog over commits.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 use std::time::Duration;
 
+use super::doze::Doze;
 use crate::model::{Clock, limits};
 
 /// Ends the process; called with what went wrong. It does not return.
@@ -15,38 +17,66 @@ pub(super) fn end(fatal: &Fatal, what: &str) -> ! {
     match fatal(what) {}
 }
 
-/// The pause between two looks.
+/// The pause between two looks at a commit.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What one pause counts at most, however long it lasted.
 const AWAKE_MS: u64 = 1_000;
 
-/// When the commit under way began. Shared by the thread that commits and the watchdog.
+/// When the commit under way began. Shared by the thread that commits and the watchdog, which
+/// sleeps while there is none.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CommitClock(Arc<AtomicU64>);
+pub(super) struct CommitClock(Arc<CommitWatch>);
+
+#[derive(Debug, Default)]
+struct CommitWatch {
+    /// In ms of the monotonic clock plus one; 0 when there is none.
+    since: AtomicU64,
+    doze: Doze,
+    watchdog: OnceLock<Thread>,
+}
 
 impl CommitClock {
     /// Something begins that only the disk can hold up.
     pub fn begin(&self, now_ms: u64) {
-        self.0.store(now_ms + 1, Ordering::Release);
+        self.0.since.store(now_ms + 1, Ordering::Release);
+        self.wake_watchdog();
     }
 
     pub fn end(&self) {
-        self.0.store(0, Ordering::Release);
+        self.0.since.store(0, Ordering::Release);
     }
 
-    /// In ms of the monotonic clock plus one; 0 when there is none.
+    /// Has the watchdog look, unless it is about to.
+    pub fn wake_watchdog(&self) {
+        if self.0.doze.must_wake()
+            && let Some(watchdog) = self.0.watchdog.get()
+        {
+            watchdog.unpark();
+        }
+    }
+
     fn since(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.since.load(Ordering::Acquire)
+    }
+
+    /// The watchdog sleeps until a commit begins, or `stopped` is set and it is woken.
+    fn sleep(&self, stopped: &AtomicBool) {
+        self.0.watchdog.get_or_init(std::thread::current);
+        self.0.doze.begin();
+        if self.since() == 0 && !stopped.load(Ordering::Acquire) {
+            std::thread::park();
+        }
+        self.0.doze.end();
     }
 }
 
 /// Ends the process when a commit hangs: until it returns nobody knows whether the disk will ever
 /// answer. Only time in which this thread ran counts: a process that was stopped, or a machine that
-/// slept, has no slow disk.
+/// slept, has no slow disk. While nothing is committed it sleeps.
 pub(super) struct Watchdog {
     pub commit: CommitClock,
-    /// Set when the thread has ended.
+    /// Set when the thread has ended, which then wakes the watchdog.
     pub stopped: Arc<AtomicBool>,
     pub clock: Clock,
     pub fatal: Fatal,
@@ -56,7 +86,10 @@ impl Watchdog {
     pub fn run(&self) {
         let mut watched = Watched { woken: (self.clock)().mono_ms, ..Watched::default() };
         while !self.stopped.load(Ordering::Acquire) {
-            std::thread::park_timeout(PAUSE);
+            match self.commit.since() {
+                0 => self.commit.sleep(&self.stopped),
+                _ => std::thread::park_timeout(PAUSE),
+            }
             if watched.hangs(self.commit.since(), (self.clock)().mono_ms) {
                 let seconds = limits::COMMIT_TIMEOUT_MS / 1000;
                 let what =

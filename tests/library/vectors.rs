@@ -51,6 +51,11 @@ fn headers(case: &Value) -> Vec<Header> {
 
 /// The verdict on a case.
 fn verdict_of(case: &Value) -> Verdict {
+    verdict_with(case, &source(case))
+}
+
+/// The verdict on a case at a source with other settings.
+fn verdict_with(case: &Value, source: &Source) -> Verdict {
     let headers = headers(case);
     let body =
         base64::engine::general_purpose::STANDARD.decode(text(case, "body_b64")).expect("body_b64");
@@ -62,7 +67,7 @@ fn verdict_of(case: &Value) -> Verdict {
         client: None,
         keys: None,
     };
-    verify(&source(case), &request, case["now"].as_i64().expect("now"))
+    verify(source, &request, case["now"].as_i64().expect("now"))
 }
 
 fn cases(file: &str) -> Vec<Value> {
@@ -168,6 +173,51 @@ fn every_case_comes_out_as_its_provider_says() {
 
     assert!(count >= 236, "only {count} cases were found");
     assert!(wrong.is_empty(), "{} of {count} came out wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A secret of the same form as another one.
+fn other_secret(secret: &str) -> String {
+    let middle = secret.len() / 2;
+    let is_letter = |(_, byte): &(usize, u8)| byte.is_ascii_alphanumeric();
+    let (at, old) = secret.bytes().enumerate().skip(middle).find(is_letter).expect("a letter");
+    let new = if old == b'0' { "1" } else { "0" };
+    format!("{}{new}{}", &secret[..at], &secret[at + 1..])
+}
+
+#[test]
+fn in_a_rotation_the_old_secret_proves_until_its_time_and_then_no_more() {
+    let mut schemes = std::collections::BTreeSet::new();
+    for case in files().iter().flat_map(|file| cases(file)) {
+        let (Some(secret), "accept") = (case["secret"].as_str(), text(&case, "expected")) else {
+            continue;
+        };
+        // Requests that ask for no proof at all, such as handshakes, say nothing of secrets.
+        let mut rotated = source(&case);
+        rotated.secrets = vec![TimedSecret::current(other_secret(secret))];
+        if !matches!(verdict_with(&case, &rotated), Verdict::Refused { .. }) {
+            continue;
+        }
+
+        let name = format!("{}/{}", text(&case, "provider"), text(&case, "name"));
+        let now_ms = u64::try_from(case["now"].as_i64().expect("now")).expect("after 1970") * 1000;
+        let old = |end| TimedSecret { expires_at: Some(end), ..TimedSecret::current(secret) };
+        rotated.secrets.push(old(now_ms + 1));
+        let before = verdict_with(&case, &rotated);
+        assert!(!matches!(before, Verdict::Refused { .. }), "{name}: {before:?}");
+
+        rotated.secrets[1] = old(now_ms);
+        let after = verdict_with(&case, &rotated);
+        assert!(matches!(after, Verdict::Refused { .. }), "{name}: {after:?}");
+
+        // The new one is good from the beginning.
+        rotated.secrets = vec![TimedSecret::current(secret), old(now_ms + 1)];
+        rotated.secrets[1].secret.0 = other_secret(secret);
+        let new = verdict_with(&case, &rotated);
+        assert!(!matches!(new, Verdict::Refused { .. }), "{name}: {new:?}");
+        schemes.insert(text(&case, "provider").to_owned());
+    }
+    println!("rotated: {schemes:?}");
+    assert!(schemes.len() >= 20, "only {schemes:?} were rotated");
 }
 
 /// One changed byte of the body must undo every proof that covers the body.

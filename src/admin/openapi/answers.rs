@@ -28,7 +28,7 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     (Op::SourceDelete, "Delete a source; its events stay", json::<DeletedView>),
     (
         Op::SourceRotate,
-        "Rotate the secret of a source; the old one is valid for another 24 hours",
+        "Rotate the secret of a source; the old one is valid for another 24 hours, or `overlap`",
         json::<SourceView>,
     ),
     (Op::SourceCheck, "Show what would happen to a request, without logging it", json::<CheckView>),
@@ -43,7 +43,7 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     ),
     (
         Op::EndpointRotate,
-        "Rotate the secret of an endpoint; the old one signs as well for another 24 hours",
+        "Rotate the secret of an endpoint; the old one signs as well for another 24 hours, or `overlap`",
         json::<EndpointView>,
     ),
     (Op::EndpointHold, "Put an endpoint on hold", json::<EndpointView>),

@@ -4,7 +4,7 @@
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::api::RotateBody;
-use crate::api::values::{SecretText, Time};
+use crate::api::values::{SecretText, Span, Time};
 use crate::api::views::SecretView;
 use crate::model::{TimedSecret, limits};
 
@@ -31,8 +31,8 @@ pub fn given_secret(
     }
 }
 
-/// A new secret comes first; the old ones are valid for another `limits::ROTATION_MS`, or end at
-/// once with `now`.
+/// A new secret comes first; the old ones are valid for as long as is asked for, or another
+/// `limits::ROTATION_MS`, or end at once with `now`.
 pub fn rotated(
     admin: &Admin,
     secrets: &mut Vec<TimedSecret>,
@@ -50,9 +50,15 @@ pub fn rotated(
         }
     };
 
+    let overlap_ms = match (body.now, body.overlap) {
+        (true, Some(_)) => return Err(Problem::bad("give 'now' or 'overlap', not both")),
+        (true, None) => 0,
+        (false, overlap) => overlap.map_or(limits::ROTATION_MS, Span::ms),
+    };
+
     let wall_ms = admin.wall_ms();
-    let end = wall_ms.saturating_add(limits::ROTATION_MS);
-    secrets.retain(|old| !body.now && old.is_live(wall_ms));
+    let end = wall_ms.saturating_add(overlap_ms);
+    secrets.retain(|old| overlap_ms > 0 && old.is_live(wall_ms));
     secrets
         .iter_mut()
         .for_each(|old| old.expires_at = Some(old.expires_at.map_or(end, |e| e.min(end))));

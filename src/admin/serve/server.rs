@@ -36,12 +36,14 @@ impl Admin {
     pub async fn serve(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
         let permits = FairPermits::new(limits::ADMIN_CONNECTIONS, limits::ADMIN_KEPT, own_uid());
         let mut connections = JoinSet::new();
+        let gate = self.handle.health().gate.clone();
 
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = gate.accept(listener.accept()) => accepted,
                 () = stopped(&mut stop) => break,
             };
+            let Some(accepted) = accepted else { continue };
             while connections.try_join_next().is_some() {}
 
             let stream = match accepted {
@@ -52,11 +54,12 @@ impl Admin {
                     continue;
                 }
             };
+            let entered = gate.enter();
             if let Some((caller, permit)) = self.admit(&stream, &permits) {
                 let (admin, stop) = (self.for_caller(caller), stop.clone());
                 connections.spawn(async move {
                     admin.connection(stream, stop).await;
-                    drop(permit);
+                    drop((permit, entered));
                 });
             }
         }

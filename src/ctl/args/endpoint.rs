@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::filter::TableArgs;
-use super::secret::SecretArgs;
+use super::secret::{OverlapArgs, SecretArgs};
 use crate::api::EndpointSpec;
 
 #[derive(Subcommand, Debug)]
@@ -66,15 +66,15 @@ pub enum EndpointCommand {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Replace the signing secret. The old one signs as well for another 24 hours.
+    /// Replace the signing secret. The old one signs as well for another 24 hours, or
+    /// --overlap.
     RotateSecret {
         /// The name of the endpoint.
         name: String,
         #[command(flatten)]
         secret: SecretArgs,
-        /// Stop signing with the old secret at once.
-        #[arg(long)]
-        now: bool,
+        #[command(flatten)]
+        old: OverlapArgs,
     },
     /// Suspend an endpoint: its deliveries wait and do not expire.
     #[command(visible_alias = "pause")]

@@ -31,7 +31,7 @@ pub use log::{
     BackupArgs, DataArgs, ExportArgs, ExportFormat, ImportArgs, LogCommand, SalvageArgs,
 };
 pub use manual::{CompletionArgs, CompletionShell, ManArgs};
-pub use secret::SecretArgs;
+pub use secret::{OverlapArgs, SecretArgs};
 pub use simulate::SimulateArgs;
 pub use source::{SourceArgs, SourceCommand};
 pub use support::SupportArgs;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::filter::TableArgs;
-use super::secret::SecretArgs;
+use super::secret::{OverlapArgs, SecretArgs};
 use crate::api::SourceSpec;
 
 #[derive(Subcommand, Debug)]
@@ -52,15 +52,14 @@ pub enum SourceCommand {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Replace the secret. The old one is accepted for another 24 hours.
+    /// Replace the secret. The old one is accepted for another 24 hours, or --overlap.
     RotateSecret {
         /// The name of the source.
         name: String,
         #[command(flatten)]
         secret: SecretArgs,
-        /// Reject the old secret at once.
-        #[arg(long)]
-        now: bool,
+        #[command(flatten)]
+        old: OverlapArgs,
     },
     /// Show what would happen to a request, and why, without storing it.
     #[command(after_help = "The request: \

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::certificates::Certificates;
 use super::generation::LookupGeneration;
 use super::key_sets::{KeySetState, KeySets};
-use super::origins::{Fetch, Origins};
+use super::origins::{Fetch, Origins, is_reference};
 use crate::ingest::budget::Holder;
 use crate::ingest::verify::{self, JWKS_URL, TokenKeys};
 use crate::model::{Now, Source, SourceId, limits};
@@ -216,7 +216,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn refers_to_key_material(source: &Source) -> bool {
-    let is_reference = |text: &str| text.starts_with("env:") || text.starts_with("cred:");
     source.secrets.iter().any(|timed| is_reference(&timed.secret.0))
         || source.public_key.as_deref().is_some_and(is_reference)
         || jwks_url(source).is_some()

@@ -1,9 +1,16 @@
 //! Where key material comes from.
 
+use std::fs::OpenOptions;
 use std::future::Future;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
+
+use crate::model::limits;
 
 /// The result of a fetch: the status and the body, or why there is none.
 pub type FetchResult = Result<(u16, Vec<u8>), String>;
@@ -26,6 +33,11 @@ pub struct Origins {
     pub fetch: Option<Fetch>,
 }
 
+/// Whether the text names where a secret stands, and is not the secret itself.
+pub(super) fn is_reference(text: &str) -> bool {
+    ["env:", "cred:", "file:"].iter().any(|kind| text.starts_with(kind))
+}
+
 impl Origins {
     /// The secret that `env:NAME`, `cred:NAME` or `file:/path` refers to; `None` when the text is
     /// the secret itself.
@@ -38,7 +50,7 @@ impl Origins {
         } else if let Some(name) = text.strip_prefix("cred:") {
             self.credential(name)?
         } else if let Some(path) = text.strip_prefix("file:") {
-            file(path)?
+            file(Path::new(path))?
         } else {
             return Ok(None);
         };
@@ -74,11 +86,29 @@ impl Origins {
     }
 }
 
-/// The text of a file of the daemon's.
-fn file(path: &str) -> Result<String, String> {
-    if !path.starts_with('/') {
-        return Err(format!("'{path}' is not an absolute path: write it as file:/path"));
+/// The text of a file that somebody else keeps. One that is no plain file is not waited for.
+fn file(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    if !path.is_absolute() {
+        return Err(format!("'{shown}' is not an absolute path: write it as file:/path"));
     }
-    std::fs::read_to_string(path)
-        .map_err(|error| format!("the secret's file {path} cannot be read: {error}"))
+
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let read = || -> std::io::Result<Option<String>> {
+        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        file.take(limits::SECRET_FILE as u64 + 1).read_to_string(&mut text)?;
+        Ok((text.len() <= limits::SECRET_FILE).then_some(text))
+    };
+    match read() {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => {
+            let most = limits::SECRET_FILE >> 10;
+            Err(format!("{shown} holds no secret: it is no file, or larger than {most} KiB"))
+        }
+        Err(error) => Err(format!("the secret cannot be read from {shown}: {error}")),
+    }
 }

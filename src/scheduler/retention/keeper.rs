@@ -100,7 +100,37 @@ impl<'a> RetentionKeeper<'a> {
         !matches!(self.work, RetentionWork::None)
     }
 
-    /// Lets the retention clock go on, and looks for something to do. Called about once a second.
+    /// Whether there is more to do, at once or as soon as what was tried may be tried again.
+    pub fn has_more(&self) -> bool {
+        let now_ms = self.access.mono_ms();
+        let again = [
+            self.not_before,
+            self.not_early_before,
+            self.not_settled_before,
+            self.not_discarded_before,
+        ];
+        self.is_busy() || again.into_iter().any(|at| at > now_ms)
+    }
+
+    /// In how many milliseconds the oldest segment has had its time.
+    pub fn next_due_ms(&self) -> u64 {
+        let oldest = self.access.reader.segments().first().map(|segment| segment.first);
+        let Some(stamp) = oldest.and_then(|first| self.retention_clock.stamp(first)) else {
+            return u64::MAX;
+        };
+        let due = stamp.at.saturating_add(self.access.retention.delivered_ms);
+        due.saturating_sub(self.retention_clock.now())
+    }
+
+    /// Whether the daemon may end as far as retention goes: nothing is due, and the time that
+    /// passed before this start has been counted or waits for no segment.
+    pub fn may_rest(&self) -> bool {
+        let is_counting = self.retention_clock.is_proving() && self.next_due_ms() < u64::MAX;
+        !self.has_more() && !is_counting && self.next_due_ms() > 0
+    }
+
+    /// Lets the retention clock go on, and looks for something to do. Called about once a second,
+    /// and when something is due.
     pub fn look(&mut self) {
         if self.is_busy() {
             self.go_on();

@@ -20,13 +20,14 @@ fn incoming() -> Vec<(&'static str, String)> {
         "sources, endpoints",
         format!(
             "{} sources and {} endpoints, with names of up to {} characters; the settings of \
-                 one take at most {}, of all together {}; {} secrets each",
+                 one take at most {}, of all together {}; {} secrets each, of {} where they stand in files",
             n(l::SOURCES),
             n(l::ENDPOINTS),
             l::NAME_LEN,
             bytes(l::SETTINGS_BYTES),
             bytes(l::SETTINGS_BYTES_ALL),
             l::SECRETS,
+            bytes(l::SECRET_FILE),
         ),
     )];
 

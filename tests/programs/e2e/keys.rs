@@ -69,6 +69,69 @@ fn secrets_stand_in_the_environment_or_in_credentials() {
     }
 }
 
+#[test]
+fn a_secret_in_a_file_is_read_again_on_hangup() {
+    let home = Home::new();
+    let file = home.write("secret", "one\n");
+    let daemon = home.start();
+    let reference = format!("file:{file}");
+    daemon.json(&["source", "create", "a", "--verify", "github", "--secret", &reference]);
+    assert_eq!(post(&daemon, "a", "one"), 202);
+
+    home.write("secret", "two\n");
+    assert_eq!(post(&daemon, "a", "two"), 401, "what was read is kept");
+    daemon.signal(rustix::process::Signal::HUP);
+    until("the file to be read again", SOON, || (post(&daemon, "a", "two") == 202).then_some(()));
+    assert_eq!(post(&daemon, "a", "one"), 401);
+
+    // One that cannot be read proves nothing, and says why.
+    std::fs::remove_file(&file).expect("it was there");
+    daemon.signal(rustix::process::Signal::HUP);
+    until("the file to be missed", SOON, || (post(&daemon, "a", "two") == 401).then_some(()));
+    let why = daemon.json(&["source", "show", "a"])["last_refusal"].to_string();
+    assert!(why.contains(&file), "{why}");
+
+    for wrong in ["file:secret", "file:/", "file:/no/such/file", "file:/dev/zero"] {
+        let create = ["source", "create", "no", "--verify", "github", "--secret", wrong];
+        let refused = daemon.ctl().run(&create).expect(64).stderr;
+        assert!(refused.contains(&wrong[5..]), "{refused}");
+    }
+    assert!(super::support::files_with(&home.data(), b"two").is_empty(), "it is not stored");
+}
+
+#[test]
+fn the_old_secret_of_a_source_is_accepted_for_a_while() {
+    let home = Home::new();
+    let daemon = home.start();
+    let old = home.write("old", "the-first-secret");
+    daemon.json(&["source", "create", "a", "--verify", "github", "--secret-file", &old]);
+
+    let new = home.write("new", "the-second-secret");
+    let rotate = ["source", "rotate-secret", "a", "--secret-file", &new, "--overlap", "1h"];
+    let before = super::support::wall_now_ms();
+    let rotated = daemon.json(&rotate);
+    let after = super::support::wall_now_ms();
+
+    let ends = super::support::wall_ms(&rotated["secrets"][1]["expires_at"]);
+    assert!((before..=after).contains(&(ends - 3_600_000)), "{rotated}");
+    assert_eq!(daemon.json(&["source", "show", "a"])["secrets"], rotated["secrets"]);
+    let shown = daemon.done(&["source", "show", "a"]).stdout;
+    assert!(shown.contains("2 (old: in "), "{shown}");
+    assert_eq!(post(&daemon, "a", "the-first-secret"), 202);
+    assert_eq!(post(&daemon, "a", "the-second-secret"), 202);
+
+    let third = home.write("third", "the-third-secret");
+    let rotate = ["source", "rotate-secret", "a", "--secret-file", &third, "--overlap"];
+    daemon.done(&[&rotate[..], &["1s"]].concat());
+    until("the end of the old secrets", SOON, || {
+        (post(&daemon, "a", "the-second-secret") == 401).then_some(())
+    });
+    assert_eq!(post(&daemon, "a", "the-first-secret"), 401, "its time was cut, too");
+    assert_eq!(post(&daemon, "a", "the-third-secret"), 202);
+
+    daemon.ctl().run(&[&rotate[..], &["1h", "--now"]].concat()).expect(64);
+}
+
 /// One that is no key for signing, and one that is not there.
 fn references_that_cannot_be_used_are_refused(daemon: &Daemon, url: &str) {
     let create = ["endpoint", "create", "no", "--url", url, "--allow-private", "--secret"];

@@ -17,6 +17,7 @@ mod filters;
 mod hold;
 mod hostile;
 mod http2;
+mod idle;
 mod ingest;
 mod keys;
 mod log;

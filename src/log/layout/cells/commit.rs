@@ -11,6 +11,7 @@ use crate::log::error::LogError;
 use crate::log::failpoint;
 use crate::log::frame::{FrameHead, HEAD_LEN};
 use crate::log::layout::interface::CommitWriter;
+use crate::log::lazy_timers::LazyTimers;
 use crate::model::Seq;
 
 pub(super) struct CellCommit<'a> {
@@ -22,11 +23,14 @@ pub(super) struct CellCommit<'a> {
     heads: Vec<PlacedHead>,
     /// The number of the next part.
     part: u32,
+    /// The store may start threads meanwhile.
+    _timers: LazyTimers,
 }
 
 impl<'a> CellCommit<'a> {
     pub fn new(store: &'a CellStore) -> Self {
-        Self { store, of: None, alone: None, heads: Vec::new(), part: 0 }
+        let _timers = LazyTimers::begin();
+        Self { store, of: None, alone: None, heads: Vec::new(), part: 0, _timers }
     }
 
     /// Writes the parts of a frame's payload.
