@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::clock::now_ms;
-use super::table::{clean, moment, size, span, text};
+use super::table::{clean, moment, relative, size, span, text};
 use crate::api::values::Time;
 use crate::model::time::parse_wall;
 
