@@ -1,7 +1,8 @@
 //! Appending: the log as its one writer sees it, and what a commit is.
 //!
-//! A commit returns after its records are durable: the layout's writes, sled's flush, fdatasync,
-//! watermark, publish. Any error in it is fatal: its outcome is unknown, so every later commit is refused.
+//! A commit returns after its records are durable: the layout's values, sled's flush, fdatasync,
+//! watermark, publish. Any error in it is fatal: its outcome is unknown, so every later commit is
+//! refused.
 
 use std::sync::Arc;
 

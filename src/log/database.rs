@@ -74,15 +74,19 @@ pub(super) struct Tree(sled::Tree);
 /// A value as the store gives it.
 pub(super) type StoredValue = sled::IVec;
 
+/// The name of a tree, those of its keys that cannot be read, and why.
+#[cfg(test)]
+pub(super) type ReadFault = (Vec<u8>, RangeInclusive<u16>, StoreFault);
+
 /// An open database.
 pub(super) struct Database {
     path: PathBuf,
     db: sled::Db,
     /// Our own descriptor of sled's file, to sync it by.
     data: File,
-    /// What cannot be read, as tests want it: keys of trees, and why.
+    /// What tests want not to be readable.
     #[cfg(test)]
-    pub faults: std::sync::Mutex<Vec<(Vec<u8>, RangeInclusive<u16>, StoreFault)>>,
+    pub faults: std::sync::Mutex<Vec<ReadFault>>,
 }
 
 impl Database {

@@ -136,6 +136,7 @@ impl SegmentLayout for ChunkLayout {
     #[cfg(test)]
     fn tamper(&self, with: &Tampering) -> Result<(), LogError> {
         let mut batch = WriteBatch::default();
+
         match with {
             Tampering::Frame { first, bytes } => {
                 for (number, chunk) in bytes.chunks(limits::CHUNK).enumerate() {
@@ -156,6 +157,7 @@ impl SegmentLayout for ChunkLayout {
             }
             Tampering::Checkpoint(bytes) => batch.put(&keys::checkpoint(0), bytes),
         }
+
         self.database.apply(batch)
     }
 }

@@ -211,11 +211,8 @@ impl<'a> ChunkFinder<'a> {
 
     fn frames(&self) -> impl Iterator<Item = StoredFrame> {
         let is_first_chunk = |key: &&Vec<u8>| key.first() == Some(&b'r') && key.ends_with(&[0; 4]);
-        let firsts = self
-            .values
-            .keys()
-            .filter(is_first_chunk)
-            .filter_map(|key| Some(keys::first_record(key)?));
+        let firsts =
+            self.values.keys().filter(is_first_chunk).filter_map(|key| keys::first_record(key));
         firsts.flat_map(|first| self.frames_from(first))
     }
 
