@@ -30,7 +30,7 @@ pub struct BackupSummary {
 /// already, or when reading or writing fails; what was written so far then is in
 /// `data/log.partial`.
 pub fn backup(source: &dyn PieceSource, data: &Path) -> ArchiveResult<BackupSummary> {
-    // Before anything is made: whoever can exchange a folder on the way gets the secrets of the log.
+    // Before anything is made: who can exchange a folder on the way gets the secrets of the log.
     let data = &trust::make_folder(data)?;
     let failed = |doing| move |source| ArchiveError::Io { doing, path: data.clone(), source };
 

@@ -24,9 +24,9 @@ pub(super) enum DropInError {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error(
-        "it can be changed by others (it belongs to user {owner} and has mode {mode:04o}): drop-ins \
-         and their folders must belong to root, or to the user who reads them, and be writable by \
-         neither group nor others (chmod go-w)"
+        "it can be changed by others (it belongs to user {owner} and has mode {mode:04o}): \
+         drop-ins and their folders must belong to root, or to the user who reads them, and be \
+         writable by neither group nor others (chmod go-w)"
     )]
     Open { owner: u32, mode: u32 },
     #[error("it is no file: a drop-in is a file, or a link to one or to /dev/null")]

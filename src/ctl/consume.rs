@@ -17,10 +17,12 @@ use super::args::ConsumeArgs;
 use super::client::{AdminClient, resource};
 use super::error::CtlError;
 use super::output::Output;
+use super::table::clean;
 use crate::api::text::Line;
 use crate::api::values::{Int, Span};
 use crate::api::views::{LeaseView, LeasesView};
 use crate::api::{EmptyBody, ExtendBody, LeaseBody, RejectBody};
+use crate::model::plain_text::is_active;
 
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and give up.
 const TRY_AGAIN: i32 = 75;
@@ -216,7 +218,7 @@ fn settle(
                 std::thread::park_timeout(POLL_PAUSE);
             }
             Err(CtlError::Refused(why) | CtlError::Busy(why) | CtlError::Unreachable(why)) => {
-                eprintln!("hookboxctl: {}: {why}", lease.event);
+                eprintln!("hookboxctl: {}: {}", lease.event, clean(&why));
                 return Ok(());
             }
             done => return done.map(|_| ()),
@@ -230,7 +232,7 @@ fn show(out: &mut Output, lease: &Leased) -> Result<(), CtlError> {
             body(lease).map(|body| String::from_utf8_lossy(&body).into_owned()).unwrap_or_default();
         // The body is not trusted, and may go to a terminal.
         let body: String =
-            body.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
+            body.chars().map(|c| if is_active(c) && c != '\t' { ' ' } else { c }).collect();
         format!("{} {} {} {body}", lease.event, lease.source, lease.event_type)
     };
     out.one(&lease.answer, text)?;

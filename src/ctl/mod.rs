@@ -90,5 +90,5 @@ pub fn main() -> ExitCode {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    table::clean(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -13,7 +13,7 @@ use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
 use crate::ctl::output::Output;
 use crate::ctl::show;
-use crate::ctl::table::count;
+use crate::ctl::table::{clean, count};
 use crate::model::EventFilter;
 use crate::model::time::Moment;
 
@@ -106,7 +106,7 @@ pub(super) fn export(client: &AdminClient, args: &ExportArgs) -> Result<(), CtlE
     })?;
     flush(file, args.output.as_deref())?;
 
-    done.missing.iter().for_each(|what| eprintln!("hookboxctl: not exported: {what}"));
+    done.missing.iter().for_each(|what| eprintln!("hookboxctl: not exported: {}", clean(what)));
     eprintln!("Exported: {}, as of record {}.", count(done.events, "event"), done.last);
     if done.missing.is_empty() { Ok(()) } else { Err(CtlError::NotOk) }
 }

@@ -9,7 +9,7 @@ use crate::ctl::args::SalvageArgs;
 use crate::ctl::client::AdminClient;
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
-use crate::ctl::table::count;
+use crate::ctl::table::{clean, count};
 
 pub(super) fn salvage(client: &AdminClient, args: &SalvageArgs) -> Result<(), CtlError> {
     let segments = match args.segments.is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn salvage(client: &AdminClient, args: &SalvageArgs) -> Result<(), Ct
         let name = segment.display();
         eprintln!("{name}: {records} read, {events} among them");
         if let Some(why) = &done.unreadable {
-            eprintln!("{name}: {why}");
+            eprintln!("{name}: {}", clean(why));
         }
         for (first, last) in &done.missing {
             eprintln!("{name}: records {first} to {last} are missing");
