@@ -21,6 +21,7 @@ use super::output::Output;
 use crate::api::values::Time;
 use crate::api::views::{EndpointActivityView, EndpointView, StatusView};
 use crate::config::layers::{EffectiveConfig, SYSTEM_FILE};
+use crate::model::{COMMIT, VERSION};
 
 /// Lines of the daemon's log.
 const LOG_LINES: &str = "1000";
@@ -119,8 +120,7 @@ fn versions(client: &AdminClient) -> Vec<u8> {
     let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     let text = format!(
-        "hookboxctl {}\nhookboxd {daemon}\nkernel {}\nsystem {}\narchitecture {}\n",
-        env!("CARGO_PKG_VERSION"),
+        "hookboxctl {VERSION} commit {COMMIT}\nhookboxd {daemon}\nkernel {}\nsystem {}\narchitecture {}\n",
         kernel.trim(),
         name.unwrap_or("unknown"),
         std::env::consts::ARCH,
