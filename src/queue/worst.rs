@@ -121,7 +121,9 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::{Trouble, TroubleFacts, worst};
+    use super::{Trouble, TroubleFacts, WorstQuery, worst};
+    use crate::model::{Endpoint, Now};
+    use crate::queue::{CreateEndpoint, HoldEndpoint, Queue, State};
 
     fn facts(id: u32, trouble: Trouble, since: Option<u64>, concerned: u64) -> TroubleFacts {
         TroubleFacts { trouble, since, concerned, id }
@@ -147,6 +149,26 @@ mod tests {
             let (shown, counts) = worst(all.clone(), limit);
             assert_eq!((shown.as_slice(), counts), (&order[..limit], (10, 8)));
         }
+    }
+
+    /// However many endpoints there are, only those that are shown are looked at closely.
+    #[test]
+    fn a_few_are_named_and_all_are_counted() {
+        let now = Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 };
+        let mut queue = Queue::new(State::new(), 1, now);
+        for n in 0..20 {
+            let name = format!("e{n}");
+            let endpoint = Endpoint::new(name.clone(), "pull:");
+            queue.handle(now, CreateEndpoint(Box::new(endpoint))).answer.expect("it is made");
+            if n >= 10 {
+                queue.handle(now, HoldEndpoint { name }).answer.expect("it is held");
+            }
+        }
+
+        let found = queue.ask(now, &WorstQuery { limit: 3 });
+        let names = found.endpoints.iter().map(|(snapshot, _)| snapshot.endpoint.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["e10", "e11", "e12"]);
+        assert_eq!((found.troubled, found.urgent), (10, 0), "what the operator holds needs nobody");
     }
 
     #[test]

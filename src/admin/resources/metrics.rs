@@ -39,27 +39,26 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     Ok(ApiResponse::Text(CONTENT_TYPE, page(admin).await?.into()))
 }
 
-/// The whole page.
+/// The whole page. With thousands of endpoints it has megabytes, so it is written on a thread that
+/// may take its time.
 pub async fn page(admin: &Arc<Admin>) -> Result<String, Problem> {
     let status = ask(admin).await?;
     let endpoints = admin.handle.ask(EndpointsQuery).await?;
-    let (segments, damage, process) = walk::value(admin, |scan| {
-        let log = scan.log();
-        Ok((log.segments(), log.damage(), Process::read()))
+    walk::value(admin, move |scan| {
+        let (admin, log) = (&scan.admin, scan.log());
+        let mut page = MetricsPage::default();
+        page.intake(admin, &status);
+        page.deliveries(&status);
+        page.durations(admin.handle.meters());
+        page.conditions(&status);
+        page.endpoints(&endpoints);
+        page.refusals(admin, &status);
+        page.log(admin, &log.segments(), &log.damage());
+        page.daemon(admin);
+        page.process(&Process::read());
+        Ok(page.0)
     })
-    .await?;
-
-    let mut page = MetricsPage::default();
-    page.intake(admin, &status);
-    page.deliveries(&status);
-    page.durations(admin.handle.meters());
-    page.conditions(&status);
-    page.endpoints(&endpoints);
-    page.refusals(admin, &status);
-    page.log(admin, &segments, &damage);
-    page.daemon(admin);
-    page.process(&process);
-    Ok(page.0)
+    .await
 }
 
 #[derive(Default)]

@@ -133,7 +133,7 @@ fn status_names_who_reached_a_limit() {
 fn troubled() -> Value {
     let mut troubled = running();
     let at = "2000-01-01T00:00:00.000Z";
-    let answer = format!("{}\u{1b}[2J", "the database is down ".repeat(10));
+    let answer = format!("\u{1b}[2J{}", "the database is down ".repeat(10));
     troubled["worst"] = json!([
         {"endpoint": "app", "condition": "failing", "held_reason": null, "since": at,
          "waiting": 12, "dead": 3, "oldest_waiting_at": at, "last_error": "answered 500",
@@ -154,7 +154,7 @@ fn status_names_the_worst_endpoints_within_the_width() {
         format!("worst      app: failing since {since} ("),
         ", 12 waiting for up to 9".to_owned(),
         ", 3 dead letters\n".to_owned(),
-        "\n           answered 500: the database is down the".to_owned(),
+        "\n           answered 500: \\x1b[2Jthe database is down the".to_owned(),
         "\n           next probe ".to_owned(),
         "\n           > hookboxctl endpoint test app\n".to_owned(),
         format!("\n           crm: held, it answered 410 Gone since {since} ("),
