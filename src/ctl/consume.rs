@@ -22,7 +22,7 @@ use crate::api::text::Line;
 use crate::api::values::{Int, Span};
 use crate::api::views::{LeaseView, LeasesView};
 use crate::api::{EmptyBody, ExtendBody, LeaseBody, RejectBody};
-use crate::model::plain_text::is_active;
+use crate::model::safe_text::is_active;
 
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and give up.
 const TRY_AGAIN: i32 = 75;

@@ -120,7 +120,8 @@ fn versions(client: &AdminClient) -> Vec<u8> {
     let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     let text = format!(
-        "hookboxctl {VERSION} commit {COMMIT}\nhookboxd {daemon}\nkernel {}\nsystem {}\narchitecture {}\n",
+        "hookboxctl {VERSION} commit {COMMIT}\nhookboxd {daemon}\n\
+         kernel {}\nsystem {}\narchitecture {}\n",
         kernel.trim(),
         name.unwrap_or("unknown"),
         std::env::consts::ARCH,

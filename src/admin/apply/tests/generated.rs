@@ -223,7 +223,9 @@ proptest! {
 
     #[test]
     fn what_is_renamed_keeps_its_number_and_is_renamed_once(
-        first in set(), second in set(), picks in prop::collection::vec((0..4usize, 0..6usize), 1..4),
+        first in set(),
+        second in set(),
+        picks in prop::collection::vec((0..4usize, 0..6usize), 1..4),
     ) {
         let mut world = PlanWorld::new();
         world.perform(plan(&world.now, &first, &PlanOptions::default()).expect("well-formed"));
