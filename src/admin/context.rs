@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE32_NOPAD;
 
 use super::adapters::{Adapters, RefusalCount};
+use super::apply::boot::BootApply;
 use super::callers::peer::{Caller, Permission, own_uid};
 use super::callers::permits::FairPermits;
 use super::log_source::LogSource;
@@ -24,6 +26,8 @@ pub struct AdminInfo {
     pub listen: Vec<String>,
     /// Those of them that can be posted to without a proxy, if there are any.
     pub direct: Vec<String>,
+    /// The files that were applied at the start.
+    pub applied: Option<Arc<BootApply>>,
 }
 
 /// For whom something is done, and the permits for scans of the log that all callers share.
@@ -84,6 +88,11 @@ impl Admin {
         let mut bytes = [0; N];
         (self.random)(&mut bytes);
         bytes
+    }
+
+    /// An unguessable token for the path of a source.
+    pub(super) fn new_token(&self) -> String {
+        BASE32_NOPAD.encode(&self.random_bytes::<20>()).to_ascii_lowercase()
     }
 
     /// A Standard Webhooks secret of 32 random bytes.

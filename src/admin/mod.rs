@@ -5,8 +5,8 @@
 //! what a caller must be to do it. Callers are known by SO_PEERCRED alone (see [`callers::peer`]).
 //!
 //! From below: [`http`] is what requests and answers are, [`callers`] who sends them, [`context`]
-//! what every handler works with, [`scan`] reading the log, [`resources`] the handlers, [`serve`]
-//! the socket, its connections and the table.
+//! what every handler works with, [`apply`] plans what files change, [`scan`] reading the log,
+//! [`resources`] the handlers, [`serve`] the socket, its connections and the table.
 //!
 //! Limits: `limits::ADMIN_CONNECTIONS` at a time, of which no user takes all (see
 //! [`callers::permits`]), one more is answered 503 and closed; `limits::ADMIN_BODY` bytes of a body
@@ -30,6 +30,7 @@
 //! its start.
 
 mod adapters;
+mod apply;
 mod callers;
 mod context;
 mod http;
@@ -46,6 +47,8 @@ mod serve;
 mod tests;
 
 pub use adapters::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refused};
+pub use apply::apply_at_start;
+pub use apply::boot::BootApply;
 pub use context::{Admin, AdminInfo, CallerContext};
 pub use log_source::LogSource;
 pub use serve::socket::{AdminError, SocketAccess, bind};

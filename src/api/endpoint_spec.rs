@@ -56,8 +56,9 @@ spec! {
         /// query, body} is true
         #[arg(long, value_name = "EXPR")]
         pub r#where: Option<Expression>,
-        /// The secret that signs requests (--secret-file is safer); env:NAME and cred:NAME are
-        /// looked up by hookboxd in its environment or its systemd credentials, and not stored
+        /// The secret that signs requests (--secret-file is safer); env:NAME, cred:NAME and
+        /// file:/path are looked up by hookboxd in its environment, its systemd credentials or its
+        /// files, and not stored
         #[arg(long, value_name = "SECRET", conflicts_with = "generate_secret")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub secret: Option<SecretText>,

@@ -15,6 +15,7 @@
 //! Refused: a value out of its range, an unknown key, settings that contradict each other
 //! ([`SpecError`] names the setting and what to do).
 
+pub mod apply;
 pub mod bodies;
 pub mod body;
 mod endpoint_checks;
@@ -30,6 +31,7 @@ pub mod values;
 pub mod views;
 
 pub use crate::model::{DeliveryFilter, EventFilter};
+pub use apply::{ApplyBody, ConfigurationSet};
 pub use bodies::{
     CheckBody, DeadLettersBody, EmptyBody, ExtendBody, IdsBody, LeaseBody, RejectBody, ReplayBody,
     RotateBody, SendEventBody, TestEndpointBody,

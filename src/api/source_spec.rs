@@ -28,9 +28,9 @@ spec! {
         /// stripe, …; `--verify help` lists them all [default: none]
         #[arg(long, value_name = "SCHEME")]
         pub verify: Option<Line>,
-        /// The shared secret, as the provider shows it (--secret-file is safer); env:NAME and
-        /// cred:NAME are looked up by hookboxd in its environment or its systemd credentials, and
-        /// not stored
+        /// The shared secret, as the provider shows it (--secret-file is safer); env:NAME,
+        /// cred:NAME and file:/path are looked up by hookboxd in its environment, its systemd
+        /// credentials or its files, and not stored
         #[arg(long, value_name = "SECRET", conflicts_with = "generate_secret")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub secret: Option<SecretText>,

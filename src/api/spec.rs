@@ -214,7 +214,7 @@ pub(super) fn refusal_of<T: DeserializeOwned>(key: &str, value: Value) -> Option
 }
 
 /// The settings that are given, as JSON.
-fn given_keys<S: Serialize>(spec: &S) -> Map<String, Value> {
+pub fn given_keys<S: Serialize>(spec: &S) -> Map<String, Value> {
     match serde_json::to_value(spec) {
         Ok(Value::Object(object)) => {
             object.into_iter().filter(|(_, value)| !value.is_null()).collect()

@@ -284,6 +284,7 @@ fn a_view_is_read_back_with_fields_that_this_version_does_not_know() {
         held_at: None,
         secrets: Vec::new(),
         created_at: super::values::Time(0),
+        applied_set: None,
         activity: None,
         lag: None,
     };

@@ -66,6 +66,16 @@ checked_text!(
 );
 
 checked_text!(
+    /// The name of a set of files.
+    SetName,
+    |text| {
+        let name = line(text)?;
+        if valid_name(&name) { Ok(name) } else { Err(format!("'{name}' cannot be the name of a \
+                                                              set")) }
+    }
+);
+
+checked_text!(
     /// A pattern over event types: `*` stands for any characters, `?` for one.
     TypeGlob,
     |text| {

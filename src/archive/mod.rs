@@ -44,4 +44,4 @@ pub use offline_log::{OfflineLog, hex};
 pub use salvage::{SalvageSummary, damaged, salvage};
 pub use source::{PieceDecoder, PieceSource};
 
-pub use crate::log::Piece as LogPiece;
+pub use crate::log::{LOG_FORMAT, Piece as LogPiece};

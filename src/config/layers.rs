@@ -22,6 +22,9 @@ pub const SYSTEM_FILE: &str = "/etc/hookbox/hookbox.toml";
 /// those of the administrator.
 pub const DROP_INS: &[&str] =
     &["/usr/lib/hookbox/conf.d", "/run/hookbox/conf.d", "/etc/hookbox/conf.d"];
+/// Sources and endpoints that are applied when the system's own daemon starts: those of the vendor,
+/// those of the administrator. The rules are those of the drop-ins.
+pub const APPLY_FOLDERS: &[&str] = &["/usr/lib/hookbox/apply.d", "/etc/hookbox/apply.d"];
 /// A folder that stands for `/` where the system's configuration is looked for: for tests, and for
 /// images that are checked before they are booted.
 const ROOT: &str = "HOOKBOX_ROOT";
@@ -84,7 +87,7 @@ impl EffectiveConfig {
         if file == Path::new(SYSTEM_FILE) {
             layers.table = table_of(SYSTEM_DEFAULTS, file)?;
             layers.add_if_there(&below(root, SYSTEM_FILE))?;
-            for (path, used) in drop_ins(root)? {
+            for (path, used) in files_in(root, DROP_INS, &[".toml"])? {
                 match used {
                     FileUse::Read => layers.add(&path, &read(&path)?)?,
                     FileUse::Missing | FileUse::ReplacedBy(_) => layers.files.push((path, used)),
@@ -171,10 +174,30 @@ fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// All drop-ins, in the order in which they count, and whether they are read.
-fn drop_ins(root: &Path) -> Result<Vec<(PathBuf, FileUse)>, ConfigError> {
+/// The files of [`APPLY_FOLDERS`] that are read; `None` when `file` is not the system's
+/// configuration.
+///
+/// # Errors
+/// A folder that cannot be read.
+#[must_use]
+pub fn apply_files(file: &Path) -> Option<Result<Vec<PathBuf>, ConfigError>> {
+    let root = std::env::var_os(ROOT).map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    let files = || files_in(&root, APPLY_FOLDERS, &[".toml", ".json"]);
+    let read = |files: Vec<(PathBuf, FileUse)>| {
+        files.into_iter().filter(|(_, used)| *used == FileUse::Read).map(|(file, _)| file).collect()
+    };
+    (file == Path::new(SYSTEM_FILE)).then(|| files().map(read))
+}
+
+/// All files of these folders whose names end so, in the order in which they count, and whether
+/// they are read.
+fn files_in(
+    root: &Path,
+    folders: &[&str],
+    endings: &[&str],
+) -> Result<Vec<(PathBuf, FileUse)>, ConfigError> {
     let mut found: Vec<(OsString, PathBuf)> = Vec::new();
-    for folder in DROP_INS.iter().map(|folder| below(root, folder)) {
+    for folder in folders.iter().map(|folder| below(root, folder)) {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -182,7 +205,7 @@ fn drop_ins(root: &Path) -> Result<Vec<(PathBuf, FileUse)>, ConfigError> {
         };
 
         let names = entries.flatten().map(|entry| entry.file_name());
-        let mut names: Vec<OsString> = names.filter(|name| is_drop_in(name)).collect();
+        let mut names: Vec<OsString> = names.filter(|name| is_drop_in(name, endings)).collect();
         names.sort();
         found.extend(names.into_iter().map(|name| {
             let path = folder.join(&name);
@@ -199,8 +222,9 @@ fn drop_ins(root: &Path) -> Result<Vec<(PathBuf, FileUse)>, ConfigError> {
 }
 
 /// Hidden files are those that editors and package managers leave.
-fn is_drop_in(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| name.ends_with(".toml") && !name.starts_with('.'))
+fn is_drop_in(name: &OsStr, endings: &[&str]) -> bool {
+    let ends_well = |name: &str| endings.iter().any(|ending| name.ends_with(ending));
+    name.to_str().is_some_and(|name| ends_well(name) && !name.starts_with('.'))
 }
 
 fn read(file: &Path) -> Result<String, ConfigError> {

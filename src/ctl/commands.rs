@@ -5,8 +5,8 @@ use super::client::AdminClient;
 use super::error::CtlError;
 use super::output::Output;
 use super::{
-    completion, consume, deliveries, endpoints, events, log, manual, simulate, sources, status,
-    support,
+    apply, completion, consume, deliveries, endpoints, events, log, manual, simulate, sources,
+    status, support, version,
 };
 
 /// Runs one command against the daemon.
@@ -41,6 +41,11 @@ pub(super) fn perform(
         CtlCommand::Replay(args) => events::replay(client, out, args),
         CtlCommand::Tail(args) => events::tail(client, out, args),
         CtlCommand::Consume(args) => consume::consume(client, out, args),
+
+        CtlCommand::Apply(args) => apply::apply(client, out, args),
+        CtlCommand::Diff(args) => apply::diff(client, out, args),
+        CtlCommand::Export(args) => apply::export(client, out, args),
+        CtlCommand::Version => version::version(client, out),
         CtlCommand::Support(args) => support::support(client, out, args),
         CtlCommand::Log(command) => log::log(client, out, command),
         // These are no clients of a daemon: `main` and `run` do them.

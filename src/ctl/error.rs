@@ -10,6 +10,9 @@ pub(super) const USAGE: u8 = 64;
 /// No daemon answers on the socket (sysexits: `EX_UNAVAILABLE`).
 const UNREACHABLE: u8 = 69;
 
+/// As diff(1) has it.
+const NOT_COMPARED: u8 = 2;
+
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum CtlError {
@@ -29,6 +32,9 @@ pub enum CtlError {
     /// A file, or stdout, cannot be read or written.
     #[error("{what}: {error}")]
     Io { what: String, error: io::Error },
+    /// It could not be found out whether files are the same (`diff`).
+    #[error("{0}")]
+    NotCompared(Box<CtlError>),
     /// The reader of stdout has closed it, as `head` does.
     #[error("stdout was closed")]
     OutputClosed,
@@ -42,6 +48,7 @@ impl CtlError {
         match self {
             Self::Usage(_) => USAGE,
             Self::Unreachable(_) => UNREACHABLE,
+            Self::NotCompared(_) => NOT_COMPARED,
             Self::OutputClosed => 0,
             Self::Refused(_) | Self::Busy(_) | Self::Io { .. } | Self::NotOk => 1,
         }

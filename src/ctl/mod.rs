@@ -19,6 +19,7 @@
 //! (`| head`), it ends quietly.
 
 mod answer;
+mod apply;
 pub mod args;
 mod client;
 mod clock;
@@ -47,6 +48,7 @@ mod status;
 mod support;
 pub mod table;
 mod usage;
+mod version;
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ pub(super) fn screen(status: &StatusView) -> String {
     totals(status, &mut screen);
     obstacles(status, &mut screen);
     shares(status, &mut screen);
+    applied(status, &mut screen);
     disk(&status.log, &mut screen);
     screen.0
 }
@@ -115,6 +116,21 @@ fn obstacles(status: &StatusView, screen: &mut Screen) {
         .collect::<Vec<_>>();
     if !shown.is_empty() {
         screen.line("pacing", &shown.join(", "));
+    }
+}
+
+/// The files that were applied at the start, and what is different from them by now.
+fn applied(status: &StatusView, screen: &mut Screen) {
+    let Some(applied) = &status.applied else { return };
+    let files = count(applied.files.len() as u64, "file");
+    let done = match &applied.error {
+        Some(error) => format!("NOTHING of {files} at the start: {}", clean(error)),
+        None => format!("{files} at the start, {} changed", applied.changed),
+    };
+    screen.line("applied", &done);
+    if !applied.drift.is_empty() {
+        let drift: Vec<String> = applied.drift.iter().map(|what| clean(what)).collect();
+        screen.line("drift", &drift.join(", "));
     }
 }
 

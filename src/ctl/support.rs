@@ -21,6 +21,7 @@ use super::output::Output;
 use crate::api::values::Time;
 use crate::api::views::{EndpointActivityView, EndpointView, StatusView};
 use crate::config::layers::{EffectiveConfig, SYSTEM_FILE};
+use crate::model::{COMMIT, VERSION};
 
 /// Lines of the daemon's log.
 const LOG_LINES: &str = "1000";
@@ -117,8 +118,8 @@ fn versions(client: &AdminClient) -> Vec<u8> {
     let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     let text = format!(
-        "hookboxctl {}\nhookboxd {daemon}\nkernel {}\nsystem {}\narchitecture {}\n",
-        env!("CARGO_PKG_VERSION"),
+        "hookboxctl {VERSION} commit {COMMIT}\nhookboxd {daemon}\n\
+         kernel {}\nsystem {}\narchitecture {}\n",
         kernel.trim(),
         name.unwrap_or("unknown"),
         std::env::consts::ARCH,
@@ -134,7 +135,11 @@ fn configuration(file: Option<&Path>) -> Result<Vec<u8>, CtlError> {
 
 /// The status, as far as this program knows its fields.
 fn status(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
-    let status: StatusView = client.get("/v1/status")?.view()?;
+    let mut status: StatusView = client.get("/v1/status")?.view()?;
+    if let Some(applied) = &mut status.applied {
+        // It may quote what stands in a file.
+        applied.error = applied.error.take().map(|_| "(left out)".to_owned());
+    }
     Answer::of(&status).map(|answer| answer.json().into())
 }
 

@@ -8,6 +8,7 @@
 //! an error of the log while it runs (abort: what was not acknowledged may or may not be stored).
 
 mod adapters;
+mod boot_apply;
 mod check;
 mod clock;
 mod ctl_hint;
@@ -71,6 +72,7 @@ fn run(args: &Args) -> Result<(), Exit> {
     }
     let effective = args.effective().map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
     if args.check {
+        boot_apply::check(args.config.as_deref())?;
         return check::report(&effective, args.print);
     }
     let config = effective.config;

@@ -17,7 +17,8 @@ use super::logging::Levels;
 use super::reload;
 use super::start::Opened;
 use super::{
-    adapters, ctl_hint, deliver, groups, housekeeping, service_manager, socket_activation,
+    adapters, boot_apply, ctl_hint, deliver, groups, housekeeping, service_manager,
+    socket_activation,
 };
 use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
@@ -106,7 +107,8 @@ pub fn run(
         };
 
         let outbound = outbound(&config, &clock, &origins, handle.shares().clone())?;
-        let running = open(&config, &clock, &handle, outbound, origins, orders, reader)?;
+        let files = (&config, args.config.as_deref());
+        let running = open(files, &clock, &handle, outbound, origins, orders, reader).await?;
         if !problems.is_empty() {
             tracing::warn!(
                 problems = problems.len(),
@@ -131,8 +133,8 @@ pub fn run(
 }
 
 /// Starts the services, and announces that the daemon is ready.
-fn open(
-    config: &Config,
+async fn open(
+    (config, config_file): (&Config, Option<&Path>),
     clock: &Clock,
     handle: &Handle,
     outbound: Arc<Outbound>,
@@ -156,30 +158,24 @@ fn open(
     let admin_listener = admin_listener(config, &socket)?;
 
     let (stop, stopped) = watch::channel(false);
-    let info = AdminInfo {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started: clock(),
-        // Absolute, for a ctl that runs in another folder.
-        data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
-        listen: addresses.clone(),
-        direct: direct.clone(),
-    };
-
     let hub = LeaseHub::new(
         handle.clone(),
         clock.clone(),
         Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
     );
-    let admin = Arc::new(Admin {
+    let mut admin = Admin {
         handle: handle.clone(),
         log: Arc::new(reader),
         clock: clock.clone(),
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: adapters::refusals(&ingest.refusals()),
-        info,
+        info: admin_info(config, clock, &addresses, &direct),
         adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, speaks_tls),
         context: admin::CallerContext::default(),
-    });
+    };
+    // Before anything comes in: what the files ask for is there from the first request on.
+    admin.info.applied = boot_apply::run(&admin, config_file).await.map(Arc::new);
+    let admin = Arc::new(admin);
 
     let in_flight = Arc::new(AtomicUsize::new(0));
     let hub_of_run = hub.clone();
@@ -206,6 +202,18 @@ fn open(
     handle.health().accepting.store(true, Ordering::Release);
     announce_ready(&addresses, &direct, &socket);
     Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight })
+}
+
+fn admin_info(config: &Config, clock: &Clock, listen: &[String], direct: &[String]) -> AdminInfo {
+    AdminInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: clock(),
+        // Absolute, for a ctl that runs in another folder.
+        data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
+        listen: listen.to_vec(),
+        direct: direct.to_vec(),
+        applied: None,
+    }
 }
 
 /// The socket of the admin API, for the configured group.

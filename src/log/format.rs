@@ -14,7 +14,7 @@ use super::error::LogError;
 use super::folder;
 
 /// The format of the folder that this version writes.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 const THIS_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -121,6 +121,7 @@ pub use carve::{CarvedSegment, carve};
 pub use copy::LogCopy;
 pub use disk_space::{DiskBudget, DiskSpace};
 pub use error::{LogError, LogProblem, StoreFault};
+pub use format::FORMAT as LOG_FORMAT;
 pub use forward::Forward;
 pub use options::Options;
 pub use piece::{PIECE_MAX, Piece, SegmentEnd};

@@ -331,6 +331,9 @@ pub struct Endpoint {
     /// presets.
     #[serde(default)]
     pub forward_query: Option<bool>,
+    /// The set of files that it was applied from, under the name that the operator gave the set.
+    #[serde(default)]
+    pub applied_set: Option<String>,
 }
 
 fn default_hold_after() -> u64 {
@@ -388,6 +391,7 @@ impl Endpoint {
             via: ConnectSettings::default(),
             exec: ExecSettings::default(),
             pull: PullSettings::default(),
+            applied_set: None,
         }
     }
 }

@@ -53,6 +53,9 @@ pub struct Source {
     /// written before this was asked go on as they were.
     #[serde(default)]
     pub recipient_required: bool,
+    /// The set of files that it was applied from, under the name that the operator gave the set.
+    #[serde(default)]
+    pub applied_set: Option<String>,
 }
 
 /// The schemes that are provider presets: what their senders put into headers and query goes along
@@ -111,6 +114,7 @@ impl Source {
             allow_lists: Vec::new(),
             rate: None,
             recipient_required: false,
+            applied_set: None,
         }
     }
 

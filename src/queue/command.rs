@@ -127,48 +127,9 @@ impl Queue {
         }
 
         let subscription = self.matcher.subscription_of(&endpoint);
-        if let Some(fault) = subscription.fault() {
-            return Err(Refusal::Invalid(fault.clone()));
-        }
-        let before =
-            self.state.endpoints.get(&endpoint.id).map(|endpoint| endpoint.settings.clone());
-        // One from before this was asked can be changed otherwise.
-        let is_new = before.as_ref().is_none_or(|before| before.filter != endpoint.filter);
-        if let Some(name) = subscription.unknown_member().filter(|_| is_new) {
-            return Err(Refusal::Invalid(format!(
-                "--where: an event has no '{name}', it has type, source, headers, query and body: \
-                 write @.body.{name} for what is in the body"
-            )));
-        }
+        self.check_subscription(&endpoint, &subscription)?;
         self.settings.account(SettingsOwner::Endpoint(endpoint.id), &endpoint.name, &endpoint)?;
-        self.matcher.prepare(subscription);
-
-        self.remember(Record::EndpointSet { endpoint: Box::new(endpoint.clone()) }, draft);
-        match before {
-            None => self.start_endpoint(endpoint.id, now),
-            Some(before) => {
-                self.endpoint_changed(endpoint.id);
-                self.reorder_if_changed(&before, &endpoint);
-            }
-        }
-
-        draft.actions.push(Action::Maintain(Maintenance::Publish));
-        Ok(Arc::new(endpoint))
-    }
-
-    /// What decides on an endpoint's lanes, and on how it catches up, may be another thing by now.
-    fn reorder_if_changed(&mut self, before: &Endpoint, now: &Endpoint) {
-        let order =
-            |e: &Endpoint| (e.order, e.order_key.clone(), e.catch_up.mode, e.catch_up.key.clone());
-        if order(before) == order(now) {
-            return;
-        }
-
-        let endpoint = self.state.endpoint_mut(now.id);
-        self.prefetched_bytes -= endpoint.reorder();
-        if endpoint.is_latest() || endpoint.catching_up().is_some() {
-            self.catch_up(now.id);
-        }
+        Ok(self.put_endpoint(now, endpoint, subscription, draft))
     }
 
     pub(super) fn delete_endpoint(
@@ -178,12 +139,7 @@ impl Queue {
         draft: &mut Draft,
     ) -> Result<usize, Refusal> {
         let id = self.endpoint_named(name).ok_or_else(|| no_endpoint(name))?;
-        let cancelled = self.state.endpoint(id).undone;
-        self.remember(Record::EndpointDeleted { endpoint: id, at: now.wall_ms }, draft);
-        self.stop_endpoint(id, now, draft);
-        self.settings.forget(SettingsOwner::Endpoint(id));
-        draft.actions.push(Action::Maintain(Maintenance::Publish));
-        Ok(usize::try_from(cancelled).unwrap_or(usize::MAX))
+        Ok(self.remove_endpoint(now, id, draft))
     }
 
     pub(super) fn hold(&mut self, now: Now, name: &str, draft: &mut Draft) -> Result<(), Refusal> {
@@ -457,7 +413,7 @@ impl Queue {
     }
 }
 
-fn checked_name(what: &str, name: &str) -> Result<(), Refusal> {
+pub(super) fn checked_name(what: &str, name: &str) -> Result<(), Refusal> {
     if valid_name(name) {
         return Ok(());
     }
@@ -468,7 +424,7 @@ fn checked_name(what: &str, name: &str) -> Result<(), Refusal> {
     )))
 }
 
-fn no_source(name: &str) -> Refusal {
+pub(super) fn no_source(name: &str) -> Refusal {
     Refusal::NotFound { what: "source", name: name.to_owned() }
 }
 

@@ -25,6 +25,7 @@ mod action;
 mod activity;
 mod age;
 mod aging;
+mod apply;
 mod ask;
 mod attempted;
 mod away;
@@ -39,6 +40,7 @@ mod dead_letters;
 mod decision;
 mod dedupe;
 mod endpoint;
+mod endpoint_settings;
 mod endpoint_state;
 mod engine;
 mod explain;
@@ -90,6 +92,7 @@ mod unsettled;
 
 pub use accept::Accept;
 pub use action::{Action, AttemptOrder, Maintenance, ReadOrder};
+pub use apply::{ApplySettings, ExpectedSettings, SettingsApplied};
 pub use ask::{
     AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndpointsQuery, EventsQuery, ExplainQuery,
     ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery, StatusQuery,

@@ -18,7 +18,7 @@ pub enum SettingsOwner {
 }
 
 /// The bytes of each, as the log encodes them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SettingsSizes {
     bytes: BTreeMap<SettingsOwner, u64>,
     all: u64,

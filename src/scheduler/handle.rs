@@ -20,8 +20,8 @@ use super::wanted::{WakeScheduler, WantedTotals};
 use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, SourceId, limits};
 use crate::queue::matcher::Subscription;
 use crate::queue::{
-    Accept, Accepted, CreateEndpoint, Input, NewEvent, QueueRequest, Refusal, StatusQuery,
-    UpdateEndpoint, WithSubscription,
+    Accept, Accepted, ApplySettings, CreateEndpoint, Input, NewEvent, QueueRequest, Refusal,
+    SettingsApplied, StatusQuery, UpdateEndpoint, WithSubscription,
 };
 
 /// The thread's side of the handle.
@@ -133,6 +133,17 @@ impl Handle {
         let subscription = self.subscription(&endpoint).await?;
         let request = UpdateEndpoint(Box::new(endpoint));
         self.ask(WithSubscription { subscription, request }).await
+    }
+
+    /// Changes several sources and endpoints, all or none.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn apply(&self, mut request: ApplySettings) -> Result<SettingsApplied, Refusal> {
+        let endpoints = request.endpoints.clone();
+        let compile = move || endpoints.iter().map(|e| Arc::new(Subscription::of(e))).collect();
+        request.subscriptions = self.workers.run(NO_SOURCE, compile).await?;
+        self.ask(request).await
     }
 
     /// Compiles what an endpoint subscribes to: what that costs is up to whoever wrote its filter.

@@ -56,6 +56,7 @@ const PROTOCOL_NAMES: &[&str] = &[
     "QueueRequest", "CancelDeliveries", "CreateEndpoint", "CreateSource", "DeleteEndpoint",
     "DeleteSource", "DiscardDeadLetters", "HoldEndpoint", "ImportEvents", "ReleaseEndpoint",
     "RetryDeliveries", "StartReplay", "StopReplay", "UpdateEndpoint", "UpdateSource",
+    "ApplySettings", "ExpectedSettings", "SettingsApplied",
     // Questions.
     "DeadLetterSeqsQuery", "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery",
     "ImportedQuery", "ReplaysQuery", "RetryingQuery", "StatusQuery",

@@ -4,10 +4,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::admin::serve::routes::Op;
 use crate::api::views::{
-    CancelView, CheckView, DeletedView, DeliveryDetailView, DeliveryView, DiscardView,
+    ApplyView, CancelView, CheckView, DeletedView, DeliveryDetailView, DeliveryView, DiscardView,
     EndpointTestView, EndpointView, EventDetailView, EventSentView, EventView, ExplainView,
-    ImportView, LeasesView, LogHeadView, LogStatView, ReplayStartView, ReplayView, RetryView,
-    SettledView, SourceView, StatusView, TailView, VerifyLine,
+    ExportView, ImportView, LeasesView, LogHeadView, LogStatView, ReplayStartView, ReplayView,
+    RetryView, SettledView, SourceView, StatusView, TailView, VerifyLine, VersionView,
 };
 
 /// What a request is answered with.
@@ -52,6 +52,16 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
         Op::EndpointTest,
         "Show what would be sent to an endpoint, or send it once",
         json::<EndpointTestView>,
+    ),
+    (
+        Op::Apply,
+        "Make sources and endpoints as a set of files says, in one step, or show what would change",
+        json::<ApplyView>,
+    ),
+    (
+        Op::Export,
+        "Show sources and endpoints as a file has them, without secrets",
+        json::<ExportView>,
     ),
     (
         Op::Lease,
@@ -108,6 +118,7 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
         json::<ImportView>,
     ),
     (Op::OpenApi, "Show this document", document),
+    (Op::Version, "Show the version of the daemon", json::<VersionView>),
     (Op::Metrics, "Show metrics in the Prometheus text format", text),
 ];
 

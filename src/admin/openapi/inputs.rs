@@ -7,7 +7,7 @@ use crate::api::bodies::{
     CheckBody, DeadLettersBody, EmptyBody, ExtendBody, IdsBody, LeaseBody, RejectBody, ReplayBody,
     RotateBody, SendEventBody, TestEndpointBody,
 };
-use crate::api::{DeliveryFilter, EndpointSpec, EventFilter, SourceSpec};
+use crate::api::{ApplyBody, DeliveryFilter, EndpointSpec, EventFilter, SourceSpec};
 
 /// A page of a list.
 #[derive(JsonSchema)]
@@ -79,6 +79,13 @@ struct TailQuery {
 
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
+struct ExportQuery {
+    /// Only what was applied as this set
+    set: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
 struct VerifyQuery {
     /// A head that was kept elsewhere: HASH or RECORD:HASH
     expect: Option<String>,
@@ -123,6 +130,7 @@ pub fn query_of(op: Op, g: &mut SchemaGenerator) -> Option<Schema> {
         Op::Tail => TailQuery::json_schema(g),
         Op::LogVerify => VerifyQuery::json_schema(g),
         Op::LogImport => ImportQuery::json_schema(g),
+        Op::Export => ExportQuery::json_schema(g),
         _ => return None,
     })
 }
@@ -141,6 +149,7 @@ pub fn body_of(op: Op, g: &mut SchemaGenerator) -> Option<Schema> {
         Op::DeliveryRetry | Op::DeliveryCancel => g.subschema_for::<IdsBody>(),
         Op::DlqRetry | Op::DlqDiscard => g.subschema_for::<DeadLettersBody>(),
         Op::ReplayStart => g.subschema_for::<ReplayBody>(),
+        Op::Apply => g.subschema_for::<ApplyBody>(),
         Op::Lease => g.subschema_for::<LeaseBody>(),
         Op::LeaseAck => g.subschema_for::<EmptyBody>(),
         Op::LeaseReject => g.subschema_for::<RejectBody>(),

@@ -181,6 +181,7 @@ fn view(admin: &Admin, endpoint: &Endpoint, snapshot: Option<&EndpointSnapshot>)
         held_at: hold.map(|(_, at)| Time(*at)),
         secrets: secret_views(&endpoint.secrets, admin.wall_ms()),
         created_at: Time(endpoint.created_at),
+        applied_set: endpoint.applied_set.clone(),
         activity: snapshot.map(activity),
         lag: None,
     }

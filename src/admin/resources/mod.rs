@@ -1,5 +1,6 @@
 //! What can be asked for and changed: a file, or a folder, for each kind of thing.
 
+pub mod apply;
 pub mod check_request;
 pub mod deliveries;
 mod endpoint_health;
@@ -19,3 +20,4 @@ pub mod sources;
 pub mod status;
 pub mod tail;
 mod test_endpoint;
+pub mod version;

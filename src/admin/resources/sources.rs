@@ -108,7 +108,7 @@ fn apply(
 
     // A token that is there stays: its senders know it.
     let token = source.token.take().filter(|_| wants_token);
-    source.token = token.or_else(|| wants_token.then(|| random_token(admin)));
+    source.token = token.or_else(|| wants_token.then(|| admin.new_token()));
     if let Some(ttl_ms) = ttl_ms {
         source.expires_at = Some(admin.wall_ms().saturating_add(ttl_ms));
     }
@@ -208,6 +208,7 @@ fn view(admin: &Admin, source: &Source) -> SourceView {
         secrets: secret_views(&source.secrets, admin.wall_ms()),
         expires_at: source.expires_at.map(Time),
         created_at: Time(source.created_at),
+        applied_set: source.applied_set.clone(),
         warnings: (admin.adapters.warnings)(source),
         unreadable_bodies: None,
         refused: None,
@@ -225,10 +226,6 @@ fn base_url(listen: &[String]) -> String {
         return first.trim_end_matches('/').to_owned();
     }
     format!("http://{}", first.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
-}
-
-fn random_token(admin: &Admin) -> String {
-    data_encoding::BASE32_NOPAD.encode(&admin.random_bytes::<20>()).to_ascii_lowercase()
 }
 
 fn random_name(admin: &Admin) -> String {

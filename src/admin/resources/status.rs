@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{log, shares};
+use crate::admin::apply::configured_now_here;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::scan::walk;
 use crate::api::values::Time;
-use crate::api::views::{ClockView, DeliveryCounts, LinkView, LogSpaceView, StatusView};
+use crate::api::views::{
+    BootApplyView, ClockView, DeliveryCounts, LinkView, LogSpaceView, StatusView,
+};
 use crate::log::{LogProblem, SegmentInfo};
 use crate::queue::{Status, StatusQuery};
 
@@ -51,6 +54,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         leased: status.leased,
         log: log_space(admin, &status, &segments, &damage),
         shares: shares::lately(admin, &status.full),
+        applied: applied(admin),
         accepting,
         reason: Some(health.reason()).filter(|reason| !accepting && !reason.is_empty()),
         listen: admin.info.listen.clone(),
@@ -59,6 +63,16 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         uptime_s: uptime_s(admin),
         version: admin.info.version.clone(),
     }))
+}
+
+/// The files that were applied at the start, and what is different from them by now.
+fn applied(admin: &Admin) -> Option<BootApplyView> {
+    let mut view = admin.info.applied.as_ref()?.view(&configured_now_here(admin))?;
+    // It may quote what stands in a file.
+    if !admin.shows_secrets() && view.error.is_some() {
+        view.error = Some("the reason is for root and the daemon's own user".to_owned());
+    }
+    Some(view)
 }
 
 /// How often requests were refused at the ingress, by reason.

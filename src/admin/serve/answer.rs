@@ -74,7 +74,7 @@ async fn read_and_do(
     let caller = admin.context.caller;
     let params = RequestParams::parse(head.uri.query().unwrap_or_default())?;
     let limit = match op {
-        Op::EventSend | Op::SourceCheck | Op::LogImport => limits::ADMIN_BODY,
+        Op::EventSend | Op::SourceCheck | Op::LogImport | Op::Apply => limits::ADMIN_BODY,
         _ => SMALL_BODY,
     };
 

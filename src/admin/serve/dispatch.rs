@@ -8,8 +8,8 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::{
-    check_request, deliveries, endpoints, events, explain, imports, leases, log, metrics, replays,
-    sources, status, tail,
+    apply, check_request, deliveries, endpoints, events, explain, imports, leases, log, metrics,
+    replays, sources, status, tail, version,
 };
 
 /// Has a request done by its handler.
@@ -38,6 +38,9 @@ pub async fn dispatch(
         Op::EndpointHold => endpoints::hold(admin, request).await,
         Op::EndpointRelease => endpoints::release(admin, request).await,
         Op::EndpointTest => endpoints::test(admin, request).await,
+
+        Op::Apply => apply::apply(admin, request).await,
+        Op::Export => apply::export(admin, request).await,
 
         Op::EventList => events::list(admin, request),
         Op::EventShow => events::show(admin, request).await,
@@ -73,6 +76,7 @@ pub async fn dispatch(
         Op::OpenApi => {
             Ok(ApiResponse::Text("application/json", include_str!("../openapi.json").into()))
         }
+        Op::Version => version::show(admin, request),
         Op::Metrics => metrics::show(admin, request).await,
     }
 }

@@ -57,12 +57,15 @@ pub enum Op {
     LogHead,
     LogSegment,
     LogImport,
+    Apply,
+    Export,
     Lease,
     LeaseAck,
     LeaseReject,
     LeaseExtend,
     OpenApi,
     Metrics,
+    Version,
 }
 
 const fn route(method: &'static str, path: &'static str, need: Permission, op: Op) -> Route {
@@ -94,6 +97,9 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/leases/{id}/ack", Operate, Op::LeaseAck),
     route("POST", "/v1/leases/{id}/reject", Operate, Op::LeaseReject),
     route("POST", "/v1/leases/{id}/extend", Operate, Op::LeaseExtend),
+    // What it would change shows what is configured, to the letter.
+    route("POST", "/v1/apply", Own, Op::Apply),
+    route("GET", "/v1/export", Own, Op::Export),
     route("GET", "/v1/events", Read, Op::EventList),
     route("POST", "/v1/events", Operate, Op::EventSend),
     route("GET", "/v1/events/{id}", Read, Op::EventShow),
@@ -117,6 +123,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/log/segments/{id}", Own, Op::LogSegment),
     route("POST", "/v1/log/import", Own, Op::LogImport),
     route("GET", "/v1/openapi.json", Read, Op::OpenApi),
+    route("GET", "/v1/version", Read, Op::Version),
     route("GET", "/metrics", Read, Op::Metrics),
 ];
 
@@ -210,7 +217,8 @@ mod tests {
                 || (route.method == "POST"
                     && ["/v1/sources", "/v1/endpoints"].contains(&route.path))
                 || route.path.ends_with("/rotate-secret")
-                || ["/v1/log/segments/{id}", "/v1/log/import"].contains(&route.path);
+                || ["/v1/log/segments/{id}", "/v1/log/import", "/v1/apply", "/v1/export"]
+                    .contains(&route.path);
             assert_eq!(
                 configures,
                 route.need == Permission::Own,

@@ -89,6 +89,8 @@ fn members_of_the_group_operate_but_do_not_configure() {
             "PATCH /v1/endpoints/{name}",
             "DELETE /v1/endpoints/{name}",
             "POST /v1/endpoints/{name}/rotate-secret",
+            "POST /v1/apply",
+            "GET /v1/export",
             "GET /v1/log/segments/{id}",
             "POST /v1/log/import",
         ]

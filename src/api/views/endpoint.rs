@@ -22,6 +22,8 @@ pub struct EndpointView {
     /// One entry for each live secret.
     pub secrets: Vec<SecretView>,
     pub created_at: Time,
+    /// The set of files that it was applied from.
+    pub applied_set: Option<String>,
     #[serde(flatten)]
     pub activity: Option<EndpointActivityView>,
     #[serde(flatten)]

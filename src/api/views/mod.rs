@@ -7,6 +7,7 @@
 //! words that are not known are kept ([`Tolerant`]), and what an older daemon does not send yet has
 //! a default, which the schema leaves out: this daemon always sends it.
 
+mod apply;
 mod delivery;
 mod endpoint;
 mod event;
@@ -21,7 +22,9 @@ mod source;
 mod status;
 mod tail;
 mod tolerant;
+mod version;
 
+pub use apply::{ApplyAction, ApplyView, BootApplyView, ChangeView, ExportView, FieldChangeView};
 pub use delivery::{
     AttemptView, DeliveryDetailView, DeliveryView, NextStep, OperatorActionView, RequestView,
     ResponseView,
@@ -46,3 +49,4 @@ pub use source::{CheckElementView, CheckResponseView, CheckView, SecretView, Sou
 pub use status::{ClockView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView};
 pub use tail::TailView;
 pub use tolerant::Tolerant;
+pub use version::VersionView;

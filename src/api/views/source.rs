@@ -25,6 +25,8 @@ pub struct SourceView {
     /// When a temporary source is deleted.
     pub expires_at: Option<Time>,
     pub created_at: Time,
+    /// The set of files that it was applied from.
+    pub applied_set: Option<String>,
     /// What its operator should know of its settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

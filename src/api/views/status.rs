@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::DamageView;
+use super::{BootApplyView, DamageView};
 use crate::api::values::Time;
 
 /// One screen: what comes in, goes out, waits and fails, and the disk space left.
@@ -63,6 +63,8 @@ pub struct StatusView {
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub shares: Vec<ShareView>,
+    /// The files that were applied at the start; null when there are none.
+    pub applied: Option<BootApplyView>,
     /// Whether events are accepted.
     pub accepting: bool,
     /// Why no events are accepted.

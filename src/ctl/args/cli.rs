@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::apply::{ApplyArgs, DiffArgs, SetExportArgs};
 use super::bin::BinCommand;
 use super::consume::ConsumeArgs;
 use super::delivery::{DeliveryCommand, DlqCommand};
@@ -78,6 +79,14 @@ pub enum CtlCommand {
     /// Inspect, verify, back up, export and import the log.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Make sources and endpoints as files say, in one step.
+    Apply(ApplyArgs),
+    /// Compare sources and endpoints with files.
+    Diff(DiffArgs),
+    /// Print sources and endpoints as a file, without secrets.
+    Export(SetExportArgs),
+    /// Show the versions of hookboxctl and of the daemon.
+    Version,
     /// Write a bundle for whoever helps: how the daemon is, without bodies, URLs or secrets.
     Support(SupportArgs),
     /// Show the schedule that a retry policy gives, with or without an outage. Needs no daemon.

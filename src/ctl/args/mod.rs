@@ -1,6 +1,7 @@
 //! The arguments, one file a group of commands. Values are checked here as far as that needs no
 //! daemon; the help texts are the doc comments.
 
+mod apply;
 mod bin;
 mod cli;
 mod consume;
@@ -17,6 +18,7 @@ mod source;
 mod support;
 mod values;
 
+pub use apply::{ApplyArgs, DiffArgs, SetArgs, SetExportArgs};
 pub use bin::BinCommand;
 pub use cli::{Cli, CtlCommand};
 pub use consume::ConsumeArgs;

@@ -137,6 +137,22 @@ fn every_command_of_the_interface_is_there() {
 }
 
 #[test]
+fn files_are_named_with_and_without_their_option() {
+    for line in [
+        "apply a.toml b.json --dry-run --prune --set site --force",
+        "apply -f a.toml -f - --format json",
+        "diff -f a.toml",
+        "export --set site --format json",
+        "version",
+    ] {
+        assert!(parse(line).is_ok(), "{line}: {}", parse(line).map(|_| ()).expect_err("refused"));
+    }
+    for line in ["apply", "diff --set site", "apply a.toml --prune"] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn bad_arguments_are_usage_errors_in_one_line() {
     for (line, expected) in [
         ("source create", "<NAME>"),

@@ -27,8 +27,8 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// The secret that `env:NAME` or `cred:NAME` refers to; `None` when the text is the secret
-    /// itself.
+    /// The secret that `env:NAME`, `cred:NAME` or `file:/path` refers to; `None` when the text is
+    /// the secret itself.
     ///
     /// # Errors
     /// What is missing, and how to fix it.
@@ -37,6 +37,8 @@ impl Origins {
             self.variable(name)?
         } else if let Some(name) = text.strip_prefix("cred:") {
             self.credential(name)?
+        } else if let Some(path) = text.strip_prefix("file:") {
+            file(path)?
         } else {
             return Ok(None);
         };
@@ -70,4 +72,13 @@ impl Origins {
             format!("the credential {name} cannot be read in {}: {error}", folder.display())
         })
     }
+}
+
+/// The text of a file of the daemon's.
+fn file(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err(format!("'{path}' is not an absolute path: write it as file:/path"));
+    }
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("the secret's file {path} cannot be read: {error}"))
 }

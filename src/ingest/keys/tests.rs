@@ -225,7 +225,8 @@ fn secrets_are_looked_up_where_they_stand_and_never_shown() {
     });
 
     let mut source = Source::new("a", "github");
-    source.secrets = ["env:HOOK", "cred:hook", "plain"].map(TimedSecret::current).into();
+    let file = format!("file:{}", folder.path().join("hook").display());
+    source.secrets = ["env:HOOK", "cred:hook", "plain", &file].map(TimedSecret::current).into();
     let source = Arc::new(source);
     let secrets = |keys: &Keyring| -> Vec<String> {
         keys.resolve(&source)
@@ -235,16 +236,21 @@ fn secrets_are_looked_up_where_they_stand_and_never_shown() {
             .map(|timed| timed.secret.0.clone())
             .collect()
     };
-    assert_eq!(secrets(&keys), ["from the environment", "from a credential", "plain"]);
+    let found = ["from the environment", "from a credential", "plain", "from a credential"];
+    assert_eq!(secrets(&keys), found);
 
     *value.lock().expect("a value") = "another";
     assert_eq!(secrets(&keys)[0], "from the environment", "kept until it is looked up again");
     keys.look_up_again();
     assert_eq!(secrets(&keys)[0], "another");
 
-    for (bad, word) in
-        [("env:NONE", "environment"), ("cred:none", "cannot be read"), ("cred:../x", "name")]
-    {
+    for (bad, word) in [
+        ("env:NONE", "environment"),
+        ("cred:none", "cannot be read"),
+        ("cred:../x", "name"),
+        ("file:/no/such", "cannot be read"),
+        ("file:hook", "absolute"),
+    ] {
         let mut source = Source::new("b", "github");
         source.secrets = vec![TimedSecret::current(bad)];
         let why = keys.look_up(&source).expect_err(bad);

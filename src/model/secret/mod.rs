@@ -12,7 +12,7 @@ mod value;
 pub use names::{is_credential_name, is_secret_name};
 pub use percent::{decoded, percent_decoded};
 pub use redact::{
-    looks_random, redacted_invalid_url, redacted_query, redacted_setting, redacted_to_origin,
-    redacted_url, secrets_in_url,
+    HIDDEN, looks_random, redacted_invalid_url, redacted_query, redacted_setting,
+    redacted_to_origin, redacted_url, secrets_in_url,
 };
 pub use value::{REDACTED, Secret, TimedSecret};

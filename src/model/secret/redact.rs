@@ -8,7 +8,7 @@ use super::value::REDACTED;
 use crate::model::url_text::split_at_path;
 
 /// Stands for a setting that is not shown.
-const HIDDEN: &str = "(hidden)";
+pub const HIDDEN: &str = "(hidden)";
 
 /// A URL without its login, and without the values of parameters whose name says that they are
 /// secret.

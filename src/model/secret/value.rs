@@ -15,6 +15,15 @@ pub const REDACTED: &str = "…";
 #[serde(transparent)]
 pub struct Secret(pub String);
 
+impl Secret {
+    /// Whether it only says where a secret is found: in the daemon's environment, among its
+    /// credentials, in a file.
+    #[must_use]
+    pub fn is_reference(&self) -> bool {
+        ["env:", "cred:", "file:"].iter().any(|origin| self.0.starts_with(origin))
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")

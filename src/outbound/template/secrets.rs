@@ -60,5 +60,5 @@ impl TemplateSecrets {
 /// # Errors
 /// Why nothing was found.
 pub fn look_up(lookup: &SecretLookup, name: &str) -> Result<String, String> {
-    lookup(name)?.ok_or_else(|| "secret() takes 'env:NAME' or 'cred:NAME'".to_owned())
+    lookup(name)?.ok_or_else(|| "secret() takes 'env:NAME', 'cred:NAME' or 'file:/path'".to_owned())
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{Command, CommandFactory};
-use hookbox::api::{EndpointSpec, SourceSpec, Spec};
+use hookbox::api::apply::FileFormat;
+use hookbox::api::{ConfigurationSet, EndpointSpec, SourceSpec, Spec};
 use hookbox::config::Config;
 use hookbox::config::args::Args;
 use hookbox::ctl::args::Cli;
@@ -186,15 +187,20 @@ fn configuration_keys_that_are_named_exist() {
         }
 
         for block in page.blocks().iter().filter(|block| block.language == "toml") {
-            if let Err(error) = Config::parse(&block.lines.join("\n"), Path::new("the block")) {
-                broken.push(format!("{}:{}: {error}", page.name, block.number));
-            }
+            let (text, file) = (block.lines.join("\n"), Path::new("the block"));
+            let error = match text.starts_with("[source.") || text.starts_with("[endpoint.") {
+                true => ConfigurationSet::parse(&text, FileFormat::Toml, file)
+                    .err()
+                    .map(|error| error.to_string()),
+                false => Config::parse(&text, file).err().map(|error| error.to_string()),
+            };
+            broken.extend(error.map(|why| format!("{}:{}: {why}", page.name, block.number)));
         }
     }
 
     report(
         "A key of hookbox.toml that a document names exists, and a block of TOML is a \
-         configuration.",
+         configuration, or a file of sources and endpoints.",
         &broken,
     );
 }

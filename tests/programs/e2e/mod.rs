@@ -4,6 +4,7 @@
 
 mod access;
 mod admin;
+mod apply;
 mod bad_input;
 mod canary;
 mod clock;

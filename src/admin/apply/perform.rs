@@ -1,0 +1,190 @@
+//! Has a plan done: makes secrets, checks, and asks the queue.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::boot::{BOOT_SET, BootApply};
+use super::configured::{Configured, MakeSecrets};
+use super::plan::{ConfiguredNow, Plan, PlanOptions, PlannedChange, plan};
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::api::apply::ConfigurationSet;
+use crate::api::values::SecretText;
+use crate::api::views::{ApplyView, ChangeView};
+use crate::model::{Endpoint, Source};
+use crate::queue::{ApplySettings, EndpointsQuery, ExpectedSettings, Refusal, SettingsApplied};
+
+/// How often something is planned anew because something else was configured meanwhile.
+const TRIES: usize = 4;
+/// Reasons of a refusal that are named.
+const REASONS: usize = 8;
+
+/// What is configured now.
+///
+/// # Errors
+/// When the scheduler is busy or stopping.
+pub async fn configured_now(admin: &Admin) -> Result<ConfiguredNow, Problem> {
+    let snapshots = admin.handle.ask(EndpointsQuery).await?;
+    let mut endpoints: Vec<(Arc<Endpoint>, u64)> =
+        snapshots.into_iter().map(|snapshot| (snapshot.endpoint, snapshot.waiting)).collect();
+    endpoints.sort_by_key(|(endpoint, _)| endpoint.id);
+
+    Ok(ConfiguredNow { endpoints, ..configured_now_here(admin) })
+}
+
+/// The same without asking the scheduler, and without what waits.
+pub fn configured_now_here(admin: &Admin) -> ConfiguredNow {
+    let directory = admin.handle.directory();
+    let mut sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
+    sources.sort_by_key(|source| source.id);
+    let endpoints = directory.endpoints.iter().map(|endpoint| (endpoint.clone(), 0)).collect();
+    ConfiguredNow { sources, endpoints }
+}
+
+/// Applies a set, or with `dry_run` finds out what that would change.
+///
+/// # Errors
+/// When it is refused; nothing of it was done then.
+pub async fn apply(
+    admin: &Admin,
+    wanted: &ConfigurationSet,
+    options: &PlanOptions,
+    dry_run: bool,
+) -> Result<ApplyView, Problem> {
+    for _ in 0..TRIES {
+        let now = configured_now(admin).await?;
+        let mut planned = plan(&now, wanted, options).map_err(|whys| refused(&whys))?;
+        if planned.is_empty() {
+            return Ok(view(&planned, &[], dry_run, 0));
+        }
+
+        let secrets = prepare(admin, &mut planned)?;
+        let request = request(&planned, &now, options.force, dry_run);
+        match admin.handle.apply(request).await? {
+            SettingsApplied::Done { cancelled } => {
+                return Ok(view(&planned, &secrets, dry_run, cancelled));
+            }
+            SettingsApplied::Outdated => {}
+        }
+    }
+    let what = "sources or endpoints are being changed by somebody else: try again".to_owned();
+    Err(Refusal::Impossible(what).into())
+}
+
+/// Applies the files of the system. What is wrong with them does not keep the daemon from serving
+/// with what it has.
+pub async fn apply_at_start(
+    admin: &Admin,
+    files: Vec<PathBuf>,
+    wanted: Result<ConfigurationSet, String>,
+) -> BootApply {
+    let applied = match &wanted {
+        Err(why) => Err(why.clone()),
+        Ok(wanted) if wanted.is_empty() => Ok(0),
+        Ok(wanted) => {
+            let options = PlanOptions { set: Some(BOOT_SET.to_owned()), ..Default::default() };
+            let applied = apply(admin, wanted, &options, false).await;
+            applied.map(|view| view.changes.len()).map_err(|problem| problem.detail)
+        }
+    };
+
+    match &applied {
+        Err(why) => tracing::error!("apply.d: nothing was applied: {why}"),
+        Ok(0) => {}
+        Ok(changed) => tracing::info!(changed, files = files.len(), "apply.d was applied"),
+    }
+    BootApply { files, wanted, at: admin.wall_ms(), applied }
+}
+
+/// All reasons, as far as there is room for them.
+fn refused(whys: &[String]) -> Problem {
+    let mut detail = whys.iter().take(REASONS).cloned().collect::<Vec<_>>().join("; ");
+    if let Some(more) = whys.len().checked_sub(REASONS).filter(|more| *more > 0) {
+        detail.push_str(&format!("; and {more} more"));
+    }
+    Refusal::Impossible(format!("nothing was changed: {detail}")).into()
+}
+
+/// Makes secrets and tokens, and checks what other modules know of. Returns the secrets that were
+/// made: for each change of a source, then of an endpoint.
+fn prepare(admin: &Admin, planned: &mut Plan) -> Result<Vec<Option<String>>, Problem> {
+    let make = MakeSecrets { secret: &|| admin.new_secret(), token: &|| admin.new_token() };
+    let mut secrets = Vec::new();
+
+    for change in &mut planned.sources {
+        let is_new = change.before.is_none();
+        secrets.push(change.after.as_mut().and_then(|after| after.fill(&make)));
+        let Some(after) = &mut change.after else { continue };
+        check_source(admin, after, is_new).map_err(|why| of("source", &after.name, &why))?;
+        change.warnings.extend((admin.adapters.warnings)(after));
+    }
+    for change in &mut planned.endpoints {
+        secrets.push(change.after.as_mut().and_then(|after| after.fill(&make)));
+        let Some(after) = &change.after else { continue };
+        (admin.adapters.check_endpoint)(after).map_err(|why| of("endpoint", &after.name, &why))?;
+    }
+    Ok(secrets)
+}
+
+fn check_source(admin: &Admin, source: &mut Source, is_new: bool) -> Result<(), String> {
+    (admin.adapters.check_source)(source)?;
+    let names_recipient = (admin.adapters.check_recipient)(source)?;
+    // A source from before this was asked does not lose what it has reached.
+    source.recipient_required |= is_new || names_recipient;
+    Ok(())
+}
+
+fn of(noun: &str, name: &str, why: &str) -> Problem {
+    Problem::bad(format!("nothing was changed: {noun}.{name}: {why}"))
+}
+
+fn request(planned: &Plan, now: &ConfiguredNow, cancel: bool, dry_run: bool) -> ApplySettings {
+    let expected = ExpectedSettings {
+        sources: now.sources.clone(),
+        endpoints: now.endpoints.iter().map(|(endpoint, _)| endpoint.clone()).collect(),
+    };
+    ApplySettings {
+        expected,
+        sources: planned.sources.iter().filter_map(|change| change.after.clone()).collect(),
+        endpoints: planned.endpoints.iter().filter_map(|change| change.after.clone()).collect(),
+        subscriptions: Vec::new(),
+        delete_sources: deleted(&planned.sources, |source| source.id),
+        delete_endpoints: deleted(&planned.endpoints, |endpoint| endpoint.id),
+        cancel,
+        dry_run,
+    }
+}
+
+fn deleted<T>(changes: &[PlannedChange<T>], id: impl Fn(&T) -> u32) -> Vec<u32> {
+    let gone = changes.iter().filter(|change| change.after.is_none());
+    gone.filter_map(|change| change.before.as_deref().map(&id)).collect()
+}
+
+fn view(planned: &Plan, secrets: &[Option<String>], dry_run: bool, cancelled: usize) -> ApplyView {
+    let sources = planned.sources.iter().map(change);
+    let endpoints = planned.endpoints.iter().map(change);
+    let mut changes: Vec<ChangeView> = sources.chain(endpoints).collect();
+    // What a dry run made is nobody's secret.
+    if !dry_run {
+        for (change, secret) in changes.iter_mut().zip(secrets) {
+            change.secret = secret.clone().map(SecretText::from);
+        }
+    }
+    ApplyView { dry_run, changes, unchanged: planned.unchanged, cancelled }
+}
+
+fn change<T: Configured>(change: &PlannedChange<T>) -> ChangeView {
+    let mut warnings = change.warnings.clone();
+    if change.after.is_none() && change.waiting > 0 {
+        warnings.push(format!("{} of its deliveries are cancelled", change.waiting));
+    }
+    ChangeView {
+        kind: T::NOUN.to_owned(),
+        name: change.name().to_owned(),
+        action: change.action().into(),
+        previous_name: change.previous_name().map(str::to_owned),
+        fields: change.fields.clone(),
+        secret: None,
+        warnings,
+    }
+}

@@ -1,0 +1,26 @@
+//! Sources and endpoints from files: applied, compared, exported.
+
+use crate::admin::apply::{self, PlanOptions};
+use crate::admin::context::Admin;
+use crate::admin::http::problem::Problem;
+use crate::admin::http::request::ApiRequest;
+use crate::admin::http::response::ApiResponse;
+use crate::api::{ApplyBody, ConfigurationSet};
+
+/// Applies a set, or shows what that would change.
+pub async fn apply(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.params.done()?;
+    let body: ApplyBody = request.fields()?;
+    let ApplyBody { source, endpoint, set, prune, force, dry_run } = body;
+    let wanted = ConfigurationSet::read(source, endpoint)?;
+    let options = PlanOptions { set: set.map(|set| set.0), prune, force };
+    Ok(ApiResponse::ok(apply::apply(admin, &wanted, &options, dry_run).await?))
+}
+
+/// What is configured, as a file has it.
+pub async fn export(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let set = request.params.take("set");
+    request.params.done()?;
+    let now = apply::configured_now(admin).await?;
+    Ok(ApiResponse::ok(apply::export(&now, set.as_deref())))
+}

@@ -1,0 +1,200 @@
+//! A set out of the text of a file, with the line of what is wrong.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use toml::de::DeTable;
+
+use super::configuration_set::{ConfigurationSet, Entry, check_name};
+use crate::api::spec::{Spec, SpecError};
+
+/// The tables of a file.
+const TABLES: [&str; 2] = ["source", "endpoint"];
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FileFormat {
+    /// Tables [source.NAME] and [endpoint.NAME]
+    Toml,
+    /// An object with the members source and endpoint
+    Json,
+}
+
+impl FileFormat {
+    /// That of a file, by its name.
+    #[must_use]
+    pub fn of(file: &Path) -> Option<Self> {
+        match file.extension()?.to_str()? {
+            "toml" => Some(Self::Toml),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong in a file of sources and endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct SetFileError {
+    pub file: PathBuf,
+    pub line: Option<usize>,
+    pub what: String,
+}
+
+impl fmt::Display for SetFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file.display(), self.what),
+            None => write!(f, "{}: {}", self.file.display(), self.what),
+        }
+    }
+}
+
+/// A text, and where its keys stand.
+struct Document {
+    file: PathBuf,
+    values: Map<String, Value>,
+    /// Of each key, its path and its line. JSON has none.
+    lines: Vec<(Vec<String>, usize)>,
+}
+
+impl ConfigurationSet {
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong: the file, the line, and how to fix it.
+    pub fn parse(text: &str, format: FileFormat, file: &Path) -> Result<Self, SetFileError> {
+        let mut document = match format {
+            FileFormat::Toml => Document::of_toml(text, file)?,
+            FileFormat::Json => Document::of_json(text, file)?,
+        };
+
+        if let Some(key) = document.values.keys().find(|key| !TABLES.contains(&key.as_str())) {
+            let what = format!(
+                "unknown '{key}': a file has [source.NAME] and [endpoint.NAME], and in JSON the \
+                 members source and endpoint"
+            );
+            return Err(document.wrong(&[key], what));
+        }
+        Ok(Self { sources: document.entries("source")?, endpoints: document.entries("endpoint")? })
+    }
+}
+
+impl Document {
+    fn of_toml(text: &str, file: &Path) -> Result<Self, SetFileError> {
+        let line = |at: usize| text.get(..at).unwrap_or("").matches('\n').count() + 1;
+        let wrong = |line, what| SetFileError { file: file.to_owned(), line, what };
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            wrong(error.span().map(|span| line(span.start)), error.message().replace('\n', " "))
+        })?;
+
+        let mut lines = Vec::new();
+        if let Ok(document) = DeTable::parse(text) {
+            lines_of(document.get_ref(), &[], &line, &mut lines);
+        }
+        let mut document = Self { file: file.to_owned(), values: Map::new(), lines };
+        for (key, value) in table {
+            let value = json_of(value).map_err(|what| document.wrong(&[&key], what))?;
+            document.values.insert(key, value);
+        }
+        Ok(document)
+    }
+
+    fn of_json(text: &str, file: &Path) -> Result<Self, SetFileError> {
+        let values = serde_json::from_str(text).map_err(|error| SetFileError {
+            file: file.to_owned(),
+            line: Some(error.line()).filter(|line| *line > 0),
+            what: error.to_string(),
+        })?;
+        Ok(Self { file: file.to_owned(), values, lines: Vec::new() })
+    }
+
+    /// The entries of one of the tables.
+    fn entries<S: Spec>(
+        &mut self,
+        noun: &str,
+    ) -> Result<std::collections::BTreeMap<String, Entry<S>>, SetFileError> {
+        let entries = match self.values.shift_remove(noun) {
+            None => return Ok(Default::default()),
+            Some(Value::Object(entries)) => entries,
+            Some(_) => {
+                let what = format!("'{noun}' holds tables: write [{noun}.NAME]");
+                return Err(self.wrong(&[noun], what));
+            }
+        };
+        let read = entries.into_iter().map(|(name, settings)| {
+            let entry = self.entry(noun, &name, settings)?;
+            Ok((name, entry))
+        });
+        read.collect()
+    }
+
+    fn entry<S: Spec>(
+        &self,
+        noun: &str,
+        name: &str,
+        settings: Value,
+    ) -> Result<Entry<S>, SetFileError> {
+        let wrong = |path: &[&str], why: &dyn fmt::Display| {
+            self.wrong(path, format!("{noun}.{name}: {why}"))
+        };
+        check_name(name).map_err(|why| wrong(&[noun, name], &why))?;
+        let Value::Object(settings) = settings else {
+            let why = format!("must be a table: write [{noun}.{name}]");
+            return Err(wrong(&[noun, name], &why));
+        };
+
+        // Each key alone first: an error then has its line.
+        for (key, value) in &settings {
+            let alone = Map::from_iter([(key.clone(), value.clone())]);
+            Entry::<S>::read(alone).map_err(|why: SpecError| wrong(&[noun, name, key], &why))?;
+        }
+        Entry::read(settings).map_err(|why| wrong(&[noun, name], &why))
+    }
+
+    fn wrong(&self, path: &[&str], what: String) -> SetFileError {
+        let found = self.lines.iter().find(|(known, _)| known.iter().eq(path));
+        SetFileError { file: self.file.clone(), line: found.map(|(_, line)| *line), what }
+    }
+}
+
+/// The lines of all keys, with those of the tables in them.
+fn lines_of(
+    table: &DeTable<'_>,
+    path: &[String],
+    line: &dyn Fn(usize) -> usize,
+    found: &mut Vec<(Vec<String>, usize)>,
+) {
+    for (key, value) in table {
+        let path: Vec<String> = path.iter().cloned().chain([key.get_ref().to_string()]).collect();
+        found.push((path.clone(), line(key.span().start)));
+        // Below a setting there are no keys of ours.
+        if path.len() < 3
+            && let Some(inner) = value.get_ref().as_table()
+        {
+            lines_of(inner, &path, line, found);
+        }
+    }
+}
+
+/// A value of TOML as JSON has it.
+fn json_of(value: toml::Value) -> Result<Value, String> {
+    Ok(match value {
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Float(number) => serde_json::Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| format!("{number} is no number that a setting can have"))?,
+        toml::Value::Boolean(flag) => Value::Bool(flag),
+        toml::Value::Datetime(time) => {
+            return Err(format!("{time} is a time, which no setting is: put it in quotes"));
+        }
+        toml::Value::Array(list) => {
+            Value::Array(list.into_iter().map(json_of).collect::<Result<_, _>>()?)
+        }
+        toml::Value::Table(table) => {
+            let member = |(key, value)| Ok::<_, String>((key, json_of(value)?));
+            Value::Object(table.into_iter().map(member).collect::<Result<_, _>>()?)
+        }
+    })
+}

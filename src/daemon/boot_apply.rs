@@ -1,0 +1,49 @@
+//! Sources and endpoints of the system's files, applied before anything is taken in.
+
+use std::path::{Path, PathBuf};
+
+use super::exit::Exit;
+use crate::admin::{Admin, BootApply, apply_at_start};
+use crate::api::ConfigurationSet;
+use crate::api::apply::FileFormat;
+use crate::config::layers::apply_files;
+
+/// Applies the files that belong to this configuration; `None` when it is not the system's.
+pub async fn run(admin: &Admin, config: Option<&Path>) -> Option<BootApply> {
+    let files = match apply_files(config?)? {
+        Ok(files) => files,
+        Err(error) => return Some(apply_at_start(admin, Vec::new(), Err(error.to_string())).await),
+    };
+    let wanted = read(&files);
+    Some(apply_at_start(admin, files, wanted).await)
+}
+
+/// `--check`: the first thing that is wrong with these files. The service manager checks at each
+/// start: the daemon serves without them then, and reports it.
+pub fn check(config: Option<&Path>) -> Result<(), Exit> {
+    let Some(files) = config.and_then(apply_files) else { return Ok(()) };
+    let read = files.map_err(|error| error.to_string()).and_then(|files| read(&files));
+    match read {
+        Ok(_) => Ok(()),
+        Err(why) if std::env::var_os("INVOCATION_ID").is_some() => {
+            eprintln!("hookboxd: note: nothing of apply.d will be applied: {why}");
+            Ok(())
+        }
+        Err(why) => Err(Exit::new(Exit::CONFIG, why)),
+    }
+}
+
+/// The entries of all files.
+fn read(files: &[PathBuf]) -> Result<ConfigurationSet, String> {
+    let mut all = ConfigurationSet::default();
+    for file in files {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("{}: cannot read it: {error}", file.display()))?;
+        let format = FileFormat::of(file).unwrap_or(FileFormat::Toml);
+        let set =
+            ConfigurationSet::parse(&text, format, file).map_err(|error| error.to_string())?;
+        all.add(set)
+            .map_err(|entry| format!("{}: {entry} is in another file, too", file.display()))?;
+    }
+    Ok(all)
+}
