@@ -205,6 +205,8 @@ struct BodyDigests<'b> {
     passes: usize,
 }
 
+type MakeDigest = fn(&[u8]) -> Vec<u8>;
+
 impl<'b> BodyDigests<'b> {
     fn of(body: &'b [u8]) -> Self {
         Self { body, sha256: None, sha512: None, passes: 0 }
@@ -222,18 +224,25 @@ impl<'b> BodyDigests<'b> {
     }
 
     fn made(&mut self, algorithm: &str) -> Option<&Vec<u8>> {
-        let (made, make): (_, fn(&[u8]) -> Vec<u8>) = match algorithm.to_ascii_lowercase().as_str()
-        {
-            "sha-256" => (&mut self.sha256, |body| Sha256::digest(body).to_vec()),
-            "sha-512" => (&mut self.sha512, |body| Sha512::digest(body).to_vec()),
+        let (made, make): (_, MakeDigest) = match algorithm {
+            _ if algorithm.eq_ignore_ascii_case("sha-256") => (&mut self.sha256, sha256),
+            _ if algorithm.eq_ignore_ascii_case("sha-512") => (&mut self.sha512, sha512),
             _ => return None,
         };
-        let (body, passes) = (self.body, &mut self.passes);
-        Some(made.get_or_insert_with(|| {
-            *passes += 1;
-            make(body)
-        }))
+        if made.is_none() {
+            self.passes += 1;
+            *made = Some(make(self.body));
+        }
+        made.as_ref()
     }
+}
+
+fn sha256(body: &[u8]) -> Vec<u8> {
+    Sha256::digest(body).to_vec()
+}
+
+fn sha512(body: &[u8]) -> Vec<u8> {
+    Sha512::digest(body).to_vec()
 }
 
 #[cfg(test)]
