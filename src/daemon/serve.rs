@@ -163,21 +163,9 @@ fn open(
     let speaks_tls = addresses.iter().any(|address| address.starts_with("https:"));
     let direct = direct(&listeners);
     let socket = config.socket();
-    let admin_listener = match passed_admin {
-        Some(passed) => passed,
-        None => admin_listener(config, &socket)?,
-    };
+    let admin_listener = admin_listener(config, &socket, passed_admin)?;
 
     let (stop, stopped) = watch::channel(false);
-    let info = AdminInfo {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started: clock(),
-        // Absolute, for a ctl that runs in another folder.
-        data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
-        listen: addresses.clone(),
-        direct: direct.clone(),
-    };
-
     let hub = LeaseHub::new(
         handle.clone(),
         clock.clone(),
@@ -189,7 +177,7 @@ fn open(
         clock: clock.clone(),
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: adapters::refusals(&ingest.refusals()),
-        info,
+        info: admin_info(config, clock, &addresses, &direct),
         adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, speaks_tls),
         context: admin::CallerContext::default(),
     });
@@ -225,8 +213,32 @@ fn open(
     Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight, idle })
 }
 
-/// The socket of the admin API, for the configured group.
-fn admin_listener(config: &Config, socket: &Path) -> Result<tokio::net::UnixListener, Exit> {
+/// What the admin API says of the daemon.
+fn admin_info(
+    config: &Config,
+    clock: &Clock,
+    addresses: &[String],
+    direct: &[String],
+) -> AdminInfo {
+    AdminInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: clock(),
+        // Absolute, for a ctl that runs in another folder.
+        data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
+        listen: addresses.to_vec(),
+        direct: direct.to_vec(),
+    }
+}
+
+/// The socket of the admin API: the one that was passed, or else one for the configured group.
+fn admin_listener(
+    config: &Config,
+    socket: &Path,
+    passed: Option<tokio::net::UnixListener>,
+) -> Result<tokio::net::UnixListener, Exit> {
+    if let Some(passed) = passed {
+        return Ok(passed);
+    }
     let access =
         groups::socket_access(&config.admin).map_err(|what| Exit::new(Exit::CONFIG, what))?;
     admin::bind(socket, access).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))

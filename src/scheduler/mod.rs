@@ -10,7 +10,8 @@
 //! the place of its answer, the workers that find out where events go before they come to the
 //! thread (`workers`, `matching`), the reader of the log that refills prefetches and scans for
 //! replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`, `retention_clock`),
-//! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), and what follows from how full the disk is (`disk_level`,
+//! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), the gate
+//! before all listeners (`accept_gate`), and what follows from how full the disk is (`disk_level`,
 //! `disk_thresholds`, `disk_reports`).
 //!
 //! Limits: `limits::STEP_INPUTS` requests and about `limits::STEP_BYTES` of events a step; a

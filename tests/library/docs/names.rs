@@ -19,6 +19,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("--ignored", "tests"),
     ("--include-ignored", "tests"),
     ("--lib", "cargo test"),
+    ("--locked", "cargo"),
+    ("--target", "cargo"),
     ("--nocapture", "tests"),
     ("--open", "cargo doc"),
     ("--profile", "cargo"),
