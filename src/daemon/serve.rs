@@ -169,10 +169,7 @@ async fn open(
     let speaks_tls = addresses.iter().any(|address| address.starts_with("https:"));
     let direct = direct(&listeners);
     let socket = config.socket();
-    let admin_listener = match passed_admin {
-        Some(passed) => passed,
-        None => admin_listener(config, &socket)?,
-    };
+    let admin_listener = admin_listener(config, &socket, passed_admin)?;
 
     let (stop, stopped) = watch::channel(false);
     let hub = LeaseHub::new(
@@ -226,13 +223,19 @@ async fn open(
     Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight, idle })
 }
 
-fn admin_info(config: &Config, clock: &Clock, listen: &[String], direct: &[String]) -> AdminInfo {
+/// What the admin API says of the daemon.
+fn admin_info(
+    config: &Config,
+    clock: &Clock,
+    addresses: &[String],
+    direct: &[String],
+) -> AdminInfo {
     AdminInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: clock(),
         // Absolute, for a ctl that runs in another folder.
         data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
-        listen: listen.to_vec(),
+        listen: addresses.to_vec(),
         direct: direct.to_vec(),
         applied: None,
     }
@@ -262,8 +265,15 @@ fn serve_metrics(
     Ok(())
 }
 
-/// The socket of the admin API, for the configured group.
-fn admin_listener(config: &Config, socket: &Path) -> Result<tokio::net::UnixListener, Exit> {
+/// The socket of the admin API: the one that was passed, or else one for the configured group.
+fn admin_listener(
+    config: &Config,
+    socket: &Path,
+    passed: Option<tokio::net::UnixListener>,
+) -> Result<tokio::net::UnixListener, Exit> {
+    if let Some(passed) = passed {
+        return Ok(passed);
+    }
     let access =
         groups::socket_access(&config.admin).map_err(|what| Exit::new(Exit::CONFIG, what))?;
     admin::bind(socket, access).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))

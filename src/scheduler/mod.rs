@@ -10,9 +10,9 @@
 //! the place of its answer, the workers that find out where events go before they come to the
 //! thread (`workers`, `matching`), the reader of the log that refills prefetches and scans for
 //! replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`, `retention_clock`),
-//! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), what follows
-//! from how full the disk is (`disk_level`, `disk_thresholds`, `disk_reports`), and what is measured
-//! (`meters`).
+//! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), the gate
+//! before all listeners (`accept_gate`), what follows from how full the disk is (`disk_level`,
+//! `disk_thresholds`, `disk_reports`), and what is measured (`meters`).
 //!
 //! Limits: `limits::STEP_INPUTS` requests and about `limits::STEP_BYTES` of events a step; a
 //! channel of fixed size. Fatal: an error of the log, or a commit that takes longer than

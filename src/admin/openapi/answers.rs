@@ -43,7 +43,8 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     ),
     (
         Op::EndpointRotate,
-        "Rotate the secret of an endpoint; the old one signs as well for another 24 hours, or `overlap`",
+        "Rotate the secret of an endpoint; the old one signs as well for another 24 hours, or \
+         `overlap`",
         json::<EndpointView>,
     ),
     (Op::EndpointHold, "Put an endpoint on hold", json::<EndpointView>),

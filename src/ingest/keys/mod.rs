@@ -2,9 +2,9 @@
 //! service manager's credentials, key sets that an issuer publishes (JWKS, RFC 7517), and
 //! certificates that a provider publishes.
 //!
-//! * `env:NAME`, `cred:NAME` and `file:/path` take the place of a secret in a source ([`Origins`]). What they
-//!   refer to is looked up when the source is used, is never remembered, and is looked up again
-//!   when the source changes and on SIGHUP.
+//! * `env:NAME`, `cred:NAME` and `file:/path` take the place of a secret in a source ([`Origins`]).
+//!   What they refer to is looked up when the source is used, is never remembered, and is looked up
+//!   again when the source changes and on SIGHUP.
 //! * `--set jwks_url=…` names a key set. It is fetched when the source is created or the daemon
 //!   starts, again after `limits::JWKS_REFRESH_MS`, and when a token names a key that is not in it,
 //!   but at most once in `limits::JWKS_AGAIN_MS`, whatever senders do. The last good one is kept,

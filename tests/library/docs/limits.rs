@@ -20,7 +20,8 @@ fn incoming() -> Vec<(&'static str, String)> {
         "sources, endpoints",
         format!(
             "{} sources and {} endpoints, with names of up to {} characters; the settings of \
-                 one take at most {}, of all together {}; {} secrets each, of {} where they stand in files",
+                 one take at most {}, of all together {}; {} secrets each, of {} where they \
+                 stand in files",
             n(l::SOURCES),
             n(l::ENDPOINTS),
             l::NAME_LEN,

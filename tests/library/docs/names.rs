@@ -20,6 +20,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("--ignored", "tests"),
     ("--include-ignored", "tests"),
     ("--lib", "cargo test"),
+    ("--locked", "cargo"),
+    ("--target", "cargo"),
     ("--nocapture", "tests"),
     ("--open", "cargo doc"),
     ("--profile", "cargo"),

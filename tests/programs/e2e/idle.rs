@@ -15,7 +15,7 @@ use super::{open_source, quick_endpoint};
 
 /// How long wake-ups are counted. The time is what is measured, not waited for.
 const WINDOW: Duration = Duration::from_secs(20);
-/// A thread that looks twice a second wakes 40 times in it, and one that looks each second 20 times.
+/// A thread that looks twice a second wakes 40 times in it, one that looks each second 20 times.
 const WAKES_MAX: u64 = 10;
 
 /// How often the daemon's threads were woken: its own, and those of the store. A thread that has
@@ -92,7 +92,9 @@ fn is_wanted(socket: &impl AsFd) -> bool {
 fn post_in_bursts(listener: &TcpListener, accepted: &'static AtomicUsize) -> JoinHandle<()> {
     let addr = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
-        for burst in 0..BURSTS {
+        let mut pause = Duration::from_secs(1);
+
+        for _ in 0..BURSTS {
             let posts: Vec<_> = (0..EACH)
                 .map(|_| {
                     std::thread::spawn(move || {
@@ -104,13 +106,15 @@ fn post_in_bursts(listener: &TcpListener, accepted: &'static AtomicUsize) -> Joi
                     })
                 })
                 .collect();
+
             posts.into_iter().for_each(|post| post.join().expect("it was accepted"));
-            std::thread::sleep(Duration::from_millis(1_000 + 20 * burst));
+            std::thread::sleep(pause);
+            pause += Duration::from_millis(20);
         }
     })
 }
 
-const BURSTS: u64 = 20;
+const BURSTS: usize = 20;
 const EACH: usize = 6;
 
 #[test]
@@ -142,7 +146,7 @@ fn what_comes_while_an_idle_daemon_ends_is_served_by_the_next() {
 
     posting.join().expect("all were accepted");
     assert!(ends >= 2, "it ended only {ends} times");
-    let posted = BURSTS as usize * EACH;
+    let posted = BURSTS * EACH;
     assert_eq!(ACCEPTED.load(Ordering::Acquire), posted);
 
     let mut client = Client::connect(listener.local_addr().expect("an address"));
