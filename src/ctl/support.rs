@@ -231,7 +231,7 @@ mod tests {
         let lines = "T box hookboxd[1]: INFO ready listen=\"http://127.0.0.1:8420\"\n\
                      T WARN refused: the path /in/s3cret?token=x is unknown source=\"a\"\n\
                      T {\"level\":\"WARN\",\"message\":\"refused: s3cret\",\"kind\":\"x\"}\n\
-                     T INFO set url=https://u:s3cret@h/p?k=s3cret fetched (https://a/b, https://c)\n\
+                     T INFO set url=https://u:s3cret@h/p?k=s3cret (https://a/b, https://c)\n\
                      T INFO nested http://a/http://s3cret done\n";
         let shown = shareable(lines);
         assert!(!shown.contains("s3cret"), "{shown}");
@@ -240,7 +240,7 @@ mod tests {
             "T box hookboxd[1]: INFO ready listen=\"http://…\"\n\
              T WARN refused: …\n\
              T {\"level\":\"WARN\",\"message\":\"refused: …\n\
-             T INFO set url=https://… fetched (https://… https://…\n\
+             T INFO set url=https://… (https://… https://…\n\
              T INFO nested http://…://… done\n"
         );
     }

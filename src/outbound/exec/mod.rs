@@ -1,9 +1,9 @@
 //! `exec:` targets: a command takes the delivery.
 //!
 //! Limits: off unless `[exec] allow` names the command ([`allow`]), and nobody else can change it
-//! ([`crate::trust`]); `limits::COMMANDS` at a time over all endpoints; the endpoint's timeout over all of
-//! it; no new privileges; its memory, files, processes and processor time are bounded; of its
-//! output the last `limits::OUTPUT_READ` bytes are looked at and `limits::OUTPUT_KEPT` kept.
+//! ([`crate::trust`]); `limits::COMMANDS` at a time over all endpoints; the endpoint's timeout over
+//! all of it; no new privileges; its memory, files, processes and processor time are bounded; of
+//! its output the last `limits::OUTPUT_READ` bytes are looked at and `limits::OUTPUT_KEPT` kept.
 //!
 //! Each command has a supervisor, a process between it and the daemon ([`supervise`]), which sets
 //! its bounds and ends all that it started: when it has ended, when its time is up, and when the

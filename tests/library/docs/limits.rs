@@ -406,8 +406,8 @@ fn commands() -> Vec<(&'static str, String)> {
             format!(
                 "{} connections, of which one user of the group gets at most half of what is \
                  free, and root and the daemon's user find {} each; {} lists and {} other reads \
-                 of the log at a time, shared likewise; {} bodies above 1 MiB of users of the group, \
-                 each one; pages of {} rows, up to {}",
+                 of the log at a time, shared likewise; {} bodies above 1 MiB of users of the \
+                 group, each one; pages of {} rows, up to {}",
                 l::ADMIN_CONNECTIONS,
                 l::ADMIN_KEPT,
                 l::ADMIN_LISTS,
