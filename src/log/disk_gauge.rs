@@ -43,15 +43,25 @@ pub(super) struct DiskGauge {
     last: Mutex<SpaceMeasurement>,
 }
 
+/// What a sealed segment takes.
+#[derive(Clone, Copy, Debug)]
+struct SealedSize {
+    on_disk: u64,
+    /// See [`DiskSpace::growth`].
+    growth: u64,
+}
+
 /// What the folder holds.
 #[derive(Default)]
 struct Listing {
     /// Bytes of everything but the ballast and the active segment's data.
     others: u64,
     /// The sizes of the other segments.
-    sizes: HashMap<Seq, u64>,
+    sizes: HashMap<Seq, SealedSize>,
     /// Those of them whose checksums are not recorded.
     unrecorded: u64,
+    /// See [`DiskSpace::growth`].
+    growth: u64,
 }
 
 /// The last measurement, and what the next one starts from.
@@ -62,7 +72,7 @@ struct SpaceMeasurement {
     others: u64,
     ballast: u64,
     /// Sizes of sealed segments by their first record.
-    sizes: HashMap<Seq, u64>,
+    sizes: HashMap<Seq, SealedSize>,
     /// Full measurements since the sizes were read.
     sizes_age: u32,
     rolls: u64,
@@ -123,7 +133,7 @@ impl DiskGauge {
             (std::mem::take(&mut last.sizes), last.rolls)
         };
 
-        let Listing { others, sizes, unrecorded } = self.list(active, known);
+        let Listing { others, sizes, unrecorded, growth } = self.list(active, known);
         let ballast = ballast::allocated_bytes(&self.dir);
         let data = data_bytes(&folder::segment(&self.dir, active));
 
@@ -133,7 +143,7 @@ impl DiskGauge {
             return last.space;
         }
         (last.others, last.sizes, last.ballast) = (others, sizes, ballast);
-        last.space.unrecorded = unrecorded;
+        (last.space.unrecorded, last.space.growth) = (unrecorded, growth);
         self.update(&mut last, data)
     }
 
@@ -158,6 +168,7 @@ impl DiskGauge {
         last.rolls += 1;
         last.others += sealed;
         last.space.unrecorded += 1;
+        last.space.growth += growth_of(sealed);
         self.update(&mut last, active);
     }
 
@@ -172,7 +183,7 @@ impl DiskGauge {
     }
 
     /// Lists the folder. `known` are sizes of sealed segments that are not measured again.
-    fn list(&self, active: Seq, known: HashMap<Seq, u64>) -> Listing {
+    fn list(&self, active: Seq, known: HashMap<Seq, SealedSize>) -> Listing {
         let mut listing = Listing::default();
         let mut recorded = 0;
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
@@ -189,10 +200,11 @@ impl DiskGauge {
             }
             listing.others += match folder::first_of(&path) {
                 Some(first) if first != active => {
-                    let size =
-                        known.get(&first).copied().unwrap_or_else(|| folder::disk_bytes(&path));
+                    let size = known.get(&first).copied();
+                    let size = size.unwrap_or_else(|| sealed_size(&path));
                     listing.sizes.insert(first, size);
-                    size
+                    listing.growth += size.growth;
+                    size.on_disk
                 }
                 Some(_) => folder::disk_bytes(&path).saturating_sub(data_bytes(&path)),
                 None => folder::disk_bytes(&path),
@@ -211,6 +223,16 @@ impl DiskGauge {
 /// Bytes of a segment's data file on the disk.
 fn data_bytes(segment: &Path) -> u64 {
     fs::metadata(segment.join("db")).map_or(0, |m| m.blocks() * 512)
+}
+
+fn sealed_size(segment: &Path) -> SealedSize {
+    let data = fs::metadata(segment.join("db")).map_or(0, |m| m.len());
+    SealedSize { on_disk: folder::disk_bytes(segment), growth: growth_of(data) }
+}
+
+/// How much a data file of so many bytes grows when it is opened again.
+fn growth_of(data: u64) -> u64 {
+    data.next_multiple_of(limits::SLED_SEGMENT as u64) - data
 }
 
 #[cfg(test)]

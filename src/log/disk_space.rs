@@ -27,6 +27,9 @@ pub struct DiskSpace {
     /// Sealed segments whose checksums are not recorded yet. Each gets more files when it is opened
     /// and closed the next time.
     pub unrecorded: u64,
+    /// What the files of sealed segments still grow by: each is completed to a whole number of
+    /// sled's own segments the first time it is opened again.
+    pub growth: u64,
     /// Stored payload at which a segment is rolled.
     pub segment: u64,
 }
@@ -35,7 +38,7 @@ impl DiskSpace {
     /// Bytes left before nothing can be written any more, including the reserve.
     #[must_use]
     pub fn left(&self) -> u64 {
-        self.quota.saturating_sub(self.used).min(self.free)
+        self.quota.saturating_sub(self.used).min(self.free).saturating_sub(self.growth)
     }
 
     /// Whether the quota is the limit, and not the file system.
@@ -76,6 +79,9 @@ mod tests {
         let full = DiskSpace { free: 10, ..space };
         assert_eq!((full.left(), full.is_quota()), (10, false));
         assert_eq!(DiskSpace { used: 200, ..space }.left(), 0);
+        // What was sealed and not read since grows when it is read.
+        assert_eq!(DiskSpace { growth: 15, ..space }.left(), 25);
+        assert_eq!(DiskSpace { growth: 15, ..full }.left(), 0);
 
         let free = limits::ROLL_BYTES + 10;
         let fits = DiskSpace { quota: u64::MAX, used: 0, free, ..DiskSpace::default() };

@@ -271,6 +271,7 @@ mod tests {
             segment: 64 * MIB,
             files: None,
             unrecorded: 0,
+            growth: 0,
         }
     }
 

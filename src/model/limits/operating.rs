@@ -1,0 +1,50 @@
+//! What those get who operate the daemon: the admin socket, the metrics, screens and log lines.
+
+pub const ADMIN_CONNECTIONS: usize = 64;
+/// Of these, for root and for the daemon's own user each. Another user gets one more only while
+/// more are free than that user has: nobody takes them all.
+pub const ADMIN_KEPT: usize = 8;
+/// Lists under way at a time, which their readers may slow down; other questions to the log; and of
+/// each what root and the daemon's own user always find. Each takes a thread, and none that
+/// deliveries need.
+pub const ADMIN_LISTS: usize = 12;
+pub const ADMIN_WALKS: usize = 8;
+pub const ADMIN_WALKS_KEPT: usize = 2;
+/// Bytes of a body that is refused which are read nevertheless, so that whoever sends it can read
+/// why.
+pub const ADMIN_DRAINED: usize = 128 << 20;
+/// Threads for all that takes its time beside these: checks of requests, certificates.
+pub const SLOW_WORK: usize = 8;
+/// An imported event is a line in which its body is base64: the largest, and a slice of others
+/// before it.
+pub const ADMIN_BODY: usize = 48 << 20;
+/// Bodies above 1 MiB that members of the group have in memory at a time, of which each of them
+/// gets one; further ones wait for their turn. Root and the daemon's own user have one beside them.
+pub const ADMIN_BODIES: usize = 2;
+/// Bytes that are kept of the reason of a dead letter that is imported.
+pub const REASON_LEN: usize = 8 << 10;
+/// Dead letters whose reason an export states; of others it states that they are dead.
+pub const EXPORTED_DEAD_LETTERS: usize = 100_000;
+pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
+/// Of the listener for metrics: connections at a time, how long each may take, and how old the page
+/// may be.
+pub const METRICS_CONNECTIONS: usize = 8;
+pub const METRICS_TIMEOUT_MS: u64 = 10_000;
+pub const METRICS_PAGE_MS: u64 = 1_000;
+/// Rows of one page of a list, by default and at most.
+pub const PAGE: usize = 50;
+pub const PAGE_MAX: usize = 1000;
+/// Characters that are shown of what a receiver answered or a command said, where it stands beside
+/// other things; and endpoints that `status` names.
+pub const WORDS: usize = 160;
+pub const WORST_SHOWN: usize = 5;
+/// Deliveries of one step whose latency is measured.
+pub const DELIVERED_NOTED: usize = 4096;
+/// Changes of endpoints that may wait to be written to the daemon's log. Between two lines about
+/// one thing at one endpoint lies this time; and of all endpoints together so many lines are
+/// written in it.
+pub const CHANGES_WAITING: usize = 1024;
+pub const CHANGE_LINE_GAP_MS: u64 = 10_000;
+pub const CHANGE_LINES: usize = 100;
+/// Lines that a slow `tail -f` may lag behind before it reports that some were skipped.
+pub const TAIL_LAG: usize = 1024;
