@@ -86,8 +86,9 @@
 //!
 //! 1. [`model`], then the [`record::Record`] enum: everything that can happen is there, in past
 //!    tense.
-//! 2. `queue/input.rs`: the protocol of the queue, [`queue::Input`] to [`queue::Decision`]; then
-//!    `queue/accept.rs` and `queue/finish.rs`, and `State::apply` in `queue/fold.rs`.
+//! 2. `queue/request.rs`: the protocol of the queue, [`queue::QueueRequest`] to
+//!    [`queue::Decision`]; then `queue/accept.rs` and `queue/finish.rs`, and `State::apply` in
+//!    `queue/fold.rs`.
 //! 3. `scheduler/core.rs`: one step. It is short, and the heart of it all.
 //! 4. The module that you came for.
 //!

@@ -122,6 +122,7 @@ fn unchecked() -> CheckView {
         event_type: None,
         dedupe_key: None,
         response: CheckResponseView::default(),
+        not_checked: Vec::new(),
         elements: None,
     }
 }

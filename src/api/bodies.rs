@@ -16,7 +16,7 @@ pub struct RotateBody {
     pub secret: Option<SecretText>,
     /// Generate a secret and show it once
     pub generate_secret: Option<bool>,
-    /// End the old secrets at once
+    /// End the old secrets at once; with the newest secret once more it only ends an overlap
     pub now: bool,
     /// How long the old secrets are valid [default: 24h]
     pub overlap: Option<Span<0, YEAR_MS>>,

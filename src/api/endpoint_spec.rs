@@ -62,7 +62,8 @@ spec! {
         #[arg(long, value_name = "SECRET", conflicts_with = "generate_secret")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub secret: Option<SecretText>,
-        /// Generate a secret and show it once [default: if no secret is given]
+        /// Generate a secret and show it once; an update replaces the old one at once,
+        /// rotate-secret keeps it for a while [default: for a new endpoint without a secret]
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_name = "BOOL")]
         #[serde(skip_serializing_if = "Option::is_none")]

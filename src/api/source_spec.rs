@@ -34,7 +34,8 @@ spec! {
         #[arg(long, value_name = "SECRET", conflicts_with = "generate_secret")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub secret: Option<SecretText>,
-        /// Generate a secret and show it once
+        /// Generate a secret and show it once; an update replaces the old one at once,
+        /// rotate-secret keeps it for a while
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_name = "BOOL")]
         #[serde(skip_serializing_if = "Option::is_none")]

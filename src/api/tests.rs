@@ -44,6 +44,42 @@ fn every_setting() -> Value {
     })
 }
 
+/// Those that cannot stand beside some of `every_setting`.
+fn settings_of_batches() -> Value {
+    json!({
+        "batch_max_events": 7, "batch_max_bytes": "1KiB", "batch_max_wait": "2s",
+        "batch_format": "ndjson", "catch_up": "latest", "catch_up_key": "/k",
+    })
+}
+
+/// One that `EndpointSpec::apply` forgets would be dropped silently: the two tests below give each
+/// of them.
+#[test]
+fn every_setting_of_an_endpoint_is_given_by_a_test() {
+    let mut given = object(&every_setting());
+    given.extend(object(&settings_of_batches()));
+    let mut given: Vec<&str> = given.keys().map(String::as_str).collect();
+    // Every test gives the URL; secrets are applied by whoever may generate them.
+    given.extend(["url", "secret", "generate_secret"]);
+    given.sort_unstable();
+    let mut keys = EndpointSpec::KEYS.to_vec();
+    keys.sort_unstable();
+    assert_eq!(given, keys);
+}
+
+#[test]
+fn the_settings_of_batches_survive() {
+    let full = changed(&Endpoint::new("a", "http://x/"), &settings_of_batches()).expect("fine");
+    let spec = EndpointSpec::of(&full);
+    let shown = object(&serde_json::to_value(&spec).expect("JSON"));
+    for (key, given) in object(&settings_of_batches()) {
+        assert_eq!(shown[&key], given, "{key}");
+    }
+    let mut again = Endpoint::new("a", "");
+    spec.apply(&mut again).expect("well-formed");
+    assert_eq!(again, full);
+}
+
 #[test]
 fn every_setting_of_an_endpoint_survives_and_is_reset_on_its_own() {
     let plain = Endpoint::new("a", "http://x/");
@@ -285,6 +321,7 @@ fn a_view_is_read_back_with_fields_that_this_version_does_not_know() {
         secrets: Vec::new(),
         created_at: super::values::Time(0),
         applied_set: None,
+        warnings: Vec::new(),
         activity: None,
         lag: None,
     };

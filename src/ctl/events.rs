@@ -14,7 +14,7 @@ use super::show;
 use super::table::{clean, count, deliveries, local, local_ms, size, span, text};
 use crate::api::text::Line;
 use crate::api::views::{
-    EventDetailView, EventSentView, ReplayStartView, ReplayView, TailView, Tolerant,
+    EventDetailView, EventSentView, NextStep, ReplayStartView, ReplayView, TailView, Tolerant,
 };
 use crate::api::{ReplayBody, SendEventBody};
 
@@ -180,21 +180,39 @@ pub(super) fn tail_line(line: &Tolerant<TailView>) -> String {
             outcome,
             status,
             error,
+            next,
             next_at,
             ..
         } => {
             let (time, endpoint, outcome) = (local_ms(at.0), clean(endpoint), clean(outcome));
-            let result = status.map(|status| status.to_string());
-            let result = result.or_else(|| error.as_deref().map(clean)).unwrap_or("-".into());
+            let parts = [status.map(|status| status.to_string()), error.as_deref().map(clean)];
+            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            let result = if parts.is_empty() { "-".to_owned() } else { parts.join(": ") };
             let took = span(*duration_ms);
-            let next = next_at.map(|at| format!("  next at {}", local(at.0)));
 
             let attempt = format!("{outcome}  {result}  {took}  attempt {number}");
-            let next = next.unwrap_or_default();
+            let next = next_at
+                .map(|at| format!("  next at {}", local(at.0)))
+                .or_else(|| next.as_ref().map(what_followed))
+                .unwrap_or_default();
             format!("{time}  out   {endpoint}  {attempt}  {delivery}{next}")
         }
         TailView::Missed { lines } => {
             format!("- {lines} lines were skipped: the reader is too slow")
         }
     }
+}
+
+/// What followed from an attempt that is not repeated at a known time.
+fn what_followed(next: &Tolerant<NextStep>) -> String {
+    let words = match next {
+        Tolerant::Known(NextStep::Delivered) => return String::new(),
+        Tolerant::Known(NextStep::Dead) => "given up (dead)",
+        Tolerant::Known(NextStep::Held) => "the endpoint is on hold",
+        Tolerant::Known(NextStep::Parked) => "its lane is parked",
+        Tolerant::Known(NextStep::Ended) => "it was cancelled",
+        Tolerant::Known(NextStep::Retry) => "is tried again",
+        Tolerant::Unknown(_) => return format!("  {}", clean(&next.to_string())),
+    };
+    format!("  {words}")
 }

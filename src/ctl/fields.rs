@@ -43,6 +43,8 @@ fn shown(name: &str, value: &Value, now: u64) -> String {
         ("header" | "arg" | "filter_too_expensive", Value::Array(list)) if list.is_empty() => {
             "none".to_owned()
         }
+        ("refused", Value::Object(counts)) if !counts.is_empty() => refusal_counts(counts),
+
         (name, Value::String(at)) if name.ends_with("_at") || name.ends_with("_until") => {
             parse_wall(at).map_or_else(|| clean(at), |at| moment(Some(Time(at)), now))
         }
@@ -54,6 +56,12 @@ fn shown(name: &str, value: &Value, now: u64) -> String {
         }
         (_, value) => plain(value),
     }
+}
+
+/// How many requests were refused for each reason.
+fn refusal_counts(counts: &Map<String, Value>) -> String {
+    let count = |(reason, count): (&String, &Value)| clean(&format!("{reason} {count}"));
+    counts.iter().map(count).collect::<Vec<_>>().join(", ")
 }
 
 /// How many secrets there are, and when those end that were replaced.

@@ -26,7 +26,7 @@ pub(super) fn created_source(noun: &str, source: &SourceView) -> String {
         let _ = write!(text, "\nIt expires {}.", time(source.expires_at, now_ms()));
     }
 
-    text + &secret_line(source.settings.secret.as_ref()) + &warning_lines(source)
+    text + &secret_line(source.settings.secret.as_ref()) + &warning_lines(&source.warnings)
 }
 
 /// An endpoint that was just created.
@@ -39,18 +39,18 @@ pub(super) fn created_endpoint(endpoint: &EndpointView) -> String {
 /// A source that was just updated.
 pub(super) fn updated_source(source: &SourceView) -> String {
     let (name, secret) = (&source.name, secret_line(source.settings.secret.as_ref()));
-    format!("Updated source {name}.{secret}{}", warning_lines(source))
+    format!("Updated source {name}.{secret}{}", warning_lines(&source.warnings))
 }
 
 /// An endpoint that was just updated.
 pub(super) fn updated_endpoint(endpoint: &EndpointView) -> String {
     let (name, secret) = (&endpoint.name, secret_line(endpoint.settings.secret.as_ref()));
-    format!("Updated endpoint {name}.{secret}")
+    format!("Updated endpoint {name}.{secret}{}", warning_lines(&endpoint.warnings))
 }
 
-fn warning_lines(source: &SourceView) -> String {
+fn warning_lines(warnings: &[String]) -> String {
     let line = |warning: &String| format!("\nWarning: {}.", text(warning));
-    source.warnings.iter().map(line).collect()
+    warnings.iter().map(line).collect()
 }
 
 fn secret_line(secret: Option<&SecretText>) -> String {
@@ -200,8 +200,9 @@ pub(super) fn checked(answer: &CheckView) -> String {
         ("type", or_dash(answer.event_type.as_ref())),
         ("dedupe key", or_dash(answer.dedupe_key.as_ref())),
         ("answer", answer.response.status.to_string()),
+        ("not checked", answer.not_checked.join(", ")),
     ] {
-        let _ = writeln!(lines, "{label:<11} {value}");
+        let _ = writeln!(lines, "{label:<11} {}", text(&value));
     }
     lines
 }
@@ -246,5 +247,9 @@ pub(super) fn verified(report: &VerifyView) -> String {
         let what = text(&problem.what);
         let _ = writeln!(lines, "segment {segment}, records {first} to {last}: {what}");
     }
+    lines.push_str(
+        "What a damaged segment still has may be read with `hookboxctl log salvage --output FILE` \
+         (and --data DIR where no daemon runs).\n",
+    );
     lines
 }

@@ -169,6 +169,7 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
             event_type: None,
             dedupe_key: None,
             response: response(&answer),
+            not_checked: not_checked(),
             elements: None,
         },
         Verdict::Refused { reason, kind, answer } => {
@@ -218,6 +219,7 @@ fn proven(source: &Source, headers: &[Header], body: &[u8], found: Proven) -> Ch
         event_type: Some(facts.kind),
         dedupe_key: facts.dedupe_key,
         response: response(&answer.unwrap_or_else(|| ProviderAnswer::empty(202))),
+        not_checked: not_checked(),
         elements: Some(elements).filter(|elements| !elements.is_empty()),
     }
 }
@@ -231,8 +233,14 @@ fn refused(reason: &str, kind: &str, answer: &ProviderAnswer) -> CheckView {
         event_type: None,
         dedupe_key: None,
         response: response(answer),
+        not_checked: not_checked(),
         elements: None,
     }
+}
+
+/// What a request that somebody kept does not tell: who sends it, and how often.
+fn not_checked() -> Vec<String> {
+    vec!["allow".to_owned(), "rate".to_owned()]
 }
 
 fn response(answer: &ProviderAnswer) -> CheckResponseView {

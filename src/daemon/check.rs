@@ -33,19 +33,49 @@ pub fn check(config: &Config) -> Result<(), Exit> {
 /// `--check`: the first thing that is wrong, or what would hold and what is odd about it.
 pub fn report(effective: &EffectiveConfig, print: bool) -> Result<(), Exit> {
     check(&effective.config)?;
+
+    // The service manager checks at each start, when the listeners may be its own sockets.
+    let by_manager = std::env::var_os("INVOCATION_ID").is_some();
+    let mut notes = Vec::new();
+    if !by_manager {
+        notes.extend(missing_socket_folder(&effective.config)?);
+        notes.extend(self::notes(&effective.config));
+    }
+
     if print {
         print!("{}", effective.text());
     } else {
         println!("the configuration is valid");
     }
-
-    // The service manager checks at each start, when the listeners may be its own sockets.
-    if std::env::var_os("INVOCATION_ID").is_none() {
-        for note in notes(&effective.config) {
-            eprintln!("hookboxd: note: {note}");
-        }
+    for note in notes {
+        eprintln!("hookboxd: note: {note}");
     }
     Ok(())
+}
+
+/// The folder of the admin socket, which the daemon does not make unless it belongs to the data
+/// folder: an error where it is missing, and a note below `/run`, where a service manager makes it
+/// at the start.
+fn missing_socket_folder(config: &Config) -> Result<Option<String>, Exit> {
+    let socket = config.socket();
+    let folder = match socket.parent() {
+        None => return Ok(None),
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+    };
+    if folder.is_dir() || config.data.starts_with(folder) {
+        return Ok(None);
+    }
+
+    let missing = format!("the folder {} of admin_socket is missing", folder.display());
+    if folder.starts_with("/run") {
+        return Ok(Some(format!(
+            "{missing}: the service manager makes it at the start (RuntimeDirectory=), or make it \
+             yourself"
+        )));
+    }
+    let what = format!("{missing}: make it, or choose another path");
+    Err(Exit::new(Exit::CANNOT_CREATE, what))
 }
 
 /// What is no error of the configuration and may become one of a daemon that is started here.
@@ -85,5 +115,35 @@ pub fn policy(config: &Config) -> OutboundPolicy {
         proxy: config.outbound.proxy.clone(),
         no_proxy: config.outbound.no_proxy.clone(),
         exec_allow: config.exec.allow.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::missing_socket_folder;
+    use crate::config::Config;
+
+    /// What is said of this socket, beside this data folder.
+    fn said(socket: Option<PathBuf>, data: &Path) -> Result<Option<String>, i32> {
+        let config = Config { admin_socket: socket, data: data.to_owned(), ..Config::default() };
+        missing_socket_folder(&config).map_err(|exit| exit.code.into())
+    }
+
+    #[test]
+    fn a_folder_that_nobody_makes_is_an_error_and_one_of_the_service_manager_a_note() {
+        let home = tempfile::tempdir().expect("a folder");
+        let data = home.path().join("var/data");
+        let socket = |path: &str| Some(home.path().join(path));
+        assert_eq!(said(socket("admin.sock"), &data), Ok(None), "it is there");
+        assert_eq!(said(None, &data), Ok(None), "the daemon makes its data folder");
+        assert_eq!(said(socket("var/admin.sock"), &data), Ok(None), "and what is above it");
+        assert_eq!(said(Some("admin.sock".into()), &data), Ok(None), "where it is started");
+        assert_eq!(said(socket("missing/admin.sock"), &data), Err(73));
+        assert_eq!(said(socket("var/data/sub/admin.sock"), &data), Err(73), "not below it");
+
+        let note = said(Some("/run/hookbox-of-a-test/admin.sock".into()), &data);
+        assert!(note.expect("no error").expect("a note").contains("RuntimeDirectory="));
     }
 }

@@ -60,7 +60,7 @@ pub(super) struct MemoryBudget {
 #[derive(Debug, Default)]
 struct BudgetUsage {
     all: usize,
-    /// ShareHolder those that hold something now; an entry goes with its last claim.
+    /// Of those that hold something now; an entry goes with its last claim.
     shares: HashMap<Holder, HolderUsage>,
 }
 

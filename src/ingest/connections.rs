@@ -1,7 +1,7 @@
 //! How many connections there may be: in all, and from one address. Pure.
 //!
 //! One address (of IPv6 one /64) has a quarter of them at most, and at least [`FEW`] when there are
-//! not many. ShareHolder the last eighth an address gets only [`KEPT_EACH`]: addresses that hold
+//! not many. Of the last eighth an address gets only [`KEPT_EACH`]: addresses that hold
 //! many leave it to those that come new.
 //!
 //! A trusted proxy and whoever may open a Unix socket have no share: many clients are behind them.
@@ -28,7 +28,7 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct OpenConnections {
     all: usize,
-    /// ShareHolder those that have any.
+    /// Of those that have any.
     by_holder: HashMap<Holder, usize>,
 }
 

@@ -13,6 +13,8 @@ use super::{EndpointId, REDACTED, Secret, TargetUrl, TimedSecret, WallMs, is_sec
 
 /// When a failed delivery is tried again: `base · factor^n` up to `max`, each delay spread by
 /// ±`jitter`, until `max_age` has passed since the delivery was made.
+///
+/// Positional in the log: new fields come last, with `#[serde(default)]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     pub base_ms: u64,
@@ -107,6 +109,8 @@ pub enum HeadOfLine {
 
 /// Several deliveries in one request. A batch closes by number, by bytes or by the age of its
 /// oldest event.
+///
+/// Positional in the log: new fields come last, with `#[serde(default)]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     pub max_events: u32,
@@ -132,6 +136,8 @@ pub enum BatchFormat {
 }
 
 /// How a backlog is worked off after the link or the receiver was away.
+///
+/// Positional in the log: new fields come last, with `#[serde(default)]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatchUp {
     pub mode: CatchUpMode,
@@ -158,6 +164,8 @@ pub enum CatchUpMode {
 
 /// What is sent instead of the event's own request: templates over `{id, type, source, received_at,
 /// headers, body}`.
+///
+/// Positional in the log: new fields come last, with `#[serde(default)]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestTemplate {
     /// The request's method; POST when `None`.
@@ -202,6 +210,8 @@ fn names_its_secret(template: &str) -> bool {
 }
 
 /// Over which way an endpoint is reached.
+///
+/// Positional in the log: new fields come last, with `#[serde(default)]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectSettings {
     /// `http://[user:password@]host:port`, or `none` to go around the daemon's own.
@@ -278,6 +288,8 @@ impl Default for PullSettings {
 }
 
 /// A named outbound destination, with its filter, signing, retry policy and limits.
+///
+/// Positional in the log: new fields come last, with `#[serde(default)]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     pub id: EndpointId,

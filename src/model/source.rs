@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{Rate, SourceId, TimedSecret, WallMs, limits};
 
 /// A named inbound endpoint: a URL path, who may post there, and which proof is required.
+///
+/// Positional in the log: new fields come last, with `#[serde(default)]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     pub id: SourceId,

@@ -156,7 +156,10 @@ impl Target {
     /// Whether consumers lease the deliveries, instead of attempts going out.
     #[must_use]
     pub fn is_leased(&self) -> bool {
-        matches!(self, Self::Pull)
+        match self {
+            Self::Pull => true,
+            Self::Http(_) | Self::Unix(_) | Self::Exec(_) => false,
+        }
     }
 
     /// Whether several events may go out in one request.

@@ -10,7 +10,6 @@
 
 use super::action::{Action, ReadOrder};
 use super::endpoint::EndpointQueue;
-use super::notices::OWN_SOURCE;
 use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
 use crate::model::{BatchId, DeliveryId, EndpointId, Now, Seq, limits, time};
@@ -199,8 +198,7 @@ impl Queue {
         let seq = self.remember(Record::DeliveryDied { dead: dead.clone() }, draft);
         // What it was about is not always known here: one who subscribes to the daemon's own events
         // makes no more of them.
-        let settings = &self.state.endpoint(dead.delivery.endpoint).settings;
-        let subscribes = settings.from.iter().any(|from| from == OWN_SOURCE);
+        let subscribes = self.gets_own(dead.delivery.endpoint);
         self.notify_dead(now, &dead, own || subscribes, draft);
         seq
     }

@@ -261,3 +261,61 @@ impl Queue {
         recorded
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::SettleLoss;
+    use crate::model::{Endpoint, Seq};
+    use crate::queue::testing::TestQueue;
+    use crate::queue::{Input, Loss, OWN_SOURCE, Queue, State};
+    use crate::record::Record;
+
+    /// The numbers and types of the daemon's own events among these records.
+    fn notices(records: &[Record]) -> Vec<(Seq, String)> {
+        let own = records.iter().filter_map(|record| match record {
+            Record::EventAccepted { event, .. } if event.is_own() => Some(event),
+            _ => None,
+        });
+        own.map(|event| (event.id.seq, event.kind.clone())).collect()
+    }
+
+    /// How many notices of dead letters there are when the log cannot give this delivery back
+    /// after a restart.
+    fn notices_when_lost(world: &TestQueue, endpoint: u32, seq: Seq) -> usize {
+        let mut state = State::new();
+        for (seq, record) in (1..).zip(&world.records) {
+            state.apply(seq, record).expect("it follows");
+        }
+
+        let mut now = world.now;
+        let mut queue = Queue::new(state, 1, now);
+        let lost = Loss::Deliveries { endpoint, deliveries: vec![seq] };
+        let settled = queue.handle(now, SettleLoss(lost));
+        assert_eq!(settled.answer.expect("it is not refused"), 1, "it became a dead letter");
+
+        let mut records = settled.records;
+        for _ in 0..3 {
+            (now.mono_ms, now.wall_ms) = (now.mono_ms + 60_000, now.wall_ms + 60_000);
+            records.extend(queue.run(now).records);
+        }
+        notices(&records).iter().filter(|(_, kind)| kind == "hookbox.delivery.dead").count()
+    }
+
+    #[test]
+    fn a_notice_that_is_lost_makes_no_other_notice() {
+        let to = |name: &str, from: &str| Endpoint {
+            from: vec![from.to_owned()],
+            ..Endpoint::new(name, "http://127.0.0.1:9/")
+        };
+        let endpoints = [to("mail", OWN_SOURCE), to("pager", OWN_SOURCE), to("app", "in")];
+        let mut world = TestQueue::new(endpoints);
+        world.input(Input::Announce { kind: "hookbox.test".to_owned(), data: json!({}) });
+        let [(notice, _)] = notices(&world.records)[..] else { panic!("it is sent") };
+        let event = world.accept("{}");
+
+        assert_eq!(notices_when_lost(&world, 3, event.seq), 1, "of others there is a notice");
+        assert_eq!(notices_when_lost(&world, 1, notice), 0);
+    }
+}

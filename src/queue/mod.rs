@@ -1,9 +1,9 @@
 //! What should happen. Pure: no clock, no randomness of its own, no I/O.
 //!
-//! [`Queue::handle`] takes the time and an [`Input`] and gives a [`Decision`]: records to remember,
-//! actions to release once they are durable, and an answer. Same state, same inputs, same times,
-//! same seed: same answer. The clock is an argument; jitter and ids come from a seeded generator,
-//! and what it drew stands in the records.
+//! [`Queue::handle`] takes the time and a [`QueueRequest`] and gives a [`Decision`]: records to
+//! remember, actions to release once they are durable, and an answer. Same state, same inputs, same
+//! times, same seed: same answer. The clock is an argument; jitter and ids come from a seeded
+//! generator, and what it drew stands in the records.
 //!
 //! Things: the [`State`], a fold of records, which has one [`EndpointQueue`] for each endpoint; the
 //! newest events at hand (`recent`); the endpoints' filters (`matcher`, `filter`), which whoever

@@ -18,7 +18,7 @@ use super::{Draft, Queue};
 use crate::model::{
     DeliveryId, EndpointId, Event, Fingerprints, Header, HoldReason, Now, Seq, time,
 };
-use crate::record::DeadLetter;
+use crate::record::{DeadLetter, LOST};
 
 impl Queue {
     /// Has a change of an endpoint's health written to the daemon's log.
@@ -117,17 +117,25 @@ impl Queue {
     ) {
         let what = HealthEvent::Died { delivery: dead.delivery, reason: dead.reason.clone() };
         self.report_change(dead.delivery.endpoint, what, draft);
-        if own || !self.matcher.wants_own() {
+        let id = dead.delivery.endpoint;
+        // The log cannot say what a lost event was about.
+        let may_be_own = own || (dead.reason == LOST && self.gets_own(id));
+        if may_be_own || !self.matcher.wants_own() {
             return;
         }
 
-        let id = dead.delivery.endpoint;
         let data = json!({
             "endpoint": self.name_of(id), "delivery": dead.delivery.to_string(),
             "attempts": dead.attempts, "reason": dead.reason,
         });
         let notice = Notice { kind: "hookbox.delivery.dead".to_owned(), about: Some(id), data };
         self.notices.keep_back(now, notice);
+    }
+
+    /// Whether the daemon's own events go to this endpoint.
+    pub(super) fn gets_own(&self, id: EndpointId) -> bool {
+        let found = self.state.endpoints.get(&id);
+        found.is_some_and(|endpoint| endpoint.settings.from.iter().any(|from| from == OWN_SOURCE))
     }
 
     fn notify_about(

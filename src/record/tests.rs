@@ -2,6 +2,7 @@
 //! keep old logs readable.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,8 +15,9 @@ use super::{
     RecordError, Replay, ReplayFilter, Restraint, Wait, WaitingDelivery, decode, encode,
 };
 use crate::model::{
-    AttemptReport, DeliveryId, Endpoint, Event, EventId, Fingerprints, Header, HoldReason, Outcome,
-    RequestHead, ResponseHead, Seq, Source,
+    AttemptReport, Batch, BatchFormat, CatchUp, CatchUpMode, ConnectSettings, DeliveryId, Endpoint,
+    Event, EventId, Fingerprints, Header, HoldReason, Outcome, Rate, RequestHead, RequestTemplate,
+    ResponseHead, RetryPolicy, Seq, Source,
 };
 
 /// The names of the variants in logs. A name is added to, and never removed from this list: a
@@ -58,6 +60,40 @@ const NAMES_IN_LOGS: [&str; 33] = [
 
 /// A record as format 1 has it in logs, byte by byte: `{"Died": [[[[7, 3], 7, 2, 9, "lost", 0]]]}`.
 const DIED: &[u8] = b"\x01\x81\xa4Died\x91\x96\x92\x07\x03\x07\x02\x09\xa4lost\x00";
+
+/// Settings as logs of this version have them: the fields by their position. Each has the fields of
+/// the first version of its type, and a field that came later has a default. What is added here
+/// stays.
+#[test]
+fn settings_are_read_with_the_fields_that_older_logs_have() {
+    fn read<T: serde::de::DeserializeOwned>(stored: &impl Serialize) -> T {
+        let bytes = rmp_serde::to_vec(stored).expect("written");
+        rmp_serde::from_slice(&bytes).expect("a new field is the last, and has a default")
+    }
+
+    let batch: Batch = read(&(10, 1024, 5000, "ndjson"));
+    let format = BatchFormat::Ndjson;
+    assert_eq!(batch, Batch { max_events: 10, max_bytes: 1024, max_wait_ms: 5000, format });
+
+    let retry: RetryPolicy = read(&(1000, 2.0, 3_600_000, 0.2, 3 * 86_400_000, None::<u32>));
+    assert_eq!(retry, RetryPolicy::default());
+
+    let rate = Some(Rate { count: 5, per_ms: 1000 });
+    let catch_up: CatchUp = read(&("latest", (5, 1000), "/k"));
+    let (mode, key) = (CatchUpMode::Latest, Some("/k".to_owned()));
+    assert_eq!(catch_up, CatchUp { mode, rate, key });
+
+    let template: RequestTemplate = read(&("PUT", "/a", [("A", "b")], "{}", "text/plain"));
+    assert_eq!(template.headers, [("A".to_owned(), "b".to_owned())]);
+    let template = (template.method, template.path, template.body, template.content_type);
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(template, (text("PUT"), text("/a"), text("{}"), text("text/plain")));
+
+    let connect: ConnectSettings = read(&("http://p:1", "127.0.0.2", "/c", "/k", "/a"));
+    assert_eq!(connect.bind, Some([127, 0, 0, 2].into()));
+    let files = [connect.client_cert, connect.client_key, connect.ca];
+    assert_eq!(files.map(|file| file.expect("a file")), ["/c", "/k", "/a"].map(PathBuf::from));
+}
 
 fn died() -> Record {
     Record::DeliveryDied {

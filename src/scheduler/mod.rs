@@ -8,7 +8,7 @@
 //! code), the thread around it (`thread`, `watchdog`), which requests share a step (`gathering`),
 //! the [`Handle`] that the other modules hold and the [`Envelope`] in which a request travels with
 //! the place of its answer, the workers that find out where events go before they come to the
-//! thread (`workers`, `matching`), the reader of the log that refills prefetches and scans for
+//! thread (`matching`), the reader of the log that refills prefetches and scans for
 //! replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`, `retention_clock`),
 //! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), the gate
 //! before all listeners (`accept_gate`), what follows from how full the disk is (`disk_level`,

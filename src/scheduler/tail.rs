@@ -28,10 +28,10 @@ pub enum TailLine {
         number: u32,
         at: WallMs,
         duration_ms: u64,
-        outcome: &'static str,
+        outcome: Outcome,
         status: Option<u16>,
         error: Option<String>,
-        next_at: Option<WallMs>,
+        next: Consequence,
     },
 }
 
@@ -64,23 +64,63 @@ fn attempted(attempt: &DeliveryAttempt<'_>, state: &State) -> TailLine {
         number: attempt.number,
         at: report.started_at,
         duration_ms: report.duration_ms,
-        outcome: outcome(&report.outcome, attempt.next),
+        outcome: attempt.outcome(),
         status: report.response.as_ref().map(|response| response.status),
-        error: report.error.clone(),
-        next_at: match attempt.next {
-            Consequence::Retry { due_at, .. } => Some(*due_at),
-            _ => None,
-        },
+        error: attempt.error().map(str::to_owned),
+        next: attempt.next.clone(),
     }
 }
 
-fn outcome(outcome: &Outcome, next: &Consequence) -> &'static str {
-    match (outcome, next) {
-        (Outcome::Delivered, _) => "delivered",
-        (_, Consequence::Retry { .. }) => "retry",
-        (_, Consequence::Dead { .. }) => "dead",
-        (_, Consequence::Held { .. }) => "held",
-        (_, Consequence::Parked { .. }) => "parked",
-        (_, Consequence::Delivered | Consequence::Ended) => "ended",
+#[cfg(test)]
+mod tests {
+    use super::{TailLine, lines};
+    use crate::model::{AttemptReport, BatchId, Outcome, RequestHead};
+    use crate::queue::State;
+    use crate::record::{
+        BatchConsequence, BatchFinished, Consequence, MemberFinished, OTHERS_TAKEN, Record,
+    };
+
+    /// A batch of two that was answered 200: the second one was named in `failed`.
+    fn half_taken() -> Record {
+        let dead = Consequence::Dead { reason: "1 of 1 attempts failed".into() };
+        let member =
+            |delivery, next| MemberFinished { delivery, event: delivery, number: 1, prev: 0, next };
+        let report = AttemptReport {
+            started_at: 0,
+            duration_ms: 1,
+            connect_ms: None,
+            outcome: Outcome::Delivered,
+            request: RequestHead::default(),
+            response: None,
+            error: None,
+            fault: None,
+            command: None,
+        };
+
+        Record::BatchFinished(Box::new(BatchFinished {
+            endpoint: 1,
+            batch: BatchId { seq: 9, part: 0 },
+            number: 1,
+            report,
+            members: vec![member(7, Consequence::Delivered), member(8, dead)],
+            next: BatchConsequence::Over,
+            uncounted: false,
+            failing_ms: 0,
+            ran_ms: 0,
+            restraint: None,
+        }))
+    }
+
+    #[test]
+    fn what_a_receiver_leaves_out_of_a_batch_is_not_told_as_delivered() {
+        let lines = lines(&half_taken(), &State::new());
+        let told = lines.iter().map(|line| match &**line {
+            TailLine::Attempt { outcome, error, next, .. } => {
+                (outcome.clone(), error.as_deref(), matches!(next, Consequence::Dead { .. }))
+            }
+            other => panic!("{other:?}"),
+        });
+        let left_out = (Outcome::Retryable { after_ms: None }, Some(OTHERS_TAKEN), true);
+        assert_eq!(told.collect::<Vec<_>>(), [(Outcome::Delivered, None, false), left_out]);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::endpoint_health::LoggedHealth;
 use super::names::{check_endpoint, missing_endpoint, name};
-use super::secrets::{given_secret, rotated, secret_views};
+use super::secrets::{given_secret, replaced, rotated, secret_views};
 use super::{endpoint_health, test_endpoint};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -115,7 +115,9 @@ pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
 
     check(admin, &endpoint)?;
     let made = admin.handle.update_endpoint(endpoint).await?;
-    Ok(ApiResponse::ok(with_secret(view(admin, &made, Some(&found)), secret)))
+    let mut shown = with_secret(view(admin, &made, Some(&found)), secret);
+    shown.warnings.extend(replaced("endpoint", &found.endpoint.secrets, &made.secrets));
+    Ok(ApiResponse::ok(shown))
 }
 
 pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -190,6 +192,7 @@ fn view(admin: &Admin, endpoint: &Endpoint, snapshot: Option<&EndpointSnapshot>)
         secrets: secret_views(&endpoint.secrets, admin.wall_ms()),
         created_at: Time(endpoint.created_at),
         applied_set: endpoint.applied_set.clone(),
+        warnings: Vec::new(),
         activity: snapshot.map(activity),
         lag: None,
     }

@@ -6,6 +6,7 @@ use crate::admin::http::problem::Problem;
 use crate::api::RotateBody;
 use crate::api::values::{SecretText, Span, Time};
 use crate::api::views::SecretView;
+use crate::model::time::format_duration_ms;
 use crate::model::{TimedSecret, limits};
 
 /// Puts a secret that is given or generated in the place of those there were; returns one that was
@@ -29,6 +30,18 @@ pub fn given_secret(
         }
         (None, false) => Ok(None),
     }
+}
+
+/// What to know when an update has put another secret in the place of one that was live.
+pub fn replaced(noun: &str, old: &[TimedSecret], new: &[TimedSecret]) -> Option<String> {
+    let is_replaced = !old.is_empty() && !new.is_empty() && old != new;
+    is_replaced.then(|| {
+        let kept = format_duration_ms(limits::ROTATION_MS);
+        format!(
+            "the old secret is not valid any more: `hookboxctl {noun} rotate-secret` would have \
+             kept it for {kept}"
+        )
+    })
 }
 
 /// A new secret comes first; the old ones are valid for as long as is asked for, or another

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 
 use super::names::{missing_source, name};
-use super::secrets::{given_secret, rotated, secret_views};
+use super::secrets::{given_secret, replaced, rotated, secret_views};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -71,7 +71,8 @@ pub fn show(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Probl
 }
 
 pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
-    let mut source = Source::clone(&*find(admin, &request.arg)?);
+    let found = find(admin, &request.arg)?;
+    let mut source = Source::clone(&found);
     let patch = Patch::<SourceSpec>::read(request.object()?)?;
 
     if patch.resets("secret") {
@@ -85,7 +86,9 @@ pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     source.recipient_required |= (admin.adapters.check_recipient)(&source).map_err(Problem::bad)?;
 
     let made = admin.handle.ask(UpdateSource(Box::new(source))).await?;
-    Ok(ApiResponse::ok(with_secret(view(admin, &made), secret)))
+    let mut shown = with_secret(view(admin, &made), secret);
+    shown.warnings.extend(replaced("source", &found.secrets, &made.secrets));
+    Ok(ApiResponse::ok(shown))
 }
 
 /// Gives `source` the settings with the changes of `patch`; returns a secret that was generated, to
@@ -198,7 +201,7 @@ fn view(admin: &Admin, source: &Source) -> SourceView {
     };
     let settings = SourceSpec::shown(source, admin.shows_secrets());
     let base = base_url(&admin.info.direct);
-    let url = settings.public_url.clone().unwrap_or_else(|| format!("{base}{path}"));
+    let url = settings.public_url.clone().unwrap_or_else(|| url_at(&base, &path));
 
     SourceView {
         name: source.name.clone(),
@@ -228,6 +231,12 @@ fn base_url(listen: &[String]) -> String {
     format!("http://{}", first.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
 }
 
+/// The URL of a path. Over a Unix socket it is written as that of an endpoint.
+fn url_at(base: &str, path: &str) -> String {
+    let between = if base.starts_with("unix:") { ":" } else { "" };
+    format!("{base}{between}{path}")
+}
+
 fn random_name(admin: &Admin) -> String {
     let short = data_encoding::BASE32_NOPAD.encode(&admin.random_bytes::<5>());
     format!("bin-{}", short.to_ascii_lowercase())
@@ -235,7 +244,7 @@ fn random_name(admin: &Admin) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::base_url;
+    use super::{base_url, url_at};
 
     #[test]
     fn urls_are_shown_as_one_would_type_them() {
@@ -245,5 +254,8 @@ mod tests {
         assert_eq!(url(&["https://0.0.0.0:443/"]), "https://0.0.0.0:443");
         assert_eq!(url(&["[::]:8420"]), "http://[::1]:8420");
         assert_eq!(url(&[]), "http://127.0.0.1:8420");
+
+        assert_eq!(url_at(&url(&["unix:/run/in.sock"]), "/in/a"), "unix:/run/in.sock:/in/a");
+        assert_eq!(url_at(&url(&[]), "/in/a"), "http://127.0.0.1:8420/in/a");
     }
 }

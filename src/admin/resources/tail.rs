@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 
-use super::deliveries::outcome_name;
+use super::deliveries::{Aftermath, aftermath, outcome_name};
 use super::names::{check_filter, endpoint_name};
 use super::sources;
 use crate::admin::context::Admin;
@@ -18,7 +18,7 @@ use crate::admin::scan::{page, walk};
 use crate::api::values::{Text, Time};
 use crate::api::views::{ProblemLine, TailView};
 use crate::model::{DeliveryFilter, DeliveryId, Event, Seq, limits};
-use crate::record::{Consequence, DeliveryAttempt, Record};
+use crate::record::{DeliveryAttempt, Record};
 use crate::scheduler::TailLine;
 
 /// Lines of the past when nobody says how many.
@@ -169,10 +169,7 @@ fn event_line(event: &Event, deliveries: usize) -> TailView {
 
 fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
     let report = attempt.report;
-    let next_at = match attempt.next {
-        Consequence::Retry { due_at, .. } => Some(Time(*due_at)),
-        _ => None,
-    };
+    let Aftermath { next, next_at, reason } = aftermath(attempt.next);
     TailView::Attempt {
         at: Time(report.started_at),
         delivery: Text(attempt.delivery),
@@ -180,10 +177,12 @@ fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
         endpoint,
         number: attempt.number,
         duration_ms: report.duration_ms,
-        outcome: outcome_name(&report.outcome).to_owned(),
+        outcome: outcome_name(&attempt.outcome()).to_owned(),
         status: report.response.as_ref().map(|r| r.status),
-        error: report.error.clone(),
+        error: attempt.error().map(str::to_owned),
+        next: Some(next.into()),
         next_at,
+        reason,
     }
 }
 
@@ -235,9 +234,10 @@ fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option
             outcome,
             status,
             error,
-            next_at,
+            next,
         } => {
             let passes = wanted.attempt(endpoint) && !sent.attempts.contains(&(*delivery, *number));
+            let Aftermath { next, next_at, reason } = aftermath(next);
             passes.then(|| TailView::Attempt {
                 at: Time(*at),
                 delivery: Text(*delivery),
@@ -245,10 +245,12 @@ fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option
                 endpoint: endpoint.clone(),
                 number: *number,
                 duration_ms: *duration_ms,
-                outcome: (*outcome).to_owned(),
+                outcome: outcome_name(outcome).to_owned(),
                 status: *status,
                 error: error.clone(),
-                next_at: next_at.map(Time),
+                next: Some(next.into()),
+                next_at,
+                reason,
             })
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{AdminWorld, NOW, event};
 use crate::admin::memory_log::MemoryLog;
 use crate::admin::scan::identity::fingerprint;
-use crate::model::{DeliveryId, EventId};
+use crate::model::{DeliveryId, EventId, Outcome};
 use crate::queue::StartReplay;
 use crate::record::{Consequence, Record};
 use crate::scheduler::TailLine;
@@ -152,15 +152,20 @@ async fn tail_sends_the_past_then_what_passes() {
             number,
             at: 0,
             duration_ms: 1,
-            outcome: "delivered",
+            outcome: Outcome::Retryable { after_ms: None },
             status: None,
             error: None,
-            next_at: None,
+            next: Consequence::Dead { reason: "1 of 1 attempts failed".into() },
         }))
     };
     pass(1).expect("received");
     pass(2).expect("received");
-    assert_eq!(next().await["number"], 2, "the first was sent already");
+    let second = next().await;
+    assert_eq!(second["number"], 2, "the first was sent already");
+    assert_eq!(
+        (&second["outcome"], &second["next"], &second["reason"]),
+        (&json!("retryable"), &json!("dead"), &json!("1 of 1 attempts failed"))
+    );
 
     world.stop.send_replace(true);
     assert!(body.frame().await.is_none(), "the stream ends when the daemon stops");

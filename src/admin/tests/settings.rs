@@ -43,6 +43,10 @@ async fn sources_are_made_changed_and_deleted_and_secrets_shown_once() {
         (&json!("10"), &json!([]), &json!("apikey"))
     );
 
+    let (_, replaced) = world.json("PATCH", "/v1/sources/shop", json!({"secret": "yours"})).await;
+    let warnings = replaced["warnings"].to_string();
+    assert!(warnings.contains("`hookboxctl source rotate-secret`"), "{replaced}");
+
     let (_, rotated) =
         world.json("POST", "/v1/sources/shop/rotate-secret", json!({"secret": "mine"})).await;
     assert!(rotated.get("secret").is_none(), "a given secret is not shown again: {rotated}");
@@ -100,6 +104,13 @@ async fn endpoints_are_made_changed_held_and_deleted() {
         (&changed["rate"], &changed["jitter"], &changed["order"]),
         (&Value::Null, &json!(0.5), &json!("strict"))
     );
+
+    assert!(changed.get("warnings").is_none(), "{changed}");
+    let (_, replaced) = world.json("PATCH", "/v1/endpoints/ci", json!({"secret": "another"})).await;
+    let warning = replaced["warnings"][0].as_str().unwrap_or_default();
+    assert!(warning.contains("`hookboxctl endpoint rotate-secret`"), "{replaced}");
+    let (_, shown) = world.json("GET", "/v1/endpoints/ci", Value::Null).await;
+    assert!(shown.get("warnings").is_none(), "only then: {shown}");
 
     let (_, held) = world.json("POST", "/v1/endpoints/ci/hold", Value::Null).await;
     assert_eq!((&held["state"], &held["held_reason"]), (&json!("held"), &json!("operator")));

@@ -24,6 +24,9 @@ pub struct EndpointView {
     pub created_at: Time,
     /// The set of files that it was applied from.
     pub applied_set: Option<String>,
+    /// What its operator should know of the change that was just made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     #[serde(flatten)]
     pub activity: Option<EndpointActivityView>,
     #[serde(flatten)]

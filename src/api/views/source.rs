@@ -15,7 +15,8 @@ pub struct SourceView {
     pub name: String,
     /// The path that its senders post to.
     pub path: String,
-    /// The URL that its senders post to, as far as it is known here.
+    /// The URL that its senders post to, as far as it is known here; over a Unix socket
+    /// `unix:/path/of/socket:/in/NAME`.
     pub url: String,
     /// Its settings; `secret` only where it was just generated.
     #[serde(flatten, deserialize_with = "settings::known")]
@@ -68,6 +69,10 @@ pub struct CheckView {
     pub event_type: Option<String>,
     pub dedupe_key: Option<String>,
     pub response: CheckResponseView,
+    /// Settings of the source that this says nothing of, because they are about who sends, and how
+    /// often.
+    #[serde(default)]
+    pub not_checked: Vec<String>,
     /// The events that a batch would make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elements: Option<Vec<CheckElementView>>,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{NextStep, Tolerant};
 use crate::api::values::{Text, Time};
 use crate::model::{DeliveryId, EventId};
 
@@ -41,7 +42,14 @@ pub enum TailView {
         outcome: String,
         status: Option<u16>,
         error: Option<String>,
+        /// What followed from it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<Tolerant<NextStep>>,
+        /// When the next attempt is due.
         next_at: Option<Time>,
+        /// Why it was given up, or why its lane stopped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The reader was too slow for these many lines.
     Missed { lines: u64 },

@@ -47,7 +47,8 @@ pub enum EndpointCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Change the settings that are given, and leave the others.
+    /// Change the settings that are given, and leave the others. A new secret replaces the old one
+    /// at once: to keep that for a while use rotate-secret.
     Update {
         /// The name of the endpoint.
         name: String,
@@ -68,6 +69,12 @@ pub enum EndpointCommand {
     },
     /// Replace the signing secret. The old one signs as well for another 24 hours, or
     /// --overlap.
+    #[command(after_help = "Steps:\n  \
+        1. hookboxctl endpoint rotate-secret app --secret-file ./new\n  \
+        2. Give the receiver the new secret, before the old one ends.\n\n\
+        To end the old one earlier, give the new one again:\n  \
+        hookboxctl endpoint rotate-secret app --secret-file ./new --now\n\
+        --now without a secret generates another one.")]
     RotateSecret {
         /// The name of the endpoint.
         name: String,

@@ -27,7 +27,8 @@ pub struct SecretArgs {
 #[derive(Args, Debug, Clone, Default)]
 #[group(multiple = false)]
 pub struct OverlapArgs {
-    /// End the old secret at once.
+    /// End the old secrets at once. With the newest secret once more it only ends an overlap;
+    /// without a secret it generates another one.
     #[arg(long)]
     pub now: bool,
     /// How long the old secret stays valid [default: 24h].

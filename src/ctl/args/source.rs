@@ -33,7 +33,8 @@ pub enum SourceCommand {
         /// The name of the source.
         name: String,
     },
-    /// Change the settings that are given, and leave the others.
+    /// Change the settings that are given, and leave the others. A new secret replaces the old one
+    /// at once: to keep that for a while use rotate-secret.
     Update {
         /// The name of the source.
         name: String,
@@ -53,6 +54,11 @@ pub enum SourceCommand {
         yes: bool,
     },
     /// Replace the secret. The old one is accepted for another 24 hours, or --overlap.
+    #[command(after_help = "Steps:\n  \
+        1. hookboxctl source rotate-secret github --secret-file ./new\n  \
+        2. Give the provider the new secret, before the old one ends.\n\n\
+        To end the old one earlier, give the new one again:\n  \
+        hookboxctl source rotate-secret github --secret-file ./new --now")]
     RotateSecret {
         /// The name of the source.
         name: String,
@@ -61,7 +67,8 @@ pub enum SourceCommand {
         #[command(flatten)]
         old: OverlapArgs,
     },
-    /// Show what would happen to a request, and why, without storing it.
+    /// Show what would happen to a request, and why, without storing it. Who sends it and how
+    /// often (--allow, --rate) is not checked.
     #[command(after_help = "The request: \
                       {\"method\":\"POST\",\"url\":\"https://…/in/NAME\",\"headers\":{},\"body_base64\":\"…\"}")]
     Check {

@@ -322,6 +322,13 @@ fn an_attempt_is_one_line_of_the_stream() {
         )
     );
 
+    let mut given_up = attempt.clone();
+    (given_up["next_at"], given_up["next"]) = (json!(null), json!("dead"));
+    (given_up["status"], given_up["error"]) = (json!(200), json!("it took others"));
+    let line = shown(&given_up, events::tail_line);
+    assert!(line.contains("  retryable  200: it took others  "), "{line}");
+    assert!(line.ends_with("  given up (dead)"), "{line}");
+
     let of_a_later_version = json!({"what": "planet", "at": "2026-11-23T13:20:00.123Z"});
     assert_eq!(
         shown(&of_a_later_version, events::tail_line),
@@ -332,6 +339,14 @@ fn an_attempt_is_one_line_of_the_stream() {
 fn rows<V: DeserializeOwned>(columns: Columns<V>, row: &Value) -> String {
     let mut table = Table::new(0, columns);
     shown(row, |row| table.push(row).unwrap_or_default()) + &table.finish()
+}
+
+#[test]
+fn refusals_are_counted_in_words() {
+    let mut refusing = source();
+    refusing["refused"] = json!({"address": 3, "missing": 1});
+    let screen = shown(&refusing, fields::fields);
+    assert!(screen.contains("  address 3, missing 1\n"), "{screen}");
 }
 
 #[test]

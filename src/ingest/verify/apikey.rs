@@ -37,8 +37,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("name", "the header or query field, X-API-Key by default"),
     ],
     check,
-    secret_header,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, secret_header)
 };
 
 const PLACES: &[&str] = &["header", "query", "bearer", "basic"];

@@ -33,7 +33,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     public_key: Need::Unused,
     params: &[("mode", "open (by default), custom_token")],
     check,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 const MODES: &[&str] = &["open", "custom_token"];

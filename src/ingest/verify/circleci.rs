@@ -32,7 +32,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     secret: Need::Required,
     public_key: Need::Unused,
 
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {

@@ -51,7 +51,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         "seconds by which the timestamp may differ from the clock, 86400 by default, or none",
     )],
     check,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 /// A captured request is not good for ever; nothing shorter is published.

@@ -42,7 +42,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     public_key: Need::Unused,
     // "Payloads are capped at 25 MB" (docs.github.com, webhook events and payloads).
     max_body: 25 << 20,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {

@@ -39,7 +39,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     check,
     // As GitHub (docs.gitlab.com, webhooks).
     max_body: 25 << 20,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 const MODES: &[&str] = &["signing_token", "secret_token"];

@@ -55,9 +55,8 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("secret_encoding", "text (by default), hex, base64"),
     ],
     check,
-    recipient,
     signs_url: true,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, recipient, Scheme::no_secret_header)
 };
 
 /// The settings, read once.

@@ -37,7 +37,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     secret: Need::Required,
     public_key: Need::Unused,
 
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 /// Members of the body that change from one attempt to the next.

@@ -59,10 +59,9 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("dedupe", "none (by default), jti"),
     ],
     check,
-    recipient,
     has_key_set: true,
     recipient_first: true,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, recipient, Scheme::no_secret_header)
 };
 
 /// Whose rules beyond the RFC's apply.

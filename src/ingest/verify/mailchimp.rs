@@ -38,7 +38,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     public_key: Need::Unused,
     params: &[("secret_query_param", "the query field with the secret, \"secret\" by default")],
     check,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 fn check(source: &Source) -> Result<(), String> {

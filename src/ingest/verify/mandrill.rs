@@ -44,12 +44,11 @@ pub(super) const SCHEME: Scheme = Scheme {
     methods: "POST, HEAD",
     secret: Need::Required,
     public_key: Need::Unused,
-    recipient: public_url_names_recipient,
     // A batch has up to 1,000 events in a form, inbound mail its attachments; no limit is
     // published.
     max_body: limits::MAX_BODY,
     signs_url: true,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, public_url_names_recipient, Scheme::no_secret_header)
 };
 
 /// What Mandrill signs its empty test batch with, before the webhook has a key.

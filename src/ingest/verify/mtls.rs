@@ -46,7 +46,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("any", "true accepts every certificate of the authorities; not over tls+proxy://"),
     ],
     check,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 fn check(source: &Source) -> Result<(), String> {

@@ -28,7 +28,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     secret: Need::Unused,
     public_key: Need::Unused,
 
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 fn verify(_: &Source, _: &Request<'_>, _: i64) -> VerifyResult {

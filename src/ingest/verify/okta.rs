@@ -55,9 +55,8 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("leeway_s", "tolerance for the token's times in seconds, 0 by default"),
     ],
     check,
-    secret_header: header_setting,
     has_key_set: true,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, header_setting)
 };
 
 const MODES: &[&str] = &["static_header", "jwt"];

@@ -42,7 +42,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     public_key: Need::Unused,
     params: &[("tolerance_s", "maximum age of the timestamp in seconds, 5 by default")],
     check,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 const TOLERANCE_S: i64 = 5;

@@ -59,7 +59,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     ],
     check,
     certificate_url: Some(certificate_url),
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 /// PayPal tries for three days.

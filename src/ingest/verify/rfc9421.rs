@@ -86,10 +86,9 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("skew_s", "seconds by which created may be ahead of the clock, 60 by default"),
     ],
     check,
-    recipient: public_url_names_recipient,
     signs_url: true,
     advice,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, public_url_names_recipient, Scheme::no_secret_header)
 };
 
 const ALGORITHMS: &[&str] = &[

@@ -68,8 +68,14 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// The common case, for `..Scheme::new(verify)` at the end of a scheme's description.
-    pub(super) const fn new(verify: fn(&Source, &Request<'_>, i64) -> VerifyResult) -> Self {
+    /// The common case, for `..Scheme::new(…)` at the end of a scheme's description. Each scheme
+    /// says what names the recipient, and which header holds the secret: a default would be wrong
+    /// in silence.
+    pub(super) const fn new(
+        verify: fn(&Source, &Request<'_>, i64) -> VerifyResult,
+        recipient: fn(&Source) -> Result<(), String>,
+        secret_header: fn(&Source) -> Option<&str>,
+    ) -> Self {
         Self {
             name: "",
             header: "",
@@ -88,14 +94,25 @@ impl Scheme {
 
             verify,
             check: no_more_checks,
-            recipient: key_names_recipient,
+            recipient,
             recipient_first: false,
             signs_url: false,
             advice: no_advice,
-            secret_header: no_secret_header,
+            secret_header,
             certificate_url: None,
             has_key_set: false,
         }
+    }
+
+    /// The `recipient` of a scheme whose key is this source's own, or whose required settings name
+    /// the recipient.
+    pub(super) fn key_names_recipient(_: &Source) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The `secret_header` of a scheme whose requests do not carry the secret itself.
+    pub(super) fn no_secret_header(_: &Source) -> Option<&str> {
+        None
     }
 
     /// Whether it answers requests of this method.
@@ -107,12 +124,6 @@ impl Scheme {
 
 /// The `check` of a scheme whose description is all.
 fn no_more_checks(_: &Source) -> Result<(), String> {
-    Ok(())
-}
-
-/// The `recipient` of a scheme whose key is this source's own, or whose required settings name the
-/// recipient.
-fn key_names_recipient(_: &Source) -> Result<(), String> {
     Ok(())
 }
 
@@ -129,10 +140,6 @@ pub(super) fn public_url_names_recipient(source: &Source) -> Result<(), String> 
 }
 
 fn no_advice(_: &Source) -> Option<String> {
-    None
-}
-
-fn no_secret_header(_: &Source) -> Option<&str> {
     None
 }
 

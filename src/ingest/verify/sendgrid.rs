@@ -44,7 +44,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     check,
     // Inbound Parse: 30 MB of message and attachments, in a form (twilio.com/docs/sendgrid).
     max_body: limits::MAX_BODY,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 /// A captured request is not good for ever; nothing shorter is published.

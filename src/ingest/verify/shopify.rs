@@ -40,7 +40,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     secret: Need::Required,
     public_key: Need::Unused,
 
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 /// The headers that are required beside the signature; the last one in newer deliveries alone.

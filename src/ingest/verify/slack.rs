@@ -44,7 +44,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         "seconds by which the timestamp may differ from the clock, 300 by default",
     )],
     check,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 fn check(source: &Source) -> Result<(), String> {

@@ -73,11 +73,10 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("max_age_s", "maximum age of Timestamp in seconds, 3600 by default, or none"),
     ],
     check,
-    recipient,
     // A message has 256 KiB (docs.aws.amazon.com/sns), each byte of which JSON may write as six.
     max_body: 2 << 20,
     certificate_url: Some(certificate_url),
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, recipient, Scheme::no_secret_header)
 };
 
 const NOTIFICATION: &[&str] =

@@ -48,7 +48,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     )],
     check,
     advice,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 /// Signatures of a list that are looked at; a rotation needs a handful.

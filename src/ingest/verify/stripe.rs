@@ -40,7 +40,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     public_key: Need::Unused,
     params: &[("tolerance_s", "maximum age of the timestamp in seconds, 300 by default")],
     check,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 /// Members of the body that change from one attempt to the next.

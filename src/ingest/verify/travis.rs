@@ -50,8 +50,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("owners", "the owners whose repositories' builds are accepted"),
     ],
     check,
-    recipient,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, recipient, Scheme::no_secret_header)
 };
 
 fn check(source: &Source) -> Result<(), String> {

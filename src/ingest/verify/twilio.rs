@@ -49,9 +49,8 @@ pub(super) const SCHEME: Scheme = Scheme {
     methods: "POST, GET",
     secret: Need::Required,
     public_key: Need::Unused,
-    recipient: public_url_names_recipient,
     signs_url: true,
-    ..Scheme::new(verify)
+    ..Scheme::new(verify, public_url_names_recipient, Scheme::no_secret_header)
 };
 
 const TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>";

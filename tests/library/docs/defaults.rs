@@ -18,7 +18,7 @@ const WORDS: &[(&str, &str)] = &[
     ("content_type", "the event's; application/json with --body"),
     ("forward_headers", "for events of provider schemes"),
     ("forward_query", "for events of provider schemes"),
-    ("generate_secret", "if no secret is given"),
+    ("generate_secret", "for a new endpoint without a secret"),
     ("max_attempts", "no limit"),
     ("proxy", "hookboxd's"),
     ("rate", "no limit"),

@@ -69,6 +69,18 @@ fn a_retry_a_hold_and_the_end_are_told() {
     let shown = daemon.done(&["delivery", "explain", text(&one, "id")]).stdout;
     assert!(shown.contains("is delivered, after 2 attempts."), "{shown}");
 
+    // A receiver that answers 401 may have another secret.
+    receiver.always("/app", Step::Status(401));
+    daemon.accept("/in/in", &[], b"z");
+    let refused = newest(&daemon, "app");
+    because(&daemon, &refused, "retry");
+    let shown = why(&daemon, &refused).to_string();
+    assert!(shown.contains("`hookboxctl endpoint rotate-secret app`"), "{shown}");
+    daemon.done(&["endpoint", "rotate-secret", "app"]);
+    let shown = why(&daemon, &refused).to_string();
+    assert!(shown.contains("the old one signs as well until"), "{shown}");
+    daemon.done(&["delivery", "cancel", text(&refused, "id")]);
+
     // One that dies, and one that is cancelled.
     receiver.always("/app", Step::Status(500));
     daemon.done(&["endpoint", "update", "app", "--max-attempts", "1"]);

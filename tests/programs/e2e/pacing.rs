@@ -179,6 +179,16 @@ fn what_a_receiver_leaves_out_is_not_told_as_delivered() {
                 && text(&shown, "reason").contains(word)
         );
         assert_eq!(shown["reason"], daemon.json(&["dlq", "show", &id])["reason"]);
+
+        // The stream says the same of it.
+        let stream = daemon.lines(&["tail", "--endpoint", "app"]);
+        let line = stream.iter().find(|line| line["delivery"] == id.as_str()).expect("its attempt");
+        for field in ["outcome", "status", "error", "next", "next_at", "reason"] {
+            assert_eq!(line.get(field), row.get(field), "{field}: {line}");
+        }
+        let screen = daemon.ctl().run(&["tail", "--endpoint", "app"]).expect(0).stdout;
+        let screen_line = screen.lines().find(|line| line.contains(&id)).expect("its attempt");
+        assert!(screen_line.ends_with("given up (dead)"), "{screen_line}");
         assert_eq!(show(&sent[0]).0["state"], ["dead", "delivered"][taken]);
 
         receiver.close_gate();

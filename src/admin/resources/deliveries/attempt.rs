@@ -12,14 +12,7 @@ use crate::record::{Consequence, DeliveryAttempt};
 
 pub fn attempt_view(admin: &Admin, attempt: &DeliveryAttempt<'_>) -> AttemptView {
     let report = attempt.report;
-    let (next, next_at, reason) = match attempt.next {
-        Consequence::Parked { reason } => (NextStep::Parked, None, Some(reason.clone())),
-        Consequence::Delivered => (NextStep::Delivered, None, None),
-        Consequence::Retry { due_at, .. } => (NextStep::Retry, Some(Time(*due_at)), None),
-        Consequence::Dead { reason } => (NextStep::Dead, None, Some(reason.clone())),
-        Consequence::Held { .. } => (NextStep::Held, None, None),
-        Consequence::Ended => (NextStep::Ended, None, None),
-    };
+    let Aftermath { next, next_at, reason } = aftermath(attempt.next);
     let response = report.response.as_ref().map(|response| ResponseView {
         status: response.status,
         headers: headers_view(&response.headers),
@@ -50,6 +43,26 @@ pub fn attempt_view(admin: &Admin, attempt: &DeliveryAttempt<'_>) -> AttemptView
         exit: report.command.as_ref().and_then(|command| command.exit),
         output: report.command.as_ref().map(output),
     }
+}
+
+/// What followed from an attempt, as it is shown.
+pub struct Aftermath {
+    pub next: NextStep,
+    pub next_at: Option<Time>,
+    /// Why it was given up, or why its lane stopped.
+    pub reason: Option<String>,
+}
+
+pub fn aftermath(consequence: &Consequence) -> Aftermath {
+    let (next, next_at, reason) = match consequence {
+        Consequence::Parked { reason } => (NextStep::Parked, None, Some(reason.clone())),
+        Consequence::Delivered => (NextStep::Delivered, None, None),
+        Consequence::Retry { due_at, .. } => (NextStep::Retry, Some(Time(*due_at)), None),
+        Consequence::Dead { reason } => (NextStep::Dead, None, Some(reason.clone())),
+        Consequence::Held { .. } => (NextStep::Held, None, None),
+        Consequence::Ended => (NextStep::Ended, None, None),
+    };
+    Aftermath { next, next_at, reason }
 }
 
 pub fn outcome_name(outcome: &Outcome) -> &'static str {

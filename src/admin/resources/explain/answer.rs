@@ -19,6 +19,7 @@ use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::walk;
 use crate::api::values::Text;
 use crate::api::views::{ExplainView, ReasonFacts, ReasonView};
+use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, Seq};
 use crate::queue::{ExplainQuery, Explanation, Keys, WaitReason};
 
@@ -45,7 +46,9 @@ fn explain(scan: &LogScan, id: DeliveryId) -> Result<ExplainView, Problem> {
         // The state does not keep how often what has ended was attempted: the log does.
         let shown = show_one(scan, id)?;
         attempts = shown.delivery.attempts;
-        reasons.push(ended(id, explained.state, &shown));
+        let status = shown.history.last().and_then(|last| last.status);
+        let hint = secret_hint(scan, id, status);
+        reasons.push(ended(id, explained.state, &shown, &hint));
     }
     reasons.extend(last_error(scan, &explained, id)?);
 
@@ -112,7 +115,27 @@ fn last_error(
     let error = attempt.error().map(str::to_owned).or_else(status);
     Ok(error.map(|error| {
         let words = attempt.report.words().map(|words| format!(": {words}")).unwrap_or_default();
-        let text = format!("its last attempt failed: {error}{words}");
+        let hint = secret_hint(scan, id, response.map(|response| response.status));
+        let text = format!("its last attempt failed: {error}{words}{hint}");
         ReasonView::new(text, &ReasonFacts::LastError { error, attempts: explained.attempts })
     }))
+}
+
+/// What a receiver that answers 401 may have against a request that is signed: another secret.
+fn secret_hint(scan: &LogScan, id: DeliveryId, status: Option<u16>) -> String {
+    let directory = scan.admin.handle.directory();
+    let found = directory.endpoints.iter().find(|endpoint| endpoint.id == id.endpoint);
+    let Some(endpoint) = found.filter(|endpoint| endpoint.signs() && status == Some(401)) else {
+        return String::new();
+    };
+
+    let now = scan.admin.wall_ms();
+    let live = endpoint.secrets.iter().filter(|secret| secret.is_live(now));
+    let changed = match live.filter_map(|secret| secret.expires_at).max() {
+        Some(end) => {
+            format!("it was replaced, and the old one signs as well until {}", rfc3339(end))
+        }
+        None => format!("`hookboxctl endpoint rotate-secret {}` makes another one", endpoint.name),
+    };
+    format!(" (does the receiver have the secret of this endpoint? {changed})")
 }

@@ -5,10 +5,16 @@ use crate::api::views::{DeliveryDetailView, ReasonFacts, ReasonView};
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, DeliveryState};
 
-pub fn ended(id: DeliveryId, state: DeliveryState, shown: &DeliveryDetailView) -> ReasonView {
+/// `hint` is what may be wrong with the secret.
+pub fn ended(
+    id: DeliveryId,
+    state: DeliveryState,
+    shown: &DeliveryDetailView,
+    hint: &str,
+) -> ReasonView {
     match state {
         DeliveryState::Delivered => delivered(shown),
-        DeliveryState::Dead => dead(id, shown),
+        DeliveryState::Dead => dead(id, shown, hint),
         _ => cancelled(state, shown),
     }
 }
@@ -26,7 +32,7 @@ fn delivered(shown: &DeliveryDetailView) -> ReasonView {
     ReasonView::new(text, &ReasonFacts::Delivered { number, at })
 }
 
-fn dead(id: DeliveryId, shown: &DeliveryDetailView) -> ReasonView {
+fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &str) -> ReasonView {
     let Some(reason) = shown.delivery.reason.clone() else {
         let facts = ReasonFacts::Dead { at: None, reason: None };
         return ReasonView::new("it is a dead letter".to_owned(), &facts);
@@ -36,8 +42,8 @@ fn dead(id: DeliveryId, shown: &DeliveryDetailView) -> ReasonView {
     let answer = shown.history.last().and_then(|last| last.answer.as_ref());
     let words = answer.map(|words| format!(" ({words})")).unwrap_or_default();
     let text = format!(
-        "it was given up at {when}: {reason}{words}; attempt it again with `hookboxctl dlq retry \
-         {id}`, or drop it with `hookboxctl dlq discard {id}`"
+        "it was given up at {when}: {reason}{words}{hint}; attempt it again with `hookboxctl dlq \
+         retry {id}`, or drop it with `hookboxctl dlq discard {id}`"
     );
     ReasonView::new(text, &ReasonFacts::Dead { at, reason: Some(reason) })
 }
