@@ -113,7 +113,7 @@ mod unverified_tail;
 mod verify;
 mod watermark;
 
-pub use append::{Committed, Log};
+pub use append::{Committed, Log, WrittenCommit};
 pub use backward::Backward;
 pub use carve::{CarvedSegment, carve};
 pub use copy::LogCopy;

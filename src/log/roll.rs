@@ -2,6 +2,8 @@
 //!
 //! For lack of disk space a roll is postponed: the active segment grows on.
 
+use std::sync::Arc;
+
 use super::append::{Log, PostponedRoll, active};
 use super::disk_space::DiskSpace;
 use super::drop_segment::delete;
@@ -51,7 +53,7 @@ impl Log {
     /// only when its checkpoint is not its own. For lack of disk space the roll is postponed, which
     /// is no error.
     pub fn roll(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
-        if self.poisoned {
+        if self.shared.is_poisoned() {
             return Err(LogError::Poisoned);
         }
         if self.slot.summary().records == 0 && !self.needs_checkpoint {
@@ -63,10 +65,10 @@ impl Log {
         }
 
         // An error on the way leaves the log poisoned.
-        self.poisoned = true;
+        self.shared.set_poisoned(true);
         let (sealed_bytes, first) = (active(&self.active)?.disk_bytes(), self.slot.first);
         self.replace_active(checkpoint, wall_ms)?;
-        self.poisoned = false;
+        self.shared.set_poisoned(false);
 
         if self.slot.first != first {
             self.segments.gauge.rolled(sealed_bytes, active(&self.active)?.disk_bytes());
@@ -118,7 +120,7 @@ impl Log {
         let sealed = SegmentSummary { sealed_at: Some(wall_ms), ..old };
         folder::write_checked(&folder::seal(&self.segments.dir, sealed.first), &sealed)?;
         failpoint::reached("roll.sealed");
-        self.watermark.sync()?;
+        self.shared.sync_mark()?;
         self.slot.update(|summary| summary.sealed_at = Some(wall_ms));
 
         self.activate(segment, &new);
@@ -157,7 +159,7 @@ impl Log {
     fn activate(&mut self, segment: Segment, new: &NewSegment<'_>) {
         self.head = segment.chain;
         self.slot = SegmentSlot::new(SegmentSummary::of_new(new, segment.chain));
-        self.active = Some(SegmentGuard::of_active(&self.slot, segment));
+        self.active = Some(Arc::new(SegmentGuard::of_active(&self.slot, segment)));
         self.segments.add(self.slot.clone());
 
         self.fold_from = new.first;

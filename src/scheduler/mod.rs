@@ -5,7 +5,8 @@
 //! the release demands it, so the type system keeps the order.
 //!
 //! Things: [`Core`] (one step, over any [`Store`], so that the simulation drives the very same
-//! code), the thread around it (`thread`, `watchdog`), which requests share a step (`gathering`),
+//! code), the thread around it (`thread`, `watchdog`), the next step while one is made durable
+//! (`pipeline`, `releaser`), which requests share a step (`gathering`),
 //! the [`Handle`] that the other modules hold and the [`Envelope`] in which a request travels with
 //! the place of its answer, the workers that find out where events go before they come to the
 //! thread (`workers`, `matching`), the reader of the log that refills prefetches and scans for
@@ -30,8 +31,10 @@ mod health;
 mod losses;
 mod matching;
 mod patient;
+mod pipeline;
 mod reader;
 mod reads;
+mod releaser;
 mod relocate;
 mod retention;
 mod retention_clock;

@@ -3,27 +3,29 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::core::{Core, Released};
+use super::core::{Core, Decided, FailedCommit, Released};
 use super::directory::Directory;
 use super::disk_thresholds::DiskLevel;
 use super::envelope::Envelope;
 use super::gathering::{Gathering, event_bytes};
 use super::handle::{Channels, Handle};
+use super::pipeline::Pipeline;
+use super::reader;
+use super::releaser::{Releaser, Step, is_handed_on};
 use super::retention::Retention;
+use super::tail::TailLine;
 use super::watchdog::{CommitClock, Fatal, Watchdog};
-use super::{reader, tail, watchdog};
 use crate::log::{Log, LogError, Reader, failpoint};
 use crate::model::share::{Share, ShareHolder};
 use crate::model::{Clock, Now, Seq, Source, limits};
 use crate::queue::{Action, AttemptOrder, Growth, Maintenance, Queue, ReadOrder, Refusal};
-use crate::record::Record;
 
 /// The longest time the thread sleeps, so that it sees within it that it is asked to stop.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
@@ -52,14 +54,13 @@ struct Thread {
     core: Core<Log>,
     channels: Channels,
     clock: Clock,
-    attempts: mpsc::Sender<AttemptOrder>,
-    reads: SyncSender<Box<ReadOrder>>,
-    fatal: Fatal,
+    releaser: Arc<Releaser>,
+    pipeline: Pipeline,
     postponed: Postponed,
     gathering: Gathering,
+    /// A request that came after those of the last step.
+    next: Option<Envelope>,
     commit: CommitClock,
-    /// Events that were kept and go nowhere, because they have passed too many daemons.
-    looping: u64,
 }
 
 /// What could not be done when it was due.
@@ -88,41 +89,49 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
     let reader = name("hookbox-reader")
         .spawn(move || reader::run(&log_reader, &orders, &handle, &reader_clock, &retention))?;
 
-    let commit = CommitClock::default();
+    let (commit, pipelined) = (CommitClock::default(), CommitClock::default());
     let stopped = Arc::new(AtomicBool::new(false));
     let watchdog = Watchdog {
-        commit: commit.clone(),
+        commits: [commit.clone(), pipelined.clone()],
         stopped: stopped.clone(),
         clock: clock.clone(),
         fatal: fatal.clone(),
     };
     name("hookbox-watchdog").spawn(move || watchdog.run())?;
 
+    let (health, tail) = (channels.health.clone(), channels.tail.clone());
+    let (clock_too, looping) = (clock.clone(), AtomicU64::new(0));
+    let releaser = Releaser { health, tail, attempts, reads, clock: clock_too, fatal, looping };
+    let releaser = Arc::new(releaser);
+    let pipeline = Pipeline::start(releaser.clone(), pipelined)?;
+
     let mut thread = Thread {
         core: Core { queue, store: log },
         channels,
         clock,
-        attempts,
-        reads,
-        fatal,
+        releaser,
+        pipeline,
         postponed: Postponed::default(),
         gathering: Gathering::default(),
+        next: None,
         commit,
-        looping: 0,
     };
+    let durable = thread.core.queue.state().next_seq - 1;
+    thread.channels.health.durable.store(durable, Ordering::Release);
     thread.measure_disk();
     // Before any listener is open: a source of the log is there from the first request on.
     thread.publish();
 
     name("hookbox-scheduler").spawn(move || {
         thread.run();
+        thread.pipeline.end();
         thread.commit.begin((thread.clock)().mono_ms);
-        let Thread { core, channels, reads, .. } = thread;
+        let Thread { core, channels, releaser, .. } = thread;
         let closed = core.store.close();
         stopped.store(true, Ordering::Release);
 
         // The reader has nothing to wait for any more, and saves the retention clock.
-        drop((channels, reads));
+        drop((channels, releaser));
         wait_for(&reader);
         closed
     })
@@ -161,7 +170,8 @@ impl Thread {
 
         let may_wait = !stopping && !self.gathering.has_large();
         let wait = if may_wait { self.time_until_due() } else { Duration::ZERO };
-        let first = match self.channels.requests.recv_timeout(wait) {
+        let next = self.next.take().map_or_else(|| self.channels.requests.recv_timeout(wait), Ok);
+        let first = match next {
             Ok(first) => first,
             // Nobody else wants anything.
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -233,107 +243,85 @@ impl Thread {
         Some(why)
     }
 
-    /// Decides, remembers, releases.
+    /// Decides, remembers, releases. While more requests wait, the step is made durable beside the
+    /// next one; and whatever needs this thread's state or its log, after all steps before it.
     fn step(&mut self, requests: Vec<Envelope>) {
         let now = (self.clock)();
         let decided = self.core.decide(now, requests, self.may_start_attempts());
+        let lines = self.releaser.lines(decided.records(), self.core.queue.state());
 
-        // From here on it is the disk that takes its time, and only that is watched.
-        self.commit.begin((self.clock)().mono_ms);
-        let released = match self.core.remember(now, decided) {
-            Ok(released) => released,
-            Err(failed) => self.die(&failed.error),
-        };
-        let durable = self.core.queue.state().next_seq - 1;
-        self.channels.health.durable.store(durable, Ordering::Release);
-        failpoint::reached("step.committed");
-        self.commit.end();
+        if self.may_overlap(&decided, now) {
+            let step = self.write(decided, lines);
+            self.pipeline.push(step);
+        } else {
+            self.pipeline.drain();
+            let step = self.write(decided, lines);
+            self.finish(now, step);
+        }
 
-        self.hand_out(released);
         self.measure_disk();
         self.try_again(now);
+    }
+
+    /// Whether the step may be made durable while the next one is decided on.
+    fn may_overlap(&mut self, decided: &Decided, now: Now) -> bool {
+        !decided.records().is_empty()
+            && decided.actions().iter().all(is_handed_on)
+            && !self.core.store.wants_roll(now.wall_ms)
+            && self.has_next()
+    }
+
+    /// Whether a request waits for the next step.
+    fn has_next(&mut self) -> bool {
+        if self.next.is_none() {
+            self.next = self.channels.requests.try_recv().ok();
+        }
+        self.next.is_some()
+    }
+
+    /// Writes what was decided. That as well takes as long as the disk does, at times.
+    fn write(&mut self, decided: Decided, lines: Vec<Arc<TailLine>>) -> Step {
+        self.commit.begin((self.clock)().mono_ms);
+        let written = self.core.write(decided).unwrap_or_else(|failed| self.releaser.die(&failed));
+        self.commit.end();
+        Step::new(written, lines)
+    }
+
+    /// Makes the step durable, and releases it. Nothing else is on its way.
+    fn finish(&mut self, now: Now, step: Step) {
+        let (released, lines) = self.releaser.make_durable(step, &self.commit);
+
+        self.commit.begin((self.clock)().mono_ms);
+        let rolled = self.core.roll_if_due(now, released);
+        let released = rolled.unwrap_or_else(|failed: FailedCommit<_>| self.releaser.die(&failed));
+        self.commit.end();
+
+        self.hand_out(released, lines);
         failpoint::reached("step.released");
     }
 
-    /// Ends the process: after a commit that failed nobody knows what the disk holds.
-    fn die(&self, error: &LogError) -> ! {
-        self.channels.health.accepting.store(false, Ordering::Release);
-        let what = format!(
-            "the log could not be written: {error}. What was not answered may or may not be \
-             remembered; hookboxd ends here and reads the log anew when it is started"
-        );
-        watchdog::end(&self.fatal, &what)
-    }
-
     /// Sends the answers and performs the actions of a step that is durable.
-    fn hand_out(&mut self, mut released: Released) {
+    fn hand_out(&mut self, mut released: Released, lines: Vec<Arc<TailLine>>) {
         // Whoever gets the answer about a new source finds it.
         let publish = |action: &Action| matches!(action, Action::Maintain(Maintenance::Publish));
         if released.actions.iter().any(publish) {
             self.publish();
         }
-        self.log_looping(&released.records);
-
-        released.send_answers();
-
-        if self.channels.tail.receiver_count() > 0 {
-            for record in &released.records {
-                for line in tail::lines(record, self.core.queue.state()) {
-                    let _ = self.channels.tail.send(line);
-                }
-            }
-        }
+        self.releaser.announce(&mut released, lines);
 
         for action in released.actions {
             self.perform(action);
         }
     }
 
-    /// Logs that events which go round in circles are kept and go nowhere: the first, the second,
-    /// the fourth, the eighth, because their senders decide how many there are.
-    fn log_looping(&mut self, records: &[Record]) {
-        for record in records {
-            let Record::EventAccepted { event, fan_out, .. } = record else { continue };
-            if !fan_out.is_empty() || !event.is_looping() {
-                continue;
-            }
-
-            self.looping += 1;
-            if self.looping.is_power_of_two() {
-                let (source, event, hops) = (&event.source_name, event.id, event.hops());
-                let since_start = self.looping;
-                tracing::warn!(
-                    source, %event, hops, since_start,
-                    "an event has passed too many daemons of this kind (hookbox-hops): it is kept \
-                     and goes nowhere"
-                );
-            }
-        }
-    }
-
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Attempt(order) => self.attempt(order),
+            Action::Attempt(order) => self.releaser.attempt(order),
             Action::Read(order) => self.read(order),
             // It was done before the answers left.
             Action::Maintain(Maintenance::Publish) => {}
             Action::Maintain(Maintenance::DropSegment { first, last }) => {
                 self.drop_segment(first, last);
-            }
-        }
-    }
-
-    fn attempt(&self, order: AttemptOrder) {
-        match self.attempts.try_send(order) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                // The daemon ends: it is attempted after the next start.
-                tracing::debug!("an attempt was not handed out");
-            }
-            // Its delivery would stay in flight, and its slot taken, until the next start.
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                let what = "the channel of attempts is full, which its size rules out";
-                watchdog::end(&self.fatal, what)
             }
         }
     }
@@ -345,17 +333,7 @@ impl Thread {
             self.postponed.scans.push(order);
             return;
         }
-
-        match self.reads.try_send(Box::new(order)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                let what = "the reader's channel is full, which its size rules out";
-                watchdog::end(&self.fatal, what)
-            }
-            Err(TrySendError::Disconnected(_)) => {
-                watchdog::end(&self.fatal, "the reader thread has ended")
-            }
-        }
+        self.releaser.read(order);
     }
 
     fn drop_segment(&mut self, first: Seq, last: Seq) {

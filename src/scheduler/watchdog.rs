@@ -45,7 +45,8 @@ impl CommitClock {
 /// answer. Only time in which this thread ran counts: a process that was stopped, or a machine that
 /// slept, has no slow disk.
 pub(super) struct Watchdog {
-    pub commit: CommitClock,
+    /// Of the scheduler thread, and of the pipeline's.
+    pub commits: [CommitClock; 2],
     /// Set when the thread has ended.
     pub stopped: Arc<AtomicBool>,
     pub clock: Clock,
@@ -54,10 +55,13 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     pub fn run(&self) {
-        let mut watched = Watched { woken: (self.clock)().mono_ms, ..Watched::default() };
+        let woken = (self.clock)().mono_ms;
+        let mut watched = [(); 2].map(|()| Watched { woken, ..Watched::default() });
         while !self.stopped.load(Ordering::Acquire) {
             std::thread::park_timeout(PAUSE);
-            if watched.hangs(self.commit.since(), (self.clock)().mono_ms) {
+            let now_ms = (self.clock)().mono_ms;
+            let mut all = self.commits.iter().zip(&mut watched);
+            if all.any(|(commit, watched)| watched.hangs(commit.since(), now_ms)) {
                 let seconds = limits::COMMIT_TIMEOUT_MS / 1000;
                 let what =
                     format!("a commit has taken longer than {seconds} s: the disk does not answer");

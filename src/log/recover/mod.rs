@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use self::newest::NewestSegment;
 use self::recovery::{Recovery, is_possible};
-use super::append::Log;
+use super::append::{CommitState, Log};
 use super::disk_gauge::DiskGauge;
 use super::error::{LogError, LogProblem};
 use super::format::FolderFormat;
@@ -106,16 +106,15 @@ fn open_once(
     let reader = Reader { segments: segments.clone() };
     let fold_from = base.as_ref().map_or(reader.first(), |base| base.fold_from);
     let log = Log {
-        active: Some(SegmentGuard::of_active(&slot, active.segment)),
+        active: Some(Arc::new(SegmentGuard::of_active(&slot, active.segment))),
         next: active.next,
         head: active.chain,
         packer: FramePacker::default(),
-        watermark,
+        shared: Arc::new(CommitState::new(watermark)),
         segment_bytes: segments.gauge.space().segment,
         segment_age_ms: options.segment_age_ms,
         fold_from,
         needs_checkpoint: fold_from != slot.first,
-        poisoned: false,
         postponed_roll: None,
         slot,
         segments,

@@ -211,10 +211,11 @@ impl ReadLog for Disk {
 }
 
 impl Store for &mut Disk {
+    type Written = Fate;
     type Token = Token;
     type Error = Died;
 
-    fn commit(&mut self, records: &[Record]) -> Result<Token, Died> {
+    fn write(&mut self, records: &[Record]) -> Result<Fate, Died> {
         if self.fate == Fate::DiesBefore {
             return Err(Died);
         }
@@ -224,7 +225,11 @@ impl Store for &mut Disk {
             encode(record, &mut bytes);
             active.records.push(decode(&bytes).expect("what was encoded can be decoded"));
         }
-        if self.fate == Fate::DiesAfter { Err(Died) } else { Ok(Token(())) }
+        Ok(self.fate)
+    }
+
+    fn make_durable(written: Fate) -> Result<Token, Died> {
+        if written == Fate::DiesAfter { Err(Died) } else { Ok(Token(())) }
     }
 
     fn wants_roll(&self, _wall_ms: WallMs) -> bool {
