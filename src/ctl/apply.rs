@@ -36,17 +36,18 @@ pub(super) fn diff(
     out: &mut Output,
     args: &DiffArgs,
 ) -> Result<(), CtlError> {
-    let failed = |error: CtlError| match error {
-        CtlError::OutputClosed => CtlError::OutputClosed,
-        error => CtlError::NotCompared(Box::new(error)),
-    };
+    let failed = |error: CtlError| CtlError::NotCompared(Box::new(error));
     let mut compared = || -> Result<bool, CtlError> {
         let answer = client.post("/v1/apply", &body(&args.set, true)?)?;
         let is_same = answer.view::<ApplyView>()?.changes.is_empty();
         if out.json || !is_same {
-            out.one(&answer, |view: &ApplyView| changes(view) + &totals(view))?;
+            let shown = out.one(&answer, |view: &ApplyView| changes(view) + &totals(view));
+            // Whoever reads only the beginning learns the result all the same.
+            match shown.and_then(|()| out.finish()) {
+                Err(CtlError::OutputClosed) => {}
+                shown => shown?,
+            }
         }
-        out.finish()?;
         Ok(is_same)
     };
 

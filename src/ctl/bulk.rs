@@ -1,7 +1,7 @@
 //! `delivery retry` and `delivery cancel`: by id, or all that pass a filter. Those of a filter are
 //! listed first, so that they are counted before anything is done, and then named slice by slice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
@@ -43,7 +43,7 @@ impl BulkVerb {
     fn states(self) -> &'static [&'static str] {
         match self {
             Self::Retry => &["pending"],
-            Self::Cancel => &["pending", "held"],
+            Self::Cancel => &["pending", "in_flight", "held"],
         }
     }
 
@@ -97,8 +97,12 @@ pub(super) fn perform(
         if by_filter {
             confirm(args.yes || out.json, &verb.asks(ids.len()))?;
         }
-        for slice in ids.chunks(SLICE) {
-            let answer = client.post(verb.target(), &IdsBody { ids: Some(slice.to_vec()) })?;
+        // Of about the same size: one that is alone is refused when it cannot be done, where of
+        // several those are counted.
+        let slices = ids.len().div_ceil(SLICE);
+        for slice in ids.chunks(ids.len().div_ceil(slices)) {
+            let answer = client.post(verb.target(), &IdsBody { ids: Some(slice.to_vec()) });
+            let answer = answer.map_err(|error| interrupted(error, &totals))?;
             match verb {
                 BulkVerb::Retry => {
                     let done: RetryView = answer.view()?;
@@ -118,6 +122,17 @@ pub(super) fn perform(
         BulkVerb::Retry => Answer::of(&RetryView { matched, queued: changed, dry_run, left_out }),
         BulkVerb::Cancel => {
             Answer::of(&CancelView { matched, cancelled: changed, dry_run, left_out })
+        }
+    }
+}
+
+/// What went wrong, with what was done before.
+fn interrupted(error: CtlError, totals: &BulkTotals) -> CtlError {
+    match totals.changed {
+        0 => error,
+        done => {
+            let (done, of) = (deliveries(done), totals.matched);
+            CtlError::Refused(format!("{error} (done before that: {done} of {of})"))
         }
     }
 }
@@ -169,5 +184,8 @@ fn listed(
             Err(CtlError::Refused(what))
         })?;
     }
+    // One that changed its state meanwhile was listed twice.
+    let mut listed = HashSet::new();
+    ids.retain(|id| listed.insert(id.0));
     Ok(ids)
 }

@@ -142,6 +142,11 @@ fn status(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
         // It may quote what stands in a file.
         applied.error = applied.error.take().map(|_| "(left out)".to_owned());
     }
+    for worst in &mut status.worst {
+        // The receiver's words, which may say anything.
+        worst.last_error = worst.last_error.take().map(|_| "(left out)".to_owned());
+        worst.last_answer = None;
+    }
     Answer::of(&status).map(|answer| answer.json().into())
 }
 
@@ -193,13 +198,15 @@ fn log_lines() -> Result<Vec<u8>, CtlError> {
     }
 }
 
-/// Lines of the log without what they quote: URLs may hold secrets, and the reason of a refusal
-/// holds words of the request.
+/// Lines of the log without what they quote: URLs may hold secrets, the reason of a refusal holds
+/// words of the request, and an error those of a receiver.
 fn shareable(lines: &str) -> String {
     let mut text = String::with_capacity(lines.len());
     for line in lines.lines() {
-        match line.split_once(REFUSED) {
-            Some((before, _)) => text.push_str(&format!("{}{REFUSED} …", without_urls(before))),
+        let quotes = [REFUSED, "error=", "\"error\":", "reason=", "\"reason\":"];
+        let first = quotes.iter().filter_map(|sign| Some(line.find(sign)? + sign.len())).min();
+        match first {
+            Some(end) => text.push_str(&format!("{} …", without_urls(&line[..end]))),
             None => text.push_str(&without_urls(line)),
         }
         text.push('\n');
@@ -232,7 +239,9 @@ mod tests {
                      T WARN refused: the path /in/s3cret?token=x is unknown source=\"a\"\n\
                      T {\"level\":\"WARN\",\"message\":\"refused: s3cret\",\"kind\":\"x\"}\n\
                      T INFO set url=https://u:s3cret@h/p?k=s3cret (https://a/b, https://c)\n\
-                     T INFO nested http://a/http://s3cret done\n";
+                     T INFO nested http://a/http://s3cret done\n\
+                     T WARN an endpoint fails endpoint=\"a\" error=500: {\"k\":\"s3cret\"}\n\
+                     T {\"message\":\"on hold\",\"reason\":\"s3cret\"}\n";
         let shown = shareable(lines);
         assert!(!shown.contains("s3cret"), "{shown}");
         assert_eq!(
@@ -241,7 +250,9 @@ mod tests {
              T WARN refused: …\n\
              T {\"level\":\"WARN\",\"message\":\"refused: …\n\
              T INFO set url=https://… (https://… https://…\n\
-             T INFO nested http://…://… done\n"
+             T INFO nested http://…://… done\n\
+             T WARN an endpoint fails endpoint=\"a\" error= …\n\
+             T {\"message\":\"on hold\",\"reason\": …\n"
         );
     }
 }

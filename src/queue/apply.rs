@@ -113,9 +113,9 @@ impl ApplySettings {
 
     /// Everything that a request for one of them alone would be refused for.
     fn check(&self, queue: &Queue) -> Result<(), Refusal> {
-        let stays = |id: &SourceId| {
-            !self.delete_sources.contains(id) && !self.sources.iter().any(|set| set.id == *id)
-        };
+        let set = self.sources.iter().map(|source| source.id);
+        let touched: BTreeSet<SourceId> = self.delete_sources.iter().copied().chain(set).collect();
+        let stays = |id: &SourceId| !touched.contains(id);
         let there = queue.state.sources.values().filter(|source| stays(&source.id));
         let sources =
             distinct("source", there.map(AsRef::as_ref).chain(&self.sources).map(|s| &*s.name))?;
@@ -126,9 +126,10 @@ impl ApplySettings {
             )));
         }
 
-        let stays = |id: &EndpointId| {
-            !self.delete_endpoints.contains(id) && !self.endpoints.iter().any(|set| set.id == *id)
-        };
+        let set = self.endpoints.iter().map(|endpoint| endpoint.id);
+        let touched: BTreeSet<EndpointId> =
+            self.delete_endpoints.iter().copied().chain(set).collect();
+        let stays = |id: &EndpointId| !touched.contains(id);
         let there = queue.state.living().map(|endpoint| endpoint.settings.as_ref());
         let there = there.filter(|endpoint| stays(&endpoint.id));
         let endpoints = distinct("endpoint", there.chain(&self.endpoints).map(|e| &*e.name))?;

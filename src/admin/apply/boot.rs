@@ -53,7 +53,8 @@ impl BootApply {
                 let sources = plan.sources.iter().map(difference);
                 sources.chain(plan.endpoints.iter().map(difference)).collect()
             }
-            Err(whys) => whys,
+            // They may quote what stands in a file, as the error does.
+            Err(whys) => vec![format!("{} entries that cannot be applied", whys.len())],
         };
 
         if drift.len() > NAMED {

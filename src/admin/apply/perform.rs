@@ -84,6 +84,7 @@ pub async fn apply_at_start(
         Ok(wanted) => {
             let options = PlanOptions { set: Some(BOOT_SET.to_owned()), ..Default::default() };
             let applied = apply(admin, wanted, &options, false).await;
+            applied.iter().for_each(warn_of_secrets);
             applied.map(|view| view.changes.len()).map_err(|problem| problem.detail)
         }
     };
@@ -94,6 +95,17 @@ pub async fn apply_at_start(
         Ok(changed) => tracing::info!(changed, files = files.len(), "apply.d was applied"),
     }
     BootApply { files, wanted, at: admin.wall_ms(), applied }
+}
+
+/// Nobody is shown a secret that is generated at the start.
+fn warn_of_secrets(applied: &ApplyView) {
+    for change in applied.changes.iter().filter(|change| change.secret.is_some()) {
+        tracing::warn!(
+            name = change.name,
+            "apply.d: a secret was generated, and nobody has seen it: `rotate-secret` makes one \
+             that is shown, or the file gives it (secret = \"file:/path\")"
+        );
+    }
 }
 
 /// All reasons, as far as there is room for them.

@@ -98,6 +98,11 @@ pub fn plan(
     if options.prune && options.set.is_none() {
         return Err(vec!["'prune' needs the name of a set: give --set, too".to_owned()]);
     }
+    if options.prune && wanted.is_empty() && !options.force {
+        let why = "the files have no entry, so that 'prune' would delete the whole set: use --force \
+                   if that is meant";
+        return Err(vec![why.to_owned()]);
+    }
     let mut refusals = Vec::new();
     let of_sources: Vec<(Arc<Source>, u64)> = now.sources.iter().map(|s| (s.clone(), 0)).collect();
     let sources = PlanOfKind::of(&of_sources, &wanted.sources, options, &mut refusals);

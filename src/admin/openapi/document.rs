@@ -150,3 +150,24 @@ fn the_document_is_fresh() {
     let there = std::fs::read_to_string(&file).expect("readable");
     assert!(there == fresh, "openapi.json is not what the types say: `just docs` writes it anew");
 }
+
+/// Programs that make clients of the document take an object for a schema, and nothing shorter: a
+/// value of any type needs its description.
+#[test]
+fn every_schema_is_an_object() {
+    fn short_properties(value: &Value, found: &mut Vec<String>) {
+        if let Some(properties) = value.get("properties").and_then(Value::as_object) {
+            let short = properties.iter().filter(|(_, schema)| schema.is_boolean());
+            found.extend(short.map(|(name, _)| name.clone()));
+        }
+        match value {
+            Value::Object(object) => object.values().for_each(|v| short_properties(v, found)),
+            Value::Array(list) => list.iter().for_each(|v| short_properties(v, found)),
+            _ => {}
+        }
+    }
+
+    let mut found = Vec::new();
+    short_properties(&document(), &mut found);
+    assert_eq!(found, Vec::<String>::new(), "properties without a description");
+}

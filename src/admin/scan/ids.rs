@@ -33,8 +33,9 @@ pub fn event_id(scan: &LogScan, text: &str) -> Result<EventId, Problem> {
     // Its record may stand elsewhere by now.
     let moved = if first == last { read(scan, first)? } else { None };
     let mut found: Vec<EventId> = moved.into_iter().map(|(event, _)| event.id).collect();
+    let mut is_whole = true;
     if found.is_empty() {
-        look(
+        is_whole = look(
             scan,
             first,
             last,
@@ -46,7 +47,7 @@ pub fn event_id(scan: &LogScan, text: &str) -> Result<EventId, Problem> {
             text,
         )?;
     }
-    only(found, "event", text)
+    only(found, is_whole, "event", text)
 }
 
 /// The delivery that is meant.
@@ -75,12 +76,12 @@ pub fn delivery_id(scan: &LogScan, text: &str) -> Result<DeliveryId, Problem> {
 }
 
 fn delivery_in(scan: &LogScan, text: &str, first: Seq, last: Seq) -> Result<DeliveryId, Problem> {
-    let mut found = Vec::new();
+    let (mut found, mut is_whole) = (Vec::new(), true);
     if first == last && !scan.has_record(first) {
         let moved = read(scan, first)?.map(|(_, deliveries)| deliveries).unwrap_or_default();
         found.extend(moved.into_iter().filter(|id| id.to_string().starts_with(text)));
     } else {
-        look(
+        is_whole = look(
             scan,
             first,
             last,
@@ -92,10 +93,12 @@ fn delivery_in(scan: &LogScan, text: &str, first: Seq, last: Seq) -> Result<Deli
             text,
         )?;
     }
-    only(found, "delivery", text)
+    only(found, is_whole, "delivery", text)
 }
 
-/// The ids that records name, until two of them begin with the text.
+/// The ids that records name, until two of them begin with the text. Returns whether all were
+/// looked at that may: not where there are too many, and not where some of them may stand elsewhere
+/// by now.
 fn look<T: ToString>(
     scan: &LogScan,
     first: Seq,
@@ -103,9 +106,12 @@ fn look<T: ToString>(
     named: &mut dyn FnMut(Seq, &crate::record::Record) -> Vec<T>,
     found: &mut Vec<T>,
     text: &str,
-) -> Result<(), Problem> {
-    let first = first.max(scan.log().first());
-    for entry in scan.log().forward(first).take(LOOKED_AT) {
+) -> Result<bool, Problem> {
+    let there = scan.log().first();
+    for (looked_at, entry) in scan.log().forward(first.max(there)).enumerate() {
+        if looked_at == LOOKED_AT {
+            return Ok(false);
+        }
         scan.still_wanted()?;
         let Some((seq, record)) = scan.entry(entry) else { continue };
         if seq > last {
@@ -116,10 +122,22 @@ fn look<T: ToString>(
             break;
         }
     }
-    Ok(())
+    Ok(first.max(1) >= there)
 }
 
-fn only<T: ToString>(found: Vec<T>, what: &'static str, text: &str) -> Result<T, Problem> {
+fn only<T: ToString>(
+    found: Vec<T>,
+    is_whole: bool,
+    what: &'static str,
+    text: &str,
+) -> Result<T, Problem> {
+    if !is_whole && found.len() < 2 {
+        let detail = format!(
+            "'{text}' is the beginning of too many ids for all of them to be looked at: type more \
+             of it"
+        );
+        return Err(Problem::bad(detail));
+    }
     let mut found = found.into_iter();
     let Some(first) = found.next() else { return Err(Problem::missing(what, text)) };
     match found.next() {

@@ -82,7 +82,8 @@ impl ConfigurationSet {
 
 impl Document {
     fn of_toml(text: &str, file: &Path) -> Result<Self, SetFileError> {
-        let line = |at: usize| text.get(..at).unwrap_or("").matches('\n').count() + 1;
+        let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let line = |at: usize| ends.partition_point(|end| *end < at) + 1;
         let wrong = |line, what| SetFileError { file: file.to_owned(), line, what };
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             wrong(error.span().map(|span| line(span.start)), error.message().replace('\n', " "))

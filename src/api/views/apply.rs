@@ -55,7 +55,9 @@ pub enum ApplyAction {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FieldChangeView {
     pub field: String,
+    /// What it is now; null when it is not set.
     pub from: Value,
+    /// What it becomes; null when it is reset.
     pub to: Value,
     /// What changes in it is a secret, and not shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -31,6 +31,8 @@ pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
 pub const METRICS_CONNECTIONS: usize = 8;
 pub const METRICS_TIMEOUT_MS: u64 = 10_000;
 pub const METRICS_PAGE_MS: u64 = 1_000;
+/// Bytes of one file of sources and endpoints that is applied at the start.
+pub const APPLIED_FILE: u64 = 16 << 20;
 /// Rows of one page of a list, by default and at most.
 pub const PAGE: usize = 50;
 pub const PAGE_MAX: usize = 1000;
