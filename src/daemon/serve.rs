@@ -212,13 +212,14 @@ async fn open(
     tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
     serve_metrics(config, &admin, &stopped)?;
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
-    // Before the first connection, which may wait in a passed socket already.
+    // Before the first connection, which may wait in a passed socket already: what it brings has to
+    // be delivered after a power cut, too.
+    let loops = listeners.len() + 1;
+    let idle =
+        idle_ms.map(|ms| IdleExit::new(handle.clone(), clock.clone(), ms, loops, &config.data));
     handle.health().accepting.store(true, Ordering::Release);
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress: Vec<_> = listeners.into_iter().map(serve).collect();
-    let loops = ingress.len() + 1;
-    let idle =
-        idle_ms.map(|ms| IdleExit::new(handle.clone(), clock.clone(), ms, loops, &config.data));
     announce_ready(&addresses, &direct, &socket);
     Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight, idle })
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 
-use crate::queue::{Status, StatusQuery};
+use crate::queue::Status;
 use crate::scheduler::Handle;
 
 /// Between two looks at whether a start or a stop goes on.
@@ -98,7 +98,7 @@ pub async fn report(handle: Handle, addresses: Vec<String>, mut stop: watch::Rec
     let mut reported = String::new();
 
     loop {
-        let answered = handle.ask(StatusQuery).await;
+        let answered = handle.status_unmetered().await;
         let next = if answered.is_ok() { pause } else { AGAIN };
         if let Ok(status) = answered {
             let refusal = (!handle.health().is_accepting()).then(|| handle.health().reason());

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use toml::de::DeTable;
 
 use super::configuration_set::{ConfigurationSet, Entry, check_name};
+use super::unique_keys;
 use crate::api::spec::{Spec, SpecError};
 
 /// The tables of a file.
@@ -102,7 +103,8 @@ impl Document {
     }
 
     fn of_json(text: &str, file: &Path) -> Result<Self, SetFileError> {
-        let values = serde_json::from_str(text).map_err(|error| SetFileError {
+        let read = unique_keys::check(text).and_then(|()| serde_json::from_str(text));
+        let values = read.map_err(|error| SetFileError {
             file: file.to_owned(),
             line: Some(error.line()).filter(|line| *line > 0),
             what: error.to_string(),

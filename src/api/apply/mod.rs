@@ -14,6 +14,7 @@
 mod body;
 mod configuration_set;
 mod file;
+mod unique_keys;
 mod written;
 
 pub use body::ApplyBody;

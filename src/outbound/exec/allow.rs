@@ -2,7 +2,7 @@
 //!
 //! The list is compared with the file that would really run, with every link followed, and it is
 //! that file which runs. Nothing that others can change may run, even if the list names it: see
-//! [`trust`](super::trust). That goes for the interpreter of a script, too.
+//! [`trust`](crate::trust). That goes for the interpreter of a script, too.
 
 use std::fs::{self, File};
 use std::io::Read;

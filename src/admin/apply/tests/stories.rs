@@ -154,6 +154,16 @@ fn what_waits_is_pruned_only_by_force() {
 }
 
 #[test]
+fn files_without_an_entry_prune_a_whole_set_only_by_force() {
+    let mut world = PlanWorld::new();
+    world.apply(APP, &set("site")).expect("new");
+    let why = refused(&world, "", &pruning("site"));
+    assert!(why.contains("the files have no entry") && why.contains("--force"), "{why}");
+    let plan = world.plan("", &forced(pruning("site"))).expect("forced");
+    assert_eq!((plan.sources.len(), plan.endpoints.len()), (1, 1));
+}
+
+#[test]
 fn a_set_takes_nothing_from_another_one_but_by_force() {
     let mut world = PlanWorld::new();
     world.apply(APP, &set("site")).expect("new");
@@ -176,7 +186,7 @@ fn a_pruned_source_leaves_no_endpoint_of_the_files_without_events() {
     let mut world = PlanWorld::new();
     world.apply("[source.in]\n", &set("site")).expect("new");
     world.apply(&alone, &plain()).expect("beside the files");
-    let plan = world.plan("", &pruning("site")).expect("pruned");
+    let plan = world.plan("", &forced(pruning("site"))).expect("pruned");
     assert!(plan.sources[0].warnings[0].contains("endpoint app takes events of in alone"));
 }
 
