@@ -1,7 +1,7 @@
 //! Sources and endpoints from files: what a set of them changes, and how it is done in one commit.
 //!
 //! From below: `configured` is what sources and endpoints have in common, `kept` what stays of a
-//! setting whose secret was struck out, `renames` who gets another name, [`fn@plan`] (pure) what
+//! setting whose secret was struck out, `renames` who gets another name, `plan` (pure) what
 //! changes, [`export()`] (pure) what there is as a file has it, `perform` makes secrets, checks
 //! what is planned, and asks the queue, [`boot`] is what became of the files of the start.
 //!
