@@ -74,6 +74,8 @@ pub(super) struct FoundHeader {
 
 /// Headers that are looked for in a file.
 const FOUND: usize = 16;
+/// The most bytes of a header, with its CRC-32. The largest has 187 and its version.
+const HEADER_MAX: usize = 512;
 /// Fields of a header, as MessagePack begins an array of so many.
 const ARRAY: u8 = 0x99;
 
@@ -83,7 +85,8 @@ impl SegmentHeader {
     pub fn find(bytes: &[u8]) -> Vec<FoundHeader> {
         let mut found: Vec<FoundHeader> = Vec::new();
         for at in 0..bytes.len() {
-            let rest = &bytes[at..];
+            // No more: whoever sent what is in the file decides how long a text in it seems to be.
+            let rest = &bytes[at..bytes.len().min(at + HEADER_MAX)];
             let format = match *rest {
                 [ARRAY, format, ..] => SegmentFormat::of_number(format),
                 _ => None,
@@ -145,5 +148,39 @@ impl SegmentHeader {
     pub fn format(&self, path: &Path) -> Result<SegmentFormat, LogError> {
         let unknown = || LogError::corrupt("open", path, "its header names no known format");
         SegmentFormat::of_number(self.format).ok_or_else(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HEADER_MAX, SegmentHeader};
+
+    /// A header in which everything is as long as it can be, with a version of so many bytes.
+    fn largest(version: usize) -> Vec<u8> {
+        let header = SegmentHeader {
+            format: 2,
+            hookbox: "9".repeat(version),
+            first: u64::MAX,
+            prev: [255; 32],
+            fold_from: u64::MAX,
+            gap_from: Some(u64::MAX),
+            created_at: u64::MAX,
+            checkpoint_len: u64::MAX,
+            checkpoint_sha256: [255; 32],
+        };
+        let mut bytes = rmp_serde::to_vec(&header).expect("encodes");
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn no_header_is_looked_for_in_more_bytes_than_one_can_have() {
+        let found = |version| {
+            let file = [&[0x99; 5][..], &largest(version), &[0x99; 700]].concat();
+            SegmentHeader::find(&file).len()
+        };
+        assert_eq!(largest(64).len(), 187 + 64);
+        assert_eq!((found(64), found(256)), (1, 1));
+        assert_eq!((found(HEADER_MAX), found(10_000)), (0, 0));
     }
 }

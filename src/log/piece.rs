@@ -195,7 +195,11 @@ fn take_frames(
                 (missing(behind - 1, what), behind)
             }
             Ok(None) => (missing(last, "they are missing".into()), last + 1),
-            Err(error) if error.is_damage() => (missing(last, error.to_string()), last + 1),
+            Err(error) if error.is_damage() => {
+                let behind = segment.readable_behind(next)?.unwrap_or(last + 1);
+                let behind = behind.clamp(next + 1, last + 1);
+                (missing(behind - 1, error.to_string()), behind)
+            }
             Err(error) => return Err(error),
         };
 

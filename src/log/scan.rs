@@ -114,7 +114,7 @@ pub(super) fn scan(
             }
             Err(error) if error.is_damage() => {
                 scanner.broken(seq, error.to_string());
-                None
+                segment.readable_behind(seq)?
             }
             Err(error) => return Err(error),
         };

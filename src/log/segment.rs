@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 
 use super::database::Database;
+#[cfg(test)]
+use super::database::ReadFault;
 use super::error::LogError;
 use super::frame::{ChainHead, FrameHead};
 use super::header::{NewSegment, SegmentHeader};
@@ -88,8 +90,10 @@ impl Segment {
             let database = Arc::new(Database::open(&temporary)?);
             failpoint::reached("roll.made");
             let format = SegmentHeader::read(&temporary, header)?.format(&temporary)?;
-            layout::write_checkpoint(&database, format, checkpoint)?;
+            // Salvage takes the first header in the file, and others may have sent what is in the
+            // checkpoint.
             database.put(HEADER, header)?;
+            layout::write_checkpoint(&database, format, checkpoint)?;
             database.flush()?;
             failpoint::reached("roll.filled");
             for name in ["conf", "db", "blobs"] {
@@ -233,6 +237,14 @@ impl Segment {
         }
     }
 
+    /// See [`SegmentLayout::readable_behind`].
+    pub fn readable_behind(&self, seq: Seq) -> Result<Option<Seq>, LogError> {
+        match self.database.reading(|| self.layout.readable_behind(seq)) {
+            Err(error) if error.is_damage() => Ok(None),
+            found => found,
+        }
+    }
+
     /// See [`SegmentLayout::remove_unfinished`].
     pub fn remove_unfinished(&self, from: Seq) -> Result<bool, LogError> {
         self.layout.remove_unfinished(from)
@@ -250,6 +262,12 @@ impl Segment {
     #[cfg(test)]
     pub fn tamper(&self, with: &Tampering) {
         self.layout.tamper(with).expect("writes");
+    }
+
+    /// Makes some of its keys unreadable, as long as it is open.
+    #[cfg(test)]
+    pub fn fail_reads(&self, fault: ReadFault) {
+        self.database.faults.lock().expect("not poisoned").push(fault);
     }
 
     /// Replaces the header, whatever its bytes are.

@@ -31,6 +31,11 @@ pub(in crate::log) trait SegmentLayout: Send + Sync {
     /// The first frame that begins behind `seq`.
     fn after(&self, seq: Seq) -> Result<Option<FrameLookup>, LogError>;
 
+    /// The record that a commit behind `seq` begins with, over what cannot be read in between. So a
+    /// walk may go on where [`Self::at_or_before`] or [`Self::after`] finds damage. `None` when
+    /// there is none, or when the layout cannot tell.
+    fn readable_behind(&self, seq: Seq) -> Result<Option<Seq>, LogError>;
+
     /// Removes all frames that begin at `from` or behind it, if what is broken there may be what is
     /// left of a commit that was never completed. Returns whether it may.
     fn remove_unfinished(&self, from: Seq) -> Result<bool, LogError>;

@@ -55,8 +55,10 @@ impl Recovery {
         self.problems.extend(newest.scan.problems.iter().cloned());
         self.compare_with_mark(&newest, mark);
         if newest.scan.last < reach {
+            // What cannot be read may reach further than the mark: it is not synced each time.
+            let remains = newest.scan.remains.as_ref().map_or(0, |remains| remains.upto);
             let what = "they were acknowledged and are missing".to_owned();
-            return self.begin_behind_gap(&newest, base, (reach, what), options);
+            return self.begin_behind_gap(&newest, base, (reach.max(remains), what), options);
         }
         if let Some(FrameRemains { upto, what }) = newest.scan.remains.clone()
             && !newest.segment.remove_unfinished(newest.scan.last + 1)?

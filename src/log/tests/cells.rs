@@ -10,11 +10,11 @@ use super::{
     seqs, small,
 };
 use crate::log::frame::{FramePacker, HEAD_LEN};
-use crate::log::header::SegmentHeader;
+use crate::log::header::{NewSegment, SegmentHeader};
 use crate::log::layout::{FrameLookup, SegmentFormat, Tampering};
 use crate::log::segment::Segment;
 use crate::log::watermark::{Mark, Watermark};
-use crate::log::{Log, LogError, Options, Recovered, carve, folder};
+use crate::log::{Log, LogError, Options, Piece, Recovered, StoreFault, carve, folder};
 use crate::model::{Seq, limits};
 
 /// How often each of these markers of eight bytes is in a file.
@@ -295,6 +295,42 @@ fn the_folder_says_format_2_before_a_segment_has_it() {
     assert!(format.starts_with("{\"format\":2,"), "{format}");
 }
 
+#[test]
+fn a_leaf_that_cannot_be_read_ends_no_scan() {
+    // The first record behind the first of the leaves may name itself wrongly as well.
+    for (wrong, first_range) in [(false, (10, 27)), (true, (10, 28))] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let Recovered { mut log, reader, .. } = open(dir.path());
+        fill(&mut log, 60);
+        log.roll(b"state", 1).expect("rolls");
+        drop((log, reader));
+        if wrong {
+            let change = |value: &mut Vec<u8>| number(value, 70_000);
+            meddle(dir.path(), 1, Tampering::Beginning { first: 28, change });
+        }
+
+        // Leaves of nine records: two together, and one alone.
+        let Recovered { reader, .. } = open_whole(dir.path());
+        let slot = reader.segments.get(1).expect("it is there");
+        let segment = reader.segments.acquire(&slot).expect("opens").expect("it is there");
+        let tree = [&b"r"[..], &[0; 6]].concat();
+        for cells in [9..=26, 36..=44] {
+            segment.fail_reads((tree.clone(), cells, StoreFault::Corrupt));
+        }
+        assert_eq!(ranges(&reader), [first_range, (37, 45)]);
+
+        let (mut frames, mut missing) = (Vec::new(), 0);
+        let taken = reader.pieces(1, &mut |piece| {
+            frames.extend(piece.records().expect("reads").into_iter().map(|(seq, _)| seq));
+            missing += usize::from(matches!(piece, Piece::Missing(_)));
+            true
+        });
+        assert!(taken.expect("reads"));
+        let expected = (1..=9).chain(first_range.1 + 1..=36).chain(46..=60);
+        assert_eq!((frames, missing), (expected.collect::<Vec<_>>(), 2));
+    }
+}
+
 /// A frame with another record, as somebody may send it who knows the number.
 fn forged(first: Seq) -> Vec<u8> {
     let mut packer = FramePacker::default();
@@ -345,5 +381,30 @@ fn salvage_prefers_what_was_written_to_what_was_sent() {
             assert!(found == all, "{format:?}: {} of {}", found.len(), all.len());
             assert_eq!(carved.checkpoint.as_deref(), Some(&b"state"[..]));
         }
+    }
+}
+
+#[test]
+fn a_header_that_was_sent_and_is_in_the_checkpoint_is_not_taken_for_that_of_the_segment() {
+    for format in [SegmentFormat::Chunks, SegmentFormat::Cells] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = Options { segment_format: format, ..options(dir.path()) };
+        let Recovered { mut log, reader, .. } = Log::open(options, 1_000).expect("opens");
+        fill(&mut log, 1);
+        let (first, prev, gap_from, created_at) = (2, [9; 32], None, 1);
+        let checkpoint = b"forged";
+        let sent =
+            NewSegment { format, first, prev, fold_from: 2, gap_from, created_at, checkpoint };
+        let sent = sent.header_bytes(dir.path()).expect("encodes");
+        log.roll(&sent, 1).expect("rolls");
+        fill(&mut log, 3);
+        drop(reader);
+        log.close().expect("closes");
+
+        let segment = folder::segment(&dir.path().join("log"), 2);
+        let found = SegmentHeader::find(&fs::read(segment.join("db")).expect("reads"));
+        assert_eq!(carve(&segment).expect("reads").checkpoint, Some(sent));
+        let opened = Segment::open_unmarked(&dir.path().join("log"), 2).expect("opens");
+        assert_eq!((found.len(), &found[0].header), (2, &opened.header), "{format:?}");
     }
 }

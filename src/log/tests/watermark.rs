@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{commit, fill, open, open_whole, seqs, sixty, small};
+use super::{commit, fill, meddle, open, open_whole, seqs, sixty, small};
+use crate::log::layout::Tampering;
 use crate::log::watermark::{Mark, Watermark};
 use crate::log::{LogError, Recovered};
 use crate::model::Seq;
@@ -56,6 +57,26 @@ fn a_log_behind_its_watermark_is_reported_and_goes_on_behind_it() {
     log.drop_segment(11).expect("drops");
     drop((log, reader));
     assert_eq!(open_whole(dir.path()).first_to_fold, 23);
+}
+
+#[test]
+fn a_gap_reaches_as_far_as_what_cannot_be_read_behind_the_watermark() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let Recovered { mut log, .. } = open(dir.path());
+        fill(&mut log, 5);
+        commit(&mut log, &[small(6), small(7), small(8)]);
+    }
+    let change = |value: &mut Vec<u8>| *value.last_mut().expect("not empty") ^= 1;
+    meddle(dir.path(), 1, Tampering::Beginning { first: 6, change });
+
+    // The watermark is an older one.
+    set_mark(dir.path(), 6);
+    let Recovered { mut log, reader, problems, .. } = open(dir.path());
+    let ranges: Vec<_> = problems.iter().map(|p| (p.first, p.last)).collect();
+    assert_eq!((ranges, log.next_seq()), (vec![(6, 8)], 9), "{problems:?}");
+    fill(&mut log, 1);
+    assert_eq!(seqs(&reader), [1, 2, 3, 4, 5, 9]);
 }
 
 #[test]

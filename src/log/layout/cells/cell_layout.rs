@@ -174,6 +174,10 @@ impl SegmentLayout for CellLayout {
         Ok(None)
     }
 
+    fn readable_behind(&self, seq: Seq) -> Result<Option<Seq>, LogError> {
+        self.store.readable_behind(seq)
+    }
+
     /// Nothing: parts without heads cannot be seen, and a value is written as a whole. So what is
     /// seen and cannot be read was complete once.
     fn remove_unfinished(&self, _from: Seq) -> Result<bool, LogError> {

@@ -100,12 +100,15 @@ pub(super) fn accesses(bytes: usize) -> usize {
 pub(super) struct LeafCache {
     leaves: VecDeque<(LeafPlace, Arc<LeafValues>)>,
     bytes: usize,
+    /// How often it was cleared.
+    cleared: u64,
 }
 
 impl LeafCache {
-    pub fn get(&self, at: LeafPlace) -> Option<Arc<LeafValues>> {
+    /// The leaf, when it is kept, and how often the cache was cleared so far.
+    pub fn get(&self, at: LeafPlace) -> (Option<Arc<LeafValues>>, u64) {
         let found = self.leaves.iter().rev().find(|(place, _)| *place == at);
-        found.map(|(_, leaf)| leaf.clone())
+        (found.map(|(_, leaf)| leaf.clone()), self.cleared)
     }
 
     /// The commit of this record, when its leaf is kept.
@@ -116,7 +119,12 @@ impl LeafCache {
         })
     }
 
-    pub fn keep(&mut self, at: LeafPlace, leaf: &Arc<LeafValues>) {
+    /// Keeps a leaf that was read after [`Self::get`] said `cleared`, unless the cache was cleared
+    /// since: it may be written, or changed.
+    pub fn keep(&mut self, at: LeafPlace, leaf: &Arc<LeafValues>, cleared: u64) {
+        if cleared != self.cleared {
+            return;
+        }
         self.bytes += leaf.bytes();
         self.leaves.push_back((at, leaf.clone()));
         while self.leaves.len() > KEPT || self.bytes > KEPT_BYTES {
@@ -127,5 +135,6 @@ impl LeafCache {
 
     pub fn clear(&mut self) {
         (self.leaves, self.bytes) = (VecDeque::new(), 0);
+        self.cleared += 1;
     }
 }

@@ -299,6 +299,30 @@ pub(super) fn commit_behind(
     Ok(None)
 }
 
+/// The record that the next commit behind `seq` begins with, over leaves that cannot be read. The
+/// first commit may say something wrong of itself, so of two or more the smallest number counts.
+pub(super) fn readable_behind(trees: &FrameTrees, seq: Seq) -> Result<Option<Seq>, LogError> {
+    let from = trees.last_from(seq).map(|tree| {
+        let leaf = last_leaf(trees, &tree, seq).unwrap_or(0);
+        LeafPlace { tree: tree.number, leaf }
+    });
+
+    let mut found: Vec<Seq> = Vec::new();
+    let mut at = from.or_else(|| trees.first_leaf());
+    while let Some(leaf) = at.filter(|_| found.len() < 2) {
+        match trees.leaf(leaf) {
+            Ok(values) => {
+                let begins = values.commits().filter_map(|(_, value)| value::begins(value));
+                found.extend(begins.filter(|begins| *begins > seq));
+            }
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+        at = trees.leaf_behind(leaf);
+    }
+    Ok(found.into_iter().min())
+}
+
 /// The last commit before a place, in so many leaves.
 fn commit_before(
     trees: &FrameTrees,

@@ -93,6 +93,11 @@ impl CellStore {
         search::commit_behind(&self.trees, place, usize::MAX)
     }
 
+    /// The record that the next commit behind `seq` begins with, over leaves that cannot be read.
+    pub fn readable_behind(&self, seq: Seq) -> Result<Option<Seq>, LogError> {
+        search::readable_behind(&self.trees, seq)
+    }
+
     /// The values from a place on.
     pub fn values_from(&self, place: CellPlace) -> ValuesFrom<'_> {
         ValuesFrom::new(&self.trees, place)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::leaf::CELLS;
+use super::leaf::{CELLS, LeafCache, LeafPlace, LeafValues};
 use super::names::TreeName;
 use super::store::CellStore;
 use super::trees::FrameTrees;
@@ -272,7 +272,43 @@ fn what_a_reader_saw_of_a_tree_does_not_hide_what_is_written_later() {
     let tree = trees.last().expect("a tree");
     tree.written(10 * CELLS);
     assert_eq!((trees.leaves(&tree), trees.go_on(&tree).expect("reads")), (11, (25, 2)));
+    assert_eq!(trees.leaves(&tree), 3, "those behind are empty");
+    tree.written(10 * CELLS);
     assert_eq!(trees.leaves(&tree), 11);
+}
+
+/// A leaf that is read while a tree is written on may be read before its values are there.
+#[test]
+fn a_leaf_that_is_written_on_is_not_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let database = database(dir.path());
+    let store = CellStore::open(&database, 1).expect("opens");
+    for seq in 1..=9 {
+        store.put(seq, &frame(seq)).expect("puts");
+    }
+
+    // The next leaf was prepared, and the process ended before it was written.
+    let trees = FrameTrees::open(&database, 1).expect("opens");
+    let tree = trees.last().expect("a tree");
+    for cell in 9..=25 {
+        database.insert(&tree.tree, cell, &[]).expect("writes");
+    }
+    let (_, leaf) = trees.go_on(&tree).expect("reads");
+    let at = LeafPlace { tree: tree.number, leaf };
+    assert_eq!((leaf, trees.leaf(at).expect("reads").is_empty()), (1, true));
+    database.insert(&tree.tree, leaf * CELLS, &frame(11)).expect("writes");
+    assert_eq!(trees.leaf(at).expect("reads").begins(), Some(11));
+
+    // What was read before the tree was written on, and is to be kept afterwards.
+    let mut cache = LeafCache::default();
+    let empty = Arc::new(LeafValues::new(Vec::new()));
+    let (_, cleared) = cache.get(at);
+    cache.clear();
+    cache.keep(at, &empty, cleared);
+    let (kept, cleared) = cache.get(at);
+    assert!(kept.is_none());
+    cache.keep(at, &empty, cleared);
+    assert!(cache.get(at).0.is_some());
 }
 
 #[test]

@@ -100,7 +100,8 @@ impl FrameTrees {
             empty = leaf;
         }
 
-        tree.leaves.fetch_max(last / CELLS + 1, Ordering::AcqRel);
+        // What was prepared behind it is empty, and counts when it is written.
+        tree.leaves.store(empty + 1, Ordering::Release);
         tree.grows.store(true, Ordering::Release);
         self.forget();
         Ok((last, empty))
@@ -194,7 +195,8 @@ impl FrameTrees {
 
     /// The values of a leaf.
     pub fn leaf(&self, at: LeafPlace) -> Result<Arc<LeafValues>, LogError> {
-        if let Some(kept) = self.cache().get(at) {
+        let (kept, cleared) = self.cache().get(at);
+        if let Some(kept) = kept {
             return Ok(kept);
         }
         let Some(tree) = self.get(at.tree) else { return Ok(Arc::new(LeafValues::new(vec![]))) };
@@ -207,7 +209,7 @@ impl FrameTrees {
         let leaf = Arc::new(LeafValues::new(entries));
         if !grows {
             self.database.access(&tree.tree, cell, leaf::accesses(leaf.bytes()))?;
-            self.cache().keep(at, &leaf);
+            self.cache().keep(at, &leaf, cleared);
         }
         Ok(leaf)
     }

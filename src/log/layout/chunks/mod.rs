@@ -124,6 +124,11 @@ impl SegmentLayout for ChunkLayout {
         self.frame_after(seq)?.map(|first| self.read_frame(first)).transpose()
     }
 
+    /// Keys lie in pages that only the store knows.
+    fn readable_behind(&self, _seq: Seq) -> Result<Option<Seq>, LogError> {
+        Ok(None)
+    }
+
     fn remove_unfinished(&self, from: Seq) -> Result<bool, LogError> {
         let behind = keys::frame(from, 0)..=keys::frame(Seq::MAX, usize::MAX);
         self.database.remove(&behind).map(|_| true)
