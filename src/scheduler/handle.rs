@@ -207,8 +207,8 @@ impl Handle {
         answer.blocking_recv().map_err(|_| Refusal::Stopping)?
     }
 
-    /// The status, for whoever feeds the service manager's watchdog: others who ask much do not make
-    /// the thread look dead. The channel has a slot for it.
+    /// The status, for whoever feeds the service manager's watchdog: others who ask much do not
+    /// make the thread look dead. The channel has a slot for it.
     ///
     /// # Errors
     /// When the thread has ended.

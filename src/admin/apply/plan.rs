@@ -99,8 +99,8 @@ pub fn plan(
         return Err(vec!["'prune' needs the name of a set: give --set, too".to_owned()]);
     }
     if options.prune && wanted.is_empty() && !options.force {
-        let why = "the files have no entry, so that 'prune' would delete the whole set: use --force \
-                   if that is meant";
+        let why = "the files have no entry, so that 'prune' would delete the whole set: use \
+                   --force if that is meant";
         return Err(vec![why.to_owned()]);
     }
     let mut refusals = Vec::new();

@@ -138,6 +138,7 @@ fn only<T: ToString>(
         );
         return Err(Problem::bad(detail));
     }
+
     let mut found = found.into_iter();
     let Some(first) = found.next() else { return Err(Problem::missing(what, text)) };
     match found.next() {
