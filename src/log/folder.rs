@@ -163,10 +163,12 @@ pub(super) fn in_use(dir: &Path, file: &File) -> LogError {
     LogError::InUse { dir: dir.to_path_buf(), holder }
 }
 
-/// A process that was killed while it started a child leaves the lock to that child for a moment.
-/// So as long as the process that the file names is gone, the lock is tried again.
+/// A child that is being started has the locks of its process until it runs its own program, and
+/// keeps them for that moment when the process was killed or let them go. So as long as the process
+/// that the file names is gone, or is this one, the lock is tried again.
 pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
-    let is_gone = |pid: u32| !Path::new("/proc").join(pid.to_string()).exists();
+    let own = std::process::id();
+    let is_gone = |pid: u32| pid == own || !Path::new("/proc").join(pid.to_string()).exists();
 
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
