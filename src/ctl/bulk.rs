@@ -97,10 +97,7 @@ pub(super) fn perform(
         if by_filter {
             confirm(args.yes || out.json, &verb.asks(ids.len()))?;
         }
-        // Of about the same size: one that is alone is refused when it cannot be done, where of
-        // several those are counted.
-        let slices = ids.len().div_ceil(SLICE);
-        for slice in ids.chunks(ids.len().div_ceil(slices)) {
+        for slice in ids.chunks(slice_of(ids.len())) {
             let answer = client.post(verb.target(), &IdsBody { ids: Some(slice.to_vec()) });
             let answer = answer.map_err(|error| interrupted(error, &totals))?;
             match verb {
@@ -124,6 +121,12 @@ pub(super) fn perform(
             Answer::of(&CancelView { matched, cancelled: changed, dry_run, left_out })
         }
     }
+}
+
+/// How many of so many deliveries one request names: always about the same number, because one that
+/// is alone is refused when it cannot be done, where of several those are counted.
+fn slice_of(count: usize) -> usize {
+    count.div_ceil(count.div_ceil(SLICE).max(1)).max(1)
 }
 
 /// What went wrong, with what was done before.
@@ -188,4 +191,19 @@ fn listed(
     let mut listed = HashSet::new();
     ids.retain(|id| listed.insert(id.0));
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SLICE, slice_of};
+
+    #[test]
+    fn no_request_names_one_of_many_alone() {
+        for count in 2..2_000 {
+            let slice = slice_of(count);
+            assert!(slice <= SLICE && (count % slice != 1 || slice == 1), "{count}: {slice}");
+            assert!(slice > 1, "{count}");
+        }
+        assert_eq!((slice_of(0), slice_of(1)), (1, 1));
+    }
 }

@@ -165,3 +165,17 @@ fn event_of(scan: &LogScan, id: DeliveryId) -> Result<Option<EventId>, Problem> 
 fn unlike<E: std::fmt::Display>(parsed: Result<(), E>) -> Problem {
     Problem::bad(parsed.err().map(|why| why.to_string()).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::only;
+
+    #[test]
+    fn what_was_not_looked_at_whole_is_not_taken_for_the_only_one() {
+        assert!(matches!(only(vec![7], true, "event", "evt_0"), Ok(7)));
+        for found in [vec![], vec![7]] {
+            let problem = only(found, false, "event", "evt_0").expect_err("not whole");
+            assert!(problem.detail.contains("type more of it"), "{}", problem.detail);
+        }
+    }
+}
