@@ -77,22 +77,20 @@ impl RefusalWatch {
         let mut found = Vec::new();
         for (name, (count, last_reason)) in counts.iter().take(limits::SOURCES) {
             let seen = self.sources.entry(name.clone()).or_default();
-            // At the first look it is not known when they came: all of them count.
-            let before = match seen.counts.front() {
-                Some((_, count)) => *count,
-                None => 0,
-            };
+            // At the first look it is not known when they came: all of them count, at this look
+            // and as long as they may lie within the span. A burst is often cut in two by a look.
+            if seen.counts.is_empty() {
+                seen.counts.push_back((now_mono, 0));
+            }
 
-            let refused = count.saturating_sub(before);
-            seen.counts.push_back((now_mono, *count));
-            while seen
-                .counts
-                .front()
-                .is_some_and(|(at, _)| at + limits::REFUSING_SPAN_MS <= now_mono)
-                || seen.counts.len() > LOOKS
-            {
+            // The count to start from is the last one that is as old as the span.
+            let is_past = |(at, _): &(u64, u64)| at + limits::REFUSING_SPAN_MS <= now_mono;
+            while seen.counts.get(1).is_some_and(is_past) || seen.counts.len() > LOOKS {
                 seen.counts.pop_front();
             }
+            let before = seen.counts.front().map_or(0, |(_, count)| *count);
+            let refused = count.saturating_sub(before);
+            seen.counts.push_back((now_mono, *count));
 
             let quiet = seen.notified_at.is_none_or(|at| at + limits::REFUSING_GAP_MS <= now_mono);
             if refused >= limits::REFUSING && quiet {
@@ -125,7 +123,7 @@ mod tests {
         let notices = watch.look(10_000, &counts(1 + REFUSING));
         assert_eq!(
             (notices[0]["source"].as_str(), notices[0]["refused"].as_u64()),
-            (Some("in"), Some(REFUSING))
+            (Some("in"), Some(1 + REFUSING))
         );
         for n in 2..100 {
             assert!(
@@ -135,6 +133,27 @@ mod tests {
         }
         let later = 10_000 + REFUSING_GAP_MS;
         assert_eq!(watch.look(later, &counts(1_000 * REFUSING)).len(), 1, "it goes on");
+    }
+
+    #[test]
+    fn a_look_in_the_middle_of_a_burst_hides_nothing() {
+        for seen_at_first in 0..=REFUSING {
+            let mut watch = RefusalWatch::default();
+            let first = watch.look(0, &counts(seen_at_first)).len();
+            let second = watch.look(10_000, &counts(REFUSING)).len();
+            assert_eq!(first + second, 1, "the first look saw {seen_at_first}");
+        }
+
+        // The same after a long time in which nothing was refused.
+        for seen_at_first in 0..=REFUSING {
+            let mut watch = RefusalWatch::default();
+            watch.look(0, &counts(1));
+            watch.look(REFUSING_SPAN_MS * 5, &counts(1));
+            let burst = REFUSING_SPAN_MS * 6;
+            let first = watch.look(burst, &counts(1 + seen_at_first)).len();
+            let second = watch.look(burst + 10_000, &counts(1 + REFUSING)).len();
+            assert_eq!(first + second, 1, "the first look saw {seen_at_first}");
+        }
     }
 
     #[test]
