@@ -50,9 +50,12 @@ library-deep:
     HOOKBOX_VECTORS="${HOOKBOX_VECTORS:-github.json}" \
         cargo test --locked --release --test library -- --ignored --skip write_the_fixture --skip journal::play --nocapture
 
-# A hundred flipped bits, torn and missing files, the largest bodies, with the optimized daemon
+# A hundred flipped bits and the largest bodies, with the optimized daemon; torn and missing files are in the ordinary run
 damage:
-    HOOKBOX_FLIPS="${HOOKBOX_FLIPS:-100}" HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs damage:: -- --nocapture
+    HOOKBOX_FLIPS="${HOOKBOX_FLIPS:-100}" HOOKBOX_PROGRAMS={{release}} \
+        cargo test --locked --test programs damage::c01 -- --nocapture
+    HOOKBOX_FLIPS="${HOOKBOX_FLIPS:-100}" HOOKBOX_PROGRAMS={{release}} \
+        cargo test --locked --test programs damage::c02 -- --nocapture
     HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs -- --ignored largest_of_all
 
 # Power cuts, failing and full disks, links that go away, other users, fail points: as root, with strace, e2fsprogs and xfsprogs
