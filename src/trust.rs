@@ -217,7 +217,7 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&open).unwrap().count(), 0, "nothing was made");
 
-        // In a sticky folder what is ours stays ours; the folder itself is no place.
+        // In a sticky folder what is ours stays ours; the folder itself is refused.
         mode(&open, 0o1777);
         assert_eq!(make_folder(&open.join("x/y")).unwrap(), open.join("x/y"));
         assert!(matches!(make_folder(&open), Err(Distrust::Open { .. })));

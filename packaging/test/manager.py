@@ -70,7 +70,7 @@ class Manager:
                 self.stop()
             if action in ("start", "restart") and service and not self.is_active():
                 self.start()
-        except Exception as error:  # It is told to the script that asked, and fails there.
+        except Exception as error:  # It is answered to the script that asked, and fails there.
             return 1, f"{type(error).__name__}: {error}"
         return 0, ""
 
@@ -100,17 +100,17 @@ class Manager:
 
         path = self.root / "run/manager/notify"
         path.unlink(missing_ok=True)
-        heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        heard.bind(str(path))
+        notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notifications.bind(str(path))
         path.chmod(0o777)
-        heard.settimeout(START_TIMEOUT_S)
+        notifications.settimeout(START_TIMEOUT_S)
         command = self.unit("ExecStart")[0]
         script = f"LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http exec {command} 3<&{self.socket.fileno()}"
         log = open(self.root / "run/manager/log", "ab")
         self.daemon = subprocess.Popen(
             [*self.enter(), "sh", "-c", script], env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET": "/run/manager/notify"},
             stderr=log, stdout=log, pass_fds=[self.socket.fileno()])
-        while "READY=1" not in heard.recv(4096).decode():
+        while "READY=1" not in notifications.recv(4096).decode():
             pass
 
     def stop(self):

@@ -13,7 +13,7 @@ use super::spec::{Patch, SpecError, spec};
 use super::text::{HeaderName, Line, Pointer};
 use super::values::{SecretText, Size, Span, Text, YEAR_MS};
 use crate::model::secret::{redacted_invalid_url, redacted_setting, redacted_url};
-use crate::model::{REDACTED, Rate, Source, Target, limits, valid_name};
+use crate::model::{HttpTarget, REDACTED, Rate, Source, limits, valid_name};
 
 /// Settings of a scheme that a source may have.
 const PARAMS: usize = 64;
@@ -266,7 +266,7 @@ fn without_token(source: &Source, url: &str) -> String {
 
 /// A URL that a provider can post to.
 fn checked_url(url: String) -> Result<String, SpecError> {
-    if matches!(Target::parse(&url), Ok(Target::Http(_))) {
+    if HttpTarget::parse(&url).is_ok() {
         return Ok(url);
     }
     let shown = redacted_invalid_url(&url);

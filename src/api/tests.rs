@@ -164,7 +164,7 @@ fn settings_of_a_scheme_are_changed_one_by_one() {
 }
 
 #[test]
-fn allowed_networks_and_lists_are_told_apart() {
+fn allowed_networks_and_lists_are_distinguished() {
     let given = json!({"allow": ["192.0.2.7", "@github", "2001:db8::/32"]});
     let source = changed_source(&Source::new("a", "none"), &given).expect("well-formed");
     assert_eq!((source.allow.len(), source.allow_lists), (2, vec!["github".to_owned()]));

@@ -17,8 +17,8 @@ const SLICE_EVENTS: usize = limits::SLICE;
 const EVENT_MAX: usize = limits::ADMIN_BODY - SLICE_BYTES;
 
 /// Reads the events of `lines` and calls `send` with each slice and the number of its first line. A
-/// line that is no event (missing records, other records) is empty in the slice, so that all lines
-/// are counted as they are in the input. Returns how many these were.
+/// line that is not an event (missing records, other records) is empty in the slice, so that all
+/// lines are counted as they are in the input. Returns how many these were.
 ///
 /// # Errors
 /// When a line is not JSON, an invalid `CloudEvent`, or larger than a daemon takes, or `send`

@@ -53,7 +53,7 @@ impl OfflineLog {
     /// the admin API shows them.
     ///
     /// # Errors
-    /// When `expect` is no head.
+    /// When `expect` is not a head.
     pub fn verify_view(&self, expect: Option<&str>) -> ArchiveResult<VerifyView> {
         let mut report = match expect.map(parse_head).transpose()? {
             Some(expect) => self.reader.verify_expecting(expect, &mut |_| {}),

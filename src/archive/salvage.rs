@@ -58,7 +58,7 @@ pub fn damaged(data: &Path) -> ArchiveResult<Vec<PathBuf>> {
 /// Writes what can be read in one segment. When its file cannot be read, all of it is missing.
 ///
 /// # Errors
-/// When it is no segment's folder, or the writer fails.
+/// When it is not a segment's folder, or the writer fails.
 pub fn salvage(segment: &Path, out: &mut dyn Write) -> ArchiveResult<SalvageSummary> {
     let carved = match (carve(segment), number(segment)) {
         (Ok(carved), _) => carved,
@@ -133,7 +133,7 @@ fn state_at_end(carved: &CarvedSegment) -> State {
     state
 }
 
-/// The line of a record that is no event, without its secrets.
+/// The line of a record that is not an event, without its secrets.
 fn other_record(seq: Seq, record: &Record) -> Value {
     let value = serde_json::to_value(record).unwrap_or_default();
     let kind = value.as_object().and_then(|fields| fields.keys().next().cloned());

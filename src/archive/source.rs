@@ -34,7 +34,7 @@ impl PieceDecoder {
     /// Takes in the next bytes, and calls `take` with the pieces that are complete now.
     ///
     /// # Errors
-    /// When these are no pieces, or `take` fails.
+    /// When these are not pieces, or `take` fails.
     pub fn take(
         &mut self,
         bytes: &[u8],

@@ -29,7 +29,7 @@ pub(super) enum DropInError {
          writable by neither group nor others (chmod go-w)"
     )]
     Open { owner: u32, mode: u32 },
-    #[error("it is no file: a drop-in is a file, or a link to one or to /dev/null")]
+    #[error("it is not a file: a drop-in is a file, or a link to one or to /dev/null")]
     NoFile,
 }
 

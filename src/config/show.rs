@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Config;
 use super::layers::{EffectiveConfig, FileUse};
 
-/// Where the second column begins, when the first one leaves room for it.
+/// Where the second column begins, when the first one is short enough.
 const COLUMN: usize = 44;
 
 impl EffectiveConfig {

@@ -178,7 +178,7 @@ fn a_broken_drop_in_is_named_with_its_line() {
     );
     assert!(drop_in("data = ").starts_with("/etc/hookbox/conf.d/50-x.toml:1: "));
 
-    // What is wrong only with both is told of the later one.
+    // What is wrong only with both is reported for the later one.
     let both = system(&[
         ("etc/hookbox/hookbox.toml", "[log]\nquota = \"16MiB\"\n"),
         ("run/hookbox/conf.d/a.toml", "# more than half\n[log]\nreserve = \"9MiB\"\n"),
@@ -224,13 +224,13 @@ fn drop_ins_count_only_where_nobody_else_can_have_put_them() {
     let made = std::process::Command::new("mkfifo").arg(&file).status().expect("mkfifo");
     assert!(made.success());
     usual(&file);
-    assert!(read().expect_err("no file").contains("it is no file"));
+    assert!(read().expect_err("no file").contains("it is not a file"));
     fs::remove_file(&file).expect("removed");
     std::os::unix::fs::symlink("/dev/null", &file).expect("a link");
     assert_eq!(read(), Ok(None), "left out");
     fs::remove_file(&file).expect("removed");
     std::os::unix::fs::symlink("/dev/zero", &file).expect("a link");
-    assert!(read().expect_err("no file").contains("it is no file"));
+    assert!(read().expect_err("no file").contains("it is not a file"));
 }
 
 #[test]

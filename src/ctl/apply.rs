@@ -42,7 +42,7 @@ pub(super) fn diff(
         let is_same = answer.view::<ApplyView>()?.changes.is_empty();
         if out.json || !is_same {
             let shown = out.one(&answer, |view: &ApplyView| changes(view) + &totals(view));
-            // Whoever reads only the beginning learns the result all the same.
+            // Also for somebody who reads only the beginning.
             match shown.and_then(|()| out.finish()) {
                 Err(CtlError::OutputClosed) => {}
                 shown => shown?,

@@ -50,7 +50,7 @@ pub(super) fn perform(
         CtlCommand::Version => version::version(client, out),
         CtlCommand::Support(args) => support::support(client, out, args),
         CtlCommand::Log(command) => log::log(client, out, command),
-        // These are no clients of a daemon: `main` and `run` do them.
+        // These are not clients of a daemon: `main` and `run` do them.
         CtlCommand::Demo(_)
         | CtlCommand::Simulate(_)
         | CtlCommand::Completion(_)

@@ -105,7 +105,7 @@ fn defaults(name: &str) -> Map<String, Value> {
     }
 }
 
-/// Whether a field that is no setting says nothing.
+/// Whether a field that is not a setting says nothing.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,

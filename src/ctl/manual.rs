@@ -185,7 +185,7 @@ mod tests {
         for (name, text) in &pages {
             let text = String::from_utf8_lossy(text);
             let title = text.lines().any(|line| line.starts_with(".TH"));
-            assert!(title && text.contains("SEE ALSO"), "{name} is no manual page: {text}");
+            assert!(title && text.contains("SEE ALSO"), "{name} is not a manual page: {text}");
         }
     }
 }

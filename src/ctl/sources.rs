@@ -90,7 +90,7 @@ pub(super) fn bin(
             list(client, out, "/v1/sources?verify=bin", lists::BINS, empty)
         }
         BinCommand::Delete { name } => {
-            // A source that is no bin is not deleted by this command.
+            // A source that is not a bin is not deleted by this command.
             let only_bins = [("verify", Some("bin".into()))];
             let deleted = client.delete(&path(&resource("sources", name, ""), &only_bins))?;
             out.one(&deleted, |_: &DeletedView| format!("Deleted bin {name}."))

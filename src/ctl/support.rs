@@ -73,7 +73,7 @@ pub(super) fn support(
 ) -> Result<(), CtlError> {
     let failed =
         |error| CtlError::Io { what: format!("cannot write {}", args.file.display()), error };
-    // First of all: what is asked of a busy daemon should not be in vain.
+    // First of all, so that a busy daemon is not asked for nothing.
     let mut options = std::fs::OpenOptions::new();
     let mut file =
         options.write(true).create_new(true).mode(0o600).open(&args.file).map_err(failed)?;

@@ -10,7 +10,7 @@ use super::error::USAGE;
 pub(super) fn report(error: &clap::Error) -> u8 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Whoever asked for help may close stdout early: that is no failure.
+            // Whoever asked for help may close stdout early: that is not a failure.
             let _ = error.print();
             0
         }

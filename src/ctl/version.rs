@@ -23,7 +23,7 @@ struct BothVersions {
     error: Option<String>,
 }
 
-/// Shows what both programs are. A daemon that cannot be reached is no failure.
+/// Shows what both programs are. A daemon that cannot be reached is not a failure.
 pub(super) fn version(client: &AdminClient, out: &mut Output) -> Result<(), CtlError> {
     let hookboxctl = VersionView {
         version: VERSION.to_owned(),

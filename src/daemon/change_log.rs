@@ -50,7 +50,7 @@ enum ChangeLine {
     LeftOut(u64),
 }
 
-/// Changes of one kind at one endpoint are told apart from others.
+/// Changes of one kind at one endpoint are distinguished from others.
 type ChangeSubject = (EndpointId, u8);
 
 /// Which lines are written when.
@@ -252,7 +252,7 @@ mod tests {
             assert_eq!(counts(&log.see(GAP, died(id, 1))), [1]);
         }
 
-        // Where it flaps, the last change is told.
+        // Where it flaps, the last change is reported.
         assert_eq!(log.see(GAP + 1, change(1, HealthEvent::Recovered)), []);
         assert_eq!(log.see(GAP + 2, change(1, failing())), []);
         assert_eq!(log.due(2 * GAP), [ChangeLine::Change(change(1, failing()), 2)]);

@@ -78,7 +78,7 @@ fn missing_socket_folder(config: &Config) -> Result<Option<String>, Exit> {
     Err(Exit::new(Exit::CANNOT_CREATE, what))
 }
 
-/// What is no error of the configuration and may become one of a daemon that is started here.
+/// What is not an error of the configuration and may become one of a daemon that is started here.
 fn notes(config: &Config) -> Vec<String> {
     let addresses = config.listen.iter().filter_map(|address| match parse_listen(address) {
         Ok(Listen::Tcp { address, .. }) => Some(address),

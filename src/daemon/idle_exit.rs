@@ -6,7 +6,7 @@
 //! looks again. What has come until then is served as ever; what comes later waits in the sockets.
 //!
 //! A file in the data folder says at boot whether something may wait: it is there from the start of
-//! such a daemon until it ends for want of work, so that a crash leaves it.
+//! such a daemon until it ends because it is idle, so that a crash leaves it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const LOOKS: u64 = 4;
 const LOOK_MAX_MS: u64 = 60_000;
 /// The accept loops stop at once, unless they wait for descriptors.
 const GATE_WAIT: Duration = Duration::from_secs(2);
-/// The file that is there unless the daemon has ended for want of work.
+/// The file that is there unless the daemon has ended because it was idle.
 const MARK: &str = "wake-at-boot";
 
 /// Looks whether the daemon is needed.

@@ -166,8 +166,8 @@ async fn open(
     let idle_ms = idle_exit(config, &passed);
     let listeners = listeners(config, passed)?;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
-    let speaks_tls = addresses.iter().any(|address| address.starts_with("https:"));
-    let direct = direct(&listeners);
+    let speaks_tls = listeners.iter().any(Listener::is_tls);
+    let (direct, post_to) = direct(&listeners);
     let socket = config.socket();
     let admin_listener = admin_listener(config, &socket, passed_admin)?;
 
@@ -220,7 +220,7 @@ async fn open(
     handle.health().accepting.store(true, Ordering::Release);
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress: Vec<_> = listeners.into_iter().map(serve).collect();
-    announce_ready(&addresses, &direct, &socket);
+    announce_ready(&addresses, &post_to, &socket);
     Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight, idle })
 }
 
@@ -340,24 +340,21 @@ fn listeners(config: &Config, passed: Vec<Listener>) -> Result<Vec<Listener>, Ex
 }
 
 /// The addresses that can be posted to from here: those of a proxy's protocol only where there are
-/// no others.
-fn direct(listeners: &[Listener]) -> Vec<String> {
-    let direct = listeners.iter().filter(|listener| !listener.is_proxied());
-    let direct: Vec<String> = direct.map(Listener::address).collect();
-    if direct.is_empty() { listeners.iter().map(Listener::address).collect() } else { direct }
+/// no others. And the URL of the first.
+fn direct(listeners: &[Listener]) -> (Vec<String>, String) {
+    let (proxied, direct): (Vec<&Listener>, Vec<&Listener>) =
+        listeners.iter().partition(|listener| listener.is_proxied());
+    let direct = if direct.is_empty() { proxied } else { direct };
+
+    let url = direct.first().map(|listener| listener.url()).unwrap_or_default();
+    (direct.into_iter().map(Listener::address).collect(), url)
 }
 
-fn announce_ready(addresses: &[String], direct: &[String], socket: &Path) {
+fn announce_ready(addresses: &[String], post_to: &str, socket: &Path) {
     tracing::info!(listen = addresses.join(","), socket = %socket.display(), "ready");
-    let shown = |address: &String| match address.strip_prefix("unix:") {
-        Some(_) => address.clone(),
-        None if address.contains("://") => address.clone(),
-        None => format!("http://{address}"),
-    };
-    let first = direct.first().map(shown).unwrap_or_default();
     let ctl = format!("{} --socket {}", ctl_hint::ctl(), socket.display());
     tracing::info!(
-        "post webhooks to {first}/in/SOURCE; next: {ctl} source create NAME, then {ctl} endpoint \
+        "post webhooks to {post_to}/in/SOURCE; next: {ctl} source create NAME, then {ctl} endpoint \
          create NAME --url URL"
     );
     service_manager::ready();

@@ -34,7 +34,7 @@ fn is_there() -> bool {
 }
 
 fn notify(states: &[NotifyState<'_>]) {
-    // Not running under a service manager is no error.
+    // Not running under a service manager is not an error.
     let _ = sd_notify::notify(false, states);
 }
 

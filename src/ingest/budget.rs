@@ -92,6 +92,31 @@ impl MemoryBudget {
         }
     }
 
+    /// Whether all requests together leave so many bytes to a claim with these parts. If not, whose
+    /// share is full.
+    fn check_all(
+        &self,
+        bytes: usize,
+        is_small: bool,
+        parts: &[Option<ClaimPart>; 2],
+        used: &BudgetUsage,
+    ) -> Result<(), ShareHolder> {
+        let beyond = parts.iter().flatten().find(|part| part.exceeds);
+        let eighth = self.limit / KEPT;
+        let kept = match (is_small, beyond) {
+            (true, _) => 0,
+            (false, None) => eighth,
+            (false, Some(_)) => 2 * eighth,
+        };
+
+        if used.all.saturating_add(bytes) <= self.limit - kept {
+            return Ok(());
+        }
+        // One that has gone beyond a share is refused because of that: within its share it may have
+        // been granted.
+        Err(beyond.map_or(ShareHolder::All, |part| part.holder.into()))
+    }
+
     fn used(&self) -> MutexGuard<'_, BudgetUsage> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,46 +161,64 @@ impl Claim {
         self.enter(holders);
     }
 
-    /// Claims more bytes. False, and nothing claimed, when there is no room.
+    /// Claims more bytes. False, and nothing claimed, when that exceeds a bound.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
         let budget = self.budget.clone();
         let used = &mut *budget.used();
-        let is_small = self.bytes.saturating_add(bytes).max(self.announced) <= limits::SMALL_BODY;
+        let size = self.bytes.saturating_add(bytes).max(self.announced);
+        let is_small = size <= limits::SMALL_BODY;
 
-        let mut parts = self.parts;
-        for part in parts.iter_mut().flatten().filter(|part| !part.exceeds) {
-            let share = used.shares.entry(part.holder).or_default();
-            let limit = self.budget.share_limit(part.holder);
-            let limit = if is_small { limit } else { limit - limit / KEPT };
-            if share.bytes.saturating_add(bytes) > limit {
-                if share.is_exceeded {
-                    self.full = Some(part.holder.into());
-                    return false;
-                }
-                part.exceeds = true;
+        // All bounds are asked before anything is counted.
+        let parts = self.parts_with(bytes, is_small, used);
+        let granted = parts.and_then(|parts| {
+            budget.check_all(bytes, is_small, &parts, used)?;
+            Ok(parts)
+        });
+        match granted {
+            Ok(parts) => {
+                self.count(bytes, parts, used);
+                true
+            }
+            Err(full) => {
+                self.full = Some(full);
+                false
             }
         }
+    }
 
-        let limit = self.budget.limit;
-        let kept = match (is_small, parts.iter().flatten().any(|part| part.exceeds)) {
-            (true, _) => 0,
-            (false, false) => limit / KEPT,
-            (false, true) => 2 * (limit / KEPT),
-        };
-        if used.all.saturating_add(bytes) > limit - kept {
-            // Whoever has gone beyond a share is refused because of that: others would have room.
-            let beyond =
-                parts.iter().flatten().find(|part| part.exceeds).map(|part| part.holder.into());
-            self.full = Some(beyond.unwrap_or(ShareHolder::All));
-            return false;
+    /// Its parts of the shares when it has so many bytes more. Where that is too much for a share,
+    /// the claim goes beyond it, if no other claim has done so already; else the share is full.
+    fn parts_with(
+        &self,
+        bytes: usize,
+        is_small: bool,
+        used: &mut BudgetUsage,
+    ) -> Result<[Option<ClaimPart>; 2], ShareHolder> {
+        let mut parts = self.parts;
+        for part in parts.iter_mut().flatten().filter(|part| !part.exceeds) {
+            let limit = self.budget.share_limit(part.holder);
+            let limit = if is_small { limit } else { limit - limit / KEPT };
+            let share = used.shares.entry(part.holder).or_default();
+            if share.bytes.saturating_add(bytes) <= limit {
+                continue;
+            }
+            if share.is_exceeded {
+                return Err(part.holder.into());
+            }
+            part.exceeds = true;
         }
+        Ok(parts)
+    }
 
+    /// Counts bytes that were granted.
+    fn count(&mut self, bytes: usize, parts: [Option<ClaimPart>; 2], used: &mut BudgetUsage) {
         used.all += bytes;
         for (before, part) in self.parts.iter().flatten().zip(parts.iter().flatten()) {
             let share = used.shares.entry(part.holder).or_default();
             match (before.exceeds, part.exceeds) {
                 (false, false) => share.bytes += bytes,
+                // What goes beyond a share is not counted in it any more.
                 (false, true) => {
                     share.bytes -= self.bytes;
                     share.is_exceeded = true;
@@ -185,7 +228,6 @@ impl Claim {
         }
         self.parts = parts;
         self.bytes += bytes;
-        true
     }
 
     /// Gives back all but this many bytes.

@@ -1,7 +1,7 @@
 //! The client behind a proxy: `Forwarded` (RFC 7239) and `X-Forwarded-For`. Pure.
 //!
 //! Only a peer in the configuration's `ingress.trusted_proxies` is believed. Each proxy appends the
-//! address that it saw, so the list is read from its end: the first address that is no trusted
+//! address that it saw, so the list is read from its end: the first address that is not a trusted
 //! proxy is the client's; what precedes it is what the client claims itself. The scheme is that of
 //! the same hop. A request with both headers must name the same client in both, for a proxy that
 //! writes one lets the other pass.

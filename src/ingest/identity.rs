@@ -6,7 +6,7 @@
 //!
 //! **How a repetition is recognized.** A key names a delivery, and the content (the body, without
 //! what its provider counts in it) tells whether it is the same one. Where the proof covers the
-//! body, the common headers are no keys: whoever saw one delivery could send it again under ids of
+//! body, the common headers are not keys: whoever saw one delivery could send it again under ids of
 //! their choice, and use up those of others. There, without a key of its own, a delivery is
 //! recognized by the digest of what was signed; and one that is signed anew for each attempt by a
 //! common header together with its content.

@@ -124,6 +124,21 @@ impl Listener {
         }
     }
 
+    /// The URL at which it is reached from this machine.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Self::Tcp(_, preamble) if !preamble.tls => format!("http://{}", self.address()),
+            Self::Tcp(..) | Self::Unix(..) => self.address(),
+        }
+    }
+
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tcp(_, preamble) if preamble.tls)
+    }
+
     /// Whether those who post have to go through a proxy, which says who they are.
     #[must_use]
     pub fn is_proxied(&self) -> bool {

@@ -60,7 +60,7 @@ pub(super) fn read_version_1(line: &[u8]) -> Result<ProxyHeader, &'static str> {
     }
 }
 
-/// How many bytes follow the fixed part; the reason when it is no PROXY header of version 2.
+/// How many bytes follow the fixed part; the reason when it is not a PROXY header of version 2.
 pub(super) fn version_2_length(fixed: &[u8; FIXED]) -> Result<usize, &'static str> {
     if !fixed.starts_with(SIGNATURE) || fixed[12] >> 4 != 2 {
         return Err("the connection does not begin with a PROXY header");

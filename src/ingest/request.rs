@@ -144,7 +144,8 @@ struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// The walk.
+    /// Takes the request from its head to the answer. What costs most comes last: whoever may not
+    /// post has no body read, and without a proof nothing is remembered.
     async fn accept(
         &mut self,
         directory: &Directory,
@@ -162,6 +163,7 @@ impl<'a> Exchange<'a> {
         let client = self.client()?;
         self.admit(&source, &client)?;
 
+        // Until now the claim was counted for the peer, which may be a proxy.
         self.claim.move_to([client.holder(), Some(Holder::Source(source.id))]);
         let body = self.read_body(&source, body).await?;
         let headers = headers::collect(&self.head.headers);
@@ -183,6 +185,7 @@ impl<'a> Exchange<'a> {
             }
         };
 
+        // The rate counts proven requests alone: others must not use it up.
         self.take_from_rate(&source)?;
         self.claim_elements(&proven)?;
         let follow_up = proven.follow_up.take();

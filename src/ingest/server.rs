@@ -18,7 +18,8 @@ use super::service::Ingest;
 use super::{connection, preamble};
 use crate::model::share::Share;
 
-/// After `accept()` failed for want of descriptors or memory: long enough for some to come free.
+/// After `accept()` failed because descriptors or memory were short: long enough for some to come
+/// free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Ingest {

@@ -1,7 +1,6 @@
 //! An endpoint: a named outbound destination.
 //!
-//! Where it leads stands in its URL: `http://…` and `https://…`, `unix:/run/app.sock:/path`,
-//! `exec:/path/to/command`, or `pull:` (consumers come and lease its deliveries).
+//! Where it leads stands in its URL, which is read into a [`Target`](super::Target).
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -2,10 +2,27 @@
 
 use wildmatch::WildMatch;
 
+/// A pattern, compiled once for many texts.
+#[derive(Clone, Debug)]
+pub struct CompiledGlob(WildMatch);
+
+impl CompiledGlob {
+    #[must_use]
+    pub fn new(pattern: &str) -> Self {
+        Self(WildMatch::new(pattern))
+    }
+
+    /// Whether the whole of `text` matches.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.matches(text)
+    }
+}
+
 /// Whether the whole of `text` matches `pattern`.
 #[must_use]
 pub fn glob(pattern: &str, text: &str) -> bool {
-    WildMatch::new(pattern).matches(text)
+    CompiledGlob::new(pattern).matches(text)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many durations were at most so long, for each of some bounds.
+/// How many durations were within each of some bounds.
 #[derive(Debug)]
 pub struct Histogram {
     /// Milliseconds, ascending.
@@ -15,7 +15,7 @@ pub struct Histogram {
 /// A histogram as it stood at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramCounts {
-    /// How many were at most so many milliseconds long.
+    /// For each bound in milliseconds, how many were at most that long.
     pub at_most: Vec<(u64, u64)>,
     pub count: u64,
     pub sum_ms: u64,

@@ -47,7 +47,7 @@ pub fn without_those_of(query: &str, own: &str) -> String {
     query.split('&').filter(|piece| !taken.contains(&name(piece))).collect::<Vec<_>>().join("&")
 }
 
-/// `+` is a space, `%XX` a byte; what is no UTF-8 then is replaced.
+/// `+` is a space, `%XX` a byte; what is not UTF-8 then is replaced.
 #[must_use]
 pub fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&percent_decoded(&text.replace('+', " "))).into_owned()

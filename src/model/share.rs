@@ -153,7 +153,7 @@ pub enum ShareHolder {
     User(u32),
     /// A host name.
     Name(String),
-    /// Several that came when there was no room to name them.
+    /// Several that came when there were too many to name them.
     Others,
 }
 
@@ -299,7 +299,7 @@ mod tests {
             (&ShareHolder::Others, 2 * (1000 - limits::SHARE_HOLDERS as u64))
         );
         assert_eq!(seen[0].count, 2);
-        // Those of long ago make room.
+        // The oldest are forgotten.
         tally.note(Share::AdminConnections, ShareHolder::User(5000), at(1000));
         assert_eq!(
             tally.lately(at(1000)).iter().map(|full| full.of.clone()).collect::<Vec<_>>(),

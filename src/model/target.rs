@@ -2,14 +2,15 @@
 //!
 //! | URL | target |
 //! |---|---|
-//! | `http://host/path`, `https://host/path` | a POST to that URL |
+//! | `http://host/path` | a POST to that URL |
+//! | `https://host/path` | the same over TLS |
 //! | `unix:/run/app.sock:/path` | a POST over that Unix socket |
 //! | `exec:/path/to/command` | a command that takes the event on stdin |
 //! | `pull:` | nothing is sent: consumers lease deliveries over the admin socket |
 //!
 //! Nothing else tests how an endpoint's URL begins. Everything asks the [`Target`]: whether its
-//! requests are signed, whether its deliveries are leased, whether it takes batches, and where it
-//! is.
+//! requests are signed, whether its deliveries are leased, whether it takes batches, which settings
+//! it has, and where it is. So a new kind of target answers all of this here.
 //!
 //! The parser is stricter than a browser: what is ambiguous is refused, because two readers that
 //! repair it differently are how an address guard is bypassed. An endpoint in an older log may have
@@ -110,6 +111,8 @@ pub enum TargetError {
     Command,
     #[error("the URL of a pull endpoint is pull: and nothing more")]
     Pull,
+    #[error("it begins with http:// or https://")]
+    NotHttp,
 }
 
 impl FromStr for Target {
@@ -171,6 +174,25 @@ impl Target {
         }
     }
 
+    /// Whether its requests have a method, a path and headers, which the operator may set, and may
+    /// go through a proxy.
+    #[must_use]
+    pub fn speaks_http(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Unix(_) => true,
+            Self::Exec(_) | Self::Pull => false,
+        }
+    }
+
+    /// Whether it runs a command, which has arguments and a user.
+    #[must_use]
+    pub fn runs_command(&self) -> bool {
+        match self {
+            Self::Exec(_) => true,
+            Self::Http(_) | Self::Unix(_) | Self::Pull => false,
+        }
+    }
+
     /// Where this target is. `allow_private`: the endpoint may reach private networks, so the host
     /// may be in one.
     #[must_use]
@@ -190,6 +212,17 @@ impl Target {
 }
 
 impl HttpTarget {
+    /// Reads a URL that begins with `http://` or `https://`.
+    ///
+    /// # Errors
+    /// When it is another one, or none.
+    pub fn parse(url: &str) -> Result<Self, TargetError> {
+        match Target::parse(url)? {
+            Target::Http(http) => Ok(http),
+            _ => Err(TargetError::NotHttp),
+        }
+    }
+
     /// The `Host` header (RFC 9110 section 7.2): the port is left out where it is the scheme's own.
     #[must_use]
     pub fn host_header(&self) -> String {

@@ -10,8 +10,8 @@ use super::target::{Locality, Target, TargetError};
 
 /// The URL of an endpoint: its text as it was given, and the target that was read from it.
 ///
-/// Serialized as the text. What is read back is kept even if it is no target: an older version may
-/// have accepted it, and its attempts then fail with the error.
+/// Serialized as the text. What is read back is kept even if it is not a target: an older version
+/// may have accepted it, and its attempts then fail with the error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl {
     text: String,

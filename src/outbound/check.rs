@@ -60,7 +60,7 @@ pub fn check_endpoint(endpoint: &Endpoint) -> Result<(), String> {
 /// The URL, and settings that belong to another kind of target.
 fn check_target(endpoint: &Endpoint) -> Result<(), String> {
     let target = endpoint.url.target().map_err(ToString::to_string)?;
-    if !matches!(target, Target::Exec(_)) && endpoint.exec != ExecSettings::default() {
+    if !target.runs_command() && endpoint.exec != ExecSettings::default() {
         return Err("--arg and --user are for commands: use --url exec:/path/to/command".to_owned());
     }
 
@@ -70,15 +70,16 @@ fn check_target(endpoint: &Endpoint) -> Result<(), String> {
         );
     }
 
-    match target {
-        Target::Http(http) => check_address(http, endpoint.allow_private),
-        Target::Unix(_) => Ok(()),
-        Target::Exec(path) => {
-            check_no_http_settings(endpoint)?;
-            Program::new(path, &endpoint.exec).map(|_| ())
-        }
-        Target::Pull => check_no_http_settings(endpoint),
+    if !target.speaks_http() {
+        check_no_http_settings(endpoint)?;
     }
+    if let Target::Http(http) = target {
+        check_address(http, endpoint.allow_private)?;
+    }
+    if let Target::Exec(path) = target {
+        Program::new(path, &endpoint.exec)?;
+    }
+    Ok(())
 }
 
 fn check_no_http_settings(endpoint: &Endpoint) -> Result<(), String> {

@@ -3,7 +3,7 @@
 //! 2xx delivered; 410 the endpoint is gone; all else is tried again, not before its `Retry-After`
 //! (RFC 9110 section 10.2.3), which is honoured up to `limits::RETRY_AFTER_MAX_MS`. A receiver
 //! steers what it is sent with `webhook-delivery: hold` (put the endpoint on hold) or `drop` (never
-//! send me this again) on an answer that is no 2xx.
+//! send me this again) on an answer that is not a 2xx.
 
 use std::time::UNIX_EPOCH;
 
@@ -19,8 +19,8 @@ pub struct ResponseSummary<'a> {
     pub webhook_delivery: Option<&'a [u8]>,
 }
 
-/// Classifies a response. One whose body broke off before its end (`is_complete` is false) is no
-/// success.
+/// Classifies a response. One whose body broke off before its end (`is_complete` is false) is not
+/// a success.
 #[must_use]
 pub fn classify(response: ResponseSummary<'_>, is_complete: bool, wall_ms: WallMs) -> Outcome {
     let wanted = response.webhook_delivery.map(|wanted| wanted.trim_ascii().to_ascii_lowercase());

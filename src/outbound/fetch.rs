@@ -1,6 +1,6 @@
-//! One GET of a URL that is no endpoint: key sets, confirmations of subscriptions. The same guard
-//! and connector as for attempts; one deadline over all of it, redirects are not followed, nothing
-//! is kept alive.
+//! One GET of a URL that is not an endpoint: key sets, confirmations of subscriptions. The same
+//! guard and connector as for attempts; one deadline over all of it, redirects are not followed,
+//! nothing is kept alive.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::http::client::HttpClient;
 use super::http::connect::DialOptions;
 use super::http::connection::HttpConnection;
 use super::http::route::HttpRoute;
-use super::http::url::{Destination, HttpUrl};
+use super::http::url::HttpUrl;
 
 impl Outbound {
     /// Fetches a URL: its status and at most `limits::FETCH_BYTES` of its body. https only, unless
@@ -28,8 +28,7 @@ impl Outbound {
     /// Why there is no response, in words for the operator.
     pub async fn fetch(&self, url: &str, allow_private: bool) -> Result<(u16, Vec<u8>), String> {
         let url = HttpUrl::parse(url)?;
-        let is_socket = matches!(url.destination, Destination::Socket(_));
-        if is_socket || !(url.tls || allow_private) {
+        if !url.tls && !allow_private {
             return Err("only https:// is fetched".to_owned());
         }
 

@@ -17,9 +17,9 @@
 //!
 //! Operations: [`Outbound::attempt`], [`Outbound::attempt_batch`] and [`Outbound::attempt_message`]
 //! make one attempt and always report; [`Outbound::preview`] shows what an attempt would send;
-//! [`Outbound::fetch`] gets a URL that is no endpoint; [`Outbound::forget`] drops what belongs to
-//! endpoints that are gone; [`check_endpoint`] is asked before an endpoint is created or changed;
-//! [`generate_secret`].
+//! [`Outbound::fetch`] gets a URL that is not an endpoint; [`Outbound::forget`] drops what belongs
+//! to endpoints that are gone; [`check_endpoint`] is asked before an endpoint is created or
+//! changed; [`generate_secret`].
 //!
 //! Refused (trying again is of no use): URLs and secrets that cannot be used, literal addresses and
 //! ports that may not be dialled. Retried by policy: everything else, also names that lead to

@@ -202,7 +202,7 @@ fn words_outside_tags(text: &str, is_secret: impl Fn(&str) -> bool) -> Vec<Strin
     words.filter(|word| is_secret(word)).map(str::to_owned).collect()
 }
 
-/// The pieces of a template between its tags. A tag that does not end is no tag.
+/// The pieces of a template between its tags. A tag that does not end is not a tag.
 fn outside_tags(mut text: &str) -> Vec<&str> {
     const TAGS: [(&str, &str); 3] = [("{{", "}}"), ("{%", "%}"), ("{#", "#}")];
 

@@ -92,19 +92,27 @@ impl LookupTable {
         self.pending.values().filter(|lookup| lookup.is_running && which(lookup.kind)).count()
     }
 
+    /// Whether a look-up of this kind may start beside those that run. A look-up holds a slot until
+    /// it has turned out to be slow, and a thread until it ends.
     fn may_start(&self, kind: NameHistory) -> bool {
         let running = |which| self.running(|kind| kind == which);
         let (good, unknown, slow) =
             (running(NameHistory::Good), running(NameHistory::Unknown), running(NameHistory::Slow));
-        let all = good + unknown + slow;
+        let slots = good + unknown;
+        let threads = good + unknown + slow;
+
         match kind {
-            NameHistory::Good => good + unknown < limits::LOOKUPS && all < limits::LOOKUP_THREADS,
+            // Names that were found the last time may have every slot and every thread.
+            NameHistory::Good => slots < limits::LOOKUPS && threads < limits::LOOKUP_THREADS,
+            // Those that nobody knows leave some of both to them.
             NameHistory::Unknown => {
                 unknown < limits::LOOKUPS - limits::LOOKUPS_KEPT
-                    && good + unknown < limits::LOOKUPS
-                    && all < limits::LOOKUP_THREADS - limits::LOOKUPS_KEPT
+                    && slots < limits::LOOKUPS
+                    && threads < limits::LOOKUP_THREADS - limits::LOOKUPS_KEPT
             }
-            NameHistory::Slow => slow < limits::LOOKUPS_SLOW && all < limits::LOOKUPS,
+            // Those that were slow the last time hold no slot. They are few, and wait while all
+            // others together have as many threads as there are slots.
+            NameHistory::Slow => slow < limits::LOOKUPS_SLOW && threads < limits::LOOKUPS,
         }
     }
 

@@ -74,7 +74,7 @@ impl Queue {
 
         // The keys of a source may have been forgotten to make room for these.
         if let Some(source) = self.state.dedupe.take_forgetful() {
-            self.full.note(Share::DedupeKeys, ShareHolder::Source(source), now);
+            self.full_shares.note(Share::DedupeKeys, ShareHolder::Source(source), now);
         }
         Ok(accepted)
     }

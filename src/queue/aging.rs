@@ -37,7 +37,7 @@ impl Queue {
     /// When `run_ages` has something to do, on the monotonic clock.
     pub(super) fn ages_wake(&self, now: Now) -> Option<u64> {
         let changed = (!self.ages_changed.is_empty()).then_some(now.mono_ms);
-        let mark = Some(self.mark_at).filter(|at| *at < u64::MAX);
+        let mark = Some(self.clock_record_at).filter(|at| *at < u64::MAX);
         [self.ages_due.first(), changed, mark].into_iter().flatten().min()
     }
 
@@ -116,7 +116,7 @@ impl Queue {
         if let Some(first) = found.nothing_before {
             let next_seq = self.state.next_seq;
             let endpoint = self.state.endpoint_mut(id);
-            endpoint.read_from(first);
+            endpoint.forget_before(first);
             let unread = endpoint.prefetch().unread().filter(|unread| *unread < next_seq);
             endpoint.read_forward_to(unread);
         }
@@ -147,13 +147,13 @@ impl Queue {
 
         let job = endpoint.prefetch().find(delivery.seq);
         let job = job.expect("what waits, and not for a retry, was prefetched");
-        let (event, attempts, last, key) = (job.event, job.attempts, job.last, job.key);
+        let (event, attempts, last, lane) = (job.event, job.attempts, job.last, job.lane);
         let own = job.loaded.as_ref().is_some_and(|event| event.is_own());
-        self.prefetched_bytes -= endpoint.remove(delivery.seq);
+        self.prefetched_bytes -= endpoint.withdraw(delivery.seq);
 
         let dead = DeadLetter { delivery, event, attempts, died_at: now.wall_ms, reason, last };
         self.end_without_attempt(now, dead, own, draft);
-        self.free(delivery.endpoint, key, now);
+        self.free(delivery.endpoint, lane, now);
     }
 
     /// A delivery that waits for a retry dies without another attempt.
@@ -167,7 +167,7 @@ impl Queue {
     ) {
         let endpoint = self.state.endpoint(delivery.endpoint);
         let waiting = *endpoint.waiting(delivery.seq);
-        let key = endpoint.key_of(waiting.key);
+        let lane = endpoint.lane_of_key(waiting.key);
 
         let dead = DeadLetter {
             delivery,
@@ -180,11 +180,11 @@ impl Queue {
         let seq = self.end_without_attempt(now, dead, false, draft);
 
         let endpoint = self.state.endpoint_mut(delivery.endpoint);
-        endpoint.wait_no_more(key, delivery.seq);
+        endpoint.wait_no_more(lane, delivery.seq);
         if let Some(batch) = waiting.batch {
             endpoint.rename_batch(batch, BatchId { seq, part: 0 });
         }
-        self.free(delivery.endpoint, key, now);
+        self.free(delivery.endpoint, lane, now);
     }
 
     /// Remembers a death without an attempt. Returns its record.
@@ -204,31 +204,31 @@ impl Queue {
     }
 
     /// While something waits and nothing else says how long the daemon has run, that is remembered
-    /// now and then, so that a restart makes nothing young again.
+    /// from time to time, so that a restart makes nothing young again.
     fn mark_the_clock(&mut self, now: Now, draft: &mut Draft) {
-        if now.mono_ms < self.mark_at {
+        if now.mono_ms < self.clock_record_at {
             return;
         }
 
         let waits =
             |endpoint: &&EndpointQueue| endpoint.undone > 0 && !endpoint.age_pauses.is_paused();
         let Some(gap_ms) = self.state.living().filter(waits).map(mark_gap_ms).min() else {
-            self.mark_at = u64::MAX;
+            self.clock_record_at = u64::MAX;
             return;
         };
 
         if self.ran_ms >= self.state.ran_ms + gap_ms {
             self.remember(Record::ClockRan { ran_ms: self.ran_ms }, draft);
         }
-        let next = (self.state.ran_ms + gap_ms).saturating_sub(self.ran_ahead);
-        self.mark_at = next.max(now.mono_ms + 1);
+        let next = (self.state.ran_ms + gap_ms).saturating_sub(self.ran_offset_ms);
+        self.clock_record_at = next.max(now.mono_ms + 1);
     }
 
     /// Something waits at this endpoint from now on.
     pub(super) fn mark_sooner(&mut self, id: EndpointId) {
         let gap_ms = mark_gap_ms(self.state.endpoint(id));
-        let at = (self.ran_ms + gap_ms).saturating_sub(self.ran_ahead);
-        self.mark_at = self.mark_at.min(at);
+        let at = (self.ran_ms + gap_ms).saturating_sub(self.ran_offset_ms);
+        self.clock_record_at = self.clock_record_at.min(at);
     }
 }
 

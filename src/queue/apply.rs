@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::action::{Action, Maintenance};
-use super::command::{checked_name, no_source};
 use super::decision::Refusal;
 use super::notices::OWN_SOURCE;
+use super::operator::{checked_name, no_source};
 use super::request::{Growth, QueueRequest};
 use super::settings::{SettingsOwner, SettingsSizes};
 use super::subscription::Subscription;

@@ -83,7 +83,7 @@ impl Query for DeliveriesQuery {
     }
 }
 
-/// The dead letters that died before this record, newest first, at most so many.
+/// The dead letters that died before this record, newest first, up to a limit.
 #[derive(Clone, Debug)]
 pub struct DeadLetterSeqsQuery {
     pub before: Seq,
@@ -101,7 +101,7 @@ impl Query for DeadLetterSeqsQuery {
     }
 }
 
-/// The oldest dead letters that died after this record, at most so many.
+/// The oldest dead letters that died after this record, up to a limit.
 #[derive(Clone, Debug)]
 pub struct OldestDeadLetterSeqsQuery {
     pub after: Seq,
@@ -265,7 +265,7 @@ impl Queue {
             events: state.counts.events,
             duplicates: state.counts.duplicates,
             pending: undone(false),
-            in_flight: (self.in_flight + self.in_flight_first) as u64,
+            in_flight: (self.slots.in_flight + self.slots.first) as u64,
             delivered: state.counts.delivered_elsewhere
                 + endpoints.values().map(|e| e.delivered).sum::<u64>(),
             dead: endpoints.values().map(|e| e.dead.len()).sum(),
@@ -298,8 +298,8 @@ impl Queue {
             breakers_open: state.living().filter(|e| e.breaker().open.is_some()).count(),
             parked_lanes: state.living().map(|e| e.lanes().count().1).sum(),
             catching_up: state.living().filter(|e| e.catching_up().is_some()).count(),
-            leased: self.leased,
-            full: self.full.clone(),
+            leased: self.slots.leased,
+            full: self.full_shares.clone(),
         }
     }
 
@@ -349,8 +349,8 @@ impl Queue {
 
     fn retrying(&self, endpoint: EndpointId, before: Seq, limit: usize) -> Vec<DeliverySnapshot> {
         let Some(queue) = self.state.endpoints.get(&endpoint) else { return Vec::new() };
-        let keys = queue.retrying.range(..before).rev().take(limit);
-        keys.map(|(key, _)| self.delivery_view(DeliveryId { seq: *key, endpoint })).collect()
+        let newest = queue.retrying.range(..before).rev().take(limit);
+        newest.map(|(seq, _)| self.delivery_view(DeliveryId { seq: *seq, endpoint })).collect()
     }
 
     fn event_view(&self, seq: Seq) -> EventSnapshot {

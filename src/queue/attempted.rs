@@ -37,21 +37,21 @@ impl State {
         endpoint.restraint.clone_from(&attempt.restraint);
 
         // The entry of the delivery, if it goes on waiting.
-        let key = attempt.delivery.seq;
-        let before = endpoint.retrying.get(&key);
+        let delivery = attempt.delivery.seq;
+        let before = endpoint.retrying.get(&delivery);
         let waiting = Retrying {
             key: attempt.key,
             age_ms: before.map_or(0, |waiting| waiting.age_ms),
             born: attempt.born,
             // At a position that retention moved it has not been attempted before.
             asked: before.is_some_and(|waiting| waiting.asked)
-                || (attempt.number > 1 && endpoint.revived.contains(key)),
-            position: position_in_lane(key, attempt.position, before),
+                || (attempt.number > 1 && endpoint.revived.contains(delivery)),
+            position: position_in_lane(delivery, attempt.position, before),
             ..Retrying::due(attempt.event, attempt.number - u32::from(attempt.uncounted), seq, 0)
         };
-        endpoint.leave_batch(seq, key);
+        endpoint.leave_batch(seq, delivery);
         let ended =
-            endpoint.apply_consequence(key, &attempt.next, waiting, &attempt.report, ran_ms);
+            endpoint.apply_consequence(delivery, &attempt.next, waiting, &attempt.report, ran_ms);
 
         if matches!(ended, Some(DeliveryEnd::Dead)) {
             self.dead_letter_seqs.insert(seq);
@@ -59,7 +59,7 @@ impl State {
         if matches!(&attempt.next, Consequence::Dead { reason } if reason == LOST) {
             self.counts.lost += 1;
         }
-        self.end_delivery(seq, attempt.delivery.endpoint, key, attempt.event, ended)
+        self.end_delivery(seq, attempt.delivery.endpoint, delivery, attempt.event, ended)
     }
 
     /// Counts an attempt.
@@ -145,7 +145,7 @@ impl State {
         // All members wait for the same time.
         batch.attempts = finished.number - u32::from(finished.uncounted);
         let endpoint = self.remembered(seq, finished.endpoint)?;
-        if let Some(first) = waiting.first().and_then(|key| endpoint.retrying.get(key)) {
+        if let Some(first) = waiting.first().and_then(|delivery| endpoint.retrying.get(delivery)) {
             (batch.due_at, batch.delay_ms) = (first.due_at, first.delay_ms);
         }
 
@@ -230,24 +230,19 @@ impl State {
         &mut self,
         seq: Seq,
         endpoint: EndpointId,
-        key: Seq,
+        delivery: Seq,
         event: Seq,
         ended: Option<DeliveryEnd>,
     ) -> Result<(), StateError> {
         let Some(end) = ended else { return Ok(()) };
 
-        let endpoint = self.remembered(seq, endpoint)?;
-        endpoint.undone = endpoint
-            .undone
-            .checked_sub(1)
-            .ok_or_else(|| impossible(seq, "it ends what had ended"))?;
-
+        let endpoint = self.count_end(seq, endpoint)?;
         match end {
             DeliveryEnd::Delivered => endpoint.delivered += 1,
             DeliveryEnd::Dead => {
-                endpoint.dead.insert(key);
-                if event != key {
-                    endpoint.replayed_dead.insert(key, event);
+                endpoint.dead.insert(delivery);
+                if event != delivery {
+                    endpoint.replayed_dead.insert(delivery, event);
                 }
             }
         }
@@ -261,19 +256,15 @@ impl State {
         deliveries: &[Seq],
         low: Seq,
     ) -> Result<(), StateError> {
-        let endpoint = self.remembered(seq, endpoint)?;
         for delivery in deliveries {
+            let endpoint = self.count_end(seq, endpoint)?;
             endpoint.leave_batch(seq, *delivery);
             endpoint.retrying.remove(delivery);
             endpoint.revived.remove(*delivery);
             endpoint.take_up(Some(*delivery), 0);
             endpoint.cancelled.insert(*delivery);
-            endpoint.undone = endpoint
-                .undone
-                .checked_sub(1)
-                .ok_or_else(|| impossible(seq, "it ends what had ended"))?;
         }
-        endpoint.take_up(None, low);
+        self.remembered(seq, endpoint)?.take_up(None, low);
         self.counts.cancelled += deliveries.len() as u64;
         Ok(())
     }
@@ -308,7 +299,7 @@ impl EndpointState {
     /// waiting.
     fn apply_consequence(
         &mut self,
-        key: Seq,
+        delivery: Seq,
         next: &Consequence,
         waiting: Retrying,
         report: &AttemptReport,
@@ -320,20 +311,21 @@ impl EndpointState {
             Consequence::Retry { due_at, delay_ms, age_ms } => {
                 let age_ms = if waiting.born > 0 { 0 } else { *age_ms };
                 let times = Retrying { due_at: *due_at, delay_ms: *delay_ms, age_ms, ..waiting };
-                self.retrying.insert(key, times);
+                self.retrying.insert(delivery, times);
             }
             Consequence::Held { reason } => {
-                self.hold((reason.clone(), ended_at), ran_ms);
-                self.retrying.insert(key, Retrying { due_at: ended_at, ..waiting });
+                self.put_on_hold(reason, ended_at, ran_ms);
+                self.retrying.insert(delivery, Retrying { due_at: ended_at, ..waiting });
             }
             Consequence::Parked { .. } => {
-                self.retrying.insert(key, Retrying { due_at: ended_at, parked: true, ..waiting });
+                self.retrying
+                    .insert(delivery, Retrying { due_at: ended_at, parked: true, ..waiting });
             }
             Consequence::Delivered | Consequence::Dead { .. } => {
-                self.retrying.remove(&key);
+                self.retrying.remove(&delivery);
             }
         }
-        self.revived.remove(key);
+        self.revived.remove(delivery);
 
         match next {
             Consequence::Delivered => Some(DeliveryEnd::Delivered),

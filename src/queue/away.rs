@@ -18,7 +18,7 @@ impl Queue {
         if report.fault == Some(AttemptFault::NotTaken) {
             return true;
         }
-        // An attempt that was refused before it was sent is no evidence.
+        // An attempt that was refused before it was sent is not evidence.
         if report.outcome == Outcome::Refused {
             return false;
         }
@@ -32,45 +32,45 @@ impl Queue {
                 self.notify_offline(now, draft);
                 affected = self.link.away.iter().copied().collect();
             }
-            LinkChange::CameBack => self.came_back(now, draft),
+            LinkChange::CameBack => self.mark_all_back(now, draft),
         }
 
         let to_blame = report.fault.is_some() && self.link.keeps_back(id);
         if self.link.offline.is_some() {
             for id in affected {
                 if self.link.keeps_back(id) && !self.state.endpoint(id).is_away() {
-                    self.go_away(id, now, draft);
+                    self.mark_away(id, now, draft);
                 }
             }
 
             // It has answered, while the link is still down for others.
             if !self.link.keeps_back(id) && self.state.endpoint(id).is_away() {
-                self.come_back(id, now, draft);
+                self.mark_back(id, now, draft);
             }
         }
         to_blame
     }
 
     /// The link is down for an endpoint: its deliveries grow no older.
-    fn go_away(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
+    fn mark_away(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         let record = Record::EndpointAway { endpoint: id, at: now.wall_ms, ran_ms: self.ran_ms };
         self.remember(record, draft);
-        self.state.endpoint_mut(id).go_away(now.mono_ms);
+        self.state.endpoint_mut(id).link_went_down(now.mono_ms);
     }
 
     /// The link is back for an endpoint: it catches up with what waited.
-    fn come_back(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
+    fn mark_back(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         let record = Record::EndpointBack { endpoint: id, at: now.wall_ms, ran_ms: self.ran_ms };
         self.remember(record, draft);
-        self.state.endpoint_mut(id).come_back(now.mono_ms);
+        self.state.endpoint_mut(id).link_came_back(now.mono_ms);
         self.catch_up(id);
     }
 
     /// The link is back for all endpoints.
-    pub(super) fn came_back(&mut self, now: Now, draft: &mut Draft) {
+    pub(super) fn mark_all_back(&mut self, now: Now, draft: &mut Draft) {
         self.notify_online(now, draft);
         let away = self.state.living().filter(|endpoint| endpoint.is_away());
         let back: Vec<EndpointId> = away.map(|endpoint| endpoint.settings.id).collect();
-        back.into_iter().for_each(|id| self.come_back(id, now, draft));
+        back.into_iter().for_each(|id| self.mark_back(id, now, draft));
     }
 }

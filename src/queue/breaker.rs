@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(
                 breaker.learn(false, at(n), u64::MAX),
                 BreakerChange::None,
-                "a burst of failures is no run"
+                "a burst of failures is not a run"
             );
         }
 

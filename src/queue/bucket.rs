@@ -34,8 +34,8 @@ impl TokenBucket {
         }
     }
 
-    /// The bucket after a start, so that a restart is no burst: no token that was spent before it
-    /// comes again. A slow rate waits only as long as the time of the last attempt says.
+    /// The bucket after a start, so that a restart is not a burst: no token that was spent before
+    /// it comes again. A slow rate waits only as long as the time of the last attempt says.
     #[must_use]
     pub fn after_start(rate: Rate, burst: u32, last_attempt_at: WallMs, now: Now) -> Self {
         let step = step_us(rate);

@@ -94,7 +94,7 @@ mod tests {
         assert!(clock.look(at(0, 0)).is_some());
         assert_eq!(clock.look(at(CLOCK_WAIT_MS, CLOCK_WAIT_MS)), None);
         assert_eq!(clock.look(at(CLOCK_WAIT_MS + 1, CLOCK_WAIT_MS + 1)), None);
-        assert!(clock.is_suspect(), "and it is reported all the same");
+        assert!(clock.is_suspect(), "and it is reported nevertheless");
     }
 
     #[test]

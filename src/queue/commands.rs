@@ -65,6 +65,18 @@ impl QueueRequest for DeleteSource {
 #[derive(Clone, Debug)]
 pub struct CreateEndpoint(pub Box<Endpoint>);
 
+impl SetEndpoint for CreateEndpoint {
+    fn set(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        compiled: Option<Arc<Subscription>>,
+        draft: &mut Draft,
+    ) -> Result<Arc<Endpoint>, Refusal> {
+        queue.create_endpoint(now, *self.0, compiled, draft)
+    }
+}
+
 impl QueueRequest for CreateEndpoint {
     type Answer = Arc<Endpoint>;
 
@@ -74,7 +86,7 @@ impl QueueRequest for CreateEndpoint {
         now: Now,
         draft: &mut Draft,
     ) -> Result<Arc<Endpoint>, Refusal> {
-        queue.create_endpoint(now, *self.0, draft)
+        self.set(queue, now, None, draft)
     }
 
     fn growth(&self) -> Growth<'_> {
@@ -86,6 +98,18 @@ impl QueueRequest for CreateEndpoint {
 #[derive(Clone, Debug)]
 pub struct UpdateEndpoint(pub Box<Endpoint>);
 
+impl SetEndpoint for UpdateEndpoint {
+    fn set(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        compiled: Option<Arc<Subscription>>,
+        draft: &mut Draft,
+    ) -> Result<Arc<Endpoint>, Refusal> {
+        queue.update_endpoint(now, *self.0, compiled, draft)
+    }
+}
+
 impl QueueRequest for UpdateEndpoint {
     type Answer = Arc<Endpoint>;
 
@@ -95,7 +119,7 @@ impl QueueRequest for UpdateEndpoint {
         now: Now,
         draft: &mut Draft,
     ) -> Result<Arc<Endpoint>, Refusal> {
-        queue.update_endpoint(now, *self.0, draft)
+        self.set(queue, now, None, draft)
     }
 
     fn growth(&self) -> Growth<'_> {
@@ -103,7 +127,23 @@ impl QueueRequest for UpdateEndpoint {
     }
 }
 
-/// A request about an endpoint, with what that endpoint subscribes to, which was compiled
+/// A request that sets an endpoint.
+pub trait SetEndpoint: QueueRequest<Answer = Arc<Endpoint>> {
+    /// Decides it. Without a subscription that was `compiled` elsewhere, and fits, it is compiled
+    /// on this thread.
+    ///
+    /// # Errors
+    /// When it cannot be done. Nothing changed then.
+    fn set(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        compiled: Option<Arc<Subscription>>,
+        draft: &mut Draft,
+    ) -> Result<Arc<Endpoint>, Refusal>;
+}
+
+/// A request that sets an endpoint, with what that endpoint subscribes to, which was compiled
 /// elsewhere: compiling costs what the operator's filter costs.
 #[derive(Clone, Debug)]
 pub struct WithSubscription<R> {
@@ -111,12 +151,16 @@ pub struct WithSubscription<R> {
     pub request: R,
 }
 
-impl<R: QueueRequest> QueueRequest for WithSubscription<R> {
-    type Answer = R::Answer;
+impl<R: SetEndpoint> QueueRequest for WithSubscription<R> {
+    type Answer = Arc<Endpoint>;
 
-    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<R::Answer, Refusal> {
-        queue.matcher.prepare(self.subscription);
-        self.request.decide(queue, now, draft)
+    fn decide(
+        self,
+        queue: &mut Queue,
+        now: Now,
+        draft: &mut Draft,
+    ) -> Result<Arc<Endpoint>, Refusal> {
+        self.request.set(queue, now, Some(self.subscription), draft)
     }
 
     fn growth(&self) -> Growth<'_> {

@@ -34,7 +34,7 @@ fn list_command(what: &str) -> String {
     }
 }
 
-/// Why a request was not done. What the queue learned from it is remembered all the same: that an
+/// Why a request was not done. What the queue learned from it is remembered nevertheless: that an
 /// attempt ended, that a record holds no dead letter any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

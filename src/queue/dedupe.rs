@@ -2,9 +2,9 @@
 //! bits of the fingerprint of the event's content.
 //!
 //! * **A key names an event, and the content says whether it is the same one.** An event with the
-//!   same key and other content is no duplicate but a conflict ([`DedupeVerdict::Conflict`]). It is
-//!   remembered under key and content together, so that its own duplicates are recognized. Entries
-//!   of older logs have no content, and match any.
+//!   same key and other content is not a duplicate but a conflict ([`DedupeVerdict::Conflict`]). It
+//!   is remembered under key and content together, so that its own duplicates are recognized.
+//!   Entries of older logs have no content, and match any.
 //! * **Each source has a share.** A source's keys are never pushed out by another's while it holds
 //!   no more than `limits::DEDUPE_KEYS` divided by the number of sources: when there are too many
 //!   keys, the source that holds most forgets its oldest. Keys of logs before sources had shares
@@ -140,7 +140,7 @@ impl Dedupe {
         }
 
         if share.fresh.len() % COUNTED < 2 {
-            self.make_room();
+            self.forget_surplus();
         }
     }
 
@@ -211,7 +211,7 @@ impl Dedupe {
     }
 
     /// Forgets keys until there are no more than the limit.
-    fn make_room(&mut self) {
+    fn forget_surplus(&mut self) {
         let mut len = self.len();
         while len > limits::DEDUPE_KEYS {
             let before = len;

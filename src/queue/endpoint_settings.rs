@@ -43,8 +43,8 @@ impl Queue {
     ) -> Arc<Endpoint> {
         let before =
             self.state.endpoints.get(&endpoint.id).map(|endpoint| endpoint.settings.clone());
-        self.matcher.prepare(subscription);
         self.remember(Record::EndpointSet { endpoint: Box::new(endpoint.clone()) }, draft);
+        self.matcher.put(endpoint.id, subscription);
         match before {
             None => self.start_endpoint(endpoint.id, now),
             Some(before) => {

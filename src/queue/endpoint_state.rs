@@ -20,7 +20,7 @@ use crate::record::Restraint;
 pub struct EndpointState {
     pub settings: Arc<Endpoint>,
     pub hold: Option<(HoldReason, WallMs)>,
-    /// The stream has been taken up to here.
+    /// The low watermark of the stream: every position up to here has been taken up.
     pub low: Seq,
     /// Positions beyond `low` that have been taken up too: few, except where deliveries ended while
     /// they stood in the stream.
@@ -34,8 +34,8 @@ pub struct EndpointState {
     /// The events of dead letters that were replays.
     pub replayed_dead: BTreeMap<Seq, Seq>,
     /// The oldest event that replays and revived deliveries in the stream need, and the last
-    /// position of such a one: until the stream has been read to there, retention keeps the events
-    /// of `wanted`.
+    /// position of such a one: until the stream has been read to there, retention keeps
+    /// `needed_events`.
     pub needs_from: Seq,
     pub needs_until: Seq,
     /// Deliveries that have not ended.
@@ -64,7 +64,7 @@ pub struct EndpointState {
     /// The events that replays in the stream need, and some that they needed: it is emptied when
     /// all were read.
     #[serde(default)]
-    pub wanted: RoaringTreemap,
+    pub needed_events: RoaringTreemap,
     /// Events of which its filter could not tell whether it holds, and the record of the last of
     /// them.
     #[serde(default)]
@@ -162,6 +162,12 @@ impl Retrying {
         }
     }
 
+    /// The same, asked for again by the operator's record `seq`: it begins a life of its own.
+    #[must_use]
+    pub fn asked_again(self, seq: Seq, ran_ms: u64) -> Self {
+        Self { born: ran_ms, asked: true, position: Some(seq), ..self }
+    }
+
     /// When it was accepted, by the run clock.
     #[must_use]
     pub fn born(&self) -> u64 {
@@ -171,8 +177,8 @@ impl Retrying {
 
 impl EndpointState {
     /// It is put on hold: the clock of what waits stands.
-    pub(super) fn hold(&mut self, hold: (HoldReason, WallMs), ran_ms: u64) {
-        self.hold = Some(hold);
+    pub(super) fn put_on_hold(&mut self, reason: &HoldReason, at: WallMs, ran_ms: u64) {
+        self.hold = Some((reason.clone(), at));
         self.age_pauses.stop(ran_ms);
     }
 
@@ -184,14 +190,14 @@ impl EndpointState {
         }
     }
 
-    /// The link is down for it.
-    pub(super) fn go_away(&mut self, ran_ms: u64) {
+    /// The link is down for it: the clock of what waits stands.
+    pub(super) fn pause_ages_for_link(&mut self, ran_ms: u64) {
         self.age_pauses.away = true;
         self.age_pauses.stop(ran_ms);
     }
 
-    /// The link is back for it.
-    pub(super) fn come_back(&mut self, ran_ms: u64) {
+    /// The link is back for it: the clock goes on, unless it is on hold as well.
+    pub(super) fn resume_ages_after_link(&mut self, ran_ms: u64) {
         self.age_pauses.away = false;
         if self.hold.is_none() {
             self.age_pauses.go_on(ran_ms);
@@ -200,7 +206,7 @@ impl EndpointState {
 
     /// The operator lets it go on: all that waits is due, and nothing keeps it back. What was
     /// parked begins anew.
-    pub(super) fn release(&mut self, at: WallMs, ran_ms: u64) {
+    pub(super) fn resume_all(&mut self, at: WallMs, ran_ms: u64) {
         self.hold = None;
         self.failing_ms = 0;
         self.restraint = None;
@@ -244,7 +250,7 @@ impl EndpointState {
             last_attempt_at: 0,
             succeeded: 0,
             failed: 0,
-            wanted: RoaringTreemap::new(),
+            needed_events: RoaringTreemap::new(),
             keeps_low: false,
             undecided: 0,
             undecided_last: 0,
@@ -277,7 +283,7 @@ impl EndpointState {
     /// where only the latest of a key counts, a lane for each as well, and none for what has no
     /// value there, for nothing is a newer one of it.
     #[must_use]
-    pub fn key_of(&self, key: Option<u64>) -> Option<u64> {
+    pub fn lane_of_key(&self, key: Option<u64>) -> Option<u64> {
         match self.settings.order {
             Order::None => key.filter(|key| self.is_latest() && *key != NO_VALUE),
             Order::Strict => Some(STRICT),
@@ -287,8 +293,8 @@ impl EndpointState {
 
     /// The lane of a delivery that waits.
     #[must_use]
-    pub fn key_of_waiting(&self, delivery: Seq) -> Option<u64> {
-        self.key_of(self.retrying.get(&delivery).and_then(|waiting| waiting.key))
+    pub fn lane_of_waiting(&self, delivery: Seq) -> Option<u64> {
+        self.lane_of_key(self.retrying.get(&delivery).and_then(|waiting| waiting.key))
     }
 
     /// The entry of a delivery that waits for a retry.
@@ -354,12 +360,13 @@ impl EndpointState {
 
     /// Takes a delivery out of the batch it waits with. A batch that others stay in gets the id
     /// `(seq, 0)`, because its content is another one.
-    pub(super) fn leave_batch(&mut self, seq: Seq, key: Seq) {
-        let Some(id) = self.retrying.get_mut(&key).and_then(|waiting| waiting.batch.take()) else {
+    pub(super) fn leave_batch(&mut self, seq: Seq, delivery: Seq) {
+        let Some(id) = self.retrying.get_mut(&delivery).and_then(|waiting| waiting.batch.take())
+        else {
             return;
         };
         let Some(mut batch) = self.batches.remove(&id) else { return };
-        batch.members.retain(|member| *member != key);
+        batch.members.retain(|member| *member != delivery);
         if batch.members.is_empty() {
             return;
         }
@@ -372,17 +379,29 @@ impl EndpointState {
         self.batches.insert(renamed, batch);
     }
 
+    /// A replay has made delivery `seq` of an older event.
+    pub(super) fn replayed(&mut self, seq: Seq, event: Seq) {
+        self.undone += 1;
+        self.needs_event(event, seq);
+    }
+
+    /// An attempt was started at a rate that is remembered.
+    pub(super) fn rate_spent(&mut self, at: WallMs) {
+        self.last_attempt_at = at;
+    }
+
     /// The stream has a new entry at `position` that needs an older event.
-    pub(super) fn needs(&mut self, event: Seq, position: Seq) {
+    pub(super) fn needs_event(&mut self, event: Seq, position: Seq) {
         let all_read = self.low >= self.needs_until;
         if all_read {
-            self.wanted.clear();
+            self.needed_events.clear();
         }
-        self.wanted.insert(event);
+        self.needed_events.insert(event);
         self.needs_from = if all_read { event } else { self.needs_from.min(event) };
         self.needs_until = position;
     }
 
+    /// Positions of the stream that nothing waits at any more: this one, and all up to `low`.
     pub(super) fn take_up(&mut self, position: Option<Seq>, low: Seq) {
         if low > self.low && !self.keeps_low {
             self.low = low;
@@ -415,12 +434,12 @@ impl EndpointState {
     #[must_use]
     pub fn lane_of(&self, entry: &StreamEntry) -> Option<u64> {
         if !self.is_latest() {
-            return self.key_of(entry.key);
+            return self.lane_of_key(entry.key);
         }
         let delivery = entry.delivery.seq;
         // A position that retention moved has not been attempted.
         let asked = entry.event != delivery || (entry.position != delivery && entry.attempts > 0);
-        self.key_of(entry.latest_key.filter(|_| !asked))
+        self.lane_of_key(entry.latest_key.filter(|_| !asked))
     }
 
     /// Whether the delivery of an entry waits at its position in the stream.

@@ -8,7 +8,6 @@ use rand::rngs::StdRng;
 
 use super::clock::ClockWatch;
 use super::decision::Draft;
-use super::line::Line;
 use super::link::Link;
 use super::matcher::Matcher;
 use super::notices::Notices;
@@ -16,7 +15,9 @@ use super::recent::Recent;
 use super::schedule::Schedule;
 use super::settings::SettingsSizes;
 use super::shared_pace::SharedPace;
+use super::slot_counts::SlotCounts;
 use super::state::State;
+use super::turns::Turns;
 use crate::model::share::ShareTally;
 use crate::model::{BatchId, DeliveryId, EndpointId, Event, Now, Seq};
 use crate::record::{Record, Wait};
@@ -24,59 +25,57 @@ use crate::record::{Record, Wait};
 /// What decides. See the module.
 #[derive(Debug)]
 pub struct Queue {
+    /// What is remembered. All else begins anew with each start.
     pub(super) state: State,
     pub(super) matcher: Matcher,
-    pub(super) recent: Recent,
+    pub(super) settings: SettingsSizes,
     pub(super) rng: StdRng,
-    /// Endpoints that may have something to do, in turn.
-    pub(super) runnable: Line,
-    /// Those of which nothing is known yet.
-    pub(super) newcomers: Line,
+    /// When it was made.
+    pub(super) started: Now,
+
+    // Who has something to do, and when.
+    /// Endpoints that wait for a turn.
+    pub(super) turns: Turns,
+    /// When endpoints have something to do at the earliest.
+    pub(super) wakes: Schedule,
+    /// When the next slice of each replay may be read; `None` while one is being read.
+    pub(super) replay_due: BTreeMap<u64, Option<u64>>,
+    /// How fast all endpoints together catch up.
+    pub(super) pace: Option<SharedPace>,
+    pub(super) link: Link,
+    pub(super) notices: Notices,
+
+    // What is under way, and what is at hand for it.
+    pub(super) slots: SlotCounts,
+    /// Endpoints with nothing under way, as counted in this run.
+    pub(super) idle: Option<usize>,
+    /// Reads of the log for prefetches and ages that are under way, of `limits::LOADS`.
+    pub(super) loads: usize,
+    /// The newest events.
+    pub(super) recent: Recent,
+    /// Bytes of the events in all prefetches, of `limits::PREFETCH_BYTES_ALL`.
+    pub(super) prefetched_bytes: usize,
     /// Attempts whose events have been read.
     pub(super) ready: Vec<(DeliveryId, Arc<Event>)>,
     /// Batches whose events have been read.
     pub(super) ready_batches: Vec<(EndpointId, BatchId, Vec<Arc<Event>>)>,
-    /// Endpoints that wait until a slot for those on probation is free, and those that wait until
-    /// something that was leased is back.
-    pub(super) awaiting_slot: Line,
-    pub(super) awaiting_lease: Line,
-    /// Endpoints that had their share of the slots, and have more to do.
-    pub(super) awaiting_share: Line,
-    /// Endpoints whose stream is to be read once a read has ended.
-    pub(super) awaiting_read: Line,
-    /// When endpoints have something to do at the earliest.
-    pub(super) wakes: Schedule,
-    pub(super) in_flight: usize,
-    pub(super) in_flight_on_probation: usize,
-    pub(super) in_flight_first: usize,
-    /// Deliveries that consumers hold.
-    pub(super) leased: usize,
-    pub(super) loads: usize,
-    pub(super) prefetched_bytes: usize,
-    pub(super) link: Link,
+
+    // Clocks and ages.
     pub(super) clock: ClockWatch,
     /// Until when signed deliveries wait for a sane clock.
     pub(super) clock_until: Option<u64>,
-    /// How fast all endpoints together catch up.
-    pub(super) pace: Option<SharedPace>,
-    /// When it was made.
-    pub(super) started: Now,
-    /// Endpoints with nothing under way, as counted in this run.
-    pub(super) idle: Option<usize>,
-    pub(super) notices: Notices,
-    pub(super) settings: SettingsSizes,
-    /// When the next slice of each replay may be read; `None` while one is being read.
-    pub(super) replay_due: BTreeMap<u64, Option<u64>>,
-    /// Who found a share of what is decided here full.
-    pub(super) full: ShareTally,
-    /// The run clock, and what it is ahead of the monotonic one.
+    /// The run clock, and how far it is ahead of the monotonic one.
     pub(super) ran_ms: u64,
-    pub(super) ran_ahead: u64,
-    /// When it is next remembered how long the daemon has run, on the monotonic clock.
-    pub(super) mark_at: u64,
+    pub(super) ran_offset_ms: u64,
+    /// When the run clock is recorded next, on the monotonic clock.
+    pub(super) clock_record_at: u64,
     /// When endpoints have something that may be too old, and those of which this may have changed.
     pub(super) ages_due: Schedule,
     pub(super) ages_changed: BTreeSet<EndpointId>,
+
+    // What is counted for others.
+    /// Who found a share of what is decided here full.
+    pub(super) full_shares: ShareTally,
     /// How long after their acceptance deliveries were made since this was last taken.
     pub(super) delivered_after: Vec<u64>,
 }
@@ -88,43 +87,38 @@ impl Queue {
     pub fn new(mut state: State, seed: u64, now: Now) -> Self {
         state.fold_is_over();
         let mut queue = Self {
-            recent: Recent::starting_at(state.next_seq),
-            clock: ClockWatch::new(state.last_wall),
-            ran_ms: state.ran_ms,
-            ran_ahead: state.ran_ms.saturating_sub(now.mono_ms),
-            mark_at: now.mono_ms,
-            state,
             matcher: Matcher::default(),
+            settings: SettingsSizes::of(&state),
             rng: StdRng::seed_from_u64(seed),
-            runnable: Line::default(),
-            newcomers: Line::default(),
+            started: now,
+
+            turns: Turns::default(),
+            wakes: Schedule::default(),
+            replay_due: BTreeMap::new(),
+            pace: None,
+            link: Link::default(),
+            notices: Notices::default(),
+
+            slots: SlotCounts::default(),
+            idle: None,
+            loads: 0,
+            recent: Recent::starting_at(state.next_seq),
+            prefetched_bytes: 0,
             ready: Vec::new(),
             ready_batches: Vec::new(),
-            awaiting_slot: Line::default(),
-            awaiting_lease: Line::default(),
-            awaiting_share: Line::default(),
-            awaiting_read: Line::default(),
-            wakes: Schedule::default(),
+
+            clock: ClockWatch::new(state.last_wall),
+            clock_until: None,
+            ran_ms: state.ran_ms,
+            ran_offset_ms: state.ran_ms.saturating_sub(now.mono_ms),
+            clock_record_at: now.mono_ms,
             ages_due: Schedule::default(),
             ages_changed: BTreeSet::new(),
-            in_flight: 0,
-            in_flight_on_probation: 0,
-            in_flight_first: 0,
-            leased: 0,
-            loads: 0,
-            prefetched_bytes: 0,
-            link: Link::default(),
-            clock_until: None,
-            pace: None,
-            started: now,
-            idle: None,
-            notices: Notices::default(),
-            settings: SettingsSizes::default(),
-            replay_due: BTreeMap::new(),
-            full: ShareTally::default(),
+
+            full_shares: ShareTally::default(),
             delivered_after: Vec::new(),
+            state,
         };
-        queue.settings = SettingsSizes::of(&queue.state);
         queue.start_endpoints(now);
 
         for (id, replay) in &queue.state.replays {
@@ -141,7 +135,7 @@ impl Queue {
 
     /// The run clock.
     pub(super) fn ran_at(&self, now: Now) -> u64 {
-        now.mono_ms + self.ran_ahead
+        now.mono_ms + self.ran_offset_ms
     }
 
     /// Whether the link is down, as far as is known.

@@ -29,7 +29,7 @@ impl Queue {
                     endpoint,
                     now,
                     seq: delivery.seq,
-                    key: lane_key(endpoint, waiting, key),
+                    lane: lane_of(endpoint, waiting, key),
                 };
                 question.reasons(waiting)
             }
@@ -41,9 +41,9 @@ impl Queue {
 }
 
 /// The lane of a delivery.
-fn lane_key(endpoint: &EndpointQueue, waiting: Option<&Retrying>, key: Option<u64>) -> Option<u64> {
+fn lane_of(endpoint: &EndpointQueue, waiting: Option<&Retrying>, key: Option<u64>) -> Option<u64> {
     match (endpoint.settings.order, waiting) {
-        (_, Some(waiting)) => endpoint.key_of(waiting.key),
+        (_, Some(waiting)) => endpoint.lane_of_key(waiting.key),
         (Order::None, None) => None,
         (Order::Strict, None) => Some(super::lanes::STRICT),
         (Order::Key, None) => key,
@@ -74,7 +74,7 @@ struct Question<'a> {
     endpoint: &'a EndpointQueue,
     now: Now,
     seq: Seq,
-    key: Option<u64>,
+    lane: Option<u64>,
 }
 
 impl Question<'_> {
@@ -116,9 +116,9 @@ impl Question<'_> {
 
         if waiting.is_none() {
             // It is not read from the log while its lane waits.
-            let line = self.place_in_line();
+            let before = self.first_attempts_before();
             reasons.extend(
-                line.filter(|p| !is_behind || *p != WaitReason::OnDisk { before_at_most: 0 }),
+                before.filter(|p| !is_behind || *p != WaitReason::OnDisk { before_at_most: 0 }),
             );
         }
 
@@ -156,13 +156,13 @@ impl Question<'_> {
 
     /// The delivery of its endpoint that has to end first, if there is one.
     fn lane_ahead(&self) -> Option<WaitReason> {
-        let key = self.key?;
+        let lane = self.lane?;
         let at = |seq| DeliveryId { seq, endpoint: self.id() };
 
         // One of its lane is in flight, alone or in a batch.
-        let in_flight = self.endpoint.all_in_flight().filter(|job| job.key == self.key);
+        let in_flight = self.endpoint.all_in_flight().filter(|job| job.lane == self.lane);
         let in_batches = self.endpoint.batches_in_flight().flat_map(|batch| &batch.members);
-        let in_batches = in_batches.filter(|member| member.key == self.key && !member.ended);
+        let in_batches = in_batches.filter(|member| member.lane == self.lane && !member.ended);
         let in_flight = in_flight.map(|job| (job.delivery.seq, job.attempts));
         let in_flight =
             in_flight.chain(in_batches.map(|member| (member.delivery, member.attempts))).min();
@@ -176,7 +176,7 @@ impl Question<'_> {
         }
 
         // The head of its lane waits: parked, or for a retry.
-        let head = self.endpoint.lanes().head(key)?;
+        let head = self.endpoint.lanes().head(lane)?;
         let waiting = self.endpoint.retrying.get(&head)?;
         let itself = head == self.seq;
         if waiting.parked {
@@ -189,7 +189,7 @@ impl Question<'_> {
         let together = waiting.batch.is_some_and(|id| {
             self.endpoint.batches.get(&id).is_some_and(|batch| batch.members.contains(&self.seq))
         });
-        let due_at = self.endpoint.timer(timer).map(|due| self.wall(due));
+        let due_at = self.endpoint.due_of_timer(timer).map(|due| self.wall(due));
         (!itself && !together).then(|| WaitReason::Behind {
             head: at(head),
             under_way: false,
@@ -204,14 +204,14 @@ impl Question<'_> {
         if let Some((id, batch)) =
             waiting.batch.and_then(|id| Some((id, self.endpoint.batches.get(&id)?)))
         {
-            let due = self.endpoint.timer(TimerKey::Batch(id));
+            let due = self.endpoint.due_of_timer(TimerKey::Batch(id));
             let (members, number) = (batch.members.len(), batch.attempts + 1);
             let due_at = due.map(|due| self.wall(due));
             reasons.push(WaitReason::InBatch { batch: id, members, number, due_at });
             return due.is_some_and(|due| due <= now);
         }
 
-        let Some(due) = self.endpoint.timer(TimerKey::One(self.seq)) else { return false };
+        let Some(due) = self.endpoint.due_of_timer(TimerKey::One(self.seq)) else { return false };
         let age_ms = self.endpoint.age_ms(waiting.born(), self.queue.ran_at(self.now));
         let policy = &self.endpoint.settings.retry;
         reasons.push(WaitReason::Retry {
@@ -259,23 +259,23 @@ impl Question<'_> {
         }
 
         // Endpoints of which nothing is known have slots of their own.
-        let is_first = endpoint.is_unknown() && queue.in_flight_first < limits::IN_FLIGHT_FIRST;
+        let is_first = endpoint.is_unknown() && queue.slots.first < limits::IN_FLIGHT_FIRST;
         let on_probation = endpoint.is_on_probation()
-            && queue.in_flight_on_probation >= limits::IN_FLIGHT_ON_PROBATION;
+            && queue.slots.on_probation >= limits::IN_FLIGHT_ON_PROBATION;
         if !settings.is_leased()
             && !is_first
-            && (on_probation || queue.in_flight >= limits::IN_FLIGHT)
+            && (on_probation || queue.slots.in_flight >= limits::IN_FLIGHT)
         {
             let (in_flight, most) = match on_probation {
-                true => (queue.in_flight_on_probation, limits::IN_FLIGHT_ON_PROBATION),
-                false => (queue.in_flight, limits::IN_FLIGHT),
+                true => (queue.slots.on_probation, limits::IN_FLIGHT_ON_PROBATION),
+                false => (queue.slots.in_flight, limits::IN_FLIGHT),
             };
             reasons.push(WaitReason::Slots { in_flight, most, on_probation });
         } else if !settings.is_leased()
             && !endpoint.is_on_probation()
-            && has_its_share_of_slots(endpoint.under_way(), queue.in_flight)
+            && has_its_share_of_slots(endpoint.under_way(), queue.slots.in_flight)
         {
-            let (own, left) = (endpoint.under_way(), limits::IN_FLIGHT - queue.in_flight);
+            let (own, left) = (endpoint.under_way(), limits::IN_FLIGHT - queue.slots.in_flight);
             reasons.push(WaitReason::Share { own, left });
         }
     }
@@ -294,7 +294,7 @@ impl Question<'_> {
     }
 
     /// How many deliveries of its endpoint have their first attempts before it.
-    fn place_in_line(&self) -> Option<WaitReason> {
+    fn first_attempts_before(&self) -> Option<WaitReason> {
         let at = self.endpoint.prefetch().position(self.seq);
         if let Some(before) = at {
             return (before > 0).then_some(WaitReason::InLine { before });

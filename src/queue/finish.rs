@@ -25,13 +25,15 @@ impl Queue {
         let Some(job) = self.take_out_of_flight(delivery) else { return false };
 
         // What the report says about the link comes first: an attempt that the link is to blame for
-        // does not count.
+        // does not count, neither for the delivery nor for the endpoint.
         let uncounted = self.classify_link(id, &report, now, draft);
-        let failing_ms = self.failing_ms(id, &report, uncounted, now);
+        let failing_ms = self.measure_failing_ms(id, &report, uncounted, now);
         let next = self.consequence(now, &job, &report, uncounted, failing_ms);
+        // The breaker learns before the record is made, which holds what it has learned.
         let health = self.learn(now, id, &report, uncounted);
 
-        // One record holds the attempt and all that follows from it.
+        // One record holds the attempt and all that follows from it. The delivery is out of flight
+        // by now, so that `low` may go past its position.
         let endpoint = self.state.endpoint(id);
         let attempt = AttemptFinished {
             delivery,
@@ -41,8 +43,8 @@ impl Queue {
             next: next.clone(),
             prev: job.last,
             position: job.position,
-            low: endpoint.low(self.state.next_seq),
-            key: job.key,
+            low: endpoint.low_for_record(self.state.next_seq),
+            key: job.lane,
             uncounted,
             failing_ms,
             born: job.born,
@@ -54,12 +56,17 @@ impl Queue {
             self.note_delivered(job.born);
         }
 
+        // A delivery that goes on waiting stands in its lane again before the lane is freed, so
+        // that none behind it goes first. Its entry among the retries is the record's work.
         self.wait_on(now, &job, &next);
         self.notify_end(now, &job, &report, next, seq, draft);
 
-        // The delivery has left its slot and its lane: others may go on.
+        // What a newer delivery has made superfluous leaves the lane first, so that what is freed
+        // then is still to be sent.
         self.leave_stale(id, [delivery.seq], now, draft);
-        self.free(id, job.key, now);
+        self.free(id, job.lane, now);
+
+        // Whether this attempt put the endpoint on hold is known from the record.
         self.apply_health(now, id, &report, health, draft);
         self.wake(id);
         !job.ended
@@ -87,8 +94,8 @@ impl Queue {
     }
 
     /// Lets the next delivery of a lane go on.
-    pub(super) fn free(&mut self, id: EndpointId, key: Option<u64>, now: Now) {
-        self.state.endpoint_mut(id).free_lane(key, now.mono_ms);
+    pub(super) fn free(&mut self, id: EndpointId, lane: Option<u64>, now: Now) {
+        self.state.endpoint_mut(id).free_lane(lane, now.mono_ms);
     }
 
     /// What follows for the delivery.
@@ -138,7 +145,7 @@ impl Queue {
         let decision = backoff::decide(&policy, attempts, age_ms, after_ms, draw);
 
         // The head of a lane keeps the others of its lane back.
-        let lane = job.key.filter(|_| !uncounted);
+        let lane = job.lane.filter(|_| !uncounted);
         match (decision, endpoint.settings.head_of_line, lane) {
             (_, HeadOfLine::Park { after }, Some(_)) if attempts >= after => Consequence::Parked {
                 reason: format!("{attempts} attempts failed, and its lane waits for you"),
@@ -163,12 +170,13 @@ impl Queue {
         match next {
             Consequence::Retry { delay_ms, .. } => {
                 self.prefetched_bytes -=
-                    endpoint.wait_in_lane(job.key, seq, job.born, now.mono_ms + delay_ms);
+                    endpoint.wait_in_lane(job.lane, seq, job.born, now.mono_ms + delay_ms);
             }
             Consequence::Held { .. } => {
-                self.prefetched_bytes -= endpoint.wait_in_lane(job.key, seq, job.born, now.mono_ms);
+                self.prefetched_bytes -=
+                    endpoint.wait_in_lane(job.lane, seq, job.born, now.mono_ms);
             }
-            Consequence::Parked { .. } => endpoint.park(job.key, seq),
+            Consequence::Parked { .. } => endpoint.park(job.lane, seq),
             Consequence::Delivered | Consequence::Dead { .. } | Consequence::Ended => {}
         }
     }

@@ -6,12 +6,19 @@ use super::endpoint::EndpointQueue;
 use super::endpoint_state::{EndpointState, Retrying};
 use super::state::{State, StateError, impossible};
 use crate::model::{
-    DeliveryId, Endpoint, EndpointId, Event, Fingerprints, Order, Seq, Source, WallMs, limits,
+    DeliveryId, Endpoint, EndpointId, Event, Fingerprints, Order, Seq, Source, SourceId, WallMs,
+    limits,
 };
-use crate::record::{Record, WaitingDelivery};
+use crate::record::{Record, Replay, WaitingDelivery};
 
 impl State {
     /// Folds one record into the state.
+    ///
+    /// After missing records (see `gaps`) a record may name an endpoint, a source or a replay that
+    /// no record at hand has made. Then it is folded as far as what it names is known: an arm that
+    /// is about several things leaves out the unknown ones, and does not stop at them. So the error
+    /// of an arm says that the one thing it is about is unknown, and that no more of it is to be
+    /// folded.
     ///
     /// # Errors
     /// When the record cannot follow from this state.
@@ -24,77 +31,65 @@ impl State {
         if self.unfolded.is_empty() {
             return self.fold(seq, record);
         }
+
         self.fill_in(record);
         match self.fold(seq, record) {
-            // It speaks of an endpoint, a source or a replay that a missing record made.
+            // The one thing that it is about was made by a missing record.
             Err(StateError::Impossible { .. }) => Ok(()),
             folded => folded,
         }
     }
 
     /// One arm for each record, and none for all others: a new record has to say what it changes.
-    #[allow(clippy::too_many_lines, reason = "one arm for each kind of record")]
     fn fold(&mut self, seq: Seq, record: &Record) -> Result<(), StateError> {
-        let ran_ms = self.ran_ms;
         match record {
             Record::LogStarted { salt, .. } => self.salt = *salt,
-
-            // Sources and endpoints.
-            Record::SourceSet { source } => {
-                self.next_source = self.next_source.max(source.id + 1);
-                self.sources.insert(source.id, Arc::new(Source::clone(source)));
-            }
-            Record::SourceDeleted { source } => {
-                self.sources
-                    .remove(source)
-                    .ok_or_else(|| impossible(seq, "it deletes an unknown source"))?;
-                self.bins.remove(source);
-                self.dedupe.forget_source(*source);
-            }
-            Record::EndpointSet { endpoint } => self.endpoint_set(seq, endpoint),
-            Record::EndpointDeleted { endpoint, .. } => {
-                let endpoint = self.remembered(seq, *endpoint)?;
-                let cancelled = endpoint.delete(seq);
-                self.counts.cancelled += cancelled;
-            }
-            Record::EndpointHeld { endpoint, reason, at, .. } => {
-                self.remembered(seq, *endpoint)?.hold((reason.clone(), *at), ran_ms);
-            }
-            Record::EndpointReleased { endpoint, at, .. } => {
-                self.remembered(seq, *endpoint)?.release(*at, ran_ms);
-            }
-            Record::EndpointAway { endpoint, ran_ms, .. } => {
-                self.remembered(seq, *endpoint)?.go_away(*ran_ms)
-            }
-            Record::EndpointBack { endpoint, ran_ms, .. } => {
-                self.remembered(seq, *endpoint)?.come_back(*ran_ms)
-            }
-
             // Its time has been taken already.
             Record::ClockRan { .. } => {}
-            Record::KeysLearned { endpoint, keys } => {
-                self.remembered(seq, *endpoint)?.learn_keys(keys)
+
+            // Sources and endpoints.
+            Record::SourceSet { source } => self.source_set(source),
+            Record::SourceDeleted { source } => self.source_deleted(seq, *source)?,
+            Record::EndpointSet { endpoint } => self.endpoint_set(seq, endpoint),
+            Record::EndpointDeleted { endpoint, .. } => self.endpoint_deleted(seq, *endpoint)?,
+            Record::EndpointHeld { endpoint: id, reason, at, .. } => {
+                let ran_ms = self.ran_ms;
+                self.remembered(seq, *id)?.put_on_hold(reason, *at, ran_ms);
             }
+            Record::EndpointReleased { endpoint: id, at, .. } => {
+                let ran_ms = self.ran_ms;
+                self.remembered(seq, *id)?.resume_all(*at, ran_ms);
+            }
+            Record::EndpointAway { endpoint: id, ran_ms, .. } => {
+                self.remembered(seq, *id)?.pause_ages_for_link(*ran_ms);
+            }
+            Record::EndpointBack { endpoint: id, ran_ms, .. } => {
+                self.remembered(seq, *id)?.resume_ages_after_link(*ran_ms);
+            }
+            Record::KeysLearned { endpoint: id, keys } => {
+                self.remembered(seq, *id)?.learn_keys(keys);
+            }
+            Record::RateSpent { endpoint: id, at } => self.remembered(seq, *id)?.rate_spent(*at),
 
             // Events and their deliveries.
             Record::EventAccepted { event, dedupe, fan_out, beside, .. } => {
                 self.event_accepted(seq, event, *dedupe, fan_out, beside)?;
             }
             Record::DuplicateSeen { event, .. } => self.duplicate_seen(*event),
+            Record::FilterUndecided { event, endpoints, .. } => {
+                self.filter_undecided(seq, *event, endpoints)?;
+            }
             Record::AttemptFinished(attempt) => self.attempt_finished(seq, attempt)?,
             Record::BatchFormed { endpoint, members, low, format } => {
                 self.batch_formed(seq, *endpoint, members, *low, *format)?;
             }
             Record::BatchFinished(finished) => self.batch_finished(seq, finished)?,
             Record::DeliveryDied { dead } => self.died(seq, dead)?,
-            Record::RateSpent { endpoint, at } => {
-                self.remembered(seq, *endpoint)?.last_attempt_at = *at
-            }
             Record::Superseded { endpoint, deliveries, low, .. } => {
                 self.superseded(seq, *endpoint, deliveries, *low)?;
             }
             Record::DeliveryCancelled { delivery, dead_letter_seq, .. } => {
-                self.cancelled(seq, *delivery, *dead_letter_seq)?
+                self.cancelled(seq, *delivery, *dead_letter_seq)?;
             }
             Record::DeliveryRetried {
                 delivery,
@@ -106,55 +101,75 @@ impl State {
                 in_stream,
                 ..
             } => {
-                // It is asked for anew, and begins a life of its own.
-                let entry = Retrying {
-                    born: ran_ms,
-                    asked: true,
-                    position: Some(seq),
-                    ..Retrying::due(*event, *attempts, *last, *at)
-                };
+                let entry =
+                    Retrying::due(*event, *attempts, *last, *at).asked_again(seq, self.ran_ms);
                 self.retried(seq, *delivery, *dead_letter_seq, entry, *in_stream)?;
             }
 
             // Replays.
-            Record::ReplayStarted { replay } => {
-                self.replays.insert(replay.id, replay.clone());
-            }
-            Record::Replayed { event, endpoint, .. } => {
-                let endpoint = self.remembered(seq, *endpoint)?;
-                endpoint.undone += 1;
-                endpoint.needs(*event, seq);
+            Record::ReplayStarted { replay } => self.replay_started(replay),
+            Record::Replayed { event, endpoint: id, .. } => {
+                self.remembered(seq, *id)?.replayed(seq, *event);
             }
             Record::ReplayAdvanced { replay, next, due_at, pause_ms } => {
                 self.replay_advanced(seq, *replay, *next, (*due_at, *pause_ms))?;
             }
 
             // Retention, imports, and records that are lost.
-            Record::EventRelocated { seq: number, event, .. } => {
-                self.moved.insert(*number, seq);
-                self.count_share(seq, event);
+            Record::EventRelocated { seq: from, event, .. } => {
+                self.event_relocated(*from, seq, event)
             }
             Record::DeliveriesRelocated { waiting } => self.deliveries_relocated(seq, waiting)?,
-            Record::DeadLetterRecorded { dead_letter_seq, .. } => {
-                self.dead_letter_seqs.remove(*dead_letter_seq);
+            Record::StreamPositionRelocated { waiting } => self.position_relocated(seq, waiting)?,
+            Record::DeadLetterRecorded { dead_letter_seq: from, .. } => {
+                self.dead_letter_seqs.remove(*from);
                 self.dead_letter_seqs.insert(seq);
             }
             Record::DeadLettersForgotten { dead_letter_seqs } => {
-                for dead_letter_seq in dead_letter_seqs {
-                    self.dead_letter_seqs.remove(*dead_letter_seq);
-                }
+                self.dead_letters_forgotten(dead_letter_seqs);
             }
             Record::SegmentDropped { first, last, .. } => self.segment_dropped(*first, *last),
-            Record::StreamPositionRelocated { waiting } => self.position_relocated(seq, waiting)?,
             Record::EventImported { event, identity, at } => {
-                self.dedupe.insert_imported(*identity, *event, *at)
+                self.dedupe.insert_imported(*identity, *event, *at);
             }
             Record::RecordsLost { first, last, kept, .. } => self.records_lost(*first, *last, kept),
-            Record::FilterUndecided { event, endpoints, .. } => {
-                self.filter_undecided(seq, *event, endpoints)?
-            }
         }
         Ok(())
+    }
+
+    fn source_set(&mut self, source: &Source) {
+        self.next_source = self.next_source.max(source.id + 1);
+        self.sources.insert(source.id, Arc::new(source.clone()));
+    }
+
+    fn source_deleted(&mut self, seq: Seq, source: SourceId) -> Result<(), StateError> {
+        self.sources
+            .remove(&source)
+            .ok_or_else(|| impossible(seq, "it deletes an unknown source"))?;
+        self.bins.remove(&source);
+        self.dedupe.forget_source(source);
+        Ok(())
+    }
+
+    fn endpoint_deleted(&mut self, seq: Seq, id: EndpointId) -> Result<(), StateError> {
+        let cancelled = self.remembered(seq, id)?.delete(seq);
+        self.counts.cancelled += cancelled;
+        Ok(())
+    }
+
+    fn replay_started(&mut self, replay: &Replay) {
+        self.replays.insert(replay.id, replay.clone());
+    }
+
+    fn event_relocated(&mut self, from: Seq, to: Seq, event: &Event) {
+        self.moved.insert(from, to);
+        self.count_share(to, event);
+    }
+
+    fn dead_letters_forgotten(&mut self, dead_letter_seqs: &[Seq]) {
+        for dead_letter_seq in dead_letter_seqs {
+            self.dead_letter_seqs.remove(*dead_letter_seq);
+        }
     }
 
     fn filter_undecided(
@@ -163,8 +178,8 @@ impl State {
         event: Seq,
         endpoints: &[EndpointId],
     ) -> Result<(), StateError> {
-        for endpoint in endpoints {
-            let endpoint = self.remembered(seq, *endpoint)?;
+        for id in endpoints {
+            let Some(endpoint) = self.remembered_if_known(seq, *id)? else { continue };
             endpoint.undecided += 1;
             endpoint.undecided_last = event;
         }
@@ -189,12 +204,9 @@ impl State {
         }
         self.counts.conflicts += u64::from(beside.conflicts_with.is_some());
         self.known_from_now_on(seq, event, dedupe, beside);
-        let all_are_known = self.unfolded.is_empty();
-        for endpoint in fan_out {
-            match self.remembered(seq, *endpoint) {
-                Ok(endpoint) => endpoint.undone += 1,
-                Err(error) if all_are_known => return Err(error),
-                Err(_) => {}
+        for id in fan_out {
+            if let Some(endpoint) = self.remembered_if_known(seq, *id)? {
+                endpoint.undone += 1;
             }
         }
         Ok(())
@@ -261,11 +273,10 @@ impl State {
         self.counts.cancelled += 1;
         let endpoint = self.remembered(seq, delivery.endpoint)?;
         if !endpoint.dead.remove(delivery.seq) {
-            endpoint.undone = endpoint
-                .undone
-                .checked_sub(1)
-                .ok_or_else(|| impossible(seq, "it cancels what had ended"))?;
+            self.count_end(seq, delivery.endpoint)?;
         }
+
+        let endpoint = self.remembered(seq, delivery.endpoint)?;
         endpoint.leave_batch(seq, delivery.seq);
         endpoint.retrying.remove(&delivery.seq);
         endpoint.revived.remove(delivery.seq);
@@ -301,7 +312,7 @@ impl State {
             endpoint.retrying.remove(&delivery.seq);
             endpoint.revived.insert(delivery.seq);
             if entry.event != delivery.seq {
-                endpoint.needs(entry.event, seq);
+                endpoint.needs_event(entry.event, seq);
             }
         } else if let Some(waiting) = endpoint.retrying.get_mut(&delivery.seq) {
             // The operator hurries one that waits: it stays in its lane and in its batch.
@@ -323,7 +334,8 @@ impl State {
         waiting: &[WaitingDelivery],
     ) -> Result<(), StateError> {
         for w in waiting {
-            let endpoint = self.remembered(seq, w.delivery.endpoint)?;
+            let id = w.delivery.endpoint;
+            let Some(endpoint) = self.remembered_if_known(seq, id)? else { continue };
             endpoint.take_up(Some(w.position), 0);
             endpoint.revived.remove(w.delivery.seq);
             let position = Retrying::position_if_moved(w.delivery.seq, w.position);
@@ -344,12 +356,12 @@ impl State {
         seq: Seq,
         waiting: &WaitingDelivery,
     ) -> Result<(), StateError> {
-        let (key, event) = (waiting.delivery.seq, waiting.event);
+        let (delivery, event) = (waiting.delivery.seq, waiting.event);
         let endpoint = self.remembered(seq, waiting.delivery.endpoint)?;
         endpoint.take_up(Some(waiting.position), 0);
-        endpoint.revived.insert(key);
-        if key != event {
-            endpoint.needs(event, seq);
+        endpoint.revived.insert(delivery);
+        if delivery != event {
+            endpoint.needs_event(event, seq);
         }
         Ok(())
     }

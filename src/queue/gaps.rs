@@ -1,16 +1,21 @@
 //! Records that are missing while a state is folded.
 //!
 //! They leave gaps: a record after them may be about a delivery, a batch or an endpoint that is not
-//! known. [`State::fill_in`] adds what such a record implies. No position in a stream counts as
-//! taken up that no record names, so that a delivery is attempted once too often rather than not at
-//! all.
+//! known. Three rules hold while there are gaps (`State::unfolded`), until the fold is over:
+//!
+//! * **What a record implies is added before it is folded** ([`State::fill_in`]): that its delivery
+//!   was made, that what was attempted had not ended.
+//! * **What is unknown is left out, the rest is folded** ([`State::apply`]): no record is folded
+//!   half because one of the endpoints that it names is unknown.
+//! * **No position in a stream counts as taken up that no record names** (`keeps_low`), so that a
+//!   delivery is attempted once too often rather than not at all.
 //!
 //! What is done about lost records later: see `losses`.
 
 use roaring::RoaringTreemap;
 
 use super::endpoint_state::EndpointState;
-use super::state::State;
+use super::state::{State, StateError, impossible};
 use crate::model::{DeliveryId, EndpointId, Seq};
 use crate::record::{Consequence, DeadLetter, DeliveryFact, Record};
 
@@ -50,21 +55,47 @@ impl State {
         }
     }
 
+    /// The endpoint that a record names among others; `None` when a missing record made it.
+    pub(super) fn remembered_if_known(
+        &mut self,
+        seq: Seq,
+        endpoint: EndpointId,
+    ) -> Result<Option<&mut EndpointState>, StateError> {
+        if !self.unfolded.is_empty() && !self.endpoints.contains_key(&endpoint) {
+            return Ok(None);
+        }
+        self.remembered(seq, endpoint).map(Some)
+    }
+
+    /// Record `seq` ends a delivery of this endpoint: it has not ended before, unless the record
+    /// that revived it is missing.
+    pub(super) fn count_end(
+        &mut self,
+        seq: Seq,
+        endpoint: EndpointId,
+    ) -> Result<&mut EndpointState, StateError> {
+        let may_be_uncounted = !self.unfolded.is_empty();
+        let endpoint = self.remembered(seq, endpoint)?;
+        match endpoint.undone.checked_sub(1) {
+            Some(undone) => endpoint.undone = undone,
+            None if may_be_uncounted => {}
+            None => return Err(impossible(seq, "it ends what had ended")),
+        }
+        Ok(endpoint)
+    }
+
     /// A record is about this delivery: it was made, even if the record that made it is missing.
     fn must_exist(&mut self, delivery: DeliveryId) {
-        let is_missing = self.unfolded.contains(delivery.seq);
-        let Some(endpoint) = self.endpoints.get_mut(&delivery.endpoint) else { return };
+        let DeliveryId { seq: delivery, endpoint } = delivery;
+        let is_missing = self.unfolded.contains(delivery);
+        let Some(endpoint) = self.endpoints.get_mut(&endpoint) else { return };
         let endpoint = endpoint.remembered_mut();
 
-        let key = delivery.seq;
-        if is_missing
-            && endpoint.deleted.is_none()
-            && !endpoint.knows(key)
-            && !endpoint.taken_up(key)
-        {
+        let is_new = !endpoint.knows(delivery) && !endpoint.taken_up(delivery);
+        if is_missing && is_new && endpoint.deleted.is_none() {
             endpoint.undone += 1;
         }
-        endpoint.take_up(Some(key), 0);
+        endpoint.take_up(Some(delivery), 0);
     }
 
     /// An attempt was made for it: if it had ended before, the operator asked for it again.
@@ -82,13 +113,13 @@ impl State {
         let Some(endpoint) = self.endpoints.get_mut(&dead.delivery.endpoint) else { return };
         let endpoint = endpoint.remembered_mut();
 
-        let key = dead.delivery.seq;
-        if endpoint.dead.insert(key) {
+        let delivery = dead.delivery.seq;
+        if endpoint.dead.insert(delivery) {
             endpoint.undone = endpoint.undone.saturating_sub(1);
-            endpoint.retrying.remove(&key);
-            endpoint.revived.remove(key);
-            if dead.event != key {
-                endpoint.replayed_dead.insert(key, dead.event);
+            endpoint.retrying.remove(&delivery);
+            endpoint.revived.remove(delivery);
+            if dead.event != delivery {
+                endpoint.replayed_dead.insert(delivery, dead.event);
             }
         }
     }
@@ -107,11 +138,11 @@ impl State {
 
 impl EndpointState {
     /// Whether anything is remembered of this delivery besides its position in the stream.
-    fn knows(&self, key: Seq) -> bool {
-        self.retrying.contains_key(&key)
-            || self.dead.contains(key)
-            || self.cancelled.contains(key)
-            || self.revived.contains(key)
+    fn knows(&self, delivery: Seq) -> bool {
+        self.retrying.contains_key(&delivery)
+            || self.dead.contains(delivery)
+            || self.cancelled.contains(delivery)
+            || self.revived.contains(delivery)
     }
 
     /// Nothing waits at these positions any more, except at those that are kept.

@@ -107,7 +107,7 @@ impl Lanes {
 
     /// What was left before `from` in the stream is not there any more: what is behind it may still
     /// be.
-    pub fn read_from(&mut self, from: Seq) {
+    pub fn forget_before(&mut self, from: Seq) {
         while let Some((position, key)) =
             self.skipped.first().copied().filter(|(position, _)| *position < from)
         {

@@ -6,7 +6,7 @@
 //! one. While a backlog is worked off, an event is left out as soon as a newer one of its key is
 //! known; at any other time only one that has failed, as soon as a newer one is at hand. What the
 //! operator asked for again, and replays, have no key: they stand for themselves. So does an event
-//! that has no value at the key: another one without is no newer state of the same thing.
+//! that has no value at the key: another one without is not a newer state of the same thing.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ impl Queue {
 
         let mut stale = Vec::new();
         for delivery in failed {
-            let Some(key) = endpoint.key_of_waiting(delivery) else { continue };
+            let Some(key) = endpoint.lane_of_waiting(delivery) else { continue };
             stale.extend(endpoint.older_waiting(key, delivery));
             if endpoint.has_newer(key, delivery) {
                 stale.push(delivery);
@@ -56,16 +56,16 @@ impl Queue {
 
         // The newest of each key that was taken.
         let mut taken: BTreeMap<u64, Seq> = BTreeMap::new();
-        for MemberInFlight { delivery, key, .. } in members {
+        for MemberInFlight { delivery, lane, .. } in members {
             let is_taken = endpoint.state_of(*delivery) == DeliveryState::Delivered;
-            if let Some(key) = key.filter(|_| is_taken) {
+            if let Some(key) = lane.filter(|_| is_taken) {
                 let newest = taken.entry(key).or_default();
                 *newest = (*newest).max(*delivery);
             }
         }
 
         let overtaken = members.iter().filter(|member| {
-            let newest = member.key.and_then(|key| taken.get(&key));
+            let newest = member.lane.and_then(|key| taken.get(&key));
             let is_older = newest.is_some_and(|newest| *newest > member.delivery);
             is_older && endpoint.retrying.contains_key(&member.delivery)
         });
@@ -91,7 +91,7 @@ impl Queue {
         for delivery in deliveries.into_iter().filter(|delivery| !endpoint.is_in_flight(*delivery))
         {
             let batch = endpoint.retrying.get(&delivery).and_then(|waiting| waiting.batch);
-            keys.extend(endpoint.key_of_waiting(delivery).map(|key| (key, delivery)));
+            keys.extend(endpoint.lane_of_waiting(delivery).map(|key| (key, delivery)));
             groups.entry(batch).or_default().push(delivery);
         }
 
@@ -99,10 +99,10 @@ impl Queue {
             let next_seq = self.state.next_seq;
             let endpoint = self.state.endpoint_mut(id);
             for delivery in &deliveries {
-                self.prefetched_bytes -= endpoint.remove(*delivery);
+                self.prefetched_bytes -= endpoint.withdraw(*delivery);
             }
 
-            let low = endpoint.low(next_seq);
+            let low = endpoint.low_for_record(next_seq);
             let record = Record::Superseded { endpoint: id, deliveries, low, at: now.wall_ms };
             let seq = self.remember(record, draft);
             if let Some(batch) = batch {

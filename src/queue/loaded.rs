@@ -63,9 +63,9 @@ impl Queue {
             let Some(job) = endpoint.in_flight_mut(delivery.seq) else { continue };
 
             if job.ended {
-                let key = job.key;
+                let lane = job.lane;
                 self.take_out_of_flight(delivery);
-                self.free(delivery.endpoint, key, now);
+                self.free(delivery.endpoint, lane, now);
                 self.wake(delivery.endpoint);
                 continue;
             }

@@ -141,7 +141,7 @@ impl Queue {
                     .iter()
                     .filter(|(_, waiting)| records.contains(record_of(waiting.event)));
                 waiting
-                    .map(|(key, waiting)| (DeliveryId { seq: *key, endpoint: *id }, waiting.event))
+                    .map(|(seq, waiting)| (DeliveryId { seq: *seq, endpoint: *id }, waiting.event))
             });
         let lost: Vec<(DeliveryId, Seq)> = lost
             .filter(|(delivery, _)| !self.is_in_flight(*delivery))
@@ -163,29 +163,29 @@ impl Queue {
         draft: &mut Draft,
     ) -> usize {
         let mut ended = 0;
-        for key in deliveries {
+        for seq in deliveries {
             // The endpoint may have been deleted while the log was read.
             let Some(found) = self.state.find_mut(endpoint) else { return ended };
-            let is_elsewhere = found.retrying.contains_key(key)
-                || found.dead.contains(*key)
-                || found.cancelled.contains(*key);
-            let is_in_memory = found.prefetch().find(*key).is_some_and(|job| job.loaded.is_some());
-            if is_elsewhere || is_in_memory || found.is_in_flight(*key) {
+            let is_elsewhere = found.retrying.contains_key(seq)
+                || found.dead.contains(*seq)
+                || found.cancelled.contains(*seq);
+            let is_in_memory = found.prefetch().find(*seq).is_some_and(|job| job.loaded.is_some());
+            if is_elsewhere || is_in_memory || found.is_in_flight(*seq) {
                 continue;
             }
 
             // What was found to wait at a position that can be read may have been prefetched since.
-            self.prefetched_bytes -= found.remove(*key);
+            self.prefetched_bytes -= found.withdraw(*seq);
             let at_hand = found.open_positions().count() as u64;
             if found.in_stream() <= at_hand {
                 continue;
             }
 
-            let delivery = DeliveryId { seq: *key, endpoint };
+            let delivery = DeliveryId { seq: *seq, endpoint };
             let reason = LOST.to_owned();
             let dead = DeadLetter {
                 delivery,
-                event: *key,
+                event: *seq,
                 attempts: 0,
                 died_at: now.wall_ms,
                 reason,

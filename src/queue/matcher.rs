@@ -27,37 +27,38 @@ use super::new_event::{Matched, NewEvent};
 use super::notices::OWN_SOURCE;
 use super::order::key_at;
 pub use super::subscription::Subscription;
-use crate::model::glob::glob;
 use crate::model::{Endpoint, EndpointId, Event, limits};
 
 /// The subscriptions of all endpoints. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     by_endpoint: BTreeMap<EndpointId, Arc<Subscription>>,
-    /// Compiled elsewhere, for the endpoint that is set next.
-    prepared: Option<Arc<Subscription>>,
 }
 
 impl Matcher {
-    /// Takes a subscription that was compiled elsewhere, for the endpoint that is set next.
-    pub fn prepare(&mut self, subscription: Arc<Subscription>) {
-        self.prepared = Some(subscription);
-    }
-
-    /// The subscription of an endpoint. It is compiled only if it was not compiled elsewhere and
-    /// has changed.
-    pub(super) fn subscription_of(&mut self, endpoint: &Endpoint) -> Arc<Subscription> {
+    /// The subscription of an endpoint: the one that was `compiled` elsewhere, or the one that it
+    /// has already. Only if neither fits its settings it is compiled here.
+    pub(super) fn subscription_of(
+        &self,
+        endpoint: &Endpoint,
+        compiled: Option<Arc<Subscription>>,
+    ) -> Arc<Subscription> {
         let current = self.by_endpoint.get(&endpoint.id).cloned();
-        let mut compiled = self.prepared.take().into_iter().chain(current);
-        compiled
+        let mut known = compiled.into_iter().chain(current);
+        known
             .find(|subscription| subscription.fits(endpoint))
             .unwrap_or_else(|| Arc::new(Subscription::of(endpoint)))
     }
 
     /// Adds an endpoint, or replaces its subscription.
+    pub(super) fn put(&mut self, endpoint: EndpointId, subscription: Arc<Subscription>) {
+        self.by_endpoint.insert(endpoint, subscription);
+    }
+
+    /// Adds an endpoint, or replaces its subscription, which is compiled here if it has changed.
     pub fn set(&mut self, endpoint: &Endpoint) {
-        let subscription = self.subscription_of(endpoint);
-        self.by_endpoint.insert(endpoint.id, subscription);
+        let subscription = self.subscription_of(endpoint, None);
+        self.put(endpoint.id, subscription);
     }
 
     pub fn remove(&mut self, endpoint: EndpointId) {
@@ -79,13 +80,13 @@ impl Matcher {
         // Without a filter, source and type decide. The filters of the others are still open.
         let mut open: Vec<(EndpointId, &Filter)> = Vec::new();
         for (id, subscription) in &self.by_endpoint {
-            if !subscription.takes(own, input) {
+            if !subscription.takes_source(own, input) || !subscription.takes_type(input) {
                 continue;
             }
             match subscription.filter() {
                 None => out.wanted.push(*id),
                 Some(Ok(filter)) => open.push((*id, filter)),
-                Some(Err(())) => out.undecided.push(*id),
+                Some(Err(_)) => out.undecided.push(*id),
             }
         }
 
@@ -202,28 +203,27 @@ fn counted<T>(steps: &mut Steps, most: u64, work: impl FnOnce(&mut Steps) -> T) 
 /// Why an endpoint does not want an event; `None` when it does.
 #[must_use]
 pub fn why_not(endpoint: &Endpoint, event: &Event) -> Option<String> {
-    if endpoint.from.is_empty() && event.is_own() {
-        return Some(
-            "it is one of the daemon's own, which go only to endpoints with --from hookbox"
-                .to_owned(),
-        );
-    }
-    if !endpoint.from.is_empty() && !endpoint.from.contains(&event.source_name) {
+    let subscription = Subscription::of(endpoint);
+    let input = FilterInput::of(event);
+    if !subscription.takes_source(event.is_own(), &input) {
         let from = endpoint.from.join(" or ");
-        return Some(format!("its source is '{}', not {from}", event.source_name));
+        return Some(match endpoint.from.is_empty() {
+            true => "it is one of the daemon's own, which go only to endpoints with --from hookbox"
+                .to_owned(),
+            false => format!("its source is '{}', not {from}", event.source_name),
+        });
     }
-    if !endpoint.types.is_empty() && !endpoint.types.iter().any(|t| glob(t, &event.kind)) {
+    if !subscription.takes_type(&input) {
         let types = endpoint.types.join(" or ");
         return Some(format!("its type is '{}', not {types}", event.kind));
     }
 
     let expression = endpoint.filter.as_ref()?;
-    let filter = match Filter::compile(expression) {
+    let filter = match subscription.filter()? {
         Ok(filter) => filter,
-        Err(why) => return Some(why),
+        Err(why) => return Some(why.clone()),
     };
 
-    let input = FilterInput::of(event);
     match filter.holds(&input, &mut Steps::new(limits::FILTER_STEPS)) {
         Ok(true) => None,
         Ok(false) if input.is_unreadable() && !event.body.is_empty() => {
@@ -343,17 +343,16 @@ mod tests {
             (endpoint(1, &[], &[], Some("@.a")), endpoint(1, &[], &["x"], Some("@.b")));
         let mut matcher = Matcher::default();
         matcher.set(&old);
-        let prepared = Arc::new(Subscription::of(&new));
-        matcher.prepare(prepared.clone());
-        matcher.set(&new);
-        assert!(Arc::ptr_eq(&matcher.by_endpoint[&1], &prepared));
+        let compiled = Arc::new(Subscription::of(&new));
+        let chosen = matcher.subscription_of(&new, Some(compiled.clone()));
+        assert!(Arc::ptr_eq(&chosen, &compiled));
 
-        matcher.set(&new);
-        assert!(Arc::ptr_eq(&matcher.by_endpoint[&1], &prepared), "nothing has changed");
+        matcher.put(1, compiled.clone());
+        let chosen = matcher.subscription_of(&new, None);
+        assert!(Arc::ptr_eq(&chosen, &compiled), "nothing has changed");
 
-        matcher.prepare(prepared.clone());
-        matcher.set(&old);
-        assert!(!Arc::ptr_eq(&matcher.by_endpoint[&1], &prepared) && matcher.prepared.is_none());
+        let chosen = matcher.subscription_of(&old, Some(compiled.clone()));
+        assert!(chosen.fits(&old), "what was compiled is of other settings");
     }
 
     #[test]

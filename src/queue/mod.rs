@@ -9,7 +9,7 @@
 //! newest events at hand (`recent`); the endpoints' filters (`matcher`, `filter`), which whoever
 //! takes an event in asks before it comes here.
 //!
-//! Operations, one file each: `accept`, `finish`, `command`, `ask`, `replay`, `retire`, and `run`,
+//! Operations, one file each: `accept`, `finish`, `operator`, `ask`, `replay`, `retire`, and `run`,
 //! which starts what is due: round robin over the endpoints that have something to do, inside their
 //! windows, so that a dead or slow endpoint does not slow the others.
 //!
@@ -34,7 +34,6 @@ mod breaker;
 mod bucket;
 mod catchup;
 mod clock;
-mod command;
 mod commands;
 mod dead_letters;
 mod decision;
@@ -52,12 +51,10 @@ pub mod filter;
 mod finish;
 mod fold;
 mod gaps;
-mod handle;
 mod import;
 pub mod input;
 mod lanes;
 mod latest;
-mod line;
 mod link;
 mod loaded;
 mod losses;
@@ -65,6 +62,7 @@ pub mod matcher;
 mod new_event;
 mod notices;
 mod notify;
+mod operator;
 mod order;
 mod pace;
 mod prefetching;
@@ -81,14 +79,18 @@ mod schedule;
 mod settings;
 mod shared_pace;
 mod shares;
+mod slot_counts;
 mod slots;
 mod snapshot;
+mod start;
 pub mod state;
 mod stream_entry;
 mod subscription;
 #[cfg(test)]
 mod testing;
+mod turns;
 mod unsettled;
+mod wait_queue;
 mod worst;
 
 pub use accept::Accept;
@@ -100,7 +102,6 @@ pub use ask::{
     StatusQuery, UnsettledQuery,
 };
 pub use batch::BatchSize;
-pub use command::ENDPOINT_DELETED;
 pub use commands::{
     CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint, DeleteSource,
     DeliveriesChanged, DiscardDeadLetters, HoldEndpoint, ImportEvents, ReleaseEndpoint,
@@ -116,6 +117,7 @@ pub use input::{
 pub use losses::SettleLoss;
 pub use new_event::{Matched, NewEvent};
 pub use notices::OWN_SOURCE;
+pub use operator::ENDPOINT_DELETED;
 pub use order::Keys;
 pub use relocation::{PositionKeys, RelocatedEvent, RelocationSlice};
 pub use request::{Growth, Query, QueueRequest};

@@ -1,13 +1,13 @@
 //! The pace that all endpoints share which work off a backlog. They take turns: whoever has
-//! something of its backlog to attempt stands in line, the first in line gets the next token, and
-//! stands at its end again.
+//! something of its backlog to attempt waits in a queue, the first of it gets the next token, and
+//! goes to its end again.
 
 use super::bucket::TokenBucket;
-use super::line::Line;
 use super::shared_pace::SharedPace;
+use super::wait_queue::WaitQueue;
 use super::{Draft, Queue};
 use crate::model::share::{Share, ShareHolder};
-use crate::model::{EndpointId, Now, Rate, limits};
+use crate::model::{EndpointId, Now, Rate};
 
 impl Queue {
     /// How fast all endpoints together work off their backlogs; no limit when `None`.
@@ -17,7 +17,7 @@ impl Queue {
         self.pace = rate.map(|rate| SharedPace {
             rate,
             bucket: TokenBucket::after_start(rate, 1, last_at, started),
-            line: Line::default(),
+            waiting: WaitQueue::default(),
             turn: None,
         });
     }
@@ -28,11 +28,11 @@ impl Queue {
     }
 
     /// It has something of its backlog to attempt, and waits for its turn.
-    pub(super) fn stand_in_line(&mut self, id: EndpointId, now: Now) {
+    pub(super) fn await_pace(&mut self, id: EndpointId, now: Now) {
         if let Some(pace) = &mut self.pace
-            && pace.line.push(id)
+            && pace.waiting.push(id)
         {
-            self.full.note(Share::CatchUpPace, ShareHolder::Endpoint(id), now);
+            self.full_shares.note(Share::CatchUpPace, ShareHolder::Endpoint(id), now);
         }
     }
 
@@ -44,11 +44,11 @@ impl Queue {
         }
     }
 
-    /// Gives the tokens that there are to those who are first in line.
+    /// Gives the tokens that there are to those who have waited longest.
     pub(super) fn run_pace(&mut self, now: Now, draft: &mut Draft) {
-        while self.in_flight < limits::IN_FLIGHT
+        while self.slots.free() > 0
             && let Some(pace) = self.pace.as_mut().filter(|pace| pace.ready_at() <= now.mono_ms)
-            && let Some(id) = pace.line.pop()
+            && let Some(id) = pace.waiting.pop()
         {
             pace.turn = Some(id);
             self.run_unless_offline(id, now, draft);
@@ -59,8 +59,8 @@ impl Queue {
         }
     }
 
-    /// One that waits for the link does not stand in line: where there is a token, what is sent to
-    /// look for the link may be of a backlog.
+    /// One that waits for the link does not wait here as well: where there is a token, what is sent
+    /// to look for the link may be of a backlog.
     pub(super) fn run_endpoint_with_turn(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         if let Some(pace) = self.pace.as_mut().filter(|pace| pace.ready_at() <= now.mono_ms) {
             pace.turn = Some(id);
@@ -71,12 +71,10 @@ impl Queue {
         }
     }
 
-    /// When the next in line has its turn, on the monotonic clock.
+    /// When the first of those who wait has its turn, on the monotonic clock.
     pub(super) fn pace_wake(&self, now: Now) -> Option<u64> {
-        let pace = self
-            .pace
-            .as_ref()
-            .filter(|pace| !pace.line.is_empty() && self.in_flight < limits::IN_FLIGHT)?;
+        let pace =
+            self.pace.as_ref().filter(|pace| !pace.waiting.is_empty() && self.slots.free() > 0)?;
         Some(pace.ready_at().max(now.mono_ms))
     }
 

@@ -1,6 +1,6 @@
 //! Reads ahead: entries of the endpoints' streams come into their prefetches, from memory when they
 //! are at hand, else by reading the log. So many reads are under way at a time (`limits::LOADS`);
-//! others stand in line.
+//! others wait for their turns.
 
 use super::action::{Action, ReadOrder};
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl Queue {
         }
         // So many reads are under way already: it has its turn when one of them has ended.
         if unread.is_some() || back {
-            self.awaiting_read.push(id);
+            self.turns.awaiting_read.push(id);
         }
     }
 
@@ -56,7 +56,7 @@ impl Queue {
     /// more reads may be under way.
     pub(super) fn run_reads(&mut self, now: Now, draft: &mut Draft) {
         while self.loads < limits::LOADS
-            && let Some(id) = self.awaiting_read.pop()
+            && let Some(id) = self.turns.awaiting_read.pop()
         {
             if !self.link.keeps_back(id) {
                 self.fill(id, now, draft);
@@ -66,7 +66,7 @@ impl Queue {
     }
 
     pub(super) fn may_read_more(&self) -> bool {
-        !self.awaiting_read.is_empty() && self.loads < limits::LOADS
+        !self.turns.awaiting_read.is_empty() && self.loads < limits::LOADS
     }
 
     /// A read of the log has ended: see `run_reads`.
@@ -125,7 +125,7 @@ impl Queue {
             return self.refill(id, keys, draft);
         }
 
-        // Where the stream is to be read from elsewhere by now, this was read in vain.
+        // Where the stream is to be read from elsewhere by now, this read is of no use.
         let next_seq = self.state.next_seq;
         let endpoint = self.state.endpoint_mut(id);
         if endpoint.prefetch().unread() == Some(from) && next > from {
@@ -163,7 +163,8 @@ impl Queue {
             let may_keep =
                 endpoint.keeps_events() && self.prefetched_bytes < limits::PREFETCH_BYTES_ALL;
             let born = entry.born;
-            self.prefetched_bytes += endpoint.take(entry, may_keep, now.mono_ms, in_front);
+            self.prefetched_bytes +=
+                endpoint.take_into_prefetch(entry, may_keep, now.mono_ms, in_front);
             endpoint.read_past(born);
         }
 
@@ -192,6 +193,8 @@ impl Queue {
                 break;
             }
 
+            // One that waits for a retry learns its key here: it was attempted before the key was
+            // asked for.
             let delivery = entry.delivery.seq;
             entry.key = endpoint.lane_of(&entry);
             let lacks_key = |waiting| endpoint.lacks_key(delivery, waiting);
@@ -199,6 +202,8 @@ impl Queue {
                 learned.extend(entry.key.map(|key| (delivery, key)));
             }
 
+            // Of each key the first one met is the newest. Without memory for its key the reading
+            // stops, because then it would not be known for older ones.
             let has_ended =
                 endpoint.cancelled.contains(delivery) || endpoint.dead.contains(delivery);
             if let Some(key) = entry.key.filter(|_| endpoint.is_latest() && !has_ended) {
@@ -217,7 +222,8 @@ impl Queue {
 
             let may_keep =
                 endpoint.keeps_events() && self.prefetched_bytes < limits::PREFETCH_BYTES_ALL;
-            self.prefetched_bytes += endpoint.take(entry, may_keep, now.mono_ms, false);
+            self.prefetched_bytes +=
+                endpoint.take_into_prefetch(entry, may_keep, now.mono_ms, false);
         }
 
         endpoint.read_back_to(reached, too_many_keys);
@@ -227,7 +233,7 @@ impl Queue {
 }
 
 /// Where the events stand whose entries still lack what was asked for. Those that are not in the
-/// log any more, or cannot be read where they stand, get keys all the same: what is wrong with them
+/// log any more, or cannot be read where they stand, get keys nevertheless: what is wrong with them
 /// shows when their turn comes.
 fn missing(state: &State, asked: &Keys, entries: &mut [StreamEntry]) -> BTreeMap<Seq, Seq> {
     let mut stands_at = BTreeMap::new();

@@ -17,7 +17,7 @@ pub(super) struct HealthChange {
 
 impl Queue {
     /// How long all attempts of the endpoint have failed, this one included.
-    pub(super) fn failing_ms(
+    pub(super) fn measure_failing_ms(
         &mut self,
         id: EndpointId,
         report: &AttemptReport,
@@ -26,7 +26,7 @@ impl Queue {
     ) -> u64 {
         let succeeded = report.outcome == Outcome::Delivered;
         let uncounted = uncounted || was_not_made(report);
-        self.state.endpoint_mut(id).failing_ms(succeeded, uncounted, now.mono_ms)
+        self.state.endpoint_mut(id).measure_failing_ms(succeeded, uncounted, now.mono_ms)
     }
 
     /// Lets the endpoint's window and breaker learn from an attempt, before its record is written,

@@ -111,7 +111,7 @@ impl QueueRequest for Input {
             Self::Wanted { endpoint, total } => {
                 // Consumers come and go; their endpoint may have been deleted meanwhile.
                 if let Some(found) = queue.state.find_mut(endpoint) {
-                    found.set_wanted(total);
+                    found.set_leases_wanted(total);
                     queue.wake(endpoint);
                 }
             }

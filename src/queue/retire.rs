@@ -71,19 +71,9 @@ impl Queue {
     /// What is needed of `range`, or a part of it when that is much; `None` when it is not known,
     /// and the segment stays.
     pub(super) fn alive(&self, range: SegmentRange) -> Option<AliveRange> {
-        // A log of an earlier version does not say which events its replays need.
-        let unknown = |endpoint: &EndpointQueue| {
-            endpoint.wanted.is_empty() && endpoint.needs_from <= range.last && endpoint.reads_on()
-        };
-        if self.state.living().any(unknown) {
+        if self.state.living().any(|endpoint| needs_are_unknown(endpoint, range)) {
             return None;
         }
-
-        let unread = |endpoint: &EndpointQueue| {
-            let mut in_memory = endpoint.outstanding().filter_map(|job| job.position);
-            endpoint.first_unread().is_some_and(|unread| unread <= range.last)
-                || in_memory.any(|at| range.holds(at) && !endpoint.taken_up(at))
-        };
 
         let needed = self.needed(range);
         let events = needed
@@ -93,7 +83,7 @@ impl Queue {
             .collect();
         let dead_letter_seqs =
             within(&self.state.dead_letter_seqs, range).iter().take(limits::SLICE).collect();
-        let walk = self.state.living().any(unread);
+        let walk = self.state.living().any(|endpoint| waits_in(endpoint, range));
         let orders = match walk {
             true => self.state.living().filter_map(order_of).collect(),
             false => BTreeMap::new(),
@@ -117,16 +107,21 @@ impl Queue {
 
         for endpoint in self.state.endpoints.values() {
             needed.extend(endpoint.retrying.values().map(|waiting| waiting.event).filter(here));
+
+            // A dead letter's event has the delivery's own number, unless it was a replay.
             needed.extend(endpoint.replayed_dead.values().copied().filter(here));
             let dead = &endpoint.dead & &standing;
-            needed.extend(
-                dead.iter().filter(|seq| !endpoint.replayed_dead.contains_key(seq)).filter(here),
-            );
+            let own = dead.iter().filter(|seq| !endpoint.replayed_dead.contains_key(seq));
+            needed.extend(own.filter(here));
+
+            // Asked for again, or about to be attempted.
             needed.extend((&endpoint.revived & &standing).iter().filter(here));
             let in_memory = endpoint.outstanding().filter(|job| !job.ended);
             needed.extend(in_memory.map(|job| job.event).filter(here));
+
+            // Replays that wait in the stream.
             if endpoint.reads_on() {
-                needed.extend((&endpoint.wanted & &standing).iter().filter(here));
+                needed.extend((&endpoint.needed_events & &standing).iter().filter(here));
             }
         }
         needed
@@ -218,13 +213,14 @@ impl Queue {
         draft: &mut Draft,
     ) -> Result<(), Refusal> {
         let Some(alive) = self.alive(range) else { return Err(Refusal::Busy) };
-        if !alive.events.is_empty() || !alive.dead_letter_seqs.is_empty() || (alive.walk && !walked)
-        {
+        let holds_something = !alive.events.is_empty() || !alive.dead_letter_seqs.is_empty();
+        let is_unread = alive.walk && !walked;
+        if holds_something || is_unread {
             return Err(Refusal::Busy);
         }
 
         let SegmentRange { first, last } = range;
-        self.state.living_mut().for_each(|endpoint| endpoint.read_from(last + 1));
+        self.state.living_mut().for_each(|endpoint| endpoint.forget_before(last + 1));
         self.remember(Record::SegmentDropped { first, last, head, at: now.wall_ms }, draft);
         draft.actions.push(Action::Maintain(Maintenance::DropSegment { first, last }));
         Ok(())
@@ -232,16 +228,18 @@ impl Queue {
 
     /// Whether the delivery waits at this position of the stream.
     fn waits(&self, entry: &WaitingDelivery) -> bool {
-        let key = entry.delivery.seq;
+        let delivery = entry.delivery.seq;
         let Some(endpoint) = self.state.endpoints.get(&entry.delivery.endpoint) else {
             return false;
         };
-        let wanted = if entry.position == key {
-            !endpoint.cancelled.contains(key)
+        // At its own number it waits unless it was cancelled. At a later one it waits only if it is
+        // still asked for again there: it may have ended, or stand at another one by now.
+        let waits = if entry.position == delivery {
+            !endpoint.cancelled.contains(delivery)
         } else {
-            endpoint.revived.contains(key)
+            endpoint.revived.contains(delivery)
         };
-        wanted && endpoint.deleted.is_none() && !endpoint.taken_up(entry.position)
+        waits && endpoint.deleted.is_none() && !endpoint.taken_up(entry.position)
     }
 
     /// Whether the order of this delivery and others matters.
@@ -252,13 +250,19 @@ impl Queue {
             return true;
         }
 
-        // Where only the latest of a key counts, an old delivery must not follow a newer one.
-        let own = entry.event == entry.delivery.seq
-            && (entry.position == entry.delivery.seq || entry.attempts == 0);
+        // Where only the latest of a key counts, an old delivery must not follow a newer one. That
+        // does not hold for replays, and for what the operator asked for again: they stand for
+        // themselves.
+        let is_replay = entry.event != entry.delivery.seq;
+        let asked_again = entry.position != entry.delivery.seq && entry.attempts > 0;
+        if !endpoint.is_latest() || is_replay || asked_again {
+            return false;
+        }
+
         // Without a value at the pointer it has no newer ones.
         let is_read = keys.pointers.get(&id) == Keys::of(&endpoint.settings).of_lanes().as_ref();
         let has_none = is_read && keys.found.get(&(id, entry.position)) == Some(&NO_VALUE);
-        endpoint.is_latest() && own && !has_none
+        !has_none
     }
 
     /// Fills in the ordering keys. Returns false when they are not known: an event was not at hand,
@@ -302,7 +306,7 @@ impl Queue {
         match endpoint.is_in_flight(delivery.seq) {
             // Whatever becomes of it: until that is remembered it waits at its new position.
             true => endpoint.change_position(delivery.seq, position),
-            false => self.prefetched_bytes -= endpoint.remove(delivery.seq),
+            false => self.prefetched_bytes -= endpoint.withdraw(delivery.seq),
         }
 
         let (key, latest_key) = (None, None);
@@ -328,9 +332,9 @@ impl Queue {
         for delivery in deliveries {
             let endpoint = self.state.endpoint_mut(delivery.endpoint);
             if !endpoint.is_in_flight(delivery.seq) {
-                let lane = endpoint.key_of_waiting(delivery.seq);
+                let lane = endpoint.lane_of_waiting(delivery.seq);
                 let born = endpoint.waiting(delivery.seq).born();
-                self.prefetched_bytes -= endpoint.remove(delivery.seq);
+                self.prefetched_bytes -= endpoint.withdraw(delivery.seq);
                 self.prefetched_bytes -=
                     endpoint.wait_in_lane(lane, delivery.seq, born, now.mono_ms);
             }
@@ -338,6 +342,20 @@ impl Queue {
             self.wake(delivery.endpoint);
         }
     }
+}
+
+/// Whether it is not known which events the replays of this endpoint need of the range: a log of an
+/// earlier version does not say it.
+fn needs_are_unknown(endpoint: &EndpointQueue, range: SegmentRange) -> bool {
+    endpoint.reads_on() && endpoint.needed_events.is_empty() && endpoint.needs_from <= range.last
+}
+
+/// Whether something of this endpoint may wait at a position of the range, so that all of it has to
+/// be read before it is dropped.
+fn waits_in(endpoint: &EndpointQueue, range: SegmentRange) -> bool {
+    let is_unread = endpoint.first_unread().is_some_and(|unread| unread <= range.last);
+    let mut in_memory = endpoint.outstanding().filter_map(|job| job.position);
+    is_unread || in_memory.any(|at| range.holds(at) && !endpoint.taken_up(at))
 }
 
 /// The pointer to what decides on an endpoint's lanes.

@@ -7,7 +7,7 @@ use super::decision::Decision;
 use super::endpoint::{ActiveDelivery, NextAttempt, Picked, SlotKind};
 use super::link::LinkChange;
 use super::{Draft, Queue};
-use crate::model::{EndpointId, Now, Seq, limits};
+use crate::model::{EndpointId, Now, Seq};
 use crate::record::Record;
 
 impl Queue {
@@ -24,7 +24,7 @@ impl Queue {
         self.run_ready(now, &mut draft);
         self.flush_notices(now, &mut draft);
 
-        // Whose time has come stands in line with the others.
+        // Whose time has come waits for a turn like the others.
         while let Some(id) = self.wakes.pop_due(now.mono_ms) {
             self.wake(id);
         }
@@ -35,8 +35,8 @@ impl Queue {
         self.probe_the_link(now, &mut draft);
         self.run_newcomers(now, &mut draft);
         self.run_awaiting(now, &mut draft);
-        while self.in_flight < limits::IN_FLIGHT
-            && let Some(id) = self.runnable.pop()
+        while self.slots.free() > 0
+            && let Some(id) = self.turns.runnable.pop()
         {
             self.run_unless_offline(id, now, &mut draft);
         }
@@ -75,8 +75,8 @@ impl Queue {
         }
     }
 
-    /// Starts one attempt of an endpoint if one is due, and lets it stand in line again if there
-    /// may be another.
+    /// Starts one attempt of an endpoint if one is due, and lets it wait for another turn, if
+    /// there may be more.
     pub(super) fn run_endpoint(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         self.fill(id, now, draft);
         let endpoint = self.state.endpoint_mut(id);
@@ -120,7 +120,7 @@ impl Queue {
         let due_with_turn = endpoint.next_due(now.mono_ms, true);
         if due_with_turn.is_some_and(|at| at <= now.mono_ms) {
             // Nothing but the shared pace keeps it.
-            self.stand_in_line(id, now);
+            self.await_pace(id, now);
             self.wakes.set(id, due);
         } else {
             self.wakes.set(id, due_with_turn);
@@ -182,7 +182,7 @@ impl Queue {
         }
 
         self.state.endpoint_mut(id).start_attempt(job);
-        self.occupy(slot);
+        self.slots.take(slot);
     }
 
     /// The endpoint's stream has a new entry at `position`.
@@ -196,50 +196,36 @@ impl Queue {
     /// The endpoint may have something to do.
     pub(super) fn wake(&mut self, id: EndpointId) {
         self.ages_changed.insert(id);
-        if self.runnable.contains(id) {
+        if self.turns.runnable.contains(id) {
             return;
         }
 
         if self.state.endpoint(id).is_unknown() {
-            self.newcomers.push(id);
+            self.turns.newcomers.push(id);
         } else {
             // One that has become known waits for a slot like the others.
-            self.newcomers.remove(id);
-            self.runnable.push(id);
+            self.turns.newcomers.remove(id);
+            self.turns.runnable.push(id);
         }
     }
 
     /// A deleted endpoint does nothing any more.
     pub(super) fn stop_endpoint(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
-        self.leave_lines(id);
+        self.turns.forget(id);
+        if let Some(pace) = &mut self.pace {
+            pace.leave(id);
+        }
         self.wakes.forget(id);
         self.ages_due.forget(id);
         self.ages_changed.remove(&id);
         self.matcher.remove(id);
         if self.link.forget(id) == LinkChange::CameBack {
-            self.came_back(now, draft);
+            self.mark_all_back(now, draft);
         }
 
         // Its slots are somebody else's turn.
         let (freed, slots) = self.state.stop_deleted(id);
         self.prefetched_bytes -= freed;
         slots.into_iter().for_each(|slot| self.vacate(slot));
-    }
-
-    fn leave_lines(&mut self, id: EndpointId) {
-        let lines = [
-            &mut self.runnable,
-            &mut self.newcomers,
-            &mut self.awaiting_slot,
-            &mut self.awaiting_lease,
-            &mut self.awaiting_share,
-            &mut self.awaiting_read,
-        ];
-        lines.into_iter().for_each(|line| {
-            line.remove(id);
-        });
-        if let Some(pace) = &mut self.pace {
-            pace.leave(id);
-        }
     }
 }

@@ -1,8 +1,8 @@
-//! The pace that all endpoints share which work off a backlog, and the line of those who wait for
+//! The pace that all endpoints share which work off a backlog, and the queue of those who wait for
 //! it. See `pace`.
 
 use super::bucket::TokenBucket;
-use super::line::Line;
+use super::wait_queue::WaitQueue;
 use crate::model::{EndpointId, Rate};
 
 /// Attempts in a second of an overall limit, and who waits for one.
@@ -10,7 +10,7 @@ use crate::model::{EndpointId, Rate};
 pub struct SharedPace {
     pub rate: Rate,
     pub bucket: TokenBucket,
-    pub line: Line,
+    pub waiting: WaitQueue,
     /// Whose turn it is.
     pub turn: Option<EndpointId>,
 }
@@ -24,6 +24,6 @@ impl SharedPace {
 
     /// A deleted endpoint waits for nothing.
     pub fn leave(&mut self, id: EndpointId) {
-        self.line.remove(id);
+        self.waiting.remove(id);
     }
 }

@@ -16,27 +16,27 @@ impl Queue {
         let endpoint = self.state.endpoint(id);
         let own = endpoint.under_way();
         if endpoint.settings.is_leased() {
-            if self.leased >= limits::LEASES {
-                self.awaiting_lease.push(id);
+            if !self.slots.has_for_lease() {
+                self.turns.awaiting_lease.push(id);
                 return None;
             }
             return Some(SlotKind::Lease);
         }
 
         // An endpoint of which nothing is known has a slot at once.
-        if endpoint.is_unknown() && self.in_flight_first < limits::IN_FLIGHT_FIRST {
+        if endpoint.is_unknown() && self.slots.has_for_first() {
             return Some(SlotKind::First);
         }
 
         if endpoint.is_on_probation() {
-            if self.in_flight_on_probation >= limits::IN_FLIGHT_ON_PROBATION {
-                self.full.note(Share::ProbationSlots, ShareHolder::Endpoint(id), now);
-                self.awaiting_slot.push(id);
+            if self.slots.on_probation >= limits::IN_FLIGHT_ON_PROBATION {
+                self.full_shares.note(Share::ProbationSlots, ShareHolder::Endpoint(id), now);
+                self.turns.awaiting_slot.push(id);
                 return None;
             }
             // Whoever failed, and whoever wants a second, shares what is left after one slot for
             // each that has none.
-            let free = limits::IN_FLIGHT.saturating_sub(self.in_flight);
+            let free = self.slots.free();
             if own > 0 && free <= self.idle_endpoints() {
                 self.await_share(id, Share::ProbationSlots, now);
                 return None;
@@ -44,7 +44,7 @@ impl Queue {
             return Some(SlotKind::Probation);
         }
 
-        if has_its_share_of_slots(own, self.in_flight) {
+        if has_its_share_of_slots(own, self.slots.in_flight) {
             self.await_share(id, Share::SlotsInFlight, now);
             return None;
         }
@@ -54,30 +54,30 @@ impl Queue {
     /// It has attempts in flight, and has another one when somebody gives a slot back, or one of
     /// its own has ended.
     fn await_share(&mut self, id: EndpointId, share: Share, now: Now) {
-        if self.awaiting_share.push(id) {
-            self.full.note(share, ShareHolder::Endpoint(id), now);
+        if self.turns.awaiting_share.push(id) {
+            self.full_shares.note(share, ShareHolder::Endpoint(id), now);
         }
     }
 
     /// Whether some endpoint may have its turn now.
     pub(super) fn has_turns(&self) -> bool {
-        let newcomers = !self.newcomers.is_empty() && self.has_newcomer_slot();
-        let slots = !self.awaiting_slot.is_empty() && self.has_probation_slot();
-        let leases = !self.awaiting_lease.is_empty() && self.leased < limits::LEASES;
-        let runnable = !self.runnable.is_empty() && self.in_flight < limits::IN_FLIGHT;
+        let newcomers = !self.turns.newcomers.is_empty() && self.has_newcomer_slot();
+        let slots = !self.turns.awaiting_slot.is_empty() && self.slots.has_for_probation();
+        let leases = !self.turns.awaiting_lease.is_empty() && self.slots.has_for_lease();
+        let runnable = !self.turns.runnable.is_empty() && self.slots.free() > 0;
         newcomers || slots || leases || runnable
     }
 
     /// Those that wait for a slot have their turns before others, the first of them first, as long
     /// as there are slots.
     pub(super) fn run_awaiting(&mut self, now: Now, draft: &mut Draft) {
-        while self.has_probation_slot()
-            && let Some(id) = self.awaiting_slot.pop()
+        while self.slots.has_for_probation()
+            && let Some(id) = self.turns.awaiting_slot.pop()
         {
             self.run_unless_offline(id, now, draft);
         }
-        while self.leased < limits::LEASES
-            && let Some(id) = self.awaiting_lease.pop()
+        while self.slots.has_for_lease()
+            && let Some(id) = self.turns.awaiting_lease.pop()
         {
             self.run_unless_offline(id, now, draft);
         }
@@ -88,21 +88,15 @@ impl Queue {
     /// their turn.
     pub(super) fn run_newcomers(&mut self, now: Now, draft: &mut Draft) {
         while self.has_newcomer_slot()
-            && let Some(id) = self.newcomers.pop()
+            && let Some(id) = self.turns.newcomers.pop()
         {
             self.run_unless_offline(id, now, draft);
         }
     }
 
-    /// Whether there is a slot for one that is on probation.
-    fn has_probation_slot(&self) -> bool {
-        self.in_flight < limits::IN_FLIGHT
-            && self.in_flight_on_probation < limits::IN_FLIGHT_ON_PROBATION
-    }
-
     /// Whether there is a slot for one of which nothing is known.
     fn has_newcomer_slot(&self) -> bool {
-        self.in_flight_first < limits::IN_FLIGHT_FIRST || self.has_probation_slot()
+        self.slots.has_for_first() || self.slots.has_for_probation()
     }
 
     /// Endpoints with nothing under way, as counted once in a run. With more than all the slots it
@@ -112,40 +106,18 @@ impl Queue {
         *self.idle.get_or_insert_with(|| idle.take(limits::IN_FLIGHT).count())
     }
 
-    /// An attempt takes its slot.
-    pub(super) fn occupy(&mut self, slot: SlotKind) {
-        match slot {
-            SlotKind::Lease => self.leased += 1,
-            SlotKind::First => self.in_flight_first += 1,
-            SlotKind::Plain => self.in_flight += 1,
-            SlotKind::Probation => {
-                self.in_flight += 1;
-                self.in_flight_on_probation += 1;
-            }
-        }
-    }
-
-    /// An attempt gives its slot back.
+    /// An attempt gives its slot back, which is somebody else's turn.
     pub(super) fn vacate(&mut self, slot: SlotKind) {
-        match slot {
-            SlotKind::Lease => self.leased -= 1,
-            SlotKind::First => self.in_flight_first -= 1,
-            SlotKind::Plain => {
-                self.in_flight -= 1;
-                self.let_one_share();
-            }
-            SlotKind::Probation => {
-                self.in_flight -= 1;
-                self.in_flight_on_probation -= 1;
-                self.let_one_share();
-            }
+        self.slots.give_back(slot);
+        if matches!(slot, SlotKind::Plain | SlotKind::Probation) {
+            self.let_one_share();
         }
     }
 
     /// A slot is free: one of those that had their share may have more now. All of them have
     /// attempts in flight, whose ends wake them as well.
     fn let_one_share(&mut self) {
-        if let Some(id) = self.awaiting_share.pop() {
+        if let Some(id) = self.turns.awaiting_share.pop() {
             self.wake(id);
         }
     }
@@ -203,23 +175,23 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_a_place_stands_in_line_once() {
+    fn who_waits_for_a_slot_stands_in_the_queue_once() {
         const ENDPOINTS: usize = 150;
         let mut queue = queue(ENDPOINTS, "http://hangs.example/");
         for _ in 0..100 {
             accept(&mut queue, 1);
         }
-        assert_eq!(queue.in_flight_on_probation, limits::IN_FLIGHT_ON_PROBATION, "all hang");
+        assert_eq!(queue.slots.on_probation, limits::IN_FLIGHT_ON_PROBATION, "all hang");
         assert!(
-            !queue.awaiting_slot.is_empty() && queue.awaiting_slot.len() <= ENDPOINTS,
-            "{} in line",
-            queue.awaiting_slot.len()
+            !queue.turns.awaiting_slot.is_empty() && queue.turns.awaiting_slot.len() <= ENDPOINTS,
+            "{} wait",
+            queue.turns.awaiting_slot.len()
         );
-        assert!(queue.awaiting_share.len() <= ENDPOINTS);
+        assert!(queue.turns.awaiting_share.len() <= ENDPOINTS);
     }
 
     #[test]
-    fn who_waits_for_a_read_stands_in_line_once_and_has_its_turn() {
+    fn who_waits_for_a_read_stands_in_the_queue_once_and_has_its_turn() {
         const ENDPOINTS: usize = limits::LOADS + 10;
         let mut before = queue(ENDPOINTS, "http://app.example/");
         accept(&mut before, 1);
@@ -229,7 +201,11 @@ mod tests {
         for _ in 0..50 {
             reads.extend(accept(&mut queue, 1).actions);
         }
-        assert!(queue.awaiting_read.len() <= ENDPOINTS, "{} in line", queue.awaiting_read.len());
+        assert!(
+            queue.turns.awaiting_read.len() <= ENDPOINTS,
+            "{} wait",
+            queue.turns.awaiting_read.len()
+        );
 
         while let Some(action) = reads.pop() {
             let (from, next) = (1, queue.state().next_seq);
@@ -252,8 +228,8 @@ mod tests {
         assert_eq!(asked.len(), ENDPOINTS, "nobody is left out");
     }
 
-    /// The reader's queue has room for all that the scheduler may ask for at a time; when it has
-    /// not, the daemon ends.
+    /// The reader's queue takes all that the scheduler may ask for at a time; if it did not, the
+    /// daemon would end.
     #[test]
     fn consumers_have_no_more_read_than_the_reader_takes() {
         const ENDPOINTS: usize = 8;

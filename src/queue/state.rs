@@ -85,7 +85,7 @@ pub struct State {
     #[serde(default = "run_start")]
     pub ran_ms: u64,
     /// Records that were missing while this state was being folded: what they held is not known, so
-    /// those behind them may speak of what is not known either. Empty once the fold is over.
+    /// those behind them may be about what is not known either. Empty once the fold is over.
     #[serde(skip)]
     pub(super) unfolded: RoaringTreemap,
 }
@@ -225,7 +225,7 @@ impl State {
     ///
     /// # Panics
     /// When there is none of this number: whoever asks has seen it in this step, or it would have
-    /// left the queue's lines when it was deleted.
+    /// left the queue's turns when it was deleted.
     #[track_caller]
     pub(super) fn endpoint(&self, id: EndpointId) -> &EndpointQueue {
         self.find(id)
@@ -277,7 +277,7 @@ pub(super) fn impossible(seq: Seq, what: &str) -> StateError {
 }
 
 fn unknown_endpoint(seq: Seq) -> StateError {
-    impossible(seq, "it speaks of an unknown endpoint")
+    impossible(seq, "it names an unknown endpoint")
 }
 
 #[cfg(test)]
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_learned_by_what_waits_and_no_record_speaks_of_unknown_endpoints() {
+    fn keys_are_learned_by_what_waits_and_no_record_names_unknown_endpoints() {
         let mut state = begun(RUN_START);
         follow(&mut state, failed(RUN_START, RUN_START, None));
         follow(&mut state, Record::KeysLearned { endpoint: 1, keys: vec![(3, 77), (999, 78)] });

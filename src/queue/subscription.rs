@@ -1,10 +1,9 @@
 //! Which events one endpoint subscribes to: sources, types, and a filter.
 
-use wildmatch::WildMatch;
-
 use super::filter::{Filter, FilterInput};
 use super::order::Keys;
 use crate::model::Endpoint;
+use crate::model::glob::CompiledGlob;
 
 /// The events that one endpoint wants, compiled.
 #[derive(Debug)]
@@ -12,7 +11,7 @@ pub struct Subscription {
     /// Names of sources; any source when there are none.
     from: Vec<String>,
     /// Globs over event types, as text and compiled; any type when there are none.
-    types: Vec<(String, WildMatch)>,
+    types: Vec<(String, CompiledGlob)>,
     /// The text of the filter, and the compiled filter or its error. An endpoint with a malformed
     /// filter is refused when it is created, so only a record of another version can hold one.
     filter: Option<(String, Result<Filter, String>)>,
@@ -26,7 +25,7 @@ impl Subscription {
     pub fn of(endpoint: &Endpoint) -> Self {
         Self {
             from: endpoint.from.clone(),
-            types: endpoint.types.iter().map(|glob| (glob.clone(), WildMatch::new(glob))).collect(),
+            types: endpoint.types.iter().map(|t| (t.clone(), CompiledGlob::new(t))).collect(),
             filter: endpoint.filter.as_ref().map(|text| (text.clone(), Filter::compile(text))),
             pointers: Keys::of(endpoint).pointers().cloned().collect(),
         }
@@ -52,18 +51,20 @@ impl Subscription {
             && self.pointers.iter().eq(Keys::of(endpoint).pointers())
     }
 
-    /// Whether source and type match. The daemon's `own` events go only to endpoints that name
-    /// their source.
-    pub(super) fn takes(&self, own: bool, input: &FilterInput<'_>) -> bool {
-        let from =
-            (self.from.is_empty() && !own) || self.from.iter().any(|from| from == input.source());
-        from && (self.types.is_empty()
-            || self.types.iter().any(|(_, glob)| glob.matches(input.kind())))
+    /// Whether the source matches. The daemon's `own` events go only to endpoints that name their
+    /// source.
+    pub(super) fn takes_source(&self, own: bool, input: &FilterInput<'_>) -> bool {
+        (self.from.is_empty() && !own) || self.names(input.source())
+    }
+
+    /// Whether the type matches.
+    pub(super) fn takes_type(&self, input: &FilterInput<'_>) -> bool {
+        self.types.is_empty() || self.types.iter().any(|(_, glob)| glob.matches(input.kind()))
     }
 
     /// The filter; an error when it is malformed.
-    pub(super) fn filter(&self) -> Option<Result<&Filter, ()>> {
-        self.filter.as_ref().map(|(_, filter)| filter.as_ref().map_err(|_| ()))
+    pub(super) fn filter(&self) -> Option<Result<&Filter, &String>> {
+        self.filter.as_ref().map(|(_, filter)| filter.as_ref())
     }
 
     /// Whether it names this source.

@@ -7,7 +7,7 @@ use super::request::Query;
 use super::snapshot::{EndpointSnapshot, WorstEndpoints};
 use crate::model::{DeliveryId, EndpointId, HoldReason, Now, WallMs};
 
-/// The worst endpoints, at most so many.
+/// The worst endpoints, up to a limit.
 #[derive(Clone, Debug)]
 pub struct WorstQuery {
     pub limit: usize,

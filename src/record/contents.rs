@@ -67,122 +67,132 @@ enum OfDeliveries<'a> {
     Relocated(&'a [WaitingDelivery]),
 }
 
-impl Record {
-    /// The table of all kinds. None is left out, so that a new one is entered.
-    fn contents(&self) -> Contents<'_> {
-        let clock = |ran_ms: &u64| Contents { ran_ms: Some(*ran_ms), ..Contents::default() };
-        let about = |of_deliveries| Contents { of_deliveries, ..Contents::default() };
-        let one = |delivery: &DeliveryId, fact| about(OfDeliveries::One(*delivery, fact));
-
-        match self {
-            // Events and new deliveries.
-            Self::EventAccepted { event, fan_out, beside, ran_ms, .. } => {
-                let conflicts_with = beside.conflicts_with;
-                let held = HeldEvent { event, fan_out, relocated_from: None, conflicts_with };
-                Contents { event: Some(held), ..clock(ran_ms) }
-            }
-            Self::EventRelocated { seq, event, fan_out } => {
-                let relocated_from = Some(*seq);
-                let held = HeldEvent { event, fan_out, relocated_from, conflicts_with: None };
-                Contents { event: Some(held), ..Contents::default() }
-            }
-            Self::Replayed { event, endpoint, at, ran_ms } => {
-                let replayed = Replayed { event: *event, endpoint: *endpoint, at: *at };
-                Contents { replayed: Some(replayed), ..clock(ran_ms) }
-            }
-
-            // Deliveries under way.
-            Self::AttemptFinished(attempt) => {
-                Contents { of_deliveries: OfDeliveries::Attempt(attempt), ..clock(&attempt.ran_ms) }
-            }
-            Self::BatchFinished(finished) => {
-                Contents { of_deliveries: OfDeliveries::Batch(finished), ..clock(&finished.ran_ms) }
-            }
-            Self::BatchFormed { endpoint, members, .. } => {
-                about(OfDeliveries::Batched(*endpoint, members))
-            }
-            Self::Superseded { endpoint, deliveries, at, .. } => {
-                about(OfDeliveries::Superseded(*endpoint, deliveries, *at))
-            }
-            Self::DeliveriesRelocated { waiting } => about(OfDeliveries::Relocated(waiting)),
-            Self::StreamPositionRelocated { waiting } => Contents {
-                positioned: Some(waiting.clone()),
-                ..one(&waiting.delivery, DeliveryFact::Relocated)
-            },
-
-            // What was decided about deliveries.
-            Self::DeliveryCancelled { delivery, at, .. } => {
-                one(delivery, DeliveryFact::Cancelled { at: *at })
-            }
-            Self::DeliveryRetried {
-                delivery,
-                at,
-                event,
-                attempts,
-                last,
-                in_stream,
-                ran_ms,
-                ..
-            } => {
-                let positioned = in_stream.then_some(WaitingDelivery {
-                    delivery: *delivery,
-                    position: 0,
-                    event: *event,
-                    attempts: *attempts,
-                    last: *last,
-                    key: None,
-                    born: *ran_ms,
-                });
-                let ran_ms = Some(*ran_ms);
-                Contents { ran_ms, positioned, ..one(delivery, DeliveryFact::Retried { at: *at }) }
-            }
-            Self::DeliveryDied { dead } => one(&dead.delivery, DeliveryFact::Died(dead)),
-            Self::DeadLetterRecorded { dead, .. } => {
-                one(&dead.delivery, DeliveryFact::WasDead(dead))
-            }
-
-            // Those that only hold the run clock.
-            Self::EndpointHeld { ran_ms, .. }
-            | Self::EndpointReleased { ran_ms, .. }
-            | Self::EndpointAway { ran_ms, .. }
-            | Self::EndpointBack { ran_ms, .. }
-            | Self::ClockRan { ran_ms } => clock(ran_ms),
-
-            // Settings, and what the log notes for itself.
-            Self::LogStarted { .. }
-            | Self::SourceSet { .. }
-            | Self::SourceDeleted { .. }
-            | Self::EndpointSet { .. }
-            | Self::EndpointDeleted { .. }
-            | Self::DuplicateSeen { .. }
-            | Self::ReplayStarted { .. }
-            | Self::ReplayAdvanced { .. }
-            | Self::SegmentDropped { .. }
-            | Self::RateSpent { .. }
-            | Self::EventImported { .. }
-            | Self::RecordsLost { .. }
-            | Self::DeadLettersForgotten { .. }
-            | Self::FilterUndecided { .. }
-            | Self::KeysLearned { .. } => Contents::default(),
+/// The table of all kinds. None is left out, so that a new one is entered.
+fn contents(record: &Record) -> Contents<'_> {
+    match record {
+        // Events and new deliveries.
+        Record::EventAccepted { event, fan_out, beside, ran_ms, .. } => {
+            Contents::event(event, fan_out, None, beside.conflicts_with).at(*ran_ms)
         }
+        Record::EventRelocated { seq, event, fan_out } => {
+            Contents::event(event, fan_out, Some(*seq), None)
+        }
+        Record::Replayed { event, endpoint, at, ran_ms } => {
+            Contents::replayed(*event, *endpoint, *at).at(*ran_ms)
+        }
+
+        // Deliveries under way.
+        Record::AttemptFinished(attempt) => about(OfDeliveries::Attempt(attempt)),
+        Record::BatchFinished(finished) => about(OfDeliveries::Batch(finished)),
+        Record::BatchFormed { endpoint, members, .. } => {
+            about(OfDeliveries::Batched(*endpoint, members))
+        }
+        Record::Superseded { endpoint, deliveries, at, .. } => {
+            about(OfDeliveries::Superseded(*endpoint, deliveries, *at))
+        }
+        Record::DeliveriesRelocated { waiting } => about(OfDeliveries::Relocated(waiting)),
+        Record::StreamPositionRelocated { waiting } => {
+            one(waiting.delivery, DeliveryFact::Relocated).in_stream(waiting.clone())
+        }
+
+        // What was decided about deliveries.
+        Record::DeliveryCancelled { delivery, at, .. } => {
+            one(*delivery, DeliveryFact::Cancelled { at: *at })
+        }
+        Record::DeliveryRetried {
+            delivery, at, event, attempts, last, in_stream, ran_ms, ..
+        } => {
+            let retried = one(*delivery, DeliveryFact::Retried { at: *at }).at(*ran_ms);
+            let again = WaitingDelivery::asked_again(*delivery, *event, *attempts, *last, *ran_ms);
+            if *in_stream { retried.in_stream(again) } else { retried }
+        }
+        Record::DeliveryDied { dead } => one(dead.delivery, DeliveryFact::Died(dead)),
+        Record::DeadLetterRecorded { dead, .. } => one(dead.delivery, DeliveryFact::WasDead(dead)),
+
+        // Those that only hold the run clock.
+        Record::EndpointHeld { ran_ms, .. }
+        | Record::EndpointReleased { ran_ms, .. }
+        | Record::EndpointAway { ran_ms, .. }
+        | Record::EndpointBack { ran_ms, .. }
+        | Record::ClockRan { ran_ms } => Contents::default().at(*ran_ms),
+
+        // Settings, and what the log notes for itself.
+        Record::LogStarted { .. }
+        | Record::SourceSet { .. }
+        | Record::SourceDeleted { .. }
+        | Record::EndpointSet { .. }
+        | Record::EndpointDeleted { .. }
+        | Record::DuplicateSeen { .. }
+        | Record::ReplayStarted { .. }
+        | Record::ReplayAdvanced { .. }
+        | Record::SegmentDropped { .. }
+        | Record::RateSpent { .. }
+        | Record::EventImported { .. }
+        | Record::RecordsLost { .. }
+        | Record::DeadLettersForgotten { .. }
+        | Record::FilterUndecided { .. }
+        | Record::KeysLearned { .. } => Contents::default(),
+    }
+}
+
+/// The contents of a record about deliveries.
+fn about(of_deliveries: OfDeliveries<'_>) -> Contents<'_> {
+    let ran_ms = match &of_deliveries {
+        OfDeliveries::Attempt(attempt) => Some(attempt.ran_ms),
+        OfDeliveries::Batch(finished) => Some(finished.ran_ms),
+        _ => None,
+    };
+    Contents { ran_ms, of_deliveries, ..Contents::default() }
+}
+
+/// The contents of a record about one delivery.
+fn one(delivery: DeliveryId, fact: DeliveryFact<'_>) -> Contents<'_> {
+    about(OfDeliveries::One(delivery, fact))
+}
+
+impl<'a> Contents<'a> {
+    fn event(
+        event: &'a Arc<Event>,
+        fan_out: &'a [EndpointId],
+        relocated_from: Option<Seq>,
+        conflicts_with: Option<EventId>,
+    ) -> Self {
+        let held = HeldEvent { event, fan_out, relocated_from, conflicts_with };
+        Self { event: Some(held), ..Self::default() }
     }
 
+    fn replayed(event: Seq, endpoint: EndpointId, at: WallMs) -> Self {
+        Self { replayed: Some(Replayed { event, endpoint, at }), ..Self::default() }
+    }
+
+    /// The record puts this delivery into the stream.
+    fn in_stream(self, waiting: WaitingDelivery) -> Self {
+        Self { positioned: Some(waiting), ..self }
+    }
+
+    /// The record holds this time of the run clock.
+    fn at(self, ran_ms: u64) -> Self {
+        Self { ran_ms: Some(ran_ms), ..self }
+    }
+}
+
+impl Record {
     /// The run clock at this record, where the record holds it.
     #[must_use]
     pub fn ran_ms(&self) -> Option<u64> {
-        self.contents().ran_ms
+        contents(self).ran_ms
     }
 
     /// The event that it holds, and the endpoints that it is for.
     #[must_use]
     pub fn held_event(&self) -> Option<HeldEvent<'_>> {
-        self.contents().event
+        contents(self).event
     }
 
     /// The delivery `id`, when this record, number `id.seq`, made it.
     #[must_use]
     pub fn new_delivery(&self, id: DeliveryId) -> Option<NewDelivery<'_>> {
-        let contents = self.contents();
+        let contents = contents(self);
         if let Some(Replayed { event, endpoint, at }) = contents.replayed {
             return (endpoint == id.endpoint).then_some(NewDelivery { event, held: None, at });
         }
@@ -195,7 +205,7 @@ impl Record {
 
     /// The deliveries that it puts into the streams of their endpoints, as record `seq`.
     pub fn stream_positions(&self, seq: Seq) -> impl Iterator<Item = WaitingDelivery> + '_ {
-        let Contents { ran_ms, event, replayed, positioned, .. } = self.contents();
+        let Contents { ran_ms, event, replayed, positioned, .. } = contents(self);
         let accepted = event.filter(|held| held.relocated_from.is_none());
         let fan_out = accepted.map_or(&[][..], |held| held.fan_out);
 
@@ -216,7 +226,7 @@ impl Record {
 
     /// The attempts that this record reports: one, one for each member of a batch, or none.
     pub fn attempts(&self) -> impl Iterator<Item = DeliveryAttempt<'_>> {
-        let (single, batch) = match self.contents().of_deliveries {
+        let (single, batch) = match contents(self).of_deliveries {
             OfDeliveries::Attempt(attempt) => (Some(attempt), None),
             OfDeliveries::Batch(finished) => (None, Some(finished)),
             _ => (None, None),
@@ -228,7 +238,7 @@ impl Record {
     /// What it says of deliveries that were made before.
     #[must_use]
     pub fn delivery_facts(&self) -> Vec<(DeliveryId, DeliveryFact<'_>)> {
-        match self.contents().of_deliveries {
+        match contents(self).of_deliveries {
             OfDeliveries::Nothing => Vec::new(),
             OfDeliveries::One(delivery, fact) => vec![(delivery, fact)],
             OfDeliveries::Attempt(_) | OfDeliveries::Batch(_) => {
@@ -253,7 +263,7 @@ impl Record {
     /// has a record of its own.
     #[must_use]
     pub fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
-        match self.contents().of_deliveries {
+        match contents(self).of_deliveries {
             OfDeliveries::One(_, DeliveryFact::Died(dead) | DeliveryFact::WasDead(dead)) => {
                 Some(dead.clone())
             }

@@ -22,6 +22,21 @@ pub struct WaitingDelivery {
     pub born: u64,
 }
 
+impl WaitingDelivery {
+    /// One that the operator asked for again at this time of the run clock: it stands at the end of
+    /// the stream, at the position of the record that says so, which that record does not know.
+    #[must_use]
+    pub fn asked_again(
+        delivery: DeliveryId,
+        event: Seq,
+        attempts: u32,
+        last: Seq,
+        ran_ms: u64,
+    ) -> Self {
+        Self { delivery, position: 0, event, attempts, last, key: None, born: ran_ms }
+    }
+}
+
 /// What is kept of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {

@@ -161,8 +161,8 @@ pub enum Record {
     },
     /// An attempt for a batch ended, and what follows from it for each of its deliveries.
     BatchFinished(Box<BatchFinished>),
-    /// An attempt of an endpoint with a slow rate was started. Remembered so that a restart is no
-    /// burst.
+    /// An attempt of an endpoint with a slow rate was started. Remembered so that a restart is not
+    /// a burst.
     RateSpent {
         endpoint: EndpointId,
         at: WallMs,

@@ -22,8 +22,8 @@ impl Doze {
         self.0.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the thread has to be woken for the work that the caller has just made visible. Only
-    /// one of several callers is told so.
+    /// Whether the thread has to be woken for the work that the caller has just made visible. True
+    /// for one of several callers.
     #[must_use]
     pub fn must_wake(&self) -> bool {
         fence(Ordering::SeqCst);

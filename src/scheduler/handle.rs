@@ -166,8 +166,8 @@ impl Handle {
         self.workers.run(NO_SOURCE, move || Arc::new(Subscription::of(&endpoint))).await
     }
 
-    /// Changes of the endpoints' health from now on, for the daemon's log. Whoever is slow misses
-    /// some, and is told how many.
+    /// Changes of the endpoints' health from now on, for the daemon's log. A slow
+    /// receiver misses some, and gets their number.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Arc<HealthReport>> {
         self.changes.subscribe()

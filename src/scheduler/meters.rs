@@ -1,5 +1,5 @@
-//! What is measured while the daemon runs: how long things take, and what comes in. It begins at
-//! nothing with each start.
+//! What is measured while the daemon runs: how long things take, and what comes in. All are zero
+//! at each start.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -19,7 +19,7 @@ const LATENCY_MS: &[u64] = &[
     86_400_000,
 ];
 
-/// One for the daemon.
+/// The meters of a daemon.
 pub struct Meters {
     /// From a request that was read to events that are durable.
     pub accept: Histogram,
@@ -63,7 +63,8 @@ impl Meters {
         self.clock.get().map_or(0, |clock| clock().mono_ms)
     }
 
-    /// Events accepted since the start, by source. Sources that are gone are forgotten by and by.
+    /// Events accepted since the start, by source. Sources that were deleted are forgotten
+    /// once there are too many.
     #[must_use]
     pub fn accepted(&self) -> BTreeMap<SourceId, u64> {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()

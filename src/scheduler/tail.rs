@@ -114,13 +114,13 @@ mod tests {
     #[test]
     fn what_a_receiver_leaves_out_of_a_batch_is_not_told_as_delivered() {
         let lines = lines(&half_taken(), &State::new());
-        let told = lines.iter().map(|line| match &**line {
+        let shown = lines.iter().map(|line| match &**line {
             TailLine::Attempt { outcome, error, next, .. } => {
                 (outcome.clone(), error.as_deref(), matches!(next, Consequence::Dead { .. }))
             }
             other => panic!("{other:?}"),
         });
         let left_out = (Outcome::Retryable { after_ms: None }, Some(OTHERS_TAKEN), true);
-        assert_eq!(told.collect::<Vec<_>>(), [(Outcome::Delivered, None, false), left_out]);
+        assert_eq!(shown.collect::<Vec<_>>(), [(Outcome::Delivered, None, false), left_out]);
     }
 }

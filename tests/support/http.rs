@@ -146,7 +146,7 @@ impl Client {
         }
     }
 
-    /// Everything until the other side closes; what is no text is replaced.
+    /// Everything until the other side closes; what is not text is replaced.
     pub fn read_all(&mut self, into: &mut String) {
         let mut rest = Vec::new();
         let _ = self.stream.read_to_end(&mut rest);

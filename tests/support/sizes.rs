@@ -43,9 +43,9 @@ pub fn size(name: &str) -> u64 {
         .unwrap_or_else(|| panic!("the table of sizes lacks {name}"));
 
     match std::env::var(name) {
-        Ok(text) => {
-            text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number: it is for {what}"))
-        }
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is not a number: it is for {what}")),
         Err(_) => *default,
     }
 }

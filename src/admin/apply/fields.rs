@@ -54,7 +54,7 @@ pub fn of_new<T: Configured>(new: &T) -> Vec<FieldChangeView> {
     fields
 }
 
-/// A secret changes: how is nobody's business.
+/// A secret changes: to what is not shown.
 fn secret_field() -> FieldChangeView {
     let (from, to) = (Value::Null, Value::Null);
     FieldChangeView { field: "secret".to_owned(), from, to, secret: true }

@@ -108,7 +108,7 @@ fn warn_of_secrets(applied: &ApplyView) {
     }
 }
 
-/// All reasons, as far as there is room for them.
+/// All reasons, as far as they fit.
 fn refused(whys: &[String]) -> Problem {
     let mut detail = whys.iter().take(REASONS).cloned().collect::<Vec<_>>().join("; ");
     if let Some(more) = whys.len().checked_sub(REASONS).filter(|more| *more > 0) {

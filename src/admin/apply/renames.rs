@@ -74,7 +74,7 @@ pub fn resolve<S>(
     Ok(origins)
 }
 
-/// Whether a name comes to be its own previous one.
+/// Whether a name is its own previous one, over one or several others.
 fn goes_round<'a>(name: &'a str, previous: &dyn Fn(&str) -> Option<&'a str>) -> bool {
     let mut seen = vec![name];
     let mut at = name;

@@ -105,7 +105,7 @@ fn imported(
         // The number of the line stands before it.
         let words = error.to_string();
         let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
-        format!("this is no exported event: {words}, at column {}", error.column())
+        format!("this is not an exported event: {words}, at column {}", error.column())
     })?;
     let mut event = line.event()?;
     check_sizes(&event)?;
@@ -161,7 +161,7 @@ fn open_deliveries(admin: &Admin, deliveries: &[DeliveryLine]) -> Result<OpenDel
             _ if delivery.waits() => "still has to be delivered to",
             _ if delivery.is_dead() => "is a dead letter of",
             "delivered" | "cancelled" | "unknown" => continue,
-            other => return Err(format!("'{other}' is no state of a delivery")),
+            other => return Err(format!("'{other}' is not a state of a delivery")),
         };
 
         let name = &delivery.endpoint;
@@ -196,7 +196,7 @@ fn dead_letter(
 ) -> Result<ImportedDead, String> {
     let letter = delivery.dead_letter.clone().unwrap_or_default();
     let died_at = match &letter.died_at {
-        Some(at) => parse_wall(at).ok_or_else(|| format!("'died_at': '{at}' is no time"))?,
+        Some(at) => parse_wall(at).ok_or_else(|| format!("'died_at': '{at}' is not a time"))?,
         None => now,
     };
 

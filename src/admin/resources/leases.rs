@@ -23,8 +23,10 @@ pub async fn lease(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse
     let may_come = found.waiting > 0;
     let endpoint = found.endpoint;
     if !endpoint.is_leased() {
-        let detail =
-            format!("endpoint '{}' is no pull endpoint: make one with --url pull:", endpoint.name);
+        let detail = format!(
+            "endpoint '{}' is not a pull endpoint: make one with --url pull:",
+            endpoint.name
+        );
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
 

@@ -167,7 +167,7 @@ impl MetricsPage {
         let online = u64::from(status.offline.is_none());
         self.gauge("hookbox_online", "0 while the link is taken for down.", online);
         let suspect = u64::from(status.clock_suspect);
-        self.gauge("hookbox_clock_suspect", "1 while the wall clock is not believed.", suspect);
+        self.gauge("hookbox_clock_suspect", "1 while the wall clock is not trusted.", suspect);
 
         for (name, help, count) in [
             (
@@ -310,7 +310,7 @@ impl MetricsPage {
             ),
             ("hookbox_log_used_bytes", "Bytes the whole log takes on disk.", space.used),
             ("hookbox_disk_free_bytes", "Bytes free on the log's file system.", space.free),
-            ("hookbox_log_room_bytes", "Bytes left before events are refused.", left),
+            ("hookbox_log_free_bytes", "Bytes left before events are refused.", left),
         ] {
             self.gauge(name, help, bytes);
         }

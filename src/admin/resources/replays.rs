@@ -159,7 +159,7 @@ fn per_second(rate: Rate) -> Result<u32, Problem> {
         0 => Err(Problem::bad("'rate': must be at least \"1/s\"")),
         _ if is_exact => Ok(per_second),
         slower => Err(Problem::bad(format!(
-            "'rate': a replay is paced by the second, and {rate} is no whole number a second: \
+            "'rate': a replay is paced by the second, and {rate} is not a whole number a second: \
              write {slower}/s or {}/s",
             slower.saturating_add(1)
         ))),

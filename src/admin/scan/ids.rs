@@ -161,7 +161,7 @@ fn event_of(scan: &LogScan, id: DeliveryId) -> Result<Option<EventId>, Problem> 
     Ok(find(scan, seq)?.map(|(event, _)| event.id))
 }
 
-/// Text that is no id, in the words of its type.
+/// Text that is not an id, in the words of its type.
 fn unlike<E: std::fmt::Display>(parsed: Result<(), E>) -> Problem {
     Problem::bad(parsed.err().map(|why| why.to_string()).unwrap_or_default())
 }

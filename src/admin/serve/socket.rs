@@ -47,7 +47,7 @@ impl Default for SocketAccess {
 
 /// Makes the socket at `path` and listens on it. A socket there that nobody answers on is replaced.
 ///
-/// The socket comes to be in a folder that only we can enter and is moved into place once its mode
+/// The socket is made in a folder that only we can enter and is moved into place once its mode
 /// is right, so that there is no moment in which others could connect, and no other thread sees a
 /// changed umask.
 ///

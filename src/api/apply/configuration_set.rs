@@ -8,7 +8,7 @@ use crate::api::spec::{Patch, Spec, SpecError, given_keys};
 use crate::api::{EndpointSpec, SourceSpec};
 use crate::model::{limits, valid_name};
 
-/// The key of an entry that is no setting.
+/// The key of an entry that is not a setting.
 pub(super) const PREVIOUS_NAME: &str = "previous_name";
 
 /// One source or endpoint of a set.

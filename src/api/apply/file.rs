@@ -187,7 +187,7 @@ fn json_of(value: toml::Value) -> Result<Value, String> {
         toml::Value::Integer(number) => Value::from(number),
         toml::Value::Float(number) => serde_json::Number::from_f64(number)
             .map(Value::Number)
-            .ok_or_else(|| format!("{number} is no number that a setting can have"))?,
+            .ok_or_else(|| format!("{number} is not a number that a setting can have"))?,
         toml::Value::Boolean(flag) => Value::Bool(flag),
         toml::Value::Datetime(time) => {
             return Err(format!("{time} is a time, which no setting is: put it in quotes"));

@@ -7,9 +7,9 @@
 //! Invariants: what is written reads back as the same settings. A setting that an entry leaves out
 //! has its default, but for the secret, which stays as it is. Nothing here reads a file.
 //!
-//! Refused, with the file and the line ([`SetFileError`]): what is no TOML or JSON, a table that is
-//! neither a source nor an endpoint, an unknown key, a value out of its range, a name that is given
-//! twice.
+//! Refused, with the file and the line ([`SetFileError`]): what is not TOML or JSON, a table that
+//! is neither a source nor an endpoint, an unknown key, a value out of its range, a name that is
+//! given twice.
 
 mod body;
 mod configuration_set;

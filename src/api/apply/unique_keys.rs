@@ -13,7 +13,7 @@ const LEVELS: usize = 3;
 /// Looks at the objects of the outer levels.
 ///
 /// # Errors
-/// Names the first key that is given twice, with its line; or what is no JSON.
+/// Names the first key that is given twice, with its line; or what is not JSON.
 pub fn check(text: &str) -> Result<(), serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
     UniqueKeys { levels: LEVELS }.deserialize(&mut reader)

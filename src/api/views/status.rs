@@ -56,7 +56,7 @@ pub struct StatusView {
     #[cfg_attr(test, schemars(!default))]
     pub troubled: usize,
     /// Those of them that need somebody: not those that the operator holds, nor those that fail
-    /// now and then.
+    /// sometimes.
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub urgent: usize,

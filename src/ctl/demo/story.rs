@@ -134,7 +134,7 @@ fn receive(
     )?;
     let again = post_and_print(demo, at, push, "signed")?;
     let same = again.status == 202 && again.is_duplicate() && again.id().as_ref() == Some(&id);
-    check(same, || "the second post is no duplicate of the first".into())?;
+    check(same, || "the second post is not a duplicate of the first".into())?;
     Ok(id)
 }
 

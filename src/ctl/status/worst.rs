@@ -12,7 +12,7 @@ use crate::model::safe_text::shortened;
 
 /// Where the text begins, behind the label.
 const INDENT: usize = 11;
-/// Lines in a pipe are at most so wide.
+/// Columns of a line that does not go to a terminal.
 const WIDTH: usize = 160;
 
 /// A few lines for each endpoint. None is wider than the terminal but for the commands, which are
@@ -99,9 +99,7 @@ fn what(worst: &WorstView) -> String {
         EndpointCondition::CatchingUp | EndpointCondition::Active if worst.dead > 0 => {
             "gave up deliveries".to_owned()
         }
-        EndpointCondition::CatchingUp | EndpointCondition::Active => {
-            "fails now and then".to_owned()
-        }
+        EndpointCondition::CatchingUp | EndpointCondition::Active => "fails sometimes".to_owned(),
     }
 }
 

@@ -171,7 +171,7 @@ fn status_names_the_worst_endpoints_within_the_width() {
         let plain = line.replace("\u{1b}[31m", "").replace("\u{1b}[33m", "");
         let plain = plain.replace("\u{1b}[0m", "");
         assert!(plain.chars().count() <= 60, "{plain}");
-        assert!(!plain.contains('\u{1b}'), "what the receiver said is no order: {plain:?}");
+        assert!(!plain.contains('\u{1b}'), "what the receiver said is not a command: {plain:?}");
     }
     assert!(screen.contains("\u{1b}[31mapp:\u{1b}[0m failing"), "{screen:?}");
 }

@@ -86,7 +86,7 @@ impl Origins {
     }
 }
 
-/// The text of a file that somebody else keeps. One that is no plain file is not waited for.
+/// The text of a file that somebody else keeps. One that is not a plain file is not waited for.
 fn file(path: &Path) -> Result<String, String> {
     let shown = path.display();
     if !path.is_absolute() {
@@ -107,7 +107,7 @@ fn file(path: &Path) -> Result<String, String> {
         Ok(Some(text)) => Ok(text),
         Ok(None) => {
             let most = limits::SECRET_FILE >> 10;
-            Err(format!("{shown} holds no secret: it is no file, or larger than {most} KiB"))
+            Err(format!("{shown} holds no secret: it is not a file, or larger than {most} KiB"))
         }
         Err(error) => Err(format!("the secret cannot be read from {shown}: {error}")),
     }

@@ -14,8 +14,8 @@ use crate::model::{Source, limits};
 use super::crypto::fingerprint;
 use super::{Proven, SplitEvent};
 
-/// The elements of a JSON array, each with the bytes that stood in it; `None` when the body is no
-/// array. Of more than can be taken apart the first [`limits::BATCH_EVENTS`] and one.
+/// The elements of a JSON array, each with the bytes that stood in it; `None` when the body is not
+/// an array. Of more than can be taken apart the first [`limits::BATCH_EVENTS`] and one.
 pub(super) fn items(body: &[u8]) -> Option<Vec<&[u8]>> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let items = json.deserialize_seq(Items).ok()?;

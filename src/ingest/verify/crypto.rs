@@ -60,7 +60,7 @@ pub(super) fn hmac_matches<K: AsRef<[u8]>>(
     is_among(&hmacs(hash, keys, parts), given)
 }
 
-/// Equality in constant time of values whose length is no secret (MACs).
+/// Equality in constant time of values whose length is not a secret (MACs).
 pub(super) fn equal(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
 }

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_stands_twice_is_told() {
+    fn a_field_that_stands_twice_is_reported() {
         let fields = parse(b"a=1&b=2&a=1").expect("few");
         assert_eq!(single(&fields, "a"), Err(RepeatedField));
         assert_eq!(single(&fields, "b"), Ok(Some(&b"2"[..])));

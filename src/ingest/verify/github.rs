@@ -18,10 +18,11 @@
 //! `-Hook-ID` are not: the type is believed for what it is worth, and the other two for telling
 //! deliveries apart. The GUID is shared by all hooks that an event goes to, so it counts together
 //! with the hook; GitHub repeats both, and the body, when it delivers again. A repetition is what
-//! has the same GUID, hook and body. The body alone is no key: different deliveries may be the same
-//! to the last byte (a `repository_dispatch` that is sent every hour), and dropping one of them is
-//! worse than taking one again from somebody who got hold of a signed body and can only repeat it.
-//! An id that is used before its time takes nothing away: what has it and another body is kept.
+//! has the same GUID, hook and body. The body alone is not a key: different deliveries may be the
+//! same to the last byte (a `repository_dispatch` that is sent every hour), and dropping one of
+//! them is worse than taking one again from somebody who got hold of a signed body and can only
+//! repeat it. An id that is used before its time takes nothing away: what has it and another body
+//! is kept.
 
 use crate::model::Source;
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 /// The scalars at the given paths (`/a/b`, plain object members without escapes), each as text:
 /// strings as they are, integers as their digits. What is missing, of another type, or in a body
-/// that is no JSON is `None`; of a member that occurs twice the last counts, as most parsers have
+/// that is not JSON is `None`; of a member that occurs twice the last counts, as most parsers have
 /// it.
 pub(super) fn scalars<const N: usize>(body: &[u8], paths: [&str; N]) -> [Option<String>; N] {
     let mut found = [const { None }; N];
@@ -31,7 +31,7 @@ pub(super) fn scalars<const N: usize>(body: &[u8], paths: [&str; N]) -> [Option<
 }
 
 /// A digest of a JSON object without the top-level members of these names, which its provider
-/// changes from one attempt to the next; `None` when the body is no object. White space around
+/// changes from one attempt to the next; `None` when the body is not an object. White space around
 /// members is ignored.
 pub(super) fn digest_without(body: &[u8], names: &[&str]) -> Option<String> {
     let mut json = serde_json::Deserializer::from_slice(body);
@@ -75,8 +75,8 @@ impl<'de> Visitor<'de> for Hashing<'_> {
 }
 
 /// The members of a JSON object that have one of these names. Objects and arrays among them are
-/// returned empty: no caller needs them, and they may be large. `None` when the body is no JSON
-/// object.
+/// returned empty: no caller needs them, and they may be large. `None` when the body is not a
+/// JSON object.
 pub(super) fn members(body: &[u8], names: &[&str]) -> Option<Map<String, Value>> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let found = json.deserialize_map(Members(names)).ok()?;

@@ -51,8 +51,8 @@ impl<'a> Request<'a> {
             .ok_or_else(|| ProofRefusal::missing(format!("the header {name} is missing")))
     }
 
-    /// The text of a header that is no part of the proof: ignored when it occurs twice or cannot be
-    /// read.
+    /// The text of a header that is not a part of the proof: ignored when it occurs twice or cannot
+    /// be read.
     pub(super) fn readable_header(&self, name: &str) -> Option<String> {
         self.header_opt(name).ok().flatten().map(str::to_owned)
     }

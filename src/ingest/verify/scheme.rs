@@ -110,7 +110,7 @@ impl Scheme {
         Ok(())
     }
 
-    /// The `secret_header` of a scheme whose requests do not carry the secret itself.
+    /// The `secret_header` of a scheme whose requests do not hold the secret itself.
     pub(super) fn no_secret_header(_: &Source) -> Option<&str> {
         None
     }

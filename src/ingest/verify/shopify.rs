@@ -18,7 +18,7 @@
 //! `X-Shopify-Event-Id` is shared by all that one action caused, across topics;
 //! `X-Shopify-Webhook-Id` names one delivery, is repeated by its retries, and is the key. Bodies of
 //! different topics may be the same to the last byte (`orders/create` and `orders/paid`), so the
-//! body alone is no key.
+//! body alone is not a key.
 
 use crate::model::Source;
 

@@ -16,7 +16,7 @@
 //! is named by it. Signed are time and body; headers and URL are not, and are not believed. `id`
 //! names an event, which all endpoints of an account share, each with its secret. A retry repeats
 //! it, signed at a new time; `pending_webhooks` in it counts the endpoints that still wait, changes
-//! meanwhile, and is no content.
+//! meanwhile, and is not part of the content.
 
 use crate::model::Source;
 

@@ -20,7 +20,7 @@
 //! recipient is named by the account and by the signed URL, for which `--public-url` is needed.
 //! Signed are the URL and the form's fields (or, by its digest, the body); how the form is spelled
 //! and all headers are not. `I-Twilio-Idempotency-Token` is not signed, and tells deliveries apart:
-//! a call that is made in a loop is the same to the last byte, so the fields alone are no key. A
+//! a call that is made in a loop is the same to the last byte, so the fields alone are not a key. A
 //! retry repeats token and fields. A token that is used before its time takes nothing away: what
 //! has it and other fields is kept.
 
@@ -93,7 +93,7 @@ fn named_hash(request: &Request<'_>) -> Result<HashFunction, ProofRefusal> {
     }
 }
 
-/// The URL for a reason: its query may hold what is nobody's business.
+/// The URL, as a reason shows it: without its query, which may hold what is confidential.
 fn shown(url: &str) -> String {
     match url.split_once('?') {
         Some((before, _)) => format!("{before}?…"),
@@ -112,7 +112,7 @@ fn covered_by_digest(request: &Request<'_>) -> Result<Vec<u8>, ProofRefusal> {
     match fields.iter().find(|(name, _)| name == b"bodySHA256") {
         None if request.body.is_empty() => Ok(Vec::new()),
         None => Err(ProofRefusal::missing(
-            "the body is no form, and the URL has no bodySHA256 that covers it",
+            "the body is not a form, and the URL has no bodySHA256 that covers it",
         )),
         Some((_, digest)) => {
             let digest = std::str::from_utf8(digest).ok().and_then(unhex).unwrap_or_default();

@@ -71,7 +71,7 @@ fn a_lost_active_segment_is_replaced() {
 }
 
 /// Every byte position tried must be found, or be harmless. Where sled panics (nearly always in
-/// `Config::open`, now and then in a read), the panic is caught at the seam to sled, and the
+/// `Config::open`, now and then in a read), the panic is caught at the boundary to sled, and the
 /// segment counts as damaged.
 #[test]
 fn flipped_bits_in_a_sealed_segment_are_found() {

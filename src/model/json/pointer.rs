@@ -143,7 +143,7 @@ impl<const N: usize> Search<'_, N> {
         Ok(())
     }
 
-    /// A value that is no array or object.
+    /// A value that is not an array or object.
     fn set(&mut self, found: impl Fn(&[u8]) -> PointerValue) {
         for wanted in &self.here {
             // What stood here under the same name before is gone, whatever replaces it.

@@ -49,11 +49,11 @@ pub(super) struct JsonReader<'a> {
     depth: usize,
 }
 
-const MARK: &[u8] = b"\xef\xbb\xbf";
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<'a> JsonReader<'a> {
     pub fn new(text: &'a [u8]) -> Self {
-        let at = if text.starts_with(MARK) { MARK.len() } else { 0 };
+        let at = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         Self { text, at, expect: ExpectedToken::Value, levels: Vec::new(), depth: 0 }
     }
 
@@ -171,7 +171,7 @@ impl<'a> JsonReader<'a> {
         self.levels.get(level / 64).is_some_and(|word| word >> (level % 64) & 1 == 1)
     }
 
-    /// The next byte that is no blank.
+    /// The next byte that is not a blank.
     fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.text.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {

@@ -113,7 +113,7 @@ fn element(event: &Event, format: BatchFormat) -> BatchElement<'_> {
     let cloud = format == BatchFormat::Cloudevents;
     let content_type =
         event.header("content-type").map(|value| String::from_utf8_lossy(value).into_owned());
-    // Compressed bytes are no text, whatever the content type says.
+    // Compressed bytes are not text, whatever the content type says.
     let plain = event.header("content-encoding").is_none();
     let text = std::str::from_utf8(&event.body).ok().filter(|_| plain);
     let json = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());

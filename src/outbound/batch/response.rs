@@ -54,7 +54,7 @@ pub fn read_batch_answer(response: &ReceivedResponse, events: &[Arc<Event>]) -> 
 
     if !is_object {
         return match names_failed(body) {
-            true => BatchAnswer::Unclear("it is no JSON object".to_owned()),
+            true => BatchAnswer::Unclear("it is not a JSON object".to_owned()),
             false => BatchAnswer::Failed(Vec::new()),
         };
     }
@@ -80,7 +80,7 @@ fn read_failed(failed: &serde_json::Value, events: &[Arc<Event>]) -> BatchAnswer
             return BatchAnswer::Failed(Vec::new());
         }
         Value::Array(ids) => ids,
-        _ => return BatchAnswer::Unclear("`failed` is no list of ids: [\"evt_…\"]".to_owned()),
+        _ => return BatchAnswer::Unclear("`failed` is not a list of ids: [\"evt_…\"]".to_owned()),
     };
 
     let of_batch: HashSet<EventId> = events.iter().map(|event| event.webhook_id()).collect();
@@ -88,7 +88,7 @@ fn read_failed(failed: &serde_json::Value, events: &[Arc<Event>]) -> BatchAnswer
     for id in ids {
         let Some(text) = id.as_str() else {
             return BatchAnswer::Unclear(
-                "`failed` lists what is no text: [\"evt_…\"] is the form".to_owned(),
+                "`failed` lists what is not text: [\"evt_…\"] is the form".to_owned(),
             );
         };
         match text.trim().parse().ok().filter(|id| of_batch.contains(id)) {
@@ -96,7 +96,7 @@ fn read_failed(failed: &serde_json::Value, events: &[Arc<Event>]) -> BatchAnswer
             None => {
                 let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
                 return BatchAnswer::Unclear(format!(
-                    "`failed` names '{shown}', which is no event of this batch"
+                    "`failed` names '{shown}', which is not an event of this batch"
                 ));
             }
         }

@@ -16,7 +16,7 @@ use crate::trust::{Distrust, follow};
 const PATH: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// The bytes that the kernel reads of a file to find its interpreter, and how deep it looks for one
-/// that is no script itself.
+/// that is not a script itself.
 const FIRST_LINE: usize = 256;
 const INTERPRETERS: usize = 4;
 
@@ -120,8 +120,8 @@ fn check_interpreter(file: &Path, depth: usize) -> Result<(), String> {
     check_interpreter(&real, depth - 1)
 }
 
-/// The path behind `#!` in the first line. A file that cannot be read is no script that this user
-/// could run.
+/// The path behind `#!` in the first line. A file that cannot be read is not a script that this
+/// user could run.
 fn interpreter(file: &Path) -> Option<PathBuf> {
     let mut line = Vec::with_capacity(FIRST_LINE);
     File::open(file).ok()?.take(FIRST_LINE as u64).read_to_end(&mut line).ok()?;

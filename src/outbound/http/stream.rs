@@ -148,7 +148,7 @@ impl MeteredStream {
         if self.resets != resets
             && let Some(tcp) = self.raw.tcp()
         {
-            // It can only fail on what is no socket any more.
+            // It can only fail on what is not a socket any more.
             let _ = set_socket_linger(tcp, resets.then_some(Duration::ZERO));
             self.resets = resets;
         }

@@ -8,7 +8,7 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 
 use crate::model::host::Host;
-use crate::model::{HttpTarget, Target, UnixTarget};
+use crate::model::{HttpTarget, UnixTarget};
 
 /// The address that is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,18 +44,12 @@ pub struct HttpUrl {
 }
 
 impl HttpUrl {
-    /// Reads the text of a URL.
+    /// Reads the text of an `http://` or `https://` URL.
     ///
     /// # Errors
-    /// When it is no URL, or one of a target that takes no requests.
+    /// When it is another one, or none.
     pub fn parse(url: &str) -> Result<Self, String> {
-        match Target::parse(url).map_err(|error| error.to_string())? {
-            Target::Http(http) => Self::of_http(&http),
-            Target::Unix(unix) => Self::of_unix(&unix),
-            Target::Exec(_) | Target::Pull => {
-                Err("requests are sent to http:, https: and unix: URLs".to_owned())
-            }
-        }
+        Self::of_http(&HttpTarget::parse(url).map_err(|error| error.to_string())?)
     }
 
     pub fn of_http(target: &HttpTarget) -> Result<Self, String> {

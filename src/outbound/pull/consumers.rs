@@ -61,7 +61,7 @@ impl EndpointConsumers {
 
     /// How many deliveries may be out: those that are, and those that consumers wait for. Of the
     /// latter so many that their bodies are about what one answer takes, and never many: the size
-    /// of small ones is no measure of the next.
+    /// of small ones is not a measure of the next.
     pub fn wanted(&self) -> usize {
         let capacity = self.waiting.iter().map(|consumer| consumer.capacity).sum::<usize>();
         let at_a_time =

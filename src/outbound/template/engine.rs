@@ -134,7 +134,7 @@ pub fn compile(env: &mut Environment<'static>, name: String, source: &str) -> Re
     }
 
     // Names of filters are looked up when they are used, so the template is rendered once. Whether
-    // values are there depends on the event, and is no error here. Only the names of an event's
+    // values are there depends on the event, and is not an error here. Only the names of an event's
     // values stand there: what was found under any other name would hide the functions.
     let values: BTreeMap<&str, Value> =
         NAMES.iter().map(|name| (*name, Value::from_object(Anything))).collect();

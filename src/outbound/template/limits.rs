@@ -48,7 +48,7 @@ pub fn check(name: &str, source: &str) -> Result<(), String> {
 }
 
 /// The text behind the opening of the next tag, up to the end of the template; comments and raw
-/// text are no tags. `rest` goes on there, too.
+/// text are not tags. `rest` goes on there, too.
 fn next_tag<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     loop {
         let at = rest.windows(2).position(|two| matches!(two, b"{{" | b"{%" | b"{#"))?;

@@ -28,7 +28,7 @@ pub fn percent_encode(text: &str) -> String {
 /// The URL's own path with the template's behind it; its query goes on with the template's.
 ///
 /// # Errors
-/// When what the template made is no path, or leads out of the URL's own.
+/// When what the template made is not a path, or leads out of the URL's own.
 pub fn join(base: &Uri, rendered: &Rendered) -> Result<Uri, String> {
     let text = rendered.text.trim();
     let shown = || rendered.shown().trim().chars().take(80).collect::<String>();

@@ -31,7 +31,7 @@ impl Queue {
         }
 
         let uncounted = self.classify_link(id, &report, now, draft);
-        let failing_ms = self.failing_ms(id, &report, uncounted, now);
+        let failing_ms = self.measure_failing_ms(id, &report, uncounted, now);
 
         // What follows for the batch as a whole, and for each of its members.
         let draw = rand::Rng::random::<f64>(&mut self.rng);

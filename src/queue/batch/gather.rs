@@ -52,7 +52,7 @@ impl Queue {
         let is_complete = jobs.iter().all(|job| job.loaded.is_some());
 
         self.state.endpoint_mut(id).start_gathering(jobs, slot);
-        self.occupy(slot);
+        self.slots.take(slot);
         if is_complete {
             self.form(id, now, draft);
         } else {
@@ -144,7 +144,7 @@ impl Queue {
             let single = self.state.endpoint_mut(id).single_out(delivery.seq);
             let single = single.expect("its event was read for the batch that is being gathered");
             // It takes a slot of its own for a moment, because an attempt that ends gives one back.
-            self.occupy(single);
+            self.slots.take(single);
             self.finished(now, *delivery, event_unreadable(now), draft);
             slot = Some(single);
         }
@@ -185,7 +185,7 @@ impl Queue {
         self.wake(id);
 
         for job in ended {
-            self.free(id, job.key, now);
+            self.free(id, job.lane, now);
         }
     }
 
@@ -200,9 +200,9 @@ impl Queue {
         // They have left the stream with this record.
         let next_seq = self.state.next_seq;
         let endpoint = self.state.endpoint_mut(id);
-        jobs.iter().for_each(|job| endpoint.settle(job));
+        jobs.iter().for_each(|job| endpoint.release_position(job));
 
-        let low = endpoint.low(next_seq);
+        let low = endpoint.low_for_record(next_seq);
         let format = endpoint.settings.batch.map(|batch| batch.format);
         let members = jobs.iter().map(remembered_member).collect();
         let seq = self.remember(Record::BatchFormed { endpoint: id, members, low, format }, draft);
@@ -230,7 +230,7 @@ fn remembered_member(job: &ActiveDelivery) -> BatchMember {
         position: job.position,
         attempts: job.attempts,
         last: job.last,
-        key: job.key,
+        key: job.lane,
         age_ms: 0,
         born: job.born,
     }
@@ -244,7 +244,7 @@ fn member_in_flight(job: &ActiveDelivery) -> MemberInFlight {
         read_at: job.read_at,
         attempts: job.attempts,
         last: job.last,
-        key: job.key,
+        lane: job.lane,
         born: job.born,
         ended: false,
         own: job.loaded.as_ref().is_some_and(|event| event.is_own()),

@@ -19,7 +19,7 @@ impl Queue {
         draft: &mut Draft,
     ) {
         self.state.endpoint_mut(id).start_batch(batch, slot);
-        self.occupy(slot);
+        self.slots.take(slot);
         self.read_members(id, batch, draft);
     }
 

@@ -18,7 +18,7 @@ impl EndpointQueue {
     /// Makes the index of ages anew.
     pub(super) fn reindex_ages(&mut self) {
         let waiting = self.retrying.iter().filter(|(_, waiting)| !waiting.parked);
-        let waiting = waiting.map(|(key, waiting)| (waiting.born(), *key));
+        let waiting = waiting.map(|(delivery, waiting)| (waiting.born(), *delivery));
         let prefetched = self.prefetch().iter().map(|job| (job.born, job.delivery.seq));
         self.runtime.ages.at_hand = waiting.chain(prefetched).collect();
     }

@@ -39,7 +39,7 @@ impl CatchingUp {
     }
 
     /// What came before `from` in the stream is not there any more.
-    pub fn read_from(&mut self, from: Seq) {
+    pub fn forget_before(&mut self, from: Seq) {
         let back = self.back.map(|(before, until)| (before, until.max(from)));
         self.back = back.filter(|(before, until)| before > until);
     }

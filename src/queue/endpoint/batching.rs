@@ -33,9 +33,9 @@ impl EndpointQueue {
         while jobs.len() < most && bytes < batch.max_bytes {
             let fresh = self.next_fresh().filter(|_| self.may_begin());
             let fresh = fresh.map(|(at, job)| (at, job.delivery.seq));
-            let newer = |key: Seq| fresh.is_none_or(|(_, delivery)| key > delivery);
-            if let Some(key) = ones.next_if(|key| !newest_first || newer(*key)) {
-                jobs.push(self.take_waiting(key));
+            let newer = |waiting: Seq| fresh.is_none_or(|(_, delivery)| waiting > delivery);
+            if let Some(delivery) = ones.next_if(|waiting| !newest_first || newer(*waiting)) {
+                jobs.push(self.take_waiting(delivery));
             } else if let Some((at, _)) = fresh {
                 let (job, freed) = self.take_out(at);
                 all_freed += freed;
@@ -57,8 +57,8 @@ impl EndpointQueue {
             oldest: u64::MAX,
             later: u64::MAX,
         };
-        for (due, key) in self.runtime.timers.iter() {
-            let TimerKey::One(delivery) = key else { continue };
+        for (due, timer) in self.runtime.timers.iter() {
+            let TimerKey::One(delivery) = timer else { continue };
             if due > now_mono {
                 joining.later = due;
                 break;
@@ -68,7 +68,7 @@ impl EndpointQueue {
             }
 
             joining.oldest = joining.oldest.min(due);
-            match self.key_of_waiting(delivery) {
+            match self.lane_of_waiting(delivery) {
                 Some(lane) => self.join_lane(lane, now_mono, most, &mut joining),
                 None => joining.ones.push(delivery),
             }
@@ -105,7 +105,7 @@ impl EndpointQueue {
         if self.may_begin() {
             let is_cleared = |lane: Option<u64>| lane.is_some_and(|l| joining.cleared.contains(&l));
             let is_free = |lane| self.runtime.lanes.may_begin(lane) || is_cleared(lane);
-            for job in self.prefetch().iter().filter(|job| is_free(job.key)) {
+            for job in self.prefetch().iter().filter(|job| is_free(job.lane)) {
                 if count == 0 || self.newest_first() {
                     newest = newest.max(job.delivery.seq);
                 }

@@ -38,8 +38,8 @@ impl EndpointQueue {
     }
 
     /// The newest delivery of what waits.
-    pub(super) fn newest_of(&self, key: TimerKey) -> Seq {
-        match key {
+    pub(super) fn newest_of(&self, timer: TimerKey) -> Seq {
+        match timer {
             TimerKey::One(delivery) => delivery,
             TimerKey::Batch(id) => {
                 let batch = self.batches.get(&id);
@@ -50,14 +50,15 @@ impl EndpointQueue {
 
     /// Whether catching up lets this go that waits for a retry: not before what is newer and has
     /// not been read yet.
-    pub(super) fn lets_go(&self, key: TimerKey) -> bool {
+    pub(super) fn lets_go(&self, timer: TimerKey) -> bool {
         let Some((before, _)) = self.reads_back() else { return true };
         // So much waits for a retry already that nothing more is read.
         if !self.may_begin() {
             return true;
         }
         let asked = |delivery| self.retrying.get(&delivery).is_some_and(|waiting| waiting.asked);
-        matches!(key, TimerKey::One(delivery) if asked(delivery)) || self.newest_of(key) >= before
+        matches!(timer, TimerKey::One(delivery) if asked(delivery))
+            || self.newest_of(timer) >= before
     }
 
     /// What waits is a backlog from now on, and is worked off as the endpoint wants it; the window
@@ -75,8 +76,8 @@ impl EndpointQueue {
             let first;
             (first, freed) = self.clear_prefetch();
             // Those of which it is not known what they are the latest of are met on the way back.
-            let mut unknown = self.retrying.iter().filter(|(key, w)| self.lacks_key(**key, w));
-            let unknown = unknown.next().map(|(key, _)| *key);
+            let mut unknown = self.retrying.iter().filter(|(seq, w)| self.lacks_key(**seq, w));
+            let unknown = unknown.next().map(|(seq, _)| *seq);
             from = [from, first, unknown].into_iter().flatten().min();
         }
 
@@ -112,7 +113,7 @@ impl EndpointQueue {
         }
 
         let mut due = self.runtime.timers.due(now_mono);
-        let waits = due.any(|(_, key)| self.newest_of(key) < end);
+        let waits = due.any(|(_, timer)| self.newest_of(timer) < end);
         if !waits && self.prefetch().iter().all(|job| job.delivery.seq >= end) {
             self.runtime.catching_up = None;
         }

@@ -25,8 +25,7 @@ pub struct ActiveDelivery {
     pub read_at: Option<Seq>,
     /// The slot that its attempt takes.
     pub slot: SlotKind,
-    /// Its lane.
-    pub key: Option<u64>,
+    pub lane: Option<u64>,
     /// Bytes of its body, where they are known.
     pub size: u64,
     /// Its event is one of the daemon's own.
@@ -80,7 +79,7 @@ pub struct MemberInFlight {
     pub read_at: Option<Seq>,
     pub attempts: u32,
     pub last: Seq,
-    pub key: Option<u64>,
+    pub lane: Option<u64>,
     pub born: u64,
     pub ended: bool,
     pub own: bool,

@@ -36,7 +36,7 @@ pub(super) struct Runtime {
     pub timers: Timers,
     pub lanes: Lanes,
     pub in_flight: BTreeMap<Seq, ActiveDelivery>,
-    pub batches: BTreeMap<BatchId, BatchInFlight>,
+    pub batches_in_flight: BTreeMap<BatchId, BatchInFlight>,
     /// Deliveries whose events are being read, to become a batch.
     pub gathering: Vec<ActiveDelivery>,
     /// Attempts that may be in flight: one more with each success, half as many with a failure.
@@ -54,13 +54,13 @@ pub(super) struct Runtime {
     pub failed_at: Option<u64>,
     /// Where it leads, as far as the link is concerned.
     pub locality: Locality,
-    /// How long it has been away behind a link that was down, and since when it is.
+    /// How long the link to it was down in earlier outages, and since when it is down now.
     pub away_ms: u64,
     pub away_since: Option<u64>,
     pub catching_up: Option<CatchingUp>,
     /// How many deliveries of a leased endpoint may be out: what consumers hold, and what they wait
     /// for.
-    pub wanted: usize,
+    pub leases_wanted: usize,
     pub ages: Ages,
 }
 
@@ -72,7 +72,7 @@ impl Default for Runtime {
             timers: Timers::default(),
             lanes: Lanes::default(),
             in_flight: BTreeMap::new(),
-            batches: BTreeMap::new(),
+            batches_in_flight: BTreeMap::new(),
             gathering: Vec::new(),
 
             window: 0,
@@ -87,7 +87,7 @@ impl Default for Runtime {
             away_ms: 0,
             away_since: None,
             catching_up: None,
-            wanted: 0,
+            leases_wanted: 0,
             ages: Ages::default(),
         }
     }
@@ -106,6 +106,8 @@ impl EndpointQueue {
     }
 }
 
+/// What is remembered is read through the value. No method of the value has the name of a field or
+/// a method of that half: `tests/library/tidy/names.rs` holds it.
 impl Deref for EndpointQueue {
     type Target = EndpointState;
 

@@ -14,7 +14,7 @@ impl EndpointQueue {
         runtime.in_flight.contains_key(&delivery)
             || runtime.gathering.iter().any(|job| job.delivery.seq == delivery)
             || runtime
-                .batches
+                .batches_in_flight
                 .values()
                 .any(|batch| batch.members.iter().any(|m| m.delivery == delivery && !m.ended))
     }
@@ -24,7 +24,7 @@ impl EndpointQueue {
     pub fn under_way(&self) -> usize {
         let runtime = &self.runtime;
         let gathering = usize::from(!runtime.gathering.is_empty());
-        runtime.in_flight.len() + runtime.batches.len() + gathering
+        runtime.in_flight.len() + runtime.batches_in_flight.len() + gathering
     }
 
     /// Whether anything of it is under way or would go out by itself, sooner or later: not what
@@ -42,13 +42,13 @@ impl EndpointQueue {
     /// The slots that its attempts take.
     pub fn slots_taken(&self) -> impl Iterator<Item = SlotKind> + '_ {
         let ones = self.runtime.in_flight.values().map(|job| job.slot);
-        let batches = self.runtime.batches.values().map(|batch| batch.slot);
+        let batches = self.runtime.batches_in_flight.values().map(|batch| batch.slot);
         ones.chain(batches).chain(self.runtime.gathering.first().map(|job| job.slot))
     }
 
     /// An attempt of this delivery begins.
     pub fn start_attempt(&mut self, job: ActiveDelivery) {
-        self.runtime.lanes.start(job.key);
+        self.runtime.lanes.start(job.lane);
         self.runtime.in_flight.insert(job.delivery.seq, job);
     }
 
@@ -77,8 +77,8 @@ impl EndpointQueue {
 
     /// A delivery is under way no more, and its position in the stream is nobody's.
     pub fn release_lane(&mut self, job: &ActiveDelivery) {
-        self.runtime.prefetch.settle(job);
-        self.runtime.lanes.finish(job.key);
+        self.runtime.prefetch.release_position(job);
+        self.runtime.lanes.finish(job.lane);
     }
 
     /// These become a batch, once their events are at hand.
@@ -89,7 +89,7 @@ impl EndpointQueue {
         assert!(self.runtime.gathering.is_empty(), "two batches are gathered at a time: {self:?}");
         for job in &mut jobs {
             job.slot = slot;
-            self.runtime.lanes.start(job.key);
+            self.runtime.lanes.start(job.lane);
         }
         self.runtime.gathering = jobs;
     }
@@ -125,14 +125,14 @@ impl EndpointQueue {
     /// of prefetched events that this freed.
     #[must_use]
     pub fn give_back(&mut self, job: ActiveDelivery, now_mono: u64) -> usize {
-        self.runtime.lanes.finish(job.key);
+        self.runtime.lanes.finish(job.lane);
         // Retention may have let it wait among the retries meanwhile.
         if job.position.is_some() && !self.retrying.contains_key(&job.delivery.seq) {
             self.put_back(job);
             return 0;
         }
-        self.runtime.prefetch.settle(&job);
-        self.wait_in_lane(job.key, job.delivery.seq, job.born, now_mono)
+        self.runtime.prefetch.release_position(&job);
+        self.wait_in_lane(job.lane, job.delivery.seq, job.born, now_mono)
     }
 
     /// Those that were gathered are members of a batch from now on, and this is it. They are
@@ -141,9 +141,9 @@ impl EndpointQueue {
         let Self { remembered, runtime } = self;
         for member in &batch.members {
             let at = remembered.position_in_lane(member.delivery);
-            runtime.lanes.wait(member.key, at, member.delivery, false);
+            runtime.lanes.wait(member.lane, at, member.delivery, false);
         }
-        runtime.batches.insert(batch.id, batch);
+        runtime.batches_in_flight.insert(batch.id, batch);
     }
 
     /// A batch that waited goes out again, once its events have been read.
@@ -160,8 +160,8 @@ impl EndpointQueue {
         for delivery in &waiting.members {
             // Where records were lost a member may have ended without its batch.
             let Some(entry) = remembered.retrying.get(delivery) else { continue };
-            let key = remembered.key_of(entry.key);
-            runtime.lanes.start(key);
+            let lane = remembered.lane_of_key(entry.key);
+            runtime.lanes.start(lane);
             members.push(MemberInFlight {
                 delivery: *delivery,
                 event: entry.event,
@@ -169,7 +169,7 @@ impl EndpointQueue {
                 read_at: None,
                 attempts: entry.attempts,
                 last: entry.last,
-                key,
+                lane,
                 born: entry.born(),
                 ended: false,
                 own: false,
@@ -185,31 +185,31 @@ impl EndpointQueue {
             reading: true,
             format: waiting.format,
         };
-        runtime.batches.insert(id, batch);
+        runtime.batches_in_flight.insert(id, batch);
     }
 
     /// A batch under way, by the id that its request has.
     #[must_use]
     pub fn batch_in_flight(&self, request: BatchId) -> Option<&BatchInFlight> {
-        self.runtime.batches.get(&request)
+        self.runtime.batches_in_flight.get(&request)
     }
 
     #[must_use]
     pub fn batch_in_flight_mut(&mut self, request: BatchId) -> Option<&mut BatchInFlight> {
-        self.runtime.batches.get_mut(&request)
+        self.runtime.batches_in_flight.get_mut(&request)
     }
 
     /// All batches under way.
     pub fn batches_in_flight(&self) -> impl Iterator<Item = &BatchInFlight> {
-        self.runtime.batches.values()
+        self.runtime.batches_in_flight.values()
     }
 
     /// The attempt for a batch has ended.
     pub fn finish_batch(&mut self, request: BatchId) -> Option<BatchInFlight> {
-        let batch = self.runtime.batches.remove(&request)?;
+        let batch = self.runtime.batches_in_flight.remove(&request)?;
         for member in &batch.members {
-            self.runtime.lanes.finish(member.key);
-            self.runtime.lanes.wait_no_more(member.key, member.delivery);
+            self.runtime.lanes.finish(member.lane);
+            self.runtime.lanes.wait_no_more(member.lane, member.delivery);
         }
         Some(batch)
     }
@@ -220,19 +220,19 @@ impl EndpointQueue {
     pub fn resume_batch(&mut self, ended: &BatchInFlight, now_mono: u64) -> usize {
         let mut freed = 0;
         let mut batches = BTreeSet::new();
-        for MemberInFlight { delivery, key, .. } in &ended.members {
+        for MemberInFlight { delivery, lane, .. } in &ended.members {
             // Others of them have ended with it.
             let Some(waiting) = self.retrying.get(delivery).copied() else { continue };
             match waiting.batch {
                 Some(batch) => {
                     let at = self.position_in_lane(*delivery);
-                    self.runtime.lanes.wait(*key, at, *delivery, waiting.parked);
+                    self.runtime.lanes.wait(*lane, at, *delivery, waiting.parked);
                     self.runtime.ages.enter(waiting.born(), *delivery);
                     batches.insert(batch);
                 }
                 None => {
                     let due = now_mono + waiting.delay_ms;
-                    freed += self.wait_in_lane(*key, *delivery, waiting.born(), due);
+                    freed += self.wait_in_lane(*lane, *delivery, waiting.born(), due);
                 }
             }
         }
@@ -242,8 +242,8 @@ impl EndpointQueue {
             self.wait_turn(TimerKey::Batch(id), now_mono + delay_ms);
         }
 
-        let keys: BTreeSet<u64> = ended.members.iter().filter_map(|member| member.key).collect();
-        keys.into_iter().for_each(|key| self.free_lane(Some(key), now_mono));
+        let lanes: BTreeSet<u64> = ended.members.iter().filter_map(|member| member.lane).collect();
+        lanes.into_iter().for_each(|lane| self.free_lane(Some(lane), now_mono));
         freed
     }
 
@@ -256,7 +256,7 @@ impl EndpointQueue {
             job.ended = true;
         }
 
-        for batch in runtime.batches.values_mut() {
+        for batch in runtime.batches_in_flight.values_mut() {
             let mut living = batch.members.iter_mut().filter(|member| !member.ended);
             if let Some(member) = living.find(|member| member.delivery == delivery) {
                 member.ended = true;

@@ -43,7 +43,7 @@ impl EndpointQueue {
     }
 
     /// Whether events stay in memory while their deliveries wait in the prefetch. Endpoints on hold
-    /// and failing ones keep only the positions: their prefetches are filled all the same, so that
+    /// and failing ones keep only the positions: their prefetches are filled nevertheless, so that
     /// what waits there can be relocated.
     #[must_use]
     pub fn keeps_events(&self) -> bool {
@@ -95,7 +95,7 @@ impl EndpointQueue {
 
     /// How long the endpoint has done nothing but fail, with an attempt that has ended now. One
     /// that does not count changes nothing.
-    pub fn failing_ms(&mut self, succeeded: bool, uncounted: bool, now_mono: u64) -> u64 {
+    pub fn measure_failing_ms(&mut self, succeeded: bool, uncounted: bool, now_mono: u64) -> u64 {
         if succeeded {
             self.runtime.failed_at = None;
             return 0;
@@ -130,11 +130,12 @@ impl EndpointQueue {
         self.runtime.away_since.is_some()
     }
 
-    pub fn go_away(&mut self, now_mono: u64) {
+    /// The time until the link is back does not count as a run of failures.
+    pub fn link_went_down(&mut self, now_mono: u64) {
         self.runtime.away_since.get_or_insert(now_mono);
     }
 
-    pub fn come_back(&mut self, now_mono: u64) {
+    pub fn link_came_back(&mut self, now_mono: u64) {
         if let Some(since) = self.runtime.away_since.take() {
             self.runtime.away_ms += now_mono.saturating_sub(since);
         }

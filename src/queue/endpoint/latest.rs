@@ -20,7 +20,7 @@ impl EndpointQueue {
                 .prefetch()
                 .iter()
                 .chain(self.runtime.in_flight.values())
-                .any(|job| job.key == Some(key) && job.delivery.seq > delivery)
+                .any(|job| job.lane == Some(key) && job.delivery.seq > delivery)
     }
 
     /// Those of this key that came before `delivery`, wait, and are not worth an attempt any more
@@ -32,7 +32,7 @@ impl EndpointQueue {
             failed.filter(|other| self.retrying.contains_key(other)).collect();
 
         let backward = self.reads_back().is_some();
-        let fresh = self.prefetch().iter().filter(|job| job.key == Some(key));
+        let fresh = self.prefetch().iter().filter(|job| job.lane == Some(key));
         let fresh = fresh.map(|job| job.delivery.seq).filter(|other| *other < delivery);
         older.extend(fresh.filter(|other| backward || self.is_backlog(*other)));
         older
@@ -42,7 +42,7 @@ impl EndpointQueue {
     /// behind one another.
     pub(super) fn sort_newest_lane_first(&self, waiting: &mut [Seq]) {
         let newest = |delivery: Seq| {
-            let key = self.key_of_waiting(delivery)?;
+            let key = self.lane_of_waiting(delivery)?;
             self.lanes().newest_waiting(key)
         };
         waiting

@@ -60,12 +60,12 @@ impl EndpointQueue {
     /// Whether consumers would have to come for more than is out already.
     #[must_use]
     pub fn lacks_consumers(&self) -> bool {
-        self.settings.is_leased() && self.runtime.in_flight.len() >= self.runtime.wanted
+        self.settings.is_leased() && self.runtime.in_flight.len() >= self.runtime.leases_wanted
     }
 
     /// Consumers hold or wait for so many deliveries.
-    pub fn set_wanted(&mut self, total: usize) {
-        self.runtime.wanted = total;
+    pub fn set_leases_wanted(&mut self, total: usize) {
+        self.runtime.leases_wanted = total;
     }
 
     /// How many attempts may be under way.
@@ -99,14 +99,14 @@ impl EndpointQueue {
         };
 
         // Pauses and the breaker do not keep what the operator asked for.
-        let urgent = self.next_urgent().map(|(due, key)| {
+        let urgent = self.next_urgent().map(|(due, timer)| {
             let at = due.max(self.rate_ready_at().unwrap_or(0));
-            candidate(at, Pick::Urgent(due, key), self.newest_of(key))
+            candidate(at, Pick::Urgent(due, timer), self.newest_of(timer))
         });
 
         let allowed = self.allowed_at();
-        let retry = self.next_retry(now_mono).map(|(due, key)| {
-            candidate(due.max(allowed), Pick::Retry(due, key), self.newest_of(key))
+        let retry = self.next_retry(now_mono).map(|(due, timer)| {
+            candidate(due.max(allowed), Pick::Retry(due, timer), self.newest_of(timer))
         });
 
         let fresh = match self.settings.batch {
@@ -125,9 +125,9 @@ impl EndpointQueue {
     /// while another is being gathered.
     fn next_urgent(&self) -> Option<(u64, TimerKey)> {
         let is_gathering = !self.runtime.gathering.is_empty();
-        let joins = |key: &TimerKey| self.settings.batch.is_some() && is_alone(*key);
-        let may_go = self.runtime.timers.urgent().filter(|key| !is_gathering || !joins(key));
-        may_go.filter_map(|key| Some((self.timer(key)?, key))).min()
+        let joins = |timer: &TimerKey| self.settings.batch.is_some() && is_alone(*timer);
+        let may_go = self.runtime.timers.urgent().filter(|timer| !is_gathering || !joins(timer));
+        may_go.filter_map(|timer| Some((self.due_of_timer(timer)?, timer))).min()
     }
 
     /// What waits for a retry and has its turn next: the first that is due, or the newest of those
@@ -135,23 +135,23 @@ impl EndpointQueue {
     fn next_retry(&self, now_mono: u64) -> Option<(u64, TimerKey)> {
         // What waits alone at an endpoint with batches joins one: see `batch_due`.
         let batching = self.settings.batch.is_some();
-        let goes_itself = |(_, key): &(u64, TimerKey)| !batching || !is_alone(*key);
+        let goes_itself = |(_, timer): &(u64, TimerKey)| !batching || !is_alone(*timer);
         let mut own = self.runtime.timers.iter().filter(goes_itself);
         if !self.newest_first() {
             return own.next();
         }
 
         let due = self.runtime.timers.due(now_mono).filter(goes_itself);
-        let newest = due.filter(|(_, key)| self.lets_go(*key));
-        let newest = newest.max_by_key(|(_, key)| self.newest_of(*key));
-        newest.or_else(|| own.find(|(due, key)| *due > now_mono && self.lets_go(*key)))
+        let newest = due.filter(|(_, timer)| self.lets_go(*timer));
+        let newest = newest.max_by_key(|(_, timer)| self.newest_of(*timer));
+        newest.or_else(|| own.find(|(due, timer)| *due > now_mono && self.lets_go(*timer)))
     }
 
     /// The first in the prefetch whose lane is free, and its place there.
     #[must_use]
     pub fn next_fresh(&self) -> Option<(usize, &ActiveDelivery)> {
         let lanes = &self.runtime.lanes;
-        self.prefetch().iter().enumerate().find(|(_, job)| lanes.may_begin(job.key))
+        self.prefetch().iter().enumerate().find(|(_, job)| lanes.may_begin(job.lane))
     }
 
     /// Whether first attempts may be made: not while too many wait for a retry already.
@@ -187,16 +187,16 @@ impl EndpointQueue {
 
         self.runtime.retry_last = matches!(chosen.pick, Pick::Retry(..));
         let (next, freed) = match chosen.pick {
-            Pick::Urgent(due, key) => {
-                self.runtime.timers.is_no_longer_urgent(key);
-                match key {
+            Pick::Urgent(due, timer) => {
+                self.runtime.timers.is_no_longer_urgent(timer);
+                match timer {
                     TimerKey::One(delivery) if self.settings.batch.is_some() => {
                         (NextAttempt::GatherOne(delivery), 0)
                     }
-                    _ => (self.due_retry(due, key), 0),
+                    _ => (self.due_retry(due, timer), 0),
                 }
             }
-            Pick::Retry(due, key) => (self.due_retry(due, key), 0),
+            Pick::Retry(due, timer) => (self.due_retry(due, timer), 0),
             Pick::Fresh(at) => {
                 let (job, freed) = self.take_out(at);
                 (NextAttempt::One(job), freed)
@@ -221,9 +221,9 @@ impl EndpointQueue {
         }
     }
 
-    fn due_retry(&mut self, due: u64, key: TimerKey) -> NextAttempt {
-        self.runtime.timers.take(due, key);
-        match key {
+    fn due_retry(&mut self, due: u64, timer: TimerKey) -> NextAttempt {
+        self.runtime.timers.take(due, timer);
+        match timer {
             TimerKey::One(delivery) => NextAttempt::One(self.take_waiting(delivery)),
             TimerKey::Batch(id) => NextAttempt::Batch(id),
         }
@@ -232,7 +232,7 @@ impl EndpointQueue {
     /// A delivery that waits, taken out of timers and lane, for an attempt.
     pub fn take_waiting(&mut self, delivery: Seq) -> ActiveDelivery {
         let waiting = *self.waiting(delivery);
-        let lane = self.key_of(waiting.key);
+        let lane = self.lane_of_key(waiting.key);
         self.wait_no_more(lane, delivery);
 
         ActiveDelivery {
@@ -247,7 +247,7 @@ impl EndpointQueue {
             ended: false,
             read_at: None,
             slot: SlotKind::Plain,
-            key: lane,
+            lane,
             size: 0,
             own: false,
         }
@@ -255,6 +255,6 @@ impl EndpointQueue {
 }
 
 /// Whether it waits alone, and not with a batch.
-fn is_alone(key: TimerKey) -> bool {
-    matches!(key, TimerKey::One(_))
+fn is_alone(timer: TimerKey) -> bool {
+    matches!(timer, TimerKey::One(_))
 }

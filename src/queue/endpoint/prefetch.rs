@@ -66,7 +66,7 @@ impl Prefetch {
     /// Where the first delivery of this lane stands.
     #[must_use]
     pub fn first_of_lane(&self, lane: Option<u64>) -> Option<usize> {
-        self.deliveries.iter().position(|job| job.key == lane)
+        self.deliveries.iter().position(|job| job.lane == lane)
     }
 
     #[must_use]
@@ -120,7 +120,7 @@ impl Prefetch {
 
     /// A delivery that came from the stream ended, or goes back to it: its position is nobody's any
     /// more.
-    pub fn settle(&mut self, job: &ActiveDelivery) {
+    pub fn release_position(&mut self, job: &ActiveDelivery) {
         if let Some(position) = job.position {
             self.outstanding.remove(&position);
         }
@@ -160,7 +160,7 @@ impl Prefetch {
     }
 
     /// What came before `from` in the stream is not there any more.
-    pub fn skip_to(&mut self, from: Seq) {
+    pub fn forget_before(&mut self, from: Seq) {
         self.unread = self.unread.map(|unread| unread.max(from));
     }
 

@@ -46,9 +46,10 @@ impl EndpointQueue {
     /// Everything that waits stands in its lane.
     pub(super) fn fill_lanes(&mut self) {
         let Self { remembered, runtime } = self;
-        for (key, waiting) in &remembered.retrying {
-            let (lane, at) = (remembered.key_of(waiting.key), remembered.position_in_lane(*key));
-            runtime.lanes.wait(lane, at, *key, waiting.parked);
+        for (delivery, waiting) in &remembered.retrying {
+            let lane = remembered.lane_of_key(waiting.key);
+            let position = remembered.position_in_lane(*delivery);
+            runtime.lanes.wait(lane, position, *delivery, waiting.parked);
         }
     }
 
@@ -57,12 +58,12 @@ impl EndpointQueue {
             now.mono_ms + due_at.saturating_sub(now.wall_ms).min(delay_ms)
         };
         let alone = self.retrying.iter().filter(|(_, w)| w.batch.is_none() && !w.parked);
-        let alone = alone.map(|(key, w)| (TimerKey::One(*key), due(w.due_at, w.delay_ms)));
+        let alone = alone.map(|(seq, w)| (TimerKey::One(*seq), due(w.due_at, w.delay_ms)));
         let batches = self.remembered.batches.iter();
         let batches = batches.map(|(id, b)| (TimerKey::Batch(*id), due(b.due_at, b.delay_ms)));
 
         let all: Vec<(TimerKey, u64)> = alone.chain(batches).collect();
-        all.into_iter().for_each(|(key, due)| self.wait_turn(key, due));
+        all.into_iter().for_each(|(timer, due)| self.wait_turn(timer, due));
     }
 
     /// The endpoint's settings have changed.

@@ -1,4 +1,18 @@
 //! What an endpoint takes from its stream ahead of the attempts, and what goes back to it.
+//!
+//! A position in the stream goes through three states:
+//!
+//! * **Unread:** its record was not looked at yet. Everything from `Prefetch::unread` on is unread.
+//! * **Outstanding:** its delivery was read, and stands in the prefetch, is gathered for a batch,
+//!   or is in flight. `Prefetch::outstanding` has these positions.
+//! * **Taken up:** a record says that nothing waits there any more, because the delivery ended or
+//!   waits among the retries. The remembered half has these: all up to `low`, and those in `ahead`.
+//!
+//! An outstanding position is *released* when it is taken up, or goes back to the stream. It goes
+//! back in two ways: *skipped*, one by one, where its lane is blocked (see `lanes`), and *read
+//! again*, with all behind it, where the prefetch was emptied. While a backlog is worked off from
+//! its newest end there is a second front of unread positions (see `backlog`), which moves
+//! backward.
 
 use super::backlog::CatchingUp;
 use super::delivery::{ActiveDelivery, SlotKind, TimerKey};
@@ -15,10 +29,10 @@ impl EndpointQueue {
         &self.runtime.prefetch
     }
 
-    /// The last position up to which everything in the stream is taken up once what is under way
-    /// is.
+    /// The `low` that the next record may state: the last position before everything that is unread
+    /// or outstanding.
     #[must_use]
-    pub fn low(&self, next_seq: Seq) -> Seq {
+    pub fn low_for_record(&self, next_seq: Seq) -> Seq {
         let first_open = self.first_unread().into_iter().chain(self.prefetch().first_outstanding());
         first_open.min().unwrap_or(next_seq).min(next_seq).saturating_sub(1)
     }
@@ -32,11 +46,11 @@ impl EndpointQueue {
     }
 
     /// What came before `from` in the stream is not there any more.
-    pub fn read_from(&mut self, from: Seq) {
-        self.runtime.prefetch.skip_to(from);
-        self.runtime.lanes.read_from(from);
+    pub fn forget_before(&mut self, from: Seq) {
+        self.runtime.prefetch.forget_before(from);
+        self.runtime.lanes.forget_before(from);
         if let Some(catching) = &mut self.runtime.catching_up {
-            catching.read_from(from);
+            catching.forget_before(from);
         }
     }
 
@@ -103,7 +117,7 @@ impl EndpointQueue {
     /// Takes an entry of the stream into the prefetch, unless it is there already, needs no attempt
     /// any more, or has to stay in the stream for its lane's sake. Its event is kept in memory only
     /// if `may_keep` and the prefetch's bytes allow it. Returns the bytes kept.
-    pub fn take(
+    pub fn take_into_prefetch(
         &mut self,
         mut entry: StreamEntry,
         may_keep: bool,
@@ -144,7 +158,7 @@ impl EndpointQueue {
             ended: false,
             read_at: None,
             slot: SlotKind::Plain,
-            key: entry.key,
+            lane: entry.key,
             size,
             own: false,
         };
@@ -158,18 +172,18 @@ impl EndpointQueue {
     }
 
     /// Takes a delivery out of prefetch and timers. Returns the bytes freed.
-    pub fn remove(&mut self, delivery: Seq) -> usize {
+    pub fn withdraw(&mut self, delivery: Seq) -> usize {
         self.runtime.timers.forget(TimerKey::One(delivery));
         let Some(at) = self.prefetch().position(delivery) else { return 0 };
         let (job, freed) = self.take_out(at);
-        self.runtime.prefetch.settle(&job);
+        self.runtime.prefetch.release_position(&job);
         freed
     }
 
     /// A delivery that came from the stream is part of something else now: its position is
     /// nobody's.
-    pub fn settle(&mut self, job: &ActiveDelivery) {
-        self.runtime.prefetch.settle(job);
+    pub fn release_position(&mut self, job: &ActiveDelivery) {
+        self.runtime.prefetch.release_position(job);
     }
 
     /// Takes the delivery at this place out of the prefetch, with the bytes freed. Its position in
@@ -181,15 +195,15 @@ impl EndpointQueue {
         let (job, freed) = self.runtime.prefetch.take_out(at).unwrap_or_else(|| {
             panic!("endpoint '{}': nothing is prefetched at place {at}", self.settings.name)
         });
-        self.runtime.lanes.leave_prefetch(job.key);
-        self.read_lane_again(job.key);
+        self.runtime.lanes.leave_prefetch(job.lane);
+        self.read_lane_again(job.lane);
         (job, freed)
     }
 
     /// Puts a delivery back at the front of the prefetch, without its event.
     pub(super) fn put_back(&mut self, mut job: ActiveDelivery) {
         job.loaded = None;
-        self.runtime.lanes.enter_prefetch(job.key);
+        self.runtime.lanes.enter_prefetch(job.lane);
         self.runtime.ages.enter(job.born, job.delivery.seq);
         self.runtime.prefetch.insert(job, true);
     }
@@ -207,9 +221,9 @@ impl EndpointQueue {
         let freed = runtime.prefetch.bytes();
         let mut first = None;
         for job in runtime.prefetch.take_all() {
-            runtime.lanes.leave_prefetch(job.key);
+            runtime.lanes.leave_prefetch(job.lane);
             if let Some(position) = job.position {
-                runtime.prefetch.settle(&job);
+                runtime.prefetch.release_position(&job);
                 runtime.ages.left_in_stream(position, job.born);
                 first = Some(first.map_or(position, |other: Seq| other.min(position)));
             }
@@ -252,7 +266,7 @@ mod tests {
             key: None,
             latest_key: None,
         };
-        endpoint.take(entry, true, 1_000, false);
+        endpoint.take_into_prefetch(entry, true, 1_000, false);
         // What its attempt says of it is what the state knows it by then: see `Retrying::born`.
         assert_eq!(endpoint.prefetch().get(0).map(|job| job.born), Some(RUN_START));
     }

@@ -20,41 +20,41 @@ pub struct Timers {
 
 impl Timers {
     /// It is due at this time.
-    pub fn set(&mut self, key: TimerKey, due_mono: u64) {
-        self.forget(key);
-        self.due.insert((due_mono, key));
-        self.due_of.insert(key, due_mono);
+    pub fn set(&mut self, timer: TimerKey, due_mono: u64) {
+        self.forget(timer);
+        self.due.insert((due_mono, timer));
+        self.due_of.insert(timer, due_mono);
     }
 
     /// It is due at this time, and waits behind others until then and perhaps longer.
-    pub fn set_behind(&mut self, key: TimerKey, due_mono: u64) {
-        self.forget(key);
-        self.behind.insert(key, due_mono);
+    pub fn set_behind(&mut self, timer: TimerKey, due_mono: u64) {
+        self.forget(timer);
+        self.behind.insert(timer, due_mono);
     }
 
-    pub fn forget(&mut self, key: TimerKey) {
-        self.behind.remove(&key);
-        self.urgent.remove(&key);
-        if let Some(due) = self.due_of.remove(&key) {
-            self.due.remove(&(due, key));
+    pub fn forget(&mut self, timer: TimerKey) {
+        self.behind.remove(&timer);
+        self.urgent.remove(&timer);
+        if let Some(due) = self.due_of.remove(&timer) {
+            self.due.remove(&(due, timer));
         }
     }
 
     /// When its timer goes off, if it has one.
     #[must_use]
-    pub fn get(&self, key: TimerKey) -> Option<u64> {
-        self.due_of.get(&key).copied()
+    pub fn get(&self, timer: TimerKey) -> Option<u64> {
+        self.due_of.get(&timer).copied()
     }
 
     /// When it is due that waits behind others.
     #[must_use]
-    pub fn get_behind(&self, key: TimerKey) -> Option<u64> {
-        self.behind.get(&key).copied()
+    pub fn get_behind(&self, timer: TimerKey) -> Option<u64> {
+        self.behind.get(&timer).copied()
     }
 
     /// It is the first of its lane now: when it is due.
-    pub fn take_behind(&mut self, key: TimerKey) -> Option<u64> {
-        self.behind.remove(&key)
+    pub fn take_behind(&mut self, timer: TimerKey) -> Option<u64> {
+        self.behind.remove(&timer)
     }
 
     /// Nothing stands behind others any more, because the lanes are made anew.
@@ -81,18 +81,18 @@ impl Timers {
     ///
     /// # Panics
     /// When it has no such timer: whoever begins it has just read the timer.
-    pub fn take(&mut self, due: u64, key: TimerKey) {
-        let had_timer = self.due.remove(&(due, key)) && self.due_of.remove(&key).is_some();
-        assert!(had_timer, "{key:?} is to be attempted, and has no timer at {due}");
+    pub fn take(&mut self, due: u64, timer: TimerKey) {
+        let had_timer = self.due.remove(&(due, timer)) && self.due_of.remove(&timer).is_some();
+        assert!(had_timer, "{timer:?} is to be attempted, and has no timer at {due}");
     }
 
     /// The operator asked for it alone: pauses do not keep it.
-    pub fn make_urgent(&mut self, key: TimerKey) {
-        self.urgent.insert(key);
+    pub fn make_urgent(&mut self, timer: TimerKey) {
+        self.urgent.insert(timer);
     }
 
-    pub fn is_no_longer_urgent(&mut self, key: TimerKey) {
-        self.urgent.remove(&key);
+    pub fn is_no_longer_urgent(&mut self, timer: TimerKey) {
+        self.urgent.remove(&timer);
     }
 
     /// What the operator asked for.
@@ -101,8 +101,8 @@ impl Timers {
     }
 
     /// Everything is due at once.
-    pub fn release(&mut self, now_mono: u64) {
-        self.due = self.due_of.keys().map(|key| (now_mono, *key)).collect();
+    pub fn make_all_due(&mut self, now_mono: u64) {
+        self.due = self.due_of.keys().map(|timer| (now_mono, *timer)).collect();
         self.due_of.values_mut().for_each(|due| *due = now_mono);
         self.behind.values_mut().for_each(|due| *due = now_mono);
     }

@@ -14,8 +14,8 @@ impl EndpointQueue {
 
     /// When its timer goes off, if it has one.
     #[must_use]
-    pub fn timer(&self, key: TimerKey) -> Option<u64> {
-        self.runtime.timers.get(key)
+    pub fn due_of_timer(&self, timer: TimerKey) -> Option<u64> {
+        self.runtime.timers.get(timer)
     }
 
     /// The endpoint keeps another order from now on: what is at hand gets its lanes anew. Returns
@@ -31,18 +31,18 @@ impl EndpointQueue {
         // What is under way waits no more, and takes its lane.
         let Self { remembered, runtime } = self;
         for job in runtime.in_flight.values_mut().chain(&mut runtime.gathering) {
-            job.key = remembered.key_of(job.key);
-            runtime.lanes.wait_no_more(job.key, job.delivery.seq);
-            runtime.lanes.start(job.key);
+            job.lane = remembered.lane_of_key(job.lane);
+            runtime.lanes.wait_no_more(job.lane, job.delivery.seq);
+            runtime.lanes.start(job.lane);
         }
-        for member in runtime.batches.values_mut().flat_map(|batch| &mut batch.members) {
-            member.key = remembered.key_of(member.key);
-            runtime.lanes.start(member.key);
+        for member in runtime.batches_in_flight.values_mut().flat_map(|batch| &mut batch.members) {
+            member.lane = remembered.lane_of_key(member.lane);
+            runtime.lanes.start(member.lane);
         }
 
         // What waited behind others, and is the first of its lane now or in none, gets its timer.
-        for (key, due) in self.runtime.timers.take_all_behind() {
-            self.wait_turn(key, due);
+        for (timer, due) in self.runtime.timers.take_all_behind() {
+            self.wait_turn(timer, due);
         }
         freed
     }
@@ -60,21 +60,22 @@ impl EndpointQueue {
 
     /// Everything that waits for a retry is due at once, parked heads of lanes as well, and nothing
     /// keeps the endpoint back.
-    pub fn release(&mut self, now_mono: u64) {
+    pub fn make_all_due(&mut self, now_mono: u64) {
         self.runtime.breaker = Default::default();
         self.runtime.paused_until = 0;
         self.runtime.failed_at = None;
-        self.runtime.timers.release(now_mono);
+        self.runtime.timers.make_all_due(now_mono);
         self.runtime.lanes.unpark_all();
 
         let waiting: Vec<(Seq, TimerKey, u64)> = self
             .retrying
             .iter()
-            .map(|(key, w)| (*key, w.batch.map_or(TimerKey::One(*key), TimerKey::Batch), w.born()))
+            .map(|(seq, w)| (*seq, w.batch.map_or(TimerKey::One(*seq), TimerKey::Batch), w.born()))
             .collect();
-        for (delivery, key, born) in waiting {
-            if self.timer(key).is_none() && !self.is_in_flight(delivery) && self.may_go_on(key) {
-                self.runtime.timers.set(key, now_mono);
+        for (delivery, timer, born) in waiting {
+            let has_none = self.due_of_timer(timer).is_none();
+            if has_none && !self.is_in_flight(delivery) && self.may_go_on(timer) {
+                self.runtime.timers.set(timer, now_mono);
                 self.runtime.ages.enter(born, delivery);
             }
         }
@@ -94,11 +95,11 @@ impl EndpointQueue {
         self.runtime.ages.enter(born, delivery);
         self.runtime.lanes.wait(lane, at, delivery, false);
 
-        let key = TimerKey::One(delivery);
+        let timer = TimerKey::One(delivery);
         if self.runtime.lanes.may_go_on(lane, |head| head == delivery) {
-            self.runtime.timers.set(key, due_mono);
+            self.runtime.timers.set(timer, due_mono);
         } else {
-            self.runtime.timers.set_behind(key, due_mono);
+            self.runtime.timers.set_behind(timer, due_mono);
         }
         self.evict(lane)
     }
@@ -117,11 +118,11 @@ impl EndpointQueue {
     }
 
     /// Sets the timer of what waits already, if nothing of its lanes is before it.
-    pub fn wait_turn(&mut self, key: TimerKey, due_mono: u64) {
-        if self.may_go_on(key) {
-            self.runtime.timers.set(key, due_mono);
+    pub fn wait_turn(&mut self, timer: TimerKey, due_mono: u64) {
+        if self.may_go_on(timer) {
+            self.runtime.timers.set(timer, due_mono);
         } else {
-            self.runtime.timers.set_behind(key, due_mono);
+            self.runtime.timers.set_behind(timer, due_mono);
         }
     }
 
@@ -141,7 +142,7 @@ impl EndpointQueue {
     #[must_use]
     pub fn hurry(&mut self, delivery: Seq, now_mono: u64) -> usize {
         let waiting = *self.waiting(delivery);
-        let lane = self.key_of(waiting.key);
+        let lane = self.lane_of_key(waiting.key);
         self.runtime.lanes.unpark(lane);
 
         match waiting.batch {
@@ -158,8 +159,8 @@ impl EndpointQueue {
     /// probes do not keep it. One that went to the end of the stream has its turn there.
     pub fn make_urgent(&mut self, delivery: Seq) {
         if let Some(waiting) = self.retrying.get(&delivery) {
-            let key = waiting.batch.map_or(TimerKey::One(delivery), TimerKey::Batch);
-            self.runtime.timers.make_urgent(key);
+            let timer = waiting.batch.map_or(TimerKey::One(delivery), TimerKey::Batch);
+            self.runtime.timers.make_urgent(timer);
         }
     }
 
@@ -175,7 +176,7 @@ impl EndpointQueue {
             let Some((job, bytes)) = runtime.prefetch.take_out(at) else { break };
             freed += bytes;
             runtime.lanes.leave_prefetch(lane);
-            runtime.prefetch.settle(&job);
+            runtime.prefetch.release_position(&job);
             if let Some(position) = job.position {
                 runtime.lanes.skip(key, position);
                 runtime.ages.left_in_stream(position, job.born);
@@ -194,25 +195,27 @@ impl EndpointQueue {
             return;
         };
 
-        let key = waiting.batch.map_or(TimerKey::One(head), TimerKey::Batch);
-        if self.timer(key).is_none() && !self.is_in_flight(head) && self.may_go_on(key) {
-            let due = self.runtime.timers.take_behind(key).unwrap_or(now_mono);
-            self.runtime.timers.set(key, due.max(now_mono));
+        let timer = waiting.batch.map_or(TimerKey::One(head), TimerKey::Batch);
+        if self.due_of_timer(timer).is_none() && !self.is_in_flight(head) && self.may_go_on(timer) {
+            let due = self.runtime.timers.take_behind(timer).unwrap_or(now_mono);
+            self.runtime.timers.set(timer, due.max(now_mono));
         }
     }
 
     /// Whether nothing of their lanes is before these.
     #[must_use]
-    pub(super) fn may_go_on(&self, key: TimerKey) -> bool {
+    pub(super) fn may_go_on(&self, timer: TimerKey) -> bool {
         let lanes = &self.runtime.lanes;
-        match key {
+        match timer {
             TimerKey::One(delivery) => {
-                lanes.may_go_on(self.key_of_waiting(delivery), |head| head == delivery)
+                lanes.may_go_on(self.lane_of_waiting(delivery), |head| head == delivery)
             }
             TimerKey::Batch(id) => self.batches.get(&id).is_some_and(|batch| {
                 let in_batch = |head| batch.members.contains(&head);
                 let members = batch.members.iter();
-                members.map(|m| self.key_of_waiting(*m)).all(|lane| lanes.may_go_on(lane, in_batch))
+                members
+                    .map(|m| self.lane_of_waiting(*m))
+                    .all(|lane| lanes.may_go_on(lane, in_batch))
             }),
         }
     }
@@ -232,9 +235,9 @@ impl EndpointQueue {
         }
 
         let due: Vec<(u64, TimerKey)> = self.runtime.timers.due(now_mono).collect();
-        for (at, key) in due {
-            if !self.may_go_on(key) {
-                self.runtime.timers.set_behind(key, at);
+        for (at, timer) in due {
+            if !self.may_go_on(timer) {
+                self.runtime.timers.set_behind(timer, at);
             }
         }
     }

@@ -6,7 +6,7 @@ fn far(host: &str) -> Locality {
 }
 
 #[test]
-fn places_are_told_apart() {
+fn localities_are_distinguished() {
     let at =
         |url: &str, allow_private| locality(&Endpoint { allow_private, ..Endpoint::new("e", url) });
     for here in [
@@ -80,7 +80,7 @@ fn no_route_is_enough_and_our_own_machine_is_no_evidence() {
     assert_eq!(
         link.learn(7, &Locality::Near("printer".into()), LinkEvidence::Reached { at: 2 }, 2),
         LinkChange::None,
-        "near hosts are no evidence"
+        "near hosts are not evidence"
     );
 
     link.forget(1);

@@ -155,7 +155,7 @@ impl StreamLosses {
     }
 }
 
-/// Whether the event of a delivery that was made by this record, and is no replay, can be read.
+/// Whether the event of a delivery that was made by this record, and is not a replay, can be read.
 fn has_event(key: Seq, reader: &Reader, queue: &mut impl AskQueue) -> Option<bool> {
     let views = queue.ask(EventsQuery(vec![key]))?;
     let at = views.first().map_or(key, |view| view.stands_at);

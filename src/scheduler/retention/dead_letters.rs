@@ -136,7 +136,7 @@ fn discard(
     let asked = deliveries.len();
     let count = match access.handle.ask_blocking(DiscardDeadLetters { deliveries }) {
         Ok(changed) => changed.count,
-        // The only one of them is no dead letter any more.
+        // The only one of them is not a dead letter any more.
         Err(Refusal::Impossible(_)) => 0,
         Err(_) => return None,
     };

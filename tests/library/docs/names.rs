@@ -70,7 +70,7 @@ fn options(command: &Command, known: &mut BTreeSet<String>) {
 }
 
 /// The command line takes any text behind `--reset`, so that commands in the documents parse with
-/// one that is no setting.
+/// one that is not a setting.
 #[test]
 fn settings_that_are_reset_exist() {
     let mut broken = Vec::new();

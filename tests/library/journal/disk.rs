@@ -238,7 +238,7 @@ impl Disk {
         let parent =
             path.parent().and_then(|parent| self.find(parent)).expect("its folder is there");
         let Thing::Folder(folder) = &mut self.things[parent] else {
-            panic!("{} is no folder", path.display())
+            panic!("{} is not a folder", path.display())
         };
         folder.pending.push(Pending {
             begun: call.begun,
@@ -251,7 +251,7 @@ impl Disk {
         // sled may still write to a file that has been removed.
         let Some(node) = self.find(path) else { return };
         let Thing::File(file) = &mut self.things[node] else {
-            panic!("{} is no file", path.display())
+            panic!("{} is not a file", path.display())
         };
         file.pending.push(Pending { begun: call.begun, done: call.done, change });
     }

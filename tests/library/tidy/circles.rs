@@ -48,6 +48,40 @@ fn files_of_a_module_do_not_import_each_other() {
     );
 }
 
+#[test]
+fn folders_of_a_module_do_not_import_each_other() {
+    let edges = by_folder(&Tree::of(sources()).edges());
+    let circles: Vec<String> =
+        circles(&edges).into_iter().map(|circle| described(&circle, &edges)).collect();
+
+    report(
+        "A folder of a module is one thing to the folders beside it, and imports none that imports \
+         it. Move what both need out of both, or one file into the other folder.",
+        circles,
+    );
+}
+
+/// The same with folders of modules in place of the files in them: `queue/endpoint` for
+/// `queue/endpoint/pick.rs`. Files that stand in no folder of a module are left out.
+fn by_folder(edges: &Edges) -> Edges {
+    let folder = |file: &str| {
+        let (folder, _) = file.rsplit_once('/')?;
+        let parts: Vec<&str> = folder.split('/').take(2).collect();
+        (parts.len() == 2).then(|| parts.join("/"))
+    };
+    let mut found = Edges::new();
+    for (from, to) in edges {
+        for (file, what) in to {
+            let (Some(from), Some(to)) = (folder(from), folder(file)) else { continue };
+            if from != to {
+                let to = found.entry(from).or_default().entry(to).or_default();
+                to.extend(what.iter().cloned());
+            }
+        }
+    }
+    found
+}
+
 /// Who imports whom, and what.
 type Edges = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
@@ -64,8 +98,8 @@ impl Tree {
     fn edges(&self) -> Edges {
         let mut edges = Edges::new();
         for module in self.0.values() {
-            // What a `mod.rs` hands on is no import of its own, and of a module only what is used
-            // of it counts.
+            // What a `mod.rs` hands on is not an import of its own, and of a module only what is
+            // used of it counts.
             let is_import =
                 |u: &&Use| !(module.is_mod_rs && u.is_public || self.0.contains_key(&u.path));
             let uses = module.uses.iter().filter(is_import).map(|u| &u.path);
@@ -210,7 +244,7 @@ impl Reader<'_> {
                 next += 1;
                 while tokens.get(next).is_some_and(|t| t != "}") {
                     let end = self.tree(tokens, next, &path, is_public);
-                    // Something that is no import, in a macro.
+                    // Something that is not an import, in a macro.
                     next = end.max(next + 1);
                     if tokens.get(next).is_some_and(|t| t == ",") {
                         next += 1;
@@ -342,6 +376,18 @@ fn circles_are_found() {
 
     let direct = ("log/segment.rs", "fn f(x: &super::segment_set::SegmentSet) {}");
     assert_eq!(circles_of(&[lib, segment_set, direct]), [["log/segment.rs", "log/segment_set.rs"]]);
+
+    // No file of these is in a circle, their folders are.
+    let folders = [
+        lib,
+        ("log/cells/a.rs", "use crate::log::chunks::b::B; pub struct A;"),
+        ("log/cells/c.rs", "pub struct C;"),
+        ("log/chunks/b.rs", "pub struct B;"),
+        ("log/chunks/d.rs", "use crate::log::cells::c::C; pub struct D;"),
+    ];
+    let tree = Tree::of(folders.iter().map(|(name, code)| source(name, code)).collect());
+    assert!(circles(&tree.edges()).is_empty());
+    assert_eq!(circles(&by_folder(&tree.edges())), [["log/cells", "log/chunks"]]);
 
     // Handed on by mod.rs, which is on nobody's way for that.
     let hub = (

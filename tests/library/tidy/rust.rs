@@ -215,6 +215,10 @@ pub fn types(code: &str) -> Vec<(String, usize)> {
             "type" if inside.last() != Some(&true) => {
                 found.extend(type_name(&tokens, at + 1, *line))
             }
+            // The macro of `api::text`: its first argument is the name of a type.
+            "checked_text" if tokens.get(at + 2).is_some_and(|(token, _)| token == "(") => {
+                found.extend(type_name(&tokens, at + 3, *line))
+            }
             _ => {}
         }
     }
@@ -229,4 +233,32 @@ fn type_name(tokens: &[(String, usize)], at: usize, line: usize) -> Option<(Stri
 fn is_impl_or_trait(item: &[(String, usize)]) -> bool {
     let has = |word: &str| item.iter().any(|(token, _)| token == word);
     (has("impl") || has("trait")) && !has("fn")
+}
+
+/// The fields and functions of a type that a file defines, those of its traits left out.
+pub fn members(code: &str, owner: &str) -> Vec<String> {
+    let tokens = tokens_with_lines(code);
+    let mut found = Vec::new();
+
+    for (at, pair) in tokens.windows(3).enumerate() {
+        let [(keyword, _), (name, _), (brace, _)] = pair else { continue };
+        if name != owner || brace != "{" || !matches!(keyword.as_str(), "struct" | "impl") {
+            continue;
+        }
+
+        let mut depth = 0_i32;
+        for here in at + 2..tokens.len() {
+            match tokens[here].0.as_str() {
+                "{" | "(" => depth += 1,
+                "}" | ")" => depth -= 1,
+                "fn" if depth == 1 => found.push(tokens[here + 1].0.clone()),
+                ":" if depth == 1 && keyword == "struct" => found.push(tokens[here - 1].0.clone()),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    found
 }

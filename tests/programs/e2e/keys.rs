@@ -132,7 +132,7 @@ fn the_old_secret_of_a_source_is_accepted_for_a_while() {
     daemon.ctl().run(&[&rotate[..], &["1h", "--now"]].concat()).expect(64);
 }
 
-/// One that is no key for signing, and one that is not there.
+/// One that is not a key for signing, and one that is not there.
 fn references_that_cannot_be_used_are_refused(daemon: &Daemon, url: &str) {
     let create = ["endpoint", "create", "no", "--url", url, "--allow-private", "--secret"];
     daemon.ctl().run(&[&create[..], &["env:HOOK_SECRET"]].concat()).expect(64);
@@ -267,5 +267,5 @@ fn a_key_set_is_fetched_kept_and_survives_the_issuer() {
     let daemon = home.start();
     assert_eq!(post(&daemon, &bearer("one", &one)).status, 202, "also after a restart");
     let shown = daemon.json(&["source", "show", "a"]);
-    assert_eq!(shown["set"].get("jwks"), None, "what was fetched is no setting");
+    assert_eq!(shown["set"].get("jwks"), None, "what was fetched is not a setting");
 }

@@ -178,7 +178,7 @@ fn many_deliveries_are_retried_and_cancelled_by_a_filter() {
     assert_eq!((&retried["matched"], &retried["queued"]), (&3.into(), &3.into()));
     daemon.await_count("delivered", 3);
 
-    // A name that nobody has is no empty list.
+    // A name that nobody has is not an empty list.
     let unknown = daemon.ctl().run(&["delivery", "cancel", "--endpoint", "ap"]).expect(1).stderr;
     assert!(unknown.contains("did you mean 'app'?"), "{unknown}");
 }

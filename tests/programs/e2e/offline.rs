@@ -196,7 +196,7 @@ fn uncounted_and_probed_one_by_one(world: &World, beyond: &[&str], since: u64) {
         assert_eq!(delivery["attempts"], answered.len() + 1, "{delivery}");
         assert!(failed.iter().all(|attempt| attempt["counted"] == false), "{delivery}");
 
-        // What was under way when the link was given up is no probe.
+        // What was under way when the link was given up is not a probe.
         probes.extend(
             failed
                 .iter()

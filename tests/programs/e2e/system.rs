@@ -114,7 +114,7 @@ fn offered(socket: &std::path::Path, words: &[&str]) -> Done {
     finish(command, None)
 }
 
-/// Of what is offered, what is no option.
+/// Of what is offered, what is not an option.
 fn arguments(offered: &str) -> Vec<String> {
     offered.lines().filter(|word| !word.starts_with("--")).map(str::to_owned).collect()
 }
@@ -134,7 +134,7 @@ fn names_and_ids_are_completed_from_the_daemon() {
         names
     };
 
-    // The daemon may be slow: then nothing is offered, which is no mistake either.
+    // The daemon may be slow: then nothing is offered, which is not a mistake either.
     until("the names of sources", SOON, || {
         (names(&["source", "show", ""]) == ["github", "shop"]).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Plans over generated configurations, and single ones that are told as a story.
+//! Plans over generated configurations, and single ones, as stories.
 
 mod generated;
 mod stories;

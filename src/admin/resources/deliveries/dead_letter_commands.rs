@@ -120,7 +120,7 @@ impl<R: QueueRequest<Answer = DeliveriesChanged> + Clone> Sweep<'_, R> {
         let there: HashSet<DeliveryId> = found.iter().map(|d| d.revive.delivery).collect();
         if let Some(id) = ids.iter().find(|id| !there.contains(id)) {
             let detail =
-                format!("{id} is no dead letter: see `hookboxctl dlq list`; nothing was done");
+                format!("{id} is not a dead letter: see `hookboxctl dlq list`; nothing was done");
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         }
         found.into_iter().try_for_each(|dead| self.add(dead.revive))
@@ -144,7 +144,7 @@ impl<R: QueueRequest<Answer = DeliveriesChanged> + Clone> Sweep<'_, R> {
                 break;
             }
             let found = find(self.scan, &moved)?;
-            self.totals.leave_out("is no dead letter any more", moved.len() - found.len());
+            self.totals.leave_out("is not a dead letter any more", moved.len() - found.len());
             // Oldest first.
             found.into_iter().rev().try_for_each(|dead| self.take(dead.revive))?;
             self.flush()?;

@@ -49,7 +49,7 @@ pub fn stream(
             None => Seq::MAX,
             Some(id) => {
                 find(scan, &[id])?.first().map(|dead| dead.dead_letter_seq).ok_or_else(|| {
-                    Problem::bad(format!("'after': {id} is no dead letter any more: start anew"))
+                    Problem::bad(format!("'after': {id} is not a dead letter any more: start anew"))
                 })?
             }
         };
@@ -72,7 +72,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     walk::value(admin, move |scan| {
         let id = delivery_id(scan, &text)?;
         let dead = find(scan, &[id])?.pop().ok_or_else(|| {
-            let detail = format!("{id} is no dead letter: see `hookboxctl dlq list`");
+            let detail = format!("{id} is not a dead letter: see `hookboxctl dlq list`");
             Problem::new(StatusCode::NOT_FOUND, detail)
         })?;
         let mut shown = show_one(scan, id)?;

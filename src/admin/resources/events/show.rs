@@ -70,13 +70,13 @@ fn loop_remark(event: &Event) -> Option<String> {
         format!(
             "it has passed {hops} daemons of this kind (hookbox-hops), which looks like a loop: \
              it was kept, and goes nowhere by itself; `hookboxctl replay --event {id} --to \
-             ENDPOINT` sends it all the same"
+             ENDPOINT` sends it nevertheless"
         )
     })
 }
 
 /// The endpoints whose filters could not tell whether they want the event. Where the record that
-/// would say so cannot be read, the event is shown all the same, without them.
+/// would say so cannot be read, the event is shown without them.
 fn undecided(scan: &LogScan, seq: Seq) -> Vec<String> {
     let record = scan.log().read(seq + 1).ok().flatten();
     let Some(Record::FilterUndecided { event, endpoints, .. }) = record else { return Vec::new() };

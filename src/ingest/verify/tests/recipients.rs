@@ -14,7 +14,7 @@ fn at(source: &Source, body: &[u8], now: i64) -> Verdict {
 }
 
 #[test]
-fn sources_that_take_anybodys_messages_are_told_of() {
+fn sources_that_take_anybodys_messages_are_warned_of() {
     for (scheme, missing) in [
         ("sns", "--set topics"),
         ("travis", "--set repositories"),
@@ -360,7 +360,7 @@ fn only_certificates_where_a_provider_publishes_them_are_fetched() {
 }
 
 #[test]
-fn what_settings_leave_open_is_told() {
+fn what_settings_leave_open_is_reported() {
     use crate::ingest::verify::advice;
     let mut rfc9421 = source("rfc9421", "", json!({"alg": "ed25519"}));
     rfc9421.public_key = Some("k".into());

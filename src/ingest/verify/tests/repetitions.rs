@@ -225,7 +225,7 @@ fn what_counts_attempts_makes_no_other_event() {
 }
 
 #[test]
-fn twilios_loops_say_the_same_and_are_told_apart_by_the_token() {
+fn twilios_loops_say_the_same_and_are_distinguished_by_the_token() {
     let twilio = source("twilio", "s", json!({}));
     let mut taken = Taken::default();
     let mut send = |token: &str, body: &str, signed: &str| {

@@ -137,7 +137,7 @@ fn a_proxy_header_names_the_client_where_it_is_asked_for() {
         "a client that is not known is in no list"
     );
 
-    // One that has no address is no proxy of ours, and does not say who it is.
+    // One that has no address is not a proxy of ours, and does not say who it is.
     let claim = POST.replace("Host: h\r\n", "Host: h\r\nX-Forwarded-For: 192.0.2.5\r\n");
     let of_no_family = b"\r\n\r\n\0\r\nQUIT\n\x21\x00\0\0";
     let mut of_unix = b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8".to_vec();

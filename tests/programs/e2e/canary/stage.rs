@@ -172,7 +172,7 @@ impl Stage {
 
     /// What is refused because something is wrong with it is not quoted, where it may be a secret.
     fn mistakes(&mut self) {
-        let key = self.home.write("wrong-key.pem", "CANARY-client-key, which is no key\n");
+        let key = self.home.write("wrong-key.pem", "CANARY-client-key, which is not a key\n");
         let oct = json!({"keys": [{"kty": "oct", "k": "CANARY !! no base64"}]}).to_string();
         let oct = format!("jwks=@{}", self.home.write("wrong-keys.json", &oct));
 

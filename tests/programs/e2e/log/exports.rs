@@ -211,7 +211,7 @@ fn refuses_odd_dead_letters(fresh: &Daemon, exported: &Exported) {
 
     let zombie = twice.to_string().replace("\"pending\"", "\"zombie\"");
     let output = refused_lines(fresh, &zombie);
-    assert!(output.contains("'zombie' is no state of a delivery"), "{output}");
+    assert!(output.contains("'zombie' is not a state of a delivery"), "{output}");
 
     let listed = exported.clouds.replace("\"hookboxdead\":\"app\"", "\"hookboxdead\":[\"app\"]");
     let output = refused_lines(fresh, &listed);
@@ -300,7 +300,7 @@ fn an_import_that_breaks_off_says_where_and_after_what() {
     };
     let import = |lines: &[String]| refused_lines(&daemon, &lines.join("\n"));
 
-    // Two lines that are no events, one of them empty, lie before them.
+    // Two lines that are not events, one of them empty, lie before them.
     let mut lines: Vec<String> =
         vec![json!({"what": "record", "kind": "x"}).to_string(), String::new()];
     lines.extend((0..300).map(event));

@@ -285,7 +285,7 @@ fn handshakes_are_answered_and_leave_nothing() {
         );
     }
 
-    assert_eq!(daemon.json(&["status"])["events"], 0, "a handshake is no event");
+    assert_eq!(daemon.json(&["status"])["events"], 0, "a handshake is not an event");
 }
 
 /// The answer to a request without a body: its status, its body and its headers.

@@ -24,10 +24,12 @@ impl Queue {
     pub(super) fn start_endpoints(&mut self, now: Now) {
         let ids: Vec<EndpointId> = self.state.living().map(|e| e.settings.id).collect();
         for id in ids {
+            self.matcher.set(&self.state.endpoint(id).settings);
             self.start_endpoint(id, now);
+
             let endpoint = self.state.endpoint_mut(id);
             if endpoint.age_pauses.away {
-                endpoint.go_away(now.mono_ms);
+                endpoint.link_went_down(now.mono_ms);
                 self.link.restore(id, now.mono_ms);
             }
             self.catch_up_at_start(id, now);
@@ -36,17 +38,13 @@ impl Queue {
 
     /// An endpoint begins to work.
     pub(super) fn start_endpoint(&mut self, id: EndpointId, now: Now) {
-        let endpoint = self.state.endpoint_mut(id);
-        endpoint.start(now);
-        self.matcher.set(&endpoint.settings);
+        self.state.endpoint_mut(id).start(now);
         self.wake(id);
     }
 
     /// The settings of an endpoint that works already have changed.
     pub(super) fn endpoint_changed(&mut self, id: EndpointId) {
-        let endpoint = self.state.endpoint_mut(id);
-        endpoint.settings_changed();
-        self.matcher.set(&endpoint.settings);
+        self.state.endpoint_mut(id).settings_changed();
         self.wake(id);
     }
 }

@@ -1,4 +1,4 @@
-//! A line in which endpoints wait for their turn. Each stands in it once.
+//! A queue in which endpoints wait for their turn. Each stands in it once at most.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -6,14 +6,14 @@ use crate::model::EndpointId;
 
 /// Endpoints in the order in which they came.
 #[derive(Debug, Default)]
-pub struct Line {
-    /// Those that have left the line stay here until their turn would have come.
+pub struct WaitQueue {
+    /// Those that have left the queue stay here until their turn would have come.
     order: VecDeque<EndpointId>,
     members: BTreeSet<EndpointId>,
 }
 
-impl Line {
-    /// It stands at the end of the line, if it does not stand in it. Says whether it has come.
+impl WaitQueue {
+    /// It stands at the end, unless it stands in the queue already. Says whether it has come.
     pub fn push(&mut self, id: EndpointId) -> bool {
         let is_new = self.members.insert(id);
         if is_new {
@@ -22,7 +22,7 @@ impl Line {
         is_new
     }
 
-    /// The first in line leaves it.
+    /// The first leaves the queue.
     pub fn pop(&mut self) -> Option<EndpointId> {
         while let Some(id) = self.order.pop_front() {
             if self.members.remove(&id) {
@@ -32,7 +32,7 @@ impl Line {
         None
     }
 
-    /// It leaves the line, if it stands in it. Says whether it did.
+    /// It leaves the queue, if it stands in it. Says whether it did.
     pub fn remove(&mut self, id: EndpointId) -> bool {
         self.members.remove(&id)
     }
@@ -56,19 +56,19 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use super::Line;
+    use super::WaitQueue;
 
     #[test]
     fn each_stands_in_it_once_and_who_has_left_has_no_turn() {
-        let mut line = Line::default();
-        assert!(line.push(1) && line.push(2) && line.push(3));
-        assert!(!line.push(1), "it stands in line");
-        assert!(line.remove(2) && !line.contains(2));
-        assert_eq!(line.len(), 2);
+        let mut queue = WaitQueue::default();
+        assert!(queue.push(1) && queue.push(2) && queue.push(3));
+        assert!(!queue.push(1), "it stands in the queue");
+        assert!(queue.remove(2) && !queue.contains(2));
+        assert_eq!(queue.len(), 2);
 
-        assert_eq!(line.pop(), Some(1));
-        assert!(line.push(1), "it comes again");
-        assert_eq!((line.pop(), line.pop(), line.pop()), (Some(3), Some(1), None));
-        assert!(line.is_empty());
+        assert_eq!(queue.pop(), Some(1));
+        assert!(queue.push(1), "it comes again");
+        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(3), Some(1), None));
+        assert!(queue.is_empty());
     }
 }

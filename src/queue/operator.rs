@@ -10,6 +10,7 @@ use super::input::Revive;
 use super::notices::OWN_SOURCE;
 use super::settings::SettingsOwner;
 use super::stream_entry::StreamEntry;
+use super::subscription::Subscription;
 use super::{Draft, Queue};
 use crate::model::{
     BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Now, Order, Source,
@@ -44,8 +45,8 @@ impl Queue {
         checked_name("source", &source.name)?;
         if source.name == OWN_SOURCE {
             return Err(Refusal::Invalid(format!(
-                "the source '{OWN_SOURCE}' is built in: it tells of the daemon itself to \
-                 endpoints with --from {OWN_SOURCE}; choose another name"
+                "the source '{OWN_SOURCE}' is built in: its events are the notices about the \
+                 daemon, for endpoints with --from {OWN_SOURCE}; choose another name"
             )));
         }
         if self.source_named(&source.name).is_some() {
@@ -89,6 +90,7 @@ impl Queue {
         &mut self,
         now: Now,
         mut endpoint: Endpoint,
+        compiled: Option<Arc<Subscription>>,
         draft: &mut Draft,
     ) -> Result<Arc<Endpoint>, Refusal> {
         checked_name("endpoint", &endpoint.name)?;
@@ -100,33 +102,35 @@ impl Queue {
         }
         endpoint.id = self.state.next_endpoint;
         endpoint.created_at = now.wall_ms;
-        self.set_endpoint(now, endpoint, draft)
+        self.set_endpoint(now, endpoint, compiled, draft)
     }
 
     pub(super) fn update_endpoint(
         &mut self,
         now: Now,
         mut endpoint: Endpoint,
+        compiled: Option<Arc<Subscription>>,
         draft: &mut Draft,
     ) -> Result<Arc<Endpoint>, Refusal> {
         let id = self.endpoint_named(&endpoint.name).ok_or_else(|| no_endpoint(&endpoint.name))?;
         endpoint.id = id;
         endpoint.created_at =
             self.state.endpoints.get(&id).map_or(0, |endpoint| endpoint.settings.created_at);
-        self.set_endpoint(now, endpoint, draft)
+        self.set_endpoint(now, endpoint, compiled, draft)
     }
 
     fn set_endpoint(
         &mut self,
         now: Now,
         endpoint: Endpoint,
+        compiled: Option<Arc<Subscription>>,
         draft: &mut Draft,
     ) -> Result<Arc<Endpoint>, Refusal> {
         for name in endpoint.from.iter().filter(|name| *name != OWN_SOURCE) {
             self.source_named(name).ok_or_else(|| no_source(name))?;
         }
 
-        let subscription = self.matcher.subscription_of(&endpoint);
+        let subscription = self.matcher.subscription_of(&endpoint, compiled);
         self.check_subscription(&endpoint, &subscription)?;
         self.settings.account(SettingsOwner::Endpoint(endpoint.id), &endpoint.name, &endpoint)?;
         Ok(self.put_endpoint(now, endpoint, subscription, draft))
@@ -177,7 +181,7 @@ impl Queue {
             Record::EndpointReleased { endpoint: id, at: now.wall_ms, ran_ms: self.ran_ms },
             draft,
         );
-        self.state.endpoint_mut(id).release(now.mono_ms);
+        self.state.endpoint_mut(id).make_all_due(now.mono_ms);
         self.catch_up(id);
         Ok(())
     }
@@ -207,15 +211,15 @@ impl Queue {
 
         let found = self.state.endpoint_mut(endpoint);
         found.end_in_flight(seq, renamed);
-        self.prefetched_bytes -= found.remove(seq);
+        self.prefetched_bytes -= found.withdraw(seq);
         if let Some(waiting) = waiting {
-            let key = found.key_of(waiting.key);
-            found.wait_no_more(key, seq);
-            found.unpark(key.filter(|_| waiting.parked));
+            let lane = found.lane_of_key(waiting.key);
+            found.wait_no_more(lane, seq);
+            found.unpark(lane.filter(|_| waiting.parked));
             if let Some(batch) = waiting.batch {
                 found.rename_batch(batch, renamed);
             }
-            found.free_lane(key, now.mono_ms);
+            found.free_lane(lane, now.mono_ms);
         }
         self.wake(endpoint);
     }
@@ -232,56 +236,65 @@ impl Queue {
 
         self.each(&ids, |queue, delivery, state| {
             let Some(revive) = revives.next() else { return Err("was not asked for") };
-            match state {
-                _ if !queue.state.lives(delivery.endpoint) => return Err(ENDPOINT_DELETED),
-                DeliveryState::Held => {
-                    return Err("waits behind an endpoint on hold: use `hookboxctl endpoint \
-                                release`");
-                }
-                _ if queue.is_in_flight(delivery) => {
-                    return Err("is being attempted right now: \
-                                                                 try again in a moment");
-                }
-                _ if queue.state.stands_at(revive.event).is_none() => {
-                    return Err("cannot be attempted again: its event was dropped by retention");
-                }
-                DeliveryState::Dead if !queue.holds_dead_letter(revive) => {
-                    return Err(dead_letters::MOVED);
-                }
-                DeliveryState::Dead | DeliveryState::Cancelled => queue.revive(now, *revive, draft),
-                DeliveryState::Pending if queue.is_kept_back(now, delivery) => {
-                    return Err("has its first attempt before it, and its endpoint is paused or \
-                                fails: use `hookboxctl endpoint release`");
-                }
-                DeliveryState::Pending if queue.waits_behind_parked(delivery) => {
-                    return Err(
-                        "waits behind the head of its lane, which is parked: use `hookboxctl \
-                         delivery retry` or `delivery cancel` with that one, which `hookboxctl \
-                         delivery explain` names",
-                    );
-                }
-                DeliveryState::Pending if queue.is_fresh(delivery) => {
-                    return Err(
-                        "waits for its first attempt, and has it in its turn: see `hookboxctl \
-                         delivery explain`",
-                    );
-                }
-                DeliveryState::Pending => queue.hurry(now, delivery, draft),
-                DeliveryState::InFlight => {
-                    return Err("is being attempted right now: try again in \
-                                                       a moment");
-                }
-                DeliveryState::Delivered => {
-                    return Err("was delivered already: use `hookboxctl \
-                                                        replay --event`");
-                }
-            }
+            queue.check_retry(now, revive, state)?;
 
+            // What waits for a retry is hurried; what had ended begins anew.
+            match state {
+                DeliveryState::Dead | DeliveryState::Cancelled => queue.revive(now, *revive, draft),
+                _ => queue.hurry(now, delivery, draft),
+            }
             if alone {
                 queue.state.endpoint_mut(delivery.endpoint).make_urgent(delivery.seq);
             }
             Ok(())
         })
+    }
+
+    /// Refuses to attempt a delivery in this state again, and says what to do instead.
+    fn check_retry(
+        &self,
+        now: Now,
+        revive: &Revive,
+        state: DeliveryState,
+    ) -> Result<(), &'static str> {
+        let delivery = revive.delivery;
+        if !self.state.lives(delivery.endpoint) {
+            return Err(ENDPOINT_DELETED);
+        }
+        if state == DeliveryState::Held {
+            return Err("waits behind an endpoint on hold: use `hookboxctl endpoint release`");
+        }
+        if self.is_in_flight(delivery) {
+            return Err("is being attempted right now: try again in a moment");
+        }
+        if self.state.stands_at(revive.event).is_none() {
+            return Err("cannot be attempted again: its event was dropped by retention");
+        }
+
+        match state {
+            DeliveryState::Dead if !self.holds_dead_letter(revive) => Err(dead_letters::MOVED),
+            DeliveryState::Pending if self.is_kept_back(now, delivery) => {
+                Err("has its first attempt before it, and its endpoint is paused or fails: use \
+                     `hookboxctl endpoint release`")
+            }
+            DeliveryState::Pending if self.waits_behind_parked(delivery) => {
+                Err("waits behind the head of its lane, which is parked: use `hookboxctl delivery \
+                     retry` or `delivery cancel` with that one, which `hookboxctl delivery \
+                     explain` names")
+            }
+            DeliveryState::Pending if self.is_fresh(delivery) => {
+                Err("waits for its first attempt, which is made when its turn comes: see \
+                     `hookboxctl delivery explain`")
+            }
+            DeliveryState::Delivered => {
+                Err("was delivered already: use `hookboxctl replay --event`")
+            }
+            DeliveryState::Pending
+            | DeliveryState::Dead
+            | DeliveryState::Cancelled
+            | DeliveryState::Held
+            | DeliveryState::InFlight => Ok(()),
+        }
     }
 
     /// Does something with each delivery. One alone that cannot be done is a refusal; of several,
@@ -393,14 +406,14 @@ impl Queue {
     /// Whether its lane is parked, as far as it is known, and it is not the head of it.
     fn waits_behind_parked(&self, delivery: DeliveryId) -> bool {
         let endpoint = self.state.endpoint(delivery.endpoint);
-        let fresh = || endpoint.prefetch().find(delivery.seq).and_then(|job| job.key);
-        let key = match (endpoint.retrying.get(&delivery.seq), endpoint.settings.order) {
-            (Some(waiting), _) => endpoint.key_of(waiting.key),
+        let fresh = || endpoint.prefetch().find(delivery.seq).and_then(|job| job.lane);
+        let lane = match (endpoint.retrying.get(&delivery.seq), endpoint.settings.order) {
+            (Some(waiting), _) => endpoint.lane_of_key(waiting.key),
             (None, Order::Strict) => Some(super::lanes::STRICT),
             (None, _) => fresh(),
         };
 
-        let head = key.and_then(|key| endpoint.lanes().head(key));
+        let head = lane.and_then(|lane| endpoint.lanes().head(lane));
         let head = head.filter(|head| *head != delivery.seq);
         head.and_then(|head| endpoint.retrying.get(&head)).is_some_and(|head| head.parked)
     }
