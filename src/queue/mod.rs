@@ -33,6 +33,7 @@ mod batch;
 mod breaker;
 mod bucket;
 mod catchup;
+mod checkpoint;
 mod clock;
 mod command;
 mod commands;
