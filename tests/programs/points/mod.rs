@@ -11,10 +11,10 @@
 //! P-10: a panic in the scheduler's thread, or in the reader's, ends the process at once, and
 //! nothing is acknowledged after it.
 //!
-//! Results: one round: 38 deaths at 38 points, 7,532 acknowledged, 0 lost, 66 delivered twice; four
-//! before there were points of a checkpoint (HOOKBOX_SEED=20273): 124 deaths, 44,783 acknowledged, 0
-//! lost, 190 delivered twice. Panics (seed 20279): five, 2,110 acknowledged, 0 lost, the process gone 1
-//! to 45 ms after the panic's line.
+//! Results: one round, 38 deaths at 38 points, 7,532 acknowledged, 0 lost, 66 delivered twice; and
+//! four before there were points of a checkpoint (HOOKBOX_SEED=20273): 124 deaths, 44,783
+//! acknowledged, 0 lost, 190 delivered twice. Panics (seed 20279): five, 2,110 acknowledged, 0
+//! lost, the process gone 1 to 45 ms after the panic's line.
 //!
 //! The points are in every build with debug assertions, so in the programs that `cargo test`
 //! builds, and in no release. `HOOKBOX_POINT_ROUNDS` says how often each point is tried,
