@@ -156,14 +156,15 @@ impl Reader {
     /// The disk space as it was last measured.
     #[must_use]
     pub fn disk_space(&self) -> DiskSpace {
-        self.segments.gauge.space()
+        self.segments.disk_space()
     }
 
     /// Measures the disk space, and maintains the ballast. Lists the folder: not for the thread
     /// that commits.
     pub fn measure_disk_space(&self) -> DiskSpace {
         let active = self.segments.newest().map_or(0, |slot| slot.first);
-        let space = self.segments.gauge.measure(active);
+        self.segments.gauge.measure(active);
+        let space = self.segments.disk_space();
         if !self.segments.opener.is_scratch_copy() {
             ballast::maintain(&self.segments.dir, &space);
         }

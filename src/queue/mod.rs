@@ -33,6 +33,7 @@ mod batch;
 mod breaker;
 mod bucket;
 mod catchup;
+mod checkpoint;
 mod clock;
 mod commands;
 mod dead_letters;

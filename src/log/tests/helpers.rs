@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::FORMAT;
 use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
-use crate::log::{Expect, Head, Log, LogError, LogProblem, Options, Reader, Recovered, Report};
+use crate::log::{
+    Expect, Head, Log, LogError, LogProblem, Options, Reader, Recovered, Report, folder,
+};
 use crate::model::{Event, EventId, Seq};
 use crate::record::Record;
 
@@ -127,7 +129,11 @@ pub(super) fn copy_tree(from: &Path, to: &Path) {
 
 /// Changes a segment of a log that is closed.
 pub(super) fn meddle(dir: &Path, first: Seq, with: Tampering) {
-    let segment = Segment::open(&dir.join("log"), first, false).expect("opens");
+    let log = dir.join("log");
+    if let (Tampering::Checkpoint(bytes), false) = (&with, FORMAT.holds_checkpoint()) {
+        return fs::write(folder::checkpoint(&log, first), bytes).expect("writes");
+    }
+    let segment = Segment::open(&log, first, false).expect("opens");
     segment.tamper(&with);
     segment.sync().expect("syncs");
 }
