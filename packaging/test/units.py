@@ -51,7 +51,7 @@ def the_package_is_in_order(package, _):
 
         program = (folder / "usr/bin/hookboxd").read_bytes()
         if not os.environ.get("HOOKBOX_PROGRAMS"):
-            for name in (b"/root/", b"/home/", str(REPOSITORY).encode()):
+            for name in (b"/.cargo/", b"/.rustup/", str(REPOSITORY).encode()):
                 assert name not in program, f"{name} is in the program"
             head = run("git", "-C", REPOSITORY, "rev-parse", "--short=12", "HEAD").stdout.strip()
             version = run(folder / "usr/bin/hookboxd", "--version").stdout
@@ -71,6 +71,12 @@ def the_units_hold(package, _):
                          *(unit.replace("@.", "@jobs.") for unit in UNITS), check=False)
         ours = [line for line in said.stderr.splitlines() if "hookbox" in line]
         assert not ours, ours
+        for name in [unit for unit in UNITS if unit.endswith(".service")]:
+            said = debian.do("systemd-analyze", "security", "--offline=true", "--threshold=15",
+                             f"/usr/lib/systemd/system/{name}", check=False)
+            print(said.stdout.strip().splitlines()[-1])
+            assert said.returncode == 0, said.stdout
+
         # With the drop-ins that are shipped as examples, every line of exec.conf in force.
         for name in ("exec", "idle-exit", "credentials"):
             text = (debian.root / f"usr/share/doc/hookbox/examples/{name}.conf").read_text()
@@ -79,12 +85,6 @@ def the_units_hold(package, _):
         said = debian.do("systemd-analyze", "verify", "--man=no", "hookboxd.service", check=False)
         ours = [line for line in said.stderr.splitlines() if "hookbox" in line]
         assert not ours, ours
-
-        for name in [unit for unit in UNITS if unit.endswith(".service")]:
-            said = debian.do("systemd-analyze", "security", "--offline=true", "--threshold=15",
-                             f"/usr/lib/systemd/system/{name}", check=False)
-            print(said.stdout.strip().splitlines()[-1])
-            assert said.returncode == 0, said.stdout
 
 
 def it_is_installed_and_runs_without_a_manager(package, _):
@@ -115,6 +115,7 @@ def a_box_needs_no_etc_and_no_root_that_can_be_written(package, _):
         box = f"""set -e
             mount --bind {root} {root}
             mount -o remount,bind,ro {root}
+            mount -t proc proc {root}/proc
             mount -t tmpfs -o mode=755 none {root}/run && mount -t tmpfs -o mode=755 none {root}/var/lib
             mkdir -p {root}/run/hookbox {root}/var/lib/hookbox
             chroot {root} chown hookbox:hookbox /run/hookbox /var/lib/hookbox
@@ -124,12 +125,7 @@ def a_box_needs_no_etc_and_no_root_that_can_be_written(package, _):
             for n in $(seq 600); do chroot {root} hookboxctl status >/dev/null 2>&1 && break; sleep 0.1; done
             chroot {root} hookboxctl status
             chroot {root} hookboxctl event send --source app --data hello
-            for n in $(seq 600); do
-                chroot {root} hookboxctl --json endpoint test note >/tmp/$$ 2>&1 || true
-                grep -q ReadWritePaths /tmp/$$ && break
-                sleep 0.1
-            done
-            cat /tmp/$$ && rm /tmp/$$
+            chroot {root} hookboxctl --json endpoint test note || true
             kill -TERM $daemon
             wait $daemon"""
         said = run("unshare", "--mount", "sh", "-c", box).stdout
