@@ -124,6 +124,9 @@ class Manager:
         return ["chroot", str(self.root), "setpriv", "--reuid=hookbox", "--regid=hookbox", "--init-groups",
                 "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
 
+    def log(self):
+        return (self.root / "run/manager/log").read_text()
+
     def as_user(self, command):
         return subprocess.run([*self.enter(), *command], capture_output=True, text=True)
 

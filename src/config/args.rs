@@ -13,6 +13,7 @@ use super::{Config, ConfigError, LogFormat, parse_listen};
 #[command(
     name = "hookboxd",
     version,
+    long_version = crate::model::version_and_commit(),
     after_help = "Without options, data is kept in ./hookbox-data, and webhooks are received on\n\
         127.0.0.1:8420.\n\
         Sources and endpoints are created with hookboxctl: begin with `hookboxctl --help`,\n\

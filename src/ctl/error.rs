@@ -12,8 +12,8 @@ const UNREACHABLE: u8 = 69;
 /// The daemon accepts no events: what monitoring calls critical.
 const NOT_ACCEPTING: u8 = 2;
 
-/// As diff(1) has it.
-const NOT_COMPARED: u8 = 2;
+/// `diff` could not compare: as diff(1) has it, also for wrong options.
+pub(super) const NOT_COMPARED: u8 = 2;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]

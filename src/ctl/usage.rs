@@ -4,7 +4,10 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::args::Cli;
-use super::error::USAGE;
+use super::error::{NOT_COMPARED, USAGE};
+
+/// The command whose exit codes are those of diff(1).
+const DIFF: &str = "hookboxctl diff";
 
 /// Prints help where it was asked for, and a usage error as one line. Gives the exit code.
 pub(super) fn report(error: &clap::Error) -> u8 {
@@ -21,7 +24,7 @@ pub(super) fn report(error: &clap::Error) -> u8 {
         _ => {
             let words: Vec<String> = std::env::args().skip(1).collect();
             eprintln!("hookboxctl: {}", line(&error.to_string(), &words));
-            USAGE
+            if innermost(&words) == DIFF { NOT_COMPARED } else { USAGE }
         }
     }
 }

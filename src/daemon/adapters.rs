@@ -60,11 +60,17 @@ pub fn lend(
         }),
         check_endpoint: Arc::new(move |endpoint| {
             let mut endpoint = endpoint.clone();
-            for timed in &mut endpoint.secrets {
-                if let Some(secret) = lookup(&timed.secret.0)? {
-                    timed.secret.0 = secret;
+            let mut found = Vec::with_capacity(endpoint.secrets.len());
+            for mut timed in std::mem::take(&mut endpoint.secrets) {
+                match lookup(&timed.secret.0) {
+                    Ok(Some(secret)) => timed.secret.0 = secret,
+                    Ok(None) => {}
+                    Err(_) if timed.expires_at.is_some() => continue,
+                    Err(why) => return Err(why),
                 }
+                found.push(timed);
             }
+            endpoint.secrets = found;
             checking.check(&endpoint)
         }),
         why_not: Arc::new(matcher::why_not),

@@ -4,11 +4,16 @@
 //! It ends when for so long no connection was open and nothing was remembered, no delivery waits
 //! (but for those of endpoints on hold), and retention has nothing due. Then it stops accepting and
 //! looks again. What has come until then is served as ever; what comes later waits in the sockets.
+//! What is remembered even later, such as a notice of its own, is seen when the log is closed: then
+//! the daemon connects to its own socket, which somebody else holds, so that it is started again.
 //!
 //! A file in the data folder says at boot whether something may wait: it is there from the start of
 //! such a daemon until it ends because it is idle, so that a crash leaves it.
 
 use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,6 +27,8 @@ const LOOKS: u64 = 4;
 const LOOK_MAX_MS: u64 = 60_000;
 /// The accept loops stop at once, unless they wait for descriptors.
 const GATE_WAIT: Duration = Duration::from_secs(2);
+/// How long a connection to an own socket may take.
+const WAKE_WAIT: Duration = Duration::from_secs(1);
 /// The file that is there unless the daemon has ended because it was idle.
 const MARK: &str = "wake-at-boot";
 
@@ -30,8 +37,8 @@ pub struct IdleExit {
     handle: Handle,
     clock: Clock,
     after_ms: u64,
-    /// How many loops accept connections.
-    loops: usize,
+    /// Where it listens, as [`Listener::address`](crate::ingest::Listener::address) has it.
+    addresses: Vec<String>,
     mark: BootMark,
 }
 
@@ -39,6 +46,7 @@ pub struct IdleExit {
 pub struct EndedIdle {
     /// The last record that was durable when nothing waited.
     durable: u64,
+    addresses: Vec<String>,
     mark: BootMark,
 }
 
@@ -47,8 +55,14 @@ pub struct EndedIdle {
 type Signs = (u64, u64);
 
 impl IdleExit {
-    pub fn new(handle: Handle, clock: Clock, after_ms: u64, loops: usize, data: &Path) -> Self {
-        Self { handle, clock, after_ms, loops, mark: BootMark::set(data) }
+    pub fn new(
+        handle: Handle,
+        clock: Clock,
+        after_ms: u64,
+        addresses: Vec<String>,
+        data: &Path,
+    ) -> Self {
+        Self { handle, clock, after_ms, addresses, mark: BootMark::set(data) }
     }
 
     /// Returns when the daemon is to end. No connection is accepted any more then.
@@ -63,7 +77,7 @@ impl IdleExit {
             if signs != seen || !self.is_quiet() {
                 (seen, since) = (signs, now);
             } else if now.saturating_sub(since) >= self.after_ms && self.ends(seen).await {
-                return EndedIdle { durable: seen.0, mark: self.mark };
+                return EndedIdle { durable: seen.0, addresses: self.addresses, mark: self.mark };
             }
         }
     }
@@ -90,8 +104,10 @@ impl IdleExit {
             return false;
         }
 
+        // A loop for each listener, and that of the admin socket.
+        let loops = self.addresses.len() + 1;
         let gate = &self.handle.health().gate;
-        let closed = tokio::time::timeout(GATE_WAIT, gate.close(self.loops)).await;
+        let closed = tokio::time::timeout(GATE_WAIT, gate.close(loops)).await;
         if closed.is_ok() && self.is_idle(seen).await {
             return true;
         }
@@ -103,11 +119,40 @@ impl IdleExit {
 impl EndedIdle {
     /// The log is closed, and this was its last record.
     pub fn finish(self, durable: u64) {
-        // A notice of the last moment is still to be delivered.
         if durable == self.durable {
-            self.mark.remove();
+            return self.mark.remove();
+        }
+        // A notice of the last moment is still to be delivered.
+        match self.addresses.iter().find(|address| wake(address).is_ok()) {
+            Some(address) => {
+                tracing::info!(address, "something came at the last moment: starting again");
+            }
+            None => tracing::warn!(
+                "something came at the last moment, and no socket could be reached: it waits for \
+                 the next start"
+            ),
         }
     }
+}
+
+/// Connects to a socket that this process does not listen on any more: whoever holds it starts the
+/// next daemon, which finds nobody there and looks at what waits.
+fn wake(address: &str) -> io::Result<()> {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return UnixStream::connect(path).map(drop);
+    }
+    let address = address.strip_prefix("https://").unwrap_or(address);
+    let mut address: SocketAddr = address.parse().map_err(io::Error::other)?;
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            address.set_ip(Ipv4Addr::LOCALHOST.into())
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            address.set_ip(Ipv6Addr::LOCALHOST.into())
+        }
+        _ => {}
+    }
+    TcpStream::connect_timeout(&address, WAKE_WAIT).map(drop)
 }
 
 /// The file that says at boot whether something may wait.
@@ -129,5 +174,42 @@ impl BootMark {
             let path = self.0.display();
             tracing::warn!(%error, %path, "the mark for the boot stays: hookboxd is started then");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    use super::{BootMark, EndedIdle, MARK};
+
+    #[test]
+    fn a_record_of_the_last_moment_starts_the_next_daemon() {
+        let data = tempfile::tempdir().expect("a folder");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let path = data.path().join("in.sock");
+        let unix = UnixListener::bind(&path).expect("a free path");
+        tcp.set_nonblocking(true).expect("set");
+        unix.set_nonblocking(true).expect("set");
+        let port = tcp.local_addr().expect("an address").port();
+
+        let ended = |address: String| EndedIdle {
+            durable: 7,
+            addresses: vec!["no address".to_owned(), address],
+            mark: BootMark::set(data.path()),
+        };
+        ended(format!("https://0.0.0.0:{port}")).finish(8);
+        assert!(tcp.accept().is_ok(), "whoever holds the socket sees a connection");
+        ended(format!("unix:{}", path.display())).finish(8);
+        assert!(unix.accept().is_ok());
+        assert!(data.path().join(MARK).exists(), "and so does the boot");
+
+        // Nothing came.
+        ended(format!("127.0.0.1:{port}")).finish(7);
+        let nobody = tcp.accept().expect_err("nobody connected");
+        assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
+        assert!(!data.path().join(MARK).exists());
     }
 }

@@ -214,9 +214,9 @@ async fn open(
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
     // Before the first connection, which may wait in a passed socket already: what it brings has to
     // be delivered after a power cut, too.
-    let loops = listeners.len() + 1;
-    let idle =
-        idle_ms.map(|ms| IdleExit::new(handle.clone(), clock.clone(), ms, loops, &config.data));
+    let idle = idle_ms.map(|ms| {
+        IdleExit::new(handle.clone(), clock.clone(), ms, addresses.clone(), &config.data)
+    });
     handle.health().accepting.store(true, Ordering::Release);
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress: Vec<_> = listeners.into_iter().map(serve).collect();

@@ -49,7 +49,7 @@ pub use filter::{DeliveryFilter, EventFilter, EventTraits};
 pub use hop_headers::{canonical_header_name, is_hop_header};
 pub use id::{BatchId, DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
 pub use lease::{LeaseError, LeaseRequest, LeasedDelivery, Settlement};
-pub use release::{COMMIT, VERSION};
+pub use release::{COMMIT, VERSION, version_and_commit};
 pub use secret::{REDACTED, Secret, TimedSecret, is_credential_name, is_secret_name};
 pub use source::{PROVIDER_SCHEMES, Source, valid_name};
 pub use target::{HttpTarget, Locality, Target, TargetError, UnixTarget};

@@ -1,5 +1,7 @@
 //! Which release of hookbox this is.
 
+use std::sync::LazyLock;
+
 /// The version, as Cargo.toml has it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -9,3 +11,10 @@ pub const COMMIT: &str = match option_env!("HOOKBOX_COMMIT") {
     Some(commit) if !commit.is_empty() => commit,
     _ => "unknown",
 };
+
+/// Both, as `--version` prints them.
+#[must_use]
+pub fn version_and_commit() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| format!("{VERSION} (commit {COMMIT})"));
+    TEXT.as_str()
+}

@@ -61,11 +61,16 @@ impl Parts {
         let lookup = machinery.lookup.as_ref();
         let transport = transport(endpoint, machinery, policy)?;
 
-        let key = |timed: &TimedSecret| {
-            let secret = resolve(&timed.secret, lookup)?;
-            SigningKey::new(&TimedSecret { secret, expires_at: timed.expires_at })
+        let key = |timed: &TimedSecret| match resolve(&timed.secret, lookup) {
+            Ok(secret) => {
+                let expires_at = timed.expires_at;
+                Some(SigningKey::new(&TimedSecret { secret, expires_at }))
+            }
+            // An old one that is gone signs no more, and does not stand in the way of the newest.
+            Err(_) if timed.expires_at.is_some() => None,
+            Err(why) => Some(Err(why)),
         };
-        let keys = endpoint.secrets.iter().map(key).collect::<Result<_, String>>()?;
+        let keys = endpoint.secrets.iter().filter_map(key).collect::<Result<_, String>>()?;
 
         let is_plain = endpoint.template.is_plain();
         let templates =

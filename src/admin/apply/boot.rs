@@ -1,6 +1,7 @@
 //! The files that are applied when the daemon starts, and what is different from them later.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::configured::Configured;
 use super::plan::{ConfiguredNow, PlanOptions, PlannedChange, plan};
@@ -8,6 +9,7 @@ use crate::api::apply::ConfigurationSet;
 use crate::api::values::Time;
 use crate::api::views::{ApplyAction, BootApplyView};
 use crate::model::WallMs;
+use crate::scheduler::Directory;
 
 /// The set that these files are.
 pub const BOOT_SET: &str = "apply.d";
@@ -15,7 +17,7 @@ pub const BOOT_SET: &str = "apply.d";
 const NAMED: usize = 32;
 
 /// What was applied at the start.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct BootApply {
     pub files: Vec<PathBuf>,
     /// What they say; an error when they cannot be read.
@@ -23,13 +25,41 @@ pub struct BootApply {
     pub at: WallMs,
     /// How much they changed, or why nothing of them was applied.
     pub applied: Result<usize, String>,
+    pub known: KnownDrift,
+}
+
+/// What was found to be different, for as long as nothing else is configured: with thousands of
+/// entries it takes a while to find out, and `status` is asked often.
+#[derive(Debug, Default)]
+pub struct KnownDrift(Mutex<Option<(Weak<Directory>, Vec<String>)>>);
+
+impl KnownDrift {
+    /// The differences from this directory; `find` finds them out where they are not known.
+    fn of(&self, directory: &Arc<Directory>, find: impl FnOnce() -> Vec<String>) -> Vec<String> {
+        // Whoever asks meanwhile waits for the same answer.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A weak reference keeps the address, so that no later directory has it.
+        match &*known {
+            Some((of, drift)) if of.as_ptr() == Arc::as_ptr(directory) => drift.clone(),
+            _ => {
+                let drift = find();
+                *known = Some((Arc::downgrade(directory), drift.clone()));
+                drift
+            }
+        }
+    }
 }
 
 impl BootApply {
-    /// What there is to say of it by now; `None` when there is nothing.
+    /// What there is to say of it by now; `None` when there is nothing. May take a while: not for a
+    /// thread that others wait for.
     #[must_use]
-    pub fn view(&self, now: &ConfiguredNow) -> Option<BootApplyView> {
-        let drift = self.drift(now);
+    pub fn view(
+        &self,
+        directory: &Arc<Directory>,
+        configured: impl FnOnce(&Directory) -> ConfiguredNow,
+    ) -> Option<BootApplyView> {
+        let drift = self.known.of(directory, || self.drift(&configured(directory)));
         let error = self.applied.clone().err();
         if self.files.is_empty() && drift.is_empty() && error.is_none() {
             return None;
@@ -78,4 +108,32 @@ fn difference<T: Configured>(change: &PlannedChange<T>) -> String {
         }
     };
     format!("{} {} ({what})", T::NOUN, change.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::KnownDrift;
+    use crate::scheduler::Directory;
+
+    #[test]
+    fn differences_are_found_out_once_for_each_directory() {
+        let known = KnownDrift::default();
+        let first = Arc::new(Directory::default());
+        let drift = |directory: &Arc<Directory>, name: &str| {
+            let mut found = false;
+            let drift = known.of(directory, || {
+                found = true;
+                vec![name.to_owned()]
+            });
+            (drift.concat(), found)
+        };
+
+        assert_eq!(drift(&first, "a"), ("a".to_owned(), true));
+        assert_eq!(drift(&first, "b"), ("a".to_owned(), false), "nothing has changed");
+        drop(first);
+        let second = Arc::new(Directory::default());
+        assert_eq!(drift(&second, "b"), ("b".to_owned(), true), "another one");
+    }
 }

@@ -5,7 +5,7 @@ use crate::api::values::SecretText;
 use crate::api::{EndpointSpec, Patch, SourceSpec, Spec};
 use crate::ingest::verify::default_max_body;
 use crate::model::secret::redacted_url;
-use crate::model::{Endpoint, Source, TimedSecret};
+use crate::model::{Endpoint, Source, TimedSecret, WallMs, limits};
 
 /// A source or an endpoint.
 pub trait Configured: Clone + PartialEq {
@@ -46,12 +46,15 @@ pub trait Configured: Clone + PartialEq {
     /// When a setting is refused.
     fn take(&mut self, settings: Self::Settings) -> Result<(), String>;
 
-    /// Gives it the secret and the token that an entry asks for. What has to be made is
-    /// [`TO_BE_MADE`].
+    /// Gives it the secret and the token that an entry asks for, at this time: those there were
+    /// stay valid for a while. What has to be made is [`TO_BE_MADE`].
     ///
     /// # Errors
     /// When the entry has a secret in it.
-    fn take_secrets(&mut self, settings: &Self::Settings) -> Result<(), String>;
+    fn take_secrets(&mut self, settings: &Self::Settings, at: WallMs) -> Result<(), String>;
+
+    /// Lets go of old secrets that are of no use beside a new one: they proved something else.
+    fn forget_useless_secrets(&mut self, before: &Self);
 
     /// Makes what has to be made. Returns a secret that was, to be shown once.
     fn fill(&mut self, make: &MakeSecrets<'_>) -> Option<String>;
@@ -128,13 +131,19 @@ impl Configured for Source {
         settings.apply(self, default_max_body).map_err(|why| why.to_string())
     }
 
-    fn take_secrets(&mut self, settings: &SourceSpec) -> Result<(), String> {
-        put_secret(&mut self.secrets, settings.secret.as_ref(), settings.generate_secret)?;
+    fn take_secrets(&mut self, settings: &SourceSpec, at: WallMs) -> Result<(), String> {
+        put_secret(&mut self.secrets, settings.secret.as_ref(), settings.generate_secret, at)?;
         // A token that is there stays: its senders know it.
         let wants = settings.token == Some(true);
         self.token = self.token.take().filter(|_| wants);
         self.token = self.token.take().or_else(|| wants.then(|| TO_BE_MADE.to_owned()));
         Ok(())
+    }
+
+    fn forget_useless_secrets(&mut self, before: &Self) {
+        if self.verify != before.verify && self.secrets.first() != before.secrets.first() {
+            self.secrets.truncate(1);
+        }
     }
 
     fn fill(&mut self, make: &MakeSecrets<'_>) -> Option<String> {
@@ -195,12 +204,14 @@ impl Configured for Endpoint {
         given.apply(self).map_err(|why| why.to_string())
     }
 
-    fn take_secrets(&mut self, settings: &EndpointSpec) -> Result<(), String> {
+    fn take_secrets(&mut self, settings: &EndpointSpec, at: WallMs) -> Result<(), String> {
         // Whoever gives no secret gets one: requests are always signed.
         let is_new = self.created_at == 0;
         let generate = settings.generate_secret.unwrap_or(is_new && settings.secret.is_none());
-        put_secret(&mut self.secrets, settings.secret.as_ref(), Some(generate))
+        put_secret(&mut self.secrets, settings.secret.as_ref(), Some(generate), at)
     }
+
+    fn forget_useless_secrets(&mut self, _: &Self) {}
 
     fn fill(&mut self, make: &MakeSecrets<'_>) -> Option<String> {
         fill_secret(&mut self.secrets, make)
@@ -211,12 +222,14 @@ impl Configured for Endpoint {
 const SECRETIVE_OF_SOURCE: [&str; 2] = ["set", "public_url"];
 const SECRETIVE_OF_ENDPOINT: [&str; 3] = ["url", "header", "proxy"];
 
-/// Puts a reference in the place of the secrets there were; the same one leaves them as they are.
-/// One that is to be generated is so only where there is none.
+/// Puts a reference before the secrets there were, which stay valid for [`limits::ROTATION_MS`];
+/// the same one leaves them as they are. One that is to be generated is so only where there is
+/// none.
 fn put_secret(
     secrets: &mut Vec<TimedSecret>,
     given: Option<&SecretText>,
     generate: Option<bool>,
+    at: WallMs,
 ) -> Result<(), String> {
     let generate = generate == Some(true);
     let Some(SecretText(given)) = given else {
@@ -235,7 +248,14 @@ fn put_secret(
             .to_owned());
     }
     if secrets.first().is_none_or(|newest| newest.secret != *given) {
-        *secrets = vec![TimedSecret::current(given.0.clone())];
+        let end = at.saturating_add(limits::ROTATION_MS);
+        secrets.retain(|old| old.is_live(at) && old.secret != *given);
+        for old in secrets.iter_mut() {
+            old.expires_at = Some(old.expires_at.map_or(end, |ends| ends.min(end)));
+        }
+        secrets.insert(0, TimedSecret::current(given.0.clone()));
+        // Files win over what is in the way: of the old ones, the oldest goes.
+        secrets.truncate(limits::SECRETS);
     }
     Ok(())
 }

@@ -27,5 +27,5 @@ mod renames;
 mod tests;
 
 pub use export::export;
-pub use perform::{apply, apply_at_start, configured_now, configured_now_here};
+pub use perform::{apply, apply_at_start, configured_in, configured_now};
 pub use plan::PlanOptions;

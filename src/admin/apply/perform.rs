@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::boot::{BOOT_SET, BootApply};
+use super::boot::{BOOT_SET, BootApply, KnownDrift};
 use super::configured::{Configured, MakeSecrets};
 use super::plan::{ConfiguredNow, Plan, PlanOptions, PlannedChange, plan};
 use crate::admin::context::Admin;
@@ -11,8 +11,9 @@ use crate::admin::http::problem::Problem;
 use crate::api::apply::ConfigurationSet;
 use crate::api::values::SecretText;
 use crate::api::views::{ApplyView, ChangeView};
-use crate::model::{Endpoint, Source};
+use crate::model::{Endpoint, Source, WallMs};
 use crate::queue::{ApplySettings, EndpointsQuery, ExpectedSettings, Refusal, SettingsApplied};
+use crate::scheduler::Directory;
 
 /// How often something is planned anew because something else was configured meanwhile.
 const TRIES: usize = 4;
@@ -29,16 +30,16 @@ pub async fn configured_now(admin: &Admin) -> Result<ConfiguredNow, Problem> {
         snapshots.into_iter().map(|snapshot| (snapshot.endpoint, snapshot.waiting)).collect();
     endpoints.sort_by_key(|(endpoint, _)| endpoint.id);
 
-    Ok(ConfiguredNow { endpoints, ..configured_now_here(admin) })
+    let rest = configured_in(&admin.handle.directory(), admin.wall_ms());
+    Ok(ConfiguredNow { endpoints, ..rest })
 }
 
 /// The same without asking the scheduler, and without what waits.
-pub fn configured_now_here(admin: &Admin) -> ConfiguredNow {
-    let directory = admin.handle.directory();
+pub fn configured_in(directory: &Directory, at: WallMs) -> ConfiguredNow {
     let mut sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
     sources.sort_by_key(|source| source.id);
     let endpoints = directory.endpoints.iter().map(|endpoint| (endpoint.clone(), 0)).collect();
-    ConfiguredNow { sources, endpoints }
+    ConfiguredNow { at, sources, endpoints }
 }
 
 /// Applies a set, or with `dry_run` finds out what that would change.
@@ -94,7 +95,7 @@ pub async fn apply_at_start(
         Ok(0) => {}
         Ok(changed) => tracing::info!(changed, files = files.len(), "apply.d was applied"),
     }
-    BootApply { files, wanted, at: admin.wall_ms(), applied }
+    BootApply { files, wanted, at: admin.wall_ms(), applied, known: KnownDrift::default() }
 }
 
 /// Nobody is shown a secret that is generated at the start.

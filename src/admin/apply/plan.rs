@@ -9,12 +9,14 @@ use super::fields::{changed, of_new};
 use super::renames::{NameOrigins, resolve};
 use crate::api::apply::{ConfigurationSet, Entry};
 use crate::api::views::{ApplyAction, FieldChangeView};
-use crate::model::{Endpoint, Source};
+use crate::model::time::format_duration_ms;
+use crate::model::{Endpoint, Source, WallMs, limits};
 use crate::queue::OWN_SOURCE;
 
 /// What is configured, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct ConfiguredNow {
+    pub at: WallMs,
     pub sources: Vec<Arc<Source>>,
     /// With how many deliveries of each have not ended.
     pub endpoints: Vec<(Arc<Endpoint>, u64)>,
@@ -105,8 +107,9 @@ pub fn plan(
     }
     let mut refusals = Vec::new();
     let of_sources: Vec<(Arc<Source>, u64)> = now.sources.iter().map(|s| (s.clone(), 0)).collect();
-    let sources = PlanOfKind::of(&of_sources, &wanted.sources, options, &mut refusals);
-    let endpoints = PlanOfKind::of(&now.endpoints, &wanted.endpoints, options, &mut refusals);
+    let sources = PlanOfKind::of(&of_sources, &wanted.sources, (options, now.at), &mut refusals);
+    let endpoints =
+        PlanOfKind::of(&now.endpoints, &wanted.endpoints, (options, now.at), &mut refusals);
 
     let mut plan = Plan {
         unchanged: sources.unchanged + endpoints.unchanged,
@@ -132,7 +135,7 @@ impl<T: Configured> PlanOfKind<T> {
     fn of(
         there: &[(Arc<T>, u64)],
         wanted: &BTreeMap<String, Entry<T::Settings>>,
-        options: &PlanOptions,
+        (options, at): (&PlanOptions, WallMs),
         refusals: &mut Vec<String>,
     ) -> Self {
         let mut kind = Self { changes: Vec::new(), unchanged: 0, untouched: Vec::new() };
@@ -147,7 +150,7 @@ impl<T: Configured> PlanOfKind<T> {
 
         for (name, entry) in wanted {
             let before = origins.get(name).map(|at| &there[*at]);
-            match planned(name, entry, before, options) {
+            match planned(name, entry, before, (options, at)) {
                 Ok(Some(change)) => kind.changes.push(change),
                 Ok(None) => kind.unchanged += 1,
                 Err(why) => refusals.push(format!("{}.{name}: {why}", T::NOUN)),
@@ -198,7 +201,7 @@ fn planned<T: Configured>(
     name: &str,
     entry: &Entry<T::Settings>,
     before: Option<&(Arc<T>, u64)>,
-    options: &PlanOptions,
+    (options, at): (&PlanOptions, WallMs),
 ) -> Result<Option<PlannedChange<T>>, String> {
     let (before, waiting) = before.map_or((None, 0), |(one, waiting)| (Some(one), *waiting));
     if before.is_some_and(|before| before.is_temporary()) {
@@ -208,7 +211,10 @@ fn planned<T: Configured>(
     let mut after = before.map_or_else(|| T::plain(name), |before| T::clone(before));
     after.rename(name);
     after.take(entry.settings.clone())?;
-    after.take_secrets(&entry.settings)?;
+    after.take_secrets(&entry.settings, at)?;
+    if let Some(before) = before {
+        after.forget_useless_secrets(before);
+    }
     if let Some(set) = options.set.as_deref() {
         if let Some(other) = after.applied_set().filter(|other| *other != set && !options.force) {
             return Err(format!("belongs to the set '{other}': use --force to take it over"));
@@ -221,14 +227,20 @@ fn planned<T: Configured>(
         Some(before) => changed(&**before, &after),
         None => of_new(&after),
     };
-    let change = PlannedChange {
-        before: before.cloned(),
-        after: Some(after),
-        fields,
-        waiting,
-        warnings: Vec::new(),
-    };
+    let warnings = before.and_then(|before| of_rotation(&**before, &after)).into_iter().collect();
+    let change =
+        PlannedChange { before: before.cloned(), after: Some(after), fields, waiting, warnings };
     Ok(Some(change))
+}
+
+/// Says that the secret there was is valid for a while longer.
+fn of_rotation<T: Configured>(before: &T, after: &T) -> Option<String> {
+    let newest = |one: &T| one.secrets().first().map(|newest| newest.secret.clone());
+    let is_rotated = newest(before) != newest(after) && after.secrets().len() > 1;
+    is_rotated.then(|| {
+        let kept = format_duration_ms(limits::ROTATION_MS);
+        format!("the old secret stays valid for {kept}: `rotate-secret --now` ends it at once")
+    })
 }
 
 /// Endpoints that the set does not speak of go on taking the events of sources that are renamed.

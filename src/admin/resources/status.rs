@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{log, shares, worst};
-use crate::admin::apply::configured_now_here;
+use crate::admin::apply::configured_in;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -18,15 +18,16 @@ use crate::api::views::{
 use crate::log::{LogProblem, SegmentInfo};
 use crate::model::limits;
 use crate::queue::{Status, StatusQuery, WorstQuery};
+use crate::scheduler::Directory;
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
     let status = ask(admin).await?;
     let troubled = admin.handle.ask(WorstQuery { limit: limits::WORST_SHOWN }).await?;
     let (troubled_count, urgent) = (troubled.troubled, troubled.urgent);
-    let (segments, damage, worst) = walk::value(admin, move |scan| {
+    let (segments, damage, worst, applied) = walk::value(admin, move |scan| {
         let worst = worst::views(scan, &troubled)?;
-        Ok((scan.log().segments(), scan.log().damage(), worst))
+        Ok((scan.log().segments(), scan.log().damage(), worst, applied(&scan.admin)))
     })
     .await?;
     let health = admin.handle.health();
@@ -63,7 +64,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         leased: status.leased,
         log: log_space(admin, &status, &segments, &damage),
         shares: shares::lately(admin, &status.full),
-        applied: applied(admin),
+        applied,
         accepting,
         reason: Some(health.reason()).filter(|reason| !accepting && !reason.is_empty()),
         listen: admin.info.listen.clone(),
@@ -76,7 +77,9 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
 
 /// The files that were applied at the start, and what is different from them by now.
 fn applied(admin: &Admin) -> Option<BootApplyView> {
-    let mut view = admin.info.applied.as_ref()?.view(&configured_now_here(admin))?;
+    let now_ms = admin.wall_ms();
+    let configured = |directory: &Directory| configured_in(directory, now_ms);
+    let mut view = admin.info.applied.as_ref()?.view(&admin.handle.directory(), configured)?;
     // It may quote what stands in a file.
     if !admin.shows_secrets() && view.error.is_some() {
         view.error = Some("the reason is for root and the daemon's own user".to_owned());

@@ -47,7 +47,13 @@ const GLOBAL: &str = "Global options";
 
 /// Operates a hookbox daemon: its sources, endpoints, events, deliveries and log.
 #[derive(Parser, Debug)]
-#[command(name = "hookboxctl", version, after_help = EXAMPLES, propagate_version = true)]
+#[command(
+    name = "hookboxctl",
+    version,
+    long_version = crate::model::version_and_commit(),
+    after_help = EXAMPLES,
+    propagate_version = true
+)]
 pub struct Cli {
     /// The daemon's admin socket.
     #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]

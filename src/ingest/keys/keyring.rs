@@ -78,10 +78,18 @@ impl Keyring {
     /// What cannot be looked up, and how to fix it.
     pub fn look_up(&self, source: &Source) -> Result<Source, String> {
         let mut found = source.clone();
-        for timed in &mut found.secrets {
-            if let Some(secret) = self.origins.reference(&timed.secret.0)? {
-                timed.secret.0 = secret;
+        found.secrets.clear();
+        for timed in &source.secrets {
+            let mut timed = timed.clone();
+            match self.origins.reference(&timed.secret.0) {
+                Ok(Some(secret)) => timed.secret.0 = secret,
+                Ok(None) => {}
+                // An old one that is gone proves nothing any more, and does not stand in the way of
+                // the newest.
+                Err(_) if timed.expires_at.is_some() => continue,
+                Err(why) => return Err(why),
             }
+            found.secrets.push(timed);
         }
         if let Some(key) = found.public_key.as_deref()
             && let Some(key) = self.origins.reference(key)?

@@ -14,7 +14,9 @@
 //! ([`result`]): exit 0 is done, 75 (`EX_TEMPFAIL`) try again, 100 a dead letter now, anything else
 //! try again. Processes that it leaves behind end with it.
 //!
-//! A command that is not allowed is tried again by policy, not given up: the list can change.
+//! A command that is not allowed is tried again by policy, not given up: the list can change. One
+//! that fails for want of something that the service manager's sandbox takes away is reported with
+//! the directive that gives it back ([`sandbox`]).
 
 pub mod account;
 pub mod allow;
@@ -23,6 +25,7 @@ pub mod program;
 pub mod result;
 pub mod runner;
 pub mod running;
+pub mod sandbox;
 pub mod spawn;
 pub mod supervise;
 pub mod transport;

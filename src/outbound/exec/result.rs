@@ -1,9 +1,12 @@
 //! The result of a command, and its output.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::model::{CommandEnd, Outcome, limits};
 
+use super::sandbox::Sandbox;
 use super::supervise::CommandExit;
 
 /// How a command asks for another attempt (`EX_TEMPFAIL` of sysexits), and for none.
@@ -34,8 +37,8 @@ impl CommandResult {
         }
     }
 
-    /// Of a command that has ended.
-    pub fn of(end: CommandExit, output: OutputTail) -> Self {
+    /// Of a command that has ended. A failure may have to do with the sandbox.
+    pub fn of(end: CommandExit, output: OutputTail, sandbox: &Sandbox) -> Self {
         let again = Outcome::Retryable { after_ms: None };
         let (outcome, why) = match (end.exit, end.signal) {
             (Some(0), _) => (Outcome::Delivered, None),
@@ -50,9 +53,11 @@ impl CommandResult {
             }
         };
 
-        let error = why.map(|why| match output.last_line() {
-            Some(line) => format!("{why}: {line}"),
-            None => why,
+        let error = why.map(|why| {
+            let line = output.last_line().map(|line| format!(": {line}")).unwrap_or_default();
+            let advice = sandbox.explains(end, &output.text());
+            let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+            format!("{why}{line}{advice}")
         });
         let command = CommandEnd { exit: end.exit, signal: end.signal, output: output.kept() };
         Self { outcome, command: Some(command), error }
@@ -77,10 +82,15 @@ impl OutputTail {
         Bytes::copy_from_slice(&self.0[from..])
     }
 
+    /// The bytes that are looked at.
+    fn text(&self) -> Cow<'_, str> {
+        let from = self.0.len().saturating_sub(limits::OUTPUT_READ);
+        String::from_utf8_lossy(&self.0[from..])
+    }
+
     /// The last line, for an error.
     fn last_line(&self) -> Option<String> {
-        let from = self.0.len().saturating_sub(limits::OUTPUT_READ);
-        let text = String::from_utf8_lossy(&self.0[from..]);
+        let text = self.text();
         let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
         Some(line.trim().chars().filter(|c| !c.is_control()).take(200).collect())
     }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use super::allow::{self, Admitted, AllowedCommands};
 use super::program::Program;
 use super::result::{CommandResult, OutputTail};
 use super::running::RunningCommand;
+use super::sandbox::Sandbox;
 use super::spawn::Spawner;
 use super::supervise;
 
@@ -29,11 +31,23 @@ pub struct CommandRunner {
     spawner: Spawner,
     running: Semaphore,
     clock: Clock,
+    /// Looked at when it is first asked for: most daemons run no command.
+    sandbox: OnceLock<Sandbox>,
 }
 
 impl CommandRunner {
     pub fn new(clock: Clock) -> Self {
-        Self { spawner: Spawner::default(), running: Semaphore::new(limits::COMMANDS), clock }
+        Self {
+            spawner: Spawner::default(),
+            running: Semaphore::new(limits::COMMANDS),
+            clock,
+            sandbox: OnceLock::new(),
+        }
+    }
+
+    /// The sandbox that commands run in.
+    pub fn sandbox(&self) -> &Sandbox {
+        self.sandbox.get_or_init(Sandbox::of_this_process)
     }
 
     pub fn now(&self) -> Now {
@@ -82,7 +96,7 @@ impl CommandRunner {
             tokio::time::timeout(timeout, running.attend(reader, body, &mut output)).await;
         match attended {
             Ok(Ok(())) => match running.end() {
-                Ok(Ok(end)) => CommandResult::of(end, output),
+                Ok(Ok(end)) => CommandResult::of(end, output, self.sandbox()),
                 Ok(Err(why)) => not_started(&why),
                 Err(error) => {
                     let why = format!("how the command ended is not known: {error}");

@@ -55,7 +55,11 @@ impl ExecTransport {
 
 impl Transport for ExecTransport {
     fn check(&self) -> Result<(), String> {
-        self.allowed.admit(&self.program.path).map(|_| ())
+        let admitted = self.allowed.admit(&self.program.path);
+        admitted.map(|_| ()).map_err(|why| match self.runner.sandbox().hides(&self.program.path) {
+            Some(advice) => format!("{why}; {advice}"),
+            None => why,
+        })
     }
 
     fn send<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, SentAttempt> {

@@ -142,6 +142,11 @@ fn what_is_refused_leaves_everything_as_it_was() {
     let taken = run(&daemon, &["apply", &good, "--set", "other"]).expect(1).stderr;
     assert!(taken.contains("belongs to the set 'site'"), "{taken}");
     run(&daemon, &["apply", &good, "--prune"]).expect(64);
+    // Wrong options are no difference either: 2, as diff(1) has it.
+    for wrong in [&["diff"][..], &["diff", &good, "--prune"], &["diff", "--no-such", &good]] {
+        let refused = run(&daemon, wrong).expect(2);
+        assert!(refused.stdout.is_empty() && refused.stderr.contains("diff --help"), "{refused:?}");
+    }
 
     assert_eq!(run(&daemon, &["export"]).expect(0).stdout, before);
     assert_eq!(text(&daemon.json(&["log", "head"]), "hash"), head, "nothing was remembered");
@@ -307,6 +312,13 @@ fn both_programs_say_what_they_are() {
     let shown = run(&daemon, &["version"]).expect(0).stdout;
     assert_eq!(shown.lines().count(), 2, "{shown}");
     assert!(shown.contains("log format"), "{shown}");
+    for program in ["hookboxctl", "hookboxd"] {
+        let commit = text(&both[program], "commit");
+        let expected = format!("{program} {} (commit {commit})\n", env!("CARGO_PKG_VERSION"));
+        let mut command = super::support::ctl::program(&built(program));
+        command.arg("--version");
+        assert_eq!(finish(command, None).expect(0).stdout, expected);
+    }
 
     let ctl = daemon.ctl();
     daemon.kill();

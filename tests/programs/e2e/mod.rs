@@ -35,6 +35,7 @@ mod pull;
 mod replay;
 mod restraint;
 mod retry;
+mod rotation;
 mod secrets;
 mod segments;
 mod shares;

@@ -3,7 +3,7 @@
 use super::super::plan::PlanOptions;
 use super::world::{PlanWorld, read};
 use crate::api::views::ApplyAction;
-use crate::model::TimedSecret;
+use crate::model::{TimedSecret, limits};
 
 fn plain() -> PlanOptions {
     PlanOptions::default()
@@ -62,9 +62,50 @@ fn a_secret_is_a_reference_or_generated_once() {
     assert_eq!(plan.sources[0].fields.len(), 1);
     assert!(plan.sources[0].fields[0].secret, "{plan:?}");
 
+    assert!(plan.sources[0].warnings[0].contains("old secret stays valid for 1d"), "{plan:?}");
+
     // The same reference leaves a rotation alone.
     world.change_source("in", |source| source.secrets.push(TimedSecret::current("old")));
     assert!(world.apply(reference, &plain()).expect("there").is_empty());
+}
+
+#[test]
+fn a_reference_that_changes_lets_the_old_secret_overlap() {
+    let text = |secret: &str| format!("[source.in]\nverify = 'github'\nsecret = '{secret}'\n");
+    let mut world = PlanWorld::new();
+    world.now.at = 1_800_000_000_000;
+    let ends = world.now.at + limits::ROTATION_MS;
+    let old = |secret: &str, expires_at| TimedSecret {
+        expires_at: Some(expires_at),
+        ..TimedSecret::current(secret)
+    };
+
+    world.apply(&text("cred:a"), &plain()).expect("new");
+    world.apply(&text("cred:b"), &plain()).expect("rotated");
+    let rotated = [TimedSecret::current("cred:b"), old("cred:a", ends)];
+    assert_eq!(world.source("in").secrets, rotated);
+    assert!(world.apply(&text("cred:b"), &plain()).expect("done before").is_empty());
+
+    // Back again: what was old is the newest, and its end is forgotten.
+    world.now.at += 1000;
+    world.apply(&text("cred:a"), &plain()).expect("rotated back");
+    let back = [TimedSecret::current("cred:a"), old("cred:b", ends + 1000)];
+    assert_eq!(world.source("in").secrets, back);
+
+    // What proves something else is of no use.
+    let mut other = world.clone();
+    let stripe = "[source.in]\nverify = 'stripe'\nsecret = 'cred:s'\n";
+    other.apply(stripe, &plain()).expect("another scheme");
+    assert_eq!(other.source("in").secrets, [TimedSecret::current("cred:s")]);
+
+    // What has ended is gone, and there are never too many.
+    world.now.at += limits::ROTATION_MS + 1;
+    for number in 0..limits::SECRETS + 3 {
+        world.apply(&text(&format!("cred:c{number}")), &plain()).expect("rotated");
+    }
+    let secrets = world.source("in").secrets.clone();
+    assert_eq!(secrets.len(), limits::SECRETS);
+    assert!(secrets.iter().all(|secret| secret.secret.0.starts_with("cred:c")), "{secrets:?}");
 }
 
 #[test]
