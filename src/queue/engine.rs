@@ -77,6 +77,8 @@ pub struct Queue {
     /// When endpoints have something that may be too old, and those of which this may have changed.
     pub(super) ages_due: Schedule,
     pub(super) ages_changed: BTreeSet<EndpointId>,
+    /// When endpoints may begin or cease to lag.
+    pub(super) lags_due: Schedule,
     /// How long after their acceptance deliveries were made since this was last taken.
     pub(super) delivered_after: Vec<u64>,
 }
@@ -107,6 +109,7 @@ impl Queue {
             wakes: Schedule::default(),
             ages_due: Schedule::default(),
             ages_changed: BTreeSet::new(),
+            lags_due: Schedule::default(),
             in_flight: 0,
             in_flight_on_probation: 0,
             in_flight_first: 0,

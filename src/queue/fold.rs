@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::endpoint::EndpointQueue;
 use super::endpoint_state::{EndpointState, Retrying};
+use super::meanwhile::Meanwhile;
 use super::state::{State, StateError, impossible};
 use crate::model::{
     DeliveryId, Endpoint, EndpointId, Event, Fingerprints, Order, Seq, Source, WallMs, limits,
@@ -68,6 +69,14 @@ impl State {
             }
             Record::EndpointBack { endpoint, ran_ms, .. } => {
                 self.remembered(seq, *endpoint)?.come_back(*ran_ms)
+            }
+
+            Record::EndpointLagged { endpoint, since, .. } => {
+                let endpoint = self.remembered(seq, *endpoint)?;
+                endpoint.lagging = Some(Meanwhile::since(*since, endpoint.counts()));
+            }
+            Record::EndpointCaughtUp { endpoint, .. } => {
+                self.remembered(seq, *endpoint)?.lagging = None;
             }
 
             // Its time has been taken already.

@@ -214,6 +214,7 @@ impl Queue {
         self.leave_lines(id);
         self.wakes.forget(id);
         self.ages_due.forget(id);
+        self.lags_due.forget(id);
         self.ages_changed.remove(&id);
         self.matcher.remove(id);
         if self.link.forget(id) == LinkChange::CameBack {

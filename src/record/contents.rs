@@ -146,6 +146,8 @@ impl Record {
             | Self::EndpointReleased { ran_ms, .. }
             | Self::EndpointAway { ran_ms, .. }
             | Self::EndpointBack { ran_ms, .. }
+            | Self::EndpointLagged { ran_ms, .. }
+            | Self::EndpointCaughtUp { ran_ms, .. }
             | Self::ClockRan { ran_ms } => clock(ran_ms),
 
             // Settings, and what the log notes for itself.
