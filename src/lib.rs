@@ -22,7 +22,7 @@
 //! | [`outbound`] | attempts go out: address guard, signing, transports, classification | the scheduler's handle |
 //! | [`admin`] | the local API: HTTP and JSON over the Unix socket | api, the handle, the log to read |
 //! | [`archive`] | the log without a daemon: backup, export, import, salvage | api, queue, log and those below |
-//! | [`ctl`] | the operator's client of the admin socket | api, model, config, archive |
+//! | [`ctl`] | the operator's client of the admin socket | api, model, config, archive, the table of schemes |
 //! | [`daemon`] | the wiring: start, clock, signals, shutdown | all; none knows it |
 //!
 //! ```text

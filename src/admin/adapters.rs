@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::api::views::{CheckResponseView, CheckView, EndpointTestView};
+use crate::api::views::{CheckResponseView, CheckView, EndpointTestView, RefusedRequestView};
 use crate::model::{
     Endpoint, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Settlement, Source, WallMs,
 };
@@ -54,6 +54,7 @@ type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> CheckView + Send + Sync>;
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
+type RefusedRequestsOf = Arc<dyn Fn(&str) -> Vec<RefusedRequestView> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type Warnings = Arc<dyn Fn(&Source) -> Vec<String> + Send + Sync>;
 type CheckRecipient = Arc<dyn Fn(&Source) -> Result<bool, String> + Send + Sync>;
@@ -75,6 +76,8 @@ pub struct Adapters {
     pub check: CheckRequest,
     /// What a source refused; `None` when it never did.
     pub refused: RefusedBy,
+    /// The requests that a source refused and keeps, the newest first.
+    pub refused_requests: RefusedRequestsOf,
     /// What is wrong with a source's settings, beyond what this module knows.
     pub check_source: CheckSource,
     /// Whether a source's proofs name their recipient; an error where a source cannot be without
@@ -101,6 +104,7 @@ impl Default for Adapters {
         Self {
             check: Arc::new(|_, _, _| unchecked()),
             refused: Arc::new(|_| None),
+            refused_requests: Arc::new(|_| Vec::new()),
             check_source: Arc::new(|_| Ok(())),
             check_recipient: Arc::new(|_| Ok(true)),
             warnings: Arc::new(|_| Vec::new()),

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::spec::SpecError;
-use super::text::{Argument, DaemonFile, HeaderTemplate};
+use super::text::{Argument, DaemonFile, HeaderTemplate, KeyPin};
 use crate::model::{CatchUpMode, Endpoint, HeadOfLine, Order, TargetError, TargetUrl, limits};
 
 /// Settings that contradict each other.
@@ -91,6 +91,14 @@ pub(super) fn absolute(key: &str, file: Option<&DaemonFile>) -> Result<Option<Pa
         }
         file => Ok(file.map(|file| PathBuf::from(&file.0))),
     }
+}
+
+/// The keys of `--pin`, without what stands before each.
+pub(super) fn pins(given: &[KeyPin]) -> Result<Vec<String>, SpecError> {
+    if given.len() > limits::PINS {
+        return Err(SpecError::of("pin", &format!("has at most {} entries", limits::PINS)));
+    }
+    Ok(given.iter().map(|KeyPin(text)| text.trim_start_matches("sha256/").to_owned()).collect())
 }
 
 pub(super) fn checked_url(url: &str) -> Result<TargetUrl, SpecError> {

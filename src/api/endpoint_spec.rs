@@ -4,11 +4,13 @@
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::endpoint_checks::{absolute, arguments, check_together, checked_url, header_templates};
+use super::endpoint_checks::{
+    absolute, arguments, check_together, checked_url, header_templates, pins,
+};
 use super::spec::{Patch, SpecError, spec};
 use super::text::{
-    Argument, DaemonFile, Expression, HeaderTemplate, Line, MethodName, Pointer, SourceName,
-    Template, TypeGlob,
+    Argument, DaemonFile, Expression, HeaderTemplate, KeyPin, Line, MethodName, Pointer,
+    SourceName, Template, TypeGlob,
 };
 use super::values::{Int, Real, SecretText, Size, Span, Text, YEAR_MS};
 use crate::model::secret::redacted_to_origin;
@@ -140,6 +142,10 @@ spec! {
         /// Put the endpoint on hold after this long without a success [default: 5d]
         #[arg(long, value_name = "DURATION", help_heading = PACING)]
         pub hold_after: Option<Span<1, YEAR_MS>>,
+        /// Send the notice hookbox.endpoint.lagging when the oldest delivery that waits is older
+        /// than this, long before --max-age ends it [default: no notice]
+        #[arg(long, value_name = "DURATION", help_heading = PACING)]
+        pub warn_after: Option<Span<1000, YEAR_MS>>,
         /// The order in which a backlog is delivered [default: oldest]
         #[arg(long, value_enum, value_name = "MODE", help_heading = PACING)]
         pub catch_up: Option<CatchUpMode>,
@@ -181,9 +187,14 @@ spec! {
         /// The private key of the client certificate (PEM); read by hookboxd
         #[arg(long, value_name = "FILE", help_heading = TRANSPORT)]
         pub client_key: Option<DaemonFile>,
-        /// Certificates (PEM) to trust for this endpoint instead of the system's; read by hookboxd
+        /// Certificates (PEM) to trust for this endpoint instead of the system's: authorities, or
+        /// exactly the one that the receiver shows, whatever name is in it; read by hookboxd
         #[arg(long, value_name = "FILE", help_heading = TRANSPORT)]
         pub ca: Option<DaemonFile>,
+        /// Trust exactly the receiver whose key has this SHA-256, whatever its certificate says
+        /// else; may be given several times, for a change of keys
+        #[arg(long, value_name = "sha256/BASE64", help_heading = TRANSPORT)]
+        pub pin: Option<Vec<KeyPin>>,
         /// An argument for the command of an exec: endpoint; may be given several times
         #[arg(long, value_name = "ARG", allow_hyphen_values = true, help_heading = TRANSPORT)]
         pub arg: Option<Vec<Argument>>,
@@ -241,6 +252,7 @@ impl EndpointSpec {
             batch_max_wait: batch.map(|batch| Span::from_ms(batch.max_wait_ms)),
             batch_format: batch.map(|batch| batch.format),
             hold_after: Some(Span::from_ms(endpoint.hold_after_ms)),
+            warn_after: endpoint.warn_after_ms.map(Span::from_ms),
             catch_up: Some(endpoint.catch_up.mode),
             catch_up_rate: endpoint.catch_up.rate.map(Text),
             catch_up_key: endpoint.catch_up.key.clone().map(Pointer),
@@ -255,6 +267,7 @@ impl EndpointSpec {
             client_cert: connect.client_cert.as_ref().map(file),
             client_key: connect.client_key.as_ref().map(file),
             ca: connect.ca.as_ref().map(file),
+            pin: Some(connect.pins.iter().map(|pin| KeyPin(format!("sha256/{pin}"))).collect()),
             arg: Some(endpoint.exec.args.iter().cloned().map(Argument).collect()),
             user: endpoint.exec.user.clone().map(Line),
             lease: Some(Span::from_ms(endpoint.pull.lease_ms)),
@@ -290,6 +303,7 @@ impl EndpointSpec {
         endpoint.order = self.order.unwrap_or_default();
         endpoint.order_key = self.order_key.map(|key| key.0);
         endpoint.hold_after_ms = self.hold_after.map_or(plain.hold_after_ms, Span::ms);
+        endpoint.warn_after_ms = self.warn_after.map(Span::ms);
         endpoint.catch_up = CatchUp {
             mode: self.catch_up.unwrap_or_default(),
             rate: self.catch_up_rate.map(|rate| rate.0),
@@ -365,6 +379,7 @@ impl EndpointSpec {
             client_cert: absolute("client_cert", self.client_cert.as_ref())?,
             client_key: absolute("client_key", self.client_key.as_ref())?,
             ca: absolute("ca", self.ca.as_ref())?,
+            pins: pins(self.pin.as_deref().unwrap_or_default())?,
         })
     }
 

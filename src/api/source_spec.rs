@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::spec::{Patch, SpecError, spec};
-use super::text::{HeaderName, Line, Pointer};
-use super::values::{SecretText, Size, Span, Text, YEAR_MS};
+use super::text::{AnswerText, HeaderName, Line, Pointer};
+use super::values::{Int, SecretText, Size, Span, Text, YEAR_MS};
 use crate::model::secret::{redacted_invalid_url, redacted_setting, redacted_url};
-use crate::model::{HttpTarget, REDACTED, Rate, Source, limits, valid_name};
+use crate::model::{FixedAnswer, HttpTarget, REDACTED, Rate, Source, limits, valid_name};
 
 /// Settings of a scheme that a source may have.
 const PARAMS: usize = 64;
@@ -49,8 +49,10 @@ spec! {
         #[serde(with = "parameters")]
         #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, Value>>"))]
         pub set: Option<Vec<(String, Value)>>,
-        /// The URL that the provider posts to, for schemes that sign it (twilio, mandrill, rfc9421,
-        /// hmac with {url})
+        /// The URL as the provider has it, such as https://hooks.example.com/in/shop: schemes that
+        /// sign the URL (twilio, mandrill, rfc9421, hmac with {url}) need it, because behind a
+        /// proxy or a tunnel hookboxd sees another one; `source schemes NAME` says whether it is
+        /// signed
         #[arg(long, value_name = "URL")]
         pub public_url: Option<String>,
         /// Accept requests under an unguessable path instead of the name [default: false]
@@ -89,6 +91,25 @@ spec! {
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_name = "BOOL")]
         pub split: Option<bool>,
+        /// Answer each event with this status, 200 to 299, for senders that insist on one [default:
+        /// what the scheme's provider expects, or 202]
+        #[arg(long, value_name = "STATUS")]
+        pub answer: Option<Int<200, 299>>,
+        /// Answer each event with this body, and with 200 unless --answer is given [default: the
+        /// event's id as JSON, or what the scheme's provider expects]
+        #[arg(long, value_name = "TEXT")]
+        pub answer_body: Option<AnswerText>,
+        /// The content type of --answer-body [default: text/plain; charset=utf-8]
+        #[arg(long, value_name = "TYPE")]
+        pub answer_type: Option<Line>,
+        /// Take the event's body out of a field of the form that is posted: form:payload; what is
+        /// no form, or has no such field, is kept as it came
+        #[arg(long, value_name = "form:FIELD")]
+        pub body_from: Option<Text<FormFieldName>>,
+        /// Keep this many of the last refused requests in memory, to look at with `source refused`
+        /// and to check again with `source check --refused`; secrets are struck out [default: 0]
+        #[arg(long, value_name = "N")]
+        pub keep_refused: Option<Int<0, { limits::REFUSED_KEPT }>>,
         /// Delete the source after this time
         #[arg(skip)]
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,6 +123,7 @@ impl SourceSpec {
     pub fn of(source: &Source) -> Self {
         let networks = source.allow.iter().copied().map(AllowEntry::Network);
         let lists = source.allow_lists.iter().cloned().map(AllowEntry::List);
+        let answer = source.answer.as_ref();
 
         Self {
             verify: Some(Line(source.verify.clone())),
@@ -120,6 +142,11 @@ impl SourceSpec {
             id_header: source.id_header.clone().map(HeaderName),
             id_field: source.id_field.clone().map(Pointer),
             split: Some(source.split),
+            answer: answer.map(|answer| Int::from_u32(answer.status.into())),
+            answer_body: answer.and_then(|answer| answer.body.clone()).map(AnswerText),
+            answer_type: answer.and_then(|answer| answer.content_type.clone()).map(Line),
+            body_from: source.body_field.clone().map(|field| Text(FormFieldName(field))),
+            keep_refused: Some(Int::from_u32(source.keep_refused)),
             ttl: None,
         }
     }
@@ -191,7 +218,63 @@ impl SourceSpec {
         source.id_header = self.id_header.map(|name| name.0);
         source.id_field = self.id_field.map(|pointer| pointer.0);
         source.split = self.split.unwrap_or(plain.split);
+
+        source.answer = fixed_answer(self.answer, self.answer_body, self.answer_type)?;
+        source.body_field = self.body_from.map(|Text(FormFieldName(field))| field);
+        if source.body_field.is_some() && source.split {
+            let why = "a body out of a form is not taken apart: leave out --split";
+            return Err(SpecError::of("body_from", why));
+        }
+        source.keep_refused = self.keep_refused.map_or(plain.keep_refused, Int::get);
         Ok(())
+    }
+}
+
+/// The answer that these settings ask for.
+fn fixed_answer(
+    status: Option<Int<200, 299>>,
+    body: Option<AnswerText>,
+    content_type: Option<Line>,
+) -> Result<Option<FixedAnswer>, SpecError> {
+    if content_type.is_some() && body.is_none() {
+        return Err(SpecError::of("answer_type", "is the type of a body: give --answer-body, too"));
+    }
+    if status.is_none() && body.is_none() {
+        return Ok(None);
+    }
+
+    let status = status.map_or(200, Int::get);
+    if matches!(status, 204 | 205) && body.is_some() {
+        let why = format!("an answer {status} has no body: leave it out, or use --answer 200");
+        return Err(SpecError::of("answer_body", &why));
+    }
+    Ok(Some(FixedAnswer {
+        status: u16::try_from(status).unwrap_or(200),
+        content_type: content_type.map(|Line(text)| text),
+        body: body.map(|AnswerText(text)| text),
+    }))
+}
+
+/// Where a body is taken from: `form:FIELD`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormFieldName(pub String);
+
+impl FromStr for FormFieldName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let field = text.strip_prefix("form:").filter(|field| !field.is_empty());
+        let field = field.filter(|field| field.len() <= limits::NAME_LEN);
+        let field = field.filter(|field| !field.chars().any(char::is_control));
+        field
+            .map(|field| Self(field.to_owned()))
+            .ok_or_else(|| format!("'{text}' names no field: write it as form:payload"))
+    }
+}
+
+impl fmt::Display for FormFieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "form:{}", self.0)
     }
 }
 

@@ -37,10 +37,12 @@ fn every_setting() -> Value {
         "max_attempts": 7, "timeout": "3s", "concurrency": 2, "allow_private": true,
         "forward_headers": false, "forward_query": true, "rate": "100/m", "burst": 3,
         "order": "key", "order_key": "/a", "head_of_line": "skip", "head_attempts": 4,
-        "hold_after": "2d", "catch_up_rate": "5/s", "method": "PUT", "path": "/{{ id }}",
+        "hold_after": "2d", "warn_after": "10m", "catch_up_rate": "5/s", "method": "PUT",
+        "path": "/{{ id }}",
         "header": ["X-A: b"], "body": "{}", "content_type": "text/plain",
         "proxy": "http://p:1", "bind": "127.0.0.2", "client_cert": "/c", "client_key": "/k",
-        "ca": "/a", "arg": ["x"], "user": "u", "lease": "1m",
+        "ca": "/a", "pin": ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="],
+        "arg": ["x"], "user": "u", "lease": "1m",
     })
 }
 

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -139,6 +141,17 @@ checked_text!(
 );
 
 checked_text!(
+    /// The body of an answer.
+    AnswerText,
+    |text| {
+        if text.is_empty() || text.len() > limits::ANSWER_BYTES {
+            return Err(format!("an answer has 1 to {} bytes", limits::ANSWER_BYTES));
+        }
+        Ok(text.to_owned())
+    }
+);
+
+checked_text!(
     /// A header with a template for its value: `X-Kind: {{ type }}`.
     HeaderTemplate,
     |text| {
@@ -166,6 +179,19 @@ checked_text!(
     /// folder.
     DaemonFile,
     line
+);
+
+checked_text!(
+    /// The SHA-256 of a public key: `sha256/` and base64.
+    KeyPin,
+    |text| {
+        let digest = text.strip_prefix("sha256/").map(|rest| rest.trim_start_matches('/'));
+        let bytes = digest.and_then(|text| STANDARD.decode(text).ok());
+        match (digest, bytes) {
+            (Some(digest), Some(bytes)) if bytes.len() == 32 => Ok(format!("sha256/{digest}")),
+            _ => Err(format!("'{text}' is not the SHA-256 of a key: write it as sha256/BASE64")),
+        }
+    }
 );
 
 checked_text!(

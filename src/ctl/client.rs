@@ -1,5 +1,6 @@
 //! The client: HTTP/1.1 over the Unix socket, one request at a time.
 
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use tokio::runtime::Runtime;
 use super::answer::{Answer, detail};
 use super::error::CtlError;
 use super::server_identity;
+use super::ssh::{SshTarget, SshTunnel};
 use crate::api::views::ProblemView;
 use crate::model::limits;
 
@@ -25,7 +27,11 @@ const SYSTEM: &str = "/run/hookbox/admin.sock";
 const LINE_BYTES: usize = 128 << 20;
 
 pub(super) struct AdminClient {
+    /// As it was named.
     socket: PathBuf,
+    /// The machine that it is on, when that is another one, and the way there once it is open.
+    remote: Option<SshTarget>,
+    tunnel: OnceCell<SshTunnel>,
     runtime: Runtime,
 }
 
@@ -35,7 +41,61 @@ impl AdminClient {
         let runtime =
             runtime.map_err(|error| CtlError::Io { what: "cannot start".into(), error })?;
         let variable = std::env::var_os("HOOKBOX_SOCKET").map(PathBuf::from);
-        Ok(Self { socket: find_socket(socket, variable, Path::new(SYSTEM)), runtime })
+        let socket = find_socket(socket, variable, Path::new(SYSTEM));
+        let remote = SshTarget::parse(&socket)?;
+        Ok(Self { socket, remote, tunnel: OnceCell::new(), runtime })
+    }
+
+    /// Whether the daemon is on another machine.
+    pub(super) fn is_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// The socket here. The way to another machine is opened when it is first needed.
+    fn reachable_socket(&self) -> Result<&Path, CtlError> {
+        let Some(remote) = &self.remote else { return Ok(&self.socket) };
+        if self.tunnel.get().is_none() {
+            let opened = remote.open()?;
+            return Ok(self.tunnel.get_or_init(|| opened).socket());
+        }
+        Ok(self.tunnel.get().map_or(&*self.socket, SshTunnel::socket))
+    }
+
+    /// Waits for something that is no request.
+    pub(super) fn wait_for<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Waits for `work`, unless `stop` comes first: then it is given up.
+    pub(super) fn until<T>(
+        &self,
+        work: impl Future<Output = T>,
+        stop: impl Future<Output = ()>,
+    ) -> Option<T> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = work => Some(done),
+                () = stop => None,
+            }
+        })
+    }
+
+    /// A POST that is sent once it is waited for.
+    pub(super) fn post_later(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<impl Future<Output = Result<Answer, CtlError>>, CtlError> {
+        let (path, body) = (path.to_owned(), as_json(body)?);
+        Ok(async move {
+            let mut answer = None;
+            let mut keep = |line| {
+                answer = Some(line);
+                Ok(())
+            };
+            self.exchange_later(Method::POST, &path, body, &mut keep).await?;
+            answer.ok_or_else(nothing)
+        })
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Answer, CtlError> {
@@ -100,8 +160,7 @@ impl AdminClient {
             Ok(())
         })?;
 
-        let what = "the daemon's answer is empty: is this its admin socket, and of this version?";
-        answer.ok_or_else(|| CtlError::Refused(what.into()))
+        answer.ok_or_else(nothing)
     }
 
     fn exchange(
@@ -111,25 +170,33 @@ impl AdminClient {
         body: Bytes,
         row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
     ) -> Result<(), CtlError> {
-        self.runtime.block_on(async {
-            let mut response = self.request(method, path, body).await?;
-            refusal(&mut response).await?;
+        self.runtime.block_on(self.exchange_later(method, path, body, row))
+    }
 
-            // Complete lines are passed on at once; what is left is the beginning of the next one.
-            let mut rest: Vec<u8> = Vec::new();
-            while let Some(part) = next(&mut response).await? {
-                rest.extend_from_slice(&part);
-                let mut done = 0;
-                while let Some(end) = rest[done..].iter().position(|b| *b == b'\n') {
-                    one(&rest[done..done + end], row)?;
-                    done += end + 1;
-                }
-                rest.drain(..done);
-                check_size(&rest)?;
+    async fn exchange_later(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
+    ) -> Result<(), CtlError> {
+        let mut response = self.request(method, path, body).await?;
+        refusal(&mut response).await?;
+
+        // Complete lines are passed on at once; what is left is the beginning of the next one.
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(part) = next(&mut response).await? {
+            rest.extend_from_slice(&part);
+            let mut done = 0;
+            while let Some(end) = rest[done..].iter().position(|b| *b == b'\n') {
+                one(&rest[done..done + end], row)?;
+                done += end + 1;
             }
+            rest.drain(..done);
+            check_size(&rest)?;
+        }
 
-            one(&rest, row)
-        })
+        one(&rest, row)
     }
 
     async fn request(
@@ -138,10 +205,11 @@ impl AdminClient {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, CtlError> {
-        let stream = UnixStream::connect(&self.socket).await;
+        let socket = self.reachable_socket()?;
+        let stream = UnixStream::connect(socket).await;
         let stream = stream.map_err(|error| self.unreachable(&error))?;
         // Before a byte is sent: a request may hold secrets.
-        server_identity::check(&self.socket, &stream)?;
+        server_identity::check(socket, &stream)?;
 
         let broke = |error: hyper::Error| {
             // When all connections are taken, the daemon closes a new one before it answers.
@@ -182,6 +250,12 @@ impl AdminClient {
             _ => format!("cannot connect to {path}: {error}: is it the daemon's admin socket?"),
         })
     }
+}
+
+/// The daemon has answered nothing at all.
+fn nothing() -> CtlError {
+    let what = "the daemon's answer is empty: is this its admin socket, and of this version?";
+    CtlError::Refused(what.into())
 }
 
 /// The body of a request: a type of `api`.

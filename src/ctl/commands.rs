@@ -5,8 +5,8 @@ use super::client::AdminClient;
 use super::error::CtlError;
 use super::output::Output;
 use super::{
-    apply, completion, consume, deliveries, endpoints, events, log, manual, simulate, sources,
-    status, support, version,
+    apply, completion, consume, deliveries, endpoints, events, listen, log, manual, simulate,
+    sources, status, support, version,
 };
 
 /// Runs one command against the daemon.
@@ -42,6 +42,7 @@ pub(super) fn perform(
         CtlCommand::Dlq(command) => deliveries::dlq(client, out, command),
         CtlCommand::Replay(args) => events::replay(client, out, args),
         CtlCommand::Tail(args) => events::tail(client, out, args),
+        CtlCommand::Listen(args) => listen::listen(client, out, args),
         CtlCommand::Consume(args) => consume::consume(client, out, args),
 
         CtlCommand::Apply(args) => apply::apply(client, out, args),

@@ -40,6 +40,7 @@ pub(super) fn consume(
     out: &mut Output,
     args: &ConsumeArgs,
 ) -> Result<(), CtlError> {
+    let args = &args.with_last_word();
     if let Some(program) = args.exec.first() {
         can_be_run(program)?;
     }

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::error::CtlError;
+use crate::model::secret::trimmed_secret;
 
 /// Bytes of a file that is given as a setting or a request.
 const FILE_BYTES: u64 = 48 << 20;
@@ -33,10 +34,17 @@ pub(super) fn read_bytes(file: &Path) -> Result<Vec<u8>, CtlError> {
     Ok(bytes)
 }
 
-/// The secret in a file, without the line's end.
+/// The secret in a file, without the line's end. What an editor or a copy left around it is left
+/// out, too, and said.
 pub(super) fn read_secret(file: &Path) -> Result<String, CtlError> {
     let text = read_text(file)?;
-    let secret = text.trim_end_matches(['\r', '\n']);
+    let secret = trimmed_secret(&text);
+    if text.trim_end_matches(['\r', '\n']) != secret && !secret.is_empty() {
+        let file = file.display();
+        eprintln!(
+            "hookboxctl: blanks or a byte order mark around the secret in {file} are left out"
+        );
+    }
     if secret.is_empty() {
         let what = format!("{} is empty: put the secret into it", file.display());
         return Err(CtlError::Usage(what));

@@ -10,8 +10,8 @@ use super::error::CtlError;
 use super::output::Output;
 use super::table::{self, ALWAYS, Columns, Show, Table};
 use crate::api::views::{
-    DeliveryView, EndpointActivityView, EndpointView, EventView, ReplayView, SegmentView,
-    SourceView,
+    DeliveryView, EndpointActivityView, EndpointView, EventView, RefusedRequestView, ReplayView,
+    SegmentView, SourceView,
 };
 
 pub(super) const SOURCES: Columns<SourceView> = &[
@@ -19,6 +19,14 @@ pub(super) const SOURCES: Columns<SourceView> = &[
     ("VERIFY", Show::Text(|source| optional(source.settings.verify.as_ref())), ALWAYS),
     ("URL", Show::Text(|source| source.url.clone()), 1),
     ("CREATED", Show::Time(|source| Some(source.created_at)), 2),
+];
+pub(super) const REFUSED: Columns<RefusedRequestView> = &[
+    ("NUMBER", Show::Number(|refused| Some(refused.number)), ALWAYS),
+    ("AT", Show::Time(|refused| Some(refused.at)), ALWAYS),
+    ("METHOD", Show::Text(|refused| refused.method.clone()), 2),
+    ("FROM", Show::Text(|refused| refused.remote.clone()), 1),
+    ("SIZE", Show::Size(|refused| Some(refused.size)), 3),
+    ("REASON", Show::Text(|refused| refused.reason.clone()), ALWAYS),
 ];
 pub(super) const BINS: Columns<SourceView> = &[
     ("NAME", Show::Text(|bin| bin.name.clone()), ALWAYS),

@@ -3,10 +3,11 @@
 //! Limits: one request at a time; lists are printed as they arrive and never held, but for the
 //! first [`table::SAMPLE`] rows, which set the widths of the columns.
 //!
-//! Invariants: it talks to the admin socket and to nothing else. The exceptions are [`demo`], which
-//! plays sender and receiver, too, and starts a daemon of its own (this program itself, called by
-//! the daemon's name), `log`, which also reads a folder that no daemon uses (see `archive`), and
-//! `support`, which asks the journal for the daemon's last lines.
+//! Invariants: it talks to the admin socket and to nothing else; to that of another machine through
+//! the system's ssh. The exceptions are [`demo`], which plays sender and receiver, too, and starts
+//! a daemon of its own (this program itself, called by the daemon's name), `log`, which also reads
+//! a folder that no daemon uses (see `archive`), `listen`, which forwards to the URL that it is
+//! given, and `support`, which asks the journal for the daemon's last lines.
 //! Stdout is either for people or, with `--json`, for programs, one object a line, as it came. An
 //! error is one line on stderr that says what to do.
 //!
@@ -36,16 +37,20 @@ mod events;
 mod fields;
 mod files;
 mod filters;
+mod listen;
 mod lists;
 mod log;
 mod manual;
 mod output;
+mod raw_request;
+mod schemes;
 mod secrets;
 mod server_identity;
 mod settings;
 mod show;
 mod simulate;
 mod sources;
+mod ssh;
 mod status;
 mod support;
 pub mod table;

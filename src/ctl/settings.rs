@@ -8,11 +8,14 @@ use serde_json::{Map, Value};
 use super::args::{EndpointArgs, SourceArgs};
 use super::error::CtlError;
 use super::files::{read_secret, read_text};
+use crate::api::values::SecretText;
 use crate::api::{EndpointSpec, Patch, SourceSpec, Spec};
+use crate::model::secret::trimmed_secret;
 
 /// The settings of a source.
 pub(super) fn source_spec(args: &SourceArgs) -> Result<SourceSpec, CtlError> {
     let mut spec = args.spec.clone();
+    trim(spec.secret.as_mut());
     if let Some(file) = &args.secret_file {
         spec.secret = Some(parsed(file, &read_secret(file)?)?);
     }
@@ -28,9 +31,20 @@ pub(super) fn source_spec(args: &SourceArgs) -> Result<SourceSpec, CtlError> {
     Ok(spec)
 }
 
+/// A secret on the command line without the blanks that a copy has left around it, which is said.
+fn trim(secret: Option<&mut SecretText>) {
+    let Some(SecretText(secret)) = secret else { return };
+    let trimmed = trimmed_secret(&secret.0);
+    if trimmed != secret.0 && !trimmed.is_empty() {
+        eprintln!("hookboxctl: blanks or a byte order mark around the secret are left out");
+        secret.0 = trimmed.to_owned();
+    }
+}
+
 /// The settings of an endpoint.
 pub(super) fn endpoint_spec(args: &EndpointArgs) -> Result<EndpointSpec, CtlError> {
     let mut spec = args.spec.clone();
+    trim(spec.secret.as_mut());
     if let Some(file) = &args.secret_file {
         spec.secret = Some(parsed(file, &read_secret(file)?)?);
     }

@@ -6,16 +6,16 @@ use super::args::{BinCommand, SourceCommand};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
 use super::fields::fields;
-use super::files::read_text;
 use super::lists::{self, list};
 use super::output::Output;
 use super::settings::{change, creation, source_spec};
 use super::table::text;
 use super::terminal::confirm;
-use super::{secrets, show};
+use super::{raw_request, schemes, secrets, show};
 use crate::api::SourceSpec;
+use crate::api::bodies::CheckBody;
 use crate::api::text::Line;
-use crate::api::views::{DeletedView, SourceView};
+use crate::api::views::{DeletedView, RefusedRequestView, SourceView};
 
 pub(super) fn source(
     client: &AdminClient,
@@ -55,20 +55,60 @@ pub(super) fn source(
         SourceCommand::RotateSecret { name, secret, old } => {
             secrets::rotate::<SourceView>(client, out, name, secret, old)
         }
-        SourceCommand::Check { name, request, at } => {
-            let given = read_text(request)?;
-            let mut body: Map<String, Value> = serde_json::from_str(&given).map_err(|error| {
-                let file = request.display();
-                CtlError::Usage(format!("{file} is not a request as JSON: {error}"))
-            })?;
-            if let Some(at) = at {
-                body.insert("at".into(), Value::from(*at));
-            }
+        SourceCommand::Refused { name, table } => {
+            out.print_tables(*table);
+            let empty = "No refused requests are kept. `hookboxctl source update NAME \
+                         --keep-refused 10` keeps the last ones from now on.";
+            list(client, out, &resource("sources", name, "/refused"), lists::REFUSED, empty)
+        }
+        SourceCommand::Schemes(args) => schemes::schemes(out, args),
+        SourceCommand::Check { name, request, refused, at } => {
+            let mut body = match (request, refused) {
+                (Some(file), _) => raw_request::read(file)?,
+                (None, Some(number)) => kept_request(client, name, *number)?,
+                (None, None) => CheckBody::default(),
+            };
+            body.at = at.or(body.at);
 
-            let answer = client.post(&resource("sources", name, "/check"), &Value::Object(body))?;
+            let answer = client.post(&resource("sources", name, "/check"), &body)?;
             out.one(&answer, show::checked)
         }
     }
+}
+
+/// A request that the source has refused and keeps, to be checked again.
+fn kept_request(client: &AdminClient, name: &str, number: u64) -> Result<CheckBody, CtlError> {
+    let mut found = None;
+    client.list(&resource("sources", name, "/refused"), &mut |row| {
+        let kept: RefusedRequestView = row.view()?;
+        if kept.number == number {
+            found = Some(kept);
+        }
+        Ok(())
+    })?;
+    let kept = found.ok_or_else(|| {
+        CtlError::Refused(format!(
+            "source {name} keeps no refused request {number}: see `hookboxctl source refused \
+             {name}`"
+        ))
+    })?;
+    let is_whole = kept.body_base64.len() as u64 / 4 * 3 >= kept.size;
+    if !is_whole {
+        let what = "only the beginning of its body is kept, and no proof holds over that";
+        return Err(CtlError::Refused(format!("request {number} cannot be checked again: {what}")));
+    }
+
+    let mut headers = Map::new();
+    for (name, value) in kept.headers.iter() {
+        headers.insert(name.to_owned(), Value::from(value));
+    }
+    Ok(CheckBody {
+        method: Some(kept.method),
+        url: Some(kept.url),
+        headers,
+        body_base64: kept.body_base64,
+        at: i64::try_from(kept.at.0 / 1000).ok(),
+    })
 }
 
 pub(super) fn bin(

@@ -7,11 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::admin::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refused};
+use crate::api::values::Time;
 use crate::api::views::{
     CheckElementView, CheckResponseView, CheckView, EndpointTestView, HeadersView,
+    RefusedRequestView,
 };
 use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
-use crate::ingest::{Ingest, Origins, RefusalCounters, identity};
+use crate::ingest::{Ingest, KeptRefusal, Origins, RefusalCounters, identity};
 use crate::model::{DeliveryId, Header, Outcome, Source, limits};
 use crate::outbound::LeaseHub;
 use crate::outbound::{Outbound, SecretLookup};
@@ -28,6 +30,7 @@ pub fn lend(
     let (lending, settling) = (hub.clone(), hub.clone());
     let checking = outbound.clone();
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
+    let kept = ingest.refused_requests();
 
     Adapters {
         refused: Arc::new(move |source| {
@@ -37,6 +40,9 @@ pub fn lend(
                 last_reason: seen.last_reason,
                 last_at: seen.last_at,
             })
+        }),
+        refused_requests: Arc::new(move |source| {
+            kept.of(source).into_iter().map(refused_request).collect()
         }),
         check: Arc::new(move |source, captured, at| match resolving.keys().look_up(source) {
             Ok(source) => check(&source, captured, at),
@@ -89,6 +95,24 @@ pub fn lend(
     }
 }
 
+/// A request that was refused and kept, as it is shown.
+fn refused_request(kept: KeptRefusal) -> RefusedRequestView {
+    let mut headers = HeadersView::default();
+    kept.headers.iter().for_each(|header| headers.add(&header.name, &header.text()));
+    RefusedRequestView {
+        number: kept.number,
+        at: Time(kept.at),
+        kind: kept.kind.to_owned(),
+        reason: kept.reason,
+        remote: kept.remote,
+        method: kept.method,
+        url: kept.url,
+        headers,
+        size: kept.size as u64,
+        body_base64: STANDARD.encode(&kept.body),
+    }
+}
+
 /// Why no client can prove itself to a source: it asks for certificates, and no listener speaks
 /// TLS.
 fn without_tls(source: &Source, speaks_tls: bool) -> Option<String> {
@@ -138,8 +162,8 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
     if let Some(refusal) = head_refusal(&url, &headers) {
         return refusal;
     }
-    if !verify::answers(&source.verify, &method) {
-        let allow = verify::methods(&source.verify);
+    if !verify::answers(source, &method) {
+        let allow = verify::methods(source);
         let reason =
             format!("the scheme {} does not answer {method}; it answers {allow}", source.verify);
         let headers = vec![("allow".to_owned(), allow.to_owned())];
@@ -204,6 +228,7 @@ fn head_refusal(url: &str, headers: &[Header]) -> Option<CheckView> {
 
 /// A request whose proof holds: what it would become.
 fn proven(source: &Source, headers: &[Header], body: &[u8], found: Proven) -> CheckView {
+    let body = found.part.as_ref().map_or(body, |part| &part.body[..]);
     let facts = identity::of_request(source, headers, body, &found);
     let Proven { answer, elements, .. } = found;
     let reason = match verify::unnamed_recipient(source) {

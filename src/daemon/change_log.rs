@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::model::time::format_duration_ms;
 use crate::model::{EndpointId, limits};
 use crate::queue::{HealthEvent, HealthReport};
 use crate::scheduler::Clock;
@@ -144,6 +145,7 @@ fn kind(what: &HealthEvent) -> u8 {
         HealthEvent::Held { .. } => 1,
         HealthEvent::Parked { .. } => 2,
         HealthEvent::Died { .. } => 3,
+        HealthEvent::Lagging { .. } | HealthEvent::CaughtUp => 4,
     }
 }
 
@@ -168,6 +170,16 @@ fn write(line: &ChangeLine) {
         ),
         HealthEvent::Recovered => {
             tracing::info!(endpoint, changes = count, "an endpoint has recovered");
+        }
+        HealthEvent::Lagging { age_ms } => tracing::warn!(
+            endpoint,
+            oldest = format_duration_ms(age_ms / 1000 * 1000),
+            changes = count,
+            "an endpoint lags: its oldest delivery is older than its warn_after; see `hookboxctl \
+             endpoint show {endpoint}`"
+        ),
+        HealthEvent::CaughtUp => {
+            tracing::info!(endpoint, changes = count, "an endpoint has caught up");
         }
         HealthEvent::Held { reason, error } => tracing::warn!(
             endpoint,

@@ -22,6 +22,7 @@ pub fn check(config: &Config) -> Result<(), Exit> {
         resolver: Arc::new(SystemResolver::default()),
         lookup: None,
         policy: policy(config),
+        random: Arc::new(|_| {}),
     };
     Outbound::new(settings, Arc::new(Now::default))
         .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;

@@ -303,6 +303,7 @@ fn outbound(
         resolver: Arc::new(SystemResolver::default().with_observer(waits)),
         lookup: Some(adapters::lookup(origins)),
         policy: policy(config),
+        random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
     };
     Outbound::new(settings, clock.clone())
         .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))

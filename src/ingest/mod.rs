@@ -31,7 +31,7 @@
 //!   material from elsewhere);
 //! * `identity` (type and dedupe key), `new_events`, `holder_permits` (whose requests wait for the
 //!   scheduler), `confirmation` (subscriptions that ask to be confirmed), `reply` and `problem`
-//!   (responses), `refusal_counters`.
+//!   (responses), `refusal_counters` and `refused_requests`.
 //!
 //! Operations: [`Ingest::serve`] accepts on one listener until it is stopped, then finishes what is
 //! in flight.
@@ -67,6 +67,7 @@ mod proxy_protocol;
 mod pulse;
 mod rate;
 mod refusal_counters;
+mod refused_requests;
 mod reply;
 mod request;
 mod route;
@@ -84,5 +85,6 @@ pub use ingest_limits::IngestLimits;
 pub use keys::{Fetch, Keyring, Origins};
 pub use listen::{ListenError, Listener};
 pub use refusal_counters::{RefusalCounters, SourceRefusals};
+pub use refused_requests::{KeptRefusal, RefusedRequests};
 pub use service::Ingest;
 pub use tls::{ServerTls, TlsFiles};

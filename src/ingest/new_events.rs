@@ -23,6 +23,16 @@ pub(super) fn new_events(
     body: Bytes,
     proven: Proven,
 ) -> (Vec<NewEvent>, Option<ProviderAnswer>) {
+    let mut proven = proven;
+    let body = match proven.part.take() {
+        Some(part) => {
+            headers.retain(|header| !describes_the_whole_body(&header.name));
+            headers.push(Header::new("content-type", part.content_type));
+            part.body
+        }
+        None => body,
+    };
+
     // Identities are found in all headers, of which not all are kept.
     let identities = identities(source, &headers, &body, &proven);
     let Proven { answer, elements, .. } = proven;

@@ -124,7 +124,7 @@ impl<'a> ProofTask<'a> {
 
         // Most events have no scheme and sign nothing, so their URL is not put together.
         let url = match source.verify.as_str() {
-            "none" => String::new(),
+            "none" if source.params.is_empty() => String::new(),
             _ => route::public_url(&source, self.head, self.peer.is_https),
         };
         let keys = self.ingest.keys.key_set(&source);

@@ -21,12 +21,13 @@ use super::problem::IngestProblem;
 use super::proof::ProofTask;
 use super::pulse::Pulse;
 use super::rate::RateClass;
+use super::refused_requests::KeptRefusal;
 use super::route::{self, IngestRoute, Peer};
 use super::service::Ingest;
 use super::verify::{self, Proven, ProviderAnswer, Verdict};
 use super::{confirmation, headers, reply};
 use crate::model::share::{Share, ShareHolder};
-use crate::model::{Now, Source, limits};
+use crate::model::{Header, Now, Source, TraceContext, limits};
 use crate::queue::{Accepted, NewEvent};
 use crate::scheduler::Directory;
 
@@ -152,14 +153,18 @@ impl<'a> Exchange<'a> {
         body: &mut Incoming,
     ) -> Result<HttpResponse, BoxedProblem> {
         self.check_head()?;
-        let key = match IngestRoute::of(self.head.uri.path()) {
-            IngestRoute::Source(key) => key,
+        let (key, is_below) = match IngestRoute::of(self.head.uri.path()) {
+            IngestRoute::Source(key) => (key, false),
+            IngestRoute::Below(key) => (key, true),
             IngestRoute::Health => return self.health(),
             IngestRoute::Ready => return self.readiness(),
             IngestRoute::Nowhere => return Err(IngestProblem::nowhere().into()),
         };
 
         let source = self.find_source(directory, key)?;
+        if is_below && source.verify != "bin" {
+            return Err(IngestProblem::nowhere().into());
+        }
         let client = self.client()?;
         self.admit(&source, &client)?;
 
@@ -181,6 +186,7 @@ impl<'a> Exchange<'a> {
             Verdict::Proven(proven) => proven,
             Verdict::Handshake(answer) => return Ok(reply::provider_answer(answer)),
             Verdict::Refused { reason, kind, answer } => {
+                self.keep_refused(&source, &client, (kind, &reason), headers, &body);
                 return Err(self.unproven(&source, kind, reason, answer));
             }
         };
@@ -191,12 +197,13 @@ impl<'a> Exchange<'a> {
         let follow_up = proven.follow_up.take();
         let (events, answer) =
             new_events(&source, directory.salt, &client, self.head, headers, body, proven);
+        let trace_id = trace_id(&events);
         let accepted = self.remember(&client, events).await?;
 
         if let Some(follow_up) = follow_up {
             confirmation::start(self.ingest, &source, follow_up);
         }
-        trace_accepted(&source, &client, &accepted);
+        trace_accepted(&source, &client, &accepted, trace_id.as_deref());
         Ok(answer.map_or_else(|| reply::accepted(&accepted), reply::provider_answer))
     }
 
@@ -267,8 +274,8 @@ impl<'a> Exchange<'a> {
         if !self.ingest.allow_lists.allows(source, client.ip) {
             return Err(IngestProblem::not_allowed(&client.text).into());
         }
-        if !verify::answers(&source.verify, self.head.method.as_str()) {
-            return Err(IngestProblem::method(verify::methods(&source.verify)).into());
+        if !verify::answers(source, self.head.method.as_str()) {
+            return Err(IngestProblem::method(verify::methods(source)).into());
         }
 
         // Only proven requests use this rate up, so above it the proof of one more need not be
@@ -331,6 +338,39 @@ impl<'a> Exchange<'a> {
         IngestProblem::unproven(kind, reason, answer).into()
     }
 
+    /// Keeps a request without a proof, where its source does, for the operator to look at.
+    fn keep_refused(
+        &self,
+        source: &Source,
+        client: &Peer,
+        (kind, reason): (&'static str, &str),
+        mut headers: Vec<Header>,
+        body: &Bytes,
+    ) {
+        if source.keep_refused == 0 {
+            return;
+        }
+
+        let url = route::shown_url(source, self.head, client.is_https);
+        let url = without_token(Some(source), &url).into_owned();
+        headers::keep(source, &mut headers);
+        self.ingest.refused.keep(
+            source,
+            KeptRefusal {
+                number: 0,
+                at: self.now.wall_ms,
+                kind,
+                reason: without_token(Some(source), reason).into_owned(),
+                remote: client.text.clone(),
+                method: self.head.method.to_string(),
+                url,
+                headers,
+                size: body.len(),
+                body: Bytes::copy_from_slice(&body[..body.len().min(limits::REFUSED_BODY)]),
+            },
+        );
+    }
+
     /// Counts a proven request in the source's rate.
     fn take_from_rate(&self, source: &Source) -> Result<(), BoxedProblem> {
         let Some(rate) = source.rate else { return Ok(()) };
@@ -344,7 +384,8 @@ impl<'a> Exchange<'a> {
         if count > limits::BATCH_EVENTS {
             return Err(IngestProblem::too_many_events(limits::BATCH_EVENTS).into());
         }
-        if !self.claim.grow(count * headers::size(&self.head.headers)) {
+        let part = proven.part.as_ref().map_or(0, |part| part.body.len());
+        if !self.claim.grow(count * headers::size(&self.head.headers) + part) {
             return Err(IngestProblem::no_memory().into());
         }
         Ok(())
@@ -390,9 +431,19 @@ fn without_token<'r>(source: Option<&Source>, reason: &'r str) -> Cow<'r, str> {
     }
 }
 
-fn trace_accepted(source: &Source, client: &Peer, accepted: &[Accepted]) {
+/// The trace that a request belongs to, for a line of the daemon's log that will be written.
+fn trace_id(events: &[NewEvent]) -> Option<String> {
+    let event = events.first().filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
+    let trace = TraceContext::of_request(&event.headers)
+        .or_else(|| TraceContext::of_origin(&event.headers, &event.body));
+    trace.map(|trace| trace.trace_id().to_owned())
+}
+
+fn trace_accepted(source: &Source, client: &Peer, accepted: &[Accepted], trace_id: Option<&str>) {
     if let Some(first) = accepted.first() {
-        tracing::debug!(source = %source.name, peer = %client.text, id = %first.id, "accepted");
+        tracing::debug!(
+            source = %source.name, peer = %client.text, id = %first.id, trace_id, "accepted"
+        );
     }
     for event in accepted {
         if let Some(first) = event.conflicts_with {

@@ -84,6 +84,8 @@ impl Peer {
 pub(super) enum IngestRoute<'a> {
     /// A source's name or token.
     Source(&'a str),
+    /// A path below that of a source, which only bins have.
+    Below(&'a str),
     Health,
     Ready,
     Nowhere,
@@ -96,7 +98,11 @@ impl<'a> IngestRoute<'a> {
             "/readyz" => Self::Ready,
             _ => match path.strip_prefix("/in/") {
                 Some(key) if is_key(key) => Self::Source(key),
-                _ => Self::Nowhere,
+                Some(rest) => match rest.split_once('/') {
+                    Some((key, _)) if is_key(key) => Self::Below(key),
+                    _ => Self::Nowhere,
+                },
+                None => Self::Nowhere,
             },
         }
     }
@@ -164,6 +170,18 @@ pub(super) fn public_url(source: &Source, head: &Parts, is_https: bool) -> Strin
     url
 }
 
+/// The URL as the sender signed it, for people: with `…` in the place of secrets.
+pub(super) fn shown_url(source: &Source, head: &Parts, is_https: bool) -> String {
+    let url = public_url(source, head, is_https);
+    match url.split_once('?') {
+        Some((front, query)) => {
+            let query = redacted_query(query, &|name| is_secret_param(source, name));
+            format!("{front}?{query}")
+        }
+        None => url,
+    }
+}
+
 /// Method, path and query as they are remembered: the source's name instead of its token, and `…`
 /// instead of secrets.
 pub(super) fn request_line(source: &Source, head: &Parts) -> String {
@@ -175,6 +193,12 @@ pub(super) fn request_line(source: &Source, head: &Parts) -> String {
 
     for part in [method, " /in/", &source.name] {
         line.push_str(part);
+    }
+    // What stands below the path of a bin.
+    let below = head.uri.path().strip_prefix("/in/").and_then(|rest| rest.split_once('/'));
+    if let Some((_, below)) = below {
+        line.push('/');
+        line.push_str(below);
     }
 
     if let Some(query) = query {
@@ -251,8 +275,6 @@ mod tests {
             "/in/.",
             "/in/..",
             "/in/...",
-            "/in/github/",
-            "/in/a/b",
             "/in//github",
             "//in/github",
             "/in/../in/github",
@@ -270,6 +292,8 @@ mod tests {
             assert_eq!(IngestRoute::of(path), IngestRoute::Nowhere, "{path}");
         }
 
+        assert_eq!(IngestRoute::of("/in/github/"), IngestRoute::Below("github"));
+        assert_eq!(IngestRoute::of("/in/a/b/../c"), IngestRoute::Below("a"));
         assert_eq!(IngestRoute::of("/healthz"), IngestRoute::Health);
         assert_eq!(IngestRoute::of("/readyz"), IngestRoute::Ready);
     }

@@ -17,6 +17,7 @@ use super::keys::Keyring;
 use super::proof_memory::ProofMemory;
 use super::rate::Rates;
 use super::refusal_counters::RefusalCounters;
+use super::refused_requests::RefusedRequests;
 use super::tls::ServerTls;
 use crate::model::Clock;
 use crate::model::share::Share;
@@ -29,6 +30,7 @@ pub struct Ingest {
     pub(super) clock: Clock,
     pub(super) limits: IngestLimits,
     pub(super) refusals: Arc<RefusalCounters>,
+    pub(super) refused: Arc<RefusedRequests>,
     pub(super) budget: Arc<MemoryBudget>,
     pub(super) connections: Arc<Connections>,
     pub(super) accept_permits: HolderPermits,
@@ -51,6 +53,7 @@ impl Ingest {
             handle,
             clock,
             refusals: Arc::default(),
+            refused: Arc::default(),
             budget: Arc::new(MemoryBudget::new(limits.ingest_bytes)),
             connections: Arc::new(Connections::new(limits.connections)),
             accept_permits: HolderPermits::new(limits.accepts_each, accept_wait),
@@ -112,6 +115,7 @@ impl Ingest {
 
         self.rates.retain(|id| ids.contains(&id));
         self.refusals.retain(|name| name.is_empty() || names.contains(name));
+        self.refused.retain(|name| names.contains(name));
         self.keys.retain(sources);
     }
 
@@ -119,6 +123,12 @@ impl Ingest {
     #[must_use]
     pub fn refusals(&self) -> Arc<RefusalCounters> {
         self.refusals.clone()
+    }
+
+    /// The requests that are kept of what was refused. Shared with the admin API.
+    #[must_use]
+    pub fn refused_requests(&self) -> Arc<RefusedRequests> {
+        self.refused.clone()
     }
 
     /// Records whose share of memory was full, if one was.

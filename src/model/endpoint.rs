@@ -223,6 +223,10 @@ pub struct ConnectSettings {
     pub client_key: Option<PathBuf>,
     /// Certificates in PEM form that are trusted for this endpoint instead of the system's.
     pub ca: Option<PathBuf>,
+    /// The keys of which the receiver has one, whatever its certificate says else: the SHA-256 of
+    /// the key (its SubjectPublicKeyInfo) in base64.
+    #[serde(default)]
+    pub pins: Vec<String>,
 }
 
 /// An address as text: what the library makes of addresses takes fifty kilobytes of program.
@@ -345,6 +349,9 @@ pub struct Endpoint {
     /// The set of files that it was applied from, under the name that the operator gave the set.
     #[serde(default)]
     pub applied_set: Option<String>,
+    /// The operator is notified when the oldest delivery that waits is older than this.
+    #[serde(default)]
+    pub warn_after_ms: Option<u64>,
 }
 
 fn default_hold_after() -> u64 {
@@ -403,6 +410,7 @@ impl Endpoint {
             exec: ExecSettings::default(),
             pull: PullSettings::default(),
             applied_set: None,
+            warn_after_ms: None,
         }
     }
 }

@@ -15,8 +15,14 @@ pub const SETTINGS_BYTES: u64 = 256 << 10;
 pub const SETTINGS_BYTES_ALL: u64 = 16 << 20;
 /// Endpoints that one event may fan out to.
 pub const FAN_OUT: usize = ENDPOINTS;
+/// Endpoints of which one step says that they lag, or have caught up; and deliveries that are
+/// looked at to find the oldest of one that waits.
+pub const LAG_SLICE: usize = 64;
+pub const LAG_LOOKED_AT: usize = 1024;
 /// Secrets of one source or endpoint at a time.
 pub const SECRETS: usize = 8;
+/// Keys of the receiver that one endpoint may name (`--pin`).
+pub const PINS: usize = 8;
 /// Bytes of a file that a secret stands in (`file:/path`).
 pub const SECRET_FILE: usize = 64 << 10;
 
@@ -48,6 +54,13 @@ pub const BODY_BYTES_PER_S: u64 = 240;
 pub const HEADERS: usize = 100;
 pub const HEAD_BYTES: usize = 64 << 10;
 pub const URI_BYTES: usize = 8 << 10;
+/// Bytes of the body that a source's senders are answered with (`--answer-body`).
+pub const ANSWER_BYTES: usize = 4096;
+/// Refused requests that are kept of one source at most, the bytes of a body that are kept of each,
+/// and the bytes of all of them together.
+pub const REFUSED_KEPT: u32 = 20;
+pub const REFUSED_BODY: usize = 64 << 10;
+pub const REFUSED_BYTES: usize = 4 << 20;
 /// Streams of one HTTP/2 connection at a time.
 pub const H2_STREAMS: u32 = 128;
 /// Bytes of heads and bodies in memory at a time, while they are read and until they are

@@ -34,6 +34,7 @@ pub mod source;
 pub mod target;
 pub mod target_url;
 pub mod time;
+pub mod trace_context;
 pub mod url_text;
 
 pub use delivery::{
@@ -51,7 +52,8 @@ pub use id::{BatchId, DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};
 pub use lease::{LeaseError, LeaseRequest, LeasedDelivery, Settlement};
 pub use release::{COMMIT, VERSION, version_and_commit};
 pub use secret::{REDACTED, Secret, TimedSecret, is_credential_name, is_secret_name};
-pub use source::{PROVIDER_SCHEMES, Source, valid_name};
+pub use source::{FixedAnswer, PROVIDER_SCHEMES, Source, valid_name};
 pub use target::{HttpTarget, Locality, Target, TargetError, UnixTarget};
 pub use target_url::TargetUrl;
 pub use time::{Clock, Now, WallMs};
+pub use trace_context::TraceContext;

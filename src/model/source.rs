@@ -58,6 +58,26 @@ pub struct Source {
     /// The set of files that it was applied from, under the name that the operator gave the set.
     #[serde(default)]
     pub applied_set: Option<String>,
+    /// What its senders are answered in place of 202 and of what the scheme has.
+    #[serde(default)]
+    pub answer: Option<FixedAnswer>,
+    /// The form field whose value is an event's body, where a form is posted.
+    #[serde(default)]
+    pub body_field: Option<String>,
+    /// How many refused requests are kept for a look at them; none are when it is 0.
+    #[serde(default)]
+    pub keep_refused: u32,
+}
+
+/// The answer to every event of a source whose senders insist on one.
+///
+/// Positional in the log: new fields come last, with `#[serde(default)]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FixedAnswer {
+    /// 200 to 299.
+    pub status: u16,
+    pub content_type: Option<String>,
+    pub body: Option<String>,
 }
 
 /// The schemes that are provider presets: what their senders put into headers and query goes along
@@ -117,6 +137,9 @@ impl Source {
             rate: None,
             recipient_required: false,
             applied_set: None,
+            answer: None,
+            body_field: None,
+            keep_refused: 0,
         }
     }
 

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
+
 use crate::model::secret::redacted_url;
 use crate::model::{
     AttemptReport, BatchFormat, BatchId, Clock, DeliveryId, Endpoint, EndpointId, Event, EventId,
-    Now, Outcome, RequestHead, limits,
+    Now, Outcome, RequestHead, TraceContext, limits,
 };
 
 use super::batch::response::{BatchAnswer, read_batch_answer};
@@ -21,6 +23,7 @@ use super::http::client::HttpClient;
 use super::http::connect::{Dial, SystemDialer};
 use super::message::Message;
 use super::prepared::{Machinery, Parts, PreparedEndpoint};
+use super::pull::hub::FillRandom;
 use super::response::ReadLimits;
 use super::settings::{OutboundError, OutboundPolicy, OutboundSettings, ParsedPolicy};
 use super::template::compiled::EndpointTemplates;
@@ -30,6 +33,7 @@ use super::transport::{Attempt, SentAttempt};
 pub struct Outbound {
     machinery: Machinery,
     clock: Clock,
+    random: FillRandom,
     policy: RwLock<Arc<ParsedPolicy>>,
     prepared: RwLock<HashMap<EndpointId, Arc<PreparedEndpoint>>>,
     /// Whether the task that closes idle connections runs.
@@ -59,7 +63,7 @@ impl Outbound {
         dialer: Box<dyn Dial>,
     ) -> Result<Arc<Self>, OutboundError> {
         let policy = ParsedPolicy::new(&settings.policy)?;
-        let lookup = settings.lookup.clone();
+        let (lookup, random) = (settings.lookup.clone(), settings.random.clone());
         let machinery = Machinery {
             http: Arc::new(HttpClient::new(settings, clock.clone(), dialer)?),
             commands: Arc::new(CommandRunner::new(clock.clone())),
@@ -69,6 +73,7 @@ impl Outbound {
         Ok(Arc::new_cyclic(|me| Self {
             machinery,
             clock,
+            random,
             policy: RwLock::new(Arc::new(policy)),
             prepared: RwLock::default(),
             closes_idle: AtomicBool::new(false),
@@ -86,11 +91,13 @@ impl Outbound {
     ) -> AttemptReport {
         let prepared = self.prepare(endpoint);
         let message = prepared.message(event, number);
+        let trace = message.as_ref().ok().and_then(|message| message.trace.clone());
+        let trace_id = trace.as_ref().map(TraceContext::trace_id);
 
         let SentAttempt { report, .. } =
             self.send(&prepared, Some(delivery), number, message, ReadLimits::ONE).await;
         let AttemptReport { outcome, error, .. } = &report;
-        tracing::debug!(%delivery, number, ?outcome, error, "attempt made");
+        tracing::debug!(%delivery, number, ?outcome, error, trace_id, "attempt made");
         report
     }
 
@@ -143,7 +150,8 @@ impl Outbound {
         let mut redactor = prepared.redactor.clone();
 
         let mut sent = match (message, prepared.parts()) {
-            (Ok(message), Ok(parts)) => {
+            (Ok(mut message), Ok(parts)) => {
+                message.begin_span(&self.new_span_id());
                 redactor.extend(&message.redactor);
                 let (endpoint, keys) = (&*prepared.endpoint, &*parts.keys);
                 parts
@@ -168,6 +176,13 @@ impl Outbound {
         redactor.redact(&mut sent.report);
         self.start_closing_idle();
         sent
+    }
+
+    /// 16 digits of hex, not all of which are zero.
+    fn new_span_id(&self) -> String {
+        let mut bytes = [0; 8];
+        (self.random)(&mut bytes);
+        HEXLOWER.encode(&u64::from_ne_bytes(bytes).max(1).to_be_bytes())
     }
 
     /// The report of an attempt for which there was nothing to send.

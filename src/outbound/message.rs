@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256, Sha512};
 use crate::model::secret::redacted_url;
 use crate::model::url_text::with_path;
 use crate::model::{
-    Endpoint, Event, canonical_header_name, is_credential_name, is_digest, is_hop_header, limits,
-    query,
+    Endpoint, Event, TraceContext, canonical_header_name, is_credential_name, is_digest,
+    is_hop_header, limits, query,
 };
 
 use super::redact::Redactor;
@@ -47,6 +47,9 @@ const OWN_HOP: [&str; 17] = [
 ];
 /// The event's type.
 pub const HOOKBOX_TYPE: HeaderName = HeaderName::from_static("hookbox-type");
+/// W3C Trace Context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const OWN_PREFIXES: [&str; 3] = ["webhook-", "hookbox-", "svix-"];
 /// Stands for a secret that was redacted.
 pub const REDACTED_BYTES: &[u8] = crate::model::REDACTED.as_bytes();
@@ -75,6 +78,8 @@ pub struct Message {
     pub kind: String,
     /// How many daemons of this kind it has passed; how the next one notices a loop.
     pub hops: u32,
+    /// The trace that it belongs to, as it came in. Each attempt is a span of its own.
+    pub trace: Option<TraceContext>,
 }
 
 impl Message {
@@ -93,6 +98,23 @@ impl Message {
             source: String::new(),
             kind: String::new(),
             hops: 0,
+            trace: None,
+        }
+    }
+
+    /// Says in the headers that this attempt is a span of the trace. A template that says something
+    /// else of it has decided.
+    pub fn begin_span(&mut self, span_id: &str) {
+        let Some(trace) = &self.trace else { return };
+        if self.headers.iter().any(|(name, _)| *name == TRACEPARENT) {
+            return;
+        }
+        let state = trace.state().map(|state| (TRACESTATE, state.to_owned()));
+        let fields = std::iter::once((TRACEPARENT, trace.with_span(span_id))).chain(state);
+        for (name, text) in fields {
+            if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
+                self.headers.push((name, value));
+            }
         }
     }
 
@@ -147,6 +169,10 @@ impl Message {
         }
 
         message.hops = event.hops();
+        // Who is to get nothing of the sender's own is not told its trace, either.
+        if endpoint.forward_headers != Some(false) {
+            message.trace = TraceContext::of(event);
+        }
         if endpoint.forward_headers.unwrap_or(event.from_provider) {
             message.forwarded = forwarded(event);
         }
@@ -167,6 +193,11 @@ pub fn is_ours(name: &str) -> bool {
     OWN_HOP.contains(&name) || OWN_PREFIXES.iter().any(|p| name.starts_with(p))
 }
 
+/// Whether a field says where the sender stands in a trace: of that hop, and not of the next.
+fn is_of_trace(name: &str) -> bool {
+    name == TRACEPARENT.as_str() || name == TRACESTATE.as_str()
+}
+
 /// The sender's own headers that go along.
 fn forwarded(event: &Event) -> Vec<(HeaderName, HeaderValue)> {
     let connection =
@@ -180,7 +211,8 @@ fn forwarded(event: &Event) -> Vec<(HeaderName, HeaderValue)> {
         let name = header.name.as_str();
         let is_redacted = header.value.windows(REDACTED_BYTES.len()).any(|w| w == REDACTED_BYTES);
         // Events that are older than the rules, or came by an import, still have some of them.
-        let is_foreign = is_ours(name) || is_hop_header(name) || is_credential_name(name);
+        let is_foreign =
+            is_ours(name) || is_hop_header(name) || is_credential_name(name) || is_of_trace(name);
         let is_stale = is_digest(name) && digests.contradict(&header.value);
         if is_foreign || is_redacted || named_there.contains(name) || is_stale {
             continue;

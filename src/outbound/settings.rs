@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::exec::allow::AllowedCommands;
 use super::http::proxy::DefaultProxy;
+use super::pull::hub::FillRandom;
 use super::resolve::Resolve;
 
 /// How [`Outbound`](super::Outbound) is set up.
@@ -17,6 +18,8 @@ pub struct OutboundSettings {
     /// Finds the value of a secret that is only named (`env:NAME`).
     pub lookup: Option<SecretLookup>,
     pub policy: OutboundPolicy,
+    /// Fills the ids of spans.
+    pub random: FillRandom,
 }
 
 /// Finds the value of `env:NAME`, `cred:NAME` or `file:/path`; `Ok(None)` when the text is the

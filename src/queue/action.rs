@@ -36,6 +36,10 @@ pub enum HealthEvent {
     Held { reason: HoldReason, error: String },
     /// An ordered lane waits for the operator.
     Parked { delivery: DeliveryId, reason: String },
+    /// Its oldest delivery that waits has become this old.
+    Lagging { age_ms: u64 },
+    /// Nothing that old waits any more.
+    CaughtUp,
     /// A delivery became a dead letter.
     Died { delivery: DeliveryId, reason: String },
 }

@@ -21,6 +21,7 @@ impl Queue {
     pub(super) fn run_ages(&mut self, now: Now, draft: &mut Draft) {
         for id in std::mem::take(&mut self.ages_changed) {
             self.plan_ages(id, now);
+            self.plan_lag(id, now);
         }
 
         let mut left = limits::AGE_SLICE;
@@ -31,6 +32,7 @@ impl Queue {
             left = self.end_too_old(id, now, left, draft);
             self.plan_ages(id, now);
         }
+        self.run_lags(now, draft);
         self.mark_the_clock(now, draft);
     }
 
@@ -38,7 +40,7 @@ impl Queue {
     pub(super) fn ages_wake(&self, now: Now) -> Option<u64> {
         let changed = (!self.ages_changed.is_empty()).then_some(now.mono_ms);
         let mark = Some(self.clock_record_at).filter(|at| *at < u64::MAX);
-        [self.ages_due.first(), changed, mark].into_iter().flatten().min()
+        [self.ages_due.first(), self.lags_due.first(), changed, mark].into_iter().flatten().min()
     }
 
     fn plan_ages(&mut self, id: EndpointId, now: Now) {

@@ -34,7 +34,7 @@ impl State {
         let endpoint = self.remembered(seq, attempt.delivery.endpoint)?;
         endpoint.take_up(attempt.position, attempt.low);
         endpoint.count_result(seq, &attempt.report, attempt.failing_ms);
-        endpoint.restraint.clone_from(&attempt.restraint);
+        endpoint.set_restraint(attempt.restraint.as_deref());
 
         // The entry of the delivery, if it goes on waiting.
         let delivery = attempt.delivery.seq;
@@ -128,7 +128,7 @@ impl State {
         let is_known = self.unfolded.is_empty();
         let endpoint = self.remembered(seq, finished.endpoint)?;
         endpoint.count_result(seq, &finished.report, finished.failing_ms);
-        endpoint.restraint.clone_from(&finished.restraint);
+        endpoint.set_restraint(finished.restraint.as_deref());
         let mut batch = match endpoint.batches.remove(&finished.batch) {
             Some(batch) => batch,
             None if is_known => return Err(impossible(seq, "its batch is unknown")),
@@ -240,6 +240,7 @@ impl State {
         match end {
             DeliveryEnd::Delivered => endpoint.delivered += 1,
             DeliveryEnd::Dead => {
+                endpoint.died += 1;
                 endpoint.dead.insert(delivery);
                 if event != delivery {
                     endpoint.replayed_dead.insert(delivery, event);

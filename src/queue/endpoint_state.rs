@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::age::{AgePauses, RUN_START};
 use super::lanes::STRICT;
+use super::meanwhile::{EndpointCounts, Meanwhile};
 use super::order::NO_VALUE;
 use super::stream_entry::StreamEntry;
 use crate::model::{
@@ -84,6 +85,14 @@ pub struct EndpointState {
     /// The record of the attempt that ended with its last error, as far as it is known.
     #[serde(default)]
     pub last_failure: Seq,
+    /// Deliveries that were given up.
+    #[serde(default)]
+    pub died: u64,
+    /// Since its breaker is open, and since it lags behind `warn_after`: how it was then.
+    #[serde(default)]
+    pub failing: Option<Meanwhile>,
+    #[serde(default)]
+    pub lagging: Option<Meanwhile>,
 }
 
 /// A delivery that waits for a retry.
@@ -210,6 +219,7 @@ impl EndpointState {
         self.hold = None;
         self.failing_ms = 0;
         self.restraint = None;
+        self.failing = None;
         if !self.age_pauses.away {
             self.age_pauses.go_on(ran_ms);
         }
@@ -257,6 +267,9 @@ impl EndpointState {
             age_pauses: AgePauses::default(),
             restraint: None,
             last_failure: 0,
+            died: 0,
+            failing: None,
+            lagging: None,
         }
     }
 
@@ -327,6 +340,27 @@ impl EndpointState {
     #[must_use]
     pub fn age_ms(&self, born: u64, ran_ms: u64) -> u64 {
         self.age_pauses.age_ms(if born > 0 { born } else { RUN_START }, ran_ms)
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> EndpointCounts {
+        let Self { delivered, failed, died, undone: waiting, .. } = *self;
+        EndpointCounts { delivered, failed, died, waiting }
+    }
+
+    /// What keeps it back since its last attempt; and how it was when that began.
+    pub(super) fn set_restraint(&mut self, restraint: Option<&Restraint>) {
+        let open = restraint.filter(|restraint| restraint.breaker.is_some());
+        self.failing = open.map(|open| {
+            // The failures that opened it belong to what it went through.
+            let before = self.failed.saturating_sub(open.failures.into());
+            let now = || Meanwhile {
+                failed: before,
+                ..Meanwhile::since(open.failing_since, self.counts())
+            };
+            self.failing.unwrap_or_else(now)
+        });
+        self.restraint = restraint.map(|restraint| Box::new(restraint.clone()));
     }
 
     pub(super) fn learn_keys(&mut self, keys: &[(Seq, u64)]) {

@@ -72,6 +72,8 @@ pub struct Queue {
     /// When endpoints have something that may be too old, and those of which this may have changed.
     pub(super) ages_due: Schedule,
     pub(super) ages_changed: BTreeSet<EndpointId>,
+    /// When endpoints may begin or cease to lag.
+    pub(super) lags_due: Schedule,
 
     // What is counted for others.
     /// Who found a share of what is decided here full.
@@ -114,6 +116,7 @@ impl Queue {
             clock_record_at: now.mono_ms,
             ages_due: Schedule::default(),
             ages_changed: BTreeSet::new(),
+            lags_due: Schedule::default(),
 
             full_shares: ShareTally::default(),
             delivered_after: Vec::new(),

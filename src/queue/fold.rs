@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::endpoint::EndpointQueue;
 use super::endpoint_state::{EndpointState, Retrying};
+use super::meanwhile::Meanwhile;
 use super::state::{State, StateError, impossible};
 use crate::model::{
     DeliveryId, Endpoint, EndpointId, Event, Fingerprints, Order, Seq, Source, SourceId, WallMs,
@@ -65,6 +66,13 @@ impl State {
             }
             Record::EndpointBack { endpoint: id, ran_ms, .. } => {
                 self.remembered(seq, *id)?.resume_ages_after_link(*ran_ms);
+            }
+            Record::EndpointLagged { endpoint: id, since, .. } => {
+                let endpoint = self.remembered(seq, *id)?;
+                endpoint.lagging = Some(Meanwhile::since(*since, endpoint.counts()));
+            }
+            Record::EndpointCaughtUp { endpoint: id, .. } => {
+                self.remembered(seq, *id)?.lagging = None;
             }
             Record::KeysLearned { endpoint: id, keys } => {
                 self.remembered(seq, *id)?.learn_keys(keys);

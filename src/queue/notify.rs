@@ -55,8 +55,44 @@ impl Queue {
         self.notify_about(now, "hookbox.endpoint.failing", id, json!({"last_error": error}), draft);
     }
 
-    pub(super) fn notify_recovered(&mut self, now: Now, id: EndpointId, draft: &mut Draft) {
-        self.notify_about(now, "hookbox.endpoint.recovered", id, json!({}), draft);
+    /// It answers again: what happened meanwhile.
+    pub(super) fn notify_recovered(
+        &mut self,
+        now: Now,
+        id: EndpointId,
+        meanwhile: Value,
+        draft: &mut Draft,
+    ) {
+        self.notify_about(now, "hookbox.endpoint.recovered", id, meanwhile, draft);
+    }
+
+    /// The oldest delivery that waits has become older than the operator wants.
+    pub(super) fn notify_lagging(
+        &mut self,
+        now: Now,
+        id: EndpointId,
+        age_ms: u64,
+        draft: &mut Draft,
+    ) {
+        let endpoint = self.state.endpoint(id);
+        let data = json!({
+            "oldest_since": time::rfc3339(now.wall_ms.saturating_sub(age_ms)),
+            "oldest_age": time::format_duration_ms(age_ms / 1000 * 1000),
+            "waiting": endpoint.undone,
+            "last_error": endpoint.last_error,
+        });
+        self.notify_about(now, "hookbox.endpoint.lagging", id, data, draft);
+    }
+
+    /// Nothing that old waits any more: what happened meanwhile.
+    pub(super) fn notify_caught_up(
+        &mut self,
+        now: Now,
+        id: EndpointId,
+        meanwhile: Value,
+        draft: &mut Draft,
+    ) {
+        self.notify_about(now, "hookbox.endpoint.caught_up", id, meanwhile, draft);
     }
 
     pub(super) fn notify_held(

@@ -3,6 +3,7 @@
 
 use super::action::HealthEvent;
 use super::breaker::BreakerChange;
+use super::meanwhile::Meanwhile;
 use super::reports::{error_summary, error_with_words, requested_pause_ms};
 use super::{Draft, Queue};
 use crate::model::{AttemptFault, AttemptReport, EndpointId, Now, Outcome};
@@ -13,6 +14,8 @@ pub(super) struct HealthChange {
     breaker: BreakerChange,
     /// Whether it showed anything.
     counts: bool,
+    /// Since when its breaker was open before it.
+    was_failing: Option<Meanwhile>,
 }
 
 impl Queue {
@@ -42,13 +45,19 @@ impl Queue {
         let succeeded = report.outcome == Outcome::Delivered;
         let shows_nothing = uncounted || was_not_made(report) || endpoint.settings.is_leased();
         if !succeeded && shows_nothing {
-            return HealthChange { breaker: BreakerChange::None, counts: false };
+            let breaker = BreakerChange::None;
+            return HealthChange { breaker, counts: false, was_failing: None };
         }
 
         // Only a receiver that is busy (429, 503) may ask for a pause.
         let status = report.response.as_ref().map(|response| response.status);
         let pause_ms = requested_pause_ms(report).filter(|_| matches!(status, Some(429 | 503)));
-        HealthChange { breaker: endpoint.learn(succeeded, pause_ms, now), counts: true }
+        let was_failing = endpoint.failing;
+        HealthChange {
+            breaker: endpoint.learn(succeeded, pause_ms, now),
+            counts: true,
+            was_failing,
+        }
     }
 
     /// Does what follows from the change, once the record of the attempt is written.
@@ -79,7 +88,10 @@ impl Queue {
             }
             BreakerChange::Closed => {
                 self.report_change(id, HealthEvent::Recovered, draft);
-                self.notify_recovered(now, id, draft);
+                let endpoint = self.state.endpoint(id);
+                let was_failing = change.was_failing.unwrap_or_default();
+                let meanwhile = was_failing.summary(endpoint.counts(), now);
+                self.notify_recovered(now, id, meanwhile, draft);
                 self.catch_up(id);
             }
         }

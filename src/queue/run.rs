@@ -217,6 +217,7 @@ impl Queue {
         }
         self.wakes.forget(id);
         self.ages_due.forget(id);
+        self.lags_due.forget(id);
         self.ages_changed.remove(&id);
         self.matcher.remove(id);
         if self.link.forget(id) == LinkChange::CameBack {

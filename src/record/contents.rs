@@ -114,6 +114,8 @@ fn contents(record: &Record) -> Contents<'_> {
         | Record::EndpointReleased { ran_ms, .. }
         | Record::EndpointAway { ran_ms, .. }
         | Record::EndpointBack { ran_ms, .. }
+        | Record::EndpointLagged { ran_ms, .. }
+        | Record::EndpointCaughtUp { ran_ms, .. }
         | Record::ClockRan { ran_ms } => Contents::default().at(*ran_ms),
 
         // Settings, and what the log notes for itself.

@@ -22,7 +22,7 @@ use crate::model::{
 
 /// The names of the variants in logs. A name is added to, and never removed from this list: a
 /// variant that is renamed in the code keeps its name here by `#[serde(rename)]`.
-const NAMES_IN_LOGS: [&str; 33] = [
+const NAMES_IN_LOGS: [&str; 35] = [
     "AttemptFinished",
     "BatchFinished",
     "BatchFormed",
@@ -36,8 +36,10 @@ const NAMES_IN_LOGS: [&str; 33] = [
     "DuplicateSeen",
     "EndpointAway",
     "EndpointBack",
+    "EndpointCaughtUp",
     "EndpointDeleted",
     "EndpointHeld",
+    "EndpointLagged",
     "EndpointReleased",
     "EndpointSet",
     "EventAccepted",

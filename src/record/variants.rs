@@ -227,6 +227,20 @@ pub enum Record {
         at: WallMs,
         ran_ms: u64,
     },
+    /// The oldest delivery that waits at this endpoint has become older than its `warn_after`: it
+    /// was accepted at `since`.
+    EndpointLagged {
+        endpoint: EndpointId,
+        at: WallMs,
+        since: WallMs,
+        ran_ms: u64,
+    },
+    /// Nothing that old waits at this endpoint any more.
+    EndpointCaughtUp {
+        endpoint: EndpointId,
+        at: WallMs,
+        ran_ms: u64,
+    },
     /// The daemon has run for so long, and something waits. Written when no other record holds the
     /// run clock, so that a restart does not make deliveries younger.
     ClockRan {

@@ -47,7 +47,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             PROTOCOL,
         ],
     ),
-    ("ctl", &["model", "api", "config", "archive"]),
+    // Of ingest the table of schemes, which `source schemes` shows without a daemon.
+    ("ctl", &["model", "api", "config", "archive", "ingest::verify"]),
 ];
 
 /// The queue's words, which the scheduler's handle speaks: what is asked and answered, not how it

@@ -6,8 +6,9 @@ use crate::admin::serve::routes::Op;
 use crate::api::views::{
     ApplyView, CancelView, CheckView, DeletedView, DeliveryDetailView, DeliveryView, DiscardView,
     EndpointTestView, EndpointView, EventDetailView, EventSentView, EventView, ExplainView,
-    ExportView, ImportView, LeasesView, LogHeadView, LogStatView, ReplayStartView, ReplayView,
-    RetryView, SettledView, SourceView, StatusView, TailView, VerifyLine, VersionView,
+    ExportView, ImportView, LeasesView, LogHeadView, LogStatView, RefusedRequestView,
+    ReplayStartView, ReplayView, RetryView, SettledView, SourceView, StatusView, TailView,
+    VerifyLine, VersionView,
 };
 
 /// What a request is answered with.
@@ -32,6 +33,11 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
         json::<SourceView>,
     ),
     (Op::SourceCheck, "Show what would happen to a request, without logging it", json::<CheckView>),
+    (
+        Op::SourceRefused,
+        "List the last requests that a source refused for their proof and keeps (`keep_refused`)",
+        lines::<RefusedRequestView>,
+    ),
     (Op::EndpointList, "List endpoints", lines::<EndpointView>),
     (Op::EndpointCreate, "Create an endpoint", created::<EndpointView>),
     (Op::EndpointShow, "Show an endpoint", json::<EndpointView>),

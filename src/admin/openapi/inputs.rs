@@ -30,6 +30,13 @@ struct SourceQuery {
 
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
+struct RefusedQuery {
+    #[schemars(flatten)]
+    page: PageQuery,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
 struct DeleteSourceQuery {
     /// Refuse unless the source has this scheme
     verify: Option<String>,
@@ -123,6 +130,7 @@ struct NewEndpoint {
 pub fn query_of(op: Op, g: &mut SchemaGenerator) -> Option<Schema> {
     Some(match op {
         Op::SourceList => SourceQuery::json_schema(g),
+        Op::SourceRefused => RefusedQuery::json_schema(g),
         Op::SourceDelete => DeleteSourceQuery::json_schema(g),
         Op::EndpointList => EndpointQuery::json_schema(g),
         Op::EventList => EventQuery::json_schema(g),

@@ -11,6 +11,7 @@ use crate::admin::resources::names::{check_filter, missing_endpoint};
 use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at, read as read_event};
 use crate::admin::scan::filters::with_local_event;
 use crate::admin::scan::log_scan::LogScan;
+use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::api::ReplayBody;
 use crate::api::values::{Text, Time};
@@ -61,6 +62,7 @@ pub async fn start(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
         if found.events == 0 {
             let events = filter.clone();
             check_filter(&scan.admin, &DeliveryFilter { events, endpoint: None })?;
+            check_type(scan, filter.kind.as_deref())?;
         }
 
         let counted = ReplayStartView {

@@ -15,7 +15,7 @@ use crate::admin::scan::page::named_page;
 use crate::api::values::{SecretText, Span, Time};
 use crate::api::views::{DeletedView, SourceView};
 use crate::api::{Patch, SourceSpec};
-use crate::ingest::verify::default_max_body;
+use crate::ingest::verify::{default_max_body, provider_makes_secret};
 use crate::model::{REDACTED, Source};
 use crate::queue::{CreateSource, DeleteSource, OWN_SOURCE, Status, StatusQuery, UpdateSource};
 
@@ -70,6 +70,15 @@ pub fn show(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Probl
     Ok(ApiResponse::ok(shown))
 }
 
+/// The requests that a source refused and keeps, the newest first.
+pub fn refused(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let (limit, after) = (request.params.take("limit"), request.params.take("after"));
+    request.params.done()?;
+    let source = find(admin, &request.arg)?;
+    let kept = (admin.adapters.refused_requests)(&source.name);
+    named_page(kept.into_iter().map(|one| (one.number.to_string(), one)).collect(), limit, after)
+}
+
 pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let found = find(admin, &request.arg)?;
     let mut source = Source::clone(&found);
@@ -105,9 +114,13 @@ fn apply(
     let ttl_ms = given.ttl.map(Span::ms);
 
     // A size that nobody chose is that of the scheme, also of the next one.
+    let generates = given.generate_secret == Some(true);
     let settings = settings.changed(patch, default_max_body(&source.verify));
     let wants_token = settings.token == Some(true);
     settings.apply(source, default_max_body)?;
+    if generates {
+        check_generated(source)?;
+    }
 
     // A token that is there stays: its senders know it.
     let token = source.token.take().filter(|_| wants_token);
@@ -162,6 +175,9 @@ async fn left_behind(admin: &Admin, name: &str) -> Result<Vec<String>, Problem> 
 pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let mut source = Source::clone(&*find(admin, &request.arg)?);
     let secret = rotated(admin, &mut source.secrets, request.fields()?)?;
+    if secret.is_some() {
+        check_generated(&source)?;
+    }
 
     check(admin, &source)?;
     let made = admin.handle.ask(UpdateSource(Box::new(source))).await?;
@@ -186,6 +202,18 @@ pub fn find(admin: &Admin, name: &str) -> Result<Arc<Source>, Problem> {
 /// Asks ingest whether it can verify with these settings.
 fn check(admin: &Admin, source: &Source) -> Result<(), Problem> {
     (admin.adapters.check_source)(source).map_err(Problem::bad)
+}
+
+/// Refuses a secret that was generated here where the provider makes it.
+fn check_generated(source: &Source) -> Result<(), Problem> {
+    if !provider_makes_secret(&source.verify) {
+        return Ok(());
+    }
+    let scheme = &source.verify;
+    Err(Problem::bad(format!(
+        "the provider of {scheme} makes the secret, and would not sign with another: copy it from \
+         there and give it with --secret-file"
+    )))
 }
 
 fn with_secret(mut view: SourceView, secret: Option<String>) -> SourceView {

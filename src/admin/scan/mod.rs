@@ -7,4 +7,5 @@ pub mod identity;
 pub mod ids;
 pub mod log_scan;
 pub mod page;
+pub mod types;
 pub mod walk;

@@ -28,6 +28,7 @@ pub async fn dispatch(
         Op::SourceDelete => sources::delete(admin, request).await,
         Op::SourceRotate => sources::rotate(admin, request).await,
         Op::SourceCheck => check_request::check(admin, request).await,
+        Op::SourceRefused => sources::refused(admin, request),
 
         Op::EndpointList => endpoints::list(admin, request).await,
         Op::EndpointCreate => endpoints::create(admin, request).await,

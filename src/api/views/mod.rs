@@ -45,7 +45,9 @@ pub use results::{
     CancelView, DeletedView, DiscardView, EventSentView, ImportView, LeftOutView, ProblemLine,
     ProblemView, ReplayStartView, ReplayView, RetryView,
 };
-pub use source::{CheckElementView, CheckResponseView, CheckView, SecretView, SourceView};
+pub use source::{
+    CheckElementView, CheckResponseView, CheckView, RefusedRequestView, SecretView, SourceView,
+};
 pub use status::{
     ClockView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView, WorstView,
 };

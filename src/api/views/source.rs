@@ -52,6 +52,29 @@ pub struct SecretView {
     pub expires_at: Option<Time>,
 }
 
+/// A request that a source refused for its proof, and that it keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RefusedRequestView {
+    /// Counts the requests that were kept since the start, of all sources.
+    pub number: u64,
+    pub at: Time,
+    /// A short stable word for the reason.
+    pub kind: String,
+    pub reason: String,
+    /// The address it came from.
+    pub remote: String,
+    pub method: String,
+    /// `…` stands in the place of secrets.
+    pub url: String,
+    /// Those that an event would have; credentials have no value.
+    pub headers: HeadersView,
+    /// Bytes of the whole body.
+    pub size: u64,
+    /// The body, or its first 64 KiB.
+    pub body_base64: String,
+}
+
 /// What would happen to a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

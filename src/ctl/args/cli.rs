@@ -11,6 +11,7 @@ use super::delivery::{DeliveryCommand, DlqCommand};
 use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
 use super::event::{EventCommand, ReplayArgs, TailArgs};
+use super::listen::ListenArgs;
 use super::log::LogCommand;
 use super::manual::{CompletionArgs, ManArgs};
 use super::simulate::SimulateArgs;
@@ -55,7 +56,8 @@ const GLOBAL: &str = "Global options";
     propagate_version = true
 )]
 pub struct Cli {
-    /// The daemon's admin socket.
+    /// The daemon's admin socket; that of another machine, by the system's ssh, as
+    /// ssh://user@host/run/hookbox/admin.sock.
     #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
     pub socket: Option<PathBuf>,
     /// Print JSON for programs: one object, or one object a line for lists and streams.
@@ -92,6 +94,8 @@ pub enum CtlCommand {
     Replay(ReplayArgs),
     /// Stream events and attempts.
     Tail(TailArgs),
+    /// Show what comes in, and forward it to an application on this machine, until Ctrl-C.
+    Listen(ListenArgs),
     /// Consume events of a pull endpoint: take each, process it, and acknowledge or reject it.
     Consume(ConsumeArgs),
     /// Inspect, verify, back up, export and import the log.

@@ -36,7 +36,7 @@ pub struct ConsumeArgs {
         value_parser = parse_duration_ms,
     )]
     pub wait: u64,
-    /// Ask for events once, then exit.
+    /// Ask for events once, then exit; may also stand last, behind the command.
     #[arg(long)]
     pub once: bool,
     /// Exit after this many events.
@@ -45,4 +45,17 @@ pub struct ConsumeArgs {
     /// Run this command for each event, with these arguments; must be the last option.
     #[arg(long, value_name = "CMD [ARG]…", num_args = 1.., allow_hyphen_values = true)]
     pub exec: Vec<String>,
+}
+
+impl ConsumeArgs {
+    /// The same, where `--once` was written behind the command.
+    #[must_use]
+    pub fn with_last_word(&self) -> Self {
+        let mut args = self.clone();
+        if args.exec.len() > 1 && args.exec.last().is_some_and(|word| word == "--once") {
+            args.exec.pop();
+            args.once = true;
+        }
+        args
+    }
 }

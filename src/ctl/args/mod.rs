@@ -10,6 +10,7 @@ mod demo;
 mod endpoint;
 mod event;
 mod filter;
+mod listen;
 mod log;
 mod manual;
 mod secret;
@@ -27,11 +28,12 @@ pub use demo::DemoArgs;
 pub use endpoint::{EndpointArgs, EndpointCommand, EndpointTestArgs};
 pub use event::{EventCommand, ReplayArgs, SendArgs, TailArgs};
 pub use filter::{DeliveryFilterArgs, EventFilterArgs, OutputFormat, PageArgs, TableArgs};
+pub use listen::ListenArgs;
 pub use log::{
     BackupArgs, DataArgs, ExportArgs, ExportFormat, ImportArgs, LogCommand, SalvageArgs,
 };
 pub use manual::{CompletionArgs, CompletionShell, ManArgs};
 pub use secret::{OverlapArgs, SecretArgs};
 pub use simulate::SimulateArgs;
-pub use source::{SourceArgs, SourceCommand};
+pub use source::{SchemesArgs, SourceArgs, SourceCommand};
 pub use support::SupportArgs;

@@ -67,20 +67,47 @@ pub enum SourceCommand {
         #[command(flatten)]
         old: OverlapArgs,
     },
+    /// List the last requests that a source refused for their proof, and keeps (--keep-refused).
+    Refused {
+        /// The name of the source.
+        name: String,
+        #[command(flatten)]
+        table: TableArgs,
+    },
+    /// List the verification schemes, or show the settings of one. Needs no daemon.
+    Schemes(SchemesArgs),
     /// Show what would happen to a request, and why, without storing it. Who sends it and how
     /// often (--allow, --rate) is not checked.
-    #[command(after_help = "The request: \
-                      {\"method\":\"POST\",\"url\":\"https://…/in/NAME\",\"headers\":{},\"body_base64\":\"…\"}")]
+    #[command(after_help = "A request as it went over the wire, or as JSON:\n  \
+        POST /in/NAME HTTP/1.1\n  \
+        Host: hooks.example.com\n  \
+        X-Hub-Signature-256: sha256=…\n\n  \
+        {\"zen\":\"…\"}\n\n  \
+        {\"method\":\"POST\",\"url\":\"https://…/in/NAME\",\"headers\":{},\"body_base64\":\"…\"}")]
     Check {
         /// The name of the source.
         name: String,
-        /// A file with the request as JSON; - for stdin.
-        #[arg(long, value_name = "FILE")]
-        request: PathBuf,
+        /// A file with the request, as it went over the wire or as JSON; - for stdin.
+        #[arg(long, value_name = "FILE", required_unless_present = "refused")]
+        request: Option<PathBuf>,
+        /// Check the refused request with this number, which `source refused` shows; as if it came
+        /// when it did, unless --at is given.
+        #[arg(long, value_name = "NUMBER", conflicts_with = "request")]
+        refused: Option<u64>,
         /// Check it as if it came at this time, in unix seconds.
         #[arg(long, value_name = "UNIX", allow_negative_numbers = true)]
         at: Option<i64>,
     },
+}
+
+/// The arguments of `hookboxctl source schemes`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  hookboxctl source schemes\n  hookboxctl source schemes hmac")]
+pub struct SchemesArgs {
+    /// Show the settings of this scheme, what it proves, and an example.
+    pub scheme: Option<String>,
+    #[command(flatten)]
+    pub table: TableArgs,
 }
 
 /// The settings of a source, and the files that some of them are read from.

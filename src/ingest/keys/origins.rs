@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use crate::model::limits;
+use crate::model::secret::trimmed_secret;
 
 /// The result of a fetch: the status and the body, or why there is none.
 pub type FetchResult = Result<(u16, Vec<u8>), String>;
@@ -55,8 +56,8 @@ impl Origins {
             return Ok(None);
         };
 
-        // Files end with a line break that is not part of the secret.
-        let found = found.trim_end_matches(['\r', '\n']);
+        // Files end with a line break, and may begin with a mark, that is not part of the secret.
+        let found = trimmed_secret(&found);
         if found.is_empty() {
             return Err(format!("the value of {text} is empty"));
         }

@@ -5,7 +5,8 @@
 //!   6750), `basic` (`Authorization: Basic`, the secret being `user:password` in UTF-8, RFC 7617).
 //! * It proves who posts, not what; there is no replay protection. A key that occurs twice is
 //!   refused.
-//! * Type and dedupe id: from the source's settings or the request's own headers.
+//! * Type and dedupe id: from the source's settings or the request's own headers. Handshakes: those
+//!   of [`super::handshake`] that sign nothing.
 //! * Source: RFC 6750, RFC 7617. Checked with: the RFCs' examples and cases of the rule.
 //!
 //! **What it proves.** Whoever holds the key, the recipient included, and whoever saw a request
@@ -17,6 +18,7 @@
 use crate::model::Source;
 
 use super::crypto::unbase64;
+use super::handshake;
 use super::params::SchemeParams;
 use super::secrets::prove_secret;
 use super::{Need, ProofRefusal, Proven, Request, Scheme, Verdict, VerifyResult};
@@ -35,6 +37,8 @@ pub(super) const SCHEME: Scheme = Scheme {
     params: &[
         ("in", "header (by default), query, bearer, basic"),
         ("name", "the header or query field, X-API-Key by default"),
+        handshake::PARAM,
+        handshake::TOKEN_PARAM,
     ],
     check,
     ..Scheme::new(verify, Scheme::key_names_recipient, secret_header)
@@ -45,6 +49,7 @@ const PLACES: &[&str] = &["header", "query", "bearer", "basic"];
 fn check(source: &Source) -> Result<(), String> {
     let params = SchemeParams(source);
     let named = params.text("name")?.is_some();
+    handshake::check_without_secret(source)?;
     match params.word("in", PLACES)? {
         "basic" => check_basic(source),
         "query" if !named => {

@@ -46,6 +46,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     checked_with: "braintree-python 4.48.0, braintree-node 3.40.0",
     methods: "POST, GET",
     secret: Need::Required,
+    provider_makes_secret: true,
     public_key: Need::Unused,
     params: &[("public_key", "the API's public key, as Braintree shows it")],
     check,

@@ -47,7 +47,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("issuers", "Google's by default"),
         ("issuer", "a single one"),
         ("algorithms", "RS256 by default"),
-        ("leeway_s", "tolerance for the token's times in seconds, 0 by default"),
+        ("leeway_s", "tolerance for the token's times in seconds, 10 by default"),
     ],
     check,
     ..Scheme::new(verify, Scheme::key_names_recipient, header_setting)

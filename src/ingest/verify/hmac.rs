@@ -8,7 +8,8 @@
 //!   `{id}`, `{method}`, `{url}` and literal text, e.g. `{id}.{timestamp}.{body}`. It must hold
 //!   `{body}`.
 //! * Replay protection: with `{timestamp}`, the header `--set timestamp_header=…` must be within
-//!   ±`tolerance_s` (300).
+//!   ±`tolerance_s` (300). It holds unix seconds, or what `--set timestamp_unit=ms|rfc3339` says.
+//! * Handshakes: those of [`super::handshake`].
 //! * Dedupe id: with `{id}`, the header `--set id_header=…`. Type: from the source's settings.
 //! * The key is the secret's text, or what `--set secret_encoding=hex|base64` makes of it.
 //! * Checked with: RFC 4231's and RFC 2202's values, own cases.
@@ -21,15 +22,16 @@
 //! same body. A sender whose deliveries may have the same body under a body-only signature names
 //! them with `--id-header`.
 
-use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use data_encoding::HEXLOWER_PERMISSIVE;
 
 use crate::model::Source;
 
 use super::crypto::{HashFunction, fingerprint_of, hmac_matches, unbase64};
+use super::handshake;
 use super::params::SchemeParams;
 use super::scheme::public_url_names_recipient;
-use super::secrets::{required_secrets, secrets_in_words};
-use super::timestamps::{TOLERANCE_S, not_ahead, not_older, unix_seconds};
+use super::secrets::{required_secrets, secret_keys, secrets_in_words};
+use super::timestamps::{TOLERANCE_S, TimestampUnit, not_ahead, not_older};
 use super::{Need, ProofRefusal, Proven, Request, Scheme, Signed, Verdict, VerifyResult};
 
 pub(super) const SCHEME: Scheme = Scheme {
@@ -49,10 +51,13 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("encoding", "hex (by default), base64"),
         ("prefix", "the text before the signature, e.g. sha256="),
         ("signed", "what is signed, e.g. {timestamp}.{body}; {body} by default"),
-        ("timestamp_header", "the header with the unix time, for {timestamp}"),
+        ("timestamp_header", "the header with the time, for {timestamp}"),
+        ("timestamp_unit", "s (by default), ms, rfc3339: how {timestamp} is written"),
         ("id_header", "the header with the delivery's id, for {id}"),
         ("tolerance_s", "seconds by which the timestamp may differ from the clock, 300 by default"),
         ("secret_encoding", "text (by default), hex, base64"),
+        handshake::PARAM,
+        handshake::TOKEN_PARAM,
     ],
     check,
     signs_url: true,
@@ -69,11 +74,18 @@ struct Rule<'s> {
     timestamp_header: Option<&'s str>,
     id_header: Option<&'s str>,
     tolerance_s: i64,
+    unit: TimestampUnit,
 }
 
 impl<'s> Rule<'s> {
     fn of(source: &'s Source) -> Result<Self, String> {
         let params = SchemeParams(source);
+        let unit = match params.word("timestamp_unit", &["s", "ms", "rfc3339"])? {
+            "ms" => TimestampUnit::Milliseconds,
+            "rfc3339" => TimestampUnit::Rfc3339,
+            _ => TimestampUnit::Seconds,
+        };
+
         Ok(Self {
             header: params.text("header")?.unwrap_or("X-Signature"),
             hash: match params.word("algorithm", &["sha256", "sha1", "sha512"])? {
@@ -87,6 +99,7 @@ impl<'s> Rule<'s> {
             timestamp_header: params.text("timestamp_header")?,
             id_header: params.text("id_header")?,
             tolerance_s: params.number("tolerance_s")?.unwrap_or(TOLERANCE_S),
+            unit,
         })
     }
 
@@ -157,6 +170,16 @@ fn check(source: &Source) -> Result<(), String> {
         }
     }
 
+    if SchemeParams(source).value("timestamp_unit").is_some() && !holds("timestamp") {
+        return Err("timestamp_unit has no effect unless {timestamp} is in --set signed=…".into());
+    }
+    handshake::check(source)?;
+    if handshake::signs_tokens(source) && rule.template != "{body}" {
+        return Err("handshake=crc is for senders that sign the body alone: leave --set signed=… \
+                    out"
+        .into());
+    }
+
     secret_keys(source, source.secrets.iter().map(|timed| timed.secret.0.as_str()).collect())
         .map(|_| ())
 }
@@ -167,33 +190,13 @@ fn recipient(source: &Source) -> Result<(), String> {
     if signs_url { public_url_names_recipient(source) } else { Ok(()) }
 }
 
-fn secret_keys(source: &Source, secrets: Vec<&str>) -> Result<Vec<Vec<u8>>, String> {
-    let encoding = SchemeParams(source).word("secret_encoding", &["text", "hex", "base64"])?;
-    decode_secrets(encoding, secrets)
-}
-
-/// The keys that the secrets' texts encode.
-pub(super) fn decode_secrets(encoding: &str, secrets: Vec<&str>) -> Result<Vec<Vec<u8>>, String> {
-    let key = |secret: &str| match encoding {
-        "hex" => HEXLOWER_PERMISSIVE.decode(secret.as_bytes()).ok(),
-        "base64" => BASE64.decode(secret.as_bytes()).ok(),
-        _ => Some(secret.as_bytes().to_vec()),
-    };
-
-    let keys: Option<Vec<Vec<u8>>> =
-        secrets.into_iter().map(|secret| key(secret).filter(|key| !key.is_empty())).collect();
-    keys.ok_or_else(|| {
-        format!("a secret is not {encoding}, as --set secret_encoding={encoding} requires")
-    })
-}
-
 fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     let rule = Rule::of(source).map_err(ProofRefusal::settings)?;
     let given = rule.signature(request)?;
     let id = header_opt(request, rule.id_header)?;
     let timestamp = header_opt(request, rule.timestamp_header)?;
     if let Some(timestamp) = timestamp {
-        let at = unix_seconds(timestamp)?;
+        let at = rule.unit.read(timestamp)?;
         not_older(at, now, rule.tolerance_s)?;
         not_ahead(at, now, rule.tolerance_s)?;
     }

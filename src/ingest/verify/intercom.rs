@@ -35,6 +35,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     checked_with: "intercom-webhooks (Intercom's sample)",
     methods: "POST, HEAD",
     secret: Need::Required,
+    provider_makes_secret: true,
     public_key: Need::Unused,
 
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)

@@ -9,7 +9,7 @@
 //!   `--set issuer=…`/`issuers=…`, letter for letter; `aud` (a text or a list of texts) must hold
 //!   one of `--set audience=…`, and a token with an `aud` is refused where no audience is
 //!   configured (RFC 7519, 4.1.3); `email` must be `--set email=…` and verified. `--set leeway_s=…`
-//!   (0) is granted to all times.
+//!   (10) is granted to all times.
 //! * A token does not cover the body, and may be used for many requests. Replay protection: `exp`.
 //! * Dedupe id: none; `jti` with `--set dedupe=jti`, for issuers that make a token for every
 //!   request.
@@ -54,7 +54,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("issuers", "several, separated by commas"),
         ("audience", "the token's aud, or several separated by commas"),
         ("email", "the token's email, which must be verified"),
-        ("leeway_s", "tolerance for the token's times in seconds, 0 by default"),
+        ("leeway_s", "tolerance for the token's times in seconds, 10 by default"),
         ("mode", "jwt"),
         ("dedupe", "none (by default), jti"),
     ],
@@ -71,6 +71,9 @@ pub(super) enum Flavour {
     Okta,
     Google,
 }
+
+/// Two clocks differ by some seconds. A token that lasts an hour lasts no longer by it.
+const LEEWAY_S: i64 = 10;
 
 const GOOGLE: &[&str] = &["https://accounts.google.com", "accounts.google.com"];
 const ASYMMETRIC: &[&str] =
@@ -226,7 +229,7 @@ fn check_times(
     now: i64,
     flavour: Flavour,
 ) -> Result<(), ProofRefusal> {
-    let leeway = SchemeParams(source).number("leeway_s")?.unwrap_or(0) as f64;
+    let leeway = SchemeParams(source).number("leeway_s")?.unwrap_or(LEEWAY_S) as f64;
     let now = now as f64;
     let exp = date(claims, "exp")?.ok_or_else(|| claim_error("the token has no exp"))?;
     let over = if flavour == Flavour::Plain { exp + leeway <= now } else { exp + leeway < now };

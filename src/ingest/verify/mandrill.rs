@@ -43,6 +43,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     checked_with: "captured deliveries; django-anymail 15.2",
     methods: "POST, HEAD",
     secret: Need::Required,
+    provider_makes_secret: true,
     public_key: Need::Unused,
     // A batch has up to 1,000 events in a form, inbound mail its attachments; no limit is
     // published.

@@ -10,15 +10,15 @@
 //! * A header that holds a proof occurs exactly once; twice is refused, for it is unknown which one
 //!   counts.
 //! * All live secrets of a source are tried. A handshake is answered without a proof only where the
-//!   provider signs none (HEAD of Intercom and Mandrill, OPTIONS of CloudEvents and bins), and
-//!   nothing is logged for it.
+//!   provider signs none (HEAD of Intercom and Mandrill, OPTIONS of CloudEvents and bins, what
+//!   `--set handshake=…` asks for), and nothing is logged for it.
 //! * Strictness where nothing else is documented: hex in lower case, base64 with its padding, as
 //!   the official SDKs compare them. Each file says where its SDKs disagree and what was chosen.
 //!
 //! Files: `table` (all schemes, and [`verify()`]), `scheme` (the description of one), `settings`
 //! (their check), `request`, `verdict`, `refusal`; then what schemes share: `params` (`--set`),
 //! `secrets`, `timestamps`, `crypto`, `public_key`, `pinned_certificates`, `jws` and `token_keys`,
-//! `json`, `form`, `batch`, `structured` and `signature_base`.
+//! `handshake`, `body_part`, `json`, `form`, `batch`, `structured` and `signature_base`.
 //!
 //! Refused, as data: every request that is not proven ([`Verdict::Refused`], whose `reason` is for
 //! the operator only). Nothing here is fatal, and nothing is retried: the sender does that.
@@ -26,6 +26,7 @@
 mod apikey;
 mod batch;
 mod bin;
+mod body_part;
 mod bounds;
 mod braintree;
 mod certificate;
@@ -39,6 +40,7 @@ mod form;
 pub mod fuzzing;
 mod github;
 mod gitlab;
+mod handshake;
 mod hmac;
 mod intercom;
 mod json;
@@ -89,10 +91,12 @@ pub use scheme::{ANY_METHOD, Need, Scheme};
 pub use settings::{advice, check_settings};
 pub use table::{
     SCHEMES, TABLE, answers, certificate_url, check_key_set, default_max_body,
-    fetches_certificates, is_certificate, key_set, methods, needs_recipient_first, scheme,
-    secret_header, signs_url, unnamed, unnamed_recipient, verify,
+    fetches_certificates, is_certificate, key_set, methods, needs_recipient_first,
+    provider_makes_secret, scheme, secret_header, signs_url, unnamed, unnamed_recipient, verify,
 };
 pub use token_keys::{JWKS_URL, TokenKeys};
-pub use verdict::{FollowUp, Proven, ProviderAnswer, REFUSAL_KINDS, Signed, SplitEvent, Verdict};
+pub use verdict::{
+    BodyPart, FollowUp, Proven, ProviderAnswer, REFUSAL_KINDS, Signed, SplitEvent, Verdict,
+};
 
 use refusal::{ProofRefusal, VerifyResult};

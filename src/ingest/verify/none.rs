@@ -4,6 +4,7 @@
 //!   `--token`.
 //! * Type and dedupe key: from the source's settings or the request's own `webhook-id` (not decided
 //!   here).
+//! * Handshakes: those of [`super::handshake`] that need no secret.
 //! * Checked with: tests of its own.
 //!
 //! **What it proves.** Anybody who reaches the URL; `--token` makes it unguessable, `--allow`
@@ -14,6 +15,7 @@
 
 use crate::model::Source;
 
+use super::handshake;
 use super::{Need, Proven, Request, Scheme, Verdict, VerifyResult};
 
 pub(super) const SCHEME: Scheme = Scheme {
@@ -27,7 +29,8 @@ pub(super) const SCHEME: Scheme = Scheme {
     checked_with: "own tests",
     secret: Need::Unused,
     public_key: Need::Unused,
-
+    params: &[handshake::PARAM, handshake::TOKEN_PARAM],
+    check: handshake::check_without_secret,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 

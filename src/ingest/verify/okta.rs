@@ -52,7 +52,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("issuers", "several, separated by commas"),
         ("audience", "the token's aud"),
         ("algorithms", "RS256 by default"),
-        ("leeway_s", "tolerance for the token's times in seconds, 0 by default"),
+        ("leeway_s", "tolerance for the token's times in seconds, 10 by default"),
     ],
     check,
     has_key_set: true,

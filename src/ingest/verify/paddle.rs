@@ -39,6 +39,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     kind: "event_type",
     checked_with: "paddle-python-sdk 1.16.1, @paddle/paddle-node-sdk 3.10.0",
     secret: Need::Required,
+    provider_makes_secret: true,
     public_key: Need::Unused,
     params: &[("tolerance_s", "maximum age of the timestamp in seconds, 5 by default")],
     check,

@@ -47,7 +47,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("issuers", "Google's by default"),
         ("issuer", "a single one"),
         ("algorithms", "RS256 by default"),
-        ("leeway_s", "tolerance for the token's times in seconds, 0 by default"),
+        ("leeway_s", "tolerance for the token's times in seconds, 10 by default"),
     ],
     check,
     // A message has 10 MB (cloud.google.com/pubsub/quotas), which are base64 here.

@@ -41,11 +41,10 @@ use std::rc::Rc;
 use crate::model::Source;
 
 use super::crypto::{HashFunction, equal, fingerprint, hmac_matches, sha256, sha512};
-use super::hmac::decode_secrets;
 use super::params::SchemeParams;
 use super::public_key::{Algorithm, public_keys};
 use super::scheme::public_url_names_recipient;
-use super::secrets::{required_secrets, secrets_in_words};
+use super::secrets::{decode_secrets, required_secrets, secrets_in_words};
 use super::signature_base::{Component, ComponentValues, components};
 use super::structured::{Dictionary, Parameters, SfItem, SfMember, SfValue, write_item};
 use super::timestamps::{not_ahead, not_older};

@@ -37,6 +37,8 @@ pub struct Scheme {
     /// URL before they post to it, so some have more than POST.
     pub methods: &'static str,
     pub secret: Need,
+    /// The provider makes the secret and shows it: one that is generated here would prove nobody.
+    pub provider_makes_secret: bool,
     pub public_key: Need,
     /// The keys of `--set`, each with its value.
     pub params: &'static [(&'static str, &'static str)],
@@ -88,6 +90,7 @@ impl Scheme {
 
             methods: "POST",
             secret: Need::Required,
+            provider_makes_secret: false,
             public_key: Need::Unused,
             params: &[],
             max_body: limits::DEFAULT_MAX_BODY,
@@ -113,6 +116,12 @@ impl Scheme {
     /// The `secret_header` of a scheme whose requests do not hold the secret itself.
     pub(super) fn no_secret_header(_: &Source) -> Option<&str> {
         None
+    }
+
+    /// Whether the URL may be a part of what is signed.
+    #[must_use]
+    pub fn may_sign_url(&self) -> bool {
+        self.signs_url
     }
 
     /// Whether it answers requests of this method.

@@ -1,6 +1,9 @@
 //! The live secrets of a source, and the proofs that compare with them.
 
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+
 use super::crypto::{HashFunction, hmac_matches, is_one_of};
+use super::params::SchemeParams;
 use super::refusal::ProofRefusal;
 use crate::model::Source;
 
@@ -66,4 +69,25 @@ pub(super) fn prove_secret(
         return Ok(());
     }
     Err(ProofRefusal::mismatch(format!("{what} is not {}", secrets_in_words(secrets.len()))))
+}
+
+/// The keys that the secrets encode, as `--set secret_encoding=…` says.
+pub(super) fn secret_keys(source: &Source, secrets: Vec<&str>) -> Result<Vec<Vec<u8>>, String> {
+    let encoding = SchemeParams(source).word("secret_encoding", &["text", "hex", "base64"])?;
+    decode_secrets(encoding, secrets)
+}
+
+/// The keys that the secrets' texts encode.
+pub(super) fn decode_secrets(encoding: &str, secrets: Vec<&str>) -> Result<Vec<Vec<u8>>, String> {
+    let key = |secret: &str| match encoding {
+        "hex" => HEXLOWER_PERMISSIVE.decode(secret.as_bytes()).ok(),
+        "base64" => BASE64.decode(secret.as_bytes()).ok(),
+        _ => Some(secret.as_bytes().to_vec()),
+    };
+
+    let keys: Option<Vec<Vec<u8>>> =
+        secrets.into_iter().map(|secret| key(secret).filter(|key| !key.is_empty())).collect();
+    keys.ok_or_else(|| {
+        format!("a secret is not {encoding}, as --set secret_encoding={encoding} requires")
+    })
 }

@@ -38,6 +38,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     kind: "X-Shopify-Topic",
     checked_with: "@shopify/shopify-api 13.1.0",
     secret: Need::Required,
+    provider_makes_secret: true,
     public_key: Need::Unused,
 
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)

@@ -38,6 +38,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     kind: "event.type",
     checked_with: "slack_sdk 3.47.0",
     secret: Need::Required,
+    provider_makes_secret: true,
     public_key: Need::Unused,
     params: &[(
         "tolerance_s",

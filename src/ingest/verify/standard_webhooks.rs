@@ -174,7 +174,8 @@ impl SignatureCheck<'_> {
     }
 }
 
-/// The HMAC key of `whsec_<base64>`; the prefix and the padding may be missing.
+/// The HMAC key of `whsec_<base64>`; the prefix and the padding may be missing, and the version of
+/// the signature may stand in front, as some senders show it (`v1,whsec_…`).
 fn secret_key(secret: &str) -> Result<Vec<u8>, String> {
     if secret.starts_with("whsk_") {
         return Err(
@@ -182,7 +183,8 @@ fn secret_key(secret: &str) -> Result<Vec<u8>, String> {
                 .into(),
         );
     }
-    let text = secret.strip_prefix("whsec_").unwrap_or(secret).trim_end_matches('=');
+    let text = secret.strip_prefix("v1,").unwrap_or(secret);
+    let text = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
     data_encoding::BASE64_NOPAD
         .decode(text.as_bytes())
         .ok()

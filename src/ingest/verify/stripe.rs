@@ -37,6 +37,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     kind: "body type",
     checked_with: "stripe-python 16.1.0, stripe-node 23.1.0",
     secret: Need::Required,
+    provider_makes_secret: true,
     public_key: Need::Unused,
     params: &[("tolerance_s", "maximum age of the timestamp in seconds, 300 by default")],
     check,

@@ -21,6 +21,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     dedupe: "svix-id",
     checked_with: "svix libraries (Python, JavaScript)",
     methods: "POST",
+    provider_makes_secret: true,
     verify,
     check,
     ..standard_webhooks::SCHEME

@@ -8,11 +8,11 @@ use super::refusal::ProofRefusal;
 use super::request::Request;
 use super::scheme::Scheme;
 use super::token_keys::TokenKeys;
-use super::verdict::Verdict;
+use super::verdict::{ProviderAnswer, Verdict};
 use super::{
-    apikey, bin, braintree, circleci, cloudevents, dialogflow, discord, github, gitlab, hmac,
-    intercom, jwt, mailchimp, mandrill, mtls, none, okta, paddle, paypal, pubsub, rfc9421,
-    sendgrid, shopify, slack, sns, standard_webhooks, stripe, svix, travis, twilio,
+    apikey, bin, body_part, braintree, circleci, cloudevents, dialogflow, discord, github, gitlab,
+    handshake, hmac, intercom, jwt, mailchimp, mandrill, mtls, none, okta, paddle, paypal, pubsub,
+    rfc9421, sendgrid, shopify, slack, sns, standard_webhooks, stripe, svix, travis, twilio,
 };
 use crate::model::{Source, limits};
 
@@ -69,23 +69,36 @@ pub fn scheme(name: &str) -> Option<&'static Scheme> {
     TABLE.iter().find(|scheme| scheme.name == name)
 }
 
-/// The methods that a source of this scheme answers, as `Allow` lists them. A scheme that does not
-/// exist in this version answers POST, with a refusal.
+/// The methods that a source answers, as `Allow` lists them. A scheme that does not exist in this
+/// version answers POST, with a refusal.
 #[must_use]
-pub fn methods(name: &str) -> &'static str {
-    scheme(name).map_or("POST", |scheme| scheme.methods)
+pub fn methods(source: &Source) -> &'static str {
+    let of_scheme = scheme(&source.verify).map_or("POST", |scheme| scheme.methods);
+    match handshake::method(source) {
+        Some("HEAD") if of_scheme == "POST" => "POST, HEAD",
+        Some(_) if of_scheme == "POST" => "POST, GET",
+        _ => of_scheme,
+    }
 }
 
-/// Whether a source of this scheme answers `method`.
+/// Whether a source answers `method`.
 #[must_use]
-pub fn answers(name: &str, method: &str) -> bool {
-    scheme(name).map_or(method == "POST", |scheme| scheme.answers(method))
+pub fn answers(source: &Source, method: &str) -> bool {
+    let by_scheme =
+        scheme(&source.verify).map_or(method == "POST", |scheme| scheme.answers(method));
+    by_scheme || handshake::method(source) == Some(method)
 }
 
 /// Bytes of a body that a source of this scheme takes unless its settings give another number.
 #[must_use]
 pub fn default_max_body(name: &str) -> u64 {
     scheme(name).map_or(limits::DEFAULT_MAX_BODY, |scheme| scheme.max_body)
+}
+
+/// Whether the provider makes the secret, so that one that is generated here would prove nobody.
+#[must_use]
+pub fn provider_makes_secret(name: &str) -> bool {
+    scheme(name).is_some_and(|scheme| scheme.provider_makes_secret)
 }
 
 /// Verifies `request` as `source.verify` says, at `now_unix` (seconds).
@@ -97,8 +110,15 @@ pub fn verify(source: &Source, request: &Request<'_>, now_unix: i64) -> Verdict 
         return ProofRefusal::settings(reason).into();
     };
 
+    if let Some(answered) = handshake::answered(source, request, now_unix) {
+        return answered.unwrap_or_else(Verdict::from);
+    }
     match (scheme.verify)(source, request, now_unix) {
-        Ok(Verdict::Proven(proven)) => Verdict::Proven(bounded(proven)),
+        Ok(Verdict::Proven(mut proven)) => {
+            proven.answer = ProviderAnswer::of_settings(source).or(proven.answer);
+            proven.part = body_part::body_part(source, request);
+            Verdict::Proven(bounded(proven))
+        }
         Ok(verdict) => verdict,
         Err(refusal) => refusal.into(),
     }

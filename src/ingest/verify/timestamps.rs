@@ -13,6 +13,33 @@ pub(super) fn unix_seconds(text: &str) -> Result<i64, ProofRefusal> {
     parsed.ok_or_else(|| ProofRefusal::malformed("the timestamp is not a number of seconds"))
 }
 
+/// How a sender writes the time that it signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimestampUnit {
+    Seconds,
+    Milliseconds,
+    Rfc3339,
+}
+
+impl TimestampUnit {
+    /// The time in whole seconds.
+    pub(super) fn read(self, text: &str) -> Result<i64, ProofRefusal> {
+        match self {
+            Self::Seconds => unix_seconds(text),
+            Self::Milliseconds => unix_milliseconds(text).map(|ms| ms / 1000),
+            Self::Rfc3339 => rfc3339_seconds(text),
+        }
+    }
+}
+
+/// A timestamp in whole milliseconds, as its digits.
+fn unix_milliseconds(text: &str) -> Result<i64, ProofRefusal> {
+    let digits =
+        !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = if digits { text.parse().ok() } else { None };
+    parsed.ok_or_else(|| ProofRefusal::malformed("the timestamp is not a number of milliseconds"))
+}
+
 /// A timestamp as RFC 3339 writes it.
 pub(super) fn rfc3339_seconds(text: &str) -> Result<i64, ProofRefusal> {
     let time = text.parse::<jiff::Timestamp>();

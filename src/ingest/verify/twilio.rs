@@ -48,6 +48,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     checked_with: "twilio-python 9.13.0, twilio-node 6.2.0",
     methods: "POST, GET",
     secret: Need::Required,
+    provider_makes_secret: true,
     public_key: Need::Unused,
     signs_url: true,
     ..Scheme::new(verify, public_url_names_recipient, Scheme::no_secret_header)

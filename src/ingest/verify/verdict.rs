@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::model::{FixedAnswer, Source};
+
 /// An HTTP answer that the provider insists on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderAnswer {
@@ -27,6 +29,19 @@ impl ProviderAnswer {
         }
     }
 
+    /// The answer that a source's own settings ask for.
+    #[must_use]
+    pub fn of_settings(source: &Source) -> Option<Self> {
+        let FixedAnswer { status, content_type, body } = source.answer.as_ref()?;
+        Some(match body {
+            None => Self::empty(*status),
+            Some(body) => {
+                let kind = content_type.as_deref().unwrap_or("text/plain; charset=utf-8");
+                Self::with_body(*status, kind, body.as_str())
+            }
+        })
+    }
+
     /// 200 with a JSON body.
     #[must_use]
     pub fn json(value: &serde_json::Value) -> Self {
@@ -44,6 +59,8 @@ pub struct Proven {
     /// What a repetition repeats, as a digest, where that is not the whole body: some providers
     /// count their attempts in it.
     pub content: Option<String>,
+    /// The event's body, where it is only a part of what was posted.
+    pub part: Option<BodyPart>,
     /// The part that the proof covers. Where it covers something, ids in headers that no
     /// provider documents are not believed.
     pub signed: Option<Signed>,
@@ -66,6 +83,13 @@ pub enum Signed {
     /// As `Digest`; and the digest alone is enough to know a repetition, whatever id the body
     /// bears: the signature does not hold the body together well enough.
     Alone(String),
+}
+
+/// A part of a body that is an event's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyPart {
+    pub body: Bytes,
+    pub content_type: &'static str,
 }
 
 /// What a proven request asks for beside being kept.

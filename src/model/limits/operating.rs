@@ -33,6 +33,10 @@ pub const METRICS_TIMEOUT_MS: u64 = 10_000;
 pub const METRICS_PAGE_MS: u64 = 1_000;
 /// Bytes of one file of sources and endpoints that is applied at the start.
 pub const APPLIED_FILE: u64 = 16 << 20;
+/// Records that are looked at to say that no event has a type, and the types that are remembered of
+/// them to name the one that was meant.
+pub const TYPES_LOOKED_FOR: usize = 100_000;
+pub const TYPES_REMEMBERED: usize = 256;
 /// Rows of one page of a list, by default and at most.
 pub const PAGE: usize = 50;
 pub const PAGE_MAX: usize = 1000;

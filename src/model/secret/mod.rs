@@ -15,4 +15,4 @@ pub use redact::{
     HIDDEN, looks_random, redacted_invalid_url, redacted_query, redacted_setting,
     redacted_to_origin, redacted_url, secrets_in_url,
 };
-pub use value::{REDACTED, Secret, TimedSecret};
+pub use value::{REDACTED, Secret, TimedSecret, trimmed_secret};

@@ -24,6 +24,13 @@ impl Secret {
     }
 }
 
+/// A secret as it is meant: without the byte order mark that an editor put in front, and without
+/// blanks and line ends around it.
+#[must_use]
+pub fn trimmed_secret(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")

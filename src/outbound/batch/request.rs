@@ -11,8 +11,9 @@
 //! `data` is the body as it came when it is JSON (in `ndjson` with spaces for its line breaks), a
 //! string when it is other text in UTF-8 and its content type, if it has one, says `text/` or
 //! `json`; everything else is base64 in `data_base64` (CloudEvents 1.0, JSON Event Format, section
-//! 3.1). The `webhook-id` is the batch's, the same at every attempt; the signature covers the whole
-//! body.
+//! 3.1). An event that came with a trace has `traceparent` and `tracestate` in its element; the
+//! request belongs to a trace when all of its events belong to the same. The `webhook-id` is the
+//! batch's, the same at every attempt; the signature covers the whole body.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::model::time::rfc3339;
-use crate::model::{BatchFormat, BatchId, Event};
+use crate::model::{BatchFormat, BatchId, Event, TraceContext};
 use crate::outbound::message::Message;
 
 /// How many events there are in the request.
@@ -48,6 +49,11 @@ struct BatchElement<'a> {
     data: Option<EventData<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data_base64: Option<String>,
+    /// Where the event stands in a trace: as CloudEvents' extension has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -98,9 +104,20 @@ impl Message {
         if events.iter().all(|event| event.source_name == source) {
             message.source = source;
         }
+        message.trace = common_trace(events);
         message.hops = events.iter().map(|event| event.hops()).max().unwrap_or(0);
         message
     }
+}
+
+/// The trace that all of them belong to. A request has one parent: where they belong to several
+/// traces, or to none, it begins none.
+fn common_trace(events: &[Arc<Event>]) -> Option<TraceContext> {
+    let last = TraceContext::of(events.last()?)?;
+    let is_same = |event: &Arc<Event>| {
+        TraceContext::of(event).is_some_and(|trace| trace.trace_id() == last.trace_id())
+    };
+    events.iter().all(is_same).then_some(last)
 }
 
 /// The body of an event as base64.
@@ -134,6 +151,11 @@ fn element(event: &Event, format: BatchFormat) -> BatchElement<'_> {
         (None, None) => (None, base64_body(event)),
     };
 
+    // Where it began, and for an event that does not say, the request that it came with.
+    let trace = TraceContext::of_origin(&event.headers, &event.body)
+        .or_else(|| TraceContext::of_request(&event.headers));
+    let tracestate = trace.as_ref().and_then(|trace| trace.state().map(str::to_owned));
+
     BatchElement {
         specversion: cloud.then_some("1.0"),
         id: event.webhook_id().to_string(),
@@ -143,6 +165,8 @@ fn element(event: &Event, format: BatchFormat) -> BatchElement<'_> {
         datacontenttype: content_type.filter(|_| cloud),
         data,
         data_base64,
+        traceparent: trace.map(|trace| trace.parent()),
+        tracestate,
     }
 }
 

@@ -3,6 +3,7 @@
 use hyper::header::CONTENT_TYPE;
 
 use crate::model::Header;
+use crate::outbound::message::{TRACEPARENT, TRACESTATE};
 use crate::outbound::sign;
 use crate::outbound::transport::Attempt;
 
@@ -22,7 +23,11 @@ pub fn environment(attempt: &Attempt<'_>) -> Vec<Header> {
     let signed = sign::signature(attempt.keys, &message.id, &seconds, &message.body, wall_ms);
     let signature = signed.map(|signed| signed.value).unwrap_or_default();
 
-    let variables: [(&str, &[u8]); 9] = [
+    let field = |wanted| {
+        let found = message.headers.iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| value.as_bytes()).unwrap_or_default()
+    };
+    let variables: [(&str, &[u8]); 11] = [
         ("HOOKBOX_ENDPOINT", attempt.endpoint.name.as_bytes()),
         ("HOOKBOX_ID", message.id.as_bytes()),
         ("HOOKBOX_TYPE", message.kind.as_bytes()),
@@ -32,10 +37,18 @@ pub fn environment(attempt: &Attempt<'_>) -> Vec<Header> {
         ("HOOKBOX_ATTEMPT", number.as_bytes()),
         ("HOOKBOX_TIMESTAMP", seconds.as_bytes()),
         (SIGNATURE, signature.as_bytes()),
+        ("TRACEPARENT", field(TRACEPARENT)),
+        ("TRACESTATE", field(TRACESTATE)),
     ];
     // A text from outside may hold a NUL, which no environment can.
     let without_nul = |value: &[u8]| value.iter().copied().filter(|b| *b != 0).collect::<Vec<u8>>();
-    variables.into_iter().map(|(name, value)| Header::new(name, without_nul(value))).collect()
+    // A trace that is empty would be one that cannot be read.
+    let is_given = |(name, value): &(&str, &[u8])| !name.starts_with("TRACE") || !value.is_empty();
+    variables
+        .into_iter()
+        .filter(is_given)
+        .map(|(name, value)| Header::new(name, without_nul(value)))
+        .collect()
 }
 
 /// The variables as the log keeps them: without the signature.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
@@ -21,6 +21,7 @@ use crate::model::ConnectSettings;
 use crate::outbound::failure::AttemptFailure;
 use crate::outbound::settings::OutboundError;
 
+use super::certificate_check::{CertificateCheck, Trusted};
 use super::url::Destination;
 
 /// The names of the protocols in the handshake (RFC 9113 section 3.2, RFC 7301 section 6).
@@ -76,13 +77,13 @@ impl TlsClient {
     /// The roots and the client's certificate: the endpoint's own, or else the system's roots and
     /// no certificate.
     async fn load(&self, own: Option<&EndpointTls>) -> Result<Arc<ClientConfig>, AttemptFailure> {
-        let roots = match own.filter(|own| own.ca.is_some()) {
-            Some(own) => own.roots().map_err(AttemptFailure::Tls)?,
-            None => self.system_roots().await?,
+        let trusted = match own.filter(|own| own.names_receiver()) {
+            Some(own) => own.trusted().map_err(AttemptFailure::Tls)?,
+            None => Trusted { roots: Some(self.system_roots().await?), ..Trusted::default() },
         };
         let identity =
             own.map(EndpointTls::identity).transpose().map_err(AttemptFailure::Tls)?.flatten();
-        build(roots, identity).map_err(AttemptFailure::Tls)
+        build(trusted, identity).map_err(AttemptFailure::Tls)
     }
 
     async fn system_roots(&self) -> Result<RootCertStore, AttemptFailure> {
@@ -121,12 +122,14 @@ impl TlsClient {
 /// A certificate with its chain, and its key.
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn build(roots: RootCertStore, identity: Option<Identity>) -> Result<Arc<ClientConfig>, String> {
+fn build(trusted: Trusted, identity: Option<Identity>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let check = CertificateCheck::new(trusted, provider.clone())?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
-        .with_root_certificates(roots);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(check));
 
     let mut config = match identity {
         None => builder.with_no_client_auth(),
@@ -146,6 +149,7 @@ fn build(roots: RootCertStore, identity: Option<Identity>) -> Result<Arc<ClientC
 pub struct EndpointTls {
     client: Option<(PathBuf, PathBuf)>,
     ca: Option<PathBuf>,
+    pins: Vec<String>,
     config: OnceCell<Arc<ClientConfig>>,
 }
 
@@ -160,8 +164,9 @@ impl EndpointTls {
             (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
             _ => return Err("--client-cert and --client-key belong together: give both".to_owned()),
         };
-        let is_there = client.is_some() || via.ca.is_some();
-        Ok(is_there.then(|| Self { client, ca: via.ca.clone(), config: OnceCell::new() }))
+        let (ca, pins) = (via.ca.clone(), via.pins.clone());
+        let is_there = client.is_some() || ca.is_some() || !pins.is_empty();
+        Ok(is_there.then(|| Self { client, ca, pins, config: OnceCell::new() }))
     }
 
     /// Reads the files, to see whether they can be used.
@@ -169,23 +174,30 @@ impl EndpointTls {
     /// # Errors
     /// The first thing that is wrong with them.
     pub fn check(&self) -> Result<(), String> {
-        let roots = if self.ca.is_some() { self.roots()? } else { RootCertStore::empty() };
-        build(roots, self.identity()?).map(|_| ())
+        let nobody = || Trusted { pins: vec![String::new()], ..Trusted::default() };
+        let trusted = if self.names_receiver() { self.trusted()? } else { nobody() };
+        build(trusted, self.identity()?).map(|_| ())
     }
 
-    fn roots(&self) -> Result<RootCertStore, String> {
+    /// Whether the settings say who the receiver is.
+    fn names_receiver(&self) -> bool {
+        self.ca.is_some() || !self.pins.is_empty()
+    }
+
+    fn trusted(&self) -> Result<Trusted, String> {
+        let mut trusted = Trusted { pins: self.pins.clone(), ..Trusted::default() };
+        let Some(path) = &self.ca else { return Ok(trusted) };
+
         let mut roots = RootCertStore::empty();
-        if let Some(path) = &self.ca {
-            for certificate in
-                read_certificates(path).map_err(|why| format!("--ca {}: {why}", path.display()))?
-            {
-                let added = roots.add(certificate);
-                added.map_err(|e| {
-                    format!("--ca {}: a certificate in it cannot be a root: {e}", path.display())
-                })?;
-            }
+        let read = read_certificates(path);
+        for certificate in read.map_err(|why| format!("--ca {}: {why}", path.display()))? {
+            roots.add(certificate.clone()).map_err(|e| {
+                format!("--ca {}: a certificate in it cannot be a root: {e}", path.display())
+            })?;
+            trusted.exactly.push(certificate);
         }
-        Ok(roots)
+        trusted.roots = Some(roots);
+        Ok(trusted)
     }
 
     fn identity(&self) -> Result<Option<Identity>, String> {
@@ -242,10 +254,22 @@ fn explain(error: &io::Error) -> String {
 
     match tls {
         TlsError::InvalidCertificate(why) => explain_certificate(why),
-        TlsError::InvalidMessage(_) => "the peer does not speak TLS on this port".to_owned(),
+        TlsError::General(why) => why.clone(),
+        TlsError::InvalidMessage(_) => {
+            "the peer does not speak TLS on this port: should the URL begin with http://?"
+                .to_owned()
+        }
         TlsError::PeerIncompatible(why) => {
             format!("the peer is too old or wants what is not supported ({why:?})")
         }
+        TlsError::AlertReceived(
+            alert @ (AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA),
+        ) => format!(
+            "the peer refused the handshake ({alert:?}): it may ask for a certificate of this \
+             side, which --client-cert and --client-key give"
+        ),
         TlsError::AlertReceived(alert) => format!("the peer refused the handshake ({alert:?})"),
         other => other.to_string(),
     }
@@ -254,7 +278,7 @@ fn explain(error: &io::Error) -> String {
 fn explain_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "certificate expired".to_owned()
+            "certificate expired: its operator has to renew it".to_owned()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "certificate not valid yet: check both clocks".to_owned()
@@ -264,7 +288,10 @@ fn explain_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidForName => "certificate is for another name".to_owned(),
         CertificateError::NotValidForNameContext { presented, .. } => {
             let names: String = presented.join(", ").chars().take(200).collect();
-            format!("certificate is for another name ({names})")
+            format!(
+                "certificate is for another name ({names}): use that name in --url, or trust its \
+                 key with --pin"
+            )
         }
 
         CertificateError::UnknownIssuer => {

@@ -95,3 +95,36 @@ async fn an_event_that_passed_many_daemons_is_sent_like_the_others() {
     let (report, _) = answered(&all, "").await;
     assert_eq!(report.outcome, Outcome::Delivered, "{:?}", report.error);
 }
+
+#[tokio::test]
+async fn a_batch_belongs_to_the_trace_of_all_of_its_events_and_each_says_its_own() {
+    use crate::model::Header;
+    let traced = |trace: char, span: char| {
+        let trace: String = std::iter::repeat_n(trace, 32).collect();
+        let span: String = std::iter::repeat_n(span, 16).collect();
+        let mut event = event();
+        event.headers.push(Header::new("traceparent", format!("00-{trace}-{span}-01")));
+        event.headers.push(Header::new("tracestate", "a=1"));
+        Arc::new(event)
+    };
+
+    for (events, parent) in [
+        (vec![traced('1', 'a'), traced('1', 'b')], Some('1')),
+        (vec![traced('1', 'a'), traced('2', 'a')], None),
+        (vec![traced('1', 'a'), Arc::new(event())], None),
+    ] {
+        let receiver = ScriptedReceiver::always(super::OK.to_vec()).await;
+        send(&outbound(), &receiver.endpoint(), &events).await;
+        let got = receiver.got().remove(0);
+
+        let said = parent.map(|of| {
+            let trace: String = std::iter::repeat_n(of, 32).collect();
+            format!("00-{trace}-0707070707070707-01")
+        });
+        assert_eq!(got.header("traceparent"), said.as_deref());
+        let elements: serde_json::Value = serde_json::from_slice(&got.body).expect("JSON");
+        let own = elements[0]["traceparent"].as_str().expect("its own");
+        assert!(own.starts_with("00-1111") && own.ends_with("aaaaaaaa-01"), "{own}");
+        assert_eq!(elements[0]["tracestate"], "a=1");
+    }
+}

@@ -100,6 +100,7 @@ fn settings(resolver: FakeResolver) -> OutboundSettings {
         resolver: Arc::new(resolver),
         lookup: None,
         policy: OutboundPolicy::default(),
+        random: Arc::new(|bytes| bytes.fill(7)),
     }
 }
 

@@ -208,3 +208,67 @@ async fn large_bodies_arrive_whole() {
     assert_eq!(report.outcome, Outcome::Delivered);
     assert_eq!(receiver.got()[0].body, body);
 }
+
+#[tokio::test]
+async fn each_attempt_is_a_span_of_its_own_in_the_trace_that_came_in() {
+    use std::sync::atomic::{AtomicU8, Ordering};
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let receiver = ScriptedReceiver::always(OK.to_vec()).await;
+    let spans = AtomicU8::new(0);
+    let settings = super::OutboundSettings {
+        random: Arc::new(move |bytes| bytes.fill(spans.fetch_add(1, Ordering::Relaxed))),
+        ..super::settings(super::FakeResolver::default())
+    };
+    let outbound = super::Outbound::new(settings, super::clock()).unwrap();
+    let plain = receiver.endpoint();
+    let quiet = with(&plain, |endpoint| endpoint.forward_headers = Some(false));
+    let own = with(&plain, |endpoint| {
+        endpoint.template.headers = vec![("traceparent".into(), "mine".into())];
+    });
+
+    let came = [("traceparent", parent.as_bytes()), ("tracestate", b"a=1"), ("tracestate", b"b=2")];
+    let traced = with_headers(&came, true);
+    let broken = with_headers(&[("traceparent", b"00-x"), ("tracestate", b"a=1")], true);
+    for (endpoint, event) in [
+        (&plain, &traced),
+        (&plain, &traced),
+        (&quiet, &traced),
+        (&own, &traced),
+        (&plain, &broken),
+    ] {
+        let report = send(&outbound, endpoint, event.clone()).await;
+        assert_eq!(report.outcome, Outcome::Delivered, "{:?}", report.error);
+    }
+
+    let got = receiver.got();
+    let said = |n: usize| got[n].header("traceparent").map(str::to_owned);
+    // An id of nothing but zeros is none.
+    assert_eq!(said(0), Some(format!("00-{trace}-0000000000000001-01")));
+    assert_eq!(said(1), Some(format!("00-{trace}-0101010101010101-01")));
+    assert_eq!(got[0].header("tracestate"), Some("a=1,b=2"));
+    assert_eq!(got[0].head.matches("traceparent").count(), 1);
+    assert_eq!((said(2), got[2].header("tracestate")), (None, None));
+    assert_eq!(said(3).as_deref(), Some("mine"));
+    assert_eq!((said(4), got[4].header("tracestate")), (None, None));
+}
+
+#[tokio::test]
+async fn the_origin_of_a_cloud_event_goes_on_as_it_came() {
+    let receiver = ScriptedReceiver::always(OK.to_vec()).await;
+    let hop = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let origin = "00-11111111111111111111111111111111-00f067aa0ba902b7-01";
+    let both = with_headers(
+        &[("traceparent", hop.as_bytes()), ("ce-traceparent", origin.as_bytes())],
+        true,
+    );
+    let only = with_headers(&[("ce-traceparent", origin.as_bytes())], true);
+    for event in [both, only] {
+        send(&outbound(), &receiver.endpoint(), event).await;
+    }
+    let got = receiver.got();
+    let parent = |n: usize| got[n].header("traceparent").expect("a span").to_owned();
+    assert_eq!(parent(0), hop.replace("00f067aa0ba902b7", "0707070707070707"));
+    assert_eq!(parent(1), origin.replace("00f067aa0ba902b7", "0707070707070707"));
+    assert!(got.iter().all(|got| got.header("ce-traceparent") == Some(origin)));
+}

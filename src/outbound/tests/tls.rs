@@ -325,6 +325,77 @@ async fn certificates_of_nobody_are_refused() {
 }
 
 #[tokio::test]
+async fn the_certificate_in_ca_is_the_receivers_own_whatever_it_says() {
+    let key = KeyPair::generate().unwrap();
+    // As `openssl req -x509` makes it: an authority of its own, for another name.
+    let mut params = params(&["device.local"]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = params.self_signed(&key).unwrap();
+    let other = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let receiver = receiver(own.der().clone(), &key).await;
+    let url = format!("https://receiver.test:{}/", receiver.address.port());
+    let folder = tempfile::tempdir().unwrap();
+    let attempt_with = async |certificate: &rcgen::Certificate| {
+        let file = folder.path().join("own.pem");
+        std::fs::write(&file, certificate.pem()).unwrap();
+        let endpoint = with(&endpoint(&url), |endpoint| endpoint.via.ca = Some(file));
+        attempt(&outbound(&authority()), &endpoint).await
+    };
+
+    let report = attempt_with(&own).await;
+    assert_eq!(report.outcome, Outcome::Delivered, "{:?}", report.error);
+    refused_with(&(attempt_with(&other).await, 0), "");
+
+    params.not_before = date_time_ymd(2019, 1, 1);
+    params.not_after = date_time_ymd(2020, 1, 1);
+    let expired = params.self_signed(&key).unwrap();
+    let receiver = self::receiver(expired.der().clone(), &key).await;
+    let file = folder.path().join("expired.pem");
+    std::fs::write(&file, expired.pem()).unwrap();
+    let url = format!("https://receiver.test:{}/", receiver.address.port());
+    let endpoint = with(&endpoint(&url), |endpoint| endpoint.via.ca = Some(file));
+    let report = attempt(&outbound(&authority()), &endpoint).await;
+    refused_with(&(report, receiver.got().len()), "certificate expired");
+}
+
+#[tokio::test]
+async fn a_pinned_key_is_the_receivers_own_and_no_other_is() {
+    use base64::Engine as _;
+    use rcgen::PublicKeyData as _;
+    let key = KeyPair::generate().unwrap();
+    let certificate = params(&["device.local"]).self_signed(&key).unwrap();
+    let receiver = receiver(certificate.der().clone(), &key).await;
+    let url = format!("https://receiver.test:{}/", receiver.address.port());
+    let digest = ring::digest::digest(&ring::digest::SHA256, &key.subject_public_key_info());
+    let pin = base64::engine::general_purpose::STANDARD.encode(digest);
+    let wrong = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".to_owned();
+    let attempt_with = async |pins: &[&String]| {
+        let pins = pins.iter().map(ToString::to_string).collect();
+        let endpoint = with(&endpoint(&url), |endpoint| endpoint.via.pins = pins);
+        attempt(&outbound(&authority()), &endpoint).await
+    };
+
+    // Without a pin the refusal names the key, for whoever can compare it.
+    let report = attempt_with(&[]).await;
+    refused_with(&(report, receiver.got().len()), &format!("--pin sha256/{pin}"));
+    let report = attempt_with(&[&wrong]).await;
+    refused_with(&(report, receiver.got().len()), &format!("it shows sha256/{pin}"));
+    for pins in [&[&pin][..], &[&wrong, &pin]] {
+        let report = attempt_with(pins).await;
+        assert_eq!(report.outcome, Outcome::Delivered, "{:?}", report.error);
+    }
+
+    // Beside an authority, both have to hold.
+    let authority = authority();
+    let beside = with(&endpoint(&url), |endpoint| {
+        endpoint.via.pins = vec![pin.clone()];
+        endpoint.via.ca = Some(authority.file.clone());
+    });
+    let report = attempt(&outbound(&authority), &beside).await;
+    refused_with(&(report, 0), "unknown authority");
+}
+
+#[tokio::test]
 async fn a_port_without_tls_is_said_so() {
     let receiver = ScriptedReceiver::new(|_, mut stream, _| async move {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;

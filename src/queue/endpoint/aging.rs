@@ -14,7 +14,47 @@ pub struct AgesFound {
     pub nothing_before: Option<Seq>,
 }
 
+/// When the oldest delivery that waits was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldestWaiting {
+    Nothing,
+    /// The stream is being read.
+    Unknown,
+    /// By the run clock. Where it stands in the stream, no later than this.
+    Since(u64),
+}
+
 impl EndpointQueue {
+    /// The oldest that waits, but for what is being attempted and what waits for the operator.
+    pub fn oldest_waiting(&mut self) -> OldestWaiting {
+        // Those that have ended leave the index here, each once.
+        while let Some(&(born, delivery)) = self.runtime.ages.at_hand.first()
+            && !self.is_in_flight(delivery)
+            && !self.waits_since(born, delivery)
+        {
+            self.runtime.ages.at_hand.pop_first();
+        }
+
+        let at_hand = self.runtime.ages.at_hand.iter().take(limits::LAG_LOOKED_AT);
+        let waits = |(born, delivery): &&(u64, Seq)| self.waits_since(*born, *delivery);
+        if let Some((born, _)) = at_hand.clone().find(waits) {
+            return OldestWaiting::Since(*born);
+        }
+        match (self.first_unread().is_some(), self.runtime.ages.reading.is_some()) {
+            (true, false) => OldestWaiting::Since(self.runtime.ages.in_stream),
+            (true, true) => OldestWaiting::Unknown,
+            (false, _) => OldestWaiting::Nothing,
+        }
+    }
+
+    /// When what is being attempted, or read for that, was accepted.
+    pub fn attempted_since(&self) -> impl Iterator<Item = u64> {
+        let runtime = &self.runtime;
+        let single = runtime.in_flight.values().chain(&runtime.gathering).map(|job| job.born);
+        let batched = runtime.batches.values().flat_map(|batch| &batch.members);
+        single.chain(batched.map(|member| member.born))
+    }
+
     /// Makes the index of ages anew.
     pub(super) fn reindex_ages(&mut self) {
         let waiting = self.retrying.iter().filter(|(_, waiting)| !waiting.parked);

@@ -35,6 +35,7 @@ mod stream;
 mod timers;
 mod turns;
 
+pub use aging::OldestWaiting;
 pub use delivery::{
     ActiveDelivery, BatchInFlight, MemberInFlight, NextAttempt, SlotKind, TimerKey,
 };

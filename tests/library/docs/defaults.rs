@@ -13,6 +13,9 @@ use super::report;
 
 /// Defaults in words: (key, words). The setting itself has no value then.
 const WORDS: &[(&str, &str)] = &[
+    ("answer", "what the scheme's provider expects, or 202"),
+    ("answer_body", "the event's id as JSON, or what the scheme's provider expects"),
+    ("answer_type", "text/plain; charset=utf-8"),
     ("bind", "chosen by the system"),
     ("catch_up_rate", "as --rate"),
     ("content_type", "the event's; application/json with --body"),
@@ -23,6 +26,7 @@ const WORDS: &[(&str, &str)] = &[
     ("proxy", "hookboxd's"),
     ("rate", "no limit"),
     ("user", "hookboxd's own"),
+    ("warn_after", "no notice"),
     // Where nothing is set, the queue and outbound take these.
     ("burst", "1"),
     ("method", "POST"),

@@ -26,6 +26,39 @@ fn own_events(daemon: &Daemon) -> Vec<Value> {
 }
 
 #[test]
+fn an_endpoint_that_lags_is_told_once_over_a_restart_and_what_happened_when_it_has_caught_up() {
+    let (home, receiver) = (Home::new(), Receiver::start());
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    receiver.always("/app", Step::Status(500));
+    quick_endpoint(&daemon, "app", &receiver.url("/app"), &["--warn-after", "1s", "--from", "in"]);
+    quick_endpoint(&daemon, "mail", &receiver.url("/mail"), &["--from", "hookbox"]);
+    daemon.accept("/in/in", &[], b"1");
+
+    let lagging = notice(&receiver, "/mail", "hookbox.endpoint.lagging");
+    assert_eq!((text(&lagging, "endpoint"), &lagging["waiting"]), ("app", &1.into()), "{lagging}");
+    assert_eq!(text(&lagging, "last_error"), "answered 500");
+    daemon.await_log("an endpoint lags");
+    drop(daemon);
+
+    let daemon = home.start();
+    let failures = receiver.count("/app");
+    until("further attempts", SOON, || (receiver.count("/app") > failures + 2).then_some(()));
+    receiver.always("/app", Step::Status(200));
+    let over = notice(&receiver, "/mail", "hookbox.endpoint.caught_up");
+    assert_eq!(
+        (&over["delivered"], &over["dead"], &over["waiting"]),
+        (&1.into(), &0.into(), &0.into())
+    );
+    assert!(over["failed_attempts"].as_u64().is_some_and(|n| n > 2), "{over}");
+    assert!(over["lasted_ms"].as_u64().is_some_and(|ms| ms >= 1_000), "{over}");
+    // What was under way in the kill came twice, under the same id.
+    let own = own_events(&daemon);
+    let lags = own.iter().filter(|event| event["type"] == "hookbox.endpoint.lagging");
+    assert_eq!(lags.count(), 1, "{own:?}");
+}
+
+#[test]
 fn failing_recovered_and_held_are_told_to_those_who_ask() {
     let home = Home::new();
     let daemon = home.start();
@@ -69,7 +102,10 @@ fn failing_recovered_and_held_are_told_to_those_who_ask() {
 
     // The receiver is repaired, then it goes for good.
     receiver.always("/app", Step::Status(200));
-    assert_eq!(text(&notice(&receiver, "/mail", "hookbox.endpoint.recovered"), "endpoint"), "app");
+    let recovered = notice(&receiver, "/mail", "hookbox.endpoint.recovered");
+    assert_eq!((text(&recovered, "endpoint"), &recovered["dead"]), ("app", &0.into()));
+    let number = |field: &str| recovered[field].as_u64().unwrap_or_default();
+    assert!(number("lasted_ms") >= 5_000 && number("failed_attempts") > 5, "{recovered}");
     receiver.always("/app", Step::Status(410));
     daemon.accept("/in/in", &[], b"last");
     assert_eq!(text(&notice(&receiver, "/mail", "hookbox.endpoint.held"), "reason"), "gone");

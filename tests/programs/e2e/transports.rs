@@ -202,7 +202,7 @@ fn mistakes_in_templates_are_found_before_there_is_an_event() {
 
 /// A command in a folder of its own that nobody else can write to (temporary folders lie where
 /// everybody can), and a daemon that may run it.
-fn script(home: &mut Home, text: &str) -> (tempfile::TempDir, String) {
+pub(super) fn script(home: &mut Home, text: &str) -> (tempfile::TempDir, String) {
     let place = std::env::var("HOME").ok().filter(|place| is_safe(Path::new(place)));
     let place =
         place.expect("a home folder that others cannot change: commands run from nowhere else");

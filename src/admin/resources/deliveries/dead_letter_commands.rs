@@ -16,6 +16,7 @@ use crate::admin::resources::names::check_filter;
 use crate::admin::scan::dead_letters::{each_oldest_first, find};
 use crate::admin::scan::filters::with_local_event;
 use crate::admin::scan::log_scan::LogScan;
+use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::api::DeadLettersBody;
 use crate::api::views::{DiscardView, RetryView};
@@ -94,6 +95,7 @@ async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
         sweep.look_again()?;
         if sweep.matched == 0 {
             check_filter(&scan.admin, &filter)?;
+            check_type(scan, filter.events.kind.as_deref())?;
         }
         Ok((sweep.matched, sweep.totals))
     })

@@ -16,6 +16,7 @@ use crate::admin::scan::filters::{DeliveryQuery, with_local_event};
 use crate::admin::scan::ids::delivery_id;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::page::{after, limit};
+use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::api::values::{Text, Time};
 use crate::api::views::DeliveryView;
@@ -61,7 +62,11 @@ pub fn stream(
             left -= 1;
             Ok(left > 0)
         })?;
-        if scan.has_sent() { Ok(()) } else { check_filter(&scan.admin, &filter) }
+        if scan.has_sent() {
+            return Ok(());
+        }
+        check_filter(&scan.admin, &filter)?;
+        check_type(scan, filter.events.kind.as_deref())
     })
 }
 

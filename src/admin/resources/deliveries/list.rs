@@ -11,6 +11,7 @@ use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::names::check_filter;
 use crate::admin::scan::filters::DeliveryQuery;
 use crate::admin::scan::page::{after, limit};
+use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::model::{DeliveryId, DeliveryState};
 
@@ -36,6 +37,10 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
                 orphans::list(&mut listing, None)?;
             }
         }
-        if scan.has_sent() { Ok(()) } else { check_filter(&scan.admin, &query.filter) }
+        if scan.has_sent() {
+            return Ok(());
+        }
+        check_filter(&scan.admin, &query.filter)?;
+        check_type(scan, query.filter.events.kind.as_deref())
     }))
 }

@@ -12,6 +12,7 @@ use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at};
 use crate::admin::scan::filters::event_filter;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::page::{after, limit};
+use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::api::views::EventView;
 use crate::model::{DeliveryFilter, EventId, EventTraits, Seq};
@@ -55,7 +56,9 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
         if scan.has_sent() {
             return Ok(());
         }
-        check_filter(&scan.admin, &DeliveryFilter { events: filter, endpoint: None })
+        let kind = filter.kind.clone();
+        check_filter(&scan.admin, &DeliveryFilter { events: filter, endpoint: None })?;
+        check_type(scan, kind.as_deref())
     }))
 }
 

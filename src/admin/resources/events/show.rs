@@ -92,9 +92,13 @@ fn request_line(event: &Event) -> String {
     };
     let (path, query) =
         target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let path = match path.starts_with("/in/") {
-        true => format!("/in/{}", event.source_name),
-        false => path.to_owned(),
+    let path = match path.strip_prefix("/in/") {
+        // A bin takes what stands below its path.
+        Some(rest) => {
+            let below = rest.find('/').map_or("", |at| &rest[at..]);
+            format!("/in/{}{below}", event.source_name)
+        }
+        None => path.to_owned(),
     };
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     redacted_url(&format!("{method} {path}{query}"))

@@ -124,3 +124,151 @@ fn discord_is_answered_by_what_it_sends() {
     assert_eq!((event.kind.as_deref(), event.answer.unwrap().status), (Some("E"), 204));
     assert_eq!(proven(send(r#"{"type":2,"id":"i"}"#)).answer.unwrap().body, br#"{"type":5}"#);
 }
+
+#[test]
+fn senders_that_ask_first_are_answered_and_make_no_event() {
+    use crate::ingest::verify::{answers, methods};
+    let get = |source: &crate::model::Source, query: &str| {
+        ask(source, "GET", &format!("{URL}?{query}"), &[], b"")
+    };
+
+    for scheme in ["none", "apikey", "hmac"] {
+        let secret = if scheme == "none" { "" } else { "s" };
+        let head = source(scheme, secret, json!({"handshake": "head"}));
+        assert_eq!(handshake(ask(&head, "HEAD", URL, &[], b"")).status, 200, "{scheme}");
+        assert_eq!(methods(&head), "POST, HEAD");
+        assert!(answers(&head, "HEAD") && answers(&head, "POST") && !answers(&head, "GET"));
+        assert!(!answers(&source(scheme, secret, json!({})), "HEAD"), "{scheme}");
+        let plain = source(scheme, secret, json!({"handshake": "get"}));
+        assert_eq!(handshake(get(&plain, "x=1")).status, 200, "{scheme}");
+
+        let meta = source(scheme, secret, json!({"handshake": "meta", "verify_token": "t"}));
+        let asked = "hub.mode=subscribe&hub.verify_token=t&hub.challenge=11%3Cb%3E";
+        let answer = handshake(get(&meta, asked));
+        assert_eq!(answer.body, b"11<b>");
+        let header = |name: &str| answer.headers.iter().find(|(n, _)| n == name);
+        assert_eq!(header("content-type").unwrap().1, "text/plain; charset=utf-8");
+        assert!(header("x-content-type-options").is_some());
+        for (wrong, kind) in [
+            ("hub.mode=subscribe&hub.verify_token=u&hub.challenge=1", "mismatch"),
+            ("hub.mode=unsubscribe&hub.verify_token=t&hub.challenge=1", "malformed"),
+            ("hub.mode=subscribe&hub.challenge=1", "missing"),
+            ("", "missing"),
+        ] {
+            assert_eq!(refused(get(&meta, wrong)).0, kind, "{scheme} {wrong}");
+        }
+        let long =
+            format!("hub.mode=subscribe&hub.verify_token=t&hub.challenge={}", "1".repeat(600));
+        assert_eq!(refused(get(&meta, &long)).0, "malformed");
+    }
+}
+
+#[test]
+fn a_signed_handshake_signs_nothing_that_could_be_an_event() {
+    let x = json!({
+        "handshake": "crc", "header": "x-twitter-webhooks-signature", "prefix": "sha256=",
+        "encoding": "base64",
+    });
+    let x = source("hmac", "secret", x);
+    let ask_for = |token: &str| ask(&x, "GET", &format!("{URL}?crc_token={token}"), &[], b"");
+    let token = "MWE1MTA2-_9/+Q==";
+    let answer = handshake(ask_for(&token.replace('+', "%2B")));
+    let signature = base64(HashFunction::Sha256, b"secret", token.as_bytes());
+    let expected = json!({"response_token": format!("sha256={signature}")});
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap(), expected);
+
+    // Neither does it sign an event, nor does it take what it signed for one.
+    for body in ["%7B%7D", "%5B1%5D", "a%20b", "%22a%22", ""] {
+        assert_eq!(refused(ask_for(body)).0, "malformed", "{body}");
+    }
+    let signature = format!("sha256={signature}");
+    let header = ("x-twitter-webhooks-signature", signature.as_str());
+    assert_eq!(refused(post(&x, &[header], token.as_bytes())).0, "malformed");
+    let event = base64(HashFunction::Sha256, b"secret", b"{}");
+    let signature = format!("sha256={event}");
+    proven(post(&x, &[("x-twitter-webhooks-signature", &signature)], b"{}"));
+}
+
+#[test]
+fn settings_of_a_handshake_that_cannot_work_are_refused() {
+    use crate::ingest::verify::check_settings;
+    for (scheme, secret, params, part) in [
+        ("hmac", "s", json!({"handshake": "meta"}), "verify_token"),
+        ("hmac", "s", json!({"verify_token": "t"}), "handshake=meta"),
+        ("hmac", "s", json!({"handshake": "wave"}), "one of none, head"),
+        ("none", "", json!({"handshake": "crc"}), "--verify hmac"),
+        ("apikey", "s", json!({"handshake": "crc"}), "--verify hmac"),
+        (
+            "hmac",
+            "s",
+            json!({"handshake": "crc", "signed": "{id}{body}", "id_header": "x-id"}),
+            "the body alone",
+        ),
+        ("github", "s", json!({"handshake": "get"}), "no settings"),
+    ] {
+        let why = check_settings(&source(scheme, secret, params.clone())).unwrap_err();
+        assert!(why.contains(part), "{params}: {why}");
+    }
+}
+
+#[test]
+fn the_settings_own_answer_is_given_to_events_alone() {
+    use crate::model::FixedAnswer;
+    let mut github = source("github", "s", json!({}));
+    let answer = |status, body: Option<&str>| FixedAnswer {
+        status,
+        content_type: None,
+        body: body.map(str::to_owned),
+    };
+    let signature = format!("sha256={}", super::hex(HashFunction::Sha256, "s", b"{}"));
+    let signed = [("x-hub-signature-256", signature.as_str())];
+    github.answer = Some(answer(204, None));
+    assert_eq!(proven(post(&github, &signed, b"{}")).answer.unwrap().status, 204);
+    github.answer = Some(answer(200, Some("[accepted]")));
+    let given = proven(post(&github, &signed, b"{}")).answer.unwrap();
+    assert_eq!((given.status, given.body.as_slice()), (200, &b"[accepted]"[..]));
+    assert_eq!(refused(post(&github, &[], b"{}")).0, "missing");
+}
+
+#[test]
+fn a_body_is_taken_out_of_the_field_of_a_form() {
+    let mut form = source("none", "", json!({}));
+    form.body_field = Some("payload".into());
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let part = |headers: &[(&str, &str)], body: &[u8]| {
+        proven(post(&form, headers, body)).part.map(|part| (part.body, part.content_type))
+    };
+    let json = part(&[kind], b"a=1&payload=%7B%22x%22%3A1%7D").unwrap();
+    assert_eq!((&json.0[..], json.1), (&br#"{"x":1}"#[..], "application/json"));
+    let text = part(&[kind], b"payload=hello+you").unwrap();
+    assert_eq!((&text.0[..], text.1), (&b"hello you"[..], "text/plain; charset=utf-8"));
+
+    // What has no such field, or two of them, or is no form, is kept as it came.
+    assert_eq!(part(&[kind], b"a=1"), None);
+    assert_eq!(part(&[kind], b"payload=1&payload=2"), None);
+    assert_eq!(part(&[("content-type", "application/json")], b"payload=1"), None);
+}
+
+#[test]
+fn a_signed_time_is_read_as_its_sender_writes_it() {
+    let signed = |unit: &str, time: &str| {
+        let params = json!({
+            "signed": "{timestamp}.{body}", "timestamp_header": "x-time", "timestamp_unit": unit,
+        });
+        let signature = super::hex(HashFunction::Sha256, "s", format!("{time}.{{}}").as_bytes());
+        let headers = [("x-signature", signature.as_str()), ("x-time", time)];
+        post(&source("hmac", "s", params), &headers, b"{}")
+    };
+    proven(signed("s", &NOW.to_string()));
+    proven(signed("ms", &format!("{NOW}999")));
+    proven(signed("rfc3339", "2026-02-02T02:40:00Z"));
+    proven(signed("rfc3339", "2026-02-02T03:40:00.5+01:00"));
+
+    assert_eq!(refused(signed("ms", &format!("{}000", NOW - 301))).0, "stale");
+    assert_eq!(refused(signed("ms", &NOW.to_string())).0, "stale", "seconds are long ago");
+    assert_eq!(refused(signed("s", &format!("{NOW}000"))).0, "malformed");
+    assert_eq!(refused(signed("rfc3339", &NOW.to_string())).0, "malformed");
+    for time in ["", "-1", "1e12", "9999999999999999"] {
+        assert_ne!(refused(signed("ms", time)).0, "stale", "{time}");
+    }
+}

@@ -212,6 +212,24 @@ fn shopify_wants_all_its_headers() {
 }
 
 #[test]
+fn a_secret_may_be_given_as_its_sender_shows_it() {
+    let key = b"testtesttesttesttesttesttesttest";
+    let signature = base64(HashFunction::Sha256, key, format!("i.{NOW}.x").as_bytes());
+    let (at, signature) = (NOW.to_string(), format!("v1,{signature}"));
+    let headers = [
+        ("webhook-id", "i"),
+        ("webhook-timestamp", at.as_str()),
+        ("webhook-signature", &signature),
+    ];
+    for prefix in ["v1,whsec_", "whsec_", ""] {
+        let secret = format!("{prefix}{}", data_encoding::BASE64.encode(key));
+        let sender = source("standard-webhooks", &secret, json!({}));
+        assert_eq!(check_settings(&sender), Ok(()));
+        assert_eq!(proven(post(&sender, &headers, b"x")).dedupe_key.as_deref(), Some("i"));
+    }
+}
+
+#[test]
 fn gitlab_never_falls_back_from_a_signing_token() {
     let key = b"testtesttesttesttesttesttesttest";
     let token = format!("whsec_{}", data_encoding::BASE64.encode(key));

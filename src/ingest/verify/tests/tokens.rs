@@ -20,11 +20,7 @@ fn a_token_is_what_its_claims_allow() {
         ));
         format!("Bearer {signed}.{mac}")
     };
-    let jwt = source(
-        "jwt",
-        secret,
-        json!({"audience": "me", "issuer": "them", "leeway_s": 10, "dedupe": "jti"}),
-    );
+    let jwt = source("jwt", secret, json!({"audience": "me", "issuer": "them", "dedupe": "jti"}));
     assert_eq!(check_settings(&jwt), Ok(()));
     let hs = r#"{"alg":"HS256"}"#;
     let claims = |more: &str| format!(r#"{{"iss":"them","aud":["you","me"]{more}}}"#);

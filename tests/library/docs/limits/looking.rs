@@ -19,6 +19,23 @@ pub fn rows() -> Vec<(&'static str, String)> {
     )];
 
     rows.push((
+        "refused requests that are kept (`--keep-refused`)",
+        format!(
+            "up to {} of a source, each with {} of its body; an eighth of {} for one source, and \
+             that for all: the source that has most gives way",
+            l::REFUSED_KEPT,
+            super::bytes(l::REFUSED_BODY),
+            super::bytes(l::REFUSED_BYTES),
+        ),
+    ));
+    rows.push((
+        "a type that a list asks for",
+        format!(
+            "the newest {} records are looked at to say that no event has it",
+            super::n(l::TYPES_LOOKED_FOR)
+        ),
+    ));
+    rows.push((
         "listener for metrics",
         format!(
             "{} connections, each for one request and {}; the page is made at most once in {}",

@@ -1,0 +1,296 @@
+//! `listen`: shows what comes in, and forwards it to an application on this machine, for as long as
+//! it runs. Under the hood it is a consumer of a pull endpoint of its own: nothing is lost between
+//! two runs with `--keep`, and what the application refuses is tried again by the endpoint's
+//! policy.
+//!
+//! The daemon dials nobody for this: the URL is dialled here, by whoever named it.
+
+mod forward;
+mod sign;
+
+use serde::Serialize;
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::forward::{Forwarded, Forwarder};
+use super::answer::Answer;
+use super::args::ListenArgs;
+use super::client::{AdminClient, resource};
+use super::clock::now_ms;
+use super::error::CtlError;
+use super::output::Output;
+use super::table::{local, text};
+use crate::api::text::Line;
+use crate::api::values::{Int, Span};
+use crate::api::views::{EndpointView, LeaseView, LeasesView};
+use crate::api::{EmptyBody, LeaseBody, RejectBody};
+
+/// How long one request waits for events, and how often a daemon that went away is asked again.
+const WAIT_MS: u64 = 20_000;
+const RECONNECTS: u32 = 60;
+const RECONNECT_MS: u64 = 1_000;
+/// How long a forwarded event may take before others could get it.
+const LEASE_MS: u64 = 60_000;
+
+pub(super) fn listen(
+    client: &AdminClient,
+    out: &mut Output,
+    args: &ListenArgs,
+) -> Result<(), CtlError> {
+    let forwarder = Forwarder::of(args)?;
+    let mut interrupts = Interrupts::of(client)?;
+    let name = args.name.clone().unwrap_or_else(own_name);
+    let is_ours = prepare(client, args, &name)?;
+
+    announce(args, forwarder.as_ref(), &name);
+    let mut listening = Listening { client, out, name: &name, forwarder, seen: 0, max: args.max };
+    let ended = listening.run(&mut interrupts);
+
+    if is_ours && !args.keep {
+        // Also after an error: what is left would fill up.
+        let deleted = client.delete(&resource("endpoints", &name, ""));
+        ended.and(deleted.map(|_| ()))
+    } else {
+        ended
+    }
+}
+
+/// The endpoint of this user.
+fn own_name() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let user: String = user.chars().filter(plain).take(40).collect();
+    if user.is_empty() { "listen".into() } else { format!("listen-{user}") }
+}
+
+/// Makes the endpoint, or goes on with one that is there. Returns whether it is for this command
+/// alone.
+fn prepare(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<bool, CtlError> {
+    let path = resource("endpoints", name, "");
+    let is_named = args.name.is_some();
+    let settings = json!({
+        "url": "pull:", "from": args.source, "types": args.types,
+        "retry_base": "1s", "retry_max": "30s", "max_age": "1d",
+    });
+
+    match client.get(&path).and_then(|answer| answer.view::<EndpointView>()) {
+        Ok(found) => {
+            let url = found.settings.url.unwrap_or_default();
+            if url != "pull:" {
+                let what = format!("endpoint {name} delivers to {url}: choose another --name");
+                return Err(CtlError::Refused(what));
+            }
+            // One of an earlier run takes what this one asks for.
+            if !is_named {
+                client.patch(&path, &json!({"from": args.source, "types": args.types}))?;
+            }
+            Ok(!is_named)
+        }
+        Err(CtlError::Refused(_)) => {
+            let mut body = settings;
+            body["name"] = json!(name);
+            client.post("/v1/endpoints", &body)?;
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Says on stderr what happens from now on.
+fn announce(args: &ListenArgs, forwarder: Option<&Forwarder>, name: &str) {
+    let of = match args.source.as_slice() {
+        [] => "all sources".to_owned(),
+        sources => sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    match forwarder {
+        None => eprintln!("Listening to {of} as {name}. Ctrl-C ends it."),
+        Some(forwarder) => {
+            eprintln!("Forwarding {of} to {} as {name}. Ctrl-C ends it.", forwarder.url());
+            if let Some(secret) = forwarder.new_secret() {
+                eprintln!("Signing secret of this run: {secret}");
+            }
+        }
+    }
+}
+
+/// What asks this command to end.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn of(client: &AdminClient) -> Result<Self, CtlError> {
+        let failed = |error| CtlError::Io { what: "cannot wait for signals".into(), error };
+        client.wait_for(async {
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+                terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            })
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// One event as it is printed for programs.
+#[derive(Debug, Serialize)]
+struct ListenedEvent<'a> {
+    event: String,
+    source: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    received_at: crate::api::values::Time,
+    attempt: u32,
+    size: usize,
+    #[serde(flatten)]
+    forwarded: Option<&'a Forwarded>,
+}
+
+/// A run of the command.
+struct Listening<'a> {
+    client: &'a AdminClient,
+    out: &'a mut Output,
+    name: &'a str,
+    forwarder: Option<Forwarder>,
+    seen: u64,
+    max: Option<u64>,
+}
+
+impl Listening<'_> {
+    fn run(&mut self, interrupts: &mut Interrupts) -> Result<(), CtlError> {
+        let mut away = 0;
+        while self.max.is_none_or(|max| self.seen < max) {
+            let leased = match self.lease(interrupts) {
+                Ok(Some(leased)) => leased,
+                Ok(None) => return Ok(()),
+                // The daemon is being restarted, or has no place for another consumer.
+                Err(CtlError::Unreachable(_) | CtlError::Busy(_)) if away < RECONNECTS => {
+                    away += 1;
+                    let pause = std::time::Duration::from_millis(RECONNECT_MS);
+                    let paused = async move { tokio::time::sleep(pause).await };
+                    if self.client.until(paused, interrupts.next()).is_none() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+
+            away = 0;
+            for lease in leased {
+                if !self.one(&lease, interrupts)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next event; `None` when this command is to end.
+    fn lease(&self, interrupts: &mut Interrupts) -> Result<Option<Vec<LeaseView>>, CtlError> {
+        let body = LeaseBody {
+            max: Some(Int::from_u32(1)),
+            wait: Some(Span::from_ms(WAIT_MS)),
+            lease: Some(Span::from_ms(LEASE_MS)),
+        };
+        let path = resource("endpoints", self.name, "/lease");
+        let asked = self.client.post_later(&path, &body)?;
+        let Some(answer) = self.client.until(asked, interrupts.next()) else { return Ok(None) };
+        Ok(Some(answer?.view::<LeasesView>()?.leases))
+    }
+
+    /// Shows an event and forwards it. Returns whether to go on.
+    fn one(&mut self, lease: &LeaseView, interrupts: &mut Interrupts) -> Result<bool, CtlError> {
+        let body = forward::body(lease)?;
+        self.show_event(lease, body.len())?;
+        let forwarded = match &self.forwarder {
+            None => None,
+            Some(forwarder) => {
+                let sent = forwarder.send(lease, &body)?;
+                match self.client.until(sent, interrupts.next()) {
+                    Some(forwarded) => Some(forwarded),
+                    // What was interrupted is due again.
+                    None => {
+                        self.settle(lease, Some("interrupted"))?;
+                        return Ok(false);
+                    }
+                }
+            }
+        };
+
+        self.show_result(lease, body.len(), forwarded.as_ref())?;
+        let refused = forwarded.as_ref().and_then(Forwarded::refusal);
+        self.settle(lease, refused.as_deref())?;
+        self.seen += 1;
+        Ok(true)
+    }
+
+    /// Says to the daemon what became of it. A lease that ran out meanwhile is lent again.
+    fn settle(&self, lease: &LeaseView, refused: Option<&str>) -> Result<(), CtlError> {
+        let to = |verb: &str| resource("leases", &lease.lease, verb);
+        let settled = match refused {
+            None => self.client.post(&to("/ack"), &EmptyBody {}),
+            Some(why) => {
+                let reason = Some(Line(why.to_owned()));
+                let body = RejectBody { after: None, dead: false, reason };
+                self.client.post(&to("/reject"), &body)
+            }
+        };
+        match settled {
+            Err(CtlError::Refused(_) | CtlError::Busy(_) | CtlError::Unreachable(_)) => Ok(()),
+            settled => settled.map(|_| ()),
+        }
+    }
+
+    fn show_event(&mut self, lease: &LeaseView, size: usize) -> Result<(), CtlError> {
+        if self.out.json {
+            return Ok(());
+        }
+        let (at, kind, source) = (local(now_ms()), text(&lease.event_type), text(&lease.source));
+        let again = match lease.attempt {
+            0 | 1 => String::new(),
+            number => format!("  attempt {number}"),
+        };
+        let event = lease.event.to_string();
+        self.out
+            .line(&format!("{at}  --> {kind} from {source}  [{event}]  {size} bytes{again}"))?;
+        self.out.finish()
+    }
+
+    fn show_result(
+        &mut self,
+        lease: &LeaseView,
+        size: usize,
+        forwarded: Option<&Forwarded>,
+    ) -> Result<(), CtlError> {
+        if self.out.json {
+            let line = ListenedEvent {
+                event: lease.event.to_string(),
+                source: &lease.source,
+                event_type: &lease.event_type,
+                received_at: lease.received_at,
+                attempt: lease.attempt,
+                size,
+                forwarded,
+            };
+            self.out.one(&Answer::of(&line)?, |_: &serde_json::Value| String::new())?;
+            return self.out.finish();
+        }
+
+        let Some(forwarded) = forwarded else { return Ok(()) };
+        let (at, event, ms) = (local(now_ms()), lease.event.to_string(), forwarded.duration_ms);
+        let said = match (&forwarded.status, &forwarded.error) {
+            (Some(status), _) => format!("[{status}]"),
+            (None, error) => format!("failed: {}", text(error.as_deref().unwrap_or("no answer"))),
+        };
+        let url = self.forwarder.as_ref().map(Forwarder::url).unwrap_or_default();
+        self.out.line(&format!("{at}  <-- {said} POST {url}  [{event}]  {ms} ms"))?;
+        self.out.finish()
+    }
+}

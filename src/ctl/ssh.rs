@@ -1,0 +1,230 @@
+//! `--socket ssh://host/run/hookbox/admin.sock`: the admin socket of another machine, by the
+//! system's ssh.
+//!
+//! ssh forwards a socket in a folder of our own to the other machine's, and runs `cat` there. So
+//! nothing has to be installed on that machine; what `cat` echoes says that the way is open; and
+//! when this program ends, however it ends, `cat` reads the end of its input, and ssh ends as well.
+//! Who may do what is decided over there, as for anybody who has that account.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use data_encoding::HEXLOWER;
+
+use super::error::CtlError;
+
+const SCHEME: &str = "ssh://";
+/// The socket when the URL names none.
+const REMOTE_SOCKET: &str = "/run/hookbox/admin.sock";
+/// What `cat` echoes when the way is open.
+const OPEN: &str = "hookbox: open";
+/// Lines that a login may print before that.
+const LINES_BEFORE: usize = 1000;
+
+/// Where another machine's socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SshTarget {
+    /// `[user@]host`.
+    destination: String,
+    port: Option<u16>,
+    socket: String,
+}
+
+impl SshTarget {
+    /// The target of `ssh://[user@]host[:port][/path]`; `None` for the path of a socket here.
+    ///
+    /// # Errors
+    /// When the URL cannot be one.
+    pub(super) fn parse(socket: &Path) -> Result<Option<Self>, CtlError> {
+        let Some(rest) = socket.to_str().and_then(|text| text.strip_prefix(SCHEME)) else {
+            return Ok(None);
+        };
+        let wrong = |why: &str| {
+            let shown = socket.display();
+            CtlError::Usage(format!(
+                "'{shown}' {why}: write it as ssh://user@host/run/hookbox/admin.sock"
+            ))
+        };
+
+        let (place, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let (user, host) = match place.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, place),
+        };
+        let (host, port) = split_port(host).ok_or_else(|| wrong("has a port that is none"))?;
+
+        // What begins with a hyphen would be an option of ssh.
+        let plain = |text: &str| {
+            !text.is_empty()
+                && !text.starts_with('-')
+                && text.bytes().all(|b| b.is_ascii_graphic() && !b"'\"\\$`;&|<>()".contains(&b))
+        };
+        if !plain(host) || !user.is_none_or(plain) {
+            return Err(wrong("names no host"));
+        }
+        let socket = if path.len() > 1 { path } else { REMOTE_SOCKET };
+        if socket.contains([':', '\n', '\0', ' ']) {
+            return Err(wrong("has a path that ssh cannot forward"));
+        }
+        let destination = user.map_or_else(|| host.to_owned(), |user| format!("{user}@{host}"));
+        Ok(Some(Self { destination, port, socket: socket.to_owned() }))
+    }
+
+    /// Opens the way. Waits for as long as ssh asks for a password, or for the host's key.
+    pub(super) fn open(&self) -> Result<SshTunnel, CtlError> {
+        let folder = OwnFolder::new()?;
+        let local = folder.0.join("admin.sock");
+        let mut child = self.command(&local).spawn().map_err(|error| {
+            CtlError::Unreachable(format!("cannot run ssh: {error}: is it installed?"))
+        })?;
+
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let mut tunnel = SshTunnel { child, local, _folder: folder };
+        let is_open = stdin.zip(stdout).is_some_and(|(mut stdin, stdout)| {
+            let asked = writeln!(stdin, "{OPEN}").and_then(|()| stdin.flush()).is_ok();
+            // It stays open for as long as the tunnel does.
+            tunnel.child.stdin = Some(stdin);
+            let mut lines = BufReader::new(stdout.take(1 << 20)).lines().take(LINES_BEFORE);
+            asked && lines.any(|line| line.is_ok_and(|line| line == OPEN))
+        });
+        if is_open {
+            return Ok(tunnel);
+        }
+        let (to, socket) = (&self.destination, &self.socket);
+        Err(CtlError::Unreachable(format!(
+            "no way to {socket} on {to}: ssh says why above; try `ssh {to} ls -l {socket}`"
+        )))
+    }
+
+    fn command(&self, local: &Path) -> Command {
+        let mut forward = OsString::from(local);
+        forward.push(":");
+        forward.push(&self.socket);
+
+        // An interrupt at the terminal is for this program, which still has to tidy up over there.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' INT; exec ssh \"$@\"", "ssh", "-T"]);
+        command.args(["-o", "ExitOnForwardFailure=yes", "-o", "ClearAllForwardings=no"]);
+        if let Some(port) = self.port {
+            command.args(["-p", &port.to_string()]);
+        }
+        command.arg("-L").arg(forward).args(["--", &self.destination, "cat"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+}
+
+/// A host, and the port behind it: `host`, `host:22`, `[::1]:22`.
+fn split_port(host: &str) -> Option<(&str, Option<u16>)> {
+    if let Some(rest) = host.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        return match port.strip_prefix(':') {
+            Some(port) => Some((host, Some(port.parse().ok()?))),
+            None => port.is_empty().then_some((host, None)),
+        };
+    }
+    match host.split_once(':') {
+        Some((host, port)) => Some((host, Some(port.parse().ok()?))),
+        None => Some((host, None)),
+    }
+}
+
+/// A way to another machine's socket. It ends with this value.
+#[derive(Debug)]
+pub(super) struct SshTunnel {
+    child: Child,
+    local: PathBuf,
+    _folder: OwnFolder,
+}
+
+impl SshTunnel {
+    /// The socket here that leads there.
+    pub(super) fn socket(&self) -> &Path {
+        &self.local
+    }
+}
+
+impl Drop for SshTunnel {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder that nobody else can look into, removed at the end.
+#[derive(Debug)]
+struct OwnFolder(PathBuf);
+
+impl OwnFolder {
+    fn new() -> Result<Self, CtlError> {
+        let failed = |error| CtlError::Io { what: "cannot make a folder".into(), error };
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let base = runtime.filter(|dir| dir.is_absolute() && dir.is_dir());
+        let name = format!("hookboxctl-{}", HEXLOWER.encode(&random::<6>()?));
+        let folder = base.unwrap_or_else(std::env::temp_dir).join(name);
+        DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for OwnFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Random bytes of the system.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], CtlError> {
+    let mut bytes = [0; N];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| CtlError::Io { what: "cannot read /dev/urandom".into(), error })?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::SshTarget;
+
+    fn parse(text: &str) -> Option<(String, Option<u16>, String)> {
+        let target = SshTarget::parse(Path::new(text)).expect("well-formed")?;
+        Some((target.destination, target.port, target.socket))
+    }
+
+    #[test]
+    fn a_url_names_user_host_port_and_socket() {
+        let made = |to: &str, port, socket: &str| Some((to.to_owned(), port, socket.to_owned()));
+        assert_eq!(parse("/run/hookbox/admin.sock"), None);
+        assert_eq!(parse("ssh://box"), made("box", None, "/run/hookbox/admin.sock"));
+        assert_eq!(parse("ssh://me@box:22/a/b.sock"), made("me@box", Some(22), "/a/b.sock"));
+        assert_eq!(parse("ssh://[::1]:2222/s"), made("::1", Some(2222), "/s"));
+        assert_eq!(parse("ssh://me@[fe80::1]/s"), made("me@fe80::1", None, "/s"));
+    }
+
+    #[test]
+    fn what_ssh_would_take_for_something_else_is_refused() {
+        for wrong in [
+            "ssh://",
+            "ssh:///run/s",
+            "ssh://-oProxyCommand=x/s",
+            "ssh://-l@box/s",
+            "ssh://box:0x/s",
+            "ssh://box:70000/s",
+            "ssh://box/a:b",
+            "ssh://bo x/s",
+            "ssh://box;ls/s",
+            "ssh://$(ls)/s",
+        ] {
+            assert!(SshTarget::parse(Path::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

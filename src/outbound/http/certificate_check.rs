@@ -1,0 +1,158 @@
+//! Whether a receiver is who it says, by its certificate.
+//!
+//! * By authorities: the system's, or those of `--ca` (RFC 5280, RFC 9525).
+//! * By the certificate itself: one that stands in `--ca` to the letter is the receiver's, also
+//!   when it signed itself and whatever name is in it; it must not have expired.
+//! * By the key (`--pin`): as certificate usage DANE-EE of RFC 7671, section 5.1, neither the name
+//!   nor the dates of the certificate are looked at. Together with `--ca` both have to hold.
+//!
+//! In each case the receiver proves in the handshake that it has the key.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{self, CryptoProvider};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+};
+
+/// Whom an endpoint believes.
+#[derive(Debug, Default)]
+pub(super) struct Trusted {
+    /// Authorities; none when the key alone counts.
+    pub roots: Option<RootCertStore>,
+    /// Certificates that are the receiver's own.
+    pub exactly: Vec<CertificateDer<'static>>,
+    /// The SHA-256 of the keys that the receiver may have, in base64; any key when there is none.
+    pub pins: Vec<String>,
+}
+
+/// The check of a receiver's certificate.
+#[derive(Debug)]
+pub(super) struct CertificateCheck {
+    by_authorities: Option<Arc<WebPkiServerVerifier>>,
+    exactly: Vec<CertificateDer<'static>>,
+    pins: Vec<String>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl CertificateCheck {
+    pub(super) fn new(trusted: Trusted, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+        if trusted.roots.is_none() && trusted.pins.is_empty() {
+            return Err("neither authorities nor a key are named".to_owned());
+        }
+        let by_authorities = trusted.roots.map(|roots| {
+            let checked =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+            checked.build().map_err(|e| e.to_string())
+        });
+        Ok(Self {
+            by_authorities: by_authorities.transpose()?,
+            exactly: trusted.exactly,
+            pins: trusted.pins,
+            provider,
+        })
+    }
+
+    /// Refuses a key that is not pinned.
+    fn check_pin(&self, certificate: &CertificateDer<'_>) -> Result<(), TlsError> {
+        if self.pins.is_empty() {
+            return Ok(());
+        }
+        let shown = pin(certificate)?;
+        if self.pins.contains(&shown) {
+            return Ok(());
+        }
+        Err(TlsError::General(format!(
+            "the receiver's key is not the one that --pin names: it shows sha256/{shown}; if that \
+             is its new key, give it with --pin"
+        )))
+    }
+}
+
+/// The SHA-256 of a certificate's key, in base64.
+fn pin(certificate: &CertificateDer<'_>) -> Result<String, TlsError> {
+    let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+    Ok(STANDARD.encode(digest::digest(&digest::SHA256, key.as_ref())))
+}
+
+impl ServerCertVerifier for CertificateCheck {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        self.check_pin(end_entity)?;
+        let Some(authorities) = &self.by_authorities else {
+            return Ok(ServerCertVerified::assertion());
+        };
+
+        let checked = authorities.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match checked {
+            Err(TlsError::InvalidCertificate(why))
+                if !is_about_dates(&why) && self.exactly.iter().any(|own| own == end_entity) =>
+            {
+                Ok(ServerCertVerified::assertion())
+            }
+            Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                let shown = pin(end_entity).map(|pin| format!("sha256/{pin}")).unwrap_or_default();
+                Err(TlsError::General(format!(
+                    "certificate is signed by an unknown authority (or by itself): name its \
+                     authority, or the certificate itself, with --ca FILE; or trust its key with \
+                     --pin {shown}, once its operator has confirmed that it is theirs"
+                )))
+            }
+            checked => checked,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether a certificate is refused for its time: that holds for one that is trusted itself, too.
+fn is_about_dates(why: &CertificateError) -> bool {
+    matches!(
+        why,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
+}

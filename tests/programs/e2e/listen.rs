@@ -1,0 +1,195 @@
+//! What comes in is shown and forwarded to an application on this machine, also from another one by
+//! the system's ssh.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::support::ctl::{built, finish, program};
+use super::support::daemon::signal;
+use super::support::{Daemon, Home, Receiver, SOON, Step, until};
+use super::{open_source, text};
+
+/// A running `hookboxctl --json listen`, ended with the test.
+struct Listening {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Listening {
+    fn start(daemon: &Daemon, args: &[&str]) -> Self {
+        let mut child = daemon.ctl().spawn(&[&["--json", "listen"][..], args].concat());
+        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, lines }
+    }
+
+    /// The next event that it has dealt with.
+    fn next(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("a line");
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
+    }
+
+    /// Ends it as Ctrl-C does.
+    fn interrupt(mut self) {
+        signal(self.child.id(), Signal::INT);
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn endpoints(daemon: &Daemon) -> Vec<String> {
+    let listed = daemon.lines(&["endpoint", "list"]);
+    listed.iter().map(|endpoint| text(endpoint, "name").to_owned()).collect()
+}
+
+/// Waits until somebody listens.
+fn await_endpoint(daemon: &Daemon) {
+    until("its endpoint", SOON, || (!endpoints(daemon).is_empty()).then_some(()));
+}
+
+#[test]
+fn events_are_forwarded_signed_and_the_endpoint_goes_with_the_command() {
+    let (home, receiver) = (Home::new(), Receiver::start());
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    open_source(&daemon, "other");
+    let secret = home.write("secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
+    receiver.script("/hook", [Step::Status(500)]);
+    let url = receiver.url("/hook");
+    let args = ["--source", "in", "--forward", &url, "--secret-file", &secret];
+    let mut listening = Listening::start(&daemon, &args);
+    await_endpoint(&daemon);
+
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    daemon.accept("/in/other", &[], b"0");
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-github-event", "push"),
+        ("authorization", "Bearer hunter2"),
+        ("traceparent", parent),
+    ];
+    let id = daemon.accept("/in/in", &headers, b"{\"n\":1}");
+
+    // What the application refuses is tried again.
+    let refused = listening.next();
+    assert_eq!((text(&refused, "event"), &refused["status"]), (id.as_str(), &500.into()));
+    let taken = listening.next();
+    assert_eq!((&taken["status"], &taken["attempt"]), (&200.into(), &2.into()), "{taken}");
+    let seen = receiver.wait("/hook", 2, SOON);
+    assert_eq!((seen[1].id(), &seen[1].body[..]), (id.as_str(), &b"{\"n\":1}"[..]));
+    assert_eq!(seen[1].header("x-github-event"), Some("push"));
+    assert_eq!(seen[1].header("hookbox-source"), Some("in"));
+    assert_eq!(seen[1].header("authorization"), None);
+    let seconds = seen[1].header("webhook-timestamp").expect("a time");
+    let expected = super::support::signature::standard(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        &id,
+        seconds,
+        b"{\"n\":1}",
+    );
+    assert_eq!(seen[1].header("webhook-signature"), Some(expected.as_str()));
+    let spans: Vec<&str> = seen.iter().filter_map(|seen| seen.header("traceparent")).collect();
+    assert!(
+        spans[0] != spans[1] && spans.iter().all(|span| span[..36] == parent[..36]),
+        "{spans:?}"
+    );
+
+    listening.interrupt();
+    assert_eq!(endpoints(&daemon), Vec::<String>::new());
+}
+
+#[test]
+fn with_keep_it_goes_on_where_it_was() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let mut listening = Listening::start(&daemon, &["--keep"]);
+    await_endpoint(&daemon);
+    daemon.accept("/in/in", &[], b"1");
+    assert_eq!(listening.next()["size"], 1);
+    listening.interrupt();
+    assert_eq!(endpoints(&daemon).len(), 1);
+
+    let id = daemon.accept("/in/in", &[], b"22");
+    let mut listening = Listening::start(&daemon, &[]);
+    assert_eq!(text(&listening.next(), "event"), id);
+    listening.interrupt();
+    assert!(endpoints(&daemon).is_empty());
+
+    // One that somebody else has made stays, and one that is no pull endpoint is left alone.
+    daemon.json(&["endpoint", "create", "jobs", "--url", "pull:"]);
+    daemon.accept("/in/in", &[], b"3");
+    let shown = daemon.ctl().run(&["listen", "--name", "jobs", "--max", "1"]).expect(0);
+    assert!(shown.stdout.contains(" from in  [evt_"), "{}", shown.stdout);
+    daemon.json(&["endpoint", "create", "app", "--url", "http://127.0.0.1:9/", "--allow-private"]);
+    let refused = daemon.ctl().run(&["listen", "--name", "app"]).expect(1);
+    assert!(refused.stderr.contains("choose another --name"), "{}", refused.stderr);
+    assert_eq!(endpoints(&daemon), ["app", "jobs"]);
+    let refused = daemon.ctl().run(&["listen", "--forward", "https://example.com/"]).expect(64);
+    assert!(refused.stderr.contains("http://localhost:3000/hook"), "{}", refused.stderr);
+}
+
+/// A stand-in for ssh that knows one host, and reaches its socket by a link.
+const SSH: &str = r#"#!/bin/sh
+printf '%s\n' "$@" > "$0.args"
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -L) link=$2; shift ;;
+        --) host=$2; command=$3; break ;;
+    esac
+    shift
+done
+[ "$host" = me@box ] || { echo "ssh: cannot resolve $host" >&2; exit 255; }
+echo "Welcome to box"
+ln -s "${link#*:}" "${link%%:*}" && exec "$command"
+"#;
+
+#[test]
+fn every_command_reaches_another_machine_by_ssh() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let script = home.write("ssh.sh", SSH);
+    let ssh = home.program(&script, "bin/ssh");
+    let path = format!("{}:/usr/bin:/bin", home.path().join("bin").display());
+    let by_ssh = |host: &str, args: &[&str]| {
+        let mut command = program(&built("hookboxctl"));
+        let socket = format!("ssh://{host}:2222{}", daemon.ctl().socket.display());
+        command.arg("--socket").arg(socket).args(args).env("PATH", &path);
+        command.env("XDG_RUNTIME_DIR", home.path());
+        command.stdin(Stdio::null());
+        finish(command, None)
+    };
+
+    let shown = by_ssh("me@box", &["--json", "source", "list"]).expect(0);
+    assert!(shown.stdout.contains("\"name\":\"in\""), "{}", shown.stdout);
+    let given = std::fs::read_to_string(format!("{ssh}.args")).expect("its arguments");
+    let given: Vec<&str> = given.lines().collect();
+    let ends = ["--", "me@box", "cat"];
+    assert_eq!(&given[given.len() - 3..], ends, "{given:?}");
+    assert!(given.windows(2).any(|pair| pair == ["-p", "2222"]), "{given:?}");
+    assert!(given.contains(&"ExitOnForwardFailure=yes"), "{given:?}");
+
+    // Nothing is left of it: neither the folder nor the process, which has ended with its input.
+    let left = std::fs::read_dir(home.path()).expect("readable").filter_map(Result::ok);
+    let left: Vec<String> = left.map(|entry| entry.file_name().to_string_lossy().into()).collect();
+    assert!(!left.iter().any(|name| name.starts_with("hookboxctl-")), "{left:?}");
+
+    let failed = by_ssh("me@elsewhere", &["status"]).expect(69);
+    assert!(failed.stderr.contains("cannot resolve me@elsewhere"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("no way to "), "{}", failed.stderr);
+    let refused = by_ssh("-oProxyCommand=touch", &["status"]).expect(64);
+    assert!(refused.stderr.contains("names no host"), "{}", refused.stderr);
+    // What needs no daemon needs no way to one.
+    by_ssh("me@elsewhere", &["source", "schemes"]).expect(0);
+}
