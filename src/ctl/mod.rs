@@ -46,6 +46,8 @@ mod settings;
 mod show;
 mod simulate;
 mod sources;
+pub mod sparkline;
+mod stats;
 mod status;
 mod support;
 pub mod table;

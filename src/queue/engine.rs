@@ -78,7 +78,7 @@ pub struct Queue {
     pub(super) ages_due: Schedule,
     pub(super) ages_changed: BTreeSet<EndpointId>,
     /// How long after their acceptance deliveries were made since this was last taken.
-    pub(super) delivered_after: Vec<u64>,
+    pub(super) delivered_after: Vec<(EndpointId, u64)>,
 }
 
 impl Queue {

@@ -15,6 +15,7 @@ mod manual;
 mod secret;
 mod simulate;
 mod source;
+mod stats;
 mod support;
 mod values;
 
@@ -34,4 +35,5 @@ pub use manual::{CompletionArgs, CompletionShell, ManArgs};
 pub use secret::{OverlapArgs, SecretArgs};
 pub use simulate::SimulateArgs;
 pub use source::{SourceArgs, SourceCommand};
+pub use stats::StatsArgs;
 pub use support::SupportArgs;
