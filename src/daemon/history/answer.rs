@@ -85,7 +85,7 @@ struct RowPlan {
     slot_ms: u64,
 }
 
-/// The figures of a row, and when the last slot of them began.
+/// The figures of a row, and when the last slot of them ended.
 type Bucket = Option<(WallMs, Figures)>;
 
 impl RowPlan {
@@ -139,7 +139,11 @@ impl RowPlan {
                 None => *bucket = Some((at, figures.clone())),
             }
         });
-        (buckets, before.map(|(at, figures)| (at + self.slot_ms, figures)))
+
+        // How things stood is known of the end of a slot.
+        let ended = |(at, figures): (WallMs, Figures)| (at.saturating_add(self.slot_ms), figures);
+        let buckets = buckets.into_iter().map(|bucket| bucket.map(ended));
+        (buckets.collect(), before.map(ended))
     }
 
     fn view(&self, rows: Vec<Option<Figures>>, total: Option<Figures>) -> HistoryView {

@@ -1,7 +1,7 @@
 //! What is asked, and how it is answered.
 
 use super::super::answer::answer;
-use super::{DAY, HOUR, HistoryWorld, MINUTE, SECOND};
+use super::{DAY, HOUR, HistoryWorld, MINUTE, SECOND, START};
 use crate::admin::HistoryAsk;
 use crate::scheduler::{Counted, Tally};
 
@@ -56,4 +56,18 @@ fn times_to_come_are_unknown() {
     let view = answer(&world.history, &ask, now).expect("an answer");
     let known: Vec<bool> = view.rows.iter().map(|row| row.accepted.is_some()).collect();
     assert_eq!(known.iter().filter(|known| **known).count(), 1, "{known:?}");
+}
+
+#[test]
+fn what_waits_is_not_older_than_it_was_when_it_was_looked_at() {
+    let mut world = HistoryWorld::new();
+    world.endpoints = vec![(1, START)];
+    world.pass(50 * SECOND);
+    (world.pending, world.oldest_age_ms) = (2, 5_000);
+    world.accept(2, &[1]);
+    let oldest = |world: &HistoryWorld| world.ask_endpoint(1, HOUR).rows.last().map(|r| r.oldest_s);
+    assert_eq!(oldest(&world), Some(Some(5)));
+    world.pass(2 * MINUTE);
+    world.look(Tally::default());
+    assert!(oldest(&world).flatten().is_some_and(|s| (110..=125).contains(&s)), "it waits on");
 }
