@@ -6,9 +6,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::api::views::{CheckResponseView, CheckView, EndpointTestView, RefusedRequestView};
+use crate::api::views::{
+    CheckResponseView, CheckView, EndpointTestView, HistoryView, RefusedRequestView,
+};
 use crate::model::{
-    Endpoint, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Settlement, Source, WallMs,
+    Endpoint, EndpointId, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Settlement,
+    Source, WallMs,
 };
 
 /// How often requests to a source were refused for one reason, since the start.
@@ -49,9 +52,21 @@ pub struct EndpointTest {
     pub dry_run: bool,
 }
 
-/// The answer of a function that takes its time.
-type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What the history is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryAsk {
+    /// Of this endpoint alone.
+    pub endpoint: Option<EndpointId>,
+    pub since: WallMs,
+    pub until: WallMs,
+    /// The length of a row; without it one that suits the time.
+    pub step_ms: Option<u64>,
+}
 
+/// The answer of a function that takes its time.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pub type ShowHistory = Arc<dyn Fn(HistoryAsk) -> Later<Result<HistoryView, String>> + Send + Sync>;
 type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> CheckView + Send + Sync>;
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
 type RefusedRequestsOf = Arc<dyn Fn(&str) -> Vec<RefusedRequestView> + Send + Sync>;
@@ -92,6 +107,9 @@ pub struct Adapters {
     /// Shows what would be sent to an endpoint, or sends it once and reports what came of it;
     /// `None` answers 501.
     pub test_endpoint: Option<TestEndpoint>,
+    /// What the daemon did and how it stood; an error says what to ask for instead. `None` answers
+    /// 501.
+    pub history: Option<ShowHistory>,
     /// Leases deliveries of a pull endpoint.
     pub lease: LeaseOut,
     /// What a consumer reports of a lease; `Ok` when it is remembered.
@@ -111,6 +129,7 @@ impl Default for Adapters {
             check_endpoint: Arc::new(|_| Ok(())),
             why_not: Arc::new(|_, _| None),
             test_endpoint: None,
+            history: None,
             lease: Arc::new(|_, _| Box::pin(async { Ok(Vec::new()) })),
             settle: Arc::new(|_, _| Box::pin(async { Err(LeaseError::Gone) })),
         }

@@ -46,7 +46,9 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use adapters::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refused};
+pub use adapters::{
+    Adapters, CapturedRequest, EndpointTest, HistoryAsk, RefusalCount, Refused, ShowHistory,
+};
 pub use apply::apply_at_start;
 pub use apply::boot::BootApply;
 pub use context::{Admin, AdminInfo, CallerContext};

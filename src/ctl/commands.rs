@@ -6,7 +6,7 @@ use super::error::CtlError;
 use super::output::Output;
 use super::{
     apply, completion, consume, deliveries, endpoints, events, listen, log, manual, simulate,
-    sources, status, support, version,
+    sources, stats, status, support, version,
 };
 
 /// Runs one command against the daemon.
@@ -32,6 +32,7 @@ pub(super) fn perform(
 ) -> Result<(), CtlError> {
     match command {
         CtlCommand::Status(args) => status::status(client, out, args),
+        CtlCommand::Stats(args) => stats::stats(client, out, args),
         CtlCommand::Metrics => status::metrics(client, out),
 
         CtlCommand::Source(command) => sources::source(client, out, command),

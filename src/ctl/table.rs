@@ -238,6 +238,12 @@ pub fn local_ms(at_ms: u64) -> String {
     local_as(at_ms, "%Y-%m-%d %H:%M:%S.%3f %:z")
 }
 
+/// Without a year and a zone, for a column of times.
+#[must_use]
+pub fn local_short(at_ms: u64) -> String {
+    local_as(at_ms, "%m-%d %H:%M:%S")
+}
+
 fn local_as(at_ms: u64, format: &str) -> String {
     let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let at = at.unwrap_or(Timestamp::MAX).to_zoned(TimeZone::system());

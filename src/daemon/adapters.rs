@@ -6,7 +6,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::admin::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refused};
+use super::history::HistoryKeeper;
+use crate::admin::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refused, ShowHistory};
 use crate::api::values::Time;
 use crate::api::views::{
     CheckElementView, CheckResponseView, CheckView, EndpointTestView, HeadersView,
@@ -25,6 +26,7 @@ pub fn lend(
     ingest: &Arc<Ingest>,
     lookup: SecretLookup,
     hub: &Arc<LeaseHub>,
+    history: &Arc<HistoryKeeper>,
     speaks_tls: bool,
 ) -> Adapters {
     let (lending, settling) = (hub.clone(), hub.clone());
@@ -84,6 +86,7 @@ pub fn lend(
             let outbound = outbound.clone();
             Box::pin(async move { try_endpoint(&outbound, &test).await })
         })),
+        history: Some(shown_history(history)),
         lease: Arc::new(move |endpoint, ask| {
             let hub = lending.clone();
             Box::pin(async move { hub.lease(&endpoint, ask).await })
@@ -111,6 +114,15 @@ fn refused_request(kept: KeptRefusal) -> RefusedRequestView {
         size: kept.size as u64,
         body_base64: STANDARD.encode(&kept.body),
     }
+}
+
+/// What the history shows.
+fn shown_history(keeper: &Arc<HistoryKeeper>) -> ShowHistory {
+    let keeper = keeper.clone();
+    Arc::new(move |ask| {
+        let keeper = keeper.clone();
+        Box::pin(async move { keeper.answer(&ask).await })
+    })
 }
 
 /// Why no client can prove itself to a source: it asks for certificates, and no listener speaks

@@ -18,6 +18,7 @@ mod descriptors;
 mod exit;
 mod fresh_config;
 mod groups;
+mod history;
 mod housekeeping;
 mod idle_exit;
 mod journal;

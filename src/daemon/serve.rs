@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::check::policy;
 use super::exit::Exit;
 use super::fresh_config::FreshConfig;
+use super::history::HistoryKeeper;
 use super::idle_exit::{EndedIdle, IdleExit};
 use super::logging::Levels;
 use super::reload;
@@ -47,6 +48,7 @@ struct Services {
     ingress: Vec<tokio::task::JoinHandle<()>>,
     admin: tokio::task::JoinHandle<()>,
     in_flight: Arc<AtomicUsize>,
+    history: Arc<HistoryKeeper>,
     idle: Option<IdleExit>,
 }
 
@@ -172,11 +174,9 @@ async fn open(
     let admin_listener = admin_listener(config, &socket, passed_admin)?;
 
     let (stop, stopped) = watch::channel(false);
-    let hub = LeaseHub::new(
-        handle.clone(),
-        clock.clone(),
-        Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
-    );
+    let hub = lease_hub(handle, clock);
+    let history =
+        HistoryKeeper::open(&config.data, handle.clone(), ingest.refusals(), clock.clone());
     let mut admin = Admin {
         handle: handle.clone(),
         log: Arc::new(reader),
@@ -184,7 +184,7 @@ async fn open(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: adapters::refusals(&ingest.refusals()),
         info: admin_info(config, clock, &addresses, &direct),
-        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, speaks_tls),
+        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, &history, speaks_tls),
         context: admin::CallerContext::default(),
     };
     // Before anything comes in: what the files ask for is there from the first request on.
@@ -201,6 +201,7 @@ async fn open(
         stopped.clone(),
     ));
     tokio::spawn(async move { hub_of_run.run().await });
+    tokio::spawn(history.clone().run(stopped.clone()));
     tokio::spawn(deliver::run(
         orders,
         outbound.clone(),
@@ -221,7 +222,14 @@ async fn open(
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress: Vec<_> = listeners.into_iter().map(serve).collect();
     announce_ready(&addresses, &post_to, &socket);
-    Ok(Services { handle: handle.clone(), ingest, outbound, stop, ingress, admin, in_flight, idle })
+    let handle = handle.clone();
+    Ok(Services { handle, ingest, outbound, stop, ingress, admin, in_flight, history, idle })
+}
+
+/// Who leases the deliveries of pull endpoints to their consumers.
+fn lease_hub(handle: &Handle, clock: &Clock) -> Arc<LeaseHub> {
+    let random = Arc::new(|bytes: &mut [u8]| rand::rng().fill_bytes(bytes));
+    LeaseHub::new(handle.clone(), clock.clone(), random)
 }
 
 /// What the admin API says of the daemon.
@@ -420,7 +428,7 @@ async fn until_stopped(
 
 /// Stops accepting, and waits for what is in flight.
 async fn stop(running: Services) {
-    let Services { handle, stop, ingress, admin, in_flight, .. } = running;
+    let Services { handle, stop, ingress, admin, in_flight, history, .. } = running;
     let left = in_flight.load(Ordering::Acquire);
     service_manager::stopping(&format!("stopping, {left} attempts in flight"));
     tracing::info!(in_flight = left, "stopping");
@@ -446,6 +454,7 @@ async fn stop(running: Services) {
         );
     }
     handle.drain();
+    history.finish().await;
 }
 
 /// Ends the process at once: after an error of the log it is not known what is stored.

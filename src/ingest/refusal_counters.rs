@@ -5,6 +5,7 @@
 //! those that were left out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -24,6 +25,9 @@ const LOG_EVERY_MS: u64 = 1000;
 pub struct RefusalCounters {
     by_source: Mutex<HashMap<String, SourceEntry>>,
     counted: Notify,
+    /// All since the start, those of sources that are gone included.
+    total: AtomicU64,
+    refused: Notify,
 }
 
 /// The refusals of one source since the daemon started.
@@ -68,6 +72,17 @@ impl RefusalCounters {
         self.counted.notified().await;
     }
 
+    /// Resolves when a request has been refused since this last did.
+    pub async fn next(&self) {
+        self.refused.notified().await;
+    }
+
+    /// All requests that were refused since the start.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
     /// The refusals of a source; `None` when there were none. The empty name counts requests
     /// without a source.
     #[must_use]
@@ -93,6 +108,8 @@ impl RefusalCounters {
 
     /// Counts a refusal. When it is to be logged, returns how many were left out before it.
     fn note(&self, source: &str, kind: &'static str, reason: &str, now: Now) -> Option<u64> {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        self.refused.notify_one();
         let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         // One more than the sources: the entry without a name.
         let full = by_source.len() > limits::SOURCES && !by_source.contains_key(source);

@@ -20,12 +20,6 @@ impl Queue {
         let oldest = [endpoint.first_unread(), in_stream, endpoint.retrying.keys().next().copied()];
         let oldest = oldest.into_iter().flatten().min().filter(|_| endpoint.undone > 0);
 
-        // Those at hand are known by when they were accepted; what is still in the stream came
-        // later.
-        let waiting = endpoint.retrying.values().next().map(Retrying::born);
-        let born = endpoint.outstanding().map(|job| job.born).chain(waiting).min();
-        let born = born.filter(|_| endpoint.undone > 0);
-
         EndpointActivity {
             width: endpoint.window(),
             failures_in_row: endpoint.breaker().failures_in_row,
@@ -36,12 +30,24 @@ impl Queue {
             lanes,
             parked,
             catching_up: endpoint.catching_up().map(|catching| catching.mode),
-            oldest_age_ms: born.map(|born| self.ran_ms.saturating_sub(born)),
+            oldest_age_ms: self.oldest_age_ms(endpoint),
             oldest: oldest.map(|seq| self.state.moved.get(&seq).copied().unwrap_or(seq)),
             succeeded: endpoint.succeeded,
             failed: endpoint.failed,
             failing_ms: endpoint.failing_ms,
             batches: endpoint.batches.len(),
         }
+    }
+
+    /// How long the daemon has run since the oldest delivery of an endpoint that has not ended was
+    /// accepted. Those at hand are known by when they were accepted; what is still in the stream
+    /// came later.
+    pub(super) fn oldest_age_ms(&self, endpoint: &EndpointQueue) -> Option<u64> {
+        if endpoint.undone == 0 {
+            return None;
+        }
+        let waiting = endpoint.retrying.values().next().map(Retrying::born);
+        let born = endpoint.outstanding().map(|job| job.born).chain(waiting).min()?;
+        Some(self.ran_ms.saturating_sub(born))
     }
 }

@@ -79,7 +79,7 @@ pub struct Queue {
     /// Who found a share of what is decided here full.
     pub(super) full_shares: ShareTally,
     /// How long after their acceptance deliveries were made since this was last taken.
-    pub(super) delivered_after: Vec<u64>,
+    pub(super) delivered_after: Vec<(EndpointId, u64)>,
 }
 
 impl Queue {

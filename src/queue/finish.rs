@@ -53,7 +53,7 @@ impl Queue {
         };
         let seq = self.remember(Record::AttemptFinished(Box::new(attempt)), draft);
         if next == Consequence::Delivered {
-            self.note_delivered(job.born);
+            self.note_delivered(id, job.born);
         }
 
         // A delivery that goes on waiting stands in its lane again before the lane is freed, so
@@ -73,15 +73,16 @@ impl Queue {
     }
 
     /// One was delivered that was accepted at `born`, by the run clock.
-    pub(super) fn note_delivered(&mut self, born: u64) {
+    pub(super) fn note_delivered(&mut self, endpoint: EndpointId, born: u64) {
         // Nobody takes them in a simulation.
         if self.delivered_after.len() < limits::DELIVERED_NOTED {
-            self.delivered_after.push(self.ran_ms.saturating_sub(born));
+            self.delivered_after.push((endpoint, self.ran_ms.saturating_sub(born)));
         }
     }
 
-    /// How long after their acceptance deliveries were made since this was last asked.
-    pub fn take_delivered_after(&mut self) -> Vec<u64> {
+    /// How long after their acceptance deliveries were made since this was last asked, in
+    /// milliseconds, and to which endpoint.
+    pub fn take_delivered_after(&mut self) -> Vec<(EndpointId, u64)> {
         std::mem::take(&mut self.delivered_after)
     }
 

@@ -29,6 +29,7 @@ mod apply;
 mod ask;
 mod attempted;
 mod away;
+mod backlog;
 mod batch;
 mod breaker;
 mod bucket;
@@ -104,6 +105,7 @@ pub use ask::{
     IdleQuery, ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery,
     StatusQuery, UnsettledQuery,
 };
+pub use backlog::{Backlog, BacklogQuery, EndpointBacklog};
 pub use batch::BatchSize;
 pub use commands::{
     CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint, DeleteSource,

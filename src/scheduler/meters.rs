@@ -4,22 +4,18 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use tokio::sync::Notify;
+
+use super::tally::{LATENCY_MS, SHORT_MS, Tally};
 use crate::model::histogram::Histogram;
-use crate::model::{AttemptFault, AttemptReport, Clock, SourceId, limits};
+use crate::model::{AttemptFault, AttemptReport, Clock, EndpointId, SourceId, limits};
 use crate::record::Record;
 
-/// Bounds for what should take milliseconds: a commit, a request.
-const SHORT_MS: &[u64] = &[1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 /// Bounds for requests to receivers, which may take minutes.
 const ATTEMPT_MS: &[u64] =
     &[5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000];
-/// Bounds for the way from acceptance to delivery, which may take days.
-const LATENCY_MS: &[u64] = &[
-    10, 50, 100, 500, 1_000, 5_000, 10_000, 60_000, 300_000, 1_800_000, 3_600_000, 21_600_000,
-    86_400_000,
-];
 
-/// The meters of a daemon.
+/// One for the daemon.
 pub struct Meters {
     /// From a request that was read to events that are durable.
     pub accept: Histogram,
@@ -29,6 +25,8 @@ pub struct Meters {
     pub attempt: Histogram,
     pub commit: Histogram,
     accepted: Mutex<BTreeMap<SourceId, u64>>,
+    tally: Mutex<Tally>,
+    happened: Notify,
     clock: OnceLock<Clock>,
 }
 
@@ -40,6 +38,8 @@ impl Default for Meters {
             attempt: Histogram::new(ATTEMPT_MS),
             commit: Histogram::new(SHORT_MS),
             accepted: Mutex::default(),
+            tally: Mutex::default(),
+            happened: Notify::new(),
             clock: OnceLock::new(),
         }
     }
@@ -70,8 +70,33 @@ impl Meters {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts what a step has made durable.
-    pub(super) fn count(&self, records: &[Record]) {
+    /// What happened since it was last taken.
+    #[must_use]
+    pub fn take_tally(&self) -> Tally {
+        std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Resolves when something has happened since this last did.
+    pub async fn happened(&self) {
+        self.happened.notified().await;
+    }
+
+    /// Counts what a step has made durable, in a commit that took so long, and how long after
+    /// their acceptance deliveries were made.
+    pub(super) fn count(
+        &self,
+        records: &[Record],
+        took_ms: u64,
+        delivered_after: &[(EndpointId, u64)],
+    ) {
+        self.commit.observe(took_ms);
+        delivered_after.iter().for_each(|(_, after_ms)| self.latency.observe(*after_ms));
+
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.count(records, took_ms, delivered_after);
+        drop(tally);
+        self.happened.notify_one();
+
         for record in records {
             if let Record::EventAccepted { event, .. } = record {
                 let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);

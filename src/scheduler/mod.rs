@@ -43,6 +43,7 @@ mod retention;
 mod retention_clock;
 mod shares;
 mod tail;
+mod tally;
 #[cfg(test)]
 mod testing;
 mod thread;
@@ -66,6 +67,7 @@ pub use relocate::{Records, RetirementStep, Retiring, slice};
 pub use retention::Retention;
 pub use shares::ShareCounts;
 pub use tail::TailLine;
+pub use tally::{Counted, DURATIONS, DurationCounts, LATENCY_MS, SHORT_MS, Tally};
 pub use thread::{SchedulerParts, start};
 pub use watchdog::Fatal;
 

@@ -432,13 +432,10 @@ impl Thread {
 
     /// Counts what the step came to; its commit began then.
     fn measure(&mut self, began: u64, released: &Released) {
-        let meters = &self.channels.meters;
+        let delivered_after = self.core.queue.take_delivered_after();
         if !released.records.is_empty() {
-            meters.commit.observe((self.clock)().mono_ms.saturating_sub(began));
-            meters.count(&released.records);
-        }
-        for after_ms in self.core.queue.take_delivered_after() {
-            meters.latency.observe(after_ms);
+            let took_ms = (self.clock)().mono_ms.saturating_sub(began);
+            self.channels.meters.count(&released.records, took_ms, &delivered_after);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::admin::serve::routes::Op;
 use crate::api::views::{
     ApplyView, CancelView, CheckView, DeletedView, DeliveryDetailView, DeliveryView, DiscardView,
     EndpointTestView, EndpointView, EventDetailView, EventSentView, EventView, ExplainView,
-    ExportView, ImportView, LeasesView, LogHeadView, LogStatView, RefusedRequestView,
+    ExportView, HistoryView, ImportView, LeasesView, LogHeadView, LogStatView, RefusedRequestView,
     ReplayStartView, ReplayView, RetryView, SettledView, SourceView, StatusView, TailView,
     VerifyLine, VersionView,
 };
@@ -126,6 +126,11 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     ),
     (Op::OpenApi, "Show this document", document),
     (Op::Version, "Show the version of the daemon", json::<VersionView>),
+    (
+        Op::History,
+        "Show what the daemon did and how it stood, by time: the last 24 hours, or since `since`",
+        json::<HistoryView>,
+    ),
     (Op::Metrics, "Show metrics in the Prometheus text format", text),
 ];
 

@@ -107,6 +107,19 @@ struct ImportQuery {
     first_line: Option<u64>,
 }
 
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct HistoryQuery {
+    /// From when on, 24h by default: a time, or how long ago
+    since: Option<String>,
+    /// Until when, now by default
+    until: Option<String>,
+    /// The length of a row, such as 10m; one that suits the time by default
+    step: Option<String>,
+    /// Only this endpoint, which has a history when it is one of the busiest
+    endpoint: Option<String>,
+}
+
 /// A new source: its name and its settings.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -138,6 +151,7 @@ pub fn query_of(op: Op, g: &mut SchemaGenerator) -> Option<Schema> {
         Op::Tail => TailQuery::json_schema(g),
         Op::LogVerify => VerifyQuery::json_schema(g),
         Op::LogImport => ImportQuery::json_schema(g),
+        Op::History => HistoryQuery::json_schema(g),
         Op::Export => ExportQuery::json_schema(g),
         _ => return None,
     })

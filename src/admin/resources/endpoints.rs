@@ -41,10 +41,20 @@ pub async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse,
     let rows = snapshots
         .iter()
         .map(|snapshot| {
-            (snapshot.endpoint.name.clone(), view(admin, &snapshot.endpoint, Some(snapshot)))
+            let mut shown = view(admin, &snapshot.endpoint, Some(snapshot));
+            shown.lag = Some(lag(admin, snapshot.flow.oldest_age_ms));
+            (snapshot.endpoint.name.clone(), shown)
         })
         .collect();
     named_page(rows, limit, after)
+}
+
+/// How far an endpoint is behind, by the time that the daemon has run: the log is not read for it.
+fn lag(admin: &Admin, oldest_age_ms: Option<u64>) -> EndpointLagView {
+    EndpointLagView {
+        oldest_waiting_at: oldest_age_ms.map(|age| Time(admin.wall_ms().saturating_sub(age))),
+        lag_ms: oldest_age_ms.unwrap_or(0),
+    }
 }
 
 fn condition(text: &str) -> Result<EndpointCondition, Problem> {

@@ -8,8 +8,8 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::{
-    apply, check_request, deliveries, endpoints, events, explain, imports, leases, log, metrics,
-    replays, sources, status, tail, version,
+    apply, check_request, deliveries, endpoints, events, explain, history, imports, leases, log,
+    metrics, replays, sources, status, tail, version,
 };
 
 /// Has a request done by its handler.
@@ -78,6 +78,7 @@ pub async fn dispatch(
             Ok(ApiResponse::Text("application/json", include_str!("../openapi.json").into()))
         }
         Op::Version => version::show(admin, request),
+        Op::History => history::show(admin, request).await,
         Op::Metrics => metrics::show(admin, request).await,
     }
 }

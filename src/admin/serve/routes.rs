@@ -65,6 +65,7 @@ pub enum Op {
     LeaseReject,
     LeaseExtend,
     OpenApi,
+    History,
     Metrics,
     Version,
 }
@@ -126,6 +127,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/log/import", Own, Op::LogImport),
     route("GET", "/v1/openapi.json", Read, Op::OpenApi),
     route("GET", "/v1/version", Read, Op::Version),
+    route("GET", "/v1/history", Read, Op::History),
     route("GET", "/metrics", Read, Op::Metrics),
 ];
 

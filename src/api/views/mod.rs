@@ -13,6 +13,7 @@ mod endpoint;
 mod event;
 mod explain;
 mod headers;
+mod history;
 mod lease;
 mod log;
 mod reason_facts;
@@ -36,6 +37,7 @@ pub use endpoint::{
 pub use event::{EventDeliveryView, EventDetailView, EventSummary, EventView};
 pub use explain::{ExplainView, ReasonView};
 pub use headers::HeadersView;
+pub use history::{HistoryRowView, HistoryView};
 pub use lease::{LeaseView, LeasesView, SettledView};
 pub use log::{
     DamageView, LogHeadView, LogStatView, ProgressView, SegmentView, VerifyLine, VerifyView,

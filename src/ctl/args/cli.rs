@@ -16,6 +16,7 @@ use super::log::LogCommand;
 use super::manual::{CompletionArgs, ManArgs};
 use super::simulate::SimulateArgs;
 use super::source::SourceCommand;
+use super::stats::StatsArgs;
 use super::support::SupportArgs;
 
 const EXAMPLES: &str = "\
@@ -109,6 +110,8 @@ pub enum CtlCommand {
     Export(SetExportArgs),
     /// Show the versions of hookboxctl and of the daemon.
     Version,
+    /// Show what the daemon did and how it stood over time: numbers, small plots, or an SVG.
+    Stats(StatsArgs),
     /// Print the metrics in the Prometheus text format, for a textfile collector.
     Metrics,
     /// Write a bundle for whoever helps: how the daemon is, without bodies, URLs or secrets.

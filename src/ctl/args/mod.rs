@@ -16,6 +16,7 @@ mod manual;
 mod secret;
 mod simulate;
 mod source;
+mod stats;
 mod support;
 mod values;
 
@@ -36,4 +37,5 @@ pub use manual::{CompletionArgs, CompletionShell, ManArgs};
 pub use secret::{OverlapArgs, SecretArgs};
 pub use simulate::SimulateArgs;
 pub use source::{SchemesArgs, SourceArgs, SourceCommand};
+pub use stats::StatsArgs;
 pub use support::SupportArgs;

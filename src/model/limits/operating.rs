@@ -52,5 +52,16 @@ pub const DELIVERED_NOTED: usize = 4096;
 pub const CHANGES_WAITING: usize = 1024;
 pub const CHANGE_LINE_GAP_MS: u64 = 10_000;
 pub const CHANGE_LINES: usize = 100;
+/// The history: endpoints that have one of their own, bytes of each of the rings over all and of
+/// the ring of an endpoint, and of all of them together, in memory and in their file; stretches of
+/// time in which the daemon ran; and rows of an answer.
+pub const HISTORY_ENDPOINTS: usize = 64;
+pub const HISTORY_RING_BYTES: [usize; 3] = [32 << 10, 96 << 10, 64 << 10];
+pub const HISTORY_ENDPOINT_BYTES: usize = 28 << 10;
+pub const HISTORY_BYTES: usize = 2 << 20;
+pub const HISTORY_RUNS: usize = 64;
+pub const HISTORY_ROWS: usize = 1500;
+/// How long after something happened its file is written at the latest.
+pub const HISTORY_WRITE_MS: u64 = 600_000;
 /// Lines that a slow `tail -f` may lag behind before it reports that some were skipped.
 pub const TAIL_LAG: usize = 1024;

@@ -64,7 +64,7 @@ impl Queue {
                 ran_ms: self.ran_ms,
                 restraint: self.state.endpoint(id).restraint_now(now),
             };
-            self.note_batch_delivered(&batch, &finished);
+            self.note_batch_delivered(id, &batch, &finished);
             self.remember_finished(now, &batch, finished, draft);
         }
 
@@ -72,10 +72,15 @@ impl Queue {
         self.resume(id, now, &batch, draft);
     }
 
-    fn note_batch_delivered(&mut self, batch: &BatchInFlight, finished: &BatchFinished) {
+    fn note_batch_delivered(
+        &mut self,
+        id: EndpointId,
+        batch: &BatchInFlight,
+        finished: &BatchFinished,
+    ) {
         for (member, end) in batch.members.iter().zip(&finished.members) {
             if end.next == Consequence::Delivered {
-                self.note_delivered(member.born);
+                self.note_delivered(id, member.born);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use hookbox::model::limits as l;
 
-use super::time;
+use super::{bytes, n, time};
 
 pub fn rows() -> Vec<(&'static str, String)> {
     let mut rows = vec![(
@@ -18,6 +18,24 @@ pub fn rows() -> Vec<(&'static str, String)> {
         ),
     )];
 
+    let [fine, middle, coarse] = l::HISTORY_RING_BYTES;
+    rows.push((
+        "history",
+        format!(
+            "{} endpoints with one of their own; {}, {} and {} for the rings over all, {} for \
+             that of an endpoint, together at most {} in memory and as much in the file, of which \
+             there are two while it is replaced; {} stretches of time in which the daemon ran; {} \
+             rows of an answer",
+            l::HISTORY_ENDPOINTS,
+            bytes(fine),
+            bytes(middle),
+            bytes(coarse),
+            bytes(l::HISTORY_ENDPOINT_BYTES),
+            bytes(l::HISTORY_BYTES),
+            l::HISTORY_RUNS,
+            n(l::HISTORY_ROWS)
+        ),
+    ));
     rows.push((
         "refused requests that are kept (`--keep-refused`)",
         format!(
