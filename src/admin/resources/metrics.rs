@@ -315,7 +315,7 @@ impl MetricsPage {
             ),
             ("hookbox_log_used_bytes", "Bytes the whole log takes on disk.", space.used),
             ("hookbox_disk_free_bytes", "Bytes free on the log's file system.", space.free),
-            ("hookbox_log_free_bytes", "Bytes left before events are refused.", left),
+            ("hookbox_log_room_bytes", "Bytes left before events are refused.", left),
         ] {
             self.gauge(name, help, bytes);
         }
