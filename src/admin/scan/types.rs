@@ -33,8 +33,10 @@ pub fn check_type(scan: &LogScan, kind: Option<&str>) -> Result<(), Problem> {
         if held.event.kind == kind {
             return Ok(());
         }
-        if seen.len() < limits::TYPES_REMEMBERED && !seen.contains(&held.event.kind) {
-            seen.insert(held.event.kind.clone());
+        let other = &held.event.kind;
+        let is_full = seen.len() == limits::TYPES_REMEMBERED;
+        if !other.is_empty() && !is_full && !seen.contains(other) {
+            seen.insert(other.clone());
         }
     }
 

@@ -51,7 +51,7 @@ impl EndpointQueue {
     pub fn attempted_since(&self) -> impl Iterator<Item = u64> {
         let runtime = &self.runtime;
         let single = runtime.in_flight.values().chain(&runtime.gathering).map(|job| job.born);
-        let batched = runtime.batches.values().flat_map(|batch| &batch.members);
+        let batched = runtime.batches_in_flight.values().flat_map(|batch| &batch.members);
         single.chain(batched.map(|member| member.born))
     }
 
