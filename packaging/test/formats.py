@@ -64,8 +64,10 @@ def the_image_runs_as_nobody_on_a_read_only_root(_, __, programs):
             mount --bind {root} {root} && mount -o remount,bind,ro {root}
             mount -t tmpfs -o mode=700,uid={uid},gid={uid} none {root}/var/lib/hookbox
             exec {' '.join(enter(root, uid))} /usr/bin/hookboxd --listen 127.0.0.1:0"""
+        # Its own variables, but for the PATH, in which its surroundings are looked for here.
         variables = dict(line.split("=", 1) for line in config["config"]["Env"])
-        daemon = subprocess.Popen(["unshare", "--mount", "sh", "-c", box], env={**os.environ, **variables})
+        variables = {**os.environ, **variables, "PATH": os.environ["PATH"]}
+        daemon = subprocess.Popen(["unshare", "--mount", "sh", "-c", box], env=variables)
         try:
             inside = ["nsenter", f"--mount=/proc/{daemon.pid}/ns/mnt", *enter(root, uid)]
             ask = [*inside, "/usr/bin/hookboxctl"]

@@ -15,7 +15,7 @@ use crate::api::views::{
 };
 use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
 use crate::ingest::{Ingest, KeptRefusal, Origins, RefusalCounters, identity};
-use crate::model::{DeliveryId, Header, Outcome, Source, limits};
+use crate::model::{DeliveryId, Endpoint, Header, Outcome, Source, limits};
 use crate::outbound::LeaseHub;
 use crate::outbound::{Outbound, SecretLookup};
 use crate::queue::matcher;
@@ -66,21 +66,7 @@ pub fn lend(
             let unreachable = without_tls(source, speaks_tls).into_iter();
             unreachable.chain(warnings(source)).collect()
         }),
-        check_endpoint: Arc::new(move |endpoint| {
-            let mut endpoint = endpoint.clone();
-            let mut found = Vec::with_capacity(endpoint.secrets.len());
-            for mut timed in std::mem::take(&mut endpoint.secrets) {
-                match lookup(&timed.secret.0) {
-                    Ok(Some(secret)) => timed.secret.0 = secret,
-                    Ok(None) => {}
-                    Err(_) if timed.expires_at.is_some() => continue,
-                    Err(why) => return Err(why),
-                }
-                found.push(timed);
-            }
-            endpoint.secrets = found;
-            checking.check(&endpoint)
-        }),
+        check_endpoint: Arc::new(move |endpoint| checking.check(&looked_up(endpoint, &lookup)?)),
         why_not: Arc::new(matcher::why_not),
         test_endpoint: Some(Arc::new(move |test| {
             let outbound = outbound.clone();
@@ -123,6 +109,22 @@ fn shown_history(keeper: &Arc<HistoryKeeper>) -> ShowHistory {
         let keeper = keeper.clone();
         Box::pin(async move { keeper.answer(&ask).await })
     })
+}
+
+/// An endpoint with the secrets that its references stand for. An old one that is not found any more
+/// is left out.
+fn looked_up(endpoint: &Endpoint, lookup: &SecretLookup) -> Result<Endpoint, String> {
+    let mut endpoint = endpoint.clone();
+    for mut timed in std::mem::take(&mut endpoint.secrets) {
+        match lookup(&timed.secret.0) {
+            Ok(Some(secret)) => timed.secret.0 = secret,
+            Ok(None) => {}
+            Err(_) if timed.expires_at.is_some() => continue,
+            Err(why) => return Err(why),
+        }
+        endpoint.secrets.push(timed);
+    }
+    Ok(endpoint)
 }
 
 /// Why no client can prove itself to a source: it asks for certificates, and no listener speaks

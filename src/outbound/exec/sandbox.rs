@@ -82,6 +82,7 @@ impl Sandbox {
         let died_of = |signals: &[i32]| signal.is_some_and(|signal| signals.contains(&signal));
         let denied = has(&["not permitted", "permission denied", "eperm", "eacces"]);
 
+        // Files and privileges.
         if has(&["no new privileges", "effective uid is not 0", "must be setuid root"]) {
             return self.never("it changes the user, which NoNewPrivileges= forbids");
         }
@@ -95,6 +96,8 @@ impl Sandbox {
             let why = "ProtectHome= hides home folders";
             return self.advice(why, "ProtectHome=read-only", "to read below them");
         }
+
+        // What the kernel does not show or open.
         if self.bare_proc && has(&["/proc/", "procfs"]) {
             let why = "ProcSubset=pid leaves processes alone in /proc";
             return self.advice(why, "ProcSubset=all", "with ProtectProc=default to see others'");
@@ -115,6 +118,8 @@ impl Sandbox {
             let why = "RestrictNamespaces= forbids it";
             return self.advice(why, "RestrictNamespaces=no", "to allow them");
         }
+
+        // The system calls themselves, which say the least.
         if self.filtered && (died_of(&CRASHES) || has(&["executable memory", "mprotect"])) {
             let why = "MemoryDenyWriteExecute= forbids code that is made while it runs, as Node, \
                        Java and PyPy make it";
