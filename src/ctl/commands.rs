@@ -42,6 +42,8 @@ pub(super) fn perform(
         CtlCommand::Dlq(command) => deliveries::dlq(client, out, command),
         CtlCommand::Replay(args) => events::replay(client, out, args),
         CtlCommand::Tail(args) => events::tail(client, out, args),
+        #[cfg(feature = "web")]
+        CtlCommand::Web(args) => super::web::web(client, out, args),
         CtlCommand::Consume(args) => consume::consume(client, out, args),
 
         CtlCommand::Apply(args) => apply::apply(client, out, args),

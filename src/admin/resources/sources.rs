@@ -30,8 +30,12 @@ pub fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Probl
     sources.sort_by_key(|s| std::cmp::Reverse((s.created_at, s.id)));
     sources.retain(|s| verify.as_ref().is_none_or(|v| *v == s.verify));
 
-    let rows = sources.into_iter().map(|s| (s.name.clone(), view(admin, s))).collect();
-    named_page(rows, limit, after)
+    let rows = sources.into_iter().map(|source| {
+        let mut shown = view(admin, source);
+        show_refusals(admin, &mut shown);
+        (source.name.clone(), shown)
+    });
+    named_page(rows.collect(), limit, after)
 }
 
 pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -61,13 +65,18 @@ pub fn show(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Probl
     let mut shown = view(admin, &source);
     shown.unreadable_bodies = Some(admin.handle.unreadable().of(&source.name));
 
-    if let Some(refused) = (admin.adapters.refused)(&source.name) {
+    show_refusals(admin, &mut shown);
+    Ok(ApiResponse::ok(shown))
+}
+
+/// What the source refused since the start.
+fn show_refusals(admin: &Admin, shown: &mut SourceView) {
+    if let Some(refused) = (admin.adapters.refused)(&shown.name) {
         let counts = refused.counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count));
         shown.refused = Some(counts.collect());
         shown.last_refusal = Some(refused.last_reason);
         shown.last_refused_at = Some(Time(refused.last_at));
     }
-    Ok(ApiResponse::ok(shown))
 }
 
 pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {

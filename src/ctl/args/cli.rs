@@ -16,6 +16,8 @@ use super::manual::{CompletionArgs, ManArgs};
 use super::simulate::SimulateArgs;
 use super::source::SourceCommand;
 use super::support::SupportArgs;
+#[cfg(feature = "web")]
+use super::web::WebArgs;
 
 const EXAMPLES: &str = "\
 A first tour (start the daemon first: `hookboxd`):
@@ -86,6 +88,9 @@ pub enum CtlCommand {
     Replay(ReplayArgs),
     /// Stream events and attempts.
     Tail(TailArgs),
+    /// Serve the page for a browser, on loopback, until the command is stopped.
+    #[cfg(feature = "web")]
+    Web(WebArgs),
     /// Consume events of a pull endpoint: take each, process it, and acknowledge or reject it.
     Consume(ConsumeArgs),
     /// Inspect, verify, back up, export and import the log.

@@ -17,6 +17,8 @@ mod simulate;
 mod source;
 mod support;
 mod values;
+#[cfg(feature = "web")]
+mod web;
 
 pub use apply::{ApplyArgs, DiffArgs, SetArgs, SetExportArgs};
 pub use bin::BinCommand;
@@ -35,3 +37,5 @@ pub use secret::{OverlapArgs, SecretArgs};
 pub use simulate::SimulateArgs;
 pub use source::{SourceArgs, SourceCommand};
 pub use support::SupportArgs;
+#[cfg(feature = "web")]
+pub use web::WebArgs;
