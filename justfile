@@ -13,6 +13,7 @@ _list:
 lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --no-default-features --bins -- -D warnings
 
 # All tests that need only the toolchain, as README.md gives it
 test *ARGS:
@@ -84,6 +85,10 @@ bench-smoke:
 # What is sent, verified by the official libraries of Standard Webhooks (Python and Node)
 interop:
     tests/interop/run.sh {{release}}
+
+# The page of `hookboxctl web` in a headless Chromium; skipped where there is none
+web-test FOLDER=(justfile_directory() / "target/debug"):
+    tests/web/run.sh {{FOLDER}}
 
 # Licences, sources, banned and duplicate crates, known advisories
 deny:

@@ -52,7 +52,7 @@ impl AdminClient {
     }
 
     /// The socket here. The way to another machine is opened when it is first needed.
-    fn reachable_socket(&self) -> Result<&Path, CtlError> {
+    pub(super) fn reachable_socket(&self) -> Result<&Path, CtlError> {
         let Some(remote) = &self.remote else { return Ok(&self.socket) };
         if self.tunnel.get().is_none() {
             let opened = remote.open()?;
@@ -122,7 +122,6 @@ impl AdminClient {
     ) -> Result<(), CtlError> {
         self.exchange(Method::GET, path, Bytes::new(), row)
     }
-
     /// Sends text as it is.
     pub(super) fn post_text(&self, path: &str, text: &str) -> Result<Answer, CtlError> {
         let answer = self.answered(Method::POST, path, Bytes::copy_from_slice(text.as_bytes()));
@@ -140,7 +139,7 @@ impl AdminClient {
         take: &mut dyn FnMut(&[u8]) -> Result<(), CtlError>,
     ) -> Result<bool, CtlError> {
         self.runtime.block_on(async {
-            let mut response = self.request(Method::GET, path, Bytes::new()).await?;
+            let mut response = request(&self.socket, Method::GET, path, Bytes::new()).await?;
             if response.status() == hyper::StatusCode::NOT_FOUND {
                 return Ok(false);
             }
@@ -180,7 +179,7 @@ impl AdminClient {
         body: Bytes,
         row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
     ) -> Result<(), CtlError> {
-        let mut response = self.request(method, path, body).await?;
+        let mut response = request(self.reachable_socket()?, method, path, body).await?;
         refusal(&mut response).await?;
 
         // Complete lines are passed on at once; what is left is the beginning of the next one.
@@ -198,58 +197,58 @@ impl AdminClient {
 
         one(&rest, row)
     }
+}
 
-    async fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<Response<Incoming>, CtlError> {
-        let socket = self.reachable_socket()?;
-        let stream = UnixStream::connect(socket).await;
-        let stream = stream.map_err(|error| self.unreachable(&error))?;
-        // Before a byte is sent: a request may hold secrets.
-        server_identity::check(socket, &stream)?;
+/// Sends one request on a connection of its own; gives the head of the answer, whose body is yet to
+/// be read.
+pub(super) async fn request(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Result<Response<Incoming>, CtlError> {
+    let stream = UnixStream::connect(socket).await.map_err(|error| unreachable(socket, &error))?;
+    // Before a byte is sent: a request may hold secrets.
+    server_identity::check(socket, &stream)?;
 
-        let broke = |error: hyper::Error| {
-            // When all connections are taken, the daemon closes a new one before it answers.
-            CtlError::Unreachable(match error.is_incomplete_message() {
-                true => format!("the daemon closed the connection: {error}: try again"),
-                false => no_connection_left(&error.to_string()),
-            })
-        };
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
-        tokio::spawn(connection);
-
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "hookbox")
-            .header("content-type", "application/json")
-            .body(Full::new(body))
-            .map_err(|error| CtlError::Usage(format!("the request cannot be made: {error}")))?;
-        sender.send_request(request).await.map_err(broke)
-    }
-
-    fn unreachable(&self, error: &io::Error) -> CtlError {
-        let path = self.socket.display();
-        CtlError::Unreachable(match error.kind() {
-            io::ErrorKind::NotFound => {
-                format!(
-                    "no daemon at {path}: start `hookboxd`, or name its socket with --socket or \
-                     HOOKBOX_SOCKET"
-                )
-            }
-            io::ErrorKind::ConnectionRefused => {
-                format!("no daemon answers at {path}: start `hookboxd`")
-            }
-            io::ErrorKind::PermissionDenied => {
-                format!("this user may not use {path}: join its group, or use sudo")
-            }
-            _ => format!("cannot connect to {path}: {error}: is it the daemon's admin socket?"),
+    let broke = |error: hyper::Error| {
+        // When all connections are taken, the daemon closes a new one before it answers.
+        CtlError::Unreachable(match error.is_incomplete_message() {
+            true => format!("the daemon closed the connection: {error}: try again"),
+            false => no_connection_left(&error.to_string()),
         })
-    }
+    };
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
+    tokio::spawn(connection);
+
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "hookbox")
+        .header("content-type", "application/json")
+        .body(Full::new(body))
+        .map_err(|error| CtlError::Usage(format!("the request cannot be made: {error}")))?;
+    sender.send_request(request).await.map_err(broke)
+}
+
+fn unreachable(socket: &Path, error: &io::Error) -> CtlError {
+    let path = socket.display();
+    CtlError::Unreachable(match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!(
+                "no daemon at {path}: start `hookboxd`, or name its socket with --socket or \
+                 HOOKBOX_SOCKET"
+            )
+        }
+        io::ErrorKind::ConnectionRefused => {
+            format!("no daemon answers at {path}: start `hookboxd`")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("this user may not use {path}: join its group, or use sudo")
+        }
+        _ => format!("cannot connect to {path}: {error}: is it the daemon's admin socket?"),
+    })
 }
 
 /// The daemon has answered nothing at all.

@@ -44,6 +44,8 @@ pub(super) fn perform(
         CtlCommand::Replay(args) => events::replay(client, out, args),
         CtlCommand::Tail(args) => events::tail(client, out, args),
         CtlCommand::Listen(args) => listen::listen(client, out, args),
+        #[cfg(feature = "web")]
+        CtlCommand::Web(args) => super::web::web(client, out, args),
         CtlCommand::Consume(args) => consume::consume(client, out, args),
 
         CtlCommand::Apply(args) => apply::apply(client, out, args),

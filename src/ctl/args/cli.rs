@@ -18,6 +18,8 @@ use super::simulate::SimulateArgs;
 use super::source::SourceCommand;
 use super::stats::StatsArgs;
 use super::support::SupportArgs;
+#[cfg(feature = "web")]
+use super::web::WebArgs;
 
 const EXAMPLES: &str = "\
 A first tour (start the daemon first: `hookboxd`):
@@ -97,6 +99,9 @@ pub enum CtlCommand {
     Tail(TailArgs),
     /// Show what comes in, and forward it to an application on this machine, until Ctrl-C.
     Listen(ListenArgs),
+    /// Serve the page for a browser, on loopback, until the command is stopped.
+    #[cfg(feature = "web")]
+    Web(WebArgs),
     /// Consume events of a pull endpoint: take each, process it, and acknowledge or reject it.
     Consume(ConsumeArgs),
     /// Inspect, verify, back up, export and import the log.

@@ -19,6 +19,8 @@ mod source;
 mod stats;
 mod support;
 mod values;
+#[cfg(feature = "web")]
+mod web;
 
 pub use apply::{ApplyArgs, DiffArgs, SetArgs, SetExportArgs};
 pub use bin::BinCommand;
@@ -39,3 +41,5 @@ pub use simulate::SimulateArgs;
 pub use source::{SchemesArgs, SourceArgs, SourceCommand};
 pub use stats::StatsArgs;
 pub use support::SupportArgs;
+#[cfg(feature = "web")]
+pub use web::WebArgs;

@@ -65,3 +65,13 @@ pub const HISTORY_ROWS: usize = 1500;
 pub const HISTORY_WRITE_MS: u64 = 600_000;
 /// Lines that a slow `tail -f` may lag behind before it reports that some were skipped.
 pub const TAIL_LAG: usize = 1024;
+/// The page of `hookboxctl web`: its connections at a time, of which so many may follow what
+/// happens, and requests that are with the daemon; bytes and fields of a request's head, bytes of
+/// its body, and the time for each of the two.
+pub const WEB_CONNECTIONS: usize = 64;
+pub const WEB_STREAMS: usize = 12;
+pub const WEB_REQUESTS: usize = 12;
+pub const WEB_HEAD: usize = 64 << 10;
+pub const WEB_HEADERS: usize = 64;
+pub const WEB_BODY: usize = 1 << 20;
+pub const WEB_TIMEOUT_MS: u64 = 15_000;

@@ -22,6 +22,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("--lib", "cargo test"),
     ("--locked", "cargo"),
     ("--target", "cargo"),
+    ("--no-default-features", "cargo"),
     ("--nocapture", "tests"),
     ("--open", "cargo doc"),
     ("--profile", "cargo"),

@@ -23,6 +23,7 @@ const MAY_READ: &[(&str, &str, &str)] = &[
         "SystemTime::now",
         "the ctl is a program of its own: `--since 2h` counts from its clock",
     ),
+    ("ctl/web/session.rs", "rand::", "nobody may guess the token and the cookie of the page"),
     ("queue/", "rand::", "the generator is seeded from outside: same seed, same decisions"),
     (
         "ingest/connection.rs",

@@ -47,6 +47,8 @@ mod signatures;
 mod system;
 mod transports;
 mod trust;
+#[cfg(feature = "web")]
+mod web;
 
 use crate::support;
 use crate::support::Daemon;

@@ -62,5 +62,19 @@ pub fn rows() -> Vec<(&'static str, String)> {
             time(l::METRICS_PAGE_MS)
         ),
     ));
+    rows.push((
+        "`hookboxctl web`",
+        format!(
+            "{} connections, of which {} follow what happens; {} requests are with the daemon at \
+             a time, further ones wait; a head of {} and {} fields, a body of {}, {} for each",
+            l::WEB_CONNECTIONS,
+            l::WEB_STREAMS,
+            l::WEB_REQUESTS,
+            bytes(l::WEB_HEAD),
+            l::WEB_HEADERS,
+            bytes(l::WEB_BODY),
+            time(l::WEB_TIMEOUT_MS)
+        ),
+    ));
     rows
 }

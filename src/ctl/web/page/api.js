@@ -1,0 +1,104 @@
+// The daemon's API behind /api: JSON, lists of JSON lines as they come, and problems.
+
+/** What a request was refused for, in the daemon's own words. */
+export class Refusal extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+// The server's clock against this browser's: they may be two machines.
+let ahead = 0;
+
+/** The time of the machine that hookboxctl runs on, in milliseconds. */
+export function now() {
+  return Date.now() + ahead;
+}
+
+/** A path with its parameters; what is undefined or empty is left out. */
+export function path(base, params = {}) {
+  const given = Object.entries(params).filter(([, v]) => v !== undefined && v !== null && v !== "");
+  const query = given.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
+  return query ? `${base}?${query}` : base;
+}
+
+export const named = (nouns, name, verb = "") => `/v1/${nouns}/${encodeURIComponent(name)}${verb}`;
+
+async function request(method, target, body, signal) {
+  let answer;
+  try {
+    answer = await fetch(`/api${target}`, {
+      method,
+      signal,
+      headers: body === undefined ? {} : { "content-type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      cache: "no-store",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(0, "hookboxctl web does not answer: was it stopped? Start it again, and " +
+      "open the URL that it prints.");
+  }
+  const date = Date.parse(answer.headers.get("date"));
+  if (date) ahead = date + 500 - Date.now();
+  if (!answer.ok) throw await refusal(answer);
+  return answer;
+}
+
+async function refusal(answer) {
+  const problem = await answer.json().catch(() => undefined);
+  return new Refusal(answer.status, problem?.detail || `the answer is ${answer.status}`);
+}
+
+export async function get(target, signal) {
+  return (await request("GET", target, undefined, signal)).json();
+}
+
+export async function text(target, signal) {
+  return (await request("GET", target, undefined, signal)).text();
+}
+
+export async function send(method, target, body = {}) {
+  return (await request(method, target, body)).json();
+}
+
+export async function remove(target) {
+  return (await request("DELETE", target)).json();
+}
+
+/** Hands each row of a list to `take` as it comes. */
+export async function rows(target, take, signal) {
+  const answer = await request("GET", target, undefined, signal);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    rest += done ? "\n" : value;
+    const lines = rest.split("\n");
+    rest = lines.pop();
+    for (const line of lines.filter((line) => line.trim())) {
+      const row = JSON.parse(line);
+      if (row.problem) throw new Refusal(row.problem.status, row.problem.detail);
+      take(row);
+    }
+    if (done) return;
+  }
+}
+
+/** All rows of a list that is short. */
+export async function all(target, signal) {
+  const found = [];
+  await rows(target, (row) => found.push(row), signal);
+  return found;
+}
+
+/** Does work on each of some things, two at a time: the daemon has others to answer. */
+export async function each(things, work) {
+  const left = [...things];
+  const one = async () => {
+    while (left.length) await work(left.shift());
+  };
+  await Promise.all([one(), one()]);
+}

@@ -1,0 +1,99 @@
+// A body as text, in lines, or as bytes. It is shown as text and as nothing else, whatever its
+// content type says.
+
+import { button, h, replace } from "./dom.js";
+import { number, size, visible } from "./format.js";
+import { pretty } from "./json.js";
+
+/** Characters, and bytes, that are shown before somebody asks for more. */
+const TEXT = 100_000;
+const HEX = 8192;
+const KINDS = { "application/json": "json", "text/plain": "txt", "text/html": "html.txt",
+  "application/xml": "xml.txt", "text/xml": "xml.txt", "application/x-www-form-urlencoded": "txt" };
+
+export function decode(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64 ?? "");
+  return Uint8Array.from(atob(base64 ?? ""), (c) => c.charCodeAt(0));
+}
+
+/** The text that some bytes are; `undefined` when they are none. */
+export function textOf(bytes) {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return text.includes("\0") ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Saves bytes as a file, always as bytes: no browser opens them. */
+export function save(bytes, name, contentType) {
+  const kind = KINDS[(contentType ?? "").split(";")[0].trim().toLowerCase()] ?? "bin";
+  const url = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
+  const safe = `${name}.${kind}`.replace(/[^A-Za-z0-9._-]/g, "_");
+  const link = h("a", { href: url, download: safe });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** A view of a body: raw, pretty, hex, and a button that saves it. */
+export function bodyView({ base64, contentType, name, label = "Body", note }) {
+  const bytes = decode(base64);
+  if (bytes.length === 0) return h("p", { class: "quiet" }, `${label}: empty`);
+  const text = textOf(bytes);
+  const lines = text === undefined ? undefined : form(text, contentType) ?? pretty(text);
+  const shown = h("pre", { tabindex: 0, class: "body", "aria-label": label });
+  const ways = [
+    ["pretty", lines !== undefined, () => cut(lines, shown)],
+    ["raw", true, () => cut(text ?? new TextDecoder().decode(bytes), shown)],
+    ["hex", true, () => hex(bytes, shown, HEX)],
+  ];
+  const controls = ways.map(([way, can, show]) => button(way, (event) => {
+    for (const control of controls) control.setAttribute("aria-pressed", "false");
+    event.currentTarget.setAttribute("aria-pressed", "true");
+    show();
+  }, { disabled: !can, "aria-pressed": "false" }));
+  const first = lines !== undefined ? 0 : text !== undefined ? 1 : 2;
+  controls[first].setAttribute("aria-pressed", "true");
+  ways[first][2]();
+
+  const about = [label, contentType, size(bytes.length), note].filter(Boolean).map(visible);
+  return h("section", { class: "body-view" },
+    h("div", { class: "bar" },
+      h("span", { class: "grow" }, about.join(" · ")),
+      h("span", { role: "group", "aria-label": `${label} as` }, controls),
+      button("Save", () => save(bytes, name, contentType), { title: "Save the body, byte for byte" })),
+    shown);
+}
+
+/** A form as one field a line. */
+function form(text, contentType) {
+  if (!/^application\/x-www-form-urlencoded/i.test(contentType ?? "")) return undefined;
+  return [...new URLSearchParams(text)].map(([name, value]) => `${name} = ${value}`).join("\n");
+}
+
+function cut(text, into, most = TEXT) {
+  replace(into, visible(text.slice(0, most)));
+  if (text.length > most) {
+    const left = `Show more (${number(text.length - most)} characters)`;
+    into.append("\n", button(left, () => cut(text, into, most * 4)));
+  }
+}
+
+function hex(bytes, into, most) {
+  const lines = [];
+  const end = Math.min(bytes.length, most);
+  for (let at = 0; at < end; at += 16) {
+    const row = bytes.subarray(at, Math.min(at + 16, end));
+    const codes = Array.from(row, (byte) => byte.toString(16).padStart(2, "0"));
+    const text = Array.from(row, (b) => (b >= 32 && b < 127 ? String.fromCharCode(b) : "."));
+    const left = codes.slice(0, 8).join(" ").padEnd(23);
+    const right = codes.slice(8).join(" ").padEnd(23);
+    lines.push(`${at.toString(16).padStart(8, "0")}  ${left}  ${right}  ${text.join("")}`);
+  }
+  replace(into, lines.join("\n"));
+  if (bytes.length > most) {
+    const left = `Show more (${number(bytes.length - most)} bytes)`;
+    into.append("\n", button(left, () => hex(bytes, into, most * 4)));
+  }
+}

@@ -1,0 +1,51 @@
+// JSON with line breaks. Numbers, names and their order stay as they came: nothing is read into
+// values and written anew.
+
+/** The text in lines; `undefined` when it is no JSON. */
+export function pretty(text) {
+  try {
+    JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const out = [];
+  let depth = 0;
+  let at = 0;
+  const line = () => out.push("\n", "  ".repeat(Math.min(depth, 40)));
+  const next = () => {
+    while (/\s/.test(text[at] ?? "x")) at += 1;
+    return text[at];
+  };
+  while (at < text.length) {
+    const start = at;
+    const c = text[at];
+    at += 1;
+    if (c === '"') {
+      while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+      at += 1;
+      out.push(text.slice(start, at));
+    } else if (c === "{" || c === "[") {
+      out.push(c);
+      const closing = next();
+      if (closing === "}" || closing === "]") {
+        out.push(closing);
+        at += 1;
+      } else {
+        depth += 1;
+        line();
+      }
+    } else if (c === "}" || c === "]") {
+      depth -= 1;
+      line();
+      out.push(c);
+    } else if (c === ",") {
+      out.push(c);
+      line();
+    } else if (c === ":") {
+      out.push(": ");
+    } else if (!/\s/.test(c)) {
+      out.push(c);
+    }
+  }
+  return out.join("");
+}
