@@ -273,6 +273,10 @@ async function sources() {
 }
 
 async function deadLetters() {
+  // None dies while they are counted; some wait behind the breaker.
+  await stage.ctl("endpoint", "hold", "old");
+  await stage.send("github", "{}", { "x-github-event": "late" });
+  await until("none is under way", async () => (await stage.status()).deliveries.in_flight === 0);
   await go("/dead?q=endpoint:old");
   const dead = async () => (await stage.status()).deliveries.dead;
   const before = await dead();
@@ -296,19 +300,20 @@ async function deadLetters() {
   // Those that die after they were counted are not taken.
   await press("Discard matching…");
   await dialog().getByText(`${before - 2} dead letters`).waitFor();
-  await new Promise((go) => setTimeout(go, 1600));
-  await stage.send("github", "{}", { "x-github-event": "late" });
-  await until("one more", async () => (await dead()) === before - 1);
+  const counted = Date.now();
+  await until("the time of the count is over", () => Date.now() > counted + 1500);
+  await stage.ctl("endpoint", "release", "old");
+  await until("one more", async () => (await dead()) > before - 2);
   await dialog().getByRole("button", { name: "Discard", exact: true }).click();
   await page.getByText(`${before - 2} of ${before - 2} discarded`).waitFor();
-  assert.equal(await dead(), 1);
+  assert.ok(await dead() >= 1);
 
   stage.answers.status = 200;
   await go("/dead");
   await row("old").first().waitFor();
   await page.getByRole("checkbox", { name: "Select all" }).check();
-  await press("Retry selected (1)");
-  await confirm("1 dead letter", "Retry");
+  await press("Retry selected");
+  await confirm(/dead letters?/, "Retry");
   await until("none is dead", async () => (await dead()) === 0);
 }
 
