@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_receiver_leaves_out_of_a_batch_is_not_told_as_delivered() {
+    fn what_a_receiver_leaves_out_of_a_batch_is_not_shown_as_delivered() {
         let lines = lines(&half_taken(), &State::new());
         let shown = lines.iter().map(|line| match &**line {
             TailLine::Attempt { outcome, error, next, .. } => {

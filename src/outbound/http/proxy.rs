@@ -299,7 +299,7 @@ mod tests {
             ("http://localhost/", false),
             ("unix:/run/a.sock", false),
         ] {
-            assert_eq!(common.proxy_for(&HttpUrl::parse(url).unwrap()).is_some(), through, "{url}");
+            assert_eq!(common.proxy_for(&HttpUrl::of(url)).is_some(), through, "{url}");
         }
 
         assert!(

@@ -64,7 +64,7 @@ mod tests {
     fn an_endpoints_own_way_beats_the_daemons() {
         let common = DefaultProxy::new(Some("http://p:3128"), &["example.com".into()]).unwrap();
         let proxy = |own: Option<&str>, url: &str| {
-            HttpRoute::new(&ConnectSettings::default(), own, &HttpUrl::parse(url).unwrap(), &common)
+            HttpRoute::new(&ConnectSettings::default(), own, &HttpUrl::of(url), &common)
                 .map(|route| route.proxy.map(|p| p.shown))
         };
 

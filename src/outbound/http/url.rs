@@ -52,6 +52,16 @@ impl HttpUrl {
         Self::of_http(&HttpTarget::parse(url).map_err(|error| error.to_string())?)
     }
 
+    /// That of a test, which may be of a Unix socket as well.
+    #[cfg(test)]
+    pub fn of(url: &str) -> Self {
+        let url = match crate::model::Target::parse(url).expect("a URL") {
+            crate::model::Target::Unix(unix) => Self::of_unix(&unix),
+            _ => Self::parse(url),
+        };
+        url.expect("one that requests can be sent to")
+    }
+
     pub fn of_http(target: &HttpTarget) -> Result<Self, String> {
         let port = target.port;
         let destination = match target.host.clone() {

@@ -56,9 +56,12 @@ async fn an_answer_that_is_not_understood_fails_all_and_says_so() {
     let id = events[0].id;
 
     for (body, word) in [
-        (format!("{{\"failed\":[{{\"id\":\"{id}\"}}]}}"), "no text"),
-        (format!("{{\"failed\":\"{id}\"}}"), "no list"),
-        ("{\"failed\":[\"evt_000000000000a35e4k143q0ne8\"]}".to_owned(), "no event of this batch"),
+        (format!("{{\"failed\":[{{\"id\":\"{id}\"}}]}}"), "not text"),
+        (format!("{{\"failed\":\"{id}\"}}"), "not a list"),
+        (
+            "{\"failed\":[\"evt_000000000000a35e4k143q0ne8\"]}".to_owned(),
+            "not an event of this batch",
+        ),
         (
             format!(
                 "{{\"padding\":\"{}\",\"failed\":[\"{id}\"]}}",

@@ -79,7 +79,10 @@ fn every_scheme_says_what_it_proves() {
         ),
         ("what names the recipient", &["recipient"]),
         ("what is signed", &["signed"]),
-        ("what is not, and is therefore not believed", &["believed", "not read", "no key"]),
+        (
+            "what is not, and is therefore not believed",
+            &["believed", "not read", "no key", "not a key"],
+        ),
         ("what a repetition repeats", &["repeat", "repetition"]),
         (
             "what different deliveries share",
