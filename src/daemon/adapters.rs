@@ -111,8 +111,8 @@ fn shown_history(keeper: &Arc<HistoryKeeper>) -> ShowHistory {
     })
 }
 
-/// An endpoint with the secrets that its references stand for. An old one that is not found any more
-/// is left out.
+/// An endpoint with the secrets that its references stand for. An old one that is not found any
+/// more is left out.
 fn looked_up(endpoint: &Endpoint, lookup: &SecretLookup) -> Result<Endpoint, String> {
     let mut endpoint = endpoint.clone();
     for mut timed in std::mem::take(&mut endpoint.secrets) {

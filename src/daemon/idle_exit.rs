@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::config::{Listen, parse_listen};
 use crate::model::Clock;
 use crate::queue::IdleQuery;
 use crate::scheduler::Handle;
@@ -138,11 +139,12 @@ impl EndedIdle {
 /// Connects to a socket that this process does not listen on any more: whoever holds it starts the
 /// next daemon, which finds nobody there and looks at what waits.
 fn wake(address: &str) -> io::Result<()> {
-    if let Some(path) = address.strip_prefix("unix:") {
-        return UnixStream::connect(path).map(drop);
-    }
-    let address = address.strip_prefix("https://").unwrap_or(address);
-    let mut address: SocketAddr = address.parse().map_err(io::Error::other)?;
+    // A scheme stands before the address of a listener that speaks TLS.
+    let address = address.split_once("://").map_or(address, |(_, address)| address);
+    let mut address = match parse_listen(address).map_err(io::Error::other)? {
+        Listen::Unix(path) => return UnixStream::connect(path).map(drop),
+        Listen::Tcp { address, .. } => address,
+    };
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
             address.set_ip(Ipv4Addr::LOCALHOST.into())

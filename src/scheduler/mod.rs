@@ -9,7 +9,8 @@
 //! the [`Handle`] that the other modules hold and the [`Envelope`] in which a request travels with
 //! the place of its answer, the workers that find out where events go before they come to the
 //! thread (`matching`), the reader of the log that refills prefetches and scans for
-//! replays (`reader`, `patient`, `reads`), what writes checkpoints (`checkpointer`, `fold`), retention (`retention`, `relocate`, `retention_clock`),
+//! replays (`reader`, `patient`, `reads`), what writes checkpoints
+//! (`checkpointer`, `fold`), retention (`retention`, `relocate`, `retention_clock`),
 //! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), the gate
 //! before all listeners (`accept_gate`), what follows from how full the disk is (`disk_level`,
 //! `disk_thresholds`, `disk_reports`), and what is measured (`meters`).

@@ -7,7 +7,8 @@
 //! gets a fixture of its own beside it, made with `cargo test --test library -- --ignored
 //! write_the_fixture`. `log-2.json` has the records that came later: what restrains endpoints, the
 //! run clock, what is lost, what no filter could decide. `log-3.json` has segments of formats 1
-//! and 2 (see [`layouts`]), `log-4.json` of formats 2 and 3 (see [`beside`]). Where one is there already, it is not written.
+//! and 2 (see [`layouts`]), `log-4.json`
+//! of formats 2 and 3 (see [`beside`]). Where one is there already, it is not written.
 
 mod beside;
 mod layouts;
