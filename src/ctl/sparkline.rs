@@ -68,7 +68,7 @@ mod tests {
     use super::{ASCII, BLOCKS, Joined, Ramp, fitted};
 
     #[test]
-    fn nothing_little_and_unknown_are_told_apart() {
+    fn nothing_little_and_unknown_are_distinct() {
         let values = [Some(0), Some(1), None, Some(500), Some(1000)];
         assert_eq!(BLOCKS.line(&values), "·▁ ▄█");
         assert_eq!(ASCII.line(&values), "_. =@");

@@ -169,7 +169,7 @@ impl Message {
         }
 
         message.hops = event.hops();
-        // Who is to get nothing of the sender's own is not told its trace, either.
+        // Whoever is to get nothing of the sender's own does not get its trace, either.
         if endpoint.forward_headers != Some(false) {
             message.trace = TraceContext::of(event);
         }

@@ -145,8 +145,8 @@ mod tests {
         world.finish(last, report);
     }
 
-    /// The notices of a kind, as they are told.
-    fn told(world: &TestQueue, kind: &str) -> Vec<Value> {
+    /// The notices of a kind, as they are notified.
+    fn notified(world: &TestQueue, kind: &str) -> Vec<Value> {
         let events = world.records.iter().filter_map(|record| match record {
             Record::EventAccepted { event, .. } if event.kind == kind => Some(&event.body),
             _ => None,
@@ -172,11 +172,11 @@ mod tests {
         world.accept("1");
         fail(&mut world);
         world.pass(WARN_MS - 1);
-        assert!(told(&world, "hookbox.endpoint.lagging").is_empty());
+        assert!(notified(&world, "hookbox.endpoint.lagging").is_empty());
         assert_eq!(world.queue.next_wake(world.now), Some(world.now.mono_ms + 1), "it sleeps on");
 
         world.pass(1);
-        let lagging = told(&world, "hookbox.endpoint.lagging");
+        let lagging = notified(&world, "hookbox.endpoint.lagging");
         assert_eq!(lagging.len(), 1);
         assert_eq!((&lagging[0]["endpoint"], &lagging[0]["waiting"]), (&"app".into(), &1.into()));
         assert_eq!(lagging[0]["oldest_age"], "1m");
@@ -186,20 +186,20 @@ mod tests {
         for _ in 0..3 {
             world.pass(100_000);
         }
-        assert_eq!(told(&world, "hookbox.endpoint.lagging").len(), 1);
+        assert_eq!(notified(&world, "hookbox.endpoint.lagging").len(), 1);
 
         // The retry is under way: it may come back as old as it is.
         world.pass(400_000);
-        assert!(told(&world, "hookbox.endpoint.caught_up").is_empty());
+        assert!(notified(&world, "hookbox.endpoint.caught_up").is_empty());
         fail(&mut world);
         world.pass(1_000);
-        assert!(told(&world, "hookbox.endpoint.caught_up").is_empty());
+        assert!(notified(&world, "hookbox.endpoint.caught_up").is_empty());
 
         world.pass(3_600_000);
         let last = *world.attempts.last().expect("an attempt");
         let report = answered(world.now, Outcome::Delivered, 200);
         world.finish(last, report);
-        let over = told(&world, "hookbox.endpoint.caught_up");
+        let over = notified(&world, "hookbox.endpoint.caught_up");
         assert_eq!(over.len(), 1);
         assert_eq!(
             (&over[0]["delivered"], &over[0]["failed_attempts"], &over[0]["dead"]),
@@ -209,8 +209,8 @@ mod tests {
         );
         restart(&mut world);
         world.pass(1_000_000);
-        assert_eq!(told(&world, "hookbox.endpoint.caught_up").len(), 1);
-        assert_eq!(told(&world, "hookbox.endpoint.lagging").len(), 1);
+        assert_eq!(notified(&world, "hookbox.endpoint.caught_up").len(), 1);
+        assert_eq!(notified(&world, "hookbox.endpoint.lagging").len(), 1);
     }
 
     #[test]
@@ -221,14 +221,14 @@ mod tests {
         world.accept("1");
         fail(&mut world);
         world.pass(WARN_MS);
-        assert_eq!(told(&world, "hookbox.endpoint.lagging").len(), 1);
+        assert_eq!(notified(&world, "hookbox.endpoint.lagging").len(), 1);
 
         quiet.id = 1;
         world.input(crate::queue::UpdateEndpoint(Box::new(quiet)));
         assert_eq!(world.queue.state().endpoint(1).lagging, None);
-        assert!(told(&world, "hookbox.endpoint.caught_up").is_empty());
+        assert!(notified(&world, "hookbox.endpoint.caught_up").is_empty());
         world.pass(10 * WARN_MS);
-        assert_eq!(told(&world, "hookbox.endpoint.lagging").len(), 1);
+        assert_eq!(notified(&world, "hookbox.endpoint.lagging").len(), 1);
     }
 
     #[test]
@@ -239,14 +239,14 @@ mod tests {
         let name = "app".to_owned();
         world.input(crate::queue::HoldEndpoint { name: name.clone() });
         world.pass(10 * WARN_MS);
-        assert!(told(&world, "hookbox.endpoint.lagging").is_empty());
+        assert!(notified(&world, "hookbox.endpoint.lagging").is_empty());
 
         world.input(crate::queue::ReleaseEndpoint { name });
         fail(&mut world);
         world.pass(WARN_MS - 1_000);
-        assert!(told(&world, "hookbox.endpoint.lagging").is_empty());
+        assert!(notified(&world, "hookbox.endpoint.lagging").is_empty());
         world.pass(1_000);
-        assert_eq!(told(&world, "hookbox.endpoint.lagging").len(), 1);
+        assert_eq!(notified(&world, "hookbox.endpoint.lagging").len(), 1);
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         }
         let began = world.now.wall_ms;
         let mut ended = 0;
-        while told(&world, "hookbox.endpoint.failing").is_empty() {
+        while notified(&world, "hookbox.endpoint.failing").is_empty() {
             let report = answered(world.now, Outcome::Drop, 500);
             let delivery = world.attempts[ended];
             let report = match ended {
@@ -274,7 +274,7 @@ mod tests {
         let probe = *world.attempts.last().expect("a probe");
         let report = answered(world.now, Outcome::Delivered, 200);
         world.finish(probe, report);
-        let recovered = told(&world, "hookbox.endpoint.recovered");
+        let recovered = notified(&world, "hookbox.endpoint.recovered");
         assert_eq!(recovered.len(), 1);
         let said = &recovered[0];
         assert_eq!(said["since"], crate::model::time::rfc3339(began), "{said}");

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_in_a_hidden_folder_is_told_apart_from_a_missing_one() {
+    fn a_command_in_a_hidden_folder_is_distinct_from_a_missing_one() {
         let advice = packaged().hides(Path::new("/home/a/hook")).expect("hidden");
         assert!(advice.contains("ProtectHome=read-only"), "{advice}");
         assert_eq!(packaged().hides(Path::new("/usr/lib/hook")), None);

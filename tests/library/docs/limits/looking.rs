@@ -18,24 +18,7 @@ pub fn rows() -> Vec<(&'static str, String)> {
         ),
     )];
 
-    let [fine, middle, coarse] = l::HISTORY_RING_BYTES;
-    rows.push((
-        "history",
-        format!(
-            "{} endpoints with one of their own; {}, {} and {} for the rings over all, {} for \
-             that of an endpoint, together at most {} in memory and as much in the file, of which \
-             there are two while it is replaced; {} stretches of time in which the daemon ran; {} \
-             rows of an answer",
-            l::HISTORY_ENDPOINTS,
-            bytes(fine),
-            bytes(middle),
-            bytes(coarse),
-            bytes(l::HISTORY_ENDPOINT_BYTES),
-            bytes(l::HISTORY_BYTES),
-            l::HISTORY_RUNS,
-            n(l::HISTORY_ROWS)
-        ),
-    ));
+    rows.push(history());
     rows.push((
         "refused requests that are kept (`--keep-refused`)",
         format!(
@@ -77,4 +60,26 @@ pub fn rows() -> Vec<(&'static str, String)> {
         ),
     ));
     rows
+}
+
+fn history() -> (&'static str, String) {
+    let [fine, middle, coarse] = l::HISTORY_RING_BYTES;
+
+    (
+        "history",
+        format!(
+            "{} endpoints with one of their own; {}, {} and {} for the rings over all, {} for \
+             that of an endpoint, together at most {} in memory and as much in the file, of which \
+             there are two while it is replaced; {} stretches of time in which the daemon ran; {} \
+             rows of an answer",
+            l::HISTORY_ENDPOINTS,
+            bytes(fine),
+            bytes(middle),
+            bytes(coarse),
+            bytes(l::HISTORY_ENDPOINT_BYTES),
+            bytes(l::HISTORY_BYTES),
+            l::HISTORY_RUNS,
+            n(l::HISTORY_ROWS)
+        ),
+    )
 }
