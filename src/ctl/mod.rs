@@ -1,13 +1,13 @@
 //! `hookboxctl`, the operator's client of the admin socket: arguments, requests, tables.
 //!
-//! Limits: one request at a time (several in `web`); lists are printed as they arrive and never held, but for the
-//! first [`table::SAMPLE`] rows, which set the widths of the columns.
+//! Limits: one request at a time (several in `web`); lists are printed as they arrive and never
+//! held, but for the first [`table::SAMPLE`] rows, which set the widths of the columns.
 //!
 //! Invariants: it talks to the admin socket and to nothing else. The exceptions are [`demo`], which
 //! plays sender and receiver, too, and starts a daemon of its own (this program itself, called by
 //! the daemon's name), `log`, which also reads a folder that no daemon uses (see `archive`), and
-//! `support`, which asks the journal for the daemon's last lines. `web` listens on loopback, and what
-//! it is asked there it asks the admin socket.
+//! `support`, which asks the journal for the daemon's last lines. `web` listens on loopback, and
+//! what it is asked there it asks the admin socket.
 //! Stdout is either for people or, with `--json`, for programs, one object a line, as it came. An
 //! error is one line on stderr that says what to do.
 //!
