@@ -191,7 +191,7 @@ fn requests_have_a_size_and_known_methods() {
     let (_home, _daemon, page) = opened();
     let large = format!("{{\"name\":\"{}\"}}", "x".repeat(1 << 20));
     assert_eq!(page.post("/api/v1/sources", &large).status, 413);
-    let padding = "x".repeat(80 << 10);
+    let padding = "x".repeat(512 << 10);
     let mut client = page.client();
     let text = format!("GET / HTTP/1.1\r\nHost: {}\r\nX: {padding}\r\n\r\n", page.addr);
     let answer = client.send_raw(text.as_bytes()).and_then(|()| client.read_response());

@@ -139,7 +139,7 @@ fn the_api_is_the_daemons_with_the_callers_rights() {
     assert_eq!((&counted["matched"], &counted["would_queue"]), (&1.into(), &1.into()));
 
     // The daemon's refusals are passed on, and where it is not, that is said.
-    let missing = page.get("/api/v1/events/evt_0000000000008000000g");
+    let missing = page.get("/api/v1/endpoints/nothing");
     assert_eq!(missing.status, 404);
     assert_eq!(missing.header("content-type"), Some("application/problem+json"));
     daemon.kill();
