@@ -23,7 +23,7 @@ pub struct BackupSummary {
 ///
 /// When retention drops a segment before its turn comes, it has relocated what is alive in it to
 /// the end of the log. Then the copy continues to the end of the log, wherever that is by then, and
-/// so has everything. It continues as well until it has the state from which a start goes on.
+/// so has everything.
 ///
 /// # Errors
 /// When others could change the folder or exchange one above it, when there is something in it
@@ -65,7 +65,6 @@ fn copy_segments(
     for round in 0.. {
         let listed = source.segments()?.into_iter().filter(|first| *first > done);
         let listed: Vec<_> = listed.collect();
-        let is_last = listed.is_empty();
 
         // The last segment of the first list is read to its end: that is the moment the backup is
         // of.
@@ -82,8 +81,7 @@ fn copy_segments(
             done = first;
         }
 
-        let is_whole = !dropped && !copy.lacks_state();
-        if is_whole || is_last || round == ROUNDS {
+        if !dropped || round == ROUNDS {
             break;
         }
     }

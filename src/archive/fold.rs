@@ -38,61 +38,32 @@ pub(super) fn apply(state: &mut State, at: Seq, record: &Record) {
     let _ = state.apply(at, record);
 }
 
-/// The state at the log's end. It is folded from the newest segment with a checkpoint before it:
-/// that of the active one may not be complete yet.
+/// The state at the log's end.
 pub(super) fn state_at_end(source: &dyn PieceSource, segments: &[Seq]) -> ArchiveResult<State> {
-    if segments.is_empty() {
-        return Ok(State::new());
-    }
+    let Some(newest) = segments.last() else { return Ok(State::new()) };
 
-    for begin in (0..segments.len()).rev() {
-        let mut fold = PieceFold { state: None, checkpoint: Vec::new(), needs: begin > 0 };
-        for segment in &segments[begin..] {
-            source.pieces(*segment, &mut |piece| fold.take(*segment, &piece))?;
-        }
-        if let Some(state) = fold.state {
-            return Ok(state);
-        }
-    }
-    let what = "the log's newest segment came without its end: try again";
-    Err(ArchiveError::Garbled(what.to_owned()))
-}
-
-/// The state, folded from the pieces of segments.
-struct PieceFold {
-    /// `None` until the first segment's checkpoint has come; for ever when there is none.
-    state: Option<State>,
-    checkpoint: Vec<u8>,
-    /// Whether it begins only with a checkpoint.
-    needs: bool,
-}
-
-impl PieceFold {
-    fn take(&mut self, segment: Seq, piece: &Piece) -> ArchiveResult<()> {
-        match piece {
-            Piece::Checkpoint(bytes) if self.state.is_none() => {
-                self.checkpoint.extend_from_slice(bytes);
+    let (mut checkpoint, mut state) = (Vec::new(), None);
+    source.pieces(*newest, &mut |piece| {
+        match &piece {
+            Piece::Checkpoint(bytes) => checkpoint.extend_from_slice(bytes),
+            Piece::Frame(_) | Piece::End(_) => {
+                let state = match &mut state {
+                    Some(state) => state,
+                    None => state.insert(state_before(&std::mem::take(&mut checkpoint), *newest)?),
+                };
+                for (at, record) in piece.records()? {
+                    apply(state, at, &record);
+                }
             }
-            Piece::Frame(_) | Piece::End(_) => self.fold(segment, piece)?,
-            Piece::Checkpoint(_) | Piece::Header(_) | Piece::Missing(_) => {}
+            Piece::Header(_) | Piece::Missing(_) => {}
         }
         Ok(())
-    }
+    })?;
 
-    fn fold(&mut self, segment: Seq, piece: &Piece) -> ArchiveResult<()> {
-        let state = match &mut self.state {
-            Some(state) => state,
-            None if self.needs && self.checkpoint.is_empty() => return Ok(()),
-            None => {
-                let checkpoint = std::mem::take(&mut self.checkpoint);
-                self.state.insert(state_before(&checkpoint, segment)?)
-            }
-        };
-        for (at, record) in piece.records()? {
-            apply(state, at, &record);
-        }
-        Ok(())
-    }
+    state.ok_or_else(|| {
+        let what = "the log's newest segment came without its end: try again";
+        ArchiveError::Garbled(what.to_owned())
+    })
 }
 
 /// Reads the segments in which dead letters are.

@@ -10,9 +10,9 @@ use rustix::fs::Mode;
 use super::check::check;
 use super::exit::Exit;
 use crate::config::Config;
-use crate::log::{DiskBudget, FoldBase, Log, LogError, LogProblem, Options, Reader, Recovered};
+use crate::log::{DiskBudget, Log, LogError, LogProblem, Options, Reader, Recovered};
 use crate::queue::{Queue, QueueRequest, State, StateError};
-use crate::scheduler::{AskQueue, Clock, FoldError, fold_log, settle_at_start};
+use crate::scheduler::{AskQueue, Clock, settle_at_start};
 
 /// An opened log, and the queue made from it.
 pub struct Opened {
@@ -54,9 +54,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
         tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
     }
 
-    let base = FoldBase { state: checkpoint, fold_from: first_to_fold };
-    let state = fold(&log, &reader, &base)?;
-    drop(base);
+    let state = fold(&log, &reader, checkpoint.as_deref(), first_to_fold)?;
     if let Some(problem) = reader.report_missing_before(state.first_seq) {
         tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
         problems.push(problem);
@@ -90,27 +88,43 @@ fn make_folder(data: &Path) -> Result<(), Exit> {
 }
 
 /// One checkpoint and the records after it.
-fn fold(log: &Log, reader: &Reader, base: &FoldBase) -> Result<State, Exit> {
+fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Result<State, Exit> {
     let damaged = |what: String| Exit::new(Exit::IO, format!("the log cannot be folded: {what}"));
-    let folded = fold_log(reader, base, log.next_seq(), &mut || true);
-    let folded = folded.map_err(|error| match error {
-        FoldError::Checkpoint(error @ StateError::Version { .. }) => Exit::new(
-            Exit::CONFIG,
-            format!(
-                "the log was written by hookbox {}: {error}, or a later one",
-                reader.written_by()
+    let mut state = match checkpoint {
+        Some(bytes) => State::from_checkpoint(bytes).map_err(|error| match error {
+            StateError::Version { .. } => Exit::new(
+                Exit::CONFIG,
+                format!(
+                    "the log was written by hookbox {}: {error}, or a later one",
+                    reader.written_by()
+                ),
             ),
-        ),
-        FoldError::Read(error) if error.is_newer() => error.into(),
-        FoldError::Read(error) => damaged(error.to_string()),
-        FoldError::Checkpoint(error) | FoldError::Record(error) => damaged(error.to_string()),
-        FoldError::Stopped | FoldError::NoSpace => damaged("it was stopped".to_owned()),
-    })?;
+            error => damaged(error.to_string()),
+        })?,
+        None => State::new(),
+    };
 
-    if folded.has_gaps {
-        reader.require_state();
+    for item in reader.forward(first) {
+        let (seq, record) = match item {
+            Ok(item) => item,
+            Err(error) if error.is_newer() => return Err(error.into()),
+            // It may be readable at the next start, so nothing may be left out now.
+            Err(error) if !error.is_damage() => return Err(damaged(error.to_string())),
+            Err(error) => {
+                tracing::error!(%error, "records that cannot be read are left out");
+                continue;
+            }
+        };
+
+        let lost = state.skip_lost(seq);
+        if lost > 0 {
+            tracing::error!(before = seq, lost, "records are lost; see `hookboxctl log verify`");
+        }
+        state.apply(seq, &record).map_err(|error| damaged(error.to_string()))?;
     }
-    Ok(folded.state)
+
+    state.skip_lost(log.next_seq());
+    Ok(state)
 }
 
 /// Ends the deliveries whose records are lost, as far as that is known by now.

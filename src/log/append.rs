@@ -31,6 +31,10 @@ pub struct Log {
     pub(super) watermark: Watermark,
     pub(super) segment_bytes: u64,
     pub(super) segment_age_ms: u64,
+    /// The records from this one on are not in the newest checkpoint.
+    pub(super) fold_from: Seq,
+    /// The newest checkpoint is not the active segment's own: roll soon.
+    pub(super) needs_checkpoint: bool,
     /// A commit or a roll has failed, or is under way.
     pub(super) poisoned: bool,
     pub(super) postponed_roll: Option<PostponedRoll>,
@@ -76,7 +80,7 @@ impl Log {
     /// The disk space as it was last measured.
     #[must_use]
     pub fn disk_space(&self) -> DiskSpace {
-        self.segments.disk_space()
+        self.segments.gauge.space()
     }
 
     /// Measures the free space of the file system, which others take and give back as well.

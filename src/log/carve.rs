@@ -10,9 +10,9 @@ use std::path::Path;
 
 use super::checksums::AS_FOUND;
 use super::error::LogError;
+use super::folder;
 use super::frame::{DecodedFrame, StoredFrame};
 use super::layout::{SalvagedFrames, salvage};
-use super::{checkpoint_file, folder};
 use crate::model::Seq;
 use crate::record::Record;
 
@@ -21,7 +21,7 @@ use crate::record::Record;
 pub struct CarvedSegment {
     /// From its folder's name.
     pub first: Seq,
-    /// The state before it, when all of it was found; verified only where it is a file of its own.
+    /// The state before it, when all of it was found; not verified.
     pub checkpoint: Option<Vec<u8>>,
     frames: BTreeMap<Seq, StoredFrame>,
 }
@@ -46,8 +46,6 @@ pub fn carve(segment: &Path) -> Result<CarvedSegment, LogError> {
     }
 
     let SalvagedFrames { frames, checkpoint } = salvage(&bytes);
-    let beside = || checkpoint_file::read(segment.parent()?, first).ok()?;
-    let checkpoint = checkpoint.or_else(|| beside().map(|found| found.state));
     Ok(CarvedSegment { first, checkpoint, frames })
 }
 

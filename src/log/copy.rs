@@ -12,7 +12,7 @@ use super::reader::Head;
 use super::segment::Segment;
 use super::segment_summary::{DroppedRange, SegmentSummary};
 use super::watermark::{Mark, Watermark};
-use super::{checkpoint_file, checksums, folder};
+use super::{checksums, folder};
 use crate::model::Seq;
 
 /// A log's folder that is being built.
@@ -24,8 +24,6 @@ pub struct LogCopy {
     open: Option<OpenCopy>,
     /// Where the copy ends so far.
     head: Head,
-    /// Whether there is a checkpoint in it.
-    has_checkpoint: bool,
 }
 
 /// The segment that is being copied.
@@ -53,8 +51,7 @@ impl LogCopy {
 
         folder::create(dir)?;
         let head = Head { seq: 0, hash: [0; 32] };
-        let (first, open, has_checkpoint) = (None, None, false);
-        Ok(Self { dir: dir.to_path_buf(), first, open, head, has_checkpoint })
+        Ok(Self { dir: dir.to_path_buf(), first: None, open: None, head })
     }
 
     /// Takes in the next piece.
@@ -66,7 +63,6 @@ impl LogCopy {
             Piece::Header(bytes) => self.begin_segment(bytes),
             Piece::Checkpoint(bytes) => {
                 self.current()?.checkpoint.extend_from_slice(&bytes);
-                self.has_checkpoint = true;
                 Ok(())
             }
             Piece::Frame(bytes) => self.frame(&bytes),
@@ -153,14 +149,6 @@ impl LogCopy {
         Ok(())
     }
 
-    /// Whether nothing says what was before its first record: retention has dropped that, and no
-    /// checkpoint was copied yet. Those of large states are removed while a log is in use; there
-    /// is one in a segment further on then.
-    #[must_use]
-    pub fn lacks_state(&self) -> bool {
-        !self.has_checkpoint && self.first.is_some_and(|(first, _)| first > 1)
-    }
-
     /// Completes the folder as a log. Returns its head.
     ///
     /// # Errors
@@ -185,27 +173,12 @@ impl LogCopy {
 }
 
 impl OpenCopy {
-    /// Writes the checkpoint of a segment that does not hold it, when there is one.
-    fn write_beside(&self, dir: &Path, checkpoint: &[u8]) -> Result<(), LogError> {
-        if checkpoint.is_empty() {
-            return Ok(());
-        }
-        let mut encode = |out: &mut dyn io::Write| out.write_all(checkpoint);
-        checkpoint_file::write(dir, self.summary.first, &self.summary.prev, &mut encode)?;
-        Ok(())
-    }
-
     /// The segment, which is created if it is not yet.
     fn created(&mut self, dir: &Path) -> Result<&Segment, LogError> {
         if self.segment.is_none() {
             let first = self.summary.first;
-            let checkpoint = std::mem::take(&mut self.checkpoint);
-            let segment = if SegmentHeader::read(dir, &self.header)?.holds_checkpoint() {
-                Segment::create_copy(dir, first, &self.header, &checkpoint)?
-            } else {
-                self.write_beside(dir, &checkpoint)?;
-                Segment::create_copy(dir, first, &self.header, &[])?
-            };
+            let segment = Segment::create_copy(dir, first, &self.header, &self.checkpoint)?;
+            self.checkpoint = Vec::new();
             self.segment = Some(segment);
         }
         Ok(self.segment.as_ref().expect("it was created above"))

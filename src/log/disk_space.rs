@@ -32,8 +32,6 @@ pub struct DiskSpace {
     pub growth: u64,
     /// Stored payload at which a segment is rolled.
     pub segment: u64,
-    /// What the newest checkpoint takes.
-    pub checkpoint: u64,
 }
 
 impl DiskSpace {

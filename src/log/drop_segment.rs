@@ -15,13 +15,13 @@ impl Log {
     /// Drops the sealed segment that begins with this record. Readers that are at it finish.
     ///
     /// # Errors
-    /// When there is no such segment, when its records are still needed because there is no
-    /// checkpoint behind them yet, or when the operating system refuses.
+    /// When there is no such segment, when its records are still needed because the log has not
+    /// been rolled since it was opened with damage, or when the operating system refuses.
     pub fn drop_segment(&mut self, first: Seq) -> Result<(), LogError> {
         let sealed = self.segments.get(first).filter(|slot| !Arc::ptr_eq(slot, &self.slot));
         let slot = sealed.ok_or(LogError::NoSuchSegment { first })?;
         let summary = slot.summary();
-        if summary.last >= self.segments.checkpoints.fold_from() {
+        if summary.last >= self.fold_from {
             return Err(LogError::StillNeeded { first });
         }
         failpoint::reached("drop.begun");
@@ -65,7 +65,7 @@ fn record_dropped(segments: &SegmentSet, summary: &SegmentSummary) -> Result<(),
     Ok(())
 }
 
-/// Deletes the folder of a dropped segment, and what is beside it, after its last user.
+/// Deletes the folder and the seal of a dropped segment, after its last user.
 pub(super) fn delete(segments: &SegmentSet, slot: &Arc<SegmentSlot>) -> Result<(), LogError> {
     let (dir, first) = (&segments.dir, slot.first);
 
@@ -80,7 +80,6 @@ pub(super) fn delete(segments: &SegmentSet, slot: &Arc<SegmentSlot>) -> Result<(
         folder::remove(&folder::open_marker(dir, first))?;
         failpoint::reached("drop.unsealed");
         folder::remove(&folder::checksums(dir, first))?;
-        folder::remove(&folder::checkpoint(dir, first))?;
         Ok(deleting)
     })
 }

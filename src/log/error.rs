@@ -64,7 +64,7 @@ pub enum LogError {
     Newer { path: PathBuf, written_by: String, what: String },
     #[error("there is no sealed segment that begins with record {first}")]
     NoSuchSegment { first: Seq },
-    #[error("the segment that begins with record {first} is needed until a checkpoint is complete")]
+    #[error("the segment that begins with record {first} is needed until the log has been rolled")]
     StillNeeded { first: Seq },
     #[error("a record of {len} bytes does not fit into the log, the limit is {limit}")]
     TooLarge { len: usize, limit: usize },

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `seg-N/` | a segment that begins with record N |
 //! | `seg-N.seal` | how it ended, once it is sealed |
-//! | `seg-N.state` | the checkpoint: the state before it |
 //! | `seg-N.sums` | checksums of its files when it was closed |
 //! | `seg-N.open` | exists while a process has it open |
 //! | `new-N/`, `del-N/` | a segment that is being created or deleted |
@@ -35,11 +34,6 @@ pub(super) fn segment(dir: &Path, first: Seq) -> PathBuf {
 
 pub(super) fn seal(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("seg-{first:020}.seal"))
-}
-
-/// The checkpoint before a segment.
-pub(super) fn checkpoint(dir: &Path, first: Seq) -> PathBuf {
-    dir.join(format!("seg-{first:020}.state"))
 }
 
 /// Exists beside a segment while a process has it open; one left over means that the process died.
@@ -85,7 +79,6 @@ pub(super) struct FolderListing {
     /// Ascending.
     pub segments: Vec<Seq>,
     pub seals: Vec<Seq>,
-    pub checkpoints: Vec<Seq>,
     /// Half-created and half-deleted segments, and half-written files.
     pub leftovers: Vec<PathBuf>,
 }
@@ -102,19 +95,16 @@ pub(super) fn list(dir: &Path) -> Result<FolderListing, LogError> {
         if name.starts_with("new-") || name.starts_with("del-") || name.ends_with(".tmp") {
             listing.leftovers.push(entry.path());
         } else if let Some(number) = name.strip_prefix("seg-") {
-            let (number, suffix) = number.split_once('.').unwrap_or((number, ""));
-            match (number_of(number), suffix) {
-                (Some(first), "") => listing.segments.push(first),
-                (Some(first), "seal") => listing.seals.push(first),
-                (Some(first), "state") => listing.checkpoints.push(first),
-                _ => {}
+            match (number.strip_suffix(".seal").and_then(number_of), number_of(number)) {
+                (Some(first), _) => listing.seals.push(first),
+                (None, Some(first)) => listing.segments.push(first),
+                (None, None) => {}
             }
         }
     }
 
     listing.segments.sort_unstable();
     listing.seals.sort_unstable();
-    listing.checkpoints.sort_unstable();
     Ok(listing)
 }
 
@@ -229,8 +219,12 @@ pub(super) fn write_checked(path: &Path, value: &impl Serialize) -> Result<(), L
     let json = serde_json::to_string(value).map_err(|e| LogError::io("encode", path)(e.into()))?;
     let text = format!("{json}\n{:08x}\n", crc32fast::hash(json.as_bytes()));
 
-    let tmp = temporary(path);
-    let written = create_anew(&tmp).and_then(|mut f| {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let tmp = PathBuf::from(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(NOFOLLOW);
+    let written = options.open(&tmp).and_then(|mut f| {
         f.write_all(text.as_bytes())?;
         f.sync_all()
     });
@@ -238,21 +232,6 @@ pub(super) fn write_checked(path: &Path, value: &impl Serialize) -> Result<(), L
 
     failpoint::reached("checked.written");
     rename(&tmp, path)
-}
-
-/// The name of a file that is going to replace this one; what is left of it is removed when the log
-/// is opened.
-pub(super) fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    PathBuf::from(name)
-}
-
-/// Creates a file, or empties the one that is there.
-pub(super) fn create_anew(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(NOFOLLOW);
-    options.open(path)
 }
 
 /// Reads what [`write_checked`] wrote; `None` when the file is missing or its checksum is wrong.

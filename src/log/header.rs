@@ -19,9 +19,9 @@ pub(super) struct SegmentHeader {
     pub first: Seq,
     /// The chain head of the record before `first`.
     pub prev: ChainHead,
-    /// The records before this one are in the checkpoint. It is `first`, except in a segment of
-    /// format 1 or 2 that was begun because records were missing: that one repeats the checkpoint
-    /// of an earlier segment.
+    /// The records before this one are in the checkpoint. It is `first`, except in a segment that
+    /// was begun because records were missing: that one repeats the checkpoint of an earlier
+    /// segment.
     pub fold_from: Seq,
     /// The records from this one to the one before `first` were lost.
     pub gap_from: Option<Seq>,
@@ -142,11 +142,6 @@ impl SegmentHeader {
         let header: Self =
             decoded.map_err(|e| damaged(&format!("its header cannot be read: {e}")))?;
         if header.first > 0 { Ok(header) } else { Err(damaged("its header names no record")) }
-    }
-
-    /// Whether the checkpoint is in the segment's database.
-    pub fn holds_checkpoint(&self) -> bool {
-        SegmentFormat::of_number(self.format).is_some_and(SegmentFormat::holds_checkpoint)
     }
 
     /// The format of the segment.

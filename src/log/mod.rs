@@ -9,10 +9,8 @@
 //!   our own descriptor of the segment's file (sled's flush is not an fsync), watermark, publish.
 //!   Readers never see beyond that.
 //! * One segment is active; it is sealed and a new one begun at `limits::SEGMENT_BYTES` (64 MiB of
-//!   frames) or `SEGMENT_AGE_MS` (a day), see [`Log::wants_roll`]. The checkpoint, the state before
-//!   a segment, is written beside it while it is in use already, so that a roll costs the same
-//!   however large the state is, and opening the log reads one checkpoint and one segment, or two
-//!   where the process ended before the checkpoint was complete.
+//!   frames) or `SEGMENT_AGE_MS` (a day), see [`Log::wants_roll`]. A segment begins with a
+//!   checkpoint of the state, so that opening the log reads one checkpoint and one segment.
 //! * Values in sled are small (`limits::VALUE`, in format 1 `limits::CHUNK`), so that no blob file,
 //!   which sled never syncs, comes to be.
 //! * A record has at most 40 MiB. A commit of more than 512 KiB becomes several frames.
@@ -31,7 +29,6 @@
 //! | open, and recover from a crash | `recover/` |
 //! | commit | `append` |
 //! | roll: seal the active segment, begin a new one | `roll` |
-//! | write down the state before a segment | `checkpoints`, `checkpoint_file` |
 //! | drop a sealed segment | `drop_segment` |
 //! | read one record, or many | `reader`, `forward`, `backward` |
 //! | verify everything | `verify` |
@@ -45,7 +42,7 @@
 //! [`frame`]). Compared with a key for each record this is a fraction of sled's operations and
 //! bytes (sled writes a link of its own for each key); webhooks that resemble each other are
 //! compressed together; and what belongs together is checked together. How frames lie in a segment
-//! is the [`layout`]'s: in all of the formats that there are, what makes a commit's frames visible
+//! is the [`layout`]'s: in both of the formats that there are, what makes a commit's frames visible
 //! is written at its very end, so that a torn commit cannot be seen. A large commit becomes several
 //! frames, so that a random read decompresses little.
 //!
@@ -80,9 +77,6 @@ mod append;
 mod backward;
 mod ballast;
 mod carve;
-mod checkpoint_file;
-mod checkpoint_status;
-mod checkpoints;
 mod checksums;
 mod copy;
 mod damage;
@@ -123,7 +117,6 @@ mod watermark;
 pub use append::{Committed, Log};
 pub use backward::Backward;
 pub use carve::{CarvedSegment, carve};
-pub use checkpoints::FoldBase;
 pub use copy::LogCopy;
 pub use disk_space::{DiskBudget, DiskSpace};
 pub use error::{LogError, LogProblem, StoreFault};

@@ -139,7 +139,7 @@ impl Reader {
         };
 
         let wanted = take(Piece::Header(segment.header_bytes()?))
-            && take_checkpoint(self.checkpoint_of(&segment), take)
+            && take_checkpoint(&segment, take)
             && take_frames(&segment, summary.last, take)?;
         if wanted {
             take(end);
@@ -149,11 +149,8 @@ impl Reader {
 }
 
 /// Returns whether more pieces are wanted.
-fn take_checkpoint(
-    checkpoint: Result<Vec<u8>, LogError>,
-    take: &mut dyn FnMut(Piece) -> bool,
-) -> bool {
-    match checkpoint {
+fn take_checkpoint(segment: &Segment, take: &mut dyn FnMut(Piece) -> bool) -> bool {
+    match segment.checkpoint() {
         Ok(bytes) => {
             bytes.chunks(CHECKPOINT_PIECE).all(|chunk| take(Piece::Checkpoint(chunk.to_vec())))
         }

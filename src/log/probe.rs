@@ -124,19 +124,14 @@ fn stamps_set_back(dir: &Path, first: Seq) -> Option<FileStamps> {
 
 /// Reads everything and compares it with the seal.
 fn read_all(segment: &Segment, path: &Path, dir: &Path, first: Seq) -> Result<(), LogError> {
-    let seal = folder::read_checked::<SegmentSummary>(&folder::seal(dir, first));
-    // Without a seal only whether this process survives counts: the daemon waits for it, and reads
-    // every record itself next.
-    let options = ScanOptions { deep: seal.is_some(), ..ScanOptions::ALL };
-
     let checkpoint = segment.checkpoint();
-    let scanned = scan(segment, options, &mut |_, _| {})?;
+    let scanned = scan(segment, ScanOptions { deep: true, ..ScanOptions::ALL }, &mut |_, _| {})?;
     checkpoint?;
     if let Some(problem) = scanned.problems.into_iter().next() {
         return Err(LogError::Damaged(problem));
     }
 
-    let Some(seal) = seal else {
+    let Some(seal) = folder::read_checked::<SegmentSummary>(&folder::seal(dir, first)) else {
         let what = "it has no seal, so whether it is complete is unknown";
         return Err(LogError::corrupt("read", path, what));
     };

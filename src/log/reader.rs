@@ -156,15 +156,14 @@ impl Reader {
     /// The disk space as it was last measured.
     #[must_use]
     pub fn disk_space(&self) -> DiskSpace {
-        self.segments.disk_space()
+        self.segments.gauge.space()
     }
 
     /// Measures the disk space, and maintains the ballast. Lists the folder: not for the thread
     /// that commits.
     pub fn measure_disk_space(&self) -> DiskSpace {
         let active = self.segments.newest().map_or(0, |slot| slot.first);
-        self.segments.gauge.measure(active);
-        let space = self.segments.disk_space();
+        let space = self.segments.gauge.measure(active);
         if !self.segments.opener.is_scratch_copy() {
             ballast::maintain(&self.segments.dir, &space);
         }

@@ -1,8 +1,6 @@
-//! Rolling: the active segment is sealed, and a new one begun.
+//! Rolling: the active segment is sealed, and a new one begun with a checkpoint of the state.
 //!
-//! The checkpoint before the new segment is written later, while records are appended (see
-//! `checkpoints`), or before the roll, where no fold of the log gives the state. For lack of disk
-//! space a roll is postponed: the active segment grows on.
+//! For lack of disk space a roll is postponed: the active segment grows on.
 
 use super::append::{Log, PostponedRoll, active};
 use super::disk_space::DiskSpace;
@@ -12,7 +10,7 @@ use super::header::NewSegment;
 use super::segment::{self, Segment};
 use super::segment_slot::{SegmentGuard, SegmentSlot};
 use super::segment_summary::SegmentSummary;
-use super::{checkpoint_file, failpoint, folder};
+use super::{failpoint, folder};
 use crate::model::{WallMs, limits};
 
 impl PostponedRoll {
@@ -32,9 +30,7 @@ impl Log {
         let crowded = self.active.as_ref().is_some_and(|segment| segment.is_crowded());
         let old = wall_ms.saturating_sub(summary.created_at) >= self.segment_age_ms;
 
-        let due = self.segments.checkpoints.needs_state()
-            || large
-            || ((old || crowded) && summary.records > 0);
+        let due = self.needs_checkpoint || large || ((old || crowded) && summary.records > 0);
         due && self.may_roll(summary.payload_bytes)
     }
 
@@ -42,45 +38,26 @@ impl Log {
     /// something changed.
     fn may_roll(&self, payload_bytes: u64) -> bool {
         let space = self.disk_space();
-        let checkpoint = self.segments.checkpoints.bytes();
+        let checkpoint = self.active.as_ref().map_or(0, |segment| segment.checkpoint_len());
         self.postponed_roll.is_none_or(|postponed| postponed.is_over(payload_bytes, &space))
             && space.fits_roll(checkpoint)
     }
 
-    /// Whether the next roll needs the state itself: no fold of the log gives it, or the segment
-    /// holds it.
-    #[must_use]
-    pub fn roll_needs_state(&self) -> bool {
-        self.segments.checkpoints.needs_state() || self.segments.segment_format.holds_checkpoint()
-    }
-
-    /// Seals the active segment and begins a new one. The checkpoint before it is missing for now:
-    /// see [`super::Reader::wanted_checkpoint`].
+    /// Seals the active segment and begins a new one, which starts with this checkpoint of the
+    /// state.
     ///
     /// # Errors
-    /// When the operating system refuses; the log takes no more then. An empty segment is not
-    /// rolled. For lack of disk space the roll is postponed, which is no error.
-    pub fn roll_ahead(&mut self, wall_ms: WallMs) -> Result<(), LogError> {
-        self.roll_with(None, wall_ms)
-    }
-
-    /// Writes down the state, seals the active segment and begins a new one.
-    ///
-    /// # Errors
-    /// As for [`Log::roll_ahead`]. Of an empty segment only the state before it is written down.
-    pub fn roll(&mut self, state: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
-        self.roll_with(Some(state), wall_ms)
-    }
-
-    fn roll_with(&mut self, state: Option<&[u8]>, wall_ms: WallMs) -> Result<(), LogError> {
+    /// When the operating system refuses; the log takes no more then. An empty segment is rolled
+    /// only when its checkpoint is not its own. For lack of disk space the roll is postponed, which
+    /// is no error.
+    pub fn roll(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
         if self.poisoned {
             return Err(LogError::Poisoned);
         }
-        if self.slot.summary().records == 0 && !self.segments.checkpoints.needs_state() {
+        if self.slot.summary().records == 0 && !self.needs_checkpoint {
             return Ok(());
         }
-        let bytes = state.map_or(self.segments.checkpoints.bytes(), |state| state.len() as u64);
-        if !self.disk_space().fits_roll(bytes) {
+        if !self.disk_space().fits_roll(checkpoint.len() as u64) {
             self.postpone_roll();
             return Ok(());
         }
@@ -88,7 +65,7 @@ impl Log {
         // An error on the way leaves the log poisoned.
         self.poisoned = true;
         let (sealed_bytes, first) = (active(&self.active)?.disk_bytes(), self.slot.first);
-        self.replace_active(state, wall_ms)?;
+        self.replace_active(checkpoint, wall_ms)?;
         self.poisoned = false;
 
         if self.slot.first != first {
@@ -111,26 +88,16 @@ impl Log {
 
     /// The steps of a roll. After a crash between any two of them, opening the log completes or
     /// undoes it.
-    fn replace_active(&mut self, state: Option<&[u8]>, wall_ms: WallMs) -> Result<(), LogError> {
-        let (old, format) = (self.slot.summary(), self.segments.segment_format);
-        if let Some(state) = state.filter(|_| !format.holds_checkpoint())
-            && !self.write_state(&old, state)?
-        {
-            self.postpone_roll();
-            return Ok(());
-        }
+    fn replace_active(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
+        let old = self.slot.summary();
         if old.records == 0 {
-            return match state.filter(|_| format.holds_checkpoint()) {
-                Some(checkpoint) => self.replace_empty(&old, checkpoint, wall_ms),
-                None => Ok(()),
-            };
+            return self.replace_empty(&old, checkpoint, wall_ms);
         }
         failpoint::reached("roll.begun");
 
         let first = self.next;
-        let checkpoint = state.filter(|_| format.holds_checkpoint()).unwrap_or_default();
         let new = NewSegment {
-            format,
+            format: self.segments.segment_format,
             first,
             prev: old.head,
             fold_from: first,
@@ -159,25 +126,7 @@ impl Log {
         Ok(())
     }
 
-    /// Writes down the state before the next record. Returns whether the disk had space for it.
-    fn write_state(&self, old: &SegmentSummary, state: &[u8]) -> Result<bool, LogError> {
-        let (dir, before) = (&self.segments.dir, self.next);
-        let mut encode = |out: &mut dyn std::io::Write| out.write_all(state);
-        let bytes = match checkpoint_file::write(dir, before, &old.last_head(), &mut encode) {
-            Err(error) if error.is_full() => {
-                tracing::warn!(%error, "the state could not be written down");
-                return Ok(false);
-            }
-            written => written?,
-        };
-
-        self.segments.checkpoints.complete(before, bytes);
-        self.segments.checkpoints.state_written();
-        Ok(true)
-    }
-
-    /// Gives a segment of an earlier format that was begun behind a gap, and is still empty, a
-    /// checkpoint of its own.
+    /// Gives a segment that was begun behind a gap, and is still empty, a checkpoint of its own.
     fn replace_empty(
         &mut self,
         old: &SegmentSummary,
@@ -206,19 +155,13 @@ impl Log {
     }
 
     fn activate(&mut self, segment: Segment, new: &NewSegment<'_>) {
-        if self.active.is_some() {
-            // Whoever makes the checkpoint reads it next.
-            self.segments.keep_open(&self.slot);
-        }
         self.head = segment.chain;
         self.slot = SegmentSlot::new(SegmentSummary::of_new(new, segment.chain));
         self.active = Some(SegmentGuard::of_active(&self.slot, segment));
         self.segments.add(self.slot.clone());
 
-        if new.format.holds_checkpoint() {
-            self.segments.checkpoints.complete(new.first, new.checkpoint.len() as u64);
-            self.segments.checkpoints.state_written();
-        }
+        self.fold_from = new.first;
+        self.needs_checkpoint = false;
         self.postponed_roll = None;
     }
 }

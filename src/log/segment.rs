@@ -157,12 +157,7 @@ impl Segment {
         Ok(Self { path, database, layout, header, chain, skip_sync: false, marker, read })
     }
 
-    /// Whether its checkpoint is in its database, and not a file beside it.
-    pub fn holds_checkpoint(&self) -> bool {
-        self.header.holds_checkpoint()
-    }
-
-    /// The checkpoint that it holds, verified; empty where it holds none.
+    /// The checkpoint, verified.
     pub fn checkpoint(&self) -> Result<Vec<u8>, LogError> {
         let bytes = self.layout.checkpoint()?;
 
@@ -173,6 +168,11 @@ impl Segment {
         } else {
             Err(LogError::corrupt("read", &self.path, "its checkpoint is damaged"))
         }
+    }
+
+    /// Bytes of its checkpoint.
+    pub fn checkpoint_len(&self) -> u64 {
+        self.header.checkpoint_len
     }
 
     /// Begins a commit; durable only after [`Segment::sync`]. Only one is written at a time.

@@ -12,11 +12,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use super::checkpoint_status::CheckpointStatus;
 use super::checksums;
 use super::damage::KnownDamage;
 use super::disk_gauge::DiskGauge;
-use super::disk_space::DiskSpace;
 use super::error::LogError;
 use super::format::FolderFormat;
 use super::frame_cache::FrameCache;
@@ -40,7 +38,6 @@ pub(super) struct SegmentSet {
     pub opener: SegmentOpener,
     pub gauge: DiskGauge,
     pub damage: KnownDamage,
-    pub checkpoints: CheckpointStatus,
     pub cache: FrameCache,
     /// Held as long as anybody may touch the folder.
     _lock: File,
@@ -68,7 +65,6 @@ impl SegmentSet {
             opener: SegmentOpener::new(options),
             gauge,
             damage: KnownDamage::default(),
-            checkpoints: CheckpointStatus::default(),
             cache: FrameCache::default(),
             _lock: lock,
             slots: RwLock::default(),
@@ -76,11 +72,6 @@ impl SegmentSet {
             recent: Mutex::default(),
             durable: AtomicU64::new(0),
         }
-    }
-
-    /// The disk space as it was last measured.
-    pub fn disk_space(&self) -> DiskSpace {
-        DiskSpace { checkpoint: self.checkpoints.bytes(), ..self.gauge.space() }
     }
 
     pub fn durable(&self) -> Seq {
@@ -214,12 +205,6 @@ impl SegmentSet {
         tracing::error!(%problem, "a segment of the log is damaged; see `hookboxctl log salvage`");
         self.damage.add(&problem);
         LogError::Damaged(problem)
-    }
-
-    /// Lets a segment stay open that is in use for the last time for now, as if it had been read.
-    pub fn keep_open(&self, slot: &Arc<SegmentSlot>) {
-        slot.state().keep_open = true;
-        self.mark_used(slot);
     }
 
     /// Marks a segment as used just now, and lets those be closed that were used longest ago.

@@ -192,7 +192,7 @@ impl<'a> Verifier<'a> {
             let what = "the segment does not begin with the chain head that is known of it";
             problems.push(whole(what.to_owned()));
         }
-        if let Err(error) = self.reader.checkpoint_of(segment) {
+        if let Err(error) = segment.checkpoint() {
             problems.push(whole(format!("its checkpoint: {error}")));
         }
 

@@ -34,7 +34,6 @@ mod batch;
 mod breaker;
 mod bucket;
 mod catchup;
-mod checkpoint;
 mod clock;
 mod commands;
 mod dead_letters;

@@ -26,7 +26,7 @@ use crate::model::{Endpoint, EndpointId, Seq, Source, SourceId, WallMs};
 use crate::record::Replay;
 
 /// The format of a checkpoint; an unknown one is refused.
-pub(super) const CHECKPOINT_VERSION: u8 = 1;
+const CHECKPOINT_VERSION: u8 = 1;
 
 /// A record that cannot follow, or a checkpoint that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +130,35 @@ impl State {
             next_endpoint: 1,
             ran_ms: RUN_START,
             ..Self::default()
+        }
+    }
+
+    /// Writes the state down, for the start of a segment.
+    ///
+    /// # Panics
+    /// Never: the state can be serialized into memory.
+    #[must_use]
+    pub fn checkpoint(&self) -> Vec<u8> {
+        let mut bytes = vec![CHECKPOINT_VERSION];
+        rmp_serde::encode::write(&mut bytes, self).expect("the state serializes into memory");
+        bytes
+    }
+
+    /// Reads a checkpoint back.
+    ///
+    /// # Errors
+    /// When it was written by another version, or is damaged.
+    pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, StateError> {
+        match bytes.split_first() {
+            Some((&CHECKPOINT_VERSION, rest)) => {
+                let mut state: Self = rmp_serde::from_slice(rest)?;
+                for endpoint in state.endpoints.values_mut() {
+                    endpoint.remembered_mut().pause_if_held(state.ran_ms);
+                }
+                Ok(state)
+            }
+            Some((&found, _)) => Err(StateError::Version { found }),
+            None => Err(StateError::Version { found: 0 }),
         }
     }
 

@@ -22,20 +22,11 @@ pub trait Store {
     /// Whether it is time to begin a new segment.
     fn wants_roll(&self, wall_ms: WallMs) -> bool;
 
-    /// Whether the roll needs the state, because no fold of the records gives it.
-    fn roll_needs_state(&self) -> bool;
-
-    /// Begins a new segment. The state before it is folded and written down later.
+    /// Begins a new segment with the state written down in front.
     ///
     /// # Errors
     /// As for a commit.
-    fn roll_ahead(&mut self, wall_ms: WallMs) -> Result<(), Self::Error>;
-
-    /// Begins a new segment with the state written down before it.
-    ///
-    /// # Errors
-    /// As for a commit.
-    fn roll(&mut self, state: &[u8], wall_ms: WallMs) -> Result<(), Self::Error>;
+    fn roll(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), Self::Error>;
 }
 
 impl Store for Log {
@@ -50,16 +41,8 @@ impl Store for Log {
         Log::wants_roll(self, wall_ms)
     }
 
-    fn roll_needs_state(&self) -> bool {
-        Log::roll_needs_state(self)
-    }
-
-    fn roll_ahead(&mut self, wall_ms: WallMs) -> Result<(), LogError> {
-        Log::roll_ahead(self, wall_ms)
-    }
-
-    fn roll(&mut self, state: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
-        Log::roll(self, state, wall_ms)
+    fn roll(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
+        Log::roll(self, checkpoint, wall_ms)
     }
 }
 
@@ -179,21 +162,13 @@ impl<S: Store> Core<S> {
         };
         let released = decided.release(&token);
 
-        match self.roll_if_due(now.wall_ms) {
-            Ok(()) => Ok(released),
-            Err(error) => Err(FailedCommit { error, _unanswered: released.answers }),
+        // A new segment begins with the state as it is after this step.
+        if self.store.wants_roll(now.wall_ms)
+            && let Err(error) = self.store.roll(&self.queue.state().checkpoint(), now.wall_ms)
+        {
+            return Err(FailedCommit { error, _unanswered: released.answers });
         }
-    }
-
-    /// Begins a new segment when it is time. The state before it is that after this step.
-    fn roll_if_due(&mut self, wall_ms: WallMs) -> Result<(), S::Error> {
-        if !self.store.wants_roll(wall_ms) {
-            return Ok(());
-        }
-        if self.store.roll_needs_state() {
-            return self.store.roll(&self.queue.state().checkpoint(), wall_ms);
-        }
-        self.store.roll_ahead(wall_ms)
+        Ok(released)
     }
 }
 

@@ -264,7 +264,6 @@ mod tests {
 
     fn space(left: u64) -> DiskSpace {
         DiskSpace {
-            checkpoint: 0,
             quota: 1024 * MIB,
             reserve: 32 * MIB,
             used: 1024 * MIB - left,

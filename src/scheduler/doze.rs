@@ -4,12 +4,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::thread::JoinHandle;
-use std::time::Duration;
-
-/// How often it is looked whether threads have ended, and the pause in between: five seconds.
-const END_LOOKS: u32 = 1_000;
-const END_LOOK: Duration = Duration::from_millis(5);
 
 /// Whether a thread sleeps. Shared by the thread and those who wake it.
 #[derive(Clone, Debug, Default)]
@@ -35,17 +29,6 @@ impl Doze {
         fence(Ordering::SeqCst);
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::SeqCst)
     }
-}
-
-/// Waits until those who read the log have ended; not for ever: the disk may not answer them.
-pub(super) fn wait_for(readers: &[JoinHandle<()>]) {
-    for _ in 0..END_LOOKS {
-        if readers.iter().all(JoinHandle::is_finished) {
-            return;
-        }
-        std::thread::park_timeout(END_LOOK);
-    }
-    tracing::warn!("a reader of the log has not ended: stopping without it");
 }
 
 #[cfg(test)]

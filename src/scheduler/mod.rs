@@ -9,8 +9,7 @@
 //! the [`Handle`] that the other modules hold and the [`Envelope`] in which a request travels with
 //! the place of its answer, the workers that find out where events go before they come to the
 //! thread (`matching`), the reader of the log that refills prefetches and scans for
-//! replays (`reader`, `patient`, `reads`), what writes checkpoints
-//! (`checkpointer`, `fold`), retention (`retention`, `relocate`, `retention_clock`),
+//! replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`, `retention_clock`),
 //! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), the gate
 //! before all listeners (`accept_gate`), what follows from how full the disk is (`disk_level`,
 //! `disk_thresholds`, `disk_reports`), and what is measured (`meters`).
@@ -21,7 +20,6 @@
 //! again. Refused: more requests than the channel holds (`Refusal::Busy`).
 
 mod accept_gate;
-mod checkpointer;
 mod core;
 mod directory;
 mod disk_level;
@@ -29,7 +27,6 @@ mod disk_reports;
 mod disk_thresholds;
 mod doze;
 mod envelope;
-mod fold;
 mod gathering;
 mod handle;
 mod health;
@@ -57,7 +54,6 @@ pub use directory::Directory;
 pub use disk_level::DiskState;
 pub use disk_thresholds::DiskLevel;
 pub use envelope::{AnswerReceiver, Envelope, HeldAnswer};
-pub use fold::{FoldError, Folded, fold_log};
 pub use handle::{Channels, Handle, channel};
 pub use health::Health;
 pub use losses::{AskQueue, settle_at_start};

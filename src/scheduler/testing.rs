@@ -173,11 +173,6 @@ impl TestCore {
         self.core.store.roll(&checkpoint, WALL_MS).expect("rolls");
     }
 
-    /// Begins a new segment without a checkpoint before it.
-    pub fn roll_ahead(&mut self) {
-        self.core.store.roll_ahead(WALL_MS).expect("rolls");
-    }
-
     /// The disk does not give back the oldest segment any more, whose records are lost.
     pub fn give_up_oldest(&mut self) {
         let (doing, path) = ("read", self.database(1));

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::checkpointer::Checkpointer;
 use super::core::{Core, Released};
 use super::directory::Directory;
 use super::disk_thresholds::DiskLevel;
@@ -21,7 +20,7 @@ use super::handle::{Channels, Handle};
 use super::reader::ReaderWork;
 use super::retention::Retention;
 use super::watchdog::{CommitClock, Fatal, Watchdog};
-use super::{doze, reader, tail, watchdog};
+use super::{reader, tail, watchdog};
 use crate::log::{Log, LogError, Reader, failpoint};
 use crate::model::share::{Share, ShareHolder};
 use crate::model::{Clock, Now, Seq, Source, limits};
@@ -36,6 +35,10 @@ const FREE_SPACE_MS: u64 = 1_000;
 
 /// Between two tries to remove a segment.
 const DROP_AGAIN_MS: u64 = 5_000;
+
+/// How often it is looked whether the reader has ended, and the pause in between: five seconds.
+const READER_LOOKS: u32 = 1_000;
+const READER_LOOK: Duration = Duration::from_millis(5);
 
 /// What the thread is made of.
 pub struct SchedulerParts {
@@ -57,7 +60,6 @@ struct Thread {
     attempts: mpsc::Sender<AttemptOrder>,
     reads: SyncSender<ReaderWork>,
     reader_doze: Doze,
-    checkpointer: Checkpointer,
     fatal: Fatal,
     postponed: Postponed,
     gathering: Gathering,
@@ -92,7 +94,6 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
     let (reads, orders) = sync_channel(limits::READS + 1);
     let reader_doze = Doze::default();
     let doze = reader_doze.clone();
-    let checkpointer = Checkpointer::start(parts.reader.clone())?;
     let (log_reader, handle, retention) = (parts.reader, parts.handle, parts.retention);
     let reader_clock = clock.clone();
     let reader = name("hookbox-reader").spawn(move || {
@@ -116,7 +117,6 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
         attempts,
         reads,
         reader_doze,
-        checkpointer,
         fatal,
         postponed: Postponed::default(),
         gathering: Gathering::default(),
@@ -131,17 +131,27 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
     name("hookbox-scheduler").spawn(move || {
         thread.run();
         thread.commit.begin((thread.clock)().mono_ms);
-        let Thread { core, channels, reads, commit, checkpointer, .. } = thread;
-        let checkpoints = checkpointer.stop();
+        let Thread { core, channels, reads, commit, .. } = thread;
         let closed = core.store.close();
         stopped.store(true, Ordering::Release);
         commit.wake_watchdog();
 
         // The reader has nothing to wait for any more, and saves the retention clock.
         drop((channels, reads));
-        doze::wait_for(&[reader, checkpoints]);
+        wait_for(&reader);
         closed
     })
+}
+
+/// Waits until the reader has ended; not for ever, because the disk may not answer it.
+fn wait_for(reader: &JoinHandle<()>) {
+    for _ in 0..READER_LOOKS {
+        if reader.is_finished() {
+            return;
+        }
+        std::thread::park_timeout(READER_LOOK);
+    }
+    tracing::warn!("the log's reader has not ended: stopping without it");
 }
 
 impl Thread {
@@ -272,7 +282,6 @@ impl Thread {
         self.channels.health.durable.store(durable, Ordering::Release);
         failpoint::reached("step.committed");
         self.commit.end();
-        self.checkpointer.look();
         self.measure(began, &released);
         if !released.records.is_empty() && self.reader_doze.must_wake() {
             // It has a slot in the channel unless it has been called already.

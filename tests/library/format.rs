@@ -6,11 +6,9 @@
 //! dropped, relocated events, and deliveries that wait. It is never written anew: a later format
 //! gets a fixture of its own beside it, made with `cargo test --test library -- --ignored
 //! write_the_fixture`. `log-2.json` has the records that came later: what restrains endpoints, the
-//! run clock, what is lost, what no filter could decide. `log-3.json` has segments of formats 1
-//! and 2 (see [`layouts`]), `log-4.json`
-//! of formats 2 and 3 (see [`beside`]). Where one is there already, it is not written.
+//! run clock, what is lost, what no filter could decide. `log-3.json` has segments of both formats
+//! (see [`layouts`]). Where one is there already, it is not written.
 
-mod beside;
 mod layouts;
 mod records;
 
@@ -156,7 +154,6 @@ fn write_the_fixture() {
     write(FIXTURE, story, state_of, Some(1));
     write(SECOND, |_| restraints(), restraints_of, None);
     layouts::write_fixture();
-    beside::write_fixture();
 }
 
 /// Writes a log of these records, the first of them in a segment of their own, which may be

@@ -302,11 +302,6 @@ impl MetricsPage {
         let space = state.space();
         let left = space.left().saturating_sub(space.reserve);
         for (name, help, bytes) in [
-            (
-                "hookbox_log_checkpoint_bytes",
-                "Bytes of the newest checkpoint of the log.",
-                space.checkpoint,
-            ),
             ("hookbox_log_quota_bytes", "Bytes the log may take.", space.quota),
             (
                 "hookbox_log_reserve_bytes",

@@ -3,9 +3,9 @@
 //! It is the newest segment, or, when records are missing behind it, a new one that begins behind
 //! the gap.
 
+use super::base::BaseCheckpoint;
 use super::newest::NewestSegment;
 use super::recovery::Recovery;
-use crate::log::checkpoints::FoldBase;
 use crate::log::error::LogError;
 use crate::log::frame::ChainHead;
 use crate::log::header::NewSegment;
@@ -40,7 +40,7 @@ impl Recovery {
     pub fn choose_active(
         &mut self,
         newest: Option<NewestSegment>,
-        base: Option<&FoldBase>,
+        base: Option<&BaseCheckpoint>,
         mark: Option<Mark>,
         options: &Options,
     ) -> Result<ActiveSegment, LogError> {
@@ -123,7 +123,7 @@ impl Recovery {
     fn begin_behind_gap(
         &mut self,
         newest: &NewestSegment,
-        base: Option<&FoldBase>,
+        base: Option<&BaseCheckpoint>,
         (reach, why): (Seq, String),
         options: &Options,
     ) -> Result<ActiveSegment, LogError> {
@@ -134,17 +134,16 @@ impl Recovery {
         self.problem(segment.header.first, gap_from, reach, what);
         segment.sync()?;
 
-        // There is no checkpoint of the state here yet, so a new segment that holds one repeats the
-        // one that is folded from.
-        let format = options.segment_format;
+        // There is no checkpoint of the state here yet, so the new segment repeats the one that is
+        // folded from.
         let oldest = self.segments.oldest().map_or(segment.header.first, |slot| slot.first);
         let (fold_from, checkpoint) = match base {
-            _ if !format.holds_checkpoint() => (first, &[][..]),
-            Some(base) => (base.fold_from, base.state.as_deref().unwrap_or_default()),
+            Some(base) => (base.fold_from, &base.checkpoint[..]),
             None => (oldest, &[][..]),
         };
         let gap_from = Some(gap_from);
         let (prev, created_at) = (scan.head, self.wall_ms);
+        let format = options.segment_format;
         let new = NewSegment { format, first, prev, fold_from, gap_from, created_at, checkpoint };
         let active = begin(&new, options)?;
 

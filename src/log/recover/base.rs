@@ -1,35 +1,52 @@
 //! The checkpoint from which the state is folded.
 
-use super::newest::NewestSegment;
 use super::recovery::Recovery;
-use crate::log::checkpoints::{FoldBase, LogEnd, newest_checkpoint};
-use crate::log::watermark::Mark;
+use crate::log::error::LogError;
+use crate::log::segment::Segment;
+use crate::model::Seq;
+
+/// A checkpoint of the state before `fold_from`.
+pub(super) struct BaseCheckpoint {
+    pub checkpoint: Vec<u8>,
+    pub fold_from: Seq,
+}
 
 impl Recovery {
     /// The newest checkpoint that can be read.
-    pub fn find_base(
-        &mut self,
-        newest: Option<&NewestSegment>,
-        mark: Option<Mark>,
-    ) -> Option<FoldBase> {
+    pub fn find_base(&mut self, newest: Option<&Segment>) -> Option<BaseCheckpoint> {
         let newest = newest?;
-        let last = newest.scan.last;
-        let next = mark.map_or(last, |mark| mark.seq.max(last)) + 1;
+        let newest_first = newest.header.first;
+        match newest.checkpoint() {
+            Ok(checkpoint) => {
+                return Some(BaseCheckpoint { checkpoint, fold_from: newest.header.fold_from });
+            }
+            Err(error) => self.report_bad_checkpoint(newest_first, &error),
+        }
 
-        // An empty segment has a chain head of its own already; what counts is the record before.
-        let head = if last < newest.segment.header.first {
-            newest.segment.header.prev
-        } else {
-            newest.scan.head
-        };
-        let head = Some((last + 1, head));
-        let end = LogEnd { next, head, newest: Some(&newest.segment) };
+        let slots = self.segments.all();
+        for slot in slots.into_iter().rev().filter(|slot| slot.first < newest_first) {
+            let acquired = self.segments.acquire(&slot);
+            let read = acquired.and_then(|segment| match segment {
+                Some(segment) => {
+                    let fold_from = segment.header.fold_from;
+                    segment
+                        .checkpoint()
+                        .map(|checkpoint| Some(BaseCheckpoint { checkpoint, fold_from }))
+                }
+                None => Ok(None),
+            });
+            match read {
+                Ok(Some(base)) => return Some(base),
+                Ok(None) => {}
+                Err(error) => self.report_bad_checkpoint(slot.first, &error),
+            }
+        }
+        None
+    }
 
-        let segments = self.segments.clone();
-        newest_checkpoint(&segments, &end, &mut |segment, error| {
-            let what =
-                format!("the checkpoint before them cannot be read, an older one is used: {error}");
-            self.problem(segment, segment, segment, what);
-        })
+    fn report_bad_checkpoint(&mut self, segment: Seq, error: &LogError) {
+        let what =
+            format!("the checkpoint before them cannot be read, an older one is used: {error}");
+        self.problem(segment, segment, segment, what);
     }
 }

@@ -32,9 +32,6 @@ impl Recovery {
             }
         }
 
-        for first in listing.checkpoints.into_iter().filter(|first| is_dropped(*first)) {
-            folder::remove(&folder::checkpoint(&dir, first))?;
-        }
         for first in listing.seals {
             let seal = folder::seal(&dir, first);
             if is_dropped(first) {

@@ -86,7 +86,7 @@ fn open_once(
     // The newest is added at the end: it may turn out not to be the active one.
     recovery.add_older_segments();
     report_unverified_tail(&mut recovery, newest.as_ref(), mark)?;
-    let base = recovery.find_base(newest.as_ref(), mark);
+    let base = recovery.find_base(newest.as_ref().map(|n| &n.segment));
     // Before a segment of this format is begun: earlier versions are to stay away from it.
     format.write(&options.dir)?;
     let active = recovery.choose_active(newest, base.as_ref(), mark, options)?;
@@ -106,13 +106,6 @@ fn open_once(
 
     let reader = Reader { segments: segments.clone() };
     let fold_from = base.as_ref().map_or(reader.first(), |base| base.fold_from);
-    let state = base.and_then(|base| base.state);
-    segments.checkpoints.complete(fold_from, state.as_ref().map_or(0, |state| state.len() as u64));
-    let is_behind_gap = slot.summary().gap_from.is_some();
-    if fold_from < slot.first && (is_behind_gap || !problems.is_empty()) {
-        segments.checkpoints.require_state();
-    }
-
     let log = Log {
         active: Some(SegmentGuard::of_active(&slot, active.segment)),
         next: active.next,
@@ -121,6 +114,8 @@ fn open_once(
         watermark,
         segment_bytes: segments.gauge.space().segment,
         segment_age_ms: options.segment_age_ms,
+        fold_from,
+        needs_checkpoint: fold_from != slot.first,
         poisoned: false,
         postponed_roll: None,
         slot,
@@ -128,7 +123,8 @@ fn open_once(
     };
     reader.measure_disk_space();
 
-    Ok(Recovered { log, reader, checkpoint: state, first_to_fold: fold_from, problems })
+    let checkpoint = base.map(|base| base.checkpoint).filter(|bytes| !bytes.is_empty());
+    Ok(Recovered { log, reader, checkpoint, first_to_fold: fold_from, problems })
 }
 
 fn lock_and_measure(options: &Options, format: &FolderFormat) -> Result<SegmentSet, LogError> {

@@ -124,7 +124,7 @@ fn a_segment_of_format_1_is_continued_as_it_is_until_it_is_rolled() {
     let written = forward(&reader, 1);
     assert_eq!(written.len(), 10);
     drop((log, reader));
-    assert_eq!(formats(dir.path(), &[1, 5, 9]), [1, 1, 3]);
+    assert_eq!(formats(dir.path(), &[1, 5, 9]), [1, 1, 2]);
 
     let Recovered { reader, checkpoint, .. } = open_whole(dir.path());
     assert_eq!(checkpoint.as_deref(), Some(&b"more"[..]));
@@ -273,7 +273,7 @@ fn a_commit_of_too_many_frames_is_refused() {
 }
 
 #[test]
-fn the_folder_says_format_3_before_a_segment_has_it() {
+fn the_folder_says_format_2_before_a_segment_has_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let log_dir = dir.path().join("log");
     let old = Options { segment_format: SegmentFormat::Chunks, ..options(dir.path()) };
@@ -292,7 +292,7 @@ fn the_folder_says_format_3_before_a_segment_has_it() {
 
     assert!(folder::segment(&log_dir, 6).exists());
     let format = fs::read_to_string(log_dir.join("format")).expect("reads");
-    assert!(format.starts_with("{\"format\":3,"), "{format}");
+    assert!(format.starts_with("{\"format\":2,"), "{format}");
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn forged(first: Seq) -> Vec<u8> {
 
 #[test]
 fn salvage_prefers_what_was_written_to_what_was_sent() {
-    for format in [SegmentFormat::Chunks, SegmentFormat::Cells, SegmentFormat::Bare] {
+    for format in [SegmentFormat::Chunks, SegmentFormat::Cells] {
         let dir = tempfile::tempdir().expect("a folder");
         let options = Options { segment_format: format, ..options(dir.path()) };
         let Recovered { mut log, reader, .. } = Log::open(options, 1_000).expect("opens");

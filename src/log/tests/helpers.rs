@@ -8,9 +8,7 @@ use bytes::Bytes;
 use super::FORMAT;
 use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
-use crate::log::{
-    Expect, Head, Log, LogError, LogProblem, Options, Reader, Recovered, Report, folder,
-};
+use crate::log::{Expect, Head, Log, LogError, LogProblem, Options, Reader, Recovered, Report};
 use crate::model::{Event, EventId, Seq};
 use crate::record::Record;
 
@@ -129,11 +127,7 @@ pub(super) fn copy_tree(from: &Path, to: &Path) {
 
 /// Changes a segment of a log that is closed.
 pub(super) fn meddle(dir: &Path, first: Seq, with: Tampering) {
-    let log = dir.join("log");
-    if let (Tampering::Checkpoint(bytes), false) = (&with, FORMAT.holds_checkpoint()) {
-        return fs::write(folder::checkpoint(&log, first), bytes).expect("writes");
-    }
-    let segment = Segment::open(&log, first, false).expect("opens");
+    let segment = Segment::open(&dir.join("log"), first, false).expect("opens");
     segment.tamper(&with);
     segment.sync().expect("syncs");
 }

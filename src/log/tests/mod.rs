@@ -1,10 +1,8 @@
 //! The log as a whole, on a real folder. One file a question; what several need is in `helpers`.
-//! All but the measurements, `cells` and
-//! `checkpoints` run on segments of the oldest format as well.
+//! All but the measurements and `cells` run on segments of either format.
 
 mod cells;
 mod chain;
-mod checkpoints;
 mod commits;
 mod copies;
 mod damage;
@@ -26,7 +24,7 @@ use self::helpers::{
 use super::SegmentFormat;
 
 /// The format of the segments in the tests of this module.
-const FORMAT: SegmentFormat = SegmentFormat::NEWEST;
+const FORMAT: SegmentFormat = SegmentFormat::Cells;
 
 /// The same on segments of format 1.
 #[allow(clippy::duplicate_mod, reason = "the same questions are asked of another format")]

@@ -281,11 +281,6 @@ impl<'a> RetentionKeeper<'a> {
         segments: &[SegmentInfo],
     ) -> Option<RetentionWork> {
         let oldest = segments.first()?;
-        // A start needs its records until there is a checkpoint behind them.
-        let needed = self.access.reader.checkpoint_before();
-        if oldest.last.is_some_and(|last| last >= needed) {
-            return None;
-        }
         let reason = self.reason(now, status, oldest, segments)?;
         let retirement = SegmentRetirement::of(oldest, reason)?;
 

@@ -24,9 +24,7 @@ pub struct Died;
 #[derive(Debug)]
 pub struct Token(());
 
-/// Segments of records, with the checkpoints before them. Most of these are folded and complete
-/// only some commits after their segment was begun, and a few never, because the next one is wanted
-/// by then.
+/// Segments of records, each with the checkpoint it begins with.
 #[derive(Debug)]
 pub struct Disk {
     segments: Vec<Segment>,
@@ -34,8 +32,6 @@ pub struct Disk {
     dropped: Vec<Segment>,
     pub fate: Fate,
     roll_at: usize,
-    /// The segment whose checkpoint is not complete yet, and in how many commits it will be.
-    pending: Option<(Seq, u64)>,
 }
 
 #[derive(Debug)]
@@ -53,7 +49,6 @@ impl Disk {
             dropped: Vec::new(),
             fate: Fate::Durable,
             roll_at,
-            pending: None,
         }
     }
 
@@ -95,58 +90,29 @@ impl Disk {
         (self.first()..from).rev().filter_map(|seq| self.read(seq).map(|record| (seq, record)))
     }
 
-    /// The oldest sealed segment's range, unless a start needs it.
+    /// The oldest sealed segment's range.
     pub fn oldest_sealed(&self) -> Option<(Seq, Seq)> {
         let oldest = self.segments.first().filter(|_| self.segments.len() > 1)?;
-        let last = oldest.first + oldest.records.len() as u64 - 1;
-        (last < self.base().first).then_some((oldest.first, last))
-    }
-
-    /// The segment with the newest checkpoint, or the first one.
-    fn base(&self) -> &Segment {
-        let newest = self.segments.iter().rev().find(|segment| segment.checkpoint.is_some());
-        newest.or(self.segments.first()).expect("there is always one")
+        Some((oldest.first, oldest.first + oldest.records.len() as u64 - 1))
     }
 
     pub fn drop_segment(&mut self, first: Seq) {
-        assert!(first < self.base().first, "what a start needs is never dropped");
+        assert!(self.segments.len() > 1, "the active segment is never dropped");
         let at = self.segments.iter().position(|segment| segment.first == first);
         self.dropped.extend(at.map(|at| self.segments.remove(at)));
     }
 
-    /// The state as a start-up would fold it: the newest checkpoint and the records behind it.
+    /// The state as a start-up would fold it: one checkpoint and one segment.
     pub fn fold(&self) -> State {
-        self.fold_before(self.last() + 1)
-    }
-
-    fn fold_before(&self, end: Seq) -> State {
-        let base = self.base();
-        let mut state = match &base.checkpoint {
+        let active = self.segments.last().expect("there is always one");
+        let mut state = match &active.checkpoint {
             Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
             None => State::new(),
         };
-        for (seq, record) in self.refs(base.first).take_while(|(seq, _)| *seq < end) {
+        for (seq, record) in self.refs(active.first) {
             state.apply(seq, record).expect("what was remembered can be folded");
         }
         state
-    }
-
-    /// Lets a commit's time pass for the checkpoint that is being made.
-    fn go_on_with_checkpoint(&mut self) {
-        let Some((first, left)) = self.pending.take() else { return };
-        if left > 0 {
-            self.pending = Some((first, left - 1));
-            return;
-        }
-        let checkpoint = self.fold_before(first).checkpoint();
-        let segment = self.segments.iter_mut().find(|segment| segment.first == first);
-        segment.expect("it is not dropped before").checkpoint = Some(checkpoint);
-    }
-
-    fn begin_segment(&mut self, checkpoint: Option<Vec<u8>>) {
-        let first = self.last() + 1;
-        self.pending = checkpoint.is_none().then_some((first, first % 5 * 4));
-        self.segments.push(Segment { first, checkpoint, records: Vec::new() });
     }
 }
 
@@ -185,28 +151,32 @@ impl Disk {
         taken_up.unwrap_or_else(|| "not yet".to_owned())
     }
 
-    /// Every prefix of the log folds, and folding from one checkpoint to the next gives that one,
-    /// whether it was folded or is the queue's own state.
+    /// Every prefix of the log folds, and folding a segment gives the checkpoint that the next one
+    /// begins with.
     pub fn check_prefixes(&self) {
-        let mut folded = None;
-        for segment in &self.segments {
-            let begun = segment.checkpoint.as_deref().map(State::from_checkpoint);
-            let begun = begun.transpose().expect("the checkpoint reads back");
-            if let (Some(begun), Some(folded)) = (&begun, &folded) {
-                assert_eq!(folded, begun, "the checkpoint before record {}", segment.first);
-            }
-
-            let is_first = segment.first == 1;
-            let Some(mut state) = begun.or(folded.take()).or(is_first.then(State::new)) else {
-                // What is before its first checkpoint has been dropped.
-                continue;
+        for (at, segment) in self.segments.iter().enumerate() {
+            let mut state = match &segment.checkpoint {
+                Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
+                None => State::new(),
             };
             for (seq, record) in (segment.first..).zip(&segment.records) {
                 state.apply(seq, record).expect("every prefix folds");
             }
-            folded = Some(state);
+
+            if let Some(next) = self.segments.get(at + 1) {
+                let begun = next
+                    .checkpoint
+                    .as_deref()
+                    .map(State::from_checkpoint)
+                    .expect("a checkpoint in front");
+                assert_eq!(
+                    state,
+                    begun.expect("it reads back"),
+                    "the checkpoint before record {}",
+                    next.first
+                );
+            }
         }
-        assert!(folded.is_some(), "there is no state to start from");
     }
 }
 
@@ -254,7 +224,6 @@ impl Store for &mut Disk {
             encode(record, &mut bytes);
             active.records.push(decode(&bytes).expect("what was encoded can be decoded"));
         }
-        self.go_on_with_checkpoint();
         if self.fate == Fate::DiesAfter { Err(Died) } else { Ok(Token(())) }
     }
 
@@ -262,17 +231,13 @@ impl Store for &mut Disk {
         self.segments.last().is_some_and(|active| active.records.len() >= self.roll_at)
     }
 
-    fn roll_needs_state(&self) -> bool {
-        self.last().is_multiple_of(4)
-    }
-
-    fn roll_ahead(&mut self, _wall_ms: WallMs) -> Result<(), Died> {
-        self.begin_segment(None);
-        Ok(())
-    }
-
-    fn roll(&mut self, state: &[u8], _wall_ms: WallMs) -> Result<(), Died> {
-        self.begin_segment(Some(state.to_vec()));
+    fn roll(&mut self, checkpoint: &[u8], _wall_ms: WallMs) -> Result<(), Died> {
+        let first = self.last() + 1;
+        self.segments.push(Segment {
+            first,
+            checkpoint: Some(checkpoint.to_vec()),
+            records: Vec::new(),
+        });
         Ok(())
     }
 }

@@ -227,7 +227,7 @@ fn c06_lost_segments_leave_nothing_that_waits_for_ever() {
 type Damage = fn(&Path);
 
 /// What a segment can do without.
-const HARMLESS: [(&str, Damage); 10] = [
+const HARMLESS: [(&str, Damage); 7] = [
     ("snapshots deleted", |segment| {
         snapshots(segment, |path| fs::remove_file(path).expect("deletes"))
     }),
@@ -248,20 +248,7 @@ const HARMLESS: [(&str, Damage); 10] = [
     ("seal deleted", |segment| {
         let _ = fs::remove_file(segment.with_extension("seal"));
     }),
-    ("checkpoint deleted", |segment| {
-        let _ = fs::remove_file(segment.with_extension("state"));
-    }),
-    ("checkpoint emptied", |segment| checkpoint(segment, <[u8]>::len)),
-    ("checkpoint cut in half", |segment| checkpoint(segment, |bytes| bytes.len() / 2)),
 ];
-
-/// Takes so many bytes off the beginning of a checkpoint.
-fn checkpoint(segment: &Path, cut: fn(&[u8]) -> usize) {
-    let path = segment.with_extension("state");
-    if let Ok(bytes) = fs::read(&path) {
-        fs::write(&path, &bytes[cut(&bytes)..]).expect("damages");
-    }
-}
 
 fn snapshots(segment: &Path, damage: impl Fn(&Path)) {
     let entries = fs::read_dir(segment).expect("the segment's folder").flatten();
