@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_who_did_not_ask_is_looked_at_and_nobody_who_stops_asking_is_told() {
+    fn nobody_who_did_not_ask_is_looked_at_and_nobody_who_stops_asking_is_notified() {
         let mut world = world();
         let mut quiet = watched();
         quiet.warn_after_ms = None;
