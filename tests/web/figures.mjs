@@ -7,7 +7,8 @@ import { until } from "./stage.mjs";
 export async function figures({ stage, page, base }) {
   const wanted = Number(process.env.HOOKBOX_WEB_EVENTS);
   const dead = Math.floor(wanted / 10);
-  await stage.ctl("source", "create", "many", "--verify", "none", "--split", "--max-body", "8MiB");
+  await stage.ctl("source", "create", "many", "--verify", "none", "--split", "--type-field", "/type",
+    "--max-body", "8MiB");
   await stage.ctl("endpoint", "create", "gone", "--url", "pull:", "--from", "many", "--types", "dead");
   const batch = (count, from) => JSON.stringify(Array.from({ length: count }, (_, n) =>
     ({ type: (from + n) % 10 ? "plain" : "dead", data: { n: from + n, text: "x".repeat(100) } })));
