@@ -127,7 +127,8 @@ mod tests {
         };
         assert!(with_keys(&[key]));
         let secret = cookie.split_once('=').expect("name and value").1;
-        for others in [&[][..], &[""], &[&token], &[secret], &[&key[1..]], &[key, key]] {
+        let wrong: [&[&str]; 6] = [&[], &[""], &[&token], &[secret], &[&key[1..]], &[key, key]];
+        for others in wrong {
             assert!(!with_keys(others), "{others:?}");
         }
     }

@@ -163,8 +163,9 @@ fn nothing_that_is_sent_comes_back_as_a_header() {
     }
 
     let text = format!(
-        "GET /api/v1/status HTTP/1.1\nHost: {}\nCookie: {}\nX-Hookbox-Key: {}\nX: a\n\t\
-         Set-Cookie: x=1\nAccept: text/html\nContent-Type: text/html\nX-Forwarded-Host: evil.example\n\n",
+        "GET /api/v1/status HTTP/1.1\nHost: {}\nCookie: {}\nX-Hookbox-Key: {}\nX: a\n\
+         \tSet-Cookie: x=1\nAccept: text/html\nContent-Type: text/html\n\
+         X-Forwarded-Host: evil.example\n\n",
         page.addr, page.cookie, page.key
     );
     let mut client = page.client();
