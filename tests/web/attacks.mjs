@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 
 /** A page of somebody else, which runs this script and keeps what came of it. */
-function evil(script) {
+function evil(script, cookies) {
   return (request, response) => {
+    if (request.headers.cookie) cookies.push(request.headers.cookie);
     response.writeHead(200, { "content-type": "text/html" });
     response.end(request.url === "/" ? `<!doctype html><title>evil</title><script>${script}</script>` : "");
   };
@@ -14,6 +15,7 @@ export async function attacks({ stage, page, base }) {
   const sources = async () => (await stage.ctl("source", "list")).length;
   const before = await sources();
   const port = new URL(base).port;
+  const cookies = [];
   const url = await stage.serve(evil(`
     const done = {};
     const body = '{"name":"theirs"}';
@@ -48,7 +50,7 @@ export async function attacks({ stage, page, base }) {
     Promise.all(all).then(() => { window.done = done; });
     addEventListener("DOMContentLoaded", () => {});
   `.replace("document.body.append(frame)", "(document.body ?? document.documentElement).append(frame)")
-    .replace("document.body.append(script)", "(document.body ?? document.documentElement).append(script)")));
+    .replace("document.body.append(script)", "(document.body ?? document.documentElement).append(script)"), cookies));
 
   // On another port of loopback, which is the same site to a browser and gets the cookie along; and under a name.
   for (const origin of [url, url.replace("127.0.0.1", "evil.example"), url.replace("127.0.0.1", "localhost")]) {
@@ -63,6 +65,19 @@ export async function attacks({ stage, page, base }) {
     await theirs.close();
   }
   assert.equal(await sources(), before, "nobody made a source");
+
+  // Whoever serves on another port of the same name has the cookie; no browser stands between.
+  assert.ok(cookies.length > 0, "cookies do not know ports");
+  for (const cookie of new Set(cookies)) {
+    const answer = await fetch(`${base}/api/v1/status`, { headers: { cookie, "sec-fetch-site": "same-origin" } });
+    assert.equal(answer.status, 403, "a cookie alone");
+    const again = await fetch(`${base}/?token=x`, { headers: { cookie }, redirect: "manual" });
+    assert.ok(!(again.headers.get("location") ?? "").includes("k="), "the key is given out once");
+  }
+  const keyless = await page.context().newPage();
+  await keyless.goto(`${base}/`);
+  await keyless.getByText("this tab has no key").first().waitFor();
+  await keyless.close();
 
   // DNS rebinding: the name of an attacker leads to the page's own port.
   const rebound = await page.context().newPage();
@@ -81,7 +96,8 @@ export async function attacks({ stage, page, base }) {
 
   // An answer of the API that is opened by itself does nothing, whatever stands in it.
   const alone = await page.context().newPage();
-  await alone.goto(`${base}/api/v1/events/${stage.script}`);
+  const opened = await alone.goto(`${base}/api/v1/events/${stage.script}`);
+  assert.equal(opened.status(), 403, "no key stands in an address");
   assert.equal(await alone.evaluate(() => document.scripts.length), 0);
   await alone.close();
 

@@ -92,6 +92,15 @@ async function session() {
   const cookies = await context.cookies();
   assert.equal(cookies.length, 1);
   assert.equal(cookies[0].httpOnly && cookies[0].sameSite, "Strict");
+  assert.equal(cookies[0].expires, -1, "it goes with the browser");
+
+  // The key stays with the tab, also over a look elsewhere.
+  await page.reload();
+  await page.getByText("Events are accepted").waitFor();
+  await page.goto("about:blank");
+  await go("/events");
+  await row(stage.script).or(row("issues")).first().waitFor();
+  await go("/");
 }
 
 async function overview() {

@@ -9,10 +9,12 @@ use clap::Args;
     after_help = "Examples:\n  hookboxctl web\n  hookboxctl web --listen 127.0.0.1:0 --no-open\n\n\
     For a daemon on another machine, in two terminals of yours:\n  \
     ssh -t box hookboxctl web --no-open\n  \
-    ssh -N -L 8421:127.0.0.1:8421 box\n\
+    ssh -N -o ExitOnForwardFailure=yes -L 8421:127.0.0.1:8421 box\n\
     and open the URL that the first one prints.\n\n\
-    The URL opens the page once; the browser that opened it may use the page until the command\n\
-    ends (Ctrl-C). The page may do what you may do with hookboxctl, and nothing else."
+    The URL opens the page once; the tab that opened it may use the page until the command ends\n\
+    (Ctrl-C). The page may do what you may do with hookboxctl, and nothing else.\n\n\
+    Where others have accounts on the machine, --listen 127.0.0.1:0 takes a fresh port for each\n\
+    run, so that nobody can have served something at its address before."
 )]
 pub struct WebArgs {
     /// Where the page is served: an address of loopback with a port; port 0 takes a free one.

@@ -11,6 +11,7 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 
 use super::gate::PageRefusal;
+use super::session::PageEntry;
 use crate::api::views::ProblemView;
 use crate::ctl::error::CtlError;
 
@@ -54,14 +55,20 @@ pub(super) fn whole(bytes: Bytes) -> PageBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// The session is open: on to the page, in whose address the token does not stand.
-pub(super) fn to_page(cookie: Option<HeaderValue>) -> Response<PageBody> {
+/// The session is open: on to the page, in whose address the token does not stand. Who comes back
+/// gets no key: a cookie alone does not prove who asks.
+pub(super) fn to_page(entry: Option<PageEntry>) -> Response<PageBody> {
     let mut response = ready(StatusCode::SEE_OTHER, TEXT, Bytes::from_static(b"see /\n"));
     let headers = response.headers_mut();
-    headers.insert(LOCATION, HeaderValue::from_static("/"));
-    if let Some(cookie) = cookie {
-        headers.insert(SET_COOKIE, cookie);
-    }
+    let Some(entry) = entry else {
+        headers.insert(LOCATION, HeaderValue::from_static("/"));
+        return response;
+    };
+    headers.insert(LOCATION, entry.location);
+    headers.insert(SET_COOKIE, entry.cookie);
+    // Whoever served something on this port before may have left a service worker there.
+    let clear = HeaderName::from_static("clear-site-data");
+    headers.insert(clear, HeaderValue::from_static("\"storage\""));
     response
 }
 

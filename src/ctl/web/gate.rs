@@ -23,6 +23,13 @@ pub(super) enum PageRefusal {
     )]
     NoSession,
     #[error(
+        "this tab has no key to the session, only the browser's cookie: go on in the tab that \
+         opened the URL, or stop hookboxctl web and start it again for a new one"
+    )]
+    NoKey,
+    #[error("the page has no service worker, and none is installed for it")]
+    ServiceWorker,
+    #[error(
         "this URL was already used, or is not of this run: stop hookboxctl web and start it again \
          for a new one"
     )]
@@ -42,9 +49,12 @@ pub(super) enum PageRefusal {
 impl PageRefusal {
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::ForeignHost | Self::ForeignOrigin | Self::NoOrigin | Self::WrongToken => {
-                StatusCode::FORBIDDEN
-            }
+            Self::ForeignHost
+            | Self::ForeignOrigin
+            | Self::NoOrigin
+            | Self::NoKey
+            | Self::ServiceWorker
+            | Self::WrongToken => StatusCode::FORBIDDEN,
             Self::NoSession => StatusCode::UNAUTHORIZED,
             Self::Nothing => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -69,6 +79,10 @@ pub(super) enum Asked {
 pub(super) fn check(head: &Parts, asked: Asked) -> Result<(), PageRefusal> {
     let host = loopback_host(head).ok_or(PageRefusal::ForeignHost)?;
     check_origin(head, host)?;
+    // It would stay in the browser and stand before later runs on the same port.
+    if head.headers.contains_key("service-worker") {
+        return Err(PageRefusal::ServiceWorker);
+    }
 
     let writes = !matches!(head.method, Method::GET | Method::HEAD);
     let site = every(&head.headers, "sec-fetch-site");
@@ -241,6 +255,8 @@ mod tests {
             assert_eq!(refused, Err(PageRefusal::ForeignOrigin), "{site}");
         }
         assert_eq!(from(Asked::Api, &[("sec-fetch-site", "none")]), Ok(()), "typed by hand");
+        let worker = [("sec-fetch-site", "same-origin"), ("service-worker", "script")];
+        assert_eq!(from(Asked::File, &worker), Err(PageRefusal::ServiceWorker));
         assert_eq!(from(Asked::Api, &[("origin", "http://evil")]), Err(PageRefusal::ForeignOrigin));
     }
 }

@@ -9,8 +9,9 @@
 //!   goes to the admin socket as the user who runs this command, and the daemon decides.
 //! * Nothing of the daemon is answered before [`gate`] has let the request in: its `Host` is
 //!   loopback (so no name of somebody else's leads here), it comes from the page itself, and it has
-//!   the session's cookie. The page's own files hold nothing secret and need no session.
-//! * A session is opened once, with the token that was printed.
+//!   the session's cookie and the key, which no other port of the host gets to see. The page's own
+//!   files hold nothing secret and need no session.
+//! * A session is opened once, with the token that was printed; only this gives out the key.
 //! * Every answer says that it is not to be kept, not to be shown in a frame, and what the page may
 //!   load: its own files and nothing else. Bodies of webhooks come as base64 in JSON and are shown
 //!   as text.
@@ -104,7 +105,8 @@ fn announce(out: &mut Output, url: &str, address: SocketAddr) -> Result<(), CtlE
         let port = address.port();
         eprintln!(
             "It opens the page once, in a browser on this machine; Ctrl-C ends the page.\n\
-             From another machine: ssh -N -L {port}:{address} THIS-MACHINE"
+             From another machine: ssh -N -o ExitOnForwardFailure=yes -L {port}:{address} \
+             THIS-MACHINE"
         );
     }
     Ok(())

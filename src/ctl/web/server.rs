@@ -124,7 +124,7 @@ impl PageServer {
             return Ok(to_page(None));
         }
         match self.session.exchange(token) {
-            Some(cookie) => Ok(to_page(Some(cookie))),
+            Some(entry) => Ok(to_page(Some(entry))),
             None => Err(PageRefusal::WrongToken),
         }
     }
@@ -133,6 +133,9 @@ impl PageServer {
         check(head, Asked::Api)?;
         if !self.session.has_entered(&head.headers) {
             return Err(PageRefusal::NoSession);
+        }
+        if !self.session.has_key(&head.headers) {
+            return Err(PageRefusal::NoKey);
         }
         let path = upstream_path(head.uri.path()).ok_or(PageRefusal::Nothing)?;
         if !METHODS.split(", ").any(|method| head.method.as_str() == method) {

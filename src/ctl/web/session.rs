@@ -1,4 +1,8 @@
-//! The session: a token that is printed and used once, and the cookie that it is exchanged for.
+//! The session: a token that is printed and used once, and the two secrets it is exchanged for.
+//!
+//! A browser sends the cookie to every port of the host, so other servers of this machine may come
+//! to know it. The key stands behind the `#` of the address that the exchange leads to, which is
+//! sent to nobody; the page keeps it where only its own origin, port included, can read it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,11 +14,11 @@ use subtle::ConstantTimeEq;
 
 use crate::ctl::error::CtlError;
 
-/// Bytes of a token, of a cookie and of its name.
+/// Bytes of a token, of a cookie, of a key and of the cookie's name.
 const SECRET_BYTES: usize = 32;
 const NAME_BYTES: usize = 6;
-/// How long a browser keeps the cookie. It is of no use once the command has ended.
-const COOKIE_S: u32 = 7 * 86_400;
+/// The header in which the page sends its key.
+const KEY: &str = "x-hookbox-key";
 
 /// The one session of a run.
 pub(super) struct PageSession {
@@ -23,18 +27,28 @@ pub(super) struct PageSession {
     /// Cookies do not know ports: a name of its own keeps two runs apart.
     name: String,
     cookie: String,
+    /// What the page sends with each request to the API, besides.
+    key: String,
+}
+
+/// What a token is exchanged for.
+pub(super) struct PageEntry {
+    pub(super) cookie: HeaderValue,
+    /// The page, with the key behind the `#`.
+    pub(super) location: HeaderValue,
 }
 
 impl PageSession {
     /// A session that nobody has entered yet, and its token.
     pub(super) fn open() -> Result<(Self, String), CtlError> {
         let (token, cookie) = (random(SECRET_BYTES)?, random(SECRET_BYTES)?);
+        let key = random(SECRET_BYTES)?;
         let name = format!("hookbox-{}", random(NAME_BYTES)?);
-        Ok((Self { token: Mutex::new(Some(token.clone())), name, cookie }, token))
+        Ok((Self { token: Mutex::new(Some(token.clone())), name, cookie, key }, token))
     }
 
-    /// The cookie for the token, once.
-    pub(super) fn exchange(&self, given: &str) -> Option<HeaderValue> {
+    /// The cookie and the key for the token, once.
+    pub(super) fn exchange(&self, given: &str) -> Option<PageEntry> {
         let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
         let is_right = token.as_ref().is_some_and(|token| is_same(token, given));
         if !is_right {
@@ -42,9 +56,19 @@ impl PageSession {
         }
         *token = None;
         let (name, cookie) = (&self.name, &self.cookie);
-        let text =
-            format!("{name}={cookie}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_S}");
-        HeaderValue::from_str(&text).ok()
+        let cookie = format!("{name}={cookie}; HttpOnly; SameSite=Strict; Path=/");
+        Some(PageEntry {
+            cookie: HeaderValue::from_str(&cookie).ok()?,
+            location: HeaderValue::from_str(&format!("/#k={}", self.key)).ok()?,
+        })
+    }
+
+    /// Whether a request has the key, which only the page itself knows.
+    pub(super) fn has_key(&self, headers: &HeaderMap) -> bool {
+        let mut given = headers.get_all(KEY).iter();
+        let (first, more) = (given.next(), given.next());
+        more.is_none()
+            && first.and_then(|key| key.to_str().ok()).is_some_and(|key| is_same(key, &self.key))
     }
 
     /// Whether a request has the cookie.
@@ -72,17 +96,17 @@ fn random(bytes: usize) -> Result<String, CtlError> {
 #[cfg(test)]
 mod tests {
     use hyper::HeaderMap;
-    use hyper::header::COOKIE;
+    use hyper::header::{COOKIE, HeaderName};
 
-    use super::PageSession;
+    use super::{KEY, PageSession};
 
     #[test]
     fn a_token_opens_the_session_once() {
         let (session, token) = PageSession::open().expect("random numbers");
         assert!(session.exchange("").is_none() && session.exchange("x").is_none());
-        let set = session.exchange(&token).expect("the right one");
-        let set = set.to_str().expect("text");
-        assert!(set.contains("; HttpOnly; SameSite=Strict; Path=/;"), "{set}");
+        let entry = session.exchange(&token).expect("the right one");
+        let set = entry.cookie.to_str().expect("text");
+        assert!(set.ends_with("; HttpOnly; SameSite=Strict; Path=/"), "{set}");
         assert!(session.exchange(&token).is_none(), "used up");
 
         let cookie = set.split(';').next().expect("name and value");
@@ -93,5 +117,19 @@ mod tests {
         assert!(with(cookie) && with(&format!("other=1; {cookie}; more=2")));
         assert!(!with("other=1") && !with(&cookie[..cookie.len() - 1]) && !with(&token));
         assert!(!session.has_entered(&HeaderMap::new()));
+
+        let location = entry.location.to_str().expect("text");
+        let key = location.strip_prefix("/#k=").expect("behind the hash");
+        let with_keys = |keys: &[&str]| {
+            let name = HeaderName::from_static(KEY);
+            let header = |key: &&str| (name.clone(), key.parse().expect("a value"));
+            session.has_key(&keys.iter().map(header).collect())
+        };
+        assert!(with_keys(&[key]));
+        let secret = cookie.split_once('=').expect("name and value").1;
+        let wrong: [&[&str]; 6] = [&[], &[""], &[&token], &[secret], &[&key[1..]], &[key, key]];
+        for others in wrong {
+            assert!(!with_keys(others), "{others:?}");
+        }
     }
 }

@@ -23,7 +23,44 @@ export function path(base, params = {}) {
   return query ? `${base}?${query}` : base;
 }
 
-export const named = (nouns, name, verb = "") => `/v1/${nouns}/${encodeURIComponent(name)}${verb}`;
+/** The path of one thing. A browser takes `.` and `..` for folders, so they name nothing. */
+export function named(nouns, name, verb = "") {
+  if (name === "." || name === "..") throw new Refusal(404, `'${name}' is no name`);
+  return `/v1/${nouns}/${encodeURIComponent(name)}${verb}`;
+}
+
+// --- the key of the session ---
+
+const KEY = "hookbox-key";
+let key;
+
+/**
+ * The session's key, which comes behind the `#` once. It is kept for this tab, where no other port
+ * of this host can read it (cookies go to all of them), and taken out of the address.
+ */
+export function takeKey() {
+  const found = /^#k=([A-Za-z0-9_-]+)$/.exec(location.hash);
+  if (found) {
+    key = found[1];
+    history.replaceState(null, "", "/");
+  }
+  try {
+    if (found) sessionStorage.setItem(KEY, key);
+    key ??= sessionStorage.getItem(KEY) ?? undefined;
+  } catch {
+    // A browser that keeps nothing has the key until the page is loaded anew.
+  }
+}
+
+export const hasKey = () => key !== undefined;
+const withKey = (headers) => (key === undefined ? headers : { ...headers, "x-hookbox-key": key });
+
+/** The answer to a request for a stream of events. */
+export function stream(target, lastId, signal) {
+  const headers = { accept: "text/event-stream", ...(lastId ? { "last-event-id": lastId } : {}) };
+  return fetch(`/api${target}`, { signal, headers: withKey(headers), credentials: "same-origin",
+    cache: "no-store" });
+}
 
 async function request(method, target, body, signal) {
   let answer;
@@ -31,7 +68,7 @@ async function request(method, target, body, signal) {
     answer = await fetch(`/api${target}`, {
       method,
       signal,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
+      headers: withKey(body === undefined ? {} : { "content-type": "application/json" }),
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       cache: "no-store",

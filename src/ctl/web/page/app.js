@@ -1,5 +1,6 @@
 // The page: which view stands at which address, the keys, and what is the same in all views.
 
+import { hasKey, takeKey } from "./api.js";
 import { badge, button, failure, h, replace } from "./dom.js";
 import { tell } from "./dialog.js";
 import { toggle } from "./live.js";
@@ -62,7 +63,7 @@ async function show() {
   } catch (error) {
     if (signal.aborted) return;
     replace(main, h("h1", { tabindex: -1 }, title || id), failure(error),
-      error.status === 401 ? undefined : button("Try again", show));
+      error.status === 401 || !hasKey() ? undefined : button("Try again", show));
   }
   if (signal.aborted) return;
   main.dataset.ready = "true";
@@ -126,4 +127,5 @@ function step(by) {
 document.addEventListener("keydown", onKey);
 document.getElementById("help").addEventListener("click", showKeys);
 window.addEventListener("hashchange", show);
+takeKey();
 show();

@@ -8,6 +8,8 @@ import { pretty } from "./json.js";
 /** Characters, and bytes, that are shown before somebody asks for more. */
 const TEXT = 100_000;
 const HEX = 8192;
+/** Characters of a form that is shown in lines. */
+const FORM = 1 << 20;
 const KINDS = { "application/json": "json", "text/plain": "txt", "text/html": "html.txt",
   "application/xml": "xml.txt", "text/xml": "xml.txt", "application/x-www-form-urlencoded": "txt" };
 
@@ -68,6 +70,7 @@ export function bodyView({ base64, contentType, name, label = "Body", note }) {
 
 /** A form as one field a line. */
 function form(text, contentType) {
+  if (text.length > FORM) return undefined;
   if (!/^application\/x-www-form-urlencoded/i.test(contentType ?? "")) return undefined;
   return [...new URLSearchParams(text)].map(([name, value]) => `${name} = ${value}`).join("\n");
 }

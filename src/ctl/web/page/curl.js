@@ -12,6 +12,8 @@ const PLAIN = new RegExp("^(accept|content-type|content-encoding|user-agent|webh
 /** Bytes of a body that stand in the command itself. */
 const INLINE = 16 << 10;
 
+// Between these quotes every shell takes all as it stands, but for fish, which reads a backslash:
+// a text with one is not put here.
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The command for a request with these bytes as its body. */
@@ -22,7 +24,7 @@ export function curl({ method, url, headers, bytes, name }) {
   for (const [header, value] of Object.entries(headers ?? {})) {
     const lower = header.toLowerCase();
     if (["host", "content-length", "connection", "accept-encoding"].includes(lower)) continue;
-    const isPlain = PLAIN.test(lower) && !/[\u0000-\u001f\u007f]/.test(value);
+    const isPlain = PLAIN.test(lower) && !/[\\\u0000-\u001f\u007f-\u009f]/.test(value);
     if (isPlain) lines.push(`--header ${quoted(`${lower}: ${value}`)}`);
     else left.push(lower.replace(/[^a-z0-9-]/g, "?"));
   }
@@ -52,8 +54,8 @@ function bodyPart(bytes, name) {
   if (!bytes || bytes.length === 0) return ["", ""];
   if (bytes.length > INLINE) return ["", `--data-binary ${quoted(`@${name}`)}`];
   const text = textOf(bytes);
-  // What a terminal acts on is not pasted into one.
-  const isPlain = text !== undefined && !/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/.test(text);
+  // What a terminal acts on is not pasted into one, nor what shells read in different ways.
+  const isPlain = text !== undefined && !/[\\\u0000-\u0008\u000b-\u001f\u007f-\u009f]/.test(text);
   if (isPlain) return ["", `--data-raw ${quoted(text)}`];
   const base64 = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
   return [`printf %s ${base64} | base64 -d | `, "--data-binary @-"];

@@ -69,8 +69,28 @@ export function fixed(fields) {
   return { ...fields, ...(fields.since ? { since: at(fields.since) } : {}), until };
 }
 
-/** Whether a type passes a pattern with * and ?. */
+/**
+ * Whether a type passes a pattern with * and ?. Only the last * that was met is tried again, so a
+ * pattern of many costs no more than its length for each character.
+ */
 export function glob(pattern, text) {
-  const plain = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
-  return new RegExp(`^${plain.replaceAll("*", ".*").replaceAll("?", ".")}$`, "su").test(text);
+  const [wanted, given] = [[...pattern], [...text]];
+  let [at, from, star, tried] = [0, 0, -1, 0];
+  while (from < given.length) {
+    if (wanted[at] === "*") {
+      star = at;
+      tried = from;
+      at += 1;
+    } else if (at < wanted.length && (wanted[at] === "?" || wanted[at] === given[from])) {
+      at += 1;
+      from += 1;
+    } else if (star >= 0) {
+      tried += 1;
+      from = tried;
+      at = star + 1;
+    } else {
+      return false;
+    }
+  }
+  return wanted.slice(at).every((c) => c === "*");
 }

@@ -1,8 +1,13 @@
 // JSON with line breaks. Numbers, names and their order stay as they came: nothing is read into
 // values and written anew.
 
-/** The text in lines; `undefined` when it is no JSON. */
+/** Characters that are read, and that are made of them: what is deep grows by its margins. */
+const READ = 1 << 20;
+const MADE = 4 << 20;
+
+/** The text in lines; `undefined` when it is no JSON, or too long to be read in lines. */
 export function pretty(text) {
+  if (text.length > READ) return undefined;
   try {
     JSON.parse(text);
   } catch {
@@ -11,12 +16,21 @@ export function pretty(text) {
   const out = [];
   let depth = 0;
   let at = 0;
-  const line = () => out.push("\n", "  ".repeat(Math.min(depth, 40)));
+  let made = 0;
+  const line = () => {
+    const margin = "  ".repeat(Math.min(depth, 40));
+    made += margin.length;
+    out.push("\n", margin);
+  };
   const next = () => {
     while (/\s/.test(text[at] ?? "x")) at += 1;
     return text[at];
   };
   while (at < text.length) {
+    if (made > MADE) {
+      out.push("\n… the rest is too deep for lines: see raw");
+      break;
+    }
     const start = at;
     const c = text[at];
     at += 1;

@@ -1,14 +1,16 @@
 // What happens, as it happens: the daemon's tail as server-sent events. It stops while nobody can
 // see the page, goes on behind the last line that was seen, and leaves alone what somebody reads.
 
-import { path } from "./api.js";
+import { path, stream } from "./api.js";
 import { isAsking } from "./dialog.js";
 
 /** How often what has come is shown, at most. */
 const SHOWN_EVERY_MS = 250;
 /** Lines that wait while somebody reads; of more, only their number is kept. */
 const WAITING = 500;
-const AGAIN_MS = 3000;
+const AGAIN_MS = 2000;
+/** Characters of one event; whoever sends more is not the server that we know. */
+const EVENT = 4 << 20;
 
 const control = document.getElementById("live");
 let paused = false;
@@ -41,29 +43,55 @@ class Follower {
   }
 
   open() {
-    if (this.source || this.ended || paused || document.hidden) return say(this);
-    const more = this.lastId ? { last_event_id: this.lastId } : { limit: 0 };
-    this.source = new EventSource(path("/api/v1/tail", { ...this.filter, ...more }));
-    this.source.onopen = () => say(this);
-    this.source.onmessage = (event) => this.line(event);
-    this.source.addEventListener("missed", () => this.missed());
-    this.source.onerror = () => {
-      // The browser comes again by itself, unless it was refused.
-      if (this.source?.readyState === EventSource.CLOSED) {
-        this.close();
-        setTimeout(() => this.open(), AGAIN_MS);
-      }
-      say(this);
-    };
+    if (this.asked || this.ended || paused || document.hidden) return say(this);
+    const asked = new AbortController();
+    this.asked = asked;
+    // An EventSource cannot send the session's key.
+    this.read(asked.signal).catch(() => {}).then(() => {
+      if (this.asked !== asked) return;
+      this.close();
+      setTimeout(() => this.open(), AGAIN_MS);
+    });
     say(this);
   }
 
-  line(event) {
-    if (event.lastEventId) this.lastId = event.lastEventId;
-    const line = JSON.parse(event.data);
+  /** Reads one stream until it ends; what was cut off goes on behind the last line that was seen. */
+  async read(signal) {
+    const target = path("/v1/tail", { ...this.filter, ...(this.lastId ? {} : { limit: 0 }) });
+    const answer = await stream(target, this.lastId, signal);
+    const isStream = answer.headers.get("content-type") === "text/event-stream";
+    if (!answer.ok || !isStream) return answer.body?.cancel();
+    this.isOpen = true;
+    say(this);
+
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; rest.length <= EVENT;) {
+      const { value, done } = await reader.read();
+      if (done || signal.aborted) return undefined;
+      const blocks = (rest + value).split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) this.event(block);
+    }
+    return reader.cancel();
+  }
+
+  /** One event: lines of `name: value`, as our own server writes them. */
+  event(block) {
+    const fields = {};
+    for (const line of block.split("\n")) {
+      const at = line.indexOf(":");
+      if (at > 0) fields[line.slice(0, at)] = line.slice(at + 1).replace(/^ /, "");
+    }
+    if (fields.event === "missed") return this.missed();
+    if (fields.id) this.lastId = fields.id;
+    return fields.data === undefined ? undefined : this.line(JSON.parse(fields.data));
+  }
+
+  line(line) {
     if (line.problem || line.what === "missed") return this.missed();
     if (this.lines.length < WAITING) this.lines.push(line);
     else this.left += 1;
+    return undefined;
   }
 
   /** Shows what has come; while somebody reads only when it is asked for. */
@@ -82,8 +110,9 @@ class Follower {
   }
 
   close() {
-    this.source?.close();
-    this.source = undefined;
+    this.asked?.abort();
+    this.asked = undefined;
+    this.isOpen = false;
     say(this);
   }
 
@@ -97,8 +126,7 @@ class Follower {
 }
 
 function say(follower) {
-  const state = paused ? "paused"
-    : follower?.source?.readyState === EventSource.OPEN ? "live" : "connecting";
+  const state = paused ? "paused" : follower?.isOpen ? "live" : "connecting";
   control.hidden = !follower;
   control.textContent = state;
   control.className = state;

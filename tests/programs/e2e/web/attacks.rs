@@ -49,8 +49,38 @@ fn a_foreign_host_gets_nothing() {
     let whole = format!("GET http://127.0.0.1:{port}/ HTTP/1.1\nHost: 127.0.0.1:{port}\n\n");
     assert_eq!(raw(&page, &whole).status, 403, "it is no proxy");
     // Another port is that of an SSH tunnel.
-    let tunnel = format!("GET /api/v1/status HTTP/1.1\nHost: localhost:9999\nCookie: {cookie}\n\n");
-    assert_eq!(raw(&page, &tunnel).status, 200);
+    let tunnel = format!("GET /api/v1/status HTTP/1.1\nHost: localhost:9999\nCookie: {cookie}\n");
+    let with_key = format!("{tunnel}X-Hookbox-Key: {}\n\n", page.key);
+    assert_eq!(raw(&page, &with_key).status, 200);
+    assert_eq!(raw(&page, &format!("{tunnel}\n")).status, 403, "a cookie alone");
+}
+
+/// A browser sends the cookie to a server on any port of the same name. Whoever runs one has it,
+/// and can send every header that the page sends but one.
+#[test]
+fn the_cookie_alone_opens_nothing() {
+    let (_home, daemon, mut page) = opened();
+    let (key, own) = (std::mem::take(&mut page.key), format!("http://{}", page.addr));
+    let from_page = [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin")];
+    for wrong in ["", "guessed", &page.token, &key[..key.len() - 1]] {
+        let headers = [&from_page[..], &[("X-Hookbox-Key", wrong)]].concat();
+        let made = page.ask("POST", "/api/v1/sources", &headers, b"{\"name\":\"theirs\"}");
+        assert_eq!(made.status, 403, "{wrong}");
+        let follows = [&headers[..], &[("Accept", "text/event-stream")]].concat();
+        for path in ["/api/v1/status", "/api/v1/tail", "/api/metrics"] {
+            assert_eq!(page.ask("GET", path, &follows, b"").status, 403, "{wrong} {path}");
+        }
+    }
+    assert_eq!(daemon.lines(&["source", "list"]).len(), 1, "none was made");
+}
+
+#[test]
+fn no_service_worker_is_installed() {
+    let (_home, _daemon, page) = opened();
+    let headers = [("Service-Worker", "script"), ("Sec-Fetch-Site", "same-origin")];
+    for path in ["/", "/app/app.js", "/api/v1/status"] {
+        assert_eq!(page.ask("GET", path, &headers, b"").status, 403, "{path}");
+    }
 }
 
 #[test]
@@ -133,9 +163,10 @@ fn nothing_that_is_sent_comes_back_as_a_header() {
     }
 
     let text = format!(
-        "GET /api/v1/status HTTP/1.1\nHost: {}\nCookie: {}\nX: a\n\tSet-Cookie: x=1\nAccept: \
-         text/html\nContent-Type: text/html\nX-Forwarded-Host: evil.example\n\n",
-        page.addr, page.cookie
+        "GET /api/v1/status HTTP/1.1\nHost: {}\nCookie: {}\nX-Hookbox-Key: {}\nX: a\n\
+         \tSet-Cookie: x=1\nAccept: text/html\nContent-Type: text/html\n\
+         X-Forwarded-Host: evil.example\n\n",
+        page.addr, page.cookie, page.key
     );
     let mut client = page.client();
     client.send_raw(text.replace('\n', "\r\n").as_bytes()).expect("sent");

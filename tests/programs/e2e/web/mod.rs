@@ -25,6 +25,8 @@ pub struct Page {
     pub token: String,
     /// What the token was exchanged for, once it was.
     pub cookie: String,
+    /// What the page sends besides, which stood behind the `#`.
+    pub key: String,
 }
 
 impl Page {
@@ -39,7 +41,7 @@ impl Page {
         let (addr, token) =
             url.strip_prefix("http://").and_then(|url| url.split_once("/?token=")).expect("a URL");
         let (addr, token) = (addr.parse().expect("an address"), token.to_owned());
-        Self { child, addr, token, cookie: String::new() }
+        Self { child, addr, token, cookie: String::new(), key: String::new() }
     }
 
     /// Starts it and opens the session.
@@ -52,6 +54,7 @@ impl Page {
         assert_eq!(entered.status, 303);
         let set = entered.header("set-cookie").expect("a cookie");
         self.cookie = set.split(';').next().expect("name and value").to_owned();
+        self.key = key_of(&entered);
         self
     }
 
@@ -69,15 +72,24 @@ impl Page {
         self.ask("POST", path, &[("Origin", &origin)], body.as_bytes())
     }
 
-    /// A request with the session's cookie, where there is one.
+    /// A request with the session's cookie and key, where there are any.
     #[track_caller]
     pub fn ask(&self, method: &str, path: &str, more: &[(&str, &str)], body: &[u8]) -> Response {
         let mut headers = more.to_vec();
         if !self.cookie.is_empty() {
             headers.push(("Cookie", &self.cookie));
         }
+        if !self.key.is_empty() {
+            headers.push(("X-Hookbox-Key", &self.key));
+        }
         self.client().request(method, path, &headers, body).expect("an answer")
     }
+}
+
+/// The key that the exchange gives to the page.
+fn key_of(entered: &Response) -> String {
+    let location = entered.header("location").expect("it leads on");
+    location.strip_prefix("/#k=").expect("a key behind the hash").to_owned()
 }
 
 impl Drop for Page {
@@ -99,19 +111,27 @@ fn the_token_opens_the_session_once() {
     assert_eq!((ahead.status, ahead.header("set-cookie")), (503, None));
 
     let entered = page.get(&url);
-    assert_eq!((entered.status, entered.header("location")), (303, Some("/")));
+    assert_eq!(entered.status, 303);
+    assert_eq!(entered.header("clear-site-data"), Some("\"storage\""));
     let set = entered.header("set-cookie").expect("a cookie").to_owned();
     for word in ["HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(set.split("; ").any(|part| part == word), "{set}");
     }
+    assert!(!set.contains("Max-Age") && !set.contains("Expires"), "{set}");
 
     let again = page.get(&url);
     assert_eq!((again.status, again.header("set-cookie")), (403, None), "it was used");
     assert_eq!(page.get("/api/v1/status").status, 401);
     page.cookie = set.split(';').next().expect("name and value").to_owned();
-    assert_eq!(page.get("/api/v1/status").status, 200);
+    assert_eq!(page.get("/api/v1/status").status, 403, "a cookie alone, which other ports get");
     let back = page.get(&url);
     assert_eq!((back.status, back.header("set-cookie")), (303, None), "who is in comes back");
+    assert_eq!(back.header("location"), Some("/"), "and gets no key for the cookie");
+    assert_eq!(back.header("clear-site-data"), None, "which would take the key that is there");
+    page.key = key_of(&entered);
+    assert_eq!(page.get("/api/v1/status").status, 200);
+    page.cookie.clear();
+    assert_eq!(page.get("/api/v1/status").status, 401, "a key alone");
 }
 
 #[test]

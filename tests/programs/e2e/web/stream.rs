@@ -25,9 +25,9 @@ impl Events {
         stream.set_read_timeout(Some(SOON)).expect("ours");
         let last = last_seen.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
         let text = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nAccept: text/event-stream\r\n\
-             {last}\r\n",
-            page.addr, page.cookie
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nX-Hookbox-Key: {}\r\n\
+             Accept: text/event-stream\r\n{last}\r\n",
+            page.addr, page.cookie, page.key
         );
         stream.write_all(text.as_bytes()).expect("sent");
 

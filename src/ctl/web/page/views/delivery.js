@@ -126,7 +126,7 @@ function attemptView(attempt, delivery, event, isLast) {
     sentBody(attempt, delivery, event),
     h("h3", {}, "Response"),
     response ? [
-      h("p", {}, h("code", {}, `${response.status}`), ` ${header(response.headers, "content-type") ?? ""}`),
+      h("p", {}, h("code", {}, `${response.status}`), ` ${visible(header(response.headers, "content-type"))}`),
       headersView(response.headers, "Headers of the response"),
       bodyView({ base64: response.body_base64, label: "Body of the response", note: "its beginning",
         contentType: header(response.headers, "content-type"), name: `${delivery.id}-${attempt.number}` }),
