@@ -138,8 +138,9 @@ impl AdminClient {
         path: &str,
         take: &mut dyn FnMut(&[u8]) -> Result<(), CtlError>,
     ) -> Result<bool, CtlError> {
+        let socket = self.reachable_socket()?;
         self.runtime.block_on(async {
-            let mut response = request(&self.socket, Method::GET, path, Bytes::new()).await?;
+            let mut response = request(socket, Method::GET, path, Bytes::new()).await?;
             if response.status() == hyper::StatusCode::NOT_FOUND {
                 return Ok(false);
             }

@@ -8,6 +8,7 @@
 mod forward;
 mod sign;
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +20,7 @@ use super::client::{AdminClient, resource};
 use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
+use super::ssh::random;
 use super::table::{local, text};
 use crate::api::text::Line;
 use crate::api::values::{Int, Span};
@@ -29,6 +31,8 @@ use crate::api::{EmptyBody, LeaseBody, RejectBody};
 const WAIT_MS: u64 = 20_000;
 const RECONNECTS: u32 = 60;
 const RECONNECT_MS: u64 = 1_000;
+/// Characters of a part of an endpoint's name, of which two stand behind `listen-`.
+const NAME_PART: usize = 28;
 /// How long a forwarded event may take before others could get it.
 const LEASE_MS: u64 = 60_000;
 
@@ -39,14 +43,18 @@ pub(super) fn listen(
 ) -> Result<(), CtlError> {
     let forwarder = Forwarder::of(args)?;
     let mut interrupts = Interrupts::of(client)?;
-    let name = args.name.clone().unwrap_or_else(own_name);
-    let is_ours = prepare(client, args, &name)?;
+    let name = match (&args.name, args.keep) {
+        (Some(name), _) => name.clone(),
+        (None, true) => own_name(&host_name()),
+        (None, false) => own_name(&HEXLOWER.encode(&random::<4>()?)),
+    };
+    let is_new = prepare(client, args, &name)?;
 
     announce(args, forwarder.as_ref(), &name);
     let mut listening = Listening { client, out, name: &name, forwarder, seen: 0, max: args.max };
     let ended = listening.run(&mut interrupts);
 
-    if is_ours && !args.keep {
+    if is_new && !args.keep {
         // Also after an error: what is left would fill up.
         let deleted = client.delete(&resource("endpoints", &name, ""));
         ended.and(deleted.map(|_| ()))
@@ -55,23 +63,32 @@ pub(super) fn listen(
     }
 }
 
-/// The endpoint of this user.
-fn own_name() -> String {
+/// The name of an endpoint of this user. Others of the same name may use the daemon, too: `what`
+/// sets those apart.
+fn own_name(what: &str) -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
-    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let user: String = user.chars().filter(plain).take(40).collect();
-    if user.is_empty() { "listen".into() } else { format!("listen-{user}") }
+    let plain = |text: &str| -> String {
+        let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        text.chars().filter(allowed).take(NAME_PART).collect()
+    };
+    let parts = ["listen".to_owned(), plain(&user), plain(what)];
+    let given: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    given.join("-")
 }
 
-/// Makes the endpoint, or goes on with one that is there. Returns whether it is for this command
-/// alone.
+/// The name of this machine, as far as it is known.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
+}
+
+/// Makes the endpoint, or goes on with one that is there. Returns whether this run has made it.
 fn prepare(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<bool, CtlError> {
     let path = resource("endpoints", name, "");
     let is_named = args.name.is_some();
-    let settings = json!({
-        "url": "pull:", "from": args.source, "types": args.types,
-        "retry_base": "1s", "retry_max": "30s", "max_age": "1d",
-    });
+    if !is_named && !args.keep {
+        create(client, args, name)?;
+        return Ok(true);
+    }
 
     match client.get(&path).and_then(|answer| answer.view::<EndpointView>()) {
         Ok(found) => {
@@ -84,16 +101,22 @@ fn prepare(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<bool, 
             if !is_named {
                 client.patch(&path, &json!({"from": args.source, "types": args.types}))?;
             }
-            Ok(!is_named)
+            Ok(false)
         }
         Err(CtlError::Refused(_)) => {
-            let mut body = settings;
-            body["name"] = json!(name);
-            client.post("/v1/endpoints", &body)?;
+            create(client, args, name)?;
             Ok(true)
         }
         Err(error) => Err(error),
     }
+}
+
+fn create(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<(), CtlError> {
+    let settings = json!({
+        "name": name, "url": "pull:", "from": args.source, "types": args.types,
+        "retry_base": "1s", "retry_max": "30s", "max_age": "1d",
+    });
+    client.post("/v1/endpoints", &settings).map(|_| ())
 }
 
 /// Says on stderr what happens from now on.
@@ -292,5 +315,20 @@ impl Listening<'_> {
         let url = self.forwarder.as_ref().map(Forwarder::url).unwrap_or_default();
         self.out.line(&format!("{at}  <-- {said} POST {url}  [{event}]  {ms} ms"))?;
         self.out.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{host_name, own_name};
+    use crate::model::limits;
+
+    #[test]
+    fn an_endpoint_of_a_user_has_a_name_that_nobody_else_has() {
+        assert!(own_name("box").ends_with("-box"));
+        assert_ne!(own_name("0a"), own_name("0b"));
+        assert!(!own_name("a b\n/é").contains([' ', '\n', '/']));
+        assert!(own_name(&"x".repeat(300)).len() <= limits::NAME_LEN);
+        assert!(!host_name().is_empty());
     }
 }

@@ -10,7 +10,7 @@ use super::args::{OutputFormat, TableArgs};
 use super::error::CtlError;
 use super::table::Table;
 use super::terminal::Terminal;
-use crate::model::safe_text::is_active;
+use crate::model::safe_text::{self, is_active};
 
 pub(super) struct Output {
     pub(super) json: bool,
@@ -19,6 +19,9 @@ pub(super) struct Output {
     pub(super) terminal: Terminal,
     out: Sink,
 }
+
+/// Bytes of a line that are waited for, so that a character is not shown in two halves.
+const LINE_BYTES: usize = 64 << 10;
 
 /// Where it goes.
 enum Sink {
@@ -141,6 +144,23 @@ impl Output {
         }
     }
 
+    /// A piece of a text as it is; on a terminal with escapes for what would act on it. `rest` is
+    /// the beginning of its last line, and shown with what follows.
+    pub(super) fn shown(&mut self, rest: &mut Vec<u8>, piece: &[u8]) -> Result<(), CtlError> {
+        if !self.is_terminal {
+            return self.raw(piece);
+        }
+        rest.extend_from_slice(piece);
+        let lines = escaped_lines(rest);
+        self.write(&lines)
+    }
+
+    /// The end of such a text.
+    pub(super) fn shown_rest(&mut self, rest: &mut Vec<u8>) -> Result<(), CtlError> {
+        let last = safe_text::escaped(&String::from_utf8_lossy(&std::mem::take(rest)));
+        self.write(&last)
+    }
+
     /// Flushes, so that a stream is seen at once.
     pub(super) fn finish(&mut self) -> Result<(), CtlError> {
         match &mut self.out {
@@ -148,6 +168,23 @@ impl Output {
             Sink::Kept(..) => Ok(()),
         }
     }
+}
+
+/// Takes the complete lines out of a text, for a terminal; what is left is a part of the next one.
+fn escaped_lines(text: &mut Vec<u8>) -> String {
+    let mut lines = String::new();
+    let mut done = 0;
+    while let Some(end) = text[done..].iter().position(|byte| *byte == b'\n') {
+        lines.push_str(&safe_text::escaped(&String::from_utf8_lossy(&text[done..done + end])));
+        lines.push('\n');
+        done += end + 1;
+    }
+    text.drain(..done);
+
+    if text.len() > LINE_BYTES {
+        lines.push_str(&safe_text::escaped(&String::from_utf8_lossy(&std::mem::take(text))));
+    }
+    lines
 }
 
 /// The same JSON, in which characters that do something stand as `\u009b`. Those below a space are
@@ -172,7 +209,22 @@ pub(super) fn failed(error: io::Error) -> CtlError {
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::{LINE_BYTES, escaped, escaped_lines};
+
+    #[test]
+    fn text_for_a_terminal_is_harmless_wherever_its_pieces_end() {
+        let (mut rest, mut shown) = (Vec::new(), String::new());
+        for byte in "a{b=\"\u{1b}]0;x\u{9b}2J\"} 1\nnë 2\nlast".bytes() {
+            rest.push(byte);
+            shown.push_str(&escaped_lines(&mut rest));
+        }
+        assert_eq!(shown, "a{b=\"\\x1b]0;x\\u{9b}2J\"} 1\nnë 2\n");
+        assert_eq!(rest, b"last", "it waits for its end");
+
+        rest.resize(LINE_BYTES + 1, b'x');
+        assert_eq!(escaped_lines(&mut rest).len(), LINE_BYTES + 1);
+        assert!(rest.is_empty(), "but not for ever");
+    }
 
     #[test]
     fn json_for_a_terminal_is_the_same_json_and_harmless() {

@@ -70,7 +70,9 @@ impl SshTarget {
             return Err(wrong("names no host"));
         }
         let socket = if path.len() > 1 { path } else { REMOTE_SOCKET };
-        if socket.contains([':', '\n', '\0', ' ']) {
+        // ssh expands `%h`, `${HOME}` and the like in it.
+        let strange = |c: char| c.is_control() || matches!(c, ':' | ' ' | '%' | '$' | '\\');
+        if socket.contains(strange) {
             return Err(wrong("has a path that ssh cannot forward"));
         }
         let destination = user.map_or_else(|| host.to_owned(), |user| format!("{user}@{host}"));
@@ -112,6 +114,8 @@ impl SshTarget {
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' INT; exec ssh \"$@\"", "ssh", "-T"]);
         command.args(["-o", "ExitOnForwardFailure=yes", "-o", "ClearAllForwardings=no"]);
+        // A connection that is shared would forward for as long as its master lives.
+        command.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]);
         if let Some(port) = self.port {
             command.args(["-p", &port.to_string()]);
         }
@@ -220,6 +224,10 @@ mod tests {
             "ssh://box:0x/s",
             "ssh://box:70000/s",
             "ssh://box/a:b",
+            "ssh://box/%h",
+            "ssh://box/${HOME}/s",
+            "ssh://box/a\u{1b}[2J",
+            "ssh://box/a\tb",
             "ssh://bo x/s",
             "ssh://box;ls/s",
             "ssh://$(ls)/s",

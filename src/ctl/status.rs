@@ -30,10 +30,11 @@ pub(super) fn status(
     out.one(&status, |status| screen(status, terminal))
 }
 
-/// `metrics`: the page as it comes.
+/// `metrics`: the page as it comes; on a terminal without what would act on it.
 pub(super) fn metrics(client: &AdminClient, out: &mut Output) -> Result<(), CtlError> {
-    match client.bytes("/metrics", &mut |part| out.raw(part))? {
-        true => Ok(()),
+    let mut rest = Vec::new();
+    match client.bytes("/metrics", &mut |part| out.shown(&mut rest, part))? {
+        true => out.shown_rest(&mut rest),
         false => Err(CtlError::Refused("this daemon has no metrics".to_owned())),
     }
 }

@@ -13,10 +13,12 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::config::{Listen, parse_listen};
 use crate::model::Clock;
@@ -142,7 +144,7 @@ fn wake(address: &str) -> io::Result<()> {
     // A scheme stands before the address of a listener that speaks TLS.
     let address = address.split_once("://").map_or(address, |(_, address)| address);
     let mut address = match parse_listen(address).map_err(io::Error::other)? {
-        Listen::Unix(path) => return UnixStream::connect(path).map(drop),
+        Listen::Unix(path) => return wake_unix(&path),
         Listen::Tcp { address, .. } => address,
     };
     match address {
@@ -155,6 +157,17 @@ fn wake(address: &str) -> io::Result<()> {
         _ => {}
     }
     TcpStream::connect_timeout(&address, WAKE_WAIT).map(drop)
+}
+
+/// The same of a Unix socket. A connection to one whose backlog is full would wait without limit;
+/// whoever holds that one has enough to see.
+fn wake_unix(path: &Path) -> io::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match net::connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) | Err(Errno::AGAIN) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The file that says at boot whether something may wait.

@@ -24,7 +24,7 @@ use super::rate::RateClass;
 use super::refused_requests::KeptRefusal;
 use super::route::{self, IngestRoute, Peer};
 use super::service::Ingest;
-use super::verify::{self, Proven, ProviderAnswer, Verdict};
+use super::verify::{self, Proven, Verdict};
 use super::{confirmation, headers, reply};
 use crate::model::share::{Share, ShareHolder};
 use crate::model::{Header, Now, Source, TraceContext, limits};
@@ -184,10 +184,17 @@ impl<'a> Exchange<'a> {
         };
         let mut proven = match task.prove().await {
             Verdict::Proven(proven) => proven,
-            Verdict::Handshake(answer) => return Ok(reply::provider_answer(answer)),
+            Verdict::Handshake(answer) => {
+                self.take_unproven(&source, "a handshake")?;
+                return Ok(reply::provider_answer(answer));
+            }
             Verdict::Refused { reason, kind, answer } => {
+                // What is not the sender's fault is always reported.
+                if !matches!(kind, "no-keys" | "settings") {
+                    self.take_unproven(&source, &reason)?;
+                }
                 self.keep_refused(&source, &client, (kind, &reason), headers, &body);
-                return Err(self.unproven(&source, kind, reason, answer));
+                return Err(IngestProblem::unproven(kind, reason, answer).into());
             }
         };
 
@@ -315,27 +322,16 @@ impl<'a> Exchange<'a> {
         Ok(body)
     }
 
-    /// The refusal of a request without a proof. Above the source's rate of those the reason is not
-    /// reported; what is not the sender's fault always is.
-    fn unproven(
-        &self,
-        source: &Source,
-        kind: &'static str,
-        reason: String,
-        answer: Option<ProviderAnswer>,
-    ) -> BoxedProblem {
-        let is_senders_fault = !matches!(kind, "no-keys" | "settings");
-        if let Some(rate) = source.rate.filter(|_| is_senders_fault) {
-            let taken =
-                self.ingest.rates.take(source.id, RateClass::Unproven, rate, self.now.mono_ms);
-            if let Err(after_ms) = taken {
-                let shares = self.ingest.handle.shares();
-                shares.note(Share::UnprovenRequests, ShareHolder::Source(source.id));
-                return IngestProblem::unproven_too_often(after_ms, rate, &reason).into();
-            }
-        }
-
-        IngestProblem::unproven(kind, reason, answer).into()
+    /// Counts a request without a proof, such as a handshake, in the source's rate of those. Above
+    /// it neither the reason is reported nor the request kept.
+    fn take_unproven(&self, source: &Source, reason: &str) -> Result<(), BoxedProblem> {
+        let Some(rate) = source.rate else { return Ok(()) };
+        let taken = self.ingest.rates.take(source.id, RateClass::Unproven, rate, self.now.mono_ms);
+        taken.map_err(|after_ms| {
+            let shares = self.ingest.handle.shares();
+            shares.note(Share::UnprovenRequests, ShareHolder::Source(source.id));
+            IngestProblem::unproven_too_often(after_ms, rate, reason).into()
+        })
     }
 
     /// Keeps a request without a proof, where its source does, for the operator to look at.

@@ -15,8 +15,8 @@ pub const SETTINGS_BYTES: u64 = 256 << 10;
 pub const SETTINGS_BYTES_ALL: u64 = 16 << 20;
 /// Endpoints that one event may fan out to.
 pub const FAN_OUT: usize = ENDPOINTS;
-/// Endpoints of which one step says that they lag, or have caught up; and deliveries that are
-/// looked at to find the oldest of one that waits.
+/// Endpoints of which one step says that they lag, or have caught up, and that it looks at because
+/// something has changed; and deliveries that are looked at to find the oldest of one that waits.
 pub const LAG_SLICE: usize = 64;
 pub const LAG_LOOKED_AT: usize = 1024;
 /// Secrets of one source or endpoint at a time.

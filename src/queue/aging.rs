@@ -19,7 +19,8 @@ impl Queue {
     /// Ends what is too old by now, a bounded number of deliveries; the others have their turn at
     /// once.
     pub(super) fn run_ages(&mut self, now: Now, draft: &mut Draft) {
-        for id in std::mem::take(&mut self.ages_changed) {
+        for _ in 0..limits::LAG_SLICE {
+            let Some(id) = self.next_changed() else { break };
             self.plan_ages(id, now);
             self.plan_lag(id, now);
         }
@@ -41,6 +42,16 @@ impl Queue {
         let changed = (!self.ages_changed.is_empty()).then_some(now.mono_ms);
         let mark = Some(self.clock_record_at).filter(|at| *at < u64::MAX);
         [self.ages_due.first(), self.lags_due.first(), changed, mark].into_iter().flatten().min()
+    }
+
+    /// The next endpoint of which something has changed, in turns: those that change all the time
+    /// keep no other one waiting.
+    fn next_changed(&mut self) -> Option<EndpointId> {
+        let following = self.ages_changed.range(self.ages_turn..).next();
+        let id = following.or_else(|| self.ages_changed.first()).copied()?;
+        self.ages_changed.remove(&id);
+        self.ages_turn = id.saturating_add(1);
+        Some(id)
     }
 
     fn plan_ages(&mut self, id: EndpointId, now: Now) {

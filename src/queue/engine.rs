@@ -72,6 +72,8 @@ pub struct Queue {
     /// When endpoints have something that may be too old, and those of which this may have changed.
     pub(super) ages_due: Schedule,
     pub(super) ages_changed: BTreeSet<EndpointId>,
+    /// Whose turn it is among the latter.
+    pub(super) ages_turn: EndpointId,
     /// When endpoints may begin or cease to lag.
     pub(super) lags_due: Schedule,
 
@@ -116,6 +118,7 @@ impl Queue {
             clock_record_at: now.mono_ms,
             ages_due: Schedule::default(),
             ages_changed: BTreeSet::new(),
+            ages_turn: 0,
             lags_due: Schedule::default(),
 
             full_shares: ShareTally::default(),

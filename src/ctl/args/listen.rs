@@ -13,9 +13,9 @@ use crate::api::text::{SourceName, TypeGlob};
     hookboxctl listen --source github --forward http://localhost:3000/hook --keep\n  \
     hookboxctl --socket ssh://me@box/run/hookbox/admin.sock listen --forward \
     http://localhost:3000/hook\n\n\
-    Under the hood it is a pull endpoint, listen-USER, which is deleted at the end. With --keep\n\
-    it stays, and the next run goes on where this one ended. An answer other than 2xx is tried\n\
-    again, as by an endpoint with --url.")]
+    Under the hood it is a pull endpoint of this run, which is deleted at the end. With --keep it\n\
+    is listen-USER-HOST, and stays: the next run with --keep goes on where this one ended. An\n\
+    answer other than 2xx is tried again, as by an endpoint with --url.")]
 pub struct ListenArgs {
     /// Only events of this source; may be given several times.
     #[arg(long, value_name = "SOURCE")]
@@ -31,10 +31,11 @@ pub struct ListenArgs {
     /// stdin [default: a new one, which is shown].
     #[arg(long, value_name = "FILE", requires = "forward")]
     pub secret_file: Option<PathBuf>,
-    /// Keep the pull endpoint at the end, so that the next run goes on from there.
+    /// Keep the pull endpoint at the end, so that the next run with --keep goes on from there.
     #[arg(long)]
     pub keep: bool,
-    /// The pull endpoint; one that is there already is used and kept [default: listen-USER].
+    /// The pull endpoint; one that is there already is used and kept [default: one of
+    /// this run, or listen-USER-HOST with --keep].
     #[arg(long, value_name = "ENDPOINT")]
     pub name: Option<String>,
     /// Exit after this many events.

@@ -92,6 +92,12 @@ impl Forwarder {
         if uri.scheme_str() != Some("http") {
             return Err(wrong("is not an http:// URL, and other endpoints are for the daemon"));
         }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            // It would be shown with each event, and is not sent.
+            let what = "--forward: a URL with a user or a password in it is not taken; write it as \
+                        http://localhost:3000/hook";
+            return Err(CtlError::Usage(what.to_owned()));
+        }
         let host = uri.host().ok_or_else(|| wrong("names no host"))?;
         let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
 

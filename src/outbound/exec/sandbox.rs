@@ -84,10 +84,10 @@ impl Sandbox {
 
         // Files and privileges.
         if has(&["no new privileges", "effective uid is not 0", "must be setuid root"]) {
-            return self.never("it changes the user, which NoNewPrivileges= forbids");
+            return self.never("NoNewPrivileges= may be why, if it changes the user");
         }
         if has(&["read-only file system", "erofs"]) {
-            let why = "ProtectSystem= makes it read-only";
+            let why = "ProtectSystem= may be why";
             return self.advice(why, "ReadWritePaths=/the/folder", "for the folder it writes to");
         }
         if self.hidden.iter().any(|folder| has(&[format!("{}/", folder.display()).as_str()]))
@@ -115,7 +115,7 @@ impl Sandbox {
             return self.advice(why, "SystemCallFilter=@resources", "to allow them");
         }
         if denied && has(&["namespace", "unshare"]) {
-            let why = "RestrictNamespaces= forbids it";
+            let why = "RestrictNamespaces= may be why";
             return self.advice(why, "RestrictNamespaces=no", "to allow them");
         }
 

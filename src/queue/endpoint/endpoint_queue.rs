@@ -1,6 +1,6 @@
 //! The value itself, with its two halves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
@@ -37,8 +37,12 @@ pub(super) struct Runtime {
     pub lanes: Lanes,
     pub in_flight: BTreeMap<Seq, ActiveDelivery>,
     pub batches_in_flight: BTreeMap<BatchId, BatchInFlight>,
+    /// Their members that have not ended, so that one need not be looked for in each batch.
+    pub members_in_flight: BTreeSet<Seq>,
     /// Deliveries whose events are being read, to become a batch.
     pub gathering: Vec<ActiveDelivery>,
+    /// Which these are.
+    pub gathered: BTreeSet<Seq>,
     /// Attempts that may be in flight: one more with each success, half as many with a failure.
     pub window: u32,
     /// Whether its last free slot went to a retry: first attempts and retries take turns.
@@ -73,7 +77,9 @@ impl Default for Runtime {
             lanes: Lanes::default(),
             in_flight: BTreeMap::new(),
             batches_in_flight: BTreeMap::new(),
+            members_in_flight: BTreeSet::new(),
             gathering: Vec::new(),
+            gathered: BTreeSet::new(),
 
             window: 0,
             retry_last: false,

@@ -12,11 +12,8 @@ impl EndpointQueue {
     pub fn is_in_flight(&self, delivery: Seq) -> bool {
         let runtime = &self.runtime;
         runtime.in_flight.contains_key(&delivery)
-            || runtime.gathering.iter().any(|job| job.delivery.seq == delivery)
-            || runtime
-                .batches_in_flight
-                .values()
-                .any(|batch| batch.members.iter().any(|m| m.delivery == delivery && !m.ended))
+            || runtime.gathered.contains(&delivery)
+            || runtime.members_in_flight.contains(&delivery)
     }
 
     /// Attempts under way or being prepared.
@@ -91,6 +88,7 @@ impl EndpointQueue {
             job.slot = slot;
             self.runtime.lanes.start(job.lane);
         }
+        self.runtime.gathered = jobs.iter().map(|job| job.delivery.seq).collect();
         self.runtime.gathering = jobs;
     }
 
@@ -107,6 +105,7 @@ impl EndpointQueue {
 
     /// The batch closes: what was gathered for it.
     pub fn take_gathering(&mut self) -> Vec<ActiveDelivery> {
+        self.runtime.gathered.clear();
         std::mem::take(&mut self.runtime.gathering)
     }
 
@@ -116,6 +115,7 @@ impl EndpointQueue {
         let gathering = &mut self.runtime.gathering;
         let at = gathering.iter().position(|job| job.delivery.seq == delivery)?;
         let job = gathering.remove(at);
+        self.runtime.gathered.remove(&delivery);
         let slot = job.slot;
         self.runtime.in_flight.insert(delivery, job);
         Some(slot)
@@ -143,6 +143,7 @@ impl EndpointQueue {
             let at = remembered.position_in_lane(member.delivery);
             runtime.lanes.wait(member.lane, at, member.delivery, false);
         }
+        runtime.members_in_flight.extend(living(&batch));
         runtime.batches_in_flight.insert(batch.id, batch);
     }
 
@@ -185,6 +186,7 @@ impl EndpointQueue {
             reading: true,
             format: waiting.format,
         };
+        runtime.members_in_flight.extend(living(&batch));
         runtime.batches_in_flight.insert(id, batch);
     }
 
@@ -207,6 +209,9 @@ impl EndpointQueue {
     /// The attempt for a batch has ended.
     pub fn finish_batch(&mut self, request: BatchId) -> Option<BatchInFlight> {
         let batch = self.runtime.batches_in_flight.remove(&request)?;
+        for delivery in living(&batch) {
+            self.runtime.members_in_flight.remove(&delivery);
+        }
         for member in &batch.members {
             self.runtime.lanes.finish(member.lane);
             self.runtime.lanes.wait_no_more(member.lane, member.delivery);
@@ -261,7 +266,13 @@ impl EndpointQueue {
             if let Some(member) = living.find(|member| member.delivery == delivery) {
                 member.ended = true;
                 batch.id = renamed;
+                runtime.members_in_flight.remove(&delivery);
             }
         }
     }
+}
+
+/// The members of a batch that have not ended.
+fn living(batch: &BatchInFlight) -> impl Iterator<Item = Seq> {
+    batch.members.iter().filter(|member| !member.ended).map(|member| member.delivery)
 }

@@ -121,10 +121,24 @@ fn with_keep_it_goes_on_where_it_was() {
     assert_eq!(endpoints(&daemon).len(), 1);
 
     let id = daemon.accept("/in/in", &[], b"22");
-    let mut listening = Listening::start(&daemon, &[]);
+    let mut listening = Listening::start(&daemon, &["--keep"]);
     assert_eq!(text(&listening.next(), "event"), id);
+
+    // Another run takes nothing from it, nor from a third one, and deletes its own endpoint alone.
+    let mut second = Listening::start(&daemon, &[]);
+    let mut third = Listening::start(&daemon, &[]);
+    until("an endpoint each", SOON, || (endpoints(&daemon).len() == 3).then_some(()));
+    let id = daemon.accept("/in/in", &[], b"333");
+    for each in [&mut listening, &mut second, &mut third] {
+        assert_eq!(text(&each.next(), "event"), id);
+    }
+    second.interrupt();
+    third.interrupt();
+    let kept = endpoints(&daemon);
+    assert_eq!(kept.len(), 1);
     listening.interrupt();
-    assert!(endpoints(&daemon).is_empty());
+    assert_eq!(endpoints(&daemon), kept);
+    daemon.json(&["endpoint", "delete", &kept[0]]);
 
     // One that somebody else has made stays, and one that is no pull endpoint is left alone.
     daemon.json(&["endpoint", "create", "jobs", "--url", "pull:"]);
