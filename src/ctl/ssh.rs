@@ -8,14 +8,18 @@
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 
 use super::error::CtlError;
+use crate::model::safe_text::escaped;
 
 const SCHEME: &str = "ssh://";
 /// The socket when the URL names none.
@@ -24,6 +28,10 @@ const REMOTE_SOCKET: &str = "/run/hookbox/admin.sock";
 const OPEN: &str = "hookbox: open";
 /// Lines that a login may print before that.
 const LINES_BEFORE: usize = 1000;
+/// Bytes of what ssh says that are shown as one line.
+const ERROR_LINE: u64 = 4 << 10;
+/// How long the last of it is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where another machine's socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +96,12 @@ impl SshTarget {
         })?;
 
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let (told, all_told) = mpsc::channel();
+        let stderr = child.stderr.take();
+        thread::spawn(move || {
+            stderr.into_iter().for_each(show_errors);
+            let _ = told.send(());
+        });
         let mut tunnel = SshTunnel { child, local, _folder: folder };
         let is_open = stdin.zip(stdout).is_some_and(|(mut stdin, stdout)| {
             let asked = writeln!(stdin, "{OPEN}").and_then(|()| stdin.flush()).is_ok();
@@ -99,6 +113,9 @@ impl SshTarget {
         if is_open {
             return Ok(tunnel);
         }
+        // ssh has ended, or is of no use. What it said comes first.
+        drop(tunnel);
+        let _ = all_told.recv_timeout(LAST_WORDS);
         let (to, socket) = (&self.destination, &self.socket);
         Err(CtlError::Unreachable(format!(
             "no way to {socket} on {to}: ssh says why above; try `ssh {to} ls -l {socket}`"
@@ -120,8 +137,20 @@ impl SshTarget {
             command.args(["-p", &port.to_string()]);
         }
         command.arg("-L").arg(forward).args(["--", &self.destination, "cat"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+}
+
+/// Shows what ssh says, in which the other machine has a say, without what would act on a terminal.
+/// (For a password ssh asks at the terminal itself.)
+fn show_errors(stderr: ChildStderr) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    while (&mut stderr).take(ERROR_LINE).read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        let text = String::from_utf8_lossy(&line);
+        let _ = writeln!(io::stderr(), "{}", escaped(text.trim_end_matches(['\r', '\n'])));
+        line.clear();
     }
 }
 
