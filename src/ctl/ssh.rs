@@ -96,11 +96,11 @@ impl SshTarget {
         })?;
 
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let (told, all_told) = mpsc::channel();
+        let (notified, all_told) = mpsc::channel();
         let stderr = child.stderr.take();
         thread::spawn(move || {
             stderr.into_iter().for_each(show_errors);
-            let _ = told.send(());
+            let _ = notified.send(());
         });
         let mut tunnel = SshTunnel { child, local, _folder: folder };
         let is_open = stdin.zip(stdout).is_some_and(|(mut stdin, stdout)| {
