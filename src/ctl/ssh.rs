@@ -96,11 +96,11 @@ impl SshTarget {
         })?;
 
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let (notified, all_told) = mpsc::channel();
+        let (ended, has_ended) = mpsc::channel();
         let stderr = child.stderr.take();
         thread::spawn(move || {
             stderr.into_iter().for_each(show_errors);
-            let _ = notified.send(());
+            let _ = ended.send(());
         });
         let mut tunnel = SshTunnel { child, local, _folder: folder };
         let is_open = stdin.zip(stdout).is_some_and(|(mut stdin, stdout)| {
@@ -115,7 +115,7 @@ impl SshTarget {
         }
         // ssh has ended, or is of no use. What it said comes first.
         drop(tunnel);
-        let _ = all_told.recv_timeout(LAST_WORDS);
+        let _ = has_ended.recv_timeout(LAST_WORDS);
         let (to, socket) = (&self.destination, &self.socket);
         Err(CtlError::Unreachable(format!(
             "no way to {socket} on {to}: ssh says why above; try `ssh {to} ls -l {socket}`"
