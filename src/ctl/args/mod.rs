@@ -17,6 +17,7 @@ mod simulate;
 mod source;
 mod stats;
 mod support;
+mod top;
 mod values;
 
 pub use apply::{ApplyArgs, DiffArgs, SetArgs, SetExportArgs};
@@ -37,3 +38,4 @@ pub use simulate::SimulateArgs;
 pub use source::{SourceArgs, SourceCommand};
 pub use stats::StatsArgs;
 pub use support::SupportArgs;
+pub use top::{TopArgs, TopScreen};

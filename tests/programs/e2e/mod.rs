@@ -41,6 +41,7 @@ mod segments;
 mod shares;
 mod signatures;
 mod system;
+mod top;
 mod transports;
 mod trust;
 
