@@ -96,7 +96,7 @@ impl SshTarget {
         })?;
 
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let (ended, has_ended) = mpsc::channel();
+        let (ended, has_ended) = mpsc::sync_channel(1);
         let stderr = child.stderr.take();
         thread::spawn(move || {
             stderr.into_iter().for_each(show_errors);
