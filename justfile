@@ -54,9 +54,7 @@ library-deep:
 # A hundred flipped bits and the largest bodies, with the optimized daemon; torn and missing files are in the ordinary run
 damage:
     HOOKBOX_FLIPS="${HOOKBOX_FLIPS:-100}" HOOKBOX_PROGRAMS={{release}} \
-        cargo test --locked --test programs damage::c01 -- --nocapture
-    HOOKBOX_FLIPS="${HOOKBOX_FLIPS:-100}" HOOKBOX_PROGRAMS={{release}} \
-        cargo test --locked --test programs damage::c02 -- --nocapture
+        cargo test --locked --test programs -- damage::c01 damage::c02 --nocapture
     HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs -- --ignored largest_of_all
 
 # Power cuts, failing and full disks, links that go away, other users, fail points: as root, with strace, e2fsprogs and xfsprogs

@@ -49,9 +49,9 @@ spec! {
         #[serde(with = "parameters")]
         #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, Value>>"))]
         pub set: Option<Vec<(String, Value)>>,
-        /// The URL as the provider has it, such as https://hooks.example.com/in/shop: schemes that
-        /// sign the URL (twilio, mandrill, rfc9421, hmac with {url}) need it, because behind a
-        /// proxy or a tunnel hookboxd sees another one; `source schemes NAME` says whether it is
+        /// The URL as the provider has it, such as `https://hooks.example.com/in/shop`: schemes
+        /// that sign the URL (twilio, mandrill, rfc9421, hmac with {url}) need it, because behind
+        /// a proxy or a tunnel hookboxd sees another one; `source schemes NAME` says whether it is
         /// signed
         #[arg(long, value_name = "URL")]
         pub public_url: Option<String>,
