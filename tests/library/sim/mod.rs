@@ -25,8 +25,8 @@
 //! Beside the random world, `promises` has a scripted one (`script`) for each promise about what
 //! restrains deliveries.
 //!
-//! `HOOKBOX_SIM_SEEDS` says how many seeds (default 25), `HOOKBOX_SIM_FIRST` the first one. A
-//! failure prints its seed.
+//! `HOOKBOX_SIM_SEEDS` says how many seeds (`sizes` has the default), `HOOKBOX_SIM_FIRST` the first
+//! one. A failure prints its seed.
 
 mod latency;
 mod promises;
