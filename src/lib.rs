@@ -13,6 +13,7 @@
 //! | [`model`] | the nouns: plain data, ids, times, targets, and every limit | nothing |
 //! | [`api`] | the contract: the types of the admin API, which are options and settings, too | model |
 //! | [`trust`] | whether others can change a path | nothing |
+//! | `permits` | what several share, so that nobody takes all | nothing |
 //! | [`config`] | `hookbox.toml` | model, trust |
 //! | [`record`] | what is remembered: the records of the log and their codec | model |
 //! | [`queue`] | what should happen: pure, no clock, no randomness of its own, no I/O | model, record |
@@ -129,6 +130,7 @@ pub mod ingest;
 pub mod log;
 pub mod model;
 pub mod outbound;
+mod permits;
 pub mod queue;
 pub mod record;
 pub mod scheduler;

@@ -11,9 +11,9 @@ use data_encoding::BASE32_NOPAD;
 use super::adapters::{Adapters, RefusalCount};
 use super::apply::boot::BootApply;
 use super::callers::peer::{Caller, Permission, own_uid};
-use super::callers::permits::FairPermits;
 use super::log_source::LogSource;
 use crate::model::{Clock, Now, limits};
+use crate::permits::FairPermits;
 use crate::scheduler::Handle;
 
 /// What the daemon is, for `status`.
@@ -35,24 +35,27 @@ pub struct AdminInfo {
 pub struct CallerContext {
     pub(super) caller: Caller,
     /// For scans that send rows as they find them.
-    pub(super) lists: Arc<FairPermits>,
+    pub(super) lists: Arc<FairPermits<u32>>,
     /// For scans that come to one value.
-    pub(super) walks: Arc<FairPermits>,
+    pub(super) walks: Arc<FairPermits<u32>>,
     /// For large bodies in memory, of other users than root and the daemon's own.
-    pub(super) bodies: Arc<FairPermits>,
+    pub(super) bodies: Arc<FairPermits<u32>>,
+    /// For consumers that wait.
+    pub(super) consumers: Arc<FairPermits<u32>>,
 }
 
 impl Default for CallerContext {
     /// The daemon's own user.
     fn default() -> Self {
         let uid = own_uid();
-        let permits = |all, kept| FairPermits::new(all, kept, uid);
+        let permits = |all, kept| FairPermits::new(all, kept, &[0, uid]);
         let caller = Caller { uid, gid: 0, pid: None, may: Permission::Own };
         Self {
             caller,
             lists: permits(limits::ADMIN_LISTS, limits::ADMIN_WALKS_KEPT),
             walks: permits(limits::ADMIN_WALKS, limits::ADMIN_WALKS_KEPT),
             bodies: permits(limits::ADMIN_BODIES, 0),
+            consumers: permits(limits::CONSUMERS, limits::CONSUMERS_KEPT),
         }
     }
 }

@@ -265,6 +265,7 @@ fn set_variables(command: &mut Command, lease: &LeaseView) {
         .env("HOOKBOX_ID", lease.event.to_string())
         .env("HOOKBOX_TYPE", &lease.event_type)
         .env("HOOKBOX_SOURCE", &lease.source)
+        .env("HOOKBOX_QUERY", &lease.query)
         .env("HOOKBOX_DELIVERY", lease.delivery.to_string())
         .env("HOOKBOX_ATTEMPT", lease.attempt.to_string());
 }

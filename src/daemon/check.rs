@@ -23,6 +23,7 @@ pub fn check(config: &Config) -> Result<(), Exit> {
         lookup: None,
         policy: policy(config),
         random: Arc::new(|_| {}),
+        note_share: Arc::new(|_, _| {}),
     };
     Outbound::new(settings, Arc::new(Now::default))
         .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;

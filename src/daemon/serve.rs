@@ -31,7 +31,7 @@ use crate::ingest::{Ingest, IngestLimits, Keyring, Listener, Origins};
 use crate::model::limits;
 use crate::model::share::{Share, ShareHolder};
 use crate::outbound::LeaseHub;
-use crate::outbound::{Outbound, OutboundSettings, SystemResolver};
+use crate::outbound::{NoteShare, Outbound, OutboundSettings, SystemResolver};
 use crate::scheduler::{self, Clock, Fatal, Handle, Retention, SchedulerParts};
 
 /// How long attempts in flight may take when the daemon stops.
@@ -303,8 +303,10 @@ fn outbound(
     origins: &Origins,
     shares: Arc<scheduler::ShareCounts>,
 ) -> Result<Arc<Outbound>, Exit> {
+    let note_share: NoteShare = Arc::new(move |share, of| shares.note(share, of));
+    let note = note_share.clone();
     let waits =
-        Arc::new(move |name: &str| shares.note(Share::Lookups, ShareHolder::Name(name.to_owned())));
+        Arc::new(move |name: &str| note(Share::Lookups, ShareHolder::Name(name.to_owned())));
     let settings = OutboundSettings {
         extra_ca: config.outbound.extra_ca.clone(),
         user_agent: concat!("hookbox/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -312,6 +314,7 @@ fn outbound(
         lookup: Some(adapters::lookup(origins)),
         policy: policy(config),
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
+        note_share,
     };
     Outbound::new(settings, clock.clone())
         .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))

@@ -191,9 +191,11 @@ pub const LEASES_COMING: usize = 64;
 /// that does not want to wait waits so long nevertheless while deliveries are being read for it.
 pub const OFFER_WAIT_MS: u64 = 10_000;
 pub const LEASE_LOOK_MS: u64 = 250;
-/// Consumers that wait at a time, how long one waits at most, and what one gets at most in one
-/// answer: deliveries, and bytes of bodies, after which there are no more.
+/// Consumers that wait at a time, and of these for root and for the daemon's own user; how long one
+/// waits at most, and what one gets at most in one answer: deliveries, and bytes of bodies, after
+/// which there are no more.
 pub const CONSUMERS: usize = 32;
+pub const CONSUMERS_KEPT: usize = 2;
 pub const LEASE_WAIT_MS: u64 = 60_000;
 pub const LEASE_MAX: usize = 256;
 pub const LEASE_BYTES: usize = 8 << 20;
@@ -231,6 +233,8 @@ pub const RELOCATE_BYTES: usize = 256 << 10;
 pub const RELOCATE_POSITIONS: usize = 2048;
 /// Records of the log that one refill or scan reads at most.
 pub const REFILL_SCAN: usize = 16_384;
+/// Bytes of events after which one read of the log stops, and goes on when others had their turn.
+pub const LOG_READ_BYTES: usize = 16 << 20;
 /// Records that a start reads in order to find out what was lost with records that cannot be read;
 /// with more, the daemon serves meanwhile.
 pub const LOSS_READ_AT_START: u64 = 1 << 20;
@@ -438,6 +442,10 @@ pub const OUTPUT_KEPT: usize = 4 << 10;
 pub const PROXY_ANSWER: usize = 8 << 10;
 pub const NO_PROXY: usize = 256;
 pub const EXEC_ALLOW: usize = 256;
+/// Bodies above the first size are put together, with templates or into batches, by so many tasks
+/// at a time, beside the threads that take requests in.
+pub const MADE_INLINE: usize = 16 << 10;
+pub const MADE_AT_A_TIME: usize = 2;
 /// What one rendering may cost: steps, and 64 bytes each of what it makes.
 pub const TEMPLATE_FUEL: u64 = 500_000;
 /// Bytes of a body that templates read or make, and of a header or a path that they make.

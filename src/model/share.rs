@@ -25,6 +25,9 @@ pub enum Share {
     LogSpace,
     SlotsInFlight,
     ProbationSlots,
+    Leases,
+    Consumers,
+    Commands,
     CatchUpPace,
     Lookups,
     BlockingThreads,
@@ -52,7 +55,7 @@ impl Effect {
 }
 
 impl Share {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Connections,
         Self::OpenStreams,
         Self::BytesBeingRead,
@@ -64,6 +67,9 @@ impl Share {
         Self::LogSpace,
         Self::SlotsInFlight,
         Self::ProbationSlots,
+        Self::Leases,
+        Self::Consumers,
+        Self::Commands,
         Self::CatchUpPace,
         Self::Lookups,
         Self::BlockingThreads,
@@ -87,6 +93,9 @@ impl Share {
             Self::LogSpace => "log_space",
             Self::SlotsInFlight => "slots_in_flight",
             Self::ProbationSlots => "probation_slots",
+            Self::Leases => "leases",
+            Self::Consumers => "consumers",
+            Self::Commands => "commands",
             Self::CatchUpPace => "catch_up_pace",
             Self::Lookups => "lookups",
             Self::BlockingThreads => "blocking_threads",
@@ -113,6 +122,9 @@ impl Share {
             Self::ProbationSlots => {
                 (Delayed, "waits for a slot of the endpoints that fail or have not succeeded yet")
             }
+            Self::Leases => (Delayed, "has reached its limit of deliveries that consumers hold"),
+            Self::Consumers => (Refused, "has reached its limit of consumers that wait"),
+            Self::Commands => (Delayed, "has reached its limit of commands at a time"),
             Self::CatchUpPace => (Delayed, "waits for its turn at the catch-up rate of all"),
             Self::Lookups => (Delayed, "waits to be looked up behind names that take long"),
             Self::BlockingThreads => {

@@ -14,6 +14,8 @@ use crate::model::{
     Now, Outcome, RequestHead, TraceContext, limits,
 };
 
+use crate::permits::{FairPermits, run_in_place};
+
 use super::batch::response::{BatchAnswer, read_batch_answer};
 use super::check::check_endpoint;
 use super::classify::classify;
@@ -34,6 +36,8 @@ pub struct Outbound {
     machinery: Machinery,
     clock: Clock,
     random: FillRandom,
+    /// For putting large messages together.
+    making: Arc<FairPermits<EndpointId>>,
     policy: RwLock<Arc<ParsedPolicy>>,
     prepared: RwLock<HashMap<EndpointId, Arc<PreparedEndpoint>>>,
     /// Whether the task that closes idle connections runs.
@@ -64,9 +68,10 @@ impl Outbound {
     ) -> Result<Arc<Self>, OutboundError> {
         let policy = ParsedPolicy::new(&settings.policy)?;
         let (lookup, random) = (settings.lookup.clone(), settings.random.clone());
+        let note_share = settings.note_share.clone();
         let machinery = Machinery {
             http: Arc::new(HttpClient::new(settings, clock.clone(), dialer)?),
-            commands: Arc::new(CommandRunner::new(clock.clone())),
+            commands: Arc::new(CommandRunner::new(clock.clone(), note_share)),
             lookup,
         };
 
@@ -74,6 +79,7 @@ impl Outbound {
             machinery,
             clock,
             random,
+            making: FairPermits::new(limits::MADE_AT_A_TIME, 0, &[]),
             policy: RwLock::new(Arc::new(policy)),
             prepared: RwLock::default(),
             closes_idle: AtomicBool::new(false),
@@ -90,7 +96,9 @@ impl Outbound {
         event: &Arc<Event>,
     ) -> AttemptReport {
         let prepared = self.prepare(endpoint);
-        let message = prepared.message(event, number);
+        // Without templates the body goes out as it is.
+        let bytes = if prepared.has_templates() { event.body.len() } else { 0 };
+        let message = self.make(endpoint.id, bytes, || prepared.message(event, number)).await;
         let trace = message.as_ref().ok().and_then(|message| message.trace.clone());
         let trace_id = trace.as_ref().map(TraceContext::trace_id);
 
@@ -128,13 +136,25 @@ impl Outbound {
         format: BatchFormat,
     ) -> (AttemptReport, Vec<EventId>) {
         let prepared = self.prepare(endpoint);
-        let message = Message::of_batch(batch, format, events);
+        let bytes = events.iter().map(|event| event.body.len()).sum();
+        let of_batch = || Message::of_batch(batch, format, events);
+        let message = self.make(endpoint.id, bytes, of_batch).await;
 
         let sent = self.send(&prepared, None, number, Ok(message), ReadLimits::BATCH).await;
         let (report, failed) = read_failed_events(sent, events);
         let (events, outcome) = (events.len(), &report.outcome);
         tracing::debug!(%batch, number, events, ?outcome, "attempt made");
         (report, failed)
+    }
+
+    /// Makes a message of so many bytes: a large one when it is the endpoint's turn, and so that
+    /// requests that come in do not wait for it.
+    async fn make<T>(&self, endpoint: EndpointId, bytes: usize, make: impl FnOnce() -> T) -> T {
+        if bytes <= limits::MADE_INLINE {
+            return make();
+        }
+        let _permit = self.making.wait(endpoint).await;
+        run_in_place(make)
     }
 
     /// Sends a message with the transport of its endpoint, and redacts secrets in what is reported.
@@ -214,9 +234,10 @@ impl Outbound {
     /// Changes what the operator allows and prescribes. Every endpoint is prepared anew.
     ///
     /// # Errors
-    /// When the policy cannot be parsed; then nothing changes.
+    /// When the policy cannot be parsed or the extra CA file cannot be used; then nothing changes.
     pub fn set_policy(&self, policy: &OutboundPolicy) -> Result<(), OutboundError> {
         let policy = Arc::new(ParsedPolicy::new(policy)?);
+        self.machinery.http.connector.read_certificates_anew()?;
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
         self.forget(&[]);
         Ok(())
@@ -245,7 +266,8 @@ impl Outbound {
             return Ok(());
         }
 
-        let parts = Parts::new(endpoint, &self.machinery, &self.policy())?;
+        let parts = Parts::new(endpoint, &self.machinery, &self.policy());
+        let parts = parts.map_err(|why| why.to_string())?;
         let missing = parts.templates.as_ref().and_then(EndpointTemplates::missing_secret);
         if let Some(why) = missing {
             return Err(why.clone());
@@ -279,7 +301,10 @@ impl Outbound {
             _ => {
                 let prepared =
                     Arc::new(PreparedEndpoint::new(endpoint, &self.machinery, &self.policy()));
-                all.insert(endpoint.id, prepared.clone());
+                // One that lacks a secret looks for it again at its next attempt.
+                if !prepared.lacks_secret() {
+                    all.insert(endpoint.id, prepared.clone());
+                }
                 prepared
             }
         }

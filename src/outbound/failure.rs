@@ -9,6 +9,23 @@ use crate::model::{AttemptFault, Outcome, limits};
 
 use super::guard::AddressKind;
 
+/// Why nothing can be sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Settings that cannot be used, or templates that make nothing of the event.
+    #[error("{0}")]
+    Settings(String),
+    /// A secret that is only named was not found: it may be there later.
+    #[error("{0}")]
+    Secret(String),
+}
+
+impl From<String> for Unusable {
+    fn from(why: String) -> Self {
+        Self::Settings(why)
+    }
+}
+
 /// Why there is no response, or only a part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptFailure {
@@ -22,6 +39,8 @@ pub enum AttemptFailure {
     Port { port: u16, service: &'static str },
     #[error("the templates make nothing of this event: {0}")]
     Template(String),
+    #[error("a secret of the endpoint cannot be looked up: {0}")]
+    Secret(String),
     #[error("the name {name} does not resolve{why}")]
     Unresolved { name: String, why: String },
     #[error(
@@ -106,6 +125,8 @@ impl AttemptFailure {
     pub fn fault(&self) -> Option<AttemptFault> {
         match self {
             Self::Template(_) => Some(AttemptFault::NotMade),
+            // Nobody was asked.
+            Self::Secret(_) => Some(AttemptFault::Unclear),
             Self::Connect { fault, .. } => *fault,
             Self::Unresolved { .. } => Some(AttemptFault::Unreachable),
             Self::Timeout { phase: Phase::Resolving(_) | Phase::Connecting(_), .. } => {

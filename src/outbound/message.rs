@@ -20,7 +20,7 @@ use crate::model::secret::redacted_url;
 use crate::model::url_text::with_path;
 use crate::model::{
     Endpoint, Event, TraceContext, canonical_header_name, is_credential_name, is_digest,
-    is_hop_header, limits, query,
+    is_hop_header, is_signature, limits, query,
 };
 
 use super::redact::Redactor;
@@ -76,6 +76,8 @@ pub struct Message {
     /// empty field stands in `headers`.
     pub source: String,
     pub kind: String,
+    /// The query that the event came with, without secrets; empty where it had none.
+    pub query: String,
     /// How many daemons of this kind it has passed; how the next one notices a loop.
     pub hops: u32,
     /// The trace that it belongs to, as it came in. Each attempt is a span of its own.
@@ -97,6 +99,7 @@ impl Message {
             forwarded: Vec::new(),
             source: String::new(),
             kind: String::new(),
+            query: String::new(),
             hops: 0,
             trace: None,
         }
@@ -168,6 +171,7 @@ impl Message {
             message.headers.push((HOOKBOX_TYPE, HeaderValue::from_static("")));
         }
 
+        message.query = event.query().map(query::without_secrets).unwrap_or_default();
         message.hops = event.hops();
         // Whoever is to get nothing of the sender's own does not get its trace, either.
         if endpoint.forward_headers != Some(false) {
@@ -179,10 +183,12 @@ impl Message {
         message
     }
 
-    /// A template has made another body: digests of the event's own are not true of it.
-    pub fn forget_digests_of(&mut self, event: &Event) {
+    /// A template has made another body: digests and signatures of the event's own are not true of
+    /// it.
+    pub fn forget_proofs_of(&mut self, event: &Event) {
         if self.body != event.body {
-            self.forwarded.retain(|(name, _)| !is_digest(name.as_str()));
+            let proves = |name: &str| is_digest(name) || is_signature(name);
+            self.forwarded.retain(|(name, _)| !proves(name.as_str()));
         }
     }
 }

@@ -59,5 +59,5 @@ pub use message::Message;
 pub use preview::Preview;
 pub use pull::hub::LeaseHub;
 pub use resolve::{Resolve, SystemResolver};
-pub use settings::{OutboundError, OutboundPolicy, OutboundSettings, SecretLookup};
+pub use settings::{NoteShare, OutboundError, OutboundPolicy, OutboundSettings, SecretLookup};
 pub use sign::generate_secret;

@@ -11,7 +11,7 @@ use crate::model::{Endpoint, Event, Secret, Target, TimedSecret};
 use super::exec::program::Program;
 use super::exec::runner::CommandRunner;
 use super::exec::transport::ExecTransport;
-use super::failure::AttemptFailure;
+use super::failure::{AttemptFailure, Unusable};
 use super::http::client::HttpClient;
 use super::http::route::HttpRoute;
 use super::http::transport::HttpTransport;
@@ -34,8 +34,8 @@ pub struct Machinery {
 /// An endpoint, ready for attempts.
 pub struct PreparedEndpoint {
     pub endpoint: Arc<Endpoint>,
-    /// Or why its settings cannot be used: then every attempt fails with that.
-    parts: Result<Parts, String>,
+    /// Or why it cannot be used: then every attempt fails with that.
+    parts: Result<Parts, Unusable>,
     /// Redacts what must not be shown of any attempt.
     pub redactor: Redactor,
 }
@@ -44,6 +44,8 @@ pub struct PreparedEndpoint {
 pub struct Parts {
     pub transport: Box<dyn Transport>,
     pub keys: Vec<SigningKey>,
+    /// What it signs with, as text.
+    secrets: Vec<Secret>,
     /// `None` where events go out as they came.
     pub templates: Option<EndpointTemplates>,
 }
@@ -57,25 +59,29 @@ impl Parts {
         endpoint: &Endpoint,
         machinery: &Machinery,
         policy: &ParsedPolicy,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Unusable> {
         let lookup = machinery.lookup.as_ref();
         let transport = transport(endpoint, machinery, policy)?;
 
-        let key = |timed: &TimedSecret| match resolve(&timed.secret, lookup) {
-            Ok(secret) => {
-                let expires_at = timed.expires_at;
-                Some(SigningKey::new(&TimedSecret { secret, expires_at }))
+        let mut timed = Vec::new();
+        for secret in &endpoint.secrets {
+            match resolve(&secret.secret, lookup) {
+                Ok(found) => {
+                    timed.push(TimedSecret { secret: found, expires_at: secret.expires_at });
+                }
+                // An old one that is gone signs no more, and does not stand in the way of the
+                // newest.
+                Err(_) if secret.expires_at.is_some() => {}
+                Err(why) => return Err(why),
             }
-            // An old one that is gone signs no more, and does not stand in the way of the newest.
-            Err(_) if timed.expires_at.is_some() => None,
-            Err(why) => Some(Err(why)),
-        };
-        let keys = endpoint.secrets.iter().filter_map(key).collect::<Result<_, String>>()?;
+        }
+        let keys = timed.iter().map(SigningKey::new).collect::<Result<_, String>>()?;
+        let secrets = timed.into_iter().map(|timed| timed.secret).collect();
 
         let is_plain = endpoint.template.is_plain();
         let templates =
             if is_plain { None } else { Some(EndpointTemplates::new(&endpoint.template, lookup)?) };
-        Ok(Self { transport, keys, templates })
+        Ok(Self { transport, keys, secrets, templates })
     }
 
     /// The message for one event.
@@ -84,7 +90,7 @@ impl Parts {
         endpoint: &Endpoint,
         event: &Arc<Event>,
         number: u32,
-    ) -> Result<Message, String> {
+    ) -> Result<Message, Unusable> {
         self.message_with(self.templates.as_ref(), endpoint, event, number)
     }
 
@@ -95,14 +101,14 @@ impl Parts {
         endpoint: &Endpoint,
         event: &Arc<Event>,
         number: u32,
-    ) -> Result<Message, String> {
+    ) -> Result<Message, Unusable> {
         let mut message = Message::of(endpoint, event);
         let base_path = self.transport.base_path();
 
         if let Some(templates) = templates {
             let root = Uri::from_static("/");
             templates.apply(event, number, base_path.unwrap_or(&root), &mut message)?;
-            message.forget_digests_of(event);
+            message.forget_proofs_of(event);
         }
         if let Some(base_path) = base_path {
             message.forward_query(endpoint, event, base_path);
@@ -116,8 +122,8 @@ fn transport(
     endpoint: &Endpoint,
     machinery: &Machinery,
     policy: &ParsedPolicy,
-) -> Result<Box<dyn Transport>, String> {
-    let http = |url: HttpUrl| -> Result<Box<dyn Transport>, String> {
+) -> Result<Box<dyn Transport>, Unusable> {
+    let http = |url: HttpUrl| -> Result<Box<dyn Transport>, Unusable> {
         let proxy = endpoint.via.proxy.as_ref();
         let proxy = proxy.map(|proxy| resolve(proxy, machinery.lookup.as_ref())).transpose()?;
         let proxy = proxy.as_ref().map(|proxy| proxy.0.as_str());
@@ -138,8 +144,9 @@ fn transport(
 }
 
 /// The value of a secret that may only be named.
-fn resolve(secret: &Secret, lookup: Option<&SecretLookup>) -> Result<Secret, String> {
-    let found = lookup.map(|lookup| lookup(&secret.0)).transpose()?.flatten();
+fn resolve(secret: &Secret, lookup: Option<&SecretLookup>) -> Result<Secret, Unusable> {
+    let found = lookup.map(|lookup| lookup(&secret.0)).transpose();
+    let found = found.map_err(Unusable::Secret)?.flatten();
     Ok(found.map_or_else(|| secret.clone(), Secret))
 }
 
@@ -153,6 +160,10 @@ impl PreparedEndpoint {
         written.for_each(|secret| redactor.add(&secret));
         if let Ok(parts) = &parts {
             parts.transport.add_secrets(&mut redactor);
+            parts.secrets.iter().for_each(|secret| redactor.add_text(&secret.0));
+            // A receiver may repeat it without its prefix.
+            let bare = parts.secrets.iter().filter_map(|secret| secret.0.split_once('_'));
+            bare.for_each(|(_, bare)| redactor.add(bare));
         }
         Self { endpoint: endpoint.clone(), parts, redactor }
     }
@@ -162,13 +173,29 @@ impl PreparedEndpoint {
     /// # Errors
     /// Why they cannot be used.
     pub fn parts(&self) -> Result<&Parts, AttemptFailure> {
-        self.parts.as_ref().map_err(|why| AttemptFailure::Endpoint(why.clone()))
+        self.parts.as_ref().map_err(|unusable| match unusable.clone() {
+            Unusable::Settings(why) => AttemptFailure::Endpoint(why),
+            Unusable::Secret(why) => AttemptFailure::Secret(why),
+        })
+    }
+
+    /// Whether what it sends is made by templates.
+    pub fn has_templates(&self) -> bool {
+        self.parts.as_ref().is_ok_and(|parts| parts.templates.is_some())
+    }
+
+    /// Whether it lacks a secret, which may be there at the next attempt.
+    pub fn lacks_secret(&self) -> bool {
+        matches!(self.parts, Err(Unusable::Secret(_)))
     }
 
     /// The message for one event.
     pub fn message(&self, event: &Arc<Event>, number: u32) -> Result<Message, AttemptFailure> {
         let parts = self.parts()?;
-        parts.message(&self.endpoint, event, number).map_err(AttemptFailure::Template)
+        parts.message(&self.endpoint, event, number).map_err(|unusable| match unusable {
+            Unusable::Settings(why) => AttemptFailure::Template(why),
+            Unusable::Secret(why) => AttemptFailure::Secret(why),
+        })
     }
 
     /// Closes connections that have been idle for too long.

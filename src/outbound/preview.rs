@@ -39,7 +39,8 @@ impl Outbound {
             Some(_) => Some(EndpointTemplates::new(&endpoint.template, None)?),
             None => None,
         };
-        let message = parts.message_with(templates.as_ref(), endpoint, event, 1)?;
+        let message = parts.message_with(templates.as_ref(), endpoint, event, 1);
+        let message = message.map_err(|why| why.to_string())?;
 
         let attempt = Attempt {
             endpoint,

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::model::share::{Share, ShareHolder};
+
 use super::exec::allow::AllowedCommands;
 use super::http::proxy::DefaultProxy;
 use super::pull::hub::FillRandom;
@@ -20,7 +22,12 @@ pub struct OutboundSettings {
     pub policy: OutboundPolicy,
     /// Fills the ids of spans.
     pub random: FillRandom,
+    /// Notes everybody that has its share of something, and waits for more.
+    pub note_share: NoteShare,
 }
+
+/// Notes that somebody has its share of something.
+pub type NoteShare = Arc<dyn Fn(Share, ShareHolder) + Send + Sync>;
 
 /// Finds the value of `env:NAME`, `cred:NAME` or `file:/path`; `Ok(None)` when the text is the
 /// secret itself.

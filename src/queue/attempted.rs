@@ -112,6 +112,7 @@ impl State {
             age_ms: 0,
             halved: false,
             format,
+            halved_at: 0,
         };
         endpoint.batches.insert(batch, formed);
         Ok(())
@@ -156,10 +157,11 @@ impl State {
             }
             BatchConsequence::Split { first } => {
                 let behind = waiting.split_off((first as usize).min(waiting.len()));
+                let halved_at = if batch.halved { batch.halved_at } else { seq };
                 for (part, members) in (0..).zip([waiting, behind]) {
                     endpoint.regroup(
                         BatchId { seq, part },
-                        WaitingBatch { members, halved: true, ..batch.clone() },
+                        WaitingBatch { members, halved: true, halved_at, ..batch.clone() },
                     );
                 }
             }
@@ -288,6 +290,7 @@ impl EndpointState {
         self.failing_ms = failing_ms;
         if report.outcome == Outcome::Delivered {
             self.last_success_at = Some(report.started_at + report.duration_ms);
+            self.last_taken = seq;
             self.succeeded += 1;
         } else {
             self.last_error = Some(error_summary(report));

@@ -88,11 +88,14 @@ pub struct EndpointState {
     /// Deliveries that were given up.
     #[serde(default)]
     pub died: u64,
-    /// Since its breaker is open, and since it lags behind `warn_after`: how it was then.
+    /// How it was when its breaker opened, and when it began to lag behind `warn_after`.
     #[serde(default)]
     pub failing: Option<Meanwhile>,
     #[serde(default)]
     pub lagging: Option<Meanwhile>,
+    /// The record of the last attempt of which something was taken.
+    #[serde(default)]
+    pub last_taken: Seq,
 }
 
 /// A delivery that waits for a retry.
@@ -143,6 +146,9 @@ pub struct WaitingBatch {
     /// it.
     #[serde(default)]
     pub format: Option<BatchFormat>,
+    /// The attempt after which the whole was halved.
+    #[serde(default)]
+    pub halved_at: Seq,
 }
 
 impl Retrying {
@@ -270,6 +276,7 @@ impl EndpointState {
             died: 0,
             failing: None,
             lagging: None,
+            last_taken: 0,
         }
     }
 
@@ -447,9 +454,7 @@ impl EndpointState {
             self.ahead.insert(position);
         }
     }
-}
 
-impl EndpointState {
     /// How its backlog is worked off. The newest first would break an order.
     #[must_use]
     pub fn catch_up_mode(&self) -> CatchUpMode {

@@ -258,7 +258,7 @@ mod tests {
         let began = world.now.wall_ms;
         let mut ended = 0;
         while notified(&world, "hookbox.endpoint.failing").is_empty() {
-            let report = answered(world.now, Outcome::Drop, 500);
+            let report = answered(world.now, Outcome::Refused, 500);
             let delivery = world.attempts[ended];
             let report = match ended {
                 0 => report,

@@ -27,7 +27,7 @@ impl Queue {
         uncounted: bool,
         now: Now,
     ) -> u64 {
-        let succeeded = report.outcome == Outcome::Delivered;
+        let succeeded = has_decided(report);
         let uncounted = uncounted || was_not_made(report);
         self.state.endpoint_mut(id).measure_failing_ms(succeeded, uncounted, now.mono_ms)
     }
@@ -42,7 +42,7 @@ impl Queue {
         uncounted: bool,
     ) -> HealthChange {
         let endpoint = self.state.endpoint_mut(id);
-        let succeeded = report.outcome == Outcome::Delivered;
+        let succeeded = has_decided(report);
         let shows_nothing = uncounted || was_not_made(report) || endpoint.settings.is_leased();
         if !succeeded && shows_nothing {
             let breaker = BreakerChange::None;
@@ -108,8 +108,54 @@ impl Queue {
     }
 }
 
+/// Whether the receiver took the event, or said that it never wants it. Either way it does its
+/// work: whoever can send it unwanted events must not make it look ill.
+fn has_decided(report: &AttemptReport) -> bool {
+    match report.outcome {
+        Outcome::Delivered | Outcome::Drop => true,
+        Outcome::Refused => report.command.is_some(),
+        Outcome::Retryable { .. } | Outcome::Gone | Outcome::Hold => false,
+    }
+}
+
 /// Whether nobody was asked because no request could be made of the event: senders of such events
 /// must not make a receiver look ill.
 fn was_not_made(report: &AttemptReport) -> bool {
     report.fault == Some(AttemptFault::NotMade)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{CommandEnd, Endpoint, Outcome};
+    use crate::queue::EndpointsQuery;
+    use crate::queue::testing::{TestQueue, answered};
+
+    #[test]
+    fn whoever_sends_unwanted_events_does_not_make_the_receiver_look_ill() {
+        for by_command in [false, true] {
+            let mut world = TestQueue::new([Endpoint::new("app", "http://127.0.0.1:1/")]);
+            for n in 0..40 {
+                world.accept(format!("{n}"));
+                let mut report = answered(world.now, Outcome::Drop, 400);
+                if by_command {
+                    report.outcome = Outcome::Refused;
+                    report.response = None;
+                    report.command = Some(CommandEnd {
+                        exit: Some(100),
+                        signal: None,
+                        output: bytes::Bytes::new(),
+                    });
+                }
+                let delivery = *world.attempts.last().expect("an attempt");
+                world.finish(delivery, report);
+                world.pass(1_000);
+            }
+
+            let views = world.queue.ask(world.now, &EndpointsQuery);
+            assert_eq!(views[0].flow.failures_in_row, 0);
+            let app = &world.queue.state().endpoints[&1];
+            assert_eq!((app.dead.len(), world.attempts.len()), (40, 40), "each had its attempt");
+            assert!(app.restraint.is_none() && app.failing_ms == 0);
+        }
+    }
 }

@@ -64,6 +64,12 @@ impl SlotCounts {
     /// Whether another delivery may be leased.
     #[must_use]
     pub fn has_for_lease(&self) -> bool {
-        self.leased < limits::LEASES
+        self.free_for_lease() > 0
+    }
+
+    /// Deliveries that may still be leased, whoever does.
+    #[must_use]
+    pub fn free_for_lease(&self) -> usize {
+        limits::LEASES.saturating_sub(self.leased)
     }
 }

@@ -20,6 +20,10 @@ impl Queue {
                 self.turns.awaiting_lease.push(id);
                 return None;
             }
+            if has_its_share_of_leases(own, self.slots.free_for_lease()) {
+                self.await_share(id, Share::Leases, now);
+                return None;
+            }
             return Some(SlotKind::Lease);
         }
 
@@ -109,7 +113,7 @@ impl Queue {
     /// An attempt gives its slot back, which is somebody else's turn.
     pub(super) fn vacate(&mut self, slot: SlotKind) {
         self.slots.give_back(slot);
-        if matches!(slot, SlotKind::Plain | SlotKind::Probation) {
+        if slot != SlotKind::First {
             self.let_one_share();
         }
     }
@@ -130,12 +134,19 @@ pub(super) fn has_its_share_of_slots(own: usize, all: usize) -> bool {
     own > 0 && own >= limits::IN_FLIGHT_SHARE * free.saturating_sub(limits::IN_FLIGHT_KEPT)
 }
 
+/// Whether an endpoint whose consumers hold `own` deliveries has its share of those that may be
+/// leased, of which so many are left.
+fn has_its_share_of_leases(own: usize, free: usize) -> bool {
+    own > 0 && own >= limits::IN_FLIGHT_SHARE * free
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use bytes::Bytes;
 
+    use super::has_its_share_of_leases;
     use crate::model::{Endpoint, Now, Source, limits};
     use crate::queue::matcher::Steps;
     use crate::queue::{
@@ -188,6 +199,20 @@ mod tests {
             queue.turns.awaiting_slot.len()
         );
         assert!(queue.turns.awaiting_share.len() <= ENDPOINTS);
+    }
+
+    #[test]
+    fn one_pull_endpoint_does_not_lease_all() {
+        let mut free = limits::LEASES;
+        let mut lease_all = || {
+            let mut own = 0;
+            while free > 0 && !has_its_share_of_leases(own, free) {
+                (own, free) = (own + 1, free - 1);
+            }
+            own
+        };
+        let leased: Vec<usize> = (0..4).map(|_| lease_all()).collect();
+        assert!(leased[0] > 3_000 && leased[3] > 10, "{leased:?}");
     }
 
     #[test]

@@ -45,12 +45,15 @@ pub fn read(order: ReadOrder, log: &impl ReadLog) -> Input {
 
         ReadOrder::Stream { endpoint, from, until, max_entries, max_bytes, keys } => {
             let wanted = StreamPart { endpoint, max_entries, max_bytes };
-            let (mut entries, next) = match until {
+            let (mut entries, mut next) = match until {
                 None => log.forward(from, |all| refill(all, (from, log.last()), &wanted)),
                 Some(until) => log.backward(from, |all| refill_back(all, (from, until), &wanted)),
             };
 
-            complete(&mut entries, &keys, |seq| log.event(seq));
+            if let Some(rest) = complete(&mut entries, &keys, |seq| log.event(seq)) {
+                // What is left of them is read next, which goes on behind the last that is given.
+                next = if until.is_none() { rest } else { rest + 1 };
+            }
             Input::Refilled { endpoint, from, entries, next, keys }
         }
         ReadOrder::Ages { endpoint, from, max_entries } => {
@@ -127,18 +130,21 @@ struct StreamCollector<'a> {
     wanted: &'a StreamPart,
     entries: Vec<StreamEntry>,
     bytes: usize,
+    /// Bytes of all events that were read, whoever gets them.
+    read: usize,
 }
 
 impl<'a> StreamCollector<'a> {
     fn new(wanted: &'a StreamPart) -> Self {
-        Self { wanted, entries: Vec::new(), bytes: 0 }
+        Self { wanted, entries: Vec::new(), bytes: 0, read: 0 }
     }
 
     fn is_full(&self) -> bool {
-        self.entries.len() >= self.wanted.max_entries
+        self.entries.len() >= self.wanted.max_entries || self.read >= limits::LOG_READ_BYTES
     }
 
     fn take(&mut self, seq: Seq, record: Record) {
+        self.read += record.held_event().map_or(0, |held| held.event.cost());
         let Some(mut entry) = stream_entry(seq, record, self.wanted.endpoint) else { return };
         let cost = entry.loaded.as_ref().map_or(0, |event| event.cost());
         if self.bytes + cost > self.wanted.max_bytes {
@@ -153,23 +159,36 @@ impl<'a> StreamCollector<'a> {
 }
 
 /// Writes into entries what their endpoint's pointers ask for, reading the events that are not at
-/// hand.
+/// hand. Where that is too much for once, the rest of the entries is left out; gives the position
+/// of the first that was.
 fn complete(
-    entries: &mut [StreamEntry],
+    entries: &mut Vec<StreamEntry>,
     keys: &Keys,
     mut read: impl FnMut(Seq) -> Option<Arc<Event>>,
-) {
+) -> Option<Seq> {
     if keys.is_empty() {
-        return;
+        return None;
     }
-    for entry in entries {
+
+    let mut bytes = 0;
+    let read_on = |entry: &mut StreamEntry| {
+        if bytes >= limits::LOG_READ_BYTES {
+            return false;
+        }
         let at = keys.moved.get(&entry.event).copied().unwrap_or(entry.event);
         // One that is not there may have been relocated, which only the queue knows: it asks
         // again.
         if let Some(event) = entry.loaded.clone().or_else(|| read(at)) {
+            bytes += event.cost();
             keys.fill(entry, &event);
         }
-    }
+        true
+    };
+    let done = entries.iter_mut().map(read_on).take_while(|read| *read).count();
+
+    let rest = entries.get(done).map(|entry| entry.position);
+    entries.truncate(done);
+    rest
 }
 
 /// Reads the events of a batch, in their order, until it is full.
@@ -230,15 +249,18 @@ fn scan(
     let filter = filter.events();
     let mut events = Vec::new();
     let mut next = from;
+    let mut bytes = 0;
 
     for (scanned, (seq, record)) in records.enumerate() {
         if seq > end {
             break;
         }
-        if scanned >= limits::REFILL_SCAN || events.len() >= max {
+        if scanned >= limits::REFILL_SCAN || events.len() >= max || bytes >= limits::LOG_READ_BYTES
+        {
             return (events, next);
         }
         next = seq + 1;
+        bytes += record.held_event().map_or(0, |held| held.event.cost());
 
         // An event that was relocated is met at its first record, as long as that is there.
         let held = record.held_event();

@@ -28,9 +28,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("scheduler", &["model", "record", "queue", "log"]),
     // Whether other users of the machine can change a path.
     ("trust", &[]),
+    // What several share, so that nobody takes all.
+    ("permits", &[]),
     ("config", &["model", "trust"]),
     ("ingest", &["model", "scheduler", "config", PROTOCOL]),
-    ("outbound", &["model", "scheduler", "config", "trust", PROTOCOL]),
+    ("outbound", &["model", "scheduler", "config", "trust", "permits", PROTOCOL]),
     // The log without a daemon: copies, exports and what can be salvaged, for the ctl alone.
     ("archive", &["model", "api", "record", "queue", "log", "trust"]),
     (
@@ -42,6 +44,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "scheduler",
             "log",
             "config",
+            "permits",
             "ingest::verify",
             "ingest::identity",
             PROTOCOL,

@@ -1,4 +1,3 @@
-//! Who calls, what they may do, and how much of what all callers share each of them may have.
+//! Who calls, and what they may do.
 
 pub mod peer;
-pub mod permits;

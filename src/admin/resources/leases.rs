@@ -13,7 +13,8 @@ use crate::admin::http::response::ApiResponse;
 use crate::api::values::{Int, Span, Text, Time};
 use crate::api::views::{LeaseView, LeasesView, SettledView};
 use crate::api::{EmptyBody, ExtendBody, LeaseBody, RejectBody};
-use crate::model::{LeaseError, LeaseRequest, LeasedDelivery, Settlement, limits};
+use crate::model::share::{Share, ShareHolder};
+use crate::model::{LeaseError, LeaseRequest, LeasedDelivery, Settlement, limits, query};
 
 pub async fn lease(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
@@ -35,6 +36,11 @@ pub async fn lease(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse
     let wait_ms = if may_come { wait_ms.max(limits::LEASE_LOOK_MS) } else { wait_ms };
     let lease_ms = body.lease.map_or(endpoint.pull.lease_ms, Span::ms);
     let ask = LeaseRequest { max, wait_ms, lease_ms };
+    let uid = request.caller.uid;
+    let Some(_permit) = admin.context.consumers.take(uid) else {
+        admin.handle.shares().note(Share::Consumers, ShareHolder::User(uid));
+        return Err(problem(LeaseError::TooMany(limits::CONSUMERS)));
+    };
     let leased = tokio::select! {
         leased = (admin.adapters.lease)(endpoint, ask) => leased.map_err(problem)?,
         // A daemon that stops leases nothing.
@@ -55,6 +61,7 @@ fn view(leased: &LeasedDelivery) -> LeaseView {
         source: event.source_name.clone(),
         event_type: event.kind.clone(),
         received_at: Time(event.received_at),
+        query: event.query().map(query::without_secrets).unwrap_or_default(),
         headers: headers_view(&event.headers),
         body_base64: STANDARD.encode(&event.body),
     }

@@ -7,12 +7,12 @@ use hyper::StatusCode;
 use tokio::sync::mpsc;
 
 use super::log_scan::LogScan;
-use crate::admin::callers::permits::{FairPermit, FairPermits};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::response::ApiResponse;
 use crate::api::views::ProblemLine;
 use crate::model::share::{Share, ShareHolder};
+use crate::permits::{FairPermit, FairPermits};
 
 /// Lines that may wait for a slow reader.
 const LINES_WAITING: usize = 64;
@@ -53,7 +53,7 @@ where
 }
 
 /// A permit for a scan of this caller, who waits when there is none left.
-async fn permit(admin: &Admin, permits: &Arc<FairPermits>) -> FairPermit {
+async fn permit(admin: &Admin, permits: &Arc<FairPermits<u32>>) -> FairPermit<u32> {
     let uid = admin.context.caller.uid;
     if let Some(permit) = permits.take(uid) {
         return permit;

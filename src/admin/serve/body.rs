@@ -13,9 +13,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::impatient::PATIENCE;
 use crate::admin::callers::peer::{Caller, Permission};
-use crate::admin::callers::permits::{FairPermit, FairPermits};
 use crate::admin::http::problem::Problem;
 use crate::model::limits;
+use crate::permits::{FairPermit, FairPermits};
 use crate::queue::Refusal;
 
 /// Bytes of a body that holds settings or ids; only events and requests to be checked may be
@@ -30,7 +30,7 @@ static LARGE_BODIES_OF_OWNERS: Semaphore = Semaphore::const_new(1);
 #[expect(dead_code, reason = "held, and given back when it is dropped")]
 pub enum LargeTurn {
     OfOwner(SemaphorePermit<'static>),
-    OfMember(FairPermit),
+    OfMember(FairPermit<u32>),
 }
 
 /// The body of a request.
@@ -49,7 +49,7 @@ impl RequestBody {
     /// one whose body comes slowly holds up nobody else's.
     pub async fn large_turn(
         &self,
-        turns: &Arc<FairPermits>,
+        turns: &Arc<FairPermits<u32>>,
         caller: &Caller,
         limit: usize,
     ) -> Result<Option<LargeTurn>, Problem> {

@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 use super::answer::answer;
 use super::impatient::{Impatient, PATIENCE};
 use crate::admin::callers::peer::{Caller, own_uid};
-use crate::admin::callers::permits::{FairPermit, FairPermits};
 use crate::admin::context::Admin;
 use crate::admin::http::request::stopped;
 use crate::model::limits;
 use crate::model::share::{Share, ShareHolder};
+use crate::permits::{FairPermit, FairPermits};
 
 /// How long answers under way may take once the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -34,7 +34,8 @@ impl Admin {
     /// Answers on `listener` until `stop` turns true (or its sender is gone), then lets what is
     /// under way end.
     pub async fn serve(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
-        let permits = FairPermits::new(limits::ADMIN_CONNECTIONS, limits::ADMIN_KEPT, own_uid());
+        let permits =
+            FairPermits::new(limits::ADMIN_CONNECTIONS, limits::ADMIN_KEPT, &[0, own_uid()]);
         let mut connections = JoinSet::new();
         let gate = self.handle.health().gate.clone();
 
@@ -73,8 +74,8 @@ impl Admin {
     fn admit(
         &self,
         stream: &UnixStream,
-        permits: &Arc<FairPermits>,
-    ) -> Option<(Caller, FairPermit)> {
+        permits: &Arc<FairPermits<u32>>,
+    ) -> Option<(Caller, FairPermit<u32>)> {
         let caller = match stream.peer_cred() {
             Ok(credentials) => Caller::new(&credentials, own_uid()),
             Err(error) => {

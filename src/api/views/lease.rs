@@ -32,6 +32,9 @@ pub struct LeaseView {
     #[serde(rename = "type")]
     pub event_type: String,
     pub received_at: Time,
+    /// The query that it came with, without secrets; left out where it had none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query: String,
     pub headers: HeadersView,
     pub body_base64: String,
 }

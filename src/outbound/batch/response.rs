@@ -33,10 +33,8 @@ pub fn read_batch_answer(response: &ReceivedResponse, events: &[Arc<Event>]) -> 
     };
     let is_encoded =
         response.coding.as_ref().is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"));
-    if is_encoded
-        && !body.is_empty()
-        && (response.content_type.is_none() || contains(&response.content_type, "json"))
-    {
+    // A page is made for people.
+    if is_encoded && !body.is_empty() && !contains(&response.content_type, "html") {
         return BatchAnswer::Unclear(
             "its body is compressed (content-encoding), and is not decompressed here".to_owned(),
         );
@@ -65,7 +63,14 @@ pub fn read_batch_answer(response: &ReceivedResponse, events: &[Arc<Event>]) -> 
         failed: serde_json::Value,
     }
     match serde_json::from_slice::<FailedList>(body) {
-        Ok(FailedList { failed }) => read_failed(&failed, events),
+        Ok(FailedList { failed }) => match read_failed(&failed, events) {
+            BatchAnswer::Failed(none) if none.is_empty() && names_some_within(body) => {
+                BatchAnswer::Unclear(
+                    "it names events that failed elsewhere than in `failed` at the top".to_owned(),
+                )
+            }
+            read => read,
+        },
         Err(why) if names_failed(body) => BatchAnswer::Unclear(format!("it is not JSON: {why}")),
         Err(_) => BatchAnswer::Failed(Vec::new()),
     }
@@ -102,6 +107,31 @@ fn read_failed(failed: &serde_json::Value, events: &[Arc<Event>]) -> BatchAnswer
         }
     }
     BatchAnswer::Failed(known)
+}
+
+/// Whether a JSON object has a member `failed` somewhere within that names something: a list, an
+/// object or a text that is not empty.
+fn names_some_within(body: &[u8]) -> bool {
+    use serde_json::Value;
+
+    fn is_named(name: &str, value: &Value) -> bool {
+        let names = match value {
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(members) => !members.is_empty(),
+            Value::String(text) => !text.is_empty(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        };
+        (name == "failed" && names) || has_named(value)
+    }
+    fn has_named(value: &Value) -> bool {
+        match value {
+            Value::Array(list) => list.iter().any(has_named),
+            Value::Object(members) => members.iter().any(|(name, value)| is_named(name, value)),
+            _ => false,
+        }
+    }
+
+    names_failed(body) && serde_json::from_slice(body).is_ok_and(|value| has_named(&value))
 }
 
 /// Whether a text, JSON or not, has a member of the name `failed`.
@@ -164,6 +194,7 @@ mod tests {
             "{\"failed\":false}",
             "{\"status\":\"failed\"}",
             "{\"data\":{\"failed\":3}}",
+            "{\"data\":{\"failed\":[]}}",
             "[\"failed\", 1]",
         ] {
             assert_eq!(read(nothing), BatchAnswer::Failed(Vec::new()), "{nothing}");
@@ -188,6 +219,8 @@ mod tests {
             format!("{{\"failed\":[\"{id}\",]}}"),
             format!("{{\"failed\" : [\"{id}\""),
             format!("{{\"failed\":[],\"failed\":[\"{id}\"]}}"),
+            format!("{{\"result\":{{\"failed\":[\"{id}\"]}}}}"),
+            format!("{{\"failed\":[],\"parts\":[{{\"failed\":\"{id}\"}}]}}"),
             format!("{{\"failed\":[\"{id}\"]}}\n{{\"failed\":[]}}"),
             format!("[{{\"failed\":[\"{id}\"]}}]"),
             format!(")]}}',\n{{\"failed\":[\"{id}\"]}}"),
@@ -230,6 +263,7 @@ mod tests {
 
         assert!(
             matches!(encoded(None), BatchAnswer::Unclear(_))
+                && matches!(encoded(Some("text/plain")), BatchAnswer::Unclear(_))
                 && matches!(encoded(Some("application/json")), BatchAnswer::Unclear(_))
         );
 

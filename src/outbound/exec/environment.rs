@@ -27,11 +27,12 @@ pub fn environment(attempt: &Attempt<'_>) -> Vec<Header> {
         let found = message.headers.iter().find(|(name, _)| *name == wanted);
         found.map(|(_, value)| value.as_bytes()).unwrap_or_default()
     };
-    let variables: [(&str, &[u8]); 11] = [
+    let variables: [(&str, &[u8]); 12] = [
         ("HOOKBOX_ENDPOINT", attempt.endpoint.name.as_bytes()),
         ("HOOKBOX_ID", message.id.as_bytes()),
         ("HOOKBOX_TYPE", message.kind.as_bytes()),
         ("HOOKBOX_SOURCE", message.source.as_bytes()),
+        ("HOOKBOX_QUERY", message.query.as_bytes()),
         ("HOOKBOX_CONTENT_TYPE", content_type.unwrap_or_default()),
         ("HOOKBOX_DELIVERY", delivery.as_bytes()),
         ("HOOKBOX_ATTEMPT", number.as_bytes()),

@@ -5,15 +5,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::Semaphore;
-
 use crate::model::Clock;
+use crate::model::share::{Share, ShareHolder};
 use crate::model::time::format_duration_ms;
-use crate::model::{Header, Now, limits};
+use crate::model::{EndpointId, Header, Now, limits};
+use crate::outbound::settings::NoteShare;
+use crate::permits::{FairPermit, FairPermits};
+use bytes::Bytes;
 
 use super::allow::{self, Admitted, AllowedCommands};
 use super::program::Program;
@@ -29,17 +30,20 @@ const OWN: &str = "/proc/self/exe";
 /// Runs the commands of all endpoints.
 pub struct CommandRunner {
     spawner: Spawner,
-    running: Semaphore,
+    /// Each endpoint has its share of them.
+    running: Arc<FairPermits<EndpointId>>,
+    note_share: NoteShare,
     clock: Clock,
     /// Looked at when it is first asked for: most daemons run no command.
     sandbox: OnceLock<Sandbox>,
 }
 
 impl CommandRunner {
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock, note_share: NoteShare) -> Self {
         Self {
             spawner: Spawner::default(),
-            running: Semaphore::new(limits::COMMANDS),
+            running: FairPermits::new(limits::COMMANDS, 0, &[]),
+            note_share,
             clock,
             sandbox: OnceLock::new(),
         }
@@ -54,9 +58,19 @@ impl CommandRunner {
         (self.clock)()
     }
 
-    /// Runs a command once.
+    /// Waits until the endpoint may run another command.
+    async fn permit(&self, endpoint: EndpointId) -> FairPermit<EndpointId> {
+        if let Some(permit) = self.running.take(endpoint) {
+            return permit;
+        }
+        (self.note_share)(Share::Commands, ShareHolder::Endpoint(endpoint));
+        self.running.wait(endpoint).await
+    }
+
+    /// Runs a command of an endpoint once.
     pub async fn run(
         &self,
+        endpoint: EndpointId,
         program: &Program,
         allowed: &AllowedCommands,
         environment: &[Header],
@@ -67,9 +81,7 @@ impl CommandRunner {
             Ok(admitted) => admitted,
             Err(why) => return CommandResult::not_started(why),
         };
-        let Ok(_permit) = self.running.acquire().await else {
-            return CommandResult::not_started("hookboxd stops".to_owned());
-        };
+        let _permit = self.permit(endpoint).await;
 
         let (reader, command) = match prepare(program, &admitted, environment, timeout_ms) {
             Ok(prepared) => prepared,

@@ -31,8 +31,10 @@ impl ExecTransport {
         let timeout_ms = attempt.endpoint.timeout_ms.clamp(1, limits::TIMEOUT_MS);
 
         let body = attempt.message.body;
+        let (program, allowed) = (&self.program, &self.allowed);
+        let endpoint = attempt.endpoint.id;
         let result =
-            self.runner.run(&self.program, &self.allowed, &environment, body, timeout_ms).await;
+            self.runner.run(endpoint, program, allowed, &environment, body, timeout_ms).await;
 
         let started = attempt.started;
         AttemptReport {

@@ -1,7 +1,7 @@
 //! The parts that the HTTP transports of all endpoints share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 
 use hyper::header::HeaderValue;
 
@@ -31,10 +31,11 @@ impl HttpClient {
         clock: Clock,
         dialer: Box<dyn Dial>,
     ) -> Result<Self, OutboundError> {
-        let tls = TlsClient::new(settings.extra_ca.as_ref())?;
+        let tls = TlsClient::new(settings.extra_ca.clone())?;
         let agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|_| OutboundError::UserAgent(settings.user_agent))?;
 
+        let tls = RwLock::new(Arc::new(tls));
         let connector = Connector { resolver: settings.resolver, dialer, tls };
         Ok(Self { connector, agent, clock, idle: Arc::default() })
     }

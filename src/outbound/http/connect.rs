@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
@@ -17,6 +17,7 @@ use crate::outbound::failure::{AttemptFailure, Phase};
 use crate::outbound::guard::{self, AddressKind};
 use crate::outbound::own_address;
 use crate::outbound::resolve::Resolve;
+use crate::outbound::settings::OutboundError;
 
 use super::proxy::{Proxy, is_local};
 use super::route::HttpRoute;
@@ -56,7 +57,7 @@ impl Dial for SystemDialer {
 pub struct Connector {
     pub resolver: Arc<dyn Resolve>,
     pub dialer: Box<dyn Dial>,
-    pub tls: TlsClient,
+    pub tls: RwLock<Arc<TlsClient>>,
 }
 
 /// The settings of an endpoint for one connection.
@@ -96,8 +97,24 @@ impl Connector {
 
         *phase = Phase::Handshake;
         let own = options.route.own.as_ref();
-        let stream = self.tls.handshake(tcp, destination, own, options.offer_http2).await?;
+        let stream =
+            self.tls_client().handshake(tcp, destination, own, options.offer_http2).await?;
         Ok(RawStream::Tls(Box::new(stream)))
+    }
+
+    fn tls_client(&self) -> Arc<TlsClient> {
+        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the certificates of all endpoints anew: the extra CA file now, the system's roots with
+    /// the next handshake.
+    ///
+    /// # Errors
+    /// When the extra CA file cannot be used; then nothing changes.
+    pub fn read_certificates_anew(&self) -> Result<(), OutboundError> {
+        let fresh = Arc::new(self.tls_client().read_anew()?);
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
     }
 
     /// The addresses of the receiver that may be dialled.
@@ -110,7 +127,8 @@ impl Connector {
             Destination::Name { name, port } => {
                 Self::check_port(*port, options)?;
                 *phase = Phase::Resolving(name.clone());
-                self.lookup(name, *port, options.allow_private).await
+                let found = self.lookup(name, *port, options.allow_private).await?;
+                Ok(to_dial(found, options.route.bind))
             }
             Destination::Literal { ip, port } => {
                 Self::admit_named(options)?;
@@ -131,7 +149,8 @@ impl Connector {
         match &proxy.destination {
             Destination::Name { name, port } => {
                 *phase = Phase::Resolving(name.clone());
-                self.lookup(name, *port, true).await
+                let found = self.lookup(name, *port, true).await?;
+                Ok(to_dial(found, options.route.bind))
             }
             Destination::Literal { ip, port } => Ok(vec![SocketAddr::new(*ip, *port)]),
             Destination::Socket(_) => Ok(Vec::new()),
@@ -186,7 +205,6 @@ impl Connector {
                 Err(kind) => refused = refused.or(Some((ip, kind))),
             }
         }
-        allowed.truncate(limits::DIALS);
 
         match refused {
             Some((address, kind)) if allowed.is_empty() => {
@@ -260,4 +278,43 @@ fn dial_failure(shown: &str, bind: Option<IpAddr>, error: &io::Error) -> Attempt
         };
     }
     AttemptFailure::connect(shown, error)
+}
+
+/// The addresses that are dialled, in order: only those of the kind of the own address that is
+/// bound to, and both kinds (IPv4, IPv6) by turns, so that many dead ones of one kind do not hide
+/// the others.
+fn to_dial(found: Vec<SocketAddr>, bind: Option<IpAddr>) -> Vec<SocketAddr> {
+    let fits = |to: &SocketAddr| bind.is_none_or(|from| from.is_ipv4() == to.is_ipv4());
+    let fitting: Vec<SocketAddr> = found.into_iter().filter(fits).collect();
+    let Some(first) = fitting.first().copied() else { return fitting };
+
+    let (one, other): (Vec<_>, Vec<_>) =
+        fitting.into_iter().partition(|to| to.is_ipv4() == first.is_ipv4());
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let by_turns = std::iter::from_fn(|| Some([one.next(), other.next()]))
+        .take_while(|turn| turn.iter().any(Option::is_some));
+    by_turns.flatten().flatten().take(limits::DIALS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
+    use super::to_dial;
+
+    #[test]
+    fn both_kinds_are_dialled_by_turns_and_only_one_kind_from_an_own_address() {
+        let found = ["::1", "::2", "::3", "::4", "::5", "1.0.0.1", "1.0.0.2", "1.0.0.3"];
+        let dialled = |bind: Option<&str>| {
+            let found = found.iter().map(|ip| SocketAddr::new(ip.parse().expect("an ip"), 1));
+            let bind: Option<IpAddr> = bind.map(|ip| ip.parse().expect("an ip"));
+            let dialled = to_dial(found.collect(), bind);
+            dialled.iter().map(|to| to.ip().to_string()).collect::<Vec<_>>()
+        };
+
+        assert_eq!(dialled(None), ["::1", "1.0.0.1", "::2", "1.0.0.2"]);
+        assert_eq!(dialled(Some("127.0.0.9")), ["1.0.0.1", "1.0.0.2", "1.0.0.3"]);
+        assert_eq!(dialled(Some("::9")), ["::1", "::2", "::3", "::4"]);
+        assert_eq!(to_dial(Vec::new(), None), []);
+    }
 }

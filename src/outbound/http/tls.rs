@@ -30,15 +30,21 @@ const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// The client side of TLS.
 pub struct TlsClient {
+    extra_ca: Option<PathBuf>,
     extra: Vec<CertificateDer<'static>>,
     config: OnceCell<Arc<ClientConfig>>,
 }
 
 impl TlsClient {
     /// Reads the extra CA file; the system's roots wait.
-    pub fn new(extra_ca: Option<&PathBuf>) -> Result<Self, OutboundError> {
-        let extra = extra_ca.map(|path| read_ca(path)).transpose()?.unwrap_or_default();
-        Ok(Self { extra, config: OnceCell::new() })
+    pub fn new(extra_ca: Option<PathBuf>) -> Result<Self, OutboundError> {
+        let extra = extra_ca.as_ref().map(|path| read_ca(path)).transpose()?.unwrap_or_default();
+        Ok(Self { extra_ca, extra, config: OnceCell::new() })
+    }
+
+    /// The same with what the files hold now.
+    pub fn read_anew(&self) -> Result<Self, OutboundError> {
+        Self::new(self.extra_ca.clone())
     }
 
     /// Shakes hands as the client of `destination`, with the endpoint's own certificates if it has

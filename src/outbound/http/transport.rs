@@ -88,7 +88,12 @@ impl HttpTransport {
         let response = trace.response.as_ref();
 
         let outcome = match (response, &result) {
-            (Some(response), _) => classify(response.summary(), result.is_ok(), now.wall_ms),
+            (Some(response), _) => {
+                let outcome = classify(response.summary(), result.is_ok(), now.wall_ms);
+                let made_path = attempt.endpoint.template.path.is_some();
+                // The event decides which path that is: another event may lead to one that exists.
+                if made_path && outcome == Outcome::Gone { Outcome::Drop } else { outcome }
+            }
             (None, Err(failure)) => failure.outcome(),
             (None, Ok(())) => Outcome::Retryable { after_ms: None },
         };

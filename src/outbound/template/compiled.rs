@@ -8,6 +8,7 @@ use hyper::{Method, Uri};
 use minijinja::Environment;
 
 use crate::model::{Event, REDACTED, RequestTemplate, is_secret_name, limits};
+use crate::outbound::failure::Unusable;
 use crate::outbound::message::{Message, is_ours};
 use crate::outbound::settings::SecretLookup;
 
@@ -85,14 +86,15 @@ impl EndpointTemplates {
     /// Puts the templates' results into `message`; `base` is the URL's own path and query.
     ///
     /// # Errors
-    /// When a template fails for this event, or what it makes cannot be sent.
+    /// When a template fails for this event, what it makes cannot be sent, or a secret that it
+    /// names is not found.
     pub fn apply(
         &self,
         event: &Arc<Event>,
         number: u32,
         base: &Uri,
         message: &mut Message,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unusable> {
         let context = TemplateContext::new(event.clone(), number);
         message.method = self.method.clone();
 
@@ -110,15 +112,13 @@ impl EndpointTemplates {
         Ok(())
     }
 
-    fn apply_body(&self, context: &TemplateContext, message: &mut Message) -> Result<(), String> {
+    fn apply_body(&self, context: &TemplateContext, message: &mut Message) -> Result<(), Unusable> {
         if self.has_body {
             let body = self.render(BODY, context)?;
             if body.text.len() > limits::TEMPLATE_BODY_BYTES {
-                return Err(format!(
-                    "--body made {} bytes, at most {} are sent",
-                    body.text.len(),
-                    limits::TEMPLATE_BODY_BYTES
-                ));
+                let most = limits::TEMPLATE_BODY_BYTES;
+                let made = body.text.len();
+                return Err(format!("--body made {made} bytes, at most {most} are sent").into());
             }
 
             body.add_secrets(message);
@@ -143,7 +143,7 @@ impl EndpointTemplates {
         template: &str,
         context: &TemplateContext,
         message: &mut Message,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unusable> {
         let rendered = self.render(template, context)?;
         rendered.add_secrets(message);
         message.forwarded.retain(|(forwarded, _)| forwarded != name);
@@ -154,11 +154,8 @@ impl EndpointTemplates {
             return Ok(());
         }
         if text.len() > limits::TEMPLATE_HEADER_BYTES {
-            return Err(format!(
-                "{template} made {} bytes, at most {} are sent",
-                text.len(),
-                limits::TEMPLATE_HEADER_BYTES
-            ));
+            let (made, most) = (text.len(), limits::TEMPLATE_HEADER_BYTES);
+            return Err(format!("{template} made {made} bytes, at most {most} are sent").into());
         }
 
         let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
@@ -173,13 +170,16 @@ impl EndpointTemplates {
     }
 
     /// Makes a text. Nothing of a secret stands in an error.
-    fn render(&self, template: &str, context: &TemplateContext) -> Result<Rendered, String> {
+    fn render(&self, template: &str, context: &TemplateContext) -> Result<Rendered, Unusable> {
         let template = self.env.get_template(template).map_err(|e| explain(&e))?;
         let secrets = TemplateSecrets::new(self.lookup.as_ref());
         let made = template.render(context.with(&secrets));
         if !secrets.was_asked() {
             let plain = |text| Rendered { text, redacted: None, secrets: Vec::new() };
-            return made.map(plain).map_err(|e| explain(&e));
+            return made.map(plain).map_err(|e| explain(&e).into());
+        }
+        if let Some(why) = secrets.missing().filter(|_| made.is_err()) {
+            return Err(Unusable::Secret(why));
         }
 
         // Once more without the secrets: that is what people are shown.
@@ -193,13 +193,14 @@ impl EndpointTemplates {
             }
             // The error without the secrets has nothing of them in its words. Before any was given,
             // neither has the other.
-            (Err(_), Err(same)) => Err(explain(&same)),
-            (Err(error), Ok(_)) if secrets.is_empty() => Err(explain(&error)),
+            (Err(_), Err(same)) => Err(explain(&same).into()),
+            (Err(error), Ok(_)) if secrets.is_empty() => Err(explain(&error).into()),
             (Err(error), Ok(_)) => Err(explain(&minijinja::Error::new(
                 error.kind(),
                 "it fails with a secret that it looked up (the details are left out: the secret \
                  may be in them)",
-            ))),
+            ))
+            .into()),
         }
     }
 }

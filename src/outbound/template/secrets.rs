@@ -9,6 +9,7 @@ use minijinja::value::Value;
 use crate::model::REDACTED;
 use crate::outbound::settings::SecretLookup;
 
+const NO_NAME: &str = "secret() takes 'env:NAME', 'cred:NAME' or 'file:/path'";
 /// The name that templates know it by.
 pub const SECRET: &str = "secret";
 
@@ -18,6 +19,7 @@ pub struct TemplateSecrets {
     lookup: Option<SecretLookup>,
     was_asked: Arc<AtomicBool>,
     given: Arc<Mutex<Vec<String>>>,
+    missing: Arc<Mutex<Option<String>>>,
 }
 
 impl TemplateSecrets {
@@ -35,7 +37,11 @@ impl TemplateSecrets {
         self.was_asked.store(true, Ordering::Release);
         let Some(lookup) = &self.lookup else { return Ok(REDACTED.to_owned()) };
         let failed = |why| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, why);
-        let secret = look_up(lookup, name).map_err(failed)?;
+        let found = lookup(name).map_err(|why| {
+            *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+            failed(why)
+        })?;
+        let secret = found.ok_or_else(|| failed(NO_NAME.to_owned()))?;
 
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         if !given.contains(&secret) {
@@ -49,6 +55,11 @@ impl TemplateSecrets {
         self.was_asked.load(Ordering::Acquire)
     }
 
+    /// Why one was not found that it was asked for.
+    pub fn missing(&self) -> Option<String> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The secrets that it gave.
     pub fn given(&self) -> Vec<String> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -60,5 +71,5 @@ impl TemplateSecrets {
 /// # Errors
 /// Why nothing was found.
 pub fn look_up(lookup: &SecretLookup, name: &str) -> Result<String, String> {
-    lookup(name)?.ok_or_else(|| "secret() takes 'env:NAME', 'cred:NAME' or 'file:/path'".to_owned())
+    lookup(name)?.ok_or_else(|| NO_NAME.to_owned())
 }

@@ -57,7 +57,9 @@ async fn a_command_gets_the_body_the_facts_and_nothing_of_ours() {
     let endpoint = with(&shell("cat; echo; pwd; env; echo \"$@\""), |e| {
         e.secrets = vec![TimedSecret::current("whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")];
     });
-    let report = send(&outbound(&["/bin/sh"]), &endpoint, event()).await;
+    let mut came = event();
+    came.request_line = "GET /in/github?a=1&token=…".to_owned();
+    let report = send(&outbound(&["/bin/sh"]), &endpoint, came).await;
     let written = output(&report);
     let mut lines: Vec<&str> = written.lines().collect();
     assert_eq!((lines[0], lines[1]), (r#"{"a":1}"#, "/"), "{written}");
@@ -67,6 +69,7 @@ async fn a_command_gets_the_body_the_facts_and_nothing_of_ours() {
         "HOOKBOX_ENDPOINT=mail",
         "HOOKBOX_TYPE=push",
         "HOOKBOX_SOURCE=github",
+        "HOOKBOX_QUERY=a=1",
         "HOOKBOX_CONTENT_TYPE=application/json",
         "HOOKBOX_ATTEMPT=3",
         "HOOKBOX_TIMESTAMP=1795438800",

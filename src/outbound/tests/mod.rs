@@ -101,6 +101,7 @@ fn settings(resolver: FakeResolver) -> OutboundSettings {
         lookup: None,
         policy: OutboundPolicy::default(),
         random: Arc::new(|bytes| bytes.fill(7)),
+        note_share: Arc::new(|_, _| ()),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Responses, and what is none: their outcomes for the delivery.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::AsyncWriteExt;
 
-use super::{ScriptedReceiver, attempt, endpoint, outbound, read_request, with};
-use crate::model::{AttemptReport, Outcome, TimedSecret, limits};
+use super::{OK, ScriptedReceiver, attempt, endpoint, outbound, read_request, with};
+use crate::model::{AttemptFault, AttemptReport, Outcome, TimedSecret, limits};
 
 const RETRY: Outcome = Outcome::Retryable { after_ms: None };
 
@@ -233,6 +233,70 @@ async fn an_endpoint_that_cannot_be_used_is_refused_in_the_report() {
         assert_eq!(report.outcome, Outcome::Refused);
         assert!(!error(&report).is_empty() && !error(&report).contains("hunter2"));
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_there_yet_is_looked_for_again() {
+    const SECRET: &str = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0";
+
+    let receiver = ScriptedReceiver::always(OK.to_vec()).await;
+    let is_there = Arc::new(AtomicBool::new(false));
+    let seen = is_there.clone();
+    let settings = super::OutboundSettings {
+        lookup: Some(Arc::new(move |text| match (text, seen.load(Ordering::SeqCst)) {
+            ("file:/s" | "env:S", true) => Ok(Some(SECRET.to_owned())),
+            ("file:/s" | "env:S", false) => Err(format!("{text} is not there")),
+            _ => Ok(None),
+        })),
+        ..super::settings(super::FakeResolver::default())
+    };
+    let outbound = super::Outbound::new(settings, super::clock()).unwrap();
+
+    let signed = with(&receiver.endpoint(), |endpoint| {
+        endpoint.secrets = vec![TimedSecret::current("file:/s")];
+    });
+    let templated = with(&receiver.endpoint(), |endpoint| {
+        endpoint.id += 1;
+        endpoint.template.headers = vec![("X-Key".into(), "{{ secret('env:S') }}".into())];
+    });
+    for endpoint in [&signed, &templated] {
+        let report = attempt(&outbound, endpoint).await;
+        assert_eq!(report.outcome, RETRY, "it may be there later: {report:?}");
+        assert_eq!(report.fault, Some(AttemptFault::Unclear), "and says nothing of the link");
+        assert!(error(&report).contains("is not there"), "{}", error(&report));
+    }
+
+    is_there.store(true, Ordering::SeqCst);
+    for endpoint in [&signed, &templated] {
+        assert_eq!(attempt(&outbound, endpoint).await.outcome, Outcome::Delivered);
+    }
+    assert!(receiver.got()[0].header("webhook-signature").is_some());
+}
+
+#[tokio::test]
+async fn a_receiver_that_repeats_the_signing_secret_does_not_show_it() {
+    const KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0";
+    let body = format!("expected whsec_{KEY} or {KEY}");
+    let answer = format!("HTTP/1.1 500 x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let receiver = ScriptedReceiver::always(answer.into_bytes()).await;
+    let signed = with(&receiver.endpoint(), |endpoint| {
+        endpoint.secrets = vec![TimedSecret::current(format!("whsec_{KEY}"))];
+    });
+    let report = attempt(&outbound(), &signed).await;
+    let shown = String::from_utf8_lossy(&report.response.unwrap().body).into_owned();
+    assert!(shown.starts_with("expected") && !shown.contains(KEY), "{shown}");
+}
+
+#[tokio::test]
+async fn only_a_path_of_its_own_makes_410_an_answer_to_the_endpoint() {
+    let gone = b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n";
+    let receiver = ScriptedReceiver::always(gone.to_vec()).await;
+    assert_eq!(attempt(&outbound(), &receiver.endpoint()).await.outcome, Outcome::Gone);
+
+    let by_event = with(&receiver.endpoint(), |endpoint| {
+        endpoint.template.path = Some("/devices/{{ body.a }}".into());
+    });
+    assert_eq!(attempt(&outbound(), &by_event).await.outcome, Outcome::Drop);
 }
 
 #[tokio::test]

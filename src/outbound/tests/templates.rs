@@ -65,6 +65,10 @@ async fn digests_of_the_senders_go_along_with_his_bytes_alone() {
         "x-content-sha256",
         "x-amz-checksum-crc32c",
         "x-goog-hash",
+        "x-hub-signature-256",
+        "signature-input",
+        "x-shopify-hmac-sha256",
+        "paypal-transmission-sig",
     ];
 
     let mut came = event();

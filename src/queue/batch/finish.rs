@@ -1,8 +1,8 @@
 //! An attempt for a batch has ended: what follows?
 
-use super::outcome::{BatchOutcome, MemberOutcome};
+use super::outcome::{BatchOutcome, MemberOutcome, Prospects};
 use super::retry::{BatchRetry, RetryProgress};
-use crate::model::{AttemptReport, BatchId, DeliveryId, EndpointId, EventId, Now, Outcome};
+use crate::model::{AttemptReport, BatchId, DeliveryId, EndpointId, EventId, Now, Outcome, Seq};
 use crate::queue::endpoint::{BatchInFlight, MemberInFlight};
 use crate::queue::reports::requested_pause_ms;
 use crate::queue::{Draft, Queue};
@@ -122,7 +122,11 @@ impl Queue {
             !is_failing && !retry.is_too_old(together) && endpoint.breaker().open.is_none();
         let outcome = match success {
             Some(each) => BatchOutcome::of_success(each),
-            None => BatchOutcome::of_failure(batch, report, retry, together, halves_may_succeed),
+            None => {
+                let takes_others = endpoint.last_taken > refused_since(batch);
+                let prospects = Prospects { halves_may_succeed, takes_others };
+                BatchOutcome::of_failure(batch, report, retry, together, prospects)
+            }
         };
 
         if is_failing { outcome.or_hold() } else { outcome }
@@ -165,6 +169,15 @@ impl Queue {
         self.leave_stale(id, batch.members.iter().map(|member| member.delivery), now, draft);
         self.wake(id);
     }
+}
+
+/// The first attempt that is known to have refused what a batch holds; `Seq::MAX` when this is it.
+fn refused_since(batch: &BatchInFlight) -> Seq {
+    if batch.halved {
+        return batch.halved_at;
+    }
+    let last = batch.members.iter().map(|member| member.last).max();
+    last.filter(|_| batch.attempts > 0).unwrap_or(Seq::MAX)
 }
 
 /// The dead letter of a member that died. The record of its last attempt is not known yet.

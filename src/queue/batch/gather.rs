@@ -214,6 +214,7 @@ impl Queue {
             attempts: 0,
             slot,
             halved: false,
+            halved_at: 0,
             reading: false,
             format,
         });

@@ -15,6 +15,16 @@ pub(super) struct BatchOutcome {
     pub each: MemberOutcome,
 }
 
+/// What is known of the receiver besides the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prospects {
+    /// It makes sense to try the halves of a batch that is given up.
+    pub halves_may_succeed: bool,
+    /// It has taken something since it first refused this: then this alone is to blame. A receiver
+    /// that refuses everything for a while is to blame itself.
+    pub takes_others: bool,
+}
+
 /// What follows for the members of a batch.
 pub(super) enum MemberOutcome {
     Delivered,
@@ -62,15 +72,13 @@ impl BatchOutcome {
         Self { batch: BatchConsequence::Over, each }
     }
 
-    /// The outcome of an attempt that failed. `together` is the progress of the members,
-    /// `halves_may_succeed` whether it makes sense to try them in halves when the batch is given
-    /// up.
+    /// The outcome of an attempt that failed. `together` is the progress of the members.
     pub fn of_failure(
         batch: &BatchInFlight,
         report: &AttemptReport,
         retry: &BatchRetry,
         together: RetryProgress,
-        halves_may_succeed: bool,
+        prospects: Prospects,
     ) -> Self {
         let living = batch.members.iter().filter(|member| !member.ended).count();
         let halves = || Self {
@@ -90,7 +98,7 @@ impl BatchOutcome {
         // alone may keep the template from making a request: in the end each is sent alone.
         let is_unwanted = report.outcome == Outcome::Drop
             || (report.outcome == Outcome::Refused && report.command.is_some())
-            || report.fault == Some(AttemptFault::NotMade);
+            || (report.outcome == Outcome::Refused && report.fault == Some(AttemptFault::NotMade));
 
         match &report.outcome {
             _ if is_unwanted && living > 1 => halves(),
@@ -101,7 +109,9 @@ impl BatchOutcome {
             Outcome::Refused => dead(refusal_reason(report)),
             Outcome::Retryable { .. } if blames_content && living > 1 => halves(),
             Outcome::Retryable { .. }
-                if blames_content && (batch.halved || status == Some(413)) =>
+                if blames_content
+                    && prospects.takes_others
+                    && (batch.halved || status == Some(413)) =>
             {
                 dead(format!("the receiver refuses it alone: {}", error_summary(report)))
             }
@@ -111,7 +121,7 @@ impl BatchOutcome {
                 }
                 // Perhaps one of them is to blame: each half gets a last attempt of its own.
                 RetryDecision::GiveUp { .. }
-                    if living > 1 && status.is_some() && halves_may_succeed =>
+                    if living > 1 && status.is_some() && prospects.halves_may_succeed =>
                 {
                     halves()
                 }

@@ -3,7 +3,7 @@ use crate::model::{
     limits,
 };
 use crate::queue::testing::{TestQueue, answered, report};
-use crate::queue::{EndpointsQuery, HoldEndpoint, ReleaseEndpoint, UpdateEndpoint};
+use crate::queue::{EndpointsQuery, HoldEndpoint, Input, ReleaseEndpoint, UpdateEndpoint};
 
 /// An endpoint that takes batches.
 fn endpoint(max_events: u32, format: BatchFormat) -> Endpoint {
@@ -88,6 +88,67 @@ fn an_unwanted_event_among_several_is_sent_alone_in_the_end() {
         let alone: Vec<Vec<EventId>> = world.sent_ids().split_off(1);
         assert!(!alone.is_empty() && alone.iter().all(|ids| ids.len() == 1), "{alone:?}");
     }
+}
+
+/// Has every batch that is sent within a minute answered: refused with 400 where `refuses` says so.
+fn answer_for_a_minute(world: &mut TestQueue, refuses: impl Fn(&[EventId]) -> bool) {
+    let mut ended = 0;
+    for _ in 0..60 {
+        while ended < world.batches.len() {
+            let (batch, events) = (world.batches[ended].id, world.batches[ended].events.clone());
+            let report = match refuses(&events) {
+                true => answered(world.now, Outcome::Retryable { after_ms: None }, 400),
+                false => answered(world.now, Outcome::Delivered, 200),
+            };
+            world.input(Input::BatchFinished { endpoint: 1, batch, report, failed: Vec::new() });
+            ended += 1;
+        }
+        world.pass(1_000);
+    }
+}
+
+#[test]
+fn a_receiver_that_refuses_everything_for_a_while_kills_no_event() {
+    let mut world = TestQueue::new([endpoint(4, BatchFormat::Json)]);
+    let ids: Vec<EventId> = (0..4).map(|_| world.accept_after("0")).collect();
+    answer_for_a_minute(&mut world, |_| true);
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.dead.len(), app.undone), (0, 4), "the receiver is to blame, not the events");
+
+    // It is well again: all are delivered, and one that is refused alone is to blame itself.
+    world.batches.clear();
+    let bad = ids[2];
+    for _ in 0..10 {
+        answer_for_a_minute(&mut world, |events| events == [bad]);
+        world.batches.clear();
+    }
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.dead.len(), app.delivered, app.undone), (1, 3, 0));
+}
+
+#[test]
+fn one_that_is_refused_alone_is_given_up_once_others_were_taken() {
+    let mut world = TestQueue::new([endpoint(4, BatchFormat::Json)]);
+    let ids: Vec<EventId> = (0..4).map(|_| world.accept_after("0")).collect();
+    answer_for_a_minute(&mut world, |events| events.contains(&ids[1]));
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.dead.len(), app.delivered, app.undone), (1, 3, 0));
+}
+
+#[test]
+fn a_batch_of_one_that_is_too_large_is_tried_again_first() {
+    let mut world = TestQueue::new([endpoint(1, BatchFormat::Json)]);
+    world.accept_after("0");
+    world.end_batch(Outcome::Delivered, 200, Vec::new());
+
+    world.accept_after("0");
+    world.end_batch(Outcome::Retryable { after_ms: None }, 413, Vec::new());
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.dead.len(), app.undone), (0, 1), "whatever it took before");
+
+    world.pass(1_000);
+    world.end_batch(Outcome::Retryable { after_ms: None }, 413, Vec::new());
+    assert_eq!(world.queue.state().endpoints[&1].undone, 1, "nothing else was taken since");
 }
 
 #[test]

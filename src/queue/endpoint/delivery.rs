@@ -63,6 +63,8 @@ pub struct BatchInFlight {
     pub attempts: u32,
     pub slot: SlotKind,
     pub halved: bool,
+    /// The attempt after which the largest one that it is part of was halved.
+    pub halved_at: Seq,
     /// The request has not gone out yet: its events are being read.
     pub reading: bool,
     pub format: Option<BatchFormat>,

@@ -183,6 +183,7 @@ impl EndpointQueue {
             attempts: waiting.attempts,
             slot,
             halved: waiting.halved,
+            halved_at: waiting.halved_at,
             reading: true,
             format: waiting.format,
         };

@@ -209,10 +209,12 @@ fn run(template: &Template, call: &str, fault: &str, seed: u64, total: &mut Tota
 
     let trace = home.path().join("trace").to_string_lossy().into_owned();
     let (only, inject) = (format!("trace={call}"), format!("inject={call}:{fault}"));
-    home.under =
-        ["strace", "-D", "-f", "-qq", "-ttt", "-y", "-o", &trace, "-e", &only, "-e", &inject]
-            .map(String::from)
-            .into();
+    // Only calls of that kind stop at strace: to stop at all costs more than all else here.
+    home.under = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-ttt", "-y", "-o", &trace]
+        .into_iter()
+        .chain(["-e", &only, "-e", &inject])
+        .map(String::from)
+        .collect();
 
     total.runs += 1;
     let mut acked = template.acked.clone();

@@ -19,10 +19,11 @@ fn d07_on_a_slow_disk_answers_are_slow_and_nothing_is_answered_before_its_sync()
     let mut home = Home::new();
     let trace = home.path().join("trace").to_string_lossy().into_owned();
     let inject = format!("inject=fdatasync:delay_exit={}", DELAY.as_micros());
-    home.under =
-        ["strace", "-D", "-f", "-qq", "-o", &trace, "-e", "trace=fdatasync", "-e", &inject]
-            .map(String::from)
-            .into();
+    home.under = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", &trace]
+        .into_iter()
+        .chain(["-e", "trace=fdatasync", "-e", &inject])
+        .map(String::from)
+        .collect();
 
     let daemon = home.spawn().ready(SOON).expect("it starts, slowly");
     let syncs =

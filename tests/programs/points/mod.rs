@@ -215,12 +215,19 @@ fn await_death(mut daemon: Daemon, at: &str) -> (Instant, Duration) {
     }
 }
 
+/// Whether death may come before anybody has read an answer: the first commits and steps.
+fn is_early(at: &str) -> bool {
+    let of_each_commit = at.starts_with("commit.") || at.starts_with("step.");
+    let number = at.rsplit(':').next().and_then(|number| number.parse::<u64>().ok());
+    of_each_commit && number.is_some_and(|number| number < 20)
+}
+
 /// A restart has everything, and everything arrives.
 fn check_restart(home: &Home, receiver: &Receiver, acked: &[Acked], at: &str) -> Row {
     let daemon = home.spawn().ready(SOON).unwrap_or_else(|why| panic!("{at}: no restart: {why}"));
     let census = look_up(&daemon.socket, acked).unwrap_or_else(|e| panic!("{at}: {e}"));
     assert!(census.verified(), "{at}: {}", census.report);
-    assert!(!acked.is_empty(), "{at}: the test has no load");
+    assert!(!acked.is_empty() || is_early(at), "{at}: the test has no load");
 
     let mut lost: Vec<String> = census.lost.iter().map(|(_, what)| what.clone()).collect();
     let wanted: HashSet<&str> =

@@ -51,12 +51,9 @@ fn apply(template: &RequestTemplate, event: &Arc<Event>, url: &str) -> Result<Me
         _ => Ok(None),
     });
     let mut message = message(event);
-    EndpointTemplates::new(template, Some(&lookup))?.apply(
-        event,
-        2,
-        &url.parse().unwrap(),
-        &mut message,
-    )?;
+    EndpointTemplates::new(template, Some(&lookup))?
+        .apply(event, 2, &url.parse().unwrap(), &mut message)
+        .map_err(|unusable| unusable.to_string())?;
     Ok(message)
 }
 
