@@ -182,7 +182,7 @@ impl Template {
             &[&["endpoint", "create", "out", "--url", "http://127.0.0.1:9/"][..], &policy].concat(),
         );
         daemon.json(&["endpoint", "hold", "out"]);
-        let load = Load::start(daemon.addr, &pace(4, 6 << 20), seed);
+        let load = Load::start(daemon.addr, &pace(4, 3 << 20), seed);
         until("the load's end", SOON, || load.is_over().then_some(()));
         let acked = load.end();
         assert_eq!(daemon.terminate().code(), Some(0));
@@ -272,7 +272,7 @@ fn drive(
     at: &str,
     total: &mut Total,
 ) -> (Vec<Acked>, End) {
-    let load = Load::start(daemon.addr, &pace(1, 3 << 20), seed);
+    let load = Load::start(daemon.addr, &pace(1, 2 << 20), seed);
     if at.contains("delay_exit") {
         // strace holds on to the thread that hangs, as a dead disk would, so the process is a
         // zombie until strace goes.
