@@ -11,7 +11,7 @@ use crate::api::views::{
 };
 use crate::model::{
     Endpoint, EndpointId, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Settlement,
-    Source, WallMs,
+    Source, SourceId, WallMs,
 };
 
 /// How often requests to a source were refused for one reason, since the start.
@@ -69,7 +69,7 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub type ShowHistory = Arc<dyn Fn(HistoryAsk) -> Later<Result<HistoryView, String>> + Send + Sync>;
 type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> CheckView + Send + Sync>;
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
-type RefusedRequestsOf = Arc<dyn Fn(&str) -> Vec<RefusedRequestView> + Send + Sync>;
+type RefusedRequestsOf = Arc<dyn Fn(SourceId) -> Vec<RefusedRequestView> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type Warnings = Arc<dyn Fn(&Source) -> Vec<String> + Send + Sync>;
 type CheckRecipient = Arc<dyn Fn(&Source) -> Result<bool, String> + Send + Sync>;

@@ -1,6 +1,9 @@
 //! The last requests that sources refused for their proof, where the operator wants them kept
 //! (`--keep-refused`): in memory alone, and struck out as events are.
 //!
+//! They are kept by the source's number, which nobody else ever gets: a request that is being
+//! checked while its source is deleted is not shown with a later source of the same name.
+//!
 //! Limits: `limits::REFUSED_KEPT` of one source and an eighth of `limits::REFUSED_BYTES`; of all
 //! together that many bytes, for which the source gives way that has the most.
 
@@ -9,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::model::{Header, Source, WallMs, limits};
+use crate::model::{Header, Source, SourceId, WallMs, limits};
 
 /// Bytes that one source's may take.
 const OF_ONE: usize = limits::REFUSED_BYTES / 8;
@@ -59,7 +62,7 @@ impl OfSource {
 
 #[derive(Debug, Default)]
 struct AllKept {
-    by_source: BTreeMap<String, OfSource>,
+    by_source: BTreeMap<SourceId, OfSource>,
     bytes: usize,
     numbered: u64,
 }
@@ -82,7 +85,7 @@ impl RefusedRequests {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.numbered += 1;
         refused.number = all.numbered;
-        let own = all.by_source.entry(source.name.clone()).or_default();
+        let own = all.by_source.entry(source.id).or_default();
         let mut freed = 0;
         while own.kept.len() >= most || own.bytes + cost > OF_ONE {
             freed += own.drop_oldest();
@@ -100,16 +103,16 @@ impl RefusedRequests {
 
     /// Those of a source, the newest first.
     #[must_use]
-    pub fn of(&self, source: &str) -> Vec<KeptRefusal> {
+    pub fn of(&self, source: SourceId) -> Vec<KeptRefusal> {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = all.by_source.get(source).map(|of| of.kept.iter().rev().cloned().collect());
+        let kept = all.by_source.get(&source).map(|of| of.kept.iter().rev().cloned().collect());
         kept.unwrap_or_default()
     }
 
     /// Keeps those of these sources.
-    pub(super) fn retain(&self, is_there: impl Fn(&str) -> bool) {
+    pub(super) fn retain(&self, is_there: impl Fn(SourceId) -> bool) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.by_source.retain(|name, _| is_there(name));
+        all.by_source.retain(|id, _| is_there(*id));
         all.bytes = all.by_source.values().map(|of| of.bytes).sum();
     }
 }
@@ -119,7 +122,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::{KeptRefusal, OF_ONE, RefusedRequests};
-    use crate::model::{Source, limits};
+    use crate::model::{Source, SourceId, limits};
 
     fn refused(bytes: usize) -> KeptRefusal {
         KeptRefusal {
@@ -136,37 +139,51 @@ mod tests {
         }
     }
 
-    fn source(name: &str, keep_refused: u32) -> Source {
-        Source { keep_refused, ..Source::new(name, "github") }
+    fn source(id: SourceId, keep_refused: u32) -> Source {
+        Source { id, keep_refused, ..Source::new("app", "github") }
     }
 
     #[test]
     fn the_newest_are_kept_and_only_where_it_is_asked_for() {
+        let (off, on) = (1, 2);
         let kept = RefusedRequests::default();
-        kept.keep(&source("off", 0), refused(1));
+        kept.keep(&source(off, 0), refused(1));
         for bytes in 1..=5 {
-            kept.keep(&source("on", 3), refused(bytes));
+            kept.keep(&source(on, 3), refused(bytes));
         }
-        assert!(kept.of("off").is_empty());
-        let sizes: Vec<usize> = kept.of("on").iter().map(|one| one.size).collect();
+        assert!(kept.of(off).is_empty());
+        let sizes: Vec<usize> = kept.of(on).iter().map(|one| one.size).collect();
         assert_eq!(sizes, [5, 4, 3]);
-        assert_eq!(kept.of("on")[0].number, 5);
+        assert_eq!(kept.of(on)[0].number, 5);
 
-        kept.retain(|name| name != "on");
-        assert!(kept.of("on").is_empty());
+        kept.retain(|id| id != on);
+        assert!(kept.of(on).is_empty());
+    }
+
+    #[test]
+    fn a_request_under_way_while_its_source_is_made_anew_is_not_the_new_ones() {
+        let (deleted, made_anew) = (source(1, 3), source(2, 3));
+        let kept = RefusedRequests::default();
+        kept.retain(|id| id == made_anew.id);
+        kept.keep(&deleted, refused(1));
+        assert!(kept.of(made_anew.id).is_empty(), "they have the same name");
+
+        kept.keep(&made_anew, refused(2));
+        kept.retain(|id| id == made_anew.id);
+        assert_eq!((kept.of(deleted.id).len(), kept.of(made_anew.id).len()), (0, 1));
     }
 
     #[test]
     fn one_source_and_all_together_take_no_more_than_their_bytes() {
         let kept = RefusedRequests::default();
-        kept.keep(&source("large", 20), refused(OF_ONE));
-        assert!(kept.of("large").is_empty(), "larger than the share of one");
+        kept.keep(&source(100, 20), refused(OF_ONE));
+        assert!(kept.of(100).is_empty(), "larger than the share of one");
 
         for n in 0..400 {
-            kept.keep(&source(&format!("s{}", n % 40), 20), refused(limits::REFUSED_BODY));
+            kept.keep(&source(n % 40, 20), refused(limits::REFUSED_BODY));
         }
-        let bytes = |name: String| kept.of(&name).iter().map(|one| one.cost()).sum::<usize>();
-        let each: Vec<usize> = (0..40).map(|n| bytes(format!("s{n}"))).collect();
+        let bytes = |id| kept.of(id).iter().map(|one| one.cost()).sum::<usize>();
+        let each: Vec<usize> = (0..40).map(bytes).collect();
         assert!(each.iter().all(|bytes| *bytes <= OF_ONE), "{each:?}");
         let all: usize = each.iter().sum();
         assert!(all <= limits::REFUSED_BYTES && all > limits::REFUSED_BYTES / 2, "{all}");

@@ -115,7 +115,7 @@ impl Ingest {
 
         self.rates.retain(|id| ids.contains(&id));
         self.refusals.retain(|name| name.is_empty() || names.contains(name));
-        self.refused.retain(|name| names.contains(name));
+        self.refused.retain(|id| ids.contains(&id));
         self.keys.retain(sources);
     }
 

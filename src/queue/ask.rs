@@ -251,6 +251,14 @@ impl Queue {
             self.prefetched_bytes, held,
             "the bytes of prefetched events, as counted and as the endpoints hold them"
         );
+        for endpoint in self.state.endpoints.values() {
+            assert_eq!(
+                endpoint.attempted_since(),
+                endpoint.attempted_since_by_looking(),
+                "the oldest that is attempted, by the index of endpoint '{}' and by looking",
+                endpoint.settings.name
+            );
+        }
     }
 
     /// Counts over everything.

@@ -83,7 +83,7 @@ impl Queue {
     fn caught_up_but_for_attempts(&self, id: EndpointId, warn_ms: u64) -> LagChange {
         let endpoint = self.state.endpoint(id);
         let is_old = |born: u64| endpoint.age_ms(born, self.ran_ms) >= warn_ms;
-        match endpoint.attempted_since().any(is_old) {
+        match endpoint.attempted_since().is_some_and(is_old) {
             true => LagChange::None { look_again_at: None },
             false => LagChange::CaughtUp,
         }

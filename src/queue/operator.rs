@@ -16,7 +16,7 @@ use crate::model::{
     BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Now, Order, Source,
     SourceId, limits, valid_name,
 };
-use crate::record::Record;
+use crate::record::{Record, WaitingDelivery};
 
 /// Why a delivery is not attempted again whose endpoint is gone.
 pub const ENDPOINT_DELETED: &str = "cannot be attempted again: its endpoint was deleted; use \
@@ -348,19 +348,9 @@ impl Queue {
         let position = self.remember(record, draft);
 
         if in_stream {
-            let (key, latest_key) = (None, None);
-            let entry = StreamEntry {
-                position,
-                delivery,
-                event,
-                loaded: None,
-                attempts,
-                last,
-                born: ran_ms,
-                key,
-                latest_key,
-            };
-            self.recent.push_single(entry);
+            let asked = WaitingDelivery::asked_again(delivery, event, attempts, last, ran_ms);
+            let waiting = WaitingDelivery { position, ..asked };
+            self.recent.push_single(StreamEntry::new(waiting, None));
             self.stream_grew(delivery.endpoint, position);
         } else {
             self.due_now(now, delivery);

@@ -7,7 +7,7 @@ use super::input::ScannedEvent;
 use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, EndpointId, Now, Seq, limits};
-use crate::record::{Record, Replay, ReplayFilter};
+use crate::record::{Record, Replay, ReplayFilter, WaitingDelivery};
 
 impl Queue {
     /// Starts a replay of the records from `next` to `end`.
@@ -148,17 +148,9 @@ impl Queue {
         );
 
         let delivery = DeliveryId { seq: position, endpoint };
-        self.recent.push_single(StreamEntry {
-            position,
-            delivery,
-            event,
-            loaded: None,
-            attempts: 0,
-            last: 0,
-            born: self.ran_ms,
-            key: None,
-            latest_key: None,
-        });
+        let (attempts, last, key, born) = (0, 0, None, self.ran_ms);
+        let waiting = WaitingDelivery { delivery, position, event, attempts, last, key, born };
+        self.recent.push_single(StreamEntry::new(waiting, None));
         self.stream_grew(endpoint, position);
     }
 }

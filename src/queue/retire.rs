@@ -300,8 +300,9 @@ impl Queue {
 
     /// Moves a delivery that waits in the stream to the end of the stream.
     pub(super) fn relocate_position(&mut self, entry: WaitingDelivery, draft: &mut Draft) {
-        let WaitingDelivery { delivery, event, attempts, last, born, .. } = entry;
-        let position = self.remember(Record::StreamPositionRelocated { waiting: entry }, draft);
+        let delivery = entry.delivery;
+        let position =
+            self.remember(Record::StreamPositionRelocated { waiting: entry.clone() }, draft);
         let endpoint = self.state.endpoint_mut(delivery.endpoint);
         match endpoint.is_in_flight(delivery.seq) {
             // Whatever becomes of it: until that is remembered it waits at its new position.
@@ -309,19 +310,7 @@ impl Queue {
             false => self.prefetched_bytes -= endpoint.withdraw(delivery.seq),
         }
 
-        let (key, latest_key) = (None, None);
-        let entry = StreamEntry {
-            position,
-            delivery,
-            event,
-            loaded: None,
-            attempts,
-            last,
-            born,
-            key,
-            latest_key,
-        };
-        self.recent.push_single(entry);
+        self.recent.push_single(StreamEntry::new(WaitingDelivery { position, ..entry }, None));
         self.stream_grew(delivery.endpoint, position);
     }
 

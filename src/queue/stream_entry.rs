@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{DeliveryId, Event, Seq};
+use crate::record::WaitingDelivery;
 
 /// One delivery at its position in the endpoint's stream.
 #[derive(Clone, Debug)]
@@ -23,4 +24,23 @@ pub struct StreamEntry {
     pub key: Option<u64>,
     /// The key of which catching up keeps the latest, likewise.
     pub latest_key: Option<u64>,
+}
+
+impl StreamEntry {
+    /// What waits at its position. Its keys are not known yet: they are read from its event.
+    #[must_use]
+    pub fn new(waiting: WaitingDelivery, loaded: Option<Arc<Event>>) -> Self {
+        let WaitingDelivery { delivery, position, event, attempts, last, key: _, born } = waiting;
+        Self {
+            position,
+            delivery,
+            event,
+            loaded,
+            attempts,
+            last,
+            born,
+            key: None,
+            latest_key: None,
+        }
+    }
 }

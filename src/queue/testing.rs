@@ -89,6 +89,7 @@ impl TestQueue {
     /// Starts what is due.
     pub fn run(&mut self) {
         let decision = self.queue.run(self.now);
+        self.queue.assert_counts();
         self.perform(decision.records, decision.actions);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{EndpointId, Event, EventTraits, Seq, limits};
 use crate::queue::{BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, StreamEntry};
-use crate::record::{HeldEvent, Record, ReplayFilter, WaitingDelivery};
+use crate::record::{HeldEvent, Record, ReplayFilter};
 
 /// A log to read from. Reading it never fails: what cannot be read is not there.
 pub trait ReadLog {
@@ -216,19 +216,7 @@ fn load_batch(
 /// What a record puts into the endpoint's stream.
 fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<StreamEntry> {
     let waiting = record.stream_positions(seq).find(|w| w.delivery.endpoint == endpoint)?;
-    let WaitingDelivery { delivery, position, event, attempts, last, born, .. } = waiting;
-
-    Some(StreamEntry {
-        position,
-        delivery,
-        event,
-        loaded: event_of(&record),
-        attempts,
-        last,
-        born,
-        key: None,
-        latest_key: None,
-    })
+    Some(StreamEntry::new(waiting, event_of(&record)))
 }
 
 /// The event that a record holds.

@@ -84,7 +84,7 @@ pub fn refused(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Pr
     let (limit, after) = (request.params.take("limit"), request.params.take("after"));
     request.params.done()?;
     let source = find(admin, &request.arg)?;
-    let kept = (admin.adapters.refused_requests)(&source.name);
+    let kept = (admin.adapters.refused_requests)(source.id);
     named_page(kept.into_iter().map(|one| (one.number.to_string(), one)).collect(), limit, after)
 }
 

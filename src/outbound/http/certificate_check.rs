@@ -1,8 +1,10 @@
 //! Whether a receiver is who it says, by its certificate.
 //!
-//! * By authorities: the system's, or those of `--ca` (RFC 5280, RFC 9525).
+//! * By authorities: the system's and those of the extra CA file, or those of `--ca` (RFC 5280,
+//!   RFC 9525). What is no authority's certificate vouches for nobody, wherever it stands.
 //! * By the certificate itself: one that stands in `--ca` to the letter is the receiver's, also
-//!   when it signed itself and whatever name is in it; it must not have expired.
+//!   when it signed itself, whatever name is in it and whatever is sent with it; it must not have
+//!   expired. One in the extra CA file, which is for all endpoints, is so for its own names alone.
 //! * By the key (`--pin`): as certificate usage DANE-EE of RFC 7671, section 5.1, neither the name
 //!   nor the dates of the certificate are looked at. Together with `--ca` both have to hold.
 //!
@@ -22,13 +24,17 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
 };
 
+use super::certificate::check_dates;
+
 /// Whom an endpoint believes.
 #[derive(Debug, Default)]
 pub(super) struct Trusted {
-    /// Authorities; none when the key alone counts.
+    /// Authorities; none when the key or the certificate alone counts.
     pub roots: Option<RootCertStore>,
     /// Certificates that are the receiver's own.
     pub exactly: Vec<CertificateDer<'static>>,
+    /// Certificates of receivers that signed them themselves, for the names in them.
+    pub of_themselves: Vec<CertificateDer<'static>>,
     /// The SHA-256 of the keys that the receiver may have, in base64; any key when there is none.
     pub pins: Vec<String>,
 }
@@ -38,24 +44,41 @@ pub(super) struct Trusted {
 pub(super) struct CertificateCheck {
     by_authorities: Option<Arc<WebPkiServerVerifier>>,
     exactly: Vec<CertificateDer<'static>>,
+    of_themselves: Vec<(CertificateDer<'static>, Arc<WebPkiServerVerifier>)>,
     pins: Vec<String>,
+    /// Whoever has a pinned key is the receiver.
+    by_key_alone: bool,
     provider: Arc<CryptoProvider>,
 }
 
 impl CertificateCheck {
     pub(super) fn new(trusted: Trusted, provider: Arc<CryptoProvider>) -> Result<Self, String> {
-        if trusted.roots.is_none() && trusted.pins.is_empty() {
-            return Err("neither authorities nor a key are named".to_owned());
+        let by_certificate = trusted.exactly.len() + trusted.of_themselves.len() > 0;
+        let by_key_alone = trusted.roots.is_none() && !by_certificate;
+        if by_key_alone && trusted.pins.is_empty() {
+            return Err("neither authorities, nor a certificate, nor a key are named".to_owned());
         }
-        let by_authorities = trusted.roots.map(|roots| {
+        let verifier = |roots| {
             let checked =
                 WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
             checked.build().map_err(|e| e.to_string())
-        });
+        };
+        let of_itself = |certificate: CertificateDer<'static>| {
+            let mut alone = RootCertStore::empty();
+            alone.add(certificate.clone()).map_err(|e| e.to_string())?;
+            Ok((certificate, verifier(alone)?))
+        };
+
         Ok(Self {
-            by_authorities: by_authorities.transpose()?,
+            by_authorities: trusted.roots.map(verifier).transpose()?,
+            of_themselves: trusted
+                .of_themselves
+                .into_iter()
+                .map(of_itself)
+                .collect::<Result<_, String>>()?,
             exactly: trusted.exactly,
             pins: trusted.pins,
+            by_key_alone,
             provider,
         })
     }
@@ -92,23 +115,21 @@ impl ServerCertVerifier for CertificateCheck {
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
         self.check_pin(end_entity)?;
-        let Some(authorities) = &self.by_authorities else {
+        if self.exactly.iter().any(|own| own == end_entity) {
+            check_dates(end_entity, now).map_err(TlsError::InvalidCertificate)?;
             return Ok(ServerCertVerified::assertion());
-        };
+        }
 
-        let checked = authorities.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        match checked {
-            Err(TlsError::InvalidCertificate(why))
-                if !is_about_dates(&why) && self.exactly.iter().any(|own| own == end_entity) =>
-            {
-                Ok(ServerCertVerified::assertion())
+        let of_itself = self.of_themselves.iter().find(|(own, _)| own == end_entity);
+        let by = of_itself.map(|(_, verifier)| verifier).or(self.by_authorities.as_ref());
+        let checked = match by {
+            Some(by) => {
+                by.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             }
+            None if self.by_key_alone => Ok(ServerCertVerified::assertion()),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        };
+        match checked {
             Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
                 let shown = pin(end_entity).map(|pin| format!("sha256/{pin}")).unwrap_or_default();
                 Err(TlsError::General(format!(
@@ -144,15 +165,4 @@ impl ServerCertVerifier for CertificateCheck {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
-}
-
-/// Whether a certificate is refused for its time: that holds for one that is trusted itself, too.
-fn is_about_dates(why: &CertificateError) -> bool {
-    matches!(
-        why,
-        CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. }
-    )
 }

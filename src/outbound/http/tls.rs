@@ -21,6 +21,7 @@ use crate::model::ConnectSettings;
 use crate::outbound::failure::AttemptFailure;
 use crate::outbound::settings::OutboundError;
 
+use super::certificate::is_authority;
 use super::certificate_check::{CertificateCheck, Trusted};
 use super::url::Destination;
 
@@ -85,14 +86,15 @@ impl TlsClient {
     async fn load(&self, own: Option<&EndpointTls>) -> Result<Arc<ClientConfig>, AttemptFailure> {
         let trusted = match own.filter(|own| own.names_receiver()) {
             Some(own) => own.trusted().map_err(AttemptFailure::Tls)?,
-            None => Trusted { roots: Some(self.system_roots().await?), ..Trusted::default() },
+            None => self.system_roots().await?,
         };
         let identity =
             own.map(EndpointTls::identity).transpose().map_err(AttemptFailure::Tls)?.flatten();
         build(trusted, identity).map_err(AttemptFailure::Tls)
     }
 
-    async fn system_roots(&self) -> Result<RootCertStore, AttemptFailure> {
+    /// Those of the system, and what is in the extra CA file.
+    async fn system_roots(&self) -> Result<Trusted, AttemptFailure> {
         let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
             .await
             .map_err(|e| {
@@ -103,9 +105,13 @@ impl TlsClient {
 
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(system.certs);
-        let mut refused = None;
-        for ca in &self.extra {
-            refused = roots.add(ca.clone()).err().or(refused);
+        let (mut of_themselves, mut refused) = (Vec::new(), None);
+        for certificate in &self.extra {
+            match is_authority(certificate) {
+                Ok(true) => refused = roots.add(certificate.clone()).err().or(refused),
+                Ok(false) => of_themselves.push(certificate.clone()),
+                Err(_) => refused = Some(CertificateError::BadEncoding.into()),
+            }
         }
         if let Some(error) = refused {
             tracing::warn!(
@@ -114,14 +120,15 @@ impl TlsClient {
             );
         }
 
-        if roots.is_empty() {
+        if roots.is_empty() && of_themselves.is_empty() {
             let why = system.errors.first().map(|e| format!(" ({e})")).unwrap_or_default();
             return Err(AttemptFailure::Tls(format!(
                 "this system has no root certificates{why}: install ca-certificates, or name an \
                  extra CA file"
             )));
         }
-        Ok(roots)
+        let roots = (!roots.is_empty()).then_some(roots);
+        Ok(Trusted { roots, of_themselves, ..Trusted::default() })
     }
 }
 
@@ -197,12 +204,17 @@ impl EndpointTls {
         let mut roots = RootCertStore::empty();
         let read = read_certificates(path);
         for certificate in read.map_err(|why| format!("--ca {}: {why}", path.display()))? {
-            roots.add(certificate.clone()).map_err(|e| {
-                format!("--ca {}: a certificate in it cannot be a root: {e}", path.display())
+            let is_authority = is_authority(&certificate).map_err(|why| {
+                format!("--ca {}: a certificate in it cannot be read: {why}", path.display())
             })?;
+            if is_authority {
+                roots.add(certificate.clone()).map_err(|e| {
+                    format!("--ca {}: a certificate in it cannot be a root: {e}", path.display())
+                })?;
+            }
             trusted.exactly.push(certificate);
         }
-        trusted.roots = Some(roots);
+        trusted.roots = (!roots.is_empty()).then_some(roots);
         Ok(trusted)
     }
 
@@ -225,6 +237,8 @@ fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, OutboundError> {
     let certificates = read_certificates(path).map_err(refused)?;
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
+        is_authority(certificate)
+            .map_err(|why| refused(format!("a certificate in it cannot be read: {why}")))?;
         store
             .add(certificate.clone())
             .map_err(|e| refused(format!("a certificate in it cannot be a root: {e}")))?;

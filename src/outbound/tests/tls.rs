@@ -48,15 +48,15 @@ pub(super) fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
 }
 
-/// Takes connections as who has this certificate.
-fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
+/// Takes connections as who has the first of these certificates, and sends all of them.
+fn acceptor(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config =
         ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_single_cert(chain, key)
             .unwrap();
     TlsAcceptor::from(Arc::new(config))
 }
@@ -151,7 +151,12 @@ pub(super) async fn receiver(
     certificate: CertificateDer<'static>,
     key: &KeyPair,
 ) -> ScriptedReceiver {
-    let acceptor = acceptor(certificate, key);
+    receiver_with(vec![certificate], key).await
+}
+
+/// A receiver that shows the first of these, and sends the others with it.
+async fn receiver_with(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> ScriptedReceiver {
+    let acceptor = acceptor(chain, key);
     ScriptedReceiver::new(move |conn, stream, got| {
         let acceptor = acceptor.clone();
         async move {
@@ -172,7 +177,7 @@ async fn blunt(
     key: &KeyPair,
     answer: &'static [u8],
 ) -> ScriptedReceiver {
-    let acceptor = acceptor(certificate, key);
+    let acceptor = acceptor(vec![certificate], key);
     ScriptedReceiver::new(move |conn, stream, got| {
         let acceptor = acceptor.clone();
         async move {
@@ -356,6 +361,77 @@ async fn the_certificate_in_ca_is_the_receivers_own_whatever_it_says() {
     let endpoint = with(&endpoint(&url), |endpoint| endpoint.via.ca = Some(file));
     let report = attempt(&outbound(&authority()), &endpoint).await;
     refused_with(&(report, receiver.got().len()), "certificate expired");
+}
+
+/// A certificate as a receiver's own: no authority's, for this name.
+fn leaf(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = params(&[name]);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::ExplicitNoCa;
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_receivers_own_certificate_vouches_for_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.pem");
+    let own = leaf("receiver.test");
+    std::fs::write(&file, own.pem()).unwrap();
+
+    // Whoever has the key of the one signs itself another.
+    let key = KeyPair::generate().unwrap();
+    let made = params(&["receiver.test"]).signed_by(&key, &own).unwrap();
+    let genuine = receiver(own.der().clone(), own.key()).await;
+    let forged = receiver_with(vec![made.der().clone(), own.der().clone()], &key).await;
+
+    let extra = || {
+        let resolver = FakeResolver::default().knows("receiver.test", &[&["127.0.0.1"]]);
+        let resolver = resolver.knows("other.test", &[&["127.0.0.1"]]);
+        let settings =
+            super::OutboundSettings { extra_ca: Some(file.clone()), ..settings(resolver) };
+        Outbound::new(settings, clock()).unwrap()
+    };
+    let at = |name: &str, receiver: &ScriptedReceiver| {
+        endpoint(&format!("https://{name}:{}/", receiver.address.port()))
+    };
+    let with_ca = |endpoint| with(&endpoint, |endpoint| endpoint.via.ca = Some(file.clone()));
+
+    let plain = outbound(&authority());
+    for (outbound, to_genuine, to_forged) in [
+        (&plain, with_ca(at("receiver.test", &genuine)), with_ca(at("receiver.test", &forged))),
+        (&extra(), at("receiver.test", &genuine), at("receiver.test", &forged)),
+    ] {
+        let report = attempt(outbound, &to_genuine).await;
+        assert_eq!(report.outcome, Outcome::Delivered, "{:?}", report.error);
+        let report = attempt(outbound, &to_forged).await;
+        refused_with(&(report, forged.got().len()), "");
+    }
+
+    // What is for all endpoints is for its own names alone.
+    let report = attempt(&extra(), &at("other.test", &genuine)).await;
+    refused_with(&(report, 0), "another name");
+}
+
+#[tokio::test]
+async fn what_is_sent_beside_the_receivers_own_certificate_does_not_matter() {
+    let mut expired = params(&[]);
+    expired.distinguished_name.push(DnType::CommonName, "An authority that was");
+    expired.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    expired.not_before = date_time_ymd(2019, 1, 1);
+    expired.not_after = date_time_ymd(2020, 1, 1);
+    let expired = CertifiedIssuer::self_signed(expired, KeyPair::generate().unwrap()).unwrap();
+
+    let key = KeyPair::generate().unwrap();
+    let own = params(&["receiver.test"]).signed_by(&key, &expired).unwrap();
+    let receiver = receiver_with(vec![own.der().clone(), expired.der().clone()], &key).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.pem");
+    std::fs::write(&file, own.pem()).unwrap();
+
+    let url = format!("https://receiver.test:{}/", receiver.address.port());
+    let endpoint = with(&endpoint(&url), |endpoint| endpoint.via.ca = Some(file));
+    let report = attempt(&outbound(&authority()), &endpoint).await;
+    assert_eq!(report.outcome, Outcome::Delivered, "{:?}", report.error);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! An index of how old an endpoint's deliveries are. Plain data; see `aging`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Seq;
 
@@ -10,6 +10,8 @@ pub struct Ages {
     /// What waits at hand, by when it was accepted. Some of these may have ended: that shows when
     /// their turn comes.
     pub(super) at_hand: BTreeSet<(u64, Seq)>,
+    /// What is being attempted, or read for that: how many of them were accepted when.
+    under_way: BTreeMap<u64, usize>,
     /// Nothing that was left in the stream was accepted before this.
     pub(super) in_stream: u64,
     /// What waits in the stream stands at this position or behind it.
@@ -27,6 +29,31 @@ impl Ages {
     /// This one waits at hand.
     pub fn enter(&mut self, born: u64, delivery: Seq) {
         self.at_hand.insert((born, delivery));
+    }
+
+    /// This one is attempted, or read for that, from now on.
+    pub fn attempt_begins(&mut self, born: u64) {
+        *self.under_way.entry(born).or_default() += 1;
+    }
+
+    /// This one is so no more.
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn attempt_ends(&mut self, born: u64) {
+        let Some(count) = self.under_way.get_mut(&born) else {
+            panic!("no attempt of what was accepted at {born} is under way: {self:?}")
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.under_way.remove(&born);
+        }
+    }
+
+    /// When the oldest of what is attempted was accepted.
+    #[must_use]
+    pub fn oldest_under_way(&self) -> Option<u64> {
+        self.under_way.keys().next().copied()
     }
 
     /// One that was at hand waits in the stream again.

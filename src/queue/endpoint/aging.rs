@@ -47,12 +47,19 @@ impl EndpointQueue {
         }
     }
 
-    /// When what is being attempted, or read for that, was accepted.
-    pub fn attempted_since(&self) -> impl Iterator<Item = u64> {
+    /// When the oldest of what is being attempted, or read for that, was accepted.
+    #[must_use]
+    pub fn attempted_since(&self) -> Option<u64> {
+        self.runtime.ages.oldest_under_way()
+    }
+
+    /// The same, by looking at all of them.
+    #[must_use]
+    pub fn attempted_since_by_looking(&self) -> Option<u64> {
         let runtime = &self.runtime;
         let single = runtime.in_flight.values().chain(&runtime.gathering).map(|job| job.born);
         let batched = runtime.batches_in_flight.values().flat_map(|batch| &batch.members);
-        single.chain(batched.map(|member| member.born))
+        single.chain(batched.map(|member| member.born)).min()
     }
 
     /// Makes the index of ages anew.

@@ -46,6 +46,7 @@ impl EndpointQueue {
     /// An attempt of this delivery begins.
     pub fn start_attempt(&mut self, job: ActiveDelivery) {
         self.runtime.lanes.start(job.lane);
+        self.runtime.ages.attempt_begins(job.born);
         self.runtime.in_flight.insert(job.delivery.seq, job);
     }
 
@@ -68,6 +69,7 @@ impl EndpointQueue {
     /// The attempt of this delivery has ended.
     pub fn finish_attempt(&mut self, delivery: Seq) -> Option<ActiveDelivery> {
         let job = self.runtime.in_flight.remove(&delivery)?;
+        self.runtime.ages.attempt_ends(job.born);
         self.release_lane(&job);
         Some(job)
     }
@@ -87,6 +89,7 @@ impl EndpointQueue {
         for job in &mut jobs {
             job.slot = slot;
             self.runtime.lanes.start(job.lane);
+            self.runtime.ages.attempt_begins(job.born);
         }
         self.runtime.gathered = jobs.iter().map(|job| job.delivery.seq).collect();
         self.runtime.gathering = jobs;
@@ -106,7 +109,9 @@ impl EndpointQueue {
     /// The batch closes: what was gathered for it.
     pub fn take_gathering(&mut self) -> Vec<ActiveDelivery> {
         self.runtime.gathered.clear();
-        std::mem::take(&mut self.runtime.gathering)
+        let gathered = std::mem::take(&mut self.runtime.gathering);
+        gathered.iter().for_each(|job| self.runtime.ages.attempt_ends(job.born));
+        gathered
     }
 
     /// One of those that are being gathered has an end of its own: an attempt that is only for it.
@@ -142,6 +147,7 @@ impl EndpointQueue {
         for member in &batch.members {
             let at = remembered.position_in_lane(member.delivery);
             runtime.lanes.wait(member.lane, at, member.delivery, false);
+            runtime.ages.attempt_begins(member.born);
         }
         runtime.members_in_flight.extend(living(&batch));
         runtime.batches_in_flight.insert(batch.id, batch);
@@ -163,6 +169,7 @@ impl EndpointQueue {
             let Some(entry) = remembered.retrying.get(delivery) else { continue };
             let lane = remembered.lane_of_key(entry.key);
             runtime.lanes.start(lane);
+            runtime.ages.attempt_begins(entry.born());
             members.push(MemberInFlight {
                 delivery: *delivery,
                 event: entry.event,
@@ -214,6 +221,7 @@ impl EndpointQueue {
             self.runtime.members_in_flight.remove(&delivery);
         }
         for member in &batch.members {
+            self.runtime.ages.attempt_ends(member.born);
             self.runtime.lanes.finish(member.lane);
             self.runtime.lanes.wait_no_more(member.lane, member.delivery);
         }

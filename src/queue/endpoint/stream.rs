@@ -250,22 +250,15 @@ mod tests {
     use crate::model::{DeliveryId, Endpoint};
     use crate::queue::StreamEntry;
     use crate::queue::endpoint_state::EndpointState;
+    use crate::record::WaitingDelivery;
 
     #[test]
     fn what_was_accepted_before_there_was_a_run_clock_is_known_by_one_age() {
         let settings = Endpoint { id: 1, ..Endpoint::new("app", "http://app.example/") };
         let mut endpoint = EndpointQueue::new(EndpointState::new(Arc::new(settings), 1));
-        let entry = StreamEntry {
-            position: 5,
-            delivery: DeliveryId { seq: 5, endpoint: 1 },
-            event: 5,
-            loaded: None,
-            attempts: 0,
-            last: 0,
-            born: 0,
-            key: None,
-            latest_key: None,
-        };
+        let delivery = DeliveryId { seq: 5, endpoint: 1 };
+        let waiting = WaitingDelivery::asked_again(delivery, 5, 0, 0, 0);
+        let entry = StreamEntry::new(WaitingDelivery { position: 5, ..waiting }, None);
         endpoint.take_into_prefetch(entry, true, 1_000, false);
         // What its attempt says of it is what the state knows it by then: see `Retrying::born`.
         assert_eq!(endpoint.prefetch().get(0).map(|job| job.born), Some(RUN_START));
