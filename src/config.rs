@@ -231,7 +231,7 @@ impl Config {
         let config = Self::of_text(text, file)?;
         config.check().map_err(|(key, what)| ConfigError {
             file: file.to_owned(),
-            line: text.lines().position(|line| line.trim_start().starts_with(key)).map(|n| n + 1),
+            line: layers::line_of(text, key),
             what: format!("{key}: {what}"),
         })?;
         Ok(config)

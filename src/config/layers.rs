@@ -108,6 +108,17 @@ impl EffectiveConfig {
     pub fn origin(&self, key: &str) -> Option<&ValueOrigin> {
         origin(&self.origins, key)
     }
+
+    /// An error or note that begins with its key, as `tls.cert: …`, after the file and the line
+    /// where that key was set last.
+    #[must_use]
+    pub fn located(&self, what: &str) -> String {
+        let key = what.split_once(": ").map_or("", |(key, _)| key);
+        match self.origin(key) {
+            Some(origin @ ValueOrigin::File { .. }) => format!("{origin}: {what}"),
+            Some(ValueOrigin::Variable(_) | ValueOrigin::Option(_)) | None => what.to_owned(),
+        }
+    }
 }
 
 fn origin<'a>(origins: &'a BTreeMap<String, ValueOrigin>, key: &str) -> Option<&'a ValueOrigin> {
@@ -256,6 +267,13 @@ fn table_of(text: &str, file: &Path) -> Result<toml::Table, ConfigError> {
         line: None,
         what: error.message().to_owned(),
     })
+}
+
+/// The line of a key of a file, which may be given without its section.
+pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
+    let inside = format!(".{key}");
+    let is_it = |name: &str| name == key || name.ends_with(&inside);
+    keys_with_lines(text).into_iter().find(|(name, _)| is_it(name)).map(|(_, line)| line)
 }
 
 /// Every key of a file, as `section.key`, and its line.
