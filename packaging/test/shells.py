@@ -16,7 +16,12 @@ zpty shell 'TERM=dumb zsh -f -i'
 zpty -w shell 'PS1=; autoload -Uz compinit; compinit -u -D; echo rea""dy'
 zpty -r shell seen '*ready*'
 zpty -w -n shell $'hookboxctl --json source show gith\\t\\n'
-zpty -r -t shell seen '*}*' || zpty -r shell seen '*}*'
+seen=
+for n in {1..600}; do
+    while zpty -r -t shell part; do seen+=$part; done
+    [[ $seen == *'"name"'*'}'* || $seen == *'no source'* ]] && break
+    sleep 0.1
+done
 print -r -- "$seen"
 zpty -d shell
 """
