@@ -12,6 +12,7 @@ mod check;
 mod drop_in_file;
 mod error;
 pub mod layers;
+mod lines;
 mod listen;
 mod metrics;
 mod show;
@@ -231,7 +232,7 @@ impl Config {
         let config = Self::of_text(text, file)?;
         config.check().map_err(|(key, what)| ConfigError {
             file: file.to_owned(),
-            line: text.lines().position(|line| line.trim_start().starts_with(key)).map(|n| n + 1),
+            line: lines::line_of(text, key),
             what: format!("{key}: {what}"),
         })?;
         Ok(config)

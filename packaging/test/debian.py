@@ -65,6 +65,11 @@ class Debian:
         for name, major, number in (("null", 1, 3), ("zero", 1, 5), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)):
             run("mknod", "-m", "666", self.root / "dev" / name, "c", major, number)
         run("mount", "-t", "proc", "proc", self.root / "proc")
+        # Terminals of its own, for the shells.
+        (self.root / "dev/pts").mkdir(exist_ok=True)
+        run("mount", "-t", "devpts", "-o", "newinstance,ptmxmode=666", "devpts", self.root / "dev/pts")
+        (self.root / "dev/ptmx").unlink(missing_ok=True)
+        (self.root / "dev/ptmx").symlink_to("pts/ptmx")
         self.started = []
 
     def __enter__(self):
@@ -74,7 +79,8 @@ class Debian:
         for process in self.started:
             process.kill()
             process.wait()
-        run("umount", self.root / "proc", check=False)
+        for mounted in ("dev/pts", "proc"):
+            run("umount", self.root / mounted, check=False)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def do(self, *command, check=True, **variables):

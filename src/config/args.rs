@@ -6,7 +6,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::layers::{EffectiveConfig, ValueOrigin};
-use super::{Config, ConfigError, LogFormat, parse_listen};
+use super::{ConfigError, LogFormat, parse_listen};
 
 /// Receives webhooks, stores each before it is acknowledged, and delivers them to endpoints.
 #[derive(Clone, Debug, Parser)]
@@ -79,18 +79,11 @@ impl Args {
         Ok(args)
     }
 
-    /// The configuration: the file, overridden by options and environment.
+    /// The configuration: the file, overridden by options and environment; with where each value
+    /// comes from.
     ///
     /// # Errors
     /// What is wrong, where, and how to fix it.
-    pub fn configuration(&self) -> Result<Config, ConfigError> {
-        self.effective().map(|effective| effective.config)
-    }
-
-    /// The same, with where each value comes from.
-    ///
-    /// # Errors
-    /// As [`configuration`](Self::configuration).
     pub fn effective(&self) -> Result<EffectiveConfig, ConfigError> {
         let mut effective = match &self.config {
             Some(file) => EffectiveConfig::read(file)?,

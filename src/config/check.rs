@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Config, RetentionConfig, parse_listen};
+use super::{Config, Listen, RetentionConfig, parse_listen};
 use crate::model::limits;
 
 /// The key that is wrong, and why, with how to fix it.
@@ -20,6 +20,7 @@ impl Config {
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         self.check_paths()?;
         self.check_listen()?;
+        self.check_metrics()?;
         self.check_tls()?;
         self.check_exec()?;
         self.check_log()?;
@@ -70,9 +71,30 @@ impl Config {
         Ok(())
     }
 
+    /// The page of figures has a port of its own.
+    fn check_metrics(&self) -> Result<(), InvalidKey> {
+        let Some(metrics) = self.metrics.listen.filter(|address| address.port() != 0) else {
+            return Ok(());
+        };
+        for text in &self.listen {
+            let Ok(Listen::Tcp { address, .. }) = parse_listen(text) else { continue };
+            let (own, other) = (metrics.ip(), address.ip());
+            let meets = own == other || own.is_unspecified() || other.is_unspecified();
+            if metrics.port() == address.port() && meets {
+                let what = format!(
+                    "{metrics} is taken by '{text}' of listen, which receives webhooks: choose \
+                     another port"
+                );
+                return Err(("metrics.listen", what));
+            }
+        }
+        Ok(())
+    }
+
     fn check_tls(&self) -> Result<(), InvalidKey> {
         if self.tls.cert.is_some() != self.tls.key.is_some() {
-            return Err(("cert", "cert and key of [tls] belong together: give both".to_owned()));
+            let key = if self.tls.cert.is_some() { "cert" } else { "tls.key" };
+            return Err((key, "cert and key of [tls] belong together: give both".to_owned()));
         }
         if self.tls.client_ca.is_some() && self.tls.cert.is_none() {
             let what = "client certificates need TLS: give cert and key in [tls], too";

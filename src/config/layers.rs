@@ -12,9 +12,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
 use super::drop_in_file::{self, DropInError};
+use super::lines::keys_with_lines;
 use super::{Config, ConfigError};
 
 /// The configuration of the system's own daemon.
@@ -107,6 +106,17 @@ impl EffectiveConfig {
     #[must_use]
     pub fn origin(&self, key: &str) -> Option<&ValueOrigin> {
         origin(&self.origins, key)
+    }
+
+    /// An error or note that begins with its key, as `tls.cert: …`, after the file and the line
+    /// where that key was set last.
+    #[must_use]
+    pub fn located(&self, what: &str) -> String {
+        let key = what.split_once(": ").map_or("", |(key, _)| key);
+        match self.origin(key) {
+            Some(origin @ ValueOrigin::File { .. }) => format!("{origin}: {what}"),
+            Some(ValueOrigin::Variable(_) | ValueOrigin::Option(_)) | None => what.to_owned(),
+        }
     }
 }
 
@@ -256,21 +266,4 @@ fn table_of(text: &str, file: &Path) -> Result<toml::Table, ConfigError> {
         line: None,
         what: error.message().to_owned(),
     })
-}
-
-/// Every key of a file, as `section.key`, and its line.
-fn keys_with_lines(text: &str) -> Vec<(String, usize)> {
-    let line = |at: usize| text.get(..at).unwrap_or("").matches('\n').count() + 1;
-    let Ok(document) = DeTable::parse(text) else { return Vec::new() };
-
-    let mut found = Vec::new();
-    for (name, value) in document.get_ref() {
-        match value.get_ref().as_table() {
-            Some(section) => found.extend(section.keys().map(|key| {
-                (format!("{}.{}", name.get_ref(), key.get_ref()), line(key.span().start))
-            })),
-            None => found.push((name.get_ref().to_string(), line(name.span().start))),
-        }
-    }
-    found
 }

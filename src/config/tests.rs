@@ -80,6 +80,43 @@ fn errors_name_file_line_and_fix() {
 }
 
 #[test]
+fn a_slip_in_a_key_is_recognized_in_every_table() {
+    let said = |text: &str| parse(text).expect_err("no such key");
+    let all = serde_json::json!(Config::default());
+    for (name, value) in all.as_object().expect("a table") {
+        let meant = |key: &str| format!("unknown field `{key}x`: did you mean `{key}`?");
+        assert_eq!(said(&format!("{name}x = 1\n")), format!("hookbox.toml:1: {}", meant(name)));
+        for key in value.as_object().into_iter().flat_map(serde_json::Map::keys) {
+            let inside = said(&format!("[{name}]\n{key}x = 1\n"));
+            assert_eq!(inside, format!("hookbox.toml:2: {}", meant(key)));
+        }
+    }
+}
+
+#[test]
+fn figures_are_served_at_an_address_of_their_own() {
+    let both = |listen: &str, metrics: &str| {
+        parse(&format!("listen = [\"{listen}\"]\n[metrics]\nlisten = \"{metrics}\"\n"))
+    };
+    for (listen, metrics) in [
+        ("127.0.0.1:8420", "127.0.0.1:8420"),
+        ("0.0.0.0:8420", "127.0.0.1:8420"),
+        ("127.0.0.1:8420", "[::]:8420"),
+    ] {
+        let same = both(listen, metrics).expect_err("the same");
+        assert!(same.starts_with("hookbox.toml:3: metrics.listen: "), "{same}");
+    }
+    for (listen, metrics) in [
+        ("127.0.0.1:8420", "127.0.0.1:9464"),
+        ("127.0.0.1:8420", "127.0.0.2:8420"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("unix:/run/in.sock", "127.0.0.1:8420"),
+    ] {
+        assert!(both(listen, metrics).is_ok(), "{listen} and {metrics}");
+    }
+}
+
+#[test]
 fn the_socket_is_for_the_group_or_for_its_owner() {
     let mode = |text: &str| parse(&format!("[admin]\nmode = \"{text}\"\n"));
     assert_eq!(mode("0600").map(|config| config.admin.mode.0), Ok(0o600));

@@ -13,8 +13,14 @@ use crate::model::{Now, size};
 use crate::outbound::{Outbound, OutboundPolicy, OutboundSettings, SystemResolver};
 
 /// Checks the values of a configuration, and the files that it names.
-pub fn check(config: &Config) -> Result<(), Exit> {
-    config.check().map_err(|(key, what)| Exit::new(Exit::CONFIG, format!("{key}: {what}")))?;
+pub fn check(effective: &EffectiveConfig) -> Result<FreshConfig, Exit> {
+    let checked = check_values(&effective.config);
+    checked.map_err(|what| Exit::new(Exit::CONFIG, effective.located(&what)))
+}
+
+/// The first thing that is wrong, after its key.
+fn check_values(config: &Config) -> Result<FreshConfig, String> {
+    config.check().map_err(|(key, what)| format!("{key}: {what}"))?;
 
     let settings = OutboundSettings {
         extra_ca: config.outbound.extra_ca.clone(),
@@ -25,22 +31,24 @@ pub fn check(config: &Config) -> Result<(), Exit> {
         random: Arc::new(|_| {}),
         note_share: Arc::new(|_, _| {}),
     };
-    Outbound::new(settings, Arc::new(Now::default))
-        .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
+    Outbound::new(settings, Arc::new(Now::default)).map_err(|error| error.to_string())?;
 
-    groups::socket_access(&config.admin).map_err(|what| Exit::new(Exit::CONFIG, what))?;
-    FreshConfig::read(config).map(|_| ()).map_err(|what| Exit::new(Exit::CONFIG, what))
+    groups::socket_access(&config.admin)?;
+    FreshConfig::read(config)
 }
 
 /// `--check`: the first thing that is wrong, or what would hold and what is odd about it.
 pub fn report(effective: &EffectiveConfig, print: bool) -> Result<(), Exit> {
-    check(&effective.config)?;
+    check(effective)?;
 
     // The service manager checks at each start, when the listeners may be its own sockets.
     let by_manager = std::env::var_os("INVOCATION_ID").is_some();
     let mut notes = Vec::new();
     if !by_manager {
-        notes.extend(missing_socket_folder(&effective.config)?);
+        let folder = missing_socket_folder(&effective.config);
+        let folder =
+            folder.map_err(|what| Exit::new(Exit::CANNOT_CREATE, effective.located(&what)))?;
+        notes.extend(folder);
         notes.extend(self::notes(&effective.config));
     }
 
@@ -50,7 +58,7 @@ pub fn report(effective: &EffectiveConfig, print: bool) -> Result<(), Exit> {
         println!("the configuration is valid");
     }
     for note in notes {
-        eprintln!("hookboxd: note: {note}");
+        eprintln!("hookboxd: note: {}", effective.located(&note));
     }
     Ok(())
 }
@@ -58,7 +66,7 @@ pub fn report(effective: &EffectiveConfig, print: bool) -> Result<(), Exit> {
 /// The folder of the admin socket, which the daemon does not make unless it belongs to the data
 /// folder: an error where it is missing, and a note below `/run`, where a service manager makes it
 /// at the start.
-fn missing_socket_folder(config: &Config) -> Result<Option<String>, Exit> {
+fn missing_socket_folder(config: &Config) -> Result<Option<String>, String> {
     let socket = config.socket();
     let folder = match socket.parent() {
         None => return Ok(None),
@@ -69,28 +77,29 @@ fn missing_socket_folder(config: &Config) -> Result<Option<String>, Exit> {
         return Ok(None);
     }
 
-    let missing = format!("the folder {} of admin_socket is missing", folder.display());
+    let missing = format!("admin_socket: the folder {} is missing", folder.display());
     if folder.starts_with("/run") {
         return Ok(Some(format!(
             "{missing}: the service manager makes it at the start (RuntimeDirectory=), or make it \
              yourself"
         )));
     }
-    let what = format!("{missing}: make it, or choose another path");
-    Err(Exit::new(Exit::CANNOT_CREATE, what))
+    Err(format!("{missing}: make it, or choose another path"))
 }
 
 /// What is not an error of the configuration and may become one of a daemon that is started here.
 fn notes(config: &Config) -> Vec<String> {
     let addresses = config.listen.iter().filter_map(|address| match parse_listen(address) {
-        Ok(Listen::Tcp { address, .. }) => Some(address),
+        Ok(Listen::Tcp { address, .. }) => Some(("listen", address)),
         Ok(Listen::Unix(_)) | Err(_) => None,
     });
+    let metrics = config.metrics.listen.map(|address| ("metrics.listen", address));
     let mut notes: Vec<String> = addresses
-        .filter_map(|address| {
+        .chain(metrics)
+        .filter_map(|(key, address)| {
             let error = TcpListener::bind(address).err()?;
             Some(format!(
-                "{address} cannot be listened on now: {error}: does a daemon run already?"
+                "{key}: {address} cannot be listened on now: {error}: does a daemon run already?"
             ))
         })
         .collect();
@@ -128,9 +137,11 @@ mod tests {
     use crate::config::Config;
 
     /// What is said of this socket, beside this data folder.
-    fn said(socket: Option<PathBuf>, data: &Path) -> Result<Option<String>, i32> {
+    fn said(socket: Option<PathBuf>, data: &Path) -> Result<Option<String>, ()> {
         let config = Config { admin_socket: socket, data: data.to_owned(), ..Config::default() };
-        missing_socket_folder(&config).map_err(|exit| exit.code.into())
+        missing_socket_folder(&config).map_err(|what| {
+            assert!(what.starts_with("admin_socket: the folder "), "{what}");
+        })
     }
 
     #[test]
@@ -142,8 +153,8 @@ mod tests {
         assert_eq!(said(None, &data), Ok(None), "the daemon makes its data folder");
         assert_eq!(said(socket("var/admin.sock"), &data), Ok(None), "and what is above it");
         assert_eq!(said(Some("admin.sock".into()), &data), Ok(None), "where it is started");
-        assert_eq!(said(socket("missing/admin.sock"), &data), Err(73));
-        assert_eq!(said(socket("var/data/sub/admin.sock"), &data), Err(73), "not below it");
+        assert_eq!(said(socket("missing/admin.sock"), &data), Err(()));
+        assert_eq!(said(socket("var/data/sub/admin.sock"), &data), Err(()), "not below it");
 
         let note = said(Some("/run/hookbox-of-a-test/admin.sock".into()), &data);
         assert!(note.expect("no error").expect("a note").contains("RuntimeDirectory="));

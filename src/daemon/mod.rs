@@ -82,6 +82,7 @@ fn run(args: &Args) -> Result<(), Exit> {
         boot_apply::check(args.config.as_deref())?;
         return check::report(&effective, args.print);
     }
+    check::check(&effective)?;
     let config = effective.config;
     let levels = logging::start(&config.logging);
     memory::warn_of_untuned_allocator();

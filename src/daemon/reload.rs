@@ -1,7 +1,6 @@
 //! SIGHUP: reads the configuration again.
 
 use super::check::{check, policy};
-use super::fresh_config::FreshConfig;
 use super::logging::Levels;
 use crate::config::Config;
 use crate::config::args::Args;
@@ -19,8 +18,9 @@ pub fn reload(
     ingest: &Ingest,
     outbound: &Outbound,
 ) -> Result<Config, String> {
-    let new = args.configuration().map_err(|error| error.to_string())?;
-    check(&new).map_err(|exit| exit.what)?;
+    let effective = args.effective().map_err(|error| error.to_string())?;
+    let fresh = check(&effective).map_err(|exit| exit.what)?;
+    let new = effective.config;
 
     // Everything else must be as it was.
     let mut expected = old.clone();
@@ -40,7 +40,6 @@ pub fn reload(
         return Err(what.to_owned());
     }
 
-    let fresh = FreshConfig::read(&new)?;
     // This also reads secrets and certificates again that are kept elsewhere.
     outbound.set_policy(&policy(&new)).map_err(|error| error.to_string())?;
     fresh.set(ingest);

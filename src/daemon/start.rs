@@ -7,7 +7,6 @@ use std::path::Path;
 use rand::TryRngCore;
 use rustix::fs::Mode;
 
-use super::check::check;
 use super::exit::Exit;
 use crate::config::Config;
 use crate::log::{DiskBudget, Log, LogError, LogProblem, Options, Reader, Recovered};
@@ -22,10 +21,8 @@ pub struct Opened {
     pub problems: Vec<LogProblem>,
 }
 
-/// Opens the log and folds the state.
+/// Opens the log and folds the state, with a configuration that was checked.
 pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, Exit> {
-    check(config)?;
-
     // Everything that is created from here on belongs to the daemon's user alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     make_folder(&config.data)?;

@@ -142,7 +142,8 @@ fn read_folder(dir: &Path, lists: &mut Lists) -> Result<(), String> {
         .map_err(|error| format!("allow_lists.dir: {}", cannot_read(dir, &error)))?;
     let mut count = 0;
     for entry in entries {
-        let path = entry.map_err(|error| cannot_read(dir, &error))?.path();
+        let entry = entry.map_err(|error| format!("allow_lists.dir: {}", cannot_read(dir, &error)));
+        let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = name.strip_suffix(".txt").unwrap_or(name);
         // Folders, hidden files and an editor's copies are not lists.
@@ -152,7 +153,8 @@ fn read_folder(dir: &Path, lists: &mut Lists) -> Result<(), String> {
 
         count += 1;
         if count > limits::ALLOW_LISTS {
-            return Err(format!("{} holds more than {} lists", dir.display(), limits::ALLOW_LISTS));
+            let (dir, limit) = (dir.display(), limits::ALLOW_LISTS);
+            return Err(format!("allow_lists.dir: {dir} holds more than {limit} lists"));
         }
         lists.insert(name.to_owned(), read_list(&path)?);
     }

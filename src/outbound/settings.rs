@@ -69,10 +69,11 @@ impl ParsedPolicy {
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    #[error("the extra CA file {} cannot be used: {why}", path.display())]
+    #[error("outbound.extra_ca: {} cannot be used: {why}", path.display())]
     ExtraCa { path: PathBuf, why: String },
     #[error("'{0}' cannot be a User-Agent: use printable ASCII")]
     UserAgent(String),
-    #[error("[outbound] {0}")]
+    /// Begins with the key.
+    #[error("{0}")]
     Proxy(String),
 }

@@ -181,7 +181,8 @@ impl DefaultProxy {
     /// # Errors
     /// What is wrong with them, and what to write instead.
     pub fn new(proxy: Option<&str>, no_proxy: &[String]) -> Result<Self, String> {
-        let proxy = proxy.map(Proxy::parse).transpose()?;
+        let proxy = proxy.map(Proxy::parse).transpose();
+        let proxy = proxy.map_err(|what| format!("outbound.proxy: {what}"))?;
         let exceptions = no_proxy.iter().map(|text| NoProxyRule::parse(text));
         Ok(Self { proxy, exceptions: exceptions.collect::<Result<_, _>>()? })
     }
@@ -219,7 +220,8 @@ impl NoProxyRule {
             return Ok(Self::Name(text.to_ascii_lowercase()));
         }
         Err(format!(
-            "no_proxy: '{text}' is neither a name, an address, a network such as 10.0.0.0/8, nor *"
+            "outbound.no_proxy: '{text}' is neither a name, an address, a network such as \
+             10.0.0.0/8, nor *"
         ))
     }
 

@@ -99,10 +99,61 @@ fn a_taken_port_and_a_quota_beyond_the_disk_are_notes() {
     let home = Home::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
-    drop_in(&home, "etc", "10.toml", "[log]\nquota = \"512TiB\"\n");
+    let metrics = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let metrics = metrics.local_addr().expect("its address");
+    let text = format!(
+        "listen = [\"{address}\"]\n[log]\nquota = \"512TiB\"\n[metrics]\nlisten = \"{metrics}\"\n"
+    );
+    drop_in(&home, "etc", "10.toml", &text);
+    let checked = check(&home, &["--check"]).expect(0);
+    for note in [
+        format!("10.toml:1: listen: {address} cannot be"),
+        "10.toml:3: quota: 512.0 TiB is more".to_owned(),
+        format!("10.toml:5: metrics.listen: {metrics} cannot be"),
+    ] {
+        assert!(checked.stderr.contains(&note), "{note}: {checked:?}");
+    }
+
+    // What an option says has no line.
     let checked = check(&home, &["--listen", &address, "--check"]).expect(0);
-    assert!(checked.stderr.contains(&format!("note: {address} cannot be")), "{checked:?}");
-    assert!(checked.stderr.contains("note: quota: 512.0 TiB is more"), "{checked:?}");
+    assert!(checked.stderr.contains(&format!("note: listen: {address} cannot")), "{checked:?}");
+}
+
+/// What can be wrong only here and now, and what is said of it.
+const UNUSABLE: [(&str, &str); 9] = [
+    ("[tls]\ncert = \"/none.pem\"\nkey = \"/none.key\"\n", ":2: tls.cert: cannot read /none.pem"),
+    ("[tls]\nkey = \"/none.key\"\n", ":2: tls.key: cert and key of [tls] belong together"),
+    ("\n[outbound]\nextra_ca = \"/none.pem\"\n", ":3: outbound.extra_ca: /none.pem cannot be"),
+    ("[outbound]\nproxy = \"gopher://p\"\n", ":2: outbound.proxy: "),
+    ("[outbound]\nno_proxy = [\"a b\"]\n", ":2: outbound.no_proxy: 'a b' is neither"),
+    ("[admin]\ngroup = \"nobody-has-it\"\n", ":2: group: there is no group 'nobody-has-it'"),
+    ("[allow_lists]\ndir = \"/none\"\n", ":2: allow_lists.dir: cannot read /none"),
+    ("[metrics]\nlisten = \"127.0.0.1:8420\"\n", ":2: metrics.listen: 127.0.0.1:8420 is taken"),
+    ("[log]\nquota = \"1MiB\"\n", ":2: quota: 1048576 bytes is out of range"),
+];
+
+#[test]
+fn what_a_drop_in_names_and_nobody_can_use_is_refused_with_its_line() {
+    let home = with_system_configuration();
+    drop_in(&home, "etc", "50-mine.toml", "");
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    for (text, why) in UNUSABLE {
+        drop_in(&home, "etc", "50-mine.toml", text);
+        let why = format!("etc/hookbox/conf.d/50-mine.toml{why}");
+        let checked = check(&home, &["--check"]).expect(78).stderr;
+        assert!(checked.contains(&why), "{why}: {checked}");
+        let refused = reload(&daemon);
+        assert!(refused.contains("not reloaded") && refused.contains(&why), "{why}: {refused}");
+    }
+    daemon.accept("/in/in", &[], b"still served");
+
+    drop_in(&home, "etc", "50-mine.toml", "admin_socket = \"/none/admin.sock\"\n");
+    let checked = check(&home, &["--check"]).expect(73).stderr;
+    assert!(checked.contains("50-mine.toml:1: admin_socket: the folder /none is"), "{checked}");
+    drop_in(&home, "etc", "50-mine.toml", UNUSABLE[2].0);
+    let starting = home.spawn().ready(SOON).expect_err("it does not start");
+    assert!(starting.contains("50-mine.toml:3: outbound.extra_ca"), "{starting}");
 }
 
 /// What a shell is offered for the last of these words.
