@@ -45,6 +45,7 @@ mod senders;
 mod shares;
 mod signatures;
 mod system;
+mod top;
 mod transports;
 mod trust;
 #[cfg(feature = "web")]
