@@ -65,7 +65,7 @@ faults *NAMES:
 
 # The live screen in a real terminal, driven by keys; needs tmux
 screens:
-    cargo test --locked --test programs e2e::top -- --include-ignored --nocapture
+    cargo test --locked --test programs e2e::top -- --nocapture
 
 # Memory and time of the optimized programs: retention, openings, a soak, many starts, what an attacker costs the others
 measured:

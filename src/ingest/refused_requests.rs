@@ -1,5 +1,6 @@
 //! The last requests that sources refused for their proof, where the operator wants them kept
-//! (`--keep-refused`): in memory alone, and struck out as events are.
+//! (`--keep-refused`): in memory alone, with credentials in URL and headers struck out as those of
+//! events are, and with bodies as they came.
 //!
 //! Limits: `limits::REFUSED_KEPT` of one source and an eighth of `limits::REFUSED_BYTES`; of all
 //! together that many bytes, for which the source gives way that has the most.

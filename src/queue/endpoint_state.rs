@@ -191,6 +191,14 @@ impl EndpointState {
         self.age_pauses.stop(ran_ms);
     }
 
+    /// Since when its oldest delivery has been older than its `warn_after`, by what is remembered of
+    /// that.
+    #[must_use]
+    pub fn lagging_since(&self) -> Option<WallMs> {
+        let warn_ms = self.settings.warn_after_ms.unwrap_or(0);
+        self.lagging.map(|lagging| lagging.since.saturating_add(warn_ms))
+    }
+
     /// A checkpoint of an earlier version does not say that the clock of an endpoint on hold
     /// stands.
     pub(super) fn pause_if_held(&mut self, ran_ms: u64) {

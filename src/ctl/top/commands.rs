@@ -66,6 +66,8 @@ pub enum TopAnswer {
     Refreshed,
     Counted(TopAction, usize),
     Done(String),
-    /// A request failed; what is shown stays.
+    /// An action was refused, or failed.
     Failed(String),
+    /// A refresh failed; what is shown stays.
+    Away(String),
 }

@@ -45,6 +45,8 @@ pub struct TopModel {
     pub screen: TopScreen,
     pub mode: TopMode,
     pub message: Option<TopMessage>,
+    /// Why the last refresh failed.
+    pub away: Option<String>,
     /// The tail stands still.
     pub is_paused: bool,
     listings: [TopListing; TopScreen::ALL.len()],
@@ -61,6 +63,7 @@ impl TopModel {
             screen,
             mode: TopMode::Normal,
             message: None,
+            away: None,
             is_paused: false,
             listings: TopScreen::ALL.map(TopListing::new),
             is_waiting: false,
@@ -125,8 +128,14 @@ impl TopModel {
             return Vec::new();
         }
 
+        if matches!(answer, TopAnswer::Status(_)) {
+            self.away = None;
+        }
         match self.data.take(answer) {
             Some(TopAnswer::Refreshed) => self.is_waiting = false,
+            Some(TopAnswer::Away(why)) => self.away = Some(why),
+            // Whoever does something else by now is not asked.
+            Some(TopAnswer::Counted(..)) if self.mode != TopMode::Normal => {}
             Some(TopAnswer::Counted(action, count)) => self.ask(action, count),
             Some(TopAnswer::Done(text)) => {
                 self.say(text, false);
@@ -247,8 +256,25 @@ impl TopModel {
             _ => return false,
         };
         let rows = self.rows();
+        if self.follows_tail() {
+            // Whoever goes up in the tail reads it.
+            self.listing_mut().go(&rows, isize::MAX / 2);
+            self.is_paused = true;
+        }
         self.listing_mut().go(&rows, by);
         true
+    }
+
+    fn follows_tail(&self) -> bool {
+        self.screen == TopScreen::Tail && !self.is_paused
+    }
+
+    /// The place of the chosen row: of a tail that is followed the last.
+    pub fn chosen(&self, rows: &[TopRow]) -> usize {
+        match self.follows_tail() {
+            true => rows.len().saturating_sub(1),
+            false => self.listing().chosen(rows),
+        }
     }
 
     /// The tail stands still, or shows what came meanwhile.
@@ -279,7 +305,7 @@ impl TopModel {
 
     /// Shows what a row is about.
     fn open(&mut self, rows: &[TopRow]) -> Vec<TopCommand> {
-        let Some(row) = rows.get(self.listing().chosen(rows)) else { return Vec::new() };
+        let Some(row) = rows.get(self.chosen(rows)) else { return Vec::new() };
         match self.screen {
             TopScreen::Dead | TopScreen::Tail => {
                 // A line of the tail has its number before the id.

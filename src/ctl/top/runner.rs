@@ -82,7 +82,8 @@ impl TopLoop<'_> {
                 }
             }
 
-            for answer in self.answered.try_iter() {
+            // Keys have their turn also while more comes in than can be drawn.
+            for answer in self.answered.try_iter().take(ANSWERS) {
                 let wanted = model.answer(answer);
                 self.perform(wanted)?;
             }

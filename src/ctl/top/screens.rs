@@ -174,7 +174,8 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
             .flatten()
             .next()
     });
-    let reason = activity.filter(|activity| !is_well(Some(&activity.condition), activity.dead));
+    let fails = activity.is_some_and(|now| now.failures_in_row > 0 && now.waiting > 0);
+    let reason = activity.filter(|now| fails || !is_well(Some(&now.condition), now.dead));
     let reason = endpoint
         .held_reason
         .as_ref()
@@ -184,6 +185,7 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
     TopRow {
         key: endpoint.name.clone(),
         tone: match is_well(condition, dead) {
+            true if fails => Tone::Waiting,
             true => Tone::Good,
             false => condition.map_or(Tone::Plain, |known| match dead {
                 0 => Tone::of(&known.to_string()),
@@ -214,15 +216,16 @@ fn is_well(condition: Option<&Tolerant<EndpointCondition>>, dead: u64) -> bool {
 
 /// Who needs somebody most stands first.
 fn trouble(condition: Option<&Tolerant<EndpointCondition>>, dead: u64) -> u64 {
-    let Some(Tolerant::Known(condition)) = condition else { return 6 };
+    let Some(Tolerant::Known(condition)) = condition else { return 7 };
     match condition {
         EndpointCondition::Failing => 0,
         EndpointCondition::Parked => 1,
         EndpointCondition::Held => 2,
         EndpointCondition::Offline => 3,
-        EndpointCondition::Active if dead > 0 => 4,
-        EndpointCondition::CatchingUp => 5,
-        EndpointCondition::Active => 6,
+        EndpointCondition::Lagging => 4,
+        EndpointCondition::Active if dead > 0 => 5,
+        EndpointCondition::CatchingUp => 6,
+        EndpointCondition::Active => 7,
     }
 }
 

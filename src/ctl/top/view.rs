@@ -122,6 +122,10 @@ fn foot(model: &TopModel, width: usize, style: TopStyle) -> Line<'static> {
         return Line::styled(padded(&clean(&message.text), width), style.tone(tone));
     }
 
+    if let Some(why) = &model.away {
+        return Line::styled(padded(&clean(why), width), style.tone(Tone::Bad));
+    }
+
     let keys = match (&model.mode, model.screen) {
         (TopMode::Filter, _) => "type what rows must have; Enter: done, Esc: no filter",
         (TopMode::Help, _) => "any key: back",
@@ -187,8 +191,7 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
 
     let left = height.saturating_sub(lines.len());
     let listing = model.listing();
-    let follows = model.screen == TopScreen::Tail && !model.is_paused;
-    let chosen = if follows { rows.len() - 1 } else { listing.chosen(&rows) };
+    let chosen = model.chosen(&rows);
     let first = (chosen + 1).saturating_sub(left);
     for (n, row) in rows.iter().enumerate().skip(first).take(left) {
         let is_marked = listing.marked.contains(&row.key);

@@ -74,7 +74,7 @@ fn refresh(client: &AdminClient, queries: &[TopQuery], answers: &SyncSender<TopA
     for query in queries {
         let answer = ask(client, query);
         let failed = answer.is_err();
-        let answer = answer.unwrap_or_else(|error| TopAnswer::Failed(error.to_string()));
+        let answer = answer.unwrap_or_else(|error| TopAnswer::Away(error.to_string()));
         if answers.send(answer).is_err() {
             return false;
         }

@@ -114,7 +114,6 @@ impl Drop for Tmux {
 }
 
 #[test]
-#[ignore = "needs tmux: just screens"]
 fn keys_do_what_the_help_says_in_a_real_terminal() {
     let (home, receiver) = (Home::new(), Receiver::start());
     let daemon = busy(&home, &receiver);

@@ -29,6 +29,13 @@ fn a_hold_is_counted_asked_and_done() {
     assert!(matches!(&commands[..], [TopCommand::Refresh(_)]), "{commands:?}");
     assert!(world.screen().contains("on hold: bad"));
 
+    // Who types something else by the time that it is counted is not asked.
+    world.keys("h/");
+    world.model.answer(TopAnswer::Counted(hold.clone(), 41));
+    world.keys("y");
+    assert_eq!((&world.model.mode, world.listed().len()), (&TopMode::Filter, 0));
+    world.keys("\u{1b}");
+
     // An endpoint for which nothing waits is held as well.
     world.keys("h");
     world.model.answer(TopAnswer::Counted(hold, 0));

@@ -124,6 +124,17 @@ fn the_tail_is_followed_once_and_stands_still() {
     world.keys(" ");
     assert_eq!(world.listed().len(), 2);
     assert!(world.screen().contains("duplicate of record 2"));
+
+    // What the bar stands on is what Enter opens: of a tail that is followed the last line. And
+    // whoever goes up in it reads it.
+    let chosen = |world: &TopWorld| {
+        let rows = world.model.rows();
+        rows[world.model.chosen(&rows)].cells[3].text.clone()
+    };
+    assert_eq!(chosen(&world), "duplicate of record 2");
+    world.keys("k");
+    assert_eq!(chosen(&world), "duplicate of record 1");
+    assert!(world.model.is_paused && world.screen().contains("stopped"), "{}", world.screen());
 }
 
 #[test]
@@ -132,12 +143,18 @@ fn only_what_is_shown_is_asked_for_and_one_refresh_is_under_way_at_a_time() {
     let wanted = vec![TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters])];
     assert_eq!(world.model.tick(NOW + 2000), wanted);
     assert_eq!(world.model.tick(NOW + 4000), [], "the first is not answered yet");
-    world.model.answer(TopAnswer::Failed("no daemon".to_owned()));
+    world.model.answer(TopAnswer::Away("no daemon".to_owned()));
     world.model.answer(TopAnswer::Refreshed);
     assert!(world.screen().contains("no daemon"), "{}", world.screen());
+    world.keys("j");
+    assert!(world.screen().contains("no daemon"), "it stays for as long as it is true");
     assert_eq!(world.listed().len(), 30, "what was known stays");
     assert_eq!(world.model.tick(NOW + 6000), wanted);
 
+    world.model.answer(TopAnswer::Status(Box::new(super::status())));
+    assert!(!world.screen().contains("no daemon"), "{}", world.screen());
+
+    world.keys("k");
     let commands = world.keys("\n");
     let delivery = TopQuery::Delivery(id(1));
     let expected = TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters, delivery]);
