@@ -99,7 +99,6 @@ pub struct EndpointActivityView {
     /// It waits for the network.
     pub offline: bool,
     /// Since when its oldest delivery has waited for longer than its warn_after.
-    #[serde(default)]
     pub lagging_since: Option<Time>,
     /// The receiver asked to wait until then (Retry-After).
     pub paused_until: Option<Time>,

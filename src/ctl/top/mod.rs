@@ -39,8 +39,7 @@ use model::TopModel;
 use runner::TopRun;
 use view::TopStyle;
 
-/// Lines of a screen that is printed once.
-const LINES: u16 = 40;
+/// Columns of a screen that is printed once where there is no terminal.
 const COLUMNS: u16 = 80;
 
 pub(super) fn top(socket: Option<&Path>, out: &mut Output, args: &TopArgs) -> Result<(), CtlError> {
@@ -82,9 +81,8 @@ fn repeat(
             out.one(&Answer::of(&once::json(client)?)?, |_: &serde_json::Value| String::new())?;
         } else {
             let width = out.terminal.width.and_then(|width| u16::try_from(width).ok());
-            let size = (width.unwrap_or(COLUMNS), LINES);
-            let text = once::text(client, model, now_ms(), size, style)?;
-            out.line(text.trim_end())?;
+            let text = once::text(client, model, now_ms(), width.unwrap_or(COLUMNS), style)?;
+            out.line(&text)?;
         }
         out.finish()?;
     }

@@ -12,12 +12,15 @@ use crate::ctl::args::TopScreen;
 use crate::ctl::client::{AdminClient, path};
 use crate::ctl::error::CtlError;
 
-/// Asks once, and draws once.
+/// Lines that are not rows, at most.
+const AROUND: usize = 32;
+
+/// Asks once, and draws once: all rows, and no line of keys.
 pub fn text(
     client: &AdminClient,
     model: &mut TopModel,
     now_ms: u64,
-    (width, height): (u16, u16),
+    width: u16,
     style: TopStyle,
 ) -> Result<String, CtlError> {
     for command in model.tick(now_ms) {
@@ -33,7 +36,10 @@ pub fn text(
             Ok(())
         })?;
     }
-    Ok(drawn(model, (width, height), style))
+    let height = u16::try_from(model.rows().len() + AROUND).unwrap_or(u16::MAX);
+    let screen = drawn(model, (width, height), style);
+    let all = screen.trim_end().rsplit_once('\n').map_or("", |(all, _keys)| all);
+    Ok(all.trim_end().to_owned())
 }
 
 /// What a terminal of this size would show.

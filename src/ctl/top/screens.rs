@@ -180,7 +180,7 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
         .held_reason
         .as_ref()
         .map(ToString::to_string)
-        .or_else(|| reason?.last_error.clone());
+        .or_else(|| Some(in_words(reason?.last_error.as_ref()?, &endpoint.name, data)));
 
     TopRow {
         key: endpoint.name.clone(),
@@ -196,7 +196,7 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
             word(&endpoint.name),
             ranked(
                 condition.map(ToString::to_string).unwrap_or_default(),
-                trouble(condition, dead),
+                trouble(condition, dead, fails),
             ),
             count(waiting),
             ranked(if oldest_ms > 0 { span(oldest_ms) } else { "-".to_owned() }, oldest_ms),
@@ -210,13 +210,25 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
     }
 }
 
+/// An error, with what the receiver answered where `status` has it.
+fn in_words(error: &str, name: &str, data: &TopData) -> String {
+    let worst = data.status.iter().flat_map(|status| &status.worst);
+    let answer = worst
+        .filter(|worst| worst.endpoint == name)
+        .find_map(|worst| worst.last_answer.as_deref().filter(|answer| !answer.is_empty()));
+    match answer {
+        Some(answer) => format!("{error}: {answer}"),
+        None => error.to_owned(),
+    }
+}
+
 fn is_well(condition: Option<&Tolerant<EndpointCondition>>, dead: u64) -> bool {
     matches!(condition, Some(Tolerant::Known(EndpointCondition::Active))) && dead == 0
 }
 
 /// Who needs somebody most stands first.
-fn trouble(condition: Option<&Tolerant<EndpointCondition>>, dead: u64) -> u64 {
-    let Some(Tolerant::Known(condition)) = condition else { return 7 };
+fn trouble(condition: Option<&Tolerant<EndpointCondition>>, dead: u64, fails: bool) -> u64 {
+    let Some(Tolerant::Known(condition)) = condition else { return 8 };
     match condition {
         EndpointCondition::Failing => 0,
         EndpointCondition::Parked => 1,
@@ -224,8 +236,9 @@ fn trouble(condition: Option<&Tolerant<EndpointCondition>>, dead: u64) -> u64 {
         EndpointCondition::Offline => 3,
         EndpointCondition::Lagging => 4,
         EndpointCondition::Active if dead > 0 => 5,
-        EndpointCondition::CatchingUp => 6,
-        EndpointCondition::Active => 7,
+        EndpointCondition::Active if fails => 6,
+        EndpointCondition::CatchingUp => 7,
+        EndpointCondition::Active => 8,
     }
 }
 

@@ -29,6 +29,10 @@ const GAP: usize = 1;
 /// Lines above and below what is listed.
 const FRAME_LINES: usize = 3;
 
+/// Lines from which on a screen has all numbers of the overview, and those that others leave out.
+const ROOMY: usize = 30;
+const MINOR: &[&str] = &["latency", "commit", "disk"];
+
 impl TopStyle {
     fn tone(self, tone: Tone) -> Style {
         let colour = match tone {
@@ -164,7 +168,7 @@ fn detail(model: &TopModel, from: usize, width: usize, height: usize) -> Vec<Lin
 fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if model.screen == TopScreen::Overview {
-        lines.extend(overview(model, width, style));
+        lines.extend(overview(model, (width, height), style));
     }
     if model.screen == TopScreen::Shape {
         let (count, all) = (model.data.waiting.len(), model.data.is_all);
@@ -200,14 +204,22 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
     lines
 }
 
-/// The numbers of the last hour, with small plots.
-fn overview(model: &TopModel, width: usize, style: TopStyle) -> Vec<Line<'static>> {
+/// The numbers of the last hour, with small plots: on a small screen only the most important ones,
+/// so that the endpoints below them have most of it.
+fn overview(
+    model: &TopModel,
+    (width, height): (usize, usize),
+    style: TopStyle,
+) -> Vec<Line<'static>> {
     let Some(history) = &model.data.history else {
         return vec![Line::raw("…"), Line::default()];
     };
     let terminal = Terminal { width: Some(width), colours: false };
     let text = stats::screen(history, terminal, style.ramp);
-    let lines = text.lines().map(|line| Line::raw(shortened(line, width)));
+    let is_small = height < ROOMY;
+    let lines =
+        text.lines().filter(|line| !is_small || !MINOR.iter().any(|minor| line.starts_with(minor)));
+    let lines = lines.map(|line| Line::raw(shortened(line, width)));
     lines.chain([Line::default()]).collect()
 }
 

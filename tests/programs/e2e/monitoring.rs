@@ -9,8 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::support::http::Client;
-use super::support::{Daemon, Home, Receiver, SOON, Step, until};
+use super::support::{Client, Daemon, Home, Receiver, SOON, Step, until};
 use super::{open_source, quick_endpoint};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/monitoring");
@@ -34,7 +33,7 @@ fn busy(home: &mut Home, receiver: &Receiver) -> (Daemon, SocketAddr) {
         "--verify",
         "github",
         "--secret",
-        "0123456789abcdef",
+        "0123456789abcdef0123456789abcdef",
     ]);
     receiver.always("/bad", Step::Status(500));
     quick_endpoint(&daemon, "app", &receiver.url("/app"), &[]);

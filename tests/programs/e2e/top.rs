@@ -34,6 +34,7 @@ fn scripts_get_a_view_as_text_and_everything_as_json() {
     for part in ["accepting  0 waiting  3 held  3 dead", "accepted", "bad", "later"] {
         assert!(overview.contains(part), "{part} in\n{overview}");
     }
+    assert!(!overview.contains("q end") && !overview.ends_with("\n\n"), "{overview}");
     let dead = daemon.done(&["top", "--once", "--screen", "dead"]).stdout;
     assert_eq!(dead.matches("answered 500").count(), 3, "{dead}");
     let tail = daemon.done(&["top", "--once", "--screen", "tail"]).stdout;
