@@ -24,8 +24,8 @@ impl KnownDamage {
         locked(&self.problems).clone()
     }
 
-    /// Adds a problem, unless one of the same records is known: what is found later of what was lost
-    /// is only that it is missing.
+    /// Adds a problem, unless one of the same records is known: what is found later of records that
+    /// were lost is only that they are missing.
     pub fn add(&self, problem: &LogProblem) {
         let mut problems = locked(&self.problems);
         let is_known = problems.iter().any(|known| known.is_about_the_same(problem));

@@ -191,12 +191,9 @@ impl EndpointState {
         self.age_pauses.stop(ran_ms);
     }
 
-    /// Since when its oldest delivery has been older than its `warn_after`, by what is remembered of
-    /// that.
-    #[must_use]
+    /// Since when its oldest delivery has been older than its `warn_after`.
     pub fn lagging_since(&self) -> Option<WallMs> {
-        let warn_ms = self.settings.warn_after_ms.unwrap_or(0);
-        self.lagging.map(|lagging| lagging.since.saturating_add(warn_ms))
+        self.lagging.map(|it| it.since.saturating_add(self.settings.warn_after_ms.unwrap_or(0)))
     }
 
     /// A checkpoint of an earlier version does not say that the clock of an endpoint on hold

@@ -269,6 +269,9 @@ fn of_source(source: &SourceView, data: &TopData) -> TopRow {
 
 fn of_dead_letter(dead: &DeliveryView, data: &TopData) -> TopRow {
     let died = dead.died_at;
+    // How often it was tried has a column of its own.
+    let reason = dead.reason.as_deref().unwrap_or_default();
+    let reason = reason.split_once("; the last: ").map_or(reason, |(_, last)| last);
     TopRow {
         key: dead.id.to_string(),
         tone: Tone::Bad,
@@ -280,7 +283,7 @@ fn of_dead_letter(dead: &DeliveryView, data: &TopData) -> TopRow {
                 died.map_or_else(|| "-".to_owned(), |at| relative(at.0, data.now_ms)),
                 died.map_or(0, |at| at.0),
             ),
-            word(dead.reason.clone().unwrap_or_default()),
+            word(reason),
         ],
     }
 }

@@ -34,7 +34,7 @@ pub fn work(
     answers: &SyncSender<TopAnswer>,
 ) {
     for command in commands {
-        let is_heard = match command {
+        let is_wanted = match command {
             TopCommand::Refresh(queries) => refresh(client, &queries, answers),
             TopCommand::Count(action) => answers.send(counted(client, action)).is_ok(),
             TopCommand::Perform(action) => {
@@ -47,7 +47,7 @@ pub fn work(
             // The runner does these.
             TopCommand::Follow | TopCommand::Quit => true,
         };
-        if !is_heard {
+        if !is_wanted {
             return;
         }
     }
@@ -56,13 +56,13 @@ pub fn work(
 /// Follows the tail, also over a restart of the daemon, until nobody listens.
 pub fn follow(client: &AdminClient, answers: &SyncSender<TopAnswer>) {
     loop {
-        let mut is_heard = true;
+        let mut is_wanted = true;
         let _ = client.list("/v1/tail?follow=true&limit=100", &mut |row| {
             let Tolerant::Known(line) = row.view::<Tolerant<TailView>>()? else { return Ok(()) };
-            is_heard = answers.send(TopAnswer::Tail(line)).is_ok();
-            if is_heard { Ok(()) } else { Err(CtlError::OutputClosed) }
+            is_wanted = answers.send(TopAnswer::Tail(line)).is_ok();
+            if is_wanted { Ok(()) } else { Err(CtlError::OutputClosed) }
         });
-        if !is_heard {
+        if !is_wanted {
             return;
         }
         std::thread::park_timeout(AGAIN);

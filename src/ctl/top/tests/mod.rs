@@ -19,7 +19,7 @@ use crate::model::{DeliveryId, EventId};
 
 const NOW: u64 = 1_800_000_000_000;
 
-/// A model that has been told of everything, as a test looks at it.
+/// A model that knows everything, as a test looks at it.
 struct TopWorld {
     model: TopModel,
     size: (u16, u16),
