@@ -63,6 +63,10 @@ faults *NAMES:
         --skip l01_ --skip l06_ --skip fair_shares --skip retention_takes --skip opening_segments --skip takes_connections \
         --skip largest_of_all --skip e2e::examples --skip p11_
 
+# The live screen in a real terminal, driven by keys; needs tmux
+screens:
+    cargo test --locked --test programs e2e::top -- --nocapture
+
 # Memory and time of the optimized programs: retention, openings, a soak, many starts, what an attacker costs the others
 measured:
     HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs -- --ignored --nocapture --test-threads 1 \

@@ -107,7 +107,8 @@ spec! {
         #[arg(long, value_name = "form:FIELD")]
         pub body_from: Option<Text<FormFieldName>>,
         /// Keep this many of the last refused requests in memory, to look at with `source refused`
-        /// and to check again with `source check --refused`; secrets are struck out [default: 0]
+        /// and to check again with `source check --refused`; credentials in the URL and in headers
+        /// are struck out, bodies are kept as they came [default: 0]
         #[arg(long, value_name = "N")]
         pub keep_refused: Option<Int<0, { limits::REFUSED_KEPT }>>,
         /// Delete the source after this time

@@ -40,7 +40,7 @@ pub use backup::{BackupSummary, backup};
 pub use error::{ArchiveError, ArchiveResult};
 pub use export::{ExportFilter, ExportSummary, LineFormat, export};
 pub use import::slices;
-pub use offline_log::{OfflineLog, hex};
+pub use offline_log::{OfflineLog, hex, is_head};
 pub use salvage::{SalvageSummary, damaged, salvage};
 pub use source::{PieceDecoder, PieceSource};
 

@@ -59,8 +59,11 @@ impl OfflineLog {
             Some(expect) => self.reader.verify_expecting(expect, &mut |_| {}),
             None => self.reader.verify(&mut |_| {}),
         };
-        let is_new = |problem: &&LogProblem| !report.problems.contains(problem);
-        let at_opening: Vec<_> = self.problems.iter().filter(is_new).cloned().collect();
+        // What was lost when it was opened is missing when it is read: one report of a range.
+        let is_reported =
+            |known: &&LogProblem| report.problems.iter().any(|p| p.is_about_the_same(known));
+        let at_opening: Vec<_> =
+            self.problems.iter().filter(|known| !is_reported(known)).cloned().collect();
         report.problems.extend(at_opening);
 
         let problem = |p: &LogProblem| {
@@ -120,6 +123,12 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// `HASH`, or `RECORD:HASH`.
+/// Whether this is a head, as `log head` prints it.
+#[must_use]
+pub fn is_head(text: &str) -> bool {
+    parse_head(text).is_ok()
+}
+
 fn parse_head(text: &str) -> ArchiveResult<Expect> {
     let bad = || {
         let what = "a head is 64 hex digits, or RECORD:HASH, as `log head` prints it";

@@ -61,7 +61,7 @@ pub(super) fn detail(problem: ProblemView) -> Option<String> {
 
 /// A view together with all fields of its answer, also those that the view does not know.
 #[derive(Debug)]
-pub(super) struct Whole<V> {
+pub struct Whole<V> {
     pub(super) view: V,
     pub(super) fields: Map<String, Value>,
 }

@@ -180,7 +180,12 @@ impl AdminClient {
         body: Bytes,
         row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
     ) -> Result<(), CtlError> {
-        let mut response = request(self.reachable_socket()?, method, path, body).await?;
+        let asked = request(self.reachable_socket()?, method, path, body).await;
+        let mut response = asked.map_err(|error| match (&self.remote, error) {
+            // All that is seen here of a socket that is not there is a connection that ends.
+            (Some(remote), CtlError::Unreachable(_)) => remote.nobody_answers(),
+            (_, error) => error,
+        })?;
         refusal(&mut response).await?;
 
         // Complete lines are passed on at once; what is left is the beginning of the next one.

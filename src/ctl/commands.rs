@@ -1,6 +1,6 @@
 //! One command: which function does it.
 
-use super::args::{Cli, CtlCommand};
+use super::args::{Cli, CtlCommand, TopArgs};
 use super::client::AdminClient;
 use super::error::CtlError;
 use super::output::Output;
@@ -16,6 +16,7 @@ pub(super) fn run(cli: &Cli) -> Result<(), CtlError> {
         CtlCommand::Simulate(args) => simulate::run(&mut out, args)?,
         CtlCommand::Completion(args) => completion::script(&mut out, args.shell)?,
         CtlCommand::Man(args) => manual::write(&mut out, args)?,
+        CtlCommand::Top(args) => live(cli, &mut out, args)?,
         command => {
             let client = AdminClient::new(cli.socket.as_deref())?;
             perform(&client, &mut out, command)?;
@@ -57,7 +58,21 @@ pub(super) fn perform(
         // These are not clients of a daemon: `main` and `run` do them.
         CtlCommand::Demo(_)
         | CtlCommand::Simulate(_)
+        | CtlCommand::Top(_)
         | CtlCommand::Completion(_)
         | CtlCommand::Man(_) => Ok(()),
     }
+}
+
+/// The live screen, which has clients of its own.
+#[cfg(feature = "top")]
+fn live(cli: &Cli, out: &mut Output, args: &TopArgs) -> Result<(), CtlError> {
+    super::top::top(cli.socket.as_deref(), out, args)
+}
+
+#[cfg(not(feature = "top"))]
+fn live(_: &Cli, _: &mut Output, _: &TopArgs) -> Result<(), CtlError> {
+    let what = "this hookboxctl was built without the live screen: build it with the feature \
+                `top` (cargo build --features top), or take `status` and `tail -f`";
+    Err(CtlError::Usage(what.to_owned()))
 }

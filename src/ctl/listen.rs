@@ -7,6 +7,7 @@
 
 mod forward;
 mod sign;
+mod tls;
 
 use data_encoding::HEXLOWER;
 use serde::Serialize;

@@ -1,7 +1,8 @@
 //! `hookboxctl`, the operator's client of the admin socket: arguments, requests, tables.
 //!
-//! Limits: one request at a time (several in `web`); lists are printed as they arrive and never
-//! held, but for the first [`table::SAMPLE`] rows, which set the widths of the columns.
+//! Limits: one request at a time (several in `web`; `top` follows the tail beside it); lists are
+//! printed as they arrive and never held, but for the first [`table::SAMPLE`] rows, which set the
+//! widths of the columns.
 //!
 //! Invariants: it talks to the admin socket and to nothing else; to that of another machine through
 //! the system's ssh. The exceptions are [`demo`], which plays sender and receiver, too, and starts
@@ -58,6 +59,8 @@ mod status;
 mod support;
 pub mod table;
 pub mod terminal;
+#[cfg(feature = "top")]
+mod top;
 mod usage;
 mod version;
 #[cfg(feature = "web")]

@@ -56,6 +56,11 @@ pub(super) fn schemes(out: &mut Output, args: &SchemesArgs) -> Result<(), CtlErr
     }
 
     out.print_tables(args.table);
+    list(out)
+}
+
+/// Lists them.
+pub(super) fn list(out: &mut Output) -> Result<(), CtlError> {
     let mut table = Table::on(out.terminal, now_ms(), SCHEMES);
     for scheme in TABLE {
         out.row(&mut table, &Answer::of(&view(scheme))?)?;

@@ -22,6 +22,9 @@ pub(super) fn source(
     out: &mut Output,
     command: &SourceCommand,
 ) -> Result<(), CtlError> {
+    if asks_for_schemes(command) {
+        return schemes::list(out);
+    }
     match command {
         SourceCommand::Create { name, settings } => {
             let body = creation(Some(name), source_spec(settings)?)?;
@@ -74,6 +77,15 @@ pub(super) fn source(
             out.one(&answer, show::checked)
         }
     }
+}
+
+/// Whether it is `--verify help`, which changes nothing.
+fn asks_for_schemes(command: &SourceCommand) -> bool {
+    let (SourceCommand::Create { settings, .. } | SourceCommand::Update { settings, .. }) = command
+    else {
+        return false;
+    };
+    settings.spec.verify.as_ref().is_some_and(|scheme| scheme.0 == "help")
 }
 
 /// A request that the source has refused and keeps, to be checked again.

@@ -122,6 +122,15 @@ impl SshTarget {
         )))
     }
 
+    /// When the way is open and nobody answers at its end.
+    pub(super) fn nobody_answers(&self) -> CtlError {
+        let (to, socket) = (&self.destination, &self.socket);
+        CtlError::Unreachable(format!(
+            "no daemon answers at {socket} on {to}, or that account may not use it, or has used up \
+             its connections: ssh may say more above; try `ssh {to} ls -l {socket}`"
+        ))
+    }
+
     fn command(&self, local: &Path) -> Command {
         let mut forward = OsString::from(local);
         forward.push(":");

@@ -69,8 +69,8 @@ impl Tone {
     pub fn of(state: &str) -> Self {
         match state {
             "delivered" | "active" | "accepting" => Self::Good,
-            "pending" | "in_flight" | "held" | "offline" | "catching_up" | "retryable"
-            | "retry" => Self::Waiting,
+            "pending" | "in_flight" | "held" | "offline" | "lagging" | "catching_up"
+            | "retryable" | "retry" => Self::Waiting,
             "dead" | "failing" | "parked" | "gone" | "refused" | "failed" | "drop" | "hold" => {
                 Self::Bad
             }

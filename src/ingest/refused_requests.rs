@@ -1,5 +1,6 @@
 //! The last requests that sources refused for their proof, where the operator wants them kept
-//! (`--keep-refused`): in memory alone, and struck out as events are.
+//! (`--keep-refused`): in memory alone, with credentials in URL and headers struck out as those of
+//! events are, and with bodies as they came.
 //!
 //! They are kept by the source's number, which nobody else ever gets: a request that is being
 //! checked while its source is deleted is not shown with a later source of the same name.

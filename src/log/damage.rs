@@ -24,9 +24,12 @@ impl KnownDamage {
         locked(&self.problems).clone()
     }
 
+    /// Adds a problem, unless one of the same records is known: what is found later of records that
+    /// were lost is only that they are missing.
     pub fn add(&self, problem: &LogProblem) {
         let mut problems = locked(&self.problems);
-        if problems.len() < REPORTED && !problems.contains(problem) {
+        let is_known = problems.iter().any(|known| known.is_about_the_same(problem));
+        if problems.len() < REPORTED && !is_known {
             problems.push(problem.clone());
         }
     }

@@ -16,6 +16,14 @@ pub struct LogProblem {
     pub what: String,
 }
 
+impl LogProblem {
+    /// Whether the other one concerns the same records.
+    #[must_use]
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        (self.first, self.last) == (other.first, other.last)
+    }
+}
+
 /// `errno` values, the same on every Linux.
 pub(super) const EIO: i32 = 5;
 /// ENOSPC, EDQUOT, EFBIG: the file system, a user's share of it, or one file is full.

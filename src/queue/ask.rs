@@ -336,6 +336,7 @@ impl Queue {
                 seq: endpoint.undecided_last,
                 tag: self.tag_of(endpoint.undecided_last),
             }),
+            lagging_since: endpoint.lagging_since(),
             flow: self.endpoint_activity(now, endpoint),
         }
     }

@@ -197,6 +197,11 @@ impl EndpointState {
         self.age_pauses.stop(ran_ms);
     }
 
+    /// Since when its oldest delivery has been older than its `warn_after`.
+    pub fn lagging_since(&self) -> Option<WallMs> {
+        self.lagging.map(|it| it.since.saturating_add(self.settings.warn_after_ms.unwrap_or(0)))
+    }
+
     /// A checkpoint of an earlier version does not say that the clock of an endpoint on hold
     /// stands.
     pub(super) fn pause_if_held(&mut self, ran_ms: u64) {

@@ -182,7 +182,17 @@ mod tests {
         assert_eq!(lagging[0]["oldest_age"], "1m");
         assert_eq!(lagging[0]["last_error"], "answered 500");
 
+        // Whoever looks sees it as well, before the notice has led anybody to the box.
+        let since = world.now.wall_ms;
+        let troubled = |world: &mut TestQueue| {
+            let found = world.queue.ask(world.now, &crate::queue::WorstQuery { limit: 5 });
+            let since = found.endpoints.first().and_then(|(shown, _)| shown.lagging_since);
+            (found.urgent, since)
+        };
+        assert_eq!(troubled(&mut world), (1, Some(since)));
+
         restart(&mut world);
+        assert_eq!(troubled(&mut world), (1, Some(since)), "over a restart");
         for _ in 0..3 {
             world.pass(100_000);
         }
@@ -201,6 +211,7 @@ mod tests {
         world.finish(last, report);
         let over = notified(&world, "hookbox.endpoint.caught_up");
         assert_eq!(over.len(), 1);
+        assert_eq!(troubled(&mut world), (0, None));
         assert_eq!(
             (&over[0]["delivered"], &over[0]["failed_attempts"], &over[0]["dead"]),
             (&1.into(), &1.into(), &0.into()),

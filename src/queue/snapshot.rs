@@ -72,6 +72,8 @@ pub struct EndpointSnapshot {
     /// Events of which its filter could not tell whether it holds, and the last of them.
     pub undecided: u64,
     pub undecided_last: Option<EventId>,
+    /// Since when its oldest delivery has been older than its `warn_after`.
+    pub lagging_since: Option<WallMs>,
     pub flow: EndpointActivity,
 }
 

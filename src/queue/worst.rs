@@ -34,6 +34,8 @@ enum Trouble {
     LaneParked,
     /// Its breaker is open.
     BreakerOpen,
+    /// Its oldest delivery is older than the operator wants.
+    Lagging,
     /// It has dead letters.
     DeadLetters,
     /// The link to it is down.
@@ -73,6 +75,7 @@ impl TroubleFacts {
             None if has_parked() => (Trouble::LaneParked, endpoint.last_success_at),
             None if endpoint.is_away() => (Trouble::LinkDown, None),
             None if open.is_some() => (Trouble::BreakerOpen, open.map(|open| open.since)),
+            None if endpoint.lagging.is_some() => (Trouble::Lagging, endpoint.lagging_since()),
             None if !endpoint.dead.is_empty() => (Trouble::DeadLetters, None),
             None if endpoint.breaker().failures_in_row > 0 && endpoint.undone > 0 => {
                 (Trouble::Retrying, endpoint.last_success_at)
@@ -142,12 +145,13 @@ mod tests {
             facts(8, Trouble::LaneParked, None, 1),
             facts(9, Trouble::LinkDown, None, 1),
             facts(10, Trouble::DeadLetters, None, 3),
+            facts(11, Trouble::Lagging, Some(50), 1),
         ];
-        let order = vec![7, 8, 5, 3, 6, 2, 10, 9, 4, 1];
-        assert_eq!(worst(all.clone(), 100), (order.clone(), (10, 8)));
+        let order = vec![7, 8, 5, 3, 11, 6, 2, 10, 9, 4, 1];
+        assert_eq!(worst(all.clone(), 100), (order.clone(), (11, 9)));
         for limit in 0..order.len() {
             let (shown, counts) = worst(all.clone(), limit);
-            assert_eq!((shown.as_slice(), counts), (&order[..limit], (10, 8)));
+            assert_eq!((shown.as_slice(), counts), (&order[..limit], (11, 9)));
         }
     }
 

@@ -348,6 +348,56 @@ async function replays() {
   assert.deepEqual(await stage.ctl("replay", "--list"), []);
 }
 
+async function otherTabs() {
+  await go("/endpoints");
+  const opened = async (options) => {
+    const link = row("crm").getByRole("link").first();
+    const [other] = await Promise.all([page.context().waitForEvent("page"), link.click(options)]);
+    await other.waitForSelector("main[data-ready=true]");
+    await other.getByRole("heading", { name: "crm" }).waitFor();
+    assert.match(other.url(), /#\/endpoint\/crm$/);
+    return other;
+  };
+  for (const options of [{ modifiers: ["Control"] }, { button: "middle" }]) {
+    const other = await opened(options);
+    // It has the key for as long as it is open, over a look elsewhere as well.
+    await other.reload();
+    await other.getByRole("heading", { name: "crm" }).waitFor();
+    await other.goto(`${base}/#/dead`);
+    await other.waitForSelector("main[data-ready=true]");
+    await other.close();
+  }
+  assert.match(page.url(), /#\/endpoints$/, "the first tab stays where it was");
+
+  // One that the browser opens by itself, as for a bookmark, has none and says what to do.
+  const own = await page.context().newPage();
+  await own.goto(`${base}/#/endpoint/crm`);
+  await own.getByText("paste its address into the tab that opened the URL").waitFor();
+  assert.equal(await own.getByRole("button", { name: "Try again" }).count(), 0);
+  await own.close();
+
+  // Another port's page that opens ours gives it nothing, and gets nothing from it.
+  const url = await stage.serve((request, response) => {
+    response.writeHead(200, { "content-type": "text/html" });
+    response.end(`<!doctype html><button onclick="sessionStorage.setItem('hookbox-key', 'theirs');
+      window.other = window.open('${base}/#/endpoints')">open</button>`);
+  });
+  const theirs = await page.context().newPage();
+  await theirs.goto(url);
+  const [other] = await Promise.all([page.context().waitForEvent("page"),
+    theirs.getByRole("button").click()]);
+  await other.getByText("this tab has no key").first().waitFor();
+  assert.ok(await theirs.evaluate(() => {
+    try {
+      return window.other.closed || !window.other.sessionStorage;
+    } catch {
+      return true;
+    }
+  }), "another origin reads nothing of it");
+  await other.close();
+  await theirs.close();
+}
+
 async function plots() {
   await go("/plots");
   await page.locator("figure svg").first().waitFor();
@@ -445,6 +495,7 @@ try {
   await step("sources show refusals, and a bin what comes", sources);
   await step("dead letters are counted before they are taken", deadLetters);
   await step("a replay is counted before it is started", replays);
+  await step("links open in tabs that have the key", otherTabs);
   await step("plots are drawn", plots);
   await step("keys, names, contrast, dark, 360 px", access);
   await step("attacks from other pages", () => attacks({ stage, page, base }));

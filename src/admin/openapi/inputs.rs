@@ -47,7 +47,7 @@ struct DeleteSourceQuery {
 struct EndpointQuery {
     #[schemars(flatten)]
     page: PageQuery,
-    /// active, held, failing, offline, parked or catching_up
+    /// active, held, failing, offline, parked, lagging or catching_up
     state: Option<String>,
 }
 

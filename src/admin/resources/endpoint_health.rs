@@ -22,6 +22,7 @@ pub fn condition(snapshot: &EndpointSnapshot) -> EndpointCondition {
         () if flow.away => EndpointCondition::Offline,
         () if flow.breaker.is_some() => EndpointCondition::Failing,
         () if flow.parked > 0 => EndpointCondition::Parked,
+        () if snapshot.lagging_since.is_some() => EndpointCondition::Lagging,
         () if flow.catching_up.is_some() => EndpointCondition::CatchingUp,
         () => EndpointCondition::Active,
     }

@@ -59,7 +59,7 @@ fn lag(admin: &Admin, oldest_age_ms: Option<u64>) -> EndpointLagView {
 
 fn condition(text: &str) -> Result<EndpointCondition, Problem> {
     serde_json::from_value(Value::from(text)).map_err(|_| {
-        let words = "active, held, failing, offline, parked, catching_up";
+        let words = "active, held, failing, offline, parked, lagging, catching_up";
         Problem::bad(format!("'state': '{text}' is none of {words}"))
     })
 }
@@ -229,6 +229,7 @@ fn activity(snapshot: &EndpointSnapshot) -> EndpointActivityView {
         breaker_opened_at: flow.breaker.map(|(since, _)| Time(since)),
         next_probe_at: flow.breaker.map(|(_, probe_at)| Time(probe_at)),
         offline: flow.away,
+        lagging_since: snapshot.lagging_since.map(Time),
         paused_until: flow.paused_until.map(Time),
         rate_next_at: flow.next_token_at.map(Time),
         lanes: flow.lanes,

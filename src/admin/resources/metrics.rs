@@ -31,6 +31,7 @@ const CONDITIONS: &[(EndpointCondition, &str)] = &[
     (EndpointCondition::Failing, "failing"),
     (EndpointCondition::Offline, "offline"),
     (EndpointCondition::Parked, "parked"),
+    (EndpointCondition::Lagging, "lagging"),
     (EndpointCondition::CatchingUp, "catching_up"),
 ];
 

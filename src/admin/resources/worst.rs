@@ -25,11 +25,13 @@ fn view(
     let condition = endpoint_health::condition(snapshot);
     let held = snapshot.hold.as_ref();
     let breaker = flow.breaker;
+    let since = held.map(|(_, at)| *at).or(breaker.map(|(since, _)| since));
+    let since = since.or(snapshot.lagging_since);
 
     Ok(WorstView {
         endpoint: snapshot.endpoint.name.clone(),
         held_reason: held.map(|(reason, _)| reason.clone().into()),
-        since: held.map(|(_, at)| *at).or(breaker.map(|(since, _)| since)).map(Time),
+        since: since.map(Time),
         waiting: snapshot.waiting,
         dead: snapshot.dead,
         oldest_waiting_at: logged.oldest_at.map(Time),
@@ -54,6 +56,8 @@ fn command(
         (EndpointCondition::Failing | EndpointCondition::Offline, _) => {
             format!("hookboxctl endpoint test {name}")
         }
+        // What waits counts for more than what was given up.
+        (EndpointCondition::Lagging, _) => format!("hookboxctl endpoint show {name}"),
         _ if dead > 0 => format!("hookboxctl dlq retry --endpoint {name}"),
         _ => format!("hookboxctl endpoint show {name}"),
     }
@@ -73,6 +77,7 @@ mod tests {
             (Condition::Held, None, 3, "hookboxctl endpoint release app"),
             (Condition::Failing, None, 3, "hookboxctl endpoint test app"),
             (Condition::Parked, Some(head), 0, explain.as_str()),
+            (Condition::Lagging, None, 3, "hookboxctl endpoint show app"),
             (Condition::Active, None, 3, "hookboxctl dlq retry --endpoint app"),
             (Condition::Active, None, 0, "hookboxctl endpoint show app"),
         ] {

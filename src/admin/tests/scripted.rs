@@ -180,6 +180,7 @@ impl Script {
             last_success_at: None,
             undecided: 0,
             undecided_last: None,
+            lagging_since: None,
             flow: crate::queue::EndpointActivity::default(),
         }
     }

@@ -58,6 +58,8 @@ pub enum EndpointCondition {
     Offline,
     /// An ordered lane waits for the operator
     Parked,
+    /// Its oldest delivery has waited for longer than its warn_after
+    Lagging,
     /// A backlog is delivered
     CatchingUp,
 }
@@ -96,6 +98,8 @@ pub struct EndpointActivityView {
     pub next_probe_at: Option<Time>,
     /// It waits for the network.
     pub offline: bool,
+    /// Since when its oldest delivery has waited for longer than its warn_after.
+    pub lagging_since: Option<Time>,
     /// The receiver asked to wait until then (Retry-After).
     pub paused_until: Option<Time>,
     /// When the rate allows the next attempt.

@@ -119,7 +119,7 @@ pub struct WorstView {
     pub endpoint: String,
     pub condition: Tolerant<EndpointCondition>,
     pub held_reason: Option<Tolerant<HoldReason>>,
-    /// Since when it is held, or only fails.
+    /// Since when it is held, only fails, or lags.
     pub since: Option<Time>,
     /// Deliveries that have not ended.
     pub waiting: u64,

@@ -18,6 +18,7 @@ use super::simulate::SimulateArgs;
 use super::source::SourceCommand;
 use super::stats::StatsArgs;
 use super::support::SupportArgs;
+use super::top::TopArgs;
 #[cfg(feature = "web")]
 use super::web::WebArgs;
 
@@ -115,6 +116,8 @@ pub enum CtlCommand {
     Export(SetExportArgs),
     /// Show the versions of hookboxctl and of the daemon.
     Version,
+    /// Watch and operate the daemon on a live screen: endpoints, refusals, dead letters, the tail.
+    Top(TopArgs),
     /// Show what the daemon did and how it stood over time: numbers, small plots, or an SVG.
     Stats(StatsArgs),
     /// Print the metrics in the Prometheus text format, for a textfile collector.

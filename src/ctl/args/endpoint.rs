@@ -33,7 +33,7 @@ pub enum EndpointCommand {
     /// List all endpoints.
     #[command(visible_alias = "ls")]
     List {
-        /// Only those that are active, held, failing, offline, parked or catching_up.
+        /// Only those that are active, held, failing, offline, parked, lagging or catching_up.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
         #[command(flatten)]

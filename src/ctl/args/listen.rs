@@ -23,8 +23,8 @@ pub struct ListenArgs {
     /// Only events of this type; * and ? stand for any characters; may be given several times.
     #[arg(long = "type", value_name = "GLOB")]
     pub types: Vec<TypeGlob>,
-    /// Post each event to this URL, of an application on this machine as a rule; without it, events
-    /// are only shown.
+    /// Post each event to this URL, http:// or https://, of an application on this machine as a
+    /// rule; without it, events are only shown.
     #[arg(long, value_name = "URL")]
     pub forward: Option<String>,
     /// Sign what is forwarded with the secret in this file, whsec_… as endpoints have it; - for

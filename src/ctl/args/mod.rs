@@ -18,6 +18,7 @@ mod simulate;
 mod source;
 mod stats;
 mod support;
+mod top;
 mod values;
 #[cfg(feature = "web")]
 mod web;
@@ -41,5 +42,6 @@ pub use simulate::SimulateArgs;
 pub use source::{SchemesArgs, SourceArgs, SourceCommand};
 pub use stats::StatsArgs;
 pub use support::SupportArgs;
+pub use top::{TopArgs, TopScreen};
 #[cfg(feature = "web")]
 pub use web::WebArgs;

@@ -11,9 +11,11 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::sign::ListenSecret;
+use super::tls::ForwardTls;
 use crate::api::views::LeaseView;
 use crate::ctl::args::ListenArgs;
 use crate::ctl::clock::now_ms;
@@ -71,6 +73,8 @@ pub(super) struct Forwarder {
     uri: Uri,
     /// `host:port`.
     address: String,
+    /// Of an https:// URL.
+    tls: Option<ForwardTls>,
     secret: ListenSecret,
     is_new_secret: bool,
 }
@@ -89,9 +93,14 @@ impl Forwarder {
             ))
         };
         let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("is not an http:// URL, and other endpoints are for the daemon"));
-        }
+        let is_https = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => {
+                let why = "is no http:// or https:// URL, and other endpoints are for the daemon";
+                return Err(wrong(why));
+            }
+        };
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             // It would be shown with each event, and is not sent.
             let what = "--forward: a URL with a user or a password in it is not taken; write it as \
@@ -99,14 +108,17 @@ impl Forwarder {
             return Err(CtlError::Usage(what.to_owned()));
         }
         let host = uri.host().ok_or_else(|| wrong("names no host"))?;
-        let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let address = format!("{host}:{port}");
+        let tls = is_https.then(|| ForwardTls::of(host)).transpose();
+        let tls = tls.map_err(|why| CtlError::Usage(format!("--forward {given}: {why}")))?;
 
         let secret = match &args.secret_file {
             Some(file) => ListenSecret::parse(&read_secret(file)?)?,
             None => ListenSecret::generate()?,
         };
         let is_new_secret = args.secret_file.is_none();
-        Ok(Some(Self { url, uri, address, secret, is_new_secret }))
+        Ok(Some(Self { url, uri, address, tls, secret, is_new_secret }))
     }
 
     pub(super) fn url(&self) -> &str {
@@ -125,10 +137,11 @@ impl Forwarder {
         body: &Bytes,
     ) -> Result<impl Future<Output = Forwarded> + use<>, CtlError> {
         let request = self.request(lease, body)?;
-        let address = self.address.clone();
+        let (address, tls) = (self.address.clone(), self.tls.clone());
         Ok(async move {
             let began = now_ms();
-            let sent = match tokio::time::timeout(TIMEOUT, exchange(&address, request)).await {
+            let exchanged = exchange(&address, tls.as_ref(), request);
+            let sent = match tokio::time::timeout(TIMEOUT, exchanged).await {
                 Ok(sent) => sent,
                 Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
             };
@@ -212,9 +225,23 @@ fn set(headers: &mut HeaderMap, name: &str, value: &str) {
 }
 
 /// Sends a request, and reads its answer to the end. Redirects are not followed.
-async fn exchange(address: &str, request: Request<Full<Bytes>>) -> Result<u16, String> {
+async fn exchange(
+    address: &str,
+    tls: Option<&ForwardTls>,
+    request: Request<Full<Bytes>>,
+) -> Result<u16, String> {
     let connected = TcpStream::connect(address).await;
     let stream = connected.map_err(|error| format!("cannot connect to {address}: {error}"))?;
+    match tls {
+        None => speak(stream, request).await,
+        Some(tls) => speak(tls.handshake(stream).await?, request).await,
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<u16, String> {
     let broke = |error: hyper::Error| format!("the connection broke: {error}");
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::api::views::{LogHeadView, LogStatView, VerifyLine, VerifyView};
-use crate::archive::OfflineLog;
+use crate::archive::{OfflineLog, is_head};
 use crate::ctl::answer::Answer;
 use crate::ctl::client::{AdminClient, path};
 use crate::ctl::clock::now_ms;
@@ -53,6 +53,10 @@ pub(super) fn verify(
     data: Option<&Path>,
 ) -> Result<(), CtlError> {
     let expect = expect.map(|head| head.trim().to_owned());
+    if let Some(head) = expect.as_deref().filter(|head| !is_head(head)) {
+        let what = "a head is 64 hex digits, or RECORD:HASH, as `hookboxctl log head` prints it";
+        return Err(CtlError::Usage(format!("--expect '{head}': {what}")));
+    }
     let report = match data {
         None => reported(client, expect)?,
         Some(data) => {

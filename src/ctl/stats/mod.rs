@@ -6,7 +6,7 @@ mod screen;
 #[cfg(test)]
 mod tests;
 
-use screen::screen;
+pub(super) use screen::screen;
 
 use std::fs::OpenOptions;
 use std::io::Write;

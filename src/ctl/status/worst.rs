@@ -96,10 +96,11 @@ fn what(worst: &WorstView) -> String {
         EndpointCondition::Failing => "failing".to_owned(),
         EndpointCondition::Offline => "offline".to_owned(),
         EndpointCondition::Parked => "a lane waits for you".to_owned(),
+        EndpointCondition::Lagging => "lags behind its warn_after".to_owned(),
         EndpointCondition::CatchingUp | EndpointCondition::Active if worst.dead > 0 => {
             "gave up deliveries".to_owned()
         }
-        EndpointCondition::CatchingUp | EndpointCondition::Active => "fails sometimes".to_owned(),
+        EndpointCondition::CatchingUp | EndpointCondition::Active => "attempts fail".to_owned(),
     }
 }
 
@@ -108,8 +109,12 @@ fn painted(line: &str, worst: &WorstView, terminal: Terminal) -> String {
     let name = clean(&worst.endpoint) + ":";
     match line.strip_prefix(&name) {
         Some(rest) => {
-            let is_held = matches!(worst.condition, Tolerant::Known(EndpointCondition::Held));
-            let tone = if is_held { Tone::Waiting } else { Tone::Bad };
+            let tone = match worst.condition {
+                Tolerant::Known(EndpointCondition::Held | EndpointCondition::Lagging) => {
+                    Tone::Waiting
+                }
+                _ => Tone::Bad,
+            };
             terminal.paint(tone, &name) + rest
         }
         None => line.to_owned(),

@@ -23,8 +23,9 @@ pub(super) enum PageRefusal {
     )]
     NoSession,
     #[error(
-        "this tab has no key to the session, only the browser's cookie: go on in the tab that \
-         opened the URL, or stop hookboxctl web and start it again for a new one"
+        "this tab has no key to the session, only the browser's cookie: paste its address into the \
+         tab that opened the URL, where Ctrl and a click open a link in a tab with the key; or \
+         stop hookboxctl web and start it again for a new URL"
     )]
     NoKey,
     #[error("the page has no service worker, and none is installed for it")]

@@ -38,7 +38,7 @@ fn a_segment_that_a_child_dies_of_is_put_aside_when_a_process_had_died_with_it()
     let Recovered { log, reader, problems, .. } = Log::open(probed, 1_000).expect("opens");
     assert_eq!((problems[0].first, problems[0].last), (1, last), "{problems:?}");
     assert!(problems[0].what.contains("signal 6, bad news"), "{problems:?}");
-    assert_eq!(reader.damage(), problems, "status reports it");
+    assert_eq!(reader.damage(), problems[..1], "status reports it once");
     assert_eq!(log.next_seq(), last + 1, "no number is used twice");
     assert!(dir.path().join("log/bad-seg-00000000000000000001").is_dir(), "it is kept");
 }

@@ -149,7 +149,7 @@ fn with_keep_it_goes_on_where_it_was() {
     let refused = daemon.ctl().run(&["listen", "--name", "app"]).expect(1);
     assert!(refused.stderr.contains("choose another --name"), "{}", refused.stderr);
     assert_eq!(endpoints(&daemon), ["app", "jobs"]);
-    let refused = daemon.ctl().run(&["listen", "--forward", "https://example.com/"]).expect(64);
+    let refused = daemon.ctl().run(&["listen", "--forward", "ftp://example.com/"]).expect(64);
     assert!(refused.stderr.contains("http://localhost:3000/hook"), "{}", refused.stderr);
 }
 

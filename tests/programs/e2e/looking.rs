@@ -82,6 +82,44 @@ fn status_names_the_broken_endpoint_its_reason_and_the_cure() {
     assert!(!daemon.done(&["status"]).stdout.contains("worst"));
 }
 
+/// Nothing fails where nobody takes: what tells the operator is the age of what waits.
+#[test]
+fn an_endpoint_that_lags_is_named_until_it_has_caught_up() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    daemon.done(&["endpoint", "create", "jobs", "--url", "pull:", "--warn-after", "1s"]);
+    daemon.accept("/in/in", &[], b"1");
+    let check = until("it lags", SOON, || {
+        let check = daemon.ctl().run(&["status", "--check"]);
+        (check.code == Some(1)).then_some(check.stdout)
+    });
+    assert!(check.starts_with("ATTENTION: jobs: lags behind its warn_after since "), "{check}");
+    assert!(check.contains(", 1 waiting for up to "), "{check}");
+
+    let worst = daemon.json(&["status"])["worst"][0].clone();
+    assert_eq!(text(&worst, "condition"), "lagging", "{worst}");
+    assert_eq!(text(&worst, "command"), "hookboxctl endpoint show jobs");
+    let screen = daemon.done(&["status"]).stdout;
+    assert!(screen.contains("worst      jobs: lags behind its warn_after since "), "{screen}");
+    let listed = daemon.lines(&["endpoint", "list", "--state", "lagging"]);
+    assert_eq!((listed.len(), text(&listed[0], "condition")), (1, "lagging"));
+    assert!(listed[0]["lagging_since"].is_string(), "{}", listed[0]);
+    let list = daemon.done(&["endpoint", "list"]).stdout;
+    assert!(list.contains("lagging"), "{list}");
+    let shown = daemon.done(&["endpoint", "show", "jobs"]).stdout;
+    assert!(shown.starts_with("jobs: lags behind its warn_after since "), "{shown}");
+    let metrics = daemon.done(&["metrics"]).stdout;
+    let line = "hookbox_endpoint_state{endpoint=\"jobs\",state=\"lagging\"} 1\n";
+    assert!(metrics.contains(line), "{metrics}");
+
+    daemon.done(&["consume", "jobs", "--once", "--exec", "true"]);
+    until("it has caught up", SOON, || {
+        (daemon.ctl().run(&["status", "--check"]).code == Some(0)).then_some(())
+    });
+    assert!(daemon.lines(&["endpoint", "list", "--state", "lagging"]).is_empty());
+}
+
 /// The lines of the log with these words in their messages.
 fn logged(daemon: &Daemon, words: &str) -> Vec<Value> {
     let log = daemon.log_text();

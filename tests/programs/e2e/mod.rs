@@ -27,6 +27,7 @@ mod log_format;
 mod looking;
 mod losses;
 mod metrics;
+mod monitoring;
 mod notices;
 mod offline;
 mod pacing;
@@ -35,6 +36,7 @@ mod proofs;
 mod providers;
 mod pull;
 mod recipes;
+mod remote;
 mod replay;
 mod restraint;
 mod retry;
@@ -45,6 +47,8 @@ mod senders;
 mod shares;
 mod signatures;
 mod system;
+#[cfg(feature = "top")]
+mod top;
 mod transports;
 mod trust;
 #[cfg(feature = "web")]

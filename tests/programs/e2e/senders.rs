@@ -176,6 +176,10 @@ fn schemes_are_explained_without_a_daemon_and_secrets_of_providers_are_not_made_
     for part in ["timestamp_unit", "--public-url", "example\n  hookboxctl source create app"] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
+    for change in ["create", "update"] {
+        let listed = ctl.run(&["source", change, "x", "--verify", "help"]).expect(0).stdout;
+        assert!(listed.starts_with("SCHEME ") && listed.contains("standard-webhooks"), "{listed}");
+    }
     assert!(ctl.run(&["source", "schemes", "gitub"]).expect(1).stderr.contains("'github'"));
 
     let daemon = home.start();

@@ -87,6 +87,7 @@ const KEYS = [
   ["space", "pauses or resumes live updates"],
   ["Escape", "leaves a field or a list"],
   ...VIEWS.filter(([, , title]) => title).map(([, , title, key]) => [`g ${key}`, title]),
+  ["Ctrl or middle click", "opens a link in another tab"],
   ["?", "these keys"],
 ];
 
@@ -124,6 +125,23 @@ function step(by) {
   links[Math.max(0, Math.min(links.length - 1, at + by))]?.focus();
 }
 
+// --- other tabs ---
+
+/**
+ * A tab that this page opens gets a copy of what it keeps, and so the session's key; one that the
+ * browser opens for a link gets none, and would be refused.
+ */
+function onOtherTab(event) {
+  const link = event.target.closest?.("a[href^='#']");
+  const isOther = event.button === 1 ||
+    event.button === 0 && (event.ctrlKey || event.metaKey || event.shiftKey);
+  if (!link || !isOther) return;
+  event.preventDefault();
+  window.open(link.href);
+}
+
+document.addEventListener("click", onOtherTab);
+document.addEventListener("auxclick", onOtherTab);
 document.addEventListener("keydown", onKey);
 document.getElementById("help").addEventListener("click", showKeys);
 window.addEventListener("hashchange", show);

@@ -286,3 +286,43 @@ fn a_missing_watermark_is_told_again_and_again() {
         assert_eq!(daemon.terminate().code(), Some(0));
     }
 }
+
+/// What was lost when the log was opened is missing when it is read: that is one report of a range,
+/// from the folder and from the daemon, by `verify` and by `status`.
+#[test]
+fn a_lost_range_is_reported_once() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let mut rng = Rng::new(3);
+    for _ in 0..30 {
+        let body: Vec<u8> = (0..2500).flat_map(|_| rng.next().to_le_bytes()).collect();
+        daemon.accept("/in/in", &[], &body);
+    }
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let file = db(&home.data(), 0);
+    let mut bytes = fs::read(&file).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4096].fill(0);
+    fs::write(&file, bytes).expect("writes");
+
+    let once = |problems: &Value| {
+        let problems = problems.as_array().expect("a list");
+        let ranges: Vec<_> =
+            problems.iter().map(|p| (p["first"].clone(), p["last"].clone())).collect();
+        let is_once = |range| ranges.iter().filter(|other| *other == range).count() == 1;
+        assert!(!ranges.is_empty() && ranges.iter().all(is_once), "{problems:#?}");
+    };
+    let reported = |done: crate::support::Done| -> Value {
+        let last = done.stdout.lines().last().unwrap_or_default().to_owned();
+        serde_json::from_str::<Value>(&last).expect("JSON")["problems"].clone()
+    };
+    let data = home.data().to_string_lossy().into_owned();
+    once(&reported(home.ctl().try_json(&["log", "verify", "--data", &data]).expect(1)));
+    for _ in 0..2 {
+        let daemon = home.start();
+        once(&reported(daemon.ctl().try_json(&["log", "verify"]).expect(1)));
+        once(&daemon.json(&["status"])["log"]["damage"]);
+        assert_eq!(daemon.terminate().code(), Some(0));
+    }
+}

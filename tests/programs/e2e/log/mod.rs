@@ -82,6 +82,11 @@ fn a_head_kept_elsewhere_is_looked_for() {
     let data = home.data();
     let folder = data.to_str().expect("a path");
     home.ctl().run(&["log", "verify", "--data", folder, "--expect", &kept]).expect(0);
+    for garbage in ["abc", "12:abc", ":", "x:00"] {
+        let args = ["log", "verify", "--data", folder, "--expect", garbage];
+        let refused = home.ctl().run(&args).expect(64).stderr;
+        assert!(refused.contains("as `hookboxctl log head` prints it"), "{garbage}: {refused}");
+    }
     assert_eq!(
         home.ctl().json(&["log", "head", "--data", folder])["record"],
         head["record"].as_u64().expect("n") + 1

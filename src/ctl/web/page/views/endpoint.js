@@ -13,7 +13,7 @@ import { header, headersView } from "../headers.js";
 const NOT_SETTINGS = new Set(["name", "state", "held_reason", "held_at", "secrets", "created_at",
   "applied_set", "warnings", "waiting", "in_flight", "retrying", "delivered", "dead", "last_error",
   "last_answer", "last_success_at", "filter_too_expensive", "filter_too_expensive_event", "condition",
-  "window", "failures_in_row", "failing_ms", "breaker_opened_at", "next_probe_at", "offline",
+  "window", "failures_in_row", "failing_ms", "breaker_opened_at", "next_probe_at", "offline", "lagging_since",
   "paused_until", "rate_next_at", "lanes", "parked_lanes", "batches_waiting", "catching_up",
   "requests_succeeded", "requests_failed", "success_ratio", "oldest_waiting_at", "lag_ms"]);
 const AGAIN_MS = 2000;
@@ -60,6 +60,7 @@ async function draw(state, name, signal, again) {
       ["Rate allows the next", one.rate_next_at && when(one.rate_next_at)],
       ["Receiver asked to wait until", one.paused_until && when(one.paused_until)],
       ["Lanes", one.lanes ? `${number(one.lanes)}, ${number(one.parked_lanes)} wait for you` : undefined],
+      ["Lags since", one.lagging_since && when(one.lagging_since)],
       ["Catching up", one.catching_up],
       ["Batches that wait", one.batches_waiting || undefined],
       ["Success", one.success_ratio === null ? undefined

@@ -1,0 +1,37 @@
+//! Keys as the model knows them, whatever reads them.
+
+/// A key that was pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopKey {
+    Char(char),
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Home,
+    End,
+    Tab,
+    BackTab,
+    Enter,
+    Esc,
+    Backspace,
+    /// Control and C.
+    Interrupt,
+}
+
+/// What the help shows: keys, and what they do.
+pub const HELP: &[(&str, &str)] = &[
+    ("1 … 6, Tab", "another view"),
+    ("↑ ↓ j k, PgUp PgDn, g G", "another row"),
+    ("Enter", "the delivery of the row with all its attempts, or the endpoint"),
+    ("Esc", "back; ends a filter, and takes marks away"),
+    ("/", "filter: rows with this text; with !text those without it"),
+    ("s, S", "sort by the next column; the other way round"),
+    ("Space", "mark a row; in the tail: stop and go on"),
+    ("*", "mark all rows that are shown"),
+    ("r", "retry: dead letters, or all that waits for an endpoint"),
+    ("d", "discard dead letters; cancel a delivery that waits"),
+    ("h, u", "hold an endpoint, or release it"),
+    ("?", "this help"),
+    ("q", "the end"),
+];

@@ -1,0 +1,139 @@
+//! The live screen: keys and ticks into the model, its commands to the worker, its view to the
+//! terminal, which gets back what it showed before, whatever happens.
+
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::commands::{TopAnswer, TopCommand};
+use super::keys::TopKey;
+use super::model::TopModel;
+use super::view::{TopStyle, draw};
+use super::worker;
+use crate::ctl::client::AdminClient;
+use crate::ctl::clock::now_ms;
+use crate::ctl::error::CtlError;
+
+/// How long a key is waited for before answers are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Commands that wait for the daemon, and answers that wait to be drawn.
+const COMMANDS: usize = 64;
+const ANSWERS: usize = 1024;
+
+/// What the screen is run with.
+pub struct TopRun<'a> {
+    pub clients: &'a dyn Fn() -> Result<AdminClient, CtlError>,
+    pub every_ms: u64,
+    /// Refreshes after which it ends.
+    pub most: Option<u64>,
+    pub style: TopStyle,
+}
+
+/// Runs until the operator ends it.
+pub fn run(mut model: TopModel, run: &TopRun<'_>) -> Result<(), CtlError> {
+    let (commands, to_do) = sync_channel(COMMANDS);
+    let (answers, answered) = sync_channel(ANSWERS);
+    let (client, of_worker) = ((run.clients)()?, answers.clone());
+    std::thread::spawn(move || worker::work(&client, &to_do, &of_worker));
+
+    let mut terminal = ratatui::try_init().map_err(failed)?;
+    let screen = TopLoop { commands, answers, answered, run };
+    let ended = screen.run(&mut model, &mut terminal);
+    let _ = ratatui::try_restore();
+    ended
+}
+
+struct TopLoop<'a> {
+    commands: SyncSender<TopCommand>,
+    answers: SyncSender<TopAnswer>,
+    answered: Receiver<TopAnswer>,
+    run: &'a TopRun<'a>,
+}
+
+impl TopLoop<'_> {
+    fn run(&self, model: &mut TopModel, terminal: &mut DefaultTerminal) -> Result<(), CtlError> {
+        let (mut next_at, mut refreshes) = (0, 0);
+        loop {
+            let now = now_ms();
+            // A clock that is set back does not stop it.
+            if now >= next_at || next_at > now + self.run.every_ms {
+                if self.run.most.is_some_and(|most| refreshes >= most) {
+                    return Ok(());
+                }
+                next_at = now + self.run.every_ms;
+                refreshes += 1;
+                let wanted = model.tick(now);
+                self.perform(wanted)?;
+            }
+
+            terminal.draw(|frame| draw(frame, model, self.run.style)).map_err(failed)?;
+            if event::poll(LOOK).map_err(failed)? {
+                let wanted = match event::read().map_err(failed)? {
+                    Event::Key(pressed) => key(pressed).map(|key| model.key(key)),
+                    // The next drawing has the new size.
+                    _ => None,
+                };
+                if self.perform(wanted.unwrap_or_default())? {
+                    return Ok(());
+                }
+            }
+
+            // Keys have their turn also while more comes in than can be drawn.
+            for answer in self.answered.try_iter().take(ANSWERS) {
+                let wanted = model.answer(answer);
+                self.perform(wanted)?;
+            }
+        }
+    }
+
+    /// Hands commands on. `true` at the end.
+    fn perform(&self, commands: Vec<TopCommand>) -> Result<bool, CtlError> {
+        for command in commands {
+            match command {
+                TopCommand::Quit => return Ok(true),
+                TopCommand::Follow => {
+                    let (client, answers) = ((self.run.clients)()?, self.answers.clone());
+                    std::thread::spawn(move || worker::follow(&client, &answers));
+                }
+                command => {
+                    // Whoever presses keys faster than the daemon answers presses again.
+                    let _ = self.commands.try_send(command);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn key(pressed: KeyEvent) -> Option<TopKey> {
+    if pressed.kind == KeyEventKind::Release {
+        return None;
+    }
+    let is_control = pressed.modifiers.contains(KeyModifiers::CONTROL);
+    Some(match pressed.code {
+        KeyCode::Char('c') if is_control => TopKey::Interrupt,
+        KeyCode::Char(_) if is_control => return None,
+        KeyCode::Char(character) => TopKey::Char(character),
+
+        KeyCode::Up => TopKey::Up,
+        KeyCode::Down => TopKey::Down,
+        KeyCode::PageUp => TopKey::PageUp,
+        KeyCode::PageDown => TopKey::PageDown,
+        KeyCode::Home => TopKey::Home,
+        KeyCode::End => TopKey::End,
+        KeyCode::Tab => TopKey::Tab,
+        KeyCode::BackTab => TopKey::BackTab,
+        KeyCode::Enter => TopKey::Enter,
+        KeyCode::Esc => TopKey::Esc,
+        KeyCode::Backspace => TopKey::Backspace,
+        _ => return None,
+    })
+}
+
+fn failed(error: io::Error) -> CtlError {
+    CtlError::Io { what: "the terminal cannot be used".to_owned(), error }
+}

@@ -1,0 +1,176 @@
+//! What is shown.
+
+use super::{NOW, TopAnswer, TopCommand, TopScreen, TopWorld, ascii, id};
+use crate::api::views::TailView;
+use crate::ctl::top::commands::TopQuery;
+use crate::ctl::top::keys::TopKey;
+use crate::ctl::top::model::TopMode;
+
+#[test]
+fn endpoints_that_fail_stand_first_with_their_reason() {
+    let world = TopWorld::new(TopScreen::Endpoints);
+    assert_eq!(world.listed(), ["bad", "crm", "app"]);
+    let screen = world.screen();
+    for part in [
+        "hookbox 0.1.0  up 3h12m  accepting  41 waiting  7 held  30 dead  1.5 KiB left",
+        "bad              failing          41     13m      0 in 48s   answered 500: the",
+        "crm              held              7      8h      0 -        gone",
+        "1 overview  2 endpoints",
+    ] {
+        assert!(screen.contains(part), "{part} in\n{screen}");
+    }
+}
+
+#[test]
+fn every_view_fits_every_size() {
+    for screen in TopScreen::ALL {
+        for size in [(80, 24), (200, 1100), (40, 10), (20, 3), (1, 1)] {
+            let mut world = TopWorld::new(screen);
+            world.size = size;
+            for mode in ["", "?", "/x", "\u{1b}\n", "q"] {
+                world.keys(mode);
+                world.screen();
+            }
+        }
+    }
+    let mut world = TopWorld::new(TopScreen::Dead);
+    world.style = ascii();
+    world.size = (60, 24);
+    let screen = world.screen();
+    assert!(screen.is_ascii(), "{screen}");
+}
+
+#[test]
+fn text_from_elsewhere_is_harmless() {
+    let world = TopWorld::new(TopScreen::Dead);
+    let screen = world.screen();
+    assert!(screen.contains("\\x1b[3") && !screen.contains('\u{1b}'), "{screen}");
+}
+
+#[test]
+fn a_filter_is_typed_and_ended() {
+    let mut world = TopWorld::new(TopScreen::Dead);
+    assert_eq!(world.listed().len(), 30);
+    world.keys("/bad");
+    assert_eq!(world.model.mode, TopMode::Filter);
+    assert!(world.screen().contains("/bad_"), "{}", world.screen());
+    world.keys("\n");
+    assert_eq!(world.listed().len(), 10);
+    // What letters mean again.
+    world.keys("j");
+    assert_eq!(world.model.listing().filter, "bad");
+
+    world.keys("/");
+    for _ in 0..3 {
+        world.model.key(TopKey::Backspace);
+    }
+    world.keys("!bad\n");
+    assert_eq!(world.listed().len(), 20);
+    world.keys("\u{1b}");
+    assert_eq!(world.listed().len(), 30);
+}
+
+#[test]
+fn rows_are_sorted_by_each_column_and_the_chosen_one_moves_along() {
+    let mut world = TopWorld::new(TopScreen::Endpoints);
+    world.keys("j");
+    let chosen = |world: &TopWorld| {
+        let rows = world.model.rows();
+        rows[world.model.listing().chosen(&rows)].key.clone()
+    };
+    assert_eq!(chosen(&world), "crm");
+    world.keys("s");
+    assert_eq!(world.listed(), ["bad", "crm", "app"], "by what waits");
+    world.keys("sS");
+    assert_eq!(world.listed(), ["app", "bad", "crm"], "the youngest first");
+    assert_eq!(chosen(&world), "crm");
+    world.keys("kk");
+    assert_eq!(chosen(&world), "app");
+    world.keys("G");
+    assert_eq!(chosen(&world), "crm");
+
+    let listing = world.model.listing_mut();
+    assert!(listing.sort_by("waiting").is_ok());
+    let why = listing.sort_by("colour").expect_err("there is none");
+    assert!(why.contains("name, state, waiting, oldest"), "{why}");
+}
+
+#[test]
+fn the_shape_of_a_backlog_is_by_age() {
+    let world = TopWorld::new(TopScreen::Shape);
+    let screen = world.screen();
+    assert!(screen.contains("41 deliveries by age in minutes, all that wait"), "{screen}");
+    let line = screen.lines().find(|line| line.starts_with("bad")).expect("a line");
+    let numbers: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(numbers, ["bad", "41", ".", "4", "5", "10", "20", "2", ".", ".", ".", "."]);
+}
+
+#[test]
+fn the_tail_is_followed_once_and_stands_still() {
+    let mut world = TopWorld::new(TopScreen::Overview);
+    let commands = world.keys("4");
+    assert!(commands.contains(&TopCommand::Follow), "{commands:?}");
+    assert!(!world.keys("14").contains(&TopCommand::Follow), "it goes on");
+
+    let line = |n: u64| {
+        let at = crate::api::values::Time(NOW);
+        TopAnswer::Tail(TailView::Duplicate { at, event_seq: n })
+    };
+    world.model.answer(line(1));
+    world.keys(" ");
+    world.model.answer(line(2));
+    assert_eq!(world.listed().len(), 1);
+    assert!(world.screen().contains("stopped"));
+    world.keys(" ");
+    assert_eq!(world.listed().len(), 2);
+    assert!(world.screen().contains("duplicate of record 2"));
+
+    // What the bar stands on is what Enter opens: of a tail that is followed the last line. And
+    // whoever goes up in it reads it.
+    let chosen = |world: &TopWorld| {
+        let rows = world.model.rows();
+        rows[world.model.chosen(&rows)].cells[3].text.clone()
+    };
+    assert_eq!(chosen(&world), "duplicate of record 2");
+    world.keys("k");
+    assert_eq!(chosen(&world), "duplicate of record 1");
+    assert!(world.model.is_paused && world.screen().contains("stopped"), "{}", world.screen());
+}
+
+#[test]
+fn only_what_is_shown_is_asked_for_and_one_refresh_is_under_way_at_a_time() {
+    let mut world = TopWorld::new(TopScreen::Dead);
+    let wanted = vec![TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters])];
+    assert_eq!(world.model.tick(NOW + 2000), wanted);
+    assert_eq!(world.model.tick(NOW + 4000), [], "the first is not answered yet");
+    world.model.answer(TopAnswer::Away("no daemon".to_owned()));
+    world.model.answer(TopAnswer::Refreshed);
+    assert!(world.screen().contains("no daemon"), "{}", world.screen());
+    world.keys("j");
+    assert!(world.screen().contains("no daemon"), "it stays for as long as it is true");
+    assert_eq!(world.listed().len(), 30, "what was known stays");
+    assert_eq!(world.model.tick(NOW + 6000), wanted);
+
+    world.model.answer(TopAnswer::Status(Box::new(super::status())));
+    assert!(!world.screen().contains("no daemon"), "{}", world.screen());
+
+    world.keys("k");
+    let commands = world.keys("\n");
+    let delivery = TopQuery::Delivery(id(1));
+    let expected = TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters, delivery]);
+    assert_eq!(commands, [expected]);
+}
+
+#[test]
+fn whoever_knows_no_key_finds_them() {
+    let mut world = TopWorld::new(TopScreen::Overview);
+    world.keys("?");
+    let screen = world.screen();
+    for part in ["filter: rows with this text", "hold an endpoint", "any key: back"] {
+        assert!(screen.contains(part), "{part} in\n{screen}");
+    }
+    world.keys("q");
+    assert_eq!(world.model.mode, TopMode::Normal, "any key");
+    assert_eq!(world.keys("q"), [TopCommand::Quit]);
+    assert_eq!(world.model.key(TopKey::Interrupt), [TopCommand::Quit]);
+}
