@@ -105,8 +105,8 @@ impl Admin {
         BASE32_NOPAD.encode(&self.random_bytes::<20>()).to_ascii_lowercase()
     }
 
-    /// A Standard Webhooks secret of 32 random bytes, which are drawn again until it is plain: in the
-    /// query of a URL a `+` would be a space, and a `/` is easily lost.
+    /// A Standard Webhooks secret of 32 random bytes, which are drawn again until it is plain: in
+    /// the query of a URL a `+` would be a space, and a `/` is easily lost.
     pub(super) fn new_secret(&self) -> String {
         secret_of(|| self.random_bytes())
     }

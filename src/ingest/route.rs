@@ -320,6 +320,7 @@ mod tests {
             public_url(&source, &head("POST", "/in/a?x=1"), false),
             "https://pub.example/w?x=1"
         );
+
         source.public_url = Some("https://pub.example/w?y=2".into());
         assert_eq!(
             public_url(&source, &head("POST", "/in/a?x=1"), false),

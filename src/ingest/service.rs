@@ -61,6 +61,7 @@ impl Ingest {
             connections: Arc::new(Connections::new(limits.connections)),
             accept_permits: HolderPermits::new(limits.accepts_each, accept_wait),
             source_permits: HolderPermits::new(limits.accepts_of_source, accept_wait),
+
             http: http::server(&limits),
             keys: Keyring::default(),
             confirmations: Arc::new(Semaphore::new(limits::CONFIRMATIONS)),

@@ -37,7 +37,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("tolerance_s", "seconds by which the timestamp may differ from the clock, 300 by default"),
     ],
     check,
-    // As GitHub (docs.gitlab.com, webhooks).
+    // Its documentation names 25 MB, and a body is JSON (docs.gitlab.com, webhooks).
     max_body: 25 << 20,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };

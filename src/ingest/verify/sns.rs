@@ -104,7 +104,7 @@ const READ: &[&str] = &[
 const MAX_AGE_S: i64 = 3600;
 
 /// The members of a message that are read.
-type Message = Map<String, Value>;
+type SnsMessage = Map<String, Value>;
 
 /// Every topic of every account.
 const ANY: &str = "*";
@@ -158,7 +158,12 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
 }
 
 /// Proves what is signed with the certificate that the message names.
-fn prove(source: &Source, message: &Message, signed: &[u8], now: i64) -> Result<(), ProofRefusal> {
+fn prove(
+    source: &Source,
+    message: &SnsMessage,
+    signed: &[u8],
+    now: i64,
+) -> Result<(), ProofRefusal> {
     let given = unbase64(text(message, "Signature")?)
         .ok_or_else(|| ProofRefusal::malformed("Signature is not base64"))?;
     let algorithm = match text(message, "SignatureVersion")? {
@@ -187,7 +192,7 @@ fn prove(source: &Source, message: &Message, signed: &[u8], now: i64) -> Result<
 
 /// Reads a message. A member that stands there twice is refused: a receiver may believe the one
 /// that was not looked at.
-fn message(body: &[u8]) -> Result<Message, ProofRefusal> {
+fn message(body: &[u8]) -> Result<SnsMessage, ProofRefusal> {
     let members = members(body, READ)
         .map_err(|RepeatedMember(name)| {
             ProofRefusal::duplicate(format!("{name} stands in the body more than once"))
@@ -202,7 +207,7 @@ fn message(body: &[u8]) -> Result<Message, ProofRefusal> {
     Ok(members.into_iter().map(|(name, found)| (name.to_owned(), value(found))).collect())
 }
 
-fn text<'m>(message: &'m Message, key: &str) -> Result<&'m str, ProofRefusal> {
+fn text<'m>(message: &'m SnsMessage, key: &str) -> Result<&'m str, ProofRefusal> {
     match message.get(key) {
         None => Err(ProofRefusal::missing(format!("the body has no {key}"))),
         Some(Value::String(text)) => Ok(text),
@@ -210,7 +215,7 @@ fn text<'m>(message: &'m Message, key: &str) -> Result<&'m str, ProofRefusal> {
     }
 }
 
-fn signed(message: &Message) -> Result<Vec<u8>, ProofRefusal> {
+fn signed(message: &SnsMessage) -> Result<Vec<u8>, ProofRefusal> {
     let (keys, optional): (_, &[&str]) = match text(message, "Type")? {
         "Notification" => (NOTIFICATION, &["Subject", "SubscribeURL"]),
         "SubscriptionConfirmation" | "UnsubscribeConfirmation" => (CONFIRMATION, &["Subject"]),
@@ -230,7 +235,7 @@ fn signed(message: &Message) -> Result<Vec<u8>, ProofRefusal> {
     Ok(signed.into_bytes())
 }
 
-fn confirmation(message: &Message, topic: &str) -> Result<FollowUp, ProofRefusal> {
+fn confirmation(message: &SnsMessage, topic: &str) -> Result<FollowUp, ProofRefusal> {
     let url = text(message, "SubscribeURL")?;
     if path_at_sns(url).is_none() {
         return Err(ProofRefusal::new(
@@ -274,7 +279,7 @@ fn path_at_sns(url: &str) -> Option<&str> {
     good.then_some(path)
 }
 
-fn describe(message: &Message, signed: &[u8]) -> Proven {
+fn describe(message: &SnsMessage, signed: &[u8]) -> Proven {
     let fact = |key| text(message, key).ok().map(str::to_owned);
     // What is not signed (MessageAttributes, UnsubscribeURL) makes no other message of it.
     let content = fingerprint(signed);

@@ -303,6 +303,7 @@ fn an_sns_message_that_says_something_twice_is_refused() {
         };
         verify(&sns, &request, NOW)
     };
+
     proven(ask(&text));
     let open = text.find('{').expect("an object") + 1;
     for twice in [r#""Message":"forged","#, r#""\u004dessage":"forged","#] {
