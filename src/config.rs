@@ -22,14 +22,13 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::model::limits;
+use crate::model::{limits, parse_network};
 pub use admin::{AdminConfig, SocketMode};
 pub use error::ConfigError;
 pub use listen::{Listen, parse_listen};
@@ -263,8 +262,7 @@ impl Config {
         let mut nets = Vec::new();
         let mut unix = false;
         for text in &self.ingress.trusted_proxies {
-            let single = text.parse::<IpAddr>().ok().map(IpNet::from);
-            match single.or_else(|| text.parse().ok()) {
+            match parse_network(text) {
                 Some(net) => nets.push(net),
                 None if text == "unix" => unix = true,
                 None => {

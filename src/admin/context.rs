@@ -63,6 +63,9 @@ impl Default for CallerContext {
 type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 type Refusals = Arc<dyn Fn() -> Vec<RefusalCount> + Send + Sync>;
 
+/// How often a secret is drawn again until it is plain. It is enough but for once in 10^31 times.
+const SECRET_DRAWS: usize = 256;
+
 /// The admin API.
 #[derive(Clone)]
 pub struct Admin {
@@ -105,15 +108,45 @@ impl Admin {
         BASE32_NOPAD.encode(&self.random_bytes::<20>()).to_ascii_lowercase()
     }
 
-    /// A Standard Webhooks secret of 32 random bytes.
+    /// A Standard Webhooks secret of 32 random bytes, which are drawn again until it is plain: in
+    /// the query of a URL a `+` would be a space, and a `/` is easily lost.
     pub(super) fn new_secret(&self) -> String {
-        format!("whsec_{}", STANDARD.encode(self.random_bytes::<32>()))
+        secret_of(|| self.random_bytes())
     }
+}
+
+fn secret_of(mut random: impl FnMut() -> [u8; 32]) -> String {
+    let mut secret = STANDARD.encode(random());
+    // One of four is plain.
+    for _ in 0..SECRET_DRAWS {
+        if !secret.contains(['+', '/']) {
+            break;
+        }
+        secret = STANDARD.encode(random());
+    }
+    format!("whsec_{secret}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::CallerContext;
+    use super::{CallerContext, secret_of};
+
+    /// Pasted into a URL, a `+` is a space.
+    #[test]
+    fn a_generated_secret_is_the_same_in_a_url() {
+        let mut rng = 1_u64;
+        let mut draw = || {
+            std::array::from_fn(|_| {
+                rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (rng >> 56) as u8
+            })
+        };
+        for _ in 0..100 {
+            let secret = secret_of(&mut draw);
+            assert!(secret.len() == 50 && !secret.contains(['+', '/']), "{secret}");
+        }
+        assert!(secret_of(|| [0xff; 32]).starts_with("whsec_"), "whatever is drawn");
+    }
 
     #[test]
     fn a_member_with_a_large_body_under_way_leaves_a_turn_for_another() {

@@ -12,8 +12,10 @@ use serde_json::Value;
 use super::spec::{Patch, SpecError, spec};
 use super::text::{AnswerText, HeaderName, Line, Pointer};
 use super::values::{Int, SecretText, Size, Span, Text, YEAR_MS};
-use crate::model::secret::{redacted_invalid_url, redacted_setting, redacted_url};
-use crate::model::{FixedAnswer, HttpTarget, REDACTED, Rate, Source, limits, valid_name};
+use crate::model::secret::{self, redacted_invalid_url, redacted_setting, redacted_url};
+use crate::model::{
+    FixedAnswer, HttpTarget, REDACTED, Rate, Source, limits, parse_network, valid_name,
+};
 
 /// Settings of a scheme that a source may have.
 const PARAMS: usize = 64;
@@ -69,7 +71,7 @@ spec! {
         #[arg(long, value_name = "N/s")]
         pub rate: Option<Text<Rate>>,
         /// The largest body that is accepted [default: the largest that the provider sends (github
-        /// and gitlab 25MiB), or 1MiB]
+        /// 32MiB, gitlab 25MiB), or 1MiB]
         #[arg(long, value_name = "SIZE")]
         pub max_body: Option<Size<1, { limits::MAX_BODY }>>,
         /// How long an event with the same id counts as a duplicate [default: 3d]
@@ -153,16 +155,18 @@ impl SourceSpec {
     }
 
     /// The settings of a source for people, without what is secret in them. A token in the public
-    /// URL is for its owner.
+    /// URL is for its owner; a login in it is for nobody.
     #[must_use]
     pub fn shown(source: &Source, to_owner: bool) -> Self {
         let mut shown = Self::of(source);
         for (key, value) in shown.set.iter_mut().flatten() {
             *value = redacted_setting(key, value);
         }
-        if !to_owner {
-            shown.public_url = source.public_url.as_deref().map(|url| without_token(source, url));
-        }
+        let public_url = source.public_url.as_deref();
+        shown.public_url = public_url.map(|url| match to_owner {
+            true => secret::without_login(url),
+            false => without_token(source, url),
+        });
         shown
     }
 
@@ -294,9 +298,7 @@ impl FromStr for AllowEntry {
         if let Some(name) = text.strip_prefix('@').filter(|name| valid_name(name)) {
             return Ok(Self::List(name.to_owned()));
         }
-        let single = text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-        let network = single.or_else(|| text.parse().ok());
-        network.map(Self::Network).ok_or_else(|| {
+        parse_network(text).map(Self::Network).ok_or_else(|| {
             format!(
                 "'{text}' is not a network: write it as 192.0.2.0/24, 2001:db8::/32, \
                      192.0.2.7, or @github"
@@ -348,14 +350,27 @@ fn without_token(source: &Source, url: &str) -> String {
     }
 }
 
-/// A URL that a provider can post to.
+/// A URL that a provider can post to. It may have a login in it, for a proxy in front of the daemon
+/// and because providers sign it along with the URL.
 fn checked_url(url: String) -> Result<String, SpecError> {
-    if HttpTarget::parse(&url).is_ok() {
+    if HttpTarget::parse(&without_login(&url)).is_ok() {
         return Ok(url);
     }
     let shown = redacted_invalid_url(&url);
     let why = format!("'{shown}' is not a URL: write it as https://example.com/in/name");
     Err(SpecError::of("public_url", &why))
+}
+
+/// The URL without `user:password@`.
+fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((login, host)) if login.chars().all(|c| c.is_ascii_graphic()) => {
+            format!("{scheme}://{host}{}", &rest[end..])
+        }
+        _ => url.to_owned(),
+    }
 }
 
 /// Parameters as an object of JSON.

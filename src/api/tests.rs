@@ -312,6 +312,25 @@ fn keys_and_tokens_of_a_source_are_not_shown() {
     );
 }
 
+/// Mandrill signs the URL as it was given there, with its login.
+#[test]
+fn a_public_url_may_have_a_login_that_is_not_shown() {
+    let given = "https://user:hunter2@x.example/in/a?b=user@c";
+    let spec = SourceSpec { public_url: Some(given.into()), ..SourceSpec::default() };
+    let mut source = Source::new("a", "mandrill");
+    spec.apply(&mut source, |_| 1).expect("a URL");
+    assert_eq!(source.public_url.as_deref(), Some(given));
+    for to_owner in [true, false] {
+        let shown = SourceSpec::shown(&source, to_owner).public_url.expect("a URL");
+        assert_eq!(shown, "https://…@x.example/in/a?b=user@c");
+    }
+
+    for wrong in ["https://user@/in/a", "https://us er@x/", "ftp://user@x/", "user@x"] {
+        let spec = SourceSpec { public_url: Some(wrong.into()), ..SourceSpec::default() };
+        assert!(spec.apply(&mut source, |_| 1).is_err(), "{wrong}");
+    }
+}
+
 #[test]
 fn a_view_is_read_back_with_fields_that_this_version_does_not_know() {
     let view = EndpointView {

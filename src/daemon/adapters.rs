@@ -48,7 +48,7 @@ pub fn lend(
         }),
         check: Arc::new(move |source, captured, at| match resolving.keys().look_up(source) {
             Ok(source) => check(&source, captured, at),
-            Err(why) => refused(&why, "settings", &ProviderAnswer::empty(401)),
+            Err(why) => refused(&why, "settings", &ProviderAnswer::try_again()),
         }),
         check_source: Arc::new(move |source| {
             let is_new = source.created_at == 0;

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ipnet::IpNet;
 
-use crate::model::{Source, limits};
+use crate::model::{Source, limits, parse_network};
 
 /// The lists that come with the program, as the providers publish them.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -128,8 +128,7 @@ fn built_in() -> Lists {
 
 /// `192.0.2.0/24`, `2001:db8::/32`, or one address.
 fn network(text: &str) -> Result<IpNet, String> {
-    let single = text.parse::<IpAddr>().ok().map(IpNet::from);
-    single.or_else(|| text.parse().ok()).ok_or_else(|| {
+    parse_network(text).ok_or_else(|| {
         format!(
             "'{}' is not a network: write it as 192.0.2.0/24",
             text.chars().take(80).collect::<String>()

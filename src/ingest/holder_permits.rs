@@ -2,9 +2,9 @@
 //! source at a time. Its further requests wait here until one of its own is done, each with its
 //! memory counted, and give up when that takes too long.
 //!
-//! In front of the scheduler an address has permits for a quarter of the queue, so that it cannot
-//! fill it. Trusted proxies and Unix sockets have no share, as with connections, and need no
-//! permit.
+//! In front of the scheduler an address has permits for a quarter of the queue, and a source for
+//! half of it, so that neither can fill it. Trusted proxies and Unix sockets have no share as
+//! addresses, as with connections, and need no permit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -23,6 +23,8 @@ pub(super) struct HolderPermits {
     each: usize,
     within: Duration,
     by_holder: Mutex<HashMap<Holder, Weak<Semaphore>>>,
+    #[cfg(test)]
+    waiting: std::sync::atomic::AtomicUsize,
 }
 
 /// A permit, given back on drop; `None` inside for whoever needs none.
@@ -34,7 +36,19 @@ pub(super) struct HolderPermit(
 impl HolderPermits {
     /// `each` permits for each holder, for which a request waits no longer than `within`.
     pub fn new(each: usize, within: Duration) -> Self {
-        Self { each, within, by_holder: Mutex::default() }
+        Self {
+            each,
+            within,
+            by_holder: Mutex::default(),
+            #[cfg(test)]
+            waiting: std::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
+    /// How many had to wait so far.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(std::sync::atomic::Ordering::Acquire)
     }
 
     /// Waits for a permit; `None` when it took too long. Also returns whether it had to wait.
@@ -46,6 +60,8 @@ impl HolderPermits {
             return (Some(HolderPermit(Some(permit))), false);
         }
 
+        #[cfg(test)]
+        self.waiting.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         // The semaphore is never closed.
         let taken = tokio::time::timeout(self.within, permits.acquire_owned()).await;
         (taken.ok().map(|permit| HolderPermit(permit.ok())), true)

@@ -31,6 +31,8 @@ pub struct EventIdentity {
     pub content: Option<String>,
     /// What is enough to recognize a repetition, whatever its key.
     pub also: Option<String>,
+    /// How long that is remembered at least.
+    pub also_for_ms: u64,
 }
 
 impl EventIdentity {
@@ -39,8 +41,12 @@ impl EventIdentity {
     pub fn fingerprints(&self, salt: u64, source: SourceId) -> (Option<u64>, Fingerprints) {
         let of =
             |text: &Option<String>| text.as_deref().map(|text| fingerprint(salt, source, text));
-        let beside =
-            Fingerprints { content: of(&self.content), also: of(&self.also), conflicts_with: None };
+        let beside = Fingerprints {
+            content: of(&self.content),
+            also: of(&self.also),
+            conflicts_with: None,
+            also_for_ms: self.also_for_ms,
+        };
         (of(&self.dedupe_key), beside)
     }
 }
@@ -75,6 +81,15 @@ pub fn of_request(
         content: key.is_some().then(content),
         dedupe_key: key,
         also,
+        also_for_ms: remembered_for_ms(proven),
+    }
+}
+
+/// How long what was signed is remembered, whatever the source's window is.
+fn remembered_for_ms(proven: &Proven) -> u64 {
+    match proven.signed {
+        Some(Signed::Alone { for_s, .. }) => u64::try_from(for_s).unwrap_or(0).saturating_mul(1000),
+        _ => 0,
     }
 }
 
@@ -138,8 +153,8 @@ fn repetition_keys(
     content: impl Fn() -> String,
 ) -> (Option<String>, Option<String>) {
     let signed = match (own_key, &proven.signed) {
-        (own_key, Some(Signed::Alone(signed))) => {
-            return (own_key.or_else(|| Some(signed.clone())), Some(signed.clone()));
+        (own_key, Some(Signed::Alone { digest, .. })) => {
+            return (own_key.or_else(|| Some(digest.clone())), Some(digest.clone()));
         }
         (Some(own_key), _) => return (Some(own_key), None),
         // Nothing is signed, so the common headers are as good as anything else.
@@ -150,7 +165,7 @@ fn repetition_keys(
     let content = content();
     let signed = match signed {
         Signed::Digest(digest) => digest.clone(),
-        Signed::Body | Signed::Alone(_) => content.clone(),
+        Signed::Body | Signed::Alone { .. } => content.clone(),
     };
     // Whether the body is a CloudEvent depends on the content type, which nobody signs: the digest
     // counts as well.
@@ -210,7 +225,7 @@ pub fn of_element(
         .map(cut_key);
 
     let content = key.is_some().then(|| digest(&element.body));
-    EventIdentity { kind: cut_kind(kind), dedupe_key: key, content, also: None }
+    EventIdentity { kind: cut_kind(kind), dedupe_key: key, content, ..EventIdentity::default() }
 }
 
 /// The value at each of the pointers: none in a body that is not JSON.

@@ -18,6 +18,8 @@ pub struct IngestLimits {
     pub ingest_bytes: usize,
     /// Requests of one address that wait for the scheduler.
     pub accepts_each: usize,
+    /// Of one source likewise.
+    pub accepts_of_source: usize,
 }
 
 impl Default for IngestLimits {
@@ -29,6 +31,7 @@ impl Default for IngestLimits {
             body_pace_ms: limits::BODY_PACE_MS,
             ingest_bytes: limits::INGEST_BYTES,
             accepts_each: limits::ACCEPTS_EACH,
+            accepts_of_source: limits::ACCEPTS_OF_SOURCE,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::headers;
 use super::identity::{self, EventIdentity};
 use super::route::{self, Peer};
 use super::verify::{Proven, ProviderAnswer, SplitEvent};
+use crate::model::secret::is_signature_name;
 use crate::model::{Header, Source, is_digest};
 use crate::queue::NewEvent;
 
@@ -24,6 +25,7 @@ pub(super) fn new_events(
     proven: Proven,
 ) -> (Vec<NewEvent>, Option<ProviderAnswer>) {
     let mut proven = proven;
+    let is_part = proven.part.is_some();
     let body = match proven.part.take() {
         Some(part) => {
             headers.retain(|header| !describes_the_whole_body(&header.name));
@@ -36,6 +38,9 @@ pub(super) fn new_events(
     // Identities are found in all headers, of which not all are kept.
     let identities = identities(source, &headers, &body, &proven);
     let Proven { answer, elements, .. } = proven;
+    if is_part || !elements.is_empty() {
+        headers.retain(|header| !is_signature(source, &header.name));
+    }
     headers::keep(source, &mut headers);
 
     let request_line = route::request_line(source, head);
@@ -89,4 +94,13 @@ fn identities(
 /// Whether a header is true of a batch and not of its elements.
 fn describes_the_whole_body(name: &str) -> bool {
     matches!(name, "content-type" | "content-encoding") || is_digest(name)
+}
+
+/// Whether a header holds a signature, which fits no other body than the one that was posted.
+fn is_signature(source: &Source, name: &str) -> bool {
+    let is_set = |key: &str| {
+        let set = source.params.get(key).and_then(serde_json::Value::as_str);
+        set.is_some_and(|set| set.eq_ignore_ascii_case(name))
+    };
+    is_signature_name(name) || (source.verify == "hmac" && is_set("header"))
 }

@@ -64,8 +64,15 @@ impl IngestProblem {
         Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "malformed-request", detail) }
     }
 
-    /// The detail is the same whatever was wrong.
+    /// The detail is the same whatever was wrong with the proof. What could not be checked for want
+    /// of a setting is not the sender's fault.
     pub fn unproven(kind: &'static str, reason: String, instead: Option<ProviderAnswer>) -> Self {
+        if kind == "settings" {
+            let detail = "the proof cannot be checked at the moment: try again later";
+            let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail);
+            let (reason, retry_after_s) = (Some(reason), Some(30));
+            return Self { is_unproven: true, reason, retry_after_s, ..problem };
+        }
         let detail = "the proof that this source asks for is missing or wrong";
         let problem = Self::new(StatusCode::UNAUTHORIZED, kind, detail);
         Self { is_unproven: true, reason: Some(reason), instead, ..problem }
@@ -232,10 +239,13 @@ impl IngestProblem {
                 let full = Self::new(StatusCode::TOO_MANY_REQUESTS, "bin-full", "this bin is full");
                 Self { retry_after_s: Some(3600), reason: Some(refusal.to_string()), ..full }
             }
+            Refusal::TooMany { what, limit } => {
+                let detail = format!("there may be {limit} {what}: send smaller batches");
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-deliveries", detail)
+            }
             Refusal::Exists { .. }
             | Refusal::Invalid(_)
             | Refusal::Impossible(_)
-            | Refusal::TooMany { .. }
             | Refusal::Ended => {
                 let refused = Self::new(
                     StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,5 +1,5 @@
 //! The proof of one request: verified in turn, and once more when a key that it needs was fetched
-//! meanwhile.
+//! meanwhile. What its events are found in takes its turn as well ([`in_turn`]).
 
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ impl<'a> ProofTask<'a> {
     /// The verdict. When the request names a key that is not here, the issuer's keys are fetched
     /// and the request is verified again, unless they were fetched a moment ago.
     pub async fn prove(&self) -> Verdict {
+        self.ingest.keys.forget_ended_certificates(self.source, self.now);
         let version = self.ingest.keys.version(self.source);
         let verdict = self.verify_in_turn().await;
         if matches!(verdict, Verdict::Proven(_)) {
@@ -91,35 +92,17 @@ impl<'a> ProofTask<'a> {
     /// Verifies the request, a large one when there is memory for it and when it is its sender's
     /// turn.
     async fn verify_in_turn(&self) -> Verdict {
-        let is_large = self.body.len() > limits::SMALL_BODY && self.source.verify != "none";
-        if !is_large {
+        // Without a proof nothing of the body is read.
+        if self.source.verify == "none" {
             return self.verify();
         }
-
-        let _permit = self.wait_for_permit().await;
-        // It takes a while: the other tasks of this thread move to another one meanwhile.
-        if Runtime::current().runtime_flavor() == RuntimeFlavor::MultiThread {
-            tokio::task::block_in_place(|| self.verify())
-        } else {
-            self.verify()
-        }
-    }
-
-    /// A proof takes up to three times what it reads: decoded fields, what is signed, what is found
-    /// in it.
-    async fn wait_for_permit(&self) -> ProofPermit<'a> {
-        let holders = [self.peer.holder(), Some(Holder::Source(self.source.id))];
-        let (permit, full) = self.ingest.proof_memory.wait(holders, self.body.len()).await;
-        if let Some(of) = full {
-            self.ingest.handle.shares().note(Share::ParsedBytes, of);
-        }
-        permit
+        in_turn(self.ingest, self.source, self.peer, self.body.len(), || self.verify()).await
     }
 
     fn verify(&self) -> Verdict {
-        let source = match self.ingest.keys.resolve(self.source) {
+        let source = match self.ingest.keys.resolve(self.source, self.now) {
             Ok(source) => source,
-            Err(reason) => return Verdict::Refused { reason, kind: "settings", answer: None },
+            Err(reason) => return verify::uncheckable(reason),
         };
 
         // Most events have no scheme and sign nothing, so their URL is not put together.
@@ -156,4 +139,42 @@ impl<'a> ProofTask<'a> {
             keys,
         }
     }
+}
+
+/// Does what reads a whole body of this length: a large one when there is memory for it, and when
+/// it is its sender's turn.
+pub(super) async fn in_turn<T>(
+    ingest: &Ingest,
+    source: &Source,
+    peer: &Peer,
+    length: usize,
+    work: impl FnOnce() -> T,
+) -> T {
+    if length <= limits::SMALL_BODY {
+        return work();
+    }
+
+    let _permit = wait_for_permit(ingest, source, peer, length).await;
+    // It takes a while: the other tasks of this thread move to another one meanwhile.
+    if Runtime::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+/// A proof takes up to three times what it reads: decoded fields, what is signed, what is found in
+/// it.
+async fn wait_for_permit<'a>(
+    ingest: &'a Ingest,
+    source: &Source,
+    peer: &Peer,
+    length: usize,
+) -> ProofPermit<'a> {
+    let holders = [peer.holder(), Some(Holder::Source(source.id))];
+    let (permit, full) = ingest.proof_memory.wait(holders, length).await;
+    if let Some(of) = full {
+        ingest.handle.shares().note(Share::ParsedBytes, of);
+    }
+    permit
 }

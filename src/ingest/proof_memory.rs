@@ -46,6 +46,12 @@ impl Default for ProofMemory {
 }
 
 impl ProofMemory {
+    /// How many had to wait for a turn of their address or source.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.permits.waiting()
+    }
+
     /// Waits until a body of this length may be verified for these holders. Also returns whose
     /// share it had to wait for.
     pub async fn wait(

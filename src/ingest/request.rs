@@ -16,9 +16,10 @@ use hyper::{Method, Request, Response, Version};
 
 use super::body::{self, BodyError};
 use super::budget::{Claim, Holder};
+use super::holder_permits::{HolderPermit, HolderPermits};
 use super::new_events::new_events;
 use super::problem::IngestProblem;
-use super::proof::ProofTask;
+use super::proof::{ProofTask, in_turn};
 use super::pulse::Pulse;
 use super::rate::RateClass;
 use super::refused_requests::KeptRefusal;
@@ -202,8 +203,11 @@ impl<'a> Exchange<'a> {
         self.take_from_rate(&source)?;
         self.claim_elements(&proven)?;
         let follow_up = proven.follow_up.take();
-        let (events, answer) =
-            new_events(&source, directory.salt, &client, self.head, headers, body, proven);
+        // Their types and keys are looked for in the body, and digests are made of it.
+        let length = body.len();
+        let make =
+            || new_events(&source, directory.salt, &client, self.head, headers, body, proven);
+        let (events, answer) = in_turn(self.ingest, &source, &client, length, make).await;
         let trace_id = trace_id(&events);
         let accepted = self.remember(&client, events).await?;
 
@@ -393,12 +397,11 @@ impl<'a> Exchange<'a> {
         client: &Peer,
         events: Vec<NewEvent>,
     ) -> Result<Vec<Accepted>, BoxedProblem> {
-        // One address must not fill the queue in front of the scheduler.
-        let (permit, waited) = self.ingest.accept_permits.wait(client.holder()).await;
-        if let Some(holder) = client.holder().filter(|_| waited) {
-            self.ingest.handle.shares().note(Share::WaitingRequests, holder.into());
-        }
-        let _permit = permit.ok_or_else(IngestProblem::no_memory)?;
+        // One address must not fill the queue in front of the scheduler, nor one source. Always the
+        // address first, so that no two wait for each other.
+        let _of_address = self.wait_in(&self.ingest.accept_permits, client.holder()).await?;
+        let source = events.first().map(|event| Holder::Source(event.source.id));
+        let _of_source = self.wait_in(&self.ingest.source_permits, source).await?;
 
         let accepted = self.ingest.handle.accept(events).await;
         let accepted = accepted.map_err(|refusal| IngestProblem::of_refusal(&refusal))?;
@@ -406,6 +409,19 @@ impl<'a> Exchange<'a> {
             return Err(IngestProblem::internal("the scheduler accepted nothing").into());
         }
         Ok(accepted)
+    }
+
+    /// A place of this holder in front of the scheduler, when it has one free in time.
+    async fn wait_in(
+        &self,
+        places: &HolderPermits,
+        holder: Option<Holder>,
+    ) -> Result<HolderPermit, BoxedProblem> {
+        let (permit, waited) = places.wait(holder).await;
+        if let Some(holder) = holder.filter(|_| waited) {
+            self.ingest.handle.shares().note(Share::WaitingRequests, holder.into());
+        }
+        Ok(permit.ok_or_else(IngestProblem::no_memory)?)
     }
 
     fn count_refusal(&self, problem: &IngestProblem) {

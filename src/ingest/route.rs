@@ -13,7 +13,7 @@ use hyper::{HeaderMap, Version, header};
 use super::budget::Holder;
 use super::forwarded::{ForwardedClient, TrustedProxies, forwarded_info};
 use super::verify::{self, ClientCert};
-use crate::model::secret::{decoded, redacted_query};
+use crate::model::secret::{decoded, redacted_query, without_login};
 use crate::model::{Source, is_secret_name, limits};
 
 /// Who is at the other end of a connection.
@@ -137,18 +137,16 @@ pub(super) fn target_length(head: &Parts) -> usize {
 }
 
 /// The URL as the sender signed it: the public one when the operator gave it, else the request's
-/// own. Where the URL is not signed its query may hold a secret: then the query is always the
-/// request's own, or the operator's would prove everybody.
+/// own. The query is the request's own when it has one, for it is stored and forwarded as proven.
+/// The operator's counts where the request has none, and where the URL is signed: elsewhere it may
+/// hold a secret, and would prove everybody.
 pub(super) fn public_url(source: &Source, head: &Parts, is_https: bool) -> String {
     if let Some(url) = &source.public_url {
-        let front = if verify::signs_url(source) {
-            url
-        } else {
-            url.split(['?', '#']).next().unwrap_or_default()
-        };
+        let front = url.split(['?', '#']).next().unwrap_or_default();
         return match head.uri.query() {
-            Some(query) if !front.contains('?') => format!("{front}?{query}"),
-            _ => front.to_owned(),
+            Some(query) => format!("{front}?{query}"),
+            None if verify::signs_url(source) => url.clone(),
+            None => front.to_owned(),
         };
     }
 
@@ -176,9 +174,9 @@ pub(super) fn shown_url(source: &Source, head: &Parts, is_https: bool) -> String
     match url.split_once('?') {
         Some((front, query)) => {
             let query = redacted_query(query, &|name| is_secret_param(source, name));
-            format!("{front}?{query}")
+            format!("{}?{query}", without_login(front))
         }
-        None => url,
+        None => without_login(&url),
     }
 }
 
@@ -322,10 +320,17 @@ mod tests {
             public_url(&source, &head("POST", "/in/a?x=1"), false),
             "https://pub.example/w?x=1"
         );
+
         source.public_url = Some("https://pub.example/w?y=2".into());
         assert_eq!(
             public_url(&source, &head("POST", "/in/a?x=1"), false),
-            "https://pub.example/w?y=2"
+            "https://pub.example/w?x=1",
+            "what is stored and forwarded is what was signed"
+        );
+        assert_eq!(
+            public_url(&source, &head("POST", "/in/a"), false),
+            "https://pub.example/w?y=2",
+            "a proxy has taken it away"
         );
     }
 

@@ -34,6 +34,9 @@ pub struct Ingest {
     pub(super) budget: Arc<MemoryBudget>,
     pub(super) connections: Arc<Connections>,
     pub(super) accept_permits: HolderPermits,
+    /// The same for sources: what comes over a Unix socket or a proxy has no address of its own,
+    /// and what many addresses send is one source's.
+    pub(super) source_permits: HolderPermits,
     pub(super) http: HttpServer,
     pub(super) keys: Keyring,
     pub(super) confirmations: Arc<Semaphore>,
@@ -57,6 +60,8 @@ impl Ingest {
             budget: Arc::new(MemoryBudget::new(limits.ingest_bytes)),
             connections: Arc::new(Connections::new(limits.connections)),
             accept_permits: HolderPermits::new(limits.accepts_each, accept_wait),
+            source_permits: HolderPermits::new(limits.accepts_of_source, accept_wait),
+
             http: http::server(&limits),
             keys: Keyring::default(),
             confirmations: Arc::new(Semaphore::new(limits::CONFIRMATIONS)),

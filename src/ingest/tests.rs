@@ -5,6 +5,8 @@ mod hostile;
 mod slow;
 mod world;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -213,7 +215,11 @@ async fn a_batch_becomes_one_accept_of_several_events() {
     let head = head
         .header("content-digest", "sha-256=:AAAA:")
         .header("content-md5", "AAAA")
-        .header("digest", "sha-256=A");
+        .header("digest", "sha-256=A")
+        .header("x-hub-signature-256", "sha256=00")
+        .header("signature-input", "s=()")
+        .header("signature", "s=:AA==:")
+        .header("x-shopify-hmac-sha256", "AA==");
     let head = head.body(()).expect("a request").into_parts().0;
 
     let all = super::headers::collect(&head.headers);
@@ -238,4 +244,31 @@ async fn a_batch_becomes_one_accept_of_several_events() {
         [(Some("a"), br#"{"k":"a"}"#.as_slice(), 1), (Some("b"), br#"{"k":"b"}"#.as_slice(), 1)]
     );
     assert_eq!(events[0].headers[0].text(), "application/json");
+}
+
+#[tokio::test]
+async fn a_signature_does_not_go_on_with_a_part_of_the_body() {
+    use super::verify::{BodyPart, Proven};
+    let mut source = Source::new("form", "hmac");
+    source.params.insert("header".into(), "X-Proof".into());
+    let source = Arc::new(source);
+    let events = |part: Option<BodyPart>| {
+        let head = hyper::Request::post("/in/form")
+            .header("x-signature", "00")
+            .header("x-proof", "00")
+            .header("x-other", "1");
+        let head = head.body(()).expect("a request").into_parts().0;
+        let all = super::headers::collect(&head.headers);
+        let peer = super::route::Peer::unix();
+        let proven = Proven { part, ..Proven::default() };
+        let body = Bytes::from_static(b"p=%7B%7D");
+        super::new_events::new_events(&source, 1, &peer, &head, all, body, proven).0
+    };
+    let names = |events: &[crate::queue::NewEvent]| -> Vec<String> {
+        events[0].headers.iter().map(|header| header.name.clone()).collect()
+    };
+
+    assert_eq!(names(&events(None)), ["x-signature", "x-proof", "x-other"], "they fit");
+    let part = BodyPart { body: Bytes::from_static(b"{}"), content_type: "application/json" };
+    assert_eq!(names(&events(Some(part))), ["x-other", "content-type"]);
 }

@@ -39,6 +39,9 @@ pub struct Fingerprints {
     pub also: Option<u64>,
     /// The earlier event that has the same key, and says something else.
     pub conflicts_with: Option<EventId>,
+    /// How long `also` is remembered at least, however short its source's window is.
+    #[serde(default)]
+    pub also_for_ms: u64,
 }
 
 /// Whether a field of this (lower-case) name holds a signature, or belongs to one:

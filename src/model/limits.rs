@@ -107,6 +107,8 @@ pub const DEDUPE_KEYS: usize = 1 << 20;
 pub const ACCEPTS_WAITING: usize = 1024;
 /// Of these, those of one address. Its further requests wait for its own, and so long at most.
 pub const ACCEPTS_EACH: usize = ACCEPTS_WAITING / 4;
+/// Of these, those of one source, which wait likewise.
+pub const ACCEPTS_OF_SOURCE: usize = ACCEPTS_WAITING / 2;
 pub const ACCEPT_WAIT_MS: u64 = 5_000;
 /// Commands of the operator that wait.
 pub const COMMANDS_WAITING: usize = 64;
@@ -117,6 +119,10 @@ pub const STEP_BYTES: usize = 1 << 20;
 /// Bytes of a request's events from which on it has a commit of its own, between two commits of
 /// others: what waits for a large body waits for one of them.
 pub const LARGE_REQUEST: usize = 256 << 10;
+/// Deliveries that the events of one request make together, and the bytes that each counts in a
+/// step: a batch of many events at many endpoints is decided at once.
+pub const REQUEST_DELIVERIES: usize = 1 << 18;
+pub const DELIVERY_BYTES: usize = 8;
 /// Attempts in flight at a time, over all endpoints.
 pub const IN_FLIGHT: usize = 256;
 /// Loads and refills under way at a time.
@@ -472,6 +478,9 @@ pub const FETCH_TIMEOUT_MS: u64 = 5_000;
 pub const TOKEN_KEYS: usize = 33;
 pub const JWKS_REFRESH_MS: u64 = 3_600_000;
 pub const JWKS_AGAIN_MS: u64 = 30_000;
+/// A secret that is kept elsewhere (`file:`, `cred:`, `env:`) and was not found is looked up again
+/// after this time.
+pub const LOOKUP_AGAIN_MS: u64 = 5_000;
 /// Certificates that are fetched for one source in that time, of which requests of one address name
 /// so many; and that are kept for it.
 pub const CERTIFICATE_FETCHES: usize = 8;

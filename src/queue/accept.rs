@@ -33,7 +33,11 @@ impl QueueRequest for Accept {
         /// What an event takes beside its body and its headers.
         const OVERHEAD: usize = 512;
         let source = self.0.first().map(|matched| matched.event.source.as_ref());
-        let bytes = self.0.iter().map(|matched| matched.event.bytes() + OVERHEAD).sum();
+        let of_event = |matched: &Matched| {
+            let deliveries = matched.fan_out.wanted.len() * limits::DELIVERY_BYTES;
+            matched.event.bytes() + OVERHEAD + deliveries
+        };
+        let bytes = self.0.iter().map(of_event).sum();
         Growth::Events { source, bytes }
     }
 }
@@ -134,6 +138,11 @@ impl Queue {
 
     /// Whether an event is a duplicate of one that its source still remembers.
     fn dedupe_verdict(&self, now: Now, new: &NewEvent) -> DedupeVerdict {
+        let taken = self.state.dedupe.taken_once(new.source.id, &new.beside, now.wall_ms);
+        if let Some(first) = taken {
+            return DedupeVerdict::Duplicate(first);
+        }
+
         // Times are remembered by the second, so a window of 0 is a case of its own.
         let window_ms = new.source.dedupe_window_ms;
         if window_ms == 0 {
@@ -222,7 +231,7 @@ fn into_event(new: NewEvent, id: EventId, received_at: WallMs) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Header, Source};
+    use crate::model::{Fingerprints, Header, Source, limits};
     use crate::queue::testing::TestQueue;
     use crate::queue::{Accept, Growth, QueueRequest, UpdateSource};
 
@@ -235,6 +244,22 @@ mod tests {
         };
         let bare = growth(Vec::new());
         assert_eq!(growth(vec![Header::new("x", "y".repeat(1000))]), bare + 1001);
+    }
+
+    /// A step takes as long as the deliveries that it makes.
+    #[test]
+    fn deliveries_count_as_growth() {
+        let world = TestQueue::new([]);
+        let growth = |endpoints: u32| {
+            let mut matched = world.matched(Vec::new(), "");
+            matched.fan_out.wanted = (1..=endpoints).collect();
+            match Accept(vec![matched]).growth() {
+                Growth::Events { bytes, .. } => bytes,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(growth(4096), growth(0) + 4096 * limits::DELIVERY_BYTES);
+        const { assert!(limits::REQUEST_DELIVERIES * limits::DELIVERY_BYTES > limits::STEP_BYTES) };
     }
 
     #[test]
@@ -250,6 +275,36 @@ mod tests {
                 world.input(Accept(vec![event]))[0].duplicate
             };
             assert_eq!([accept(), accept()], [false, repeats], "a window of {window_ms} ms");
+        }
+    }
+
+    /// Whoever has a delivery whose signature does not hold its body together could otherwise use
+    /// it once more after the window.
+    #[test]
+    fn what_was_signed_is_taken_once_for_as_long_as_its_time_is_accepted() {
+        const DAY_MS: u64 = 86_400_000;
+        for window_ms in [3 * DAY_MS, 1_000, 0] {
+            let mut world = TestQueue::new([]);
+            let source = Source { dedupe_window_ms: window_ms, ..Source::new("in", "paypal") };
+            world.input(UpdateSource(Box::new(source)));
+
+            let accept = |world: &mut TestQueue, key: u64, also: u64| {
+                let mut event = world.matched(Vec::new(), format!("{key}"));
+                let beside = Fingerprints {
+                    also: Some(also),
+                    also_for_ms: 4 * DAY_MS,
+                    ..Default::default()
+                };
+                (event.event.dedupe, event.event.beside) = (Some(key), beside);
+                world.input(Accept(vec![event]))[0].duplicate
+            };
+            assert!(!accept(&mut world, 1, 100));
+            // Many others come meanwhile, so that what is old is dropped.
+            world.pass(7 * DAY_MS / 2);
+            (0..5_000).for_each(|n| assert!(!accept(&mut world, 1_000 + n, 1_000_000 + n)));
+            assert!(accept(&mut world, 2, 100), "after 3.5 d, with a window of {window_ms} ms");
+            world.pass(DAY_MS);
+            assert!(!accept(&mut world, 3, 100), "its time is over");
         }
     }
 }

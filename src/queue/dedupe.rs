@@ -10,6 +10,11 @@
 //!   keys, the source that holds most forgets its oldest. Keys of logs before sources had shares
 //!   are looked up, too, and are forgotten first.
 //!
+//! * **What was signed may be remembered longer than the window.** Where the signature alone names
+//!   a delivery, its fingerprint is kept for as long as the signed time is accepted
+//!   (`Fingerprints::also_for_ms`), or whoever has a delivery could use it once more between the
+//!   two.
+//!
 //! New keys go into a small map. When it is full it is frozen into sorted columns, and eight frozen
 //! generations are merged into one, so that a look-up searches about forty of them when the window
 //! is full. Two different keys collide once in 2^64 / (keys held) tries: less than one in 10^13 for
@@ -71,6 +76,9 @@ struct SourceKeys {
     frozen: Vec<Generation>,
     /// Events with the key of an earlier one and other content.
     conflicts: u64,
+    /// How long what was signed is remembered at least.
+    #[serde(default)]
+    also_for_ms: u64,
 }
 
 /// Whether an event is a duplicate.
@@ -115,7 +123,17 @@ impl Dedupe {
         }
     }
 
-    /// Remembers an event. Keys that came before `since` are of no use to its source any more.
+    /// The event of `source` that came under the same signature, where that is remembered for a
+    /// time of its own.
+    #[must_use]
+    pub fn taken_once(&self, source: SourceId, beside: &Fingerprints, now: WallMs) -> Option<Seq> {
+        let also = beside.also.filter(|_| beside.also_for_ms > 0)?;
+        let since = now.saturating_sub(beside.also_for_ms);
+        self.entry(source, also, since).map(|entry| entry.seq)
+    }
+
+    /// Remembers an event. Keys that came before `since` are of no use to its source any more, but
+    /// for what was signed.
     pub fn insert(
         &mut self,
         source: SourceId,
@@ -125,6 +143,8 @@ impl Dedupe {
         since: WallMs,
     ) {
         let share = self.shares.entry(source).or_default();
+        share.also_for_ms = share.also_for_ms.max(beside.also_for_ms);
+        let since = since.min(at.saturating_sub(share.also_for_ms));
         let known = beside.content.map_or(0, check);
         let entry = |check| DedupeEntry { seq, at, check };
         match (key, beside.content, beside.conflicts_with) {

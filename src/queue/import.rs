@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use super::accept::Acceptance;
+use super::dedupe::DedupeVerdict;
 use super::input::{ImportedDead, ImportedEvent};
 use super::{Draft, Queue};
-use crate::model::{DeliveryId, Fingerprints, Now, Seq};
+use crate::model::{DeliveryId, Event, Fingerprints, Now, Seq};
 use crate::record::{DeadLetter, Record};
 
 impl Queue {
@@ -29,7 +30,7 @@ impl Queue {
     }
 
     fn import_one(&mut self, now: Now, imported: ImportedEvent, draft: &mut Draft) {
-        let ImportedEvent { mut event, dedupe, identity, deliver_to, dead } = imported;
+        let ImportedEvent { mut event, dedupe, content, identity, deliver_to, dead } = imported;
         event.id = self.event_id(self.state.next_seq);
         let seq = event.id.seq;
 
@@ -38,10 +39,11 @@ impl Queue {
         let dead: Vec<_> =
             dead.into_iter().filter(|dead| self.state.lives(dead.endpoint)).collect();
 
+        let fingerprints = self.imported_fingerprints(&event, dedupe, content);
         let acceptance = Acceptance {
             event: Arc::new(event),
             dedupe,
-            fingerprints: Fingerprints::default(),
+            fingerprints,
             waiting,
             ended: dead.iter().map(|dead| dead.endpoint).collect(),
             keys: Vec::new(),
@@ -54,6 +56,22 @@ impl Queue {
             let dead = DeadLetter { delivery, event: seq, attempts, died_at, reason, last: 0 };
             self.remember(Record::DeliveryDied { dead }, draft);
         }
+    }
+
+    /// What a later event with the key of an imported one is compared with. Of several that have
+    /// one key each is known with its content.
+    fn imported_fingerprints(
+        &self,
+        event: &Event,
+        dedupe: Option<u64>,
+        content: Option<u64>,
+    ) -> Fingerprints {
+        let beside = Fingerprints { content, ..Fingerprints::default() };
+        let conflicts_with = match self.state.dedupe.verdict(event.source, dedupe, &beside, 0) {
+            DedupeVerdict::Conflict(first) => Some(self.event_id(first)),
+            DedupeVerdict::New | DedupeVerdict::Duplicate(_) => None,
+        };
+        Fingerprints { conflicts_with, ..beside }
     }
 
     /// The record of the event that was imported with this fingerprint of its first id.

@@ -46,6 +46,8 @@ pub struct ImportedEvent {
     /// With the id it had then as its `first_id`; its own is filled in.
     pub event: Event,
     pub dedupe: Option<u64>,
+    /// The salted fingerprint of its content, where it has a key.
+    pub content: Option<u64>,
     /// The salted fingerprint of its first id.
     pub identity: u64,
     /// Endpoints that it was not delivered to yet.

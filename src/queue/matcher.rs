@@ -65,6 +65,17 @@ impl Matcher {
         self.by_endpoint.remove(&endpoint);
     }
 
+    /// How many endpoints there are: each is looked at for every event.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_endpoint.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_endpoint.is_empty()
+    }
+
     /// Whether any endpoint wants the daemon's own events.
     #[must_use]
     pub fn wants_own(&self) -> bool {

@@ -343,7 +343,7 @@ fn record() -> impl Strategy<Value = Record> {
     let dedupe = proptest::option::of(any::<u64>());
     let id = any::<Option<[u64; 2]>>().prop_map(|id| id.map(|[seq, tag]| EventId { seq, tag }));
     let beside = (any::<[Option<u64>; 2]>(), id).prop_map(|([content, also], conflicts_with)| {
-        Fingerprints { content, also, conflicts_with }
+        Fingerprints { content, also, conflicts_with, also_for_ms: content.unwrap_or(0) }
     });
 
     let accepted = (event(), dedupe, ids.clone(), beside);

@@ -9,12 +9,13 @@
 //!
 //! What is made or changed of an endpoint is compiled here as well.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::shares::ShareCounts;
+use super::unreadable_bodies::UnreadableBodies;
 use crate::model::json::pointer;
 use crate::model::share::{Share, ShareHolder};
 use crate::model::{Header, SourceId, limits};
@@ -23,6 +24,8 @@ use crate::queue::{Matched, NewEvent, Refusal};
 
 /// Bytes of a body that are parsed in a step, as where ordering keys are looked up.
 const PARSED_IN_STEP: usize = 4;
+/// Endpoints whose sources and types are compared in a step.
+const COMPARED_IN_STEP: usize = 4;
 
 /// The threads, and what waits for them. They are started when they are needed first, and end with
 /// the last handle.
@@ -79,7 +82,7 @@ impl Workers {
     /// The events with the endpoints that they go to.
     ///
     /// # Errors
-    /// When too much waits to be matched.
+    /// When too much waits to be matched, or too many deliveries would be made.
     pub async fn matched(
         &self,
         matcher: Arc<Matcher>,
@@ -89,7 +92,7 @@ impl Workers {
             Ok(matched) => matched,
             Err(events) => {
                 let source = events.first().map_or(0, |event| event.source.id);
-                self.run(source, move || at_length(&matcher, events)).await?
+                self.run(source, move || at_length(&matcher, events)).await??
             }
         };
 
@@ -222,15 +225,18 @@ struct CheckedEvent {
     is_unreadable: bool,
 }
 
-/// Matches events if that takes little; else it gives them back.
+/// Matches events if that takes little and makes few deliveries; else it gives them back.
 fn at_once(matcher: &Matcher, events: Vec<NewEvent>) -> Result<Vec<CheckedEvent>, Vec<NewEvent>> {
     let mut steps = Steps::new(limits::FILTER_INLINE_STEPS);
+    let mut deliveries = 0;
     let mut found = Vec::with_capacity(events.len());
     for event in &events {
+        let _looked_at = steps.take(compared(matcher));
         let facts = filter_input(event);
         let fan_out = matcher.fan_out(false, &facts, &mut steps);
         let is_unreadable = is_unreadable(event, &fan_out, &mut steps);
-        if steps.left() == 0 {
+        deliveries += fan_out.wanted.len();
+        if steps.left() == 0 || deliveries > limits::REQUEST_DELIVERIES {
             return Err(events);
         }
         found.push((fan_out, is_unreadable));
@@ -244,17 +250,33 @@ fn at_once(matcher: &Matcher, events: Vec<NewEvent>) -> Result<Vec<CheckedEvent>
 }
 
 /// Matches events within all the steps that there are.
-fn at_length(matcher: &Matcher, events: Vec<NewEvent>) -> Vec<CheckedEvent> {
+///
+/// # Errors
+/// When they would make too many deliveries.
+fn at_length(matcher: &Matcher, events: Vec<NewEvent>) -> Result<Vec<CheckedEvent>, Refusal> {
     let mut left = limits::FILTER_REQUEST_STEPS;
+    let mut deliveries = 0;
     let one = |event: NewEvent| {
         let given = left.min(limits::FILTER_STEPS);
         let mut steps = Steps::new(given);
+        let _looked_at = steps.take(compared(matcher));
         let matched = matcher.matched(event, &mut steps);
         let is_unreadable = is_unreadable(&matched.event, &matched.fan_out, &mut steps);
         left -= given - steps.left();
-        CheckedEvent { matched, is_unreadable }
+
+        deliveries += matched.fan_out.wanted.len();
+        if deliveries > limits::REQUEST_DELIVERIES {
+            let limit = limits::REQUEST_DELIVERIES;
+            return Err(Refusal::TooMany { what: "deliveries of one request", limit });
+        }
+        Ok(CheckedEvent { matched, is_unreadable })
     };
     events.into_iter().map(one).collect()
+}
+
+/// The steps of comparing an event with the sources and types of all endpoints.
+fn compared(matcher: &Matcher) -> usize {
+    matcher.len() / COMPARED_IN_STEP
 }
 
 /// Whether something was looked for in a body that says it is JSON and is not. With too few steps
@@ -282,45 +304,6 @@ fn says_json(headers: &[Header]) -> bool {
         let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
     })
-}
-
-/// How many events came in of which something was looked for in a JSON body that cannot be read, by
-/// source. Since the start.
-#[derive(Debug, Default)]
-pub struct UnreadableBodies {
-    by_source: Mutex<BTreeMap<String, u64>>,
-}
-
-impl UnreadableBodies {
-    fn count(&self, source: &str) {
-        let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_source.len() < limits::SOURCES || by_source.contains_key(source) {
-            *by_source.entry(source.to_owned()).or_default() += 1;
-        }
-    }
-
-    /// Keeps the counts of these sources: names come and go, and there is a limit of them.
-    pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
-        by_source.retain(|name, _| is_there(name));
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn all(&self) -> BTreeMap<String, u64> {
-        self.by_source.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Those of a source.
-    #[must_use]
-    pub fn of(&self, source: &str) -> u64 {
-        self.by_source
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(source)
-            .copied()
-            .unwrap_or(0)
-    }
 }
 
 #[cfg(test)]
@@ -428,7 +411,7 @@ mod tests {
         };
         assert_eq!(back.len(), 2);
         let many = (0..12).map(|_| event(1, &body)).chain([event(1, "{}")]).collect();
-        let matched = at_length(&costly, many);
+        let matched = at_length(&costly, many).expect("few deliveries");
         assert!(matched[..12].iter().all(|one| one.matched.fan_out.undecided == [1]));
         let cheap =
             at_once(&matcher("@.body.t == 'x'"), vec![event(1, r#"{"t":"x"}"#), event(1, "{}")]);
@@ -453,7 +436,7 @@ mod tests {
         let Err(back) = at_once(&matcher, vec![lacking(large)]) else {
             panic!("it was parsed at once")
         };
-        assert!(at_length(&matcher, back)[0].is_unreadable);
+        assert!(at_length(&matcher, back).expect("few deliveries")[0].is_unreadable);
     }
 
     #[tokio::test]
@@ -484,5 +467,24 @@ mod tests {
                 && kind("Application/CloudEvents+JSON; charset=utf-8")
                 && !kind("text/plain")
         );
+    }
+
+    /// Endpoints without a filter cost something as well, and a batch is decided at once.
+    #[test]
+    fn a_batch_at_many_endpoints_is_matched_elsewhere_and_makes_so_many_deliveries_at_most() {
+        let mut matcher = Matcher::default();
+        for id in 1..=limits::ENDPOINTS {
+            let id = u32::try_from(id).expect("few");
+            matcher.set(&Endpoint { id, ..Endpoint::new(format!("e{id}"), "http://x/") });
+        }
+        let events = |count: usize| vec![event(1, "{}"); count];
+        let most = limits::REQUEST_DELIVERIES / limits::ENDPOINTS;
+        assert!(at_once(&matcher, events(1)).is_ok());
+        let back = at_once(&matcher, events(most)).err().expect("it costs too many steps");
+        assert_eq!(back.len(), most);
+
+        assert!(at_length(&matcher, back).is_ok_and(|all| all.len() == most));
+        let refused = at_length(&matcher, events(most + 1)).err();
+        assert!(matches!(refused, Some(Refusal::TooMany { .. })), "{refused:?}");
     }
 }

@@ -8,11 +8,11 @@
 //! code), the thread around it (`thread`, `watchdog`), which requests share a step (`gathering`),
 //! the [`Handle`] that the other modules hold and the [`Envelope`] in which a request travels with
 //! the place of its answer, the workers that find out where events go before they come to the
-//! thread (`matching`), the reader of the log that refills prefetches and scans for
-//! replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`, `retention_clock`),
-//! the loss of records (`losses`), how threads sleep that have nothing to do (`doze`), the gate
-//! before all listeners (`accept_gate`), what follows from how full the disk is (`disk_level`,
-//! `disk_thresholds`, `disk_reports`), and what is measured (`meters`).
+//! thread (`matching`, `unreadable_bodies`), the reader of the log that refills prefetches and
+//! scans for replays (`reader`, `patient`, `reads`), retention (`retention`, `relocate`,
+//! `retention_clock`), the loss of records (`losses`), how threads sleep that have nothing to do
+//! (`doze`), the gate before all listeners (`accept_gate`), what follows from how full the disk
+//! is (`disk_level`, `disk_thresholds`, `disk_reports`), and what is measured (`meters`).
 //!
 //! Limits: `limits::STEP_INPUTS` requests and about `limits::STEP_BYTES` of events a step; a
 //! channel of fixed size. Fatal: an error of the log, or a commit that takes longer than
@@ -45,6 +45,7 @@ mod tally;
 #[cfg(test)]
 mod testing;
 mod thread;
+mod unreadable_bodies;
 mod wanted;
 mod watchdog;
 
@@ -57,7 +58,6 @@ pub use envelope::{AnswerReceiver, Envelope, HeldAnswer};
 pub use handle::{Channels, Handle, channel};
 pub use health::Health;
 pub use losses::{AskQueue, settle_at_start};
-pub use matching::UnreadableBodies;
 pub use meters::Meters;
 pub use reads::{ReadLog, event_of, read};
 pub use relocate::{Records, RetirementStep, Retiring, slice};
@@ -66,6 +66,7 @@ pub use shares::ShareCounts;
 pub use tail::TailLine;
 pub use tally::{Counted, DURATIONS, DurationCounts, LATENCY_MS, SHORT_MS, Tally};
 pub use thread::{SchedulerParts, start};
+pub use unreadable_bodies::UnreadableBodies;
 pub use watchdog::Fatal;
 
 pub use crate::model::Clock;

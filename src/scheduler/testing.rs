@@ -163,8 +163,8 @@ impl TestCore {
 
         let reason = "refused".to_owned();
         let dead = vec![ImportedDead { endpoint: 1, attempts: 1, died_at: 1, reason }];
-        let (dedupe, deliver_to) = (None, Vec::new());
-        ImportedEvent { event, dedupe, identity: self.imported, deliver_to, dead }
+        let (dedupe, content, deliver_to) = (None, None, Vec::new());
+        ImportedEvent { event, dedupe, content, identity: self.imported, deliver_to, dead }
     }
 
     /// Begins a new segment.

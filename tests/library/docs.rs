@@ -4,6 +4,7 @@
 //! Parts of some pages are generated from the code, between `<!-- generated: NAME -->` and `<!--
 //! end -->`. A test compares them; `just docs` (`HOOKBOX_WRITE_DOCS=1`) writes them.
 
+mod amounts;
 mod commands;
 mod defaults;
 mod generated;

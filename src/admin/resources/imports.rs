@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use data_encoding::HEXLOWER;
 use hyper::StatusCode;
+use sha2::{Digest, Sha256};
 
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -118,8 +120,12 @@ fn imported(
     let open = open_deliveries(admin, deliveries)?;
 
     let key = event.dedupe_key.as_ref().filter(|_| event.source != NO_SOURCE);
+    let of = |text: &str| fingerprint(directory.salt, event.source, text);
+    // As ingest makes it: an event with this key and another body is another event.
+    let content = || of(&format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(&event.body))));
     let imported = ImportedEvent {
-        dedupe: key.map(|key| fingerprint(directory.salt, event.source, key)),
+        dedupe: key.map(|key| of(key)),
+        content: key.map(|_| content()),
         identity: identity(admin, event.webhook_id()),
         event,
         deliver_to: open.deliver_to,

@@ -202,8 +202,10 @@ fn a_key_has_its_content_beside_it_and_nothing_has_none() {
     let counted =
         Proven { content: Some("c".into()), dedupe_key: Some("k".into()), ..Proven::default() };
     assert_eq!(of(&[], &counted).content.as_deref(), Some("c"));
-    let alone = Proven { signed: Some(Signed::Alone("s".into())), ..counted };
-    assert_eq!(of(&[], &alone).also.as_deref(), Some("s"));
+    let alone = Proven { signed: Some(Signed::Alone { digest: "s".into(), for_s: 60 }), ..counted };
+    let found = of(&[], &alone);
+    assert_eq!((found.also.as_deref(), found.also_for_ms), (Some("s"), 60_000));
+    assert_eq!(found.fingerprints(1, 2).1.also_for_ms, 60_000);
 }
 
 #[test]

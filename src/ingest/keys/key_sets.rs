@@ -1,25 +1,26 @@
 //! The key sets that issuers publish, each fetched when it is due and kept over a restart.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use data_encoding::HEXLOWER;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
+use super::cache::KeyCache;
 use super::generation::LookupGeneration;
 use super::origins::Fetch;
 use crate::ingest::verify;
 use crate::model::secret::redacted_url;
 use crate::model::{Now, Source, limits};
 
+/// How the files of kept sets end.
+const KIND: &str = "json";
+
 /// All key sets, by their URL.
 #[derive(Default)]
 pub(super) struct KeySets {
     sets: Mutex<HashMap<String, Arc<KeySet>>>,
-    /// The folder of the last good ones.
-    cache: Option<PathBuf>,
+    /// Where the last good ones are.
+    cache: KeyCache,
 }
 
 /// One issuer's key set.
@@ -65,7 +66,7 @@ impl KeySet {
 }
 
 impl KeySets {
-    pub(super) fn new(cache: Option<PathBuf>) -> Self {
+    pub(super) fn new(cache: KeyCache) -> Self {
         Self { sets: Mutex::default(), cache }
     }
 
@@ -132,7 +133,7 @@ impl KeySets {
         }
 
         tracing::info!(url = redacted_url(url), "a new key set was fetched");
-        self.write_cache(url, &value);
+        self.cache.write(url, KIND, value.to_string().as_bytes());
         state.value = Some(value);
         state.version += 1;
         drop(state);
@@ -147,38 +148,13 @@ impl KeySets {
         }
 
         let set = Arc::new(KeySet::default());
-        set.state().value = self.read_cache(url);
+        set.state().value = self.cache.read(url, KIND).and_then(|bytes| read_set(200, &bytes).ok());
         sets.insert(url.to_owned(), set.clone());
         set
     }
 
     fn sets(&self) -> MutexGuard<'_, HashMap<String, Arc<KeySet>>> {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn read_cache(&self, url: &str) -> Option<Value> {
-        let bytes = std::fs::read(self.cache_file(url)?).ok()?;
-        read_set(200, &bytes).ok()
-    }
-
-    /// The file appears whole, and is not synced: losing it costs one fetch.
-    fn write_cache(&self, url: &str, value: &Value) {
-        let Some(file) = self.cache_file(url) else { return };
-        let fresh = file.with_extension("new");
-        let written = file
-            .parent()
-            .map_or(Ok(()), std::fs::create_dir_all)
-            .and_then(|()| std::fs::write(&fresh, value.to_string()))
-            .and_then(|()| std::fs::rename(&fresh, &file));
-        if let Err(error) = written {
-            let file = file.display();
-            tracing::warn!(%file, %error, "the key set could not be kept for the next start");
-        }
-    }
-
-    fn cache_file(&self, url: &str) -> Option<PathBuf> {
-        let name = HEXLOWER.encode(&Sha256::digest(url.as_bytes()));
-        Some(self.cache.as_ref()?.join(format!("{name}.json")))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+use super::cache::KeyCache;
 use super::certificates::Certificates;
 use super::generation::LookupGeneration;
 use super::key_sets::{KeySetState, KeySets};
@@ -20,6 +21,7 @@ pub struct Keyring {
     generation: LookupGeneration,
     resolved: Mutex<HashMap<SourceId, Resolved>>,
     key_sets: KeySets,
+    cache: KeyCache,
     certificates: Mutex<HashMap<SourceId, Arc<Certificates>>>,
     token_keys: Mutex<HashMap<SourceId, ParsedKeys>>,
 }
@@ -28,7 +30,21 @@ pub struct Keyring {
 struct Resolved {
     of: Arc<Source>,
     generation: u64,
+    /// What was last found, as long as the settings are the same.
     source: Result<Arc<Source>, String>,
+    /// Why something was not found at the last look, and when that was, in milliseconds of the
+    /// monotonic clock.
+    failed: Option<(String, u64)>,
+}
+
+impl Resolved {
+    /// Whether there is nothing new to be found. What was not found is looked up again soon: a file
+    /// that is being replaced is missing for a moment.
+    fn is_current(&self, generation: u64, now: Now) -> bool {
+        let may_wait =
+            |(_, at): &(String, u64)| now.mono_ms < at.saturating_add(limits::LOOKUP_AGAIN_MS);
+        self.generation == generation && self.failed.as_ref().is_none_or(may_wait)
+    }
 }
 
 /// The keys of a resolved source's settings, and the settings that they were parsed from.
@@ -40,33 +56,45 @@ struct ParsedKeys {
 impl Keyring {
     #[must_use]
     pub fn new(origins: Origins) -> Self {
-        let key_sets = KeySets::new(origins.cache.clone());
-        Self { origins, key_sets, ..Self::default() }
+        let cache = KeyCache(origins.cache.clone());
+        let key_sets = KeySets::new(cache.clone());
+        Self { origins, key_sets, cache, ..Self::default() }
     }
 
-    /// The source with everything looked up that it only refers to.
+    /// The source with everything looked up that it only refers to. What cannot be looked up any
+    /// more stays as it was found last, and is looked up again after a while.
     ///
     /// # Errors
-    /// What cannot be looked up, and how to fix it.
-    pub fn resolve(&self, source: &Arc<Source>) -> Result<Arc<Source>, String> {
+    /// What was never found with these settings, and how to fix it.
+    pub fn resolve(&self, source: &Arc<Source>, now: Now) -> Result<Arc<Source>, String> {
         if !refers_to_key_material(source) {
             return Ok(source.clone());
         }
 
         let generation = self.generation.current();
         let mut resolved = lock(&self.resolved);
-        if let Some(known) = resolved.get(&source.id)
-            && known.generation == generation
-            && Arc::ptr_eq(&known.of, source)
-        {
+        let known = resolved.get(&source.id).filter(|known| Arc::ptr_eq(&known.of, source));
+        if let Some(known) = known.filter(|known| known.is_current(generation, now)) {
             return known.source.clone();
         }
 
-        let found = self.look_up(source).map(Arc::new);
-        if let Err(why) = &found {
-            tracing::error!(source = source.name, "{why}");
-        }
-        let entry = Resolved { of: source.clone(), generation, source: found.clone() };
+        let entry = match self.look_up(source).map(Arc::new) {
+            Ok(found) => {
+                Resolved { of: source.clone(), generation, source: Ok(found), failed: None }
+            }
+            Err(why) => {
+                let last_good = known.and_then(|known| known.source.clone().ok());
+                let known_why = known.and_then(|known| known.failed.as_ref());
+                if known_why.is_none_or(|(known, _)| *known != why) {
+                    let stays = last_good.is_some();
+                    tracing::error!(source = source.name, last_value_stays = stays, "{why}");
+                }
+                let failed = Some((why.clone(), now.mono_ms));
+                let source_found = last_good.ok_or(why);
+                Resolved { of: source.clone(), generation, source: source_found, failed }
+            }
+        };
+        let found = entry.source.clone();
         resolved.insert(source.id, entry);
         found
     }
@@ -182,6 +210,13 @@ impl Keyring {
         certificates.fetch(source, url, holder, now, fetch, &self.generation).await
     }
 
+    /// Forgets fetched certificates of this source whose time is over.
+    pub(in crate::ingest) fn forget_ended_certificates(&self, source: &Source, now: Now) {
+        if verify::fetches_certificates(source) && self.certificates(source).forget_ended(now) {
+            self.generation.advance();
+        }
+    }
+
     /// Whether a certificate was fetched for this source that has proven no message yet.
     pub(in crate::ingest) fn has_unproven_certificate(&self, source: &Source) -> bool {
         verify::fetches_certificates(source) && self.certificates(source).has_unproven()
@@ -215,7 +250,8 @@ impl Keyring {
     }
 
     fn certificates(&self, source: &Source) -> Arc<Certificates> {
-        lock(&self.certificates).entry(source.id).or_default().clone()
+        let fresh = || Arc::new(Certificates::new(self.cache.clone()));
+        lock(&self.certificates).entry(source.id).or_insert_with(fresh).clone()
     }
 }
 

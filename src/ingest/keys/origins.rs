@@ -29,7 +29,7 @@ pub struct Origins {
     pub environment: Option<Environment>,
     /// `$CREDENTIALS_DIRECTORY`.
     pub credentials: Option<PathBuf>,
-    /// Where the last good key sets are kept.
+    /// Where the last good key sets, and certificates that proved a message, are kept.
     pub cache: Option<PathBuf>,
     pub fetch: Option<Fetch>,
 }

@@ -47,7 +47,7 @@ fn source() -> Arc<Source> {
 }
 
 fn kid(keys: &Keyring, source: &Arc<Source>) -> Option<String> {
-    let resolved = keys.resolve(source).expect("resolved");
+    let resolved = keys.resolve(source, Now::default()).expect("resolved");
     Some(resolved.params.get("jwks")?["keys"][0]["kid"].as_str()?.to_owned())
 }
 
@@ -70,7 +70,9 @@ async fn a_certificate_is_fetched_once_and_no_more_than_some() {
     let mut source = Source::new("a", "sns");
     source.params.insert("certs".into(), json!("fetch"));
     let source = Arc::new(source);
-    let certs = |keys: &Keyring| keys.resolve(&source).expect("resolved").params["certs"].clone();
+    let certs = |keys: &Keyring| {
+        keys.resolve(&source, Now::default()).expect("resolved").params["certs"].clone()
+    };
     assert_eq!(certs(&keys), json!("fetch"));
 
     let url = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem";
@@ -125,8 +127,9 @@ async fn a_key_set_is_read_when_it_changes_and_not_for_each_request() {
     let (keys, _) = issuer(&answer, None);
     let source = source();
     keys.refresh_if_due(&source, at(0)).await;
-    let read =
-        |keys: &Keyring| keys.key_set(&keys.resolve(&source).expect("resolved")).expect("a set");
+    let read = |keys: &Keyring| {
+        keys.key_set(&keys.resolve(&source, Now::default()).expect("resolved")).expect("a set")
+    };
     let first = read(&keys);
     assert!(Arc::ptr_eq(&first, &read(&keys)), "it was read once");
     *answer.lock().expect("an answer") = Ok((200, set("two")));
@@ -235,7 +238,7 @@ fn secrets_are_looked_up_where_they_stand_and_never_shown() {
     source.secrets = ["env:HOOK", "cred:hook", "plain", &file].map(TimedSecret::current).into();
     let source = Arc::new(source);
     let secrets = |keys: &Keyring| -> Vec<String> {
-        keys.resolve(&source)
+        keys.resolve(&source, Now::default())
             .expect("resolved")
             .secrets
             .iter()
@@ -262,4 +265,105 @@ fn secrets_are_looked_up_where_they_stand_and_never_shown() {
         let why = keys.look_up(&source).expect_err(bad);
         assert!(why.contains(word), "{why}");
     }
+}
+
+/// A file that is being replaced is missing for a moment, and a sender that is answered 401 may
+/// give its event up.
+#[test]
+fn what_cannot_be_looked_up_stays_as_it_was_and_is_looked_up_again() {
+    let value = Arc::new(Mutex::new(None::<&str>));
+    let of_environment = value.clone();
+    let environment = move |_: &str| of_environment.lock().expect("a value").map(str::to_owned);
+    let keys =
+        Keyring::new(Origins { environment: Some(Arc::new(environment)), ..Origins::default() });
+    let mut source = Source::new("a", "github");
+    source.secrets = vec![TimedSecret::current("env:HOOK")];
+    let source = Arc::new(source);
+    let secret = |ms: u64| -> Result<String, String> {
+        let found = keys.resolve(&source, at(ms))?;
+        Ok(found.secrets[0].secret.0.clone())
+    };
+
+    assert!(secret(0).is_err_and(|why| why.contains("HOOK")));
+    *value.lock().expect("a value") = Some("first");
+    assert!(secret(limits::LOOKUP_AGAIN_MS - 1).is_err(), "not at every request");
+    assert_eq!(secret(limits::LOOKUP_AGAIN_MS).as_deref(), Ok("first"));
+
+    *value.lock().expect("a value") = None;
+    keys.look_up_again();
+    assert_eq!(secret(6_000).as_deref(), Ok("first"), "the last one stays");
+    *value.lock().expect("a value") = Some("second");
+    assert_eq!(secret(6_000 + limits::LOOKUP_AGAIN_MS).as_deref(), Ok("second"));
+}
+
+/// A provider may put a new one at the same URL.
+#[tokio::test]
+async fn a_fetched_certificate_whose_time_is_over_is_fetched_again() {
+    let issue = |year: i32| {
+        let mut params = rcgen::CertificateParams::new(vec!["sns.example".to_owned()]).expect("ok");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        params.self_signed(&pair).expect("a certificate").pem()
+    };
+    let (old, new) = (issue(2020), issue(2030));
+    let answer = Arc::new(Mutex::new(old.clone()));
+    let answers = answer.clone();
+    let fetch: Fetch = Arc::new(move |_, _| {
+        let pem = answers.lock().expect("an answer").clone();
+        Box::pin(async move { Ok((200, pem.into_bytes())) })
+    });
+    let keys = Keyring::new(Origins { fetch: Some(fetch), ..Origins::default() });
+    let mut source = Source::new("a", "sns");
+    source.params.insert("certs".into(), json!("fetch"));
+    let source = Arc::new(source);
+    let url = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem";
+    let certs = |now| keys.resolve(&source, now).expect("resolved").params["certs"].clone();
+
+    let year_ms = 365 * 86_400_000;
+    let at_year =
+        |year: u64| Now { mono_ms: (year - 1970) * year_ms, wall_ms: (year - 1970) * year_ms };
+    assert!(keys.fetch_certificate(&source, url, None, at_year(2010)).await);
+    keys.forget_ended_certificates(&source, at_year(2011));
+    assert_eq!(certs(at_year(2011)), json!({ url: old }), "its time is not over");
+
+    keys.forget_ended_certificates(&source, at_year(2025));
+    assert_eq!(certs(at_year(2025)), json!("fetch"), "it counts as absent");
+    assert!(!keys.fetch_certificate(&source, url, None, at_year(2025)).await, "the old one again");
+    *answer.lock().expect("an answer") = new.clone();
+    assert!(keys.fetch_certificate(&source, url, None, at_year(2025)).await);
+    assert_eq!(certs(at_year(2025)), json!({ url: new }));
+}
+
+/// The provider's host may be unreachable at the next start.
+#[tokio::test]
+async fn a_certificate_that_has_proven_a_message_outlives_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let issued = rcgen::generate_simple_self_signed(["sns.example".to_owned()]).expect("issued");
+    let pem = issued.cert.pem();
+    let start = |answer: FetchResult| {
+        let fetch: Fetch = Arc::new(move |_, _| {
+            let answer = answer.clone();
+            Box::pin(async move { answer })
+        });
+        let cache = Some(folder.path().to_owned());
+        Keyring::new(Origins { fetch: Some(fetch), cache, ..Origins::default() })
+    };
+    let mut source = Source::new("a", "sns");
+    source.params.insert("certs".into(), json!("fetch"));
+    let source = Arc::new(source);
+    let [proven, named] = ["1", "2"]
+        .map(|n| format!("https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{n}.pem"));
+
+    let keys = start(Ok((200, pem.clone().into_bytes())));
+    for url in [&proven, &named] {
+        assert!(keys.fetch_certificate(&source, url, None, at(0)).await);
+    }
+    keys.note_proven(&source, &proven);
+
+    let keys = start(Err("unreachable".to_owned()));
+    assert!(keys.fetch_certificate(&source, &proven, None, at(0)).await);
+    assert!(!keys.fetch_certificate(&source, &named, None, at(0)).await, "it proved nothing");
+    let certs = keys.resolve(&source, at(0)).expect("resolved").params["certs"].clone();
+    assert_eq!(certs, json!({ proven: pem }));
+    assert!(!keys.has_unproven_certificate(&source));
 }

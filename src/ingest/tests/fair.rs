@@ -9,7 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::world::{IngestWorld, exchange, post, status};
+use crate::ingest::budget::Holder;
 use crate::ingest::{IngestLimits, TrustedProxies};
+use crate::model::limits;
 use crate::model::share::Share;
 
 const ATTACKER: &str = "127.0.0.66";
@@ -287,4 +289,68 @@ async fn one_address_leaves_the_others_places_in_front_of_the_scheduler() {
     for one in taken {
         let _ = one.await;
     }
+}
+
+/// What comes over a socket, a proxy or from many addresses is nobody's share but the source's.
+#[tokio::test]
+async fn one_source_leaves_the_others_places_in_front_of_the_scheduler() {
+    let world =
+        IngestWorld::with(IngestLimits { accepts_of_source: 10, ..IngestLimits::default() }).await;
+    world.hold();
+    // All places but 20 are taken, and one source wants 40, each for another address.
+    let most = crate::model::limits::ACCEPTS_WAITING - 20;
+    let mut taken: Vec<_> = (0..most).map(|_| Box::pin(world.handle.accept(Vec::new()))).collect();
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(taken.iter_mut().all(|one| one.as_mut().poll(&mut cx).is_pending()));
+    let ask = |stream, path: &'static str| {
+        tokio::spawn(async move { exchange(stream, post(path, "", "x").as_bytes()).await })
+    };
+    let mut greedy = vec![ask(world.connect_from("127.0.0.100").await, "/in/open")];
+    while world.ingest.held_bytes() <= crate::model::limits::REQUEST_BYTES {
+        tokio::task::yield_now().await;
+    }
+    let each = world.ingest.held_bytes();
+    for n in 1..40 {
+        let from = format!("127.0.0.{}", 100 + n);
+        greedy.push(ask(world.connect_from(&from).await, "/in/open"));
+    }
+    while world.ingest.held_bytes() < 40 * each {
+        tokio::task::yield_now().await;
+    }
+
+    let honest = ask(world.connect().await, "/in/tok3n");
+    while world.ingest.held_bytes() < 41 * each {
+        tokio::task::yield_now().await;
+    }
+    world.go_on();
+    for one in greedy {
+        assert_eq!(status(&one.await.expect("no panic")), 202, "they only wait");
+    }
+    assert_eq!(status(&honest.await.expect("no panic")), 202);
+    assert_eq!(world.full(Share::WaitingRequests), ["source 1"]);
+    for one in taken {
+        let _ = one.await;
+    }
+}
+
+/// What is looked for in a large body costs as much as a proof, and takes its turn.
+#[tokio::test]
+async fn what_is_looked_for_in_a_large_body_takes_its_turn() {
+    let world = IngestWorld::new().await;
+    let large = limits::PROOF_SMALL + 1;
+    let own = [None, Some(Holder::Source(9))];
+    let turn = world.ingest.proof_memory.wait(own, large).await;
+    let body = "x".repeat(large);
+    let request = post("/in/typed", "", &body);
+    let mut answer = Box::pin(async { exchange(world.connect().await, request.as_bytes()).await });
+
+    // It is read whole, and then waits.
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    while world.ingest.proof_memory.waiting() == 0 {
+        assert!(answer.as_mut().poll(&mut cx).is_pending(), "it was answered out of turn");
+        tokio::task::yield_now().await;
+    }
+    drop(turn);
+    assert_eq!(status(&answer.await), 202);
+    assert_eq!(world.full(Share::ParsedBytes), ["source 9"]);
 }

@@ -269,7 +269,7 @@ async fn what_is_not_there_is_404_whatever_the_trick() {
 async fn refusals_are_problem_documents_that_tell_no_secrets() {
     let world = IngestWorld::new().await;
     let cases = [
-        (post("/in/odd", "", "x"), 401, "odd", "unknown-scheme"),
+        (post("/in/odd", "", "x"), 503, "odd", "unknown-scheme"),
         (post("/in/away", "X-Forwarded-For: 192.0.2.1\r\n", "x"), 403, "away", "address"),
         (get("/in/open"), 405, "open", "method"),
         (post("/nowhere", "", "x"), 404, "", "not-found"),

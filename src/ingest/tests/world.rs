@@ -149,7 +149,12 @@ fn directory() -> Directory {
     keyed.rate = Some(Rate { count: 5, per_ms: 3_600_000 });
     let odd = Source::new("odd", "no-such-scheme");
 
-    let sources = [Source::new("open", "none"), small, hidden, away, gone, odd, keyed];
+    let mut typed = Source::new("typed", "none");
+    (typed.type_field, typed.max_body) = (Some("/type".to_owned()), 4 << 20);
+
+    let open = Source::new("open", "none");
+    let unused = Source::new("unused", "none");
+    let sources = [open, small, hidden, away, gone, odd, keyed, unused, typed];
 
     let mut directory = Directory { salt: SALT, ..Directory::default() };
     for (id, mut source) in (1..).zip(sources) {

@@ -3,12 +3,9 @@
 //! An element costs more than its bytes, and `[0,0,…]` has a million of them in two megabytes: one
 //! more than [`limits::BATCH_EVENTS`] is looked at, which is too many to be taken apart.
 
-use std::fmt;
-
 use bytes::Bytes;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
+use crate::model::json::pieces;
 use crate::model::{Source, limits};
 
 use super::crypto::fingerprint;
@@ -17,30 +14,7 @@ use super::{Proven, SplitEvent};
 /// The elements of a JSON array, each with the bytes that stood in it; `None` when the body is not
 /// an array. Of more than can be taken apart the first [`limits::BATCH_EVENTS`] and one.
 pub(super) fn items(body: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let items = json.deserialize_seq(Items).ok()?;
-    json.end().ok()?;
-    Some(items)
-}
-
-struct Items;
-
-impl<'de> Visitor<'de> for Items {
-    type Value = Vec<&'de [u8]>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while items.len() <= limits::BATCH_EVENTS {
-            let Some(item) = array.next_element::<&RawValue>()? else { return Ok(items) };
-            items.push(item.get().as_bytes());
-        }
-        while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(items)
-    }
+    pieces::elements(body, limits::BATCH_EVENTS).ok()
 }
 
 /// The elements, with the type and dedupe key that `facts` finds; without a key, the same bytes are
@@ -91,6 +65,11 @@ mod tests {
             Some(vec![&b"{\"a\": 1 }"[..], b"2", b"[3]"])
         );
         assert_eq!(items(b"[]"), Some(Vec::new()));
+        // What one element says wrongly, or a byte order mark, joins no other events.
+        assert_eq!(
+            items(b"\xef\xbb\xbf[{\"a\":\"\\ud83d\"},\"\x01\"]"),
+            Some(vec![&b"{\"a\":\"\\ud83d\"}"[..], b"\"\x01\""])
+        );
         for broken in [&b"{}"[..], b"[1", b"[1,]", b"[1] x", b"", b"[1 2]"] {
             assert_eq!(items(broken), None, "{broken:?}");
         }

@@ -47,6 +47,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("allowed_rate", "requests a minute that senders are granted, or * (by default)"),
     ],
     check,
+    splits: true,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 

@@ -50,6 +50,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("leeway_s", "tolerance for the token's times in seconds, 10 by default"),
     ],
     check,
+    has_key_set: true,
     ..Scheme::new(verify, Scheme::key_names_recipient, header_setting)
 };
 

@@ -24,7 +24,7 @@
 //! repeat it. An id that is used before its time takes nothing away: what has it and another body
 //! is kept.
 
-use crate::model::Source;
+use crate::model::{Source, limits};
 
 use super::crypto::{HashFunction, unhex};
 use super::secrets::prove_hmac;
@@ -41,8 +41,9 @@ pub(super) const SCHEME: Scheme = Scheme {
     checked_with: "GitHub's documented value; @octokit/webhooks-methods 6.0.0",
     secret: Need::Required,
     public_key: Need::Unused,
-    // "Payloads are capped at 25 MB" (docs.github.com, webhook events and payloads).
-    max_body: 25 << 20,
+    // "Payloads are capped at 25 MB" (docs.github.com, webhook events and payloads), and a form
+    // writes some bytes of them as three.
+    max_body: limits::MAX_BODY,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 

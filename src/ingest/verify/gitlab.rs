@@ -37,7 +37,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("tolerance_s", "seconds by which the timestamp may differ from the clock, 300 by default"),
     ],
     check,
-    // As GitHub (docs.gitlab.com, webhooks).
+    // Its documentation names 25 MB, and a body is JSON (docs.gitlab.com, webhooks).
     max_body: 25 << 20,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
@@ -45,7 +45,13 @@ pub(super) const SCHEME: Scheme = Scheme {
 const MODES: &[&str] = &["signing_token", "secret_token"];
 
 fn check(source: &Source) -> Result<(), String> {
-    let signing = SchemeParams(source).word("mode", MODES)? == "signing_token";
+    let params = SchemeParams(source);
+    let signing = params.word("mode", MODES)? == "signing_token";
+    if !signing && params.value("tolerance_s").is_some() {
+        return Err("a secret token signs no time, so --set tolerance_s=… has no effect with \
+                    mode=secret_token; leave it out"
+            .into());
+    }
     let signing_token = |text: &str| text.starts_with("whsec_");
     match source.secrets.iter().all(|timed| signing_token(&timed.secret.0)) {
         _ if !signing => Ok(()),

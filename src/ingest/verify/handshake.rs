@@ -4,8 +4,8 @@
 //! * `head`: HEAD is answered 200 (Trello asks so when a webhook is made).
 //! * `get`: GET is answered 200.
 //! * `meta`: `GET ?hub.mode=subscribe&hub.verify_token=…&hub.challenge=…` is answered with the
-//!   challenge, when the token is that of `--set verify_token=…` (Meta: Graph API, WhatsApp;
-//!   WebSub, section 5.3).
+//!   challenge, when the token is that of `--set verify_token=…` (Meta: Graph API,
+//!   WhatsApp). WebSub looks alike and has no token, only a topic: it is refused.
 //! * `crc`: `GET ?crc_token=…` is answered with `{"response_token":"sha256=…"}`, the base64 of the
 //!   HMAC-SHA256 of the token under the secret (X, account activity API). Whoever asks gets a
 //!   signature, so only that of a token is made: letters, digits and `+/=_-`, of which no JSON

@@ -49,6 +49,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     // published.
     max_body: limits::MAX_BODY,
     signs_url: true,
+    splits: true,
     ..Scheme::new(verify, public_url_names_recipient, Scheme::no_secret_header)
 };
 

@@ -19,10 +19,8 @@
 //! `uuid` names a log event, which several hooks may deliver: in a split source that is the same
 //! element once more, as long as its bytes are the same.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::model::Source;
+use crate::model::json::pointer::{self, PointerValue};
 
 use super::json::scalars;
 use super::params::SchemeParams;
@@ -56,6 +54,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     ],
     check,
     has_key_set: true,
+    splits: true,
     ..Scheme::new(verify, Scheme::key_names_recipient, header_setting)
 };
 
@@ -116,18 +115,10 @@ fn describe(source: &Source, request: &Request<'_>) -> Proven {
 
 /// `data.events`, or the body itself when it is an array (Auth0's log streams).
 fn events(body: &[u8]) -> Vec<&[u8]> {
-    #[derive(Deserialize)]
-    struct OktaHook<'a> {
-        #[serde(borrow)]
-        data: OktaData<'a>,
-    }
-    #[derive(Deserialize)]
-    struct OktaData<'a> {
-        #[serde(borrow)]
-        events: &'a RawValue,
-    }
-    match serde_json::from_slice::<OktaHook<'_>>(body) {
-        Ok(hook) => batch::items(hook.data.events.get().as_bytes()).unwrap_or_default(),
-        Err(_) => batch::items(body).unwrap_or_default(),
+    match pointer::find(body, [Some("/data/events")]) {
+        Ok([Some(PointerValue::Other(begin, end))]) => {
+            batch::items(body.get(begin..end).unwrap_or_default()).unwrap_or_default()
+        }
+        _ => batch::items(body).unwrap_or_default(),
     }
 }

@@ -12,7 +12,9 @@
 //!   for all URLs), or fetched by the daemon with `--set certs=fetch`: over https from there,
 //!   without following redirects. A certificate that is not here (yet) is answered 503.
 //! * Replay protection: the signed time, at most four days old, for retries go on for three (`--set
-//!   max_age_s=…`, `none` for any age). Dedupe id: the body's `id`. Type: `event_type`.
+//!   max_age_s=…`, `none` for any age), and at most an hour ahead. What was signed is remembered
+//!   for as long as that, whatever `--dedupe-window` says. Dedupe id: the body's `id`. Type:
+//!   `event_type`.
 //! * Source: developer.paypal.com, "Verify webhook signatures"; PayPal-Python-SDK. Checked with:
 //!   that SDK, PayPal-node-SDK, real deliveries.
 //!
@@ -31,7 +33,7 @@ use super::json::scalars;
 use super::params::SchemeParams;
 use super::pinned_certificates::{check_certs, pinned};
 use super::public_key::{Algorithm, Certificate};
-use super::timestamps::{not_older, rfc3339_seconds};
+use super::timestamps::{not_ahead, not_older, rfc3339_seconds};
 use super::{Need, ProofRefusal, Proven, Request, Scheme, Signed, Verdict, VerifyResult};
 
 pub(super) const SCHEME: Scheme = Scheme {
@@ -58,12 +60,19 @@ pub(super) const SCHEME: Scheme = Scheme {
         ),
     ],
     check,
+    advice,
     certificate_url: Some(certificate_url),
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 
 /// PayPal tries for three days.
 const MAX_AGE_S: i64 = 4 * 86_400;
+
+/// How far the signed time may be ahead of a clock that is behind. What was signed is remembered
+/// from its arrival on, so that it is taken once although the clock is set right meanwhile.
+const AHEAD_S: i64 = 3600;
+/// How long what was signed is remembered where it is accepted at any age.
+const FOR_ANY_AGE_S: i64 = 366 * 86_400;
 
 const HOSTS: &[&str] = &["https://api.paypal.com/", "https://api.sandbox.paypal.com/"];
 const NAMES: &[&str] =
@@ -77,6 +86,17 @@ fn check(source: &Source) -> Result<(), String> {
     }
     SchemeParams(source).age("max_age_s", MAX_AGE_S)?;
     check_certs(source)
+}
+
+/// What was signed cannot be remembered for ever.
+fn advice(source: &Source) -> Option<String> {
+    let is_any = matches!(SchemeParams(source).age("max_age_s", MAX_AGE_S), Ok(None));
+    is_any.then(|| {
+        "PayPal signs a CRC-32 of the body, which others can forge for as long as a delivery is \
+         accepted; with --set max_age_s=none that is for ever, and what was signed is remembered \
+         for a year: leave it out, and deliveries of up to 4 days are accepted"
+            .to_owned()
+    })
 }
 
 fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
@@ -94,8 +114,11 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     let given = unbase64(signature)
         .ok_or_else(|| ProofRefusal::malformed("PAYPAL-TRANSMISSION-SIG is not base64"))?;
     let certificate = certificate(source, url, now)?;
-    if let Some(max_age) = SchemeParams(source).age("max_age_s", MAX_AGE_S)? {
-        not_older(rfc3339_seconds(time)?, now, max_age)?;
+    let at = rfc3339_seconds(time)?;
+    not_ahead(at, now, AHEAD_S)?;
+    let max_age = SchemeParams(source).age("max_age_s", MAX_AGE_S)?;
+    if let Some(max_age) = max_age {
+        not_older(at, now, max_age)?;
     }
 
     let signed = format!("{id}|{time}|{webhook_id}|{}", crc32fast::hash(request.body));
@@ -104,7 +127,8 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
             "the signature does not match with the certificate, the webhook id and the body",
         ));
     }
-    Ok(Verdict::Proven(describe(request, signed.as_bytes())))
+    let for_s = max_age.map_or(FOR_ANY_AGE_S, |age| age.saturating_add(AHEAD_S));
+    Ok(Verdict::Proven(describe(request, signed.as_bytes(), for_s)))
 }
 
 /// The certificate at this URL, when both are PayPal's.
@@ -135,12 +159,12 @@ pub(super) fn certificate_url(request: &Request<'_>) -> Option<String> {
     (plain && !name.is_empty()).then_some(url)
 }
 
-fn describe(request: &Request<'_>, signed: &[u8]) -> Proven {
+fn describe(request: &Request<'_>, signed: &[u8], for_s: i64) -> Proven {
     let [dedupe_key, kind] = scalars(request.body, ["/id", "/event_type"]);
     Proven {
         kind,
         dedupe_key,
-        signed: Some(Signed::Alone(fingerprint(signed))),
+        signed: Some(Signed::Alone { digest: fingerprint(signed), for_s }),
         ..Proven::default()
     }
 }

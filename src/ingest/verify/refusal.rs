@@ -47,12 +47,7 @@ impl ProofRefusal {
 
     /// The issuer's keys are not here yet: the sender is to try again.
     pub(super) fn no_keys(reason: impl Into<String>) -> Self {
-        let answer = ProviderAnswer {
-            status: 503,
-            headers: vec![("retry-after".to_owned(), "30".to_owned())],
-            body: Vec::new(),
-        };
-        Self { answer: Some(answer), ..Self::new("no-keys", reason) }
+        Self { answer: Some(ProviderAnswer::try_again()), ..Self::new("no-keys", reason) }
     }
 
     /// It is signed with a key that is not here. Keys change, and the sender may know it before we
@@ -64,14 +59,21 @@ impl ProofRefusal {
     /// The proof holds and does not name its recipient. The sender may be the right one and is to
     /// try again; the operator has to act.
     pub(super) fn unnamed_recipient(why: &str) -> Self {
-        let reason = format!("the proof holds, but does not say for whom it was made: {why}");
-        Self { kind: "settings", ..Self::no_keys(reason) }
+        Self::settings(format!("the proof holds, but does not say for whom it was made: {why}"))
     }
 
-    /// The source lacks something; the operator has to act.
+    /// The source lacks something, and the operator has to act. The sender may be the right one,
+    /// and many give an event up that is answered 401: it is to try again.
     pub(super) fn settings(reason: impl Into<String>) -> Self {
-        Self::new("settings", reason)
+        Self { kind: "settings", ..Self::no_keys(reason) }
     }
+}
+
+/// The verdict on a request that cannot be checked, because key material of its source was not
+/// found.
+#[must_use]
+pub fn uncheckable(reason: String) -> Verdict {
+    ProofRefusal::settings(reason).into()
 }
 
 impl From<ProofRefusal> for Verdict {

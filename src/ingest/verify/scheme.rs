@@ -65,6 +65,8 @@ pub struct Scheme {
     pub(super) secret_header: fn(&Source) -> Option<&str>,
     /// The certificate that a request names, where its provider publishes them.
     pub(super) certificate_url: Option<fn(&Request<'_>) -> Option<String>>,
+    /// Its provider posts batches, which a source may take apart.
+    pub(super) splits: bool,
     /// Its keys are a key set, which is kept parsed between requests.
     pub(super) has_key_set: bool,
 }
@@ -103,6 +105,7 @@ impl Scheme {
             advice: no_advice,
             secret_header,
             certificate_url: None,
+            splits: false,
             has_key_set: false,
         }
     }

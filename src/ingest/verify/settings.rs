@@ -2,7 +2,7 @@
 //! does not know, and the option that fixes it.
 
 use super::scheme::{Need, Scheme};
-use super::table::{SCHEMES, scheme};
+use super::table::{SCHEMES, TABLE, scheme};
 use crate::model::Source;
 
 /// Checks the settings of a source when it is created or changed.
@@ -18,6 +18,7 @@ pub fn check_settings(source: &Source) -> Result<(), String> {
         ));
     };
     check_params(source, scheme)?;
+    check_split(source, scheme)?;
     check_secret(source, scheme)?;
     check_public_key(source, scheme)?;
     (scheme.check)(source)
@@ -73,6 +74,29 @@ fn check_secret(source: &Source, scheme: &Scheme) -> Result<(), String> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses what would have no effect, or take one away.
+fn check_split(source: &Source, scheme: &Scheme) -> Result<(), String> {
+    if !source.split {
+        return Ok(());
+    }
+    if !scheme.splits {
+        let those: Vec<&str> =
+            TABLE.iter().filter(|scheme| scheme.splits).map(|scheme| scheme.name).collect();
+        return Err(format!(
+            "requests of the scheme {} are not taken apart, so --split has no effect; leave it \
+             out ({} have batches)",
+            scheme.name,
+            those.join(", ")
+        ));
+    }
+    if source.id_header.is_some() {
+        return Err("each event of a batch has an id of its own, so --id-header has no effect \
+                    with --split; leave it out, or name a field of the events with --id-field"
+            .into());
+    }
+    Ok(())
 }
 
 fn check_public_key(source: &Source, scheme: &Scheme) -> Result<(), String> {

@@ -40,7 +40,8 @@ pub(super) const SCHEME: Scheme = Scheme {
     secret: Need::Required,
     provider_makes_secret: true,
     public_key: Need::Unused,
-
+    // No limit is published; Shopify's staff speak of more than a megabyte for large orders.
+    max_body: 16 << 20,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 

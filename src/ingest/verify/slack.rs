@@ -14,7 +14,7 @@
 //! recipient is named by the app. Signed are time and body; `X-Slack-Retry-Num` and other headers
 //! are not, and are not believed. `event_id` names an event, and is repeated by its retries, signed
 //! at a new time. Commands and interactions have no id and are not repeated: what was signed alike
-//! is the same.
+//! is the same, whichever content type it bears, for that is not signed and says how it is read.
 
 use crate::model::Source;
 
@@ -70,34 +70,34 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     let parts: &[&[u8]] = &[b"v0:", timestamp.as_bytes(), b":", request.body];
     prove_hmac(source, now, HashFunction::Sha256, parts, &given)?;
 
+    let for_s = tolerance.saturating_mul(2);
+    let signed = Signed::Alone { digest: fingerprint_of(parts), for_s };
     Ok(if request.is_form() {
-        Verdict::Proven(describe_form(request, parts))
+        Verdict::Proven(describe_form(request, signed))
     } else {
-        describe(request)
+        describe(request, signed)
     })
 }
 
-fn describe(request: &Request<'_>) -> Verdict {
+fn describe(request: &Request<'_>, signed: Signed) -> Verdict {
     let [kind, challenge, id, event] =
         scalars(request.body, ["/type", "/challenge", "/event_id", "/event/type"]);
     match (kind.as_deref(), challenge) {
         (Some("url_verification"), Some(challenge)) => {
             Verdict::Handshake(ProviderAnswer::with_body(200, "text/plain", challenge))
         }
-        _ => Verdict::Proven(Proven {
-            kind: event.or(kind),
-            dedupe_key: id,
-            ..acknowledged(Signed::Body)
-        }),
+        _ => {
+            Verdict::Proven(Proven { kind: event.or(kind), dedupe_key: id, ..acknowledged(signed) })
+        }
     }
 }
 
-fn describe_form(request: &Request<'_>, signed: &[&[u8]]) -> Proven {
+fn describe_form(request: &Request<'_>, signed: Signed) -> Proven {
     let fields = form::parse(request.body).unwrap_or_default();
     let field = |name| form::single(&fields, name).ok().flatten();
     let [payload_kind] = scalars(field("payload").unwrap_or_default(), ["/type"]);
     let kind = payload_kind.or_else(|| field("command").map(|_| "slash_command".to_owned()));
-    Proven { kind, ..acknowledged(Signed::Digest(fingerprint_of(signed))) }
+    Proven { kind, ..acknowledged(signed) }
 }
 
 fn acknowledged(signed: Signed) -> Proven {

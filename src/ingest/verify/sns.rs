@@ -31,16 +31,17 @@
 //! **What it proves.** Amazon, for whoever pays: every account's topics are signed with one key, so
 //! only `topics` names the recipient: whose messages are for us. Signed are the message's own
 //! fields; MessageAttributes, UnsubscribeURL and all headers are not, are not believed, and make no
-//! other message of it. SigningCertURL is not signed either, and must lead to Amazon. MessageId
-//! names a publication: a retry repeats it; two subscriptions of this URL to one topic share it,
-//! and are the same message here.
+//! other message of it. What is read and stands in the body twice is refused. SigningCertURL is not
+//! signed either, and must lead to Amazon. MessageId names a publication: a retry repeats it; two
+//! subscriptions of this URL to one topic share it, and are the same message here.
 
 use serde_json::{Map, Value};
 
 use crate::model::Source;
+use crate::model::json::pointer::PointerValue;
 
 use super::crypto::{fingerprint, unbase64};
-use super::json::{members, scalars};
+use super::json::{RepeatedMember, members, scalars};
 use super::params::SchemeParams;
 use super::pinned_certificates::{check_certs, pinned};
 use super::public_key::Algorithm;
@@ -102,6 +103,9 @@ const READ: &[&str] = &[
 /// SNS gives a delivery up after an hour.
 const MAX_AGE_S: i64 = 3600;
 
+/// The members of a message that are read.
+type SnsMessage = Map<String, Value>;
+
 /// Every topic of every account.
 const ANY: &str = "*";
 
@@ -128,8 +132,7 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
             "raw message delivery is not signed; turn it off for this subscription",
         ));
     }
-    let message = members(request.body, READ)
-        .ok_or_else(|| ProofRefusal::malformed("the body is not a JSON object"))?;
+    let message = message(request.body)?;
 
     let signed = signed(&message)?;
     prove(source, &message, &signed, now)?;
@@ -157,7 +160,7 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
 /// Proves what is signed with the certificate that the message names.
 fn prove(
     source: &Source,
-    message: &Map<String, Value>,
+    message: &SnsMessage,
     signed: &[u8],
     now: i64,
 ) -> Result<(), ProofRefusal> {
@@ -187,7 +190,24 @@ fn prove(
     Ok(())
 }
 
-fn text<'m>(message: &'m Map<String, Value>, key: &str) -> Result<&'m str, ProofRefusal> {
+/// Reads a message. A member that stands there twice is refused: a receiver may believe the one
+/// that was not looked at.
+fn message(body: &[u8]) -> Result<SnsMessage, ProofRefusal> {
+    let members = members(body, READ)
+        .map_err(|RepeatedMember(name)| {
+            ProofRefusal::duplicate(format!("{name} stands in the body more than once"))
+        })?
+        .ok_or_else(|| ProofRefusal::malformed("the body is not a JSON object"))?;
+    let value = |value| match value {
+        PointerValue::Text { text, .. } => Value::String(text),
+        PointerValue::Null => Value::Null,
+        // No more is said of them than that they are no texts.
+        _ => Value::Array(Vec::new()),
+    };
+    Ok(members.into_iter().map(|(name, found)| (name.to_owned(), value(found))).collect())
+}
+
+fn text<'m>(message: &'m SnsMessage, key: &str) -> Result<&'m str, ProofRefusal> {
     match message.get(key) {
         None => Err(ProofRefusal::missing(format!("the body has no {key}"))),
         Some(Value::String(text)) => Ok(text),
@@ -195,7 +215,7 @@ fn text<'m>(message: &'m Map<String, Value>, key: &str) -> Result<&'m str, Proof
     }
 }
 
-fn signed(message: &Map<String, Value>) -> Result<Vec<u8>, ProofRefusal> {
+fn signed(message: &SnsMessage) -> Result<Vec<u8>, ProofRefusal> {
     let (keys, optional): (_, &[&str]) = match text(message, "Type")? {
         "Notification" => (NOTIFICATION, &["Subject", "SubscribeURL"]),
         "SubscriptionConfirmation" | "UnsubscribeConfirmation" => (CONFIRMATION, &["Subject"]),
@@ -215,7 +235,7 @@ fn signed(message: &Map<String, Value>) -> Result<Vec<u8>, ProofRefusal> {
     Ok(signed.into_bytes())
 }
 
-fn confirmation(message: &Map<String, Value>, topic: &str) -> Result<FollowUp, ProofRefusal> {
+fn confirmation(message: &SnsMessage, topic: &str) -> Result<FollowUp, ProofRefusal> {
     let url = text(message, "SubscribeURL")?;
     if path_at_sns(url).is_none() {
         return Err(ProofRefusal::new(
@@ -259,7 +279,7 @@ fn path_at_sns(url: &str) -> Option<&str> {
     good.then_some(path)
 }
 
-fn describe(message: &Map<String, Value>, signed: &[u8]) -> Proven {
+fn describe(message: &SnsMessage, signed: &[u8]) -> Proven {
     let fact = |key| text(message, key).ok().map(str::to_owned);
     // What is not signed (MessageAttributes, UnsubscribeURL) makes no other message of it.
     let content = fingerprint(signed);

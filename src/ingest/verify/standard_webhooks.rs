@@ -20,6 +20,10 @@
 //! `webhook-id` names a message; a retry repeats it, signed at a new time. A sender with several
 //! endpoints may have them share one id: each has its secret.
 
+use std::sync::LazyLock;
+
+use data_encoding::{BASE64_NOPAD, Encoding};
+
 use crate::model::Source;
 
 use super::crypto::{HashFunction, hmacs, is_among, unbase64};
@@ -174,6 +178,14 @@ impl SignatureCheck<'_> {
     }
 }
 
+/// Base64 without its padding. The bits that the last character has too many are ignored, as the
+/// libraries ignore them: a secret may have been cut out of a longer one.
+static LENIENT_BASE64: LazyLock<Encoding> = LazyLock::new(|| {
+    let mut spec = BASE64_NOPAD.specification();
+    spec.check_trailing_bits = false;
+    spec.encoding().expect("the alphabet is base64's own")
+});
+
 /// The HMAC key of `whsec_<base64>`; the prefix and the padding may be missing, and the version of
 /// the signature may stand in front, as some senders show it (`v1,whsec_…`).
 fn secret_key(secret: &str) -> Result<Vec<u8>, String> {
@@ -185,13 +197,9 @@ fn secret_key(secret: &str) -> Result<Vec<u8>, String> {
     }
     let text = secret.strip_prefix("v1,").unwrap_or(secret);
     let text = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
-    data_encoding::BASE64_NOPAD
-        .decode(text.as_bytes())
-        .ok()
-        .filter(|key| !key.is_empty())
-        .ok_or_else(|| {
-            "a secret is not base64 after whsec_; copy it whole from the sender".to_owned()
-        })
+    LENIENT_BASE64.decode(text.as_bytes()).ok().filter(|key| !key.is_empty()).ok_or_else(|| {
+        "a secret is not base64 after whsec_; copy it whole from the sender".to_owned()
+    })
 }
 
 fn verifying_keys(source: &Source) -> Result<Vec<PublicKey>, String> {

@@ -168,10 +168,10 @@ pub fn fetches_certificates(source: &Source) -> bool {
     names_one && pinned_certificates::fetches(source)
 }
 
-/// Whether this is a certificate, in PEM.
+/// When a certificate in PEM ends, in seconds; `None` when it is not one.
 #[must_use]
-pub fn is_certificate(pem: &str) -> bool {
-    Certificate::from_pem(pem).is_some()
+pub fn certificate_end(pem: &str) -> Option<i64> {
+    Certificate::from_pem(pem).map(|certificate| certificate.not_after)
 }
 
 /// The keys of a source's settings, parsed: a source of tokens needs them for each request, and
@@ -194,7 +194,7 @@ pub fn check_key_set(value: &serde_json::Value) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SCHEMES, Source, default_max_body, limits};
+    use super::{SCHEMES, Source, TABLE, default_max_body, limits};
     use crate::model::PROVIDER_SCHEMES;
 
     /// The schemes of home-made senders.
@@ -210,6 +210,15 @@ mod tests {
 
         assert!(Source::new("in", "github").is_provider());
         assert!(!Source::new("in", "of-a-later-version").is_provider());
+    }
+
+    /// The keys of a set are parsed once, and not for each request.
+    #[test]
+    fn each_scheme_with_a_key_set_keeps_it_parsed() {
+        for scheme in TABLE {
+            let takes_one = scheme.params.iter().any(|(name, _)| *name == "jwks");
+            assert_eq!(scheme.has_key_set, takes_one, "{}", scheme.name);
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::Source;
+use crate::model::secret::without_login;
 
 use super::crypto::{HashFunction, equal, fingerprint_of, hmac_matches, sha256, unbase64, unhex};
 use super::json::scalars;
@@ -94,11 +95,12 @@ fn named_hash(request: &Request<'_>) -> Result<HashFunction, ProofRefusal> {
     }
 }
 
-/// The URL, as a reason shows it: without its query, which may hold what is confidential.
+/// The URL, as a reason shows it: without its login and its query, which may hold what is
+/// confidential.
 fn shown(url: &str) -> String {
     match url.split_once('?') {
-        Some((before, _)) => format!("{before}?…"),
-        None => url.to_owned(),
+        Some((before, _)) => format!("{}?…", without_login(before)),
+        None => without_login(url),
     }
 }
 

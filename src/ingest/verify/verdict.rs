@@ -29,6 +29,13 @@ impl ProviderAnswer {
         }
     }
 
+    /// What whoever may have done nothing wrong is answered: try again.
+    #[must_use]
+    pub fn try_again() -> Self {
+        let after = ("retry-after".to_owned(), "30".to_owned());
+        Self { headers: vec![after], ..Self::empty(503) }
+    }
+
     /// The answer that a source's own settings ask for.
     #[must_use]
     pub fn of_settings(source: &Source) -> Option<Self> {
@@ -81,8 +88,9 @@ pub enum Signed {
     /// This is the digest of all that is signed.
     Digest(String),
     /// As `Digest`; and the digest alone is enough to know a repetition, whatever id the body
-    /// bears: the signature does not hold the body together well enough.
-    Alone(String),
+    /// bears: what is signed does not hold all of the event together well enough. It is remembered
+    /// for so long at least, which is as long as the signed time is accepted.
+    Alone { digest: String, for_s: i64 },
 }
 
 /// A part of a body that is an event's body.

@@ -9,9 +9,10 @@
 //!
 //! Things: `JsonReader` (tokens, without recursion and without memory but one bit for each level),
 //! `Doc` (a tree of 16 bytes for each value, which points into the body), [`Number`] (compared
-//! exactly), `pointer` (RFC 6901, without a tree).
+//! exactly), `pointer` (RFC 6901, without a tree), `pieces` (members and elements as they stand).
 
 pub mod number;
+pub mod pieces;
 pub mod pointer;
 mod read;
 mod tree;

@@ -9,10 +9,10 @@ mod percent;
 mod redact;
 mod value;
 
-pub use names::{is_credential_name, is_secret_name};
+pub use names::{is_credential_name, is_secret_name, is_signature_name};
 pub use percent::{decoded, percent_decoded};
 pub use redact::{
     HIDDEN, looks_random, redacted_invalid_url, redacted_query, redacted_setting,
-    redacted_to_origin, redacted_url, secrets_in_url,
+    redacted_to_origin, redacted_url, secrets_in_url, without_login,
 };
 pub use value::{REDACTED, Secret, TimedSecret, trimmed_secret};

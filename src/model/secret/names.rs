@@ -19,8 +19,14 @@ const CREDENTIAL_PARTS: [&str; 12] = [
     "bearer",
 ];
 /// Whole words that mean one.
-const CREDENTIAL_WORDS: [&str; 9] =
-    ["auth", "pwd", "pass", "creds", "session", "sessionid", "sid", "otp", "jwt"];
+const CREDENTIAL_WORDS: [&str; 8] =
+    ["auth", "pwd", "pass", "creds", "session", "sessionid", "otp", "jwt"];
+/// Whole names of session identifiers, with their words put together. As a part of a name `sid` is
+/// a name of something else: Twilio has `AccountSid`, `CallSid` and `MessageSid`.
+const SESSION_NAMES: [&str; 6] =
+    ["sid", "xsid", "connectsid", "phpsessid", "jsessionid", "aspsessionid"];
+/// A token of one of these tells one delivery or one page from the others, and grants nothing.
+const PLAIN_TOKENS: [&str; 2] = ["idempotency", "page"];
 /// A key of one of these is a name of something, not a credential.
 const PLAIN_KEYS: [&str; 22] = [
     "event",
@@ -82,7 +88,7 @@ const SIGNATURE_WORDS: [&str; 4] = ["sig", "sign", "hmac", "mac"];
 /// compared without percent-encoding and in any case.
 #[must_use]
 pub fn is_credential_name(name: &str) -> bool {
-    let words = words(&decoded(name));
+    let words = without_plain_tokens(words(&decoded(name)));
     let Some(last) = words.last() else { return false };
     let is_session = words.iter().any(|word| word.contains("session"));
     if ABOUT.contains(&last.as_str()) && words.len() > 1 && !is_session {
@@ -92,9 +98,21 @@ pub fn is_credential_name(name: &str) -> bool {
     let joined = words.concat();
     let is_word =
         |word: &String| CREDENTIAL_WORDS.contains(&word.as_str()) || word.ends_with("auth");
-    CREDENTIAL_PARTS.iter().any(|part| joined.contains(part))
+    SESSION_NAMES.contains(&joined.as_str())
+        || CREDENTIAL_PARTS.iter().any(|part| joined.contains(part))
         || words.iter().any(is_word)
         || names_a_key(&words)
+}
+
+/// The words without those of an `Idempotency-Token`.
+fn without_plain_tokens(mut words: Vec<String>) -> Vec<String> {
+    while let Some(at) = words
+        .windows(2)
+        .position(|pair| PLAIN_TOKENS.contains(&pair[0].as_str()) && pair[1] == "token")
+    {
+        words.drain(at..at + 2);
+    }
+    words
 }
 
 /// `key`, `x-functions-key`, `subscriptionKeys`; not `x-event-key`.
@@ -112,9 +130,16 @@ fn names_a_key(words: &[String]) -> bool {
 /// Whether a name says that its value is a secret: a credential or a signature.
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {
+    is_credential_name(name) || is_signature_name(name)
+}
+
+/// Whether a name says that its value is a signature, or something about one:
+/// `X-Hub-Signature-256`, `Signature-Input`, `X-Shopify-Hmac-Sha256`.
+#[must_use]
+pub fn is_signature_name(name: &str) -> bool {
     let is_signature =
         |word: &String| word.contains("signature") || SIGNATURE_WORDS.contains(&word.as_str());
-    is_credential_name(name) || words(&decoded(name)).iter().any(is_signature)
+    words(&decoded(name)).iter().any(is_signature)
 }
 
 /// The words of a name in lower case: `X-Auth-Token`, `x_auth_token` and `xAuthToken` have the
@@ -177,6 +202,12 @@ mod tests {
             "X-Xauth",
             "basic_auth",
             "passwd",
+            "sid",
+            "connect.sid",
+            "PHPSESSID",
+            "JSESSIONID",
+            "x-sid",
+            "idempotency-token-secret",
         ];
 
         for name in names {
@@ -206,6 +237,14 @@ mod tests {
             "",
             "%",
             "x-compass",
+            "AccountSid",
+            "CallSid",
+            "MessageSid",
+            "MessagingServiceSid",
+            "SmsSid",
+            "ParentCallSid",
+            "I-Twilio-Idempotency-Token",
+            "i-twilio-idempotency-token",
         ];
 
         for name in names {

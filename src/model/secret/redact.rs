@@ -68,7 +68,8 @@ fn hides_secret(value: &str) -> bool {
     is_url && (has_login || pairs.any(|(name, value)| is_secret_name(name) && !value.is_empty()))
 }
 
-fn without_login(url: &str) -> String {
+#[must_use]
+pub fn without_login(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '#']).unwrap_or(rest.len());
     match rest[..end].rsplit_once('@') {

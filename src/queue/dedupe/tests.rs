@@ -2,7 +2,8 @@ use super::generation::{DedupeEntry, Generation};
 use super::{COUNTED, Dedupe, DedupeVerdict, FRESH};
 use crate::model::{EventId, Fingerprints, limits};
 
-const NONE: Fingerprints = Fingerprints { content: None, also: None, conflicts_with: None };
+const NONE: Fingerprints =
+    Fingerprints { content: None, also: None, conflicts_with: None, also_for_ms: 0 };
 
 fn content(content: u64) -> Fingerprints {
     Fingerprints { content: Some(content << 32), ..NONE }

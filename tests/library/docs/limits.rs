@@ -5,6 +5,8 @@ mod looking;
 
 use hookbox::model::limits as l;
 
+use super::amounts::{bytes, n, time};
+
 /// What is limited, and how.
 pub fn rows() -> Vec<(&'static str, String)> {
     let mut rows = incoming();
@@ -36,9 +38,9 @@ fn incoming() -> Vec<(&'static str, String)> {
         (
             "body of a webhook",
             format!(
-                "what the provider sends at most (`github` and `gitlab` 25 MiB, `sendgrid` and \
-                 `mandrill` 32 MiB, `pubsub` 16 MiB, `sns` 2 MiB), others {}; `--max-body` up to \
-                 {}",
+                "what the provider sends at most (`github`, `sendgrid` and `mandrill` 32 MiB, \
+                 `gitlab` 25 MiB, `shopify` and `pubsub` 16 MiB, `sns` 2 MiB), others {}; \
+                 `--max-body` up to {}",
                 bytes(l::DEFAULT_MAX_BODY),
                 bytes(l::MAX_BODY),
             ),
@@ -171,12 +173,22 @@ fn proofs() -> Vec<(&'static str, String)> {
         (
             "requests that wait for the scheduler",
             format!(
-                "{}, of which {} of one address; its others wait for its own up to {}; a request \
-                 with {} of events or more has a commit of its own, between two commits of others",
+                "{}, of which {} of one address and {} of one source; their others wait for their \
+                 own up to {}; a request with {} of events or more, each delivery counted as {}, \
+                 has a commit of its own, between two commits of others",
                 n(l::ACCEPTS_WAITING),
                 l::ACCEPTS_EACH,
+                l::ACCEPTS_OF_SOURCE,
                 time(l::ACCEPT_WAIT_MS),
-                bytes(l::LARGE_REQUEST)
+                bytes(l::LARGE_REQUEST),
+                bytes(l::DELIVERY_BYTES)
+            ),
+        ),
+        (
+            "deliveries of one request",
+            format!(
+                "{}: its events, as often as endpoints get each; more is answered 413",
+                n(l::REQUEST_DELIVERIES)
             ),
         ),
     ]);
@@ -458,41 +470,4 @@ fn log() -> Vec<(&'static str, String)> {
         ),
     ]);
     rows
-}
-
-/// `1,048,576`.
-fn n<N: TryInto<u64>>(number: N) -> String {
-    let digits =
-        number.try_into().unwrap_or_else(|_| panic!("a limit is not negative")).to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `256 KiB`.
-fn bytes<N: TryInto<u64>>(number: N) -> String {
-    let number: u64 = number.try_into().unwrap_or_else(|_| panic!("a limit is not negative"));
-    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
-        if number >= 1 << shift && number.is_multiple_of(1 << shift) {
-            return format!("{} {unit}", n(number >> shift));
-        }
-    }
-    format!("{} bytes", n(number))
-}
-
-/// `15 s`.
-fn time(ms: u64) -> String {
-    for (unit, size) in [("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)] {
-        if ms >= size && ms.is_multiple_of(size) {
-            let count = ms / size;
-            let unit = if unit == "days" && count == 1 { "day" } else { unit };
-            return format!("{count} {unit}");
-        }
-    }
-    format!("{ms} ms")
 }

@@ -304,7 +304,7 @@ fn a_preset_takes_what_its_provider_sends_at_most() {
     let home = Home::new();
     let daemon = home.start();
     let made = daemon.json(&["source", "create", "gh", "--verify", "github", "--secret", "s"]);
-    assert_eq!(made["max_body"], "25MiB");
+    assert_eq!(made["max_body"], "32MiB");
     let body = format!("{{\"commits\":\"{}\"}}", "x".repeat(2_000_000));
     let signed = signature::github("s", body.as_bytes());
     daemon.accept(
@@ -317,7 +317,7 @@ fn a_preset_takes_what_its_provider_sends_at_most() {
     assert_eq!(daemon.json(&["source", "update", "gh", "--max-body", "2MiB"])["max_body"], "2MiB");
     assert_eq!(
         daemon.json(&["source", "update", "gh", "--reset", "max_body"])["max_body"],
-        "25MiB"
+        "32MiB"
     );
     let open = daemon.json(&["source", "create", "open", "--verify", "none"]);
     assert_eq!(open["max_body"], "1MiB");

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::{NOW, URL, ask, base64, post, proven, refused, source, vector, vector_source, vectors};
 use crate::ingest::verify::crypto::HashFunction;
-use crate::ingest::verify::{ClientCert, FollowUp, Request, check_settings, verify};
+use crate::ingest::verify::{
+    ClientCert, FollowUp, Proven, Request, Signed, advice, check_settings, verify,
+};
 use crate::model::{Header, Source};
 
 #[test]
@@ -182,6 +184,21 @@ fn paypals_certificate_must_be_valid_and_its_own() {
     assert_eq!(refused(at(&paypal, 1_900_000_000)).0, "stale");
     assert_eq!(refused(at(&paypal, 1_700_000_000)).0, "stale");
 
+    // A CRC-32 holds nothing together, so what was signed is remembered for as long as its time is
+    // accepted, and somewhat longer, for clocks are set.
+    let remembered = |found: Proven| match found.signed {
+        Some(Signed::Alone { for_s, .. }) => for_s,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(remembered(found), 4 * 86_400 + 3600);
+    let mut patient = paypal.clone();
+    patient.params.insert("max_age_s".into(), json!(7 * 86_400));
+    assert_eq!(remembered(proven(at(&patient, 1_743_885_165))), 7 * 86_400 + 3600);
+    assert!(advice(&patient).is_empty());
+    patient.params.insert("max_age_s".into(), json!("none"));
+    assert!(remembered(proven(at(&patient, 1_743_885_165))) > 365 * 86_400);
+    assert!(advice(&patient)[0].contains("max_age_s=none"));
+
     let (sns, ..) = vector("sns", "v2-sha256");
     let foreign = sns.params["certs"].as_object().unwrap().values().next().unwrap().clone();
     for pinned in
@@ -209,6 +226,26 @@ fn shopify_wants_all_its_headers() {
             headers.iter().filter(|header| header.name != name).cloned().collect();
         assert_eq!(refused(post(&others)).0, "missing", "{name}");
     }
+}
+
+/// As the libraries read it: a secret may have been cut out of a longer one.
+#[test]
+fn a_secret_may_end_with_bits_that_count_for_nothing() {
+    let key = b"0123456789abcdef";
+    let plain = data_encoding::BASE64_NOPAD.encode(key);
+    assert!(plain.ends_with('g'), "{plain}");
+    let odd = format!("whsec_{}h==", &plain[..plain.len() - 1]);
+    let hooks = source("standard-webhooks", &odd, json!({}));
+    assert_eq!(check_settings(&hooks), Ok(()));
+    let signature =
+        format!("v1,{}", base64(HashFunction::Sha256, key, format!("i.{NOW}.x").as_bytes()));
+    let at = NOW.to_string();
+    let headers = [
+        ("webhook-id", "i"),
+        ("webhook-timestamp", at.as_str()),
+        ("webhook-signature", &signature),
+    ];
+    proven(post(&hooks, &headers, b"x"));
 }
 
 #[test]
@@ -247,4 +284,69 @@ fn gitlab_never_falls_back_from_a_signing_token() {
     assert_eq!(proven(send("webhook")).dedupe_key.as_deref(), Some("i"));
     assert_eq!(refused(send("svix")).0, "missing");
     assert_eq!(refused(post(&gitlab, &[("x-gitlab-token", token.as_str())], b"x")).0, "missing");
+}
+
+/// A receiver may believe the member that was not looked at.
+#[test]
+fn an_sns_message_that_says_something_twice_is_refused() {
+    let (mut sns, headers, body) = vector("sns", "v2-sha256");
+    sns.params.insert("max_age_s".into(), json!("none"));
+    let text = String::from_utf8(body).unwrap();
+    let ask = |body: &str| {
+        let request = Request {
+            method: "POST",
+            url: super::URL,
+            headers: &headers,
+            body: body.as_bytes(),
+            client: None,
+            keys: None,
+        };
+        verify(&sns, &request, NOW)
+    };
+
+    proven(ask(&text));
+    let open = text.find('{').expect("an object") + 1;
+    for twice in [r#""Message":"forged","#, r#""\u004dessage":"forged","#] {
+        let spoiled = format!("{}{twice}{}", &text[..open], &text[open..]);
+        assert_eq!(refused(ask(&spoiled)).0, "duplicate", "{twice}");
+    }
+    let more = format!("{}\"X\":1,\"X\":2,{}", &text[..open], &text[open..]);
+    proven(ask(&more));
+}
+
+/// Nothing stands between the two where they are signed.
+#[test]
+fn no_byte_moves_between_the_time_and_the_body() {
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let mut discord = source("discord", "", json!({"tolerance_s": "none"}));
+    discord.public_key = Some(data_encoding::HEXLOWER.encode(pair.public_key().as_ref()));
+    let at = NOW.to_string();
+    let signature = pair.sign(format!("{at}{{\"id\":\"1\"}}").as_bytes());
+    let signature = data_encoding::HEXLOWER.encode(signature.as_ref());
+    let send = |at: &str, body: &[u8]| {
+        let headers = [("x-signature-ed25519", signature.as_str()), ("x-signature-timestamp", at)];
+        post(&discord, &headers, body)
+    };
+    proven(send(&at, br#"{"id":"1"}"#));
+    assert_eq!(refused(send(&format!("{at}{{"), br#""id":"1"}"#)).0, "malformed");
+
+    let (mut sendgrid, headers, body) = vector("sendgrid", "small");
+    sendgrid.params.insert("tolerance_s".into(), json!("none"));
+    let ask = |cut: usize| {
+        let mut headers = headers.clone();
+        let time = headers.iter_mut().find(|one| one.name.ends_with("-timestamp")).unwrap();
+        time.value = [time.value.as_ref(), &body[..cut]].concat().into();
+        let request = Request {
+            method: "POST",
+            url: super::URL,
+            headers: &headers,
+            body: &body[cut..],
+            client: None,
+            keys: None,
+        };
+        verify(&sendgrid, &request, NOW)
+    };
+    proven(ask(0));
+    assert_eq!(refused(ask(1)).0, "malformed");
 }

@@ -359,3 +359,30 @@ fn a_key_alone_proves_the_sender_and_its_headers() {
     let found = proven(post(&apikey, &bare, b"x"));
     assert_eq!(of_request(&apikey, &[], b"x", &found).dedupe_key, None);
 }
+
+#[test]
+fn slacks_content_type_makes_no_other_event_of_what_was_signed() {
+    let slack = source("slack", "s", json!({}));
+    let mut taken = Taken::default();
+    let mut send = |at: i64, content_type: &str, body: &str| {
+        let at = at.to_string();
+        let signed = format!("v0:{at}:{body}");
+        let signature = format!("v0={}", hex(HashFunction::Sha256, "s", signed.as_bytes()));
+        let headers = [
+            ("x-slack-signature", signature.as_str()),
+            ("x-slack-request-timestamp", &at),
+            ("content-type", content_type),
+        ];
+        taken.take(&slack, &headers, body.as_bytes())
+    };
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+
+    let event = r#"{"type":"event_callback","event_id":"Ev1","event":{"type":"message"}}"#;
+    assert_eq!(send(NOW, json, event), Novelty::New);
+    assert_eq!(send(NOW, form, event), Novelty::Again, "captured, and read as a form");
+    assert_eq!(send(NOW + 9, json, event), Novelty::Again, "a retry has its event_id");
+
+    assert_eq!(send(NOW, form, "command=%2Fx&text=1"), Novelty::New);
+    assert_eq!(send(NOW, json, "command=%2Fx&text=1"), Novelty::Again);
+    assert_eq!(send(NOW + 1, form, "command=%2Fx&text=1"), Novelty::New, "typed once more");
+}

@@ -89,6 +89,7 @@ fn missing_and_superfluous_settings_are_reported() {
         ("hmac", "s", json!({"timestamp_header": "x-t"}), "has no effect"),
         ("hmac", "s", json!({"signed": "{body}{what}"}), "{what}"),
         ("hmac", "s", json!({"signed": "{body"}), "without its }"),
+        ("gitlab", "t", json!({"mode": "secret_token", "tolerance_s": 5}), "has no effect"),
     ] {
         let error = check_settings(&source(scheme, secret, params.clone())).expect_err(scheme);
         assert!(error.contains(wanted), "{scheme} {params}: {error}");
@@ -103,6 +104,24 @@ fn missing_and_superfluous_settings_are_reported() {
         source.public_key = Some(key.to_owned());
         assert!(check_settings(&source).is_err(), "{scheme}");
     }
+}
+
+#[test]
+fn what_has_no_effect_together_is_refused() {
+    for scheme in TABLE {
+        let mut one = source(scheme.name, "", json!({}));
+        one.split = true;
+        let why = check_settings(&one).err().unwrap_or_default();
+        assert_eq!(why.contains("--split has no effect"), !scheme.splits, "{}: {why}", scheme.name);
+    }
+
+    let mut okta = source("okta", "s", json!({}));
+    okta.split = true;
+    assert_eq!(check_settings(&okta), Ok(()));
+    okta.id_header = Some("x-id".into());
+    assert!(check_settings(&okta).expect_err("refused").contains("--id-field"));
+    okta.split = false;
+    assert_eq!(check_settings(&okta), Ok(()));
 }
 
 #[test]

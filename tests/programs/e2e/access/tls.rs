@@ -218,7 +218,7 @@ fn behind_a_proxy_clients_are_proven_by_name_and_proxies_prove_nobody() {
     assert_eq!(post(&client, &proxy, "billing"), "HTTP/1.1 401 Unauthorized");
     assert_eq!(
         post(&client, &proxy, "any"),
-        "HTTP/1.1 401 Unauthorized",
+        "HTTP/1.1 503 Service Unavailable",
         "it may be the proxy's own"
     );
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0";

@@ -340,3 +340,30 @@ fn an_import_that_breaks_off_says_where_and_after_what() {
     both["data"] = json!("hi");
     assert!(import(&[both.to_string()]).contains("exclude each other"));
 }
+
+/// An id names an event together with its content, wherever the first one came in.
+#[test]
+fn an_imported_event_takes_no_other_ones_place() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let key = [("Idempotency-Key", "key")];
+    daemon.accept("/in/in", &key, b"first");
+    daemon.accept("/in/in", &key, b"second");
+    let exported = Exported::of(home, &daemon);
+    daemon.kill();
+
+    let other = Home::new();
+    let fresh = other.start();
+    open_source(&fresh, "in");
+    assert_eq!(fresh.json(&["log", "import", &exported.path])["imported"], 2);
+    let duplicate = |body: &[u8]| {
+        let answer = fresh.post("/in/in", &key, body);
+        assert_eq!(answer.status, 202);
+        let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        answer["duplicate"] == true
+    };
+    assert!(duplicate(b"first") && duplicate(b"second"), "a repetition");
+    assert!(!duplicate(b"third"), "another body");
+    assert!(duplicate(b"third"));
+}
