@@ -2,11 +2,11 @@
 
 use super::check::{check, policy};
 use super::fresh_config::FreshConfig;
-use super::logging::Levels;
 use crate::config::Config;
 use crate::config::args::Args;
 use crate::ingest::Ingest;
 use crate::outbound::Outbound;
+use crate::service::logging::Levels;
 
 /// Puts a changed file in force, whole or not at all.
 ///
