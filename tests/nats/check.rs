@@ -24,7 +24,7 @@ fn the_check_says_what_the_stream_promises() {
         "stream -> HOOKS: weaker: storage is memory",
         "weaker: at max_msgs 10 the oldest messages are dropped",
         "promise: an event that is published again within 1h is stored once",
-        "weaker: the stream takes messages of 1 MiB with their headers",
+        "weaker: the stream takes messages of 1.0 MiB with their headers",
     ] {
         assert!(said.stdout.contains(part), "{part}: {said:?}");
     }
