@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bridge::{Bridge, configuration};
-use crate::out::{ROUTE, a_box};
+use crate::out::{ROUTE, a_box, await_leased};
 use crate::server::NatsServer;
 use crate::streams::Js;
 use crate::support::{Home, SOON, until};
@@ -27,7 +27,7 @@ fn a_server_that_is_away_gets_everything_when_it_is_back() {
     }
     // Nothing is hoarded: what it held is given back when it could not be published in time.
     bridge.await_log("the connection to NATS is lost");
-    daemon.await_count("in_flight", 0);
+    await_leased(&daemon, 0);
     daemon.await_count("pending", 50);
 
     server.proxy.set_closed(false);

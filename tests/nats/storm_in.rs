@@ -38,7 +38,8 @@ fn every_message_becomes_an_event_and_at_one_box_never_two() {
         let before = wanted.saturating_sub(AHEAD);
         while published < wanted {
             let key = format!("job-{published}");
-            js.publish("jobs.a", &[("Nats-Msg-Id", &key)], key.as_bytes());
+            let headers = [("Nats-Msg-Id", key.as_str()), ("Hookbox-Type", &key)];
+            js.publish("jobs.a", &headers, key.as_bytes());
             published += 1;
         }
         if number <= size.kills {
@@ -73,13 +74,13 @@ fn judge(fleet: &[FleetBox], published: u64) {
     let mut shares = Vec::new();
     let mut recognized = 0;
     for (number, one) in fleet.iter().enumerate() {
-        let ctl = one.daemon().ctl();
-        let exported = ctl.run(&["log", "export", "--source", "jobs"]).expect(0).stdout;
-        let events = exported.lines().filter_map(key_of);
-        let before = boxes.values().map(Vec::len).sum::<usize>();
-        events.for_each(|key| boxes.entry(key).or_default().push(number));
-        shares.push(boxes.values().map(Vec::len).sum::<usize>() - before);
         let list = one.daemon().lines(&["event", "list", "--limit", "1000000"]);
+        shares.push(list.len());
+        // The type of each is its key.
+        for event in &list {
+            let key = event["type"].as_str().expect("a type").to_owned();
+            boxes.entry(key).or_default().push(number);
+        }
         recognized += list.iter().filter_map(|e| e["duplicates"].as_u64()).sum::<u64>();
     }
 
@@ -99,16 +100,4 @@ fn has_repetition(at: &[usize]) -> bool {
     let mut sorted = at.to_vec();
     sorted.sort_unstable();
     sorted.windows(2).any(|pair| pair[0] == pair[1])
-}
-
-/// The body of an exported event, which is its key.
-fn key_of(line: &str) -> Option<String> {
-    use base64::Engine as _;
-    let event: serde_json::Value = serde_json::from_str(line).ok()?;
-    let data = event.get("data_base64").and_then(serde_json::Value::as_str);
-    if let Some(data) = data {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(data).ok()?;
-        return String::from_utf8(bytes).ok();
-    }
-    event.get("data").and_then(serde_json::Value::as_str).map(str::to_owned)
 }

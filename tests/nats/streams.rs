@@ -43,12 +43,13 @@ impl Js {
             .enable_all()
             .build()
             .expect("threads");
-        let client = runtime.block_on(async {
+        let context = runtime.block_on(async {
             let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
-            options.connect(url).await.expect("a connection")
+            let client = options.connect(url).await.expect("a connection");
+            let mut context = jetstream::new(client);
+            context.set_timeout(Duration::from_secs(20));
+            context
         });
-        let mut context = jetstream::new(client);
-        context.set_timeout(Duration::from_secs(20));
         Self { runtime, context }
     }
 
