@@ -102,11 +102,6 @@ impl Bridge {
         signal(self.pid(), rustix::process::Signal::TERM);
         until("the end of the bridge", SOON, || self.child.try_wait().expect("our own child"))
     }
-
-    /// How it ended by itself.
-    pub fn wait(&mut self) -> ExitStatus {
-        until("the end of the bridge", SOON, || self.child.try_wait().expect("our own child"))
-    }
 }
 
 fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {

@@ -137,22 +137,3 @@ fn a_box_that_does_not_accept_postpones_and_loses_nothing() {
     assert_eq!(daemon.lines(&["event", "list", "--limit", "1000"]).len(), 80);
     assert_eq!(bridge.terminate().code(), Some(0));
 }
-
-#[test]
-fn an_answer_that_is_no_202_acknowledges_nothing() {
-    let Some(server) = NatsServer::start() else { return };
-    let js = Js::connect(&server.url());
-    js.stream("JOBS", &["jobs.>"], |_| {});
-    let mut home = Home::new();
-    let daemon = a_box(&mut home, &["--answer", "200"]);
-    let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route("ingress")));
-    js.publish("jobs.a", &[], b"{}");
-    bridge.await_log("only 202 says that an event is stored");
-    assert_eq!(js.open("JOBS", "boxes"), Some(1));
-
-    // It says something about the box, so that it is no reason to give up the message.
-    daemon.json(&["source", "update", "jobs", "--answer", "202"]);
-    await_taken(&js);
-    assert_eq!(daemon.lines(&["event", "list", "--source", "jobs"]).len(), 1);
-    drop(bridge);
-}

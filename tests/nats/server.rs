@@ -68,16 +68,8 @@ impl NatsServer {
         path.to_string_lossy().into_owned()
     }
 
-    pub fn folder(&self) -> &Path {
-        self.dir.path()
-    }
-
     pub fn url(&self) -> String {
         self.proxy.url()
-    }
-
-    pub fn set_configuration(&mut self, more: &str) {
-        self.more = more.to_owned();
     }
 
     pub fn pid(&self) -> u32 {
