@@ -88,6 +88,10 @@ bench-smoke:
 interop:
     tests/interop/run.sh {{release}}
 
+# hookbox-nats against a real nats-server, which is installed below target/tools; skipped where there is none
+nats *NAMES:
+    tests/nats/run.sh {{NAMES}}
+
 # The page of `hookboxctl web` in a headless Chromium; skipped where there is none
 web-test FOLDER=(justfile_directory() / "target/debug"):
     tests/web/run.sh {{FOLDER}}

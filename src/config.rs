@@ -25,8 +25,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::model::{limits, parse_network};
 pub use admin::{AdminConfig, SocketMode};
@@ -222,6 +223,25 @@ impl Default for LoggingConfig {
     }
 }
 
+/// Reads the text of a file of settings. `all` has every key that there is, so that an unknown one
+/// can be explained.
+///
+/// # Errors
+/// The first key or value that is wrong, with its line.
+pub fn from_toml<T: DeserializeOwned>(
+    text: &str,
+    file: &Path,
+    all: &Value,
+) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError {
+        file: file.to_owned(),
+        line: error
+            .span()
+            .map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1),
+        what: suggest::explained(error.message(), all),
+    })
+}
+
 impl Config {
     /// Reads and checks the text of a file.
     ///
@@ -239,13 +259,7 @@ impl Config {
 
     /// Reads the text of a file: its keys and the form of its values.
     fn of_text(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError {
-            file: file.to_owned(),
-            line: error
-                .span()
-                .map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1),
-            what: suggest::explained(error.message(), &json!(Self::default())),
-        })
+        from_toml(text, file, &json!(Self::default()))
     }
 
     /// Where the admin socket is.

@@ -23,7 +23,9 @@
 //! | [`outbound`] | attempts go out: address guard, signing, transports, classification | the scheduler's handle |
 //! | [`admin`] | the local API: HTTP and JSON over the Unix socket | api, the handle, the log to read |
 //! | [`archive`] | the log without a daemon: backup, export, import, salvage | api, queue, log and those below |
+//! | [`service`] | what the programs share: log lines, exit codes, the service manager, their clock | model, config |
 //! | [`ctl`] | the operator's client of the admin socket | api, model, config, archive, the table of schemes |
+//! | `nats` | the bridge to NATS JetStream, a program of its own behind the feature `nats` | api, config, service |
 //! | [`daemon`] | the wiring: start, clock, signals, shutdown | all; none knows it |
 //!
 //! ```text
@@ -129,9 +131,12 @@ pub mod daemon;
 pub mod ingest;
 pub mod log;
 pub mod model;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod outbound;
 mod permits;
 pub mod queue;
 pub mod record;
 pub mod scheduler;
+pub mod service;
 pub mod trust;

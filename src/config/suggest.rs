@@ -16,11 +16,8 @@ pub(super) fn explained(message: &str, all: &Value) -> String {
     let sections = sections_with(given, all);
     match sections.as_slice() {
         [] => message,
-        [section] => format!("unknown field `{given}` here: it belongs into [{section}]"),
-        more => {
-            let places: Vec<String> = more.iter().map(|name| format!("[{name}]")).collect();
-            format!("unknown field `{given}` here: it is one of {}", places.join(", "))
-        }
+        [section] => format!("unknown field `{given}` here: it belongs into {section}"),
+        more => format!("unknown field `{given}` here: it is one of {}", more.join(", ")),
     }
 }
 
@@ -31,9 +28,14 @@ fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     Some((given, expected.split('`').skip(1).step_by(2).collect()))
 }
 
-/// The sections that have a key of this name.
+/// The sections that have a key of this name, as they are written: `[name]`, or `[[name]]` for one
+/// of which there may be several.
 fn sections_with(key: &str, all: &Value) -> Vec<String> {
     let all = all.as_object().into_iter().flatten();
     let has = |section: &Value| section.as_object().is_some_and(|keys| keys.contains_key(key));
-    all.filter(|(_, section)| has(section)).map(|(name, _)| name.clone()).collect()
+    all.filter_map(|(name, section)| match section {
+        Value::Array(several) => several.iter().any(has).then(|| format!("[[{name}]]")),
+        one => has(one).then(|| format!("[{name}]")),
+    })
+    .collect()
 }

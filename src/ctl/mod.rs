@@ -47,7 +47,7 @@ mod output;
 mod raw_request;
 mod schemes;
 mod secrets;
-mod server_identity;
+pub(crate) mod server_identity;
 mod settings;
 mod show;
 mod simulate;

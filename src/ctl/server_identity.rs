@@ -21,7 +21,7 @@ const RUN: &str = "/run";
 ///
 /// # Errors
 /// When it is nobody to be trusted, or the kernel does not say who it is.
-pub(super) fn check(socket: &Path, stream: &UnixStream) -> Result<(), CtlError> {
+pub(crate) fn check(socket: &Path, stream: &UnixStream) -> Result<(), CtlError> {
     let unknown = |error| {
         CtlError::Refused(format!(
             "cannot find out which user serves {}: {error}",

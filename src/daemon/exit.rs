@@ -1,35 +1,7 @@
-//! How the daemon ends: an exit code of sysexits(3) and one line that says what to do.
-
-use std::process::ExitCode;
+//! How the daemon ends, when it is the log that ends it.
 
 use crate::log::LogError;
-
-/// Why the daemon did not start, or did not end well.
-#[derive(Debug)]
-pub struct Exit {
-    pub code: u8,
-    pub what: String,
-}
-
-impl Exit {
-    pub const USAGE: u8 = 64;
-    pub const SOFTWARE: u8 = 70;
-    pub const CANNOT_CREATE: u8 = 73;
-    pub const IO: u8 = 74;
-    pub const IN_USE: u8 = 75;
-    pub const CONFIG: u8 = 78;
-
-    pub fn new(code: u8, what: impl Into<String>) -> Self {
-        Self { code, what: what.into() }
-    }
-
-    /// Says it and gives the code.
-    #[must_use]
-    pub fn report(&self) -> ExitCode {
-        eprintln!("hookboxd: {}", self.what);
-        ExitCode::from(self.code)
-    }
-}
+pub use crate::service::exit::Exit;
 
 impl From<LogError> for Exit {
     fn from(error: LogError) -> Self {

@@ -11,7 +11,6 @@ mod adapters;
 mod boot_apply;
 mod change_log;
 mod check;
-mod clock;
 mod ctl_hint;
 mod deliver;
 mod descriptors;
@@ -21,11 +20,8 @@ mod groups;
 mod history;
 mod housekeeping;
 mod idle_exit;
-mod journal;
-mod logging;
 mod memory;
 pub mod notices;
-mod one_line;
 mod reload;
 mod run_mark;
 mod serve;
@@ -37,6 +33,7 @@ mod start;
 use std::process::ExitCode;
 
 use crate::config::args::Args;
+use crate::service::{clock, logging};
 use exit::Exit;
 use run_mark::RunMark;
 
@@ -54,7 +51,7 @@ pub fn program() -> ExitCode {
 /// Runs `hookboxd`.
 #[must_use]
 pub fn main() -> ExitCode {
-    logging::end_on_panic();
+    logging::end_on_panic("hookboxd", "reads the log again when it is started");
     memory::keep_to_ourselves();
     let args = match Args::read() {
         Ok(args) => args,
@@ -69,7 +66,7 @@ pub fn main() -> ExitCode {
     };
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => exit.report(),
+        Err(exit) => exit.report("hookboxd"),
     }
 }
 

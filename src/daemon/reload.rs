@@ -1,11 +1,11 @@
 //! SIGHUP: reads the configuration again.
 
 use super::check::{check, policy};
-use super::logging::Levels;
 use crate::config::Config;
 use crate::config::args::Args;
 use crate::ingest::Ingest;
 use crate::outbound::Outbound;
+use crate::service::logging::Levels;
 
 /// Puts a changed file in force, whole or not at all.
 ///

@@ -16,7 +16,6 @@ use super::exit::Exit;
 use super::fresh_config::FreshConfig;
 use super::history::HistoryKeeper;
 use super::idle_exit::{EndedIdle, IdleExit};
-use super::logging::Levels;
 use super::reload;
 use super::socket_activation::PassedSockets;
 use super::start::Opened;
@@ -33,6 +32,8 @@ use crate::model::share::{Share, ShareHolder};
 use crate::outbound::LeaseHub;
 use crate::outbound::{NoteShare, Outbound, OutboundSettings, SystemResolver};
 use crate::scheduler::{self, Clock, Fatal, Handle, Retention, SchedulerParts};
+use crate::service::logging::Levels;
+use crate::service::scrape;
 
 /// How long attempts in flight may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -261,16 +262,9 @@ fn serve_metrics(
         let what = format!("[metrics] listen: cannot listen on {address}: {error}");
         Exit::new(Exit::CANNOT_CREATE, what)
     };
-    let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
-    listener.set_nonblocking(true).map_err(cannot)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(cannot)?;
-
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "whoever reaches this address reads the metrics");
-    }
-    let address = listener.local_addr().unwrap_or(address);
-    tracing::info!(%address, "metrics are served at /metrics");
-    tokio::spawn(admin.clone().serve_metrics(listener, stopped.clone()));
+    let (listener, _) = scrape::bind(address).map_err(cannot)?;
+    let (page, clock) = (admin.metrics_page(), admin.clock.clone());
+    tokio::spawn(scrape::serve(listener, page, clock, stopped.clone()));
     Ok(())
 }
 

@@ -11,42 +11,21 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::sync::watch;
 
 use crate::queue::Status;
 use crate::scheduler::Handle;
+use crate::service::notify::{NotifyState, is_there, notify, pause};
+pub use crate::service::notify::{ready, stopping};
 
 /// Between two looks at whether a start or a stop goes on.
 const LOOK: Duration = Duration::from_secs(5);
 /// What is asked for then.
 const MORE: Duration = Duration::from_secs(30);
-/// Between two signs of life where the manager has no watchdog, and the longest otherwise.
-const SIGN: Duration = Duration::from_secs(60);
 /// After an answer that the thread had no time for.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Ticks of the processor, of a hundredth of a second, that a look of its own may take.
 const OWN_TICKS: u64 = 2;
-
-/// Whether there is a manager.
-fn is_there() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some()
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    // Not running under a service manager is not an error.
-    let _ = sd_notify::notify(false, states);
-}
-
-/// The daemon serves.
-pub fn ready() {
-    notify(&[NotifyState::Ready]);
-}
-
-/// The daemon ends.
-pub fn stopping(what: &str) {
-    notify(&[NotifyState::Stopping, NotifyState::Status(what)]);
-}
 
 /// Asks for more time until it is dropped, as long as the process computes.
 pub struct MoreTime {
@@ -115,15 +94,6 @@ pub async fn report(handle: Handle, addresses: Vec<String>, mut stop: watch::Rec
             () = tokio::time::sleep(next) => {}
         }
     }
-}
-
-/// Between two signs of life: half of what the manager waits for, as sd_watchdog_enabled(3)
-/// recommends; more of them would only wake an idle machine.
-fn pause() -> Duration {
-    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
-    let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
-    let micros = number("WATCHDOG_USEC").filter(|micros| is_ours && *micros > 0);
-    micros.map_or(SIGN, |micros| (Duration::from_micros(micros) / 2).min(SIGN))
 }
 
 /// What `systemctl status` shows.

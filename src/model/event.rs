@@ -44,15 +44,6 @@ pub struct Fingerprints {
     pub also_for_ms: u64,
 }
 
-/// Whether a field of this (lower-case) name holds a signature, or belongs to one:
-/// `stripe-signature`, `signature-input`, `x-shopify-hmac-sha256`, `paypal-transmission-sig`. It is
-/// wrong as soon as the body is another one.
-#[must_use]
-pub fn is_signature(name: &str) -> bool {
-    let mut words = name.split(['-', '_']);
-    words.any(|word| matches!(word, "signature" | "signatures" | "sig") || word.starts_with("hmac"))
-}
-
 /// Whether a field of this (lower-case) name holds a digest of a body, and is wrong as soon as the
 /// body is another one.
 #[must_use]

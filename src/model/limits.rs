@@ -1,7 +1,9 @@
 //! A limit on everything, in one place. Units stand last in the names; bytes where none is named.
 
+mod nats;
 mod operating;
 
+pub use nats::*;
 pub use operating::*;
 
 /// Characters of a source's or endpoint's name.

@@ -16,11 +16,11 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Uri};
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::model::secret::redacted_url;
+use crate::model::secret::{is_signature_name, redacted_url};
 use crate::model::url_text::with_path;
 use crate::model::{
     Endpoint, Event, TraceContext, canonical_header_name, is_credential_name, is_digest,
-    is_hop_header, is_signature, limits, query,
+    is_hop_header, limits, query,
 };
 
 use super::redact::Redactor;
@@ -187,7 +187,7 @@ impl Message {
     /// it.
     pub fn forget_proofs_of(&mut self, event: &Event) {
         if self.body != event.body {
-            let proves = |name: &str| is_digest(name) || is_signature(name);
+            let proves = |name: &str| is_digest(name) || is_signature_name(name);
             self.forwarded.retain(|(name, _)| !proves(name.as_str()));
         }
     }

@@ -31,6 +31,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // What several share, so that nobody takes all.
     ("permits", &[]),
     ("config", &["model", "trust"]),
+    // What the programs that run for long share: log lines, exit codes, the service manager.
+    ("service", &["model", "config"]),
     ("ingest", &["model", "scheduler", "config", PROTOCOL]),
     ("outbound", &["model", "scheduler", "config", "trust", "permits", PROTOCOL]),
     // The log without a daemon: copies, exports and what can be salvaged, for the ctl alone.
@@ -47,11 +49,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "permits",
             "ingest::verify",
             "ingest::identity",
+            "service",
             PROTOCOL,
         ],
     ),
     // Of ingest the table of schemes, which `source schemes` shows without a daemon.
     ("ctl", &["model", "api", "config", "archive", "ingest::verify"]),
+    // The bridge to NATS is a client of the admin socket, and of who serves that as the ctl is.
+    ("nats", &["model", "api", "config", "service", "ctl::server_identity"]),
 ];
 
 /// The queue's words, which the scheduler's handle speaks: what is asked and answered, not how it
@@ -319,16 +324,17 @@ fn crates_stay_in_their_modules() {
 
         never("tokio", &["model", "api", "record", "queue", "log"], true);
         for name in ["hyper", "hyper_util", "http_body_util"] {
-            never(name, &["ingest", "outbound", "admin", "ctl"], false);
+            never(name, &["ingest", "outbound", "admin", "ctl", "service", "nats"], false);
         }
         never("sled", &["log"], false);
         never("wildmatch", &["model"], false);
+        never("async_nats", &["nats"], false);
     }
 
     report(
         "What decides and remembers is synchronous and testable without a runtime (no tokio in \
-         model, api, record, queue, log); HTTP is spoken only in ingest, outbound, admin and ctl; \
-         sled only in log; there is one pattern language, model::glob.",
+         model, api, record, queue, log); HTTP is spoken only in ingest, outbound, admin, ctl, \
+         nats and the listener of service; sled only in log, async_nats only in nats; there is one pattern language, model::glob.",
         broken,
     );
 }

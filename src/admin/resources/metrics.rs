@@ -1,7 +1,5 @@
 //! `/metrics`: the counts in the Prometheus text format, version 0.0.4.
 
-mod process;
-
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -19,10 +17,9 @@ use crate::log::{LogProblem, SegmentInfo};
 use crate::model::histogram::HistogramCounts;
 use crate::queue::{EndpointSnapshot, EndpointsQuery, Status};
 use crate::scheduler::{DiskLevel, DiskState, Meters};
-use process::Process;
-
-/// What the page is.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use crate::service::metrics_page::{CONTENT_TYPE, MetricsPage, seconds};
+use crate::service::process::Process;
+use crate::service::scrape::MakePage;
 
 /// The conditions of an endpoint, as the API names them.
 const CONDITIONS: &[(EndpointCondition, &str)] = &[
@@ -38,6 +35,18 @@ const CONDITIONS: &[(EndpointCondition, &str)] = &[
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
     Ok(ApiResponse::Text(CONTENT_TYPE, page(admin).await?.into()))
+}
+
+impl Admin {
+    /// What the listener for metrics serves.
+    #[must_use]
+    pub fn metrics_page(self: &Arc<Self>) -> MakePage {
+        let admin = self.clone();
+        Arc::new(move || {
+            let admin = admin.clone();
+            Box::pin(async move { page(&admin).await.ok() })
+        })
+    }
 }
 
 /// The whole page. With thousands of endpoints it has megabytes, so it is written on a thread that
@@ -62,33 +71,7 @@ pub async fn page(admin: &Arc<Admin>) -> Result<String, Problem> {
     .await
 }
 
-#[derive(Default)]
-struct MetricsPage(String);
-
 impl MetricsPage {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
-        let shown: Vec<String> =
-            labels.iter().map(|(k, v)| format!("{k}=\"{}\"", escape(v))).collect();
-        let _ = match shown.is_empty() {
-            true => writeln!(self.0, "{name} {value}"),
-            false => writeln!(self.0, "{name}{{{}}} {value}", shown.join(",")),
-        };
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.head(name, "counter", help);
-        self.line(name, &[], value);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.head(name, "gauge", help);
-        self.line(name, &[], value);
-    }
-
     fn intake(&mut self, admin: &Admin, status: &Status) {
         let name = "hookbox_accepted_total";
         self.head(name, "counter", "Events accepted since the start, by source.");
@@ -330,53 +313,5 @@ impl MetricsPage {
         self.gauge("hookbox_uptime_seconds", "Seconds since the start.", uptime_s(admin));
         self.head("hookbox_build_info", "gauge", "The version that runs.");
         self.line("hookbox_build_info", &[("version", &admin.info.version)], 1);
-    }
-
-    /// Under the names that every client library of Prometheus gives them.
-    fn process(&mut self, process: &Process) {
-        let name = "process_cpu_seconds_total";
-        self.head(name, "counter", "Time that the processor spent on it.");
-        let _ = writeln!(self.0, "{name} {}", seconds(process.cpu_ms));
-        let name = "process_start_time_seconds";
-        self.head(name, "gauge", "When it was started, in Unix time.");
-        let _ = writeln!(self.0, "{name} {}", seconds(process.started_ms));
-        for (name, help, value) in [
-            ("process_resident_memory_bytes", "Memory that it takes.", process.resident_bytes),
-            ("process_virtual_memory_bytes", "Addresses that it has.", process.virtual_bytes),
-            ("process_open_fds", "Open file descriptors.", process.open_fds),
-            ("process_max_fds", "File descriptors that it may open.", process.max_fds),
-            ("process_threads", "Threads.", process.threads),
-        ] {
-            self.gauge(name, help, value);
-        }
-    }
-}
-
-/// Milliseconds in seconds, to the millisecond.
-fn seconds(ms: u64) -> String {
-    let (whole, rest) = (ms / 1000, ms % 1000);
-    match rest {
-        0 => whole.to_string(),
-        _ => format!("{whole}.{rest:03}").trim_end_matches('0').to_owned(),
-    }
-}
-
-fn escape(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn seconds_have_a_point_and_no_more_digits_than_they_need() {
-        for (ms, text) in [(0, "0"), (1, "0.001"), (2_500, "2.5"), (60_000, "60"), (1_010, "1.01")]
-        {
-            assert_eq!(super::seconds(ms), text);
-        }
-    }
-
-    #[test]
-    fn labels_are_escaped() {
-        assert_eq!(super::escape("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
     }
 }

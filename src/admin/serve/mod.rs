@@ -5,6 +5,5 @@ mod body;
 mod dispatch;
 mod impatient;
 pub mod routes;
-mod scrape;
 mod server;
 pub mod socket;

@@ -39,6 +39,8 @@ fn parse(words: &[String]) -> Option<Result<(), String>> {
     let error = match program {
         "hookboxctl" => Cli::try_parse_from(words).err(),
         "hookboxd" => Args::try_parse_from(words).err(),
+        #[cfg(feature = "nats")]
+        "hookbox-nats" => hookbox::nats::args::BridgeArgs::try_parse_from(words).err(),
         _ => return None,
     };
     let failure = error.filter(|error| {

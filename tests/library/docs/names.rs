@@ -16,7 +16,10 @@ use super::report;
 
 /// Options of other programs that the documents name.
 const FOREIGN: &[(&str, &str)] = &[
+    ("--bin", "cargo"),
+    ("--create", "hookbox-nats"),
     ("--events", "benchmarks"),
+    ("--features", "cargo"),
     ("--ignored", "tests"),
     ("--include-ignored", "tests"),
     ("--lib", "cargo test"),
@@ -191,6 +194,10 @@ fn configuration_keys_that_are_named_exist() {
 
         for block in page.blocks().iter().filter(|block| block.language == "toml") {
             let (text, file) = (block.lines.join("\n"), Path::new("the block"));
+            if text.contains("[[out]]") || text.contains("[[in]]") || text.contains("[nats]") {
+                broken.extend(bridge_error(&text, &page.name, block.number));
+                continue;
+            }
             let error = match text.starts_with("[source.") || text.starts_with("[endpoint.") {
                 true => ConfigurationSet::parse(&text, FileFormat::Toml, file)
                     .err()
@@ -208,9 +215,23 @@ fn configuration_keys_that_are_named_exist() {
     );
 }
 
+/// What is wrong with a configuration of `hookbox-nats`, where that is built.
+#[cfg(feature = "nats")]
+fn bridge_error(text: &str, page: &str, number: usize) -> Option<String> {
+    let read = hookbox::nats::config::NatsConfig::parse(text, Path::new("the block"));
+    read.err().map(|why| format!("{page}:{number}: {why}"))
+}
+
+#[cfg(not(feature = "nats"))]
+fn bridge_error(_text: &str, _page: &str, _number: usize) -> Option<String> {
+    None
+}
+
 #[test]
 fn limits_that_are_named_exist() {
-    let limits = read("src/model/limits.rs") + &read("src/model/limits/operating.rs");
+    let limits = read("src/model/limits.rs")
+        + &read("src/model/limits/operating.rs")
+        + &read("src/model/limits/nats.rs");
     let mut broken = Vec::new();
     for page in page::all() {
         for (number, code) in page.code_spans() {
@@ -264,6 +285,7 @@ fn first_cells(page: &str) -> BTreeSet<String> {
 fn every_metric_and_notice_is_described_and_no_other() {
     let documented: BTreeSet<String> = first_cells("docs/reference/metrics.md")
         .into_iter()
+        .chain(first_cells("docs/reference/nats.md"))
         .filter(|name| name.starts_with("hookbox_"))
         .collect();
     assert_eq!(

@@ -5,8 +5,12 @@ use super::{occurrences, report, sources};
 
 /// Where clocks and randomness may be read: (file or module, what, why).
 const MAY_READ: &[(&str, &str, &str)] = &[
-    ("daemon/", "SystemTime::now", "the one reading of the wall clock, handed on as Now"),
-    ("daemon/", "Instant::now", "the one reading of the monotonic clock, handed on as Now"),
+    ("service/clock.rs", "SystemTime::now", "the one reading of the wall clock, handed on as Now"),
+    (
+        "service/clock.rs",
+        "Instant::now",
+        "the one reading of the monotonic clock, handed on as Now",
+    ),
     ("daemon/", "rand::", "the seed of the queue's generator"),
     (
         "outbound/exec/supervise.rs",

@@ -36,6 +36,7 @@ pub fn rows() -> Vec<(&'static str, String)> {
             super::n(l::TYPES_LOOKED_FOR)
         ),
     ));
+    rows.push(bridge());
     rows.push((
         "listener for metrics",
         format!(
@@ -80,6 +81,27 @@ fn history() -> (&'static str, String) {
             bytes(l::HISTORY_BYTES),
             l::HISTORY_RUNS,
             n(l::HISTORY_ROWS)
+        ),
+    )
+}
+
+/// The bridge to NATS, which is a program of its own.
+fn bridge() -> (&'static str, String) {
+    (
+        "`hookbox-nats`",
+        format!(
+            "{} routes, {} servers; {} messages of a route under way, at most {}, and {} of their \
+             bodies; {} connections to a socket of the daemon; a subject of {}, of which a name \
+             takes {}; {} to finish when it stops",
+            l::NATS_ROUTES,
+            l::NATS_SERVERS,
+            l::NATS_IN_FLIGHT_DEFAULT,
+            l::NATS_IN_FLIGHT,
+            bytes(l::NATS_HELD_BYTES),
+            l::NATS_CONNECTIONS,
+            bytes(l::NATS_SUBJECT),
+            bytes(l::NATS_SUBJECT_PART),
+            time(l::NATS_DRAIN_MS),
         ),
     )
 }

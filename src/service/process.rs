@@ -1,4 +1,4 @@
-//! The daemon as a process, out of `/proc`.
+//! The program as a process, out of `/proc`.
 
 use std::fs;
 
@@ -17,6 +17,7 @@ pub struct Process {
 
 impl Process {
     /// Reads it. It takes a moment, on a thread that may block.
+    #[must_use]
     pub fn read() -> Self {
         let text = |file: &str| fs::read_to_string(file).unwrap_or_default();
         let ticks = rustix::param::clock_ticks_per_second();

@@ -5,6 +5,10 @@
 //! short time, and the page is made at most once in `limits::METRICS_PAGE_MS`, however many ask.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,69 +23,90 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use crate::admin::context::Admin;
-use crate::admin::http::request::stopped;
-use crate::admin::resources::metrics;
-use crate::model::limits;
+use super::metrics_page::CONTENT_TYPE as TEXT_FORMAT;
+use crate::model::{Clock, limits};
 
 /// After a failed accept (no file descriptors left), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_millis(limits::METRICS_TIMEOUT_MS);
 
+/// Makes the page; `None` while that cannot be done.
+pub type MakePage =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
+
 /// The page, and when it was made.
-#[derive(Default)]
-struct KeptPage(Mutex<Option<(u64, Bytes)>>);
+struct KeptPage {
+    make: MakePage,
+    clock: Clock,
+    kept: Mutex<Option<(u64, Bytes)>>,
+}
 
 impl KeptPage {
     /// The page; made anew when it is too old. Those who ask meanwhile wait for the one.
-    async fn get(&self, admin: &Arc<Admin>) -> Option<Bytes> {
-        let mut kept = self.0.lock().await;
-        let now = (admin.clock)().mono_ms;
+    async fn get(&self) -> Option<Bytes> {
+        let mut kept = self.kept.lock().await;
+        let now = (self.clock)().mono_ms;
         if let Some((made_at, page)) = &*kept
             && now < made_at + limits::METRICS_PAGE_MS
         {
             return Some(page.clone());
         }
-        let page = Bytes::from(metrics::page(admin).await.ok()?);
+        let page = Bytes::from((self.make)().await?);
         *kept = Some((now, page.clone()));
         Some(page)
     }
 }
 
-impl Admin {
-    /// Serves the metrics on `listener` until `stop` turns true (or its sender is gone).
-    pub async fn serve_metrics(
-        self: Arc<Self>,
-        listener: TcpListener,
-        mut stop: watch::Receiver<bool>,
-    ) {
-        let permits = Arc::new(Semaphore::new(limits::METRICS_CONNECTIONS));
-        let page = Arc::new(KeptPage::default());
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stopped(&mut stop) => return,
-            };
-            let Ok((stream, _)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
+/// Serves the page on `listener` until `stop` turns true (or its sender is gone).
+pub async fn serve(
+    listener: TcpListener,
+    make: MakePage,
+    clock: Clock,
+    mut stop: watch::Receiver<bool>,
+) {
+    let permits = Arc::new(Semaphore::new(limits::METRICS_CONNECTIONS));
+    let page = Arc::new(KeptPage { make, clock, kept: Mutex::default() });
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
 
-            // One more than there may be is closed at once.
-            let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
-            let connection = connection(self.clone(), page.clone(), stream);
-            tokio::spawn(async move {
-                let _ = tokio::time::timeout(PATIENCE, connection).await;
-                drop(permit);
-            });
-        }
+        // One more than there may be is closed at once.
+        let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
+        let connection = connection(page.clone(), stream);
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(PATIENCE, connection).await;
+            drop(permit);
+        });
     }
 }
 
-async fn connection(admin: Arc<Admin>, page: Arc<KeptPage>, stream: TcpStream) {
+/// Listens there. The address that it has now, which has a port also where none was named.
+///
+/// # Errors
+/// When that cannot be listened on.
+pub fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "whoever reaches this address reads the metrics");
+    }
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(%address, "metrics are served at /metrics");
+    Ok((listener, address))
+}
+
+async fn connection(page: Arc<KeptPage>, stream: TcpStream) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let (admin, page) = (admin.clone(), page.clone());
-        async move { Ok::<_, Infallible>(answer(&admin, &page, &request).await) }
+        let page = page.clone();
+        async move { Ok::<_, Infallible>(answer(&page, &request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -94,11 +119,7 @@ async fn connection(admin: Arc<Admin>, page: Arc<KeptPage>, stream: TcpStream) {
     }
 }
 
-async fn answer(
-    admin: &Arc<Admin>,
-    page: &KeptPage,
-    request: &Request<Incoming>,
-) -> Response<Full<Bytes>> {
+async fn answer(page: &KeptPage, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.uri().path() != "/metrics" {
         return plain(StatusCode::NOT_FOUND, "only /metrics is here\n");
     }
@@ -108,10 +129,10 @@ async fn answer(
         return refused;
     }
 
-    match page.get(admin).await {
+    match page.get().await {
         Some(page) => {
             let mut found = Response::new(Full::new(page));
-            let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+            let kind = HeaderValue::from_static(TEXT_FORMAT);
             found.headers_mut().insert(CONTENT_TYPE, kind);
             found
         }

@@ -11,7 +11,7 @@ use super::journal::{self, JournalWriter};
 use super::one_line::OneLine;
 use crate::config::{LogFormat, LogLevel, LoggingConfig};
 
-/// Changes the level while the daemon runs.
+/// Changes the level while the program runs.
 pub struct Levels(reload::Handle<Targets, tracing_subscriber::Registry>);
 
 impl Levels {
@@ -52,9 +52,9 @@ pub fn start(config: &LoggingConfig) -> Levels {
     Levels(handle)
 }
 
-/// Makes a panic end the daemon, reported in one line. With `RUST_BACKTRACE`, the backtrace
-/// follows.
-pub fn end_on_panic() {
+/// Makes a panic end the program, reported in one line with what follows from it. With
+/// `RUST_BACKTRACE`, the backtrace follows.
+pub fn end_on_panic(program: &'static str, consequence: &'static str) {
     let whole = std::env::var_os("RUST_BACKTRACE").map(|_| std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
@@ -62,21 +62,20 @@ pub fn end_on_panic() {
         let place =
             panic.location().map_or_else(String::new, |at| format!("{}:{}", at.file(), at.line()));
         let line = format!(
-            "thread '{}' panicked at {place}: {what}; hookboxd ends here and reads the log again \
-             when it is started",
+            "thread '{}' panicked at {place}: {what}; {program} ends here and {consequence}",
             thread.name().unwrap_or("without a name")
         );
 
         if tracing::dispatcher::has_been_set() {
             tracing::error!("{line}");
         } else {
-            eprintln!("hookboxd: {line}");
+            eprintln!("{program}: {line}");
         }
         if let Some(whole) = &whole {
             whole(panic);
         }
 
-        // A panic ends the daemon in every build, also where the profile lets panics unwind: what
+        // A panic ends the program in every build, also where the profile lets panics unwind: what
         // tests see of a development build is then what a release does.
         std::process::abort();
     }));

@@ -1,0 +1,260 @@
+//! In: the messages of a durable consumer into a source.
+//!
+//! One loop asks the consumer for as many as there are permits for, and each message is a task: it
+//! posts the message to hookbox, and says to the server what became of it. A message is
+//! acknowledged only after hookbox's 202, and the server confirms that; whatever breaks in between,
+//! it comes again, and hookbox recognizes it by its key, inside the source's dedupe window.
+//!
+//! A box that does not accept (503, 429, restarted) gets nothing more for a while: what waits stays
+//! in the stream, for other boxes of the same consumer as well. While hookbox takes its time, the
+//! server is asked for more of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::Request;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::Batch;
+use async_nats::jetstream::{AckKind, Message};
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
+
+use super::box_client::{BoxClient, BoxEvent};
+use super::config::InConfig;
+use super::connect::Connection;
+use super::counts::{InCounts, count};
+use super::permits::{Permits, count as count_of};
+use super::pulse::{Gate, LineGap, RoutePulse};
+use super::taken::{MessagePlace, MessageTaken, event, taken};
+use crate::model::{Clock, limits};
+
+/// How often the server is asked to confirm an acknowledgement, and how long each may take.
+const CONFIRMS: u32 = 3;
+const CONFIRM: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(limits::NATS_POLL_MS);
+/// After the consumer could not be asked.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// A route in.
+pub struct InRoute {
+    config: InConfig,
+    connection: Connection,
+    consumer: PullConsumer,
+    /// The server gives a message to somebody else when it is not acknowledged for so long.
+    ack_wait: Duration,
+    daemon: Arc<BoxClient>,
+    counts: Arc<InCounts>,
+    pub pulse: Arc<RoutePulse>,
+    gate: Gate,
+    lines: LineGap,
+    away: LineGap,
+}
+
+impl InRoute {
+    pub fn new(
+        config: InConfig,
+        connection: Connection,
+        consumer: PullConsumer,
+        daemon: Arc<BoxClient>,
+        counts: Arc<InCounts>,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let ack_wait = consumer.cached_info().config.ack_wait.max(Duration::from_secs(1));
+        Arc::new(Self {
+            config,
+            connection,
+            consumer,
+            ack_wait,
+            daemon,
+            counts,
+            pulse: Arc::new(RoutePulse::new(clock.clone())),
+            gate: Gate::new(clock.clone()),
+            lines: LineGap::new(clock.clone()),
+            away: LineGap::new(clock),
+        })
+    }
+
+    /// Takes messages until `stop` turns true, then lets what is under way end.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let permits = Permits::new(self.config.max_in_flight);
+        let mut tasks = JoinSet::new();
+        while !*stop.borrow() {
+            self.pulse.beat();
+            while tasks.try_join_next().is_some() {}
+            self.round(&permits, &mut tasks, &mut stop).await;
+        }
+
+        let within = Duration::from_millis(limits::NATS_DRAIN_MS);
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(within, ended).await;
+        tasks.shutdown().await;
+        let _ = tokio::time::timeout(CONFIRM, self.connection.client.flush()).await;
+    }
+
+    /// Asks for messages once there is a connection and a permit, and the box accepts.
+    async fn round(
+        self: &Arc<Self>,
+        permits: &Permits,
+        tasks: &mut JoinSet<()>,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        let ready = async {
+            self.connection.up().await;
+            let permit = permits.take(self.config.max_in_flight).await;
+            loop {
+                match self.gate.closed_ms() {
+                    0 => break permit,
+                    ms => tokio::time::sleep(Duration::from_millis(ms)).await,
+                }
+            }
+        };
+        let ready = tokio::select! {
+            ready = tokio::time::timeout(ROUND, ready) => ready,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok(Some(mut permit)) = ready else { return };
+
+        let asked = self.consumer.batch().max_messages(count_of(&permit) as usize).expires(POLL);
+        let mut batch = match asked.messages().await {
+            Ok(batch) => batch,
+            Err(error) => return self.note_away(&error).await,
+        };
+        let mut is_up = self.connection.is_up.clone();
+        loop {
+            let next = tokio::select! {
+                next = batch.next() => Some(next),
+                // What was asked for is forgotten by the server that is gone.
+                _ = is_up.wait_for(|up| !*up) => return,
+                _ = stop.wait_for(|stop| *stop) => None,
+            };
+            let Some(next) = next else { return give_back(batch).await };
+            let message = match next {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return self.note_away(&*error).await,
+                None => return,
+            };
+
+            let Some(own) = permit.split(1) else { return };
+            tasks.spawn(self.clone().take(message, own));
+        }
+    }
+
+    async fn note_away(&self, error: &(dyn std::error::Error + Send + Sync)) {
+        if let Some(left_out) = self.away.open() {
+            let (route, error) = (&self.counts.name, super::connect::causes(error));
+            tracing::warn!(route, error, left_out, "the consumer cannot be asked for messages");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+
+    /// Posts one message to hookbox and says to the server what became of it.
+    async fn take(self: Arc<Self>, message: Message, permit: OwnedSemaphorePermit) {
+        count(&self.counts.received);
+        self.counts.in_flight.fetch_add(1, Ordering::Relaxed);
+        if let Some(place) = self.place(&message) {
+            let headers = message.headers.as_ref();
+            let source = &self.config.source;
+            let event = event(source, &place, headers, message.payload.clone());
+            self.settle(&message, &place, self.post(&message, &event, place.delivered).await).await;
+        }
+        self.counts.in_flight.fetch_sub(1, Ordering::Relaxed);
+        drop(permit);
+    }
+
+    /// Where the message stands, by the subject that its acknowledgement goes to.
+    fn place(&self, message: &Message) -> Option<MessagePlace> {
+        let info = message.info().ok()?;
+        self.counts.waiting.store(info.pending, Ordering::Relaxed);
+        Some(MessagePlace {
+            stream: info.stream.to_owned(),
+            sequence: info.stream_sequence,
+            subject: message.subject.to_string(),
+            delivered: u64::try_from(info.delivered).unwrap_or(1),
+        })
+    }
+
+    /// Posts it, and asks the server for more time meanwhile.
+    async fn post(&self, message: &Message, event: &BoxEvent, delivered: u64) -> MessageTaken {
+        let mut posted = std::pin::pin!(self.daemon.accept(event, self.config.via));
+        let mut ticks = tokio::time::interval(self.ack_wait / 3);
+        ticks.tick().await;
+        loop {
+            tokio::select! {
+                answer = &mut posted => return taken(answer, delivered),
+                _ = ticks.tick() => drop(message.ack_with(AckKind::Progress).await),
+            }
+        }
+    }
+
+    async fn settle(&self, message: &Message, place: &MessagePlace, taken: MessageTaken) {
+        let route = &self.counts.name;
+        match taken {
+            MessageTaken::Stored { is_duplicate } => {
+                if is_duplicate {
+                    count(&self.counts.duplicates);
+                }
+                self.confirm(message, "+ACK".to_owned()).await;
+            }
+
+            MessageTaken::Later { reason, after_ms, is_box } => {
+                count(&self.counts.postponed);
+                if is_box {
+                    self.gate.close_for(after_ms);
+                }
+                if let Some(left_out) = self.lines.open() {
+                    let sequence = place.sequence;
+                    tracing::warn!(
+                        route,
+                        sequence,
+                        reason,
+                        after_ms,
+                        left_out,
+                        "hookbox does not take a message now: it comes again"
+                    );
+                }
+                let after = Some(Duration::from_millis(after_ms));
+                drop(message.ack_with(AckKind::Nak(after)).await);
+            }
+
+            MessageTaken::Never(reason) => {
+                count(&self.counts.terminated);
+                let (sequence, subject) = (place.sequence, &place.subject);
+                tracing::error!(
+                    route,
+                    sequence,
+                    subject,
+                    reason,
+                    "hookbox refuses a message, which is given up: it stays in the stream"
+                );
+                let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
+                self.confirm(message, format!("+TERM {reason}")).await;
+            }
+        }
+    }
+
+    /// Acknowledges, and waits for the server to say that it knows.
+    async fn confirm(&self, message: &Message, what: String) {
+        let Some(reply) = &message.reply else { return };
+        for _ in 0..CONFIRMS {
+            let request = Request::new().payload(what.clone().into()).timeout(Some(CONFIRM));
+            match self.connection.client.send_request(reply.clone(), request).await {
+                Ok(_) if what == "+ACK" => return count(&self.counts.acknowledged),
+                Ok(_) => return,
+                Err(error) => tracing::debug!(%error, "an acknowledgement was not confirmed"),
+            }
+            let _ = tokio::time::timeout(CONFIRM, self.connection.up()).await;
+        }
+        // It comes again, and is recognized.
+        count(&self.counts.unconfirmed);
+    }
+}
+
+/// What has come already and is not begun any more is for somebody else, at once.
+async fn give_back(mut batch: Batch) {
+    while let Some(Some(Ok(message))) = batch.next().now_or_never() {
+        drop(message.ack_with(AckKind::Nak(None)).await);
+    }
+}

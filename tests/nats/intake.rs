@@ -1,0 +1,139 @@
+//! In: what becomes of the messages of a stream.
+
+use crate::bridge::{Bridge, configuration};
+use crate::server::NatsServer;
+use crate::streams::Js;
+use crate::support::{Daemon, Home, SOON, until};
+
+pub fn route(via: &str) -> String {
+    format!(
+        "[[in]]\nstream = \"JOBS\"\nconsumer = \"boxes\"\nsource = \"jobs\"\nvia = \"{via}\"\n\
+         [in.create]\nack_wait = \"2s\"\n"
+    )
+}
+
+/// A box with a source `jobs`, which also listens on a Unix socket.
+pub fn a_box(home: &mut Home, more: &[&str]) -> Daemon {
+    home.args.push("--listen".to_owned());
+    home.args.push(format!("unix:{}", home.path().join("in.sock").display()));
+    let daemon = home.start();
+    daemon.json(&[&["source", "create", "jobs", "--verify", "none"][..], more].concat());
+    daemon
+}
+
+/// Waits until the consumer has nothing left.
+pub fn await_taken(js: &Js) {
+    until("a consumer that is done", SOON, || (js.open("JOBS", "boxes")? == 0).then_some(()));
+}
+
+#[test]
+fn a_message_becomes_an_event_bit_for_bit() {
+    for via in ["admin", "ingress"] {
+        let Some(server) = NatsServer::start() else { return };
+        let js = Js::connect(&server.url());
+        js.stream("JOBS", &["jobs.>"], |_| {});
+        let mut home = Home::new();
+        let daemon = a_box(&mut home, &[]);
+        let headers = [
+            ("Nats-Msg-Id", "job-1"),
+            ("Hookbox-Type", "order.paid"),
+            ("Content-Type", "application/x-own"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ];
+        js.publish("jobs.a", &headers, b"\0\xff\r\n");
+        js.publish("jobs.b", &[], b"");
+
+        let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route(via)));
+        await_taken(&js);
+        let events = daemon.lines(&["event", "list", "--source", "jobs"]);
+        assert_eq!(events.len(), 2, "{via}: {events:?}");
+        let shown = |kind: &str| {
+            let found = events.iter().find(|event| event["type"] == kind);
+            let id = found.unwrap_or_else(|| panic!("{kind}: {events:?}"))["id"].clone();
+            daemon.json(&["event", "show", id.as_str().expect("an id")])
+        };
+        let paid = shown("order.paid");
+        assert_eq!(paid["body_base64"], "AP8NCg==", "{via}");
+        assert_eq!(paid["headers"]["content-type"], "application/x-own", "{via}");
+        assert_eq!(paid["headers"]["traceparent"], headers[3].1, "{via}");
+        assert_eq!(paid["headers"]["nats-sequence"], "1", "{via}");
+        assert_eq!(shown("jobs.b")["body_base64"], "", "{via}");
+        assert_eq!(bridge.terminate().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_message_that_comes_again_is_the_same_event() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    // A stream that recognizes nothing itself.
+    js.stream("JOBS", &["jobs.>"], |config| {
+        config.duplicate_window = std::time::Duration::from_millis(100);
+    });
+    let mut home = Home::new();
+    let daemon = a_box(&mut home, &[]);
+    let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route("admin")));
+
+    for _ in 0..3 {
+        js.publish("jobs.a", &[("Nats-Msg-Id", "job-1")], b"same");
+        let since = std::time::Instant::now();
+        until("the end of the window", SOON, || {
+            (since.elapsed() > std::time::Duration::from_millis(400)).then_some(())
+        });
+    }
+    assert_eq!(js.count("JOBS"), 3);
+    await_taken(&js);
+    let events = daemon.lines(&["event", "list", "--source", "jobs"]);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["duplicates"], 2, "{events:?}");
+    drop(bridge);
+}
+
+#[test]
+fn what_the_source_refuses_is_given_up_with_a_reason_and_the_others_go_on() {
+    for via in ["admin", "ingress"] {
+        let Some(server) = NatsServer::start() else { return };
+        let js = Js::connect(&server.url());
+        js.stream("JOBS", &["jobs.>"], |_| {});
+        let mut home = Home::new();
+        let daemon = a_box(&mut home, &["--max-body", "100"]);
+        let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route(via)));
+        bridge.await_log("larger ones are given up");
+        js.publish("jobs.large", &[], &[b'x'; 101]);
+        js.publish("jobs.small", &[], &[b'x'; 100]);
+        await_taken(&js);
+        bridge.await_log("hookbox refuses a message, which is given up");
+        assert!(bridge.log_text().contains("413"), "{via}: {}", bridge.log_text());
+        let events = daemon.lines(&["event", "list", "--source", "jobs"]);
+        assert_eq!(events.len(), 1, "{via}: {events:?}");
+        assert_eq!(js.count("JOBS"), 2, "what is given up stays in the stream");
+    }
+}
+
+#[test]
+fn a_box_that_does_not_accept_postpones_and_loses_nothing() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    js.stream("JOBS", &["jobs.>"], |_| {});
+    let mut home = Home::new();
+    // What comes faster is answered 429.
+    let daemon = a_box(&mut home, &["--rate", "20/s"]);
+    let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route("ingress")));
+    for number in 0..60 {
+        js.publish("jobs.a", &[], format!("{number}").as_bytes());
+    }
+    bridge.await_log("hookbox does not take a message now");
+    await_taken(&js);
+    assert_eq!(daemon.lines(&["event", "list", "--limit", "1000"]).len(), 60);
+
+    // A daemon that is away.
+    daemon.kill();
+    for number in 60..80 {
+        js.publish("jobs.a", &[], format!("{number}").as_bytes());
+    }
+    bridge.await_log("no daemon answers at");
+    let daemon = home.start();
+    await_taken(&js);
+    assert_eq!(daemon.lines(&["event", "list", "--limit", "1000"]).len(), 80);
+    assert_eq!(bridge.terminate().code(), Some(0));
+}
