@@ -8,7 +8,7 @@ mod names;
 mod records;
 mod rust;
 mod shape;
-mod words;
+pub mod words;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -273,7 +273,7 @@ fn systemd_hears_that_the_committing_thread_lives_and_what_it_does() {
 }
 
 #[test]
-fn systemd_is_told_when_it_is_ready() {
+fn systemd_is_notified_when_it_is_ready() {
     let home = Home::new();
     let path = home.path().join("notify.sock");
     let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a free path");
