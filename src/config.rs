@@ -11,11 +11,13 @@ pub mod args;
 mod check;
 mod drop_in_file;
 mod error;
+mod key_lines;
 pub mod layers;
 mod listen;
 mod metrics;
 mod show;
 mod suggest;
+pub mod usage;
 mod values;
 
 #[cfg(test)]
@@ -239,12 +241,18 @@ impl Config {
 
     /// Reads the text of a file: its keys and the form of its values.
     fn of_text(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError {
-            file: file.to_owned(),
-            line: error
+        toml::from_str(text).map_err(|error| {
+            let line = error
                 .span()
-                .map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1),
-            what: suggest::explained(error.message(), &json!(Self::default())),
+                .map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
+            let what = suggest::explained(error.message(), &json!(Self::default()));
+            // Of a value that is refused the key is named; what is no TOML has none.
+            let key = line.filter(|_| !what.starts_with("unknown field"));
+            let what = match key.and_then(|line| key_lines::key_at(text, line)) {
+                Some(key) => format!("{key}: {what}"),
+                None => what,
+            };
+            ConfigError { file: file.to_owned(), line, what }
         })
     }
 

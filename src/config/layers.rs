@@ -12,9 +12,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
 use super::drop_in_file::{self, DropInError};
+use super::key_lines::keys_with_lines;
 use super::{Config, ConfigError};
 
 /// The configuration of the system's own daemon.
@@ -26,6 +25,10 @@ pub const DROP_INS: &[&str] =
 /// Sources and endpoints that are applied when the system's own daemon starts: those of the vendor,
 /// those of the administrator. The rules are those of the drop-ins.
 pub const APPLY_FOLDERS: &[&str] = &["/usr/lib/hookbox/apply.d", "/etc/hookbox/apply.d"];
+/// The admin socket of the system's own daemon.
+pub const SYSTEM_SOCKET: &str = "/run/hookbox/admin.sock";
+/// The admin socket of a daemon that was started in this folder without options.
+pub const LOCAL_SOCKET: &str = "./hookbox-data/admin.sock";
 /// A folder that stands for `/` where the system's configuration is looked for: for tests, and for
 /// images that are checked before they are booted.
 const ROOT: &str = "HOOKBOX_ROOT";
@@ -256,21 +259,4 @@ fn table_of(text: &str, file: &Path) -> Result<toml::Table, ConfigError> {
         line: None,
         what: error.message().to_owned(),
     })
-}
-
-/// Every key of a file, as `section.key`, and its line.
-fn keys_with_lines(text: &str) -> Vec<(String, usize)> {
-    let line = |at: usize| text.get(..at).unwrap_or("").matches('\n').count() + 1;
-    let Ok(document) = DeTable::parse(text) else { return Vec::new() };
-
-    let mut found = Vec::new();
-    for (name, value) in document.get_ref() {
-        match value.get_ref().as_table() {
-            Some(section) => found.extend(section.keys().map(|key| {
-                (format!("{}.{}", name.get_ref(), key.get_ref()), line(key.span().start))
-            })),
-            None => found.push((name.get_ref().to_string(), line(name.span().start))),
-        }
-    }
-    found
 }

@@ -37,6 +37,7 @@ mod start;
 use std::process::ExitCode;
 
 use crate::config::args::Args;
+use crate::config::usage::usage_line;
 use exit::Exit;
 use run_mark::RunMark;
 
@@ -59,12 +60,11 @@ pub fn main() -> ExitCode {
     let args = match Args::read() {
         Ok(args) => args,
         Err(error) => {
+            if error.use_stderr() {
+                return Exit::new(Exit::USAGE, usage_line(&error.to_string(), "hookboxd")).report();
+            }
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(Exit::USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return ExitCode::SUCCESS;
         }
     };
     match run(&args) {
