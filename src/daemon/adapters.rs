@@ -20,6 +20,14 @@ use crate::outbound::LeaseHub;
 use crate::outbound::{Outbound, SecretLookup};
 use crate::queue::matcher;
 
+/// How this daemon was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub speaks_tls: bool,
+    /// Whether it reads a configuration file.
+    pub has_file: bool,
+}
+
 /// Everything that is lent.
 pub fn lend(
     outbound: Arc<Outbound>,
@@ -27,10 +35,9 @@ pub fn lend(
     lookup: SecretLookup,
     hub: &Arc<LeaseHub>,
     history: &Arc<HistoryKeeper>,
-    speaks_tls: bool,
+    Setting { speaks_tls, has_file }: Setting,
 ) -> Adapters {
     let (lending, settling) = (hub.clone(), hub.clone());
-    let checking = outbound.clone();
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
     let kept = ingest.refused_requests();
 
@@ -66,7 +73,7 @@ pub fn lend(
             let unreachable = without_tls(source, speaks_tls).into_iter();
             unreachable.chain(warnings(source)).collect()
         }),
-        check_endpoint: Arc::new(move |endpoint| checking.check(&looked_up(endpoint, &lookup)?)),
+        check_endpoint: endpoint_check(outbound.clone(), lookup, has_file),
         why_not: Arc::new(matcher::why_not),
         test_endpoint: Some(Arc::new(move |test| {
             let outbound = outbound.clone();
@@ -81,6 +88,26 @@ pub fn lend(
             let hub = settling.clone();
             Box::pin(async move { hub.settle(&lease, settlement).await })
         }),
+    }
+}
+
+/// Checks an endpoint with the secrets that it names.
+fn endpoint_check(
+    outbound: Arc<Outbound>,
+    lookup: SecretLookup,
+    has_file: bool,
+) -> Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync> {
+    Arc::new(move |endpoint| {
+        let checked = outbound.check(&looked_up(endpoint, &lookup)?);
+        checked.map_err(|why| if has_file { why } else { with_file(why) })
+    })
+}
+
+/// Advice to change the configuration file, for a daemon that reads none.
+fn with_file(why: String) -> String {
+    match why.contains("hookbox.toml") {
+        true => format!("{why} (start hookboxd with --config FILE)"),
+        false => why,
     }
 }
 

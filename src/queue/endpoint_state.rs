@@ -395,10 +395,12 @@ impl EndpointState {
     /// Takes a delivery out of the batch it waits with. A batch that others stay in gets the id
     /// `(seq, 0)`, because its content is another one.
     pub(super) fn leave_batch(&mut self, seq: Seq, delivery: Seq) {
+        // A delivery that waits alone, or not at all, leaves nothing.
         let Some(id) = self.retrying.get_mut(&delivery).and_then(|waiting| waiting.batch.take())
         else {
             return;
         };
+        // In a log with a gap the record that made the batch may be missing.
         let Some(mut batch) = self.batches.remove(&id) else { return };
         batch.members.retain(|member| *member != delivery);
         if batch.members.is_empty() {

@@ -344,6 +344,10 @@ fn with_no_options_daemon_and_ctl_meet_in_the_current_folder() {
         output.contains("127.0.0.1:") && output.contains("hookboxctl"),
         "where it listens, what to type: {output}"
     );
+    // An installed daemon's socket would come first.
+    if !std::path::Path::new("/run/hookbox/admin.sock").exists() {
+        assert!(!output.contains("--socket"), "it is found without: {output}");
+    }
 }
 
 #[test]
