@@ -139,16 +139,16 @@ fn within(
     high: u64,
     unit: &str,
 ) -> Result<(), InvalidKey> {
-    let shown = |number: u64| match unit {
-        "bytes" => size_text(number),
-        "ms" => span_text(number),
-        unit => format!("{number} {unit}"),
+    let (shown, unit): (fn(u64) -> String, String) = match unit {
+        "bytes" => (size_text, String::new()),
+        "ms" => (span_text, String::new()),
+        unit => (|number| number.to_string(), format!(" {unit}")),
     };
     match (low..=high).contains(&value) {
         true => Ok(()),
         false => {
             let (value, low, high) = (shown(value), shown(low), shown(high));
-            Err((key, format!("{value} is out of range: use {low} to {high}")))
+            Err((key, format!("{value}{unit} is out of range: use {low} to {high}{unit}")))
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct RateSetting(pub Rate);
 /// What a value may be written as.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum WrittenValue {
     Whole(u64),
     Number(f64),
     Text(String),
@@ -29,13 +29,16 @@ enum Written {
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const FORM: &str = "must be a duration such as \"15s\", or a number of seconds";
-        let written = Written::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
+        let written =
+            WrittenValue::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
         let ms = match written {
-            Written::Whole(seconds) => {
+            WrittenValue::Whole(seconds) => {
                 seconds.checked_mul(1000).ok_or_else(|| D::Error::custom(FORM))?
             }
-            Written::Number(seconds) => time::seconds_to_ms(seconds).map_err(D::Error::custom)?,
-            Written::Text(text) => time::parse_span_ms(&text).map_err(D::Error::custom)?,
+            WrittenValue::Number(seconds) => {
+                time::seconds_to_ms(seconds).map_err(D::Error::custom)?
+            }
+            WrittenValue::Text(text) => time::parse_span_ms(&text).map_err(D::Error::custom)?,
         };
         Ok(Self(ms))
     }
@@ -44,11 +47,12 @@ impl<'de> Deserialize<'de> for Millis {
 impl<'de> Deserialize<'de> for RateSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const FORM: &str = "must be a rate such as \"50/s\", or a number of attempts a second";
-        let written = Written::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
+        let written =
+            WrittenValue::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
         let text = match written {
-            Written::Whole(count) => count.to_string(),
-            Written::Number(_) => return Err(D::Error::custom(FORM)),
-            Written::Text(text) => text,
+            WrittenValue::Whole(count) => count.to_string(),
+            WrittenValue::Number(_) => return Err(D::Error::custom(FORM)),
+            WrittenValue::Text(text) => text,
         };
         text.parse().map(Self).map_err(D::Error::custom)
     }
@@ -57,11 +61,14 @@ impl<'de> Deserialize<'de> for RateSetting {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const FORM: &str = "must be a size such as \"64MiB\", or a number of bytes";
-        let written = Written::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
+        let written =
+            WrittenValue::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
         match written {
-            Written::Whole(bytes) => Ok(Self(bytes)),
-            Written::Number(_) => Err(D::Error::custom(FORM)),
-            Written::Text(text) => size::parse_bytes(&text).map(Self).map_err(D::Error::custom),
+            WrittenValue::Whole(bytes) => Ok(Self(bytes)),
+            WrittenValue::Number(_) => Err(D::Error::custom(FORM)),
+            WrittenValue::Text(text) => {
+                size::parse_bytes(&text).map(Self).map_err(D::Error::custom)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the admin module borrows of other modules, as functions, so that these modules need not
 //! know each other.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -14,7 +15,7 @@ use crate::api::views::{
     RefusedRequestView,
 };
 use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
-use crate::ingest::{Ingest, KeptRefusal, Origins, RefusalCounters, identity};
+use crate::ingest::{Ingest, KeptRefusal, Listener, Origins, RefusalCounters, identity};
 use crate::model::{DeliveryId, Endpoint, Header, Outcome, Source, limits};
 use crate::outbound::LeaseHub;
 use crate::outbound::{Outbound, SecretLookup};
@@ -26,6 +27,13 @@ pub struct Setting {
     pub speaks_tls: bool,
     /// Whether it reads a configuration file.
     pub has_file: bool,
+}
+
+impl Setting {
+    pub fn of(listeners: &[Listener], config_file: Option<&Path>) -> Self {
+        let speaks_tls = listeners.iter().any(Listener::is_tls);
+        Self { speaks_tls, has_file: config_file.is_some() }
+    }
 }
 
 /// Everything that is lent.
@@ -73,7 +81,7 @@ pub fn lend(
             let unreachable = without_tls(source, speaks_tls).into_iter();
             unreachable.chain(warnings(source)).collect()
         }),
-        check_endpoint: endpoint_check(outbound.clone(), lookup, has_file),
+        check_endpoint: Arc::new(endpoint_check(outbound.clone(), lookup, has_file)),
         why_not: Arc::new(matcher::why_not),
         test_endpoint: Some(Arc::new(move |test| {
             let outbound = outbound.clone();
@@ -96,11 +104,11 @@ fn endpoint_check(
     outbound: Arc<Outbound>,
     lookup: SecretLookup,
     has_file: bool,
-) -> Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync> {
-    Arc::new(move |endpoint| {
+) -> impl Fn(&Endpoint) -> Result<(), String> + Send + Sync {
+    move |endpoint: &Endpoint| {
         let checked = outbound.check(&looked_up(endpoint, &lookup)?);
         checked.map_err(|why| if has_file { why } else { with_file(why) })
-    })
+    }
 }
 
 /// Advice to change the configuration file, for a daemon that reads none.

@@ -168,7 +168,7 @@ async fn open(
     let idle_ms = idle_exit(config, &passed);
     let listeners = listeners(config, passed)?;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
-    let speaks_tls = listeners.iter().any(Listener::is_tls);
+    let started = adapters::Setting::of(&listeners, config_file);
     let (direct, post_to) = direct(&listeners);
     let socket = config.socket();
     let admin_listener = admin_listener(config, &socket, passed_admin)?;
@@ -184,14 +184,7 @@ async fn open(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: adapters::refusals(&ingest.refusals()),
         info: admin_info(config, clock, &addresses, &direct),
-        adapters: adapters::lend(
-            outbound.clone(),
-            &ingest,
-            lent,
-            &hub,
-            &history,
-            adapters::Setting { speaks_tls, has_file: config_file.is_some() },
-        ),
+        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, &history, started),
         context: admin::CallerContext::default(),
     };
     // Before anything comes in: what the files ask for is there from the first request on.

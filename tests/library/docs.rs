@@ -95,6 +95,7 @@ fn the_readme_is_one_page_and_lines_are_short() {
     if bytes > README_BYTES {
         broken.push(format!("README.md has {bytes} bytes, at most {README_BYTES} are one page"));
     }
+
     let others = [
         "CONTRIBUTING.md",
         "SECURITY.md",
@@ -110,6 +111,7 @@ fn the_readme_is_one_page_and_lines_are_short() {
             }
         }
     }
+
     report(
         "README.md is one page, and lines are at most 120 columns: details belong to docs/.",
         &broken,
