@@ -5,7 +5,8 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
-const key = Buffer.from(process.env.HOOK_SECRET.replace(/^whsec_/, ""), "base64");
+const key = Buffer.from((process.env.HOOK_SECRET ?? "").replace(/^whsec_/, ""), "base64");
+if (key.length < 24) { console.error("set HOOK_SECRET to the endpoint's whsec_… secret"); process.exit(1); }
 const seen = new Set(existsSync("seen.txt") ? readFileSync("seen.txt", "utf8").split("\n") : []);
 
 // Standard Webhooks v1: HMAC-SHA256 over id.timestamp.body. During a rotation there are several signatures.

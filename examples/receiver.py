@@ -5,7 +5,8 @@
 import base64, hashlib, hmac, json, os, sqlite3, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-KEY = base64.b64decode(os.environ["HOOK_SECRET"].removeprefix("whsec_"))
+KEY = base64.b64decode(os.environ.get("HOOK_SECRET", "").removeprefix("whsec_"))
+if len(KEY) < 24: sys.exit("set HOOK_SECRET to the endpoint's whsec_… secret")
 SEEN = sqlite3.connect("seen.db")
 SEEN.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY)")
 

@@ -17,6 +17,7 @@ mod listen;
 mod metrics;
 mod show;
 mod suggest;
+pub mod usage;
 mod values;
 
 #[cfg(test)]
@@ -233,12 +234,17 @@ pub fn from_toml<T: DeserializeOwned>(
     file: &Path,
     all: &Value,
 ) -> Result<T, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError {
-        file: file.to_owned(),
-        line: error
-            .span()
-            .map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1),
-        what: suggest::explained(error.message(), all),
+    toml::from_str(text).map_err(|error| {
+        let line =
+            error.span().map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
+        let what = suggest::explained(error.message(), all);
+        // Of a value that is refused the key is named; what is no TOML has none.
+        let key = line.filter(|_| !what.starts_with("unknown field"));
+        let what = match key.and_then(|line| lines::key_at(text, line)) {
+            Some(key) => format!("{key}: {what}"),
+            None => what,
+        };
+        ConfigError { file: file.to_owned(), line, what }
     })
 }
 

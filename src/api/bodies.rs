@@ -107,6 +107,7 @@ pub struct ReplayBody {
     /// Send them to this endpoint instead of where they went before
     pub to: Option<Line>,
     /// New deliveries per second
+    #[cfg_attr(test, schemars(with = "Option<super::schema::WrittenRate>"))]
     pub rate: Option<Text<Rate>>,
     /// Every event there is
     pub all: bool,

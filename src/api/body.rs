@@ -13,6 +13,23 @@ use super::spec::{SpecError, refusal_of};
 pub fn read<T: Default + Serialize + DeserializeOwned>(
     object: Map<String, Value>,
 ) -> Result<T, SpecError> {
+    read_as(object, SpecError::field)
+}
+
+/// Reads fields that are options of the command line, too, and are named as such.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_options<T: Default + Serialize + DeserializeOwned>(
+    object: Map<String, Value>,
+) -> Result<T, SpecError> {
+    read_as(object, SpecError::of)
+}
+
+fn read_as<T: Default + Serialize + DeserializeOwned>(
+    object: Map<String, Value>,
+    refused_field: fn(&str, &str) -> SpecError,
+) -> Result<T, SpecError> {
     let object: Map<String, Value> =
         object.into_iter().filter(|(_, value)| !value.is_null()).collect();
     let known = known_keys::<T>();
@@ -26,10 +43,8 @@ pub fn read<T: Default + Serialize + DeserializeOwned>(
 
     serde_json::from_value(Value::Object(object.clone())).map_err(|why| {
         let refused = object.into_iter().find_map(|(key, value)| refusal_of::<T>(&key, value));
-        refused.map_or_else(
-            || SpecError::new(why.to_string()),
-            |(key, why)| SpecError::field(&key, &why),
-        )
+        refused
+            .map_or_else(|| SpecError::new(why.to_string()), |(key, why)| refused_field(&key, &why))
     })
 }
 

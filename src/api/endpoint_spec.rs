@@ -110,6 +110,7 @@ spec! {
 
         /// Attempts per second, minute or hour: 10/s, 100/m, 1000/h [default: no limit]
         #[arg(long, value_name = "N/s", help_heading = PACING)]
+        #[cfg_attr(test, schemars(with = "Option<super::schema::WrittenRate>"))]
         pub rate: Option<Text<Rate>>,
         /// Attempts that --rate allows at once after a pause [default: 1]
         #[arg(long, value_name = "N", help_heading = PACING)]
@@ -151,6 +152,7 @@ spec! {
         pub catch_up: Option<CatchUpMode>,
         /// Attempts per second, minute or hour while a backlog is delivered [default: as --rate]
         #[arg(long, value_name = "N/s", help_heading = PACING)]
+        #[cfg_attr(test, schemars(with = "Option<super::schema::WrittenRate>"))]
         pub catch_up_rate: Option<Text<Rate>>,
         /// The JSON Pointer to the key in the body of which --catch-up latest keeps the latest
         /// event

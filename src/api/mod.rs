@@ -23,6 +23,7 @@ pub mod endpoint_spec;
 #[cfg(test)]
 mod schema;
 pub mod source_spec;
+pub mod source_warnings;
 pub mod spec;
 #[cfg(test)]
 mod tests;

@@ -62,6 +62,20 @@ inline_schema!([const LOW: u32, const HIGH: u32] Real<LOW, HIGH>, json_schema!({
 
 inline_schema!([T] Text<T>, json_schema!({"type": "string"}));
 
+/// A rate as it may be written.
+pub(super) enum WrittenRate {}
+
+inline_schema!([] WrittenRate, json_schema!({
+    "oneOf": [
+        {
+            "type": "string",
+            "description": "A rate such as 10/s, 100/m or 1000/h",
+            "examples": ["10/s"]
+        },
+        {"type": "integer", "description": "By the second", "minimum": 1, "maximum": u32::MAX},
+    ],
+}));
+
 inline_schema!([] SecretText, json_schema!({"type": "string"}));
 
 inline_schema!([] Time, json_schema!({"type": "string", "format": "date-time"}));

@@ -69,6 +69,7 @@ spec! {
         /// Requests per second, minute or hour: 10/s, 100/m, 1000/h; further ones are answered 429
         /// [default: no limit]
         #[arg(long, value_name = "N/s")]
+        #[cfg_attr(test, schemars(with = "Option<super::schema::WrittenRate>"))]
         pub rate: Option<Text<Rate>>,
         /// The largest body that is accepted [default: the largest that the provider sends (github
         /// 32MiB, gitlab 25MiB), or 1MiB]

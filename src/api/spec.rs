@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::model::form_error::form_error;
+
 /// A setting that was refused, or that is missing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -210,7 +212,7 @@ fn nearest<'a>(given: &str, keys: &[&'a str]) -> Option<&'a str> {
 pub(super) fn refusal_of<T: DeserializeOwned>(key: &str, value: Value) -> Option<(String, String)> {
     let alone = Value::Object(Map::from_iter([(key.to_owned(), value)]));
     let why = serde_json::from_value::<T>(alone).err()?;
-    Some((key.to_owned(), why.to_string()))
+    Some((key.to_owned(), form_error(&why.to_string())))
 }
 
 /// The settings that are given, as JSON.

@@ -11,16 +11,12 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::size::parse_bytes;
-use crate::model::time::{parse_duration_ms, parse_wall, rfc3339};
+use crate::model::size::{parse_bytes, size_text};
+use crate::model::time::{parse_span_ms, parse_wall, rfc3339, span_text};
 use crate::model::{Secret, WallMs};
 
-const SECOND_MS: u64 = 1000;
-const MINUTE_MS: u64 = 60 * SECOND_MS;
-const HOUR_MS: u64 = 60 * MINUTE_MS;
-const DAY_MS: u64 = 24 * HOUR_MS;
 /// The longest duration that a setting takes, where nothing else bounds it.
-pub const YEAR_MS: u64 = 366 * DAY_MS;
+pub const YEAR_MS: u64 = 366 * 86_400_000;
 
 /// A duration from `LOW` to `HIGH` milliseconds: text such as `"15s"` or `"1h 30m"`, or a number of
 /// seconds.
@@ -51,10 +47,7 @@ impl<const LOW: u64, const HIGH: u64> FromStr for Span<LOW, HIGH> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse::<f64>() {
-            Ok(seconds) => Self::checked(seconds_to_ms(seconds)?),
-            Err(_) => Self::checked(parse_duration_ms(text)?),
-        }
+        Self::checked(parse_span_ms(text)?)
     }
 }
 
@@ -62,38 +55,6 @@ impl<const LOW: u64, const HIGH: u64> fmt::Display for Span<LOW, HIGH> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&span_text(self.0))
     }
-}
-
-/// Numbers of seconds up to this one are exact to the millisecond.
-const SECONDS_MAX: f64 = 1e12;
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is checked before"
-)]
-fn seconds_to_ms(seconds: f64) -> Result<u64, String> {
-    if (0.0..=SECONDS_MAX).contains(&seconds) {
-        return Ok((seconds * 1000.0).round() as u64);
-    }
-    Err(format!("'{seconds}' is not a number of seconds: write it as 500ms, 15s, 10m, 1h or 3d"))
-}
-
-/// `3d`, `1h 30m`, `1s 500ms`: exact, and read back by [`parse_duration_ms`].
-fn span_text(ms: u64) -> String {
-    let units = [("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", SECOND_MS), ("ms", 1)];
-    let mut rest = ms;
-    let mut parts = Vec::new();
-
-    for (unit, length) in units {
-        let count = rest / length;
-        rest %= length;
-        if count > 0 {
-            parts.push(format!("{count}{unit}"));
-        }
-    }
-
-    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
 /// A size from `LOW` to `HIGH` bytes: text such as `"64KiB"` or `"1MiB"`, or a number of bytes.
@@ -129,13 +90,6 @@ impl<const LOW: u64, const HIGH: u64> fmt::Display for Size<LOW, HIGH> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&size_text(self.0))
     }
-}
-
-/// In the largest unit that gives a whole number, so that it reads back exactly.
-fn size_text(bytes: u64) -> String {
-    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let unit = units.iter().find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
-    unit.map_or_else(|| bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }
 
 /// A whole number from `LOW` to `HIGH`.

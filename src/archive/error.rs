@@ -25,4 +25,12 @@ pub enum ArchiveError {
     NobodyReads,
 }
 
+impl ArchiveError {
+    /// Whether a daemon, or another process, has the log open.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Log(LogError::InUse { .. }))
+    }
+}
+
 pub type ArchiveResult<T> = Result<T, ArchiveError>;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::{Config, Listen, RetentionConfig, parse_listen};
 use crate::model::limits;
+use crate::model::size::size_text;
+use crate::model::time::span_text;
 
 /// The key that is wrong, and why, with how to fix it.
 type InvalidKey = (&'static str, String);
@@ -159,9 +161,17 @@ fn within(
     high: u64,
     unit: &str,
 ) -> Result<(), InvalidKey> {
+    let (shown, unit): (fn(u64) -> String, String) = match unit {
+        "bytes" => (size_text, String::new()),
+        "ms" => (span_text, String::new()),
+        unit => (|number| number.to_string(), format!(" {unit}")),
+    };
     match (low..=high).contains(&value) {
         true => Ok(()),
-        false => Err((key, format!("{value} {unit} is out of range: use {low} to {high} {unit}"))),
+        false => {
+            let (value, low, high) = (shown(value), shown(low), shown(high));
+            Err((key, format!("{value}{unit} is out of range: use {low} to {high}{unit}")))
+        }
     }
 }
 

@@ -25,6 +25,10 @@ pub const DROP_INS: &[&str] =
 /// Sources and endpoints that are applied when the system's own daemon starts: those of the vendor,
 /// those of the administrator. The rules are those of the drop-ins.
 pub const APPLY_FOLDERS: &[&str] = &["/usr/lib/hookbox/apply.d", "/etc/hookbox/apply.d"];
+/// The admin socket of the system's own daemon.
+pub const SYSTEM_SOCKET: &str = "/run/hookbox/admin.sock";
+/// The admin socket of a daemon that was started in this folder without options.
+pub const LOCAL_SOCKET: &str = "./hookbox-data/admin.sock";
 /// A folder that stands for `/` where the system's configuration is looked for: for tests, and for
 /// images that are checked before they are booted.
 const ROOT: &str = "HOOKBOX_ROOT";

@@ -9,6 +9,13 @@ pub fn line_of(text: &str, key: &str) -> Option<usize> {
     keys_with_lines(text).into_iter().find(|(name, _)| is_it(name)).map(|(_, line)| line)
 }
 
+/// The key whose value stands in this line, without its section.
+pub fn key_at(text: &str, line: usize) -> Option<String> {
+    let before = keys_with_lines(text).into_iter().filter(|(_, at)| *at <= line);
+    let (key, _) = before.max_by_key(|(_, at)| *at)?;
+    Some(key.rsplit('.').next().unwrap_or_default().to_owned())
+}
+
 /// Every key of a file, as `section.key`, and its line.
 pub fn keys_with_lines(text: &str) -> Vec<(String, usize)> {
     let line = |at: usize| text.get(..at).unwrap_or("").matches('\n').count() + 1;

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
+use crate::model::form_error::form_error;
 use crate::model::similar::nearest;
 
 /// The message of an error of the TOML reader, with the key that was probably meant. `all` has
 /// every key that there is.
 pub(super) fn explained(message: &str, all: &Value) -> String {
-    let message = message.replace('\n', " ");
+    let message = form_error(&message.replace('\n', " "));
     let Some((given, expected)) = unknown(&message) else { return message };
     if let Some(meant) = nearest(given, expected.iter().copied()) {
         return format!("unknown field `{given}`: did you mean `{meant}`?");

@@ -59,7 +59,10 @@ fn errors_name_file_line_and_fix() {
     assert!(proxies.starts_with("hookbox.toml:2: trusted_proxies: 'everybody'"), "{proxies}");
 
     let quota = parse("[log]\nquota = \"1MiB\"\n").expect_err("too small");
-    assert!(quota.starts_with("hookbox.toml:2: quota: 1048576 bytes is out of range"), "{quota}");
+    assert!(
+        quota.starts_with("hookbox.toml:2: quota: 1MiB is out of range: use 16MiB to 1024TiB"),
+        "{quota}"
+    );
     let reserve =
         parse("[log]\nquota = \"16MiB\"\nreserve = \"9MiB\"\n").expect_err("too much of it");
     assert!(reserve.starts_with("hookbox.toml:3: reserve: "), "{reserve}");
@@ -114,6 +117,33 @@ fn figures_are_served_at_an_address_of_their_own() {
     ] {
         assert!(both(listen, metrics).is_ok(), "{listen} and {metrics}");
     }
+}
+
+#[test]
+fn values_of_a_wrong_form_are_named_with_what_to_write() {
+    for (text, what) in [
+        ("listen = \"127.0.0.1:1\"", ":1: listen: must be a list: write [\"127.0.0.1:1\"]"),
+        ("[admin]\nmode = 660", ":2: mode: must be a text in quotes: write \"660\""),
+        ("log = 3", ":1: log: must be a table with keys of its own"),
+        (
+            "[log]\n\nquota = -1",
+            ":3: quota: must be a size such as \"64MiB\", or a number of bytes",
+        ),
+        ("[limits]\nconnections = \"9\"", ":2: connections: must be a whole number from 0"),
+        ("[logging]\nformat = \"xml\"", ":2: format: 'xml' is none of text, json"),
+        ("[log]\nsegment_age = true", ":2: segment_age: must be a duration such as \"15s\""),
+        ("[log]\nsegment_age = \"x\"", ":2: segment_age: 'x' is not a duration"),
+        ("[log]\nsegment_age = 0.5", ":2: segment_age: 500ms is out of range: use 1s to 365d"),
+    ] {
+        let refused = parse(text).expect_err(text);
+        assert!(refused.contains(what), "{text}: {refused}");
+    }
+
+    let seconds = parse("[log]\nsegment_age = 60\n[limits]\nhead_timeout = 1.5").expect("numbers");
+    assert_eq!(seconds.log.segment_age, Millis(60_000));
+    assert_eq!(seconds.limits.head_timeout, Millis(1500));
+    let rate = parse("[outbound]\ncatch_up_rate = 50").expect("by the second");
+    assert_eq!(rate.outbound.catch_up_rate.map(|paced| paced.0.count), Some(50));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{Rate, size, time};
 
-/// A duration in milliseconds, written like `"15s"`.
+/// A duration in milliseconds, written like `"15s"` or as a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Millis(pub u64);
 
@@ -13,52 +13,69 @@ pub struct Millis(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
-/// A rate, written like `"50/s"`.
+/// A rate, written like `"50/s"` or as a number by the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateSetting(pub Rate);
 
+/// What a value may be written as.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenValue {
+    Whole(u64),
+    Number(f64),
+    Text(String),
+}
+
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        time::parse_duration_ms(&text).map(Self).map_err(D::Error::custom)
+        const FORM: &str = "must be a duration such as \"15s\", or a number of seconds";
+        let written =
+            WrittenValue::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
+        let ms = match written {
+            WrittenValue::Whole(seconds) => {
+                seconds.checked_mul(1000).ok_or_else(|| D::Error::custom(FORM))?
+            }
+            WrittenValue::Number(seconds) => {
+                time::seconds_to_ms(seconds).map_err(D::Error::custom)?
+            }
+            WrittenValue::Text(text) => time::parse_span_ms(&text).map_err(D::Error::custom)?,
+        };
+        Ok(Self(ms))
     }
 }
 
 impl<'de> Deserialize<'de> for RateSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|what: String| D::Error::custom(format!("'{text}' {what}")))
+        const FORM: &str = "must be a rate such as \"50/s\", or a number of attempts a second";
+        let written =
+            WrittenValue::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
+        let text = match written {
+            WrittenValue::Whole(count) => count.to_string(),
+            WrittenValue::Number(_) => return Err(D::Error::custom(FORM)),
+            WrittenValue::Text(text) => text,
+        };
+        text.parse().map(Self).map_err(D::Error::custom)
     }
 }
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum NumberOrText {
-            Number(u64),
-            Text(String),
-        }
-        match NumberOrText::deserialize(deserializer)? {
-            NumberOrText::Number(n) => Ok(Self(n)),
-            NumberOrText::Text(text) => {
+        const FORM: &str = "must be a size such as \"64MiB\", or a number of bytes";
+        let written =
+            WrittenValue::deserialize(deserializer).map_err(|_| D::Error::custom(FORM))?;
+        match written {
+            WrittenValue::Whole(bytes) => Ok(Self(bytes)),
+            WrittenValue::Number(_) => Err(D::Error::custom(FORM)),
+            WrittenValue::Text(text) => {
                 size::parse_bytes(&text).map(Self).map_err(D::Error::custom)
             }
         }
     }
 }
 
-/// The largest of the units that the number is a multiple of.
-fn in_units(number: u64, units: &[(u64, &str)]) -> String {
-    let unit = units.iter().find(|(size, _)| number > 0 && number.is_multiple_of(*size));
-    let (size, name) = unit.or(units.last()).copied().unwrap_or((1, ""));
-    format!("{}{name}", number / size)
-}
-
 impl Serialize for Millis {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
-        serializer.serialize_str(&in_units(self.0, &units))
+        serializer.serialize_str(&time::span_text(self.0))
     }
 }
 
@@ -70,8 +87,6 @@ impl Serialize for RateSetting {
 
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let units =
-            [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
-        serializer.serialize_str(&in_units(self.0, &units))
+        serializer.serialize_str(&size::size_text(self.0))
     }
 }

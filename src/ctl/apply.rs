@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::answer::Answer;
 use super::args::{ApplyArgs, DiffArgs, SetArgs, SetExportArgs};
 use super::client::{AdminClient, path};
 use super::error::CtlError;
@@ -26,7 +27,7 @@ pub(super) fn apply(
     out: &mut Output,
     args: &ApplyArgs,
 ) -> Result<(), CtlError> {
-    let answer = client.post("/v1/apply", &body(&args.set, args.dry_run)?)?;
+    let answer = post(client, &args.set, args.dry_run)?;
     out.one(&answer, screen)
 }
 
@@ -38,7 +39,7 @@ pub(super) fn diff(
 ) -> Result<(), CtlError> {
     let failed = |error: CtlError| CtlError::NotCompared(Box::new(error));
     let mut compared = || -> Result<bool, CtlError> {
-        let answer = client.post("/v1/apply", &body(&args.set, true)?)?;
+        let answer = post(client, &args.set, true)?;
         let is_same = answer.view::<ApplyView>()?.changes.is_empty();
         if out.json || !is_same {
             let shown = out.one(&answer, |view: &ApplyView| changes(view) + &totals(view));
@@ -75,11 +76,18 @@ pub(super) fn export(
     out.line(written.trim_end_matches('\n'))
 }
 
-fn body(args: &SetArgs, dry_run: bool) -> Result<ApplyBody, CtlError> {
+/// Asks the daemon. What it refuses is said with the file and the line where it stands.
+fn post(client: &AdminClient, args: &SetArgs, dry_run: bool) -> Result<Answer, CtlError> {
     let files = args.files.iter().chain(&args.file);
-    let given = read::objects(files, args.format)?;
+    let wanted = read::set(files, args.format)?;
     let (set, prune, force) = (args.set.clone(), args.prune, args.force);
-    Ok(ApplyBody { set, prune, force, dry_run, ..given })
+    let body = ApplyBody { set, prune, force, dry_run, ..read::body(&wanted) };
+
+    client.post("/v1/apply", &body).map_err(|error| match error {
+        CtlError::Usage(why) => CtlError::Usage(wanted.located(&why)),
+        CtlError::Refused(why) => CtlError::Refused(wanted.located(&why)),
+        other => other,
+    })
 }
 
 /// What was changed, or would be.

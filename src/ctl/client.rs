@@ -18,11 +18,9 @@ use super::error::CtlError;
 use super::server_identity;
 use super::ssh::{SshTarget, SshTunnel};
 use crate::api::views::ProblemView;
+use crate::config::layers::{LOCAL_SOCKET, SYSTEM_SOCKET};
 use crate::model::limits;
 
-/// Where the daemon's socket is looked for when none is named.
-const LOCAL: &str = "./hookbox-data/admin.sock";
-const SYSTEM: &str = "/run/hookbox/admin.sock";
 /// Bytes of one line of a list, and of one answer.
 const LINE_BYTES: usize = 128 << 20;
 
@@ -41,7 +39,7 @@ impl AdminClient {
         let runtime =
             runtime.map_err(|error| CtlError::Io { what: "cannot start".into(), error })?;
         let variable = std::env::var_os("HOOKBOX_SOCKET").map(PathBuf::from);
-        let socket = find_socket(socket, variable, Path::new(SYSTEM));
+        let socket = find_socket(socket, variable, Path::new(SYSTEM_SOCKET));
         let remote = SshTarget::parse(&socket)?;
         Ok(Self { socket, remote, tunnel: OnceCell::new(), runtime })
     }
@@ -364,7 +362,7 @@ pub(super) fn find_socket(
     if let Some(path) = variable.filter(|p| !p.as_os_str().is_empty()) {
         return path;
     }
-    if system.exists() { system.to_owned() } else { PathBuf::from(LOCAL) }
+    if system.exists() { system.to_owned() } else { PathBuf::from(LOCAL_SOCKET) }
 }
 
 /// The path of a source, an endpoint, a delivery …, or of a `verb` on it: `/hold`.

@@ -167,9 +167,10 @@ pub(super) fn tail_line(line: &Tolerant<TailView>) -> String {
             let (bytes, endpoints) = (size(*bytes as u64), count(*deliveries, "endpoint"));
             format!("{time}  in    {source}  {kind}  {bytes}  {id}  to {endpoints}")
         }
-        TailView::Duplicate { at, event_seq } => {
-            let time = local_ms(at.0);
-            format!("{time}  in    duplicate of the event in record {event_seq}")
+        TailView::Duplicate { at, id, event_seq } => {
+            let first =
+                id.as_ref().map_or_else(|| format!("record {event_seq}"), ToString::to_string);
+            format!("{}  in    duplicate of {first}", local_ms(at.0))
         }
         TailView::Attempt {
             at,

@@ -36,9 +36,9 @@ pub(super) fn delivery_ids(
     client: &AdminClient,
     ids: &[String],
 ) -> Result<Vec<Text<DeliveryId>>, CtlError> {
-    let whole = |id: &String| match id.parse() {
+    let whole = |id: &String| match id.parse::<Text<DeliveryId>>() {
         Ok(id) => Ok(id),
-        Err(why) if !is_beginning(id) => Err(refused("ids", &why)),
+        Err(why) if !is_beginning(id) => Err(CtlError::Usage(why)),
         Err(_) => Ok(client.get(&resource("deliveries", id, ""))?.view::<NamedDelivery>()?.id),
     };
     ids.iter().map(whole).collect()
@@ -90,7 +90,7 @@ fn read<T: FromStr<Err: Display>>(key: &str, text: Option<&String>) -> Result<Op
     text.map(|text| text.parse().map_err(|why| refused(key, &why))).transpose()
 }
 
-/// In the words of the daemon, which refuses the field of a request in the same way.
+/// In the words of the daemon, which refuses the parameter of a list in the same way.
 fn refused(key: &str, why: &impl Display) -> CtlError {
-    CtlError::Refused(format!("'{key}': {why}"))
+    CtlError::Usage(format!("'{key}' (--{key}): {why}"))
 }

@@ -27,6 +27,7 @@ use crate::api::text::Line;
 use crate::api::values::{Int, Span};
 use crate::api::views::{EndpointView, LeaseView, LeasesView};
 use crate::api::{EmptyBody, LeaseBody, RejectBody};
+use crate::model::Target;
 
 /// How long one request waits for events, and how often a daemon that went away is asked again.
 const WAIT_MS: u64 = 20_000;
@@ -94,7 +95,7 @@ fn prepare(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<bool, 
     match client.get(&path).and_then(|answer| answer.view::<EndpointView>()) {
         Ok(found) => {
             let url = found.settings.url.unwrap_or_default();
-            if url != "pull:" {
+            if !url.parse::<Target>().is_ok_and(|target| target.is_leased()) {
                 let what = format!("endpoint {name} delivers to {url}: choose another --name");
                 return Err(CtlError::Refused(what));
             }

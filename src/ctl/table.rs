@@ -264,8 +264,19 @@ pub fn relative(at_ms: u64, now_ms: u64) -> String {
     if distance < 1000 {
         return "now".into();
     }
-    let span = span(distance);
+    // What is a second short of a day, because answers take a while, is a day.
+    let span = span(rounded(distance));
     if past { format!("{span} ago") } else { format!("in {span}") }
+}
+
+/// To the nearest of the smaller units that are shown.
+fn rounded(ms: u64) -> u64 {
+    let unit = match ms {
+        0..60_000 => 1000,
+        60_000..86_370_000 => 60_000,
+        _ => 3_600_000,
+    };
+    (ms + unit / 2) / unit * unit
 }
 
 /// A length of time in one or two units.
@@ -402,6 +413,11 @@ mod tests {
         assert_eq!(relative(1000, 181_000), "3m ago");
         assert_eq!(relative(7_201_000, 1000), "in 2h");
         assert_eq!(relative(5, 900), "now");
+        // What was to be a day or an hour when it was asked for.
+        assert_eq!(relative(86_399_000, 0), "in 1d");
+        assert_eq!(relative(3_598_000, 0), "in 1h");
+        assert_eq!(relative(59_700, 0), "in 1m");
+        assert_eq!(relative(86_340_000, 0), "in 23h59m");
         assert_eq!(span(90_000_000), "1d1h");
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1536), "1.5 KiB");

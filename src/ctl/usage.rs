@@ -5,6 +5,7 @@ use clap::error::ErrorKind;
 
 use super::args::Cli;
 use super::error::{NOT_COMPARED, USAGE};
+use crate::config::usage::usage_line;
 
 /// The command whose exit codes are those of diff(1).
 const DIFF: &str = "hookboxctl diff";
@@ -29,23 +30,9 @@ pub(super) fn report(error: &clap::Error) -> u8 {
     }
 }
 
-/// clap's message in one line: what is wrong, its tip, and where to read on.
+/// clap's message in one line.
 pub(super) fn line(message: &str, words: &[String]) -> String {
-    let mut summary = String::new();
-    for line in message.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if line.starts_with("Usage:") || line.starts_with("For more information") {
-            break;
-        }
-
-        let line = line.strip_prefix("error: ").unwrap_or(line);
-        let line = line.strip_prefix("tip: ").unwrap_or(line);
-        if !summary.is_empty() {
-            summary.push_str(if summary.ends_with(':') { " " } else { "; " });
-        }
-        summary.push_str(line);
-    }
-
-    format!("{summary}: see `{} --help`", innermost(words))
+    usage_line(message, &innermost(words))
 }
 
 /// The command that the words lead to: `hookboxctl source create`.

@@ -1,6 +1,7 @@
 //! What the admin module borrows of other modules, as functions, so that these modules need not
 //! know each other.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -14,11 +15,26 @@ use crate::api::views::{
     RefusedRequestView,
 };
 use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
-use crate::ingest::{Ingest, KeptRefusal, Origins, RefusalCounters, identity};
+use crate::ingest::{Ingest, KeptRefusal, Listener, Origins, RefusalCounters, identity};
 use crate::model::{DeliveryId, Endpoint, Header, Outcome, Source, limits};
 use crate::outbound::LeaseHub;
 use crate::outbound::{Outbound, SecretLookup};
 use crate::queue::matcher;
+
+/// How this daemon was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub speaks_tls: bool,
+    /// Whether it reads a configuration file.
+    pub has_file: bool,
+}
+
+impl Setting {
+    pub fn of(listeners: &[Listener], config_file: Option<&Path>) -> Self {
+        let speaks_tls = listeners.iter().any(Listener::is_tls);
+        Self { speaks_tls, has_file: config_file.is_some() }
+    }
+}
 
 /// Everything that is lent.
 pub fn lend(
@@ -27,10 +43,9 @@ pub fn lend(
     lookup: SecretLookup,
     hub: &Arc<LeaseHub>,
     history: &Arc<HistoryKeeper>,
-    speaks_tls: bool,
+    Setting { speaks_tls, has_file }: Setting,
 ) -> Adapters {
     let (lending, settling) = (hub.clone(), hub.clone());
-    let checking = outbound.clone();
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
     let kept = ingest.refused_requests();
 
@@ -66,7 +81,7 @@ pub fn lend(
             let unreachable = without_tls(source, speaks_tls).into_iter();
             unreachable.chain(warnings(source)).collect()
         }),
-        check_endpoint: Arc::new(move |endpoint| checking.check(&looked_up(endpoint, &lookup)?)),
+        check_endpoint: Arc::new(endpoint_check(outbound.clone(), lookup, has_file)),
         why_not: Arc::new(matcher::why_not),
         test_endpoint: Some(Arc::new(move |test| {
             let outbound = outbound.clone();
@@ -81,6 +96,26 @@ pub fn lend(
             let hub = settling.clone();
             Box::pin(async move { hub.settle(&lease, settlement).await })
         }),
+    }
+}
+
+/// Checks an endpoint with the secrets that it names.
+fn endpoint_check(
+    outbound: Arc<Outbound>,
+    lookup: SecretLookup,
+    has_file: bool,
+) -> impl Fn(&Endpoint) -> Result<(), String> + Send + Sync {
+    move |endpoint: &Endpoint| {
+        let checked = outbound.check(&looked_up(endpoint, &lookup)?);
+        checked.map_err(|why| if has_file { why } else { with_file(why) })
+    }
+}
+
+/// Advice to change the configuration file, for a daemon that reads none.
+fn with_file(why: String) -> String {
+    match why.contains("hookbox.toml") {
+        true => format!("{why} (start hookboxd with --config FILE)"),
+        false => why,
     }
 }
 

@@ -4,6 +4,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::config::layers::{LOCAL_SOCKET, SYSTEM_SOCKET};
+
 const CTL: &str = "hookboxctl";
 
 /// How `hookboxctl` can be called from here: the program beside the daemon, the one on the `PATH`,
@@ -14,6 +16,24 @@ pub fn ctl() -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let by_cargo = std::env::var_os("CARGO").is_some();
     call(&own, &here, &path, by_cargo, &|file| file.is_file())
+}
+
+/// The same with the socket, unless it is the one that `hookboxctl` looks for by itself.
+pub fn ctl_with(socket: &Path) -> String {
+    let variable = std::env::var_os("HOOKBOX_SOCKET").map(PathBuf::from);
+    let has_system = Path::new(SYSTEM_SOCKET).exists();
+    match is_found(socket, variable.as_deref(), has_system) {
+        true => ctl(),
+        false => format!("{} --socket {}", ctl(), shown(socket)),
+    }
+}
+
+/// Whether `hookboxctl` finds this socket from here without an option.
+fn is_found(socket: &Path, variable: Option<&Path>, has_system: bool) -> bool {
+    let looked_for = if has_system { SYSTEM_SOCKET } else { LOCAL_SOCKET };
+    let looked_for = variable.unwrap_or(Path::new(looked_for));
+    let plain = |path: &Path| path.strip_prefix(".").unwrap_or(path).to_owned();
+    plain(socket) == plain(looked_for)
 }
 
 fn call(
@@ -63,6 +83,21 @@ mod tests {
         call(Path::new(own), Path::new(here), OsStr::new(path), by_cargo, &|file| {
             there.iter().any(|one| file == Path::new(one))
         })
+    }
+
+    #[test]
+    fn a_socket_that_is_found_is_not_named() {
+        let found = |socket: &str, variable: Option<&str>, has_system| {
+            is_found(Path::new(socket), variable.map(Path::new), has_system)
+        };
+        assert!(found("./hookbox-data/admin.sock", None, false));
+        assert!(found("hookbox-data/admin.sock", None, false));
+        assert!(found("/run/hookbox/admin.sock", None, true));
+        assert!(found("/mine", Some("/mine"), true));
+
+        assert!(!found("./hookbox-data/admin.sock", None, true), "the system's comes first");
+        assert!(!found("/elsewhere/admin.sock", None, false));
+        assert!(!found("./hookbox-data/admin.sock", Some("/mine"), false));
     }
 
     #[test]

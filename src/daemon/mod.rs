@@ -33,6 +33,7 @@ mod start;
 use std::process::ExitCode;
 
 use crate::config::args::Args;
+use crate::config::usage::usage_line;
 use crate::service::{clock, logging};
 use exit::Exit;
 use run_mark::RunMark;
@@ -56,12 +57,12 @@ pub fn main() -> ExitCode {
     let args = match Args::read() {
         Ok(args) => args,
         Err(error) => {
+            if error.use_stderr() {
+                return Exit::new(Exit::USAGE, usage_line(&error.to_string(), "hookboxd"))
+                    .report("hookboxd");
+            }
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(Exit::USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return ExitCode::SUCCESS;
         }
     };
     match run(&args) {

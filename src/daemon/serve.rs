@@ -169,7 +169,7 @@ async fn open(
     let idle_ms = idle_exit(config, &passed);
     let listeners = listeners(config, passed)?;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
-    let speaks_tls = listeners.iter().any(Listener::is_tls);
+    let started = adapters::Setting::of(&listeners, config_file);
     let (direct, post_to) = direct(&listeners);
     let socket = config.socket();
     let admin_listener = admin_listener(config, &socket, passed_admin)?;
@@ -185,7 +185,7 @@ async fn open(
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         refusals: adapters::refusals(&ingest.refusals()),
         info: admin_info(config, clock, &addresses, &direct),
-        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, &history, speaks_tls),
+        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, &history, started),
         context: admin::CallerContext::default(),
     };
     // Before anything comes in: what the files ask for is there from the first request on.
@@ -342,7 +342,7 @@ fn listeners(config: &Config, passed: Vec<Listener>) -> Result<Vec<Listener>, Ex
         return Ok(passed);
     }
     let bound: Result<_, _> = config.listen.iter().map(|address| Listener::bind(address)).collect();
-    bound.map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
+    bound.map_err(|error| Exit::cannot_listen(&error))
 }
 
 /// The addresses that can be posted to from here: those of a proxy's protocol only where there are
@@ -358,10 +358,10 @@ fn direct(listeners: &[Listener]) -> (Vec<String>, String) {
 
 fn announce_ready(addresses: &[String], post_to: &str, socket: &Path) {
     tracing::info!(listen = addresses.join(","), socket = %socket.display(), "ready");
-    let ctl = format!("{} --socket {}", ctl_hint::ctl(), socket.display());
+    let ctl = ctl_hint::ctl_with(socket);
     tracing::info!(
-        "post webhooks to {post_to}/in/SOURCE; next: {ctl} source create NAME, then {ctl} endpoint \
-         create NAME --url URL"
+        "post webhooks to {post_to}/in/SOURCE; next: {ctl} source create NAME --verify SCHEME, \
+         then {ctl} endpoint create NAME --url URL"
     );
     service_manager::ready();
 }

@@ -1,7 +1,7 @@
 //! The start: the folder, the log, the state folded from it.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use rand::TryRngCore;
@@ -81,7 +81,23 @@ fn make_folder(data: &Path) -> Result<(), Exit> {
         let what =
             format!("cannot create {}: {error}; choose another folder with --data", data.display());
         Exit::new(Exit::CANNOT_CREATE, what)
-    })
+    })?;
+    warn_of_open_folder(data);
+    Ok(())
+}
+
+/// Whoever can change the folder can exchange the log in it, and the socket.
+fn warn_of_open_folder(data: &Path) {
+    let Ok(meta) = std::fs::metadata(data) else { return };
+    if !crate::trust::is_ours(&meta) {
+        tracing::warn!(
+            "others can change the data folder {} (it belongs to user {} and has mode {:04o}): \
+             chown it to the user of hookboxd, and chmod go-w it",
+            data.display(),
+            meta.uid(),
+            meta.mode() & 0o7777
+        );
+    }
 }
 
 /// One checkpoint and the records after it.

@@ -110,7 +110,7 @@ mod tests {
     use crate::log::disk_space::DiskSpace;
 
     #[test]
-    fn it_is_made_when_there_is_room_and_given_up_when_there_is_none() {
+    fn it_is_made_when_there_is_disk_space_and_given_up_when_there_is_none() {
         let dir = tempfile::tempdir().expect("a folder");
         let dir = dir.path();
         let reserve = 4 << 20;

@@ -73,7 +73,7 @@ impl std::str::FromStr for Rate {
         };
         match (count, per_ms) {
             (Some(count), Some(per_ms)) => Ok(Self { count, per_ms }),
-            _ => Err("is a rate such as \"10/s\", \"100/m\" or \"1000/h\"".to_owned()),
+            _ => Err("must be a rate such as \"10/s\", \"100/m\" or \"1000/h\"".to_owned()),
         }
     }
 }

@@ -29,25 +29,15 @@ pub fn glob(pattern: &str, text: &str) -> bool {
 mod tests {
     use super::glob;
 
+    /// The page of `hookboxctl web` has a matcher of its own, which reads the same table.
+    const CASES: &str = include_str!("../../tests/fixtures/globs.json");
+
     #[test]
     fn a_pattern_matches_whole_types() {
-        for (pattern, text, expected) in [
-            ("*", "", true),
-            ("", "", true),
-            ("", "a", false),
-            ("push", "push", true),
-            ("push", "pushed", false),
-            ("invoice.*", "invoice.paid", true),
-            ("invoice.?", "invoice.paid", false),
-            ("*.paid", "invoice.paid", true),
-            ("i?voice*d", "invoice.paid", true),
-            ("a*b*c", "aXbYbZc", true),
-            ("a*b*c", "aXbYbZ", false),
-            ("a**", "a", true),
-            ("?", "", false),
-            ("é?", "éa", true),
-        ] {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        let cases: Vec<(String, String, bool)> = serde_json::from_str(CASES).expect("a table");
+        assert!(cases.len() > 20, "{}", cases.len());
+        for (pattern, text, expected) in cases {
+            assert_eq!(glob(&pattern, &text), expected, "{pattern} {text}");
         }
     }
 }

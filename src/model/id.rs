@@ -63,6 +63,19 @@ pub enum IdError {
     AnEvent(EventId),
 }
 
+impl EventId {
+    /// The id of the event that record `seq` accepts in the log with this salt. Its tag is derived,
+    /// so that a duplicate can be answered with the first id without reading it back.
+    #[must_use]
+    pub fn in_log(salt: u64, seq: Seq) -> Self {
+        // A bijective mixer (SplitMix64's finalizer): different numbers never get the same tag.
+        let mut x = salt ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Self { seq, tag: x ^ (x >> 31) }
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = [0u8; 16];

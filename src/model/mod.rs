@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod filter;
+pub mod form_error;
 pub mod glob;
 pub mod histogram;
 pub mod hop_headers;

@@ -21,6 +21,14 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(refusal)
 }
 
+/// In the largest unit that gives a whole number, so that it reads back exactly.
+#[must_use]
+pub fn size_text(bytes: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.iter().find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    unit.map_or_else(|| bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+}
+
 /// Writes a size for people, with one decimal above a KiB.
 #[must_use]
 pub fn format_bytes(bytes: u64) -> String {

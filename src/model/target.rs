@@ -88,6 +88,8 @@ pub enum TargetError {
          exec:/path/to/command or pull:"
     )]
     NoScheme(String),
+    #[error("'{0}' has no scheme: write http://{0} or https://{0}")]
+    OnlyHost(String),
     #[error("'{0}:' is not a URL scheme that is known here: use http, https, unix, exec or pull")]
     UnknownScheme(String),
     #[error("the scheme is followed by //: write http://host/path")]
@@ -143,6 +145,7 @@ impl Target {
             "pull" => Err(TargetError::Pull),
             _ if scheme.eq_ignore_ascii_case("http") => parse_http(rest, false),
             _ if scheme.eq_ignore_ascii_case("https") => parse_http(rest, true),
+            _ if is_port(rest) => Err(TargetError::OnlyHost(redacted_invalid_url(url))),
             _ => Err(TargetError::UnknownScheme(shown(scheme))),
         }
     }
@@ -245,6 +248,12 @@ fn check_characters(url: &str) -> Result<(), TargetError> {
         Some(c) => Err(TargetError::NotAscii(c)),
         None => Ok(()),
     }
+}
+
+/// Whether what stands behind the colon is a port: then a host stands before it, and no scheme.
+fn is_port(rest: &str) -> bool {
+    let port = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn parse_exec(command: &str) -> Result<Target, TargetError> {

@@ -143,16 +143,84 @@ pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("'{text}' is not a duration: write it as 500ms, 15s, 10m, 1h or 3d"))
 }
 
+/// Reads a duration as [`parse_duration_ms`] does, or a number of seconds.
+///
+/// # Errors
+/// Says what a duration looks like.
+pub fn parse_span_ms(text: &str) -> Result<u64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) => seconds_to_ms(seconds),
+        Err(_) => parse_duration_ms(text),
+    }
+}
+
+/// Numbers of seconds up to this one are exact to the millisecond.
+const SECONDS_MAX: f64 = 1e12;
+
+/// A number of seconds, in milliseconds.
+///
+/// # Errors
+/// Says what a duration looks like.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range is checked before"
+)]
+pub fn seconds_to_ms(seconds: f64) -> Result<u64, String> {
+    if (0.0..=SECONDS_MAX).contains(&seconds) {
+        return Ok((seconds * 1000.0).round() as u64);
+    }
+    Err(format!("'{seconds}' is not a number of seconds: write it as 500ms, 15s, 10m, 1h or 3d"))
+}
+
 /// Writes a duration the way [`parse_duration_ms`] reads it, to the second above ten seconds.
 #[must_use]
 pub fn format_duration_ms(ms: u64) -> String {
-    let shown = if ms >= 10_000 { ms / 1000 * 1000 } else { ms };
-    humantime::format_duration(std::time::Duration::from_millis(shown)).to_string()
+    span_text(if ms >= 10_000 { ms / 1000 * 1000 } else { ms })
+}
+
+/// `3d`, `1h 30m`, `1s 500ms`: exact, and read back by [`parse_duration_ms`].
+#[must_use]
+pub fn span_text(ms: u64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+    let mut rest = ms;
+    let mut parts = Vec::new();
+
+    for (unit, length) in units {
+        let count = rest / length;
+        rest %= length;
+        if count > 0 {
+            parts.push(format!("{count}{unit}"));
+        }
+    }
+
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_duration_ms, parse_moment, parse_wall, rfc3339};
+    use super::{
+        format_duration_ms, parse_duration_ms, parse_moment, parse_span_ms, parse_wall, rfc3339,
+        span_text,
+    };
+
+    #[test]
+    fn durations_have_one_spelling() {
+        for (ms, text) in [
+            (0, "0s"),
+            (1_500, "1s 500ms"),
+            (3 * 86_400_000, "3d"),
+            (400 * 86_400_000 + 5_400_000, "400d 1h 30m"),
+        ] {
+            assert_eq!((span_text(ms).as_str(), parse_duration_ms(text)), (text, Ok(ms)));
+            assert_eq!(parse_span_ms(text), Ok(ms));
+        }
+        assert_eq!(format_duration_ms(86_400_999), "1d");
+        assert_eq!((parse_span_ms("60"), parse_span_ms("0.5")), (Ok(60_000), Ok(500)));
+        for wrong in ["-1", "nan", "inf", "soon", ""] {
+            assert!(parse_span_ms(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn wall_times_read_back() {

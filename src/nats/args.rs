@@ -13,9 +13,9 @@ use crate::config::LogFormat;
     name = "hookbox-nats",
     version,
     long_version = crate::model::version_and_commit(),
-    after_help = "A delivery is acknowledged to hookbox when the stream has acknowledged it, and a\n\
-        message to NATS when hookbox has stored it. What that is worth is printed at the start,\n\
-        and by --check.\n\n\
+    after_help = "A delivery is acknowledged to hookbox when the stream has acknowledged it, and\n\
+        a message to NATS when hookbox has stored it. What that is worth is printed at the\n\
+        start, and by --check.\n\n\
         Signals: TERM and INT finish what is under way (10 s at most) and exit 0.\n\
         Exit codes: 64 usage, 69 a server or the daemon refuses what is asked of it, 70 internal\n\
         error, 73 cannot create, 74 I/O, 78 configuration."

@@ -197,18 +197,11 @@ impl Queue {
 
     /// The id of the event that record `seq` holds.
     pub(super) fn event_id(&self, seq: Seq) -> EventId {
-        EventId { seq, tag: self.tag_of(seq) }
+        EventId::in_log(self.state.salt, seq)
     }
 
-    /// The part of an event's id that distinguishes logs. It is derived from the log's salt and the
-    /// event's number, so that a duplicate can be answered with the first id without reading it
-    /// back.
     pub(super) fn tag_of(&self, seq: Seq) -> u64 {
-        // A bijective mixer (SplitMix64's finalizer): different numbers never get the same tag.
-        let mut x = self.state.salt ^ seq.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ (x >> 31)
+        EventId::in_log(self.state.salt, seq).tag
     }
 }
 

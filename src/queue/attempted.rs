@@ -1,8 +1,9 @@
 //! How the state changes by attempts, of one delivery or of a batch, and by the ends of deliveries.
 
-use super::endpoint_state::{EndpointState, Retrying, WaitingBatch};
+use super::endpoint_state::EndpointState;
 use super::reports::error_summary;
 use super::state::{State, StateError, impossible};
+use super::waiting::{Retrying, WaitingBatch};
 use crate::model::{AttemptFault, AttemptReport, BatchFormat, BatchId, EndpointId, Outcome, Seq};
 use crate::record::{
     AttemptFinished, BatchConsequence, BatchFinished, BatchMember, Consequence, DeadLetter, LOST,

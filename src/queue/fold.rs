@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::endpoint::EndpointQueue;
-use super::endpoint_state::{EndpointState, Retrying};
+use super::endpoint_state::EndpointState;
 use super::meanwhile::Meanwhile;
 use super::state::{State, StateError, impossible};
+use super::waiting::Retrying;
 use crate::model::{
     DeliveryId, Endpoint, EndpointId, Event, Fingerprints, Order, Seq, Source, SourceId, WallMs,
     limits,

@@ -94,6 +94,7 @@ mod testing;
 mod turns;
 mod unsettled;
 mod wait_queue;
+mod waiting;
 mod worst;
 
 pub use accept::Accept;

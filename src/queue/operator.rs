@@ -323,6 +323,7 @@ impl Queue {
     /// already.
     fn revive(&mut self, now: Now, revive: Revive, draft: &mut Draft) {
         let Revive { delivery, event, attempts, last, dead_letter_seq } = revive;
+        // A delivery of an endpoint that was deleted has been refused before.
         let Some(endpoint) = self.state.endpoints.get(&delivery.endpoint) else { return };
         let waiting: usize =
             self.state.endpoints.values().map(|endpoint| endpoint.retrying.len()).sum();

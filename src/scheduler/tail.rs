@@ -18,7 +18,8 @@ pub enum TailLine {
         deliveries: usize,
     },
     Duplicate {
-        event: u64,
+        /// The event that it repeats.
+        event: EventId,
         at: WallMs,
     },
     Attempt {
@@ -47,7 +48,7 @@ pub(super) fn lines(record: &Record, state: &State) -> Vec<Arc<TailLine>> {
             deliveries: fan_out.len(),
         }
     } else if let Record::DuplicateSeen { event, at } = record {
-        TailLine::Duplicate { event: *event, at: *at }
+        TailLine::Duplicate { event: EventId::in_log(state.salt, *event), at: *at }
     } else {
         return record.attempts().map(|attempt| Arc::new(attempted(&attempt, state))).collect();
     };

@@ -17,17 +17,12 @@ use std::path::{Path, PathBuf};
 
 use hookbox::config::Config;
 
+use crate::tidy::words::{OWN_WORDS, has, words};
 use page::{Page, read};
 
 /// README.md is one page that somebody reads before deciding to go on.
 const README_BYTES: usize = 10_000;
 const COLUMNS: usize = 120;
-
-/// Words of our own that a reader from outside would have to learn; the glossary has the field's.
-const OWN_WORDS: &[&str] = &[
-    "way in", "ways in", "way out", "ways out", "told", "mend", "mends", "carry", "carries",
-    "carried", "adds up", "add up",
-];
 
 /// Fails with everything that is wrong, and how to repair it.
 fn report(rule: &str, broken: &[String]) {
@@ -101,7 +96,15 @@ fn the_readme_is_one_page_and_lines_are_short() {
     if bytes > README_BYTES {
         broken.push(format!("README.md has {bytes} bytes, at most {README_BYTES} are one page"));
     }
-    for page in page::book() {
+
+    let others = [
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "fuzz/README.md",
+        "tests/fixtures/README.md",
+        "tests/fixtures/vectors/README.md",
+    ];
+    for page in page::book().into_iter().chain(others.map(Page::new)) {
         for (number, line) in page.lines() {
             // A row of a table is one line, however long.
             if line.chars().count() > COLUMNS && !line.trim_start().starts_with('|') {
@@ -109,6 +112,7 @@ fn the_readme_is_one_page_and_lines_are_short() {
             }
         }
     }
+
     report(
         "README.md is one page, and lines are at most 120 columns: details belong to docs/.",
         &broken,
@@ -120,14 +124,9 @@ fn the_words_are_those_of_the_field() {
     let mut broken = Vec::new();
     for page in page::book() {
         for (number, line) in page.prose() {
-            let padded: String = line
-                .to_lowercase()
-                .chars()
-                .map(|c| if c.is_alphanumeric() { c } else { ' ' })
-                .collect();
-            let padded = format!(" {} ", padded.split_whitespace().collect::<Vec<_>>().join(" "));
-            for word in OWN_WORDS.iter().filter(|word| padded.contains(&format!(" {word} "))) {
-                broken.push(format!("{}:{number} says '{word}'", page.name));
+            let words = words(&line);
+            for (own, right) in OWN_WORDS.iter().filter(|(own, _)| has(&words, own)) {
+                broken.push(format!("{}:{number} says '{own}': {right}", page.name));
             }
         }
     }
@@ -136,6 +135,27 @@ fn the_words_are_those_of_the_field() {
          first.",
         &broken,
     );
+}
+
+/// The names in the first column of a table, whose rows begin so.
+fn first_names(text: &str, heading: &str, row: &str) -> Vec<String> {
+    let rows = text.lines().skip_while(|line| !line.starts_with(heading)).skip(1);
+    let rows = rows.take_while(|line| line.contains('|'));
+    let names = rows.filter_map(|line| line.strip_prefix(row)?.split('`').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_modules_of_the_design_are_those_of_the_crate() {
+    let lib = read("src/lib.rs");
+    let of_map = first_names(&lib, "//! | module", "//! | [`");
+    let of_design = first_names(&read("docs/internals/design.md"), "| module", "| `");
+    assert_eq!(of_design, of_map, "docs/internals/design.md and src/lib.rs have the same rows");
+
+    let declared = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let mut named: Vec<&str> = of_map.iter().map(String::as_str).collect();
+    named.sort_unstable();
+    assert_eq!(named, declared.collect::<Vec<_>>(), "each module has its row");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod names;
 mod records;
 mod rust;
 mod shape;
-mod words;
+pub mod words;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -334,7 +334,8 @@ fn crates_stay_in_their_modules() {
     report(
         "What decides and remembers is synchronous and testable without a runtime (no tokio in \
          model, api, record, queue, log); HTTP is spoken only in ingest, outbound, admin, ctl, \
-         nats and the listener of service; sled only in log, async_nats only in nats; there is one pattern language, model::glob.",
+         nats and the listener of service; sled only in log, async_nats only in nats; there is one \
+         pattern language, model::glob.",
         broken,
     );
 }

@@ -1,5 +1,5 @@
 //! A network that a test can cut: the daemon lives in one network namespace, its receivers in
-//! another, and a cable (a veth pair) is all there is between them. Neither has any other way out,
+//! another, and a cable (a veth pair) is all there is between them. Neither reaches anything else,
 //! so nothing that is dialled there gets farther.
 //!
 //! The namespaces have no names: each lives as long as the process that holds it, and goes with it.
@@ -30,7 +30,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Lays the cable and waits until it carries.
+    /// Lays the cable and waits until its link is up.
     ///
     /// # Errors
     /// Says what this machine lacks.
@@ -64,12 +64,12 @@ impl Network {
         self.here.ip(&["link", "set", "up0", "down"])
     }
 
-    /// The daemon's end comes up, with its addresses; returns when the cable carries.
+    /// The daemon's end comes up, with its addresses; returns when the link is up.
     pub fn plug(&self) -> Result<(), String> {
         self.here.ip(&["link", "set", "up0", "up"])?;
         self.here.ip(&["address", "replace", "198.18.7.1/24", "dev", "up0"])?;
         self.here.ip(&["-6", "address", "replace", "3ffe:7::1/64", "dev", "up0", "nodad"])?;
-        until("the cable carries", SOON, || {
+        until("the link to be up", SOON, || {
             let up = self.here.output(&["-o", "link", "show", "up0"]).ok()?.contains("LOWER_UP");
             let found = [NEAR, FAR[0], FAR[1]]
                 .iter()

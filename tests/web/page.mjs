@@ -2,7 +2,7 @@
 // first that is not as it should be.
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Stage, until } from "./stage.mjs";
 import { attacks } from "./attacks.mjs";
@@ -483,11 +483,22 @@ async function afterwards() {
   await page.getByText("hookboxctl web does not answer").first().waitFor();
 }
 
+/** The filter of the live list matches types as the daemon does. */
+async function patterns() {
+  const cases = JSON.parse(await readFile("globs.json", "utf8"));
+  const different = await page.evaluate(async (rows) => {
+    const { glob } = await import("/app/filter.js");
+    return rows.filter(([pattern, type, expected]) => glob(pattern, type) !== expected);
+  }, cases);
+  assert.deepEqual(different, []);
+}
+
 try {
   await prepare();
   await step("the token opens the session, once", session);
   await step("the overview names what is wrong, and moves", overview);
   await step("events are filtered, and the filter is in the URL", events);
+  await step("patterns match as the daemon's do", patterns);
   await step("live updates come, stop, go on, and wait for who reads", live);
   await step("one event with everything about it", oneEvent);
   await step("what strangers send is text", hostileEvent);

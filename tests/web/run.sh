@@ -19,6 +19,6 @@ trap 'rm -rf "$work"' EXIT
 (cd "$work" && npm install --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1 --fetch-timeout=20000 \
     playwright-core@1) >"$work/npm.log" 2>&1 || skip "npm cannot install playwright-core: $(tail -n 1 "$work/npm.log")"
 
-cp "$here"/*.mjs "$work/"
+cp "$here"/*.mjs "$here/../fixtures/globs.json" "$work/"
 cd "$work"
 HOOKBOX_BIN="$bin" HOOKBOX_CHROMIUM="$chromium" node page.mjs

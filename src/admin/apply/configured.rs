@@ -47,11 +47,16 @@ pub trait Configured: Clone + PartialEq {
     fn take(&mut self, settings: Self::Settings) -> Result<(), String>;
 
     /// Gives it the secret and the token that an entry asks for, at this time: those there were
-    /// stay valid for a while. What has to be made is [`TO_BE_MADE`].
+    /// stay valid for a while. What has to be made is [`TO_BE_MADE`]. `before` is what there was.
     ///
     /// # Errors
     /// When the entry has a secret in it.
-    fn take_secrets(&mut self, settings: &Self::Settings, at: WallMs) -> Result<(), String>;
+    fn take_secrets(
+        &mut self,
+        settings: &Self::Settings,
+        before: Option<&Self>,
+        at: WallMs,
+    ) -> Result<(), String>;
 
     /// Lets go of old secrets that are of no use beside a new one: they proved something else.
     fn forget_useless_secrets(&mut self, before: &Self);
@@ -131,7 +136,12 @@ impl Configured for Source {
         settings.apply(self, default_max_body).map_err(|why| why.to_string())
     }
 
-    fn take_secrets(&mut self, settings: &SourceSpec, at: WallMs) -> Result<(), String> {
+    fn take_secrets(
+        &mut self,
+        settings: &SourceSpec,
+        _: Option<&Self>,
+        at: WallMs,
+    ) -> Result<(), String> {
         put_secret(&mut self.secrets, settings.secret.as_ref(), settings.generate_secret, at)?;
         // A token that is there stays: its senders know it.
         let wants = settings.token == Some(true);
@@ -204,10 +214,16 @@ impl Configured for Endpoint {
         given.apply(self).map_err(|why| why.to_string())
     }
 
-    fn take_secrets(&mut self, settings: &EndpointSpec, at: WallMs) -> Result<(), String> {
+    fn take_secrets(
+        &mut self,
+        settings: &EndpointSpec,
+        before: Option<&Self>,
+        at: WallMs,
+    ) -> Result<(), String> {
         // Whoever gives no secret gets one: requests are always signed.
-        let is_new = self.created_at == 0;
-        let generate = settings.generate_secret.unwrap_or(is_new && settings.secret.is_none());
+        let begins_to_sign = !self.is_leased() && before.is_none_or(Self::is_leased);
+        let generate =
+            settings.generate_secret.unwrap_or(begins_to_sign && settings.secret.is_none());
         put_secret(&mut self.secrets, settings.secret.as_ref(), Some(generate), at)
     }
 

@@ -3,7 +3,8 @@
 //! From below: `configured` is what sources and endpoints have in common, `kept` what stays of a
 //! setting whose secret was struck out, `renames` who gets another name, `plan` (pure) what
 //! changes, [`export()`] (pure) what there is as a file has it, `perform` makes secrets, checks
-//! what is planned, and asks the queue, [`boot`] is what became of the files of the start.
+//! what is planned, and asks the queue, `wording` says refusals in the words of files, [`boot`] is
+//! what became of the files of the start.
 //!
 //! Invariants, held by tests over thousands of generated configurations: what is exported and
 //! applied changes nothing; what was applied and is applied again changes nothing; a plan that is
@@ -25,6 +26,7 @@ mod plan;
 mod renames;
 #[cfg(test)]
 mod tests;
+mod wording;
 
 pub use export::export;
 pub use perform::{apply, apply_at_start, configured_in, configured_now};

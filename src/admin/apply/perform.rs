@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::boot::{BOOT_SET, BootApply, KnownDrift};
 use super::configured::{Configured, MakeSecrets};
-use super::plan::{ConfiguredNow, Plan, PlanOptions, PlannedChange, plan};
+use super::plan::{ConfiguredNow, Obstacle, Plan, PlanOptions, PlannedChange, plan};
+use super::wording::in_files;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::api::apply::ConfigurationSet;
+use crate::api::source_warnings::open_to_all;
 use crate::api::values::SecretText;
 use crate::api::views::{ApplyView, ChangeView};
 use crate::model::{Endpoint, Source, WallMs};
@@ -86,7 +88,9 @@ pub async fn apply_at_start(
             let options = PlanOptions { set: Some(BOOT_SET.to_owned()), ..Default::default() };
             let applied = apply(admin, wanted, &options, false).await;
             applied.iter().for_each(warn_of_secrets);
-            applied.map(|view| view.changes.len()).map_err(|problem| problem.detail)
+            applied
+                .map(|view| view.changes.len())
+                .map_err(|problem| wanted.located(&problem.detail))
         }
     };
 
@@ -110,12 +114,17 @@ fn warn_of_secrets(applied: &ApplyView) {
 }
 
 /// All reasons, as far as they fit.
-fn refused(whys: &[String]) -> Problem {
-    let mut detail = whys.iter().take(REASONS).cloned().collect::<Vec<_>>().join("; ");
+fn refused(whys: &[Obstacle]) -> Problem {
+    let mut detail = whys.iter().take(REASONS).map(Obstacle::why).collect::<Vec<_>>().join("; ");
     if let Some(more) = whys.len().checked_sub(REASONS).filter(|more| *more > 0) {
         detail.push_str(&format!("; and {more} more"));
     }
-    Refusal::Impossible(format!("nothing was changed: {detail}")).into()
+
+    let detail = format!("nothing was changed: {detail}");
+    match whys.iter().any(|why| matches!(why, Obstacle::Invalid(_))) {
+        true => Problem::bad(detail),
+        false => Refusal::Impossible(detail).into(),
+    }
 }
 
 /// Makes secrets and tokens, and checks what other modules know of. Returns the secrets that were
@@ -130,6 +139,7 @@ fn prepare(admin: &Admin, planned: &mut Plan) -> Result<Vec<Option<String>>, Pro
         let Some(after) = &mut change.after else { continue };
         check_source(admin, after, is_new).map_err(|why| of("source", &after.name, &why))?;
         change.warnings.extend((admin.adapters.warnings)(after));
+        change.warnings.extend(open_to_all(after).filter(|_| is_new).map(|why| in_files(&why)));
     }
     for change in &mut planned.endpoints {
         secrets.push(change.after.as_mut().and_then(|after| after.fill(&make)));
@@ -148,7 +158,7 @@ fn check_source(admin: &Admin, source: &mut Source, is_new: bool) -> Result<(), 
 }
 
 fn of(noun: &str, name: &str, why: &str) -> Problem {
-    Problem::bad(format!("nothing was changed: {noun}.{name}: {why}"))
+    Problem::bad(format!("nothing was changed: {noun}.{name}: {}", in_files(why)))
 }
 
 fn request(planned: &Plan, now: &ConfiguredNow, cancel: bool, dry_run: bool) -> ApplySettings {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::configured::Configured;
 use super::fields::{changed, of_new};
 use super::renames::{NameOrigins, resolve};
+use super::wording::in_files;
 use crate::api::apply::{ConfigurationSet, Entry};
 use crate::api::views::{ApplyAction, FieldChangeView};
 use crate::model::time::format_duration_ms;
@@ -55,6 +56,32 @@ pub struct Plan {
     pub unchanged: usize,
 }
 
+/// Something that stands in the way of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It cannot be, whatever else is configured.
+    Invalid(String),
+    /// What is configured now is in the way, or another entry.
+    Conflict(String),
+}
+
+impl Obstacle {
+    #[must_use]
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Invalid(why) | Self::Conflict(why) => why,
+        }
+    }
+
+    /// The same, of an entry.
+    fn of(self, noun: &str, name: &str) -> Self {
+        match self {
+            Self::Invalid(why) => Self::Invalid(format!("{noun}.{name}: {}", in_files(&why))),
+            Self::Conflict(why) => Self::Conflict(format!("{noun}.{name}: {why}")),
+        }
+    }
+}
+
 impl<T: Configured> PlannedChange<T> {
     /// The name that it has then, or had.
     #[must_use]
@@ -96,14 +123,15 @@ pub fn plan(
     now: &ConfiguredNow,
     wanted: &ConfigurationSet,
     options: &PlanOptions,
-) -> Result<Plan, Vec<String>> {
+) -> Result<Plan, Vec<Obstacle>> {
     if options.prune && options.set.is_none() {
-        return Err(vec!["'prune' needs the name of a set: give --set, too".to_owned()]);
+        let why = "'prune' needs the name of a set: give --set, too";
+        return Err(vec![Obstacle::Invalid(why.to_owned())]);
     }
     if options.prune && wanted.is_empty() && !options.force {
         let why = "the files have no entry, so that 'prune' would delete the whole set: use \
                    --force if that is meant";
-        return Err(vec![why.to_owned()]);
+        return Err(vec![Obstacle::Conflict(why.to_owned())]);
     }
     let mut refusals = Vec::new();
     let of_sources: Vec<(Arc<Source>, u64)> = now.sources.iter().map(|s| (s.clone(), 0)).collect();
@@ -136,14 +164,14 @@ impl<T: Configured> PlanOfKind<T> {
         there: &[(Arc<T>, u64)],
         wanted: &BTreeMap<String, Entry<T::Settings>>,
         (options, at): (&PlanOptions, WallMs),
-        refusals: &mut Vec<String>,
+        refusals: &mut Vec<Obstacle>,
     ) -> Self {
         let mut kind = Self { changes: Vec::new(), unchanged: 0, untouched: Vec::new() };
         let names: Vec<&str> = there.iter().map(|(one, _)| one.name()).collect();
         let origins = match resolve(T::NOUN, &names, wanted) {
             Ok(origins) => origins,
             Err(why) => {
-                refusals.push(why);
+                refusals.push(Obstacle::Conflict(why));
                 return kind;
             }
         };
@@ -153,7 +181,7 @@ impl<T: Configured> PlanOfKind<T> {
             match planned(name, entry, before, (options, at)) {
                 Ok(Some(change)) => kind.changes.push(change),
                 Ok(None) => kind.unchanged += 1,
-                Err(why) => refusals.push(format!("{}.{name}: {why}", T::NOUN)),
+                Err(why) => refusals.push(why.of(T::NOUN, name)),
             }
         }
         kind.prune(there, &origins, options, refusals);
@@ -166,7 +194,7 @@ impl<T: Configured> PlanOfKind<T> {
         there: &[(Arc<T>, u64)],
         origins: &NameOrigins,
         options: &PlanOptions,
-        refusals: &mut Vec<String>,
+        refusals: &mut Vec<Obstacle>,
     ) {
         let spoken_of: BTreeSet<usize> = origins.values().copied().collect();
         let left = there.iter().enumerate().filter(|(at, _)| !spoken_of.contains(at));
@@ -178,12 +206,11 @@ impl<T: Configured> PlanOfKind<T> {
             }
 
             if *waiting > 0 && !options.force {
-                refusals.push(format!(
-                    "{}.{}: {waiting} of its deliveries have not ended: deleting it would cancel \
-                     them: wait, or use --force",
-                    T::NOUN,
-                    one.name()
-                ));
+                let why = format!(
+                    "{waiting} of its deliveries have not ended: deleting it would cancel them: \
+                     wait, or use --force"
+                );
+                refusals.push(Obstacle::Conflict(why).of(T::NOUN, one.name()));
             }
             self.changes.push(PlannedChange {
                 before: Some(one.clone()),
@@ -202,22 +229,26 @@ fn planned<T: Configured>(
     entry: &Entry<T::Settings>,
     before: Option<&(Arc<T>, u64)>,
     (options, at): (&PlanOptions, WallMs),
-) -> Result<Option<PlannedChange<T>>, String> {
+) -> Result<Option<PlannedChange<T>>, Obstacle> {
     let (before, waiting) = before.map_or((None, 0), |(one, waiting)| (Some(one), *waiting));
     if before.is_some_and(|before| before.is_temporary()) {
-        return Err("is a bin, which is not for files: choose another name".to_owned());
+        let why = "is a bin, which is not for files: choose another name";
+        return Err(Obstacle::Conflict(why.to_owned()));
     }
 
     let mut after = before.map_or_else(|| T::plain(name), |before| T::clone(before));
     after.rename(name);
-    after.take(entry.settings.clone())?;
-    after.take_secrets(&entry.settings, at)?;
+    after.take(entry.settings.clone()).map_err(Obstacle::Invalid)?;
+    after
+        .take_secrets(&entry.settings, before.map(|before| &**before), at)
+        .map_err(Obstacle::Invalid)?;
     if let Some(before) = before {
         after.forget_useless_secrets(before);
     }
     if let Some(set) = options.set.as_deref() {
         if let Some(other) = after.applied_set().filter(|other| *other != set && !options.force) {
-            return Err(format!("belongs to the set '{other}': use --force to take it over"));
+            let why = format!("belongs to the set '{other}': use --force to take it over");
+            return Err(Obstacle::Conflict(why));
         }
         after.join(set);
     }
@@ -284,7 +315,7 @@ fn check_senders(
     plan: &Plan,
     now: &ConfiguredNow,
     wanted: &ConfigurationSet,
-    refusals: &mut Vec<String>,
+    refusals: &mut Vec<Obstacle>,
 ) {
     let mut names: BTreeSet<&str> = now.sources.iter().map(|source| &*source.name).collect();
     let mut gone: BTreeSet<&str> = BTreeSet::new();
@@ -305,10 +336,11 @@ fn check_senders(
         for from in from.filter(|from| *from != OWN_SOURCE && !names.contains(from)) {
             // What was not there before either is only in the way of a change.
             if gone.contains(from) || is_changed(name) {
-                refusals.push(format!(
-                    "endpoint.{name}: 'from': there is no source '{from}' then: name another one, \
-                     or put [source.{from}] into the files"
-                ));
+                let why = format!(
+                    "'from': there is no source '{from}' then: name another one, or put \
+                     [source.{from}] into the files"
+                );
+                refusals.push(Obstacle::Conflict(why).of(Endpoint::NOUN, name));
             }
         }
     }

@@ -78,16 +78,20 @@ pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     )?;
     EndpointSpec::default().changed(patch).apply(&mut endpoint)?;
 
-    // Whoever gives no secret gets one: requests are always signed.
-    if endpoint.secrets.is_empty() {
-        let secret = admin.new_secret();
-        endpoint.secrets = vec![TimedSecret::current(secret.clone())];
-        shown = Some(secret);
-    }
-
+    shown = shown.or(missing_secret(admin, &mut endpoint));
     check(admin, &endpoint)?;
     let made = admin.handle.create_endpoint(endpoint).await?;
     Ok(ApiResponse::created(with_secret(view(admin, &made, None), shown)))
+}
+
+/// Requests are always signed: whoever gives no secret gets one. Consumers are sent no requests.
+fn missing_secret(admin: &Admin, endpoint: &mut Endpoint) -> Option<String> {
+    if endpoint.is_leased() || !endpoint.secrets.is_empty() {
+        return None;
+    }
+    let secret = admin.new_secret();
+    endpoint.secrets = vec![TimedSecret::current(secret.clone())];
+    Some(secret)
 }
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -121,7 +125,12 @@ pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
         patch.given.secret.as_ref(),
         patch.given.generate_secret,
     )?;
+    let resets_secret = patch.resets("secret");
     EndpointSpec::of(&endpoint).changed(patch).apply(&mut endpoint)?;
+    // One that signed nothing so far has none yet. What was taken away by hand stays away.
+    let begins_to_sign = !endpoint.is_leased() && found.endpoint.is_leased() && !resets_secret;
+    let made = begins_to_sign.then(|| missing_secret(admin, &mut endpoint)).flatten();
+    let secret = secret.or(made);
 
     check(admin, &endpoint)?;
     let made = admin.handle.update_endpoint(endpoint).await?;

@@ -11,7 +11,7 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::model::EndpointId;
-use crate::model::time::{parse_duration_ms, parse_moment};
+use crate::model::time::{parse_moment, parse_span_ms};
 
 /// How far it goes back when nobody says so.
 const USUAL_MS: u64 = 86_400_000;
@@ -24,7 +24,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
 
     let now = admin.wall_ms();
     let moment = |key: &str, text: String| {
-        parse_moment(&text, now).map_err(|why| Problem::bad(format!("'{key}': {why}")))
+        parse_moment(&text, now).map_err(|why| Problem::bad(format!("'{key}' (--{key}): {why}")))
     };
     let until = until.map_or(Ok(now), |text| moment("until", text))?;
     let since = since.map_or(Ok(until.saturating_sub(USUAL_MS)), |text| moment("since", text))?;
@@ -41,9 +41,9 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
 }
 
 fn parse_step(text: &str) -> Result<u64, Problem> {
-    match parse_duration_ms(text) {
-        Ok(0) => Err(Problem::bad("'step': must be longer than nothing")),
-        step => step.map_err(|why| Problem::bad(format!("'step': {why}"))),
+    match parse_span_ms(text) {
+        Ok(0) => Err(Problem::bad("'step' (--step): must be longer than nothing")),
+        step => step.map_err(|why| Problem::bad(format!("'step' (--step): {why}"))),
     }
 }
 

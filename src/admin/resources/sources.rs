@@ -12,6 +12,7 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::scan::page::named_page;
+use crate::api::source_warnings::open_to_all;
 use crate::api::values::{SecretText, Span, Time};
 use crate::api::views::{DeletedView, SourceView};
 use crate::api::{Patch, SourceSpec};
@@ -56,7 +57,9 @@ pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     source.recipient_required = true;
 
     let made = admin.handle.ask(CreateSource(Box::new(source))).await?;
-    Ok(ApiResponse::created(with_secret(view(admin, &made), secret)))
+    let mut shown = with_secret(view(admin, &made), secret);
+    shown.warnings.extend(open_to_all(&made));
+    Ok(ApiResponse::created(shown))
 }
 
 pub fn show(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {

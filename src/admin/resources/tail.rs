@@ -17,7 +17,7 @@ use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::{page, walk};
 use crate::api::values::{Text, Time};
 use crate::api::views::{ProblemLine, TailView};
-use crate::model::{DeliveryFilter, DeliveryId, Event, Seq, limits};
+use crate::model::{DeliveryFilter, DeliveryId, Event, EventId, Seq, WallMs, limits};
 use crate::record::{DeliveryAttempt, Record};
 use crate::scheduler::TailLine;
 
@@ -138,7 +138,8 @@ fn last(
         if let Record::DuplicateSeen { event, at } = record
             && wanted.duplicate()
         {
-            lines.push(TailView::Duplicate { at: Time(at), event_seq: event });
+            let salt = scan.admin.handle.directory().salt;
+            lines.push(duplicate_line(EventId::in_log(salt, event), at));
         }
         for attempt in record.attempts() {
             let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
@@ -165,6 +166,10 @@ fn event_line(event: &Event, deliveries: usize) -> TailView {
         size: event.body.len(),
         deliveries,
     }
+}
+
+fn duplicate_line(event: EventId, at: WallMs) -> TailView {
+    TailView::Duplicate { at: Time(at), id: Some(Text(event)), event_seq: event.seq }
 }
 
 fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
@@ -221,7 +226,7 @@ fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option
             })
         }
         TailLine::Duplicate { event, at } => {
-            wanted.duplicate().then_some(TailView::Duplicate { at: Time(*at), event_seq: *event })
+            wanted.duplicate().then(|| duplicate_line(*event, *at))
         }
 
         TailLine::Attempt {

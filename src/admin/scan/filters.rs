@@ -6,7 +6,7 @@ use super::identity::local_id;
 use super::log_scan::LogScan;
 use crate::admin::http::params::RequestParams;
 use crate::admin::http::problem::Problem;
-use crate::api::body::read;
+use crate::api::body::read_options;
 use crate::model::{DeliveryFilter, DeliveryState, EventFilter, WallMs};
 
 /// What a list of deliveries asks for.
@@ -19,7 +19,7 @@ pub struct DeliveryQuery {
 impl DeliveryQuery {
     pub fn of(params: &mut RequestParams, now: WallMs) -> Result<Self, Problem> {
         let keys = ["source", "type", "event", "since", "until", "endpoint"];
-        let filter: DeliveryFilter = read(given(params, &keys))?;
+        let filter: DeliveryFilter = read_options(given(params, &keys))?;
         let state = params.take("state").map(|text| parse_state(&text)).transpose()?;
         Ok(Self { filter: filter.at(now), state })
     }
@@ -33,7 +33,7 @@ impl DeliveryQuery {
 
 /// The filter of a list of events.
 pub fn event_filter(params: &mut RequestParams, now: WallMs) -> Result<EventFilter, Problem> {
-    let filter: EventFilter = read(given(params, &["source", "type", "since", "until"]))?;
+    let filter: EventFilter = read_options(given(params, &["source", "type", "since", "until"]))?;
     Ok(filter.at(now))
 }
 
@@ -83,7 +83,7 @@ mod tests {
         );
         let mut params = RequestParams::parse("since=tea").expect("well-formed");
         let refused = event_filter(&mut params, 0).expect_err("no time").detail;
-        assert!(refused.contains("'since'") && refused.contains("2h"), "{refused}");
+        assert!(refused.starts_with("'since' (--since): ") && refused.contains("2h"), "{refused}");
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::model::limits;
 pub fn limit(text: Option<String>) -> Result<usize, Problem> {
     let Some(text) = text else { return Ok(limits::PAGE) };
     let read = text.parse::<usize>().ok().filter(|n| *n > 0);
-    read.ok_or_else(|| Problem::bad(format!("'limit': '{text}' is not a number from 1 up")))
+    read.ok_or_else(|| {
+        Problem::bad(format!("'limit' (--limit): '{text}' must be a whole number from 1"))
+    })
 }
 
 /// The id of the last row of the page before.

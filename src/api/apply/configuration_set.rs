@@ -25,6 +25,18 @@ pub struct Entry<S> {
 pub struct ConfigurationSet {
     pub sources: BTreeMap<String, Entry<SourceSpec>>,
     pub endpoints: BTreeMap<String, Entry<EndpointSpec>>,
+    pub(super) places: EntryPlaces,
+}
+
+/// Where entries stand: `endpoint.app` in `hooks.toml:12`. Equal to any other: it is not part of
+/// what files ask for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EntryPlaces(pub(super) BTreeMap<String, String>);
+
+impl PartialEq for EntryPlaces {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl<S: Spec> Entry<S> {
@@ -57,7 +69,27 @@ impl ConfigurationSet {
         Ok(Self {
             sources: entries("source", sources)?,
             endpoints: entries("endpoint", endpoints)?,
+            places: EntryPlaces::default(),
         })
+    }
+
+    /// A refusal, with the file and the line of each entry that begins a part of it.
+    #[must_use]
+    pub fn located(&self, refusal: &str) -> String {
+        let mut located = refusal.to_owned();
+        for (entry, place) in &self.places.0 {
+            let entry = format!("{entry}: ");
+            let begins_part = |at: &usize| {
+                let before = &located[..*at];
+                before.is_empty() || before.ends_with("; ") || before.ends_with("was changed: ")
+            };
+            let found: Vec<usize> =
+                located.match_indices(&entry).map(|(at, _)| at).filter(begins_part).collect();
+            for at in found.into_iter().rev() {
+                located.insert_str(at, &format!("{place}: "));
+            }
+        }
+        located
     }
 
     /// How many entries it has.
@@ -77,7 +109,9 @@ impl ConfigurationSet {
     /// The entry that both have: `source.github`.
     pub fn add(&mut self, other: Self) -> Result<(), String> {
         add_entries("source", &mut self.sources, other.sources)?;
-        add_entries("endpoint", &mut self.endpoints, other.endpoints)
+        add_entries("endpoint", &mut self.endpoints, other.endpoints)?;
+        self.places.0.extend(other.places.0);
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-use super::configuration_set::{ConfigurationSet, Entry, check_name};
+use super::configuration_set::{ConfigurationSet, Entry, EntryPlaces, check_name};
 use super::unique_keys;
 use crate::api::spec::{Spec, SpecError};
 
@@ -77,7 +77,13 @@ impl ConfigurationSet {
             );
             return Err(document.wrong(&[key], what));
         }
-        Ok(Self { sources: document.entries("source")?, endpoints: document.entries("endpoint")? })
+        let (sources, endpoints) = (document.entries("source")?, document.entries("endpoint")?);
+        let names = sources.keys().map(|name| ("source", name));
+        let names = names.chain(endpoints.keys().map(|name| ("endpoint", name)));
+        let places =
+            names.map(|(noun, name)| (format!("{noun}.{name}"), document.place(noun, name)));
+        let places = EntryPlaces(places.collect());
+        Ok(Self { sources, endpoints, places })
     }
 }
 
@@ -156,8 +162,18 @@ impl Document {
     }
 
     fn wrong(&self, path: &[&str], what: String) -> SetFileError {
+        SetFileError { file: self.file.clone(), line: self.line(path), what }
+    }
+
+    fn line(&self, path: &[&str]) -> Option<usize> {
         let found = self.lines.iter().find(|(known, _)| known.iter().eq(path));
-        SetFileError { file: self.file.clone(), line: found.map(|(_, line)| *line), what }
+        found.map(|(_, line)| *line)
+    }
+
+    /// Where an entry stands: the file, and its line where that is known.
+    fn place(&self, noun: &str, name: &str) -> String {
+        let file = self.file.display();
+        self.line(&[noun, name]).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
     }
 }
 

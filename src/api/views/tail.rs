@@ -26,6 +26,9 @@ pub enum TailView {
     /// An event came again.
     Duplicate {
         at: Time,
+        /// The event that it repeats; older daemons only say its record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<Text<EventId>>,
         /// The record of the event.
         event_seq: u64,
     },

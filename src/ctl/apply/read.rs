@@ -10,14 +10,14 @@ use crate::api::apply::{ConfigurationSet, FileFormat, entry_json};
 use crate::ctl::error::CtlError;
 use crate::ctl::files::read_text;
 
-/// The entries of all files.
+/// The set of all files.
 ///
 /// # Errors
 /// Names the file and the line of what is wrong.
-pub(in crate::ctl) fn objects<'a>(
+pub(in crate::ctl) fn set<'a>(
     files: impl Iterator<Item = &'a PathBuf>,
     format: Option<FileFormat>,
-) -> Result<ApplyBody, CtlError> {
+) -> Result<ConfigurationSet, CtlError> {
     let mut all = ConfigurationSet::default();
     for file in files {
         for file in expanded(file)? {
@@ -31,11 +31,16 @@ pub(in crate::ctl) fn objects<'a>(
             })?;
         }
     }
-    Ok(ApplyBody {
-        source: object(&all.sources, entry_json),
-        endpoint: object(&all.endpoints, entry_json),
+    Ok(all)
+}
+
+/// A set as it stands in a request.
+pub(in crate::ctl) fn body(set: &ConfigurationSet) -> ApplyBody {
+    ApplyBody {
+        source: object(&set.sources, entry_json),
+        endpoint: object(&set.endpoints, entry_json),
         ..ApplyBody::default()
-    })
+    }
 }
 
 /// A file, or the files of a folder by their names.

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::model::time::parse_duration_ms;
+use super::values::from_one;
+use crate::model::time::parse_span_ms;
 
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:\n  \
@@ -26,21 +27,21 @@ pub struct ConsumeArgs {
     pub batch: u32,
     /// How long an event is leased before others may take it; extended while the command runs
     /// [default: the endpoint's].
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration_ms)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_span_ms)]
     pub lease: Option<u64>,
     /// How long one request waits for events.
     #[arg(
         long,
         default_value = "30s",
         value_name = "DURATION",
-        value_parser = parse_duration_ms,
+        value_parser = parse_span_ms,
     )]
     pub wait: u64,
     /// Ask for events once, then exit; may also stand last, behind the command.
     #[arg(long)]
     pub once: bool,
     /// Exit after this many events.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = from_one)]
     pub max: Option<u64>,
     /// Run this command for each event, with these arguments; must be the last option.
     #[arg(long, value_name = "CMD [ARG]…", num_args = 1.., allow_hyphen_values = true)]

@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::values::from_one;
+
 /// How a table is printed.
 #[derive(Args, Debug, Clone, Copy, Default)]
 pub struct TableArgs {
@@ -24,7 +26,7 @@ pub struct PageArgs {
         short = 'n',
         default_value_t = 50,
         value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..),
+        value_parser = from_one,
     )]
     pub limit: u64,
     /// Continue after this id, the last one of the previous page.

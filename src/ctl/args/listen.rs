@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::values::from_one;
 use crate::api::text::{SourceName, TypeGlob};
 
 #[derive(Args, Debug, Clone)]
@@ -39,6 +40,6 @@ pub struct ListenArgs {
     #[arg(long, value_name = "ENDPOINT")]
     pub name: Option<String>,
     /// Exit after this many events.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = from_one)]
     pub max: Option<u64>,
 }

@@ -6,3 +6,9 @@ pub(super) fn dash(text: &str) -> Result<String, String> {
     }
     Err("give the body with --data or --file, or - for stdin".into())
 }
+
+/// A whole number from 1.
+pub(super) fn from_one(text: &str) -> Result<u64, String> {
+    let number = text.parse::<u64>().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "must be a whole number from 1".to_owned())
+}

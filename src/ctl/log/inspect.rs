@@ -37,7 +37,7 @@ pub(super) fn head(
     let head = match data {
         None => client.get("/v1/log/head")?,
         Some(data) => {
-            let log = OfflineLog::open(data, now_ms())?;
+            let log = open(data)?;
             let head = log.head_view();
             log.close()?;
             Answer::of(&head)?
@@ -60,7 +60,7 @@ pub(super) fn verify(
     let report = match data {
         None => reported(client, expect)?,
         Some(data) => {
-            let log = OfflineLog::open(data, now_ms())?;
+            let log = open(data)?;
             let report = log.verify_view(expect.as_deref())?;
             log.close()?;
             Answer::of(&report)?
@@ -73,6 +73,14 @@ pub(super) fn verify(
     }
     out.finish()?;
     Err(CtlError::NotOk)
+}
+
+/// A log without its daemon. Where there is one, it answers as well.
+fn open(data: &Path) -> Result<OfflineLog, CtlError> {
+    OfflineLog::open(data, now_ms()).map_err(|error| match error.is_in_use() {
+        true => CtlError::Refused(format!("{error}, or leave out --data to ask the daemon")),
+        false => error.into(),
+    })
 }
 
 /// The daemon's report: it sends its progress line by line, and the report last.

@@ -165,7 +165,10 @@ fn bad_arguments_are_usage_errors_in_one_line() {
         ("endpoint create a --url http://x/ --retry-base soon", "500ms"),
         ("event send --source a", "--data"),
         ("event send --source a --data x -", "cannot be used with"),
-        ("event list --limit 0", "--limit"),
+        ("event list --limit 0", "must be a whole number from 1"),
+        ("event list --limit abc", "must be a whole number from 1"),
+        ("endpoint create a --url http://x/ --rate fast", "must be a rate such as"),
+        ("consume a --lease soon", "500ms"),
         ("replay --list --all", "cannot be used with"),
         ("sorce list", "source"),
     ] {

@@ -306,6 +306,20 @@ fn what_was_created_is_shown_with_its_secret_and_its_warnings() {
 }
 
 #[test]
+fn a_duplicate_names_its_event() {
+    let mut duplicate = json!({
+        "what": "duplicate", "at": "2026-11-23T13:20:00.123Z", "event_seq": 7, "id": event_id(),
+    });
+    let line = shown(&duplicate, events::tail_line);
+    assert!(line.ends_with(&format!("  in    duplicate of {}", event_id())), "{line}");
+
+    // An older daemon says no more.
+    duplicate["id"] = json!(null);
+    let line = shown(&duplicate, events::tail_line);
+    assert!(line.ends_with("duplicate of record 7"), "{line}");
+}
+
+#[test]
 fn an_attempt_is_one_line_of_the_stream() {
     let attempt = json!({
         "what": "attempt", "at": "2026-11-23T13:20:00.123Z", "endpoint": "app", "number": 2,

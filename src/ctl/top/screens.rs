@@ -324,11 +324,15 @@ fn of_tail(line: &(u64, TailView)) -> Option<TopRow> {
                 word(format!("{event_type} {size} B to {deliveries}, {id}")),
             ],
         ),
-        TailView::Duplicate { at, event_seq } => row(
-            format!("{number} duplicate"),
-            Tone::Plain,
-            [time(at.0), word("in"), word(""), word(format!("duplicate of record {event_seq}"))],
-        ),
+        TailView::Duplicate { at, id, event_seq } => {
+            let first =
+                id.as_ref().map_or_else(|| format!("record {event_seq}"), ToString::to_string);
+            row(
+                format!("{number} duplicate"),
+                Tone::Plain,
+                [time(at.0), word("in"), word(""), word(format!("duplicate of {first}"))],
+            )
+        }
         TailView::Attempt {
             at,
             delivery,

@@ -260,7 +260,7 @@ fn id_of(line: &TailView) -> Option<String> {
         TailView::Attempt { delivery, number, at, .. } => {
             Some(format!("{delivery}.{number}.{}", at.0))
         }
-        TailView::Duplicate { event_seq, at } => Some(format!("dup{event_seq}.{}", at.0)),
+        TailView::Duplicate { event_seq, at, .. } => Some(format!("dup{event_seq}.{}", at.0)),
         TailView::Missed { .. } => None,
     }
 }

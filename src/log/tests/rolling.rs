@@ -65,7 +65,7 @@ fn age_wants_a_roll_but_not_of_an_empty_segment() {
 }
 
 #[test]
-fn a_roll_without_room_is_put_off() {
+fn a_roll_without_disk_space_is_put_off() {
     let dir = tempfile::tempdir().expect("a folder");
     let with_quota = |quota| Options {
         segment_bytes: 1,

@@ -219,6 +219,9 @@ impl Parser<'_> {
                 "true" => Ok(Operand::Comparable(Comparable::Bool(true))),
                 "false" => Ok(Operand::Comparable(Comparable::Bool(false))),
                 "null" => Ok(Operand::Comparable(Comparable::Null)),
+                "type" | "source" | "headers" | "query" | "body" => Err(self.error(format!(
+                    "has '{word}': an event's own fields are written @.{word}, texts in quotes"
+                ))),
                 _ => Err(self.error(format!(
                     "has '{word}': texts stand in quotes, fields are written @.body.{word}"
                 ))),

@@ -481,3 +481,18 @@ fn what_is_wrong_with_one_field_hides_no_other() {
         assert!(holds("@.body == null && !@.body.a", body), "{body}");
     }
 }
+
+#[test]
+fn a_word_alone_is_refused_with_a_query_that_could_be_meant() {
+    for (expression, meant) in [
+        ("type == \"push\"", "@.type"),
+        ("source == 'in'", "@.source"),
+        ("body.action == 'x'", "@.body,"),
+        ("headers['x'] == 'y'", "@.headers"),
+        ("action == 'opened'", "@.body.action"),
+    ] {
+        let refused = is_refused(expression);
+        assert!(refused.contains(meant), "{expression}: {refused}");
+        assert!(!refused.contains("@.body.type") && !refused.contains("@.body.body"), "{refused}");
+    }
+}

@@ -58,17 +58,17 @@ struct Total {
 }
 
 #[test]
-fn c01_bits_flipped_after_a_kill_are_told() {
+fn c01_bits_flipped_after_a_kill_are_reported() {
     flips(true);
 }
 
 #[test]
-fn c02_bits_flipped_after_a_clean_stop_are_told() {
+fn c02_bits_flipped_after_a_clean_stop_are_reported() {
     flips(false);
 }
 
 #[test]
-fn c03_torn_files_are_told() {
+fn c03_torn_files_are_reported() {
     let (count, seed) = asked_for();
     let mut rng = Rng::new(seed ^ 3);
 
@@ -101,7 +101,7 @@ fn c03_torn_files_are_told() {
 /// sled repairs what is torn a little before the end of its segments so that it dies of it the next
 /// time.
 #[test]
-fn c03_files_torn_just_before_the_end_of_a_part_are_told() {
+fn c03_files_torn_just_before_the_end_of_a_part_are_reported() {
     const PART: u64 = 512 << 10;
     let (count, seed) = asked_for();
 

@@ -115,7 +115,7 @@ fn for_each_call(density: u64, seed: u64, errors: &[&str], calls: &[&str]) {
 
 #[test]
 #[ignore = "needs root and an strace that can make calls fail"]
-fn d02_a_disk_that_fails_for_good_is_told_and_loses_nothing() {
+fn d02_a_disk_that_fails_for_good_is_reported_and_loses_nothing() {
     let (_, seed) = asked_for();
     let template = Template::new(seed);
     let mut rng = Rng::new(seed);

@@ -117,11 +117,19 @@ fn what_is_refused_leaves_everything_as_it_was() {
     // One entry is wrong, each in another place: where it is read, planned, checked, decided.
     for (number, (wrong, why, code)) in [
         ("[endpoint.x]\nurl = 'pull:'\nratee = '1/s'\n", "x.toml:8: endpoint.x: unknown", 64),
-        ("[source.x]\nsecret = 'hunter2'\n", "source.x: 'secret'", 1),
+        ("[source.x]\nsecret = 'hunter2'\n", "x.toml:6: source.x: 'secret'", 64),
+        ("[endpoint.x]\nurl = 'pull:'\nburst = 3\n", "x.toml:6: endpoint.x: 'burst'", 64),
+        ("[endpoint.x]\nfrom = ['in']\n", "x.toml:6: endpoint.x: 'url' (--url): is missing", 64),
+        (
+            "[endpoint.x]\nurl = 'http://127.0.0.1:9/'\n",
+            "x.toml:6: endpoint.x: 127.0.0.1 is a loopback address: add `allow_private = true`",
+            64,
+        ),
+        ("[source.x]\nverify = 'github'\n", "`secret = \"file:/…\"` (--secret-file)", 64),
         ("[source.x]\nverify = 'no-such'\n", "source.x: ", 64),
         ("[source.x]\nverify = 'github'\nsecret = 'env:NO_SUCH'\n", "NO_SUCH", 64),
         ("[endpoint.x]\nurl = 'pull:'\nwhere = '@.body.x ==='\n", "endpoint.x: ", 64),
-        ("[endpoint.x]\nurl = 'pull:'\nfrom = ['nobody']\n", "nobody", 1),
+        ("[endpoint.x]\nurl = 'pull:'\nfrom = ['nobody']\n", "x.toml:6: endpoint.x: 'from'", 1),
     ]
     .into_iter()
     .enumerate()

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use super::support::{Daemon, Home, SOON, http::Client, until};
+use super::support::{Daemon, Home, SOON, http::Client, signature, until};
 use super::{open_source, quick_endpoint, text};
 
 /// A running example and the lines that it prints.
@@ -69,9 +69,46 @@ fn send(daemon: &Daemon, data: &str) -> String {
     text(&made, "id").to_owned()
 }
 
+/// Without a secret anybody could sign: a receiver does not begin then.
+#[track_caller]
+fn begins_only_with_a_secret(command: &[&str]) {
+    let home = Home::new();
+    for secret in [None, Some(""), Some("whsec_"), Some("whsec_c2hvcnQ=")] {
+        let mut starting = Command::new(command[0]);
+        starting
+            .args(&command[1..])
+            .arg("0")
+            .env_remove("HOOK_SECRET")
+            .envs(secret.map(|secret| ("HOOK_SECRET", secret)));
+        let mut child = starting
+            .current_dir(home.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not run: {error}"));
+
+        // One that listens has printed a line; one that has ended closes its output.
+        let mut first = String::new();
+        let stdout = child.stdout.as_mut().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut first).expect("its first line, or its end");
+        if !first.is_empty() {
+            let _ = child.kill();
+        }
+        let done = child.wait_with_output().expect("it has ended");
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(first, "", "{command:?} listens with {secret:?}");
+        assert!(!done.status.success(), "{command:?} with {secret:?}: {stderr}");
+        assert!(
+            stderr.contains("set HOOK_SECRET to the endpoint's whsec_… secret"),
+            "{command:?} with {secret:?}: {stderr}"
+        );
+    }
+}
+
 /// The whole life of a receiver, the same for each language.
 #[track_caller]
 fn a_receiver(command: &[&str]) {
+    begins_only_with_a_secret(command);
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
@@ -94,6 +131,12 @@ fn a_receiver(command: &[&str]) {
     let headers =
         [("webhook-id", "evt_1"), ("webhook-timestamp", &now), ("webhook-signature", "v1,AAAA")];
     assert_eq!(client.post("/hook", &headers, b"{}").expect("an answer").status, 401);
+    // Nor is one that was signed with an empty key.
+    let forged = signature::standard("whsec_", "evt_1", &now, b"{}");
+    let headers =
+        [("webhook-id", "evt_1"), ("webhook-timestamp", &now), ("webhook-signature", &*forged)];
+    let mut forger = Client::connect(([127, 0, 0, 1], example.port).into()).expect("it listens");
+    assert_eq!(forger.post("/hook", &headers, b"{}").expect("an answer").status, 401);
     let mut bare = Client::connect(([127, 0, 0, 1], example.port).into()).expect("it listens");
     assert_eq!(bare.post("/hook", &[], b"{}").expect("an answer").status, 401);
 

@@ -27,7 +27,7 @@ fn newest(daemon: &Daemon, endpoint: &str) -> Value {
 }
 
 #[test]
-fn a_retry_a_hold_and_the_end_are_told() {
+fn a_retry_a_hold_and_the_end_are_explained() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();

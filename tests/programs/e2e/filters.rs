@@ -7,7 +7,7 @@ use super::{open_source, quick_endpoint, text};
 const COSTLY: &str = "search(@.body.text,'[A-Za-z0-9+/]{16,40}==')";
 
 #[test]
-fn what_is_too_expensive_is_told_and_keeps_nobody_waiting() {
+fn what_is_too_expensive_is_reported_and_keeps_nobody_waiting() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();

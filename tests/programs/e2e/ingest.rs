@@ -362,7 +362,7 @@ fn wrong_places_and_methods_have_their_status() {
 }
 
 #[test]
-fn a_token_is_the_only_way_in() {
+fn only_who_has_the_token_may_post() {
     let home = Home::new();
     let daemon = home.start();
     let made = daemon.json(&["source", "create", "hidden", "--verify", "none", "--token"]);

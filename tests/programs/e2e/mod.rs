@@ -14,6 +14,7 @@ mod dlq;
 mod examples;
 mod explain;
 mod filters;
+mod first_steps;
 mod history;
 mod hold;
 mod hostile;

@@ -26,7 +26,7 @@ fn own_events(daemon: &Daemon) -> Vec<Value> {
 }
 
 #[test]
-fn an_endpoint_that_lags_is_told_once_over_a_restart_and_what_happened_when_it_has_caught_up() {
+fn an_endpoint_that_lags_is_reported_once_over_a_restart_and_again_when_it_has_caught_up() {
     let (home, receiver) = (Home::new(), Receiver::start());
     let daemon = home.start();
     open_source(&daemon, "in");
@@ -59,7 +59,7 @@ fn an_endpoint_that_lags_is_told_once_over_a_restart_and_what_happened_when_it_h
 }
 
 #[test]
-fn failing_recovered_and_held_are_told_to_those_who_ask() {
+fn failing_recovered_and_held_are_notices_for_those_who_ask() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();
@@ -203,7 +203,7 @@ fn dead_listeners_make_no_circle() {
 }
 
 #[test]
-fn a_source_that_refuses_a_lot_is_told_of() {
+fn a_source_that_refuses_a_lot_is_reported() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();
@@ -259,7 +259,7 @@ fn the_built_in_source_is_nobody_elses() {
 }
 
 #[test]
-fn an_event_that_goes_round_in_circles_is_kept_and_told_and_ends_nobody() {
+fn an_event_that_goes_round_in_circles_is_kept_and_reported_and_ends_nobody() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();

@@ -145,7 +145,7 @@ fn a_receiver_may_take_all_but_some() {
 
 /// An event that the receiver names in `failed` was not taken, whatever the status of the answer.
 #[test]
-fn what_a_receiver_leaves_out_is_not_told_as_delivered() {
+fn what_a_receiver_leaves_out_is_not_shown_as_delivered() {
     let home = Home::new();
     let daemon = home.start();
     let receiver = Receiver::start();

@@ -172,7 +172,7 @@ fn the_same_key_with_another_body_is_kept_counted_and_shown() {
 }
 
 #[test]
-fn the_hooks_of_a_guid_are_told_apart() {
+fn the_hooks_of_a_guid_are_distinguished() {
     let home = Home::new();
     let daemon = home.start();
     daemon.json(&["source", "create", "gh", "--verify", "github", "--secret", "s"]);

@@ -75,7 +75,7 @@ fn consumers_share_events_and_each_is_done_once() {
 }
 
 #[test]
-fn what_is_left_goes_to_others_and_a_late_word_is_told_so() {
+fn what_is_left_goes_to_others_and_a_late_word_is_refused() {
     let home = Home::new();
     let daemon = home.start();
     make(&daemon, &["--retry-base", "50ms", "--jitter", "0"]);

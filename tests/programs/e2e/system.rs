@@ -231,7 +231,7 @@ fn scripts_for_shells_and_manual_pages_need_no_daemon() {
     let said = ctl.run(&["man", &folder.display().to_string()]).expect(0).stdout;
     assert!(said.contains("manual pages below"), "{said}");
     let page = fs::read_to_string(folder.join("man8/hookboxd.8")).expect("a page");
-    assert!(page.contains("HOOKBOX_DATA"), "the variables are told: {page}");
+    assert!(page.contains("HOOKBOX_DATA"), "the variables are named: {page}");
     let keys = fs::read_to_string(folder.join("man5/hookbox.toml.5")).expect("a page");
     assert!(keys.contains("segment_size") && keys.contains("SS [retention]"), "{keys}");
 }

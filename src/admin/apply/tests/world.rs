@@ -59,7 +59,8 @@ impl PlanWorld {
     }
 
     pub(super) fn plan(&self, text: &str, options: &PlanOptions) -> Result<Plan, Vec<String>> {
-        plan(&self.now, &read(text), options)
+        let planned = plan(&self.now, &read(text), options);
+        planned.map_err(|whys| whys.iter().map(|why| why.why().to_owned()).collect())
     }
 
     /// What is exported, read back.

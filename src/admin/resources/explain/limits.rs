@@ -15,7 +15,7 @@ pub fn no_consumer(explainer: &Explainer) -> ReasonView {
 
 pub fn rate(explainer: &Explainer, rate: Rate, next_at: WallMs) -> ReasonView {
     let text = format!(
-        "{} has a rate of {rate}: the next attempt may go {}",
+        "endpoint {} has a rate of {rate}: the next attempt may go {}",
         explainer.endpoint,
         explainer.until(next_at)
     );
@@ -29,7 +29,7 @@ pub fn catching_up(explainer: &Explainer, mode: CatchUpMode, next_at: WallMs) ->
         CatchUpMode::Latest => "only the latest of each key",
     };
     let text = format!(
-        "{} catches up, {order}, at a pace: the next attempt may go {}",
+        "endpoint {} catches up, {order}, at a pace: the next attempt may go {}",
         explainer.endpoint,
         explainer.until(next_at)
     );
@@ -53,4 +53,25 @@ pub fn retries(explainer: &Explainer, waiting: usize, most: usize) -> ReasonView
         explainer.endpoint
     );
     ReasonView::new(text, &ReasonFacts::Retries { waiting, most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Explainer, catching_up, rate};
+    use crate::admin::resources::explain::order::in_line;
+    use crate::model::{CatchUpMode, Rate};
+
+    #[test]
+    fn no_reason_begins_with_a_name() {
+        // Whoever shows a reason as a sentence begins it with a capital.
+        let explainer = Explainer { now: 0, endpoint: "app".to_owned() };
+        let limit = Rate { count: 1, per_ms: 1000 };
+        for reason in [
+            rate(&explainer, limit, 5),
+            catching_up(&explainer, CatchUpMode::Oldest, 5),
+            in_line(&explainer, 2),
+        ] {
+            assert!(reason.text.starts_with("endpoint app "), "{}", reason.text);
+        }
+    }
 }

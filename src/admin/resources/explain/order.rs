@@ -29,7 +29,7 @@ pub fn gathering(explainer: &Explainer, max_events: u32, closes_at: WallMs) -> R
 
 pub fn in_line(explainer: &Explainer, before: usize) -> ReasonView {
     let (name, deliveries) = (&explainer.endpoint, count(before, "delivery"));
-    let text = format!("{name} has {deliveries} before it, each for its first attempt");
+    let text = format!("endpoint {name} has {deliveries} before it, each for its first attempt");
     ReasonView::new(text, &ReasonFacts::InLine { before })
 }
 

@@ -70,7 +70,8 @@ export function fixed(fields) {
 }
 
 /**
- * Whether a type passes a pattern with * and ?. Only the last * that was met is tried again, so a
+ * Whether a type passes a pattern with * and ?, as the daemon has it: both are tested with the
+ * table tests/fixtures/globs.json. Only the last * that was met is tried again, so a
  * pattern of many costs no more than its length for each character.
  */
 export function glob(pattern, text) {

@@ -161,7 +161,7 @@ fn a_proxy_header_names_the_client_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_rate_is_kept_and_told() {
+fn a_rate_is_kept_and_reported() {
     let home = Home::new();
     let daemon = home.start();
     let made = daemon.json(&["source", "create", "slow", "--rate", "3/h"]);

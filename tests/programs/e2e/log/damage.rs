@@ -158,7 +158,7 @@ fn damage_is_reported(daemon: &Daemon, left: usize) {
 /// Segments that are gone, the oldest too, are reported by every export, at every start, and do not
 /// keep the rest from being salvaged.
 #[test]
-fn what_no_segment_holds_is_told_every_time() {
+fn what_no_segment_holds_is_reported_every_time() {
     let home = small_segments();
     let daemon = home.start();
     open_source(&daemon, "in");
@@ -248,7 +248,7 @@ fn no_trace_is_left(home: &Home, segment: &Path) {
 /// What a lost watermark would have shown cannot be known any more, and that is reported until
 /// retention has passed there.
 #[test]
-fn a_missing_watermark_is_told_again_and_again() {
+fn a_missing_watermark_is_reported_again_and_again() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");

@@ -316,7 +316,7 @@ fn slack_has_its_challenge_back(daemon: &Daemon) {
 }
 
 #[test]
-fn the_operator_is_told_why_and_the_sender_nothing() {
+fn the_operator_learns_why_and_the_sender_nothing() {
     let home = Home::new();
     let daemon = home.start();
     source(&daemon, "github", &["--secret", "one"]);

@@ -106,7 +106,7 @@ fn a_browser_that_was_cut_off_misses_nothing_and_gets_nothing_twice() {
 }
 
 #[test]
-fn whoever_was_away_for_too_long_is_told_so() {
+fn whoever_was_away_for_too_long_is_notified() {
     let (_home, daemon, page) = opened();
     let there = daemon.accept("/in/a", &[], b"x");
     let mut events = Events::open(&page, "/api/v1/tail", Some("evt_of_another_log"));
@@ -117,7 +117,7 @@ fn whoever_was_away_for_too_long_is_told_so() {
 }
 
 #[test]
-fn streams_have_a_number_and_leave_room_for_the_rest() {
+fn streams_have_a_number_and_leave_connections_for_the_rest() {
     let (_home, _daemon, page) = opened();
     let held: Vec<Events> =
         (0..12).map(|_| Events::open(&page, "/api/v1/tail?limit=0", None)).collect();

@@ -126,5 +126,7 @@ export function said(line) {
       span(line.duration_ms), ` attempt ${line.number} `,
       h("a", { href: `#/delivery/${line.delivery}` }, line.delivery));
   }
-  return line.what === "duplicate" && h("li", {}, at, ` duplicate of record ${line.event_seq}`);
+  if (line.what !== "duplicate") return false;
+  const first = line.id ? h("a", { href: `#/event/${line.id}` }, line.id) : `record ${line.event_seq}`;
+  return h("li", {}, at, " duplicate of ", first);
 }
