@@ -13,7 +13,7 @@
 //! | [`model`] | the nouns: plain data, ids, times, targets, and every limit | nothing |
 //! | [`api`] | the contract: the types of the admin API, which are options and settings, too | model |
 //! | [`trust`] | whether others can change a path | nothing |
-//! | `permits` | what several share, so that nobody takes all | nothing |
+//! | [`permits`] | what several share, so that nobody takes all | nothing |
 //! | [`config`] | `hookbox.toml` | model, trust |
 //! | [`record`] | what is remembered: the records of the log and their codec | model |
 //! | [`queue`] | what should happen: pure, no clock, no randomness of its own, no I/O | model, record |

@@ -55,7 +55,7 @@ fn every_message_becomes_an_event_and_at_one_box_never_two() {
         (js.open("JOBS", "boxes")? == 0).then_some(())
     });
     println!("in: taken after {:?}", started.elapsed());
-    judge(&fleet, size.events);
+    check_boxes(&fleet, size.events);
 }
 
 fn a_fleet_box(number: usize, server: &NatsServer) -> FleetBox {
@@ -69,7 +69,7 @@ fn a_fleet_box(number: usize, server: &NatsServer) -> FleetBox {
 }
 
 /// Holds the events of all boxes against what was published.
-fn judge(fleet: &[FleetBox], published: u64) {
+fn check_boxes(fleet: &[FleetBox], published: u64) {
     let mut boxes: HashMap<String, Vec<usize>> = HashMap::new();
     let mut shares = Vec::new();
     let mut recognized = 0;

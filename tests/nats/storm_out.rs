@@ -164,7 +164,7 @@ fn every_acknowledged_event_of_three_boxes_is_in_the_stream_once_and_in_order() 
     }
     println!("out: published after {:?}", started.elapsed());
     let all = js.all("HOOKS");
-    judge(&ledger, &all);
+    check_stream(&ledger, &all);
     consumers.finish(&all, &size);
     for one in &mut fleet {
         let ended = one.bridge.take().expect("it runs").terminate();
@@ -253,7 +253,7 @@ pub fn is_done(daemon: &Daemon) -> bool {
 }
 
 /// Holds the stream against what was answered.
-fn judge(ledger: &Ledger, all: &[Stored]) {
+fn check_stream(ledger: &Ledger, all: &[Stored]) {
     let mut first: HashMap<&str, u64> = HashMap::new();
     let mut doubled = 0;
     for one in all {
