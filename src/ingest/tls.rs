@@ -62,7 +62,7 @@ impl ServerTls {
         })?;
         let mut config = builder
             .with_single_cert(chain, key)
-            .map_err(|error| format!("tls.cert: it does not fit to tls.key: {error}"))?;
+            .map_err(|error| format!("tls.cert: it does not fit tls.key: {error}"))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }

@@ -171,7 +171,6 @@ fn refusals_name_what_was_passed() {
             "line break",
         ),
         (&["source", "create", "a", "--verify", "mtls", "--set", "any=true"], "tls:// address"),
-        (&["source", "create", "a", "--verify", "help"], "takes one of"),
         (&["replay", "--all", "--rate", "100/m"], "write 1/s or 2/s"),
     ] {
         let done = daemon.ctl().run(args);

@@ -129,7 +129,7 @@ const UNUSABLE: [(&str, &str); 9] = [
     ("[admin]\ngroup = \"nobody-has-it\"\n", ":2: group: there is no group 'nobody-has-it'"),
     ("[allow_lists]\ndir = \"/none\"\n", ":2: allow_lists.dir: cannot read /none"),
     ("[metrics]\nlisten = \"127.0.0.1:8420\"\n", ":2: metrics.listen: 127.0.0.1:8420 is taken"),
-    ("[log]\nquota = \"1MiB\"\n", ":2: quota: 1048576 bytes is out of range"),
+    ("[log]\nquota = \"1MiB\"\n", ":2: quota: 1MiB is out of range"),
 ];
 
 #[test]

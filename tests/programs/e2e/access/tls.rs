@@ -133,7 +133,7 @@ fn certificates_are_reloaded_whole_or_not_at_all() {
     home.write("cert.pem", &second.pem);
     daemon.signal(Signal::HUP);
     until("a word about the pair", SOON, || {
-        daemon.log_text().contains("do not fit together").then_some(())
+        daemon.log_text().contains("it does not fit tls.key").then_some(())
     });
     let (_, shown) = over_tls(addr, &authority, None, POST).expect("an answer");
     assert_eq!(shown, first.der, "a certificate without its key is not taken up");

@@ -127,7 +127,8 @@ fn delivers_what_was_due(fresh: &Daemon, receiver: &Receiver, id: &str) {
 
     let shown = fresh.json(&["event", "show", id]);
     assert_eq!((text(&shown, "first_id"), &shown["headers"]["x-one"]), (id, &json!("1")));
-    assert_eq!(fresh.post("/in/in", &[("Idempotency-Key", "key")], b"").json()["duplicate"], true);
+    let key = [("Idempotency-Key", "key")];
+    assert_eq!(fresh.post("/in/in", &key, b"\x00\xffbytes").json()["duplicate"], true);
 }
 
 /// The dead letter of this event.
