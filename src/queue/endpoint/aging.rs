@@ -130,7 +130,9 @@ impl EndpointQueue {
     pub fn waits_since(&self, born: u64, delivery: Seq) -> bool {
         let waiting = self.retrying.get(&delivery);
         let waits = waiting.is_some_and(|waiting| waiting.born() == born && !waiting.parked);
-        (waits || self.prefetch().contains(delivery)) && !self.is_in_flight(delivery)
+        // One that has died and was asked for again is a younger one than the index may say.
+        let prefetched = || self.prefetch().find(delivery).is_some_and(|job| job.born == born);
+        (waits || prefetched()) && !self.is_in_flight(delivery)
     }
 
     /// Whether something in the stream may be too old, so that it has to be read on.

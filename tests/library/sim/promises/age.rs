@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hookbox::model::{Batch, BatchFormat, Endpoint, Order, Rate, RetryPolicy, Seq};
-use hookbox::queue::{HoldEndpoint, ReleaseEndpoint};
+use hookbox::model::{Batch, BatchFormat, DeliveryId, Endpoint, Order, Rate, RetryPolicy, Seq};
+use hookbox::queue::{HoldEndpoint, ReleaseEndpoint, RetryDeliveries, Revive, UpdateEndpoint};
 
 use super::endpoint;
 use crate::sim::script::{Says, Script};
@@ -95,4 +95,40 @@ fn the_clock_of_max_age_stands_on_hold_and_runs_on_over_restarts() {
     assert!(!dead(&script), "it is 17 s old");
     script.run_for(5_000);
     assert!(dead(&script), "it is 22 s old");
+}
+
+/// What died and was asked for again is as old as that, whatever waited under its name before.
+#[test]
+fn what_is_asked_for_again_begins_a_life_of_its_own() {
+    let retry = RetryPolicy { max_age_ms: 20_000, max_attempts: Some(2), ..endpoint("app").retry };
+    let app = |rate: Option<Rate>| Endpoint {
+        order: Order::Key,
+        order_key: Some("/k".into()),
+        retry: retry.clone(),
+        rate,
+        ..endpoint("app")
+    };
+    let mut script = Script::new([app(None)], None, |_, _, _| Says::fails(500));
+    let seq = script.accept("{\"k\":1}");
+    script.run_for(10_000);
+
+    // In the stream, and read from there, it waits for the rate.
+    script.command(UpdateEndpoint(Box::new(app(Some(Rate { count: 1, per_ms: 3_600_000 })))));
+    script.accept("{\"k\":2}");
+    script.run_for(10);
+    let dead = script.queue().state().dead_letter_seqs.min().expect("two attempts have failed");
+    let revive = Revive {
+        delivery: DeliveryId { seq, endpoint: 1 },
+        event: seq,
+        attempts: 2,
+        last: dead,
+        dead_letter_seq: Some(dead),
+    };
+    script.command(RetryDeliveries { deliveries: vec![revive] });
+
+    let is_dead = |script: &Script| script.queue().state().endpoints[&1].dead.contains(seq);
+    script.run_for(19_000);
+    assert!(!is_dead(&script), "it was asked for again 19 s ago");
+    script.run_for(3_000);
+    assert!(is_dead(&script), "it was asked for again 22 s ago");
 }
