@@ -286,8 +286,11 @@ impl Outbound {
     }
 
     pub(super) fn prepare(&self, endpoint: &Arc<Endpoint>) -> Arc<PreparedEndpoint> {
+        let mono_ms = self.now().mono_ms;
+        let is_ready =
+            |one: &PreparedEndpoint| one.is_for(endpoint) && !one.is_to_be_made_anew(mono_ms);
         let known = self.prepared.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prepared) = known.get(&endpoint.id).filter(|one| one.is_for(endpoint)) {
+        if let Some(prepared) = known.get(&endpoint.id).filter(|one| is_ready(one)) {
             return prepared.clone();
         }
         drop(known);
@@ -297,14 +300,12 @@ impl Outbound {
         let mut all = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
         match all.get(&endpoint.id) {
             // Another attempt was faster; two pools for one endpoint would halve the use of both.
-            Some(prepared) if prepared.is_for(endpoint) => prepared.clone(),
+            Some(prepared) if is_ready(prepared) => prepared.clone(),
             _ => {
-                let prepared =
-                    Arc::new(PreparedEndpoint::new(endpoint, &self.machinery, &self.policy()));
-                // One that lacks a secret looks for it again at its next attempt.
-                if !prepared.lacks_secret() {
-                    all.insert(endpoint.id, prepared.clone());
-                }
+                let policy = self.policy();
+                let prepared = PreparedEndpoint::new(endpoint, &self.machinery, &policy, mono_ms);
+                let prepared = Arc::new(prepared);
+                all.insert(endpoint.id, prepared.clone());
                 prepared
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::Uri;
 
 use crate::model::secret::{looks_random, secrets_in_url};
-use crate::model::{Endpoint, Event, Secret, Target, TimedSecret};
+use crate::model::{Endpoint, Event, Secret, Target, TimedSecret, limits};
 
 use super::exec::program::Program;
 use super::exec::runner::CommandRunner;
@@ -38,6 +38,8 @@ pub struct PreparedEndpoint {
     parts: Result<Parts, Unusable>,
     /// Redacts what must not be shown of any attempt.
     pub redactor: Redactor,
+    /// When it was prepared.
+    mono_ms: u64,
 }
 
 /// The settings of an endpoint, worked out.
@@ -151,7 +153,12 @@ fn resolve(secret: &Secret, lookup: Option<&SecretLookup>) -> Result<Secret, Unu
 }
 
 impl PreparedEndpoint {
-    pub fn new(endpoint: &Arc<Endpoint>, machinery: &Machinery, policy: &ParsedPolicy) -> Self {
+    pub fn new(
+        endpoint: &Arc<Endpoint>,
+        machinery: &Machinery,
+        policy: &ParsedPolicy,
+        mono_ms: u64,
+    ) -> Self {
         let parts = Parts::new(endpoint, machinery, policy);
 
         let mut redactor = Redactor::default();
@@ -165,7 +172,7 @@ impl PreparedEndpoint {
             let bare = parts.secrets.iter().filter_map(|secret| secret.0.split_once('_'));
             bare.for_each(|(_, bare)| redactor.add(bare));
         }
-        Self { endpoint: endpoint.clone(), parts, redactor }
+        Self { endpoint: endpoint.clone(), parts, redactor, mono_ms }
     }
 
     /// Its settings, worked out.
@@ -184,9 +191,10 @@ impl PreparedEndpoint {
         self.parts.as_ref().is_ok_and(|parts| parts.templates.is_some())
     }
 
-    /// Whether it lacks a secret, which may be there at the next attempt.
-    pub fn lacks_secret(&self) -> bool {
-        matches!(self.parts, Err(Unusable::Secret(_)))
+    /// Whether it lacks a secret that may be there by now: it is looked for now and then.
+    pub fn is_to_be_made_anew(&self, mono_ms: u64) -> bool {
+        let lacks_secret = matches!(self.parts, Err(Unusable::Secret(_)));
+        lacks_secret && mono_ms.saturating_sub(self.mono_ms) >= limits::LOOKUP_AGAIN_MS
     }
 
     /// The message for one event.

@@ -17,6 +17,7 @@ use crate::admin::scan::identity::{NO_SOURCE, fingerprint, identity, imported_as
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::walk;
 use crate::api::views::ImportView;
+use crate::ingest::verify;
 use crate::model::time::parse_wall;
 use crate::model::{EndpointId, Event, WallMs, limits};
 use crate::queue::{ImportEvents, ImportedDead, ImportedEvent, Refusal};
@@ -113,7 +114,8 @@ fn imported(
     check_sizes(&event)?;
 
     let directory = admin.handle.directory();
-    if let Some(source) = directory.sources_by_name.get(&event.source_name) {
+    let source = directory.sources_by_name.get(&event.source_name);
+    if let Some(source) = source {
         event.source = source.id;
     }
     let deliveries: &[DeliveryLine] = if history_only { &[] } else { &line.deliveries };
@@ -121,11 +123,13 @@ fn imported(
 
     let key = event.dedupe_key.as_ref().filter(|_| event.source != NO_SOURCE);
     let of = |text: &str| fingerprint(directory.salt, event.source, text);
-    // As ingest makes it: an event with this key and another body is another event.
+    // As ingest makes it: an event with this key and another body is another event. What a scheme
+    // makes of a request is not known here: then its key alone says that it came before.
+    let is_known = source.is_none_or(|source| !verify::has_content_of_its_own(&source.verify));
     let content = || of(&format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(&event.body))));
     let imported = ImportedEvent {
         dedupe: key.map(|key| of(key)),
-        content: key.map(|_| content()),
+        content: key.filter(|_| is_known).map(|_| content()),
         identity: identity(admin, event.webhook_id()),
         event,
         deliver_to: open.deliver_to,

@@ -124,6 +124,15 @@ pub fn verify(source: &Source, request: &Request<'_>, now_unix: i64) -> Verdict 
     }
 }
 
+/// Whether a scheme has its own notion of which requests are the same, beside their bodies: of
+/// counters of attempts, of what is signed.
+#[must_use]
+pub fn has_content_of_its_own(name: &str) -> bool {
+    const SCHEMES: [&str; 8] =
+        ["braintree", "intercom", "mandrill", "pubsub", "sns", "stripe", "travis", "twilio"];
+    SCHEMES.contains(&name)
+}
+
 /// Why the source's proofs do not name their recipient, and how to fix it: one sentence for the
 /// operator. A proof that would be as good at anybody else's webhook proves nothing here.
 #[must_use]

@@ -99,6 +99,10 @@ impl CertificateCheck {
     }
 }
 
+fn is_unknown_issuer(error: &TlsError) -> bool {
+    matches!(error, TlsError::InvalidCertificate(CertificateError::UnknownIssuer))
+}
+
 /// The SHA-256 of a certificate's key, in base64.
 fn pin(certificate: &CertificateDer<'_>) -> Result<String, TlsError> {
     let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
@@ -121,14 +125,20 @@ impl ServerCertVerifier for CertificateCheck {
         }
 
         let of_itself = self.of_themselves.iter().find(|(own, _)| own == end_entity);
-        let by = of_itself.map(|(_, verifier)| verifier).or(self.by_authorities.as_ref());
-        let checked = match by {
-            Some(by) => {
-                by.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
-            None if self.by_key_alone => Ok(ServerCertVerified::assertion()),
-            None => Err(CertificateError::UnknownIssuer.into()),
+        let of_itself = of_itself.map(|(_, verifier)| verifier);
+        // A certificate that stands there for itself may have been issued by an authority: then its
+        // own entry says nothing of it.
+        let mut checked = match self.by_key_alone {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::UnknownIssuer.into()),
         };
+        for by in of_itself.into_iter().chain(&self.by_authorities) {
+            checked =
+                by.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+            if !matches!(&checked, Err(error) if is_unknown_issuer(error)) {
+                break;
+            }
+        }
         match checked {
             Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
                 let shown = pin(end_entity).map(|pin| format!("sha256/{pin}")).unwrap_or_default();

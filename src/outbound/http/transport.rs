@@ -92,7 +92,10 @@ impl HttpTransport {
                 let outcome = classify(response.summary(), result.is_ok(), now.wall_ms);
                 let made_path = attempt.endpoint.template.path.is_some();
                 // The event decides which path that is: another event may lead to one that exists.
-                if made_path && outcome == Outcome::Gone { Outcome::Drop } else { outcome }
+                match outcome {
+                    Outcome::Gone if made_path => Outcome::Retryable { after_ms: None },
+                    outcome => outcome,
+                }
             }
             (None, Err(failure)) => failure.outcome(),
             (None, Ok(())) => Outcome::Retryable { after_ms: None },

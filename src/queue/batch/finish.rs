@@ -123,7 +123,8 @@ impl Queue {
         let outcome = match success {
             Some(each) => BatchOutcome::of_success(each),
             None => {
-                let takes_others = endpoint.last_taken > refused_since(batch);
+                let taken = endpoint.last_taken;
+                let takes_others = taken > refused_since(batch) && taken > endpoint.last_failure;
                 let prospects = Prospects { halves_may_succeed, takes_others };
                 BatchOutcome::of_failure(batch, report, retry, together, prospects)
             }

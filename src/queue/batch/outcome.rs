@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::retry::{BatchRetry, RetryProgress};
 use crate::model::backoff::RetryDecision;
-use crate::model::{AttemptFault, AttemptReport, EventId, HoldReason, Now, Outcome};
+use crate::model::{AttemptFault, AttemptReport, EventId, HoldReason, Now, Outcome, limits};
 use crate::queue::endpoint::{BatchInFlight, MemberInFlight};
 use crate::queue::reports::{DROPPED, error_summary, refusal_reason, with_last_error};
 use crate::record::{BatchConsequence, Consequence, NONE_TAKEN, OTHERS_TAKEN};
@@ -20,8 +20,8 @@ pub(super) struct BatchOutcome {
 pub(super) struct Prospects {
     /// It makes sense to try the halves of a batch that is given up.
     pub halves_may_succeed: bool,
-    /// It has taken something since it first refused this: then this alone is to blame. A receiver
-    /// that refuses everything for a while is to blame itself.
+    /// It has taken something since it first refused this, and since it last failed: then this
+    /// alone is to blame. A receiver that refuses everything for a while is to blame itself.
     pub takes_others: bool,
 }
 
@@ -110,7 +110,7 @@ impl BatchOutcome {
             Outcome::Retryable { .. } if blames_content && living > 1 => halves(),
             Outcome::Retryable { .. }
                 if blames_content
-                    && prospects.takes_others
+                    && (prospects.takes_others || keeps_its_lane_back(batch))
                     && (batch.halved || status == Some(413)) =>
             {
                 dead(format!("the receiver refuses it alone: {}", error_summary(report)))
@@ -185,6 +185,13 @@ impl BatchOutcome {
             MemberOutcome::Held(reason) => Consequence::Held { reason: reason.clone() },
         }
     }
+}
+
+/// Whether a member has kept its lane back for so many attempts that it is given up without another
+/// one having been taken: none of its lane can be.
+fn keeps_its_lane_back(batch: &BatchInFlight) -> bool {
+    let is_in_lane = batch.members.iter().any(|member| !member.ended && member.lane.is_some());
+    is_in_lane && batch.attempts + 1 >= limits::FAILING_AFTER
 }
 
 /// Whether the event of a member is one of these.

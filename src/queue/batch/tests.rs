@@ -1,6 +1,6 @@
 use crate::model::{
-    AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, Header, HoldReason, Outcome,
-    limits,
+    AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, Header, HoldReason, Order,
+    Outcome, limits,
 };
 use crate::queue::testing::{TestQueue, answered, report};
 use crate::queue::{EndpointsQuery, HoldEndpoint, Input, ReleaseEndpoint, UpdateEndpoint};
@@ -131,6 +131,19 @@ fn one_that_is_refused_alone_is_given_up_once_others_were_taken() {
     let mut world = TestQueue::new([endpoint(4, BatchFormat::Json)]);
     let ids: Vec<EventId> = (0..4).map(|_| world.accept_after("0")).collect();
     answer_for_a_minute(&mut world, |events| events.contains(&ids[1]));
+    let app = &world.queue.state().endpoints[&1];
+    assert_eq!((app.dead.len(), app.delivered, app.undone), (1, 3, 0));
+}
+
+#[test]
+fn at_the_head_of_a_lane_it_is_given_up_in_the_end() {
+    let strict = Endpoint { order: Order::Strict, ..endpoint(4, BatchFormat::Json) };
+    let mut world = TestQueue::new([strict]);
+    let ids: Vec<EventId> = (0..4).map(|_| world.accept_after("0")).collect();
+    for _ in 0..10 {
+        answer_for_a_minute(&mut world, |events| events.contains(&ids[0]));
+        world.batches.clear();
+    }
     let app = &world.queue.state().endpoints[&1];
     assert_eq!((app.dead.len(), app.delivered, app.undone), (1, 3, 0));
 }
