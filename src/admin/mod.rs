@@ -9,7 +9,7 @@
 //! [`resources`] the handlers, [`serve`] the socket, its connections and the table.
 //!
 //! Limits: `limits::ADMIN_CONNECTIONS` at a time, of which no user takes all (see
-//! [`callers::permits`]), one more is answered 503 and closed; `limits::ADMIN_BODY` bytes of a body
+//! [`crate::permits`]), one more is answered 503 and closed; `limits::ADMIN_BODY` bytes of a body
 //! (two such at a time; 1 MiB where only settings are due); `limits::ADMIN_TIMEOUT_MS` for a head,
 //! for a body, and for a client to take what it asked for.
 //!
