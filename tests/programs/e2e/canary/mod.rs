@@ -18,6 +18,8 @@ use super::support::files_with;
 use super::support::sizes::{not_root, require};
 use super::text;
 use super::trust::ctl_as_nobody;
+#[cfg(feature = "web")]
+use super::web::Page;
 use stage::{Stage, stage};
 
 /// Where a marker stands in a text, in any case, also within what is base64 in it.
@@ -90,6 +92,9 @@ fn secrets_stand_nowhere_but_where_they_must() {
         }
     }
 
+    #[cfg(feature = "web")]
+    the_page_shows_none(&stage);
+
     let exported = stage.daemon.ctl().run(&["log", "export"]).expect(0);
     stands_nowhere("CANARY", "an export", &exported.stdout);
     stands_nowhere(&token, "an export", &exported.stdout);
@@ -120,6 +125,32 @@ fn secrets_stand_nowhere_but_where_they_must() {
     let segment = home.data().join("log/seg-00000000000000000001").display().to_string();
     let salvaged = home.ctl().run(&["log", "salvage", &segment]);
     stands_nowhere("CANARY", "what was salvaged", &salvaged.stdout);
+}
+
+/// `hookboxctl web` shows what the API answers to whoever runs it.
+#[cfg(feature = "web")]
+fn the_page_shows_none(stage: &Stage) {
+    let page = Page::open(&stage.daemon);
+    let seen = |path: &str| {
+        let answer = page.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        let text = format!("{:?}\n{}", answer.headers, String::from_utf8_lossy(&answer.body));
+        stands_nowhere("CANARY", &format!("the page's {path}"), &text);
+        text
+    };
+
+    seen("/");
+    for what in ["status", "history", "sources", "sources/partner/refused", "endpoints", "dlq"] {
+        seen(&format!("/api/v1/{what}"));
+    }
+    for list in ["event", "delivery"] {
+        let many = if list == "event" { "events" } else { "deliveries" };
+        seen(&format!("/api/v1/{many}"));
+        let rows = stage.daemon.lines(&[list, "list", "--limit", "5"]);
+        for row in rows {
+            seen(&format!("/api/v1/{many}/{}", text(&row, "id")));
+        }
+    }
 }
 
 #[test]

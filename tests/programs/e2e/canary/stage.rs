@@ -149,6 +149,11 @@ impl Stage {
             "audience=us",
         ]);
 
+        // What each of them refuses is kept, and can be looked at.
+        for name in ["github", "by-name", "partner", "query", "jwt"] {
+            self.make(&["source", "update", name, "--keep-refused", "20"]);
+        }
+
         self.make(&["source", "create", "open", "--verify", "none"]);
         self.make(&["source", "create", "hidden", "--verify", "none", "--token"]);
     }
@@ -259,11 +264,14 @@ impl Stage {
         );
 
         for source in ["github", "by-name", "jwt", "partner", "nothing"] {
-            let wrong = [
+            let mut wrong = vec![
                 ("x-hub-signature-256", "sha256=00"),
                 ("authorization", "Bearer CANARY-c"),
-                ("x-partner", "CANARY-d"),
+                ("cookie", "a=CANARY-e"),
+                ("x-api-key", "CANARY-f"),
             ];
+            // To the others it is a header like any other.
+            wrong.extend((source == "partner").then_some(("x-partner", "CANARY-d")));
             let refused = self.daemon.post(&format!("/in/{source}?{query}"), &wrong, b"{}");
             assert!(refused.status >= 400);
             self.answers.push_str(&String::from_utf8_lossy(&refused.body));
@@ -273,6 +281,10 @@ impl Stage {
             let counted = &self.daemon.json(&["status"])["deliveries"];
             (counted["pending"] == 0 && counted["in_flight"] == 0).then_some(())
         });
+        for source in ["github", "by-name", "partner", "jwt"] {
+            let kept = self.daemon.lines(&["source", "refused", source]);
+            assert!(!kept.is_empty(), "{source} keeps what it refused");
+        }
         // The notice about the dead letters.
         self.notices.wait("/notices", 1, SOON);
     }
@@ -295,6 +307,14 @@ impl Stage {
             "log stat",
             "log verify",
             "log head",
+            "metrics",
+            "status --check",
+            "stats",
+            "stats --since 1h --step 1m",
+            "export",
+            "bin list",
+            "replay --since 1h --dry-run",
+            "dlq retry --source open --dry-run",
         ] {
             ask(&plain.split(' ').collect::<Vec<_>>());
         }
@@ -312,6 +332,13 @@ impl Stage {
             ask(&["source", "check", text(&row, "name"), "--request", &request]);
         }
 
+        for source in ["github", "by-name", "partner", "query", "jwt"] {
+            ask(&["source", "refused", source]);
+            for row in self.daemon.lines(&["source", "refused", source]) {
+                ask(&["source", "check", source, "--refused", &row["number"].to_string()]);
+            }
+        }
+
         for list in ["source", "endpoint"] {
             for row in self.daemon.lines(&[list, "list"]) {
                 ask(&[list, "show", text(&row, "name")]);
@@ -324,6 +351,7 @@ impl Stage {
 
         for row in self.daemon.lines(&["event", "list", "--limit", "1000"]) {
             ask(&["event", "show", text(&row, "id")]);
+            ask(&["event", "body", text(&row, "id")]);
         }
         for row in self.daemon.lines(&["delivery", "list", "--limit", "1000"]) {
             ask(&["delivery", "show", text(&row, "id")]);
