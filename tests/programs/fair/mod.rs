@@ -11,6 +11,8 @@
 //! the attacker where a share of its own binds. Times have ten times the bound that is promised,
 //! for this machine may be busy.
 
+mod hostile_bodies;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
