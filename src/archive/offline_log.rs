@@ -122,13 +122,13 @@ pub fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
-/// `HASH`, or `RECORD:HASH`.
 /// Whether this is a head, as `log head` prints it.
 #[must_use]
 pub fn is_head(text: &str) -> bool {
     parse_head(text).is_ok()
 }
 
+/// `HASH`, or `RECORD:HASH`.
 fn parse_head(text: &str) -> ArchiveResult<Expect> {
     let bad = || {
         let what = "a head is 64 hex digits, or RECORD:HASH, as `log head` prints it";

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::http::request::Parts;
-use tokio::runtime::{Handle as Runtime, RuntimeFlavor};
 
 use super::budget::Holder;
 use super::proof_memory::ProofPermit;
@@ -14,6 +13,7 @@ use super::service::Ingest;
 use super::verify::{self, Verdict};
 use crate::model::share::Share;
 use crate::model::{Header, Now, Source, limits};
+use crate::permits::run_in_place;
 
 /// A request that was read, and is to be proven.
 pub(super) struct ProofTask<'a> {
@@ -155,12 +155,7 @@ pub(super) async fn in_turn<T>(
     }
 
     let _permit = wait_for_permit(ingest, source, peer, length).await;
-    // It takes a while: the other tasks of this thread move to another one meanwhile.
-    if Runtime::current().runtime_flavor() == RuntimeFlavor::MultiThread {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
-    }
+    run_in_place(work)
 }
 
 /// A proof takes up to three times what it reads: decoded fields, what is signed, what is found in

@@ -33,7 +33,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("config", &["model", "trust"]),
     // What the programs that run for long share: log lines, exit codes, the service manager.
     ("service", &["model", "config"]),
-    ("ingest", &["model", "scheduler", "config", PROTOCOL]),
+    ("ingest", &["model", "scheduler", "config", "permits", PROTOCOL]),
     ("outbound", &["model", "scheduler", "config", "trust", "permits", PROTOCOL]),
     // The log without a daemon: copies, exports and what can be salvaged, for the ctl alone.
     ("archive", &["model", "api", "record", "queue", "log", "trust"]),

@@ -2,6 +2,7 @@
 //! where other addresses are at stake, a dialer that records them stands in for the network.
 
 mod addresses;
+mod authorities;
 mod batches;
 mod broken;
 mod commands;

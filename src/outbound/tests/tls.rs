@@ -192,7 +192,7 @@ async fn blunt(
     .await
 }
 
-fn outbound(authority: &TestAuthority) -> Arc<Outbound> {
+pub(super) fn outbound(authority: &TestAuthority) -> Arc<Outbound> {
     let resolver = FakeResolver::default().knows("receiver.test", &[&["127.0.0.1"]]);
     let settings =
         super::OutboundSettings { extra_ca: Some(authority.file.clone()), ..settings(resolver) };

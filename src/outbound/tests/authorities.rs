@@ -1,0 +1,21 @@
+//! Whose word counts for a certificate that stands beside its authority.
+
+use rcgen::KeyPair;
+
+use super::tls::{authority, outbound, params, receiver};
+use super::{attempt, endpoint};
+use crate::model::Outcome;
+
+#[tokio::test]
+async fn what_an_authority_issued_is_its_own_still_when_it_stands_beside_it() {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params(&["receiver.test"]).signed_by(&key, &authority.issuer).unwrap();
+    let both = std::fs::read_to_string(&authority.file).unwrap() + &certificate.pem();
+    std::fs::write(&authority.file, both).unwrap();
+
+    let receiver = receiver(certificate.der().clone(), &key).await;
+    let endpoint = endpoint(&format!("https://receiver.test:{}/", receiver.address.port()));
+    let report = attempt(&outbound(&authority), &endpoint).await;
+    assert_eq!(report.outcome, Outcome::Delivered, "{:?}", report.error);
+}
