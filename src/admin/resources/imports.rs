@@ -125,7 +125,7 @@ fn imported(
     let of = |text: &str| fingerprint(directory.salt, event.source, text);
     // As ingest makes it: an event with this key and another body is another event. What a scheme
     // makes of a request is not known here: then its key alone says that it came before.
-    let is_known = source.is_none_or(|source| !verify::has_content_of_its_own(&source.verify));
+    let is_known = source.is_none_or(|source| !verify::has_own_content(&source.verify));
     let content = || of(&format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(&event.body))));
     let imported = ImportedEvent {
         dedupe: key.map(|key| of(key)),

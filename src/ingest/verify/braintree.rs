@@ -50,6 +50,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     public_key: Need::Unused,
     params: &[("public_key", "the API's public key, as Braintree shows it")],
     check,
+    own_content: true,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 

@@ -38,6 +38,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     provider_makes_secret: true,
     public_key: Need::Unused,
 
+    own_content: true,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 

@@ -50,6 +50,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     max_body: limits::MAX_BODY,
     signs_url: true,
     splits: true,
+    own_content: true,
     ..Scheme::new(verify, public_url_names_recipient, Scheme::no_secret_header)
 };
 

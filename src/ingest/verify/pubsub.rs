@@ -53,6 +53,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     // A message has 10 MB (cloud.google.com/pubsub/quotas), which are base64 here.
     max_body: 16 << 20,
     has_key_set: true,
+    own_content: true,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 

@@ -69,6 +69,9 @@ pub struct Scheme {
     pub(super) splits: bool,
     /// Its keys are a key set, which is kept parsed between requests.
     pub(super) has_key_set: bool,
+    /// It says itself which bodies are the same event, for a repeat differs in a counter of
+    /// attempts or in what is not signed.
+    pub(super) own_content: bool,
 }
 
 impl Scheme {
@@ -107,6 +110,7 @@ impl Scheme {
             certificate_url: None,
             splits: false,
             has_key_set: false,
+            own_content: false,
         }
     }
 

@@ -77,6 +77,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     // A message has 256 KiB (docs.aws.amazon.com/sns), each byte of which JSON may write as six.
     max_body: 2 << 20,
     certificate_url: Some(certificate_url),
+    own_content: true,
     ..Scheme::new(verify, recipient, Scheme::no_secret_header)
 };
 

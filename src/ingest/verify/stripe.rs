@@ -41,6 +41,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     public_key: Need::Unused,
     params: &[("tolerance_s", "maximum age of the timestamp in seconds, 300 by default")],
     check,
+    own_content: true,
     ..Scheme::new(verify, Scheme::key_names_recipient, Scheme::no_secret_header)
 };
 

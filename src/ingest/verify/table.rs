@@ -115,6 +115,8 @@ pub fn verify(source: &Source, request: &Request<'_>, now_unix: i64) -> Verdict 
     }
     match (scheme.verify)(source, request, now_unix) {
         Ok(Verdict::Proven(mut proven)) => {
+            let own = proven.content.is_some();
+            debug_assert!(!own || scheme.own_content, "{}: own_content is not set", scheme.name);
             proven.answer = ProviderAnswer::of_settings(source).or(proven.answer);
             proven.part = body_part::body_part(source, request);
             Verdict::Proven(bounded(proven))
@@ -124,13 +126,11 @@ pub fn verify(source: &Source, request: &Request<'_>, now_unix: i64) -> Verdict 
     }
 }
 
-/// Whether a scheme has its own notion of which requests are the same, beside their bodies: of
-/// counters of attempts, of what is signed.
+/// Whether a scheme says itself which bodies are the same event, so that the hash of a body alone
+/// does not.
 #[must_use]
-pub fn has_content_of_its_own(name: &str) -> bool {
-    const SCHEMES: [&str; 8] =
-        ["braintree", "intercom", "mandrill", "pubsub", "sns", "stripe", "travis", "twilio"];
-    SCHEMES.contains(&name)
+pub fn has_own_content(name: &str) -> bool {
+    scheme(name).is_some_and(|scheme| scheme.own_content)
 }
 
 /// Why the source's proofs do not name their recipient, and how to fix it: one sentence for the

@@ -50,6 +50,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("owners", "the owners whose repositories' builds are accepted"),
     ],
     check,
+    own_content: true,
     ..Scheme::new(verify, recipient, Scheme::no_secret_header)
 };
 

@@ -52,6 +52,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     provider_makes_secret: true,
     public_key: Need::Unused,
     signs_url: true,
+    own_content: true,
     ..Scheme::new(verify, public_url_names_recipient, Scheme::no_secret_header)
 };
 
