@@ -49,8 +49,8 @@ mod tests;
 pub use adapters::{
     Adapters, CapturedRequest, EndpointTest, HistoryAsk, RefusalCount, Refused, ShowHistory,
 };
-pub use apply::apply_at_start;
 pub use apply::boot::BootApply;
 pub use context::{Admin, AdminInfo, CallerContext};
 pub use log_source::LogSource;
+pub use resources::apply::apply_at_start;
 pub use serve::socket::{AdminError, SocketAccess, bind};

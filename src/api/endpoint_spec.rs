@@ -75,7 +75,7 @@ spec! {
         pub retry_base: Option<Span<1, YEAR_MS>>,
         /// The factor by which each further delay grows [default: 2]
         #[arg(long, value_name = "N")]
-        pub retry_factor: Option<Real<1, 100>>,
+        pub retry_factor: Option<Real<1, { limits::RETRY_FACTOR }>>,
         /// The longest delay between two attempts [default: 1h]
         #[arg(long, value_name = "DURATION")]
         pub retry_max: Option<Span<1, YEAR_MS>>,
@@ -330,14 +330,7 @@ impl EndpointSpec {
             max_age_ms: self.max_age.map_or(plain.max_age_ms, Span::ms),
             max_attempts: self.max_attempts.map(Int::get),
         };
-        if retry.max_ms < retry.base_ms {
-            let (base, max) = (retry.base_ms, retry.max_ms);
-            let why = format!(
-                "is less than retry_base ({max} ms < {base} ms): the longest delay is at least \
-                 the first"
-            );
-            return Err(SpecError::of("retry_max", &why));
-        }
+        retry.check_delays().map_err(|why| SpecError::of("retry_max", &why))?;
         Ok(retry)
     }
 

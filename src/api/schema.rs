@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::values::{Int, Real, SecretText, Size, Span, Text, Time};
-use super::views::Tolerant;
 use crate::model::share::Share;
 
 /// Implements the schema of a value that stands in its place, without a name of its own.
@@ -79,25 +78,6 @@ inline_schema!([] WrittenRate, json_schema!({
 inline_schema!([] SecretText, json_schema!({"type": "string"}));
 
 inline_schema!([] Time, json_schema!({"type": "string", "format": "date-time"}));
-
-/// The schema of the value alone: what this daemon sends is always known.
-impl<T: JsonSchema> JsonSchema for Tolerant<T> {
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn schema_id() -> Cow<'static, str> {
-        T::schema_id()
-    }
-
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-}
 
 #[expect(clippy::cast_precision_loss, reason = "a range in a document")]
 fn seconds(ms: u64) -> f64 {

@@ -17,9 +17,6 @@ use crate::model::{
     FixedAnswer, HttpTarget, REDACTED, Rate, Source, limits, parse_network, valid_name,
 };
 
-/// Settings of a scheme that a source may have.
-const PARAMS: usize = 64;
-
 spec! {
     /// The settings of a source.
     #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -330,8 +327,11 @@ fn parameter(text: &str) -> Result<(String, Value), String> {
 }
 
 fn checked_parameters(given: Vec<(String, Value)>) -> Result<BTreeMap<String, Value>, SpecError> {
-    if given.len() > PARAMS {
-        return Err(SpecError::of("set", &format!("has at most {PARAMS} settings")));
+    if given.len() > limits::SCHEME_SETTINGS {
+        return Err(SpecError::of(
+            "set",
+            &format!("has at most {} settings", limits::SCHEME_SETTINGS),
+        ));
     }
     if given.iter().any(|(key, _)| key.is_empty() || key.len() > limits::NAME_LEN) {
         return Err(SpecError::of(

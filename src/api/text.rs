@@ -14,9 +14,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::{limits, valid_name};
 
-/// Bytes of a text that has no limit of its own.
-const TEXT_LEN: usize = 4096;
-
 /// Defines a text with a check: `name(text) -> Result<String, String>`.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
@@ -211,12 +208,13 @@ impl From<Line> for String {
     }
 }
 
-/// Text without control characters, not empty, of at most `TEXT_LEN` bytes.
+/// Text without control characters, not empty, of at most `limits::TEXT_LEN` bytes.
 fn line(text: &str) -> Result<String, String> {
     match text.len() {
         0 => Err("is empty".into()),
-        length if length > TEXT_LEN => {
-            Err(format!("has {length} bytes, no text here has more than {TEXT_LEN}"))
+        length if length > limits::TEXT_LEN => {
+            let most = limits::TEXT_LEN;
+            Err(format!("has {length} bytes, no text here has more than {most}"))
         }
         _ if text.chars().any(char::is_control) => Err("contains a control character".into()),
         _ => Ok(text.to_owned()),

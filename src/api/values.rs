@@ -13,10 +13,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::size::{parse_bytes, size_text};
 use crate::model::time::{parse_span_ms, parse_wall, rfc3339, span_text};
-use crate::model::{Secret, WallMs};
+use crate::model::{Secret, WallMs, limits};
 
 /// The longest duration that a setting takes, where nothing else bounds it.
-pub const YEAR_MS: u64 = 366 * 86_400_000;
+pub const YEAR_MS: u64 = limits::SETTING_MS;
 
 /// A duration from `LOW` to `HIGH` milliseconds: text such as `"15s"` or `"1h 30m"`, or a number of
 /// seconds.

@@ -1,5 +1,7 @@
 //! Answers of the daemon: JSON as it came, and the views of `api` that are read out of it.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -7,6 +9,13 @@ use serde_json::{Map, Value};
 
 use super::error::CtlError;
 use crate::api::views::{ProblemLine, ProblemView};
+
+/// The bytes of a body that an answer holds in base64.
+pub(super) fn decoded_body(base64: &str) -> Result<Vec<u8>, CtlError> {
+    STANDARD.decode(base64).map_err(|error| {
+        CtlError::Refused(format!("the daemon's answer has no body in base64: {error}"))
+    })
+}
 
 /// An answer, or a line of one. Programs get it to the letter, with fields that only a later daemon
 /// sends.

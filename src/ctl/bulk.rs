@@ -12,15 +12,14 @@ use super::error::CtlError;
 use super::filters::{delivery_filter, delivery_ids, whole_filter};
 use super::lists::delivery_params;
 use super::output::Output;
+use super::selection::{Selection, only_selection};
 use super::table::deliveries;
 use super::terminal::confirm;
 use crate::api::IdsBody;
 use crate::api::values::Text;
 use crate::api::views::{CancelView, LeftOutView, RetryView};
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, limits};
 
-/// Deliveries that one request may name.
-const SLICE: usize = 256;
 /// Deliveries that one command takes: 32 MB of ids.
 const MOST: usize = 1_000_000;
 
@@ -126,7 +125,7 @@ pub(super) fn perform(
 /// How many of so many deliveries one request names: always about the same number, because one that
 /// is alone is refused when it cannot be done, where of several those are counted.
 fn slice_of(count: usize) -> usize {
-    count.div_ceil(count.div_ceil(SLICE).max(1)).max(1)
+    count.div_ceil(count.div_ceil(limits::IDS).max(1)).max(1)
 }
 
 /// What went wrong, with what was done before.
@@ -140,19 +139,15 @@ fn interrupted(error: CtlError, totals: &BulkTotals) -> CtlError {
     }
 }
 
-/// Ids, or a filter, or all; never by accident.
+/// Whether a filter selects them, or all are taken.
 fn is_by_filter(args: &BulkArgs) -> Result<bool, CtlError> {
     let has_filter = !delivery_filter(&args.filter)?.is_empty() || args.state.is_some();
-    let given = [!args.ids.is_empty(), has_filter, args.all];
-    let what = match given.iter().filter(|is_given| **is_given).count() {
-        0 => {
-            "no deliveries selected: give ids, a filter (--endpoint, --state, --source, --type, \
-             --event, --since, --until), or --all"
-        }
-        1 => return Ok(args.ids.is_empty()),
-        _ => "ids, a filter and --all exclude each other: give only one of them",
-    };
-    Err(CtlError::Usage(what.to_owned()))
+    let selection = only_selection(
+        "deliveries",
+        "--endpoint, --state, --source, --type, --event, --since, --until",
+        (!args.ids.is_empty(), has_filter, args.all),
+    )?;
+    Ok(selection != Selection::Ids)
 }
 
 /// The id of a listed delivery.
@@ -195,13 +190,13 @@ fn listed(
 
 #[cfg(test)]
 mod tests {
-    use super::{SLICE, slice_of};
+    use super::{limits::IDS, slice_of};
 
     #[test]
     fn no_request_names_one_of_many_alone() {
         for count in 2..2_000 {
             let slice = slice_of(count);
-            assert!(slice <= SLICE && (count % slice != 1 || slice == 1), "{count}: {slice}");
+            assert!(slice <= limits::IDS && (count % slice != 1 || slice == 1), "{count}: {slice}");
             assert!(slice > 1, "{count}");
         }
         assert_eq!((slice_of(0), slice_of(1)), (1, 1));

@@ -8,11 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::answer::Answer;
+use super::answer::{Answer, decoded_body};
 use super::args::ConsumeArgs;
 use super::client::{AdminClient, resource};
 use super::error::CtlError;
@@ -133,7 +131,7 @@ fn process(
     let several = args.batch > 1;
     let groups = if several { vec![leases] } else { leases.chunks(1).collect() };
     for group in groups {
-        let input = if several { lines(group) } else { body(&group[0].view)? };
+        let input = if several { lines(group) } else { decoded_body(&group[0].view.body_base64)? };
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).env("HOOKBOX_ENDPOINT", &args.name);
         command.env("HOOKBOX_EVENTS", group.len().to_string());
@@ -229,8 +227,8 @@ fn settle(
 
 fn show(out: &mut Output, lease: &Leased) -> Result<(), CtlError> {
     let text = |lease: &LeaseView| {
-        let body =
-            body(lease).map(|body| String::from_utf8_lossy(&body).into_owned()).unwrap_or_default();
+        let body = decoded_body(&lease.body_base64).unwrap_or_default();
+        let body = String::from_utf8_lossy(&body).into_owned();
         // The body is not trusted, and may go to a terminal.
         let body: String =
             body.chars().map(|c| if is_active(c) && c != '\t' { ' ' } else { c }).collect();
@@ -238,12 +236,6 @@ fn show(out: &mut Output, lease: &Leased) -> Result<(), CtlError> {
     };
     out.one(&lease.answer, text)?;
     out.finish()
-}
-
-fn body(lease: &LeaseView) -> Result<Vec<u8>, CtlError> {
-    STANDARD
-        .decode(&lease.body_base64)
-        .map_err(|_| CtlError::Refused("the daemon's answer has no body in base64".into()))
 }
 
 /// One JSON object a line, for a command that takes several events.

@@ -7,6 +7,7 @@ use super::error::CtlError;
 use super::filters::{delivery_filter, delivery_ids, whole_filter};
 use super::lists::{self, delivery_params, page_params};
 use super::output::Output;
+use super::selection::only_selection;
 use super::show;
 use super::table::{count, deliveries, text};
 use super::terminal::confirm;
@@ -129,22 +130,14 @@ fn left_out(left_out: &[LeftOutView]) -> String {
     left_out.iter().map(line).collect()
 }
 
-/// Which dead letters: ids, a filter, or all; never by accident.
+/// Which dead letters: ids, a filter, or all.
 fn selection(client: &AdminClient, args: &DeadLetterArgs) -> Result<DeadLettersBody, CtlError> {
     let filter = delivery_filter(&whole_filter(client, &args.filter)?)?;
-    let given = [!args.ids.is_empty(), !filter.is_empty(), args.all];
-    match given.iter().filter(|is_given| **is_given).count() {
-        0 => {
-            let what = "no dead letters selected: give ids, a filter (--endpoint, --source, \
-                 --type, --event, --since, --until), or --all";
-            return Err(CtlError::Usage(what.into()));
-        }
-        1 => {}
-        _ => {
-            let what = "ids, a filter and --all exclude each other: give only one of them";
-            return Err(CtlError::Usage(what.into()));
-        }
-    }
+    only_selection(
+        "dead letters",
+        "--endpoint, --source, --type, --event, --since, --until",
+        (!args.ids.is_empty(), !filter.is_empty(), args.all),
+    )?;
 
     let ids = Some(delivery_ids(client, &args.ids)?).filter(|ids| !ids.is_empty());
     Ok(DeadLettersBody { ids, filter, all: args.all, dry_run: args.dry_run })

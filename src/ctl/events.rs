@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::answer::decoded_body;
 use super::args::{EventCommand, ReplayArgs, SendArgs, TailArgs};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
@@ -10,6 +11,7 @@ use super::files::read_bytes;
 use super::filters::{event_filter, whole_event};
 use super::lists::{self, filter_params, list, page_params};
 use super::output::Output;
+use super::selection::only_selection;
 use super::show;
 use super::table::{clean, count, deliveries, local, local_ms, size, span, text};
 use crate::api::text::Line;
@@ -40,9 +42,7 @@ pub(super) fn event(
                 return out.line(found.json());
             }
             let event: EventDetailView = found.view()?;
-            let body = STANDARD.decode(&event.body_base64).map_err(|error| {
-                CtlError::Refused(format!("the daemon's answer has no body in base64: {error}"))
-            })?;
+            let body = decoded_body(&event.body_base64)?;
             out.raw(&body)
         }
         EventCommand::Send(args) => send(client, out, args),
@@ -93,18 +93,11 @@ pub(super) fn replay(
     let event = whole_event(client, args.event.as_ref())?;
     let filter = event_filter(&args.filter, event.as_ref())?;
     // Everything is replayed only when it is asked for by name.
-    match (filter.is_empty(), args.all) {
-        (true, false) => {
-            let what = "no events selected: give --event, --source, --type, --since or --until, \
-                 or --all for every stored event";
-            return Err(CtlError::Usage(what.into()));
-        }
-        (false, true) => {
-            let what = "a filter and --all exclude each other: give only one of them";
-            return Err(CtlError::Usage(what.into()));
-        }
-        _ => {}
-    }
+    only_selection(
+        "events",
+        "--event, --source, --type, --since, --until",
+        (false, !filter.is_empty(), args.all),
+    )?;
 
     let to = args.to.clone().map(Line);
     let (rate, all, dry_run) = (args.rate.clone(), args.all, args.dry_run);

@@ -47,6 +47,7 @@ mod output;
 mod raw_request;
 mod schemes;
 mod secrets;
+mod selection;
 pub(crate) mod server_identity;
 mod settings;
 mod show;

@@ -82,11 +82,7 @@ fn between(delay: &PlannedDelay) -> String {
 }
 
 pub(super) fn run(out: &mut Output, args: &SimulateArgs) -> Result<(), CtlError> {
-    if args.retry_max.ms() < args.retry_base.ms() {
-        let what =
-            "--retry-max is less than --retry-base: give a longest delay of at least the first";
-        return Err(CtlError::Usage(what.into()));
-    }
+    policy(args).check_delays().map_err(|why| CtlError::Usage(format!("--retry-max {why}")))?;
 
     let schedule = schedule(args);
     if out.json {
@@ -102,15 +98,19 @@ pub(super) fn run(out: &mut Output, args: &SimulateArgs) -> Result<(), CtlError>
 }
 
 /// The attempts of one delivery, and how it ends.
-fn schedule(args: &SimulateArgs) -> SimulatedSchedule {
-    let policy = RetryPolicy {
+fn policy(args: &SimulateArgs) -> RetryPolicy {
+    RetryPolicy {
         base_ms: args.retry_base.ms(),
         factor: args.retry_factor.get(),
         max_ms: args.retry_max.ms(),
         jitter: args.jitter.get(),
         max_age_ms: args.max_age.ms(),
         max_attempts: args.max_attempts.map(Int::get),
-    };
+    }
+}
+
+fn schedule(args: &SimulateArgs) -> SimulatedSchedule {
+    let policy = policy(args);
     let mut draws = args.seed.map(Draws);
     let mut attempts = vec![PlannedAttempt { number: 1, at_ms: 0, delay: None }];
     let (mut number, mut at) = (1, 0);

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::LogError;
 use super::frame::ChainHead;
-use super::layout::SegmentFormat;
+use super::segment_format::SegmentFormat;
 use crate::model::{Seq, WallMs};
 
 /// The header as it is stored, part of the chain.

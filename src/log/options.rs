@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::disk_space::DiskBudget;
-use super::layout::SegmentFormat;
 use super::scratch_copy::Origin;
+use super::segment_format::SegmentFormat;
 use crate::model::limits;
 
 #[derive(Clone, Debug)]

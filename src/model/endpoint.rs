@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::time::format_duration_ms;
 use super::{EndpointId, REDACTED, Secret, TargetUrl, TimedSecret, WallMs, is_secret_name};
 
 /// When a failed delivery is tried again: `base · factor^n` up to `max`, each delay spread by
@@ -36,6 +37,22 @@ impl Default for RetryPolicy {
             max_age_ms: 3 * 86_400_000,
             max_attempts: None,
         }
+    }
+}
+
+impl RetryPolicy {
+    /// Checks the two delays against each other.
+    ///
+    /// # Errors
+    /// What is wrong with the longest one.
+    pub fn check_delays(&self) -> Result<(), String> {
+        if self.max_ms >= self.base_ms {
+            return Ok(());
+        }
+        let (base, max) = (format_duration_ms(self.base_ms), format_duration_ms(self.max_ms));
+        Err(format!(
+            "is less than retry_base ({max} < {base}): the longest delay is at least the first"
+        ))
     }
 }
 

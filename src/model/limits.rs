@@ -11,12 +11,20 @@ pub const NAME_LEN: usize = 64;
 /// Sources, and endpoints, one log may have.
 pub const SOURCES: usize = 4096;
 pub const ENDPOINTS: usize = 4096;
+/// Bytes of a text among the settings that has no limit of its own.
+pub const TEXT_LEN: usize = 4096;
+/// Bytes of a URL.
+pub const URL_LEN: usize = 8 << 10;
+/// Settings of a scheme that a source may have.
+pub const SCHEME_SETTINGS: usize = 64;
+/// The longest duration that a setting takes, where nothing else bounds it: a year.
+pub const SETTING_MS: u64 = 366 * 86_400_000;
+/// The largest growth of the delay between two retries.
+pub const RETRY_FACTOR: u32 = 100;
 /// Bytes of the settings of one source or endpoint, and of all of them together: they stand in each
 /// checkpoint.
 pub const SETTINGS_BYTES: u64 = 256 << 10;
 pub const SETTINGS_BYTES_ALL: u64 = 16 << 20;
-/// Endpoints that one event may fan out to.
-pub const FAN_OUT: usize = ENDPOINTS;
 /// Endpoints of which one step says that they lag, or have caught up, and that it looks at because
 /// something has changed; and deliveries that are looked at to find the oldest of one that waits.
 pub const LAG_SLICE: usize = 64;

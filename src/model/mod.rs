@@ -55,7 +55,7 @@ pub use lease::{LeaseError, LeaseRequest, LeasedDelivery, Settlement};
 pub use network::parse_network;
 pub use release::{COMMIT, VERSION, version_and_commit};
 pub use secret::{REDACTED, Secret, TimedSecret, is_credential_name, is_secret_name};
-pub use source::{FixedAnswer, PROVIDER_SCHEMES, Source, valid_name};
+pub use source::{FixedAnswer, PROVIDER_SCHEMES, Source, check_name, valid_name};
 pub use target::{HttpTarget, Locality, Target, TargetError, UnixTarget};
 pub use target_url::TargetUrl;
 pub use time::{Clock, Now, WallMs};

@@ -166,3 +166,19 @@ pub fn valid_name(name: &str) -> bool {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     starts_well && fits && plain
 }
+
+/// Refuses what cannot name a source, an endpoint or a set of files.
+///
+/// # Errors
+/// The sentence that says what a name is made of.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if valid_name(name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    Err(format!(
+        "'{shown}' cannot be a name: use 1 to {} of a-z A-Z 0-9 . _ -, beginning with a letter or \
+         a digit",
+        limits::NAME_LEN
+    ))
+}

@@ -16,7 +16,7 @@
 //! repair it differently are how an address guard is bypassed. An endpoint in an older log may have
 //! a URL that is not accepted any more: `TargetUrl` keeps the text, and the error.
 //!
-//! Limits: [`URL_LEN`] characters of a URL, [`SOCKET_PATH`] of the path of a socket,
+//! Limits: [`limits::URL_LEN`] characters of a URL, [`SOCKET_PATH`] of the path of a socket,
 //! `limits::COMMAND_ARG` bytes of the path of a command.
 
 use std::path::PathBuf;
@@ -26,8 +26,6 @@ use super::host::{Host, HostError};
 use super::limits;
 use super::secret::redacted_invalid_url;
 
-/// Longest URL.
-const URL_LEN: usize = 8 << 10;
 /// Longest path of a Unix socket: `sun_path` less its NUL.
 const SOCKET_PATH: usize = 107;
 
@@ -74,7 +72,7 @@ pub enum Locality {
 /// Why a URL is not a target, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    #[error("a URL has 1 to {URL_LEN} characters, this one {0}")]
+    #[error("a URL has 1 to {most} characters, this one {0}", most = limits::URL_LEN)]
     Length(usize),
     #[error(
         "the URL contains the character {0:?}: write spaces and control characters as %20 and the \
@@ -240,7 +238,7 @@ impl HttpTarget {
 
 /// A URL that is sent over HTTP has printable ASCII characters alone.
 fn check_characters(url: &str) -> Result<(), TargetError> {
-    if url.is_empty() || url.len() > URL_LEN {
+    if url.is_empty() || url.len() > limits::URL_LEN {
         return Err(TargetError::Length(url.len()));
     }
     match url.chars().find(|c| !c.is_ascii_graphic()) {

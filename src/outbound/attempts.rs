@@ -24,10 +24,10 @@ use super::failure::AttemptFailure;
 use super::http::client::HttpClient;
 use super::http::connect::{Dial, SystemDialer};
 use super::message::Message;
+use super::parsed_policy::ParsedPolicy;
 use super::prepared::{Machinery, Parts, PreparedEndpoint};
-use super::pull::hub::FillRandom;
 use super::response::ReadLimits;
-use super::settings::{OutboundError, OutboundPolicy, OutboundSettings, ParsedPolicy};
+use super::settings::{FillRandom, OutboundError, OutboundPolicy, OutboundSettings};
 use super::template::compiled::EndpointTemplates;
 use super::transport::{Attempt, SentAttempt};
 
@@ -106,22 +106,6 @@ impl Outbound {
             self.send(&prepared, Some(delivery), number, message, ReadLimits::ONE).await;
         let AttemptReport { outcome, error, .. } = &report;
         tracing::debug!(%delivery, number, ?outcome, error, trace_id, "attempt made");
-        report
-    }
-
-    /// Makes one attempt with a message that was put together elsewhere. Never fails, either.
-    pub async fn attempt_message(
-        &self,
-        number: u32,
-        endpoint: &Arc<Endpoint>,
-        message: Message,
-    ) -> AttemptReport {
-        let prepared = self.prepare(endpoint);
-
-        let SentAttempt { report, .. } =
-            self.send(&prepared, None, number, Ok(message), ReadLimits::ONE).await;
-        let AttemptReport { outcome, error, .. } = &report;
-        tracing::debug!(endpoint = endpoint.name, number, ?outcome, error, "sent");
         report
     }
 

@@ -4,8 +4,8 @@
 use crate::model::host::Host;
 use crate::model::time::format_duration_ms;
 use crate::model::{
-    ConnectSettings, Endpoint, ExecSettings, HttpTarget, PullSettings, RetryPolicy, Target, limits,
-    valid_name,
+    ConnectSettings, Endpoint, ExecSettings, HttpTarget, PullSettings, RetryPolicy, Target,
+    check_name, limits,
 };
 
 use super::exec::program::Program;
@@ -15,23 +15,12 @@ use super::own_address;
 use super::sign::SigningKey;
 use super::template::compiled::EndpointTemplates;
 
-/// Longest time of any setting: ten years.
-const LONGEST_MS: u64 = 3650 * 86_400_000;
-/// Largest growth of the delay between two retries.
-const FACTOR: f64 = 100.0;
-
 /// Checks everything about an endpoint that attempts rely on.
 ///
 /// # Errors
 /// One line that says what is wrong and what to write instead.
 pub fn check_endpoint(endpoint: &Endpoint) -> Result<(), String> {
-    if !valid_name(&endpoint.name) {
-        return Err(format!(
-            "an endpoint's name has 1 to {} of a-z A-Z 0-9 . _ - and begins with a letter or a \
-             digit",
-            limits::NAME_LEN
-        ));
-    }
+    check_name(&endpoint.name)?;
     check_target(endpoint)?;
     check_templates(endpoint)?;
 
@@ -51,7 +40,8 @@ pub fn check_endpoint(endpoint: &Endpoint) -> Result<(), String> {
     if !(1..=limits::CONCURRENCY).contains(&endpoint.concurrency) {
         return Err(format!("--concurrency is between 1 and {}", limits::CONCURRENCY));
     }
-    if endpoint.rate.is_some_and(|r| r.count == 0 || r.per_ms == 0 || r.per_ms > LONGEST_MS) {
+    if endpoint.rate.is_some_and(|r| r.count == 0 || r.per_ms == 0 || r.per_ms > limits::SETTING_MS)
+    {
         return Err("--rate is a number above zero in a time above zero, such as 10/s".to_owned());
     }
     check_retry(&endpoint.retry)
@@ -159,17 +149,16 @@ fn check_retry(retry: &RetryPolicy) -> Result<(), String> {
         ("--retry-max", retry.max_ms),
         ("--max-age", retry.max_age_ms),
     ] {
-        if !(1..=LONGEST_MS).contains(&ms) {
-            return Err(format!("{option} is between 1ms and 3650d"));
+        if !(1..=limits::SETTING_MS).contains(&ms) {
+            let longest = format_duration_ms(limits::SETTING_MS);
+            return Err(format!("{option} is between 1ms and {longest}"));
         }
     }
 
-    if retry.max_ms < retry.base_ms {
-        return Err("--retry-max is not smaller than --retry-base".to_owned());
-    }
+    retry.check_delays().map_err(|why| format!("--retry-max: {why}"))?;
     // Written so that NaN is refused too.
-    if !(1.0..=FACTOR).contains(&retry.factor) {
-        return Err(format!("--retry-factor is between 1 and {FACTOR}"));
+    if !(1.0..=f64::from(limits::RETRY_FACTOR)).contains(&retry.factor) {
+        return Err(format!("--retry-factor is between 1 and {}", limits::RETRY_FACTOR));
     }
     if !(0.0..=1.0).contains(&retry.jitter) {
         return Err("--jitter is between 0 and 1".to_owned());

@@ -10,16 +10,15 @@
 //! in the history. The limits stand in the transports' manuals.
 //!
 //! Things: [`Outbound`] (`attempts`) holds what is `prepared` for each endpoint; `settings` is what
-//! the daemon gives it. `message` is what is sent, of one event or of a `batch`, by a `template` or
+//! the daemon gives it, `parsed_policy` its rules as they are used. `message` is what is sent, of one event or of a `batch`, by a `template` or
 //! as it came; `sign` signs it. `classify` says what a `response` means, `failure` why there is
 //! none, `redact` takes secrets out of reports. `guard`, `own_address` and `resolve` are about
 //! addresses.
 //!
-//! Operations: [`Outbound::attempt`], [`Outbound::attempt_batch`] and [`Outbound::attempt_message`]
-//! make one attempt and always report; [`Outbound::preview`] shows what an attempt would send;
-//! [`Outbound::fetch`] gets a URL that is not an endpoint; [`Outbound::forget`] drops what belongs
-//! to endpoints that are gone; [`check_endpoint`] is asked before an endpoint is created or
-//! changed; [`generate_secret`].
+//! Operations: [`Outbound::attempt`] and [`Outbound::attempt_batch`] make one attempt and always
+//! report; [`Outbound::preview`] shows what an attempt would send; [`Outbound::fetch`] gets a URL
+//! that is not an endpoint; [`Outbound::forget`] drops what belongs to endpoints that are gone;
+//! [`check_endpoint`] is asked before an endpoint is created or changed; [`generate_secret`].
 //!
 //! Refused (trying again is of no use): URLs and secrets that cannot be used, literal addresses and
 //! ports that may not be dialled. Retried by policy: everything else, also names that lead to
@@ -39,6 +38,7 @@ mod guard;
 mod http;
 mod message;
 mod own_address;
+mod parsed_policy;
 mod prepared;
 mod preview;
 pub mod pull;
@@ -55,7 +55,6 @@ mod transport;
 pub use attempts::Outbound;
 pub use check::check_endpoint;
 pub use exec::supervise::supervise;
-pub use message::Message;
 pub use preview::Preview;
 pub use pull::hub::LeaseHub;
 pub use resolve::{Resolve, SystemResolver};

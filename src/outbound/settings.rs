@@ -6,9 +6,6 @@ use std::sync::Arc;
 
 use crate::model::share::{Share, ShareHolder};
 
-use super::exec::allow::AllowedCommands;
-use super::http::proxy::DefaultProxy;
-use super::pull::hub::FillRandom;
 use super::resolve::Resolve;
 
 /// How [`Outbound`](super::Outbound) is set up.
@@ -25,6 +22,9 @@ pub struct OutboundSettings {
     /// Notes everybody that has its share of something, and waits for more.
     pub note_share: NoteShare,
 }
+
+/// Fills a buffer with random bytes.
+pub type FillRandom = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// Notes that somebody has its share of something.
 pub type NoteShare = Arc<dyn Fn(Share, ShareHolder) + Send + Sync>;
@@ -43,27 +43,6 @@ pub struct OutboundPolicy {
     pub no_proxy: Vec<String>,
     /// Commands that `exec:` endpoints may run.
     pub exec_allow: Vec<String>,
-}
-
-/// The same, parsed.
-pub struct ParsedPolicy {
-    pub proxy: DefaultProxy,
-    pub commands: AllowedCommands,
-}
-
-impl ParsedPolicy {
-    /// Parses a policy.
-    ///
-    /// # Errors
-    /// When a proxy or an exception from it cannot be read.
-    pub fn new(policy: &OutboundPolicy) -> Result<Self, OutboundError> {
-        let proxy = DefaultProxy::new(policy.proxy.as_deref(), &policy.no_proxy);
-
-        Ok(Self {
-            proxy: proxy.map_err(OutboundError::Proxy)?,
-            commands: AllowedCommands(policy.exec_allow.clone()),
-        })
-    }
 }
 
 /// Why the settings cannot be used.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::action::{Action, Maintenance};
 use super::decision::Refusal;
 use super::notices::OWN_SOURCE;
-use super::operator::{checked_name, no_source};
+use super::operator::no_source;
 use super::request::{Growth, QueueRequest};
 use super::settings::{SettingsOwner, SettingsSizes};
 use super::subscription::Subscription;
 use super::{Draft, Queue};
+use crate::model::check_name;
 use crate::model::{Endpoint, EndpointId, Now, Source, SourceId, limits};
 use crate::record::Record;
 
@@ -221,7 +222,7 @@ fn distinct<'a>(
 ) -> Result<BTreeSet<&'a str>, Refusal> {
     let mut distinct = BTreeSet::new();
     for name in names {
-        checked_name(what, name)?;
+        check_name(name).map_err(Refusal::Invalid)?;
         if !distinct.insert(name) {
             return Err(Refusal::Exists { what, name: name.to_owned() });
         }

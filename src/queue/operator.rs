@@ -14,7 +14,7 @@ use super::subscription::Subscription;
 use super::{Draft, Queue};
 use crate::model::{
     BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Now, Order, Source,
-    SourceId, limits, valid_name,
+    SourceId, check_name, limits,
 };
 use crate::record::{Record, WaitingDelivery};
 
@@ -42,7 +42,7 @@ impl Queue {
         mut source: Source,
         draft: &mut Draft,
     ) -> Result<Arc<Source>, Refusal> {
-        checked_name("source", &source.name)?;
+        check_name(&source.name).map_err(Refusal::Invalid)?;
         if source.name == OWN_SOURCE {
             return Err(Refusal::Invalid(format!(
                 "the source '{OWN_SOURCE}' is built in: its events are the notices about the \
@@ -93,7 +93,7 @@ impl Queue {
         compiled: Option<Arc<Subscription>>,
         draft: &mut Draft,
     ) -> Result<Arc<Endpoint>, Refusal> {
-        checked_name("endpoint", &endpoint.name)?;
+        check_name(&endpoint.name).map_err(Refusal::Invalid)?;
         if self.endpoint_named(&endpoint.name).is_some() {
             return Err(Refusal::Exists { what: "endpoint", name: endpoint.name });
         }
@@ -415,17 +415,6 @@ impl Queue {
         self.mark_sooner(delivery.endpoint);
         self.wake(delivery.endpoint);
     }
-}
-
-pub(super) fn checked_name(what: &str, name: &str) -> Result<(), Refusal> {
-    if valid_name(name) {
-        return Ok(());
-    }
-    let most = limits::NAME_LEN;
-    Err(Refusal::Invalid(format!(
-        "'{name}' cannot name a {what}: use 1 to {most} of a-z A-Z 0-9 . _ - and begin with a \
-         letter or digit"
-    )))
 }
 
 pub(super) fn no_source(name: &str) -> Refusal {

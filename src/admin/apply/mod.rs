@@ -1,10 +1,10 @@
-//! Sources and endpoints from files: what a set of them changes, and how it is done in one commit.
+//! Sources and endpoints from files: what a set of them changes.
 //!
 //! From below: `configured` is what sources and endpoints have in common, `kept` what stays of a
 //! setting whose secret was struck out, `renames` who gets another name, `plan` (pure) what
-//! changes, [`export()`] (pure) what there is as a file has it, `perform` makes secrets, checks
-//! what is planned, and asks the queue, `wording` says refusals in the words of files, [`boot`] is
-//! what became of the files of the start.
+//! changes, [`export()`] (pure) what there is as a file has it, `wording` says refusals in the words
+//! of files, [`boot`] is what became of the files of the start. `resources/apply` makes secrets,
+//! checks what is planned, and asks the queue.
 //!
 //! Invariants, held by tests over thousands of generated configurations: what is exported and
 //! applied changes nothing; what was applied and is applied again changes nothing; a plan that is
@@ -21,13 +21,13 @@ mod configured;
 mod export;
 mod fields;
 mod kept;
-mod perform;
 mod plan;
 mod renames;
 #[cfg(test)]
 mod tests;
 mod wording;
 
+pub use configured::{Configured, MakeSecrets};
 pub use export::export;
-pub use perform::{apply, apply_at_start, configured_in, configured_now};
-pub use plan::PlanOptions;
+pub use plan::{ConfiguredNow, Obstacle, Plan, PlanOptions, PlannedChange, plan};
+pub use wording::in_files;

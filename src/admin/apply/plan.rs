@@ -13,6 +13,7 @@ use crate::api::views::{ApplyAction, FieldChangeView};
 use crate::model::time::format_duration_ms;
 use crate::model::{Endpoint, Source, WallMs, limits};
 use crate::queue::OWN_SOURCE;
+use crate::scheduler::Directory;
 
 /// What is configured, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,16 @@ pub struct ConfiguredNow {
     pub sources: Vec<Arc<Source>>,
     /// With how many deliveries of each have not ended.
     pub endpoints: Vec<(Arc<Endpoint>, u64)>,
+}
+
+impl ConfiguredNow {
+    /// What a directory says: it does not know what waits.
+    pub fn of(directory: &Directory, at: WallMs) -> Self {
+        let mut sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
+        sources.sort_by_key(|source| source.id);
+        let endpoints = directory.endpoints.iter().map(|endpoint| (endpoint.clone(), 0)).collect();
+        Self { at, sources, endpoints }
+    }
 }
 
 /// How a set is applied.

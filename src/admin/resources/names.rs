@@ -5,26 +5,19 @@ use serde_json::{Map, Value};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::model::similar::nearest;
-use crate::model::{DeliveryFilter, EndpointId, limits, valid_name};
+use crate::model::{DeliveryFilter, EndpointId, check_name};
 use crate::queue::OWN_SOURCE;
 
 /// The name in the body of a request that creates something.
 pub fn name(body: &mut Map<String, Value>) -> Result<Option<String>, Problem> {
     match body.shift_remove("name") {
         None => Ok(None),
-        Some(Value::String(name)) if valid_name(&name) => Ok(Some(name)),
-        Some(Value::String(name)) => Err(bad_name(&name)),
+        Some(Value::String(name)) => match check_name(&name) {
+            Ok(()) => Ok(Some(name)),
+            Err(why) => Err(Problem::bad(why)),
+        },
         Some(_) => Err(Problem::bad("'name': must be a text in quotes")),
     }
-}
-
-fn bad_name(name: &str) -> Problem {
-    let shown: String = name.chars().take(80).collect();
-    Problem::bad(format!(
-        "'{shown}' cannot be a name: use 1 to {} of a-z A-Z 0-9 . _ -, beginning with a letter or \
-         a digit",
-        limits::NAME_LEN
-    ))
 }
 
 /// There is no such endpoint: which one was probably meant.

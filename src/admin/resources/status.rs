@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{log, shares, worst};
-use crate::admin::apply::configured_in;
+use crate::admin::apply::ConfiguredNow;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -78,7 +78,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
 /// The files that were applied at the start, and what is different from them by now.
 fn applied(admin: &Admin) -> Option<BootApplyView> {
     let now_ms = admin.wall_ms();
-    let configured = |directory: &Directory| configured_in(directory, now_ms);
+    let configured = |directory: &Directory| ConfiguredNow::of(directory, now_ms);
     let mut view = admin.info.applied.as_ref()?.view(&admin.handle.directory(), configured)?;
     // It may quote what stands in a file.
     if !admin.shows_secrets() && view.error.is_some() {

@@ -11,10 +11,7 @@ use super::event_lookup::{find, listed_at, read};
 use super::log_scan::LogScan;
 use crate::admin::http::problem::Problem;
 use crate::model::id::records_of_beginning;
-use crate::model::{DeliveryId, EventId, Seq};
-
-/// Records that are looked at for the beginning of an id.
-const LOOKED_AT: usize = 20_000;
+use crate::model::{DeliveryId, EventId, Seq, limits};
 
 /// The event that is meant.
 pub fn event_id(scan: &LogScan, text: &str) -> Result<EventId, Problem> {
@@ -109,7 +106,7 @@ fn look<T: ToString>(
 ) -> Result<bool, Problem> {
     let there = scan.log().first();
     for (looked_at, entry) in scan.log().forward(first.max(there)).enumerate() {
-        if looked_at == LOOKED_AT {
+        if looked_at == limits::ID_PREFIX_RECORDS {
             return Ok(false);
         }
         scan.still_wanted()?;

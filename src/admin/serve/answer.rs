@@ -7,7 +7,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::watch;
 
-use super::body::{RequestBody, SMALL_BODY};
+use super::body::RequestBody;
 use super::dispatch::dispatch;
 use super::routes::{self, Op, Route};
 use crate::admin::callers::peer::Caller;
@@ -75,7 +75,7 @@ async fn read_and_do(
     let params = RequestParams::parse(head.uri.query().unwrap_or_default())?;
     let limit = match op {
         Op::EventSend | Op::SourceCheck | Op::LogImport | Op::Apply => limits::ADMIN_BODY,
-        _ => SMALL_BODY,
+        _ => limits::ADMIN_SMALL_BODY,
     };
 
     // Held until the request is done with, body and all.

@@ -18,10 +18,6 @@ use crate::model::limits;
 use crate::permits::{FairPermit, FairPermits};
 use crate::queue::Refusal;
 
-/// Bytes of a body that holds settings or ids; only events and requests to be checked may be
-/// larger.
-pub const SMALL_BODY: usize = 1 << 20;
-
 /// One large body of root or the daemon's own user is in memory at a time: a further one waits for
 /// its turn, and not for those of the members of the group.
 static LARGE_BODIES_OF_OWNERS: Semaphore = Semaphore::const_new(1);
@@ -53,8 +49,12 @@ impl RequestBody {
         caller: &Caller,
         limit: usize,
     ) -> Result<Option<LargeTurn>, Problem> {
-        let small = self.body.size_hint().upper().is_some_and(|most| most <= SMALL_BODY as u64);
-        if small || limit <= SMALL_BODY {
+        let small = self
+            .body
+            .size_hint()
+            .upper()
+            .is_some_and(|most| most <= limits::ADMIN_SMALL_BODY as u64);
+        if small || limit <= limits::ADMIN_SMALL_BODY {
             return Ok(None);
         }
 

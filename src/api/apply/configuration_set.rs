@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::api::spec::{Patch, Spec, SpecError, given_keys};
 use crate::api::{EndpointSpec, SourceSpec};
-use crate::model::{limits, valid_name};
+use crate::model::{check_name, limits};
 
 /// The key of an entry that is not a setting.
 pub(super) const PREVIOUS_NAME: &str = "previous_name";
@@ -145,18 +145,6 @@ fn entry_of<S: Spec>(name: &str, settings: Value) -> Result<Entry<S>, SpecError>
         Value::Object(settings) => Entry::read(settings),
         _ => Err(SpecError::new("must be an object with settings")),
     }
-}
-
-pub(super) fn check_name(name: &str) -> Result<(), String> {
-    if valid_name(name) {
-        return Ok(());
-    }
-    let shown: String = name.chars().take(80).collect();
-    Err(format!(
-        "'{shown}' cannot be a name: use 1 to {} of a-z A-Z 0-9 . _ -, beginning with a letter or \
-         a digit",
-        limits::NAME_LEN
-    ))
 }
 
 fn add_entries<S>(

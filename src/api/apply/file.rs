@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-use super::configuration_set::{ConfigurationSet, Entry, EntryPlaces, check_name};
+use super::configuration_set::{ConfigurationSet, Entry, EntryPlaces};
 use super::unique_keys;
 use crate::api::spec::{Spec, SpecError};
+use crate::model::check_name;
 
 /// The tables of a file.
 const TABLES: [&str; 2] = ["source", "endpoint"];

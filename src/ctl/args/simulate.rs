@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::api::values::{Int, Real, Span, YEAR_MS};
+use crate::model::limits;
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  hookboxctl simulate --max-attempts 8\n  \
@@ -17,7 +18,7 @@ pub struct SimulateArgs {
     pub retry_base: Span<1, YEAR_MS>,
     /// The factor by which each further delay grows.
     #[arg(long, value_name = "N", default_value = "2")]
-    pub retry_factor: Real<1, 100>,
+    pub retry_factor: Real<1, { limits::RETRY_FACTOR }>,
     /// The longest delay.
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub retry_max: Span<1, YEAR_MS>,

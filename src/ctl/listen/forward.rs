@@ -3,8 +3,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -17,6 +15,7 @@ use tokio::net::TcpStream;
 use super::sign::ListenSecret;
 use super::tls::ForwardTls;
 use crate::api::views::LeaseView;
+use crate::ctl::answer::decoded_body;
 use crate::ctl::args::ListenArgs;
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
@@ -261,8 +260,5 @@ async fn speak(
 
 /// The body of a leased event.
 pub(super) fn body(lease: &LeaseView) -> Result<Bytes, CtlError> {
-    let decoded = STANDARD.decode(&lease.body_base64);
-    decoded
-        .map(Bytes::from)
-        .map_err(|_| CtlError::Refused("the daemon's answer has no body in base64".into()))
+    decoded_body(&lease.body_base64).map(Bytes::from)
 }

@@ -14,7 +14,6 @@ mod cells;
 mod chunks;
 mod interface;
 mod salvaged;
-mod segment_format;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,10 +25,10 @@ pub(super) use self::interface::Tampering;
 pub(super) use self::interface::{CommitWriter, FrameLookup, SegmentLayout};
 use self::salvaged::FoundFrames;
 pub(super) use self::salvaged::SalvagedFrames;
-pub use self::segment_format::SegmentFormat;
 use super::database::Database;
 use super::error::LogError;
 use super::header::SegmentHeader;
+use super::segment_format::SegmentFormat;
 
 /// The layout of an open segment. `path` is for messages.
 pub(super) fn open(

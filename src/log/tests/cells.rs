@@ -11,8 +11,9 @@ use super::{
 };
 use crate::log::frame::{FramePacker, HEAD_LEN};
 use crate::log::header::{NewSegment, SegmentHeader};
-use crate::log::layout::{FrameLookup, SegmentFormat, Tampering};
+use crate::log::layout::{FrameLookup, Tampering};
 use crate::log::segment::Segment;
+use crate::log::segment_format::SegmentFormat;
 use crate::log::watermark::{Mark, Watermark};
 use crate::log::{Log, LogError, Options, Piece, Recovered, StoreFault, carve, folder};
 use crate::model::{Seq, limits};

@@ -18,6 +18,13 @@ pub const SLOW_WORK: usize = 8;
 /// An imported event is a line in which its body is base64: the largest, and a slice of others
 /// before it.
 pub const ADMIN_BODY: usize = 48 << 20;
+/// Bytes of a body that holds settings or ids; only events and requests to be checked may be
+/// larger.
+pub const ADMIN_SMALL_BODY: usize = 1 << 20;
+/// Deliveries or dead letters that one request may name.
+pub const IDS: usize = 256;
+/// Records that are looked at for the beginning of an id.
+pub const ID_PREFIX_RECORDS: usize = 20_000;
 /// Bodies above 1 MiB that members of the group have in memory at a time, of which each of them
 /// gets one; further ones wait for their turn. Root and the daemon's own user have one beside them.
 pub const ADMIN_BODIES: usize = 2;

@@ -17,6 +17,7 @@ use crate::scheduler::Handle;
 
 use super::consumers::{Consumer, EndpointConsumers, Lease, OfferedDelivery};
 use super::report::{LeaseResult, lease_report};
+use crate::outbound::settings::FillRandom;
 
 /// After the first delivery came, others may be about to come: waits so long for them, and so
 /// often.
@@ -24,9 +25,6 @@ const GATHER: Duration = Duration::from_millis(5);
 const GATHERS: u32 = 20;
 /// Between two looks for leases that ran out, while there are any.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Fills a buffer with random bytes.
-pub type FillRandom = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// Leases deliveries to consumers.
 pub struct LeaseHub {

@@ -62,12 +62,13 @@ fn folders_of_a_module_do_not_import_each_other() {
 }
 
 /// The same with folders of modules in place of the files in them: `queue/endpoint` for
-/// `queue/endpoint/pick.rs`. Files that stand in no folder of a module are left out.
+/// `queue/endpoint/pick.rs`. A file that stands in no folder of a module counts as one; a module's
+/// own `mod.rs` is left out.
 fn by_folder(edges: &Edges) -> Edges {
     let folder = |file: &str| {
-        let (folder, _) = file.rsplit_once('/')?;
-        let parts: Vec<&str> = folder.split('/').take(2).collect();
-        (parts.len() == 2).then(|| parts.join("/"))
+        let path = file.strip_suffix(".rs").unwrap_or(file);
+        let parts: Vec<&str> = path.split('/').take(2).collect();
+        (parts.len() == 2 && parts[1] != "mod").then(|| parts.join("/"))
     };
     let mut found = Edges::new();
     for (from, to) in edges {
@@ -388,6 +389,17 @@ fn circles_are_found() {
     let tree = Tree::of(folders.iter().map(|(name, code)| source(name, code)).collect());
     assert!(circles(&tree.edges()).is_empty());
     assert_eq!(circles(&by_folder(&tree.edges())), [["log/cells", "log/chunks"]]);
+
+    // Nor is a file in a circle with a folder.
+    let file_and_folder = [
+        lib,
+        ("log/cells/a.rs", "use crate::log::header::Header; pub struct A;"),
+        ("log/cells/c.rs", "pub struct C;"),
+        ("log/header.rs", "use super::cells::c::C; pub struct Header;"),
+    ];
+    let tree = Tree::of(file_and_folder.iter().map(|(name, code)| source(name, code)).collect());
+    assert!(circles(&tree.edges()).is_empty());
+    assert_eq!(circles(&by_folder(&tree.edges())), [["log/cells", "log/header"]]);
 
     // Handed on by mod.rs, which is on nobody's way for that.
     let hub = (

@@ -19,9 +19,6 @@ use crate::api::views::{CancelView, RetryView};
 use crate::model::{DeliveryId, DeliveryState, Seq, limits};
 use crate::queue::{CancelDeliveries, DeliveriesChanged, QueueRequest, RetryDeliveries, Revive};
 
-/// Deliveries that one request may name.
-const IDS: usize = 256;
-
 /// The ids of a body, each once.
 pub fn distinct(ids: Option<Vec<Text<DeliveryId>>>) -> Result<Option<Vec<DeliveryId>>, Problem> {
     let Some(ids) = ids else { return Ok(None) };
@@ -30,8 +27,8 @@ pub fn distinct(ids: Option<Vec<Text<DeliveryId>>>) -> Result<Option<Vec<Deliver
     ids.dedup();
     match ids.len() {
         0 => Err(Problem::bad("'ids' is empty: name at least one delivery")),
-        1..=IDS => Ok(Some(ids)),
-        _ => Err(Problem::bad(format!("'ids': has at most {IDS} entries"))),
+        1..=limits::IDS => Ok(Some(ids)),
+        _ => Err(Problem::bad(format!("'ids': has at most {} entries", limits::IDS))),
     }
 }
 

@@ -1,4 +1,8 @@
-//! Sources and endpoints from files: applied, compared, exported.
+//! Sources and endpoints from files: applied in one commit, compared, exported.
+
+mod perform;
+
+pub use perform::apply_at_start;
 
 use crate::admin::apply::{self, PlanOptions};
 use crate::admin::context::Admin;
@@ -14,13 +18,13 @@ pub async fn apply(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse
     let ApplyBody { source, endpoint, set, prune, force, dry_run } = body;
     let wanted = ConfigurationSet::read(source, endpoint)?;
     let options = PlanOptions { set: set.map(|set| set.0), prune, force };
-    Ok(ApiResponse::ok(apply::apply(admin, &wanted, &options, dry_run).await?))
+    Ok(ApiResponse::ok(perform::apply(admin, &wanted, &options, dry_run).await?))
 }
 
 /// What is configured, as a file has it.
 pub async fn export(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     let set = request.params.take("set");
     request.params.done()?;
-    let now = apply::configured_now(admin).await?;
+    let now = perform::configured_now(admin).await?;
     Ok(ApiResponse::ok(apply::export(&now, set.as_deref())))
 }

@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::boot::{BOOT_SET, BootApply, KnownDrift};
-use super::configured::{Configured, MakeSecrets};
-use super::plan::{ConfiguredNow, Obstacle, Plan, PlanOptions, PlannedChange, plan};
-use super::wording::in_files;
+use crate::admin::apply::boot::{BOOT_SET, BootApply, KnownDrift};
+use crate::admin::apply::{
+    Configured, ConfiguredNow, MakeSecrets, Obstacle, Plan, PlanOptions, PlannedChange, in_files,
+    plan,
+};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::api::apply::ConfigurationSet;
 use crate::api::source_warnings::open_to_all;
 use crate::api::values::SecretText;
 use crate::api::views::{ApplyView, ChangeView};
-use crate::model::{Endpoint, Source, WallMs};
+use crate::model::{Endpoint, Source};
 use crate::queue::{ApplySettings, EndpointsQuery, ExpectedSettings, Refusal, SettingsApplied};
-use crate::scheduler::Directory;
 
 /// How often something is planned anew because something else was configured meanwhile.
 const TRIES: usize = 4;
@@ -32,16 +32,8 @@ pub async fn configured_now(admin: &Admin) -> Result<ConfiguredNow, Problem> {
         snapshots.into_iter().map(|snapshot| (snapshot.endpoint, snapshot.waiting)).collect();
     endpoints.sort_by_key(|(endpoint, _)| endpoint.id);
 
-    let rest = configured_in(&admin.handle.directory(), admin.wall_ms());
+    let rest = ConfiguredNow::of(&admin.handle.directory(), admin.wall_ms());
     Ok(ConfiguredNow { endpoints, ..rest })
-}
-
-/// The same without asking the scheduler, and without what waits.
-pub fn configured_in(directory: &Directory, at: WallMs) -> ConfiguredNow {
-    let mut sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
-    sources.sort_by_key(|source| source.id);
-    let endpoints = directory.endpoints.iter().map(|endpoint| (endpoint.clone(), 0)).collect();
-    ConfiguredNow { at, sources, endpoints }
 }
 
 /// Applies a set, or with `dry_run` finds out what that would change.
