@@ -57,15 +57,17 @@ damage:
         cargo test --locked --test programs -- damage::c01 damage::c02 --nocapture
     HOOKBOX_PROGRAMS={{release}} cargo test --locked --test programs -- --ignored largest_of_all p11_ --nocapture
 
-# Power cuts, failing and full disks, links that go away, other users, fail points: as root, with strace, e2fsprogs and xfsprogs
+# Power cuts, failing and full disks, links that go away, other users, fail points, and all of `with-tools`: as root, with
+# strace, e2fsprogs, xfsprogs, tmux, prometheus and openssh-server
 faults *NAMES:
+    cargo test --locked --lib root_can_give -- --ignored
     cargo test --locked --test programs {{NAMES}} -- --ignored --nocapture \
         --skip l01_ --skip l06_ --skip fair_shares --skip retention_takes --skip opening_segments --skip takes_connections \
         --skip largest_of_all --skip e2e::examples --skip p11_
 
-# The live screen in a real terminal, driven by keys; needs tmux
-screens:
-    cargo test --locked --test programs e2e::top -- --nocapture
+# What other programs say of ours: a terminal (tmux, script), Prometheus and promtool, sshd
+with-tools:
+    cargo test --locked --test programs -- --ignored --nocapture e2e::top e2e::looking e2e::monitoring e2e::metrics e2e::remote
 
 # Memory and time of the optimized programs: retention, openings, a soak, many starts, what an attacker costs the others
 measured:

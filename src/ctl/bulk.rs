@@ -190,7 +190,8 @@ fn listed(
 
 #[cfg(test)]
 mod tests {
-    use super::{limits::IDS, slice_of};
+    use super::slice_of;
+    use crate::model::limits;
 
     #[test]
     fn no_request_names_one_of_many_alone() {

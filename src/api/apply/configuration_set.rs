@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::api::spec::{Patch, Spec, SpecError, given_keys};
 use crate::api::{EndpointSpec, SourceSpec};
-use crate::model::{check_name, limits};
+use crate::model::check_name;
 
 /// The key of an entry that is not a setting.
 pub(super) const PREVIOUS_NAME: &str = "previous_name";

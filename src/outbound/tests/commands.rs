@@ -235,11 +235,8 @@ async fn what_is_not_allowed_or_not_there_is_tried_again_later() {
 }
 
 #[tokio::test]
+#[ignore = "only root can become another user; run as root: just faults"]
 async fn root_can_give_a_command_another_user() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can become another user");
-        return;
-    }
     let script = format!("id -u; id -G; echo $USER; kill -0 {} || echo cannot", std::process::id());
     let endpoint = with(&shell(&script), |e| e.exec.user = Some("nobody".to_owned()));
     let report = send(&outbound(&["/bin/sh"]), &endpoint, event()).await;

@@ -263,11 +263,8 @@ fn at_a_terminal(daemon: &Daemon, line: &str, input: &str) -> Done {
 }
 
 #[test]
+#[ignore = "needs script, of util-linux; run: just with-tools"]
 fn at_a_terminal_lists_fit_and_what_destroys_is_asked_for() {
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no `script` to make a terminal with");
-        return;
-    }
     let (home, receiver) = (Home::new(), Receiver::start());
     let daemon = home.start();
     open_source(&daemon, "in");

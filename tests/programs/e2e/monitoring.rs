@@ -193,13 +193,12 @@ impl Drop for Prometheus {
 }
 
 #[test]
+#[ignore = "needs prometheus; run: just with-tools"]
 fn a_prometheus_answers_every_query_of_the_dashboard() {
     let (mut home, receiver) = (Home::new(), Receiver::start());
     let (daemon, address) = busy(&mut home, &receiver);
-    let Some(prometheus) = Prometheus::start(&home, address) else {
-        eprintln!("skipped: there is no prometheus (Debian's package has it)");
-        return;
-    };
+    let prometheus =
+        Prometheus::start(&home, address).expect("prometheus (apt install prometheus)");
 
     // What counts something in five minutes needs something that is counted between two scrapes.
     for query in dashboard() {

@@ -115,6 +115,7 @@ impl Drop for Tmux {
 }
 
 #[test]
+#[ignore = "needs tmux; run: just with-tools"]
 fn keys_do_what_the_help_says_in_a_real_terminal() {
     let (home, receiver) = (Home::new(), Receiver::start());
     let daemon = busy(&home, &receiver);
@@ -124,10 +125,7 @@ fn keys_do_what_the_help_says_in_a_real_terminal() {
         built("hookboxctl"),
         socket.display()
     );
-    let Some(tmux) = Tmux::run(&home, &command, (80, 24)) else {
-        eprintln!("skipped: there is no tmux (apt install tmux)");
-        return;
-    };
+    let tmux = Tmux::run(&home, &command, (80, 24)).expect("tmux (apt install tmux)");
 
     // The overview names who needs somebody; all lines fit.
     let screen = tmux.shows("1 overview");
