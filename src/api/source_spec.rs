@@ -228,7 +228,7 @@ impl SourceSpec {
         source.answer = fixed_answer(self.answer, self.answer_body, self.answer_type)?;
         source.body_field = self.body_from.map(|Text(FormFieldName(field))| field);
         if source.body_field.is_some() && source.split {
-            let why = "a body out of a form is not taken apart: leave out --split";
+            let why = "a body from a form cannot be split: leave out --split";
             return Err(SpecError::of("body_from", why));
         }
         source.keep_refused = self.keep_refused.map_or(plain.keep_refused, Int::get);
