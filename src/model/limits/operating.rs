@@ -27,7 +27,7 @@ pub const ADMIN_BODIES: usize = 2;
 pub const REASON_LEN: usize = 8 << 10;
 /// Dead letters whose reason an export states. Of others it states that they are dead.
 pub const EXPORTED_DEAD_LETTERS: usize = 100_000;
-/// Time to send a request to the admin socket.
+/// Time for the head of a request, for its body, and for a client to read its answer.
 pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
 /// Connections to the listener for metrics at a time.
 pub const METRICS_CONNECTIONS: usize = 8;
