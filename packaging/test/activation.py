@@ -44,7 +44,7 @@ def a_daemon_that_nobody_needs_ends_and_comes_back(package, _):
         debian.ctl("source", "create", "app", "--verify", "none")
         assert waits_at_boot(debian), "a crash would leave it"
         assert first.wait(timeout=300) == 0, debian.log()
-        assert "ending until somebody connects" in debian.log()
+        assert "stopping until the next connection" in debian.log()
         assert not waits_at_boot(debian), "nothing waits"
 
         # And here by a webhook. What waits for its next attempt keeps it.

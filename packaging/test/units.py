@@ -19,6 +19,7 @@ FILES = [*(f"usr/lib/systemd/system/{unit}" for unit in UNITS), "usr/bin/hookbox
          "usr/share/doc/hookbox/changelog.gz", "usr/share/doc/hookbox/copyright", "usr/share/doc/hookbox/README.md",
          "usr/share/doc/hookbox/guide/install.md", "usr/share/doc/hookbox/examples/exec.conf",
          "usr/share/doc/hookbox/examples/idle-exit.conf", "usr/share/doc/hookbox/examples/credentials.conf",
+         "usr/share/doc/hookbox/examples/hookbox-backup.service", "usr/share/doc/hookbox/examples/hookbox-backup.timer",
          "usr/share/doc/hookbox/monitoring/hookbox-alerts.yml",
          "usr/share/doc/hookbox/monitoring/hookbox-dashboard.json"]
 
@@ -82,7 +83,10 @@ def the_units_hold(package, _):
             text = (debian.root / f"usr/share/doc/hookbox/examples/{name}.conf").read_text()
             text = re.sub(r"^#(?=[A-Z][A-Za-z]*=)", "", text, flags=re.M)
             debian.write(f"etc/systemd/system/hookboxd.service.d/{name}.conf", text)
-        said = debian.do("systemd-analyze", "verify", "--man=no", "hookboxd.service", check=False)
+        backup = ["hookbox-backup.service", "hookbox-backup.timer"]
+        for name in backup:
+            debian.write(f"etc/systemd/system/{name}", (debian.root / f"usr/share/doc/hookbox/examples/{name}").read_text())
+        said = debian.do("systemd-analyze", "verify", "--man=no", "hookboxd.service", *backup, check=False)
         ours = [line for line in said.stderr.splitlines() if "hookbox" in line]
         assert not ours, ours
 

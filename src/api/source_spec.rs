@@ -91,7 +91,7 @@ spec! {
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
             value_name = "BOOL")]
         pub split: Option<bool>,
-        /// Answer each event with this status, 200 to 299, for senders that insist on one [default:
+        /// Answer each event with this status, 200 to 299, for senders that require one [default:
         /// what the scheme's provider expects, or 202]
         #[arg(long, value_name = "STATUS")]
         pub answer: Option<Int<200, 299>>,
@@ -102,13 +102,13 @@ spec! {
         /// The content type of --answer-body [default: text/plain; charset=utf-8]
         #[arg(long, value_name = "TYPE")]
         pub answer_type: Option<Line>,
-        /// Take the event's body out of a field of the form that is posted: form:payload; what is
-        /// no form, or has no such field, is kept as it came
+        /// Take the event's body from a field of the posted form: form:payload; a body that is not
+        /// a form, or has no such field, is stored as it came
         #[arg(long, value_name = "form:FIELD")]
         pub body_from: Option<Text<FormFieldName>>,
         /// Keep this many of the last refused requests in memory, to look at with `source refused`
         /// and to check again with `source check --refused`; credentials in the URL and in headers
-        /// are struck out, bodies are kept as they came [default: 0]
+        /// are removed, bodies are kept as they came [default: 0]
         #[arg(long, value_name = "N")]
         pub keep_refused: Option<Int<0, { limits::REFUSED_KEPT }>>,
         /// Delete the source after this time
@@ -225,7 +225,7 @@ impl SourceSpec {
         source.answer = fixed_answer(self.answer, self.answer_body, self.answer_type)?;
         source.body_field = self.body_from.map(|Text(FormFieldName(field))| field);
         if source.body_field.is_some() && source.split {
-            let why = "a body out of a form is not taken apart: leave out --split";
+            let why = "a body from a form cannot be split: leave out --split";
             return Err(SpecError::of("body_from", why));
         }
         source.keep_refused = self.keep_refused.map_or(plain.keep_refused, Int::get);

@@ -10,8 +10,8 @@ pub fn open_to_all(source: &Source) -> Option<String> {
         && source.allow.is_empty()
         && source.allow_lists.is_empty();
     is_open.then(|| {
-        "it accepts what anybody sends who reaches it: choose a proof (--verify), a secret path \
-         (--token) or networks (--allow)"
+        "it accepts requests from anybody who can reach it: choose a proof (--verify), a secret \
+         path (--token) or networks (--allow)"
             .to_owned()
     })
 }

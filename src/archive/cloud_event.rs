@@ -46,11 +46,11 @@ pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, String> {
     match &event["specversion"] {
         Value::Null => return Ok(None),
         Value::String(version) if version == "1.0" => {}
-        other => return Err(format!("specversion has to be \"1.0\", not {other}")),
+        other => return Err(format!("specversion must be \"1.0\", not {other}")),
     }
     for attribute in ["id", "source", "type", "time"] {
         if !event[attribute].is_string() {
-            return Err(format!("{attribute} has to be there, and a string"));
+            return Err(format!("{attribute} is missing, or not a string"));
         }
     }
 
@@ -73,7 +73,7 @@ pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, String> {
 /// The body in base64: `data_base64`, or else the text of `data`.
 fn body_of(event: &Value) -> Result<String, String> {
     if !matches!(event["data_base64"], Value::Null | Value::String(_)) {
-        return Err("data_base64 has to be a string".to_owned());
+        return Err("data_base64 must be a string".to_owned());
     }
     if event.get("data").is_some() && event.get("data_base64").is_some() {
         return Err("data and data_base64 exclude each other".to_owned());
@@ -97,7 +97,7 @@ fn deliveries_of(event: &Value) -> Result<Vec<Value>, String> {
             Value::String(names) => names,
             _ => {
                 let expected = "names of endpoints with commas between them";
-                return Err(format!("{attribute} has to be a string: {expected}"));
+                return Err(format!("{attribute} must be a string: {expected}"));
             }
         };
         let names = names.split(',').filter(|name| !name.is_empty());

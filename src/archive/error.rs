@@ -21,7 +21,7 @@ pub enum ArchiveError {
     #[error("nothing was written: {0}")]
     Place(#[from] Distrust),
     /// The reader of the output has gone.
-    #[error("the reader of the output has gone")]
+    #[error("the reader of the output has closed it")]
     NobodyReads,
 }
 

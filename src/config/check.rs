@@ -113,8 +113,8 @@ impl Config {
         }
         if let Some(bad) = rules.iter().find(|rule| !is_command_rule(rule)) {
             let what = format!(
-                "'{bad}' is not a command: write its absolute path, or that of a folder with /* \
-                 behind it"
+                "'{bad}' is not a command: write its absolute path, or that of a folder followed \
+                 by /*"
             );
             return Err(("allow", what));
         }

@@ -321,7 +321,7 @@ async fn next(response: &mut Response<Incoming>) -> Result<Option<Bytes>, CtlErr
             }
             Some(Err(error)) => {
                 return Err(CtlError::Unreachable(format!(
-                    "the daemon broke off its answer: {error}: try again"
+                    "the daemon's answer ended early: {error}: try again"
                 )));
             }
         }

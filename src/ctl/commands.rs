@@ -73,6 +73,6 @@ fn live(cli: &Cli, out: &mut Output, args: &TopArgs) -> Result<(), CtlError> {
 #[cfg(not(feature = "top"))]
 fn live(_: &Cli, _: &mut Output, _: &TopArgs) -> Result<(), CtlError> {
     let what = "this hookboxctl was built without the live screen: build it with the feature \
-                `top` (cargo build --features top), or take `status` and `tail -f`";
+                `top` (cargo build --features top), or use `status` and `tail -f`";
     Err(CtlError::Usage(what.to_owned()))
 }

@@ -42,7 +42,7 @@ pub(super) fn read_secret(file: &Path) -> Result<String, CtlError> {
     if text.trim_end_matches(['\r', '\n']) != secret && !secret.is_empty() {
         let file = file.display();
         eprintln!(
-            "hookboxctl: blanks or a byte order mark around the secret in {file} are left out"
+            "hookboxctl: spaces or a byte order mark around the secret in {file} are ignored"
         );
     }
     if secret.is_empty() {

@@ -141,7 +141,7 @@ pub(super) fn page<V: DeserializeOwned>(
 
     match last.filter(|_| table.rows() == page.limit && out.is_for_eyes()) {
         Some(id) => out.line(&format!(
-            "{} rows. Go on with: hookboxctl {command} --after {} (and the same filter)",
+            "{} rows. Continue with: hookboxctl {command} --after {} (and the same filter)",
             page.limit,
             table::clean(&id)
         )),

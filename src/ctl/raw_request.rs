@@ -43,7 +43,7 @@ fn raw(bytes: &[u8]) -> Result<CheckBody, String> {
     for line in lines {
         let (name, value) = line.split_once(':').ok_or_else(|| {
             let shown: String = line.chars().take(60).collect();
-            format!("'{shown}' is no header line")
+            format!("'{shown}' is not a header line")
         })?;
         let (name, value) = (name.trim().to_ascii_lowercase(), Value::from(value.trim()));
         match headers.get_mut(&name) {

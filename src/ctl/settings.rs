@@ -36,7 +36,7 @@ fn trim(secret: Option<&mut SecretText>) {
     let Some(SecretText(secret)) = secret else { return };
     let trimmed = trimmed_secret(&secret.0);
     if trimmed != secret.0 && !trimmed.is_empty() {
-        eprintln!("hookboxctl: blanks or a byte order mark around the secret are left out");
+        eprintln!("hookboxctl: spaces or a byte order mark around the secret are ignored");
         secret.0 = trimmed.to_owned();
     }
 }

@@ -106,7 +106,7 @@ fn kept_request(client: &AdminClient, name: &str, number: u64) -> Result<CheckBo
     })?;
     let is_whole = kept.body_base64.len() as u64 / 4 * 3 >= kept.size;
     if !is_whole {
-        let what = "only the beginning of its body is kept, and no proof holds over that";
+        let what = "only the beginning of its body is kept, so its proof cannot be checked";
         return Err(CtlError::Refused(format!("request {number} cannot be checked again: {what}")));
     }
 

@@ -66,7 +66,7 @@ impl SshTarget {
             Some((user, host)) => (Some(user), host),
             None => (None, place),
         };
-        let (host, port) = split_port(host).ok_or_else(|| wrong("has a port that is none"))?;
+        let (host, port) = split_port(host).ok_or_else(|| wrong("has no valid port"))?;
 
         // What begins with a hyphen would be an option of ssh.
         let plain = |text: &str| {
@@ -118,7 +118,7 @@ impl SshTarget {
         let _ = has_ended.recv_timeout(LAST_WORDS);
         let (to, socket) = (&self.destination, &self.socket);
         Err(CtlError::Unreachable(format!(
-            "no way to {socket} on {to}: ssh says why above; try `ssh {to} ls -l {socket}`"
+            "cannot reach {socket} on {to}: see ssh's message above; try `ssh {to} ls -l {socket}`"
         )))
     }
 

@@ -197,9 +197,9 @@ pub fn refusals(
 /// What the operator should know of a source's settings.
 fn warnings(source: &Source) -> Vec<String> {
     let effect = if source.recipient_required {
-        "nothing is taken in until then"
+        "until then requests with a valid proof are answered 503"
     } else {
-        "everything is taken in"
+        "requests made for other recipients are accepted too"
     };
     let unnamed = verify::unnamed_recipient(source).map(|why| format!("{why}; {effect}"));
     unnamed.into_iter().chain(verify::advice(source)).collect()
@@ -224,8 +224,11 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
     }
 
     if body.len() as u64 > source.max_body {
-        let reason =
-            format!("the body has {} bytes, the source takes {}", body.len(), source.max_body);
+        let reason = format!(
+            "the body has {} bytes, and the source accepts at most {}",
+            body.len(),
+            source.max_body
+        );
         return refused(&reason, "too-large", &ProviderAnswer::empty(413));
     }
 
@@ -281,8 +284,8 @@ fn proven(source: &Source, headers: &[Header], body: &[u8], found: Proven) -> Ch
     let facts = identity::of_request(source, headers, body, &found);
     let Proven { answer, elements, .. } = found;
     let reason = match verify::unnamed_recipient(source) {
-        Some(why) => format!("the proof holds, but does not say for whom it was made: {why}"),
-        None => "the proof holds".to_owned(),
+        Some(why) => format!("the proof is valid, but does not say for whom it was made: {why}"),
+        None => "the proof is valid".to_owned(),
     };
 
     let element = |(n, element)| {

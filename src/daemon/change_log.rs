@@ -166,7 +166,8 @@ fn write(line: &ChangeLine) {
             endpoint,
             error,
             changes = count,
-            "an endpoint only fails: its breaker opens, and only probes go out until one succeeds"
+            "an endpoint keeps failing: its breaker opens, and only probes are sent until one \
+             succeeds"
         ),
         HealthEvent::Recovered => {
             tracing::info!(endpoint, changes = count, "an endpoint has recovered");

@@ -17,8 +17,9 @@ impl RunMark {
         let path = data.join(NAME);
         if fs::symlink_metadata(&path).is_ok() {
             tracing::warn!(
-                "the last run did not end by itself: it was killed, or lost its power; what was \
-                 acknowledged is there, and attempts that were in flight are made again"
+                "the last run was not stopped cleanly: it was killed, or the power failed; \
+                 nothing that was acknowledged is lost, and attempts that were in flight are made \
+                 again"
             );
         }
         // Without the file nothing else is lost than this line at the next start.

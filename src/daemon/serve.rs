@@ -63,7 +63,7 @@ pub fn runtime() -> Result<(Runtime, Signals), Exit> {
         .thread_stack_size(limits::IO_STACK)
         .enable_all()
         .build()
-        .map_err(|error| Exit::new(Exit::IO, format!("the system gives no threads: {error}")))?;
+        .map_err(|error| Exit::new(Exit::IO, format!("no thread can be started: {error}")))?;
     let signals = runtime.block_on(async { Signals::catch() })?;
     Ok((runtime, signals))
 }
@@ -406,7 +406,7 @@ async fn until_stopped(
             _ = signals.term.recv() => return Ok(None),
             _ = signals.int.recv() => return Ok(None),
             ended = idle.as_mut() => {
-                tracing::info!("nothing is to be done: ending until somebody connects");
+                tracing::info!("idle: stopping until the next connection");
                 return Ok(Some(ended));
             }
             _ = signals.hup.recv() => {
@@ -447,7 +447,7 @@ async fn stop(running: Services) {
         let left = in_flight.load(Ordering::Acquire);
         tracing::warn!(
             left,
-            "stopping without what is still in flight; it is attempted again after the next start"
+            "stopping with attempts still in flight; they are made again after the next start"
         );
     }
     handle.drain();

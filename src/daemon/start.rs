@@ -150,7 +150,7 @@ fn settle_losses(
     let first = queue.state().first_seq;
     let mut direct = DirectQueue { log, queue, clock, failed: None };
     if !settle_at_start(reader, first, &mut direct) {
-        tracing::warn!("what was lost with damaged records is settled while the daemon serves");
+        tracing::warn!("what was lost with damaged records is found out while the daemon serves");
     }
     direct.failed.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -147,7 +147,7 @@ pub(super) async fn run<I, H>(
         match wake {
             Wake::Tick => {}
             Wake::Quiet if ending => {
-                tracing::debug!(peer = %context.peer.text, "a quiet connection was cut");
+                tracing::debug!(peer = %context.peer.text, "an idle connection was closed");
                 return;
             }
             Wake::Quiet | Wake::End | Wake::Stop => {

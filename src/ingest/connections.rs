@@ -35,9 +35,9 @@ struct OpenConnections {
 /// Why one more connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TooManyConnections {
-    #[error("there are {0} connections, as many as there may be")]
+    #[error("there are {0} connections, which is the limit")]
     All(usize),
-    #[error("its address has {0} connections, as many as one address may have now")]
+    #[error("its address has {0} connections, which is the limit for one address now")]
     Address(usize),
 }
 

@@ -148,7 +148,7 @@ impl IngestProblem {
 
     pub fn slow_head() -> Self {
         let slow =
-            Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the head took too long to come");
+            Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the head was not received in time");
         Self { close: true, ..slow }
     }
 
@@ -159,9 +159,7 @@ impl IngestProblem {
 
     pub fn too_many_events(limit: usize) -> Self {
         let detail = format!("a request may hold {limit} events here");
-        let reason = Some(format!(
-            "the batch holds more than {limit} events, as many as are taken apart (--split)"
-        ));
+        let reason = Some(format!("the batch has more than {limit} events, the limit of --split"));
         Self { reason, ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-events", detail) }
     }
 
@@ -169,7 +167,7 @@ impl IngestProblem {
         let busy = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
-            "too much is coming in at once: try again in a moment",
+            "too many requests at once: try again in a moment",
         );
         Self { retry_after_s: Some(1), close: true, ..busy }
     }
@@ -183,8 +181,7 @@ impl IngestProblem {
     }
 
     pub fn internal(reason: &str) -> Self {
-        let problem =
-            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here");
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error");
         Self { reason: Some(reason.to_owned()), ..problem }
     }
 
@@ -198,7 +195,7 @@ impl IngestProblem {
     }
 
     fn slow_body() -> Self {
-        let detail = "the body took too long to come";
+        let detail = "the body was not received in time";
         Self { close: true, ..Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail) }
     }
 
@@ -221,7 +218,7 @@ impl IngestProblem {
 
         match refusal {
             Refusal::Busy => {
-                unavailable("busy", "too much is coming in at once: try again in a moment", 1)
+                unavailable("busy", "too many requests at once: try again in a moment", 1)
             }
             Refusal::NoDiskSpace(_) => unavailable(
                 "no-disk-space",
@@ -240,7 +237,7 @@ impl IngestProblem {
                 Self { retry_after_s: Some(3600), reason: Some(refusal.to_string()), ..full }
             }
             Refusal::TooMany { what, limit } => {
-                let detail = format!("there may be {limit} {what}: send smaller batches");
+                let detail = format!("at most {limit} {what} are possible: send smaller batches");
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-deliveries", detail)
             }
             Refusal::Exists { .. }

@@ -68,7 +68,7 @@ async fn refuse_without_memory(
 ) -> Response<reply::ClaimedBody> {
     let (head, body) = request.into_parts();
     let problem = IngestProblem::no_memory();
-    let reason = format!("{}: as many requests at a time as there is memory for", peer.text);
+    let reason = format!("{}: its requests take all the memory that they may have", peer.text);
     ingest.refusals.count("", problem.kind, &reason, (ingest.clock)());
 
     let mut response = problem.response();
@@ -461,7 +461,7 @@ fn trace_accepted(source: &Source, client: &Peer, accepted: &[Accepted], trace_i
         if let Some(first) = event.conflicts_with {
             tracing::debug!(
                 source = %source.name, id = %event.id, %first,
-                "the same dedupe key with another content: kept as well"
+                "the same dedupe key with another body: stored as an event of its own"
             );
         }
     }

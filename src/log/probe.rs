@@ -139,7 +139,7 @@ fn read_all(segment: &Segment, path: &Path, dir: &Path, first: Seq) -> Result<()
     if found == (seal.prev, seal.last, seal.records, seal.head) {
         Ok(())
     } else {
-        Err(LogError::corrupt("read", path, "it does not hold what it was sealed with"))
+        Err(LogError::corrupt("read", path, "its contents differ from its seal"))
     }
 }
 

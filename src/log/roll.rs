@@ -80,7 +80,7 @@ impl Log {
         tracing::warn!(
             left = bytes_left,
             files = space.files,
-            "no disk space for a new segment: the active one grows on"
+            "no disk space for a new segment: the active one continues to grow"
         );
         let payload_bytes = self.slot.summary().payload_bytes;
         self.postponed_roll = Some(PostponedRoll { payload_bytes, bytes_left });

@@ -200,7 +200,7 @@ impl<'a> Verifier<'a> {
         let is_all = summary.sealed_at.is_some() && upto == summary.last;
         let differs = scanned.head != summary.head || scanned.records != summary.records;
         if problems.is_empty() && is_all && differs {
-            problems.push(whole("the segment does not hold what it was sealed with".to_owned()));
+            problems.push(whole("the segment's contents differ from its seal".to_owned()));
         }
 
         let blobs = segment.blobs();

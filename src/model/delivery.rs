@@ -40,6 +40,20 @@ pub enum HoldReason {
     Parked,
 }
 
+impl HoldReason {
+    /// The reason as people read it.
+    #[must_use]
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::Operator => "by the operator",
+            Self::Gone => "the receiver answered 410 Gone",
+            Self::Failing => "no success for hold_after",
+            Self::Receiver => "the receiver asked for it",
+            Self::Parked => "a lane is parked behind a delivery that fails",
+        }
+    }
+}
+
 /// What an attempt came to. Data, not an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -125,8 +125,8 @@ impl Share {
             Self::Leases => (Delayed, "has reached its limit of deliveries that consumers hold"),
             Self::Consumers => (Refused, "has reached its limit of consumers that wait"),
             Self::Commands => (Delayed, "has reached its limit of commands at a time"),
-            Self::CatchUpPace => (Delayed, "waits for its turn at the catch-up rate of all"),
-            Self::Lookups => (Delayed, "waits to be looked up behind names that take long"),
+            Self::CatchUpPace => (Delayed, "waits for its turn in the catch-up rate"),
+            Self::Lookups => (Delayed, "waits for a name look-up behind slow names"),
             Self::BlockingThreads => {
                 (Delayed, "has reached its limit of lists and log queries at a time")
             }

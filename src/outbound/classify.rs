@@ -40,10 +40,7 @@ pub fn classify(response: ResponseSummary<'_>, is_complete: bool, wall_ms: WallM
 #[must_use]
 pub fn explain_status(status: u16, location: Option<&[u8]>) -> Option<String> {
     match (status, location) {
-        (304, _) => Some(
-            "304 answers a question that was not asked, and does not say that the event was taken"
-                .to_owned(),
-        ),
+        (304, _) => Some("304 does not say that the event was accepted".to_owned()),
 
         // These lead nowhere else (RFC 9110 sections 15.4.6 and 15.4.7; 309 and more have no
         // meaning).

@@ -37,7 +37,7 @@ pub enum AttemptFailure {
         "port {port} belongs to {service}, which is dialled only for endpoints with --allow-private"
     )]
     Port { port: u16, service: &'static str },
-    #[error("the templates make nothing of this event: {0}")]
+    #[error("the templates cannot be rendered for this event: {0}")]
     Template(String),
     #[error("a secret of the endpoint cannot be looked up: {0}")]
     Secret(String),

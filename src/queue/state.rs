@@ -203,8 +203,8 @@ impl State {
             || self.endpoints.values().map(|endpoint| endpoint.undone + endpoint.dead.len()).sum();
         self.shares.is_over(source.id, self.sources.len(), living).then(|| {
             format!(
-                "disk space is scarce, and source '{}' holds more than its share of it ({}): what \
-                 waits or is dead of it has to be delivered or discarded first",
+                "disk space is scarce, and source '{}' holds more than its share of it ({}): its \
+                 waiting deliveries and dead letters have to be delivered or discarded first",
                 source.name,
                 format_bytes(self.shares.held_by(source.id))
             )

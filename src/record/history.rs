@@ -6,9 +6,9 @@ use super::delivery::DeadLetter;
 use crate::model::{AttemptReport, BatchId, DeliveryId, Outcome, Seq, WallMs};
 
 /// The error of an event that a receiver named in `failed`, when it took others of the batch.
-pub const OTHERS_TAKEN: &str = "the receiver took others of its batch, but not this one";
+pub const OTHERS_TAKEN: &str = "the receiver accepted others of its batch, but not this one";
 /// The error of an event that a receiver named in `failed`, when it took none of the batch.
-pub const NONE_TAKEN: &str = "the receiver did not take it (it took none of its batch)";
+pub const NONE_TAKEN: &str = "the receiver did not accept it (it accepted none of its batch)";
 
 /// What a record says of a delivery that was made before.
 #[derive(Clone, Copy, Debug)]

@@ -207,7 +207,7 @@ fn report_refused(source: &str, refused: u64, why: &str) {
         event = "over_share",
         source,
         refused,
-        "a source is refused, others go on: {why}"
+        "events of this source are refused; other sources are accepted: {why}"
     );
 }
 
@@ -226,7 +226,7 @@ fn reason(space: &DiskSpace, level: DiskLevel) -> String {
         }
         DiskLevel::Low => format!("{what}, {reserve} of them are kept for outcomes"),
         DiskLevel::Refusing => format!("{what}, and {reserve} are kept for outcomes: {FREE_SPACE}"),
-        DiskLevel::Halted => format!("{what}, too little to remember an outcome: {FREE_SPACE}"),
+        DiskLevel::Halted => format!("{what}, too little to store an outcome: {FREE_SPACE}"),
     }
 }
 
@@ -244,11 +244,11 @@ fn announce(change: &DiskLevelChange) {
     }
     match event {
         "refusing" if *to == DiskLevel::Halted => {
-            report!(error, "events are refused; attempts are put off, too: {reason}");
+            report!(error, "events are refused; attempts are postponed, too: {reason}");
         }
         "refusing" => report!(error, "events are refused: {reason}"),
         "accepting" => report!(warn, "the disk has space again, events are accepted: {reason}"),
-        "disk_low" => report!(warn, "disk space gets low: {reason}"),
+        "disk_low" => report!(warn, "disk space is getting low: {reason}"),
         _ => report!(info, was = from.name(), "the disk has space: {reason}"),
     }
 }

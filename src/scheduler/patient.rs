@@ -72,7 +72,7 @@ fn patiently<T>(reader: &Reader, mut read: impl FnMut() -> Result<T, LogError>) 
         }
         tries += 1;
         if tries.is_multiple_of(TRIES) && reader.give_up(&error) {
-            tracing::error!(%error, "going on without a segment that the disk does not give back");
+            tracing::error!(%error, "continuing without a segment that the disk cannot read");
         }
         std::thread::park_timeout(PAUSE);
     }

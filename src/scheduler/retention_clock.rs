@@ -90,7 +90,7 @@ impl RetentionClock {
         let direction = if ahead > 0 { "forward" } else { "back" };
         tracing::warn!(
             believed,
-            "the wall clock jumped {direction} by {jumped}: retention by age does not go by that"
+            "the wall clock jumped {direction} by {jumped}: retention by age ignores the jump"
         );
         self.leap = believed.then_some((ahead, now.mono_ms));
     }

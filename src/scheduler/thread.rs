@@ -299,7 +299,7 @@ impl Thread {
         self.channels.health.accepting.store(false, Ordering::Release);
         let what = format!(
             "the log could not be written: {error}. What was not answered may or may not be \
-             remembered; hookboxd ends here and reads the log anew when it is started"
+             stored; hookboxd ends here and reads the log again when it is started"
         );
         watchdog::end(&self.fatal, &what)
     }
@@ -343,8 +343,8 @@ impl Thread {
                 let since_start = self.looping;
                 tracing::warn!(
                     source, %event, hops, since_start,
-                    "an event has passed too many daemons of this kind (hookbox-hops): it is kept \
-                     and goes nowhere"
+                    "an event has passed too many hookbox daemons (hookbox-hops): it is stored \
+                     but not delivered"
                 );
             }
         }

@@ -38,16 +38,16 @@ impl MetricsPage {
     /// Under the names that every client library of Prometheus gives them.
     pub fn process(&mut self, process: &Process) {
         let name = "process_cpu_seconds_total";
-        self.head(name, "counter", "Time that the processor spent on it.");
+        self.head(name, "counter", "Processor time used, in seconds.");
         let _ = writeln!(self.0, "{name} {}", seconds(process.cpu_ms));
         let name = "process_start_time_seconds";
-        self.head(name, "gauge", "When it was started, in Unix time.");
+        self.head(name, "gauge", "Start time, in Unix seconds.");
         let _ = writeln!(self.0, "{name} {}", seconds(process.started_ms));
         for (name, help, value) in [
-            ("process_resident_memory_bytes", "Memory that it takes.", process.resident_bytes),
-            ("process_virtual_memory_bytes", "Addresses that it has.", process.virtual_bytes),
+            ("process_resident_memory_bytes", "Resident memory.", process.resident_bytes),
+            ("process_virtual_memory_bytes", "Virtual memory.", process.virtual_bytes),
             ("process_open_fds", "Open file descriptors.", process.open_fds),
-            ("process_max_fds", "File descriptors that it may open.", process.max_fds),
+            ("process_max_fds", "The most file descriptors that it may open.", process.max_fds),
             ("process_threads", "Threads.", process.threads),
         ] {
             self.gauge(name, help, value);

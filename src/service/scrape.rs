@@ -96,7 +96,7 @@ pub fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::from_std(listener)?;
 
     if !address.ip().is_loopback() {
-        tracing::warn!(%address, "whoever reaches this address reads the metrics");
+        tracing::warn!(%address, "anybody who can reach this address can read the metrics");
     }
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "metrics are served at /metrics");

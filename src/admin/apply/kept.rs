@@ -34,8 +34,8 @@ pub fn restored<S: Spec>(
 
         if is_struck_out(value) {
             return Err(format!(
-                "'{key}' has something struck out ({REDACTED}) and there is nothing here to put \
-                 in its place: write it in full"
+                "'{key}' has a removed secret ({REDACTED}), and there is none here to put in its \
+                 place: write it in full"
             ));
         }
     }

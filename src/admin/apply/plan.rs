@@ -141,7 +141,7 @@ pub fn plan(
     }
     if options.prune && wanted.is_empty() && !options.force {
         let why = "the files have no entry, so that 'prune' would delete the whole set: use \
-                   --force if that is meant";
+                   --force if you mean that";
         return Err(vec![Obstacle::Conflict(why.to_owned())]);
     }
     let mut refusals = Vec::new();
@@ -364,7 +364,10 @@ fn warn_of_senders(plan: &mut Plan, untouched: &[(Arc<Endpoint>, u64)]) {
         let is_its_own = |from: &[String]| !from.is_empty() && from.iter().all(|f| *f == name);
         let left = untouched.iter().filter(|(endpoint, _)| is_its_own(&endpoint.from));
         let warning = |(endpoint, _): &(Arc<Endpoint>, u64)| {
-            format!("endpoint {} takes events of {name} alone and gets nothing new", endpoint.name)
+            format!(
+                "endpoint {} selects only events of {name} and receives nothing new",
+                endpoint.name
+            )
         };
         change.warnings.extend(left.map(warning));
     }

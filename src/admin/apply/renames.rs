@@ -21,8 +21,8 @@ pub fn resolve<S>(
     let previous = |name: &str| wanted.get(name)?.previous_name.as_deref().filter(|p| *p != name);
     if let Some(name) = wanted.keys().find(|name| goes_round(name, &previous)) {
         return Err(format!(
-            "{noun}.{name}: 'previous_name' goes round in a circle: names cannot be exchanged in \
-             one step"
+            "{noun}.{name}: names cannot be exchanged in one step: the values of 'previous_name' \
+             form a circle"
         ));
     }
 
@@ -55,7 +55,8 @@ pub fn resolve<S>(
         let other = was.and_then(place).and_then(|at| owners.get(&at)).filter(|o| **o != name);
         if let (Some(was), Some(other)) = (was, other) {
             return Err(format!(
-                "{noun}.{name}: {noun}.{other} was '{was}' before, too: only one can be"
+                "{noun}.{name}: {noun}.{other} has the 'previous_name' '{was}', too: only one can \
+                 have it"
             ));
         }
 

@@ -33,7 +33,9 @@ impl RequestParams {
         match self.take(key).as_deref() {
             None | Some("false" | "0") => Ok(false),
             Some("" | "true" | "1") => Ok(true),
-            Some(other) => Err(Problem::bad(format!("'{key}' is true or false, not '{other}'"))),
+            Some(other) => {
+                Err(Problem::bad(format!("'{key}' must be true or false, not '{other}'")))
+            }
         }
     }
 

@@ -26,7 +26,7 @@ impl ApiRequest {
     /// The body as JSON of a known type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_json::from_slice(&self.body)
-            .map_err(|e| Problem::bad(format!("the body is not as asked for: {e}")))
+            .map_err(|e| Problem::bad(format!("the body does not have the expected form: {e}")))
     }
 
     /// The body as one of [`crate::api::bodies`].

@@ -62,14 +62,10 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     ),
     (
         Op::Apply,
-        "Make sources and endpoints as a set of files says, in one step, or show what would change",
+        "Apply a set of files to sources and endpoints in one step, or show what would change",
         json::<ApplyView>,
     ),
-    (
-        Op::Export,
-        "Show sources and endpoints as a file has them, without secrets",
-        json::<ExportView>,
-    ),
+    (Op::Export, "Export sources and endpoints as a file, without secrets", json::<ExportView>),
     (
         Op::Lease,
         "Lease deliveries of a pull endpoint: waits until there is one, or until the wait is over",
@@ -89,7 +85,7 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     (Op::EventList, "List events", lines::<EventView>),
     (
         Op::EventSend,
-        "Send an event in as a source, without the proof that its senders need",
+        "Create an event for a source without a signed request",
         accepted::<EventSentView>,
     ),
     (Op::EventShow, "Show an event with headers and body", json::<EventDetailView>),
@@ -106,7 +102,7 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     (Op::ReplayStart, "Deliver old events again", accepted::<ReplayStartView>),
     (
         Op::ReplayStop,
-        "Stop a replay; what it has queued stays queued. Answers how far it had come",
+        "Stop a replay; what it has queued stays queued. The answer says how far it got",
         json::<ReplayView>,
     ),
     (Op::Tail, "Stream events and attempts", lines::<TailView>),
@@ -121,14 +117,14 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     ),
     (
         Op::LogImport,
-        "Import exported events, one JSON object a line; those that are there are skipped",
+        "Import exported events, one JSON object a line; existing ones are skipped",
         json::<ImportView>,
     ),
     (Op::OpenApi, "Show this document", document),
     (Op::Version, "Show the version of the daemon", json::<VersionView>),
     (
         Op::History,
-        "Show what the daemon did and how it stood, by time: the last 24 hours, or since `since`",
+        "Show the daemon's history: the last 24 hours, or since `since`",
         json::<HistoryView>,
     ),
     (Op::Metrics, "Show metrics in the Prometheus text format", text),

@@ -22,8 +22,7 @@ pub async fn check(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Pr
     let check = admin.adapters.check.clone();
     // Public-key schemes take a while: not on a thread that serves others.
     let checked = tokio::task::spawn_blocking(move || check(&source, captured, at)).await;
-    let broke =
-        |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "checking the request broke off");
+    let broke = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "checking the request failed");
     Ok(ApiResponse::ok(checked.map_err(broke)?))
 }
 

@@ -42,7 +42,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
 
 fn parse_step(text: &str) -> Result<u64, Problem> {
     match parse_span_ms(text) {
-        Ok(0) => Err(Problem::bad("'step' (--step): must be longer than nothing")),
+        Ok(0) => Err(Problem::bad("'step' (--step): must be longer than 0")),
         step => step.map_err(|why| Problem::bad(format!("'step' (--step): {why}"))),
     }
 }

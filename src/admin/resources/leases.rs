@@ -84,8 +84,9 @@ pub async fn reject(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
 
 pub async fn extend(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let body: ExtendBody = request.fields()?;
-    let lease =
-        body.lease.ok_or_else(|| Problem::bad("'lease' is missing: how much longer, from now?"))?;
+    let lease = body
+        .lease
+        .ok_or_else(|| Problem::bad("'lease' is missing: give how much longer, from now"))?;
     settle(admin, &request.arg, Settlement::Extend { lease_ms: lease.ms() }, "extended").await
 }
 

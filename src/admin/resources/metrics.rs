@@ -84,13 +84,13 @@ impl MetricsPage {
         self.counter("hookbox_events_total", "Events accepted.", status.events);
         self.counter(
             "hookbox_duplicates_total",
-            "Events that came again within their window.",
+            "Requests that repeated an event within its window.",
             status.duplicates,
         );
         self.counter(
             "hookbox_dedupe_conflicts_total",
-            "Events that had the dedupe key of an earlier one and other content: kept as \
-             events of their own.",
+            "Events with the dedupe key of an earlier event and another body; stored as events of \
+             their own.",
             status.dedupe_conflicts,
         );
     }
@@ -115,7 +115,7 @@ impl MetricsPage {
         let durations = [
             (
                 "hookbox_accept_duration_seconds",
-                "From a request that was read to its events being durable.",
+                "From reading a request until its events are durable.",
                 &meters.accept,
             ),
             (
@@ -149,7 +149,7 @@ impl MetricsPage {
 
     fn conditions(&mut self, status: &Status) {
         let online = u64::from(status.offline.is_none());
-        self.gauge("hookbox_online", "0 while the link is taken for down.", online);
+        self.gauge("hookbox_online", "1 while the network link is up, otherwise 0.", online);
         let suspect = u64::from(status.clock_suspect);
         self.gauge("hookbox_clock_suspect", "1 while the wall clock is not trusted.", suspect);
 
@@ -166,7 +166,7 @@ impl MetricsPage {
             ),
             (
                 "hookbox_catching_up",
-                "Endpoints that work off a backlog.",
+                "Endpoints that are delivering a backlog.",
                 status.catching_up as u64,
             ),
         ] {
@@ -195,9 +195,12 @@ impl MetricsPage {
                 v.retrying
             }),
             ("hookbox_endpoint_delivered_total", "counter", "Deliveries made.", |v| v.delivered),
-            ("hookbox_endpoint_window", "gauge", "Attempts that may be under way.", |v| {
-                v.flow.width as u64
-            }),
+            (
+                "hookbox_endpoint_window",
+                "gauge",
+                "Attempts that may be in flight at a time.",
+                |v| v.flow.width as u64,
+            ),
             ("hookbox_endpoint_parked_lanes", "gauge", "Lanes that wait for the operator.", |v| {
                 v.flow.parked as u64
             }),
@@ -233,7 +236,7 @@ impl MetricsPage {
 
     fn attempts(&mut self, views: &[EndpointSnapshot]) {
         let name = "hookbox_attempts_total";
-        self.head(name, "counter", "Requests to receivers, by how they were answered.");
+        self.head(name, "counter", "Requests to receivers, by outcome.");
         for view in views {
             for (outcome, count) in
                 [("delivered", view.flow.succeeded), ("failed", view.flow.failed)]
@@ -261,7 +264,7 @@ impl MetricsPage {
         }
 
         let name = "hookbox_unreadable_bodies_total";
-        let help = "Events whose JSON body was asked for something and is none.";
+        let help = "Events whose body claims to be JSON and cannot be parsed.";
         self.head(name, "counter", help);
         for (source, count) in admin.handle.unreadable().all() {
             self.line(name, &[("source", &source)], count);
@@ -286,13 +289,13 @@ impl MetricsPage {
         let space = state.space();
         let left = space.left().saturating_sub(space.reserve);
         for (name, help, bytes) in [
-            ("hookbox_log_quota_bytes", "Bytes the log may take.", space.quota),
+            ("hookbox_log_quota_bytes", "Bytes that the log may use.", space.quota),
             (
                 "hookbox_log_reserve_bytes",
-                "Bytes of these that events may not take.",
+                "Bytes of the quota that are reserved for outcomes.",
                 space.reserve,
             ),
-            ("hookbox_log_used_bytes", "Bytes the whole log takes on disk.", space.used),
+            ("hookbox_log_used_bytes", "Bytes that the whole log uses on disk.", space.used),
             ("hookbox_disk_free_bytes", "Bytes free on the log's file system.", space.free),
             ("hookbox_log_room_bytes", "Bytes left before events are refused.", left),
         ] {
@@ -300,7 +303,7 @@ impl MetricsPage {
         }
 
         let name = "hookbox_log_level";
-        self.head(name, "gauge", "1 at how full it is: open, low, refusing or halted.");
+        self.head(name, "gauge", "1 for the current disk level, 0 for the others.");
         for level in [DiskLevel::Open, DiskLevel::Low, DiskLevel::Refusing, DiskLevel::Halted] {
             let is_it = u64::from(level == state.level());
             self.line(name, &[("level", level.name())], is_it);
@@ -311,7 +314,7 @@ impl MetricsPage {
         let accepting = u64::from(admin.handle.health().is_accepting());
         self.gauge("hookbox_accepting", "1 while events are accepted.", accepting);
         self.gauge("hookbox_uptime_seconds", "Seconds since the start.", uptime_s(admin));
-        self.head("hookbox_build_info", "gauge", "The version that runs.");
+        self.head("hookbox_build_info", "gauge", "Always 1; the label is the running version.");
         self.line("hookbox_build_info", &[("version", &admin.info.version)], 1);
     }
 }

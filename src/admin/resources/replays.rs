@@ -42,7 +42,8 @@ pub async fn start(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
     let filter = body.filter.at(admin.wall_ms());
     if filter.is_empty() && !body.all {
         return Err(Problem::bad(
-            "which events? Give event, source, type, since or until, or all for every one there is",
+            "no events selected: give event, source, type, since or until, or all for every \
+             stored event",
         ));
     }
 
@@ -161,8 +162,8 @@ fn per_second(rate: Rate) -> Result<u32, Problem> {
         0 => Err(Problem::bad("'rate': must be at least \"1/s\"")),
         _ if is_exact => Ok(per_second),
         slower => Err(Problem::bad(format!(
-            "'rate': a replay is paced by the second, and {rate} is not a whole number a second: \
-             write {slower}/s or {}/s",
+            "'rate': a replay needs a whole number a second, and {rate} is not: write {slower}/s \
+             or {}/s",
             slower.saturating_add(1)
         ))),
     }

@@ -168,15 +168,15 @@ async fn left_behind(admin: &Admin, name: &str) -> Result<Vec<String>, Problem> 
     for endpoint in directory.endpoints.iter().filter(|endpoint| is_its_own(&endpoint.from)) {
         let endpoint = &endpoint.name;
         warnings.push(format!(
-            "endpoint {endpoint} takes events of {name} alone (--from) and gets nothing new: see \
-             `hookboxctl endpoint update {endpoint}`"
+            "endpoint {endpoint} selects only events of {name} (--from) and receives nothing new: \
+             see `hookboxctl endpoint update {endpoint}`"
         ));
     }
 
     let Status { pending, held, .. } = admin.handle.ask(StatusQuery).await?;
     if pending + held > 0 {
         warnings.push(format!(
-            "what of its events still waits is delivered as before, or cancelled with \
+            "deliveries of its events that still wait are made as before; to cancel them use \
              `hookboxctl delivery cancel`: see `hookboxctl delivery list --source {name} --state \
              pending`"
         ));
@@ -223,8 +223,8 @@ fn check_generated(source: &Source) -> Result<(), Problem> {
     }
     let scheme = &source.verify;
     Err(Problem::bad(format!(
-        "the provider of {scheme} makes the secret, and would not sign with another: copy it from \
-         there and give it with --secret-file"
+        "the provider of {scheme} creates the secret: copy it from there and give it with \
+         --secret-file"
     )))
 }
 

@@ -82,7 +82,7 @@ fn applied(admin: &Admin) -> Option<BootApplyView> {
     let mut view = admin.info.applied.as_ref()?.view(&admin.handle.directory(), configured)?;
     // It may quote what stands in a file.
     if !admin.shows_secrets() && view.error.is_some() {
-        view.error = Some("the reason is for root and the daemon's own user".to_owned());
+        view.error = Some("only root and the daemon's own user see the reason".to_owned());
     }
     Some(view)
 }

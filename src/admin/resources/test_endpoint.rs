@@ -27,8 +27,8 @@ pub async fn test(
     if endpoint.is_leased() {
         let name = &endpoint.name;
         let detail = format!(
-            "nothing is sent to '{name}': its consumers come for what is due; take it as one with \
-             `hookboxctl consume {name}`"
+            "nothing is sent to '{name}': its consumers fetch their events; use `hookboxctl \
+             consume {name}`"
         );
         return Err(Problem::bad(detail));
     }
@@ -86,9 +86,7 @@ async fn matched(
 ) -> Result<Option<String>, Problem> {
     let why_not = admin.adapters.why_not.clone();
     let found = tokio::task::spawn_blocking(move || why_not(&endpoint, &event)).await;
-    found.map_err(|_| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "matching the event broke off")
-    })
+    found.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "matching the event failed"))
 }
 
 /// The event to test with: one of the log, one that is given, or a generated one; and whether the
@@ -115,7 +113,7 @@ async fn event(
 
     if data.is_some() || kind.is_some() || source.is_some() || content_type.is_some() {
         return Err(Problem::bad(
-            "'event' is one of the log: give nothing else of it, or leave it out",
+            "'event' names a stored event: leave it out, or the other fields of an event",
         ));
     }
     let id: EventId = id.0.parse().map_err(|e| Problem::bad(format!("'event': {e}")))?;

@@ -129,10 +129,7 @@ fn only<T: ToString>(
     text: &str,
 ) -> Result<T, Problem> {
     if !is_whole && found.len() < 2 {
-        let detail = format!(
-            "'{text}' is the beginning of too many ids for all of them to be looked at: type more \
-             of it"
-        );
+        let detail = format!("too many ids begin with '{text}': type more of it");
         return Err(Problem::bad(detail));
     }
 
@@ -143,8 +140,7 @@ fn only<T: ToString>(
         Some(second) => {
             let (first, second) = (first.to_string(), second.to_string());
             let detail = format!(
-                "'{text}' is the beginning of more than one id, such as {first} and {second}: type \
-                 more of it"
+                "several ids begin with '{text}', such as {first} and {second}: type more of it"
             );
             Err(Problem::bad(detail))
         }

@@ -69,7 +69,7 @@ where
 {
     let logged = |scan: &LogScan| {
         if let Err(problem) = walk(scan) {
-            tracing::error!(detail = problem.detail, "a copy of the log broke off");
+            tracing::error!(detail = problem.detail, "copying the log failed");
         }
         Ok(())
     };
@@ -95,7 +95,7 @@ where
         drop(permit);
         walked
     });
-    walked.await.map_err(|_| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the scan of the log broke off")
-    })?
+    walked
+        .await
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the log failed"))?
 }

@@ -73,7 +73,7 @@ impl RequestBody {
     /// The whole body, within its limit and its time.
     pub async fn read(&mut self, limit: usize) -> Result<Bytes, Problem> {
         let too_large = || {
-            let detail = format!("the body is larger than the {limit} bytes that are taken here");
+            let detail = format!("the body is larger than the limit of {limit} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         };
         // Refused at once when the head says so, without reading any of it.
@@ -86,9 +86,9 @@ impl RequestBody {
         match tokio::time::timeout(PATIENCE, reading).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-            Ok(Err(error)) => Err(Problem::bad(format!("the body broke off: {error}"))),
+            Ok(Err(error)) => Err(Problem::bad(format!("the body ended early: {error}"))),
             Err(_) => {
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body was not received in time"))
             }
         }
     }

@@ -79,7 +79,8 @@ impl Admin {
         let caller = match stream.peer_cred() {
             Ok(credentials) => Caller::new(&credentials, own_uid()),
             Err(error) => {
-                tracing::warn!(%error, "a caller on the admin socket is unknown: closed");
+                tracing::warn!(%error, "an admin connection was closed, because its user cannot \
+                                        be found out");
                 return None;
             }
         };

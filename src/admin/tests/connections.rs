@@ -17,7 +17,10 @@ use crate::queue::Refusal;
 async fn malformed_oversized_and_unknown_requests_are_bounded() {
     let world = AdminWorld::new();
     let (status, problem) = world.text("POST", "/v1/sources", "{not json").await;
-    assert!(status == 400 && problem.contains("the body is not as asked for"), "{problem}");
+    assert!(
+        status == 400 && problem.contains("the body does not have the expected form"),
+        "{problem}"
+    );
     assert_eq!(world.json("GET", "/v2/x", Value::Null).await.0, 404);
     let response = world.send("PUT", "/v1/status", "").await;
     assert_eq!(response.status(), 405);

@@ -54,13 +54,13 @@ async fn commands() {
     ];
     refused("/v1/events", bodies).await;
     let bodies = [
-        (json!({}), "which events"),
+        (json!({}), "no events selected"),
         (json!({"source": "x", "rate": "1/h"}), "at least"),
         (json!({"source": "x", "rate": "100/m"}), "write 1/s or 2/s"),
     ];
     refused("/v1/replays", bodies).await;
 
-    refused("/v1/dlq/retry", [(json!({}), "which dead letters")]).await;
+    refused("/v1/dlq/retry", [(json!({}), "no dead letters selected")]).await;
     refused("/v1/dlq/discard", [(json!({"ids": ["x"]}), "looks like dlv_")]).await;
     refused("/v1/deliveries/retry", [(json!({"ids": []}), "is empty")]).await;
 }

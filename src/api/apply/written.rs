@@ -10,8 +10,8 @@ use crate::api::views::ExportView;
 /// What stands at the beginning of a file.
 const HEAD: &str = "\
 # Sources and endpoints of hookbox, for `hookboxctl apply`.
-# Secrets are not in here: without `secret` the one that is there stays as it is. `secret` may say
-# where hookboxd finds one: env:NAME, cred:NAME or file:/path. What is struck out (…) stays, too.
+# Secrets are not exported: without `secret` the existing one is kept. `secret` may say where
+# hookboxd finds one: env:NAME, cred:NAME or file:/path. A value that is shown as … is kept, too.
 ";
 
 /// The text of a file in TOML.

@@ -108,7 +108,7 @@ pub enum CtlCommand {
     /// Inspect, verify, back up, export and import the log.
     #[command(subcommand)]
     Log(LogCommand),
-    /// Make sources and endpoints as files say, in one step.
+    /// Apply files to sources and endpoints, in one step.
     Apply(ApplyArgs),
     /// Compare sources and endpoints with files.
     Diff(DiffArgs),
@@ -118,15 +118,15 @@ pub enum CtlCommand {
     Version,
     /// Watch and operate the daemon on a live screen: endpoints, refusals, dead letters, the tail.
     Top(TopArgs),
-    /// Show what the daemon did and how it stood over time: numbers, small plots, or an SVG.
+    /// Show the daemon's history: numbers, small plots, or an SVG.
     Stats(StatsArgs),
     /// Print the metrics in the Prometheus text format, for a textfile collector.
     Metrics,
-    /// Write a bundle for whoever helps: how the daemon is, without bodies, URLs or secrets.
+    /// Write a support bundle: the daemon's condition, without bodies, URLs or secrets.
     Support(SupportArgs),
     /// Show the schedule that a retry policy gives, with or without an outage. Needs no daemon.
     Simulate(SimulateArgs),
-    /// Run the whole story in seconds, in a folder of its own that is removed at the end.
+    /// Run a demonstration in seconds, in a folder of its own that is removed at the end.
     Demo(DemoArgs),
     /// Print the script that completes hookboxctl in a shell. Needs no daemon.
     Completion(CompletionArgs),

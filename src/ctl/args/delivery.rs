@@ -29,12 +29,12 @@ pub enum DeliveryCommand {
     /// Attempt deliveries again now: those that wait, are dead or were cancelled.
     #[command(after_help = "Examples:\n  hookboxctl delivery retry dlv_…\n  \
         hookboxctl delivery retry --endpoint app --dry-run\n\n\
-        Without --state, a filter means those that are pending.")]
+        Without --state, a filter selects pending deliveries.")]
     Retry(BulkArgs),
     /// Cancel deliveries that have not ended.
     #[command(after_help = "Examples:\n  hookboxctl delivery cancel dlv_…\n  \
         hookboxctl delivery cancel --endpoint app --type 'test.*' --dry-run\n\n\
-        Without --state, a filter means those that are pending or held.")]
+        Without --state, a filter selects pending and held deliveries.")]
     Cancel(BulkArgs),
 }
 

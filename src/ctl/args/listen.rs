@@ -14,9 +14,9 @@ use crate::api::text::{SourceName, TypeGlob};
     hookboxctl listen --source github --forward http://localhost:3000/hook --keep\n  \
     hookboxctl --socket ssh://me@box/run/hookbox/admin.sock listen --forward \
     http://localhost:3000/hook\n\n\
-    Under the hood it is a pull endpoint of this run, which is deleted at the end. With --keep it\n\
-    is listen-USER-HOST, and stays: the next run with --keep goes on where this one ended. An\n\
-    answer other than 2xx is tried again, as by an endpoint with --url.")]
+    It uses a pull endpoint of its own, which is deleted at the end. With --keep the endpoint is\n\
+    listen-USER-HOST and stays: the next run with --keep continues where this one ended. After an\n\
+    answer other than 2xx the event is sent again, as by an endpoint with --url.")]
 pub struct ListenArgs {
     /// Only events of this source; may be given several times.
     #[arg(long, value_name = "SOURCE")]

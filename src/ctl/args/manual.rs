@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
     hookboxctl completion bash > /usr/share/bash-completion/completions/hookboxctl\n  \
     hookboxctl completion zsh > /usr/share/zsh/vendor-completions/_hookboxctl\n  \
     hookboxctl completion fish > /usr/share/fish/vendor_completions.d/hookboxctl.fish\n\n\
-    Names and ids are asked of the daemon while you type. When it does not answer within 200 ms,\n\
+    The daemon is asked for names and ids while you type. When it does not answer within 200 ms,\n\
     none are offered.")]
 pub struct CompletionArgs {
     /// The shell that reads the script.

@@ -9,7 +9,7 @@ use clap::Args;
     tar -xOf /tmp/hookbox-support.tar.gz | less          # before you send it\n\n\
     It has the versions, the configuration without passwords, the status, the conditions of the\n\
     endpoints without their URLs, the metrics, the segments and the check of the log, and the\n\
-    last lines of the daemon's log from the journal. What cannot be had is named and left out.")]
+    last lines of the daemon's log from the journal. What is missing is named there.")]
 pub struct SupportArgs {
     /// The new file, a .tar.gz, readable by its owner only.
     #[arg(value_name = "FILE")]

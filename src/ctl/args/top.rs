@@ -7,13 +7,13 @@ use crate::api::values::Span;
 /// A view of `top`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TopScreen {
-    /// Numbers of the last hour, and the endpoints that need somebody
+    /// Numbers of the last hour, and the endpoints that need you
     Overview,
     /// All endpoints, those that fail first
     Endpoints,
     /// Sources, with what they refused
     Sources,
-    /// What passes, live
+    /// Events and attempts as they happen
     Tail,
     /// Dead letters
     Dead,
@@ -23,7 +23,7 @@ pub enum TopScreen {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Keys: 1 to 6 another view, / filter, s sort, Enter details, r retry, \
-    d discard,\nh hold, u release, ? all keys, q end. Nothing is changed before it was asked.\n\n\
+    d discard,\nh hold, u release, ? all keys, q end. It asks before it changes anything.\n\n\
     Examples:\n  hookboxctl top\n  hookboxctl top --screen endpoints --sort waiting -d 5\n  \
     hookboxctl top --once --screen shape\n  hookboxctl --json top -n 10 -d 60")]
 pub struct TopArgs {

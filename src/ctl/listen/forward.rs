@@ -96,13 +96,13 @@ impl Forwarder {
             Some("http") => false,
             Some("https") => true,
             _ => {
-                let why = "is no http:// or https:// URL, and other endpoints are for the daemon";
+                let why = "is not an http:// or https:// URL";
                 return Err(wrong(why));
             }
         };
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             // It would be shown with each event, and is not sent.
-            let what = "--forward: a URL with a user or a password in it is not taken; write it as \
+            let what = "--forward: a URL with a user or a password is not accepted; write it as \
                         http://localhost:3000/hook";
             return Err(CtlError::Usage(what.to_owned()));
         }
@@ -241,7 +241,7 @@ async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
 ) -> Result<u16, String> {
-    let broke = |error: hyper::Error| format!("the connection broke: {error}");
+    let broke = |error: hyper::Error| format!("the connection failed: {error}");
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
     let connection = tokio::spawn(connection);

@@ -43,7 +43,9 @@ pub(super) fn stats(
     args: &StatsArgs,
 ) -> Result<(), CtlError> {
     if out.json && args.svg.is_some() {
-        return Err(CtlError::Usage("--json and --svg are two forms: take one".to_owned()));
+        return Err(CtlError::Usage(
+            "--json and --svg exclude each other: give only one".to_owned(),
+        ));
     }
     if args.svg.is_some() && !cfg!(feature = "plot") {
         return Err(CtlError::Usage(NO_PLOTS.to_owned()));

@@ -88,9 +88,7 @@ fn what(worst: &WorstView) -> String {
     match condition {
         EndpointCondition::Held => match &worst.held_reason {
             Some(Tolerant::Known(HoldReason::Operator)) => "held by the operator".to_owned(),
-            Some(Tolerant::Known(HoldReason::Gone)) => "held, it answered 410 Gone".to_owned(),
-            Some(Tolerant::Known(HoldReason::Failing)) => "held, it only failed".to_owned(),
-            Some(Tolerant::Known(HoldReason::Receiver)) => "held, it asked for that".to_owned(),
+            Some(Tolerant::Known(reason)) => format!("held: {}", reason.words()),
             _ => "held".to_owned(),
         },
         EndpointCondition::Failing => "failing".to_owned(),

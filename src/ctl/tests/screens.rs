@@ -119,13 +119,13 @@ fn status_names_who_reached_a_limit() {
         {"share": "connections", "of": "address 192.0.2.1", "effect": "refused", "count": 3,
          "what": "has reached its limit of connections", "since": at, "last_at": at},
         {"share": "lookups", "of": "name a.example", "effect": "delayed", "count": 1,
-         "what": "waits to be looked up", "since": at, "last_at": at},
+         "what": "waits for a name look-up", "since": at, "last_at": at},
     ]);
 
     let screen = shown(&full, plain_status);
     let first =
         "shares     address 192.0.2.1 has reached its limit of connections: refused 3 times";
-    let second = "\n           name a.example waits to be looked up: delayed once";
+    let second = "\n           name a.example waits for a name look-up: delayed once";
     assert!(screen.contains(first) && screen.contains(second), "{screen}");
 }
 
@@ -157,7 +157,7 @@ fn status_names_the_worst_endpoints_within_the_width() {
         "\n           answered 500: \\x1b[2Jthe database is down the".to_owned(),
         "\n           next probe ".to_owned(),
         "\n           > hookboxctl endpoint test app\n".to_owned(),
-        format!("\n           crm: held, it answered 410 Gone since {since} ("),
+        format!("\n           crm: held: the receiver answered 410 Gone since {since} ("),
         "\n           > hookboxctl endpoint release crm\n".to_owned(),
         "\n           and 1 more: hookboxctl endpoint list\n".to_owned(),
     ] {

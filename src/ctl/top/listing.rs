@@ -106,7 +106,7 @@ impl TopListing {
         let Some(column) = found else {
             let titles: Vec<String> =
                 columns.iter().map(|column| column.title.to_lowercase()).collect();
-            return Err(format!("there is no column '{title}': take one of {}", titles.join(", ")));
+            return Err(format!("there is no column '{title}': use one of {}", titles.join(", ")));
         };
         self.sorted = Some((column, columns[column].is_number));
         Ok(())

@@ -55,7 +55,7 @@ pub(super) fn top(socket: Option<&Path>, out: &mut Output, args: &TopArgs) -> Re
         return repeat(&clients()?, out, args, &mut model, style);
     }
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        let what = "top needs a terminal: take --once or --json, or `hookboxctl status`";
+        let what = "top needs a terminal: use --once or --json, or `hookboxctl status`";
         return Err(CtlError::Usage(what.to_owned()));
     }
     // Whoever cannot be reached says so before the screen is taken.

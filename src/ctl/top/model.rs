@@ -311,7 +311,7 @@ impl TopModel {
                 // A line of the tail has its number before the id.
                 let id = row.key.rsplit(' ').next().unwrap_or_default();
                 if !id.starts_with("dlv_") {
-                    self.say("this line is about no delivery".to_owned(), false);
+                    self.say("this line has no delivery".to_owned(), false);
                     return Vec::new();
                 }
                 self.data.delivery = None;
@@ -397,7 +397,7 @@ impl TopModel {
             }
             (_, 'r' | 'd') if of_endpoints || of_shape => {
                 let [name] = &subjects[..] else {
-                    self.say("one endpoint at a time: take the marks away (Esc)".to_owned(), true);
+                    self.say("one endpoint at a time: remove the marks (Esc)".to_owned(), true);
                     return Vec::new();
                 };
                 let name = name.clone();

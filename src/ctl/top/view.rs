@@ -138,7 +138,7 @@ fn foot(model: &TopModel, width: usize, style: TopStyle) -> Line<'static> {
             "? help  / filter  s sort  r retry  d discard  h hold  u release  q end"
         }
         (_, TopScreen::Sources) => "? help  / filter  s sort  q end",
-        (_, TopScreen::Tail) if model.is_paused => "stopped: Space goes on",
+        (_, TopScreen::Tail) if model.is_paused => "paused: Space continues",
         (_, TopScreen::Tail) => "? help  / filter  Space stop  Enter delivery  q end",
         (_, TopScreen::Dead) => {
             "? help  / filter  Space mark  * all  r retry  d discard  Enter show  q end"
@@ -182,11 +182,11 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
     lines.push(titles(model, &columns));
     if rows.is_empty() {
         let what = match model.screen {
-            _ if !model.listing().filter.is_empty() => "nothing passes the filter (Esc ends it)",
+            _ if !model.listing().filter.is_empty() => "no row matches the filter (Esc ends it)",
             TopScreen::Overview if model.data.endpoints.is_empty() => "no endpoints",
             TopScreen::Overview => "every endpoint is well",
             TopScreen::Dead => "no dead letters",
-            TopScreen::Tail => "nothing has passed yet",
+            TopScreen::Tail => "nothing has happened yet",
             _ => "nothing",
         };
         lines.push(Line::raw(what));

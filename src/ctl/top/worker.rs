@@ -231,7 +231,7 @@ fn of_each(client: &AdminClient, names: &[String], verb: &str) -> Result<(), Ctl
 fn read(ids: &[String]) -> Result<Vec<Text<DeliveryId>>, CtlError> {
     let id = |id: &String| id.parse::<DeliveryId>().map(Text);
     let ids: Result<_, _> = ids.iter().map(id).collect();
-    ids.map_err(|_| CtlError::Usage("this is no id of a delivery".to_owned()))
+    ids.map_err(|_| CtlError::Usage("this is not the id of a delivery".to_owned()))
 }
 
 fn named(ids: &[Text<DeliveryId>]) -> IdsBody {

@@ -35,15 +35,15 @@ pub(super) enum PageRefusal {
          for a new one"
     )]
     WrongToken,
-    #[error("a browser that loads pages ahead does not open the session: open the URL itself")]
+    #[error("a page that is loaded in advance does not open the session: open the URL itself")]
     LoadedAhead,
     #[error("nothing is here")]
     Nothing,
-    #[error("the request's body is larger than a request of the page has it")]
+    #[error("the request's body is larger than any that the page sends")]
     TooLarge,
-    #[error("the request's body did not come in time, or broke off")]
+    #[error("the request's body was not received in time, or ended early")]
     TooSlow,
-    #[error("too many pages follow what happens: close some of them")]
+    #[error("too many pages have live updates: close some of them")]
     TooManyStreams,
 }
 

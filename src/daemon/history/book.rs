@@ -103,12 +103,12 @@ impl History {
     /// Says what is wrong with it.
     pub fn read(file: &[u8]) -> Result<Self, &'static str> {
         let body = file.strip_prefix(MAGIC);
-        body.ok_or("it is no history, or one of another version")?;
+        body.ok_or("it is not a history, or one of another version")?;
         let Some((checked, checksum)) = file.split_last_chunk::<CHECKSUM>() else {
             return Err("it is too short");
         };
         if crc32fast::hash(checked) != u32::from_le_bytes(*checksum) {
-            return Err("its checksum does not fit: it is damaged");
+            return Err("its checksum is wrong: it is damaged");
         }
         let mut rest = checked.strip_prefix(MAGIC).ok_or("it is too short")?;
         Self::read_body(&mut rest).ok_or("its contents cannot be read")

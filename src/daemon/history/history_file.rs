@@ -59,7 +59,7 @@ impl HistoryFile {
         };
         tracing::warn!(
             file = %file.display(), to,
-            "the history cannot be read and begins anew: {why}"
+            "the history cannot be read, and starts empty: {why}"
         );
     }
 

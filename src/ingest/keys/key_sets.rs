@@ -118,7 +118,7 @@ impl KeySets {
                 tracing::warn!(
                     source = source.name,
                     url,
-                    "the key set was not fetched, the last one stays: {why}"
+                    "the key set was not fetched, the last one is kept: {why}"
                 );
             }
         }

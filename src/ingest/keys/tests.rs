@@ -291,7 +291,7 @@ fn what_cannot_be_looked_up_stays_as_it_was_and_is_looked_up_again() {
 
     *value.lock().expect("a value") = None;
     keys.look_up_again();
-    assert_eq!(secret(6_000).as_deref(), Ok("first"), "the last one stays");
+    assert_eq!(secret(6_000).as_deref(), Ok("first"), "the last one is kept");
     *value.lock().expect("a value") = Some("second");
     assert_eq!(secret(6_000 + limits::LOOKUP_AGAIN_MS).as_deref(), Ok("second"));
 }

@@ -24,8 +24,11 @@ use super::secrets::{required_secrets, secret_keys};
 use super::{ProofRefusal, ProviderAnswer, Request, Verdict, VerifyResult};
 
 /// The settings, as a scheme lists them.
-pub(super) const PARAM: (&str, &str) =
-    ("handshake", "none (by default), head, get, meta, crc: how the sender asks before it posts");
+pub(super) const PARAM: (&str, &str) = (
+    "handshake",
+    "none (by default), head, get, meta, crc: how the sender tests the URL before \
+                   it posts",
+);
 pub(super) const TOKEN_PARAM: (&str, &str) =
     ("verify_token", "the token that handshake=meta shows, as it was given to the sender");
 
@@ -121,7 +124,7 @@ fn signed_token(source: &Source, request: &Request<'_>, now: i64) -> VerifyResul
     let token = request.query_field("crc_token")?;
     let token = token.ok_or_else(|| ProofRefusal::missing("the query has no field crc_token"))?;
     if !is_token(&token) {
-        return Err(ProofRefusal::malformed("crc_token is no token"));
+        return Err(ProofRefusal::malformed("crc_token is not a token"));
     }
 
     let secrets = required_secrets(source, now)?;

@@ -157,7 +157,9 @@ pub(super) fn verified(
 ) -> Result<Map<String, Value>, ProofRefusal> {
     let parts: Vec<&str> = token.split('.').collect();
     let [header64, claims64, signature64] = parts.as_slice() else {
-        return Err(ProofRefusal::malformed("the token has not three parts separated by dots"));
+        return Err(ProofRefusal::malformed(
+            "the token does not have three parts separated by dots",
+        ));
     };
     let header = object(header64, "header")?;
 

@@ -49,7 +49,7 @@ pub(super) const SCHEME: Scheme = Scheme {
         ("jwks", "the issuer's keys, @FILE.json"),
         ("jwks_url", "the https URL of the issuer's keys, instead of a file"),
         ("allow_private", "true allows a private address in jwks_url"),
-        ("algorithms", "the alg values that are taken, separated by commas"),
+        ("algorithms", "the alg values that are accepted, separated by commas"),
         ("issuer", "the token's iss"),
         ("issuers", "several, separated by commas"),
         ("audience", "the token's aud, or several separated by commas"),
@@ -247,7 +247,7 @@ fn check_times(
 
     match not_before.into_iter().chain(nbf).find(|at| *at > now + leeway) {
         Some(at) => {
-            Err(ProofRefusal::stale(format!("the token is good only in {:.0} s", at - now)))
+            Err(ProofRefusal::stale(format!("the token is valid only in {:.0} s", at - now)))
         }
         None => Ok(()),
     }

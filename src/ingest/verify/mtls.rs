@@ -59,10 +59,12 @@ fn check(source: &Source) -> Result<(), String> {
     match (none, params.flag("any", false)?) {
         (true, false) => {
             Err("name the client's certificate with --set subject=…, san=… or fingerprint=…, or \
-                 take every one of the authorities' with --set any=true"
+                 accept every one of the authorities' with --set any=true"
                 .into())
         }
-        (false, true) => Err("--set any=true takes every certificate: leave the names out".into()),
+        (false, true) => {
+            Err("--set any=true accepts every certificate: leave the names out".into())
+        }
         _ => Ok(()),
     }
 }
@@ -71,9 +73,9 @@ fn verify(source: &Source, request: &Request<'_>, _: i64) -> VerifyResult {
     let params = SchemeParams(source);
     let Some(certificate) = request.client else {
         return Err(ProofRefusal::missing(
-            "the client showed no certificate (is the listener tls://, is tls.client_ca set? That \
-             of a trusted proxy is the proxy's and proves nobody behind it: let it pass TLS \
-             through, with the PROXY protocol)",
+            "the client showed no certificate (is the listener tls://, is tls.client_ca set? The \
+             certificate of a trusted proxy proves nobody behind it: have it pass TLS through, \
+             with the PROXY protocol)",
         ));
     };
 

@@ -59,7 +59,7 @@ impl ProofRefusal {
     /// The proof holds and does not name its recipient. The sender may be the right one and is to
     /// try again; the operator has to act.
     pub(super) fn unnamed_recipient(why: &str) -> Self {
-        Self::settings(format!("the proof holds, but does not say for whom it was made: {why}"))
+        Self::settings(format!("the proof is valid, but does not say for whom it was made: {why}"))
     }
 
     /// The source lacks something, and the operator has to act. The sender may be the right one,

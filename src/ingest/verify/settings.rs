@@ -85,8 +85,8 @@ fn check_split(source: &Source, scheme: &Scheme) -> Result<(), String> {
         let those: Vec<&str> =
             TABLE.iter().filter(|scheme| scheme.splits).map(|scheme| scheme.name).collect();
         return Err(format!(
-            "requests of the scheme {} are not taken apart, so --split has no effect; leave it \
-             out ({} have batches)",
+            "the scheme {} has no batches, so --split has no effect; leave it out ({} have \
+             batches)",
             scheme.name,
             those.join(", ")
         ));

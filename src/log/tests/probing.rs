@@ -182,7 +182,7 @@ fn a_probe_tells_a_whole_segment_from_one_that_lacks_something() {
     segment.tamper(&Tampering::CutFrom { first: 28 });
     segment.sync().expect("syncs");
     drop(segment);
-    assert!(error(21).contains("does not hold what it was sealed with"), "{}", error(21));
+    assert!(error(21).contains("differ from its seal"), "{}", error(21));
 }
 
 #[test]

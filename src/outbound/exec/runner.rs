@@ -117,7 +117,7 @@ impl CommandRunner {
             },
             Ok(Err(error)) => {
                 running.stop().await;
-                CommandResult::broken(format!("the command cannot be attended to: {error}"), output)
+                CommandResult::broken(format!("the command cannot be supervised: {error}"), output)
             }
             Err(_) => {
                 running.stop().await;

@@ -99,7 +99,7 @@ impl Sandbox {
 
         // What the kernel does not show or open.
         if self.bare_proc && has(&["/proc/", "procfs"]) {
-            let why = "ProcSubset=pid leaves processes alone in /proc";
+            let why = "ProcSubset=pid leaves only processes in /proc";
             return self.advice(why, "ProcSubset=all", "with ProtectProc=default to see others'");
         }
         if self.no_netlink && has(&["netlink", "address family not supported", "eafnosupport"]) {
@@ -126,7 +126,7 @@ impl Sandbox {
             return self.advice(why, "MemoryDenyWriteExecute=no", "if it is such a program");
         }
         if self.filtered && (died_of(&[SIGSYS]) || has(&["bad system call", "not permitted"])) {
-            let why = "SystemCallFilter= or a capability that it has not may be why";
+            let why = "SystemCallFilter= or a missing capability may be why";
             return self.advice(why, "SystemCallFilter=@the-group", "for the calls that it makes");
         }
         None

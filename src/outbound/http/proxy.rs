@@ -46,7 +46,7 @@ impl Proxy {
 
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         if scheme != "http" {
-            return Err(wrong("begins with http:// (others are not spoken)"));
+            return Err(wrong("begins with http:// (other protocols are not supported)"));
         }
         let (login, host) =
             rest.rsplit_once('@').map_or((None, rest), |(login, host)| (Some(login), host));

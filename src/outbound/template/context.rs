@@ -103,7 +103,7 @@ fn body(event: &Event) -> Value {
         Ok(doc) if doc.depth() > limits::TEMPLATE_BODY_DEPTH => {
             let most = limits::TEMPLATE_BODY_DEPTH;
             Value::from(failed(format!(
-                "the body is nested more than {most} times, which templates do not read"
+                "the body is nested more than {most} levels deep, the limit for templates"
             )))
         }
         Ok(doc) => json_value(&Arc::new(doc), 0),

@@ -162,7 +162,7 @@ pub fn explain(error: &minijinja::Error) -> String {
     let line = error.line().unwrap_or(1);
 
     let what = match (error.kind(), error.detail()) {
-        (ErrorKind::OutOfFuel, _) => "needs more work than a template may take".to_owned(),
+        (ErrorKind::OutOfFuel, _) => "needs more work than a template may do".to_owned(),
         (ErrorKind::UndefinedError, None) => {
             "names a value that is not there: write {{ … | default('') }} if it may be missing"
                 .to_owned()

@@ -25,7 +25,7 @@ async fn statuses_come_to_their_outcomes() {
             "not followed (to http://127.0",
         ),
         ("308 Moved\r\ncontent-length: 0\r\n", RETRY, "not followed"),
-        ("304 Not Modified\r\n", RETRY, "does not say that the event was taken"),
+        ("304 Not Modified\r\n", RETRY, "does not say that the event was accepted"),
         ("410 Gone\r\ncontent-length: 0\r\n", Outcome::Gone, ""),
         (
             "429 Slow\r\nretry-after: 7\r\ncontent-length: 0\r\n",

@@ -14,9 +14,9 @@ pub(in crate::scheduler) enum StayReason {
     NoAnswer,
     #[error("replays that an earlier version began may need its events")]
     NeedUnknown,
-    #[error("something that lives in it cannot be found")]
+    #[error("an event that is still needed cannot be found in it")]
     NotFound,
-    #[error("there is no disk space to relocate what lives in it")]
+    #[error("there is no disk space to relocate what is still needed in it")]
     NoSpace,
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] LogError),
@@ -52,9 +52,9 @@ impl StayReports {
             && self.reported.len() < REPORTED
             && self.reported.insert(why.to_string());
         if is_new {
-            tracing::warn!(first, last, "the oldest segment should go, and stays for now: {why}");
+            tracing::warn!(first, last, "the oldest segment cannot be dropped yet: {why}");
         } else {
-            tracing::debug!(first, last, %why, "a segment stays for now");
+            tracing::debug!(first, last, %why, "a segment cannot be dropped yet");
         }
         is_new
     }

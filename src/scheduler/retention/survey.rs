@@ -97,7 +97,7 @@ impl Survey {
         tracing::debug!(
             first,
             last,
-            "most of the oldest segment lives: it does not go before its time"
+            "most of the oldest segment is still needed: it is not dropped early"
         );
         SurveyResult::Stays(self)
     }

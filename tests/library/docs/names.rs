@@ -65,6 +65,90 @@ fn options_that_are_named_exist() {
     );
 }
 
+/// An option that stands with its command (`dlq retry --all`) is one of that command's, and one
+/// that the text gives to sources or endpoints ("endpoints `--from`", "`--rate` of the source") is
+/// one of their settings.
+#[test]
+fn options_belong_to_what_they_are_named_with() {
+    let root = Cli::command();
+    let everywhere: Vec<_> = root.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let has = |command: &Command, option: &str| {
+        let own = command.get_arguments().filter_map(clap::Arg::get_long);
+        own.chain(everywhere.iter().copied()).chain(["help", "version"]).any(|own| own == option)
+    };
+
+    let mut broken = Vec::new();
+    for page in page::all() {
+        for (number, code) in page.code_spans() {
+            let Some(command) = command_of(&root, &code) else { continue };
+            let named = code.split(' ').filter_map(|word| word.strip_prefix("--"));
+            let named = named.map(|word| word.split('=').next().unwrap_or_default());
+            broken.extend(
+                named
+                    .filter(|option| !option.is_empty() && !has(command, option))
+                    .map(|option| format!("{}:{number} `{code}`: no --{option}", page.name)),
+            );
+        }
+        for (number, line) in page.lines() {
+            for (noun, option) in options_of_nouns(line) {
+                let group = root.find_subcommand(noun).expect("a group of commands");
+                if !has(group.find_subcommand("create").expect("its first"), option) {
+                    broken.push(format!("{}:{number}: {noun}s have no --{option}", page.name));
+                }
+            }
+        }
+    }
+
+    report("An option belongs to the command or the thing that it is named with.", &broken);
+}
+
+/// The command that a span names, with or without the program's name before it.
+fn command_of<'a>(root: &'a Command, code: &str) -> Option<&'a Command> {
+    let words = code.strip_prefix("hookboxctl ").unwrap_or(code).split(' ');
+    let mut command = root;
+    for word in words {
+        let Some(sub) = command.find_subcommand(word) else { break };
+        command = sub;
+    }
+    (command.get_name() != root.get_name() && !command.has_subcommands()).then_some(command)
+}
+
+/// The options that a line gives to sources or endpoints.
+fn options_of_nouns(line: &str) -> Vec<(&'static str, &str)> {
+    let noun_of = |word: &str| match word {
+        "source" | "sources" | "source's" => Some("source"),
+        "endpoint" | "endpoints" | "endpoint's" => Some("endpoint"),
+        _ => None,
+    };
+    let parts: Vec<&str> = line.split('`').collect();
+    let mut found = Vec::new();
+    let mut owner = None;
+
+    for at in (1..parts.len()).step_by(2) {
+        let before = parts[at - 1].trim();
+        if !matches!(before, "and" | "or" | ",") {
+            owner = before.rsplit(' ').next().and_then(noun_of);
+        }
+        let behind = parts.get(at + 1).copied().unwrap_or_default();
+        let behind = behind.strip_prefix(" of the ").or_else(|| behind.strip_prefix(" of an "));
+        let behind = behind.and_then(|text| text.split([' ', '.', ',', ';', ')']).next());
+
+        let option = parts[at].strip_prefix("--").map(|code| code.split([' ', '=']).next());
+        let noun = behind.and_then(noun_of).or(owner);
+        found.extend(noun.zip(option.flatten()).filter(|(_, option)| !option.is_empty()));
+    }
+    found
+}
+
+#[test]
+fn options_of_nouns_are_found() {
+    assert_eq!(
+        options_of_nouns("give endpoints `--from` and `--type`, or `--rate 5/s` of the source."),
+        [("endpoint", "from"), ("endpoint", "type"), ("source", "rate")]
+    );
+    assert_eq!(options_of_nouns("a source with `--rate` in `hookboxctl endpoint list`"), []);
+}
+
 fn options(command: &Command, known: &mut BTreeSet<String>) {
     known.extend(["--help".to_owned(), "--version".to_owned()]);
     known.extend(
@@ -231,7 +315,8 @@ fn bridge_error(_text: &str, _page: &str, _number: usize) -> Option<String> {
 fn limits_that_are_named_exist() {
     let limits = read("src/model/limits.rs")
         + &read("src/model/limits/operating.rs")
-        + &read("src/model/limits/nats.rs");
+        + &read("src/model/limits/nats.rs")
+        + &read("src/model/limits/storage.rs");
     let mut broken = Vec::new();
     for page in page::all() {
         for (number, code) in page.code_spans() {
@@ -243,7 +328,7 @@ fn limits_that_are_named_exist() {
             }
         }
     }
-    report("A limit that a document names is in src/model/limits.rs.", &broken);
+    report("A limit that a document names is in src/model/limits.rs or beside it.", &broken);
 }
 
 /// The texts in quotation marks in the sources that begin so, and go on with small letters, dots

@@ -132,8 +132,8 @@ fn changes_of_endpoints_are_lines_of_the_log() {
     let (home, receiver) = (Home::new(), Receiver::start());
     let daemon = failing(&home, &receiver);
 
-    daemon.await_log("an endpoint only fails");
-    let opened = logged(&daemon, "an endpoint only fails");
+    daemon.await_log("an endpoint keeps failing");
+    let opened = logged(&daemon, "an endpoint keeps failing");
     assert_eq!(opened.len(), 1, "{opened:?}");
     assert_eq!((text(&opened[0], "endpoint"), text(&opened[0], "level")), ("app", "WARN"));
     let error = "answered 500: {\"error\":\"database is down\\x1b[2J\"}";
@@ -171,7 +171,7 @@ fn changes_of_endpoints_are_lines_of_the_log() {
 #[test]
 fn a_start_says_when_the_last_run_did_not_end_by_itself() {
     let home = Home::new();
-    let unclean = |daemon: &Daemon| logged(daemon, "did not end by itself").len();
+    let unclean = |daemon: &Daemon| logged(daemon, "was not stopped cleanly").len();
     let first = home.start();
     assert_eq!(unclean(&first), 0);
     first.kill();

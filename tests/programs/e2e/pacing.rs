@@ -159,7 +159,9 @@ fn what_a_receiver_leaves_out_is_not_shown_as_delivered() {
         (daemon.json(&["delivery", "show", &id]), id)
     };
 
-    for (round, (taken, word)) in [(0, "took none"), (1, "took others")].into_iter().enumerate() {
+    for (round, (taken, word)) in
+        [(0, "accepted none"), (1, "accepted others")].into_iter().enumerate()
+    {
         let sent = send(&daemon, 0..2);
         receiver.wait("/hook", round + 1, SOON);
         let failed: Vec<&str> = sent[taken..].iter().map(String::as_str).collect();

@@ -125,7 +125,7 @@ fn a_real_sshd_leads_to_the_socket_of_its_machine() {
     let nobody = NobodysPort::new();
     let place = nobody.url().replace("http://", "").trim_end_matches('/').to_owned() + &socket;
     let refused = sshd.ctl_at(&home, &place, &["status"]).expect(69);
-    assert!(refused.stderr.contains("no way to "), "{}", refused.stderr);
+    assert!(refused.stderr.contains("cannot reach "), "{}", refused.stderr);
 
     let left = std::fs::read_dir(home.path()).expect("readable").filter_map(Result::ok);
     let left: Vec<String> = left.map(|entry| entry.file_name().to_string_lossy().into()).collect();

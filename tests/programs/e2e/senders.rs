@@ -185,7 +185,7 @@ fn schemes_are_explained_without_a_daemon_and_secrets_of_providers_are_not_made_
     let daemon = home.start();
     let made = ["source", "create", "pay", "--verify", "stripe", "--generate-secret"];
     let refused = daemon.ctl().run(&made).expect(64);
-    assert!(refused.stderr.contains("makes the secret"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("creates the secret"), "{}", refused.stderr);
     // What an editor leaves around a secret is no part of it.
     let file = home.write("secret", "\u{feff} s3cret \r\n");
     let create = ["source", "create", "gh", "--verify", "github", "--secret-file", &file];

@@ -73,7 +73,7 @@ fn status_names_who_takes_all_that_it_may() {
         ("connections", "address 127.0.0.2", "refused")
     );
 
-    daemon.accept("/in/in", &[], b"others go on");
+    daemon.accept("/in/in", &[], b"other sources are accepted");
     let screen = daemon.ctl().run(&["status"]).expect(0).stdout;
     let line = "address 127.0.0.2 has reached its limit of connections: refused 10 times, last ";
     assert!(screen.contains(line), "{screen}");

@@ -62,8 +62,8 @@ async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
         }
         None if !body.all && filter.is_empty() => {
             return Err(Problem::bad(
-                "which dead letters? Give ids, a filter (endpoint, source, type, since, until), \
-                 or all",
+                "no dead letters selected: give ids, a filter (endpoint, source, type, since, \
+                 until), or all",
             ));
         }
         _ => {}

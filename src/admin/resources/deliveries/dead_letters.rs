@@ -30,7 +30,8 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
 
     if query.state.is_some_and(|s| s != DeliveryState::Dead) {
         return Err(Problem::bad(
-            "'state': dead letters are dead: use `hookboxctl delivery list` for others",
+            "'state': a dead letter has no other state: use `hookboxctl delivery list` for other \
+             deliveries",
         ));
     }
     Ok(stream(admin, query.filter, limit, after))
@@ -50,7 +51,10 @@ pub fn stream(
             None => Seq::MAX,
             Some(id) => {
                 find(scan, &[id])?.first().map(|dead| dead.dead_letter_seq).ok_or_else(|| {
-                    Problem::bad(format!("'after': {id} is not a dead letter any more: start anew"))
+                    Problem::bad(format!(
+                        "'after': {id} is not a dead letter any more: begin \
+                                          again without it"
+                    ))
                 })?
             }
         };

@@ -52,7 +52,8 @@ pub fn extra_headers(headers: &Map<String, Value>) -> Result<Vec<Header>, Proble
             return Ok(Header::new(name, value.to_owned()));
         }
         Err(Problem::bad(format!(
-            "'headers': '{name}' cannot be sent along ('content_type' has a field of its own)"
+            "'headers': '{name}' is not allowed here (use the field 'content_type' for the \
+             content type)"
         )))
     };
     headers.iter().map(read).collect()

@@ -31,8 +31,10 @@ pub async fn send(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Pro
 }
 
 fn new_event(admin: &Admin, given: SendEventBody, caller: Caller) -> Result<NewEvent, Problem> {
-    let name =
-        given.source.ok_or_else(|| Problem::bad("'source' is missing: whose event is it?"))?.0;
+    let name = given
+        .source
+        .ok_or_else(|| Problem::bad("'source' is missing: name the source of the event"))?
+        .0;
     let source = sources::find(admin, &name)?;
     let kind = given.event_type.map(String::from).unwrap_or_default();
     let key = given.id.map(String::from);
@@ -75,7 +77,10 @@ fn check_sizes(
     }
     if body.len() as u64 > source.max_body {
         let (name, most) = (&source.name, source.max_body);
-        let detail = format!("the data has {} bytes, source '{name}' takes {most}", body.len());
+        let detail = format!(
+            "the data has {} bytes, and source '{name}' accepts at most {most}",
+            body.len()
+        );
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     Ok(())

@@ -68,9 +68,8 @@ fn loop_remark(event: &Event) -> Option<String> {
     let (id, hops) = (event.id, event.hops());
     event.is_looping().then(|| {
         format!(
-            "it has passed {hops} daemons of this kind (hookbox-hops), which looks like a loop: \
-             it was kept, and goes nowhere by itself; `hookboxctl replay --event {id} --to \
-             ENDPOINT` sends it nevertheless"
+            "it has passed too many hookbox daemons (hookbox-hops: {hops}): it is stored but not \
+             delivered; `hookboxctl replay --event {id} --to ENDPOINT` delivers it all the same"
         )
     })
 }

@@ -7,15 +7,7 @@ use crate::api::views::{ReasonFacts, ReasonView};
 use crate::model::{HoldReason, WallMs};
 
 pub fn hold(explainer: &Explainer, reason: &HoldReason, since: WallMs) -> ReasonView {
-    let why = match reason {
-        HoldReason::Operator => "the operator put it there",
-        HoldReason::Gone => "its receiver answered 410 Gone",
-        HoldReason::Failing => {
-            "there was nothing but failure for as long as its --hold-after allows"
-        }
-        HoldReason::Receiver => "its receiver asked for it (webhook-delivery: hold)",
-        HoldReason::Parked => "its lane is parked behind a delivery that fails",
-    };
+    let why = reason.words();
     let text = format!(
         "endpoint {name} has been on hold since {} ({why}): it waits and does not expire; release \
          the endpoint with `hookboxctl endpoint release {name}`",
@@ -27,8 +19,8 @@ pub fn hold(explainer: &Explainer, reason: &HoldReason, since: WallMs) -> Reason
 
 pub fn offline(explainer: &Explainer, since: WallMs, probe_at: WallMs) -> ReasonView {
     let text = format!(
-        "this machine has been offline since {}: nothing is counted against it, and the next probe \
-         goes out {}",
+        "this machine has been offline since {}: attempts do not count, and the next probe is \
+         sent {}",
         explainer.since(since),
         explainer.until(probe_at)
     );
@@ -38,8 +30,8 @@ pub fn offline(explainer: &Explainer, since: WallMs, probe_at: WallMs) -> Reason
 
 pub fn clock(explainer: &Explainer, until: WallMs) -> ReasonView {
     let text = format!(
-        "the wall clock is not trusted, and signatures contain the time: what is signed waits for \
-         a correct clock, and is sent {} at the latest",
+        "the wall clock is not trusted, and signatures contain the time: signed deliveries wait \
+         for a correct clock, and are sent {} at the latest",
         explainer.until(until)
     );
     ReasonView::new(text, &ReasonFacts::Clock { until: Time(until) })
@@ -65,7 +57,7 @@ pub fn breaker(
 
 pub fn paused(explainer: &Explainer, until: WallMs) -> ReasonView {
     let text = format!(
-        "the receiver of {name} asked for a pause (Retry-After): attempts go on {}, or at once \
+        "the receiver of {name} asked for a pause (Retry-After): attempts continue {}, or at once \
          with `hookboxctl endpoint release {name}`",
         explainer.until(until),
         name = explainer.endpoint

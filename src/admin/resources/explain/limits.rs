@@ -8,14 +8,15 @@ use crate::model::{CatchUpMode, Rate, WallMs};
 pub fn no_consumer(explainer: &Explainer) -> ReasonView {
     let name = &explainer.endpoint;
     let text = format!(
-        "no consumer takes deliveries of {name} now: start one, `hookboxctl consume {name}`"
+        "no consumer of {name} waits for deliveries now: start one with `hookboxctl consume \
+         {name}`"
     );
     ReasonView::new(text, &ReasonFacts::NoConsumer)
 }
 
 pub fn rate(explainer: &Explainer, rate: Rate, next_at: WallMs) -> ReasonView {
     let text = format!(
-        "endpoint {} has a rate of {rate}: the next attempt may go {}",
+        "endpoint {} has a rate of {rate}: the next attempt may start {}",
         explainer.endpoint,
         explainer.until(next_at)
     );
@@ -29,7 +30,7 @@ pub fn catching_up(explainer: &Explainer, mode: CatchUpMode, next_at: WallMs) ->
         CatchUpMode::Latest => "only the latest of each key",
     };
     let text = format!(
-        "endpoint {} catches up, {order}, at a pace: the next attempt may go {}",
+        "endpoint {} catches up, {order}, at a limited rate: the next attempt may start {}",
         explainer.endpoint,
         explainer.until(next_at)
     );
@@ -38,8 +39,7 @@ pub fn catching_up(explainer: &Explainer, mode: CatchUpMode, next_at: WallMs) ->
 
 pub fn window(explainer: &Explainer, in_flight: usize, width: usize, most: u32) -> ReasonView {
     let text = format!(
-        "{} under way to {}, and its window has a width of {width} (it grows with success, up to \
-         {most})",
+        "{} in flight to {}, and its window allows {width} (it grows with success, up to {most})",
         attempts_are(in_flight),
         explainer.endpoint
     );

@@ -42,5 +42,5 @@ pub fn on_disk(before_at_most: u64) -> ReasonView {
 }
 
 pub fn turn() -> ReasonView {
-    ReasonView::new("nothing holds it back: it goes out at once".to_owned(), &ReasonFacts::Turn)
+    ReasonView::new("nothing delays it: it is attempted at once".to_owned(), &ReasonFacts::Turn)
 }

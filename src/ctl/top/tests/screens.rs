@@ -166,7 +166,7 @@ fn whoever_knows_no_key_finds_them() {
     let mut world = TopWorld::new(TopScreen::Overview);
     world.keys("?");
     let screen = world.screen();
-    for part in ["filter: rows with this text", "hold an endpoint", "any key: back"] {
+    for part in ["filter: only rows with this text", "hold an endpoint", "any key: back"] {
         assert!(screen.contains(part), "{part} in\n{screen}");
     }
     world.keys("q");

@@ -33,8 +33,8 @@ export function parse(text, keys) {
     const value = word.slice(at + 1).replaceAll('"', "");
     const known = keys.join(":, ") + ":";
     if (!key) return { error: `'${word}' has no key: write type:${word}, source:${word} … (${known})` };
-    if (!keys.includes(key)) return { error: `'${key}:' is no key here: ${meant(key, keys) ?? known}` };
-    if (fields[key] !== undefined) return { error: `'${key}:' stands there twice` };
+    if (!keys.includes(key)) return { error: `'${key}:' is not a key here: ${meant(key, keys) ?? known}` };
+    if (fields[key] !== undefined) return { error: `'${key}:' is given twice` };
     if (!value) return { error: `'${key}:' needs a value: ${KEYS[key]}` };
     if (key === "state" && !STATES.includes(value.replace("-", "_"))) {
       return { error: `'${value}' is no state: ${STATES.join(", ")}` };

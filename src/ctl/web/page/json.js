@@ -28,7 +28,7 @@ export function pretty(text) {
   };
   while (at < text.length) {
     if (made > MADE) {
-      out.push("\n… the rest is too deep for lines: see raw");
+      out.push("\n… the rest is nested too deep to be formatted: see raw");
       break;
     }
     const start = at;

@@ -37,7 +37,7 @@ fn what_stands_between_the_endpoint_and_its_receiver() {
         (
             Offline { since: NOW - 5_000, probe_at: NOW + 3_200 },
             "offline",
-            "the next probe goes out in 3s",
+            "the next probe is sent in 3s",
         ),
         (Clock { until: NOW + 60_000 }, "clock", "in 1m"),
         (
@@ -100,7 +100,7 @@ fn what_holds_an_endpoint_back() {
             "catching_up",
             "newest first",
         ),
-        (Window { in_flight: 1, width: 1, most: 16 }, "window", "1 attempt is under way to app"),
+        (Window { in_flight: 1, width: 1, most: 16 }, "window", "1 attempt is in flight to app"),
         (Retries { waiting: 9_000, most: 8_192 }, "retries", "above 8192"),
     ]);
 }

@@ -111,12 +111,12 @@ function attemptView(attempt, delivery, event, isLast) {
       ["Reason", attempt.reason && words(attempt.reason)],
       ["Next attempt", attempt.next_at && stamp(attempt.next_at)],
       ["Took", `${span(attempt.duration_ms)}` +
-        (attempt.connect_ms === null ? ", on a connection that was there"
+        (attempt.connect_ms === null ? ", on an existing connection"
           : `, of which ${span(attempt.connect_ms)} to connect`)],
       ["Identity", identity && h("code", {}, visible(identity))],
       ["Signature", header(request.headers, "webhook-signature") &&
         h("code", {}, visible(header(request.headers, "webhook-signature")))],
-      ["Counts", attempt.counted ? undefined : "no: the network was to blame"],
+      ["Counts", attempt.counted ? undefined : "no: the network was down"],
       ["Batch", attempt.batch],
       ["Exit code", attempt.exit],
     ]),
@@ -144,7 +144,7 @@ function sentBody(attempt, delivery, event) {
   const isSame = !attempt.batch && (length === undefined || Number(length) === bytes.length);
   return h("div", { class: "actions" },
     h("span", { class: "quiet" }, isSame ? "Body: that of the event, above."
-      : "The body was made of the event by a batch or a template; the log does not keep it."),
+      : "The body was made from the event by a batch or a template; the log does not keep it."),
     button("Copy as cURL", () => perform(async () => {
       await copy(curl({ ...attempt.request, bytes: isSame ? bytes : undefined, name: `${event.id}.body` }));
       return "Copied, without secrets.";

@@ -55,7 +55,7 @@ async function draw(state, name, signal, again) {
       ["Breaker", one.breaker_opened_at ? ["open since ", when(one.breaker_opened_at)] : "closed"],
       ["Next probe", one.next_probe_at && when(one.next_probe_at)],
       ["Failures in a row", one.failures_in_row || undefined],
-      ["Nothing but failure for", one.failing_ms ? span(one.failing_ms) : undefined],
+      ["Without a success for", one.failing_ms ? span(one.failing_ms) : undefined],
       ["Rate", one.rate],
       ["Rate allows the next", one.rate_next_at && when(one.rate_next_at)],
       ["Receiver asked to wait until", one.paused_until && when(one.paused_until)],
@@ -85,7 +85,7 @@ function actions(one, again) {
   const isHeld = one.state === "held";
   const verb = isHeld ? "release" : "hold";
   const does = isHeld ? "Deliveries to it are attempted again."
-    : "Nothing is sent to it until it is released. What comes for it waits, and does not get too old.";
+    : "Nothing is sent to it until it is released. New deliveries wait and do not expire.";
   return [
     button(isHeld ? "Release" : "Hold", () => confirm({
       title: `${isHeld ? "Release" : "Hold"} ${one.name}?`, action: isHeld ? "Release" : "Hold",

@@ -23,7 +23,7 @@ export async function show({ main, params, signal }) {
     event.preventDefault();
     const { fields, id, error } = parse(filter.value.trim(), KEYS);
     const given = id?.startsWith("evt_") ? { event: id } : fields;
-    replace(wrong, error && failure(error), !error && !given && failure("That is no event."));
+    replace(wrong, error && failure(error), !error && !given && failure("That is not the id of an event."));
     if (given) await ask({ ...fixed(given), to: to.value || undefined, rate: rate.value || undefined });
     draw(under, signal).catch(() => undefined);
   };

@@ -79,7 +79,7 @@ async function draw(about, name, signal) {
   const refused = Object.entries(one.refused ?? {}).sort(([, a], [, b]) => b - a);
   const end = () => confirm({
     title: `Delete the bin ${name}?`, action: "Delete", danger: true,
-    count: () => ({ lines: ["What it has got stays in the log; nothing more is taken."] }),
+    count: () => ({ lines: ["Its events stay in the log; no more are accepted."] }),
     act: async () => {
       await remove(`${named("sources", name)}?verify=bin`);
       return `${name} is deleted.`;

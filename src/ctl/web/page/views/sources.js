@@ -16,7 +16,7 @@ export async function show({ main, params, signal }) {
     heading("Sources", button("New bin", (event) => perform(async () => {
       const made = await send("POST", "/v1/sources", { verify: "bin" });
       location.hash = `#/source/${encodeURIComponent(made.name)}`;
-      return `The bin ${made.name} takes what is sent to it.`;
+      return `The bin ${made.name} accepts what is sent to it.`;
     }, event.currentTarget), { title: "A temporary source for looking at what somebody sends" })),
     h("nav", { class: "chips", "aria-label": "Kinds" },
       h("a", { class: "chip", href: "#/sources", "aria-current": bins ? false : "true" }, "all"),
