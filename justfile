@@ -12,7 +12,8 @@ _list:
 # Formatting and lints of all that compiles here; warnings are errors
 lint:
     cargo fmt --check
-    cargo clippy --locked --all-targets -- -D warnings
+    .ci/features
+    cargo clippy --locked --features nats --all-targets -- -D warnings
     cargo clippy --locked --no-default-features --bins -- -D warnings
 
 # All tests that need only the toolchain, as README.md gives it

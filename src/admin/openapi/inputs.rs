@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::admin::serve::routes::Op;
 use crate::api::bodies::{
-    CheckBody, DeadLettersBody, EmptyBody, ExtendBody, IdsBody, LeaseBody, RejectBody, ReplayBody,
+    CheckBody, DeadLettersBody, EmptyBody, ExtendBody, GivenUpBody, IdsBody, LeaseBody, RejectBody, ReplayBody,
     RotateBody, SendEventBody, TestEndpointBody,
 };
 use crate::api::{ApplyBody, DeliveryFilter, EndpointSpec, EventFilter, SourceSpec};
@@ -166,6 +166,7 @@ pub fn body_of(op: Op, g: &mut SchemaGenerator) -> Option<Schema> {
         Op::EndpointUpdate => g.subschema_for::<EndpointSpec>(),
         Op::SourceRotate | Op::EndpointRotate => g.subschema_for::<RotateBody>(),
         Op::SourceCheck => g.subschema_for::<CheckBody>(),
+        Op::SourceGaveUp => g.subschema_for::<GivenUpBody>(),
         Op::EndpointTest => g.subschema_for::<TestEndpointBody>(),
         Op::EventSend => g.subschema_for::<SendEventBody>(),
         Op::DeliveryRetry | Op::DeliveryCancel => g.subschema_for::<IdsBody>(),

@@ -44,7 +44,7 @@ pub use log::{
 };
 pub use reason_facts::ReasonFacts;
 pub use results::{
-    CancelView, DeletedView, DiscardView, EventSentView, ImportView, LeftOutView, ProblemLine,
+    CancelView, DeletedView, DiscardView, EventSentView, GivenUpView, ImportView, LeftOutView, ProblemLine,
     ProblemView, ReplayStartView, ReplayView, RetryView,
 };
 pub use source::{

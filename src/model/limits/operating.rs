@@ -21,6 +21,8 @@ pub const ADMIN_BODY: usize = 48 << 20;
 /// Bodies above 1 MiB that members of the group have in memory at a time, of which each of them
 /// gets one; further ones wait for their turn. Root and the daemon's own user have one beside them.
 pub const ADMIN_BODIES: usize = 2;
+/// Characters of each text of a report that an event was given up.
+pub const GIVEN_UP_TEXT: usize = 512;
 /// Bytes that are kept of the reason of a dead letter that is imported.
 pub const REASON_LEN: usize = 8 << 10;
 /// Dead letters whose reason an export states; of others it states that they are dead.
