@@ -143,7 +143,7 @@ impl BoxClient {
         Ok(answer.get("duplicate").and_then(Value::as_bool).unwrap_or(false))
     }
 
-    /// Reports a message that the source refused, so that its operator is told.
+    /// Reports a message that the source refused, so that its operator is notified.
     pub async fn report_given_up(
         &self,
         source: &str,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::part::StreamPart;
+use super::part::BoxPart;
 use super::template::SubjectTemplate;
 use crate::config::{Bytes, ConfigError, LoggingConfig, MetricsConfig, Millis, from_toml};
 use crate::model::limits;
@@ -108,7 +108,7 @@ pub struct InConfig {
     pub stream: String,
     pub consumer: String,
     /// Which part of the stream is this box's; all of it when `None`.
-    pub part: Option<StreamPart>,
+    pub part: Option<BoxPart>,
     pub source: String,
     pub via: Via,
     pub max_in_flight: u32,

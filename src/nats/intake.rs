@@ -240,12 +240,12 @@ impl InRoute {
         }
     }
 
-    /// Has the operator told of a message that is given up (`hookbox.source.given_up`).
+    /// Has the operator notified of a message that is given up (`hookbox.source.given_up`).
     async fn report_given_up(&self, place: &MessagePlace, reason: String) {
         let from = format!("message {} of {}, {}", place.sequence, place.stream, place.subject);
         let reported = self.daemon.report_given_up(&self.config.source, from, reason).await;
         if let Err(error) = reported {
-            tracing::debug!(%error, "hookbox was not told of a message that is given up");
+            tracing::debug!(%error, "a message that is given up was not reported to hookbox");
         }
     }
 

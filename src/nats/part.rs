@@ -13,12 +13,12 @@ use crate::model::limits;
 
 /// One of several parts, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamPart {
+pub struct BoxPart {
     number: u32,
     of: u32,
 }
 
-impl StreamPart {
+impl BoxPart {
     /// The name of its consumer, of which each part has one.
     #[must_use]
     pub fn consumer(self, name: &str) -> String {
@@ -63,7 +63,10 @@ impl StreamPart {
     /// What the stream's transform has to be, for an example.
     #[must_use]
     pub fn example(self) -> String {
-        format!("subject_transform: {{src: \"jobs.>\", dest: \"{{{{random({})}}}}.jobs.>\"}}", self.of)
+        format!(
+            "subject_transform: {{src: \"jobs.>\", dest: \"{{{{random({})}}}}.jobs.>\"}}",
+            self.of
+        )
     }
 
     /// The server counts from 0.
@@ -72,13 +75,13 @@ impl StreamPart {
     }
 }
 
-impl fmt::Display for StreamPart {
+impl fmt::Display for BoxPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.number, self.of)
     }
 }
 
-impl FromStr for StreamPart {
+impl FromStr for BoxPart {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -89,19 +92,21 @@ impl FromStr for StreamPart {
             }
             _ => {
                 let most = limits::NATS_PARTS;
-                Err(format!("'{text}' is no part: write 1/3 for the first of three, {most} at most"))
+                Err(format!(
+                    "'{text}' is no part: write 1/3 for the first of three, {most} at most"
+                ))
             }
         }
     }
 }
 
-impl Serialize for StreamPart {
+impl Serialize for BoxPart {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for StreamPart {
+impl<'de> Deserialize<'de> for BoxPart {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -109,9 +114,9 @@ impl<'de> Deserialize<'de> for StreamPart {
 
 #[cfg(test)]
 mod tests {
-    use super::StreamPart;
+    use super::BoxPart;
 
-    fn part(text: &str) -> StreamPart {
+    fn part(text: &str) -> BoxPart {
         text.parse().expect(text)
     }
 
@@ -120,7 +125,10 @@ mod tests {
         let second = part("2/3");
         assert_eq!(second.consumer("boxes"), "boxes-2-of-3");
         assert_eq!(second.filters(&[]), ["1.>"]);
-        assert_eq!(second.filters(&["jobs.a".into(), "jobs.b.>".into()]), ["1.jobs.a", "1.jobs.b.>"]);
+        assert_eq!(
+            second.filters(&["jobs.a".into(), "jobs.b.>".into()]),
+            ["1.jobs.a", "1.jobs.b.>"]
+        );
         assert_eq!((second.without("1.jobs.a"), second.without("jobs.a")), ("jobs.a", "jobs.a"));
         assert!(second.is_of("1.>") && second.is_of("1.jobs.*"));
         for other in ["0.>", ">", "*.>", "11.>", ""] {
@@ -135,7 +143,8 @@ mod tests {
         for made in ["{{random(3)}}.>", "{{ Partition( 3, 1, 2 ) }}.jobs.>", "{{partition(3)}}.x"] {
             assert!(of_three.is_made_by(made), "{made}");
         }
-        for other in ["{{random(4)}}.>", "jobs.{{random(3)}}.>", "{{random(3)}}", "{{wildcard(3)}}.>"]
+        for other in
+            ["{{random(4)}}.>", "jobs.{{random(3)}}.>", "{{random(3)}}", "{{wildcard(3)}}.>"]
         {
             assert!(!of_three.is_made_by(other), "{other}");
         }
@@ -144,7 +153,7 @@ mod tests {
     #[test]
     fn what_is_no_part_is_refused() {
         for text in ["", "1", "0/3", "4/3", "1/0", "1/65", "a/b", "-1/3", "1/3/3"] {
-            assert!(text.parse::<StreamPart>().is_err(), "{text}");
+            assert!(text.parse::<BoxPart>().is_err(), "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ use async_nats::jetstream::stream::{
     Config as StreamConfig, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType,
 };
 
-use super::part::StreamPart;
+use super::part::BoxPart;
 use super::template::covers;
 use super::varz::SyncPolicy;
 use crate::model::{size, time};
@@ -65,7 +65,7 @@ pub struct OutFacts {
 #[derive(Clone, Debug)]
 pub struct InFacts {
     /// The part of the stream that is this box's.
-    pub part: Option<StreamPart>,
+    pub part: Option<BoxPart>,
     /// Which other box made the consumer of that part.
     pub other_box: Option<String>,
     pub max_payload: u64,
@@ -302,7 +302,7 @@ fn is_a_part(
     found: &mut Findings,
     stream: &StreamConfig,
     consumer: &pull::Config,
-    part: StreamPart,
+    part: BoxPart,
     other_box: Option<&str>,
 ) {
     let transform = stream.subject_transform.as_ref();
@@ -314,6 +314,7 @@ fn is_a_part(
         );
         found.add(Weight::Broken, text);
     }
+
     let filters = filters(consumer);
     if filters.is_empty() || !filters.iter().all(|filter| part.is_of(filter)) {
         let wanted = part.filters(&[]).join(", ");

@@ -189,7 +189,8 @@ impl Setup<'_> {
         })?;
         let answer = source.settings.answer.map(|status| status.get());
         if route.via == Via::Ingress && answer.is_some_and(|status| status != 202) {
-            let what = format!("source {} answers {}: {ONLY_202}", route.source, answer.unwrap_or(0));
+            let what =
+                format!("source {} answers {}: {ONLY_202}", route.source, answer.unwrap_or(0));
             return Err(SetupError::refused(what));
         }
         let stream =
@@ -338,6 +339,7 @@ fn consumer_settings(name: &str, route: &InConfig, box_name: String) -> pull::Co
         [one] => (one.clone(), Vec::new()),
         several => (String::new(), several.to_vec()),
     };
+
     pull::Config {
         durable_name: Some(name.to_owned()),
         ack_policy: AckPolicy::Explicit,

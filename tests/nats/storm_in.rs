@@ -38,9 +38,8 @@ impl Sharing {
         let route = route("admin");
         match self {
             Self::Consumer => route,
-            Self::Parts => {
-                route.replace("[in.create]", &format!("part = \"{}/{BOXES}\"\n[in.create]", number + 1))
-            }
+            Self::Parts => route
+                .replace("[in.create]", &format!("part = \"{}/{BOXES}\"\n[in.create]", number + 1)),
         }
     }
 
@@ -101,9 +100,7 @@ fn storm(sharing: Sharing) {
         }
     }
     println!("in: {killed:?}, published after {:?}", started.elapsed());
-    until("a consumer that is done", size.patience(), || {
-        (sharing.open(&js)? == 0).then_some(())
-    });
+    until("a consumer that is done", size.patience(), || (sharing.open(&js)? == 0).then_some(()));
     println!("in: taken after {:?}", started.elapsed());
     let at_two = check_boxes(&fleet, size.events);
     assert!(sharing == Sharing::Consumer || at_two == 0, "{at_two} messages are two events");

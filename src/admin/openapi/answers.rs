@@ -6,9 +6,9 @@ use crate::admin::serve::routes::Op;
 use crate::api::views::{
     ApplyView, CancelView, CheckView, DeletedView, DeliveryDetailView, DeliveryView, DiscardView,
     EndpointTestView, EndpointView, EventDetailView, EventSentView, EventView, ExplainView,
-    ExportView, GivenUpView, HistoryView, ImportView, LeasesView, LogHeadView, LogStatView, RefusedRequestView,
-    ReplayStartView, ReplayView, RetryView, SettledView, SourceView, StatusView, TailView,
-    VerifyLine, VersionView,
+    ExportView, GivenUpView, HistoryView, ImportView, LeasesView, LogHeadView, LogStatView,
+    RefusedRequestView, ReplayStartView, ReplayView, RetryView, SettledView, SourceView,
+    StatusView, TailView, VerifyLine, VersionView,
 };
 
 /// What a request is answered with.

@@ -1,4 +1,4 @@
-//! An event that a source refused, and that whoever had it gives up: the operator is told.
+//! An event that a source refused, and that whoever had it gives up: the operator is notified.
 //!
 //! A sender that posts sees its refusal. A consumer of a stream sees it as well, and is the only
 //! one: so it reports here what it gives up, and that becomes a notice.

@@ -8,8 +8,8 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::{
-    apply, check_request, deliveries, endpoints, events, explain, given_up, history, imports, leases, log,
-    metrics, replays, sources, status, tail, version,
+    apply, check_request, deliveries, endpoints, events, explain, given_up, history, imports,
+    leases, log, metrics, replays, sources, status, tail, version,
 };
 
 /// Has a request done by its handler.
