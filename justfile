@@ -9,11 +9,13 @@ release := justfile_directory() / "target/release"
 _list:
     @just --list --unsorted
 
-# Formatting and lints of all that compiles here; warnings are errors
+# Formatting and lints of all that compiles here; warnings are errors. The example has the dependencies looked at with the
+# features that they have for tests, as above
 lint:
     cargo fmt --check
-    cargo clippy --locked --all-targets -- -D warnings
-    cargo clippy --locked --no-default-features --bins -- -D warnings
+    .ci/features
+    cargo clippy --locked --features nats --all-targets -- -D warnings
+    cargo clippy --locked --no-default-features --bins --example receiver -- -D warnings
 
 # All tests that need only the toolchain, as README.md gives it
 test *ARGS:

@@ -23,7 +23,7 @@
 //! | [`outbound`] | attempts go out: address guard, signing, transports, classification | the scheduler's handle |
 //! | [`admin`] | the local API: HTTP and JSON over the Unix socket | api, the handle, the log to read |
 //! | [`archive`] | the log without a daemon: backup, export, import, salvage | api, queue, log and those below |
-//! | [`service`] | what the programs share: log lines, exit codes, the service manager, their clock | model, config |
+//! | [`service`] | what the programs share: log lines, exit codes, signals, the service manager, their clock | model, config |
 //! | [`ctl`] | the operator's client of the admin socket | api, model, config, archive, the table of schemes |
 //! | `nats` | the bridge to NATS JetStream, a program of its own behind the feature `nats` | api, config, service |
 //! | [`daemon`] | the wiring: start, clock, signals, shutdown | all; none knows it |

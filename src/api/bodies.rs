@@ -56,6 +56,16 @@ pub struct SendEventBody {
     pub headers: Map<String, Value>,
 }
 
+/// An event that a source refused, and that whoever had it has given up: nobody sends it again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct GivenUpBody {
+    /// Where it can be found, for a person to look at
+    pub from: Option<Line>,
+    pub reason: Option<Line>,
+}
+
 /// The event that an endpoint is tested with: one of the log, a given one, or a generated one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -34,8 +34,8 @@ pub mod views;
 pub use crate::model::{DeliveryFilter, EventFilter};
 pub use apply::{ApplyBody, ConfigurationSet};
 pub use bodies::{
-    CheckBody, DeadLettersBody, EmptyBody, ExtendBody, IdsBody, LeaseBody, RejectBody, ReplayBody,
-    RotateBody, SendEventBody, TestEndpointBody,
+    CheckBody, DeadLettersBody, EmptyBody, ExtendBody, GivenUpBody, IdsBody, LeaseBody, RejectBody,
+    ReplayBody, RotateBody, SendEventBody, TestEndpointBody,
 };
 pub use endpoint_spec::EndpointSpec;
 pub use source_spec::SourceSpec;

@@ -12,7 +12,6 @@ mod tls;
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::forward::{Forwarded, Forwarder};
 use super::answer::Answer;
@@ -28,6 +27,7 @@ use crate::api::values::{Int, Span};
 use crate::api::views::{EndpointView, LeaseView, LeasesView};
 use crate::api::{EmptyBody, LeaseBody, RejectBody};
 use crate::model::Target;
+use crate::service::signals::StopSignals;
 
 /// How long one request waits for events, and how often a daemon that went away is asked again.
 const WAIT_MS: u64 = 20_000;
@@ -44,7 +44,7 @@ pub(super) fn listen(
     args: &ListenArgs,
 ) -> Result<(), CtlError> {
     let forwarder = Forwarder::of(args)?;
-    let mut interrupts = Interrupts::of(client)?;
+    let mut interrupts = caught_signals(client)?;
     let name = match (&args.name, args.keep) {
         (Some(name), _) => name.clone(),
         (None, true) => own_name(&host_name()),
@@ -139,28 +139,9 @@ fn announce(args: &ListenArgs, forwarder: Option<&Forwarder>, name: &str) {
 }
 
 /// What asks this command to end.
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    fn of(client: &AdminClient) -> Result<Self, CtlError> {
-        let failed = |error| CtlError::Io { what: "cannot wait for signals".into(), error };
-        client.wait_for(async {
-            Ok(Self {
-                interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-                terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            })
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+fn caught_signals(client: &AdminClient) -> Result<StopSignals, CtlError> {
+    let failed = |error| CtlError::Io { what: "cannot wait for signals".into(), error };
+    client.wait_for(async { StopSignals::catch() }).map_err(failed)
 }
 
 /// One event as it is printed for programs.
@@ -188,7 +169,7 @@ struct Listening<'a> {
 }
 
 impl Listening<'_> {
-    fn run(&mut self, interrupts: &mut Interrupts) -> Result<(), CtlError> {
+    fn run(&mut self, interrupts: &mut StopSignals) -> Result<(), CtlError> {
         let mut away = 0;
         while self.max.is_none_or(|max| self.seen < max) {
             let leased = match self.lease(interrupts) {
@@ -218,7 +199,7 @@ impl Listening<'_> {
     }
 
     /// The next event; `None` when this command is to end.
-    fn lease(&self, interrupts: &mut Interrupts) -> Result<Option<Vec<LeaseView>>, CtlError> {
+    fn lease(&self, interrupts: &mut StopSignals) -> Result<Option<Vec<LeaseView>>, CtlError> {
         let body = LeaseBody {
             max: Some(Int::from_u32(1)),
             wait: Some(Span::from_ms(WAIT_MS)),
@@ -231,7 +212,7 @@ impl Listening<'_> {
     }
 
     /// Shows an event and forwards it. Returns whether to go on.
-    fn one(&mut self, lease: &LeaseView, interrupts: &mut Interrupts) -> Result<bool, CtlError> {
+    fn one(&mut self, lease: &LeaseView, interrupts: &mut StopSignals) -> Result<bool, CtlError> {
         let body = forward::body(lease)?;
         self.show_event(lease, body.len())?;
         let forwarded = match &self.forwarder {

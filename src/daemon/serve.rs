@@ -34,6 +34,7 @@ use crate::outbound::{NoteShare, Outbound, OutboundSettings, SystemResolver};
 use crate::scheduler::{self, Clock, Fatal, Handle, Retention, SchedulerParts};
 use crate::service::logging::Levels;
 use crate::service::scrape;
+use crate::service::signals::StopSignals;
 
 /// How long attempts in flight may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -368,19 +369,15 @@ fn announce_ready(addresses: &[String], post_to: &str, socket: &Path) {
 
 /// The signals that the daemon obeys.
 pub struct Signals {
-    term: Signal,
-    int: Signal,
+    stop: StopSignals,
     hup: Signal,
 }
 
 impl Signals {
     fn catch() -> Result<Self, Exit> {
-        let catch = |kind| -> Result<Signal, Exit> {
-            signal(kind)
-                .map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
-        };
-        let (term, int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
-        Ok(Self { term, int, hup: catch(SignalKind::hangup())? })
+        let failed = |error| Exit::new(Exit::IO, format!("cannot catch signals: {error}"));
+        let stop = StopSignals::catch().map_err(failed)?;
+        Ok(Self { stop, hup: signal(SignalKind::hangup()).map_err(failed)? })
     }
 }
 
@@ -403,8 +400,7 @@ async fn until_stopped(
 
     loop {
         tokio::select! {
-            _ = signals.term.recv() => return Ok(None),
-            _ = signals.int.recv() => return Ok(None),
+            () = signals.stop.next() => return Ok(None),
             ended = idle.as_mut() => {
                 tracing::info!("idle: stopping until the next connection");
                 return Ok(Some(ended));

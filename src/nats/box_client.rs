@@ -16,7 +16,7 @@ use super::unix_http::{SocketAnswer, SocketError, SocketRequest, UnixHttp};
 use crate::api::text::Line;
 use crate::api::values::{Int, Span};
 use crate::api::views::{EndpointView, LeasesView, ProblemView, SourceView};
-use crate::api::{EmptyBody, ExtendBody, LeaseBody, RejectBody, SendEventBody};
+use crate::api::{EmptyBody, ExtendBody, GivenUpBody, LeaseBody, RejectBody, SendEventBody};
 use crate::model::limits;
 
 /// Why the daemon did not do it.
@@ -132,20 +132,37 @@ impl BoxClient {
             // A preset answers its provider so also where nothing is stored.
             return Err(BoxError::Refused {
                 status: answer.status.as_u16(),
-                detail: "only 202 says that an event is stored: use a source without a preset"
-                    .to_owned(),
+                detail: ONLY_202.to_owned(),
                 retry_after: None,
             });
         }
+        // A source may have a body of its own for its senders (`--answer-body`), or none: the
+        // status is what says that the event is stored.
         let text = accepted(answer)?;
-        let answer: Value = view(&text)?;
+        let answer = serde_json::from_slice::<Value>(&text).unwrap_or_default();
         Ok(answer.get("duplicate").and_then(Value::as_bool).unwrap_or(false))
+    }
+
+    /// Reports a message that the source refused, so that its operator is notified.
+    pub async fn report_given_up(
+        &self,
+        source: &str,
+        from: String,
+        reason: String,
+    ) -> Result<(), BoxError> {
+        let body = GivenUpBody { from: Some(Line(from)), reason: Some(Line(reason)) };
+        let request = post(format!("/v1/sources/{source}/given-up"), &body)?;
+        accepted(self.admin.send(&request, ANSWER).await?).map(|_| ())
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: &SocketRequest) -> Result<T, BoxError> {
         view(&accepted(self.admin.send(request, ANSWER).await?)?)
     }
 }
+
+/// Of a source that answers its senders otherwise.
+pub const ONLY_202: &str = "only 202 says that an event is stored: a message comes in by the \
+                            ingress through a source without a preset and --answer";
 
 const ANSWER: Duration = Duration::from_millis(limits::NATS_ANSWER_MS);
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::part::BoxPart;
 use super::template::SubjectTemplate;
 use crate::config::{Bytes, ConfigError, LoggingConfig, MetricsConfig, Millis, from_toml};
 use crate::model::limits;
@@ -106,6 +107,8 @@ pub struct CreateStream {
 pub struct InConfig {
     pub stream: String,
     pub consumer: String,
+    /// Which part of the stream is this box's; all of it when `None`.
+    pub part: Option<BoxPart>,
     pub source: String,
     pub via: Via,
     pub max_in_flight: u32,
@@ -190,6 +193,7 @@ impl Default for InConfig {
         Self {
             stream: String::new(),
             consumer: String::new(),
+            part: None,
             source: String::new(),
             via: Via::Admin,
             max_in_flight: limits::NATS_IN_FLIGHT_DEFAULT,
@@ -273,9 +277,15 @@ impl OutConfig {
 }
 
 impl InConfig {
+    /// The name of its consumer.
+    #[must_use]
+    pub fn consumer_name(&self) -> String {
+        self.part.map_or_else(|| self.consumer.clone(), |part| part.consumer(&self.consumer))
+    }
+
     /// How its lines and counts name it.
     #[must_use]
     pub fn route(&self) -> String {
-        format!("{}/{} -> {}", self.stream, self.consumer, self.source)
+        format!("{}/{} -> {}", self.stream, self.consumer_name(), self.source)
     }
 }

@@ -171,7 +171,11 @@ impl InRoute {
         Some(MessagePlace {
             stream: info.stream.to_owned(),
             sequence: info.stream_sequence,
-            subject: message.subject.to_string(),
+            subject: self
+                .config
+                .part
+                .map_or(&*message.subject, |part| part.without(&message.subject))
+                .to_owned(),
             delivered: u64::try_from(info.delivered).unwrap_or(1),
         })
     }
@@ -231,7 +235,17 @@ impl InRoute {
                 );
                 let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
                 self.confirm(message, format!("+TERM {reason}")).await;
+                self.report_given_up(place, reason).await;
             }
+        }
+    }
+
+    /// Has the operator notified of a message that is given up (`hookbox.source.given_up`).
+    async fn report_given_up(&self, place: &MessagePlace, reason: String) {
+        let from = format!("message {} of {}, {}", place.sequence, place.stream, place.subject);
+        let reported = self.daemon.report_given_up(&self.config.source, from, reason).await;
+        if let Err(error) = reported {
+            tracing::debug!(%error, "a message that is given up was not reported to hookbox");
         }
     }
 

@@ -16,9 +16,9 @@
 //!   within its window: at least once, and once within the window.
 //! * Nothing is kept here: no file, no state over a restart.
 //!
-//! Things: [`config`] and [`template`] (what was asked for), `setup` and `promise` (what it is
-//! worth), `out` and `intake` (the routes), `publish` and `taken` (what answers mean; pure),
-//! `box_client` and `unix_http` (the daemon), `connect` (the servers).
+//! Things: [`config`] and [`template`] (what was asked for), [`part`] (how boxes share a stream),
+//! `setup` and `promise` (what it is worth), `out` and `intake` (the routes), `publish` and `taken`
+//! (what answers mean; pure), `box_client` and `unix_http` (the daemon), `connect` (the servers).
 //!
 //! Operations: [`program`] runs it. Fatal: a configuration that is wrong, a stream, consumer,
 //! endpoint or source that is not there, and what cannot work. All else is waited for.
@@ -30,6 +30,7 @@ mod connect;
 mod counts;
 mod intake;
 mod out;
+pub mod part;
 mod permits;
 mod promise;
 mod publish;

@@ -9,6 +9,7 @@ use async_nats::jetstream::stream::{
     Config as StreamConfig, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType,
 };
 
+use super::part::BoxPart;
 use super::template::covers;
 use super::varz::SyncPolicy;
 use crate::model::{size, time};
@@ -63,6 +64,10 @@ pub struct OutFacts {
 /// What is known of a consumer.
 #[derive(Clone, Debug)]
 pub struct InFacts {
+    /// The part of the stream that is this box's.
+    pub part: Option<BoxPart>,
+    /// Which other box made the consumer of that part.
+    pub other_box: Option<String>,
     pub max_payload: u64,
     /// The largest body of the source.
     pub max_body: u64,
@@ -279,8 +284,57 @@ pub fn of_consumer(
     }
     let window = time::format_duration_ms(facts.dedupe_window_ms);
     let text = format!("a message that comes again within {window} is the same event");
-    found.add(Weight::Note, text);
+    match facts.part {
+        Some(part) => {
+            found.add(Weight::Note, format!("{text}: it comes to this box (part {part})"));
+            is_a_part(&mut found, stream, consumer, part, facts.other_box.as_deref());
+        }
+        None => found.add(
+            Weight::Note,
+            format!("{text} at this box; another one of this consumer would not know it (part)"),
+        ),
+    }
     found.0
+}
+
+/// Whether the messages of a part come to one box, and each message is in a part.
+fn is_a_part(
+    found: &mut Findings,
+    stream: &StreamConfig,
+    consumer: &pull::Config,
+    part: BoxPart,
+    other_box: Option<&str>,
+) {
+    let transform = stream.subject_transform.as_ref();
+    if !transform.is_some_and(|transform| part.is_made_by(&transform.destination)) {
+        let text = format!(
+            "{} does not number the parts that {part} is one of: give it {}",
+            stream.name,
+            part.example()
+        );
+        found.add(Weight::Broken, text);
+    }
+
+    let filters = filters(consumer);
+    if filters.is_empty() || !filters.iter().all(|filter| part.is_of(filter)) {
+        let wanted = part.filters(&[]).join(", ");
+        let text = format!("the consumer takes {filters:?} and has to take {wanted}, or of it");
+        found.add(Weight::Broken, text);
+    }
+    if let Some(other) = other_box {
+        let text = format!(
+            "the consumer was made by {other}: two boxes that take the same part can both make an \
+             event of a message"
+        );
+        found.add(Weight::Weak, text);
+    }
+}
+
+/// The subjects that a consumer takes; none where it takes all.
+#[must_use]
+pub fn filters(consumer: &pull::Config) -> Vec<String> {
+    let one = Some(&consumer.filter_subject).filter(|filter| !filter.is_empty());
+    one.into_iter().chain(&consumer.filter_subjects).cloned().collect()
 }
 
 /// A bound of the server, where -1 and 0 are none.
@@ -293,7 +347,9 @@ mod tests {
     use std::time::Duration;
 
     use async_nats::jetstream::consumer::{AckPolicy, pull};
-    use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+    use async_nats::jetstream::stream::{
+        Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform,
+    };
 
     use super::{InFacts, OutFacts, SyncPolicy, Weight, of_consumer, of_stream};
 
@@ -375,7 +431,7 @@ mod tests {
     #[test]
     fn a_consumer_that_gives_up_is_named() {
         let (stream, _) = good();
-        let facts = InFacts { max_payload: 1 << 20, max_body: 2 << 20, dedupe_window_ms: 3_000 };
+        let facts = facts();
         let consumer = pull::Config {
             ack_policy: AckPolicy::Explicit,
             max_deliver: -1,
@@ -392,5 +448,51 @@ mod tests {
         assert_eq!(worst(&five, &facts), Weight::Weak);
         let small = InFacts { max_body: 1 << 10, ..facts };
         assert_eq!(worst(&consumer, &small), Weight::Weak);
+    }
+
+    fn facts() -> InFacts {
+        InFacts {
+            part: None,
+            other_box: None,
+            max_payload: 1 << 20,
+            max_body: 2 << 20,
+            dedupe_window_ms: 3_000,
+        }
+    }
+
+    #[test]
+    fn a_part_needs_a_stream_that_numbers_them_and_one_box() {
+        let stream = |destination: Option<&str>| Config {
+            subject_transform: destination.map(|destination| SubjectTransform {
+                source: "jobs.>".to_owned(),
+                destination: destination.to_owned(),
+            }),
+            ..good().0
+        };
+        let consumer = |filter: &str| pull::Config {
+            ack_policy: AckPolicy::Explicit,
+            max_deliver: -1,
+            filter_subject: filter.to_owned(),
+            ..pull::Config::default()
+        };
+        let facts = InFacts { part: Some("2/3".parse().expect("a part")), ..facts() };
+        let other = InFacts { other_box: Some("box-9".to_owned()), ..facts.clone() };
+
+        let made = "{{random(3)}}.jobs.>";
+        for (destination, filter, facts, weight, part) in [
+            (Some(made), "1.>", &facts, Weight::Note, "it comes to this box (part 2/3)"),
+            (Some(made), "1.>", &other, Weight::Weak, "was made by box-9"),
+            (Some(made), "0.>", &facts, Weight::Broken, "has to take 1.>"),
+            (Some(made), "", &facts, Weight::Broken, "has to take 1.>"),
+            (Some("{{random(2)}}.jobs.>"), "1.>", &facts, Weight::Broken, "{{random(3)}}.jobs.>"),
+            (None, "1.>", &facts, Weight::Broken, "does not number the parts"),
+        ] {
+            let found = of_consumer(&stream(destination), &consumer(filter), facts);
+            let worst = found.iter().max_by_key(|finding| finding.weight).expect("some");
+            assert!(
+                worst.weight == weight && worst.text.contains(part),
+                "{destination:?} {filter}: {worst}"
+            );
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -23,6 +22,7 @@ use crate::service::clock;
 use crate::service::exit::Exit;
 use crate::service::notify::{self, NotifyState};
 use crate::service::scrape;
+use crate::service::signals::StopSignals;
 
 /// Threads of the runtime: the machines this runs on have two cores, seldom more.
 const WORKERS: usize = 2;
@@ -76,7 +76,7 @@ async fn look_once(config: &NatsConfig, create: bool) -> Result<Vec<Looked>, Set
 /// Runs the routes until a signal comes.
 pub fn run(config: NatsConfig, create: bool) -> Result<(), Exit> {
     runtime()?.block_on(async {
-        let mut signals = StopSignals::new()?;
+        let mut signals = caught_signals()?;
         let clock: Clock = clock::system();
         let counts = Arc::new(BridgeCounts::of(&config));
         let pulses = Pulses::default();
@@ -151,26 +151,9 @@ async fn connected(
 }
 
 /// What asks the bridge to end.
-struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl StopSignals {
-    fn new() -> Result<Self, Exit> {
-        let failed = |error| Exit::new(Exit::IO, format!("cannot catch signals: {error}"));
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
+fn caught_signals() -> Result<StopSignals, Exit> {
+    StopSignals::catch()
+        .map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
 }
 
 /// The loops that are watched, by their routes.
@@ -279,16 +262,18 @@ fn report(looked: &[Looked]) {
     }
 }
 
+/// A route whose loop does not come round any more.
+fn hanging(pulses: &Pulses) -> Option<String> {
+    let pulses = pulses.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pulses.iter().find(|(_, pulse)| !pulse.is_alive()).map(|(route, _)| route.clone())
+}
+
 /// Says to the service manager that it lives, as long as all loops come round.
 async fn watch_over(pulses: Pulses, clock: Clock) {
     let pause = notify::pause();
     let lines = LineGap::new(clock);
     loop {
-        let hangs = {
-            let pulses = pulses.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            pulses.iter().find(|(_, pulse)| !pulse.is_alive()).map(|(route, _)| route.clone())
-        };
-        match hangs {
+        match hanging(&pulses) {
             None => notify::notify(&[NotifyState::Watchdog]),
             Some(route) if lines.open().is_some() => {
                 tracing::error!(route, "a route does not come round any more");
@@ -296,5 +281,34 @@ async fn watch_over(pulses: Pulses, clock: Clock) {
             Some(_) => {}
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Pulses, hanging};
+    use crate::model::{Clock, Now, limits};
+    use crate::nats::pulse::RoutePulse;
+
+    #[test]
+    fn one_route_that_hangs_is_enough_for_no_sign_of_life() {
+        let ms = Arc::new(AtomicU64::new(0));
+        let read = ms.clone();
+        let clock: Clock =
+            Arc::new(move || Now { mono_ms: read.load(Ordering::Relaxed), wall_ms: 0 });
+        let pulses = Pulses::default();
+        // Without routes it waits for servers, for as long as it likes.
+        assert_eq!(hanging(&pulses), None);
+
+        let of = |route: &str| (route.to_owned(), Arc::new(RoutePulse::new(clock.clone())));
+        pulses.lock().expect("no panic").extend([of("a"), of("b")]);
+        ms.store(limits::NATS_ALIVE_MS, Ordering::Relaxed);
+        pulses.lock().expect("no panic")[0].1.beat();
+        assert_eq!(hanging(&pulses).as_deref(), Some("b"));
+        pulses.lock().expect("no panic")[1].1.beat();
+        assert_eq!(hanging(&pulses), None);
     }
 }

@@ -7,13 +7,16 @@ use async_nats::jetstream::consumer::{AckPolicy, Consumer, PullConsumer, pull};
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context, ErrorCode, context};
 
-use super::box_client::{BoxClient, BoxError};
-use super::config::{CreateConsumer, InConfig, NatsConfig, OutConfig};
+use super::box_client::{BoxClient, BoxError, ONLY_202};
+use super::config::{InConfig, NatsConfig, OutConfig, Via};
 use super::connect::{Connection, causes};
-use super::promise::{Finding, InFacts, OutFacts, Weight, of_consumer, of_stream};
+use super::promise::{Finding, InFacts, OutFacts, Weight, filters, of_consumer, of_stream};
 use super::varz::{SyncPolicy, sync_policy};
 use crate::model::limits;
 use crate::service::exit::Exit;
+
+/// Under this key a consumer says which box made it.
+const BOX: &str = "hookbox-box";
 
 /// Why a route cannot begin.
 #[derive(Debug)]
@@ -184,6 +187,12 @@ impl Setup<'_> {
                 format!("hookbox has no source {name}: hookboxctl source create {name}")
             })
         })?;
+        let answer = source.settings.answer.map(|status| status.get());
+        if route.via == Via::Ingress && answer.is_some_and(|status| status != 202) {
+            let what =
+                format!("source {} answers {}: {ONLY_202}", route.source, answer.unwrap_or(0));
+            return Err(SetupError::refused(what));
+        }
         let stream =
             context.get_stream(&route.stream).await.map_err(|error| match error.kind() {
                 context::GetStreamErrorKind::JetStream(answer) => answered(&route.stream, &answer),
@@ -191,7 +200,10 @@ impl Setup<'_> {
             })?;
 
         let consumer = self.consumer(&stream, route).await?;
+        let made_by = consumer.cached_info().config.metadata.get(BOX).cloned();
         let facts = InFacts {
+            part: route.part,
+            other_box: made_by.filter(|made_by| *made_by != self.config.box_name()),
             max_payload: self.connection.client.max_payload() as u64,
             max_body: source
                 .settings
@@ -210,7 +222,7 @@ impl Setup<'_> {
         stream: &Stream,
         route: &InConfig,
     ) -> Result<PullConsumer, SetupError> {
-        let name = &route.consumer;
+        let name = &route.consumer_name();
         let error = match stream.consumer_info(name).await {
             Ok(info) if info.config.deliver_subject.is_some() => {
                 let what = format!("consumer {name} is a push consumer: name one that is pulled");
@@ -235,14 +247,17 @@ impl Setup<'_> {
             return Err(SetupError::refused(what));
         }
 
-        let settings = consumer_settings(name, &route.create);
+        let settings = consumer_settings(name, route, self.config.box_name());
         let consumer = stream.create_consumer(settings.clone()).await.map_err(|error| {
             SetupError::refused(format!("consumer {name} cannot be made: {}", causes(&error)))
         })?;
         println!(
             "made consumer {name} of {}: durable, pull, ack_policy explicit, ack_wait {:?}, \
              max_ack_pending {}, max_deliver -1, filter {:?}",
-            route.stream, settings.ack_wait, settings.max_ack_pending, settings.filter_subjects
+            route.stream,
+            settings.ack_wait,
+            settings.max_ack_pending,
+            filters(&settings)
         );
         Ok(consumer)
     }
@@ -314,11 +329,17 @@ fn stream_settings(route: &OutConfig, pattern: &str) -> StreamConfig {
     }
 }
 
-fn consumer_settings(name: &str, create: &CreateConsumer) -> pull::Config {
-    let (filter_subject, filter_subjects) = match create.filter.as_slice() {
+fn consumer_settings(name: &str, route: &InConfig, box_name: String) -> pull::Config {
+    let create = &route.create;
+    let filters = match route.part {
+        Some(part) => part.filters(&create.filter),
+        None => create.filter.clone(),
+    };
+    let (filter_subject, filter_subjects) = match filters.as_slice() {
         [one] => (one.clone(), Vec::new()),
         several => (String::new(), several.to_vec()),
     };
+
     pull::Config {
         durable_name: Some(name.to_owned()),
         ack_policy: AckPolicy::Explicit,
@@ -328,6 +349,8 @@ fn consumer_settings(name: &str, create: &CreateConsumer) -> pull::Config {
         max_deliver: -1,
         filter_subject,
         filter_subjects,
+        // Boxes share a consumer, but not one of a part.
+        metadata: route.part.map(|_| (BOX.to_owned(), box_name)).into_iter().collect(),
         ..pull::Config::default()
     }
 }
@@ -340,6 +363,8 @@ fn pull_settings(consumer: &PullConsumer) -> pull::Config {
         max_deliver: config.max_deliver,
         memory_storage: config.memory_storage,
         headers_only: config.headers_only,
+        filter_subject: config.filter_subject.clone(),
+        filter_subjects: config.filter_subjects.clone(),
         ..pull::Config::default()
     }
 }

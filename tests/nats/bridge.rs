@@ -54,8 +54,14 @@ pub fn run(args: &[&str]) -> Ended {
 impl Bridge {
     /// Starts it without waiting.
     pub fn spawn(config: &str) -> Self {
+        Self::spawn_with(config, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub fn spawn_with(config: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = program()
             .args(["--config", config, "--create", "--log-format", "json"])
+            .envs(variables.iter().copied())
             .spawn()
             .expect("hookbox-nats starts");
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -98,8 +104,13 @@ impl Bridge {
     }
 
     /// SIGTERM; how it ended.
-    pub fn terminate(mut self) -> ExitStatus {
+    pub fn terminate(self) -> ExitStatus {
         signal(self.pid(), rustix::process::Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits for its end.
+    pub fn ended(mut self) -> ExitStatus {
         until("the end of the bridge", SOON, || self.child.try_wait().expect("our own child"))
     }
 }

@@ -2,7 +2,10 @@
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
+use serde_json::json;
+
 use crate::bridge::{Bridge, configuration, run};
+use crate::jwt::Operator;
 use crate::out::{ROUTE, a_box};
 use crate::server::NatsServer;
 use crate::streams::Js;
@@ -42,6 +45,53 @@ fn an_nkey_and_a_password_are_what_the_server_asks_for() {
         assert_eq!(said.code, Some(0), "{said:?}");
         assert!(said.stdout.contains("stream -> HOOKS: promise"), "{said:?}");
     }
+}
+
+#[test]
+fn a_creds_file_says_who_the_bridge_is_and_what_it_may_do() {
+    let operator = Operator::new();
+    let Some(server) = NatsServer::start_with(&operator.configuration()) else { return };
+    let home = Home::new();
+    let daemon = a_box(&home, &[]);
+    let creds = |name: &str, text: &str| {
+        let file = home.write(name, text);
+        with(&home, &server, &format!("credentials = \"{file}\"\n"))
+    };
+
+    let all = creds("all.creds", &operator.user(&json!({}), None));
+    let said = run(&["--config", &all, "--check", "--create"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("stream -> HOOKS: promise"), "{said:?}");
+
+    // What the guide gives to a box is enough, and no more than that box.
+    let least = json!({
+        "pub": {"allow": ["hooks.box-1.>", "$JS.API.STREAM.INFO.HOOKS"]},
+        "sub": {"allow": ["_INBOX.>"]},
+    });
+    let bridge = Bridge::start(&creds("least.creds", &operator.user(&least, None)));
+    daemon.accept("/in/app", &[], b"x");
+    daemon.await_count("delivered", 1);
+    assert_eq!(bridge.terminate().code(), Some(0));
+
+    let other = json!({"pub": {"allow": ["hooks.box-2.>", "$JS.API.STREAM.INFO.HOOKS"]}});
+    let bridge = Bridge::start(&creds("other.creds", &operator.user(&other, None)));
+    daemon.accept("/in/app", &[], b"y");
+    bridge.await_log("Permissions Violation for Publish");
+    daemon.await_count("pending", 1);
+    assert_eq!(bridge.terminate().code(), Some(0));
+
+    // Expired, of another operator, and no credentials at all.
+    let said = run(&["--config", &with(&home, &server, "")]);
+    assert_eq!(said.code, Some(69), "{said:?}");
+    let expired = operator.user(&json!({}), Some(1_700_000_001));
+    let stranger = Operator::new().user(&json!({}), None);
+    for text in [expired, stranger] {
+        let said = run(&["--config", &creds("wrong.creds", &text)]);
+        assert_eq!(said.code, Some(69), "{said:?}");
+    }
+    let broken = creds("broken.creds", "nothing of that kind\n");
+    let said = run(&["--config", &broken, "--check"]);
+    assert!(said.code != Some(0) && said.stderr.contains("broken.creds"), "{said:?}");
 }
 
 #[test]

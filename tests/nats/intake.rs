@@ -1,6 +1,8 @@
 //! In: what becomes of the messages of a stream.
 
-use crate::bridge::{Bridge, configuration};
+use base64::Engine;
+
+use crate::bridge::{Bridge, configuration, run};
 use crate::server::NatsServer;
 use crate::streams::Js;
 use crate::support::{Daemon, Home, SOON, until};
@@ -89,6 +91,8 @@ fn a_message_that_comes_again_is_the_same_event() {
     drop(bridge);
 }
 
+const FROM: &str = "message 1 of JOBS, jobs.large";
+
 #[test]
 fn what_the_source_refuses_is_given_up_with_a_reason_and_the_others_go_on() {
     for via in ["admin", "ingress"] {
@@ -97,6 +101,9 @@ fn what_the_source_refuses_is_given_up_with_a_reason_and_the_others_go_on() {
         js.stream("JOBS", &["jobs.>"], |_| {});
         let mut home = Home::new();
         let daemon = a_box(&mut home, &["--max-body", "100"]);
+        daemon.json(&["endpoint", "create", "watch", "--url", "pull:", "--from", "hookbox"]);
+        let advisory = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.JOBS.boxes";
+        let mut advisories = js.subscribe(advisory);
         let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route(via)));
         bridge.await_log("larger ones are given up");
         js.publish("jobs.large", &[], &[b'x'; 101]);
@@ -107,6 +114,22 @@ fn what_the_source_refuses_is_given_up_with_a_reason_and_the_others_go_on() {
         let events = daemon.lines(&["event", "list", "--source", "jobs"]);
         assert_eq!(events.len(), 1, "{via}: {events:?}");
         assert_eq!(js.count("JOBS"), 2, "what is given up stays in the stream");
+
+        // The server says so, with the reason, and so does hookbox.
+        let said = js.next(&mut advisories);
+        assert_eq!(said["stream_seq"], 1, "{via}: {said}");
+        assert!(said["reason"].to_string().contains("413"), "{via}: {said}");
+        let notice = until("a notice", SOON, || {
+            let notices = daemon.lines(&["event", "list", "--source", "hookbox"]);
+            let found = notices.iter().find(|one| one["type"] == "hookbox.source.given_up")?;
+            Some(daemon.json(&["event", "show", found["id"].as_str().expect("an id")]))
+        });
+        let body = notice["body_base64"].as_str().expect("a body");
+        let body = base64::engine::general_purpose::STANDARD.decode(body).expect("base64");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let data = &body["data"];
+        assert_eq!((&data["source"], &data["from"]), (&"jobs".into(), &FROM.into()), "{body}");
+        assert!(data["last_reason"].to_string().contains("413"), "{via}: {body}");
     }
 }
 
@@ -135,5 +158,35 @@ fn a_box_that_does_not_accept_postpones_and_loses_nothing() {
     let daemon = home.start();
     await_taken(&js);
     assert_eq!(daemon.lines(&["event", "list", "--limit", "1000"]).len(), 80);
+    assert_eq!(bridge.terminate().code(), Some(0));
+}
+
+/// What is stored is not known from another answer: its sender would send it again.
+#[test]
+fn an_answer_that_is_no_202_acknowledges_nothing() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    js.stream("JOBS", &["jobs.>"], |_| {});
+    let mut home = Home::new();
+    let daemon = a_box(&mut home, &["--answer", "200"]);
+    let config = configuration(&home, "box-1", &server.url(), &route("ingress"));
+    let said = run(&["--config", &config, "--create"]);
+    assert_eq!(said.code, Some(69), "{said:?}");
+    assert!(said.stderr.contains("source jobs answers 200: only 202 says"), "{said:?}");
+
+    // The same, while it runs.
+    daemon.json(&["source", "update", "jobs", "--reset", "answer"]);
+    let bridge = Bridge::start(&config);
+    daemon.json(&["source", "update", "jobs", "--answer", "200"]);
+    js.publish("jobs.a", &[], b"{}");
+    bridge.await_log("only 202 says that an event is stored");
+    assert_eq!(js.open("JOBS", "boxes"), Some(1));
+
+    // It says something about the box, so that it is no reason to give up the message. The body of
+    // the answer is the source's own.
+    let own = ["--answer", "202", "--answer-body", "[accepted]"];
+    daemon.json(&[&["source", "update", "jobs"][..], &own].concat());
+    await_taken(&js);
+    assert_eq!(daemon.lines(&["event", "list", "--source", "jobs"]).len(), 1);
     assert_eq!(bridge.terminate().code(), Some(0));
 }

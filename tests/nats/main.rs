@@ -7,7 +7,8 @@
 //! (`sync_interval: always`), and everything is on loopback, behind a proxy of the test that cuts.
 //!
 //! How much is tried: `HOOKBOX_NATS_EVENTS` (events of a storm, default 400) and
-//! `HOOKBOX_NATS_KILLS` (default 6), `HOOKBOX_SEED` the seed that is printed.
+//! `HOOKBOX_NATS_KILLS` (default 6), `HOOKBOX_SEED` the seed that is printed; `HOOKBOX_NATS_AWAY`
+//! are the seconds for which the server is away (default 0).
 #![allow(clippy::disallowed_methods, reason = "tests have clocks of their own")]
 
 mod bridge;
@@ -15,10 +16,12 @@ mod check;
 mod figures;
 mod identity;
 mod intake;
+mod jwt;
 mod out;
 mod outages;
 mod proxy;
 mod server;
+mod service;
 mod storm_in;
 mod storm_out;
 mod streams;

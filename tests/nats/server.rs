@@ -10,6 +10,8 @@ use crate::support::{SOON, until};
 /// A server that can be killed and started again over the same store.
 pub struct NatsServer {
     program: PathBuf,
+    /// What runs in front of it, as `strace` does.
+    before: Vec<String>,
     dir: tempfile::TempDir,
     /// Further lines of its configuration.
     more: String,
@@ -38,6 +40,11 @@ impl NatsServer {
 
     /// The same, with more lines of its configuration.
     pub fn start_with(more: &str) -> Option<Self> {
+        Self::start_behind(&[], more)
+    }
+
+    /// The same, with a command in front of it that becomes it.
+    pub fn start_behind(before: &[&str], more: &str) -> Option<Self> {
         let program = match found() {
             Ok(program) => program,
             Err(why) => {
@@ -51,6 +58,7 @@ impl NatsServer {
         let dir = tempfile::Builder::new().prefix("hookbox-nats-").tempdir();
         let mut server = Self {
             program,
+            before: before.iter().map(|&word| word.to_owned()).collect(),
             dir: dir.expect("a temporary folder"),
             more: more.to_owned(),
             child: None,
@@ -100,7 +108,10 @@ impl NatsServer {
         );
         let file = self.write("server.conf", &settings);
         let log = std::fs::File::create(folder.join("server.log")).expect("a file");
-        let child = Command::new(&self.program)
+        let words = self.before.iter().map(PathBuf::from).chain([self.program.clone()]);
+        let words: Vec<PathBuf> = words.collect();
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["-c", &file])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a descriptor"))

@@ -2,11 +2,14 @@
 //! killed at random moments and started again.
 //!
 //! At the end: every message is an event; at one box none is two events, for its key is known
-//! there. A message whose box died between storing it and saying so goes to another box as well:
-//! that is counted and printed, for no box knows what another one has.
+//! there. Where the boxes share one consumer, a message whose box died between storing it and
+//! saying so goes to another box as well; where each has a part of the stream, it comes to the
+//! same box again, and is one event.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
+
+use async_nats::jetstream::stream::SubjectTransform;
 
 use crate::bridge::{Bridge, configuration};
 use crate::intake::{a_box, route};
@@ -20,15 +23,62 @@ const BOXES: usize = 3;
 /// Messages that are published between two kills at most, so that kills fall into the work.
 const AHEAD: u64 = 60;
 
+/// How the boxes share the stream.
+#[derive(Clone, Copy, PartialEq)]
+enum Sharing {
+    /// One consumer for all.
+    Consumer,
+    /// A part for each, with a consumer of its own.
+    Parts,
+}
+
+impl Sharing {
+    /// The lines of a box in its configuration.
+    fn route(self, number: usize) -> String {
+        let route = route("admin");
+        match self {
+            Self::Consumer => route,
+            Self::Parts => route
+                .replace("[in.create]", &format!("part = \"{}/{BOXES}\"\n[in.create]", number + 1)),
+        }
+    }
+
+    /// What is not acknowledged yet.
+    fn open(self, js: &Js) -> Option<u64> {
+        match self {
+            Self::Consumer => js.open("JOBS", "boxes"),
+            Self::Parts => {
+                (1..=BOXES).map(|n| js.open("JOBS", &format!("boxes-{n}-of-{BOXES}"))).sum()
+            }
+        }
+    }
+}
+
+/// No box knows what another one has: what goes to a second one after a kill is printed.
 #[test]
 fn every_message_becomes_an_event_and_at_one_box_never_two() {
+    storm(Sharing::Consumer);
+}
+
+#[test]
+fn with_a_part_for_each_box_every_message_becomes_one_event() {
+    storm(Sharing::Parts);
+}
+
+fn storm(sharing: Sharing) {
     let Some(mut server) = NatsServer::start() else { return };
     let size = Size::of_environment();
     println!("in: {} messages, {} kills, HOOKBOX_SEED={}", size.events, size.kills, size.seed);
     let mut rng = Rng::new(size.seed);
     let js = Js::connect(&server.url());
-    js.stream("JOBS", &["jobs.>"], |_| {});
-    let mut fleet: Vec<FleetBox> = (0..BOXES).map(|number| a_fleet_box(number, &server)).collect();
+    js.stream("JOBS", &["jobs.>"], |config| {
+        if sharing == Sharing::Parts {
+            let (source, destination) = ("jobs.>".to_owned(), "{{random(3)}}.jobs.>".to_owned());
+            config.subject_transform = Some(SubjectTransform { source, destination });
+        }
+    });
+    let boxes = (0..BOXES).map(|number| a_fleet_box(number, sharing, &server));
+    let mut fleet: Vec<FleetBox> = boxes.collect();
 
     let started = Instant::now();
     let mut killed: BTreeMap<&str, u64> = BTreeMap::new();
@@ -36,40 +86,38 @@ fn every_message_becomes_an_event_and_at_one_box_never_two() {
     for number in 1..=size.kills + 1 {
         let wanted = size.events * number / (size.kills + 1);
         let before = wanted.saturating_sub(AHEAD);
-        while published < wanted {
-            let key = format!("job-{published}");
-            let headers = [("Nats-Msg-Id", key.as_str()), ("Hookbox-Type", &key)];
-            js.publish("jobs.a", &headers, key.as_bytes());
-            published += 1;
-        }
+        js.publish_all(published..wanted, |number| {
+            let key = format!("job-{number}");
+            ("jobs.a", vec![("Nats-Msg-Id", key.clone()), ("Hookbox-Type", key.clone())], key)
+        });
+        published = wanted;
         if number <= size.kills {
             // In the middle of taking what was published last.
             until("messages that are taken", size.patience(), || {
-                (js.open("JOBS", "boxes")? <= published - before).then_some(())
+                (sharing.open(&js)? <= published - before).then_some(())
             });
             *killed.entry(kill_one(&mut fleet, &mut server, &mut rng)).or_default() += 1;
         }
     }
     println!("in: {killed:?}, published after {:?}", started.elapsed());
-    until("a consumer that is done", size.patience(), || {
-        (js.open("JOBS", "boxes")? == 0).then_some(())
-    });
+    until("a consumer that is done", size.patience(), || (sharing.open(&js)? == 0).then_some(()));
     println!("in: taken after {:?}", started.elapsed());
-    check_boxes(&fleet, size.events);
+    let at_two = check_boxes(&fleet, size.events);
+    assert!(sharing == Sharing::Consumer || at_two == 0, "{at_two} messages are two events");
 }
 
-fn a_fleet_box(number: usize, server: &NatsServer) -> FleetBox {
+fn a_fleet_box(number: usize, sharing: Sharing, server: &NatsServer) -> FleetBox {
     let mut home = Home::new();
     let daemon = a_box(&mut home, &[]);
     let name = format!("box-{number}");
-    let config = configuration(&home, &name, &server.url(), &route("admin"));
+    let config = configuration(&home, &name, &server.url(), &sharing.route(number));
     // One after the other: the first makes the consumer.
     let bridge = Some(Bridge::start(&config));
     FleetBox { home, config, daemon: Some(daemon), bridge, addr: Default::default() }
 }
 
-/// Holds the events of all boxes against what was published.
-fn check_boxes(fleet: &[FleetBox], published: u64) {
+/// Holds the events of all boxes against what was published; how many are events at two.
+fn check_boxes(fleet: &[FleetBox], published: u64) -> usize {
     let mut boxes: HashMap<String, Vec<usize>> = HashMap::new();
     let mut shares = Vec::new();
     let mut recognized = 0;
@@ -94,6 +142,7 @@ fn check_boxes(fleet: &[FleetBox], published: u64) {
          recognized"
     );
     assert_eq!((missing, twice_at_one), (0, 0));
+    at_two
 }
 
 fn has_repetition(at: &[usize]) -> bool {

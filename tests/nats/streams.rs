@@ -115,6 +115,31 @@ impl Js {
         })
     }
 
+    /// Publishes several at a time, each until the stream has acknowledged it.
+    pub fn publish_all<'a>(
+        &self,
+        numbers: std::ops::Range<u64>,
+        message: impl Fn(u64) -> (&'a str, Vec<(&'a str, String)>, String),
+    ) {
+        let each = futures_util::stream::iter(numbers.map(message)).map(|(subject, all, body)| {
+            let mut headers = async_nats::HeaderMap::new();
+            all.into_iter().for_each(|(name, value)| headers.insert(name, value));
+            async move {
+                loop {
+                    let (headers, body) = (headers.clone(), body.clone().into());
+                    let sent = self.context.publish_with_headers(subject.to_owned(), headers, body);
+                    if let Ok(sent) = sent.await
+                        && sent.await.is_ok()
+                    {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        });
+        self.runtime.block_on(each.buffer_unordered(16).collect::<Vec<()>>());
+    }
+
     /// All messages of a stream, in its order.
     pub fn all(&self, name: &str) -> Vec<Stored> {
         let wanted = usize::try_from(self.count(name)).expect("a number");
@@ -141,6 +166,23 @@ impl Js {
             let info = stream.consumer_info(consumer).await.ok()?;
             Some(info.num_pending + info.num_ack_pending as u64)
         })
+    }
+
+    /// Hears what is published on a subject, in a stream or not.
+    pub fn subscribe(&self, subject: &str) -> async_nats::Subscriber {
+        self.runtime.block_on(async {
+            let nats = self.context.client();
+            let subscriber = nats.subscribe(subject.to_owned()).await.expect("subscribed");
+            nats.flush().await.expect("flushed");
+            subscriber
+        })
+    }
+
+    /// The next that it hears, which is JSON.
+    pub fn next(&self, subscriber: &mut async_nats::Subscriber) -> serde_json::Value {
+        let next = async { tokio::time::timeout(SOON, subscriber.next()).await };
+        let next = self.runtime.block_on(next).expect("a message in time").expect("a message");
+        serde_json::from_slice(&next.payload).expect("JSON")
     }
 
     /// Waits for so many messages.

@@ -6,9 +6,9 @@ use crate::admin::serve::routes::Op;
 use crate::api::views::{
     ApplyView, CancelView, CheckView, DeletedView, DeliveryDetailView, DeliveryView, DiscardView,
     EndpointTestView, EndpointView, EventDetailView, EventSentView, EventView, ExplainView,
-    ExportView, HistoryView, ImportView, LeasesView, LogHeadView, LogStatView, RefusedRequestView,
-    ReplayStartView, ReplayView, RetryView, SettledView, SourceView, StatusView, TailView,
-    VerifyLine, VersionView,
+    ExportView, GivenUpView, HistoryView, ImportView, LeasesView, LogHeadView, LogStatView,
+    RefusedRequestView, ReplayStartView, ReplayView, RetryView, SettledView, SourceView,
+    StatusView, TailView, VerifyLine, VersionView,
 };
 
 /// What a request is answered with.
@@ -37,6 +37,11 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
         Op::SourceRefused,
         "List the last requests that a source refused for their proof and keeps (`keep_refused`)",
         lines::<RefusedRequestView>,
+    ),
+    (
+        Op::SourceGaveUp,
+        "Report an event that a source refused and that whoever had it gave up: a notice",
+        accepted::<GivenUpView>,
     ),
     (Op::EndpointList, "List endpoints", lines::<EndpointView>),
     (Op::EndpointCreate, "Create an endpoint", created::<EndpointView>),

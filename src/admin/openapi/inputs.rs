@@ -4,8 +4,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::admin::serve::routes::Op;
 use crate::api::bodies::{
-    CheckBody, DeadLettersBody, EmptyBody, ExtendBody, IdsBody, LeaseBody, RejectBody, ReplayBody,
-    RotateBody, SendEventBody, TestEndpointBody,
+    CheckBody, DeadLettersBody, EmptyBody, ExtendBody, GivenUpBody, IdsBody, LeaseBody, RejectBody,
+    ReplayBody, RotateBody, SendEventBody, TestEndpointBody,
 };
 use crate::api::{ApplyBody, DeliveryFilter, EndpointSpec, EventFilter, SourceSpec};
 
@@ -164,8 +164,10 @@ pub fn body_of(op: Op, g: &mut SchemaGenerator) -> Option<Schema> {
         Op::SourceUpdate => g.subschema_for::<SourceSpec>(),
         Op::EndpointCreate => g.subschema_for::<NewEndpoint>(),
         Op::EndpointUpdate => g.subschema_for::<EndpointSpec>(),
+
         Op::SourceRotate | Op::EndpointRotate => g.subschema_for::<RotateBody>(),
         Op::SourceCheck => g.subschema_for::<CheckBody>(),
+        Op::SourceGaveUp => g.subschema_for::<GivenUpBody>(),
         Op::EndpointTest => g.subschema_for::<TestEndpointBody>(),
         Op::EventSend => g.subschema_for::<SendEventBody>(),
         Op::DeliveryRetry | Op::DeliveryCancel => g.subschema_for::<IdsBody>(),

@@ -7,6 +7,7 @@ mod endpoint_health;
 pub mod endpoints;
 pub mod events;
 pub mod explain;
+pub mod given_up;
 pub mod history;
 pub mod imports;
 pub mod leases;

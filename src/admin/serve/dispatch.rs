@@ -8,8 +8,8 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::{
-    apply, check_request, deliveries, endpoints, events, explain, history, imports, leases, log,
-    metrics, replays, sources, status, tail, version,
+    apply, check_request, deliveries, endpoints, events, explain, given_up, history, imports,
+    leases, log, metrics, replays, sources, status, tail, version,
 };
 
 /// Has a request done by its handler.
@@ -29,6 +29,7 @@ pub async fn dispatch(
         Op::SourceRotate => sources::rotate(admin, request).await,
         Op::SourceCheck => check_request::check(admin, request).await,
         Op::SourceRefused => sources::refused(admin, request),
+        Op::SourceGaveUp => given_up::announce(admin, request).await,
 
         Op::EndpointList => endpoints::list(admin, request).await,
         Op::EndpointCreate => endpoints::create(admin, request).await,

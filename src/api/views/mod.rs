@@ -44,8 +44,8 @@ pub use log::{
 };
 pub use reason_facts::ReasonFacts;
 pub use results::{
-    CancelView, DeletedView, DiscardView, EventSentView, ImportView, LeftOutView, ProblemLine,
-    ProblemView, ReplayStartView, ReplayView, RetryView,
+    CancelView, DeletedView, DiscardView, EventSentView, GivenUpView, ImportView, LeftOutView,
+    ProblemLine, ProblemView, ReplayStartView, ReplayView, RetryView,
 };
 pub use source::{
     CheckElementView, CheckResponseView, CheckView, RefusedRequestView, SecretView, SourceView,

@@ -19,6 +19,15 @@ pub struct DeletedView {
     pub warnings: Vec<String>,
 }
 
+/// It was reported that an event of a source was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct GivenUpView {
+    pub source: String,
+    /// The type of the notice. Endpoints with `--from hookbox` get at most one a minute.
+    pub notice: String,
+}
+
 /// An event was sent in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

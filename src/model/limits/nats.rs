@@ -4,6 +4,8 @@
 pub const NATS_SERVERS: usize = 16;
 /// Routes of one configuration, out and in together.
 pub const NATS_ROUTES: usize = 32;
+/// Parts of a stream that boxes share.
+pub const NATS_PARTS: u32 = 64;
 /// Bytes of the configuration file.
 pub const NATS_CONFIG_BYTES: u64 = 1 << 20;
 /// Messages of one route that may be under way, by default.

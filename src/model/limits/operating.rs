@@ -30,6 +30,8 @@ pub const ID_PREFIX_RECORDS: usize = 20_000;
 /// Bodies above 1 MiB that members of the group have in memory at a time, one each. Further ones
 /// wait for their turn. Root and the daemon's own user have one of their own.
 pub const ADMIN_BODIES: usize = 2;
+/// Characters of each text of a report that an event was given up.
+pub const GIVEN_UP_TEXT: usize = 512;
 /// Bytes that are kept of the reason of an imported dead letter.
 pub const REASON_LEN: usize = 8 << 10;
 /// Dead letters whose reason an export states. Of others it states that they are dead.
