@@ -160,10 +160,12 @@ pub(super) fn tail_line(line: &Tolerant<TailView>) -> String {
             let (bytes, endpoints) = (size(*bytes as u64), count(*deliveries, "endpoint"));
             format!("{time}  in    {source}  {kind}  {bytes}  {id}  to {endpoints}")
         }
-        TailView::Duplicate { at, id, event_seq } => {
+        TailView::Duplicate { at, id, source, event_seq } => {
             let first =
                 id.as_ref().map_or_else(|| format!("record {event_seq}"), ToString::to_string);
-            format!("{}  in    duplicate of {first}", local_ms(at.0))
+            let source = source.as_deref().map(|source| format!("{}  ", clean(source)));
+            let source = source.unwrap_or_default();
+            format!("{}  in    {source}duplicate of {first}", local_ms(at.0))
         }
         TailView::Attempt {
             at,

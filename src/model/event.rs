@@ -107,13 +107,7 @@ impl Event {
     /// most that any of them says, so that nobody makes it less by saying it twice.
     #[must_use]
     pub fn hops(&self) -> u32 {
-        let fields = self.headers.iter().filter(|header| header.name == HOPS);
-        let texts = fields.filter_map(|header| std::str::from_utf8(&header.value).ok());
-        texts
-            .flat_map(|text| text.split(','))
-            .filter_map(|text| count(text.trim()))
-            .max()
-            .unwrap_or(0)
+        hops_of(&self.headers)
     }
 
     /// Whether it has passed so many daemons that it must be going round in circles. Such an event
@@ -147,6 +141,14 @@ impl Event {
         let headers: usize = self.headers.iter().map(|h| h.name.len() + h.value.len() + 64).sum();
         self.body.len() + headers + self.kind.len() + self.source_name.len() + 256
     }
+}
+
+/// The hops that header fields speak of; see [`Event::hops`].
+#[must_use]
+pub fn hops_of(headers: &[Header]) -> u32 {
+    let fields = headers.iter().filter(|header| header.name == HOPS);
+    let texts = fields.filter_map(|header| std::str::from_utf8(&header.value).ok());
+    texts.flat_map(|text| text.split(',')).filter_map(|text| count(text.trim())).max().unwrap_or(0)
 }
 
 /// A number of any length; one too large for the type is the largest.

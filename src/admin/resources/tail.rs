@@ -1,6 +1,6 @@
 //! Tail: the last events and attempts, out of the log, and with `follow` those from then on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::{ApiRequest, stopped};
 use crate::admin::http::response::{ApiResponse, line};
 use crate::admin::scan::log_scan::LogScan;
-use crate::admin::scan::{page, walk};
+use crate::admin::scan::{event_lookup, page, walk};
 use crate::api::values::{Text, Time};
 use crate::api::views::{ProblemLine, TailView};
 use crate::model::{DeliveryFilter, DeliveryId, Event, EventId, Seq, WallMs, limits};
@@ -25,6 +25,8 @@ use crate::scheduler::TailLine;
 const PAST: usize = 10;
 /// Lines that may wait for a slow reader, beside `limits::TAIL_LAG` at the scheduler.
 const LINES_WAITING: usize = 64;
+/// Events of duplicates whose sources are kept: what is sent again is sent again soon.
+const SOURCES_KEPT: usize = 1024;
 
 /// What of the stream is wanted.
 #[derive(Clone, Default)]
@@ -44,8 +46,46 @@ impl TailFilter {
             || (self.endpoint.is_none() && self.source.is_none())
     }
 
-    fn duplicate(&self) -> bool {
-        self.endpoint.is_none() && self.source.is_none()
+    /// Duplicates pass as events do. That of an event that is gone has no source any more.
+    fn duplicate(&self, source: Option<&str>) -> bool {
+        match source {
+            Some(source) => self.event(source),
+            None => self.endpoint.is_none() && self.source.is_none(),
+        }
+    }
+}
+
+/// The sources of events that came again: the record of a duplicate has only the number of its
+/// event.
+#[derive(Default)]
+struct RepeatedSources(HashMap<Seq, Option<String>>);
+
+impl RepeatedSources {
+    /// That of one event, on a thread that may block.
+    fn read(&mut self, scan: &LogScan, event: Seq) -> Result<Option<String>, Problem> {
+        if let Some(known) = self.0.get(&event) {
+            return Ok(known.clone());
+        }
+        let found = event_lookup::find(scan, event)?;
+        Ok(self.keep(event, found.map(|(event, _)| event.source_name.clone())))
+    }
+
+    /// The same, off the thread.
+    async fn find(&mut self, admin: &Arc<Admin>, event: Seq) -> Option<String> {
+        if let Some(known) = self.0.get(&event) {
+            return known.clone();
+        }
+        let found = walk::value(admin, move |scan| event_lookup::find(scan, event)).await;
+        let found = found.ok().flatten();
+        self.keep(event, found.map(|(event, _)| event.source_name.clone()))
+    }
+
+    fn keep(&mut self, event: Seq, source: Option<String>) -> Option<String> {
+        if self.0.len() >= SOURCES_KEPT {
+            self.0.clear();
+        }
+        self.0.insert(event, source.clone());
+        source
     }
 }
 
@@ -85,7 +125,7 @@ pub fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
         if follow {
             let mut stop = request.stop;
             tokio::select! {
-                () = forward(live, &wanted, sent, &sender) => {}
+                () = forward(&admin, live, &wanted, sent, &sender) => {}
                 () = sender.closed() => {}
                 () = stopped(&mut stop) => {}
             }
@@ -125,6 +165,7 @@ fn last(
     if count == 0 {
         return Ok((lines, sent));
     }
+    let mut repeated = RepeatedSources::default();
 
     for entry in scan.log().backward(Seq::MAX) {
         scan.still_wanted()?;
@@ -136,10 +177,13 @@ fn last(
             lines.push(event_line(event, fan_out.len()));
         }
         if let Record::DuplicateSeen { event, at } = record
-            && wanted.duplicate()
+            && wanted.endpoint.is_none()
         {
-            let salt = scan.admin.handle.directory().salt;
-            lines.push(duplicate_line(EventId::in_log(salt, event), at));
+            let source = repeated.read(scan, event)?;
+            if wanted.duplicate(source.as_deref()) {
+                let salt = scan.admin.handle.directory().salt;
+                lines.push(duplicate_line(EventId::in_log(salt, event), source, at));
+            }
         }
         for attempt in record.attempts() {
             let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
@@ -168,8 +212,8 @@ fn event_line(event: &Event, deliveries: usize) -> TailView {
     }
 }
 
-fn duplicate_line(event: EventId, at: WallMs) -> TailView {
-    TailView::Duplicate { at: Time(at), id: Some(Text(event)), event_seq: event.seq }
+fn duplicate_line(event: EventId, source: Option<String>, at: WallMs) -> TailView {
+    TailView::Duplicate { at: Time(at), id: Some(Text(event)), source, event_seq: event.seq }
 }
 
 fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
@@ -193,17 +237,28 @@ fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
 
 /// Sends what happens, until the scheduler or the reader is gone.
 async fn forward(
+    admin: &Arc<Admin>,
     mut live: broadcast::Receiver<Arc<TailLine>>,
     wanted: &TailFilter,
     sent: AlreadySent,
     sender: &mpsc::Sender<Bytes>,
 ) {
+    let mut repeated = RepeatedSources::default();
     loop {
-        let row = match live.recv().await {
-            Ok(line) => live_line(&line, wanted, &sent),
-            Err(broadcast::error::RecvError::Lagged(lines)) => Some(TailView::Missed { lines }),
+        let received = live.recv().await;
+        let row = match received.as_deref() {
+            Ok(TailLine::Duplicate { event, at }) if wanted.endpoint.is_none() => {
+                let source = repeated.find(admin, event.seq).await;
+                let passes = wanted.duplicate(source.as_deref());
+                passes.then(|| duplicate_line(*event, source, *at))
+            }
+            Ok(line) => live_line(line, wanted, &sent),
+            Err(broadcast::error::RecvError::Lagged(lines)) => {
+                Some(TailView::Missed { lines: *lines })
+            }
             Err(broadcast::error::RecvError::Closed) => return,
         };
+
         if let Some(row) = row
             && sender.send(line(&row)).await.is_err()
         {
@@ -225,9 +280,8 @@ fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option
                 deliveries: *deliveries,
             })
         }
-        TailLine::Duplicate { event, at } => {
-            wanted.duplicate().then(|| duplicate_line(*event, *at))
-        }
+        // Where they pass, they are looked up.
+        TailLine::Duplicate { .. } => None,
 
         TailLine::Attempt {
             delivery,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use toml::de::DeTable;
 
 use super::configuration_set::{ConfigurationSet, Entry, EntryPlaces};
-use super::unique_keys;
+use super::{json_lines, unique_keys};
 use crate::api::spec::{Spec, SpecError};
 use crate::model::check_name;
 
@@ -56,7 +56,7 @@ impl fmt::Display for SetFileError {
 struct Document {
     file: PathBuf,
     values: Map<String, Value>,
-    /// Of each key, its path and its line. JSON has none.
+    /// Of each key, its path and its line.
     lines: Vec<(Vec<String>, usize)>,
 }
 
@@ -116,7 +116,7 @@ impl Document {
             line: Some(error.line()).filter(|line| *line > 0),
             what: error.to_string(),
         })?;
-        Ok(Self { file: file.to_owned(), values, lines: Vec::new() })
+        Ok(Self { file: file.to_owned(), values, lines: json_lines::of(text) })
     }
 
     /// The entries of one of the tables.

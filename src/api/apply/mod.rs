@@ -14,6 +14,7 @@
 mod body;
 mod configuration_set;
 mod file;
+mod json_lines;
 mod unique_keys;
 mod written;
 

@@ -29,6 +29,9 @@ pub enum TailView {
         /// The event that it repeats; older daemons only say its record.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<Text<EventId>>,
+        /// That of the event, while the event is there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
         /// The record of the event.
         event_seq: u64,
     },

@@ -22,7 +22,8 @@ use crate::ctl::error::CtlError;
 use crate::ctl::files::read_secret;
 use crate::ctl::ssh::random;
 use crate::model::{
-    Header, REDACTED, TraceContext, canonical_header_name, is_credential_name, is_hop_header,
+    HOPS, Header, REDACTED, TraceContext, canonical_header_name, hops_of, is_credential_name,
+    is_hop_header,
 };
 
 /// The time for one request, and the bytes of an answer that are read.
@@ -175,8 +176,11 @@ impl Forwarder {
         let (id, seconds) = (lease.event.to_string(), (now_ms() / 1000).to_string());
         let signature = self.secret.sign(&id, &seconds, body);
         let attempt = lease.attempt.to_string();
+        // The application may post to a daemon, this one included: that a loop ends needs the count.
+        let came_with = fields(lease);
+        let hops = hops_of(&came_with).saturating_add(1).to_string();
         let authority = self.uri.authority().map_or("localhost", |authority| authority.as_str());
-        let own: [(&str, &str); 8] = [
+        let own: [(&str, &str); 9] = [
             ("host", authority),
             ("user-agent", concat!("hookboxctl/", env!("CARGO_PKG_VERSION"))),
             ("webhook-id", &id),
@@ -185,10 +189,11 @@ impl Forwarder {
             ("hookbox-source", &lease.source),
             ("hookbox-type", &lease.event_type),
             ("hookbox-attempt", &attempt),
+            (HOPS, &hops),
         ];
         own.iter().for_each(|(name, value)| set(&mut headers, name, value));
 
-        if let Some(trace) = trace(lease) {
+        if let Some(trace) = TraceContext::of_request(&came_with) {
             let span = data_encoding::HEXLOWER.encode(&random::<8>()?);
             set(&mut headers, "traceparent", &trace.with_span(&span));
             trace.state().into_iter().for_each(|state| set(&mut headers, "tracestate", state));
@@ -197,11 +202,10 @@ impl Forwarder {
     }
 }
 
-/// The trace that the event came with.
-fn trace(lease: &LeaseView) -> Option<TraceContext> {
+/// The header fields that the event came with.
+fn fields(lease: &LeaseView) -> Vec<Header> {
     let of = |(name, value): (&str, &str)| Header::new(name, value.to_owned());
-    let headers: Vec<Header> = lease.headers.iter().map(of).collect();
-    TraceContext::of_request(&headers)
+    lease.headers.iter().map(of).collect()
 }
 
 /// Whether a field of the sender's own goes along.

@@ -2,11 +2,14 @@
 //! terminal, which gets back what it showed before, whatever happens.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::commands::{TopAnswer, TopCommand};
 use super::keys::TopKey;
@@ -40,24 +43,55 @@ pub fn run(mut model: TopModel, run: &TopRun<'_>) -> Result<(), CtlError> {
     let (client, of_worker) = ((run.clients)()?, answers.clone());
     std::thread::spawn(move || worker::work(&client, &to_do, &of_worker));
 
+    // Before the terminal is taken: from then on no signal ends the process without giving it back.
+    let is_ended = ended_by_signals().map_err(failed)?;
     let mut terminal = ratatui::try_init().map_err(failed)?;
-    let screen = TopLoop { commands, answers, answered, run };
+    let screen = TopLoop { commands, answers, answered, is_ended, run };
     let ended = screen.run(&mut model, &mut terminal);
     let _ = ratatui::try_restore();
     ended
+}
+
+/// A flag that SIGTERM, SIGHUP and SIGINT set. Ctrl-C is a key here, not a signal.
+fn ended_by_signals() -> io::Result<Arc<AtomicBool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let [mut terminate, mut hangup, mut interrupt] = {
+        let _entered = runtime.enter();
+        [
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::interrupt())?,
+        ]
+    };
+
+    let is_ended = Arc::new(AtomicBool::new(false));
+    let flag = is_ended.clone();
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        flag.store(true, Ordering::Release);
+    });
+    Ok(is_ended)
 }
 
 struct TopLoop<'a> {
     commands: SyncSender<TopCommand>,
     answers: SyncSender<TopAnswer>,
     answered: Receiver<TopAnswer>,
+    /// Whether a signal asks it to end.
+    is_ended: Arc<AtomicBool>,
     run: &'a TopRun<'a>,
 }
 
 impl TopLoop<'_> {
     fn run(&self, model: &mut TopModel, terminal: &mut DefaultTerminal) -> Result<(), CtlError> {
         let (mut next_at, mut refreshes) = (0, 0);
-        loop {
+        while !self.is_ended.load(Ordering::Acquire) {
             let now = now_ms();
             // A clock that is set back does not stop it.
             if now >= next_at || next_at > now + self.run.every_ms {
@@ -88,6 +122,7 @@ impl TopLoop<'_> {
                 self.perform(wanted)?;
             }
         }
+        Ok(())
     }
 
     /// Hands commands on. `true` at the end.

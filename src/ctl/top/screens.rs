@@ -324,13 +324,14 @@ fn of_tail(line: &(u64, TailView)) -> Option<TopRow> {
                 word(format!("{event_type} {size} B to {deliveries}, {id}")),
             ],
         ),
-        TailView::Duplicate { at, id, event_seq } => {
+        TailView::Duplicate { at, id, source, event_seq } => {
             let first =
                 id.as_ref().map_or_else(|| format!("record {event_seq}"), ToString::to_string);
+            let source = source.clone().unwrap_or_default();
             row(
                 format!("{number} duplicate"),
                 Tone::Plain,
-                [time(at.0), word("in"), word(""), word(format!("duplicate of {first}"))],
+                [time(at.0), word("in"), word(source), word(format!("duplicate of {first}"))],
             )
         }
         TailView::Attempt {

@@ -215,7 +215,7 @@ impl Resume {
     /// As the daemon's tail has it: events of a source, attempts at an endpoint.
     fn wants(&self, line: &TailView) -> bool {
         match line {
-            TailView::Event { source, .. } => {
+            TailView::Event { source, .. } | TailView::Duplicate { source: Some(source), .. } => {
                 self.endpoint.is_none()
                     && self.source.as_ref().is_none_or(|wanted| wanted == source)
             }

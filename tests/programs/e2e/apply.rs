@@ -144,6 +144,12 @@ fn what_is_refused_leaves_everything_as_it_was() {
         run(&daemon, &["diff", &file]).expect(2);
     }
 
+    // In JSON, too, what the daemon refuses is named with the line of its entry.
+    let json =
+        "{\"endpoint\": {\n  \"y\": {\"url\": \"pull:\"},\n  \"x\": {\"from\": [\"in\"]}\n}}";
+    let refused = run(&daemon, &["apply", &home.write("x.json", json)]).expect(64).stderr;
+    assert!(refused.contains("x.json:3: endpoint.x: 'url' (--url): is missing"), "{refused}");
+
     let twice = home.write("twice.toml", "[source.in]\n");
     let refused = run(&daemon, &["apply", &good, "-f", &twice]).expect(64).stderr;
     assert!(refused.contains("twice.toml: source.in is in another file, too"), "{refused}");

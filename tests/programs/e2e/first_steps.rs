@@ -1,5 +1,6 @@
 //! The first half hour: what somebody who begins gets wrong, and what the programs say of it.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
@@ -104,7 +105,7 @@ fn a_source_that_accepts_everybody_is_warned_of_once() {
 }
 
 #[test]
-fn a_duplicate_in_the_tail_names_the_event_that_it_repeats() {
+fn a_duplicate_in_the_tail_names_the_event_that_it_repeats_and_its_source() {
     let home = Home::new();
     let daemon = home.start();
     open_source(&daemon, "in");
@@ -114,10 +115,36 @@ fn a_duplicate_in_the_tail_names_the_event_that_it_repeats() {
 
     let tail = daemon.lines(&["tail"]);
     let duplicate = tail.iter().find(|line| line["what"] == "duplicate").expect("it is there");
-    assert_eq!(text(duplicate, "id"), first, "{duplicate}");
+    assert_eq!((text(duplicate, "id"), text(duplicate, "source")), (first.as_str(), "in"));
     daemon.json(&["event", "show", text(duplicate, "id")]);
     let screen = daemon.ctl().run(&["tail"]).expect(0).stdout;
-    assert!(screen.contains(&format!("duplicate of {first}")), "{screen}");
+    assert!(screen.contains(&format!("in    in  duplicate of {first}")), "{screen}");
+
+    // Of a source alone there are its own, also of those that come while somebody watches.
+    open_source(&daemon, "other");
+    let of = |source: &str| {
+        let tail = daemon.lines(&["tail", "--source", source]);
+        tail.iter().map(|line| text(line, "what").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("in"), of("other")), (vec!["event".into(), "duplicate".into()], vec![]));
+    let mut following = daemon.ctl().spawn(&["--json", "tail", "-f", "--source", "in"]);
+    let mut lines = BufReader::new(following.stdout.take().expect("a pipe")).lines();
+    let mut next = || -> Value {
+        let line = lines.next().expect("a line").expect("readable");
+        serde_json::from_str(&line).expect("JSON")
+    };
+    assert_eq!(
+        (next()["what"].clone(), next()["what"].clone()),
+        ("event".into(), "duplicate".into())
+    );
+    let elsewhere = ["event", "send", "--source", "other", "--id", "key", "--data", "1"];
+    for send in [&elsewhere, &elsewhere, &send] {
+        daemon.json(send);
+    }
+    let live = next();
+    assert_eq!((text(&live, "what"), text(&live, "source")), ("duplicate", "in"), "{live}");
+    let _ = following.kill();
+    let _ = following.wait();
 }
 
 #[test]

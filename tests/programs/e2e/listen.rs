@@ -153,6 +153,28 @@ fn with_keep_it_goes_on_where_it_was() {
     assert!(refused.stderr.contains("http://localhost:3000/hook"), "{}", refused.stderr);
 }
 
+#[test]
+fn what_is_forwarded_to_the_same_daemon_does_not_go_round_for_ever() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let url = format!("http://{}/in/in", daemon.addr);
+    let mut listening = Listening::start(&daemon, &["--source", "in", "--forward", &url]);
+    await_endpoint(&daemon);
+
+    let first = daemon.accept("/in/in", &[("hookbox-hops", "5")], b"round");
+    assert_eq!(text(&listening.next(), "event"), first);
+    // The third time it has passed eight, and is kept without a delivery.
+    daemon.await_log("an event has passed too many daemons");
+    let passed = daemon.lines(&["event", "list", "--source", "in"]);
+    let hops = |event: &Value| {
+        let shown = daemon.json(&["event", "show", text(event, "id")]);
+        text(&shown["headers"], "hookbox-hops").to_owned()
+    };
+    assert_eq!(passed.iter().map(hops).collect::<Vec<_>>(), ["8", "7", "6", "5"]);
+    listening.interrupt();
+}
+
 /// A stand-in for ssh that knows one host, and reaches its socket by a link.
 const SSH: &str = r#"#!/bin/sh
 printf '%s\n' "$@" > "$0.args"

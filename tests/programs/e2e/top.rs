@@ -162,6 +162,10 @@ fn keys_do_what_the_help_says_in_a_real_terminal() {
     daemon.await_count("delivered", 7);
     daemon.await_count("dead", 2);
     tmux.shows("1 delivery attempted again");
+    // What is listed still would be named, too, and refused with all the others.
+    until("two are left", SOON, || {
+        (tmux.screen().matches("answered 500").count() == 2).then_some(())
+    });
     tmux.keys(&["*", "d"]);
     tmux.shows("[y/N]");
     tmux.keys(&["y"]);
@@ -183,4 +187,35 @@ fn keys_do_what_the_help_says_in_a_real_terminal() {
     tmux.keys(&["q", "q"]);
     tmux.shows("ENDED");
     assert!(!tmux.screen().contains("1 overview"));
+}
+
+#[test]
+fn signals_give_the_terminal_back() {
+    let home = Home::new();
+    let daemon = home.start();
+    let socket = home.data().join("admin.sock");
+    for signal in ["TERM", "HUP", "INT"] {
+        let home = Home::new();
+        let pid = home.path().join("pid");
+        let command = format!(
+            "sh -c 'echo $$ > {}; exec {} --socket {} top'; \
+             echo ENDED $?; stty -a | grep -ow -- -*icanon; exec cat",
+            pid.display(),
+            built("hookboxctl"),
+            socket.display()
+        );
+        let Some(tmux) = Tmux::run(&home, &command, (80, 24)) else {
+            eprintln!("skipped: there is no tmux (apt install tmux)");
+            return;
+        };
+
+        tmux.shows("1 overview");
+        let pid = std::fs::read_to_string(&pid).expect("it has begun");
+        let sent = Command::new("kill").args(["-s", signal, pid.trim()]).status();
+        assert!(sent.expect("kill is there").success());
+        let screen = tmux.shows("icanon");
+        assert!(screen.contains("ENDED 0") && !screen.contains("-icanon"), "{signal}: {screen}");
+        assert!(!screen.contains("1 overview"), "{signal}: {screen}");
+    }
+    daemon.done(&["status"]);
 }

@@ -289,5 +289,12 @@ fn a_file_is_refused_with_its_line() {
     assert!(why.contains("is a time, which no setting is"), "{why}");
     let why = wrong("{\"source\": {\n\"a\": {,}}}", FileFormat::Json);
     assert!(why.starts_with("site.toml:2: "), "{why}");
+    let json = |text| wrong(text, FileFormat::Json);
+    let why = json("{\"endpoint\": {\n\"b\": {\"url\": \"pull:\",\n\"timeout\": \"1y\"}}}");
+    assert!(why.starts_with("site.toml:3: endpoint.b: 'timeout'"), "{why}");
+    let why = json("{\n\n\"sources\": {}}");
+    assert!(why.starts_with("site.toml:3: unknown 'sources'"), "{why}");
+    let why = json("{\"source\": {\n\"a b\": {}}}");
+    assert!(why.starts_with("site.toml:2: source.a b: "), "{why}");
     assert_eq!(read("[endpoint.a]\nurl = 'pull:'\nlease = 90\n").len(), 1);
 }

@@ -28,7 +28,7 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
 
     Ok(walk::stream(admin, move |scan| {
         let query = query.here(scan)?;
-        let mut listing = DeliveryListing::new(scan, &query, limit);
+        let mut listing = DeliveryListing::new(scan, &query, limit)?;
         match after {
             // Those without a record of their own come last.
             Some(id) if !orphans::has_row(scan, id)? => orphans::list(&mut listing, Some(id))?,

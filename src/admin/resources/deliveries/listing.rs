@@ -8,8 +8,8 @@ use crate::admin::http::problem::Problem;
 use crate::admin::scan::event_lookup::{RelocatedEvents, find as find_event, listed_at};
 use crate::admin::scan::filters::DeliveryQuery;
 use crate::admin::scan::log_scan::LogScan;
-use crate::model::{DeliveryId, DeliveryState, Seq};
-use crate::queue::DeliverySnapshot;
+use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq};
+use crate::queue::{DeliverySnapshot, EndpointsQuery};
 use crate::record::{HeldEvent, Record, WaitingDelivery};
 
 /// Candidates that are classified at a time.
@@ -21,18 +21,27 @@ pub struct DeliveryListing<'a> {
     pub query: &'a DeliveryQuery,
     pub left: usize,
     waiting: Vec<DeliveryRow>,
+    /// The endpoints whose deliveries can be in the wanted state; all of them when nobody knows.
+    endpoints: Option<HashSet<EndpointId>>,
     /// Replays without a record of their own, shown where they were placed anew.
     pub placed: HashSet<DeliveryId>,
 }
 
 impl<'a> DeliveryListing<'a> {
-    pub fn new(scan: &'a LogScan, query: &'a DeliveryQuery, limit: usize) -> Self {
+    pub fn new(scan: &'a LogScan, query: &'a DeliveryQuery, limit: usize) -> Result<Self, Problem> {
         let (waiting, placed) = (Vec::new(), HashSet::new());
-        Self { scan, query, left: limit, waiting, placed }
+        let endpoints = match query.state {
+            Some(state) if !has_ended(state) => Some(with_something_to_do(scan)?),
+            _ => None,
+        };
+        Ok(Self { scan, query, left: limit, waiting, endpoints, placed })
     }
 
     /// Scans the log, from behind `after` or from its end.
     pub fn walk(&mut self, after: Option<DeliveryId>) -> Result<(), Problem> {
+        if self.endpoints.as_ref().is_some_and(HashSet::is_empty) {
+            return Ok(());
+        }
         let before = match after {
             Some(id) => listed_at(self.scan, id.seq)?.saturating_add(1),
             None => Seq::MAX,
@@ -78,7 +87,11 @@ impl<'a> DeliveryListing<'a> {
 
         found.sort_by_key(|c: &DeliveryRow| (std::cmp::Reverse(c.id.seq), c.id.endpoint));
         let admin = &self.scan.admin;
-        found.retain(|candidate| candidate.passes(&self.query.filter, admin));
+        found.retain(|candidate| {
+            let can_be = |endpoints: &HashSet<_>| endpoints.contains(&candidate.id.endpoint);
+            self.endpoints.as_ref().is_none_or(can_be)
+                && candidate.passes(&self.query.filter, admin)
+        });
         Ok(found)
     }
 
@@ -136,6 +149,14 @@ impl<'a> DeliveryListing<'a> {
         }
         Ok(())
     }
+}
+
+/// The endpoints with deliveries that have not ended. Those of all others need not be asked about:
+/// that is most of a long log.
+fn with_something_to_do(scan: &LogScan) -> Result<HashSet<EndpointId>, Problem> {
+    let endpoints = scan.ask(&EndpointsQuery)?;
+    let busy = endpoints.iter().filter(|endpoint| endpoint.waiting > 0);
+    Ok(busy.map(|endpoint| endpoint.endpoint.id).collect())
 }
 
 /// The deliveries that were made of an event when it was accepted.

@@ -114,7 +114,7 @@ fn the_tail_is_followed_once_and_stands_still() {
 
     let line = |n: u64| {
         let at = crate::api::values::Time(NOW);
-        TopAnswer::Tail(TailView::Duplicate { at, id: None, event_seq: n })
+        TopAnswer::Tail(TailView::Duplicate { at, id: None, source: None, event_seq: n })
     };
     world.model.answer(line(1));
     world.keys(" ");

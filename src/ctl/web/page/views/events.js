@@ -128,5 +128,6 @@ export function said(line) {
   }
   if (line.what !== "duplicate") return false;
   const first = line.id ? h("a", { href: `#/event/${line.id}` }, line.id) : `record ${line.event_seq}`;
-  return h("li", {}, at, " duplicate of ", first);
+  const source = line.source ? [" in ", words(line.source)] : [];
+  return h("li", {}, at, ...source, " duplicate of ", first);
 }
