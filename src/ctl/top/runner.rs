@@ -52,7 +52,7 @@ pub fn run(mut model: TopModel, run: &TopRun<'_>) -> Result<(), CtlError> {
     ended
 }
 
-/// A flag that SIGTERM, SIGHUP and SIGINT set. Ctrl-C is a key here, not a signal.
+/// A flag that SIGTERM and SIGINT set. Ctrl-C is a key here, not a signal. SIGHUP ends the process.
 fn ended_by_signals() -> io::Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let [mut terminate, mut hangup, mut interrupt] = {
@@ -70,7 +70,12 @@ fn ended_by_signals() -> io::Result<Arc<AtomicBool>> {
         runtime.block_on(async {
             tokio::select! {
                 _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
+                _ = hangup.recv() => {
+                    // The terminal is probably gone. Then whoever reads keys finds its end again
+                    // and again, and never looks at the flag.
+                    let _ = ratatui::try_restore();
+                    std::process::exit(0);
+                }
                 _ = interrupt.recv() => {}
             }
         });

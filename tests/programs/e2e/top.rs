@@ -190,6 +190,7 @@ fn keys_do_what_the_help_says_in_a_real_terminal() {
 }
 
 #[test]
+#[ignore = "needs tmux; run: just with-tools"]
 fn signals_give_the_terminal_back() {
     let home = Home::new();
     let daemon = home.start();
@@ -204,10 +205,7 @@ fn signals_give_the_terminal_back() {
             built("hookboxctl"),
             socket.display()
         );
-        let Some(tmux) = Tmux::run(&home, &command, (80, 24)) else {
-            eprintln!("skipped: there is no tmux (apt install tmux)");
-            return;
-        };
+        let tmux = Tmux::run(&home, &command, (80, 24)).expect("tmux (apt install tmux)");
 
         tmux.shows("1 overview");
         let pid = std::fs::read_to_string(&pid).expect("it has begun");
@@ -217,5 +215,30 @@ fn signals_give_the_terminal_back() {
         assert!(screen.contains("ENDED 0") && !screen.contains("-icanon"), "{signal}: {screen}");
         assert!(!screen.contains("1 overview"), "{signal}: {screen}");
     }
+    daemon.done(&["status"]);
+}
+
+#[test]
+#[ignore = "needs tmux; run: just with-tools"]
+fn a_terminal_that_is_gone_ends_it() {
+    let home = Home::new();
+    let daemon = home.start();
+    let (pid, socket) = (home.path().join("pid"), home.data().join("admin.sock"));
+    let command = format!(
+        "echo $$ > {}; exec {} --socket {} top",
+        pid.display(),
+        built("hookboxctl"),
+        socket.display()
+    );
+    let tmux = Tmux::run(&home, &command, (80, 24)).expect("tmux (apt install tmux)");
+
+    tmux.shows("1 overview");
+    let pid = std::fs::read_to_string(&pid).expect("it has begun");
+    let process = format!("/proc/{}/cmdline", pid.trim());
+    drop(tmux);
+    until("it ends", SOON, || {
+        let command = std::fs::read(&process).unwrap_or_default();
+        command.is_empty().then_some(())
+    });
     daemon.done(&["status"]);
 }
