@@ -45,6 +45,7 @@ mod varz;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use clap_mangen::roff::{Roff, roman};
 
 use args::BridgeArgs;
 use config::NatsConfig;
@@ -93,6 +94,34 @@ fn begin(args: &BridgeArgs) -> Result<(), Exit> {
 /// Prints the manual page.
 fn manual() -> Result<(), Exit> {
     let page = clap_mangen::Man::new(BridgeArgs::command()).section("8").manual("hookbox");
-    let printed = page.render(&mut std::io::stdout());
+    let mut more = Roff::new();
+    for (head, paragraphs) in MANUAL {
+        more.control("SH", [*head]);
+        for paragraph in *paragraphs {
+            more.control("PP", []).text([roman(*paragraph)]);
+        }
+    }
+
+    let mut out = std::io::stdout();
+    let printed = page.render(&mut out).and_then(|()| more.to_writer(&mut out));
     printed.map_err(|error| Exit::new(Exit::IO, format!("cannot print the page: {error}")))
 }
+
+/// What the manual page says beside the options.
+const MANUAL: &[(&str, &[&str])] = &[
+    (
+        "FILES",
+        &[
+            "/etc/hookbox/nats/NAME.toml: the configuration of hookbox-nats@NAME.service.",
+            "/usr/share/doc/hookbox-nats/examples/hookbox-nats.toml: every key, with its meaning \
+             and its default.",
+            "/run/hookbox/admin.sock: the socket of the daemon.",
+        ],
+    ),
+    (
+        "ENVIRONMENT",
+        &["NOTIFY_SOCKET, WATCHDOG_USEC: the service manager hears that it is ready, lives and \
+           stops. It is fed as long as every route comes round."],
+    ),
+    ("SEE ALSO", &["hookboxd(8), hookboxctl(1), hookbox(7)"]),
+];

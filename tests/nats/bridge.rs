@@ -6,7 +6,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use crate::support::daemon::signal;
-use crate::support::{Home, SOON, until};
+use crate::support::{Client, Home, SOON, until};
+
+/// The lines of a configuration that have it serve its metrics.
+pub const METRICS: &str = "[metrics]\nlisten = \"127.0.0.1:0\"\n";
 
 /// What a run of it came to.
 #[derive(Debug)]
@@ -95,6 +98,23 @@ impl Bridge {
         until(&format!("'{words}' in the log of the bridge"), SOON, || {
             self.log_text().contains(words).then_some(())
         });
+    }
+
+    /// Its page of metrics, once it serves one ([`METRICS`]).
+    pub fn metrics(&self) -> Option<String> {
+        let text = self.log_text();
+        let line = text.lines().find(|line| line.contains("metrics are served"))?;
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let addr = line["address"].as_str().expect("an address").parse().expect("an address");
+        let answer = Client::connect(addr).ok()?.get("/metrics").ok()?;
+        String::from_utf8(answer.body).ok()
+    }
+
+    /// One of its counts.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        let page = self.metrics()?;
+        let line = page.lines().find(|line| line.split(['{', ' ']).next() == Some(name))?;
+        line.rsplit(' ').next()?.parse().ok()
     }
 
     /// SIGKILL.

@@ -1,6 +1,6 @@
 //! What is said at the start: what the promise is, and what is missing.
 
-use crate::bridge::{Bridge, configuration, run};
+use crate::bridge::{Bridge, METRICS, configuration, run};
 use crate::out::{ROUTE, a_box};
 use crate::server::NatsServer;
 use crate::streams::Js;
@@ -108,6 +108,11 @@ fn what_cannot_work_is_said_with_what_to_do() {
             "stream HOOKS has no consumer c",
         ),
         (
+            "[[in]]\nstream = \"HOOKS\"\nconsumer = \"c\"\npart = \"1/3\"\nsource = \"app\"\n"
+                .to_owned(),
+            "stream HOOKS has no consumer c-1-of-3",
+        ),
+        (
             "[[in]]\nstream = \"HOOKS\"\nconsumer = \"c\"\nsource = \"none\"\n".to_owned(),
             "hookbox has no source none: hookboxctl",
         ),
@@ -133,7 +138,10 @@ fn a_configuration_that_is_wrong_ends_it_with_its_line() {
         "{said:?}"
     );
     assert_eq!(run(&["--frobnicate"]).code, Some(64));
-    assert!(run(&["--man"]).stdout.contains(".TH hookbox-nats 8"));
+    let page = run(&["--man"]).stdout;
+    for part in [".TH hookbox-nats 8", "/etc/hookbox/nats/NAME.toml", ".SH \"SEE ALSO\""] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
 }
 
 #[test]
@@ -143,19 +151,12 @@ fn metrics_are_served_on_loopback() {
     js.stream("HOOKS", &["hooks.>"], |_| {});
     let home = Home::new();
     let daemon = a_box(&home, &[]);
-    let routes = format!("[metrics]\nlisten = \"127.0.0.1:0\"\n{ROUTE}");
+    let routes = format!("{METRICS}{ROUTE}");
     let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &routes));
     daemon.accept("/in/app", &[], b"x");
     daemon.await_count("delivered", 1);
-    bridge.await_log("metrics are served");
-    let text = bridge.log_text();
-    let line = text.lines().find(|line| line.contains("metrics are served")).expect("a line");
-    let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-    let addr = line["address"].as_str().expect("an address").parse().expect("an address");
-
     crate::support::until("the counts", crate::support::SOON, || {
-        let mut client = crate::support::Client::connect(addr).ok()?;
-        let page = String::from_utf8(client.get("/metrics").ok()?.body).ok()?;
+        let page = bridge.metrics()?;
         let has = |text: &str| page.lines().any(|line| line == text);
         (has("hookbox_nats_out_acknowledged_total{route=\"stream -> HOOKS\"} 1")
             && has("hookbox_nats_out_published_total{route=\"stream -> HOOKS\"} 1")

@@ -39,15 +39,31 @@ fn fill(daemon: &Daemon, events: u64) -> Duration {
     started.elapsed()
 }
 
-fn rate(events: u64, took: Duration) -> String {
-    format!("{:.0}/s", events as f64 / took.as_secs_f64())
+/// Events in a second of a run, and of a client alone in the same run: on a machine that others use
+/// the quotient says more than either.
+#[derive(Clone, Copy)]
+struct Rates {
+    events: u64,
+    alone: f64,
 }
 
-/// KiB.
-fn resident(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-    line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+impl Rates {
+    fn say(self, what: &str, took: Duration) {
+        let rate = self.events as f64 / took.as_secs_f64();
+        println!("figures: {what:<45} {rate:>7.0}/s  {:.2} of it", rate / self.alone);
+    }
+}
+
+/// MiB: now, and at most so far.
+fn memory(bridge: &Bridge) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", bridge.pid()));
+    let text = text.expect("it lives");
+    let mib = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("its memory");
+        let kib = line.split_whitespace().next().and_then(|n| n.parse::<f64>().ok());
+        kib.expect("a number") / 1024.0
+    };
+    format!("{:.1} MiB, {:.1} at most", mib("VmRSS:"), mib("VmHWM:"))
 }
 
 fn await_delivered(daemon: &Daemon, events: u64) {
@@ -64,7 +80,9 @@ fn rates_and_memory() {
     let js = Js::connect(&server.url());
     let events = number("HOOKBOX_NATS_FIGURES", 20_000);
     println!("figures: {events} events of {BODY} bytes, sync_interval always");
-    alone(&js, events);
+    let took = alone(&js, events);
+    let rates = Rates { events, alone: events as f64 / took.as_secs_f64() };
+    rates.say("a client alone publishes", took);
 
     // hookbox's own attempts over HTTP, to a receiver in this process.
     let home = Home::new();
@@ -86,19 +104,16 @@ fn rates_and_memory() {
     let started = Instant::now();
     let posted = fill(&daemon, events);
     await_delivered(&daemon, events);
-    println!(
-        "figures: accepted {}, accepted and delivered over HTTP {}",
-        rate(events, posted),
-        rate(events, started.elapsed())
-    );
+    rates.say("hookbox accepts", posted);
+    rates.say("hookbox accepts and delivers over HTTP", started.elapsed());
     drop(daemon);
 
-    out(&js, &server, events);
-    intake_of(&js, &server, events);
+    out(&js, &server, rates);
+    intake_of(&js, &server, rates);
 }
 
 /// A client that publishes with as many in flight as the bridge.
-fn alone(js: &Js, events: u64) {
+fn alone(js: &Js, events: u64) -> Duration {
     js.stream("ALONE", &["alone"], |_| {});
     let started = Instant::now();
     js.runtime.block_on(async {
@@ -108,27 +123,25 @@ fn alone(js: &Js, events: u64) {
         });
         published.buffer_unordered(256).collect::<Vec<()>>().await;
     });
-    println!("figures: a client alone publishes {}", rate(events, started.elapsed()));
+    started.elapsed()
 }
 
-fn out(js: &Js, server: &NatsServer, events: u64) {
+fn out(js: &Js, server: &NatsServer, rates: Rates) {
+    let events = rates.events;
     js.stream("HOOKS", &["hooks.>"], |_| {});
     let home = Home::new();
     let daemon = a_box(&home, &[]);
     fill(&daemon, events);
+    let started = Instant::now();
     let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), ROUTE));
-    let (idle, started) = (resident(bridge.pid()), Instant::now());
     await_delivered(&daemon, events);
-    println!(
-        "figures: out, a backlog {}; the bridge takes {idle} KiB at first, {} KiB then",
-        rate(events, started.elapsed()),
-        resident(bridge.pid())
-    );
+    rates.say("out: a backlog is published", started.elapsed());
+    println!("figures: the bridge takes {}", memory(&bridge));
 
     let started = Instant::now();
     fill(&daemon, events);
     await_delivered(&daemon, 2 * events);
-    println!("figures: out, accepted and published {}", rate(events, started.elapsed()));
+    rates.say("out: accepted and published", started.elapsed());
     latency(js, &daemon);
 }
 
@@ -166,7 +179,8 @@ fn latency(js: &Js, daemon: &Daemon) {
     );
 }
 
-fn intake_of(js: &Js, server: &NatsServer, events: u64) {
+fn intake_of(js: &Js, server: &NatsServer, rates: Rates) {
+    let events = rates.events;
     for via in ["admin", "ingress"] {
         let _ = js.runtime.block_on(js.context.delete_stream("JOBS"));
         js.stream("JOBS", &["jobs.>"], |_| {});
@@ -182,13 +196,10 @@ fn intake_of(js: &Js, server: &NatsServer, events: u64) {
         let mut home = Home::new();
         let _daemon = intake::a_box(&mut home, &[]);
         let config = configuration(&home, "box-1", &server.url(), &intake::route(via));
-        let bridge = Bridge::start(&config);
         let started = Instant::now();
+        let bridge = Bridge::start(&config);
         intake::await_taken(js);
-        println!(
-            "figures: in by {via} {}; the bridge takes {} KiB",
-            rate(events, started.elapsed()),
-            resident(bridge.pid())
-        );
+        rates.say(&format!("in: a backlog is taken by {via}"), started.elapsed());
+        println!("figures: the bridge takes {}", memory(&bridge));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bridge::{Bridge, configuration};
+use crate::bridge::{Bridge, METRICS, configuration};
 use crate::out::{ROUTE, a_box, await_leased};
 use crate::server::NatsServer;
 use crate::streams::Js;
@@ -36,7 +36,7 @@ fn a_server_that_is_away_gets_everything_when_it_is_back() {
     });
     // However long it takes, nothing is leased in vain, and no attempts are used up.
     let attempts = daemon.histories("stream");
-    let most = attempts.iter().map(|(_, attempts)| attempts.len()).max();
+    let most = attempts.values().map(Vec::len).max();
     assert!(most <= Some(1), "{attempts:?}");
     println!("away for {away} s: {most:?} attempts of a delivery at most");
 
@@ -122,7 +122,7 @@ fn a_disk_that_syncs_slowly_stores_each_event_once() {
     js.stream("HOOKS", &["hooks.>"], |_| {});
     let home = Home::new();
     let daemon = a_box(&home, &[]);
-    let route = ROUTE.replace("\"2s\"", "\"200ms\"");
+    let route = METRICS.to_owned() + &ROUTE.replace("\"2s\"", "\"200ms\"");
     let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route));
 
     for number in 0..8 {
@@ -134,6 +134,13 @@ fn a_disk_that_syncs_slowly_stores_each_event_once() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!((stored.len(), ids.len()), (8, 8), "{stored:?}");
+    let counted = |name: &str| bridge.metric(&format!("hookbox_nats_out_{name}_total"));
+    let (published, duplicates) = (counted("published"), counted("duplicates"));
+    println!("a slow disk: {published:?} publishes of 8 events, {duplicates:?} known already");
+    assert!(
+        published > Some(8) && duplicates > Some(0),
+        "it was slow: {published:?} {duplicates:?}"
+    );
     assert_eq!(bridge.terminate().code(), Some(0));
 }
 

@@ -90,8 +90,7 @@ impl State {
 
     fn copy(&self, mut from: TcpStream, mut to: TcpStream, counts: bool) {
         let mut buffer = [0; 16 << 10];
-        loop {
-            let Ok(read @ 1..) = from.read(&mut buffer) else { break };
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
             let mut part = &buffer[..read];
             let left = self.cut_after.load(Ordering::SeqCst);
             let is_last = counts && left >= 0 && left <= read as i64;

@@ -25,7 +25,8 @@ fn what_is_wrong_is_said_with_file_line_and_what_to_write() {
         ("servers = []\n", "n.toml:4: unknown field `servers` here: it belongs into [nats]"),
         ("subject = \"a.{typ}\"\n", "n.toml:4: subject: 'a.{typ}' has {typ} in it: did you mean"),
         ("max_in_flight = 0\n", "n.toml:4: max_in_flight: is 0, and has to be between 1 and"),
-        ("lease = \"5\"\n", "n.toml:4:"),
+        ("lease = \"5x\"\n", "n.toml:4:"),
+        ("[[in]]\npart = \"4/3\"\n", "'4/3' is no part: write 1/3 for the first"),
         ("[nats]\nservers = [\"http://x\"]\n", "n.toml:5: servers: 'http://x' is not a server"),
         ("[nats]\nservers = [\"nats://a:b@x\"]\n", "passwords do not belong into this file"),
         ("[nats]\ntls_cert = \"a\"\n", "tls_cert and tls_key belong together"),
@@ -98,7 +99,9 @@ fn flatten(above: &str, value: &serde_json::Value, found: &mut Vec<String>) {
                 flatten(&format!("{above}{dot}{key}"), value, found);
             }
         }
-        serde_json::Value::Array(several) if several.iter().all(serde_json::Value::is_object) => {
+        serde_json::Value::Array(several)
+            if !several.is_empty() && several.iter().all(serde_json::Value::is_object) =>
+        {
             for value in several {
                 flatten(above, value, found);
             }
