@@ -297,7 +297,7 @@ impl DecodedFrame {
             RecordError::Newer(_) | RecordError::UnknownKind(_) => {
                 RecordFault::Newer(error.to_string())
             }
-            RecordError::Empty | RecordError::Malformed(_) | RecordError::Trailing(_) => {
+            RecordError::Empty | RecordError::Malformed(_) | RecordError::Trailing => {
                 RecordFault::Unknown(error.to_string())
             }
         })

@@ -107,7 +107,9 @@ impl SettingsSizes {
 /// As it stands in a checkpoint.
 fn encoded(value: &impl Serialize) -> u64 {
     // What cannot be encoded has no place in the log either.
-    rmp_serde::to_vec(value).map_or(u64::MAX / 4, |bytes| bytes.len() as u64)
+    let mut bytes = Vec::new();
+    let written = rmp_serde::encode::write(&mut bytes, value);
+    written.map_or(u64::MAX / 4, |()| bytes.len() as u64)
 }
 
 #[cfg(test)]

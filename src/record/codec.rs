@@ -1,5 +1,7 @@
 //! Records to bytes and back: a version byte, then rmp-serde (structs as arrays).
 
+use serde::Deserialize;
+
 use super::variants::Record;
 
 /// The format this version writes. A record with a higher one was written by a later hookbox.
@@ -19,8 +21,8 @@ pub enum RecordError {
     UnknownKind(rmp_serde::decode::Error),
     #[error("the record cannot be read: {0}")]
     Malformed(#[from] rmp_serde::decode::Error),
-    #[error("the record has {0} bytes too many at its end")]
-    Trailing(usize),
+    #[error("the record has bytes too many at its end")]
+    Trailing,
 }
 
 /// Appends the encoded record to `out`.
@@ -46,9 +48,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         return Err(RecordError::Malformed(rmp_serde::decode::Error::Syntax(text)));
     }
 
-    let mut reader = rest;
-    let mut decoder = rmp_serde::Deserializer::new(&mut reader);
-    let record = serde::Deserialize::deserialize(&mut decoder).map_err(|error| match error {
+    // From the bytes, as states are read: a second kind of reader would be all of this code twice.
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(rest);
+    let record = Record::deserialize(&mut decoder).map_err(|error| match error {
         // serde's message about a variant whose name is not in the list.
         rmp_serde::decode::Error::Syntax(text) if text.starts_with("unknown variant") => {
             RecordError::UnknownKind(rmp_serde::decode::Error::Syntax(text))
@@ -56,8 +58,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         error => RecordError::Malformed(error),
     })?;
 
-    match reader.len() {
-        0 => Ok(record),
-        left => Err(RecordError::Trailing(left)),
+    // Whatever follows has a first byte.
+    match <()>::deserialize(&mut decoder) {
+        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(record),
+        _ => Err(RecordError::Trailing),
     }
 }

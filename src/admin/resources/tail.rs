@@ -258,6 +258,7 @@ async fn forward(
             }
             Err(broadcast::error::RecvError::Closed) => return,
         };
+
         if let Some(row) = row
             && sender.send(line(&row)).await.is_err()
         {

@@ -74,8 +74,15 @@ mod tests {
 
     #[test]
     fn each_key_has_the_line_of_its_value() {
-        let text = "{\n \"source\": {\n  \"a\\u0062\": {\"rate\": 1,\n   \"allow\":\n    [1, 2]}\n },\n \
-                    \"endpoint\": {}\n}";
+        let text = [
+            "{",
+            r#""source": {"#,
+            r#"  "a\u0062": {"rate": 1,"#,
+            r#"    "allow":"#,
+            r"      [1, 2]}",
+            r#"}, "endpoint": {}}"#,
+        ];
+        let text = &text.join("\n");
         let lines: Vec<(String, usize)> =
             of(text).into_iter().map(|(path, line)| (path.join("."), line)).collect();
         let expected = [
@@ -83,7 +90,7 @@ mod tests {
             ("source.ab", 3),
             ("source.ab.rate", 3),
             ("source.ab.allow", 5),
-            ("endpoint", 7),
+            ("endpoint", 6),
         ];
         assert_eq!(lines, expected.map(|(path, line)| (path.to_owned(), line)));
         assert!(of("[1]").is_empty() && of("{").is_empty());
