@@ -69,6 +69,11 @@ function timed(hash) {
   });
 }
 
+/** Within the page: the bytes of all answers that have ended, heads included. What is live has not. */
+function received() {
+  return performance.getEntriesByType("resource").reduce((all, answer) => all + answer.transferSize, 0);
+}
+
 export async function figures({ stage, page, base }) {
   const wanted = Number(process.env.HOOKBOX_WEB_EVENTS);
   const dead = Math.floor(wanted / 10);
@@ -77,10 +82,6 @@ export async function figures({ stage, page, base }) {
   const status = await stage.status();
   console.log(`figures: ${status.events} events, ${status.deliveries.dead} dead letters`);
 
-  const session = await page.context().newCDPSession(page);
-  await session.send("Network.enable");
-  let bytes = 0;
-  session.on("Network.dataReceived", (event) => { bytes += event.encodedDataLength || event.dataLength; });
   const measured = [];
   const say = (view, [row, done, size]) => {
     const line = `${view.padEnd(32)} ${row} ms to the first row, ${done} ms to the end, ${size} KiB`;
@@ -93,13 +94,12 @@ export async function figures({ stage, page, base }) {
   const opened = [];
   for (let round = 0; round < 3; round += 1) {
     await page.goto("about:blank");
-    bytes = 0;
     const start = performance.now();
     await page.goto(`${base}/#/`);
     await page.locator("main .facts div:visible").first().waitFor();
     const row = performance.now() - start;
     await page.waitForSelector("main[data-ready=true]");
-    opened.push([row, performance.now() - start, bytes / 1024]);
+    opened.push([row, performance.now() - start, (await page.evaluate(received)) / 1024]);
   }
   say("(the page itself, and /)", middle(opened));
 
@@ -112,9 +112,9 @@ export async function figures({ stage, page, base }) {
     for (let round = 0; round < 3; round += 1) {
       await page.evaluate((hash) => { location.hash = hash; }, view === "/plots" ? "#/" : "#/plots");
       await page.waitForSelector(`main[data-ready=true][data-view=${view === "/plots" ? "overview" : "plots"}]`);
-      bytes = 0;
+      await page.evaluate(() => performance.clearResourceTimings());
       const [row, done] = await page.evaluate(timed, `#${view}`);
-      rounds.push([row, done, bytes / 1024]);
+      rounds.push([row, done, (await page.evaluate(received)) / 1024]);
     }
     say(view.startsWith("/event/") ? "/event/ID" : view, middle(rounds));
   }

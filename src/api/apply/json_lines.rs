@@ -85,6 +85,7 @@ mod tests {
         let text = &text.join("\n");
         let lines: Vec<(String, usize)> =
             of(text).into_iter().map(|(path, line)| (path.join("."), line)).collect();
+
         let expected = [
             ("source", 2),
             ("source.ab", 3),

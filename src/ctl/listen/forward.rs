@@ -176,7 +176,7 @@ impl Forwarder {
         let (id, seconds) = (lease.event.to_string(), (now_ms() / 1000).to_string());
         let signature = self.secret.sign(&id, &seconds, body);
         let attempt = lease.attempt.to_string();
-        // The application may post to a daemon, this one included: that a loop ends needs the count.
+        // The application may post to a daemon, this one included: the count ends a loop.
         let came_with = fields(lease);
         let hops = hops_of(&came_with).saturating_add(1).to_string();
         let authority = self.uri.authority().map_or("localhost", |authority| authority.as_str());

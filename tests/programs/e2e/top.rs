@@ -106,6 +106,12 @@ impl Tmux {
         });
         seen
     }
+
+    /// Waits until the screen shows this so many times.
+    #[track_caller]
+    fn lists(&self, part: &str, times: usize) {
+        until(part, SOON, || (self.screen().matches(part).count() == times).then_some(()));
+    }
 }
 
 impl Drop for Tmux {
@@ -163,9 +169,7 @@ fn keys_do_what_the_help_says_in_a_real_terminal() {
     daemon.await_count("dead", 2);
     tmux.shows("1 delivery attempted again");
     // What is listed still would be named, too, and refused with all the others.
-    until("two are left", SOON, || {
-        (tmux.screen().matches("answered 500").count() == 2).then_some(())
-    });
+    tmux.lists("answered 500", 2);
     tmux.keys(&["*", "d"]);
     tmux.shows("[y/N]");
     tmux.keys(&["y"]);
