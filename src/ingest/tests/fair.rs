@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -353,4 +354,70 @@ async fn what_is_looked_for_in_a_large_body_takes_its_turn() {
     drop(turn);
     assert_eq!(status(&answer.await), 202);
     assert_eq!(world.full(Share::ParsedBytes), ["source 9"]);
+}
+
+/// An open connection of HTTP/2.
+async fn speak_http2(world: &IngestWorld) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+    let stream = world.connect_from(ATTACKER).await;
+    let (client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
+    tokio::spawn(connection);
+    client
+}
+
+/// It is in memory until it is through.
+#[tokio::test]
+async fn what_waits_for_the_scheduler_is_counted_when_its_sender_resets_it_or_hangs_up() {
+    let world =
+        IngestWorld::with(IngestLimits { accepts_each: 4, ..IngestLimits::default() }).await;
+    world.hold();
+    let body = Bytes::from(vec![b'x'; 100_000]);
+    let mut client = speak_http2(&world).await;
+    for _ in 0..2 {
+        let request = hyper::Request::post("http://h/in/open").body(Full::new(body.clone()));
+        let mut answer = Box::pin(client.send_request(request.expect("a request")));
+        let before = world.handle.accepts_waiting();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while world.handle.accepts_waiting() == before {
+            assert!(answer.as_mut().poll(&mut cx).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(answer);
+        // Frames come in order: once this is answered the reset has come.
+        let request = hyper::Request::get("http://h/healthz").body(Full::default());
+        let answer = client.send_request(request.expect("a request")).await;
+        assert_eq!(answer.expect("answered").status(), 200);
+    }
+    for waiting in 3..=4 {
+        let mut stream = world.connect_from(ATTACKER).await;
+        let request = post("/in/open", "", &"x".repeat(100_000));
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        while world.handle.accepts_waiting() < waiting {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+        while world.ingest.connections() > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    assert!(world.ingest.held_bytes() >= 4 * 100_000, "{}", world.ingest.held_bytes());
+    // The places of the address are taken, too: one more waits.
+    let mut stream = world.connect_from(ATTACKER).await;
+    stream.write_all(post("/in/open", "", "x").as_bytes()).await.expect("sent");
+    while world.full(Share::WaitingRequests).is_empty()
+        && world.ingest.accept_permits.waiting() == 0
+    {
+        assert!(world.handle.accepts_waiting() < 5, "it found a place");
+        tokio::task::yield_now().await;
+    }
+
+    drop((stream, client));
+    world.go_on();
+    while world.ingest.held_bytes() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.handle.accepts_waiting(), 0);
 }

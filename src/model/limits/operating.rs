@@ -13,14 +13,30 @@ pub const ADMIN_WALKS_KEPT: usize = 2;
 /// Bytes of a body that is refused which are read nevertheless, so that whoever sends it can read
 /// why.
 pub const ADMIN_DRAINED: usize = 128 << 20;
-/// Threads for all that takes its time beside these: checks of requests, certificates.
+/// Threads for all that takes its time beside these and the checks: certificates, files.
 pub const SLOW_WORK: usize = 8;
+/// All threads that may block.
+pub const BLOCKING_THREADS: usize = ADMIN_LISTS + ADMIN_WALKS + ADMIN_CHECKS + SLOW_WORK;
 /// An imported event is a line in which its body is base64: the largest, and a slice of others
 /// before it.
 pub const ADMIN_BODY: usize = 48 << 20;
+/// Values of JSON in a body that is read into a tree: those of a set of files or of lines of an
+/// export, and all others. One takes 72 bytes, however short it is.
+pub const ADMIN_VALUES_OF_FILES: usize = 1 << 20;
+pub const ADMIN_VALUES: usize = 1 << 16;
+/// Headers of an event that is sent in, or of a request that is checked: more than the ingress
+/// takes, which the check reports.
+pub const GIVEN_HEADERS: usize = 1024;
 /// Bodies above 1 MiB that members of the group have in memory at a time, of which each of them
 /// gets one; further ones wait for their turn. Root and the daemon's own user have one beside them.
+/// A turn lasts until the daemon is done with the body, whether or not its sender still waits.
 pub const ADMIN_BODIES: usize = 2;
+/// Events that users have under way to the thread that decides, shared as the connections are; and
+/// requests or events that are checked for them, of which root and the daemon's own user find some.
+/// Both last until the daemon is done with them, too.
+pub const ADMIN_SENDS: usize = ADMIN_CONNECTIONS;
+pub const ADMIN_CHECKS: usize = 6;
+pub const ADMIN_CHECKS_KEPT: usize = 2;
 /// Bytes that are kept of the reason of a dead letter that is imported.
 pub const REASON_LEN: usize = 8 << 10;
 /// Dead letters whose reason an export states; of others it states that they are dead.
@@ -31,8 +47,10 @@ pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
 pub const METRICS_CONNECTIONS: usize = 8;
 pub const METRICS_TIMEOUT_MS: u64 = 10_000;
 pub const METRICS_PAGE_MS: u64 = 1_000;
-/// Bytes of one file of sources and endpoints that is applied at the start.
+/// Bytes of one file of sources and endpoints that is applied at the start, and of one drop-in of
+/// the configuration.
 pub const APPLIED_FILE: u64 = 16 << 20;
+pub const DROP_IN_FILE: u64 = 1 << 20;
 /// Records that are looked at to say that no event has a type, and the types that are remembered of
 /// them to name the one that was meant.
 pub const TYPES_LOOKED_FOR: usize = 100_000;

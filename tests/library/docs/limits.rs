@@ -273,7 +273,14 @@ fn waiting() -> Vec<(&'static str, String)> {
         ),
         ("waiting for a plausible clock", time(l::CLOCK_WAIT_MS)),
         ("notices", format!("one in {} of one type about one thing", time(l::NOTICE_GAP_MS))),
-        ("replays in progress", l::REPLAYS.to_string()),
+        (
+            "replays in progress",
+            format!(
+                "{}, of which {} are kept for root and the daemon's user",
+                l::REPLAYS,
+                l::REPLAYS_KEPT
+            ),
+        ),
         ("hops of an event", format!("{}; after that it is stored and not delivered", l::HOPS)),
     ]
 }
@@ -419,12 +426,17 @@ fn commands() -> Vec<(&'static str, String)> {
                 "{} connections, of which one user of the group gets at most half of what is \
                  free, and root and the daemon's user find {} each; {} lists and {} other reads \
                  of the log at a time, shared likewise; {} bodies above 1 MiB of users of the \
-                 group, each one; pages of {} rows, up to {}",
+                 group, each one, and {} checks of requests or events, each until the daemon is \
+                 done with it; {} values of JSON in a body, {} in files that are applied or \
+                 imported; pages of {} rows, up to {}",
                 l::ADMIN_CONNECTIONS,
                 l::ADMIN_KEPT,
                 l::ADMIN_LISTS,
                 l::ADMIN_WALKS,
                 l::ADMIN_BODIES,
+                l::ADMIN_CHECKS,
+                n(l::ADMIN_VALUES),
+                n(l::ADMIN_VALUES_OF_FILES),
                 l::PAGE,
                 n(l::PAGE_MAX)
             ),
