@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::given::{GivenHeaders, JsonText};
+use super::given::{GivenHeaders, VerbatimJson};
 use super::text::Line;
 use super::values::{Int, SecretText, Span, Text, YEAR_MS};
 use crate::model::{DeliveryFilter, DeliveryId, EventFilter, Rate, limits};
@@ -49,7 +49,7 @@ pub struct SendEventBody {
     pub id: Option<Line>,
     /// The body: a text as it is, any other value as JSON
     #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
-    pub data: Option<JsonText>,
+    pub data: Option<VerbatimJson>,
     /// The body in base64
     pub data_base64: Option<String>,
     pub content_type: Option<Line>,
@@ -67,7 +67,7 @@ pub struct TestEndpointBody {
     pub event: Option<Line>,
     /// The body: a text as it is, any other value as JSON
     #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
-    pub data: Option<JsonText>,
+    pub data: Option<VerbatimJson>,
     /// The body in base64
     pub data_base64: Option<String>,
     #[serde(rename = "type")]

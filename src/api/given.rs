@@ -14,9 +14,9 @@ use crate::model::limits;
 /// takes no more memory than it has bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct JsonText(Box<RawValue>);
+pub struct VerbatimJson(Box<RawValue>);
 
-impl JsonText {
+impl VerbatimJson {
     /// What a text says, or any other value as it is written.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl JsonText {
     }
 }
 
-impl PartialEq for JsonText {
+impl PartialEq for VerbatimJson {
     fn eq(&self, other: &Self) -> bool {
         self.0.get() == other.0.get()
     }
@@ -150,7 +150,7 @@ impl<'de> Visitor<'de> for ReadValues {
 mod tests {
     use serde_json::json;
 
-    use super::{GivenHeaders, JsonText};
+    use super::{GivenHeaders, VerbatimJson};
     use crate::model::limits;
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
             (r#""a\n\u00e4""#, "a\nä"),
             ("1e400", "1e400"),
         ] {
-            let read: JsonText = serde_json::from_str(given).expect("JSON");
+            let read: VerbatimJson = serde_json::from_str(given).expect("JSON");
             assert_eq!(read.into_text().expect("text"), kept);
         }
     }

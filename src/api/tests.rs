@@ -359,6 +359,7 @@ fn no_refusal_quotes_a_setting_that_may_hold_a_secret() {
         Patch::<S>::read(body).err().map(|why| why.to_string())
     }
     let (mut refused, canary) = (0, "--Bearer CANARY: \"x\"\nand CANARY");
+
     for key in EndpointSpec::KEYS.iter().chain(SourceSpec::KEYS) {
         for value in [
             json!(canary),
@@ -379,6 +380,7 @@ fn no_refusal_quotes_a_setting_that_may_hold_a_secret() {
             }
         }
     }
+
     assert!(refused > 100, "{refused}");
     let all: Vec<&&str> = EndpointSpec::KEYS.iter().chain(SourceSpec::KEYS).collect();
     assert!(MAY_HOLD_SECRETS.iter().all(|key| all.contains(&key)), "keys that there are");

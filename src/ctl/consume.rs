@@ -1,7 +1,7 @@
 //! `consume`: a consumer of a pull endpoint. It leases events, gives each to stdout or to a
 //! command, and acknowledges or rejects it. A lease is extended while the command runs. What is
 //! neither acknowledged nor rejected when the consumer ends goes to others when its lease expires.
-//! One that is told to end passes that on to its command, waits for it, and rejects what it has not
+//! One that is to end passes that on to its command, waits for it, and rejects what it has not
 //! begun with.
 
 mod command;
@@ -26,7 +26,7 @@ use crate::api::values::{Int, Span};
 use crate::api::views::{LeaseView, LeasesView};
 use crate::api::{EmptyBody, ExtendBody, LeaseBody, RejectBody};
 use crate::model::safe_text::is_active;
-use command::{ConsumerCommand, StopSignals};
+use command::{ConsumerCommand, ConsumerSignals};
 
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and give up.
 const TRY_AGAIN: i32 = 75;
@@ -49,7 +49,7 @@ pub(super) fn consume(
         can_be_run(program)?;
     }
 
-    let signals = StopSignals::catch()?;
+    let signals = ConsumerSignals::catch()?;
     let mut left = args.max.unwrap_or(u64::MAX);
     let mut was_there = false;
     let mut away = 0;
@@ -79,10 +79,10 @@ pub(super) fn consume(
         let leases = leases.into_iter().map(Leased::read).collect::<Result<Vec<_>, _>>()?;
         left = left.saturating_sub(leases.len() as u64);
         if !leases.is_empty() {
-            let consumer = Consumer { client, args, lease_ms: lease.ms(), signals: &signals };
+            let consumer = ConsumerRun { client, args, lease_ms: lease.ms(), signals: &signals };
             consumer.process(out, &leases)?;
         }
-        if let Some(code) = signals.told_to_end() {
+        if let Some(code) = signals.end_code() {
             out.finish()?;
             std::process::exit(code);
         }
@@ -127,14 +127,14 @@ fn can_be_run(program: &str) -> Result<(), CtlError> {
 }
 
 /// A consumer with what it has leased.
-struct Consumer<'a> {
+struct ConsumerRun<'a> {
     client: &'a AdminClient,
     args: &'a ConsumeArgs,
     lease_ms: u64,
-    signals: &'a StopSignals,
+    signals: &'a ConsumerSignals,
 }
 
-impl Consumer<'_> {
+impl ConsumerRun<'_> {
     /// Processes what was leased at once: prints it, or gives it to the command.
     fn process(&self, out: &mut Output, leases: &[Leased]) -> Result<(), CtlError> {
         if self.args.exec.is_empty() {
@@ -148,8 +148,8 @@ impl Consumer<'_> {
         let several = self.args.batch > 1;
         let groups = if several { vec![leases] } else { leases.chunks(1).collect() };
         for group in groups {
-            if self.signals.told_to_end().is_some() {
-                self.reject(group, false, "the consumer was told to end")?;
+            if self.signals.end_code().is_some() {
+                self.reject(group, false, "the consumer was ended")?;
                 continue;
             }
             let status = self.run(group)?;

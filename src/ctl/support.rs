@@ -252,6 +252,7 @@ mod tests {
                      T {\"message\":\"on hold\",\"reason\":\"s3cret\"}\n\
                      T ERROR apply.d: nothing was applied: a.toml:3: endpoint.a: 's3cret'\n\
                      T ERROR the configuration was not reloaded: listen: 's3cret' is\n";
+
         let shown = shareable(lines);
         assert!(!shown.contains("s3cret"), "{shown}");
         assert_eq!(

@@ -99,7 +99,7 @@ impl HolderPermits {
     }
 }
 
-/// Waits for a permit of an address and for one of a source, of which it takes both or none: whoever
+/// Waits for a permit of an address and one of a source, and takes both or none: whoever
 /// waits for a busy source takes nothing from the other sources of its address, and whoever waits
 /// for its address takes nothing from the others who post to its source. `None` when it took too
 /// long. Also returns for which of them it had to wait.

@@ -19,7 +19,7 @@ use crate::api::views::EndpointTestView;
 use crate::model::secret::redacted_to_origin;
 use crate::model::{Endpoint, Event, EventId, Header, REDACTED, SourceId, limits};
 
-/// What others than owners are told where no request could be made.
+/// What others than owners are shown where no request could be made.
 const HIDDEN_ERROR: &str = "its settings make no request of this event: `hookboxctl endpoint test` \
                             tells root and the daemon's own user why";
 

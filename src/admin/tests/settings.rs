@@ -201,7 +201,7 @@ async fn a_secret_with_a_computed_name_is_refused_and_one_that_is_there_goes_on_
 
 /// What is made of an endpoint's settings is its owner's, also where it fails.
 #[tokio::test]
-async fn a_member_is_not_told_why_settings_make_no_request() {
+async fn a_member_is_not_shown_why_settings_make_no_request() {
     let world = AdminWorld::with_adapters(MemoryLog::starting_at(1), |adapters| {
         adapters.test_endpoint = Some(Arc::new(|test| {
             let shown = EndpointTestView {

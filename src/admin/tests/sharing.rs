@@ -17,9 +17,9 @@ use crate::permits::{FairPermit, FairPermits};
 const MEMBER: u32 = 1000;
 
 /// A connection on which something was asked, and nothing is read.
-struct Asked(UnixStream, JoinHandle<()>);
+struct AskedRequest(UnixStream, JoinHandle<()>);
 
-impl Asked {
+impl AskedRequest {
     /// Returns when the daemon has seen the end of the connection.
     async fn hang_up(self) {
         drop(self.0);
@@ -28,14 +28,14 @@ impl Asked {
 }
 
 /// Sends a request of this member.
-async fn asked(world: &AdminWorld, path: &str, body: &str) -> Asked {
+async fn asked(world: &AdminWorld, path: &str, body: &str) -> AskedRequest {
     let (mut stream, served) = world.connect_as(MEMBER);
     let method = if body.is_empty() { "GET" } else { "POST" };
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("sent");
     stream.write_all(body.as_bytes()).await.expect("sent");
-    Asked(stream, served)
+    AskedRequest(stream, served)
 }
 
 /// How many a member could have now.

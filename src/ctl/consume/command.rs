@@ -13,10 +13,10 @@ use crate::ctl::error::CtlError;
 /// What the signals TERM, INT and HUP do: a consumer that only waits for events ends at once; one
 /// whose command runs passes them on, reports what became of the command, and ends then.
 #[derive(Clone)]
-pub struct StopSignals(Arc<Mutex<Stop>>);
+pub struct ConsumerSignals(Arc<Mutex<ConsumerStop>>);
 
 #[derive(Default)]
-struct Stop {
+struct ConsumerStop {
     /// Events are leased and not settled yet.
     is_busy: bool,
     command: Option<Pid>,
@@ -24,9 +24,9 @@ struct Stop {
 }
 
 /// Events are leased and not settled yet, until it is dropped.
-pub struct Busy<'a>(&'a StopSignals);
+pub struct Busy<'a>(&'a ConsumerSignals);
 
-impl StopSignals {
+impl ConsumerSignals {
     /// Catches them from now on, and wakes this thread when one has come.
     pub fn catch() -> Result<Self, CtlError> {
         let failed = |error| CtlError::Io { what: "cannot wait for signals".into(), error };
@@ -78,12 +78,12 @@ impl StopSignals {
         Busy(self)
     }
 
-    /// The exit code of a consumer that has been told to end.
-    pub fn told_to_end(&self) -> Option<i32> {
+    /// The exit code of a consumer that is to end.
+    pub fn end_code(&self) -> Option<i32> {
         self.lock().by.map(exit_code)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Stop> {
+    fn lock(&self) -> MutexGuard<'_, ConsumerStop> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,7 +102,7 @@ fn exit_code(by: Signal) -> i32 {
 /// A command that runs. Dropped before it has ended, it is killed.
 pub struct ConsumerCommand<'a> {
     child: Child,
-    signals: &'a StopSignals,
+    signals: &'a ConsumerSignals,
 }
 
 impl<'a> ConsumerCommand<'a> {
@@ -110,7 +110,7 @@ impl<'a> ConsumerCommand<'a> {
     pub fn start(
         command: &mut Command,
         input: Vec<u8>,
-        signals: &'a StopSignals,
+        signals: &'a ConsumerSignals,
     ) -> io::Result<Self> {
         // Under the lock, so that a signal finds it, or the consumer the signal.
         let mut stop = signals.lock();
@@ -154,11 +154,11 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::sync::Arc;
 
-    use super::{ConsumerCommand, StopSignals};
+    use super::{ConsumerCommand, ConsumerSignals};
 
     #[test]
     fn a_command_that_is_let_go_is_killed_and_waited_for() {
-        let signals = StopSignals(Arc::default());
+        let signals = ConsumerSignals(Arc::default());
         let mut command = Command::new("sleep");
         command.arg("1000").stdin(Stdio::piped());
         let running = ConsumerCommand::start(&mut command, b"x".to_vec(), &signals);

@@ -28,6 +28,7 @@ fn computes_in_tag(tag: &[u8]) -> bool {
             _ => 1,
         };
         let end = (at + length).min(tag.len());
+
         // A field of something may have any name.
         if tag[at..end] == *SECRET.as_bytes() && before != b'.' && !is_called_with_text(&tag[end..])
         {
@@ -68,6 +69,7 @@ mod tests {
         ] {
             assert!(!computes_a_name(good), "{good}");
         }
+
         for computed in [
             "{{ secret(body.name) }}",
             "{{ secret('env:' ~ body.name) }}",

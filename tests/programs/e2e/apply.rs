@@ -364,6 +364,7 @@ fn the_log_quotes_no_setting_of_a_file_that_may_hold_a_secret() {
     let endpoint = |settings: &str| format!("[endpoint.a]\n{settings}\n");
     let sent = |setting: &str| endpoint(&format!("url = \"http://a.example/\"\n{setting}"));
     let command = |setting: &str| endpoint(&format!("url = \"exec:/bin/true\"\n{setting}"));
+
     for text in [
         sent("header = \"Authorization: Bearer CANARY-1\""),
         sent("header = [\"Authorization Bearer CANARY-1\"]"),

@@ -261,9 +261,9 @@ fn a_consumer_outlives_the_daemon_and_checks_its_command_first() {
     assert_eq!(lines.len(), 2);
 }
 
-/// Who is told to end passes that on to its command, and leaves nothing behind.
+/// Who is ended passes that on to its command, and leaves nothing behind.
 #[test]
-fn a_consumer_that_is_told_to_end_leaves_no_command_and_no_lease() {
+fn a_consumer_that_is_ended_leaves_no_command_and_no_lease() {
     let home = Home::new();
     let daemon = home.start();
     make(&daemon, &["--retry-base", "1h", "--lease", "12h"]);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 
 use crate::admin::http::problem::Problem;
-use crate::api::given::{GivenHeaders, JsonText};
+use crate::api::given::{GivenHeaders, VerbatimJson};
 use crate::model::{Header, REDACTED, is_credential_name, limits};
 
 /// The content type of a body, where none is given.
@@ -18,7 +18,10 @@ pub fn content_type_of(body: &[u8]) -> &'static str {
 }
 
 /// The bytes that are given as text, as JSON, which stays as it is written, or in base64.
-pub fn data_of(data: Option<JsonText>, encoded: Option<String>) -> Result<Option<Bytes>, Problem> {
+pub fn data_of(
+    data: Option<VerbatimJson>,
+    encoded: Option<String>,
+) -> Result<Option<Bytes>, Problem> {
     match (data, encoded) {
         (Some(_), Some(_)) => Err(Problem::bad("give 'data' or 'data_base64', not both")),
         (Some(data), None) => match data.into_text() {
