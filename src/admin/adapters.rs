@@ -74,6 +74,7 @@ type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type Warnings = Arc<dyn Fn(&Source) -> Vec<String> + Send + Sync>;
 type CheckRecipient = Arc<dyn Fn(&Source) -> Result<bool, String> + Send + Sync>;
 type CheckEndpoint = Arc<dyn Fn(&Endpoint) -> Result<(), String> + Send + Sync>;
+type ComputedSecret = Arc<dyn Fn(&Endpoint) -> Option<String> + Send + Sync>;
 type WhyNot = Arc<dyn Fn(&Endpoint, &Event) -> Option<String> + Send + Sync>;
 type TestEndpoint =
     Arc<dyn Fn(EndpointTest) -> Later<Result<EndpointTestView, String>> + Send + Sync>;
@@ -102,6 +103,9 @@ pub struct Adapters {
     pub warnings: Warnings,
     /// What is wrong with an endpoint's settings, beyond what this module knows.
     pub check_endpoint: CheckEndpoint,
+    /// What is wrong with an endpoint whose templates look up a secret that the event names; `None`
+    /// when none does.
+    pub computed_secret: ComputedSecret,
     /// Why an endpoint does not want an event; `None` when it does.
     pub why_not: WhyNot,
     /// Shows what would be sent to an endpoint, or sends it once and reports what came of it;
@@ -116,6 +120,19 @@ pub struct Adapters {
     pub settle: Settle,
 }
 
+impl Adapters {
+    /// Checks an endpoint that is made or changed.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_change(&self, after: &Endpoint, before: Option<&Endpoint>) -> Result<(), String> {
+        (self.check_endpoint)(after)?;
+        // What stood in a template before this was asked stays, with a warning.
+        let is_known = before.is_some_and(|before| before.template == after.template);
+        (self.computed_secret)(after).filter(|_| !is_known).map_or(Ok(()), Err)
+    }
+}
+
 impl Default for Adapters {
     /// Nobody checks further, and nothing can be tried.
     fn default() -> Self {
@@ -127,6 +144,7 @@ impl Default for Adapters {
             check_recipient: Arc::new(|_| Ok(true)),
             warnings: Arc::new(|_| Vec::new()),
             check_endpoint: Arc::new(|_| Ok(())),
+            computed_secret: Arc::new(|_| None),
             why_not: Arc::new(|_, _| None),
             test_endpoint: None,
             history: None,

@@ -40,6 +40,10 @@ pub struct CallerContext {
     pub(super) walks: Arc<FairPermits<u32>>,
     /// For large bodies in memory, of other users than root and the daemon's own.
     pub(super) bodies: Arc<FairPermits<u32>>,
+    /// For events on their way to the thread that decides.
+    pub(super) sends: Arc<FairPermits<u32>>,
+    /// For checks that take a thread for a while.
+    pub(super) checks: Arc<FairPermits<u32>>,
     /// For consumers that wait.
     pub(super) consumers: Arc<FairPermits<u32>>,
 }
@@ -55,6 +59,8 @@ impl Default for CallerContext {
             lists: permits(limits::ADMIN_LISTS, limits::ADMIN_WALKS_KEPT),
             walks: permits(limits::ADMIN_WALKS, limits::ADMIN_WALKS_KEPT),
             bodies: permits(limits::ADMIN_BODIES, 0),
+            sends: permits(limits::ADMIN_SENDS, limits::ADMIN_KEPT),
+            checks: permits(limits::ADMIN_CHECKS, limits::ADMIN_CHECKS_KEPT),
             consumers: permits(limits::CONSUMERS, limits::CONSUMERS_KEPT),
         }
     }

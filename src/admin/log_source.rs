@@ -45,8 +45,13 @@ pub trait LogSource: Send + Sync {
     /// The chain's head at the newest durable record.
     fn head(&self) -> Head;
     /// Reads everything and reports inconsistencies; and whether this head, kept elsewhere, is on
-    /// the chain.
-    fn verify(&self, expect: Option<Expect>, progress: &mut dyn FnMut(Progress)) -> Report;
+    /// the chain. `None` when it is not wanted any more, which is asked before each segment.
+    fn verify(
+        &self,
+        expect: Option<Expect>,
+        is_wanted: &dyn Fn() -> bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Option<Report>;
 }
 
 impl LogSource for Reader {
@@ -93,10 +98,12 @@ impl LogSource for Reader {
         self.head()
     }
 
-    fn verify(&self, expect: Option<Expect>, progress: &mut dyn FnMut(Progress)) -> Report {
-        match expect {
-            Some(expect) => self.verify_expecting(expect, progress),
-            None => self.verify(progress),
-        }
+    fn verify(
+        &self,
+        expect: Option<Expect>,
+        is_wanted: &dyn Fn() -> bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Option<Report> {
+        self.verify_while(expect, is_wanted, progress)
     }
 }

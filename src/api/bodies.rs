@@ -1,8 +1,8 @@
 //! The bodies of requests that are not specs. A field that is absent, or null, has its default.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use super::given::{GivenHeaders, VerbatimJson};
 use super::text::Line;
 use super::values::{Int, SecretText, Span, Text, YEAR_MS};
 use crate::model::{DeliveryFilter, DeliveryId, EventFilter, Rate, limits};
@@ -30,7 +30,8 @@ pub struct CheckBody {
     pub method: Option<String>,
     pub url: Option<String>,
     /// Texts, or lists of texts for a header that came several times
-    pub headers: Map<String, Value>,
+    #[cfg_attr(test, schemars(with = "serde_json::Map<String, serde_json::Value>"))]
+    pub headers: GivenHeaders,
     pub body_base64: String,
     /// Unix seconds; now when it is not given
     pub at: Option<i64>,
@@ -47,13 +48,14 @@ pub struct SendEventBody {
     /// The dedupe key
     pub id: Option<Line>,
     /// The body: a text as it is, any other value as JSON
-    pub data: Option<Value>,
+    #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
+    pub data: Option<VerbatimJson>,
     /// The body in base64
     pub data_base64: Option<String>,
     pub content_type: Option<Line>,
     /// Further headers
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, String>"))]
-    pub headers: Map<String, Value>,
+    pub headers: GivenHeaders,
 }
 
 /// An event that a source refused, and that whoever had it has given up: nobody sends it again.
@@ -74,7 +76,8 @@ pub struct TestEndpointBody {
     /// An event of the log
     pub event: Option<Line>,
     /// The body: a text as it is, any other value as JSON
-    pub data: Option<Value>,
+    #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
+    pub data: Option<VerbatimJson>,
     /// The body in base64
     pub data_base64: Option<String>,
     #[serde(rename = "type")]

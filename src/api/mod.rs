@@ -20,6 +20,7 @@ pub mod bodies;
 pub mod body;
 mod endpoint_checks;
 pub mod endpoint_spec;
+pub mod given;
 #[cfg(test)]
 mod schema;
 pub mod source_spec;

@@ -6,9 +6,27 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 
 use crate::model::form_error::form_error;
+use crate::model::secret::without_values;
+
+/// The settings whose values may hold secrets: no refusal quotes these.
+pub(super) const MAY_HOLD_SECRETS: &[&str] = &[
+    "answer_body",
+    "arg",
+    "body",
+    "header",
+    "path",
+    "pin",
+    "proxy",
+    "public_key",
+    "public_url",
+    "secret",
+    "set",
+    "url",
+];
 
 /// A setting that was refused, or that is missing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,12 +142,9 @@ impl<S: Spec> Patch<S> {
             given.insert(key, value);
         }
 
-        patch.given = serde_json::from_value(Value::Object(given.clone())).map_err(|why| {
-            let refused = given.into_iter().find_map(|(key, value)| refusal_of::<S>(&key, value));
-            refused.map_or_else(
-                || SpecError::new(why.to_string()),
-                |(key, why)| SpecError::of(&key, &why),
-            )
+        patch.given = S::deserialize(&given).map_err(|why| {
+            let refused = given.iter().find_map(|(key, value)| refusal_of::<S>(key, value));
+            refused.unwrap_or_else(|| SpecError::new(why.to_string()))
         })?;
         Ok(patch)
     }
@@ -208,11 +223,30 @@ fn nearest<'a>(given: &str, keys: &[&'a str]) -> Option<&'a str> {
     (distance <= most).then_some(key)
 }
 
-/// Why a field is refused, when it alone is.
-pub(super) fn refusal_of<T: DeserializeOwned>(key: &str, value: Value) -> Option<(String, String)> {
-    let alone = Value::Object(Map::from_iter([(key.to_owned(), value)]));
-    let why = serde_json::from_value::<T>(alone).err()?;
-    Some((key.to_owned(), form_error(&why.to_string())))
+/// Why a setting is refused, when it alone is.
+pub(super) fn refusal_of<T: DeserializeOwned>(key: &str, value: &Value) -> Option<SpecError> {
+    let alone = MapDeserializer::new(std::iter::once((key, value)));
+    let why: serde_json::Error = T::deserialize(alone).err()?;
+    let why = form_error(&why.to_string());
+    let mut values = Vec::new();
+    add_secret_values(key, value, &mut values);
+    Some(SpecError::of(key, &without_values(&why, &values)))
+}
+
+/// The texts and numbers in the value of a setting, where that may hold secrets.
+pub(super) fn add_secret_values(key: &str, value: &Value, found: &mut Vec<String>) {
+    if !MAY_HOLD_SECRETS.contains(&key) {
+        return;
+    }
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Number(number) => found.push(number.to_string()),
+        Value::Array(list) => list.iter().for_each(|value| add_secret_values(key, value, found)),
+        Value::Object(object) => {
+            object.values().for_each(|value| add_secret_values(key, value, found));
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
 }
 
 /// The settings that are given, as JSON.

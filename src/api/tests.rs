@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::spec::MAY_HOLD_SECRETS;
 use super::values::{Int, Real, Size, Span, YEAR_MS};
 use super::views::EndpointView;
 use super::{EndpointSpec, Patch, SourceSpec, Spec};
@@ -349,4 +350,38 @@ fn a_view_is_read_back_with_fields_that_this_version_does_not_know() {
     let mut shown = serde_json::to_value(&view).expect("JSON");
     shown["of_a_later_version"] = json!(1);
     assert_eq!(serde_json::from_value::<EndpointView>(shown).expect("read back"), view);
+}
+
+#[test]
+fn no_refusal_quotes_a_setting_that_may_hold_a_secret() {
+    fn refusal<S: Spec>(key: &str, value: &Value) -> Option<String> {
+        let body = object(&json!({ key: value }));
+        Patch::<S>::read(body).err().map(|why| why.to_string())
+    }
+    let (mut refused, canary) = (0, "--Bearer CANARY: \"x\"\nand CANARY");
+
+    for key in EndpointSpec::KEYS.iter().chain(SourceSpec::KEYS) {
+        for value in [
+            json!(canary),
+            json!("CANARY"),
+            json!([canary]),
+            json!(["CANARY"]),
+            json!([[canary]]),
+            json!({ "a": canary }),
+            json!([{ "CANARY": canary }]),
+            json!({ "a": [canary] }),
+        ] {
+            let whys = [refusal::<EndpointSpec>(key, &value), refusal::<SourceSpec>(key, &value)];
+            for why in whys.iter().flatten().filter(|why| !why.starts_with("unknown")) {
+                refused += 1;
+                let hides = MAY_HOLD_SECRETS.contains(key);
+                assert!(!hides || !why.contains("CANARY"), "{key} {value}: {why}");
+                assert!(why.contains(key), "{key} {value}: {why}");
+            }
+        }
+    }
+
+    assert!(refused > 100, "{refused}");
+    let all: Vec<&&str> = EndpointSpec::KEYS.iter().chain(SourceSpec::KEYS).collect();
+    assert!(MAY_HOLD_SECRETS.iter().all(|key| all.contains(&key)), "keys that there are");
 }

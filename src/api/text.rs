@@ -202,6 +202,23 @@ checked_text!(
     }
 );
 
+impl Line {
+    /// What somebody else says, as a line: what is longer is cut, and each control character is
+    /// replaced. `None` of nothing.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let mut line = String::with_capacity(text.len().min(TEXT_LEN));
+        for c in text.trim().chars() {
+            let c = if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+            if line.len() + c.len_utf8() > TEXT_LEN {
+                break;
+            }
+            line.push(c);
+        }
+        (!line.is_empty()).then_some(Self(line))
+    }
+}
+
 impl From<Line> for String {
     fn from(line: Line) -> Self {
         line.0
@@ -224,4 +241,25 @@ fn line(text: &str) -> Result<String, String> {
 /// A character of a token (RFC 9110, section 5.6.2).
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, TEXT_LEN};
+
+    #[test]
+    fn what_somebody_else_says_becomes_a_line_that_is_taken() {
+        let long = "ä".repeat(TEXT_LEN);
+        for (said, line) in [
+            (" plain ", Some("plain".to_owned())),
+            ("a\r\nb\u{1b}[0m", Some("a\u{fffd}\u{fffd}b\u{fffd}[0m".to_owned())),
+            ("\n", None),
+            ("", None),
+            (long.as_str(), Some("ä".repeat(TEXT_LEN / 2))),
+        ] {
+            let made = Line::of(said);
+            assert_eq!(made.clone().map(|line| line.0), line);
+            assert!(made.is_none_or(|made| made.0.parse::<Line>() == Ok(made)));
+        }
+    }
 }

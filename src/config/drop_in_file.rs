@@ -31,6 +31,8 @@ pub(super) enum DropInError {
     Open { owner: u32, mode: u32 },
     #[error("it is not a file: a drop-in is a file, or a link to one or to /dev/null")]
     NoFile,
+    #[error("it is larger than {} MiB", most >> 20)]
+    TooLarge { most: u64 },
 }
 
 impl DropInError {
@@ -45,17 +47,20 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), DropInError> {
     check(&fs::metadata(folder)?)
 }
 
-/// The text of a drop-in.
-pub(super) fn read(file: &Path) -> Result<String, DropInError> {
+/// The text of a drop-in of at most so many bytes.
+pub(super) fn read(file: &Path, most: u64) -> Result<String, DropInError> {
     check(&fs::symlink_metadata(file)?)?;
 
     // Looked at once more when it is open: another one may have the name by then.
     check_file(&fs::metadata(file)?)?;
-    let mut opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(file)?;
+    let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(file)?;
     check_file(&opened.metadata()?)?;
 
     let mut text = String::new();
-    opened.read_to_string(&mut text)?;
+    opened.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(DropInError::TooLarge { most });
+    }
     Ok(text)
 }
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::drop_in_file::{self, DropInError};
 use super::lines::keys_with_lines;
 use super::{Config, ConfigError};
+use crate::model::limits;
 
 /// The configuration of the system's own daemon.
 pub const SYSTEM_FILE: &str = "/etc/hookbox/hookbox.toml";
@@ -94,7 +95,7 @@ impl EffectiveConfig {
             for (path, used) in files_in(root, DROP_INS, &[".toml"])? {
                 match used {
                     FileUse::Read => {
-                        let text = drop_in_file::read(&path);
+                        let text = drop_in_file::read(&path, limits::DROP_IN_FILE);
                         layers.add(&path, &text.map_err(|why| left_out(&path, &why))?)?;
                     }
                     FileUse::Missing | FileUse::ReplacedBy(_) => layers.files.push((path, used)),
@@ -205,6 +206,14 @@ pub fn apply_files(file: &Path) -> Option<Result<Vec<PathBuf>, ConfigError>> {
         files.into_iter().filter(|(_, used)| *used == FileUse::Read).map(|(file, _)| file).collect()
     };
     (file == Path::new(SYSTEM_FILE)).then(|| files().map(read))
+}
+
+/// The text of one of the [`apply_files`], which is read as drop-ins are.
+///
+/// # Errors
+/// When others can change it, or it cannot be read.
+pub fn apply_text(file: &Path) -> Result<String, ConfigError> {
+    drop_in_file::read(file, limits::APPLIED_FILE).map_err(|why| left_out(file, &why))
 }
 
 /// All files of these folders whose names end so, in the order in which they count, and whether

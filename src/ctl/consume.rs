@@ -1,11 +1,14 @@
 //! `consume`: a consumer of a pull endpoint. It leases events, gives each to stdout or to a
 //! command, and acknowledges or rejects it. A lease is extended while the command runs. What is
 //! neither acknowledged nor rejected when the consumer ends goes to others when its lease expires.
+//! One that is to end passes that on to its command, waits for it, and rejects what it has not
+//! begun with.
 
-use std::io::Write as _;
+mod command;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,6 +24,7 @@ use crate::api::values::{Int, Span};
 use crate::api::views::{LeaseView, LeasesView};
 use crate::api::{EmptyBody, ExtendBody, LeaseBody, RejectBody};
 use crate::model::safe_text::is_active;
+use command::{ConsumerCommand, ConsumerSignals};
 
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and give up.
 const TRY_AGAIN: i32 = 75;
@@ -43,6 +47,7 @@ pub(super) fn consume(
         can_be_run(program)?;
     }
 
+    let signals = ConsumerSignals::catch()?;
     let mut left = args.max.unwrap_or(u64::MAX);
     let mut was_there = false;
     let mut away = 0;
@@ -67,12 +72,19 @@ pub(super) fn consume(
         };
         (was_there, away) = (true, 0);
 
+        let busy = signals.busy();
         let LeasesView { leases, lease } = answer.view()?;
         let leases = leases.into_iter().map(Leased::read).collect::<Result<Vec<_>, _>>()?;
         left = left.saturating_sub(leases.len() as u64);
         if !leases.is_empty() {
-            process(client, out, args, &leases, lease.ms())?;
+            let consumer = ConsumerRun { client, args, lease_ms: lease.ms(), signals: &signals };
+            consumer.process(out, &leases)?;
         }
+        if let Some(code) = signals.end_code() {
+            out.finish()?;
+            std::process::exit(code);
+        }
+        drop(busy);
         if args.once {
             return Ok(());
         }
@@ -112,49 +124,88 @@ fn can_be_run(program: &str) -> Result<(), CtlError> {
     }
 }
 
-/// Processes what was leased at once: prints it, or gives it to the command.
-fn process(
-    client: &AdminClient,
-    out: &mut Output,
-    args: &ConsumeArgs,
-    leases: &[Leased],
+/// A consumer with what it has leased.
+struct ConsumerRun<'a> {
+    client: &'a AdminClient,
+    args: &'a ConsumeArgs,
     lease_ms: u64,
-) -> Result<(), CtlError> {
-    let Some((program, arguments)) = args.exec.split_first() else {
-        for lease in leases {
-            show(out, lease)?;
-            settle(client, &lease.view, "ack", &EmptyBody {})?;
-        }
-        return Ok(());
-    };
+    signals: &'a ConsumerSignals,
+}
 
-    let several = args.batch > 1;
-    let groups = if several { vec![leases] } else { leases.chunks(1).collect() };
-    for group in groups {
-        let input = if several { lines(group) } else { decoded_body(&group[0].view.body_base64)? };
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).env("HOOKBOX_ENDPOINT", &args.name);
-        command.env("HOOKBOX_EVENTS", group.len().to_string());
-        if !several {
-            set_variables(&mut command, &group[0].view);
+impl ConsumerRun<'_> {
+    /// Processes what was leased at once: prints it, or gives it to the command.
+    fn process(&self, out: &mut Output, leases: &[Leased]) -> Result<(), CtlError> {
+        if self.args.exec.is_empty() {
+            for lease in leases {
+                show(out, lease)?;
+                settle(self.client, &lease.view, "ack", &EmptyBody {})?;
+            }
+            return Ok(());
         }
 
-        let child = command
-            .spawn()
-            .map_err(|error| CtlError::Io { what: format!("cannot run {program}"), error })?;
-        let status = wait(client, lease_ms, group, child, input)?;
-
-        for lease in group {
-            if status.success() {
-                settle(client, &lease.view, "ack", &EmptyBody {})?;
+        let several = self.args.batch > 1;
+        let groups = if several { vec![leases] } else { leases.chunks(1).collect() };
+        for group in groups {
+            if self.signals.end_code().is_some() {
+                self.reject(group, false, "the consumer was ended")?;
                 continue;
             }
-            let dead = status.code() == Some(GIVE_UP);
-            let body = RejectBody { after: None, dead, reason: Some(Line(reason(status))) };
-            settle(client, &lease.view, "reject", &body)?;
+            let status = self.run(group)?;
+            if !status.success() {
+                self.reject(group, status.code() == Some(GIVE_UP), &reason(status))?;
+                continue;
+            }
+            for lease in group {
+                settle(self.client, &lease.view, "ack", &EmptyBody {})?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&self, leases: &[Leased], dead: bool, reason: &str) -> Result<(), CtlError> {
+        for lease in leases {
+            let body = RejectBody { after: None, dead, reason: Line::of(reason) };
+            settle(self.client, &lease.view, "reject", &body)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the command with these events, and extends their leases while it runs.
+    fn run(&self, leases: &[Leased]) -> Result<ExitStatus, CtlError> {
+        let several = self.args.batch > 1;
+        let input =
+            if several { lines(leases) } else { decoded_body(&leases[0].view.body_base64)? };
+        let program = &self.args.exec[0];
+        let mut command = Command::new(program);
+        command.args(&self.args.exec[1..]).stdin(Stdio::piped());
+        command.env("HOOKBOX_ENDPOINT", &self.args.name);
+        command.env("HOOKBOX_EVENTS", leases.len().to_string());
+        if !several {
+            set_variables(&mut command, &leases[0].view);
+        }
+
+        let started = ConsumerCommand::start(&mut command, input, self.signals);
+        let mut running = started
+            .map_err(|error| CtlError::Io { what: format!("cannot run {program}"), error })?;
+        let failed = |error| CtlError::Io { what: "cannot wait for the command".into(), error };
+        let mut waited = Duration::ZERO;
+        let half = Duration::from_millis(self.lease_ms / 2).max(POLL_PAUSE);
+        loop {
+            if let Some(status) = running.try_wait().map_err(failed)? {
+                return Ok(status);
+            }
+
+            std::thread::park_timeout(POLL_PAUSE);
+            waited += POLL_PAUSE;
+            if waited >= half {
+                waited = Duration::ZERO;
+                for lease in leases {
+                    let body = ExtendBody { lease: Some(Span::from_ms(self.lease_ms)) };
+                    settle(self.client, &lease.view, "extend", &body)?;
+                }
+            }
         }
     }
-    Ok(())
 }
 
 /// Why the command's events were not acknowledged.
@@ -163,40 +214,6 @@ fn reason(status: ExitStatus) -> String {
         Some(TRY_AGAIN) => "the command asked to be run again (exit 75)".to_owned(),
         Some(GIVE_UP) => "the command gave up (exit 100)".to_owned(),
         _ => format!("the command ended with {status}"),
-    }
-}
-
-/// Feeds the command, and extends the leases while it runs.
-fn wait(
-    client: &AdminClient,
-    lease_ms: u64,
-    leases: &[Leased],
-    mut child: Child,
-    input: Vec<u8>,
-) -> Result<ExitStatus, CtlError> {
-    let failed = |error| CtlError::Io { what: "cannot wait for the command".into(), error };
-    if let Some(mut stdin) = child.stdin.take() {
-        // A thread of its own, for a command may write before it has read all. Whether it reads its
-        // input is its own affair.
-        std::thread::spawn(move || drop(stdin.write_all(&input)));
-    }
-
-    let mut waited = Duration::ZERO;
-    let half = Duration::from_millis(lease_ms / 2).max(POLL_PAUSE);
-    loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
-            return Ok(status);
-        }
-
-        std::thread::park_timeout(POLL_PAUSE);
-        waited += POLL_PAUSE;
-        if waited >= half {
-            waited = Duration::ZERO;
-            for lease in leases {
-                let body = ExtendBody { lease: Some(Span::from_ms(lease_ms)) };
-                settle(client, &lease.view, "extend", &body)?;
-            }
-        }
     }
 }
 

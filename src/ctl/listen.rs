@@ -243,8 +243,7 @@ impl Listening<'_> {
         let settled = match refused {
             None => self.client.post(&to("/ack"), &EmptyBody {}),
             Some(why) => {
-                let reason = Some(Line(why.to_owned()));
-                let body = RejectBody { after: None, dead: false, reason };
+                let body = RejectBody { after: None, dead: false, reason: Line::of(why) };
                 self.client.post(&to("/reject"), &body)
             }
         };

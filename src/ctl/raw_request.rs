@@ -4,11 +4,11 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
 
 use super::error::CtlError;
 use super::files::read_bytes;
 use crate::api::bodies::CheckBody;
+use crate::api::given::GivenHeaders;
 
 /// Reads the request that a file holds.
 pub(super) fn read(file: &Path) -> Result<CheckBody, CtlError> {
@@ -39,20 +39,16 @@ fn raw(bytes: &[u8]) -> Result<CheckBody, String> {
         _ => return Err("its first line is not METHOD PATH HTTP/1.1".into()),
     };
 
-    let mut headers: Map<String, Value> = Map::new();
+    let mut headers = GivenHeaders::default();
     for line in lines {
         let (name, value) = line.split_once(':').ok_or_else(|| {
             let shown: String = line.chars().take(60).collect();
             format!("'{shown}' is not a header line")
         })?;
-        let (name, value) = (name.trim().to_ascii_lowercase(), Value::from(value.trim()));
-        match headers.get_mut(&name) {
-            Some(Value::Array(values)) => values.push(value),
-            _ => _ = headers.insert(name, Value::Array(vec![value])),
-        }
+        headers.push(name.trim().to_ascii_lowercase(), value.trim());
     }
 
-    if headers.contains_key("transfer-encoding") {
+    if headers.iter().any(|(name, _)| name == "transfer-encoding") {
         return Err("its body is in chunks: give the body itself, without transfer-encoding".into());
     }
     Ok(CheckBody {
@@ -78,11 +74,12 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The URL that the request was sent to.
-fn url(target: &str, headers: &Map<String, Value>) -> String {
+fn url(target: &str, headers: &GivenHeaders) -> String {
     if target.contains("://") {
         return target.to_owned();
     }
-    let first = |name: &str| headers.get(name).and_then(|values| values.get(0)?.as_str());
+    let first =
+        |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let host = first("host").unwrap_or("localhost");
     let scheme = first("x-forwarded-proto").unwrap_or("https");
     format!("{scheme}://{host}{target}")
@@ -107,7 +104,8 @@ mod tests {
             let read = raw(text.as_bytes()).expect("a request");
             assert_eq!(read.method.as_deref(), Some("POST"));
             assert_eq!(read.url.as_deref(), Some("https://h.example/in/a?x=1"));
-            assert_eq!(read.headers["x-sig"], serde_json::json!(["a", "b"]));
+            let signed: Vec<_> = read.headers.iter().filter(|(name, _)| *name == "x-sig").collect();
+            assert_eq!(signed, [("x-sig", "a"), ("x-sig", "b")]);
             assert_eq!(read.body_base64, "dHdvCmxpbmVzDQo=", "bit for bit");
         }
     }

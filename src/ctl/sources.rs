@@ -1,7 +1,5 @@
 //! `source` and `bin`: where webhooks come in.
 
-use serde_json::{Map, Value};
-
 use super::args::{BinCommand, SourceCommand};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
@@ -14,6 +12,7 @@ use super::terminal::confirm;
 use super::{raw_request, schemes, secrets, show};
 use crate::api::SourceSpec;
 use crate::api::bodies::CheckBody;
+use crate::api::given::GivenHeaders;
 use crate::api::text::Line;
 use crate::api::views::{DeletedView, RefusedRequestView, SourceView};
 
@@ -110,10 +109,8 @@ fn kept_request(client: &AdminClient, name: &str, number: u64) -> Result<CheckBo
         return Err(CtlError::Refused(format!("request {number} cannot be checked again: {what}")));
     }
 
-    let mut headers = Map::new();
-    for (name, value) in kept.headers.iter() {
-        headers.insert(name.to_owned(), Value::from(value));
-    }
+    let mut headers = GivenHeaders::default();
+    kept.headers.iter().for_each(|(name, value)| headers.push(name, value));
     Ok(CheckBody {
         method: Some(kept.method),
         url: Some(kept.url),

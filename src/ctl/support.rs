@@ -25,8 +25,17 @@ use crate::model::{COMMIT, VERSION};
 
 /// Lines of the daemon's log.
 const LOG_LINES: &str = "1000";
-/// What stands before the reason of a refusal in them.
-const REFUSED: &str = "refused:";
+/// What stands in them before words of others: the reason of a refusal, and what is wrong in files,
+/// which may quote settings.
+const QUOTES: &[&str] = &[
+    "refused:",
+    "nothing was applied:",
+    "was not reloaded:",
+    "error=",
+    "\"error\":",
+    "reason=",
+    "\"reason\":",
+];
 /// The unit whose lines they are.
 const UNIT: &str = "hookboxd.service";
 
@@ -203,8 +212,7 @@ fn log_lines() -> Result<Vec<u8>, CtlError> {
 fn shareable(lines: &str) -> String {
     let mut text = String::with_capacity(lines.len());
     for line in lines.lines() {
-        let quotes = [REFUSED, "error=", "\"error\":", "reason=", "\"reason\":"];
-        let first = quotes.iter().filter_map(|sign| Some(line.find(sign)? + sign.len())).min();
+        let first = QUOTES.iter().filter_map(|sign| Some(line.find(sign)? + sign.len())).min();
         match first {
             Some(end) => text.push_str(&format!("{} …", without_urls(&line[..end]))),
             None => text.push_str(&without_urls(line)),
@@ -241,7 +249,10 @@ mod tests {
                      T INFO set url=https://u:s3cret@h/p?k=s3cret (https://a/b, https://c)\n\
                      T INFO nested http://a/http://s3cret done\n\
                      T WARN an endpoint fails endpoint=\"a\" error=500: {\"k\":\"s3cret\"}\n\
-                     T {\"message\":\"on hold\",\"reason\":\"s3cret\"}\n";
+                     T {\"message\":\"on hold\",\"reason\":\"s3cret\"}\n\
+                     T ERROR apply.d: nothing was applied: a.toml:3: endpoint.a: 's3cret'\n\
+                     T ERROR the configuration was not reloaded: listen: 's3cret' is\n";
+
         let shown = shareable(lines);
         assert!(!shown.contains("s3cret"), "{shown}");
         assert_eq!(
@@ -252,7 +263,9 @@ mod tests {
              T INFO set url=https://… (https://… https://…\n\
              T INFO nested http://…://… done\n\
              T WARN an endpoint fails endpoint=\"a\" error= …\n\
-             T {\"message\":\"on hold\",\"reason\": …\n"
+             T {\"message\":\"on hold\",\"reason\": …\n\
+             T ERROR apply.d: nothing was applied: …\n\
+             T ERROR the configuration was not reloaded: …\n"
         );
     }
 }

@@ -18,7 +18,7 @@ use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
 use crate::ingest::{Ingest, KeptRefusal, Listener, Origins, RefusalCounters, identity};
 use crate::model::{DeliveryId, Endpoint, Header, Outcome, Source, limits};
 use crate::outbound::LeaseHub;
-use crate::outbound::{Outbound, SecretLookup};
+use crate::outbound::{EndpointRefusal, Outbound, SecretLookup, computed_secret};
 use crate::queue::matcher;
 
 /// How this daemon was started.
@@ -82,6 +82,7 @@ pub fn lend(
             unreachable.chain(warnings(source)).collect()
         }),
         check_endpoint: Arc::new(endpoint_check(outbound.clone(), lookup, has_file)),
+        computed_secret: Arc::new(computed_secret),
         why_not: Arc::new(matcher::why_not),
         test_endpoint: Some(Arc::new(move |test| {
             let outbound = outbound.clone();
@@ -107,15 +108,13 @@ fn endpoint_check(
 ) -> impl Fn(&Endpoint) -> Result<(), String> + Send + Sync {
     move |endpoint: &Endpoint| {
         let checked = outbound.check(&looked_up(endpoint, &lookup)?);
-        checked.map_err(|why| if has_file { why } else { with_file(why) })
-    }
-}
-
-/// Advice to change the configuration file, for a daemon that reads none.
-fn with_file(why: String) -> String {
-    match why.contains("hookbox.toml") {
-        true => format!("{why} (start hookboxd with --config FILE)"),
-        false => why,
+        checked.map_err(|refusal| match refusal {
+            // The advice is to change a file, which this daemon does not read.
+            EndpointRefusal::NotAllowed(why) if !has_file => {
+                format!("{why} (start hookboxd with --config FILE)")
+            }
+            refusal => refusal.to_string(),
+        })
     }
 }
 
@@ -349,7 +348,7 @@ async fn try_endpoint(
             ..EndpointTestView::default()
         },
         Err(why) if *dry_run => EndpointTestView {
-            outcome: Some("refused".to_owned()),
+            outcome: Some(Outcome::Refused.name().to_owned()),
             error: Some(why),
             ..EndpointTestView::default()
         },
@@ -361,15 +360,7 @@ async fn try_endpoint(
 
     let delivery = DeliveryId { seq: 0, endpoint: endpoint.id };
     let report = outbound.attempt(delivery, 1, endpoint, event).await;
-    let outcome = match report.outcome {
-        Outcome::Delivered => "delivered",
-        Outcome::Retryable { .. } => "failed",
-        Outcome::Gone => "gone",
-        Outcome::Refused => "refused",
-        Outcome::Hold => "hold",
-        Outcome::Drop => "drop",
-    };
-    shown.outcome = Some(outcome.to_owned());
+    shown.outcome = Some(report.outcome.name().to_owned());
     shown.status = report.response.as_ref().map(|response| response.status);
     shown.duration_ms = Some(report.duration_ms);
     shown.answer = report.response.is_some().then(|| report.words()).flatten();

@@ -1,15 +1,12 @@
 //! Sources and endpoints of the system's files, applied before anything is taken in.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
 use crate::admin::{Admin, BootApply, apply_at_start};
 use crate::api::ConfigurationSet;
 use crate::api::apply::FileFormat;
-use crate::config::layers::apply_files;
-use crate::model::limits;
+use crate::config::layers::{apply_files, apply_text};
 
 /// Applies the files that belong to this configuration; `None` when it is not the system's.
 pub async fn run(admin: &Admin, config: Option<&Path>) -> Option<BootApply> {
@@ -40,8 +37,7 @@ pub fn check(config: Option<&Path>) -> Result<(), Exit> {
 fn read(files: &[PathBuf]) -> Result<ConfigurationSet, String> {
     let mut all = ConfigurationSet::default();
     for file in files {
-        let text = text_of(file)
-            .map_err(|error| format!("{}: cannot read it: {error}", file.display()))?;
+        let text = apply_text(file).map_err(|error| error.to_string())?;
         let format = FileFormat::of(file).unwrap_or(FileFormat::Toml);
         let set =
             ConfigurationSet::parse(&text, format, file).map_err(|error| error.to_string())?;
@@ -49,15 +45,4 @@ fn read(files: &[PathBuf]) -> Result<ConfigurationSet, String> {
             .map_err(|entry| format!("{}: {entry} is in another file, too", file.display()))?;
     }
     Ok(all)
-}
-
-/// The text of a file of bounded size.
-fn text_of(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(file)?.take(limits::APPLIED_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > limits::APPLIED_FILE {
-        let what = format!("it is larger than {} MiB", limits::APPLIED_FILE >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
-    }
-    Ok(text)
 }

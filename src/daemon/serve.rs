@@ -59,7 +59,7 @@ struct Services {
 pub fn runtime() -> Result<(Runtime, Signals), Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
-        .max_blocking_threads(limits::ADMIN_LISTS + limits::ADMIN_WALKS + limits::SLOW_WORK)
+        .max_blocking_threads(limits::BLOCKING_THREADS)
         .thread_name("hookbox-io")
         .thread_stack_size(limits::IO_STACK)
         .enable_all()

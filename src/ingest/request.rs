@@ -16,7 +16,7 @@ use hyper::{Method, Request, Response, Version};
 
 use super::body::{self, BodyError};
 use super::budget::{Claim, Holder};
-use super::holder_permits::{HolderPermit, HolderPermits};
+use super::holder_permits::{HolderPermit, wait_for_both};
 use super::new_events::new_events;
 use super::problem::IngestProblem;
 use super::proof::{ProofTask, in_turn};
@@ -393,17 +393,27 @@ impl<'a> Exchange<'a> {
 
     /// Hands the events to the scheduler, which answers once they are durable.
     async fn remember(
-        &self,
+        &mut self,
         client: &Peer,
         events: Vec<NewEvent>,
     ) -> Result<Vec<Accepted>, BoxedProblem> {
-        // One address must not fill the queue in front of the scheduler, nor one source. Always the
-        // address first, so that no two wait for each other.
-        let _of_address = self.wait_in(&self.ingest.accept_permits, client.holder()).await?;
+        // One address must not fill the queue in front of the scheduler, nor one source.
         let source = events.first().map(|event| Holder::Source(event.source.id));
-        let _of_source = self.wait_in(&self.ingest.source_permits, source).await?;
+        let places = self.wait_for_places(client.holder(), source).await?;
 
-        let accepted = self.ingest.handle.accept(events).await;
+        // From here on the events are on their way, whatever becomes of their connection: a stream
+        // that is reset, or a client that hangs up, gives nothing back before they are through.
+        let handle = self.ingest.handle.clone();
+        let claim = std::mem::replace(self.claim, self.ingest.budget.claim([None; 2]));
+        let accepting = tokio::spawn(async move {
+            let accepted = handle.accept(events).await;
+            drop(places);
+            (accepted, claim)
+        });
+        let broke_off = |_| IngestProblem::internal("accepting the events broke off");
+        let (accepted, claim) = accepting.await.map_err(broke_off)?;
+        *self.claim = claim;
+
         let accepted = accepted.map_err(|refusal| IngestProblem::of_refusal(&refusal))?;
         if accepted.is_empty() {
             return Err(IngestProblem::internal("the scheduler accepted nothing").into());
@@ -411,17 +421,22 @@ impl<'a> Exchange<'a> {
         Ok(accepted)
     }
 
-    /// A place of this holder in front of the scheduler, when it has one free in time.
-    async fn wait_in(
+    /// A place of this address in front of the scheduler and one of this source, when both have one
+    /// free in time.
+    async fn wait_for_places(
         &self,
-        places: &HolderPermits,
-        holder: Option<Holder>,
-    ) -> Result<HolderPermit, BoxedProblem> {
-        let (permit, waited) = places.wait(holder).await;
-        if let Some(holder) = holder.filter(|_| waited) {
-            self.ingest.handle.shares().note(Share::WaitingRequests, holder.into());
+        address: Option<Holder>,
+        source: Option<Holder>,
+    ) -> Result<[HolderPermit; 2], BoxedProblem> {
+        let Ingest { accept_permits, source_permits, .. } = self.ingest;
+        let (places, waited) =
+            wait_for_both((accept_permits, address), (source_permits, source)).await;
+        for (holder, _) in [address, source].into_iter().zip(waited).filter(|(_, waited)| *waited) {
+            if let Some(holder) = holder {
+                self.ingest.handle.shares().note(Share::WaitingRequests, holder.into());
+            }
         }
-        Ok(permit.ok_or_else(IngestProblem::no_memory)?)
+        Ok(places.ok_or_else(IngestProblem::no_memory)?)
     }
 
     fn count_refusal(&self, problem: &IngestProblem) {

@@ -54,12 +54,26 @@ pub struct Expect {
 impl Reader {
     /// Reads everything, and reports inconsistencies.
     pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Report {
-        verify(self, None, progress)
+        let (verifier, joint) = verify(self, None, &|| true, progress);
+        verifier.finish(joint)
     }
 
     /// The same, and whether a head that was kept elsewhere is on the chain.
     pub fn verify_expecting(&self, expect: Expect, progress: &mut dyn FnMut(Progress)) -> Report {
-        verify(self, Some(expect), progress)
+        let (verifier, joint) = verify(self, Some(expect), &|| true, progress);
+        verifier.finish(joint)
+    }
+
+    /// The same for one who may give up waiting for it, which is asked before each segment: then
+    /// there is no report.
+    pub fn verify_while(
+        &self,
+        expect: Option<Expect>,
+        is_wanted: &dyn Fn() -> bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Option<Report> {
+        let (verifier, joint) = verify(self, expect, is_wanted, progress);
+        (verifier.at.done == verifier.at.segments).then(|| verifier.finish(joint))
     }
 }
 
@@ -80,7 +94,13 @@ struct Verifier<'a> {
     gaps: Vec<(Seq, SegmentSummary)>,
 }
 
-fn verify(reader: &Reader, expect: Option<Expect>, progress: &mut dyn FnMut(Progress)) -> Report {
+/// Verifies segment by segment, as long as it is wanted. Returns where the log has to end as well.
+fn verify<'a>(
+    reader: &'a Reader,
+    expect: Option<Expect>,
+    is_wanted: &dyn Fn() -> bool,
+    progress: &mut dyn FnMut(Progress),
+) -> (Verifier<'a>, Joint) {
     // In this order: what is dropped meanwhile then has its record within what is read, or its
     // segment is still here.
     let mut slots = reader.segments.all();
@@ -90,12 +110,12 @@ fn verify(reader: &Reader, expect: Option<Expect>, progress: &mut dyn FnMut(Prog
     let mut verifier = Verifier::new(reader, durable, slots.len(), expect);
     let mut joint = None;
     for slot in &slots {
+        if !is_wanted() {
+            break;
+        }
         joint = verifier.slot(slot, joint, progress);
     }
-
-    let unverified_tail = unverified_tail::problem(&reader.segments, None);
-    verifier.report.problems.extend(unverified_tail);
-    verifier.finish(joint)
+    (verifier, joint)
 }
 
 impl<'a> Verifier<'a> {
@@ -288,6 +308,9 @@ impl<'a> Verifier<'a> {
     }
 
     fn finish(mut self, joint: Joint) -> Report {
+        let unverified_tail = unverified_tail::problem(&self.reader.segments, None);
+        self.report.problems.extend(unverified_tail);
+
         let durable = self.durable;
         if let Some((last, _)) = joint.filter(|(last, _)| *last < durable) {
             let what = "they were durable and are missing".to_owned();

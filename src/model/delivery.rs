@@ -74,6 +74,21 @@ pub enum Outcome {
     Drop,
 }
 
+impl Outcome {
+    /// As it is shown.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retryable { .. } => "retryable",
+            Self::Gone => "gone",
+            Self::Refused => "refused",
+            Self::Hold => "hold",
+            Self::Drop => "drop",
+        }
+    }
+}
+
 /// What an attempt says of the way rather than of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

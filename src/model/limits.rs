@@ -317,8 +317,9 @@ pub const FILTER_WAITING: usize = 64;
 pub const FILTER_WAITING_ALL: usize = 1024;
 /// Events whose number of duplicates is kept.
 pub const DUPLICATE_COUNTS: usize = 65_536;
-/// Replays under way at a time.
+/// Replays under way at a time, and of these for root and for the daemon's own user.
 pub const REPLAYS: usize = 64;
+pub const REPLAYS_KEPT: usize = 8;
 
 /// Attempts that a rate allows at once.
 pub const BURST: u32 = 10_000;

@@ -9,10 +9,11 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::config::{HookboxConfig, Via};
 use super::unix_http::{SocketAnswer, SocketError, SocketRequest, UnixHttp};
+use crate::api::given::GivenHeaders;
 use crate::api::text::Line;
 use crate::api::values::{Int, Span};
 use crate::api::views::{EndpointView, LeasesView, ProblemView, SourceView};
@@ -112,7 +113,7 @@ impl BoxClient {
 
     /// The delivery failed; `dead` says that it would fail each time.
     pub async fn reject(&self, lease: &str, reason: String, dead: bool) -> Result<(), BoxError> {
-        let body = RejectBody { after: None, dead, reason: Some(Line(reason)) };
+        let body = RejectBody { after: None, dead, reason: Line::of(&reason) };
         self.settle(lease, "reject", &body).await
     }
 
@@ -191,18 +192,15 @@ fn accepted(answer: SocketAnswer) -> Result<Bytes, BoxError> {
 
 /// An event for the admin socket, which asks for no proof: who may open it may do that.
 fn admin_request(event: &BoxEvent) -> Result<SocketRequest, BoxError> {
-    let mut headers = Map::new();
-    for (name, value) in &event.headers {
-        headers.insert(name.clone(), Value::String(value.clone()));
-    }
-    let line = |text: &str| Some(Line(text.to_owned())).filter(|line| !line.0.is_empty());
+    let mut headers = GivenHeaders::default();
+    event.headers.iter().for_each(|(name, value)| headers.push(name.as_str(), value.as_str()));
     let body = SendEventBody {
-        source: line(&event.source),
-        event_type: line(&event.event_type),
-        id: line(&event.key),
+        source: Line::of(&event.source),
+        event_type: Line::of(&event.event_type),
+        id: Line::of(&event.key),
         data: None,
         data_base64: Some(STANDARD.encode(&event.body)),
-        content_type: event.content_type.as_deref().and_then(line),
+        content_type: event.content_type.as_deref().and_then(Line::of),
         headers,
     };
     post("/v1/events".to_owned(), &body)

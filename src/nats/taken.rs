@@ -3,10 +3,12 @@
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use hyper::header::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use super::box_client::{BoxError, BoxEvent};
 use super::publish::{CONTENT_TYPE, TYPE, cut};
+use crate::api::text::Line;
 use crate::model::limits;
 use crate::model::secret::percent_decoded;
 
@@ -42,7 +44,7 @@ pub fn event(
         source: source.to_owned(),
         event_type: cut_type(&plain(&event_type)),
         key: cut_key(plain(&key)),
-        content_type: Some(plain(&kind)),
+        content_type: Line::of(&kind).map(String::from),
         headers: further(place, headers),
         body,
     }
@@ -64,6 +66,8 @@ fn further(place: &MessagePlace, headers: Option<&HeaderMap>) -> Vec<(String, St
         (begins && !own) || matches!(name, "traceparent" | "tracestate")
     };
     let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    // A value that no header of HTTP can have would make the daemon refuse the message.
+    let is_value = |value: &str| HeaderValue::from_str(value).is_ok();
 
     let mut all = vec![
         ("nats-stream".to_owned(), place.stream.clone()),
@@ -77,6 +81,7 @@ fn further(place: &MessagePlace, headers: Option<&HeaderMap>) -> Vec<(String, St
             all.push((name, plain(&value)));
         }
     }
+    all.retain(|(_, value)| is_value(value));
     all
 }
 
@@ -190,7 +195,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", "k".repeat(5000).as_str());
         headers.insert("Hookbox-Type", "ä".repeat(500).as_str());
+        headers.insert("Content-Type", "x".repeat(5000).as_str());
+        headers.insert("X-Name", "Zoë");
+        headers.insert("X-Plain", "Zoe");
         let event = event("jobs", &place(), Some(&headers), Bytes::new());
+        assert_eq!(event.content_type.as_ref().map(String::len), Some(4096), "or it is refused");
+        let own: Vec<_> = event.headers.iter().filter(|(name, _)| name.starts_with("x-")).collect();
+        assert_eq!(own, [&("x-plain".to_owned(), "Zoe".to_owned())], "no header has the other");
         assert!(event.key.starts_with("sha256:") && event.key.len() <= limits::DEDUPE_KEY_LEN);
         assert!(event.event_type.len() <= limits::TYPE_LEN);
     }

@@ -20,7 +20,7 @@ use super::batch::response::{BatchAnswer, read_batch_answer};
 use super::check::check_endpoint;
 use super::classify::classify;
 use super::exec::runner::CommandRunner;
-use super::failure::AttemptFailure;
+use super::failure::{AttemptFailure, EndpointRefusal};
 use super::http::client::HttpClient;
 use super::http::connect::{Dial, SystemDialer};
 use super::message::Message;
@@ -244,7 +244,7 @@ impl Outbound {
     ///
     /// # Errors
     /// One line that says what is wrong and what to do.
-    pub fn check(&self, endpoint: &Endpoint) -> Result<(), String> {
+    pub fn check(&self, endpoint: &Endpoint) -> Result<(), EndpointRefusal> {
         check_endpoint(endpoint)?;
         if endpoint.is_leased() {
             return Ok(());
@@ -254,7 +254,7 @@ impl Outbound {
         let parts = parts.map_err(|why| why.to_string())?;
         let missing = parts.templates.as_ref().and_then(EndpointTemplates::missing_secret);
         if let Some(why) = missing {
-            return Err(why.clone());
+            return Err(why.clone().into());
         }
         parts.transport.check()
     }

@@ -14,6 +14,7 @@ use super::http::proxy::is_local;
 use super::own_address;
 use super::sign::SigningKey;
 use super::template::compiled::EndpointTemplates;
+use super::template::literal_names::computes_a_name;
 
 /// Checks everything about an endpoint that attempts rely on.
 ///
@@ -128,6 +129,23 @@ fn check_templates(endpoint: &Endpoint) -> Result<(), String> {
 
     endpoint.template.headers.iter().try_for_each(|(name, value)| check_header(name, value))?;
     EndpointTemplates::new(&endpoint.template, None).map(|_| ())
+}
+
+/// The option whose template looks up a secret that the event names, and what to write instead: a
+/// sender could choose among the files and variables of the daemon.
+#[must_use]
+pub fn computed_secret(endpoint: &Endpoint) -> Option<String> {
+    let template = &endpoint.template;
+    let given = [("--path", &template.path), ("--body", &template.body)];
+    let given =
+        given.into_iter().filter_map(|(name, source)| Some((name.to_owned(), source.as_ref()?)));
+    let headers = template.headers.iter().map(|(name, value)| (format!("--header {name}"), value));
+    let (name, _) = given.chain(headers).find(|(_, source)| computes_a_name(source))?;
+    Some(format!(
+        "{name}: the name of a secret has to stand in the template, as in secret('env:TOKEN'): \
+         whoever sends an event could choose another one; for one of several write {{% if … %}} \
+         around each"
+    ))
 }
 
 /// Whether a header's constant value can be sent. What a template makes is known once it is

@@ -9,6 +9,32 @@ use crate::model::{AttemptFault, Outcome, limits};
 
 use super::guard::AddressKind;
 
+/// Why an endpoint is refused, in one line that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointRefusal {
+    #[error("{0}")]
+    Settings(String),
+    /// The configuration of the daemon does not allow it.
+    #[error("{0}")]
+    NotAllowed(String),
+}
+
+impl From<String> for EndpointRefusal {
+    fn from(why: String) -> Self {
+        Self::Settings(why)
+    }
+}
+
+impl EndpointRefusal {
+    /// The same with more words behind it.
+    pub fn with(self, more: &str) -> Self {
+        match self {
+            Self::Settings(why) => Self::Settings(format!("{why}{more}")),
+            Self::NotAllowed(why) => Self::NotAllowed(format!("{why}{more}")),
+        }
+    }
+}
+
 /// Why nothing can be sent.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unusable {

@@ -53,8 +53,9 @@ mod tests;
 mod transport;
 
 pub use attempts::Outbound;
-pub use check::check_endpoint;
+pub use check::{check_endpoint, computed_secret};
 pub use exec::supervise::supervise;
+pub use failure::EndpointRefusal;
 pub use preview::Preview;
 pub use pull::hub::LeaseHub;
 pub use resolve::{Resolve, SystemResolver};

@@ -8,6 +8,7 @@ use hyper::Uri;
 use crate::model::{AttemptReport, DeliveryId, Endpoint, Header, Now};
 
 use super::boxed::Boxed;
+use super::failure::EndpointRefusal;
 use super::message::Message;
 use super::redact::Redactor;
 use super::response::{ReadLimits, ReceivedResponse};
@@ -20,7 +21,7 @@ pub trait Transport: Send + Sync {
     ///
     /// # Errors
     /// One line that says what is wrong and what to do.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), EndpointRefusal> {
         Ok(())
     }
 

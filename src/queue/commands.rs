@@ -8,7 +8,7 @@ use super::decision::{Draft, Refusal};
 use super::input::{ImportedEvent, Revive};
 use super::request::{Growth, QueueRequest};
 use super::subscription::Subscription;
-use crate::model::{DeliveryId, Endpoint, Now, Seq, Source};
+use crate::model::{DeliveryId, Endpoint, Now, Seq, Source, limits};
 use crate::record::{Replay, ReplayFilter};
 
 /// Makes a source; its `id` and `created_at` are filled in.
@@ -306,14 +306,17 @@ pub struct StartReplay {
     pub rate: Option<u32>,
     pub next: Seq,
     pub end: Seq,
+    /// Whether root or the daemon's own user asks for it: some of the replays are kept for them.
+    pub is_owners: bool,
 }
 
 impl QueueRequest for StartReplay {
     type Answer = Replay;
 
     fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<Replay, Refusal> {
-        let Self { filter, rate, next, end } = self;
-        queue.start_replay(now, filter, rate, (next, end), draft)
+        let kept = if self.is_owners { 0 } else { limits::REPLAYS_KEPT };
+        let Self { filter, rate, next, end, .. } = self;
+        queue.start_replay(now, (filter, rate), (next, end), limits::REPLAYS - kept, draft)
     }
 
     fn growth(&self) -> Growth<'_> {

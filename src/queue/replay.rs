@@ -10,13 +10,13 @@ use crate::model::{DeliveryId, EndpointId, Now, Seq, limits};
 use crate::record::{Record, Replay, ReplayFilter, WaitingDelivery};
 
 impl Queue {
-    /// Starts a replay of the records from `next` to `end`.
+    /// Starts a replay of the records from `next` to `end`, when fewer than `limit` are under way.
     pub(super) fn start_replay(
         &mut self,
         now: Now,
-        filter: ReplayFilter,
-        rate: Option<u32>,
+        (filter, rate): (ReplayFilter, Option<u32>),
         (next, end): (Seq, Seq),
+        limit: usize,
         draft: &mut Draft,
     ) -> Result<Replay, Refusal> {
         if let Some(name) = &filter.to
@@ -24,8 +24,8 @@ impl Queue {
         {
             return Err(Refusal::NotFound { what: "endpoint", name: name.clone() });
         }
-        if self.state.replays.len() >= limits::REPLAYS {
-            return Err(Refusal::TooMany { what: "replays at a time", limit: limits::REPLAYS });
+        if self.state.replays.len() >= limit {
+            return Err(Refusal::TooMany { what: "replays at a time", limit });
         }
 
         let id = self.state.next_seq;
@@ -157,18 +157,39 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Endpoint, EventId, limits};
+    use crate::model::{Endpoint, EventId, Seq, limits};
     use crate::queue::testing::TestQueue;
     use crate::queue::{
-        Action, Input, ReadOrder, ReplaysQuery, ScannedEvent, StartReplay, StopReplay,
+        Action, Input, ReadOrder, Refusal, ReplaysQuery, ScannedEvent, StartReplay, StopReplay,
     };
     use crate::record::{Record, ReplayFilter};
+
+    fn start(filter: ReplayFilter, end: Seq) -> StartReplay {
+        StartReplay { filter, rate: None, next: 1, end, is_owners: false }
+    }
+
+    #[test]
+    fn members_of_the_group_leave_the_owners_some_of_the_replays() {
+        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
+        world.accept("{}");
+        let end = world.queue.state().next_seq;
+        let by = |is_owners| StartReplay { is_owners, ..start(ReplayFilter::default(), end) };
+        let now = world.now;
+        let mut started =
+            |is_owners| world.queue.handle(now, by(is_owners)).answer.map(|replay| replay.id);
+
+        let of_members = (0..limits::REPLAYS).filter(|_| started(false).is_ok()).count();
+        assert_eq!(of_members, limits::REPLAYS - limits::REPLAYS_KEPT);
+        assert!(matches!(started(false), Err(Refusal::TooMany { .. })));
+        let of_owners = (0..limits::REPLAYS).filter(|_| started(true).is_ok()).count();
+        assert_eq!(of_owners, limits::REPLAYS_KEPT);
+    }
 
     /// A replay to an endpoint, and the read that it has asked for.
     fn replaying(world: &mut TestQueue) -> (u64, Action) {
         let filter = ReplayFilter { to: Some("app".into()), ..ReplayFilter::default() };
         let end = world.queue.state().next_seq;
-        let replay = world.input(StartReplay { filter, rate: None, next: 1, end });
+        let replay = world.input(start(filter, end));
         (replay.id, world.actions.pop().expect("it reads the log"))
     }
 
@@ -199,7 +220,7 @@ mod tests {
         let events: Vec<EventId> = (0..4).map(|_| world.accept("{}")).collect();
         let end = world.queue.state().next_seq - 1;
         let filter = ReplayFilter::default();
-        let id = world.input(StartReplay { filter, rate: None, next: 1, end }).id;
+        let id = world.input(start(filter, end)).id;
 
         // The second was relocated behind the third.
         let fan_out: Vec<u32> = (1..=200).collect();

@@ -167,6 +167,17 @@ impl Handle {
         self.workers.run(NO_SOURCE, move || Arc::new(Subscription::of(&endpoint))).await
     }
 
+    /// Evaluates a filter for whoever asks what it would do, where filters of events are evaluated.
+    ///
+    /// # Errors
+    /// When too much waits there already.
+    pub async fn evaluate<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.workers.run(NO_SOURCE, work).await
+    }
+
     /// Changes of the endpoints' health from now on, for the daemon's log. A slow
     /// receiver misses some, and gets their number.
     #[must_use]
@@ -285,6 +296,12 @@ impl Handle {
         let (envelope, answer) = Envelope::ask(request, Some(permit));
         self.requests.try_send(envelope).map_err(|_| Refusal::Busy)?;
         answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// Requests with events that are under way to the thread.
+    #[cfg(test)]
+    pub fn accepts_waiting(&self) -> usize {
+        limits::ACCEPTS_WAITING - self.accepts.available_permits()
     }
 
     fn post(&self, envelope: Envelope) {

@@ -248,6 +248,16 @@ async function endpoints() {
   await page.getByRole("button", { name: "Hold", exact: true }).waitFor();
   assert.equal((await stage.ctl("endpoint", "show", "crm"))[0].state, "active");
 
+  const attempts = async () => {
+    const waiting = await stage.ctl("delivery", "list", "--endpoint", "crm", "--limit", "1000");
+    return waiting.reduce((sum, { attempts }) => sum + attempts, 0);
+  };
+  await page.getByRole("button", { name: "Retry all now" }).waitFor();
+  const before = await attempts();
+  await press("Retry all now");
+  await page.locator("#notices").getByText(/[1-9]\d* of \d+ queued/).waitFor();
+  await until("more attempts", async () => (await attempts()) > before);
+
   const tests = () => stage.received.filter(({ body }) => body.includes("hookbox.test")).length;
   await press("Test");
   await dialog().getByText("hookbox.test").first().waitFor();

@@ -31,7 +31,7 @@ impl ApiRequest {
 
     /// The body as one of [`crate::api::bodies`].
     pub fn fields<T: Default + Serialize + DeserializeOwned>(&self) -> Result<T, Problem> {
-        Ok(read(self.object()?)?)
+        Ok(read(&self.body)?)
     }
 
     /// The body as a JSON object; an absent body is an empty one.

@@ -20,8 +20,15 @@ pub async fn check(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Pr
     let captured = captured(given)?;
 
     let check = admin.adapters.check.clone();
-    // Public-key schemes take a while: not on a thread that serves others.
-    let checked = tokio::task::spawn_blocking(move || check(&source, captured, at)).await;
+    // Public-key schemes take a while: not on a thread that serves others. The
+    // permit is given back when the check is done, even if its sender has hung up.
+    let permit = admin.context.checks.wait(request.caller.uid).await;
+    let checked = tokio::task::spawn_blocking(move || {
+        let checked = check(&source, captured, at);
+        drop(permit);
+        checked
+    });
+    let checked = checked.await;
     let broke = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "checking the request failed");
     Ok(ApiResponse::ok(checked.map_err(broke)?))
 }
@@ -31,15 +38,9 @@ fn captured(given: CheckBody) -> Result<CapturedRequest, Problem> {
         Problem::bad(format!("'body_base64' is not base64 (RFC 4648 section 4, padded): {e}"))
     })?;
 
-    let mut headers = Vec::with_capacity(given.headers.len());
-    for (name, value) in given.headers {
-        for one in value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice) {
-            let one = one
-                .as_str()
-                .ok_or_else(|| Problem::bad(format!("the header '{name}' is not text")))?;
-            headers.push(Header::new(name.to_ascii_lowercase(), one.to_owned()));
-        }
-    }
+    let header =
+        |(name, value): (&str, &str)| Header::new(name.to_ascii_lowercase(), value.to_owned());
+    let headers = given.headers.iter().map(header).collect();
 
     let missing = |key: &str| Problem::bad(format!("'{key}' is missing"));
     Ok(CapturedRequest {

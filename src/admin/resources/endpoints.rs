@@ -79,7 +79,7 @@ pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     EndpointSpec::default().changed(patch).apply(&mut endpoint)?;
 
     shown = shown.or(missing_secret(admin, &mut endpoint));
-    check(admin, &endpoint)?;
+    check(admin, &endpoint, None)?;
     let made = admin.handle.create_endpoint(endpoint).await?;
     Ok(ApiResponse::created(with_secret(view(admin, &made, None), shown)))
 }
@@ -132,7 +132,7 @@ pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     let made = begins_to_sign.then(|| missing_secret(admin, &mut endpoint)).flatten();
     let secret = secret.or(made);
 
-    check(admin, &endpoint)?;
+    check(admin, &endpoint, Some(&found.endpoint))?;
     let made = admin.handle.update_endpoint(endpoint).await?;
     let mut shown = with_secret(view(admin, &made, Some(&found)), secret);
     shown.warnings.extend(replaced("endpoint", &found.endpoint.secrets, &made.secrets));
@@ -157,7 +157,7 @@ pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     let mut endpoint = Endpoint::clone(&found.endpoint);
     let secret = rotated(admin, &mut endpoint.secrets, request.fields()?)?;
 
-    check(admin, &endpoint)?;
+    check(admin, &endpoint, Some(&found.endpoint))?;
     let made = admin.handle.update_endpoint(endpoint).await?;
     Ok(ApiResponse::ok(with_secret(view(admin, &made, Some(&found)), secret)))
 }
@@ -189,9 +189,9 @@ pub async fn find(admin: &Admin, name: &str) -> Result<EndpointSnapshot, Problem
     found.ok_or_else(|| missing_endpoint(admin, name))
 }
 
-/// Asks outbound whether it can send to this endpoint.
-fn check(admin: &Admin, endpoint: &Endpoint) -> Result<(), Problem> {
-    (admin.adapters.check_endpoint)(endpoint).map_err(Problem::bad)
+/// Asks outbound whether it can send to this endpoint, which was another one before.
+fn check(admin: &Admin, after: &Endpoint, before: Option<&Endpoint>) -> Result<(), Problem> {
+    admin.adapters.check_change(after, before).map_err(Problem::bad)
 }
 
 fn with_secret(mut view: EndpointView, secret: Option<String>) -> EndpointView {
@@ -211,7 +211,7 @@ fn view(admin: &Admin, endpoint: &Endpoint, snapshot: Option<&EndpointSnapshot>)
         secrets: secret_views(&endpoint.secrets, admin.wall_ms()),
         created_at: Time(endpoint.created_at),
         applied_set: endpoint.applied_set.clone(),
-        warnings: Vec::new(),
+        warnings: (admin.adapters.computed_secret)(endpoint).into_iter().collect(),
         activity: snapshot.map(activity),
         lag: None,
     }

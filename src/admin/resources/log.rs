@@ -67,9 +67,9 @@ pub fn verify(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse
     let expect = request.params.take("expect").map(|text| expectation(&text)).transpose()?;
     request.params.done()?;
     Ok(walk::stream(admin, move |scan| {
-        let report = scan.log().verify(expect, &mut |progress| {
-            // A client that left is noticed at the report; verifying to the end harms nobody. One
-            // that does not read would hold up a segment that is open meanwhile.
+        let is_wanted = || scan.still_wanted().is_ok();
+        let report = scan.log().verify(expect, &is_wanted, &mut |progress| {
+            // A client that does not read would hold up a segment that is open meanwhile.
             scan.try_send(&VerifyLine::Progress {
                 progress: ProgressView {
                     segment: progress.segment,
@@ -78,7 +78,7 @@ pub fn verify(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse
                 },
             });
         });
-        scan.send(&report_view(report))
+        scan.send(&report_view(report.ok_or_else(Problem::gone)?))
     }))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::admin::callers::peer::Permission;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -92,7 +93,8 @@ fn register(
     rate: Option<u32>,
     extent: &ReplayExtent,
 ) -> Result<Option<u64>, Problem> {
-    let command = StartReplay { filter, rate, next: extent.first, end: extent.last };
+    let is_owners = scan.admin.context.caller.may(Permission::Own);
+    let command = StartReplay { filter, rate, next: extent.first, end: extent.last, is_owners };
     Ok(Some(scan.ask(&command)?.id))
 }
 

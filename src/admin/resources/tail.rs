@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 
-use super::deliveries::{Aftermath, aftermath, outcome_name};
+use super::deliveries::{Aftermath, aftermath};
 use super::names::{check_filter, endpoint_name};
 use super::sources;
 use crate::admin::context::Admin;
@@ -226,7 +226,7 @@ fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
         endpoint,
         number: attempt.number,
         duration_ms: report.duration_ms,
-        outcome: outcome_name(&attempt.outcome()).to_owned(),
+        outcome: attempt.outcome().name().to_owned(),
         status: report.response.as_ref().map(|r| r.status),
         error: attempt.error().map(str::to_owned),
         next: Some(next.into()),
@@ -304,7 +304,7 @@ fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option
                 endpoint: endpoint.clone(),
                 number: *number,
                 duration_ms: *duration_ms,
-                outcome: outcome_name(outcome).to_owned(),
+                outcome: outcome.name().to_owned(),
                 status: *status,
                 error: error.clone(),
                 next: Some(next.into()),

@@ -19,6 +19,10 @@ use crate::api::views::EndpointTestView;
 use crate::model::secret::redacted_to_origin;
 use crate::model::{Endpoint, Event, EventId, Header, REDACTED, SourceId, limits};
 
+/// What others than owners are shown where no request could be made.
+const HIDDEN_ERROR: &str = "its settings make no request of this event: `hookboxctl endpoint test` \
+                            tells root and the daemon's own user why";
+
 pub async fn test(
     admin: &Arc<Admin>,
     endpoint: Arc<Endpoint>,
@@ -47,8 +51,12 @@ pub async fn test(
     let (name, id) = (endpoint.name.clone(), event.id);
     let has_template = endpoint.template.body.is_some();
     let tested = test(EndpointTest { endpoint, event, dry_run }).await;
-    let mut shown = tested.map_err(|why| Problem::new(StatusCode::BAD_GATEWAY, why))?;
-    if !admin.shows_secrets() {
+    let shows_secrets = admin.shows_secrets();
+    let mut shown = tested.map_err(|why| {
+        let why = if shows_secrets { why } else { HIDDEN_ERROR.to_owned() };
+        Problem::new(StatusCode::BAD_GATEWAY, why)
+    })?;
+    if !shows_secrets {
         hide(&mut shown, has_template);
     }
 
@@ -64,6 +72,10 @@ pub async fn test(
 
 /// Leaves out what the endpoint's owner may have written secrets into.
 fn hide(shown: &mut EndpointTestView, has_template: bool) {
+    // Where no request could be made, the reason is one of the settings.
+    if shown.method.is_none() && shown.error.is_some() {
+        shown.error = Some(HIDDEN_ERROR.to_owned());
+    }
     // Of a command, the arguments follow its path.
     let first = |url: &String| redacted_to_origin(url.split(' ').next().unwrap_or(url));
     shown.url = shown.url.as_ref().map(first);
@@ -78,15 +90,20 @@ fn hide(shown: &mut EndpointTestView, has_template: bool) {
     }
 }
 
-/// Why the endpoint does not want the event; found out where it keeps nobody waiting.
+/// Why the endpoint does not want the event; found out where filters are evaluated, by turns.
 async fn matched(
     admin: &Admin,
     endpoint: Arc<Endpoint>,
     event: Arc<Event>,
 ) -> Result<Option<String>, Problem> {
     let why_not = admin.adapters.why_not.clone();
-    let found = tokio::task::spawn_blocking(move || why_not(&endpoint, &event)).await;
-    found.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "matching the event failed"))
+    let permit = admin.context.checks.wait(admin.context.caller.uid).await;
+    let found = admin.handle.evaluate(move || {
+        let found = why_not(&endpoint, &event);
+        drop(permit);
+        found
+    });
+    Ok(found.await?)
 }
 
 /// The event to test with: one of the log, one that is given, or a generated one; and whether the

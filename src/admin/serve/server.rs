@@ -93,7 +93,12 @@ impl Admin {
         permit.map(|permit| (caller, permit))
     }
 
-    async fn connection(self: Arc<Self>, stream: UnixStream, mut stop: watch::Receiver<bool>) {
+    /// Serves one connection of its caller until either side ends it.
+    pub(in crate::admin) async fn connection(
+        self: Arc<Self>,
+        stream: UnixStream,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let uid = self.context.caller.uid;
         let inner_stop = stop.clone();
         let service = service_fn(move |request| {

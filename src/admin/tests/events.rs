@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{AdminWorld, NOW, event};
 use crate::admin::memory_log::MemoryLog;
 use crate::admin::scan::identity::fingerprint;
-use crate::model::{DeliveryId, EventId, Outcome};
+use crate::model::{DeliveryId, EventId, Outcome, limits};
 use crate::queue::StartReplay;
 use crate::record::{Consequence, Record};
 use crate::scheduler::TailLine;
@@ -80,7 +80,7 @@ async fn replays_are_counted_before_they_start() {
         .await;
     assert_eq!((status, &done["matched"], &done["queued"]), (202, &json!(2), &json!(2)));
     let replay = world.script().replays.pop().expect("a replay was started");
-    let StartReplay { rate, next, end, filter } = replay;
+    let StartReplay { rate, next, end, filter, .. } = replay;
     assert_eq!(
         (rate, next, end, filter.to.as_deref()),
         (Some(5), first.seq, third.seq, Some("crm"))
@@ -120,6 +120,43 @@ async fn an_event_is_sent_in_with_its_dedupe_key() {
         world.json("POST", "/v1/events", json!({"source": "none", "data": "x"})).await.0,
         404
     );
+}
+
+/// What is given as JSON comes in as it was written, whatever it would be as a tree of values.
+#[tokio::test]
+async fn data_is_kept_to_the_letter() {
+    let world = AdminWorld::new();
+    let zeros = format!("[0{}]", ",0".repeat(2 * limits::ADMIN_VALUES));
+    for data in [r#"{"n":18446744073709551616, "n":1.0, "e":1e400}"#, "[ ]", "null ", &zeros] {
+        let body = format!("{{\"source\":\"github\",\"data\":{data},\"type\":null}}");
+        let (status, answer) = world.text("POST", "/v1/events", body).await;
+        if data == "null " {
+            assert!(status == 400 && answer.contains("'data' is missing"), "{answer}");
+            continue;
+        }
+        assert_eq!(status, 202, "{answer}");
+        let events = world.script().accepted.pop().expect("it was accepted");
+        assert_eq!(events[0].body, data.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_become_trees_have_so_many_values_and_fields_name_themselves() {
+    let world = AdminWorld::new();
+    let zeros = format!("[0{}]", ",0".repeat(limits::ADMIN_VALUES));
+    for (path, body, status, words) in [
+        ("/v1/sources", format!("{{\"name\":\"x\",\"set\":{zeros}}}"), 413, "more values"),
+        ("/v1/sources/github/check", format!("{{\"headers\":{{\"a\":{zeros}}}}}"), 413, "values"),
+        ("/v1/sources/github/check", "{\"headers\":{\"a\":[1]}}".into(), 400, "'headers': "),
+        ("/v1/events", format!("{{\"source\":{zeros}}}"), 400, "'source': must be a text"),
+        ("/v1/events", "{\"sourc\":1}".into(), 400, "unknown field 'sourc'"),
+        ("/v1/events", "[]".into(), 400, "the body is not as asked for"),
+        ("/v1/events", "{} x".into(), 400, "the body is not as asked for"),
+        ("/v1/deliveries/retry", format!("{{\"ids\":{zeros}}}"), 413, "more values"),
+    ] {
+        let (got, answer) = world.text("POST", path, body).await;
+        assert!(got == status && answer.contains(words), "{path}: {got} {answer}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod looking;
 mod refusals;
 mod scripted;
 mod settings;
+mod sharing;
 mod status;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use scripted::{Script, schedule};
 
+use super::callers::peer::{Caller, Permission};
 use super::memory_log::MemoryLog;
 use super::{
     Adapters, Admin, AdminInfo, CallerContext, LogSource, RefusalCount, SocketAccess, bind,
@@ -39,6 +41,7 @@ use crate::scheduler::{Handle, ShareCounts, TailLine, channel};
 const NOW: Now = Now { mono_ms: 65_000, wall_ms: 1_800_000_000_000 };
 
 struct AdminWorld {
+    admin: Arc<Admin>,
     socket: PathBuf,
     script: Arc<Mutex<Script>>,
     log: Arc<MemoryLog>,
@@ -55,6 +58,11 @@ impl AdminWorld {
     }
 
     fn with(log: MemoryLog) -> Self {
+        Self::with_adapters(log, |_| {})
+    }
+
+    /// With other functions of other modules than those that answer at once.
+    fn with_adapters(log: MemoryLog, change: impl FnOnce(&mut Adapters)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("admin.sock");
         let listener = bind(&socket, SocketAccess::default()).expect("bound");
@@ -71,10 +79,20 @@ impl AdminWorld {
         schedule(channels, script.clone());
 
         let log = Arc::new(log);
-        let admin = Arc::new(admin(handle, log.clone()));
+        let mut admin = admin(handle, log.clone());
+        change(&mut admin.adapters);
+        let admin = Arc::new(admin);
         let (stop, stopped) = watch::channel(false);
-        let served = tokio::spawn(admin.serve(listener, stopped));
-        Self { socket, script, log, tail, shares, stop, served, _folder: folder }
+        let served = tokio::spawn(admin.clone().serve(listener, stopped));
+        Self { admin, socket, script, log, tail, shares, stop, served, _folder: folder }
+    }
+
+    /// A connection of a member of the group, and what ends when it has ended for the daemon.
+    fn connect_as(&self, uid: u32) -> (UnixStream, tokio::task::JoinHandle<()>) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let caller = Caller { uid, gid: 990, pid: None, may: Permission::Operate };
+        let stop = self.stop.subscribe();
+        (ours, tokio::spawn(self.admin.for_caller(caller).connection(theirs, stop)))
     }
 
     async fn send(

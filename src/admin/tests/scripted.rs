@@ -141,7 +141,7 @@ impl Script {
 
     fn start_replay(&mut self, request: StartReplay) -> crate::record::Replay {
         self.replays.push(request.clone());
-        let StartReplay { filter, rate, next, end } = request;
+        let StartReplay { filter, rate, next, end, .. } = request;
         crate::record::Replay {
             id: 1,
             filter,

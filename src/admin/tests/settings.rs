@@ -1,9 +1,14 @@
 //! Sources and endpoints: created, changed, refused, deleted.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{AdminWorld, NOW};
-use crate::model::limits;
+use crate::admin::memory_log::MemoryLog;
+use crate::api::views::EndpointTestView;
+use crate::model::{Endpoint, limits};
 
 #[tokio::test]
 async fn sources_are_made_changed_and_deleted_and_secrets_shown_once() {
@@ -162,4 +167,70 @@ async fn a_request_is_checked_by_the_adapter() {
     let (status, _) =
         world.json("POST", "/v1/sources/github/check", json!({"method": "POST"})).await;
     assert_eq!(status, 400);
+}
+
+/// The name of a secret stands in the template, unless that is older than this rule.
+#[tokio::test]
+async fn a_secret_with_a_computed_name_is_refused_and_one_that_is_there_goes_on_with_a_warning() {
+    let world = AdminWorld::with_adapters(MemoryLog::starting_at(1), |adapters| {
+        adapters.computed_secret = Arc::new(|endpoint| {
+            let path = endpoint.template.path.as_deref()?;
+            path.contains("secret(").then(|| "--path: write the name".to_owned())
+        });
+    });
+    let path = "/{{ secret(body.name) }}";
+    let new = json!({"name": "new", "url": "http://a/", "path": path});
+    let (status, refused) = world.json("POST", "/v1/endpoints", new).await;
+    assert_eq!((status, &refused["detail"]), (400, &json!("--path: write the name")));
+
+    // One of an older version.
+    {
+        let mut script = world.script();
+        let mut stored = Endpoint::clone(&script.endpoints[0]);
+        stored.template.path = Some(path.to_owned());
+        script.endpoints[0] = Arc::new(stored);
+    }
+    let (_, shown) = world.json("GET", "/v1/endpoints/app", Value::Null).await;
+    assert_eq!(shown["warnings"], json!(["--path: write the name"]), "{shown}");
+    let (status, changed) =
+        world.json("PATCH", "/v1/endpoints/app", json!({"timeout": "7s"})).await;
+    assert_eq!((status, &changed["timeout"]), (200, &json!("7s")), "{changed}");
+    let other = json!({"path": "/x{{ secret(body.name) }}"});
+    assert_eq!(world.json("PATCH", "/v1/endpoints/app", other).await.0, 400);
+}
+
+/// What is made of an endpoint's settings is its owner's, also where it fails.
+#[tokio::test]
+async fn a_member_is_not_shown_why_settings_make_no_request() {
+    let world = AdminWorld::with_adapters(MemoryLog::starting_at(1), |adapters| {
+        adapters.test_endpoint = Some(Arc::new(|test| {
+            let shown = EndpointTestView {
+                outcome: Some("refused".to_owned()),
+                error: Some("s3cret is no path".to_owned()),
+                method: (!test.dry_run).then(|| "POST".to_owned()),
+                ..EndpointTestView::default()
+            };
+            Box::pin(async move { Ok(shown) })
+        }));
+    });
+    let of_member = async |body: &str| {
+        let (mut stream, _) = world.connect_as(1000);
+        let request = format!(
+            "POST /v1/endpoints/app/test HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered");
+        answer
+    };
+    let answer = of_member("{\"dry_run\":true}").await;
+    assert!(answer.contains("tells root") && !answer.contains("s3cret"), "{answer}");
+    // Why an attempt failed is what deliveries show, too.
+    let answer = of_member("{}").await;
+    assert!(answer.contains("s3cret is no path"), "{answer}");
+
+    let (_, shown) = world.json("POST", "/v1/endpoints/app/test", json!({"dry_run": true})).await;
+    assert_eq!(shown["error"], "s3cret is no path");
 }

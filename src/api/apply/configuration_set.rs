@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::api::spec::{Patch, Spec, SpecError, given_keys};
+use crate::api::spec::{Patch, Spec, SpecError, add_secret_values, given_keys};
 use crate::api::{EndpointSpec, SourceSpec};
 use crate::model::check_name;
+use crate::model::secret::without_values;
 
 /// The key of an entry that is not a setting.
 pub(super) const PREVIOUS_NAME: &str = "previous_name";
@@ -71,6 +72,18 @@ impl ConfigurationSet {
             endpoints: entries("endpoint", endpoints)?,
             places: EntryPlaces::default(),
         })
+    }
+
+    /// A refusal without what it quotes of settings that may hold secrets, for the daemon's log.
+    #[must_use]
+    pub fn without_secrets(&self, refusal: &str) -> String {
+        let mut values = Vec::new();
+        let sources = self.sources.values().map(|entry| given_keys(&entry.settings));
+        let endpoints = self.endpoints.values().map(|entry| given_keys(&entry.settings));
+        for settings in sources.chain(endpoints) {
+            settings.iter().for_each(|(key, value)| add_secret_values(key, value, &mut values));
+        }
+        without_values(refusal, &values)
     }
 
     /// A refusal, with the file and the line of each entry that begins a part of it.

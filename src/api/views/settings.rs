@@ -15,6 +15,6 @@ pub(super) fn known<'de, S: Spec, D: Deserializer<'de>>(deserializer: D) -> Resu
         return Ok(settings);
     }
 
-    fields.retain(|key, value| refusal_of::<S>(key, value.clone()).is_none());
+    fields.retain(|key, value| refusal_of::<S>(key, value).is_none());
     Ok(serde_json::from_value(Value::Object(fields)).unwrap_or_default())
 }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -353,4 +354,58 @@ async fn what_is_looked_for_in_a_large_body_takes_its_turn() {
     drop(turn);
     assert_eq!(status(&answer.await), 202);
     assert_eq!(world.full(Share::ParsedBytes), ["source 9"]);
+}
+
+/// An open connection of HTTP/2.
+async fn speak_http2(world: &IngestWorld) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+    let stream = world.connect_from(ATTACKER).await;
+    let (client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
+    tokio::spawn(connection);
+    client
+}
+
+/// It is in memory until it is through.
+#[tokio::test]
+async fn what_waits_for_the_scheduler_is_counted_when_its_stream_is_reset() {
+    const BYTES: usize = 100_000;
+    let world =
+        IngestWorld::with(IngestLimits { accepts_each: 4, ..IngestLimits::default() }).await;
+    world.hold();
+    let mut client = speak_http2(&world).await;
+    for waiting in 0..4 {
+        let body = Full::new(Bytes::from(vec![b'x'; BYTES]));
+        let request = hyper::Request::post("http://h/in/open").body(body).expect("a request");
+        let mut answer = Box::pin(client.send_request(request));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while world.handle.accepts_waiting() == waiting {
+            assert!(answer.as_mut().poll(&mut cx).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(answer);
+    }
+    // Frames come in order: once these are answered the resets have come.
+    for _ in 0..4 {
+        let request = hyper::Request::get("http://h/healthz").body(Full::default());
+        let answer = client.send_request(request.expect("a request")).await;
+        assert_eq!(answer.expect("answered").status(), 200);
+    }
+    assert!(world.ingest.held_bytes() >= 4 * BYTES, "{}", world.ingest.held_bytes());
+
+    // The places of the address are taken, too: one more waits.
+    let mut stream = world.connect_from(ATTACKER).await;
+    stream.write_all(post("/in/open", "", "x").as_bytes()).await.expect("sent");
+    while world.ingest.accept_permits.waiting() == 0 {
+        assert_eq!(world.handle.accepts_waiting(), 4, "it found a place");
+        tokio::task::yield_now().await;
+    }
+
+    drop(client);
+    world.go_on();
+    while world.ingest.held_bytes() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.accepted().len(), 5, "all of them came in");
 }

@@ -15,8 +15,10 @@ pub const ADMIN_WALKS_KEPT: usize = 2;
 /// Bytes of a refused body that are read all the same, so that its sender can read why it was
 /// refused.
 pub const ADMIN_DRAINED: usize = 128 << 20;
-/// Threads for other work that takes time: checks of requests, certificates.
+/// Threads for other work that takes time: certificates, files.
 pub const SLOW_WORK: usize = 8;
+/// All threads that may block.
+pub const BLOCKING_THREADS: usize = ADMIN_LISTS + ADMIN_WALKS + ADMIN_CHECKS + SLOW_WORK;
 /// Bytes of a body on the admin socket. An imported event is a line in which its body is base64: it
 /// fits the largest, or many smaller ones.
 pub const ADMIN_BODY: usize = 48 << 20;
@@ -27,9 +29,25 @@ pub const ADMIN_SMALL_BODY: usize = 1 << 20;
 pub const IDS: usize = 256;
 /// Records that are looked at for the beginning of an id.
 pub const ID_PREFIX_RECORDS: usize = 20_000;
+/// Values of JSON in a body with a set of files, or with lines of an export. Each takes 72 bytes in
+/// memory, however short it is.
+pub const ADMIN_VALUES_OF_FILES: usize = 1 << 20;
+/// Values of JSON in any other body that is read into a tree.
+pub const ADMIN_VALUES: usize = 1 << 16;
+/// Headers of an event that is sent in, or of a request that is checked: more than the ingress
+/// takes, which the check reports.
+pub const GIVEN_HEADERS: usize = 1024;
 /// Bodies above 1 MiB that members of the group have in memory at a time, one each. Further ones
-/// wait for their turn. Root and the daemon's own user have one of their own.
+/// wait for their turn. Root and the daemon's own user have one of their own. A turn lasts until
+/// the daemon is done with the body, whether or not its sender still waits.
 pub const ADMIN_BODIES: usize = 2;
+/// Events that users have under way to the thread that decides, shared as the connections are. Each
+/// counts until it is decided on.
+pub const ADMIN_SENDS: usize = ADMIN_CONNECTIONS;
+/// Requests and events that are checked for users at a time. Each counts until it is checked.
+pub const ADMIN_CHECKS: usize = 6;
+/// Of these, the places for root and for the daemon's own user.
+pub const ADMIN_CHECKS_KEPT: usize = 2;
 /// Characters of each text of a report that an event was given up.
 pub const GIVEN_UP_TEXT: usize = 512;
 /// Bytes that are kept of the reason of an imported dead letter.
@@ -46,6 +64,8 @@ pub const METRICS_TIMEOUT_MS: u64 = 10_000;
 pub const METRICS_PAGE_MS: u64 = 1_000;
 /// Bytes of one file of sources and endpoints that is applied at the start.
 pub const APPLIED_FILE: u64 = 16 << 20;
+/// Bytes of one drop-in of the configuration.
+pub const DROP_IN_FILE: u64 = 1 << 20;
 /// Records that are examined before a list reports that no event has a type.
 pub const TYPES_LOOKED_FOR: usize = 100_000;
 /// Types of these records that are remembered, to suggest the one that was meant.

@@ -6,11 +6,13 @@
 
 mod names;
 mod percent;
+mod quoted;
 mod redact;
 mod value;
 
 pub use names::{is_credential_name, is_secret_name, is_signature_name};
 pub use percent::{decoded, percent_decoded};
+pub use quoted::without_values;
 pub use redact::{
     HIDDEN, looks_random, redacted_invalid_url, redacted_query, redacted_setting,
     redacted_to_origin, redacted_url, secrets_in_url, without_login,

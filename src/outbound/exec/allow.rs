@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::outbound::failure::EndpointRefusal;
 use crate::trust::{Distrust, follow};
 
 /// Where commands look for others; of these, the folders that others cannot write to.
@@ -37,13 +38,13 @@ impl AllowedCommands {
     ///
     /// # Errors
     /// Why it may not run, and what to do.
-    pub fn admit(&self, command: &Path) -> Result<Admitted, String> {
+    pub fn admit(&self, command: &Path) -> Result<Admitted, EndpointRefusal> {
         let shown = command.display();
         if self.0.is_empty() {
-            return Err(format!(
+            return Err(EndpointRefusal::NotAllowed(format!(
                 "hookboxd may not run commands: put allow = [\"{shown}\"] into [exec] of \
                  hookbox.toml, and reload it"
-            ));
+            )));
         }
 
         let real = fs::canonicalize(command)
@@ -54,22 +55,23 @@ impl AllowedCommands {
             } else {
                 format!(" (it is really {})", real.display())
             };
-            return Err(format!(
+            return Err(EndpointRefusal::NotAllowed(format!(
                 "{shown}{really} is not in allow, in [exec] of hookbox.toml: add it, and reload \
                  hookboxd"
-            ));
+            )));
         }
 
         let meta = fs::metadata(&real)
             .map_err(|error| format!("the command {shown} cannot be looked at: {error}"))?;
         if !meta.is_file() || meta.mode() & 0o111 == 0 {
-            return Err(format!("{shown} is not a file that can be executed: chmod +x it"));
+            let why = format!("{shown} is not a file that can be executed: chmod +x it");
+            return Err(why.into());
         }
 
         let (trusted, meta) =
             follow(command).map_err(|why| format!("the command {shown} does not run: {why}"))?;
         if trusted != real {
-            return Err(format!("the command {shown} is being replaced right now"));
+            return Err(format!("the command {shown} is being replaced right now").into());
         }
 
         let interpreted = check_interpreter(&real, INTERPRETERS);
@@ -136,7 +138,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::{Path, PathBuf};
 
-    use super::{AllowedCommands, check_interpreter, interpreter, search_path};
+    use super::{AllowedCommands, EndpointRefusal, check_interpreter, interpreter, search_path};
 
     fn file(dir: &Path, name: &str, mode: u32) -> PathBuf {
         let path = dir.join(name);
@@ -190,13 +192,17 @@ mod tests {
             (&folder, file(&inside, "shared", 0o775), "by others"),
         ] {
             let why = allow.admit(&command).expect_err(word);
+            let is_listed = matches!(why, EndpointRefusal::Settings(_));
+            let why = why.to_string();
             assert!(why.contains(word), "{why}");
+            assert_eq!(is_listed, !why.contains("[exec]"), "{why}");
         }
 
         for open in [0o777, 0o1777, 0o775] {
             for place in [&inside, &root] {
                 fs::set_permissions(place, Permissions::from_mode(open)).unwrap();
-                assert!(admitted(&folder, &good).expect_err("open folder").contains("by others"));
+                let why = admitted(&folder, &good).expect_err("open folder").to_string();
+                assert!(why.contains("by others"), "{why}");
                 fs::set_permissions(place, Permissions::from_mode(0o755)).unwrap();
             }
         }
@@ -212,14 +218,12 @@ mod tests {
         let link = dir.path().join("link");
         let allow = AllowedCommands(vec!["/bin/sh".to_owned()]);
         assert!(allow.admit(Path::new("/bin/sh")).is_ok());
-        assert!(allow.admit(&link).expect_err("through /tmp").contains("by others"));
+        let refused = |allow: &AllowedCommands, command: &Path| {
+            allow.admit(command).expect_err("through /tmp").to_string()
+        };
+        assert!(refused(&allow, &link).contains("by others"));
         let allow = AllowedCommands(vec![link.display().to_string()]);
-        assert!(
-            allow
-                .admit(Path::new("/bin/sh"))
-                .expect_err("a rule through /tmp")
-                .contains("not in allow")
-        );
+        assert!(refused(&allow, Path::new("/bin/sh")).contains("not in allow"));
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl CommandRunner {
     ) -> CommandResult {
         let admitted = match allowed.admit(&program.path) {
             Ok(admitted) => admitted,
-            Err(why) => return CommandResult::not_started(why),
+            Err(why) => return CommandResult::not_started(why.to_string()),
         };
         let _permit = self.permit(endpoint).await;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{AttemptReport, RequestHead, limits};
 use crate::outbound::boxed::Boxed;
+use crate::outbound::failure::EndpointRefusal;
 use crate::outbound::transport::{Attempt, RequestPreview, SentAttempt, Transport};
 
 use super::allow::AllowedCommands;
@@ -56,10 +57,10 @@ impl ExecTransport {
 }
 
 impl Transport for ExecTransport {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), EndpointRefusal> {
         let admitted = self.allowed.admit(&self.program.path);
         admitted.map(|_| ()).map_err(|why| match self.runner.sandbox().hides(&self.program.path) {
-            Some(advice) => format!("{why}; {advice}"),
+            Some(advice) => why.with(&format!("; {advice}")),
             None => why,
         })
     }
@@ -69,7 +70,7 @@ impl Transport for ExecTransport {
     }
 
     fn preview(&self, attempt: &Attempt<'_>) -> Result<RequestPreview, String> {
-        self.check()?;
+        self.check().map_err(|why| why.to_string())?;
         Ok(RequestPreview {
             method: METHOD.to_owned(),
             url: self.program.shown(),

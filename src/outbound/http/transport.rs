@@ -8,7 +8,7 @@ use hyper::Uri;
 use crate::model::{AttemptReport, Endpoint, Outcome, RequestHead, limits};
 use crate::outbound::boxed::Boxed;
 use crate::outbound::classify::{classify, explain_status};
-use crate::outbound::failure::AttemptFailure;
+use crate::outbound::failure::{AttemptFailure, EndpointRefusal};
 use crate::outbound::redact::Redactor;
 use crate::outbound::transport::{Attempt, RequestPreview, SentAttempt, Transport};
 
@@ -136,8 +136,9 @@ fn shown_url(attempt: &Attempt<'_>) -> String {
 }
 
 impl Transport for HttpTransport {
-    fn check(&self) -> Result<(), String> {
-        self.route.own.as_ref().map_or(Ok(()), |own| own.check())
+    fn check(&self) -> Result<(), EndpointRefusal> {
+        let own = self.route.own.as_ref();
+        own.map_or(Ok(()), |own| own.check().map_err(EndpointRefusal::Settings))
     }
 
     fn base_path(&self) -> Option<&Uri> {

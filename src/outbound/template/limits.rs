@@ -49,7 +49,7 @@ pub fn check(name: &str, source: &str) -> Result<(), String> {
 
 /// The text behind the opening of the next tag, up to the end of the template; comments and raw
 /// text are not tags. `rest` goes on there, too.
-fn next_tag<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn next_tag<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     loop {
         let at = rest.windows(2).position(|two| matches!(two, b"{{" | b"{%" | b"{#"))?;
         let inside = rest.get(at + 2..)?;
@@ -90,15 +90,15 @@ fn behind_raw(mut text: &[u8]) -> Option<&[u8]> {
 
 /// The counts of one tag.
 #[derive(Default)]
-struct TagCounts {
+pub(super) struct TagCounts {
     operators: usize,
     brackets: usize,
     /// Bytes of it, its end included.
-    length: usize,
+    pub length: usize,
 }
 
 /// Counts up to the end of a tag: the first `}}` or `%}` outside of brackets and strings.
-fn count(tag: &[u8]) -> TagCounts {
+pub(super) fn count(tag: &[u8]) -> TagCounts {
     let mut counted = TagCounts::default();
     let (mut at, mut open) = (0, 0i64);
     while let Some(byte) = tag.get(at) {
@@ -132,7 +132,7 @@ fn count(tag: &[u8]) -> TagCounts {
 }
 
 /// Bytes from a quote up to the one that ends the string, which is not counted.
-fn string(text: &[u8]) -> usize {
+pub(super) fn string(text: &[u8]) -> usize {
     let quote = text.first().copied().unwrap_or_default();
     let mut escaped = false;
     let inside = text.iter().skip(1).take_while(|byte| {
@@ -143,7 +143,7 @@ fn string(text: &[u8]) -> usize {
     inside.count() + 1
 }
 
-fn is_word(byte: u8) -> bool {
+pub(super) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 

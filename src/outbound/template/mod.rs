@@ -26,6 +26,7 @@ pub mod engine;
 pub mod filters;
 pub mod json;
 pub mod limits;
+pub mod literal_names;
 pub mod path;
 pub mod rendered;
 pub mod secrets;

@@ -28,26 +28,27 @@ pub fn percent_encode(text: &str) -> String {
 /// The URL's own path with the template's behind it; its query goes on with the template's.
 ///
 /// # Errors
-/// When what the template made is not a path, or leads out of the URL's own.
+/// When what the template made is not a path, or leads out of the URL's own. The error names the
+/// rule and not what was made: who may have it fail need not know what its owner wrote there.
 pub fn join(base: &Uri, rendered: &Rendered) -> Result<Uri, String> {
     let text = rendered.text.trim();
-    let shown = || rendered.shown().trim().chars().take(80).collect::<String>();
 
     let path = text.split_once('?').map_or(text, |(path, _)| path);
     let decoded = path.to_ascii_lowercase().replace("%2e", ".");
     if decoded.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(format!("--path made '{}': . and .. are not sent", shown()));
+        return Err("--path made a path with . or .. in it, which is not sent".to_owned());
     }
 
     let whole = whole_path(base, text);
-    let fits = whole.len() <= limits::TEMPLATE_HEADER_BYTES && !whole.contains('#');
-    let whole = if fits { whole.parse::<PathAndQuery>().ok() } else { None };
-    whole.map(Uri::from).ok_or_else(|| {
-        format!(
-            "--path made '{}', which is not a path: write values as {{{{ body.name | urlencode \
-             }}}}",
-            shown()
-        )
+    let most = limits::TEMPLATE_HEADER_BYTES;
+    if whole.len() > most {
+        return Err(format!("--path made {} bytes, at most {most} are sent", whole.len()));
+    }
+    let parsed = if whole.contains('#') { None } else { whole.parse::<PathAndQuery>().ok() };
+    parsed.map(Uri::from).ok_or_else(|| {
+        "--path made a text with characters that no path has: write values as {{ body.name | \
+         urlencode }}"
+            .to_owned()
     })
 }
 

@@ -219,7 +219,7 @@ async fn what_is_not_allowed_or_not_there_is_tried_again_later() {
     ] {
         let endpoint = with(&shell("exit 0"), |e| e.url = url.into());
         let outbound = outbound(allow);
-        assert!(outbound.check(&endpoint).expect_err(word).contains(word));
+        assert!(outbound.check(&endpoint).expect_err(word).to_string().contains(word));
         let report = send(&outbound, &endpoint, event()).await;
         assert_eq!(report.outcome, AGAIN);
         assert!(report.error.as_deref().is_some_and(|why| why.contains(word)), "{report:?}");
@@ -227,7 +227,7 @@ async fn what_is_not_allowed_or_not_there_is_tried_again_later() {
 
     let outbound = outbound(&["/bin/sh"]);
     let nobody = with(&shell("exit 0"), |e| e.exec.user = Some("no-such-user-here".to_owned()));
-    assert!(outbound.check(&nobody).expect_err("user").contains("no such user"));
+    assert!(outbound.check(&nobody).expect_err("user").to_string().contains("no such user"));
 
     // What is opened and closed while attempts are made counts at the next attempt.
     outbound.set_policy(&OutboundPolicy::default()).unwrap();

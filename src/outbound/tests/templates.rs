@@ -2,7 +2,27 @@
 
 use super::{OK, ScriptedReceiver, endpoint, event, outbound, send, with};
 use crate::model::{Header, Outcome, TimedSecret};
-use crate::outbound::sign;
+use crate::outbound::{computed_secret, sign};
+
+/// Whoever sends an event could choose among the files and variables of the daemon.
+#[test]
+fn a_secret_whose_name_is_computed_is_found_wherever_a_template_stands() {
+    let plain = endpoint("http://a.example/");
+    let computed = |change: fn(&mut crate::model::RequestTemplate)| {
+        computed_secret(&with(&plain, |endpoint| change(&mut endpoint.template)))
+    };
+    const NAME: &str = "{{ secret(body.name) }}";
+    assert_eq!(computed(|_| {}), None);
+    assert_eq!(computed(|t| t.body = Some("{{ secret('env:KEY') }}".into())), None);
+    for (option, found) in [
+        ("--path: ", computed(|t| t.path = Some(NAME.into()))),
+        ("--body: ", computed(|t| t.body = Some(NAME.into()))),
+        ("--header X: ", computed(|t| t.headers = vec![("X".into(), NAME.into())])),
+    ] {
+        let why = found.expect("computed");
+        assert!(why.starts_with(option) && why.contains("secret('env:TOKEN')"), "{why}");
+    }
+}
 
 const SECRET: &str = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0";
 

@@ -302,7 +302,7 @@ async fn an_endpoint_shows_its_certificate_and_trusts_its_own_authority() {
         (&|e: &mut Endpoint| e.url = "http://receiver.test/".into(), "https"),
     ] {
         let broken = with(&shown, |e| change(e));
-        let why = outbound.check(&broken).expect_err(word);
+        let why = outbound.check(&broken).expect_err(word).to_string();
         assert!(why.contains(word), "{why}");
         let report = attempt(&outbound, &broken).await;
         assert!(

@@ -262,6 +262,9 @@ fn restraints() -> Vec<(&'static str, String)> {
 
 /// What waits, and for how long.
 fn waiting() -> Vec<(&'static str, String)> {
+    let (all, kept) = (l::REPLAYS, l::REPLAYS_KEPT);
+    let replays = format!("{all}, of which {kept} are kept for root and the daemon's user");
+
     vec![
         (
             "`--catch-up latest`",
@@ -273,7 +276,7 @@ fn waiting() -> Vec<(&'static str, String)> {
         ),
         ("waiting for a plausible clock", time(l::CLOCK_WAIT_MS)),
         ("notices", format!("one in {} of one type about one thing", time(l::NOTICE_GAP_MS))),
-        ("replays in progress", l::REPLAYS.to_string()),
+        ("replays in progress", replays),
         ("hops of an event", format!("{}; after that it is stored and not delivered", l::HOPS)),
     ]
 }
@@ -413,24 +416,33 @@ fn commands() -> Vec<(&'static str, String)> {
             format!("secrets of fewer than {} bytes are not searched for", l::REDACTED_SECRET_MIN),
         ),
         ("rotation of a secret", format!("the old one is valid for {} more", time(l::ROTATION_MS))),
-        (
-            "admin socket",
-            format!(
-                "{} connections, of which one user of the group gets at most half of what is \
-                 free, and root and the daemon's user find {} each; {} lists and {} other reads \
-                 of the log at a time, shared likewise; {} bodies above 1 MiB of users of the \
-                 group, each one; pages of {} rows, up to {}",
-                l::ADMIN_CONNECTIONS,
-                l::ADMIN_KEPT,
-                l::ADMIN_LISTS,
-                l::ADMIN_WALKS,
-                l::ADMIN_BODIES,
-                l::PAGE,
-                n(l::PAGE_MAX)
-            ),
-        ),
+        admin_socket(),
     ]);
     rows
+}
+
+fn admin_socket() -> (&'static str, String) {
+    (
+        "admin socket",
+        format!(
+            "{} connections, of which one user of the group gets at most half of what is \
+             free, and root and the daemon's user find {} each; {} lists and {} other reads \
+             of the log at a time, shared likewise; {} bodies above 1 MiB of users of the \
+             group, each one, and {} checks of requests or events, each until the daemon is \
+             done with it; {} values of JSON in a body, {} in files that are applied or \
+             imported; pages of {} rows, up to {}",
+            l::ADMIN_CONNECTIONS,
+            l::ADMIN_KEPT,
+            l::ADMIN_LISTS,
+            l::ADMIN_WALKS,
+            l::ADMIN_BODIES,
+            l::ADMIN_CHECKS,
+            n(l::ADMIN_VALUES),
+            n(l::ADMIN_VALUES_OF_FILES),
+            l::PAGE,
+            n(l::PAGE_MAX)
+        ),
+    )
 }
 
 fn log() -> Vec<(&'static str, String)> {

@@ -333,3 +333,30 @@ fn an_endpoint_can_be_tested() {
     done.expect(0);
     receiver.wait("/hook", 1, SOON);
 }
+
+/// A value of JSON takes many times its bytes in memory: what is sent in as data never becomes one.
+#[test]
+fn a_body_of_many_short_values_takes_little_memory() {
+    const BYTES: usize = 8 << 20;
+    let home = Home::new();
+    let daemon = home.start();
+    daemon.json(&["source", "create", "in", "--verify", "none", "--max-body", "32MiB"]);
+    let data = format!("[0{}]", ",0".repeat(BYTES / 2));
+    let body = format!("{{\"source\":\"in\",\"data\":{data}}}");
+    let ask = |path: &str, body: &str| {
+        let length = body.len();
+        let head = "host: x\r\nconnection: close";
+        let head = format!("POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n");
+        over_socket(&daemon, &(head + body))
+    };
+
+    let before = daemon.proc_number("status", "VmHWM");
+    let answer = ask("/v1/events", &body);
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let checked = format!("{{\"method\":\"POST\",\"url\":\"/\",\"headers\":{{\"a\":{data}}}}}");
+    let answer = ask("/v1/sources/in/check", &checked);
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+
+    let grown = (daemon.proc_number("status", "VmHWM") - before) as usize * 1024;
+    assert!(grown < 16 * BYTES, "{} times what was sent", grown / BYTES);
+}

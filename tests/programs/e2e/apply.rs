@@ -2,6 +2,7 @@
 //! start.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -312,6 +313,94 @@ fn a_broken_file_of_the_system_is_reported_and_the_daemon_serves() {
     assert!(status.contains("20.toml:4"), "{status}");
     assert_eq!(daemon.lines(&["source", "list"]).len(), 1, "all of it or nothing");
     daemon.await_log("apply.d: nothing was applied");
+}
+
+/// Nobody names these files, so that they count only where nobody else can have put them there, and
+/// where reading them has an end.
+#[test]
+fn a_file_of_the_system_that_others_can_change_or_that_is_none_is_not_applied() {
+    let home = system_home();
+    let file = home.path().join("etc/hookbox/apply.d/10.toml");
+    let elsewhere = home.path().join("elsewhere.toml");
+    let text = "[source.in]\n";
+    let write = |file: &Path, mode| {
+        fs::write(file, text).expect("written");
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("its own");
+    };
+    write_below(&home, "etc/hookbox/apply.d/00.json", "{}");
+
+    for (kind, why) in [
+        ("open", "it can be changed by others"),
+        ("link", "it can be changed by others"),
+        ("pipe", "it is not a file"),
+    ] {
+        let _ = fs::remove_file(&file);
+        match kind {
+            "open" => write(&file, 0o666),
+            "link" => {
+                write(&elsewhere, 0o666);
+                std::os::unix::fs::symlink(&elsewhere, &file).expect("a link");
+            }
+            _ => {
+                let made = std::process::Command::new("mkfifo").arg(&file).status();
+                assert!(made.expect("mkfifo runs").success());
+            }
+        }
+
+        let refused = check(&home).expect(78).stderr;
+        assert!(refused.contains("apply.d/10.toml") && refused.contains(why), "{kind}: {refused}");
+        let daemon = home.start();
+        let status = run(&daemon, &["status"]).expect(0).stdout;
+        assert!(status.contains("NOTHING of 2 files at the start"), "{kind}: {status}");
+        assert!(daemon.lines(&["source", "list"]).is_empty(), "{kind}: it was applied");
+        daemon.await_log("apply.d: nothing was applied");
+        assert_eq!(daemon.terminate().code(), Some(0));
+    }
+
+    fs::remove_file(&file).expect("there");
+    write(&file, 0o644);
+    check(&home).expect(0);
+    assert_eq!(home.start().lines(&["source", "list"]).len(), 1);
+}
+
+/// What is wrong in a file is logged, and settings are not.
+#[test]
+fn the_log_quotes_no_setting_of_a_file_that_may_hold_a_secret() {
+    let home = system_home();
+    let endpoint = |settings: &str| format!("[endpoint.a]\n{settings}\n");
+    let sent = |setting: &str| endpoint(&format!("url = \"http://a.example/\"\n{setting}"));
+    let command = |setting: &str| endpoint(&format!("url = \"exec:/bin/true\"\n{setting}"));
+
+    for text in [
+        sent("header = \"Authorization: Bearer CANARY-1\""),
+        sent("header = [\"Authorization Bearer CANARY-1\"]"),
+        sent("header = [\"Bearer CANARY-1: x\"]"),
+        sent("header = [\"X: {{ CANARY_1 | nofilter }}\"]"),
+        sent("proxy = [\"http://u:CANARY-1@proxy.example:1\"]"),
+        sent("proxy = \"ftp://u:CANARY-1@proxy.example:1\""),
+        sent("secret = [\"CANARY-1\"]"),
+        sent("body = [\"CANARY-1\"]"),
+        sent("path = { a = \"CANARY-1\" }"),
+        command("arg = \"--token=CANARY-1\""),
+        endpoint("url = \"a.example/CANARY-1\""),
+        endpoint("url = \"http://a.example/CANARY-1[\""),
+        endpoint("url = \"http://CANARY-1@a.example/\""),
+        endpoint("url = [\"http://a.example/CANARY-1\"]"),
+        "[source.a]\npublic_url = \"CANARY-1\"\n".to_owned(),
+        "[source.a]\npublic_key = [\"CANARY-1\"]\n".to_owned(),
+        "[source.a]\nverify = \"apikey\"\nset = \"CANARY-1\"\n".to_owned(),
+        "[source.a]\nverify = \"apikey\"\nset = { in = \"CANARY-1\" }\n".to_owned(),
+    ] {
+        write_below(&home, "etc/hookbox/apply.d/10.toml", &text);
+        let daemon = home.start();
+        daemon.await_log("apply.d: nothing was applied");
+        let log = daemon.log_text();
+        assert!(!log.contains("CANARY"), "{text}{log}");
+        assert!(
+            log.contains("10.toml") && (log.contains("endpoint.a") || log.contains("source.a"))
+        );
+        assert_eq!(daemon.terminate().code(), Some(0));
+    }
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::support::admin::Admin;
+use super::support::daemon::signal;
 use super::support::{Daemon, Home, SOON, until};
 use super::{open_source, text};
 
@@ -257,4 +259,48 @@ fn a_consumer_outlives_the_daemon_and_checks_its_command_first() {
         lines
     });
     assert_eq!(lines.len(), 2);
+}
+
+/// Who is ended passes that on to its command, and leaves nothing behind.
+#[test]
+fn a_consumer_that_is_ended_leaves_no_command_and_no_lease() {
+    let home = Home::new();
+    let daemon = home.start();
+    make(&daemon, &["--retry-base", "1h", "--lease", "12h"]);
+    let pid_file = home.path().join("pid");
+    let shown = pid_file.display().to_string();
+    // The first one ends by the signal, the second takes its time and says what became of it.
+    let sudden = home.write("sudden.txt", "#!/bin/sh\necho $$ > \"$1\"\nexec sleep 10000\n");
+    let orderly = "#!/bin/sh\ntrap 'kill $!; exit 0' TERM\nsleep 10000 &\necho $$ > \"$1\"\nwait\n";
+    let orderly = home.write("orderly.txt", orderly);
+
+    for (script, name) in [(sudden, "sudden"), (orderly, "orderly")] {
+        let script = home.program(&script, name);
+        let _ = std::fs::remove_file(&pid_file);
+        daemon.accept("/in/in", &[], b"{}");
+        let args = ["consume", "jobs", "--exec", &script, &shown];
+        let mut consumer = daemon.ctl().spawn(&args);
+        let command: u32 = until("the command's number", SOON, || {
+            std::fs::read_to_string(&pid_file).ok()?.trim().parse().ok()
+        });
+
+        signal(consumer.id(), Signal::TERM);
+        assert_eq!(consumer.wait().expect("it ends").code(), Some(0), "{name}");
+        assert!(!std::path::Path::new(&format!("/proc/{command}")).exists(), "{name} runs on");
+        // Its event was rejected, or acknowledged: nobody has to wait for the lease to expire.
+        let status = daemon.json(&["status"]);
+        let counted = (&status["failed_attempts"], &status["leased"]);
+        assert_eq!(counted, (&json!(1), &json!(0)), "{name}");
+    }
+    daemon.await_count("delivered", 1);
+
+    // One that only waits for events ends at once.
+    let mut idle = daemon.ctl().spawn(&["consume", "jobs", "--wait", "1m"]);
+    until("a consumer that waits", SOON, || {
+        std::fs::read_to_string(format!("/proc/{}/task/{}/comm", idle.id(), idle.id())).ok()?;
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", idle.id())).ok()?;
+        (tasks.count() > 1).then_some(())
+    });
+    signal(idle.id(), Signal::TERM);
+    assert_eq!(idle.wait().expect("it ends").code(), Some(0));
 }

@@ -82,7 +82,7 @@ pub async fn apply_at_start(
             applied.iter().for_each(warn_of_secrets);
             applied
                 .map(|view| view.changes.len())
-                .map_err(|problem| wanted.located(&problem.detail))
+                .map_err(|problem| wanted.without_secrets(&wanted.located(&problem.detail)))
         }
     };
 
@@ -136,7 +136,9 @@ fn prepare(admin: &Admin, planned: &mut Plan) -> Result<Vec<Option<String>>, Pro
     for change in &mut planned.endpoints {
         secrets.push(change.after.as_mut().and_then(|after| after.fill(&make)));
         let Some(after) = &change.after else { continue };
-        (admin.adapters.check_endpoint)(after).map_err(|why| of("endpoint", &after.name, &why))?;
+        let checked = admin.adapters.check_change(after, change.before.as_deref());
+        checked.map_err(|why| of("endpoint", &after.name, &why))?;
+        change.warnings.extend((admin.adapters.computed_secret)(after));
     }
     Ok(secrets)
 }

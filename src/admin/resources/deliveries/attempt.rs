@@ -7,7 +7,7 @@ use crate::admin::context::Admin;
 use crate::admin::resources::redaction::{headers_view, redacted_url, request_headers};
 use crate::api::values::Time;
 use crate::api::views::{AttemptView, NextStep, RequestView, ResponseView};
-use crate::model::{CommandEnd, Outcome};
+use crate::model::CommandEnd;
 use crate::record::{Consequence, DeliveryAttempt};
 
 pub fn attempt_view(admin: &Admin, attempt: &DeliveryAttempt<'_>) -> AttemptView {
@@ -24,7 +24,7 @@ pub fn attempt_view(admin: &Admin, attempt: &DeliveryAttempt<'_>) -> AttemptView
         number: attempt.number,
         started_at: Time(report.started_at),
         duration_ms: report.duration_ms,
-        outcome: outcome_name(&attempt.outcome()).to_owned(),
+        outcome: attempt.outcome().name().to_owned(),
         status: report.response.as_ref().map(|r| r.status),
         error: attempt.error().map(str::to_owned),
         next_at,
@@ -63,15 +63,4 @@ pub fn aftermath(consequence: &Consequence) -> Aftermath {
         Consequence::Ended => (NextStep::Ended, None, None),
     };
     Aftermath { next, next_at, reason }
-}
-
-pub fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Delivered => "delivered",
-        Outcome::Retryable { .. } => "retryable",
-        Outcome::Gone => "gone",
-        Outcome::Refused => "refused",
-        Outcome::Hold => "hold",
-        Outcome::Drop => "drop",
-    }
 }

@@ -13,7 +13,7 @@ mod row;
 mod show;
 mod totals;
 
-pub use attempt::{Aftermath, aftermath, outcome_name};
+pub use attempt::{Aftermath, aftermath};
 pub use commands::{cancel, retry};
 pub use find::event_of;
 pub use list::list;

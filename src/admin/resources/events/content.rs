@@ -4,9 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
-use serde_json::{Map, Value};
 
 use crate::admin::http::problem::Problem;
+use crate::api::given::{GivenHeaders, VerbatimJson};
 use crate::model::{Header, REDACTED, is_credential_name, limits};
 
 /// The content type of a body, where none is given.
@@ -17,12 +17,17 @@ pub fn content_type_of(body: &[u8]) -> &'static str {
     }
 }
 
-/// The bytes that are given as text or in base64.
-pub fn data_of(data: Option<Value>, encoded: Option<String>) -> Result<Option<Bytes>, Problem> {
+/// The bytes that are given as text, as JSON, which stays as it is written, or in base64.
+pub fn data_of(
+    data: Option<VerbatimJson>,
+    encoded: Option<String>,
+) -> Result<Option<Bytes>, Problem> {
     match (data, encoded) {
         (Some(_), Some(_)) => Err(Problem::bad("give 'data' or 'data_base64', not both")),
-        (Some(Value::String(text)), None) => Ok(Some(text.into())),
-        (Some(json), None) => Ok(Some(json.to_string().into())),
+        (Some(data), None) => match data.into_text() {
+            Ok(text) => Ok(Some(text.into())),
+            Err(error) => Err(Problem::bad(format!("'data': {error}"))),
+        },
         (None, Some(encoded)) => {
             STANDARD.decode(encoded).map(|bytes| Some(bytes.into())).map_err(|e| {
                 Problem::bad(format!(
@@ -35,14 +40,13 @@ pub fn data_of(data: Option<Value>, encoded: Option<String>) -> Result<Option<By
 }
 
 /// Headers beside the content type.
-pub fn extra_headers(headers: &Map<String, Value>) -> Result<Vec<Header>, Problem> {
+pub fn extra_headers(headers: &GivenHeaders) -> Result<Vec<Header>, Problem> {
     if headers.len() > limits::HEADERS {
         return Err(Problem::bad(format!("'headers': at most {}", limits::HEADERS)));
     }
 
-    let read = |(name, value): (&String, &Value)| {
+    let read = |(name, value): (&str, &str)| {
         let name = name.to_ascii_lowercase();
-        let value = value.as_str().unwrap_or_default();
         let good = HeaderName::from_bytes(name.as_bytes()).is_ok()
             && name != "content-type"
             && HeaderValue::from_str(value).is_ok();
@@ -61,12 +65,13 @@ pub fn extra_headers(headers: &Map<String, Value>) -> Result<Vec<Header>, Proble
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, Value, json};
+    use serde_json::{Value, json};
 
     use super::extra_headers;
+    use crate::api::given::GivenHeaders;
 
-    fn object(value: Value) -> Map<String, Value> {
-        value.as_object().cloned().expect("an object")
+    fn object(value: Value) -> GivenHeaders {
+        serde_json::from_value(value).expect("headers")
     }
 
     #[test]

@@ -28,7 +28,22 @@ fn a_value_cannot_leave_its_place_in_a_path() {
         ("/{{ body.v | safe }}", "a#b"),
         ("/{{ body.v | safe }}", "a\r\nX: y"),
     ] {
-        assert!(path(template, value, "/").is_err(), "{template} {value}");
+        let why = path(template, value, "/").unwrap_err();
+        assert!(why.starts_with("--path made "), "{template} {value}: {why}");
+    }
+}
+
+/// Who sends an event can have a path fail, and others than its owner are shown the error.
+#[test]
+fn a_path_that_fails_is_not_quoted() {
+    for value in ["..", "a b", "a#b", &"x".repeat(10_000)] {
+        let made_of = RequestTemplate {
+            path: Some("/OWNERS-1/{{ body.v | safe }}?key=OWNERS-2".into()),
+            ..RequestTemplate::default()
+        };
+        let body = serde_json::json!({ "v": value }).to_string();
+        let why = apply(&made_of, &event(&body), "/OWNERS-3").unwrap_err();
+        assert!(!why.contains("OWNERS"), "{why}");
     }
 }
 

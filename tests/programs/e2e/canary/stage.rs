@@ -182,7 +182,9 @@ impl Stage {
         {
             self.is_a_mistake(&[&new_endpoint[..], &[url]].concat());
         }
-        let more: [&[&str]; 4] = [
+        let more: [&[&str]; 6] = [
+            &["--body", "{% set s = secret %}{{ s('env:BOT') }}"],
+            &["--body", "{{ secret('env' ~ ':KEY') }}"],
             &["--proxy", "http://user:CANARY-proxy@127.0.0.1:no"],
             &["--header", "No Name: CANARY-header"],
             &["--secret", "whsec_CANARY!no-base64"],
@@ -317,6 +319,7 @@ impl Stage {
                 ask(&[list, "show", text(&row, "name")]);
                 if list == "endpoint" && row["name"] != "notices" {
                     ask(&["endpoint", "test", text(&row, "name"), "--dry-run", "--file", &room]);
+                    ask(&["endpoint", "test", text(&row, "name"), "--dry-run", "--file", &above]);
                     ask(&["endpoint", "test", text(&row, "name"), "--file", &above]);
                 }
             }
@@ -361,6 +364,9 @@ fn endpoints_with_secrets(echo: SocketAddr) -> Vec<(String, String, Vec<String>)
     endpoint("broken", &base, &["--path", "/{{ secret('env:BOT') | int }}"]);
     endpoint("absent", &base, &["--path", "/{{ secret('env:BOT') }}/{{ body.none }}"]);
 
+    let path = "/x/OWNERS-path-4/{{ body.chat | safe }}";
+    endpoint("leaving", &base, &["--path", path]);
+
     let headers = [
         "--header",
         "Authorization: Bearer CANARY-literal-1",
@@ -383,13 +389,12 @@ fn endpoints_with_secrets(echo: SocketAddr) -> Vec<(String, String, Vec<String>)
 }
 
 /// Templates that read a secret.
-const SPELLINGS: [&str; 8] = [
+const SPELLINGS: [&str; 7] = [
     "{{ secret(\"env:BOT\") }}",
     "{{ secret ('env:BOT') }}",
-    "{% set s = secret %}{{ s('env:BOT') }}",
     "{% set s = secret('env:BOT') %}{{ s | urlencode }}",
     "{{ secret('env:BOT') | upper }}",
     "{{ secret('env:BOT')[6:] }}",
     "{{ ('x' ~ secret('env:BOT')) | lower }}",
-    "{{ secret('env' ~ ':KEY') }}",
+    "{% set all = [secret('env:KEY')] %}{{ all | first }}",
 ];

@@ -1,6 +1,6 @@
 // One endpoint: its condition, what waits, its settings; hold, release and test.
 
-import { get, named, send } from "../api.js";
+import { get, named, path, rows, send } from "../api.js";
 import { bodyView } from "../body.js";
 import { confirm, perform, tell } from "../dialog.js";
 import { badge, button, facts, failure, h, heading, replace } from "../dom.js";
@@ -17,6 +17,8 @@ const NOT_SETTINGS = new Set(["name", "state", "held_reason", "held_at", "secret
   "paused_until", "rate_next_at", "lanes", "parked_lanes", "batches_waiting", "catching_up",
   "requests_succeeded", "requests_failed", "success_ratio", "oldest_waiting_at", "lag_ms"]);
 const AGAIN_MS = 2000;
+/** Deliveries that one request may name. */
+const IDS = 256;
 
 export async function show({ main, id, signal }) {
   const state = h("div");
@@ -100,11 +102,33 @@ function actions(one, again) {
     }).then(again), { class: isHeld ? "primary" : "danger" }),
     button("Test", () => test(one.name, true)),
     one.retrying > 0 && button("Retry all now", (event) => perform(async () => {
-      const done = await send("POST", "/v1/deliveries/retry", { endpoint: one.name, state: "pending" });
+      const { queued, matched } = await retryAll(one.name);
       again();
-      return `${done.queued} of ${done.matched} queued.`;
+      return `${number(queued)} of ${number(matched)} queued.`;
     }, event.currentTarget)),
   ];
+}
+
+/** Has everything that waits for a retry attempted now, page by page. */
+async function retryAll(name) {
+  const all = { queued: 0, matched: 0 };
+  for (let after; ;) {
+    const page = [];
+    await rows(path("/v1/deliveries", { endpoint: name, state: "pending", limit: IDS, after }),
+      (row) => page.push(row));
+    const ids = page.filter((row) => row.attempts > 0).map((row) => row.id);
+    if (ids.length) {
+      // One alone may have been delivered since it was listed.
+      const done = await send("POST", "/v1/deliveries/retry", { ids }).catch((error) => {
+        if (error.status === 409) return { queued: 0, matched: ids.length };
+        throw error;
+      });
+      all.queued += done.queued;
+      all.matched += done.matched;
+    }
+    if (page.length < IDS) return all;
+    after = page.at(-1).id;
+  }
 }
 
 /** What would be sent, and after that, when it is asked for, sending it. */
