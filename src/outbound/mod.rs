@@ -33,8 +33,6 @@ mod classify;
 mod exec;
 mod failure;
 mod fetch;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod guard;
 mod http;
 mod message;
@@ -53,6 +51,7 @@ mod tests;
 mod transport;
 
 pub use attempts::Outbound;
+pub use batch::failed_events;
 pub use check::check_endpoint;
 pub use exec::supervise::supervise;
 pub use message::Message;

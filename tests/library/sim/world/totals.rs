@@ -21,6 +21,8 @@ pub struct Totals {
     pub held: u64,
     pub too_old: u64,
     pub paused_over_crashes: u64,
+    /// Deliveries to endpoints that nothing may keep.
+    pub witnessed: u64,
     /// Stands for all that happened: equal where the same happened at the same times.
     pub trace: u64,
 }
@@ -36,6 +38,7 @@ impl Totals {
         self.dropped_segments += other.dropped_segments;
         self.relocated_events += other.relocated_events;
         self.relocated_positions += other.relocated_positions;
+
         self.replays += other.replays;
         self.batches += other.batches;
         self.halved += other.halved;
@@ -45,6 +48,7 @@ impl Totals {
         self.held += other.held;
         self.too_old += other.too_old;
         self.paused_over_crashes += other.paused_over_crashes;
+        self.witnessed += other.witnessed;
         self.trace = self.trace.wrapping_add(other.trace);
     }
 }
