@@ -43,7 +43,9 @@ const SLOW_READ_MS: u64 = 500;
 const MOST_CONSUMED: usize = 10;
 /// The records of a segment where there are many endpoints.
 const CROWDED_ROLL_AT: usize = 2_000;
-const SAFETY_STEPS: usize = 300;
+const SAFETY_STEPS: usize = 500;
+/// How often something comes in, in a life.
+const BUSY: [f64; 4] = [1.0, 1.0, 0.3, 0.05];
 const LIVENESS_STEPS: usize = 60_000;
 
 /// How a life ended.
@@ -65,6 +67,10 @@ struct World {
     /// How long reads of the log take at most. Where they are slow, retention drops segments
     /// meanwhile.
     read_ms: u64,
+    /// How often something comes in: where that is rare, more time passes between two steps.
+    busy: f64,
+    /// How many endpoints hang together.
+    crowd: usize,
     faults: bool,
     /// The uplink is away until then, by the monotonic clock.
     uplink_away_until: u64,
@@ -106,6 +112,8 @@ pub fn run(seed: u64) -> Totals {
         agenda: BTreeMap::new(),
         agenda_next: 0,
         read_ms,
+        busy: 1.0,
+        crowd: 0,
         faults: true,
         uplink_away_until: 0,
         checker: Checker::default(),
@@ -132,7 +140,8 @@ impl World {
     /// The log begins, with sources and endpoints.
     fn first_life(&mut self) {
         let first = self.first_endpoints();
-        if first.iter().any(witness::is_of_crowd) {
+        self.crowd = first.iter().filter(|endpoint| witness::is_of_crowd(endpoint)).count();
+        if self.crowd > 0 {
             // Each segment begins with all of them.
             self.disk = Disk::new(CROWDED_ROLL_AT);
         }
@@ -176,8 +185,12 @@ impl World {
             endpoints.push(settings::endpoint(&mut self.rng, n));
         }
 
-        endpoints.push(witness::endpoint(count + 1));
-        for (id, hanging) in (count + 2..).zip(witness::crowd(&mut self.rng)) {
+        let hanging = witness::crowd(&mut self.rng);
+        if !hanging.is_empty() || self.backlog.shared.is_some() || self.rng.random_bool(0.3) {
+            endpoints.push(witness::endpoint(count + 1));
+        }
+        let next = u32::try_from(endpoints.len()).expect("few") + 1;
+        for (id, hanging) in (next..).zip(hanging) {
             self.tempers.insert(id, Temper::Hangs);
             endpoints.push(hanging);
         }
@@ -206,6 +219,7 @@ impl World {
         }
 
         let end = self.steps(&mut core);
+        self.totals.virtual_ms += if self.faults { self.now.mono_ms } else { 0 };
 
         let state = disk.fold();
         let unheard: Vec<_> = disk.forward(self.checker.seen + 1).collect();
@@ -239,6 +253,7 @@ impl World {
         disk.fate = Fate::Durable;
         // The box may have been off for a while, and its wall clock may say anything.
         self.now = Now { mono_ms: 0, wall_ms: self.jumped_wall() };
+        self.busy = BUSY[self.rng.random_range(0..BUSY.len())];
         self.agenda.clear();
         self.checker.in_flight.clear();
         self.checker.not_before.clear();
@@ -266,7 +281,7 @@ impl World {
             }
 
             let sent = self.next_requests(core);
-            if self.faults && self.rng.random_bool(0.005) {
+            if self.faults && self.rng.random_bool(0.003) {
                 core.store.fate =
                     if self.rng.random_bool(0.5) { Fate::DiesBefore } else { Fate::DiesAfter };
             }
@@ -349,7 +364,9 @@ impl World {
         }
 
         if self.faults {
-            for _ in 0..self.rng.random_range(0..4) {
+            let events =
+                if self.rng.random_bool(self.busy) { self.rng.random_range(0..4) } else { 0 };
+            for _ in 0..events {
                 requests.push(self.new_event(core));
             }
             if self.rng.random_bool(0.2) {

@@ -17,8 +17,8 @@ use super::{MOST_CONSUMED, World, witness};
 use crate::sim::requests::{Sent, matched};
 use crate::sim::store::Disk;
 
-/// Above this the operator makes no more endpoints.
-const MOST_ENDPOINTS: usize = 210;
+/// The operator makes no more endpoints that are looked at than so many.
+const MOST_WITNESSES: usize = 2;
 
 impl World {
     /// Consumers come and go.
@@ -47,7 +47,12 @@ impl World {
         let most = sources.len() - usize::from(!self.rng.random_bool(0.05));
         let source = sources[self.rng.random_range(0..most)].clone();
         let dedupe = self.rng.random_bool(0.5).then(|| self.rng.random_range(0..200));
-        let size = if self.rng.random_bool(0.02) { 200_000 } else { self.rng.random_range(0..300) };
+        let size = match self.rng.random_range(0..1_000) {
+            0..3 => 200_000,
+            3..20 => 25_000,
+            _ => self.rng.random_range(0..300),
+        };
+
         let event = NewEvent {
             source,
             kind: "sim.event".to_owned(),
@@ -89,7 +94,7 @@ impl World {
         let some_seq = self.rng.random_range(1..state.next_seq);
 
         Some(match self.rng.random_range(0..35) {
-            34 if state.endpoints.len() < MOST_ENDPOINTS => {
+            34 if state.endpoints.len() - endpoints.len() < self.crowd + MOST_WITNESSES => {
                 let n = u32::try_from(state.endpoints.len()).expect("few") + 1;
                 Sent::command(CreateEndpoint(Box::new(witness::endpoint(n))))
             }

@@ -30,7 +30,7 @@ pub(super) fn endpoint(rng: &mut StdRng, n: u32) -> Endpoint {
 
     let latest_by = (mode == CatchUpMode::Latest).then(|| "/k".to_owned());
     let pull = rng.random_bool(0.1);
-    let batch = (!pull && rng.random_bool(0.35)).then(|| Batch {
+    let batch = (!pull && rng.random_bool(0.45)).then(|| Batch {
         max_events: rng.random_range(1..40),
         max_bytes: rng.random_range(1..20_000),
         max_wait_ms: rng.random_range(0..5_000),
