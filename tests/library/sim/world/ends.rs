@@ -106,7 +106,7 @@ impl World {
                         let taken = self.checker.taken.contains(&delivery);
                         assert!(
                             taken,
-                            "{delivery} is called delivered, but its receiver never took it: {}",
+                            "{delivery} is called delivered: its receiver never took it: {}",
                             self.story(delivery)
                         );
                     }

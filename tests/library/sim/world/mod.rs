@@ -181,8 +181,11 @@ impl World {
     fn first_endpoints(&mut self) -> Vec<Endpoint> {
         let (mut endpoints, count) = (Vec::new(), self.rng.random_range(1..6u32));
         for n in 1..=count {
-            self.tempers.insert(n, TEMPERS[self.rng.random_range(0..TEMPERS.len())]);
-            endpoints.push(settings::endpoint(&mut self.rng, n));
+            let endpoint = settings::endpoint(&mut self.rng, n);
+            let is_partial = endpoint.batch.is_some() && self.rng.random_bool(0.2);
+            let drawn = TEMPERS[self.rng.random_range(0..TEMPERS.len())];
+            self.tempers.insert(n, if is_partial { Temper::Partial } else { drawn });
+            endpoints.push(endpoint);
         }
 
         let hanging = witness::crowd(&mut self.rng);

@@ -42,6 +42,8 @@ impl World {
         report: &AttemptReport,
     ) {
         let endpoint = core.queue.state().endpoints.get(&delivery.endpoint);
+        // What is deleted in the same step has no settings any more.
+        let endpoint = endpoint.filter(|endpoint| endpoint.deleted.is_none());
         let (Some(endpoint), Some(age_ms)) = (endpoint, self.restraints.age(self.now, delivery))
         else {
             return;
