@@ -48,6 +48,10 @@ weight FOLDER=release SIZE_MIB="20" IDLE_MIB="16":
 sim:
     cargo test --locked --release --test library sim:: -- --nocapture
 
+# Takes the fixes of what the simulation guards out, one by one, and demands that it notices; in a copy of the sources
+sim-mutations *NAMES:
+    .ci/sim-mutations {{NAMES}}
+
 # Every state that a power cut can leave, comparisons in constant time, a file of cases: what is ignored in an ordinary run
 library-deep:
     HOOKBOX_VECTORS="${HOOKBOX_VECTORS:-github.json}" \

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookbox::model::{Event, EventId};
-use hookbox::outbound::fuzzing::failed;
+use hookbox::outbound::failed_events;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -52,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
     let coding = (flags & 2 != 0).then_some(&b"gzip"[..]);
     let kind = (flags & 4 != 0).then_some(&b"application/json"[..]);
 
-    let output = failed(&body, is_whole, (coding, kind), &events);
+    let output = failed_events(&body, is_whole, (coding, kind), &events);
     match &output {
         Ok(named) => assert!(named.iter().all(|id| ids.contains(id))),
         Err(why) => assert!(!why.is_empty() && why.chars().count() < 400, "{why}"),

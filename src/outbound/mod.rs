@@ -32,8 +32,6 @@ mod classify;
 mod exec;
 mod failure;
 mod fetch;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod guard;
 mod http;
 mod message;
@@ -53,6 +51,7 @@ mod tests;
 mod transport;
 
 pub use attempts::Outbound;
+pub use batch::failed_events;
 pub use check::{check_endpoint, computed_secret};
 pub use exec::supervise::supervise;
 pub use failure::EndpointRefusal;

@@ -214,7 +214,7 @@ impl State {
         let endpoint = self.remembered(seq, dead.delivery.endpoint)?;
         endpoint.leave_batch(seq, dead.delivery.seq);
         endpoint.retrying.remove(&dead.delivery.seq);
-        endpoint.revived.remove(dead.delivery.seq);
+        endpoint.leave_stream(seq, dead.delivery.seq);
         endpoint.take_up(Some(dead.delivery.seq), 0);
 
         self.dead_letter_seqs.insert(seq);
@@ -264,7 +264,7 @@ impl State {
             let endpoint = self.count_end(seq, endpoint)?;
             endpoint.leave_batch(seq, *delivery);
             endpoint.retrying.remove(delivery);
-            endpoint.revived.remove(*delivery);
+            endpoint.leave_stream(seq, *delivery);
             endpoint.take_up(Some(*delivery), 0);
             endpoint.cancelled.insert(*delivery);
         }

@@ -95,6 +95,11 @@ pub struct EndpointState {
     /// The record of the last attempt of which something was taken.
     #[serde(default)]
     pub last_taken: Seq,
+    /// Deliveries that ended while they waited at a later position than their own, which stays in
+    /// the stream: where they wait if they are asked for again, and before that the record of their
+    /// end. Kept until the stream has been taken up to there.
+    #[serde(default)]
+    pub(super) waits_at: BTreeMap<Seq, Seq>,
 }
 
 impl EndpointState {
@@ -189,6 +194,7 @@ impl EndpointState {
             failing: None,
             lagging: None,
             last_taken: 0,
+            waits_at: BTreeMap::new(),
         }
     }
 
@@ -308,6 +314,7 @@ impl EndpointState {
         self.batches.clear();
         self.cancelled.extend(std::mem::take(&mut self.retrying).into_keys());
         self.cancelled |= std::mem::take(&mut self.revived);
+        self.waits_at.clear();
         std::mem::take(&mut self.undone)
     }
 
@@ -356,11 +363,36 @@ impl EndpointState {
         self.needs_until = position;
     }
 
+    /// A delivery ended by record `seq` without an attempt. Where it waited in the stream is not
+    /// known here: if it is asked for again, it does not wait there.
+    pub(super) fn leave_stream(&mut self, seq: Seq, delivery: Seq) {
+        if self.revived.remove(delivery) {
+            self.waits_at.insert(delivery, seq);
+        }
+    }
+
+    /// A delivery waits in the stream at this position, which is not its own number.
+    pub(super) fn wait_in_stream(&mut self, delivery: Seq, position: Seq) {
+        self.revived.insert(delivery);
+        if let Some(at) = self.waits_at.get_mut(&delivery) {
+            *at = position;
+        }
+    }
+
+    /// Whether a delivery waits at this position, which is not its own number, unless that has been
+    /// taken up.
+    #[must_use]
+    pub fn is_revived_at(&self, delivery: Seq, position: Seq) -> bool {
+        self.revived.contains(delivery)
+            && self.waits_at.get(&delivery).is_none_or(|at| *at == position)
+    }
+
     /// Positions of the stream that nothing waits at any more: this one, and all up to `low`.
     pub(super) fn take_up(&mut self, position: Option<Seq>, low: Seq) {
         if low > self.low && !self.keeps_low {
             self.low = low;
             self.ahead.remove_range(..=low);
+            self.waits_at.retain(|_, position| *position > low);
         }
         if let Some(position) = position
             && position > self.low
@@ -402,7 +434,7 @@ impl EndpointState {
         let revived = entry.position != delivery;
         !(self.taken_up(entry.position)
             || self.cancelled.contains(delivery)
-            || (revived && !self.revived.contains(delivery)))
+            || (revived && !self.is_revived_at(delivery, entry.position)))
     }
 
     /// Whether it is not known what this one is the latest of, because it was attempted before that

@@ -288,7 +288,7 @@ impl State {
         let endpoint = self.remembered(seq, delivery.endpoint)?;
         endpoint.leave_batch(seq, delivery.seq);
         endpoint.retrying.remove(&delivery.seq);
-        endpoint.revived.remove(delivery.seq);
+        endpoint.leave_stream(seq, delivery.seq);
         endpoint.replayed_dead.remove(&delivery.seq);
         endpoint.cancelled.insert(delivery.seq);
         Ok(())
@@ -319,7 +319,7 @@ impl State {
 
         if in_stream {
             endpoint.retrying.remove(&delivery.seq);
-            endpoint.revived.insert(delivery.seq);
+            endpoint.wait_in_stream(delivery.seq, seq);
             if entry.event != delivery.seq {
                 endpoint.needs_event(entry.event, seq);
             }
@@ -368,7 +368,7 @@ impl State {
         let (delivery, event) = (waiting.delivery.seq, waiting.event);
         let endpoint = self.remembered(seq, waiting.delivery.endpoint)?;
         endpoint.take_up(Some(waiting.position), 0);
-        endpoint.revived.insert(delivery);
+        endpoint.wait_in_stream(delivery, seq);
         if delivery != event {
             endpoint.needs_event(event, seq);
         }

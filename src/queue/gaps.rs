@@ -110,6 +110,7 @@ impl State {
 
     /// A record holds its dead letter: it had died, even if the record of its death is missing.
     fn must_be_dead(&mut self, dead: &DeadLetter) {
+        let seq = self.next_seq - 1;
         let Some(endpoint) = self.endpoints.get_mut(&dead.delivery.endpoint) else { return };
         let endpoint = endpoint.remembered_mut();
 
@@ -117,7 +118,7 @@ impl State {
         if endpoint.dead.insert(delivery) {
             endpoint.undone = endpoint.undone.saturating_sub(1);
             endpoint.retrying.remove(&delivery);
-            endpoint.revived.remove(delivery);
+            endpoint.leave_stream(seq, delivery);
             if dead.event != delivery {
                 endpoint.replayed_dead.insert(delivery, dead.event);
             }

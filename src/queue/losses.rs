@@ -95,6 +95,7 @@ impl Queue {
             ahead: endpoint.ahead.clone(),
             count: endpoint.in_stream(),
             revived: endpoint.revived.clone(),
+            waits_at: endpoint.waits_at.clone(),
             cancelled: endpoint.cancelled.clone(),
             elsewhere,
             at_hand: endpoint.open_positions().collect(),

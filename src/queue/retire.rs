@@ -237,7 +237,7 @@ impl Queue {
         let waits = if entry.position == delivery {
             !endpoint.cancelled.contains(delivery)
         } else {
-            endpoint.revived.contains(delivery)
+            endpoint.is_revived_at(delivery, entry.position)
         };
         waits && endpoint.deleted.is_none() && !endpoint.taken_up(entry.position)
     }

@@ -1,6 +1,8 @@
 //! What whoever reads the log asks and reports about records that it cannot give back. See
 //! `losses`.
 
+use std::collections::BTreeMap;
+
 use roaring::RoaringTreemap;
 
 use crate::model::{DeliveryId, EndpointId, Seq};
@@ -53,6 +55,8 @@ pub struct StreamWaits {
     pub count: u64,
     /// Deliveries asked for again, which wait at other positions than their own.
     pub revived: RoaringTreemap,
+    /// Of some of them: at which one.
+    pub waits_at: BTreeMap<Seq, Seq>,
     pub cancelled: RoaringTreemap,
     /// Deliveries that stand elsewhere: dead ones, and those that wait for a retry.
     pub elsewhere: RoaringTreemap,
@@ -70,6 +74,7 @@ impl StreamWaits {
                 !self.cancelled.contains(delivery)
             } else {
                 self.revived.contains(delivery)
+                    && self.waits_at.get(&delivery).is_none_or(|at| *at == position)
             }
     }
 }

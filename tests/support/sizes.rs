@@ -17,6 +17,7 @@ const SIZES: &[(&str, u64, &str)] = &[
     ("HOOKBOX_POINT_ROUNDS", 1, "deaths at each fail point"),
     ("HOOKBOX_POWER_CUTS", 10, "power cuts on each file system"),
     ("HOOKBOX_RETENTION_MIB", 32, "memory that retention may take"),
+    ("HOOKBOX_SIM_FAILURES", 10, "seeds that fail before the others are not tried any more"),
     ("HOOKBOX_SIM_FIRST", 1, "the first seed of the simulation"),
     // Without optimization a seed takes a second: `just sim` runs the thousand in a minute.
     (

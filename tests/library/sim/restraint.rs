@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hookbox::model::{
-    AttemptFault, AttemptReport, CatchUpMode, DeliveryId, DeliveryState, Endpoint, Event, Now,
-    Order, Outcome, Seq, limits,
+    AttemptFault, AttemptReport, CatchUpMode, DeliveryId, DeliveryState, Endpoint, EndpointId,
+    Event, Now, Order, Outcome, Seq, limits,
 };
 use hookbox::queue::{DeliveriesQuery, Queue, State};
-use hookbox::record::{Consequence, Record};
+use hookbox::record::{Consequence, DeadLetter, Record};
 
 /// How late a delivery may end: its last attempt falls on its max age, and what is on the disk has
 /// to be read.
@@ -126,8 +126,12 @@ pub struct Restraints {
     urged: BTreeSet<DeliveryId>,
     /// All that it was ever asked for.
     asked: BTreeSet<DeliveryId>,
+    /// What retention has moved within the stream: how old these are is not followed.
+    moved: BTreeSet<DeliveryId>,
     /// What came back from an attempt in this life, and when: it may have grown too old under way.
     ended: BTreeMap<DeliveryId, u64>,
+    /// When replays go on.
+    replays: BTreeMap<u64, Wait>,
     /// The run clock at the beginning of this life.
     base: u64,
     /// By endpoint and key: the newest that its receiver saw, and the last.
@@ -146,13 +150,33 @@ impl Restraints {
     pub fn begin_life(&mut self, state: &State, wall_ms: u64) {
         self.base = state.ran_ms;
         self.ended.clear();
-        for endpoint in self.endpoints.values_mut() {
-            for wait in [&mut endpoint.paused, &mut endpoint.probe].into_iter().flatten() {
-                wait.mono = wait.until.saturating_sub(wall_ms).min(wait.most_ms);
-                wait.since = None;
-                self.paused_over_crashes += u64::from(wait.mono > 0);
-            }
+        let replays = self.replays.values_mut();
+        let endpoints = self.endpoints.values_mut();
+        let kept = endpoints.flat_map(|kept| [&mut kept.paused, &mut kept.probe]).flatten();
+        for wait in replays.chain(kept) {
+            wait.mono = wait.until.saturating_sub(wall_ms).min(wait.most_ms);
+            wait.since = None;
+            self.paused_over_crashes += u64::from(wait.mono > 0);
         }
+    }
+
+    /// Deliveries of an endpoint that wait, as far as is known.
+    pub fn waiting(&self, endpoint: EndpointId) -> impl Iterator<Item = DeliveryId> + '_ {
+        self.born.keys().copied().filter(move |delivery| delivery.endpoint == endpoint)
+    }
+
+    /// Whether an endpoint's breaker is open.
+    pub fn is_open(&self, endpoint: EndpointId) -> bool {
+        self.endpoints.get(&endpoint).is_some_and(|endpoint| endpoint.probes.is_some())
+    }
+
+    /// How old a delivery is that waits.
+    pub fn age(&self, now: Now, delivery: DeliveryId) -> Option<u64> {
+        let (born, stood) = self.born.get(&delivery)?;
+        let ran = self.ran(now);
+        let endpoint = self.endpoints.get(&delivery.endpoint)?;
+        let stood = endpoint.stood(ran).saturating_sub(*stood);
+        Some(ran.saturating_sub(*born).saturating_sub(stood))
     }
 
     fn ran(&self, now: Now) -> u64 {
@@ -161,22 +185,18 @@ impl Restraints {
 
     pub fn record(&mut self, state: &State, now: Now, seq: Seq, record: &Record) {
         let ran = self.ran(now);
-        let begin = |this: &mut Self, delivery: DeliveryId| {
-            let stood = this.endpoints.entry(delivery.endpoint).or_default().stood(ran);
-            this.born.insert(delivery, (ran, stood));
-        };
 
         match record {
             Record::EventAccepted { fan_out, .. } => {
-                fan_out
-                    .iter()
-                    .for_each(|endpoint| begin(self, DeliveryId { seq, endpoint: *endpoint }));
+                for endpoint in fan_out {
+                    self.begin(ran, DeliveryId { seq, endpoint: *endpoint });
+                }
             }
             Record::Replayed { endpoint, .. } => {
-                begin(self, DeliveryId { seq, endpoint: *endpoint })
+                self.begin(ran, DeliveryId { seq, endpoint: *endpoint })
             }
             Record::DeliveryRetried { delivery, .. } => {
-                begin(self, *delivery);
+                self.begin(ran, *delivery);
                 self.urged.insert(*delivery);
                 self.asked.insert(*delivery);
             }
@@ -184,6 +204,7 @@ impl Restraints {
                 self.born.remove(delivery);
             }
             Record::DeliveryDied { dead } => {
+                self.check_death(state, now, dead);
                 self.too_old += u64::from(self.born.remove(&dead.delivery).is_some());
             }
             Record::Superseded { endpoint, deliveries, .. } => {
@@ -197,25 +218,13 @@ impl Restraints {
             // A position that retention moved is only found when the reading comes to it.
             Record::StreamPositionRelocated { waiting } => {
                 self.born.remove(&waiting.delivery);
+                self.moved.insert(waiting.delivery);
+            }
+            Record::ReplayAdvanced { replay, pause_ms, .. } => {
+                self.replay_advanced(now, *replay, *pause_ms)
             }
             Record::EndpointHeld { endpoint, .. } => self.change(*endpoint, ran, |e| e.held = true),
-            Record::EndpointReleased { endpoint, .. } => {
-                self.change(*endpoint, ran, |e| {
-                    e.held = false;
-                    (e.paused, e.probe, e.probes, e.failures) = (None, None, None, 0);
-                });
-                // What was parked begins anew.
-                let waiting = state
-                    .endpoints
-                    .get(endpoint)
-                    .map(|endpoint| endpoint.retrying.keys().copied().collect::<Vec<_>>());
-                for seq in waiting.unwrap_or_default() {
-                    let delivery = DeliveryId { seq, endpoint: *endpoint };
-                    if !self.born.contains_key(&delivery) {
-                        begin(self, delivery);
-                    }
-                }
-            }
+            Record::EndpointReleased { endpoint, .. } => self.released(state, ran, *endpoint),
             Record::EndpointAway { endpoint, .. } => self.change(*endpoint, ran, |e| e.away = true),
             Record::EndpointBack { endpoint, .. } => {
                 self.change(*endpoint, ran, |e| e.away = false)
@@ -224,6 +233,47 @@ impl Restraints {
         }
 
         self.attempts(state, now, record);
+    }
+
+    fn begin(&mut self, ran: u64, delivery: DeliveryId) {
+        let stood = self.endpoints.entry(delivery.endpoint).or_default().stood(ran);
+        self.born.insert(delivery, (ran, stood));
+    }
+
+    /// What was parked begins anew, and nothing keeps the endpoint any more.
+    fn released(&mut self, state: &State, ran: u64, id: EndpointId) {
+        self.change(id, ran, |endpoint| {
+            endpoint.held = false;
+            (endpoint.paused, endpoint.probe, endpoint.probes) = (None, None, None);
+            endpoint.failures = 0;
+        });
+
+        let endpoint = state.endpoints.get(&id);
+        for seq in endpoint.into_iter().flat_map(|endpoint| endpoint.retrying.keys()) {
+            let delivery = DeliveryId { seq: *seq, endpoint: id };
+            if !self.born.contains_key(&delivery) && !self.moved.contains(&delivery) {
+                self.begin(ran, delivery);
+            }
+        }
+    }
+
+    fn replay_advanced(&mut self, now: Now, replay: u64, pause_ms: u64) {
+        let before = self.replays.insert(replay, Wait::from(now, pause_ms));
+        let early = before.is_some_and(|wait| now.mono_ms < wait.mono);
+        assert!(!early, "replay {replay} goes on before its pause is over: {before:?}");
+    }
+
+    /// What ends because of its age is as old as that.
+    fn check_death(&self, state: &State, now: Now, dead: &DeadLetter) {
+        let endpoint = state.endpoints.get(&dead.delivery.endpoint);
+        let (Some(endpoint), Some(age)) = (endpoint, self.age(now, dead.delivery)) else { return };
+        let max_age_ms = endpoint.settings.retry.max_age_ms;
+        assert!(
+            !dead.reason.starts_with("older than") || age >= max_age_ms,
+            "{} died of its age, which is {age} ms of {max_age_ms}: {}",
+            dead.delivery,
+            dead.reason
+        );
     }
 
     fn change(&mut self, endpoint: u32, ran: u64, with: impl FnOnce(&mut Kept)) {
@@ -328,9 +378,8 @@ impl Restraints {
                 continue;
             };
 
-            let age = ran
-                .saturating_sub(*born)
-                .saturating_sub(endpoint.stood(ran).saturating_sub(*stood));
+            let stood = endpoint.stood(ran).saturating_sub(*stood);
+            let age = ran.saturating_sub(*born).saturating_sub(stood);
             // What was under way when the process died, or until now, waits since then.
             let waits_since = self.ended.get(delivery).copied().unwrap_or(0);
             if age <= remembered.settings.retry.max_age_ms + LATE_MS

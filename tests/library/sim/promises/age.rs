@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hookbox::model::{Batch, BatchFormat, DeliveryId, Endpoint, Order, Rate, RetryPolicy, Seq};
+use hookbox::model::{
+    AttemptFault, Batch, BatchFormat, DeliveryId, Endpoint, Order, Rate, RetryPolicy, Seq,
+};
 use hookbox::queue::{HoldEndpoint, ReleaseEndpoint, RetryDeliveries, Revive, UpdateEndpoint};
 
 use super::endpoint;
@@ -75,6 +77,25 @@ fn max_age_ends_what_waits_whatever_it_waits_for() {
     }
 }
 
+/// An attempt that does not count is no reason to wait on.
+#[test]
+fn max_age_ends_what_comes_back_with_its_batch_too_old() {
+    let retry = RetryPolicy { max_age_ms: 20_000, ..endpoint("app").retry };
+    let batch =
+        Batch { max_events: 100, max_bytes: 1 << 20, max_wait_ms: 5, format: BatchFormat::Json };
+    let app = Endpoint { retry, batch: Some(batch), ..endpoint("app") };
+    let mut script = Script::new([app], None, |_, _, _| Says {
+        within_ms: 25_000,
+        fault: Some(AttemptFault::NotTaken),
+        ..Says::asks_for(503, 3_600_000)
+    });
+    let all: Vec<Seq> = (0..5).map(|_| script.accept("{}")).collect();
+    script.run_for(27_000);
+    assert_eq!((script.seen.len(), &script.seen[0].events), (1, &all));
+    let dead = &script.queue().state().endpoints[&1].dead;
+    assert!(all.iter().all(|seq| dead.contains(*seq)), "they are 27 s old, of 20: {dead:?}");
+}
+
 #[test]
 fn the_clock_of_max_age_stands_on_hold_and_runs_on_over_restarts() {
     let retry = RetryPolicy { max_age_ms: 20_000, ..endpoint("app").retry };
@@ -131,4 +152,36 @@ fn what_is_asked_for_again_begins_a_life_of_its_own() {
     assert!(!is_dead(&script), "it was asked for again 19 s ago");
     script.run_for(3_000);
     assert!(is_dead(&script), "it was asked for again 22 s ago");
+}
+
+/// What died in the stream and was asked for again twice does not wait where it waited before.
+#[test]
+fn what_is_asked_for_again_does_not_wait_where_it_died() {
+    let retry = RetryPolicy { max_age_ms: 20_000, ..endpoint("app").retry };
+    let app = Endpoint { order: Order::Strict, retry, ..endpoint("app") };
+    let mut script = Script::new([app], None, |_, _, _| Says::asks_for(503, 3_600_000));
+    script.accept("{}");
+    let seq = script.accept("{}");
+    let delivery = DeliveryId { seq, endpoint: 1 };
+    let ask_again = |script: &mut Script, dead_letter_seq: Seq| {
+        let (event, attempts, last) = (seq, 0, 0);
+        let revive =
+            Revive { delivery, event, attempts, last, dead_letter_seq: Some(dead_letter_seq) };
+        script.command(RetryDeliveries { deliveries: vec![revive] });
+    };
+
+    for _ in 0..2 {
+        script.run_for(25_000);
+        let state = script.queue().state();
+        assert!(state.endpoints[&1].dead.contains(seq), "it died of its age, in the stream");
+        let dead_letter_seq = state.dead_letter_seqs.max().expect("of the last that died");
+        ask_again(&mut script, dead_letter_seq);
+    }
+
+    script.restart(0);
+    script.run_for(15_000);
+    let is_dead = |script: &Script| script.queue().state().endpoints[&1].dead.contains(seq);
+    assert!(!is_dead(&script), "it was asked for again 15 s ago");
+    script.run_for(10_000);
+    assert!(is_dead(&script), "it was asked for again 25 s ago");
 }

@@ -3,7 +3,7 @@
 use hookbox::model::{
     Batch, BatchFormat, CatchUp, CatchUpMode, DeliveryId, Endpoint, Order, RetryPolicy, Seq,
 };
-use hookbox::queue::{RetryDeliveries, Revive, UpdateEndpoint};
+use hookbox::queue::{CancelDeliveries, RetryDeliveries, Revive, UpdateEndpoint};
 
 use super::endpoint;
 use crate::sim::script::{Says, Script};
@@ -213,4 +213,34 @@ fn an_old_value_that_was_not_taken_of_a_batch_does_not_come_after_the_new_one() 
     let got: Vec<Vec<Seq>> = script.seen.iter().map(|seen| seen.events.clone()).collect();
     assert_eq!(got, [both.to_vec()]);
     assert_eq!(script.queue().status(script.now).cancelled, 1);
+}
+
+/// Each time: not where it waited when it was cancelled.
+#[test]
+fn what_was_cancelled_in_its_lane_comes_in_at_its_end_when_it_is_asked_for_again() {
+    let app = Endpoint { order: Order::Strict, ..endpoint("app") };
+    let mut first = true;
+    let mut script = Script::new([app], None, move |_, _, _| match std::mem::take(&mut first) {
+        true => Says::asks_for(503, 60_000),
+        false => Says::ok(),
+    });
+    let mut accept = || script.accept("{}");
+    let (head, again) = (accept(), accept());
+    script.run_for(1_000);
+
+    let delivery = DeliveryId { seq: again, endpoint: 1 };
+    let revive = Revive { delivery, event: again, attempts: 0, last: 0, dead_letter_seq: None };
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        script.command(CancelDeliveries { deliveries: vec![delivery] });
+        script.command(RetryDeliveries { deliveries: vec![revive] });
+        others.push(script.accept("{}"));
+    }
+    script.command(CancelDeliveries { deliveries: vec![delivery] });
+    script.command(RetryDeliveries { deliveries: vec![revive] });
+
+    script.restart(0);
+    script.run_for(120_000);
+    let got: Vec<Seq> = script.seen.iter().flat_map(|seen| seen.events.clone()).collect();
+    assert_eq!(got, [head, head, others[0], others[1], again]);
 }

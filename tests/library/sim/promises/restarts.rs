@@ -1,26 +1,51 @@
 //! What restrains deliveries holds over a restart.
 
-use hookbox::model::{AttemptFault, CatchUp, Endpoint, RetryPolicy};
+use std::collections::BTreeSet;
+
+use hookbox::model::{
+    AttemptFault, Batch, BatchFormat, CatchUp, Endpoint, Order, RetryPolicy, Seq,
+};
 use hookbox::queue::{CreateEndpoint, HoldEndpoint, ReleaseEndpoint, StartReplay};
 use hookbox::record::ReplayFilter;
 
 use super::{endpoint, per_second, to};
 use crate::sim::script::{Says, Script};
 
+/// With and without an order, single and batched: what an attempt remembers is the same.
+fn of_each_kind(app: &Endpoint) -> Vec<(&'static str, Endpoint)> {
+    let batch =
+        Batch { max_events: 20, max_bytes: 1 << 20, max_wait_ms: 5, format: BatchFormat::Json };
+    let keyed = Endpoint { order: Order::Key, order_key: Some("/n".into()), ..app.clone() };
+    let batched = |app: Endpoint| Endpoint { batch: Some(batch), ..app };
+    let strict = Endpoint { order: Order::Strict, ..app.clone() };
+    vec![
+        ("single", app.clone()),
+        ("strict", strict.clone()),
+        ("key", keyed.clone()),
+        ("batch", batched(app.clone())),
+        ("strict batch", batched(strict)),
+        ("key batch", batched(keyed)),
+    ]
+}
+
 #[test]
 fn a_pause_holds_over_a_restart() {
-    let mut first = true;
-    let mut script = Script::new([endpoint("app")], None, move |_, _, _| {
-        if std::mem::take(&mut first) { Says::asks_for(503, 60_000) } else { Says::ok() }
-    });
-    script.accept("{}");
-    script.run_for(10_000);
-    script.accept("{}");
-    script.restart(5_000);
-    script.run_for(40_000);
-    assert_eq!(script.seen.len(), 1, "{:?}", script.seen);
-    script.run_for(10_000);
-    assert_eq!(script.seen.len(), 3, "{:?}", script.seen);
+    for (kind, app) in of_each_kind(&endpoint("app")) {
+        let mut first = true;
+        let mut script = Script::new([app], None, move |_, _, _| {
+            if std::mem::take(&mut first) { Says::asks_for(503, 60_000) } else { Says::ok() }
+        });
+        let waits = [script.accept("{}")];
+        script.run_for(10_000);
+        let waits = [waits[0], script.accept("{}")];
+        script.restart(5_000);
+        script.run_for(40_000);
+        assert_eq!(script.seen.len(), 1, "{kind}: {:?}", script.seen);
+        script.run_for(10_000);
+        let taken: BTreeSet<Seq> =
+            script.seen[1..].iter().flat_map(|seen| seen.events.clone()).collect();
+        assert_eq!(taken, BTreeSet::from(waits), "{kind}: {:?}", script.seen);
+    }
 }
 
 #[test]
@@ -28,20 +53,19 @@ fn an_open_breaker_holds_over_a_restart() {
     let retry =
         RetryPolicy { base_ms: 1_000, max_ms: 600_000, jitter: 0.0, ..RetryPolicy::default() };
     let app = Endpoint { retry, concurrency: 4, ..endpoint("app") };
-    let mut script = Script::new([app], None, |_, _, _| Says::fails(500));
-    for n in 0..200 {
-        script.accept(format!("{{\"n\":{n}}}"));
-        script.run_for(500);
-    }
-    for _ in 0..20 {
-        let before = script.seen.len();
-        script.restart(100);
-        script.run_for(500);
-        assert!(
-            script.seen.len() <= before + 1,
-            "{} requests at a start",
-            script.seen.len() - before
-        );
+    for (kind, app) in of_each_kind(&app) {
+        let mut script = Script::new([app], None, |_, _, _| Says::fails(500));
+        for n in 0..200 {
+            script.accept(format!("{{\"n\":{n}}}"));
+            script.run_for(500);
+        }
+        for _ in 0..20 {
+            let before = script.seen.len();
+            script.restart(100);
+            script.run_for(500);
+            let made = script.seen.len() - before;
+            assert!(made <= 1, "{kind}: {made} requests at a start");
+        }
     }
 }
 

@@ -1,11 +1,9 @@
 //! Attempts: what must hold when one leaves, and what its receiver answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hookbox::model::{
-    BatchId, DeliveryId, DeliveryState, Endpoint, Event, EventId, Order, Outcome,
-};
+use hookbox::model::{BatchId, DeliveryId, DeliveryState, Endpoint, Event, EventId, Order, Seq};
 use hookbox::queue::Input;
 use hookbox::scheduler::Core;
 
@@ -49,10 +47,12 @@ impl World {
         assert!(clash.is_none(), "{delivery} is attempted twice at a time");
         self.check_flight(core, endpoint, &[delivery]);
         self.restraints.attempt(self.now, endpoint, &[delivery], std::slice::from_ref(event));
+        self.backlog.attempt(self.now, endpoint, delivery);
+        self.witnesses.attempt(delivery);
 
         let answer = self.behave(endpoint, std::slice::from_ref(event));
-        if answer.outcome == Outcome::Delivered {
-            self.checker.answered_2xx.insert(delivery);
+        if answer.taken.contains(&event.id) {
+            self.checker.taken.insert(delivery);
         }
         let within_ms = answer.within_ms;
         let report = self.report(answer, &format!("event {} was answered so", event.id.seq));
@@ -104,10 +104,8 @@ impl World {
         self.restraints.attempt(self.now, endpoint, &members, events);
 
         let answer = self.behave(endpoint, events);
-        if answer.outcome == Outcome::Delivered {
-            let taken = members.iter().zip(&ids).filter(|(_, id)| !answer.failed.contains(id));
-            self.checker.answered_2xx.extend(taken.map(|(delivery, _)| *delivery));
-        }
+        let taken = members.iter().zip(&ids).filter(|(_, id)| answer.taken.contains(id));
+        self.checker.taken.extend(taken.map(|(delivery, _)| *delivery));
 
         let (within_ms, failed) = (answer.within_ms, answer.failed.clone());
         let report = self.report(answer, "the batch was answered so");
@@ -132,10 +130,10 @@ impl World {
         if endpoint.is_leased() {
             assert!(in_flight <= MOST_CONSUMED, "{in_flight} are lent");
         } else {
+            let allowed = self.checker.concurrency(id, self.now.mono_ms);
             assert!(
-                in_flight <= endpoint.concurrency as usize,
-                "{in_flight} in flight, {} allowed",
-                endpoint.concurrency
+                in_flight <= allowed as usize,
+                "{in_flight} in flight, {allowed} allowed: {endpoint:?}"
             );
         }
 
@@ -152,14 +150,19 @@ impl World {
         self.check_rate(endpoint);
     }
 
-    /// Nobody overtakes another one of his lane.
+    /// Nobody overtakes another one of his lane, not in a batch either.
     fn check_order(&self, core: &Core<&mut Disk>, endpoint: &Endpoint, members: &[DeliveryId]) {
         let id = endpoint.id;
-        for delivery in members.iter().filter(|delivery| !self.checker.revived.contains(delivery)) {
-            let Some(lane) = self.checker.lane_of.get(delivery) else { continue };
+        let mut last: BTreeMap<&str, Seq> = BTreeMap::new();
+        for delivery in members {
+            let Some((lane, position)) = self.checker.lane_of.get(delivery) else { continue };
+            let before = last.insert(lane, *position).unwrap_or(0);
+            assert!(before < *position, "{delivery} overtakes others in a batch: {members:?}");
+
             let waiting = &self.checker.lanes[&(id, lane.clone())];
-            let before =
-                waiting.range(..delivery.seq).map(|seq| DeliveryId { seq: *seq, endpoint: id });
+            let before = waiting
+                .range(..(*position, delivery.seq))
+                .map(|(_, seq)| DeliveryId { seq: *seq, endpoint: id });
             let overtaken: Vec<DeliveryId> =
                 before.filter(|other| !members.contains(other)).collect();
 

@@ -7,12 +7,16 @@ use hookbox::record::{Consequence, Record};
 
 use crate::sim::store::Disk;
 
+/// What was decided on has left after so long: its events may be read twice.
+const SETTLED_MS: u64 = 1_500;
+
 /// What must hold, remembered apart from the queue.
 #[derive(Default)]
 pub(super) struct Checker {
     pub acknowledged: BTreeMap<Seq, EventId>,
     pub in_flight: BTreeMap<DeliveryId, u32>,
-    pub answered_2xx: BTreeSet<DeliveryId>,
+    /// What a receiver has taken, whatever it answered.
+    pub taken: BTreeSet<DeliveryId>,
     /// Deliveries that have to end, by what the log says up to record `read_to`, whatever retention
     /// drops of it.
     pub owed: BTreeSet<DeliveryId>,
@@ -23,11 +27,13 @@ pub(super) struct Checker {
     pub batches_in_flight: BTreeMap<BatchId, Vec<DeliveryId>>,
     /// What each batch holds, at every attempt and in every life.
     pub members: BTreeMap<BatchId, Vec<EventId>>,
-    /// Deliveries of endpoints that keep an order which have not ended, by endpoint and lane.
-    pub lanes: BTreeMap<(u32, String), BTreeSet<Seq>>,
-    pub lane_of: BTreeMap<DeliveryId, String>,
-    /// Those that the operator asked for again stand outside the order.
-    pub revived: BTreeSet<DeliveryId>,
+    /// Deliveries of endpoints that keep an order which have not ended, by endpoint and lane: their
+    /// positions in it, and what they are. What had ended and was asked for again comes in at the
+    /// end, by the record that says so.
+    pub lanes: BTreeMap<(u32, String), BTreeSet<(Seq, Seq)>>,
+    pub lane_of: BTreeMap<DeliveryId, (String, Seq)>,
+    /// By endpoint: attempts that may be in flight, and as many as were allowed before this time.
+    pub concurrency: BTreeMap<u32, (u32, u32, u64)>,
     /// When attempts were started, of endpoints with a rate, in this life.
     pub started: BTreeMap<u32, Vec<u64>>,
     /// The last record that was released, or was found in the log after a crash.
@@ -35,6 +41,21 @@ pub(super) struct Checker {
 }
 
 impl Checker {
+    /// So many attempts may be in flight from now on.
+    pub fn set_concurrency(&mut self, endpoint: u32, allowed: u32, now_mono: u64) {
+        let before = self.concurrency.get(&endpoint).map_or(allowed, |(now, before, since)| {
+            if now_mono - since < SETTLED_MS { *now.max(before) } else { *now }
+        });
+        self.concurrency.insert(endpoint, (allowed, before, now_mono));
+    }
+
+    /// How many attempts may be in flight. What was decided on before the last change has its event
+    /// read first.
+    pub fn concurrency(&self, endpoint: u32, now_mono: u64) -> u32 {
+        let (allowed, before, since) = self.concurrency[&endpoint];
+        if now_mono - since < SETTLED_MS { before.max(allowed) } else { allowed }
+    }
+
     /// What the log says now, also that which a dying process did not live to see.
     pub fn read_news(&mut self, disk: &Disk) {
         let news: Vec<(Seq, Record)> = disk.forward(self.read_to + 1).collect();

@@ -75,7 +75,7 @@ impl World {
     }
 
     /// At rest: every delivery of every event has ended, and those that are called delivered were
-    /// answered 2xx.
+    /// taken.
     pub(super) fn check_ends(&mut self) {
         let state = self.disk.fold();
         if let Some((newest, last)) = self.restraints.stale() {
@@ -103,10 +103,10 @@ impl World {
                 match endpoint.state_of(seq) {
                     DeliveryState::Delivered => {
                         self.totals.delivered += 1;
-                        let answered = self.checker.answered_2xx.contains(&delivery);
+                        let taken = self.checker.taken.contains(&delivery);
                         assert!(
-                            answered,
-                            "{delivery} is called delivered, but nobody answered 2xx: {}",
+                            taken,
+                            "{delivery} is called delivered: its receiver never took it: {}",
                             self.story(delivery)
                         );
                     }

@@ -14,21 +14,18 @@ impl World {
         let ended: Vec<DeliveryId> = match record {
             Record::EventAccepted { event, fan_out, .. } => {
                 for endpoint in fan_out {
-                    self.enter_lane(core, DeliveryId { seq, endpoint: *endpoint }, event);
+                    self.enter_lane(core, DeliveryId { seq, endpoint: *endpoint }, seq, event);
                 }
                 return;
             }
             Record::Replayed { event, endpoint, .. } => {
-                let event =
-                    core.queue.state().stands_at(*event).and_then(|at| core.store.event(at));
-                if let Some(event) = event {
-                    self.enter_lane(core, DeliveryId { seq, endpoint: *endpoint }, &event);
-                }
-                return;
+                let delivery = DeliveryId { seq, endpoint: *endpoint };
+                return self.enter_lane_with(core, delivery, seq, *event);
             }
-            Record::DeliveryRetried { delivery, .. } => {
+            // What waits already keeps its place.
+            Record::DeliveryRetried { delivery, event, .. } => {
                 if !self.checker.lane_of.contains_key(delivery) {
-                    self.checker.revived.insert(*delivery);
+                    self.enter_lane_with(core, *delivery, seq, *event);
                 }
                 return;
             }
@@ -50,15 +47,35 @@ impl World {
         };
 
         for delivery in ended {
-            if let Some(lane) = self.checker.lane_of.remove(&delivery)
+            if let Some((lane, position)) = self.checker.lane_of.remove(&delivery)
                 && let Some(waiting) = self.checker.lanes.get_mut(&(delivery.endpoint, lane))
             {
-                waiting.remove(&delivery.seq);
+                waiting.remove(&(position, delivery.seq));
             }
         }
     }
 
-    fn enter_lane(&mut self, core: &Core<&mut Disk>, delivery: DeliveryId, event: &Event) {
+    /// One comes in whose event stands in the log.
+    fn enter_lane_with(
+        &mut self,
+        core: &Core<&mut Disk>,
+        delivery: DeliveryId,
+        position: Seq,
+        event: Seq,
+    ) {
+        let event = core.queue.state().stands_at(event).and_then(|at| core.store.event(at));
+        if let Some(event) = event {
+            self.enter_lane(core, delivery, position, &event);
+        }
+    }
+
+    fn enter_lane(
+        &mut self,
+        core: &Core<&mut Disk>,
+        delivery: DeliveryId,
+        position: Seq,
+        event: &Event,
+    ) {
         let Some(endpoint) = core.queue.state().endpoints.get(&delivery.endpoint) else { return };
         let lane = match endpoint.settings.order {
             Order::None => return,
@@ -69,11 +86,12 @@ impl World {
                 body.pointer("/k").map_or("nothing".to_owned(), ToString::to_string)
             }
         };
+
         self.checker
             .lanes
             .entry((delivery.endpoint, lane.clone()))
             .or_default()
-            .insert(delivery.seq);
-        self.checker.lane_of.insert(delivery, lane);
+            .insert((position, delivery.seq));
+        self.checker.lane_of.insert(delivery, (lane, position));
     }
 }

@@ -1,21 +1,25 @@
 //! The world around the queue: a clock, receivers, an operator, and the checker that watches them.
 
 mod attempts;
+mod backlog;
 mod checker;
 mod ends;
 mod lanes;
 mod operator;
+mod partial;
+mod policy;
 mod receivers;
 mod release;
 mod settings;
 mod totals;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
-use hookbox::model::{Now, Seq, Source};
+use hookbox::model::{Endpoint, Now, Seq, Source};
 use hookbox::queue::{
-    CreateEndpoint, CreateSource, Input, Queue, ReadOrder, ReleaseEndpoint, Revive,
+    CreateEndpoint, CreateSource, DeleteEndpoint, Input, Queue, ReadOrder, ReleaseEndpoint, Revive,
 };
 use hookbox::record::Record;
 use hookbox::scheduler::{Core, Envelope, Retiring, Store, read};
@@ -25,9 +29,11 @@ use rand::{Rng, SeedableRng};
 use super::requests::{Sent, answer};
 use super::restraint::Restraints;
 use super::store::{Disk, Fate};
+use backlog::Backlog;
 use checker::Checker;
 use receivers::{TEMPERS, Temper};
 pub use totals::Totals;
+use witness::Witnesses;
 
 /// An attempt may leave so much later than it was decided on, because its event is read first.
 const READ_MS: u64 = 30;
@@ -35,7 +41,11 @@ const READ_MS: u64 = 30;
 const SLOW_READ_MS: u64 = 500;
 /// What the consumers of a pull endpoint hold and wait for at most.
 const MOST_CONSUMED: usize = 10;
-const SAFETY_STEPS: usize = 300;
+/// The records of a segment where there are many endpoints.
+const CROWDED_ROLL_AT: usize = 2_000;
+const SAFETY_STEPS: usize = 500;
+/// How often something comes in, in a life.
+const BUSY: [f64; 4] = [1.0, 1.0, 0.3, 0.05];
 const LIVENESS_STEPS: usize = 60_000;
 
 /// How a life ended.
@@ -57,6 +67,10 @@ struct World {
     /// How long reads of the log take at most. Where they are slow, retention drops segments
     /// meanwhile.
     read_ms: u64,
+    /// How often something comes in: where that is rare, more time passes between two steps.
+    busy: f64,
+    /// How many endpoints hang together.
+    crowd: usize,
     faults: bool,
     /// The uplink is away until then, by the monotonic clock.
     uplink_away_until: u64,
@@ -67,6 +81,10 @@ struct World {
     /// A dead letter that the operator read in the log before.
     dead_letter: Option<Revive>,
     restraints: Restraints,
+    backlog: Backlog,
+    witnesses: Witnesses,
+    /// Signed deliveries waited for a clock that can be believed, after the last step.
+    waited_for_clock: bool,
     /// Of what was decided, and when.
     trace: DefaultHasher,
 }
@@ -85,6 +103,7 @@ pub fn run(seed: u64) -> Totals {
 
     let read_ms = if rng.random_bool(0.2) { SLOW_READ_MS } else { READ_MS };
     let start = Now { mono_ms: 0, wall_ms: rng.random_range(wall) };
+    let shared_pace = rng.random_bool(0.25).then(|| settings::rate(&mut rng));
     let mut world = World {
         rng,
         now: start,
@@ -93,6 +112,8 @@ pub fn run(seed: u64) -> Totals {
         agenda: BTreeMap::new(),
         agenda_next: 0,
         read_ms,
+        busy: 1.0,
+        crowd: 0,
         faults: true,
         uplink_away_until: 0,
         checker: Checker::default(),
@@ -100,6 +121,9 @@ pub fn run(seed: u64) -> Totals {
         retiring: None,
         dead_letter: None,
         restraints: Restraints::new(read_ms),
+        backlog: Backlog::new(shared_pace, read_ms),
+        witnesses: Witnesses::default(),
+        waited_for_clock: false,
         trace: DefaultHasher::new(),
     };
 
@@ -107,6 +131,7 @@ pub fn run(seed: u64) -> Totals {
     while !world.life() {}
     world.totals.too_old = world.restraints.too_old;
     world.totals.paused_over_crashes = world.restraints.paused_over_crashes;
+    world.totals.witnessed = world.witnesses.seen;
     world.totals.trace = world.trace.finish();
     world.totals.clone()
 }
@@ -114,24 +139,28 @@ pub fn run(seed: u64) -> Totals {
 impl World {
     /// The log begins, with sources and endpoints.
     fn first_life(&mut self) {
+        let first = self.first_endpoints();
+        self.crowd = first.iter().filter(|endpoint| witness::is_of_crowd(endpoint)).count();
+        if self.crowd > 0 {
+            // Each segment begins with all of them.
+            self.disk = Disk::new(CROWDED_ROLL_AT);
+        }
         let mut queue = Queue::new(self.disk.fold(), self.rng.random(), self.now);
+        queue.set_pace(self.backlog.shared);
         let begun = queue.begin(self.now, "sim");
         let mut core = Core { queue, store: &mut self.disk };
         core.store.commit(&begun.records).expect("the first commit");
 
         let mut envelopes = Vec::new();
         let (mut sources, mut endpoints) = (Vec::new(), Vec::new());
-        for name in ["a", "b"] {
+        for name in ["a", "b", witness::CROWD] {
             let create = CreateSource(Box::new(Source::new(name, "none")));
             let (envelope, made) = Envelope::ask(create, None);
             envelopes.push(envelope);
             sources.push(made);
         }
-        let count = self.rng.random_range(1..6u32);
-        for n in 1..=count {
-            self.tempers.insert(n, TEMPERS[self.rng.random_range(0..TEMPERS.len())]);
-            let create = CreateEndpoint(Box::new(settings::endpoint(&mut self.rng, n)));
-            let (envelope, made) = Envelope::ask(create, None);
+        for endpoint in first {
+            let (envelope, made) = Envelope::ask(CreateEndpoint(Box::new(endpoint)), None);
             envelopes.push(envelope);
             endpoints.push(made);
         }
@@ -142,16 +171,50 @@ impl World {
             answer(made).expect("a source");
         }
         for made in endpoints {
-            answer(made).expect("an endpoint");
+            let made = answer(made).expect("an endpoint");
+            self.checker.set_concurrency(made.id, made.concurrency, 0);
         }
+    }
+
+    /// Some with settings and tempers drawn at random, a witness, and sometimes a crowd. Their ids
+    /// are their numbers.
+    fn first_endpoints(&mut self) -> Vec<Endpoint> {
+        let (mut endpoints, count) = (Vec::new(), self.rng.random_range(1..6u32));
+        for n in 1..=count {
+            let endpoint = settings::endpoint(&mut self.rng, n);
+            let is_partial = endpoint.batch.is_some() && self.rng.random_bool(0.2);
+            let drawn = TEMPERS[self.rng.random_range(0..TEMPERS.len())];
+            self.tempers.insert(n, if is_partial { Temper::Partial } else { drawn });
+            endpoints.push(endpoint);
+        }
+
+        let hanging = witness::crowd(&mut self.rng);
+        if !hanging.is_empty() || self.backlog.shared.is_some() || self.rng.random_bool(0.3) {
+            endpoints.push(witness::endpoint(count + 1));
+        }
+        let next = u32::try_from(endpoints.len()).expect("few") + 1;
+        for (id, hanging) in (next..).zip(hanging) {
+            self.tempers.insert(id, Temper::Hangs);
+            endpoints.push(hanging);
+        }
+        endpoints
     }
 
     /// One life of the process, from start to crash. Returns whether the world came to rest.
     fn life(&mut self) -> bool {
         let mut disk = self.begin_life();
-        let queue = Queue::new(disk.fold(), self.rng.random(), self.now);
+        let mut queue = Queue::new(disk.fold(), self.rng.random(), self.now);
+        // In the end there is no hurry, and no pace either.
+        self.backlog.shared = self.backlog.shared.filter(|_| self.faults);
+        queue.set_pace(self.backlog.shared);
         let mut core = Core { queue, store: &mut disk };
         self.restraints.begin_life(core.queue.state(), self.now.wall_ms);
+        self.backlog.begin_life(core.queue.state(), &self.restraints);
+        self.witnesses.begin_life(core.queue.state(), &self.restraints);
+        for endpoint in core.queue.state().living() {
+            let settings = &endpoint.settings;
+            self.checker.set_concurrency(settings.id, settings.concurrency, 0);
+        }
         // What was durable when the process died, and nobody knew of.
         let unheard: Vec<(Seq, Record)> = core.store.forward(self.checker.seen + 1).collect();
         for (seq, record) in unheard {
@@ -159,6 +222,7 @@ impl World {
         }
 
         let end = self.steps(&mut core);
+        self.totals.virtual_ms += if self.faults { self.now.mono_ms } else { 0 };
 
         let state = disk.fold();
         let unheard: Vec<_> = disk.forward(self.checker.seen + 1).collect();
@@ -192,12 +256,14 @@ impl World {
         disk.fate = Fate::Durable;
         // The box may have been off for a while, and its wall clock may say anything.
         self.now = Now { mono_ms: 0, wall_ms: self.jumped_wall() };
+        self.busy = BUSY[self.rng.random_range(0..BUSY.len())];
         self.agenda.clear();
         self.checker.in_flight.clear();
         self.checker.not_before.clear();
         self.retiring = None;
         self.checker.batches_in_flight.clear();
         self.checker.started.clear();
+        self.checker.concurrency.clear();
         self.uplink_away_until = 0;
 
         // The process may have died between the commit that drops a segment and its removal.
@@ -218,7 +284,7 @@ impl World {
             }
 
             let sent = self.next_requests(core);
-            if self.faults && self.rng.random_bool(0.005) {
+            if self.faults && self.rng.random_bool(0.003) {
                 core.store.fate =
                     if self.rng.random_bool(0.5) { Fate::DiesBefore } else { Fate::DiesAfter };
             }
@@ -232,8 +298,9 @@ impl World {
             if !self.faults && step + 1 == LIVENESS_STEPS {
                 println!("stuck at {:?}: {:#?}", self.now, core.queue.stuck());
             }
+            self.excuse_what_waits_for_the_clock(core);
             if step % 5 == 0 {
-                self.restraints.tick(&core.queue, self.now);
+                self.look_for_what_waits(core);
             }
             if step % 37 == 0 {
                 let refolded = core.store.fold();
@@ -244,6 +311,27 @@ impl World {
             }
         }
         LifeEnd::OutOfSteps
+    }
+
+    fn excuse_what_waits_for_the_clock(&mut self, core: &Core<&mut Disk>) {
+        let waits = core.queue.waits_for_clock();
+        if waits || self.waited_for_clock {
+            self.backlog.excuse();
+            self.witnesses.excuse(self.now);
+        }
+        self.waited_for_clock = waits;
+    }
+
+    /// Nothing waits for too long.
+    fn look_for_what_waits(&mut self, core: &Core<&mut Disk>) {
+        self.restraints.tick(&core.queue, self.now);
+
+        // Behind a backlog that keeps to a pace everything waits.
+        if self.backlog.shared.is_none() {
+            self.witnesses.tick(self.now, || core.queue.stuck());
+        }
+        let living = core.queue.state().living().count();
+        self.backlog.tick(self.now, living, || core.queue.stuck());
     }
 
     fn jumped_wall(&mut self) -> u64 {
@@ -279,7 +367,9 @@ impl World {
         }
 
         if self.faults {
-            for _ in 0..self.rng.random_range(0..4) {
+            let events =
+                if self.rng.random_bool(self.busy) { self.rng.random_range(0..4) } else { 0 };
+            for _ in 0..events {
                 requests.push(self.new_event(core));
             }
             if self.rng.random_bool(0.2) {
@@ -301,6 +391,12 @@ impl World {
             let held = core.queue.state().living().filter(stuck);
             let release = |name: &str| Sent::command(ReleaseEndpoint { name: name.to_owned() });
             requests.extend(held.map(|endpoint| release(&endpoint.settings.name)));
+            let crowd = core.queue.state().living().map(|endpoint| &endpoint.settings);
+            let crowd = crowd.filter(|settings| witness::is_of_crowd(settings)).take(20);
+            let delete = |settings: &std::sync::Arc<Endpoint>| DeleteEndpoint {
+                name: settings.name.clone(),
+            };
+            requests.extend(crowd.map(|settings| Sent::command(delete(settings))));
         }
 
         requests.extend(self.consumers(core));

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hookbox::model::{DeliveryId, Seq, Source};
+use hookbox::model::{DeliveryId, Endpoint, Seq, Source};
 use hookbox::queue::{
-    AliveQuery, CancelDeliveries, DeleteEndpoint, DiscardDeadLetters, HoldEndpoint, Input,
-    NewEvent, ReleaseEndpoint, RelocationSlice, RetryDeliveries, Revive, StartReplay,
+    AliveQuery, CancelDeliveries, CreateEndpoint, DeleteEndpoint, DiscardDeadLetters, HoldEndpoint,
+    Input, NewEvent, ReleaseEndpoint, RelocationSlice, RetryDeliveries, Revive, StartReplay,
     UpdateEndpoint,
 };
 use hookbox::record::{DeadLetter, Record, ReplayFilter};
 use hookbox::scheduler::{Core, Records, Retiring, slice};
 use rand::Rng;
 
-use super::{MOST_CONSUMED, World};
+use super::{MOST_CONSUMED, World, witness};
 use crate::sim::requests::{Sent, matched};
 use crate::sim::store::Disk;
+
+/// The operator makes no more endpoints that are looked at than so many.
+const MOST_WITNESSES: usize = 2;
 
 impl World {
     /// Consumers come and go.
@@ -40,9 +43,16 @@ impl World {
 
     pub(super) fn new_event(&mut self, core: &Core<&mut Disk>) -> Sent {
         let sources: Vec<Arc<Source>> = core.queue.state().sources.values().cloned().collect();
-        let source = sources[self.rng.random_range(0..sources.len())].clone();
+        // A crowd gets little, and hangs on it.
+        let most = sources.len() - usize::from(!self.rng.random_bool(0.05));
+        let source = sources[self.rng.random_range(0..most)].clone();
         let dedupe = self.rng.random_bool(0.5).then(|| self.rng.random_range(0..200));
-        let size = if self.rng.random_bool(0.02) { 200_000 } else { self.rng.random_range(0..300) };
+        let size = match self.rng.random_range(0..1_000) {
+            0..3 => 200_000,
+            3..20 => 25_000,
+            _ => self.rng.random_range(0..300),
+        };
+
         let event = NewEvent {
             source,
             kind: "sim.event".to_owned(),
@@ -71,14 +81,23 @@ impl World {
     /// The operator does something.
     pub(super) fn meddle(&mut self, core: &Core<&mut Disk>) -> Option<Sent> {
         let state = core.queue.state();
-        let endpoints: Vec<u32> = state.endpoints.keys().copied().collect();
+        // Nobody touches those that are looked at, and those that hang.
+        let by_chance =
+            |settings: &Endpoint| !witness::is_one(settings) && !witness::is_of_crowd(settings);
+        let endpoints = state.endpoints.values().map(|endpoint| &endpoint.settings);
+        let endpoints: Vec<u32> =
+            endpoints.filter(|settings| by_chance(settings)).map(|settings| settings.id).collect();
         let id = *endpoints.get(self.rng.random_range(0..endpoints.len().max(1)))?;
         let endpoint = &state.endpoints[&id];
         let name = endpoint.settings.name.clone();
 
         let some_seq = self.rng.random_range(1..state.next_seq);
 
-        Some(match self.rng.random_range(0..34) {
+        Some(match self.rng.random_range(0..35) {
+            34 if state.endpoints.len() - endpoints.len() < self.crowd + MOST_WITNESSES => {
+                let n = u32::try_from(state.endpoints.len()).expect("few") + 1;
+                Sent::command(CreateEndpoint(Box::new(witness::endpoint(n))))
+            }
             32 if endpoints.len() > 1 => Sent::command(DeleteEndpoint { name }),
             33 => Sent::command(UpdateEndpoint(Box::new(self.resettled(&endpoint.settings)))),
             n if n % 8 == 0 => Sent::command(HoldEndpoint { name }),

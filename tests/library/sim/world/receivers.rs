@@ -1,5 +1,6 @@
 //! Receivers, good and bad ones.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ pub(super) enum Temper {
     Small,
     /// Refuses whatever holds a poisoned event (422).
     Picky,
-    /// Takes only some of a batch.
+    /// Takes only some of a batch, and says so in many ways.
     Partial,
     /// Says hold and drop.
     Steers,
@@ -47,12 +48,13 @@ pub(super) const TEMPERS: [Temper; 12] = [
     Temper::Hangs,
 ];
 
-/// What an answer comes to: the outcome, its status, which events were not taken, and how long it
-/// took.
+/// What an answer comes to: the outcome, its status, which events it names as not taken, which were
+/// taken in truth, and how long it took.
 pub(super) struct Answer {
     pub outcome: Outcome,
     pub status: Option<u16>,
     pub failed: Vec<EventId>,
+    pub taken: BTreeSet<EventId>,
     pub within_ms: u64,
     pub fault: Option<AttemptFault>,
 }
@@ -86,7 +88,8 @@ impl World {
                 AttemptFault::Unclear
             });
             let outcome = Outcome::Retryable { after_ms: None };
-            return Answer { outcome, status: None, failed: Vec::new(), within_ms: 1000, fault };
+            let (failed, taken) = (Vec::new(), BTreeSet::new());
+            return Answer { outcome, status: None, failed, taken, within_ms: 1000, fault };
         }
 
         let temper = self.tempers.get(&endpoint.id).copied().unwrap_or(Temper::Good);
@@ -117,18 +120,12 @@ impl World {
             _ => (Outcome::Delivered, 200, rng.random_range(1..20)),
         };
 
-        let partly = outcome == Outcome::Delivered && matches!(temper, Temper::Partial);
-        let share = if rng.random_bool(0.1) { 1.0 } else { 0.2 };
-        let named =
-            events.iter().filter(|_| partly && rng.random_bool(share)).map(|event| event.id);
-        let mut failed: Vec<EventId> = named.collect();
-
-        // Some name what was not in the batch, or the same one again and again.
-        if partly && rng.random_bool(0.2) {
-            let named = failed.first().copied().unwrap_or(EventId { seq: 1, tag: 7 });
-            failed
-                .extend(std::iter::repeat_n(named, 50).chain([EventId { seq: u64::MAX, tag: 1 }]));
+        let status = (status > 0).then_some(status);
+        if matches!(temper, Temper::Partial) && endpoint.batch.is_some() {
+            return self.take_a_part(events, within_ms);
         }
-        Answer { outcome, status: (status > 0).then_some(status), failed, within_ms, fault: None }
+        let took_all = outcome == Outcome::Delivered;
+        let taken = events.iter().filter(|_| took_all).map(|event| event.id).collect();
+        Answer { outcome, status, failed: Vec::new(), taken, within_ms, fault: None }
     }
 }

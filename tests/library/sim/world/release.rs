@@ -83,7 +83,9 @@ impl World {
     }
 
     fn see_record(&mut self, core: &Core<&mut Disk>, seq: Seq, record: &Record) {
+        self.check_policy(core, record);
         self.restraints.record(core.queue.state(), self.now, seq, record);
+        self.witnesses.record(core.queue.state(), self.now, seq, record);
         self.follow_lanes(core, seq, record);
         for attempt in record.attempts() {
             let delivery = attempt.delivery;
@@ -93,6 +95,11 @@ impl World {
                     self.checker.not_before.insert(delivery, self.now.mono_ms + delay_ms);
                 }
                 Consequence::Dead { .. } => self.totals.dead += 1,
+                Consequence::Delivered => {
+                    self.checker.not_before.remove(&delivery);
+                    let taken = self.checker.taken.contains(&delivery);
+                    assert!(taken, "{delivery} is called delivered: its receiver never took it");
+                }
                 next => {
                     self.totals.parked += u64::from(matches!(next, Consequence::Parked { .. }));
                     self.totals.held += u64::from(matches!(next, Consequence::Held { .. }));
@@ -126,9 +133,17 @@ impl World {
                     self.checker.not_before.remove(&relocated.delivery);
                 }
             }
+            Record::EndpointSet { endpoint } => {
+                let (id, allowed) = (endpoint.id, endpoint.concurrency);
+                self.checker.set_concurrency(id, allowed, self.now.mono_ms);
+                self.backlog.settings_changed(id);
+            }
             Record::SegmentDropped { .. } => self.totals.dropped_segments += 1,
             Record::EventRelocated { .. } => self.totals.relocated_events += 1,
-            Record::StreamPositionRelocated { .. } => self.totals.relocated_positions += 1,
+            Record::StreamPositionRelocated { waiting } => {
+                self.totals.relocated_positions += 1;
+                self.backlog.moved(waiting.delivery);
+            }
             _ => {}
         }
     }

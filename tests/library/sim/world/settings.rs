@@ -29,12 +29,8 @@ pub(super) fn endpoint(rng: &mut StdRng, n: u32) -> Endpoint {
     };
 
     let latest_by = (mode == CatchUpMode::Latest).then(|| "/k".to_owned());
-    let rate = |rng: &mut StdRng| Rate {
-        count: rng.random_range(1..30),
-        per_ms: rng.random_range(500..20_000),
-    };
     let pull = rng.random_bool(0.1);
-    let batch = (!pull && rng.random_bool(0.35)).then(|| Batch {
+    let batch = (!pull && rng.random_bool(0.45)).then(|| Batch {
         max_events: rng.random_range(1..40),
         max_bytes: rng.random_range(1..20_000),
         max_wait_ms: rng.random_range(0..5_000),
@@ -68,6 +64,10 @@ pub(super) fn endpoint(rng: &mut StdRng, n: u32) -> Endpoint {
     }
 }
 
+pub(super) fn rate(rng: &mut StdRng) -> Rate {
+    Rate { count: rng.random_range(1..30), per_ms: rng.random_range(500..20_000) }
+}
+
 fn retry(rng: &mut StdRng) -> RetryPolicy {
     RetryPolicy {
         base_ms: rng.random_range(1..5000),
@@ -86,7 +86,7 @@ impl World {
     /// An endpoint with other settings, of those whose promises are the same before and after.
     pub(super) fn resettled(&mut self, endpoint: &Endpoint) -> Endpoint {
         let mut other = endpoint.clone();
-        other.concurrency = self.rng.random_range(endpoint.concurrency..=20);
+        other.concurrency = self.rng.random_range(1..=20);
         if endpoint.order == Order::None && endpoint.catch_up.mode != CatchUpMode::Latest {
             let newest = self.rng.random_bool(0.5);
             other.catch_up.mode = if newest { CatchUpMode::Newest } else { CatchUpMode::Oldest };
