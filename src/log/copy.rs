@@ -136,7 +136,8 @@ impl LogCopy {
         let OpenCopy { segment, mut summary, .. } = open;
         drop(segment);
         // A segment that is damaged later is then noticed before the store writes into it.
-        checksums::record(&self.dir, summary.first)?;
+        let found = checksums::of_files(&self.dir, summary.first)?;
+        checksums::record(&self.dir, summary.first, &found)?;
 
         self.head = Head { seq: summary.last, hash: summary.head };
         if summary.records == 0 {

@@ -345,8 +345,11 @@ pub const SCRATCH_FOLDERS: usize = 64;
 /// milliseconds: sled keeps one page for each of its cache's 256 shards, which come to 9 MiB,
 /// whatever size the cache is given.
 pub const READ_FROM_SEGMENT: u64 = 2 << 20;
-/// A commit that takes longer ends the process.
+/// A write of a commit or a roll that has not returned by then ends the process.
 pub const COMMIT_TIMEOUT_MS: u64 = 10_000;
+/// Bytes of a commit or a checkpoint after which the store flushes, so that each write returns in
+/// time where the disk takes a hundred KiB a second.
+pub const FLUSH_BYTES: u64 = 1 << 20;
 /// What events may not take of the quota: this, or a 50th of it when that is more, but never more
 /// than a quarter.
 pub const DISK_RESERVE: u64 = 32 << 20;
