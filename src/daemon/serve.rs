@@ -379,6 +379,9 @@ impl Signals {
             signal(kind)
                 .map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
         };
+        // Not for its own sake: a process that ignores it, which it may inherit from the one that
+        // starts it, does not learn how its children end.
+        drop(catch(SignalKind::child())?);
         let (term, int) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
         Ok(Self { term, int, hup: catch(SignalKind::hangup())? })
     }
