@@ -1,11 +1,13 @@
 //! A backup: a copy of the log in a folder that a daemon can start on.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
 use super::error::{ArchiveError, ArchiveResult};
 use super::source::PieceSource;
-use crate::log::{Head, LogCopy, Piece};
+use crate::log::{Head, LogCopy, Piece, SegmentEnd};
+use crate::model::Seq;
 use crate::trust;
 
 /// How often a copy continues with segments that came while it was made.
@@ -59,31 +61,220 @@ fn copy_segments(
     source: &dyn PieceSource,
     copy: &mut LogCopy,
 ) -> ArchiveResult<(usize, Vec<String>)> {
-    let (mut segments, mut missing) = (0, Vec::new());
-    let mut done = 0;
+    let mut copied = Copied::default();
 
     for round in 0.. {
-        let listed = source.segments()?.into_iter().filter(|first| *first > done);
+        let listed = source.segments()?.into_iter().filter(|first| *first > copied.upto);
         let listed: Vec<_> = listed.collect();
 
         // The last segment of the first list is read to its end: that is the moment the backup is
         // of.
         let mut dropped = false;
+        let mut before = None;
         for first in listed {
-            let there = source.pieces(first, &mut |piece| {
-                if let Piece::Missing(what) = &piece {
-                    missing.push(what.clone());
-                }
-                Ok(copy.take(piece)?)
-            })?;
-            segments += usize::from(there);
-            dropped |= !there;
-            done = first;
+            before = copied.segment(source, copy, first, before)?;
+            dropped |= before.is_none();
         }
 
-        if !dropped || round == ROUNDS {
+        if !dropped {
+            let segments = copied.segments.len();
+            return Ok((segments, copied.segments.into_values().flatten().collect()));
+        }
+        if round == ROUNDS {
             break;
         }
     }
-    Ok((segments, missing))
+    let what = "retention drops segments faster than they are copied: try again".to_owned();
+    Err(ArchiveError::Garbled(what))
+}
+
+/// What has been copied.
+#[derive(Default)]
+struct Copied {
+    /// The segments, and what cannot be read in each, in words.
+    segments: BTreeMap<Seq, Vec<String>>,
+    /// Those up to the one that begins with this record need not be copied any more.
+    upto: Seq,
+}
+
+impl Copied {
+    /// Copies a segment, which comes behind one that ended so, by the same list. Returns how it
+    /// ends; `None` when it is gone.
+    fn segment(
+        &mut self,
+        source: &dyn PieceSource,
+        copy: &mut LogCopy,
+        first: Seq,
+        before: Option<SegmentEnd>,
+    ) -> ArchiveResult<Option<SegmentEnd>> {
+        // A sealed segment does not grow. So what is missing behind it by the same list is missing
+        // in the log, which reports it when it is verified, as the copy does.
+        let is_gap = |end: &SegmentEnd| end.sealed_at.is_some() && end.last + 1 < first;
+        if let Some(end) = before.filter(is_gap) {
+            let what = format!("records {} to {} are missing", end.last + 1, first - 1);
+            copy.take(Piece::Missing(what))?;
+        }
+
+        let (mut end, mut missing) = (None, Vec::new());
+        let there = source.pieces(first, &mut |piece| {
+            match &piece {
+                Piece::Missing(what) => missing.push(what.clone()),
+                Piece::End(found) => end = Some(found.clone()),
+                Piece::Header(_) | Piece::Checkpoint(_) | Piece::Frame(_) => {}
+            }
+            Ok(copy.take(piece)?)
+        })?;
+
+        if !there {
+            // Retention drops the oldest first, so those before it are gone as well.
+            copy.start_over()?;
+            *self = Self { upto: first, ..Self::default() };
+            return Ok(None);
+        }
+        self.segments.insert(first, missing);
+        // One that was not sealed yet is copied anew when there is another round: it has grown.
+        let is_sealed = end.as_ref().is_some_and(|end| end.sealed_at.is_some());
+        self.upto = if is_sealed { first } else { first - 1 };
+        Ok(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
+
+    use super::{PieceSource, backup};
+    use crate::archive::ArchiveResult;
+    use crate::log::{Log, Options, Piece, Reader, Recovered};
+    use crate::model::Seq;
+    use crate::record::Record;
+
+    /// A log that is rolled and shortened while it is copied.
+    struct Busy {
+        log: RefCell<Log>,
+        reader: Reader,
+        /// What happens before, or behind, the pieces of the segment that begins with this record.
+        before: fn(&Busy, Seq),
+        behind: fn(&Busy, Seq),
+    }
+
+    impl Busy {
+        /// Its segments begin with the records 1, 11 and 21, and it ends with 25.
+        fn new(dir: &Path, before: fn(&Self, Seq), behind: fn(&Self, Seq)) -> Self {
+            let options = Options { dir: dir.join("log"), ..Options::default() };
+            let Recovered { log, reader, .. } = Log::open(options, 1).expect("opens");
+            let busy = Self { log: RefCell::new(log), reader, before, behind };
+            for _ in 0..2 {
+                busy.fill(10);
+                busy.roll();
+            }
+            busy.fill(5);
+            busy
+        }
+
+        fn fill(&self, count: u64) {
+            for event in 0..count {
+                let record = Record::DuplicateSeen { event, at: event };
+                let _durable = self.log.borrow_mut().commit(&[record]).expect("commits");
+            }
+        }
+
+        fn roll(&self) {
+            self.log.borrow_mut().roll(b"state", 2).expect("rolls");
+        }
+
+        /// As retention does: a record of it comes first.
+        fn drop_segment(&self, first: Seq) {
+            let segments = self.reader.segments();
+            let found = segments.iter().find(|segment| segment.first == first).expect("there");
+            let (last, head) = (found.last.expect("it is not empty"), found.head);
+            let mut log = self.log.borrow_mut();
+            let record = Record::SegmentDropped { first, last, head, at: 1 };
+            let _durable = log.commit(&[record]).expect("commits");
+            log.drop_segment(first).expect("drops");
+        }
+    }
+
+    impl PieceSource for Busy {
+        fn segments(&self) -> ArchiveResult<Vec<Seq>> {
+            Ok(self.reader.segments().into_iter().map(|segment| segment.first).collect())
+        }
+
+        fn pieces(
+            &self,
+            first: Seq,
+            take: &mut dyn FnMut(Piece) -> ArchiveResult<()>,
+        ) -> ArchiveResult<bool> {
+            (self.before)(self, first);
+            let mut taken = Ok(());
+            let there = self.reader.pieces(first, &mut |piece| {
+                taken = take(piece);
+                taken.is_ok()
+            })?;
+            (self.behind)(self, first);
+            taken.map(|()| there)
+        }
+    }
+
+    /// The records of the backup, which has all from the first one on.
+    fn backed_up(source: &Busy, data: &Path) -> Vec<Seq> {
+        let summary = backup(source, data).expect("backs up");
+        assert_eq!(summary.missing, Vec::<String>::new());
+
+        let options = Options { dir: data.join("log"), ..Options::default() };
+        let Recovered { reader, problems, .. } = Log::open(options, 1).expect("opens");
+        assert_eq!(problems, []);
+        assert!(reader.verify(&mut |_| {}).ok);
+        assert_eq!(
+            (reader.durable(), reader.segments().len()),
+            (summary.head.seq, summary.segments)
+        );
+        reader.forward(1).map(|item| item.expect("reads").0).collect()
+    }
+
+    #[test]
+    fn a_backup_of_a_log_that_is_rolled_and_shortened_meanwhile_has_no_gap() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let before = |busy: &Busy, first| {
+            if first == 1 {
+                busy.drop_segment(1);
+            }
+        };
+        let behind = |busy: &Busy, first| {
+            if first == 21 && busy.reader.durable() < 30 {
+                busy.fill(5);
+                busy.roll();
+                busy.fill(5);
+            }
+        };
+        let source = Busy::new(dir.path(), before, behind);
+        let records = backed_up(&source, &dir.path().join("copy"));
+        assert_eq!(records, (11..=36).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_backup_leaves_out_what_is_dropped_behind_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let behind = |busy: &Busy, first| {
+            if first == 1 {
+                busy.drop_segment(1);
+                busy.drop_segment(11);
+            }
+        };
+        let source = Busy::new(dir.path(), |_, _| {}, behind);
+        let records = backed_up(&source, &dir.path().join("copy"));
+        assert_eq!(records, (21..=27).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_copy_takes_no_segment_that_does_not_follow() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let source = Busy::new(dir.path(), |_, _| {}, |_, _| {});
+        let mut copy = super::LogCopy::begin(&dir.path().join("copy")).expect("begins");
+        source.pieces(1, &mut |piece| Ok(copy.take(piece)?)).expect("the first");
+        let refused = source.pieces(21, &mut |piece| Ok(copy.take(piece)?));
+        let refused = refused.expect_err("11 to 20 are not there").to_string();
+        assert!(refused.contains("does not follow on record 10"), "{refused}");
+    }
 }

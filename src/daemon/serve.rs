@@ -376,6 +376,9 @@ pub struct Signals {
 impl Signals {
     fn catch() -> Result<Self, Exit> {
         let failed = |error| Exit::new(Exit::IO, format!("cannot catch signals: {error}"));
+        // Not for its own sake: a process that ignores it, which it may inherit from the one that
+        // starts it, does not learn how its children end.
+        drop(signal(SignalKind::child()).map_err(failed)?);
         let stop = StopSignals::catch().map_err(failed)?;
         Ok(Self { stop, hup: signal(SignalKind::hangup()).map_err(failed)? })
     }

@@ -2,18 +2,19 @@
 //! that it needs more time, and that it lives.
 //!
 //! It lives as long as the thread that commits answers: each sign of life is an answer of that
-//! thread. A daemon that accepts connections and commits nothing is ended by `WatchdogSec=` and
-//! started again.
+//! thread, or a write of its that has returned while it had no time to answer. A daemon that
+//! accepts connections and commits nothing is ended by `WatchdogSec=` and started again.
 //!
 //! More time is asked for while the log is opened, and while it is closed, as long as the process
 //! computes: a start that hangs is ended by `TimeoutStartSec=`.
 
+use std::pin::pin;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::queue::Status;
+use crate::queue::{Refusal, Status};
 use crate::scheduler::Handle;
 use crate::service::notify::{NotifyState, is_there, notify, pause};
 pub use crate::service::notify::{ready, stopping};
@@ -77,7 +78,8 @@ pub async fn report(handle: Handle, addresses: Vec<String>, mut stop: watch::Rec
     let mut reported = String::new();
 
     loop {
-        let answered = handle.status_unmetered().await;
+        let lives = || notify(&[NotifyState::Watchdog]);
+        let answered = answer(&handle, pause, lives).await;
         let next = if answered.is_ok() { pause } else { AGAIN };
         if let Ok(status) = answered {
             let refusal = (!handle.health().is_accepting()).then(|| handle.health().reason());
@@ -92,6 +94,26 @@ pub async fn report(handle: Handle, addresses: Vec<String>, mut stop: watch::Rec
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(next) => {}
+        }
+    }
+}
+
+/// An answer of the thread that commits. On a slow disk it may have no time for one during a large
+/// commit: then `lives` is called as long as its writes return.
+async fn answer(
+    handle: &Handle,
+    pause: Duration,
+    mut lives: impl FnMut(),
+) -> Result<Status, Refusal> {
+    let mut answered = pin!(handle.status_unmetered());
+    let mut returned = handle.health().returned_writes();
+    loop {
+        if let Ok(answered) = tokio::time::timeout(pause, &mut answered).await {
+            return answered;
+        }
+        let before = std::mem::replace(&mut returned, handle.health().returned_writes());
+        if before != returned {
+            lives();
         }
     }
 }
@@ -112,6 +134,7 @@ fn line(status: &Status, addresses: &str, refusal: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{WriteProgress, write_progress};
 
     #[test]
     fn a_start_that_computes_gets_more_time_and_one_that_hangs_does_not() {
@@ -121,6 +144,38 @@ mod tests {
         assert!(is_working(ticks_in(&stat(40, 2)), ticks_in(&stat(90, 30))));
         assert!(!is_working(ticks_in(&stat(40, 2)), ticks_in(&stat(41, 2))));
         assert!(std::fs::read_to_string("/proc/self/stat").is_ok_and(|text| text.contains(')')));
+    }
+
+    #[tokio::test]
+    async fn writes_that_return_are_signs_of_life_while_the_thread_has_no_time_to_answer() {
+        let (handle, channels) = crate::scheduler::channel();
+        let _ = handle.health().writes.set(WriteProgress::of_this_thread());
+        let pause = Duration::from_millis(1);
+
+        // Whoever waits for a sign of life lets a write return before the next one is due.
+        let mut signs = 0;
+        let mut channels = Some(channels);
+        let ended = answer(&handle, pause, || {
+            signs += 1;
+            write_progress::returned();
+            if signs == 3 {
+                drop(channels.take());
+            }
+        });
+        let (ended, ()) = tokio::join!(ended, async {
+            tokio::task::yield_now().await;
+            write_progress::returned();
+        });
+        assert!(ended.is_err(), "the thread has ended");
+        assert_eq!(signs, 3);
+
+        let (handle, channels) = crate::scheduler::channel();
+        let hangs = answer(&handle, pause, || panic!("nothing was written"));
+        let looks = tokio::time::sleep(20 * pause);
+        tokio::select! {
+            _ = hangs => panic!("nobody answers"),
+            () = looks => drop(channels),
+        }
     }
 
     #[test]

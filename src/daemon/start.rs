@@ -58,7 +58,8 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
     }
     drop_forgotten(&mut log, &reader, state.first_seq);
 
-    let is_new = state.next_seq == 1;
+    // A log of which all was lost begins anew as well: without a salt, its ids could be guessed.
+    let is_new = state.next_seq == 1 || state.salt == 0;
     let mut queue = Queue::new(state, seed()?, clock());
     queue.set_pace(config.outbound.catch_up_rate.map(|paced| paced.0));
     if is_new {

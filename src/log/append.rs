@@ -169,15 +169,38 @@ impl Log {
         Ok(())
     }
 
-    /// Closes the log. Dropping it does the same, but for the last sync of the watermark.
+    /// Closes the log. Dropping it does the same, but for the last sync of the watermark and the
+    /// checksums.
     ///
     /// # Errors
     /// When the operating system refuses. Everything that was acknowledged is durable nevertheless.
-    pub fn close(mut self) -> Result<(), LogError> {
+    pub fn close(self) -> Result<(), LogError> {
+        self.close_segments().map(ClosedLog::record_checksums)
+    }
+
+    /// The first half of [`Log::close`]: all that is written.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close_segments(mut self) -> Result<ClosedLog, LogError> {
         self.active = None;
         self.segments.close_idle();
+        self.watermark.sync()?;
+        Ok(ClosedLog { segments: self.segments })
+    }
+}
+
+/// A log that takes no more. The folder stays locked as long as this lives.
+#[derive(Debug)]
+pub struct ClosedLog {
+    segments: Arc<SegmentSet>,
+}
+
+impl ClosedLog {
+    /// The second half of [`Log::close`]: what was opened is read through, so that the next process
+    /// knows it again. On a slow disk that takes long.
+    pub fn record_checksums(self) {
         self.segments.record_checksums(|_| true);
-        self.watermark.sync()
     }
 }
 

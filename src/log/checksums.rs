@@ -29,7 +29,7 @@ pub(super) const AS_FOUND: &str = "db.as-found";
 
 /// The checksums of a segment's files, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct SegmentChecksums {
+pub(super) struct SegmentChecksums {
     files: Vec<FileChecksum>,
 }
 
@@ -84,11 +84,15 @@ fn has_checksum(name: &OsStr) -> bool {
     name == "db" || name == "conf" || name.as_encoded_bytes().starts_with(b"snap.")
 }
 
-/// Records the checksums of a closed segment's files.
-pub(super) fn record(dir: &Path, first: Seq) -> Result<(), LogError> {
+/// The checksums of a closed segment's files, which are read through.
+pub(super) fn of_files(dir: &Path, first: Seq) -> Result<SegmentChecksums, LogError> {
     let segment = folder::segment(dir, first);
-    let checksums = compute(&segment).map_err(LogError::io("read", &segment))?;
-    folder::write_checked(&folder::checksums(dir, first), &checksums)
+    compute(&segment).map_err(LogError::io("read", &segment))
+}
+
+/// Records them.
+pub(super) fn record(dir: &Path, first: Seq, checksums: &SegmentChecksums) -> Result<(), LogError> {
+    folder::write_checked(&folder::checksums(dir, first), checksums)
 }
 
 /// Copies the data file of a suspect segment before anything opens it, for `log salvage`: when sled

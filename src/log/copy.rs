@@ -24,6 +24,13 @@ pub struct LogCopy {
     open: Option<OpenCopy>,
     /// Where the copy ends so far.
     head: Head,
+    /// The segments that were copied, and where the copy ended before the last one of them.
+    copied: Vec<Seq>,
+    before: Head,
+    /// The last segment was not sealed yet: it may be copied once more.
+    is_unsealed: bool,
+    /// Something before the next segment cannot be read, so it need not follow on the last one.
+    is_interrupted: bool,
 }
 
 /// The segment that is being copied.
@@ -50,8 +57,39 @@ impl LogCopy {
         }
 
         folder::create(dir)?;
+        let (dir, head) = (dir.to_path_buf(), Head { seq: 0, hash: [0; 32] });
+        Ok(Self {
+            dir,
+            first: None,
+            open: None,
+            head,
+            copied: Vec::new(),
+            before: head,
+            is_unsealed: false,
+            is_interrupted: false,
+        })
+    }
+
+    /// Forgets what was copied so far: retention has dropped it from the log meanwhile, and what
+    /// lives of it is behind what comes next.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn start_over(&mut self) -> Result<(), LogError> {
+        for first in std::mem::take(&mut self.copied) {
+            self.remove(first)?;
+        }
         let head = Head { seq: 0, hash: [0; 32] };
-        Ok(Self { dir: dir.to_path_buf(), first: None, open: None, head })
+        (self.first, self.open, self.head, self.before) = (None, None, head, head);
+        (self.is_unsealed, self.is_interrupted) = (false, false);
+        Ok(())
+    }
+
+    fn remove(&self, first: Seq) -> Result<(), LogError> {
+        let dir = &self.dir;
+        let paths =
+            [folder::segment(dir, first), folder::seal(dir, first), folder::checksums(dir, first)];
+        paths.iter().try_for_each(|path| folder::remove(path))
     }
 
     /// Takes in the next piece.
@@ -67,13 +105,18 @@ impl LogCopy {
             }
             Piece::Frame(bytes) => self.frame(&bytes),
             // It is missing in the copy as it is in the log, and reported when either is verified.
-            Piece::Missing(_) => Ok(()),
+            Piece::Missing(_) => {
+                self.is_interrupted = true;
+                Ok(())
+            }
             Piece::End(end) => self.end_segment(&end),
         }
     }
 
     fn begin_segment(&mut self, bytes: Vec<u8>) -> Result<(), LogError> {
         let header = SegmentHeader::read(&self.dir, &bytes)?;
+        self.make_way(header.first)?;
+        self.check_follows(&header)?;
         self.first.get_or_insert((header.first, header.prev));
 
         let summary = SegmentSummary {
@@ -90,6 +133,41 @@ impl LogCopy {
         self.open =
             Some(OpenCopy { header: bytes, checkpoint: Vec::new(), segment: None, summary });
         Ok(())
+    }
+
+    /// Removes the last segment when it comes once more: it had not been sealed, and was written to
+    /// while others were copied.
+    fn make_way(&mut self, first: Seq) -> Result<(), LogError> {
+        if !self.is_unsealed || self.copied.last() != Some(&first) {
+            return Ok(());
+        }
+        self.remove(first)?;
+        self.copied.pop();
+        self.head = self.before;
+        if self.copied.is_empty() {
+            self.first = None;
+        }
+        self.is_unsealed = false;
+        Ok(())
+    }
+
+    /// Whether a segment goes on where the copy ends, unless records between them are lost: then
+    /// its header says so, or a piece has.
+    fn check_follows(&mut self, header: &SegmentHeader) -> Result<(), LogError> {
+        let expected = self.head.seq + 1;
+        let is_explained = std::mem::take(&mut self.is_interrupted)
+            || header.gap_from.is_some_and(|from| from <= expected);
+        let follows = header.first == expected && header.prev == self.head.hash;
+        if self.first.is_none() || is_explained || follows {
+            return Ok(());
+        }
+
+        let what = format!(
+            "the segment that begins with record {} does not follow on record {}: the log was \
+             rolled and shortened while it was copied; try again",
+            header.first, self.head.seq
+        );
+        Err(LogError::corrupt("copy into", &self.dir, what))
     }
 
     fn current(&mut self) -> Result<&mut OpenCopy, LogError> {
@@ -136,8 +214,12 @@ impl LogCopy {
         let OpenCopy { segment, mut summary, .. } = open;
         drop(segment);
         // A segment that is damaged later is then noticed before the store writes into it.
-        checksums::record(&self.dir, summary.first)?;
+        let found = checksums::of_files(&self.dir, summary.first)?;
+        checksums::record(&self.dir, summary.first, &found)?;
 
+        self.before = self.head;
+        self.copied.push(summary.first);
+        self.is_unsealed = end.sealed_at.is_none();
         self.head = Head { seq: summary.last, hash: summary.head };
         if summary.records == 0 {
             summary.head = chain;

@@ -16,10 +16,12 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::error::{EIO, FULL, LogError, StoreFault};
 use super::lazy_timers::LazyTimers;
+use super::write_progress::done;
 use super::{failpoint, folder};
 use crate::model::limits;
 
@@ -84,6 +86,8 @@ pub(super) struct Database {
     db: sled::Db,
     /// Our own descriptor of sled's file, to sync it by.
     data: File,
+    /// Bytes that were written since the last flush.
+    unflushed: AtomicU64,
     /// What tests want not to be readable.
     #[cfg(test)]
     pub faults: std::sync::Mutex<Vec<ReadFault>>,
@@ -109,6 +113,7 @@ impl Database {
             path: path.to_path_buf(),
             db,
             data,
+            unflushed: AtomicU64::new(0),
             #[cfg(test)]
             faults: std::sync::Mutex::default(),
         })
@@ -160,6 +165,7 @@ impl Database {
         }
 
         let _timers = LazyTimers::begin();
+        let bytes = batch.bytes;
         caught("write to", &self.path, || {
             self.db.apply_batch(batch.inner)?;
             for key in batch.large.iter().flat_map(|key| [key; ACCESSES_WRITTEN]) {
@@ -167,7 +173,8 @@ impl Database {
                 let _ = self.db.contains_key(key);
             }
             Ok(())
-        })
+        })?;
+        self.flush_if_much(bytes)
     }
 
     /// Removes all entries of a range. Returns how many there were.
@@ -216,7 +223,8 @@ impl Database {
 
     /// Writes one entry of a tree, all of it or nothing; durable only after [`Database::sync`].
     pub fn insert(&self, tree: &Tree, key: u16, value: &[u8]) -> Result<(), LogError> {
-        caught("write to", &self.path, || tree.0.insert(key.to_be_bytes(), value)).map(|_| ())
+        caught("write to", &self.path, || tree.0.insert(key.to_be_bytes(), value))?;
+        self.flush_if_much(value.len())
     }
 
     /// The entries of a tree from one key to another.
@@ -274,7 +282,15 @@ impl Database {
     /// Hands what was written to the operating system.
     pub fn flush(&self) -> Result<(), LogError> {
         let _timers = LazyTimers::begin();
-        caught("flush", &self.path, || self.db.flush()).map(|_| ())
+        self.unflushed.store(0, Ordering::Relaxed);
+        done(caught("flush", &self.path, || self.db.flush())).map(|_| ())
+    }
+
+    /// Flushes once much was written since the last time, so that no flush of a large commit or
+    /// checkpoint takes as long as a disk that does not answer.
+    fn flush_if_much(&self, bytes: usize) -> Result<(), LogError> {
+        let before = self.unflushed.fetch_add(bytes as u64, Ordering::Relaxed);
+        if before + bytes as u64 >= limits::FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Makes durable what was written. Never to be tried again after an error. `skip_sync` leaves
@@ -286,7 +302,7 @@ impl Database {
         if skip_sync {
             return Ok(());
         }
-        self.data.sync_data().map_err(LogError::io("sync", &self.path))
+        done(self.data.sync_data()).map_err(LogError::io("sync", &self.path))
     }
 
     /// Bytes that its data takes on the disk.

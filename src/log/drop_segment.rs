@@ -1,12 +1,12 @@
 //! Dropping a segment: recorded first, in the file `dropped`, and then deleted after its last user.
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use super::append::Log;
 use super::error::LogError;
 use super::segment_set::SegmentSet;
-use super::segment_slot::SegmentSlot;
+use super::segment_slot::{OpenState, SegmentSlot};
 use super::segment_summary::{DroppedRange, SegmentSummary};
 use super::{ballast, failpoint, folder};
 use crate::model::Seq;
@@ -16,7 +16,8 @@ impl Log {
     ///
     /// # Errors
     /// When there is no such segment, when its records are still needed because the log has not
-    /// been rolled since it was opened with damage, or when the operating system refuses.
+    /// been rolled since it was opened with damage, when somebody is just opening it, which may
+    /// take long, or when the operating system refuses.
     pub fn drop_segment(&mut self, first: Seq) -> Result<(), LogError> {
         let sealed = self.segments.get(first).filter(|slot| !Arc::ptr_eq(slot, &self.slot));
         let slot = sealed.ok_or(LogError::NoSuchSegment { first })?;
@@ -24,6 +25,7 @@ impl Log {
         if summary.last >= self.fold_from {
             return Err(LogError::StillNeeded { first });
         }
+        let Some(state) = slot.try_state() else { return Err(LogError::BeingOpened { first }) };
         failpoint::reached("drop.begun");
 
         if let Err(error) = record_dropped(&self.segments, &summary) {
@@ -36,7 +38,7 @@ impl Log {
         failpoint::reached("drop.noted");
 
         self.segments.remove(first);
-        delete(&self.segments, &slot)?;
+        delete(&self.segments, &slot, state)?;
         failpoint::reached("drop.done");
         Ok(())
     }
@@ -66,10 +68,14 @@ fn record_dropped(segments: &SegmentSet, summary: &SegmentSummary) -> Result<(),
 }
 
 /// Deletes the folder and the seal of a dropped segment, after its last user.
-pub(super) fn delete(segments: &SegmentSet, slot: &Arc<SegmentSlot>) -> Result<(), LogError> {
+pub(super) fn delete(
+    segments: &SegmentSet,
+    slot: &Arc<SegmentSlot>,
+    state: MutexGuard<'_, OpenState>,
+) -> Result<(), LogError> {
     let (dir, first) = (&segments.dir, slot.first);
 
-    segments.drop_slot(slot, || {
+    segments.drop_slot(slot, state, || {
         let deleting = folder::deleting(dir, first);
         let path = folder::segment(dir, first);
         if fs::exists(&path).unwrap_or(false) {

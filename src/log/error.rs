@@ -74,6 +74,8 @@ pub enum LogError {
     NoSuchSegment { first: Seq },
     #[error("the segment that begins with record {first} is needed until the log has been rolled")]
     StillNeeded { first: Seq },
+    #[error("the segment that begins with record {first} is just being opened or closed")]
+    BeingOpened { first: Seq },
     #[error("a record of {len} bytes does not fit into the log, the limit is {limit}")]
     TooLarge { len: usize, limit: usize },
     #[error("a commit of more than {limit} frames, of half a MiB each, does not fit into the log")]

@@ -5,7 +5,8 @@
 //!
 //! * `POINT`: when it is reached; `POINT:3`: when it is reached for the third time;
 //! * `FIRST>POINT`: when it is reached for the first time after `FIRST` was reached;
-//! * with `!panic` at the end the thread panics; else the process is killed as by `kill -9`.
+//! * with `!panic` at the end the thread panics, with `!hang` it goes no further; else the process
+//!   is killed as by `kill -9`.
 //!
 //! So the programs that `cargo test` builds have fail points, and no second build is needed.
 
@@ -27,15 +28,24 @@ mod armed {
     struct FailPlan {
         /// The next one is the last.
         steps: Vec<(String, u32)>,
-        panics: bool,
+        end: FailEnd,
+    }
+
+    /// What happens there.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum FailEnd {
+        Kill,
+        Panic,
+        Hang,
     }
 
     impl FailPlan {
         fn from_environment() -> Self {
             let text = std::env::var("HOOKBOX_FAIL_AT").unwrap_or_default();
-            let (points, panics) = match text.strip_suffix("!panic") {
-                Some(points) => (points, true),
-                None => (&*text, false),
+            let (points, end) = match text.split_once('!') {
+                Some((points, "panic")) => (points, FailEnd::Panic),
+                Some((points, "hang")) => (points, FailEnd::Hang),
+                _ => (&*text, FailEnd::Kill),
             };
 
             let step = |one: &str| match one.split_once(':') {
@@ -45,7 +55,7 @@ mod armed {
             let mut steps: Vec<_> =
                 points.split('>').filter(|one| !one.is_empty()).map(step).collect();
             steps.reverse();
-            Self { steps, panics }
+            Self { steps, end }
         }
 
         /// Whether the last step of the plan is reached by this point.
@@ -65,18 +75,20 @@ mod armed {
     }
 
     pub(crate) fn reached(point: &str) {
-        let panics = {
+        let end = {
             let mut plan = PLAN.lock().unwrap_or_else(PoisonError::into_inner);
             let plan = plan.get_or_insert_with(FailPlan::from_environment);
             if !plan.is_due(point) {
                 return;
             }
-            plan.panics
+            plan.end
         };
 
-        assert!(!panics, "the fail point {point} was reached");
-        let _ =
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        assert!(end != FailEnd::Panic, "the fail point {point} was reached");
+        if end == FailEnd::Kill {
+            let own = rustix::process::getpid();
+            let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+        }
         loop {
             std::thread::park();
         }

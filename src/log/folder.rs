@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::LogError;
 use super::failpoint;
+use super::write_progress::done;
 use crate::model::Seq;
 
 /// How often, and how long each time, a lock is waited for whose holder is gone.
@@ -190,18 +191,19 @@ fn holder(file: &File) -> Option<u32> {
 
 /// Makes the names in a folder durable.
 pub(super) fn sync(dir: &Path) -> Result<(), LogError> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(LogError::io("sync the folder", dir))
+    let synced = done(File::open(dir).and_then(|d| d.sync_all()));
+    synced.map_err(LogError::io("sync the folder", dir))
 }
 
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), LogError> {
-    fs::rename(from, to).map_err(LogError::io("rename", from))?;
+    done(fs::rename(from, to)).map_err(LogError::io("rename", from))?;
     to.parent().map_or(Ok(()), sync)
 }
 
 /// Removes a file or a whole folder; it is no error that it is gone already.
 pub(super) fn remove(path: &Path) -> Result<(), LogError> {
-    let done = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match done {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match done(removed) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LogError::io("remove", path)(e)),
         _ => Ok(()),
     }
@@ -228,7 +230,7 @@ pub(super) fn write_checked(path: &Path, value: &impl Serialize) -> Result<(), L
         f.write_all(text.as_bytes())?;
         f.sync_all()
     });
-    written.map_err(LogError::io("write", &tmp))?;
+    done(written).map_err(LogError::io("write", &tmp))?;
 
     failpoint::reached("checked.written");
     rename(&tmp, path)

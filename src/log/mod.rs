@@ -109,13 +109,16 @@ mod segment_set;
 mod segment_slot;
 mod segment_summary;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod unreadable;
 mod unverified_tail;
 mod verify;
 mod watermark;
+pub(crate) mod write_progress;
 
-pub use append::{Committed, Log};
+pub use append::{ClosedLog, Committed, Log};
 pub use backward::Backward;
 pub use carve::{CarvedSegment, carve};
 pub use copy::LogCopy;
@@ -131,3 +134,4 @@ pub use recover::Recovered;
 pub use scratch_copy::{Origin, ScratchCopy};
 pub use segment_format::SegmentFormat;
 pub use verify::{Expect, Progress, Report};
+pub use write_progress::WriteProgress;

@@ -9,11 +9,12 @@ use std::path::PathBuf;
 
 use super::checksums::{self, ChecksumMatch, FileStamps};
 use super::error::LogError;
+use super::folder;
 use super::options::Options;
+use super::probe::Prober;
 use super::scratch_copy::{FetchedSegments, Origin};
 use super::segment::Segment;
 use super::segment_slot::OpenState;
-use super::{folder, probe};
 use crate::model::Seq;
 
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(super) struct SegmentOpener {
     dir: PathBuf,
     skip_sync: bool,
     /// See [`Options::probe`]; without a program nothing is probed.
-    probe: Option<PathBuf>,
+    prober: Option<Prober>,
     /// Where the segments of a scratch copy come from, and those that have been copied.
     origin: Option<Origin>,
     fetched: FetchedSegments,
@@ -32,7 +33,10 @@ impl SegmentOpener {
         Self {
             dir: options.dir.clone(),
             skip_sync: options.skip_sync,
-            probe: options.probe.clone(),
+            prober: options
+                .probe
+                .clone()
+                .map(|program| Prober { program, patience: options.probe_patience }),
             origin: options.origin.clone(),
             fetched: FetchedSegments::default(),
         }
@@ -40,7 +44,7 @@ impl SegmentOpener {
 
     /// Whether checksums of files are recorded and compared.
     pub fn probes(&self) -> bool {
-        self.probe.is_some()
+        self.prober.is_some()
     }
 
     /// Whether the log is a scratch copy of another one.
@@ -77,8 +81,8 @@ impl SegmentOpener {
             origin.fetch(&self.dir, first, &self.fetched)?;
         }
 
-        let checked = match &self.probe {
-            Some(program) => self.probe_if_suspect(program, first, was_open)?,
+        let checked = match &self.prober {
+            Some(prober) => self.probe_if_suspect(prober, first, was_open)?,
             None => None,
         };
         Ok((Segment::open(&self.dir, first, self.skip_sync)?, checked))
@@ -88,7 +92,7 @@ impl SegmentOpener {
     /// checksums match.
     fn probe_if_suspect(
         &self,
-        program: &std::path::Path,
+        prober: &Prober,
         first: Seq,
         was_open: bool,
     ) -> Result<Option<FileStamps>, LogError> {
@@ -110,7 +114,7 @@ impl SegmentOpener {
         // A process may have died before it could decide whether anything is wrong. Checked once in
         // each process.
         let undecided = !was_open && checksums::has_as_found(&segment);
-        if (!trusted || undecided || left_open) && probe::probe(program, &segment)? {
+        if (!trusted || undecided || left_open) && prober.probe(&segment)? {
             checksums::remove_as_found(&segment);
         }
         Ok(checked)

@@ -1,8 +1,10 @@
 //! The options of a log: where it is, and when it is rolled.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::disk_space::DiskBudget;
+use super::probe;
 use super::scratch_copy::Origin;
 use super::segment_format::SegmentFormat;
 use crate::model::limits;
@@ -23,6 +25,9 @@ pub struct Options {
     /// The program that opens suspect segments first, as `PROGRAM --probe-segment FOLDER`, which
     /// calls [`super::probe_segment`].
     pub probe: Option<PathBuf>,
+    /// How long that program may take for a small segment.
+    #[doc(hidden)]
+    pub probe_patience: Duration,
     /// The disk space that the log may take.
     pub budget: DiskBudget,
     /// Set for a [`super::ScratchCopy`]: the log whose segments are copied on demand.
@@ -38,6 +43,7 @@ impl Default for Options {
             skip_sync: false,
             segment_format: SegmentFormat::default(),
             probe: None,
+            probe_patience: probe::PATIENCE,
             budget: DiskBudget::default(),
             origin: None,
         }

@@ -12,13 +12,17 @@
 //! Only the child's death counts, and only one that its own work caused: what it can read and finds
 //! wrong, the daemon finds as well, and reports with the exact range. A child that cannot be
 //! started, or that somebody else ended, proves nothing. Nor is a segment damaged because the
-//! operating system refused a call: sled panics over some of these errors, too, and then the
-//! segment is not opened now and stays as it is.
+//! operating system refused a call, or memory: sled panics over some of these errors, too. Nor
+//! because a child takes long, or because nobody knows how it ended. In these cases the segment is
+//! not opened now, and stays as it is.
+//!
+//! A process that ignores SIGCHLD does not learn how a child ended (wait(2)), and one may inherit
+//! that. So a child that lives to its end says as its last word what it found.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -30,9 +34,10 @@ use super::segment_summary::SegmentSummary;
 use super::{database, folder};
 use crate::model::Seq;
 
-/// Reading 64 MiB takes less than a second; the largest segment that can be configured less than a
-/// minute.
-const TIMEOUT_MS: u64 = 180_000;
+/// How long a child may take, and the bytes a second that it reads at least. Reading 64 MiB takes
+/// less than a second; the largest segment that can be configured less than a minute.
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
+const SLOWEST_DISK: u64 = 256 << 10;
 const POLL_MS: u64 = 2;
 /// How often a child opens a segment at most. What sled repairs stays repaired: two or three times
 /// are enough.
@@ -41,6 +46,9 @@ const ROUNDS: usize = 8;
 const SET_BACK: Duration = Duration::from_secs(1);
 /// Bytes read of what a child wrote to its standard error.
 const STDERR_MAX: u64 = 4096;
+/// The last words of a child that has lived to its end.
+const COMPLETE: &str = "the segment is complete";
+const SURVIVED: &str = "the segment can be opened";
 /// SIGKILL, SIGTERM, SIGINT, SIGHUP: somebody else wanted it to end.
 const SIGNALS_FROM_OUTSIDE: [i32; 4] = [9, 15, 2, 1];
 
@@ -50,39 +58,132 @@ enum ProbeOutcome {
     Complete,
     /// It survived, and found something wrong; or it proves nothing.
     Survived,
-    Died(String),
+    Died(DyingWords),
+    /// Nobody knows how it ended.
+    Unknown(String),
 }
 
-/// Lets a child open the segment. A snapshot of sled's that it dies of is set aside. Returns
-/// whether everything is there that the segment was sealed with.
-pub(super) fn probe(program: &Path, segment: &Path) -> Result<bool, LogError> {
-    let why = match run_child(program, segment) {
-        ProbeOutcome::Died(why) => why,
-        survived => return Ok(matches!(survived, ProbeOutcome::Complete)),
-    };
-    if is_system_error(&why) {
-        return Err(refused(segment, &why));
-    }
+/// The signal that a child died of, and the beginning of what it wrote to its standard error.
+struct DyingWords {
+    signal: i32,
+    text: String,
+}
 
-    // Without the files that sled can do without, it may be able to open the segment.
-    database::set_aside_dispensable(segment)?;
-    match run_child(program, segment) {
-        ProbeOutcome::Died(why) if is_system_error(&why) => Err(refused(segment, &why)),
-        ProbeOutcome::Died(why) => {
-            Err(LogError::corrupt("open", segment, format!("a process that reads it dies: {why}")))
+/// The program that opens suspect segments, and how long it may take.
+#[derive(Clone, Debug)]
+pub(super) struct Prober {
+    pub program: PathBuf,
+    pub patience: Duration,
+}
+
+impl Prober {
+    /// Lets a child open the segment. A snapshot of sled's that it dies of is set aside. Returns
+    /// whether everything is there that the segment was sealed with.
+    ///
+    /// # Errors
+    /// When the child dies of it, twice, or nothing is proved.
+    pub fn probe(&self, segment: &Path) -> Result<bool, LogError> {
+        if let Ok(is_complete) = self.look(segment)? {
+            return Ok(is_complete);
         }
-        survived => Ok(matches!(survived, ProbeOutcome::Complete)),
+
+        // Without the files that sled can do without, it may be able to open the segment.
+        database::set_aside_dispensable(segment)?;
+        self.look(segment)?.map_err(|words| {
+            let what = format!("a process that reads it dies: {}", words.short());
+            LogError::corrupt("open", segment, what)
+        })
+    }
+
+    /// One child: whether it found the segment complete, or the words with which it died of it.
+    ///
+    /// # Errors
+    /// When it proved nothing.
+    fn look(&self, segment: &Path) -> Result<Result<bool, DyingWords>, LogError> {
+        match self.run_child(segment) {
+            ProbeOutcome::Complete => Ok(Ok(true)),
+            ProbeOutcome::Survived => Ok(Ok(false)),
+            ProbeOutcome::Died(words) if words.name_the_system() => {
+                let why = words.short();
+                Err(refused(segment, &format!("dies of an error of the system: {why}")))
+            }
+            ProbeOutcome::Died(words) => Ok(Err(words)),
+            ProbeOutcome::Unknown(why) => Err(refused(segment, &why)),
+        }
+    }
+
+    fn run_child(&self, segment: &Path) -> ProbeOutcome {
+        let mut command = Command::new(&self.program);
+        // hookboxctl acts as the daemon when it is called by its name.
+        command.arg0("hookboxd");
+        command.arg("--probe-segment").arg(segment);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let Ok(mut child) = command.spawn() else { return ProbeOutcome::Survived };
+
+        let patience = self.patience + Duration::from_secs(file_bytes(segment) / SLOWEST_DISK);
+        let status = match wait(&mut child, patience) {
+            Ok(Some(status)) => status,
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let seconds = patience.as_secs();
+                return ProbeOutcome::Unknown(format!("did not end within {seconds} s"));
+            }
+            Err(error) => return outcome_by_words(&mut child, &error),
+        };
+
+        let by_itself = status.signal().filter(|signal| !SIGNALS_FROM_OUTSIDE.contains(signal));
+        let Some(signal) = by_itself else {
+            return if status.success() { ProbeOutcome::Complete } else { ProbeOutcome::Survived };
+        };
+        let text = beginning_of(child.stderr.take());
+        ProbeOutcome::Died(DyingWords { signal, text })
     }
 }
 
-/// Whether a panic message names an error of the operating system.
-fn is_system_error(message: &str) -> bool {
-    message.contains("Os { code: ") || message.contains("(os error ")
+impl DyingWords {
+    /// Whether they name an error of the operating system, or a lack of memory.
+    fn name_the_system(&self) -> bool {
+        let of_the_system = ["Os { code: ", "(os error "];
+        of_the_system.iter().any(|words| self.text.contains(words))
+            || self.text.lines().any(|line| {
+                line.starts_with("memory allocation of ") && line.contains(" bytes failed")
+            })
+    }
+
+    fn short(&self) -> String {
+        let lines = self.text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first_lines: Vec<&str> = lines.take(2).collect();
+        format!("signal {}, {}", self.signal, first_lines.join(" "))
+    }
 }
 
 fn refused(segment: &Path, why: &str) -> LogError {
-    let what = format!("a process that reads it dies of an error of the system: {why}");
+    let what = format!("a process that reads it {why}");
     LogError::Store { doing: "open", path: segment.to_path_buf(), fault: StoreFault::Io, what }
+}
+
+/// Bytes of a segment's data file.
+fn file_bytes(segment: &Path) -> u64 {
+    fs::metadata(segment.join("db")).map_or(0, |found| found.len())
+}
+
+/// How a child ended of which the system does not say it.
+fn outcome_by_words(child: &mut Child, error: &io::Error) -> ProbeOutcome {
+    let words = beginning_of(child.stdout.take());
+    match words.trim_end() {
+        COMPLETE => ProbeOutcome::Complete,
+        SURVIVED => ProbeOutcome::Survived,
+        _ => ProbeOutcome::Unknown(format!("ended, and the system does not say how: {error}")),
+    }
+}
+
+fn beginning_of(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        let _ = pipe.take(STDERR_MAX).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The child's work: opens the segment until opening it leaves it as it was, and then reads all of
@@ -92,6 +193,13 @@ fn refused(segment: &Path, why: &str) -> LogError {
 /// When the segment cannot be read, or is not what it was sealed with. The caller only wants to
 /// know whether this process survives.
 pub fn probe_segment(path: &Path) -> Result<(), LogError> {
+    let found = open_and_read(path);
+    // Nobody may be listening.
+    let _ = writeln!(io::stdout(), "{}", if found.is_ok() { COMPLETE } else { SURVIVED });
+    found
+}
+
+fn open_and_read(path: &Path) -> Result<(), LogError> {
     let (Some(dir), Some(first)) = (path.parent(), folder::first_of(path)) else {
         return Err(LogError::corrupt("open", path, "it is not the folder of a segment"));
     };
@@ -143,42 +251,40 @@ fn read_all(segment: &Segment, path: &Path, dir: &Path, first: Seq) -> Result<()
     }
 }
 
-fn run_child(program: &Path, segment: &Path) -> ProbeOutcome {
-    let mut command = Command::new(program);
-    // hookboxctl acts as the daemon when it is called by its name.
-    command.arg0("hookboxd");
-    command.arg("--probe-segment").arg(segment);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let Ok(mut child) = command.spawn() else { return ProbeOutcome::Survived };
-
-    let Some(status) = wait(&mut child) else {
-        let _ = child.kill();
-        let _ = child.wait();
-        return ProbeOutcome::Died(format!("it did not end within {} s", TIMEOUT_MS / 1000));
-    };
-    let by_itself = status.signal().filter(|signal| !SIGNALS_FROM_OUTSIDE.contains(signal));
-    let Some(signal) = by_itself else {
-        return if status.success() { ProbeOutcome::Complete } else { ProbeOutcome::Survived };
-    };
-
-    let mut stderr = Vec::new();
-    if let Some(pipe) = child.stderr.take() {
-        let _ = pipe.take(STDERR_MAX).read_to_end(&mut stderr);
+/// Waits for the child; `None` when it takes too long.
+fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    let pause = Duration::from_millis(POLL_MS);
+    let mut waited = Duration::ZERO;
+    while waited < patience {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::park_timeout(pause);
+        waited += pause;
     }
-    let text = String::from_utf8_lossy(&stderr);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first_lines: Vec<&str> = lines.take(2).collect();
-    ProbeOutcome::Died(format!("signal {signal}, {}", first_lines.join(" ")))
+    Ok(None)
 }
 
-/// Waits for the child; `None` when it takes too long or cannot be waited for.
-fn wait(child: &mut Child) -> Option<ExitStatus> {
-    for _ in 0..TIMEOUT_MS / POLL_MS {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) => std::thread::park_timeout(Duration::from_millis(POLL_MS)),
-            Err(_) => return None,
-        }
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::process::{Command, Stdio};
+
+    use super::{COMPLETE, ProbeOutcome, SURVIVED, outcome_by_words};
+
+    #[test]
+    fn the_last_words_of_a_child_say_how_it_ended_where_the_system_does_not() {
+        let ended = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.spawn().expect("a shell");
+            let outcome = outcome_by_words(&mut child, &io::Error::from_raw_os_error(10));
+            let _ = child.wait();
+            outcome
+        };
+        let say = |words: &str| ended(&format!("echo '{words}'"));
+        assert!(matches!(say(COMPLETE), ProbeOutcome::Complete));
+        assert!(matches!(say(SURVIVED), ProbeOutcome::Survived));
+        assert!(matches!(ended("kill -ABRT $$"), ProbeOutcome::Unknown(_)));
     }
-    None
 }

@@ -238,6 +238,14 @@ impl Reader {
         self.segments.record_checksums(|summary| summary.sealed_at.is_some());
     }
 
+    /// The same, but for the segment that begins with this record: it is about to be dropped, for
+    /// which nobody may be just closing it.
+    pub fn close_idle_but(&self, dropped: Seq) {
+        self.segments.close_idle_but(Some(dropped));
+        self.segments
+            .record_checksums(|summary| summary.sealed_at.is_some() && summary.first != dropped);
+    }
+
     /// Gives up the segment that this error is about, until the log is opened anew, so that reading
     /// continues behind it; it counts as damaged from then on. Only when the disk itself fails:
     /// everything else may pass. Returns whether a segment was given up.

@@ -28,7 +28,8 @@ impl Log {
         let summary = self.slot.summary();
         let large = summary.payload_bytes >= self.segment_bytes;
         let crowded = self.active.as_ref().is_some_and(|segment| segment.is_crowded());
-        let old = wall_ms.saturating_sub(summary.created_at) >= self.segment_age_ms;
+        // It may have been created while the clock was ahead: once it is set, that moment is far.
+        let old = wall_ms.abs_diff(summary.created_at) >= self.segment_age_ms;
 
         let due = self.needs_checkpoint || large || ((old || crowded) && summary.records > 0);
         due && self.may_roll(summary.payload_bytes)
@@ -147,7 +148,7 @@ impl Log {
         // Both have the same name, so the empty one goes first. After a crash in between, opening
         // the log creates one like it from the watermark.
         self.active = None;
-        delete(&self.segments, &self.slot)?;
+        delete(&self.segments, &self.slot, self.slot.state())?;
         let segment = Segment::create(&self.segments.dir, &new, self.segments.skip_sync)?;
 
         self.activate(segment, &new);

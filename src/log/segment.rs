@@ -22,6 +22,7 @@ use super::header::{NewSegment, SegmentHeader};
 #[cfg(test)]
 use super::layout::Tampering;
 use super::layout::{self, CommitWriter, FrameLookup, SegmentLayout};
+use super::write_progress::done;
 use super::{failpoint, folder};
 use crate::model::{Seq, limits};
 
@@ -99,7 +100,7 @@ impl Segment {
             for name in ["conf", "db", "blobs"] {
                 let file = temporary.join(name);
                 let synced = File::open(&file).and_then(|f| f.sync_all());
-                synced.map_err(LogError::io("sync", &file))?;
+                done(synced).map_err(LogError::io("sync", &file))?;
             }
         }
         folder::sync(&temporary)?;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use super::checksums;
+use super::checksums::{self, FileStamps};
 use super::damage::KnownDamage;
 use super::disk_gauge::DiskGauge;
 use super::error::LogError;
@@ -20,8 +20,9 @@ use super::format::FolderFormat;
 use super::frame_cache::FrameCache;
 use super::opener::SegmentOpener;
 use super::options::Options;
+use super::segment::Segment;
 use super::segment_format::SegmentFormat;
-use super::segment_slot::{SegmentGuard, SegmentSlot};
+use super::segment_slot::{OpenState, SegmentGuard, SegmentSlot};
 use super::segment_summary::{DroppedRange, SegmentSummary};
 use crate::model::{Seq, limits};
 
@@ -178,7 +179,7 @@ impl SegmentSet {
 
             let segment = match &state.segment {
                 Some(segment) => segment.clone(),
-                None => match self.opener.reopen(slot.first, &state) {
+                None => match self.reopen(slot, &mut state) {
                     Ok((segment, checked)) => {
                         (state.was_open, state.checked_stamps) = (true, checked);
                         state.open_stamps = checksums::stamps(&self.dir, slot.first);
@@ -198,6 +199,15 @@ impl SegmentSet {
 
         self.mark_used(slot);
         Ok(Some(guard))
+    }
+
+    fn reopen(
+        &self,
+        slot: &SegmentSlot,
+        state: &mut OpenState,
+    ) -> Result<(Segment, Option<FileStamps>), LogError> {
+        state.openings += 1;
+        self.opener.reopen(slot.first, state)
     }
 
     fn report_lost(&self, slot: &SegmentSlot, why: String) -> LogError {
@@ -228,7 +238,18 @@ impl SegmentSet {
 
     /// Closes sealed segments that nobody is using.
     pub fn close_idle(&self) {
-        let idle: Vec<_> = self.recent().drain(..).collect();
+        self.close_idle_but(None);
+    }
+
+    /// The same, but for the segment that begins with this record.
+    pub fn close_idle_but(&self, kept: Option<Seq>) {
+        let idle: VecDeque<_> = {
+            let mut recent = self.recent();
+            let is_kept = |slot: &Arc<SegmentSlot>| Some(slot.first) == kept;
+            let (rest, idle) = std::mem::take(&mut *recent).into_iter().partition(is_kept);
+            *recent = rest;
+            idle
+        };
         idle.iter().for_each(|slot| slot.release());
         self.cache.clear();
     }
@@ -242,33 +263,45 @@ impl SegmentSet {
         }
 
         for slot in self.all().into_iter().filter(|slot| which(&slot.summary())) {
-            // The lock is held all the while, so that nobody opens the segment.
-            let mut state = slot.state();
-            if !state.is_closed() || !state.was_open {
-                continue;
-            }
-            let stamps = checksums::stamps(&self.dir, slot.first);
-            if stamps.is_none() || state.checked_stamps != stamps {
-                let recorded = checksums::record(&self.dir, slot.first);
-                state.checked_stamps = recorded.ok().and(stamps);
-            }
+            self.record_checksums_of(&slot);
         }
     }
 
-    /// Forgets a segment. Its folder, which `rename` gives another name, is deleted after its last
-    /// user. Nobody opens the segment meanwhile.
+    /// Reads a closed segment through without its lock, for which the thread that commits may wait.
+    fn record_checksums_of(&self, slot: &SegmentSlot) {
+        let (stamps, openings) = {
+            let state = slot.state();
+            let stamps = checksums::stamps(&self.dir, slot.first);
+            let is_known = stamps.is_some() && state.checked_stamps == stamps;
+            if !state.is_closed() || !state.was_open || is_known {
+                return;
+            }
+            (stamps, state.openings)
+        };
+        let found = checksums::of_files(&self.dir, slot.first);
+
+        // Whoever has opened it meanwhile may have changed it.
+        let mut state = slot.state();
+        if state.is_closed() && state.openings == openings {
+            let recorded = found.and_then(|found| checksums::record(&self.dir, slot.first, &found));
+            state.checked_stamps = recorded.ok().and(stamps);
+        }
+    }
+
+    /// Forgets a segment, whose lock is held: nobody opens it meanwhile. Its folder, which `rename`
+    /// gives another name, is deleted after its last user.
     ///
     /// # Errors
     /// Those of `rename`.
     pub fn drop_slot(
         &self,
         slot: &Arc<SegmentSlot>,
+        mut state: MutexGuard<'_, OpenState>,
         rename: impl FnOnce() -> Result<PathBuf, LogError>,
     ) -> Result<(), LogError> {
         self.cache.forget(slot.first, slot.last());
         self.recent().retain(|s| !Arc::ptr_eq(s, slot));
 
-        let mut state = slot.state();
         state.dropped = Some(rename()?);
         state.close_if_idle();
         Ok(())

@@ -5,7 +5,7 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::checksums::FileStamps;
 use super::error::LogProblem;
@@ -26,6 +26,8 @@ pub(super) struct SegmentSlot {
 pub(super) struct OpenState {
     pub segment: Option<Arc<Segment>>,
     pub users: usize,
+    /// How often it was opened, or tried to be.
+    pub openings: u64,
     /// It stays open without users.
     pub keep_open: bool,
     /// Its folder has been renamed to this, to be deleted.
@@ -91,6 +93,15 @@ impl SegmentSlot {
 
     pub fn state(&self) -> MutexGuard<'_, OpenState> {
         locked(&self.state)
+    }
+
+    /// The same without waiting: `None` while the segment is being opened or closed.
+    pub fn try_state(&self) -> Option<MutexGuard<'_, OpenState>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     pub fn mark_lost(&self, why: String) {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::LogError;
 use super::frame::ChainHead;
+use super::write_progress::done;
 use crate::model::Seq;
 
 const SLOT: usize = 64;
@@ -67,7 +68,7 @@ impl Watermark {
         slot[48..USED].copy_from_slice(&crc.to_be_bytes());
 
         let at = (self.counter % 2) * SLOT as u64;
-        self.file.write_all_at(&slot, at).map_err(LogError::io("write", &self.path))?;
+        done(self.file.write_all_at(&slot, at)).map_err(LogError::io("write", &self.path))?;
         if self.counter == 1 {
             // The file has its full length from the first mark on.
             self.file.set_len(2 * SLOT as u64).map_err(LogError::io("write", &self.path))?;
@@ -80,7 +81,7 @@ impl Watermark {
         if self.skip_sync {
             return Ok(());
         }
-        self.file.sync_all().map_err(LogError::io("sync", &self.path))
+        done(self.file.sync_all()).map_err(LogError::io("sync", &self.path))
     }
 }
 

@@ -103,6 +103,13 @@ impl Event {
         self.source == 0
     }
 
+    /// Bytes of its body and its headers: senders choose both.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|header| header.name.len() + header.value.len());
+        self.body.len() + headers.sum::<usize>()
+    }
+
     /// How many daemons of this kind it has passed, as they say themselves (`hookbox-hops`): the
     /// most that any of them says, so that nobody makes it less by saying it twice.
     #[must_use]

@@ -295,7 +295,8 @@ impl QueueRequest for ImportEvents {
     }
 
     fn growth(&self) -> Growth<'_> {
-        Growth::Backlog
+        let bytes = self.events.iter().map(|imported| imported.event.bytes()).sum();
+        Growth::Backlog { bytes }
     }
 }
 
@@ -320,7 +321,7 @@ impl QueueRequest for StartReplay {
     }
 
     fn growth(&self) -> Growth<'_> {
-        Growth::Backlog
+        Growth::Backlog { bytes: 0 }
     }
 }
 

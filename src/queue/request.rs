@@ -43,8 +43,8 @@ pub enum Growth<'a> {
     None,
     /// Settings, or further attempts.
     Settings,
-    /// Deliveries or events in large numbers.
-    Backlog,
+    /// Deliveries or events in large numbers, with about so many bytes of events.
+    Backlog { bytes: usize },
     /// Events of one source, with about so many bytes.
     Events { source: Option<&'a Source>, bytes: usize },
 }

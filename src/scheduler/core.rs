@@ -118,7 +118,7 @@ impl<S: Store> Core<S> {
         run: bool,
     ) -> Result<Released, FailedCommit<S::Error>> {
         let decided = self.decide(now, requests, run);
-        self.remember(now, decided)
+        self.remember(decided)
     }
 
     /// The first half of a step: what is decided on all requests, and on what is due when `run` is
@@ -146,11 +146,7 @@ impl<S: Store> Core<S> {
     ///
     /// # Errors
     /// The store's. Nothing was released then, and the process must end.
-    pub fn remember(
-        &mut self,
-        now: Now,
-        decided: Decided,
-    ) -> Result<Released, FailedCommit<S::Error>> {
+    pub fn remember(&mut self, decided: Decided) -> Result<Released, FailedCommit<S::Error>> {
         let decided = match decided.release_unchanged() {
             Ok(released) => return Ok(released),
             Err(decided) => decided,
@@ -160,15 +156,23 @@ impl<S: Store> Core<S> {
             Ok(token) => token,
             Err(error) => return Err(FailedCommit { error, _unanswered: decided.answers }),
         };
-        let released = decided.release(&token);
+        Ok(decided.release(&token))
+    }
 
-        // A new segment begins with the state as it is after this step.
-        if self.store.wants_roll(now.wall_ms)
-            && let Err(error) = self.store.roll(&self.queue.state().checkpoint(), now.wall_ms)
-        {
-            return Err(FailedCommit { error, _unanswered: released.answers });
+    /// Begins a new segment when it is time. For after a step, once what it released has left.
+    ///
+    /// # Errors
+    /// The store's. The process must end.
+    pub fn roll_when_due(&mut self, wall_ms: WallMs) -> Result<(), S::Error> {
+        match self.checkpoint_when_due(wall_ms) {
+            Some(checkpoint) => self.store.roll(&checkpoint, wall_ms),
+            None => Ok(()),
         }
-        Ok(released)
+    }
+
+    /// The state with which a new segment is to begin, when it is time for one.
+    pub(super) fn checkpoint_when_due(&self, wall_ms: WallMs) -> Option<Vec<u8>> {
+        self.store.wants_roll(wall_ms).then(|| self.queue.state().checkpoint())
     }
 }
 

@@ -68,7 +68,8 @@ impl Gathering {
 pub(super) fn event_bytes(request: &Envelope) -> usize {
     match request.growth() {
         Growth::Events { bytes, .. } => bytes,
-        Growth::None | Growth::Settings | Growth::Backlog => REQUEST_BYTES,
+        Growth::Backlog { bytes } => REQUEST_BYTES + bytes,
+        Growth::None | Growth::Settings => REQUEST_BYTES,
     }
 }
 
@@ -78,10 +79,12 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::{Envelope, Gathering, event_bytes};
-    use crate::model::Source;
     use crate::model::limits::{LARGE_REQUEST, STEP_BYTES, STEP_INPUTS};
+    use crate::model::{Event, EventId, Source};
     use crate::queue::matcher::FanOut;
-    use crate::queue::{Accept, Matched, NewEvent, Refusal, StatusQuery};
+    use crate::queue::{
+        Accept, ImportEvents, ImportedEvent, Matched, NewEvent, Refusal, StatusQuery,
+    };
 
     fn request() -> Envelope {
         Envelope::ask(StatusQuery, None).0
@@ -120,6 +123,42 @@ mod tests {
         let large = gathering.gather(request(), &receiver, |r, _| Some((r, STEP_BYTES / 2)));
         assert_eq!(large.len(), 2);
         assert_eq!(receiver.try_iter().count(), 2 * STEP_INPUTS + 1, "what is left");
+    }
+
+    #[test]
+    fn imports_count_what_they_bring() {
+        let event = Event {
+            id: EventId { seq: 1, tag: 1 },
+            source: 1,
+            source_name: "in".into(),
+            kind: "t".into(),
+            received_at: 1,
+            dedupe_key: None,
+            request_line: String::new(),
+            remote: String::new(),
+            headers: Vec::new(),
+            body: vec![b'x'; LARGE_REQUEST / 4].into(),
+            from_provider: false,
+            first_id: None,
+        };
+        let imported = ImportedEvent {
+            event,
+            dedupe: None,
+            content: None,
+            identity: 1,
+            deliver_to: Vec::new(),
+            dead: Vec::new(),
+        };
+        let import =
+            |count| Envelope::ask(ImportEvents { events: vec![imported.clone(); count] }, None).0;
+        assert!(event_bytes(&import(1)) >= LARGE_REQUEST / 4);
+
+        let (sender, receiver) = channel();
+        (0..3).for_each(|_| sender.send(import(4)).expect("sent"));
+        let mut gathering = Gathering::default();
+        let gathered = gathering.gather(import(1), &receiver, |r, _| Some((r, 1)));
+        assert_eq!(gathered.len(), 1, "each of the large ones has a commit of its own");
+        assert!(gathering.has_large());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! How the daemon is: whether it accepts, whether it stops, and how full its disk is.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::accept_gate::AcceptGate;
 use super::disk_level::DiskState;
 use super::disk_thresholds::DiskLevel;
+use crate::log::WriteProgress;
 
 /// How the daemon is, for `/readyz` and `status`.
 #[derive(Debug, Default)]
@@ -26,6 +27,9 @@ pub struct Health {
     pub gate: Arc<AcceptGate>,
     /// How full it is: events are refused as well when the disk is full.
     pub disk: DiskState,
+    /// The writes of the scheduler's thread: while it has no time for an answer, they show whether
+    /// it gets on.
+    pub writes: OnceLock<WriteProgress>,
 }
 
 impl Health {
@@ -33,6 +37,12 @@ impl Health {
     #[must_use]
     pub fn is_accepting(&self) -> bool {
         self.accepting.load(Ordering::Acquire) && self.disk.level() < DiskLevel::Refusing
+    }
+
+    /// How many writes of the scheduler's thread have returned.
+    #[must_use]
+    pub fn returned_writes(&self) -> u64 {
+        self.writes.get().map_or(0, WriteProgress::count)
     }
 
     /// Why not, in words; empty when there is no more to say.

@@ -15,7 +15,7 @@
 //! is (`disk_level`, `disk_thresholds`, `disk_reports`), and what is measured (`meters`).
 //!
 //! Limits: `limits::STEP_INPUTS` requests and about `limits::STEP_BYTES` of events a step; a
-//! channel of fixed size. Fatal: an error of the log, or a commit that takes longer than
+//! channel of fixed size. Fatal: an error of the log, or a write that does not return within
 //! `limits::COMMIT_TIMEOUT_MS`; the process ends at once, because an fsync must never be tried
 //! again. Refused: more requests than the channel holds (`Refusal::Busy`).
 

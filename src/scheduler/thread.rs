@@ -1,6 +1,9 @@
 //! The thread around the step: it waits for requests and for what is due, and hands out what is
 //! released.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +24,7 @@ use super::reader::ReaderWork;
 use super::retention::Retention;
 use super::watchdog::{CommitClock, Fatal, Watchdog};
 use super::{reader, tail, watchdog};
-use crate::log::{Log, LogError, Reader, failpoint};
+use crate::log::{ClosedLog, Log, LogError, Reader, WriteProgress, failpoint};
 use crate::model::share::{Share, ShareHolder};
 use crate::model::{Clock, Now, Seq, Source, limits};
 use crate::queue::{Action, AttemptOrder, Growth, Maintenance, Queue, ReadOrder, Refusal};
@@ -87,6 +90,13 @@ struct Postponed {
 /// # Errors
 /// When the system gives no threads.
 pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError>>> {
+    start_watched(parts, CommitClock::default())
+}
+
+fn start_watched(
+    parts: SchedulerParts,
+    commit: CommitClock,
+) -> io::Result<JoinHandle<Result<(), LogError>>> {
     let SchedulerParts { log, queue, channels, clock, attempts, fatal, .. } = parts;
     let name = |name: &str| std::thread::Builder::new().name(name.to_owned());
 
@@ -100,7 +110,6 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
         reader::run(&log_reader, &orders, &handle, &reader_clock, &retention, &doze);
     })?;
 
-    let commit = CommitClock::default();
     let stopped = Arc::new(AtomicBool::new(false));
     let watchdog = Watchdog {
         commit: commit.clone(),
@@ -129,17 +138,23 @@ pub fn start(parts: SchedulerParts) -> io::Result<JoinHandle<Result<(), LogError
     thread.publish();
 
     name("hookbox-scheduler").spawn(move || {
+        let writes = WriteProgress::of_this_thread();
+        thread.commit.watch(writes.clone());
+        let _ = thread.channels.health.writes.set(writes);
+
         thread.run();
         thread.commit.begin((thread.clock)().mono_ms);
         let Thread { core, channels, reads, commit, .. } = thread;
-        let closed = core.store.close();
+        let closed = core.store.close_segments();
+        commit.end();
         stopped.store(true, Ordering::Release);
         commit.wake_watchdog();
 
         // The reader has nothing to wait for any more, and saves the retention clock.
         drop((channels, reads));
         wait_for(&reader);
-        closed
+        // Everything is durable by now: reading it through may take as long as it likes.
+        closed.map(ClosedLog::record_checksums)
     })
 }
 
@@ -244,7 +259,7 @@ impl Thread {
         match growth {
             Growth::None => None,
             Growth::Settings => disk.refusal().filter(|_| disk.level() >= DiskLevel::Halted),
-            Growth::Backlog => disk.refusal(),
+            Growth::Backlog { .. } => disk.refusal(),
             Growth::Events { source, bytes } => {
                 disk.refuses((so_far + bytes) as u64).or_else(|| self.is_over_share(source?))
             }
@@ -274,7 +289,7 @@ impl Thread {
         if decided.has_records() {
             self.commit.begin(began);
         }
-        let released = match self.core.remember(now, decided) {
+        let released = match self.core.remember(decided) {
             Ok(released) => released,
             Err(failed) => self.die(&failed.error),
         };
@@ -288,10 +303,25 @@ impl Thread {
             let _ = self.reads.try_send(ReaderWork::Look);
         }
 
+        let has_grown = !released.records.is_empty();
         self.hand_out(released);
+        if has_grown {
+            self.roll_when_due(now);
+        }
         self.measure_disk();
         self.try_again(now);
         failpoint::reached("step.released");
+    }
+
+    /// Begins a new segment when it is time. What the step released has left by now: its records
+    /// are durable, and on a slow disk a large checkpoint takes its time.
+    fn roll_when_due(&mut self, now: Now) {
+        let Some(checkpoint) = self.core.checkpoint_when_due(now.wall_ms) else { return };
+        self.commit.begin((self.clock)().mono_ms);
+        if let Err(error) = self.core.store.roll(&checkpoint, now.wall_ms) {
+            self.die(&error);
+        }
+        self.commit.end();
     }
 
     /// Ends the process: after a commit that failed nobody knows what the disk holds.
@@ -407,10 +437,16 @@ impl Thread {
         let dropped = self.core.store.drop_segment(first);
         self.commit.end();
 
-        if let Err(error) = dropped {
-            tracing::error!(first, last, %error, "a segment could not be removed yet");
-            self.postponed.drops.push(first);
+        match dropped {
+            Ok(()) => return,
+            Err(error @ LogError::BeingOpened { .. }) => {
+                tracing::info!(first, last, %error, "it is removed a little later");
+            }
+            Err(error) => {
+                tracing::error!(first, last, %error, "a segment could not be removed yet");
+            }
         }
+        self.postponed.drops.push(first);
     }
 
     /// Does what could not be done before.
@@ -456,41 +492,5 @@ impl Thread {
     fn may_start_attempts(&self) -> bool {
         let draining = self.channels.health.draining.load(Ordering::Acquire);
         !draining && self.channels.health.disk.level() < DiskLevel::Halted
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::{Retention, SchedulerParts, start};
-    use crate::log::{Log, Options, Recovered};
-    use crate::model::Now;
-    use crate::queue::{Queue, State};
-
-    #[test]
-    fn the_retention_clock_is_saved_when_the_thread_has_ended() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let options = Options { dir: dir.path().join("log"), ..Options::default() };
-        let note = options.dir.join("calendar");
-        let Recovered { log, reader, .. } = Log::open(options, 1).expect("opens");
-        let now = Now { mono_ms: 1, wall_ms: 1 };
-        let (handle, channels) = crate::scheduler::channel();
-
-        let parts = SchedulerParts {
-            log,
-            reader,
-            queue: Queue::new(State::new(), 1, now),
-            channels,
-            handle: handle.clone(),
-            clock: Arc::new(move || now),
-            attempts: tokio::sync::mpsc::channel(1).0,
-            retention: Retention::default(),
-            fatal: Arc::new(|what: &str| panic!("{what}")),
-        };
-        let thread = start(parts).expect("threads");
-        handle.stop();
-        thread.join().expect("no panic").expect("closes");
-        assert!(note.exists());
     }
 }

@@ -1,9 +1,11 @@
 //! Dropping segments.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::{fill, open, open_whole, retire, seqs, sixty};
-use crate::log::{LogError, Recovered, folder};
+use super::{fill, open, open_whole, options, retire, seqs, sixty, small};
+use crate::log::testing::slow_file;
+use crate::log::{Log, LogError, Options, Recovered, folder};
 
 #[test]
 fn dropped_segments_are_gone_for_good() {
@@ -99,4 +101,65 @@ fn reading_while_segments_are_dropped_finds_no_damage() {
     });
 
     assert_eq!(reader.damage(), []);
+}
+
+/// A log of two segments whose files are compared with what was recorded of them, and its folder.
+fn two_segments(dir: &Path) -> (Recovered, PathBuf) {
+    let options = Options { probe: Some("/bin/true".into()), ..options(dir) };
+    let folder = options.dir.clone();
+    let mut recovered = Log::open(options, 1_000).expect("opens");
+    fill(&mut recovered.log, 3);
+    recovered.log.roll(b"state", 2).expect("rolls");
+    fill(&mut recovered.log, 3);
+    (recovered, folder)
+}
+
+#[test]
+fn a_segment_is_dropped_while_its_checksums_are_being_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (Recovered { mut log, reader, .. }, folder) = two_segments(dir.path());
+    let slow = slow_file(&folder::segment(&folder, 1));
+
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| reader.close_idle());
+        let reading = slow.await_reader();
+        log.drop_segment(1).expect("it waits for nobody");
+        drop(reading);
+        closing.join().expect("no panic");
+    });
+    assert!(!folder::checksums(&folder, 1).exists(), "nothing is recorded of it any more");
+    assert_eq!(reader.first(), 4);
+}
+
+#[test]
+fn a_segment_that_is_being_opened_is_dropped_later() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (Recovered { mut log, reader, .. }, folder) = two_segments(dir.path());
+    reader.close_idle();
+    // Its files are not as they were when it was closed, so they are read through.
+    let slow = slow_file(&folder::segment(&folder, 1));
+
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| reader.read(1));
+        let reading = slow.await_reader();
+        let refused = log.drop_segment(1);
+        assert!(matches!(refused, Err(LogError::BeingOpened { first: 1 })), "{refused:?}");
+        drop(reading);
+        assert_eq!(opening.join().expect("no panic").expect("reads"), Some(small(1)));
+    });
+    log.drop_segment(1).expect("now nobody does");
+    assert_eq!(reader.first(), 4);
+}
+
+#[test]
+fn a_segment_that_is_about_to_be_dropped_is_not_closed_before() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (Recovered { mut log, reader, .. }, folder) = two_segments(dir.path());
+    let is_open = || folder::open_marker(&folder, 1).exists();
+    assert_eq!(reader.read(1).expect("reads"), Some(small(1)));
+    reader.close_idle_but(1);
+    assert!(is_open(), "the thread that drops it would find it being closed");
+
+    log.drop_segment(1).expect("drops");
+    assert!(!is_open() && !folder::segment(&folder, 1).exists());
 }

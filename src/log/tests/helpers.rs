@@ -110,7 +110,12 @@ pub(super) fn retire(log: &mut Log, reader: &Reader, first: Seq) {
     let found = reader.segments().into_iter().find(|s| s.first == first).expect("the segment");
     let last = found.last.expect("it is not empty");
     commit(log, &[Record::SegmentDropped { first, last, head: found.head, at: 1 }]);
-    log.drop_segment(first).expect("drops");
+    loop {
+        match log.drop_segment(first) {
+            Err(LogError::BeingOpened { .. }) => std::thread::yield_now(),
+            done => return done.expect("drops"),
+        }
+    }
 }
 
 pub(super) fn copy_tree(from: &Path, to: &Path) {

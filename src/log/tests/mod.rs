@@ -11,6 +11,7 @@ mod helpers;
 mod measurements;
 mod opening;
 mod probing;
+mod progress;
 mod reading;
 mod rolling;
 mod silence;

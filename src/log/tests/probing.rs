@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
-use super::{commit, event, fill, noise, options, sixty, small};
+use super::{commit, event, fill, noise, open_whole, options, sixty, small};
 use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
 use crate::log::{Log, LogError, Options, Recovered, checksums, folder, probe_segment};
@@ -220,4 +220,45 @@ fn flip(path: &Path) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).expect("reads");
     file.write_all_at(&[byte[0] ^ 16], at).expect("writes");
+}
+
+/// A segment that was open when a process died, with a program that looks at it.
+fn left_open(dir: &Path, script: &str) -> Options {
+    let Recovered { mut log, reader, .. } = open_whole(dir);
+    fill(&mut log, 3);
+    log.close().expect("closes");
+    drop(reader);
+    fs::write(folder::open_marker(&dir.join("log"), 1), b"").expect("writes");
+
+    let program = dir.join("looks");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("writes");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("may be run");
+    Options { probe: Some(program), ..options(dir) }
+}
+
+/// Opening is refused for this reason, and everything stays as it is.
+fn is_refused(dir: &Path, options: Options, why: &str) {
+    let refused = Log::open(options, 1_000).expect_err("nothing is proved");
+    assert!(!refused.is_damage() && refused.to_string().contains(why), "{refused}");
+    assert!(folder::segment(&dir.join("log"), 1).is_dir(), "it is as it was");
+
+    let Recovered { reader, .. } = open_whole(dir);
+    assert_eq!(reader.read(3).expect("reads"), Some(small(3)));
+}
+
+#[test]
+fn a_child_that_gets_no_memory_proves_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let words = "memory allocation of 8388608 bytes failed";
+    let script = format!("printf 'one\\ntwo\\n{words}\\n' >&2\nkill -ABRT $$");
+    let probed = left_open(dir.path(), &script);
+    is_refused(dir.path(), probed, "an error of the system");
+}
+
+#[test]
+fn a_child_that_takes_long_proves_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let probed = left_open(dir.path(), "exec sleep 3600");
+    let patience = std::time::Duration::from_millis(20);
+    is_refused(dir.path(), Options { probe_patience: patience, ..probed }, "did not end within");
 }

@@ -65,6 +65,19 @@ fn age_wants_a_roll_but_not_of_an_empty_segment() {
 }
 
 #[test]
+fn a_segment_that_was_begun_while_the_clock_was_ahead_is_rolled_once_it_is_set() {
+    /// 2026-01-01 and 2038-01-19.
+    const NOW: u64 = 1_767_225_600_000;
+    const AHEAD: u64 = 2_147_483_647_000;
+
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut log = Log::open(options(dir.path()), AHEAD).expect("opens").log;
+    fill(&mut log, 1);
+    assert!(!log.wants_roll(AHEAD + 1) && !log.wants_roll(AHEAD - 60_000), "a clock that is set");
+    assert!(log.wants_roll(NOW + 2 * limits::SEGMENT_AGE_MS), "it is not sealed for twelve years");
+}
+
+#[test]
 fn a_roll_without_disk_space_is_put_off() {
     let dir = tempfile::tempdir().expect("a folder");
     let with_quota = |quota| Options {

@@ -39,8 +39,11 @@ pub const SCRATCH_FOLDERS: usize = 64;
 /// milliseconds. sled keeps one page for each of its cache's 256 shards, which is 9 MiB in all,
 /// whatever the size of the cache.
 pub const READ_FROM_SEGMENT: u64 = 2 << 20;
-/// A commit that takes longer ends the process.
+/// A write of a commit or of a roll that takes longer ends the process.
 pub const COMMIT_TIMEOUT_MS: u64 = 10_000;
+/// Bytes of a commit or a checkpoint after which the store flushes, so that each write returns in
+/// time even if the disk takes only a hundred KiB a second.
+pub const FLUSH_BYTES: u64 = 1 << 20;
 /// The part of the quota that events may not use: this, or a 50th of the quota if that is more, but
 /// never more than a quarter.
 pub const DISK_RESERVE: u64 = 32 << 20;

@@ -360,7 +360,7 @@ impl<'a> RetentionKeeper<'a> {
             },
             SliceResult::Dropped(retirement) => {
                 retirement.report();
-                self.after_drop()
+                self.after_drop(range.0)
             }
             SliceResult::Stays(why) => self.stay(range, &why),
         }
@@ -373,8 +373,9 @@ impl<'a> RetentionKeeper<'a> {
         RetentionWork::None
     }
 
-    fn after_drop(&mut self) -> RetentionWork {
-        self.access.reader.close_idle();
+    /// The thread that commits is removing the segment that begins with this record.
+    fn after_drop(&mut self, dropped: Seq) -> RetentionWork {
+        self.access.reader.close_idle_but(dropped);
         // What the segment took is free now.
         let disk = &self.access.handle.health().disk;
         disk.see(self.access.reader.measure_disk_space(), self.access.mono_ms());

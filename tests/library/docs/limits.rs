@@ -477,8 +477,12 @@ fn log() -> Vec<(&'static str, String)> {
             ),
         ),
         (
-            "a commit",
-            format!("ends the process when it takes longer than {}", time(l::COMMIT_TIMEOUT_MS)),
+            "a commit, a new segment",
+            format!(
+                "a write that does not return within {} ends the process; they have {} each",
+                time(l::COMMIT_TIMEOUT_MS),
+                bytes(l::FLUSH_BYTES)
+            ),
         ),
     ]);
     rows

@@ -136,6 +136,7 @@ impl Row {
             }
 
             released.actions.into_iter().for_each(|action| self.perform(action));
+            self.core.roll_when_due(self.now.wall_ms).expect("only commits fail");
         }
     }
 

@@ -103,6 +103,7 @@ impl Script {
         let mut released = self.core.step(self.now, vec![envelope], true).expect("nothing fails");
         released.send_answers();
         self.take(released);
+        self.core.roll_when_due(self.now.wall_ms).expect("only commits fail");
         answer(receiver)
     }
 
@@ -163,6 +164,7 @@ impl Script {
             let idle = requests.is_empty() && due.is_none_or(|due| due > target);
             let released = self.core.step(self.now, requests, true).expect("nothing fails");
             self.take(released);
+            self.core.roll_when_due(self.now.wall_ms).expect("only commits fail");
             if idle && target == end {
                 break;
             }

@@ -68,6 +68,7 @@ impl Stage {
         let mut released = self.core.step(self.now, requests, true).expect("nothing fails");
         released.send_answers();
         released.actions.into_iter().for_each(|action| self.perform(action));
+        self.core.roll_when_due(self.now.wall_ms).expect("only commits fail");
     }
 
     fn accept(&mut self, count: usize) {

@@ -18,8 +18,8 @@
 //! reported why, 251 served on. 180,076 events acknowledged meanwhile beside about 400 in each log:
 //! 0 lost, 0 not delivered, 0 acknowledged after a failed fdatasync. Every kind of call came to a
 //! clean run. In 26 runs the store panicked over the error, which is one line of the log. It took
-//! 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07, D-09):
-//! see `scarce`.
+//! 42 minutes. A hanging fdatasync: 3 of 3 ended. A slow disk and scarce descriptors (D-07, D-08,
+//! D-09): see `scarce`.
 //!
 //! Needs strace and root. `HOOKBOX_DISK_FAULTS`: 1 doubles n from run to run, 2 makes the steps
 //! half as wide, and so on; above 600 none is left out. `HOOKBOX_SEED` shifts the steps.
@@ -277,7 +277,7 @@ fn drive(
         // strace holds on to the thread that hangs, as a dead disk would, so the process is a
         // zombie until strace goes.
         let tracer = tracer(&daemon);
-        daemon.await_log("a commit has taken longer than 10 s: the disk does not answer");
+        daemon.await_log("a write to the log has not returned for 10 s: the disk does not answer");
         until("the others of its threads to end", SOON, || (state(&daemon) == "Z").then_some(()));
         support::daemon::signal(tracer, rustix::process::Signal::KILL);
     } else {

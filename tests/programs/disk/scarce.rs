@@ -71,6 +71,37 @@ fn d07_on_a_slow_disk_answers_are_slow_and_nothing_is_answered_before_its_sync()
     assert_eq!(daemon.terminate().code(), Some(0));
 }
 
+/// Each write takes four seconds here, and all writes of the commit far more than the ten after
+/// which one that does not return ends the process.
+#[test]
+#[ignore = "needs root and an strace that can delay calls"]
+fn d08_a_large_commit_on_a_slow_disk_ends_nothing() {
+    let (_, seed) = super::asked_for();
+    let mut home = Home::new();
+    let daemon = home.start();
+    daemon.json(&["source", "create", "in", "--verify", "none", "--max-body", "25MiB"]);
+    assert_eq!(daemon.terminate().code(), Some(0));
+
+    let trace = home.path().join("trace").to_string_lossy().into_owned();
+    home.under = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", &trace]
+        .into_iter()
+        .chain(["-e", "trace=sync_file_range"])
+        .chain(["-e", "inject=sync_file_range:delay_exit=4000000"])
+        .map(String::from)
+        .collect();
+    let mut daemon = home.spawn().ready(SOON).expect("it starts, slowly");
+    let mut rng = Rng::new(seed);
+    let body: Vec<u8> =
+        std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(20 << 20).collect();
+
+    let begun = Instant::now();
+    let answer = daemon.post("/in/in", &[], &body);
+    assert_eq!(answer.status, 202);
+    println!("disk: a commit of 20 MiB took {:?}", begun.elapsed());
+    assert!(daemon.ended().is_none(), "it ended: {}", daemon.log_text());
+    daemon.kill();
+}
+
 #[test]
 fn d09_without_file_descriptors_the_log_goes_on() {
     let seed = Rng::seed_from_env();

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hookbox::model::EventId;
 use serde_json::Value;
 
 use super::support::rng::Rng;
@@ -199,4 +200,29 @@ fn damage_in_a_sealed_segment_shows_while_the_daemon_runs() {
         sums.lost > 0 && !status["log"]["damage"].as_array().expect("a list").is_empty(),
         "{sums:?} {status}"
     );
+}
+
+/// With all segments the salt is lost, from which the ids of events are made.
+#[test]
+fn a_log_of_which_all_was_lost_gets_ids_that_nobody_can_guess() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    daemon.accept("/in/in", &[], b"x");
+    daemon.kill();
+    let entries = std::fs::read_dir(home.data().join("log")).expect("lists").flatten();
+    for segment in entries.map(|entry| entry.path().join("db")).filter(|db| db.exists()) {
+        std::fs::remove_file(segment).expect("removes");
+    }
+
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let id: EventId = daemon.accept("/in/in", &[], b"x").parse().expect("an id");
+    assert_ne!(id, EventId::in_log(0, id.seq), "without a salt");
+    daemon.kill();
+
+    // It is remembered as that of any log.
+    let daemon = home.start();
+    let next: EventId = daemon.accept("/in/in", &[], b"x").parse().expect("an id");
+    assert_ne!(next, EventId::in_log(0, next.seq), "without a salt");
 }

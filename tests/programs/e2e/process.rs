@@ -369,3 +369,22 @@ fn the_environment_is_beaten_by_options() {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+/// A process that ignores SIGCHLD does not learn how its children end: here the one that opens the
+/// segment which the killed daemon had open.
+#[test]
+fn a_daemon_that_is_started_with_sigchld_ignored_finds_its_log_whole() {
+    let mut home = Home::new();
+    home.under = ["env", "--ignore-signal=CHLD"].map(String::from).to_vec();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let id = daemon.accept("/in/in", &[], b"x");
+    daemon.kill();
+
+    let daemon = home.start();
+    assert_eq!(daemon.json(&["event", "show", &id])["id"], id.as_str());
+    assert_eq!(daemon.json(&["log", "verify"])["ok"], true);
+    let entries = std::fs::read_dir(home.data().join("log")).expect("lists").flatten();
+    let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    assert_eq!(names.find(|name| name.starts_with("bad-")), None, "nothing is wrong with it");
+}

@@ -290,3 +290,30 @@ fn retention_goes_by_bytes_as_well() {
     });
     assert_eq!(daemon.json(&["log", "verify"])["ok"], true);
 }
+
+/// A roll writes the whole state down, which takes long on a slow disk: here it never ends.
+#[test]
+fn nobody_waits_for_a_roll_whose_event_is_durable() {
+    let mut home = small_segments("");
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    assert_eq!(daemon.terminate().code(), Some(0));
+
+    home.environment.push(("HOOKBOX_FAIL_AT".to_owned(), "roll.begun!hang".to_owned()));
+    let daemon = home.start();
+    let (mut rng, mut client) = (Rng::new(11), daemon.client());
+    let mut sent = Vec::new();
+    // Until the daemon gets no further: only what comes after the roll has begun is not answered.
+    while let Ok(answer) = client.post("/in/in", &[], &noise(&mut rng, 60_000)) {
+        assert_eq!(answer.status, 202);
+        sent.push(text(&answer.json(), "id").to_owned());
+    }
+    daemon.await_log("a write to the log has not returned for 10 s: the disk does not answer");
+    drop(daemon);
+
+    home.environment.clear();
+    let daemon = home.start();
+    let listed = daemon.lines(&["event", "list", "--limit", "1000"]);
+    let kept: Vec<_> = listed.iter().rev().map(|event| text(event, "id").to_owned()).collect();
+    assert_eq!(kept, sent, "each event that is in the log was answered");
+}

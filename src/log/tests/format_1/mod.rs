@@ -16,6 +16,8 @@ mod helpers;
 mod opening;
 #[path = "../probing.rs"]
 mod probing;
+#[path = "../progress.rs"]
+mod progress;
 #[path = "../reading.rs"]
 mod reading;
 #[path = "../rolling.rs"]

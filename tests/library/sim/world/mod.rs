@@ -167,6 +167,7 @@ impl World {
 
         let mut released = core.step(self.now, envelopes, true).expect("nothing fails yet");
         released.send_answers();
+        core.roll_when_due(self.now.wall_ms).expect("only commits fail");
         for made in sources {
             answer(made).expect("a source");
         }
@@ -294,6 +295,7 @@ impl World {
                 Ok(released) => self.release(core, watched, released),
                 Err(_died) => return LifeEnd::Crashed,
             }
+            core.roll_when_due(self.now.wall_ms).expect("only commits fail");
 
             if !self.faults && step + 1 == LIVENESS_STEPS {
                 println!("stuck at {:?}: {:#?}", self.now, core.queue.stuck());

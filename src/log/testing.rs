@@ -1,0 +1,25 @@
+//! What tests of several modules need of the log.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// A file of a segment that is read only as slowly as a test wants.
+pub(crate) struct SlowFile(PathBuf);
+
+/// Adds one to a closed segment's files, of those whose checksums count.
+pub(crate) fn slow_file(segment: &Path) -> SlowFile {
+    let path = segment.join("snap.slow");
+    let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).expect("a pipe");
+    SlowFile(path)
+}
+
+impl SlowFile {
+    /// Returns once somebody reads it, who gets to its end when what this returns is dropped. It is
+    /// gone then: the store would wait for it as well.
+    pub fn await_reader(self) -> File {
+        let writing = File::options().write(true).open(&self.0).expect("somebody reads it");
+        fs::remove_file(&self.0).expect("removes");
+        writing
+    }
+}
