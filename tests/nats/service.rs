@@ -1,6 +1,7 @@
 //! What the service manager hears: the socket of the test stands for systemd's.
 
 use std::os::unix::net::UnixDatagram;
+use std::time::Instant;
 
 use crate::bridge::{Bridge, configuration};
 use crate::out::{ROUTE, a_box, await_leased};
@@ -11,10 +12,13 @@ use crate::support::{Home, SOON};
 /// What it hears, up to a message with these words.
 fn messages_until(socket: &UnixDatagram, words: &str) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
+    let since = Instant::now();
     while !seen.last().is_some_and(|last| last.contains(words)) {
         let mut message = [0; 512];
         let length = socket.recv(&mut message).unwrap_or_else(|e| panic!("{words}: {e}: {seen:?}"));
         seen.push(String::from_utf8_lossy(&message[..length]).into_owned());
+        // Others may go on coming.
+        assert!(since.elapsed() < SOON, "{words} does not come: {seen:?}");
     }
     seen
 }
