@@ -207,10 +207,10 @@ impl Line {
     /// replaced. `None` of nothing.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
-        let mut line = String::with_capacity(text.len().min(TEXT_LEN));
+        let mut line = String::with_capacity(text.len().min(limits::TEXT_LEN));
         for c in text.trim().chars() {
             let c = if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-            if line.len() + c.len_utf8() > TEXT_LEN {
+            if line.len() + c.len_utf8() > limits::TEXT_LEN {
                 break;
             }
             line.push(c);
@@ -245,7 +245,8 @@ fn is_token_byte(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, TEXT_LEN};
+    use super::Line;
+    use crate::model::limits::TEXT_LEN;
 
     #[test]
     fn what_somebody_else_says_becomes_a_line_that_is_taken() {
