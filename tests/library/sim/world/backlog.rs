@@ -63,6 +63,8 @@ pub(super) struct Backlog {
     made: u64,
     /// What is accepted from here on has come in since the start.
     next_seq: Seq,
+    /// The most endpoints that there were at a time: those that are deleted had their turns.
+    most_living: usize,
     /// Something kept all of them back for a while.
     is_excused: bool,
     read_ms: u64,
@@ -79,6 +81,7 @@ impl Backlog {
         let last_at = state.living().map(|endpoint| endpoint.last_attempt_at).max();
         self.pace = self.shared.map(|rate| Pace::new(rate, used(last_at)));
         (self.made, self.is_excused, self.next_seq) = (0, false, state.next_seq);
+        self.most_living = state.living().count();
         self.found.clear();
 
         let ready = state.living().filter(|endpoint| {
@@ -151,7 +154,9 @@ impl Backlog {
 
     /// Whoever could go at any time has as many turns at the shared pace as the others. `living`:
     /// how many endpoints there are.
-    pub fn tick(&self, now: Now, living: usize, stuck: impl Fn() -> Vec<String>) {
+    pub fn tick(&mut self, now: Now, living: usize, stuck: impl Fn() -> Vec<String>) {
+        self.most_living = self.most_living.max(living);
+        let living = self.most_living;
         let Some(pace) = self.pace.filter(|_| !self.is_excused) else { return };
         let tokens = now.mono_ms.saturating_sub(LINED_UP_MS) * 1000 / pace.step_us();
         for found in self.found.values().filter(|found| found.is_witness) {

@@ -20,6 +20,12 @@ impl World {
             }
         }
 
+        let delivered = record.attempts().filter(|of| *of.next == Consequence::Delivered);
+        for delivery in delivered.map(|attempt| attempt.delivery) {
+            let taken = self.checker.taken.contains(&delivery);
+            assert!(taken, "{delivery} is called delivered: its receiver never took it");
+        }
+
         if let Record::BatchFinished(finished) = record
             && matches!(finished.next, BatchConsequence::Split { .. })
             && !blames_content(&finished.report)
