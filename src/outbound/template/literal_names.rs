@@ -21,7 +21,7 @@ fn computes_in_tag(tag: &[u8]) -> bool {
     let (mut at, mut before) = (0, b' ');
     while let Some(byte) = tag.get(at) {
         let length = match byte {
-            b'\'' | b'"' => string(&tag[at..]),
+            b'\'' | b'"' => string(&tag[at..]) + 1,
             letter if is_word(*letter) => {
                 tag[at..].iter().take_while(|byte| is_word(**byte)).count()
             }

@@ -422,6 +422,8 @@ fn commands() -> Vec<(&'static str, String)> {
 }
 
 fn admin_socket() -> (&'static str, String) {
+    let values = [n(l::ADMIN_VALUES), n(l::ADMIN_VALUES_OF_FILES)];
+
     (
         "admin socket",
         format!(
@@ -437,8 +439,8 @@ fn admin_socket() -> (&'static str, String) {
             l::ADMIN_WALKS,
             l::ADMIN_BODIES,
             l::ADMIN_CHECKS,
-            n(l::ADMIN_VALUES),
-            n(l::ADMIN_VALUES_OF_FILES),
+            values[0],
+            values[1],
             l::PAGE,
             n(l::PAGE_MAX)
         ),

@@ -383,7 +383,7 @@ fn the_log_quotes_no_setting_of_a_file_that_may_hold_a_secret() {
         sent("path = { a = \"CANARY-1\" }"),
         command("arg = \"--token=CANARY-1\""),
         endpoint("url = \"a.example/CANARY-1\""),
-        endpoint("url = \"http://a.example/CANARY-1[\""),
+        endpoint("url = \"http://a.example:CANARY-1/\""),
         endpoint("url = \"http://CANARY-1@a.example/\""),
         endpoint("url = [\"http://a.example/CANARY-1\"]"),
         "[source.a]\npublic_url = \"CANARY-1\"\n".to_owned(),

@@ -145,6 +145,6 @@ fn no_secret_stands_in_an_error() {
         assert!(!path(template).contains("hunter"), "{template}: {}", path(template));
     }
 
-    assert!(path("/bot{{ secret('env:KEY') }}/{{ body.v }}").contains("'/bot…/..'"));
+    assert!(path("/bot{{ secret('env:KEY') }}/{{ body.v }}").contains(". or .. in it"));
     assert!(path("/{{ secret('env:KEY') }}/{{ body.none }}").contains("default('')"));
 }
