@@ -151,7 +151,7 @@ async fn deleting_a_source_says_what_it_leaves_behind() {
     let warnings = deleted["warnings"].as_array().expect("warnings");
     let warning = |n: usize| warnings[n].as_str().unwrap_or_default();
     assert_eq!(warnings.len(), 2, "{deleted}");
-    assert!(warning(0).contains("endpoint ci takes events of github alone"), "{deleted}");
+    assert!(warning(0).contains("endpoint ci selects only events of github"), "{deleted}");
     assert!(warning(1).contains("delivery list --source github"), "{deleted}");
 }
 

@@ -73,7 +73,7 @@ pub struct DiffArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  hookboxctl export > hooks.toml\n  \
     hookboxctl export --set site --format json\n\n\
-    Settings at their defaults, secrets and bins are left out. A secret that is removed from a setting,\n\
+    Settings at their defaults, secrets and bins are left out. A value that is shown as …,\n\
     as in http://user:…@proxy:3128, stays as it is when the file is applied where it comes\n\
     from.")]
 pub struct SetExportArgs {

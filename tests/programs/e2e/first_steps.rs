@@ -89,7 +89,7 @@ fn a_source_that_accepts_everybody_is_warned_of_once() {
     let home = Home::new();
     let daemon = home.start();
     let made = daemon.ctl().run(&["source", "create", "open"]).expect(0).stdout;
-    assert!(made.contains("Warning: it accepts what anybody sends"), "{made}");
+    assert!(made.contains("Warning: it accepts requests from anybody"), "{made}");
     assert_eq!(daemon.json(&["source", "show", "open"])["warnings"], Value::Null);
 
     let secret = home.write("secret", "0123456789abcdef0123456789abcdef");

@@ -228,7 +228,7 @@ fn a_pruned_source_leaves_no_endpoint_of_the_files_without_events() {
     world.apply("[source.in]\n", &set("site")).expect("new");
     world.apply(&alone, &plain()).expect("beside the files");
     let plan = world.plan("", &forced(pruning("site"))).expect("pruned");
-    assert!(plan.sources[0].warnings[0].contains("endpoint app takes events of in alone"));
+    assert!(plan.sources[0].warnings[0].contains("endpoint app selects only events of in"));
 }
 
 #[test]

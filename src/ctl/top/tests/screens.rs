@@ -120,7 +120,7 @@ fn the_tail_is_followed_once_and_stands_still() {
     world.keys(" ");
     world.model.answer(line(2));
     assert_eq!(world.listed().len(), 1);
-    assert!(world.screen().contains("stopped"));
+    assert!(world.screen().contains("paused"));
     world.keys(" ");
     assert_eq!(world.listed().len(), 2);
     assert!(world.screen().contains("duplicate of record 2"));
@@ -134,7 +134,7 @@ fn the_tail_is_followed_once_and_stands_still() {
     assert_eq!(chosen(&world), "duplicate of record 2");
     world.keys("k");
     assert_eq!(chosen(&world), "duplicate of record 1");
-    assert!(world.model.is_paused && world.screen().contains("stopped"), "{}", world.screen());
+    assert!(world.model.is_paused && world.screen().contains("paused"), "{}", world.screen());
 }
 
 #[test]
