@@ -151,15 +151,15 @@ mod tests {
     use crate::record::Record;
 
     /// A log that is rolled and shortened while it is copied.
-    struct Busy {
+    struct BusyLog {
         log: RefCell<Log>,
         reader: Reader,
         /// What happens before, or behind, the pieces of the segment that begins with this record.
-        before: fn(&Busy, Seq),
-        behind: fn(&Busy, Seq),
+        before: fn(&BusyLog, Seq),
+        behind: fn(&BusyLog, Seq),
     }
 
-    impl Busy {
+    impl BusyLog {
         /// Its segments begin with the records 1, 11 and 21, and it ends with 25.
         fn new(dir: &Path, before: fn(&Self, Seq), behind: fn(&Self, Seq)) -> Self {
             let options = Options { dir: dir.join("log"), ..Options::default() };
@@ -196,7 +196,7 @@ mod tests {
         }
     }
 
-    impl PieceSource for Busy {
+    impl PieceSource for BusyLog {
         fn segments(&self) -> ArchiveResult<Vec<Seq>> {
             Ok(self.reader.segments().into_iter().map(|segment| segment.first).collect())
         }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     /// The records of the backup, which has all from the first one on.
-    fn backed_up(source: &Busy, data: &Path) -> Vec<Seq> {
+    fn backed_up(source: &BusyLog, data: &Path) -> Vec<Seq> {
         let summary = backup(source, data).expect("backs up");
         assert_eq!(summary.missing, Vec::<String>::new());
 
@@ -236,19 +236,19 @@ mod tests {
     #[test]
     fn a_backup_of_a_log_that_is_rolled_and_shortened_meanwhile_has_no_gap() {
         let dir = tempfile::tempdir().expect("a folder");
-        let before = |busy: &Busy, first| {
+        let before = |busy: &BusyLog, first| {
             if first == 1 {
                 busy.drop_segment(1);
             }
         };
-        let behind = |busy: &Busy, first| {
+        let behind = |busy: &BusyLog, first| {
             if first == 21 && busy.reader.durable() < 30 {
                 busy.fill(5);
                 busy.roll();
                 busy.fill(5);
             }
         };
-        let source = Busy::new(dir.path(), before, behind);
+        let source = BusyLog::new(dir.path(), before, behind);
         let records = backed_up(&source, &dir.path().join("copy"));
         assert_eq!(records, (11..=36).collect::<Vec<_>>());
     }
@@ -256,13 +256,13 @@ mod tests {
     #[test]
     fn a_backup_leaves_out_what_is_dropped_behind_it() {
         let dir = tempfile::tempdir().expect("a folder");
-        let behind = |busy: &Busy, first| {
+        let behind = |busy: &BusyLog, first| {
             if first == 1 {
                 busy.drop_segment(1);
                 busy.drop_segment(11);
             }
         };
-        let source = Busy::new(dir.path(), |_, _| {}, behind);
+        let source = BusyLog::new(dir.path(), |_, _| {}, behind);
         let records = backed_up(&source, &dir.path().join("copy"));
         assert_eq!(records, (21..=27).collect::<Vec<_>>());
     }
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_copy_takes_no_segment_that_does_not_follow() {
         let dir = tempfile::tempdir().expect("a folder");
-        let source = Busy::new(dir.path(), |_, _| {}, |_, _| {});
+        let source = BusyLog::new(dir.path(), |_, _| {}, |_, _| {});
         let mut copy = super::LogCopy::begin(&dir.path().join("copy")).expect("begins");
         source.pieces(1, &mut |piece| Ok(copy.take(piece)?)).expect("the first");
         let refused = source.pieces(21, &mut |piece| Ok(copy.take(piece)?));

@@ -1,4 +1,4 @@
-//! What a command for many things was told to take: ids, a filter, or all; never by accident.
+//! What a command for many things is to take: ids, a filter, or all; never by accident.
 
 use super::error::CtlError;
 

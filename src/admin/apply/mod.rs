@@ -2,9 +2,9 @@
 //!
 //! From below: `configured` is what sources and endpoints have in common, `kept` what stays of a
 //! setting whose secret was struck out, `renames` who gets another name, `plan` (pure) what
-//! changes, [`export()`] (pure) what there is as a file has it, `wording` says refusals in the words
-//! of files, [`boot`] is what became of the files of the start. `resources/apply` makes secrets,
-//! checks what is planned, and asks the queue.
+//! changes, [`export()`] (pure) what there is as a file has it, `wording` says refusals in the
+//! words of files, [`boot`] is what became of the files of the start. `resources/apply` makes
+//! secrets, checks what is planned, and asks the queue.
 //!
 //! Invariants, held by tests over thousands of generated configurations: what is exported and
 //! applied changes nothing; what was applied and is applied again changes nothing; a plan that is
