@@ -118,7 +118,7 @@ fn a_history_that_cannot_be_read_is_put_aside_and_ends_nothing() {
     bytes[middle] ^= 0x40;
     fs::write(&file, &bytes).expect("written");
     let daemon = home.start();
-    daemon.await_log("the history cannot be read and begins anew: its checksum does not fit");
+    daemon.await_log("the history cannot be read, and starts empty: its checksum is wrong");
     assert_eq!(fs::read(&aside).expect("it is kept"), bytes);
     daemon.accept("/in/in", &[], b"x");
     daemon.await_count("delivered", 6);

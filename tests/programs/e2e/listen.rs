@@ -165,7 +165,7 @@ fn what_is_forwarded_to_the_same_daemon_does_not_go_round_for_ever() {
     let first = daemon.accept("/in/in", &[("hookbox-hops", "5")], b"round");
     assert_eq!(text(&listening.next(), "event"), first);
     // The third time it has passed eight, and is kept without a delivery.
-    daemon.await_log("an event has passed too many daemons");
+    daemon.await_log("an event has passed too many hookbox daemons");
     let passed = daemon.lines(&["event", "list", "--source", "in"]);
     let hops = |event: &Value| {
         let shown = daemon.json(&["event", "show", text(event, "id")]);

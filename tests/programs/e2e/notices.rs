@@ -293,7 +293,7 @@ fn an_event_that_goes_round_in_circles_is_kept_and_reported_and_ends_nobody() {
 
     let shown = daemon.json(&["event", "show", &looping]);
     assert!(
-        text(&shown, "remark").contains("9 daemons")
+        text(&shown, "remark").contains("hookbox-hops: 9")
             && shown["deliveries"] == serde_json::json!([]),
         "{shown}"
     );

@@ -216,7 +216,7 @@ fn refuses_odd_dead_letters(fresh: &Daemon, exported: &Exported) {
 
     let listed = exported.clouds.replace("\"hookboxdead\":\"app\"", "\"hookboxdead\":[\"app\"]");
     let output = refused_lines(fresh, &listed);
-    assert!(output.contains("line 1: hookboxdead has to be a string"), "{output}");
+    assert!(output.contains("line 1: hookboxdead must be a string"), "{output}");
 }
 
 /// A CloudEvent has no place for the last words.
@@ -333,7 +333,7 @@ fn an_import_that_breaks_off_says_where_and_after_what() {
         odd[attribute] = value;
         let output = import(&[odd.to_string()]);
         assert!(
-            output.contains(&format!("nothing was imported: line 1: {attribute} has to be")),
+            output.contains(&format!("nothing was imported: line 1: {attribute} must be")),
             "{output}"
         );
     }
