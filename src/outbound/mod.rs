@@ -10,10 +10,10 @@
 //! in the history. The limits stand in the transports' manuals.
 //!
 //! Things: [`Outbound`] (`attempts`) holds what is `prepared` for each endpoint; `settings` is what
-//! the daemon gives it, `parsed_policy` its rules as they are used. `message` is what is sent, of one event or of a `batch`, by a `template` or
-//! as it came; `sign` signs it. `classify` says what a `response` means, `failure` why there is
-//! none, `redact` takes secrets out of reports. `guard`, `own_address` and `resolve` are about
-//! addresses.
+//! the daemon gives it, `parsed_policy` its rules as they are used. `message` is what is sent, of
+//! one event or of a `batch`, by a `template` or as it came; `sign` signs it. `classify` says what
+//! a `response` means, `failure` why there is none, `redact` takes secrets out of reports. `guard`,
+//! `own_address` and `resolve` are about addresses.
 //!
 //! Operations: [`Outbound::attempt`] and [`Outbound::attempt_batch`] make one attempt and always
 //! report; [`Outbound::preview`] shows what an attempt would send; [`Outbound::fetch`] gets a URL
