@@ -50,7 +50,7 @@ pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, String> {
     }
     for attribute in ["id", "source", "type", "time"] {
         if !event[attribute].is_string() {
-            return Err(format!("{attribute} is missing, or not a string"));
+            return Err(format!("{attribute} must be a string"));
         }
     }
 

@@ -287,7 +287,7 @@ async function sources() {
   await page.locator(".detail").getByText('"hello": "bin"').waitFor();
   assert.equal(await page.locator(".requests li").count(), 2);
   await press("Delete");
-  await confirm("stays in the log", "Delete");
+  await confirm("stay in the log", "Delete");
   await page.waitForURL(/#\/sources$/);
 }
 

@@ -298,7 +298,7 @@ fn at_a_terminal_lists_fit_and_what_destroys_is_asked_for() {
     let wide = at_a_terminal(&daemon, "hookboxctl dlq list -o wide", "").expect(0).stdout;
     assert!(wide.contains("evt_") && wide.contains(name), "{wide}");
     let page = at_a_terminal(&daemon, "hookboxctl dlq list -n 2", "").expect(0).stdout;
-    assert!(page.contains("2 rows. Go on with: hookboxctl dlq list --after dlv_"), "{page}");
+    assert!(page.contains("2 rows. Continue with: hookboxctl dlq list --after dlv_"), "{page}");
 
     let no = at_a_terminal(&daemon, "hookboxctl dlq discard --all", "n\n").expect(1).stdout;
     assert!(no.contains("This discards 3 dead letters for good. Go on? [y/N]"), "{no}");
