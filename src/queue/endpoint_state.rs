@@ -7,13 +7,14 @@ use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
 use super::age::{AgePauses, RUN_START};
+use super::kept::KeptPositions;
 use super::lanes::STRICT;
 use super::meanwhile::{EndpointCounts, Meanwhile};
 use super::order::NO_VALUE;
 use super::stream_entry::StreamEntry;
 use super::waiting::{Retrying, WaitingBatch};
 use crate::model::{BatchId, CatchUpMode, DeliveryState, Endpoint, HoldReason, Order, Seq, WallMs};
-use crate::record::Restraint;
+use crate::record::{Restraint, WaitingDelivery};
 
 /// One endpoint and its deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +96,10 @@ pub struct EndpointState {
     /// The record of the last attempt of which something was taken.
     #[serde(default)]
     pub last_taken: Seq,
+    /// Positions of the stream that are held by other records than their own. They have not been
+    /// taken up, though they may lie before `low`.
+    #[serde(default)]
+    pub kept: KeptPositions,
 }
 
 impl EndpointState {
@@ -189,6 +194,7 @@ impl EndpointState {
             failing: None,
             lagging: None,
             last_taken: 0,
+            kept: KeptPositions::default(),
         }
     }
 
@@ -252,7 +258,13 @@ impl EndpointState {
     /// Whether this position of the stream has been taken up.
     #[must_use]
     pub fn taken_up(&self, position: Seq) -> bool {
-        position <= self.low || self.ahead.contains(position)
+        (position <= self.low || self.ahead.contains(position)) && !self.kept.contains(position)
+    }
+
+    /// The record that holds this position.
+    #[must_use]
+    pub fn record_of_position(&self, position: Seq) -> Seq {
+        self.kept.record_of(position).unwrap_or(position)
     }
 
     /// How old a delivery is that was accepted at `born`, by the run clock.
@@ -306,6 +318,7 @@ impl EndpointState {
         self.settings = Arc::new(name_only);
         self.hold = None;
         self.batches.clear();
+        self.kept = KeptPositions::default();
         self.cancelled.extend(std::mem::take(&mut self.retrying).into_keys());
         self.cancelled |= std::mem::take(&mut self.revived);
         std::mem::take(&mut self.undone)
@@ -347,25 +360,47 @@ impl EndpointState {
 
     /// The stream has a new entry at `position` that needs an older event.
     pub(super) fn needs_event(&mut self, event: Seq, position: Seq) {
-        let all_read = self.low >= self.needs_until;
+        let all_read = self.low >= self.needs_until && self.kept.is_empty();
         if all_read {
             self.needed_events.clear();
         }
         self.needed_events.insert(event);
         self.needs_from = if all_read { event } else { self.needs_from.min(event) };
-        self.needs_until = position;
+        self.needs_until = if all_read { position } else { self.needs_until.max(position) };
     }
 
     /// Positions of the stream that nothing waits at any more: this one, and all up to `low`.
     pub(super) fn take_up(&mut self, position: Option<Seq>, low: Seq) {
-        if low > self.low && !self.keeps_low {
+        if !self.keeps_low {
+            self.kept.take_up_to(low);
+            self.raise_low(low);
+        }
+        if let Some(position) = position {
+            self.kept.take_up(position);
+            if position > self.low {
+                self.ahead.insert(position);
+            }
+        }
+    }
+
+    /// No record up to `low` is a position of the stream any more.
+    pub(super) fn raise_low(&mut self, low: Seq) {
+        if low > self.low {
             self.low = low;
             self.ahead.remove_range(..=low);
         }
-        if let Some(position) = position
-            && position > self.low
-        {
-            self.ahead.insert(position);
+    }
+
+    /// Record `record` holds these positions from now on, which are in ascending order.
+    pub(super) fn keep_positions(&mut self, waiting: &[&WaitingDelivery], record: Seq) {
+        let positions: Vec<Seq> = waiting.iter().map(|waiting| waiting.position).collect();
+        self.kept.keep(&positions, record);
+        for WaitingDelivery { delivery, position, event, .. } in waiting {
+            if delivery.seq == *event {
+                self.revived.insert(delivery.seq);
+            } else {
+                self.needs_event(*event, *position);
+            }
         }
     }
 

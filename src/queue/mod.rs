@@ -27,6 +27,7 @@ mod age;
 mod aging;
 mod apply;
 mod ask;
+mod attempt_retry;
 mod attempted;
 mod away;
 mod backlog;
@@ -54,6 +55,7 @@ mod fold;
 mod gaps;
 mod import;
 pub mod input;
+mod kept;
 mod lag;
 mod lanes;
 mod latest;
@@ -62,6 +64,7 @@ mod loaded;
 mod losses;
 pub mod matcher;
 mod meanwhile;
+mod moved;
 mod new_event;
 mod notices;
 mod notify;
@@ -76,6 +79,7 @@ mod relocation;
 mod replay;
 mod reports;
 mod request;
+mod resumed;
 mod retire;
 mod run;
 mod schedule;
@@ -118,13 +122,15 @@ pub use engine::Queue;
 pub use explanation::{EndpointActivity, Explanation, WaitReason};
 pub use input::{
     Accepted, AliveRange, ImportedDead, ImportedEvent, Input, Loaded, Revive, ScannedEvent,
+    StreamRead,
 };
+pub use kept::KeptRead;
 pub use losses::SettleLoss;
 pub use new_event::{Matched, NewEvent};
 pub use notices::OWN_SOURCE;
 pub use operator::ENDPOINT_DELETED;
 pub use order::Keys;
-pub use relocation::{PositionKeys, RelocatedEvent, RelocationSlice};
+pub use relocation::{RelocatedEvent, RelocationSlice};
 pub use request::{Growth, Query, QueueRequest};
 pub use retire::{Relocate, RetireSegment};
 pub use snapshot::{

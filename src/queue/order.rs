@@ -8,12 +8,10 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::lanes::STRICT;
-use super::relocation::{PositionKeys, RelocatedEvent};
 use super::stream_entry::StreamEntry;
 use crate::model::json::pointer::{self, PointerValue};
 use crate::model::json::{Bounds, Doc, compact};
-use crate::model::{CatchUpMode, Endpoint, EndpointId, Event, Order, Seq};
-use crate::record::WaitingDelivery;
+use crate::model::{CatchUpMode, Endpoint, Event, Order, Seq};
 
 const ALL: Bounds = Bounds { bytes: usize::MAX, nodes: usize::MAX };
 
@@ -41,37 +39,9 @@ impl Keys {
         self.order.iter().chain(&self.latest)
     }
 
-    /// The pointer to what decides on the lane of a delivery: where an order is kept, and where
-    /// only the latest counts.
-    #[must_use]
-    pub fn of_lanes(self) -> Option<String> {
-        self.order.or(self.latest)
-    }
-
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.order.is_none() && self.latest.is_none()
-    }
-
-    /// The lanes of positions whose events are at hand, by endpoint and position.
-    #[must_use]
-    pub fn of_positions(
-        orders: &BTreeMap<EndpointId, String>,
-        positions: &[WaitingDelivery],
-        events: &[RelocatedEvent],
-    ) -> PositionKeys {
-        let mut keys = PositionKeys { pointers: orders.clone(), found: BTreeMap::new() };
-        let events: BTreeMap<Seq, &Event> =
-            events.iter().map(|relocated| (relocated.seq, &*relocated.event)).collect();
-        for waiting in positions {
-            let endpoint = waiting.delivery.endpoint;
-            if let (Some(pointer), Some(event)) =
-                (orders.get(&endpoint), events.get(&waiting.event))
-            {
-                keys.found.insert((endpoint, waiting.position), key_at(&event.body, pointer));
-            }
-        }
-        keys
     }
 
     /// Writes an event's keys into its entry.

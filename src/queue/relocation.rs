@@ -1,7 +1,6 @@
 //! A segment that is about to be dropped, and what was read of it, so that what is still needed of
 //! it can be written again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{DeliveryId, EndpointId, Event, Seq};
@@ -29,28 +28,18 @@ pub struct RelocatedEvent {
     pub at: Seq,
     pub event: Arc<Event>,
     pub fan_out: Vec<EndpointId>,
+    /// The queue has said that it is needed, whatever waits in streams.
+    pub known: bool,
 }
 
 /// A slice of a segment to be dropped: what may still be needed of it.
 #[derive(Clone, Debug, Default)]
 pub struct RelocationSlice {
     pub events: Vec<RelocatedEvent>,
-    /// Deliveries that may wait at positions in streams.
-    pub positions: Vec<WaitingDelivery>,
-    /// The ordering keys of `positions`.
-    pub keys: PositionKeys,
+    /// Deliveries that may wait at positions in streams, each with the record that holds it.
+    pub positions: Vec<(Seq, WaitingDelivery)>,
     /// Dead letters that are kept, by the records that hold them.
     pub dead: Vec<(Seq, DeadLetter)>,
     /// Dead letters that have expired, likewise.
     pub expired: Vec<(Seq, DeliveryId)>,
-}
-
-/// The ordering keys of positions in streams. They are found when the log is read, because the
-/// senders of the events decide what that costs.
-#[derive(Clone, Debug, Default)]
-pub struct PositionKeys {
-    /// The JSON Pointers that they were found with.
-    pub pointers: BTreeMap<EndpointId, String>,
-    /// By endpoint and position; events that were not at hand have none.
-    pub found: BTreeMap<(EndpointId, Seq), u64>,
 }

@@ -128,7 +128,9 @@ impl World {
             }
             Record::SegmentDropped { .. } => self.totals.dropped_segments += 1,
             Record::EventRelocated { .. } => self.totals.relocated_events += 1,
-            Record::StreamPositionRelocated { .. } => self.totals.relocated_positions += 1,
+            Record::PositionsRelocated { waiting } => {
+                self.totals.relocated_positions += waiting.len() as u64;
+            }
             _ => {}
         }
     }
