@@ -3,9 +3,9 @@
 //! Deliveries at hand (prefetched, or waiting for a retry) stand in an index by when they were
 //! accepted. Those that are still in the stream are not looked at one by one: the stream is in the
 //! order of acceptance, so a bound below all of them says when to read on. What is read then is a
-//! slice; those in it that are too old end, and the first that is not gives the next bound. The last
-//! attempt of a delivery falls on the end of its `max_age`, so there is a little time for it to
-//! start.
+//! slice; those in it that are too old end, and the first that is not gives the next bound. The
+//! last attempt of a delivery falls on the end of its `max_age`, so there is a little time for it
+//! to start.
 
 use super::action::{Action, ReadOrder};
 use super::endpoint::EndpointQueue;
@@ -117,11 +117,11 @@ impl Queue {
         draft: &mut Draft,
     ) {
         self.load_ended();
-        let ran_ms = self.ran_ms;
+        let (ran_ms, first_seq) = (self.ran_ms, self.state.first_seq);
         // The endpoint may have been deleted while the log was read.
         let Some(endpoint) = self.state.find_mut(id) else { return };
 
-        if !endpoint.holds_still(&read) {
+        if !endpoint.holds_still(&read, first_seq) {
             endpoint.stop_reading_ages();
             return self.wake(id);
         }

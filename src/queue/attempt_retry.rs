@@ -235,6 +235,7 @@ mod tests {
         let mut world = TestQueue::new([settings]);
         let first = world.accept("{}");
         world.accept("{}");
+
         for number in 1..=5 {
             world.pass(20_000);
             let refused = crate::queue::testing::answered(

@@ -12,7 +12,7 @@ use super::link::Link;
 use super::matcher::Matcher;
 use super::notices::Notices;
 use super::recent::Recent;
-use super::resumed::ResumedWaits;
+use super::resumed_waits::ResumedWaits;
 use super::schedule::Schedule;
 use super::settings::SettingsSizes;
 use super::shared_pace::SharedPace;

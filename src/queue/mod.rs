@@ -80,6 +80,7 @@ mod replay;
 mod reports;
 mod request;
 mod resumed;
+mod resumed_waits;
 mod retire;
 mod run;
 mod schedule;

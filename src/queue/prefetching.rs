@@ -80,9 +80,9 @@ impl Queue {
 
     /// Has the stream read from the log, forward, or backward where nothing is left forward.
     fn refill(&mut self, id: EndpointId, keys: Keys, draft: &mut Draft) {
-        let next_seq = self.state.next_seq;
+        let log = (self.state.first_seq, self.state.next_seq);
         let endpoint = self.state.endpoint_mut(id);
-        let Some((from, until, kept)) = endpoint.next_part(next_seq) else { return };
+        let Some((from, until, kept)) = endpoint.next_part(log) else { return };
 
         endpoint.set_reading(true);
         let max_entries = endpoint.prefetch_left().max(1);
@@ -110,11 +110,12 @@ impl Queue {
         draft: &mut Draft,
     ) {
         self.load_ended();
+        let first_seq = self.state.first_seq;
         // The endpoint may have been deleted while the log was read.
         let Some(endpoint) = self.state.find_mut(id) else { return };
         endpoint.set_reading(false);
         // Retention may have dropped the records before they were read, so they are read again.
-        if !endpoint.holds_still(&read) {
+        if !endpoint.holds_still(&read, first_seq) {
             return self.wake(id);
         }
         let StreamRead { from, mut entries, next, .. } = read;

@@ -142,6 +142,7 @@ mod tests {
         {
             let mut world = TestQueue::new([Endpoint::new("app", "http://127.0.0.1:1/")]);
             world.accept("{}");
+
             // It ends in the millisecond in which the operator puts the endpoint on hold.
             let report = answered(world.now, outcome, 410);
             world.pass(report.duration_ms);

@@ -6,30 +6,10 @@
 //! the clock is set: what is due earlier by it is due earlier. What was decided since the start
 //! stands, because it was decided by a clock that does not jump.
 
-use std::collections::BTreeSet;
-
 use super::Queue;
 use super::endpoint::EndpointQueue;
-use crate::model::{EndpointId, Now, Seq, WallMs};
+use crate::model::{EndpointId, Now, Seq};
 use crate::record::Wait;
-
-/// By what the waits were taken up that were there at the start.
-#[derive(Debug)]
-pub(super) struct ResumedWaits {
-    /// The wall clock at 0 of the monotonic one, as it was taken.
-    pub epoch: WallMs,
-    /// The first record of this run.
-    pub first: Seq,
-    /// Replays whose next slice waits since before it.
-    pub replays: BTreeSet<u64>,
-}
-
-impl ResumedWaits {
-    pub fn new(now: Now, first: Seq, replays: impl Iterator<Item = u64>) -> Self {
-        let epoch = now.wall_ms.saturating_sub(now.mono_ms);
-        Self { epoch, first, replays: replays.collect() }
-    }
-}
 
 impl Queue {
     /// The clock was set: what has waited since before the start waits no longer than it says.

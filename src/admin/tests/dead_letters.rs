@@ -149,6 +149,7 @@ async fn mass_operations_go_in_slices() {
         world.script().dead_letter_seqs.push(dead_letter_seq);
         world.set(delivery, DeliveryState::Dead);
     }
+
     let (_, done) = world.json("POST", "/v1/dlq/discard", json!({"all": true})).await;
     assert_eq!(done["discarded"], limits::SLICE + 10);
     assert_eq!(world.script().commands, 2);

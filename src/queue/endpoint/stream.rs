@@ -99,8 +99,12 @@ impl EndpointQueue {
 
     /// The part of the stream that is read next: forward from a position, or backward from before
     /// it down to another one, with the records where these are kept. Parts of which nothing is
-    /// there any more are passed over.
-    pub fn next_part(&mut self, next_seq: Seq) -> Option<(Seq, Option<Seq>, Option<KeptRead>)> {
+    /// there any more are passed over: the log has the records from `first_seq` to before
+    /// `next_seq`.
+    pub fn next_part(
+        &mut self,
+        (first_seq, next_seq): (Seq, Seq),
+    ) -> Option<(Seq, Option<Seq>, Option<KeptRead>)> {
         if let Some(unread) = self.prefetch().unread() {
             let from = self.position_from(unread);
             self.runtime.prefetch.set_unread((from < next_seq).then_some(from));
@@ -109,9 +113,10 @@ impl EndpointQueue {
             }
         }
 
-        // The newest have records of their own, and what is kept comes before them.
+        // The newest have records of their own, and what is kept comes before them. What has been
+        // taken up is read as well: see `catch_up`.
         let (before, until) = self.reads_back()?;
-        let first_own = until.max(self.low + 1);
+        let first_own = until.max(first_seq);
         if before > first_own {
             return Some((before, Some(first_own), None));
         }
@@ -126,7 +131,7 @@ impl EndpointQueue {
     /// Whether what was read of the stream was still held by the records that were asked for. What
     /// has been relocated since may have been dropped before it was read.
     #[must_use]
-    pub fn holds_still(&self, read: &StreamRead) -> bool {
+    pub fn holds_still(&self, read: &StreamRead, first_seq: Seq) -> bool {
         match &read.kept {
             Some(kept) => kept.parts.iter().all(|part| self.kept.holds(*part)),
             None if read.next > read.from => {
@@ -134,7 +139,7 @@ impl EndpointQueue {
             }
             None => {
                 let kept = self.kept.first_from(read.next);
-                kept.is_none_or(|kept| kept >= read.from || kept > self.low)
+                kept.is_none_or(|kept| kept >= read.from.min(first_seq))
             }
         }
     }

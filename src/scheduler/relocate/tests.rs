@@ -77,6 +77,7 @@ impl RecordedQueue {
                 headers: Vec::new(),
                 body: format!(r#"{{"k":{}}}"#, n % 7).into(),
             };
+
             let some = first..count.min(first + limits::SLICE as u64);
             let matcher = self.queue.matcher();
             let matched = some
@@ -100,6 +101,7 @@ impl RecordedQueue {
                 let alive = self.queue.ask(NOW, &AliveQuery { first, last }).expect("it is known");
                 retiring.see(alive);
             }
+
             let Ok(step) = retiring.next_step(&&*self, &mut Some);
             match step.expect("it can be read") {
                 RetirementStep::Relocate(slice) => {
@@ -136,6 +138,7 @@ impl RecordedQueue {
             if actions.is_empty() || delivered.len() >= most {
                 break;
             }
+
             while let Some(action) = actions.pop() {
                 let input = match action {
                     Action::Read(order) => read(order, &*self),
