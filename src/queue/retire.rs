@@ -179,14 +179,14 @@ impl Queue {
 
         for ((id, _), mut waiting) in groups {
             waiting.sort_by_key(|waiting| waiting.position);
-            for waiting in self.into_blocks(id, range, waiting) {
+            for waiting in self.in_blocks(id, range, waiting) {
                 self.remember(Record::PositionsRelocated { waiting }, draft);
             }
         }
     }
 
     /// Positions in ascending order, in blocks: within each of them no other record holds any.
-    fn into_blocks(
+    fn in_blocks(
         &self,
         id: EndpointId,
         range: SegmentRange,

@@ -318,3 +318,34 @@ fn the_work_of_a_retirement_grows_as_what_lives() {
     assert_eq!(asked, asked_twice);
     assert!(slices_twice <= 2 * slices + 2, "{slices} and {slices_twice} slices");
 }
+
+/// What was ordered to be read may be relocated and dropped before it is read: it is read again
+/// from where it stands then, whether its position had a record of its own or was kept by another
+/// one.
+#[test]
+fn what_is_dropped_before_it_was_read_is_read_again() {
+    for kept in [false, true] {
+        let mut world = RecordedQueue::held([ordered(Order::Strict)]);
+        world.accept(300);
+        let mut range = (1, world.last());
+        if kept {
+            world.retire(range.0, range.1);
+            range = (range.1 + 1, world.last());
+        }
+
+        world.restart();
+        world.ask(ReleaseEndpoint { name: "app".into() }).expect("released");
+        let late = world.queue.run(NOW).actions;
+        assert!(late.iter().any(|action| matches!(action, Action::Read(_))), "{late:?}");
+        world.retire(range.0, range.1);
+        for action in late {
+            let Action::Read(order) = action else { continue };
+            let input = read(order, &world);
+            world.ask(input).expect("it is taken");
+        }
+
+        let delivered: Vec<Seq> = world.deliver(usize::MAX).iter().map(|(_, seq)| *seq).collect();
+        let accepted: Vec<Seq> = world.accepted.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(delivered, accepted, "kept: {kept}");
+    }
+}
