@@ -19,6 +19,7 @@ use super::worker;
 use crate::ctl::client::AdminClient;
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
+use crate::service::signals::StopSignals;
 
 /// How long a key is waited for before answers are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -55,13 +56,9 @@ pub fn run(mut model: TopModel, run: &TopRun<'_>) -> Result<(), CtlError> {
 /// A flag that SIGTERM and SIGINT set. Ctrl-C is a key here, not a signal. SIGHUP ends the process.
 fn ended_by_signals() -> io::Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let [mut terminate, mut hangup, mut interrupt] = {
+    let (mut stop, mut hangup) = {
         let _entered = runtime.enter();
-        [
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-            signal(SignalKind::interrupt())?,
-        ]
+        (StopSignals::catch()?, signal(SignalKind::hangup())?)
     };
 
     let is_ended = Arc::new(AtomicBool::new(false));
@@ -69,14 +66,13 @@ fn ended_by_signals() -> io::Result<Arc<AtomicBool>> {
     std::thread::spawn(move || {
         runtime.block_on(async {
             tokio::select! {
-                _ = terminate.recv() => {}
+                () = stop.next() => {}
                 _ = hangup.recv() => {
                     // The terminal is probably gone. Then whoever reads keys finds its end again
                     // and again, and never looks at the flag.
                     let _ = ratatui::try_restore();
                     std::process::exit(0);
                 }
-                _ = interrupt.recv() => {}
             }
         });
         flag.store(true, Ordering::Release);

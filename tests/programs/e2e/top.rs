@@ -1,5 +1,6 @@
 //! The live screen: what scripts get of it, and in a terminal of its own, driven by keys.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use super::support::ctl::built;
@@ -193,6 +194,12 @@ fn keys_do_what_the_help_says_in_a_real_terminal() {
     assert!(!tmux.screen().contains("1 overview"));
 }
 
+/// The process that wrote its id there, once it shows something.
+fn begun(tmux: &Tmux, pid: &Path) -> String {
+    tmux.shows("1 overview");
+    std::fs::read_to_string(pid).expect("it has begun").trim().to_owned()
+}
+
 #[test]
 #[ignore = "needs tmux; run: just with-tools"]
 fn signals_give_the_terminal_back() {
@@ -211,9 +218,8 @@ fn signals_give_the_terminal_back() {
         );
         let tmux = Tmux::run(&home, &command, (80, 24)).expect("tmux (apt install tmux)");
 
-        tmux.shows("1 overview");
-        let pid = std::fs::read_to_string(&pid).expect("it has begun");
-        let sent = Command::new("kill").args(["-s", signal, pid.trim()]).status();
+        let pid = begun(&tmux, &pid);
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(sent.expect("kill is there").success());
         let screen = tmux.shows("icanon");
         assert!(screen.contains("ENDED 0") && !screen.contains("-icanon"), "{signal}: {screen}");
@@ -236,9 +242,7 @@ fn a_terminal_that_is_gone_ends_it() {
     );
     let tmux = Tmux::run(&home, &command, (80, 24)).expect("tmux (apt install tmux)");
 
-    tmux.shows("1 overview");
-    let pid = std::fs::read_to_string(&pid).expect("it has begun");
-    let process = format!("/proc/{}/cmdline", pid.trim());
+    let process = format!("/proc/{}/cmdline", begun(&tmux, &pid));
     drop(tmux);
     until("it ends", SOON, || {
         let command = std::fs::read(&process).unwrap_or_default();
