@@ -162,7 +162,7 @@ impl Exporter<'_> {
     /// and it is the newest.
     fn is_to_export(&mut self, original: Seq, at: Seq) -> bool {
         let is_before = self.first_readable.is_some_and(|first| original < first);
-        let newest = self.state.moved.get(&original).copied().unwrap_or(at);
+        let newest = self.state.moved.get(original).unwrap_or(at);
         is_before && newest == at && self.relocated.insert(original)
     }
 

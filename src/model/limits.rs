@@ -164,6 +164,9 @@ pub const CLOCK_MARKS: u64 = 32;
 pub const CLOCK_MARK_MS: u64 = 1_000;
 /// The longest time between two stored values of the run clock.
 pub const CLOCK_MARK_MAX_MS: u64 = 3_600_000;
+/// After a start it is remembered sooner: after this time, and each time that it has run twice as
+/// long, so that a machine that is switched off again and again remembers half of what it ran.
+pub const CLOCK_MARK_FIRST_MS: u64 = 60_000;
 /// Periods in which the clock of an endpoint's deliveries stopped that are kept apart. Beyond that
 /// the oldest are joined.
 pub const CLOCK_STANDS: usize = 64;
@@ -189,6 +192,8 @@ pub const LINK_LOST: u32 = 3;
 pub const LINK_SPAN_MS: u64 = 5_000;
 /// How long deliveries that need a plausible wall clock wait for one.
 pub const CLOCK_WAIT_MS: u64 = 300_000;
+/// What waited at the start is looked at again when the wall clock has been set forward by this.
+pub const CLOCK_SET_MS: u64 = 1_000;
 /// A jump of the wall clock beyond this makes it suspect.
 pub const CLOCK_JUMP_MS: u64 = 86_400_000;
 /// With a longer time between two attempts by its rate, an endpoint's attempts are stored when they
@@ -249,9 +254,9 @@ pub const READS: usize = ATTEMPTS + LEASES + LOADS + REPLAYS;
 pub const RECENT: usize = 4096;
 /// Bytes of these events.
 pub const RECENT_BYTES: usize = 4 << 20;
-/// Events that were relocated within the log (about 25 bytes each). With more, the oldest segment
-/// stays.
-pub const RELOCATED_EVENTS: usize = 262_144;
+/// Events that were relocated within the log (some bits each, at most 4 bytes). With more, the
+/// oldest segment stays.
+pub const RELOCATED_EVENTS: usize = 1 << 25;
 /// Records of a segment to be dropped that one slice reads.
 pub const RELOCATE_RECORDS: usize = 1024;
 /// Bytes of events that one slice relocates.

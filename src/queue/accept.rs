@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::decision::Refusal;
-use super::dedupe::DedupeVerdict;
+use super::dedupe::{DedupeVerdict, KeyTime};
 use super::input::Accepted;
 use super::new_event::{FanOut, Matched, NewEvent};
 use super::request::{Growth, QueueRequest};
@@ -73,6 +73,10 @@ impl Queue {
         if let Some(refusal) = self.full_bin(&events) {
             return Err(refusal);
         }
+        if let Some(id) = self.with_full_backlog(&events, limits::RELOCATED_EVENTS as u64) {
+            self.full_shares.note(Share::LogSpace, ShareHolder::Endpoint(id), now);
+            return Err(self.backlog_is_full(id));
+        }
 
         let accepted = events.into_iter().map(|event| self.accept_one(now, event, draft)).collect();
 
@@ -94,6 +98,37 @@ impl Queue {
         let full = used.events + events.len() as u64 > limits::BIN_EVENTS
             || used.bytes + bytes > limits::BIN_BYTES;
         full.then(|| Refusal::BinFull { name: source.name.clone() })
+    }
+
+    /// The endpoint that one of these events is for, and for which so many wait that it leaves the
+    /// others no share of the log: so many deliveries wait for all that their events could not be
+    /// relocated, and it has more than its part of them.
+    fn with_full_backlog(&self, events: &[Matched], most: u64) -> Option<EndpointId> {
+        // There are not as many records, so not as many events wait.
+        let records = self.state.next_seq.saturating_sub(self.state.first_seq);
+        if records + self.state.moved.len() < most {
+            return None;
+        }
+        let waiting = || self.state.living().map(|endpoint| endpoint.undone);
+        if waiting().sum::<u64>() < most {
+            return None;
+        }
+
+        // An equal part for each that has a backlog, and for one more that may get one.
+        let part = most / (waiting().filter(|undone| *undone > 0).count() as u64 + 1);
+        let mut wanted = events.iter().flat_map(|matched| &matched.fan_out.wanted);
+        let is_over =
+            |id: &&EndpointId| self.state.find(**id).is_some_and(|endpoint| endpoint.undone > part);
+        wanted.find(is_over).copied()
+    }
+
+    fn backlog_is_full(&self, id: EndpointId) -> Refusal {
+        let endpoint = self.state.endpoint(id);
+        Refusal::NoDiskSpace(format!(
+            "{} deliveries wait for endpoint '{}', which is more than its share of the log: \
+             repair, release or delete it",
+            endpoint.undone, endpoint.settings.name
+        ))
     }
 
     fn accept_one(&mut self, now: Now, matched: Matched, draft: &mut Draft) -> Accepted {
@@ -138,7 +173,8 @@ impl Queue {
 
     /// Whether an event is a duplicate of one that its source still remembers.
     fn dedupe_verdict(&self, now: Now, new: &NewEvent) -> DedupeVerdict {
-        let taken = self.state.dedupe.taken_once(new.source.id, &new.beside, now.wall_ms);
+        let now = KeyTime { ran_ms: self.ran_ms, wall_ms: now.wall_ms };
+        let taken = self.state.dedupe.taken_once(new.source.id, &new.beside, now);
         if let Some(first) = taken {
             return DedupeVerdict::Duplicate(first);
         }
@@ -149,8 +185,7 @@ impl Queue {
             return DedupeVerdict::New;
         }
 
-        let since = now.wall_ms.saturating_sub(window_ms);
-        self.state.dedupe.verdict(new.source.id, new.dedupe, &new.beside, since)
+        self.state.dedupe.verdict(new.source.id, new.dedupe, &new.beside, now.before(window_ms))
     }
 
     /// Remembers an event with its fan-out, and adds its deliveries to the streams of the
@@ -224,9 +259,9 @@ fn into_event(new: NewEvent, id: EventId, received_at: WallMs) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Fingerprints, Header, Source, limits};
-    use crate::queue::testing::TestQueue;
-    use crate::queue::{Accept, Growth, QueueRequest, UpdateSource};
+    use crate::model::{Endpoint, Fingerprints, Header, Now, Source, limits};
+    use crate::queue::testing::{START, TestQueue};
+    use crate::queue::{Accept, Growth, Queue, QueueRequest, State, UpdateSource};
 
     #[test]
     fn headers_count_as_growth() {
@@ -269,6 +304,80 @@ mod tests {
             };
             assert_eq!([accept(), accept()], [false, repeats], "a window of {window_ms} ms");
         }
+    }
+
+    /// Only those who send to the endpoint whose backlog is too long are refused.
+    #[test]
+    fn an_endpoint_with_too_long_a_backlog_gets_no_more_and_the_others_do() {
+        let endpoint = |name: &str, kind: &str| Endpoint {
+            types: vec![kind.to_owned()],
+            ..Endpoint::new(name, "pull:")
+        };
+        let mut world = TestQueue::new([endpoint("full", "a"), endpoint("well", "b")]);
+        let of_kind = |world: &TestQueue, kind: &str| {
+            let mut matched = world.matched(Vec::new(), "{}");
+            matched.fan_out.wanted = vec![if kind == "a" { 1 } else { 2 }];
+            matched
+        };
+        for n in 0..30 {
+            let event = of_kind(&world, if n % 10 == 0 { "b" } else { "a" });
+            world.input(Accept(vec![event]));
+        }
+
+        let full =
+            |most: u64, kind: &str| world.queue.with_full_backlog(&[of_kind(&world, kind)], most);
+        assert_eq!((full(30, "a"), full(30, "b")), (Some(1), None));
+        assert_eq!((full(31, "a"), full(31, "b")), (None, None), "there is room for more");
+        let refused = world.queue.backlog_is_full(1).to_string();
+        assert!(refused.contains("27 deliveries wait for endpoint 'full'"), "{refused}");
+    }
+
+    /// Accepts an event with this key. Says whether it was a duplicate.
+    fn accept_key(world: &mut TestQueue, key: u64) -> bool {
+        let mut event = world.matched(Vec::new(), "{}");
+        (event.event.dedupe_key, event.event.dedupe) = (Some(key.to_string()), Some(key));
+        world.decide(Accept(vec![event]))[0].duplicate
+    }
+
+    /// Folding what was remembered gives the very state that there is.
+    fn folded(world: &TestQueue) -> State {
+        let mut state = State::new();
+        for (seq, record) in (1..).zip(&world.records) {
+            state.apply(seq, record).expect("it follows");
+        }
+        assert!(state == *world.queue.state(), "a replay gives another state");
+        state
+    }
+
+    #[test]
+    fn what_was_accepted_in_1970_is_known_when_the_clock_is_set() {
+        let mut world = TestQueue::at(Now { mono_ms: 10_000, wall_ms: 10_000 }, []);
+        assert!(!accept_key(&mut world, 7));
+        world.now = Now { mono_ms: 40_000, wall_ms: START.wall_ms };
+        assert!(accept_key(&mut world, 7), "it is repeated");
+
+        // After a restart as well, and until the window is over by the time that passed.
+        world.queue = Queue::new(folded(&world), 1, world.now);
+        assert!(accept_key(&mut world, 7));
+        world.pass(limits::DEFAULT_DEDUPE_WINDOW_MS + 1_000);
+        assert!(!accept_key(&mut world, 7), "the window is over");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_for_a_moment_forgets_no_key() {
+        let mut world = TestQueue::new([]);
+        for key in 0..10_000 {
+            assert!(!accept_key(&mut world, key));
+        }
+        let before = world.now;
+        world.now.wall_ms += 400 * 86_400_000;
+        assert!(accept_key(&mut world, 5), "it came a moment ago");
+        for key in 10_000..20_000 {
+            assert!(!accept_key(&mut world, key));
+        }
+        world.now = before;
+        assert!(accept_key(&mut world, 5), "it is repeated");
+        folded(&world);
     }
 
     /// Whoever has a delivery whose signature does not hold its body together could otherwise use

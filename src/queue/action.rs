@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::kept::KeptRead;
 use super::order::Keys;
 use crate::model::{
     BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, HoldReason, Seq,
@@ -68,20 +69,22 @@ pub enum ReadOrder {
     /// The events at these records, until a batch of `max_bytes` is full. Reported as
     /// [`Input::BatchLoaded`](super::Input::BatchLoaded).
     Batch { endpoint: EndpointId, batch: Option<BatchId>, events: Vec<Seq>, max_bytes: u64 },
-    /// An endpoint's stream forward from record `from`, at most `max_entries` and about `max_bytes`
-    /// of events; with `until` it is read backward from before `from` down to `until`. Reported as
+    /// An endpoint's stream forward from position `from`, at most `max_entries` and about
+    /// `max_bytes` of events; with `until` it is read backward from before `from` down to `until`.
+    /// `kept`: the records that hold these positions; else each is a record itself. Reported as
     /// [`Input::Refilled`](super::Input::Refilled).
     Stream {
         endpoint: EndpointId,
         from: Seq,
         until: Option<Seq>,
+        kept: Option<KeptRead>,
         max_entries: usize,
         max_bytes: usize,
         keys: Keys,
     },
-    /// An endpoint's stream forward from record `from`, at most `max_entries` without their events.
-    /// Reported as [`Input::AgesRead`](super::Input::AgesRead).
-    Ages { endpoint: EndpointId, from: Seq, max_entries: usize },
+    /// An endpoint's stream forward from position `from`, at most `max_entries` without their
+    /// events; `kept` as above. Reported as [`Input::AgesRead`](super::Input::AgesRead).
+    Ages { endpoint: EndpointId, from: Seq, kept: Option<KeptRead>, max_entries: usize },
     /// Events that match, from record `from` to `end`, at most `max`. Reported as
     /// [`Input::Scanned`](super::Input::Scanned).
     Replay { replay: u64, filter: ReplayFilter, from: Seq, end: Seq, max: usize },

@@ -31,7 +31,7 @@ impl Queue {
             parked,
             catching_up: endpoint.catching_up().map(|catching| catching.mode),
             oldest_age_ms: self.oldest_age_ms(endpoint),
-            oldest: oldest.map(|seq| self.state.moved.get(&seq).copied().unwrap_or(seq)),
+            oldest: oldest.map(|seq| self.state.held_at(seq)),
             succeeded: endpoint.succeeded,
             failed: endpoint.failed,
             failing_ms: endpoint.failing_ms,

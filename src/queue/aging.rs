@@ -3,13 +3,13 @@
 //! Deliveries at hand (prefetched, or waiting for a retry) stand in an index by when they were
 //! accepted. Those that are still in the stream are not looked at one by one: the stream is in the
 //! order of acceptance, so a bound below all of them says when to read on. What is read then is a
-//! slice; those in it that are too old end, and the first that is not gives the next bound. (A
-//! position that retention has moved to the stream's end is found when the reading comes to it.)
-//! The last attempt of a delivery falls on the end of its `max_age`, so there is a little time for
-//! it to start.
+//! slice; those in it that are too old end, and the first that is not gives the next bound. The
+//! last attempt of a delivery falls on the end of its `max_age`, so there is a little time for it
+//! to start.
 
 use super::action::{Action, ReadOrder};
 use super::endpoint::EndpointQueue;
+use super::input::StreamRead;
 use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
 use crate::model::{BatchId, DeliveryId, EndpointId, Now, Seq, limits, time};
@@ -102,26 +102,30 @@ impl Queue {
         }
 
         let from = endpoint.start_reading_ages(ran_ms, next_seq);
-        let max_entries = limits::SLICE;
-        draft.actions.push(Action::Read(ReadOrder::Ages { endpoint: id, from, max_entries }));
+        let (kept, max_entries) = (endpoint.kept.read_from(from), limits::SLICE);
+        let order = ReadOrder::Ages { endpoint: id, from, kept, max_entries };
+        draft.actions.push(Action::Read(order));
         self.loads += 1;
     }
 
-    /// A slice of the stream was read from `from` up to before `next`.
+    /// A slice of the stream was read.
     pub(super) fn ages_read(
         &mut self,
         now: Now,
         id: EndpointId,
-        from: Seq,
-        (entries, next): (Vec<StreamEntry>, Seq),
+        read: StreamRead,
         draft: &mut Draft,
     ) {
         self.load_ended();
-        let ran_ms = self.ran_ms;
+        let (ran_ms, first_seq) = (self.ran_ms, self.state.first_seq);
         // The endpoint may have been deleted while the log was read.
         let Some(endpoint) = self.state.find_mut(id) else { return };
 
-        let found = endpoint.ages_read(from, entries, next, ran_ms);
+        if !endpoint.holds_still(&read, first_seq) {
+            endpoint.stop_reading_ages();
+            return self.wake(id);
+        }
+        let found = endpoint.ages_read(read, ran_ms);
         for entry in found.old {
             self.end_in_stream(now, &entry, draft);
         }
@@ -140,7 +144,8 @@ impl Queue {
     fn end_in_stream(&mut self, now: Now, entry: &StreamEntry, draft: &mut Draft) {
         let StreamEntry { delivery, event, attempts, last, .. } = *entry;
         let reason = self.too_old(delivery.endpoint);
-        let dead = DeadLetter { delivery, event, attempts, died_at: now.wall_ms, reason, last };
+        let (died_at, kept_since) = (now.wall_ms, None);
+        let dead = DeadLetter { delivery, event, attempts, died_at, reason, last, kept_since };
         self.end_without_attempt(now, dead, false, draft);
     }
 
@@ -164,7 +169,8 @@ impl Queue {
         let own = job.loaded.as_ref().is_some_and(|event| event.is_own());
         self.prefetched_bytes -= endpoint.withdraw(delivery.seq);
 
-        let dead = DeadLetter { delivery, event, attempts, died_at: now.wall_ms, reason, last };
+        let (died_at, kept_since) = (now.wall_ms, None);
+        let dead = DeadLetter { delivery, event, attempts, died_at, reason, last, kept_since };
         self.end_without_attempt(now, dead, own, draft);
         self.free(delivery.endpoint, lane, now);
     }
@@ -189,6 +195,7 @@ impl Queue {
             died_at: now.wall_ms,
             reason: reason.to_owned(),
             last: waiting.last,
+            kept_since: None,
         };
         let seq = self.end_without_attempt(now, dead, false, draft);
 
@@ -229,6 +236,7 @@ impl Queue {
             self.clock_record_at = u64::MAX;
             return;
         };
+        let gap_ms = gap_ms.min(self.first_mark_gap_ms());
 
         if self.ran_ms >= self.state.ran_ms + gap_ms {
             self.remember(Record::ClockRan { ran_ms: self.ran_ms }, draft);
@@ -237,9 +245,16 @@ impl Queue {
         self.clock_record_at = next.max(now.mono_ms + 1);
     }
 
+    /// The same gap, soon after a start: as long as the daemon had run when that was remembered.
+    fn first_mark_gap_ms(&self) -> u64 {
+        let at_start = self.ran_offset_ms + self.started.mono_ms;
+        self.state.ran_ms.saturating_sub(at_start).max(limits::CLOCK_MARK_FIRST_MS)
+    }
+
     /// Something waits at this endpoint from now on.
     pub(super) fn mark_sooner(&mut self, id: EndpointId) {
         let gap_ms = mark_gap_ms(self.state.endpoint(id));
+        let gap_ms = gap_ms.min(self.first_mark_gap_ms());
         let at = (self.ran_ms + gap_ms).saturating_sub(self.ran_offset_ms);
         self.clock_record_at = self.clock_record_at.min(at);
     }

@@ -366,7 +366,7 @@ impl Queue {
         EventSnapshot {
             seq,
             duplicates: self.state.duplicates.get(&seq).copied().unwrap_or(0),
-            stands_at: self.state.moved.get(&seq).copied().unwrap_or(seq),
+            stands_at: self.state.held_at(seq),
         }
     }
 }

@@ -49,6 +49,12 @@ impl TokenBucket {
         Self::empty(rate, burst, now.mono_ms, wait_us)
     }
 
+    /// The one of two of the same rate that has a token sooner.
+    #[must_use]
+    pub fn sooner(self, other: Self) -> Self {
+        Self { spent_until_us: self.spent_until_us.min(other.spent_until_us) }
+    }
+
     /// When there is a token, in milliseconds.
     #[must_use]
     pub fn ready_at(&self, rate: Rate, burst: u32) -> u64 {

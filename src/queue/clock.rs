@@ -63,6 +63,12 @@ impl ClockWatch {
         None
     }
 
+    /// The wall clock when the monotonic one was at 0, while it can be believed.
+    #[must_use]
+    pub fn believed_epoch(&self) -> Option<WallMs> {
+        self.epoch.filter(|_| !self.is_suspect())
+    }
+
     /// Whether it is suspect now.
     #[must_use]
     pub fn is_suspect(&self) -> bool {

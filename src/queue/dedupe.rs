@@ -10,6 +10,10 @@
 //!   keys, the source that holds most forgets its oldest. Keys of logs before sources had shares
 //!   are looked up, too, and are forgotten first.
 //!
+//! * **The window is one of the run clock** (see `age`): what the wall clock does makes no
+//!   repetition a new event, and forgets no key. Records of earlier versions do not hold the run
+//!   clock, and imported events were accepted before it: their keys have the time of the wall clock
+//!   ([`KeyTime`]).
 //! * **What was signed may be remembered longer than the window.** Where the signature alone names
 //!   a delivery, its fingerprint is kept for as long as the signed time is accepted
 //!   (`Fingerprints::also_for_ms`), or whoever has a delivery could use it once more between the
@@ -32,6 +36,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::age::RUN_START;
 use crate::model::{Fingerprints, Seq, SourceId, WallMs, limits};
 use generation::{DedupeEntry, Generation};
 
@@ -81,6 +86,49 @@ struct SourceKeys {
     also_for_ms: u64,
 }
 
+/// A time by the run clock, and the same by the wall clock. Times of keys are one number of either:
+/// the run clock begins in the year 2109 of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyTime {
+    /// 0 where it is not known.
+    pub ran_ms: u64,
+    pub wall_ms: WallMs,
+}
+
+impl KeyTime {
+    /// So much earlier.
+    #[must_use]
+    pub fn before(self, ms: u64) -> Self {
+        let Self { ran_ms, wall_ms } = self;
+        Self { ran_ms: ran_ms.saturating_sub(ms), wall_ms: wall_ms.saturating_sub(ms) }
+    }
+
+    fn earlier(self, other: Self) -> Self {
+        let (ran_ms, wall_ms) = (self.ran_ms.min(other.ran_ms), self.wall_ms.min(other.wall_ms));
+        Self { ran_ms, wall_ms }
+    }
+
+    /// The time of a key that comes now.
+    fn of_key(self) -> u64 {
+        if self.ran_ms > 0 { self.ran_ms } else { self.wall_ms }
+    }
+
+    /// Whether a key of that time came now or later. Frozen times are cut to the second, so this
+    /// one is, too.
+    fn is_until(self, of_key: u64) -> bool {
+        let of_run_clock = of_key >= RUN_START / 1000 * 1000;
+        let from = if of_run_clock { self.ran_ms } else { self.wall_ms };
+        of_key >= from / 1000 * 1000
+    }
+}
+
+impl From<WallMs> for KeyTime {
+    /// Where the run clock is not known.
+    fn from(wall_ms: WallMs) -> Self {
+        Self { ran_ms: 0, wall_ms }
+    }
+}
+
 /// Whether an event is a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DedupeVerdict {
@@ -100,8 +148,9 @@ impl Dedupe {
         source: SourceId,
         key: Option<u64>,
         beside: &Fingerprints,
-        since: WallMs,
+        since: impl Into<KeyTime>,
     ) -> DedupeVerdict {
+        let since: KeyTime = since.into();
         let also = beside.also.and_then(|also| self.entry(source, also, since));
         let (None, Some(key)) = (also, key) else {
             return also.map_or(DedupeVerdict::New, |entry| DedupeVerdict::Duplicate(entry.seq));
@@ -126,10 +175,9 @@ impl Dedupe {
     /// The event of `source` that came under the same signature, where that is remembered for a
     /// time of its own.
     #[must_use]
-    pub fn taken_once(&self, source: SourceId, beside: &Fingerprints, now: WallMs) -> Option<Seq> {
+    pub fn taken_once(&self, source: SourceId, beside: &Fingerprints, now: KeyTime) -> Option<Seq> {
         let also = beside.also.filter(|_| beside.also_for_ms > 0)?;
-        let since = now.saturating_sub(beside.also_for_ms);
-        self.entry(source, also, since).map(|entry| entry.seq)
+        self.entry(source, also, now.before(beside.also_for_ms)).map(|entry| entry.seq)
     }
 
     /// Remembers an event. Keys that came before `since` are of no use to its source any more, but
@@ -139,12 +187,14 @@ impl Dedupe {
         source: SourceId,
         key: Option<u64>,
         beside: &Fingerprints,
-        (seq, at): (Seq, WallMs),
-        since: WallMs,
+        (seq, now): (Seq, impl Into<KeyTime>),
+        since: impl Into<KeyTime>,
     ) {
+        let (now, since): (KeyTime, KeyTime) = (now.into(), since.into());
         let share = self.shares.entry(source).or_default();
         share.also_for_ms = share.also_for_ms.max(beside.also_for_ms);
-        let since = since.min(at.saturating_sub(share.also_for_ms));
+        let since = since.earlier(now.before(share.also_for_ms));
+        let at = now.of_key();
         let known = beside.content.map_or(0, check);
         let entry = |check| DedupeEntry { seq, at, check };
         match (key, beside.content, beside.conflicts_with) {
@@ -167,6 +217,7 @@ impl Dedupe {
     /// The first event of any source with this fingerprint that came at `since` or later.
     #[must_use]
     pub fn find(&self, fingerprint: u64, since: WallMs) -> Option<Seq> {
+        let since = KeyTime::from(since);
         let common = self.entry(SourceId::MAX, fingerprint, since);
         let shared =
             || self.shares.keys().find_map(|source| self.entry(*source, fingerprint, since));
@@ -176,7 +227,7 @@ impl Dedupe {
     /// The event that was imported with this fingerprint of its first id.
     #[must_use]
     pub fn imported(&self, identity: u64) -> Option<Seq> {
-        self.entry(IMPORTS, identity, 0).map(|entry| entry.seq)
+        self.entry(IMPORTS, identity, KeyTime::from(0)).map(|entry| entry.seq)
     }
 
     /// Remembers the fingerprint of an imported event's first id.
@@ -213,7 +264,7 @@ impl Dedupe {
     }
 
     /// The entry in the source's share, or among the keys that are older than shares.
-    fn entry(&self, source: SourceId, fingerprint: u64, since: WallMs) -> Option<DedupeEntry> {
+    fn entry(&self, source: SourceId, fingerprint: u64, since: KeyTime) -> Option<DedupeEntry> {
         let shared = self.shares.get(&source).and_then(|share| share.find(fingerprint));
         let common = || {
             let fresh = self.fresh.get(&fingerprint).map(|(seq, at)| DedupeEntry {
@@ -226,8 +277,7 @@ impl Dedupe {
             })
         };
 
-        // Frozen times are cut to the second, so the start of the window is, too.
-        shared.or_else(common).filter(|entry| entry.at >= since / 1000 * 1000)
+        shared.or_else(common).filter(|entry| since.is_until(entry.at))
     }
 
     /// Forgets keys until there are no more than the limit.
@@ -261,14 +311,14 @@ impl SourceKeys {
         })
     }
 
-    fn insert(&mut self, fingerprint: u64, entry: DedupeEntry, since: WallMs) {
+    fn insert(&mut self, fingerprint: u64, entry: DedupeEntry, since: KeyTime) {
         self.fresh.insert(fingerprint, entry);
         if self.fresh.len() < FRESH {
             return;
         }
 
         let fresh = std::mem::take(&mut self.fresh);
-        self.frozen.retain(|generation| generation.newest_s >= since / 1000);
+        self.frozen.retain(|generation| since.is_until(generation.newest_s * 1000));
         self.frozen.push(Generation::freeze(fresh.into_iter().collect()));
         self.merge();
     }

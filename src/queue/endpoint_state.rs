@@ -7,13 +7,14 @@ use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
 use super::age::{AgePauses, RUN_START};
+use super::kept::KeptPositions;
 use super::lanes::STRICT;
 use super::meanwhile::{EndpointCounts, Meanwhile};
-use super::order::NO_VALUE;
+use super::order::{Keys, NO_VALUE};
 use super::stream_entry::StreamEntry;
 use super::waiting::{Retrying, WaitingBatch};
 use crate::model::{BatchId, CatchUpMode, DeliveryState, Endpoint, HoldReason, Order, Seq, WallMs};
-use crate::record::Restraint;
+use crate::record::{Restraint, WaitingDelivery};
 
 /// One endpoint and its deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +101,14 @@ pub struct EndpointState {
     /// end. Kept until the stream has been taken up to there.
     #[serde(default)]
     pub(super) waits_at: BTreeMap<Seq, Seq>,
+    /// Positions of the stream that are held by other records than their own. They have not been
+    /// taken up, though they may lie before `low`.
+    #[serde(default)]
+    pub kept: KeptPositions,
+    /// Keys in records before this one are values at another pointer: what they are the latest of
+    /// has changed since.
+    #[serde(default)]
+    pub latest_since: Seq,
 }
 
 impl EndpointState {
@@ -195,6 +204,8 @@ impl EndpointState {
             lagging: None,
             last_taken: 0,
             waits_at: BTreeMap::new(),
+            kept: KeptPositions::default(),
+            latest_since: 0,
         }
     }
 
@@ -258,7 +269,33 @@ impl EndpointState {
     /// Whether this position of the stream has been taken up.
     #[must_use]
     pub fn taken_up(&self, position: Seq) -> bool {
-        position <= self.low || self.ahead.contains(position)
+        (position <= self.low || self.ahead.contains(position)) && !self.kept.contains(position)
+    }
+
+    /// Whether something may wait in the stream before this position.
+    #[must_use]
+    pub(super) fn may_wait_before(&self, position: Seq) -> bool {
+        self.kept.first().is_some_and(|first| first < position)
+            || (self.low + 1 < position && self.in_stream() > 0)
+    }
+
+    /// Whether what was the latest of a key is still to be known when the record of its position is
+    /// dropped: an older one of its key may wait, and must not follow it. `at` is the record that
+    /// says something of the position.
+    #[must_use]
+    pub(super) fn keeps_key(&self, at: Seq, entry: &WaitingDelivery) -> bool {
+        let (delivery, position) = (entry.delivery.seq, entry.position);
+        let is_here = self.kept.block_record_of(position).unwrap_or(position) == at;
+        let asked = entry.event != delivery || (position != delivery && entry.attempts > 0);
+        let has_key = entry.key.is_some_and(|key| key != NO_VALUE) && !asked;
+        let has_ended = self.cancelled.contains(delivery) || self.dead.contains(delivery);
+        self.is_latest() && is_here && has_key && !has_ended && self.may_wait_before(position)
+    }
+
+    /// The record that holds this position.
+    #[must_use]
+    pub fn record_of_position(&self, position: Seq) -> Seq {
+        self.kept.record_of(position).unwrap_or(position)
     }
 
     /// How old a delivery is that was accepted at `born`, by the run clock.
@@ -312,6 +349,7 @@ impl EndpointState {
         self.settings = Arc::new(name_only);
         self.hold = None;
         self.batches.clear();
+        self.kept = KeptPositions::default();
         self.cancelled.extend(std::mem::take(&mut self.retrying).into_keys());
         self.cancelled |= std::mem::take(&mut self.revived);
         self.waits_at.clear();
@@ -354,13 +392,13 @@ impl EndpointState {
 
     /// The stream has a new entry at `position` that needs an older event.
     pub(super) fn needs_event(&mut self, event: Seq, position: Seq) {
-        let all_read = self.low >= self.needs_until;
+        let all_read = self.low >= self.needs_until && self.kept.is_empty();
         if all_read {
             self.needed_events.clear();
         }
         self.needed_events.insert(event);
         self.needs_from = if all_read { event } else { self.needs_from.min(event) };
-        self.needs_until = position;
+        self.needs_until = if all_read { position } else { self.needs_until.max(position) };
     }
 
     /// A delivery ended by record `seq` without an attempt. Where it waited in the stream is not
@@ -389,15 +427,47 @@ impl EndpointState {
 
     /// Positions of the stream that nothing waits at any more: this one, and all up to `low`.
     pub(super) fn take_up(&mut self, position: Option<Seq>, low: Seq) {
-        if low > self.low && !self.keeps_low {
+        if !self.keeps_low {
+            self.kept.take_up_to(low);
+            self.raise_low(low);
+        }
+        if let Some(position) = position {
+            self.kept.take_up(position);
+            if position > self.low {
+                self.ahead.insert(position);
+            }
+        }
+    }
+
+    /// No record up to `low` is a position of the stream any more.
+    pub(super) fn raise_low(&mut self, low: Seq) {
+        if low > self.low {
             self.low = low;
             self.ahead.remove_range(..=low);
+        }
+        // What is kept is read again though it lies before `low`.
+        if self.kept.is_empty() {
+            let low = self.low;
             self.waits_at.retain(|_, position| *position > low);
         }
-        if let Some(position) = position
-            && position > self.low
-        {
-            self.ahead.insert(position);
+    }
+
+    /// Record `record` says from now on what there is at these positions, which are in ascending
+    /// order.
+    pub(super) fn keep_positions(&mut self, waiting: &[&WaitingDelivery], record: Seq) {
+        let (Some(first), Some(last)) = (waiting.first(), waiting.last()) else { return };
+        let span = (first.position, last.position);
+        // The others are there for their keys.
+        let waits = |waiting: &&WaitingDelivery| !self.taken_up(waiting.position);
+        let waiting: Vec<&WaitingDelivery> = waiting.iter().copied().filter(waits).collect();
+        let positions: Vec<Seq> = waiting.iter().map(|waiting| waiting.position).collect();
+        self.kept.keep(span, &positions, record);
+        for WaitingDelivery { delivery, position, event, .. } in waiting {
+            if delivery.seq == *event {
+                self.revived.insert(delivery.seq);
+            } else {
+                self.needs_event(*event, *position);
+            }
         }
     }
 
@@ -413,6 +483,12 @@ impl EndpointState {
     #[must_use]
     pub fn is_latest(&self) -> bool {
         self.catch_up_mode() == CatchUpMode::Latest
+    }
+
+    /// What is read of the events of its stream.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        Keys { latest_since: self.latest_since, ..Keys::of(&self.settings) }
     }
 
     /// The lane of an entry of the stream.

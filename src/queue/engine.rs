@@ -12,6 +12,7 @@ use super::link::Link;
 use super::matcher::Matcher;
 use super::notices::Notices;
 use super::recent::Recent;
+use super::resumed_waits::ResumedWaits;
 use super::schedule::Schedule;
 use super::settings::SettingsSizes;
 use super::shared_pace::SharedPace;
@@ -64,6 +65,8 @@ pub struct Queue {
     pub(super) clock: ClockWatch,
     /// Until when signed deliveries wait for a sane clock.
     pub(super) clock_until: Option<u64>,
+    /// What waited at the start.
+    pub(super) resumed: ResumedWaits,
     /// The run clock, and how far it is ahead of the monotonic one.
     pub(super) ran_ms: u64,
     pub(super) ran_offset_ms: u64,
@@ -113,6 +116,7 @@ impl Queue {
 
             clock: ClockWatch::new(state.last_wall),
             clock_until: None,
+            resumed: ResumedWaits::new(now, state.next_seq, state.replays.keys().copied()),
             ran_ms: state.ran_ms,
             ran_offset_ms: state.ran_ms.saturating_sub(now.mono_ms),
             clock_record_at: now.mono_ms,

@@ -1,12 +1,12 @@
 //! The attempt of one delivery has ended: what follows?
 
+use super::attempt_retry::{AttemptRetry, AttemptWeight, RetryProgress};
 use super::endpoint::ActiveDelivery;
-use super::reports::{DROPPED, refusal_reason, with_last_error};
+use super::reports::{DROPPED, refusal_reason};
 use super::{Draft, Queue};
-use crate::model::backoff::{self, RetryDecision};
 use crate::model::{
-    AttemptFault, AttemptReport, DeliveryId, DeliveryState, EndpointId, HeadOfLine, HoldReason,
-    Now, Outcome, Seq, limits,
+    AttemptFault, AttemptReport, DeliveryId, DeliveryState, EndpointId, HoldReason, Now, Outcome,
+    Seq, limits,
 };
 use crate::record::{AttemptFinished, Consequence, DeadLetter, Record};
 
@@ -28,7 +28,8 @@ impl Queue {
         // does not count, neither for the delivery nor for the endpoint.
         let uncounted = self.classify_link(id, &report, now, draft);
         let failing_ms = self.measure_failing_ms(id, &report, uncounted, now);
-        let next = self.consequence(now, &job, &report, uncounted, failing_ms);
+        let weight = AttemptWeight { uncounted, failing_ms };
+        let next = self.consequence(now, &job, &report, weight);
         // The breaker learns before the record is made, which holds what it has learned.
         let health = self.learn(now, id, &report, uncounted);
 
@@ -52,6 +53,7 @@ impl Queue {
             restraint: endpoint.restraint_now(now),
         };
         let seq = self.remember(Record::AttemptFinished(Box::new(attempt)), draft);
+        let held = next.holds().cloned();
         if next == Consequence::Delivered {
             self.note_delivered(id, job.born);
         }
@@ -66,8 +68,7 @@ impl Queue {
         self.leave_stale(id, [delivery.seq], now, draft);
         self.free(id, job.lane, now);
 
-        // Whether this attempt put the endpoint on hold is known from the record.
-        self.apply_health(now, id, &report, health, draft);
+        self.apply_health(now, id, &report, health, held.as_ref(), draft);
         self.wake(id);
         !job.ended
     }
@@ -105,63 +106,34 @@ impl Queue {
         now: Now,
         job: &ActiveDelivery,
         report: &AttemptReport,
-        uncounted: bool,
-        failing_ms: u64,
+        weight: AttemptWeight,
     ) -> Consequence {
         if job.ended {
             return Consequence::Ended;
         }
-        let after_ms = match &report.outcome {
+        match &report.outcome {
             Outcome::Delivered => return Consequence::Delivered,
             Outcome::Gone => return Consequence::Held { reason: HoldReason::Gone },
             Outcome::Hold => return Consequence::Held { reason: HoldReason::Receiver },
             Outcome::Drop => return Consequence::Dead { reason: DROPPED.to_owned() },
             Outcome::Refused => return Consequence::Dead { reason: refusal_reason(report) },
-            Outcome::Retryable { after_ms } => *after_ms,
-        };
+            Outcome::Retryable { .. } => {}
+        }
 
         let draw = rand::Rng::random::<f64>(&mut self.rng);
         let endpoint = self.state.endpoint(job.delivery.endpoint);
         let age_ms = endpoint.age_ms(job.born, self.ran_ms);
-        let retry = |delay_ms: u64| Consequence::Retry {
-            due_at: now.wall_ms.saturating_add(delay_ms),
-            delay_ms,
-            age_ms,
-        };
-
         // No consumer came for it, so it was not attempted at all.
         if report.fault == Some(AttemptFault::NotTaken) {
-            return retry(0);
+            return Consequence::retry(now, 0, age_ms);
         }
-        if !uncounted && failing_ms >= endpoint.settings.hold_after_ms {
+
+        let retry = AttemptRetry::new(&endpoint.settings, report, weight, draw);
+        if retry.holds {
             return Consequence::Held { reason: HoldReason::Failing };
         }
-
-        let mut policy = endpoint.settings.retry.clone();
-        if uncounted {
-            // It is retried, but it is no reason to give up.
-            (policy.max_attempts, policy.max_age_ms) = (None, u64::MAX);
-        }
-        let attempts = if uncounted { job.attempts.max(1) } else { job.attempts + 1 };
-        let decision = backoff::decide(&policy, attempts, age_ms, after_ms, draw);
-
-        // The head of a lane keeps the others of its lane back.
-        let lane = job.lane.filter(|_| !uncounted);
-        match (decision, endpoint.settings.head_of_line, lane) {
-            (_, HeadOfLine::Park { after }, Some(_)) if attempts >= after => Consequence::Parked {
-                reason: format!("{attempts} attempts failed, and its lane waits for you"),
-            },
-            (RetryDecision::RetryIn { .. }, HeadOfLine::Skip { after }, Some(_))
-                if attempts >= after =>
-            {
-                let reason = format!("{attempts} attempts failed, and its lane goes on without it");
-                Consequence::Dead { reason: with_last_error(&reason, report) }
-            }
-            (RetryDecision::RetryIn { delay_ms }, ..) => retry(delay_ms),
-            (RetryDecision::GiveUp { reason }, ..) => {
-                Consequence::Dead { reason: with_last_error(&reason, report) }
-            }
-        }
+        let progress = RetryProgress { attempts: job.attempts + 1, age_ms };
+        retry.verdict(progress, job.lane.is_some()).after(now, age_ms, report)
     }
 
     /// Gives a delivery that goes on waiting its lane and its timer again.
@@ -201,6 +173,7 @@ impl Queue {
                     died_at: report.started_at + report.duration_ms,
                     reason,
                     last: seq,
+                    kept_since: None,
                 };
                 self.notify_dead(now, &dead, job.own, draft);
             }

@@ -1,10 +1,15 @@
 //! The fold: what each record changes in the state. Nothing else changes it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
+
+use super::dedupe::KeyTime;
 use super::endpoint::EndpointQueue;
 use super::endpoint_state::EndpointState;
 use super::meanwhile::Meanwhile;
+use super::relocation::SegmentRange;
 use super::state::{State, StateError, impossible};
 use super::waiting::Retrying;
 use crate::model::{
@@ -81,8 +86,12 @@ impl State {
             Record::RateSpent { endpoint: id, at } => self.remembered(seq, *id)?.rate_spent(*at),
 
             // Events and their deliveries.
-            Record::EventAccepted { event, dedupe, fan_out, beside, .. } => {
-                self.event_accepted(seq, event, *dedupe, fan_out, beside)?;
+            Record::EventAccepted { event, dedupe, fan_out, beside, ran_ms } => {
+                // What was imported was accepted before, at a time that only the wall clock has.
+                let ran_ms = if event.first_id.is_some() { 0 } else { *ran_ms };
+                let now = KeyTime { ran_ms, wall_ms: event.received_at };
+                self.event_accepted(seq, event, fan_out, beside)?;
+                self.known_from_now_on(seq, now, event, *dedupe, beside);
             }
             Record::DuplicateSeen { event, .. } => self.duplicate_seen(*event),
             Record::FilterUndecided { event, endpoints, .. } => {
@@ -130,6 +139,7 @@ impl State {
             }
             Record::DeliveriesRelocated { waiting } => self.deliveries_relocated(seq, waiting)?,
             Record::StreamPositionRelocated { waiting } => self.position_relocated(seq, waiting)?,
+            Record::PositionsRelocated { waiting } => self.positions_relocated(seq, waiting)?,
             Record::DeadLetterRecorded { dead_letter_seq: from, .. } => {
                 self.dead_letter_seqs.remove(*from);
                 self.dead_letter_seqs.insert(seq);
@@ -199,7 +209,6 @@ impl State {
         &mut self,
         seq: Seq,
         event: &Event,
-        dedupe: Option<u64>,
         fan_out: &[EndpointId],
         beside: &Fingerprints,
     ) -> Result<(), StateError> {
@@ -212,7 +221,6 @@ impl State {
             bin.bytes += event.cost() as u64;
         }
         self.counts.conflicts += u64::from(beside.conflicts_with.is_some());
-        self.known_from_now_on(seq, event, dedupe, beside);
         for id in fan_out {
             if let Some(endpoint) = self.remembered_if_known(seq, *id)? {
                 endpoint.undone += 1;
@@ -239,6 +247,7 @@ impl State {
         if changed && settings.order == Order::None {
             // What they are the latest of is another question now.
             endpoint.retrying.values_mut().for_each(|waiting| waiting.key = None);
+            endpoint.latest_since = seq;
         }
         endpoint.settings = settings;
     }
@@ -247,6 +256,7 @@ impl State {
     fn known_from_now_on(
         &mut self,
         seq: Seq,
+        now: KeyTime,
         event: &Event,
         key: Option<u64>,
         beside: &Fingerprints,
@@ -258,8 +268,7 @@ impl State {
             .sources
             .get(&event.source)
             .map_or(limits::DEFAULT_DEDUPE_WINDOW_MS, |s| s.dedupe_window_ms);
-        let since = event.received_at.saturating_sub(window);
-        self.dedupe.insert(event.source, key, beside, (seq, event.received_at), since);
+        self.dedupe.insert(event.source, key, beside, (seq, now), now.before(window));
     }
 
     fn duplicate_seen(&mut self, event: Seq) {
@@ -290,6 +299,7 @@ impl State {
         endpoint.retrying.remove(&delivery.seq);
         endpoint.leave_stream(seq, delivery.seq);
         endpoint.replayed_dead.remove(&delivery.seq);
+        endpoint.kept.take_up(delivery.seq);
         endpoint.cancelled.insert(delivery.seq);
         Ok(())
     }
@@ -375,6 +385,24 @@ impl State {
         Ok(())
     }
 
+    /// The records of positions in streams are dropped, and this one holds them from now on.
+    fn positions_relocated(
+        &mut self,
+        seq: Seq,
+        waiting: &[WaitingDelivery],
+    ) -> Result<(), StateError> {
+        let mut by_endpoint: BTreeMap<EndpointId, Vec<&WaitingDelivery>> = BTreeMap::new();
+        for waiting in waiting {
+            by_endpoint.entry(waiting.delivery.endpoint).or_default().push(waiting);
+        }
+        for (id, waiting) in by_endpoint {
+            if let Some(endpoint) = self.remembered_if_known(seq, id)? {
+                endpoint.keep_positions(&waiting, seq);
+            }
+        }
+        Ok(())
+    }
+
     fn replay_advanced(
         &mut self,
         seq: Seq,
@@ -396,7 +424,7 @@ impl State {
 
     fn segment_dropped(&mut self, first: Seq, last: Seq) {
         self.first_seq = self.first_seq.max(last + 1);
-        self.moved.retain(|_, stands_at| *stands_at < first || *stands_at > last);
+        self.moved.forget_standing(SegmentRange { first, last });
         self.dead_letter_seqs.remove_range(first..=last);
         self.lost.remove_range(..=last);
         self.shares.drop_to(last);
@@ -410,8 +438,9 @@ impl State {
         });
         for endpoint in self.endpoints.values_mut().map(EndpointQueue::remembered_mut) {
             endpoint.cancelled.remove_range(first..=last);
-            // Nothing waits at these positions any more: what did was relocated.
-            endpoint.take_up(None, last);
+            // Nothing waits in these records any more: what did is kept by others.
+            endpoint.kept.forget_records(SegmentRange { first, last }, &RoaringTreemap::new());
+            endpoint.raise_low(last);
         }
     }
 }

@@ -15,6 +15,7 @@
 use roaring::RoaringTreemap;
 
 use super::endpoint_state::EndpointState;
+use super::relocation::SegmentRange;
 use super::state::{State, StateError, impossible};
 use crate::model::{DeliveryId, EndpointId, Seq};
 use crate::record::{Consequence, DeadLetter, DeliveryFact, Record};
@@ -148,11 +149,12 @@ impl EndpointState {
 
     /// Nothing waits at these positions any more, except at those that are kept.
     fn lose_positions(&mut self, first: Seq, last: Seq, kept: &RoaringTreemap) {
+        self.kept.forget_records(SegmentRange { first, last }, kept);
         if self.low >= last {
             return;
         }
         if kept.is_empty() && first <= self.low + 1 && !self.keeps_low {
-            return self.take_up(None, last);
+            return self.raise_low(last);
         }
 
         self.ahead.insert_range(first.max(self.low + 1)..=last);
@@ -163,7 +165,8 @@ impl EndpointState {
     pub(super) fn may_wait_among(&self, records: &RoaringTreemap) -> bool {
         let mut open = records - &self.ahead;
         open.remove_range(..=self.low);
-        !open.is_empty()
+        let mut kept = self.kept.records();
+        !open.is_empty() || kept.any(|record| records.contains(record))
     }
 }
 

@@ -53,7 +53,8 @@ impl Queue {
 
         for ImportedDead { endpoint, attempts, died_at, reason } in dead {
             let delivery = DeliveryId { seq, endpoint };
-            let dead = DeadLetter { delivery, event: seq, attempts, died_at, reason, last: 0 };
+            let (event, last, kept_since) = (seq, 0, None);
+            let dead = DeadLetter { delivery, event, attempts, died_at, reason, last, kept_since };
             self.remember(Record::DeliveryDied { dead }, draft);
         }
     }

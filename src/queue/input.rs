@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
+
+use super::kept::KeptRead;
 use super::order::Keys;
 use super::stream_entry::StreamEntry;
 use crate::model::{AttemptReport, BatchId, DeliveryId, EndpointId, Event, EventId, Seq, WallMs};
@@ -13,11 +16,10 @@ use crate::model::{AttemptReport, BatchId, DeliveryId, EndpointId, Event, EventI
 pub enum Input {
     /// An attempt that was released has ended.
     Finished { delivery: DeliveryId, report: AttemptReport },
-    /// The answer to [`ReadOrder::Stream`](super::ReadOrder). `next` is where to go on: forward the
-    /// next record to look at, backward the one behind it. `keys` is what was asked for.
-    Refilled { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq, keys: Keys },
-    /// The answer to [`ReadOrder::Ages`](super::ReadOrder). `next` is the next record to look at.
-    AgesRead { endpoint: EndpointId, from: Seq, entries: Vec<StreamEntry>, next: Seq },
+    /// The answer to [`ReadOrder::Stream`](super::ReadOrder). `keys` is what was asked for.
+    Refilled { endpoint: EndpointId, read: StreamRead, keys: Keys },
+    /// The answer to [`ReadOrder::Ages`](super::ReadOrder).
+    AgesRead { endpoint: EndpointId, read: StreamRead },
     /// The answer to [`ReadOrder::Event`](super::ReadOrder); `None` when the log has no such event
     /// any more.
     Loaded { delivery: DeliveryId, event: Option<Arc<Event>> },
@@ -38,6 +40,17 @@ pub enum Input {
     Wanted { endpoint: EndpointId, total: usize },
     /// The answer to [`ReadOrder::Replay`](super::ReadOrder).
     Scanned { replay: u64, from: Seq, events: Vec<ScannedEvent>, next: Seq },
+}
+
+/// What was read of an endpoint's stream, from position `from` on or backward from before it.
+#[derive(Clone, Debug, Default)]
+pub struct StreamRead {
+    pub from: Seq,
+    pub entries: Vec<StreamEntry>,
+    /// Where to go on: forward the next position to look at, backward the one behind it.
+    pub next: Seq,
+    /// The records that were asked for, where other records hold these positions.
+    pub kept: Option<KeptRead>,
 }
 
 /// An event that was accepted before, by another log or by this one in a part that is lost.
@@ -104,18 +117,16 @@ pub struct Accepted {
     pub conflicts_with: Option<EventId>,
 }
 
-/// What of a range of records is still needed: at most `limits::SLICE` of each.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What of a range of records is still needed.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AliveRange {
     /// Where events stand that are known to be needed.
-    pub events: Vec<Seq>,
-    /// How many they are, of which `events` may be a part.
-    pub known: usize,
+    pub events: RoaringTreemap,
     /// The records that hold dead letters.
-    pub dead_letter_seqs: Vec<Seq>,
+    pub dead_letter_seqs: RoaringTreemap,
     /// There may be deliveries that wait in streams, untried: only reading all of it tells.
     pub walk: bool,
-    /// The JSON Pointers of endpoints that keep an order for each key, where there is something to
-    /// walk through.
-    pub orders: BTreeMap<EndpointId, String>,
+    /// The endpoints that want the latest of a key, with the JSON Pointer to it: whoever reads the
+    /// range looks up the keys.
+    pub latest: BTreeMap<EndpointId, String>,
 }

@@ -45,7 +45,7 @@ impl Queue {
 
     /// The record that holds this event now.
     pub(super) fn record_of(&self, event: Seq) -> Seq {
-        self.state.moved.get(&event).copied().unwrap_or(event)
+        self.state.held_at(event)
     }
 
     /// The record that holds this event now, when it is another than the one that was read.

@@ -75,11 +75,11 @@ impl Queue {
     /// The events that are held by records which cannot be read.
     fn unreadable_events(&self, unreadable: &RoaringTreemap) -> RoaringTreemap {
         let mut events = unreadable.clone();
-        for (event, at) in &self.state.moved {
-            if unreadable.contains(*at) {
-                events.insert(*event);
+        for (event, at) in self.state.moved.iter() {
+            if unreadable.contains(at) {
+                events.insert(event);
             } else {
-                events.remove(*event);
+                events.remove(event);
             }
         }
         events
@@ -97,6 +97,7 @@ impl Queue {
             revived: endpoint.revived.clone(),
             waits_at: endpoint.waits_at.clone(),
             cancelled: endpoint.cancelled.clone(),
+            kept: endpoint.kept.clone(),
             elsewhere,
             at_hand: endpoint.open_positions().collect(),
         }
@@ -120,7 +121,11 @@ impl Queue {
                     let id = endpoint.settings.id;
                     endpoint.open_positions().map(move |position| (id, position))
                 });
-                let kept = open.filter(|(_, at)| (first..=last).contains(at)).collect();
+                let is_lost = |(id, position): &(EndpointId, Seq)| {
+                    let endpoint = self.state.endpoint(*id);
+                    (first..=last).contains(&endpoint.record_of_position(*position))
+                };
+                let kept = open.filter(is_lost).collect();
                 self.remember(Record::RecordsLost { first, last, kept, at: now.wall_ms }, draft);
                 0
             }
@@ -130,7 +135,7 @@ impl Queue {
     /// Ends deliveries that wait for a retry and whose events are lost. Those in flight end by
     /// their attempts.
     fn end_retries(&mut self, now: Now, records: &RoaringTreemap, draft: &mut Draft) -> usize {
-        let record_of = |event: Seq| self.state.moved.get(&event).copied().unwrap_or(event);
+        let record_of = |event: Seq| self.state.held_at(event);
         let lost = self
             .state
             .endpoints
@@ -191,6 +196,7 @@ impl Queue {
                 died_at: now.wall_ms,
                 reason,
                 last: 0,
+                kept_since: None,
             };
             self.remember(Record::DeliveryDied { dead: dead.clone() }, draft);
             self.notify_dead(now, &dead, false, draft);
@@ -251,8 +257,9 @@ impl Queue {
 
             let event = endpoint.replayed_dead.get(&delivery.seq).copied().unwrap_or(delivery.seq);
             let (reason, died_at) = (LOST.to_owned(), now.wall_ms);
-            let dead =
-                DeadLetter { delivery: *delivery, event, attempts: 0, died_at, reason, last: 0 };
+            let (attempts, last, kept_since) = (0, 0, None);
+            let delivery = *delivery;
+            let dead = DeadLetter { delivery, event, attempts, died_at, reason, last, kept_since };
             self.remember(
                 Record::DeadLetterRecorded { dead, dead_letter_seq: *dead_letter_seq },
                 draft,

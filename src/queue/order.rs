@@ -8,12 +8,10 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::lanes::STRICT;
-use super::relocation::{PositionKeys, RelocatedEvent};
 use super::stream_entry::StreamEntry;
 use crate::model::json::pointer::{self, PointerValue};
 use crate::model::json::{Bounds, Doc, compact};
-use crate::model::{CatchUpMode, Endpoint, EndpointId, Event, Order, Seq};
-use crate::record::WaitingDelivery;
+use crate::model::{CatchUpMode, Endpoint, Event, Order, Seq};
 
 const ALL: Bounds = Bounds { bytes: usize::MAX, nodes: usize::MAX };
 
@@ -24,6 +22,8 @@ pub struct Keys {
     pub latest: Option<String>,
     /// Where the records of relocated events are.
     pub moved: BTreeMap<Seq, Seq>,
+    /// Keys of which the latest is kept, in records from this one on, are values at this pointer.
+    pub latest_since: Seq,
 }
 
 impl Keys {
@@ -33,7 +33,14 @@ impl Keys {
         let order = endpoint.order_key.clone().filter(|_| endpoint.order == Order::Key);
         let latest =
             endpoint.catch_up.key.clone().filter(|_| endpoint.catch_up.mode == CatchUpMode::Latest);
-        Self { order, latest, moved: BTreeMap::new() }
+        Self { order, latest, ..Self::default() }
+    }
+
+    /// Whether these ask for the same.
+    #[must_use]
+    pub(super) fn asks_as(&self, other: &Self) -> bool {
+        let asked = |keys: &Self| (keys.order.clone(), keys.latest.clone(), keys.latest_since);
+        asked(self) == asked(other)
     }
 
     /// Those that there are.
@@ -41,37 +48,9 @@ impl Keys {
         self.order.iter().chain(&self.latest)
     }
 
-    /// The pointer to what decides on the lane of a delivery: where an order is kept, and where
-    /// only the latest counts.
-    #[must_use]
-    pub fn of_lanes(self) -> Option<String> {
-        self.order.or(self.latest)
-    }
-
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.order.is_none() && self.latest.is_none()
-    }
-
-    /// The lanes of positions whose events are at hand, by endpoint and position.
-    #[must_use]
-    pub fn of_positions(
-        orders: &BTreeMap<EndpointId, String>,
-        positions: &[WaitingDelivery],
-        events: &[RelocatedEvent],
-    ) -> PositionKeys {
-        let mut keys = PositionKeys { pointers: orders.clone(), found: BTreeMap::new() };
-        let events: BTreeMap<Seq, &Event> =
-            events.iter().map(|relocated| (relocated.seq, &*relocated.event)).collect();
-        for waiting in positions {
-            let endpoint = waiting.delivery.endpoint;
-            if let (Some(pointer), Some(event)) =
-                (orders.get(&endpoint), events.get(&waiting.event))
-            {
-                keys.found.insert((endpoint, waiting.position), key_at(&event.body, pointer));
-            }
-        }
-        keys
     }
 
     /// Writes an event's keys into its entry.
@@ -82,6 +61,14 @@ impl Keys {
         let at =
             |pointer: &Option<String>| pointer.as_ref().map(|pointer| key_at(&event.body, pointer));
         (entry.key, entry.latest_key) = (at(&self.order), at(&self.latest));
+    }
+
+    /// Takes over the key that is written down with a position that record `at` holds, where that
+    /// is still what is asked for.
+    pub fn take_over(&self, entry: &mut StreamEntry, at: Seq, key: Option<u64>) {
+        if self.latest.is_some() && self.order.is_none() && at >= self.latest_since {
+            entry.latest_key = key;
+        }
     }
 
     /// The lane of an event, where there is one for each key.

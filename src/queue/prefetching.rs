@@ -5,6 +5,7 @@
 use super::action::{Action, ReadOrder};
 use std::collections::BTreeMap;
 
+use super::input::StreamRead;
 use super::order::Keys;
 use super::stream_entry::StreamEntry;
 use super::{Draft, Queue, State};
@@ -21,11 +22,14 @@ impl Queue {
             return;
         }
 
-        let keys = Keys::of(&endpoint.settings);
+        let keys = endpoint.keys();
         let unread = endpoint.prefetch().unread();
         let left = endpoint.prefetch_left();
         let half_full = endpoint.prefetch().len() > endpoint.prefetch_capacity() / 2;
-        if let Some(from) = unread.filter(|from| *from >= self.recent.covers_from()) {
+        let is_recent = |from: &Seq| {
+            *from >= self.recent.covers_from() && endpoint.kept.first_from(*from).is_none()
+        };
+        if let Some(from) = unread.filter(is_recent) {
             let entries = self.recent.entries(id, from, &keys).take(left + 1);
             let mut entries: Vec<StreamEntry> = entries.collect();
             // Looking into bodies is not for this thread. What is not at hand in full is read from
@@ -76,12 +80,9 @@ impl Queue {
 
     /// Has the stream read from the log, forward, or backward where nothing is left forward.
     fn refill(&mut self, id: EndpointId, keys: Keys, draft: &mut Draft) {
+        let log = (self.state.first_seq, self.state.next_seq);
         let endpoint = self.state.endpoint_mut(id);
-        let (from, until) = match (endpoint.prefetch().unread(), endpoint.reads_back()) {
-            (Some(from), _) => (from, None),
-            (None, Some((before, until))) => (before, Some(until)),
-            (None, None) => return,
-        };
+        let Some((from, until, kept)) = endpoint.next_part(log) else { return };
 
         endpoint.set_reading(true);
         let max_entries = endpoint.prefetch_left().max(1);
@@ -90,6 +91,7 @@ impl Queue {
             endpoint: id,
             from,
             until,
+            kept,
             max_entries,
             max_bytes,
             keys,
@@ -98,31 +100,34 @@ impl Queue {
         self.loads += 1;
     }
 
-    /// A refill has read the stream from `from` up to before `next`, or, backward, down to `next`.
+    /// A refill has read the stream, forward or backward.
     pub(super) fn refilled(
         &mut self,
         now: Now,
         id: EndpointId,
-        from: Seq,
-        (mut entries, next): (Vec<StreamEntry>, Seq),
+        read: StreamRead,
         asked: Keys,
         draft: &mut Draft,
     ) {
         self.load_ended();
+        let first_seq = self.state.first_seq;
         // The endpoint may have been deleted while the log was read.
         let Some(endpoint) = self.state.find_mut(id) else { return };
         endpoint.set_reading(false);
+        // Retention may have dropped the records before they were read, so they are read again.
+        if !endpoint.holds_still(&read, first_seq) {
+            return self.wake(id);
+        }
+        let StreamRead { from, mut entries, next, .. } = read;
 
         // The endpoint's pointers may have changed meanwhile, and events may have been relocated.
         // What was found where it was looked for is looked for there again.
-        let keys = Keys::of(&endpoint.settings);
-        let same = (&asked.order, &asked.latest) == (&keys.order, &keys.latest);
-        let asked = if same { asked } else { keys };
+        let keys = endpoint.keys();
+        let mut asked = if asked.asks_as(&keys) { asked } else { keys };
         let missing = missing(&self.state, &asked, &mut entries);
         if !missing.is_empty() {
-            let moved = asked.moved.into_iter().chain(missing).collect();
-            let keys = Keys { moved, order: asked.order, latest: asked.latest };
-            return self.refill(id, keys, draft);
+            asked.moved.extend(missing);
+            return self.refill(id, asked, draft);
         }
 
         // Where the stream is to be read from elsewhere by now, this read is of no use.

@@ -6,7 +6,7 @@ use super::breaker::BreakerChange;
 use super::meanwhile::Meanwhile;
 use super::reports::{error_summary, error_with_words, requested_pause_ms};
 use super::{Draft, Queue};
-use crate::model::{AttemptFault, AttemptReport, EndpointId, Now, Outcome};
+use crate::model::{AttemptFault, AttemptReport, EndpointId, HoldReason, Now, Outcome};
 
 /// What an attempt showed about the receiver.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +60,15 @@ impl Queue {
         }
     }
 
-    /// Does what follows from the change, once the record of the attempt is written.
+    /// Does what follows from the change, once the record of the attempt is written. `held`: that
+    /// record put the endpoint on hold.
     pub(super) fn apply_health(
         &mut self,
         now: Now,
         id: EndpointId,
         report: &AttemptReport,
         change: HealthChange,
+        held: Option<&HoldReason>,
         draft: &mut Draft,
     ) {
         if !change.counts {
@@ -74,7 +76,6 @@ impl Queue {
         }
 
         let endpoint = self.state.endpoint_mut(id);
-        let held = endpoint.hold.clone();
         if !endpoint.keeps_events() {
             self.prefetched_bytes -= endpoint.drop_bodies();
         }
@@ -96,14 +97,11 @@ impl Queue {
             }
         }
 
-        // This attempt put the endpoint on hold.
-        if let Some((reason, at)) = held
-            && at == report.started_at + report.duration_ms
-        {
+        if let Some(reason) = held {
             let error = error_with_words(report);
             let what = HealthEvent::Held { reason: reason.clone(), error };
             self.report_change(id, what, draft);
-            self.notify_held(now, id, &reason, draft);
+            self.notify_held(now, id, reason, draft);
         }
     }
 }
@@ -127,8 +125,34 @@ fn was_not_made(report: &AttemptReport) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::model::{CommandEnd, Endpoint, Outcome};
-    use crate::queue::EndpointsQuery;
     use crate::queue::testing::{TestQueue, answered};
+    use crate::queue::{Action, EndpointsQuery, HealthEvent, HoldEndpoint};
+
+    #[test]
+    fn a_hold_of_the_operator_is_not_taken_for_one_of_an_attempt_that_ends_then() {
+        let holds = |world: &TestQueue| {
+            let held = |action: &&Action| match action {
+                Action::Report(report) => matches!(report.what, HealthEvent::Held { .. }),
+                _ => false,
+            };
+            world.actions.iter().filter(held).count()
+        };
+        for (outcome, by_attempt) in
+            [(Outcome::Retryable { after_ms: None }, 0), (Outcome::Gone, 1)]
+        {
+            let mut world = TestQueue::new([Endpoint::new("app", "http://127.0.0.1:1/")]);
+            world.accept("{}");
+
+            // It ends in the millisecond in which the operator puts the endpoint on hold.
+            let report = answered(world.now, outcome, 410);
+            world.pass(report.duration_ms);
+            world.input(HoldEndpoint { name: "app".into() });
+            let before = holds(&world);
+            let delivery = *world.attempts.last().expect("an attempt");
+            world.finish(delivery, report);
+            assert_eq!(holds(&world) - before, by_attempt);
+        }
+    }
 
     #[test]
     fn whoever_sends_unwanted_events_does_not_make_the_receiver_look_ill() {

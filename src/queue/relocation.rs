@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::order::key_at;
 use crate::model::{DeliveryId, EndpointId, Event, Seq};
 use crate::record::{DeadLetter, WaitingDelivery};
 
@@ -29,28 +30,41 @@ pub struct RelocatedEvent {
     pub at: Seq,
     pub event: Arc<Event>,
     pub fan_out: Vec<EndpointId>,
+    /// The queue has said that it is needed, whatever waits in streams.
+    pub known: bool,
 }
 
 /// A slice of a segment to be dropped: what may still be needed of it.
 #[derive(Clone, Debug, Default)]
 pub struct RelocationSlice {
     pub events: Vec<RelocatedEvent>,
-    /// Deliveries that may wait at positions in streams.
-    pub positions: Vec<WaitingDelivery>,
-    /// The ordering keys of `positions`.
-    pub keys: PositionKeys,
+    /// Deliveries that may wait at positions in streams, each with the record that holds it.
+    pub positions: Vec<(Seq, WaitingDelivery)>,
+    /// What the keys of these positions were looked up by: a JSON Pointer for each endpoint that
+    /// wants the latest of a key.
+    pub latest: BTreeMap<EndpointId, String>,
     /// Dead letters that are kept, by the records that hold them.
     pub dead: Vec<(Seq, DeadLetter)>,
     /// Dead letters that have expired, likewise.
     pub expired: Vec<(Seq, DeliveryId)>,
 }
 
-/// The ordering keys of positions in streams. They are found when the log is read, because the
-/// senders of the events decide what that costs.
-#[derive(Clone, Debug, Default)]
-pub struct PositionKeys {
-    /// The JSON Pointers that they were found with.
-    pub pointers: BTreeMap<EndpointId, String>,
-    /// By endpoint and position; events that were not at hand have none.
-    pub found: BTreeMap<(EndpointId, Seq), u64>,
+impl RelocationSlice {
+    /// Looks up the keys of which these endpoints want the latest, each at its JSON Pointer. What
+    /// was relocated before has its key already.
+    pub fn find_keys(&mut self, latest: &BTreeMap<EndpointId, String>) {
+        self.latest.clone_from(latest);
+        if latest.is_empty() {
+            return;
+        }
+
+        let events: BTreeMap<Seq, &Event> =
+            self.events.iter().map(|relocated| (relocated.at, &*relocated.event)).collect();
+        for (at, waiting) in &mut self.positions {
+            let pointer = latest.get(&waiting.delivery.endpoint);
+            if let Some((pointer, event)) = pointer.zip(events.get(at)) {
+                waiting.key = Some(key_at(&event.body, pointer));
+            }
+        }
+    }
 }

@@ -77,14 +77,12 @@ impl Queue {
             let Some(replay) = self.state.replays.get(id) else { continue };
 
             *due = None;
-            let per_slice =
-                replay.rate.map_or(limits::SLICE, |rate| (rate as usize).clamp(1, limits::SLICE));
             actions.push(Action::Read(ReadOrder::Replay {
                 replay: *id,
                 filter: replay.filter.clone(),
                 from: replay.next,
                 end: replay.end,
-                max: per_slice,
+                max: most_of_a_slice(replay.rate),
             }));
         }
     }
@@ -108,10 +106,8 @@ impl Queue {
             to.map(|name| self.endpoint_named(&name).into_iter().collect());
 
         // An event may go to thousands of endpoints: what one step makes is bounded in deliveries.
-        let most = rate
-            .map_or(limits::SLICE as u64, |rate| u64::from(rate).clamp(1, limits::SLICE as u64));
-        let mut next = next;
-        let mut made = 0u64;
+        let most = most_of_a_slice(rate);
+        let (mut next, mut made) = (next, 0);
         for event in events {
             if made >= most {
                 next = event.at;
@@ -129,7 +125,8 @@ impl Queue {
             }
         }
 
-        let pause_ms = rate.map_or(0, |rate| made * 1000 / u64::from(rate.max(1)));
+        self.resumed.replays.remove(&id);
+        let pause_ms = rate.map_or(0, |rate| made as u64 * 1000 / u64::from(rate.max(1)));
         let due_at = now.wall_ms.saturating_add(pause_ms);
         self.remember(Record::ReplayAdvanced { replay: id, next, due_at, pause_ms }, draft);
 
@@ -153,6 +150,12 @@ impl Queue {
         self.recent.push_single(StreamEntry::new(waiting, None));
         self.stream_grew(endpoint, position);
     }
+}
+
+/// How many events one slice of a replay reads, and after how many deliveries it ends: those of a
+/// second at its rate, if it has one.
+fn most_of_a_slice(rate: Option<u32>) -> usize {
+    rate.map_or(limits::SLICE, |rate| (rate as usize).clamp(1, limits::SLICE))
 }
 
 #[cfg(test)]

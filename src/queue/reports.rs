@@ -27,11 +27,6 @@ pub(super) fn error_with_words(report: &AttemptReport) -> String {
     }
 }
 
-/// The reason of a dead letter that was given up, with its last error.
-pub(super) fn with_last_error(reason: &str, report: &AttemptReport) -> String {
-    format!("{reason}; the last: {}", error_summary(report))
-}
-
 /// The reason of a dead letter that was refused before it was sent.
 pub(super) fn refusal_reason(report: &AttemptReport) -> String {
     match report.error.as_deref() {

@@ -98,11 +98,11 @@ impl QueueRequest for Input {
             Self::BatchLoaded { endpoint, batch, events } => {
                 queue.batch_loaded(now, endpoint, batch, events, draft);
             }
-            Self::Refilled { endpoint, from, entries, next, keys } => {
-                queue.refilled(now, endpoint, from, (entries, next), keys, draft);
+            Self::Refilled { endpoint, read, keys } => {
+                queue.refilled(now, endpoint, read, keys, draft);
             }
-            Self::AgesRead { endpoint, from, entries, next } => {
-                queue.ages_read(now, endpoint, from, (entries, next), draft);
+            Self::AgesRead { endpoint, read } => {
+                queue.ages_read(now, endpoint, read, draft);
             }
             Self::Scanned { replay, from, events, next } => {
                 queue.scanned(now, replay, from, &events, next, draft);

@@ -3,12 +3,14 @@
 //! the state of that moment. What was relocated is not needed of the segment any more, so after a
 //! crash between two slices only the rest is left.
 //!
-//! A delivery that waits in the stream for its first attempt goes on waiting in the stream, at a
-//! later position, so that a backlog of weeks costs no more memory than one of minutes. Where order
-//! matters it waits among the retries instead, which are attempted before everything else. There is
-//! a limit of these, and a segment with more of them stays.
+//! A delivery that waits in the stream goes on waiting there, at the same position: only the record
+//! that says so is another one (see `kept`). So a backlog of weeks keeps its order and costs hardly
+//! more memory than one of minutes, whatever its endpoint does.
+//!
+//! What of a segment is known to be needed is found once, for all of it; whoever reads the segment
+//! marks with it what it has read. What has become needed since is found before the segment goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
 
@@ -16,13 +18,11 @@ use super::action::{Action, Maintenance};
 use super::decision::Refusal;
 use super::endpoint::EndpointQueue;
 use super::input::AliveRange;
-use super::order::Keys;
-use super::order::NO_VALUE;
-use super::relocation::{PositionKeys, RelocatedEvent, RelocationSlice, SegmentRange};
+use super::relocation::{RelocatedEvent, RelocationSlice, SegmentRange};
 use super::request::QueueRequest;
 use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
-use crate::model::{DeliveryId, EndpointId, Now, Order, Seq, limits};
+use crate::model::{EndpointId, Now, Seq, limits};
 use crate::record::{Record, WaitingDelivery};
 
 /// A segment is to be dropped: writes anew what of this slice still lives in it. Answers how many
@@ -49,98 +49,78 @@ impl QueueRequest for Relocate {
 }
 
 /// Drops a segment; refused while something lives in it. `walked`: all of it was read, and what
-/// waits in streams was relocated.
-#[derive(Clone, Copy, Debug)]
+/// waits in streams was relocated. `without_events`: records that were read, and hold no event.
+#[derive(Clone, Debug)]
 pub struct RetireSegment {
     pub first: Seq,
     pub last: Seq,
     pub head: [u8; 32],
     pub walked: bool,
+    pub without_events: RoaringTreemap,
 }
 
 impl QueueRequest for RetireSegment {
     type Answer = ();
 
     fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<(), Refusal> {
-        let Self { first, last, head, walked } = self;
-        queue.retire(now, SegmentRange { first, last }, head, walked, draft)
+        queue.retire(now, self, draft)
     }
 }
 
 impl Queue {
-    /// What is needed of `range`, or a part of it when that is much; `None` when it is not known,
-    /// and the segment stays.
+    /// What is needed of `range`; `None` when it is not known, and the segment stays.
     pub(super) fn alive(&self, range: SegmentRange) -> Option<AliveRange> {
         if self.state.living().any(|endpoint| needs_are_unknown(endpoint, range)) {
             return None;
         }
 
-        let needed = self.needed(range);
-        let events = needed
-            .iter()
-            .filter_map(|seq| self.state.stands_at(*seq))
-            .take(limits::SLICE)
-            .collect();
-        let dead_letter_seqs =
-            within(&self.state.dead_letter_seqs, range).iter().take(limits::SLICE).collect();
-        let walk = self.state.living().any(|endpoint| waits_in(endpoint, range));
-        let orders = match walk {
-            true => self.state.living().filter_map(order_of).collect(),
+        let dead_letter_seqs = within(&self.state.dead_letter_seqs, range);
+        let walk = self.state.living().any(|endpoint| endpoint.waits_in(range));
+        let latest = match walk {
+            true => self.state.living().filter_map(latest_of).collect(),
             false => BTreeMap::new(),
         };
-        Some(AliveRange { events, known: needed.len(), dead_letter_seqs, walk, orders })
+        Some(AliveRange { events: self.needed(range), dead_letter_seqs, walk, latest })
     }
 
-    /// The events that are held by `range` and needed by deliveries that the state knows of: those
-    /// that wait for a retry, that are in flight, dead, or asked for again. Those that wait in the
-    /// stream for their first attempts are not known here.
-    fn needed(&self, range: SegmentRange) -> BTreeSet<Seq> {
-        let mut needed = BTreeSet::new();
-        let here = |seq: &Seq| self.state.stands_at(*seq).is_some_and(|at| range.holds(at));
+    /// The records in `range` that hold events which are needed by deliveries that the state knows
+    /// of: those that wait for a retry, that are in flight, dead, or asked for again. Those that
+    /// wait in the stream for their first attempts are not known here.
+    fn needed(&self, range: SegmentRange) -> RoaringTreemap {
+        // The events that stand there: those that were accepted there, and not relocated since, and
+        // those that were relocated to it.
+        let relocated = self.state.moved.events_in(range);
+        let own = within_range(range) - self.state.moved.events();
+        let here = &own | &relocated;
 
-        // Only deliveries of events that are held by the range have to be looked at.
-        let moved: RoaringTreemap =
-            self.state.moved.iter().filter(|(_, at)| range.holds(**at)).map(|(s, _)| *s).collect();
-        let mut standing = RoaringTreemap::new();
-        standing.insert_range(range.first..=range.last);
-        standing |= &moved;
-
+        let mut needed = RoaringTreemap::new();
         for endpoint in self.state.endpoints.values() {
-            needed.extend(endpoint.retrying.values().map(|waiting| waiting.event).filter(here));
-
-            // A dead letter's event has the delivery's own number, unless it was a replay.
-            needed.extend(endpoint.replayed_dead.values().copied().filter(here));
-            let dead = &endpoint.dead & &standing;
-            let own = dead.iter().filter(|seq| !endpoint.replayed_dead.contains_key(seq));
-            needed.extend(own.filter(here));
-
-            // Asked for again, or about to be attempted.
-            needed.extend((&endpoint.revived & &standing).iter().filter(here));
-            let in_memory = endpoint.outstanding().filter(|job| !job.ended);
-            needed.extend(in_memory.map(|job| job.event).filter(here));
-
-            // Replays that wait in the stream.
-            if endpoint.reads_on() {
-                needed.extend((&endpoint.needed_events & &standing).iter().filter(here));
-            }
+            needed |= needed_by(endpoint, &here);
         }
-        needed
+
+        let mut records = &needed & &own;
+        let relocated = (needed & relocated).into_iter();
+        records.extend(relocated.filter_map(|event| self.state.moved.get(event)));
+        records - &self.state.lost
     }
 
     /// How many events of a slice are needed of `range`, and their bytes.
     pub(super) fn lives(&self, range: SegmentRange, slice: &RelocationSlice) -> (usize, u64) {
-        let mut needed = self.needed(range);
-        let waiting =
-            slice.positions.iter().filter(|entry| range.holds(entry.position) && self.waits(entry));
-        needed.extend(waiting.map(|entry| entry.event));
+        let waiting = slice.positions.iter().filter(|(at, entry)| self.waits(range, *at, entry));
+        let needed = waiting.map(|(_, entry)| entry.event).collect();
 
-        let here = |e: &&RelocatedEvent| {
-            needed.contains(&e.seq) && self.state.stands_at(e.seq) == Some(e.at)
-        };
-        let living = slice.events.iter().filter(here);
+        let living = slice.events.iter().filter(|event| self.is_needed(event, &needed));
         living.fold((0, 0), |(count, bytes), relocated| {
             (count + 1, bytes + relocated.event.cost() as u64)
         })
+    }
+
+    /// Whether an event that was read is still to be written again. `needed` are those that
+    /// positions of the same slice need.
+    fn is_needed(&self, event: &RelocatedEvent, needed: &RoaringTreemap) -> bool {
+        // It may have been relocated by an earlier slice.
+        let is_here = self.state.stands_at(event.seq) == Some(event.at);
+        is_here && (event.known || needed.contains(event.seq))
     }
 
     /// Relocates what of a slice is still needed of `range`.
@@ -151,33 +131,27 @@ impl Queue {
         slice: RelocationSlice,
         draft: &mut Draft,
     ) -> Result<(usize, u64), Refusal> {
-        let RelocationSlice { events, positions, keys, dead, expired } = slice;
+        let RelocationSlice { events, mut positions, latest, dead, expired } = slice;
         let limit = limits::RELOCATED_EVENTS;
-        if self.state.moved.len() + events.len() > limit {
+        if self.state.moved.len() + events.len() as u64 > limit as u64 {
             return Err(Refusal::TooMany { what: "relocated events", limit });
         }
 
-        // Deliveries in order are to wait in memory, where there is a limit. The others stay in
-        // streams.
-        let waiting =
-            positions.into_iter().filter(|entry| range.holds(entry.position) && self.waits(entry));
-        let (mut ordered, free): (Vec<WaitingDelivery>, Vec<WaitingDelivery>) =
-            waiting.partition(|entry| self.in_order(entry, &keys));
-        if !self.give_keys(&mut ordered, &keys) {
+        if !self.check_keys(&mut positions, &latest) {
             return Err(Refusal::Busy);
-        }
-        if let Some(refusal) = self.too_many_in_order(&ordered) {
-            return Err(refusal);
         }
 
         // Events before the deliveries that need them.
-        let mut needed = self.needed(range);
-        needed.extend(ordered.iter().chain(&free).map(|entry| entry.event));
+        let mut needed = RoaringTreemap::new();
+        positions.retain(|(at, entry)| {
+            let waits = self.waits(range, *at, entry);
+            if waits {
+                needed.insert(entry.event);
+            }
+            waits || self.keeps_key(range, *at, entry)
+        });
         let (count, bytes) = self.relocate_events(events, &needed, draft);
-        if !ordered.is_empty() {
-            self.relocate_ordered(now, ordered, draft);
-        }
-        free.into_iter().for_each(|entry| self.relocate_position(entry, draft));
+        self.relocate_positions(range, positions, draft);
 
         self.relocate_dead_letters(now, range, dead, expired, draft);
         Ok((count, bytes))
@@ -187,118 +161,135 @@ impl Queue {
     fn relocate_events(
         &mut self,
         events: Vec<RelocatedEvent>,
-        needed: &BTreeSet<Seq>,
+        needed: &RoaringTreemap,
         draft: &mut Draft,
     ) -> (usize, u64) {
         let (mut count, mut bytes) = (0, 0);
-        for RelocatedEvent { seq, at, event, fan_out } in events {
-            // It may have been relocated by an earlier slice.
-            if needed.contains(&seq) && self.state.stands_at(seq) == Some(at) {
+        for event in events {
+            if self.is_needed(&event, needed) {
                 count += 1;
-                bytes += event.cost() as u64;
+                bytes += event.event.cost() as u64;
+                let RelocatedEvent { seq, event, fan_out, .. } = event;
                 self.remember(Record::EventRelocated { seq, event, fan_out }, draft);
             }
         }
         (count, bytes)
     }
 
-    /// Drops the segment, or refuses while something of it is needed. `walked`: all of it was read,
-    /// and the positions in streams were relocated.
-    pub(super) fn retire(
+    /// Takes out the keys that are not those of their endpoints any more. Returns false when some
+    /// were not looked up as their endpoints want it by now. No event is parsed here.
+    fn check_keys(
+        &self,
+        positions: &mut [(Seq, WaitingDelivery)],
+        looked_up: &BTreeMap<EndpointId, String>,
+    ) -> bool {
+        positions.iter_mut().all(|(at, entry)| {
+            let id = entry.delivery.endpoint;
+            let Some(endpoint) = self.state.find(id) else { return true };
+            let is_relocated = *at != entry.position;
+            if !endpoint.is_latest() || (is_relocated && *at < endpoint.latest_since) {
+                entry.key = None;
+                return true;
+            }
+            looked_up.get(&id) == endpoint.keys().latest.as_ref()
+        })
+    }
+
+    /// Whether the key of this position is still to be known, though nothing waits there.
+    fn keeps_key(&self, range: SegmentRange, at: Seq, entry: &WaitingDelivery) -> bool {
+        let endpoint = self.state.find(entry.delivery.endpoint);
+        range.holds(at) && endpoint.is_some_and(|endpoint| endpoint.keeps_key(at, entry))
+    }
+
+    /// Writes down anew what waits at these positions, each of which is held by a record of the
+    /// range.
+    fn relocate_positions(
+        &mut self,
+        range: SegmentRange,
+        positions: Vec<(Seq, WaitingDelivery)>,
+        draft: &mut Draft,
+    ) {
+        // What one record held, and what came in since, for each endpoint.
+        let mut groups: BTreeMap<(EndpointId, Option<Seq>), Vec<WaitingDelivery>> = BTreeMap::new();
+        for (at, waiting) in positions {
+            let holder = (at != waiting.position).then_some(at);
+            groups.entry((waiting.delivery.endpoint, holder)).or_default().push(waiting);
+        }
+
+        for ((id, _), mut waiting) in groups {
+            waiting.sort_by_key(|waiting| waiting.position);
+            for waiting in self.in_blocks(id, range, waiting) {
+                self.remember(Record::PositionsRelocated { waiting }, draft);
+            }
+        }
+    }
+
+    /// Positions in ascending order, in blocks: within each of them no other record holds any.
+    fn in_blocks(
+        &self,
+        id: EndpointId,
+        range: SegmentRange,
+        waiting: Vec<WaitingDelivery>,
+    ) -> Vec<Vec<WaitingDelivery>> {
+        let kept = &self.state.endpoint(id).kept;
+        let mut blocks: Vec<Vec<WaitingDelivery>> = Vec::new();
+        for waiting in waiting {
+            let last = blocks.last_mut().filter(|block| {
+                let before = block.last().map_or(0, |before| before.position);
+                !kept.has_others_between(before, waiting.position, range)
+            });
+            match last {
+                Some(block) => block.push(waiting),
+                None => blocks.push(vec![waiting]),
+            }
+        }
+        blocks
+    }
+
+    /// Drops the segment, or refuses while something of it is needed.
+    fn retire(
         &mut self,
         now: Now,
-        range: SegmentRange,
-        head: [u8; 32],
-        walked: bool,
+        segment: RetireSegment,
         draft: &mut Draft,
     ) -> Result<(), Refusal> {
-        let Some(alive) = self.alive(range) else { return Err(Refusal::Busy) };
-        let holds_something = !alive.events.is_empty() || !alive.dead_letter_seqs.is_empty();
+        let RetireSegment { first, last, head, walked, without_events } = segment;
+        let Some(alive) = self.alive(SegmentRange { first, last }) else {
+            return Err(Refusal::Busy);
+        };
+        // Of a replay that was asked for again it is not known here that its record holds no event.
+        let holds_events = !alive.events.is_subset(&without_events);
         let is_unread = alive.walk && !walked;
-        if holds_something || is_unread {
+        if holds_events || !alive.dead_letter_seqs.is_empty() || is_unread {
             return Err(Refusal::Busy);
         }
 
-        let SegmentRange { first, last } = range;
-        self.state.living_mut().for_each(|endpoint| endpoint.forget_before(last + 1));
         self.remember(Record::SegmentDropped { first, last, head, at: now.wall_ms }, draft);
         draft.actions.push(Action::Maintain(Maintenance::DropSegment { first, last }));
         Ok(())
     }
 
-    /// Whether the delivery waits at this position of the stream.
-    fn waits(&self, entry: &WaitingDelivery) -> bool {
-        let delivery = entry.delivery.seq;
-        let Some(endpoint) = self.state.endpoints.get(&entry.delivery.endpoint) else {
+    /// Whether the delivery waits at this position of the stream, which record `at` of the range
+    /// holds.
+    fn waits(&self, range: SegmentRange, at: Seq, entry: &WaitingDelivery) -> bool {
+        let (delivery, position) = (entry.delivery.seq, entry.position);
+        let Some(endpoint) = self.state.find(entry.delivery.endpoint) else { return false };
+        if !range.holds(at) || endpoint.record_of_position(position) != at {
             return false;
-        };
+        }
+
         // At its own number it waits unless it was cancelled. At a later one it waits only if it is
         // still asked for again there: it may have ended, or stand at another one by now.
-        let waits = if entry.position == delivery {
+        let waits = if position == delivery {
             !endpoint.cancelled.contains(delivery)
         } else {
             endpoint.is_revived_at(delivery, entry.position)
         };
-        waits && endpoint.deleted.is_none() && !endpoint.taken_up(entry.position)
+        waits && !endpoint.taken_up(position)
     }
 
-    /// Whether the order of this delivery and others matters.
-    fn in_order(&self, entry: &WaitingDelivery, keys: &PositionKeys) -> bool {
-        let id = entry.delivery.endpoint;
-        let Some(endpoint) = self.state.endpoints.get(&id) else { return false };
-        if endpoint.settings.order != Order::None {
-            return true;
-        }
-
-        // Where only the latest of a key counts, an old delivery must not follow a newer one. That
-        // does not hold for replays, and for what the operator asked for again: they stand for
-        // themselves.
-        let is_replay = entry.event != entry.delivery.seq;
-        let asked_again = entry.position != entry.delivery.seq && entry.attempts > 0;
-        if !endpoint.is_latest() || is_replay || asked_again {
-            return false;
-        }
-
-        // Without a value at the pointer it has no newer ones.
-        let is_read = keys.pointers.get(&id) == Keys::of(&endpoint.settings).of_lanes().as_ref();
-        let has_none = is_read && keys.found.get(&(id, entry.position)) == Some(&NO_VALUE);
-        !has_none
-    }
-
-    /// Fills in the ordering keys. Returns false when they are not known: an event was not at hand,
-    /// or the endpoint's order has changed since. No event is parsed here.
-    fn give_keys(&self, positions: &mut [WaitingDelivery], keys: &PositionKeys) -> bool {
-        positions.iter_mut().all(|entry| {
-            let id = entry.delivery.endpoint;
-            let Some(endpoint) = self.state.endpoints.get(&id) else { return true };
-            let Some(pointer) = Keys::of(&endpoint.settings).of_lanes() else { return true };
-            if keys.pointers.get(&id) != Some(&pointer) {
-                return false;
-            }
-
-            entry.key = keys.found.get(&(id, entry.position)).copied();
-            entry.key.is_some()
-        })
-    }
-
-    /// The refusal when these are too many to wait in memory.
-    fn too_many_in_order(&self, positions: &[WaitingDelivery]) -> Option<Refusal> {
-        let mut counts: BTreeMap<EndpointId, usize> = BTreeMap::new();
-        for entry in positions {
-            *counts.entry(entry.delivery.endpoint).or_default() += 1;
-        }
-
-        let retrying =
-            |id| self.state.endpoints.get(id).map_or(0, |endpoint| endpoint.retrying.len());
-        let all: usize =
-            self.state.endpoints.values().map(|endpoint| endpoint.retrying.len()).sum();
-        let fits = counts.iter().all(|(id, more)| retrying(id) + more <= limits::RETRYING)
-            && all + positions.len() <= limits::RETRYING_ALL;
-        let what = "deliveries in order that wait in memory";
-        (!fits).then_some(Refusal::TooMany { what, limit: limits::RETRYING })
-    }
-
-    /// Moves a delivery that waits in the stream to the end of the stream.
+    /// Moves a delivery that waits in the stream, and whose position is lost, to the end of the
+    /// stream.
     pub(super) fn relocate_position(&mut self, entry: WaitingDelivery, draft: &mut Draft) {
         let delivery = entry.delivery;
         let position =
@@ -313,24 +304,33 @@ impl Queue {
         self.recent.push_single(StreamEntry::new(WaitingDelivery { position, ..entry }, None));
         self.stream_grew(delivery.endpoint, position);
     }
+}
 
-    /// Lets deliveries in order wait in memory.
-    fn relocate_ordered(&mut self, now: Now, waiting: Vec<WaitingDelivery>, draft: &mut Draft) {
-        let deliveries: Vec<DeliveryId> = waiting.iter().map(|w| w.delivery).collect();
-        self.remember(Record::DeliveriesRelocated { waiting }, draft);
-        for delivery in deliveries {
-            let endpoint = self.state.endpoint_mut(delivery.endpoint);
-            if !endpoint.is_in_flight(delivery.seq) {
-                let lane = endpoint.lane_of_waiting(delivery.seq);
-                let born = endpoint.waiting(delivery.seq).born();
-                self.prefetched_bytes -= endpoint.withdraw(delivery.seq);
-                self.prefetched_bytes -=
-                    endpoint.wait_in_lane(lane, delivery.seq, born, now.mono_ms);
-            }
-            self.leave_stale(delivery.endpoint, [delivery.seq], now, draft);
-            self.wake(delivery.endpoint);
-        }
+/// The pointer to that of which an endpoint wants the latest.
+fn latest_of(endpoint: &EndpointQueue) -> Option<(EndpointId, String)> {
+    let pointer = endpoint.keys().latest.filter(|_| endpoint.is_latest())?;
+    Some((endpoint.settings.id, pointer))
+}
+
+/// The events among these that an endpoint is known to need.
+fn needed_by(endpoint: &EndpointQueue, here: &RoaringTreemap) -> RoaringTreemap {
+    // A dead letter's event has the delivery's own number, unless it was a replay.
+    let mut needed = &endpoint.dead & here;
+    for delivery in endpoint.replayed_dead.keys() {
+        needed.remove(*delivery);
     }
+    // Asked for again, or kept in the stream; replays that wait there.
+    needed |= &endpoint.revived & here;
+    if endpoint.reads_on() {
+        needed |= &endpoint.needed_events & here;
+    }
+
+    let retrying = endpoint.retrying.values().map(|waiting| waiting.event);
+    let replayed_dead = endpoint.replayed_dead.values().copied();
+    let in_memory = endpoint.outstanding().filter(|job| !job.ended).map(|job| job.event);
+    let known = retrying.chain(replayed_dead).chain(in_memory);
+    needed.extend(known.filter(|event| here.contains(*event)));
+    needed
 }
 
 /// Whether it is not known which events the replays of this endpoint need of the range: a log of an
@@ -339,66 +339,15 @@ fn needs_are_unknown(endpoint: &EndpointQueue, range: SegmentRange) -> bool {
     endpoint.reads_on() && endpoint.needed_events.is_empty() && endpoint.needs_from <= range.last
 }
 
-/// Whether something of this endpoint may wait at a position of the range, so that all of it has to
-/// be read before it is dropped.
-fn waits_in(endpoint: &EndpointQueue, range: SegmentRange) -> bool {
-    let is_unread = endpoint.first_unread().is_some_and(|unread| unread <= range.last);
-    let mut in_memory = endpoint.outstanding().filter_map(|job| job.position);
-    is_unread || in_memory.any(|at| range.holds(at) && !endpoint.taken_up(at))
-}
-
-/// The pointer to what decides on an endpoint's lanes.
-fn order_of(endpoint: &EndpointQueue) -> Option<(EndpointId, String)> {
-    let pointer = Keys::of(&endpoint.settings).of_lanes()?;
-    Some((endpoint.settings.id, pointer))
+fn within_range(range: SegmentRange) -> RoaringTreemap {
+    let mut here = RoaringTreemap::new();
+    here.insert_range(range.first..=range.last);
+    here
 }
 
 fn within(set: &RoaringTreemap, range: SegmentRange) -> RoaringTreemap {
-    let mut here = RoaringTreemap::new();
-    here.insert_range(range.first..=range.last);
-    here & set
+    within_range(range) & set
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::model::{DeliveryId, Endpoint};
-    use crate::queue::testing::TestQueue;
-    use crate::queue::{AliveQuery, Relocate, RelocatedEvent, RelocationSlice};
-    use crate::record::{Record, WaitingDelivery};
-
-    /// Where retention has moved the position of a delivery in flight, that position keeps its
-    /// segment: if the attempt fails with the process, nothing else says that the delivery waits.
-    #[test]
-    fn a_delivery_in_flight_waits_at_the_position_to_which_it_was_moved() {
-        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
-        let event = world.accept("{}");
-        let delivery = DeliveryId { seq: event.seq, endpoint: 1 };
-        assert_eq!(world.attempts, [delivery]);
-
-        let at = event.seq;
-        let entry = WaitingDelivery {
-            delivery,
-            position: at,
-            event: at,
-            attempts: 0,
-            last: 0,
-            key: None,
-            born: world.queue.state().ran_ms,
-        };
-        let event = RelocatedEvent { seq: at, at, event: world.event(event), fan_out: vec![1] };
-        let slice = RelocationSlice {
-            events: vec![event],
-            positions: vec![entry],
-            ..RelocationSlice::default()
-        };
-        world.input(Relocate { first: at, last: at, slice });
-        let last = world.records.last();
-        assert!(matches!(last, Some(Record::StreamPositionRelocated { .. })), "{last:?}");
-
-        let to = world.queue.state().next_seq - 1;
-        world.accept("{}");
-        let query = AliveQuery { first: to, last: to };
-        let alive = world.queue.ask(world.now, &query).expect("it is known");
-        assert!(alive.walk, "nothing waits there: {alive:?}");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use super::decision::Decision;
 use super::endpoint::{ActiveDelivery, NextAttempt, Picked, SlotKind};
 use super::link::LinkChange;
 use super::{Draft, Queue};
-use crate::model::{EndpointId, Now, Seq};
+use crate::model::{EndpointId, Now, Seq, limits};
 use crate::record::Record;
 
 impl Queue {
@@ -136,6 +136,12 @@ impl Queue {
     fn look_at_the_clock(&mut self, now: Now) {
         let waited = self.clock_until.is_some();
         self.clock_until = self.clock.look(now);
+        if let Some(epoch) = self.clock.believed_epoch()
+            && epoch > self.resumed.epoch + limits::CLOCK_SET_MS
+        {
+            self.resumed.epoch = epoch;
+            self.resume_waits(now);
+        }
         if waited && self.clock_until.is_none() {
             let all: Vec<EndpointId> = self.state.living().map(|e| e.settings.id).collect();
             all.into_iter().for_each(|id| self.wake(id));

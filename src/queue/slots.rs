@@ -151,7 +151,7 @@ mod tests {
     use crate::queue::matcher::Steps;
     use crate::queue::{
         Accept, Action, CreateEndpoint, CreateSource, Decision, Input, NewEvent, Queue, ReadOrder,
-        State,
+        State, StreamRead,
     };
 
     const NOW: Now = Now { mono_ms: 1_000, wall_ms: 1_800_000_000_000 };
@@ -237,14 +237,12 @@ mod tests {
             match action {
                 Action::Read(ReadOrder::Stream { endpoint, from, keys, .. }) => {
                     asked.insert(endpoint);
-                    queue.handle(
-                        NOW,
-                        Input::Refilled { endpoint, from, entries: Vec::new(), next, keys },
-                    );
+                    let read = StreamRead { from, next, ..StreamRead::default() };
+                    queue.handle(NOW, Input::Refilled { endpoint, read, keys });
                 }
                 Action::Read(ReadOrder::Ages { endpoint, .. }) => {
-                    queue
-                        .handle(NOW, Input::AgesRead { endpoint, from, entries: Vec::new(), next });
+                    let read = StreamRead { from, next, ..StreamRead::default() };
+                    queue.handle(NOW, Input::AgesRead { endpoint, read });
                 }
                 _ => continue,
             }

@@ -20,6 +20,7 @@ use super::age::RUN_START;
 use super::dedupe::Dedupe;
 use super::endpoint::{EndpointQueue, SlotKind};
 pub use super::endpoint_state::EndpointState;
+use super::moved::MovedEvents;
 use super::shares::SourceShares;
 pub use super::waiting::Retrying;
 use crate::model::size::format_bytes;
@@ -64,7 +65,7 @@ pub struct State {
     /// How often an event came again, for the newest of those that did.
     pub duplicates: BTreeMap<Seq, u32>,
     /// Where relocated events stand: their own number to that of the record which holds them now.
-    pub moved: BTreeMap<Seq, Seq>,
+    pub moved: MovedEvents,
     /// The records by which dead letters died.
     #[serde(rename = "graves")]
     pub dead_letter_seqs: RoaringTreemap,
@@ -182,11 +183,6 @@ impl State {
         self.endpoints.values().filter(|endpoint| endpoint.deleted.is_none())
     }
 
-    /// The endpoints that are there, for what they do right now.
-    pub(super) fn living_mut(&mut self) -> impl Iterator<Item = &mut EndpointQueue> {
-        self.endpoints.values_mut().filter(|endpoint| endpoint.deleted.is_none())
-    }
-
     /// The endpoints that were deleted and are still shown.
     pub fn former(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints
@@ -265,10 +261,16 @@ impl State {
         endpoint.map(EndpointQueue::remembered_mut).ok_or_else(|| unknown_endpoint(seq))
     }
 
+    /// The record that holds the event of record `seq`, or held it when it was dropped.
+    #[must_use]
+    pub fn held_at(&self, seq: Seq) -> Seq {
+        self.moved.get(seq).unwrap_or(seq)
+    }
+
     /// Where the event of record `seq` stands now; `None` when it was dropped or is lost.
     #[must_use]
     pub fn stands_at(&self, seq: Seq) -> Option<Seq> {
-        let at = self.moved.get(&seq).copied().unwrap_or(seq);
+        let at = self.held_at(seq);
         (at >= self.first_seq && !self.lost.contains(at)).then_some(at)
     }
 }

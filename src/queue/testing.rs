@@ -117,11 +117,6 @@ impl TestQueue {
         self.input(Accept(vec![event]))[0].id
     }
 
-    /// An accepted event.
-    pub fn event(&self, id: EventId) -> Arc<Event> {
-        self.events[&id.seq].clone()
-    }
-
     /// Ends an attempt.
     pub fn finish(&mut self, delivery: DeliveryId, report: AttemptReport) {
         self.input(Input::Finished { delivery, report });
@@ -141,7 +136,8 @@ impl TestQueue {
     fn relocate(&mut self, id: EventId) {
         let at = self.queue.state().stands_at(id.seq).expect("the event is known");
         let event = self.events.remove(&at).expect("the event is there");
-        let relocated = RelocatedEvent { seq: id.seq, at, event: event.clone(), fan_out: vec![1] };
+        let relocated =
+            RelocatedEvent { seq: id.seq, at, event: event.clone(), fan_out: vec![1], known: true };
         let slice = RelocationSlice { events: vec![relocated], ..Default::default() };
 
         self.decide(Relocate { first: at, last: at, slice });

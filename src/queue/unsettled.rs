@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
 
+use super::kept::KeptPositions;
 use crate::model::{DeliveryId, EndpointId, Seq};
 
 /// A part of what follows from records that the log cannot give back; at most `limits::SLICE` of
@@ -58,6 +59,8 @@ pub struct StreamWaits {
     /// Of some of them: at which one.
     pub waits_at: BTreeMap<Seq, Seq>,
     pub cancelled: RoaringTreemap,
+    /// Positions that other records hold than their own.
+    pub kept: KeptPositions,
     /// Deliveries that stand elsewhere: dead ones, and those that wait for a retry.
     pub elsewhere: RoaringTreemap,
     /// Positions of deliveries that are in memory.
@@ -65,10 +68,13 @@ pub struct StreamWaits {
 }
 
 impl StreamWaits {
-    /// Whether this delivery waits at this position.
+    /// Whether this delivery waits at this position, which record `at` holds.
     #[must_use]
-    pub fn waits(&self, position: Seq, delivery: Seq) -> bool {
-        let is_open = position > self.low && !self.ahead.contains(position);
+    pub fn waits(&self, at: Seq, position: Seq, delivery: Seq) -> bool {
+        let is_open = match self.kept.record_of(position) {
+            Some(record) => record == at,
+            None => position == at && position > self.low && !self.ahead.contains(position),
+        };
         is_open
             && if position == delivery {
                 !self.cancelled.contains(delivery)

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::restraint::Restraint;
-use crate::model::{AttemptReport, DeliveryId, HoldReason, Seq, WallMs};
+use crate::model::{AttemptReport, DeliveryId, HoldReason, Now, Seq, WallMs};
 
 /// One attempt and its consequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,4 +67,21 @@ pub enum Consequence {
     Parked {
         reason: String,
     },
+}
+
+impl Consequence {
+    /// Why it puts the endpoint on hold, if it does.
+    #[must_use]
+    pub fn holds(&self) -> Option<&HoldReason> {
+        match self {
+            Self::Held { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Attempt again in `delay_ms` from now.
+    #[must_use]
+    pub fn retry(now: Now, delay_ms: u64, age_ms: u64) -> Self {
+        Self::Retry { due_at: now.wall_ms.saturating_add(delay_ms), delay_ms, age_ms }
+    }
 }

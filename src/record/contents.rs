@@ -44,6 +44,8 @@ struct Contents<'a> {
     /// A delivery that this record puts into the stream anew, at its own number, whatever
     /// `position` says.
     positioned: Option<WaitingDelivery>,
+    /// Deliveries that wait at positions which this record holds.
+    kept: &'a [WaitingDelivery],
     of_deliveries: OfDeliveries<'a>,
 }
 
@@ -91,6 +93,9 @@ fn contents(record: &Record) -> Contents<'_> {
             about(OfDeliveries::Superseded(*endpoint, deliveries, *at))
         }
         Record::DeliveriesRelocated { waiting } => about(OfDeliveries::Relocated(waiting)),
+        Record::PositionsRelocated { waiting } => {
+            Contents { kept: waiting, ..about(OfDeliveries::Relocated(waiting)) }
+        }
         Record::StreamPositionRelocated { waiting } => {
             one(waiting.delivery, DeliveryFact::Relocated).in_stream(waiting.clone())
         }
@@ -205,9 +210,9 @@ impl Record {
         Some(NewDelivery { event: id.seq, held, at })
     }
 
-    /// The deliveries that it puts into the streams of their endpoints, as record `seq`.
+    /// The deliveries whose positions in the streams of their endpoints it holds, as record `seq`.
     pub fn stream_positions(&self, seq: Seq) -> impl Iterator<Item = WaitingDelivery> + '_ {
-        let Contents { ran_ms, event, replayed, positioned, .. } = contents(self);
+        let Contents { ran_ms, event, replayed, positioned, kept, .. } = contents(self);
         let accepted = event.filter(|held| held.relocated_from.is_none());
         let fan_out = accepted.map_or(&[][..], |held| held.fan_out);
 
@@ -223,7 +228,7 @@ impl Record {
         let of_event = fan_out.iter().map(move |endpoint| new(seq, *endpoint));
         let of_replay = replayed.map(|replayed| new(replayed.event, replayed.endpoint));
         let again = positioned.map(|waiting| WaitingDelivery { position: seq, ..waiting });
-        of_event.chain(of_replay).chain(again)
+        of_event.chain(of_replay).chain(again).chain(kept.iter().cloned())
     }
 
     /// The attempts that this record reports: one, one for each member of a batch, or none.
@@ -278,6 +283,7 @@ impl Record {
                     died_at: attempt.report.started_at + attempt.report.duration_ms,
                     reason: reason.clone(),
                     last: seq,
+                    kept_since: None,
                 })
             }
             _ => None,

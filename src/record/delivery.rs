@@ -47,4 +47,8 @@ pub struct DeadLetter {
     pub reason: String,
     /// The record of its last attempt, for the history.
     pub last: Seq,
+    /// From when on its age counts, by the retention clock: when the segment that first held it was
+    /// seen sealed. Known once it has been relocated, and not written before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_since: Option<WallMs>,
 }

@@ -22,7 +22,7 @@ use crate::model::{
 
 /// The names of the variants in logs. A name is added to, and never removed from this list: a
 /// variant that is renamed in the code keeps its name here by `#[serde(rename)]`.
-const NAMES_IN_LOGS: [&str; 35] = [
+const NAMES_IN_LOGS: [&str; 36] = [
     "AttemptFinished",
     "BatchFinished",
     "BatchFormed",
@@ -49,6 +49,7 @@ const NAMES_IN_LOGS: [&str; 35] = [
     "KeysLearned",
     "LogStarted",
     "PlaceCarried",
+    "PositionsRelocated",
     "RateSpent",
     "RecordsLost",
     "ReplayAdvanced",
@@ -106,6 +107,7 @@ fn died() -> Record {
             died_at: 9,
             reason: "lost".into(),
             last: 0,
+            kept_since: None,
         },
     }
 }
@@ -124,6 +126,18 @@ fn variants_have_the_names_in_logs_that_they_always_had() {
     let message = unknown.expect_err("no such variant").to_string();
     let quoted: BTreeSet<&str> = message.split('`').skip(3).step_by(2).collect();
     assert_eq!(quoted, BTreeSet::from(NAMES_IN_LOGS), "{message}");
+}
+
+/// The age of a dead letter is written once it is known, behind what earlier versions wrote.
+#[test]
+fn a_dead_letter_is_written_with_its_age_once_that_is_known() {
+    let Record::DeliveryDied { mut dead } = died() else { panic!("it died") };
+    dead.kept_since = Some(77);
+    let record = Record::DeliveryDied { dead };
+    let mut bytes = Vec::new();
+    encode(&record, &mut bytes);
+    assert_eq!(decode(&bytes).expect("reads"), record);
+    assert_eq!(bytes.len(), DIED.len() + 1);
 }
 
 #[test]
@@ -378,6 +392,7 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|n| Record::DeadLettersForgotten { dead_letter_seqs: n.to_vec() }),
         any::<[u64; 4]>().prop_map(|n| Record::DeliveriesRelocated { waiting: vec![waiting(n)] }),
         any::<[u64; 4]>().prop_map(|n| Record::StreamPositionRelocated { waiting: waiting(n) }),
+        any::<[u64; 4]>().prop_map(|n| Record::PositionsRelocated { waiting: vec![waiting(n)] }),
         any::<[u64; 4]>().prop_map(|n| Record::RecordsLost {
             first: n[0],
             last: n[1],

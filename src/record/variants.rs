@@ -194,6 +194,12 @@ pub enum Record {
     StreamPositionRelocated {
         waiting: WaitingDelivery,
     },
+    /// Deliveries that wait in the streams of their endpoints, and whose positions are held by
+    /// records of an old segment: this record holds them from now on. They keep their positions,
+    /// which are in ascending order for each endpoint.
+    PositionsRelocated {
+        waiting: Vec<WaitingDelivery>,
+    },
     /// The log cannot give the records of this range back, and what waited in it has been settled:
     /// deliveries that cannot be made any more have died before this record. `kept` are the
     /// positions in streams, by endpoint, of deliveries whose events are in memory.

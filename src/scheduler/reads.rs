@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use crate::model::{EndpointId, Event, EventTraits, Seq, limits};
-use crate::queue::{BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, StreamEntry};
+use crate::queue::{
+    BatchSize, Input, KeptRead, Keys, Loaded, ReadOrder, ScannedEvent, StreamEntry, StreamRead,
+};
 use crate::record::{HeldEvent, Record, ReplayFilter};
 
 /// A log to read from. Reading it never fails: what cannot be read is not there.
@@ -43,23 +45,29 @@ pub fn read(order: ReadOrder, log: &impl ReadLog) -> Input {
             Input::BatchLoaded { endpoint, batch, events }
         }
 
-        ReadOrder::Stream { endpoint, from, until, max_entries, max_bytes, keys } => {
+        ReadOrder::Stream { endpoint, from, until, kept, max_entries, max_bytes, keys } => {
             let wanted = StreamPart { endpoint, max_entries, max_bytes };
-            let (mut entries, mut next) = match until {
-                None => log.forward(from, |all| refill(all, (from, log.last()), &wanted)),
-                Some(until) => log.backward(from, |all| refill_back(all, (from, until), &wanted)),
+            let (mut entries, mut next) = match (until, &kept) {
+                (_, Some(kept)) => refill_kept(log, kept, (from, until), &wanted, &keys),
+                (None, None) => log.forward(from, |all| refill(all, (from, log.last()), &wanted)),
+                (Some(until), None) => {
+                    log.backward(from, |all| refill_back(all, (from, until), &wanted))
+                }
             };
 
             if let Some(rest) = complete(&mut entries, &keys, |seq| log.event(seq)) {
                 // What is left of them is read next, which goes on behind the last that is given.
                 next = if until.is_none() { rest } else { rest + 1 };
             }
-            Input::Refilled { endpoint, from, entries, next, keys }
+            Input::Refilled { endpoint, read: StreamRead { from, entries, next, kept }, keys }
         }
-        ReadOrder::Ages { endpoint, from, max_entries } => {
+        ReadOrder::Ages { endpoint, from, kept, max_entries } => {
             let wanted = StreamPart { endpoint, max_entries, max_bytes: 0 };
-            let (entries, next) = log.forward(from, |all| refill(all, (from, log.last()), &wanted));
-            Input::AgesRead { endpoint, from, entries, next }
+            let (entries, next) = match &kept {
+                Some(kept) => refill_kept(log, kept, (from, None), &wanted, &Keys::default()),
+                None => log.forward(from, |all| refill(all, (from, log.last()), &wanted)),
+            };
+            Input::AgesRead { endpoint, read: StreamRead { from, entries, next, kept } }
         }
 
         ReadOrder::Replay { replay, filter, from, end, max } => {
@@ -126,6 +134,52 @@ fn refill_back(
     (found.entries, until)
 }
 
+/// Reads kept positions of an endpoint's stream, forward from `from`, or backward from before it
+/// down to `until`. Returns the entries, in the order of the reading, and where to go on.
+fn refill_kept(
+    log: &impl ReadLog,
+    kept: &KeptRead,
+    (from, until): (Seq, Option<Seq>),
+    wanted: &StreamPart,
+    keys: &Keys,
+) -> (Vec<StreamEntry>, Seq) {
+    let is_asked = |position| match until {
+        None => position >= from,
+        Some(until) => until <= position && position < from,
+    };
+
+    let mut entries: Vec<StreamEntry> = Vec::new();
+    for part in &kept.parts {
+        // One that cannot be read is lost, which is settled apart.
+        let record = log.forward(part.record, |all| all.next());
+        let Some((_, record)) = record.filter(|(seq, _)| *seq == part.record) else { continue };
+        let waiting = record.stream_positions(part.record).filter(|waiting| {
+            let (position, endpoint) = (waiting.position, waiting.delivery.endpoint);
+            let is_here = part.first <= position && position <= part.last;
+            endpoint == wanted.endpoint && is_here && is_asked(position)
+        });
+        let mut here: Vec<StreamEntry> = waiting
+            .map(|waiting| {
+                let key = waiting.key;
+                let mut entry = StreamEntry::new(waiting, None);
+                keys.take_over(&mut entry, part.record, key);
+                entry
+            })
+            .collect();
+        if until.is_some() {
+            here.reverse();
+        }
+        entries.extend(here);
+
+        if entries.len() >= wanted.max_entries {
+            entries.truncate(wanted.max_entries);
+            let last = entries.last().map_or(from, |entry| entry.position);
+            return (entries, if until.is_some() { last } else { last + 1 });
+        }
+    }
+    (entries, until.map_or(kept.next, |until| kept.next.max(until)))
+}
+
 struct StreamCollector<'a> {
     wanted: &'a StreamPart,
     entries: Vec<StreamEntry>,
@@ -174,6 +228,9 @@ fn complete(
     let read_on = |entry: &mut StreamEntry| {
         if bytes >= limits::LOG_READ_BYTES {
             return false;
+        }
+        if !keys.lacks(entry) {
+            return true;
         }
         let at = keys.moved.get(&entry.event).copied().unwrap_or(entry.event);
         // One that is not there may have been relocated, which only the queue knows: it asks

@@ -37,6 +37,10 @@ pub struct RetentionClock {
     wall: WallMs,
     /// By the first record of each sealed segment.
     stamps: BTreeMap<Seq, Stamp>,
+    /// With which time it began: what was measured by another clock, whose file was lost, may lie
+    /// before it. 0 in files of earlier versions.
+    #[serde(default)]
+    began: WallMs,
     /// The monotonic clock at that time; it begins anew with each process.
     #[serde(skip)]
     mono_ms: u64,
@@ -49,7 +53,8 @@ impl RetentionClock {
     /// A new one: it begins with whatever the system's clock says.
     #[must_use]
     pub fn new(now: Now) -> Self {
-        Self { now: now.wall_ms, wall: now.wall_ms, mono_ms: now.mono_ms, ..Self::default() }
+        let (wall, mono_ms) = (now.wall_ms, now.mono_ms);
+        Self { now: wall, wall, began: wall, mono_ms, ..Self::default() }
     }
 
     /// Takes up one that was saved.
@@ -106,6 +111,12 @@ impl RetentionClock {
     #[must_use]
     pub fn now(&self) -> WallMs {
         self.now
+    }
+
+    /// With which time it began.
+    #[must_use]
+    pub fn began(&self) -> WallMs {
+        self.began
     }
 
     /// Takes note of the segments that are sealed now. Returns whether there was anything new.

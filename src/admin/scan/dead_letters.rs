@@ -109,7 +109,7 @@ pub fn find(scan: &LogScan, ids: &[DeliveryId]) -> Result<Vec<DeadDelivery>, Pro
 fn read(scan: &LogScan, seq: Seq) -> Option<DeadDelivery> {
     let (_, record) = scan.entry(scan.log().read(seq).map(|record| (seq, record)))?;
     let dead = record.and_then(|record| record.dead_letter(seq))?;
-    let DeadLetter { delivery, event, attempts, died_at, reason, last } = dead;
+    let DeadLetter { delivery, event, attempts, died_at, reason, last, .. } = dead;
     let revive = Revive { delivery, event, attempts, last, dead_letter_seq: Some(seq) };
     Some(DeadDelivery { revive, dead_letter_seq: seq, died_at, reason })
 }

@@ -20,6 +20,7 @@ fn with_dead_letters() -> (AdminWorld, [DeliveryId; 4]) {
         died_at: 5,
         reason: "old age".into(),
         last: 0,
+        kept_since: None,
     };
     let dead_letter_seq =
         world.log.push(Record::DeadLetterRecorded { dead: letter, dead_letter_seq: 1 });
@@ -134,13 +135,21 @@ async fn mass_operations_go_in_slices() {
     for endpoint in 0..u32::try_from(limits::SLICE).expect("small") + 10 {
         // Relocated dead letters stand side by side, so that a slice's end is seen to lose none.
         let delivery = DeliveryId { seq: event, endpoint };
-        let dead =
-            DeadLetter { delivery, event, attempts: 1, died_at: 5, reason: "x".into(), last: 0 };
+        let dead = DeadLetter {
+            delivery,
+            event,
+            attempts: 1,
+            died_at: 5,
+            reason: "x".into(),
+            last: 0,
+            kept_since: None,
+        };
         let dead_letter_seq =
             world.log.push(Record::DeadLetterRecorded { dead, dead_letter_seq: 0 });
         world.script().dead_letter_seqs.push(dead_letter_seq);
         world.set(delivery, DeliveryState::Dead);
     }
+
     let (_, done) = world.json("POST", "/v1/dlq/discard", json!({"all": true})).await;
     assert_eq!(done["discarded"], limits::SLICE + 10);
     assert_eq!(world.script().commands, 2);

@@ -1,10 +1,9 @@
 //! An attempt for a batch has ended: what follows?
 
 use super::outcome::{BatchOutcome, MemberOutcome, Prospects};
-use super::retry::{BatchRetry, RetryProgress};
 use crate::model::{AttemptReport, BatchId, DeliveryId, EndpointId, EventId, Now, Outcome, Seq};
+use crate::queue::attempt_retry::{AttemptRetry, AttemptWeight, RetryProgress};
 use crate::queue::endpoint::{BatchInFlight, MemberInFlight};
-use crate::queue::reports::requested_pause_ms;
 use crate::queue::{Draft, Queue};
 use crate::record::{BatchFinished, Consequence, DeadLetter, MemberFinished, NONE_TAKEN, Record};
 
@@ -35,10 +34,9 @@ impl Queue {
 
         // What follows for the batch as a whole, and for each of its members.
         let draw = rand::Rng::random::<f64>(&mut self.rng);
-        let policy = self.state.endpoint(id).settings.retry.clone();
-        let retry = BatchRetry::new(policy, requested_pause_ms(&report), draw, uncounted);
-        let is_failing = !uncounted && failing_ms >= self.state.endpoint(id).settings.hold_after_ms;
-        let outcome = self.batch_outcome(id, &batch, &report, success, &retry, is_failing);
+        let weight = AttemptWeight { uncounted, failing_ms };
+        let retry = AttemptRetry::new(&self.state.endpoint(id).settings, &report, weight, draw);
+        let outcome = self.batch_outcome(id, &batch, &report, success, &retry);
         let members = batch.members.iter().map(|member| MemberFinished {
             delivery: member.delivery,
             event: member.event,
@@ -51,6 +49,7 @@ impl Queue {
         // One record holds the attempt and all that follows from it. Where the operator has ended
         // all of its deliveries meanwhile, nothing does.
         let health = self.learn(now, id, &report, uncounted);
+        let held = members.iter().find_map(|member| member.next.holds()).cloned();
         if batch.members.iter().any(|member| !member.ended) {
             let finished = BatchFinished {
                 endpoint: id,
@@ -68,7 +67,7 @@ impl Queue {
             self.remember_finished(now, &batch, finished, draft);
         }
 
-        self.apply_health(now, id, &report, health, draft);
+        self.apply_health(now, id, &report, health, held.as_ref(), draft);
         self.resume(id, now, &batch, draft);
     }
 
@@ -109,8 +108,7 @@ impl Queue {
         batch: &BatchInFlight,
         report: &AttemptReport,
         success: Option<MemberOutcome>,
-        retry: &BatchRetry,
-        is_failing: bool,
+        retry: &AttemptRetry,
     ) -> BatchOutcome {
         let endpoint = self.state.endpoint(id);
         let living = batch.members.iter().filter(|member| !member.ended);
@@ -119,7 +117,7 @@ impl Queue {
 
         // Where nothing is taken, halves would not be taken either.
         let halves_may_succeed =
-            !is_failing && !retry.is_too_old(together) && endpoint.breaker().open.is_none();
+            !retry.holds && !retry.is_too_old(together) && endpoint.breaker().open.is_none();
         let outcome = match success {
             Some(each) => BatchOutcome::of_success(each),
             None => {
@@ -130,10 +128,11 @@ impl Queue {
             }
         };
 
-        if is_failing { outcome.or_hold() } else { outcome }
+        if retry.holds { outcome.or_hold() } else { outcome }
     }
 
-    /// Remembers an attempt for a batch, and each of its members that died.
+    /// Remembers an attempt for a batch, and each of its members that died; notifies of these, and
+    /// of those that were parked.
     fn remember_finished(
         &mut self,
         now: Now,
@@ -143,6 +142,8 @@ impl Queue {
     ) {
         let dead: Vec<DeadLetter> =
             finished.members.iter().filter_map(|member| dead_letter(&finished, member)).collect();
+        let parked: Vec<(DeliveryId, String)> =
+            finished.members.iter().filter_map(|member| parked(&finished, member)).collect();
         let seq = self.remember(Record::BatchFinished(Box::new(finished)), draft);
 
         for dead in dead {
@@ -153,6 +154,9 @@ impl Queue {
             let of_member = batch.members.iter().find(|m| m.delivery == dead.delivery.seq);
             let own = of_member.is_some_and(|member| member.own);
             self.notify_dead(now, &dead, own, draft);
+        }
+        for (delivery, reason) in parked {
+            self.notify_parked(now, delivery, &reason, draft);
         }
     }
 
@@ -191,5 +195,12 @@ fn dead_letter(finished: &BatchFinished, member: &MemberFinished) -> Option<Dead
         died_at: finished.report.started_at + finished.report.duration_ms,
         reason: reason.clone(),
         last: 0,
+        kept_since: None,
     })
+}
+
+/// The delivery of a member that was parked, and why.
+fn parked(finished: &BatchFinished, member: &MemberFinished) -> Option<(DeliveryId, String)> {
+    let Consequence::Parked { reason } = &member.next else { return None };
+    Some((DeliveryId { seq: member.delivery, endpoint: finished.endpoint }, reason.clone()))
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::retry::{BatchRetry, RetryProgress};
-use crate::model::backoff::RetryDecision;
-use crate::model::{AttemptFault, AttemptReport, EventId, HoldReason, Now, Outcome, limits};
+use crate::model::{AttemptFault, AttemptReport, EventId, HoldReason, Now, Outcome};
+use crate::queue::attempt_retry::{AttemptRetry, FailureVerdict, RetryProgress};
 use crate::queue::endpoint::{BatchInFlight, MemberInFlight};
-use crate::queue::reports::{DROPPED, error_summary, refusal_reason, with_last_error};
+use crate::queue::reports::{DROPPED, error_summary, refusal_reason};
 use crate::record::{BatchConsequence, Consequence, NONE_TAKEN, OTHERS_TAKEN};
 
 /// What follows for a batch and for its members.
@@ -37,8 +36,10 @@ pub(super) enum MemberOutcome {
         delay_ms: u64,
     },
     /// The policy decides for each member: one that has been tried for long does not end the
-    /// others.
-    Own,
+    /// others. `is_head`: it is the only one, and others of its lane wait for it.
+    Own {
+        is_head: bool,
+    },
     Dead {
         reason: String,
     },
@@ -76,11 +77,15 @@ impl BatchOutcome {
     pub fn of_failure(
         batch: &BatchInFlight,
         report: &AttemptReport,
-        retry: &BatchRetry,
+        retry: &AttemptRetry,
         together: RetryProgress,
         prospects: Prospects,
     ) -> Self {
         let living = batch.members.iter().filter(|member| !member.ended).count();
+        // Of several it is not known which one is to blame: only one that is alone is judged as
+        // the head of its lane.
+        let mut members = batch.members.iter().filter(|member| !member.ended);
+        let is_head = living == 1 && members.all(|member| member.lane.is_some());
         let halves = || Self {
             batch: BatchConsequence::Split {
                 first: u32::try_from(living.div_ceil(2)).unwrap_or(u32::MAX),
@@ -110,22 +115,24 @@ impl BatchOutcome {
             Outcome::Retryable { .. } if blames_content && living > 1 => halves(),
             Outcome::Retryable { .. }
                 if blames_content
-                    && (prospects.takes_others || keeps_its_lane_back(batch))
+                    && prospects.takes_others
                     && (batch.halved || status == Some(413)) =>
             {
                 dead(format!("the receiver refuses it alone: {}", error_summary(report)))
             }
-            Outcome::Retryable { .. } => match retry.decide(together) {
-                RetryDecision::RetryIn { delay_ms } => {
+            Outcome::Retryable { .. } => match retry.verdict(together, is_head) {
+                FailureVerdict::RetryIn { delay_ms } => {
                     Self { batch: BatchConsequence::Again, each: MemberOutcome::Retry { delay_ms } }
                 }
                 // Perhaps one of them is to blame: each half gets a last attempt of its own.
-                RetryDecision::GiveUp { .. }
+                FailureVerdict::GiveUp { .. }
                     if living > 1 && status.is_some() && prospects.halves_may_succeed =>
                 {
                     halves()
                 }
-                RetryDecision::GiveUp { .. } => over(MemberOutcome::Own),
+                FailureVerdict::GiveUp { .. } | FailureVerdict::Park { .. } => {
+                    over(MemberOutcome::Own { is_head })
+                }
             },
         }
     }
@@ -137,7 +144,7 @@ impl BatchOutcome {
             (BatchConsequence::Again, MemberOutcome::Retry { .. })
             | (
                 BatchConsequence::Over,
-                MemberOutcome::Partly { any_taken: false, .. } | MemberOutcome::Own,
+                MemberOutcome::Partly { any_taken: false, .. } | MemberOutcome::Own { .. },
             ) => Self { batch: self.batch, each: MemberOutcome::Held(HoldReason::Failing) },
             _ => self,
         }
@@ -149,49 +156,33 @@ impl BatchOutcome {
         now: Now,
         member: &MemberInFlight,
         progress: RetryProgress,
-        retry: &BatchRetry,
+        retry: &AttemptRetry,
         report: &AttemptReport,
     ) -> Consequence {
         if member.ended {
             return Consequence::Ended;
         }
 
-        let retry_in = |delay_ms: u64| Consequence::Retry {
-            due_at: now.wall_ms.saturating_add(delay_ms),
-            delay_ms,
-            age_ms: progress.age_ms,
-        };
+        let age_ms = progress.age_ms;
 
         match &self.each {
             MemberOutcome::Delivered => Consequence::Delivered,
             MemberOutcome::Partly { failed, .. } if !is_among(member, failed) => {
                 Consequence::Delivered
             }
-            MemberOutcome::Partly { any_taken, .. } => match retry.decide(progress) {
-                RetryDecision::RetryIn { delay_ms } => retry_in(delay_ms),
-                RetryDecision::GiveUp { reason } => {
-                    let last = if *any_taken { OTHERS_TAKEN } else { NONE_TAKEN };
-                    Consequence::Dead { reason: format!("{reason}; the last: {last}") }
-                }
-            },
-            MemberOutcome::Retry { delay_ms } => retry_in(*delay_ms),
-            MemberOutcome::Own => match retry.decide(progress) {
-                RetryDecision::RetryIn { delay_ms } => retry_in(delay_ms),
-                RetryDecision::GiveUp { reason } => {
-                    Consequence::Dead { reason: with_last_error(&reason, report) }
-                }
-            },
+            // The receiver has named it.
+            MemberOutcome::Partly { any_taken, .. } => {
+                let last = if *any_taken { OTHERS_TAKEN } else { NONE_TAKEN };
+                retry.verdict(progress, member.lane.is_some()).consequence(now, age_ms, last)
+            }
+            MemberOutcome::Retry { delay_ms } => Consequence::retry(now, *delay_ms, age_ms),
+            MemberOutcome::Own { is_head } => {
+                retry.verdict(progress, *is_head).after(now, age_ms, report)
+            }
             MemberOutcome::Dead { reason } => Consequence::Dead { reason: reason.clone() },
             MemberOutcome::Held(reason) => Consequence::Held { reason: reason.clone() },
         }
     }
-}
-
-/// Whether a member has kept its lane back for so many attempts that it is given up without another
-/// one having been taken: none of its lane can be.
-fn keeps_its_lane_back(batch: &BatchInFlight) -> bool {
-    let is_in_lane = batch.members.iter().any(|member| !member.ended && member.lane.is_some());
-    is_in_lane && batch.attempts + 1 >= limits::FAILING_AFTER
 }
 
 /// Whether the event of a member is one of these.

@@ -1,6 +1,6 @@
 use crate::model::{
-    AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, Header, HoldReason, Order,
-    Outcome, limits,
+    AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, HeadOfLine, Header, HoldReason,
+    Order, Outcome, limits,
 };
 use crate::queue::testing::{TestQueue, answered, report};
 use crate::queue::{EndpointsQuery, HoldEndpoint, Input, ReleaseEndpoint, UpdateEndpoint};
@@ -136,16 +136,36 @@ fn one_that_is_refused_alone_is_given_up_once_others_were_taken() {
 }
 
 #[test]
-fn at_the_head_of_a_lane_it_is_given_up_in_the_end() {
-    let strict = Endpoint { order: Order::Strict, ..endpoint(4, BatchFormat::Json) };
-    let mut world = TestQueue::new([strict]);
-    let ids: Vec<EventId> = (0..4).map(|_| world.accept_after("0")).collect();
-    for _ in 0..10 {
-        answer_for_a_minute(&mut world, |events| events.contains(&ids[0]));
-        world.batches.clear();
+fn at_the_head_of_a_lane_it_waits_or_is_skipped_as_the_endpoint_says() {
+    let after_ten_minutes = |head_of_line| {
+        let order = Order::Strict;
+        let strict = Endpoint { order, head_of_line, ..endpoint(4, BatchFormat::Json) };
+        let mut world = TestQueue::new([strict]);
+        let ids: Vec<EventId> = (0..4).map(|_| world.accept_after("0")).collect();
+        for _ in 0..10 {
+            answer_for_a_minute(&mut world, |events| events.contains(&ids[0]));
+            world.batches.clear();
+        }
+        let app = &world.queue.state().endpoints[&1];
+        (app.dead.len(), app.delivered, app.undone)
+    };
+    assert_eq!(after_ten_minutes(HeadOfLine::Skip { after: 8 }), (1, 3, 0));
+    assert_eq!(after_ten_minutes(HeadOfLine::Block), (0, 0, 4), "until its policy gives it up");
+}
+
+#[test]
+fn a_receiver_that_refuses_everything_for_a_while_kills_no_event_in_order() {
+    for head_of_line in [HeadOfLine::Block, HeadOfLine::Skip { after: 20 }] {
+        let order = Order::Strict;
+        let strict = Endpoint { order, head_of_line, ..endpoint(4, BatchFormat::Json) };
+        let mut world = TestQueue::new([strict]);
+        for _ in 0..4 {
+            world.accept_after("0");
+        }
+        answer_for_a_minute(&mut world, |_| true);
+        let app = &world.queue.state().endpoints[&1];
+        assert_eq!((app.dead.len(), app.undone), (0, 4), "{head_of_line:?}");
     }
-    let app = &world.queue.state().endpoints[&1];
-    assert_eq!((app.dead.len(), app.delivered, app.undone), (1, 3, 0));
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn dead_letter(delivery: DeliveryId, at: Seq) -> DeadLetter {
         died_at: 0,
         reason: "it failed".into(),
         last: at,
+        kept_since: None,
     }
 }
 

@@ -4,13 +4,14 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Seq, WallMs};
+use crate::model::Seq;
 
 /// One key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DedupeEntry {
     pub(super) seq: Seq,
-    pub(super) at: WallMs,
+    /// See [`KeyTime`](super::KeyTime).
+    pub(super) at: u64,
     /// 32 bits of the content's fingerprint; 0 when it is not known, which matches any content.
     pub(super) check: u32,
 }
@@ -39,6 +40,8 @@ impl Generation {
         let seconds = |entry: &DedupeEntry| entry.at / 1000;
         let base_seq = entries.iter().map(|(_, entry)| entry.seq).min().unwrap_or(0);
         let base_s = entries.iter().map(|(_, entry)| seconds(entry)).min().unwrap_or(0);
+        // Times that are too far apart, as those of 1970 and of the run clock, end in 2106, which
+        // is in every window.
         let near = |n: u64, base: u64| u32::try_from(n - base).unwrap_or(u32::MAX);
         Self {
             fingerprints: entries.iter().map(|(fingerprint, _)| *fingerprint).collect(),

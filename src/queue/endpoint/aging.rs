@@ -2,6 +2,7 @@
 
 use super::endpoint_queue::EndpointQueue;
 use crate::model::{Now, Seq, limits};
+use crate::queue::input::StreamRead;
 use crate::queue::stream_entry::StreamEntry;
 
 /// What was found in a slice of the stream that was read for ages.
@@ -147,21 +148,22 @@ impl EndpointQueue {
     /// The stream is read for ages from now on. Returns from where.
     pub fn start_reading_ages(&mut self, ran_ms: u64, next_seq: Seq) -> Seq {
         let first_unread = self.first_unread().unwrap_or(next_seq);
+        let read_to = self.position_from(self.runtime.ages.read_to.max(first_unread));
         let ages = &mut self.runtime.ages;
-        ages.read_to = ages.read_to.max(first_unread);
+        ages.read_to = read_to;
         ages.reading = Some((ran_ms, next_seq));
         ages.returned = false;
         ages.read_to
     }
 
-    /// A slice of the stream was read from `from` up to before `next`.
-    pub fn ages_read(
-        &mut self,
-        from: Seq,
-        entries: Vec<StreamEntry>,
-        next: Seq,
-        ran_ms: u64,
-    ) -> AgesFound {
+    /// What was read is of no use.
+    pub fn stop_reading_ages(&mut self) {
+        self.runtime.ages.reading = None;
+    }
+
+    /// A slice of the stream was read.
+    pub fn ages_read(&mut self, read: StreamRead, ran_ms: u64) -> AgesFound {
+        let StreamRead { from, entries, next, .. } = read;
         let (since, end) = self.runtime.ages.reading.take().unwrap_or((0, Seq::MAX));
         // When all was read that there was, what came later was accepted later; else later than the
         // last of the slice.

@@ -244,6 +244,7 @@ impl EndpointQueue {
                     self.runtime.ages.enter(waiting.born(), *delivery);
                     batches.insert(batch);
                 }
+                None if waiting.parked => self.park(*lane, *delivery),
                 None => {
                     let due = now_mono + waiting.delay_ms;
                     freed += self.wait_in_lane(*lane, *delivery, waiting.born(), due);

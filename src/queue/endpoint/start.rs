@@ -3,10 +3,11 @@
 use super::delivery::{SlotKind, TimerKey};
 use super::endpoint_queue::{EndpointQueue, Runtime};
 use super::prefetch::Prefetch;
-use crate::model::Now;
+use crate::model::{Now, Seq};
 use crate::queue::breaker::Breaker;
 use crate::queue::bucket::TokenBucket;
 use crate::queue::link;
+use crate::record::Restraint;
 
 /// Attempts that may be in flight before anything is known of the endpoint.
 const FIRST_WINDOW: u32 = 4;
@@ -15,7 +16,7 @@ impl EndpointQueue {
     /// Begins with what is remembered: what waits keeps its remaining delay, at most the one that
     /// was decided.
     pub fn start(&mut self, now: Now) {
-        let unread = (self.in_stream() > 0).then_some(self.low + 1);
+        let unread = (self.in_stream() > 0).then(|| self.first_position());
         self.runtime = Runtime {
             prefetch: Prefetch::of_stream(unread),
             window: self.settings.concurrency.min(FIRST_WINDOW),
@@ -27,20 +28,61 @@ impl EndpointQueue {
         };
         if let Some(restraint) = &self.remembered.restraint {
             self.runtime.breaker = Breaker::of(restraint, now);
-            self.runtime.paused_until =
-                restraint.paused.map_or(0, |paused| now.mono_ms + paused.left_ms(now.wall_ms));
+            self.runtime.paused_until = paused_until(restraint, now);
         }
 
         // The lanes come first: what is behind others in one has no timer.
         self.fill_lanes();
-        self.set_timers(now);
+        for (timer, due, _) in self.remembered_timers(now) {
+            self.wait_turn(timer, due);
+        }
 
         self.reindex_ages();
-        if let Some(rate) = self.settings.rate {
-            let burst = self.settings.burst.unwrap_or(1);
-            let last_at = self.last_attempt_at;
-            self.runtime.rate = TokenBucket::after_start(rate, burst, last_at, now);
+        if let Some(bucket) = self.remembered_rate(now) {
+            self.runtime.rate = bucket;
         }
+    }
+
+    /// What its last attempt left it with keeps it back no longer than this time says.
+    pub fn resume_restraint(&mut self, now: Now) {
+        let Self { remembered, runtime } = self;
+        let Some(restraint) = &remembered.restraint else { return };
+        runtime.paused_until = runtime.paused_until.min(paused_until(restraint, now));
+        if let (Some(open), Some(probe_at)) =
+            (&mut runtime.breaker.open, Breaker::of(restraint, now).probe_at())
+        {
+            open.probe_at = open.probe_at.min(probe_at);
+        }
+    }
+
+    /// The same of its rates.
+    pub fn resume_rate(&mut self, now: Now) {
+        if let Some(bucket) = self.remembered_rate(now) {
+            self.runtime.rate = self.runtime.rate.sooner(bucket);
+        }
+        if self.runtime.catching_up.is_some() {
+            let before = self.runtime.catching_up.as_ref().map(|catching| catching.bucket);
+            self.pace_backlog_after_start(now);
+            if let (Some(catching), Some(before)) = (&mut self.runtime.catching_up, before) {
+                catching.bucket = catching.bucket.sooner(before);
+            }
+        }
+    }
+
+    /// What has waited since before record `first` waits no longer than this time says.
+    pub fn resume_timers(&mut self, now: Now, first: Seq) {
+        for (timer, due, last) in self.remembered_timers(now) {
+            if last < first {
+                self.runtime.timers.make_sooner(timer, due);
+            }
+        }
+    }
+
+    /// The bucket of its rate, as the time of its last attempt says.
+    fn remembered_rate(&self, now: Now) -> Option<TokenBucket> {
+        let burst = self.settings.burst.unwrap_or(1);
+        let last_at = self.last_attempt_at;
+        self.settings.rate.map(|rate| TokenBucket::after_start(rate, burst, last_at, now))
     }
 
     /// Everything that waits stands in its lane.
@@ -53,17 +95,19 @@ impl EndpointQueue {
         }
     }
 
-    fn set_timers(&mut self, now: Now) {
+    /// When what waits is due, as records say it, and the record of its last attempt.
+    fn remembered_timers(&self, now: Now) -> Vec<(TimerKey, u64, Seq)> {
         let due = |due_at: u64, delay_ms: u64| {
             now.mono_ms + due_at.saturating_sub(now.wall_ms).min(delay_ms)
         };
         let alone = self.retrying.iter().filter(|(_, w)| w.batch.is_none() && !w.parked);
-        let alone = alone.map(|(seq, w)| (TimerKey::One(*seq), due(w.due_at, w.delay_ms)));
-        let batches = self.remembered.batches.iter();
-        let batches = batches.map(|(id, b)| (TimerKey::Batch(*id), due(b.due_at, b.delay_ms)));
-
-        let all: Vec<(TimerKey, u64)> = alone.chain(batches).collect();
-        all.into_iter().for_each(|(timer, due)| self.wait_turn(timer, due));
+        let alone = alone.map(|(seq, w)| (TimerKey::One(*seq), due(w.due_at, w.delay_ms), w.last));
+        let batches = self.remembered.batches.iter().map(|(id, batch)| {
+            let members = batch.members.iter().filter_map(|member| self.retrying.get(member));
+            let last = members.map(|waiting| waiting.last).max().unwrap_or(0);
+            (TimerKey::Batch(*id), due(batch.due_at, batch.delay_ms), last)
+        });
+        alone.chain(batches).collect()
     }
 
     /// The endpoint's settings have changed.
@@ -79,4 +123,9 @@ impl EndpointQueue {
         self.runtime = Runtime::default();
         (freed, slots)
     }
+}
+
+/// Until when its receiver asked to be left alone.
+fn paused_until(restraint: &Restraint, now: Now) -> u64 {
+    restraint.paused.map_or(0, |paused| now.mono_ms + paused.left_ms(now.wall_ms))
 }

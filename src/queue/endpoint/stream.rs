@@ -20,6 +20,9 @@ use super::endpoint_queue::EndpointQueue;
 use super::prefetch::Prefetch;
 use crate::model::{Seq, limits};
 use crate::queue::age::RUN_START;
+use crate::queue::input::StreamRead;
+use crate::queue::kept::KeptRead;
+use crate::queue::relocation::SegmentRange;
 use crate::queue::stream_entry::StreamEntry;
 
 impl EndpointQueue {
@@ -43,6 +46,32 @@ impl EndpointQueue {
         let skipped = self.runtime.lanes.first_skipped();
         let backward = self.catching_up().and_then(CatchingUp::first_unread);
         [self.prefetch().unread(), skipped, backward].into_iter().flatten().min()
+    }
+
+    /// The first position at which something may wait.
+    #[must_use]
+    pub fn first_position(&self) -> Seq {
+        self.kept.first().map_or(self.low + 1, |first| first.min(self.low + 1))
+    }
+
+    /// The first position from `from` on at which something may wait: one that is kept, or one
+    /// whose own record is still there.
+    #[must_use]
+    pub fn position_from(&self, from: Seq) -> Seq {
+        self.kept.first_from(from).unwrap_or_else(|| from.max(self.low + 1))
+    }
+
+    /// Whether something of its stream may wait at records of this range.
+    #[must_use]
+    pub fn waits_in(&self, range: SegmentRange) -> bool {
+        let unread = self.first_unread().map(|unread| unread.max(self.low + 1));
+        let is_unread = unread.is_some_and(|unread| unread <= range.last);
+        let has_keys = self.is_latest() && self.may_wait_before(range.last);
+        let mut open = self.open_positions().map(|position| self.record_of_position(position));
+        is_unread
+            || has_keys
+            || open.any(|record| range.holds(record))
+            || !self.kept.held_by(range).is_empty()
     }
 
     /// What came before `from` in the stream is not there any more.
@@ -70,6 +99,50 @@ impl EndpointQueue {
     /// The stream is to be read from `position` at the latest.
     pub fn read_again_from(&mut self, position: Seq) {
         self.runtime.prefetch.read_again_from(position);
+    }
+
+    /// The part of the stream that is read next: forward from a position, or backward from before
+    /// it down to another one, with the records where these are kept. Parts of which nothing is
+    /// there any more are passed over: the log has the records from `first_seq` to before
+    /// `next_seq`.
+    pub fn next_part(
+        &mut self,
+        (first_seq, next_seq): (Seq, Seq),
+    ) -> Option<(Seq, Option<Seq>, Option<KeptRead>)> {
+        if let Some(unread) = self.prefetch().unread() {
+            let from = self.position_from(unread);
+            self.runtime.prefetch.set_unread((from < next_seq).then_some(from));
+            if from < next_seq {
+                return Some((from, None, self.kept.read_from(from)));
+            }
+        }
+
+        // The newest have records of their own, and what is kept comes before them. What has been
+        // taken up is read as well: see `catch_up`.
+        let (before, until) = self.reads_back()?;
+        let first_own = until.max(first_seq);
+        if before > first_own {
+            return Some((before, Some(first_own), None));
+        }
+        let kept = self.kept.read_back_from(before, self.is_latest());
+        if let Some(kept) = kept.filter(|kept| kept.parts.iter().any(|part| part.last >= until)) {
+            return Some((before, Some(until), Some(kept)));
+        }
+        self.read_back_to(until, false);
+        None
+    }
+
+    /// Whether what was read of the stream was still held by the records that were asked for. What
+    /// has been relocated since may have been dropped before it was read.
+    #[must_use]
+    pub fn holds_still(&self, read: &StreamRead, first_seq: Seq) -> bool {
+        match &read.kept {
+            Some(kept) => kept.parts.iter().all(|part| self.kept.holds(*part)),
+            None if read.next > read.from => {
+                self.kept.first_from(read.from).is_none_or(|kept| kept >= read.next)
+            }
+            None => !self.kept.covers_any(read.next, read.from.min(first_seq)),
+        }
     }
 
     /// The log is being read for its stream, or was.
@@ -231,7 +304,7 @@ impl EndpointQueue {
         (first, freed)
     }
 
-    /// Retention has moved the position in the stream of one that is under way or being gathered.
+    /// The position in the stream of one that is under way or being gathered is another one.
     pub fn change_position(&mut self, delivery: Seq, to: Seq) {
         let runtime = &mut self.runtime;
         let in_flight = runtime.in_flight.get_mut(&delivery).into_iter();

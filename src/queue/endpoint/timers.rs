@@ -32,6 +32,18 @@ impl Timers {
         self.behind.insert(timer, due_mono);
     }
 
+    /// It is due at this time if it was due later. What has no timer gets none.
+    pub fn make_sooner(&mut self, timer: TimerKey, due_mono: u64) {
+        if let Some(behind) = self.behind.get_mut(&timer) {
+            *behind = due_mono.min(*behind);
+        }
+        if let Some(due) = self.due_of.get_mut(&timer).filter(|due| **due > due_mono) {
+            self.due.remove(&(*due, timer));
+            self.due.insert((due_mono, timer));
+            *due = due_mono;
+        }
+    }
+
     pub fn forget(&mut self, timer: TimerKey) {
         self.behind.remove(&timer);
         self.urgent.remove(&timer);

@@ -65,9 +65,9 @@ impl StreamReading {
 
     /// Counts what waits at this record.
     fn take(&mut self, seq: Seq, record: &Record) {
-        for WaitingDelivery { delivery, event, .. } in record.stream_positions(seq) {
+        for WaitingDelivery { delivery, position, event, .. } in record.stream_positions(seq) {
             let stream = self.streams.get(&delivery.endpoint);
-            if stream.is_none_or(|stream| !stream.waits(seq, delivery.seq)) {
+            if stream.is_none_or(|stream| !stream.waits(seq, position, delivery.seq)) {
                 continue;
             }
 

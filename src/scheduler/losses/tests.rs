@@ -43,7 +43,15 @@ fn died(seq: Seq) -> Record {
     let delivery = DeliveryId { seq: 1_000_000 + seq, endpoint: 1 };
     let (event, reason) = (delivery.seq, "refused".to_owned());
     Record::DeliveryDied {
-        dead: DeadLetter { delivery, event, attempts: 1, died_at: 1, reason, last: seq },
+        dead: DeadLetter {
+            delivery,
+            event,
+            attempts: 1,
+            died_at: 1,
+            reason,
+            last: seq,
+            kept_since: None,
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use roaring::RoaringTreemap;
 use super::Retention;
 use super::access::LogAccess;
 use super::dead_letters::{DeadLetterStep, DeadLetterWork, PassedOver};
-use super::segment::{RetireReason, SegmentRetirement, SliceResult};
+use super::segment::{DeadLetterAges, RetireReason, SegmentRetirement, SliceResult};
 use super::stays::{StayReason, StayReports};
 use super::survey::{Survey, SurveyResult};
 use crate::log::{Reader, SegmentInfo};
@@ -350,9 +350,9 @@ impl<'a> RetentionKeeper<'a> {
 
     /// One slice of a segment that goes. What stands in the way is tried again next time.
     fn retire(&mut self, retirement: SegmentRetirement) -> RetentionWork {
-        let now = self.retention_clock.now();
         let range = (retirement.retiring.first, retirement.retiring.last);
-        match retirement.next_slice(self.access, &self.readable(), now) {
+        let ages = self.dead_letter_ages(range.0);
+        match retirement.next_slice(self.access, &self.readable(), ages) {
             SliceResult::More(retirement) => RetentionWork::Retire(retirement),
             SliceResult::Tight(retirement) => match self.access.ask(StatusQuery) {
                 Some(status) => self.begin_survey(retirement, &status, true),
@@ -364,6 +364,13 @@ impl<'a> RetentionKeeper<'a> {
             }
             SliceResult::Stays(why) => self.stay(range, &why),
         }
+    }
+
+    /// How old the dead letters are that the segment with this first record holds.
+    fn dead_letter_ages(&self, first: Seq) -> DeadLetterAges {
+        let clock = &self.retention_clock;
+        let sealed = clock.stamp(first).map_or(clock.now(), |stamp| stamp.at);
+        DeadLetterAges { now: clock.now(), began: clock.began(), sealed }
     }
 
     /// A segment that should go stays for now.

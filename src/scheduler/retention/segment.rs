@@ -58,34 +58,35 @@ impl SegmentRetirement {
         })
     }
 
-    /// Relocates the next slice, or drops the segment. `now` is the time by the retention clock.
+    /// Relocates the next slice, or drops the segment.
     pub fn next_slice(
         mut self,
         mut access: LogAccess<'_>,
         readable: &Readable<'_>,
-        now: WallMs,
+        ages: DeadLetterAges,
     ) -> SliceResult {
-        let (first, last) = (self.retiring.first, self.retiring.last);
-        let alive = match access.alive(first, last) {
-            Ok(alive) => alive,
-            Err(why) => return SliceResult::Stays(why),
-        };
+        if self.retiring.is_to_be_asked() {
+            match access.alive(self.retiring.first, self.retiring.last) {
+                Ok(alive) => self.retiring.see(alive),
+                Err(why) => return SliceResult::Stays(why),
+            }
+        }
 
         if access.is_tight() {
-            let wants_events = self.retiring.wants_events(&alive);
+            let (wants_dead_letters, wants_events) = self.retiring.wants();
             if wants_events && !self.pays {
                 return SliceResult::Tight(self);
             }
             // Measures the ballast as well, which is given up for this.
-            let relocates = wants_events || !alive.dead_letter_seqs.is_empty();
+            let relocates = wants_events || wants_dead_letters;
             if relocates && !may_exceed(&access.reader.measure_disk_space(), SLICE_BYTES) {
                 return SliceResult::Stays(StayReason::NoSpace);
             }
         }
 
         let dead_ms = access.retention.dead_ms;
-        let mut keep = |dead: DeadLetter| keep(dead, now, dead_ms);
-        let step = match self.retiring.next_step(&alive, readable, &mut keep) {
+        let mut keep = |dead: DeadLetter| ages.keep(dead, dead_ms);
+        let step = match self.retiring.next_step(readable, &mut keep) {
             Ok(Some(step)) => step,
             Ok(None) => return SliceResult::Stays(StayReason::NotFound),
             Err(error) => return SliceResult::Stays(error.into()),
@@ -131,9 +132,103 @@ impl SegmentRetirement {
     }
 }
 
-/// What becomes of a dead letter at `now` by the retention clock: `None` when its time is over. One
-/// from the future died now.
-fn keep(mut dead: DeadLetter, now: WallMs, dead_ms: u64) -> Option<DeadLetter> {
-    dead.died_at = dead.died_at.min(now);
-    (now - dead.died_at < dead_ms).then_some(dead)
+/// How old dead letters of the segment are: by the retention clock alone. When they died stands in
+/// them by the wall clock, which may have been anything then, and is only shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeadLetterAges {
+    /// The retention clock now, when it began, and when the segment was seen sealed.
+    pub now: WallMs,
+    pub began: WallMs,
+    pub sealed: WallMs,
+}
+
+impl DeadLetterAges {
+    /// What becomes of a dead letter: `None` when its time is over. One that was not relocated
+    /// before is as old as its segment, and so is one whose age was taken from another retention
+    /// clock, which was lost.
+    fn keep(self, mut dead: DeadLetter, dead_ms: u64) -> Option<DeadLetter> {
+        let of_this_clock = self.began..=self.now;
+        let since = dead.kept_since.filter(|since| of_this_clock.contains(since));
+        let since = *dead.kept_since.insert(since.unwrap_or(self.sealed));
+        (self.now.saturating_sub(since) < dead_ms).then_some(dead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DeadLetterAges;
+    use crate::model::{DeliveryId, Now};
+    use crate::record::DeadLetter;
+    use crate::scheduler::retention_clock::RetentionClock;
+
+    const DAY: u64 = 86_400_000;
+    const KEPT: u64 = 30 * DAY;
+    const IN_2026: u64 = 1_795_000_000_000;
+
+    fn died(died_at: u64) -> DeadLetter {
+        DeadLetter {
+            delivery: DeliveryId { seq: 5, endpoint: 1 },
+            event: 5,
+            attempts: 3,
+            died_at,
+            reason: "why".into(),
+            last: 7,
+            kept_since: None,
+        }
+    }
+
+    /// The retention clock of a daemon that starts at this time of the wall clock, and goes by
+    /// another one from the next second on.
+    fn clock(wall_at_start: u64, wall_then: u64) -> RetentionClock {
+        let mut clock = RetentionClock::new(Now { mono_ms: 0, wall_ms: wall_at_start });
+        clock.go_on(Now { mono_ms: 1_000, wall_ms: wall_then });
+        clock.note(&[1], 0);
+        clock
+    }
+
+    fn ages(clock: &mut RetentionClock, day: u64, wall: u64) -> DeadLetterAges {
+        clock.go_on(Now { mono_ms: day * DAY, wall_ms: wall + day * DAY });
+        clock.note(&[1], 0);
+        let sealed = clock.stamp(1).expect("it is sealed").at;
+        DeadLetterAges { now: clock.now(), began: clock.began(), sealed }
+    }
+
+    /// It is kept at each retirement up to its time, and its own time is never changed.
+    fn is_kept_for_its_time(mut clock: RetentionClock, died_at: u64) {
+        let first = ages(&mut clock, 7, IN_2026);
+        let dead = first.keep(died(died_at), KEPT).expect("7 days are not 30");
+        assert_eq!(dead.died_at, died_at);
+
+        // It is held by a segment that was sealed later now.
+        let later = |day: u64| DeadLetterAges { now: first.now + (day - 7) * DAY, ..first };
+        let younger = |day: u64| DeadLetterAges { sealed: first.now, ..later(day) };
+        let dead = younger(29).keep(dead, KEPT).expect("29 days are not 30");
+        assert_eq!(dead.died_at, died_at);
+        assert_eq!(younger(31).keep(dead, KEPT), None, "its time is over");
+    }
+
+    #[test]
+    fn one_that_died_in_1970_is_kept_for_its_time() {
+        is_kept_for_its_time(clock(IN_2026, IN_2026 + 1_000), 12_000);
+        is_kept_for_its_time(clock(5_000, IN_2026), 12_000);
+    }
+
+    #[test]
+    fn one_that_died_while_the_clock_was_ahead_is_kept_for_its_time() {
+        let in_2038 = IN_2026 + 12 * 365 * DAY;
+        is_kept_for_its_time(clock(in_2038, IN_2026), in_2038 + 500);
+        is_kept_for_its_time(clock(in_2038, IN_2026), IN_2026 + 2_000);
+        is_kept_for_its_time(clock(IN_2026, IN_2026), IN_2026 + 20 * DAY);
+    }
+
+    #[test]
+    fn an_age_of_a_retention_clock_that_was_lost_counts_anew() {
+        for lost in [IN_2026 - 400 * DAY, IN_2026 + 400 * DAY] {
+            let mut clock = clock(IN_2026, IN_2026);
+            let dead = DeadLetter { kept_since: Some(lost), ..died(IN_2026) };
+            let ages = ages(&mut clock, 7, IN_2026);
+            let dead = ages.keep(dead, KEPT).expect("it is kept");
+            assert_eq!(dead.kept_since, Some(ages.sealed));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::segment::SegmentRetirement;
 use super::stays::StayReason;
 use crate::log::DiskSpace;
 use crate::model::Seq;
-use crate::queue::{LivesQuery, Status};
+use crate::queue::{AliveRange, LivesQuery, Status};
 use crate::scheduler::disk_thresholds::may_exceed;
 use crate::scheduler::losses::{AskQueue, Readable};
 use crate::scheduler::relocate::Records;
@@ -17,6 +17,8 @@ pub(super) struct Survey {
     /// Whether relocation has to be paid for by the drop.
     pub tight: bool,
     next: Seq,
+    /// What is known to live in it, as it was when the survey began.
+    alive: Option<AliveRange>,
     pub begun_at: u64,
     all_bytes: u64,
     living_bytes: u64,
@@ -50,6 +52,7 @@ impl Survey {
         Self {
             tight,
             next: retirement.retiring.first,
+            alive: None,
             begun_at: now_ms,
             all_bytes: 0,
             living_bytes: 0,
@@ -66,21 +69,27 @@ impl Survey {
     /// Looks at one slice. After the last one the segment goes, or stays for a while.
     pub fn step(mut self, mut access: LogAccess<'_>, readable: &Readable<'_>) -> SurveyResult {
         let (first, last) = self.range();
-        let alive = match access.alive(first, last) {
-            Ok(alive) => alive,
-            Err(why) => return SurveyResult::Failed(self, why),
+        let alive = match self.alive.take() {
+            Some(alive) => alive,
+            None => match access.alive(first, last) {
+                Ok(alive) => alive,
+                Err(why) => return SurveyResult::Failed(self, why),
+            },
         };
 
         if !alive.walk && !self.tight {
             // At least every second record is an attempt, or there is nothing to be gained.
-            self.living_bytes = 2 * alive.known as u64;
+            self.living_bytes = 2 * alive.events.len();
             self.all_bytes = self.retirement.records;
         } else if self.next <= last {
-            let (slice, next) = match readable.slice(self.next, last) {
+            let (mut slice, next) = match readable.slice(self.next, last) {
                 Ok(read) => read,
                 Err(error) => return SurveyResult::Failed(self, error.into()),
             };
-            self.next = next;
+            for event in &mut slice.events {
+                event.known = alive.events.contains(event.at);
+            }
+            (self.next, self.alive) = (next, Some(alive));
             self.all_bytes += slice.events.iter().map(|e| e.event.cost() as u64).sum::<u64>();
 
             let Some((_, bytes)) = access.ask(LivesQuery { first, last, slice }) else {

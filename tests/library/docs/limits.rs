@@ -472,11 +472,7 @@ fn log() -> Vec<(&'static str, String)> {
         ("ballast", format!("two files of {} to {}", bytes(l::BALLAST_MIN), bytes(l::BALLAST))),
         (
             "events relocated by retention",
-            format!(
-                "{}; deliveries in strict order {} an endpoint",
-                n(l::RELOCATED_EVENTS),
-                n(l::RETRYING)
-            ),
+            format!("{}, with all deliveries that wait for them", n(l::RELOCATED_EVENTS)),
         ),
         (
             "a commit, a new segment",

@@ -200,6 +200,7 @@ fn relocations(head: [u8; 32]) -> Vec<Record> {
         died_at: AT,
         reason: "policy again".into(),
         last: 18,
+        kept_since: None,
     };
     let waiting = WaitingDelivery {
         delivery: on(6),
@@ -243,6 +244,7 @@ fn batches() -> Vec<Record> {
         died_at: AT,
         reason: "too old".into(),
         last: 38,
+        kept_since: None,
     };
 
     vec![

@@ -52,6 +52,8 @@ struct Kept {
     stands: Option<u64>,
     held: bool,
     away: bool,
+    /// By the settings that the last record gave it.
+    max_age_ms: u64,
 }
 
 impl Kept {
@@ -187,6 +189,10 @@ impl Restraints {
         let ran = self.ran(now);
 
         match record {
+            Record::EndpointSet { endpoint } => {
+                let known = self.endpoints.entry(endpoint.id).or_default();
+                known.max_age_ms = endpoint.retry.max_age_ms;
+            }
             Record::EventAccepted { fan_out, .. } => {
                 for endpoint in fan_out {
                     self.begin(ran, DeliveryId { seq, endpoint: *endpoint });
@@ -204,7 +210,7 @@ impl Restraints {
                 self.born.remove(delivery);
             }
             Record::DeliveryDied { dead } => {
-                self.check_death(state, now, dead);
+                self.check_death(now, dead);
                 self.too_old += u64::from(self.born.remove(&dead.delivery).is_some());
             }
             Record::Superseded { endpoint, deliveries, .. } => {
@@ -259,15 +265,17 @@ impl Restraints {
 
     fn replay_advanced(&mut self, now: Now, replay: u64, pause_ms: u64) {
         let before = self.replays.insert(replay, Wait::from(now, pause_ms));
-        let early = before.is_some_and(|wait| now.mono_ms < wait.mono);
+        // One that was under way at a start goes on by either clock.
+        let by_wall = |wait: Wait| wait.since.is_none() && now.wall_ms >= wait.until;
+        let early = before.is_some_and(|wait| now.mono_ms < wait.mono && !by_wall(wait));
         assert!(!early, "replay {replay} goes on before its pause is over: {before:?}");
     }
 
     /// What ends because of its age is as old as that.
-    fn check_death(&self, state: &State, now: Now, dead: &DeadLetter) {
-        let endpoint = state.endpoints.get(&dead.delivery.endpoint);
+    fn check_death(&self, now: Now, dead: &DeadLetter) {
+        let endpoint = self.endpoints.get(&dead.delivery.endpoint);
         let (Some(endpoint), Some(age)) = (endpoint, self.age(now, dead.delivery)) else { return };
-        let max_age_ms = endpoint.settings.retry.max_age_ms;
+        let max_age_ms = endpoint.max_age_ms;
         assert!(
             !dead.reason.starts_with("older than") || age >= max_age_ms,
             "{} died of its age, which is {age} ms of {max_age_ms}: {}",

@@ -170,11 +170,13 @@ impl World {
             Some(retiring) => retiring,
             None => Retiring::new(first, last, [0; 32]),
         };
-        let alive = core.queue.ask(self.now, &AliveQuery { first, last })?;
+        if retiring.is_to_be_asked() {
+            retiring.see(core.queue.ask(self.now, &AliveQuery { first, last })?);
+        }
         let records = Slices { disk: core.store, most: self.rng.random_range(1..60) };
         let rng = &mut self.rng;
         let mut keep = |dead| rng.random_bool(0.7).then_some(dead);
-        let step = retiring.next_step(&alive, &records, &mut keep).expect("everything can be read");
+        let step = retiring.next_step(&records, &mut keep).expect("everything can be read");
         self.retiring = Some(retiring);
         step.map(Sent::retire)
     }

@@ -139,6 +139,9 @@ impl World {
                 self.totals.relocated_positions += 1;
                 self.backlog.moved(waiting.delivery);
             }
+            Record::PositionsRelocated { waiting } => {
+                self.totals.relocated_positions += waiting.len() as u64;
+            }
             _ => {}
         }
     }
