@@ -120,7 +120,7 @@ impl KeptPositions {
     #[must_use]
     pub fn covers_any(&self, from: Seq, before: Seq) -> bool {
         let last = self.blocks.range(..before).next_back();
-        last.is_some_and(|(_, block)| block.last >= from)
+        from < before && last.is_some_and(|(_, block)| block.last >= from)
     }
 
     /// The records that hold positions.

@@ -272,7 +272,9 @@ fn load_batch(
 
 /// What a record puts into the endpoint's stream.
 fn stream_entry(seq: Seq, record: Record, endpoint: EndpointId) -> Option<StreamEntry> {
-    let waiting = record.stream_positions(seq).find(|w| w.delivery.endpoint == endpoint)?;
+    // Positions that it holds for other records are read by `refill_kept`, in their order.
+    let mut own = record.stream_positions(seq).filter(|waiting| waiting.position == seq);
+    let waiting = own.find(|waiting| waiting.delivery.endpoint == endpoint)?;
     Some(StreamEntry::new(waiting, event_of(&record)))
 }
 
