@@ -337,6 +337,7 @@ impl Queue {
                 tag: self.tag_of(endpoint.undecided_last),
             }),
             lagging_since: endpoint.lagging_since(),
+            troubled_since: super::worst::troubled_since(endpoint),
             flow: self.endpoint_activity(now, endpoint),
         }
     }

@@ -110,6 +110,15 @@ impl AttemptRetry {
         }
     }
 
+    /// Whether `--head-of-line` decides after so many attempts about what keeps its lane back.
+    pub fn head_is_due(&self, attempts: u32) -> bool {
+        let after = match self.head_of_line {
+            HeadOfLine::Block => return false,
+            HeadOfLine::Skip { after } | HeadOfLine::Park { after } => after,
+        };
+        !self.uncounted && attempts >= after
+    }
+
     /// When the halves of a batch are attempted. They wait like any retry, but are not given up.
     pub fn halves_in(&self, attempts: u32) -> u64 {
         let patient =
@@ -225,6 +234,34 @@ mod tests {
         assert!(matches!(other, FailureVerdict::GiveUp { .. }), "{other:?}");
         let (holds, head, other) = judged(true);
         assert!(!holds && head == other && matches!(head, FailureVerdict::RetryIn { .. }));
+    }
+
+    /// A receiver that fails whatever it is sent: a batch that keeps its lane back is split until
+    /// its head is alone, which is then judged.
+    #[test]
+    fn the_head_of_a_lane_is_found_in_a_batch_of_several() {
+        let of = |head_of_line| {
+            let batch = Batch { max_events: 3, max_wait_ms: 1_000, ..BATCH };
+            let mut settings = Endpoint { batch: Some(batch), ..Endpoint::new("app", "http://a/") };
+            (settings.order, settings.head_of_line) = (Order::Strict, head_of_line);
+            (settings.retry.base_ms, settings.retry.jitter) = (1_000, 0.0);
+            let mut world = TestQueue::new([settings]);
+            let ids = [world.accept("{}"), world.accept("{}"), world.accept("{}")];
+            for number in 1.. {
+                world.pass(60_000);
+                if number > 8 || world.batches.len() < number {
+                    break;
+                }
+                world
+                    .finish_batch(report(world.now, Outcome::Retryable { after_ms: None }), vec![]);
+            }
+            let app = &world.queue.state().endpoints[&1];
+            let head_is_dead = app.dead.contains(ids[0].seq);
+            (head_is_dead, app.dead.contains(ids[2].seq), app.lanes().count().1)
+        };
+        assert_eq!(of(HeadOfLine::Block), (false, false, 0));
+        assert!(of(HeadOfLine::Skip { after: 2 }).0, "the head is passed");
+        assert_eq!(of(HeadOfLine::Park { after: 2 }), (false, false, 1), "its lane is parked");
     }
 
     /// What has become of the first of two deliveries after five attempts that were refused.

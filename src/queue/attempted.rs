@@ -1,7 +1,7 @@
 //! How the state changes by attempts, of one delivery or of a batch, and by the ends of deliveries.
 
 use super::endpoint_state::EndpointState;
-use super::reports::error_summary;
+use super::reports::{error_summary, has_decided};
 use super::state::{State, StateError, impossible};
 use super::waiting::{Retrying, WaitingBatch};
 use crate::model::{AttemptFault, AttemptReport, BatchFormat, BatchId, EndpointId, Outcome, Seq};
@@ -35,7 +35,7 @@ impl State {
         let endpoint = self.remembered(seq, attempt.delivery.endpoint)?;
         endpoint.take_up(attempt.position, attempt.low);
         endpoint.count_result(seq, &attempt.report, attempt.failing_ms);
-        endpoint.set_restraint(attempt.restraint.as_deref());
+        endpoint.set_restraint(attempt.restraint.as_deref(), has_decided(&attempt.report));
 
         // The entry of the delivery, if it goes on waiting.
         let delivery = attempt.delivery.seq;
@@ -130,7 +130,7 @@ impl State {
         let is_known = self.unfolded.is_empty();
         let endpoint = self.remembered(seq, finished.endpoint)?;
         endpoint.count_result(seq, &finished.report, finished.failing_ms);
-        endpoint.set_restraint(finished.restraint.as_deref());
+        endpoint.set_restraint(finished.restraint.as_deref(), has_decided(&finished.report));
         let mut batch = match endpoint.batches.remove(&finished.batch) {
             Some(batch) => batch,
             None if is_known => return Err(impossible(seq, "its batch is unknown")),

@@ -151,7 +151,7 @@ impl EndpointState {
         self.hold = None;
         self.failing_ms = 0;
         self.restraint = None;
-        self.failing = None;
+        // What it went through ends with the first success.
         if !self.age_pauses.away {
             self.age_pauses.go_on(ran_ms);
         }
@@ -310,18 +310,21 @@ impl EndpointState {
         EndpointCounts { delivered, failed, died, waiting }
     }
 
-    /// What keeps it back since its last attempt; and how it was when that began.
-    pub(super) fn set_restraint(&mut self, restraint: Option<&Restraint>) {
-        let open = restraint.filter(|restraint| restraint.breaker.is_some());
-        self.failing = open.map(|open| {
+    /// What keeps it back since its last attempt; and how it was when that began. Where the
+    /// operator has lifted it, what it went through ends with the first success all the same.
+    pub(super) fn set_restraint(&mut self, restraint: Option<&Restraint>, has_succeeded: bool) {
+        if has_succeeded {
+            self.failing = None;
+        }
+        if let Some(open) = restraint.filter(|restraint| restraint.breaker.is_some()) {
             // The failures that opened it belong to what it went through.
             let before = self.failed.saturating_sub(open.failures.into());
             let now = || Meanwhile {
                 failed: before,
                 ..Meanwhile::since(open.failing_since, self.counts())
             };
-            self.failing.unwrap_or_else(now)
-        });
+            self.failing = Some(self.failing.unwrap_or_else(now));
+        }
         self.restraint = restraint.map(|restraint| Box::new(restraint.clone()));
     }
 

@@ -118,7 +118,7 @@ impl Queue {
 mod tests {
     use serde_json::Value;
 
-    use crate::model::{Endpoint, Outcome};
+    use crate::model::{DeliveryId, Endpoint, Outcome};
     use crate::queue::testing::{TestQueue, answered};
     use crate::queue::{Queue, State};
     use crate::record::Record;
@@ -262,6 +262,26 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_recovers_says_what_it_went_through() {
+        for is_released in [false, true] {
+            recovers(is_released);
+        }
+    }
+
+    /// An attempt that is under way, or begins soon.
+    fn attempt_under_way(world: &mut TestQueue) -> DeliveryId {
+        for _ in 0..1_000 {
+            let app = &world.queue.state().endpoints[&1];
+            let mut all = world.attempts.iter().rev();
+            if let Some(found) = all.find(|delivery| app.is_in_flight(delivery.seq)) {
+                return *found;
+            }
+            world.pass(1_000);
+        }
+        panic!("nothing is attempted any more");
+    }
+
+    /// Its receiver comes back, by itself, or after the operator has released the endpoint.
+    fn recovers(is_released: bool) {
         let mut world = world();
         for n in 0..40 {
             world.accept(format!("{n}"));
@@ -280,9 +300,18 @@ mod tests {
             world.pass(1_000);
         }
         restart(&mut world);
+        if is_released {
+            let name = "app".into();
+            world.input(crate::queue::ReleaseEndpoint { name });
+            // Whoever releases it need not be right at once.
+            let delivery = attempt_under_way(&mut world);
+            let report = answered(world.now, Outcome::Retryable { after_ms: None }, 500);
+            world.finish(delivery, report);
+            ended += 1;
+        }
         world.pass(600_000);
 
-        let probe = *world.attempts.last().expect("a probe");
+        let probe = attempt_under_way(&mut world);
         let report = answered(world.now, Outcome::Delivered, 200);
         world.finish(probe, report);
         let recovered = notified(&world, "hookbox.endpoint.recovered");

@@ -4,9 +4,9 @@
 use super::action::HealthEvent;
 use super::breaker::BreakerChange;
 use super::meanwhile::Meanwhile;
-use super::reports::{error_summary, error_with_words, requested_pause_ms};
+use super::reports::{error_summary, error_with_words, has_decided, requested_pause_ms};
 use super::{Draft, Queue};
-use crate::model::{AttemptFault, AttemptReport, EndpointId, HoldReason, Now, Outcome};
+use crate::model::{AttemptFault, AttemptReport, EndpointId, HoldReason, Now};
 
 /// What an attempt showed about the receiver.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +53,12 @@ impl Queue {
         let status = report.response.as_ref().map(|response| response.status);
         let pause_ms = requested_pause_ms(report).filter(|_| matches!(status, Some(429 | 503)));
         let was_failing = endpoint.failing;
-        HealthChange {
-            breaker: endpoint.learn(succeeded, pause_ms, now),
-            counts: true,
-            was_failing,
-        }
+        let breaker = match endpoint.learn(succeeded, pause_ms, now) {
+            // The operator had lifted the breaker before this first success.
+            BreakerChange::None if succeeded && was_failing.is_some() => BreakerChange::Closed,
+            change => change,
+        };
+        HealthChange { breaker, counts: true, was_failing }
     }
 
     /// Does what follows from the change, once the record of the attempt is written. `held`: that
@@ -103,16 +104,6 @@ impl Queue {
             self.report_change(id, what, draft);
             self.notify_held(now, id, reason, draft);
         }
-    }
-}
-
-/// Whether the receiver took the event, or said that it never wants it. Either way it does its
-/// work: whoever can send it unwanted events must not make it look ill.
-fn has_decided(report: &AttemptReport) -> bool {
-    match report.outcome {
-        Outcome::Delivered | Outcome::Drop => true,
-        Outcome::Refused => report.command.is_some(),
-        Outcome::Retryable { .. } | Outcome::Gone | Outcome::Hold => false,
     }
 }
 

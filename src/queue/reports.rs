@@ -58,3 +58,13 @@ pub(super) fn event_unreadable(now: Now) -> AttemptReport {
         command: None,
     }
 }
+
+/// Whether the receiver took the event, or said that it never wants it. Either way it does its
+/// work: whoever can send it unwanted events must not make it look ill.
+pub(super) fn has_decided(report: &AttemptReport) -> bool {
+    match report.outcome {
+        Outcome::Delivered | Outcome::Drop => true,
+        Outcome::Refused => report.command.is_some(),
+        Outcome::Retryable { .. } | Outcome::Gone | Outcome::Hold => false,
+    }
+}

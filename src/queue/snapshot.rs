@@ -74,6 +74,8 @@ pub struct EndpointSnapshot {
     pub undecided_last: Option<EventId>,
     /// Since when its oldest delivery has been older than its `warn_after`.
     pub lagging_since: Option<WallMs>,
+    /// Since when something has been wrong with it, as far as that is known.
+    pub troubled_since: Option<WallMs>,
     pub flow: EndpointActivity,
 }
 

@@ -72,13 +72,13 @@ impl TroubleFacts {
         let (trouble, since) = match &endpoint.hold {
             Some((HoldReason::Operator, at)) => (Trouble::HeldByOperator, Some(*at)),
             Some((_, at)) => (Trouble::GaveUp, Some(*at)),
-            None if has_parked() => (Trouble::LaneParked, endpoint.last_success_at),
+            None if has_parked() => (Trouble::LaneParked, parked_since(endpoint)),
             None if endpoint.is_away() => (Trouble::LinkDown, None),
             None if open.is_some() => (Trouble::BreakerOpen, open.map(|open| open.since)),
             None if endpoint.lagging.is_some() => (Trouble::Lagging, endpoint.lagging_since()),
             None if !endpoint.dead.is_empty() => (Trouble::DeadLetters, None),
             None if endpoint.breaker().failures_in_row > 0 && endpoint.undone > 0 => {
-                (Trouble::Retrying, endpoint.last_success_at)
+                (Trouble::Retrying, failing_since(endpoint))
             }
             None => return None,
         };
@@ -93,6 +93,23 @@ impl TroubleFacts {
         let since = self.since.unwrap_or(WallMs::MAX);
         (self.trouble, since, std::cmp::Reverse(self.concerned), self.id)
     }
+}
+
+/// Since when something has been wrong with it, as far as that is known.
+pub(super) fn troubled_since(endpoint: &EndpointQueue) -> Option<WallMs> {
+    TroubleFacts::of(endpoint)?.since
+}
+
+/// When the first of its lanes was parked that are: its head has not been due since.
+fn parked_since(endpoint: &EndpointQueue) -> Option<WallMs> {
+    let parked = endpoint.retrying.values().filter(|waiting| waiting.parked);
+    parked.map(|waiting| waiting.due_at).min()
+}
+
+/// When its failures in a row began.
+fn failing_since(endpoint: &EndpointQueue) -> Option<WallMs> {
+    let since = endpoint.restraint.as_ref().map(|restraint| restraint.failing_since);
+    since.filter(|since| *since > 0)
 }
 
 /// The worst of these, in order, at most `limit`; how many there are, and how many of them are

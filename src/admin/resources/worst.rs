@@ -25,13 +25,11 @@ fn view(
     let condition = endpoint_health::condition(snapshot);
     let held = snapshot.hold.as_ref();
     let breaker = flow.breaker;
-    let since = held.map(|(_, at)| *at).or(breaker.map(|(since, _)| since));
-    let since = since.or(snapshot.lagging_since);
 
     Ok(WorstView {
         endpoint: snapshot.endpoint.name.clone(),
         held_reason: held.map(|(reason, _)| reason.clone().into()),
-        since: since.map(Time),
+        since: snapshot.troubled_since.map(Time),
         waiting: snapshot.waiting,
         dead: snapshot.dead,
         oldest_waiting_at: logged.oldest_at.map(Time),

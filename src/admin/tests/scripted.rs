@@ -181,6 +181,7 @@ impl Script {
             undecided: 0,
             undecided_last: None,
             lagging_since: None,
+            troubled_since: None,
             flow: crate::queue::EndpointActivity::default(),
         }
     }

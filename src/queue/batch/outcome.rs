@@ -85,7 +85,8 @@ impl BatchOutcome {
         // Of several it is not known which one is to blame: only one that is alone is judged as
         // the head of its lane.
         let mut members = batch.members.iter().filter(|member| !member.ended);
-        let is_head = living == 1 && members.all(|member| member.lane.is_some());
+        let keeps_back = members.any(|member| member.lane.is_some());
+        let is_head = living == 1 && keeps_back;
         let halves = || Self {
             batch: BatchConsequence::Split {
                 first: u32::try_from(living.div_ceil(2)).unwrap_or(u32::MAX),
@@ -119,6 +120,12 @@ impl BatchOutcome {
                     && (batch.halved || status == Some(413)) =>
             {
                 dead(format!("the receiver refuses it alone: {}", error_summary(report)))
+            }
+            // So that its head is alone, about which `--head-of-line` decides.
+            Outcome::Retryable { .. }
+                if living > 1 && keeps_back && retry.head_is_due(together.attempts) =>
+            {
+                halves()
             }
             Outcome::Retryable { .. } => match retry.verdict(together, is_head) {
                 FailureVerdict::RetryIn { delay_ms } => {
