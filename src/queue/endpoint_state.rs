@@ -100,6 +100,9 @@ pub struct EndpointState {
     /// end. Kept until the stream has been taken up to there.
     #[serde(default)]
     pub(super) waits_at: BTreeMap<Seq, Seq>,
+    /// The last position of the stream; 0 when it is not known.
+    #[serde(default)]
+    pub stream_end: Seq,
 }
 
 impl EndpointState {
@@ -195,6 +198,7 @@ impl EndpointState {
             lagging: None,
             last_taken: 0,
             waits_at: BTreeMap::new(),
+            stream_end: 0,
         }
     }
 
@@ -344,6 +348,7 @@ impl EndpointState {
     /// A replay has made delivery `seq` of an older event.
     pub(super) fn replayed(&mut self, seq: Seq, event: Seq) {
         self.undone += 1;
+        self.stream_end = seq;
         self.needs_event(event, seq);
     }
 
@@ -373,6 +378,7 @@ impl EndpointState {
 
     /// A delivery waits in the stream at this position, which is not its own number.
     pub(super) fn wait_in_stream(&mut self, delivery: Seq, position: Seq) {
+        self.stream_end = position;
         self.revived.insert(delivery);
         if let Some(at) = self.waits_at.get_mut(&delivery) {
             *at = position;

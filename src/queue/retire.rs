@@ -353,7 +353,7 @@ fn order_of(endpoint: &EndpointQueue) -> Option<(EndpointId, String)> {
     Some((endpoint.settings.id, pointer))
 }
 
-fn within(set: &RoaringTreemap, range: SegmentRange) -> RoaringTreemap {
+pub(super) fn within(set: &RoaringTreemap, range: SegmentRange) -> RoaringTreemap {
     let mut here = RoaringTreemap::new();
     here.insert_range(range.first..=range.last);
     here & set

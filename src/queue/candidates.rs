@@ -1,0 +1,192 @@
+//! Where deliveries of a state can stand in the log, so that whoever lists them does not read the
+//! records of all the others.
+//!
+//! The state knows of each endpoint what waits: what is to be attempted again, what is in memory,
+//! and from where to where its stream has not been read. A delivery is listed at the record that
+//! made it, or where that is gone, at the one that holds its event or its position by now.
+
+use std::ops::RangeInclusive;
+
+use roaring::RoaringTreemap;
+
+use super::Queue;
+use super::endpoint::EndpointQueue;
+use super::relocation::SegmentRange;
+use super::request::Query;
+use super::retire::within;
+use super::state::State;
+use crate::model::{DeliveryState, EndpointId, Now, Seq, limits};
+
+/// Which of the records before this one can be of a delivery in this state, of all endpoints or of
+/// those of one name. `None`: that is not known.
+#[derive(Clone, Debug)]
+pub struct CandidatesQuery {
+    pub state: DeliveryState,
+    pub endpoint: Option<String>,
+    pub before: Seq,
+}
+
+/// A part of the records that can be, the newest that there are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Candidates {
+    /// From here up to the record that was asked for it is these alone; 0 when there are no older
+    /// ones.
+    pub from: Seq,
+    pub records: RoaringTreemap,
+    /// The endpoints that can have such deliveries, here or elsewhere.
+    pub endpoints: Vec<EndpointId>,
+}
+
+impl Query for CandidatesQuery {
+    type Answer = Option<Candidates>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Option<Candidates> {
+        let state = &queue.state;
+        // Of relocated events that were delivered nothing is remembered.
+        let is_known = is_waiting(self.state)
+            || (self.state == DeliveryState::Delivered && state.has_every_record());
+        if !is_known {
+            return None;
+        }
+
+        let is_named =
+            |e: &&EndpointQueue| self.endpoint.as_ref().is_none_or(|name| e.settings.name == *name);
+        let can_have = |e: &&EndpointQueue| can_have(e, self.state);
+        let found: Vec<_> = state.endpoints.values().filter(is_named).filter(can_have).collect();
+        let endpoints = found.iter().map(|endpoint| endpoint.settings.id).collect();
+
+        let last = self.before.min(state.next_seq).saturating_sub(1);
+        let newest = found.iter().filter_map(|endpoint| newest(endpoint, self.state, last)).max();
+        let Some(newest) = newest else {
+            return Some(Candidates { endpoints, ..Candidates::default() });
+        };
+        let range = SegmentRange { first: newest - newest % limits::LIST_WINDOW, last: newest };
+        let mut records = RoaringTreemap::new();
+        for endpoint in found {
+            records |= within_range(endpoint, self.state, range);
+        }
+        Some(Candidates { from: range.first, records, endpoints })
+    }
+}
+
+/// Where relocated events stand that are still needed: the events with numbers behind this one, up
+/// to a limit, and their records.
+#[derive(Clone, Debug)]
+pub struct MovedEventsQuery {
+    pub after: Seq,
+    pub limit: usize,
+}
+
+impl Query for MovedEventsQuery {
+    type Answer = Vec<(Seq, Seq)>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<(Seq, Seq)> {
+        let behind = queue.state.moved.range(self.after.saturating_add(1)..);
+        behind.take(self.limit).map(|(event, at)| (*event, *at)).collect()
+    }
+}
+
+/// The dead deliveries of the endpoint of this name, and of those that had it before.
+#[derive(Clone, Debug)]
+pub struct DeadOfQuery(pub String);
+
+impl Query for DeadOfQuery {
+    type Answer = Vec<(EndpointId, RoaringTreemap)>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<(EndpointId, RoaringTreemap)> {
+        let named = queue.state.endpoints.values().filter(|e| e.settings.name == self.0);
+        named.map(|endpoint| (endpoint.settings.id, endpoint.dead.clone())).collect()
+    }
+}
+
+impl State {
+    /// Whether the records that made all deliveries are still there, and hold their events.
+    fn has_every_record(&self) -> bool {
+        self.first_seq <= 1 && self.moved.is_empty() && self.lost.is_empty()
+    }
+}
+
+fn is_waiting(state: DeliveryState) -> bool {
+    matches!(state, DeliveryState::Pending | DeliveryState::InFlight | DeliveryState::Held)
+}
+
+fn can_have(endpoint: &EndpointQueue, state: DeliveryState) -> bool {
+    let is_held = endpoint.hold.is_some();
+    let waits = endpoint.deleted.is_none() && endpoint.undone > 0;
+    match state {
+        DeliveryState::Pending => waits && !is_held,
+        DeliveryState::Held => waits && is_held,
+        DeliveryState::InFlight => waits && endpoint.in_flight_records().next().is_some(),
+        DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => true,
+    }
+}
+
+/// The last record of the endpoint's deliveries in this state, up to this one.
+fn newest(endpoint: &EndpointQueue, state: DeliveryState, last: Seq) -> Option<Seq> {
+    let up_to = |seq: &Seq| *seq <= last;
+    match state {
+        DeliveryState::InFlight => endpoint.in_flight_records().filter(up_to).max(),
+        DeliveryState::Delivered => {
+            last_in(&endpoint.ahead, last).max(Some(endpoint.low.min(last)).filter(|low| *low > 0))
+        }
+        _ => {
+            let retrying = endpoint.retrying.range(..=last).next_back().map(|(seq, _)| *seq);
+            let unread = unread(endpoint, last).map(|unread| *unread.end());
+            let in_memory = endpoint.outstanding_records().filter(up_to).max();
+            retrying.max(unread).max(in_memory).max(last_in(&endpoint.revived, last))
+        }
+    }
+}
+
+/// The records of the endpoint's deliveries in this state, within a range.
+fn within_range(
+    endpoint: &EndpointQueue,
+    state: DeliveryState,
+    range: SegmentRange,
+) -> RoaringTreemap {
+    let retrying = || endpoint.retrying.range(range.first..=range.last).map(|(seq, _)| *seq);
+    let mut found = RoaringTreemap::new();
+    match state {
+        DeliveryState::InFlight => {
+            found.extend(endpoint.in_flight_records().filter(|seq| range.holds(*seq)));
+        }
+        DeliveryState::Delivered => {
+            found = within(&endpoint.ahead, range);
+            if endpoint.low >= range.first {
+                found.insert_range(range.first..=endpoint.low.min(range.last));
+            }
+            found -= &endpoint.dead;
+            found -= &endpoint.revived;
+            retrying().for_each(|seq| {
+                found.remove(seq);
+            });
+        }
+        _ => {
+            if let Some(unread) = unread(endpoint, range.last) {
+                let first = range.first.max(*unread.start());
+                if first <= *unread.end() {
+                    found.insert_range(first..=*unread.end());
+                    found -= &endpoint.ahead;
+                }
+            }
+            found |= within(&endpoint.revived, range);
+            found.extend(retrying());
+            found.extend(endpoint.outstanding_records().filter(|seq| range.holds(*seq)));
+        }
+    }
+    found -= &endpoint.cancelled;
+    found
+}
+
+/// The part of the endpoint's stream that was not read, up to this record.
+fn unread(endpoint: &EndpointQueue, last: Seq) -> Option<RangeInclusive<Seq>> {
+    // A checkpoint of an earlier version does not say where the stream ends.
+    let end = if endpoint.stream_end > 0 { endpoint.stream_end.min(last) } else { last };
+    let first = endpoint.first_unread()?.max(endpoint.low + 1);
+    (endpoint.in_stream() > 0 && first <= end).then_some(first..=end)
+}
+
+/// The last of a set, up to this one.
+fn last_in(set: &RoaringTreemap, last: Seq) -> Option<Seq> {
+    set.select(set.rank(last).checked_sub(1)?)
+}
