@@ -190,3 +190,107 @@ fn unread(endpoint: &EndpointQueue, last: Seq) -> Option<RangeInclusive<Seq>> {
 fn last_in(set: &RoaringTreemap, last: Seq) -> Option<Seq> {
     set.select(set.rank(last).checked_sub(1)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use roaring::RoaringTreemap;
+
+    use super::CandidatesQuery;
+    use crate::model::{DeliveryId, DeliveryState, Endpoint, Outcome, Seq, Source};
+    use crate::queue::testing::{TestQueue, report};
+    use crate::queue::{CreateSource, HoldEndpoint, Loss, Queue, SettleLoss, State};
+
+    const FAILED: Outcome = Outcome::Retryable { after_ms: None };
+
+    /// Two events of which `app` took both, `sick` fails the first, and `kept`, on hold, waits for
+    /// both; then many records of other things.
+    fn world() -> (TestQueue, [Seq; 2]) {
+        let endpoint = |name: &str| Endpoint::new(name, format!("http://{name}.example/"));
+        let mut world = TestQueue::new([endpoint("app"), endpoint("sick"), endpoint("kept")]);
+        world.input(HoldEndpoint { name: "kept".to_owned() });
+        let events = [world.accept("{}").seq, world.accept("{}").seq];
+        for seq in events {
+            let at = |endpoint| DeliveryId { seq, endpoint };
+            world.finish(at(1), report(world.now, Outcome::Delivered));
+            let outcome = if seq == events[0] { FAILED } else { Outcome::Delivered };
+            world.finish(at(2), report(world.now, outcome));
+        }
+        for n in 0..100 {
+            world.input(CreateSource(Box::new(Source::new(format!("s{n}"), "none"))));
+        }
+        (world, events)
+    }
+
+    fn candidates(queue: &Queue, world: &TestQueue, state: DeliveryState) -> RoaringTreemap {
+        let mut query = CandidatesQuery { state, endpoint: None, before: Seq::MAX };
+        let mut all = RoaringTreemap::new();
+        while query.before > 0 {
+            let part = queue.ask(world.now, &query).expect("the log is whole");
+            assert!(part.from < query.before, "it goes on");
+            all |= part.records;
+            query.before = part.from;
+        }
+        all
+    }
+
+    fn seqs(seqs: &[Seq]) -> RoaringTreemap {
+        seqs.iter().copied().collect()
+    }
+
+    #[test]
+    fn of_what_waits_only_its_records_are_candidates() {
+        let (world, [first, second]) = world();
+        let mut state = State::new();
+        for (seq, record) in (1..).zip(&world.records) {
+            state.apply(seq, record).expect("it follows");
+        }
+        // What waits is known after a restart as well.
+        for queue in [&world.queue, &Queue::new(state, 1, world.now)] {
+            let of = |state| candidates(queue, &world, state);
+            assert_eq!(of(DeliveryState::Pending), seqs(&[first]), "one waits for a retry");
+            let held = of(DeliveryState::Held);
+            assert!(held.contains(first) && held.max() == Some(second), "{held:?}");
+            assert!(held.len() <= 3, "nothing behind the end of its stream: {held:?}");
+            assert!(of(DeliveryState::InFlight).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_was_delivered_stands_where_streams_were_taken_up() {
+        let (mut world, [first, second]) = world();
+        let delivered = candidates(&world.queue, &world, DeliveryState::Delivered);
+        assert!(delivered.contains(first) && delivered.contains(second), "{delivered:?}");
+        assert!(delivered.max() < Some(second + 20), "{delivered:?}");
+
+        let gone = world.queue.state().next_seq - 1;
+        world.input(SettleLoss(Loss::Records { first, last: first }));
+        let query =
+            CandidatesQuery { state: DeliveryState::Delivered, endpoint: None, before: gone };
+        assert_eq!(world.queue.ask(world.now, &query), None, "its event may stand anywhere");
+    }
+
+    #[test]
+    fn an_endpoint_is_asked_about_by_its_name() {
+        let (world, [first, second]) = world();
+        let held = |name: &str| {
+            let query = CandidatesQuery {
+                state: DeliveryState::Held,
+                endpoint: Some(name.to_owned()),
+                before: second,
+            };
+            world.queue.ask(world.now, &query).expect("it is known")
+        };
+        let (kept, app) = (held("kept"), held("app"));
+        assert_eq!((kept.records, kept.endpoints), (seqs(&[first]), vec![3]));
+        assert_eq!((app.from, app.records, app.endpoints), (0, seqs(&[]), vec![]));
+    }
+
+    #[test]
+    fn what_is_under_way_is_in_flight_and_pending() {
+        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
+        let event = world.accept("{}").seq;
+        for state in [DeliveryState::InFlight, DeliveryState::Pending] {
+            assert_eq!(candidates(&world.queue, &world, state), seqs(&[event]), "{state:?}");
+        }
+    }
+}
