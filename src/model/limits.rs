@@ -158,10 +158,10 @@ pub const AGE_GRACE_MS: u64 = 500;
 pub const AGE_LOOK_MS: u64 = 100;
 /// Deliveries that one step ends because of their age.
 pub const AGE_SLICE: usize = 512;
-/// Records of which one question tells a list at most whether they can be of the deliveries that
-/// it wants.
+/// Records of which one answer of the queue says at most whether they can be of the deliveries that
+/// a list wants.
 pub const LIST_WINDOW: u64 = 1 << 16;
-/// Relocated events whose places are told a list at a time.
+/// Relocated events of which one answer says where they stand.
 pub const MOVED_SLICE: usize = 4096;
 /// How often the run clock is stored within one max age, while something waits.
 pub const CLOCK_MARKS: u64 = 32;

@@ -146,10 +146,13 @@ fn within_range(
 ) -> RoaringTreemap {
     let retrying = || endpoint.retrying.range(range.first..=range.last).map(|(seq, _)| *seq);
     let mut found = RoaringTreemap::new();
+
     match state {
         DeliveryState::InFlight => {
             found.extend(endpoint.in_flight_records().filter(|seq| range.holds(*seq)));
         }
+
+        // What was taken up was delivered, unless it is known to have come to something else.
         DeliveryState::Delivered => {
             found = within(&endpoint.ahead, range);
             if endpoint.low >= range.first {
@@ -161,6 +164,7 @@ fn within_range(
                 found.remove(seq);
             });
         }
+
         _ => {
             if let Some(unread) = unread(endpoint, range.last) {
                 let first = range.first.max(*unread.start());
@@ -174,6 +178,7 @@ fn within_range(
             found.extend(endpoint.outstanding_records().filter(|seq| range.holds(*seq)));
         }
     }
+
     found -= &endpoint.cancelled;
     found
 }
