@@ -6,7 +6,7 @@
 
 use crate::log::{Expect, Head, LogProblem, Progress, Reader, Report, SegmentInfo};
 use crate::model::Seq;
-use crate::record::Record;
+use crate::record::{Record, Sieve};
 
 /// A record that could not be read, in words that say where and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +15,10 @@ pub struct LogReadError(pub String);
 
 /// Records with their numbers, read one after the other.
 pub type RecordReader<'a> = Box<dyn Iterator<Item = Result<(Seq, Record), LogReadError>> + 'a>;
+
+/// The same; of a record that is not wanted only the number.
+pub type SiftedReader<'a> =
+    Box<dyn Iterator<Item = Result<(Seq, Option<Record>), LogReadError>> + 'a>;
 
 /// The log, read-only, from any thread. Every method may read the disk: call them where blocking is
 /// allowed.
@@ -28,10 +32,17 @@ pub trait LogSource: Send + Sync {
     /// # Errors
     /// When it is damaged.
     fn read(&self, seq: Seq) -> Result<Option<Record>, LogReadError>;
+    /// The same; `None` as well when the sieve does not let it pass.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    fn read_sifted(&self, seq: Seq, sieve: &Sieve) -> Result<Option<Record>, LogReadError>;
     /// Records from `from` on, oldest first.
     fn forward(&self, from: Seq) -> RecordReader<'_>;
     /// Records before `before`, newest first.
     fn backward(&self, before: Seq) -> RecordReader<'_>;
+    /// The same; those that the sieve does not let pass without their contents.
+    fn backward_sifted(&self, before: Seq, sieve: Sieve) -> SiftedReader<'_>;
     /// Oldest first; the last one is being written to.
     fn segments(&self) -> Vec<SegmentInfo>;
     /// A segment in pieces as they go over the wire, until `send` says no; nothing when it is gone.
@@ -67,6 +78,10 @@ impl LogSource for Reader {
         self.read(seq).map_err(|error| LogReadError(error.to_string()))
     }
 
+    fn read_sifted(&self, seq: Seq, sieve: &Sieve) -> Result<Option<Record>, LogReadError> {
+        self.read_sifted(seq, sieve).map_err(|error| LogReadError(error.to_string()))
+    }
+
     fn forward(&self, from: Seq) -> RecordReader<'_> {
         let records = self.forward(from);
         Box::new(records.map(|item| item.map_err(|error| LogReadError(error.to_string()))))
@@ -74,6 +89,11 @@ impl LogSource for Reader {
 
     fn backward(&self, before: Seq) -> RecordReader<'_> {
         let records = self.backward(before);
+        Box::new(records.map(|item| item.map_err(|error| LogReadError(error.to_string()))))
+    }
+
+    fn backward_sifted(&self, before: Seq, sieve: Sieve) -> SiftedReader<'_> {
+        let records = self.backward_sifted(before, sieve);
         Box::new(records.map(|item| item.map_err(|error| LogReadError(error.to_string()))))
     }
 

@@ -1,11 +1,11 @@
 //! A log in memory, for tests.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::log_source::{LogReadError, LogSource, RecordReader};
+use super::log_source::{LogReadError, LogSource, RecordReader, SiftedReader};
 use crate::log::{Expect, Head, LogProblem, Progress, Report, SegmentInfo};
 use crate::model::Seq;
-use crate::record::Record;
+use crate::record::{Record, Sieve, encode};
 
 /// Records that were pushed, numbered from the first.
 #[derive(Debug, Default)]
@@ -15,6 +15,9 @@ pub struct MemoryLog {
     pub records: std::sync::Mutex<Vec<Record>>,
     /// A verification goes on and on while this is true.
     pub verifies_on: AtomicBool,
+    /// How many records were read, and how many of them were decoded.
+    pub read: AtomicUsize,
+    pub decoded: AtomicUsize,
 }
 
 impl MemoryLog {
@@ -30,9 +33,38 @@ impl MemoryLog {
         self.first + records.len() as Seq - 1
     }
 
+    /// Forgets what was read so far.
+    pub fn count_anew(&self) {
+        self.read.store(0, Ordering::Release);
+        self.decoded.store(0, Ordering::Release);
+    }
+
+    /// How many records were read, and how many of them were decoded.
+    pub fn counted(&self) -> (usize, usize) {
+        (self.read.load(Ordering::Acquire), self.decoded.load(Ordering::Acquire))
+    }
+
     fn get(&self, seq: Seq) -> Option<Record> {
+        let record = self.look(seq)?;
+        self.decoded.fetch_add(1, Ordering::AcqRel);
+        Some(record)
+    }
+
+    /// The record, if there is one of this number, and its contents, if it is wanted.
+    fn sifted(&self, seq: Seq, sieve: &Sieve) -> Option<Option<Record>> {
+        let record = self.look(seq)?;
+        let mut bytes = Vec::new();
+        encode(&record, &mut bytes);
+        let passes = sieve.passes(&bytes);
+        self.decoded.fetch_add(usize::from(passes), Ordering::AcqRel);
+        Some(passes.then_some(record))
+    }
+
+    fn look(&self, seq: Seq) -> Option<Record> {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
-        self.records.lock().expect("not poisoned").get(at).cloned()
+        let record = self.records.lock().expect("not poisoned").get(at).cloned()?;
+        self.read.fetch_add(1, Ordering::AcqRel);
+        Some(record)
     }
 }
 
@@ -49,6 +81,10 @@ impl LogSource for MemoryLog {
         Ok(self.get(seq))
     }
 
+    fn read_sifted(&self, seq: Seq, sieve: &Sieve) -> Result<Option<Record>, LogReadError> {
+        Ok(self.sifted(seq, sieve).flatten())
+    }
+
     fn forward(&self, from: Seq) -> RecordReader<'_> {
         Box::new(
             (from.max(self.first)..=self.durable())
@@ -59,6 +95,12 @@ impl LogSource for MemoryLog {
     fn backward(&self, before: Seq) -> RecordReader<'_> {
         let end = before.min(self.durable() + 1);
         Box::new((self.first..end).rev().filter_map(|seq| Some(Ok((seq, self.get(seq)?)))))
+    }
+
+    fn backward_sifted(&self, before: Seq, sieve: Sieve) -> SiftedReader<'_> {
+        let end = before.min(self.durable() + 1);
+        let sifted = move |seq| Some(Ok((seq, self.sifted(seq, &sieve)?)));
+        Box::new((self.first..end).rev().filter_map(sifted))
     }
 
     fn segments(&self) -> Vec<SegmentInfo> {

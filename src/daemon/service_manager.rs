@@ -136,6 +136,9 @@ mod tests {
     use super::*;
     use crate::log::{WriteProgress, write_progress};
 
+    /// When a test gives up what takes milliseconds.
+    const GIVES_UP: Duration = Duration::from_secs(200);
+
     #[test]
     fn a_start_that_computes_gets_more_time_and_one_that_hangs_does_not() {
         let stat = |utime, stime| format!("7 (a) b) S 1 7 7 0 -1 4 9 0 0 0 {utime} {stime} 0 0 20");
@@ -162,12 +165,16 @@ mod tests {
                 drop(channels.take());
             }
         });
-        let (ended, ()) = tokio::join!(ended, async {
+        let first_write = async {
             tokio::task::yield_now().await;
             write_progress::returned();
-        });
+        };
+        let both = async { tokio::join!(ended, first_write) };
+        // Where a sign is missing nothing more comes.
+        let ended = tokio::time::timeout(GIVES_UP, both).await;
+        assert_eq!(signs, 3, "signs of life");
+        let (ended, ()) = ended.expect("the thread has ended, and still somebody waits for it");
         assert!(ended.is_err(), "the thread has ended");
-        assert_eq!(signs, 3);
 
         let (handle, channels) = crate::scheduler::channel();
         let hangs = answer(&handle, pause, || panic!("nothing was written"));

@@ -10,7 +10,7 @@ use super::reader::{KNOWN, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
-use crate::record::Record;
+use crate::record::{Record, Sieve};
 
 impl Reader {
     /// Walks over the records before `before`, the latest first.
@@ -18,6 +18,12 @@ impl Reader {
     pub fn backward(&self, before: Seq) -> Backward {
         let before = before.min(self.durable().saturating_add(1));
         Backward { reader: self.clone(), before, frame: None, bytes: 0 }
+    }
+
+    /// The same; without those that cannot be wanted, of which only the number is given.
+    #[must_use]
+    pub fn backward_sifted(&self, before: Seq, sieve: Sieve) -> SiftedBackward {
+        SiftedBackward { walk: self.backward(before), sieve }
     }
 }
 
@@ -126,16 +132,15 @@ impl Backward {
     }
 }
 
-impl Iterator for Backward {
-    type Item = Result<(Seq, Record), LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Backward {
+    /// The next record, as `read` reads it out of its frame.
+    fn step<T>(&mut self, read: ReadRecord<'_, T>) -> Option<Result<(Seq, T), LogError>> {
         loop {
             let seq = self.before.checked_sub(1).filter(|seq| *seq > 0)?;
 
             if let Some(frame) = self.frame.as_ref().filter(|f| f.head.holds(seq)) {
                 self.before = seq;
-                let record = self.reader.decode(frame, frame.head.first, seq);
+                let record = read(&self.reader, frame, seq);
                 let record = record.inspect_err(|error| self.reader.remember_damage(error));
                 return Some(record.map(|record| (seq, record)));
             }
@@ -146,5 +151,31 @@ impl Iterator for Backward {
                 return Some(Err(error));
             }
         }
+    }
+}
+
+type ReadRecord<'a, T> = &'a dyn Fn(&Reader, &DecodedFrame, Seq) -> Result<T, LogError>;
+
+impl Iterator for Backward {
+    type Item = Result<(Seq, Record), LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(&|reader, frame, seq| reader.decode(frame, frame.head.first, seq))
+    }
+}
+
+/// See [`Reader::backward_sifted`].
+#[derive(Debug)]
+pub struct SiftedBackward {
+    walk: Backward,
+    sieve: Sieve,
+}
+
+impl Iterator for SiftedBackward {
+    type Item = Result<(Seq, Option<Record>), LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let sieve = &self.sieve;
+        self.walk.step(&|reader, frame, seq| reader.sift(frame, frame.head.first, seq, sieve))
     }
 }

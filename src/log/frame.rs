@@ -15,7 +15,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::model::{Seq, limits};
-use crate::record::{self, Record, RecordError};
+use crate::record::{self, Record, RecordError, Sieve};
 
 /// A link of the hash chain.
 pub(super) type ChainHead = [u8; 32];
@@ -276,6 +276,17 @@ impl DecodedFrame {
 
     /// The record of that number, which the frame must hold.
     pub fn record(&self, seq: Seq) -> Result<Record, RecordFault> {
+        decode(self.bytes_of(seq)?)
+    }
+
+    /// The same; `None` when it cannot be wanted. Its checksum is right in any case.
+    pub fn sifted(&self, seq: Seq, sieve: &Sieve) -> Result<Option<Record>, RecordFault> {
+        let bytes = self.bytes_of(seq)?;
+        if sieve.passes(bytes) { decode(bytes).map(Some) } else { Ok(None) }
+    }
+
+    /// The bytes of the record of that number, with their checksum checked.
+    fn bytes_of(&self, seq: Seq) -> Result<&[u8], RecordFault> {
         let bytes = usize::try_from(seq - self.head.first)
             .ok()
             .and_then(|index| self.starts.get(index))
@@ -292,16 +303,19 @@ impl DecodedFrame {
         if crc32fast::hash(bytes) != crc {
             return damaged("its checksum is wrong");
         }
-
-        record::decode(bytes).map_err(|error| match &error {
-            RecordError::Newer(_) | RecordError::UnknownKind(_) => {
-                RecordFault::Newer(error.to_string())
-            }
-            RecordError::Empty | RecordError::Malformed(_) | RecordError::Trailing => {
-                RecordFault::Unknown(error.to_string())
-            }
-        })
+        Ok(bytes)
     }
+}
+
+fn decode(bytes: &[u8]) -> Result<Record, RecordFault> {
+    record::decode(bytes).map_err(|error| match &error {
+        RecordError::Newer(_) | RecordError::UnknownKind(_) => {
+            RecordFault::Newer(error.to_string())
+        }
+        RecordError::Empty | RecordError::Malformed(_) | RecordError::Trailing => {
+            RecordFault::Unknown(error.to_string())
+        }
+    })
 }
 
 /// Why a record cannot be read.

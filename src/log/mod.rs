@@ -119,7 +119,7 @@ mod watermark;
 pub(crate) mod write_progress;
 
 pub use append::{ClosedLog, Committed, Log};
-pub use backward::Backward;
+pub use backward::{Backward, SiftedBackward};
 pub use carve::{CarvedSegment, carve};
 pub use copy::LogCopy;
 pub use disk_space::{DiskBudget, DiskSpace};

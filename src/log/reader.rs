@@ -19,7 +19,7 @@ use super::segment_set::SegmentSet;
 use super::segment_slot::SegmentSlot;
 use super::{ballast, folder};
 use crate::model::{Seq, WallMs};
-use crate::record::Record;
+use crate::record::{Record, Sieve};
 
 /// The problem of records that could not be read before: all walks pass over the same ones.
 pub(super) const KNOWN: &str = "they could not be read before";
@@ -77,15 +77,30 @@ impl Reader {
     /// # Errors
     /// When it is damaged, or its segment cannot be opened.
     pub fn read(&self, seq: Seq) -> Result<Option<Record>, LogError> {
-        self.read_one(seq).inspect_err(|error| self.remember_damage(error))
+        let read = self.frame_of(seq).and_then(|found| {
+            found.map(|(frame, segment)| self.decode(&frame, segment, seq)).transpose()
+        });
+        read.inspect_err(|error| self.remember_damage(error))
     }
 
-    fn read_one(&self, seq: Seq) -> Result<Option<Record>, LogError> {
+    /// The same; `None` as well when the record cannot be wanted.
+    ///
+    /// # Errors
+    /// When it is damaged, or its segment cannot be opened.
+    pub fn read_sifted(&self, seq: Seq, sieve: &Sieve) -> Result<Option<Record>, LogError> {
+        let read = self.frame_of(seq).and_then(|found| {
+            found.map_or(Ok(None), |(frame, segment)| self.sift(&frame, segment, seq, sieve))
+        });
+        read.inspect_err(|error| self.remember_damage(error))
+    }
+
+    /// The frame that holds this record, and the first record of its segment, for messages.
+    fn frame_of(&self, seq: Seq) -> Result<Option<(Arc<DecodedFrame>, Seq)>, LogError> {
         if seq == 0 || seq > self.durable() {
             return Ok(None);
         }
         if let Some(frame) = self.segments.cache.get(seq) {
-            return self.decode(&frame, seq, seq).map(Some);
+            return Ok(Some((frame, seq)));
         }
         if self.segments.damage.is_unreadable(seq) {
             return Err(LogError::damaged(seq, seq, seq, KNOWN));
@@ -104,7 +119,7 @@ impl Reader {
             Some(FrameLookup::Frame(frame)) if frame.head.holds(seq) => {
                 let decoded = Arc::new(DecodedFrame::new(frame).map_err(damaged)?);
                 self.segments.cache.keep(&decoded);
-                self.decode(&decoded, slot.first, seq).map(Some)
+                Ok(Some((decoded, slot.first)))
             }
             Some(FrameLookup::Broken { what, .. }) => Err(damaged(what)),
             Some(FrameLookup::Frame(_)) | None => Err(damaged("it is missing".to_owned())),
@@ -118,15 +133,29 @@ impl Reader {
         segment: Seq,
         seq: Seq,
     ) -> Result<Record, LogError> {
-        let (format, dir) = (&self.segments.format, &self.segments.dir);
+        frame.record(seq).map_err(|fault| self.fault(fault, segment, seq))
+    }
 
-        frame.record(seq).map_err(|fault| match fault {
+    /// The same; `None` when the record cannot be wanted.
+    pub(super) fn sift(
+        &self,
+        frame: &DecodedFrame,
+        segment: Seq,
+        seq: Seq,
+        sieve: &Sieve,
+    ) -> Result<Option<Record>, LogError> {
+        frame.sifted(seq, sieve).map_err(|fault| self.fault(fault, segment, seq))
+    }
+
+    fn fault(&self, fault: RecordFault, segment: Seq, seq: Seq) -> LogError {
+        let (format, dir) = (&self.segments.format, &self.segments.dir);
+        match fault {
             RecordFault::Unknown(what) if format.is_newer() => format.refuse(dir, what),
             RecordFault::Newer(what) => format.refuse(dir, what),
             RecordFault::Unknown(what) | RecordFault::Damaged(what) => {
                 LogError::damaged(segment, seq, seq, what)
             }
-        })
+        }
     }
 
     /// Remembers damage, so that `status` reports it, and the scheduler learns which records are

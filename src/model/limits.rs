@@ -158,6 +158,9 @@ pub const AGE_GRACE_MS: u64 = 500;
 pub const AGE_LOOK_MS: u64 = 100;
 /// Deliveries that one step ends because of their age.
 pub const AGE_SLICE: usize = 512;
+/// Records of which one answer of the queue says at most whether they can be of the deliveries that
+/// a list wants.
+pub const LIST_WINDOW: u64 = 1 << 16;
 /// How often the run clock is stored within one max age, while something waits.
 pub const CLOCK_MARKS: u64 = 32;
 /// The shortest time between two stored values of the run clock.

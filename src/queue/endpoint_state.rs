@@ -109,6 +109,9 @@ pub struct EndpointState {
     /// has changed since.
     #[serde(default)]
     pub latest_since: Seq,
+    /// The last position of the stream; 0 when it is not known.
+    #[serde(default)]
+    pub stream_end: Seq,
 }
 
 impl EndpointState {
@@ -206,6 +209,7 @@ impl EndpointState {
             waits_at: BTreeMap::new(),
             kept: KeptPositions::default(),
             latest_since: 0,
+            stream_end: 0,
         }
     }
 
@@ -385,6 +389,7 @@ impl EndpointState {
     /// A replay has made delivery `seq` of an older event.
     pub(super) fn replayed(&mut self, seq: Seq, event: Seq) {
         self.undone += 1;
+        self.stream_end = seq;
         self.needs_event(event, seq);
     }
 
@@ -414,6 +419,7 @@ impl EndpointState {
 
     /// A delivery waits in the stream at this position, which is not its own number.
     pub(super) fn wait_in_stream(&mut self, delivery: Seq, position: Seq) {
+        self.stream_end = position;
         self.revived.insert(delivery);
         if let Some(at) = self.waits_at.get_mut(&delivery) {
             *at = position;

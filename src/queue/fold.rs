@@ -224,6 +224,7 @@ impl State {
         for id in fan_out {
             if let Some(endpoint) = self.remembered_if_known(seq, *id)? {
                 endpoint.undone += 1;
+                endpoint.stream_end = seq;
             }
         }
         Ok(())

@@ -34,6 +34,7 @@ mod backlog;
 mod batch;
 mod breaker;
 mod bucket;
+mod candidates;
 mod catchup;
 mod clock;
 mod commands;
@@ -112,6 +113,7 @@ pub use ask::{
 };
 pub use backlog::{Backlog, BacklogQuery, EndpointBacklog};
 pub use batch::BatchSize;
+pub use candidates::{Candidates, CandidatesQuery, DeadOfQuery};
 pub use commands::{
     CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint, DeleteSource,
     DeliveriesChanged, DiscardDeadLetters, HoldEndpoint, ImportEvents, ReleaseEndpoint,

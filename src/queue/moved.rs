@@ -129,6 +129,19 @@ impl MovedEvents {
         all
     }
 
+    /// The records of a range that hold events.
+    pub(super) fn records_in(&self, range: SegmentRange) -> RoaringTreemap {
+        let mut here = RoaringTreemap::new();
+        here.insert_range(range.first..=range.last);
+        self.runs.iter().fold(RoaringTreemap::new(), |all, run| all | (&here & &run.records))
+    }
+
+    /// The last record that holds one, up to this one.
+    pub(super) fn last_record(&self, upto: Seq) -> Option<Seq> {
+        let last = |run: &MovedRun| run.records.select(run.records.rank(upto).checked_sub(1)?);
+        self.runs.iter().filter_map(last).max()
+    }
+
     /// What stands in a dropped range is no more.
     pub(super) fn forget_standing(&mut self, range: SegmentRange) {
         for run in &mut self.runs {
@@ -233,6 +246,10 @@ mod tests {
                 map.iter().filter(|(_, at)| range.holds(**at)).map(|(event, _)| *event).collect();
             prop_assert_eq!(moved.events_in(range).iter().collect::<Vec<_>>(), here);
             prop_assert_eq!(moved.len(), map.len() as u64);
+            let mut at: Vec<u64> = map.values().copied().filter(|at| range.holds(*at)).collect();
+            at.sort_unstable();
+            prop_assert_eq!(moved.records_in(range).iter().collect::<Vec<_>>(), at);
+            prop_assert_eq!(moved.last_record(from), map.values().copied().filter(|at| *at <= from).max());
             prop_assert_eq!(moved.iter().collect::<BTreeMap<_, _>>(), map.clone());
             prop_assert_eq!(moved.events().iter().collect::<Vec<_>>(),
                 map.keys().copied().collect::<Vec<_>>());

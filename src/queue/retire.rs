@@ -345,7 +345,7 @@ fn within_range(range: SegmentRange) -> RoaringTreemap {
     here
 }
 
-fn within(set: &RoaringTreemap, range: SegmentRange) -> RoaringTreemap {
+pub(super) fn within(set: &RoaringTreemap, range: SegmentRange) -> RoaringTreemap {
     within_range(range) & set
 }
 

@@ -22,8 +22,8 @@
 //!
 //! Files: `variants` ([`Record`]), then what its variants hold (`attempt`, `batch`, `delivery`,
 //! `replay`, `restraint`), `contents` (the table of kinds by what they hold), `history` (one
-//! delivery's view of a record), [`codec`] (records to bytes), and [`mod@line`] (events as lines of
-//! JSON).
+//! delivery's view of a record), [`codec`] (records to bytes), [`Sieve`] (which bytes need not be
+//! decoded), and [`mod@line`] (events as lines of JSON).
 
 mod attempt;
 mod batch;
@@ -34,6 +34,7 @@ mod history;
 pub mod line;
 mod replay;
 mod restraint;
+mod sieve;
 mod variants;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub use delivery::{DeadLetter, LOST, WaitingDelivery};
 pub use history::{DeliveryAttempt, DeliveryFact, NONE_TAKEN, OTHERS_TAKEN};
 pub use replay::{Replay, ReplayFilter};
 pub use restraint::{OpenBreaker, Restraint, Wait};
+pub use sieve::Sieve;
 pub use variants::Record;

@@ -352,7 +352,30 @@ fn replay(n: [u64; 4]) -> Replay {
     }
 }
 
-fn record() -> impl Strategy<Value = Record> {
+/// Records that put a delivery of an older event into a stream, and one that may.
+fn in_stream() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        any::<[u64; 4]>().prop_map(|n| Record::StreamPositionRelocated { waiting: waiting(n) }),
+        any::<[u64; 3]>().prop_map(|n| Record::Replayed {
+            event: n[0],
+            endpoint: 3,
+            at: n[1],
+            ran_ms: n[2]
+        }),
+        any::<[u64; 4]>().prop_map(|n| Record::DeliveryRetried {
+            delivery: DeliveryId { seq: n[0], endpoint: 3 },
+            at: n[1],
+            dead_letter_seq: None,
+            event: n[2],
+            attempts: 1,
+            last: n[3],
+            in_stream: n[1] % 2 == 0,
+            ran_ms: 5
+        }),
+    ]
+}
+
+pub(super) fn record() -> impl Strategy<Value = Record> {
     let ids = proptest::collection::vec(any::<u32>(), 0..20);
     let dedupe = proptest::option::of(any::<u64>());
     let id = any::<Option<[u64; 2]>>().prop_map(|id| id.map(|[seq, tag]| EventId { seq, tag }));
@@ -391,8 +414,8 @@ fn record() -> impl Strategy<Value = Record> {
         any::<[u64; 3]>()
             .prop_map(|n| Record::DeadLettersForgotten { dead_letter_seqs: n.to_vec() }),
         any::<[u64; 4]>().prop_map(|n| Record::DeliveriesRelocated { waiting: vec![waiting(n)] }),
-        any::<[u64; 4]>().prop_map(|n| Record::StreamPositionRelocated { waiting: waiting(n) }),
         any::<[u64; 4]>().prop_map(|n| Record::PositionsRelocated { waiting: vec![waiting(n)] }),
+        in_stream(),
         any::<[u64; 4]>().prop_map(|n| Record::RecordsLost {
             first: n[0],
             last: n[1],

@@ -70,10 +70,11 @@ const PROTOCOL_NAMES: &[&str] = &[
     "RetryDeliveries", "StartReplay", "StopReplay", "UpdateEndpoint", "UpdateSource",
     "ApplySettings", "ExpectedSettings", "SettingsApplied",
     // Questions.
-    "DeadLetterSeqsQuery", "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery",
-    "ImportedQuery", "ReplaysQuery", "RetryingQuery", "StatusQuery", "WorstQuery",
+    "CandidatesQuery", "DeadLetterSeqsQuery", "DeadOfQuery", "DeliveriesQuery", "EndpointsQuery",
+    "EventsQuery", "ExplainQuery", "ImportedQuery", "MovedEventsQuery",
+    "OldestDeadLetterSeqsQuery", "ReplaysQuery", "RetryingQuery", "StatusQuery", "WorstQuery",
     // What they hold, and what is answered.
-    "Accepted", "DeliveriesChanged", "DeliverySnapshot", "ENDPOINT_DELETED", "Keys",
+    "Accepted", "Candidates", "DeliveriesChanged", "DeliverySnapshot", "ENDPOINT_DELETED", "Keys",
     "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "ImportedDead",
     "ImportedEvent", "NewEvent", "OWN_SOURCE",
     "Refusal", "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints", "input",

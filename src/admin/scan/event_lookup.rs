@@ -49,9 +49,11 @@ impl RelocatedEvents {
 
 /// Where the event of record `seq` is listed.
 pub fn listed_at(scan: &LogScan, seq: Seq) -> Result<Seq, Problem> {
-    if scan.has_record(seq) {
-        return Ok(seq);
-    }
+    if scan.has_record(seq) { Ok(seq) } else { listed_elsewhere(scan, seq) }
+}
+
+/// Where the event of record `seq` is listed, whose own record is gone.
+fn listed_elsewhere(scan: &LogScan, seq: Seq) -> Result<Seq, Problem> {
     Ok(scan.event_views(&[seq])?.first().map_or(seq, |v| v.stands_at))
 }
 
@@ -60,17 +62,25 @@ pub type EventAndDeliveries = (Arc<Event>, Vec<DeliveryId>);
 
 /// The event of record `seq`, wherever it stands now, with those of its deliveries that are known.
 pub fn read(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Problem> {
-    let record = scan.log().read(listed_at(scan, seq)?)?;
-    let held = record.as_ref().and_then(Record::held_event);
-    let held = held.filter(|held| held.event.id.seq == seq);
-    Ok(held.map(|held| {
-        let ids = held.fan_out.iter().map(|endpoint| DeliveryId { seq, endpoint: *endpoint });
-        (held.event.clone(), ids.collect())
-    }))
+    let record = match scan.log().read(seq) {
+        Ok(Some(record)) => Some(record),
+        Ok(None) | Err(_) => scan.log().read(listed_elsewhere(scan, seq)?)?,
+    };
+    Ok(held(record.as_ref(), seq))
 }
 
 /// The same; nothing when it is damaged, which the scan reports by itself.
 pub fn find(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Problem> {
-    let at = listed_at(scan, seq)?;
-    if scan.log().read(at).is_err() { Ok(None) } else { read(scan, seq) }
+    let record = match scan.log().read(seq) {
+        Ok(Some(record)) => Some(record),
+        Ok(None) | Err(_) => scan.log().read(listed_elsewhere(scan, seq)?).unwrap_or_default(),
+    };
+    Ok(held(record.as_ref(), seq))
+}
+
+/// The event of record `seq`, when this one holds it.
+fn held(record: Option<&Record>, seq: Seq) -> Option<EventAndDeliveries> {
+    let held = record.and_then(Record::held_event).filter(|held| held.event.id.seq == seq)?;
+    let ids = held.fan_out.iter().map(|endpoint| DeliveryId { seq, endpoint: *endpoint });
+    Some((held.event.clone(), ids.collect()))
 }

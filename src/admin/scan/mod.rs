@@ -1,5 +1,6 @@
 //! Reading the log for an answer: scans, and what they look up.
 
+pub mod candidates;
 pub mod dead_letters;
 pub mod event_lookup;
 pub mod filters;

@@ -4,6 +4,7 @@ mod connections;
 mod dead_letters;
 mod deliveries;
 mod events;
+mod long_lists;
 mod looking;
 mod refusals;
 mod scripted;

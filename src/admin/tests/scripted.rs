@@ -4,13 +4,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use roaring::RoaringTreemap;
+
 use crate::model::share::ShareTally;
-use crate::model::{DeliveryId, DeliveryState, Endpoint, EventId, HoldReason, Seq, Source};
+use crate::model::{
+    DeliveryId, DeliveryState, Endpoint, EndpointId, EventId, HoldReason, Seq, Source,
+};
 use crate::queue::{
-    Accept, Accepted, CancelDeliveries, CreateEndpoint, CreateSource, DeadLetterSeqsQuery,
-    DeleteEndpoint, DeleteSource, DeliveriesChanged, DeliveriesQuery, DeliverySnapshot,
-    DiscardDeadLetters, EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, HoldEndpoint,
-    ImportEvents, ImportedQuery, NewEvent, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery,
+    Accept, Accepted, CancelDeliveries, Candidates, CandidatesQuery, CreateEndpoint, CreateSource,
+    DeadLetterSeqsQuery, DeadOfQuery, DeleteEndpoint, DeleteSource, DeliveriesChanged,
+    DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters, EndpointSnapshot, EndpointsQuery,
+    EventSnapshot, EventsQuery, HoldEndpoint, ImportEvents, ImportedQuery, NewEvent,
+    OldestDeadLetterSeqsQuery, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery,
     RetryDeliveries, RetrySnapshot, RetryingQuery, Revive, StartReplay, Status, StatusQuery,
     UpdateEndpoint, UpdateSource, WithSubscription, WorstEndpoints, WorstQuery,
 };
@@ -26,6 +31,9 @@ pub(super) struct Script {
     pub last_failure: Seq,
     pub states: HashMap<DeliveryId, (DeliveryState, Option<RetrySnapshot>)>,
     pub dead_letter_seqs: Vec<Seq>,
+    /// The records that the queue says can be of deliveries in a state; nothing where it knows
+    /// none.
+    pub candidates: HashMap<DeliveryState, Vec<Seq>>,
     /// Dead letters that are relocated before the next command reaches them.
     pub moving: Vec<DeliveryId>,
     pub stands: HashMap<Seq, Seq>,
@@ -117,6 +125,34 @@ impl Script {
         seqs.sort_unstable_by_key(|seq| std::cmp::Reverse(*seq));
         seqs.truncate(limit);
         seqs
+    }
+
+    fn dead_after(&self, after: Seq, limit: usize) -> Vec<Seq> {
+        let mut seqs: Vec<Seq> =
+            self.dead_letter_seqs.iter().copied().filter(|seq| *seq > after).collect();
+        seqs.sort_unstable();
+        seqs.truncate(limit);
+        seqs
+    }
+
+    /// The dead deliveries of the endpoint of this name.
+    fn dead_of(&self, name: &str) -> Vec<(EndpointId, RoaringTreemap)> {
+        let dead = self.states.iter().filter(|(_, (state, _))| *state == DeliveryState::Dead);
+        let of = |id| dead.clone().filter(|(d, _)| d.endpoint == id).map(|(d, _)| d.seq).collect();
+        let named = self.endpoints.iter().filter(|endpoint| endpoint.name == name);
+        named.map(|endpoint| (endpoint.id, of(endpoint.id))).collect()
+    }
+
+    /// Two at a time, so that there are several parts.
+    fn candidates(&self, query: &CandidatesQuery) -> Option<Candidates> {
+        let mut records = self.candidates.get(&query.state)?.clone();
+        records.retain(|seq| *seq < query.before);
+        records.sort_unstable_by_key(|seq| std::cmp::Reverse(*seq));
+        let is_last = records.len() <= 2;
+        records.truncate(2);
+        let from = records.last().copied().filter(|_| !is_last).unwrap_or(0);
+        let endpoints = self.endpoints.iter().map(|endpoint| endpoint.id).collect();
+        Some(Candidates { from, records: records.into_iter().collect(), endpoints })
     }
 
     fn delivery(&self, delivery: DeliveryId) -> DeliverySnapshot {
@@ -257,6 +293,11 @@ fn questions(open: Open<'_>) -> Open<'_> {
             Ok(ids.into_iter().map(|id| script.delivery(id)).collect())
         })
         .on(|script, DeadLetterSeqsQuery { before, limit }| Ok(script.dead_before(before, limit)))
+        .on(|script, OldestDeadLetterSeqsQuery { after, limit }| {
+            Ok(script.dead_after(after, limit))
+        })
+        .on(|script, DeadOfQuery(name)| Ok(script.dead_of(&name)))
+        .on(|script, query: CandidatesQuery| Ok(script.candidates(&query)))
         .on(|script, EventsQuery(seqs)| Ok(seqs.into_iter().map(|seq| script.event(seq)).collect()))
         .on(|script, WorstQuery { .. }| Ok(script.worst()))
         .on(|_, ReplaysQuery| Ok(Vec::new()))

@@ -107,13 +107,14 @@ impl TopLoop<'_> {
 
             terminal.draw(|frame| draw(frame, model, self.run.style)).map_err(failed)?;
             if event::poll(LOOK).map_err(failed)? {
-                let wanted = match event::read().map_err(failed)? {
-                    Event::Key(pressed) => key(pressed).map(|key| model.key(key)),
-                    // The next drawing has the new size.
-                    _ => None,
-                };
-                if self.perform(wanted.unwrap_or_default())? {
-                    return Ok(());
+                // After anything else than a key the next drawing has the new size.
+                if let Event::Key(pressed) = event::read().map_err(failed)? {
+                    for key in keys(pressed) {
+                        let wanted = model.key(key);
+                        if self.perform(wanted)? {
+                            return Ok(());
+                        }
+                    }
                 }
             }
 
@@ -145,6 +146,13 @@ impl TopLoop<'_> {
     }
 }
 
+/// The keys of one event. Esc and a key right after it reach a program as that key with Alt.
+fn keys(pressed: KeyEvent) -> impl Iterator<Item = TopKey> {
+    let key = key(pressed);
+    let is_behind_esc = key.is_some() && pressed.modifiers.contains(KeyModifiers::ALT);
+    is_behind_esc.then_some(TopKey::Esc).into_iter().chain(key)
+}
+
 fn key(pressed: KeyEvent) -> Option<TopKey> {
     if pressed.kind == KeyEventKind::Release {
         return None;
@@ -172,4 +180,21 @@ fn key(pressed: KeyEvent) -> Option<TopKey> {
 
 fn failed(error: io::Error) -> CtlError {
     CtlError::Io { what: "the terminal cannot be used".to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+    use super::{TopKey, keys};
+
+    #[test]
+    fn a_key_right_after_esc_is_both() {
+        let pressed = |code, modifiers| keys(KeyEvent::new(code, modifiers)).collect::<Vec<_>>();
+        let (none, alt) = (KeyModifiers::NONE, KeyModifiers::ALT);
+        assert_eq!(pressed(KeyCode::Char('r'), alt), [TopKey::Esc, TopKey::Char('r')]);
+        assert_eq!(pressed(KeyCode::Enter, alt), [TopKey::Esc, TopKey::Enter]);
+        assert_eq!(pressed(KeyCode::Char('r'), none), [TopKey::Char('r')]);
+        assert_eq!(pressed(KeyCode::F(5), alt), []);
+    }
 }

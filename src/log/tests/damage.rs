@@ -11,7 +11,8 @@ use crate::log::frame::FramePacker;
 use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
 use crate::log::{LogError, LogProblem, Recovered, folder};
-use crate::model::Seq;
+use crate::model::{EventFilter, Seq};
+use crate::record::Sieve;
 
 #[test]
 fn a_lost_sealed_segment_is_reported_and_passed_over() {
@@ -173,6 +174,13 @@ fn a_changed_record_is_found_though_the_store_thinks_it_good() {
         "its other records read"
     );
     assert_eq!(reader.unreadable(1).iter().collect::<Vec<_>>(), [3], "a walk remembers it");
+    drop(reader);
+
+    let Recovered { reader, .. } = open_whole(dir.path());
+    let sieve = || Sieve::events(&EventFilter::default());
+    let failed = reader.backward_sifted(6, sieve()).filter(Result::is_err).count();
+    assert_eq!(failed, 1, "it is not wanted, and found all the same");
+    assert!(reader.read_sifted(3, &sieve()).is_err());
     drop(reader);
 
     let Recovered { reader, .. } = open_whole(dir.path());

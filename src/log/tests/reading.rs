@@ -1,7 +1,9 @@
 //! Reading while the log is written, and in both directions.
 
-use super::{commit, fill, open, sixty, small};
+use super::{commit, event, fill, open, sixty, small};
 use crate::log::Recovered;
+use crate::model::EventFilter;
+use crate::record::Sieve;
 
 #[test]
 fn what_is_written_and_sealed_during_a_verification_does_not_confuse_it() {
@@ -45,6 +47,28 @@ fn it_reads_forward_and_backward_over_segments() {
 
     reader.close_idle();
     assert_eq!(reader.read(3).expect("reads"), Some(small(3)));
+}
+
+#[test]
+fn a_sifted_walk_comes_by_all_records_and_decodes_those_that_may_be_wanted() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = sixty(dir.path());
+    commit(&mut log, &[event(b"{}".to_vec()), small(62)]);
+
+    let of_source = |name: &str| {
+        Sieve::events(&EventFilter { source: Some(name.into()), ..EventFilter::default() })
+    };
+    for (source, expected) in [("s", vec![61]), ("nobody", vec![])] {
+        let walk = reader.backward_sifted(u64::MAX, of_source(source));
+        let walked: Vec<_> = walk.map(|item| item.expect("reads")).collect();
+        let seqs: Vec<_> = walked.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(seqs, (1..=62).rev().collect::<Vec<_>>());
+        let decoded = walked.into_iter().filter_map(|(seq, record)| record.map(|_| seq));
+        assert_eq!(decoded.collect::<Vec<_>>(), expected);
+        let read = reader.read_sifted(61, &of_source(source)).expect("reads");
+        assert_eq!(read.is_some(), !expected.is_empty());
+    }
+    assert_eq!(reader.read_sifted(1000, &of_source("s")).expect("it is not damaged"), None);
 }
 
 #[test]

@@ -32,6 +32,13 @@ pub struct ActiveDelivery {
     pub own: bool,
 }
 
+impl ActiveDelivery {
+    /// The record that made it, and its position in the stream.
+    pub fn records(&self) -> impl Iterator<Item = Seq> + use<> {
+        [self.delivery.seq].into_iter().chain(self.position)
+    }
+}
+
 /// The kinds of slots for attempts in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlotKind {

@@ -50,6 +50,13 @@ impl EndpointQueue {
         self.runtime.in_flight.insert(job.delivery.seq, job);
     }
 
+    /// The deliveries under way or being prepared, and the positions of those that were not
+    /// attempted before.
+    pub fn in_flight_records(&self) -> impl Iterator<Item = Seq> + '_ {
+        let members = self.runtime.members_in_flight.iter().copied();
+        self.all_in_flight().flat_map(ActiveDelivery::records).chain(members)
+    }
+
     /// The delivery of an attempt under way.
     #[must_use]
     pub fn in_flight(&self, delivery: Seq) -> Option<&ActiveDelivery> {

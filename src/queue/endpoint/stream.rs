@@ -156,6 +156,11 @@ impl EndpointQueue {
         self.prefetch().iter().chain(in_flight.filter(|job| job.position.is_some()))
     }
 
+    /// The same as records: those that made the deliveries, and their positions.
+    pub fn outstanding_records(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.outstanding().flat_map(ActiveDelivery::records)
+    }
+
     /// Positions of the stream that are in memory and have not been taken up.
     pub fn open_positions(&self) -> impl Iterator<Item = Seq> {
         let positions = self.outstanding().filter(|job| !job.ended).filter_map(|job| job.position);

@@ -1,6 +1,6 @@
 //! Process manners: signals, a second daemon, configuration, stale sockets, readiness.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -238,13 +238,47 @@ fn it_listens_on_a_unix_socket_too() {
 
 /// What the service manager hears, up to a message with these words.
 fn messages_until(socket: &std::os::unix::net::UnixDatagram, words: &str) -> Vec<String> {
+    messages_within(socket, words, SOON)
+}
+
+/// The same, within this time: signs of life go on coming when it does not.
+fn messages_within(
+    socket: &std::os::unix::net::UnixDatagram,
+    words: &str,
+    most: Duration,
+) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
+    let since = Instant::now();
     while !seen.last().is_some_and(|last| last.contains(words)) {
         let mut message = [0; 512];
         let length = socket.recv(&mut message).unwrap_or_else(|e| panic!("{words}: {e}: {seen:?}"));
         seen.push(String::from_utf8_lossy(&message[..length]).into_owned());
+        assert!(since.elapsed() < most, "'{words}' does not come: {seen:?}");
     }
     seen
+}
+
+#[test]
+fn a_message_that_does_not_come_is_given_up_while_others_do() {
+    let home = Home::new();
+    let path = home.path().join("notify.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a free path");
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let sends = std::thread::spawn(move || {
+        let sender = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
+        sender.set_nonblocking(true).expect("it is a socket");
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            let _ = sender.send_to(b"WATCHDOG=1", &path);
+            std::thread::yield_now();
+        }
+    });
+    let waits = || messages_within(&socket, "READY=1", Duration::from_millis(20));
+    let gave_up = std::panic::catch_unwind(std::panic::AssertUnwindSafe(waits));
+    drop(stop);
+    sends.join().expect("no panic");
+    let why = gave_up.expect_err("it never comes");
+    let why = why.downcast_ref::<String>().expect("a message");
+    assert!(why.contains("READY=1") && why.contains("WATCHDOG=1"), "{why}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 
 use super::commands::distinct;
-use super::dead_letters::row;
+use super::dead_letters::{row, wanted};
 use super::totals::{CommandTotals, LOOKS};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -84,7 +84,7 @@ async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
         };
         match named {
             Some(ids) => sweep.named(&ids)?,
-            None => each_oldest_first(scan, &mut |dead| {
+            None => each_oldest_first(scan, wanted(scan, &filter)?, &mut |dead| {
                 if row(scan, &dead, &filter)?.is_some() {
                     sweep.add(dead.revive)?;
                 }

@@ -10,7 +10,7 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::names::{check_filter, endpoint_name};
-use crate::admin::scan::dead_letters::{DeadDelivery, each, find};
+use crate::admin::scan::dead_letters::{DeadDelivery, WantedDead, each, find};
 use crate::admin::scan::event_lookup::find as find_event;
 use crate::admin::scan::filters::{DeliveryQuery, with_local_event};
 use crate::admin::scan::ids::delivery_id;
@@ -59,8 +59,9 @@ pub fn stream(
             }
         };
 
+        let wanted = wanted(scan, &filter)?;
         let mut left = limit;
-        each(scan, before, &mut |dead| {
+        each(scan, before, wanted, &mut |dead| {
             let Some(row) = row(scan, &dead, &filter)? else { return Ok(true) };
             scan.send(&row)?;
             left -= 1;
@@ -72,6 +73,11 @@ pub fn stream(
         check_filter(&scan.admin, &filter)?;
         check_type(scan, filter.events.kind.as_deref())
     })
+}
+
+/// Which dead letters are looked for, where the filter names an endpoint.
+pub fn wanted(scan: &LogScan, filter: &DeliveryFilter) -> Result<Option<WantedDead>, Problem> {
+    filter.endpoint.as_deref().map(|name| WantedDead::of_endpoint(scan, name)).transpose()
 }
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {

@@ -21,14 +21,14 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
     let after: Option<DeliveryId> = after(&mut request.params)?;
     request.params.done()?;
 
-    if query.state == Some(DeliveryState::Dead) && after.is_none() {
+    if query.state == Some(DeliveryState::Dead) {
         // The numbers of dead letters are kept in order: no need to look at what lives.
-        return Ok(dead_letters::stream(admin, query.filter, limit, None));
+        return Ok(dead_letters::stream(admin, query.filter, limit, after));
     }
 
     Ok(walk::stream(admin, move |scan| {
         let query = query.here(scan)?;
-        let mut listing = DeliveryListing::new(scan, &query, limit)?;
+        let mut listing = DeliveryListing::new(scan, &query, limit);
         match after {
             // Those without a record of their own come last.
             Some(id) if !orphans::has_row(scan, id)? => orphans::list(&mut listing, Some(id))?,

@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use super::ends::{count_attempts, has_ended};
 use super::row::DeliveryRow;
 use crate::admin::http::problem::Problem;
+use crate::admin::scan::candidates::{CandidateWalk, NextCandidate};
 use crate::admin::scan::event_lookup::{RelocatedEvents, find as find_event, listed_at};
 use crate::admin::scan::filters::DeliveryQuery;
 use crate::admin::scan::log_scan::LogScan;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq};
-use crate::queue::{DeliverySnapshot, EndpointsQuery};
-use crate::record::{HeldEvent, Record, WaitingDelivery};
+use crate::queue::DeliverySnapshot;
+use crate::record::{HeldEvent, Record, Sieve, WaitingDelivery};
 
 /// Candidates that are classified at a time.
 const CANDIDATES: usize = 64;
@@ -21,75 +22,125 @@ pub struct DeliveryListing<'a> {
     pub query: &'a DeliveryQuery,
     pub left: usize,
     waiting: Vec<DeliveryRow>,
-    /// The endpoints whose deliveries can be in the wanted state; all of them when nobody knows.
-    endpoints: Option<HashSet<EndpointId>>,
+    sieve: Sieve,
+    /// The last delivery of the page before, and the record where that is listed.
+    after: Option<(Seq, DeliveryId)>,
+    relocated: RelocatedEvents,
     /// Replays without a record of their own, shown where they were placed anew.
     pub placed: HashSet<DeliveryId>,
 }
 
 impl<'a> DeliveryListing<'a> {
-    pub fn new(scan: &'a LogScan, query: &'a DeliveryQuery, limit: usize) -> Result<Self, Problem> {
-        let (waiting, placed) = (Vec::new(), HashSet::new());
-        let endpoints = match query.state {
-            Some(state) if !has_ended(state) => Some(with_something_to_do(scan)?),
-            _ => None,
-        };
-        Ok(Self { scan, query, left: limit, waiting, endpoints, placed })
+    pub fn new(scan: &'a LogScan, query: &'a DeliveryQuery, limit: usize) -> Self {
+        Self {
+            scan,
+            query,
+            left: limit,
+            waiting: Vec::new(),
+            sieve: Sieve::deliveries(&query.filter.events),
+            after: None,
+            relocated: RelocatedEvents::default(),
+            placed: HashSet::new(),
+        }
     }
 
-    /// Scans the log, from behind `after` or from its end.
+    /// Scans the log, from behind `after` or from its end: the records that can be of deliveries in
+    /// the wanted state, where the queue knows them, or else all.
     pub fn walk(&mut self, after: Option<DeliveryId>) -> Result<(), Problem> {
-        if self.endpoints.as_ref().is_some_and(HashSet::is_empty) {
-            return Ok(());
+        if let Some(id) = after {
+            self.after = Some((listed_at(self.scan, id.seq)?, id));
         }
-        let before = match after {
-            Some(id) => listed_at(self.scan, id.seq)?.saturating_add(1),
-            None => Seq::MAX,
+        let before = self.after.map_or(Seq::MAX, |(at, _)| at.saturating_add(1));
+
+        let rest = match self.query.state {
+            Some(state) => self.walk_candidates(state, before)?,
+            None => Some(before),
         };
-        // Deliveries of an event stand at its own record or later.
-        let oldest = self.query.filter.events.event.map_or(0, |id| id.seq);
-        let mut skip_to = after;
-        let mut relocated = RelocatedEvents::default();
-
-        for entry in self.scan.log().backward(before) {
-            self.scan.still_wanted()?;
-            let Some((at, record)) = self.scan.entry(entry) else { continue };
-            if at < oldest || self.left == 0 {
-                break;
-            }
-
-            let mut found = self.candidates(&mut relocated, at, record)?;
-            if let Some(id) = skip_to.take() {
-                let seen = found.iter().position(|c| c.id == id);
-                found.drain(..seen.map_or(0, |i| i + 1));
-            }
-
-            self.waiting.extend(found);
-            if self.waiting.len() >= CANDIDATES {
-                self.flush()?;
-            }
+        if let Some(before) = rest {
+            self.walk_all(before)?;
         }
         self.flush()
+    }
+
+    /// Reads the records that can be of deliveries in this state. Returns before which one all have
+    /// to be read, if it is not known of all.
+    fn walk_candidates(
+        &mut self,
+        state: DeliveryState,
+        before: Seq,
+    ) -> Result<Option<Seq>, Problem> {
+        let endpoint = self.query.filter.endpoint.clone();
+        let mut walk = CandidateWalk::new(self.scan, state, endpoint, before);
+        loop {
+            let at = match walk.next()? {
+                NextCandidate::Record(at) => at,
+                NextCandidate::AllBefore(before) => return Ok(Some(before)),
+                NextCandidate::End => return Ok(None),
+            };
+            let read = self.scan.log().read_sifted(at, &self.sieve);
+            let record = self.scan.entry(read.map(|record| (at, record)));
+            if !self.take(at, record.and_then(|(_, record)| record), Some(walk.endpoints()))? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads all records before this one.
+    fn walk_all(&mut self, before: Seq) -> Result<(), Problem> {
+        for entry in self.scan.log().backward_sifted(before, self.sieve.clone()) {
+            let Some((at, record)) = self.scan.entry(entry) else { continue };
+            if !self.take(at, record, None)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what a record says of deliveries, of these endpoints or of all. Returns whether
+    /// older ones are wanted.
+    fn take(
+        &mut self,
+        at: Seq,
+        record: Option<Record>,
+        endpoints: Option<&HashSet<EndpointId>>,
+    ) -> Result<bool, Problem> {
+        self.scan.still_wanted()?;
+        // Deliveries of an event stand at its own record or later.
+        let oldest = self.query.filter.events.event.map_or(0, |id| id.seq);
+        if at < oldest || self.left == 0 {
+            return Ok(false);
+        }
+        if let Some(record) = record {
+            let found = self.candidates(at, record, endpoints)?;
+            self.waiting.extend(found);
+        }
+        if self.waiting.len() >= CANDIDATES {
+            self.flush()?;
+        }
+        Ok(true)
     }
 
     /// The deliveries that a record made, or that were relocated to it, and that pass the filters
     /// over events.
     fn candidates(
         &mut self,
-        relocated: &mut RelocatedEvents,
         at: Seq,
         record: Record,
+        endpoints: Option<&HashSet<EndpointId>>,
     ) -> Result<Vec<DeliveryRow>, Problem> {
-        let mut found = match relocated.event(self.scan, at, &record)? {
+        let mut found = match self.relocated.event(self.scan, at, &record)? {
             Some(held) => fanned_out(held.relocated_from.unwrap_or(at), held),
             None => self.without_event(at, &record)?,
         };
 
-        found.sort_by_key(|c: &DeliveryRow| (std::cmp::Reverse(c.id.seq), c.id.endpoint));
+        let order = |id: DeliveryId| (std::cmp::Reverse(id.seq), id.endpoint);
+        found.sort_by_key(|c: &DeliveryRow| order(c.id));
+        let behind = self.after.filter(|(listed_at, _)| *listed_at == at).map(|(_, id)| order(id));
         let admin = &self.scan.admin;
         found.retain(|candidate| {
             let can_be = |endpoints: &HashSet<_>| endpoints.contains(&candidate.id.endpoint);
-            self.endpoints.as_ref().is_none_or(can_be)
+            endpoints.is_none_or(can_be)
+                && behind.is_none_or(|last| order(candidate.id) > last)
                 && candidate.passes(&self.query.filter, admin)
         });
         Ok(found)
@@ -149,14 +200,6 @@ impl<'a> DeliveryListing<'a> {
         }
         Ok(())
     }
-}
-
-/// The endpoints with deliveries that have not ended. Those of all others need not be asked about:
-/// that is most of a long log.
-fn with_something_to_do(scan: &LogScan) -> Result<HashSet<EndpointId>, Problem> {
-    let endpoints = scan.ask(&EndpointsQuery)?;
-    let busy = endpoints.iter().filter(|endpoint| endpoint.waiting > 0);
-    Ok(busy.map(|endpoint| endpoint.endpoint.id).collect())
 }
 
 /// The deliveries that were made of an event when it was accepted.

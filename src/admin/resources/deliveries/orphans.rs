@@ -70,7 +70,7 @@ fn dead(
     skip_to: &mut Option<DeliveryId>,
 ) -> Result<(), Problem> {
     let scan = listing.scan;
-    dead_letters::each(scan, Seq::MAX, &mut |dead| {
+    dead_letters::each(scan, Seq::MAX, None, &mut |dead| {
         show(listing, dead.revive.delivery, dead.revive.event, skip_to)
     })
 }

@@ -16,7 +16,7 @@ use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::api::views::EventView;
 use crate::model::{DeliveryFilter, EventId, EventTraits, Seq};
-use crate::record::HeldEvent;
+use crate::record::{HeldEvent, Sieve};
 
 /// Rows that are completed at a time; few, so that the first ones come soon.
 const ROWS: usize = 32;
@@ -33,9 +33,9 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
         let mut left = limit;
         let mut relocated = RelocatedEvents::default();
 
-        for entry in scan.log().backward(before) {
+        for entry in scan.log().backward_sifted(before, Sieve::events(&filter)) {
             scan.still_wanted()?;
-            let Some((seq, record)) = scan.entry(entry) else { continue };
+            let Some((seq, Some(record))) = scan.entry(entry) else { continue };
             let Some(held) = relocated.event(scan, seq, &record)? else { continue };
             let HeldEvent { event, fan_out, conflicts_with, .. } = held;
             if !filter.matches(&EventTraits::from(&**event)) {

@@ -7,9 +7,15 @@ use crate::api::views::{ReasonFacts, ReasonView};
 use crate::model::{HoldReason, WallMs};
 
 pub fn hold(explainer: &Explainer, reason: &HoldReason, since: WallMs) -> ReasonView {
-    let why = reason.words();
+    let why = match reason {
+        HoldReason::Operator => reason.words().to_owned(),
+        HoldReason::Failing => "because there was no success for its hold_after".to_owned(),
+        HoldReason::Gone | HoldReason::Receiver | HoldReason::Parked => {
+            format!("because {}", reason.words())
+        }
+    };
     let text = format!(
-        "endpoint {name} has been on hold since {} ({why}): it waits and does not expire; release \
+        "endpoint {name} has been on hold since {} {why}: it waits and does not expire; release \
          the endpoint with `hookboxctl endpoint release {name}`",
         explainer.since(since),
         name = explainer.endpoint

@@ -5,6 +5,7 @@ mod backlog;
 mod checker;
 mod ends;
 mod lanes;
+mod listed;
 mod operator;
 mod partial;
 mod policy;
@@ -309,6 +310,7 @@ impl World {
                 assert_eq!(&refolded, core.queue.state(), "refolding gives another state");
                 core.queue.assert_counts();
                 self.check_dead_letters(core);
+                self.check_candidates(core);
                 assert_eq!(core.queue.state().counts.lost, 0, "the log has every event");
             }
         }

@@ -20,6 +20,7 @@ fn check<const N: usize>(table: [(WaitReason, &str, &str); N]) {
         let (found, text) = (found.kind, found.text);
         assert!(found == kind && text.contains(part), "{found}: {text}: {part}");
         assert!(!text.ends_with('.'), "{found}: {text}");
+        assert!(!text.contains(") ("), "two brackets in a row: {found}: {text}");
     }
 }
 
@@ -34,6 +35,8 @@ fn what_stands_between_the_endpoint_and_its_receiver() {
             "hold",
             "hookboxctl endpoint release app",
         ),
+        (Hold { reason: HoldReason::Operator, since: NOW }, "hold", "ago) by the operator: "),
+        (Hold { reason: HoldReason::Failing, since: NOW }, "hold", "because there was no success"),
         (
             Offline { since: NOW - 5_000, probe_at: NOW + 3_200 },
             "offline",

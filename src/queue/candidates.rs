@@ -1,0 +1,291 @@
+//! Where deliveries of a state can stand in the log, so that whoever lists them does not read the
+//! records of all the others.
+//!
+//! The state knows of each endpoint what waits: what is to be attempted again, what is in memory,
+//! and from where to where its stream has not been read. A delivery is listed at the record that
+//! made it, or where that is gone, at the one that holds its event or its position by now.
+
+use std::ops::RangeInclusive;
+
+use roaring::RoaringTreemap;
+
+use super::Queue;
+use super::endpoint::EndpointQueue;
+use super::relocation::SegmentRange;
+use super::request::Query;
+use super::retire::within;
+use super::state::State;
+use crate::model::{DeliveryState, EndpointId, Now, Seq, limits};
+
+/// Which of the records before this one can be of a delivery in this state, of all endpoints or of
+/// those of one name. `None`: that is not known.
+#[derive(Clone, Debug)]
+pub struct CandidatesQuery {
+    pub state: DeliveryState,
+    pub endpoint: Option<String>,
+    pub before: Seq,
+}
+
+/// A part of the records that can be, the newest that there are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Candidates {
+    /// From here up to the record that was asked for it is these alone; 0 when there are no older
+    /// ones.
+    pub from: Seq,
+    pub records: RoaringTreemap,
+    /// The endpoints that can have such deliveries, here or elsewhere.
+    pub endpoints: Vec<EndpointId>,
+}
+
+impl Query for CandidatesQuery {
+    type Answer = Option<Candidates>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Option<Candidates> {
+        let state = &queue.state;
+        // Of relocated events that were delivered nothing is remembered.
+        let is_known = is_waiting(self.state)
+            || (self.state == DeliveryState::Delivered && state.has_every_record());
+        if !is_known {
+            return None;
+        }
+
+        let is_named =
+            |e: &&EndpointQueue| self.endpoint.as_ref().is_none_or(|name| e.settings.name == *name);
+        let can_have = |e: &&EndpointQueue| can_have(e, self.state);
+        let found: Vec<_> = state.endpoints.values().filter(is_named).filter(can_have).collect();
+        let endpoints = found.iter().map(|endpoint| endpoint.settings.id).collect();
+
+        let last = self.before.min(state.next_seq).saturating_sub(1);
+        if found.is_empty() {
+            return Some(Candidates { endpoints, ..Candidates::default() });
+        }
+        let newest = found.iter().filter_map(|endpoint| newest(endpoint, self.state, last)).max();
+        // Whose relocated events are, their records say.
+        let Some(newest) = newest.max(state.moved.last_record(last)) else {
+            return Some(Candidates { endpoints, ..Candidates::default() });
+        };
+        let range = SegmentRange { first: newest - newest % limits::LIST_WINDOW, last: newest };
+        let mut records = state.moved.records_in(range);
+        for endpoint in found {
+            records |= within_range(endpoint, self.state, range);
+        }
+        Some(Candidates { from: range.first, records, endpoints })
+    }
+}
+
+/// The dead deliveries of the endpoint of this name, and of those that had it before.
+#[derive(Clone, Debug)]
+pub struct DeadOfQuery(pub String);
+
+impl Query for DeadOfQuery {
+    type Answer = Vec<(EndpointId, RoaringTreemap)>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<(EndpointId, RoaringTreemap)> {
+        let named = queue.state.endpoints.values().filter(|e| e.settings.name == self.0);
+        named.map(|endpoint| (endpoint.settings.id, endpoint.dead.clone())).collect()
+    }
+}
+
+impl State {
+    /// Whether the records that made all deliveries are still there, and hold their events.
+    fn has_every_record(&self) -> bool {
+        self.first_seq <= 1 && self.moved.is_empty() && self.lost.is_empty()
+    }
+}
+
+fn is_waiting(state: DeliveryState) -> bool {
+    matches!(state, DeliveryState::Pending | DeliveryState::InFlight | DeliveryState::Held)
+}
+
+fn can_have(endpoint: &EndpointQueue, state: DeliveryState) -> bool {
+    let is_held = endpoint.hold.is_some();
+    let waits = endpoint.deleted.is_none() && endpoint.undone > 0;
+    match state {
+        DeliveryState::Pending => waits && !is_held,
+        DeliveryState::Held => waits && is_held,
+        DeliveryState::InFlight => waits && endpoint.in_flight_records().next().is_some(),
+        DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => true,
+    }
+}
+
+/// The last record of the endpoint's deliveries in this state, up to this one.
+fn newest(endpoint: &EndpointQueue, state: DeliveryState, last: Seq) -> Option<Seq> {
+    let up_to = |seq: &Seq| *seq <= last;
+    match state {
+        DeliveryState::InFlight => endpoint.in_flight_records().filter(up_to).max(),
+        DeliveryState::Delivered => {
+            last_in(&endpoint.ahead, last).max(Some(endpoint.low.min(last)).filter(|low| *low > 0))
+        }
+        _ => {
+            let retrying = endpoint.retrying.range(..=last).next_back().map(|(seq, _)| *seq);
+            let unread = unread(endpoint, last).map(|unread| *unread.end());
+            let in_memory = endpoint.outstanding_records().filter(up_to).max();
+            let kept = endpoint.kept.records().filter(up_to).max();
+            let revived = last_in(&endpoint.revived, last);
+            retrying.max(unread).max(in_memory).max(kept).max(revived)
+        }
+    }
+}
+
+/// The records of the endpoint's deliveries in this state, within a range.
+fn within_range(
+    endpoint: &EndpointQueue,
+    state: DeliveryState,
+    range: SegmentRange,
+) -> RoaringTreemap {
+    let retrying = || endpoint.retrying.range(range.first..=range.last).map(|(seq, _)| *seq);
+    let mut found = RoaringTreemap::new();
+
+    match state {
+        DeliveryState::InFlight => {
+            found.extend(endpoint.in_flight_records().filter(|seq| range.holds(*seq)));
+        }
+
+        // What was taken up was delivered, unless it is known to have come to something else.
+        DeliveryState::Delivered => {
+            found = within(&endpoint.ahead, range);
+            if endpoint.low >= range.first {
+                found.insert_range(range.first..=endpoint.low.min(range.last));
+            }
+            found -= &endpoint.dead;
+            found -= &endpoint.revived;
+            retrying().for_each(|seq| {
+                found.remove(seq);
+            });
+        }
+
+        _ => {
+            if let Some(unread) = unread(endpoint, range.last) {
+                let first = range.first.max(*unread.start());
+                if first <= *unread.end() {
+                    found.insert_range(first..=*unread.end());
+                    found -= &endpoint.ahead;
+                }
+            }
+            found |= within(&endpoint.revived, range);
+            found.extend(retrying());
+            found.extend(endpoint.outstanding_records().filter(|seq| range.holds(*seq)));
+            found.extend(endpoint.kept.records().filter(|record| range.holds(*record)));
+        }
+    }
+
+    found -= &endpoint.cancelled;
+    found
+}
+
+/// The part of the endpoint's stream that was not read, up to this record.
+fn unread(endpoint: &EndpointQueue, last: Seq) -> Option<RangeInclusive<Seq>> {
+    // A checkpoint of an earlier version does not say where the stream ends.
+    let end = if endpoint.stream_end > 0 { endpoint.stream_end.min(last) } else { last };
+    let first = endpoint.first_unread()?.max(endpoint.low + 1);
+    (endpoint.in_stream() > 0 && first <= end).then_some(first..=end)
+}
+
+/// The last of a set, up to this one.
+fn last_in(set: &RoaringTreemap, last: Seq) -> Option<Seq> {
+    set.select(set.rank(last).checked_sub(1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use roaring::RoaringTreemap;
+
+    use super::CandidatesQuery;
+    use crate::model::{DeliveryId, DeliveryState, Endpoint, Outcome, Seq, Source};
+    use crate::queue::testing::{TestQueue, report};
+    use crate::queue::{CreateSource, HoldEndpoint, Loss, Queue, SettleLoss, State};
+
+    const FAILED: Outcome = Outcome::Retryable { after_ms: None };
+
+    /// Two events of which `app` took both, `sick` fails the first, and `kept`, on hold, waits for
+    /// both; then many records of other things.
+    fn world() -> (TestQueue, [Seq; 2]) {
+        let endpoint = |name: &str| Endpoint::new(name, format!("http://{name}.example/"));
+        let mut world = TestQueue::new([endpoint("app"), endpoint("sick"), endpoint("kept")]);
+        world.input(HoldEndpoint { name: "kept".to_owned() });
+        let events = [world.accept("{}").seq, world.accept("{}").seq];
+        for seq in events {
+            let at = |endpoint| DeliveryId { seq, endpoint };
+            world.finish(at(1), report(world.now, Outcome::Delivered));
+            let outcome = if seq == events[0] { FAILED } else { Outcome::Delivered };
+            world.finish(at(2), report(world.now, outcome));
+        }
+        for n in 0..100 {
+            world.input(CreateSource(Box::new(Source::new(format!("s{n}"), "none"))));
+        }
+        (world, events)
+    }
+
+    fn candidates(queue: &Queue, world: &TestQueue, state: DeliveryState) -> RoaringTreemap {
+        let mut query = CandidatesQuery { state, endpoint: None, before: Seq::MAX };
+        let mut all = RoaringTreemap::new();
+        while query.before > 0 {
+            let part = queue.ask(world.now, &query).expect("the log is whole");
+            assert!(part.from < query.before, "it goes on");
+            all |= part.records;
+            query.before = part.from;
+        }
+        all
+    }
+
+    fn seqs(seqs: &[Seq]) -> RoaringTreemap {
+        seqs.iter().copied().collect()
+    }
+
+    #[test]
+    fn of_what_waits_only_its_records_are_candidates() {
+        let (world, [first, second]) = world();
+        let mut state = State::new();
+        for (seq, record) in (1..).zip(&world.records) {
+            state.apply(seq, record).expect("it follows");
+        }
+        // What waits is known after a restart as well.
+        for queue in [&world.queue, &Queue::new(state, 1, world.now)] {
+            let of = |state| candidates(queue, &world, state);
+            assert_eq!(of(DeliveryState::Pending), seqs(&[first]), "one waits for a retry");
+            let held = of(DeliveryState::Held);
+            assert!(held.contains(first) && held.max() == Some(second), "{held:?}");
+            assert!(held.len() <= 3, "nothing behind the end of its stream: {held:?}");
+            assert!(of(DeliveryState::InFlight).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_was_delivered_stands_where_streams_were_taken_up() {
+        let (mut world, [first, second]) = world();
+        let delivered = candidates(&world.queue, &world, DeliveryState::Delivered);
+        assert!(delivered.contains(first) && delivered.contains(second), "{delivered:?}");
+        assert!(delivered.max() < Some(second + 20), "{delivered:?}");
+
+        let gone = world.queue.state().next_seq - 1;
+        world.input(SettleLoss(Loss::Records { first, last: first }));
+        let query =
+            CandidatesQuery { state: DeliveryState::Delivered, endpoint: None, before: gone };
+        assert_eq!(world.queue.ask(world.now, &query), None, "its event may stand anywhere");
+    }
+
+    #[test]
+    fn an_endpoint_is_asked_about_by_its_name() {
+        let (world, [first, second]) = world();
+        let held = |name: &str| {
+            let query = CandidatesQuery {
+                state: DeliveryState::Held,
+                endpoint: Some(name.to_owned()),
+                before: second,
+            };
+            world.queue.ask(world.now, &query).expect("it is known")
+        };
+        let (kept, app) = (held("kept"), held("app"));
+        assert_eq!((kept.records, kept.endpoints), (seqs(&[first]), vec![3]));
+        assert_eq!((app.from, app.records, app.endpoints), (0, seqs(&[]), vec![]));
+    }
+
+    #[test]
+    fn what_is_under_way_is_in_flight_and_pending() {
+        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
+        let event = world.accept("{}").seq;
+        for state in [DeliveryState::InFlight, DeliveryState::Pending] {
+            assert_eq!(candidates(&world.queue, &world, state), seqs(&[event]), "{state:?}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Lists of deliveries in some state read the records that the queue names, and no others: none of
+//! the deliveries may stand elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hookbox::model::{DeliveryId, DeliveryState, Seq};
+use hookbox::queue::{CandidatesQuery, DeliveriesQuery};
+use hookbox::scheduler::Core;
+use roaring::RoaringTreemap;
+
+use super::World;
+use super::ends::story;
+use crate::sim::store::Disk;
+
+const STATES: [DeliveryState; 4] = [
+    DeliveryState::Pending,
+    DeliveryState::InFlight,
+    DeliveryState::Held,
+    DeliveryState::Delivered,
+];
+
+impl World {
+    pub(super) fn check_candidates(&self, core: &Core<&mut Disk>) {
+        let listed = listed(core);
+        let candidates = STATES.map(|state| self.candidates(core, state));
+        let moved: BTreeSet<Seq> = core.queue.state().moved.iter().map(|(_, at)| at).collect();
+        let ids: Vec<DeliveryId> = listed.keys().copied().collect();
+
+        for view in core.queue.ask(self.now, &DeliveriesQuery(ids)) {
+            let Some(at) = STATES.iter().position(|state| *state == view.state) else { continue };
+            // Nothing is known: all records are read.
+            let Some(candidates) = &candidates[at] else { continue };
+            let (id, records) = (view.delivery, &listed[&view.delivery]);
+            let is_met = |at: &Seq| candidates.contains(*at) || moved.contains(at);
+            // Those that wait for a retry, and have no record of their own, are listed at the end.
+            let is_met = match records.contains(&id.seq) {
+                true => candidates.contains(id.seq),
+                false => view.retry.is_some() || records.iter().any(is_met),
+            };
+            assert!(
+                is_met,
+                "{id} is {:?}, stands at {records:?}, and is looked for elsewhere: {}",
+                view.state,
+                story(core.store, id)
+            );
+        }
+    }
+
+    /// The records that can be of deliveries in this state.
+    fn candidates(&self, core: &Core<&mut Disk>, state: DeliveryState) -> Option<RoaringTreemap> {
+        let mut query = CandidatesQuery { state, endpoint: None, before: Seq::MAX };
+        let mut all = RoaringTreemap::new();
+        while query.before > 0 {
+            let part = core.queue.ask(self.now, &query)?;
+            all |= part.records;
+            query.before = part.from;
+        }
+        Some(all)
+    }
+}
+
+/// All deliveries, with the records at which a list may come by them.
+fn listed(core: &Core<&mut Disk>) -> BTreeMap<DeliveryId, BTreeSet<Seq>> {
+    let mut listed: BTreeMap<DeliveryId, BTreeSet<Seq>> = BTreeMap::new();
+    for (at, record) in core.store.forward(core.queue.state().first_seq) {
+        let placed = record.stream_positions(at).map(|waiting| waiting.delivery);
+        let held = record.held_event();
+        let relocated = held.and_then(|held| Some((held.relocated_from?, held.fan_out)));
+        let relocated = relocated.into_iter().flat_map(|(seq, endpoints)| {
+            endpoints.iter().map(move |endpoint| DeliveryId { seq, endpoint: *endpoint })
+        });
+        for id in placed.chain(relocated) {
+            listed.entry(id).or_default().insert(at);
+        }
+    }
+    listed
+}
