@@ -54,7 +54,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
         tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
     }
 
-    let state = match ahead.confirmed().filter(|state| state.next_seq == log.next_seq()) {
+    let state = match ahead.complete(&log) {
         Some(state) => state,
         None => fold(&log, &reader, checkpoint.as_deref(), first_to_fold)?,
     };
@@ -117,8 +117,9 @@ struct StateAhead {
 }
 
 impl StateAhead {
-    fn confirmed(self) -> Option<State> {
-        self.state.filter(|_| self.is_confirmed)
+    /// The state, when it counts and nothing is missing behind it.
+    fn complete(self, log: &Log) -> Option<State> {
+        self.state.filter(|state| self.is_confirmed && state.next_seq == log.next_seq())
     }
 }
 
@@ -237,3 +238,6 @@ fn seed() -> Result<u64, Exit> {
         Exit::new(Exit::SOFTWARE, format!("the system gives no random numbers: {error}"))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::frame::{DecodedFrame, StoredFrame};
 
 /// Bytes of frames that wait or are being worked on. One larger frame passes alone.
-const BYTES: usize = 2 << 20;
+const BYTES: usize = 512 << 10;
 /// Bytes that wait when whoever takes frames is so far behind that some of its work is done for it.
-const BEHIND: usize = 1 << 20;
+const BEHIND: usize = 256 << 10;
 /// Bytes that are worth waking somebody for.
-const WORTH_WAKING: usize = 128 << 10;
+const WORTH_WAKING: usize = 64 << 10;
 
 /// A frame on its way.
 pub(super) enum QueuedFrame {

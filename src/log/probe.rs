@@ -6,8 +6,8 @@
 //! the daemon lives.
 //!
 //! Opening a torn segment changes it: sled overwrites what it cannot read. A child shows what the
-//! next opening of the same files does, so it opens a segment again until that changes nothing, and
-//! reads it then.
+//! next opening of the same files does, so it opens a segment again until that leaves their content
+//! as it was, and reads it then.
 //!
 //! Only the child's death counts, and only one that its own work caused: what it can read and finds
 //! wrong, the daemon finds as well, and reports with the exact range. A child that cannot be
@@ -252,13 +252,16 @@ fn stamps_set_back(dir: &Path, first: Seq) -> Option<FileStamps> {
 
 /// Reads everything that the store holds, and compares it with the seal.
 ///
-/// A segment without a seal cannot be found complete, whatever its records are. So those of frames
-/// that match their chain heads, which are what was written, are not decoded then unless something
-/// else is wrong: the daemon does that anyway.
+/// A segment without a seal cannot be found complete, whatever its frames are. So these are read
+/// from the store then, but neither compared with their chain heads nor decoded, unless something
+/// else is wrong: the daemon does that itself.
 fn read_all(segment: &Segment, path: &Path, dir: &Path, first: Seq) -> Result<(), LogError> {
     let seal = folder::read_checked::<SegmentSummary>(&folder::seal(dir, first));
     let checkpoint = segment.checkpoint();
-    let scan = |deep| scan(segment, ScanOptions { deep, ..ScanOptions::ALL }, &mut |_, _| {});
+    let scan = |deep| {
+        let options = ScanOptions { hashes: deep, deep, ..ScanOptions::ALL };
+        scan(segment, options, &mut |_, _| {})
+    };
     let mut scanned = scan(seal.is_some())?;
     if seal.is_none() && !scanned.is_sound() {
         scanned = scan(true)?;

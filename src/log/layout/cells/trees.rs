@@ -14,8 +14,8 @@ use crate::model::{Seq, limits};
 const LEAVES: usize = 16;
 /// Shards of sled's cache. As many trees as have a leaf for each of them clear it.
 const SHARDS: usize = 256;
-/// Leaves that a shard may keep of a segment that is read through: of 16 KiB, so 16 MiB in all.
-const KEPT_LEAVES: usize = 4;
+/// Leaves that a shard may keep of a segment that is read through: of 16 KiB, so 8 MiB in all.
+const KEPT_LEAVES: usize = 2;
 /// Leaves of a tree when there are too many trees: fewer than there are cells.
 const LEAVES_AT_MOST: u16 = u16::MAX / CELLS - 4;
 
