@@ -158,7 +158,7 @@ impl Drop for FrameTaker<'_> {
     fn drop(&mut self) {
         let mut state = self.0.locked();
         state.is_abandoned = true;
-        state.frames = Vec::new();
+        (state.frames, state.waiting) = (Vec::new(), 0);
         self.0.changed.notify_all();
     }
 }

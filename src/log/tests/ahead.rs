@@ -12,7 +12,7 @@ use crate::record::Record;
 
 /// Remembers what it was given.
 #[derive(Debug, Default)]
-struct Taken {
+struct FoldedRecords {
     checkpoint: Option<Vec<u8>>,
     records: Vec<(Seq, Record)>,
     /// It takes no record behind this one.
@@ -20,7 +20,7 @@ struct Taken {
     is_confirmed: bool,
 }
 
-impl FoldAhead for Taken {
+impl FoldAhead for FoldedRecords {
     fn begin(&mut self, checkpoint: &[u8]) -> bool {
         self.checkpoint = Some(checkpoint.to_vec());
         self.records.clear();
@@ -37,7 +37,7 @@ impl FoldAhead for Taken {
     }
 }
 
-fn open_folding(dir: &Path, mut taken: Taken) -> (Recovered, Taken) {
+fn open_folding(dir: &Path, mut taken: FoldedRecords) -> (Recovered, FoldedRecords) {
     let recovered = Log::open_folding(options(dir), 1_000, &mut taken).expect("opens");
     (recovered, taken)
 }
@@ -45,7 +45,7 @@ fn open_folding(dir: &Path, mut taken: Taken) -> (Recovered, Taken) {
 #[test]
 fn the_newest_segment_is_folded_while_it_is_verified() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (first, nothing) = open_folding(dir.path(), Taken::default());
+    let (first, nothing) = open_folding(dir.path(), FoldedRecords::default());
     assert!(!nothing.is_confirmed, "there was no segment");
     let Recovered { mut log, reader, .. } = first;
     fill(&mut log, 3);
@@ -59,7 +59,8 @@ fn the_newest_segment_is_folded_while_it_is_verified() {
     fill(&mut log, 500);
     drop((log, reader));
 
-    let (Recovered { reader, problems, .. }, taken) = open_folding(dir.path(), Taken::default());
+    let (Recovered { reader, problems, .. }, taken) =
+        open_folding(dir.path(), FoldedRecords::default());
     assert_eq!(problems, []);
     assert!(taken.is_confirmed);
     assert_eq!(taken.checkpoint.as_deref(), Some(&b"state"[..]));
@@ -70,8 +71,8 @@ fn the_newest_segment_is_folded_while_it_is_verified() {
 #[test]
 fn a_log_without_a_checkpoint_is_folded_from_its_first_record() {
     let dir = tempfile::tempdir().expect("a folder");
-    fill(&mut open_folding(dir.path(), Taken::default()).0.log, 3);
-    let (_, taken) = open_folding(dir.path(), Taken::default());
+    fill(&mut open_folding(dir.path(), FoldedRecords::default()).0.log, 3);
+    let (_, taken) = open_folding(dir.path(), FoldedRecords::default());
     assert!(taken.is_confirmed);
     assert_eq!((taken.checkpoint.as_deref(), taken.records.len()), (Some(&b""[..]), 3));
 }
@@ -79,14 +80,14 @@ fn a_log_without_a_checkpoint_is_folded_from_its_first_record() {
 #[test]
 fn nothing_counts_when_a_record_cannot_be_folded() {
     let dir = tempfile::tempdir().expect("a folder");
-    let Recovered { mut log, .. } = open_folding(dir.path(), Taken::default()).0;
+    let Recovered { mut log, .. } = open_folding(dir.path(), FoldedRecords::default()).0;
     // Far more than may wait for somebody who takes it.
     for n in 0..300 {
         commit(&mut log, &[event(noise(20_000, n))]);
     }
     drop(log);
 
-    let taken = Taken { upto: Some(2), ..Taken::default() };
+    let taken = FoldedRecords { upto: Some(2), ..FoldedRecords::default() };
     let (Recovered { reader, problems, .. }, taken) = open_folding(dir.path(), taken);
     assert_eq!((problems, taken.is_confirmed, taken.records.len()), (Vec::new(), false, 2));
     assert_eq!(forward(&reader, 1).len(), 300);
@@ -95,14 +96,15 @@ fn nothing_counts_when_a_record_cannot_be_folded() {
 #[test]
 fn nothing_counts_when_a_frame_is_damaged() {
     let dir = tempfile::tempdir().expect("a folder");
-    let Recovered { mut log, .. } = open_folding(dir.path(), Taken::default()).0;
+    let Recovered { mut log, .. } = open_folding(dir.path(), FoldedRecords::default()).0;
     fill(&mut log, 3);
     commit(&mut log, &[event(noise(50_000, 1)), event(noise(50_000, 2))]);
     fill(&mut log, 2);
     drop(log);
     meddle(dir.path(), 1, Tampering::LoseMiddle { first: 4 });
 
-    let (Recovered { reader, problems, .. }, taken) = open_folding(dir.path(), Taken::default());
+    let (Recovered { reader, problems, .. }, taken) =
+        open_folding(dir.path(), FoldedRecords::default());
     assert!(!taken.is_confirmed, "{taken:?}");
     assert_eq!((problems[0].first, problems[0].last), (4, 5), "{problems:?}");
     let expected = [Ok(1), Ok(2), Ok(3), Err((4, 5)), Ok(6), Ok(7)];
@@ -114,7 +116,7 @@ fn nothing_counts_when_the_end_is_damaged_or_missing() {
     let changed = |value: &mut Vec<u8>| *value.last_mut().expect("not empty") ^= 1;
     for is_missing in [false, true] {
         let dir = tempfile::tempdir().expect("a folder");
-        fill(&mut open_folding(dir.path(), Taken::default()).0.log, 5);
+        fill(&mut open_folding(dir.path(), FoldedRecords::default()).0.log, 5);
         if is_missing {
             let log_dir = dir.path().join("log");
             let (mut watermark, mark) = Watermark::open(&log_dir, false).expect("opens");
@@ -124,11 +126,13 @@ fn nothing_counts_when_the_end_is_damaged_or_missing() {
             meddle(dir.path(), 1, Tampering::Beginning { first: 5, change: changed });
         }
 
-        let (Recovered { problems, .. }, taken) = open_folding(dir.path(), Taken::default());
+        let (Recovered { problems, .. }, taken) =
+            open_folding(dir.path(), FoldedRecords::default());
         assert!(!taken.is_confirmed && problems.len() == 1, "{taken:?}, {problems:?}");
 
         // The segment that has been begun repeats the checkpoint before the gap.
-        let (Recovered { first_to_fold, .. }, taken) = open_folding(dir.path(), Taken::default());
+        let (Recovered { first_to_fold, .. }, taken) =
+            open_folding(dir.path(), FoldedRecords::default());
         assert_eq!((first_to_fold, taken.is_confirmed), (1, false));
     }
 }
@@ -141,7 +145,8 @@ fn an_older_segment_is_not_folded_ahead_in_the_place_of_the_newest() {
     drop(log);
     fs::remove_file(folder::segment(&dir.path().join("log"), 61).join("db")).expect("removes");
 
-    let (Recovered { log, problems, .. }, taken) = open_folding(dir.path(), Taken::default());
+    let (Recovered { log, problems, .. }, taken) =
+        open_folding(dir.path(), FoldedRecords::default());
     assert_eq!((log.next_seq(), taken.is_confirmed), (65, false), "{problems:?}");
 }
 
@@ -152,7 +157,7 @@ fn nothing_counts_when_the_checkpoint_is_damaged() {
     meddle(dir.path(), 61, Tampering::Checkpoint(b"seats".to_vec()));
 
     let (Recovered { first_to_fold, problems, .. }, taken) =
-        open_folding(dir.path(), Taken::default());
+        open_folding(dir.path(), FoldedRecords::default());
     assert_eq!((first_to_fold, problems.len()), (51, 1), "{problems:?}");
     assert!(!taken.is_confirmed && taken.checkpoint.is_none(), "{taken:?}");
 }

@@ -226,8 +226,8 @@ impl FrameTrees {
     }
 
     /// How often a leaf of so many bytes is to be accessed. Of a segment that is read through, sled
-    /// may keep a few leaves more, until the last trees make it let go of them: that is an eighth
-    /// less work for a start.
+    /// may keep a few leaves more, until the last trees make it let go of them: a start is quicker
+    /// so.
     fn accesses(&self, tree: &FrameTree, bytes: usize) -> usize {
         let accesses = leaf::accesses(bytes);
         let is_at_the_end = || {
