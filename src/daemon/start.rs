@@ -9,8 +9,10 @@ use rustix::fs::Mode;
 
 use super::exit::Exit;
 use crate::config::Config;
-use crate::log::{DiskBudget, Log, LogError, LogProblem, Options, Reader, Recovered};
+use crate::log::{DiskBudget, FoldAhead, Log, LogError, LogProblem, Options, Reader, Recovered};
+use crate::model::Seq;
 use crate::queue::{Queue, QueueRequest, State, StateError};
+use crate::record::Record;
 use crate::scheduler::{AskQueue, Clock, settle_at_start};
 
 /// An opened log, and the queue made from it.
@@ -45,13 +47,18 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
             "fdatasync is left out: what is acknowledged now does not survive a power cut"
         );
     }
+    let mut ahead = StateAhead::default();
     let Recovered { mut log, reader, checkpoint, first_to_fold, mut problems } =
-        Log::open(options, clock().wall_ms)?;
+        Log::open_folding(options, clock().wall_ms, &mut ahead)?;
     for problem in &problems {
         tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
     }
 
-    let state = fold(&log, &reader, checkpoint.as_deref(), first_to_fold)?;
+    let state = match ahead.complete(&log) {
+        Some(state) => state,
+        None => fold(&log, &reader, checkpoint.as_deref(), first_to_fold)?,
+    };
+    drop(checkpoint);
     if let Some(problem) = reader.report_missing_before(state.first_seq) {
         tracing::error!(%problem, "the log is damaged; see `hookboxctl log verify`");
         problems.push(problem);
@@ -98,6 +105,41 @@ fn warn_of_open_folder(data: &Path) {
             meta.uid(),
             meta.mode() & 0o7777
         );
+    }
+}
+
+/// The state that is folded while the log is being verified. What cannot be folded is left to
+/// [`fold`], which reports it.
+#[derive(Default)]
+struct StateAhead {
+    state: Option<State>,
+    is_confirmed: bool,
+}
+
+impl StateAhead {
+    /// The state, when it counts and nothing is missing behind it.
+    fn complete(self, log: &Log) -> Option<State> {
+        self.state.filter(|state| self.is_confirmed && state.next_seq == log.next_seq())
+    }
+}
+
+impl FoldAhead for StateAhead {
+    fn begin(&mut self, checkpoint: &[u8]) -> bool {
+        // The one that was begun before goes first.
+        self.state = None;
+        self.state = match checkpoint {
+            [] => Some(State::new()),
+            bytes => State::from_checkpoint(bytes).ok(),
+        };
+        self.state.is_some()
+    }
+
+    fn fold(&mut self, seq: Seq, record: &Record) -> bool {
+        self.state.as_mut().is_some_and(|state| state.apply(seq, record).is_ok())
+    }
+
+    fn confirm(&mut self) {
+        self.is_confirmed = true;
     }
 }
 
@@ -196,3 +238,6 @@ fn seed() -> Result<u64, Exit> {
         Exit::new(Exit::SOFTWARE, format!("the system gives no random numbers: {error}"))
     })
 }
+
+#[cfg(test)]
+mod tests;

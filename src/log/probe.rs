@@ -6,8 +6,8 @@
 //! the daemon lives.
 //!
 //! Opening a torn segment changes it: sled overwrites what it cannot read. A child shows what the
-//! next opening of the same files does, so it opens a segment again until that changes nothing, and
-//! reads it then.
+//! next opening of the same files does, so it opens a segment again until that leaves their content
+//! as it was, and reads it then.
 //!
 //! Only the child's death counts, and only one that its own work caused: what it can read and finds
 //! wrong, the daemon finds as well, and reports with the exact range. A child that cannot be
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::checksums::{self, FileStamps};
+use super::checksums::{self, FileStamps, SegmentChecksums};
 use super::error::{LogError, StoreFault};
 use super::scan::{ScanOptions, scan};
 use super::segment::Segment;
@@ -204,21 +204,41 @@ fn open_and_read(path: &Path) -> Result<(), LogError> {
         return Err(LogError::corrupt("open", path, "it is not the folder of a segment"));
     };
 
+    let mut content = None;
     for _ in 1..ROUNDS {
-        let before = stamps_set_back(dir, first);
-        let opened = Segment::open_unmarked(dir, first);
+        let Some((opened, stamps)) = open_if_still(&mut content, dir, first) else { continue };
+
         // Reading takes far longer than opening, and what counts is how the segment reads as the
         // daemon will find it.
-        if before.is_none() || checksums::stamps(dir, first) != before {
-            continue;
-        }
-
         let found = opened.and_then(|segment| read_all(&segment, path, dir, first));
-        if checksums::stamps(dir, first) == before {
+        if checksums::stamps(dir, first).as_ref() == Some(&stamps) {
             return found;
         }
     }
     Segment::open_unmarked(dir, first).and_then(|segment| read_all(&segment, path, dir, first))
+}
+
+/// Opens the segment. Returns it, and the stamps of its files, when opening it has left these as
+/// they were. `content` is what they held after the opening before.
+fn open_if_still(
+    content: &mut Option<SegmentChecksums>,
+    dir: &Path,
+    first: Seq,
+) -> Option<(Result<Segment, LogError>, FileStamps)> {
+    let before = stamps_set_back(dir, first);
+    let opened = Segment::open_unmarked(dir, first);
+    if let Some(stamps) = before
+        && checksums::stamps(dir, first).as_ref() == Some(&stamps)
+    {
+        return Some((opened, stamps));
+    }
+
+    // Where the last part of sled's log is not full, sled writes zeros behind its end each time
+    // that it opens it. So a file that was written to may hold what it held.
+    let found = checksums::of_files(dir, first).ok();
+    let is_same = found.is_some() && found == *content;
+    *content = found;
+    if is_same { Some((opened, stamps_set_back(dir, first)?)) } else { None }
 }
 
 /// The stamps of the files, with the time of the data file set back, so that whatever is written to
@@ -230,16 +250,28 @@ fn stamps_set_back(dir: &Path, first: Seq) -> Option<FileStamps> {
     checksums::stamps(dir, first)
 }
 
-/// Reads everything and compares it with the seal.
+/// Reads everything that the store holds, and compares it with the seal.
+///
+/// A segment without a seal cannot be found complete, whatever its frames are. So these are read
+/// from the store then, but neither compared with their chain heads nor decoded, unless something
+/// else is wrong: the daemon does that itself.
 fn read_all(segment: &Segment, path: &Path, dir: &Path, first: Seq) -> Result<(), LogError> {
+    let seal = folder::read_checked::<SegmentSummary>(&folder::seal(dir, first));
     let checkpoint = segment.checkpoint();
-    let scanned = scan(segment, ScanOptions { deep: true, ..ScanOptions::ALL }, &mut |_, _| {})?;
+    let scan = |deep| {
+        let options = ScanOptions { hashes: deep, deep, ..ScanOptions::ALL };
+        scan(segment, options, &mut |_, _| {})
+    };
+    let mut scanned = scan(seal.is_some())?;
+    if seal.is_none() && !scanned.is_sound() {
+        scanned = scan(true)?;
+    }
     checkpoint?;
     if let Some(problem) = scanned.problems.into_iter().next() {
         return Err(LogError::Damaged(problem));
     }
 
-    let Some(seal) = folder::read_checked::<SegmentSummary>(&folder::seal(dir, first)) else {
+    let Some(seal) = seal else {
         let what = "it has no seal, so whether it is complete is unknown";
         return Err(LogError::corrupt("read", path, what));
     };
@@ -270,7 +302,24 @@ mod tests {
     use std::io;
     use std::process::{Command, Stdio};
 
-    use super::{COMPLETE, ProbeOutcome, SURVIVED, outcome_by_words};
+    use super::{COMPLETE, ProbeOutcome, SURVIVED, open_if_still, outcome_by_words};
+    use crate::log::{Log, Options};
+    use crate::record::Record;
+
+    #[test]
+    fn a_segment_that_was_left_open_is_read_at_its_second_opening() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = Options { dir: dir.path().join("log"), ..Options::default() };
+        let mut log = Log::open(options, 1).expect("opens").log;
+        for event in 1..=9 {
+            let _durable = log.commit(&[Record::DuplicateSeen { event, at: 1 }]).expect("commits");
+        }
+        drop(log);
+
+        let mut content = None;
+        let mut is_still = || open_if_still(&mut content, &dir.path().join("log"), 1).is_some();
+        assert_eq!([is_still(), is_still()], [false, true], "the first one writes a snapshot");
+    }
 
     #[test]
     fn the_last_words_of_a_child_say_how_it_ended_where_the_system_does_not() {

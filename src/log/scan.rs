@@ -13,6 +13,9 @@ use crate::record::Record;
 pub(super) struct ScanOptions {
     /// Frames behind this record are ignored.
     pub upto: Seq,
+    /// Whether to compare each frame with its chain head. Without that, only what the heads say is
+    /// compared.
+    pub hashes: bool,
     /// Whether to decompress the frames and check each record.
     pub deep: bool,
     /// A record whose chain head is looked for.
@@ -23,7 +26,8 @@ pub(super) struct ScanOptions {
 
 impl ScanOptions {
     /// From the first frame to the last, without checking each record.
-    pub const ALL: Self = Self { upto: Seq::MAX, deep: false, head_of: None, record_of: None };
+    pub const ALL: Self =
+        Self { upto: Seq::MAX, hashes: true, deep: false, head_of: None, record_of: None };
 }
 
 /// Records that a frame may have more than there are behind the last good one, as its head says,
@@ -58,6 +62,11 @@ pub(super) struct SegmentScan {
 }
 
 impl SegmentScan {
+    /// Whether everything up to its end is there, and each frame follows the one before it.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty() && self.remains.is_none()
+    }
+
     /// The summary of the segment that was scanned.
     pub fn summary(&self, segment: &Segment, sealed_at: Option<WallMs>) -> SegmentSummary {
         SegmentSummary {
@@ -81,6 +90,8 @@ struct FrameScanner<'a> {
     result: SegmentScan,
     /// What was wrong with frames since the last good one.
     broken: Option<FrameRemains>,
+    /// Gets each frame that is whole, unless the scan is deep.
+    whole: &'a mut dyn FnMut(StoredFrame),
 }
 
 /// Scans the segment; `progress` is called with the records and stored bytes of each frame.
@@ -89,7 +100,27 @@ pub(super) fn scan(
     options: ScanOptions,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<SegmentScan, LogError> {
-    let mut scanner = FrameScanner::new(segment, options);
+    scan_frames(segment, options, progress, &mut drop)
+}
+
+/// The same from the first frame to the last, and calls `whole` with each frame that matches its
+/// chain head. Whether it follows the one before it is in the result.
+pub(super) fn scan_into(
+    segment: &Segment,
+    options: ScanOptions,
+    whole: &mut dyn FnMut(StoredFrame),
+) -> Result<SegmentScan, LogError> {
+    scan_frames(segment, options, &mut |_, _| {}, whole)
+}
+
+fn scan_frames(
+    segment: &Segment,
+    options: ScanOptions,
+    progress: &mut dyn FnMut(u64, u64),
+    whole: &mut dyn FnMut(StoredFrame),
+) -> Result<SegmentScan, LogError> {
+    let mut scanner = FrameScanner::new(segment, options, whole);
+    let _through = segment.reading_through();
 
     let mut at = Some(segment.header.first);
     while let Some(seq) = at.filter(|seq| *seq <= options.upto) {
@@ -124,7 +155,11 @@ pub(super) fn scan(
 }
 
 impl<'a> FrameScanner<'a> {
-    fn new(segment: &'a Segment, options: ScanOptions) -> Self {
+    fn new(
+        segment: &'a Segment,
+        options: ScanOptions,
+        whole: &'a mut dyn FnMut(StoredFrame),
+    ) -> Self {
         let result = SegmentScan {
             records: 0,
             payload_bytes: 0,
@@ -136,7 +171,7 @@ impl<'a> FrameScanner<'a> {
             found_record: None,
             dropped: Vec::new(),
         };
-        Self { segment, options, result, broken: None }
+        Self { segment, options, result, broken: None, whole }
     }
 
     /// Takes in a frame that cannot be read, and seems to have records up to this one.
@@ -156,7 +191,7 @@ impl<'a> FrameScanner<'a> {
     /// Takes in one frame. Returns how many records and bytes it holds, when it is whole.
     fn frame(&mut self, frame: StoredFrame) -> Option<(u64, u64)> {
         let head = frame.head;
-        if !frame.is_whole() {
+        if self.options.hashes && !frame.is_whole() {
             let (first, last) = (head.first, head.last());
             let what =
                 format!("the frame of records {first} to {last} does not match its chain head");
@@ -177,6 +212,8 @@ impl<'a> FrameScanner<'a> {
 
         if self.options.deep {
             self.check_records(frame);
+        } else {
+            (self.whole)(frame);
         }
 
         let bytes = u64::from(head.stored_len);

@@ -207,6 +207,12 @@ impl Segment {
         self.read.load(Ordering::Relaxed) >= limits::READ_FROM_SEGMENT
     }
 
+    /// Marks it as being read once, from its beginning to its end, as long as this lives.
+    pub fn reading_through(&self) -> ReadingThrough<'_> {
+        self.layout.set_reading_through(true);
+        ReadingThrough(self)
+    }
+
     /// The frame that holds the record, or else the next one behind it.
     pub fn at_or_after(&self, seq: Seq) -> Result<Option<FrameLookup>, LogError> {
         self.database.reading(|| {
@@ -275,6 +281,15 @@ impl Segment {
     #[cfg(test)]
     pub fn replace_header(&self, bytes: &[u8]) {
         self.database.put(HEADER, bytes).expect("writes");
+    }
+}
+
+/// See [`Segment::reading_through`].
+pub(super) struct ReadingThrough<'a>(&'a Segment);
+
+impl Drop for ReadingThrough<'_> {
+    fn drop(&mut self) {
+        self.0.layout.set_reading_through(false);
     }
 }
 

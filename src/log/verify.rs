@@ -184,7 +184,7 @@ impl<'a> Verifier<'a> {
             progress(*at);
         };
         let record_of = self.expect.map(|e| e.head);
-        let options = ScanOptions { upto, deep: true, head_of: None, record_of };
+        let options = ScanOptions { upto, deep: true, record_of, ..ScanOptions::ALL };
         let mut scanned = scan(&segment, options, &mut count).map_err(Some)?;
 
         self.report.expected_at = self.report.expected_at.or(scanned.found_record);

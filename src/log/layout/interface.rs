@@ -40,6 +40,10 @@ pub(in crate::log) trait SegmentLayout: Send + Sync {
     /// left of a commit that was never completed. Returns whether it may.
     fn remove_unfinished(&self, from: Seq) -> Result<bool, LogError>;
 
+    /// Marks it as being read once, from its beginning to its end, or not any more: a layout may
+    /// take less care then of what the store keeps in memory, up to the end.
+    fn set_reading_through(&self, is_reading: bool);
+
     /// Whether the segment should be rolled before it is full: it has very many commits.
     fn is_crowded(&self) -> bool;
 

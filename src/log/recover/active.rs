@@ -76,7 +76,7 @@ impl Recovery {
         mark: Option<Mark>,
         options: &Options,
     ) -> Result<ActiveSegment, LogError> {
-        let NewestSegment { segment, scan } = newest;
+        let NewestSegment { segment, scan, .. } = newest;
         // What a killed process left in the system's cache counts from now on, so it has to be on
         // the disk.
         segment.sync()?;
@@ -127,7 +127,7 @@ impl Recovery {
         (reach, why): (Seq, String),
         options: &Options,
     ) -> Result<ActiveSegment, LogError> {
-        let NewestSegment { segment, scan } = newest;
+        let NewestSegment { segment, scan, .. } = newest;
         let (first, gap_from) = (reach + 1, scan.last + 1);
         let what =
             format!("{why}: the log ends with record {}, and continues with {first}", scan.last);
@@ -156,7 +156,7 @@ impl Recovery {
     /// Checks whether the watermark belongs to this log.
     fn compare_with_mark(&mut self, newest: &NewestSegment, mark: Option<Mark>) {
         let Some(mark) = mark else { return };
-        let NewestSegment { segment, scan } = newest;
+        let NewestSegment { segment, scan, .. } = newest;
 
         let first = segment.header.first;
         let known = if mark.seq + 1 == first { Some(segment.header.prev) } else { scan.found_head };

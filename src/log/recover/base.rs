@@ -1,8 +1,9 @@
 //! The checkpoint from which the state is folded.
 
+use super::newest::NewestSegment;
 use super::recovery::Recovery;
 use crate::log::error::LogError;
-use crate::log::segment::Segment;
+use crate::log::header::SegmentHeader;
 use crate::model::Seq;
 
 /// A checkpoint of the state before `fold_from`.
@@ -13,13 +14,11 @@ pub(super) struct BaseCheckpoint {
 
 impl Recovery {
     /// The newest checkpoint that can be read.
-    pub fn find_base(&mut self, newest: Option<&Segment>) -> Option<BaseCheckpoint> {
+    pub fn find_base(&mut self, newest: Option<&mut NewestSegment>) -> Option<BaseCheckpoint> {
         let newest = newest?;
-        let newest_first = newest.header.first;
-        match newest.checkpoint() {
-            Ok(checkpoint) => {
-                return Some(BaseCheckpoint { checkpoint, fold_from: newest.header.fold_from });
-            }
+        let SegmentHeader { first: newest_first, fold_from, .. } = newest.segment.header;
+        match newest.folded.take().map_or_else(|| newest.segment.checkpoint(), Ok) {
+            Ok(checkpoint) => return Some(BaseCheckpoint { checkpoint, fold_from }),
             Err(error) => self.report_bad_checkpoint(newest_first, &error),
         }
 

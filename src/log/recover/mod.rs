@@ -6,10 +6,11 @@
 //! one begins behind the watermark, which remembers the gap. Record numbers are never used twice.
 //!
 //! The steps, one file each: `inventory` (leftovers, segments, seals), `newest` (the newest segment
-//! that can be opened), `base` (the newest checkpoint that can be read), `active` (where records go
-//! from now on).
+//! that can be opened), `ahead` (its records are folded while it is verified), `base` (the newest
+//! checkpoint that can be read), `active` (where records go from now on).
 
 mod active;
+mod ahead;
 mod base;
 mod inventory;
 mod newest;
@@ -17,6 +18,7 @@ mod recovery;
 
 use std::sync::Arc;
 
+pub use self::ahead::FoldAhead;
 use self::newest::NewestSegment;
 use self::recovery::{Recovery, is_possible};
 use super::append::Log;
@@ -52,18 +54,38 @@ impl Log {
     /// When another process has it ([`LogError::InUse`]), or the operating system refuses. Damage
     /// is no error: it is listed in [`Recovered::problems`].
     pub fn open(options: Options, wall_ms: WallMs) -> Result<Recovered, LogError> {
-        // Before anything else: what a later version wrote is not changed.
-        let format = FolderFormat::read(&options.dir)?;
+        open_or_fold(&options, wall_ms, &mut None)
+    }
 
-        folder::create(&options.dir)?;
-        ballast::release_to_open(&options.dir);
-        match open_once(&options, &format, wall_ms) {
-            // The ballast released above was not enough: once more without any.
-            Err(error) if error.is_full() && ballast::release(&options.dir) => {
-                open_once(&options, &format, wall_ms)
-            }
-            opened => opened,
+    /// The same, and folds the records of the newest segment while they are being verified.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_folding(
+        options: Options,
+        wall_ms: WallMs,
+        ahead: &mut dyn FoldAhead,
+    ) -> Result<Recovered, LogError> {
+        open_or_fold(&options, wall_ms, &mut Some(ahead))
+    }
+}
+
+fn open_or_fold(
+    options: &Options,
+    wall_ms: WallMs,
+    ahead: &mut Option<&mut dyn FoldAhead>,
+) -> Result<Recovered, LogError> {
+    // Before anything else: what a later version wrote is not changed.
+    let format = FolderFormat::read(&options.dir)?;
+
+    folder::create(&options.dir)?;
+    ballast::release_to_open(&options.dir);
+    match open_once(options, &format, wall_ms, ahead) {
+        // The ballast released above was not enough: once more without any.
+        Err(error) if error.is_full() && ballast::release(&options.dir) => {
+            open_once(options, &format, wall_ms, ahead)
         }
+        opened => opened,
     }
 }
 
@@ -71,6 +93,7 @@ fn open_once(
     options: &Options,
     format: &FolderFormat,
     wall_ms: WallMs,
+    ahead: &mut Option<&mut dyn FoldAhead>,
 ) -> Result<Recovered, LogError> {
     let segments = Arc::new(lock_and_measure(options, format)?);
     let mut recovery = Recovery::new(segments, wall_ms);
@@ -80,13 +103,15 @@ fn open_once(
     failpoint::reached("open.tidied");
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
     let mark = mark.filter(|mark| is_possible(mark.seq));
-    let newest = recovery.open_newest(present, mark)?;
+    let mut newest = recovery.open_newest(present, mark, ahead)?;
+    let folded = newest.as_ref().filter(|newest| newest.folded.is_some());
+    let folded = folded.map(|newest| newest.segment.header.first);
     failpoint::reached("open.read");
 
     // The newest is added at the end: it may turn out not to be the active one.
     recovery.add_older_segments();
     report_unverified_tail(&mut recovery, newest.as_ref(), mark)?;
-    let base = recovery.find_base(newest.as_ref().map(|n| &n.segment));
+    let base = recovery.find_base(newest.as_mut());
     // Before a segment of this format is begun: earlier versions are to stay away from it.
     format.write(&options.dir)?;
     let active = recovery.choose_active(newest, base.as_ref(), mark, options)?;
@@ -122,6 +147,12 @@ fn open_once(
         segments,
     };
     reader.measure_disk_space();
+    // With another active segment, records are missing behind what was folded.
+    if folded == Some(log.slot.first)
+        && let Some(ahead) = ahead
+    {
+        ahead.confirm();
+    }
 
     let checkpoint = base.map(|base| base.checkpoint).filter(|bytes| !bytes.is_empty());
     Ok(Recovered { log, reader, checkpoint, first_to_fold: fold_from, problems })

@@ -1,5 +1,6 @@
 //! The newest segment that can be opened, and the seals of the others.
 
+use super::ahead::{FoldAhead, scan_and_fold};
 use super::recovery::{Recovery, read_seal};
 use crate::log::error::LogError;
 use crate::log::folder;
@@ -13,6 +14,8 @@ use crate::model::Seq;
 pub(super) struct NewestSegment {
     pub segment: Segment,
     pub scan: SegmentScan,
+    /// Its checkpoint, when it and all of its records were folded ahead.
+    pub folded: Option<Vec<u8>>,
 }
 
 impl NewestSegment {
@@ -29,10 +32,11 @@ impl Recovery {
         &mut self,
         mut present: Vec<Seq>,
         mark: Option<Mark>,
+        ahead: &mut Option<&mut dyn FoldAhead>,
     ) -> Result<Option<NewestSegment>, LogError> {
         let mut newest = None;
         while let Some(first) = present.pop() {
-            match self.open_and_scan(first, mark) {
+            match self.open_and_scan(first, mark, ahead) {
                 Ok(found) => {
                     newest = Some(found);
                     break;
@@ -56,14 +60,19 @@ impl Recovery {
         Ok(newest)
     }
 
-    fn open_and_scan(&self, first: Seq, mark: Option<Mark>) -> Result<NewestSegment, LogError> {
+    fn open_and_scan(
+        &self,
+        first: Seq,
+        mark: Option<Mark>,
+        ahead: &mut Option<&mut dyn FoldAhead>,
+    ) -> Result<NewestSegment, LogError> {
         let segment = self.segments.opener.open(first)?;
         // The marker of the open segment has to survive a power cut.
         folder::sync(&self.segments.dir)?;
 
         let options = ScanOptions { head_of: mark.map(|m| m.seq), ..ScanOptions::ALL };
-        let scan = scan(&segment, options, &mut |_, _| {})?;
-        Ok(NewestSegment { segment, scan })
+        let (scan, folded) = scan_and_fold(&segment, options, ahead)?;
+        Ok(NewestSegment { segment, scan, folded })
     }
 
     /// The summary in a segment's seal. A seal that is missing or damaged is written again; `None`

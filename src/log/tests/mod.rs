@@ -1,6 +1,7 @@
 //! The log as a whole, on a real folder. One file a question; what several need is in `helpers`.
 //! All but the measurements and `cells` run on segments of either format.
 
+mod ahead;
 mod cells;
 mod chain;
 mod commits;

@@ -184,6 +184,10 @@ impl SegmentLayout for CellLayout {
         Ok(false)
     }
 
+    fn set_reading_through(&self, is_reading: bool) {
+        self.store.set_reading_through(is_reading);
+    }
+
     fn is_crowded(&self) -> bool {
         self.store.is_crowded()
     }

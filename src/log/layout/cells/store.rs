@@ -32,6 +32,10 @@ impl CellStore {
         Ok(Self { database: database.clone(), trees, search, writing })
     }
 
+    pub fn set_reading_through(&self, is_reading: bool) {
+        self.trees.set_reading_through(is_reading);
+    }
+
     pub fn is_crowded(&self) -> bool {
         self.trees.count() >= limits::CROWDED_TREES
     }

@@ -12,6 +12,10 @@ use crate::model::{Seq, limits};
 
 /// Leaves that a tree has at least.
 const LEAVES: usize = 16;
+/// Shards of sled's cache. As many trees as have a leaf for each of them clear it.
+const SHARDS: usize = 256;
+/// Leaves that a shard may keep of a segment that is read through: of 16 KiB, so 8 MiB in all.
+const KEPT_LEAVES: usize = 2;
 /// Leaves of a tree when there are too many trees: fewer than there are cells.
 const LEAVES_AT_MOST: u16 = u16::MAX / CELLS - 4;
 
@@ -41,6 +45,8 @@ pub(super) struct FrameTrees {
     first: Seq,
     trees: RwLock<BTreeMap<u16, Arc<FrameTree>>>,
     cache: Mutex<LeafCache>,
+    /// They are being read once, from the first to the last.
+    reading_through: AtomicBool,
 }
 
 impl FrameTrees {
@@ -60,7 +66,12 @@ impl FrameTrees {
         }
 
         let (database, trees) = (database.clone(), RwLock::new(trees));
-        Ok(Self { database, first, trees, cache: Mutex::default() })
+        let (cache, reading_through) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { database, first, trees, cache, reading_through })
+    }
+
+    pub fn set_reading_through(&self, is_reading: bool) {
+        self.reading_through.store(is_reading, Ordering::Relaxed);
     }
 
     pub fn count(&self) -> usize {
@@ -208,10 +219,25 @@ impl FrameTrees {
         let entries = self.database.entries(&tree.tree, cell..=cell + CELLS - 1)?;
         let leaf = Arc::new(LeafValues::new(entries));
         if !grows {
-            self.database.access(&tree.tree, cell, leaf::accesses(leaf.bytes()))?;
+            self.database.access(&tree.tree, cell, self.accesses(&tree, leaf.bytes()))?;
             self.cache().keep(at, &leaf, cleared);
         }
         Ok(leaf)
+    }
+
+    /// How often a leaf of so many bytes is to be accessed. Of a segment that is read through, sled
+    /// may keep a few leaves more, until the last trees make it let go of them: a start is quicker
+    /// so.
+    fn accesses(&self, tree: &FrameTree, bytes: usize) -> usize {
+        let accesses = leaf::accesses(bytes);
+        let is_at_the_end = || {
+            let last = self.last().map_or(0, |last| last.number);
+            usize::from(last.saturating_sub(tree.number)) < SHARDS / LEAVES
+        };
+        if self.reading_through.load(Ordering::Relaxed) && !is_at_the_end() {
+            return accesses.div_ceil(KEPT_LEAVES);
+        }
+        accesses
     }
 
     /// Forgets the leaves that are kept: one of them was changed.

@@ -134,6 +134,8 @@ impl SegmentLayout for ChunkLayout {
         self.database.remove(&behind).map(|_| true)
     }
 
+    fn set_reading_through(&self, _is_reading: bool) {}
+
     fn is_crowded(&self) -> bool {
         false
     }

@@ -1,5 +1,7 @@
 //! The same questions on segments of format 1.
 
+#[path = "../ahead.rs"]
+mod ahead;
 #[path = "../chain.rs"]
 mod chain;
 #[path = "../commits.rs"]
