@@ -54,7 +54,7 @@ impl EndpointQueue {
     /// attempted before.
     pub fn in_flight_records(&self) -> impl Iterator<Item = Seq> + '_ {
         let members = self.runtime.members_in_flight.iter().copied();
-        self.all_in_flight().flat_map(ActiveDelivery::records).chain(members)
+        self.all_in_flight().flat_map(|job| self.records_of(job)).chain(members)
     }
 
     /// The delivery of an attempt under way.

@@ -158,7 +158,13 @@ impl EndpointQueue {
 
     /// The same as records: those that made the deliveries, and their positions.
     pub fn outstanding_records(&self) -> impl Iterator<Item = Seq> + '_ {
-        self.outstanding().flat_map(ActiveDelivery::records)
+        self.outstanding().flat_map(|job| self.records_of(job))
+    }
+
+    /// The record that made a delivery, its position, and the record that holds that.
+    pub(super) fn records_of(&self, job: &ActiveDelivery) -> impl Iterator<Item = Seq> + use<> {
+        let held_by = job.position.and_then(|position| self.kept.record_of(position));
+        job.records().chain(held_by)
     }
 
     /// Positions of the stream that are in memory and have not been taken up.
