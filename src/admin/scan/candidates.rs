@@ -43,7 +43,7 @@ impl<'a> CandidateWalk<'a> {
         Ok(Self { scan, query, moved: moved_events(scan)?, part, endpoints })
     }
 
-    pub fn next(&mut self) -> Result<NextCandidate, Problem> {
+    pub fn advance(&mut self) -> Result<NextCandidate, Problem> {
         loop {
             if let Some(seq) = self.part.max() {
                 self.part.remove(seq);
