@@ -320,6 +320,9 @@ impl Queue {
     }
 
     pub(super) fn endpoint_view(&self, now: Now, endpoint: &EndpointQueue) -> EndpointSnapshot {
+        let undecided_last = endpoint.undecided_last;
+        let undecided = EventId { seq: undecided_last, tag: self.tag_of(undecided_last) };
+
         EndpointSnapshot {
             endpoint: endpoint.settings.clone(),
             hold: endpoint.hold.clone(),
@@ -332,10 +335,7 @@ impl Queue {
             last_failure: endpoint.last_failure,
             last_success_at: endpoint.last_success_at,
             undecided: endpoint.undecided,
-            undecided_last: (endpoint.undecided > 0).then(|| EventId {
-                seq: endpoint.undecided_last,
-                tag: self.tag_of(endpoint.undecided_last),
-            }),
+            undecided_last: (endpoint.undecided > 0).then_some(undecided),
             lagging_since: endpoint.lagging_since(),
             troubled_since: super::worst::troubled_since(endpoint),
             flow: self.endpoint_activity(now, endpoint),

@@ -246,6 +246,7 @@ mod tests {
             (settings.order, settings.head_of_line) = (Order::Strict, head_of_line);
             (settings.retry.base_ms, settings.retry.jitter) = (1_000, 0.0);
             let mut world = TestQueue::new([settings]);
+
             let ids = [world.accept("{}"), world.accept("{}"), world.accept("{}")];
             for number in 1.. {
                 world.pass(60_000);
@@ -255,6 +256,7 @@ mod tests {
                 world
                     .finish_batch(report(world.now, Outcome::Retryable { after_ms: None }), vec![]);
             }
+
             let app = &world.queue.state().endpoints[&1];
             let head_is_dead = app.dead.contains(ids[0].seq);
             (head_is_dead, app.dead.contains(ids[2].seq), app.lanes().count().1)

@@ -94,6 +94,7 @@ mod snapshot;
 mod start;
 pub mod state;
 mod stream_entry;
+mod stream_positions;
 mod subscription;
 #[cfg(test)]
 mod testing;

@@ -249,7 +249,8 @@ mod tests {
             let mut at: Vec<u64> = map.values().copied().filter(|at| range.holds(*at)).collect();
             at.sort_unstable();
             prop_assert_eq!(moved.records_in(range).iter().collect::<Vec<_>>(), at);
-            prop_assert_eq!(moved.last_record(from), map.values().copied().filter(|at| *at <= from).max());
+            let last = map.values().copied().filter(|at| *at <= from).max();
+            prop_assert_eq!(moved.last_record(from), last);
             prop_assert_eq!(moved.iter().collect::<BTreeMap<_, _>>(), map.clone());
             prop_assert_eq!(moved.events().iter().collect::<Vec<_>>(),
                 map.keys().copied().collect::<Vec<_>>());

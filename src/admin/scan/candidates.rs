@@ -40,7 +40,7 @@ impl<'a> CandidateWalk<'a> {
         Self { scan, query, part: RoaringTreemap::new(), endpoints: HashSet::new() }
     }
 
-    pub fn next(&mut self) -> Result<NextCandidate, Problem> {
+    pub fn advance(&mut self) -> Result<NextCandidate, Problem> {
         loop {
             if let Some(seq) = self.part.max() {
                 self.part.remove(seq);

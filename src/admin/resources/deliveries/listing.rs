@@ -72,7 +72,7 @@ impl<'a> DeliveryListing<'a> {
         let endpoint = self.query.filter.endpoint.clone();
         let mut walk = CandidateWalk::new(self.scan, state, endpoint, before);
         loop {
-            let at = match walk.next()? {
+            let at = match walk.advance()? {
                 NextCandidate::Record(at) => at,
                 NextCandidate::AllBefore(before) => return Ok(Some(before)),
                 NextCandidate::End => return Ok(None),
