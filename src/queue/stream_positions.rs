@@ -1,5 +1,5 @@
-//! What an endpoint remembers of the positions in its stream: which have been taken up, which wait at
-//! other records than their own, and which events they need.
+//! What an endpoint remembers of the positions in its stream: which have been taken up, which are
+//! held by other records than their own, and which events they need.
 
 use super::endpoint_state::EndpointState;
 use super::order::NO_VALUE;
