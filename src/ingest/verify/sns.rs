@@ -200,7 +200,7 @@ fn message(body: &[u8]) -> Result<SnsMessage, ProofRefusal> {
         })?
         .ok_or_else(|| ProofRefusal::malformed("the body is not a JSON object"))?;
     let value = |value| match value {
-        PointerValue::Text { text, .. } => Value::String(text),
+        PointerValue::Text(text) | PointerValue::Inexact { text, .. } => Value::String(text),
         PointerValue::Null => Value::Null,
         // No more is said of them than that they are no texts.
         _ => Value::Array(Vec::new()),
