@@ -276,7 +276,7 @@ fn endpoints_are_checked_before_they_are_made() {
         (|e| e.template.headers = vec![("x".into(), "a\r\nb: c".into())], "--header x"),
     ];
 
-    let pull = Endpoint::new("jobs", "pull:");
+    let pull = Arc::new(Endpoint::new("jobs", "pull:"));
     assert_eq!(check_endpoint(&pull), Ok(()));
     let timed = check_endpoint(&with(&pull, |e| e.timeout_ms = 30_000)).expect_err("no effect");
     assert!(timed.contains("--timeout is for requests") && timed.contains("--lease"), "{timed}");
