@@ -160,7 +160,7 @@ mod tests {
     use super::{NO_VALUE, NOTHING, key_at, key_of};
 
     #[test]
-    fn texts_that_are_not_valid_are_told_apart_by_their_bytes() {
+    fn texts_that_are_not_valid_differ_as_their_bytes_do() {
         let at = |value: &[u8]| {
             let body = [b"{\"device\":{\"id\":", value, b"}}"].concat();
             key_at(&body.into(), "/device/id")

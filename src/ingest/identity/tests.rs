@@ -69,7 +69,7 @@ fn what_is_common_is_found_in_order() {
 }
 
 #[test]
-fn keys_that_are_not_utf_8_are_told_apart() {
+fn keys_that_are_not_utf_8_differ_as_their_bytes_do() {
     let mut source = Source::new("a", "none");
     source.id_header = Some("X-Order".into());
     let element = SplitEvent {

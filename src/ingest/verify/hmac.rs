@@ -169,7 +169,7 @@ fn check_id_is_apart(rule: &Rule<'_>, pieces: &[(&str, Option<&str>)]) -> Result
         Some((_, name)) => Err(format!(
             "--set signed=… has {{id}} beside {{{name}}} with nothing between them, so that bytes \
              could be moved from one to the other under the same signature: such a sender's \
-             deliveries cannot be told apart by that id"
+             deliveries cannot be distinguished by that id"
         )),
     }
 }
@@ -195,7 +195,7 @@ fn check_id(
     };
     if beside_id(pieces).into_iter().any(is_moved) {
         return Err(ProofRefusal::malformed(
-            "the id holds what stands beside {id} in --set signed=…, so that it cannot be told \
+            "the id holds what stands beside {id} in --set signed=…, so that nobody can say \
              where the signed id ends",
         ));
     }
@@ -212,7 +212,7 @@ fn check_id(
     if behind_time {
         return Err(ProofRefusal::malformed(
             "the body begins with a time and what stands before {body} in --set signed=…, so that \
-             it cannot be told where the signed id ends",
+             nobody can say where the signed id ends",
         ));
     }
     Ok(())

@@ -151,12 +151,12 @@ fn check_borders(id: &str, body: &[u8]) -> Result<(), ProofRefusal> {
     };
     if id.match_indices('.').any(|(at, dot)| holds_time(&id[at + dot.len()..])) {
         return Err(ProofRefusal::malformed(
-            "the id holds a dot and a time, so that it cannot be told where the signed id ends",
+            "the id holds a dot and a time, so that nobody can say where the signed id ends",
         ));
     }
     if TimestampUnit::Seconds.behind(body).is_some_and(|rest| rest.starts_with(b".")) {
         return Err(ProofRefusal::malformed(
-            "the body begins with a time and a dot, so that it cannot be told where the signed id \
+            "the body begins with a time and a dot, so that nobody can say where the signed id \
              ends",
         ));
     }

@@ -163,14 +163,14 @@ fn describe(request: &Request<'_>, form: bool, fields: &BTreeSet<form::FormField
 
     // The form may be written in other ways that are signed alike, and a GET has nothing but its
     // query. Names and values are signed without anything between them, so that bytes can be moved
-    // from one to the other under one signature: with their lengths they are told apart.
-    let mut told_apart = Vec::new();
+    // from one to the other under one signature: with their lengths they differ.
+    let mut distinct = Vec::new();
     for part in fields.iter().flat_map(|(name, value)| [name, value]) {
-        told_apart.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        told_apart.extend_from_slice(part);
+        distinct.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        distinct.extend_from_slice(part);
     }
     let query = request.query().unwrap_or_default();
-    let content = fingerprint_of(&[query.as_bytes(), b"\n", &told_apart]);
+    let content = fingerprint_of(&[query.as_bytes(), b"\n", &distinct]);
     let dedupe_key = request.readable_header("i-twilio-idempotency-token");
     let signed = Some(Signed::Digest(content.clone()));
     Proven { kind, dedupe_key, content: Some(content), signed, answer, ..Proven::default() }

@@ -92,7 +92,7 @@ fn a_home_made_id_takes_nothing_of_its_neighbours() {
         headers.push(("x-signature", &sign));
         let (kind, reason) = refused(post(&sender, &headers, body.as_bytes()));
         assert_eq!(kind, "malformed", "{template} {id}: {reason}");
-        assert!(reason.contains("cannot be told"), "{reason}");
+        assert!(reason.contains("nobody can say"), "{reason}");
     }
 }
 
