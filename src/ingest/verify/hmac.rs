@@ -6,9 +6,9 @@
 //!   in either case).
 //! * Signed bytes: `--set signed=…`, a template of `{body}` (alone by default), `{timestamp}`,
 //!   `{id}`, `{method}`, `{url}` and literal text, e.g. `{id}.{timestamp}.{body}`. It must hold
-//!   `{body}`, and a text between `{id}` and its neighbours (or a time in RFC 3339 beside it). An id
-//!   in which that text stands before a body or a URL, or before a time, is refused: bytes of its
-//!   neighbour may have been moved into it.
+//!   `{body}`, and a text between `{id}` and its neighbours (or a time in RFC 3339 beside it). An
+//!   id that holds the text beside a body or a URL, or that before a time and a time behind it, is
+//!   refused: bytes of its neighbour may have been moved into it.
 //! * Replay protection: with `{timestamp}`, the header `--set timestamp_header=…` must be within
 //!   ±`tolerance_s` (300). It holds unix seconds, or what `--set timestamp_unit=ms|rfc3339` says.
 //! * Handshakes: those of [`super::handshake`].

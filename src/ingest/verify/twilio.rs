@@ -21,10 +21,10 @@
 //! recipient is named by the account and by the signed URL, for which `--public-url` is needed.
 //! Signed are the URL and the form's fields (or, by its digest, the body); how the form is spelled
 //! and all headers are not, nor where in the form a name ends and its value begins: forms that
-//! differ in that are different deliveries. `I-Twilio-Idempotency-Token` is not signed, and tells deliveries apart:
-//! a call that is made in a loop is the same to the last byte, so the fields alone are not a key. A
-//! retry repeats token and fields. A token that is used before its time takes nothing away: what
-//! has it and other fields is kept.
+//! differ in that are different deliveries. `I-Twilio-Idempotency-Token` is not signed, and tells
+//! deliveries apart: a call that is made in a loop is the same to the last byte, so the fields
+//! alone are not a key. A retry repeats token and fields. A token that is used before its time
+//! takes nothing away: what has it and other fields is kept.
 
 use std::collections::BTreeSet;
 
