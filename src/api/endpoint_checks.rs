@@ -52,6 +52,9 @@ pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
             "catch_up_key",
             "is missing: latest needs a JSON Pointer to its key, such as --catch-up-key /id",
         ),
+        mode if mode != CatchUpMode::Latest && endpoint.catch_up.key.is_some() => {
+            refused("catch_up_key", "needs --catch-up latest; or use --reset catch-up-key")
+        }
         _ => Ok(()),
     }
 }

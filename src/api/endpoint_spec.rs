@@ -210,6 +210,16 @@ spec! {
     }
 }
 
+/// The time for an attempt, and the key of which the latest counts, where they have an effect.
+/// Older versions stored them elsewhere, too. There they are refused now, and must not stand in the
+/// way of a change to others.
+fn effective(endpoint: &Endpoint) -> (u64, Option<String>) {
+    let timeout_ms =
+        if endpoint.is_leased() { limits::DEFAULT_TIMEOUT_MS } else { endpoint.timeout_ms };
+    let is_latest = endpoint.catch_up.mode == CatchUpMode::Latest;
+    (timeout_ms, endpoint.catch_up.key.clone().filter(|_| is_latest))
+}
+
 impl EndpointSpec {
     /// The settings of an endpoint as they are, but for its secrets.
     #[must_use]
@@ -222,6 +232,7 @@ impl EndpointSpec {
         };
         let batch = endpoint.batch;
         let (template, connect) = (&endpoint.template, &endpoint.via);
+        let (timeout_ms, latest_key) = effective(endpoint);
         let file = |path: &std::path::PathBuf| DaemonFile(path.display().to_string());
 
         Self {
@@ -237,7 +248,7 @@ impl EndpointSpec {
             jitter: Some(Real::from_f64(retry.jitter)),
             max_age: Some(Span::from_ms(retry.max_age_ms)),
             max_attempts: retry.max_attempts.map(Int::from_u32),
-            timeout: Some(Span::from_ms(endpoint.timeout_ms)),
+            timeout: Some(Span::from_ms(timeout_ms)),
             concurrency: Some(Int::from_u32(endpoint.concurrency)),
             allow_private: Some(endpoint.allow_private),
             forward_headers: endpoint.forward_headers,
@@ -257,7 +268,7 @@ impl EndpointSpec {
             warn_after: endpoint.warn_after_ms.map(Span::from_ms),
             catch_up: Some(endpoint.catch_up.mode),
             catch_up_rate: endpoint.catch_up.rate.map(Text),
-            catch_up_key: endpoint.catch_up.key.clone().map(Pointer),
+            catch_up_key: latest_key.map(Pointer),
 
             method: template.method.clone().map(MethodName),
             path: template.path.clone().map(Template),
@@ -285,7 +296,7 @@ impl EndpointSpec {
         let plain = Endpoint::new("", "");
 
         endpoint.retry = self.retry_policy()?;
-        endpoint.head_of_line = self.head_of_line();
+        endpoint.head_of_line = self.head_of_line()?;
         endpoint.batch = self.batch();
         endpoint.template = self.template()?;
         endpoint.via = self.connect_settings()?;
@@ -334,12 +345,16 @@ impl EndpointSpec {
         Ok(retry)
     }
 
-    fn head_of_line(&self) -> HeadOfLine {
+    fn head_of_line(&self) -> Result<HeadOfLine, SpecError> {
         let after = self.head_attempts.map_or(limits::HEAD_ATTEMPTS, Int::get);
         match self.head_of_line {
-            None | Some(HeadPolicy::Block) => HeadOfLine::Block,
-            Some(HeadPolicy::Skip) => HeadOfLine::Skip { after },
-            Some(HeadPolicy::Park) => HeadOfLine::Park { after },
+            None | Some(HeadPolicy::Block) if self.head_attempts.is_some() => Err(SpecError::of(
+                "head_attempts",
+                "needs --head-of-line skip or park; or use --reset head-attempts",
+            )),
+            None | Some(HeadPolicy::Block) => Ok(HeadOfLine::Block),
+            Some(HeadPolicy::Skip) => Ok(HeadOfLine::Skip { after }),
+            Some(HeadPolicy::Park) => Ok(HeadOfLine::Park { after }),
         }
     }
 
@@ -407,6 +422,14 @@ impl EndpointSpec {
         // Without a number of events there are no batches, whatever else was set for them.
         if patch.resets("batch_max_events") {
             patch.also_reset(&["batch_max_bytes", "batch_max_wait", "batch_format"]);
+        }
+        // What only belongs to another choice goes with it, unless it is given.
+        if patch.resets("head_of_line") || patch.given.head_of_line == Some(HeadPolicy::Block) {
+            patch.also_reset(&["head_attempts"]);
+        }
+        let not_latest = |mode: CatchUpMode| mode != CatchUpMode::Latest;
+        if patch.resets("catch_up") || patch.given.catch_up.is_some_and(not_latest) {
+            patch.also_reset(&["catch_up_key"]);
         }
         let defaults = Self { url: None, ..Self::of(&Endpoint::new("", "")) };
         patch.over(self, &defaults)

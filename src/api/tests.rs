@@ -6,7 +6,7 @@ use super::spec::MAY_HOLD_SECRETS;
 use super::values::{Int, Real, Size, Span, YEAR_MS};
 use super::views::EndpointView;
 use super::{EndpointSpec, Patch, SourceSpec, Spec};
-use crate::model::{Endpoint, Source};
+use crate::model::{Endpoint, HeadOfLine, Source, limits};
 
 fn object(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().expect("an object")
@@ -134,6 +134,53 @@ fn batches_end_with_their_number_of_events() {
     assert_eq!(batched.batch.map(|batch| (batch.max_events, batch.max_bytes)), Some((100, 1024)));
     let ended = changed(&batched, &json!({"batch_max_events": null})).expect("none");
     assert_eq!(ended.batch, None);
+}
+
+/// One that is taken and changes nothing is a promise that is not kept.
+#[test]
+fn settings_without_effect_are_refused_and_go_with_what_they_belong_to() {
+    let plain = Endpoint::new("a", "http://x/");
+    for (given, key) in [
+        (json!({"head_attempts": 3}), "head_attempts"),
+        (json!({"order": "none", "head_attempts": 3}), "head_attempts"),
+        (json!({"order": "strict", "head_attempts": 3}), "head_attempts"),
+        (json!({"order": "strict", "head_of_line": "block", "head_attempts": 3}), "head_attempts"),
+        (json!({"catch_up_key": "/id"}), "catch_up_key"),
+        (json!({"catch_up": "newest", "catch_up_key": "/id"}), "catch_up_key"),
+    ] {
+        let why = changed(&plain, &given).expect_err("refused").to_string();
+        assert!(why.contains(key) && why.contains("--reset"), "{given}: {why}");
+    }
+
+    let skips = json!({"order": "strict", "head_of_line": "skip", "head_attempts": 3});
+    let skips = changed(&plain, &skips).expect("fine");
+    for (given, after) in [
+        (json!({"head_of_line": "block"}), HeadOfLine::Block),
+        (json!({"head_of_line": null}), HeadOfLine::Block),
+        (json!({"head_of_line": "park"}), HeadOfLine::Park { after: 3 }),
+        (json!({"jitter": 0}), HeadOfLine::Skip { after: 3 }),
+    ] {
+        assert_eq!(changed(&skips, &given).expect("fine").head_of_line, after, "{given}");
+    }
+    let both = json!({"head_of_line": "block", "head_attempts": 4});
+    assert!(changed(&skips, &both).is_err(), "what is given is not forgotten");
+
+    let latest = json!({"catch_up": "latest", "catch_up_key": "/id"});
+    let latest = changed(&plain, &latest).expect("fine");
+    for given in [json!({"catch_up": "oldest"}), json!({"catch_up": null})] {
+        assert_eq!(changed(&latest, &given).expect("fine").catch_up.key, None, "{given}");
+    }
+    assert!(changed(&latest, &json!({"catch_up": "oldest", "catch_up_key": "/k"})).is_err());
+
+    // As an older version stored them.
+    let mut old = plain.clone();
+    old.catch_up.key = Some("/id".into());
+    let changed_old = changed(&old, &json!({"jitter": 0})).expect("they do not stand in the way");
+    assert_eq!(changed_old.catch_up.key, None);
+    let mut old = Endpoint::new("a", "pull:");
+    old.timeout_ms = 30_000;
+    let changed_old = changed(&old, &json!({"jitter": 0})).expect("they do not stand in the way");
+    assert_eq!(changed_old.timeout_ms, limits::DEFAULT_TIMEOUT_MS);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::verify::{self, Proven, Signed, SplitEvent, digest};
 use crate::model::json::pointer::{self, PointerValue};
-use crate::model::{Fingerprints, Header, Source, SourceId, limits};
+use crate::model::{Fingerprints, Header, Source, SourceId, exact_text, limits};
 
 /// The type of an event, and what its repetition is recognized by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn of_request(
     proven: &Proven,
 ) -> EventIdentity {
     let kind = source.type_header.as_deref().and_then(|name| named(headers, name));
-    let key = source.id_header.as_deref().and_then(|name| named(headers, name));
+    let key = source.id_header.as_deref().and_then(|name| named_key(headers, name));
     let in_body = InBody::find(source, headers, body, proven, (kind.is_none(), key.is_none()));
 
     let kind = kind
@@ -182,9 +182,11 @@ fn repetition_keys(
 
 /// The id of a delivery in the headers that senders of no particular kind use.
 fn common(headers: &[Header]) -> Option<String> {
-    let id =
-        named(headers, "webhook-id").or_else(|| named(headers, "idempotency-key").map(unquoted));
-    let event = || joined(attribute(headers, "ce-source"), attribute(headers, "ce-id"));
+    let id = named_key(headers, "webhook-id")
+        .or_else(|| named_key(headers, "idempotency-key").map(unquoted));
+    let attribute =
+        |name: &str| named_key(headers, name).map(|value| verify::cloudevents_attribute(&value));
+    let event = || joined(attribute("ce-source"), attribute("ce-id"));
     id.or_else(event).filter(|id| !id.is_empty())
 }
 
@@ -211,10 +213,10 @@ pub fn of_element(
         .unwrap_or_default();
 
     let of_request = || {
-        let by_header = source.id_header.as_deref().and_then(|name| named(headers, name));
+        let by_header = source.id_header.as_deref().and_then(|name| named_key(headers, name));
         let key = by_header
-            .or_else(|| named(headers, "webhook-id"))
-            .or_else(|| named(headers, "idempotency-key").map(unquoted))?;
+            .or_else(|| named_key(headers, "webhook-id"))
+            .or_else(|| named_key(headers, "idempotency-key").map(unquoted))?;
         Some(format!("{key}#{index}"))
     };
     let key = by_id
@@ -245,12 +247,18 @@ pub fn fingerprint(salt: u64, source: SourceId, key: &str) -> u64 {
     hash.finalize().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
-/// The first header of that name that is not empty, as text.
+/// The first header of that name that is not empty, as text for people.
 fn named(headers: &[Header], name: &str) -> Option<String> {
-    let found = headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case(name) && !header.value.is_empty())?;
-    Some(found.text())
+    found_header(headers, name).map(Header::text)
+}
+
+/// The first header of that name that is not empty, as a key.
+fn named_key(headers: &[Header], name: &str) -> Option<String> {
+    found_header(headers, name).map(|header| exact_text(&header.value))
+}
+
+fn found_header<'h>(headers: &'h [Header], name: &str) -> Option<&'h Header> {
+    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name) && !header.value.is_empty())
 }
 
 /// A CloudEvents attribute in binary mode, decoded.

@@ -52,6 +52,7 @@ pub mod fuzzing;
 mod guarded_stream;
 mod headers;
 mod holder_permits;
+mod host_field;
 mod http;
 mod hyper_refusal;
 pub mod identity;

@@ -12,6 +12,7 @@ use hyper::{HeaderMap, Version, header};
 
 use super::budget::Holder;
 use super::forwarded::{ForwardedClient, TrustedProxies, forwarded_info};
+use super::host_field::is_host;
 use super::verify::{self, ClientCert};
 use crate::model::secret::{decoded, redacted_query, without_login};
 use crate::model::{Source, is_secret_name, limits};
@@ -115,14 +116,23 @@ fn is_key(key: &str) -> bool {
 
 /// Why a head is malformed by RFC 9112 that hyper lets pass.
 pub(super) fn malformed(head: &Parts) -> Option<&'static str> {
-    if head.version != Version::HTTP_11 {
-        return None;
-    }
+    // What `Host` may be holds for every version (RFC 9112, 3.2).
+    const NO_HOST: &str = "the Host header is not a host with or without a port";
+    let is_11 = head.version == Version::HTTP_11;
     let mut hosts = head.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(_), None) => {}
-        (None, _) => return Some("a HTTP/1.1 request has a Host header"),
+        (Some(host), None) if is_host(host.as_bytes()) => {}
+        (Some(_), None) => return Some(NO_HOST),
+        (None, _) if is_11 => return Some("a HTTP/1.1 request has a Host header"),
+        (None, _) => {}
         (Some(_), Some(_)) => return Some("a request has one Host header"),
+    }
+    // hyper takes a login in front of the host (RFC 9110, 4.2.4).
+    if head.uri.authority().is_some_and(|host| !is_host(host.as_str().as_bytes())) {
+        return Some("the request target names no host, or a login before it");
+    }
+    if !is_11 {
+        return None;
     }
 
     let both = head.headers.contains_key(header::TRANSFER_ENCODING)
@@ -224,7 +234,7 @@ mod tests {
     use hyper::Request;
     use hyper::http::request::Parts;
 
-    use super::{IngestRoute, Peer, public_url, request_line};
+    use super::{IngestRoute, Peer, malformed, public_url, request_line};
     use crate::model::Source;
 
     fn head(method: &str, uri: &str) -> Parts {
@@ -294,6 +304,33 @@ mod tests {
         assert_eq!(IngestRoute::of("/in/a/b/../c"), IngestRoute::Below("a"));
         assert_eq!(IngestRoute::of("/healthz"), IngestRoute::Health);
         assert_eq!(IngestRoute::of("/readyz"), IngestRoute::Ready);
+    }
+
+    #[test]
+    fn a_request_names_one_host_that_is_one() {
+        let why = |version, uri: &str, hosts: &[&[u8]]| {
+            let mut request = Request::builder().method("POST").uri(uri).version(version);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            malformed(&request.body(()).expect("a request").into_parts().0)
+        };
+
+        for version in [hyper::Version::HTTP_10, hyper::Version::HTTP_11] {
+            for good in [&b"h"[..], b"h:8080", b"[::1]:80", b""] {
+                assert_eq!(why(version, "/in/a", &[good]), None, "{version:?} {good:?}");
+            }
+            for bad in [&b"a b/c@d"[..], b"x, y", b"http://x", b"[::1", b"x:ab", b"\xff", b"u:p@x"]
+            {
+                let why = why(version, "/in/a", &[bad]).expect("malformed");
+                assert!(why.contains("Host header is not"), "{version:?} {bad:?}: {why}");
+            }
+            assert!(why(version, "/in/a", &[b"h", b"h"]).is_some(), "{version:?}");
+            assert!(why(version, "http://u:p@h/in/a", &[b"h"]).is_some(), "{version:?}");
+            assert_eq!(why(version, "http://h:8/in/a", &[b"h"]), None, "{version:?}");
+        }
+        assert!(why(hyper::Version::HTTP_11, "/in/a", &[]).is_some());
+        assert_eq!(why(hyper::Version::HTTP_10, "/in/a", &[]), None);
     }
 
     #[test]

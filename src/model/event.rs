@@ -1,7 +1,9 @@
 //! An event: one accepted webhook.
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{EventId, SourceId, WallMs, canonical_header_name, limits, query};
 
@@ -25,6 +27,19 @@ impl Header {
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.value).into_owned()
+    }
+}
+
+/// The value of a header as a key: two that differ make different texts. Of one that is not UTF-8
+/// (`Müller-1` in Latin-1) the digest of its bytes stands behind what can be read.
+#[must_use]
+pub fn exact_text(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => {
+            let digest = HEXLOWER.encode(&Sha256::digest(value));
+            format!("{} sha256:{digest}", String::from_utf8_lossy(value))
+        }
     }
 }
 

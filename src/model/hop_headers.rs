@@ -5,7 +5,8 @@
 //! A receiver that stands behind a proxy of its own believes these fields. They were true of the
 //! way to this daemon, or they are the sender's invention; of the way to the receiver they are
 //! never true. Conditions and ranges (RFC 9110 section 13 and 14) ask for a part of an answer that
-//! nobody but the sender is waiting for, and a field that overrides the method or the path makes
+//! nobody but the sender is waiting for (and `Content-Range` says so of a body that an endpoint may
+//! replace), and a field that overrides the method or the path makes
 //! another request out of the delivery. Cloudflare answers 403 to requests with `cf-` fields.
 //!
 //! Names are compared as receivers read them: CGI and what came after it (WSGI, Rack, PHP) write
@@ -15,7 +16,7 @@
 use std::borrow::Cow;
 
 /// Names that begin so.
-const PREFIXES: [&str; 42] = [
+const PREFIXES: [&str; 43] = [
     "akamai-",
     "cf-",
     "client-cert",
@@ -30,7 +31,8 @@ const PREFIXES: [&str; 42] = [
     "remote-", // Authelia, CGI
     "ssl-client-",
     "tailscale-",
-    "x-accel-", // Rack maps paths with it
+    "wl-proxy-", // WebLogic
+    "x-accel-",  // Rack maps paths with it
     "x-akamai-",
     "x-amzn-mtls-",
     "x-amzn-oidc-",
@@ -61,19 +63,25 @@ const PREFIXES: [&str; 42] = [
 ];
 
 /// Names that are these.
-const NAMES: [&str; 36] = [
+const NAMES: [&str; 42] = [
+    "ali-cdn-real-ip",
     "cdn-loop",
+    "cdn-src-ip",
     "client-ip",
+    "content-range",
     "do-connecting-ip",
+    "eo-connecting-ip",
     "forwarded",
     "front-end-https",
     "max-forwards",
     "proxy", // CGI makes the variable HTTP_PROXY of it
+    "proxy-client-ip",
     "range",
     "true-client-ip",
     "via",
     "x-amz-cf-id",
     "x-amzn-trace-id",
+    "x-bluecoat-via",
     "x-client-ip",
     "x-client-verify",
     "x-cloud-trace-context",
@@ -104,6 +112,8 @@ const NAMES: [&str; 36] = [
 #[must_use]
 pub fn is_hop_header(name: &str) -> bool {
     let name = &*canonical_header_name(name);
+    // Some look for the names of CGI's variables among the headers, too.
+    let name = name.strip_prefix("http-").unwrap_or(name);
     NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -159,6 +169,16 @@ mod tests {
             "x-amzn-mtls-clientcert-subject",
             "x-client-ip",
             "x-sendfile-type",
+            "wl-proxy-client-ip",
+            "wl_proxy_ssl",
+            "http-x-forwarded-for",
+            "http_client_ip",
+            "http_x_forwarded",
+            "proxy-client-ip",
+            "content-range",
+            "ali-cdn-real-ip",
+            "cdn-src-ip",
+            "eo-connecting-ip",
         ];
 
         for name in names {
@@ -190,6 +210,10 @@ mod tests {
             "x-amzn-requestid",
             "x-vercel-signature",
             "flyer",
+            "http-status",
+            "x-http-attempt",
+            "content-type-range",
+            "wl-event",
         ];
 
         for name in names {

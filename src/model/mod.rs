@@ -47,7 +47,7 @@ pub use endpoint::{
     Batch, BatchFormat, CatchUp, CatchUpMode, ConnectSettings, Endpoint, ExecSettings, HeadOfLine,
     Order, PullSettings, Rate, RequestTemplate, RetryPolicy,
 };
-pub use event::{Event, Fingerprints, HOPS, Header, hops_of, is_digest};
+pub use event::{Event, Fingerprints, HOPS, Header, exact_text, hops_of, is_digest};
 pub use filter::{DeliveryFilter, EventFilter, EventTraits};
 pub use hop_headers::{canonical_header_name, is_hop_header};
 pub use id::{BatchId, DeliveryId, EndpointId, EventId, IdError, Seq, SourceId};

@@ -38,13 +38,39 @@ pub fn without_secrets(query: &str) -> String {
 }
 
 /// The query without the fields that `own` has as well: whoever reads both may believe the last
-/// one. Names are the same in any case and spelling, as some receivers read them.
+/// one. Fields are separated as some receivers do, by `;` as well, and their names are compared as
+/// [`canonical_name`] has them.
 #[must_use]
 pub fn without_those_of(query: &str, own: &str) -> String {
-    let name =
-        |piece: &str| decoded(piece.split_once('=').map_or(piece, |(name, _)| name)).to_lowercase();
-    let taken: Vec<String> = own.split('&').filter(|piece| !piece.is_empty()).map(name).collect();
-    query.split('&').filter(|piece| !taken.contains(&name(piece))).collect::<Vec<_>>().join("&")
+    const SEPARATORS: [char; 2] = ['&', ';'];
+    let name = |field: &str| canonical_name(field.split_once('=').map_or(field, |(name, _)| name));
+    let taken: Vec<String> =
+        own.split(SEPARATORS).filter(|field| !field.is_empty()).map(name).collect();
+
+    let mut kept = String::with_capacity(query.len());
+    // Each with the separator behind it, so that what stays is as it came.
+    for piece in query.split_inclusive(SEPARATORS) {
+        let field = piece.trim_end_matches(SEPARATORS);
+        if !field.is_empty() && taken.contains(&name(field)) {
+            continue;
+        }
+        kept.push_str(piece);
+    }
+    // What stood before a field that was left out.
+    if !query.ends_with(SEPARATORS) && kept.len() < query.len() {
+        kept.truncate(kept.trim_end_matches(SEPARATORS).len());
+    }
+    kept
+}
+
+/// The name of a field as receivers may read it: in any case and spelling; PHP takes `api.mode` for
+/// `api_mode` and ends a name at a NUL, and many take `tenant[]`, `tenant[9]` and `[tenant]` for
+/// `tenant`.
+fn canonical_name(name: &str) -> String {
+    let decoded = decoded(name).to_lowercase();
+    let name = decoded.trim_start_matches(['[', ' ']);
+    let end = name.find(['[', ']', '\0']).unwrap_or(name.len());
+    name[..end].chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// `+` is a space, `%XX` a byte; what is not UTF-8 then is replaced.
@@ -83,6 +109,20 @@ mod tests {
         assert_eq!(without_those_of("a=1&b=2&A=3&%61=4&ab=5&a&", "a=x"), "b=2&ab=5&");
         assert_eq!(without_those_of("a=1&b=2", ""), "a=1&b=2");
         assert_eq!(without_those_of("a=1", "b&a"), "");
+        // However a receiver separates fields and reads their names.
+        for (query, kept) in [
+            ("x=1;tenant=evil", "x=1"),
+            ("tenant=evil;x=1&y=2;z", "x=1&y=2;z"),
+            ("x=1;y=2", "x=1;y=2"),
+            ("tenant[]=9&x=1", "x=1"),
+            ("tenant%5B0%5D=9&tenant[a][b]=9&[tenant]=9", ""),
+            ("tenant%00x=9&+tenant=9&x", "x"),
+            ("api.mode=evil&api-mode=evil&api%20mode=evil&API_MODE=evil&api=1", "api=1"),
+            ("tenants=1&my[tenant]=1&ten_ant=1", "tenants=1&my[tenant]=1&ten_ant=1"),
+            ("tenant=9&&x=1&", "&x=1&"),
+        ] {
+            assert_eq!(without_those_of(query, "tenant=a;api_mode=b"), kept, "{query}");
+        }
     }
 
     #[test]

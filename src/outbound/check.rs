@@ -61,6 +61,14 @@ fn check_target(endpoint: &Endpoint) -> Result<(), String> {
         );
     }
 
+    if target.is_leased() && endpoint.timeout_ms != limits::DEFAULT_TIMEOUT_MS {
+        return Err(
+            "--timeout is for requests and commands: consumers of pull: have --lease; leave it \
+             out, or use --reset timeout"
+                .to_owned(),
+        );
+    }
+
     if !target.speaks_http() {
         check_no_http_settings(endpoint)?;
     }

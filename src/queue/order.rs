@@ -103,14 +103,19 @@ pub(super) const NO_VALUE: u64 = 0x1785_cfc3_bc6a_c773;
 pub(super) fn key_at(body: &Bytes, pointer: &str) -> u64 {
     let Ok([Some(found)]) = pointer::find(body, [Some(pointer)]) else { return key_of(NOTHING) };
     match found {
-        PointerValue::Text { text, .. } => {
-            key_of(serde_json::Value::from(text).to_string().as_bytes())
-        }
+        PointerValue::Text(text) => key_of(serde_json::Value::from(text).to_string().as_bytes()),
+        PointerValue::Inexact { begin, end, .. } => key_of_raw(body, (begin, end)),
         PointerValue::Number(text) => key_of(text.as_bytes()),
         PointerValue::Bool(is) => key_of(if is { b"true" } else { b"false" }),
         PointerValue::Null => key_of(b"null"),
         PointerValue::Other(begin, end) => {
             let Ok(doc) = Doc::read(&body.slice(begin..end), ALL) else { return key_of(NOTHING) };
+            let names = doc.root().members_within().map(|(name, _)| name);
+            let texts = doc.root().subtree().chain(names).filter_map(|node| node.text());
+            if texts.into_iter().any(|text| !text.exact) {
+                return key_of_raw(body, (begin, end));
+            }
+
             let mut text = Vec::new();
             let Ok(()) = compact::<Infallible>(doc.root(), &mut |bytes| {
                 text.extend_from_slice(bytes);
@@ -119,6 +124,13 @@ pub(super) fn key_at(body: &Bytes, pointer: &str) -> u64 {
             key_of(&text)
         }
     }
+}
+
+/// The number of a value that holds a text which is not valid, such as `"ger\xe4t"` in Latin-1 or
+/// half of a surrogate pair: of its bytes, since others look like it once it is read. No JSON is
+/// written so.
+fn key_of_raw(body: &Bytes, (begin, end): (usize, usize)) -> u64 {
+    key_of(&[b"inexact ", body.get(begin..end).unwrap_or_default()].concat())
 }
 
 fn key_of(text: &[u8]) -> u64 {
@@ -133,6 +145,32 @@ mod tests {
     use serde_json::json;
 
     use super::{NO_VALUE, NOTHING, key_at, key_of};
+
+    #[test]
+    fn texts_that_are_not_valid_differ_as_their_bytes_do() {
+        let at = |value: &[u8]| {
+            let body = [b"{\"device\":{\"id\":", value, b"}}"].concat();
+            key_at(&body.into(), "/device/id")
+        };
+        for (one, two) in [
+            (&b"\"ger\xe4t-1\""[..], &b"\"ger\xf6t-1\""[..]),
+            (b"\"\\ud83d\"", b"\"\\ud83e\""),
+            (b"\"\xe4\"", "\"\u{fffd}\"".as_bytes()),
+            (b"[\"\xe4\"]", b"[\"\xf6\"]"),
+            (b"{\"a\":[\"\\ud83d\"]}", b"{\"a\":[\"\\ud83e\"]}"),
+            (b"{\"\xe4\":1}", b"{\"\xf6\":1}"),
+        ] {
+            assert_ne!(at(one), at(two), "{}", String::from_utf8_lossy(one));
+            assert_eq!(at(one), at(one));
+            assert_ne!(at(one), NO_VALUE);
+        }
+
+        // A text that is valid is the same one however it is written.
+        assert_eq!(at("\"\u{fffd}\"".as_bytes()), at(b"\"\\ufffd\""));
+        // `null` is a value: those that have it share a key.
+        assert_eq!(at(b"null"), key_of(b"null"));
+        assert_ne!(at(b"null"), NO_VALUE);
+    }
 
     #[test]
     fn equal_values_share_a_lane_and_others_do_not() {

@@ -68,6 +68,36 @@ fn what_is_common_is_found_in_order() {
     );
 }
 
+#[test]
+fn keys_that_are_not_utf_8_differ_as_their_bytes_do() {
+    let mut source = Source::new("a", "none");
+    source.id_header = Some("X-Order".into());
+    let element = SplitEvent {
+        kind: None,
+        dedupe_key: None,
+        body: Bytes::from_static(b"{}"),
+        content_type: String::new(),
+    };
+
+    for name in ["x-order", "webhook-id", "idempotency-key", "ce-id"] {
+        let with = |value: &[u8]| {
+            let mut all = headers(&[("ce-source", "/s")]);
+            all.push(Header::new(name, value.to_vec()));
+            let whole = of_request(&source, &all, b"{}", &Proven::default());
+            (whole.dedupe_key.expect("a key"), of_element(&source, &all, &element, 0).dedupe_key)
+        };
+        let (one, two) = (with(b"M\xfcller-1"), with(b"M\xf6ller-1"));
+        assert_ne!(one.0, two.0, "{name}");
+        assert_eq!(with(b"M\xfcller-1"), one, "{name}");
+        assert!(one.0.contains("M\u{fffd}ller-1"), "{one:?}");
+        if name != "ce-id" {
+            assert_ne!(one.1, two.1, "{name}");
+        }
+        // What is UTF-8 is the key itself, as it stands in logs.
+        assert!(with("Müller-1".as_bytes()).0.ends_with("Müller-1"));
+    }
+}
+
 /// CloudEvents HTTP binding 1.0, 3.1.3.2.
 #[test]
 fn attributes_in_headers_are_decoded_once() {

@@ -146,7 +146,8 @@ fn describe(source: &Source, request: &Request<'_>) -> Proven {
         structured(request.body)
     } else {
         let fact = |name| request.readable_header(name).map(|value| attribute(&value));
-        (fact("ce-type"), key(fact("ce-source"), fact("ce-id")))
+        let exact = |name| request.key_header(name).map(|value| attribute(&value));
+        (fact("ce-type"), key(exact("ce-source"), exact("ce-id")))
     };
     Proven { kind, dedupe_key, ..Proven::default() }
 }

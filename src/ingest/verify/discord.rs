@@ -72,6 +72,11 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     // Nothing stands between the time and the body: without a look at its digits, bytes could be
     // moved from one to the other under the same signature.
     let at = unix_seconds(timestamp)?;
+    if request.body.first().is_some_and(u8::is_ascii_digit) {
+        return Err(ProofRefusal::malformed(
+            "the body begins with a digit, which could be one of the signed time",
+        ));
+    }
     if let Some(tolerance) = SchemeParams(source).age("tolerance_s", TOLERANCE_S)? {
         not_older(at, now, tolerance)?;
         not_ahead(at, now, tolerance)?;

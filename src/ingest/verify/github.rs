@@ -61,7 +61,7 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
 
 fn describe(request: &Request<'_>) -> Proven {
     let (guid, hook) =
-        (request.readable_header("x-github-delivery"), request.readable_header("x-github-hook-id"));
+        (request.key_header("x-github-delivery"), request.key_header("x-github-hook-id"));
 
     let dedupe_key =
         guid.map(|guid| hook.map_or_else(|| guid.clone(), |hook| format!("{guid} {hook}")));

@@ -65,7 +65,7 @@ fn check(source: &Source) -> Result<(), String> {
 fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     let (id, signed) = if SchemeParams(source).word("mode", MODES)? == "secret_token" {
         prove_secret(source, now, "X-Gitlab-Token", request.header("x-gitlab-token")?.as_bytes())?;
-        (request.readable_header("idempotency-key"), None)
+        (request.key_header("idempotency-key"), None)
     } else {
         let id = standard_webhooks::prove(source, request, now, &["webhook"])?;
         (Some(id.to_owned()), Some(Signed::Body))

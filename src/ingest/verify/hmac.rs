@@ -6,7 +6,9 @@
 //!   in either case).
 //! * Signed bytes: `--set signed=…`, a template of `{body}` (alone by default), `{timestamp}`,
 //!   `{id}`, `{method}`, `{url}` and literal text, e.g. `{id}.{timestamp}.{body}`. It must hold
-//!   `{body}`.
+//!   `{body}`, and a text between `{id}` and its neighbours (or a time in RFC 3339 beside it). An
+//!   id that holds the text beside a body or a URL, or that before a time and a time behind it, is
+//!   refused: bytes of its neighbour may have been moved into it.
 //! * Replay protection: with `{timestamp}`, the header `--set timestamp_header=…` must be within
 //!   ±`tolerance_s` (300). It holds unix seconds, or what `--set timestamp_unit=ms|rfc3339` says.
 //! * Handshakes: those of [`super::handshake`].
@@ -143,6 +145,79 @@ fn pieces(template: &str) -> Result<Vec<(&str, Option<&str>)>, String> {
     Ok(pieces)
 }
 
+/// What stands beside `{id}` in the template: the text between, and the placeholder behind that
+/// text.
+fn beside_id<'t>(pieces: &[(&'t str, Option<&'t str>)]) -> Vec<(&'t str, &'t str)> {
+    let mut found = Vec::new();
+    for pair in pieces.windows(2) {
+        match (pair[0].1, pair[1]) {
+            (Some("id"), (between, Some(other))) => found.push((between, other)),
+            (Some(other), (between, Some("id"))) => found.push((between, other)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Refuses a template in which nothing tells where the id ends: whoever has one delivery could send
+/// it again under other ids. A time in RFC 3339 tells.
+fn check_id_is_apart(rule: &Rule<'_>, pieces: &[(&str, Option<&str>)]) -> Result<(), String> {
+    let tells = |name| name == "timestamp" && rule.unit == TimestampUnit::Rfc3339;
+    match beside_id(pieces).into_iter().find(|(between, name)| between.is_empty() && !tells(*name))
+    {
+        None => Ok(()),
+        Some((_, name)) => Err(format!(
+            "--set signed=… has {{id}} beside {{{name}}} with nothing between them, so that bytes \
+             could be moved from one to the other under the same signature: such a sender's \
+             deliveries cannot be distinguished by that id"
+        )),
+    }
+}
+
+/// Refuses an id that holds what stands between it and its neighbour in the template: bytes of the
+/// neighbour could have been moved into it under the same signature.
+fn check_id(
+    id: &str,
+    body: &[u8],
+    rule: &Rule<'_>,
+    pieces: &[(&str, Option<&str>)],
+) -> Result<(), ProofRefusal> {
+    let is_moved = |(between, name): (&str, &str)| match name {
+        // A time has one length, so only one that is whole can have been moved.
+        "timestamp" if between.is_empty() => {
+            rule.unit == TimestampUnit::Rfc3339 && id.contains(':')
+        }
+        "timestamp" => id
+            .match_indices(between)
+            .any(|(at, between)| rule.unit.behind(&id.as_bytes()[at + between.len()..]).is_some()),
+        "body" | "url" => !between.is_empty() && id.contains(between),
+        _ => false,
+    };
+    if beside_id(pieces).into_iter().any(is_moved) {
+        return Err(ProofRefusal::malformed(
+            "the id holds what stands beside {id} in --set signed=…, so that nobody can say \
+             where the signed id ends",
+        ));
+    }
+
+    // `{id}.{timestamp}.{body}`: the end of an id like `a.1770000000` can have been moved here.
+    let behind_time = pieces.windows(3).any(|three| {
+        let names = (three[0].1, three[1].1, three[2].1);
+        let between = three[2].0.as_bytes();
+        let rest = rule.unit.behind(body);
+        names == (Some("id"), Some("timestamp"), Some("body"))
+            && !between.is_empty()
+            && rest.is_some_and(|rest| rest.starts_with(between))
+    });
+    if behind_time {
+        return Err(ProofRefusal::malformed(
+            "the body begins with a time and what stands before {body} in --set signed=…, so that \
+             nobody can say where the signed id ends",
+        ));
+    }
+    Ok(())
+}
+
 fn check(source: &Source) -> Result<(), String> {
     let rule = Rule::of(source)?;
     let pieces = pieces(rule.template)?;
@@ -180,6 +255,7 @@ fn check(source: &Source) -> Result<(), String> {
         .into());
     }
 
+    check_id_is_apart(&rule, &pieces)?;
     secret_keys(source, source.secrets.iter().map(|timed| timed.secret.0.as_str()).collect())
         .map(|_| ())
 }
@@ -201,8 +277,10 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
         not_ahead(at, now, rule.tolerance_s)?;
     }
 
+    let pieces = pieces(rule.template).map_err(ProofRefusal::settings)?;
+    check_id(id.unwrap_or_default(), request.body, &rule, &pieces)?;
     let mut parts: Vec<&[u8]> = Vec::new();
-    for (literal, name) in pieces(rule.template).map_err(ProofRefusal::settings)? {
+    for (literal, name) in pieces {
         parts.push(literal.as_bytes());
         parts.push(match name {
             Some("body") => request.body,

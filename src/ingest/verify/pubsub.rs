@@ -80,8 +80,8 @@ pub(super) fn describe(request: &Request<'_>) -> Proven {
     ];
 
     let [subscription, id, old_id, kind, ce_type] = scalars(request.body, paths);
-    let subscription = request.readable_header("x-goog-pubsub-subscription-name").or(subscription);
-    let id = request.readable_header("x-goog-pubsub-message-id").or(id).or(old_id);
+    let subscription = request.key_header("x-goog-pubsub-subscription-name").or(subscription);
+    let id = request.key_header("x-goog-pubsub-message-id").or(id).or(old_id);
 
     // A message goes to each of its topic's subscriptions, and two of them may push to this source.
     let dedupe_key = id.map(|id| match subscription {

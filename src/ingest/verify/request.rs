@@ -5,7 +5,7 @@ use super::certificate::ClientCert;
 use super::form;
 use super::refusal::ProofRefusal;
 use super::token_keys::TokenKeys;
-use crate::model::Header;
+use crate::model::{Header, exact_text};
 
 /// The request as the sender signed it.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,13 @@ impl<'a> Request<'a> {
     /// be read.
     pub(super) fn readable_header(&self, name: &str) -> Option<String> {
         self.header_opt(name).ok().flatten().map(str::to_owned)
+    }
+
+    /// A header that tells deliveries apart and is not a part of the proof: ignored when it occurs
+    /// twice. Two that differ are different, also where they are not UTF-8.
+    pub(super) fn key_header(&self, name: &str) -> Option<String> {
+        let value = self.header_bytes(name).ok().flatten().filter(|value| !value.is_empty());
+        value.map(exact_text)
     }
 
     /// The query as it came, without the question mark.

@@ -426,7 +426,7 @@ fn describe(request: &Request<'_>, components: &[Component], parameters: &Parame
     let nonce = text(parameters, "nonce").ok().flatten();
     let keyid = text(parameters, "keyid").ok().flatten().unwrap_or_default();
     let covered = |name: &&&str| components.iter().any(|component| component.is_whole(name));
-    let id = || IDS.iter().find(covered).and_then(|name| request.readable_header(name));
+    let id = || IDS.iter().find(covered).and_then(|name| request.key_header(name));
     let dedupe_key = nonce.map(|nonce| format!("{keyid}:{nonce}")).or_else(id);
     Proven { dedupe_key, ..Proven::default() }
 }

@@ -78,7 +78,7 @@ fn describe(request: &Request<'_>, prefix: &str) -> Proven {
     let answer = Some(ProviderAnswer::empty(200));
     Proven {
         kind,
-        dedupe_key: fact("webhook-id"),
+        dedupe_key: request.key_header(&format!("{prefix}-webhook-id")),
         signed: Some(Signed::Body),
         answer,
         ..Proven::default()

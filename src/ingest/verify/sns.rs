@@ -7,7 +7,8 @@
 //!   Type; for SubscriptionConfirmation and UnsubscribeConfirmation Message, MessageId,
 //!   SubscribeURL, Timestamp, Token, TopicArn, Type. A Subject or SubscribeURL where AWS sends none
 //!   counts as signed, too, as in the validator: added on the way, it breaks the signature. Values
-//!   are JSON-decoded. MessageAttributes are not signed.
+//!   are JSON-decoded, and only Message may have line breaks, which keep the values apart.
+//!   MessageAttributes are not signed.
 //! * Key: the certificate at SigningCertURL, which must be https on
 //!   `sns.<region>.amazonaws.com[.cn]`, end in `.pem`, and be pinned (`--set certs=@FILE.json`, or
 //!   `--public-key-file`) or fetched by the daemon (`--set certs=fetch`), and valid now. A
@@ -200,7 +201,7 @@ fn message(body: &[u8]) -> Result<SnsMessage, ProofRefusal> {
         })?
         .ok_or_else(|| ProofRefusal::malformed("the body is not a JSON object"))?;
     let value = |value| match value {
-        PointerValue::Text { text, .. } => Value::String(text),
+        PointerValue::Text(text) | PointerValue::Inexact { text, .. } => Value::String(text),
         PointerValue::Null => Value::Null,
         // No more is said of them than that they are no texts.
         _ => Value::Array(Vec::new()),
@@ -228,7 +229,13 @@ fn signed(message: &SnsMessage) -> Result<Vec<u8>, ProofRefusal> {
         if optional.contains(key) && message.get(*key).is_none_or(Value::is_null) {
             continue;
         }
-        for part in [*key, text(message, key)?] {
+        let value = text(message, key)?;
+        // Lines are what keeps the signed values apart. The message is the first of them, and may
+        // have as many as it likes: its end is found from the other end.
+        if *key != "Message" && value.contains('\n') {
+            return Err(ProofRefusal::malformed(format!("{key} has a line break in it")));
+        }
+        for part in [*key, value] {
             signed.push_str(part);
             signed.push('\n');
         }

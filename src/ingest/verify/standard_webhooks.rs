@@ -6,7 +6,8 @@
 //!   after `whsec_`) and `v1a,<base64>` (Ed25519; the key is the base64 after `whpk_`). Any that
 //!   holds is enough; unknown ones are passed over. A `v1` is only tried with secrets, a `v1a` only
 //!   with public keys.
-//! * Signed bytes: `id.timestamp.body`.
+//! * Signed bytes: `id.timestamp.body`. An id that holds a dot and a time (`msg.1770000000`), and a
+//!   body that begins with a time and a dot, are refused: they could be cut in another place.
 //! * Replay protection: timestamp within ±300 s, the limit included (`--set tolerance_s=…` changes
 //!   it).
 //! * Dedupe id: `webhook-id`. Type: the body's `type`.
@@ -31,7 +32,7 @@ use super::json::scalars;
 use super::params::SchemeParams;
 use super::public_key::{Algorithm, PublicKey, ed25519_keys};
 use super::secrets::{live_secrets, secrets_in_words};
-use super::timestamps::{TOLERANCE_S, not_ahead, not_older, unix_seconds};
+use super::timestamps::{TOLERANCE_S, TimestampUnit, not_ahead, not_older, unix_seconds};
 use super::{Need, ProofRefusal, Proven, Request, Scheme, Signed, Verdict, VerifyResult};
 
 pub(super) const SCHEME: Scheme = Scheme {
@@ -120,6 +121,7 @@ pub(super) fn prove<'r>(
         return Err(ProofRefusal::settings("the source has neither a secret nor a public key"));
     }
 
+    check_borders(id, request.body)?;
     let parts: &[&[u8]] = &[id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body];
     let message = if public_keys.is_empty() { Vec::new() } else { parts.concat() };
     let proofs = SignatureCheck {
@@ -136,6 +138,29 @@ pub(super) fn prove<'r>(
         "no signature of the list matches with {}",
         secrets_in_words(keys)
     )))
+}
+
+/// Refuses what could be cut in two ways under one signature. `a.1770000000` at one time and `{}`
+/// are signed as `a` at the time 1770000000 with a body that begins with the other time, and the
+/// id is what a repetition is known by.
+fn check_borders(id: &str, body: &[u8]) -> Result<(), ProofRefusal> {
+    let holds_time = |text: &str| {
+        TimestampUnit::Seconds
+            .behind(text.as_bytes())
+            .is_some_and(|rest| matches!(rest, [] | [b'.', ..]))
+    };
+    if id.match_indices('.').any(|(at, dot)| holds_time(&id[at + dot.len()..])) {
+        return Err(ProofRefusal::malformed(
+            "the id holds a dot and a time, so that nobody can say where the signed id ends",
+        ));
+    }
+    if TimestampUnit::Seconds.behind(body).is_some_and(|rest| rest.starts_with(b".")) {
+        return Err(ProofRefusal::malformed(
+            "the body begins with a time and a dot, so that nobody can say where the signed id \
+             ends",
+        ));
+    }
+    Ok(())
 }
 
 fn complete<'r>(

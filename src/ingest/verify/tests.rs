@@ -1,6 +1,7 @@
 //! What the vectors do not ask, one file a question; here is what the tests share.
 
 mod batches;
+mod borders;
 mod handshakes;
 mod message_signatures;
 mod proofs;
@@ -15,7 +16,7 @@ mod tokens;
 use serde_json::Value;
 
 use super::crypto::{HashFunction, hmac};
-use super::{Proven, ProviderAnswer, REFUSAL_KINDS, Request, Verdict, verify};
+use super::{Proven, ProviderAnswer, REFUSAL_KINDS, Request, Verdict, check_settings, verify};
 use crate::model::{Header, Source, TimedSecret};
 
 const NOW: i64 = 1_770_000_000;

@@ -30,6 +30,25 @@ impl TimestampUnit {
             Self::Rfc3339 => rfc3339_seconds(text),
         }
     }
+
+    /// What stands behind the time that a text begins with, if it begins with one as times of
+    /// these centuries are written. An id or a body that holds one could be a part of another
+    /// signed text: see `standard_webhooks`.
+    pub(super) fn behind(self, text: &[u8]) -> Option<&[u8]> {
+        let form: &[u8] = match self {
+            Self::Seconds => b"0000000000",
+            Self::Milliseconds => b"0000000000000",
+            Self::Rfc3339 => b"0000-00-00T00:00:00",
+        };
+        let (time, rest) = text.split_at_checked(form.len())?;
+        let fits = |(wanted, byte): (&u8, &u8)| match wanted {
+            b'0' => byte.is_ascii_digit(),
+            b'T' => matches!(byte, b'T' | b't' | b' '),
+            _ => byte == wanted,
+        };
+        let ends = self == Self::Rfc3339 || !rest.first().is_some_and(u8::is_ascii_alphanumeric);
+        (ends && form.iter().zip(time).all(fits)).then_some(rest)
+    }
 }
 
 /// A timestamp in whole milliseconds, as its digits.
@@ -68,4 +87,28 @@ pub(super) fn not_ahead(at: i64, now: i64, limit_s: i64) -> Result<(), ProofRefu
         return Err(ProofRefusal::stale(reason));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TimestampUnit::{Milliseconds, Rfc3339, Seconds};
+
+    #[test]
+    fn a_text_begins_with_a_time_or_not() {
+        for (unit, text, rest) in [
+            (Seconds, "1770000000", Some("")),
+            (Seconds, "1770000000.{}", Some(".{}")),
+            (Seconds, "17700000001", None),
+            (Seconds, "1770000000f", None),
+            (Seconds, "177000000", None),
+            (Seconds, "", None),
+            (Milliseconds, "1770000000123:", Some(":")),
+            (Milliseconds, "1770000000", None),
+            (Rfc3339, "2026-02-02T02:40:00.5Z", Some(".5Z")),
+            (Rfc3339, "2026-02-02", None),
+            (Rfc3339, "é026-02-02T02:40:00", None),
+        ] {
+            assert_eq!(unit.behind(text.as_bytes()), rest.map(str::as_bytes), "{text}");
+        }
+    }
 }

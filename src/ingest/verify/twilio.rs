@@ -10,7 +10,8 @@
 //!   keyed by the shared key's secret instead of the auth token; an algorithm that is not known is
 //!   refused.
 //! * JSON: the query holds `bodySHA256`; the URL alone is signed, and the body's digest is compared
-//!   with it. A body that neither a form nor such a digest covers is refused.
+//!   with it, whatever the content type says, which nobody signs. A body that neither a form nor
+//!   such a digest covers is refused.
 //! * Replay protection: none. Dedupe id: `I-Twilio-Idempotency-Token`. Type: the body's
 //!   `EventType`, if any.
 //! * Answer: an empty TwiML document for form posts and GETs, which voice and messaging wait for.
@@ -19,10 +20,11 @@
 //! **What it proves.** Whoever holds the account's auth token, the recipient included. The
 //! recipient is named by the account and by the signed URL, for which `--public-url` is needed.
 //! Signed are the URL and the form's fields (or, by its digest, the body); how the form is spelled
-//! and all headers are not. `I-Twilio-Idempotency-Token` is not signed, and tells deliveries apart:
-//! a call that is made in a loop is the same to the last byte, so the fields alone are not a key. A
-//! retry repeats token and fields. A token that is used before its time takes nothing away: what
-//! has it and other fields is kept.
+//! and all headers are not, nor where in the form a name ends and its value begins: forms that
+//! differ in that are different deliveries. `I-Twilio-Idempotency-Token` is not signed, and tells
+//! deliveries apart: a call that is made in a loop is the same to the last byte, so the fields
+//! alone are not a key. A retry repeats token and fields. A token that is used before its time
+//! takes nothing away: what has it and other fields is kept.
 
 use std::collections::BTreeSet;
 
@@ -65,10 +67,13 @@ fn verify(source: &Source, request: &Request<'_>, now: i64) -> VerifyResult {
     let hash = named_hash(request)?;
 
     let form = request.is_form() && request.method != "GET";
-    let fields = if form { signed_fields(request.body)? } else { covered_by_digest(request)? };
+    check_digest(request, form)?;
+    let fields = if form { sorted_fields(request.body)? } else { BTreeSet::new() };
+    let signed: Vec<u8> =
+        fields.iter().flat_map(|(name, value)| [name, value]).flatten().copied().collect();
 
     let secrets = required_secrets(source, now)?;
-    let holds = |url: &String| hmac_matches(hash, &secrets, &[url.as_bytes(), &fields], &given);
+    let holds = |url: &String| hmac_matches(hash, &secrets, &[url.as_bytes(), &signed], &given);
     if !url_forms(request.url).iter().any(holds) {
         let reason = format!(
             "the signature does not match with {} and the URL {}",
@@ -105,23 +110,24 @@ fn shown(url: &str) -> String {
     }
 }
 
-fn signed_fields(body: &[u8]) -> Result<Vec<u8>, ProofRefusal> {
-    let sorted: BTreeSet<form::FormField> = form::parse(body)?.into_iter().collect();
-    Ok(sorted.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
+fn sorted_fields(body: &[u8]) -> Result<BTreeSet<form::FormField>, ProofRefusal> {
+    Ok(form::parse(body)?.into_iter().collect())
 }
 
-/// No field is signed; whatever body there is must have its digest in the URL.
-fn covered_by_digest(request: &Request<'_>) -> Result<Vec<u8>, ProofRefusal> {
+/// A digest that the URL holds is that of the body, whatever its content type says: that is not
+/// signed, and a form without fields would be proven by the URL alone. Of a body that is no form
+/// nothing else is signed, so that the URL must hold its digest.
+fn check_digest(request: &Request<'_>, form: bool) -> Result<(), ProofRefusal> {
     let fields = form::parse(request.query().unwrap_or_default().as_bytes())?;
     match fields.iter().find(|(name, _)| name == b"bodySHA256") {
-        None if request.body.is_empty() => Ok(Vec::new()),
+        None if form || request.body.is_empty() => Ok(()),
         None => Err(ProofRefusal::missing(
             "the body is not a form, and the URL has no bodySHA256 that covers it",
         )),
         Some((_, digest)) => {
             let digest = std::str::from_utf8(digest).ok().and_then(unhex).unwrap_or_default();
             if equal(&digest, &sha256(request.body)) {
-                return Ok(Vec::new());
+                return Ok(());
             }
             Err(ProofRefusal::mismatch("the body's digest is not the bodySHA256 of the URL"))
         }
@@ -149,15 +155,22 @@ fn url_forms(url: &str) -> Vec<String> {
     forms
 }
 
-fn describe(request: &Request<'_>, form: bool, fields: &[u8]) -> Proven {
+fn describe(request: &Request<'_>, form: bool, fields: &BTreeSet<form::FormField>) -> Proven {
     let [kind] = if form { [None] } else { scalars(request.body, ["/EventType"]) };
     let wants_twiml = form || request.method == "GET";
     let answer =
         wants_twiml.then(|| ProviderAnswer::with_body(200, "text/xml; charset=utf-8", TWIML));
 
     // The form may be written in other ways that are signed alike, and a GET has nothing but its
-    // query.
-    let content = fingerprint_of(&[request.query().unwrap_or_default().as_bytes(), b"\n", fields]);
+    // query. Names and values are signed without anything between them, so that bytes can be moved
+    // from one to the other under one signature: with their lengths they differ.
+    let mut distinct = Vec::new();
+    for part in fields.iter().flat_map(|(name, value)| [name, value]) {
+        distinct.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        distinct.extend_from_slice(part);
+    }
+    let query = request.query().unwrap_or_default();
+    let content = fingerprint_of(&[query.as_bytes(), b"\n", &distinct]);
     let dedupe_key = request.readable_header("i-twilio-idempotency-token");
     let signed = Some(Signed::Digest(content.clone()));
     Proven { kind, dedupe_key, content: Some(content), signed, answer, ..Proven::default() }

@@ -43,6 +43,38 @@ impl<'a> Number<'a> {
         self.decimal().digits
     }
 
+    /// How many of them stand behind the decimal point when it is written without an exponent.
+    #[must_use]
+    pub fn decimals(self) -> usize {
+        let decimal = self.decimal();
+        let whole = usize::try_from(decimal.magnitude);
+        match whole {
+            _ if decimal.digits == 0 => 0,
+            Ok(whole) => decimal.digits.saturating_sub(whole),
+            Err(_) => usize::MAX,
+        }
+    }
+
+    /// The whole number that is left of it without what stands behind the decimal point, exactly;
+    /// `None` when it does not fit.
+    #[must_use]
+    pub fn truncated(self) -> Option<i128> {
+        // Digits of the largest.
+        const MOST: i64 = 39;
+        let decimal = self.decimal();
+        if decimal.digits == 0 || decimal.magnitude <= 0 {
+            return Some(0);
+        }
+        let whole =
+            usize::try_from(decimal.magnitude).ok().filter(|_| decimal.magnitude <= MOST)?;
+        let digits = decimal.written().copied().chain(std::iter::repeat(b'0')).take(whole);
+        digits.into_iter().try_fold(0i128, |number, digit| {
+            let digit = i128::from(digit - b'0');
+            let number = number.checked_mul(10)?;
+            if decimal.negative { number.checked_sub(digit) } else { number.checked_add(digit) }
+        })
+    }
+
     /// Compares the numbers themselves: `1`, `1.0` and `10e-1` are equal, 2^64 and 2^64 + 1 are
     /// not.
     #[must_use]
@@ -136,6 +168,35 @@ mod tests {
         for (a, b, expected) in cases {
             assert_eq!(Number::new(a).compare(Number::new(b)), expected, "{a} {b}");
             assert_eq!(Number::new(b).compare(Number::new(a)), expected.reverse(), "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_cut_to_a_whole_one_exactly_or_not_at_all() {
+        let (most, least) = (i128::MAX.to_string(), i128::MIN.to_string());
+        for (text, whole) in [
+            ("0", Some(0)),
+            ("-0.9", Some(0)),
+            ("1.99", Some(1)),
+            ("-12.5e1", Some(-125)),
+            ("1e30", Some(1_000_000_000_000_000_000_000_000_000_000)),
+            ("9007199254740993.0", Some(9_007_199_254_740_993)),
+            ("1e-400", Some(0)),
+            ("1e-99999999999999999999", Some(0)),
+            (&*most, Some(i128::MAX)),
+            (&*least, Some(i128::MIN)),
+            ("170141183460469231731687303715884105728", None),
+            ("-170141183460469231731687303715884105729", None),
+            ("1e400", None),
+            ("1e99999999999999999999", None),
+        ] {
+            assert_eq!(Number::new(text).truncated(), whole, "{text}");
+        }
+
+        for (text, decimals) in
+            [("0.0", 0), ("1.10", 1), ("15e1", 0), ("1e400", 0), ("12.345", 3), ("0.5e1", 0)]
+        {
+            assert_eq!(Number::new(text).decimals(), decimals, "{text}");
         }
     }
 

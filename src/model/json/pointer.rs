@@ -14,10 +14,14 @@ const STEPS: usize = 32;
 /// The value at a pointer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PointerValue {
-    /// `exact`: nothing in it had to be replaced, see [`super::JsonText`].
-    Text {
+    Text(String),
+    /// A text in which something had to be replaced, see [`super::JsonText`]: two that look alike
+    /// may have been written differently. `begin` and `end` say where it stands in the body,
+    /// without its quotes.
+    Inexact {
         text: String,
-        exact: bool,
+        begin: usize,
+        end: usize,
     },
     /// As it was written.
     Number(String),
@@ -32,7 +36,7 @@ impl PointerValue {
     #[must_use]
     pub fn into_text(self) -> Option<String> {
         match self {
-            Self::Text { text, .. } | Self::Number(text) => Some(text),
+            Self::Text(text) | Self::Inexact { text, .. } | Self::Number(text) => Some(text),
             Self::Bool(is) => Some(is.to_string()),
             Self::Null | Self::Other(..) => None,
         }
@@ -43,9 +47,9 @@ impl PointerValue {
     #[must_use]
     pub fn into_key(self) -> Option<String> {
         match self {
-            Self::Text { text, exact } => exact.then_some(text),
+            Self::Text(text) => Some(text),
             Self::Number(text) => Number::new(&text).is_integer().then_some(text),
-            Self::Bool(_) | Self::Null | Self::Other(..) => None,
+            Self::Inexact { .. } | Self::Bool(_) | Self::Null | Self::Other(..) => None,
         }
     }
 }
@@ -127,7 +131,11 @@ impl<const N: usize> Search<'_, N> {
 
                 JsonToken::Text(span) => self.set(|body| {
                     let read = text(slice(body, span));
-                    PointerValue::Text { text: read.text.into_owned(), exact: read.exact }
+                    let text = read.text.into_owned();
+                    match read.exact {
+                        true => PointerValue::Text(text),
+                        false => PointerValue::Inexact { text, begin: span.0, end: span.1 },
+                    }
                 }),
                 JsonToken::Number(span) => {
                     self.set(|body| {
@@ -250,7 +258,7 @@ mod tests {
         let body = br#"{"a":{"b":"x","c":[1,{"d":true}]},"a2":"no"}"#;
         let [b, d, none, both] =
             find(body, [Some("/a/b"), Some("/a/c/1/d"), None, Some("/a/b")]).expect("JSON");
-        let x = PointerValue::Text { text: "x".into(), exact: true };
+        let x = PointerValue::Text("x".into());
         assert_eq!((b.as_ref(), d, none), (Some(&x), Some(PointerValue::Bool(true)), None));
         assert_eq!(b, both);
     }
@@ -290,7 +298,7 @@ mod tests {
         }
         let [b, a] =
             find(b"{\"b\":\"\xff\",\"a\":\"x\"}", [Some("/b"), Some("/a")]).expect("readable");
-        assert_eq!(b, Some(PointerValue::Text { text: "\u{fffd}".into(), exact: false }));
+        assert_eq!(b, Some(PointerValue::Inexact { text: "\u{fffd}".into(), begin: 6, end: 7 }));
         assert_eq!(
             (b.and_then(PointerValue::into_key), a.and_then(PointerValue::into_key)),
             (None, Some("x".into()))

@@ -269,6 +269,13 @@ impl<'a> Node<'a> {
         all.filter(|node| node.kind() != JsonKind::Name)
     }
 
+    /// The members of all objects in it, and of itself, in the order in which their names stand.
+    pub fn members_within(self) -> impl Iterator<Item = (Node<'a>, Node<'a>)> {
+        let all = (self.at..self.slot().next).map(move |at| Node { doc: self.doc, at });
+        let names = all.filter(|node| node.kind() == JsonKind::Name);
+        names.map(|name| (name, Node { doc: name.doc, at: name.at + 1 }))
+    }
+
     /// Whether this is the name of a member.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
@@ -330,6 +337,18 @@ mod tests {
         assert_eq!(member(root, "c").map(|c| c.kind()), Some(JsonKind::True));
         assert_eq!(member(root, "d").map(|d| d.kind()), Some(JsonKind::Null));
         assert!(member(root, "e").is_none());
+
+        let text = |node: Node<'_>| node.text().expect("a name").text.into_owned();
+        let all: Vec<(String, JsonKind)> =
+            root.members_within().map(|(name, value)| (text(name), value.kind())).collect();
+        let named = |name: &str, kind| (name.to_owned(), kind);
+        let expected = [
+            named("a", JsonKind::Array),
+            named("b", JsonKind::Text),
+            named("c", JsonKind::True),
+            named("d", JsonKind::Null),
+        ];
+        assert_eq!(all, expected);
         assert!(
             Doc::read(&Bytes::from_static(b"{"), ALL).is_err()
                 && Doc::read(&Bytes::new(), ALL).is_err()

@@ -4,11 +4,18 @@ use super::percent::decoded;
 
 /// Parts of names that mean a credential wherever they stand, with the words of a name put together
 /// (`authtoken`).
-const CREDENTIAL_PARTS: [&str; 12] = [
+const CREDENTIAL_PARTS: [&str; 19] = [
     "token",
     "secret",
     "passw",
     "passphrase",
+    "passcode",
+    "authcode",
+    "accesscode",
+    "securitycode",
+    "verificationcode",
+    "sessid",
+    "saml",
     "credential",
     "cookie",
     "authoriz",
@@ -19,8 +26,19 @@ const CREDENTIAL_PARTS: [&str; 12] = [
     "bearer",
 ];
 /// Whole words that mean one.
-const CREDENTIAL_WORDS: [&str; 8] =
-    ["auth", "pwd", "pass", "creds", "session", "sessionid", "otp", "jwt"];
+const CREDENTIAL_WORDS: [&str; 11] = [
+    "auth",
+    "pwd",
+    "pass",
+    "creds",
+    "session",
+    "sessionid",
+    "otp",
+    "totp",
+    "jwt",
+    "pincode",
+    "assertion",
+];
 /// Whole names of session identifiers, with their words put together. As a part of a name `sid` is
 /// a name of something else: Twilio has `AccountSid`, `CallSid` and `MessageSid`.
 const SESSION_NAMES: [&str; 6] =
@@ -208,6 +226,18 @@ mod tests {
             "JSESSIONID",
             "x-sid",
             "idempotency-token-secret",
+            "X-Passcode",
+            "passcode",
+            "door_passCode",
+            "authCode",
+            "access_code",
+            "X-Verification-Code",
+            "security-code",
+            "pincode",
+            "totp",
+            "MOD_SESSID",
+            "client_assertion",
+            "SAMLResponse",
         ];
 
         for name in names {
@@ -245,6 +275,13 @@ mod tests {
             "ParentCallSid",
             "I-Twilio-Idempotency-Token",
             "i-twilio-idempotency-token",
+            "BusinessId",
+            "process_id",
+            "country_code",
+            "postcode",
+            "encode",
+            "pin",
+            "assertion_count",
         ];
 
         for name in names {

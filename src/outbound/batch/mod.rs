@@ -1,5 +1,6 @@
 //! Batches: several events in one request.
 
+mod failures_elsewhere;
 pub mod request;
 pub mod response;
 #[cfg(test)]

@@ -7,7 +7,9 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 use minijinja::Environment;
 
-use crate::model::{Event, REDACTED, RequestTemplate, is_secret_name, limits};
+use crate::model::{
+    Event, REDACTED, RequestTemplate, canonical_header_name, is_secret_name, limits,
+};
 use crate::outbound::failure::Unusable;
 use crate::outbound::message::{Message, is_ours};
 use crate::outbound::settings::SecretLookup;
@@ -146,7 +148,9 @@ impl EndpointTemplates {
     ) -> Result<(), Unusable> {
         let rendered = self.render(template, context)?;
         rendered.add_secrets(message);
-        message.forwarded.retain(|(forwarded, _)| forwarded != name);
+        // A receiver may read a sender's `X_Tenant` as this endpoint's own `X-Tenant`.
+        let own = canonical_header_name(name.as_str());
+        message.forwarded.retain(|(other, _)| canonical_header_name(other.as_str()) != own);
 
         let text = rendered.text.trim();
         // One that comes out empty is left out.

@@ -5,17 +5,24 @@ use minijinja::filters as engine;
 use minijinja::value::{Kwargs, Value, ValueIter, ValueKind};
 use minijinja::{Error, ErrorKind, State, tests as is};
 
-use crate::model::json::{Node, compact};
+use crate::model::json::{Node, Number, compact};
 use crate::model::limits;
 
 use super::json::{ExactNumber, JsonValue};
 use super::unreadable::{UnreadableValue, check_readable, failed};
 
+/// Digits of which every floating-point number keeps each.
+const SURE_DIGITS: usize = 15;
+
 /// A number for calculations, as near as it goes.
-fn approximate(value: Value) -> Value {
-    let float =
-        value.downcast_object_ref::<ExactNumber>().and_then(|exact| exact.0.parse::<f64>().ok());
-    float.map_or(value, Value::from)
+fn approximate(value: Value) -> Result<Value, Error> {
+    let Some(ExactNumber(text)) = value.downcast_object_ref::<ExactNumber>() else {
+        return Ok(value);
+    };
+    match text.parse::<f64>().ok().filter(|float| float.is_finite()) {
+        Some(float) => Ok(Value::from(float)),
+        None => Err(failed(format!("{text:.40} is too large for a floating-point number"))),
+    }
 }
 
 /// An error for a value that is not there.
@@ -51,7 +58,45 @@ pub fn int(
     kwargs: Kwargs,
 ) -> Result<Value, Error> {
     check_defined(&value)?;
-    engine::int(state, &approximate(value), default, base, kwargs)
+    let base = match base {
+        Some(base) => base,
+        None => kwargs.get::<Option<u32>>("base")?.unwrap_or(10),
+    };
+    let Some(text) = decimal_text(&value, base) else {
+        return engine::int(state, &value, default, Some(base), kwargs);
+    };
+
+    let default = match default {
+        Some(default) => Some(default),
+        None => kwargs.get::<Option<Value>>("default")?,
+    };
+    kwargs.assert_all_used()?;
+    // Infinity has no digits. A text in another base is no decimal number.
+    let is_decimal =
+        text.bytes().any(|byte| byte.is_ascii_digit()) && (base == 10 || value.as_str().is_none());
+    let exact = is_decimal.then(|| Number::new(&text).truncated()).flatten().map(Value::from);
+    exact.or(default).ok_or_else(|| {
+        failed(format!("int: {text:.40} does not fit into a whole number of 128 bits"))
+    })
+}
+
+/// The decimal text of a value that the engine would round on the way to a whole number, or cut to
+/// the largest that there is: floating-point numbers, numbers that are kept as they came, and texts
+/// that are no whole number in this base, but a decimal one.
+fn decimal_text(value: &Value, base: u32) -> Option<String> {
+    if let Some(ExactNumber(text)) = value.downcast_object_ref::<ExactNumber>() {
+        return Some(text.clone());
+    }
+    if value.kind() == ValueKind::Number && !value.is_integer() {
+        let float = f64::try_from(value.clone()).ok()?;
+        return Some(format!("{float:e}"));
+    }
+    let text = value.as_str()?;
+    let is_decimal = |byte: u8| byte.is_ascii_digit() || b".eE+-".contains(&byte);
+    let is_number = text.parse::<f64>().is_ok() && text.bytes().all(is_decimal);
+    let digits = text.trim_start_matches(['+', '-']);
+    let is_whole = (2..=36).contains(&base) && i128::from_str_radix(digits, base).is_ok();
+    (is_number && !is_whole).then(|| text.trim_start_matches('+').to_owned())
 }
 
 pub fn float(
@@ -61,7 +106,7 @@ pub fn float(
     kwargs: Kwargs,
 ) -> Result<Value, Error> {
     check_defined(&value)?;
-    engine::float(state, &approximate(value), default, kwargs)
+    engine::float(state, &approximate(value)?, default, kwargs)
 }
 
 pub fn round(
@@ -71,7 +116,25 @@ pub fn round(
     kwargs: Kwargs,
 ) -> Result<Value, Error> {
     check_defined(&value)?;
-    engine::round(approximate(value), precision, method, kwargs)
+    let exact = value.downcast_object_ref::<ExactNumber>().map(|exact| exact.0.clone());
+    if let Some(number) = exact.as_deref().map(Number::new) {
+        let precision = match precision {
+            Some(precision) => precision,
+            None => kwargs.get::<Option<i32>>("precision")?.unwrap_or(0),
+        };
+
+        let kept = usize::try_from(precision).unwrap_or_default();
+        if precision >= 0 && number.decimals() <= kept {
+            return Ok(value);
+        }
+        let whole = number.truncated().map(|whole| whole.unsigned_abs().to_string().len());
+        if whole.is_none_or(|whole| whole + kept > SURE_DIGITS) {
+            let text = number.text();
+            return Err(failed(format!("round: {text:.40} has more digits than it would keep")));
+        }
+        return engine::round(approximate(value)?, Some(precision), method, kwargs);
+    }
+    engine::round(value, precision, method, kwargs)
 }
 
 pub fn is_none(value: &Value) -> bool {

@@ -11,7 +11,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 
 use crate::model::json::{Doc, JsonKind, Number};
 
-/// Digits that a floating-point number keeps.
+/// Digits that a floating-point number can have at most; of more it keeps none.
 const FLOAT_DIGITS: usize = 17;
 
 /// A number that is written as it came.
@@ -119,6 +119,14 @@ pub fn json_value(doc: &Arc<Doc>, at: u32) -> Value {
     }
 }
 
+/// Whether a floating-point number is written as the number that it was read from. Most of 16 or 17
+/// digits are not.
+fn is_same(float: f64, number: Number<'_>) -> bool {
+    float.is_finite()
+        && number.digits() <= FLOAT_DIGITS
+        && Number::new(&format!("{float:e}")).compare(number).is_eq()
+}
+
 fn number(number: Number<'_>) -> Value {
     let text = number.text();
     if number.is_integer() {
@@ -128,9 +136,7 @@ fn number(number: Number<'_>) -> Value {
         if let Ok(large) = text.parse::<i128>() {
             return Value::from(large);
         }
-    } else if number.digits() <= FLOAT_DIGITS
-        && let Some(float) = text.parse::<f64>().ok().filter(|float| float.is_finite())
-    {
+    } else if let Some(float) = text.parse::<f64>().ok().filter(|float| is_same(*float, number)) {
         return Value::from(float);
     }
     Value::from_object(ExactNumber(text.to_owned()))

@@ -276,6 +276,11 @@ fn endpoints_are_checked_before_they_are_made() {
         (|e| e.template.headers = vec![("x".into(), "a\r\nb: c".into())], "--header x"),
     ];
 
+    let pull = Arc::new(Endpoint::new("jobs", "pull:"));
+    assert_eq!(check_endpoint(&pull), Ok(()));
+    let timed = check_endpoint(&with(&pull, |e| e.timeout_ms = 30_000)).expect_err("no effect");
+    assert!(timed.contains("--timeout is for requests") && timed.contains("--lease"), "{timed}");
+
     for (change, word) in changes {
         let refusal = check_endpoint(&with(&good, change)).expect_err(word);
         assert!(refusal.contains(word) && !refusal.contains("hunter2"), "{word}: {refusal}");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{NOW, URL, ask, base64, post, proven, refused, source, vector, vector_source, vectors};
-use crate::ingest::verify::crypto::HashFunction;
+use crate::ingest::verify::crypto::{HashFunction, sha256};
 use crate::ingest::verify::{
     ClientCert, FollowUp, Proven, Request, Signed, advice, check_settings, verify,
 };
@@ -158,6 +158,54 @@ fn twilio_covers_every_body_and_every_way_to_write_the_port() {
         refused(form("https://h.example:8443/x?token=t0p", "https://h.example:443/x"));
     assert_eq!(kind, "mismatch");
     assert!(reason.contains("https://h.example:8443/x?…") && !reason.contains("t0p"), "{reason}");
+}
+
+/// The content type is not signed, and the URL alone is what is signed of JSON.
+#[test]
+fn a_digest_in_twilios_url_covers_the_body_whatever_its_type() {
+    let twilio = source("twilio", "s", json!({}));
+    let body = br#"{"EventType":"sent"}"#;
+    let digest = data_encoding::HEXLOWER.encode(&sha256(body));
+    let url = format!("{URL}?x=1&bodySHA256={digest}");
+    let signature = base64(HashFunction::Sha1, b"s", url.as_bytes());
+    let send = |kind: &str, body: &[u8]| {
+        let headers = [("x-twilio-signature", signature.as_str()), ("content-type", kind)];
+        ask(&twilio, "POST", &url, &headers, body)
+    };
+    assert_eq!(proven(send("application/json", body)).kind.as_deref(), Some("sent"));
+    for kind in ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; a=b"] {
+        for other in [&b""[..], b"&&=&", b"=", b"a=1", body] {
+            assert_eq!(refused(send(kind, other)).0, "mismatch", "{other:?}");
+        }
+    }
+    assert_eq!(refused(send("text/plain", b"")).0, "mismatch");
+}
+
+/// Names and values are signed one behind the other.
+#[test]
+fn twilios_forms_that_are_signed_alike_are_not_the_same_delivery() {
+    let twilio = source("twilio", "s", json!({}));
+    let signature = base64(HashFunction::Sha1, b"s", format!("{URL}BodyhelloFrom1").as_bytes());
+    let send = |body: &[u8]| {
+        let headers = [
+            ("x-twilio-signature", signature.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("i-twilio-idempotency-token", "t"),
+        ];
+        proven(post(&twilio, &headers, body))
+    };
+
+    let genuine = send(b"Body=hello&From=1");
+    // How it is spelled makes no other one of it.
+    assert_eq!(send(b"From=1&B%6fdy=hello&From=1"), genuine);
+    for moved in
+        [&b"Bodyhello=From1"[..], b"Body=helloFrom1", b"BodyhelloFrom1", b"Body=hello&From1"]
+    {
+        let moved = send(moved);
+        assert_eq!(moved.dedupe_key, genuine.dedupe_key);
+        assert_ne!(moved.content, genuine.content);
+        assert_ne!(moved.signed, genuine.signed);
+    }
 }
 
 #[test]

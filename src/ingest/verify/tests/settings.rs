@@ -107,6 +107,34 @@ fn missing_and_superfluous_settings_are_reported() {
 }
 
 #[test]
+fn an_id_that_touches_its_neighbours_is_refused() {
+    let with = |signed: &str, unit: &str| {
+        let mut params = json!({"signed": signed, "id_header": "x-id"});
+        if signed.contains("{timestamp}") {
+            params["timestamp_header"] = json!("x-time");
+            params["timestamp_unit"] = json!(unit);
+        }
+        check_settings(&source("hmac", "s", params))
+    };
+
+    for (signed, beside) in [
+        ("{id}{body}", "{body}"),
+        ("v:{body}{id}", "{body}"),
+        ("{url}{id}.{body}", "{url}"),
+        ("{id}{timestamp}{body}", "{timestamp}"),
+        ("{timestamp}{id}{body}", "{timestamp}"),
+    ] {
+        let why = with(signed, "s").expect_err(signed);
+        assert!(why.contains(&format!("{{id}} beside {beside} with nothing between")), "{why}");
+    }
+
+    assert!(with("{id}{timestamp}{body}", "ms").is_err());
+    for good in ["{id}{timestamp}{body}", "{id}.{body}", "{timestamp}|{id}|{body}"] {
+        assert_eq!(with(good, "rfc3339"), Ok(()), "{good}");
+    }
+}
+
+#[test]
 fn what_has_no_effect_together_is_refused() {
     for scheme in TABLE {
         let mut one = source(scheme.name, "", json!({}));

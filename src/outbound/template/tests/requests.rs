@@ -1,6 +1,8 @@
 //! Paths and headers, and the secrets in them.
 
-use super::{Message, RequestTemplate, apply, event};
+use hyper::header::HeaderValue;
+
+use super::{EndpointTemplates, Message, RequestTemplate, apply, event};
 
 #[test]
 fn a_value_cannot_leave_its_place_in_a_path() {
@@ -45,6 +47,26 @@ fn a_path_that_fails_is_not_quoted() {
         let why = apply(&made_of, &event(&body), "/OWNERS-3").unwrap_err();
         assert!(!why.contains("OWNERS"), "{why}");
     }
+}
+
+#[test]
+fn a_header_of_the_endpoint_stands_for_all_that_receivers_read_as_it() {
+    let templates = RequestTemplate {
+        headers: vec![("X-Tenant".into(), "own".into()), ("X_Empty.Too".into(), "".into())],
+        ..RequestTemplate::default()
+    };
+    let templates = EndpointTemplates::new(&templates, None).expect("templates");
+    let event = event("{}");
+    let mut made = super::message(&event);
+    let names = ["x-tenant", "x_tenant", "x.tenant", "x-tenants", "x-empty-too", "x_empty_too"];
+    made.forwarded = names
+        .map(|name| (name.parse().expect("a name"), HeaderValue::from_static("evil")))
+        .into_iter()
+        .collect();
+    let base = "/".parse().expect("a path");
+    templates.apply(&event, 1, &base, &mut made).map_err(|_| "unusable").expect("applied");
+    let left: Vec<&str> = made.forwarded.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(left, ["x-tenants"]);
 }
 
 #[test]

@@ -142,6 +142,45 @@ fn numbers_keep_what_they_are() {
     assert_eq!(body("{{ body | tojson }}", numbers).as_deref(), Ok(whole.as_str()));
 }
 
+/// A number that changes is another order, another customer.
+#[test]
+fn no_number_is_rounded_in_silence() {
+    let numbers = r#"{"a":9007199254740993.0,"b":170141183460469231731687303715884105729,"c":1e30,
+        "d":1e400,"e":0.30000000000000004,"f":-2.75,"g":123456789012345678.55,"s":"1e30","h":4e2,
+        "t":"170141183460469231731687303715884105729","u":"12.9","v":"ff","w":-1e400,"x":"-7"}"#;
+
+    for (template, made) in [
+        ("{{ body.a }} {{ body.a | tojson }}", "9007199254740993.0 9007199254740993.0"),
+        ("{{ body.a | int }} {{ body.a | round }}", "9007199254740993 9007199254740993.0"),
+        ("{{ body.c | int }}", "1000000000000000000000000000000"),
+        ("{{ body.s | int }}", "1000000000000000000000000000000"),
+        ("{{ (body.c * 1) | int }}", "1000000000000000000000000000000"),
+        ("{{ body.e }} {{ body.e + 0 }}", "0.30000000000000004 0.30000000000000004"),
+        ("{{ body.f | int }} {{ body.h | int }} {{ body.u | int }}", "-2 400 12"),
+        ("{{ body.v | int(base=16) }} {{ body.x | int + 1 }}", "255 -6"),
+        ("{{ body.d | int(7) }} {{ body.b | int(default=8) }} {{ 'x' | int(9) }}", "7 8 9"),
+        ("{{ body.d | round }}", "1e400"),
+        ("{{ body.b | round(2) }}", "170141183460469231731687303715884105729"),
+        ("{{ true | int }} {{ none | int }}", "1 0"),
+    ] {
+        assert_eq!(body(template, numbers).as_deref(), Ok(made), "{template}");
+    }
+
+    for (template, word) in [
+        ("{{ body.b | int }}", "does not fit"),
+        ("{{ body.t | int }}", "does not fit"),
+        ("{{ body.d | int }}", "does not fit"),
+        ("{{ body.w | int }}", "does not fit"),
+        ("{{ (body.c * 1e300) | int }}", "does not fit"),
+        ("{{ body.t | int(base=16) }}", "does not fit"),
+        ("{{ body.d | float }}", "too large"),
+        ("{{ body.g | round(1) }}", "more digits"),
+    ] {
+        let made = body(template, numbers);
+        assert!(made.as_ref().is_err_and(|why| why.contains(word)), "{template} made {made:?}");
+    }
+}
+
 #[test]
 fn headers_are_found_in_any_case_and_large_bodies_are_looked_into_fast() {
     assert_eq!(
