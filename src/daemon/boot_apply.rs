@@ -42,8 +42,7 @@ fn read(files: &[PathBuf]) -> Result<ConfigurationSet, String> {
         let format = FileFormat::of(file).unwrap_or(FileFormat::Toml);
         let set =
             ConfigurationSet::parse(&text, format, file).map_err(|error| error.to_string())?;
-        all.add(set)
-            .map_err(|entry| format!("{}: {entry} is in another file, too", file.display()))?;
+        all.add(set)?;
     }
     Ok(all)
 }
