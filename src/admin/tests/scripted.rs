@@ -9,10 +9,11 @@ use crate::model::{DeliveryId, DeliveryState, Endpoint, EventId, HoldReason, Seq
 use crate::queue::{
     Accept, Accepted, CancelDeliveries, CreateEndpoint, CreateSource, DeadLetterSeqsQuery,
     DeleteEndpoint, DeleteSource, DeliveriesChanged, DeliveriesQuery, DeliverySnapshot,
-    DiscardDeadLetters, EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, HoldEndpoint,
-    ImportEvents, ImportedQuery, NewEvent, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery,
-    RetryDeliveries, RetrySnapshot, RetryingQuery, Revive, StartReplay, Status, StatusQuery,
-    UpdateEndpoint, UpdateSource, WithSubscription, WorstEndpoints, WorstQuery,
+    DiscardDeadLetters, EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, ExplainQuery,
+    Explanation, HoldEndpoint, ImportEvents, ImportedQuery, NewEvent, QueueRequest, Refusal,
+    ReleaseEndpoint, ReplaysQuery, RetryDeliveries, RetrySnapshot, RetryingQuery, Revive,
+    StartReplay, Status, StatusQuery, UpdateEndpoint, UpdateSource, WithSubscription,
+    WorstEndpoints, WorstQuery,
 };
 use crate::scheduler::{Channels, Directory, Envelope};
 
@@ -123,6 +124,13 @@ impl Script {
         let known = self.states.get(&delivery).copied();
         let (state, retry) = known.unwrap_or((DeliveryState::Pending, None));
         DeliverySnapshot { delivery, state, retry }
+    }
+
+    /// Nothing but its turn is before it.
+    fn explanation(&self, delivery: DeliveryId) -> Explanation {
+        let DeliverySnapshot { state, retry, .. } = self.delivery(delivery);
+        let (attempts, last) = (retry.map_or(0, |retry| retry.attempts), retry.map(|r| r.last));
+        Explanation { delivery, state, attempts, last, reasons: Vec::new() }
     }
 
     fn event(&self, seq: Seq) -> EventSnapshot {
@@ -255,6 +263,7 @@ fn questions(open: Open<'_>) -> Open<'_> {
         .on(|script, DeliveriesQuery(ids)| {
             Ok(ids.into_iter().map(|id| script.delivery(id)).collect())
         })
+        .on(|script, ExplainQuery { delivery, .. }| Ok(script.explanation(delivery)))
         .on(|script, DeadLetterSeqsQuery { before, limit }| Ok(script.dead_before(before, limit)))
         .on(|script, EventsQuery(seqs)| Ok(seqs.into_iter().map(|seq| script.event(seq)).collect()))
         .on(|script, WorstQuery { .. }| Ok(script.worst()))
