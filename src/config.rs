@@ -234,13 +234,17 @@ pub fn from_toml<T: DeserializeOwned>(
     file: &Path,
     all: &Value,
 ) -> Result<T, ConfigError> {
+    if let Some((name, line)) = lines::doubled(text, all) {
+        let what = format!("{name}: must be a table: write [{name}] once, and not [[{name}]]");
+        return Err(ConfigError { file: file.to_owned(), line: Some(line), what });
+    }
     toml::from_str(text).map_err(|error| {
         let line =
             error.span().map(|span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
         let what = suggest::explained(error.message(), all);
         // Of a value that is refused the key is named; what is no TOML has none.
         let key = line.filter(|_| !what.starts_with("unknown field"));
-        let what = match key.and_then(|line| lines::key_at(text, line)) {
+        let what = match key.and_then(|line| lines::key_at(text, line, all)) {
             Some(key) => format!("{key}: {what}"),
             None => what,
         };

@@ -53,4 +53,4 @@ pub use apply::boot::BootApply;
 pub use context::{Admin, AdminInfo, CallerContext};
 pub use log_source::LogSource;
 pub use resources::apply::apply_at_start;
-pub use serve::socket::{AdminError, SocketAccess, bind};
+pub use serve::socket::{AdminError, SocketAccess, bind, check_free};

@@ -94,6 +94,8 @@ pub struct TestEndpointBody {
 #[serde(default)]
 pub struct IdsBody {
     pub ids: Option<Vec<Text<DeliveryId>>>,
+    /// Only count, and say what would be left out
+    pub dry_run: bool,
 }
 
 /// Dead letters by id, by filter, or all.

@@ -47,6 +47,11 @@ impl Config {
                 return Err((key, "has a NUL character in it, which no path can have".to_owned()));
             }
         }
+
+        let socket = self.socket();
+        if let Err(what) = short_enough(&socket) {
+            return Err(("admin_socket", format!("{what}; set admin_socket to a shorter one")));
+        }
         Ok(())
     }
 
@@ -56,6 +61,7 @@ impl Config {
             return Err(("listen", what.to_owned()));
         }
 
+        let mut before: Vec<Listen> = Vec::new();
         for address in &self.listen {
             let listen = parse_listen(address).map_err(|what| ("listen", what))?;
             if listen.is_tls() && (self.tls.cert.is_none() || self.tls.key.is_none()) {
@@ -67,6 +73,18 @@ impl Config {
                     format!("'{address}' needs to know its proxies: give ingress.trusted_proxies");
                 return Err(("listen", what));
             }
+            if let Listen::Unix(path) = &listen {
+                short_enough(path).map_err(|what| ("listen", what))?;
+                if *path == self.socket() {
+                    let what = format!("'{address}' is the admin socket: choose another path");
+                    return Err(("listen", what));
+                }
+            }
+            if before.iter().any(|other| is_same_place(other, &listen)) {
+                let what = format!("'{address}' is given twice: each address can have one entry");
+                return Err(("listen", what));
+            }
+            before.push(listen);
         }
 
         self.trusted_proxies().map_err(|what| ("trusted_proxies", what))?;
@@ -151,6 +169,29 @@ impl Config {
         within("connections", self.limits.connections as u64, 1, 1 << 20, "connections")?;
         within("head_timeout", self.limits.head_timeout.0, 100, 600_000, "ms")?;
         within("body_timeout", self.limits.body_timeout.0, 100, 3_600_000, "ms")
+    }
+}
+
+/// Whether only one of the two can be listened on. Port 0 is another one each time.
+fn is_same_place(one: &Listen, other: &Listen) -> bool {
+    match (one, other) {
+        (Listen::Tcp { address: one, .. }, Listen::Tcp { address: other, .. }) => {
+            one == other && one.port() != 0
+        }
+        (Listen::Unix(one), Listen::Unix(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// The kernel knows sockets by paths of so many bytes, and clients can name no longer ones.
+fn short_enough(socket: &Path) -> Result<(), String> {
+    match socket.as_os_str().len() {
+        ..=limits::UNIX_PATH => Ok(()),
+        length => Err(format!(
+            "the path of a socket has at most {} bytes, and {} has {length}",
+            limits::UNIX_PATH,
+            socket.display()
+        )),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which key of a file stands in which line.
 
+use serde_json::Value;
 use toml::de::DeTable;
 
 /// The line of a key of a file, which may be given without its section.
@@ -9,11 +10,29 @@ pub fn line_of(text: &str, key: &str) -> Option<usize> {
     keys_with_lines(text).into_iter().find(|(name, _)| is_it(name)).map(|(_, line)| line)
 }
 
-/// The key whose value stands in this line, without its section.
-pub fn key_at(text: &str, line: usize) -> Option<String> {
+/// The key whose value stands in this line: without its section where there is only one of that
+/// name among `all`.
+pub fn key_at(text: &str, line: usize, all: &Value) -> Option<String> {
     let before = keys_with_lines(text).into_iter().filter(|(_, at)| *at <= line);
     let (key, _) = before.max_by_key(|(_, at)| *at)?;
-    Some(key.rsplit('.').next().unwrap_or_default().to_owned())
+    let name = key.rsplit('.').next().unwrap_or_default();
+    let sections = all.as_object().into_iter().flatten();
+    let inside = sections.filter(|(_, section)| section.get(name).is_some()).count();
+    let is_one = inside + usize::from(all.get(name).is_some()) <= 1;
+    Some(if is_one { name.to_owned() } else { key })
+}
+
+/// The section that is written as one of several, `[[log]]`, and is not.
+pub fn doubled(text: &str, all: &Value) -> Option<(String, usize)> {
+    let document = DeTable::parse(text).ok()?;
+    let found = document.get_ref().iter().find(|(name, value)| {
+        let is_section = all.get(name.get_ref().as_ref()).is_some_and(Value::is_object);
+        let list = value.get_ref().as_array();
+        is_section && list.is_some_and(|list| list.iter().all(|one| one.get_ref().is_table()))
+    });
+    let (name, _) = found?;
+    let line = text.get(..name.span().start).unwrap_or("").matches('\n').count() + 1;
+    Some((name.get_ref().to_string(), line))
 }
 
 /// Every key of a file, as `section.key`, and its line.

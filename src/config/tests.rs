@@ -83,6 +83,31 @@ fn errors_name_file_line_and_fix() {
 }
 
 #[test]
+fn an_address_is_given_once_and_a_socket_has_a_short_path() {
+    let twice =
+        parse("listen = [\"127.0.0.1:1\", \"[::1]:1\", \"127.0.0.1:1\"]").expect_err("equal");
+    assert!(twice.starts_with("hookbox.toml:1: listen: '127.0.0.1:1' is given twice"), "{twice}");
+    let both = parse("listen = [\"unix:/d/admin.sock\"]\ndata = \"/d\"").expect_err("equal");
+    assert!(both.contains("is the admin socket"), "{both}");
+    assert!(parse("listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]").is_ok(), "two free ports");
+
+    let long = "x".repeat(100);
+    let socket = parse(&format!("admin_socket = \"/{long}/a.sock\"\n")).expect_err("too long");
+    assert!(
+        socket.starts_with("hookbox.toml:1: admin_socket: ")
+            && socket.contains("at most 107 bytes"),
+        "{socket}"
+    );
+    let deep = parse(&format!("data = \"/{long}\"\n")).expect_err("its default is too long");
+    assert!(deep.contains("set admin_socket"), "{deep}");
+    assert!(
+        parse(&format!("data = \"/{long}\"\nadmin_socket = \"/{}\"\n", "x".repeat(106))).is_ok()
+    );
+    let ingress = parse(&format!("listen = [\"unix:/{long}/in.sock\"]\n")).expect_err("too long");
+    assert!(ingress.contains("listen: ") && ingress.contains("107"), "{ingress}");
+}
+
+#[test]
 fn a_slip_in_a_key_is_recognized_in_every_table() {
     let said = |text: &str| parse(text).expect_err("no such key");
     let all = serde_json::json!(Config::default());
@@ -125,6 +150,14 @@ fn values_of_a_wrong_form_are_named_with_what_to_write() {
         ("listen = \"127.0.0.1:1\"", ":1: listen: must be a list: write [\"127.0.0.1:1\"]"),
         ("[admin]\nmode = 660", ":2: mode: must be a text in quotes: write \"660\""),
         ("log = 3", ":1: log: must be a table with keys of its own"),
+        (
+            "[[log]]\nquota = \"1GiB\"",
+            ":1: log: must be a table: write [log] once, and not [[log]]",
+        ),
+        (
+            "[metrics]\nlisten = \"foo\"",
+            ":2: metrics.listen: 'foo' is not an address: write it as 127.0.0.1:9464",
+        ),
         (
             "[log]\n\nquota = -1",
             ":3: quota: must be a size such as \"64MiB\", or a number of bytes",

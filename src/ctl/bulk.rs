@@ -91,13 +91,13 @@ pub(super) fn perform(
     };
 
     let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
-    let nothing_to_do = args.dry_run || ids.is_empty();
-    if !nothing_to_do {
-        if by_filter {
+    if !ids.is_empty() {
+        if by_filter && !args.dry_run {
             confirm(args.yes || out.json, &verb.asks(ids.len()))?;
         }
         for slice in ids.chunks(slice_of(ids.len())) {
-            let answer = client.post(verb.target(), &IdsBody { ids: Some(slice.to_vec()) });
+            let body = IdsBody { ids: Some(slice.to_vec()), dry_run: args.dry_run };
+            let answer = client.post(verb.target(), &body);
             let answer = answer.map_err(|error| interrupted(error, &totals))?;
             match verb {
                 BulkVerb::Retry => {

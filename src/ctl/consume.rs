@@ -24,6 +24,7 @@ use crate::api::values::{Int, Span};
 use crate::api::views::{LeaseView, LeasesView};
 use crate::api::{EmptyBody, ExtendBody, LeaseBody, RejectBody};
 use crate::model::safe_text::is_active;
+use crate::service::stdio;
 use command::{ConsumerCommand, ConsumerSignals};
 
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and give up.
@@ -234,7 +235,7 @@ fn settle(
                 std::thread::park_timeout(POLL_PAUSE);
             }
             Err(CtlError::Refused(why) | CtlError::Busy(why) | CtlError::Unreachable(why)) => {
-                eprintln!("hookboxctl: {}: {}", lease.event, clean(&why));
+                stdio::note(format_args!("hookboxctl: {}: {}", lease.event, clean(&why)));
                 return Ok(());
             }
             done => return done.map(|_| ()),

@@ -1,6 +1,6 @@
 //! `delivery` and `dlq`: what became of each event at each endpoint.
 
-use super::args::{DeadLetterArgs, DeliveryCommand, DlqCommand};
+use super::args::{DeadLetterArgs, DeliveryCommand, DlqCommand, PageArgs};
 use super::bulk::{self, BulkVerb};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
@@ -23,9 +23,10 @@ pub(super) fn delivery(
         DeliveryCommand::List { state, rows } => {
             let state = vec![("state", state.clone())];
             let filter = whole_filter(client, &rows.filter)?;
-            let params = [delivery_params(&filter), state, page_params(&rows.page)].concat();
+            let page = whole_page(client, &rows.page)?;
+            let params = [delivery_params(&filter), state, page_params(&page)].concat();
             let target = path("/v1/deliveries", &params);
-            let shown = ("delivery list", &rows.page);
+            let shown = ("delivery list", &page);
             lists::page(client, out, &target, lists::DELIVERIES, shown, "No deliveries match.")
         }
         DeliveryCommand::Show { id } => {
@@ -42,18 +43,32 @@ pub(super) fn delivery(
             let done = bulk::perform(client, out, BulkVerb::Retry, args)?;
             out.one(&done, |done: &RetryView| {
                 let matched = deliveries(done.matched);
-                summary("Retried", done.queued, &matched, done.dry_run) + &left_out(&done.left_out)
+                match done.dry_run {
+                    true => would("retry", &matched, done.matched, &done.left_out),
+                    false => summary("Retried", done.queued, &matched, &done.left_out),
+                }
             })
         }
         DeliveryCommand::Cancel(args) => {
             let done = bulk::perform(client, out, BulkVerb::Cancel, args)?;
             out.one(&done, |done: &CancelView| {
                 let matched = deliveries(done.matched);
-                summary("Cancelled", done.cancelled, &matched, done.dry_run)
-                    + &left_out(&done.left_out)
+                match done.dry_run {
+                    true => would("cancel", &matched, done.matched, &done.left_out),
+                    false => summary("Cancelled", done.cancelled, &matched, &done.left_out),
+                }
             })
         }
     }
+}
+
+/// A page with the whole id that it continues after.
+fn whole_page(client: &AdminClient, page: &PageArgs) -> Result<PageArgs, CtlError> {
+    let after = match &page.after {
+        Some(id) => delivery_ids(client, std::slice::from_ref(id))?.pop(),
+        None => None,
+    };
+    Ok(PageArgs { after: after.map(|id| id.to_string()), ..page.clone() })
 }
 
 pub(super) fn dlq(
@@ -64,9 +79,10 @@ pub(super) fn dlq(
     match command {
         DlqCommand::List { rows } => {
             let filter = whole_filter(client, &rows.filter)?;
-            let params = [delivery_params(&filter), page_params(&rows.page)].concat();
+            let page = whole_page(client, &rows.page)?;
+            let params = [delivery_params(&filter), page_params(&page)].concat();
             let target = path("/v1/dlq", &params);
-            let shown = ("dlq list", &rows.page);
+            let shown = ("dlq list", &page);
             lists::page(client, out, &target, lists::DEAD, shown, "No dead letters.")
         }
         DlqCommand::Show { id } => {
@@ -81,7 +97,10 @@ pub(super) fn dlq(
             let done = client.post("/v1/dlq/retry", &body)?;
             out.one(&done, |done: &RetryView| {
                 let matched = count(done.matched, "dead letter");
-                summary("Retried", done.queued, &matched, done.dry_run) + &left_out(&done.left_out)
+                match done.dry_run {
+                    true => would("retry", &matched, done.matched, &done.left_out),
+                    false => summary("Retried", done.queued, &matched, &done.left_out),
+                }
             })
         }
         DlqCommand::Discard(args) => {
@@ -91,18 +110,27 @@ pub(super) fn dlq(
             let done = client.post("/v1/dlq/discard", &body)?;
             out.one(&done, |done: &DiscardView| {
                 let matched = count(done.matched, "dead letter");
-                summary("Discarded", done.discarded, &matched, done.dry_run)
-                    + &left_out(&done.left_out)
+                match done.dry_run {
+                    true => would("discard", &matched, done.matched, &done.left_out),
+                    false => summary("Discarded", done.discarded, &matched, &done.left_out),
+                }
             })
         }
     }
 }
 
-fn summary(verb: &str, done: usize, matched: &str, dry_run: bool) -> String {
-    match dry_run {
-        true => format!("Matched: {matched}. Nothing was changed (--dry-run)."),
-        false => format!("{verb}: {done} of {matched}."),
-    }
+fn summary(verb: &str, done: usize, matched: &str, left_out: &[LeftOutView]) -> String {
+    format!("{verb}: {done} of {matched}.{}", left_out_lines(left_out))
+}
+
+/// The same for what would be done without `--dry-run`.
+fn would(verb: &str, matched: &str, count: usize, left_out: &[LeftOutView]) -> String {
+    let out: usize = left_out.iter().map(|left| left.count).sum();
+    format!(
+        "Matched: {matched}. Would {verb}: {}. Nothing was changed (--dry-run).{}",
+        count.saturating_sub(out),
+        left_out_lines(left_out)
+    )
 }
 
 /// Asks before something is done to all dead letters that pass a filter, with their number.
@@ -125,7 +153,7 @@ fn confirm_many(
 }
 
 /// Why some were left out, a line for each reason.
-fn left_out(left_out: &[LeftOutView]) -> String {
+fn left_out_lines(left_out: &[LeftOutView]) -> String {
     let line = |left: &LeftOutView| format!("\nLeft out, {}: {}.", left.count, text(&left.why));
     left_out.iter().map(line).collect()
 }

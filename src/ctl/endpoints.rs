@@ -8,7 +8,7 @@ use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
 use super::files::read_bytes;
 use super::filters::whole_event;
-use super::lists::{self, list};
+use super::lists::{self, page_params};
 use super::output::Output;
 use super::settings::{change, creation, endpoint_spec};
 use super::table::{deliveries, or_dash};
@@ -29,14 +29,14 @@ pub(super) fn endpoint(
             let created = client.post("/v1/endpoints", &body)?;
             out.one(&created, show::created_endpoint)
         }
-        EndpointCommand::List { state, table } => {
-            out.print_tables(*table);
-            let target = path("/v1/endpoints", &[("state", state.clone())]);
+        EndpointCommand::List { state, page } => {
+            let state_param = vec![("state", state.clone())];
+            let target = path("/v1/endpoints", &[state_param, page_params(page)].concat());
             let empty = match state {
                 Some(state) => format!("No endpoint is {state}."),
                 None => "No endpoints. Create one with `hookboxctl endpoint create`.".to_owned(),
             };
-            list(client, out, &target, lists::ENDPOINTS, &empty)
+            lists::page(client, out, &target, lists::ENDPOINTS, ("endpoint list", page), &empty)
         }
         EndpointCommand::Show { name, all } => {
             let found = client.get(&resource("endpoints", name, ""))?;

@@ -1,6 +1,7 @@
 //! Why a command did not succeed, and the exit code that follows.
 
 use std::io;
+use std::path::Path;
 
 use crate::api::SpecError;
 use crate::archive::ArchiveError;
@@ -62,6 +63,19 @@ impl CtlError {
             Self::NotAccepting => NOT_ACCEPTING,
             Self::OutputClosed => 0,
             Self::Refused(_) | Self::Busy(_) | Self::Io { .. } | Self::NotOk => 1,
+        }
+    }
+}
+
+impl CtlError {
+    /// A new file that cannot be written.
+    pub(super) fn of_new_file(file: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => Self::Refused(format!(
+                "{} is there already: choose another name, or remove it",
+                file.display()
+            )),
+            _ => Self::Io { what: format!("cannot write {}", file.display()), error },
         }
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::answer::decoded_body;
-use super::args::{EventCommand, ReplayArgs, SendArgs, TailArgs};
+use super::args::{EventCommand, PageArgs, ReplayArgs, SendArgs, TailArgs};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
 use super::files::read_bytes;
@@ -26,8 +26,12 @@ pub(super) fn event(
     command: &EventCommand,
 ) -> Result<(), CtlError> {
     match command {
-        EventCommand::List { filter, page } => {
-            let target = path("/v1/events", &[filter_params(filter), page_params(page)].concat());
+        EventCommand::List { filter, event, page } => {
+            let after = whole_event(client, page.after.as_ref())?;
+            let page = &PageArgs { after, ..page.clone() };
+            let event = vec![("event", whole_event(client, event.as_ref())?)];
+            let params = [filter_params(filter), event, page_params(page)].concat();
+            let target = path("/v1/events", &params);
             let rows = ("event list", page);
             lists::page(client, out, &target, lists::EVENTS, rows, "No events match.")
         }

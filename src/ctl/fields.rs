@@ -43,6 +43,8 @@ fn shown(name: &str, value: &Value, now: u64) -> String {
         ("header" | "arg" | "filter_too_expensive", Value::Array(list)) if list.is_empty() => {
             "none".to_owned()
         }
+        // What these do not name, they do not exclude.
+        ("from" | "types" | "allow", Value::Array(list)) if list.is_empty() => "all".to_owned(),
         ("refused", Value::Object(counts)) if !counts.is_empty() => refusal_counts(counts),
 
         (name, Value::String(at)) if name.ends_with("_at") || name.ends_with("_until") => {
@@ -77,7 +79,7 @@ fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::String(word) => text(word),
-        Value::Array(list) if list.is_empty() => "all".into(),
+        Value::Array(list) if list.is_empty() => "-".into(),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(","),
         Value::Object(object) if object.is_empty() => "-".into(),
         other => clean(&other.to_string()),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::error::CtlError;
 use crate::model::secret::trimmed_secret;
+use crate::service::stdio;
 
 /// Bytes of a file that is given as a setting or a request.
 const FILE_BYTES: u64 = 48 << 20;
@@ -41,9 +42,9 @@ pub(super) fn read_secret(file: &Path) -> Result<String, CtlError> {
     let secret = trimmed_secret(&text);
     if text.trim_end_matches(['\r', '\n']) != secret && !secret.is_empty() {
         let file = file.display();
-        eprintln!(
+        stdio::note(format_args!(
             "hookboxctl: spaces or a byte order mark around the secret in {file} are ignored"
-        );
+        ));
     }
     if secret.is_empty() {
         let what = format!("{} is empty: put the secret into it", file.display());

@@ -28,6 +28,7 @@ use crate::api::views::{EndpointView, LeaseView, LeasesView};
 use crate::api::{EmptyBody, LeaseBody, RejectBody};
 use crate::model::Target;
 use crate::service::signals::StopSignals;
+use crate::service::stdio;
 
 /// How long one request waits for events, and how often a daemon that went away is asked again.
 const WAIT_MS: u64 = 20_000;
@@ -128,11 +129,14 @@ fn announce(args: &ListenArgs, forwarder: Option<&Forwarder>, name: &str) {
         sources => sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
     match forwarder {
-        None => eprintln!("Listening to {of} as {name}. Ctrl-C ends it."),
+        None => stdio::note(format_args!("Listening to {of} as {name}. Ctrl-C ends it.")),
         Some(forwarder) => {
-            eprintln!("Forwarding {of} to {} as {name}. Ctrl-C ends it.", forwarder.url());
+            stdio::note(format_args!(
+                "Forwarding {of} to {} as {name}. Ctrl-C ends it.",
+                forwarder.url()
+            ));
             if let Some(secret) = forwarder.new_secret() {
-                eprintln!("Signing secret of this run: {secret}");
+                stdio::note(format_args!("Signing secret of this run: {secret}"));
             }
         }
     }

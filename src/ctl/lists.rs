@@ -133,7 +133,7 @@ pub(super) fn page<V: DeserializeOwned>(
     let mut table = Table::on(out.terminal, now_ms(), columns);
     let mut last = None;
     let listed = client.list(target, &mut |row| {
-        last = row.view().ok().map(|ListedId { id }| id);
+        last = row.view().ok().and_then(ListedRow::cursor);
         out.row(&mut table, &row)
     });
     let ended = if listed.is_ok() || table.started() { out.end(&mut table, empty) } else { Ok(()) };
@@ -141,7 +141,7 @@ pub(super) fn page<V: DeserializeOwned>(
 
     match last.filter(|_| table.rows() == page.limit && out.is_for_eyes()) {
         Some(id) => out.line(&format!(
-            "{} rows. Continue with: hookboxctl {command} --after {} (and the same filter)",
+            "{} rows. The next ones, with the same filter:\n  hookboxctl {command} --after {}",
             page.limit,
             table::clean(&id)
         )),
@@ -149,10 +149,19 @@ pub(super) fn page<V: DeserializeOwned>(
     }
 }
 
-/// The id of a row.
+/// What the next page of a list continues after.
 #[derive(Deserialize)]
-struct ListedId {
-    id: String,
+struct ListedRow {
+    id: Option<String>,
+    name: Option<String>,
+    /// That of a refused request.
+    number: Option<u64>,
+}
+
+impl ListedRow {
+    fn cursor(self) -> Option<String> {
+        self.id.or(self.name).or_else(|| self.number.map(|number| number.to_string()))
+    }
 }
 
 pub(super) type QueryPairs = Vec<(&'static str, Option<String>)>;

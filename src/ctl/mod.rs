@@ -72,10 +72,12 @@ mod tests;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, CtlCommand};
 pub use error::CtlError;
+
+use crate::service::stdio;
 
 /// Runs `hookboxctl` with the process's arguments.
 #[must_use]
@@ -83,7 +85,8 @@ pub fn main() -> ExitCode {
     if let Some(code) = completion::answer() {
         return code;
     }
-    let cli = match Cli::try_parse() {
+    let read = args::strict(Cli::command()).try_get_matches();
+    let cli = match read.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(usage::report(&error)),
     };
@@ -98,7 +101,7 @@ pub fn main() -> ExitCode {
         Err(failure) => failure,
     };
     if !failure.is_printed() {
-        eprintln!("hookboxctl: {}", one_line(&failure.to_string()));
+        stdio::note(format_args!("hookboxctl: {}", one_line(&failure.to_string())));
     }
     ExitCode::from(failure.exit_code())
 }

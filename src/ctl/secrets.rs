@@ -20,6 +20,8 @@ pub(super) trait HasSecret: DeserializeOwned {
 
     /// The secret, when it has just been generated.
     fn secret(&self) -> Option<&SecretText>;
+    /// How many secrets are valid.
+    fn live(&self) -> usize;
 }
 
 impl HasSecret for SourceView {
@@ -28,6 +30,10 @@ impl HasSecret for SourceView {
     fn secret(&self) -> Option<&SecretText> {
         self.settings.secret.as_ref()
     }
+
+    fn live(&self) -> usize {
+        self.secrets.len()
+    }
 }
 
 impl HasSecret for EndpointView {
@@ -35,6 +41,10 @@ impl HasSecret for EndpointView {
 
     fn secret(&self) -> Option<&SecretText> {
         self.settings.secret.as_ref()
+    }
+
+    fn live(&self) -> usize {
+        self.secrets.len()
     }
 }
 
@@ -56,18 +66,22 @@ pub(super) fn rotate<V: HasSecret>(
     let path = resource(&format!("{noun}s"), name, "/rotate-secret");
     let rotated = client.post(&path, &body)?;
 
-    let old = match old.overlap.map_or(limits::ROTATION_MS, Span::ms) {
-        overlap_ms if overlap_ms > 0 && !old.now => {
-            let stays = format_duration_ms(overlap_ms);
-            format!("The old secret stays valid for {stays}.")
+    let overlap_ms = old.overlap.map_or(limits::ROTATION_MS, Span::ms);
+    let overlap_ms = if old.now { 0 } else { overlap_ms };
+    out.one(&rotated, |rotated: &V| {
+        let old = match overlap_ms {
+            0 => "The old secret is not valid any more.".to_owned(),
+            _ if rotated.live() < 2 => "There was no secret before.".to_owned(),
+            overlap_ms => {
+                format!("The old secret stays valid for {}.", format_duration_ms(overlap_ms))
+            }
+        };
+        match rotated.secret() {
+            Some(SecretText(secret)) => {
+                let secret = &secret.0;
+                format!("New secret of {noun} {name} (shown only once): {secret}\n{old}")
+            }
+            None => format!("Replaced the secret of {noun} {name}. {old}"),
         }
-        _ => "The old secret is not valid any more.".to_owned(),
-    };
-    out.one(&rotated, |rotated: &V| match rotated.secret() {
-        Some(SecretText(secret)) => {
-            let secret = &secret.0;
-            format!("New secret of {noun} {name} (shown only once): {secret}\n{old}")
-        }
-        None => format!("Replaced the secret of {noun} {name}. {old}"),
     })
 }

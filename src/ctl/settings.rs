@@ -11,6 +11,7 @@ use super::files::{read_secret, read_text};
 use crate::api::values::SecretText;
 use crate::api::{EndpointSpec, Patch, SourceSpec, Spec};
 use crate::model::secret::trimmed_secret;
+use crate::service::stdio;
 
 /// The settings of a source.
 pub(super) fn source_spec(args: &SourceArgs) -> Result<SourceSpec, CtlError> {
@@ -36,7 +37,9 @@ fn trim(secret: Option<&mut SecretText>) {
     let Some(SecretText(secret)) = secret else { return };
     let trimmed = trimmed_secret(&secret.0);
     if trimmed != secret.0 && !trimmed.is_empty() {
-        eprintln!("hookboxctl: spaces or a byte order mark around the secret are ignored");
+        stdio::note(format_args!(
+            "hookboxctl: spaces or a byte order mark around the secret are ignored"
+        ));
         secret.0 = trimmed.to_owned();
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
 use super::answer::Whole;
 use super::clock::now_ms;
@@ -15,8 +16,9 @@ use super::terminal::Terminal;
 use crate::api::values::SecretText;
 use crate::api::views::{
     AttemptView, CheckView, DeliveryDetailView, EndpointTestView, EndpointView, EventDetailView,
-    ExplainView, HeadersView, SourceView, VerifyView,
+    ExplainView, HeadersView, ReasonView, SourceView, VerifyView,
 };
+use crate::model::time::{parse_wall, rfc3339};
 
 /// A source or a bin that was just created.
 pub(super) fn created_source(noun: &str, source: &SourceView) -> String {
@@ -182,9 +184,21 @@ pub(super) fn explained(answer: &ExplainView) -> String {
 
     let mut lines = format!("{id} ({event} to {endpoint}) is {state}, after {attempts}.\n");
     for reason in &answer.reasons {
-        let _ = writeln!(lines, "- {}.", capital(&text(&reason.text)));
+        let _ = writeln!(lines, "- {}.", capital(&text(&with_local_times(reason))));
     }
     lines
+}
+
+/// A reason, with the times among its facts as they are where the caller is.
+fn with_local_times(reason: &ReasonView) -> String {
+    let mut text = reason.text.clone();
+    for fact in reason.facts.values().filter_map(Value::as_str) {
+        // Only what is written as a time: others may be a receiver's words.
+        if let Some(at) = parse_wall(fact).filter(|at| rfc3339(*at) == fact) {
+            text = text.replace(fact, &local(at));
+        }
+    }
+    text
 }
 
 /// The result of `source check`: what would happen to a request.

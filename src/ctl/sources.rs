@@ -4,7 +4,7 @@ use super::args::{BinCommand, SourceCommand};
 use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
 use super::fields::fields;
-use super::lists::{self, list};
+use super::lists::{self, page_params};
 use super::output::Output;
 use super::settings::{change, creation, source_spec};
 use super::table::text;
@@ -30,10 +30,10 @@ pub(super) fn source(
             let created = client.post("/v1/sources", &body)?;
             out.one(&created, |source| show::created_source("source", source))
         }
-        SourceCommand::List { table } => {
-            out.print_tables(*table);
+        SourceCommand::List { page } => {
+            let target = path("/v1/sources", &page_params(page));
             let empty = "No sources. Create one with `hookboxctl source create`.";
-            list(client, out, "/v1/sources", lists::SOURCES, empty)
+            lists::page(client, out, &target, lists::SOURCES, ("source list", page), empty)
         }
         SourceCommand::Show { name } => {
             let found = client.get(&resource("sources", name, ""))?;
@@ -57,11 +57,12 @@ pub(super) fn source(
         SourceCommand::RotateSecret { name, secret, old } => {
             secrets::rotate::<SourceView>(client, out, name, secret, old)
         }
-        SourceCommand::Refused { name, table } => {
-            out.print_tables(*table);
+        SourceCommand::Refused { name, page } => {
             let empty = "No refused requests are kept. `hookboxctl source update NAME \
                          --keep-refused 10` keeps the last ones from now on.";
-            list(client, out, &resource("sources", name, "/refused"), lists::REFUSED, empty)
+            let target = path(&resource("sources", name, "/refused"), &page_params(page));
+            let command = format!("source refused {name}");
+            lists::page(client, out, &target, lists::REFUSED, (&command, page), empty)
         }
         SourceCommand::Schemes(args) => schemes::schemes(out, args),
         SourceCommand::Check { name, request, refused, at } => {
@@ -134,9 +135,11 @@ pub(super) fn bin(
             out.one(&created, |bin| show::created_source("bin", bin))
         }
 
-        BinCommand::List => {
+        BinCommand::List { page } => {
+            let bins = vec![("verify", Some("bin".to_owned()))];
+            let target = path("/v1/sources", &[bins, page_params(page)].concat());
             let empty = "No bins. Create one with `hookboxctl bin create`.";
-            list(client, out, "/v1/sources?verify=bin", lists::BINS, empty)
+            lists::page(client, out, &target, lists::BINS, ("bin list", page), empty)
         }
         BinCommand::Delete { name } => {
             // A source that is not a bin is not deleted by this command.

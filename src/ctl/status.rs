@@ -52,24 +52,59 @@ fn check(out: &mut Output, status: &Answer) -> Result<(), CtlError> {
 
 /// The whole screen.
 pub(super) fn screen(status: &StatusView, terminal: Terminal) -> String {
-    let mut screen = Screen::default();
+    let mut screen = Screen { text: String::new(), width: terminal.width };
     totals(status, &mut screen);
     obstacles(status, &mut screen);
-    worst::show(status, &mut screen.0, terminal);
+    worst::show(status, &mut screen.text, terminal);
     shares(status, &mut screen);
     applied(status, &mut screen);
     disk(&status.log, &mut screen);
-    screen.0
+    screen.text
 }
 
 /// Lines with a label each.
-#[derive(Default)]
-struct Screen(String);
+struct Screen {
+    text: String,
+    /// Columns, where lines have to fit.
+    width: Option<usize>,
+}
+
+/// Columns of a label, and of the space behind it.
+const LABEL: usize = 11;
 
 impl Screen {
     fn line(&mut self, label: &str, text: &str) {
-        let _ = writeln!(self.0, "{label:<10} {text}");
+        let room = self.width.map_or(usize::MAX, |width| width.saturating_sub(LABEL));
+        let mut label = label;
+        for line in folded(text, room) {
+            let _ = writeln!(self.text, "{label:<10} {line}");
+            label = "";
+        }
     }
+}
+
+/// A text in lines of so many columns, broken after a comma, or between words where there is none
+/// for too long.
+fn folded(text: &str, columns: usize) -> Vec<String> {
+    let length = |text: &str| text.chars().count();
+    let parts = text.split_inclusive(", ").map(str::trim_end).flat_map(|part| {
+        let pieces: Vec<&str> = match length(part) <= columns {
+            true => vec![part],
+            false => part.split(' ').collect(),
+        };
+        pieces
+    });
+
+    let mut lines = vec![String::new()];
+    for part in parts {
+        let Some(line) = lines.last_mut() else { break };
+        match line.is_empty() || length(line) + 1 + length(part) <= columns {
+            true if line.is_empty() => line.push_str(part),
+            true => line.push_str(&format!(" {part}")),
+            false => lines.push(part.to_owned()),
+        }
+    }
+    lines
 }
 
 /// What was received, and where the deliveries made from it stand.

@@ -19,7 +19,7 @@ use super::client::AdminClient;
 use super::error::CtlError;
 use super::output::Output;
 use crate::api::values::Time;
-use crate::api::views::{EndpointActivityView, EndpointView, StatusView};
+use crate::api::views::{EndpointActivityView, EndpointView, HistoryView, StatusView};
 use crate::config::layers::{EffectiveConfig, SYSTEM_FILE};
 use crate::model::{COMMIT, VERSION};
 
@@ -80,8 +80,7 @@ pub(super) fn support(
     out: &mut Output,
     args: &SupportArgs,
 ) -> Result<(), CtlError> {
-    let failed =
-        |error| CtlError::Io { what: format!("cannot write {}", args.file.display()), error };
+    let failed = |error| CtlError::of_new_file(&args.file, error);
     // First of all, so that a busy daemon is not asked for nothing.
     let mut options = std::fs::OpenOptions::new();
     let mut file =
@@ -114,6 +113,7 @@ fn gather(client: &AdminClient, args: &SupportArgs) -> Bundle {
     bundle.add("configuration.toml", configuration(args.config.as_deref()));
     bundle.add("status.json", status(client));
     bundle.add("endpoints.json", endpoints(client));
+    bundle.add("history.json", history(client));
     bundle.add("metrics.txt", bytes(client, "/metrics"));
     bundle.add("segments.json", client.get("/v1/log").map(|answer| answer.json().into()));
     bundle.add("verify.json", verified(client));
@@ -173,6 +173,12 @@ fn endpoints(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
         Ok(())
     })?;
     Ok(text.into_bytes())
+}
+
+/// What the daemon did over the last day, as far as this program knows its fields: numbers alone.
+fn history(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
+    let history: HistoryView = client.get("/v1/history")?.view()?;
+    Answer::of(&history).map(|answer| answer.json().into())
 }
 
 fn bytes(client: &AdminClient, path: &str) -> Result<Vec<u8>, CtlError> {

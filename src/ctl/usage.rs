@@ -5,7 +5,9 @@ use clap::error::ErrorKind;
 
 use super::args::Cli;
 use super::error::{NOT_COMPARED, USAGE};
+use super::output::failed;
 use crate::config::usage::usage_line;
+use crate::service::stdio;
 
 /// The command whose exit codes are those of diff(1).
 const DIFF: &str = "hookboxctl diff";
@@ -15,8 +17,7 @@ pub(super) fn report(error: &clap::Error) -> u8 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // Whoever asked for help may close stdout early: that is not a failure.
-            let _ = error.print();
-            0
+            error.print().map_or_else(|error| failed(error).exit_code(), |()| 0)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             let _ = error.print();
@@ -24,7 +25,7 @@ pub(super) fn report(error: &clap::Error) -> u8 {
         }
         _ => {
             let words: Vec<String> = std::env::args().skip(1).collect();
-            eprintln!("hookboxctl: {}", line(&error.to_string(), &words));
+            stdio::note(format_args!("hookboxctl: {}", line(&error.to_string(), &words)));
             if innermost(&words) == DIFF { NOT_COMPARED } else { USAGE }
         }
     }

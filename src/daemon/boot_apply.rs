@@ -7,6 +7,7 @@ use crate::admin::{Admin, BootApply, apply_at_start};
 use crate::api::ConfigurationSet;
 use crate::api::apply::FileFormat;
 use crate::config::layers::{apply_files, apply_text};
+use crate::service::stdio;
 
 /// Applies the files that belong to this configuration; `None` when it is not the system's.
 pub async fn run(admin: &Admin, config: Option<&Path>) -> Option<BootApply> {
@@ -26,7 +27,7 @@ pub fn check(config: Option<&Path>) -> Result<(), Exit> {
     match read {
         Ok(_) => Ok(()),
         Err(why) if std::env::var_os("INVOCATION_ID").is_some() => {
-            eprintln!("hookboxd: note: nothing of apply.d will be applied: {why}");
+            stdio::note(format_args!("hookboxd: note: nothing of apply.d will be applied: {why}"));
             Ok(())
         }
         Err(why) => Err(Exit::new(Exit::CONFIG, why)),
@@ -41,8 +42,7 @@ fn read(files: &[PathBuf]) -> Result<ConfigurationSet, String> {
         let format = FileFormat::of(file).unwrap_or(FileFormat::Toml);
         let set =
             ConfigurationSet::parse(&text, format, file).map_err(|error| error.to_string())?;
-        all.add(set)
-            .map_err(|entry| format!("{}: {entry} is in another file, too", file.display()))?;
+        all.add(set)?;
     }
     Ok(all)
 }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use super::exit::Exit;
 use super::fresh_config::FreshConfig;
 use super::groups;
+use crate::admin;
 use crate::config::layers::EffectiveConfig;
 use crate::config::{Config, Listen, parse_listen};
 use crate::model::{Now, size};
 use crate::outbound::{Outbound, OutboundPolicy, OutboundSettings, SystemResolver};
+use crate::service::stdio;
 
 /// Checks the values of a configuration, and the files that it names.
 pub fn check(effective: &EffectiveConfig) -> Result<FreshConfig, Exit> {
@@ -45,22 +47,41 @@ pub fn report(effective: &EffectiveConfig, print: bool) -> Result<(), Exit> {
     let by_manager = std::env::var_os("INVOCATION_ID").is_some();
     let mut notes = Vec::new();
     if !by_manager {
-        let folder = missing_socket_folder(&effective.config);
-        let folder =
-            folder.map_err(|what| Exit::new(Exit::CANNOT_CREATE, effective.located(&what)))?;
-        notes.extend(folder);
+        let cannot = |what: String| Exit::new(Exit::CANNOT_CREATE, effective.located(&what));
+        check_data(&effective.config.data).map_err(cannot)?;
+        notes.extend(missing_socket_folder(&effective.config).map_err(cannot)?);
         notes.extend(self::notes(&effective.config));
     }
 
-    if print {
-        print!("{}", effective.text());
-    } else {
-        println!("the configuration is valid");
-    }
     for note in notes {
-        eprintln!("hookboxd: note: {}", effective.located(&note));
+        stdio::note(format_args!("hookboxd: note: {}", effective.located(&note)));
     }
-    Ok(())
+    let printed = match print {
+        true => stdio::print(effective.text()),
+        false => stdio::print("the configuration is valid\n"),
+    };
+    printed.map_err(Exit::output)
+}
+
+/// The admin socket of a daemon that starts: its folder is there, and nothing of somebody else
+/// stands in its place.
+pub fn socket_can_be_made(config: &Config) -> Result<(), Exit> {
+    let missing = missing_socket_folder(config).and_then(|note| note.map_or(Ok(()), Err));
+    missing.map_err(|what| Exit::new(Exit::CANNOT_CREATE, what))?;
+    admin::check_free(&config.socket())
+        .map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
+}
+
+/// The data folder is made at the start, and all above it: files may not stand in its way.
+fn check_data(data: &Path) -> Result<(), String> {
+    let there = data.ancestors().find(|path| path.symlink_metadata().is_ok());
+    match there {
+        Some(path) if !path.as_os_str().is_empty() && !path.is_dir() => Err(format!(
+            "data: {} is not a folder: choose another one for the data",
+            path.display()
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The folder of the admin socket, which the daemon does not make unless it belongs to the data

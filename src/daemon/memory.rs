@@ -8,6 +8,8 @@ use std::process::Command;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
+use crate::service::stdio;
+
 /// Milliseconds after which freed memory goes back to the system. By itself the allocator waits for
 /// a second, in which a busy daemon frees some MiB that it could have used again: 26 to 33 MiB
 /// above an idle one, against 24 to 26, at the same speed.
@@ -39,7 +41,9 @@ pub fn keep_to_ourselves() {
         [("core files cannot be turned off", limited), ("memory cannot be hidden", hidden)]
     {
         if let Err(error) = done {
-            eprintln!("hookboxd: {what}: {error}; a crash may write secrets to the disk");
+            stdio::note(format_args!(
+                "hookboxd: {what}: {error}; a crash may write secrets to the disk"
+            ));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The wiring: start, clock, signals, shutdown. It knows all modules; none knows it.
 //!
-//! The start is a straight line: arguments, configuration, data folder, log, folded state,
-//! scheduler, listeners, ready. The shutdown goes the same way back: listeners closed, attempts in
-//! flight awaited (10 s at most), the last commit, the log closed, exit 0.
+//! The start is a straight line: arguments, configuration, addresses bound, data folder, log,
+//! folded state, scheduler, connections accepted, ready. The shutdown goes the same way back:
+//! listeners closed, attempts in flight awaited (10 s at most), the last commit, the log closed,
+//! exit 0.
 //!
 //! Fatal: what prevents the start (an exit code of sysexits and one line that says what to do), and
 //! an error of the log while it runs (abort: what was not acknowledged may or may not be stored).
@@ -28,15 +29,17 @@ mod serve;
 mod service_manager;
 mod signals;
 mod socket_activation;
+mod sockets;
 mod start;
 
 use std::process::ExitCode;
 
 use crate::config::args::Args;
 use crate::config::usage::usage_line;
-use crate::service::{clock, logging};
+use crate::service::{clock, logging, stdio};
 use exit::Exit;
 use run_mark::RunMark;
+use sockets::Sockets;
 
 /// The whole program, which is also what runs beside a command of an `exec:` endpoint. Its
 /// allocator is the caller's.
@@ -61,8 +64,10 @@ pub fn main() -> ExitCode {
                 return Exit::new(Exit::USAGE, usage_line(&error.to_string(), "hookboxd"))
                     .report("hookboxd");
             }
-            let _ = error.print();
-            return ExitCode::SUCCESS;
+            return match stdio::written(error.print()).map_err(Exit::output) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(exit) => exit.report("hookboxd"),
+            };
         }
     };
     match run(&args) {
@@ -86,13 +91,16 @@ fn run(args: &Args) -> Result<(), Exit> {
     memory::warn_of_untuned_allocator();
     signals::outlive_file_limits();
 
+    // Everything that is created from here on belongs to the daemon's user alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let (runtime, signals) = serve::runtime()?;
     let clock = clock::system();
+    let sockets = Sockets::bind(&config, &runtime)?;
     let opening = service_manager::more_time("opening the log");
     let opened = start::open(&config, &clock, args.unsafe_skip_sync)?;
     drop(opening);
     let mark = RunMark::set(&config.data);
-    let served = serve::run(args, config, &levels, clock, opened, (runtime, signals));
+    let served = serve::run(args, config, &levels, clock, (opened, sockets), (runtime, signals));
     mark.clear();
     served
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::RngCore;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -17,12 +18,9 @@ use super::fresh_config::FreshConfig;
 use super::history::HistoryKeeper;
 use super::idle_exit::{EndedIdle, IdleExit};
 use super::reload;
-use super::socket_activation::PassedSockets;
+use super::sockets::Sockets;
 use super::start::Opened;
-use super::{
-    adapters, boot_apply, change_log, ctl_hint, deliver, groups, housekeeping, service_manager,
-    socket_activation,
-};
+use super::{adapters, boot_apply, change_log, ctl_hint, deliver, housekeeping, service_manager};
 use crate::admin::{self, Admin, AdminInfo};
 use crate::config::Config;
 use crate::config::args::Args;
@@ -75,7 +73,7 @@ pub fn run(
     config: Config,
     levels: &Levels,
     clock: Clock,
-    opened: Opened,
+    (Opened { log, reader, queue, problems }, sockets): (Opened, Sockets),
     (runtime, signals): (Runtime, Signals),
 ) -> Result<(), Exit> {
     let (handle, channels) = scheduler::channel();
@@ -94,7 +92,6 @@ pub fn run(
         dead_bytes: kept.dead_bytes.map(|bytes| bytes.0),
     };
 
-    let Opened { log, reader, queue, problems } = opened;
     let parts = SchedulerParts {
         log,
         reader: reader.clone(),
@@ -120,7 +117,8 @@ pub fn run(
 
         let outbound = outbound(&config, &clock, &origins, handle.shares().clone())?;
         let files = (&config, args.config.as_deref());
-        let mut running = open(files, &clock, &handle, outbound, origins, orders, reader).await?;
+        let inside = (outbound, origins, orders, reader);
+        let mut running = open(files, &clock, &handle, sockets, inside).await?;
         if !problems.is_empty() {
             tracing::warn!(
                 problems = problems.len(),
@@ -153,10 +151,13 @@ async fn open(
     (config, config_file): (&Config, Option<&Path>),
     clock: &Clock,
     handle: &Handle,
-    outbound: Arc<Outbound>,
-    origins: Origins,
-    orders: mpsc::Receiver<scheduler::AttemptOrder>,
-    reader: crate::log::Reader,
+    mut sockets: Sockets,
+    (outbound, origins, orders, reader): (
+        Arc<Outbound>,
+        Origins,
+        mpsc::Receiver<scheduler::AttemptOrder>,
+        crate::log::Reader,
+    ),
 ) -> Result<Services, Exit> {
     // Each module gets what it needs of the others as functions: they do not know each other.
     let fresh = FreshConfig::read(config).map_err(|what| Exit::new(Exit::CONFIG, what))?;
@@ -166,14 +167,12 @@ async fn open(
     let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
     fresh.set(&ingest);
 
-    let PassedSockets { listeners: passed, admin: passed_admin } = socket_activation::take(config)?;
-    let idle_ms = idle_exit(config, &passed);
-    let listeners = listeners(config, passed)?;
+    let socket = config.socket();
+    let admin_listener = sockets.admin(config, &socket)?;
+    let Sockets { listeners, metrics, idle_ms, .. } = sockets;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
     let started = adapters::Setting::of(&listeners, config_file);
     let (direct, post_to) = direct(&listeners);
-    let socket = config.socket();
-    let admin_listener = admin_listener(config, &socket, passed_admin)?;
 
     let (stop, stopped) = watch::channel(false);
     let hub = lease_hub(handle, clock);
@@ -213,7 +212,7 @@ async fn open(
     ));
 
     tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
-    serve_metrics(config, &admin, &stopped)?;
+    serve_metrics(metrics, &admin, &stopped);
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
     // Before the first connection, which may wait in a passed socket already: what it brings has to
     // be delivered after a power cut, too.
@@ -254,33 +253,13 @@ fn admin_info(
 
 /// Serves the metrics where that is configured.
 fn serve_metrics(
-    config: &Config,
+    listener: Option<TcpListener>,
     admin: &Arc<Admin>,
     stopped: &watch::Receiver<bool>,
-) -> Result<(), Exit> {
-    let Some(address) = config.metrics.listen else { return Ok(()) };
-    let cannot = |error: std::io::Error| {
-        let what = format!("[metrics] listen: cannot listen on {address}: {error}");
-        Exit::new(Exit::CANNOT_CREATE, what)
-    };
-    let (listener, _) = scrape::bind(address).map_err(cannot)?;
+) {
+    let Some(listener) = listener else { return };
     let (page, clock) = (admin.metrics_page(), admin.clock.clone());
     tokio::spawn(scrape::serve(listener, page, clock, stopped.clone()));
-    Ok(())
-}
-
-/// The socket of the admin API: the one that was passed, or else one for the configured group.
-fn admin_listener(
-    config: &Config,
-    socket: &Path,
-    passed: Option<tokio::net::UnixListener>,
-) -> Result<tokio::net::UnixListener, Exit> {
-    if let Some(passed) = passed {
-        return Ok(passed);
-    }
-    let access =
-        groups::socket_access(&config.admin).map_err(|what| Exit::new(Exit::CONFIG, what))?;
-    admin::bind(socket, access).map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
 }
 
 fn ingest_limits(config: &Config) -> IngestLimits {
@@ -313,37 +292,6 @@ fn outbound(
     };
     Outbound::new(settings, clock.clone())
         .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
-}
-
-/// After how long the daemon ends when nobody needs it: only when somebody else holds its sockets,
-/// and starts it again.
-fn idle_exit(config: &Config, passed: &[Listener]) -> Option<u64> {
-    let after_ms = config.daemon.idle_exit?.0;
-    if passed.is_empty() {
-        tracing::warn!(
-            "idle_exit is not used: no sockets were passed, so nobody would start hookboxd again \
-             (systemctl enable --now hookboxd.socket)"
-        );
-        return None;
-    }
-    Some(after_ms)
-}
-
-/// The sockets that the service manager passed, or else those of the configuration.
-fn listeners(config: &Config, passed: Vec<Listener>) -> Result<Vec<Listener>, Exit> {
-    if !passed.is_empty() {
-        let addresses: Vec<String> = passed.iter().map(Listener::address).collect();
-        if config.listen != addresses && config.listen != Config::default().listen {
-            tracing::warn!(
-                listen = config.listen.join(","),
-                "listen is not used: the service manager passed sockets; their unit says where to \
-                 listen (systemctl edit hookboxd.socket)"
-            );
-        }
-        return Ok(passed);
-    }
-    let bound: Result<_, _> = config.listen.iter().map(|address| Listener::bind(address)).collect();
-    bound.map_err(|error| Exit::cannot_listen(&error))
 }
 
 /// The addresses that can be posted to from here: those of a proxy's protocol only where there are

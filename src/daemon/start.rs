@@ -5,7 +5,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use rand::TryRngCore;
-use rustix::fs::Mode;
 
 use super::exit::Exit;
 use crate::config::Config;
@@ -25,8 +24,6 @@ pub struct Opened {
 
 /// Opens the log and folds the state, with a configuration that was checked.
 pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, Exit> {
-    // Everything that is created from here on belongs to the daemon's user alone.
-    rustix::process::umask(Mode::from_raw_mode(0o077));
     make_folder(&config.data)?;
     let options = Options {
         dir: config.data.join("log"),

@@ -172,10 +172,12 @@ impl IngestProblem {
         Self { retry_after_s: Some(1), close: true, ..busy }
     }
 
+    /// Whoever asks may be a stranger: the reason, which may have figures, is for the operator.
     pub fn not_ready(reason: String) -> Self {
-        let detail = if reason.is_empty() { "not accepting events".to_owned() } else { reason };
+        let detail = "not accepting events at the moment: `hookboxctl status` says why";
         Self {
             retry_after_s: Some(5),
+            reason: Some(reason).filter(|reason| !reason.is_empty()),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail)
         }
     }

@@ -34,6 +34,8 @@ pub fn rfc3339(wall_ms: WallMs) -> String {
 
 /// Digits of unix seconds, until the year 2286; and of milliseconds, from 2001 on.
 const SECONDS_DIGITS: usize = 10;
+/// Digits of the unix seconds that people name: from 1973 on.
+const SECONDS_DIGITS_LEAST: usize = 9;
 const MILLIS_DIGITS: usize = 13;
 
 /// Reads RFC 3339 (`2026-11-23T13:20:00Z`), or unix seconds or milliseconds: the number of digits
@@ -85,7 +87,7 @@ impl FromStr for Moment {
 
     /// Reads a time as [`parse_wall`] does, a day (its beginning in UTC), or a duration before now.
     /// What could be two times is refused, for things are discarded by it: a time of day without a
-    /// zone, a day without hyphens.
+    /// zone, a day without hyphens, a small number.
     fn from_str(text: &str) -> Result<Self, String> {
         let is_day = |text: &str| text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
         if is_day(text) {
@@ -104,6 +106,14 @@ impl FromStr for Moment {
             ));
         }
 
+        if text.bytes().all(|byte| byte.is_ascii_digit())
+            && (1..SECONDS_DIGITS_LEAST).contains(&text.len())
+        {
+            return Err(format!(
+                "'{text}' may be a time or a duration: write {text}m for {text} minutes ago, or \
+                 unix seconds with 10 digits"
+            ));
+        }
         if let Some(at) = parse_wall(text) {
             return Ok(Self::At(at));
         }
@@ -256,7 +266,7 @@ mod tests {
             ("1764382800000", now),
             ("2h", now - 7_200_000),
             ("90m", now - 5_400_000),
-            ("0", 0),
+            ("999999999", 999_999_999_000),
         ] {
             assert_eq!(parse_moment(text, now), Ok(at), "{text}");
         }
@@ -267,6 +277,9 @@ mod tests {
             ("2025-11-29T02", "zone"),
             ("20251129", "2025-11-29"),
             ("20251129T0220", "zone"),
+            ("30", "write 30m for 30 minutes ago"),
+            ("0", "may be a time or a duration"),
+            ("12345678", "may be a time or a duration"),
             ("17643828000", "digits"),
             ("176438280000000", "digits"),
             ("+5", "not a time"),

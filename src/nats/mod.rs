@@ -51,7 +51,7 @@ use args::BridgeArgs;
 use config::NatsConfig;
 
 use crate::service::exit::Exit;
-use crate::service::logging;
+use crate::service::{logging, stdio};
 
 /// The name of the program, in front of what it says.
 const PROGRAM: &str = "hookbox-nats";
@@ -63,9 +63,12 @@ pub fn program() -> ExitCode {
     let args = match BridgeArgs::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let _ = error.print();
-            let is_wrong = error.use_stderr();
-            return if is_wrong { ExitCode::from(Exit::USAGE) } else { ExitCode::SUCCESS };
+            let printed = stdio::written(error.print()).map_err(Exit::output);
+            return match (error.use_stderr(), printed) {
+                (true, _) => ExitCode::from(Exit::USAGE),
+                (false, Ok(())) => ExitCode::SUCCESS,
+                (false, Err(exit)) => exit.report(PROGRAM),
+            };
         }
     };
     match begin(&args) {
@@ -104,7 +107,7 @@ fn manual() -> Result<(), Exit> {
 
     let mut out = std::io::stdout();
     let printed = page.render(&mut out).and_then(|()| more.to_writer(&mut out));
-    printed.map_err(|error| Exit::new(Exit::IO, format!("cannot print the page: {error}")))
+    stdio::written(printed).map_err(Exit::output)
 }
 
 /// What the manual page says beside the options.

@@ -23,6 +23,7 @@ use crate::service::exit::Exit;
 use crate::service::notify::{self, NotifyState};
 use crate::service::scrape;
 use crate::service::signals::StopSignals;
+use crate::service::stdio;
 
 /// Threads of the runtime: the machines this runs on have two cores, seldom more.
 const WORKERS: usize = 2;
@@ -39,7 +40,7 @@ fn runtime() -> Result<Runtime, Exit> {
 
 /// `--check`: the configuration is valid; what it is worth, where that can be asked.
 pub fn check(config: &NatsConfig, create: bool) -> Result<(), Exit> {
-    println!("the configuration is valid");
+    stdio::print("the configuration is valid\n").map_err(Exit::output)?;
     // The service manager checks at each start, when a server may be away.
     if std::env::var_os("INVOCATION_ID").is_some() {
         return Ok(());
@@ -50,13 +51,18 @@ pub fn check(config: &NatsConfig, create: bool) -> Result<(), Exit> {
         match looked.unwrap_or_else(|_| Err(SetupError::Passing("no answer in time".to_owned()))) {
             Ok(looked) => {
                 for one in looked {
-                    one.findings.iter().for_each(|found| println!("{}: {found}", one.route));
+                    for found in &one.findings {
+                        stdio::print(format_args!("{}: {found}\n", one.route))
+                            .map_err(Exit::output)?;
+                    }
                 }
                 Ok(())
             }
             Err(SetupError::Fatal(exit)) => Err(exit),
             Err(SetupError::Passing(why)) => {
-                eprintln!("hookbox-nats: note: what the streams promise was not asked: {why}");
+                stdio::note(format_args!(
+                    "hookbox-nats: note: what the streams promise was not asked: {why}"
+                ));
                 Ok(())
             }
         }

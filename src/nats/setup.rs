@@ -14,6 +14,7 @@ use super::promise::{Finding, InFacts, OutFacts, Weight, filters, of_consumer, o
 use super::varz::{SyncPolicy, sync_policy};
 use crate::model::limits;
 use crate::service::exit::Exit;
+use crate::service::stdio;
 
 /// Under this key a consumer says which box made it.
 const BOX: &str = "hookbox-box";
@@ -172,7 +173,7 @@ impl Setup<'_> {
             SetupError::refused(format!("stream {name} cannot be made: {}", causes(&error)))
         })?;
         let shown = serde_json::to_string(&settings).unwrap_or_default();
-        println!("made stream {name}: {shown}");
+        say(format_args!("made stream {name}: {shown}"));
         Ok(stream)
     }
 
@@ -251,14 +252,14 @@ impl Setup<'_> {
         let consumer = stream.create_consumer(settings.clone()).await.map_err(|error| {
             SetupError::refused(format!("consumer {name} cannot be made: {}", causes(&error)))
         })?;
-        println!(
+        say(format_args!(
             "made consumer {name} of {}: durable, pull, ack_policy explicit, ack_wait {:?}, \
              max_ack_pending {}, max_deliver -1, filter {:?}",
             route.stream,
             settings.ack_wait,
             settings.max_ack_pending,
             filters(&settings)
-        );
+        ));
         Ok(consumer)
     }
 
@@ -266,6 +267,11 @@ impl Setup<'_> {
         let found: Result<Consumer<pull::Config>, _> = stream.get_consumer(name).await;
         found.map_err(|error| SetupError::Passing(format!("consumer {name}: {error}")))
     }
+}
+
+/// Prints what was made. It is made, whether somebody reads that or not.
+fn say(what: std::fmt::Arguments<'_>) {
+    let _ = stdio::print(format_args!("{what}\n"));
 }
 
 /// An answer of the server that says no.

@@ -8,6 +8,7 @@ use crate::model::time::format_duration_ms;
 use crate::model::{AttemptFault, Outcome, limits};
 
 use super::guard::AddressKind;
+use super::tls_words;
 
 /// Why an endpoint is refused, in one line that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,13 +185,17 @@ impl AttemptFailure {
             _ if error.is_incomplete_message() || error.is_canceled() || error.is_user() => {
                 "the connection was closed before an answer came".to_owned()
             }
-            _ => format!("the exchange failed: {}", chain(error)),
+            _ => match tls_words::explain_cause(error) {
+                Some(why) => format!("TLS: {why}"),
+                None => format!("the exchange failed: {}", chain(error)),
+            },
         })
     }
 
     /// A body that broke off.
     pub fn body(status: u16, error: &hyper::Error) -> Self {
-        Self::Exchange(format!("status {status} came, but its body broke off: {}", chain(error)))
+        let why = tls_words::explain_cause(error).unwrap_or_else(|| chain(error));
+        Self::Exchange(format!("status {status} came, but its body broke off: {why}"))
     }
 }
 

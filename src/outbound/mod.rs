@@ -48,6 +48,7 @@ mod sign;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tls_words;
 mod transport;
 
 pub use attempts::Outbound;

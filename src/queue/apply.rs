@@ -123,7 +123,7 @@ impl ApplySettings {
         let own = self.sources.iter().find(|source| source.name == OWN_SOURCE);
         if own.is_some() {
             return Err(Refusal::Invalid(format!(
-                "the source '{OWN_SOURCE}' is built in: choose another name"
+                "source.{OWN_SOURCE}: is built in: choose another name"
             )));
         }
 

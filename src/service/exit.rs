@@ -1,6 +1,9 @@
 //! How a program ends: an exit code of sysexits(3) and one line that says what to do.
 
+use std::io;
 use std::process::ExitCode;
+
+use super::stdio;
 
 /// Why a program did not start, or did not end well.
 #[derive(Debug)]
@@ -22,10 +25,15 @@ impl Exit {
         Self { code, what: what.into() }
     }
 
+    /// The output could not be written.
+    pub fn output(error: io::Error) -> Self {
+        Self::new(Self::IO, format!("cannot write the output: {error}"))
+    }
+
     /// Says it in the name of the program, and gives the code.
     #[must_use]
     pub fn report(&self, program: &str) -> ExitCode {
-        eprintln!("{program}: {}", self.what);
+        stdio::note(format_args!("{program}: {}", self.what));
         ExitCode::from(self.code)
     }
 }

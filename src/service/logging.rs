@@ -69,7 +69,7 @@ pub fn end_on_panic(program: &'static str, consequence: &'static str) {
         if tracing::dispatcher::has_been_set() {
             tracing::error!("{line}");
         } else {
-            eprintln!("{program}: {line}");
+            super::stdio::note(format_args!("{program}: {line}"));
         }
         if let Some(whole) = &whole {
             whole(panic);

@@ -54,7 +54,18 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     // Of ingest the table of schemes, which `source schemes` shows without a daemon.
-    ("ctl", &["model", "api", "config", "archive", "service::signals", "ingest::verify"]),
+    (
+        "ctl",
+        &[
+            "model",
+            "api",
+            "config",
+            "archive",
+            "service::signals",
+            "service::stdio",
+            "ingest::verify",
+        ],
+    ),
     // The bridge to NATS is a client of the admin socket, and of who serves that as the ctl is.
     ("nats", &["model", "api", "config", "service", "ctl::server_identity"]),
 ];

@@ -32,6 +32,18 @@ impl ConfiguredNow {
         let endpoints = directory.endpoints.iter().map(|endpoint| (endpoint.clone(), 0)).collect();
         Self { at, sources, endpoints }
     }
+
+    /// The sets that something belongs to.
+    pub fn sets(&self) -> impl Iterator<Item = &str> {
+        let sources = self.sources.iter().filter_map(|source| source.applied_set.as_deref());
+        let endpoints = self.endpoints.iter();
+        sources.chain(endpoints.filter_map(|(endpoint, _)| endpoint.applied_set.as_deref()))
+    }
+
+    /// Whether anything belongs to this set.
+    pub fn has_set(&self, name: &str) -> bool {
+        self.sets().any(|set| set == name)
+    }
 }
 
 /// How a set is applied.
@@ -139,7 +151,8 @@ pub fn plan(
         let why = "'prune' needs the name of a set: give --set, too";
         return Err(vec![Obstacle::Invalid(why.to_owned())]);
     }
-    if options.prune && wanted.is_empty() && !options.force {
+    let would_delete = options.set.as_deref().is_some_and(|set| now.has_set(set));
+    if options.prune && wanted.is_empty() && would_delete && !options.force {
         let why = "the files have no entry, so that 'prune' would delete the whole set: use \
                    --force if you mean that";
         return Err(vec![Obstacle::Conflict(why.to_owned())]);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::endpoint_health::LoggedHealth;
-use super::names::{check_endpoint, missing_endpoint, name};
-use super::secrets::{given_secret, replaced, rotated, secret_views};
+use super::names::{check_endpoint, check_source, missing_endpoint, name};
+use super::secrets::{SIGNS_NOTHING, given_secret, replaced, rotated, secret_views};
 use super::{endpoint_health, test_endpoint};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -78,6 +78,10 @@ pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     )?;
     EndpointSpec::default().changed(patch).apply(&mut endpoint)?;
 
+    if endpoint.is_leased() && !endpoint.secrets.is_empty() {
+        return Err(Problem::bad(SIGNS_NOTHING));
+    }
+
     shown = shown.or(missing_secret(admin, &mut endpoint));
     check(admin, &endpoint, None)?;
     let made = admin.handle.create_endpoint(endpoint).await?;
@@ -126,7 +130,11 @@ pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
         patch.given.generate_secret,
     )?;
     let resets_secret = patch.resets("secret");
+    let gives_secret = patch.given.secret.is_some() || secret.is_some();
     EndpointSpec::of(&endpoint).changed(patch).apply(&mut endpoint)?;
+    if endpoint.is_leased() && gives_secret {
+        return Err(Problem::bad(SIGNS_NOTHING));
+    }
     // One that signed nothing so far has none yet. What was taken away by hand stays away.
     let begins_to_sign = !endpoint.is_leased() && found.endpoint.is_leased() && !resets_secret;
     let made = begins_to_sign.then(|| missing_secret(admin, &mut endpoint)).flatten();
@@ -155,6 +163,9 @@ pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiRespons
 pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let found = find(admin, &request.arg).await?;
     let mut endpoint = Endpoint::clone(&found.endpoint);
+    if endpoint.is_leased() {
+        return Err(Problem::bad(SIGNS_NOTHING));
+    }
     let secret = rotated(admin, &mut endpoint.secrets, request.fields()?)?;
 
     check(admin, &endpoint, Some(&found.endpoint))?;
@@ -191,6 +202,7 @@ pub async fn find(admin: &Admin, name: &str) -> Result<EndpointSnapshot, Problem
 
 /// Asks outbound whether it can send to this endpoint, which was another one before.
 fn check(admin: &Admin, after: &Endpoint, before: Option<&Endpoint>) -> Result<(), Problem> {
+    after.from.iter().try_for_each(|from| check_source(admin, from))?;
     admin.adapters.check_change(after, before).map_err(Problem::bad)
 }
 

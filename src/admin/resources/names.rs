@@ -50,14 +50,19 @@ pub fn check_endpoint(admin: &Admin, name: &str) -> Result<(), Problem> {
     if is_there { Ok(()) } else { Err(missing_endpoint(admin, name)) }
 }
 
+/// Refuses a name that no source has.
+pub fn check_source(admin: &Admin, name: &str) -> Result<(), Problem> {
+    let directory = admin.handle.directory();
+    let is_there = name == OWN_SOURCE || directory.sources_by_name.contains_key(name);
+    if is_there { Ok(()) } else { Err(missing_source(admin, name)) }
+}
+
 /// Refuses the names of a filter that nothing has or had, once nothing was found: events of a
 /// source that was deleted are still there.
 pub fn check_filter(admin: &Admin, filter: &DeliveryFilter) -> Result<(), Problem> {
     let directory = admin.handle.directory();
-    let source = filter.events.source.as_deref();
-    let is_source = |name: &str| name == OWN_SOURCE || directory.sources_by_name.contains_key(name);
-    if let Some(name) = source.filter(|name| !is_source(name)) {
-        return Err(missing_source(admin, name));
+    if let Some(name) = filter.events.source.as_deref() {
+        check_source(admin, name)?;
     }
     let is_former = |name: &str| directory.former_endpoints.values().any(|former| former == name);
     match filter.endpoint.as_deref().filter(|name| !is_former(name)) {

@@ -9,6 +9,10 @@ use crate::api::views::SecretView;
 use crate::model::time::format_duration_ms;
 use crate::model::{TimedSecret, limits};
 
+/// Why a pull endpoint is given no secret.
+pub const SIGNS_NOTHING: &str = "'secret': a pull endpoint does not sign, because it sends no \
+                                 requests: leave the secret out";
+
 /// Puts a secret that is given or generated in the place of those there were; returns one that was
 /// generated.
 pub fn given_secret(

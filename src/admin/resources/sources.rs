@@ -146,6 +146,13 @@ fn apply(
 pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     let verify = request.params.take("verify");
     request.params.done()?;
+    if request.arg == OWN_SOURCE {
+        let what = format!(
+            "'{OWN_SOURCE}' is built in and cannot be deleted: endpoints without \
+                            --from {OWN_SOURCE} get none of its events"
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, what));
+    }
     let found = find(admin, &request.arg)?;
     if let Some(verify) = verify.filter(|v| *v != found.verify) {
         let name = &found.name;

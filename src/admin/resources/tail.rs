@@ -8,7 +8,6 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::deliveries::{Aftermath, aftermath};
 use super::names::{check_filter, endpoint_name};
-use super::sources;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::{ApiRequest, stopped};
@@ -17,7 +16,7 @@ use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::{event_lookup, page, walk};
 use crate::api::values::{Text, Time};
 use crate::api::views::{ProblemLine, TailView};
-use crate::model::{DeliveryFilter, DeliveryId, Event, EventId, Seq, WallMs, limits};
+use crate::model::{DeliveryFilter, DeliveryId, Event, EventFilter, EventId, Seq, WallMs, limits};
 use crate::record::{DeliveryAttempt, Record};
 use crate::scheduler::TailLine;
 
@@ -108,13 +107,8 @@ pub fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
         text => page::limit(text.map(str::to_owned))?.min(limits::PAGE_MAX),
     };
     request.params.done()?;
-    if let Some(name) = &wanted.source {
-        sources::find(admin, name)?;
-    }
-    if let Some(name) = &wanted.endpoint {
-        let filter = DeliveryFilter { endpoint: Some(name.clone()), ..DeliveryFilter::default() };
-        check_filter(admin, &filter)?;
-    }
+    let events = EventFilter { source: wanted.source.clone(), ..EventFilter::default() };
+    check_filter(admin, &DeliveryFilter { events, endpoint: wanted.endpoint.clone() })?;
 
     // Before the past is read, so that nothing falls between the two.
     let live = admin.handle.tail();

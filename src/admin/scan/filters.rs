@@ -33,7 +33,8 @@ impl DeliveryQuery {
 
 /// The filter of a list of events.
 pub fn event_filter(params: &mut RequestParams, now: WallMs) -> Result<EventFilter, Problem> {
-    let filter: EventFilter = read_options(given(params, &["source", "type", "since", "until"]))?;
+    let keys = ["source", "type", "event", "since", "until"];
+    let filter: EventFilter = read_options(given(params, &keys))?;
     Ok(filter.at(now))
 }
 

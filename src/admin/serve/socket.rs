@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
 use crate::admin::callers::peer::own_uid;
+use crate::model::limits;
 
 /// Why there is no admin socket.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +72,13 @@ pub fn bind(path: &Path, access: SocketAccess) -> Result<UnixListener, AdminErro
 
 fn bind_in(staging: &Path, path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
     let staged = staging.join("s");
-    let listener = std::os::unix::net::UnixListener::bind(&staged)?;
+    // The way there may be longer than an address may be, although the final path is not.
+    let folder = fs::File::open(staging)?;
+    let address = match staged.as_os_str().len() > limits::UNIX_PATH {
+        true => PathBuf::from(format!("/proc/self/fd/{}/s", folder.as_raw_fd())),
+        false => staged.clone(),
+    };
+    let listener = std::os::unix::net::UnixListener::bind(address)?;
     if let Some(group) = access.group {
         chown(&staged, None, Some(group))?;
     }
@@ -100,8 +108,11 @@ fn make_staging(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Clears away a stale socket of our own; refuses everything else that stands at `path`.
-fn check_free(path: &Path) -> Result<(), AdminError> {
+/// Clears away a stale socket of our own.
+///
+/// # Errors
+/// When anything else stands at `path`.
+pub fn check_free(path: &Path) -> Result<(), AdminError> {
     let failed =
         |error: io::Error| AdminError::Io { path: path.to_owned(), fix: fix(&error), error };
     let found = match fs::symlink_metadata(path) {
@@ -144,9 +155,7 @@ fn fix(error: &io::Error) -> &'static str {
         ErrorKind::PermissionDenied => {
             "give this user the right to write to its folder, and make it a member of [admin] group"
         }
-        ErrorKind::InvalidInput => {
-            "choose a shorter path with --admin-socket (at most about 90 characters)"
-        }
+        ErrorKind::InvalidInput => "choose a shorter path with --admin-socket",
         _ => "check its folder, or choose another place with --admin-socket",
     }
 }

@@ -108,3 +108,33 @@ async fn deliveries_are_retried_and_cancelled_unless_they_were_delivered() {
     let (_, done) = world.json("POST", "/v1/deliveries/cancel", ids).await;
     assert_eq!(done["cancelled"], 2);
 }
+
+#[tokio::test]
+async fn a_dry_run_counts_what_the_real_run_would_do_and_changes_nothing() {
+    let Delivered { world, delivered: a, retrying: b, held: c, replayed: d, .. } = delivered();
+    let all = json!({"ids": shown(&[a, b, c, d]), "dry_run": true});
+
+    let (_, done) = world.json("POST", "/v1/deliveries/retry", all.clone()).await;
+    assert_eq!(
+        (&done["matched"], &done["queued"], &done["dry_run"]),
+        (&json!(4), &json!(0), &json!(true))
+    );
+    let left_out = |done: &Value| -> Vec<String> {
+        let rows = done["left_out"].as_array().cloned().unwrap_or_default();
+        rows.iter().map(|row| format!("{} {}", row["count"], row["why"])).collect()
+    };
+    let whys = left_out(&done);
+    assert_eq!(whys.len(), 3, "{whys:?}");
+    for word in ["was delivered", "on hold", "first attempt"] {
+        assert!(whys.iter().any(|why| why.starts_with("1 ") && why.contains(word)), "{whys:?}");
+    }
+
+    let (_, done) = world.json("POST", "/v1/deliveries/cancel", all).await;
+    assert_eq!((&done["matched"], &done["cancelled"]), (&json!(4), &json!(0)));
+    assert_eq!(left_out(&done), ["1 \"was delivered already\""]);
+
+    let alone = json!({"ids": shown(&[c]), "dry_run": true});
+    let (status, refused) = world.json("POST", "/v1/deliveries/retry", alone).await;
+    assert_eq!(status, 409, "as without it: {refused}");
+    assert!(world.script().retried.is_empty() && world.script().commands == 0, "nothing is done");
+}

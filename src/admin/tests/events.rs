@@ -29,6 +29,11 @@ async fn events_are_listed_newest_first_filtered_and_paged() {
     assert_eq!(world.ids("/v1/events?type=push").await, shown(&[2, 0]));
     assert_eq!(world.ids("/v1/events?type=issue.*&source=github").await, shown(&[3]));
     assert_eq!(world.ids("/v1/events?source=hookbox").await, shown(&[]));
+    assert_eq!(world.ids(&format!("/v1/events?event={}", ids[1])).await, shown(&[1]));
+    let other_type = format!("/v1/events?event={}&type=push", ids[1]);
+    assert_eq!(world.ids(&other_type).await, shown(&[]));
+    let behind = format!("/v1/events?event={}&after={}", ids[1], ids[1]);
+    assert_eq!(world.ids(&behind).await, shown(&[]));
 
     let since = crate::model::time::rfc3339(NOW.wall_ms - 60_000 + 3);
     assert_eq!(world.ids(&format!("/v1/events?since={since}")).await, shown(&[3, 2]));
@@ -59,6 +64,7 @@ async fn relocated_events_are_listed_once_where_they_stand() {
     assert_eq!(world.ids("/v1/events").await, [new.to_string(), old.to_string()]);
     assert_eq!(world.ids(&format!("/v1/events?after={new}")).await, [old.to_string()]);
     assert_eq!(world.ids(&format!("/v1/events?after={old}")).await, [""; 0]);
+    assert_eq!(world.ids(&format!("/v1/events?event={old}")).await, [old.to_string()]);
     assert_eq!(world.json("GET", &format!("/v1/events/{old}"), Value::Null).await.0, 200);
     let rows = world.rows("/v1/deliveries").await;
     assert_eq!((rows.len(), &rows[1]["id"]), (2, &json!(delivery.to_string())));

@@ -14,10 +14,10 @@ use crate::queue::{
     Accept, Accepted, CancelDeliveries, Candidates, CandidatesQuery, CreateEndpoint, CreateSource,
     DeadLetterSeqsQuery, DeadOfQuery, DeleteEndpoint, DeleteSource, DeliveriesChanged,
     DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters, EndpointSnapshot, EndpointsQuery,
-    EventSnapshot, EventsQuery, HoldEndpoint, ImportEvents, ImportedQuery, NewEvent,
-    OldestDeadLetterSeqsQuery, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery,
-    RetryDeliveries, RetrySnapshot, RetryingQuery, Revive, StartReplay, Status, StatusQuery,
-    UpdateEndpoint, UpdateSource, WithSubscription, WorstEndpoints, WorstQuery,
+    EventSnapshot, EventsQuery, ExplainQuery, Explanation, HoldEndpoint, ImportEvents,
+    ImportedQuery, NewEvent, OldestDeadLetterSeqsQuery, QueueRequest, Refusal, ReleaseEndpoint,
+    ReplaysQuery, RetryDeliveries, RetrySnapshot, RetryingQuery, Revive, StartReplay, Status,
+    StatusQuery, UpdateEndpoint, UpdateSource, WithSubscription, WorstEndpoints, WorstQuery,
 };
 use crate::scheduler::{Channels, Directory, Envelope};
 
@@ -161,6 +161,13 @@ impl Script {
         DeliverySnapshot { delivery, state, retry }
     }
 
+    /// Nothing but its turn is before it.
+    fn explanation(&self, delivery: DeliveryId) -> Explanation {
+        let DeliverySnapshot { state, retry, .. } = self.delivery(delivery);
+        let (attempts, last) = (retry.map_or(0, |retry| retry.attempts), retry.map(|r| r.last));
+        Explanation { delivery, state, attempts, last, reasons: Vec::new() }
+    }
+
     fn event(&self, seq: Seq) -> EventSnapshot {
         EventSnapshot {
             seq,
@@ -292,6 +299,7 @@ fn questions(open: Open<'_>) -> Open<'_> {
         .on(|script, DeliveriesQuery(ids)| {
             Ok(ids.into_iter().map(|id| script.delivery(id)).collect())
         })
+        .on(|script, ExplainQuery { delivery, .. }| Ok(script.explanation(delivery)))
         .on(|script, DeadLetterSeqsQuery { before, limit }| Ok(script.dead_before(before, limit)))
         .on(|script, OldestDeadLetterSeqsQuery { after, limit }| {
             Ok(script.dead_after(after, limit))

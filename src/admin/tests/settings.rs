@@ -234,3 +234,46 @@ async fn a_member_is_not_shown_why_settings_make_no_request() {
     let (_, shown) = world.json("POST", "/v1/endpoints/app/test", json!({"dry_run": true})).await;
     assert_eq!(shown["error"], "s3cret is no path");
 }
+
+#[tokio::test]
+async fn a_pull_endpoint_is_given_no_secret() {
+    let world = AdminWorld::new();
+    for given in [
+        json!({"secret": "whsec_eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg="}),
+        json!({"generate_secret": true}),
+    ] {
+        let mut body = given.clone();
+        (body["name"], body["url"]) = (json!("later"), json!("pull:"));
+        let (status, refused) = world.json("POST", "/v1/endpoints", body).await;
+        assert_eq!(status, 400, "{refused}");
+        assert!(refused["detail"].to_string().contains("does not sign"), "{refused}");
+    }
+
+    let body = json!({"name": "later", "url": "pull:"});
+    assert_eq!(world.json("POST", "/v1/endpoints", body).await.0, 201);
+    for (method, path, body) in [
+        ("POST", "/v1/endpoints/later/rotate-secret", json!({})),
+        ("PATCH", "/v1/endpoints/later", json!({"generate_secret": true})),
+    ] {
+        let (status, refused) = world.json(method, path, body).await;
+        assert_eq!(status, 400, "{path}: {refused}");
+    }
+    assert_eq!(world.json("PATCH", "/v1/endpoints/later", json!({"max_age": "1d"})).await.0, 200);
+}
+
+#[tokio::test]
+async fn names_that_nothing_has_are_refused_with_the_one_that_was_meant() {
+    let world = AdminWorld::new();
+    let body = json!({"name": "x", "url": "http://a/", "from": ["GitHob"]});
+    let (status, refused) = world.json("POST", "/v1/endpoints", body).await;
+    assert_eq!(status, 404, "{refused}");
+    assert!(refused["detail"].to_string().contains("did you mean 'github'"), "{refused}");
+    let (status, refused) =
+        world.json("PATCH", "/v1/endpoints/app", json!({"from": ["gitub"]})).await;
+    assert!(status == 404 && refused["detail"].to_string().contains("'github'"), "{refused}");
+
+    let (status, refused) = world.json("GET", "/v1/export?set=nope", Value::Null).await;
+    assert_eq!(status, 404, "{refused}");
+    assert!(refused["detail"].to_string().contains("belongs to the set 'nope'"), "{refused}");
+    assert_eq!(world.json("GET", "/v1/export", Value::Null).await.0, 200);
+}

@@ -29,10 +29,42 @@ pub struct ConfigurationSet {
     pub(super) places: EntryPlaces,
 }
 
-/// Where entries stand: `endpoint.app` in `hooks.toml:12`. Equal to any other: it is not part of
-/// what files ask for.
+/// Where entries stand, such as `endpoint.app`. Equal to any other: it is not part of what files
+/// ask for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct EntryPlaces(pub(super) BTreeMap<String, String>);
+pub(super) struct EntryPlaces(pub(super) BTreeMap<String, EntryPlace>);
+
+/// Where one entry stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EntryPlace {
+    pub file: String,
+    pub line: Option<usize>,
+    /// The lines of its settings.
+    pub settings: Vec<(String, usize)>,
+}
+
+impl EntryPlace {
+    /// The place of what a refusal is about: of the first setting that it names, or of the entry.
+    fn of(&self, refusal: &str) -> String {
+        let named =
+            self.settings.iter().filter_map(|(key, line)| Some((naming(refusal, key)?, line)));
+        let setting = named.min().map(|(_, line)| *line);
+        match setting.or(self.line) {
+            Some(line) => format!("{}:{line}", self.file),
+            None => self.file.clone(),
+        }
+    }
+}
+
+/// Where a refusal names a setting: at its beginning, or in quotes.
+fn naming(refusal: &str, key: &str) -> Option<usize> {
+    let is_whole = |at: &usize| {
+        !refusal[at + key.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+    };
+    let is_quoted = |at: &usize| *at == 0 || refusal[..*at].ends_with(['\'', '`']);
+    let found = refusal.match_indices(key).map(|(at, _)| at);
+    found.filter(is_whole).find(is_quoted)
+}
 
 impl PartialEq for EntryPlaces {
     fn eq(&self, _: &Self) -> bool {
@@ -99,6 +131,7 @@ impl ConfigurationSet {
             let found: Vec<usize> =
                 located.match_indices(&entry).map(|(at, _)| at).filter(begins_part).collect();
             for at in found.into_iter().rev() {
+                let place = place.of(part_of(&located[at + entry.len()..]));
                 located.insert_str(at, &format!("{place}: "));
             }
         }
@@ -119,13 +152,26 @@ impl ConfigurationSet {
     /// Adds the entries of another set.
     ///
     /// # Errors
-    /// The entry that both have: `source.github`.
+    /// The entry that both have, and where: `b.toml:3: source.github is in a.toml:1, too`.
     pub fn add(&mut self, other: Self) -> Result<(), String> {
-        add_entries("source", &mut self.sources, other.sources)?;
-        add_entries("endpoint", &mut self.endpoints, other.endpoints)?;
+        let twice = |entry: String| {
+            let place = |set: &EntryPlaces| set.0.get(&entry).map(|place| place.of(""));
+            match (place(&other.places), place(&self.places)) {
+                (Some(here), Some(there)) => format!("{here}: {entry} is in {there}, too"),
+                _ => format!("{entry} is there twice"),
+            }
+        };
+        add_entries("source", &mut self.sources, other.sources).map_err(twice)?;
+        add_entries("endpoint", &mut self.endpoints, other.endpoints).map_err(twice)?;
         self.places.0.extend(other.places.0);
         Ok(())
     }
+}
+
+/// The part of a refusal that is about one entry.
+fn part_of(rest: &str) -> &str {
+    let ends = ["; source.", "; endpoint."].iter().filter_map(|next| rest.find(next));
+    &rest[..ends.min().unwrap_or(rest.len())]
 }
 
 /// An entry as it stands in a request.
@@ -172,4 +218,45 @@ fn add_entries<S>(
         all.insert(name, entry);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::ConfigurationSet;
+    use crate::api::apply::FileFormat;
+
+    fn set(name: &str, text: &str) -> ConfigurationSet {
+        ConfigurationSet::parse(text, FileFormat::Toml, Path::new(name)).expect("a set")
+    }
+
+    #[test]
+    fn a_refusal_has_the_line_of_the_setting_that_it_names() {
+        let text = "[endpoint.app]\nurl = \"https://a/\"\nretry_max = \"1s\"\ntimeout = \"2s\"\n\
+                    [source.in]\nsecret = \"x\"\n";
+        let set = set("a.toml", text);
+        for (refusal, located) in [
+            ("endpoint.app: 'retry_max' (--retry-max): is less", "a.toml:3: endpoint.app: "),
+            ("endpoint.app: `timeout` (--timeout) is too long", "a.toml:4: endpoint.app: "),
+            ("endpoint.app: url: is no URL", "a.toml:2: endpoint.app: "),
+            ("endpoint.app: the timeout_x is 'retry_maximum'", "a.toml:1: endpoint.app: "),
+        ] {
+            assert!(set.located(refusal).starts_with(located), "{}", set.located(refusal));
+        }
+        let both = "nothing was changed: endpoint.app: no; source.in: 'secret' is short";
+        let located = set.located(both);
+        assert_eq!(
+            located,
+            "nothing was changed: a.toml:1: endpoint.app: no; a.toml:6: source.in: 'secret' is \
+             short"
+        );
+    }
+
+    #[test]
+    fn an_entry_in_two_files_is_named_with_both_places() {
+        let mut all = set("a.toml", "\n[source.in]\n");
+        let why = all.add(set("b.toml", "[source.other]\n[source.in]\n")).expect_err("twice");
+        assert_eq!(why, "b.toml:2: source.in is in a.toml:2, too");
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-use super::configuration_set::{ConfigurationSet, Entry, EntryPlaces};
+use super::configuration_set::{ConfigurationSet, Entry, EntryPlace, EntryPlaces};
 use super::{json_lines, unique_keys};
 use crate::api::spec::{Spec, SpecError};
 use crate::model::check_name;
@@ -103,7 +103,11 @@ impl Document {
         }
         let mut document = Self { file: file.to_owned(), values: Map::new(), lines };
         for (key, value) in table {
-            let value = json_of(value).map_err(|what| document.wrong(&[&key], what))?;
+            let value = json_of(value).map_err(|RefusedValue { mut path, what }| {
+                path.push(key.clone());
+                path.reverse();
+                document.refused(&path, &what)
+            })?;
             document.values.insert(key, value);
         }
         Ok(document)
@@ -162,6 +166,20 @@ impl Document {
         Entry::read(settings).map_err(|why| wrong(&[noun, name], &why))
     }
 
+    /// A value that JSON cannot have, with its entry and its setting.
+    fn refused(&self, path: &[String], what: &str) -> SetFileError {
+        let known: Vec<&str> = path.iter().map(String::as_str).collect();
+        let what = match known.as_slice() {
+            [noun, name, settings @ ..] if !settings.is_empty() => {
+                format!("{noun}.{name}: '{}': {what}", settings.join("."))
+            }
+            other => format!("'{}': {what}", other.join(".")),
+        };
+        // What stands in a list has the line of its key.
+        let line = (1..=known.len()).rev().find_map(|length| self.line(&known[..length]));
+        SetFileError { file: self.file.clone(), line, what }
+    }
+
     fn wrong(&self, path: &[&str], what: String) -> SetFileError {
         SetFileError { file: self.file.clone(), line: self.line(path), what }
     }
@@ -171,10 +189,17 @@ impl Document {
         found.map(|(_, line)| *line)
     }
 
-    /// Where an entry stands: the file, and its line where that is known.
-    fn place(&self, noun: &str, name: &str) -> String {
-        let file = self.file.display();
-        self.line(&[noun, name]).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
+    /// Where an entry and its settings stand.
+    fn place(&self, noun: &str, name: &str) -> EntryPlace {
+        let settings = self.lines.iter().filter_map(|(path, line)| match path.as_slice() {
+            [of, entry, key] if of == noun && entry == name => Some((key.clone(), *line)),
+            _ => None,
+        });
+        EntryPlace {
+            file: self.file.display().to_string(),
+            line: self.line(&[noun, name]),
+            settings: settings.collect(),
+        }
     }
 }
 
@@ -197,24 +222,71 @@ fn lines_of(
     }
 }
 
+/// A value that is refused, and the keys that lead to it, the innermost first.
+struct RefusedValue {
+    path: Vec<String>,
+    what: String,
+}
+
+impl RefusedValue {
+    fn new(what: String) -> Self {
+        Self { path: Vec::new(), what }
+    }
+}
+
 /// A value of TOML as JSON has it.
-fn json_of(value: toml::Value) -> Result<Value, String> {
+fn json_of(value: toml::Value) -> Result<Value, RefusedValue> {
     Ok(match value {
         toml::Value::String(text) => Value::String(text),
         toml::Value::Integer(number) => Value::from(number),
-        toml::Value::Float(number) => serde_json::Number::from_f64(number)
-            .map(Value::Number)
-            .ok_or_else(|| format!("{number} is not a number that a setting can have"))?,
+        toml::Value::Float(number) => {
+            serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(|| {
+                RefusedValue::new(format!("{number} is not a number that a setting can have"))
+            })?
+        }
         toml::Value::Boolean(flag) => Value::Bool(flag),
         toml::Value::Datetime(time) => {
-            return Err(format!("{time} is a time, which no setting is: put it in quotes"));
+            let what = format!("{time} is a time, which no setting is: put it in quotes");
+            return Err(RefusedValue::new(what));
         }
+
         toml::Value::Array(list) => {
             Value::Array(list.into_iter().map(json_of).collect::<Result<_, _>>()?)
         }
         toml::Value::Table(table) => {
-            let member = |(key, value)| Ok::<_, String>((key, json_of(value)?));
+            let member = |(key, value): (String, toml::Value)| match json_of(value) {
+                Ok(value) => Ok((key, value)),
+                Err(mut refused) => {
+                    refused.path.push(key);
+                    Err(refused)
+                }
+            };
             Value::Object(table.into_iter().map(member).collect::<Result<_, _>>()?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{ConfigurationSet, FileFormat};
+
+    #[test]
+    fn values_that_only_toml_has_are_named_with_entry_setting_and_line() {
+        for (text, what) in [
+            (
+                "[endpoint.a]\nurl = \"https://a/\"\nmax_age = 2026-01-01\n",
+                "f.toml:3: endpoint.a: 'max_age': 2026-01-01 is a time",
+            ),
+            ("[endpoint.a]\njitter = inf\n", "f.toml:2: endpoint.a: 'jitter': inf is not a number"),
+            ("[source.a]\n\nset.x = nan\n", "f.toml:3: source.a: 'set.x': NaN is not a number"),
+            ("[source.a]\nallow = [2026-01-01]\n", "f.toml:2: source.a: 'allow': 2026-01-01"),
+            ("source = 2026-01-01\n", "f.toml:1: 'source': 2026-01-01 is a time"),
+        ] {
+            let refused = ConfigurationSet::parse(text, FileFormat::Toml, Path::new("f.toml"));
+            let refused = refused.expect_err(text).to_string();
+            assert!(refused.starts_with(what), "{refused}");
+        }
+    }
 }

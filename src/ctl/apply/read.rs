@@ -25,10 +25,7 @@ pub(in crate::ctl) fn set<'a>(
             let text = read_text(&file)?;
             let set = ConfigurationSet::parse(&text, format, &file)
                 .map_err(|error| CtlError::Usage(error.to_string()))?;
-            all.add(set).map_err(|entry| {
-                let what = format!("{}: {entry} is in another file, too", file.display());
-                CtlError::Usage(what)
-            })?;
+            all.add(set).map_err(CtlError::Usage)?;
         }
     }
     Ok(all)

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::filter::PageArgs;
 use crate::api::values::{Span, YEAR_MS};
 
 #[derive(Subcommand, Debug)]
@@ -14,9 +15,12 @@ pub enum BinCommand {
         #[arg(long, default_value = "24h", value_name = "DURATION")]
         ttl: Span<1000, YEAR_MS>,
     },
-    /// List all bins.
+    /// List bins, the newest first.
     #[command(visible_alias = "ls")]
-    List,
+    List {
+        #[command(flatten)]
+        page: PageArgs,
+    },
     /// Delete a bin before it expires.
     #[command(visible_alias = "rm")]
     Delete {

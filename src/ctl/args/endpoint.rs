@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::filter::TableArgs;
+use super::filter::PageArgs;
 use super::secret::{OverlapArgs, SecretArgs};
 use crate::api::EndpointSpec;
 
@@ -30,14 +30,14 @@ pub enum EndpointCommand {
         #[command(flatten)]
         settings: Box<EndpointArgs>,
     },
-    /// List all endpoints.
+    /// List endpoints, the newest first.
     #[command(visible_alias = "ls")]
     List {
         /// Only those that are active, held, failing, offline, parked, lagging or catching_up.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
         #[command(flatten)]
-        table: TableArgs,
+        page: PageArgs,
     },
     /// Show an endpoint: its condition first, then the settings that are not the defaults.
     Show {

@@ -16,6 +16,9 @@ pub enum EventCommand {
     List {
         #[command(flatten)]
         filter: EventFilterArgs,
+        /// Only this event.
+        #[arg(long, value_name = "ID")]
+        event: Option<String>,
         #[command(flatten)]
         page: PageArgs,
     },

@@ -29,7 +29,8 @@ pub struct PageArgs {
         value_parser = from_one,
     )]
     pub limit: u64,
-    /// Continue after this id, the last one of the previous page.
+    /// Continue after this id, the last one of the previous page; where rows have names, after
+    /// this name.
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
     #[command(flatten)]

@@ -43,5 +43,6 @@ pub use source::{SchemesArgs, SourceArgs, SourceCommand};
 pub use stats::StatsArgs;
 pub use support::SupportArgs;
 pub use top::{TopArgs, TopScreen};
+pub use values::strict;
 #[cfg(feature = "web")]
 pub use web::WebArgs;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::filter::TableArgs;
+use super::filter::{PageArgs, TableArgs};
 use super::secret::{OverlapArgs, SecretArgs};
 use crate::api::SourceSpec;
 
@@ -22,11 +22,11 @@ pub enum SourceCommand {
         #[command(flatten)]
         settings: Box<SourceArgs>,
     },
-    /// List all sources.
+    /// List sources, the newest first.
     #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]
-        table: TableArgs,
+        page: PageArgs,
     },
     /// Show a source with all its settings.
     Show {
@@ -72,7 +72,7 @@ pub enum SourceCommand {
         /// The name of the source.
         name: String,
         #[command(flatten)]
-        table: TableArgs,
+        page: PageArgs,
     },
     /// List the verification schemes, or show the settings of one. Needs no daemon.
     Schemes(SchemesArgs),

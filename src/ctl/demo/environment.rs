@@ -21,6 +21,7 @@ use crate::ctl::client::AdminClient;
 use crate::ctl::commands::perform;
 use crate::ctl::error::CtlError;
 use crate::ctl::output::{Output, failed};
+use crate::service::stdio;
 
 /// The whole story may take this long; then it is broken off.
 pub(super) const ALL_MS: u64 = 60_000;
@@ -217,15 +218,15 @@ impl Drop for DemoEnvironment {
         }
         if self.keep {
             let folder = self.folder.display();
-            eprintln!(
+            stdio::note(format_args!(
                 "kept: start it again with `hookboxd --data {folder}/data`; remove {folder} when \
                  done"
-            );
+            ));
         } else if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-            eprintln!(
+            stdio::note(format_args!(
                 "hookboxctl: {} could not be removed: {error}: remove it by hand",
                 self.folder.display()
-            );
+            ));
         }
     }
 }

@@ -27,6 +27,7 @@ use environment::DemoEnvironment;
 
 use crate::ctl::args::DemoArgs;
 use crate::ctl::error::CtlError;
+use crate::service::stdio;
 
 /// Runs the story. The program that runs it must be the daemon when it is called `hookboxd`.
 #[must_use]
@@ -34,7 +35,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
     let mut demo = match DemoEnvironment::new(args.keep) {
         Ok(demo) => demo,
         Err(error) => {
-            eprintln!("hookboxctl: the demonstration cannot start: {error}");
+            stdio::note(format_args!("hookboxctl: the demonstration cannot start: {error}"));
             return ExitCode::from(error.exit_code());
         }
     };
@@ -47,9 +48,9 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         Err(error) => demo.interrupted().unwrap_or_else(|| error.to_string()),
     };
 
-    eprintln!("hookboxctl: the demonstration failed: {why}");
+    stdio::note(format_args!("hookboxctl: the demonstration failed: {why}"));
     for line in demo.daemon_log() {
-        eprintln!("  hookboxd: {line}");
+        stdio::note(format_args!("  hookboxd: {line}"));
     }
     ExitCode::from(1)
 }

@@ -16,6 +16,7 @@ use crate::ctl::show;
 use crate::ctl::table::{clean, count};
 use crate::model::EventFilter;
 use crate::model::time::Moment;
+use crate::service::stdio;
 
 /// A copy of the log, read back.
 #[derive(Serialize, Deserialize)]
@@ -106,7 +107,13 @@ pub(super) fn export(client: &AdminClient, args: &ExportArgs) -> Result<(), CtlE
     })?;
     flush(file, args.output.as_deref())?;
 
-    done.missing.iter().for_each(|what| eprintln!("hookboxctl: not exported: {}", clean(what)));
-    eprintln!("Exported: {}, as of record {}.", count(done.events, "event"), done.last);
+    done.missing
+        .iter()
+        .for_each(|what| stdio::note(format_args!("hookboxctl: not exported: {}", clean(what))));
+    stdio::note(format_args!(
+        "Exported: {}, as of record {}.",
+        count(done.events, "event"),
+        done.last
+    ));
     if done.missing.is_empty() { Ok(()) } else { Err(CtlError::NotOk) }
 }

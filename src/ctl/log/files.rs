@@ -19,7 +19,8 @@ pub(super) fn create(output: Option<&Path>) -> Result<Box<dyn Write>, CtlError> 
         });
     };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(output);
-    Ok(Box::new(BufWriter::new(file.map_err(failed("cannot create", output))?)))
+    let file = file.map_err(|error| CtlError::of_new_file(output, error))?;
+    Ok(Box::new(BufWriter::new(file)))
 }
 
 /// Lines of JSON for a terminal, on which nothing of them acts.

@@ -10,6 +10,7 @@ use crate::ctl::client::AdminClient;
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
 use crate::ctl::table::{clean, count};
+use crate::service::stdio;
 
 pub(super) fn salvage(client: &AdminClient, args: &SalvageArgs) -> Result<(), CtlError> {
     let segments = match args.segments.is_empty() {
@@ -17,10 +18,10 @@ pub(super) fn salvage(client: &AdminClient, args: &SalvageArgs) -> Result<(), Ct
         false => args.segments.clone(),
     };
     if segments.is_empty() {
-        eprintln!(
+        stdio::note(format_args!(
             "No segment is in quarantine, and none is known to be damaged. \
              `hookboxctl log verify` checks all of them."
-        );
+        ));
         return Ok(());
     }
 
@@ -32,12 +33,12 @@ pub(super) fn salvage(client: &AdminClient, args: &SalvageArgs) -> Result<(), Ct
         let events = count(done.events, "event");
 
         let name = segment.display();
-        eprintln!("{name}: {records} read, {events} among them");
+        stdio::note(format_args!("{name}: {records} read, {events} among them"));
         if let Some(why) = &done.unreadable {
-            eprintln!("{name}: {}", clean(why));
+            stdio::note(format_args!("{name}: {}", clean(why)));
         }
         for (first, last) in &done.missing {
-            eprintln!("{name}: records {first} to {last} are missing");
+            stdio::note(format_args!("{name}: records {first} to {last} are missing"));
         }
         is_complete &= done.missing.is_empty() && done.unreadable.is_none();
     }

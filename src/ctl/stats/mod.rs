@@ -88,7 +88,7 @@ fn draw(out: &mut Output, history: &HistoryView, file: &Path) -> Result<(), CtlE
         return out.raw(drawing.as_bytes());
     }
 
-    let failed = |error| CtlError::Io { what: format!("cannot write {}", file.display()), error };
+    let failed = |error| CtlError::of_new_file(file, error);
     let mut options = OpenOptions::new();
     let mut opened = options.write(true).create_new(true).mode(0o644).open(file).map_err(failed)?;
     opened.write_all(drawing.as_bytes()).map_err(failed)?;

@@ -54,6 +54,9 @@ fn reasons(status: &StatusView) -> Vec<String> {
     if status.clock.suspect {
         reasons.push("the clock is not trusted".to_owned());
     }
+    if let Some(error) = status.applied.as_ref().and_then(|applied| applied.error.as_deref()) {
+        reasons.push(format!("nothing of apply.d was applied at the start: {}", text(error)));
+    }
 
     if status.urgent > 0 {
         let worst = status.worst.first().map(|worst| headline(worst, now_ms()));

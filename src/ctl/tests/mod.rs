@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
-use super::args::{Cli, CtlCommand, EndpointCommand};
+use super::args::{Cli, CtlCommand, EndpointCommand, strict};
 use super::client::{AdminClient, encode, find_socket, path};
 use super::commands::run;
 use super::error::CtlError;
@@ -19,6 +19,28 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(
         std::iter::once("hookboxctl").chain(line.split(' ').filter(|w| !w.is_empty())),
     )
+}
+
+#[test]
+fn names_and_ids_are_not_empty() {
+    let parse = |words: &[&str]| {
+        let words = std::iter::once("hookboxctl").chain(words.iter().copied());
+        strict(Cli::command()).try_get_matches_from(words)
+    };
+    for words in [
+        &["event", "show", ""][..],
+        &["source", "show", ""],
+        &["endpoint", "delete", ""],
+        &["endpoint", "create", "", "--url", "pull:"],
+        &["delivery", "retry", "dlv_1", ""],
+        &["bin", "delete", ""],
+        &["dlq", "discard", ""],
+    ] {
+        assert!(parse(words).is_err(), "{words:?}");
+    }
+    assert!(parse(&["event", "show", "evt_1"]).is_ok());
+    assert!(parse(&["event", "send", "--source", "in", "-"]).is_ok());
+    assert!(parse(&["event", "send", "--source", "in", "x"]).is_err(), "only stdin stands there");
 }
 
 /// A daemon that gives one canned answer and keeps what it was asked.

@@ -202,6 +202,17 @@ fn a_check_says_in_one_line_what_needs_somebody() {
         "endpoints_away": 2});
     assert_eq!(of(&offline).reason, "ATTENTION: the network is down");
 
+    let mut unapplied = well.clone();
+    unapplied["applied"] = json!({"files": ["/a.toml"], "at": "2026-11-23T13:20:00.000Z",
+        "changed": 0, "error": "/a.toml:3: no", "drift": []});
+    assert_eq!(
+        of(&unapplied).reason,
+        "ATTENTION: nothing of apply.d was applied at the start: /a.toml:3: no"
+    );
+    unapplied["applied"]["error"] = Value::Null;
+    unapplied["applied"]["drift"] = json!(["endpoint app (retry_base)"]);
+    assert!(of(&unapplied).ok, "what the operator changed since needs nobody");
+
     let mut troubled = troubled();
     troubled["log"]["level"] = json!("open");
     let verdict = of(&troubled);
@@ -405,4 +416,45 @@ fn an_answer_is_passed_on_to_the_letter() {
     let line = "{\"b\": 1.50e3,  \"a\":\"\\u00e9\"}";
     assert_eq!(Answer::read(line.as_bytes()).expect("JSON").json(), line);
     assert!(Answer::read(b"<html>").is_err());
+}
+
+#[test]
+fn times_of_an_explanation_are_those_of_the_caller() {
+    let at = "2026-11-23T13:20:00.000Z";
+    let answer = json!({
+        "id": delivery_id(), "event": event_id(), "endpoint": "app", "state": "pending",
+        "attempts": 1, "summary": "", "reasons": [{
+            "kind": "hold", "text": format!("on hold since {at}, as 'x' says"), "since": at,
+            "reason": "x",
+        }],
+    });
+    let screen = shown(&answer, show::explained);
+    let here = local(crate::model::time::parse_wall(at).expect("a time"));
+    assert!(screen.contains(&format!("- On hold since {here}, as 'x' says.")), "{screen}");
+}
+
+#[test]
+fn status_fits_the_width_of_the_terminal() {
+    let mut status = running();
+    let kinds: serde_json::Map<String, Value> =
+        (0..12).map(|n| (format!("reason-number-{n}"), json!(n))).collect();
+    status["refused"] = Value::Object(kinds);
+    let screen = shown(&status, |status: &StatusView| {
+        status::screen(status, Terminal { width: Some(80), colours: false })
+    });
+    for line in screen.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(screen.contains("11 reason-number-11"), "nothing is cut: {screen}");
+    let indented = screen.lines().filter(|line| line.starts_with("           ")).count();
+    assert!(indented >= 2, "{screen}");
+}
+
+#[test]
+fn a_list_that_names_nothing_says_all_only_where_that_is_meant() {
+    let fields = json!({"from": [], "types": [], "allow": [], "pin": [], "header": []});
+    let screen = fields::fields(fields.as_object().expect("an object"));
+    for line in ["from    all", "types   all", "allow   all", "pin     -", "header  none"] {
+        assert!(screen.contains(line), "{line}: {screen}");
+    }
 }

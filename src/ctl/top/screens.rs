@@ -8,7 +8,7 @@ use crate::api::views::{
     DeliveryView, EndpointCondition, EndpointView, SourceView, TailView, Tolerant,
 };
 use crate::ctl::args::TopScreen;
-use crate::ctl::table::{clean, local_ms, relative, span};
+use crate::ctl::table::{clean, local, relative, span};
 use crate::ctl::terminal::Tone;
 
 /// A column: its title, its width (0: what is left), and whether it is a number.
@@ -307,9 +307,10 @@ fn of_shape(data: &TopData) -> Vec<TopRow> {
 
 fn of_tail(line: &(u64, TailView)) -> Option<TopRow> {
     let (number, line) = line;
+    // With the day and the zone: the last line may be of yesterday.
     let time = |at: u64| {
-        let local = local_ms(at);
-        word(local.get(11..23).unwrap_or_default())
+        let local = local(at);
+        word(local.get(5..).unwrap_or_default())
     };
     let row = |key: String, tone, cells: [TopCell; 4]| TopRow { key, tone, cells: cells.into() };
 

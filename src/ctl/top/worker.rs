@@ -235,7 +235,7 @@ fn read(ids: &[String]) -> Result<Vec<Text<DeliveryId>>, CtlError> {
 }
 
 fn named(ids: &[Text<DeliveryId>]) -> IdsBody {
-    IdsBody { ids: Some(ids.to_vec()) }
+    IdsBody { ids: Some(ids.to_vec()), dry_run: false }
 }
 
 fn retry(client: &AdminClient, target: &str, ids: &[Text<DeliveryId>]) -> Result<String, CtlError> {

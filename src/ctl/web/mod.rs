@@ -44,6 +44,7 @@ use super::client::AdminClient;
 use super::error::CtlError;
 use super::output::Output;
 use crate::api::views::VersionView;
+use crate::service::stdio;
 use browser::OpenedBrowser;
 use server::PageServer;
 use session::PageSession;
@@ -103,11 +104,11 @@ fn announce(out: &mut Output, url: &str, address: SocketAddr) -> Result<(), CtlE
 
     if out.is_for_eyes() {
         let port = address.port();
-        eprintln!(
+        stdio::note(format_args!(
             "It opens the page once, in a browser on this machine; Ctrl-C ends the page.\n\
              From another machine: ssh -N -o ExitOnForwardFailure=yes -L {port}:{address} \
              THIS-MACHINE"
-        );
+        ));
     }
     Ok(())
 }

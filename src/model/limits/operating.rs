@@ -56,6 +56,8 @@ pub const REASON_LEN: usize = 8 << 10;
 pub const EXPORTED_DEAD_LETTERS: usize = 100_000;
 /// Time for the head of a request, for its body, and for a client to read its answer.
 pub const ADMIN_TIMEOUT_MS: u64 = 30_000;
+/// Bytes of the path of a Unix socket (unix(7): `sun_path`, with its final NUL).
+pub const UNIX_PATH: usize = 107;
 /// Connections to the listener for metrics at a time.
 pub const METRICS_CONNECTIONS: usize = 8;
 /// How long one of these connections may take.

@@ -25,6 +25,7 @@ use rustls::{
 };
 
 use super::certificate::check_dates;
+use crate::outbound::tls_words;
 
 /// Whom an endpoint believes.
 #[derive(Debug, Default)]
@@ -146,6 +147,16 @@ impl ServerCertVerifier for CertificateCheck {
                     "certificate is signed by an unknown authority (or by itself): name its \
                      authority, or the certificate itself, with --ca FILE; or trust its key with \
                      --pin {shown}, once its operator has confirmed that it is theirs"
+                )))
+            }
+            Err(TlsError::InvalidCertificate(CertificateError::Other(other)))
+                if tls_words::is(&other, "CaUsedAsEndEntity") =>
+            {
+                let shown = pin(end_entity).map(|pin| format!("sha256/{pin}")).unwrap_or_default();
+                Err(TlsError::General(format!(
+                    "{}: name the certificate itself with --ca FILE; or trust its key with --pin \
+                     {shown}, once its operator has confirmed that it is theirs",
+                    tls_words::AUTHORITY
                 )))
             }
             checked => checked,

@@ -6,12 +6,11 @@
 //! tries again: a certificate store can be installed while the daemon runs. rustls refuses
 //! everything older than TLS 1.2.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
@@ -20,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use crate::model::ConnectSettings;
 use crate::outbound::failure::AttemptFailure;
 use crate::outbound::settings::OutboundError;
+use crate::outbound::tls_words::{explain, explain_tls};
 
 use super::certificate::is_authority;
 use super::certificate_check::{CertificateCheck, Trusted};
@@ -146,11 +146,12 @@ fn build(trusted: Trusted, identity: Option<Identity>) -> Result<Arc<ClientConfi
 
     let mut config = match identity {
         None => builder.with_no_client_auth(),
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| {
-            format!(
-                "--client-cert and --client-key do not belong together, or are of a kind that is \
-                 not known: {e}"
-            )
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| match e {
+            TlsError::InconsistentKeys(_) => "--client-cert and --client-key do not belong \
+                                              together: the first certificate of the one has \
+                                              another key than the other"
+                .to_owned(),
+            e => format!("--client-cert and --client-key cannot be used: {}", explain_tls(&e)),
         })?,
     };
     config.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
@@ -256,70 +257,4 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String
         );
     }
     Ok(certificates)
-}
-
-/// The usual reasons in words; the rest in the words of rustls.
-fn explain(error: &io::Error) -> String {
-    let Some(tls) = error.get_ref().and_then(|e| e.downcast_ref::<TlsError>()) else {
-        return match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                "the connection was closed during the handshake".to_owned()
-            }
-            io::ErrorKind::ConnectionReset => {
-                "the connection was reset during the handshake".to_owned()
-            }
-            _ => error.to_string(),
-        };
-    };
-
-    match tls {
-        TlsError::InvalidCertificate(why) => explain_certificate(why),
-        TlsError::General(why) => why.clone(),
-        TlsError::InvalidMessage(_) => {
-            "the peer does not speak TLS on this port: should the URL begin with http://?"
-                .to_owned()
-        }
-        TlsError::PeerIncompatible(why) => {
-            format!("the peer is too old or wants what is not supported ({why:?})")
-        }
-        TlsError::AlertReceived(
-            alert @ (AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA),
-        ) => format!(
-            "the peer refused the handshake ({alert:?}): it may ask for a certificate of this \
-             side, which --client-cert and --client-key give"
-        ),
-        TlsError::AlertReceived(alert) => format!("the peer refused the handshake ({alert:?})"),
-        other => other.to_string(),
-    }
-}
-
-fn explain_certificate(error: &CertificateError) -> String {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "certificate expired: its operator has to renew it".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "certificate not valid yet: check both clocks".to_owned()
-        }
-        CertificateError::Revoked => "certificate revoked".to_owned(),
-
-        CertificateError::NotValidForName => "certificate is for another name".to_owned(),
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            let names: String = presented.join(", ").chars().take(200).collect();
-            format!(
-                "certificate is for another name ({names}): use that name in --url, or trust its \
-                 key with --pin"
-            )
-        }
-
-        CertificateError::UnknownIssuer => {
-            "certificate is signed by an unknown authority (or by itself): add its CA to the extra \
-             CA file"
-                .to_owned()
-        }
-        CertificateError::BadSignature => "certificate's signature is wrong".to_owned(),
-        other => format!("certificate refused: {other}"),
-    }
 }

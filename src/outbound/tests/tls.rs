@@ -209,7 +209,7 @@ async fn against(authority: &TestAuthority, params: &CertificateParams) -> (Atte
     (report, receiver.got().len())
 }
 
-fn refused_with(report: &(AttemptReport, usize), word: &str) {
+pub(super) fn refused_with(report: &(AttemptReport, usize), word: &str) {
     assert_eq!(report.0.outcome, Outcome::Retryable { after_ms: None });
     let error = report.0.error.as_deref().unwrap();
     assert!(error.starts_with("TLS: ") && error.contains(word), "{error}");

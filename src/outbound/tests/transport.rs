@@ -279,6 +279,7 @@ async fn an_endpoint_shows_its_certificate_and_trusts_its_own_authority() {
     assert_eq!(attempt(&outbound, &shown).await.outcome, Outcome::Delivered);
     let report = attempt(&outbound, &plain).await;
     assert_eq!(report.outcome, AGAIN, "nobody comes in without a certificate");
+    assert!(error(&report).contains("--client-cert"), "{report:?}");
     let untrusted = with(&shown, |e| e.via.ca = None);
     assert_eq!(
         attempt(&outbound, &untrusted).await.outcome,
@@ -290,7 +291,7 @@ async fn an_endpoint_shows_its_certificate_and_trusts_its_own_authority() {
         (
             &(|e: &mut Endpoint| e.via.client_key = Some(other_key.clone()))
                 as &dyn Fn(&mut Endpoint),
-            "do not belong",
+            "do not belong together: the first certificate",
         ),
         (&|e: &mut Endpoint| e.via.client_key = None, "give both"),
         (

@@ -70,6 +70,23 @@ fn clocks_and_randomness_are_read_in_few_files() {
     );
 }
 
+#[test]
+fn nothing_is_printed_with_the_macros_that_panic() {
+    let mut broken = Vec::new();
+    for source in sources() {
+        for what in ["print!(", "println!(", "eprint!(", "eprintln!(", "dbg!("] {
+            if occurrences(&source.code, what) > 0 {
+                broken.push(format!("src/{} has {what}…)", source.name));
+            }
+        }
+    }
+    report(
+        "The macros that print end the program where nobody reads what they print (a closed pipe, \
+         a full disk), and its exit code is lost. Use service::stdio, or the Output of the ctl.",
+        broken,
+    );
+}
+
 /// Where the beginning of a URL may be tested: (file or folder, why).
 const URL_PREFIXES: &[(&str, &str)] = &[
     ("model/target.rs", "the parser of an endpoint's URL"),

@@ -153,6 +153,72 @@ fn lists_page_newest_first_without_gaps_or_repeats() {
 }
 
 #[test]
+fn lists_of_names_are_paged_as_lists_of_ids_are() {
+    let home = Home::new();
+    let daemon = home.start();
+    for n in 0..5 {
+        open_source(&daemon, &format!("s{n}"));
+        daemon.done(&["bin", "create", &format!("b{n}")]);
+        quick_endpoint(&daemon, &format!("e{n}"), "http://127.0.0.1:9/", &[]);
+    }
+
+    let bins = || vec!["b4", "b3", "b2", "b1", "b0"];
+    for (what, wanted) in [
+        ("bin", bins()),
+        ("endpoint", vec!["e4", "e3", "e2", "e1", "e0"]),
+        ("source", vec!["b4", "s4", "b3", "s3", "b2", "s2", "b1", "s1", "b0", "s0"]),
+    ] {
+        let mut found: Vec<String> = Vec::new();
+        loop {
+            let mut args = vec![what, "list", "--limit", "2"];
+            if let Some(last) = found.last() {
+                args.extend(["--after", last.as_str()]);
+            }
+            let page = daemon.lines(&args);
+            assert!(page.len() <= 2, "{what}: {page:?}");
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page.iter().map(|row| text(row, "name").to_owned()));
+        }
+        assert_eq!(found, wanted, "{what}");
+    }
+
+    let refused = daemon.ctl().run(&["bin", "list", "--after", "nobody"]).expect(64);
+    assert!(refused.stderr.contains("'nobody'"), "{}", refused.stderr);
+}
+
+#[test]
+fn one_event_is_listed_and_small_numbers_are_no_times() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let ids: Vec<String> = (0..3).map(|_| daemon.accept("/in/in", &[], b"x")).collect();
+    for event in [&ids[1][..], &ids[1][..24]] {
+        let listed = daemon.lines(&["event", "list", "--event", event]);
+        assert_eq!((listed.len(), text(&listed[0], "id")), (1, ids[1].as_str()), "{event}");
+    }
+    for command in [&["event", "list"][..], &["dlq", "retry"], &["replay", "--dry-run"], &["stats"]]
+    {
+        let refused = daemon.ctl().run(&[command, &["--since", "30"]].concat()).expect(64);
+        assert!(refused.stderr.contains("write 30m for 30 minutes ago"), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn the_built_in_source_is_followed_and_nobody_elses() {
+    let home = Home::new();
+    let daemon = home.start();
+    daemon.done(&["tail", "--source", "hookbox"]);
+    let sent = daemon.ctl().run(&["event", "send", "--source", "hookbox", "--data", "x"]).expect(1);
+    assert!(sent.stderr.contains("made by the daemon alone"), "{}", sent.stderr);
+    let deleted = daemon.ctl().run(&["source", "delete", "hookbox"]).expect(1);
+    assert!(deleted.stderr.contains("cannot be deleted"), "{}", deleted.stderr);
+    let missing = daemon.ctl().run(&["tail", "--source", "hookbux"]).expect(1);
+    assert!(missing.stderr.contains("hookbux"), "{}", missing.stderr);
+}
+
+#[test]
 fn lists_reach_over_a_restart() {
     let home = Home::new();
     let daemon = home.start();

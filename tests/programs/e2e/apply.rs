@@ -118,8 +118,10 @@ fn what_is_refused_leaves_everything_as_it_was() {
     // One entry is wrong, each in another place: where it is read, planned, checked, decided.
     for (number, (wrong, why, code)) in [
         ("[endpoint.x]\nurl = 'pull:'\nratee = '1/s'\n", "x.toml:8: endpoint.x: unknown", 64),
-        ("[source.x]\nsecret = 'hunter2'\n", "x.toml:6: source.x: 'secret'", 64),
-        ("[endpoint.x]\nurl = 'pull:'\nburst = 3\n", "x.toml:6: endpoint.x: 'burst'", 64),
+        ("[source.x]\nsecret = 'hunter2'\n", "x.toml:7: source.x: 'secret'", 64),
+        ("[endpoint.x]\nurl = 'pull:'\nburst = 3\n", "x.toml:8: endpoint.x: 'burst'", 64),
+        ("[source.hookbox]\n", "x.toml:6: source.hookbox: is built in", 64),
+        ("[endpoint.x]\nmax_age = 2026-01-01\n", "x.toml:7: endpoint.x: 'max_age': 2026", 64),
         ("[endpoint.x]\nfrom = ['in']\n", "x.toml:6: endpoint.x: 'url' (--url): is missing", 64),
         (
             "[endpoint.x]\nurl = 'http://127.0.0.1:9/'\n",
@@ -130,7 +132,7 @@ fn what_is_refused_leaves_everything_as_it_was() {
         ("[source.x]\nverify = 'no-such'\n", "source.x: ", 64),
         ("[source.x]\nverify = 'github'\nsecret = 'env:NO_SUCH'\n", "NO_SUCH", 64),
         ("[endpoint.x]\nurl = 'pull:'\nwhere = '@.body.x ==='\n", "endpoint.x: ", 64),
-        ("[endpoint.x]\nurl = 'pull:'\nfrom = ['nobody']\n", "x.toml:6: endpoint.x: 'from'", 1),
+        ("[endpoint.x]\nurl = 'pull:'\nfrom = ['nobody']\n", "x.toml:8: endpoint.x: 'from'", 1),
     ]
     .into_iter()
     .enumerate()
@@ -153,7 +155,8 @@ fn what_is_refused_leaves_everything_as_it_was() {
 
     let twice = home.write("twice.toml", "[source.in]\n");
     let refused = run(&daemon, &["apply", &good, "-f", &twice]).expect(64).stderr;
-    assert!(refused.contains("twice.toml: source.in is in another file, too"), "{refused}");
+    assert!(refused.contains("twice.toml:1: source.in is in "), "{refused}");
+    assert!(refused.contains("good.toml:1, too"), "{refused}");
     let taken = run(&daemon, &["apply", &good, "--set", "other"]).expect(1).stderr;
     assert!(taken.contains("belongs to the set 'site'"), "{taken}");
     run(&daemon, &["apply", &good, "--prune"]).expect(64);

@@ -148,7 +148,8 @@ fn refusals_name_what_was_passed() {
     daemon.done(&["endpoint", "create", "jobs", "--url", "pull:"]);
     let long = "x".repeat(300);
     for (args, words) in [
-        (&["source", "create", ""][..], "cannot be a name"),
+        (&["source", "create", ""][..], "is empty: give a name or an id"),
+        (&["event", "show", ""], "is empty: give a name or an id"),
         (&["endpoint", "update", "jobs", "--where", ""], "'--where <EXPR>': is empty"),
         (
             &["event", "send", "--source", "in", "--type", "t\u{1b}", "--data", "x"],

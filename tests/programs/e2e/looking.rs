@@ -216,6 +216,21 @@ fn many_deliveries_are_retried_and_cancelled_by_a_filter() {
     assert_eq!((&retried["matched"], &retried["queued"]), (&3.into(), &3.into()));
     daemon.await_count("delivered", 3);
 
+    // What would be left out is counted before, and by the same reasons.
+    daemon.done(&["endpoint", "hold", "crm"]);
+    for n in 0..3 {
+        daemon.accept("/in/in", &[], format!("held {n}").as_bytes());
+    }
+    daemon.await_count("held", 3);
+    let retry = ["delivery", "retry", "--endpoint", "crm", "--state", "held"];
+    let counted = daemon.json(&[&retry[..], &["--dry-run"]].concat());
+    let said = daemon.done(&[&retry[..], &["--dry-run"]].concat()).stdout;
+    assert!(said.contains("Would retry: 0. Nothing was changed (--dry-run)."), "{said}");
+    let retried = daemon.json(&[&retry[..], &["--yes"]].concat());
+    assert_eq!((&retried["matched"], &retried["queued"]), (&3.into(), &0.into()));
+    assert_eq!(counted["left_out"], retried["left_out"], "{counted}");
+    assert_eq!(counted["left_out"][0]["count"], 3, "{counted}");
+
     // A name that nobody has is not an empty list.
     let unknown = daemon.ctl().run(&["delivery", "cancel", "--endpoint", "ap"]).expect(1).stderr;
     assert!(unknown.contains("did you mean 'app'?"), "{unknown}");
@@ -231,6 +246,12 @@ fn ids_are_taken_by_their_beginning() {
     daemon.await_count("delivered", 1);
     let delivery = delivery_in(&daemon, "app", "delivered");
     let delivery = text(&delivery, "id");
+
+    for after in [&event[..17], delivery, &delivery[..20]] {
+        assert!(daemon.lines(&["event", "list", "--after", after]).is_empty(), "{after}");
+    }
+    let listed = daemon.lines(&["delivery", "list", "--after", &delivery[..20]]);
+    assert!(listed.is_empty(), "{listed:?}");
 
     for id in [&event[..17], &event[..19], delivery, &delivery[..20]] {
         assert_eq!(text(&daemon.json(&["event", "show", id]), "id"), event, "{id}");
@@ -298,7 +319,11 @@ fn at_a_terminal_lists_fit_and_what_destroys_is_asked_for() {
     let wide = at_a_terminal(&daemon, "hookboxctl dlq list -o wide", "").expect(0).stdout;
     assert!(wide.contains("evt_") && wide.contains(name), "{wide}");
     let page = at_a_terminal(&daemon, "hookboxctl dlq list -n 2", "").expect(0).stdout;
-    assert!(page.contains("2 rows. Continue with: hookboxctl dlq list --after dlv_"), "{page}");
+    assert!(page.contains("2 rows. The next ones"), "{page}");
+    assert!(page.contains("  hookboxctl dlq list --after dlv_"), "{page}");
+    for row in page.lines().map(|row| row.trim_end_matches('\r')) {
+        assert!(without_colours(row).chars().count() <= 80, "{row}");
+    }
 
     let no = at_a_terminal(&daemon, "hookboxctl dlq discard --all", "n\n").expect(1).stdout;
     assert!(no.contains("This discards 3 dead letters for good. Go on? [y/N]"), "{no}");

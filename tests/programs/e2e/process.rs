@@ -166,9 +166,67 @@ fn a_taken_port_is_said_plainly() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("bound").to_string();
     let data = home.data().to_string_lossy().into_owned();
-    let done = home.run_daemon(&["--data", &data, "--listen", &addr]);
-    assert!(matches!(done.code, Some(73 | 74)), "{:?} {}", done.code, done.stderr);
+    let done = home.run_daemon(&["--data", &data, "--listen", &addr]).expect(73);
     assert!(done.stderr.contains(&addr), "{}", done.stderr);
+
+    let config = home.write("m.toml", &format!("[metrics]\nlisten = \"{addr}\"\n"));
+    let free = ["--data", &data, "--listen", "127.0.0.1:0"];
+    let done = home.run_daemon(&[&free[..], &["--config", &config]].concat()).expect(73);
+    assert!(done.stderr.contains(&addr), "{}", done.stderr);
+
+    let socket = home.path().join("missing/admin.sock").display().to_string();
+    let done = home.run_daemon(&[&free[..], &["--admin-socket", &socket]].concat()).expect(73);
+    assert!(done.stderr.contains("missing"), "{}", done.stderr);
+    assert!(!home.data().exists(), "nothing is made by a daemon that cannot listen");
+}
+
+/// Also when the other daemon has the port: that it has the data is what matters.
+#[test]
+fn a_second_daemon_on_the_same_data_and_port_hears_that_the_data_is_in_use() {
+    let home = Home::new();
+    let daemon = home.start();
+    let (data, addr) = (home.data().display().to_string(), daemon.addr.to_string());
+    let second = home.run_daemon(&["--data", &data, "--listen", &addr]).expect(75);
+    assert!(second.stderr.contains("in use"), "{}", second.stderr);
+}
+
+/// Runs a program with these words after it, in a shell that closes or fills its output.
+fn through_shell(program: &str, rest: &str) -> Option<i32> {
+    let mut command = super::support::ctl::program("/bin/bash");
+    command.args(["-c", &format!("set -o pipefail; exec 2>/dev/null; '{program}' {rest}")]);
+    super::support::ctl::finish(command, None).code
+}
+
+#[test]
+fn output_that_cannot_be_written_changes_no_exit_code() {
+    let home = Home::new();
+    let config = home.write("good.toml", "");
+    let daemon = &super::support::ctl::built("hookboxd");
+    let ctl = &super::support::ctl::built("hookboxctl");
+    let check = format!("--config {config} --listen 127.0.0.1:0 --check");
+    for (program, rest, code) in [
+        (daemon, format!("{check} >/dev/full"), 74),
+        (daemon, format!("{check} --print >/dev/full"), 74),
+        (daemon, format!("{check} >&-"), 0),
+        (daemon, "--help >/dev/full".to_owned(), 74),
+        (daemon, "--bogus 2>/dev/full".to_owned(), 64),
+        (daemon, "--config /nonexistent 2>/dev/full".to_owned(), 78),
+        (ctl, "bogus 2>/dev/full".to_owned(), 64),
+        (ctl, "--socket /nonexist status 2>/dev/full".to_owned(), 69),
+        (ctl, "--help >/dev/full".to_owned(), 1),
+    ] {
+        assert_eq!(through_shell(program, &rest), Some(code), "{program} {rest}");
+    }
+
+    // A reader that is gone before anything is written.
+    for print in [&[][..], &["--print"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = super::support::ctl::program(daemon);
+        command.args(["--config", &config, "--listen", "127.0.0.1:0", "--check"]).args(print);
+        let ended = command.stdout(writer).status().expect("it runs");
+        assert_eq!(ended.code(), Some(0), "{print:?}");
+    }
 }
 
 #[test]
@@ -185,6 +243,17 @@ fn check_tells_good_from_bad_and_where() {
     }
     home.run_daemon(&["--config", &home.path().join("missing.toml").to_string_lossy(), "--check"])
         .expect(78);
+
+    let file = home.write("file", "");
+    for data in [file.clone(), format!("{file}/below")] {
+        let done = home.run_daemon(&["--check", "--data", &data]).expect(73);
+        assert!(done.stderr.contains("is not a folder"), "{}", done.stderr);
+    }
+    let deep = home.path().join("x".repeat(100)).display().to_string();
+    for check in [&["--check"][..], &["--listen", "127.0.0.1:0"]] {
+        let done = home.run_daemon(&[check, &["--data", &deep]].concat()).expect(78);
+        assert!(done.stderr.contains("at most 107 bytes"), "{}", done.stderr);
+    }
     assert!(!home.data().exists(), "a check makes nothing");
 }
 

@@ -298,3 +298,14 @@ fn a_file_is_refused_with_its_line() {
     assert!(why.starts_with("site.toml:2: source.a b: "), "{why}");
     assert_eq!(read("[endpoint.a]\nurl = 'pull:'\nlease = 90\n").len(), 1);
 }
+
+#[test]
+fn files_without_an_entry_are_refused_only_where_something_would_be_deleted() {
+    let mut world = PlanWorld::new();
+    assert!(world.apply("", &pruning("x")).expect("there is nothing to delete").is_empty());
+    world.apply(APP, &set("x")).expect("new");
+    assert!(refused(&world, "", &pruning("x")).contains("would delete the whole set"));
+    assert!(world.apply("", &pruning("another")).expect("nothing is in that one").is_empty());
+    assert!(!world.apply("", &forced(pruning("x"))).expect("forced").is_empty());
+    assert!(world.apply("", &pruning("x")).expect("it is gone").is_empty());
+}

@@ -10,6 +10,7 @@ use crate::admin::apply::{
 };
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
+use crate::admin::resources::secrets::SIGNS_NOTHING;
 use crate::api::apply::ConfigurationSet;
 use crate::api::source_warnings::open_to_all;
 use crate::api::values::SecretText;
@@ -136,7 +137,12 @@ fn prepare(admin: &Admin, planned: &mut Plan) -> Result<Vec<Option<String>>, Pro
     for change in &mut planned.endpoints {
         secrets.push(change.after.as_mut().and_then(|after| after.fill(&make)));
         let Some(after) = &change.after else { continue };
-        let checked = admin.adapters.check_change(after, change.before.as_deref());
+        let before = change.before.as_deref();
+        let had = before.map_or(&[][..], |before| &before.secrets[..]);
+        if after.is_leased() && had != after.secrets {
+            return Err(of("endpoint", &after.name, SIGNS_NOTHING));
+        }
+        let checked = admin.adapters.check_change(after, before);
         checked.map_err(|why| of("endpoint", &after.name, &why))?;
         change.warnings.extend((admin.adapters.computed_secret)(after));
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
+use super::dry_run;
 use super::ends::ends;
 use super::find::find;
 use super::totals::{CommandTotals, LOOKS};
@@ -33,8 +34,17 @@ pub fn distinct(ids: Option<Vec<Text<DeliveryId>>>) -> Result<Option<Vec<Deliver
 }
 
 pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
-    let ids = given_ids(&request)?;
+    let (ids, dry_run) = given_ids(&request)?;
     walk::value(admin, move |scan| {
+        if dry_run {
+            let left_out = dry_run::count(scan, &ids, |id| match revive(scan, id) {
+                Ok(_) => dry_run::check_retry(scan, id),
+                Err(why) if ids.len() > 1 && why.is_conflict() => Ok(Some("was delivered")),
+                Err(why) => Err(why),
+            })?;
+            let view = RetryView { matched: ids.len(), queued: 0, dry_run, left_out };
+            return Ok(ApiResponse::ok(view));
+        }
         let (mut totals, mut left) = (CommandTotals::default(), ids.clone());
         for _ in 0..LOOKS {
             let mut revives = Vec::new();
@@ -63,12 +73,17 @@ pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
 }
 
 pub async fn cancel(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
-    let ids = given_ids(&request)?;
+    let (ids, dry_run) = given_ids(&request)?;
     walk::value(admin, move |scan| {
         for id in &ids {
             find(scan, *id)?.ok_or_else(|| Problem::missing("delivery", &id.to_string()))?;
         }
         let (matched, mut totals) = (ids.len(), CommandTotals::default());
+        if dry_run {
+            let left_out = dry_run::count(scan, &ids, |id| dry_run::check_cancel(scan, id))?;
+            let view = CancelView { matched, cancelled: 0, dry_run, left_out };
+            return Ok(ApiResponse::ok(view));
+        }
         in_slices(scan, ids, &mut totals, |deliveries| CancelDeliveries { deliveries })?;
         let (cancelled, left_out) = (totals.changed, totals.left_out());
         Ok(ApiResponse::ok(CancelView { matched, cancelled, dry_run: false, left_out }))
@@ -76,9 +91,12 @@ pub async fn cancel(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespon
     .await
 }
 
-fn given_ids(request: &ApiRequest) -> Result<Vec<DeliveryId>, Problem> {
+/// The deliveries that a request names, and whether they are only counted.
+fn given_ids(request: &ApiRequest) -> Result<(Vec<DeliveryId>, bool), Problem> {
     let body: IdsBody = request.fields()?;
-    distinct(body.ids)?.ok_or_else(|| Problem::bad("'ids' is missing: name the deliveries"))
+    let ids = distinct(body.ids)?;
+    let ids = ids.ok_or_else(|| Problem::bad("'ids' is missing: name the deliveries"))?;
+    Ok((ids, body.dry_run))
 }
 
 /// Hands a mass operation to the queue in slices of `limits::SLICE`.

@@ -4,6 +4,7 @@ mod attempt;
 mod commands;
 pub mod dead_letter_commands;
 pub mod dead_letters;
+mod dry_run;
 mod ends;
 mod find;
 mod list;

@@ -9,7 +9,7 @@ use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::names::check_filter;
 use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at};
-use crate::admin::scan::filters::event_filter;
+use crate::admin::scan::filters::{event_filter, with_local_event};
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::page::{after, limit};
 use crate::admin::scan::types::check_type;
@@ -28,14 +28,22 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
     request.params.done()?;
 
     Ok(walk::stream(admin, move |scan| {
-        let before = after.map_or(Ok(Seq::MAX), |id| listed_at(scan, id.seq))?;
+        let filter = with_local_event(scan, filter)?;
+        let mut before = after.map_or(Ok(Seq::MAX), |id| listed_at(scan, id.seq))?;
+        // One event stands at one place, and nothing else is looked at for it.
+        let only = filter.event.map(|id| listed_at(scan, id.seq)).transpose()?;
+        before = only.map_or(before, |at| before.min(at.saturating_add(1)));
         let mut rows = Vec::with_capacity(ROWS);
         let mut left = limit;
         let mut relocated = RelocatedEvents::default();
 
         for entry in scan.log().backward_sifted(before, Sieve::events(&filter)) {
             scan.still_wanted()?;
-            let Some((seq, Some(record))) = scan.entry(entry) else { continue };
+            let Some((seq, record)) = scan.entry(entry) else { continue };
+            if only.is_some_and(|at| seq < at) {
+                break;
+            }
+            let Some(record) = record else { continue };
             let Some(held) = relocated.event(scan, seq, &record)? else { continue };
             let HeldEvent { event, fan_out, conflicts_with, .. } = held;
             if !filter.matches(&EventTraits::from(&**event)) {

@@ -17,7 +17,7 @@ use crate::api::SendEventBody;
 use crate::api::values::Text;
 use crate::api::views::EventSentView;
 use crate::model::{Fingerprints, Header, Source, limits};
-use crate::queue::NewEvent;
+use crate::queue::{NewEvent, OWN_SOURCE};
 
 pub async fn send(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let event = new_event(admin, request.fields()?, request.caller)?;
@@ -35,6 +35,13 @@ fn new_event(admin: &Admin, given: SendEventBody, caller: Caller) -> Result<NewE
         .source
         .ok_or_else(|| Problem::bad("'source' is missing: name the source of the event"))?
         .0;
+    if name == OWN_SOURCE {
+        let what = format!(
+            "'{OWN_SOURCE}' is built in, and its events are made by the daemon \
+                            alone: send the event in the name of another source"
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, what));
+    }
     let source = sources::find(admin, &name)?;
     let kind = given.event_type.map(String::from).unwrap_or_default();
     let key = given.id.map(String::from);

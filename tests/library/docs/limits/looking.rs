@@ -37,6 +37,7 @@ pub fn rows() -> Vec<(&'static str, String)> {
         ),
     ));
     rows.push(bridge());
+    rows.push(("path of a Unix socket", format!("{} bytes", l::UNIX_PATH)));
     rows.push((
         "listener for metrics",
         format!(

@@ -208,8 +208,14 @@ fn a_bundle_for_support_holds_no_secrets_urls_or_bodies() {
     stage.daemon.ctl().run(&["support", &file]).expect(1);
     let read = std::process::Command::new("tar").args(["-xzOf", &file]).output().expect("tar runs");
     let text = String::from_utf8_lossy(&read.stdout).into_owned();
-    for part in ["hookboxctl ", "hookbox_events_total", "\"condition\"", "\"ok\":true", "***@proxy"]
-    {
+    for part in [
+        "hookboxctl ",
+        "hookbox_events_total",
+        "\"condition\"",
+        "\"ok\":true",
+        "***@proxy",
+        "\"step_ms\"",
+    ] {
         assert!(text.contains(part), "{part} is missing: {text}");
     }
 
