@@ -43,7 +43,8 @@ pub fn read_batch_answer(response: &ReceivedResponse, events: &[Arc<Event>]) -> 
 
     // A body that was announced and did not come leaves open which events failed.
     let is_missing = body.is_empty() && response.content_type.is_some();
-    let is_json = !body.is_empty() && (type_contains(response, "json") || begins_as_json(body));
+    // Many answer a plain `ok` as application/json: the type alone says nothing.
+    let is_json = begins_as_json(body);
     let is_understood = body.is_empty() || (is_page && !is_json && !is_named_in_text(body));
     if !response.is_whole && (is_missing || !is_understood) {
         return BatchAnswer::Unclear(format!(
@@ -212,6 +213,21 @@ mod tests {
             "[\"failed\", 1]",
         ] {
             assert_eq!(read(nothing), BatchAnswer::Failed(Vec::new()), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_a_word_whatever_type_it_is_said_to_have() {
+        let of_type = |body: &str| {
+            let content_type = Some(Bytes::from("application/json; charset=utf-8"));
+            read_batch_answer(&ReceivedResponse { content_type, ..answer(body) }, &mixed())
+        };
+        for word in ["ok", "OK\n", "accepted", "1"] {
+            assert_eq!(of_type(word), BatchAnswer::Failed(Vec::new()), "{word}");
+        }
+        let id = EventId { seq: 1, tag: 1 };
+        for unclear in [format!("{id} failed"), format!(")]}}',\n{{\"failed\":[\"{id}\"]}}")] {
+            assert!(matches!(of_type(&unclear), BatchAnswer::Unclear(_)), "{unclear}");
         }
     }
 
