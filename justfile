@@ -40,8 +40,8 @@ examples:
 release:
     cargo test --locked --release --test library --no-run
 
-# Size and idle memory of the daemon in a folder; the `dist` daemon, which is smaller, has 12 and 16 MiB
-weight FOLDER=release SIZE_MIB="20" IDLE_MIB="16":
+# Size and idle memory of the daemon in a folder. The promise is that of the `dist` daemon, which is smaller: 12 and 16 MiB
+weight FOLDER=release SIZE_MIB="20" IDLE_MIB="17":
     .ci/weight {{FOLDER}} {{SIZE_MIB}} {{IDLE_MIB}}
 
 # The simulation; HOOKBOX_SIM_SEEDS says how many seeds
