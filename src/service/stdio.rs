@@ -22,7 +22,7 @@ fn print_to(out: &mut impl Write, text: impl Display) -> io::Result<()> {
     written(out.write_all(text.to_string().as_bytes()).and_then(|()| out.flush()))
 }
 
-/// What became of output that was written: see [`print`].
+/// What became of output that was written: see [`print()`].
 ///
 /// # Errors
 /// When it could not be written.
