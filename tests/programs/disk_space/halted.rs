@@ -71,6 +71,17 @@ fn segments(home: &Home) -> Vec<PathBuf> {
     found
 }
 
+/// Dead letters are as old as their segment, which counts from when retention first saw it sealed: a
+/// daemon sees to that which has nothing else to do.
+fn see_sealed(home: &mut Home) {
+    home.write("hookbox.toml", SPACIOUS);
+    let clock = home.data().join("log/calendar");
+    fs::remove_file(&clock).expect("the last daemon has left it");
+    let daemon = home.start();
+    until("the segments to be seen", LONG, || clock.exists().then_some(()));
+    assert_eq!(daemon.terminate().code(), Some(0));
+}
+
 /// Puts the log above its quota.
 fn stuff(segment: &Path, name: &str) {
     fs::write(segment.join(name), vec![7; 16 << 20]).expect("written");
@@ -115,6 +126,7 @@ fn a_log_above_its_quota_relocates_dead_letters_and_accepts_again() {
 fn dead_letters_whose_time_is_over_go_from_a_log_above_its_quota() {
     let mut home = Home::new();
     closed_log(&mut home, 82);
+    see_sealed(&mut home);
     home.write(
         "hookbox.toml",
         &format!("{CONFIG}[retention]\ndelivered = \"4s\"\ndead = \"1s\"\n"),
