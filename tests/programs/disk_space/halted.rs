@@ -71,8 +71,8 @@ fn segments(home: &Home) -> Vec<PathBuf> {
     found
 }
 
-/// Dead letters are as old as their segment, which counts from when retention first saw it sealed: a
-/// daemon sees to that which has nothing else to do.
+/// Dead letters are as old as their segment, which counts from when retention first saw it sealed.
+/// A daemon sees to that which has nothing else to do.
 fn see_sealed(home: &mut Home) {
     home.write("hookbox.toml", SPACIOUS);
     let clock = home.data().join("log/calendar");
