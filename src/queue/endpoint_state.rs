@@ -392,10 +392,7 @@ impl EndpointState {
         if !self.is_latest() {
             return self.lane_of_key(entry.key);
         }
-        let delivery = entry.delivery.seq;
-        // A position that retention moved has not been attempted.
-        let asked = entry.event != delivery || (entry.position != delivery && entry.attempts > 0);
-        self.lane_of_key(entry.latest_key.filter(|_| !asked))
+        self.lane_of_key(entry.latest_key.filter(|_| !entry.was_asked_for()))
     }
 
     /// Whether it is not known what this one is the latest of, because it was attempted before that

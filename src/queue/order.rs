@@ -39,8 +39,8 @@ impl Keys {
     /// Whether these ask for the same.
     #[must_use]
     pub(super) fn asks_as(&self, other: &Self) -> bool {
-        let asked = |keys: &Self| (keys.order.clone(), keys.latest.clone(), keys.latest_since);
-        asked(self) == asked(other)
+        (&self.order, &self.latest, self.latest_since)
+            == (&other.order, &other.latest, other.latest_since)
     }
 
     /// Those that there are.

@@ -43,4 +43,12 @@ impl StreamEntry {
             latest_key: None,
         }
     }
+
+    /// Whether somebody asked for it, by a replay or once more: then it stands for itself, and is
+    /// not the latest of a key. What retention put at another position has not been attempted.
+    #[must_use]
+    pub fn was_asked_for(&self) -> bool {
+        let delivery = self.delivery.seq;
+        self.event != delivery || (self.position != delivery && self.attempts > 0)
+    }
 }

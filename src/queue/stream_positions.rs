@@ -28,8 +28,8 @@ impl EndpointState {
     pub(super) fn keeps_key(&self, at: Seq, entry: &WaitingDelivery) -> bool {
         let (delivery, position) = (entry.delivery.seq, entry.position);
         let is_here = self.kept.block_record_of(position).unwrap_or(position) == at;
-        let asked = entry.event != delivery || (position != delivery && entry.attempts > 0);
-        let has_key = entry.key.is_some_and(|key| key != NO_VALUE) && !asked;
+        let was_asked_for = StreamEntry::new(entry.clone(), None).was_asked_for();
+        let has_key = entry.key.is_some_and(|key| key != NO_VALUE) && !was_asked_for;
         let has_ended = self.cancelled.contains(delivery) || self.dead.contains(delivery);
         self.is_latest() && is_here && has_key && !has_ended && self.may_wait_before(position)
     }
