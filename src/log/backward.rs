@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::LogError;
-use super::forward::{TRIED_BEHIND_DAMAGE, frame_with};
+use super::forward::{ReadRecord, TRIED_BEHIND_DAMAGE, frame_with};
 use super::frame::DecodedFrame;
 use super::layout::FrameLookup;
 use super::reader::{KNOWN, Reader, with_range};
@@ -153,8 +153,6 @@ impl Backward {
         }
     }
 }
-
-type ReadRecord<'a, T> = &'a dyn Fn(&Reader, &DecodedFrame, Seq) -> Result<T, LogError>;
 
 impl Iterator for Backward {
     type Item = Result<(Seq, Record), LogError>;

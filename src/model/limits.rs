@@ -268,6 +268,8 @@ pub const RELOCATE_BYTES: usize = 256 << 10;
 pub const RELOCATE_POSITIONS: usize = 2048;
 /// Records of the log that one refill or scan reads at most.
 pub const REFILL_SCAN: usize = 16_384;
+/// Records that it passes over at most besides these, because their kind is of no interest to it.
+pub const REFILL_PASSED_OVER: usize = 1 << 18;
 /// Bytes of events after which one read of the log stops until the others had their turn.
 pub const LOG_READ_BYTES: usize = 16 << 20;
 /// Records that a start reads to find out what was lost with unreadable records. With more, the

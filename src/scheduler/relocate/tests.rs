@@ -12,8 +12,9 @@ use crate::queue::{
     Accept, Action, AliveQuery, AttemptOrder, CreateEndpoint, CreateSource, HoldEndpoint, Input,
     NewEvent, Queue, QueueRequest, Refusal, ReleaseEndpoint, RelocationSlice, State,
 };
-use crate::record::Record;
-use crate::scheduler::reads::{ReadLog, event_of, read};
+use crate::record::{Record, Sieve};
+use crate::scheduler::read_log::{ReadLog, Walk, event_of};
+use crate::scheduler::reads::read;
 
 const NOW: Now = Now { mono_ms: 1_000, wall_ms: 1_800_000_000_000 };
 
@@ -190,20 +191,13 @@ impl ReadLog for RecordedQueue {
         event_of(self.log.get(&seq)?)
     }
 
-    fn forward<T>(
-        &self,
-        from: Seq,
-        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
-    ) -> T {
-        take(&mut self.log.range(from..).map(|(seq, record)| (*seq, record.clone())))
+    fn forward<T>(&self, from: Seq, _: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        take(&mut self.log.range(from..).map(|(seq, record)| (*seq, Some(record.clone()))))
     }
 
-    fn backward<T>(
-        &self,
-        before: Seq,
-        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
-    ) -> T {
-        take(&mut self.log.range(..before).rev().map(|(seq, record)| (*seq, record.clone())))
+    fn backward<T>(&self, before: Seq, _: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        let records = self.log.range(..before).rev();
+        take(&mut records.map(|(seq, record)| (*seq, Some(record.clone()))))
     }
 }
 
