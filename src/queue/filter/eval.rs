@@ -95,8 +95,9 @@ fn matches<'a>(
             };
 
             // The pattern may come from the event, so it is compiled for each event, within limits.
+            // With more steps a long one would be no shorter.
             if pattern.len() > limits::FILTER_DYNAMIC {
-                return Err(Stop::OutOfSteps);
+                return Err(Stop::BeyondLimit);
             }
             steps.take(limits::FILTER_DYNAMIC_STEPS)?;
             match Pattern::compile(&pattern, limits::FILTER_DYNAMIC_PATTERN) {

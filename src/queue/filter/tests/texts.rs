@@ -1,9 +1,9 @@
-//! Texts that are not valid, and read alike.
+//! Texts that are not valid, and read alike; and those that are long.
 
 use bytes::Bytes;
 
 use crate::model::{Header, limits};
-use crate::queue::filter::{Filter, FilterInput, Steps};
+use crate::queue::filter::{Filter, FilterInput, Steps, Stop};
 
 /// `"ger\xe4t"` and `"ger\xf6t"` in Latin-1 read alike, and so do two halves of surrogate pairs.
 #[test]
@@ -41,4 +41,30 @@ fn texts_that_are_not_valid_differ_as_their_bytes_do() {
     assert!(!holds("search(@.body.a, @.body.a)", body), "that is no pattern");
     assert!(!holds("@.headers['x-a'] == @.headers['x-b']", body));
     assert!(!holds("@.query.a == @.query.b", body) && holds("@.query.a == @.query.c", body));
+}
+
+/// `OutOfSteps` asks for more steps, and is asked again as long as there are some.
+#[test]
+fn a_long_pattern_of_the_event_costs_no_more_the_more_steps_there_are() {
+    let filter = Filter::compile("search(@.body.text, @.body.pattern)").expect("valid");
+    let pattern = "a".repeat(limits::FILTER_DYNAMIC + 1);
+    let body = Bytes::from(format!("{{\"text\":\"a\",\"pattern\":\"{pattern}\"}}"));
+    let input = FilterInput::new("push", "s", &[], "POST /in/s", &body);
+    let mut steps = Steps::new(limits::FILTER_STEPS);
+    assert_eq!(filter.holds(&input, &mut steps), Err(Stop::BeyondLimit));
+    assert!(steps.left() > limits::FILTER_STEPS - 1_000, "{} are left", steps.left());
+}
+
+#[test]
+fn an_error_is_short_however_long_the_expression_is() {
+    let long = "a".repeat(limits::FILTER_LEN - 30);
+    for wrong in [
+        format!("search(@.body.a, '({long}')"),
+        format!("@.body.a == 0{}", "1".repeat(900)),
+        format!("{long} == 1"),
+        format!("@.body.a == '{long}"),
+    ] {
+        let why = Filter::compile(&wrong).expect_err("wrong");
+        assert!(why.chars().count() < 600 && why.contains("write it like"), "{why}");
+    }
 }

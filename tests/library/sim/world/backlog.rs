@@ -123,6 +123,13 @@ impl Backlog {
         }
     }
 
+    /// The operator asked for one that waits for a retry: it goes before everything else.
+    pub fn urged(&mut self, delivery: DeliveryId) {
+        if let Some(found) = self.found.get_mut(&delivery.endpoint) {
+            found.due.remove(&delivery.seq);
+        }
+    }
+
     /// Retention has moved one: it comes in at the end.
     pub fn moved(&mut self, delivery: DeliveryId) {
         if let Some(found) = self.found.get_mut(&delivery.endpoint) {
