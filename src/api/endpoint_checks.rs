@@ -70,9 +70,11 @@ pub(super) fn header_templates(
             &format!("has at most {} entries", limits::TEMPLATE_HEADERS),
         ));
     }
+
     let mut headers: Vec<(String, String)> = Vec::new();
     for header in given {
         let (name, value) = header.parts();
+
         // Proxies and CGI read `X_Tenant` and `X-Tenant` as one, and each takes another of the two.
         let read_as = |name: &str| canonical_header_name(&name.to_ascii_lowercase()).into_owned();
         if let Some((known, _)) = headers.iter().find(|(known, _)| read_as(known) == read_as(&name))
@@ -87,6 +89,7 @@ pub(super) fn header_templates(
             };
             return Err(SpecError::of("header", &why));
         }
+
         headers.push((name, value));
     }
     Ok(headers)
