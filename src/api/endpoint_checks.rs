@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::spec::SpecError;
 use super::text::{Argument, DaemonFile, HeaderTemplate, KeyPin};
-use crate::model::{CatchUpMode, Endpoint, HeadOfLine, Order, TargetError, TargetUrl, limits};
+use crate::model::{
+    CatchUpMode, Endpoint, HeadOfLine, Order, TargetError, TargetUrl, canonical_header_name, limits,
+};
 
 /// Settings that contradict each other.
 pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
@@ -68,12 +70,26 @@ pub(super) fn header_templates(
             &format!("has at most {} entries", limits::TEMPLATE_HEADERS),
         ));
     }
+
     let mut headers: Vec<(String, String)> = Vec::new();
     for header in given {
         let (name, value) = header.parts();
-        if headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            return Err(SpecError::of("header", &format!("'{name}' is given twice")));
+
+        // Proxies and CGI read `X_Tenant` and `X-Tenant` as one, and each takes another of the two.
+        let read_as = |name: &str| canonical_header_name(&name.to_ascii_lowercase()).into_owned();
+        if let Some((known, _)) = headers.iter().find(|(known, _)| read_as(known) == read_as(&name))
+        {
+            let why = match known.eq_ignore_ascii_case(&name) {
+                true => format!("'{name}' is given twice"),
+                false => {
+                    format!(
+                        "'{known}' and '{name}' are one header to many receivers: leave one out"
+                    )
+                }
+            };
+            return Err(SpecError::of("header", &why));
         }
+
         headers.push((name, value));
     }
     Ok(headers)

@@ -236,6 +236,8 @@ fn what_is_refused_names_the_setting() {
         (json!({"retry_base": "9s", "retry_max": "5s"}), "less than retry_base"),
         (json!({"header": ["no colon"]}), "Name: value or template"),
         (json!({"header": ["A: 1", "a: 2"]}), "given twice"),
+        (json!({"header": ["X-Tenant: 1", "x_tenant: 2"]}), "one header to many receivers"),
+        (json!({"header": ["X.Tenant: 1", "X-A: 0", "X_Tenant: 2"]}), "leave one out"),
         (json!({"bind": "localhost"}), "'bind'"),
         (json!({"ca": "relative.pem"}), "absolute"),
         (json!({"arg": ["a\u{0}b"]}), "NUL"),

@@ -327,7 +327,8 @@ pub const FILTER_WAITING: usize = 64;
 pub const FILTER_WAITING_ALL: usize = 1024;
 /// Events whose number of duplicates is kept.
 pub const DUPLICATE_COUNTS: usize = 65_536;
-/// Replays under way at a time, and of these for root and for the daemon's own user.
+/// Replays under way at a time, and of these for root and for the daemon's own user. Of the others
+/// a user of the group gets another one while more are free than it has.
 pub const REPLAYS: usize = 64;
 pub const REPLAYS_KEPT: usize = 8;
 

@@ -2,31 +2,29 @@
 //! a restart goes on where the last one ended.
 
 use super::action::{Action, ReadOrder};
+use super::commands::StartReplay;
 use super::decision::Refusal;
 use super::input::ScannedEvent;
 use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, EndpointId, Now, Seq, limits};
-use crate::record::{Record, Replay, ReplayFilter, WaitingDelivery};
+use crate::record::{Record, Replay, WaitingDelivery};
 
 impl Queue {
-    /// Starts a replay of the records from `next` to `end`, when fewer than `limit` are under way.
+    /// Starts a replay.
     pub(super) fn start_replay(
         &mut self,
         now: Now,
-        (filter, rate): (ReplayFilter, Option<u32>),
-        (next, end): (Seq, Seq),
-        limit: usize,
+        request: StartReplay,
         draft: &mut Draft,
     ) -> Result<Replay, Refusal> {
+        let StartReplay { filter, rate, next, end, member } = request;
         if let Some(name) = &filter.to
             && self.endpoint_named(name).is_none()
         {
             return Err(Refusal::NotFound { what: "endpoint", name: name.clone() });
         }
-        if self.state.replays.len() >= limit {
-            return Err(Refusal::TooMany { what: "replays at a time", limit });
-        }
+        self.may_start_replay(member)?;
 
         let id = self.state.next_seq;
         let end = end.min(id.saturating_sub(1));
@@ -39,6 +37,7 @@ impl Queue {
             started_at: now.wall_ms,
             due_at: now.wall_ms,
             pause_ms: 0,
+            member,
         };
 
         // Where there is nothing to look at, the replay is over before it began.
@@ -47,6 +46,29 @@ impl Queue {
             self.replay_due.insert(id, Some(now.mono_ms));
         }
         Ok(replay)
+    }
+
+    /// Root and the daemon's own user may have all replays. A user of the group gets another one
+    /// only while more are free than it has, so that each next user still finds some.
+    fn may_start_replay(&self, member: Option<u32>) -> Result<(), Refusal> {
+        let under_way = self.state.replays.len();
+        let Some(user) = member else {
+            let refusal = Refusal::TooMany { what: "replays at a time", limit: limits::REPLAYS };
+            return if under_way < limits::REPLAYS { Ok(()) } else { Err(refusal) };
+        };
+
+        let own = self.state.replays.values().filter(|replay| replay.member == Some(user)).count();
+        let free = (limits::REPLAYS - limits::REPLAYS_KEPT).saturating_sub(under_way);
+        if free > own {
+            return Ok(());
+        }
+        Err(match own {
+            0 => Refusal::TooMany {
+                what: "replays of users of the group at a time",
+                limit: limits::REPLAYS - limits::REPLAYS_KEPT,
+            },
+            limit => Refusal::TooMany { what: "replays of one user beside those of others", limit },
+        })
     }
 
     /// Ends a replay before it has come to its end.
@@ -168,24 +190,35 @@ mod tests {
     use crate::record::{Record, ReplayFilter};
 
     fn start(filter: ReplayFilter, end: Seq) -> StartReplay {
-        StartReplay { filter, rate: None, next: 1, end, is_owners: false }
+        StartReplay { filter, rate: None, next: 1, end, member: None }
     }
 
     #[test]
-    fn members_of_the_group_leave_the_owners_some_of_the_replays() {
+    fn members_of_the_group_leave_each_other_and_the_owners_some_of_the_replays() {
         let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
         world.accept("{}");
         let end = world.queue.state().next_seq;
-        let by = |is_owners| StartReplay { is_owners, ..start(ReplayFilter::default(), end) };
+        let by = |member| StartReplay { member, ..start(ReplayFilter::default(), end) };
         let now = world.now;
         let mut started =
-            |is_owners| world.queue.handle(now, by(is_owners)).answer.map(|replay| replay.id);
+            |member| world.queue.handle(now, by(member)).answer.map(|replay| replay.id);
+        let mut all = |member| (0..limits::REPLAYS).filter(|_| started(member).is_ok()).count();
 
-        let of_members = (0..limits::REPLAYS).filter(|_| started(false).is_ok()).count();
-        assert_eq!(of_members, limits::REPLAYS - limits::REPLAYS_KEPT);
-        assert!(matches!(started(false), Err(Refusal::TooMany { .. })));
-        let of_owners = (0..limits::REPLAYS).filter(|_| started(true).is_ok()).count();
-        assert_eq!(of_owners, limits::REPLAYS_KEPT);
+        // Each takes as many as it can, one after the other.
+        let of_members = limits::REPLAYS - limits::REPLAYS_KEPT;
+        let first = all(Some(1000));
+        assert_eq!(first, of_members / 2);
+        let second = all(Some(1001));
+        assert_eq!(second, (of_members - first) / 2);
+        let others: Vec<usize> = (1002..1005).map(|user| all(Some(user))).collect();
+        assert!(others.iter().all(|count| *count > 0), "{others:?}");
+        assert_eq!(all(Some(1000)), 0);
+
+        let taken = first + second + others.iter().sum::<usize>();
+        assert_eq!(all(None), limits::REPLAYS - taken, "owners may have all that is left");
+        assert!(matches!(started(None), Err(Refusal::TooMany { limit: limits::REPLAYS, .. })));
+        let refused = started(Some(1000)).expect_err("no more").to_string();
+        assert!(refused.contains("28 replays of one user"), "{refused}");
     }
 
     /// A replay to an endpoint, and the read that it has asked for.

@@ -391,6 +391,7 @@ mod tests {
             started_at: AT,
             due_at: 0,
             pause_ms: 0,
+            member: None,
         };
         follow(&mut state, Record::ReplayStarted { replay });
         follow(

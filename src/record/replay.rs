@@ -21,6 +21,9 @@ pub struct Replay {
     pub due_at: WallMs,
     #[serde(default)]
     pub pause_ms: u64,
+    /// The user of the socket's group who asked for it; `None` for root and the daemon's own user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u32>,
 }
 
 /// Which old events are delivered again, and where to.

@@ -93,8 +93,9 @@ fn register(
     rate: Option<u32>,
     extent: &ReplayExtent,
 ) -> Result<Option<u64>, Problem> {
-    let is_owners = scan.admin.context.caller.may(Permission::Own);
-    let command = StartReplay { filter, rate, next: extent.first, end: extent.last, is_owners };
+    let caller = &scan.admin.context.caller;
+    let member = (!caller.may(Permission::Own)).then_some(caller.uid);
+    let command = StartReplay { filter, rate, next: extent.first, end: extent.last, member };
     Ok(Some(scan.ask(&command)?.id))
 }
 

@@ -184,7 +184,7 @@ impl Script {
 
     fn start_replay(&mut self, request: StartReplay) -> crate::record::Replay {
         self.replays.push(request.clone());
-        let StartReplay { filter, rate, next, end, .. } = request;
+        let StartReplay { filter, rate, next, end, member } = request;
         crate::record::Replay {
             id: 1,
             filter,
@@ -194,6 +194,7 @@ impl Script {
             started_at: 0,
             due_at: 0,
             pause_ms: 0,
+            member,
         }
     }
 

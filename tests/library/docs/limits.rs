@@ -263,7 +263,10 @@ fn restraints() -> Vec<(&'static str, String)> {
 /// What waits, and for how long.
 fn waiting() -> Vec<(&'static str, String)> {
     let (all, kept) = (l::REPLAYS, l::REPLAYS_KEPT);
-    let replays = format!("{all}, of which {kept} are kept for root and the daemon's user");
+    let replays = format!(
+        "{all}, of which {kept} are kept for root and the daemon's user; of the others one user of \
+         the group gets at most half of what is free"
+    );
 
     vec![
         (

@@ -150,6 +150,7 @@ fn deliveries() -> Vec<Record> {
                 started_at: AT,
                 due_at: 0,
                 pause_ms: 0,
+                member: None,
             },
         },
         Record::Replayed { event: 8, endpoint: 1, at: AT, ran_ms: 0 },
@@ -345,6 +346,7 @@ fn restraints_change() -> Vec<Record> {
         started_at: AT,
         due_at: 0,
         pause_ms: 0,
+        member: None,
     };
 
     vec![

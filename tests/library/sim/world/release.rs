@@ -118,6 +118,7 @@ impl World {
             }
             Record::DeliveryRetried { delivery, .. } => {
                 self.checker.not_before.remove(delivery);
+                self.backlog.urged(*delivery);
             }
             Record::EndpointReleased { endpoint, .. } => {
                 self.checker.not_before.retain(|delivery, _| delivery.endpoint != *endpoint);
