@@ -164,6 +164,7 @@ fn what_a_drop_in_names_and_nobody_can_use_is_refused_with_its_line() {
     assert!(starting.contains("50-mine.toml:3: outbound.extra_ca"), "{starting}");
 
     // What it starts with all the same is in its log: a service manager's check says no notes.
+    assert_eq!(daemon.terminate().code(), Some(0));
     drop_in(&home, "etc", "50-mine.toml", "[log]\nquota = \"512TiB\"\n");
     let log = home.start().log_text();
     assert!(log.contains("50-mine.toml:2: quota: 512.0 TiB is more"), "{log}");
