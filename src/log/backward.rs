@@ -6,7 +6,7 @@ use super::error::LogError;
 use super::forward::{TRIED_BEHIND_DAMAGE, frame_with};
 use super::frame::DecodedFrame;
 use super::layout::FrameLookup;
-use super::reader::{KNOWN, Reader, with_range};
+use super::reader::{KNOWN, ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
@@ -153,8 +153,6 @@ impl Backward {
         }
     }
 }
-
-type ReadRecord<'a, T> = &'a dyn Fn(&Reader, &DecodedFrame, Seq) -> Result<T, LogError>;
 
 impl Iterator for Backward {
     type Item = Result<(Seq, Record), LogError>;

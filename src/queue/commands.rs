@@ -315,7 +315,7 @@ impl QueueRequest for StartReplay {
     type Answer = Replay;
 
     fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<Replay, Refusal> {
-        let kept = if self.is_owners { 0 } else { limits::REPLAYS_KEPT };
+        let kept = if self.is_owners { 0 } else { limits::REPLAYS_RESERVED };
         let Self { filter, rate, next, end, .. } = self;
         queue.start_replay(now, (filter, rate), (next, end), limits::REPLAYS - kept, draft)
     }

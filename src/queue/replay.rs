@@ -182,10 +182,10 @@ mod tests {
             |is_owners| world.queue.handle(now, by(is_owners)).answer.map(|replay| replay.id);
 
         let of_members = (0..limits::REPLAYS).filter(|_| started(false).is_ok()).count();
-        assert_eq!(of_members, limits::REPLAYS - limits::REPLAYS_KEPT);
+        assert_eq!(of_members, limits::REPLAYS - limits::REPLAYS_RESERVED);
         assert!(matches!(started(false), Err(Refusal::TooMany { .. })));
         let of_owners = (0..limits::REPLAYS).filter(|_| started(true).is_ok()).count();
-        assert_eq!(of_owners, limits::REPLAYS_KEPT);
+        assert_eq!(of_owners, limits::REPLAYS_RESERVED);
     }
 
     /// A replay to an endpoint, and the read that it has asked for.
