@@ -85,16 +85,16 @@ mod tests {
         assert_eq!(count(&world, DeliveryState::Held, Some(&[1, 2])), Some(0));
         assert_eq!(all(&world, DeliveryState::Delivered), None, "not all of them are listed");
 
-        world.input(CancelDeliveries { deliveries: vec![at(1)] });
-        assert_eq!(all(&world, DeliveryState::InFlight), Some(1), "its attempt means nothing now");
-        world.finish(at(1), report(world.now, Outcome::Delivered));
-        world.finish(at(2), report(world.now, Outcome::Retryable { after_ms: None }));
-        assert_eq!(all(&world, DeliveryState::Pending), Some(1), "it waits for a retry");
-
-        let second = world.accept("{}").seq;
-        let refused = report(world.now, Outcome::Refused);
-        world.finish(DeliveryId { seq: second, endpoint: 1 }, refused);
+        world.finish(at(1), report(world.now, Outcome::Refused));
         assert_eq!(all(&world, DeliveryState::Dead), Some(1));
         assert_eq!(count(&world, DeliveryState::Dead, Some(&[2])), Some(0));
+        assert_eq!(all(&world, DeliveryState::InFlight), Some(1));
+        world.input(CancelDeliveries { deliveries: vec![at(2)] });
+        assert_eq!(all(&world, DeliveryState::InFlight), Some(0), "its attempt means nothing now");
+
+        let second = DeliveryId { seq: world.accept("{}").seq, endpoint: 1 };
+        world.finish(second, report(world.now, Outcome::Retryable { after_ms: None }));
+        let of_app = count(&world, DeliveryState::Pending, Some(&[1]));
+        assert_eq!(of_app, Some(1), "it waits for a retry");
     }
 }
