@@ -45,6 +45,7 @@ pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
         return refused("burst", "needs a rate: give --rate, too");
     }
 
+    check_encrypted(endpoint)?;
     match endpoint.catch_up.mode {
         CatchUpMode::Newest | CatchUpMode::Latest if endpoint.order != Order::None => refused(
             "catch_up",
@@ -59,6 +60,31 @@ pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Settings of TLS have no effect where nothing is encrypted: whoever gives them believes that the
+/// receiver is checked.
+fn check_encrypted(endpoint: &Endpoint) -> Result<(), SpecError> {
+    let Ok(target) = endpoint.url.target() else { return Ok(()) };
+    // Other targets have no settings of HTTP at all, which is refused elsewhere.
+    if target.is_encrypted() || !target.speaks_http() {
+        return Ok(());
+    }
+
+    let via = &endpoint.via;
+    let given = [
+        ("client_cert", via.client_cert.is_some()),
+        ("client_key", via.client_key.is_some()),
+        ("ca", via.ca.is_some()),
+        ("pin", !via.pins.is_empty()),
+    ];
+    let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+    let option = key.replace('_', "-");
+    let why = format!(
+        "has no effect here, because only requests to an https:// URL are encrypted: write \
+         --url https://…, or leave it out (--reset {option})"
+    );
+    Err(SpecError::of(key, &why))
 }
 
 pub(super) fn header_templates(

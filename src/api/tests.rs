@@ -85,7 +85,7 @@ fn the_settings_of_batches_survive() {
 
 #[test]
 fn every_setting_of_an_endpoint_survives_and_is_reset_on_its_own() {
-    let plain = Endpoint::new("a", "http://x/");
+    let plain = Endpoint::new("a", "https://x/");
     let full = changed(&plain, &every_setting()).expect("well-formed");
     let spec = EndpointSpec::of(&full);
 
@@ -249,6 +249,33 @@ fn what_is_refused_names_the_setting() {
         let why = changed(&endpoint, &body).expect_err("refused");
         assert!(why.contains(words), "{body}: {why}");
     }
+}
+
+#[test]
+fn settings_of_tls_are_for_encrypted_requests() {
+    let with = |url: &str, body: &Value| changed(&Endpoint::new("a", url), body);
+    let pin = json!({"pin": ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]});
+    for (body, option) in [
+        (json!({"ca": "/a"}), "(--ca): has no effect here"),
+        (json!({"client_cert": "/c", "client_key": "/k"}), "(--client-cert): has no effect"),
+        (json!({"client_key": "/k"}), "or leave it out (--reset client-key)"),
+        (pin, "(--pin): has no effect"),
+    ] {
+        for url in ["http://x/", "unix:/run/app.sock:/"] {
+            let why = with(url, &body).expect_err(url);
+            assert!(why.contains(option) && why.contains("https://"), "{url} {body}: {why}");
+        }
+        assert!(with("https://x/", &body).is_ok(), "{body}");
+    }
+
+    // An older log may have them: they have no effect, and are in nobody's way.
+    let mut old = Endpoint::new("a", "http://x/");
+    old.via.ca = Some("/a".into());
+    let updated = changed(&old, &json!({"timeout": "3s"})).expect("another setting");
+    assert_eq!(updated.via.ca, None);
+    // But they are not dropped in silence together with the encryption.
+    let safe = with("https://x/", &json!({"ca": "/a"})).expect("a setting of TLS");
+    assert!(changed(&safe, &json!({"url": "http://x/"})).expect_err("refused").contains("--ca"));
 }
 
 #[test]

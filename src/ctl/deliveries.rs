@@ -64,7 +64,10 @@ pub(super) fn delivery(
 
 /// A page with the whole id that it continues after.
 fn whole_page(client: &AdminClient, page: &PageArgs) -> Result<PageArgs, CtlError> {
+    // A list that was answered before its end goes on after a record.
+    let is_record = |after: &String| after.bytes().all(|byte| byte.is_ascii_digit());
     let after = match &page.after {
+        Some(after) if is_record(after) => return Ok(page.clone()),
         Some(id) => delivery_ids(client, std::slice::from_ref(id))?.pop(),
         None => None,
     };

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::error::LogError;
-use super::forward::{ReadRecord, TRIED_BEHIND_DAMAGE, frame_with};
+use super::forward::{TRIED_BEHIND_DAMAGE, frame_with};
 use super::frame::DecodedFrame;
 use super::layout::FrameLookup;
-use super::reader::{KNOWN, Reader, with_range};
+use super::reader::{KNOWN, ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;

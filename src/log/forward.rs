@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::LogError;
 use super::frame::DecodedFrame;
 use super::layout::FrameLookup;
-use super::reader::{KNOWN, Reader, with_range};
+use super::reader::{KNOWN, ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
@@ -176,9 +176,6 @@ impl Forward {
         }
     }
 }
-
-/// How a record is read out of its frame.
-pub(super) type ReadRecord<'a, T> = &'a dyn Fn(&Reader, &DecodedFrame, Seq) -> Result<T, LogError>;
 
 impl Iterator for Forward {
     type Item = Result<(Seq, Record), LogError>;

@@ -24,6 +24,9 @@ use crate::record::{Record, Sieve};
 /// The problem of records that could not be read before: all walks pass over the same ones.
 pub(super) const KNOWN: &str = "they could not be read before";
 
+/// How a walk reads one record out of its frame.
+pub(super) type ReadRecord<'a, T> = &'a dyn Fn(&Reader, &DecodedFrame, Seq) -> Result<T, LogError>;
+
 /// Reads the log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Reader {

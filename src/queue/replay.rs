@@ -58,14 +58,14 @@ impl Queue {
         };
 
         let own = self.state.replays.values().filter(|replay| replay.member == Some(user)).count();
-        let free = (limits::REPLAYS - limits::REPLAYS_KEPT).saturating_sub(under_way);
+        let free = (limits::REPLAYS - limits::REPLAYS_RESERVED).saturating_sub(under_way);
         if free > own {
             return Ok(());
         }
         Err(match own {
             0 => Refusal::TooMany {
                 what: "replays of users of the group at a time",
-                limit: limits::REPLAYS - limits::REPLAYS_KEPT,
+                limit: limits::REPLAYS - limits::REPLAYS_RESERVED,
             },
             limit => Refusal::TooMany { what: "replays of one user beside those of others", limit },
         })
@@ -205,7 +205,7 @@ mod tests {
         let mut all = |member| (0..limits::REPLAYS).filter(|_| started(member).is_ok()).count();
 
         // Each takes as many as it can, one after the other.
-        let of_members = limits::REPLAYS - limits::REPLAYS_KEPT;
+        let of_members = limits::REPLAYS - limits::REPLAYS_RESERVED;
         let first = all(Some(1000));
         assert_eq!(first, of_members / 2);
         let second = all(Some(1001));

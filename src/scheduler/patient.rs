@@ -123,7 +123,7 @@ mod tests {
 
     fn positions(reader: &Reader) -> Result<(Vec<Seq>, Seq), LogError> {
         let wanted = [(1, StreamPart { endpoint: 1, max_entries: 100, max_bytes: 1 << 20 })];
-        let walk = reader.forward_sifted(1, stream_sieve());
+        let walk = reader.forward_sifted(1, stream_sieve(vec![1]));
         let (entries, next) =
             readable(walk, |all| refill(all, reader.durable(), &wanted))?.remove(0);
         Ok((entries.iter().map(|entry| entry.position).collect(), next))

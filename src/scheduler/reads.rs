@@ -54,7 +54,8 @@ pub fn read_streams(reads: Vec<ForwardRead>, log: &impl ReadLog) -> Vec<Input> {
     };
     let wanted: Vec<_> = reads.iter().map(part).collect();
     let Some(first) = reads.iter().map(|read| read.from).min() else { return Vec::new() };
-    let found = log.forward(first, &stream_sieve(), |all| refill(all, log.last(), &wanted));
+    let sieve = stream_sieve(reads.iter().map(|read| read.endpoint).collect());
+    let found = log.forward(first, &sieve, |all| refill(all, log.last(), &wanted));
 
     let report = |(ForwardRead { endpoint, from, keys, .. }, (mut entries, mut next))| {
         if let Some(rest) = complete(&mut entries, &keys, |seq| log.event(seq)) {
@@ -79,7 +80,7 @@ pub fn read(order: ReadOrder, log: &impl ReadLog) -> Input {
             let (mut entries, mut next) = match (until, &kept) {
                 (_, Some(kept)) => refill_kept(log, kept, (from, until), &wanted, &keys),
                 (None, None) => refill_one(log, from, wanted),
-                (Some(until), None) => log.backward(from, &stream_sieve(), |all| {
+                (Some(until), None) => log.backward(from, &stream_sieve(vec![endpoint]), |all| {
                     refill_back(all, (from, until), &wanted)
                 }),
             };
@@ -111,8 +112,9 @@ pub fn read(order: ReadOrder, log: &impl ReadLog) -> Input {
 
 /// Reads one endpoint's stream forward.
 fn refill_one(log: &impl ReadLog, from: Seq, wanted: StreamPart) -> (Vec<StreamEntry>, Seq) {
+    let sieve = stream_sieve(vec![wanted.endpoint]);
     let wanted = [(from, wanted)];
-    let mut found = log.forward(from, &stream_sieve(), |all| refill(all, log.last(), &wanted));
+    let mut found = log.forward(from, &sieve, |all| refill(all, log.last(), &wanted));
     found.pop().unwrap_or_default()
 }
 

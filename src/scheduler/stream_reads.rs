@@ -19,9 +19,9 @@ pub(super) struct StreamPart {
     pub max_bytes: usize,
 }
 
-/// Lets pass the records that place a delivery in a stream.
-pub(super) fn stream_sieve() -> Sieve {
-    Sieve::deliveries(&EventFilter::default())
+/// Lets pass the records that place a delivery in the stream of one of these endpoints.
+pub(super) fn stream_sieve(endpoints: Vec<EndpointId>) -> Sieve {
+    Sieve::deliveries(&EventFilter::default(), Some(endpoints))
 }
 
 /// Reads endpoints' streams forward in `records`, each from its own position on; `end` is the last
@@ -120,10 +120,11 @@ pub(super) fn refill_kept(
         Some(until) => until <= position && position < from,
     };
 
+    let sieve = stream_sieve(vec![wanted.endpoint]);
     let mut entries: Vec<StreamEntry> = Vec::new();
     for part in &kept.parts {
         // One that cannot be read is lost, which is settled apart.
-        let first = log.forward(part.record, &stream_sieve(), |all| all.next());
+        let first = log.forward(part.record, &sieve, |all| all.next());
         let Some((_, Some(record))) = first.filter(|(seq, _)| *seq == part.record) else {
             continue;
         };

@@ -19,9 +19,10 @@ use crate::log::{Log, LogError, Options, Reader, Recovered};
 use crate::model::limits;
 use crate::model::{Clock, Endpoint, EndpointId, Event, EventId, Now, Seq, Source};
 use crate::queue::matcher::Steps;
+use crate::queue::testing::new_event;
 use crate::queue::{
     Accept, Action, CreateEndpoint, CreateSource, HoldEndpoint, ImportEvents, ImportedDead,
-    ImportedEvent, Maintenance, NewEvent, Queue, QueueRequest, State,
+    ImportedEvent, Maintenance, Queue, QueueRequest, State,
 };
 use crate::record::Record;
 
@@ -123,17 +124,7 @@ impl TestCore {
     pub fn accept_for_held(&mut self) {
         let state = self.core.queue.state();
         let source = state.sources.values().next().expect("the source").clone();
-        let event = NewEvent {
-            source,
-            kind: "t".into(),
-            dedupe_key: None,
-            dedupe: None,
-            beside: Default::default(),
-            request_line: String::new(),
-            remote: String::new(),
-            headers: Vec::new(),
-            body: "{}".into(),
-        };
+        let event = new_event(source, Vec::new(), "{}".into());
         let matcher = self.core.queue.matcher();
         let matched = matcher.matched(event, &mut Steps::new(limits::FILTER_STEPS));
         self.ask(Accept(vec![matched]));

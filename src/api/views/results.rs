@@ -150,6 +150,26 @@ pub struct ProblemView {
     pub detail: String,
 }
 
+/// The header of a list that says how many rows it has in all, where the daemon knows it.
+pub const TOTAL_HEADER: &str = "hookbox-total";
+
+/// The last line of a list that was answered before its end: it had found nothing for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MoreLine {
+    pub more: MoreView,
+}
+
+/// How a list goes on that was answered before its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MoreView {
+    /// What `after` names to go on.
+    pub after: String,
+    /// Everything since this time was looked at.
+    pub looked_back_to: Option<Time>,
+}
+
 /// The last line of a list that broke off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

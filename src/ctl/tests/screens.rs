@@ -211,7 +211,23 @@ fn a_check_says_in_one_line_what_needs_somebody() {
     );
     unapplied["applied"]["error"] = Value::Null;
     unapplied["applied"]["drift"] = json!(["endpoint app (retry_base)"]);
-    assert!(of(&unapplied).ok, "what the operator changed since needs nobody");
+    let drifted = of(&unapplied);
+    assert!(!drifted.ok, "the next start would change it");
+    assert_eq!(
+        drifted.reason,
+        "ATTENTION: not as the files of apply.d say: endpoint app (retry_base): see `hookboxctl \
+         diff /a.toml --set apply.d --prune`"
+    );
+    unapplied["applied"]["files"] = json!(["/a b.toml", "/c.toml"]);
+    unapplied["applied"]["drift"] = json!(["endpoint app (rate)", "source in (not there)"]);
+    assert!(
+        of(&unapplied).reason.ends_with(
+            "endpoint app (rate) and 1 more: see `hookboxctl diff '/a b.toml' /c.toml --set \
+             apply.d --prune`"
+        ),
+        "{}",
+        of(&unapplied).reason
+    );
 
     let mut troubled = troubled();
     troubled["log"]["level"] = json!("open");

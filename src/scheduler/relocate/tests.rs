@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{Records, RetirementStep, Retiring, slice};
 use crate::model::{
-    AttemptReport, CatchUp, CatchUpMode, DeliveryId, Endpoint, Now, Order, Outcome, RequestHead,
-    Seq, Source, limits,
+    CatchUp, CatchUpMode, DeliveryId, Endpoint, Now, Order, Outcome, Seq, Source, limits,
 };
 use crate::queue::matcher::Steps;
+use crate::queue::testing::{new_event, report};
 use crate::queue::{
     Accept, Action, AliveQuery, AttemptOrder, CreateEndpoint, CreateSource, HoldEndpoint, Input,
-    NewEvent, Queue, QueueRequest, Refusal, ReleaseEndpoint, RelocationSlice, State,
+    Queue, QueueRequest, Refusal, ReleaseEndpoint, RelocationSlice, State,
 };
 use crate::record::{Record, Sieve};
 use crate::scheduler::read_log::{ReadLog, Walk, event_of};
@@ -70,17 +70,8 @@ impl RecordedQueue {
         let keys = self.keys;
         for first in (0..count).step_by(limits::SLICE) {
             let source = Arc::clone(self.queue.state().sources.values().next().expect("there"));
-            let event = |n: u64| NewEvent {
-                source: Arc::clone(&source),
-                kind: "t".into(),
-                dedupe_key: None,
-                dedupe: None,
-                beside: Default::default(),
-                request_line: String::new(),
-                remote: String::new(),
-                headers: Vec::new(),
-                body: format!(r#"{{"k":{}}}"#, n % keys).into(),
-            };
+            let body = |n: u64| format!(r#"{{"k":{}}}"#, n % keys).into();
+            let event = |n: u64| new_event(Arc::clone(&source), Vec::new(), body(n));
 
             let some = first..count.min(first + limits::SLICE as u64);
             let matcher = self.queue.matcher();
@@ -164,18 +155,7 @@ impl RecordedQueue {
 
 /// The receiver has taken it.
 fn delivered_now(delivery: DeliveryId) -> Input {
-    let report = AttemptReport {
-        started_at: NOW.wall_ms,
-        duration_ms: 1,
-        connect_ms: None,
-        outcome: Outcome::Delivered,
-        request: RequestHead::default(),
-        response: None,
-        error: None,
-        fault: None,
-        command: None,
-    };
-    Input::Finished { delivery, report }
+    Input::Finished { delivery, report: report(NOW, Outcome::Delivered) }
 }
 
 impl ReadLog for RecordedQueue {

@@ -5,12 +5,20 @@ use crate::api::views::{DeliveryDetailView, ReasonFacts, ReasonView};
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, DeliveryState};
 
-/// `hint` is what may be wrong with the secret.
+/// What may be wrong with the secret, and until when the one before it is valid, which stands in
+/// the text as well.
+#[derive(Clone, Debug, Default)]
+pub struct SecretHint {
+    pub text: String,
+    pub old_secret_until: Option<Time>,
+}
+
+/// How it ended, in a sentence.
 pub fn ended(
     id: DeliveryId,
     state: DeliveryState,
     shown: &DeliveryDetailView,
-    hint: &str,
+    hint: &SecretHint,
 ) -> ReasonView {
     match state {
         DeliveryState::Delivered => delivered(shown),
@@ -32,9 +40,11 @@ fn delivered(shown: &DeliveryDetailView) -> ReasonView {
     ReasonView::new(text, &ReasonFacts::Delivered { number, at })
 }
 
-fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &str) -> ReasonView {
+fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &SecretHint) -> ReasonView {
+    let SecretHint { text: hint, old_secret_until } = hint;
+    let old_secret_until = *old_secret_until;
     let Some(reason) = shown.delivery.reason.clone() else {
-        let facts = ReasonFacts::Dead { at: None, reason: None };
+        let facts = ReasonFacts::Dead { at: None, reason: None, old_secret_until: None };
         return ReasonView::new("it is a dead letter".to_owned(), &facts);
     };
     let at = shown.delivery.died_at;
@@ -45,7 +55,7 @@ fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &str) -> ReasonView {
         "it was given up at {when}: {reason}{words}{hint}; attempt it again with `hookboxctl dlq \
          retry {id}`, or drop it with `hookboxctl dlq discard {id}`"
     );
-    ReasonView::new(text, &ReasonFacts::Dead { at, reason: Some(reason) })
+    ReasonView::new(text, &ReasonFacts::Dead { at, reason: Some(reason), old_secret_until })
 }
 
 fn cancelled(state: DeliveryState, shown: &DeliveryDetailView) -> ReasonView {
