@@ -9,7 +9,7 @@ const PREFIX: usize = 2;
 /// stored by their order, and new ones come last.
 const FAN_OUT: u64 = 2;
 
-/// Whether a record with an event is for one of these endpoints. `None` for bytes that are not what
+/// Whether a record with an event is for one of these endpoints, which are in order. `None` for bytes that are not what
 /// was expected.
 pub(super) fn is_for_one_of(record: &[u8], endpoints: &[EndpointId]) -> Option<bool> {
     let kind_and_fields = record.get(PREFIX..)?;
@@ -21,7 +21,7 @@ pub(super) fn is_for_one_of(record: &[u8], endpoints: &[EndpointId]) -> Option<b
     let (count, mut rest) = array(skip(rest, FAN_OUT)?)?;
     for _ in 0..count {
         let (id, behind) = unsigned(rest)?;
-        if endpoints.iter().any(|endpoint| u64::from(*endpoint) == id) {
+        if endpoints.binary_search_by_key(&id, |endpoint| u64::from(*endpoint)).is_ok() {
             return Some(true);
         }
         rest = behind;

@@ -21,7 +21,8 @@ const SHORT_TEXT_MAX: u8 = 0xbf;
 pub struct Sieve {
     /// Texts that each event has which is wanted; `None`: no events are.
     texts: Option<Vec<Finder<'static>>>,
-    /// The endpoints of which an event is wanted that is for one of them; `None`: of all.
+    /// The endpoints, in their order, of which an event is wanted that is for one of them; `None`:
+    /// of all.
     endpoints: Option<Vec<EndpointId>>,
     /// Whether deliveries of older events are wanted as well.
     positions: bool,
@@ -44,7 +45,10 @@ impl Sieve {
     /// Of records that make or place a delivery of an event which may pass this filter, to one of
     /// these endpoints or to any.
     #[must_use]
-    pub fn deliveries(filter: &EventFilter, endpoints: Option<Vec<EndpointId>>) -> Self {
+    pub fn deliveries(filter: &EventFilter, mut endpoints: Option<Vec<EndpointId>>) -> Self {
+        if let Some(endpoints) = &mut endpoints {
+            endpoints.sort_unstable();
+        }
         Self { endpoints, positions: true, ..Self::events(filter) }
     }
 

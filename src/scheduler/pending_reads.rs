@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-use super::reads::ForwardRead;
+use super::reads::forward_from;
+use crate::model::{Seq, limits};
 use crate::queue::ReadOrder;
 
 /// Reads of events in a row after which a walk has its turn.
@@ -15,14 +16,8 @@ pub(super) struct PendingReads {
     /// Of events whose attempts are to be made.
     events: VecDeque<ReadOrder>,
     in_a_row: usize,
-    walks: VecDeque<WalkOrder>,
-}
-
-/// A read that walks over the log.
-#[derive(Debug)]
-enum WalkOrder {
-    Stream(ForwardRead),
-    Other(ReadOrder),
+    /// Reads that walk over the log.
+    walks: VecDeque<ReadOrder>,
 }
 
 /// What the reader does next.
@@ -30,7 +25,7 @@ enum WalkOrder {
 pub(super) enum NextRead {
     One(ReadOrder),
     /// One walk for all of them.
-    Streams(Vec<ForwardRead>),
+    Streams(Vec<ReadOrder>),
 }
 
 impl PendingReads {
@@ -39,13 +34,13 @@ impl PendingReads {
     }
 
     pub fn push(&mut self, order: ReadOrder) {
-        match order {
-            ReadOrder::Event { .. } | ReadOrder::Batch { .. } => self.events.push_back(order),
-            order => {
-                let read = ForwardRead::try_from_order(order);
-                self.walks.push_back(read.map_or_else(WalkOrder::Other, WalkOrder::Stream));
+        let queue = match order {
+            ReadOrder::Event { .. } | ReadOrder::Batch { .. } => &mut self.events,
+            ReadOrder::Stream { .. } | ReadOrder::Ages { .. } | ReadOrder::Replay { .. } => {
+                &mut self.walks
             }
-        }
+        };
+        queue.push_back(order);
     }
 
     pub fn pop(&mut self) -> Option<NextRead> {
@@ -56,22 +51,23 @@ impl PendingReads {
         }
 
         self.in_a_row = 0;
-        match self.walks.pop_front()? {
-            WalkOrder::Other(order) => Some(NextRead::One(order)),
-            WalkOrder::Stream(first) => Some(NextRead::Streams(self.with_neighbours(first))),
-        }
+        let first = self.walks.pop_front()?;
+        Some(match forward_from(&first) {
+            Some(from) => NextRead::Streams(self.with_neighbours(first, from)),
+            None => NextRead::One(first),
+        })
     }
 
-    /// This read, and those that can share its walk.
-    fn with_neighbours(&mut self, first: ForwardRead) -> Vec<ForwardRead> {
-        let mut together = vec![first];
-        for walk in std::mem::take(&mut self.walks) {
-            match walk {
-                WalkOrder::Stream(read) if read.is_near(&together[0]) => together.push(read),
-                other => self.walks.push_back(other),
-            }
-        }
-        together
+    /// This read from `from` on, and those that begin in the part of the log which its walk may
+    /// read.
+    fn with_neighbours(&mut self, first: ReadOrder, from: Seq) -> Vec<ReadOrder> {
+        let near = from..from.saturating_add(limits::REFILL_SCAN as u64);
+        let is_near = |order: &ReadOrder| forward_from(order).is_some_and(|at| near.contains(&at));
+        let waiting = std::mem::take(&mut self.walks);
+        let (neighbours, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_near);
+
+        self.walks = others.into();
+        std::iter::once(first).chain(neighbours).collect()
     }
 }
 
@@ -87,7 +83,8 @@ mod tests {
 
     fn stream(endpoint: EndpointId, from: Seq) -> ReadOrder {
         let (max_entries, max_bytes, keys) = (1, 1, Keys::default());
-        ReadOrder::Stream { endpoint, from, until: None, kept: None, max_entries, max_bytes, keys }
+        let (until, kept) = (None, None);
+        ReadOrder::Stream { endpoint, from, until, kept, max_entries, max_bytes, keys }
     }
 
     /// What is read, in its order: how many streams at once, or 0 for one event.

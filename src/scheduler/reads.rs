@@ -7,7 +7,7 @@ use super::read_log::{ReadLog, Walk};
 use super::stream_reads::{
     StreamPart, WalkBudget, complete, refill, refill_back, refill_kept, stream_sieve,
 };
-use crate::model::{EndpointId, Event, EventTraits, Seq, limits};
+use crate::model::{EndpointId, Event, EventTraits, Seq};
 use crate::queue::{
     BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, StreamEntry, StreamRead,
 };
@@ -15,7 +15,7 @@ use crate::record::{HeldEvent, Record, ReplayFilter, Sieve};
 
 /// A read of an endpoint's stream forward, at positions that are records themselves.
 #[derive(Debug)]
-pub struct ForwardRead {
+struct ForwardRead {
     endpoint: EndpointId,
     from: Seq,
     max_entries: usize,
@@ -24,8 +24,7 @@ pub struct ForwardRead {
 }
 
 impl ForwardRead {
-    /// Gives the order back when it is another one.
-    pub fn try_from_order(order: ReadOrder) -> Result<Self, ReadOrder> {
+    fn of(order: ReadOrder) -> Option<Self> {
         match order {
             ReadOrder::Stream {
                 endpoint,
@@ -35,19 +34,24 @@ impl ForwardRead {
                 max_entries,
                 max_bytes,
                 keys,
-            } => Ok(Self { endpoint, from, max_entries, max_bytes, keys }),
-            order => Err(order),
+            } => Some(Self { endpoint, from, max_entries, max_bytes, keys }),
+            _ => None,
         }
-    }
-
-    /// Whether it is near enough behind another read to share its walk.
-    pub fn is_near(&self, other: &Self) -> bool {
-        (other.from..other.from + limits::REFILL_SCAN as u64).contains(&self.from)
     }
 }
 
-/// Reads these streams in one walk, and gives what is to be reported.
-pub fn read_streams(reads: Vec<ForwardRead>, log: &impl ReadLog) -> Vec<Input> {
+/// Where a read begins that can share its walk with others of the kind; `None` for other reads.
+pub fn forward_from(order: &ReadOrder) -> Option<Seq> {
+    match order {
+        ReadOrder::Stream { from, until: None, kept: None, .. } => Some(*from),
+        _ => None,
+    }
+}
+
+/// Reads streams in one walk, all of them orders that have a `forward_from`, and gives what is to be
+/// reported.
+pub fn read_streams(orders: Vec<ReadOrder>, log: &impl ReadLog) -> Vec<Input> {
+    let reads: Vec<_> = orders.into_iter().filter_map(ForwardRead::of).collect();
     let part = |read: &ForwardRead| {
         let ForwardRead { endpoint, from, max_entries, max_bytes, .. } = *read;
         (from, StreamPart { endpoint, max_entries, max_bytes })

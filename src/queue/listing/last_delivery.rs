@@ -20,8 +20,8 @@ impl Query for LastDeliveryQuery {
             return None;
         }
         // Of one that is forgotten it is not known.
-        let lasts = self.0.iter().map(|id| last_delivery(state.endpoints.get(id)?));
-        lasts.fold(Some(0), |last, of_one| Some(of_one?.max(last?)))
+        let mut lasts = self.0.iter().map(|id| last_delivery(state.endpoints.get(id)?));
+        lasts.try_fold(0, |last, of_one| Some(of_one?.max(last)))
     }
 }
 
