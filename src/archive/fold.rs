@@ -38,32 +38,63 @@ pub(super) fn apply(state: &mut State, at: Seq, record: &Record) {
     let _ = state.apply(at, record);
 }
 
-/// The state at the log's end.
+/// The state at the log's end. It is folded from the newest segment whose checkpoint is there: that
+/// of the last one may not be complete yet.
 pub(super) fn state_at_end(source: &dyn PieceSource, segments: &[Seq]) -> ArchiveResult<State> {
-    let Some(newest) = segments.last() else { return Ok(State::new()) };
+    if segments.is_empty() {
+        return Ok(State::new());
+    }
 
-    let (mut checkpoint, mut state) = (Vec::new(), None);
-    source.pieces(*newest, &mut |piece| {
-        match &piece {
-            Piece::Checkpoint(bytes) => checkpoint.extend_from_slice(bytes),
-            Piece::Frame(_) | Piece::End(_) => {
-                let state = match &mut state {
-                    Some(state) => state,
-                    None => state.insert(state_before(&std::mem::take(&mut checkpoint), *newest)?),
-                };
-                for (at, record) in piece.records()? {
-                    apply(state, at, &record);
-                }
+    for begin in (0..segments.len()).rev() {
+        let mut fold = PieceFold { state: None, checkpoint: Vec::new(), needs: begin > 0 };
+        for segment in &segments[begin..] {
+            let is_there = source.pieces(*segment, &mut |piece| fold.take(*segment, &piece))?;
+            // What was before the others is not known then.
+            fold.needs |= !is_there;
+        }
+        if let Some(state) = fold.state {
+            return Ok(state);
+        }
+    }
+    let what = "the log's newest segment came without its end: try again";
+    Err(ArchiveError::Garbled(what.to_owned()))
+}
+
+/// The state, folded from the pieces of segments.
+struct PieceFold {
+    /// `None` until a segment came from which it can begin.
+    state: Option<State>,
+    checkpoint: Vec<u8>,
+    /// Whether it begins only with a checkpoint.
+    needs: bool,
+}
+
+impl PieceFold {
+    fn take(&mut self, segment: Seq, piece: &Piece) -> ArchiveResult<()> {
+        match piece {
+            Piece::Checkpoint(bytes) if self.state.is_none() => {
+                self.checkpoint.extend_from_slice(bytes);
+                Ok(())
             }
-            Piece::Header(_) | Piece::Missing(_) => {}
+            Piece::Frame(_) | Piece::End(_) => self.fold(segment, piece),
+            Piece::Checkpoint(_) | Piece::Header(_) | Piece::Missing(_) => Ok(()),
+        }
+    }
+
+    fn fold(&mut self, segment: Seq, piece: &Piece) -> ArchiveResult<()> {
+        let state = match &mut self.state {
+            Some(state) => state,
+            None if self.needs && self.checkpoint.is_empty() => return Ok(()),
+            None => {
+                let checkpoint = std::mem::take(&mut self.checkpoint);
+                self.state.insert(state_before(&checkpoint, segment)?)
+            }
+        };
+        for (at, record) in piece.records()? {
+            apply(state, at, &record);
         }
         Ok(())
-    })?;
-
-    state.ok_or_else(|| {
-        let what = "the log's newest segment came without its end: try again";
-        ArchiveError::Garbled(what.to_owned())
-    })
+    }
 }
 
 /// Reads the segments in which dead letters are.
