@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::spec::SpecError;
 use super::text::{Argument, DaemonFile, HeaderTemplate, KeyPin};
+use crate::model::time::format_duration_ms;
 use crate::model::{
     CatchUpMode, Endpoint, HeadOfLine, Order, TargetError, TargetUrl, canonical_header_name, limits,
 };
@@ -40,6 +41,17 @@ pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
             "batch_max_events",
             "batches and templates cannot be combined: leave out one of them",
         );
+    }
+    if let Some(batch) = endpoint.batch.as_ref()
+        && batch.max_wait_ms >= endpoint.retry.max_age_ms
+    {
+        let wait = format_duration_ms(batch.max_wait_ms);
+        let age = format_duration_ms(endpoint.retry.max_age_ms);
+        let why = format!(
+            "a batch waits {wait} for more events, and after {age} (--max-age) a delivery is given \
+             up: choose a shorter --batch-max-wait, or a longer --max-age"
+        );
+        return refused("batch_max_wait", &why);
     }
     if endpoint.burst.is_some() && endpoint.rate.is_none() {
         return refused("burst", "needs a rate: give --rate, too");

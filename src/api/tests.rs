@@ -136,6 +136,20 @@ fn batches_end_with_their_number_of_events() {
     assert_eq!(ended.batch, None);
 }
 
+#[test]
+fn a_batch_does_not_wait_until_its_events_are_given_up() {
+    let plain = Endpoint::new("a", "http://x/");
+    let refused = changed(&plain, &json!({"batch_max_wait": "6s", "max_age": "6s"}));
+    let why = refused.expect_err("only dead letters").to_string();
+    assert!(why.contains("batch_max_wait") && why.contains("--max-age"), "{why}");
+    assert!(changed(&plain, &json!({"batch_max_wait": "6s", "max_age": "7s"})).is_ok());
+
+    // Whichever of the two is changed.
+    let batched = changed(&plain, &json!({"batch_max_wait": "20s"})).expect("well-formed");
+    assert!(changed(&batched, &json!({"max_age": "6s"})).is_err());
+    assert!(changed(&plain, &json!({"max_age": "1s"})).is_ok(), "without batches");
+}
+
 /// One that is taken and changes nothing is a promise that is not kept.
 #[test]
 fn settings_without_effect_are_refused_and_go_with_what_they_belong_to() {

@@ -97,7 +97,7 @@ pub(super) fn dlq(
         DlqCommand::Retry(args) => {
             let body = selection(client, args)?;
             confirm_many(client, out, args, &body, |many| format!("This retries {many}."))?;
-            let done = client.post("/v1/dlq/retry", &body)?;
+            let done = bulk::dead_letters(client, BulkVerb::RetryDead, &body)?;
             out.one(&done, |done: &RetryView| {
                 let matched = count(done.matched, "dead letter");
                 match done.dry_run {
@@ -110,7 +110,7 @@ pub(super) fn dlq(
             let body = selection(client, args)?;
             let asks = |many: String| format!("This discards {many} for good.");
             confirm_many(client, out, args, &body, asks)?;
-            let done = client.post("/v1/dlq/discard", &body)?;
+            let done = bulk::dead_letters(client, BulkVerb::Discard, &body)?;
             out.one(&done, |done: &DiscardView| {
                 let matched = count(done.matched, "dead letter");
                 match done.dry_run {

@@ -78,6 +78,7 @@ pub(super) const REPLAYS: Columns<ReplayView> = &[
     ("NEXT", Show::Number(|replay| Some(replay.next)), ALWAYS),
     ("END", Show::Number(|replay| Some(replay.end)), ALWAYS),
     ("STARTED", Show::Time(|replay| Some(replay.started_at)), 1),
+    ("ENDED", Show::Text(|replay| optional(replay.ended.as_ref())), ALWAYS),
 ];
 pub(super) const SEGMENTS: Columns<SegmentView> = &[
     ("SEGMENT", Show::Number(|segment| Some(segment.number)), ALWAYS),

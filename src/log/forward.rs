@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::LogError;
 use super::frame::DecodedFrame;
 use super::layout::FrameLookup;
-use super::reader::{KNOWN, ReadRecord, Reader, with_range};
+use super::reader::{ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
@@ -57,7 +57,7 @@ impl Forward {
         }
         if let Some(last) = segments.damage.unreadable_from(self.next) {
             let first = std::mem::replace(&mut self.next, last + 1);
-            return Err(LogError::damaged(first, first, last, KNOWN));
+            return Err(segments.known_damage(first, last));
         }
 
         let below = segments.at_or_before(self.next);
@@ -181,7 +181,7 @@ impl Iterator for Forward {
     type Item = Result<(Seq, Record), LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(&|reader, frame, seq| reader.decode(frame, frame.head.first, seq))
+        self.step(&|reader, frame, seq| reader.decode(frame, seq))
     }
 }
 
@@ -197,7 +197,7 @@ impl Iterator for SiftedForward {
 
     fn next(&mut self) -> Option<Self::Item> {
         let sieve = &self.sieve;
-        self.walk.step(&|reader, frame, seq| reader.sift(frame, frame.head.first, seq, sieve))
+        self.walk.step(&|reader, frame, seq| reader.sift(frame, seq, sieve))
     }
 }
 

@@ -336,6 +336,8 @@ pub const DUPLICATE_COUNTS: usize = 65_536;
 /// a user of the group gets another one while more are free than it has.
 pub const REPLAYS: usize = 64;
 pub const REPLAYS_RESERVED: usize = 8;
+/// Replays that are listed though their endpoints were deleted before they came to their ends.
+pub const REPLAYS_ENDED: usize = 16;
 
 /// Attempts that a rate allows at once.
 pub const BURST: u32 = 10_000;

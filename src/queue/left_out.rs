@@ -13,6 +13,8 @@ pub const ENDPOINT_DELETED: &str = "cannot be attempted again: its endpoint was 
 pub const ON_HOLD: &str = "waits behind an endpoint on hold: use `hookboxctl endpoint release`";
 pub const UNDER_WAY: &str = "is being attempted right now: try again in a moment";
 pub const EVENT_DROPPED: &str = "cannot be attempted again: its event was dropped by retention";
+pub const EVENT_LOST: &str = "cannot be attempted again: its event was lost with damaged records \
+                              of the log; use `hookboxctl dlq discard`";
 pub const KEPT_BACK: &str = "has its first attempt before it, and its endpoint is paused or \
                              fails: use `hookboxctl endpoint release`";
 pub const BEHIND_PARKED: &str = "waits behind the head of its lane, which is parked: use \

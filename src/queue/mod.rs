@@ -109,9 +109,9 @@ pub use accept::Accept;
 pub use action::{Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, ReadOrder};
 pub use apply::{ApplySettings, ExpectedSettings, SettingsApplied};
 pub use ask::{
-    AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndpointsQuery, EventsQuery, ExplainQuery,
-    IdleQuery, ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery,
-    StatusQuery, UnsettledQuery,
+    AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndedReplaysQuery, EndpointsQuery,
+    EventsQuery, ExplainQuery, IdleQuery, ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery,
+    ReplaysQuery, RetryingQuery, StatusQuery, UnsettledQuery,
 };
 pub use backlog::{Backlog, BacklogQuery, EndpointBacklog};
 pub use batch::BatchSize;
@@ -126,7 +126,7 @@ pub use engine::Queue;
 pub use explanation::{EndpointActivity, Explanation, WaitReason};
 pub use input::{
     Accepted, AliveRange, ImportedDead, ImportedEvent, Input, Loaded, Revive, ScannedEvent,
-    StreamRead,
+    ScannedLeft, StreamRead,
 };
 pub use kept::KeptRead;
 pub use left_out::{CancelCheckQuery, RetryCheckQuery};

@@ -257,8 +257,12 @@ impl Queue {
         if self.is_in_flight(delivery) {
             return Err(left_out::UNDER_WAY);
         }
-        if self.state.stands_at(revive.event).is_none() {
-            return Err(left_out::EVENT_DROPPED);
+        match self.state.stands_at(revive.event) {
+            Some(_) => {}
+            None if self.state.lost.contains(self.state.held_at(revive.event)) => {
+                return Err(left_out::EVENT_LOST);
+            }
+            None => return Err(left_out::EVENT_DROPPED),
         }
 
         match state {

@@ -133,7 +133,8 @@ impl TestQueue {
         self.relocates = Some(event);
     }
 
-    fn relocate(&mut self, id: EventId) {
+    /// Retention relocates this event, and drops its record.
+    pub fn relocate(&mut self, id: EventId) {
         let at = self.queue.state().stands_at(id.seq).expect("the event is known");
         let event = self.events.remove(&at).expect("the event is there");
         let relocated =

@@ -9,7 +9,7 @@ use super::stream_reads::{
 };
 use crate::model::{EndpointId, Event, EventTraits, Seq};
 use crate::queue::{
-    BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, StreamEntry, StreamRead,
+    BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, ScannedLeft, StreamEntry, StreamRead,
 };
 use crate::record::{HeldEvent, Record, ReplayFilter, Sieve};
 
@@ -105,11 +105,14 @@ pub fn read(order: ReadOrder, log: &impl ReadLog) -> Input {
         }
 
         ReadOrder::Replay { replay, filter, from, end, max } => {
-            let first = log.first();
             let (events, next) = log.forward(from, &Sieve::events(&filter.events()), |all| {
-                scan(all, &filter, first, (from, end), max)
+                scan(all, &filter, (from, end), max)
             });
             Input::Scanned { replay, from, events, next }
+        }
+        ReadOrder::ReplayLeft { replay, filter, events } => {
+            let events = scan_left(log, &filter, &events);
+            Input::LeftScanned { replay, events }
         }
     }
 }
@@ -144,12 +147,12 @@ fn load_batch(
     events.iter().map(&mut load).collect()
 }
 
-/// Reads events that match forward in `records`, which begin at `from`; `first` is the oldest of
-/// the whole log. Returns them and where to go on, behind `end` when all was read.
+/// Reads events that match forward in `records`, which begin at `from`. Returns them and where to go
+/// on, behind `end` when all was read. Of an event that was relocated this may be its own record and
+/// another one: the queue knows which of them counts.
 fn scan(
     records: Walk<'_>,
     filter: &ReplayFilter,
-    first: Seq,
     (from, end): (Seq, Seq),
     max: usize,
 ) -> (Vec<ScannedEvent>, Seq) {
@@ -168,14 +171,33 @@ fn scan(
         budget.charge(record.as_ref());
         next = seq + 1;
 
-        // An event that was relocated is met at its first record, as long as that is there.
-        let held = record.as_ref().and_then(Record::held_event);
-        let held = held.filter(|held| held.relocated_from.is_none_or(|seq| seq < first));
-        if let Some(HeldEvent { event, fan_out, .. }) = held
+        if let Some(HeldEvent { event, fan_out, .. }) = record.as_ref().and_then(Record::held_event)
             && filter.matches(&EventTraits::from(&**event))
         {
             events.push(ScannedEvent { at: seq, seq: event.id.seq, fan_out: fan_out.to_vec() });
         }
     }
     (events, next.max(end + 1))
+}
+
+/// Reads events, each at the record that holds it. Not all of them, where they are large.
+fn scan_left(log: &impl ReadLog, filter: &ReplayFilter, events: &[(Seq, Seq)]) -> Vec<ScannedLeft> {
+    let filter = filter.events();
+    let sieve = Sieve::events(&filter);
+    let mut bytes = 0;
+
+    let mut left = Vec::new();
+    for (seq, at) in events.iter().copied() {
+        if bytes >= limits::LOG_READ_BYTES {
+            break;
+        }
+        let record = log.forward(at, &sieve, |all| all.next()).filter(|(found, _)| *found == at);
+        let record = record.and_then(|(_, record)| record);
+        let held = record.as_ref().and_then(Record::held_event);
+        bytes += held.map_or(0, |held| held.event.cost());
+        let wanted = held.filter(|held| filter.matches(&EventTraits::from(&**held.event)));
+        let fan_out = wanted.map(|held| held.fan_out.to_vec());
+        left.push(ScannedLeft { at, seq, fan_out });
+    }
+    left
 }

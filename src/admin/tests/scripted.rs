@@ -13,12 +13,13 @@ use crate::model::{
 use crate::queue::{
     Accept, Accepted, CancelCheckQuery, CancelDeliveries, Candidates, CandidatesQuery, CountQuery,
     CreateEndpoint, CreateSource, DeadLetterSeqsQuery, DeadOfQuery, DeleteEndpoint, DeleteSource,
-    DeliveriesChanged, DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters, EndpointSnapshot,
-    EndpointsQuery, EventSnapshot, EventsQuery, ExplainQuery, Explanation, HoldEndpoint,
-    ImportEvents, ImportedQuery, LastDeliveryQuery, NewEvent, OldestDeadLetterSeqsQuery, Orphans,
-    OrphansQuery, QueueRequest, Refusal, ReleaseEndpoint, ReplaysQuery, RetryCheckQuery,
-    RetryDeliveries, RetrySnapshot, RetryingQuery, Revive, StartReplay, Status, StatusQuery,
-    UpdateEndpoint, UpdateSource, WithSubscription, WorstEndpoints, WorstQuery, left_out,
+    DeliveriesChanged, DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters, EndedReplaysQuery,
+    EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, ExplainQuery, Explanation,
+    HoldEndpoint, ImportEvents, ImportedQuery, LastDeliveryQuery, NewEvent,
+    OldestDeadLetterSeqsQuery, Orphans, OrphansQuery, QueueRequest, Refusal, ReleaseEndpoint,
+    ReplaysQuery, RetryCheckQuery, RetryDeliveries, RetrySnapshot, RetryingQuery, Revive,
+    StartReplay, Status, StatusQuery, UpdateEndpoint, UpdateSource, WithSubscription,
+    WorstEndpoints, WorstQuery, left_out,
 };
 use crate::scheduler::{Channels, Directory, Envelope};
 
@@ -227,6 +228,8 @@ impl Script {
             due_at: 0,
             pause_ms: 0,
             member,
+            to: None,
+            left: Default::default(),
         }
     }
 
@@ -351,6 +354,7 @@ fn questions(open: Open<'_>) -> Open<'_> {
         .on(|script, EventsQuery(seqs)| Ok(seqs.into_iter().map(|seq| script.event(seq)).collect()))
         .on(|script, WorstQuery { .. }| Ok(script.worst()))
         .on(|_, ReplaysQuery| Ok(Vec::new()))
+        .on(|_, EndedReplaysQuery| Ok(Vec::new()))
         .on(|_, ImportedQuery(_)| Ok(None))
         .on(|_, RetryingQuery { .. }| Ok(Vec::new()))
 }

@@ -103,7 +103,7 @@ pub struct ReplayStartView {
     pub replay: Option<u64>,
 }
 
-/// A replay that is under way.
+/// A replay that is under way, or ended before its end a while ago.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReplayView {
@@ -122,6 +122,9 @@ pub struct ReplayView {
     pub end: u64,
     pub rate: Option<Text<Rate>>,
     pub started_at: Time,
+    /// Why it ended before its end; null while it is under way.
+    #[serde(default)]
+    pub ended: Option<String>,
 }
 
 /// Events were imported.

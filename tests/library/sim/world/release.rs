@@ -196,6 +196,9 @@ impl World {
 fn read_within_ms(order: &ReadOrder) -> u64 {
     match order {
         ReadOrder::Event { .. } | ReadOrder::Batch { .. } => 5,
-        ReadOrder::Stream { .. } | ReadOrder::Ages { .. } | ReadOrder::Replay { .. } => 20,
+        ReadOrder::Stream { .. }
+        | ReadOrder::Ages { .. }
+        | ReadOrder::Replay { .. }
+        | ReadOrder::ReplayLeft { .. } => 20,
     }
 }
