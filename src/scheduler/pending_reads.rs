@@ -36,9 +36,10 @@ impl PendingReads {
     pub fn push(&mut self, order: ReadOrder) {
         let queue = match order {
             ReadOrder::Event { .. } | ReadOrder::Batch { .. } => &mut self.events,
-            ReadOrder::Stream { .. } | ReadOrder::Ages { .. } | ReadOrder::Replay { .. } => {
-                &mut self.walks
-            }
+            ReadOrder::Stream { .. }
+            | ReadOrder::Ages { .. }
+            | ReadOrder::Replay { .. }
+            | ReadOrder::ReplayLeft { .. } => &mut self.walks,
         };
         queue.push_back(order);
     }

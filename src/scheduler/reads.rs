@@ -7,7 +7,7 @@ use super::read_log::{ReadLog, Walk};
 use super::stream_reads::{
     StreamPart, WalkBudget, complete, refill, refill_back, refill_kept, stream_sieve,
 };
-use crate::model::{EndpointId, Event, EventTraits, Seq};
+use crate::model::{EndpointId, Event, EventTraits, Seq, limits};
 use crate::queue::{
     BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, ScannedLeft, StreamEntry, StreamRead,
 };
