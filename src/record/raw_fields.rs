@@ -144,6 +144,7 @@ mod tests {
             bytes.push(0x2a);
             assert_eq!(skip(&bytes, 1), Some(&[0x2a][..]), "{value}");
         }
+
         let blob = [&[0xc5, 1, 0][..], &[9; 256], &[0x2a]].concat();
         assert_eq!(skip(&blob, 1), Some(&[0x2a][..]));
         assert_eq!(skip(&[0xdd, 0xff, 0xff, 0xff, 0xff, 0], 1), None, "cut short");

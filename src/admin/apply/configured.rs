@@ -255,6 +255,7 @@ fn put_secret(
         }
         SecretChoice::Generated | SecretChoice::Unchanged => return Ok(()),
     };
+
     if !given.is_reference() {
         return Err("'secret': a file says only where hookboxd finds a secret: write env:NAME, \
                     cred:NAME or file:/path, or leave it out and use `rotate-secret`"

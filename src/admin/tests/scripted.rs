@@ -329,25 +329,32 @@ fn all(count: usize) -> DeliveriesChanged {
 }
 
 fn questions(open: Open<'_>) -> Open<'_> {
-    open.on(|script, request: Accept| Ok(script.accept(request)))
-        .on(|script, StatusQuery| Ok(script.status()))
-        .on(|script, EndpointsQuery| Ok(script.endpoints.iter().map(|e| script.view(e)).collect()))
-        .on(|script, DeliveriesQuery(ids)| {
-            Ok(ids.into_iter().map(|id| script.delivery(id)).collect())
-        })
-        .on(|script, ExplainQuery { delivery, .. }| Ok(script.explanation(delivery)))
-        .on(|script, RetryCheckQuery(revives)| {
-            Ok(revives.into_iter().map(|revive| script.check_retry(revive.delivery)).collect())
-        })
-        .on(|script, CancelCheckQuery(ids)| {
-            Ok(ids.into_iter().map(|id| script.check_cancel(id)).collect())
-        })
-        .on(|script, DeadLetterSeqsQuery { before, limit }| Ok(script.dead_before(before, limit)))
-        .on(|script, OldestDeadLetterSeqsQuery { after, limit }| {
-            Ok(script.dead_after(after, limit))
-        })
-        .on(|script, DeadOfQuery(name)| Ok(script.dead_of(&name)))
-        .on(|script, query: CandidatesQuery| Ok(script.candidates(&query)))
+    let open =
+        open.on(|script, request: Accept| Ok(script.accept(request)))
+            .on(|script, StatusQuery| Ok(script.status()))
+            .on(|script, EndpointsQuery| {
+                Ok(script.endpoints.iter().map(|e| script.view(e)).collect())
+            })
+            .on(|script, DeliveriesQuery(ids)| {
+                Ok(ids.into_iter().map(|id| script.delivery(id)).collect())
+            })
+            .on(|script, ExplainQuery { delivery, .. }| Ok(script.explanation(delivery)))
+            .on(|script, RetryCheckQuery(revives)| {
+                Ok(revives.into_iter().map(|revive| script.check_retry(revive.delivery)).collect())
+            })
+            .on(|script, CancelCheckQuery(ids)| {
+                Ok(ids.into_iter().map(|id| script.check_cancel(id)).collect())
+            })
+            .on(|script, DeadLetterSeqsQuery { before, limit }| {
+                Ok(script.dead_before(before, limit))
+            })
+            .on(|script, OldestDeadLetterSeqsQuery { after, limit }| {
+                Ok(script.dead_after(after, limit))
+            })
+            .on(|script, DeadOfQuery(name)| Ok(script.dead_of(&name)));
+
+    // What lists ask, and the rest.
+    open.on(|script, query: CandidatesQuery| Ok(script.candidates(&query)))
         .on(|script, query: CountQuery| Ok(script.counts.get(&query.state).copied()))
         .on(|script, LastDeliveryQuery(_)| Ok(script.last_delivery))
         .on(|script, OrphansQuery { unreadable }| Ok(script.orphans(unreadable)))

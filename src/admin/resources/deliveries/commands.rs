@@ -78,6 +78,7 @@ pub async fn cancel(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespon
         for id in &ids {
             find(scan, *id)?.ok_or_else(|| Problem::missing("delivery", &id.to_string()))?;
         }
+
         let (matched, mut totals) = (ids.len(), CommandTotals::default());
         match dry_run {
             true => {

@@ -29,22 +29,7 @@ pub fn rows() -> Vec<(&'static str, String)> {
             super::bytes(l::REFUSED_BYTES),
         ),
     ));
-    rows.push((
-        "a type that a list asks for",
-        format!(
-            "the newest {} records are looked at to say that no event has it",
-            super::n(l::TYPES_LOOKED_FOR)
-        ),
-    ));
-    rows.push((
-        "a list that finds nothing",
-        format!(
-            "is answered after {} with how far it has looked, and goes on from there; attempts \
-             are counted for {}",
-            time(l::LIST_PATIENCE_MS),
-            time(l::LIST_COUNT_MS)
-        ),
-    ));
+    rows.extend(lists());
     rows.push(bridge());
     rows.push(("path of a Unix socket", format!("{} bytes", l::UNIX_PATH)));
     rows.push((
@@ -71,6 +56,27 @@ pub fn rows() -> Vec<(&'static str, String)> {
         ),
     ));
     rows
+}
+
+fn lists() -> [(&'static str, String); 2] {
+    [
+        (
+            "a type that a list asks for",
+            format!(
+                "the newest {} records are looked at to say that no event has it",
+                n(l::TYPES_LOOKED_FOR)
+            ),
+        ),
+        (
+            "a list that finds nothing",
+            format!(
+                "is answered after {} with how far it has looked, and goes on from there; attempts \
+                 are counted for {}",
+                time(l::LIST_PATIENCE_MS),
+                time(l::LIST_COUNT_MS)
+            ),
+        ),
+    ]
 }
 
 fn history() -> (&'static str, String) {
