@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(readable("né".as_bytes(), false).as_deref(), Some("né"));
         assert_eq!(readable("é".as_bytes().split_at(1).0, false), None);
         assert_eq!(of("arr\u{ea}t".as_bytes()).as_deref(), Some("arrêt"));
-        assert_eq!(of(b"arr\xeat\xe9e").as_deref(), Some("arr\\xeat\\xe9e"));
+        assert_eq!(of(b"un arr\xeat\xe9e").as_deref(), Some("un arr\\xeat\\xe9e"));
         assert_eq!(of(b"name=a\0value=b").as_deref(), Some("name=a\0value=b"));
         assert_eq!(of(&[0x89, b'P', b'N', b'G', 0, 0, 0, 13]), None);
         assert_eq!(of(b"").as_deref(), Some(""));
