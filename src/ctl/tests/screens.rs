@@ -151,21 +151,23 @@ fn status_names_the_worst_endpoints_within_the_width() {
     let screen = shown(&troubled(), plain_status);
     let since = local(946_684_800_000);
     for part in [
-        format!("worst      app: failing since {since} ("),
-        ", 12 waiting for up to 9".to_owned(),
-        ", 3 dead letters\n".to_owned(),
+        "worst      app: failing, 12 waiting for up to 9".to_owned(),
+        format!(", 3 dead letters, since {since} ("),
         "\n           answered 500: \\x1b[2Jthe database is down the".to_owned(),
         "\n           next probe ".to_owned(),
         "\n           > hookboxctl endpoint test app\n".to_owned(),
-        format!("\n           crm: held: the receiver answered 410 Gone since {since} ("),
+        "\n           crm: held: the receiver answered 410 Gone, 1 waiting, ".to_owned(),
         "\n           > hookboxctl endpoint release crm\n".to_owned(),
-        "\n           and 1 more: hookboxctl endpoint list\n".to_owned(),
+        "\n           and 1 more: hookboxctl endpoint list --state troubled\n".to_owned(),
     ] {
         assert!(screen.contains(&part), "{part} in {screen}");
     }
 
     let narrow = Terminal { width: Some(60), colours: true };
     let screen = shown(&troubled(), |status| status::screen(status, narrow));
+    for part in ["12 waiting for up to 9", "3 dead letters", "the database is down"] {
+        assert!(screen.contains(part), "{part} in {screen}");
+    }
     let worst = screen.lines().skip_while(|line| !line.starts_with("worst")).take(7);
     for line in worst {
         let plain = line.replace("\u{1b}[31m", "").replace("\u{1b}[33m", "");
@@ -174,6 +176,13 @@ fn status_names_the_worst_endpoints_within_the_width() {
         assert!(!plain.contains('\u{1b}'), "what the receiver said is not a command: {plain:?}");
     }
     assert!(screen.contains("\u{1b}[31mapp:\u{1b}[0m failing"), "{screen:?}");
+
+    // Nothing waits for the next probe, which may be long overdue.
+    let mut idle = troubled();
+    idle["worst"][0]["waiting"] = json!(0);
+    let screen = shown(&idle, plain_status);
+    assert!(screen.contains("nothing waits: it is probed with the next event"), "{screen}");
+    assert!(!screen.contains("next probe"), "{screen}");
 }
 
 #[test]
@@ -216,7 +225,8 @@ fn a_check_says_in_one_line_what_needs_somebody() {
     let mut troubled = troubled();
     troubled["log"]["level"] = json!("open");
     let verdict = of(&troubled);
-    assert!(verdict.reason.starts_with("ATTENTION: app: failing since "), "{verdict:?}");
+    assert!(verdict.reason.starts_with("ATTENTION: app: failing, 12 waiting for"), "{verdict:?}");
+    assert!(verdict.reason.contains(": answered 500: \\x1b[2Jthe database is"), "{verdict:?}");
     assert!(verdict.reason.ends_with("; 1 endpoint more"), "{verdict:?}");
     // What the operator holds needs nobody.
     troubled["urgent"] = json!(0);
@@ -256,7 +266,7 @@ fn an_endpoint_begins_with_its_condition_and_shows_what_was_set() {
         })
     };
     let screen = of(false);
-    assert!(screen.starts_with("app: failing since "), "{screen}");
+    assert!(screen.starts_with("app: failing, 4 waiting, since "), "{screen}");
     assert!(screen.contains("\nanswered 500: {\"error\": \"database is down\"}\n"), "{screen}");
     for line in ["retry_base       7s\n", "url              http://x/\n", "retrying         4\n"] {
         assert!(screen.contains(line), "{line} in {screen}");
@@ -266,7 +276,7 @@ fn an_endpoint_begins_with_its_condition_and_shows_what_was_set() {
     }
 
     let whole = of(true);
-    assert!(whole.starts_with("app: failing since "), "{whole}");
+    assert!(whole.starts_with("app: failing, 4 waiting, since "), "{whole}");
     for field in ["retry_factor", "max_age", "concurrency", "parked_lanes", "condition"] {
         assert!(whole.contains(field), "{field} in {whole}");
     }
@@ -293,6 +303,14 @@ fn what_was_answered_is_shown_as_text() {
     assert!(screen.contains("retryable     500  -     first\n"), "{screen}");
     let answer = "\nanswer to attempt 2: 500\n  second\n    line\\x1b[2J";
     assert!(screen.contains(answer), "{screen}");
+
+    // Of a longer answer the log has the beginning, which may end inside a character.
+    let mut long = delivery.clone();
+    let body = "é".repeat(600);
+    long["history"][1]["response"]["body_base64"] =
+        json!(STANDARD.encode(&format!("x{body}").as_bytes()[..1024]));
+    let screen = shown(&long, |delivery| show::delivery(delivery, Terminal::default()));
+    assert!(screen.contains(&format!("500\n  x{}\n", "é".repeat(511))), "{screen}");
 }
 
 fn source() -> Value {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::commands::{TopAction, TopAnswer, TopCommand, TopQuery};
+use super::data::ROWS;
 use crate::api::values::Text;
 use crate::api::views::{
     CancelView, DeliveryView, DiscardView, EndpointView, LeftOutView, RetryView, TailView, Tolerant,
@@ -18,8 +19,6 @@ use crate::ctl::error::CtlError;
 use crate::ctl::table::{count, deliveries};
 use crate::model::DeliveryId;
 
-/// Rows of a list that are shown.
-pub const ROWS: usize = 1000;
 /// Deliveries that a shape is made of, and that one action takes.
 const WAITING: usize = 10_000;
 /// Deliveries that one request may name.
@@ -92,9 +91,16 @@ pub fn ask(client: &AdminClient, query: &TopQuery) -> Result<TopAnswer, CtlError
         TopQuery::History => {
             TopAnswer::History(Box::new(client.get("/v1/history?since=1h")?.view()?))
         }
-        TopQuery::Endpoints => TopAnswer::Endpoints(list(client, &limited("/v1/endpoints"))?),
-        TopQuery::Sources => TopAnswer::Sources(list(client, &limited("/v1/sources"))?),
-        TopQuery::DeadLetters => TopAnswer::DeadLetters(list(client, &limited("/v1/dlq"))?),
+
+        // Of these there are so few that all can be shown, and none that fails is missing.
+        TopQuery::Endpoints => TopAnswer::Endpoints(list(client, "/v1/endpoints")?),
+        TopQuery::TroubledEndpoints => TopAnswer::Endpoints(troubled(client)?),
+        TopQuery::Sources => TopAnswer::Sources(list(client, "/v1/sources")?),
+        TopQuery::DeadLetters => {
+            let target = path("/v1/dlq", &[("limit", Some(ROWS.to_string()))]);
+            TopAnswer::DeadLetters(list(client, &target)?)
+        }
+
         TopQuery::Waiting => {
             let deliveries = waiting(client, None)?;
             let is_all = deliveries.len() < WAITING;
@@ -107,8 +113,12 @@ pub fn ask(client: &AdminClient, query: &TopQuery) -> Result<TopAnswer, CtlError
     })
 }
 
-fn limited(list: &str) -> String {
-    path(list, &[("limit", Some(ROWS.to_string()))])
+fn troubled(client: &AdminClient) -> Result<Vec<EndpointView>, CtlError> {
+    match list(client, "/v1/endpoints?state=troubled") {
+        // An older daemon knows no such state.
+        Err(CtlError::Usage(_)) => list(client, "/v1/endpoints"),
+        listed => listed,
+    }
 }
 
 fn list<V: DeserializeOwned>(client: &AdminClient, target: &str) -> Result<Vec<V>, CtlError> {
