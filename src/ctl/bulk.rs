@@ -14,7 +14,7 @@ use super::lists::delivery_params;
 use super::output::Output;
 use super::selection::{Selection, only_selection};
 use super::table::deliveries;
-use super::terminal::confirm;
+use super::terminal::{can_ask, confirm};
 use crate::api::IdsBody;
 use crate::api::values::Text;
 use crate::api::views::{CancelView, LeftOutView, RetryView};
@@ -90,27 +90,17 @@ pub(super) fn perform(
         false => delivery_ids(client, &args.ids)?,
     };
 
-    let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
-    if !ids.is_empty() {
-        if by_filter && !args.dry_run {
-            confirm(args.yes || out.json, &verb.asks(ids.len()))?;
-        }
-        for slice in ids.chunks(slice_of(ids.len())) {
-            let body = IdsBody { ids: Some(slice.to_vec()), dry_run: args.dry_run };
-            let answer = client.post(verb.target(), &body);
-            let answer = answer.map_err(|error| interrupted(error, &totals))?;
-            match verb {
-                BulkVerb::Retry => {
-                    let done: RetryView = answer.view()?;
-                    totals.add(done.queued, done.left_out);
-                }
-                BulkVerb::Cancel => {
-                    let done: CancelView = answer.view()?;
-                    totals.add(done.cancelled, done.left_out);
-                }
-            }
+    let asks = by_filter && !args.dry_run && !args.yes && !out.json && can_ask();
+    if asks {
+        // What matches is not what can be done: some are under way, or their endpoint is gone.
+        let counted = post(client, verb, &ids, true)?;
+        let left_out: usize = counted.left_out.values().sum();
+        match counted.matched.saturating_sub(left_out) {
+            0 => {}
+            count => confirm(false, &verb.asks(count))?,
         }
     }
+    let totals = post(client, verb, &ids, args.dry_run)?;
 
     let (matched, changed, dry_run) = (totals.matched, totals.changed, args.dry_run);
     let left_out = totals.left_out();
@@ -122,9 +112,35 @@ pub(super) fn perform(
     }
 }
 
+/// Does it to all of these, slice by slice.
+fn post(
+    client: &AdminClient,
+    verb: BulkVerb,
+    ids: &[Text<DeliveryId>],
+    dry_run: bool,
+) -> Result<BulkTotals, CtlError> {
+    let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
+    for slice in ids.chunks(slice_of(ids.len())) {
+        let body = IdsBody { ids: Some(slice.to_vec()), dry_run };
+        let answer = client.post(verb.target(), &body);
+        let answer = answer.map_err(|error| interrupted(error, &totals))?;
+        match verb {
+            BulkVerb::Retry => {
+                let done: RetryView = answer.view()?;
+                totals.add(done.queued, done.left_out);
+            }
+            BulkVerb::Cancel => {
+                let done: CancelView = answer.view()?;
+                totals.add(done.cancelled, done.left_out);
+            }
+        }
+    }
+    Ok(totals)
+}
+
 /// How many of so many deliveries one request names: always about the same number, because one that
 /// is alone is refused when it cannot be done, where of several those are counted.
-fn slice_of(count: usize) -> usize {
+pub(super) fn slice_of(count: usize) -> usize {
     count.div_ceil(count.div_ceil(limits::IDS).max(1)).max(1)
 }
 

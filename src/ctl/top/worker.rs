@@ -14,6 +14,7 @@ use crate::api::views::{
 };
 use crate::api::{DeadLettersBody, DeliveryFilter, EmptyBody, IdsBody};
 use crate::ctl::answer::Answer;
+use crate::ctl::bulk::slice_of;
 use crate::ctl::client::{AdminClient, path, resource};
 use crate::ctl::error::CtlError;
 use crate::ctl::table::{count, deliveries};
@@ -159,7 +160,7 @@ fn waiting(client: &AdminClient, endpoint: Option<&str>) -> Result<Vec<DeliveryV
 fn counted(client: &AdminClient, action: TopAction) -> TopAnswer {
     let number = match &action {
         TopAction::Hold(names) | TopAction::Release(names) => waiting_of(client, names),
-        TopAction::RetryWaiting(name) => waiting(client, Some(name)).map(|found| found.len()),
+        TopAction::RetryWaiting(name) => to_retry(client, name),
         TopAction::DiscardOf(name) => {
             let body = DeadLettersBody { dry_run: true, ..letters_of(name) };
             let answer = client.post("/v1/dlq/discard", &body);
@@ -172,6 +173,19 @@ fn counted(client: &AdminClient, action: TopAction) -> TopAnswer {
         Ok(number) => TopAnswer::Counted(action, number),
         Err(error) => TopAnswer::Failed(error.to_string()),
     }
+}
+
+/// How many of those that wait for an endpoint can be attempted now.
+fn to_retry(client: &AdminClient, name: &str) -> Result<usize, CtlError> {
+    let ids: Vec<_> = waiting(client, Some(name))?.into_iter().map(|d| d.id).collect();
+    let mut count = 0;
+    for slice in ids.chunks(slice_of(ids.len()).min(SLICE)) {
+        let body = IdsBody { dry_run: true, ..named(slice) };
+        let found: RetryView = client.post("/v1/deliveries/retry", &body)?.view()?;
+        let left_out: usize = found.left_out.iter().map(|left| left.count).sum();
+        count += found.matched.saturating_sub(left_out);
+    }
+    Ok(count)
 }
 
 fn waiting_of(client: &AdminClient, names: &[String]) -> Result<usize, CtlError> {
