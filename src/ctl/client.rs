@@ -143,7 +143,8 @@ impl AdminClient {
     ) -> Result<bool, CtlError> {
         let route = self.route()?;
         self.runtime.block_on(async {
-            let mut response = request(route.ready().await?, Method::GET, path, Bytes::new()).await?;
+            let mut response =
+                request(route.ready().await?, Method::GET, path, Bytes::new()).await?;
             if response.status() == hyper::StatusCode::NOT_FOUND {
                 return Ok(false);
             }
@@ -248,6 +249,11 @@ pub(super) async fn request(
     let broke = |error: hyper::Error| {
         // When all connections are taken, the daemon closes a new one before it answers.
         CtlError::Unreachable(match error.is_incomplete_message() {
+            // One that ended takes no other one.
+            _ if std::os::unix::net::UnixStream::connect(socket).is_err() => {
+                "the daemon ended while it was asked: see its log, and try again when it is back"
+                    .to_owned()
+            }
             true => format!("the daemon closed the connection: {error}: try again"),
             false => no_connection_left(&error.to_string()),
         })
