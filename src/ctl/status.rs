@@ -58,6 +58,7 @@ pub(super) fn screen(status: &StatusView, terminal: Terminal) -> String {
     totals(status, &mut screen);
     obstacles(status, &mut screen);
     worst::show(status, &mut screen.text, terminal);
+    deleted(status, &mut screen);
     shares(status, &mut screen);
     applied(status, &mut screen);
     disk(&status.log, &mut screen);
@@ -166,6 +167,17 @@ fn obstacles(status: &StatusView, screen: &mut Screen) {
         .collect::<Vec<_>>();
     if !shown.is_empty() {
         screen.line("pacing", &shown.join(", "));
+    }
+}
+
+/// Deleted endpoints that have dead letters, which belong to none that is listed.
+fn deleted(status: &StatusView, screen: &mut Screen) {
+    let mut label = "deleted";
+    for one in &status.deleted_with_dead {
+        let (name, dead) = (clean(&one.endpoint), count(one.dead, "dead letter"));
+        screen.line(label, &format!("{name}: {dead} of an endpoint that was deleted"));
+        let _ = writeln!(screen.text, "{:<10} > {}", "", clean(&one.command));
+        label = "";
     }
 }
 

@@ -203,6 +203,16 @@ fn a_check_says_in_one_line_what_needs_somebody() {
     let mut dead = well.clone();
     dead["deliveries"]["dead"] = json!(1);
     assert_eq!(of(&dead).reason, "ATTENTION: 1 dead letter");
+    dead["deleted_with_dead"] = json!([
+        {"endpoint": "old", "dead": 1, "command": "hookboxctl dlq discard --endpoint old"}
+    ]);
+    let expected =
+        "ATTENTION: 1 dead letter of deleted endpoints: hookboxctl dlq discard --endpoint old";
+    assert_eq!(of(&dead).reason, expected);
+    let screen = shown(&dead, plain_status);
+    let lines = "\ndeleted    old: 1 dead letter of an endpoint that was deleted\n           > \
+                 hookboxctl dlq discard --endpoint old\n";
+    assert!(screen.contains(lines), "{screen}");
     let mut damaged = well.clone();
     damaged["log"]["damage"] = json!([{"segment": 1, "first": 1, "last": 2, "what": "bits"}]);
     assert!(of(&damaged).reason.contains("1 damaged range"), "{:?}", of(&damaged));

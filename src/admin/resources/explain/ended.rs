@@ -5,16 +5,26 @@ use crate::api::views::{DeliveryDetailView, ReasonFacts, ReasonView};
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, DeliveryState};
 
-/// `hint` is what may be wrong with the secret.
+/// `hint` is what may be wrong with the secret; `is_deleted` says whether its endpoint is gone.
 pub fn ended(
     id: DeliveryId,
     state: DeliveryState,
     shown: &DeliveryDetailView,
-    hint: &str,
+    (hint, is_deleted): (&str, bool),
 ) -> ReasonView {
     match state {
         DeliveryState::Delivered => delivered(shown),
-        DeliveryState::Dead => dead(id, shown, hint),
+        DeliveryState::Dead => {
+            let again = match is_deleted {
+                false => format!("attempt it again with `hookboxctl dlq retry {id}`"),
+                true => format!(
+                    "its endpoint was deleted: deliver the event to another one with `hookboxctl \
+                     replay --event {} --to ENDPOINT`",
+                    shown.delivery.event
+                ),
+            };
+            dead(id, shown, hint, &again)
+        }
         _ => cancelled(state, shown),
     }
 }
@@ -32,7 +42,7 @@ fn delivered(shown: &DeliveryDetailView) -> ReasonView {
     ReasonView::new(text, &ReasonFacts::Delivered { number, at })
 }
 
-fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &str) -> ReasonView {
+fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &str, again: &str) -> ReasonView {
     let Some(reason) = shown.delivery.reason.clone() else {
         let facts = ReasonFacts::Dead { at: None, reason: None };
         return ReasonView::new("it is a dead letter".to_owned(), &facts);
@@ -42,8 +52,8 @@ fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &str) -> ReasonView {
     let answer = shown.history.last().and_then(|last| last.answer.as_ref());
     let words = answer.map(|words| format!(" ({words})")).unwrap_or_default();
     let text = format!(
-        "it was given up at {when}: {reason}{words}{hint}; attempt it again with `hookboxctl dlq \
-         retry {id}`, or drop it with `hookboxctl dlq discard {id}`"
+        "it was given up at {when}: {reason}{words}{hint}; {again}, or drop it with `hookboxctl \
+         dlq discard {id}`"
     );
     ReasonView::new(text, &ReasonFacts::Dead { at, reason: Some(reason) })
 }
