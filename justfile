@@ -109,8 +109,10 @@ deny:
     cargo deny --locked check licenses bans sources
     .ci/advisories
 
-# Fuzz each target for so many seconds
+# Fuzz each target for so many seconds; cargo-fuzz is installed below target/tools where there is none
 fuzz SECONDS="10":
+    export PATH="$PATH:$PWD/target/tools/bin"; \
+    command -v cargo-fuzz >/dev/null || cargo install --quiet --locked --root target/tools cargo-fuzz; \
     for target in $(cd fuzz && ls fuzz_targets | grep -v common | sed 's/\.rs$//'); do \
         mkdir -p "fuzz/corpus/$target" "fuzz/seeds/$target"; \
         RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \

@@ -35,7 +35,7 @@ fn same(node: Node<'_>, value: &Value, pointers: &mut Vec<(String, Value)>, path
         | (JsonKind::False, Value::Bool(false)) => {}
         (JsonKind::Number, Value::Number(number)) => {
             let text = node.number().expect("a number").text();
-            assert_eq!(text.parse::<f64>().ok(), number.as_f64(), "{text}");
+            assert!(near(text, number), "{text} {number}");
             assert!(Number::new(text).compare(Number::new(text)).is_eq());
         }
         (JsonKind::Text, Value::String(text)) => {
@@ -64,13 +64,17 @@ fn same(node: Node<'_>, value: &Value, pointers: &mut Vec<(String, Value)>, path
     }
 }
 
+/// `serde_json` rounds long fractions in a fast way, which may miss the nearest number by a bit.
+fn near(text: &str, number: &serde_json::Number) -> bool {
+    let (Ok(a), Some(b)) = (text.parse::<f64>(), number.as_f64()) else { return false };
+    (a - b).abs() <= a.abs() * 1e-15 + f64::MIN_POSITIVE
+}
+
 fn agrees(found: Option<PointerValue>, value: &Value) -> bool {
     match (found, value) {
-        (Some(PointerValue::Text { text, exact }), Value::String(expected)) => {
-            exact && text == *expected
-        }
+        (Some(PointerValue::Text(text)), Value::String(expected)) => text == *expected,
         (Some(PointerValue::Number(text)), Value::Number(number)) => {
-            text.parse::<f64>().ok() == number.as_f64()
+            near(&text, number)
         }
         (Some(PointerValue::Bool(is)), Value::Bool(expected)) => is == *expected,
         (Some(PointerValue::Null), Value::Null) => true,

@@ -5,6 +5,11 @@ import pathlib
 from debian import REPOSITORY, Debian, run
 
 UNIT = "/usr/lib/systemd/system/hookbox-nats@.service"
+# Stands for systemctl while a package is upgraded: two bridges run.
+STAND_IN = """#!/bin/sh
+printf '%s\\n' "$*" >>/run/calls
+case "$*" in *list-units*) printf 'hookbox-nats@%s.service loaded active running\\n' main other ;; esac
+"""
 
 
 def built(programs):
@@ -32,7 +37,13 @@ def the_bridge_is_installed_beside_the_daemon(package, _, programs):
         ours = [line for line in said.stderr.splitlines() if "hookbox" in line]
         assert not ours, ours
         said = debian.do("systemd-analyze", "security", "--offline=true", "--threshold=15", UNIT, check=False)
+        print(said.stdout.strip().splitlines()[-1])
         assert said.returncode == 0, said.stdout
+        page = debian.root / "usr/share/man/man8/hookbox-nats.8.gz"
+        said = run("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page, env={**os.environ, "LC_ALL": "C.UTF-8"})
+        assert said.stderr == "", said.stderr
+
+        an_upgrade_restarts_what_comes_back(debian, bridge)
 
         # What the administrator wrote is kept; an empty folder is not.
         debian.dpkg("-r", "hookbox-nats")
@@ -42,6 +53,22 @@ def the_bridge_is_installed_beside_the_daemon(package, _, programs):
         (debian.root / "etc/hookbox/nats/main.toml").unlink()
         debian.dpkg("-P", "hookbox-nats")
         assert not (debian.root / "etc/hookbox/nats").exists()
+
+
+def an_upgrade_restarts_what_comes_back(debian, bridge):
+    systemctl = debian.root / "usr/bin/systemctl"
+    kept = systemctl.with_name("systemctl.kept")
+    systemctl.rename(kept)
+    debian.write("usr/bin/systemctl", STAND_IN, 0o755)
+    debian.write("etc/hookbox/nats/other.toml", "[nats]\nservrs = []\n")
+    (debian.root / "run/systemd/system").mkdir(parents=True)
+    said = debian.dpkg("-i", bridge)
+    calls = (debian.root / "run/calls").read_text()
+    assert "try-restart hookbox-nats@main.service" in calls and "restart hookbox-nats@other" not in calls, calls
+    assert "other.toml:2" in said and "other.toml is broken, so the old bridge goes on" in said, said
+    (debian.root / "run/systemd/system").rmdir()
+    (debian.root / "etc/hookbox/nats/other.toml").unlink()
+    kept.rename(systemctl)
 
 
 TESTS = [the_bridge_is_installed_beside_the_daemon]

@@ -56,12 +56,12 @@ impl Default for CallerContext {
         let caller = Caller { uid, gid: 0, pid: None, may: Permission::Own };
         Self {
             caller,
-            lists: permits(limits::ADMIN_LISTS, limits::ADMIN_WALKS_KEPT),
-            walks: permits(limits::ADMIN_WALKS, limits::ADMIN_WALKS_KEPT),
+            lists: permits(limits::ADMIN_LISTS, limits::ADMIN_WALKS_RESERVED),
+            walks: permits(limits::ADMIN_WALKS, limits::ADMIN_WALKS_RESERVED),
             bodies: permits(limits::ADMIN_BODIES, 0),
-            sends: permits(limits::ADMIN_SENDS, limits::ADMIN_KEPT),
-            checks: permits(limits::ADMIN_CHECKS, limits::ADMIN_CHECKS_KEPT),
-            consumers: permits(limits::CONSUMERS, limits::CONSUMERS_KEPT),
+            sends: permits(limits::ADMIN_SENDS, limits::ADMIN_RESERVED),
+            checks: permits(limits::ADMIN_CHECKS, limits::ADMIN_CHECKS_RESERVED),
+            consumers: permits(limits::CONSUMERS, limits::CONSUMERS_RESERVED),
         }
     }
 }

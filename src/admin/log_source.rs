@@ -39,6 +39,8 @@ pub trait LogSource: Send + Sync {
     fn read_sifted(&self, seq: Seq, sieve: &Sieve) -> Result<Option<Record>, LogReadError>;
     /// Records from `from` on, oldest first.
     fn forward(&self, from: Seq) -> RecordReader<'_>;
+    /// The same; those that the sieve does not let pass without their contents.
+    fn forward_sifted(&self, from: Seq, sieve: Sieve) -> SiftedReader<'_>;
     /// Records before `before`, newest first.
     fn backward(&self, before: Seq) -> RecordReader<'_>;
     /// The same; those that the sieve does not let pass without their contents.
@@ -84,6 +86,11 @@ impl LogSource for Reader {
 
     fn forward(&self, from: Seq) -> RecordReader<'_> {
         let records = self.forward(from);
+        Box::new(records.map(|item| item.map_err(|error| LogReadError(error.to_string()))))
+    }
+
+    fn forward_sifted(&self, from: Seq, sieve: Sieve) -> SiftedReader<'_> {
+        let records = self.forward_sifted(from, sieve);
         Box::new(records.map(|item| item.map_err(|error| LogReadError(error.to_string()))))
     }
 

@@ -92,6 +92,11 @@ impl LogSource for MemoryLog {
         )
     }
 
+    fn forward_sifted(&self, from: Seq, sieve: Sieve) -> SiftedReader<'_> {
+        let sifted = move |seq| Some(Ok((seq, self.sifted(seq, &sieve)?)));
+        Box::new((from.max(self.first)..=self.durable()).filter_map(sifted))
+    }
+
     fn backward(&self, before: Seq) -> RecordReader<'_> {
         let end = before.min(self.durable() + 1);
         Box::new((self.first..end).rev().filter_map(|seq| Some(Ok((seq, self.get(seq)?)))))

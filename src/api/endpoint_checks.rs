@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use super::spec::SpecError;
 use super::text::{Argument, DaemonFile, HeaderTemplate, KeyPin};
-use crate::model::{CatchUpMode, Endpoint, HeadOfLine, Order, TargetError, TargetUrl, limits};
+use crate::model::time::format_duration_ms;
+use crate::model::{
+    CatchUpMode, Endpoint, HeadOfLine, Order, TargetError, TargetUrl, canonical_header_name, limits,
+};
 
 /// Settings that contradict each other.
 pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
@@ -39,10 +42,22 @@ pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
             "batches and templates cannot be combined: leave out one of them",
         );
     }
+    if let Some(batch) = endpoint.batch.as_ref()
+        && batch.max_wait_ms >= endpoint.retry.max_age_ms
+    {
+        let wait = format_duration_ms(batch.max_wait_ms);
+        let age = format_duration_ms(endpoint.retry.max_age_ms);
+        let why = format!(
+            "a batch waits {wait} for more events, and after {age} (--max-age) a delivery is given \
+             up: choose a shorter --batch-max-wait, or a longer --max-age"
+        );
+        return refused("batch_max_wait", &why);
+    }
     if endpoint.burst.is_some() && endpoint.rate.is_none() {
         return refused("burst", "needs a rate: give --rate, too");
     }
 
+    check_encrypted(endpoint)?;
     match endpoint.catch_up.mode {
         CatchUpMode::Newest | CatchUpMode::Latest if endpoint.order != Order::None => refused(
             "catch_up",
@@ -59,6 +74,31 @@ pub(super) fn check_together(endpoint: &Endpoint) -> Result<(), SpecError> {
     }
 }
 
+/// Settings of TLS have no effect where nothing is encrypted: whoever gives them believes that the
+/// receiver is checked.
+fn check_encrypted(endpoint: &Endpoint) -> Result<(), SpecError> {
+    let Ok(target) = endpoint.url.target() else { return Ok(()) };
+    // Other targets have no settings of HTTP at all, which is refused elsewhere.
+    if target.is_encrypted() || !target.speaks_http() {
+        return Ok(());
+    }
+
+    let via = &endpoint.via;
+    let given = [
+        ("client_cert", via.client_cert.is_some()),
+        ("client_key", via.client_key.is_some()),
+        ("ca", via.ca.is_some()),
+        ("pin", !via.pins.is_empty()),
+    ];
+    let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+    let option = key.replace('_', "-");
+    let why = format!(
+        "has no effect here, because only requests to an https:// URL are encrypted: write \
+         --url https://…, or leave it out (--reset {option})"
+    );
+    Err(SpecError::of(key, &why))
+}
+
 pub(super) fn header_templates(
     given: &[HeaderTemplate],
 ) -> Result<Vec<(String, String)>, SpecError> {
@@ -68,12 +108,26 @@ pub(super) fn header_templates(
             &format!("has at most {} entries", limits::TEMPLATE_HEADERS),
         ));
     }
+
     let mut headers: Vec<(String, String)> = Vec::new();
     for header in given {
         let (name, value) = header.parts();
-        if headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            return Err(SpecError::of("header", &format!("'{name}' is given twice")));
+
+        // Proxies and CGI read `X_Tenant` and `X-Tenant` as one, and each takes another of the two.
+        let read_as = |name: &str| canonical_header_name(&name.to_ascii_lowercase()).into_owned();
+        if let Some((known, _)) = headers.iter().find(|(known, _)| read_as(known) == read_as(&name))
+        {
+            let why = match known.eq_ignore_ascii_case(&name) {
+                true => format!("'{name}' is given twice"),
+                false => {
+                    format!(
+                        "'{known}' and '{name}' are one header to many receivers: leave one out"
+                    )
+                }
+            };
+            return Err(SpecError::of("header", &why));
         }
+
         headers.push((name, value));
     }
     Ok(headers)

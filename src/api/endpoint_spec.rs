@@ -210,6 +210,15 @@ spec! {
     }
 }
 
+/// How the endpoint is reached, as far as that has an effect: see [`effective`].
+fn effective_connect(endpoint: &Endpoint) -> ConnectSettings {
+    let via = endpoint.via.clone();
+    match endpoint.url.target().is_ok_and(|target| target.speaks_http() && !target.is_encrypted()) {
+        true => ConnectSettings { proxy: via.proxy, bind: via.bind, ..ConnectSettings::default() },
+        false => via,
+    }
+}
+
 /// The time for an attempt, and the key of which the latest counts, where they have an effect.
 /// Older versions stored them elsewhere, too. There they are refused now, and must not stand in the
 /// way of a change to others.
@@ -231,7 +240,7 @@ impl EndpointSpec {
             HeadOfLine::Park { after } => (HeadPolicy::Park, Some(Int::from_u32(after))),
         };
         let batch = endpoint.batch;
-        let (template, connect) = (&endpoint.template, &endpoint.via);
+        let (template, connect) = (&endpoint.template, effective_connect(endpoint));
         let (timeout_ms, latest_key) = effective(endpoint);
         let file = |path: &std::path::PathBuf| DaemonFile(path.display().to_string());
 

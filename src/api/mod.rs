@@ -23,6 +23,7 @@ pub mod endpoint_spec;
 pub mod given;
 #[cfg(test)]
 mod schema;
+mod secret_choice;
 pub mod source_spec;
 pub mod source_warnings;
 pub mod spec;
@@ -39,5 +40,6 @@ pub use bodies::{
     ReplayBody, RotateBody, SendEventBody, TestEndpointBody,
 };
 pub use endpoint_spec::EndpointSpec;
+pub use secret_choice::SecretChoice;
 pub use source_spec::SourceSpec;
 pub use spec::{Patch, Spec, SpecError};

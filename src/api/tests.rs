@@ -85,7 +85,7 @@ fn the_settings_of_batches_survive() {
 
 #[test]
 fn every_setting_of_an_endpoint_survives_and_is_reset_on_its_own() {
-    let plain = Endpoint::new("a", "http://x/");
+    let plain = Endpoint::new("a", "https://x/");
     let full = changed(&plain, &every_setting()).expect("well-formed");
     let spec = EndpointSpec::of(&full);
 
@@ -134,6 +134,20 @@ fn batches_end_with_their_number_of_events() {
     assert_eq!(batched.batch.map(|batch| (batch.max_events, batch.max_bytes)), Some((100, 1024)));
     let ended = changed(&batched, &json!({"batch_max_events": null})).expect("none");
     assert_eq!(ended.batch, None);
+}
+
+#[test]
+fn a_batch_does_not_wait_until_its_events_are_given_up() {
+    let plain = Endpoint::new("a", "http://x/");
+    let refused = changed(&plain, &json!({"batch_max_wait": "6s", "max_age": "6s"}));
+    let why = refused.expect_err("only dead letters").to_string();
+    assert!(why.contains("batch_max_wait") && why.contains("--max-age"), "{why}");
+    assert!(changed(&plain, &json!({"batch_max_wait": "6s", "max_age": "7s"})).is_ok());
+
+    // Whichever of the two is changed.
+    let batched = changed(&plain, &json!({"batch_max_wait": "20s"})).expect("well-formed");
+    assert!(changed(&batched, &json!({"max_age": "6s"})).is_err());
+    assert!(changed(&plain, &json!({"max_age": "1s"})).is_ok(), "without batches");
 }
 
 /// One that is taken and changes nothing is a promise that is not kept.
@@ -236,6 +250,8 @@ fn what_is_refused_names_the_setting() {
         (json!({"retry_base": "9s", "retry_max": "5s"}), "less than retry_base"),
         (json!({"header": ["no colon"]}), "Name: value or template"),
         (json!({"header": ["A: 1", "a: 2"]}), "given twice"),
+        (json!({"header": ["X-Tenant: 1", "x_tenant: 2"]}), "one header to many receivers"),
+        (json!({"header": ["X.Tenant: 1", "X-A: 0", "X_Tenant: 2"]}), "leave one out"),
         (json!({"bind": "localhost"}), "'bind'"),
         (json!({"ca": "relative.pem"}), "absolute"),
         (json!({"arg": ["a\u{0}b"]}), "NUL"),
@@ -247,6 +263,33 @@ fn what_is_refused_names_the_setting() {
         let why = changed(&endpoint, &body).expect_err("refused");
         assert!(why.contains(words), "{body}: {why}");
     }
+}
+
+#[test]
+fn settings_of_tls_are_for_encrypted_requests() {
+    let with = |url: &str, body: &Value| changed(&Endpoint::new("a", url), body);
+    let pin = json!({"pin": ["sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]});
+    for (body, option) in [
+        (json!({"ca": "/a"}), "(--ca): has no effect here"),
+        (json!({"client_cert": "/c", "client_key": "/k"}), "(--client-cert): has no effect"),
+        (json!({"client_key": "/k"}), "or leave it out (--reset client-key)"),
+        (pin, "(--pin): has no effect"),
+    ] {
+        for url in ["http://x/", "unix:/run/app.sock:/"] {
+            let why = with(url, &body).expect_err(url);
+            assert!(why.contains(option) && why.contains("https://"), "{url} {body}: {why}");
+        }
+        assert!(with("https://x/", &body).is_ok(), "{body}");
+    }
+
+    // An older log may have them: they have no effect, and are in nobody's way.
+    let mut old = Endpoint::new("a", "http://x/");
+    old.via.ca = Some("/a".into());
+    let updated = changed(&old, &json!({"timeout": "3s"})).expect("another setting");
+    assert_eq!(updated.via.ca, None);
+    // But they are not dropped in silence together with the encryption.
+    let safe = with("https://x/", &json!({"ca": "/a"})).expect("a setting of TLS");
+    assert!(changed(&safe, &json!({"url": "http://x/"})).expect_err("refused").contains("--ca"));
 }
 
 #[test]

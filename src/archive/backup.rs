@@ -5,13 +5,10 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use super::error::{ArchiveError, ArchiveResult};
-use super::source::PieceSource;
+use super::source::{PieceSource, ROUNDS};
 use crate::log::{Head, LogCopy, Piece, SegmentEnd};
 use crate::model::Seq;
 use crate::trust;
-
-/// How often a copy continues with segments that came while it was made.
-const ROUNDS: usize = 1000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupSummary {
@@ -141,81 +138,12 @@ impl Copied {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::path::Path;
 
     use super::{PieceSource, backup};
-    use crate::archive::ArchiveResult;
-    use crate::log::{Log, Options, Piece, Reader, Recovered};
+    use crate::archive::testing::BusyLog;
+    use crate::log::{Log, Options, Recovered};
     use crate::model::Seq;
-    use crate::record::Record;
-
-    /// A log that is rolled and shortened while it is copied.
-    struct BusyLog {
-        log: RefCell<Log>,
-        reader: Reader,
-        /// What happens before, or behind, the pieces of the segment that begins with this record.
-        before: fn(&BusyLog, Seq),
-        behind: fn(&BusyLog, Seq),
-    }
-
-    impl BusyLog {
-        /// Its segments begin with the records 1, 11 and 21, and it ends with 25.
-        fn new(dir: &Path, before: fn(&Self, Seq), behind: fn(&Self, Seq)) -> Self {
-            let options = Options { dir: dir.join("log"), ..Options::default() };
-            let Recovered { log, reader, .. } = Log::open(options, 1).expect("opens");
-            let busy = Self { log: RefCell::new(log), reader, before, behind };
-            for _ in 0..2 {
-                busy.fill(10);
-                busy.roll();
-            }
-            busy.fill(5);
-            busy
-        }
-
-        fn fill(&self, count: u64) {
-            for event in 0..count {
-                let record = Record::DuplicateSeen { event, at: event };
-                let _durable = self.log.borrow_mut().commit(&[record]).expect("commits");
-            }
-        }
-
-        fn roll(&self) {
-            self.log.borrow_mut().roll(b"state", 2).expect("rolls");
-        }
-
-        /// As retention does: a record of it comes first.
-        fn drop_segment(&self, first: Seq) {
-            let segments = self.reader.segments();
-            let found = segments.iter().find(|segment| segment.first == first).expect("there");
-            let (last, head) = (found.last.expect("it is not empty"), found.head);
-            let mut log = self.log.borrow_mut();
-            let record = Record::SegmentDropped { first, last, head, at: 1 };
-            let _durable = log.commit(&[record]).expect("commits");
-            log.drop_segment(first).expect("drops");
-        }
-    }
-
-    impl PieceSource for BusyLog {
-        fn segments(&self) -> ArchiveResult<Vec<Seq>> {
-            Ok(self.reader.segments().into_iter().map(|segment| segment.first).collect())
-        }
-
-        fn pieces(
-            &self,
-            first: Seq,
-            take: &mut dyn FnMut(Piece) -> ArchiveResult<()>,
-        ) -> ArchiveResult<bool> {
-            (self.before)(self, first);
-            let mut taken = Ok(());
-            let there = self.reader.pieces(first, &mut |piece| {
-                taken = take(piece);
-                taken.is_ok()
-            })?;
-            (self.behind)(self, first);
-            taken.map(|()| there)
-        }
-    }
 
     /// The records of the backup, which has all from the first one on.
     fn backed_up(source: &BusyLog, data: &Path) -> Vec<Seq> {
@@ -248,7 +176,7 @@ mod tests {
                 busy.fill(5);
             }
         };
-        let source = BusyLog::new(dir.path(), before, behind);
+        let source = BusyLog::of_three(dir.path(), before, behind);
         let records = backed_up(&source, &dir.path().join("copy"));
         assert_eq!(records, (11..=36).collect::<Vec<_>>());
     }
@@ -262,7 +190,7 @@ mod tests {
                 busy.drop_segment(11);
             }
         };
-        let source = BusyLog::new(dir.path(), |_, _| {}, behind);
+        let source = BusyLog::of_three(dir.path(), |_, _| {}, behind);
         let records = backed_up(&source, &dir.path().join("copy"));
         assert_eq!(records, (21..=27).collect::<Vec<_>>());
     }
@@ -270,7 +198,7 @@ mod tests {
     #[test]
     fn a_copy_takes_no_segment_that_does_not_follow() {
         let dir = tempfile::tempdir().expect("a folder");
-        let source = BusyLog::new(dir.path(), |_, _| {}, |_, _| {});
+        let source = BusyLog::of_three(dir.path(), |_, _| {}, |_, _| {});
         let mut copy = super::LogCopy::begin(&dir.path().join("copy")).expect("begins");
         source.pieces(1, &mut |piece| Ok(copy.take(piece)?)).expect("the first");
         let refused = source.pieces(21, &mut |piece| Ok(copy.take(piece)?));

@@ -2,23 +2,26 @@
 //!
 //! The newest segment is read first and folded into the state: that is the moment the export is of.
 //! Then all segments are read from the oldest on; before that, those in which dead letters are, for
-//! their last attempts. Deliveries that a replay made are not exported: an event has those of its
-//! own fan-out.
+//! their last attempts. When retention drops a segment before its turn comes, it has relocated what
+//! is needed of it to the end of the log, behind that moment: there its events are looked for at
+//! last. Deliveries that a replay made are not exported: an event has those of its own fan-out.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
 use serde_json::Value;
 
 use super::cloud_event::to_cloud_event;
 use super::error::ArchiveResult;
-use super::fold::{DeadLetterLines, delivery_lines, read_dead_letters, state_at_end};
+use super::fold::{DeadLetterLines, delivery_lines, read_behind, read_dead_letters, state_at_end};
 use super::output::write_line;
 use super::source::PieceSource;
 use crate::log::Piece;
-use crate::model::{EndpointId, Event, EventFilter, EventTraits, Seq};
-use crate::queue::State;
+use crate::model::similar::nearest;
+use crate::model::{EndpointId, Event, EventFilter, EventTraits, Seq, limits};
+use crate::queue::{OWN_SOURCE, State};
 use crate::record::Record;
 use crate::record::line::EventLine;
 
@@ -64,6 +67,12 @@ pub struct ExportSummary {
     pub last: Seq,
     /// Records that could not be read, in words.
     pub missing: Vec<String>,
+    /// The last record that retention dropped before its turn came: what was needed up to there is
+    /// exported all the same.
+    pub dropped_to: Option<Seq>,
+    /// What the filter names and nothing is, in words; where something was exported, nothing is
+    /// asked.
+    pub unknown: Option<String>,
 }
 
 /// Writes the events of a log that match the filter.
@@ -76,8 +85,7 @@ pub fn export(
     format: LineFormat,
     out: &mut dyn Write,
 ) -> ArchiveResult<ExportSummary> {
-    let segments = source.segments()?;
-    let state = state_at_end(source, &segments)?;
+    let (segments, state) = state_at_end(source)?;
     let dead_letters = read_dead_letters(source, &segments, &state)?;
     let end = state.next_seq - 1;
     let mut exporter = Exporter {
@@ -87,20 +95,27 @@ pub fn export(
         next: Some(state.first_seq),
         state,
         dead_letters,
-        first_readable: None,
-        relocated: HashSet::new(),
+        done: RoaringTreemap::new(),
+        gone: RoaringTreemap::new(),
+        kinds: BTreeSet::new(),
         summary: ExportSummary { last: end, ..ExportSummary::default() },
     };
 
-    let behind = segments.iter().skip(1).copied().chain([Seq::MAX]);
+    let behind = segments.iter().skip(1).copied().chain([end + 1]);
     for (segment, behind) in segments.iter().copied().zip(behind) {
         exporter.check_gap(segment);
-        if filter.overlaps(segment, behind - 1) {
-            source.pieces(segment, &mut |piece| exporter.piece(segment, &piece))?;
-        } else {
-            exporter.first_readable.get_or_insert(segment);
+        if !filter.overlaps(segment, behind - 1) {
+            exporter.done.insert_range(segment..behind);
+        } else if !source.pieces(segment, &mut |piece| exporter.piece(&piece))? {
+            exporter.gone.insert_range(segment..behind);
         }
     }
+
+    exporter.summary.dropped_to = exporter.gone.max();
+    if !exporter.gone.is_empty() {
+        read_behind(source, end, &mut |piece| exporter.piece_behind(&piece))?;
+    }
+    exporter.summary.unknown = exporter.unknown();
     Ok(exporter.summary)
 }
 
@@ -115,11 +130,13 @@ struct Exporter<'a> {
     /// The record that has to follow; at the beginning the first one that retention has not
     /// dropped. Unknown behind a segment that was not read.
     next: Option<Seq>,
-    /// The first segment that can be read: an event from before it is exported where it was
-    /// relocated to.
-    first_readable: Option<Seq>,
-    /// The relocated events that were exported.
-    relocated: HashSet<Seq>,
+    /// The events that were met, whether they were exported or not, and those whose own records
+    /// were left out: another record that holds one of them is a copy.
+    done: RoaringTreemap,
+    /// The records that retention dropped before their turn came.
+    gone: RoaringTreemap,
+    /// Types that were met, the first of them.
+    kinds: BTreeSet<String>,
     summary: ExportSummary,
 }
 
@@ -134,39 +151,102 @@ impl Exporter<'_> {
         }
     }
 
-    fn piece(&mut self, segment: Seq, piece: &Piece) -> ArchiveResult<()> {
+    fn piece(&mut self, piece: &Piece) -> ArchiveResult<()> {
         match piece {
-            Piece::Header(_) => _ = self.first_readable.get_or_insert(segment),
             Piece::Missing(what) => self.summary.missing.push(what.clone()),
             Piece::End(end) => self.next = Some(end.last + 1),
-            Piece::Checkpoint(_) | Piece::Frame(_) => {}
+            Piece::Header(_) | Piece::Checkpoint(_) | Piece::Frame(_) => {}
         }
 
         for (at, record) in piece.records()? {
-            if at <= self.summary.last && self.filter.overlaps(at, at) {
-                self.record(at, record)?;
+            if at <= self.summary.last {
+                self.record(at, &record)?;
             }
         }
         Ok(())
     }
 
-    fn record(&mut self, at: Seq, record: Record) -> ArchiveResult<()> {
+    fn record(&mut self, at: Seq, record: &Record) -> ArchiveResult<()> {
         let Some(held) = record.held_event() else { return Ok(()) };
-        if held.relocated_from.is_some_and(|original| !self.is_to_export(original, at)) {
+        let original = held.relocated_from.unwrap_or(at);
+        // An event is exported at its own record as long as that can be read, and otherwise at the
+        // newest copy.
+        if original != at && self.place_of(original).is_some_and(|newest| newest != at) {
             return Ok(());
         }
-        self.event(held.event, held.fan_out)
+
+        let is_wanted = self.filter.overlaps(at, at);
+        if (is_wanted || original == at) && self.done.insert(original) && is_wanted {
+            self.event(held.event, held.fan_out)?;
+        }
+        Ok(())
     }
 
-    /// Whether this copy of a relocated event is the one to export: its original cannot be read,
-    /// and it is the newest.
-    fn is_to_export(&mut self, original: Seq, at: Seq) -> bool {
-        let is_before = self.first_readable.is_some_and(|first| original < first);
-        let newest = self.state.moved.get(original).unwrap_or(at);
-        is_before && newest == at && self.relocated.insert(original)
+    /// The piece of a segment behind the moment of the export: what was relocated to there since.
+    fn piece_behind(&mut self, piece: &Piece) -> ArchiveResult<()> {
+        if let Piece::Missing(what) = piece
+            && !self.summary.missing.contains(what)
+        {
+            self.summary.missing.push(what.clone());
+        }
+
+        for (at, record) in piece.records()? {
+            let Some(held) = record.held_event().filter(|_| at > self.summary.last) else {
+                continue;
+            };
+            let Some(original) = held.relocated_from else { continue };
+            // Where it stood at that moment.
+            let place = self.place_of(original).unwrap_or(original);
+            let is_wanted = self.gone.contains(place) && self.filter.overlaps(place, place);
+            if is_wanted && self.done.insert(original) {
+                self.event(held.event, held.fan_out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Why nothing was exported, where the filter names what is not there. As in lists, a source or
+    /// a type that is there and has no events is no mistake, and neither is a type that an endpoint
+    /// waits for.
+    fn unknown(&self) -> Option<String> {
+        let EventFilter { source, kind, event, .. } = &self.filter.events;
+        // What could not be read may have been it, and what lies outside of the range.
+        let is_whole = self.filter.from.is_none() && self.filter.to.is_none();
+        if self.summary.events > 0 || !self.summary.missing.is_empty() || !is_whole {
+            return None;
+        }
+
+        if let Some(id) = event {
+            return Some(format!("there is no event '{id}'"));
+        }
+        let mut sources = self.state.sources.values().map(|source| source.name.as_str());
+        if let Some(name) = source
+            && name != OWN_SOURCE
+            && !sources.any(|source| source == name)
+        {
+            let sources = self.state.sources.values().map(|source| source.name.as_str());
+            return Some(format!("there is no source '{name}'{}", meant(name, sources)));
+        }
+
+        let kind = kind.as_deref().filter(|kind| !kind.contains(['*', '?']))?;
+        let mut awaited = self.state.living().flat_map(|endpoint| &endpoint.settings.types);
+        let is_known = awaited.any(|glob| glob == kind) || self.kinds.contains(kind);
+        if is_known || self.kinds.len() >= limits::TYPES_REMEMBERED {
+            return None;
+        }
+        let kinds = self.kinds.iter().map(String::as_str);
+        Some(format!("no event in the log has the type '{kind}'{}", meant(kind, kinds)))
+    }
+
+    /// Where the copy of this event stands that counts.
+    fn place_of(&self, original: Seq) -> Option<Seq> {
+        self.state.moved.get(original)
     }
 
     fn event(&mut self, event: &Arc<Event>, fan_out: &[EndpointId]) -> ArchiveResult<()> {
+        if self.kinds.len() < limits::TYPES_REMEMBERED && !self.kinds.contains(&event.kind) {
+            self.kinds.insert(event.kind.clone());
+        }
         if !self.filter.events.matches(&EventTraits::from(&**event)) {
             return Ok(());
         }
@@ -178,3 +258,12 @@ impl Exporter<'_> {
         Ok(())
     }
 }
+
+/// Which one was probably meant.
+fn meant<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let meant = nearest(name, names);
+    meant.map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::{ArchiveError, ArchiveResult};
-use super::source::PieceSource;
+use super::source::{PieceSource, ROUNDS};
 use crate::log::Piece;
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq, limits};
@@ -38,18 +38,29 @@ pub(super) fn apply(state: &mut State, at: Seq, record: &Record) {
     let _ = state.apply(at, record);
 }
 
-/// The state at the log's end.
-pub(super) fn state_at_end(source: &dyn PieceSource, segments: &[Seq]) -> ArchiveResult<State> {
-    let Some(newest) = segments.last() else { return Ok(State::new()) };
+/// The segments of a log, and the state at its end.
+pub(super) fn state_at_end(source: &dyn PieceSource) -> ArchiveResult<(Vec<Seq>, State)> {
+    for _ in 0..ROUNDS {
+        let segments = source.segments()?;
+        let Some(newest) = segments.last() else { return Ok((segments, State::new())) };
+        if let Some(state) = state_behind(source, *newest)? {
+            return Ok((segments, state));
+        }
+    }
+    let what = "retention drops segments faster than they are read: try again";
+    Err(ArchiveError::Garbled(what.to_owned()))
+}
 
+/// The state at the end of a segment; `None` when it is gone.
+fn state_behind(source: &dyn PieceSource, segment: Seq) -> ArchiveResult<Option<State>> {
     let (mut checkpoint, mut state) = (Vec::new(), None);
-    source.pieces(*newest, &mut |piece| {
+    let there = source.pieces(segment, &mut |piece| {
         match &piece {
             Piece::Checkpoint(bytes) => checkpoint.extend_from_slice(bytes),
             Piece::Frame(_) | Piece::End(_) => {
                 let state = match &mut state {
                     Some(state) => state,
-                    None => state.insert(state_before(&std::mem::take(&mut checkpoint), *newest)?),
+                    None => state.insert(state_before(&std::mem::take(&mut checkpoint), segment)?),
                 };
                 for (at, record) in piece.records()? {
                     apply(state, at, &record);
@@ -60,33 +71,81 @@ pub(super) fn state_at_end(source: &dyn PieceSource, segments: &[Seq]) -> Archiv
         Ok(())
     })?;
 
-    state.ok_or_else(|| {
+    if there && state.is_none() {
         let what = "the log's newest segment came without its end: try again";
-        ArchiveError::Garbled(what.to_owned())
-    })
+        return Err(ArchiveError::Garbled(what.to_owned()));
+    }
+    Ok(state.filter(|_| there))
 }
 
-/// Reads the segments in which dead letters are.
+/// Reads the segments in which dead letters are. Of those that retention drops meanwhile, the dead
+/// letters are at the end of the log.
 pub(super) fn read_dead_letters(
     source: &dyn PieceSource,
     segments: &[Seq],
     state: &State,
 ) -> ArchiveResult<DeadLetterLines> {
-    let mut dead_letters = DeadLetterLines::new();
+    let (mut dead_letters, mut is_one_gone) = (DeadLetterLines::new(), false);
 
     let ends = segments.iter().skip(1).copied().chain([Seq::MAX]);
     for (segment, end) in segments.iter().copied().zip(ends) {
         if state.dead_letter_seqs.range_cardinality(segment..end) == 0 {
             continue;
         }
-        source.pieces(segment, &mut |piece| {
+        let there = source.pieces(segment, &mut |piece| {
             for (at, record) in piece.records()? {
                 add_dead_letter(state, at, &record, &mut dead_letters);
             }
             Ok(())
         })?;
+        is_one_gone |= !there;
+    }
+
+    if is_one_gone {
+        let end = state.next_seq - 1;
+        read_behind(source, end, &mut |piece| {
+            for (at, record) in piece.records()? {
+                if at > end {
+                    add_relocated(state, at, &record, &mut dead_letters);
+                }
+            }
+            Ok(())
+        })?;
     }
     Ok(dead_letters)
+}
+
+/// Reads the segments that hold records behind `end`, which is where retention has relocated to
+/// what is needed of the segments that it has dropped since; until none of these is dropped, too,
+/// before it is read. `take` gets pieces more than once then, and some from before `end`.
+pub(super) fn read_behind(
+    source: &dyn PieceSource,
+    end: Seq,
+    take: &mut dyn FnMut(Piece) -> ArchiveResult<()>,
+) -> ArchiveResult<()> {
+    for _ in 0..ROUNDS {
+        let segments = source.segments()?;
+        let mut are_all_there = true;
+        for (n, segment) in segments.iter().enumerate() {
+            let is_behind = segments.get(n + 1).is_none_or(|next| *next > end + 1);
+            are_all_there &= !is_behind || source.pieces(*segment, take)?;
+        }
+        if are_all_there {
+            return Ok(());
+        }
+    }
+    let what = "retention drops segments faster than they are read: try again";
+    Err(ArchiveError::Garbled(what.to_owned()))
+}
+
+/// Adds a dead letter that was relocated behind the end of `state`, if it was one there.
+fn add_relocated(state: &State, at: Seq, record: &Record, dead_letters: &mut DeadLetterLines) {
+    let Record::DeadLetterRecorded { dead, .. } = record else { return };
+    let DeliveryId { seq, endpoint } = dead.delivery;
+    let was_dead = state.endpoints.get(&endpoint).is_some_and(|found| found.dead.contains(seq));
+    if was_dead && !dead_letters.contains_key(&dead.delivery) {
+        insert_line(at, record, dead_letters);
+    }
 }
 
 /// Adds the dead letter that the record is about, if it is one still.
@@ -96,11 +155,15 @@ pub(super) fn add_dead_letter(
     record: &Record,
     dead_letters: &mut DeadLetterLines,
 ) {
-    let is_full = dead_letters.len() >= limits::EXPORTED_DEAD_LETTERS;
-    if !state.dead_letter_seqs.contains(at) || is_full {
+    if state.dead_letter_seqs.contains(at) {
+        insert_line(at, record, dead_letters);
+    }
+}
+
+fn insert_line(at: Seq, record: &Record, dead_letters: &mut DeadLetterLines) {
+    if dead_letters.len() >= limits::EXPORTED_DEAD_LETTERS {
         return;
     }
-
     if let Some(dead) = record.dead_letter(at) {
         let died_at = Some(rfc3339(dead.died_at));
         let line = DeadLetterLine { attempts: dead.attempts, died_at, reason: dead.reason };

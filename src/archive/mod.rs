@@ -35,13 +35,15 @@ mod offline_log;
 mod output;
 mod salvage;
 mod source;
+#[cfg(test)]
+mod testing;
 
 pub use backup::{BackupSummary, backup};
 pub use error::{ArchiveError, ArchiveResult};
 pub use export::{ExportFilter, ExportSummary, LineFormat, export};
 pub use import::slices;
 pub use offline_log::{OfflineLog, hex, is_head};
-pub use salvage::{SalvageSummary, damaged, salvage};
+pub use salvage::{SalvageSummary, damaged, holding, salvage};
 pub use source::{PieceDecoder, PieceSource};
 
 pub use crate::log::{LOG_FORMAT, Piece as LogPiece};

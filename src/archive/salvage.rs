@@ -55,6 +55,31 @@ pub fn damaged(data: &Path) -> ArchiveResult<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The folders in which these records lie, quarantined or not: a folder holds those from its number
+/// to before that of the next.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn holding(data: &Path, first: Seq, last: Seq) -> ArchiveResult<Vec<PathBuf>> {
+    let log = data.join("log");
+    let failed = |source| ArchiveError::Io { doing: "list", path: log.clone(), source };
+
+    let entries = fs::read_dir(&log).map_err(failed)?.flatten().map(|entry| entry.path());
+    let mut folders: Vec<(Seq, PathBuf)> = entries
+        .filter(|path| path.is_dir())
+        .filter_map(|path| number(&path).map(|(number, _)| (number, path)))
+        .collect();
+    folders.sort();
+
+    let numbers: Vec<Seq> = folders.iter().map(|(number, _)| *number).collect();
+    let is_asked = |begins: Seq| {
+        let next = numbers.iter().copied().find(|number| *number > begins);
+        begins <= last && next.is_none_or(|next| next > first)
+    };
+    let held = folders.into_iter().filter(|(begins, _)| is_asked(*begins));
+    Ok(held.map(|(_, path)| path).collect())
+}
+
 /// Writes what can be read in one segment. When its file cannot be read, all of it is missing.
 ///
 /// # Errors
@@ -176,4 +201,30 @@ fn number(path: &Path) -> Option<(Seq, bool)> {
         None => (name.strip_prefix("seg-").filter(|rest| rest.len() == 20)?, false),
     };
     Some((digits.parse().ok()?, quarantined))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holding;
+
+    #[test]
+    fn damage_is_looked_for_in_the_folders_that_hold_its_records() {
+        let data = tempfile::tempdir().expect("a folder");
+        for name in
+            ["seg-00000000000000000001", "bad-seg-00000000000000000011", "seg-00000000000000000021"]
+        {
+            std::fs::create_dir_all(data.path().join("log").join(name)).expect("a folder");
+        }
+        std::fs::write(data.path().join("log/seg-00000000000000000031"), "").expect("a file");
+
+        let found = |first, last| -> Vec<String> {
+            let found = holding(data.path(), first, last).expect("listed");
+            let name = |path: &std::path::PathBuf| path.file_name()?.to_str().map(str::to_owned);
+            found.iter().filter_map(name).collect()
+        };
+        assert_eq!(found(25, 40), ["seg-00000000000000000021"], "a scratch copy goes on in 40");
+        assert_eq!(found(10, 10), ["seg-00000000000000000001"]);
+        assert_eq!(found(11, 21).len(), 2);
+        assert_eq!(found(1, u64::MAX).len(), 3);
+    }
 }

@@ -4,6 +4,9 @@ use super::error::{ArchiveError, ArchiveResult};
 use crate::log::Piece;
 use crate::model::Seq;
 
+/// How often reading continues with segments that came while it was done.
+pub(super) const ROUNDS: usize = 1000;
+
 pub trait PieceSource {
     /// The first records of the log's segments, ascending; also of those that cannot be read, whose
     /// pieces say so.

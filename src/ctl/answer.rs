@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use super::error::CtlError;
-use crate::api::views::{ProblemLine, ProblemView};
+use crate::api::views::{MoreLine, MoreView, ProblemLine, ProblemView};
 
 /// The bytes of a body that an answer holds in base64.
 pub(super) fn decoded_body(base64: &str) -> Result<Vec<u8>, CtlError> {
@@ -54,6 +54,12 @@ impl Answer {
                  the daemon's version, or --json"
             ))
         })
+    }
+
+    /// How a list goes on that was answered before its end: a line of its own.
+    pub(super) fn more(&self) -> Option<MoreView> {
+        let is_one = self.json().starts_with("{\"more\":");
+        is_one.then(|| serde_json::from_str::<MoreLine>(self.json()).ok()).flatten().map(|l| l.more)
     }
 
     /// The problem that ended a list: a line of its own.

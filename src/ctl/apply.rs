@@ -11,7 +11,7 @@ use super::args::{ApplyArgs, DiffArgs, SetArgs, SetExportArgs};
 use super::client::{AdminClient, path};
 use super::error::CtlError;
 use super::output::Output;
-use super::table::{clean, count, text};
+use super::table::{clean, deliveries, text};
 use crate::api::ApplyBody;
 use crate::api::apply::{FileFormat, toml_text};
 use crate::api::views::{
@@ -167,7 +167,7 @@ fn totals(view: &ApplyView) -> String {
 
     let mut line = shown.join(", ");
     if view.cancelled > 0 {
-        let _ = write!(line, "; {} cancelled", count(view.cancelled as u64, "delivery"));
+        let _ = write!(line, "; {} cancelled", deliveries(view.cancelled));
     }
     line + "\n"
 }

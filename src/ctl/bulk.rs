@@ -1,5 +1,6 @@
 //! `delivery retry` and `delivery cancel`: by id, or all that pass a filter. Those of a filter are
 //! listed first, so that they are counted before anything is done, and then named slice by slice.
+//! `dlq retry` and `dlq discard` with more ids than a request takes, likewise.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,9 +16,9 @@ use super::output::Output;
 use super::selection::{Selection, only_selection};
 use super::table::deliveries;
 use super::terminal::{can_ask, confirm};
-use crate::api::IdsBody;
 use crate::api::values::Text;
-use crate::api::views::{CancelView, LeftOutView, RetryView};
+use crate::api::views::{CancelView, DiscardView, LeftOutView, RetryView};
+use crate::api::{DeadLettersBody, IdsBody};
 use crate::model::{DeliveryId, limits};
 
 /// Deliveries that one command takes: 32 MB of ids.
@@ -28,6 +29,9 @@ const MOST: usize = 1_000_000;
 pub(super) enum BulkVerb {
     Retry,
     Cancel,
+    /// Of dead letters.
+    RetryDead,
+    Discard,
 }
 
 impl BulkVerb {
@@ -35,6 +39,8 @@ impl BulkVerb {
         match self {
             Self::Retry => "/v1/deliveries/retry",
             Self::Cancel => "/v1/deliveries/cancel",
+            Self::RetryDead => "/v1/dlq/retry",
+            Self::Discard => "/v1/dlq/discard",
         }
     }
 
@@ -43,14 +49,16 @@ impl BulkVerb {
         match self {
             Self::Retry => &["pending"],
             Self::Cancel => &["pending", "in_flight", "held"],
+            Self::RetryDead | Self::Discard => &["dead"],
         }
     }
 
     fn asks(self, count: usize) -> String {
         let what = deliveries(count);
         match self {
-            Self::Retry => format!("This attempts {what} again now."),
+            Self::Retry | Self::RetryDead => format!("This attempts {what} again now."),
             Self::Cancel => format!("This cancels {what}: they are not delivered any more."),
+            Self::Discard => format!("This discards {what} for good."),
         }
     }
 }
@@ -71,8 +79,21 @@ impl BulkTotals {
         }
     }
 
-    fn left_out(self) -> Vec<LeftOutView> {
-        self.left_out.into_iter().map(|(why, count)| LeftOutView { why, count }).collect()
+    fn answer(self, verb: BulkVerb, dry_run: bool) -> Result<Answer, CtlError> {
+        let Self { matched, changed, left_out } = self;
+        let view = |(why, count)| LeftOutView { why, count };
+        let left_out = left_out.into_iter().map(view).collect();
+        match verb {
+            BulkVerb::Retry | BulkVerb::RetryDead => {
+                Answer::of(&RetryView { matched, queued: changed, dry_run, left_out })
+            }
+            BulkVerb::Cancel => {
+                Answer::of(&CancelView { matched, cancelled: changed, dry_run, left_out })
+            }
+            BulkVerb::Discard => {
+                Answer::of(&DiscardView { matched, discarded: changed, dry_run, left_out })
+            }
+        }
     }
 }
 
@@ -93,39 +114,62 @@ pub(super) fn perform(
     let asks = by_filter && !args.dry_run && !args.yes && !out.json && can_ask();
     if asks {
         // What matches is not what can be done: some are under way, or their endpoint is gone.
-        let counted = post(client, verb, &ids, true)?;
+        let mut counted = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
+        in_slices(client, verb, &ids, true, &mut counted)?;
         let left_out: usize = counted.left_out.values().sum();
         match counted.matched.saturating_sub(left_out) {
             0 => {}
             count => confirm(false, &verb.asks(count))?,
         }
     }
-    let totals = post(client, verb, &ids, args.dry_run)?;
 
-    let (matched, changed, dry_run) = (totals.matched, totals.changed, args.dry_run);
-    let left_out = totals.left_out();
-    match verb {
-        BulkVerb::Retry => Answer::of(&RetryView { matched, queued: changed, dry_run, left_out }),
-        BulkVerb::Cancel => {
-            Answer::of(&CancelView { matched, cancelled: changed, dry_run, left_out })
-        }
-    }
+    let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
+    in_slices(client, verb, &ids, args.dry_run, &mut totals)?;
+    totals.answer(verb, args.dry_run)
 }
 
-/// Does it to all of these, slice by slice.
-fn post(
+/// Attempts dead letters again or discards them; gives the answer that one request would have had.
+/// A filter is one request, and so are ids that fit into one.
+pub(super) fn dead_letters(
+    client: &AdminClient,
+    verb: BulkVerb,
+    body: &DeadLettersBody,
+) -> Result<Answer, CtlError> {
+    let Some(ids) = body.ids.as_deref().filter(|ids| ids.len() > limits::IDS) else {
+        return client.post(verb.target(), body);
+    };
+    let mut distinct = HashSet::new();
+    let mut ids: Vec<_> = ids.iter().filter(|id| distinct.insert(id.0)).cloned().collect();
+    ids.sort_unstable_by_key(|id| id.0);
+
+    let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
+    in_slices(client, verb, &ids, body.dry_run, &mut totals)?;
+    totals.answer(verb, body.dry_run)
+}
+
+/// Does it with these, slice by slice.
+fn in_slices(
     client: &AdminClient,
     verb: BulkVerb,
     ids: &[Text<DeliveryId>],
     dry_run: bool,
-) -> Result<BulkTotals, CtlError> {
-    let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
+    totals: &mut BulkTotals,
+) -> Result<(), CtlError> {
     for slice in ids.chunks(slice_of(ids.len())) {
-        let body = IdsBody { ids: Some(slice.to_vec()), dry_run };
-        let answer = client.post(verb.target(), &body);
-        let answer = answer.map_err(|error| interrupted(error, &totals))?;
+        let answer = match verb {
+            BulkVerb::Retry | BulkVerb::Cancel => {
+                client.post(verb.target(), &IdsBody { ids: Some(slice.to_vec()), dry_run })
+            }
+            BulkVerb::RetryDead | BulkVerb::Discard => {
+                let ids = Some(slice.to_vec());
+                let body = DeadLettersBody { ids, dry_run, ..DeadLettersBody::default() };
+                client.post(verb.target(), &body)
+            }
+        };
+        let answer = answer.map_err(|error| interrupted(error, totals))?;
+
         match verb {
-            BulkVerb::Retry => {
+            BulkVerb::Retry | BulkVerb::RetryDead => {
                 let done: RetryView = answer.view()?;
                 totals.add(done.queued, done.left_out);
             }
@@ -133,9 +177,13 @@ fn post(
                 let done: CancelView = answer.view()?;
                 totals.add(done.cancelled, done.left_out);
             }
+            BulkVerb::Discard => {
+                let done: DiscardView = answer.view()?;
+                totals.add(done.discarded, done.left_out);
+            }
         }
     }
-    Ok(totals)
+    Ok(())
 }
 
 /// How many of so many deliveries one request names: always about the same number, because one that

@@ -18,12 +18,21 @@ use super::answer::{Answer, detail};
 use super::error::CtlError;
 use super::server_identity;
 use super::ssh::{SshTarget, SshTunnel};
-use crate::api::views::ProblemView;
+use crate::api::views::{MoreView, ProblemView, TOTAL_HEADER};
 use crate::config::layers::{LOCAL_SOCKET, SYSTEM_SOCKET};
 use crate::model::limits;
 
 /// Bytes of one line of a list, and of one answer.
 const LINE_BYTES: usize = 128 << 20;
+
+/// How a list ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ListEnd {
+    /// The rows that it has in all, where the daemon knows it.
+    pub(super) total: Option<u64>,
+    /// How it goes on, when it was answered before its end.
+    pub(super) more: Option<MoreView>,
+}
 
 pub(super) struct AdminClient {
     /// As it was named.
@@ -117,14 +126,42 @@ impl AdminClient {
         self.answered(Method::DELETE, path, Bytes::new())
     }
 
-    /// Passes on the rows of a list as they arrive.
+    /// Passes on the rows of a list as they arrive, to its end.
     pub(super) fn list(
         &self,
         path: &str,
         row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
     ) -> Result<(), CtlError> {
-        self.exchange(Method::GET, path, Bytes::new(), row)
+        let (mut part, mut rows) = (path.to_owned(), 0);
+        loop {
+            let ended = self.list_part(&part, &mut |answer| {
+                rows += 1;
+                row(answer)
+            })?;
+            let Some(more) = ended.more else { return Ok(()) };
+            part = continued(path, rows, &more.after);
+        }
     }
+
+    /// The same until the daemon answers, which it does before the end when it finds nothing for a
+    /// while.
+    pub(super) fn list_part(
+        &self,
+        path: &str,
+        row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
+    ) -> Result<ListEnd, CtlError> {
+        let mut more = None;
+        let total =
+            self.exchange(Method::GET, path, Bytes::new(), &mut |answer| match answer.more() {
+                Some(found) => {
+                    more = Some(found);
+                    Ok(())
+                }
+                None => row(answer),
+            })?;
+        Ok(ListEnd { total, more })
+    }
+
     /// Sends text as it is.
     pub(super) fn post_text(&self, path: &str, text: &str) -> Result<Answer, CtlError> {
         let answer = self.answered(Method::POST, path, Bytes::copy_from_slice(text.as_bytes()));
@@ -167,13 +204,14 @@ impl AdminClient {
         answer.ok_or_else(nothing)
     }
 
+    /// Passes on the lines of an answer; gives how many rows there are in all, where it says so.
     fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
         row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
-    ) -> Result<(), CtlError> {
+    ) -> Result<Option<u64>, CtlError> {
         self.runtime.block_on(self.exchange_later(method, path, body, row))
     }
 
@@ -183,7 +221,7 @@ impl AdminClient {
         path: &str,
         body: Bytes,
         row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
-    ) -> Result<(), CtlError> {
+    ) -> Result<Option<u64>, CtlError> {
         let route = self.route()?;
         let asked = request(route.ready().await?, method, path, body).await;
         let mut response = asked.map_err(|error| match (&self.remote, error) {
@@ -192,6 +230,8 @@ impl AdminClient {
             (_, error) => error,
         })?;
         refusal(&mut response).await?;
+        let total = response.headers().get(TOTAL_HEADER).and_then(|total| total.to_str().ok());
+        let total = total.and_then(|total| total.parse().ok());
 
         // Complete lines are passed on at once; what is left is the beginning of the next one.
         let mut rest: Vec<u8> = Vec::new();
@@ -206,7 +246,7 @@ impl AdminClient {
             check_size(&rest)?;
         }
 
-        one(&rest, row)
+        one(&rest, row).map(|()| total)
     }
 }
 
@@ -413,6 +453,20 @@ pub(super) fn path(base: &str, params: &[(&str, Option<String>)]) -> String {
     if query.is_empty() { base.to_owned() } else { format!("{base}?{}", query.join("&")) }
 }
 
+/// The same list behind what it was answered with: so many rows, and where it goes on.
+fn continued(target: &str, rows: u64, after: &str) -> String {
+    let (base, query) = target.split_once('?').unwrap_or((target, ""));
+    let given = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("after="));
+    let mut query: Vec<String> = given
+        .map(|pair| match pair.strip_prefix("limit=").and_then(|limit| limit.parse::<u64>().ok()) {
+            Some(limit) => format!("limit={}", limit.saturating_sub(rows).max(1)),
+            None => pair.to_owned(),
+        })
+        .collect();
+    query.push(format!("after={}", encode(after)));
+    format!("{base}?{}", query.join("&"))
+}
+
 /// Percent-encodes everything but unreserved characters (RFC 3986 section 2.3).
 pub(super) fn encode(text: &str) -> String {
     use std::fmt::Write;
@@ -425,4 +479,16 @@ pub(super) fn encode(text: &str) -> String {
         }
     }
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::continued;
+
+    #[test]
+    fn a_list_goes_on_with_its_filter_and_the_rows_that_are_left() {
+        let first = "/v1/deliveries?state=pending&limit=50&after=dlv_1";
+        assert_eq!(continued(first, 8, "77"), "/v1/deliveries?state=pending&limit=42&after=77");
+        assert_eq!(continued("/v1/events", 0, "7"), "/v1/events?after=7");
+    }
 }

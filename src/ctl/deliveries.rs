@@ -69,7 +69,10 @@ pub(super) fn delivery(
 
 /// A page with the whole id that it continues after.
 fn whole_page(client: &AdminClient, page: &PageArgs) -> Result<PageArgs, CtlError> {
+    // A list that was answered before its end goes on after a record.
+    let is_record = |after: &String| after.bytes().all(|byte| byte.is_ascii_digit());
     let after = match &page.after {
+        Some(after) if is_record(after) => return Ok(page.clone()),
         Some(id) => delivery_ids(client, std::slice::from_ref(id))?.pop(),
         None => None,
     };
@@ -105,7 +108,7 @@ pub(super) fn dlq(
             let body = selection(client, args)?;
             let asks = |many: String| format!("This retries {many}.");
             confirm_many(client, out, args, (RETRY, &body), asks)?;
-            let done = client.post(RETRY, &body)?;
+            let done = bulk::dead_letters(client, BulkVerb::RetryDead, &body)?;
             out.one(&done, |done: &RetryView| {
                 let matched = count(done.matched, "dead letter");
                 match done.dry_run {
@@ -118,7 +121,7 @@ pub(super) fn dlq(
             let body = selection(client, args)?;
             let asks = |many: String| format!("This discards {many} for good.");
             confirm_many(client, out, args, (DISCARD, &body), asks)?;
-            let done = client.post(DISCARD, &body)?;
+            let done = bulk::dead_letters(client, BulkVerb::Discard, &body)?;
             out.one(&done, |done: &DiscardView| {
                 let matched = count(done.matched, "dead letter");
                 match done.dry_run {

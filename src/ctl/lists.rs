@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::args::{DeliveryFilterArgs, EventFilterArgs, PageArgs};
-use super::client::AdminClient;
+use super::client::{AdminClient, ListEnd};
 use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
@@ -57,14 +57,14 @@ pub(super) const DELIVERIES: Columns<DeliveryView> = &[
     ("EVENT", Show::Id(|delivery| delivery.event.to_string()), 2),
     ("ENDPOINT", Show::Text(|delivery| delivery.endpoint.clone()), ALWAYS),
     ("STATE", Show::State(|delivery| delivery.state.to_string()), ALWAYS),
-    ("ATTEMPTS", Show::Number(|delivery| Some(delivery.attempts.into())), 1),
+    ("ATTEMPTS", Show::Number(|delivery| delivery.attempts.map(u64::from)), 1),
     ("DUE", Show::Time(|delivery| delivery.due_at), ALWAYS),
 ];
 pub(super) const DEAD: Columns<DeliveryView> = &[
     ("ID", Show::Id(|dead| dead.id.to_string()), ALWAYS),
     ("EVENT", Show::Id(|dead| dead.event.to_string()), 2),
     ("ENDPOINT", Show::Text(|dead| dead.endpoint.clone()), ALWAYS),
-    ("ATTEMPTS", Show::Number(|dead| Some(dead.attempts.into())), 1),
+    ("ATTEMPTS", Show::Number(|dead| dead.attempts.map(u64::from)), 1),
     ("GIVEN UP", Show::Time(|dead| dead.died_at), ALWAYS),
     ("REASON", Show::Text(|dead| optional(dead.reason.as_ref())), ALWAYS),
 ];
@@ -78,6 +78,7 @@ pub(super) const REPLAYS: Columns<ReplayView> = &[
     ("NEXT", Show::Number(|replay| Some(replay.next)), ALWAYS),
     ("END", Show::Number(|replay| Some(replay.end)), ALWAYS),
     ("STARTED", Show::Time(|replay| Some(replay.started_at)), 1),
+    ("ENDED", Show::Text(|replay| optional(replay.ended.as_ref())), ALWAYS),
 ];
 pub(super) const SEGMENTS: Columns<SegmentView> = &[
     ("SEGMENT", Show::Number(|segment| Some(segment.number)), ALWAYS),
@@ -119,8 +120,8 @@ pub(super) fn list<V: DeserializeOwned>(
     listed.and(ended)
 }
 
-/// The same for one page of a list. On a terminal it says how to go on when the page is full;
-/// `command` is what was typed.
+/// The same for one page of a list. On a terminal it says how many rows there are, and how to go
+/// on; `command` is what was typed.
 pub(super) fn page<V: DeserializeOwned>(
     client: &AdminClient,
     out: &mut Output,
@@ -130,23 +131,80 @@ pub(super) fn page<V: DeserializeOwned>(
     empty: &str,
 ) -> Result<(), CtlError> {
     out.print_tables(page.table);
+    if !out.is_for_eyes() {
+        return list(client, out, target, columns, empty);
+    }
+
     let mut table = Table::on(out.terminal, now_ms(), columns);
-    let mut last = None;
-    let listed = client.list(target, &mut |row| {
-        last = row.view().ok().and_then(ListedRow::cursor);
+    let mut shown = ShownPage::default();
+    let listed = client.list_part(&one_more(target, page.limit), &mut |row| {
+        if shown.rows == page.limit {
+            shown.has_others = true;
+            return Ok(());
+        }
+        shown.rows += 1;
+        shown.last = row.view().ok().and_then(ListedRow::cursor);
         out.row(&mut table, &row)
     });
+    let is_cut = matches!(&listed, Ok(ListEnd { more: Some(_), .. }));
+    let empty = if is_cut { "None found so far." } else { empty };
     let ended = if listed.is_ok() || table.started() { out.end(&mut table, empty) } else { Ok(()) };
-    listed.and(ended)?;
+    let end = listed.and_then(|end| ended.map(|()| end))?;
+    shown.footer(&end, command).map_or(Ok(()), |footer| out.line(&footer))
+}
 
-    match last.filter(|_| table.rows() == page.limit && out.is_for_eyes()) {
-        Some(id) => out.line(&format!(
-            "{} rows. The next ones, with the same filter:\n  hookboxctl {command} --after {}",
-            page.limit,
-            table::clean(&id)
-        )),
-        None => Ok(()),
+/// The list with one row more, which says whether there are others behind the page.
+fn one_more(target: &str, limit: u64) -> String {
+    let (one, more) = (format!("limit={limit}"), format!("limit={}", limit.saturating_add(1)));
+    let pairs = |query: &str| {
+        let pairs = query.split('&').map(|pair| if pair == one { more.as_str() } else { pair });
+        pairs.collect::<Vec<_>>().join("&")
+    };
+    match target.split_once('?') {
+        Some((base, query)) => format!("{base}?{}", pairs(query)),
+        None => target.to_owned(),
     }
+}
+
+/// What was shown of a list.
+#[derive(Debug, Default)]
+struct ShownPage {
+    rows: u64,
+    /// What the next page continues after.
+    last: Option<String>,
+    /// There are rows behind the page.
+    has_others: bool,
+}
+
+impl ShownPage {
+    /// How much of the list this was, and how it goes on; nothing when it was all.
+    fn footer(&self, end: &ListEnd, command: &str) -> Option<String> {
+        let rows = grouped(self.rows);
+        let (what, after) = match (&end.more, &self.last) {
+            (Some(more), _) if !self.has_others => {
+                let to = more.looked_back_to.map(|at| format!(" to {}", table::local(at.0)));
+                let to = to.unwrap_or_default();
+                (format!("Shown {rows}, looked back{to}; there may be more.\n"), &more.after)
+            }
+            (_, Some(last)) if self.has_others => {
+                let total = end.total.filter(|total| *total > self.rows);
+                let of = total.map_or_else(|| format!("more than {rows}"), grouped);
+                (format!("Shown {rows} of {of}. "), last)
+            }
+            _ => return None,
+        };
+        let after = table::clean(after);
+        Some(format!(
+            "{what}Go on with the same filter and:\n  hookboxctl {command} --after {after}"
+        ))
+    }
+}
+
+/// A number with a comma between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    groups.map(String::from_utf8_lossy).collect::<Vec<_>>().join(",")
 }
 
 /// What the next page of a list continues after.
@@ -184,4 +242,50 @@ pub(super) fn delivery_params(filter: &DeliveryFilterArgs) -> QueryPairs {
 
 pub(super) fn page_params(page: &PageArgs) -> QueryPairs {
     vec![("limit", Some(page.limit.to_string())), ("after", page.after.clone())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ListEnd, ShownPage, grouped, one_more};
+    use crate::api::values::Time;
+    use crate::api::views::MoreView;
+
+    fn page(rows: u64, has_others: bool) -> ShownPage {
+        ShownPage { rows, last: Some("dlv_1".to_owned()), has_others }
+    }
+
+    #[test]
+    fn a_page_says_how_much_of_the_list_it_is() {
+        let footer = |page: ShownPage, total| {
+            let end = ListEnd { total, more: None };
+            page.footer(&end, "delivery list").unwrap_or_default()
+        };
+        let known = footer(page(50, true), Some(1_234));
+        assert!(known.starts_with("Shown 50 of 1,234. "), "{known}");
+        assert!(known.ends_with("\n  hookboxctl delivery list --after dlv_1"), "{known}");
+        let unknown = footer(page(50, true), None);
+        assert!(unknown.starts_with("Shown 50 of more than 50. "), "{unknown}");
+        // It was counted a moment ago.
+        assert!(footer(page(50, true), Some(49)).starts_with("Shown 50 of more than 50. "));
+        assert_eq!(footer(page(50, false), Some(50)), "", "that was all");
+    }
+
+    #[test]
+    fn a_page_says_how_far_was_looked() {
+        let more = MoreView { after: "77".to_owned(), looked_back_to: Some(Time(0)) };
+        let end = ListEnd { total: Some(9), more: Some(more) };
+        let footer = page(2, false).footer(&end, "event list").expect("a footer");
+        assert!(footer.starts_with("Shown 2, looked back to 19"), "{footer}");
+        assert!(footer.contains("; there may be more.\n") && footer.ends_with("--after 77"));
+    }
+
+    #[test]
+    fn one_row_more_is_asked_for_than_is_shown() {
+        assert_eq!(one_more("/v1/x?a=limit%3D5&limit=5", 5), "/v1/x?a=limit%3D5&limit=6");
+        assert_eq!(one_more("/v1/x", 5), "/v1/x");
+        assert_eq!(
+            (grouped(7), grouped(1_000), grouped(1_234_567)),
+            ("7".into(), "1,000".into(), "1,234,567".into())
+        );
+    }
 }

@@ -122,7 +122,7 @@ pub(super) fn delivery(delivery: &Whole<DeliveryDetailView>, terminal: Terminal)
     screen.push('\n');
     match (history.is_empty(), delivery.attempts) {
         (false, _) => screen.push_str(&attempt_table(history, terminal)),
-        (true, 0) => screen.push_str("Not attempted yet.\n"),
+        (true, None | Some(0)) => screen.push_str("Not attempted yet.\n"),
         (true, _) => screen.push_str(
             "Its attempts are not in this log: it was imported, or retention has removed them.\n",
         ),

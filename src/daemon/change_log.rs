@@ -146,6 +146,7 @@ fn kind(what: &HealthEvent) -> u8 {
         HealthEvent::Parked { .. } => 2,
         HealthEvent::Died { .. } => 3,
         HealthEvent::Lagging { .. } | HealthEvent::CaughtUp => 4,
+        HealthEvent::ReplayEnded { .. } => 5,
     }
 }
 
@@ -203,6 +204,14 @@ fn write(line: &ChangeLine) {
             reason,
             dead_letters = count,
             "given up: see `hookboxctl dlq list --endpoint {endpoint}`"
+        ),
+        HealthEvent::ReplayEnded { replay, next, end } => tracing::warn!(
+            endpoint,
+            replay,
+            next,
+            end,
+            replays = count,
+            "a replay has ended before its end: its endpoint was deleted"
         ),
     }
 }

@@ -1,6 +1,7 @@
 //! Checks a configuration before anything is started or changed.
 
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -110,35 +111,56 @@ fn missing_socket_folder(config: &Config) -> Result<Option<String>, String> {
 
 /// What is not an error of the configuration and may become one of a daemon that is started here.
 fn notes(config: &Config) -> Vec<String> {
-    let addresses = config.listen.iter().filter_map(|address| match parse_listen(address) {
-        Ok(Listen::Tcp { address, .. }) => Some(("listen", address)),
-        Ok(Listen::Unix(_)) | Err(_) => None,
+    let listeners = config.listen.iter().filter_map(|address| match parse_listen(address) {
+        Ok(Listen::Tcp { address, .. }) => cannot_bind("listen", address),
+        Ok(Listen::Unix(path)) => cannot_make(&path),
+        Err(_) => None,
     });
-    let metrics = config.metrics.listen.map(|address| ("metrics.listen", address));
-    let mut notes: Vec<String> = addresses
-        .chain(metrics)
-        .filter_map(|(key, address)| {
-            let error = TcpListener::bind(address).err()?;
-            Some(format!(
-                "{key}: {address} cannot be listened on now: {error}: does a daemon run already?"
-            ))
-        })
-        .collect();
+    let metrics = config.metrics.listen.and_then(|address| cannot_bind("metrics.listen", address));
+    listeners.chain(metrics).chain(quota_beyond_disk(config)).collect()
+}
 
-    let quota = config.log.quota.map_or(0, |quota| quota.0);
+/// An address that cannot be listened on now, and why that may be.
+fn cannot_bind(key: &str, address: SocketAddr) -> Option<String> {
+    let error = TcpListener::bind(address).err()?;
+    let cause = match error.kind() {
+        ErrorKind::AddrInUse => ": does a daemon run already?",
+        ErrorKind::AddrNotAvailable => ": this machine does not have the address now",
+        ErrorKind::PermissionDenied => ": ports below 1024 need root, or hookboxd.socket",
+        _ => "",
+    };
+    Some(format!("{key}: {address} cannot be listened on now: {error}{cause}"))
+}
+
+/// A Unix socket of `listen` whose folder is missing: the daemon does not make it.
+fn cannot_make(socket: &Path) -> Option<String> {
+    let folder = socket.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    let path = socket.display();
+    let missing = || {
+        format!(
+            "listen: unix:{path} cannot be made now: the folder {} is missing",
+            folder.display()
+        )
+    };
+    (!folder.is_dir()).then(missing)
+}
+
+/// A quota that the file system cannot hold, even if nothing else were in it.
+pub fn quota_beyond_disk(config: &Config) -> Option<String> {
+    let quota = config.log.quota?.0;
     let there = config.data.ancestors().find(|folder| folder.exists());
     let there = there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(disk) = rustix::fs::statvfs(there)
-        && quota > disk.f_blocks.saturating_mul(disk.f_frsize)
-    {
-        let size = size::format_bytes(disk.f_blocks.saturating_mul(disk.f_frsize));
-        notes.push(format!(
-            "quota: {} is more than the whole file system of {}, which has {size}",
+    let disk = rustix::fs::statvfs(there).ok()?;
+    let bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
+    let beyond = || {
+        format!(
+            "quota: {} is more than the whole file system of {}, which has {}",
             size::format_bytes(quota),
-            config.data.display()
-        ));
-    }
-    notes
+            config.data.display(),
+            size::format_bytes(bytes)
+        )
+    };
+    (quota > bytes).then(beyond)
 }
 
 /// Which proxies and commands the configuration allows for outbound attempts.

@@ -21,7 +21,7 @@ pub fn for_connections(wanted: usize) -> usize {
 }
 
 fn share(wanted: usize, given: u64) -> usize {
-    let kept = limits::FILES_KEPT.min(given / 4 * 3);
+    let kept = limits::FILES_RESERVED.min(given / 4 * 3);
     wanted.min(usize::try_from(given - kept).unwrap_or(usize::MAX)).max(1)
 }
 

@@ -86,8 +86,12 @@ fn run(args: &Args) -> Result<(), Exit> {
         return check::report(&effective, args.print);
     }
     check::check(&effective)?;
+    let odd = check::quota_beyond_disk(&effective.config).map(|note| effective.located(&note));
     let config = effective.config;
     let levels = logging::start(&config.logging);
+    if let Some(odd) = odd {
+        tracing::warn!("{odd}");
+    }
     memory::warn_of_untuned_allocator();
     signals::outlive_file_limits();
 

@@ -159,41 +159,33 @@ async fn open(
         crate::log::Reader,
     ),
 ) -> Result<Services, Exit> {
-    // Each module gets what it needs of the others as functions: they do not know each other.
-    let fresh = FreshConfig::read(config).map_err(|what| Exit::new(Exit::CONFIG, what))?;
     let lent = adapters::lookup(&origins);
-    let origins = Origins { fetch: Some(housekeeping::fetch(outbound.clone())), ..origins };
-    let ingest = Ingest::new(handle.clone(), clock.clone(), ingest_limits(config));
-    let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
-    fresh.set(&ingest, clock().wall_ms);
+    let ingest = open_ingest(config, clock, handle, &outbound, origins)?;
 
     let socket = config.socket();
     let admin_listener = sockets.admin(config, &socket)?;
     let Sockets { listeners, metrics, idle_ms, .. } = sockets;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
-    let started = adapters::Setting::of(&listeners, config_file);
     let (direct, post_to) = direct(&listeners);
 
     let (stop, stopped) = watch::channel(false);
     let hub = lease_hub(handle, clock);
     let history =
         HistoryKeeper::open(&config.data, handle.clone(), ingest.refusals(), clock.clone());
-    let mut admin = Admin {
-        handle: handle.clone(),
-        log: Arc::new(reader),
-        clock: clock.clone(),
-        random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
-        refusals: adapters::refusals(&ingest.refusals()),
-        info: admin_info(config, clock, &addresses, &direct),
-        adapters: adapters::lend(outbound.clone(), &ingest, lent, &hub, &history, started),
-        context: admin::CallerContext::default(),
-    };
+
+    let started = adapters::Setting::of(&listeners, config_file);
+    let info = admin_info(config, clock, &addresses, &direct);
+    let adapters = adapters::lend(outbound.clone(), &ingest, lent, &hub, &history, started);
+    let mut admin = admin_api(handle, clock, reader, &ingest, (info, adapters));
     // Before anything comes in: what the files ask for is there from the first request on.
     admin.info.applied = boot_apply::run(&admin, config_file).await.map(Arc::new);
     let admin = Arc::new(admin);
 
     let in_flight = Arc::new(AtomicUsize::new(0));
-    let hub_of_run = hub.clone();
+    let (out, counter) = (outbound.clone(), in_flight.clone());
+    tokio::spawn(deliver::run(orders, out, hub.clone(), handle.clone(), counter));
+    tokio::spawn(async move { hub.run().await });
+    tokio::spawn(history.clone().run(stopped.clone()));
     tokio::spawn(housekeeping::run(
         ingest.clone(),
         outbound.clone(),
@@ -201,19 +193,10 @@ async fn open(
         clock.clone(),
         stopped.clone(),
     ));
-    tokio::spawn(async move { hub_of_run.run().await });
-    tokio::spawn(history.clone().run(stopped.clone()));
-    tokio::spawn(deliver::run(
-        orders,
-        outbound.clone(),
-        hub.clone(),
-        handle.clone(),
-        in_flight.clone(),
-    ));
-
     tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
     serve_metrics(metrics, &admin, &stopped);
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
+
     // Before the first connection, which may wait in a passed socket already: what it brings has to
     // be delivered after a power cut, too.
     let idle = idle_ms.map(|ms| {
@@ -223,8 +206,46 @@ async fn open(
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress: Vec<_> = listeners.into_iter().map(serve).collect();
     announce_ready(&addresses, &post_to, &socket);
+
     let handle = handle.clone();
     Ok(Services { handle, ingest, outbound, stop, ingress, admin, in_flight, history, idle })
+}
+
+/// What takes events in. Each module gets what it needs of the others as functions: they do not
+/// know each other.
+fn open_ingest(
+    config: &Config,
+    clock: &Clock,
+    handle: &Handle,
+    outbound: &Arc<Outbound>,
+    origins: Origins,
+) -> Result<Arc<Ingest>, Exit> {
+    let fresh = FreshConfig::read(config).map_err(|what| Exit::new(Exit::CONFIG, what))?;
+    let origins = Origins { fetch: Some(housekeeping::fetch(outbound.clone())), ..origins };
+    let ingest = Ingest::new(handle.clone(), clock.clone(), ingest_limits(config));
+    let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
+    fresh.set(&ingest, clock().wall_ms);
+    Ok(ingest)
+}
+
+/// The admin API, before the files of the start are applied.
+fn admin_api(
+    handle: &Handle,
+    clock: &Clock,
+    reader: crate::log::Reader,
+    ingest: &Ingest,
+    (info, adapters): (AdminInfo, admin::Adapters),
+) -> Admin {
+    Admin {
+        handle: handle.clone(),
+        log: Arc::new(reader),
+        clock: clock.clone(),
+        random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
+        refusals: adapters::refusals(&ingest.refusals()),
+        info,
+        adapters,
+        context: admin::CallerContext::default(),
+    }
 }
 
 /// Who leases the deliveries of pull endpoints to their consumers.

@@ -192,7 +192,9 @@ fn settle_losses(
     if !settle_at_start(reader, first, &mut direct) {
         tracing::warn!("what was lost with damaged records is found out while the daemon serves");
     }
-    direct.failed.map_or(Ok(()), |error| Err(error.into()))
+    direct.failed.map_or(Ok(()), |error| Err(Exit::from(error)))?;
+    reader.report_lost(&queue.state().lost);
+    Ok(())
 }
 
 /// The queue before its thread runs: each answer is durable before it is given.

@@ -3,8 +3,8 @@
 //! A proof takes up to three times what it reads. Bodies over [`limits::PROOF_SMALL`] share
 //! [`limits::PROOF_BYTES`], and of one address, and of one source, one is verified at a time: the
 //! next one waits for it, and does not make others wait. Smaller ones have
-//! [`limits::PROOF_BYTES_KEPT`] to themselves, so that no large one makes them wait. Bodies up to
-//! [`limits::SMALL_BODY`] need no permit.
+//! [`limits::PROOF_BYTES_RESERVED`] to themselves, so that no large one makes them wait. Bodies up
+//! to [`limits::SMALL_BODY`] need no permit.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Default for ProofMemory {
     fn default() -> Self {
         Self {
             large: Semaphore::new(limits::PROOF_BYTES >> 10),
-            small: Semaphore::new(limits::PROOF_BYTES_KEPT >> 10),
+            small: Semaphore::new(limits::PROOF_BYTES_RESERVED >> 10),
             permits: HolderPermits::new(1, WITHIN),
         }
     }

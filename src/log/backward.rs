@@ -6,7 +6,7 @@ use super::error::LogError;
 use super::forward::{TRIED_BEHIND_DAMAGE, frame_with};
 use super::frame::DecodedFrame;
 use super::layout::FrameLookup;
-use super::reader::{KNOWN, Reader, with_range};
+use super::reader::{ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
@@ -56,7 +56,7 @@ impl Backward {
         }
         if let Some(first) = segments.damage.unreadable_to(wanted) {
             self.before = first;
-            return Err(LogError::damaged(first, first, wanted, KNOWN));
+            return Err(segments.known_damage(first, wanted));
         }
 
         let Some(slot) = segments.at_or_before(wanted) else {
@@ -154,13 +154,11 @@ impl Backward {
     }
 }
 
-type ReadRecord<'a, T> = &'a dyn Fn(&Reader, &DecodedFrame, Seq) -> Result<T, LogError>;
-
 impl Iterator for Backward {
     type Item = Result<(Seq, Record), LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(&|reader, frame, seq| reader.decode(frame, frame.head.first, seq))
+        self.step(&|reader, frame, seq| reader.decode(frame, seq))
     }
 }
 
@@ -176,6 +174,6 @@ impl Iterator for SiftedBackward {
 
     fn next(&mut self) -> Option<Self::Item> {
         let sieve = &self.sieve;
-        self.walk.step(&|reader, frame, seq| reader.sift(frame, frame.head.first, seq, sieve))
+        self.walk.step(&|reader, frame, seq| reader.sift(frame, seq, sieve))
     }
 }

@@ -1,5 +1,4 @@
-//! Damage that was found since the log was opened: for `status`, and so that nothing is read in
-//! vain twice.
+//! Damage that is known: for `status`, and so that nothing is read in vain twice.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +8,7 @@ use super::error::LogProblem;
 use crate::model::Seq;
 
 /// Problems that `status` reports; `log verify` reports all of them.
-const REPORTED: usize = 100;
+pub(super) const REPORTED: usize = 100;
 
 #[derive(Debug, Default)]
 pub(super) struct KnownDamage {
@@ -32,6 +31,12 @@ impl KnownDamage {
         if problems.len() < REPORTED && !is_known {
             problems.push(problem.clone());
         }
+    }
+
+    /// The records up to this one were dropped: what was wrong with them is over.
+    pub fn forget_to(&self, last: Seq) {
+        locked(&self.problems).retain(|known| known.last > last);
+        locked(&self.unreadable).remove_range(..=last);
     }
 
     pub fn unreadable(&self) -> RoaringTreemap {

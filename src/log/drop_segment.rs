@@ -38,6 +38,7 @@ impl Log {
         failpoint::reached("drop.noted");
 
         self.segments.remove(first);
+        self.segments.damage.forget_to(summary.last);
         delete(&self.segments, &slot, state)?;
         failpoint::reached("drop.done");
         Ok(())

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::error::LogError;
 use super::frame::DecodedFrame;
 use super::layout::FrameLookup;
-use super::reader::{KNOWN, Reader, with_range};
+use super::reader::{ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
 use crate::model::Seq;
-use crate::record::Record;
+use crate::record::{Record, Sieve};
 
 /// Records that are tried one by one behind a record at which the store fails; with more, the rest
 /// counts as damaged.
@@ -21,6 +21,12 @@ impl Reader {
     pub fn forward(&self, from: Seq) -> Forward {
         let next = from.max(self.first());
         Forward { reader: self.clone(), next, end: self.durable(), frame: None, bytes: 0 }
+    }
+
+    /// The same; without those that cannot be wanted, of which only the number is given.
+    #[must_use]
+    pub fn forward_sifted(&self, from: Seq, sieve: Sieve) -> SiftedForward {
+        SiftedForward { walk: self.forward(from), sieve }
     }
 }
 
@@ -51,7 +57,7 @@ impl Forward {
         }
         if let Some(last) = segments.damage.unreadable_from(self.next) {
             let first = std::mem::replace(&mut self.next, last + 1);
-            return Err(LogError::damaged(first, first, last, KNOWN));
+            return Err(segments.known_damage(first, last));
         }
 
         let below = segments.at_or_before(self.next);
@@ -146,10 +152,9 @@ impl Forward {
     }
 }
 
-impl Iterator for Forward {
-    type Item = Result<(Seq, Record), LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Forward {
+    /// The next record, as `read` reads it out of its frame.
+    fn step<T>(&mut self, read: ReadRecord<'_, T>) -> Option<Result<(Seq, T), LogError>> {
         loop {
             let seq = self.next;
             if seq > self.end {
@@ -158,7 +163,7 @@ impl Iterator for Forward {
 
             if let Some(frame) = self.frame.as_ref().filter(|f| f.head.holds(seq)) {
                 self.next += 1;
-                let record = self.reader.decode(frame, frame.head.first, seq);
+                let record = read(&self.reader, frame, seq);
                 let record = record.inspect_err(|error| self.reader.remember_damage(error));
                 return Some(record.map(|record| (seq, record)));
             }
@@ -169,6 +174,30 @@ impl Iterator for Forward {
                 return Some(Err(error));
             }
         }
+    }
+}
+
+impl Iterator for Forward {
+    type Item = Result<(Seq, Record), LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(&|reader, frame, seq| reader.decode(frame, seq))
+    }
+}
+
+/// See [`Reader::forward_sifted`].
+#[derive(Debug)]
+pub struct SiftedForward {
+    walk: Forward,
+    sieve: Sieve,
+}
+
+impl Iterator for SiftedForward {
+    type Item = Result<(Seq, Option<Record>), LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let sieve = &self.sieve;
+        self.walk.step(&|reader, frame, seq| reader.sift(frame, seq, sieve))
     }
 }
 

@@ -126,7 +126,7 @@ pub use copy::LogCopy;
 pub use disk_space::{DiskBudget, DiskSpace};
 pub use error::{LogError, LogProblem, StoreFault};
 pub use format::FORMAT as LOG_FORMAT;
-pub use forward::Forward;
+pub use forward::{Forward, SiftedForward};
 pub use options::Options;
 pub use piece::{PIECE_MAX, Piece, SegmentEnd};
 pub use probe::probe_segment;

@@ -15,14 +15,14 @@ use super::disk_space::DiskSpace;
 use super::error::{LogError, LogProblem};
 use super::frame::{DecodedFrame, RecordFault};
 use super::layout::FrameLookup;
-use super::segment_set::SegmentSet;
+use super::segment_set::{KNOWN, SegmentSet};
 use super::segment_slot::SegmentSlot;
 use super::{ballast, folder};
 use crate::model::{Seq, WallMs};
 use crate::record::{Record, Sieve};
 
-/// The problem of records that could not be read before: all walks pass over the same ones.
-pub(super) const KNOWN: &str = "they could not be read before";
+/// How a walk reads one record out of its frame.
+pub(super) type ReadRecord<'a, T> = &'a dyn Fn(&Reader, &DecodedFrame, Seq) -> Result<T, LogError>;
 
 /// Reads the log. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -77,9 +77,9 @@ impl Reader {
     /// # Errors
     /// When it is damaged, or its segment cannot be opened.
     pub fn read(&self, seq: Seq) -> Result<Option<Record>, LogError> {
-        let read = self.frame_of(seq).and_then(|found| {
-            found.map(|(frame, segment)| self.decode(&frame, segment, seq)).transpose()
-        });
+        let read = self
+            .frame_of(seq)
+            .and_then(|found| found.map(|frame| self.decode(&frame, seq)).transpose());
         read.inspect_err(|error| self.remember_damage(error))
     }
 
@@ -88,22 +88,22 @@ impl Reader {
     /// # Errors
     /// When it is damaged, or its segment cannot be opened.
     pub fn read_sifted(&self, seq: Seq, sieve: &Sieve) -> Result<Option<Record>, LogError> {
-        let read = self.frame_of(seq).and_then(|found| {
-            found.map_or(Ok(None), |(frame, segment)| self.sift(&frame, segment, seq, sieve))
-        });
+        let read = self
+            .frame_of(seq)
+            .and_then(|found| found.map_or(Ok(None), |frame| self.sift(&frame, seq, sieve)));
         read.inspect_err(|error| self.remember_damage(error))
     }
 
-    /// The frame that holds this record, and the first record of its segment, for messages.
-    fn frame_of(&self, seq: Seq) -> Result<Option<(Arc<DecodedFrame>, Seq)>, LogError> {
+    /// The frame that holds this record.
+    fn frame_of(&self, seq: Seq) -> Result<Option<Arc<DecodedFrame>>, LogError> {
         if seq == 0 || seq > self.durable() {
             return Ok(None);
         }
         if let Some(frame) = self.segments.cache.get(seq) {
-            return Ok(Some((frame, seq)));
+            return Ok(Some(frame));
         }
         if self.segments.damage.is_unreadable(seq) {
-            return Err(LogError::damaged(seq, seq, seq, KNOWN));
+            return Err(self.segments.known_damage(seq, seq));
         }
 
         let Some(slot) = self.segments.at_or_before(seq) else { return Ok(None) };
@@ -119,41 +119,35 @@ impl Reader {
             Some(FrameLookup::Frame(frame)) if frame.head.holds(seq) => {
                 let decoded = Arc::new(DecodedFrame::new(frame).map_err(damaged)?);
                 self.segments.cache.keep(&decoded);
-                Ok(Some((decoded, slot.first)))
+                Ok(Some(decoded))
             }
             Some(FrameLookup::Broken { what, .. }) => Err(damaged(what)),
             Some(FrameLookup::Frame(_)) | None => Err(damaged("it is missing".to_owned())),
         }
     }
 
-    /// Decodes one record of a frame. `segment` is only for the message.
-    pub(super) fn decode(
-        &self,
-        frame: &DecodedFrame,
-        segment: Seq,
-        seq: Seq,
-    ) -> Result<Record, LogError> {
-        frame.record(seq).map_err(|fault| self.fault(fault, segment, seq))
+    /// Decodes one record of a frame.
+    pub(super) fn decode(&self, frame: &DecodedFrame, seq: Seq) -> Result<Record, LogError> {
+        frame.record(seq).map_err(|fault| self.fault(fault, seq))
     }
 
     /// The same; `None` when the record cannot be wanted.
     pub(super) fn sift(
         &self,
         frame: &DecodedFrame,
-        segment: Seq,
         seq: Seq,
         sieve: &Sieve,
     ) -> Result<Option<Record>, LogError> {
-        frame.sifted(seq, sieve).map_err(|fault| self.fault(fault, segment, seq))
+        frame.sifted(seq, sieve).map_err(|fault| self.fault(fault, seq))
     }
 
-    fn fault(&self, fault: RecordFault, segment: Seq, seq: Seq) -> LogError {
+    fn fault(&self, fault: RecordFault, seq: Seq) -> LogError {
         let (format, dir) = (&self.segments.format, &self.segments.dir);
         match fault {
             RecordFault::Unknown(what) if format.is_newer() => format.refuse(dir, what),
             RecordFault::Newer(what) => format.refuse(dir, what),
             RecordFault::Unknown(what) | RecordFault::Damaged(what) => {
-                LogError::damaged(segment, seq, seq, what)
+                LogError::damaged(self.segments.segment_of(seq), seq, seq, what)
             }
         }
     }

@@ -26,6 +26,9 @@ use super::segment_slot::{OpenState, SegmentGuard, SegmentSlot};
 use super::segment_summary::{DroppedRange, SegmentSummary};
 use crate::model::{Seq, limits};
 
+/// The problem of records that could not be read before: all walks pass over the same ones.
+pub(super) const KNOWN: &str = "they could not be read before";
+
 /// The segments by their first record.
 type Slots = BTreeMap<Seq, Arc<SegmentSlot>>;
 
@@ -116,6 +119,17 @@ impl SegmentSet {
     /// The first segment that begins behind `seq`.
     pub fn after(&self, seq: Seq) -> Option<Arc<SegmentSlot>> {
         self.slots().range(seq.checked_add(1)?..).next().map(|(_, slot)| slot.clone())
+    }
+
+    /// The first record of the segment that holds this one, for messages: of the last that begins
+    /// before it, where none holds it any more.
+    pub fn segment_of(&self, seq: Seq) -> Seq {
+        self.at_or_before(seq).map_or(seq, |slot| slot.first)
+    }
+
+    /// These records could not be read before.
+    pub fn known_damage(&self, first: Seq, last: Seq) -> LogError {
+        LogError::damaged(self.segment_of(first), first, last, KNOWN)
     }
 
     fn slots(&self) -> RwLockReadGuard<'_, Slots> {

@@ -3,6 +3,7 @@
 
 use roaring::RoaringTreemap;
 
+use super::damage::REPORTED;
 use super::error::{LogError, LogProblem};
 use super::reader::Reader;
 use crate::model::Seq;
@@ -49,6 +50,34 @@ impl Reader {
         }
     }
 
+    /// Reports, for `status`, records that were lost before the log was opened. Nobody reads them
+    /// any more, so nobody would find that out: `lost` comes from the state, which forgets them when
+    /// retention drops their segments.
+    pub fn report_lost(&self, lost: &RoaringTreemap) {
+        let mut range: Option<(Seq, Seq)> = None;
+        for seq in lost {
+            range = match range {
+                Some((first, last)) if last + 1 == seq => Some((first, seq)),
+                Some(ended) if !self.report_lost_range(ended) => return,
+                Some(_) | None => Some((seq, seq)),
+            };
+        }
+        if let Some(ended) = range {
+            self.report_lost_range(ended);
+        }
+    }
+
+    /// Returns whether more can be reported.
+    fn report_lost_range(&self, (first, last): (Seq, Seq)) -> bool {
+        let known = self.damage();
+        if !known.iter().any(|known| known.first <= last && known.last >= first) {
+            let what = "they were lost before this start, and what waited for them has ended";
+            let segment = self.segments.segment_of(first);
+            self.segments.damage.add(&LogProblem { segment, first, last, what: what.to_owned() });
+        }
+        known.len() < REPORTED
+    }
+
     /// Reports, for `status`, that the records from `first` to the one before the oldest segment
     /// are missing. `first` comes from the state: retention has dropped nothing from there on.
     /// `None` when there are none, or when the log's own list says that retention has dropped them.
@@ -62,7 +91,7 @@ impl Reader {
 
         let what = "they are missing: no segment holds them, and retention has not dropped them"
             .to_owned();
-        let problem = LogProblem { segment: oldest.first, first, last, what };
+        let problem = LogProblem { segment: first, first, last, what };
         self.segments.damage.add(&problem);
         Some(problem)
     }

@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 
 /// Names that begin so.
-const PREFIXES: [&str; 43] = [
+const PREFIXES: [&str; 46] = [
     "akamai-",
     "cf-",
     "client-cert",
@@ -46,12 +46,14 @@ const PREFIXES: [&str; 43] = [
     "x-client-cert",
     "x-consumer-", // Kong
     "x-envoy-",
+    "x-forward-",
     "x-forwarded",
     "x-goog-authenticated-user-",
     "x-middleware-",
     "x-ms-client-principal",
     "x-nf-",
     "x-original-",
+    "x-pomerium-",
     "x-remote-", // Kubernetes
     "x-rewrite-",
     "x-ssl-",
@@ -59,20 +61,23 @@ const PREFIXES: [&str; 43] = [
     "x-vercel-forwarded",
     "x-vercel-ip-",
     "x-vercel-proxy-",
+    "x-vouch-",
     "x-webauth-",
 ];
 
 /// Names that are these.
-const NAMES: [&str; 42] = [
+const NAMES: [&str; 52] = [
     "ali-cdn-real-ip",
     "cdn-loop",
     "cdn-src-ip",
     "client-ip",
     "content-range",
     "do-connecting-ip",
+    "early-data", // RFC 8470
     "eo-connecting-ip",
     "forwarded",
     "front-end-https",
+    "https", // CGI makes HTTP_HTTPS of it
     "max-forwards",
     "proxy", // CGI makes the variable HTTP_PROXY of it
     "proxy-client-ip",
@@ -81,20 +86,27 @@ const NAMES: [&str; 42] = [
     "via",
     "x-amz-cf-id",
     "x-amzn-trace-id",
+    "x-anonymous-consumer",      // Kong
+    "x-apigateway-api-userinfo", // Google API Gateway
     "x-bluecoat-via",
     "x-client-ip",
     "x-client-verify",
     "x-cloud-trace-context",
     "x-cluster-client-ip",
     "x-coming-from",
+    "x-credential-identifier", // Kong
+    "x-endpoint-api-userinfo", // Google Cloud Endpoints
     "x-goog-iap-jwt-assertion",
     "x-host",
     "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
+    "x-https",
+    "x-ingress-path",
     "x-invoke-path",
     "x-matched-path",
     "x-method-override",
+    "x-nginx-proxy",
     "x-originating-ip",
     "x-proxy-user",
     "x-proxyuser-ip",
@@ -105,6 +117,7 @@ const NAMES: [&str; 42] = [
     "x-sendfile-type",
     "x-true-client-ip",
     "x-url-scheme",
+    "x-userinfo", // APISIX, Kong
     "x-varnish",
 ];
 
@@ -179,6 +192,13 @@ mod tests {
             "ali-cdn-real-ip",
             "cdn-src-ip",
             "eo-connecting-ip",
+            "x-forward-for",
+            "early-data",
+            "https",
+            "x-https",
+            "x_userinfo",
+            "x-pomerium-claim-email",
+            "x-apigateway-api-userinfo",
         ];
 
         for name in names {
@@ -214,6 +234,9 @@ mod tests {
             "x-http-attempt",
             "content-type-range",
             "wl-event",
+            "x-user-id",
+            "x-forwarder",
+            "early",
         ];
 
         for name in names {

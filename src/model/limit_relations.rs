@@ -1,20 +1,21 @@
 //! The relations between limits, checked when the program is compiled.
 
 use super::limits::{
-    ADMIN_CONNECTIONS, ADMIN_KEPT, BALLAST, BALLAST_MIN, BATCH_ANSWER, BATCH_BYTES, CHUNK,
+    ADMIN_CONNECTIONS, ADMIN_RESERVED, BALLAST, BALLAST_MIN, BATCH_ANSWER, BATCH_BYTES, CHUNK,
     DISK_FLOOR, DISK_RESERVE, DISK_RESERVE_MIN, FETCH_BYTES, FILTER_BYTES, FILTER_INLINE_STEPS,
     FILTER_OWN_STEPS, FILTER_STEPS, FILTER_WORKERS, HISTORY_BYTES, HISTORY_ENDPOINT_BYTES,
     HISTORY_ENDPOINTS, HISTORY_RING_BYTES, INGEST_BYTES, LEAF, LOOKUP_THREADS, LOOKUPS,
-    LOOKUPS_KEPT, LOOKUPS_SLOW, MAX_BODY, OUTPUT_KEPT, OUTPUT_READ, PROOF_BYTES, PROOF_BYTES_KEPT,
-    PROOF_SMALL, QUOTA_MIN, RESPONSE_KEPT, RESPONSE_READ, RESPONSE_WIRE, RETRYING, RETRYING_ALL,
-    ROLL_BYTES, SLED_SEGMENT, VALUE, WEB_CONNECTIONS, WEB_REQUESTS, WEB_STREAMS,
+    LOOKUPS_RESERVED, LOOKUPS_SLOW, MAX_BODY, OUTPUT_KEPT, OUTPUT_READ, PROOF_BYTES,
+    PROOF_BYTES_RESERVED, PROOF_SMALL, QUOTA_MIN, RESPONSE_KEPT, RESPONSE_READ, RESPONSE_WIRE,
+    RETRYING, RETRYING_ALL, ROLL_BYTES, SLED_SEGMENT, VALUE, WEB_CONNECTIONS, WEB_REQUESTS,
+    WEB_STREAMS,
 };
 
 const _: () =
     assert!(MAX_BODY <= INGEST_BYTES as u64 / 2, "the largest body fits beside an address's share");
 const _: () = assert!(3 * MAX_BODY <= PROOF_BYTES as u64, "the largest body can be checked");
 const _: () =
-    assert!(6 * PROOF_SMALL <= PROOF_BYTES_KEPT, "two of the smaller bodies can be checked");
+    assert!(6 * PROOF_SMALL <= PROOF_BYTES_RESERVED, "two of the smaller bodies can be checked");
 const _: () = assert!(
     17 * (CHUNK + 12 + 8) + 1024 < SLED_SEGMENT / 4,
     "a sled leaf would become a blob file"
@@ -49,11 +50,13 @@ const _: () = assert!(
 );
 const _: () = assert!(RETRYING <= RETRYING_ALL, "one endpoint is one of all");
 const _: () = assert!(
-    LOOKUPS + 2 * LOOKUPS_KEPT < LOOKUP_THREADS,
+    LOOKUPS + 2 * LOOKUPS_RESERVED < LOOKUP_THREADS,
     "a look-up that hangs leaves its slot to another"
 );
-const _: () =
-    assert!(LOOKUPS_SLOW + LOOKUPS_KEPT < LOOKUPS, "names that nobody knows yet find threads, too");
+const _: () = assert!(
+    LOOKUPS_SLOW + LOOKUPS_RESERVED < LOOKUPS,
+    "names that nobody knows yet find threads, too"
+);
 const _: () = assert!(
     HISTORY_RING_BYTES[0]
         + HISTORY_RING_BYTES[1]
@@ -63,7 +66,7 @@ const _: () = assert!(
     "every ring may be full, and have a block that it fills"
 );
 const _: () = assert!(
-    WEB_STREAMS + WEB_REQUESTS <= (ADMIN_CONNECTIONS - ADMIN_KEPT) / 2
+    WEB_STREAMS + WEB_REQUESTS <= (ADMIN_CONNECTIONS - ADMIN_RESERVED) / 2
         && WEB_STREAMS + WEB_REQUESTS < WEB_CONNECTIONS,
     "one page leaves its user connections to the daemon, and the daemon's answers find their way"
 );

@@ -38,7 +38,7 @@ pub const CONNECTIONS: usize = 8192;
 /// Open files that connections from outside never use: they are for attempts in flight, idle
 /// connections to endpoints, admin connections, and the log. When the process may open few files,
 /// it is three quarters of them.
-pub const FILES_KEPT: u64 = 704;
+pub const FILES_RESERVED: u64 = 704;
 /// Time to send a request's head, and to stay idle between requests.
 pub const HEAD_TIMEOUT_MS: u64 = 15_000;
 /// Time to send a request's body.
@@ -94,7 +94,7 @@ pub const FORM_FIELDS: usize = 4096;
 pub const PROOF_BYTES: usize = 96 << 20;
 /// The part of `PROOF_BYTES` that is kept for bodies up to `PROOF_SMALL`, so that larger ones do
 /// not make them wait.
-pub const PROOF_BYTES_KEPT: usize = 12 << 20;
+pub const PROOF_BYTES_RESERVED: usize = 12 << 20;
 /// The largest body that uses the kept part. Of larger bodies, one address and one source have one
 /// checked at a time.
 pub const PROOF_SMALL: usize = 1 << 20;
@@ -161,6 +161,11 @@ pub const AGE_SLICE: usize = 512;
 /// Records of which one answer of the queue says at most whether they can be of the deliveries that
 /// a list wants.
 pub const LIST_WINDOW: u64 = 1 << 16;
+/// How long a list looks for its next row before it is answered with how far it has looked.
+pub const LIST_PATIENCE_MS: u64 = 700;
+/// How long the attempts of the rows of a list are counted whose deliveries ended long after they
+/// were made.
+pub const LIST_COUNT_MS: u64 = 250;
 /// How often the run clock is stored within one max age, while something waits.
 pub const CLOCK_MARKS: u64 = 32;
 /// The shortest time between two stored values of the run clock.
@@ -226,7 +231,7 @@ pub const LEASE_LOOK_MS: u64 = 250;
 /// Consumers that wait at a time.
 pub const CONSUMERS: usize = 32;
 /// Of these, the places for root and for the daemon's own user.
-pub const CONSUMERS_KEPT: usize = 2;
+pub const CONSUMERS_RESERVED: usize = 2;
 /// How long a consumer waits at most.
 pub const LEASE_WAIT_MS: u64 = 60_000;
 /// Deliveries that a consumer gets in one answer.
@@ -237,7 +242,7 @@ pub const LEASE_BYTES: usize = 8 << 20;
 /// free slots, without the kept ones. So an endpoint that hangs leaves slots for the others.
 pub const IN_FLIGHT_SHARE: usize = 4;
 /// Slots that are kept for endpoints without an attempt in flight.
-pub const IN_FLIGHT_KEPT: usize = 16;
+pub const IN_FLIGHT_RESERVED: usize = 16;
 /// Keys whose latest event was seen that one catching up remembers.
 pub const LATEST_KEYS: usize = 65_536;
 /// Failures in a row after which an endpoint counts as failing.
@@ -268,6 +273,8 @@ pub const RELOCATE_BYTES: usize = 256 << 10;
 pub const RELOCATE_POSITIONS: usize = 2048;
 /// Records of the log that one refill or scan reads at most.
 pub const REFILL_SCAN: usize = 16_384;
+/// Records that it passes over at most besides these, because their kind is of no interest to it.
+pub const REFILL_PASSED_OVER: usize = 1 << 18;
 /// Bytes of events after which one read of the log stops until the others had their turn.
 pub const LOG_READ_BYTES: usize = 16 << 20;
 /// Records that a start reads to find out what was lost with unreadable records. With more, the
@@ -325,9 +332,12 @@ pub const FILTER_WAITING: usize = 64;
 pub const FILTER_WAITING_ALL: usize = 1024;
 /// Events whose number of duplicates is kept.
 pub const DUPLICATE_COUNTS: usize = 65_536;
-/// Replays under way at a time, and of these for root and for the daemon's own user.
+/// Replays under way at a time, and of these for root and for the daemon's own user. Of the others
+/// a user of the group gets another one while more are free than it has.
 pub const REPLAYS: usize = 64;
-pub const REPLAYS_KEPT: usize = 8;
+pub const REPLAYS_RESERVED: usize = 8;
+/// Replays that are listed though their endpoints were deleted before they came to their ends.
+pub const REPLAYS_ENDED: usize = 16;
 
 /// Attempts that a rate allows at once.
 pub const BURST: u32 = 10_000;
@@ -392,7 +402,7 @@ pub const HOPS: u32 = 8;
 /// Name look-ups at a time, without those that take longer than `LOOKUP_SLOW_MS`.
 pub const LOOKUPS: usize = 64;
 /// Of these, the places for names that were found the last time.
-pub const LOOKUPS_KEPT: usize = 16;
+pub const LOOKUPS_RESERVED: usize = 16;
 /// Of these, the most for names whose servers are known to be silent.
 pub const LOOKUPS_SLOW: usize = 24;
 /// All name look-ups at a time, with the slow ones. A look-up cannot be cancelled, so a slow one

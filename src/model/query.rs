@@ -1,6 +1,8 @@
 //! The query of a request (`?tenant=7`), which belongs to what its sender says as much as the body
 //! does. Pure.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::secret::{REDACTED, percent_decoded};
@@ -29,6 +31,51 @@ pub fn fields(query: &str) -> Value {
         }
     }
     Value::Object(all)
+}
+
+/// The same as a JSON text. What is not UTF-8 stands in it as it came, for a reader that tells such
+/// texts apart.
+#[must_use]
+pub fn fields_text(query: &str) -> Vec<u8> {
+    let mut all: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
+    for piece in query.split('&').filter(|piece| !piece.is_empty()) {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        all.entry(decoded_bytes(name)).or_default().push(decoded_bytes(value));
+    }
+
+    let mut text = Vec::with_capacity(2 * query.len());
+    text.push(b'{');
+    for (at, (name, values)) in all.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        write_text(&mut text, name);
+        text.push(b':');
+        match &values[..] {
+            [value] => write_text(&mut text, value),
+            values => {
+                for (at, value) in values.iter().enumerate() {
+                    text.push(if at == 0 { b'[' } else { b',' });
+                    write_text(&mut text, value);
+                }
+                text.push(b']');
+            }
+        }
+    }
+    text.push(b'}');
+    text
+}
+
+fn write_text(to: &mut Vec<u8>, bytes: &[u8]) {
+    to.push(b'"');
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => to.extend([b'\\', *byte]),
+            0..0x20 => to.extend(format!("\\u{byte:04x}").bytes()),
+            other => to.push(*other),
+        }
+    }
+    to.push(b'"');
 }
 
 /// The query without the fields whose value was struck out, as it came otherwise.
@@ -76,14 +123,18 @@ fn canonical_name(name: &str) -> String {
 /// `+` is a space, `%XX` a byte; what is not UTF-8 then is replaced.
 #[must_use]
 pub fn decoded(text: &str) -> String {
-    String::from_utf8_lossy(&percent_decoded(&text.replace('+', " "))).into_owned()
+    String::from_utf8_lossy(&decoded_bytes(text)).into_owned()
+}
+
+fn decoded_bytes(text: &str) -> Vec<u8> {
+    percent_decoded(&text.replace('+', " "))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{fields, of_line, without_secrets, without_those_of};
+    use super::{fields, fields_text, of_line, without_secrets, without_those_of};
 
     #[test]
     fn the_query_of_a_line() {
@@ -100,6 +151,12 @@ mod tests {
         let found =
             json!({"a": "1 2", "b": "ë%zz%4", "c": "", "": "x", "ab": "\0", "r": ["1", "2", "3"]});
         assert_eq!(fields(query), found);
+        let text = serde_json::from_slice::<serde_json::Value>(&fields_text(query));
+        assert_eq!(text.expect("JSON"), found);
+        assert_eq!(fields_text("%22%5C%00=%1F"), br#"{"\"\\\u0000":"\u001f"}"#);
+        assert_eq!(fields_text("a=%e4&a=%f6"), b"{\"a\":[\"\xe4\",\"\xf6\"]}");
+        assert_eq!(fields_text(""), b"{}");
+
         assert_eq!(fields(""), json!({}));
         assert_eq!(fields("a=%ff"), json!({"a": "\u{fffd}"}));
     }

@@ -185,6 +185,15 @@ impl Target {
         }
     }
 
+    /// Whether its requests are encrypted, so that there are certificates.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Http(http) => http.tls,
+            Self::Unix(_) | Self::Exec(_) | Self::Pull => false,
+        }
+    }
+
     /// Whether it runs a command, which has arguments and a user.
     #[must_use]
     pub fn runs_command(&self) -> bool {

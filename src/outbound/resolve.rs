@@ -6,7 +6,7 @@
 //!
 //! * a name is looked up once at a time, for everybody who asks for it meanwhile;
 //! * at most `limits::LOOKUPS` at a time, of which names that were found the last time always find
-//!   `limits::LOOKUPS_KEPT`;
+//!   `limits::LOOKUPS_RESERVED`;
 //! * one that takes longer than `limits::LOOKUP_SLOW_MS` leaves its slot to another: nothing can
 //!   end it, so there may be `limits::LOOKUP_THREADS` with these. However many names turn out to be
 //!   silent at once, one that nobody knows anything of yet waits a second for each
@@ -106,9 +106,9 @@ impl LookupTable {
             NameHistory::Good => slots < limits::LOOKUPS && threads < limits::LOOKUP_THREADS,
             // Those that nobody knows leave some of both to them.
             NameHistory::Unknown => {
-                unknown < limits::LOOKUPS - limits::LOOKUPS_KEPT
+                unknown < limits::LOOKUPS - limits::LOOKUPS_RESERVED
                     && slots < limits::LOOKUPS
-                    && threads < limits::LOOKUP_THREADS - limits::LOOKUPS_KEPT
+                    && threads < limits::LOOKUP_THREADS - limits::LOOKUPS_RESERVED
             }
             // Those that were slow the last time hold no slot. They are few, and wait while all
             // others together have as many threads as there are slots.
@@ -330,7 +330,7 @@ mod tests {
                 tokio::spawn(async move { resolver.resolve(&format!("silent{n}.example")).await })
             })
             .collect();
-        silence.await_asked(limits::LOOKUPS - limits::LOOKUPS_KEPT);
+        silence.await_asked(limits::LOOKUPS - limits::LOOKUPS_RESERVED);
         resolver.resolve("good.example").await.expect("not queued behind them");
         silence.end();
         for one in hanging {
@@ -347,7 +347,7 @@ mod tests {
             log.lock().expect("whole").insert(name.to_owned());
         }));
         resolver.resolve("good.example").await.expect("found");
-        let running = limits::LOOKUPS - limits::LOOKUPS_KEPT;
+        let running = limits::LOOKUPS - limits::LOOKUPS_RESERVED;
         let mut hanging: Vec<_> = (0..running + 3).map(|n| format!("silent{n}.example")).collect();
         let last = hanging.split_off(running);
         let ask = |name: String| {
@@ -401,14 +401,14 @@ mod tests {
         let silence = Silence::default();
         let resolver = silence.resolver(Duration::from_millis(50));
         // As after a start: nothing is known of any name.
-        let count = 3 * (limits::LOOKUPS - limits::LOOKUPS_KEPT);
+        let count = 3 * (limits::LOOKUPS - limits::LOOKUPS_RESERVED);
         let hanging: Vec<_> = (0..count)
             .map(|n| {
                 let resolver = resolver.clone();
                 tokio::spawn(async move { resolver.resolve(&format!("silent{n}.example")).await })
             })
             .collect();
-        silence.await_asked(limits::LOOKUPS - limits::LOOKUPS_KEPT);
+        silence.await_asked(limits::LOOKUPS - limits::LOOKUPS_RESERVED);
         let good =
             tokio::time::timeout(Duration::from_secs(60), resolver.resolve("good.example")).await;
         good.expect("it does not wait for the end of theirs").expect("found");
@@ -424,7 +424,7 @@ mod tests {
                 )
             })
             .collect();
-        silence.await_asked(limits::LOOKUP_THREADS - limits::LOOKUPS_KEPT);
+        silence.await_asked(limits::LOOKUP_THREADS - limits::LOOKUPS_RESERVED);
         let good =
             tokio::time::timeout(Duration::from_secs(60), resolver.resolve("good.example")).await;
         good.expect("it has a slot").expect("found");

@@ -43,6 +43,8 @@ pub enum HealthEvent {
     CaughtUp,
     /// A delivery became a dead letter.
     Died { delivery: DeliveryId, reason: String },
+    /// It was deleted, and a replay that went to it has ended at this record.
+    ReplayEnded { replay: u64, next: Seq, end: Seq },
 }
 
 /// One attempt to make.
@@ -88,6 +90,17 @@ pub enum ReadOrder {
     /// Events that match, from record `from` to `end`, at most `max`. Reported as
     /// [`Input::Scanned`](super::Input::Scanned).
     Replay { replay: u64, filter: ReplayFilter, from: Seq, end: Seq, max: usize },
+    /// The events of a replay that were relocated before their turn came, each with the record that
+    /// holds it. Reported as [`Input::LeftScanned`](super::Input::LeftScanned).
+    ReplayLeft { replay: u64, filter: ReplayFilter, events: Vec<(Seq, Seq)> },
+}
+
+impl ReadOrder {
+    /// Whether it only adds to what there is to do.
+    #[must_use]
+    pub fn is_for_replay(&self) -> bool {
+        matches!(self, Self::Replay { .. } | Self::ReplayLeft { .. })
+    }
 }
 
 /// Something that the scheduler's own thread does.

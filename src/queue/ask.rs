@@ -1,5 +1,7 @@
 //! Questions about the state, each with what it is answered. They change nothing.
 
+use std::sync::Arc;
+
 use roaring::RoaringTreemap;
 
 use super::Queue;
@@ -10,7 +12,7 @@ use super::relocation::{RelocationSlice, SegmentRange};
 use super::request::Query;
 use super::snapshot::{DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status};
 use super::unsettled::Unsettled;
-use crate::model::{DeliveryId, EndpointId, EventId, Now, Seq, limits};
+use crate::model::{DeliveryId, Endpoint, EndpointId, EventId, Now, Seq, limits};
 use crate::record::Replay;
 
 /// Counts over everything.
@@ -155,6 +157,18 @@ impl Query for ReplaysQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Vec<Replay> {
         queue.state.replays.values().cloned().collect()
+    }
+}
+
+/// Replays that ended before their end, because their endpoints were deleted: the last of this run.
+#[derive(Clone, Debug)]
+pub struct EndedReplaysQuery;
+
+impl Query for EndedReplaysQuery {
+    type Answer = Vec<(Replay, Arc<Endpoint>)>;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Vec<(Replay, Arc<Endpoint>)> {
+        queue.ended_replays.iter().cloned().collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! How the state changes by attempts, of one delivery or of a batch, and by the ends of deliveries.
 
 use super::endpoint_state::EndpointState;
+use super::meanwhile::Meanwhile;
 use super::reports::{error_summary, has_decided};
 use super::state::{State, StateError, impossible};
 use super::waiting::{Retrying, WaitingBatch};
@@ -34,6 +35,7 @@ impl State {
         let ran_ms = self.ran_ms;
         let endpoint = self.remembered(seq, attempt.delivery.endpoint)?;
         endpoint.take_up(attempt.position, attempt.low);
+        endpoint.begin_to_fail(&attempt.report);
         endpoint.count_result(seq, &attempt.report, attempt.failing_ms);
         endpoint.set_restraint(attempt.restraint.as_deref(), has_decided(&attempt.report));
 
@@ -129,6 +131,7 @@ impl State {
         // After missing records its batch may be unknown.
         let is_known = self.unfolded.is_empty();
         let endpoint = self.remembered(seq, finished.endpoint)?;
+        endpoint.begin_to_fail(&finished.report);
         endpoint.count_result(seq, &finished.report, finished.failing_ms);
         endpoint.set_restraint(finished.restraint.as_deref(), has_decided(&finished.report));
         let mut batch = match endpoint.batches.remove(&finished.batch) {
@@ -281,6 +284,14 @@ enum DeliveryEnd {
 }
 
 impl EndpointState {
+    /// Keeps how it was before the first failure of a run.
+    fn begin_to_fail(&mut self, report: &AttemptReport) {
+        let is_first = self.failing_from.is_none() && !has_decided(report);
+        if is_first && report.fault != Some(AttemptFault::NotTaken) {
+            self.failing_from = Some(Meanwhile::since(report.started_at, self.counts()));
+        }
+    }
+
     /// Counts an attempt of the endpoint, and keeps its result.
     fn count_result(&mut self, seq: Seq, report: &AttemptReport, failing_ms: u64) {
         if report.fault == Some(AttemptFault::NotTaken) {

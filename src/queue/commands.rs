@@ -8,7 +8,7 @@ use super::decision::{Draft, Refusal};
 use super::input::{ImportedEvent, Revive};
 use super::request::{Growth, QueueRequest};
 use super::subscription::Subscription;
-use crate::model::{DeliveryId, Endpoint, Now, Seq, Source, limits};
+use crate::model::{DeliveryId, Endpoint, Now, Seq, Source};
 use crate::record::{Replay, ReplayFilter};
 
 /// Makes a source; its `id` and `created_at` are filled in.
@@ -307,17 +307,15 @@ pub struct StartReplay {
     pub rate: Option<u32>,
     pub next: Seq,
     pub end: Seq,
-    /// Whether root or the daemon's own user asks for it: some of the replays are kept for them.
-    pub is_owners: bool,
+    /// The user of the socket's group who asks for it; `None` for root and the daemon's own user.
+    pub member: Option<u32>,
 }
 
 impl QueueRequest for StartReplay {
     type Answer = Replay;
 
     fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<Replay, Refusal> {
-        let kept = if self.is_owners { 0 } else { limits::REPLAYS_KEPT };
-        let Self { filter, rate, next, end, .. } = self;
-        queue.start_replay(now, (filter, rate), (next, end), limits::REPLAYS - kept, draft)
+        queue.start_replay(now, self, draft)
     }
 
     fn growth(&self) -> Growth<'_> {

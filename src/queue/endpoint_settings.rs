@@ -74,7 +74,9 @@ impl Queue {
 
     /// Deletes an endpoint that is there; how many of its deliveries that cancels.
     pub(super) fn remove_endpoint(&mut self, now: Now, id: EndpointId, draft: &mut Draft) -> usize {
-        let cancelled = self.state.endpoint(id).undone;
+        let endpoint = self.state.endpoint(id);
+        let (cancelled, settings) = (endpoint.undone, endpoint.settings.clone());
+        self.end_replays_to(now, &settings, draft);
         self.remember(Record::EndpointDeleted { endpoint: id, at: now.wall_ms }, draft);
         self.stop_endpoint(id, now, draft);
         self.settings.forget(SettingsOwner::Endpoint(id));

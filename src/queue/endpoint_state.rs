@@ -112,6 +112,9 @@ pub struct EndpointState {
     /// The last position of the stream; 0 when it is not known.
     #[serde(default)]
     pub stream_end: Seq,
+    /// How it was before the first of its last attempts that have done nothing but fail.
+    #[serde(default)]
+    pub failing_from: Option<Meanwhile>,
     /// What the receiver answered with its last error, or the command said, made harmless.
     #[serde(default)]
     pub last_words: Option<String>,
@@ -177,6 +180,7 @@ impl EndpointState {
         self.hold = None;
         self.failing_ms = 0;
         self.restraint = None;
+        self.failing_from = None;
         // What it went through ends with the first success.
         if !self.age_pauses.away {
             self.age_pauses.go_on(ran_ms);
@@ -233,6 +237,7 @@ impl EndpointState {
             kept: KeptPositions::default(),
             latest_since: 0,
             stream_end: 0,
+            failing_from: None,
             last_words: None,
         }
     }
@@ -312,12 +317,17 @@ impl EndpointState {
         if has_succeeded && !self.waits_for_release() {
             self.failing = None;
         }
+        if has_succeeded || restraint.is_none_or(|restraint| restraint.failures == 0) {
+            self.failing_from = None;
+        }
         if let Some(open) = restraint.filter(|restraint| restraint.breaker.is_some()) {
-            // The failures that opened it belong to what it went through.
+            // The failures that opened it, and the dead letters that these made, belong to what it
+            // went through. Of failures that an earlier version counted, only the number is known.
             let before = self.failed.saturating_sub(open.failures.into());
+            let counted = || Meanwhile { failed: before, ..Meanwhile::since(0, self.counts()) };
             let now = || Meanwhile {
-                failed: before,
-                ..Meanwhile::since(open.failing_since, self.counts())
+                since: open.failing_since,
+                ..self.failing_from.unwrap_or_else(counted)
             };
             self.failing = Some(self.failing.unwrap_or_else(now));
         }

@@ -1,6 +1,6 @@
 //! The queue as a value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::SeedableRng;
@@ -20,8 +20,8 @@ use super::slot_counts::SlotCounts;
 use super::state::State;
 use super::turns::Turns;
 use crate::model::share::ShareTally;
-use crate::model::{BatchId, DeliveryId, EndpointId, Event, Now, Seq};
-use crate::record::{Record, Wait};
+use crate::model::{BatchId, DeliveryId, Endpoint, EndpointId, Event, Now, Seq};
+use crate::record::{Record, Replay, Wait};
 
 /// What decides. See the module.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Queue {
     pub(super) wakes: Schedule,
     /// When the next slice of each replay may be read; `None` while one is being read.
     pub(super) replay_due: BTreeMap<u64, Option<u64>>,
+    /// The last replays of this run whose endpoints were deleted before they came to their ends.
+    pub(super) ended_replays: VecDeque<(Replay, Arc<Endpoint>)>,
     /// How fast all endpoints together catch up.
     pub(super) pace: Option<SharedPace>,
     pub(super) link: Link,
@@ -102,6 +104,7 @@ impl Queue {
             turns: Turns::default(),
             wakes: Schedule::default(),
             replay_due: BTreeMap::new(),
+            ended_replays: VecDeque::new(),
             pace: None,
             link: Link::default(),
             notices: Notices::default(),

@@ -129,8 +129,8 @@ impl State {
             Record::Replayed { event, endpoint: id, .. } => {
                 self.remembered(seq, *id)?.replayed(seq, *event);
             }
-            Record::ReplayAdvanced { replay, next, due_at, pause_ms } => {
-                self.replay_advanced(seq, *replay, *next, (*due_at, *pause_ms))?;
+            Record::ReplayAdvanced { replay, next, due_at, pause_ms, left_from } => {
+                self.replay_advanced(seq, *replay, (*next, *left_from), (*due_at, *pause_ms))?;
             }
 
             // Retention, imports, and records that are lost.
@@ -178,9 +178,23 @@ impl State {
 
     fn replay_started(&mut self, replay: &Replay) {
         self.replays.insert(replay.id, replay.clone());
+        self.number_replays();
+    }
+
+    /// A replay of an earlier version knows its endpoint by its name alone.
+    pub(super) fn number_replays(&mut self) {
+        let mut replays = std::mem::take(&mut self.replays);
+        for replay in replays.values_mut().filter(|replay| replay.to.is_none()) {
+            let Some(name) = replay.filter.to.as_deref() else { continue };
+            let named = self.living().find(|endpoint| endpoint.settings.name == name);
+            replay.to = named.map(|endpoint| endpoint.settings.id);
+        }
+        self.replays = replays;
     }
 
     fn event_relocated(&mut self, from: Seq, to: Seq, event: &Event) {
+        let stood_at = self.held_at(from);
+        self.replays.values_mut().for_each(|replay| replay.relocated(from, stood_at));
         self.moved.insert(from, to);
         self.count_share(to, event);
     }
@@ -408,7 +422,7 @@ impl State {
         &mut self,
         seq: Seq,
         replay: u64,
-        next: Seq,
+        (next, left_from): (Seq, Option<Seq>),
         due: (WallMs, u64),
     ) -> Result<(), StateError> {
         let job = self
@@ -417,7 +431,10 @@ impl State {
             .ok_or_else(|| impossible(seq, "it advances an unknown replay"))?;
         job.next = next;
         (job.due_at, job.pause_ms) = due;
-        if next > job.end {
+        if let Some(from) = left_from {
+            job.left.remove_range(..from);
+        }
+        if next > job.end && (left_from.is_none() || job.left.is_empty()) {
             self.replays.remove(&replay);
         }
         Ok(())

@@ -40,6 +40,8 @@ pub enum Input {
     Wanted { endpoint: EndpointId, total: usize },
     /// The answer to [`ReadOrder::Replay`](super::ReadOrder).
     Scanned { replay: u64, from: Seq, events: Vec<ScannedEvent>, next: Seq },
+    /// Relocated events of a replay were read, in their order, as far as there was time for it.
+    LeftScanned { replay: u64, events: Vec<ScannedLeft> },
 }
 
 /// What was read of an endpoint's stream, from position `from` on or backward from before it.
@@ -95,6 +97,16 @@ pub struct ScannedEvent {
     pub at: Seq,
     pub seq: Seq,
     pub fan_out: Vec<EndpointId>,
+}
+
+/// An event that retention relocated before a replay came to it.
+#[derive(Clone, Debug)]
+pub struct ScannedLeft {
+    /// The record that it was read from.
+    pub at: Seq,
+    pub seq: Seq,
+    /// Where it went, if it matches the replay's filter.
+    pub fan_out: Option<Vec<EndpointId>>,
 }
 
 /// A delivery to be attempted again or discarded, with what the caller read of it in the log.

@@ -275,9 +275,11 @@ mod tests {
     use serde_json::json;
 
     use super::SettleLoss;
-    use crate::model::{Endpoint, Seq};
+    use crate::model::{DeliveryId, Endpoint, Seq};
     use crate::queue::testing::TestQueue;
-    use crate::queue::{Input, Loss, OWN_SOURCE, Queue, State};
+    use crate::queue::{
+        Input, Loss, OWN_SOURCE, Queue, Refusal, RetryCheckQuery, RetryDeliveries, Revive, State,
+    };
     use crate::record::Record;
 
     /// The numbers and types of the daemon's own events among these records.
@@ -309,6 +311,29 @@ mod tests {
             records.extend(queue.run(now).records);
         }
         notices(&records).iter().filter(|(_, kind)| kind == "hookbox.delivery.dead").count()
+    }
+
+    #[test]
+    fn a_dead_letter_whose_event_is_lost_is_refused_by_a_dry_run_as_by_the_real_one() {
+        let mut world = TestQueue::new([Endpoint::new("app", "pull:")]);
+        let seq = world.accept("{}").seq;
+        let mut state = State::new();
+        for (seq, record) in (1..).zip(&world.records) {
+            state.apply(seq, record).expect("it follows");
+        }
+        let mut queue = Queue::new(state, 1, world.now);
+        let lost = Loss::Deliveries { endpoint: 1, deliveries: vec![seq] };
+        queue.handle(world.now, SettleLoss(lost)).answer.expect("settled");
+        let lost = Loss::Records { first: seq, last: seq };
+        queue.handle(world.now, SettleLoss(lost)).answer.expect("settled");
+
+        let dead_letter_seq = queue.state().dead_letter_seqs.min();
+        let delivery = DeliveryId { seq, endpoint: 1 };
+        let revive = Revive { delivery, event: seq, attempts: 0, last: 0, dead_letter_seq };
+        let why = queue.ask(world.now, &RetryCheckQuery(vec![revive]))[0].expect("it is left out");
+        assert!(why.contains("lost with damaged records"), "{why}");
+        let done = queue.handle(world.now, RetryDeliveries { deliveries: vec![revive] }).answer;
+        assert_eq!(done, Err(Refusal::Impossible(format!("delivery {delivery} {why}"))));
     }
 
     #[test]

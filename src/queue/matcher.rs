@@ -248,9 +248,11 @@ pub fn why_not(endpoint: &Endpoint, event: &Event) -> Option<String> {
         )),
         Err(Stop::BeyondLimit) => Some(format!(
             "--where {expression} is too expensive for it: it needs what lies beyond the first {} \
-             bytes or {} values of the body",
+             bytes or {} values of the body, or a regular expression of the event that has more \
+             than {} bytes",
             limits::FILTER_BYTES,
-            limits::FILTER_NODES
+            limits::FILTER_NODES,
+            limits::FILTER_DYNAMIC
         )),
     }
 }

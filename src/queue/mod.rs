@@ -34,7 +34,6 @@ mod backlog;
 mod batch;
 mod breaker;
 mod bucket;
-mod candidates;
 mod catchup;
 mod clock;
 mod commands;
@@ -60,7 +59,9 @@ mod kept;
 mod lag;
 mod lanes;
 mod latest;
+pub mod left_out;
 mod link;
+mod listing;
 mod loaded;
 mod losses;
 pub mod matcher;
@@ -97,7 +98,7 @@ mod stream_entry;
 mod stream_positions;
 mod subscription;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod turns;
 mod unsettled;
 mod wait_queue;
@@ -108,13 +109,12 @@ pub use accept::Accept;
 pub use action::{Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, ReadOrder};
 pub use apply::{ApplySettings, ExpectedSettings, SettingsApplied};
 pub use ask::{
-    AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndpointsQuery, EventsQuery, ExplainQuery,
-    IdleQuery, ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery, ReplaysQuery, RetryingQuery,
-    StatusQuery, UnsettledQuery,
+    AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndedReplaysQuery, EndpointsQuery,
+    EventsQuery, ExplainQuery, IdleQuery, ImportedQuery, LivesQuery, OldestDeadLetterSeqsQuery,
+    ReplaysQuery, RetryingQuery, StatusQuery, UnsettledQuery,
 };
 pub use backlog::{Backlog, BacklogQuery, EndpointBacklog};
 pub use batch::BatchSize;
-pub use candidates::{Candidates, CandidatesQuery, DeadOfQuery};
 pub use commands::{
     CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint, DeleteSource,
     DeliveriesChanged, DiscardDeadLetters, HoldEndpoint, ImportEvents, ReleaseEndpoint,
@@ -126,13 +126,16 @@ pub use engine::Queue;
 pub use explanation::{EndpointActivity, Explanation, WaitReason};
 pub use input::{
     Accepted, AliveRange, ImportedDead, ImportedEvent, Input, Loaded, Revive, ScannedEvent,
-    StreamRead,
+    ScannedLeft, StreamRead,
 };
 pub use kept::KeptRead;
+pub use left_out::{CancelCheckQuery, RetryCheckQuery};
+pub use listing::{
+    Candidates, CandidatesQuery, CountQuery, DeadOfQuery, LastDeliveryQuery, Orphans, OrphansQuery,
+};
 pub use losses::SettleLoss;
 pub use new_event::{Matched, NewEvent};
 pub use notices::OWN_SOURCE;
-pub use operator::ENDPOINT_DELETED;
 pub use order::Keys;
 pub use relocation::{RelocatedEvent, RelocationSlice};
 pub use request::{Growth, Query, QueueRequest};

@@ -4,24 +4,18 @@ use std::sync::Arc;
 
 use super::action::{Action, Maintenance};
 use super::commands::DeliveriesChanged;
-use super::dead_letters;
 use super::decision::Refusal;
 use super::input::Revive;
 use super::notices::OWN_SOURCE;
 use super::settings::SettingsOwner;
 use super::stream_entry::StreamEntry;
 use super::subscription::Subscription;
-use super::{Draft, Queue};
+use super::{Draft, Queue, dead_letters, left_out};
 use crate::model::{
     BatchId, DeliveryId, DeliveryState, Endpoint, EndpointId, HoldReason, Now, Order, Source,
     SourceId, check_name, limits,
 };
 use crate::record::{Record, WaitingDelivery};
-
-/// Why a delivery is not attempted again whose endpoint is gone.
-pub const ENDPOINT_DELETED: &str = "cannot be attempted again: its endpoint was deleted; use \
-                                    `hookboxctl replay --event ID --to ENDPOINT`, or \
-                                    `hookboxctl dlq discard`";
 
 impl Queue {
     /// The number of the endpoint of that name.
@@ -192,14 +186,10 @@ impl Queue {
         deliveries: &[DeliveryId],
         draft: &mut Draft,
     ) -> Result<DeliveriesChanged, Refusal> {
-        self.each(deliveries, |queue, delivery, state| match state {
-            DeliveryState::Pending | DeliveryState::Held | DeliveryState::InFlight => {
-                queue.cancel_one(now, delivery, draft);
-                Ok(())
-            }
-            DeliveryState::Dead => Err("is a dead letter: use `hookboxctl dlq discard`"),
-            DeliveryState::Delivered => Err("was delivered already"),
-            DeliveryState::Cancelled => Err("was cancelled already"),
+        self.each(deliveries, |queue, delivery, state| {
+            left_out::check_cancel(state)?;
+            queue.cancel_one(now, delivery, draft);
+            Ok(())
         })
     }
 
@@ -251,7 +241,7 @@ impl Queue {
     }
 
     /// Refuses to attempt a delivery in this state again, and says what to do instead.
-    fn check_retry(
+    pub(super) fn check_retry(
         &self,
         now: Now,
         revive: &Revive,
@@ -259,36 +249,30 @@ impl Queue {
     ) -> Result<(), &'static str> {
         let delivery = revive.delivery;
         if !self.state.lives(delivery.endpoint) {
-            return Err(ENDPOINT_DELETED);
+            return Err(left_out::ENDPOINT_DELETED);
         }
         if state == DeliveryState::Held {
-            return Err("waits behind an endpoint on hold: use `hookboxctl endpoint release`");
+            return Err(left_out::ON_HOLD);
         }
         if self.is_in_flight(delivery) {
-            return Err("is being attempted right now: try again in a moment");
+            return Err(left_out::UNDER_WAY);
         }
-        if self.state.stands_at(revive.event).is_none() {
-            return Err("cannot be attempted again: its event was dropped by retention");
+        match self.state.stands_at(revive.event) {
+            Some(_) => {}
+            None if self.state.lost.contains(self.state.held_at(revive.event)) => {
+                return Err(left_out::EVENT_LOST);
+            }
+            None => return Err(left_out::EVENT_DROPPED),
         }
 
         match state {
             DeliveryState::Dead if !self.holds_dead_letter(revive) => Err(dead_letters::MOVED),
-            DeliveryState::Pending if self.is_kept_back(now, delivery) => {
-                Err("has its first attempt before it, and its endpoint is paused or fails: use \
-                     `hookboxctl endpoint release`")
-            }
+            DeliveryState::Pending if self.is_kept_back(now, delivery) => Err(left_out::KEPT_BACK),
             DeliveryState::Pending if self.waits_behind_parked(delivery) => {
-                Err("waits behind the head of its lane, which is parked: use `hookboxctl delivery \
-                     retry` or `delivery cancel` with that one, which `hookboxctl delivery \
-                     explain` names")
+                Err(left_out::BEHIND_PARKED)
             }
-            DeliveryState::Pending if self.is_fresh(delivery) => {
-                Err("waits for its first attempt, which is made when its turn comes: see \
-                     `hookboxctl delivery explain`")
-            }
-            DeliveryState::Delivered => {
-                Err("was delivered already: use `hookboxctl replay --event`")
-            }
+            DeliveryState::Pending if self.is_fresh(delivery) => Err(left_out::FRESH),
+            DeliveryState::Delivered => Err(left_out::DELIVERED),
             DeliveryState::Pending
             | DeliveryState::Dead
             | DeliveryState::Cancelled

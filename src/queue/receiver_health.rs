@@ -230,6 +230,33 @@ mod tests {
     }
 
     #[test]
+    fn the_dead_letters_of_the_failures_that_opened_a_breaker_belong_to_what_it_went_through() {
+        // Each failure is a dead letter.
+        let mut endpoint = Endpoint::new("app", "http://127.0.0.1:1/");
+        endpoint.retry.max_attempts = Some(1);
+        let mut world = TestQueue::new([endpoint]);
+        world.accept("{}");
+        let first = world.attempts[0];
+        world.finish(first, answered(world.now, Outcome::Delivered, 200));
+
+        let mut ended = 1;
+        while world.queue.state().endpoints[&1].failing.is_none() {
+            assert!(ended < 100, "its breaker opens");
+            world.accept("{}");
+            while ended < world.attempts.len() {
+                let failed = answered(world.now, Outcome::Retryable { after_ms: None }, 500);
+                world.finish(world.attempts[ended], failed);
+                ended += 1;
+            }
+            world.pass(10_000);
+        }
+        let app = &world.queue.state().endpoints[&1];
+        let failing = app.failing.expect("it is failing");
+        assert!(app.died > 1 && app.died == app.failed, "{} died", app.died);
+        assert_eq!((failing.failed, failing.died, failing.delivered), (0, 0, 1));
+    }
+
+    #[test]
     fn whoever_sends_unwanted_events_does_not_make_the_receiver_look_ill() {
         for by_command in [false, true] {
             let mut world = TestQueue::new([Endpoint::new("app", "http://127.0.0.1:1/")]);

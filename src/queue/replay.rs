@@ -1,32 +1,38 @@
 //! Replays: new deliveries of old events, made in bounded slices. Each slice is remembered, so that
 //! a restart goes on where the last one ended.
+//!
+//! A replay takes each event where it stands when its turn comes. It reads the records from `next`
+//! to `end`; what retention has relocated behind `end` before that (`left`) is read last, at the
+//! records that hold it by then. What retention has dropped is gone.
 
-use super::action::{Action, ReadOrder};
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use super::action::{Action, HealthEvent, HealthReport, ReadOrder};
+use super::commands::StartReplay;
 use super::decision::Refusal;
-use super::input::ScannedEvent;
+use super::input::{ScannedEvent, ScannedLeft};
 use super::stream_entry::StreamEntry;
 use super::{Draft, Queue};
-use crate::model::{DeliveryId, EndpointId, Now, Seq, limits};
-use crate::record::{Record, Replay, ReplayFilter, WaitingDelivery};
+use crate::model::{DeliveryId, Endpoint, EndpointId, Now, Seq, limits};
+use crate::record::{Record, Replay, WaitingDelivery};
 
 impl Queue {
-    /// Starts a replay of the records from `next` to `end`, when fewer than `limit` are under way.
+    /// Starts a replay.
     pub(super) fn start_replay(
         &mut self,
         now: Now,
-        (filter, rate): (ReplayFilter, Option<u32>),
-        (next, end): (Seq, Seq),
-        limit: usize,
+        request: StartReplay,
         draft: &mut Draft,
     ) -> Result<Replay, Refusal> {
-        if let Some(name) = &filter.to
-            && self.endpoint_named(name).is_none()
-        {
-            return Err(Refusal::NotFound { what: "endpoint", name: name.clone() });
-        }
-        if self.state.replays.len() >= limit {
-            return Err(Refusal::TooMany { what: "replays at a time", limit });
-        }
+        let StartReplay { filter, rate, next, end, member } = request;
+        let to = filter.to.as_deref().map(|name| {
+            let unknown = || Refusal::NotFound { what: "endpoint", name: name.to_owned() };
+            self.endpoint_named(name).ok_or_else(unknown)
+        });
+        let to = to.transpose()?;
+        self.may_start_replay(member)?;
 
         let id = self.state.next_seq;
         let end = end.min(id.saturating_sub(1));
@@ -39,6 +45,9 @@ impl Queue {
             started_at: now.wall_ms,
             due_at: now.wall_ms,
             pause_ms: 0,
+            member,
+            to,
+            left: RoaringTreemap::new(),
         };
 
         // Where there is nothing to look at, the replay is over before it began.
@@ -47,6 +56,29 @@ impl Queue {
             self.replay_due.insert(id, Some(now.mono_ms));
         }
         Ok(replay)
+    }
+
+    /// Root and the daemon's own user may have all replays. A user of the group gets another one
+    /// only while more are free than it has, so that each next user still finds some.
+    fn may_start_replay(&self, member: Option<u32>) -> Result<(), Refusal> {
+        let under_way = self.state.replays.len();
+        let Some(user) = member else {
+            let refusal = Refusal::TooMany { what: "replays at a time", limit: limits::REPLAYS };
+            return if under_way < limits::REPLAYS { Ok(()) } else { Err(refusal) };
+        };
+
+        let own = self.state.replays.values().filter(|replay| replay.member == Some(user)).count();
+        let free = (limits::REPLAYS - limits::REPLAYS_RESERVED).saturating_sub(under_way);
+        if free > own {
+            return Ok(());
+        }
+        Err(match own {
+            0 => Refusal::TooMany {
+                what: "replays of users of the group at a time",
+                limit: limits::REPLAYS - limits::REPLAYS_RESERVED,
+            },
+            limit => Refusal::TooMany { what: "replays of one user beside those of others", limit },
+        })
     }
 
     /// Ends a replay before it has come to its end.
@@ -60,12 +92,42 @@ impl Queue {
         let no_replay = || Refusal::NotFound { what: "replay", name: id.to_string() };
         let replay = replay.ok_or_else(no_replay)?;
 
-        // Nothing is left of it behind its end.
-        let next = replay.end.saturating_add(1);
-        let record = Record::ReplayAdvanced { replay: id, next, due_at: now.wall_ms, pause_ms: 0 };
-        self.remember(record, draft);
-        self.replay_due.remove(&id);
+        self.end_replay(now, &replay, draft);
         Ok(replay)
+    }
+
+    fn end_replay(&mut self, now: Now, replay: &Replay, draft: &mut Draft) {
+        let next = replay.end.max(replay.next).saturating_add(1);
+        let record = Record::ReplayAdvanced {
+            replay: replay.id,
+            next,
+            due_at: now.wall_ms,
+            pause_ms: 0,
+            left_from: None,
+        };
+        self.remember(record, draft);
+        self.replay_due.remove(&replay.id);
+    }
+
+    /// Ends the replays that went to an endpoint which was deleted, and reports it.
+    pub(super) fn end_replays_to(&mut self, now: Now, endpoint: &Arc<Endpoint>, draft: &mut Draft) {
+        let replays = self.state.replays.values();
+        let ended = replays.filter(|replay| replay.to == Some(endpoint.id)).cloned();
+        for replay in ended.collect::<Vec<_>>() {
+            self.end_replay(now, &replay, draft);
+            let Replay { id, next, end, .. } = replay;
+            let what = HealthEvent::ReplayEnded { replay: id, next, end };
+            draft.actions.push(Action::Report(HealthReport { endpoint: endpoint.clone(), what }));
+            self.keep_ended(replay, endpoint.clone());
+        }
+    }
+
+    /// Keeps a replay that ended before its end, so that it is listed for a while.
+    fn keep_ended(&mut self, replay: Replay, endpoint: Arc<Endpoint>) {
+        if self.ended_replays.len() == limits::REPLAYS_ENDED {
+            self.ended_replays.pop_front();
+        }
+        self.ended_replays.push_back((replay, endpoint));
     }
 
     /// Asks for the next slice of each replay whose time has come.
@@ -77,12 +139,14 @@ impl Queue {
             let Some(replay) = self.state.replays.get(id) else { continue };
 
             *due = None;
-            actions.push(Action::Read(ReadOrder::Replay {
-                replay: *id,
-                filter: replay.filter.clone(),
-                from: replay.next,
-                end: replay.end,
-                max: most_of_a_slice(replay.rate),
+            let (replay_id, filter) = (*id, replay.filter.clone());
+            let (from, end, max) = (replay.next, replay.end, most_of_a_slice(replay.rate));
+            actions.push(Action::Read(if from <= end {
+                ReadOrder::Replay { replay: replay_id, filter, from, end, max }
+            } else {
+                let some = replay.left.iter().take(max);
+                let events = some.map(|event| (event, self.state.held_at(event))).collect();
+                ReadOrder::ReplayLeft { replay: replay_id, filter, events }
             }));
         }
     }
@@ -98,43 +162,98 @@ impl Queue {
         draft: &mut Draft,
     ) {
         // The answer to a question that was asked before the replay went on is late.
-        let Some(replay) = self.state.replays.get(&id).filter(|replay| replay.next == from) else {
-            return;
-        };
-        let (to, rate) = (replay.filter.to.clone(), replay.rate);
-        let to: Option<Vec<EndpointId>> =
-            to.map(|name| self.endpoint_named(&name).into_iter().collect());
+        let replay = self.state.replays.get(&id);
+        let Some(replay) = replay.filter(|replay| replay.next == from).cloned() else { return };
 
         // An event may go to thousands of endpoints: what one step makes is bounded in deliveries.
-        let most = most_of_a_slice(rate);
+        let most = most_of_a_slice(replay.rate);
         let (mut next, mut made) = (next, 0);
         for event in events {
             if made >= most {
                 next = event.at;
                 break;
             }
-            // Retention may have dropped an event since it was read.
-            if self.state.stands_at(event.seq).is_none() {
-                continue;
-            }
-            for endpoint in to.as_ref().unwrap_or(&event.fan_out) {
-                if self.state.lives(*endpoint) {
-                    self.replay_one(now, event.seq, *endpoint, draft);
-                    made += 1;
-                }
+            // Retention may have dropped it since it was read, or relocated it: one that stands
+            // elsewhere is met there, or is among those that are left.
+            if self.state.stands_at(event.seq) == Some(event.at) {
+                made += self.replay_event(now, &replay, event.seq, &event.fan_out, draft);
             }
         }
 
+        let is_behind = next > replay.end && !replay.left.is_empty();
+        let left_from = is_behind.then_some(0);
+        self.replay_goes_on(now, &replay, (next, left_from), made, draft);
+    }
+
+    /// Makes the deliveries of relocated events that were read.
+    pub(super) fn left_scanned(
+        &mut self,
+        now: Now,
+        id: u64,
+        events: &[ScannedLeft],
+        draft: &mut Draft,
+    ) {
+        let Some(replay) = self.state.replays.get(&id).cloned() else { return };
+        // Late, likewise.
+        let first = events.first().map(|event| event.seq);
+        if replay.next <= replay.end || first != replay.left.min() {
+            return;
+        }
+
+        let most = most_of_a_slice(replay.rate);
+        let (mut left_from, mut made) = (0, 0);
+        for event in events {
+            let stands_at = self.state.stands_at(event.seq);
+            // One that was relocated once more is read once more.
+            if made >= most || stands_at.is_some_and(|at| at != event.at) {
+                left_from = event.seq;
+                break;
+            }
+            left_from = event.seq + 1;
+            if let (Some(_), Some(fan_out)) = (stands_at, &event.fan_out) {
+                made += self.replay_event(now, &replay, event.seq, fan_out, draft);
+            }
+        }
+        self.replay_goes_on(now, &replay, (replay.next, Some(left_from)), made, draft);
+    }
+
+    /// Remembers how far a replay has come with a slice, of which so many deliveries were made.
+    fn replay_goes_on(
+        &mut self,
+        now: Now,
+        replay: &Replay,
+        (next, left_from): (Seq, Option<Seq>),
+        made: usize,
+        draft: &mut Draft,
+    ) {
+        let id = replay.id;
         self.resumed.replays.remove(&id);
-        let pause_ms = rate.map_or(0, |rate| made as u64 * 1000 / u64::from(rate.max(1)));
+        let pause_ms = replay.rate.map_or(0, |rate| made as u64 * 1000 / u64::from(rate.max(1)));
         let due_at = now.wall_ms.saturating_add(pause_ms);
-        self.remember(Record::ReplayAdvanced { replay: id, next, due_at, pause_ms }, draft);
+        let record = Record::ReplayAdvanced { replay: id, next, due_at, pause_ms, left_from };
+        self.remember(record, draft);
 
         if self.state.replays.contains_key(&id) {
             self.replay_due.insert(id, Some(now.mono_ms + pause_ms));
         } else {
             self.replay_due.remove(&id);
         }
+    }
+
+    /// Makes the deliveries of an event that went to these endpoints; how many.
+    fn replay_event(
+        &mut self,
+        now: Now,
+        replay: &Replay,
+        event: Seq,
+        fan_out: &[EndpointId],
+        draft: &mut Draft,
+    ) -> usize {
+        let one = replay.to.as_slice();
+        let to = if replay.filter.to.is_some() { one } else { fan_out };
+        let to: Vec<EndpointId> = to.iter().copied().filter(|id| self.state.lives(*id)).collect();
+        to.iter().for_each(|endpoint| self.replay_one(now, event, *endpoint, draft));
+        to.len()
     }
 
     /// Makes one delivery of an event.
@@ -159,86 +278,4 @@ fn most_of_a_slice(rate: Option<u32>) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::model::{Endpoint, EventId, Seq, limits};
-    use crate::queue::testing::TestQueue;
-    use crate::queue::{
-        Action, Input, ReadOrder, Refusal, ReplaysQuery, ScannedEvent, StartReplay, StopReplay,
-    };
-    use crate::record::{Record, ReplayFilter};
-
-    fn start(filter: ReplayFilter, end: Seq) -> StartReplay {
-        StartReplay { filter, rate: None, next: 1, end, is_owners: false }
-    }
-
-    #[test]
-    fn members_of_the_group_leave_the_owners_some_of_the_replays() {
-        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
-        world.accept("{}");
-        let end = world.queue.state().next_seq;
-        let by = |is_owners| StartReplay { is_owners, ..start(ReplayFilter::default(), end) };
-        let now = world.now;
-        let mut started =
-            |is_owners| world.queue.handle(now, by(is_owners)).answer.map(|replay| replay.id);
-
-        let of_members = (0..limits::REPLAYS).filter(|_| started(false).is_ok()).count();
-        assert_eq!(of_members, limits::REPLAYS - limits::REPLAYS_KEPT);
-        assert!(matches!(started(false), Err(Refusal::TooMany { .. })));
-        let of_owners = (0..limits::REPLAYS).filter(|_| started(true).is_ok()).count();
-        assert_eq!(of_owners, limits::REPLAYS_KEPT);
-    }
-
-    /// A replay to an endpoint, and the read that it has asked for.
-    fn replaying(world: &mut TestQueue) -> (u64, Action) {
-        let filter = ReplayFilter { to: Some("app".into()), ..ReplayFilter::default() };
-        let end = world.queue.state().next_seq;
-        let replay = world.input(start(filter, end));
-        (replay.id, world.actions.pop().expect("it reads the log"))
-    }
-
-    #[test]
-    fn a_replay_that_was_stopped_makes_no_more_deliveries() {
-        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
-        let event = world.accept("{}");
-        let (id, read) = replaying(&mut world);
-        assert!(matches!(read, Action::Read(ReadOrder::Replay { replay, .. }) if replay == id));
-
-        assert_eq!(world.input(StopReplay { id }).id, id);
-        assert!(world.queue.ask(world.now, &ReplaysQuery).is_empty());
-
-        // What was read for it comes too late.
-        let events = vec![ScannedEvent { at: event.seq, seq: event.seq, fan_out: vec![1] }];
-        world.input(Input::Scanned { replay: id, from: 1, events, next: 99 });
-        assert!(!world.records.iter().any(|record| matches!(record, Record::Replayed { .. })));
-
-        // It is gone.
-        let now = world.now;
-        assert!(world.queue.handle(now, StopReplay { id }).answer.is_err());
-    }
-
-    #[test]
-    fn a_step_of_a_replay_is_bounded_in_deliveries_and_goes_on_where_it_stopped() {
-        let endpoints = (1..=200).map(|n| Endpoint::new(format!("e{n}"), "pull:"));
-        let mut world = TestQueue::new(endpoints);
-        let events: Vec<EventId> = (0..4).map(|_| world.accept("{}")).collect();
-        let end = world.queue.state().next_seq - 1;
-        let filter = ReplayFilter::default();
-        let id = world.input(start(filter, end)).id;
-
-        // The second was relocated behind the third.
-        let fan_out: Vec<u32> = (1..=200).collect();
-        let scanned = |at, seq| ScannedEvent { at, seq, fan_out: fan_out.clone() };
-        let found = vec![
-            scanned(events[0].seq, events[0].seq),
-            scanned(events[2].seq, events[2].seq),
-            scanned(events[3].seq, events[1].seq),
-        ];
-        world.input(Input::Scanned { replay: id, from: 1, events: found, next: end + 1 });
-
-        let made = world.records.iter().filter(|r| matches!(r, Record::Replayed { .. })).count();
-        let bounded = limits::SLICE..=limits::SLICE + 200;
-        assert!(bounded.contains(&made), "{made} deliveries");
-        let left = world.queue.ask(world.now, &ReplaysQuery);
-        assert_eq!(left[0].next, events[3].seq, "it goes on at the record that it did not take");
-    }
-}
+mod tests;

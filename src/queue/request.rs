@@ -107,6 +107,9 @@ impl QueueRequest for Input {
             Self::Scanned { replay, from, events, next } => {
                 queue.scanned(now, replay, from, &events, next, draft);
             }
+            Self::LeftScanned { replay, events } => {
+                queue.left_scanned(now, replay, &events, draft);
+            }
 
             Self::Wanted { endpoint, total } => {
                 // Consumers come and go; their endpoint may have been deleted meanwhile.

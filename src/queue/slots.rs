@@ -131,7 +131,7 @@ impl Queue {
 /// are taken.
 pub(super) fn has_its_share_of_slots(own: usize, all: usize) -> bool {
     let free = limits::IN_FLIGHT.saturating_sub(all);
-    own > 0 && own >= limits::IN_FLIGHT_SHARE * free.saturating_sub(limits::IN_FLIGHT_KEPT)
+    own > 0 && own >= limits::IN_FLIGHT_SHARE * free.saturating_sub(limits::IN_FLIGHT_RESERVED)
 }
 
 /// Whether an endpoint whose consumers hold `own` deliveries has its share of those that may be

@@ -157,6 +157,7 @@ impl State {
                 for endpoint in state.endpoints.values_mut() {
                     endpoint.remembered_mut().pause_if_held(state.ran_ms);
                 }
+                state.number_replays();
                 Ok(state)
             }
             Some((&found, _)) => Err(StateError::Version { found }),
@@ -391,12 +392,15 @@ mod tests {
             started_at: AT,
             due_at: 0,
             pause_ms: 0,
+            member: None,
+            to: None,
+            left: Default::default(),
         };
         follow(&mut state, Record::ReplayStarted { replay });
-        follow(
-            &mut state,
-            Record::ReplayAdvanced { replay: 5, next: 4, due_at: AT + 1_000, pause_ms: 1_000 },
-        );
+        let (due_at, pause_ms) = (AT + 1_000, 1_000);
+        let record =
+            Record::ReplayAdvanced { replay: 5, next: 4, due_at, pause_ms, left_from: None };
+        follow(&mut state, record);
         follow(&mut state, Record::EndpointAway { endpoint: 1, at: AT, ran_ms: RUN_START + 3_000 });
         follow(&mut state, Record::ClockRan { ran_ms: RUN_START + 9_000 });
 

@@ -1,5 +1,5 @@
 //! The queue's test world: a queue with a source, endpoints and a clock, that remembers what was
-//! decided and reads events as the log would.
+//! decided and reads events as the log would. And new events and reports, for the tests of others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -133,7 +133,8 @@ impl TestQueue {
         self.relocates = Some(event);
     }
 
-    fn relocate(&mut self, id: EventId) {
+    /// Retention relocates this event, and drops its record.
+    pub fn relocate(&mut self, id: EventId) {
         let at = self.queue.state().stands_at(id.seq).expect("the event is known");
         let event = self.events.remove(&at).expect("the event is there");
         let relocated =
@@ -185,7 +186,7 @@ impl TestQueue {
 }
 
 /// An event that is not accepted yet.
-pub(super) fn new_event(source: Arc<Source>, headers: Vec<Header>, body: Bytes) -> NewEvent {
+pub(crate) fn new_event(source: Arc<Source>, headers: Vec<Header>, body: Bytes) -> NewEvent {
     NewEvent {
         source,
         kind: "t".into(),
@@ -200,7 +201,7 @@ pub(super) fn new_event(source: Arc<Source>, headers: Vec<Header>, body: Bytes) 
 }
 
 /// The report of an attempt that began and ended now.
-pub(super) fn report(now: Now, outcome: Outcome) -> AttemptReport {
+pub(crate) fn report(now: Now, outcome: Outcome) -> AttemptReport {
     AttemptReport {
         started_at: now.wall_ms,
         duration_ms: 1,
@@ -215,7 +216,7 @@ pub(super) fn report(now: Now, outcome: Outcome) -> AttemptReport {
 }
 
 /// The report of an attempt that was answered now.
-pub(super) fn answered(now: Now, outcome: Outcome, status: u16) -> AttemptReport {
+pub(crate) fn answered(now: Now, outcome: Outcome, status: u16) -> AttemptReport {
     let response = ResponseHead { status, headers: Vec::new(), body: Bytes::new() };
     AttemptReport { response: Some(response), ..report(now, outcome) }
 }

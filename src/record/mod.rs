@@ -32,6 +32,7 @@ mod contents;
 mod delivery;
 mod history;
 pub mod line;
+mod raw_fields;
 mod replay;
 mod restraint;
 mod sieve;

@@ -1,9 +1,10 @@
 //! Replays as records hold them.
 
+use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::time::Moment;
-use crate::model::{EventFilter, EventId, Seq, WallMs};
+use crate::model::{EndpointId, EventFilter, EventId, Seq, WallMs};
 
 /// A replay in progress: a filter over old events, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,25 @@ pub struct Replay {
     pub due_at: WallMs,
     #[serde(default)]
     pub pause_ms: u64,
+    /// The user of the socket's group who asked for it; `None` for root and the daemon's own user.
+    #[serde(default)]
+    pub member: Option<u32>,
+    /// The endpoint that the filter names, whatever it is called by now.
+    #[serde(default)]
+    pub to: Option<EndpointId>,
+    /// Events up to `end` that retention has relocated behind it before their turn came: they are
+    /// delivered at last, from where they stand then.
+    #[serde(default)]
+    pub left: RoaringTreemap,
+}
+
+impl Replay {
+    /// Retention has relocated an event, which stood at this record.
+    pub(crate) fn relocated(&mut self, event: Seq, stood_at: Seq) {
+        if self.next <= stood_at && stood_at <= self.end {
+            self.left.insert(event);
+        }
+    }
 }
 
 /// Which old events are delivered again, and where to.
@@ -33,7 +53,7 @@ pub struct ReplayFilter {
     /// A glob over the event type.
     pub kind: Option<String>,
     pub event: Option<EventId>,
-    /// An endpoint's name; without it each event goes where it went before.
+    /// The name that an endpoint had; without it each event goes where it went before.
     pub to: Option<String>,
 }
 

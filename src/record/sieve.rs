@@ -3,7 +3,8 @@
 
 use memchr::memmem::Finder;
 
-use crate::model::EventFilter;
+use super::raw_fields::is_for_one_of;
+use crate::model::{EndpointId, EventFilter};
 
 /// The kinds that hold an event, by their names in logs.
 const EVENTS: [&str; 2] = ["EventAccepted", "EventCarried"];
@@ -18,10 +19,15 @@ const SHORT_TEXT_MAX: u8 = 0xbf;
 /// Lets pass what may be wanted. It may let pass too much, never too little.
 #[derive(Clone, Debug)]
 pub struct Sieve {
-    /// Texts that each event has which is wanted.
-    texts: Vec<Finder<'static>>,
+    /// Texts that each event has which is wanted; `None`: no events are.
+    texts: Option<Vec<Finder<'static>>>,
+    /// The endpoints, in their order, of which an event is wanted that is for one of them; `None`:
+    /// of all.
+    endpoints: Option<Vec<EndpointId>>,
     /// Whether deliveries of older events are wanted as well.
     positions: bool,
+    /// Whether all the other kinds are wanted.
+    others: bool,
 }
 
 impl Sieve {
@@ -32,13 +38,24 @@ impl Sieve {
         let of_kind = filter.kind.iter().flat_map(|kind| kind.split(['*', '?']));
         let texts = filter.source.as_deref().into_iter().chain(of_kind);
         let texts = texts.filter(|text| !text.is_empty());
-        Self { texts: texts.map(|text| Finder::new(text).into_owned()).collect(), positions: false }
+        let texts = Some(texts.map(|text| Finder::new(text).into_owned()).collect());
+        Self { texts, endpoints: None, positions: false, others: false }
     }
 
-    /// Of records that make or place a delivery of an event which may pass this filter.
+    /// Of records that make or place a delivery of an event which may pass this filter, to one of
+    /// these endpoints or to any.
     #[must_use]
-    pub fn deliveries(filter: &EventFilter) -> Self {
-        Self { positions: true, ..Self::events(filter) }
+    pub fn deliveries(filter: &EventFilter, mut endpoints: Option<Vec<EndpointId>>) -> Self {
+        if let Some(endpoints) = &mut endpoints {
+            endpoints.sort_unstable();
+        }
+        Self { endpoints, positions: true, ..Self::events(filter) }
+    }
+
+    /// Of records that say what became of deliveries: all that hold no event.
+    #[must_use]
+    pub fn outcomes() -> Self {
+        Self { texts: None, endpoints: None, positions: true, others: true }
     }
 
     /// Whether a record of these bytes may be wanted. What does not look like a record is for
@@ -47,11 +64,16 @@ impl Sieve {
     pub fn passes(&self, record: &[u8]) -> bool {
         match kind_of(record) {
             None => true,
-            Some(kind) if is_one_of(kind, &EVENTS) => {
-                self.texts.iter().all(|text| text.find(record).is_some())
-            }
-            Some(kind) => self.positions && is_one_of(kind, &POSITIONS),
+            Some(kind) if is_one_of(kind, &EVENTS) => self.passes_event(record),
+            Some(kind) => self.others || (self.positions && is_one_of(kind, &POSITIONS)),
         }
+    }
+
+    fn passes_event(&self, record: &[u8]) -> bool {
+        let Some(texts) = &self.texts else { return false };
+        let is_for_one = |endpoints: &Vec<_>| is_for_one_of(record, endpoints).unwrap_or(true);
+        self.endpoints.as_ref().is_none_or(is_for_one)
+            && texts.iter().all(|text| text.find(record).is_some())
     }
 }
 
@@ -74,7 +96,7 @@ mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     use super::{Sieve, kind_of};
-    use crate::model::{EventFilter, EventTraits};
+    use crate::model::{EndpointId, EventFilter, EventTraits};
     use crate::record::tests::record;
     use crate::record::{Record, encode};
 
@@ -116,9 +138,33 @@ mod tests {
                 let is_wanted = event.is_some_and(|event| filter.matches(&event));
                 prop_assert!(Sieve::events(&filter).passes(&bytes) || !is_wanted, "{:?}", filter);
                 let places = held.is_none() && record.stream_positions(9).next().is_some();
-                let passes = Sieve::deliveries(&filter).passes(&bytes);
+                let passes = Sieve::deliveries(&filter, None).passes(&bytes);
                 prop_assert!(passes || !(is_wanted || places), "{:?}", filter);
             }
+        }
+
+        /// Not even one whose event is for all the others.
+        #[test]
+        fn an_event_passes_for_the_endpoints_that_it_is_for(record in record()) {
+            let bytes = bytes(&record);
+            let fan_out = record.held_event().map(|held| held.fan_out.to_vec());
+            let passes = |endpoints: &[EndpointId]| {
+                let all = EventFilter::default();
+                Sieve::deliveries(&all, Some(endpoints.to_vec())).passes(&bytes)
+            };
+            if let Some(fan_out) = fan_out {
+                for id in &fan_out {
+                    prop_assert!(passes(&[id.wrapping_add(1), *id]));
+                }
+                let stranger = (0..).find(|id| !fan_out.contains(id)).expect("there are others");
+                prop_assert!(!passes(&[stranger]) && !passes(&[]));
+            }
+        }
+
+        #[test]
+        fn outcomes_are_all_that_holds_no_event(record in record()) {
+            let passes = Sieve::outcomes().passes(&bytes(&record));
+            prop_assert_eq!(passes, record.held_event().is_none());
         }
 
         #[test]

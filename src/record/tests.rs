@@ -349,6 +349,9 @@ fn replay(n: [u64; 4]) -> Replay {
         started_at: 0,
         due_at: 7,
         pause_ms: 8,
+        member: u32::try_from(n[3] % 3).ok().filter(|user| *user > 0),
+        to: Some(4),
+        left: [n[0], n[1]].into_iter().collect(),
     }
 }
 

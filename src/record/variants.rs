@@ -110,8 +110,9 @@ pub enum Record {
         #[serde(default)]
         ran_ms: u64,
     },
-    /// A replay went on to `next`; it is over when that is behind its end. Its next slice is due in
-    /// `pause_ms` from this record, which is `due_at` by the wall clock.
+    /// A replay went on to `next`; it is over when that is behind its end, unless events that were
+    /// relocated are left: then those from `left_from` on are still to be delivered. Its next slice
+    /// is due in `pause_ms` from this record, which is `due_at` by the wall clock.
     ReplayAdvanced {
         replay: u64,
         next: Seq,
@@ -119,6 +120,8 @@ pub enum Record {
         due_at: WallMs,
         #[serde(default)]
         pause_ms: u64,
+        #[serde(default)]
+        left_from: Option<Seq>,
     },
     /// An event of an old segment that is still needed: this record holds it from now on.
     #[serde(rename = "EventCarried")]

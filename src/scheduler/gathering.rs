@@ -82,9 +82,8 @@ mod tests {
     use crate::model::limits::{LARGE_REQUEST, STEP_BYTES, STEP_INPUTS};
     use crate::model::{Event, EventId, Source};
     use crate::queue::matcher::FanOut;
-    use crate::queue::{
-        Accept, ImportEvents, ImportedEvent, Matched, NewEvent, Refusal, StatusQuery,
-    };
+    use crate::queue::testing::new_event;
+    use crate::queue::{Accept, ImportEvents, ImportedEvent, Matched, Refusal, StatusQuery};
 
     fn request() -> Envelope {
         Envelope::ask(StatusQuery, None).0
@@ -92,17 +91,8 @@ mod tests {
 
     /// An event with a large body.
     fn large() -> Envelope {
-        let event = NewEvent {
-            source: Arc::new(Source::new("in", "none")),
-            kind: "t".into(),
-            dedupe_key: None,
-            dedupe: None,
-            beside: Default::default(),
-            request_line: String::new(),
-            remote: String::new(),
-            headers: Vec::new(),
-            body: vec![b'x'; LARGE_REQUEST].into(),
-        };
+        let source = Arc::new(Source::new("in", "none"));
+        let event = new_event(source, Vec::new(), vec![b'x'; LARGE_REQUEST].into());
         let accept = Accept(vec![Matched { event, fan_out: FanOut::default() }]);
         Envelope::ask(accept, None).0
     }

@@ -317,20 +317,13 @@ mod tests {
     use crate::model::share::{Share, ShareHolder};
     use crate::model::{Endpoint, Header, Now, Source, limits};
     use crate::queue::matcher::Matcher;
+    use crate::queue::testing::new_event;
     use crate::queue::{NewEvent, Refusal};
 
     fn event(source: u32, body: &str) -> NewEvent {
-        NewEvent {
-            source: Arc::new(Source { id: source, ..Source::new(format!("s{source}"), "none") }),
-            kind: "t".to_owned(),
-            dedupe_key: None,
-            dedupe: None,
-            beside: Default::default(),
-            request_line: String::new(),
-            remote: String::new(),
-            headers: vec![Header::new("content-type", "application/json")],
-            body: Bytes::from(body.to_owned()),
-        }
+        let source = Source { id: source, ..Source::new(format!("s{source}"), "none") };
+        let headers = vec![Header::new("content-type", "application/json")];
+        new_event(Arc::new(source), headers, Bytes::from(body.to_owned()))
     }
 
     fn matcher(filter: &str) -> Arc<Matcher> {

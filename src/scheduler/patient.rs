@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reads::{ReadLog, event_of};
+use super::read_log::{ReadLog, Walk, event_of};
 use crate::log::{LogError, Reader};
 use crate::model::{Event, Seq};
-use crate::record::Record;
+use crate::record::{Record, Sieve};
 
 /// The pause after an error of the moment, and how often it may come back before a segment is given
 /// up.
@@ -42,20 +42,12 @@ impl ReadLog for PatientReader<'_> {
         })
     }
 
-    fn forward<T>(
-        &self,
-        from: Seq,
-        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
-    ) -> T {
-        patiently(self.0, || readable(self.0.forward(from), &take))
+    fn forward<T>(&self, from: Seq, sieve: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        patiently(self.0, || readable(self.0.forward_sifted(from, sieve.clone()), &take))
     }
 
-    fn backward<T>(
-        &self,
-        before: Seq,
-        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
-    ) -> T {
-        patiently(self.0, || readable(self.0.backward(before), &take))
+    fn backward<T>(&self, before: Seq, sieve: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        patiently(self.0, || readable(self.0.backward_sifted(before, sieve.clone()), &take))
     }
 }
 
@@ -81,8 +73,8 @@ fn patiently<T>(reader: &Reader, mut read: impl FnMut() -> Result<T, LogError>) 
 /// Takes what it wants of a walk over the log. What is damaged is skipped with an error in the log;
 /// any other error ends it, and what was taken is not to be used.
 fn readable<T>(
-    walk: impl Iterator<Item = Result<(Seq, Record), LogError>>,
-    take: impl FnOnce(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
+    walk: impl Iterator<Item = Result<(Seq, Option<Record>), LogError>>,
+    take: impl FnOnce(Walk<'_>) -> T,
 ) -> Result<T, LogError> {
     let mut failed = None;
     let mut records = walk.filter_map(|item| match item {
@@ -106,40 +98,12 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
-    use std::sync::Arc;
 
-    use bytes::Bytes;
-
-    use super::super::reads::{StreamPart, refill};
+    use super::super::stream_reads::{StreamPart, refill, stream_sieve};
+    use super::super::testing::accepted;
     use super::{patiently, readable};
     use crate::log::{Log, LogError, Options, Reader, Recovered};
-    use crate::model::{Event, EventId, Seq};
-    use crate::record::Record;
-
-    fn accepted(seq: Seq) -> Record {
-        let event = Event {
-            id: EventId { seq, tag: 2 },
-            source: 1,
-            source_name: "s".into(),
-            kind: "push".into(),
-            received_at: 3,
-            dedupe_key: None,
-            request_line: "POST /in/s".into(),
-            remote: "127.0.0.1:1".into(),
-            headers: Vec::new(),
-            body: Bytes::from_static(b"{}"),
-            from_provider: false,
-            first_id: None,
-        };
-
-        Record::EventAccepted {
-            event: Arc::new(event),
-            dedupe: None,
-            fan_out: vec![1],
-            beside: Default::default(),
-            ran_ms: 0,
-        }
-    }
+    use crate::model::Seq;
 
     /// Three segments of two events each; only the last one is open.
     fn log(dir: &Path) -> (Log, Reader) {
@@ -149,16 +113,20 @@ mod tests {
             if first > 1 {
                 log.roll(b"checkpoint", 1).expect("rolls");
             }
-            let _durable = log.commit(&[accepted(first), accepted(first + 1)]).expect("commits");
+            let _durable = log
+                .commit(&[accepted(first, vec![1]), accepted(first + 1, vec![1])])
+                .expect("commits");
         }
         reader.close_idle();
         (log, reader)
     }
 
     fn positions(reader: &Reader) -> Result<(Vec<Seq>, Seq), LogError> {
-        let wanted = StreamPart { endpoint: 1, max_entries: 100, max_bytes: 1 << 20 };
-        readable(reader.forward(1), |all| refill(all, (1, reader.durable()), &wanted))
-            .map(|(entries, next)| (entries.iter().map(|e| e.position).collect(), next))
+        let wanted = [(1, StreamPart { endpoint: 1, max_entries: 100, max_bytes: 1 << 20 })];
+        let walk = reader.forward_sifted(1, stream_sieve(vec![1]));
+        let (entries, next) =
+            readable(walk, |all| refill(all, reader.durable(), &wanted))?.remove(0);
+        Ok((entries.iter().map(|entry| entry.position).collect(), next))
     }
 
     #[test]

@@ -7,12 +7,13 @@
 //! tells of a disk that other programs fill.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use super::doze::Doze;
 use super::handle::Handle;
 use super::patient::PatientReader;
+use super::pending_reads::{NextRead, PendingReads};
 use super::reads;
 use super::retention::{Retention, RetentionKeeper};
 use crate::log::Reader;
@@ -55,6 +56,7 @@ pub(super) fn run(
     let mut looked_at = clock().mono_ms;
     let mut kept_at = looked_at;
     let mut calm = Calm::since(looked_at);
+    let mut pending = PendingReads::default();
 
     loop {
         // Orders come first; what keeps the log small is done between them.
@@ -64,18 +66,23 @@ pub(super) fn run(
             (false, false) => Duration::from_millis(look_ms),
             (false, true) => Duration::from_millis(keeper.next_due_ms().clamp(look_ms, SLEEP_MS)),
         };
-        let work = orders.recv_timeout(pause);
+        let Ok(was_called) = wait_for_orders(orders, &mut pending, pause) else {
+            return keeper.save(clock());
+        };
         doze.end();
-        let now_ms = clock().mono_ms;
+        if was_called {
+            calm.disturb(clock().mono_ms);
+        }
 
-        match work {
-            Ok(ReaderWork::Order(order)) => {
-                calm.disturb(now_ms);
-                handle.report(reads::read(*order, &PatientReader(reader)));
+        match pending.pop() {
+            Some(NextRead::One(order)) => {
+                handle.report(reads::read(order, &PatientReader(reader)));
             }
-            Ok(ReaderWork::Look) => calm.disturb(now_ms),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return keeper.save(clock()),
+            Some(NextRead::Streams(streams)) => {
+                let found = reads::read_streams(streams, &PatientReader(reader));
+                found.into_iter().for_each(|input| handle.report(input));
+            }
+            None => {}
         }
         keeper.step();
 
@@ -90,6 +97,37 @@ pub(super) fn run(
         if clock().mono_ms.saturating_sub(kept_at) >= HOUSEKEEPING_MS {
             reader.close_idle();
             kept_at = clock().mono_ms;
+        }
+    }
+}
+
+/// The scheduler has let go of its side.
+struct LetGo;
+
+/// Takes in what there is to do, waiting for it so long when nothing is pending. Returns whether
+/// there is something.
+fn wait_for_orders(
+    orders: &Receiver<ReaderWork>,
+    pending: &mut PendingReads,
+    pause: Duration,
+) -> Result<bool, LetGo> {
+    let mut was_called = !pending.is_empty();
+    if !was_called {
+        match orders.recv_timeout(pause) {
+            Ok(ReaderWork::Order(order)) => pending.push(*order),
+            Ok(ReaderWork::Look) => {}
+            Err(RecvTimeoutError::Timeout) => return Ok(false),
+            Err(RecvTimeoutError::Disconnected) => return Err(LetGo),
+        }
+        was_called = true;
+    }
+
+    loop {
+        match orders.try_recv() {
+            Ok(ReaderWork::Order(order)) => pending.push(*order),
+            Ok(ReaderWork::Look) => {}
+            Err(TryRecvError::Empty) => return Ok(was_called),
+            Err(TryRecvError::Disconnected) => return Err(LetGo),
         }
     }
 }

@@ -75,8 +75,9 @@ fn attempted(attempt: &DeliveryAttempt<'_>, state: &State) -> TailLine {
 #[cfg(test)]
 mod tests {
     use super::{TailLine, lines};
-    use crate::model::{AttemptReport, BatchId, Outcome, RequestHead};
+    use crate::model::{BatchId, Now, Outcome};
     use crate::queue::State;
+    use crate::queue::testing::report;
     use crate::record::{
         BatchConsequence, BatchFinished, Consequence, MemberFinished, OTHERS_TAKEN, Record,
     };
@@ -86,17 +87,7 @@ mod tests {
         let dead = Consequence::Dead { reason: "1 of 1 attempts failed".into() };
         let member =
             |delivery, next| MemberFinished { delivery, event: delivery, number: 1, prev: 0, next };
-        let report = AttemptReport {
-            started_at: 0,
-            duration_ms: 1,
-            connect_ms: None,
-            outcome: Outcome::Delivered,
-            request: RequestHead::default(),
-            response: None,
-            error: None,
-            fault: None,
-            command: None,
-        };
+        let report = report(Now::default(), Outcome::Delivered);
 
         Record::BatchFinished(Box::new(BatchFinished {
             endpoint: 1,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::core::Core;
@@ -16,12 +17,14 @@ use super::handle::{Handle, channel};
 use super::retention::{LogAccess, Retention};
 use crate::log::{Log, LogError, Options, Reader, Recovered};
 use crate::model::limits;
-use crate::model::{Clock, Endpoint, Event, EventId, Now, Source};
+use crate::model::{Clock, Endpoint, EndpointId, Event, EventId, Now, Seq, Source};
 use crate::queue::matcher::Steps;
+use crate::queue::testing::new_event;
 use crate::queue::{
     Accept, Action, CreateEndpoint, CreateSource, HoldEndpoint, ImportEvents, ImportedDead,
-    ImportedEvent, Maintenance, NewEvent, Queue, QueueRequest, State,
+    ImportedEvent, Maintenance, Queue, QueueRequest, State,
 };
+use crate::record::Record;
 
 const WALL_MS: u64 = 1_700_000_000_000;
 
@@ -121,17 +124,7 @@ impl TestCore {
     pub fn accept_for_held(&mut self) {
         let state = self.core.queue.state();
         let source = state.sources.values().next().expect("the source").clone();
-        let event = NewEvent {
-            source,
-            kind: "t".into(),
-            dedupe_key: None,
-            dedupe: None,
-            beside: Default::default(),
-            request_line: String::new(),
-            remote: String::new(),
-            headers: Vec::new(),
-            body: "{}".into(),
-        };
+        let event = new_event(source, Vec::new(), "{}".into());
         let matcher = self.core.queue.matcher();
         let matched = matcher.matched(event, &mut Steps::new(limits::FILTER_STEPS));
         self.ask(Accept(vec![matched]));
@@ -190,5 +183,31 @@ impl TestCore {
 
     fn database(&self, first: u64) -> PathBuf {
         self.folder.join(format!("seg-{first:020}/db"))
+    }
+}
+
+/// An event that was accepted for these endpoints.
+pub(super) fn accepted(seq: Seq, fan_out: Vec<EndpointId>) -> Record {
+    let event = Event {
+        id: EventId { seq, tag: 2 },
+        source: 1,
+        source_name: "s".into(),
+        kind: "push".into(),
+        received_at: 3,
+        dedupe_key: None,
+        request_line: "POST /in/s".into(),
+        remote: "127.0.0.1:1".into(),
+        headers: Vec::new(),
+        body: Bytes::from_static(b"{}"),
+        from_provider: false,
+        first_id: None,
+    };
+
+    Record::EventAccepted {
+        event: Arc::new(event),
+        dedupe: None,
+        fan_out,
+        beside: Default::default(),
+        ran_ms: 0,
     }
 }

@@ -412,9 +412,7 @@ impl Thread {
     }
 
     fn read(&mut self, order: ReadOrder) {
-        // A replay only adds to what there is.
-        let is_replay = matches!(order, ReadOrder::Replay { .. });
-        if is_replay && self.channels.health.disk.level() >= DiskLevel::Refusing {
+        if order.is_for_replay() && self.channels.health.disk.level() >= DiskLevel::Refusing {
             self.postponed.scans.push(order);
             return;
         }

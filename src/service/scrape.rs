@@ -146,3 +146,75 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::{Arc, MakePage, TcpListener, TcpStream, limits, serve, watch};
+    use crate::model::{Clock, Now};
+
+    /// A listener whose pages are numbers, with the time that it takes for the present one.
+    struct Served {
+        at: std::net::SocketAddr,
+        time: Arc<AtomicU64>,
+        _stop: watch::Sender<bool>,
+    }
+
+    impl Served {
+        async fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let at = listener.local_addr().expect("an address");
+            let (time, made) = (Arc::new(AtomicU64::new(5_000)), Arc::new(AtomicU64::new(0)));
+            let make: MakePage = Arc::new(move || {
+                let number = made.fetch_add(1, Ordering::Relaxed);
+                Box::pin(async move { Some(format!("page {number}")) })
+            });
+            let now = time.clone();
+            let clock: Clock =
+                Arc::new(move || Now { mono_ms: now.load(Ordering::Relaxed), wall_ms: 0 });
+            let (stop, stopped) = watch::channel(false);
+            tokio::spawn(serve(listener, make, clock, stopped));
+            Self { at, time, _stop: stop }
+        }
+
+        /// Empty where it is refused.
+        async fn page(&self) -> String {
+            let mut stream = TcpStream::connect(self.at).await.expect("connected");
+            let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer).await;
+            answer.rsplit("\r\n").next().unwrap_or_default().to_owned()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_made_once_a_second_however_many_ask() {
+        let served = Served::new().await;
+        for _ in 0..3 {
+            assert_eq!(served.page().await, "page 0");
+        }
+        served.time.fetch_add(limits::METRICS_PAGE_MS - 1, Ordering::Relaxed);
+        assert_eq!(served.page().await, "page 0");
+        served.time.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(served.page().await, "page 1");
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_is_closed_at_once() {
+        let served = Served::new().await;
+        let mut held = Vec::new();
+        for _ in 0..limits::METRICS_CONNECTIONS {
+            held.push(TcpStream::connect(served.at).await.expect("connected"));
+        }
+        let mut more = TcpStream::connect(served.at).await.expect("connected");
+        assert_eq!(more.read(&mut [0]).await.unwrap_or(0), 0, "it was answered or kept");
+
+        drop(held);
+        while served.page().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

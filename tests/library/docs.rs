@@ -178,12 +178,25 @@ fn every_role_names_tests_and_each_of_them_is_there() {
     let (_, table) = security.split_once("## Who may do what").expect("the roles");
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert!(rows.len() >= 8, "the table of roles was not found");
+    rows_name_tests("SECURITY.md", &rows);
+}
 
+#[test]
+fn every_attack_names_tests_and_each_of_them_is_there() {
+    let page = read("docs/evidence/attacks.md");
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| |");
+    let rows: Vec<&str> = page.lines().filter(is_row).collect();
+    assert_eq!(rows.len(), 20 + 17 + 13 + 5, "a row for each line of the list");
+    rows_name_tests("docs/evidence/attacks.md", &rows);
+}
+
+/// The last cell of each row names tests, and all of them exist.
+fn rows_name_tests(page: &str, rows: &[&str]) {
     let mut missing = Vec::new();
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let tests: Vec<&str> = cells.last().expect("cells").split('`').skip(1).step_by(2).collect();
-        assert!(!tests.is_empty(), "no test is named for: {}", cells[0]);
+        assert!(!tests.is_empty(), "{page}: no test is named for: {}", cells[0]);
         missing.extend(
             tests
                 .into_iter()
@@ -194,7 +207,7 @@ fn every_role_names_tests_and_each_of_them_is_there() {
 
     assert!(
         missing.is_empty(),
-        "SECURITY.md names tests that are not there:\n  {}",
+        "{page} names tests that are not there:\n  {}",
         missing.join("\n  ")
     );
 }
@@ -205,6 +218,7 @@ fn is_there(test: &str) -> bool {
     let (root, path) = match test.split_once(' ') {
         Some(("e2e", path)) => ("tests/programs/e2e", path),
         Some(("library", path)) => ("tests/library", path),
+        Some(("damage", path)) => ("tests/programs/damage", path),
         _ => ("src", test),
     };
     let steps: Vec<&str> = path.split("::").filter(|step| !step.is_empty()).collect();

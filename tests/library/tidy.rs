@@ -81,14 +81,15 @@ const PROTOCOL_NAMES: &[&str] = &[
     "RetryDeliveries", "StartReplay", "StopReplay", "UpdateEndpoint", "UpdateSource",
     "ApplySettings", "ExpectedSettings", "SettingsApplied",
     // Questions.
-    "CandidatesQuery", "DeadLetterSeqsQuery", "DeadOfQuery", "DeliveriesQuery", "EndpointsQuery",
-    "EventsQuery", "ExplainQuery", "ImportedQuery", "MovedEventsQuery",
-    "OldestDeadLetterSeqsQuery", "ReplaysQuery", "RetryingQuery", "StatusQuery", "WorstQuery",
+    "CancelCheckQuery", "CandidatesQuery", "CountQuery", "DeadLetterSeqsQuery", "DeadOfQuery",
+    "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery", "ImportedQuery",
+    "LastDeliveryQuery", "MovedEventsQuery", "OldestDeadLetterSeqsQuery", "OrphansQuery",
+    "ReplaysQuery", "RetryCheckQuery", "RetryingQuery", "StatusQuery", "WorstQuery",
     // What they hold, and what is answered.
-    "Accepted", "Candidates", "DeliveriesChanged", "DeliverySnapshot", "ENDPOINT_DELETED", "Keys",
-    "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "ImportedDead",
-    "ImportedEvent", "NewEvent", "OWN_SOURCE",
-    "Refusal", "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints", "input",
+    "Accepted", "Candidates", "DeliveriesChanged", "DeliverySnapshot", "EndpointActivity",
+    "EndpointSnapshot", "EventSnapshot", "Explanation", "ImportedDead", "ImportedEvent",
+    "input", "Keys", "left_out", "NewEvent", "Orphans", "OWN_SOURCE", "Refusal",
+    "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints",
     // Reports.
     "Action", "Input",
 ];

@@ -2,7 +2,7 @@
 
 use super::kept::restored;
 use crate::api::values::SecretText;
-use crate::api::{EndpointSpec, Patch, SourceSpec, Spec};
+use crate::api::{EndpointSpec, Patch, SecretChoice, SourceSpec, Spec};
 use crate::ingest::verify::default_max_body;
 use crate::model::secret::redacted_url;
 use crate::model::{Endpoint, Source, TimedSecret, WallMs, limits};
@@ -247,17 +247,14 @@ fn put_secret(
     generate: Option<bool>,
     at: WallMs,
 ) -> Result<(), String> {
-    let generate = generate == Some(true);
-    let Some(SecretText(given)) = given else {
-        if generate && secrets.is_empty() {
+    let given = match SecretChoice::of(given, generate == Some(true))? {
+        SecretChoice::Given(SecretText(given)) => given,
+        SecretChoice::Generated if secrets.is_empty() => {
             secrets.push(TimedSecret::current(TO_BE_MADE));
+            return Ok(());
         }
-        return Ok(());
+        SecretChoice::Generated | SecretChoice::Unchanged => return Ok(()),
     };
-
-    if generate {
-        return Err("give 'secret' or 'generate_secret', not both".to_owned());
-    }
     if !given.is_reference() {
         return Err("'secret': a file says only where hookboxd finds a secret: write env:NAME, \
                     cred:NAME or file:/path, or leave it out and use `rotate-secret`"

@@ -6,18 +6,23 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
+
+use crate::api::views::TOTAL_HEADER;
+
+/// The rows that a list has in all, however many are shown.
+const TOTAL: HeaderName = HeaderName::from_static(TOTAL_HEADER);
 
 /// An answer before it is HTTP.
 pub enum ApiResponse {
     /// JSON, with a line's end.
     Json(StatusCode, Bytes),
     Text(&'static str, Bytes),
-    /// JSON lines, as they come.
-    Lines(mpsc::Receiver<Bytes>),
+    /// JSON lines, as they come, and how many there are in all where that is known.
+    Lines(mpsc::Receiver<Bytes>, Option<u64>),
     /// Bytes, as they come.
     Raw(mpsc::Receiver<Bytes>),
 }
@@ -40,12 +45,25 @@ impl ApiResponse {
         Self::Text("application/x-ndjson", lines.collect::<Vec<_>>().concat().into())
     }
 
+    /// A list with the number of rows that it has in all.
+    pub fn with_total(self, total: Option<u64>) -> Self {
+        match self {
+            Self::Lines(lines, _) => Self::Lines(lines, total),
+            other => other,
+        }
+    }
+
     pub fn into_response(self) -> Response<AdminBody> {
         match self {
             Self::Json(status, value) => respond(status, "application/json", value.into()),
             Self::Text(kind, text) => respond(StatusCode::OK, kind, text.into()),
-            Self::Lines(lines) => {
-                respond(StatusCode::OK, "application/x-ndjson", AdminBody::Lines(lines))
+            Self::Lines(lines, total) => {
+                let lines = AdminBody::Lines(lines);
+                let mut response = respond(StatusCode::OK, "application/x-ndjson", lines);
+                if let Some(total) = total {
+                    response.headers_mut().insert(TOTAL, total.into());
+                }
+                response
             }
             Self::Raw(bytes) => {
                 respond(StatusCode::OK, "application/octet-stream", AdminBody::Lines(bytes))

@@ -15,7 +15,8 @@ use crate::api::{ApplyBody, DeliveryFilter, EndpointSpec, EventFilter, SourceSpe
 struct PageQuery {
     /// Rows, 50 by default; the newest first
     limit: Option<u64>,
-    /// Continue after this one, the last of the page before
+    /// Continue after this one, the last of the page before, or what `more.after` says in the last
+    /// line of a list that was answered before its end
     after: Option<String>,
 }
 

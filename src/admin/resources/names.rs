@@ -71,6 +71,16 @@ pub fn check_filter(admin: &Admin, filter: &DeliveryFilter) -> Result<(), Proble
     }
 }
 
+/// The numbers of the endpoints that have or had this name; see [`endpoint_name`].
+pub fn endpoint_ids(admin: &Admin, name: &str) -> Vec<EndpointId> {
+    let directory = admin.handle.directory();
+    let living = directory.endpoints.iter().filter(|endpoint| endpoint.name == name);
+    let former = directory.former_endpoints.iter().filter(|(_, former)| *former == name);
+    // One that is not known any more is named by its number.
+    let number = name.strip_prefix('#').and_then(|number| number.parse().ok());
+    living.map(|endpoint| endpoint.id).chain(former.map(|(id, _)| *id)).chain(number).collect()
+}
+
 /// The endpoint's name; its number when it was deleted.
 pub fn endpoint_name(admin: &Admin, id: EndpointId) -> String {
     let directory = admin.handle.directory();

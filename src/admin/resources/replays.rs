@@ -8,8 +8,8 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::{ApiResponse, line};
-use crate::admin::resources::names::{check_filter, missing_endpoint};
-use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at, read as read_event};
+use crate::admin::resources::names::{check_filter, endpoint_name, missing_endpoint};
+use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at, read as read_event, stands_at};
 use crate::admin::scan::filters::with_local_event;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::types::check_type;
@@ -18,13 +18,20 @@ use crate::api::ReplayBody;
 use crate::api::values::{Text, Time};
 use crate::api::views::{ReplayStartView, ReplayView};
 use crate::model::{DeliveryFilter, EndpointId, Event, EventFilter, Rate, Seq};
-use crate::queue::{ReplaysQuery, StartReplay, StopReplay};
+use crate::queue::{EndedReplaysQuery, ReplaysQuery, StartReplay, StopReplay};
 use crate::record::{HeldEvent, Replay, ReplayFilter};
 
 pub async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
     let replays = admin.handle.ask(ReplaysQuery).await?;
-    Ok(ApiResponse::lines(replays.iter().rev().map(|replay| line(&view(replay)))))
+    let under_way = replays.iter().rev().map(|replay| view(admin, replay));
+    let ended = admin.handle.ask(EndedReplaysQuery).await?;
+    let ended = ended.iter().rev().map(|(replay, endpoint)| ReplayView {
+        to: Some(endpoint.name.clone()),
+        ended: Some("its endpoint was deleted".to_owned()),
+        ..view(admin, replay)
+    });
+    Ok(ApiResponse::lines(under_way.chain(ended).map(|view| line(&view))))
 }
 
 pub async fn stop(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -33,7 +40,7 @@ pub async fn stop(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse,
     let id: u64 = request.arg.parse().map_err(missing)?;
 
     let stopped = admin.handle.ask(StopReplay { id }).await?;
-    Ok(ApiResponse::ok(view(&stopped)))
+    Ok(ApiResponse::ok(view(admin, &stopped)))
 }
 
 pub async fn start(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -93,8 +100,9 @@ fn register(
     rate: Option<u32>,
     extent: &ReplayExtent,
 ) -> Result<Option<u64>, Problem> {
-    let is_owners = scan.admin.context.caller.may(Permission::Own);
-    let command = StartReplay { filter, rate, next: extent.first, end: extent.last, is_owners };
+    let caller = &scan.admin.context.caller;
+    let member = (!caller.may(Permission::Own)).then_some(caller.uid);
+    let command = StartReplay { filter, rate, next: extent.first, end: extent.last, member };
     Ok(Some(scan.ask(&command)?.id))
 }
 
@@ -108,11 +116,15 @@ struct ReplayExtent {
 }
 
 impl ReplayExtent {
-    fn add(&mut self, at: Seq, deliveries: usize) {
-        self.first = if self.events == 0 { at } else { self.first.min(at) };
-        self.last = self.last.max(at);
+    fn add(&mut self, deliveries: usize) {
         self.events += 1;
         self.deliveries += deliveries as u64;
+    }
+
+    /// One of them stands here: where it is listed, or where retention has just written it again.
+    fn stands(&mut self, at: Seq) {
+        self.first = if self.last == 0 { at } else { self.first.min(at) };
+        self.last = self.last.max(at);
     }
 }
 
@@ -133,7 +145,9 @@ fn count(scan: &LogScan, filter: &EventFilter, to_one: bool) -> Result<ReplayExt
         if let Some((event, deliveries)) = event {
             debug_assert_eq!(event.id, id);
             let fan_out: Vec<EndpointId> = deliveries.iter().map(|d| d.endpoint).collect();
-            found.add(listed_at(scan, id.seq)?, made(&fan_out));
+            found.add(made(&fan_out));
+            found.stands(listed_at(scan, id.seq)?);
+            found.stands(stands_at(scan, id.seq)?);
         }
         return Ok(found);
     }
@@ -146,10 +160,12 @@ fn count(scan: &LogScan, filter: &EventFilter, to_one: bool) -> Result<ReplayExt
         if at > end {
             break;
         }
-        if let Some(HeldEvent { event, fan_out, .. }) = relocated.event(scan, at, &record)?
-            && passes(event)
-        {
-            found.add(at, made(fan_out));
+        if record.held_event().is_none_or(|held| !passes(held.event)) {
+            continue;
+        }
+        found.stands(at);
+        if let Some(HeldEvent { fan_out, .. }) = relocated.event(scan, at, &record)? {
+            found.add(made(fan_out));
         }
     }
     Ok(found)
@@ -171,8 +187,9 @@ fn per_second(rate: Rate) -> Result<u32, Problem> {
     }
 }
 
-fn view(replay: &Replay) -> ReplayView {
+fn view(admin: &Admin, replay: &Replay) -> ReplayView {
     let filter = &replay.filter;
+    let to = replay.to.map(|id| endpoint_name(admin, id));
     ReplayView {
         id: replay.id,
         since: filter.since.map(Time),
@@ -180,10 +197,11 @@ fn view(replay: &Replay) -> ReplayView {
         source: filter.source.clone(),
         event_type: filter.kind.clone(),
         event: filter.event.map(Text),
-        to: filter.to.clone(),
+        to: to.or_else(|| filter.to.clone()),
         next: replay.next,
         end: replay.end,
         rate: replay.rate.map(|count| Text(Rate { count, per_ms: 1000 })),
         started_at: Time(replay.started_at),
+        ended: None,
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
-use crate::api::RotateBody;
 use crate::api::values::{SecretText, Span, Time};
 use crate::api::views::SecretView;
+use crate::api::{RotateBody, SecretChoice};
 use crate::model::time::format_duration_ms;
 use crate::model::{TimedSecret, limits};
 
@@ -21,18 +21,17 @@ pub fn given_secret(
     given: Option<&SecretText>,
     generate: Option<bool>,
 ) -> Result<Option<String>, Problem> {
-    match (given, generate == Some(true)) {
-        (Some(_), true) => Err(Problem::bad("give 'secret' or 'generate_secret', not both")),
-        (Some(secret), false) => {
+    match SecretChoice::of(given, generate == Some(true)).map_err(Problem::bad)? {
+        SecretChoice::Given(secret) => {
             *secrets = vec![TimedSecret::current(secret.0.0.clone())];
             Ok(None)
         }
-        (None, true) => {
+        SecretChoice::Generated => {
             let secret = admin.new_secret();
             *secrets = vec![TimedSecret::current(secret.clone())];
             Ok(Some(secret))
         }
-        (None, false) => Ok(None),
+        SecretChoice::Unchanged => Ok(None),
     }
 }
 
@@ -56,12 +55,10 @@ pub fn rotated(
     body: RotateBody,
 ) -> Result<Option<String>, Problem> {
     let generate = body.generate_secret.unwrap_or(body.secret.is_none());
-    let (secret, shown) = match (body.secret, generate) {
-        (Some(_), true) => {
-            return Err(Problem::bad("give 'secret' or 'generate_secret', not both"));
-        }
-        (Some(secret), false) => (secret.0.0, None),
-        (None, _) => {
+    let choice = SecretChoice::of(body.secret.as_ref(), generate).map_err(Problem::bad)?;
+    let (secret, shown) = match choice {
+        SecretChoice::Given(secret) => (secret.0.0.clone(), None),
+        SecretChoice::Generated | SecretChoice::Unchanged => {
             let secret = admin.new_secret();
             (secret.clone(), Some(secret))
         }

@@ -125,7 +125,7 @@ pub fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
             }
         }
     });
-    Ok(ApiResponse::Lines(receiver))
+    Ok(ApiResponse::Lines(receiver, None))
 }
 
 /// Sends what happened last; `None` when the reader is gone.

@@ -25,8 +25,12 @@ pub struct WantedDead(BTreeMap<EndpointId, RoaringTreemap>);
 impl WantedDead {
     /// Those of the endpoints of this name.
     pub fn of_endpoint(scan: &LogScan, name: &str) -> Result<Self, Problem> {
-        let dead = scan.ask(&DeadOfQuery(name.to_owned()))?;
-        Ok(Self(dead.into_iter().filter(|(_, dead)| !dead.is_empty()).collect()))
+        Ok(Self::of(scan.ask(&DeadOfQuery(name.to_owned()))?))
+    }
+
+    /// These.
+    pub fn of(dead: Vec<(EndpointId, RoaringTreemap)>) -> Self {
+        Self(dead.into_iter().filter(|(_, dead)| !dead.is_empty()).collect())
     }
 
     fn of_ids(ids: impl IntoIterator<Item = DeliveryId>) -> Self {

@@ -49,11 +49,11 @@ impl RelocatedEvents {
 
 /// Where the event of record `seq` is listed.
 pub fn listed_at(scan: &LogScan, seq: Seq) -> Result<Seq, Problem> {
-    if scan.has_record(seq) { Ok(seq) } else { listed_elsewhere(scan, seq) }
+    if scan.has_record(seq) { Ok(seq) } else { stands_at(scan, seq) }
 }
 
-/// Where the event of record `seq` is listed, whose own record is gone.
-fn listed_elsewhere(scan: &LogScan, seq: Seq) -> Result<Seq, Problem> {
+/// The record that holds the event of record `seq` now: where it is listed when its own is gone.
+pub fn stands_at(scan: &LogScan, seq: Seq) -> Result<Seq, Problem> {
     Ok(scan.event_views(&[seq])?.first().map_or(seq, |v| v.stands_at))
 }
 
@@ -64,7 +64,7 @@ pub type EventAndDeliveries = (Arc<Event>, Vec<DeliveryId>);
 pub fn read(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Problem> {
     let record = match scan.log().read(seq) {
         Ok(Some(record)) => Some(record),
-        Ok(None) | Err(_) => scan.log().read(listed_elsewhere(scan, seq)?)?,
+        Ok(None) | Err(_) => scan.log().read(stands_at(scan, seq)?)?,
     };
     Ok(held(record.as_ref(), seq))
 }
@@ -73,7 +73,7 @@ pub fn read(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Prob
 pub fn find(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Problem> {
     let record = match scan.log().read(seq) {
         Ok(Some(record)) => Some(record),
-        Ok(None) | Err(_) => scan.log().read(listed_elsewhere(scan, seq)?).unwrap_or_default(),
+        Ok(None) | Err(_) => scan.log().read(stands_at(scan, seq)?).unwrap_or_default(),
     };
     Ok(held(record.as_ref(), seq))
 }

@@ -15,15 +15,20 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::response::line;
 use crate::admin::log_source::{LogReadError, LogSource};
-use crate::model::{DeliveryId, Seq, limits};
+use crate::api::values::Time;
+use crate::api::views::{MoreLine, MoreView};
+use crate::model::{DeliveryId, Seq, WallMs, limits};
 use crate::queue::{
     DeadLetterSeqsQuery, DeliveriesQuery, DeliverySnapshot, EventSnapshot, EventsQuery,
     QueueRequest, Refusal,
 };
+use crate::record::Record;
 
 /// How often, and how long apart, a scan asks again when the scheduler is busy: a second in all.
 const ASKS: u32 = 50;
 const ASK_PAUSE: Duration = Duration::from_millis(20);
+/// Records that are read for a time.
+const TIMES_LOOKED_FOR: usize = 64;
 
 /// One scan under way. Its methods block.
 pub struct LogScan {
@@ -35,6 +40,9 @@ pub struct LogScan {
     fault: RefCell<Option<LogReadError>>,
     /// Whether a row was sent.
     has_sent: Cell<bool>,
+    /// When the last row was sent, by the monotonic clock; at first, when somebody first asked
+    /// whether that is too long ago.
+    sent_ms: Cell<Option<u64>>,
 }
 
 impl LogScan {
@@ -45,7 +53,8 @@ impl LogScan {
         gone: Arc<AtomicBool>,
     ) -> Self {
         let (admin, runtime) = (admin.clone(), Runtime::current());
-        Self { admin, runtime, lines, gone, fault: RefCell::default(), has_sent: Cell::new(false) }
+        let (fault, has_sent, sent_ms) = Default::default();
+        Self { admin, runtime, lines, gone, fault, has_sent, sent_ms }
     }
 
     pub fn log(&self) -> &dyn LogSource {
@@ -80,7 +89,41 @@ impl LogScan {
     pub fn send(&self, row: &impl Serialize) -> Result<(), Problem> {
         let Some(lines) = &self.lines else { return Ok(()) };
         self.has_sent.set(true);
-        lines.blocking_send(line(row)).map_err(|_| Problem::gone())
+        lines.blocking_send(line(row)).map_err(|_| Problem::gone())?;
+        // From now on, however long the reader took for it.
+        self.sent_ms.set(Some(self.mono_ms()));
+        Ok(())
+    }
+
+    /// Whether a list has found nothing for so long that it is answered with how far it has looked.
+    /// Never when it is first asked, so that each request comes at least one record further.
+    pub fn is_overdue(&self) -> bool {
+        let now = self.mono_ms();
+        let Some(sent) = self.sent_ms.get() else {
+            self.sent_ms.set(Some(now));
+            return false;
+        };
+        self.lines.is_some() && now.saturating_sub(sent) >= limits::LIST_PATIENCE_MS
+    }
+
+    pub fn mono_ms(&self) -> u64 {
+        (self.admin.clock)().mono_ms
+    }
+
+    /// The last line of a list that is answered before its end: it goes on after `after`.
+    pub fn send_more(
+        &self,
+        after: &impl ToString,
+        looked_back_to: Option<WallMs>,
+    ) -> Result<(), Problem> {
+        let looked_back_to = looked_back_to.map(Time);
+        self.send(&MoreLine { more: MoreView { after: after.to_string(), looked_back_to } })
+    }
+
+    /// When what stands at this record happened, as far as it or one of the few before it says so.
+    pub fn time_at(&self, seq: Seq) -> Option<WallMs> {
+        let records = self.log().backward(seq.saturating_add(1)).take(TIMES_LOOKED_FOR);
+        records.filter_map(Result::ok).find_map(|(_, record)| happened_at(&record))
     }
 
     /// Whether a row was sent so far.
@@ -142,4 +185,14 @@ impl LogScan {
     pub fn is_dead_letter_seq(&self, seq: Seq) -> Result<bool, Problem> {
         Ok(self.dead_letter_seqs(seq + 1, 1)?.first() == Some(&seq))
     }
+}
+
+/// When it happened what a record says.
+fn happened_at(record: &Record) -> Option<WallMs> {
+    let held = record.held_event().filter(|held| held.relocated_from.is_none());
+    let accepted = held.map(|held| held.event.received_at);
+    accepted.or_else(|| {
+        let report = record.attempts().next()?.report;
+        Some(report.started_at.saturating_add(report.duration_ms))
+    })
 }

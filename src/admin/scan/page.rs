@@ -1,11 +1,13 @@
 //! Lists in pages: how many rows, and after which.
 
+use std::str::FromStr;
+
 use serde::Serialize;
 
 use crate::admin::http::params::RequestParams;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::response::{ApiResponse, line};
-use crate::model::limits;
+use crate::model::{Seq, limits};
 
 /// How many rows: `limits::PAGE` when nobody says. Lists stream, so that more costs time but no
 /// memory.
@@ -17,10 +19,30 @@ pub fn limit(text: Option<String>) -> Result<usize, Problem> {
     })
 }
 
-/// The id of the last row of the page before.
+/// What a page of a list of the log continues after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After<T> {
+    /// The last row of the page before.
+    Row(T),
+    /// This record, as a list says it that was answered before its end. An id is no number.
+    Record(Seq),
+}
+
+impl<T: FromStr> FromStr for After<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        match text.parse() {
+            Ok(seq) => Ok(Self::Record(seq)),
+            Err(_) => text.parse().map(Self::Row),
+        }
+    }
+}
+
+/// What the page continues after.
 pub fn after<T>(params: &mut RequestParams) -> Result<Option<T>, Problem>
 where
-    T: std::str::FromStr,
+    T: FromStr,
     T::Err: std::fmt::Display,
 {
     let after = params.take("after").map(|text| text.parse()).transpose();
@@ -50,7 +72,16 @@ pub fn named_page<T: Serialize>(
 
 #[cfg(test)]
 mod tests {
-    use super::limit;
+    use super::{After, limit};
+    use crate::model::EventId;
+
+    #[test]
+    fn a_page_continues_after_a_row_or_a_record() {
+        let id = EventId { seq: 7, tag: 9 };
+        assert_eq!(id.to_string().parse(), Ok(After::Row(id)));
+        assert_eq!("81234".parse::<After<EventId>>(), Ok(After::Record(81_234)));
+        assert!("81x".parse::<After<EventId>>().is_err());
+    }
 
     #[test]
     fn a_limit_is_a_number_from_1_up() {

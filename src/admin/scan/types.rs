@@ -25,7 +25,7 @@ pub fn check_type(scan: &LogScan, kind: Option<&str>) -> Result<(), Problem> {
     let mut relocated = RelocatedEvents::default();
     for (looked_at, entry) in scan.log().backward(Seq::MAX).enumerate() {
         scan.still_wanted()?;
-        if looked_at == limits::TYPES_LOOKED_FOR {
+        if looked_at == limits::TYPES_LOOKED_FOR || scan.is_overdue() {
             return Ok(());
         }
         let Some((seq, record)) = scan.entry(entry) else { continue };

@@ -49,7 +49,7 @@ where
             drop(permit);
         });
     });
-    ApiResponse::Lines(receiver)
+    ApiResponse::Lines(receiver, None)
 }
 
 /// A permit for a scan of this caller, who waits when there is none left.
@@ -74,7 +74,7 @@ where
         Ok(())
     };
     match stream(admin, logged) {
-        ApiResponse::Lines(bytes) => ApiResponse::Raw(bytes),
+        ApiResponse::Lines(bytes, _) => ApiResponse::Raw(bytes),
         other => other,
     }
 }

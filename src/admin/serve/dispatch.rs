@@ -48,13 +48,13 @@ pub async fn dispatch(
         Op::EventShow => events::show(admin, request).await,
         Op::EventSend => events::send(admin, request).await,
 
-        Op::DeliveryList => deliveries::list(admin, request),
+        Op::DeliveryList => deliveries::list(admin, request).await,
         Op::DeliveryShow => deliveries::show(admin, request).await,
         Op::DeliveryExplain => explain::show(admin, request).await,
         Op::DeliveryRetry => deliveries::retry(admin, request).await,
         Op::DeliveryCancel => deliveries::cancel(admin, request).await,
 
-        Op::DlqList => deliveries::dead_letters::list(admin, request),
+        Op::DlqList => deliveries::dead_letters::list(admin, request).await,
         Op::DlqShow => deliveries::dead_letters::show(admin, request).await,
         Op::DlqRetry => deliveries::dead_letter_commands::retry(admin, request).await,
         Op::DlqDiscard => deliveries::dead_letter_commands::discard(admin, request).await,

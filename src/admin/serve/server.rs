@@ -35,7 +35,7 @@ impl Admin {
     /// under way end.
     pub async fn serve(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
         let permits =
-            FairPermits::new(limits::ADMIN_CONNECTIONS, limits::ADMIN_KEPT, &[0, own_uid()]);
+            FairPermits::new(limits::ADMIN_CONNECTIONS, limits::ADMIN_RESERVED, &[0, own_uid()]);
         let mut connections = JoinSet::new();
         let gate = self.handle.health().gate.clone();
 

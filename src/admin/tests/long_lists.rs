@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use serde_json::{Value, json};
+
 use super::AdminWorld;
 use crate::model::{DeliveryId, DeliveryState, limits};
 
@@ -124,4 +126,120 @@ async fn pages_of_deliveries_that_are_dead_follow_one_order() {
     assert_eq!(world.ids("/v1/deliveries?state=dead").await, shown(&[first, third, second]));
     assert_eq!(world.ids(&page(first)).await, shown(&[third, second]));
     assert_eq!(world.ids(&page(third)).await, shown(&[second]));
+}
+
+/// All parts of a list, one after the other: the ids that they show, and how many parts there were.
+async fn parts(world: &AdminWorld, list: &str) -> (Vec<String>, usize) {
+    let (mut found, mut after, mut count) = (Vec::new(), u64::MAX, 0);
+    loop {
+        let target = match count {
+            0 => list.to_owned(),
+            _ => format!("{list}&after={after}"),
+        };
+        count += 1;
+        let mut rows = world.rows(&target).await;
+        let more = rows.pop_if(|row| row.get("more").is_some());
+        found.extend(rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()));
+
+        let Some(more) = more else { return (found, count) };
+        assert!(more["more"]["looked_back_to"].is_string(), "{list}: {more}");
+        let next = more["more"]["after"].as_str().and_then(|after| after.parse().ok());
+        let next: u64 = next.unwrap_or_else(|| panic!("{list}: {more}"));
+        assert!(next < after, "{list}: it looks further back than {after}: {next}");
+        after = next;
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_finds_nothing_says_how_far_it_has_looked() {
+    let world = AdminWorld::with_fast_clock(20);
+    let push = world.event("push", &[1]);
+    let delivery = DeliveryId { seq: push.seq, endpoint: 1 };
+    others(&world);
+    for (list, id) in [
+        ("/v1/events?type=push", push.to_string()),
+        ("/v1/deliveries?type=push", delivery.to_string()),
+        ("/v1/deliveries?endpoint=app", delivery.to_string()),
+        ("/v1/deliveries?state=pending&endpoint=app", delivery.to_string()),
+    ] {
+        let (found, count) = parts(&world, list).await;
+        assert_eq!(found, [id], "{list}");
+        assert!(count > 5, "{list}: {count} parts");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_dead_letters_says_how_far_it_has_looked() {
+    let world = AdminWorld::with_fast_clock(100);
+    let ping = world.dead("ping", 1);
+    for _ in 0..50 {
+        world.dead("push", 1);
+    }
+    let (found, count) = parts(&world, "/v1/dlq?type=ping").await;
+    assert_eq!(found, shown(&[ping]));
+    assert!(count > 2, "{count} parts");
+}
+
+#[tokio::test]
+async fn attempts_are_not_counted_for_long() {
+    for (step_ms, attempts) in [(0, json!(1)), (100, Value::Null)] {
+        let world = AdminWorld::with_fast_clock(step_ms);
+        let id = DeliveryId { seq: world.event("push", &[1]).seq, endpoint: 1 };
+        world.set(id, DeliveryState::Delivered);
+        world.script().candidates.insert(DeliveryState::Delivered, vec![id.seq]);
+        others(&world);
+        world.attempt(id, 1, crate::record::Consequence::Delivered);
+
+        world.log.count_anew();
+        let rows = world.rows("/v1/deliveries?state=delivered").await;
+        assert_eq!(rows[0]["attempts"], attempts);
+        let (_, decoded) = world.log.counted();
+        assert!(decoded < 5, "events say nothing of attempts: {decoded} records were decoded");
+        let (_, one) = world.json("GET", &format!("/v1/deliveries/{id}"), Value::Null).await;
+        assert_eq!(one["attempts"], 1, "one delivery is worth the time");
+    }
+}
+
+#[tokio::test]
+async fn of_an_endpoint_only_its_own_part_of_the_log_is_read() {
+    let world = AdminWorld::new();
+    let id = DeliveryId { seq: world.event("push", &[1]).seq, endpoint: 1 };
+    for _ in 0..OTHERS {
+        world.event("push", &[2]);
+    }
+
+    world.log.count_anew();
+    assert_eq!(world.ids("/v1/deliveries?endpoint=app").await, shown(&[id]));
+    let (read, decoded) = world.log.counted();
+    assert!(read > OTHERS && decoded < 5, "{decoded} of {read} records were decoded");
+
+    world.script().last_delivery = Some(id.seq);
+    world.log.count_anew();
+    assert_eq!(world.ids("/v1/deliveries?endpoint=app").await, shown(&[id]));
+    let (read, _) = world.log.counted();
+    assert!(read < 5, "{read} records were read");
+
+    world.log.count_anew();
+    let rows = world.rows("/v1/deliveries?endpoint=nobody").await;
+    assert_eq!(rows[0]["problem"]["status"], 404, "{rows:?}");
+    assert_eq!(world.log.counted(), (0, 0), "nobody has deliveries");
+}
+
+#[tokio::test]
+async fn a_list_says_how_many_rows_it_has_where_the_queue_knows_it() {
+    let world = AdminWorld::new();
+    world.dead("push", 1);
+    world.script().counts.extend([(DeliveryState::Pending, 1_234), (DeliveryState::Dead, 7)]);
+    for (list, total) in [
+        ("/v1/deliveries?state=pending&limit=1", Some("1234")),
+        ("/v1/deliveries?state=dead", Some("7")),
+        ("/v1/dlq?endpoint=app", Some("7")),
+        ("/v1/dlq?type=push", None),
+        ("/v1/deliveries", None),
+        ("/v1/deliveries?state=delivered", None),
+    ] {
+        let answer = world.send("GET", list, "").await;
+        let header = answer.headers().get("hookbox-total");
+        assert_eq!(header.map(|value| value.to_str().expect("text")), total, "{list}");
+    }
 }

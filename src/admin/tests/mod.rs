@@ -13,7 +13,7 @@ mod sharing;
 mod status;
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -64,6 +64,20 @@ impl AdminWorld {
 
     /// With other functions of other modules than those that answer at once.
     fn with_adapters(log: MemoryLog, change: impl FnOnce(&mut Adapters)) -> Self {
+        Self::with_admin(log, |admin| change(&mut admin.adapters))
+    }
+
+    /// With a clock that goes on by so many milliseconds whenever it is read.
+    fn with_fast_clock(step_ms: u64) -> Self {
+        let read = AtomicU64::new(0);
+        let clock: Clock = Arc::new(move || {
+            let mono_ms = NOW.mono_ms + read.fetch_add(step_ms, Ordering::AcqRel);
+            Now { mono_ms, ..NOW }
+        });
+        Self::with_admin(MemoryLog::starting_at(1), |admin| admin.clock = clock)
+    }
+
+    fn with_admin(log: MemoryLog, change: impl FnOnce(&mut Admin)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("admin.sock");
         let listener = bind(&socket, SocketAccess::default()).expect("bound");
@@ -81,7 +95,7 @@ impl AdminWorld {
 
         let log = Arc::new(log);
         let mut admin = admin(handle, log.clone());
-        change(&mut admin.adapters);
+        change(&mut admin);
         let admin = Arc::new(admin);
         let (stop, stopped) = watch::channel(false);
         let served = tokio::spawn(admin.clone().serve(listener, stopped));

@@ -11,13 +11,15 @@ use crate::model::{
     DeliveryId, DeliveryState, Endpoint, EndpointId, EventId, HoldReason, Seq, Source,
 };
 use crate::queue::{
-    Accept, Accepted, CancelDeliveries, Candidates, CandidatesQuery, CreateEndpoint, CreateSource,
-    DeadLetterSeqsQuery, DeadOfQuery, DeleteEndpoint, DeleteSource, DeliveriesChanged,
-    DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters, EndpointSnapshot, EndpointsQuery,
-    EventSnapshot, EventsQuery, ExplainQuery, Explanation, HoldEndpoint, ImportEvents,
-    ImportedQuery, NewEvent, OldestDeadLetterSeqsQuery, QueueRequest, Refusal, ReleaseEndpoint,
-    ReplaysQuery, RetryDeliveries, RetrySnapshot, RetryingQuery, Revive, StartReplay, Status,
-    StatusQuery, UpdateEndpoint, UpdateSource, WithSubscription, WorstEndpoints, WorstQuery,
+    Accept, Accepted, CancelCheckQuery, CancelDeliveries, Candidates, CandidatesQuery, CountQuery,
+    CreateEndpoint, CreateSource, DeadLetterSeqsQuery, DeadOfQuery, DeleteEndpoint, DeleteSource,
+    DeliveriesChanged, DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters, EndedReplaysQuery,
+    EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, ExplainQuery, Explanation,
+    HoldEndpoint, ImportEvents, ImportedQuery, LastDeliveryQuery, NewEvent,
+    OldestDeadLetterSeqsQuery, Orphans, OrphansQuery, QueueRequest, Refusal, ReleaseEndpoint,
+    ReplaysQuery, RetryCheckQuery, RetryDeliveries, RetrySnapshot, RetryingQuery, Revive,
+    StartReplay, Status, StatusQuery, UpdateEndpoint, UpdateSource, WithSubscription,
+    WorstEndpoints, WorstQuery, left_out,
 };
 use crate::scheduler::{Channels, Directory, Envelope};
 
@@ -34,6 +36,10 @@ pub(super) struct Script {
     /// The records that the queue says can be of deliveries in a state; nothing where it knows
     /// none.
     pub candidates: HashMap<DeliveryState, Vec<Seq>>,
+    /// How many deliveries are in a state, where the queue knows it.
+    pub counts: HashMap<DeliveryState, u64>,
+    /// The last record that can be of a delivery of an endpoint.
+    pub last_delivery: Option<Seq>,
     /// Dead letters that are relocated before the next command reaches them.
     pub moving: Vec<DeliveryId>,
     pub stands: HashMap<Seq, Seq>,
@@ -135,6 +141,15 @@ impl Script {
         seqs
     }
 
+    /// The dead deliveries whose records cannot be read.
+    fn orphans(&self, gone: RoaringTreemap) -> Orphans {
+        let dead = self.states.iter().filter(|(_, (state, _))| *state == DeliveryState::Dead);
+        let of = |id| dead.clone().filter(|(d, _)| d.endpoint == id).map(|(d, _)| d.seq).collect();
+        let of = |id| (id, &gone & &of(id));
+        let dead = self.endpoints.iter().map(|endpoint| of(endpoint.id)).collect();
+        Orphans { gone, dead }
+    }
+
     /// The dead deliveries of the endpoint of this name.
     fn dead_of(&self, name: &str) -> Vec<(EndpointId, RoaringTreemap)> {
         let dead = self.states.iter().filter(|(_, (state, _))| *state == DeliveryState::Dead);
@@ -161,6 +176,24 @@ impl Script {
         DeliverySnapshot { delivery, state, retry }
     }
 
+    fn check_retry(&self, delivery: DeliveryId) -> Option<&'static str> {
+        if !self.endpoints.iter().any(|endpoint| endpoint.id == delivery.endpoint) {
+            return Some(left_out::ENDPOINT_DELETED);
+        }
+        match self.delivery(delivery) {
+            DeliverySnapshot { state: DeliveryState::Held, .. } => Some(left_out::ON_HOLD),
+            DeliverySnapshot { state: DeliveryState::Pending, retry: None, .. } => {
+                Some(left_out::FRESH)
+            }
+            _ => None,
+        }
+    }
+
+    fn check_cancel(&self, delivery: DeliveryId) -> Option<&'static str> {
+        let is_delivered = self.delivery(delivery).state == DeliveryState::Delivered;
+        is_delivered.then_some(left_out::ENDED_DELIVERED)
+    }
+
     /// Nothing but its turn is before it.
     fn explanation(&self, delivery: DeliveryId) -> Explanation {
         let DeliverySnapshot { state, retry, .. } = self.delivery(delivery);
@@ -184,7 +217,7 @@ impl Script {
 
     fn start_replay(&mut self, request: StartReplay) -> crate::record::Replay {
         self.replays.push(request.clone());
-        let StartReplay { filter, rate, next, end, .. } = request;
+        let StartReplay { filter, rate, next, end, member } = request;
         crate::record::Replay {
             id: 1,
             filter,
@@ -194,6 +227,9 @@ impl Script {
             started_at: 0,
             due_at: 0,
             pause_ms: 0,
+            member,
+            to: None,
+            left: Default::default(),
         }
     }
 
@@ -300,15 +336,25 @@ fn questions(open: Open<'_>) -> Open<'_> {
             Ok(ids.into_iter().map(|id| script.delivery(id)).collect())
         })
         .on(|script, ExplainQuery { delivery, .. }| Ok(script.explanation(delivery)))
+        .on(|script, RetryCheckQuery(revives)| {
+            Ok(revives.into_iter().map(|revive| script.check_retry(revive.delivery)).collect())
+        })
+        .on(|script, CancelCheckQuery(ids)| {
+            Ok(ids.into_iter().map(|id| script.check_cancel(id)).collect())
+        })
         .on(|script, DeadLetterSeqsQuery { before, limit }| Ok(script.dead_before(before, limit)))
         .on(|script, OldestDeadLetterSeqsQuery { after, limit }| {
             Ok(script.dead_after(after, limit))
         })
         .on(|script, DeadOfQuery(name)| Ok(script.dead_of(&name)))
         .on(|script, query: CandidatesQuery| Ok(script.candidates(&query)))
+        .on(|script, query: CountQuery| Ok(script.counts.get(&query.state).copied()))
+        .on(|script, LastDeliveryQuery(_)| Ok(script.last_delivery))
+        .on(|script, OrphansQuery { unreadable }| Ok(script.orphans(unreadable)))
         .on(|script, EventsQuery(seqs)| Ok(seqs.into_iter().map(|seq| script.event(seq)).collect()))
         .on(|script, WorstQuery { .. }| Ok(script.worst()))
         .on(|_, ReplaysQuery| Ok(Vec::new()))
+        .on(|_, EndedReplaysQuery| Ok(Vec::new()))
         .on(|_, ImportedQuery(_)| Ok(None))
         .on(|_, RetryingQuery { .. }| Ok(Vec::new()))
 }

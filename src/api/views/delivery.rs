@@ -14,8 +14,9 @@ pub struct DeliveryView {
     pub event: Text<EventId>,
     pub endpoint: String,
     pub state: Tolerant<DeliveryState>,
-    /// Attempts that counted.
-    pub attempts: u32,
+    /// Attempts that counted; null in a list where the delivery ended so long after it was made
+    /// that they were not counted.
+    pub attempts: Option<u32>,
     /// When the next attempt may start.
     pub due_at: Option<Time>,
     /// Null where the event is not in the log any more.

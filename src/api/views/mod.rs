@@ -45,7 +45,8 @@ pub use log::{
 pub use reason_facts::ReasonFacts;
 pub use results::{
     CancelView, DeletedView, DiscardView, EventSentView, GivenUpView, ImportView, LeftOutView,
-    ProblemLine, ProblemView, ReplayStartView, ReplayView, RetryView,
+    MoreLine, MoreView, ProblemLine, ProblemView, ReplayStartView, ReplayView, RetryView,
+    TOTAL_HEADER,
 };
 pub use source::{
     CheckElementView, CheckResponseView, CheckView, RefusedRequestView, SecretView, SourceView,

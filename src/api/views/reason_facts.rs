@@ -72,7 +72,13 @@ pub enum ReasonFacts {
     Turn,
 
     /// How its last attempt failed.
-    LastError { error: String, attempts: u32 },
+    LastError {
+        error: String,
+        attempts: u32,
+        /// Until when a replaced secret signs as well, where the receiver may have another one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        old_secret_until: Option<Time>,
+    },
     /// It was delivered; null where the log has dropped its history.
     Delivered { number: Option<u32>, at: Option<Time> },
     /// It is a dead letter.
@@ -81,6 +87,9 @@ pub enum ReasonFacts {
         at: Option<Time>,
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// Until when a replaced secret signs as well, where the receiver may have another one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        old_secret_until: Option<Time>,
     },
     /// It was cancelled, by the operator or with its endpoint.
     Cancelled {

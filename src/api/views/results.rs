@@ -103,7 +103,7 @@ pub struct ReplayStartView {
     pub replay: Option<u64>,
 }
 
-/// A replay that is under way.
+/// A replay that is under way, or ended before its end a while ago.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReplayView {
@@ -122,6 +122,9 @@ pub struct ReplayView {
     pub end: u64,
     pub rate: Option<Text<Rate>>,
     pub started_at: Time,
+    /// Why it ended before its end; null while it is under way.
+    #[serde(default)]
+    pub ended: Option<String>,
 }
 
 /// Events were imported.
@@ -148,6 +151,26 @@ pub struct ProblemView {
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub detail: String,
+}
+
+/// The header of a list that says how many rows it has in all, where the daemon knows it.
+pub const TOTAL_HEADER: &str = "hookbox-total";
+
+/// The last line of a list that was answered before its end: it had found nothing for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MoreLine {
+    pub more: MoreView,
+}
+
+/// How a list goes on that was answered before its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct MoreView {
+    /// What `after` names to go on.
+    pub after: String,
+    /// Everything since this time was looked at.
+    pub looked_back_to: Option<Time>,
 }
 
 /// The last line of a list that broke off.

@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use super::files::{create, flush, time};
 use super::live::read;
 use crate::api::views::DamageView;
-use crate::archive::{self, ExportFilter, LineFormat, OfflineLog};
+use crate::archive::{self, ExportFilter, ExportSummary, LineFormat, OfflineLog};
 use crate::ctl::answer::Answer;
 use crate::ctl::args::{BackupArgs, ExportArgs, ExportFormat};
 use crate::ctl::client::AdminClient;
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
+use crate::ctl::filters::whole_event;
 use crate::ctl::output::Output;
 use crate::ctl::show;
 use crate::ctl::table::{clean, count};
@@ -84,7 +85,18 @@ pub(super) fn backup(
 }
 
 pub(super) fn export(client: &AdminClient, args: &ExportArgs) -> Result<(), CtlError> {
-    let event = args.event.as_ref().map(|id| id.parse()).transpose();
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        let what = format!("--from {from} is behind --to {to}: no record lies between them");
+        return Err(CtlError::Usage(what));
+    }
+    let folder = args.data.folder.as_deref();
+    let event = match folder {
+        Some(_) => args.event.clone(),
+        None => whole_event(client, args.event.as_ref())?,
+    };
+    let event = event.map(|id| id.parse()).transpose();
     let filter = ExportFilter {
         from: args.from,
         to: args.to,
@@ -102,18 +114,36 @@ pub(super) fn export(client: &AdminClient, args: &ExportArgs) -> Result<(), CtlE
     };
 
     let mut file = create(args.output.as_deref())?;
-    let done = read(client, args.data.folder.as_deref(), |source| {
-        archive::export(source, &filter, format, &mut file)
-    })?;
+    let done = read(client, folder, |source| archive::export(source, &filter, format, &mut file))?;
     flush(file, args.output.as_deref())?;
+    report(&done);
 
-    done.missing
-        .iter()
-        .for_each(|what| stdio::note(format_args!("hookboxctl: not exported: {}", clean(what))));
-    stdio::note(format_args!(
-        "Exported: {}, as of record {}.",
-        count(done.events, "event"),
-        done.last
-    ));
-    if done.missing.is_empty() { Ok(()) } else { Err(CtlError::NotOk) }
+    match done.unknown {
+        Some(what) => {
+            // It holds nothing, and would be in the way of the next try.
+            if let Some(output) = &args.output {
+                let _ = std::fs::remove_file(output);
+            }
+            Err(CtlError::Refused(what))
+        }
+        None if done.missing.is_empty() => Ok(()),
+        None => Err(CtlError::NotOk),
+    }
+}
+
+/// What came of it, beside the events.
+fn report(done: &ExportSummary) {
+    for what in &done.missing {
+        stdio::note(format_args!("hookboxctl: not exported: {}", clean(what)));
+    }
+    if let Some(last) = done.dropped_to {
+        stdio::note(format_args!(
+            "Retention dropped records up to {last} meanwhile. Of their events those are exported \
+             that were still needed."
+        ));
+    }
+    if done.unknown.is_none() {
+        let (events, last) = (count(done.events, "event"), done.last);
+        stdio::note(format_args!("Exported: {events}, as of record {last}."));
+    }
 }

@@ -71,9 +71,12 @@ fn known_damage(client: &AdminClient, args: &SalvageArgs) -> Result<Vec<PathBuf>
 
     let mut segments = archive::damaged(&data)?;
     for problem in problems {
-        let folder = data.join("log").join(format!("seg-{:020}", problem.segment));
-        if folder.is_dir() && !segments.contains(&folder) {
-            segments.push(folder);
+        // The segment that a problem names may be one of a scratch copy, which is cut off before
+        // the damage and goes on in a new segment.
+        for folder in archive::holding(&data, problem.first, problem.last)? {
+            if !segments.contains(&folder) {
+                segments.push(folder);
+            }
         }
     }
     Ok(segments)

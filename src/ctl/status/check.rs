@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::worst::headline;
-use crate::api::views::StatusView;
+use crate::api::views::{BootApplyView, StatusView};
 use crate::ctl::clock::now_ms;
 use crate::ctl::table::{count, text};
+
+/// The set that the files are which are applied at the start.
+const BOOT_SET: &str = "apply.d";
 
 /// What `status --check` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +61,8 @@ fn reasons(status: &StatusView) -> Vec<String> {
         reasons.push(format!("nothing of apply.d was applied at the start: {}", text(error)));
     }
 
+    reasons.extend(status.applied.as_ref().and_then(drift));
+
     if status.urgent > 0 {
         let worst = status.worst.first().map(|worst| headline(worst, now_ms()));
         let others = match status.urgent {
@@ -74,4 +79,31 @@ fn reasons(status: &StatusView) -> Vec<String> {
         });
     }
     reasons
+}
+
+/// What is not as the files say that are applied at the start: the next start changes it, or the
+/// files are to be changed.
+fn drift(applied: &BootApplyView) -> Option<String> {
+    let (first, others) = applied.drift.split_first()?;
+    let others = match others.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let files: Vec<String> =
+        applied.files.iter().map(|file| shell_word(&text(file)) + " ").collect();
+    let command = format!("hookboxctl diff {}--set {BOOT_SET} --prune", files.concat());
+    let what = format!("not as the files of {BOOT_SET} say: {}{others}", text(first));
+    Some(match files.is_empty() {
+        true => what,
+        false => format!("{what}: see `{command}`"),
+    })
+}
+
+/// A word as a shell takes it.
+fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }

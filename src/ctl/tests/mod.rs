@@ -1,7 +1,8 @@
+mod fitting;
 mod screens;
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
@@ -50,28 +51,31 @@ fn canned(folder: &Path, answer: &str) -> (PathBuf, std::thread::JoinHandle<Stri
     let answer = answer.to_owned();
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a caller");
-        let mut asked = Vec::new();
-        let mut part = [0; 4096];
-
-        loop {
-            let n = stream.read(&mut part).expect("readable");
-            asked.extend_from_slice(&part[..n]);
-            let text = String::from_utf8_lossy(&asked).into_owned();
-            let length = text
-                .to_lowercase()
-                .split("content-length: ")
-                .nth(1)
-                .and_then(|t| t.split("\r\n").next()?.parse().ok());
-            let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
-            if n == 0 || body.is_some_and(|b| b >= length.unwrap_or(0)) {
-                break;
-            }
-        }
-
+        let asked = request_of(&mut stream);
         stream.write_all(answer.as_bytes()).expect("writable");
-        String::from_utf8(asked).expect("text")
+        asked
     });
     (socket, thread)
+}
+
+/// One request, whole.
+fn request_of(stream: &mut UnixStream) -> String {
+    let mut asked = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let n = stream.read(&mut part).expect("readable");
+        asked.extend_from_slice(&part[..n]);
+        let text = String::from_utf8_lossy(&asked).into_owned();
+        let length = text
+            .to_lowercase()
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|t| t.split("\r\n").next()?.parse().ok());
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
+        if n == 0 || body.is_some_and(|b| b >= length.unwrap_or(0)) {
+            return String::from_utf8(asked).expect("text");
+        }
+    }
 }
 
 fn answer(status: &str, body: &str) -> String {
@@ -87,6 +91,41 @@ fn against(line: &str, answer: &str) -> (Result<(), CtlError>, String) {
     let (socket, thread) = canned(folder.path(), answer);
     let cli = parse(&format!("--socket {} --json {line}", socket.display())).expect(line);
     (run(&cli), thread.join().expect("answered"))
+}
+
+/// More ids than a request takes; 300 of them are two requests.
+#[test]
+fn dead_letters_are_named_slice_by_slice() {
+    for verb in ["retry", "discard"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = UnixListener::bind(folder.path().join("admin.sock")).expect("a socket");
+        let daemon = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().expect("a caller");
+                let request = request_of(&mut stream);
+                let body = request.split_once("\r\n\r\n").expect("a body").1;
+                let body: DeadLettersBody = serde_json::from_str(body).expect("JSON");
+                let count = body.ids.expect("ids").len();
+                let done = json!({
+                    "matched": count, "queued": count, "discarded": count, "dry_run": false,
+                });
+                let answer = answer("200 OK", &done.to_string());
+                stream.write_all(answer.as_bytes()).expect("writable");
+                asked.push((request.lines().next().unwrap_or_default().to_owned(), count));
+            }
+            asked
+        });
+
+        let id = |seq| crate::model::DeliveryId { seq, endpoint: 1 }.to_string();
+        let ids: Vec<String> = (1..=300).map(id).collect();
+        let socket = folder.path().join("admin.sock");
+        let line = format!("--socket {} --json dlq {verb} {}", socket.display(), ids.join(" "));
+        run(&parse(&line).expect("it is well-formed")).expect("done");
+        let asked = daemon.join().expect("asked twice");
+        let target = format!("POST /v1/dlq/{verb} HTTP/1.1");
+        assert_eq!(asked, [(target.clone(), 150), (target, 150)]);
+    }
 }
 
 #[test]

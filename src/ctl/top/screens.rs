@@ -289,7 +289,7 @@ fn of_dead_letter(dead: &DeliveryView, data: &TopData) -> TopRow {
         cells: vec![
             word(dead.id.to_string()),
             word(&dead.endpoint),
-            count(dead.attempts.into()),
+            count(dead.attempts.unwrap_or(0).into()),
             ranked(
                 died.map_or_else(|| "-".to_owned(), |at| relative(at.0, data.now_ms)),
                 died.map_or(0, |at| at.0),

@@ -12,7 +12,7 @@ use hyper::{Response, StatusCode};
 
 use super::gate::PageRefusal;
 use super::session::PageEntry;
-use crate::api::views::ProblemView;
+use crate::api::views::{ProblemView, TOTAL_HEADER};
 use crate::ctl::error::CtlError;
 
 pub(super) type PageBody = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -119,7 +119,7 @@ pub(super) fn passed<B>(from: &Response<B>, body: PageBody) -> Response<PageBody
     *response.status_mut() = from.status();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
 
-    for name in [RETRY_AFTER, ALLOW] {
+    for name in [RETRY_AFTER, ALLOW, HeaderName::from_static(TOTAL_HEADER)] {
         if let Some(value) = from.headers().get(&name) {
             response.headers_mut().insert(name, value.clone());
         }

@@ -189,6 +189,55 @@ fn a_changed_record_is_found_though_the_store_thinks_it_good() {
 }
 
 #[test]
+fn a_message_about_records_that_cannot_be_read_names_their_segment() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let Recovered { mut log, .. } = open(dir.path());
+        fill(&mut log, 5);
+        log.roll(b"state", 1).expect("rolls");
+        for n in 0..4 {
+            commit(&mut log, &[event(noise(50_000, n))]);
+            fill(&mut log, 2);
+        }
+        log.roll(b"state", 1).expect("rolls");
+    }
+    meddle(dir.path(), 6, Tampering::LoseMiddle { first: 9 });
+
+    let Recovered { reader, .. } = open(dir.path());
+    for known in [false, true] {
+        let failed = |error: Option<LogError>| match error {
+            Some(LogError::Damaged(problem)) => (problem.segment, problem.first, problem.last),
+            other => panic!("record 9 is damaged: {other:?}"),
+        };
+        let read = failed(reader.read(9).err());
+        let forward = failed(reader.forward(6).find_map(Result::err));
+        let backward = failed(reader.backward(12).find_map(Result::err));
+        assert_eq!([read, forward, backward], [(6, 9, 9); 3], "known: {known}");
+    }
+}
+
+#[test]
+fn what_was_lost_before_is_reported_until_its_segment_is_dropped() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+    for at in 1..4 {
+        fill(&mut log, 5);
+        log.roll(b"state", at).expect("rolls");
+    }
+    let known = LogProblem { segment: 11, first: 11, last: 15, what: "known".to_owned() };
+    reader.segments.damage.add(&known);
+
+    reader.report_lost(&[2, 3, 7, 12, 13].into_iter().collect());
+    let ranges =
+        || -> Vec<_> { reader.damage().iter().map(|p| (p.segment, p.first, p.last)).collect() };
+    assert_eq!(ranges(), [(11, 11, 15), (1, 2, 3), (6, 7, 7)]);
+    assert!(reader.unreadable(1).is_empty(), "whoever asks for them may look");
+
+    log.drop_segment(1).expect("drops");
+    assert_eq!(ranges(), [(11, 11, 15), (6, 7, 7)]);
+}
+
+#[test]
 fn all_damage_within_a_reported_range_is_examined() {
     let dir = tempfile::tempdir().expect("a folder");
     {

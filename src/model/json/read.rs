@@ -271,7 +271,30 @@ pub(super) fn text(raw: &[u8]) -> JsonText<'_> {
         return whole(Cow::Borrowed(raw));
     }
 
-    let (mut bytes, mut exact) = (Vec::with_capacity(raw.len()), true);
+    let mut exact = true;
+    let bytes = unescaped(raw, |_, bytes| {
+        exact = false;
+        bytes.extend_from_slice("\u{fffd}".as_bytes());
+    });
+    let whole = whole(Cow::Owned(bytes));
+    JsonText { exact: exact && whole.exact, ..whole }
+}
+
+/// The bytes of a string without its quotes, as they were meant: two that are equal here are equal
+/// texts, valid or not. Half of a surrogate pair is written as UTF-8 would write it.
+pub(super) fn text_bytes(raw: &[u8]) -> Cow<'_, [u8]> {
+    if !raw.contains(&b'\\') {
+        return Cow::Borrowed(raw);
+    }
+    Cow::Owned(unescaped(raw, |unit, bytes| {
+        let [high, middle, low] = [unit >> 12, unit >> 6 & 0x3f, unit & 0x3f];
+        bytes.extend([0xe0 | high, 0x80 | middle, 0x80 | low].map(|byte| byte.to_le_bytes()[0]));
+    }))
+}
+
+/// Reads escapes. `lone` writes a half of a surrogate pair that stands without the other one.
+fn unescaped(raw: &[u8], mut lone: impl FnMut(u32, &mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
         bytes.extend_from_slice(&rest[..at]);
@@ -285,22 +308,24 @@ pub(super) fn text(raw: &[u8]) -> JsonText<'_> {
             b'r' => bytes.push(b'\r'),
             b't' => bytes.push(b'\t'),
             b'u' => {
-                let character = unit(&mut rest).and_then(|unit| match char::from_u32(unit) {
+                let unit = unit(&mut rest).unwrap_or(0xFFFD);
+                let character = match char::from_u32(unit) {
                     None if unit < 0xDC00 => second_half(&mut rest, unit),
                     character => character,
-                });
-                exact &= character.is_some();
-                bytes.extend_from_slice(
-                    character.unwrap_or('\u{fffd}').encode_utf8(&mut [0; 4]).as_bytes(),
-                );
+                };
+                match character {
+                    Some(character) => {
+                        bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    }
+                    None => lone(unit, &mut bytes),
+                }
             }
             itself => bytes.push(itself),
         }
     }
 
     bytes.extend_from_slice(rest);
-    let whole = whole(Cow::Owned(bytes));
-    JsonText { exact: exact && whole.exact, ..whole }
+    bytes
 }
 
 fn whole(bytes: Cow<'_, [u8]>) -> JsonText<'_> {
@@ -337,7 +362,7 @@ fn second_half(rest: &mut &[u8], first: u32) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use super::{JsonReader, JsonText, JsonToken, text};
+    use super::{JsonReader, JsonText, JsonToken, text, text_bytes};
 
     fn tokens(json: &[u8]) -> Option<usize> {
         let mut reader = JsonReader::new(json);
@@ -428,6 +453,16 @@ mod tests {
         }
         assert_eq!(text(b"a\xffb"), JsonText { text: "a\u{fffd}b".into(), exact: false });
         assert_eq!(text(b"a\xff\\n"), JsonText { text: "a\u{fffd}\n".into(), exact: false });
+    }
+
+    #[test]
+    fn the_bytes_of_a_text_tell_apart_what_reads_alike() {
+        assert_eq!(&*text_bytes(b"a\xe4\\n"), b"a\xe4\n");
+        assert_eq!(&*text_bytes(br"\ud83d\ude00\u00e9"), "😀é".as_bytes());
+        assert_eq!(&*text_bytes(br"\ud83dA"), b"\xed\xa0\xbdA");
+        assert_eq!(text_bytes(br"\ud83d\u0041"), text_bytes(br"\ud83dA"));
+        assert_ne!(text_bytes(br"\ud83d"), text_bytes(br"\ud83e"));
+        assert_eq!(&*text_bytes(br"\udc00"), b"\xed\xb0\x80");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A document as a tree of small slots that point into its text.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::number::Number;
-use super::read::{JsonError, JsonReader, JsonText, JsonToken, text};
+use super::read::{JsonError, JsonReader, JsonText, JsonToken, text, text_bytes};
 
 /// How much of a body is read.
 #[derive(Clone, Copy, Debug)]
@@ -249,6 +251,15 @@ impl<'a> Node<'a> {
         matches!(self.kind(), JsonKind::Text | JsonKind::Name).then(|| text(self.raw()))
     }
 
+    /// The bytes of a string or a name: they differ where texts that are not valid read alike.
+    #[must_use]
+    pub fn text_bytes(&self) -> Cow<'a, [u8]> {
+        match self.kind() {
+            JsonKind::Text | JsonKind::Name => text_bytes(self.raw()),
+            _ => Cow::Borrowed(&[]),
+        }
+    }
+
     #[must_use]
     pub fn number(&self) -> Option<Number<'a>> {
         let text = std::str::from_utf8(self.raw()).ok()?;
@@ -278,9 +289,9 @@ impl<'a> Node<'a> {
 
     /// Whether this is the name of a member.
     #[must_use]
-    pub fn is_called(&self, name: &str) -> bool {
-        let raw = self.raw();
-        if raw.contains(&b'\\') { text(raw).text == name } else { raw == name.as_bytes() }
+    pub fn is_called(&self, name: impl AsRef<[u8]>) -> bool {
+        let (raw, name) = (self.raw(), name.as_ref());
+        if raw.contains(&b'\\') { *text_bytes(raw) == *name } else { raw == name }
     }
 }
 

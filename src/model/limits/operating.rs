@@ -4,14 +4,14 @@
 pub const ADMIN_CONNECTIONS: usize = 64;
 /// Of these, the places for root and for the daemon's own user each. Another user gets one more
 /// only while more are free than that user has, so nobody takes them all.
-pub const ADMIN_KEPT: usize = 8;
+pub const ADMIN_RESERVED: usize = 8;
 /// Lists under way at a time, which their readers may slow down. Each takes a thread that
 /// deliveries do not need.
 pub const ADMIN_LISTS: usize = 12;
 /// Other reads of the log at a time.
 pub const ADMIN_WALKS: usize = 8;
 /// Of lists and of other reads, the places for root and for the daemon's own user.
-pub const ADMIN_WALKS_KEPT: usize = 2;
+pub const ADMIN_WALKS_RESERVED: usize = 2;
 /// Bytes of a refused body that are read all the same, so that its sender can read why it was
 /// refused.
 pub const ADMIN_DRAINED: usize = 128 << 20;
@@ -47,7 +47,7 @@ pub const ADMIN_SENDS: usize = ADMIN_CONNECTIONS;
 /// Requests and events that are checked for users at a time. Each counts until it is checked.
 pub const ADMIN_CHECKS: usize = 6;
 /// Of these, the places for root and for the daemon's own user.
-pub const ADMIN_CHECKS_KEPT: usize = 2;
+pub const ADMIN_CHECKS_RESERVED: usize = 2;
 /// Characters of each text of a report that an event was given up.
 pub const GIVEN_UP_TEXT: usize = 512;
 /// Bytes that are kept of the reason of an imported dead letter.

@@ -46,7 +46,7 @@ impl Proxy {
 
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         if scheme != "http" {
-            return Err(wrong("begins with http:// (other protocols are not supported)"));
+            return Err(wrong("must begin with http:// (other protocols are not supported)"));
         }
         let (login, host) =
             rest.rsplit_once('@').map_or((None, rest), |(login, host)| (Some(login), host));
@@ -182,7 +182,10 @@ impl DefaultProxy {
     /// What is wrong with them, and what to write instead.
     pub fn new(proxy: Option<&str>, no_proxy: &[String]) -> Result<Self, String> {
         let proxy = proxy.map(Proxy::parse).transpose();
-        let proxy = proxy.map_err(|what| format!("outbound.proxy: {what}"))?;
+        // Here it is a key, and not the option of an endpoint.
+        let named =
+            |what: String| format!("outbound.proxy: it {}", what.trim_start_matches("--proxy "));
+        let proxy = proxy.map_err(named)?;
         let exceptions = no_proxy.iter().map(|text| NoProxyRule::parse(text));
         Ok(Self { proxy, exceptions: exceptions.collect::<Result<_, _>>()? })
     }

@@ -54,6 +54,7 @@ async fn exit_codes_say_what_becomes_of_the_delivery() {
         let report = run(script).await;
         assert_eq!((report.outcome, report.error.as_deref()), (outcome, error), "{script}");
     }
+
     assert_eq!(run("kill -9 $$").await.command.map(|c| (c.exit, c.signal)), Some((None, Some(9))));
 }
 

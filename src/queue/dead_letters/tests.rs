@@ -130,7 +130,10 @@ fn dead_letters_of_deleted_endpoints_say_why_they_are_not_attempted_again() {
     };
     let deliveries: Vec<Revive> = events.into_iter().zip(&held_by).map(read).collect();
     let left_out = world.input(RetryDeliveries { deliveries: deliveries.clone() }).left_out;
-    assert_eq!(left_out.into_iter().collect::<Vec<_>>(), [(crate::queue::ENDPOINT_DELETED, 2)]);
+    assert_eq!(
+        left_out.into_iter().collect::<Vec<_>>(),
+        [(crate::queue::left_out::ENDPOINT_DELETED, 2)]
+    );
     assert_eq!(world.input(DiscardDeadLetters { deliveries }).count, 2);
 }
 

@@ -5,7 +5,8 @@
 pub enum Stop {
     /// There are no steps left.
     OutOfSteps,
-    /// It needs a part of the body that lies beyond the limits.
+    /// It needs a part of the body that lies beyond the limits, or a longer regular expression of
+    /// the event's own than there may be: more steps do not help.
     BeyondLimit,
     /// It needs the body, which has not been parsed yet.
     BodyNotRead,

@@ -6,7 +6,7 @@ use super::budget::{Steps, Stop};
 use super::input::{FIELDS, FilterInput};
 use super::pattern::Pattern;
 use super::syntax::{Comparable, Logical, PathQuery, PathSegment, PatternArgument, Selector};
-use super::value::{EventNode, FilterValue, compare, length, member, value_of};
+use super::value::{EventNode, EventText, FilterValue, compare, length, member, value_of};
 use crate::model::json::{Children, JsonKind, Node};
 use crate::model::{Header, limits};
 
@@ -51,7 +51,7 @@ fn is_true<'a>(
         }
         Logical::Match { value: of, pattern, whole } => {
             let FilterValue::Text(text) = value(of, scope, steps)? else { return Ok(false) };
-            matches(&text, pattern, *whole, scope, steps)
+            matches(&text.text, pattern, *whole, scope, steps)
         }
     }
 }
@@ -88,11 +88,16 @@ fn matches<'a>(
         PatternArgument::Compiled(pattern) => pattern.is_match(text, whole, steps),
         PatternArgument::Nothing => Ok(false),
         PatternArgument::Dynamic(from) => {
-            let FilterValue::Text(pattern) = value(from, scope, steps)? else { return Ok(false) };
+            let FilterValue::Text(EventText { text: pattern, invalid: None }) =
+                value(from, scope, steps)?
+            else {
+                return Ok(false);
+            };
 
             // The pattern may come from the event, so it is compiled for each event, within limits.
+            // With more steps a long one would be no shorter.
             if pattern.len() > limits::FILTER_DYNAMIC {
-                return Err(Stop::OutOfSteps);
+                return Err(Stop::BeyondLimit);
             }
             steps.take(limits::FILTER_DYNAMIC_STEPS)?;
             match Pattern::compile(&pattern, limits::FILTER_DYNAMIC_PATTERN) {
@@ -111,7 +116,7 @@ fn value<'a>(
 ) -> Result<FilterValue<'a>, Stop> {
     steps.take(1)?;
     Ok(match from {
-        Comparable::Text(text) => FilterValue::Text(text.into()),
+        Comparable::Text(text) => FilterValue::Text(text.as_str().into()),
         Comparable::Number(text) => FilterValue::Number(text.into()),
         Comparable::Bool(is) => FilterValue::Bool(*is),
         Comparable::Null => FilterValue::Null,
@@ -314,7 +319,7 @@ impl<'a> FilterWalk<'_, 'a, '_> {
             |found: bool| if found || !node.is_open() { Ok(true) } else { Err(Stop::BeyondLimit) };
 
         match selector {
-            Selector::Name(name) => match member(node, name, steps)? {
+            Selector::Name(name) => match member(node, name.as_bytes(), steps)? {
                 Some(value) => self.down(EventNode::Json(value), rest, steps),
                 None => unread(false),
             },
@@ -443,5 +448,5 @@ fn position(index: i64, length: usize) -> Option<usize> {
 }
 
 fn text_of(header: &Header) -> EventNode<'_> {
-    EventNode::Text(String::from_utf8_lossy(&header.value))
+    EventNode::Text(EventText::of_bytes(&header.value))
 }

@@ -91,7 +91,7 @@ impl<'a> FilterInput<'a> {
             // It is decoded, written as JSON, and parsed; a request line has at most
             // `limits::URI_BYTES`.
             steps.take(1 + query.len())?;
-            let fields = bytes::Bytes::from(query::fields(query).to_string());
+            let fields = bytes::Bytes::from(query::fields_text(query));
             self.query.get_or_init(|| Doc::read(&fields, self.bounds).ok());
         }
 

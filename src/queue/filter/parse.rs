@@ -7,6 +7,7 @@ use super::syntax::{
     Comparable, Comparison, Logical, PathQuery, PathSegment, PatternArgument, Selector,
 };
 use crate::model::limits;
+use crate::model::safe_text::shortened;
 
 /// A syntax error, and where it is.
 #[derive(Debug)]
@@ -71,7 +72,8 @@ impl Parser<'_> {
     }
 
     fn error(&self, what: impl Into<String>) -> FilterSyntaxError {
-        let what = what.into();
+        // What it quotes may be as long as the expression.
+        let what = shortened(&what.into(), 250);
         FilterSyntaxError { at: Some(self.text[..self.at].chars().count() + 1), what }
     }
 

@@ -1,4 +1,5 @@
 mod rfc9535;
+mod texts;
 
 use bytes::Bytes;
 

@@ -6,14 +6,51 @@ use std::cmp::Ordering;
 use super::budget::{Steps, Stop};
 use super::input::{FIELDS, FilterInput};
 use super::syntax::Comparison;
-use crate::model::json::{JsonKind, Node, Number};
+use crate::model::json::{JsonKind, JsonText, Node, Number};
+
+/// A text of an event.
+#[derive(Clone, Debug)]
+pub(super) struct EventText<'a> {
+    /// With U+FFFD for whatever is not valid.
+    pub text: Cow<'a, str>,
+    /// The bytes of one that is not valid, since others are read like it.
+    pub invalid: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> From<&'a str> for EventText<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text: text.into(), invalid: None }
+    }
+}
+
+impl<'a> EventText<'a> {
+    /// The text that bytes are.
+    pub fn of_bytes(bytes: &'a [u8]) -> Self {
+        match String::from_utf8_lossy(bytes) {
+            Cow::Borrowed(text) => text.into(),
+            read => Self { text: read, invalid: Some(bytes.into()) },
+        }
+    }
+
+    fn of_node(node: Node<'a>) -> Self {
+        match node.text() {
+            None => "".into(),
+            Some(JsonText { text, exact: true }) => Self { text, invalid: None },
+            Some(JsonText { text, .. }) => Self { text, invalid: Some(node.text_bytes()) },
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.text == other.text && self.invalid == other.invalid
+    }
+}
 
 /// A node of an event, as queries select it.
 #[derive(Clone, Debug)]
 pub(super) enum EventNode<'a> {
     Event,
     Headers,
-    Text(Cow<'a, str>),
+    Text(EventText<'a>),
     Null,
     Json(Node<'a>),
 }
@@ -25,7 +62,7 @@ pub(super) enum FilterValue<'a> {
     Null,
     Bool(bool),
     Number(Cow<'a, str>),
-    Text(Cow<'a, str>),
+    Text(EventText<'a>),
     /// Arrays and objects.
     Json(Node<'a>),
     Event,
@@ -55,9 +92,7 @@ pub(super) fn value_of<'a>(
                 JsonKind::Number => {
                     FilterValue::Number(node.number().map_or("0", Number::text).into())
                 }
-                JsonKind::Text | JsonKind::Name => {
-                    FilterValue::Text(node.text().map(|text| text.text).unwrap_or_default())
-                }
+                JsonKind::Text | JsonKind::Name => FilterValue::Text(EventText::of_node(node)),
                 JsonKind::Array | JsonKind::Object => FilterValue::Json(node),
             }
         }
@@ -71,7 +106,7 @@ pub(super) fn length<'a>(
     steps: &mut Steps,
 ) -> Result<FilterValue<'a>, Stop> {
     let length = match of {
-        FilterValue::Text(text) => {
+        FilterValue::Text(EventText { text, .. }) => {
             steps.take(text.len() / 16)?;
             text.chars().count()
         }
@@ -110,7 +145,9 @@ pub(super) fn compare(
         (FilterValue::Number(a), FilterValue::Number(b)) => {
             Some(Number::new(a).compare(Number::new(b)))
         }
-        (FilterValue::Text(a), FilterValue::Text(b)) => Some(a.cmp(b)),
+        (FilterValue::Text(a), FilterValue::Text(b)) if a.text != b.text => {
+            Some(a.text.cmp(&b.text))
+        }
         _ => None,
     };
     steps.take(size(left).min(size(right)) / 16)?;
@@ -125,7 +162,8 @@ pub(super) fn compare(
 
 fn size(value: &FilterValue<'_>) -> usize {
     match value {
-        FilterValue::Number(text) | FilterValue::Text(text) => text.len(),
+        FilterValue::Number(text) => text.len(),
+        FilterValue::Text(text) => text.text.len(),
         _ => 0,
     }
 }
@@ -148,7 +186,7 @@ fn same<'a>(
             (FilterValue::Number(a), FilterValue::Number(b)) => {
                 Number::new(a).compare(Number::new(b)) == Ordering::Equal
             }
-            (FilterValue::Text(a), FilterValue::Text(b)) => a == b,
+            (FilterValue::Text(a), FilterValue::Text(b)) => a.is_same(b),
             (FilterValue::Json(a), FilterValue::Json(b))
                 if a.kind() == b.kind() && a.len() == b.len() =>
             {
@@ -177,7 +215,7 @@ fn inside<'a>(
         let other = match name {
             None => others.next().map(|(_, other)| other),
             Some(name) => {
-                let name = name.text().map(|text| text.text).unwrap_or_default();
+                let name = name.text_bytes();
                 member(b, &name, steps)?
             }
         };
@@ -193,7 +231,7 @@ fn inside<'a>(
 /// A member of an object; of several with one name the last one.
 pub(super) fn member<'a>(
     object: Node<'a>,
-    name: &str,
+    name: &[u8],
     steps: &mut Steps,
 ) -> Result<Option<Node<'a>>, Stop> {
     let mut found = None;

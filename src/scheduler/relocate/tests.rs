@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use super::{Records, RetirementStep, Retiring, slice};
 use crate::model::{
-    AttemptReport, CatchUp, CatchUpMode, DeliveryId, Endpoint, Now, Order, Outcome, RequestHead,
-    Seq, Source, limits,
+    CatchUp, CatchUpMode, DeliveryId, Endpoint, Now, Order, Outcome, Seq, Source, limits,
 };
 use crate::queue::matcher::Steps;
+use crate::queue::testing::{new_event, report};
 use crate::queue::{
     Accept, Action, AliveQuery, AttemptOrder, CreateEndpoint, CreateSource, HoldEndpoint, Input,
-    NewEvent, Queue, QueueRequest, Refusal, ReleaseEndpoint, RelocationSlice, State,
+    Queue, QueueRequest, Refusal, ReleaseEndpoint, RelocationSlice, State,
 };
-use crate::record::Record;
-use crate::scheduler::reads::{ReadLog, event_of, read};
+use crate::record::{Record, Sieve};
+use crate::scheduler::read_log::{ReadLog, Walk, event_of};
+use crate::scheduler::reads::read;
 
 const NOW: Now = Now { mono_ms: 1_000, wall_ms: 1_800_000_000_000 };
 
@@ -69,17 +70,8 @@ impl RecordedQueue {
         let keys = self.keys;
         for first in (0..count).step_by(limits::SLICE) {
             let source = Arc::clone(self.queue.state().sources.values().next().expect("there"));
-            let event = |n: u64| NewEvent {
-                source: Arc::clone(&source),
-                kind: "t".into(),
-                dedupe_key: None,
-                dedupe: None,
-                beside: Default::default(),
-                request_line: String::new(),
-                remote: String::new(),
-                headers: Vec::new(),
-                body: format!(r#"{{"k":{}}}"#, n % keys).into(),
-            };
+            let body = |n: u64| format!(r#"{{"k":{}}}"#, n % keys).into();
+            let event = |n: u64| new_event(Arc::clone(&source), Vec::new(), body(n));
 
             let some = first..count.min(first + limits::SLICE as u64);
             let matcher = self.queue.matcher();
@@ -163,18 +155,7 @@ impl RecordedQueue {
 
 /// The receiver has taken it.
 fn delivered_now(delivery: DeliveryId) -> Input {
-    let report = AttemptReport {
-        started_at: NOW.wall_ms,
-        duration_ms: 1,
-        connect_ms: None,
-        outcome: Outcome::Delivered,
-        request: RequestHead::default(),
-        response: None,
-        error: None,
-        fault: None,
-        command: None,
-    };
-    Input::Finished { delivery, report }
+    Input::Finished { delivery, report: report(NOW, Outcome::Delivered) }
 }
 
 impl ReadLog for RecordedQueue {
@@ -190,20 +171,13 @@ impl ReadLog for RecordedQueue {
         event_of(self.log.get(&seq)?)
     }
 
-    fn forward<T>(
-        &self,
-        from: Seq,
-        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
-    ) -> T {
-        take(&mut self.log.range(from..).map(|(seq, record)| (*seq, record.clone())))
+    fn forward<T>(&self, from: Seq, _: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        take(&mut self.log.range(from..).map(|(seq, record)| (*seq, Some(record.clone()))))
     }
 
-    fn backward<T>(
-        &self,
-        before: Seq,
-        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
-    ) -> T {
-        take(&mut self.log.range(..before).rev().map(|(seq, record)| (*seq, record.clone())))
+    fn backward<T>(&self, before: Seq, _: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        let records = self.log.range(..before).rev();
+        take(&mut records.map(|(seq, record)| (*seq, Some(record.clone()))))
     }
 }
 

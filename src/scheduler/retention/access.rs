@@ -10,7 +10,7 @@ use crate::scheduler::disk_thresholds::may_relocate;
 use crate::scheduler::handle::Handle;
 use crate::scheduler::losses::AskQueue;
 use crate::scheduler::patient::PatientReader;
-use crate::scheduler::reads::ReadLog;
+use crate::scheduler::read_log::ReadLog;
 
 /// What a slice that is relocated may take of the space that is left: sled writes a little more
 /// than it is given.

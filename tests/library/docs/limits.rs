@@ -106,7 +106,7 @@ fn shares() -> Vec<(&'static str, String)> {
                  eighth only four; trusted proxies and Unix sockets may have all; {} streams on \
                  each with HTTP/2",
                 n(l::CONNECTIONS),
-                l::FILES_KEPT,
+                l::FILES_RESERVED,
                 l::H2_STREAMS,
             ),
         ),
@@ -160,7 +160,7 @@ fn proofs() -> Vec<(&'static str, String)> {
             n(l::BATCH_EVENTS),
             bytes(l::SMALL_BODY),
             bytes(l::PROOF_BYTES),
-            bytes(l::PROOF_BYTES_KEPT)
+            bytes(l::PROOF_BYTES_RESERVED)
         ),
     )];
 
@@ -209,8 +209,8 @@ fn attempts() -> Vec<(&'static str, String)> {
             l::DEFAULT_CONCURRENCY,
             l::CONCURRENCY,
             l::IN_FLIGHT_SHARE,
-            l::IN_FLIGHT_KEPT,
-            l::IN_FLIGHT_SHARE * (l::IN_FLIGHT - l::IN_FLIGHT_KEPT) / (l::IN_FLIGHT_SHARE + 1),
+            l::IN_FLIGHT_RESERVED,
+            l::IN_FLIGHT_SHARE * (l::IN_FLIGHT - l::IN_FLIGHT_RESERVED) / (l::IN_FLIGHT_SHARE + 1),
         ),
     )];
 
@@ -262,8 +262,11 @@ fn restraints() -> Vec<(&'static str, String)> {
 
 /// What waits, and for how long.
 fn waiting() -> Vec<(&'static str, String)> {
-    let (all, kept) = (l::REPLAYS, l::REPLAYS_KEPT);
-    let replays = format!("{all}, of which {kept} are kept for root and the daemon's user");
+    let (all, kept) = (l::REPLAYS, l::REPLAYS_RESERVED);
+    let replays = format!(
+        "{all}, of which {kept} are kept for root and the daemon's user; of the others one user of \
+         the group gets at most half of what is free"
+    );
 
     vec![
         (
@@ -402,7 +405,7 @@ fn commands() -> Vec<(&'static str, String)> {
                  for names that took longer than {} the last time; one that takes longer now \
                  leaves its place to another, up to {} in all",
                 l::LOOKUPS,
-                l::LOOKUPS_KEPT,
+                l::LOOKUPS_RESERVED,
                 l::LOOKUPS_SLOW,
                 time(l::LOOKUP_SLOW_MS),
                 l::LOOKUP_THREADS
@@ -434,7 +437,7 @@ fn admin_socket() -> (&'static str, String) {
              done with it; {} values of JSON in a body, {} in files that are applied or \
              imported; pages of {} rows, up to {}",
             l::ADMIN_CONNECTIONS,
-            l::ADMIN_KEPT,
+            l::ADMIN_RESERVED,
             l::ADMIN_LISTS,
             l::ADMIN_WALKS,
             l::ADMIN_BODIES,

@@ -150,10 +150,13 @@ fn deliveries() -> Vec<Record> {
                 started_at: AT,
                 due_at: 0,
                 pause_ms: 0,
+                member: None,
+                to: None,
+                left: Default::default(),
             },
         },
         Record::Replayed { event: 8, endpoint: 1, at: AT, ran_ms: 0 },
-        Record::ReplayAdvanced { replay: 21, next: 21, due_at: 0, pause_ms: 0 },
+        Record::ReplayAdvanced { replay: 21, next: 21, due_at: 0, pause_ms: 0, left_from: None },
         Record::EndpointDeleted { endpoint: 2, at: AT },
         Record::EndpointReleased { endpoint: 1, at: AT, ran_ms: 0 },
         Record::EndpointHeld { endpoint: 1, reason: HoldReason::Operator, at: AT, ran_ms: 0 },
@@ -345,6 +348,9 @@ fn restraints_change() -> Vec<Record> {
         started_at: AT,
         due_at: 0,
         pause_ms: 0,
+        member: None,
+        to: None,
+        left: Default::default(),
     };
 
     vec![
@@ -358,7 +364,13 @@ fn restraints_change() -> Vec<Record> {
             ran_ms: RUN + 8_000,
         },
         Record::ReplayStarted { replay },
-        Record::ReplayAdvanced { replay: 15, next: 6, due_at: AT + 1_000, pause_ms: 1_000 },
+        Record::ReplayAdvanced {
+            replay: 15,
+            next: 6,
+            due_at: AT + 1_000,
+            pause_ms: 1_000,
+            left_from: None,
+        },
         Record::RecordsLost { first: 3, last: 3, kept: Vec::new(), at: AT },
         Record::ClockRan { ran_ms: RUN + 9_000 },
     ]

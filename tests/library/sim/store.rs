@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hookbox::model::{DeliveryId, Event, Seq, WallMs};
 use hookbox::queue::State;
-use hookbox::record::{Record, decode, encode};
-use hookbox::scheduler::{ReadLog, Store, event_of};
+use hookbox::record::{Record, Sieve, decode, encode};
+use hookbox::scheduler::{ReadLog, Store, Walk, event_of};
 
 /// How the next commit ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,20 +193,12 @@ impl ReadLog for Disk {
         self.event(seq)
     }
 
-    fn forward<T>(
-        &self,
-        from: Seq,
-        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
-    ) -> T {
-        take(&mut self.forward(from))
+    fn forward<T>(&self, from: Seq, _: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        take(&mut self.forward(from).map(|(seq, record)| (seq, Some(record))))
     }
 
-    fn backward<T>(
-        &self,
-        before: Seq,
-        take: impl Fn(&mut dyn Iterator<Item = (Seq, Record)>) -> T,
-    ) -> T {
-        take(&mut self.backward(before))
+    fn backward<T>(&self, before: Seq, _: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        take(&mut self.backward(before).map(|(seq, record)| (seq, Some(record))))
     }
 }
 

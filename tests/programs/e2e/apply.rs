@@ -220,19 +220,20 @@ fn prune_deletes_what_the_set_lost_and_nothing_that_waits() {
     daemon.json(&["endpoint", "create", "mine", "--url", "pull:"]);
     daemon.done(&["endpoint", "hold", "app"]);
     daemon.accept("/in/in", &[], b"waits");
-    daemon.await_count("held", 1);
+    daemon.accept("/in/in", &[], b"waits, too");
+    daemon.await_count("held", 2);
     assert!(text(&daemon.json(&["endpoint", "show", "app"]), "applied_set") == "site");
 
     let less = home.write("less.toml", "[source.in]\nmax_body = \"2MiB\"\n");
     let pruned = ["apply", less.as_str(), "--set", "site", "--prune"];
     let refused = run(&daemon, &pruned).expect(1).stderr;
-    assert!(refused.contains("endpoint.app: 1 of its deliveries have not ended"), "{refused}");
+    assert!(refused.contains("endpoint.app: 2 of its deliveries have not ended"), "{refused}");
     assert_eq!(daemon.lines(&["endpoint", "list"]).len(), 2, "nothing was deleted");
 
     let dry = run(&daemon, &[&pruned[..], &["--force", "--dry-run"]].concat()).expect(0).stdout;
-    assert!(dry.contains("delete endpoint app") && dry.contains("1 delivery cancelled"), "{dry}");
+    assert!(dry.contains("delete endpoint app") && dry.contains("2 deliveries cancelled"), "{dry}");
     let forced = daemon.json(&[&pruned[..], &["--force"]].concat());
-    assert_eq!(forced["cancelled"], 1, "{forced}");
+    assert_eq!(forced["cancelled"], 2, "{forced}");
     let left: Vec<Value> = daemon.lines(&["endpoint", "list"]);
     assert_eq!((left.len(), text(&left[0], "name")), (1, "mine"));
     let exported = run(&daemon, &["export", "--set", "site"]).expect(0).stdout;
@@ -287,6 +288,10 @@ fn files_of_the_system_are_applied_at_the_start_and_drift_is_reported() {
         status.contains("drift      endpoint app (retry_base), endpoint p (not there)"),
         "{status}"
     );
+    let check = run(&daemon, &["status", "--check"]).expect(1).stdout;
+    let said = "not as the files of apply.d say: endpoint app (retry_base) and 1 more: see \
+                `hookboxctl diff /";
+    assert!(check.contains(said) && check.contains(" --set apply.d --prune`"), "{check}");
 
     // The administrator's file replaces the vendor's of the same name as a whole.
     let mine = "[source.in]\nmax_body = \"2MiB\"\n[endpoint.p]\nurl = \"pull:\"\nlease = \"1m\"\n";

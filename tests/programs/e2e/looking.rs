@@ -101,7 +101,7 @@ fn an_endpoint_that_lags_is_named_until_it_has_caught_up() {
     assert_eq!(text(&worst, "condition"), "lagging", "{worst}");
     assert_eq!(text(&worst, "command"), "hookboxctl endpoint show jobs");
     let screen = daemon.done(&["status"]).stdout;
-    assert!(screen.contains("worst      jobs: lags behind its warn_after since "), "{screen}");
+    assert!(screen.contains("worst      jobs: lags behind its warn_after, 1 waiting"), "{screen}");
     let listed = daemon.lines(&["endpoint", "list", "--state", "lagging"]);
     assert_eq!((listed.len(), text(&listed[0], "condition")), (1, "lagging"));
     assert!(listed[0]["lagging_since"].is_string(), "{}", listed[0]);
@@ -319,7 +319,7 @@ fn at_a_terminal_lists_fit_and_what_destroys_is_asked_for() {
     let wide = at_a_terminal(&daemon, "hookboxctl dlq list -o wide", "").expect(0).stdout;
     assert!(wide.contains("evt_") && wide.contains(name), "{wide}");
     let page = at_a_terminal(&daemon, "hookboxctl dlq list -n 2", "").expect(0).stdout;
-    assert!(page.contains("2 rows. The next ones"), "{page}");
+    assert!(page.contains("Shown 2 of 3. Go on with the same filter and:"), "{page}");
     assert!(page.contains("  hookboxctl dlq list --after dlv_"), "{page}");
     for row in page.lines().map(|row| row.trim_end_matches('\r')) {
         assert!(without_colours(row).chars().count() <= 80, "{row}");

@@ -114,9 +114,17 @@ fn a_taken_port_and_a_quota_beyond_the_disk_are_notes() {
         assert!(checked.stderr.contains(&note), "{note}: {checked:?}");
     }
 
-    // What an option says has no line.
-    let checked = check(&home, &["--listen", &address, "--check"]).expect(0);
-    assert!(checked.stderr.contains(&format!("note: listen: {address} cannot")), "{checked:?}");
+    // What an option says has no line. An address of another machine, and a folder that is missing.
+    let more =
+        ["--listen", &address, "--listen", "192.0.2.1:8420", "--listen", "unix:/none/in.sock"];
+    let checked = check(&home, &[&more[..], &["--check"]].concat()).expect(0);
+    for note in [
+        format!("note: listen: {address} cannot"),
+        "does not have the address".to_owned(),
+        "note: listen: unix:/none/in.sock cannot be made now: the folder /none is".to_owned(),
+    ] {
+        assert!(checked.stderr.contains(&note), "{note}: {checked:?}");
+    }
 }
 
 /// What can be wrong only here and now, and what is said of it.
@@ -124,7 +132,7 @@ const UNUSABLE: [(&str, &str); 9] = [
     ("[tls]\ncert = \"/none.pem\"\nkey = \"/none.key\"\n", ":2: tls.cert: cannot read /none.pem"),
     ("[tls]\nkey = \"/none.key\"\n", ":2: tls.key: cert and key of [tls] belong together"),
     ("\n[outbound]\nextra_ca = \"/none.pem\"\n", ":3: outbound.extra_ca: /none.pem cannot be"),
-    ("[outbound]\nproxy = \"gopher://p\"\n", ":2: outbound.proxy: "),
+    ("[outbound]\nproxy = \"gopher://p\"\n", ":2: outbound.proxy: it must begin with http://"),
     ("[outbound]\nno_proxy = [\"a b\"]\n", ":2: outbound.no_proxy: 'a b' is neither"),
     ("[admin]\ngroup = \"nobody-has-it\"\n", ":2: group: there is no group 'nobody-has-it'"),
     ("[allow_lists]\ndir = \"/none\"\n", ":2: allow_lists.dir: cannot read /none"),
@@ -154,6 +162,12 @@ fn what_a_drop_in_names_and_nobody_can_use_is_refused_with_its_line() {
     drop_in(&home, "etc", "50-mine.toml", UNUSABLE[2].0);
     let starting = home.spawn().ready(SOON).expect_err("it does not start");
     assert!(starting.contains("50-mine.toml:3: outbound.extra_ca"), "{starting}");
+
+    // What it starts with all the same is in its log: a service manager's check says no notes.
+    assert_eq!(daemon.terminate().code(), Some(0));
+    drop_in(&home, "etc", "50-mine.toml", "[log]\nquota = \"512TiB\"\n");
+    let log = home.start().log_text();
+    assert!(log.contains("50-mine.toml:2: quota: 512.0 TiB is more"), "{log}");
 }
 
 /// What a shell is offered for the last of these words.

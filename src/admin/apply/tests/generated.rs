@@ -131,6 +131,8 @@ fn endpoint() -> BoxedStrategy<Map<String, Value>> {
             all.extend(transport.into_iter().filter(|(key, _)| !batches || !is_template(key)));
             all.extend(group.as_object().cloned().expect("an object"));
             all.extend(body.filter(|_| !batches).map(|body| ("body".to_owned(), body)));
+            let is_encrypted = all["url"].as_str().is_some_and(|url| url.starts_with("https:"));
+            all.retain(|key, _| is_encrypted || !["client_cert", "ca"].contains(&key.as_str()));
             all
         })
         .boxed()

@@ -18,7 +18,10 @@ use crate::api::IdsBody;
 use crate::api::values::Text;
 use crate::api::views::{CancelView, RetryView};
 use crate::model::{DeliveryId, DeliveryState, Seq, limits};
-use crate::queue::{CancelDeliveries, DeliveriesChanged, QueueRequest, RetryDeliveries, Revive};
+use crate::queue::{
+    CancelCheckQuery, CancelDeliveries, DeliveriesChanged, QueueRequest, RetryCheckQuery,
+    RetryDeliveries, Revive, left_out,
+};
 
 /// The ids of a body, each once.
 pub fn distinct(ids: Option<Vec<Text<DeliveryId>>>) -> Result<Option<Vec<DeliveryId>>, Problem> {
@@ -36,15 +39,6 @@ pub fn distinct(ids: Option<Vec<Text<DeliveryId>>>) -> Result<Option<Vec<Deliver
 pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let (ids, dry_run) = given_ids(&request)?;
     walk::value(admin, move |scan| {
-        if dry_run {
-            let left_out = dry_run::count(scan, &ids, |id| match revive(scan, id) {
-                Ok(_) => dry_run::check_retry(scan, id),
-                Err(why) if ids.len() > 1 && why.is_conflict() => Ok(Some("was delivered")),
-                Err(why) => Err(why),
-            })?;
-            let view = RetryView { matched: ids.len(), queued: 0, dry_run, left_out };
-            return Ok(ApiResponse::ok(view));
-        }
         let (mut totals, mut left) = (CommandTotals::default(), ids.clone());
         for _ in 0..LOOKS {
             let mut revives = Vec::new();
@@ -53,10 +47,16 @@ pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
                     Ok(revive) => revives.push(revive),
                     // Of many, one may have been delivered since they were listed.
                     Err(why) if ids.len() > 1 && why.is_conflict() => {
-                        totals.leave_out("was delivered", 1);
+                        totals.leave_out(left_out::DELIVERED, 1);
                     }
                     Err(why) => return Err(why),
                 }
+            }
+            if dry_run {
+                let of = |revive: &Revive| revive.delivery;
+                let counted = (&mut totals, ids.len() == 1);
+                dry_run::count(scan, &revives, counted, RetryCheckQuery, of)?;
+                break;
             }
             in_slices(scan, revives, &mut totals, |deliveries| RetryDeliveries { deliveries })?;
             if totals.moved.is_empty() {
@@ -67,7 +67,7 @@ pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
         }
 
         let (matched, queued, left_out) = (ids.len(), totals.changed, totals.left_out());
-        Ok(ApiResponse::ok(RetryView { matched, queued, dry_run: false, left_out }))
+        Ok(ApiResponse::ok(RetryView { matched, queued, dry_run, left_out }))
     })
     .await
 }
@@ -79,14 +79,18 @@ pub async fn cancel(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespon
             find(scan, *id)?.ok_or_else(|| Problem::missing("delivery", &id.to_string()))?;
         }
         let (matched, mut totals) = (ids.len(), CommandTotals::default());
-        if dry_run {
-            let left_out = dry_run::count(scan, &ids, |id| dry_run::check_cancel(scan, id))?;
-            let view = CancelView { matched, cancelled: 0, dry_run, left_out };
-            return Ok(ApiResponse::ok(view));
+        match dry_run {
+            true => {
+                dry_run::count(scan, &ids, (&mut totals, matched == 1), CancelCheckQuery, |id| {
+                    *id
+                })?;
+            }
+            false => {
+                in_slices(scan, ids, &mut totals, |deliveries| CancelDeliveries { deliveries })?;
+            }
         }
-        in_slices(scan, ids, &mut totals, |deliveries| CancelDeliveries { deliveries })?;
         let (cancelled, left_out) = (totals.changed, totals.left_out());
-        Ok(ApiResponse::ok(CancelView { matched, cancelled, dry_run: false, left_out }))
+        Ok(ApiResponse::ok(CancelView { matched, cancelled, dry_run, left_out }))
     })
     .await
 }

@@ -7,6 +7,7 @@ use hyper::StatusCode;
 
 use super::commands::distinct;
 use super::dead_letters::{row, wanted};
+use super::dry_run;
 use super::totals::{CommandTotals, LOOKS};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -20,17 +21,16 @@ use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::api::DeadLettersBody;
 use crate::api::views::{DiscardView, RetryView};
-use crate::model::{DeliveryId, EndpointId, limits};
+use crate::model::{DeliveryId, limits};
 use crate::queue::{
-    DeliveriesChanged, DiscardDeadLetters, ENDPOINT_DELETED, QueueRequest, RetryDeliveries, Revive,
+    DeliveriesChanged, DiscardDeadLetters, QueueRequest, RetryCheckQuery, RetryDeliveries, Revive,
 };
 
 pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let body: DeadLettersBody = request.fields()?;
     let dry_run = body.dry_run;
-    let there = admin.handle.directory().endpoints.iter().map(|endpoint| endpoint.id).collect();
     let request = |deliveries| RetryDeliveries { deliveries };
-    let (matched, totals) = sweep(admin, body, request, Some(there)).await?;
+    let (matched, totals) = sweep(admin, body, request, Some(RetryCheckQuery)).await?;
     let (queued, left_out) = (totals.changed, totals.left_out());
     Ok(ApiResponse::ok(RetryView { matched, queued, dry_run, left_out }))
 }
@@ -45,13 +45,13 @@ pub async fn discard(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespo
 }
 
 /// Does one thing to dead letters named by id, or to all that pass a filter, slice by slice.
-/// Returns how many matched, and what became of them. `there`: the endpoints that have to be
-/// there for it.
+/// Returns how many matched, and what became of them. `check`: how the queue is asked in a dry run
+/// what it would leave out.
 async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
     admin: &Arc<Admin>,
     body: DeadLettersBody,
     request: fn(Vec<Revive>) -> R,
-    there: Option<HashSet<EndpointId>>,
+    check: Option<fn(Vec<Revive>) -> RetryCheckQuery>,
 ) -> Result<(usize, CommandTotals), Problem> {
     let named = distinct(body.ids)?;
     let mut filter = body.filter.at(admin.wall_ms());
@@ -76,7 +76,7 @@ async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
             scan,
             request,
             dry_run,
-            there,
+            check,
             is_named: named.is_some(),
             slice: Vec::new(),
             matched: 0,
@@ -107,7 +107,7 @@ struct Sweep<'a, R> {
     scan: &'a LogScan,
     request: fn(Vec<Revive>) -> R,
     dry_run: bool,
-    there: Option<HashSet<EndpointId>>,
+    check: Option<fn(Vec<Revive>) -> RetryCheckQuery>,
     /// They were named by their ids.
     is_named: bool,
     slice: Vec<Revive>,
@@ -130,11 +130,6 @@ impl<R: QueueRequest<Answer = DeliveriesChanged> + Clone> Sweep<'_, R> {
 
     fn add(&mut self, revive: Revive) -> Result<(), Problem> {
         self.matched += 1;
-        // What the queue would say.
-        let is_gone = |there: &HashSet<_>| !there.contains(&revive.delivery.endpoint);
-        if self.dry_run && self.there.as_ref().is_some_and(is_gone) {
-            self.totals.leave_out(ENDPOINT_DELETED, 1);
-        }
         self.take(revive)
     }
 
@@ -162,7 +157,9 @@ impl<R: QueueRequest<Answer = DeliveriesChanged> + Clone> Sweep<'_, R> {
     fn flush(&mut self) -> Result<(), Problem> {
         let slice = std::mem::take(&mut self.slice);
         if self.dry_run || slice.is_empty() {
-            return Ok(());
+            let Some(check) = self.check.filter(|_| !slice.is_empty()) else { return Ok(()) };
+            let counted = (&mut self.totals, false);
+            return dry_run::count(self.scan, &slice, counted, check, |dead| dead.delivery);
         }
 
         let is_single = slice.len() == 1;

@@ -9,20 +9,21 @@ use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
-use crate::admin::resources::names::{check_filter, endpoint_name};
+use crate::admin::resources::names::{check_filter, endpoint_ids, endpoint_name};
 use crate::admin::scan::dead_letters::{DeadDelivery, WantedDead, each, find};
 use crate::admin::scan::event_lookup::find as find_event;
 use crate::admin::scan::filters::{DeliveryQuery, with_local_event};
 use crate::admin::scan::ids::delivery_id;
 use crate::admin::scan::log_scan::LogScan;
-use crate::admin::scan::page::{after, limit};
+use crate::admin::scan::page::{After, after, limit};
 use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::api::values::{Text, Time};
 use crate::api::views::DeliveryView;
 use crate::model::{DeliveryFilter, DeliveryId, DeliveryState, EventId, EventTraits, Seq};
+use crate::queue::CountQuery;
 
-pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     let query = DeliveryQuery::of(&mut request.params, admin.wall_ms())?;
     let limit = limit(request.params.take("limit"))?;
     let after = after(&mut request.params)?;
@@ -34,7 +35,17 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
              deliveries",
         ));
     }
-    Ok(stream(admin, query.filter, limit, after))
+    let query = DeliveryQuery { state: Some(DeliveryState::Dead), ..query };
+    let total = total(admin, &query).await;
+    Ok(stream(admin, query.filter, limit, after).with_total(total))
+}
+
+/// How many rows the list has in all, where the queue knows it without a list.
+pub async fn total(admin: &Admin, query: &DeliveryQuery) -> Option<u64> {
+    let state = query.state.filter(|_| query.filter.events.is_empty())?;
+    let endpoints = query.filter.endpoint.as_deref().map(|name| endpoint_ids(admin, name));
+    // A list is worth more than its number of rows.
+    admin.handle.ask(CountQuery { state, endpoints }).await.ok().flatten()
 }
 
 /// Sends dead letters that pass, newest first.
@@ -42,14 +53,15 @@ pub fn stream(
     admin: &Arc<Admin>,
     filter: DeliveryFilter,
     limit: usize,
-    after: Option<DeliveryId>,
+    after: Option<After<DeliveryId>>,
 ) -> ApiResponse {
     walk::stream(admin, move |scan| {
         let mut filter = filter;
         filter.events = with_local_event(scan, filter.events)?;
         let before = match after {
             None => Seq::MAX,
-            Some(id) => {
+            Some(After::Record(seq)) => seq,
+            Some(After::Row(id)) => {
                 find(scan, &[id])?.first().map(|dead| dead.dead_letter_seq).ok_or_else(|| {
                     Problem::bad(format!(
                         "'after': {id} is not a dead letter any more: begin \
@@ -61,12 +73,19 @@ pub fn stream(
 
         let wanted = wanted(scan, &filter)?;
         let mut left = limit;
+        let mut overdue = None;
         each(scan, before, wanted, &mut |dead| {
-            let Some(row) = row(scan, &dead, &filter)? else { return Ok(true) };
-            scan.send(&row)?;
-            left -= 1;
-            Ok(left > 0)
+            if let Some(row) = row(scan, &dead, &filter)? {
+                scan.send(&row)?;
+                left -= 1;
+            } else if scan.is_overdue() {
+                overdue = Some((dead.dead_letter_seq, dead.died_at));
+            }
+            Ok(left > 0 && overdue.is_none())
         })?;
+        if let Some((seq, died_at)) = overdue {
+            return scan.send_more(&seq, Some(died_at));
+        }
         if scan.has_sent() {
             return Ok(());
         }
@@ -91,7 +110,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
             Problem::new(StatusCode::NOT_FOUND, detail)
         })?;
         let mut shown = show_one(scan, id)?;
-        shown.delivery.attempts = dead.revive.attempts;
+        shown.delivery.attempts = Some(dead.revive.attempts);
         Ok(ApiResponse::ok(shown))
     })
     .await
@@ -123,7 +142,7 @@ pub fn row(
         event: Text(id),
         endpoint,
         state: DeliveryState::Dead.into(),
-        attempts: dead.revive.attempts,
+        attempts: Some(dead.revive.attempts),
         due_at: None,
         source: event.as_ref().map(|event| event.source_name.clone()),
         event_type: event.as_ref().map(|event| event.kind.clone()),

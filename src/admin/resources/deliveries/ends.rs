@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::admin::http::problem::Problem;
 use crate::admin::scan::log_scan::LogScan;
-use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq};
-use crate::record::{Consequence, DeliveryFact, Record};
+use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq, limits};
+use crate::record::{Consequence, DeliveryFact, Record, Sieve};
 
 pub fn has_ended(state: DeliveryState) -> bool {
     matches!(state, DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled)
@@ -64,28 +64,36 @@ fn cancelled_endpoint(record: &Record) -> Option<EndpointId> {
 }
 
 /// How often deliveries that have ended were attempted: one pass forward, from the oldest of them
-/// until the last has its end.
+/// until the last has its end. `None` for those whose end is so far behind that it takes too long.
 pub fn count_attempts(
     scan: &LogScan,
     ended: &HashMap<DeliveryId, DeliveryState>,
-) -> Result<HashMap<DeliveryId, u32>, Problem> {
-    let mut counted = HashMap::new();
+) -> Result<HashMap<DeliveryId, Option<u32>>, Problem> {
+    let mut counted: HashMap<DeliveryId, Option<u32>> =
+        ended.keys().map(|id| (*id, Some(0))).collect();
     let mut open = ended.clone();
     let Some(from) = open.keys().map(|id| id.seq).min() else { return Ok(counted) };
+    let until = scan.mono_ms().saturating_add(limits::LIST_COUNT_MS);
 
-    for entry in scan.log().forward(from.max(scan.log().first())) {
+    let from = from.max(scan.log().first());
+    for entry in scan.log().forward_sifted(from, Sieve::outcomes()) {
         if open.is_empty() {
             break;
         }
+        if scan.mono_ms() > until {
+            open.keys().for_each(|id| _ = counted.insert(*id, None));
+            break;
+        }
         scan.still_wanted()?;
-        let Some((at, record)) = scan.entry(entry) else { continue };
+        let Some((at, Some(record))) = scan.entry(entry) else { continue };
 
         for attempt in record.attempts().filter(|attempt| open.contains_key(&attempt.delivery)) {
-            counted.insert(attempt.delivery, attempt.number - u32::from(attempt.uncounted));
+            let number = attempt.number - u32::from(attempt.uncounted);
+            counted.insert(attempt.delivery, Some(number));
         }
         if let Some(dead) = record.dead_letter(at).filter(|dead| open.contains_key(&dead.delivery))
         {
-            counted.insert(dead.delivery, dead.attempts);
+            counted.insert(dead.delivery, Some(dead.attempts));
         }
 
         if let Some(endpoint) = cancelled_endpoint(&record) {

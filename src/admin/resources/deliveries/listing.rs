@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use super::ends::{count_attempts, has_ended};
 use super::row::DeliveryRow;
 use crate::admin::http::problem::Problem;
+use crate::admin::resources::names::endpoint_ids;
 use crate::admin::scan::candidates::{CandidateWalk, NextCandidate};
 use crate::admin::scan::event_lookup::{RelocatedEvents, find as find_event, listed_at};
 use crate::admin::scan::filters::DeliveryQuery;
 use crate::admin::scan::log_scan::LogScan;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq};
-use crate::queue::DeliverySnapshot;
+use crate::queue::{DeliverySnapshot, LastDeliveryQuery};
 use crate::record::{HeldEvent, Record, Sieve, WaitingDelivery};
 
 /// Candidates that are classified at a time.
@@ -23,8 +24,12 @@ pub struct DeliveryListing<'a> {
     pub left: usize,
     waiting: Vec<DeliveryRow>,
     sieve: Sieve,
+    /// The endpoints that the filter names, by their numbers.
+    endpoints: Option<HashSet<EndpointId>>,
     /// The last delivery of the page before, and the record where that is listed.
     after: Option<(Seq, DeliveryId)>,
+    /// The record down to which it has looked when it had found nothing for too long.
+    pub overdue_at: Option<Seq>,
     relocated: RelocatedEvents,
     /// Replays without a record of their own, shown where they were placed anew.
     pub placed: HashSet<DeliveryId>,
@@ -32,34 +37,49 @@ pub struct DeliveryListing<'a> {
 
 impl<'a> DeliveryListing<'a> {
     pub fn new(scan: &'a LogScan, query: &'a DeliveryQuery, limit: usize) -> Self {
+        let named = query.filter.endpoint.as_deref();
+        let endpoints = named.map(|name| endpoint_ids(&scan.admin, name));
         Self {
             scan,
             query,
             left: limit,
             waiting: Vec::new(),
-            sieve: Sieve::deliveries(&query.filter.events),
+            sieve: Sieve::deliveries(&query.filter.events, endpoints.clone()),
+            endpoints: endpoints.map(|ids| ids.into_iter().collect()),
             after: None,
+            overdue_at: None,
             relocated: RelocatedEvents::default(),
             placed: HashSet::new(),
         }
     }
 
-    /// Scans the log, from behind `after` or from its end: the records that can be of deliveries in
-    /// the wanted state, where the queue knows them, or else all.
-    pub fn walk(&mut self, after: Option<DeliveryId>) -> Result<(), Problem> {
-        if let Some(id) = after {
-            self.after = Some((listed_at(self.scan, id.seq)?, id));
-        }
-        let before = self.after.map_or(Seq::MAX, |(at, _)| at.saturating_add(1));
+    /// Scans the log from behind this delivery.
+    pub fn walk_behind(&mut self, last: DeliveryId) -> Result<(), Problem> {
+        let at = listed_at(self.scan, last.seq)?;
+        self.after = Some((at, last));
+        self.walk(at.saturating_add(1))
+    }
 
-        let rest = match self.query.state {
-            Some(state) => self.walk_candidates(state, before)?,
-            None => Some(before),
+    /// Scans the records of the log before this one: those that can be of deliveries in the wanted
+    /// state, where the queue knows them, or else all.
+    pub fn walk(&mut self, before: Seq) -> Result<(), Problem> {
+        let rest = match (self.query.state, &self.endpoints) {
+            (_, Some(nobody)) if nobody.is_empty() => None,
+            (Some(state), _) => self.walk_candidates(state, before)?,
+            (None, Some(endpoints)) => Some(self.last_of(endpoints)?.min(before)),
+            (None, None) => Some(before),
         };
         if let Some(before) = rest {
             self.walk_all(before)?;
         }
         self.flush()
+    }
+
+    /// Before which record all deliveries of these endpoints stand.
+    fn last_of(&self, endpoints: &HashSet<EndpointId>) -> Result<Seq, Problem> {
+        let query = LastDeliveryQuery(endpoints.iter().copied().collect());
+        let last = self.scan.ask(&query)?;
+        Ok(last.map_or(Seq::MAX, |last| last.saturating_add(1)))
     }
 
     /// Reads the records that can be of deliveries in this state. Returns before which one all have
@@ -87,9 +107,10 @@ impl<'a> DeliveryListing<'a> {
 
     /// Reads all records before this one.
     fn walk_all(&mut self, before: Seq) -> Result<(), Problem> {
+        let endpoints = self.endpoints.clone();
         for entry in self.scan.log().backward_sifted(before, self.sieve.clone()) {
             let Some((at, record)) = self.scan.entry(entry) else { continue };
-            if !self.take(at, record, None)? {
+            if !self.take(at, record, endpoints.as_ref())? {
                 break;
             }
         }
@@ -114,8 +135,13 @@ impl<'a> DeliveryListing<'a> {
             let found = self.candidates(at, record, endpoints)?;
             self.waiting.extend(found);
         }
-        if self.waiting.len() >= CANDIDATES {
+        if self.waiting.len() >= CANDIDATES || self.scan.is_overdue() {
             self.flush()?;
+        }
+        // Neither was anything found that had only not been sent.
+        if self.left > 0 && self.scan.is_overdue() {
+            self.overdue_at = Some(at);
+            return Ok(false);
         }
         Ok(true)
     }
@@ -195,8 +221,11 @@ impl<'a> DeliveryListing<'a> {
             rows.iter().filter(|(_, v)| has_ended(v.state)).map(|(c, v)| (c.id, v.state)).collect();
         let attempts = count_attempts(self.scan, &ended)?;
         for (candidate, snapshot) in rows {
-            let counted = attempts.get(&candidate.id).copied();
-            self.scan.send(&candidate.view(&self.scan.admin, &snapshot, counted))?;
+            let attempts = match attempts.get(&candidate.id) {
+                Some(counted) => *counted,
+                None => Some(snapshot.retry.map_or(0, |retry| retry.attempts)),
+            };
+            self.scan.send(&candidate.view(&self.scan.admin, &snapshot, attempts))?;
         }
         Ok(())
     }

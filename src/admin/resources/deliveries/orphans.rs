@@ -2,14 +2,17 @@
 //! log does not come by them, so that lists take them from the state, which knows those that wait
 //! for a retry, and from the numbers of dead letters. They come last in a list.
 
+use roaring::RoaringTreemap;
+
 use super::listing::DeliveryListing;
 use super::row::DeliveryRow;
 use crate::admin::http::problem::Problem;
-use crate::admin::scan::dead_letters;
+use crate::admin::scan::dead_letters::{self, WantedDead};
 use crate::admin::scan::event_lookup::find as find_event;
 use crate::admin::scan::log_scan::LogScan;
+use crate::log::LogProblem;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq, limits};
-use crate::queue::{DeliverySnapshot, RetryingQuery};
+use crate::queue::{DeliverySnapshot, Orphans, OrphansQuery, RetryingQuery};
 
 /// Whether a scan of the log comes by this delivery, of which only the id is known.
 pub fn has_row(scan: &LogScan, id: DeliveryId) -> Result<bool, Problem> {
@@ -21,79 +24,113 @@ pub fn has_row(scan: &LogScan, id: DeliveryId) -> Result<bool, Problem> {
     Ok(find_event(scan, id.seq)?.is_some_and(|(_, deliveries)| deliveries.contains(&id)))
 }
 
-/// Adds those that the filters may mean to a list, behind `after`.
+/// Adds those that the filters may mean to a list, behind `after`. Where that comes to no end in
+/// time, it goes on after the last one that was looked at.
 pub fn list(listing: &mut DeliveryListing<'_>, after: Option<DeliveryId>) -> Result<(), Problem> {
     listing.flush()?;
-    let state = listing.query.state;
-    let wants = |states: &[DeliveryState]| state.is_none_or(|state| states.contains(&state));
-    let mut skip_to = after;
+    let Orphans { gone, dead: dead_of } = orphans(listing.scan)?;
+    let mut search = OrphanSearch { listing, gone, skip_to: after, overdue_at: None };
+    search.waiting()?;
+    search.dead(dead_of)?;
 
-    if wants(&[DeliveryState::Pending, DeliveryState::InFlight, DeliveryState::Held]) {
-        let directory = listing.scan.admin.handle.directory();
+    let overdue_at = search.overdue_at;
+    listing.flush()?;
+    match overdue_at {
+        Some(last) => listing.scan.send_more(&last, None),
+        None => Ok(()),
+    }
+}
+
+/// The records that cannot be read, and the dead deliveries that they made.
+fn orphans(scan: &LogScan) -> Result<Orphans, Problem> {
+    let mut unreadable = RoaringTreemap::new();
+    unreadable.insert_range(..scan.log().first());
+    for LogProblem { first, last, .. } in scan.log().damage() {
+        unreadable.insert_range(first..=last);
+    }
+    scan.ask(&OrphansQuery { unreadable })
+}
+
+/// One search for them, for a list.
+struct OrphanSearch<'a, 'b> {
+    listing: &'a mut DeliveryListing<'b>,
+    /// Records that cannot be read.
+    gone: RoaringTreemap,
+    /// The last one of the page before, until it is met.
+    skip_to: Option<DeliveryId>,
+    /// The last one that was looked at, when nothing was found for too long.
+    overdue_at: Option<DeliveryId>,
+}
+
+impl OrphanSearch<'_, '_> {
+    fn wants(&self, states: &[DeliveryState]) -> bool {
+        self.listing.query.state.is_none_or(|state| states.contains(&state))
+    }
+
+    fn goes_on(&self) -> bool {
+        self.listing.left > 0 && self.overdue_at.is_none()
+    }
+
+    /// Those that wait for a retry, endpoint by endpoint.
+    fn waiting(&mut self) -> Result<(), Problem> {
+        if !self.wants(&[DeliveryState::Pending, DeliveryState::InFlight, DeliveryState::Held]) {
+            return Ok(());
+        }
+        let directory = self.listing.scan.admin.handle.directory();
         let mut endpoints: Vec<EndpointId> =
             directory.endpoints.iter().map(|endpoint| endpoint.id).collect();
         endpoints.sort_unstable();
-        for endpoint in endpoints {
-            waiting(listing, endpoint, &mut skip_to)?;
-        }
+        endpoints.into_iter().try_for_each(|endpoint| self.waiting_at(endpoint))
     }
 
-    if wants(&[DeliveryState::Dead]) && listing.left > 0 {
-        dead(listing, &mut skip_to)?;
-    }
-    listing.flush()
-}
-
-/// Those of one endpoint that wait for a retry, the newest first.
-fn waiting(
-    listing: &mut DeliveryListing<'_>,
-    endpoint: EndpointId,
-    skip_to: &mut Option<DeliveryId>,
-) -> Result<(), Problem> {
-    let mut before = Seq::MAX;
-    while listing.left > 0 {
-        let views = retrying(listing.scan, endpoint, before)?;
-        let Some(oldest) = views.last() else { break };
-        before = oldest.delivery.seq;
-        for view in views {
-            let event = view.retry.map_or(view.delivery.seq, |retry| retry.event);
-            if !show(listing, view.delivery, event, skip_to)? {
-                break;
+    /// Those of one endpoint, the newest first.
+    fn waiting_at(&mut self, endpoint: EndpointId) -> Result<(), Problem> {
+        let mut before = self.gone.max().map_or(0, |last| last.saturating_add(1));
+        while self.goes_on() {
+            let views = retrying(self.listing.scan, endpoint, before)?;
+            let Some(oldest) = views.last() else { break };
+            before = oldest.delivery.seq;
+            for view in views {
+                let event = view.retry.map_or(view.delivery.seq, |retry| retry.event);
+                if !self.show(view.delivery, event)? {
+                    break;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn dead(
-    listing: &mut DeliveryListing<'_>,
-    skip_to: &mut Option<DeliveryId>,
-) -> Result<(), Problem> {
-    let scan = listing.scan;
-    dead_letters::each(scan, Seq::MAX, None, &mut |dead| {
-        show(listing, dead.revive.delivery, dead.revive.event, skip_to)
-    })
-}
-
-/// Shows one, unless the scan of the log did. Returns whether others fit.
-fn show(
-    listing: &mut DeliveryListing<'_>,
-    id: DeliveryId,
-    event: Seq,
-    skip_to: &mut Option<DeliveryId>,
-) -> Result<bool, Problem> {
-    listing.scan.still_wanted()?;
-    if let Some(last) = *skip_to {
-        if last == id {
-            *skip_to = None;
+    fn dead(&mut self, of: Vec<(EndpointId, RoaringTreemap)>) -> Result<(), Problem> {
+        if !self.wants(&[DeliveryState::Dead]) || !self.goes_on() {
+            return Ok(());
         }
-        return Ok(true);
+        let wanted = Some(WantedDead::of(of));
+        dead_letters::each(self.listing.scan, Seq::MAX, wanted, &mut |dead| {
+            self.show(dead.revive.delivery, dead.revive.event)
+        })
     }
-    if listing.placed.contains(&id) || has_row(listing.scan, id)? {
-        return Ok(true);
+
+    /// Shows one, unless the scan of the log did. Returns whether others fit.
+    fn show(&mut self, id: DeliveryId, event: Seq) -> Result<bool, Problem> {
+        let scan = self.listing.scan;
+        scan.still_wanted()?;
+        if let Some(last) = self.skip_to {
+            self.skip_to = Some(last).filter(|last| *last != id);
+            return Ok(true);
+        }
+        let is_elsewhere = !self.gone.contains(id.seq) || self.listing.placed.contains(&id);
+        if is_elsewhere || has_row(scan, id)? {
+            return Ok(true);
+        }
+
+        let found = find_event(scan, event)?.map(|(event, _)| event);
+        self.listing.add(DeliveryRow::of(id, event, found.as_deref(), None))?;
+        if scan.is_overdue() {
+            self.listing.flush()?;
+            self.overdue_at = Some(id).filter(|_| self.listing.left > 0 && scan.is_overdue());
+        }
+        Ok(self.goes_on())
     }
-    let found = find_event(listing.scan, event)?.map(|(event, _)| event);
-    listing.add(DeliveryRow::of(id, event, found.as_deref(), None))
 }
 
 fn retrying(

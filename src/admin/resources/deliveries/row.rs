@@ -53,13 +53,13 @@ impl DeliveryRow {
         filter.matches(&event, &endpoint_name(admin, self.id.endpoint))
     }
 
-    /// The row as it is shown, with the state of the delivery and, where it has ended, the number
-    /// of its attempts.
+    /// The row as it is shown, with the state of the delivery and the number of its attempts, where
+    /// that is known.
     pub fn view(
         &self,
         admin: &Admin,
         snapshot: &DeliverySnapshot,
-        counted: Option<u32>,
+        attempts: Option<u32>,
     ) -> DeliveryView {
         let due_at = match (snapshot.state, snapshot.retry) {
             (DeliveryState::Pending, Some(retry)) => Some(retry.due_at),
@@ -74,7 +74,7 @@ impl DeliveryRow {
             event: Text(self.event),
             endpoint: endpoint_name(admin, self.id.endpoint),
             state: snapshot.state.into(),
-            attempts: counted.or(snapshot.retry.map(|r| r.attempts)).unwrap_or(0),
+            attempts,
             due_at: due_at.map(Time),
             source: self.source.clone(),
             event_type: self.kind.clone(),

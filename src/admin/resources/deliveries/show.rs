@@ -48,7 +48,8 @@ pub fn show_one(scan: &LogScan, id: DeliveryId) -> Result<DeliveryDetailView, Pr
 
     // The last attempt may be one that does not count.
     let counted = history.last().map(|last| last.number - u32::from(!last.counted));
-    let mut delivery = found.view(&scan.admin, &snapshot, counted);
+    let attempts = counted.or(snapshot.retry.map(|retry| retry.attempts)).unwrap_or(0);
+    let mut delivery = found.view(&scan.admin, &snapshot, Some(attempts));
     if snapshot.state == DeliveryState::Dead
         && let Some(dead) = dead_letters::find(scan, &[id])?.pop()
     {

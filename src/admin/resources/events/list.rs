@@ -11,12 +11,12 @@ use crate::admin::resources::names::check_filter;
 use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at};
 use crate::admin::scan::filters::{event_filter, with_local_event};
 use crate::admin::scan::log_scan::LogScan;
-use crate::admin::scan::page::{after, limit};
+use crate::admin::scan::page::{After, after, limit};
 use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
 use crate::api::views::EventView;
-use crate::model::{DeliveryFilter, EventId, EventTraits, Seq};
-use crate::record::{HeldEvent, Sieve};
+use crate::model::{DeliveryFilter, EventFilter, EventId, EventTraits, Seq};
+use crate::record::{HeldEvent, Record, Sieve};
 
 /// Rows that are completed at a time; few, so that the first ones come soon.
 const ROWS: usize = 32;
@@ -24,43 +24,31 @@ const ROWS: usize = 32;
 pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     let filter = event_filter(&mut request.params, admin.wall_ms())?;
     let limit = limit(request.params.take("limit"))?;
-    let after: Option<EventId> = after(&mut request.params)?;
+    let after: Option<After<EventId>> = after(&mut request.params)?;
     request.params.done()?;
 
     Ok(walk::stream(admin, move |scan| {
         let filter = with_local_event(scan, filter)?;
-        let mut before = after.map_or(Ok(Seq::MAX), |id| listed_at(scan, id.seq))?;
+        let mut before = match after {
+            None => Seq::MAX,
+            Some(After::Row(id)) => listed_at(scan, id.seq)?,
+            Some(After::Record(seq)) => seq,
+        };
         // One event stands at one place, and nothing else is looked at for it.
         let only = filter.event.map(|id| listed_at(scan, id.seq)).transpose()?;
         before = only.map_or(before, |at| before.min(at.saturating_add(1)));
-        let mut rows = Vec::with_capacity(ROWS);
-        let mut left = limit;
-        let mut relocated = RelocatedEvents::default();
 
+        let mut listing = EventListing::new(scan, &filter, limit);
         for entry in scan.log().backward_sifted(before, Sieve::events(&filter)) {
-            scan.still_wanted()?;
             let Some((seq, record)) = scan.entry(entry) else { continue };
-            if only.is_some_and(|at| seq < at) {
+            if only.is_some_and(|at| seq < at) || !listing.take(seq, record)? {
                 break;
             }
-            let Some(record) = record else { continue };
-            let Some(held) = relocated.event(scan, seq, &record)? else { continue };
-            let HeldEvent { event, fan_out, conflicts_with, .. } = held;
-            if !filter.matches(&EventTraits::from(&**event)) {
-                continue;
-            }
-
-            let summary = summary(event, conflicts_with);
-            rows.push((event.id.seq, EventView { summary, deliveries: fan_out.len() }));
-            left -= 1;
-            if rows.len() == ROWS || left == 0 {
-                flush(scan, &mut rows)?;
-            }
-            if left == 0 {
-                return Ok(());
-            }
         }
-        flush(scan, &mut rows)?;
+        listing.flush()?;
+        if let Some(at) = listing.overdue_at {
+            return scan.send_more(&at, scan.time_at(at));
+        }
         if scan.has_sent() {
             return Ok(());
         }
@@ -70,15 +58,56 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
     }))
 }
 
-/// Completes rows and sends them.
-fn flush(scan: &LogScan, rows: &mut Vec<(Seq, EventView)>) -> Result<(), Problem> {
-    let seqs: Vec<Seq> = rows.iter().map(|(seq, _)| *seq).collect();
-    if seqs.is_empty() {
-        return Ok(());
+/// One list under way.
+struct EventListing<'a> {
+    scan: &'a LogScan,
+    filter: &'a EventFilter,
+    left: usize,
+    /// Rows that are to be completed and sent.
+    rows: Vec<(Seq, EventView)>,
+    relocated: RelocatedEvents,
+    /// The record down to which it has looked when it had found nothing for too long.
+    overdue_at: Option<Seq>,
+}
+
+impl<'a> EventListing<'a> {
+    fn new(scan: &'a LogScan, filter: &'a EventFilter, limit: usize) -> Self {
+        let (rows, relocated) = (Vec::with_capacity(ROWS), RelocatedEvents::default());
+        Self { scan, filter, left: limit, rows, relocated, overdue_at: None }
     }
-    for ((_, mut row), count) in rows.drain(..).zip(duplicates(scan, &seqs)?) {
-        row.summary.duplicates = count;
-        scan.send(&row)?;
+
+    /// Takes in the event of a record, if it passes. Returns whether older ones are wanted.
+    fn take(&mut self, seq: Seq, record: Option<Record>) -> Result<bool, Problem> {
+        self.scan.still_wanted()?;
+        if let Some(record) = record
+            && let Some(held) = self.relocated.event(self.scan, seq, &record)?
+            && self.filter.matches(&EventTraits::from(&**held.event))
+        {
+            let HeldEvent { event, fan_out, conflicts_with, .. } = held;
+            let summary = summary(event, conflicts_with);
+            self.rows.push((event.id.seq, EventView { summary, deliveries: fan_out.len() }));
+            self.left -= 1;
+        }
+
+        if self.rows.len() == ROWS || self.left == 0 || self.scan.is_overdue() {
+            self.flush()?;
+        }
+        if self.left > 0 && self.scan.is_overdue() {
+            self.overdue_at = Some(seq);
+        }
+        Ok(self.left > 0 && self.overdue_at.is_none())
     }
-    Ok(())
+
+    /// Completes rows and sends them.
+    fn flush(&mut self) -> Result<(), Problem> {
+        let seqs: Vec<Seq> = self.rows.iter().map(|(seq, _)| *seq).collect();
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        for ((_, mut row), count) in self.rows.drain(..).zip(duplicates(self.scan, &seqs)?) {
+            row.summary.duplicates = count;
+            self.scan.send(&row)?;
+        }
+        Ok(())
+    }
 }

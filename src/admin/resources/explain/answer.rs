@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::describe::describe;
-use super::ended::ended;
+use super::ended::{SecretHint, ended};
 use super::explainer::Explainer;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -17,7 +17,7 @@ use crate::admin::scan::filters::state_name;
 use crate::admin::scan::ids::delivery_id;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::walk;
-use crate::api::values::Text;
+use crate::api::values::{Text, Time};
 use crate::api::views::{ExplainView, ReasonFacts, ReasonView};
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, Seq};
@@ -45,7 +45,7 @@ fn explain(scan: &LogScan, id: DeliveryId) -> Result<ExplainView, Problem> {
     if reasons.is_empty() {
         // The state does not keep how often what has ended was attempted: the log does.
         let shown = show_one(scan, id)?;
-        attempts = shown.delivery.attempts;
+        attempts = shown.delivery.attempts.unwrap_or(0);
         let status = shown.history.last().and_then(|last| last.status);
         let hint = secret_hint(scan, id, status);
         let directory = scan.admin.handle.directory();
@@ -118,26 +118,31 @@ fn last_error(
     Ok(error.map(|error| {
         let words = attempt.report.words().map(|words| format!(": {words}")).unwrap_or_default();
         let hint = secret_hint(scan, id, response.map(|response| response.status));
-        let text = format!("its last attempt failed: {error}{words}{hint}");
-        ReasonView::new(text, &ReasonFacts::LastError { error, attempts: explained.attempts })
+        let text = format!("its last attempt failed: {error}{words}{}", hint.text);
+        let (attempts, old_secret_until) = (explained.attempts, hint.old_secret_until);
+        ReasonView::new(text, &ReasonFacts::LastError { error, attempts, old_secret_until })
     }))
 }
 
 /// What a receiver that answers 401 may have against a request that is signed: another secret.
-fn secret_hint(scan: &LogScan, id: DeliveryId, status: Option<u16>) -> String {
+fn secret_hint(scan: &LogScan, id: DeliveryId, status: Option<u16>) -> SecretHint {
     let directory = scan.admin.handle.directory();
     let found = directory.endpoints.iter().find(|endpoint| endpoint.id == id.endpoint);
     let Some(endpoint) = found.filter(|endpoint| endpoint.signs() && status == Some(401)) else {
-        return String::new();
+        return SecretHint::default();
     };
 
     let now = scan.admin.wall_ms();
     let live = endpoint.secrets.iter().filter(|secret| secret.is_live(now));
-    let changed = match live.filter_map(|secret| secret.expires_at).max() {
+    let replaced_until = live.filter_map(|secret| secret.expires_at).max();
+    let changed = match replaced_until {
         Some(end) => {
             format!("it was replaced, and the old one signs as well until {}", rfc3339(end))
         }
         None => format!("`hookboxctl endpoint rotate-secret {}` makes another one", endpoint.name),
     };
-    format!(" (does the receiver have the secret of this endpoint? {changed})")
+    SecretHint {
+        text: format!(" (does the receiver have the secret of this endpoint? {changed})"),
+        old_secret_until: replaced_until.map(Time),
+    }
 }

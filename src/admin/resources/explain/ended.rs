@@ -5,12 +5,20 @@ use crate::api::views::{DeliveryDetailView, ReasonFacts, ReasonView};
 use crate::model::time::rfc3339;
 use crate::model::{DeliveryId, DeliveryState};
 
-/// `hint` is what may be wrong with the secret; `is_deleted` says whether its endpoint is gone.
+/// What may be wrong with the secret, and until when the one before it is valid, which stands in
+/// the text as well.
+#[derive(Clone, Debug, Default)]
+pub struct SecretHint {
+    pub text: String,
+    pub old_secret_until: Option<Time>,
+}
+
+/// How it ended, in a sentence; `is_deleted` says whether its endpoint is gone.
 pub fn ended(
     id: DeliveryId,
     state: DeliveryState,
     shown: &DeliveryDetailView,
-    (hint, is_deleted): (&str, bool),
+    (hint, is_deleted): (&SecretHint, bool),
 ) -> ReasonView {
     match state {
         DeliveryState::Delivered => delivered(shown),
@@ -42,9 +50,11 @@ fn delivered(shown: &DeliveryDetailView) -> ReasonView {
     ReasonView::new(text, &ReasonFacts::Delivered { number, at })
 }
 
-fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &str, again: &str) -> ReasonView {
+fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &SecretHint, again: &str) -> ReasonView {
+    let SecretHint { text: hint, old_secret_until } = hint;
+    let old_secret_until = *old_secret_until;
     let Some(reason) = shown.delivery.reason.clone() else {
-        let facts = ReasonFacts::Dead { at: None, reason: None };
+        let facts = ReasonFacts::Dead { at: None, reason: None, old_secret_until: None };
         return ReasonView::new("it is a dead letter".to_owned(), &facts);
     };
     let at = shown.delivery.died_at;
@@ -55,7 +65,7 @@ fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &str, again: &str) -> 
         "it was given up at {when}: {reason}{words}{hint}; {again}, or drop it with `hookboxctl \
          dlq discard {id}`"
     );
-    ReasonView::new(text, &ReasonFacts::Dead { at, reason: Some(reason) })
+    ReasonView::new(text, &ReasonFacts::Dead { at, reason: Some(reason), old_secret_until })
 }
 
 fn cancelled(state: DeliveryState, shown: &DeliveryDetailView) -> ReasonView {

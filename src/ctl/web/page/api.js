@@ -119,10 +119,40 @@ export async function remove(target) {
   return (await request("DELETE", target)).json();
 }
 
-/** Hands each row of a list to `take` as it comes. */
-export async function rows(target, take, signal) {
+/**
+ * Hands each row of a list to `take` as it comes, to its end or its limit. The daemon answers before
+ * the end when it finds nothing for a while: `looked(more)` is told how far it has looked. Gives how
+ * many rows there are in all, where the daemon knows it.
+ */
+export async function rows(target, take, signal, looked) {
+  let found = 0;
+  let next = target;
+  for (;;) {
+    const { total, more } = await part(next, (row) => {
+      found += 1;
+      take(row);
+    }, signal);
+    if (!more) return { total };
+    looked?.(more);
+    next = behind(target, found, more.after);
+  }
+}
+
+/** The same list behind so many rows, from where it was answered. */
+function behind(target, found, after) {
+  const [base, query] = target.split("?");
+  const params = Object.fromEntries(new URLSearchParams(query));
+  const limit = params.limit === undefined ? undefined : Math.max(1, params.limit - found);
+  return path(base, { ...params, limit, after });
+}
+
+/** What the daemon answers at once of a list. */
+async function part(target, take, signal) {
   const answer = await request("GET", target, undefined, signal);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const counted = answer.headers.get("hookbox-total");
+  const total = counted === null ? undefined : Number(counted);
+  let more;
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();
@@ -132,9 +162,10 @@ export async function rows(target, take, signal) {
     for (const line of lines.filter((line) => line.trim())) {
       const row = JSON.parse(line);
       if (row.problem) throw new Refusal(row.problem.status, row.problem.detail);
-      take(row);
+      if (row.more) more = row.more;
+      else take(row);
     }
-    if (done) return;
+    if (done) return { total, more };
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { Refusal, isAway, later, path, rows } from "./api.js";
 import { append, button, failure, h, replace } from "./dom.js";
-import { count } from "./format.js";
+import { count, number, time } from "./format.js";
 
 export const PAGE = 50;
 /** Rows that may stand in a table to which new ones come. */
@@ -79,16 +79,22 @@ export async function fill(given) {
   const started = performance.now();
   let last;
   let found = 0;
+  let total;
+  let stopped = "";
   try {
-    await rows(path(target, { ...params, limit: PAGE, after }), (row) => {
+    ({ total } = await rows(path(target, { ...params, limit: PAGE, after }), (row) => {
       if (found === 0) into.dataset.firstRowMs = String(Math.round(performance.now() - started));
       found += 1;
       last = cursor(row);
       view.add(row);
-    }, stop.signal);
+    }, stop.signal, (more) => {
+      last = more.after;
+      const to = more.looked_back_to ? `, looked back to ${time(more.looked_back_to)}` : "";
+      status.firstChild.replaceWith(`Searching…${to} `);
+    }));
   } catch (error) {
     if (signal.aborted) return;
-    if (error.name === "AbortError") status.replaceChildren("Stopped. ");
+    if (error.name === "AbortError") stopped = "Stopped: ";
     else if (error instanceof Refusal) {
       if (isAway(error)) later(() => fill(given).catch(() => {}), signal);
       return replace(into, view.element, failure(error));
@@ -98,8 +104,10 @@ export async function fill(given) {
   const isFull = found === PAGE;
   const links = h("nav", { class: "pages", "aria-label": "Pages" },
     after && h("a", { href: here() }, "Newest"),
-    isFull && h("a", { href: here(last), rel: "next" }, "Older"));
-  status.replaceChildren(found === 0 ? empty : `${count(found, "row")}${isFull ? ", there are more" : ""}`);
+    (isFull || (stopped && last)) && h("a", { href: here(last), rel: "next" }, "Older"));
+  const of = total > found ? ` of ${number(total)}` : isFull ? ", there may be more" : "";
+  const shown = found === 0 && !stopped ? empty : `${count(found, "row")}${of}`;
+  status.replaceChildren(`${stopped}${shown}`);
   into.append(links);
   into.dataset.done = String(found);
 }

@@ -36,6 +36,15 @@ pub fn rows() -> Vec<(&'static str, String)> {
             super::n(l::TYPES_LOOKED_FOR)
         ),
     ));
+    rows.push((
+        "a list that finds nothing",
+        format!(
+            "is answered after {} with how far it has looked, and goes on from there; attempts \
+             are counted for {}",
+            time(l::LIST_PATIENCE_MS),
+            time(l::LIST_COUNT_MS)
+        ),
+    ));
     rows.push(bridge());
     rows.push(("path of a Unix socket", format!("{} bytes", l::UNIX_PATH)));
     rows.push((

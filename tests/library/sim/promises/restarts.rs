@@ -77,7 +77,7 @@ fn a_replay_keeps_its_pace_over_restarts() {
         script.run_for(10);
     }
     let (end, filter) = (script.queue().state().next_seq - 1, ReplayFilter::default());
-    script.command(StartReplay { filter, rate: Some(10), next: 1, end, is_owners: true });
+    script.command(StartReplay { filter, rate: Some(10), next: 1, end, member: None });
     script.run_for(100);
     let before = script.queue().state().counts.attempts;
     for _ in 0..20 {

@@ -1,8 +1,8 @@
 //! The backlog that a start finds: it keeps to its endpoint's pace and to the one that all share,
 //! each has its turn at that, and where the newest go first they do so over a restart, too.
 //!
-//! Looked at are deliveries that had not been attempted when the process began: whatever else waits
-//! may go when there is nothing left to catch up with.
+//! Looked at are deliveries that had not been attempted when the process began, or were due for a
+//! retry then: whatever else waits may go when there is nothing left to catch up with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,8 @@ const LINED_UP_MS: u64 = 1_000;
 #[derive(Debug)]
 struct Found {
     fresh: BTreeSet<Seq>,
+    /// What waited for a retry and was due.
+    due: BTreeSet<Seq>,
     made: u64,
     /// Attempts of anything that was there at the start: retention has moved some of it before.
     turns: u64,
@@ -76,7 +78,7 @@ impl Backlog {
     }
 
     /// What a start has found.
-    pub fn begin_life(&mut self, state: &State, restraints: &Restraints) {
+    pub fn begin_life(&mut self, state: &State, wall_ms: u64, restraints: &Restraints) {
         let used = |at: Option<u64>| at.is_some_and(|at| at > 0);
         let last_at = state.living().map(|endpoint| endpoint.last_attempt_at).max();
         self.pace = self.shared.map(|rate| Pace::new(rate, used(last_at)));
@@ -92,11 +94,18 @@ impl Backlog {
             let settings = &endpoint.settings;
             let waiting = restraints.waiting(settings.id).map(|delivery| delivery.seq);
             let fresh = waiting.filter(|seq| !endpoint.retrying.contains_key(seq)).collect();
+            // What the operator asked for goes before everything else.
+            let was_due = endpoint.retrying.iter().filter(|(_, waiting)| {
+                let is_over = waiting.due_at <= wall_ms || waiting.delay_ms == 0;
+                is_over && waiting.batch.is_none() && !waiting.asked
+            });
+            let due = was_due.map(|(seq, _)| *seq).collect();
             let is_used = used(Some(endpoint.last_attempt_at));
             let newest_first =
                 settings.order == Order::None && settings.catch_up.mode == CatchUpMode::Newest;
             let found = Found {
                 fresh,
+                due,
                 made: 0,
                 turns: 0,
                 pace: settings.catch_up.rate.map(|rate| Pace::new(rate, is_used)),
@@ -114,6 +123,13 @@ impl Backlog {
         }
     }
 
+    /// The operator asked for one that waits for a retry: it goes before everything else.
+    pub fn urged(&mut self, delivery: DeliveryId) {
+        if let Some(found) = self.found.get_mut(&delivery.endpoint) {
+            found.due.remove(&delivery.seq);
+        }
+    }
+
     /// Retention has moved one: it comes in at the end.
     pub fn moved(&mut self, delivery: DeliveryId) {
         if let Some(found) = self.found.get_mut(&delivery.endpoint) {
@@ -124,7 +140,7 @@ impl Backlog {
     pub fn attempt(&mut self, now: Now, endpoint: &Endpoint, delivery: DeliveryId) {
         let Some(found) = self.found.get_mut(&delivery.endpoint) else { return };
         found.turns += u64::from(delivery.seq < self.next_seq);
-        if !found.fresh.remove(&delivery.seq) {
+        if !found.fresh.remove(&delivery.seq) && !found.due.remove(&delivery.seq) {
             return;
         }
         found.made += 1;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hookbox::model::{DeliveryId, DeliveryState, Seq};
-use hookbox::queue::{CandidatesQuery, DeliveriesQuery};
+use hookbox::queue::{CandidatesQuery, DeliveriesQuery, LastDeliveryQuery};
 use hookbox::scheduler::Core;
 use roaring::RoaringTreemap;
 
@@ -12,11 +12,12 @@ use super::World;
 use super::ends::story;
 use crate::sim::store::Disk;
 
-const STATES: [DeliveryState; 4] = [
+const STATES: [DeliveryState; 5] = [
     DeliveryState::Pending,
     DeliveryState::InFlight,
     DeliveryState::Held,
     DeliveryState::Delivered,
+    DeliveryState::Cancelled,
 ];
 
 impl World {
@@ -27,6 +28,10 @@ impl World {
         let ids: Vec<DeliveryId> = listed.keys().copied().collect();
 
         for view in core.queue.ask(self.now, &DeliveriesQuery(ids)) {
+            // Of an endpoint that is forgotten nothing is known but that it is gone.
+            if !core.queue.state().endpoints.contains_key(&view.delivery.endpoint) {
+                continue;
+            }
             let Some(at) = STATES.iter().position(|state| *state == view.state) else { continue };
             // Nothing is known: all records are read.
             let Some(candidates) = &candidates[at] else { continue };
@@ -44,6 +49,12 @@ impl World {
                 story(core.store, id)
             );
         }
+
+        // Where the log is whole, all deliveries are listed.
+        let everybody = listed.keys().map(|id| id.endpoint).collect();
+        let Some(last) = core.queue.ask(self.now, &LastDeliveryQuery(everybody)) else { return };
+        let met = listed.keys().map(|id| id.seq).max().unwrap_or(0);
+        assert!(met <= last, "a delivery was made by record {met}, and the last is {last}");
     }
 
     /// The records that can be of deliveries in this state.

@@ -211,7 +211,7 @@ impl World {
         queue.set_pace(self.backlog.shared);
         let mut core = Core { queue, store: &mut disk };
         self.restraints.begin_life(core.queue.state(), self.now.wall_ms);
-        self.backlog.begin_life(core.queue.state(), &self.restraints);
+        self.backlog.begin_life(core.queue.state(), self.now.wall_ms, &self.restraints);
         self.witnesses.begin_life(core.queue.state(), &self.restraints);
         for endpoint in core.queue.state().living() {
             let settings = &endpoint.settings;

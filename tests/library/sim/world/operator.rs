@@ -122,7 +122,7 @@ impl World {
                     rate: self.rng.random_bool(0.5).then_some(50),
                     next: some_seq,
                     end: (some_seq + 30).min(core.store.last()),
-                    is_owners: true,
+                    member: None,
                 })
             }
             _ => return self.retire(core),

@@ -118,6 +118,7 @@ impl World {
             }
             Record::DeliveryRetried { delivery, .. } => {
                 self.checker.not_before.remove(delivery);
+                self.backlog.urged(*delivery);
             }
             Record::EndpointReleased { endpoint, .. } => {
                 self.checker.not_before.retain(|delivery, _| delivery.endpoint != *endpoint);
@@ -195,6 +196,9 @@ impl World {
 fn read_within_ms(order: &ReadOrder) -> u64 {
     match order {
         ReadOrder::Event { .. } | ReadOrder::Batch { .. } => 5,
-        ReadOrder::Stream { .. } | ReadOrder::Ages { .. } | ReadOrder::Replay { .. } => 20,
+        ReadOrder::Stream { .. }
+        | ReadOrder::Ages { .. }
+        | ReadOrder::Replay { .. }
+        | ReadOrder::ReplayLeft { .. } => 20,
     }
 }

@@ -191,7 +191,7 @@ impl Stage {
             &["--client-cert", &key, "--client-key", &key],
         ];
         for more in more {
-            self.is_a_mistake(&[&new_endpoint[..], &["http://127.0.0.1:9/"], more].concat());
+            self.is_a_mistake(&[&new_endpoint[..], &["https://127.0.0.1:9/"], more].concat());
         }
 
         let new_source = ["source", "create", "x", "--verify"];

@@ -82,7 +82,7 @@ async function draw(under, signal) {
         until: one.until }) || "all"),
       h("td", {}, one.to ?? "-"), h("td", {}, one.rate ?? "-"), h("td", {}, stamp(one.started_at)),
       h("td", {}, `${number(one.next)} of ${number(one.end)}`),
-      h("td", {}, button("Stop", (event) => perform(async () => {
+      h("td", {}, one.ended ? `ended: ${one.ended}` : button("Stop", (event) => perform(async () => {
         await remove(`/v1/replays/${one.id}`);
         await draw(under, signal);
         return `Replay ${one.id} is stopped; what it has queued stays queued.`;

@@ -9,13 +9,14 @@ use std::ops::RangeInclusive;
 
 use roaring::RoaringTreemap;
 
-use super::Queue;
-use super::endpoint::EndpointQueue;
-use super::relocation::SegmentRange;
-use super::request::Query;
-use super::retire::within;
-use super::state::State;
+use super::counts::is_waiting;
 use crate::model::{DeliveryState, EndpointId, Now, Seq, limits};
+use crate::queue::Queue;
+use crate::queue::endpoint::EndpointQueue;
+use crate::queue::relocation::SegmentRange;
+use crate::queue::request::Query;
+use crate::queue::retire::within;
+use crate::queue::state::State;
 
 /// Which of the records before this one can be of a delivery in this state, of all endpoints or of
 /// those of one name. `None`: that is not known.
@@ -42,9 +43,9 @@ impl Query for CandidatesQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Option<Candidates> {
         let state = &queue.state;
-        // Of relocated events that were delivered nothing is remembered.
-        let is_known = is_waiting(self.state)
-            || (self.state == DeliveryState::Delivered && state.has_every_record());
+        // Of relocated events whose deliveries have ended nothing is remembered.
+        let has_ended = matches!(self.state, DeliveryState::Delivered | DeliveryState::Cancelled);
+        let is_known = is_waiting(self.state) || (has_ended && state.has_every_record());
         if !is_known {
             return None;
         }
@@ -88,13 +89,9 @@ impl Query for DeadOfQuery {
 
 impl State {
     /// Whether the records that made all deliveries are still there, and hold their events.
-    fn has_every_record(&self) -> bool {
+    pub(super) fn has_every_record(&self) -> bool {
         self.first_seq <= 1 && self.moved.is_empty() && self.lost.is_empty()
     }
-}
-
-fn is_waiting(state: DeliveryState) -> bool {
-    matches!(state, DeliveryState::Pending | DeliveryState::InFlight | DeliveryState::Held)
 }
 
 fn can_have(endpoint: &EndpointQueue, state: DeliveryState) -> bool {
@@ -104,7 +101,8 @@ fn can_have(endpoint: &EndpointQueue, state: DeliveryState) -> bool {
         DeliveryState::Pending => waits && !is_held,
         DeliveryState::Held => waits && is_held,
         DeliveryState::InFlight => waits && endpoint.in_flight_records().next().is_some(),
-        DeliveryState::Delivered | DeliveryState::Dead | DeliveryState::Cancelled => true,
+        DeliveryState::Cancelled => endpoint.deleted.is_some() || !endpoint.cancelled.is_empty(),
+        DeliveryState::Delivered | DeliveryState::Dead => true,
     }
 }
 
@@ -115,6 +113,10 @@ fn newest(endpoint: &EndpointQueue, state: DeliveryState, last: Seq) -> Option<S
         DeliveryState::InFlight => endpoint.in_flight_records().filter(up_to).max(),
         DeliveryState::Delivered => {
             last_in(&endpoint.ahead, last).max(Some(endpoint.low.min(last)).filter(|low| *low > 0))
+        }
+        DeliveryState::Cancelled => {
+            let left = left_by_deletion(endpoint, last).map(|left| *left.end());
+            last_in(&endpoint.cancelled, last).max(left)
         }
         _ => {
             let retrying = endpoint.retrying.range(..=last).next_back().map(|(seq, _)| *seq);
@@ -137,6 +139,14 @@ fn within_range(
     let mut found = RoaringTreemap::new();
 
     match state {
+        DeliveryState::Cancelled => {
+            if let Some(left) = left_by_deletion(endpoint, range.last) {
+                found.insert_range(range.first.max(*left.start())..=*left.end());
+                found -= &endpoint.ahead;
+            }
+            return found | within(&endpoint.cancelled, range);
+        }
+
         DeliveryState::InFlight => {
             found.extend(endpoint.in_flight_records().filter(|seq| range.holds(*seq)));
         }
@@ -173,6 +183,14 @@ fn within_range(
     found
 }
 
+/// The part of the endpoint's stream that its deletion has cancelled, up to this record.
+fn left_by_deletion(endpoint: &EndpointQueue, last: Seq) -> Option<RangeInclusive<Seq>> {
+    let deleted = endpoint.deleted?;
+    let end = if endpoint.stream_end > 0 { endpoint.stream_end } else { deleted };
+    let first = endpoint.low + 1;
+    Some(first..=end.min(last)).filter(|left| !left.is_empty())
+}
+
 /// The part of the endpoint's stream that was not read, up to this record.
 fn unread(endpoint: &EndpointQueue, last: Seq) -> Option<RangeInclusive<Seq>> {
     // A checkpoint of an earlier version does not say where the stream ends.
@@ -193,7 +211,10 @@ mod tests {
     use super::CandidatesQuery;
     use crate::model::{DeliveryId, DeliveryState, Endpoint, Outcome, Seq, Source};
     use crate::queue::testing::{TestQueue, report};
-    use crate::queue::{CreateSource, HoldEndpoint, Loss, Queue, SettleLoss, State};
+    use crate::queue::{
+        CancelDeliveries, CreateSource, DeleteEndpoint, HoldEndpoint, Loss, Queue, SettleLoss,
+        State,
+    };
 
     const FAILED: Outcome = Outcome::Retryable { after_ms: None };
 
@@ -286,6 +307,29 @@ mod tests {
         let event = world.accept("{}").seq;
         for state in [DeliveryState::InFlight, DeliveryState::Pending] {
             assert_eq!(candidates(&world.queue, &world, state), seqs(&[event]), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_cancelled_stands_where_it_was_made() {
+        let (mut world, [first, second]) = world();
+        assert!(candidates(&world.queue, &world, DeliveryState::Cancelled).is_empty());
+
+        let at = |seq, endpoint| DeliveryId { seq, endpoint };
+        world.input(CancelDeliveries { deliveries: vec![at(first, 3)] });
+        let cancelled = candidates(&world.queue, &world, DeliveryState::Cancelled);
+        assert_eq!(cancelled, seqs(&[first]));
+
+        // What waited at an endpoint that is gone.
+        world.input(DeleteEndpoint { name: "kept".to_owned() });
+        let mut state = State::new();
+        for (seq, record) in (1..).zip(&world.records) {
+            state.apply(seq, record).expect("it follows");
+        }
+        for queue in [&world.queue, &Queue::new(state, 1, world.now)] {
+            let cancelled = candidates(queue, &world, DeliveryState::Cancelled);
+            assert!(cancelled.contains(first) && cancelled.contains(second), "{cancelled:?}");
+            assert!(cancelled.max() == Some(second), "nothing behind its stream: {cancelled:?}");
         }
     }
 }
