@@ -15,7 +15,7 @@ use super::lists::delivery_params;
 use super::output::Output;
 use super::selection::{Selection, only_selection};
 use super::table::deliveries;
-use super::terminal::confirm;
+use super::terminal::{can_ask, confirm};
 use crate::api::values::Text;
 use crate::api::views::{CancelView, DiscardView, LeftOutView, RetryView};
 use crate::api::{DeadLettersBody, IdsBody};
@@ -111,13 +111,20 @@ pub(super) fn perform(
         false => delivery_ids(client, &args.ids)?,
     };
 
-    let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
-    if !ids.is_empty() {
-        if by_filter && !args.dry_run {
-            confirm(args.yes || out.json, &verb.asks(ids.len()))?;
+    let asks = by_filter && !args.dry_run && !args.yes && !out.json && can_ask();
+    if asks {
+        // What matches is not what can be done: some are under way, or their endpoint is gone.
+        let mut counted = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
+        in_slices(client, verb, &ids, true, &mut counted)?;
+        let left_out: usize = counted.left_out.values().sum();
+        match counted.matched.saturating_sub(left_out) {
+            0 => {}
+            count => confirm(false, &verb.asks(count))?,
         }
-        in_slices(client, verb, &ids, args.dry_run, &mut totals)?;
     }
+
+    let mut totals = BulkTotals { matched: ids.len(), ..BulkTotals::default() };
+    in_slices(client, verb, &ids, args.dry_run, &mut totals)?;
     totals.answer(verb, args.dry_run)
 }
 
@@ -181,7 +188,7 @@ fn in_slices(
 
 /// How many of so many deliveries one request names: always about the same number, because one that
 /// is alone is refused when it cannot be done, where of several those are counted.
-fn slice_of(count: usize) -> usize {
+pub(super) fn slice_of(count: usize) -> usize {
     count.div_ceil(count.div_ceil(limits::IDS).max(1)).max(1)
 }
 

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -38,7 +39,7 @@ pub(super) struct AdminClient {
     socket: PathBuf,
     /// The machine that it is on, when that is another one, and the way there once it is open.
     remote: Option<SshTarget>,
-    tunnel: OnceCell<SshTunnel>,
+    tunnel: OnceCell<Arc<SshTunnel>>,
     runtime: Runtime,
 }
 
@@ -58,14 +59,18 @@ impl AdminClient {
         self.remote.is_some()
     }
 
-    /// The socket here. The way to another machine is opened when it is first needed.
-    pub(super) fn reachable_socket(&self) -> Result<&Path, CtlError> {
-        let Some(remote) = &self.remote else { return Ok(&self.socket) };
+    /// How the socket is reached. The way to another machine is opened when it is first needed.
+    pub(super) fn route(&self) -> Result<SocketRoute, CtlError> {
+        let Some(remote) = &self.remote else {
+            return Ok(SocketRoute { local: self.socket.clone(), tunnel: None });
+        };
         if self.tunnel.get().is_none() {
-            let opened = remote.open()?;
-            return Ok(self.tunnel.get_or_init(|| opened).socket());
+            let opened = Arc::new(remote.open()?);
+            let _ = self.tunnel.set(opened);
         }
-        Ok(self.tunnel.get().map_or(&*self.socket, SshTunnel::socket))
+        let tunnel = self.tunnel.get().cloned();
+        let local = tunnel.as_ref().map_or(&*self.socket, |tunnel| tunnel.socket()).to_owned();
+        Ok(SocketRoute { local, tunnel })
     }
 
     /// Waits for something that is no request.
@@ -173,9 +178,10 @@ impl AdminClient {
         path: &str,
         take: &mut dyn FnMut(&[u8]) -> Result<(), CtlError>,
     ) -> Result<bool, CtlError> {
-        let socket = self.reachable_socket()?;
+        let route = self.route()?;
         self.runtime.block_on(async {
-            let mut response = request(socket, Method::GET, path, Bytes::new()).await?;
+            let mut response =
+                request(route.ready().await?, Method::GET, path, Bytes::new()).await?;
             if response.status() == hyper::StatusCode::NOT_FOUND {
                 return Ok(false);
             }
@@ -216,7 +222,8 @@ impl AdminClient {
         body: Bytes,
         row: &mut dyn FnMut(Answer) -> Result<(), CtlError>,
     ) -> Result<Option<u64>, CtlError> {
-        let asked = request(self.reachable_socket()?, method, path, body).await;
+        let route = self.route()?;
+        let asked = request(route.ready().await?, method, path, body).await;
         let mut response = asked.map_err(|error| match (&self.remote, error) {
             // All that is seen here of a socket that is not there is a connection that ends.
             (Some(remote), CtlError::Unreachable(_)) => remote.nobody_answers(),
@@ -243,6 +250,30 @@ impl AdminClient {
     }
 }
 
+/// How the admin socket is reached from here.
+#[derive(Clone, Debug)]
+pub(super) struct SocketRoute {
+    local: PathBuf,
+    tunnel: Option<Arc<SshTunnel>>,
+}
+
+impl SocketRoute {
+    /// The socket here. A way to another machine that has ended is opened anew.
+    pub(super) async fn ready(&self) -> Result<&Path, CtlError> {
+        if let Some(tunnel) = self.tunnel.clone() {
+            let opened = tokio::task::spawn_blocking(move || tunnel.keep_open()).await;
+            opened.map_err(|error| CtlError::Unreachable(error.to_string()))??;
+        }
+        Ok(&self.local)
+    }
+}
+
+impl From<PathBuf> for SocketRoute {
+    fn from(local: PathBuf) -> Self {
+        Self { local, tunnel: None }
+    }
+}
+
 /// Sends one request on a connection of its own; gives the head of the answer, whose body is yet to
 /// be read.
 pub(super) async fn request(
@@ -258,6 +289,11 @@ pub(super) async fn request(
     let broke = |error: hyper::Error| {
         // When all connections are taken, the daemon closes a new one before it answers.
         CtlError::Unreachable(match error.is_incomplete_message() {
+            // One that ended takes no other one.
+            _ if std::os::unix::net::UnixStream::connect(socket).is_err() => {
+                "the daemon ended while it was asked: see its log, and try again when it is back"
+                    .to_owned()
+            }
             true => format!("the daemon closed the connection: {error}: try again"),
             false => no_connection_left(&error.to_string()),
         })

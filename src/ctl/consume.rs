@@ -18,6 +18,7 @@ use super::args::ConsumeArgs;
 use super::client::{AdminClient, resource};
 use super::error::CtlError;
 use super::output::Output;
+use super::reconnect::{self, Reconnects};
 use super::table::clean;
 use crate::api::text::Line;
 use crate::api::values::{Int, Span};
@@ -30,9 +31,6 @@ use command::{ConsumerCommand, ConsumerSignals};
 /// Exit codes of a command, as `exec:` endpoints understand them: try again, and give up.
 const TRY_AGAIN: i32 = 75;
 const GIVE_UP: i32 = 100;
-/// How often a daemon that was there is asked again after it went away, and the pause between.
-const RECONNECTS: u32 = 60;
-const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// How often a result is reported again to a busy daemon.
 const REPORT_TRIES: u32 = 50;
 /// The pause between two looks at a running command, and between two reports to a busy daemon.
@@ -51,27 +49,31 @@ pub(super) fn consume(
     let signals = ConsumerSignals::catch()?;
     let mut left = args.max.unwrap_or(u64::MAX);
     let mut was_there = false;
-    let mut away = 0;
+    let mut reconnects = Reconnects::default();
     while left > 0 {
         let most = u32::try_from(left).map_or(args.batch, |left| left.min(args.batch));
         let body = LeaseBody {
             max: Some(Int::from_u32(most)),
-            wait: Some(Span::from_ms(args.wait)),
+            wait: Some(Span::from_ms(if reconnects.is_away() { 0 } else { args.wait })),
             lease: args.lease.map(Span::from_ms),
         };
 
         let answer = match client.post(&resource("endpoints", &args.name, "/lease"), &body) {
             // There are too many consumers at the moment, or the daemon is being restarted.
             Err(CtlError::Busy(_)) if !args.once => None,
-            Err(CtlError::Unreachable(_)) if was_there && !args.once && away < RECONNECTS => None,
+            Err(error @ CtlError::Unreachable(_))
+                if was_there && !args.once && reconnects.goes_on_after(&error) =>
+            {
+                None
+            }
             answer => Some(answer?),
         };
         let Some(answer) = answer else {
-            away += 1;
-            std::thread::park_timeout(RECONNECT_PAUSE);
+            std::thread::park_timeout(reconnect::PAUSE);
             continue;
         };
-        (was_there, away) = (true, 0);
+        was_there = true;
+        reconnects.answered();
 
         let busy = signals.busy();
         let LeasesView { leases, lease } = answer.view()?;

@@ -1,5 +1,7 @@
 //! `delivery` and `dlq`: what became of each event at each endpoint.
 
+use serde::Deserialize;
+
 use super::args::{DeadLetterArgs, DeliveryCommand, DlqCommand, PageArgs};
 use super::bulk::{self, BulkVerb};
 use super::client::{AdminClient, path, resource};
@@ -10,9 +12,12 @@ use super::output::Output;
 use super::selection::only_selection;
 use super::show;
 use super::table::{count, deliveries, text};
-use super::terminal::confirm;
+use super::terminal::{can_ask, confirm};
 use crate::api::DeadLettersBody;
 use crate::api::views::{CancelView, DiscardView, LeftOutView, RetryView};
+
+const RETRY: &str = "/v1/dlq/retry";
+const DISCARD: &str = "/v1/dlq/discard";
 
 pub(super) fn delivery(
     client: &AdminClient,
@@ -86,7 +91,12 @@ pub(super) fn dlq(
             let params = [delivery_params(&filter), page_params(&page)].concat();
             let target = path("/v1/dlq", &params);
             let shown = ("dlq list", &page);
-            lists::page(client, out, &target, lists::DEAD, shown, "No dead letters.")
+            let has_filter = !delivery_filter(&filter)?.is_empty();
+            let empty = match has_filter || rows.page.after.is_some() {
+                true => "No dead letters match.",
+                false => "No dead letters.",
+            };
+            lists::page(client, out, &target, lists::DEAD, shown, empty)
         }
         DlqCommand::Show { id } => {
             let found = client.get(&resource("dlq", id, ""))?;
@@ -96,7 +106,8 @@ pub(super) fn dlq(
 
         DlqCommand::Retry(args) => {
             let body = selection(client, args)?;
-            confirm_many(client, out, args, &body, |many| format!("This retries {many}."))?;
+            let asks = |many: String| format!("This retries {many}.");
+            confirm_many(client, out, args, (RETRY, &body), asks)?;
             let done = bulk::dead_letters(client, BulkVerb::RetryDead, &body)?;
             out.one(&done, |done: &RetryView| {
                 let matched = count(done.matched, "dead letter");
@@ -109,7 +120,7 @@ pub(super) fn dlq(
         DlqCommand::Discard(args) => {
             let body = selection(client, args)?;
             let asks = |many: String| format!("This discards {many} for good.");
-            confirm_many(client, out, args, &body, asks)?;
+            confirm_many(client, out, args, (DISCARD, &body), asks)?;
             let done = bulk::dead_letters(client, BulkVerb::Discard, &body)?;
             out.one(&done, |done: &DiscardView| {
                 let matched = count(done.matched, "dead letter");
@@ -136,20 +147,29 @@ fn would(verb: &str, matched: &str, count: usize, left_out: &[LeftOutView]) -> S
     )
 }
 
+/// What a dry run answers.
+#[derive(Deserialize)]
+struct CountedLetters {
+    matched: usize,
+    #[serde(default)]
+    left_out: Vec<LeftOutView>,
+}
+
 /// Asks before something is done to all dead letters that pass a filter, with their number.
 fn confirm_many(
     client: &AdminClient,
     out: &Output,
     args: &DeadLetterArgs,
-    body: &DeadLettersBody,
+    (target, body): (&str, &DeadLettersBody),
     asks: impl FnOnce(String) -> String,
 ) -> Result<(), CtlError> {
-    if args.yes || args.dry_run || !args.ids.is_empty() || !out.is_for_eyes() {
+    if args.yes || args.dry_run || !args.ids.is_empty() || !out.is_for_eyes() || !can_ask() {
         return Ok(());
     }
     let counted = DeadLettersBody { dry_run: true, ..body.clone() };
-    let found: RetryView = client.post("/v1/dlq/retry", &counted)?.view()?;
-    match found.matched {
+    let CountedLetters { matched, left_out } = client.post(target, &counted)?.view()?;
+    let left_out: usize = left_out.iter().map(|left| left.count).sum();
+    match matched.saturating_sub(left_out) {
         0 => Ok(()),
         many => confirm(false, &asks(count(many, "dead letter"))),
     }

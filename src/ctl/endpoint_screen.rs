@@ -80,11 +80,8 @@ fn condition(endpoint: &EndpointView, terminal: Terminal) -> String {
         next_probe_at: activity.next_probe_at,
         command: String::new(),
     };
-    for line in status::condition_lines(&summary, is_well && activity.failures_in_row == 0) {
-        let line = match terminal.width {
-            Some(width) => crate::model::safe_text::shortened(&line, width),
-            None => line,
-        };
+    let is_well = is_well && activity.failures_in_row == 0;
+    for line in status::condition_lines(&summary, is_well, terminal) {
         let _ = writeln!(screen, "{line}");
     }
 

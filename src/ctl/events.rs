@@ -14,6 +14,7 @@ use super::output::Output;
 use super::selection::only_selection;
 use super::show;
 use super::table::{clean, count, deliveries, local, local_ms, size, span, text};
+use super::terminal::{can_ask, confirm};
 use crate::api::text::Line;
 use crate::api::views::{
     EventDetailView, EventSentView, NextStep, ReplayStartView, ReplayView, TailView, Tolerant,
@@ -105,7 +106,9 @@ pub(super) fn replay(
 
     let to = args.to.clone().map(Line);
     let (rate, all, dry_run) = (args.rate.clone(), args.all, args.dry_run);
-    let done = client.post("/v1/replays", &ReplayBody { filter, to, rate, all, dry_run })?;
+    let body = ReplayBody { filter, to, rate, all, dry_run };
+    confirm_replay(client, out, args, &body)?;
+    let done = client.post("/v1/replays", &body)?;
     out.one(&done, |done: &ReplayStartView| {
         let matched = count(done.matched, "event");
         match (done.would_queue.map(deliveries), &args.rate) {
@@ -120,6 +123,31 @@ pub(super) fn replay(
             ),
         }
     })
+}
+
+/// Asks before more than one event that is named is delivered again, with how many there are.
+fn confirm_replay(
+    client: &AdminClient,
+    out: &Output,
+    args: &ReplayArgs,
+    body: &ReplayBody,
+) -> Result<(), CtlError> {
+    if args.yes || args.dry_run || args.event.is_some() || out.json || !can_ask() {
+        return Ok(());
+    }
+    let counted = ReplayBody { dry_run: true, ..body.clone() };
+    let found: ReplayStartView = client.post("/v1/replays", &counted)?.view()?;
+    let (events, would) = (found.matched, found.would_queue.unwrap_or(0));
+    if would == 0 {
+        return Ok(());
+    }
+
+    let (events, what) = (count(events, "event"), deliveries(would));
+    let to = match &args.to {
+        Some(name) => format!(" to {}", clean(name)),
+        None => String::new(),
+    };
+    confirm(false, &format!("This delivers {events} again: {what}{to}."))
 }
 
 pub(super) fn tail(

@@ -12,6 +12,7 @@ mod tls;
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use self::forward::{Forwarded, Forwarder};
 use super::answer::Answer;
@@ -20,6 +21,7 @@ use super::client::{AdminClient, resource};
 use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
+use super::reconnect::{self, Reconnects};
 use super::ssh::random;
 use super::table::{local, text};
 use crate::api::text::Line;
@@ -30,12 +32,12 @@ use crate::model::Target;
 use crate::service::signals::StopSignals;
 use crate::service::stdio;
 
-/// How long one request waits for events, and how often a daemon that went away is asked again.
+/// How long one request waits for events.
 const WAIT_MS: u64 = 20_000;
-const RECONNECTS: u32 = 60;
-const RECONNECT_MS: u64 = 1_000;
-/// Characters of a part of an endpoint's name, of which two stand behind `listen-`.
-const NAME_PART: usize = 28;
+/// Characters of the user's and the machine's part of an endpoint's name, and random or computed
+/// bytes behind them.
+const NAME_PART: usize = 23;
+const NAME_BYTES: usize = 4;
 /// How long a forwarded event may take before others could get it.
 const LEASE_MS: u64 = 60_000;
 
@@ -48,8 +50,8 @@ pub(super) fn listen(
     let mut interrupts = caught_signals(client)?;
     let name = match (&args.name, args.keep) {
         (Some(name), _) => name.clone(),
-        (None, true) => own_name(&host_name()),
-        (None, false) => own_name(&HEXLOWER.encode(&random::<4>()?)),
+        (None, true) => kept_name(&host_name(), args, forwarder.as_ref().map(Forwarder::url))?,
+        (None, false) => own_name(&[&HEXLOWER.encode(&random::<NAME_BYTES>()?)]),
     };
     let is_new = prepare(client, args, &name)?;
 
@@ -66,16 +68,28 @@ pub(super) fn listen(
     }
 }
 
+/// The name of the endpoint that runs with `--keep` on this machine share when they ask for the
+/// same. With another name of its own, one that asks for something else takes nothing from it.
+fn kept_name(host: &str, args: &ListenArgs, url: Option<&str>) -> Result<String, CtlError> {
+    let (mut sources, mut types) = (args.source.clone(), args.types.clone());
+    sources.sort_by_key(ToString::to_string);
+    types.sort_by_key(ToString::to_string);
+    let asked = serde_json::to_vec(&(sources, types, url))
+        .map_err(|error| CtlError::Usage(format!("the arguments cannot be written: {error}")))?;
+    Ok(own_name(&[host, &HEXLOWER.encode(&Sha256::digest(asked)[..NAME_BYTES])]))
+}
+
 /// The name of an endpoint of this user. Others of the same name may use the daemon, too: `what`
 /// sets those apart.
-fn own_name(what: &str) -> String {
+fn own_name(what: &[&str]) -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
     let plain = |text: &str| -> String {
         let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         text.chars().filter(allowed).take(NAME_PART).collect()
     };
-    let parts = ["listen".to_owned(), plain(&user), plain(what)];
-    let given: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let parts = [&["listen", &user][..], what].concat();
+    let given = parts.into_iter().map(plain).filter(|part| !part.is_empty());
+    let given: Vec<String> = given.collect();
     given.join("-")
 }
 
@@ -87,8 +101,7 @@ fn host_name() -> String {
 /// Makes the endpoint, or goes on with one that is there. Returns whether this run has made it.
 fn prepare(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<bool, CtlError> {
     let path = resource("endpoints", name, "");
-    let is_named = args.name.is_some();
-    if !is_named && !args.keep {
+    if args.name.is_none() && !args.keep {
         create(client, args, name)?;
         return Ok(true);
     }
@@ -99,10 +112,6 @@ fn prepare(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<bool, 
             if !url.parse::<Target>().is_ok_and(|target| target.is_leased()) {
                 let what = format!("endpoint {name} delivers to {url}: choose another --name");
                 return Err(CtlError::Refused(what));
-            }
-            // One of an earlier run takes what this one asks for.
-            if !is_named {
-                client.patch(&path, &json!({"from": args.source, "types": args.types}))?;
             }
             Ok(false)
         }
@@ -174,16 +183,17 @@ struct Listening<'a> {
 
 impl Listening<'_> {
     fn run(&mut self, interrupts: &mut StopSignals) -> Result<(), CtlError> {
-        let mut away = 0;
+        let mut reconnects = Reconnects::default();
         while self.max.is_none_or(|max| self.seen < max) {
-            let leased = match self.lease(interrupts) {
+            // Whether a daemon that was away is back is to be known at once.
+            let wait_ms = if reconnects.is_away() { 0 } else { WAIT_MS };
+            let leased = match self.lease(wait_ms, interrupts) {
                 Ok(Some(leased)) => leased,
                 Ok(None) => return Ok(()),
-                // The daemon is being restarted, or has no place for another consumer.
-                Err(CtlError::Unreachable(_) | CtlError::Busy(_)) if away < RECONNECTS => {
-                    away += 1;
-                    let pause = std::time::Duration::from_millis(RECONNECT_MS);
-                    let paused = async move { tokio::time::sleep(pause).await };
+                // The daemon is being restarted, ssh has ended, or there is no place for another
+                // consumer.
+                Err(error) if reconnects.goes_on_after(&error) => {
+                    let paused = async { tokio::time::sleep(reconnect::PAUSE).await };
                     if self.client.until(paused, interrupts.next()).is_none() {
                         return Ok(());
                     }
@@ -192,7 +202,7 @@ impl Listening<'_> {
                 Err(error) => return Err(error),
             };
 
-            away = 0;
+            reconnects.answered();
             for lease in leased {
                 if !self.one(&lease, interrupts)? {
                     return Ok(());
@@ -203,10 +213,14 @@ impl Listening<'_> {
     }
 
     /// The next event; `None` when this command is to end.
-    fn lease(&self, interrupts: &mut StopSignals) -> Result<Option<Vec<LeaseView>>, CtlError> {
+    fn lease(
+        &self,
+        wait_ms: u64,
+        interrupts: &mut StopSignals,
+    ) -> Result<Option<Vec<LeaseView>>, CtlError> {
         let body = LeaseBody {
             max: Some(Int::from_u32(1)),
-            wait: Some(Span::from_ms(WAIT_MS)),
+            wait: Some(Span::from_ms(wait_ms)),
             lease: Some(Span::from_ms(LEASE_MS)),
         };
         let path = resource("endpoints", self.name, "/lease");
@@ -306,15 +320,50 @@ impl Listening<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{host_name, own_name};
+    use clap::Parser;
+
+    use super::{ListenArgs, host_name, kept_name, own_name};
     use crate::model::limits;
+
+    #[derive(Parser)]
+    struct ListenLine {
+        #[command(flatten)]
+        args: ListenArgs,
+    }
 
     #[test]
     fn an_endpoint_of_a_user_has_a_name_that_nobody_else_has() {
-        assert!(own_name("box").ends_with("-box"));
-        assert_ne!(own_name("0a"), own_name("0b"));
-        assert!(!own_name("a b\n/é").contains([' ', '\n', '/']));
-        assert!(own_name(&"x".repeat(300)).len() <= limits::NAME_LEN);
+        assert!(own_name(&["box"]).ends_with("-box"));
+        assert_ne!(own_name(&["0a"]), own_name(&["0b"]));
+        assert!(!own_name(&["a b\n/é"]).contains([' ', '\n', '/']));
+        assert!(own_name(&[&"x".repeat(300), "01234567"]).len() <= limits::NAME_LEN);
         assert!(!host_name().is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_that_stays_belongs_to_what_is_asked_for() {
+        let name = |line: &str| {
+            let args =
+                ListenLine::parse_from(["listen", "--keep"].into_iter().chain(line.split(' ')));
+            let args = args.args;
+            kept_name("box", &args, args.forward.as_deref()).expect("a name")
+        };
+
+        let one = name("--source a --source b --forward http://localhost:1/");
+        assert_eq!(one, name("--forward http://localhost:1/ --source b --source a"));
+        for other in [
+            "--source a --forward http://localhost:1/",
+            "--source a --source b --forward http://localhost:2/",
+            "--source a --source b",
+            "--source a --type b --forward http://localhost:1/",
+            "--type a --type b --forward http://localhost:1/",
+        ] {
+            assert_ne!(one, name(other), "{other}");
+        }
+
+        assert!(
+            kept_name(&"x".repeat(300), &ListenLine::parse_from(["listen"]).args, None)
+                .is_ok_and(|name| name.len() <= limits::NAME_LEN)
+        );
     }
 }

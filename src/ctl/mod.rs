@@ -45,6 +45,7 @@ mod log;
 mod manual;
 mod output;
 mod raw_request;
+mod reconnect;
 mod schemes;
 mod secrets;
 mod selection;

@@ -18,6 +18,8 @@ use crate::api::views::{
     AttemptView, CheckView, DeliveryDetailView, EndpointTestView, EndpointView, EventDetailView,
     ExplainView, HeadersView, ReasonView, SourceView, VerifyView,
 };
+use crate::model::limits;
+use crate::model::safe_text::readable;
 use crate::model::time::{parse_wall, rfc3339};
 
 /// A source or a bin that was just created.
@@ -85,7 +87,7 @@ pub(super) fn event(event: &Whole<EventDetailView>) -> String {
 
     let body = STANDARD.decode(&event.body_base64).unwrap_or_default();
     screen.push_str("\nbody\n");
-    screen.push_str(&body_text(&body));
+    screen.push_str(&body_text(&body, usize::MAX));
     screen
 }
 
@@ -97,17 +99,18 @@ fn header_lines(headers: &HeadersView) -> String {
     lines
 }
 
-/// Text without its control characters; of anything else, how many bytes there are.
-fn body_text(body: &[u8]) -> String {
-    match std::str::from_utf8(body) {
-        Ok("") => "(empty)".into(),
-        Ok(text) => {
+/// Text without its control characters; of anything else, how many bytes there are. Of a body of so
+/// many bytes `kept` there may have been more.
+fn body_text(body: &[u8], kept: usize) -> String {
+    match readable(body, body.len() >= kept) {
+        Some(text) if text.is_empty() => "(empty)".into(),
+        Some(text) => {
             let lines = text
                 .split('\n')
                 .map(|line| clean(&line.trim_end_matches('\r').replace('\t', "  ")));
             lines.collect::<Vec<_>>().join("\n")
         }
-        Err(_) => format!("({} bytes that are not text: use --json)", body.len()),
+        None => format!("({} bytes that are not text: use --json)", body.len()),
     }
 }
 
@@ -162,12 +165,12 @@ fn said(attempt: &AttemptView) -> String {
     let mut screen = String::new();
     if let Some(response) = &attempt.response {
         let body = STANDARD.decode(&response.body_base64).unwrap_or_default();
-        let (status, body) = (response.status, body_text(&body));
+        let (status, body) = (response.status, body_text(&body, limits::RESPONSE_KEPT));
         let _ = writeln!(screen, "\nanswer to attempt {number}: {status}\n{}", indented(&body));
     }
     if let Some(output) = &attempt.output {
         let exit = attempt.exit.map_or_else(|| "killed".to_owned(), |exit| format!("exit {exit}"));
-        let output = indented(&body_text(output.as_bytes()));
+        let output = indented(&body_text(output.as_bytes(), usize::MAX));
         let _ = writeln!(screen, "\noutput of attempt {number}: {exit}\n{output}");
     }
     screen
@@ -233,11 +236,11 @@ pub(super) fn tested(answer: &Whole<EndpointTestView>) -> String {
     }
     if let Some(body) = answer.body_base64.as_ref().and_then(|body| STANDARD.decode(body).ok()) {
         screen.push_str("\nbody\n");
-        screen.push_str(&body_text(&body));
+        screen.push_str(&body_text(&body, usize::MAX));
     }
     if let Some(output) = answer.output.as_ref().filter(|output| !output.is_empty()) {
         screen.push_str("\noutput\n");
-        screen.push_str(&body_text(output.as_bytes()));
+        screen.push_str(&body_text(output.as_bytes(), usize::MAX));
     }
     screen
 }

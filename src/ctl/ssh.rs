@@ -12,7 +12,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ const OPEN: &str = "hookbox: open";
 const LINES_BEFORE: usize = 1000;
 /// Bytes of what ssh says that are shown as one line.
 const ERROR_LINE: u64 = 4 << 10;
+/// How often ssh asks whether the other machine is there; it gives up after the third time.
+const ALIVE: &str = "ServerAliveInterval=15";
+/// How long a connection may take that is made anew.
+const TIMEOUT: &str = "ConnectTimeout=10";
 /// How long the last of it is waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -91,30 +95,37 @@ impl SshTarget {
     pub(super) fn open(&self) -> Result<SshTunnel, CtlError> {
         let folder = OwnFolder::new()?;
         let local = folder.0.join("admin.sock");
-        let mut child = self.command(&local).spawn().map_err(|error| {
+        let ssh = Mutex::new(self.connect(&local, false)?);
+        Ok(SshTunnel { target: self.clone(), ssh, local, _folder: folder })
+    }
+
+    /// Runs ssh until the way is open; `again`, when nobody is to be asked anything.
+    fn connect(&self, local: &Path, again: bool) -> Result<SshChild, CtlError> {
+        let child = self.command(local, again).spawn().map_err(|error| {
             CtlError::Unreachable(format!("cannot run ssh: {error}: is it installed?"))
         })?;
+        let mut ssh = SshChild(child);
 
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let (stdin, stdout) = (ssh.0.stdin.take(), ssh.0.stdout.take());
         let (ended, has_ended) = mpsc::sync_channel(1);
-        let stderr = child.stderr.take();
+        let stderr = ssh.0.stderr.take();
         thread::spawn(move || {
             stderr.into_iter().for_each(show_errors);
             let _ = ended.send(());
         });
-        let mut tunnel = SshTunnel { child, local, _folder: folder };
         let is_open = stdin.zip(stdout).is_some_and(|(mut stdin, stdout)| {
             let asked = writeln!(stdin, "{OPEN}").and_then(|()| stdin.flush()).is_ok();
             // It stays open for as long as the tunnel does.
-            tunnel.child.stdin = Some(stdin);
+            ssh.0.stdin = Some(stdin);
             let mut lines = BufReader::new(stdout.take(1 << 20)).lines().take(LINES_BEFORE);
             asked && lines.any(|line| line.is_ok_and(|line| line == OPEN))
         });
         if is_open {
-            return Ok(tunnel);
+            return Ok(ssh);
         }
+
         // ssh has ended, or is of no use. What it said comes first.
-        drop(tunnel);
+        drop(ssh);
         let _ = has_ended.recv_timeout(LAST_WORDS);
         let (to, socket) = (&self.destination, &self.socket);
         Err(CtlError::Unreachable(format!(
@@ -131,7 +142,7 @@ impl SshTarget {
         ))
     }
 
-    fn command(&self, local: &Path) -> Command {
+    fn command(&self, local: &Path, again: bool) -> Command {
         let mut forward = OsString::from(local);
         forward.push(":");
         forward.push(&self.socket);
@@ -142,6 +153,11 @@ impl SshTarget {
         command.args(["-o", "ExitOnForwardFailure=yes", "-o", "ClearAllForwardings=no"]);
         // A connection that is shared would forward for as long as its master lives.
         command.args(["-o", "ControlMaster=no", "-o", "ControlPath=none"]);
+        // A network that only goes silent ends it, too.
+        command.args(["-o", ALIVE]);
+        if again {
+            command.args(["-o", "BatchMode=yes", "-o", TIMEOUT]);
+        }
         if let Some(port) = self.port {
             command.args(["-p", &port.to_string()]);
         }
@@ -181,7 +197,8 @@ fn split_port(host: &str) -> Option<(&str, Option<u16>)> {
 /// A way to another machine's socket. It ends with this value.
 #[derive(Debug)]
 pub(super) struct SshTunnel {
-    child: Child,
+    target: SshTarget,
+    ssh: Mutex<SshChild>,
     local: PathBuf,
     _folder: OwnFolder,
 }
@@ -191,13 +208,32 @@ impl SshTunnel {
     pub(super) fn socket(&self) -> &Path {
         &self.local
     }
+
+    /// Opens the way anew when ssh has ended. Takes as long as ssh needs, and asks for nothing.
+    ///
+    /// # Errors
+    /// When the other machine cannot be reached.
+    pub(super) fn keep_open(&self) -> Result<(), CtlError> {
+        let mut ssh = self.ssh.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(ssh.0.try_wait(), Ok(None)) {
+            return Ok(());
+        }
+        // ssh leaves its socket behind, and makes none where one is.
+        let _ = std::fs::remove_file(&self.local);
+        *ssh = self.target.connect(&self.local, true)?;
+        Ok(())
+    }
 }
 
-impl Drop for SshTunnel {
+/// A running ssh, which ends with this value.
+#[derive(Debug)]
+struct SshChild(Child);
+
+impl Drop for SshChild {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.0.stdin.take());
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -1,6 +1,7 @@
 //! `status`: the state of the daemon on one screen.
 
 mod check;
+mod fold;
 mod worst;
 
 use std::fmt::Write;
@@ -15,6 +16,7 @@ use super::table::{clean, count, list, moment, size, span, text, time};
 use super::terminal::Terminal;
 use crate::api::views::{LogSpaceView, StatusView};
 pub(super) use check::verdict;
+use fold::folded;
 pub(super) use worst::condition_lines;
 
 pub(super) fn status(
@@ -56,6 +58,7 @@ pub(super) fn screen(status: &StatusView, terminal: Terminal) -> String {
     totals(status, &mut screen);
     obstacles(status, &mut screen);
     worst::show(status, &mut screen.text, terminal);
+    deleted(status, &mut screen);
     shares(status, &mut screen);
     applied(status, &mut screen);
     disk(&status.log, &mut screen);
@@ -81,30 +84,6 @@ impl Screen {
             label = "";
         }
     }
-}
-
-/// A text in lines of so many columns, broken after a comma, or between words where there is none
-/// for too long.
-fn folded(text: &str, columns: usize) -> Vec<String> {
-    let length = |text: &str| text.chars().count();
-    let parts = text.split_inclusive(", ").map(str::trim_end).flat_map(|part| {
-        let pieces: Vec<&str> = match length(part) <= columns {
-            true => vec![part],
-            false => part.split(' ').collect(),
-        };
-        pieces
-    });
-
-    let mut lines = vec![String::new()];
-    for part in parts {
-        let Some(line) = lines.last_mut() else { break };
-        match line.is_empty() || length(line) + 1 + length(part) <= columns {
-            true if line.is_empty() => line.push_str(part),
-            true => line.push_str(&format!(" {part}")),
-            false => lines.push(part.to_owned()),
-        }
-    }
-    lines
 }
 
 /// What was received, and where the deliveries made from it stand.
@@ -188,6 +167,17 @@ fn obstacles(status: &StatusView, screen: &mut Screen) {
         .collect::<Vec<_>>();
     if !shown.is_empty() {
         screen.line("pacing", &shown.join(", "));
+    }
+}
+
+/// Deleted endpoints that have dead letters, which belong to none that is listed.
+fn deleted(status: &StatusView, screen: &mut Screen) {
+    let mut label = "deleted";
+    for one in &status.deleted_with_dead {
+        let (name, dead) = (clean(&one.endpoint), count(one.dead, "dead letter"));
+        screen.line(label, &format!("{name}: {dead} of an endpoint that was deleted"));
+        let _ = writeln!(screen.text, "{:<10} > {}", "", clean(&one.command));
+        label = "";
     }
 }
 

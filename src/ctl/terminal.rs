@@ -79,17 +79,22 @@ impl Tone {
     }
 }
 
+/// Whether somebody sits at the terminal who can be asked.
+pub(super) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
 /// Asks whoever sits at the terminal whether to go on. Scripts are not asked, nor is who said
 /// `--yes`.
 ///
 /// # Errors
 /// When the answer is no.
 pub(super) fn confirm(yes: bool, what: &str) -> Result<(), CtlError> {
-    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
-    if yes || !stdin.is_terminal() || !stderr.is_terminal() {
+    if yes || !can_ask() {
         return Ok(());
     }
 
+    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
     let _ = write!(stderr, "{what} Go on? [y/N] ");
     let _ = stderr.flush();
     let mut answer = String::new();

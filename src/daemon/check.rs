@@ -13,7 +13,7 @@ use crate::config::layers::EffectiveConfig;
 use crate::config::{Config, Listen, parse_listen};
 use crate::model::{Now, size};
 use crate::outbound::{Outbound, OutboundPolicy, OutboundSettings, SystemResolver};
-use crate::service::stdio;
+use crate::service::{clock, stdio};
 
 /// Checks the values of a configuration, and the files that it names.
 pub fn check(effective: &EffectiveConfig) -> Result<FreshConfig, Exit> {
@@ -42,11 +42,11 @@ fn check_values(config: &Config) -> Result<FreshConfig, String> {
 
 /// `--check`: the first thing that is wrong, or what would hold and what is odd about it.
 pub fn report(effective: &EffectiveConfig, print: bool) -> Result<(), Exit> {
-    check(effective)?;
+    let fresh = check(effective)?;
 
     // The service manager checks at each start, when the listeners may be its own sockets.
     let by_manager = std::env::var_os("INVOCATION_ID").is_some();
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = fresh.warning(clock::system()().wall_ms).into_iter().collect();
     if !by_manager {
         let cannot = |what: String| Exit::new(Exit::CANNOT_CREATE, effective.located(&what));
         check_data(&effective.config.data).map_err(cannot)?;

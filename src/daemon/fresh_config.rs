@@ -1,17 +1,20 @@
 //! The part of the configuration that can change while the daemon runs: it is read whole before any
 //! of it is put in force.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::ingest::allow::ReadLists;
 use crate::ingest::{AllowLists, Ingest, ServerTls, TlsFiles, TrustedProxies};
+use crate::model::WallMs;
 
 /// The part of a configuration that can be replaced, read and not in force yet.
 pub struct FreshConfig {
     lists: ReadLists,
     trusted: TrustedProxies,
     tls: Option<Arc<rustls::ServerConfig>>,
+    cert: Option<PathBuf>,
 }
 
 impl FreshConfig {
@@ -33,7 +36,13 @@ impl FreshConfig {
             }
             _ => None,
         };
-        Ok(Self { lists, trusted: TrustedProxies { nets, unix }, tls })
+        let cert = config.tls.cert.clone().filter(|_| tls.is_some());
+        Ok(Self { lists, trusted: TrustedProxies { nets, unix }, tls, cert })
+    }
+
+    /// What is odd about it and no error.
+    pub fn warning(&self, wall_ms: WallMs) -> Option<String> {
+        ServerTls::warning(self.cert.as_deref()?, wall_ms)
     }
 
     /// TLS for the ingress, when the daemon starts.
@@ -42,7 +51,10 @@ impl FreshConfig {
     }
 
     /// Puts it in force, which cannot fail.
-    pub fn set(self, ingest: &Ingest) {
+    pub fn set(self, ingest: &Ingest, wall_ms: WallMs) {
+        if let Some(warning) = self.warning(wall_ms) {
+            tracing::warn!("{warning}");
+        }
         ingest.allow_lists().set(self.lists);
         ingest.trust(self.trusted);
         ingest.keys().look_up_again();

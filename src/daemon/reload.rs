@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::config::args::Args;
 use crate::ingest::Ingest;
 use crate::outbound::Outbound;
+use crate::service::clock;
 use crate::service::logging::Levels;
 
 /// Puts a changed file in force, whole or not at all.
@@ -42,7 +43,7 @@ pub fn reload(
 
     // This also reads secrets and certificates again that are kept elsewhere.
     outbound.set_policy(&policy(&new)).map_err(|error| error.to_string())?;
-    fresh.set(ingest);
+    fresh.set(ingest, clock::system()().wall_ms);
     levels.set(new.logging.level);
     Ok(new)
 }

@@ -224,7 +224,7 @@ fn open_ingest(
     let origins = Origins { fetch: Some(housekeeping::fetch(outbound.clone())), ..origins };
     let ingest = Ingest::new(handle.clone(), clock.clone(), ingest_limits(config));
     let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
-    fresh.set(&ingest);
+    fresh.set(&ingest, clock().wall_ms);
     Ok(ingest)
 }
 

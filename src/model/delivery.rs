@@ -155,11 +155,15 @@ pub struct AttemptReport {
 }
 
 impl AttemptReport {
-    /// What the receiver answered, or the command said: its beginning in one harmless line.
+    /// What the receiver answered, or the command said: its beginning in one harmless line. `None`
+    /// where the error says the same, as that of a command that printed one line.
     #[must_use]
     pub fn words(&self) -> Option<String> {
         let answer = self.response.as_ref().map(|response| &response.body);
         let output = self.command.as_ref().map(|command| &command.output);
-        excerpt(answer.or(output)?, limits::WORDS)
+        let words = excerpt(answer.or(output)?, limits::WORDS)?;
+        let is_said =
+            self.error.as_ref().is_some_and(|error| error.contains(&format!(": {words}")));
+        (!is_said).then_some(words)
     }
 }

@@ -64,6 +64,37 @@ pub fn excerpt(body: &[u8], most: usize) -> Option<String> {
     Some(if whole { shortened(&line, most) } else { shortened(&(line + "…"), most) })
 }
 
+/// A body as text: a byte that is none is shown by its code (`\xe9`), and of one that `may_be_cut`
+/// an incomplete character at the end is left out. `None` when more than a quarter of it is no
+/// text. Control characters stay as they are.
+#[must_use]
+pub fn readable(body: &[u8], may_be_cut: bool) -> Option<String> {
+    let mut text = String::with_capacity(body.len());
+    let (mut strange, mut left) = (0, body.len());
+    for chunk in body.utf8_chunks() {
+        let (valid, invalid) = (chunk.valid(), chunk.invalid());
+        text.push_str(valid);
+        strange += valid.chars().filter(|c| is_binary(*c)).count();
+
+        left -= valid.len() + invalid.len();
+        let is_incomplete =
+            std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+        if may_be_cut && left == 0 && is_incomplete {
+            continue;
+        }
+        strange += invalid.len();
+        for byte in invalid {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    (strange * 4 <= body.len()).then_some(text)
+}
+
+/// Whether no text has such a character.
+fn is_binary(c: char) -> bool {
+    c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r' | '\x1b')
+}
+
 /// A text of at most `most` characters; one that is cut ends in `…`.
 #[must_use]
 pub fn shortened(text: &str, most: usize) -> String {
@@ -76,7 +107,7 @@ pub fn shortened(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{escaped, excerpt, shortened};
+    use super::{escaped, excerpt, readable, shortened};
 
     #[test]
     fn nothing_of_a_text_reaches_the_terminal_as_an_order() {
@@ -98,6 +129,23 @@ mod tests {
         let long = "é".repeat(1_000_001);
         let shown = of(long.as_bytes()).expect("a text");
         assert_eq!((shown.chars().count(), shown.ends_with("é…")), (20, true), "{shown}");
+    }
+
+    #[test]
+    fn a_body_that_is_mostly_text_is_shown_as_text() {
+        let of = |body: &[u8]| readable(body, true);
+        let cut = "{\"error\":\"la base de données est arrêtée\"}".repeat(30);
+        for end in 1..cut.len() {
+            let whole = cut.get(..end).unwrap_or_else(|| &cut[..end - 1]);
+            assert_eq!(of(&cut.as_bytes()[..end]).as_deref(), Some(whole), "{end}");
+        }
+        assert_eq!(readable("né".as_bytes(), false).as_deref(), Some("né"));
+        assert_eq!(readable("é".as_bytes().split_at(1).0, false), None);
+        assert_eq!(of("arr\u{ea}t".as_bytes()).as_deref(), Some("arrêt"));
+        assert_eq!(of(b"un arr\xeat\xe9e").as_deref(), Some("un arr\\xeat\\xe9e"));
+        assert_eq!(of(b"name=a\0value=b").as_deref(), Some("name=a\0value=b"));
+        assert_eq!(of(&[0x89, b'P', b'N', b'G', 0, 0, 0, 13]), None);
+        assert_eq!(of(b"").as_deref(), Some(""));
     }
 
     #[test]

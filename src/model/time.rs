@@ -38,8 +38,9 @@ const SECONDS_DIGITS: usize = 10;
 const SECONDS_DIGITS_LEAST: usize = 9;
 const MILLIS_DIGITS: usize = 13;
 
-/// Reads RFC 3339 (`2026-11-23T13:20:00Z`), or unix seconds or milliseconds: the number of digits
-/// tells which, and other numbers are none.
+/// Reads RFC 3339 (`2026-11-23T13:20:00Z`), also as it is shown to people, with spaces around the
+/// time of day (`2026-11-23 14:20:00 +01:00`), or unix seconds or milliseconds: the number of
+/// digits tells which, and other numbers are none.
 #[must_use]
 pub fn parse_wall(text: &str) -> Option<WallMs> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -50,7 +51,11 @@ pub fn parse_wall(text: &str) -> Option<WallMs> {
             _ => None,
         };
     }
-    let time: jiff::Timestamp = text.parse().ok()?;
+    let time: jiff::Timestamp = match text.rsplit_once(' ') {
+        Some((time, offset)) if offset.starts_with(['+', '-']) => format!("{time}{offset}").parse(),
+        _ => text.parse(),
+    }
+    .ok()?;
     u64::try_from(time.as_millisecond()).ok()
 }
 
@@ -236,6 +241,11 @@ mod tests {
     fn wall_times_read_back() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(parse_wall("1970-01-01T00:00:01Z"), Some(1000));
+        for shown in ["1970-01-01 01:00:01 +01:00", "1970-01-01 01:00:01.000 +01:00"] {
+            assert_eq!(parse_wall(shown), Some(1000), "{shown}");
+        }
+        assert_eq!(parse_wall("1969-12-31 23:30:01 -00:30"), Some(1000));
+
         assert_eq!(parse_wall("12"), Some(12_000));
         assert_eq!(parse_wall("1764382800"), Some(1_764_382_800_000));
         assert_eq!(parse_wall("1764382800000"), Some(1_764_382_800_000));

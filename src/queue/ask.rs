@@ -12,7 +12,7 @@ use super::relocation::{RelocationSlice, SegmentRange};
 use super::request::Query;
 use super::snapshot::{DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status};
 use super::unsettled::Unsettled;
-use crate::model::{DeliveryId, Endpoint, EndpointId, EventId, Now, Seq};
+use crate::model::{DeliveryId, Endpoint, EndpointId, EventId, Now, Seq, limits};
 use crate::record::Replay;
 
 /// Counts over everything.
@@ -279,6 +279,7 @@ impl Queue {
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
         let (state, endpoints) = (&self.state, &self.state.endpoints);
+        let deleted_with_dead = super::dead_letters::of_deleted(state);
         let undone = |held: bool| {
             endpoints.values().filter(|e| e.hold.is_some() == held).map(|e| e.undone).sum()
         };
@@ -291,6 +292,8 @@ impl Queue {
             delivered: state.counts.delivered_elsewhere
                 + endpoints.values().map(|e| e.delivered).sum::<u64>(),
             dead: endpoints.values().map(|e| e.dead.len()).sum(),
+            dead_of_deleted: deleted_with_dead.iter().map(|(_, dead)| dead).sum(),
+            deleted_with_dead: deleted_with_dead.into_iter().take(limits::WORST_SHOWN).collect(),
             held: undone(true),
             cancelled: state.counts.cancelled,
             attempts: state.counts.attempts,

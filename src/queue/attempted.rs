@@ -306,6 +306,7 @@ impl EndpointState {
             self.succeeded += 1;
         } else {
             self.last_error = Some(error_summary(report));
+            self.last_words = report.words();
             self.last_failure = seq;
             self.failed += 1;
         }

@@ -115,13 +115,36 @@ pub struct EndpointState {
     /// How it was before the first of its last attempts that have done nothing but fail.
     #[serde(default)]
     pub failing_from: Option<Meanwhile>,
+    /// What the receiver answered with its last error, or the command said, made harmless.
+    #[serde(default)]
+    pub last_words: Option<String>,
 }
 
 impl EndpointState {
     /// It is put on hold: the clock of what waits stands.
     pub(super) fn put_on_hold(&mut self, reason: &HoldReason, at: WallMs, ran_ms: u64) {
+        if *reason != HoldReason::Operator {
+            // As with a breaker: what it goes through ends with the first success after that.
+            let counts = self.counts();
+            self.failing.get_or_insert_with(|| Meanwhile::since(at, counts));
+        }
         self.hold = Some((reason.clone(), at));
         self.age_pauses.stop(ran_ms);
+    }
+
+    /// Whether it is on hold for what its receiver answered: a success of an attempt that was under
+    /// way then ends nothing.
+    pub(super) fn waits_for_release(&self) -> bool {
+        self.hold.as_ref().is_some_and(|(reason, _)| *reason != HoldReason::Operator)
+    }
+
+    /// The last error, with what the receiver answered then, or the command said.
+    pub(super) fn last_error_with_words(&self) -> Option<String> {
+        let error = self.last_error.as_ref()?;
+        Some(match &self.last_words {
+            Some(words) => format!("{error}: {words}"),
+            None => error.clone(),
+        })
     }
 
     /// Since when its oldest delivery has been older than its `warn_after`.
@@ -215,6 +238,7 @@ impl EndpointState {
             latest_since: 0,
             stream_end: 0,
             failing_from: None,
+            last_words: None,
         }
     }
 
@@ -290,7 +314,7 @@ impl EndpointState {
     /// What keeps it back since its last attempt; and how it was when that began. Where the
     /// operator has lifted it, what it went through ends with the first success all the same.
     pub(super) fn set_restraint(&mut self, restraint: Option<&Restraint>, has_succeeded: bool) {
-        if has_succeeded {
+        if has_succeeded && !self.waits_for_release() {
             self.failing = None;
         }
         if has_succeeded || restraint.is_none_or(|restraint| restraint.failures == 0) {

@@ -80,7 +80,7 @@ impl Queue {
             "oldest_since": time::rfc3339(now.wall_ms.saturating_sub(age_ms)),
             "oldest_age": time::format_duration_ms(age_ms / 1000 * 1000),
             "waiting": endpoint.undone,
-            "last_error": endpoint.last_error,
+            "last_error": endpoint.last_error_with_words(),
         });
         self.notify_about(now, "hookbox.endpoint.lagging", id, data, draft);
     }
@@ -101,9 +101,11 @@ impl Queue {
         now: Now,
         id: EndpointId,
         reason: &HoldReason,
+        error: &str,
         draft: &mut Draft,
     ) {
-        self.notify_about(now, "hookbox.endpoint.held", id, json!({"reason": reason}), draft);
+        let data = json!({"reason": reason, "last_error": error});
+        self.notify_about(now, "hookbox.endpoint.held", id, data, draft);
     }
 
     /// The filter of an endpoint could not be evaluated for this event.
@@ -164,6 +166,7 @@ impl Queue {
         let data = json!({
             "endpoint": self.name_of(id), "delivery": dead.delivery.to_string(),
             "attempts": dead.attempts, "reason": dead.reason,
+            "last_error": self.last_error_of(id),
         });
         let notice = Notice { kind: "hookbox.delivery.dead".to_owned(), about: Some(id), data };
         self.notices.keep_back(now, notice);
@@ -210,6 +213,10 @@ impl Queue {
                 self.send_notice(now, notice, count, draft);
             }
         }
+    }
+
+    fn last_error_of(&self, id: EndpointId) -> Option<String> {
+        self.state.endpoints.get(&id).and_then(|endpoint| endpoint.last_error_with_words())
     }
 
     fn name_of(&self, id: EndpointId) -> Option<&str> {

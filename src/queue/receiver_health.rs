@@ -4,7 +4,7 @@
 use super::action::HealthEvent;
 use super::breaker::BreakerChange;
 use super::meanwhile::Meanwhile;
-use super::reports::{error_summary, error_with_words, has_decided, requested_pause_ms};
+use super::reports::{error_with_words, has_decided, requested_pause_ms};
 use super::{Draft, Queue};
 use crate::model::{AttemptFault, AttemptReport, EndpointId, HoldReason, Now};
 
@@ -53,8 +53,10 @@ impl Queue {
         let status = report.response.as_ref().map(|response| response.status);
         let pause_ms = requested_pause_ms(report).filter(|_| matches!(status, Some(429 | 503)));
         let was_failing = endpoint.failing;
+        let is_over = !endpoint.waits_for_release();
         let breaker = match endpoint.learn(succeeded, pause_ms, now) {
-            // The operator had lifted the breaker before this first success.
+            BreakerChange::Closed | BreakerChange::None if !is_over => BreakerChange::None,
+            // The operator had lifted the breaker, or the hold, before this first success.
             BreakerChange::None if succeeded && was_failing.is_some() => BreakerChange::Closed,
             change => change,
         };
@@ -85,8 +87,8 @@ impl Queue {
             BreakerChange::None => {}
             BreakerChange::Opened => {
                 let error = error_with_words(report);
+                self.notify_failing(now, id, &error, draft);
                 self.report_change(id, HealthEvent::Failing { error }, draft);
-                self.notify_failing(now, id, &error_summary(report), draft);
             }
             BreakerChange::Closed => {
                 self.report_change(id, HealthEvent::Recovered, draft);
@@ -102,7 +104,7 @@ impl Queue {
             let error = error_with_words(report);
             let what = HealthEvent::Held { reason: reason.clone(), error };
             self.report_change(id, what, draft);
-            self.notify_held(now, id, reason, draft);
+            self.notify_held(now, id, reason, &error_with_words(report), draft);
         }
     }
 }
@@ -115,9 +117,91 @@ fn was_not_made(report: &AttemptReport) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use crate::model::{CommandEnd, Endpoint, Outcome};
     use crate::queue::testing::{TestQueue, answered};
-    use crate::queue::{Action, EndpointsQuery, HealthEvent, HoldEndpoint};
+    use crate::queue::{Action, EndpointsQuery, HealthEvent, HoldEndpoint, ReleaseEndpoint};
+    use crate::record::Record;
+
+    /// The data of each notice of this kind.
+    fn notices(world: &TestQueue, kind: &str) -> Vec<Value> {
+        let events = world.records.iter().filter_map(|record| match record {
+            Record::EventAccepted { event, .. } if event.kind == kind => Some(&event.body),
+            _ => None,
+        });
+        events
+            .map(|body| serde_json::from_slice::<Value>(body).expect("JSON")["data"].take())
+            .collect()
+    }
+
+    fn watched() -> TestQueue {
+        let from_in =
+            Endpoint { from: vec!["in".into()], ..Endpoint::new("app", "http://127.0.0.1:1/") };
+        let watcher = Endpoint { from: vec!["hookbox".into()], ..Endpoint::new("mail", "pull:") };
+        TestQueue::new([from_in, watcher])
+    }
+
+    /// Ends the last attempt with this status and these words.
+    fn end(world: &mut TestQueue, outcome: Outcome, status: u16) {
+        let mut report = answered(world.now, outcome, status);
+        report.error = None;
+        report.response.as_mut().expect("an answer").body = "we have moved".into();
+        world.pass(report.duration_ms);
+        let last = *world.attempts.last().expect("an attempt");
+        world.finish(last, report);
+    }
+
+    #[test]
+    fn a_hold_ends_with_the_first_success_after_its_release() {
+        let mut world = watched();
+        world.accept("1");
+        world.accept("2");
+        end(&mut world, Outcome::Gone, 410);
+        let held = notices(&world, "hookbox.endpoint.held");
+        assert_eq!(held[0]["last_error"], "answered 410: we have moved");
+
+        // One that was under way then ends nothing.
+        let (first, report) = (world.attempts[0], answered(world.now, Outcome::Delivered, 200));
+        if world.attempts.len() > 1 {
+            world.finish(first, report);
+        }
+        world.pass(120_000);
+        world.input(ReleaseEndpoint { name: "app".into() });
+        assert!(notices(&world, "hookbox.endpoint.recovered").is_empty());
+        world.pass(1_000);
+        end(&mut world, Outcome::Delivered, 200);
+        let recovered = notices(&world, "hookbox.endpoint.recovered");
+        assert_eq!((recovered.len(), &recovered[0]["endpoint"]), (1, &"app".into()));
+        let logged = world.actions.iter().filter(|action| {
+            matches!(action, Action::Report(report) if report.what == HealthEvent::Recovered)
+        });
+        assert_eq!(logged.count(), 1);
+
+        // A hold of the operator is none of the receiver's.
+        world.input(HoldEndpoint { name: "app".into() });
+        world.pass(120_000);
+        world.input(ReleaseEndpoint { name: "app".into() });
+        world.accept("3");
+        end(&mut world, Outcome::Delivered, 200);
+        assert_eq!(notices(&world, "hookbox.endpoint.recovered").len(), 1);
+    }
+
+    #[test]
+    fn notices_say_what_the_receiver_said() {
+        let mut world = watched();
+        world.accept("{}");
+        let mut ended = 0;
+        for _ in 0..2_000 {
+            if world.attempts.len() > ended {
+                ended = world.attempts.len();
+                end(&mut world, Outcome::Retryable { after_ms: None }, 500);
+            }
+            world.pass(60_000);
+        }
+        let failing = notices(&world, "hookbox.endpoint.failing");
+        assert_eq!(failing[0]["last_error"], "answered 500: we have moved");
+    }
 
     #[test]
     fn a_hold_of_the_operator_is_not_taken_for_one_of_an_attempt_that_ends_then() {

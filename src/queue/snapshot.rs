@@ -15,6 +15,10 @@ pub struct Status {
     pub in_flight: u64,
     pub delivered: u64,
     pub dead: u64,
+    /// Those of them whose endpoints were deleted, and the names of these endpoints, those with
+    /// most of them first; only some are named.
+    pub dead_of_deleted: u64,
+    pub deleted_with_dead: Vec<(String, u64)>,
     pub held: u64,
     pub cancelled: u64,
     pub attempts: u64,

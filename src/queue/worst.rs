@@ -42,6 +42,9 @@ enum Trouble {
     LinkDown,
     /// Deliveries fail and are tried again, and nothing has succeeded since.
     Retrying,
+    /// Its breaker is open and nothing waits: whether it answers again is found out with the next
+    /// event.
+    Idle,
     /// The operator holds it.
     HeldByOperator,
 }
@@ -74,12 +77,15 @@ impl TroubleFacts {
             Some((_, at)) => (Trouble::GaveUp, Some(*at)),
             None if has_parked() => (Trouble::LaneParked, parked_since(endpoint)),
             None if endpoint.is_away() => (Trouble::LinkDown, None),
-            None if open.is_some() => (Trouble::BreakerOpen, open.map(|open| open.since)),
+            None if open.is_some() && endpoint.undone > 0 => {
+                (Trouble::BreakerOpen, open.map(|open| open.since))
+            }
             None if endpoint.lagging.is_some() => (Trouble::Lagging, endpoint.lagging_since()),
             None if !endpoint.dead.is_empty() => (Trouble::DeadLetters, None),
             None if endpoint.breaker().failures_in_row > 0 && endpoint.undone > 0 => {
                 (Trouble::Retrying, failing_since(endpoint))
             }
+            None if open.is_some() => (Trouble::Idle, open.map(|open| open.since)),
             None => return None,
         };
 
@@ -142,8 +148,9 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::{Trouble, TroubleFacts, WorstQuery, worst};
-    use crate::model::{Endpoint, Now};
-    use crate::queue::{CreateEndpoint, HoldEndpoint, Queue, State};
+    use crate::model::{Endpoint, Now, Outcome};
+    use crate::queue::testing::{TestQueue, answered};
+    use crate::queue::{CancelDeliveries, CreateEndpoint, HoldEndpoint, Queue, State};
 
     fn facts(id: u32, trouble: Trouble, since: Option<u64>, concerned: u64) -> TroubleFacts {
         TroubleFacts { trouble, since, concerned, id }
@@ -190,6 +197,30 @@ mod tests {
         let names = found.endpoints.iter().map(|(snapshot, _)| snapshot.endpoint.name.as_str());
         assert_eq!(names.collect::<Vec<_>>(), ["e10", "e11", "e12"]);
         assert_eq!((found.troubled, found.urgent), (10, 0), "what the operator holds needs nobody");
+    }
+
+    /// Nobody can do anything about a receiver that is asked again with the next event.
+    #[test]
+    fn a_breaker_that_waits_for_an_event_is_not_urgent() {
+        let mut world = TestQueue::new([Endpoint::new("app", "http://127.0.0.1:1/")]);
+        world.accept("{}");
+        let delivery = *world.attempts.last().expect("an attempt");
+        let mut ended = 0;
+        for _ in 0..2_000 {
+            if world.attempts.len() > ended {
+                ended = world.attempts.len();
+                let report = answered(world.now, Outcome::Retryable { after_ms: None }, 500);
+                world.finish(delivery, report);
+            }
+            world.pass(60_000);
+        }
+        let counts = |world: &TestQueue| {
+            let found = world.queue.ask(world.now, &WorstQuery { limit: 1 });
+            (found.troubled, found.urgent)
+        };
+        assert_eq!(counts(&world), (1, 1));
+        world.input(CancelDeliveries { deliveries: vec![delivery] });
+        assert_eq!(counts(&world), (1, 0));
     }
 
     #[test]

@@ -28,6 +28,8 @@ use crate::model::size::format_bytes;
 /// What never goes by itself, and how it goes.
 const FREE_SPACE: &str =
     "free disk space (`hookboxctl dlq discard` gives up dead letters), or raise [log] quota";
+const FREE_DISK: &str = "free space on the file system, from other files too; a larger [log] \
+                         quota does not help (`hookboxctl dlq discard` gives up dead letters)";
 
 /// The level changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,14 +221,15 @@ fn reason(space: &DiskSpace, level: DiskLevel) -> String {
         format!("{left} are left on the file system")
     };
     let reserve = format_bytes(space.reserve);
+    let cure = if space.is_quota() { FREE_SPACE } else { FREE_DISK };
     match level {
         DiskLevel::Open => what,
         DiskLevel::Low if space.is_short_of_files() => {
             "the file system takes no more files".to_owned()
         }
         DiskLevel::Low => format!("{what}, {reserve} of them are kept for outcomes"),
-        DiskLevel::Refusing => format!("{what}, and {reserve} are kept for outcomes: {FREE_SPACE}"),
-        DiskLevel::Halted => format!("{what}, too little to store an outcome: {FREE_SPACE}"),
+        DiskLevel::Refusing => format!("{what}, and {reserve} are kept for outcomes: {cure}"),
+        DiskLevel::Halted => format!("{what}, too little to store an outcome: {cure}"),
     }
 }
 
@@ -319,6 +322,10 @@ mod tests {
         let disk = DiskSpace { free: 20 * MIB, ..space(500 * MIB) };
         assert_eq!(next(DiskLevel::Open, &disk), DiskLevel::Refusing);
         assert!(wants_trim(&disk) && !wants_trim(&space(500 * MIB)));
+        let full = DiskState::default();
+        full.see(disk, 0);
+        let why = full.refusal().expect("it refuses");
+        assert!(why.contains("left on the file system") && why.contains("does not help"), "{why}");
         let state = DiskState::default();
         state.see(space(60 * MIB), 0);
         assert_eq!(state.refuses(10_000), None);

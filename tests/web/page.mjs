@@ -178,6 +178,17 @@ async function live() {
   await row(fourth).waitFor();
 }
 
+async function away() {
+  const problem = { status: 502, contentType: "application/problem+json", body: '{"detail":"no daemon answers"}' };
+  await page.route("**/api/v1/events*", (route) => route.fulfill(problem));
+  await go("/sources");
+  await go("/events");
+  await page.getByText("no daemon answers").waitFor();
+  await page.unroute("**/api/v1/events*");
+  await row("push").first().waitFor();
+  assert.equal(await page.getByText("no daemon answers").count(), 0, "it is over");
+}
+
 async function oneEvent() {
   await go(`/event/${stage.first}`);
   const body = page.locator(".body-view").first();
@@ -510,6 +521,7 @@ try {
   await step("events are filtered, and the filter is in the URL", events);
   await step("patterns match as the daemon's do", patterns);
   await step("live updates come, stop, go on, and wait for who reads", live);
+  await step("a daemon that was away is asked again", away);
   await step("one event with everything about it", oneEvent);
   await step("what strangers send is text", hostileEvent);
   await step("endpoints are held, released and tested", endpoints);

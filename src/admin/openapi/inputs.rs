@@ -48,7 +48,8 @@ struct DeleteSourceQuery {
 struct EndpointQuery {
     #[schemars(flatten)]
     page: PageQuery,
-    /// active, held, failing, offline, parked, lagging or catching_up
+    /// active, held, failing, offline, parked, lagging, catching_up, or troubled: all with which
+    /// something is wrong
     state: Option<String>,
 }
 

@@ -28,6 +28,17 @@ pub fn condition(snapshot: &EndpointSnapshot) -> EndpointCondition {
     }
 }
 
+/// Whether something is wrong with it: what `status` counts as such.
+pub fn is_troubled(snapshot: &EndpointSnapshot) -> bool {
+    match condition(snapshot) {
+        EndpointCondition::Active | EndpointCondition::CatchingUp => {
+            let fails = snapshot.flow.failures_in_row > 0 && snapshot.waiting > 0;
+            snapshot.dead > 0 || fails
+        }
+        _ => true,
+    }
+}
+
 /// The share of requests that were answered well, to a thousandth.
 #[expect(clippy::cast_precision_loss, reason = "a share to a thousandth needs no 53 bits")]
 pub fn success_ratio(succeeded: u64, failed: u64) -> Option<f64> {

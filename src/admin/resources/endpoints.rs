@@ -26,16 +26,17 @@ use crate::queue::{
 /// Endpoints, those that were created last first.
 pub async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     let (limit, after) = (request.params.take("limit"), request.params.take("after"));
-    let state = request.params.take("state").map(|text| condition(&text)).transpose()?;
+    let state = request.params.take("state").map(|text| ListedState::of(&text)).transpose()?;
     request.params.done()?;
 
     let mut snapshots = snapshots(admin).await?;
     snapshots.sort_by_key(|s| std::cmp::Reverse((s.endpoint.created_at, s.endpoint.id)));
     snapshots.retain(|snapshot| match state {
         None => true,
+        Some(ListedState::Troubled) => endpoint_health::is_troubled(snapshot),
         // One that fails or waits for the network is not on hold.
-        Some(EndpointCondition::Active) => snapshot.hold.is_none(),
-        Some(state) => endpoint_health::condition(snapshot) == state,
+        Some(ListedState::Condition(EndpointCondition::Active)) => snapshot.hold.is_none(),
+        Some(ListedState::Condition(state)) => endpoint_health::condition(snapshot) == state,
     });
 
     let rows = snapshots
@@ -57,11 +58,24 @@ fn lag(admin: &Admin, oldest_age_ms: Option<u64>) -> EndpointLagView {
     }
 }
 
-fn condition(text: &str) -> Result<EndpointCondition, Problem> {
-    serde_json::from_value(Value::from(text)).map_err(|_| {
-        let words = "active, held, failing, offline, parked, lagging, catching_up";
-        Problem::bad(format!("'state': '{text}' is none of {words}"))
-    })
+/// Which endpoints are listed.
+#[derive(Clone, Copy, Debug)]
+enum ListedState {
+    Condition(EndpointCondition),
+    /// All with which something is wrong.
+    Troubled,
+}
+
+impl ListedState {
+    fn of(text: &str) -> Result<Self, Problem> {
+        if text == "troubled" {
+            return Ok(Self::Troubled);
+        }
+        serde_json::from_value(Value::from(text)).map(Self::Condition).map_err(|_| {
+            let words = "active, held, failing, offline, parked, lagging, catching_up, troubled";
+            Problem::bad(format!("'state': '{text}' is none of {words}"))
+        })
+    }
 }
 
 pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {

@@ -32,6 +32,9 @@ const CONDITIONS: &[(EndpointCondition, &str)] = &[
     (EndpointCondition::CatchingUp, "catching_up"),
 ];
 
+/// Also has those of endpoints that are none any more.
+const DEAD_LETTERS: &str = "hookbox_dead_letters";
+
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
     Ok(ApiResponse::Text(CONTENT_TYPE, page(admin).await?.into()))
@@ -61,7 +64,7 @@ pub async fn page(admin: &Arc<Admin>) -> Result<String, Problem> {
         page.deliveries(&status);
         page.durations(admin.handle.meters());
         page.conditions(&status);
-        page.endpoints(&endpoints);
+        page.endpoints(&endpoints, &status);
         page.refusals(admin, &status);
         page.log(admin, &log.segments(), &log.damage());
         page.daemon(admin);
@@ -174,7 +177,7 @@ impl MetricsPage {
         }
     }
 
-    fn endpoints(&mut self, views: &[EndpointSnapshot]) {
+    fn endpoints(&mut self, views: &[EndpointSnapshot], status: &Status) {
         type Field = fn(&EndpointSnapshot) -> u64;
         let fields: [(&str, &str, &str, Field); 9] = [
             (
@@ -189,7 +192,12 @@ impl MetricsPage {
                 "How long the daemon has run since the oldest of them was accepted.",
                 |v| v.flow.oldest_age_ms.unwrap_or(0) / 1000,
             ),
-            ("hookbox_dead_letters", "gauge", "Dead letters.", |v| v.dead),
+            (
+                DEAD_LETTERS,
+                "gauge",
+                "Dead letters; without a name those of deleted endpoints.",
+                |v| v.dead,
+            ),
             ("hookbox_endpoint_in_flight", "gauge", "Attempts under way.", |v| v.in_flight),
             ("hookbox_endpoint_retrying", "gauge", "Deliveries that wait for a retry.", |v| {
                 v.retrying
@@ -216,6 +224,9 @@ impl MetricsPage {
             self.head(name, kind, help);
             for view in views {
                 self.line(name, &[("endpoint", &view.endpoint.name)], value(view));
+            }
+            if name == DEAD_LETTERS {
+                self.line(name, &[("endpoint", "")], status.dead_of_deleted);
             }
         }
         self.endpoint_states(views);

@@ -13,7 +13,8 @@ use crate::admin::http::response::ApiResponse;
 use crate::admin::scan::walk;
 use crate::api::values::Time;
 use crate::api::views::{
-    BootApplyView, ClockView, DeliveryCounts, LinkView, LogSpaceView, StatusView,
+    BootApplyView, ClockView, DeletedEndpointView, DeliveryCounts, LinkView, LogSpaceView,
+    StatusView,
 };
 use crate::log::{LogProblem, SegmentInfo};
 use crate::model::limits;
@@ -57,6 +58,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         },
         breakers_open: status.breakers_open,
         worst,
+        deleted_with_dead: deleted_with_dead(admin, &status),
         troubled: troubled_count,
         urgent,
         parked_lanes: status.parked_lanes,
@@ -87,6 +89,22 @@ fn applied(admin: &Admin) -> Option<BootApplyView> {
     Some(view)
 }
 
+/// Deleted endpoints with dead letters, and how these are given up.
+fn deleted_with_dead(admin: &Admin, status: &Status) -> Vec<DeletedEndpointView> {
+    let directory = admin.handle.directory();
+    let view = |(name, dead): &(String, u64)| {
+        // One that has the same name by now may have others, which are not to be discarded.
+        let is_taken = directory.endpoints.iter().any(|endpoint| endpoint.name == *name);
+        let verb = if is_taken { "list" } else { "discard" };
+        DeletedEndpointView {
+            endpoint: name.clone(),
+            dead: *dead,
+            command: format!("hookboxctl dlq {verb} --endpoint {name}"),
+        }
+    };
+    status.deleted_with_dead.iter().map(view).collect()
+}
+
 /// How often requests were refused at the ingress, by reason.
 fn refused(admin: &Admin) -> BTreeMap<String, u64> {
     let mut refused = BTreeMap::new();
@@ -102,6 +120,7 @@ fn delivery_counts(status: &Status) -> DeliveryCounts {
         in_flight: status.in_flight,
         delivered: status.delivered,
         dead: status.dead,
+        dead_of_deleted: status.dead_of_deleted,
         held: status.held,
         cancelled: status.cancelled,
         retrying: status.retrying,

@@ -52,7 +52,8 @@ pub use source::{
     CheckElementView, CheckResponseView, CheckView, RefusedRequestView, SecretView, SourceView,
 };
 pub use status::{
-    ClockView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView, WorstView,
+    ClockView, DeletedEndpointView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView,
+    WorstView,
 };
 pub use tail::TailView;
 pub use tolerant::Tolerant;

@@ -51,6 +51,10 @@ pub struct StatusView {
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub worst: Vec<WorstView>,
+    /// Deleted endpoints that have dead letters, those with most of them first; only some of them.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub deleted_with_dead: Vec<DeletedEndpointView>,
     /// Endpoints with which something is wrong.
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
@@ -106,10 +110,25 @@ pub struct DeliveryCounts {
     #[cfg_attr(test, schemars(!default))]
     pub cancelled: u64,
     pub retrying: u64,
+    /// Dead letters of endpoints that were deleted (part of `dead`).
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub dead_of_deleted: u64,
     /// Dead letters whose events the log could not give back, since the log began.
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub lost: u64,
+}
+
+/// An endpoint that was deleted and has dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct DeletedEndpointView {
+    pub endpoint: String,
+    /// Dead letters.
+    pub dead: u64,
+    /// The command to type next.
+    pub command: String,
 }
 
 /// An endpoint that needs somebody, and why.

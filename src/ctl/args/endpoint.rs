@@ -33,7 +33,8 @@ pub enum EndpointCommand {
     /// List endpoints, the newest first.
     #[command(visible_alias = "ls")]
     List {
-        /// Only those that are active, held, failing, offline, parked, lagging or catching_up.
+        /// Only those that are active, held, failing, offline, parked, lagging, catching_up, or
+        /// troubled: all with which something is wrong.
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
         #[command(flatten)]

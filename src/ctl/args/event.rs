@@ -96,6 +96,9 @@ pub struct ReplayArgs {
     /// Only count the events and deliveries; queue nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
     /// List the replays in progress instead.
     #[arg(
         long,

@@ -15,8 +15,9 @@ use crate::api::text::{SourceName, TypeGlob};
     hookboxctl --socket ssh://me@box/run/hookbox/admin.sock listen --forward \
     http://localhost:3000/hook\n\n\
     It uses a pull endpoint of its own, which is deleted at the end. With --keep the endpoint is\n\
-    listen-USER-HOST and stays: the next run with --keep continues where this one ended. After an\n\
-    answer other than 2xx the event is sent again, as by an endpoint with --url.")]
+    listen-USER-HOST-… and stays: the next run with --keep and the same --source, --type and\n\
+    --forward continues where this one ended. After an answer other than 2xx the event is sent\n\
+    again, as by an endpoint with --url.")]
 pub struct ListenArgs {
     /// Only events of this source; may be given several times.
     #[arg(long, value_name = "SOURCE")]
@@ -32,11 +33,12 @@ pub struct ListenArgs {
     /// stdin [default: a new one, which is shown].
     #[arg(long, value_name = "FILE", requires = "forward")]
     pub secret_file: Option<PathBuf>,
-    /// Keep the pull endpoint at the end, so that the next run with --keep goes on from there.
+    /// Keep the pull endpoint at the end, so that the next run that asks for the same goes on from
+    /// there.
     #[arg(long)]
     pub keep: bool,
     /// The pull endpoint; one that is there already is used and kept [default: one of
-    /// this run, or listen-USER-HOST with --keep].
+    /// this run, or with --keep one of those that ask for the same on this machine].
     #[arg(long, value_name = "ENDPOINT")]
     pub name: Option<String>,
     /// Exit after this many events.

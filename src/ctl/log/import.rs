@@ -54,6 +54,10 @@ pub(super) fn import(
     let others = match (others, refused.take()) {
         (Ok(others), _) => others,
         (Err(_), Some(CtlError::Refused(what))) => return Err(stopped(imported, &what)),
+        // The daemon went away.
+        (Err(_), Some(CtlError::Unreachable(what))) => {
+            return Err(CtlError::Unreachable(so_far(imported, &what)));
+        }
         (Err(_), Some(error)) => return Err(error),
         (Err(ArchiveError::Garbled(what)), None) => return Err(stopped(imported, &what)),
         (Err(error), None) => return Err(error.into()),
@@ -91,9 +95,13 @@ fn lines_of(from: &Path) -> Result<Box<dyn BufRead>, CtlError> {
 }
 
 fn stopped(imported: usize, what: &str) -> CtlError {
-    CtlError::Refused(match imported {
+    CtlError::Refused(so_far(imported, what))
+}
+
+fn so_far(imported: usize, what: &str) -> String {
+    match imported {
         0 => format!("nothing was imported: {what}"),
         1 => format!("stopped after 1 event, which was imported: {what}"),
         more => format!("stopped after {more} events, which were imported: {what}"),
-    })
+    }
 }

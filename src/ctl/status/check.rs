@@ -72,7 +72,11 @@ fn reasons(status: &StatusView) -> Vec<String> {
         reasons.push(worst.unwrap_or_else(|| count(status.urgent, "endpoint")) + &others);
     } else if status.deliveries.dead > 0 {
         // Those of endpoints that were deleted belong to none that is listed.
-        reasons.push(count(status.deliveries.dead, "dead letter"));
+        let dead = count(status.deliveries.dead, "dead letter");
+        reasons.push(match status.deleted_with_dead.first() {
+            Some(deleted) => format!("{dead} of deleted endpoints: {}", text(&deleted.command)),
+            None => dead,
+        });
     }
     reasons
 }

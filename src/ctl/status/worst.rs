@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::fold::folded;
 use crate::api::views::{EndpointCondition, StatusView, Tolerant, WorstView};
 use crate::ctl::clock::now_ms;
 use crate::ctl::table::{clean, count, moment, span, time};
@@ -14,15 +15,16 @@ use crate::model::safe_text::shortened;
 const INDENT: usize = 11;
 /// Columns of a line that does not go to a terminal.
 const WIDTH: usize = 160;
+/// Lines for what the receiver said.
+const ERROR_LINES: usize = 2;
 
 /// A few lines for each endpoint. None is wider than the terminal but for the commands, which are
-/// for copying.
+/// for copying; of what is longer nothing is cut but the receiver's words.
 pub(super) fn show(status: &StatusView, screen: &mut String, terminal: Terminal) {
-    let width = terminal.width.unwrap_or(WIDTH).saturating_sub(INDENT);
+    let columns = terminal.width.unwrap_or(WIDTH).saturating_sub(INDENT);
     let mut label = "worst";
     for worst in &status.worst {
-        for line in lines(worst, now_ms()) {
-            let line = shortened(&line, width);
+        for line in lines(worst, now_ms(), columns) {
             let _ = writeln!(screen, "{label:<10} {}", painted(&line, worst, terminal));
             label = "";
         }
@@ -31,29 +33,38 @@ pub(super) fn show(status: &StatusView, screen: &mut String, terminal: Terminal)
 
     let others = status.troubled.saturating_sub(status.worst.len());
     if others > 0 {
-        let _ = writeln!(screen, "{label:<10} and {others} more: hookboxctl endpoint list");
+        let list = "hookboxctl endpoint list --state troubled";
+        let _ = writeln!(screen, "{label:<10} and {others} more: {list}");
     }
 }
 
-/// What is wrong in one line, for the screen and for `status --check`.
+/// What is wrong and what the receiver said in one line, for `status --check`.
 pub(super) fn headline(worst: &WorstView, now_ms: u64) -> String {
-    sentence(worst, &what(worst), now_ms)
+    let line = sentence(worst, &what(worst), now_ms);
+    match said(worst) {
+        Some(words) => format!("{line}: {words}"),
+        None => line,
+    }
 }
 
 /// The condition of one endpoint: a line, and what the receiver said unless all is well.
-pub(in crate::ctl) fn condition_lines(endpoint: &WorstView, is_well: bool) -> Vec<String> {
-    let now_ms = now_ms();
+pub(in crate::ctl) fn condition_lines(
+    endpoint: &WorstView,
+    is_well: bool,
+    terminal: Terminal,
+) -> Vec<String> {
+    let (now_ms, columns) = (now_ms(), terminal.width.unwrap_or(WIDTH));
     if is_well && endpoint.dead == 0 {
-        return vec![sentence(endpoint, &clean(&endpoint.condition.to_string()), now_ms)];
+        let line = sentence(endpoint, &clean(&endpoint.condition.to_string()), now_ms);
+        return folded(&line, columns);
     }
-    lines(endpoint, now_ms)
+    lines(endpoint, now_ms, columns)
 }
 
+/// What is wrong; how much waits, and for how long; since when. The most important stands first.
 fn sentence(worst: &WorstView, what: &str, now_ms: u64) -> String {
     let name = clean(&worst.endpoint);
-    let since = worst.since.map(|at| format!(" since {}", moment(Some(at), now_ms)));
-    let mut parts = vec![format!("{name}: {what}{}", since.unwrap_or_default())];
-
+    let mut parts = vec![format!("{name}: {what}")];
     if worst.waiting > 0 {
         let oldest = worst.oldest_waiting_at.map(|at| now_ms.saturating_sub(at.0));
         let oldest = oldest.map(|age| format!(" for up to {}", span(age)));
@@ -62,19 +73,31 @@ fn sentence(worst: &WorstView, what: &str, now_ms: u64) -> String {
     if worst.dead > 0 {
         parts.push(count(worst.dead, "dead letter"));
     }
+    if worst.since.is_some() {
+        parts.push(format!("since {}", moment(worst.since, now_ms)));
+    }
     parts.join(", ")
 }
 
-fn lines(worst: &WorstView, now_ms: u64) -> Vec<String> {
-    let mut lines = vec![headline(worst, now_ms)];
-    let error = worst.last_error.as_deref().map(clean);
-    let answer = worst.last_answer.as_deref().map(clean);
-    let words: Vec<String> = [error, answer].into_iter().flatten().collect();
-    if !words.is_empty() {
-        lines.push(words.join(": "));
+/// The last error, with what the receiver answered then.
+fn said(worst: &WorstView) -> Option<String> {
+    let words = [worst.last_error.as_deref(), worst.last_answer.as_deref()];
+    let words: Vec<String> = words.into_iter().flatten().map(clean).collect();
+    (!words.is_empty()).then(|| words.join(": "))
+}
+
+fn lines(worst: &WorstView, now_ms: u64, columns: usize) -> Vec<String> {
+    let mut lines = folded(&sentence(worst, &what(worst), now_ms), columns);
+    if let Some(words) = said(worst) {
+        // A word may be longer than a line.
+        let words = folded(&shortened(&words, columns * ERROR_LINES), columns);
+        lines.extend(words.iter().map(|line| shortened(line, columns)));
     }
-    if worst.next_probe_at.is_some() {
-        lines.push(format!("next probe {}", time(worst.next_probe_at, now_ms)));
+    if let Some(at) = worst.next_probe_at {
+        lines.push(match at.0 <= now_ms && worst.waiting == 0 {
+            true => "nothing waits: it is probed with the next event".to_owned(),
+            false => format!("next probe {}", time(Some(at), now_ms)),
+        });
     }
     lines
 }

@@ -1,3 +1,4 @@
+mod fitting;
 mod screens;
 
 use std::io::{Read, Write};

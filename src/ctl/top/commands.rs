@@ -25,6 +25,8 @@ pub enum TopQuery {
     Status,
     History,
     Endpoints,
+    /// Those with which something is wrong.
+    TroubledEndpoints,
     Sources,
     DeadLetters,
     /// The deliveries that wait, for the shape of the backlog.

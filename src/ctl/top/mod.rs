@@ -1,7 +1,8 @@
 //! `top`: the live screen.
 //!
-//! Limits: 1,000 rows of each list, 10,000 deliveries of the shape of a backlog and of one action,
-//! 1,000 lines of the tail. One request to the daemon at a time, beside the tail.
+//! Limits: 1,000 dead letters, 10,000 deliveries of the shape of a backlog and of one action, 1,000
+//! lines of the tail; of endpoints and sources all that there can be. One request to the daemon at
+//! a time, beside the tail.
 //!
 //! Invariants: what is shown and done is decided in [`model`], a value that knows neither a
 //! terminal nor a daemon. Nothing is changed without a question that says how much. Text from

@@ -94,7 +94,9 @@ impl TopModel {
 
         let mut queries = vec![TopQuery::Status];
         match self.screen {
-            TopScreen::Overview => queries.extend([TopQuery::History, TopQuery::Endpoints]),
+            TopScreen::Overview => {
+                queries.extend([TopQuery::History, TopQuery::TroubledEndpoints]);
+            }
             TopScreen::Endpoints => queries.push(TopQuery::Endpoints),
             TopScreen::Sources => queries.push(TopQuery::Sources),
             TopScreen::Dead => queries.push(TopQuery::DeadLetters),
@@ -160,7 +162,12 @@ impl TopModel {
         }
 
         let what = deliveries(count);
-        let letters = format!("{count} dead letter{}", if count == 1 { "" } else { "s" });
+        let plural = if count == 1 { "" } else { "s" };
+        let letters = format!("{count} dead letter{plural}");
+        let chosen = match self.data.dead_in_all() {
+            Some(all) => format!("{count} of {all} dead letters"),
+            None => letters.clone(),
+        };
         let question = match &action {
             TopAction::Hold(names) => {
                 format!("Hold {}? {what} wait until it is released.", names.join(", "))
@@ -170,8 +177,8 @@ impl TopModel {
             }
             TopAction::RetryWaiting(name) => format!("Attempt {what} of {name} now?"),
             TopAction::DiscardOf(name) => format!("Discard {letters} of {name} for good?"),
-            TopAction::RetryDead(_) => format!("Attempt {letters} again?"),
-            TopAction::DiscardDead(_) => format!("Discard {letters} for good?"),
+            TopAction::RetryDead(_) => format!("Attempt {chosen} again?"),
+            TopAction::DiscardDead(_) => format!("Discard {chosen} for good?"),
             TopAction::Retry(id) => format!("Attempt {id} now?"),
             TopAction::Cancel(id) => format!("Cancel {id}? It is not delivered any more."),
         };

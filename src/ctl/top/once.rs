@@ -5,6 +5,7 @@ use ratatui::backend::TestBackend;
 use serde_json::{Map, Value};
 
 use super::commands::{TopAnswer, TopCommand};
+use super::data::ROWS;
 use super::model::TopModel;
 use super::view::{TopStyle, draw};
 use super::worker;
@@ -63,12 +64,14 @@ pub fn json(client: &AdminClient) -> Result<Value, CtlError> {
     for (name, target) in [("status", "/v1/status"), ("history", "/v1/history?since=1h")] {
         all.insert(name.to_owned(), client.get(target)?.view()?);
     }
-    for (name, target) in
-        [("endpoints", "/v1/endpoints"), ("sources", "/v1/sources"), ("dead_letters", "/v1/dlq")]
-    {
+    let letters = path("/v1/dlq", &[("limit", Some(ROWS.to_string()))]);
+    for (name, target) in [
+        ("endpoints", "/v1/endpoints"),
+        ("sources", "/v1/sources"),
+        ("dead_letters", letters.as_str()),
+    ] {
         let mut rows = Vec::new();
-        let target = path(target, &[("limit", Some(worker::ROWS.to_string()))]);
-        client.list(&target, &mut |row| {
+        client.list(target, &mut |row| {
             rows.push(row.view()?);
             Ok(())
         })?;

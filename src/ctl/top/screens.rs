@@ -8,7 +8,7 @@ use crate::api::views::{
     DeliveryView, EndpointCondition, EndpointView, SourceView, TailView, Tolerant,
 };
 use crate::ctl::args::TopScreen;
-use crate::ctl::table::{clean, local, relative, span};
+use crate::ctl::table::{clean, local_short, relative, span};
 use crate::ctl::terminal::Tone;
 
 /// A column: its title, its width (0: what is left), and whether it is a number.
@@ -86,7 +86,7 @@ const SHAPE: &[TopColumn] = &[
     number("<640", 5),
     number("640+", 5),
 ];
-const TAIL: &[TopColumn] = &[text("TIME", 12), text("WHAT", 4), text("WHERE", 16), text("", 0)];
+const TAIL: &[TopColumn] = &[text("TIME", 14), text("WHAT", 4), text("WHERE", 16), text("", 0)];
 
 impl TopScreen {
     pub const ALL: [Self; 6] =
@@ -167,12 +167,11 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
     let activity = endpoint.activity.as_ref();
     let condition = activity.map(|activity| &activity.condition);
     let (waiting, dead) = activity.map_or((0, 0), |activity| (activity.waiting, activity.dead));
-    let oldest_ms = endpoint.lag.map_or(0, |lag| lag.lag_ms);
+    let oldest_ms = oldest_ms(endpoint, data);
     let next = activity.and_then(|activity| {
-        [activity.next_probe_at, activity.paused_until, activity.rate_next_at]
-            .into_iter()
-            .flatten()
-            .next()
+        // Where nothing waits, the next event is the probe.
+        let probe = activity.next_probe_at.filter(|at| waiting > 0 || at.0 > data.now_ms);
+        [probe, activity.paused_until, activity.rate_next_at].into_iter().flatten().next()
     });
     let fails = activity.is_some_and(|now| now.failures_in_row > 0 && now.waiting > 0);
     let reason = activity.filter(|now| fails || !is_well(Some(&now.condition), now.dead));
@@ -208,6 +207,18 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
             word(reason.unwrap_or_default()),
         ],
     }
+}
+
+/// How long its oldest delivery has waited: as `status` has it, where it does; for the others the
+/// daemon says only for how much of that time it ran.
+fn oldest_ms(endpoint: &EndpointView, data: &TopData) -> u64 {
+    let mut worst = data.status.iter().flat_map(|status| &status.worst);
+    let named = worst.find(|worst| worst.endpoint == endpoint.name);
+    let since = named.and_then(|worst| worst.oldest_waiting_at);
+    since.map_or_else(
+        || endpoint.lag.map_or(0, |lag| lag.lag_ms),
+        |at| data.now_ms.saturating_sub(at.0),
+    )
 }
 
 /// An error, with what the receiver answered where `status` has it.
@@ -307,11 +318,8 @@ fn of_shape(data: &TopData) -> Vec<TopRow> {
 
 fn of_tail(line: &(u64, TailView)) -> Option<TopRow> {
     let (number, line) = line;
-    // With the day and the zone: the last line may be of yesterday.
-    let time = |at: u64| {
-        let local = local(at);
-        word(local.get(5..).unwrap_or_default())
-    };
+    // With the day: the last line may be of yesterday.
+    let time = |at: u64| word(local_short(at));
     let row = |key: String, tone, cells: [TopCell; 4]| TopRow { key, tone, cells: cells.into() };
 
     Some(match line {

@@ -26,7 +26,8 @@ pub struct TopStyle {
 
 /// Between two columns.
 const GAP: usize = 1;
-/// Lines above and below what is listed.
+/// Lines above what is listed, and with the one below it.
+const HEAD_LINES: usize = 2;
 const FRAME_LINES: usize = 3;
 
 /// Lines from which on a screen has all numbers of the overview, and those that others leave out.
@@ -62,6 +63,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &TopModel, style: TopStyle) {
         TopMode::Detail { from, .. } => detail(model, *from, width, body),
         _ => listing(model, width, body, style),
     });
+    if model.away.is_some() {
+        // What is shown was true before the daemon went.
+        let dim = |line: Line<'static>| line.patch_style(Style::new().add_modifier(Modifier::DIM));
+        let body = lines.split_off(lines.len().min(HEAD_LINES));
+        lines.extend(body.into_iter().map(dim));
+    }
     lines.truncate(height.saturating_sub(1));
     lines.resize(height.saturating_sub(1), Line::default());
     lines.push(foot(model, width, style));
@@ -78,6 +85,10 @@ fn head(model: &TopModel, width: usize, style: TopStyle) -> Line<'static> {
     };
     let deliveries = &status.deliveries;
     let accepting = match &status.reason {
+        _ if model.away.is_some() => {
+            let age_ms = model.data.now_ms.saturating_sub(model.data.answered_ms);
+            format!("NO ANSWER, as of {} ago", span(age_ms.max(1000)))
+        }
         _ if status.accepting => "accepting".to_owned(),
         Some(reason) => format!("NOT ACCEPTING ({})", clean(reason)),
         None => "NOT ACCEPTING".to_owned(),
@@ -92,7 +103,8 @@ fn head(model: &TopModel, width: usize, style: TopStyle) -> Line<'static> {
         deliveries.dead,
         size(status.log.left_bytes),
     );
-    let alarm = if status.accepting { Style::default() } else { style.tone(Tone::Bad) };
+    let is_well = status.accepting && model.away.is_none();
+    let alarm = if is_well { Style::default() } else { style.tone(Tone::Bad) };
     Line::styled(padded(&text, width), bar().patch(alarm))
 }
 
@@ -170,6 +182,15 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
     if model.screen == TopScreen::Overview {
         lines.extend(overview(model, (width, height), style));
     }
+    if !is_known(model) {
+        lines.push(Line::raw("…"));
+        return lines;
+    }
+    if let Some(all) = model.data.dead_in_all().filter(|_| model.screen == TopScreen::Dead) {
+        let newest = model.data.dead.len();
+        let title = format!("the newest {newest} of {all} dead letters; `dlq list` has them all");
+        lines.push(Line::raw(shortened(&title, width)));
+    }
     if model.screen == TopScreen::Shape {
         let (count, all) = (model.data.waiting.len(), model.data.is_all);
         let what = if all { "all that wait" } else { "the newest of them only" };
@@ -183,7 +204,7 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
     if rows.is_empty() {
         let what = match model.screen {
             _ if !model.listing().filter.is_empty() => "no row matches the filter (Esc ends it)",
-            TopScreen::Overview if model.data.endpoints.is_empty() => "no endpoints",
+            TopScreen::Overview | TopScreen::Endpoints if has_no_endpoints(model) => "no endpoints",
             TopScreen::Overview => "every endpoint is well",
             TopScreen::Dead => "no dead letters",
             TopScreen::Tail => "nothing has happened yet",
@@ -202,6 +223,22 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
         lines.push(row_line(row, &columns, (n == chosen, is_marked), style));
     }
     lines
+}
+
+/// Whether the daemon has answered what the view is made of.
+fn is_known(model: &TopModel) -> bool {
+    let known = model.data.known;
+    match model.screen {
+        TopScreen::Overview | TopScreen::Endpoints => known.endpoints,
+        TopScreen::Sources => known.sources,
+        TopScreen::Dead => known.dead,
+        TopScreen::Shape => known.waiting,
+        TopScreen::Tail => true,
+    }
+}
+
+fn has_no_endpoints(model: &TopModel) -> bool {
+    model.data.status.as_ref().is_some_and(|status| status.endpoints == 0)
 }
 
 /// The numbers of the last hour, with small plots: on a small screen only the most important ones,

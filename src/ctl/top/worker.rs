@@ -7,19 +7,19 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::commands::{TopAction, TopAnswer, TopCommand, TopQuery};
+use super::data::ROWS;
 use crate::api::values::Text;
 use crate::api::views::{
     CancelView, DeliveryView, DiscardView, EndpointView, LeftOutView, RetryView, TailView, Tolerant,
 };
 use crate::api::{DeadLettersBody, DeliveryFilter, EmptyBody, IdsBody};
 use crate::ctl::answer::Answer;
+use crate::ctl::bulk::slice_of;
 use crate::ctl::client::{AdminClient, path, resource};
 use crate::ctl::error::CtlError;
 use crate::ctl::table::{count, deliveries};
 use crate::model::DeliveryId;
 
-/// Rows of a list that are shown.
-pub const ROWS: usize = 1000;
 /// Deliveries that a shape is made of, and that one action takes.
 const WAITING: usize = 10_000;
 /// Deliveries that one request may name.
@@ -92,9 +92,16 @@ pub fn ask(client: &AdminClient, query: &TopQuery) -> Result<TopAnswer, CtlError
         TopQuery::History => {
             TopAnswer::History(Box::new(client.get("/v1/history?since=1h")?.view()?))
         }
-        TopQuery::Endpoints => TopAnswer::Endpoints(list(client, &limited("/v1/endpoints"))?),
-        TopQuery::Sources => TopAnswer::Sources(list(client, &limited("/v1/sources"))?),
-        TopQuery::DeadLetters => TopAnswer::DeadLetters(list(client, &limited("/v1/dlq"))?),
+
+        // Of these there are so few that all can be shown, and none that fails is missing.
+        TopQuery::Endpoints => TopAnswer::Endpoints(list(client, "/v1/endpoints")?),
+        TopQuery::TroubledEndpoints => TopAnswer::Endpoints(troubled(client)?),
+        TopQuery::Sources => TopAnswer::Sources(list(client, "/v1/sources")?),
+        TopQuery::DeadLetters => {
+            let target = path("/v1/dlq", &[("limit", Some(ROWS.to_string()))]);
+            TopAnswer::DeadLetters(list(client, &target)?)
+        }
+
         TopQuery::Waiting => {
             let deliveries = waiting(client, None)?;
             let is_all = deliveries.len() < WAITING;
@@ -107,8 +114,12 @@ pub fn ask(client: &AdminClient, query: &TopQuery) -> Result<TopAnswer, CtlError
     })
 }
 
-fn limited(list: &str) -> String {
-    path(list, &[("limit", Some(ROWS.to_string()))])
+fn troubled(client: &AdminClient) -> Result<Vec<EndpointView>, CtlError> {
+    match list(client, "/v1/endpoints?state=troubled") {
+        // An older daemon knows no such state.
+        Err(CtlError::Usage(_)) => list(client, "/v1/endpoints"),
+        listed => listed,
+    }
 }
 
 fn list<V: DeserializeOwned>(client: &AdminClient, target: &str) -> Result<Vec<V>, CtlError> {
@@ -149,7 +160,7 @@ fn waiting(client: &AdminClient, endpoint: Option<&str>) -> Result<Vec<DeliveryV
 fn counted(client: &AdminClient, action: TopAction) -> TopAnswer {
     let number = match &action {
         TopAction::Hold(names) | TopAction::Release(names) => waiting_of(client, names),
-        TopAction::RetryWaiting(name) => waiting(client, Some(name)).map(|found| found.len()),
+        TopAction::RetryWaiting(name) => to_retry(client, name),
         TopAction::DiscardOf(name) => {
             let body = DeadLettersBody { dry_run: true, ..letters_of(name) };
             let answer = client.post("/v1/dlq/discard", &body);
@@ -162,6 +173,19 @@ fn counted(client: &AdminClient, action: TopAction) -> TopAnswer {
         Ok(number) => TopAnswer::Counted(action, number),
         Err(error) => TopAnswer::Failed(error.to_string()),
     }
+}
+
+/// How many of those that wait for an endpoint can be attempted now.
+fn to_retry(client: &AdminClient, name: &str) -> Result<usize, CtlError> {
+    let ids: Vec<_> = waiting(client, Some(name))?.into_iter().map(|d| d.id).collect();
+    let mut count = 0;
+    for slice in ids.chunks(slice_of(ids.len()).min(SLICE)) {
+        let body = IdsBody { dry_run: true, ..named(slice) };
+        let found: RetryView = client.post("/v1/deliveries/retry", &body)?.view()?;
+        let left_out: usize = found.left_out.iter().map(|left| left.count).sum();
+        count += found.matched.saturating_sub(left_out);
+    }
+    Ok(count)
 }
 
 fn waiting_of(client: &AdminClient, names: &[String]) -> Result<usize, CtlError> {

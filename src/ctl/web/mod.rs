@@ -60,7 +60,7 @@ pub(super) fn web(client: &AdminClient, out: &mut Output, args: &WebArgs) -> Res
     client.get("/v1/version")?.view::<VersionView>()?;
     let (session, token) = PageSession::open()?;
 
-    let socket = client.reachable_socket()?.to_owned();
+    let route = client.route()?;
 
     client.wait_for(async {
         let mut terminate = signal(SignalKind::terminate())
@@ -71,7 +71,7 @@ pub(super) fn web(client: &AdminClient, out: &mut Output, args: &WebArgs) -> Res
         announce(out, &url, address)?;
         let opened = if args.no_open { None } else { OpenedBrowser::open(&url) };
 
-        let server = PageServer::new(socket, session);
+        let server = PageServer::new(route, session);
         tokio::select! {
             () = server.serve(listener) => {}
             _ = tokio::signal::ctrl_c() => {}

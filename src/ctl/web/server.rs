@@ -1,7 +1,6 @@
 //! The server: connections within their limit, and what each request leads to.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,8 @@ use super::gate::{Asked, PageRefusal, check, is_loaded_ahead};
 use super::proxy::{PATIENCE, PassedBody, read, upstream_path};
 use super::session::PageSession;
 use super::stream::{LiveRequest, relay};
-use crate::ctl::client;
+use crate::ctl::client::{self, SocketRoute};
+use crate::ctl::error::CtlError;
 use crate::model::limits;
 
 /// After a failed accept (no file descriptors left), before the next.
@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const METHODS: &str = "GET, POST, PATCH, DELETE";
 
 pub(super) struct PageServer {
-    socket: PathBuf,
+    route: SocketRoute,
     session: PageSession,
     connections: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -41,9 +41,9 @@ pub(super) struct PageServer {
 }
 
 impl PageServer {
-    pub(super) fn new(socket: PathBuf, session: PageSession) -> Arc<Self> {
+    pub(super) fn new(route: SocketRoute, session: PageSession) -> Arc<Self> {
         Arc::new(Self {
-            socket,
+            route,
             session,
             connections: Arc::new(Semaphore::new(limits::WEB_CONNECTIONS)),
             streams: Arc::new(Semaphore::new(limits::WEB_STREAMS)),
@@ -153,6 +153,15 @@ impl PageServer {
         self.ask(head.method.clone(), &target, body).await
     }
 
+    async fn request(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CtlError> {
+        client::request(self.route.ready().await?, method, target, body).await
+    }
+
     /// Asks the daemon, and passes on what it answers.
     async fn ask(
         &self,
@@ -163,7 +172,7 @@ impl PageServer {
         // The semaphore is never closed.
         let permit = self.requests.clone().acquire_owned().await;
         let permit = permit.map_err(|_| PageRefusal::TooSlow)?;
-        let answered = client::request(&self.socket, method, target, body).await;
+        let answered = self.request(method, target, body).await;
 
         Ok(match answered {
             Ok(answer) => {
@@ -179,7 +188,7 @@ impl PageServer {
     async fn live(&self, live: LiveRequest) -> Result<Response<PageBody>, PageRefusal> {
         let permit = self.streams.clone().try_acquire_owned();
         let permit = permit.map_err(|_| PageRefusal::TooManyStreams)?;
-        let asked = client::request(&self.socket, Method::GET, &live.path, Bytes::new());
+        let asked = self.request(Method::GET, &live.path, Bytes::new());
         let answer = match asked.await {
             Ok(answer) => answer,
             Err(error) => return Ok(unreachable(&error)),
@@ -201,6 +210,7 @@ impl PageServer {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -224,7 +234,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let (session, _) = PageSession::open().expect("random numbers");
-        let server = PageServer::new("/nowhere".into(), session);
+        let server = PageServer::new(PathBuf::from("/nowhere").into(), session);
         let all = u32::try_from(limits::WEB_CONNECTIONS).expect("few");
         let held = server.connections.clone().try_acquire_many_owned(all).expect("all of them");
         tokio::spawn(Arc::clone(&server).serve(listener));

@@ -49,7 +49,11 @@ impl CommandResult {
             (Some(code), _) => (again, Some(format!("exit {code}"))),
             (None, signal) => {
                 let signal = signal.map_or_else(|| "?".to_owned(), |signal| signal.to_string());
-                (again, Some(format!("ended by signal {signal}")))
+                let helper = match end.is_unsupervised {
+                    true => " with its helper, so that processes of it may be left",
+                    false => "",
+                };
+                (again, Some(format!("ended by signal {signal}{helper}")))
             }
         };
 

@@ -87,7 +87,7 @@ impl RunningCommand {
     }
 
     /// How the command ended, or why it did not begin. A signal that ended its supervisor was meant
-    /// for the command, which shares its process group.
+    /// for the command, which shares its process group, or came from it.
     pub fn end(&mut self) -> io::Result<Result<CommandExit, String>> {
         let Some(mut child) = self.supervisor.take() else {
             return Err(io::ErrorKind::NotFound.into());
@@ -101,7 +101,8 @@ impl RunningCommand {
             .take()
             .map_or(Ok(0), |mut report| read_what_is_there(&mut report, &mut text))?;
         let report = supervise::read_report(&String::from_utf8_lossy(&text[..read]));
-        Ok(report.unwrap_or(Ok(CommandExit { exit: None, signal: status.signal() })))
+        let killed = CommandExit { exit: None, signal: status.signal(), is_unsupervised: true };
+        Ok(report.unwrap_or(Ok(killed)))
     }
 
     /// Ends the command and all that it started, and waits for that.

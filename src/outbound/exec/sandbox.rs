@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn exit(code: i32) -> CommandExit {
-        CommandExit { exit: Some(code), signal: None }
+        CommandExit { exit: Some(code), ..CommandExit::default() }
     }
 
     #[test]
@@ -215,8 +215,12 @@ mod tests {
             (exit(1), "nice: cannot set niceness: Operation not permitted", "@resources"),
             (exit(1), "unshare: unshare failed: Operation not permitted", "RestrictNamespaces=no"),
             (exit(133), "Trace/breakpoint trap", "MemoryDenyWriteExecute=no"),
-            (CommandExit { exit: None, signal: Some(5) }, "", "MemoryDenyWriteExecute=no"),
-            (CommandExit { exit: None, signal: Some(31) }, "", "SystemCallFilter="),
+            (
+                CommandExit { signal: Some(5), ..CommandExit::default() },
+                "",
+                "MemoryDenyWriteExecute=no",
+            ),
+            (CommandExit { signal: Some(31), ..CommandExit::default() }, "", "SystemCallFilter="),
             (exit(1), "chown: changing ownership: Operation not permitted", "SystemCallFilter="),
             (exit(1), "sudo: The \"no new privileges\" flag is set", "hookbox-consume@.service"),
         ] {

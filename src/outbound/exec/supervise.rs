@@ -46,6 +46,8 @@ pub const NOT_STARTED: &str = "hookbox-command-not-started";
 pub struct CommandExit {
     pub exit: Option<i32>,
     pub signal: Option<i32>,
+    /// Its supervisor was killed: what had left the process group may go on.
+    pub is_unsupervised: bool,
 }
 
 /// The arguments behind the program's own that make it supervise this command.
@@ -155,7 +157,11 @@ fn attend(command: Pid) -> io::Result<CommandExit> {
 }
 
 fn end_of(status: WaitStatus) -> CommandExit {
-    CommandExit { exit: status.exit_status(), signal: status.terminating_signal() }
+    CommandExit {
+        exit: status.exit_status(),
+        signal: status.terminating_signal(),
+        ..CommandExit::default()
+    }
 }
 
 /// Kills all that the command started. What is killed leaves its own children to this process,
@@ -237,8 +243,8 @@ pub fn read_report(text: &str) -> Option<Result<CommandExit, String>> {
         let (how, number) = line.strip_prefix(ENDED)?.trim().split_once(' ')?;
         let number = Some(number.parse().ok()?);
         match how {
-            "exit" => Some(Ok(CommandExit { exit: number, signal: None })),
-            _ => Some(Ok(CommandExit { exit: None, signal: number })),
+            "exit" => Some(Ok(CommandExit { exit: number, ..CommandExit::default() })),
+            _ => Some(Ok(CommandExit { signal: number, ..CommandExit::default() })),
         }
     })
 }
@@ -261,11 +267,11 @@ pub mod tests {
     fn its_report_is_understood() {
         assert_eq!(
             read_report("\nrunning 1 test\nhookbox-command-ended exit 3\n"),
-            Some(Ok(CommandExit { exit: Some(3), signal: None }))
+            Some(Ok(CommandExit { exit: Some(3), ..CommandExit::default() }))
         );
         assert_eq!(
             read_report("hookbox-command-ended signal 9\n"),
-            Some(Ok(CommandExit { exit: None, signal: Some(9) }))
+            Some(Ok(CommandExit { signal: Some(9), ..CommandExit::default() }))
         );
         assert_eq!(
             read_report("hookbox-command-not-started no such file\n"),

@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use crate::model::ConnectSettings;
 use crate::outbound::failure::AttemptFailure;
 use crate::outbound::settings::OutboundError;
-use crate::outbound::tls_words::{explain, explain_tls};
+use crate::outbound::tls_words::{explain, explain_pem, explain_tls};
 
 use super::certificate::is_authority;
 use super::certificate_check::{CertificateCheck, Trusted};
@@ -225,8 +225,9 @@ impl EndpointTls {
             .map_err(|why| format!("--client-cert {}: {why}", cert.display()))?;
         let key = PrivateKeyDer::from_pem_file(key).map_err(|e| {
             format!(
-                "--client-key {}: {e}: it must be a readable file with a private key in PEM form",
-                key.display()
+                "--client-key {}: {}: it must be a readable file with a private key in PEM form",
+                key.display(),
+                explain_pem(&e)
             )
         })?;
         Ok(Some((chain, key)))
@@ -248,9 +249,11 @@ fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, OutboundError> {
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|e| format!("{e}: it must be a readable file of certificates in PEM form"))?;
+    let certificates: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| {
+            let why = explain_pem(&e);
+            format!("{why}: it must be a readable file of certificates in PEM form")
+        })?;
     if certificates.is_empty() {
         return Err(
             "no certificate is in it: it must hold PEM blocks (BEGIN CERTIFICATE)".to_owned()

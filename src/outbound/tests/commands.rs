@@ -45,10 +45,16 @@ async fn exit_codes_say_what_becomes_of_the_delivery() {
         ),
         ("exit 1", AGAIN, Some("exit 1")),
         ("kill -9 $$", AGAIN, Some("ended by signal 9")),
+        (
+            "kill -9 $PPID; sleep 600",
+            AGAIN,
+            Some("ended by signal 9 with its helper, so that processes of it may be left"),
+        ),
     ] {
         let report = run(script).await;
         assert_eq!((report.outcome, report.error.as_deref()), (outcome, error), "{script}");
     }
+
     assert_eq!(run("kill -9 $$").await.command.map(|c| (c.exit, c.signal)), Some((None, Some(9))));
 }
 

@@ -37,6 +37,39 @@ fn a_dead_letter_is_retried_and_delivered() {
     assert_eq!(daemon.json(&["delivery", "show", &id])["attempts"], 3);
 }
 
+#[test]
+fn those_of_a_deleted_endpoint_are_named_with_what_can_be_done() {
+    let home = Home::new();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    with_dead(&daemon, &receiver, 2);
+    let troubled = daemon.lines(&["endpoint", "list", "--state", "troubled"]);
+    assert_eq!(text(&troubled[0], "name"), "app");
+    daemon.json(&["endpoint", "delete", "app"]);
+    assert!(daemon.lines(&["endpoint", "list", "--state", "troubled"]).is_empty());
+
+    let status = daemon.json(&["status"]);
+    let deleted = &status["deleted_with_dead"][0];
+    assert_eq!((text(deleted, "endpoint"), &deleted["dead"]), ("app", &2.into()), "{status}");
+    assert_eq!(status["deliveries"]["dead_of_deleted"], 2);
+    let check = daemon.ctl().run(&["status", "--check"]).expect(1).stdout;
+    assert!(check.contains("hookboxctl dlq discard --endpoint app"), "{check}");
+    let metrics = daemon.done(&["metrics"]).stdout;
+    assert!(metrics.contains("hookbox_dead_letters{endpoint=\"\"} 2\n"), "{metrics}");
+
+    // What explains one recommends nothing that is refused.
+    let dead = &daemon.lines(&["dlq", "list", "--endpoint", "app"])[0];
+    let why = daemon.done(&["delivery", "explain", text(dead, "id")]).stdout;
+    let replay = format!("hookboxctl replay --event {} --to ENDPOINT", text(dead, "event"));
+    assert!(why.contains(&replay) && !why.contains("dlq retry"), "{why}");
+    let none = daemon.done(&["dlq", "list", "--endpoint", "app", "--type", "*x"]).stdout;
+    assert_eq!(none, "No dead letters match.\n");
+
+    daemon.json(&["dlq", "discard", "--endpoint", "app"]);
+    assert_eq!(daemon.json(&["status"])["deleted_with_dead"], serde_json::json!([]));
+    daemon.ctl().run(&["status", "--check"]).expect(0);
+}
+
 /// On a lane they wait for each other, so the order in which they are brought back is that in which
 /// they arrive.
 #[test]

@@ -175,9 +175,70 @@ fn what_is_forwarded_to_the_same_daemon_does_not_go_round_for_ever() {
     listening.interrupt();
 }
 
+#[test]
+fn what_is_asked_for_has_an_endpoint_of_its_own_that_stays() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "a");
+    open_source(&daemon, "b");
+    let mut of_a = Listening::start(&daemon, &["--keep", "--source", "a"]);
+    let mut of_b = Listening::start(&daemon, &["--keep", "--source", "b"]);
+    until("an endpoint each", SOON, || (endpoints(&daemon).len() == 2).then_some(()));
+
+    // Neither gets what the other one asked for, however long they run beside each other.
+    let ids = |source: &str| -> Vec<String> {
+        let post = |_| daemon.accept(&format!("/in/{source}"), &[], source.as_bytes());
+        (0..3).map(post).collect()
+    };
+    let (a, b) = (ids("a"), ids("b"));
+    for (listening, expected) in [(&mut of_a, a), (&mut of_b, b)] {
+        let seen: Vec<String> =
+            expected.iter().map(|_| text(&listening.next(), "event").to_owned()).collect();
+        assert_eq!(seen, expected);
+    }
+    of_a.interrupt();
+    of_b.interrupt();
+    assert_eq!(endpoints(&daemon).len(), 2);
+}
+
+#[test]
+fn a_connection_that_is_lost_is_reported_and_made_again() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    let script = home.write("ssh.sh", SSH);
+    let ssh = home.program(&script, "bin/ssh");
+    let path = format!("{}:/usr/bin:/bin", home.path().join("bin").display());
+    let mut command = program(&built("hookboxctl"));
+    command.arg("--socket").arg(format!("ssh://me@box{}", daemon.ctl().socket.display()));
+    command.args(["--json", "listen", "--keep"]).env("PATH", path);
+    command.env("XDG_RUNTIME_DIR", home.path());
+    let mut child = command.spawn().expect("it starts");
+    let mut notes = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let mut note = || notes.next().expect("a line").expect("text");
+    assert!(note().contains("Listening to all sources"));
+    let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut listening = Listening { child, lines };
+    let given = |what: &str| std::fs::read_to_string(format!("{ssh}.{what}")).expect("readable");
+    assert!(!given("args").contains("BatchMode"));
+
+    // The daemon and ssh go; another daemon comes, and another ssh, which may ask for nothing.
+    await_endpoint(&daemon);
+    signal(given("pid").trim().parse().expect("a number"), Signal::KILL);
+    daemon.kill();
+    assert!(note().contains("the connection was lost; connecting again"));
+    let daemon = home.start();
+    while note() != "hookboxctl: connected again" {}
+    assert!(given("args").contains("BatchMode=yes"));
+    let id = daemon.accept("/in/in", &[], b"1");
+    assert_eq!(text(&listening.next(), "event"), id);
+    listening.interrupt();
+}
+
 /// A stand-in for ssh that knows one host, and reaches its socket by a link.
 const SSH: &str = r#"#!/bin/sh
 printf '%s\n' "$@" > "$0.args"
+echo $$ > "$0.pid"
 while [ $# -gt 0 ]; do
     case "$1" in
         -L) link=$2; shift ;;

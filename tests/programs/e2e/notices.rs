@@ -37,7 +37,7 @@ fn an_endpoint_that_lags_is_reported_once_over_a_restart_and_again_when_it_has_c
 
     let lagging = notice(&receiver, "/mail", "hookbox.endpoint.lagging");
     assert_eq!((text(&lagging, "endpoint"), &lagging["waiting"]), ("app", &1.into()), "{lagging}");
-    assert_eq!(text(&lagging, "last_error"), "answered 500");
+    assert_eq!(text(&lagging, "last_error"), "answered 500: as the script says");
     daemon.await_log("an endpoint lags");
     drop(daemon);
 
@@ -77,7 +77,8 @@ fn failing_recovered_and_held_are_notices_for_those_who_ask() {
         daemon.accept("/in/in", &[], format!("{n}").as_bytes());
     }
     let failing = notice(&receiver, "/mail", "hookbox.endpoint.failing");
-    assert_eq!((text(&failing, "endpoint"), text(&failing, "last_error")), ("app", "answered 500"));
+    let (endpoint, error) = (text(&failing, "endpoint"), text(&failing, "last_error"));
+    assert_eq!((endpoint, error), ("app", "answered 500: as the script says"));
 
     let shown = daemon.json(&["endpoint", "show", "app"]);
     assert_eq!(text(&shown, "condition"), "failing");

@@ -96,7 +96,10 @@ fn the_services_of_the_page_get_what_they_ask_for() {
 
     let body = |seen: Seen| -> Value { serde_json::from_slice(&seen.body).expect("JSON") };
     let said = body(of(slack, "hookbox.endpoint.lagging"));
-    assert_eq!(said, json!({"text": "*hookbox.endpoint.lagging* app"}));
+    let alarm = text(&said, "text");
+    assert!(alarm.starts_with("*hookbox.endpoint.lagging* app\nanswered 500"), "{alarm}");
+    let over = body(of(slack, "hookbox.endpoint.caught_up"));
+    assert_eq!(over, json!({"text": "*hookbox.endpoint.caught_up* app"}));
 
     let opened = body(of(pager, "hookbox.endpoint.lagging"));
     let closed = body(of(pager, "hookbox.endpoint.caught_up"));
@@ -106,7 +109,8 @@ fn the_services_of_the_page_get_what_they_ask_for() {
     );
     assert_eq!(opened["dedup_key"], closed["dedup_key"]);
     assert_eq!(text(&opened, "routing_key"), "R0UT1NG");
-    assert_eq!(text(&opened["payload"], "summary"), "hookbox.endpoint.lagging app");
+    let summary = text(&opened["payload"], "summary");
+    assert!(summary.starts_with("hookbox.endpoint.lagging app answered 500"), "{summary}");
     assert_eq!(closed["payload"]["custom_details"]["delivered"], 1);
 }
 

@@ -49,7 +49,8 @@ fn show_one(scan: &LogScan, id: EventId) -> Result<EventDetailView, Problem> {
         endpoint: endpoint_name(&scan.admin, snapshot.delivery.endpoint),
         state: snapshot.state.into(),
     };
-    let deliveries = scan.delivery_views(&deliveries)?.iter().map(delivery).collect();
+    let deliveries: Vec<_> = scan.delivery_views(&deliveries)?.iter().map(delivery).collect();
+    let goes_nowhere = deliveries.is_empty();
     Ok(EventDetailView {
         summary,
         request_line: request_line(&event),
@@ -58,7 +59,7 @@ fn show_one(scan: &LogScan, id: EventId) -> Result<EventDetailView, Problem> {
         headers: headers_view(&event.headers),
         body_base64: STANDARD.encode(&event.body),
         deliveries,
-        remark: loop_remark(&event),
+        remark: loop_remark(&event).or_else(|| imported_remark(scan, id).filter(|_| goes_nowhere)),
         filter_too_expensive: undecided(scan, id.seq),
     })
 }
@@ -70,6 +71,17 @@ fn loop_remark(event: &Event) -> Option<String> {
         format!(
             "it has passed too many hookbox daemons (hookbox-hops: {hops}): it is stored but not \
              delivered; `hookboxctl replay --event {id} --to ENDPOINT` delivers it all the same"
+        )
+    })
+}
+
+/// What became of an event that was imported, and not matched with the endpoints of this daemon.
+fn imported_remark(scan: &LogScan, id: EventId) -> Option<String> {
+    let next = scan.log().read(id.seq + 1).ok().flatten();
+    matches!(next, Some(Record::EventImported { .. })).then(|| {
+        format!(
+            "it was imported without deliveries, and matched with no endpoint: `hookboxctl replay \
+             --event {id} --to ENDPOINT` delivers it"
         )
     })
 }

@@ -48,7 +48,9 @@ fn explain(scan: &LogScan, id: DeliveryId) -> Result<ExplainView, Problem> {
         attempts = shown.delivery.attempts.unwrap_or(0);
         let status = shown.history.last().and_then(|last| last.status);
         let hint = secret_hint(scan, id, status);
-        reasons.push(ended(id, explained.state, &shown, &hint));
+        let directory = scan.admin.handle.directory();
+        let is_deleted = !directory.endpoints.iter().any(|known| known.id == id.endpoint);
+        reasons.push(ended(id, explained.state, &shown, (&hint, is_deleted)));
     }
     reasons.extend(last_error(scan, &explained, id)?);
 

@@ -13,16 +13,26 @@ pub struct SecretHint {
     pub old_secret_until: Option<Time>,
 }
 
-/// How it ended, in a sentence.
+/// How it ended, in a sentence; `is_deleted` says whether its endpoint is gone.
 pub fn ended(
     id: DeliveryId,
     state: DeliveryState,
     shown: &DeliveryDetailView,
-    hint: &SecretHint,
+    (hint, is_deleted): (&SecretHint, bool),
 ) -> ReasonView {
     match state {
         DeliveryState::Delivered => delivered(shown),
-        DeliveryState::Dead => dead(id, shown, hint),
+        DeliveryState::Dead => {
+            let again = match is_deleted {
+                false => format!("attempt it again with `hookboxctl dlq retry {id}`"),
+                true => format!(
+                    "its endpoint was deleted: deliver the event to another one with `hookboxctl \
+                     replay --event {} --to ENDPOINT`",
+                    shown.delivery.event
+                ),
+            };
+            dead(id, shown, hint, &again)
+        }
         _ => cancelled(state, shown),
     }
 }
@@ -40,7 +50,7 @@ fn delivered(shown: &DeliveryDetailView) -> ReasonView {
     ReasonView::new(text, &ReasonFacts::Delivered { number, at })
 }
 
-fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &SecretHint) -> ReasonView {
+fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &SecretHint, again: &str) -> ReasonView {
     let SecretHint { text: hint, old_secret_until } = hint;
     let old_secret_until = *old_secret_until;
     let Some(reason) = shown.delivery.reason.clone() else {
@@ -52,8 +62,8 @@ fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &SecretHint) -> Reason
     let answer = shown.history.last().and_then(|last| last.answer.as_ref());
     let words = answer.map(|words| format!(" ({words})")).unwrap_or_default();
     let text = format!(
-        "it was given up at {when}: {reason}{words}{hint}; attempt it again with `hookboxctl dlq \
-         retry {id}`, or drop it with `hookboxctl dlq discard {id}`"
+        "it was given up at {when}: {reason}{words}{hint}; {again}, or drop it with `hookboxctl \
+         dlq discard {id}`"
     );
     ReasonView::new(text, &ReasonFacts::Dead { at, reason: Some(reason), old_secret_until })
 }

@@ -3,6 +3,7 @@
 use super::{NOW, TopAnswer, TopCommand, TopScreen, TopWorld, ascii, id};
 use crate::api::views::TailView;
 use crate::ctl::top::commands::TopQuery;
+use crate::ctl::top::data::TopKnown;
 use crate::ctl::top::keys::TopKey;
 use crate::ctl::top::model::TopMode;
 
@@ -146,6 +147,8 @@ fn only_what_is_shown_is_asked_for_and_one_refresh_is_under_way_at_a_time() {
     world.model.answer(TopAnswer::Away("no daemon".to_owned()));
     world.model.answer(TopAnswer::Refreshed);
     assert!(world.screen().contains("no daemon"), "{}", world.screen());
+    let head = world.screen().lines().next().expect("a line").to_owned();
+    assert!(head.contains("NO ANSWER, as of 4s ago") && !head.contains("accepting"), "{head}");
     world.keys("j");
     assert!(world.screen().contains("no daemon"), "it stays for as long as it is true");
     assert_eq!(world.listed().len(), 30, "what was known stays");
@@ -159,6 +162,60 @@ fn only_what_is_shown_is_asked_for_and_one_refresh_is_under_way_at_a_time() {
     let delivery = TopQuery::Delivery(id(1));
     let expected = TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters, delivery]);
     assert_eq!(commands, [expected]);
+}
+
+#[test]
+fn what_was_not_answered_yet_is_not_said_to_be_nothing() {
+    for screen in TopScreen::ALL.into_iter().filter(|screen| *screen != TopScreen::Tail) {
+        let mut world = TopWorld::new(screen);
+        world.model.data.known = TopKnown::default();
+        world.model.data.waiting.clear();
+        let text = world.screen();
+        for wrong in ["0 deliveries", "nothing", "no endpoints", "no dead letters", "is well"] {
+            assert!(!text.contains(wrong), "{wrong}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_is_cut_says_of_how_many() {
+    let mut world = TopWorld::new(TopScreen::Dead);
+    assert!(!world.screen().contains("the newest"), "{}", world.screen());
+    let letters = (1..=1_000).map(|n| super::dead_letter(n, "bad")).collect();
+    world.model.answer(TopAnswer::DeadLetters(letters));
+    let mut status = super::status();
+    status.deliveries.dead = 2_600;
+    world.model.answer(TopAnswer::Status(Box::new(status)));
+    assert!(world.screen().contains("the newest 1000 of 2600 dead letters"), "{}", world.screen());
+    world.keys("*d");
+    assert!(world.screen().contains("Discard 1000 of 2600 dead letters for good?"));
+}
+
+#[test]
+fn the_time_of_a_line_of_the_tail_has_its_seconds() {
+    let mut world = TopWorld::new(TopScreen::Tail);
+    let at = crate::api::values::Time(NOW);
+    world.model.answer(TopAnswer::Tail(TailView::Duplicate {
+        at,
+        id: None,
+        source: None,
+        event_seq: 1,
+    }));
+    let time = crate::ctl::table::local_short(NOW);
+    assert!(world.screen().contains(&format!("{time} in ")), "{}", world.screen());
+}
+
+#[test]
+fn an_endpoint_that_status_names_has_waited_for_as_long_as_there() {
+    let mut world = TopWorld::new(TopScreen::Endpoints);
+    let mut status = serde_json::to_value(super::status()).expect("JSON");
+    status["worst"] = serde_json::json!([{
+        "endpoint": "bad", "condition": "failing", "held_reason": null, "since": null,
+        "waiting": 41, "dead": 0, "oldest_waiting_at": super::rfc3339(NOW - 7_200_000),
+        "last_error": null, "last_answer": null, "next_probe_at": null, "command": "",
+    }]);
+    world.model.answer(TopAnswer::Status(Box::new(super::view(status))));
+    assert!(world.screen().contains("failing          41      2h"), "{}", world.screen());
 }
 
 #[test]

@@ -8,6 +8,20 @@ export class Refusal extends Error {
   }
 }
 
+/** Before somebody who did not answer is asked again. */
+const AGAIN_MS = 3000;
+
+/** Whether nobody answered who may be back soon: the daemon, or hookboxctl web itself. */
+export function isAway(error) {
+  return error instanceof Refusal && [0, 502].includes(error.status);
+}
+
+/** Does it a little later, unless the view is left by then. */
+export function later(act, signal) {
+  const timer = setTimeout(act, AGAIN_MS);
+  signal.addEventListener("abort", () => clearTimeout(timer));
+}
+
 // The server's clock against this browser's: they may be two machines.
 let ahead = 0;
 

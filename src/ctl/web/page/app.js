@@ -1,6 +1,6 @@
 // The page: which view stands at which address, the keys, and what is the same in all views.
 
-import { hasKey, takeKey } from "./api.js";
+import { hasKey, isAway, later, takeKey } from "./api.js";
 import { badge, button, failure, h, replace } from "./dom.js";
 import { tell } from "./dialog.js";
 import { toggle } from "./live.js";
@@ -64,6 +64,7 @@ async function show() {
     if (signal.aborted) return;
     replace(main, h("h1", { tabindex: -1 }, title || id), failure(error),
       error.status === 401 || !hasKey() ? undefined : button("Try again", show));
+    if (isAway(error)) later(show, signal);
   }
   if (signal.aborted) return;
   main.dataset.ready = "true";

@@ -18,7 +18,7 @@ export function decode(base64) {
   return Uint8Array.from(atob(base64 ?? ""), (c) => c.charCodeAt(0));
 }
 
-/** The text that some bytes are; `undefined` when they are none. */
+/** The text that some bytes are, byte for byte; `undefined` when they are none. */
 export function textOf(bytes) {
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -26,6 +26,18 @@ export function textOf(bytes) {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The text that most of some bytes are, with a mark for each that is none; `undefined` when more
+ * than a quarter of it would be such marks. Of the beginning of a body the last character may be
+ * incomplete: it is left out.
+ */
+export function readable(bytes, isBeginning = false) {
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const text = decoder.decode(bytes, { stream: isBeginning });
+  const strange = text.match(/[\ufffd\u0000-\u0008\u000b\u000c\u000e-\u001a\u001c-\u001f\u007f]/g) ?? [];
+  return strange.length * 4 <= text.length ? text : undefined;
 }
 
 /** Saves bytes as a file, always as bytes: no browser opens them. */
@@ -39,10 +51,10 @@ export function save(bytes, name, contentType) {
 }
 
 /** A view of a body: raw, pretty, hex, and a button that saves it. */
-export function bodyView({ base64, contentType, name, label = "Body", note }) {
+export function bodyView({ base64, contentType, name, label = "Body", note, isBeginning = false }) {
   const bytes = decode(base64);
   if (bytes.length === 0) return h("p", { class: "quiet" }, `${label}: empty`);
-  const text = textOf(bytes);
+  const text = readable(bytes, isBeginning);
   const lines = text === undefined ? undefined : form(text, contentType) ?? pretty(text);
   const shown = h("pre", { tabindex: 0, class: "body", "aria-label": label });
   const ways = [

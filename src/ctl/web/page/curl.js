@@ -9,6 +9,9 @@ import { h } from "./dom.js";
 const PLAIN = new RegExp("^(accept|content-type|content-encoding|user-agent|webhook-id|" +
   "webhook-timestamp|hookbox-[a-z-]+|ce-(id|type|source|specversion|time)|" +
   "x-[a-z]+(-[a-z]+)*-(event|event-type|delivery|topic|webhook-id))$");
+/** Names of parameters of a query that may open a door; and what stands for one in the log. */
+const OPENS = /auth|code|cred|hmac|key|pass|pwd|secret|session|sig|token/i;
+const REDACTED = "…";
 /** Bytes of a body that stand in the command itself. */
 const INLINE = 16 << 10;
 
@@ -16,11 +19,13 @@ const INLINE = 16 << 10;
 // a text with one is not put here.
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The command for a request with these bytes as its body. */
-export function curl({ method, url, headers, bytes, name }) {
+/** The command for a request with these bytes as its body; `query` is added to the URL. */
+export function curl({ method, url, query, headers, bytes, name }) {
   const [target, rest] = reduced(url);
+  const [asked, unasked] = plainQuery(query);
   const left = [];
-  const lines = [`curl --request ${/^[A-Z]+$/.test(method) ? method : "POST"} ${quoted(target)}`];
+  const verb = /^[A-Z]+$/.test(method) ? method : "POST";
+  const lines = [`curl --request ${verb} ${quoted(target + asked)}`];
   for (const [header, value] of Object.entries(headers ?? {})) {
     const lower = header.toLowerCase();
     if (["host", "content-length", "connection", "accept-encoding"].includes(lower)) continue;
@@ -33,6 +38,7 @@ export function curl({ method, url, headers, bytes, name }) {
   if (body) lines.push(body);
   const notes = [];
   if (rest) notes.push("# of the URL, path and query: they may hold a key");
+  if (unasked.length) notes.push(`# of the query: ${unasked.join(", ")}`);
   if (left.length) notes.push(`# of the headers: ${left.join(", ")}`);
   const left_out = notes.length ? ["# left out:", ...notes] : [];
   return [...left_out, before + lines.join(" \\\n  ")].join("\n") + "\n";
@@ -48,6 +54,18 @@ function reduced(url) {
   } catch {
     return ["http://127.0.0.1:3000/", true];
   }
+}
+
+/** The parameters whose names do not say that they open a door, and the names of the others. */
+function plainQuery(query) {
+  const kept = new URLSearchParams();
+  const left = [];
+  for (const [name, value] of new URLSearchParams(query ?? "")) {
+    const isPlain = !OPENS.test(name) && !value.includes(REDACTED);
+    if (isPlain) kept.append(name, value);
+    else left.push(name.replace(/[^A-Za-z0-9_.-]/g, "?"));
+  }
+  return [`${kept}` ? `?${kept}` : "", left];
 }
 
 function bodyPart(bytes, name) {

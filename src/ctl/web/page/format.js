@@ -30,6 +30,12 @@ export function when(text) {
   return h("time", { datetime: text, title: `${time(text)} (${zone()})` }, words);
 }
 
+/** When a receiver is probed: with the next event, when that time has passed and nothing waits. */
+export function probe({ next_probe_at: at, waiting }) {
+  if (at && !waiting && Date.parse(at) <= now()) return "with the next event";
+  return when(at);
+}
+
 /** A time in a list: to the second, with the date and zone for whoever asks. */
 export function stamp(text) {
   if (!text) return "-";

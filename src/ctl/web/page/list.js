@@ -1,7 +1,7 @@
 // Lists: tables whose rows come one by one, in pages by cursor. A page is never longer than it was
 // asked for, however many there are.
 
-import { Refusal, path, rows } from "./api.js";
+import { Refusal, isAway, later, path, rows } from "./api.js";
 import { append, button, failure, h, replace } from "./dom.js";
 import { count, number, time } from "./format.js";
 
@@ -67,9 +67,10 @@ export function table({ caption, columns, key, selectable, onselect }) {
 
 /**
  * Fills a table with a page of a list, and says how it goes on. `here(after)` is the address of a
- * page; `cursor(row)` what the next page continues after.
+ * page; `cursor(row)` what the next page continues after. A daemon that is away is asked again.
  */
-export async function fill({ into, view, target, params, after, here, cursor, empty, signal }) {
+export async function fill(given) {
+  const { into, view, target, params, after, here, cursor, empty, signal } = given;
   const stop = new AbortController();
   signal.addEventListener("abort", () => stop.abort());
   const status = h("p", { class: "quiet", role: "status" }, "Searching… ");
@@ -94,8 +95,10 @@ export async function fill({ into, view, target, params, after, here, cursor, em
   } catch (error) {
     if (signal.aborted) return;
     if (error.name === "AbortError") stopped = "Stopped: ";
-    else if (error instanceof Refusal) return replace(into, view.element, failure(error));
-    else throw error;
+    else if (error instanceof Refusal) {
+      if (isAway(error)) later(() => fill(given).catch(() => {}), signal);
+      return replace(into, view.element, failure(error));
+    } else throw error;
   }
 
   const isFull = found === PAGE;

@@ -8,6 +8,10 @@ import { badge, button, facts, failure, h, replace } from "../dom.js";
 import { number, span, stamp, visible, words } from "../format.js";
 import { header, headersView } from "../headers.js";
 
+/** Bytes of a response that the log keeps. */
+const KEPT = 1024;
+const bytesOf = (response) => decode(response.body_base64).length;
+
 /** A panel that is filled when it is opened. */
 export function deliveryPanel(known, event, signal) {
   const content = h("div");
@@ -129,6 +133,7 @@ function attemptView(attempt, delivery, event, isLast) {
       h("p", {}, h("code", {}, `${response.status}`), ` ${visible(header(response.headers, "content-type"))}`),
       headersView(response.headers, "Headers of the response"),
       bodyView({ base64: response.body_base64, label: "Body of the response", note: "its beginning",
+        isBeginning: bytesOf(response) >= KEPT,
         contentType: header(response.headers, "content-type"), name: `${delivery.id}-${attempt.number}` }),
     ] : h("p", { class: "quiet" }, attempt.output === null ? "None." : "Output of the command:"),
     attempt.output && h("pre", { class: "body", tabindex: 0 }, visible(attempt.output)));

@@ -4,7 +4,7 @@ import { get, named, path, rows, send } from "../api.js";
 import { bodyView } from "../body.js";
 import { confirm, perform, tell } from "../dialog.js";
 import { badge, button, facts, failure, h, heading, replace } from "../dom.js";
-import { count, number, span, stamp, visible, when, words } from "../format.js";
+import { count, number, probe, span, stamp, visible, when, words } from "../format.js";
 import { follow } from "../live.js";
 import { latest } from "./events.js";
 import { header, headersView } from "../headers.js";
@@ -55,7 +55,7 @@ async function draw(state, name, signal, again) {
       ["Delivered", number(one.delivered)],
       ["Dead letters", number(one.dead)],
       ["Breaker", one.breaker_opened_at ? ["open since ", when(one.breaker_opened_at)] : "closed"],
-      ["Next probe", one.next_probe_at && when(one.next_probe_at)],
+      ["Next probe", one.next_probe_at && probe(one)],
       ["Failures in a row", one.failures_in_row || undefined],
       ["Without a success for", one.failing_ms ? span(one.failing_ms) : undefined],
       ["Rate", one.rate],

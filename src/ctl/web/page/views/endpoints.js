@@ -5,7 +5,7 @@ import { badge, h, heading, replace } from "../dom.js";
 import { number, span, words } from "../format.js";
 import { fill, table } from "../list.js";
 
-const STATES = ["", "failing", "held", "parked", "offline", "lagging", "catching_up", "active"];
+const STATES = ["", "troubled", "failing", "held", "parked", "offline", "lagging", "catching_up", "active"];
 
 export async function show({ main, params, signal }) {
   const state = params.get("state") ?? "";

@@ -26,8 +26,10 @@ export async function show({ main, name, id, params, signal }) {
   if (signal.aborted) return;
   const type = header(event.headers, "content-type");
   const bytes = decode(event.body_base64);
-  const shell = () => curl({ method: event.request_line.split(" ")[0], url: LOCAL, bytes,
-    headers: event.headers, name: `${event.id}.body` });
+  const [method, target = ""] = event.request_line.split(" ");
+  const query = target.split("?").slice(1).join("?");
+  const shell = () => curl({ method, url: LOCAL, query, bytes, headers: event.headers,
+    name: `${event.id}.body` });
   const wanted = params.get("delivery");
   const panels = new Map(event.deliveries.map((one) => [one.id, deliveryPanel(one, event, signal)]));
 

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { chart } from "../chart.js";
 import { badge, failure, facts, h, heading, replace } from "../dom.js";
-import { count, number, size, span, when, words } from "../format.js";
+import { count, number, probe, size, span, when, words } from "../format.js";
 import { history } from "../history.js";
 import { follow } from "../live.js";
 import { latest } from "./events.js";
@@ -89,7 +89,7 @@ function worst(status) {
       `#/dead?q=${encodeURIComponent(`endpoint:${one.endpoint}`)}` }, number(one.dead)) : "0"),
     h("td", { class: "wide" }, words(one.last_error), one.last_answer &&
       h("div", { class: "quote" }, words(one.last_answer))),
-    h("td", { class: "minor" }, when(one.next_probe_at)),
+    h("td", { class: "minor" }, probe(one)),
     h("td", { class: "minor" }, h("code", {}, one.command))));
   const more = status.troubled - status.worst.length;
   return [h("h2", {}, "What needs you"), h("div", { class: "scroll", tabindex: 0, role: "region",
@@ -98,5 +98,5 @@ function worst(status) {
       .map((name) => h("th", { scope: "col" }, name)),
       ["Next probe", "Command"].map((name) => h("th", { scope: "col", class: "minor" }, name)))),
     h("tbody", {}, rows))),
-  more > 0 && h("p", {}, h("a", { href: "#/endpoints" }, `and ${number(more)} more`))];
+  more > 0 && h("p", {}, h("a", { href: "#/endpoints?state=troubled" }, `and ${number(more)} more`))];
 }
