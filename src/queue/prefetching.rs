@@ -209,9 +209,9 @@ impl Queue {
 
             // Of each key the first one met is the newest. Without memory for its key the reading
             // stops, because then it would not be known for older ones.
-            let has_ended =
-                endpoint.cancelled.contains(delivery) || endpoint.dead.contains(delivery);
-            if let Some(key) = entry.key.filter(|_| endpoint.is_latest() && !has_ended) {
+            // A dead letter counts: its receiver may have seen it.
+            let is_cancelled = endpoint.cancelled.contains(delivery);
+            if let Some(key) = entry.key.filter(|_| endpoint.is_latest() && !is_cancelled) {
                 superseded.extend(endpoint.older_waiting(key, delivery));
                 let waits =
                     endpoint.retrying.contains_key(&delivery) || endpoint.stands_in_stream(&entry);
