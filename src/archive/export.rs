@@ -176,7 +176,9 @@ impl Exporter<'_> {
         }
 
         let is_wanted = self.filter.overlaps(at, at);
-        if (is_wanted || original == at) && self.done.insert(original) && is_wanted {
+        // One that is passed over at its own record is not taken at a copy, either.
+        let is_first = (is_wanted || original == at) && self.done.insert(original);
+        if is_first && is_wanted {
             self.event(held.event, held.fan_out)?;
         }
         Ok(())

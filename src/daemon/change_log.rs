@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::model::time::format_duration_ms;
-use crate::model::{EndpointId, limits};
+use crate::model::{EndpointId, HoldReason, limits};
 use crate::queue::{HealthEvent, HealthReport};
 use crate::scheduler::Clock;
 
@@ -183,14 +183,7 @@ fn write(line: &ChangeLine) {
         HealthEvent::CaughtUp => {
             tracing::info!(endpoint, changes = count, "an endpoint has caught up");
         }
-        HealthEvent::Held { reason, error } => tracing::warn!(
-            endpoint,
-            error,
-            reason = %reason_text(reason),
-            changes = count,
-            "an endpoint is put on hold: its deliveries wait until `hookboxctl endpoint release \
-             {endpoint}`"
-        ),
+        HealthEvent::Held { reason, error } => write_hold(endpoint, reason, error, count),
         HealthEvent::Parked { delivery, reason } => tracing::warn!(
             endpoint,
             %delivery,
@@ -216,8 +209,19 @@ fn write(line: &ChangeLine) {
     }
 }
 
+fn write_hold(endpoint: &str, reason: &HoldReason, error: &str, count: u64) {
+    tracing::warn!(
+        endpoint,
+        error,
+        reason = %reason_text(reason),
+        changes = count,
+        "an endpoint is put on hold: its deliveries wait until `hookboxctl endpoint release \
+         {endpoint}`"
+    );
+}
+
 /// In the words of `endpoint show`.
-fn reason_text(reason: &crate::model::HoldReason) -> String {
+fn reason_text(reason: &HoldReason) -> String {
     let text = serde_json::to_value(reason).ok();
     text.and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
 }

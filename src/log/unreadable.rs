@@ -51,8 +51,8 @@ impl Reader {
     }
 
     /// Reports, for `status`, records that were lost before the log was opened. Nobody reads them
-    /// any more, so nobody would find that out: `lost` comes from the state, which forgets them when
-    /// retention drops their segments.
+    /// any more, so nobody would find that out: `lost` comes from the state, which forgets them
+    /// when retention drops their segments.
     pub fn report_lost(&self, lost: &RoaringTreemap) {
         let mut range: Option<(Seq, Seq)> = None;
         for seq in lost {

@@ -262,21 +262,6 @@ pub const READS: usize = ATTEMPTS + LEASES + LOADS + REPLAYS;
 pub const RECENT: usize = 4096;
 /// Bytes of these events.
 pub const RECENT_BYTES: usize = 4 << 20;
-/// Events that were relocated within the log (some bits each, at most 4 bytes). With more, the
-/// oldest segment stays.
-pub const RELOCATED_EVENTS: usize = 1 << 25;
-/// Records of a segment to be dropped that one slice reads.
-pub const RELOCATE_RECORDS: usize = 1024;
-/// Bytes of events that one slice relocates.
-pub const RELOCATE_BYTES: usize = 256 << 10;
-/// Positions in streams that one slice relocates.
-pub const RELOCATE_POSITIONS: usize = 2048;
-/// Records of the log that one refill or scan reads at most.
-pub const REFILL_SCAN: usize = 16_384;
-/// Records that it passes over at most besides these, because their kind is of no interest to it.
-pub const REFILL_PASSED_OVER: usize = 1 << 18;
-/// Bytes of events after which one read of the log stops until the others had their turn.
-pub const LOG_READ_BYTES: usize = 16 << 20;
 /// Records that a start reads to find out what was lost with unreadable records. With more, the
 /// daemon serves meanwhile.
 pub const LOSS_READ_AT_START: u64 = 1 << 20;

@@ -9,8 +9,8 @@ const PREFIX: usize = 2;
 /// stored by their order, and new ones come last.
 const FAN_OUT: u64 = 2;
 
-/// Whether a record with an event is for one of these endpoints, which are in order. `None` for bytes that are not what
-/// was expected.
+/// Whether a record with an event is for one of these endpoints, which are in order. `None` for
+/// bytes that are not what was expected.
 pub(super) fn is_for_one_of(record: &[u8], endpoints: &[EndpointId]) -> Option<bool> {
     let kind_and_fields = record.get(PREFIX..)?;
     let (fields, rest) = array(skip(kind_and_fields, 1)?)?;

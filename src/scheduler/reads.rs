@@ -48,8 +48,8 @@ pub fn forward_from(order: &ReadOrder) -> Option<Seq> {
     }
 }
 
-/// Reads streams in one walk, all of them orders that have a `forward_from`, and gives what is to be
-/// reported.
+/// Reads streams in one walk, all of them orders that have a `forward_from`, and gives what is to
+/// be reported.
 pub fn read_streams(orders: Vec<ReadOrder>, log: &impl ReadLog) -> Vec<Input> {
     let reads: Vec<_> = orders.into_iter().filter_map(ForwardRead::of).collect();
     let part = |read: &ForwardRead| {
@@ -147,9 +147,9 @@ fn load_batch(
     events.iter().map(&mut load).collect()
 }
 
-/// Reads events that match forward in `records`, which begin at `from`. Returns them and where to go
-/// on, behind `end` when all was read. Of an event that was relocated this may be its own record and
-/// another one: the queue knows which of them counts.
+/// Reads events that match forward in `records`, which begin at `from`. Returns them and where to
+/// go on, behind `end` when all was read. Of an event that was relocated this may be its own record
+/// and another one: the queue knows which of them counts.
 fn scan(
     records: Walk<'_>,
     filter: &ReplayFilter,

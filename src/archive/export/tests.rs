@@ -93,7 +93,7 @@ fn exported(busy: &BusyLog, filter: &ExportFilter) -> (Vec<Value>, BTreeSet<Seq>
     let id = |line: &Value| line["id"].as_str().and_then(|id| id.parse::<EventId>().ok());
     let seqs: BTreeSet<Seq> = lines.iter().map(|line| id(line).expect("an id").seq).collect();
     assert_eq!(lines.len(), seqs.len(), "each once");
-    assert_eq!(summary.events as usize, lines.len());
+    assert_eq!(summary.events, lines.len() as u64);
     (lines, seqs)
 }
 

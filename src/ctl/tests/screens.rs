@@ -187,10 +187,7 @@ fn status_names_the_worst_endpoints_within_the_width() {
 
 #[test]
 fn a_check_says_in_one_line_what_needs_somebody() {
-    let of = |status: &Value| {
-        let status: StatusView = serde_json::from_value(status.clone()).expect("a status");
-        status::verdict(&status)
-    };
+    let of = |status: &Value| status::verdict(&status_of(status));
     let mut well = running();
     well["log"]["level"] = json!("open");
     let verdict = of(&well);
@@ -221,7 +218,32 @@ fn a_check_says_in_one_line_what_needs_somebody() {
         "endpoints_away": 2});
     assert_eq!(of(&offline).reason, "ATTENTION: the network is down");
 
-    let mut unapplied = well.clone();
+    let mut troubled = troubled();
+    troubled["log"]["level"] = json!("open");
+    let verdict = of(&troubled);
+    assert!(verdict.reason.starts_with("ATTENTION: app: failing, 12 waiting for"), "{verdict:?}");
+    assert!(verdict.reason.contains(": answered 500: \\x1b[2Jthe database is"), "{verdict:?}");
+    assert!(verdict.reason.ends_with("; 1 endpoint more"), "{verdict:?}");
+    // What the operator holds needs nobody.
+    troubled["urgent"] = json!(0);
+    assert!(of(&troubled).ok);
+
+    let mut stopped = troubled;
+    (stopped["accepting"], stopped["reason"]) = (json!(false), json!("the disk is full"));
+    let verdict = of(&stopped);
+    assert_eq!((verdict.ok, verdict.accepting), (false, false));
+    assert_eq!(verdict.reason, "NOT ACCEPTING: the disk is full");
+}
+
+fn status_of(status: &Value) -> StatusView {
+    serde_json::from_value(status.clone()).expect("a status")
+}
+
+#[test]
+fn a_check_says_what_differs_from_the_files_of_the_start() {
+    let of = |status: &Value| status::verdict(&status_of(status));
+    let mut unapplied = running();
+    unapplied["log"]["level"] = json!("open");
     unapplied["applied"] = json!({"files": ["/a.toml"], "at": "2026-11-23T13:20:00.000Z",
         "changed": 0, "error": "/a.toml:3: no", "drift": []});
     assert_eq!(
@@ -247,22 +269,6 @@ fn a_check_says_in_one_line_what_needs_somebody() {
         "{}",
         of(&unapplied).reason
     );
-
-    let mut troubled = troubled();
-    troubled["log"]["level"] = json!("open");
-    let verdict = of(&troubled);
-    assert!(verdict.reason.starts_with("ATTENTION: app: failing, 12 waiting for"), "{verdict:?}");
-    assert!(verdict.reason.contains(": answered 500: \\x1b[2Jthe database is"), "{verdict:?}");
-    assert!(verdict.reason.ends_with("; 1 endpoint more"), "{verdict:?}");
-    // What the operator holds needs nobody.
-    troubled["urgent"] = json!(0);
-    assert!(of(&troubled).ok);
-
-    let mut stopped = troubled;
-    (stopped["accepting"], stopped["reason"]) = (json!(false), json!("the disk is full"));
-    let verdict = of(&stopped);
-    assert_eq!((verdict.ok, verdict.accepting), (false, false));
-    assert_eq!(verdict.reason, "NOT ACCEPTING: the disk is full");
 }
 
 /// An endpoint that fails, of which only the retries are not as they are by default.

@@ -73,3 +73,19 @@ pub const ROLL_FILES: u64 = 16;
 /// Files that a sealed segment gets when it is opened for the first time: sled's snapshot, and its
 /// checksums.
 pub const READ_FILES: u64 = 2;
+
+/// Events that were relocated within the log (some bits each, at most 4 bytes). With more, the
+/// oldest segment stays.
+pub const RELOCATED_EVENTS: usize = 1 << 25;
+/// Records of a segment to be dropped that one slice reads.
+pub const RELOCATE_RECORDS: usize = 1024;
+/// Bytes of events that one slice relocates.
+pub const RELOCATE_BYTES: usize = 256 << 10;
+/// Positions in streams that one slice relocates.
+pub const RELOCATE_POSITIONS: usize = 2048;
+/// Records of the log that one refill or scan reads at most.
+pub const REFILL_SCAN: usize = 16_384;
+/// Records that it passes over at most besides these, because their kind is of no interest to it.
+pub const REFILL_PASSED_OVER: usize = 1 << 18;
+/// Bytes of events after which one read of the log stops until the others had their turn.
+pub const LOG_READ_BYTES: usize = 16 << 20;
