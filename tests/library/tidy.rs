@@ -84,7 +84,8 @@ const PROTOCOL_NAMES: &[&str] = &[
     "CancelCheckQuery", "CandidatesQuery", "CountQuery", "DeadLetterSeqsQuery", "DeadOfQuery",
     "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery", "ImportedQuery",
     "LastDeliveryQuery", "MovedEventsQuery", "OldestDeadLetterSeqsQuery", "OrphansQuery",
-    "EndedReplaysQuery", "ReplaysQuery", "RetryCheckQuery", "RetryingQuery", "StatusQuery", "WorstQuery",
+    "EndedReplaysQuery", "ReplaysQuery", "RetryCheckQuery", "RetryingQuery", "StatusQuery",
+    "WorstQuery",
     // What they hold, and what is answered.
     "Accepted", "Candidates", "DeliveriesChanged", "DeliverySnapshot", "EndpointActivity",
     "EndpointSnapshot", "EventSnapshot", "Explanation", "ImportedDead", "ImportedEvent",

@@ -250,6 +250,7 @@ fn a_check_says_what_differs_from_the_files_of_the_start() {
         of(&unapplied).reason,
         "ATTENTION: nothing of apply.d was applied at the start: /a.toml:3: no"
     );
+
     unapplied["applied"]["error"] = Value::Null;
     unapplied["applied"]["drift"] = json!(["endpoint app (retry_base)"]);
     let drifted = of(&unapplied);
