@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use hookbox::model::{Batch, BatchFormat, CatchUp, CatchUpMode, Endpoint, Seq};
-use hookbox::queue::UpdateEndpoint;
+use hookbox::model::{Batch, BatchFormat, CatchUp, CatchUpMode, Endpoint, Outcome, Seq};
+use hookbox::queue::{HoldEndpoint, ReleaseEndpoint, UpdateEndpoint};
 
 use super::{endpoint, switched};
 use crate::sim::script::{Says, Script};
@@ -109,6 +109,44 @@ fn an_event_that_failed_makes_way_for_a_newer_one_of_its_key() {
     let got: Vec<Seq> = script.seen.iter().flat_map(|seen| seen.events.clone()).collect();
     assert_eq!(got, [old, new]);
     assert_eq!(script.queue().status(script.now).cancelled, 1);
+}
+
+/// The newest of a key was refused, and so seen, before a restart; an older one stands so far back
+/// that it had not been read by then.
+#[test]
+fn a_dead_letter_is_the_latest_of_its_key_over_a_restart_as_well() {
+    let catch_up = CatchUp { mode: CatchUpMode::Latest, key: Some("/k".into()), rate: None };
+    let mut requests = 0;
+    let mut script =
+        Script::new([Endpoint { catch_up, ..endpoint("app") }], None, move |_, _, _| {
+            requests += 1;
+            match requests {
+                1 => Says { outcome: Outcome::Refused, ..Says::fails(400) },
+                _ => Says::ok(),
+            }
+        });
+    script.command(HoldEndpoint { name: "app".into() });
+    let old = script.accept("{\"k\":0}");
+    for key in 1..5_000 {
+        script.accept(format!("{{\"k\":{key}}}"));
+    }
+    let new = script.accept("{\"k\":0}");
+
+    script.restart(1_000);
+    script.command(ReleaseEndpoint { name: "app".into() });
+    for _ in 0..10_000 {
+        if script.queue().status(script.now).dead > 0 {
+            break;
+        }
+        script.run_for(1);
+    }
+    script.restart(1_000);
+    script.run_for(600_000);
+
+    let got: Vec<Seq> = script.seen.iter().flat_map(|seen| seen.events.clone()).collect();
+    assert_eq!(got[0], new);
+    assert!(!got.contains(&old), "an old value after a newer one");
+    assert_eq!(script.queue().status(script.now).pending, 0);
 }
 
 #[test]
