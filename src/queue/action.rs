@@ -71,21 +71,11 @@ pub enum ReadOrder {
     /// The events at these records, until a batch of `max_bytes` is full. Reported as
     /// [`Input::BatchLoaded`](super::Input::BatchLoaded).
     Batch { endpoint: EndpointId, batch: Option<BatchId>, events: Vec<Seq>, max_bytes: u64 },
-    /// An endpoint's stream forward from position `from`, at most `max_entries` and about
-    /// `max_bytes` of events; with `until` it is read backward from before `from` down to `until`.
-    /// `kept`: the records that hold these positions; else each is a record itself. Reported as
-    /// [`Input::Refilled`](super::Input::Refilled).
-    Stream {
-        endpoint: EndpointId,
-        from: Seq,
-        until: Option<Seq>,
-        kept: Option<KeptRead>,
-        max_entries: usize,
-        max_bytes: usize,
-        keys: Keys,
-    },
+    /// A part of an endpoint's stream. Reported as [`Input::Refilled`](super::Input::Refilled).
+    Stream(StreamOrder),
     /// An endpoint's stream forward from position `from`, at most `max_entries` without their
-    /// events; `kept` as above. Reported as [`Input::AgesRead`](super::Input::AgesRead).
+    /// events; `kept` as in [`StreamOrder`]. Reported as
+    /// [`Input::AgesRead`](super::Input::AgesRead).
     Ages { endpoint: EndpointId, from: Seq, kept: Option<KeptRead>, max_entries: usize },
     /// Events that match, from record `from` to `end`, at most `max`. Reported as
     /// [`Input::Scanned`](super::Input::Scanned).
@@ -101,6 +91,20 @@ impl ReadOrder {
     pub fn is_for_replay(&self) -> bool {
         matches!(self, Self::Replay { .. } | Self::ReplayLeft { .. })
     }
+}
+
+/// An endpoint's stream forward from position `from`, at most `max_entries` and about `max_bytes`
+/// of events; with `until` it is read backward from before `from` down to `until`. `kept`: the
+/// records that hold these positions; else each is a record itself.
+#[derive(Clone, Debug)]
+pub struct StreamOrder {
+    pub endpoint: EndpointId,
+    pub from: Seq,
+    pub until: Option<Seq>,
+    pub kept: Option<KeptRead>,
+    pub max_entries: usize,
+    pub max_bytes: usize,
+    pub keys: Keys,
 }
 
 /// Something that the scheduler's own thread does.

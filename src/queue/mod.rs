@@ -106,7 +106,9 @@ mod waiting;
 mod worst;
 
 pub use accept::Accept;
-pub use action::{Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, ReadOrder};
+pub use action::{
+    Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, ReadOrder, StreamOrder,
+};
 pub use apply::{ApplySettings, ExpectedSettings, SettingsApplied};
 pub use ask::{
     AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndedReplaysQuery, EndpointsQuery,

@@ -2,7 +2,7 @@
 //! are at hand, else by reading the log. So many reads are under way at a time (`limits::LOADS`);
 //! others wait for their turns.
 
-use super::action::{Action, ReadOrder};
+use super::action::{Action, ReadOrder, StreamOrder};
 use std::collections::BTreeMap;
 
 use super::input::StreamRead;
@@ -87,16 +87,8 @@ impl Queue {
         endpoint.set_reading(true);
         let max_entries = endpoint.prefetch_left().max(1);
         let max_bytes = limits::PREFETCH_BYTES.saturating_sub(endpoint.prefetch().bytes());
-        let refill = Action::Read(ReadOrder::Stream {
-            endpoint: id,
-            from,
-            until,
-            kept,
-            max_entries,
-            max_bytes,
-            keys,
-        });
-        draft.actions.push(refill);
+        let order = StreamOrder { endpoint: id, from, until, kept, max_entries, max_bytes, keys };
+        draft.actions.push(Action::Read(ReadOrder::Stream(order)));
         self.loads += 1;
     }
 

@@ -151,7 +151,7 @@ mod tests {
     use crate::queue::matcher::Steps;
     use crate::queue::{
         Accept, Action, CreateEndpoint, CreateSource, Decision, Input, NewEvent, Queue, ReadOrder,
-        State, StreamRead,
+        State, StreamOrder, StreamRead,
     };
 
     const NOW: Now = Now { mono_ms: 1_000, wall_ms: 1_800_000_000_000 };
@@ -235,7 +235,7 @@ mod tests {
         while let Some(action) = reads.pop() {
             let (from, next) = (1, queue.state().next_seq);
             match action {
-                Action::Read(ReadOrder::Stream { endpoint, from, keys, .. }) => {
+                Action::Read(ReadOrder::Stream(StreamOrder { endpoint, from, keys, .. })) => {
                     asked.insert(endpoint);
                     let read = StreamRead { from, next, ..StreamRead::default() };
                     queue.handle(NOW, Input::Refilled { endpoint, read, keys });

@@ -36,7 +36,7 @@ impl PendingReads {
     pub fn push(&mut self, order: ReadOrder) {
         let queue = match order {
             ReadOrder::Event { .. } | ReadOrder::Batch { .. } => &mut self.events,
-            ReadOrder::Stream { .. }
+            ReadOrder::Stream(_)
             | ReadOrder::Ages { .. }
             | ReadOrder::Replay { .. }
             | ReadOrder::ReplayLeft { .. } => &mut self.walks,
@@ -76,7 +76,7 @@ impl PendingReads {
 mod tests {
     use super::{EVENTS_IN_A_ROW, NextRead, PendingReads};
     use crate::model::{DeliveryId, EndpointId, Seq};
-    use crate::queue::{Keys, ReadOrder};
+    use crate::queue::{Keys, ReadOrder, StreamOrder};
 
     fn event(seq: Seq) -> ReadOrder {
         ReadOrder::Event { delivery: DeliveryId { seq, endpoint: 1 }, event: seq }
@@ -85,7 +85,8 @@ mod tests {
     fn stream(endpoint: EndpointId, from: Seq) -> ReadOrder {
         let (max_entries, max_bytes, keys) = (1, 1, Keys::default());
         let (until, kept) = (None, None);
-        ReadOrder::Stream { endpoint, from, until, kept, max_entries, max_bytes, keys }
+        let order = StreamOrder { endpoint, from, until, kept, max_entries, max_bytes, keys };
+        ReadOrder::Stream(order)
     }
 
     /// What is read, in its order: how many streams at once, or 0 for one event.

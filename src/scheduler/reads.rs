@@ -7,43 +7,19 @@ use super::read_log::{ReadLog, Walk};
 use super::stream_reads::{
     StreamPart, WalkBudget, complete, refill, refill_back, refill_kept, stream_sieve,
 };
-use crate::model::{EndpointId, Event, EventTraits, Seq, limits};
+use crate::model::{Event, EventTraits, Seq, limits};
 use crate::queue::{
-    BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, ScannedLeft, StreamEntry, StreamRead,
+    BatchSize, Input, Keys, Loaded, ReadOrder, ScannedEvent, ScannedLeft, StreamEntry, StreamOrder,
+    StreamRead,
 };
 use crate::record::{HeldEvent, Record, ReplayFilter, Sieve};
 
-/// A read of an endpoint's stream forward, at positions that are records themselves.
-#[derive(Debug)]
-struct ForwardRead {
-    endpoint: EndpointId,
-    from: Seq,
-    max_entries: usize,
-    max_bytes: usize,
-    keys: Keys,
-}
-
-impl ForwardRead {
-    fn of(order: ReadOrder) -> Option<Self> {
-        match order {
-            ReadOrder::Stream {
-                endpoint,
-                from,
-                until: None,
-                kept: None,
-                max_entries,
-                max_bytes,
-                keys,
-            } => Some(Self { endpoint, from, max_entries, max_bytes, keys }),
-            _ => None,
-        }
-    }
-}
-
-/// Where a read begins that can share its walk with others of the kind; `None` for other reads.
+/// Where a read begins that can share its walk with others of the kind, which is one of a stream
+/// forward, at positions that are records themselves; `None` for other reads.
+#[must_use]
 pub fn forward_from(order: &ReadOrder) -> Option<Seq> {
     match order {
-        ReadOrder::Stream { from, until: None, kept: None, .. } => Some(*from),
+        ReadOrder::Stream(StreamOrder { from, until: None, kept: None, .. }) => Some(*from),
         _ => None,
     }
 }
@@ -51,23 +27,15 @@ pub fn forward_from(order: &ReadOrder) -> Option<Seq> {
 /// Reads streams in one walk, all of them orders that have a `forward_from`, and gives what is to
 /// be reported.
 pub fn read_streams(orders: Vec<ReadOrder>, log: &impl ReadLog) -> Vec<Input> {
-    let reads: Vec<_> = orders.into_iter().filter_map(ForwardRead::of).collect();
-    let part = |read: &ForwardRead| {
-        let ForwardRead { endpoint, from, max_entries, max_bytes, .. } = *read;
-        (from, StreamPart { endpoint, max_entries, max_bytes })
+    let stream = |order| match order {
+        ReadOrder::Stream(order) => Some(order),
+        _ => None,
     };
-    let wanted: Vec<_> = reads.iter().map(part).collect();
-    let Some(first) = reads.iter().map(|read| read.from).min() else { return Vec::new() };
-    let sieve = stream_sieve(reads.iter().map(|read| read.endpoint).collect());
-    let found = log.forward(first, &sieve, |all| refill(all, log.last(), &wanted));
+    let orders: Vec<StreamOrder> = orders.into_iter().filter_map(stream).collect();
 
-    let report = |(ForwardRead { endpoint, from, keys, .. }, (mut entries, mut next))| {
-        if let Some(rest) = complete(&mut entries, &keys, |seq| log.event(seq)) {
-            next = rest;
-        }
-        Input::Refilled { endpoint, read: StreamRead { from, entries, next, kept: None }, keys }
-    };
-    reads.into_iter().zip(found).map(report).collect()
+    let wanted: Vec<_> = orders.iter().map(|order| (order.from, part_of(order))).collect();
+    let found = refill_all(log, &wanted);
+    orders.into_iter().zip(found).map(|(order, found)| refilled(order, found, log)).collect()
 }
 
 /// Reads what is ordered, and gives what is to be reported.
@@ -79,27 +47,12 @@ pub fn read(order: ReadOrder, log: &impl ReadLog) -> Input {
             Input::BatchLoaded { endpoint, batch, events }
         }
 
-        ReadOrder::Stream { endpoint, from, until, kept, max_entries, max_bytes, keys } => {
-            let wanted = StreamPart { endpoint, max_entries, max_bytes };
-            let (mut entries, mut next) = match (until, &kept) {
-                (_, Some(kept)) => refill_kept(log, kept, (from, until), &wanted, &keys),
-                (None, None) => refill_one(log, from, wanted),
-                (Some(until), None) => log.backward(from, &stream_sieve(vec![endpoint]), |all| {
-                    refill_back(all, (from, until), &wanted)
-                }),
-            };
-
-            if let Some(rest) = complete(&mut entries, &keys, |seq| log.event(seq)) {
-                // What is left of them is read next, which goes on behind the last that is given.
-                next = if until.is_none() { rest } else { rest + 1 };
-            }
-            Input::Refilled { endpoint, read: StreamRead { from, entries, next, kept }, keys }
-        }
+        ReadOrder::Stream(order) => read_stream(order, log),
         ReadOrder::Ages { endpoint, from, kept, max_entries } => {
             let wanted = StreamPart { endpoint, max_entries, max_bytes: 0 };
             let (entries, next) = match &kept {
                 Some(kept) => refill_kept(log, kept, (from, None), &wanted, &Keys::default()),
-                None => refill_one(log, from, wanted),
+                None => refill_all(log, &[(from, wanted)]).pop().unwrap_or_default(),
             };
             Input::AgesRead { endpoint, read: StreamRead { from, entries, next, kept } }
         }
@@ -117,12 +70,44 @@ pub fn read(order: ReadOrder, log: &impl ReadLog) -> Input {
     }
 }
 
-/// Reads one endpoint's stream forward.
-fn refill_one(log: &impl ReadLog, from: Seq, wanted: StreamPart) -> (Vec<StreamEntry>, Seq) {
-    let sieve = stream_sieve(vec![wanted.endpoint]);
-    let wanted = [(from, wanted)];
-    let mut found = log.forward(from, &sieve, |all| refill(all, log.last(), &wanted));
-    found.pop().unwrap_or_default()
+fn part_of(order: &StreamOrder) -> StreamPart {
+    let StreamOrder { endpoint, max_entries, max_bytes, .. } = *order;
+    StreamPart { endpoint, max_entries, max_bytes }
+}
+
+fn read_stream(order: StreamOrder, log: &impl ReadLog) -> Input {
+    let (from, wanted) = (order.from, part_of(&order));
+
+    let found = match (order.until, &order.kept) {
+        (until, Some(kept)) => refill_kept(log, kept, (from, until), &wanted, &order.keys),
+        (None, None) => refill_all(log, &[(from, wanted)]).pop().unwrap_or_default(),
+        (Some(until), None) => {
+            let sieve = stream_sieve(vec![order.endpoint]);
+            log.backward(from, &sieve, |all| refill_back(all, (from, until), &wanted))
+        }
+    };
+    refilled(order, found, log)
+}
+
+/// Reads streams forward in one walk, each from its position on.
+fn refill_all(log: &impl ReadLog, wanted: &[(Seq, StreamPart)]) -> Vec<(Vec<StreamEntry>, Seq)> {
+    let Some(first) = wanted.iter().map(|(from, _)| *from).min() else { return Vec::new() };
+    let sieve = stream_sieve(wanted.iter().map(|(_, part)| part.endpoint).collect());
+    log.forward(first, &sieve, |all| refill(all, log.last(), wanted))
+}
+
+/// What is reported of a stream's entries that were found.
+fn refilled(
+    order: StreamOrder,
+    (mut entries, mut next): (Vec<StreamEntry>, Seq),
+    log: &impl ReadLog,
+) -> Input {
+    let StreamOrder { endpoint, from, until, kept, keys, .. } = order;
+    if let Some(rest) = complete(&mut entries, &keys, |seq| log.event(seq)) {
+        // What is left of them is read next, which goes on behind the last that is given.
+        next = if until.is_none() { rest } else { rest + 1 };
+    }
+    Input::Refilled { endpoint, read: StreamRead { from, entries, next, kept }, keys }
 }
 
 /// Reads the events of a batch, in their order, until it is full.

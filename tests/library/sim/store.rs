@@ -38,14 +38,20 @@ pub struct Disk {
 struct Segment {
     first: Seq,
     checkpoint: Option<Vec<u8>>,
-    /// As they came back from their encoding.
+    /// As they came back from their encoding, which is kept as well: a sieve looks at it.
     records: Vec<Record>,
+    encoded: Vec<Vec<u8>>,
 }
 
 impl Disk {
     pub fn new(roll_at: usize) -> Self {
         Self {
-            segments: vec![Segment { first: 1, checkpoint: None, records: Vec::new() }],
+            segments: vec![Segment {
+                first: 1,
+                checkpoint: None,
+                records: Vec::new(),
+                encoded: Vec::new(),
+            }],
             dropped: Vec::new(),
             fate: Fate::Durable,
             roll_at,
@@ -67,6 +73,13 @@ impl Disk {
 
     pub fn event(&self, seq: Seq) -> Option<Arc<Event>> {
         event_of(&self.read(seq)?)
+    }
+
+    fn sifted(&self, seq: Seq, record: Record, sieve: &Sieve) -> (Seq, Option<Record>) {
+        let segment = self.segments.iter().rev().find(|segment| segment.first <= seq);
+        let bytes = segment
+            .and_then(|segment| segment.encoded.get(usize::try_from(seq - segment.first).ok()?));
+        (seq, bytes.is_none_or(|bytes| sieve.passes(bytes)).then_some(record))
     }
 
     pub fn forward(&self, from: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
@@ -193,12 +206,12 @@ impl ReadLog for Disk {
         self.event(seq)
     }
 
-    fn forward<T>(&self, from: Seq, _: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
-        take(&mut self.forward(from).map(|(seq, record)| (seq, Some(record))))
+    fn forward<T>(&self, from: Seq, sieve: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        take(&mut self.forward(from).map(|(seq, record)| self.sifted(seq, record, sieve)))
     }
 
-    fn backward<T>(&self, before: Seq, _: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
-        take(&mut self.backward(before).map(|(seq, record)| (seq, Some(record))))
+    fn backward<T>(&self, before: Seq, sieve: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
+        take(&mut self.backward(before).map(|(seq, record)| self.sifted(seq, record, sieve)))
     }
 }
 
@@ -215,6 +228,7 @@ impl Store for &mut Disk {
             let mut bytes = Vec::new();
             encode(record, &mut bytes);
             active.records.push(decode(&bytes).expect("what was encoded can be decoded"));
+            active.encoded.push(bytes);
         }
         if self.fate == Fate::DiesAfter { Err(Died) } else { Ok(Token(())) }
     }
@@ -229,6 +243,7 @@ impl Store for &mut Disk {
             first,
             checkpoint: Some(checkpoint.to_vec()),
             records: Vec::new(),
+            encoded: Vec::new(),
         });
         Ok(())
     }

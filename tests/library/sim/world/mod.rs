@@ -23,7 +23,7 @@ use hookbox::queue::{
     CreateEndpoint, CreateSource, DeleteEndpoint, Input, Queue, ReadOrder, ReleaseEndpoint, Revive,
 };
 use hookbox::record::Record;
-use hookbox::scheduler::{Core, Envelope, Retiring, Store, read};
+use hookbox::scheduler::{Core, Envelope, Retiring, Store, forward_from, read, read_streams};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -363,7 +363,12 @@ impl World {
             && entry.key().0 <= target
             && requests.len() < 64
         {
-            requests.push(Sent::report(entry.remove().input(core)));
+            match entry.remove() {
+                Planned::Report(input) => requests.push(Sent::report(input)),
+                Planned::Read(order) => {
+                    requests.extend(self.read(order, &*core.store).into_iter().map(Sent::report));
+                }
+            }
         }
 
         if self.faults && self.rng.random_bool(0.01) {
@@ -426,6 +431,24 @@ impl World {
         self.agenda.insert((at, self.agenda_next), Planned::Read(order));
     }
 
+    /// Streams that are to be read share one walk over the log, as in the daemon.
+    fn read(&mut self, order: ReadOrder, log: &Disk) -> Vec<Input> {
+        if forward_from(&order).is_none() {
+            return vec![read(order, log)];
+        }
+
+        let is_stream = |planned: &Planned| match planned {
+            Planned::Read(order) => forward_from(order).is_some(),
+            Planned::Report(_) => false,
+        };
+        let shared = self.agenda.extract_if(.., |_, planned| is_stream(planned));
+        let others = shared.filter_map(|(_, planned)| match planned {
+            Planned::Read(order) => Some(order),
+            Planned::Report(_) => None,
+        });
+        read_streams(std::iter::once(order).chain(others).collect(), log)
+    }
+
     fn plan_at(&mut self, within_ms: u64, input: Input) {
         let at = self.now.mono_ms + within_ms;
         self.agenda_next += 1;
@@ -438,13 +461,4 @@ enum Planned {
     Report(Input),
     /// What the log has then.
     Read(ReadOrder),
-}
-
-impl Planned {
-    fn input(self, core: &Core<&mut Disk>) -> Input {
-        match self {
-            Self::Report(input) => input,
-            Self::Read(order) => read(order, &*core.store),
-        }
-    }
 }

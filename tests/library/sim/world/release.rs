@@ -196,7 +196,7 @@ impl World {
 fn read_within_ms(order: &ReadOrder) -> u64 {
     match order {
         ReadOrder::Event { .. } | ReadOrder::Batch { .. } => 5,
-        ReadOrder::Stream { .. }
+        ReadOrder::Stream(_)
         | ReadOrder::Ages { .. }
         | ReadOrder::Replay { .. }
         | ReadOrder::ReplayLeft { .. } => 20,
