@@ -9,6 +9,7 @@
 mod admin;
 pub mod args;
 mod check;
+pub mod differences;
 mod drop_in_file;
 mod error;
 pub mod layers;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::api::views::{
     CheckResponseView, CheckView, EndpointTestView, HistoryView, RefusedRequestView,
+    UnusableSourceView,
 };
 use crate::model::{
     Endpoint, EndpointId, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Settlement,
@@ -70,6 +71,7 @@ pub type ShowHistory = Arc<dyn Fn(HistoryAsk) -> Later<Result<HistoryView, Strin
 type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> CheckView + Send + Sync>;
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
 type RefusedRequestsOf = Arc<dyn Fn(SourceId) -> Vec<RefusedRequestView> + Send + Sync>;
+type UnusableSources = Arc<dyn Fn() -> Vec<UnusableSourceView> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type Warnings = Arc<dyn Fn(&Source) -> Vec<String> + Send + Sync>;
 type CheckRecipient = Arc<dyn Fn(&Source) -> Result<bool, String> + Send + Sync>;
@@ -94,6 +96,8 @@ pub struct Adapters {
     pub refused: RefusedBy,
     /// The requests that a source refused and keeps, the newest first.
     pub refused_requests: RefusedRequestsOf,
+    /// The sources that refuse every request, because something is missing that they name.
+    pub unusable_sources: UnusableSources,
     /// What is wrong with a source's settings, beyond what this module knows.
     pub check_source: CheckSource,
     /// Whether a source's proofs name their recipient; an error where a source cannot be without
@@ -106,6 +110,8 @@ pub struct Adapters {
     /// What is wrong with an endpoint whose templates look up a secret that the event names; `None`
     /// when none does.
     pub computed_secret: ComputedSecret,
+    /// What to know of an endpoint's signing secret; `None` when it is strong.
+    pub weak_secret: ComputedSecret,
     /// Why an endpoint does not want an event; `None` when it does.
     pub why_not: WhyNot,
     /// Shows what would be sent to an endpoint, or sends it once and reports what came of it;
@@ -140,11 +146,13 @@ impl Default for Adapters {
             check: Arc::new(|_, _, _| unchecked()),
             refused: Arc::new(|_| None),
             refused_requests: Arc::new(|_| Vec::new()),
+            unusable_sources: Arc::new(Vec::new),
             check_source: Arc::new(|_| Ok(())),
             check_recipient: Arc::new(|_| Ok(true)),
             warnings: Arc::new(|_| Vec::new()),
             check_endpoint: Arc::new(|_| Ok(())),
             computed_secret: Arc::new(|_| None),
+            weak_secret: Arc::new(|_| None),
             why_not: Arc::new(|_, _| None),
             test_endpoint: None,
             history: None,

@@ -50,6 +50,7 @@ pub use adapters::{
     Adapters, CapturedRequest, EndpointTest, HistoryAsk, RefusalCount, Refused, ShowHistory,
 };
 pub use apply::boot::BootApply;
+pub use apply::check_entries;
 pub use context::{Admin, AdminInfo, CallerContext};
 pub use log_source::LogSource;
 pub use resources::apply::apply_at_start;

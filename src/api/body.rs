@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::value::MapDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -98,14 +98,18 @@ impl<'t> Visitor<'t> for FieldsOf<'_> {
 
     fn visit_map<A: MapAccess<'t>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         let mut fields = BodyFields { given: Vec::new(), unknown: None };
+        let mut seen: Vec<String> = Vec::new();
         while let Some(key) = object.next_key::<String>()? {
             if !self.0.contains(&key) {
                 fields.unknown.get_or_insert(key);
                 object.next_value::<IgnoredAny>()?;
                 continue;
             }
+            if seen.contains(&key) {
+                return Err(A::Error::custom(format!("'{key}' is given twice")));
+            }
+            seen.push(key.clone());
             let value = object.next_value::<&RawValue>()?;
-            fields.given.retain(|(before, _)| *before != key);
             if value.get() != "null" {
                 fields.given.push((key, value));
             }

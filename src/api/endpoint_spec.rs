@@ -13,7 +13,7 @@ use super::text::{
     SourceName, Template, TypeGlob,
 };
 use super::values::{Int, Real, SecretText, Size, Span, Text, YEAR_MS};
-use crate::model::secret::redacted_to_origin;
+use crate::model::secret::{redacted_to_origin, redacted_url};
 use crate::model::{
     Batch, BatchFormat, CatchUp, CatchUpMode, ConnectSettings, Endpoint, ExecSettings, HeadOfLine,
     Order, PullSettings, REDACTED, Rate, RequestTemplate, RetryPolicy, limits,
@@ -128,7 +128,7 @@ spec! {
         #[arg(long, value_name = "N", help_heading = PACING)]
         pub head_attempts: Option<Int<1, { u32::MAX }>>,
         /// Send up to this many events in one request [default: one event per request; 100 with
-        /// another batch setting]
+        /// another batch setting; resetting it alone turns batches off]
         #[arg(long, value_name = "N", help_heading = PACING)]
         pub batch_max_events: Option<Int<1, { limits::BATCH_OUT_EVENTS }>>,
         /// Close a batch when its bodies have this size [default: 256KiB]
@@ -410,6 +410,7 @@ impl EndpointSpec {
         let mut shown = Self::of(endpoint);
         shown.proxy = endpoint.via.redacted_proxy().map(SecretText::from);
         shown.header = Some(template.redacted_headers().map(HeaderTemplate).collect());
+        shown.url = Some(redacted_url(&endpoint.url));
         if to_owner {
             return shown;
         }

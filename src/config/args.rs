@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
@@ -69,7 +70,7 @@ impl Args {
     /// What is wrong with them, or what was asked for: help, the version.
     pub fn read() -> Result<Self, clap::Error> {
         let mut command = Self::command();
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let matches = command.try_get_matches_from_mut(std::env::args_os()).map_err(of_variable)?;
         let mut args =
             Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
 
@@ -119,6 +120,27 @@ impl Args {
         }
         Ok(effective)
     }
+}
+
+/// An error of an option whose value comes from the environment names the variable.
+fn of_variable(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let name = option.split(' ').next().unwrap_or_default();
+    let command = Args::command();
+    let found = command
+        .get_arguments()
+        .find(|arg| arg.get_long().is_some_and(|long| name == format!("--{long}")));
+    let variable = found.and_then(|arg| arg.get_env()).map(|name| name.to_string_lossy());
+    let is_given =
+        std::env::args().any(|given| given == name || given.starts_with(&format!("{name}=")));
+    if let Some(variable) = variable.filter(|name| !is_given && std::env::var_os(&**name).is_some())
+    {
+        let option = format!("{option} (from the variable {variable})");
+        error.insert(ContextKind::InvalidArg, ContextValue::String(option));
+    }
+    error
 }
 
 /// An address to listen on, as it was written; anything else is a usage error.

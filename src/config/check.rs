@@ -24,6 +24,7 @@ impl Config {
         self.check_listen()?;
         self.check_metrics()?;
         self.check_tls()?;
+        self.check_proxy()?;
         self.check_exec()?;
         self.check_log()?;
         self.check_retention()?;
@@ -61,7 +62,7 @@ impl Config {
             return Err(("listen", what.to_owned()));
         }
 
-        let mut before: Vec<Listen> = Vec::new();
+        let mut before: Vec<(&str, Listen)> = Vec::new();
         for address in &self.listen {
             let listen = parse_listen(address).map_err(|what| ("listen", what))?;
             if listen.is_tls() && (self.tls.cert.is_none() || self.tls.key.is_none()) {
@@ -80,11 +81,18 @@ impl Config {
                     return Err(("listen", what));
                 }
             }
-            if before.iter().any(|other| is_same_place(other, &listen)) {
+            if let Some((other, _)) = before.iter().find(|(_, other)| meets(other, &listen)) {
+                let what = format!(
+                    "'{address}' and '{other}' are the same port of this machine: choose another \
+                     port, or leave one of them out"
+                );
+                return Err(("listen", what));
+            }
+            if before.iter().any(|(_, other)| is_same_place(other, &listen)) {
                 let what = format!("'{address}' is given twice: each address can have one entry");
                 return Err(("listen", what));
             }
-            before.push(listen);
+            before.push((address, listen));
         }
 
         self.trusted_proxies().map_err(|what| ("trusted_proxies", what))?;
@@ -119,6 +127,15 @@ impl Config {
         if self.tls.client_ca.is_some() && self.tls.cert.is_none() {
             let what = "client certificates need TLS: give cert and key in [tls], too";
             return Err(("client_ca", what.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// What `--check --print` shows of a proxy cannot be read back.
+    fn check_proxy(&self) -> Result<(), InvalidKey> {
+        if self.outbound.proxy.as_deref().is_some_and(|proxy| proxy.contains("://***@")) {
+            let what = "its user and password were struck out (***): write them in full";
+            return Err(("outbound.proxy", what.to_owned()));
         }
         Ok(())
     }
@@ -170,6 +187,20 @@ impl Config {
         within("head_timeout", self.limits.head_timeout.0, 100, 600_000, "ms")?;
         within("body_timeout", self.limits.body_timeout.0, 100, 3_600_000, "ms")
     }
+}
+
+/// Whether one of the two is all addresses of a kind, and the other one of these.
+fn meets(one: &Listen, other: &Listen) -> bool {
+    let (Listen::Tcp { address: one, .. }, Listen::Tcp { address: other, .. }) = (one, other)
+    else {
+        return false;
+    };
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one != other
+        && one.port() == other.port()
+        && one.port() != 0
+        && is_any
+        && one.is_ipv4() == other.is_ipv4()
 }
 
 /// Whether only one of the two can be listened on. Port 0 is another one each time.

@@ -117,11 +117,17 @@ impl EffectiveConfig {
     /// where that key was set last.
     #[must_use]
     pub fn located(&self, what: &str) -> String {
-        let key = what.split_once(": ").map_or("", |(key, _)| key);
-        match self.origin(key) {
-            Some(origin @ ValueOrigin::File { .. }) => format!("{origin}: {what}"),
-            Some(ValueOrigin::Variable(_) | ValueOrigin::Option(_)) | None => what.to_owned(),
-        }
+        located(&self.origins, what)
+    }
+}
+
+/// The same, by where each key was set.
+#[must_use]
+pub fn located(origins: &BTreeMap<String, ValueOrigin>, what: &str) -> String {
+    let key = what.split_once(": ").map_or("", |(key, _)| key);
+    match origin(origins, key) {
+        Some(origin @ ValueOrigin::File { .. }) => format!("{origin}: {what}"),
+        Some(ValueOrigin::Variable(_) | ValueOrigin::Option(_)) | None => what.to_owned(),
     }
 }
 

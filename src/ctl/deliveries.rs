@@ -115,7 +115,9 @@ pub(super) fn dlq(
                     true => would("retry", &matched, done.matched, &done.left_out),
                     false => summary("Retried", done.queued, &matched, &done.left_out),
                 }
-            })
+            })?;
+            let RetryView { dry_run, matched, queued, .. } = done.view()?;
+            out.finish().and(unless_all_left_out(dry_run, matched, queued))
         }
         DlqCommand::Discard(args) => {
             let body = selection(client, args)?;
@@ -172,6 +174,14 @@ fn confirm_many(
     match matched.saturating_sub(left_out) {
         0 => Ok(()),
         many => confirm(false, &asks(count(many, "dead letter"))),
+    }
+}
+
+/// A command that was to change something, and could change none of it, is refused.
+fn unless_all_left_out(dry_run: bool, matched: usize, changed: usize) -> Result<(), CtlError> {
+    match matched > 0 && changed == 0 && !dry_run {
+        true => Err(CtlError::Refused("nothing was changed: all were left out".to_owned())),
+        false => Ok(()),
     }
 }
 

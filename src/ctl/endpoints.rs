@@ -11,7 +11,7 @@ use super::filters::whole_event;
 use super::lists::{self, page_params};
 use super::output::Output;
 use super::settings::{change, creation, endpoint_spec};
-use super::table::{deliveries, or_dash};
+use super::table::{count, deliveries, or_dash};
 use super::terminal::confirm;
 use super::{endpoint_screen, secrets, show};
 use crate::api::text::Line;
@@ -52,12 +52,14 @@ pub(super) fn endpoint(
         EndpointCommand::Delete { name, yes } => {
             confirm_deletion(client, out, name, *yes)?;
             let deleted = client.delete(&resource("endpoints", name, ""))?;
-            out.one(&deleted, |deleted: &DeletedView| match deleted.cancelled {
-                None | Some(0) => format!("Deleted endpoint {name}. Nothing was waiting for it."),
-                Some(1) => format!("Deleted endpoint {name}. 1 waiting delivery is cancelled."),
-                Some(many) => {
-                    format!("Deleted endpoint {name}. {many} waiting deliveries are cancelled.")
-                }
+            out.one(&deleted, |deleted: &DeletedView| {
+                let waiting = match deleted.cancelled {
+                    None | Some(0) => "Nothing was waiting for it.".to_owned(),
+                    Some(1) => "1 waiting delivery is cancelled.".to_owned(),
+                    Some(many) => format!("{many} waiting deliveries are cancelled."),
+                };
+                let warnings = show::warning_lines(&deleted.warnings);
+                format!("Deleted endpoint {name}. {waiting}{warnings}")
             })
         }
         EndpointCommand::RotateSecret { name, secret, old } => {
@@ -91,9 +93,17 @@ fn confirm_deletion(
         return Ok(());
     }
     let found: EndpointView = client.get(&resource("endpoints", name, ""))?.view()?;
-    let waiting = found.activity.map_or(0, |activity| activity.waiting);
+    let (waiting, dead) =
+        found.activity.map_or((0, 0), |activity| (activity.waiting, activity.dead));
     let what = deliveries(waiting);
-    confirm(false, &format!("This deletes endpoint {name} and cancels {what} that wait for it."))
+    let letters = match dead {
+        0 => String::new(),
+        dead => format!(" {} of it cannot be retried then.", count(dead, "dead letter")),
+    };
+    confirm(
+        false,
+        &format!("This deletes endpoint {name} and cancels {what} that wait for it.{letters}"),
+    )
 }
 
 fn waiting(endpoint: &EndpointView) -> String {

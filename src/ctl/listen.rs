@@ -154,7 +154,7 @@ fn announce(args: &ListenArgs, forwarder: Option<&Forwarder>, name: &str) {
 /// What asks this command to end.
 fn caught_signals(client: &AdminClient) -> Result<StopSignals, CtlError> {
     let failed = |error| CtlError::Io { what: "cannot wait for signals".into(), error };
-    client.wait_for(async { StopSignals::catch() }).map_err(failed)
+    client.wait_for(async { StopSignals::catch_with_hangup() }).map_err(failed)
 }
 
 /// One event as it is printed for programs.

@@ -52,7 +52,7 @@ pub(super) fn updated_endpoint(endpoint: &EndpointView) -> String {
     format!("Updated endpoint {name}.{secret}{}", warning_lines(&endpoint.warnings))
 }
 
-fn warning_lines(warnings: &[String]) -> String {
+pub(super) fn warning_lines(warnings: &[String]) -> String {
     let line = |warning: &String| format!("\nWarning: {}.", text(warning));
     warnings.iter().map(line).collect()
 }

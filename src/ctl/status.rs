@@ -57,6 +57,7 @@ pub(super) fn screen(status: &StatusView, terminal: Terminal) -> String {
     let mut screen = Screen { text: String::new(), width: terminal.width };
     totals(status, &mut screen);
     obstacles(status, &mut screen);
+    unusable(status, &mut screen);
     worst::show(status, &mut screen.text, terminal);
     deleted(status, &mut screen);
     shares(status, &mut screen);
@@ -167,6 +168,21 @@ fn obstacles(status: &StatusView, screen: &mut Screen) {
         .collect::<Vec<_>>();
     if !shown.is_empty() {
         screen.line("pacing", &shown.join(", "));
+    }
+}
+
+/// Sources that refuse every request.
+fn unusable(status: &StatusView, screen: &mut Screen) {
+    let mut label = "REFUSING";
+    for one in &status.unusable_sources {
+        let (name, why) = (clean(&one.source), clean(&one.reason));
+        screen.line(label, &format!("source {name} refuses every request: {why}"));
+        let _ = writeln!(screen.text, "{:<10} > hookboxctl source show {name}", "");
+        label = "";
+    }
+    if status.unusable > status.unusable_sources.len() {
+        let more = count(status.unusable - status.unusable_sources.len(), "more source");
+        screen.line(label, &format!("and {more}"));
     }
 }
 

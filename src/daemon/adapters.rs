@@ -12,13 +12,16 @@ use crate::admin::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refuse
 use crate::api::values::Time;
 use crate::api::views::{
     CheckElementView, CheckResponseView, CheckView, EndpointTestView, HeadersView,
-    RefusedRequestView,
+    RefusedRequestView, UnusableSourceView,
 };
 use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
-use crate::ingest::{Ingest, KeptRefusal, Listener, Origins, RefusalCounters, identity};
+use crate::ingest::{
+    Ingest, IngestProblem, KeptRefusal, Listener, Origins, RefusalCounters, UnusableSource,
+    identity,
+};
 use crate::model::{DeliveryId, Endpoint, Header, Outcome, Source, limits};
 use crate::outbound::LeaseHub;
-use crate::outbound::{EndpointRefusal, Outbound, SecretLookup, computed_secret};
+use crate::outbound::{EndpointRefusal, Outbound, SecretLookup, computed_secret, weak_secret};
 use crate::queue::matcher;
 
 /// How this daemon was started.
@@ -47,7 +50,7 @@ pub fn lend(
 ) -> Adapters {
     let (lending, settling) = (hub.clone(), hub.clone());
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
-    let kept = ingest.refused_requests();
+    let (kept, of_status) = (ingest.refused_requests(), ingest.clone());
 
     Adapters {
         refused: Arc::new(move |source| {
@@ -61,9 +64,14 @@ pub fn lend(
         refused_requests: Arc::new(move |source| {
             kept.of(source).into_iter().map(refused_request).collect()
         }),
+        unusable_sources: Arc::new(move || {
+            let view =
+                |UnusableSource { name, why }| UnusableSourceView { source: name, reason: why };
+            of_status.unusable_sources().into_iter().map(view).collect()
+        }),
         check: Arc::new(move |source, captured, at| match resolving.keys().look_up(source) {
             Ok(source) => check(&source, captured, at),
-            Err(why) => refused(&why, "settings", &ProviderAnswer::try_again()),
+            Err(why) => refused(IngestProblem::unproven("settings", why, None)),
         }),
         check_source: Arc::new(move |source| {
             let is_new = source.created_at == 0;
@@ -83,6 +91,7 @@ pub fn lend(
         }),
         check_endpoint: Arc::new(endpoint_check(outbound.clone(), lookup, has_file)),
         computed_secret: Arc::new(computed_secret),
+        weak_secret: Arc::new(weak_secret),
         why_not: Arc::new(matcher::why_not),
         test_endpoint: Some(Arc::new(move |test| {
             let outbound = outbound.clone();
@@ -214,12 +223,7 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
         let allow = verify::methods(source);
         let reason =
             format!("the scheme {} does not answer {method}; it answers {allow}", source.verify);
-        let headers = vec![("allow".to_owned(), allow.to_owned())];
-        return refused(
-            &reason,
-            "method",
-            &ProviderAnswer { status: 405, headers, body: Vec::new() },
-        );
+        return refused(IngestProblem { reason: Some(reason), ..IngestProblem::method(allow) });
     }
 
     if body.len() as u64 > source.max_body {
@@ -228,7 +232,8 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
             body.len(),
             source.max_body
         );
-        return refused(&reason, "too-large", &ProviderAnswer::empty(413));
+        let problem = IngestProblem::too_large(source.max_body);
+        return refused(IngestProblem { reason: Some(reason), ..problem });
     }
 
     let request = Request {
@@ -254,7 +259,7 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
             elements: None,
         },
         Verdict::Refused { reason, kind, answer } => {
-            refused(&reason, kind, &answer.unwrap_or_else(|| ProviderAnswer::empty(401)))
+            refused(IngestProblem::unproven(kind, reason, answer))
         }
     }
 }
@@ -263,8 +268,7 @@ fn check(source: &Source, captured: CapturedRequest, at: i64) -> CheckView {
 fn head_refusal(url: &str, headers: &[Header]) -> Option<CheckView> {
     let target = url.split_once("://").map_or(url, |(_, target)| target).len();
     if target > limits::URI_BYTES {
-        let reason = format!("the request target may have {} bytes", limits::URI_BYTES);
-        return Some(refused(&reason, "uri-too-long", &ProviderAnswer::empty(414)));
+        return Some(refused(IngestProblem::target_too_long(limits::URI_BYTES)));
     }
 
     let line = |header: &Header| header.name.len() + ": \r\n".len() + header.value.len();
@@ -272,9 +276,7 @@ fn head_refusal(url: &str, headers: &[Header]) -> Option<CheckView> {
     if bytes <= limits::HEAD_BYTES && headers.len() <= limits::HEADERS {
         return None;
     }
-    let reason =
-        format!("a head may have {} bytes and {} fields", limits::HEAD_BYTES, limits::HEADERS);
-    Some(refused(&reason, "head-too-large", &ProviderAnswer::empty(431)))
+    Some(refused(IngestProblem::head_too_large(limits::HEAD_BYTES)))
 }
 
 /// A request whose proof holds: what it would become.
@@ -306,15 +308,17 @@ fn proven(source: &Source, headers: &[Header], body: &[u8], found: Proven) -> Ch
     }
 }
 
-fn refused(reason: &str, kind: &str, answer: &ProviderAnswer) -> CheckView {
+fn refused(problem: IngestProblem) -> CheckView {
+    let answer = problem.answer();
+    let IngestProblem { kind, detail, reason, .. } = problem;
     CheckView {
         accepted: false,
-        reason: reason.to_owned(),
+        reason: reason.unwrap_or_else(|| detail.into_owned()),
         kind: Some(kind.to_owned()),
         warnings: None,
         event_type: None,
         dedupe_key: None,
-        response: response(answer),
+        response: response(&answer),
         not_checked: not_checked(),
         elements: None,
     }

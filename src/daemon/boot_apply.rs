@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
-use crate::admin::{Admin, BootApply, apply_at_start};
+use crate::admin::{Admin, BootApply, apply_at_start, check_entries};
 use crate::api::ConfigurationSet;
 use crate::api::apply::FileFormat;
 use crate::config::layers::{apply_files, apply_text};
@@ -24,7 +24,8 @@ pub async fn run(admin: &Admin, config: Option<&Path>) -> Option<BootApply> {
 pub fn check(config: Option<&Path>) -> Result<(), Exit> {
     let Some(files) = config.and_then(apply_files) else { return Ok(()) };
     let read = files.map_err(|error| error.to_string()).and_then(|files| read(&files));
-    match read {
+    let checked = read.and_then(|set| check_entries(&set).map_err(|why| set.located(&why)));
+    match checked {
         Ok(_) => Ok(()),
         Err(why) if std::env::var_os("INVOCATION_ID").is_some() => {
             stdio::note(format_args!("hookboxd: note: nothing of apply.d will be applied: {why}"));

@@ -2,8 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::fs::Access;
 
 use super::exit::Exit;
 use super::fresh_config::FreshConfig;
@@ -51,6 +55,9 @@ pub fn report(effective: &EffectiveConfig, print: bool) -> Result<(), Exit> {
         let cannot = |what: String| Exit::new(Exit::CANNOT_CREATE, effective.located(&what));
         check_data(&effective.config.data).map_err(cannot)?;
         notes.extend(missing_socket_folder(&effective.config).map_err(cannot)?);
+        notes.extend(taken_socket(&effective.config.socket()).map_err(cannot)?);
+        notes.extend(unwritable_data(&effective.config.data));
+        notes.extend(groups::foreign_group(&effective.config.admin));
         notes.extend(self::notes(&effective.config));
     }
 
@@ -82,6 +89,32 @@ fn check_data(data: &Path) -> Result<(), String> {
             path.display()
         )),
         _ => Ok(()),
+    }
+}
+
+/// A data folder that whoever checks could not write to: the daemon's own user may be another one.
+fn unwritable_data(data: &Path) -> Option<String> {
+    let there = data.ancestors().find(|path| path.exists());
+    let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).err()?;
+    Some(format!(
+        "data: {} cannot be written to by the user who checks: the daemon's user needs that",
+        there.display()
+    ))
+}
+
+/// What stands in the place of the admin socket: an error where no socket can be made, and a note
+/// where a daemon answers.
+fn taken_socket(socket: &Path) -> Result<Option<String>, String> {
+    let path = socket.display();
+    match socket.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(format!("admin_socket: {path} is there and is no socket: choose another path"))
+        }
+        Ok(_) if UnixStream::connect(socket).is_ok() => {
+            Ok(Some(format!("admin_socket: a daemon answers at {path}: only one can run there")))
+        }
+        Ok(_) | Err(_) => Ok(None),
     }
 }
 
@@ -117,7 +150,7 @@ fn notes(config: &Config) -> Vec<String> {
         Err(_) => None,
     });
     let metrics = config.metrics.listen.and_then(|address| cannot_bind("metrics.listen", address));
-    listeners.chain(metrics).chain(quota_beyond_disk(config)).collect()
+    listeners.chain(metrics).chain(beyond_disk(config)).collect()
 }
 
 /// An address that cannot be listened on now, and why that may be.
@@ -132,8 +165,15 @@ fn cannot_bind(key: &str, address: SocketAddr) -> Option<String> {
     Some(format!("{key}: {address} cannot be listened on now: {error}{cause}"))
 }
 
-/// A Unix socket of `listen` whose folder is missing: the daemon does not make it.
+/// A Unix socket of `listen` in whose place something else stands, or whose folder is missing: the
+/// daemon does not make it.
 fn cannot_make(socket: &Path) -> Option<String> {
+    if socket.symlink_metadata().is_ok_and(|found| !found.file_type().is_socket()) {
+        let path = socket.display();
+        return Some(format!(
+            "listen: unix:{path} cannot be made: what is there is no socket: choose another path"
+        ));
+    }
     let folder = socket.parent().filter(|folder| !folder.as_os_str().is_empty())?;
     let path = socket.display();
     let missing = || {
@@ -145,22 +185,26 @@ fn cannot_make(socket: &Path) -> Option<String> {
     (!folder.is_dir()).then(missing)
 }
 
-/// A quota that the file system cannot hold, even if nothing else were in it.
-pub fn quota_beyond_disk(config: &Config) -> Option<String> {
-    let quota = config.log.quota?.0;
+/// A quota or a reserve that the file system cannot hold, even if nothing else were in it.
+pub fn beyond_disk(config: &Config) -> Option<String> {
     let there = config.data.ancestors().find(|folder| folder.exists());
     let there = there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = rustix::fs::statvfs(there).ok()?;
     let bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
-    let beyond = || {
+    let beyond = |key: &str, value: u64| {
         format!(
-            "quota: {} is more than the whole file system of {}, which has {}",
-            size::format_bytes(quota),
+            "{key}: {} is more than the whole file system of {}, which has {}",
+            size::format_bytes(value),
             config.data.display(),
             size::format_bytes(bytes)
         )
     };
-    (quota > bytes).then(beyond)
+
+    let sizes = [("quota", config.log.quota), ("reserve", config.log.reserve)];
+    let mut sizes = sizes.into_iter().filter_map(|(key, size)| Some((key, size?.0)));
+    let (key, value) = sizes.find(|(_, value)| *value > bytes)?;
+    let consequence = if key == "reserve" { ": no event would be accepted" } else { "" };
+    Some(beyond(key, value) + consequence)
 }
 
 /// Which proxies and commands the configuration allows for outbound attempts.

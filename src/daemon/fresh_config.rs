@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::ingest::allow::ReadLists;
 use crate::ingest::{AllowLists, Ingest, ServerTls, TlsFiles, TrustedProxies};
-use crate::model::WallMs;
+use crate::model::{Source, WallMs};
 
 /// The part of a configuration that can be replaced, read and not in force yet.
 pub struct FreshConfig {
@@ -43,6 +43,11 @@ impl FreshConfig {
     /// What is odd about it and no error.
     pub fn warning(&self, wall_ms: WallMs) -> Option<String> {
         ServerTls::warning(self.cert.as_deref()?, wall_ms)
+    }
+
+    /// A list that the source names and that is not among these.
+    pub fn missing_list<'a>(&self, source: &'a Source) -> Option<&'a str> {
+        self.lists.missing(source)
     }
 
     /// TLS for the ingress, when the daemon starts.

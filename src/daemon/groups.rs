@@ -15,6 +15,23 @@ pub fn socket_access(admin: &AdminConfig) -> Result<SocketAccess, String> {
     Ok(SocketAccess { group, mode: admin.mode.0 })
 }
 
+/// A group that whoever checks is no member of, and so could not give the socket to.
+pub fn foreign_group(admin: &AdminConfig) -> Option<String> {
+    let table = fs::read_to_string("/etc/group").unwrap_or_default();
+    let name = admin.group.as_deref()?;
+    let number = number_of(name, &table).ok()?;
+    let is_root = rustix::process::geteuid().is_root();
+    let own = rustix::process::getgroups().unwrap_or_default();
+    let is_member = own.iter().any(|group| group.as_raw() == number)
+        || rustix::process::getegid().as_raw() == number;
+    (!is_root && !is_member).then(|| {
+        format!(
+            "admin.group: the user who checks is no member of {name}: the daemon's user has to be \
+             (usermod -aG)"
+        )
+    })
+}
+
 fn number_of(name: &str, table: &str) -> Result<u32, String> {
     if let Ok(number) = name.parse() {
         return Ok(number);

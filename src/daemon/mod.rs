@@ -86,14 +86,14 @@ fn run(args: &Args) -> Result<(), Exit> {
         return check::report(&effective, args.print);
     }
     check::check(&effective)?;
-    let odd = check::quota_beyond_disk(&effective.config).map(|note| effective.located(&note));
+    let odd = check::beyond_disk(&effective.config).map(|note| effective.located(&note));
     let config = effective.config;
     let levels = logging::start(&config.logging);
     if let Some(odd) = odd {
         tracing::warn!("{odd}");
     }
     memory::warn_of_untuned_allocator();
-    signals::outlive_file_limits();
+    signals::outlive_early_signals();
 
     // Everything that is created from here on belongs to the daemon's user alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));

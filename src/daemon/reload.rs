@@ -1,9 +1,15 @@
 //! SIGHUP: reads the configuration again.
 
+use std::sync::Arc;
+
 use super::check::{check, policy};
+use super::fresh_config::FreshConfig;
 use crate::config::Config;
 use crate::config::args::Args;
+use crate::config::differences::differing_keys;
+use crate::config::layers::{EffectiveConfig, located};
 use crate::ingest::Ingest;
+use crate::model::Source;
 use crate::outbound::Outbound;
 use crate::service::clock;
 use crate::service::logging::Levels;
@@ -21,7 +27,7 @@ pub fn reload(
 ) -> Result<Config, String> {
     let effective = args.effective().map_err(|error| error.to_string())?;
     let fresh = check(&effective).map_err(|exit| exit.what)?;
-    let new = effective.config;
+    let EffectiveConfig { config: new, origins, .. } = effective;
 
     // Everything else must be as it was.
     let mut expected = old.clone();
@@ -36,14 +42,40 @@ pub fn reload(
         expected.tls = new.tls.clone();
     }
     if new != expected {
-        let what = "only logging.level, [ingress], [allow_lists], [exec], the proxy of [outbound] \
-             and the files of [tls] can change while hookboxd runs: restart it for the rest";
-        return Err(what.to_owned());
+        let keys = differing_keys(&new, &expected);
+        let first = keys.first().map_or("", String::as_str);
+        let others = match keys.len() {
+            0 | 1 => String::new(),
+            _ => format!(" (nor can {})", keys[1..].join(", ")),
+        };
+        let what = format!(
+            "{first}: cannot change while hookboxd runs{others}: restart it. Only logging.level, \
+             [ingress], [allow_lists], [exec], the proxy of [outbound] and the files of [tls] can"
+        );
+        return Err(located(&origins, &what));
     }
+    missing_lists(&fresh, ingest)?;
 
     // This also reads secrets and certificates again that are kept elsewhere.
     outbound.set_policy(&policy(&new)).map_err(|error| error.to_string())?;
     fresh.set(ingest, clock::system()().wall_ms);
     levels.set(new.logging.level);
     Ok(new)
+}
+
+/// Sources that name an allow-list would refuse everybody without it. What is missing already does
+/// not stand in the way of anything else.
+fn missing_lists(fresh: &FreshConfig, ingest: &Ingest) -> Result<(), String> {
+    let sources = ingest.sources();
+    let has_its_lists = |source: &&Arc<Source>| ingest.allow_lists().check(source).is_ok();
+    let mut sources = sources.iter().filter(has_its_lists);
+    let missing = sources.find_map(|source| Some((source, fresh.missing_list(source)?)));
+    let Some((source, list)) = missing else { return Ok(()) };
+
+    let name = &source.name;
+    Err(format!(
+        "allow_lists.dir: there is no allow-list @{list} any more, which the source '{name}' asks \
+         for: put its file back, or change the source first (hookboxctl source update {name} \
+         --allow …)"
+    ))
 }

@@ -162,8 +162,7 @@ async fn open(
     let lent = adapters::lookup(&origins);
     let ingest = open_ingest(config, clock, handle, &outbound, origins)?;
 
-    let socket = config.socket();
-    let admin_listener = sockets.admin(config, &socket)?;
+    let (admin_listener, socket) = sockets.admin(config)?;
     let Sockets { listeners, metrics, idle_ms, .. } = sockets;
     let addresses: Vec<String> = listeners.iter().map(Listener::address).collect();
     let (direct, post_to) = direct(&listeners);
@@ -180,6 +179,7 @@ async fn open(
     // Before anything comes in: what the files ask for is there from the first request on.
     admin.info.applied = boot_apply::run(&admin, config_file).await.map(Arc::new);
     let admin = Arc::new(admin);
+    report_unusable(&ingest);
 
     let in_flight = Arc::new(AtomicUsize::new(0));
     let (out, counter) = (outbound.clone(), in_flight.clone());
@@ -193,7 +193,6 @@ async fn open(
         clock.clone(),
         stopped.clone(),
     ));
-    tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
     serve_metrics(metrics, &admin, &stopped);
     let admin = tokio::spawn(admin.serve(admin_listener, stopped.clone()));
 
@@ -203,12 +202,21 @@ async fn open(
         IdleExit::new(handle.clone(), clock.clone(), ms, addresses.clone(), &config.data)
     });
     handle.health().accepting.store(true, Ordering::Release);
+    // Not before: what it reports first is whether events are accepted.
+    tokio::spawn(service_manager::report(handle.clone(), addresses.clone(), stopped.clone()));
     let serve = |listener| tokio::spawn(ingest.clone().serve(listener, stopped.clone()));
     let ingress: Vec<_> = listeners.into_iter().map(serve).collect();
     announce_ready(&addresses, &post_to, &socket);
 
     let handle = handle.clone();
     Ok(Services { handle, ingest, outbound, stop, ingress, admin, in_flight, history, idle })
+}
+
+/// Says which sources refuse everything for want of something that is kept elsewhere. That may read
+/// files, which can take its time.
+fn report_unusable(ingest: &Arc<Ingest>) {
+    let ingest = ingest.clone();
+    drop(tokio::task::spawn_blocking(move || ingest.report_unusable()));
 }
 
 /// What takes events in. Each module gets what it needs of the others as functions: they do not
@@ -383,6 +391,7 @@ async fn until_stopped(
                     Ok(fresh) => {
                         config = fresh;
                         tracing::info!("the configuration was reloaded");
+                        report_unusable(ingest);
                     }
                     Err(what) => tracing::error!("the configuration was not reloaded: {what}"),
                 }

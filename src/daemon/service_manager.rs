@@ -125,9 +125,16 @@ fn line(status: &Status, addresses: &str, refusal: Option<&str>) -> String {
         None => format!("accepting on {addresses}"),
     };
     let Status { sources, endpoints, pending, held, dead, .. } = status;
+    let some = |number: u64, noun: &str| match number {
+        1 => format!("1 {noun}"),
+        many => format!("{many} {noun}s"),
+    };
+    let (sources, endpoints) =
+        (some(*sources as u64, "source"), some(*endpoints as u64, "endpoint"));
     format!(
-        "{head}; {sources} sources, {endpoints} endpoints, {} waiting, {dead} dead letters",
-        pending + held
+        "{head}; {sources}, {endpoints}, {} waiting, {}",
+        pending + held,
+        some(*dead, "dead letter")
     )
 }
 
@@ -190,7 +197,7 @@ mod tests {
         let status = Status { sources: 2, endpoints: 1, pending: 3, held: 1, ..Status::default() };
         assert_eq!(
             line(&status, "127.0.0.1:8420", None),
-            "accepting on 127.0.0.1:8420; 2 sources, 1 endpoints, 4 waiting, 0 dead letters"
+            "accepting on 127.0.0.1:8420; 2 sources, 1 endpoint, 4 waiting, 0 dead letters"
         );
         assert!(line(&status, "x", Some("no room")).starts_with("NOT ACCEPTING: no room; "));
     }

@@ -2,7 +2,7 @@
 //! folder, so that a daemon which cannot listen leaves nothing behind. Connections are accepted
 //! once the log is open; until then they wait in the system's queue.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
@@ -46,16 +46,20 @@ impl Sockets {
         Ok(Self { listeners, metrics, admin, idle_ms })
     }
 
-    /// The socket of the admin API: the one that was passed, or else one for the configured group.
-    /// The data folder is there, and ours alone.
-    pub fn admin(&mut self, config: &Config, socket: &Path) -> Result<UnixListener, Exit> {
+    /// The socket of the admin API and where it is: the one that was passed, or else one for the
+    /// configured group. The data folder is there, and ours alone.
+    pub fn admin(&mut self, config: &Config) -> Result<(UnixListener, PathBuf), Exit> {
+        let socket = config.socket();
         if let Some(passed) = self.admin.take() {
-            return Ok(passed);
+            let address = passed.local_addr().ok();
+            let path = address.and_then(|address| address.as_pathname().map(Path::to_owned));
+            return Ok((passed, path.unwrap_or(socket)));
         }
         let access =
             groups::socket_access(&config.admin).map_err(|what| Exit::new(Exit::CONFIG, what))?;
-        admin::bind(socket, access)
-            .map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
+        let bound = admin::bind(&socket, access)
+            .map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))?;
+        Ok((bound, socket))
     }
 }
 

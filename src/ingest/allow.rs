@@ -7,7 +7,7 @@
 //! start and on SIGHUP, whole or not at all.
 //!
 //! Limits: `limits::ALLOW_LISTS` files of `limits::ALLOW_LIST_BYTES`. A source that names a list
-//! which is gone lets nobody in by it.
+//! which is gone refuses whoever may be in it, for the time being.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -55,6 +55,14 @@ pub struct AllowLists {
 #[derive(Debug)]
 pub struct ReadLists(Lists);
 
+impl ReadLists {
+    /// A list that the source names and that is not among these.
+    #[must_use]
+    pub fn missing<'a>(&self, source: &'a Source) -> Option<&'a str> {
+        missing(&self.0, source)
+    }
+}
+
 impl Default for AllowLists {
     fn default() -> Self {
         Self { lists: RwLock::new(Arc::new(built_in())) }
@@ -85,7 +93,7 @@ impl AllowLists {
     /// Which one does not exist, and which do.
     pub fn check(&self, source: &Source) -> Result<(), String> {
         let lists = self.current();
-        match source.allow_lists.iter().find(|name| !lists.contains_key(*name)) {
+        match missing(&lists, source) {
             None => Ok(()),
             Some(name) => Err(format!(
                 "there is no allow-list @{name}; there are {}, and more come as files in \
@@ -119,6 +127,12 @@ impl AllowLists {
     fn current(&self) -> Arc<Lists> {
         self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// A list that the source names and that there is not.
+fn missing<'a>(lists: &Lists, source: &'a Source) -> Option<&'a str> {
+    let missing = source.allow_lists.iter().find(|name| !lists.contains_key(*name));
+    missing.map(String::as_str)
 }
 
 fn built_in() -> Lists {

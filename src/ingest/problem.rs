@@ -27,7 +27,7 @@ pub(super) const TOO_MANY_CONNECTIONS: &[u8] = concat!(
 
 /// A request that was refused: the response to the sender, and the reason for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct IngestProblem {
+pub struct IngestProblem {
     pub status: StatusCode,
     /// For the sender.
     pub detail: Cow<'static, str>,
@@ -67,7 +67,7 @@ impl IngestProblem {
     /// The detail is the same whatever was wrong with the proof. What could not be checked for want
     /// of a setting is not the sender's fault.
     pub fn unproven(kind: &'static str, reason: String, instead: Option<ProviderAnswer>) -> Self {
-        if kind == "settings" {
+        if kind == "settings" || instead.as_ref() == Some(&ProviderAnswer::try_again()) {
             let detail = "the proof cannot be checked at the moment: try again later";
             let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail);
             let (reason, retry_after_s) = (Some(reason), Some(30));
@@ -187,7 +187,7 @@ impl IngestProblem {
         Self { reason: Some(reason.to_owned()), ..problem }
     }
 
-    pub fn of_body(error: BodyError, limit: u64) -> Self {
+    pub(super) fn of_body(error: BodyError, limit: u64) -> Self {
         match error {
             BodyError::TooLarge => Self::too_large(limit),
             BodyError::NoMemory => Self::no_memory(),
@@ -274,6 +274,21 @@ impl IngestProblem {
             "type": "about:blank", "title": title, "status": status, "detail": detail,
         })
         .to_string()
+    }
+
+    /// All of what the sender is answered.
+    pub fn answer(&self) -> ProviderAnswer {
+        if let Some(instead) = &self.instead {
+            return instead.clone();
+        }
+        let (parts, _) = self.response().into_parts();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+        ProviderAnswer {
+            status: parts.status.as_u16(),
+            headers: headers.collect(),
+            body: self.document().into_bytes(),
+        }
     }
 
     pub fn response(&self) -> Response<Full<Bytes>> {

@@ -283,6 +283,10 @@ impl<'a> Exchange<'a> {
     /// Refuses, before the body is read, whoever may not use this method here and now.
     fn admit(&self, source: &Source, client: &Peer) -> Result<(), BoxedProblem> {
         if !self.ingest.allow_lists.allows(source, client.ip) {
+            // A list that is gone is no fault of the sender, who may be in it.
+            if let Err(why) = self.ingest.allow_lists.check(source) {
+                return Err(IngestProblem::unproven("settings", why, None).into());
+            }
             return Err(IngestProblem::not_allowed(&client.text).into());
         }
         if !verify::answers(source, self.head.method.as_str()) {

@@ -24,6 +24,13 @@ use crate::model::share::Share;
 use crate::model::{Source, limits};
 use crate::scheduler::Handle;
 
+/// A source that refuses every request, and what is missing for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusableSource {
+    pub name: String,
+    pub why: String,
+}
+
 /// What all listeners and their connections share.
 pub struct Ingest {
     pub(super) handle: Handle,
@@ -111,6 +118,36 @@ impl Ingest {
 
     pub(super) fn trusted(&self) -> Arc<TrustedProxies> {
         self.trusted.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All sources that are configured now.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Arc<Source>> {
+        self.handle.directory().sources_by_name.values().cloned().collect()
+    }
+
+    /// The sources that refuse every request, because something is missing that their settings
+    /// name, with what that is. Reads files where that was not done lately.
+    #[must_use]
+    pub fn unusable_sources(&self) -> Vec<UnusableSource> {
+        let now = (self.clock)();
+        let problem = |source: &Arc<Source>| {
+            let lists = self.allow_lists.check(source);
+            lists.and_then(|()| self.keys.resolve(source, now).map(|_| ())).err()
+        };
+        let sources = self.sources();
+        let unusable = sources.iter().filter_map(|source| {
+            Some(UnusableSource { name: source.name.clone(), why: problem(source)? })
+        });
+        unusable.collect()
+    }
+
+    /// Logs which sources refuse everything: at the start, and when the configuration was read
+    /// again.
+    pub fn report_unusable(&self) {
+        for UnusableSource { name, why } in self.unusable_sources() {
+            tracing::error!(source = name, "every request of this source is refused: {why}");
+        }
     }
 
     /// Keeps what is held for these sources, and forgets all others.

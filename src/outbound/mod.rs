@@ -60,4 +60,4 @@ pub use preview::Preview;
 pub use pull::hub::LeaseHub;
 pub use resolve::{Resolve, SystemResolver};
 pub use settings::{NoteShare, OutboundError, OutboundPolicy, OutboundSettings, SecretLookup};
-pub use sign::generate_secret;
+pub use sign::{generate_secret, weak_secret};

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use ring::signature::Ed25519KeyPair;
 use sha2::Sha256;
 
-use crate::model::{TimedSecret, WallMs, limits};
+use crate::model::{Endpoint, TimedSecret, WallMs, limits};
 
 const HMAC_PREFIX: &str = "whsec_";
 const ED25519_PREFIX: &str = "whsk_";
@@ -143,6 +143,22 @@ fn ed25519(key: &[u8]) -> Result<Ed25519KeyPair, String> {
         }
     }
     .map_err(|_| "the whsk_ key's two halves do not belong together: copy the key whole".to_owned())
+}
+
+/// Bytes of a secret that nobody guesses, as Standard Webhooks asks for.
+const STRONG_BYTES: usize = 24;
+
+/// What to know of a signing secret that is too short; `None` for others, and for references.
+#[must_use]
+pub fn weak_secret(endpoint: &Endpoint) -> Option<String> {
+    let newest = endpoint.secrets.first()?;
+    let length = decode(newest.secret.0.strip_prefix(HMAC_PREFIX)?, HMAC_PREFIX).ok()?.len();
+    (length < STRONG_BYTES).then(|| {
+        format!(
+            "its secret has {length} bytes, which can be guessed: Standard Webhooks asks for \
+             {STRONG_BYTES} or more; `hookboxctl endpoint rotate-secret` makes a new one"
+        )
+    })
 }
 
 #[cfg(test)]

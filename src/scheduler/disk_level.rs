@@ -229,7 +229,9 @@ fn reason(space: &DiskSpace, level: DiskLevel) -> String {
         }
         DiskLevel::Low => format!("{what}, {reserve} of them are kept for outcomes"),
         DiskLevel::Refusing => format!("{what}, and {reserve} are kept for outcomes: {cure}"),
-        DiskLevel::Halted => format!("{what}, too little to store an outcome: {cure}"),
+        DiskLevel::Halted => {
+            format!("{what}, too little to store an outcome (log.reserve is {reserve}): {cure}")
+        }
     }
 }
 

@@ -32,10 +32,18 @@ impl Admin {
     }
 
     pub fn post(&mut self, path: &str, body: &Value) -> io::Result<(u16, Value)> {
+        self.send("POST", path, body)
+    }
+
+    pub fn patch(&mut self, path: &str, body: &Value) -> io::Result<(u16, Value)> {
+        self.send("PATCH", path, body)
+    }
+
+    fn send(&mut self, method: &str, path: &str, body: &Value) -> io::Result<(u16, Value)> {
         let body = body.to_string();
         let length = body.len();
         self.ask(&format!(
-            "POST {path} HTTP/1.1\r\nHost: hookbox\r\nContent-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: hookbox\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
     }
 

@@ -3,8 +3,7 @@
 use super::kept::restored;
 use crate::api::values::SecretText;
 use crate::api::{EndpointSpec, Patch, SecretChoice, SourceSpec, Spec};
-use crate::ingest::verify::default_max_body;
-use crate::model::secret::redacted_url;
+use crate::ingest::verify::{default_max_body, uses_secret};
 use crate::model::{Endpoint, Source, TimedSecret, WallMs, limits};
 
 /// A source or an endpoint.
@@ -34,6 +33,12 @@ pub trait Configured: Clone + PartialEq {
     /// The same, with everything struck out that may be a secret.
     fn exported(&self) -> Self::Settings;
 
+    /// Settings that are given for it, with what an export or a screen struck out of them put back.
+    ///
+    /// # Errors
+    /// When something is struck out and there is nothing to put in its place.
+    fn restore(&self, given: Self::Settings) -> Result<Self::Settings, String>;
+
     /// Those that count as not given.
     fn defaults(&self) -> Self::Settings;
 
@@ -59,7 +64,7 @@ pub trait Configured: Clone + PartialEq {
     ) -> Result<(), String>;
 
     /// Lets go of old secrets that are of no use beside a new one: they proved something else.
-    fn forget_useless_secrets(&mut self, before: &Self);
+    fn forget_useless_secrets(&mut self, settings: &Self::Settings, before: &Self);
 
     /// Makes what has to be made. Returns a secret that was, to be shown once.
     fn fill(&mut self, make: &MakeSecrets<'_>) -> Option<String>;
@@ -119,6 +124,10 @@ impl Configured for Source {
         SourceSpec::of(&plain)
     }
 
+    fn restore(&self, given: SourceSpec) -> Result<SourceSpec, String> {
+        restored(&self.exported(), &self.settings(), given, &SECRETIVE_OF_SOURCE)
+    }
+
     fn secrets(&self) -> &[TimedSecret] {
         &self.secrets
     }
@@ -129,7 +138,7 @@ impl Configured for Source {
         {
             return Err("temporary sources are not in files: use `hookboxctl bin create`".into());
         }
-        let given = restored(&self.exported(), &self.settings(), settings, &SECRETIVE_OF_SOURCE)?;
+        let given = self.restore(settings)?;
         // A key that is null is one that is not there.
         let patch = Patch::new(given, &[]).map_err(|why| why.to_string())?;
         let settings = SourceSpec::default().changed(patch, default_max_body("none"));
@@ -150,9 +159,18 @@ impl Configured for Source {
         Ok(())
     }
 
-    fn forget_useless_secrets(&mut self, before: &Self) {
-        if self.verify != before.verify && self.secrets.first() != before.secrets.first() {
+    fn forget_useless_secrets(&mut self, settings: &SourceSpec, before: &Self) {
+        if self.verify == before.verify {
+            return;
+        }
+        let is_given = self.secrets.first() != before.secrets.first();
+        if is_given {
             self.secrets.truncate(1);
+            return;
+        }
+        let asks = settings.secret.is_some() || settings.generate_secret == Some(true);
+        if !asks && !uses_secret(&self.verify) {
+            self.secrets.clear();
         }
     }
 
@@ -197,12 +215,16 @@ impl Configured for Endpoint {
     }
 
     fn exported(&self) -> EndpointSpec {
-        let url = Some(redacted_url(&self.url)).filter(|url| !url.is_empty());
-        EndpointSpec { url, ..EndpointSpec::shown(self, true) }
+        let shown = EndpointSpec::shown(self, true);
+        EndpointSpec { url: shown.url.filter(|url| !url.is_empty()), ..shown }
     }
 
     fn defaults(&self) -> EndpointSpec {
         EndpointSpec { url: None, ..EndpointSpec::of(&Self::new("", "")) }
+    }
+
+    fn restore(&self, given: EndpointSpec) -> Result<EndpointSpec, String> {
+        restored(&self.exported(), &self.settings(), given, &SECRETIVE_OF_ENDPOINT)
     }
 
     fn secrets(&self) -> &[TimedSecret] {
@@ -210,8 +232,7 @@ impl Configured for Endpoint {
     }
 
     fn take(&mut self, settings: EndpointSpec) -> Result<(), String> {
-        let given = restored(&self.exported(), &self.settings(), settings, &SECRETIVE_OF_ENDPOINT)?;
-        given.apply(self).map_err(|why| why.to_string())
+        self.restore(settings)?.apply(self).map_err(|why| why.to_string())
     }
 
     fn take_secrets(
@@ -227,7 +248,7 @@ impl Configured for Endpoint {
         put_secret(&mut self.secrets, settings.secret.as_ref(), Some(generate), at)
     }
 
-    fn forget_useless_secrets(&mut self, _: &Self) {}
+    fn forget_useless_secrets(&mut self, _: &EndpointSpec, _: &Self) {}
 
     fn fill(&mut self, make: &MakeSecrets<'_>) -> Option<String> {
         fill_secret(&mut self.secrets, make)

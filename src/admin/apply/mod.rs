@@ -18,6 +18,7 @@
 
 pub mod boot;
 mod configured;
+mod entries;
 mod export;
 mod fields;
 mod kept;
@@ -28,6 +29,7 @@ mod tests;
 mod wording;
 
 pub use configured::{Configured, MakeSecrets};
+pub use entries::check_entries;
 pub use export::export;
 pub use plan::{ConfiguredNow, Obstacle, Plan, PlanOptions, PlannedChange, plan};
 pub use wording::in_files;

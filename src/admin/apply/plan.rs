@@ -11,7 +11,7 @@ use super::wording::in_files;
 use crate::api::apply::{ConfigurationSet, Entry};
 use crate::api::views::{ApplyAction, FieldChangeView};
 use crate::model::time::format_duration_ms;
-use crate::model::{Endpoint, Source, WallMs, limits};
+use crate::model::{Endpoint, EndpointId, Source, WallMs, limits};
 use crate::queue::OWN_SOURCE;
 use crate::scheduler::Directory;
 
@@ -22,6 +22,8 @@ pub struct ConfiguredNow {
     pub sources: Vec<Arc<Source>>,
     /// With how many deliveries of each have not ended.
     pub endpoints: Vec<(Arc<Endpoint>, u64)>,
+    /// Dead letters, by endpoint, as far as that is known.
+    pub dead: BTreeMap<EndpointId, u64>,
 }
 
 impl ConfiguredNow {
@@ -30,7 +32,7 @@ impl ConfiguredNow {
         let mut sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
         sources.sort_by_key(|source| source.id);
         let endpoints = directory.endpoints.iter().map(|endpoint| (endpoint.clone(), 0)).collect();
-        Self { at, sources, endpoints }
+        Self { at, sources, endpoints, dead: BTreeMap::new() }
     }
 
     /// The sets that something belongs to.
@@ -230,10 +232,17 @@ impl<T: Configured> PlanOfKind<T> {
             }
 
             if *waiting > 0 && !options.force {
-                let why = format!(
-                    "{waiting} of its deliveries have not ended: deleting it would cancel them: \
-                     wait, or use --force"
-                );
+                let why = match waiting {
+                    1 => {
+                        "1 of its deliveries has not ended: deleting it would cancel it: wait, or \
+                          use --force"
+                            .to_owned()
+                    }
+                    many => format!(
+                        "{many} of its deliveries have not ended: deleting it would cancel them: \
+                         wait, or use --force"
+                    ),
+                };
                 refusals.push(Obstacle::Conflict(why).of(T::NOUN, one.name()));
             }
             self.changes.push(PlannedChange {
@@ -267,7 +276,7 @@ fn planned<T: Configured>(
         .take_secrets(&entry.settings, before.map(|before| &**before), at)
         .map_err(Obstacle::Invalid)?;
     if let Some(before) = before {
-        after.forget_useless_secrets(before);
+        after.forget_useless_secrets(&entry.settings, before);
     }
     if let Some(set) = options.set.as_deref() {
         if let Some(other) = after.applied_set().filter(|other| *other != set && !options.force) {

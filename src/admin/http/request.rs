@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::params::RequestParams;
 use super::problem::Problem;
 use crate::admin::callers::peer::Caller;
+use crate::api::apply::unique_keys;
 use crate::api::body::read;
 
 /// One request, with its body read.
@@ -25,8 +26,7 @@ pub struct ApiRequest {
 impl ApiRequest {
     /// The body as JSON of a known type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_slice(&self.body)
-            .map_err(|e| Problem::bad(format!("the body does not have the expected form: {e}")))
+        serde_json::from_slice(&self.body).map_err(malformed)
     }
 
     /// The body as one of [`crate::api::bodies`].
@@ -39,8 +39,14 @@ impl ApiRequest {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Map::new());
         }
+        // The settings, and the members of one.
+        unique_keys::check_levels(&self.body, 2).map_err(malformed)?;
         self.json()
     }
+}
+
+fn malformed(why: serde_json::Error) -> Problem {
+    Problem::bad(format!("the body does not have the expected form: {why}"))
 }
 
 /// Waits until the daemon stops.

@@ -1,5 +1,7 @@
 //! What requests take: their parameters and their bodies.
 
+use std::num::NonZeroU64;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::admin::serve::routes::Op;
@@ -14,7 +16,7 @@ use crate::api::{ApplyBody, DeliveryFilter, EndpointSpec, EventFilter, SourceSpe
 #[expect(dead_code, reason = "only its schema is used")]
 struct PageQuery {
     /// Rows, 50 by default; the newest first
-    limit: Option<u64>,
+    limit: Option<NonZeroU64>,
     /// Continue after this one, the last of the page before, or what `more.after` says in the last
     /// line of a list that was answered before its end
     after: Option<String>,
@@ -83,7 +85,7 @@ struct TailQuery {
     /// Only attempts at this endpoint
     endpoint: Option<String>,
     /// Lines of the past to begin with, 10 by default
-    limit: Option<u64>,
+    limit: Option<NonZeroU64>,
 }
 
 #[derive(JsonSchema)]

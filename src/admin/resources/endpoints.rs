@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::endpoint_health::LoggedHealth;
 use super::names::{check_endpoint, check_source, missing_endpoint, name};
-use super::secrets::{SIGNS_NOTHING, given_secret, replaced, rotated, secret_views};
+use super::secrets::{SIGNS_NOTHING, given_secret, replaced, restored, rotated, secret_views};
 use super::{endpoint_health, test_endpoint};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -17,7 +17,7 @@ use crate::api::values::{SecretText, Text, Time};
 use crate::api::views::{
     DeletedView, EndpointActivityView, EndpointCondition, EndpointLagView, EndpointView, HoldState,
 };
-use crate::api::{EndpointSpec, Patch};
+use crate::api::{EmptyBody, EndpointSpec, Patch};
 use crate::model::{Endpoint, TimedSecret};
 use crate::queue::{
     DeleteEndpoint, EndpointSnapshot, EndpointsQuery, HoldEndpoint, ReleaseEndpoint,
@@ -84,6 +84,7 @@ pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     let patch = Patch::<EndpointSpec>::read(body)?;
 
     let mut endpoint = Endpoint::new(name, "");
+    let patch = restored(&endpoint, patch)?;
     let mut shown = given_secret(
         admin,
         &mut endpoint.secrets,
@@ -132,7 +133,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
 pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let found = find(admin, &request.arg).await?;
     let mut endpoint = Endpoint::clone(&found.endpoint);
-    let patch = Patch::<EndpointSpec>::read(request.object()?)?;
+    let patch = restored(&endpoint, Patch::<EndpointSpec>::read(request.object()?)?)?;
 
     if patch.resets("secret") {
         endpoint.secrets.clear();
@@ -164,14 +165,25 @@ pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
 pub async fn delete(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
     check_endpoint(admin, &request.arg)?;
+    let dead = find(admin, &request.arg).await?.dead;
     let command = DeleteEndpoint { name: request.arg.clone() };
     let cancelled = Some(admin.handle.ask(command).await?);
-    Ok(ApiResponse::ok(DeletedView {
-        name: request.arg,
-        deleted: true,
-        cancelled,
-        warnings: Vec::new(),
-    }))
+
+    let warnings = stranded(&request.arg, dead).into_iter().collect();
+    Ok(ApiResponse::ok(DeletedView { name: request.arg, deleted: true, cancelled, warnings }))
+}
+
+/// What becomes of the dead letters of an endpoint that is deleted.
+pub fn stranded(name: &str, dead: u64) -> Option<String> {
+    let letters = match dead {
+        0 => return None,
+        1 => "its dead letter stays and".to_owned(),
+        many => format!("its {many} dead letters stay and"),
+    };
+    Some(format!(
+        "{letters} cannot be retried any more: `hookboxctl replay --event ID --to ENDPOINT` sends \
+         an event elsewhere, and `hookboxctl dlq discard --endpoint {name}` gives them up"
+    ))
 }
 
 pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -188,12 +200,14 @@ pub async fn rotate(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
 }
 
 pub async fn hold(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.fields::<EmptyBody>()?;
     check_endpoint(admin, &request.arg)?;
     admin.handle.ask(HoldEndpoint { name: request.arg.clone() }).await?;
     show(admin, request).await
 }
 
 pub async fn release(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiResponse, Problem> {
+    request.fields::<EmptyBody>()?;
     check_endpoint(admin, &request.arg)?;
     admin.handle.ask(ReleaseEndpoint { name: request.arg.clone() }).await?;
     show(admin, request).await
@@ -237,7 +251,10 @@ fn view(admin: &Admin, endpoint: &Endpoint, snapshot: Option<&EndpointSnapshot>)
         secrets: secret_views(&endpoint.secrets, admin.wall_ms()),
         created_at: Time(endpoint.created_at),
         applied_set: endpoint.applied_set.clone(),
-        warnings: (admin.adapters.computed_secret)(endpoint).into_iter().collect(),
+        warnings: [&admin.adapters.computed_secret, &admin.adapters.weak_secret]
+            .into_iter()
+            .filter_map(|warning| warning(endpoint))
+            .collect(),
         activity: snapshot.map(activity),
         lag: None,
     }

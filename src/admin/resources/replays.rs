@@ -10,7 +10,7 @@ use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::{ApiResponse, line};
 use crate::admin::resources::names::{check_filter, endpoint_name, missing_endpoint};
 use crate::admin::scan::event_lookup::{RelocatedEvents, listed_at, read as read_event, stands_at};
-use crate::admin::scan::filters::with_local_event;
+use crate::admin::scan::filters::{check_times, with_local_event};
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
@@ -48,6 +48,7 @@ pub async fn start(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
     let to = body.to.map(String::from);
     let rate = body.rate.map(|rate| per_second(rate.0)).transpose()?;
     let filter = body.filter.at(admin.wall_ms());
+    check_times(&filter)?;
     if filter.is_empty() && !body.all {
         return Err(Problem::bad(
             "no events selected: give event, source, type, since or until, or all for every \

@@ -1,17 +1,27 @@
 //! Secrets of sources and endpoints: given, generated, rotated. One that was generated is shown
 //! once.
 
+use crate::admin::apply::Configured;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::api::values::{SecretText, Span, Time};
 use crate::api::views::SecretView;
-use crate::api::{RotateBody, SecretChoice};
+use crate::api::{Patch, RotateBody, SecretChoice};
 use crate::model::time::format_duration_ms;
 use crate::model::{TimedSecret, limits};
 
 /// Why a pull endpoint is given no secret.
 pub const SIGNS_NOTHING: &str = "'secret': a pull endpoint does not sign, because it sends no \
                                  requests: leave the secret out";
+
+/// Changes of a source or an endpoint, with what a screen struck out of its settings put back.
+pub fn restored<T: Configured>(
+    there: &T,
+    mut patch: Patch<T::Settings>,
+) -> Result<Patch<T::Settings>, Problem> {
+    patch.given = there.restore(patch.given).map_err(Problem::bad)?;
+    Ok(patch)
+}
 
 /// Puts a secret that is given or generated in the place of those there were; returns one that was
 /// generated.
@@ -72,7 +82,8 @@ pub fn rotated(
 
     let wall_ms = admin.wall_ms();
     let end = wall_ms.saturating_add(overlap_ms);
-    secrets.retain(|old| overlap_ms > 0 && old.is_live(wall_ms));
+    // One that is given again is listed once, as the newest.
+    secrets.retain(|old| overlap_ms > 0 && old.is_live(wall_ms) && old.secret.0 != secret);
     secrets
         .iter_mut()
         .for_each(|old| old.expires_at = Some(old.expires_at.map_or(end, |e| e.min(end))));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 
 use super::names::{missing_source, name};
-use super::secrets::{given_secret, replaced, rotated, secret_views};
+use super::secrets::{given_secret, replaced, restored, rotated, secret_views};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -16,7 +16,7 @@ use crate::api::source_warnings::open_to_all;
 use crate::api::values::{SecretText, Span, Time};
 use crate::api::views::{DeletedView, SourceView};
 use crate::api::{Patch, SourceSpec};
-use crate::ingest::verify::{default_max_body, provider_makes_secret};
+use crate::ingest::verify::{default_max_body, provider_makes_secret, scheme};
 use crate::model::{REDACTED, Source};
 use crate::queue::{CreateSource, DeleteSource, OWN_SOURCE, Status, StatusQuery, UpdateSource};
 
@@ -25,6 +25,12 @@ pub fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Probl
     let (limit, after) = (request.params.take("limit"), request.params.take("after"));
     let verify = request.params.take("verify");
     request.params.done()?;
+    if let Some(unknown) = verify.as_deref().filter(|verify| scheme(verify).is_none()) {
+        let unknown: String = unknown.chars().take(80).collect();
+        return Err(Problem::bad(format!(
+            "'verify': there is no scheme '{unknown}': see `hookboxctl source schemes`"
+        )));
+    }
 
     let directory = admin.handle.directory();
     let mut sources: Vec<&Arc<Source>> = directory.sources_by_name.values().collect();
@@ -33,6 +39,7 @@ pub fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Probl
 
     let rows = sources.into_iter().map(|source| {
         let mut shown = view(admin, source);
+        hide_token(source, &mut shown);
         show_refusals(admin, &mut shown);
         (source.name.clone(), shown)
     });
@@ -51,6 +58,7 @@ pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     };
 
     let mut source = Source::new(name, "none");
+    let patch = restored(&source, patch)?;
     let secret = apply(admin, &mut source, SourceSpec::default(), patch)?;
     check(admin, &source)?;
     (admin.adapters.check_recipient)(&source).map_err(Problem::bad)?;
@@ -94,10 +102,13 @@ pub fn refused(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Pr
 pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let found = find(admin, &request.arg)?;
     let mut source = Source::clone(&found);
-    let patch = Patch::<SourceSpec>::read(request.object()?)?;
+    let patch = restored(&source, Patch::<SourceSpec>::read(request.object()?)?)?;
 
     if patch.resets("secret") {
         source.secrets.clear();
+    }
+    if patch.resets("ttl") {
+        keep_for_good(&mut source)?;
     }
     let settings = SourceSpec::of(&source);
     let secret = apply(admin, &mut source, settings, patch)?;
@@ -110,6 +121,15 @@ pub async fn update(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     let mut shown = with_secret(view(admin, &made), secret);
     shown.warnings.extend(replaced("source", &found.secrets, &made.secrets));
     Ok(ApiResponse::ok(shown))
+}
+
+/// Takes the end of its time from a source. A bin always has one: its events are to go.
+fn keep_for_good(source: &mut Source) -> Result<(), Problem> {
+    if source.verify == "bin" {
+        return Err(Problem::bad("'ttl': a bin always has an end: give another 'ttl'"));
+    }
+    source.expires_at = None;
+    Ok(())
 }
 
 /// Gives `source` the settings with the changes of `patch`; returns a secret that was generated, to
@@ -183,9 +203,9 @@ async fn left_behind(admin: &Admin, name: &str) -> Result<Vec<String>, Problem> 
     let Status { pending, held, .. } = admin.handle.ask(StatusQuery).await?;
     if pending + held > 0 {
         warnings.push(format!(
-            "deliveries of its events that still wait are made as before; to cancel them use \
-             `hookboxctl delivery cancel`: see `hookboxctl delivery list --source {name} --state \
-             pending`"
+            "deliveries of its events that still wait, if there are any, are made as before; to \
+             cancel them use `hookboxctl delivery cancel`: see `hookboxctl delivery list --source \
+             {name} --state pending`"
         ));
     }
     Ok(warnings)
@@ -264,6 +284,16 @@ fn view(admin: &Admin, source: &Source) -> SourceView {
         refused: None,
         last_refusal: None,
         last_refused_at: None,
+    }
+}
+
+/// Lists show no secrets, and whoever knows a token may post.
+fn hide_token(source: &Source, shown: &mut SourceView) {
+    if source.token.is_some() {
+        let path = source.path();
+        let hidden = format!("/in/{REDACTED}");
+        shown.url = shown.url.replace(&path, &hidden);
+        shown.path = hidden;
     }
 }
 

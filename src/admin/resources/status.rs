@@ -26,11 +26,17 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     let status = ask(admin).await?;
     let troubled = admin.handle.ask(WorstQuery { limit: limits::WORST_SHOWN }).await?;
     let (troubled_count, urgent) = (troubled.troubled, troubled.urgent);
-    let (segments, damage, worst, applied) = walk::value(admin, move |scan| {
-        let worst = worst::views(scan, &troubled)?;
-        Ok((scan.log().segments(), scan.log().damage(), worst, applied(&scan.admin)))
-    })
-    .await?;
+    let (segments, damage, worst, applied, mut unusable_sources) =
+        walk::value(admin, move |scan| {
+            let worst = worst::views(scan, &troubled)?;
+            // It may read files.
+            let unusable = (scan.admin.adapters.unusable_sources)();
+            let (segments, damage) = (scan.log().segments(), scan.log().damage());
+            Ok((segments, damage, worst, applied(&scan.admin), unusable))
+        })
+        .await?;
+    let unusable = unusable_sources.len();
+    unusable_sources.truncate(limits::WORST_SHOWN);
     let health = admin.handle.health();
     let accepting = health.is_accepting();
 
@@ -64,6 +70,8 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         parked_lanes: status.parked_lanes,
         catching_up: status.catching_up,
         leased: status.leased,
+        unusable,
+        unusable_sources,
         log: log_space(admin, &status, &segments, &damage),
         shares: shares::lately(admin, &status.full),
         applied,

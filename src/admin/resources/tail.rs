@@ -104,7 +104,14 @@ pub fn tail(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
     let past = match request.params.take("limit").as_deref() {
         None => PAST,
         Some("0") => 0,
-        text => page::limit(text.map(str::to_owned))?.min(limits::PAGE_MAX),
+        text => {
+            let past = page::limit(text.map(str::to_owned))?;
+            if past > limits::PAGE_MAX {
+                let most = limits::PAGE_MAX;
+                return Err(Problem::bad(format!("'limit': at most {most} of the past are shown")));
+            }
+            past
+        }
     };
     request.params.done()?;
     let events = EventFilter { source: wanted.source.clone(), ..EventFilter::default() };

@@ -7,6 +7,7 @@ use super::log_scan::LogScan;
 use crate::admin::http::params::RequestParams;
 use crate::admin::http::problem::Problem;
 use crate::api::body::read_options;
+use crate::model::time::Moment;
 use crate::model::{DeliveryFilter, DeliveryState, EventFilter, WallMs};
 
 /// What a list of deliveries asks for.
@@ -21,7 +22,9 @@ impl DeliveryQuery {
         let keys = ["source", "type", "event", "since", "until", "endpoint"];
         let filter: DeliveryFilter = read_options(given(params, &keys))?;
         let state = params.take("state").map(|text| parse_state(&text)).transpose()?;
-        Ok(Self { filter: filter.at(now), state })
+        let filter = filter.at(now);
+        check_times(&filter.events)?;
+        Ok(Self { filter, state })
     }
 
     /// See [`with_local_event`].
@@ -35,7 +38,19 @@ impl DeliveryQuery {
 pub fn event_filter(params: &mut RequestParams, now: WallMs) -> Result<EventFilter, Problem> {
     let keys = ["source", "type", "event", "since", "until"];
     let filter: EventFilter = read_options(given(params, &keys))?;
-    Ok(filter.at(now))
+    let filter = filter.at(now);
+    check_times(&filter)?;
+    Ok(filter)
+}
+
+/// Nothing is between a time and an earlier one.
+pub fn check_times(filter: &EventFilter) -> Result<(), Problem> {
+    match (filter.since, filter.until) {
+        (Some(Moment::At(since)), Some(Moment::At(until))) if since >= until => {
+            Err(Problem::bad("'since' (--since) is not before 'until' (--until)"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn given(params: &mut RequestParams, keys: &[&'static str]) -> Map<String, Value> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -40,6 +40,8 @@ pub struct LogScan {
     fault: RefCell<Option<LogReadError>>,
     /// Whether a row was sent.
     has_sent: Cell<bool>,
+    /// Hears that the first row is sent, or why there is none.
+    begun: RefCell<Option<oneshot::Sender<Result<(), Problem>>>>,
     /// When the last row was sent, by the monotonic clock; at first, when somebody first asked
     /// whether that is too long ago.
     sent_ms: Cell<Option<u64>>,
@@ -53,8 +55,22 @@ impl LogScan {
         gone: Arc<AtomicBool>,
     ) -> Self {
         let (admin, runtime) = (admin.clone(), Runtime::current());
-        let (fault, has_sent, sent_ms) = Default::default();
-        Self { admin, runtime, lines, gone, fault, has_sent, sent_ms }
+        let (fault, has_sent, begun, sent_ms) = Default::default();
+        Self { admin, runtime, lines, gone, fault, has_sent, begun, sent_ms }
+    }
+
+    /// The same, which says once whether it begins with a row or ends with a problem.
+    pub fn announcing(self, begun: oneshot::Sender<Result<(), Problem>>) -> Self {
+        Self { begun: RefCell::new(Some(begun)), ..self }
+    }
+
+    /// Says how the scan has begun. Gives the problem back when that was said before.
+    pub fn announce(&self, how: Result<(), Problem>) -> Result<(), Problem> {
+        match self.begun.take() {
+            // Where nobody listens the caller has to report it.
+            Some(begun) => begun.send(how).err().unwrap_or(Ok(())),
+            None => how,
+        }
     }
 
     pub fn log(&self) -> &dyn LogSource {
@@ -89,6 +105,7 @@ impl LogScan {
     pub fn send(&self, row: &impl Serialize) -> Result<(), Problem> {
         let Some(lines) = &self.lines else { return Ok(()) };
         self.has_sent.set(true);
+        self.announce(Ok(()))?;
         lines.blocking_send(line(row)).map_err(|_| Problem::gone())?;
         // From now on, however long the reader took for it.
         self.sent_ms.set(Some(self.mono_ms()));

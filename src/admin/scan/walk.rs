@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::StatusCode;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::log_scan::LogScan;
 use crate::admin::context::Admin;
@@ -32,8 +32,30 @@ pub fn stream<F>(admin: &Arc<Admin>, walk: F) -> ApiResponse
 where
     F: FnOnce(&LogScan) -> Result<(), Problem> + Send + 'static,
 {
+    begin(admin, walk).0
+}
+
+/// Runs a scan that sends rows as it finds them, and waits for the first one: a list that has none
+/// because something is wrong with the request is answered with that.
+///
+/// # Errors
+/// What ended the scan before its first row.
+pub async fn list<F>(admin: &Arc<Admin>, walk: F) -> Result<ApiResponse, Problem>
+where
+    F: FnOnce(&LogScan) -> Result<(), Problem> + Send + 'static,
+{
+    let (response, begun) = begin(admin, walk);
+    // Whoever would say so is gone only when the reading has failed, which the rows end with.
+    begun.await.unwrap_or(Ok(())).map(|()| response)
+}
+
+fn begin<F>(admin: &Arc<Admin>, walk: F) -> (ApiResponse, oneshot::Receiver<Result<(), Problem>>)
+where
+    F: FnOnce(&LogScan) -> Result<(), Problem> + Send + 'static,
+{
     let (sender, receiver) = mpsc::channel(LINES_WAITING);
-    let scan = LogScan::new(admin, Some(sender.clone()), Arc::default());
+    let (announce, begun) = oneshot::channel();
+    let scan = LogScan::new(admin, Some(sender.clone()), Arc::default()).announcing(announce);
     let admin = admin.clone();
 
     tokio::spawn(async move {
@@ -43,13 +65,14 @@ where
         };
         drop(sender);
         tokio::task::spawn_blocking(move || {
-            if let Err(problem) = walk(&scan).and_then(|()| scan.fault()) {
+            let ended = walk(&scan).and_then(|()| scan.fault());
+            if let Err(problem) = scan.announce(ended) {
                 let _ = scan.send(&ProblemLine { problem: problem.view() });
             }
             drop(permit);
         });
     });
-    ApiResponse::Lines(receiver, None)
+    (ApiResponse::Lines(receiver, None), begun)
 }
 
 /// A permit for a scan of this caller, who waits when there is none left.

@@ -44,7 +44,7 @@ pub async fn dispatch(
         Op::Apply => apply::apply(admin, request).await,
         Op::Export => apply::export(admin, request).await,
 
-        Op::EventList => events::list(admin, request),
+        Op::EventList => events::list(admin, request).await,
         Op::EventShow => events::show(admin, request).await,
         Op::EventSend => events::send(admin, request).await,
 

@@ -156,6 +156,68 @@ async fn deleting_a_source_says_what_it_leaves_behind() {
 }
 
 #[tokio::test]
+async fn what_was_struck_out_is_put_back_or_refused() {
+    let world = AdminWorld::new();
+    let real = json!({
+        "name": "shop", "url": "https://shop.example/?token=hunter2",
+        "header": ["X-Api-Key: hunter2"],
+    });
+    let (status, made) = world.json("POST", "/v1/endpoints", real).await;
+    assert!(status == 201 && !made.to_string().contains("hunter2"), "{made}");
+    let secrets_of = |script: &super::scripted::Script| {
+        let shop = script.endpoints.iter().find(|one| one.name == "shop").expect("there");
+        (shop.url.clone(), shop.template.headers.clone())
+    };
+    let before = secrets_of(&world.script());
+
+    let shown = json!({"url": made["url"], "header": made["header"], "rate": "5/s"});
+    let (status, changed) = world.json("PATCH", "/v1/endpoints/shop", shown).await;
+    assert_eq!((status, &changed["rate"]), (200, &json!("5/s")), "{changed}");
+    assert_eq!(secrets_of(&world.script()), before);
+
+    let other = json!({"name": "b", "url": "https://b.example/", "header": made["header"]});
+    let (status, why) = world.json("POST", "/v1/endpoints", other).await;
+    assert!(status == 400 && why.to_string().contains("has a removed secret"), "{why}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_source_is_taken_away_again() {
+    let world = AdminWorld::new();
+    world.json("POST", "/v1/sources", json!({"name": "shop", "ttl": "1h"})).await;
+    let (_, kept) = world.json("PATCH", "/v1/sources/shop", json!({"ttl": null})).await;
+    assert_eq!(kept["expires_at"], Value::Null, "{kept}");
+
+    let (_, made) = world.json("POST", "/v1/sources", json!({"verify": "bin"})).await;
+    let path = format!("/v1/sources/{}", made["name"].as_str().expect("a name"));
+    assert_eq!(world.json("PATCH", &path, json!({"ttl": null})).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_key_that_is_given_twice_is_refused() {
+    let world = AdminWorld::new();
+    for (path, body) in [
+        ("/v1/sources", r#"{"name": "x1", "name": "x2"}"#),
+        ("/v1/sources", r#"{"name": "x1", "set": {"a": "1", "a": "2"}}"#),
+        ("/v1/events", r#"{"source": "github", "data": {}, "source": "github"}"#),
+    ] {
+        let (status, why) = world.text("POST", path, body).await;
+        assert!(status == 400 && why.contains("is given twice"), "{body}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_given_again_is_listed_once() {
+    let world = AdminWorld::new();
+    let body = json!({"name": "shop", "verify": "github", "secret": "one-secret"});
+    world.json("POST", "/v1/sources", body).await;
+    for secret in ["another-one", "another-one", "one-secret"] {
+        world.json("POST", "/v1/sources/shop/rotate-secret", json!({"secret": secret})).await;
+    }
+    let (_, shown) = world.json("GET", "/v1/sources/shop", Value::Null).await;
+    assert_eq!(shown["secrets"].as_array().map(Vec::len), Some(2), "{shown}");
+}
+
+#[tokio::test]
 async fn a_request_is_checked_by_the_adapter() {
     let world = AdminWorld::new();
     let body = json!({

@@ -15,7 +15,7 @@ mod body;
 mod configuration_set;
 mod file;
 mod json_lines;
-mod unique_keys;
+pub mod unique_keys;
 mod written;
 
 pub use body::ApplyBody;

@@ -15,8 +15,16 @@ const LEVELS: usize = 3;
 /// # Errors
 /// Names the first key that is given twice, with its line; or what is not JSON.
 pub fn check(text: &str) -> Result<(), serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    UniqueKeys { levels: LEVELS }.deserialize(&mut reader)
+    check_levels(text.as_bytes(), LEVELS)
+}
+
+/// The same for so many levels.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_levels(text: &[u8], levels: usize) -> Result<(), serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    UniqueKeys { levels }.deserialize(&mut reader)
 }
 
 struct UniqueKeys {

@@ -53,7 +53,7 @@ pub use source::{
 };
 pub use status::{
     ClockView, DeletedEndpointView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView,
-    WorstView,
+    UnusableSourceView, WorstView,
 };
 pub use tail::TailView;
 pub use tolerant::Tolerant;

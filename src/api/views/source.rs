@@ -101,7 +101,8 @@ pub struct CheckView {
     pub elements: Option<Vec<CheckElementView>>,
 }
 
-/// The answer that the sender would get.
+/// The answer that the sender would get. Of an event that would be accepted only its status, where
+/// the source and its scheme give no answer of their own: the real one has the id that it gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CheckResponseView {

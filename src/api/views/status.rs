@@ -76,6 +76,14 @@ pub struct StatusView {
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub leased: usize,
+    /// Sources that refuse every request, because something is missing that their settings name.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub unusable: usize,
+    /// Some of them.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub unusable_sources: Vec<UnusableSourceView>,
     pub log: LogSpaceView,
     /// Who found a share full in the last minutes.
     #[serde(default)]
@@ -129,6 +137,15 @@ pub struct DeletedEndpointView {
     pub dead: u64,
     /// The command to type next.
     pub command: String,
+}
+
+/// A source that refuses every request until what is missing is there again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct UnusableSourceView {
+    pub source: String,
+    /// What is missing.
+    pub reason: String,
 }
 
 /// An endpoint that needs somebody, and why.

@@ -42,10 +42,13 @@ pub(in crate::ctl) fn body(set: &ConfigurationSet) -> ApplyBody {
 
 /// A file, or the files of a folder by their names.
 fn expanded(file: &Path) -> Result<Vec<PathBuf>, CtlError> {
-    if file == Path::new("-") || !file.is_dir() {
+    if file == Path::new("-") {
         return Ok(vec![file.to_owned()]);
     }
     let failed = |error| CtlError::Io { what: format!("cannot read {}", file.display()), error };
+    if !file.metadata().map_err(failed)?.is_dir() {
+        return Ok(vec![file.to_owned()]);
+    }
     let mut found = Vec::new();
     for entry in std::fs::read_dir(file).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

@@ -29,7 +29,8 @@ pub enum DeliveryCommand {
     /// Attempt deliveries again now: those that wait, are dead or were cancelled.
     #[command(after_help = "Examples:\n  hookboxctl delivery retry dlv_…\n  \
         hookboxctl delivery retry --endpoint app --dry-run\n\n\
-        Without --state, a filter selects pending deliveries.")]
+        Without --state, a filter selects pending deliveries. What waits behind an endpoint on\n\
+        hold is not attempted before `hookboxctl endpoint release`.")]
     Retry(BulkArgs),
     /// Cancel deliveries that have not ended.
     #[command(after_help = "Examples:\n  hookboxctl delivery cancel dlv_…\n  \

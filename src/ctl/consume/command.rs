@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ctl::error::CtlError;
+use crate::service::signals::{hangup_is_ignored, received};
 
 /// What the signals TERM, INT and HUP do: a consumer that only waits for events ends at once; one
 /// whose command runs passes them on, reports what became of the command, and ends then.
@@ -38,7 +39,7 @@ impl ConsumerSignals {
         };
         let mut terminate = catch(SignalKind::terminate())?;
         let mut interrupt = catch(SignalKind::interrupt())?;
-        let mut hangup = catch(SignalKind::hangup())?;
+        let mut hangup = (!hangup_is_ignored()).then(|| catch(SignalKind::hangup())).transpose()?;
 
         let signals = Self(Arc::default());
         let (caught, consumer) = (signals.clone(), std::thread::current());
@@ -49,7 +50,7 @@ impl ConsumerSignals {
                     let by = tokio::select! {
                         _ = terminate.recv() => Signal::TERM,
                         _ = interrupt.recv() => Signal::INT,
-                        _ = hangup.recv() => Signal::HUP,
+                        () = received(hangup.as_mut()) => Signal::HUP,
                     };
                     caught.stop(by, &consumer);
                 }

@@ -47,6 +47,14 @@ fn reasons(status: &StatusView) -> Vec<String> {
     if log.level != "open" {
         reasons.push("disk space is scarce".to_owned());
     }
+    if let Some(first) = status.unusable_sources.first() {
+        let others = match status.unusable {
+            0 | 1 => String::new(),
+            more => format!("; so do {} more", count(more - 1, "source")),
+        };
+        let (source, why) = (text(&first.source), text(&first.reason));
+        reasons.push(format!("source {source} refuses every request: {why}{others}"));
+    }
     if !log.over_share.is_empty() {
         let names: Vec<String> = log.over_share.iter().map(|name| text(name)).collect();
         reasons.push(format!("refused for lack of space: {}", names.join(", ")));
@@ -91,7 +99,8 @@ fn drift(applied: &BootApplyView) -> Option<String> {
     };
     let files: Vec<String> =
         applied.files.iter().map(|file| shell_word(&text(file)) + " ").collect();
-    let command = format!("hookboxctl diff {}--set {BOOT_SET} --prune", files.concat());
+    // What another set has taken over is different, too; a difference changes nothing.
+    let command = format!("hookboxctl diff {}--set {BOOT_SET} --prune --force", files.concat());
     let what = format!("not as the files of {BOOT_SET} say: {}{others}", text(first));
     Some(match files.is_empty() {
         true => what,

@@ -258,14 +258,14 @@ fn a_check_says_what_differs_from_the_files_of_the_start() {
     assert_eq!(
         drifted.reason,
         "ATTENTION: not as the files of apply.d say: endpoint app (retry_base): see `hookboxctl \
-         diff /a.toml --set apply.d --prune`"
+         diff /a.toml --set apply.d --prune --force`"
     );
     unapplied["applied"]["files"] = json!(["/a b.toml", "/c.toml"]);
     unapplied["applied"]["drift"] = json!(["endpoint app (rate)", "source in (not there)"]);
     assert!(
         of(&unapplied).reason.ends_with(
             "endpoint app (rate) and 1 more: see `hookboxctl diff '/a b.toml' /c.toml --set \
-             apply.d --prune`"
+             apply.d --prune --force`"
         ),
         "{}",
         of(&unapplied).reason

@@ -92,7 +92,8 @@ pub use settings::{advice, check_settings};
 pub use table::{
     SCHEMES, TABLE, answers, certificate_end, certificate_url, check_key_set, default_max_body,
     fetches_certificates, has_own_content, key_set, methods, needs_recipient_first,
-    provider_makes_secret, scheme, secret_header, signs_url, unnamed, unnamed_recipient, verify,
+    provider_makes_secret, scheme, secret_header, signs_url, unnamed, unnamed_recipient,
+    uses_secret, verify,
 };
 pub use token_keys::{JWKS_URL, TokenKeys};
 pub use verdict::{

@@ -30,6 +30,16 @@ pub fn advice(source: &Source) -> Vec<String> {
     let Some(scheme) = scheme(&source.verify) else { return Vec::new() };
     let mut advice: Vec<String> = (scheme.advice)(source).into_iter().collect();
 
+    let takes_certs = scheme.params.iter().any(|(name, _)| *name == "certs");
+    if takes_certs && !source.params.contains_key("certs") && source.public_key.is_none() {
+        advice.push(
+            "it knows no certificate that requests could be signed with, so that all are answered \
+             503: have certificates fetched with --set certs=fetch, or give them with --set \
+             certs=@FILE.json"
+                .to_owned(),
+        );
+    }
+
     let covers_body = !matches!(scheme.signed, "nothing" | "the token alone" | "the connection");
     if let Some(header) = source.id_header.as_ref().filter(|_| covers_body) {
         advice.push(format!(
@@ -70,7 +80,8 @@ fn check_secret(source: &Source, scheme: &Scheme) -> Result<(), String> {
             "the scheme {name} needs the provider's secret; give it with --secret-file"
         )),
         Need::Unused if !source.secrets.is_empty() => Err(format!(
-            "the scheme {name} does not use a secret; leave --secret and --secret-file out"
+            "the scheme {name} does not use a secret; leave --secret and --secret-file out, and \
+             take one that is stored away with --reset secret"
         )),
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use super::pinned_certificates;
 use super::public_key::Certificate;
 use super::refusal::ProofRefusal;
 use super::request::Request;
-use super::scheme::Scheme;
+use super::scheme::{Need, Scheme};
 use super::token_keys::TokenKeys;
 use super::verdict::{ProviderAnswer, Verdict};
 use super::{
@@ -93,6 +93,12 @@ pub fn answers(source: &Source, method: &str) -> bool {
 #[must_use]
 pub fn default_max_body(name: &str) -> u64 {
     scheme(name).map_or(limits::DEFAULT_MAX_BODY, |scheme| scheme.max_body)
+}
+
+/// Whether a source of this scheme may have a secret.
+#[must_use]
+pub fn uses_secret(name: &str) -> bool {
+    scheme(name).is_none_or(|scheme| scheme.secret != Need::Unused)
 }
 
 /// Whether the provider makes the secret, so that one that is generated here would prove nobody.

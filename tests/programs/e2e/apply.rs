@@ -291,7 +291,7 @@ fn files_of_the_system_are_applied_at_the_start_and_drift_is_reported() {
     let check = run(&daemon, &["status", "--check"]).expect(1).stdout;
     let said = "not as the files of apply.d say: endpoint app (retry_base) and 1 more: see \
                 `hookboxctl diff /";
-    assert!(check.contains(said) && check.contains(" --set apply.d --prune`"), "{check}");
+    assert!(check.contains(said) && check.contains(" --set apply.d --prune --force`"), "{check}");
 
     // The administrator's file replaces the vendor's of the same name as a whole.
     let mine = "[source.in]\nmax_body = \"2MiB\"\n[endpoint.p]\nurl = \"pull:\"\nlease = \"1m\"\n";

@@ -58,6 +58,19 @@ fn await_endpoint(daemon: &Daemon) {
 }
 
 #[test]
+fn a_closed_terminal_takes_the_endpoint_away_too() {
+    let home = Home::new();
+    let daemon = home.start();
+    open_source(&daemon, "in");
+
+    let mut listening = Listening::start(&daemon, &["--source", "in"]);
+    await_endpoint(&daemon);
+    signal(listening.child.id(), Signal::HUP);
+    listening.child.wait().expect("it ends");
+    assert!(endpoints(&daemon).is_empty());
+}
+
+#[test]
 fn events_are_forwarded_signed_and_the_endpoint_goes_with_the_command() {
     let (home, receiver) = (Home::new(), Receiver::start());
     let daemon = home.start();

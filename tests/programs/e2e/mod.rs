@@ -28,6 +28,7 @@ mod log_format;
 mod looking;
 mod losses;
 mod metrics;
+mod missing;
 mod monitoring;
 mod notices;
 mod offline;

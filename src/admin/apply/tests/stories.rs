@@ -1,5 +1,6 @@
 //! Renames, sets, refusals, secrets: one by one.
 
+use super::super::check_entries;
 use super::super::plan::PlanOptions;
 use super::world::{PlanWorld, read};
 use crate::api::views::ApplyAction;
@@ -308,4 +309,36 @@ fn files_without_an_entry_are_refused_only_where_something_would_be_deleted() {
     assert!(world.apply("", &pruning("another")).expect("nothing is in that one").is_empty());
     assert!(!world.apply("", &forced(pruning("x"))).expect("forced").is_empty());
     assert!(world.apply("", &pruning("x")).expect("it is gone").is_empty());
+}
+
+#[test]
+fn a_scheme_without_a_secret_lets_go_of_the_one_that_is_stored() {
+    let mut world = PlanWorld::new();
+    world.apply("[source.in]\nverify = 'github'\nsecret = 'env:A'\n", &plain()).expect("new");
+    world.apply("[source.in]\nverify = 'none'\n", &plain()).expect("changed");
+    assert_eq!(world.source("in").secrets, []);
+
+    world.apply("[source.in]\nverify = 'github'\nsecret = 'env:A'\n", &plain()).expect("back");
+    world.apply("[source.in]\nverify = 'stripe'\n", &plain()).expect("another that needs one");
+    assert_eq!(world.source("in").secrets, [TimedSecret::current("env:A")]);
+}
+
+#[test]
+fn entries_are_checked_without_a_daemon_where_nothing_else_decides() {
+    for (text, wrong) in [
+        ("[source.in]\nverify = 'github'\nsecret = 'hunter2hunter2'\n", Some("'secret'")),
+        ("[source.in]\nverify = 'bin'\n", Some("bin create")),
+        ("[endpoint.a]\nurl = 'ftp://a.example/'\n", Some("ftp")),
+        ("[endpoint.a]\nurl = 'https://u:…@a.example/'\n", None),
+        ("[source.in]\nverify = 'github'\n", None),
+    ] {
+        let checked = check_entries(&read(text));
+        match wrong {
+            None => assert_eq!(checked, Ok(()), "{text}"),
+            Some(wrong) => {
+                let why = checked.expect_err("it is refused");
+                assert!(why.contains(wrong) && !why.contains("hunter2"), "{why}");
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::admin::apply::{
 };
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
+use crate::admin::resources::endpoints::stranded;
 use crate::admin::resources::secrets::SIGNS_NOTHING;
 use crate::api::apply::ConfigurationSet;
 use crate::api::source_warnings::open_to_all;
@@ -29,12 +30,13 @@ const REASONS: usize = 8;
 /// When the scheduler is busy or stopping.
 pub async fn configured_now(admin: &Admin) -> Result<ConfiguredNow, Problem> {
     let snapshots = admin.handle.ask(EndpointsQuery).await?;
+    let dead = snapshots.iter().map(|snapshot| (snapshot.endpoint.id, snapshot.dead)).collect();
     let mut endpoints: Vec<(Arc<Endpoint>, u64)> =
         snapshots.into_iter().map(|snapshot| (snapshot.endpoint, snapshot.waiting)).collect();
     endpoints.sort_by_key(|(endpoint, _)| endpoint.id);
 
     let rest = ConfiguredNow::of(&admin.handle.directory(), admin.wall_ms());
-    Ok(ConfiguredNow { endpoints, ..rest })
+    Ok(ConfiguredNow { endpoints, dead, ..rest })
 }
 
 /// Applies a set, or with `dry_run` finds out what that would change.
@@ -50,6 +52,7 @@ pub async fn apply(
     for _ in 0..TRIES {
         let now = configured_now(admin).await?;
         let mut planned = plan(&now, wanted, options).map_err(|whys| refused(&whys))?;
+        warn_of_dead_letters(&mut planned, &now);
         if planned.is_empty() {
             return Ok(view(&planned, &[], dry_run, 0));
         }
@@ -81,9 +84,12 @@ pub async fn apply_at_start(
             let options = PlanOptions { set: Some(BOOT_SET.to_owned()), ..Default::default() };
             let applied = apply(admin, wanted, &options, false).await;
             applied.iter().for_each(warn_of_secrets);
-            applied
-                .map(|view| view.changes.len())
-                .map_err(|problem| wanted.without_secrets(&wanted.located(&problem.detail)))
+            applied.map(|view| view.changes.len()).map_err(|problem| {
+                // The line of the log says that nothing was applied.
+                let why = problem.detail.strip_prefix("nothing was changed: ");
+                let why = wanted.located(why.unwrap_or(&problem.detail));
+                wanted.without_secrets(&of_start(&why))
+            })
         }
     };
 
@@ -93,6 +99,12 @@ pub async fn apply_at_start(
         Ok(changed) => tracing::info!(changed, files = files.len(), "apply.d was applied"),
     }
     BootApply { files, wanted, at: admin.wall_ms(), applied, known: KnownDrift::default() }
+}
+
+/// A start has no options: what asks for one is done by hand.
+fn of_start(why: &str) -> String {
+    let hint = format!("`hookboxctl apply FILE --set {BOOT_SET} --force` takes it over");
+    why.replace("use --force to take it over", &hint)
 }
 
 /// Nobody is shown a secret that is generated at the start.
@@ -178,6 +190,15 @@ fn request(planned: &Plan, now: &ConfiguredNow, cancel: bool, dry_run: bool) -> 
     }
 }
 
+/// What an endpoint that is deleted leaves behind.
+fn warn_of_dead_letters(planned: &mut Plan, now: &ConfiguredNow) {
+    for change in planned.endpoints.iter_mut().filter(|change| change.after.is_none()) {
+        let dead = change.before.as_deref().and_then(|before| now.dead.get(&before.id));
+        let warning = stranded(change.name(), dead.copied().unwrap_or_default());
+        change.warnings.extend(warning);
+    }
+}
+
 fn deleted<T>(changes: &[PlannedChange<T>], id: impl Fn(&T) -> u32) -> Vec<u32> {
     let gone = changes.iter().filter(|change| change.after.is_none());
     gone.filter_map(|change| change.before.as_deref().map(&id)).collect()
@@ -199,7 +220,10 @@ fn view(planned: &Plan, secrets: &[Option<String>], dry_run: bool, cancelled: us
 fn change<T: Configured>(change: &PlannedChange<T>) -> ChangeView {
     let mut warnings = change.warnings.clone();
     if change.after.is_none() && change.waiting > 0 {
-        warnings.push(format!("{} of its deliveries are cancelled", change.waiting));
+        warnings.push(match change.waiting {
+            1 => "1 of its deliveries is cancelled".to_owned(),
+            many => format!("{many} of its deliveries are cancelled"),
+        });
     }
     ChangeView {
         kind: T::NOUN.to_owned(),

@@ -57,7 +57,10 @@ async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
     let mut filter = body.filter.at(admin.wall_ms());
 
     match &named {
-        Some(_) if body.all || !filter.is_empty() => {
+        named
+            if [named.is_some(), body.all, !filter.is_empty()].iter().filter(|is| **is).count()
+                > 1 =>
+        {
             return Err(Problem::bad("give ids, or a filter, or all: not several of them"));
         }
         None if !body.all && filter.is_empty() => {

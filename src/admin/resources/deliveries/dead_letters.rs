@@ -37,7 +37,7 @@ pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     }
     let query = DeliveryQuery { state: Some(DeliveryState::Dead), ..query };
     let total = total(admin, &query).await;
-    Ok(stream(admin, query.filter, limit, after).with_total(total))
+    Ok(stream(admin, query.filter, limit, after).await?.with_total(total))
 }
 
 /// How many rows the list has in all, where the queue knows it without a list.
@@ -49,13 +49,13 @@ pub async fn total(admin: &Admin, query: &DeliveryQuery) -> Option<u64> {
 }
 
 /// Sends dead letters that pass, newest first.
-pub fn stream(
+pub async fn stream(
     admin: &Arc<Admin>,
     filter: DeliveryFilter,
     limit: usize,
     after: Option<After<DeliveryId>>,
-) -> ApiResponse {
-    walk::stream(admin, move |scan| {
+) -> Result<ApiResponse, Problem> {
+    walk::list(admin, move |scan| {
         let mut filter = filter;
         filter.events = with_local_event(scan, filter.events)?;
         let before = match after {
@@ -92,6 +92,7 @@ pub fn stream(
         check_filter(&scan.admin, &filter)?;
         check_type(scan, filter.events.kind.as_deref())
     })
+    .await
 }
 
 /// Which dead letters are looked for, where the filter names an endpoint.

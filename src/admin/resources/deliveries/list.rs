@@ -25,9 +25,10 @@ pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
 
     if query.state == Some(DeliveryState::Dead) {
         // The numbers of dead letters are kept in order: no need to look at what lives.
-        return Ok(dead_letters::stream(admin, query.filter, limit, after).with_total(total));
+        let rows = dead_letters::stream(admin, query.filter, limit, after).await?;
+        return Ok(rows.with_total(total));
     }
-    let rows = walk::stream(admin, move |scan| {
+    let rows = walk::list(admin, move |scan| {
         let query = query.here(scan)?;
         let mut listing = DeliveryListing::new(scan, &query, limit);
         send(scan, &mut listing, after)?;
@@ -37,7 +38,7 @@ pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         check_filter(&scan.admin, &query.filter)?;
         check_type(scan, query.filter.events.kind.as_deref())
     });
-    Ok(rows.with_total(total))
+    Ok(rows.await?.with_total(total))
 }
 
 /// Sends the rows, and where the list goes on that comes to no end in time.

@@ -21,13 +21,13 @@ use crate::record::{HeldEvent, Record, Sieve};
 /// Rows that are completed at a time; few, so that the first ones come soon.
 const ROWS: usize = 32;
 
-pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     let filter = event_filter(&mut request.params, admin.wall_ms())?;
     let limit = limit(request.params.take("limit"))?;
     let after: Option<After<EventId>> = after(&mut request.params)?;
     request.params.done()?;
 
-    Ok(walk::stream(admin, move |scan| {
+    walk::list(admin, move |scan| {
         let filter = with_local_event(scan, filter)?;
         let mut before = match after {
             None => Seq::MAX,
@@ -55,7 +55,8 @@ pub fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, 
         let kind = filter.kind.clone();
         check_filter(&scan.admin, &DeliveryFilter { events: filter, endpoint: None })?;
         check_type(scan, kind.as_deref())
-    }))
+    })
+    .await
 }
 
 /// One list under way.
