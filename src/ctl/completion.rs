@@ -20,6 +20,7 @@ use super::args::{Cli, CompletionShell};
 use super::client::AdminClient;
 use super::error::CtlError;
 use super::output::Output;
+use crate::ingest::verify::SCHEMES;
 
 /// Set by the scripts; its value is the shell's name.
 const VARIABLE: &str = "HOOKBOXCTL_COMPLETE";
@@ -37,6 +38,8 @@ enum Named {
     Event,
     Delivery,
     DeadLetter,
+    /// A verification scheme: known without the daemon.
+    Scheme,
 }
 
 /// Prints the script of a shell.
@@ -105,6 +108,7 @@ fn named(path: &[String], arg: &Arg) -> Option<Named> {
     let creates = path.last().is_some_and(|verb| verb == "create");
 
     match (group, arg.get_id().as_str()) {
+        ("source", "verify" | "scheme") => Some(Named::Scheme),
         ("source", "name") if !creates => Some(Named::Source),
         ("bin", "name") if !creates => Some(Named::Bin),
         ("endpoint", "name") if !creates => Some(Named::Endpoint),
@@ -121,6 +125,9 @@ fn named(path: &[String], arg: &Arg) -> Option<Named> {
 
 /// The names or ids that the daemon knows, as far as it says so in time.
 fn candidates(kind: Named) -> Vec<CompletionCandidate> {
+    if kind == Named::Scheme {
+        return SCHEMES.iter().copied().map(CompletionCandidate::new).collect();
+    }
     let (sender, names) = mpsc::sync_channel(1);
     // A thread that waits for a daemon ends with the process, which does not wait for it.
     std::thread::spawn(move || sender.send(ask(kind).unwrap_or_default()));
@@ -143,6 +150,8 @@ fn ask(kind: Named) -> Result<Vec<CompletionCandidate>, CtlError> {
         Named::Event => format!("/v1/events?limit={IDS}"),
         Named::Delivery => format!("/v1/deliveries?limit={IDS}"),
         Named::DeadLetter => format!("/v1/dlq?limit={IDS}"),
+        // Asked of nobody.
+        Named::Scheme => return Ok(Vec::new()),
     };
 
     let client = AdminClient::new(socket(std::env::args_os()).as_deref())?;
@@ -194,6 +203,8 @@ mod tests {
         for (words, arg, expected) in [
             ("source show", "name", Some(Named::Source)),
             ("source create", "name", None),
+            ("source create", "verify", Some(Named::Scheme)),
+            ("source schemes", "scheme", Some(Named::Scheme)),
             ("bin delete", "name", Some(Named::Bin)),
             ("endpoint update", "name", Some(Named::Endpoint)),
             ("endpoint update", "from", Some(Named::Source)),
