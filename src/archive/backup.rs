@@ -142,7 +142,8 @@ mod tests {
 
     use super::{PieceSource, backup};
     use crate::archive::testing::BusyLog;
-    use crate::log::{Log, Options, Recovered};
+    use crate::log::Recovered;
+    use crate::log::testing::open_log;
     use crate::model::Seq;
 
     /// The records of the backup, which has all from the first one on.
@@ -150,8 +151,7 @@ mod tests {
         let summary = backup(source, data).expect("backs up");
         assert_eq!(summary.missing, Vec::<String>::new());
 
-        let options = Options { dir: data.join("log"), ..Options::default() };
-        let Recovered { reader, problems, .. } = Log::open(options, 1).expect("opens");
+        let Recovered { reader, problems, .. } = open_log(data, 1);
         assert_eq!(problems, []);
         assert!(reader.verify(&mut |_| {}).ok);
         assert_eq!(

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::error::ArchiveResult;
 use super::source::PieceSource;
-use crate::log::{Log, Options, Piece, Reader, Recovered};
+use crate::log::testing::open_log;
+use crate::log::{Log, Piece, Reader, Recovered};
 use crate::model::Seq;
 use crate::queue::State;
 use crate::record::Record;
@@ -22,8 +23,7 @@ pub(super) struct BusyLog {
 impl BusyLog {
     /// An empty one.
     pub fn new(dir: &Path, before: fn(&Self, Seq), behind: fn(&Self, Seq)) -> Self {
-        let options = Options { dir: dir.join("log"), ..Options::default() };
-        let Recovered { log, reader, .. } = Log::open(options, 1).expect("opens");
+        let Recovered { log, reader, .. } = open_log(dir, 1);
         let (log, state) = (RefCell::new(log), RefCell::new(State::new()));
         Self { log, reader, state, before, behind }
     }

@@ -20,6 +20,7 @@ use crate::api::views::{
     EventDetailView, EventSentView, NextStep, ReplayStartView, ReplayView, TailView, Tolerant,
 };
 use crate::api::{ReplayBody, SendEventBody};
+use crate::model::limits;
 
 pub(super) fn event(
     client: &AdminClient,
@@ -37,8 +38,10 @@ pub(super) fn event(
             lists::page(client, out, &target, lists::EVENTS, rows, "No events match.")
         }
         EventCommand::Show { id } => {
-            let found = client.get(&resource("events", id, ""))?;
-            out.one(&found, show::event)
+            // People read the beginning of a long body, and programs get all of it.
+            let most = (!out.json).then(|| limits::BODY_SHOWN.to_string());
+            let target = path(&resource("events", id, ""), &[("body_bytes", most)]);
+            out.one(&client.get(&target)?, show::event)
         }
 
         EventCommand::Body { id } => {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::args::{DeliveryFilterArgs, EventFilterArgs};
-use super::client::{AdminClient, resource};
+use super::client::{AdminClient, path, resource};
 use super::error::CtlError;
 use crate::api::values::Text;
 use crate::api::{DeliveryFilter, EventFilter};
@@ -53,7 +53,10 @@ pub(super) fn whole_event(
     let is_whole = |text: &String| text.parse::<EventId>().is_ok();
     match text {
         Some(text) if !is_whole(text) && is_beginning(text) => {
-            let found: NamedEvent = client.get(&resource("events", text, ""))?.view()?;
+            // Its id alone is wanted, and its body may be large.
+            let nothing = [("body_bytes", Some("0".to_owned()))];
+            let target = path(&resource("events", text, ""), &nothing);
+            let found: NamedEvent = client.get(&target)?.view()?;
             Ok(Some(found.id.to_string()))
         }
         text => Ok(text.cloned()),

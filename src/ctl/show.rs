@@ -85,10 +85,25 @@ pub(super) fn event(event: &Whole<EventDetailView>) -> String {
         let _ = writeln!(screen, "  {}  {endpoint}  {state}", delivery.id);
     }
 
-    let body = STANDARD.decode(&event.body_base64).unwrap_or_default();
     screen.push_str("\nbody\n");
-    screen.push_str(&body_text(&body, usize::MAX));
+    let save = format!("hookboxctl event body {} > FILE", event.summary.id);
+    screen.push_str(&beginning(&event.body_base64, event.summary.size, &save));
     screen
+}
+
+/// The beginning of a body of this size as text, and how all of it is saved.
+fn beginning(base64: &str, size: usize, save: &str) -> String {
+    // Four letters are three bytes: no more is decoded than is shown.
+    let letters = base64.len().min(limits::BODY_SHOWN / 3 * 4);
+    let body = STANDARD.decode(&base64.as_bytes()[..letters]).unwrap_or_default();
+    let left = size.saturating_sub(body.len());
+    if left == 0 {
+        return body_text(&body, usize::MAX);
+    }
+    let shown = readable(&body, true).map(|_| body_text(&body, body.len()) + "\n");
+    let more = if shown.is_some() { "more bytes" } else { "bytes that are not text" };
+    let left = if shown.is_some() { left } else { size };
+    format!("{}… {left} {more}: {save}", shown.unwrap_or_default())
 }
 
 fn header_lines(headers: &HeadersView) -> String {
@@ -97,6 +112,12 @@ fn header_lines(headers: &HeadersView) -> String {
         let _ = writeln!(lines, "  {name}: {}", text(value));
     }
     lines
+}
+
+/// How many bytes a text in base64 stands for.
+fn decoded_len(base64: &str) -> usize {
+    let padding = base64.bytes().rev().take_while(|byte| *byte == b'=').count();
+    (base64.len() / 4 * 3).saturating_sub(padding)
 }
 
 /// Text without its control characters; of anything else, how many bytes there are. Of a body of so
@@ -234,9 +255,9 @@ pub(super) fn tested(answer: &Whole<EndpointTestView>) -> String {
     if let Some(headers) = &answer.headers {
         screen.push_str(&header_lines(headers));
     }
-    if let Some(body) = answer.body_base64.as_ref().and_then(|body| STANDARD.decode(body).ok()) {
+    if let Some(body) = &answer.body_base64 {
         screen.push_str("\nbody\n");
-        screen.push_str(&body_text(&body, usize::MAX));
+        screen.push_str(&beginning(body, decoded_len(body), "see --json"));
     }
     if let Some(output) = answer.output.as_ref().filter(|output| !output.is_empty()) {
         screen.push_str("\noutput\n");

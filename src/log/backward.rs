@@ -9,6 +9,7 @@ use super::layout::FrameLookup;
 use super::reader::{ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
+use super::sifted::{Sifted, Walk};
 use crate::model::Seq;
 use crate::record::{Record, Sieve};
 
@@ -22,8 +23,8 @@ impl Reader {
 
     /// The same; without those that cannot be wanted, of which only the number is given.
     #[must_use]
-    pub fn backward_sifted(&self, before: Seq, sieve: Sieve) -> SiftedBackward {
-        SiftedBackward { walk: self.backward(before), sieve }
+    pub fn backward_sifted(&self, before: Seq, sieve: Sieve) -> Sifted<Backward> {
+        Sifted::new(self.backward(before), sieve)
     }
 }
 
@@ -132,8 +133,7 @@ impl Backward {
     }
 }
 
-impl Backward {
-    /// The next record, as `read` reads it out of its frame.
+impl Walk for Backward {
     fn step<T>(&mut self, read: ReadRecord<'_, T>) -> Option<Result<(Seq, T), LogError>> {
         loop {
             let seq = self.before.checked_sub(1).filter(|seq| *seq > 0)?;
@@ -159,21 +159,5 @@ impl Iterator for Backward {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step(&|reader, frame, seq| reader.decode(frame, seq))
-    }
-}
-
-/// See [`Reader::backward_sifted`].
-#[derive(Debug)]
-pub struct SiftedBackward {
-    walk: Backward,
-    sieve: Sieve,
-}
-
-impl Iterator for SiftedBackward {
-    type Item = Result<(Seq, Option<Record>), LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let sieve = &self.sieve;
-        self.walk.step(&|reader, frame, seq| reader.sift(frame, seq, sieve))
     }
 }

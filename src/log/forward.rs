@@ -8,6 +8,7 @@ use super::layout::FrameLookup;
 use super::reader::{ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
+use super::sifted::{Sifted, Walk};
 use crate::model::Seq;
 use crate::record::{Record, Sieve};
 
@@ -25,8 +26,8 @@ impl Reader {
 
     /// The same; without those that cannot be wanted, of which only the number is given.
     #[must_use]
-    pub fn forward_sifted(&self, from: Seq, sieve: Sieve) -> SiftedForward {
-        SiftedForward { walk: self.forward(from), sieve }
+    pub fn forward_sifted(&self, from: Seq, sieve: Sieve) -> Sifted<Forward> {
+        Sifted::new(self.forward(from), sieve)
     }
 }
 
@@ -152,8 +153,7 @@ impl Forward {
     }
 }
 
-impl Forward {
-    /// The next record, as `read` reads it out of its frame.
+impl Walk for Forward {
     fn step<T>(&mut self, read: ReadRecord<'_, T>) -> Option<Result<(Seq, T), LogError>> {
         loop {
             let seq = self.next;
@@ -182,22 +182,6 @@ impl Iterator for Forward {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step(&|reader, frame, seq| reader.decode(frame, seq))
-    }
-}
-
-/// See [`Reader::forward_sifted`].
-#[derive(Debug)]
-pub struct SiftedForward {
-    walk: Forward,
-    sieve: Sieve,
-}
-
-impl Iterator for SiftedForward {
-    type Item = Result<(Seq, Option<Record>), LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let sieve = &self.sieve;
-        self.walk.step(&|reader, frame, seq| reader.sift(frame, seq, sieve))
     }
 }
 

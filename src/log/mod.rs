@@ -109,6 +109,7 @@ mod segment_format;
 mod segment_set;
 mod segment_slot;
 mod segment_summary;
+mod sifted;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -120,13 +121,13 @@ mod watermark;
 pub(crate) mod write_progress;
 
 pub use append::{ClosedLog, Committed, Log};
-pub use backward::{Backward, SiftedBackward};
+pub use backward::Backward;
 pub use carve::{CarvedSegment, carve};
 pub use copy::LogCopy;
 pub use disk_space::{DiskBudget, DiskSpace};
 pub use error::{LogError, LogProblem, StoreFault};
 pub use format::FORMAT as LOG_FORMAT;
-pub use forward::{Forward, SiftedForward};
+pub use forward::Forward;
 pub use options::Options;
 pub use piece::{PIECE_MAX, Piece, SegmentEnd};
 pub use probe::probe_segment;

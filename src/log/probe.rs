@@ -303,14 +303,13 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::{COMPLETE, ProbeOutcome, SURVIVED, open_if_still, outcome_by_words};
-    use crate::log::{Log, Options};
+    use crate::log::testing::open_log;
     use crate::record::Record;
 
     #[test]
     fn a_segment_that_was_left_open_is_read_at_its_second_opening() {
         let dir = tempfile::tempdir().expect("a folder");
-        let options = Options { dir: dir.path().join("log"), ..Options::default() };
-        let mut log = Log::open(options, 1).expect("opens").log;
+        let mut log = open_log(dir.path(), 1).log;
         for event in 1..=9 {
             let _durable = log.commit(&[Record::DuplicateSeen { event, at: 1 }]).expect("commits");
         }

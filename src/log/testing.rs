@@ -3,6 +3,19 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::{Log, Options, Recovered};
+use crate::model::WallMs;
+
+/// The log of a daemon whose data stands in this folder.
+pub(crate) fn log_options(dir: &Path) -> Options {
+    Options { dir: dir.join("log"), ..Options::default() }
+}
+
+/// Opens it, or begins it.
+pub(crate) fn open_log(dir: &Path, wall_ms: WallMs) -> Recovered {
+    Log::open(log_options(dir), wall_ms).expect("the log opens")
+}
+
 /// A file of a segment that is read only as slowly as a test wants.
 pub(crate) struct SlowFile(PathBuf);
 

@@ -351,6 +351,10 @@ pub const DEFAULT_TIMEOUT_MS: u64 = 15_000;
 pub const TIMEOUT_MS: u64 = 300_000;
 /// Bytes of a response's body that are read.
 pub const RESPONSE_READ: usize = 16 << 10;
+/// Stretches of time of which the queue keeps how the run clock and the wall clock ran.
+pub const RUN_STRETCHES: usize = 64;
+/// Bytes of a body that a screen of `hookboxctl` shows: what is longer is saved.
+pub const BODY_SHOWN: usize = 48 << 10;
 /// Bytes of a response's body that are kept in the log.
 pub const RESPONSE_KEPT: usize = 1 << 10;
 /// Bytes of a response's head.

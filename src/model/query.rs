@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::secret::{REDACTED, percent_decoded};
 
@@ -14,38 +14,46 @@ pub fn of_line(request_line: &str) -> Option<&str> {
     target.split_once('?').map(|(_, query)| query).filter(|query| !query.is_empty())
 }
 
-/// The fields of a query as an object of texts: decoded as forms are (WHATWG URL, 5.1); of a name
-/// that stands several times the list of its values.
-#[must_use]
-pub fn fields(query: &str) -> Value {
-    let mut all = Map::new();
+/// The fields of a query, decoded as forms are (WHATWG URL, 5.1), by their names as `read` gives them
+/// back, each with its values: in the order in which they came. What is not UTF-8 stands in them as
+/// it came.
+fn decoded_fields<T: Ord + Clone>(query: &str, read: fn(Vec<u8>) -> T) -> Vec<(T, Vec<T>)> {
+    let mut all: Vec<(T, Vec<T>)> = Vec::new();
+    let mut known: BTreeMap<T, usize> = BTreeMap::new();
     for piece in query.split('&').filter(|piece| !piece.is_empty()) {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        let value = Value::String(decoded(value));
-        match all.entry(decoded(name)) {
-            serde_json::map::Entry::Vacant(entry) => _ = entry.insert(value),
-            serde_json::map::Entry::Occupied(mut entry) => match entry.get_mut() {
-                Value::Array(values) => values.push(value),
-                one => *one = Value::Array(vec![one.take(), value]),
-            },
+        let (name, value) = (read(decoded_bytes(name)), read(decoded_bytes(value)));
+        let at = *known.entry(name.clone()).or_insert(all.len());
+        match all.get_mut(at) {
+            Some((_, values)) => values.push(value),
+            None => all.push((name, vec![value])),
         }
     }
-    Value::Object(all)
+    all
+}
+
+/// The fields of a query as an object of texts; of a name that stands several times the list of its
+/// values. What is not UTF-8 is replaced.
+#[must_use]
+pub fn fields(query: &str) -> Value {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let all = decoded_fields(query, text).into_iter();
+    let all = all.map(|(name, values)| {
+        let mut values: Vec<Value> = values.into_iter().map(Value::String).collect();
+        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+        (name, value)
+    });
+    Value::Object(all.collect())
 }
 
 /// The same as a JSON text. What is not UTF-8 stands in it as it came, for a reader that tells such
 /// texts apart.
 #[must_use]
 pub fn fields_text(query: &str) -> Vec<u8> {
-    let mut all: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
-    for piece in query.split('&').filter(|piece| !piece.is_empty()) {
-        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        all.entry(decoded_bytes(name)).or_default().push(decoded_bytes(value));
-    }
-
     let mut text = Vec::with_capacity(2 * query.len());
     text.push(b'{');
-    for (at, (name, values)) in all.iter().enumerate() {
+
+    for (at, (name, values)) in decoded_fields(query, |bytes| bytes).iter().enumerate() {
         if at > 0 {
             text.push(b',');
         }
@@ -156,9 +164,12 @@ mod tests {
         assert_eq!(fields_text("%22%5C%00=%1F"), br#"{"\"\\\u0000":"\u001f"}"#);
         assert_eq!(fields_text("a=%e4&a=%f6"), b"{\"a\":[\"\xe4\",\"\xf6\"]}");
         assert_eq!(fields_text(""), b"{}");
+        assert_eq!(fields_text("b=1&a=2&b=3"), br#"{"b":["1","3"],"a":"2"}"#);
+        assert_eq!(fields("b=1&a=2&b=3").to_string(), r#"{"b":["1","3"],"a":"2"}"#);
 
         assert_eq!(fields(""), json!({}));
         assert_eq!(fields("a=%ff"), json!({"a": "\u{fffd}"}));
+        assert_eq!(fields("%ff=1&%fe=2&%ff=3"), json!({"\u{fffd}": ["1", "2", "3"]}));
     }
 
     #[test]

@@ -109,13 +109,13 @@ impl Queue {
         if records + self.state.moved.len() < most {
             return None;
         }
-        let waiting = || self.state.living().map(|endpoint| endpoint.undone);
-        if waiting().sum::<u64>() < most {
+        let totals = self.state.totals();
+        if totals.pending + totals.held < most {
             return None;
         }
 
         // An equal part for each that has a backlog, and for one more that may get one.
-        let part = most / (waiting().filter(|undone| *undone > 0).count() as u64 + 1);
+        let part = most / (totals.with_backlog as u64 + 1);
         let mut wanted = events.iter().flat_map(|matched| &matched.fan_out.wanted);
         let is_over =
             |id: &&EndpointId| self.state.find(**id).is_some_and(|endpoint| endpoint.undone > part);

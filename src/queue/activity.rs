@@ -31,6 +31,8 @@ impl Queue {
             parked,
             catching_up: endpoint.catching_up().map(|catching| catching.mode),
             oldest_age_ms: self.oldest_age_ms(endpoint),
+            oldest_waiting_at: oldest_born(endpoint)
+                .and_then(|born| self.state.run_times.wall_ms(born)),
             oldest: oldest.map(|seq| self.state.held_at(seq)),
             succeeded: endpoint.succeeded,
             failed: endpoint.failed,
@@ -43,11 +45,15 @@ impl Queue {
     /// accepted. Those at hand are known by when they were accepted; what is still in the stream
     /// came later.
     pub(super) fn oldest_age_ms(&self, endpoint: &EndpointQueue) -> Option<u64> {
-        if endpoint.undone == 0 {
-            return None;
-        }
-        let waiting = endpoint.retrying.values().next().map(Retrying::born);
-        let born = endpoint.outstanding().map(|job| job.born).chain(waiting).min()?;
-        Some(self.ran_ms.saturating_sub(born))
+        oldest_born(endpoint).map(|born| self.ran_ms.saturating_sub(born))
     }
+}
+
+/// When the oldest delivery of an endpoint that has not ended was accepted, by the run clock.
+fn oldest_born(endpoint: &EndpointQueue) -> Option<u64> {
+    if endpoint.undone == 0 {
+        return None;
+    }
+    let waiting = endpoint.retrying.values().next().map(Retrying::born);
+    endpoint.outstanding().map(|job| job.born).chain(waiting).min()
 }

@@ -97,9 +97,10 @@ impl Query for DeadLetterSeqsQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Vec<Seq> {
         let all = &queue.state.dead_letter_seqs;
-        let below = self.before.checked_sub(1).map_or(0, |last| all.rank(last));
-        let first = below.saturating_sub(self.limit as u64);
-        (first..below).rev().filter_map(|n| all.select(n)).collect()
+        let Some(last) = self.before.checked_sub(1) else { return Vec::new() };
+        let mut newest = all.iter();
+        newest.advance_back_to(last);
+        newest.rev().take(self.limit).collect()
     }
 }
 
@@ -115,8 +116,10 @@ impl Query for OldestDeadLetterSeqsQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Vec<Seq> {
         let all = &queue.state.dead_letter_seqs;
-        let first = all.rank(self.after);
-        (first..).map_while(|n| all.select(n)).take(self.limit).collect()
+        let Some(first) = self.after.checked_add(1) else { return Vec::new() };
+        let mut oldest = all.iter();
+        oldest.advance_to(first);
+        oldest.take(self.limit).collect()
     }
 }
 
@@ -265,6 +268,11 @@ impl Queue {
             self.prefetched_bytes, held,
             "the bytes of prefetched events, as counted and as the endpoints hold them"
         );
+        assert_eq!(
+            *self.state.totals(),
+            self.state.totals_by_looking(),
+            "what is counted over all endpoints, as it was kept and by looking at each of them"
+        );
         for endpoint in self.state.endpoints.values() {
             assert_eq!(
                 endpoint.attempted_since(),
@@ -278,33 +286,25 @@ impl Queue {
     /// Counts over everything.
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
-        let (state, endpoints) = (&self.state, &self.state.endpoints);
-        let deleted_with_dead = super::dead_letters::of_deleted(state);
-        let undone = |held: bool| {
-            endpoints.values().filter(|e| e.hold.is_some() == held).map(|e| e.undone).sum()
-        };
+        let (state, totals) = (&self.state, self.state.totals());
+        let deleted_with_dead = totals.deleted_with_dead().take(limits::WORST_SHOWN);
 
         Status {
             events: state.counts.events,
             duplicates: state.counts.duplicates,
-            pending: undone(false),
+            pending: totals.pending,
             in_flight: (self.slots.in_flight + self.slots.first) as u64,
-            delivered: state.counts.delivered_elsewhere
-                + endpoints.values().map(|e| e.delivered).sum::<u64>(),
-            dead: endpoints.values().map(|e| e.dead.len()).sum(),
-            dead_of_deleted: deleted_with_dead.iter().map(|(_, dead)| dead).sum(),
-            deleted_with_dead: deleted_with_dead.into_iter().take(limits::WORST_SHOWN).collect(),
-            held: undone(true),
+            delivered: state.counts.delivered_elsewhere + totals.delivered,
+            dead: totals.dead,
+            dead_of_deleted: totals.dead_of_deleted,
+            deleted_with_dead: deleted_with_dead.map(|(name, n)| (name.to_owned(), n)).collect(),
+            held: totals.held,
             cancelled: state.counts.cancelled,
             attempts: state.counts.attempts,
             failed_attempts: state.counts.failed_attempts,
-            retrying: endpoints
-                .values()
-                .filter(|e| e.hold.is_none())
-                .map(|e| e.retrying.len() as u64)
-                .sum(),
+            retrying: totals.retrying,
             sources: state.sources.len(),
-            endpoints: state.living().count(),
+            endpoints: totals.living,
             replays: state.replays.len(),
             dedupe_keys: state.dedupe.len(),
             dedupe_conflicts: state.counts.conflicts,

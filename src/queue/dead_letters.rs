@@ -4,29 +4,13 @@
 //! to be discarded or attempted again has read it, and names the record. Retention may have
 //! relocated it meanwhile: then the record is no longer known, and the caller has to look again.
 
-use std::collections::BTreeMap;
-
 use super::commands::DeliveriesChanged;
 use super::decision::Refusal;
 use super::input::Revive;
 use super::relocation::SegmentRange;
-use super::{Draft, Queue, State};
+use super::{Draft, Queue};
 use crate::model::{DeliveryId, DeliveryState, Now, Seq};
 use crate::record::{DeadLetter, Record};
-
-/// The names of deleted endpoints that have dead letters, and how many: most of them first.
-pub(super) fn of_deleted(state: &State) -> Vec<(String, u64)> {
-    let mut counts = BTreeMap::<&str, u64>::new();
-    for endpoint in state.endpoints.values().filter(|endpoint| endpoint.deleted.is_some()) {
-        if !endpoint.dead.is_empty() {
-            *counts.entry(&endpoint.settings.name).or_default() += endpoint.dead.len();
-        }
-    }
-    let mut counts: Vec<(String, u64)> =
-        counts.into_iter().map(|(name, dead)| (name.to_owned(), dead)).collect();
-    counts.sort_by_key(|(_, dead)| std::cmp::Reverse(*dead));
-    counts
-}
 
 /// Why a dead letter is neither discarded nor attempted again: whoever asks has to look again.
 pub(super) const MOVED: &str = "was moved within the log while it was looked for";

@@ -7,11 +7,13 @@ use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
 use super::age::{AgePauses, RUN_START};
+use super::counted_seqs::CountedSeqs;
 use super::kept::KeptPositions;
 use super::lanes::STRICT;
 use super::meanwhile::{EndpointCounts, Meanwhile};
 use super::order::{Keys, NO_VALUE};
 use super::stream_entry::StreamEntry;
+use super::totals::EndpointPart;
 use super::waiting::{Retrying, WaitingBatch};
 use crate::model::{BatchId, CatchUpMode, DeliveryState, Endpoint, HoldReason, Order, Seq, WallMs};
 use crate::record::Restraint;
@@ -28,7 +30,7 @@ pub struct EndpointState {
     pub ahead: RoaringTreemap,
     /// By the record that made the delivery.
     pub retrying: BTreeMap<Seq, Retrying>,
-    pub dead: RoaringTreemap,
+    pub dead: CountedSeqs,
     /// Asked for again by the operator, waiting in the stream.
     pub revived: RoaringTreemap,
     pub cancelled: RoaringTreemap,
@@ -118,6 +120,9 @@ pub struct EndpointState {
     /// What the receiver answered with its last error, or the command said, made harmless.
     #[serde(default)]
     pub last_words: Option<String>,
+    /// What the totals over all endpoints have of it.
+    #[serde(skip)]
+    pub(super) counted: Option<EndpointPart>,
 }
 
 impl EndpointState {
@@ -206,7 +211,7 @@ impl EndpointState {
             low: seq,
             ahead: RoaringTreemap::new(),
             retrying: BTreeMap::new(),
-            dead: RoaringTreemap::new(),
+            dead: CountedSeqs::default(),
             revived: RoaringTreemap::new(),
             cancelled: RoaringTreemap::new(),
             replayed_dead: BTreeMap::new(),
@@ -239,6 +244,7 @@ impl EndpointState {
             stream_end: 0,
             failing_from: None,
             last_words: None,
+            counted: None,
         }
     }
 

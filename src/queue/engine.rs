@@ -188,6 +188,12 @@ impl Queue {
         seq
     }
 
+    /// Applies a record that nothing was decided for.
+    #[cfg(test)]
+    pub(super) fn remember_for_test(&mut self, record: Record) {
+        self.remember(record, &mut Draft::default());
+    }
+
     pub(super) fn draw(&mut self) -> u64 {
         rand::Rng::random(&mut self.rng)
     }

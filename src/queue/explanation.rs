@@ -90,6 +90,8 @@ pub struct EndpointActivity {
     pub oldest: Option<Seq>,
     /// How long the daemon has run since the oldest delivery at hand was accepted.
     pub oldest_age_ms: Option<u64>,
+    /// When that was, by the wall clock, as far as it is known.
+    pub oldest_waiting_at: Option<WallMs>,
 }
 
 /// A time of the monotonic clock by the wall clock.

@@ -35,14 +35,16 @@ impl State {
         }
         self.next_seq = seq + 1;
         self.ran_ms = self.ran_ms.max(record.ran_ms().unwrap_or(0));
-        if self.unfolded.is_empty() {
-            return self.fold(seq, record);
+        let has_gaps = !self.unfolded.is_empty();
+        if has_gaps {
+            self.fill_in(record);
         }
+        let folded = self.fold(seq, record);
+        self.count_changed();
 
-        self.fill_in(record);
-        match self.fold(seq, record) {
+        match folded {
             // The one thing that it is about was made by a missing record.
-            Err(StateError::Impossible { .. }) => Ok(()),
+            Err(StateError::Impossible { .. }) if has_gaps => Ok(()),
             folded => folded,
         }
     }
@@ -65,6 +67,7 @@ impl State {
             }
             Record::EndpointReleased { endpoint: id, at, .. } => {
                 let ran_ms = self.ran_ms;
+                self.run_times.note(ran_ms, *at);
                 self.remembered(seq, *id)?.resume_all(*at, ran_ms);
             }
             Record::EndpointAway { endpoint: id, ran_ms, .. } => {
@@ -89,6 +92,7 @@ impl State {
             Record::EventAccepted { event, dedupe, fan_out, beside, ran_ms } => {
                 // What was imported was accepted before, at a time that only the wall clock has.
                 let ran_ms = if event.first_id.is_some() { 0 } else { *ran_ms };
+                self.run_times.note(ran_ms, event.received_at);
                 let now = KeyTime { ran_ms, wall_ms: event.received_at };
                 self.event_accepted(seq, event, fan_out, beside)?;
                 self.known_from_now_on(seq, now, event, *dedupe, beside);
@@ -119,6 +123,7 @@ impl State {
                 in_stream,
                 ..
             } => {
+                self.run_times.note(self.ran_ms, *at);
                 let entry =
                     Retrying::due(*event, *attempts, *last, *at).asked_again(seq, self.ran_ms);
                 self.retried(seq, *delivery, *dead_letter_seq, entry, *in_stream)?;
@@ -126,7 +131,8 @@ impl State {
 
             // Replays.
             Record::ReplayStarted { replay } => self.replay_started(replay),
-            Record::Replayed { event, endpoint: id, .. } => {
+            Record::Replayed { event, endpoint: id, at, ran_ms } => {
+                self.run_times.note(*ran_ms, *at);
                 self.remembered(seq, *id)?.replayed(seq, *event);
             }
             Record::ReplayAdvanced { replay, next, due_at, pause_ms, left_from } => {
@@ -177,19 +183,26 @@ impl State {
     }
 
     fn replay_started(&mut self, replay: &Replay) {
-        self.replays.insert(replay.id, replay.clone());
-        self.number_replays();
+        let to = self.replayed_to(replay);
+        self.replays.insert(replay.id, Replay { to, ..replay.clone() });
     }
 
-    /// A replay of an earlier version knows its endpoint by its name alone.
-    pub(super) fn number_replays(&mut self) {
-        let mut replays = std::mem::take(&mut self.replays);
-        for replay in replays.values_mut().filter(|replay| replay.to.is_none()) {
-            let Some(name) = replay.filter.to.as_deref() else { continue };
+    /// The endpoint of a replay, by its number. A replay of an earlier version knows it by its name
+    /// alone.
+    fn replayed_to(&self, replay: &Replay) -> Option<EndpointId> {
+        replay.to.or_else(|| {
+            let name = replay.filter.to.as_deref()?;
             let named = self.living().find(|endpoint| endpoint.settings.name == name);
-            replay.to = named.map(|endpoint| endpoint.settings.id);
+            named.map(|endpoint| endpoint.settings.id)
+        })
+    }
+
+    /// Gives the replays of a checkpoint of an earlier version the numbers of their endpoints.
+    pub(super) fn number_replays(&mut self) {
+        let to: Vec<_> = self.replays.values().map(|replay| self.replayed_to(replay)).collect();
+        for (replay, to) in self.replays.values_mut().zip(to) {
+            replay.to = to;
         }
-        self.replays = replays;
     }
 
     fn event_relocated(&mut self, from: Seq, to: Seq, event: &Event) {
@@ -256,6 +269,7 @@ impl State {
         let settings = Arc::new(settings.clone());
         let new = || EndpointQueue::new(EndpointState::new(settings.clone(), seq));
         let endpoint = self.endpoints.entry(settings.id).or_insert_with(new).remembered_mut();
+        self.changed.push(settings.id);
 
         let latest_of = |e: &Endpoint| (e.catch_up.mode, e.catch_up.key.clone());
         let changed = latest_of(&endpoint.settings) != latest_of(&settings);
@@ -390,6 +404,7 @@ impl State {
         seq: Seq,
         waiting: &WaitingDelivery,
     ) -> Result<(), StateError> {
+        self.position_records.insert(seq);
         let (delivery, event) = (waiting.delivery.seq, waiting.event);
         let endpoint = self.remembered(seq, waiting.delivery.endpoint)?;
         endpoint.take_up(Some(waiting.position), 0);
@@ -406,6 +421,7 @@ impl State {
         seq: Seq,
         waiting: &[WaitingDelivery],
     ) -> Result<(), StateError> {
+        self.position_records.insert(seq);
         let mut by_endpoint: BTreeMap<EndpointId, Vec<&WaitingDelivery>> = BTreeMap::new();
         for waiting in waiting {
             by_endpoint.entry(waiting.delivery.endpoint).or_default().push(waiting);
@@ -443,15 +459,22 @@ impl State {
     fn segment_dropped(&mut self, first: Seq, last: Seq) {
         self.first_seq = self.first_seq.max(last + 1);
         self.moved.forget_standing(SegmentRange { first, last });
+        self.position_records.forget(SegmentRange { first, last });
         self.dead_letter_seqs.remove_range(first..=last);
         self.lost.remove_range(..=last);
         self.shares.drop_to(last);
         self.duplicates.retain(|event, _| *event < first || *event > last);
-        let counts = &mut self.counts;
+
+        let (counts, totals) = (&mut self.counts, &mut self.totals);
         self.endpoints.retain(|_, endpoint| {
             let stays =
                 endpoint.deleted.is_none_or(|deleted| deleted > last) || !endpoint.dead.is_empty();
-            counts.delivered_elsewhere += if stays { 0 } else { endpoint.delivered };
+            if !stays {
+                counts.delivered_elsewhere += endpoint.delivered;
+                if let Some(counted) = endpoint.counted {
+                    totals.forget(&endpoint.settings.name, counted);
+                }
+            }
             stays
         });
         for endpoint in self.endpoints.values_mut().map(EndpointQueue::remembered_mut) {

@@ -89,8 +89,7 @@ impl State {
     fn must_exist(&mut self, delivery: DeliveryId) {
         let DeliveryId { seq: delivery, endpoint } = delivery;
         let is_missing = self.unfolded.contains(delivery);
-        let Some(endpoint) = self.endpoints.get_mut(&endpoint) else { return };
-        let endpoint = endpoint.remembered_mut();
+        let Some(endpoint) = self.changing(endpoint) else { return };
 
         let is_new = !endpoint.knows(delivery) && !endpoint.taken_up(delivery);
         if is_missing && is_new && endpoint.deleted.is_none() {
@@ -101,8 +100,7 @@ impl State {
 
     /// An attempt was made for it: if it had ended before, the operator asked for it again.
     fn must_be_alive(&mut self, delivery: DeliveryId) {
-        let Some(endpoint) = self.endpoints.get_mut(&delivery.endpoint) else { return };
-        let endpoint = endpoint.remembered_mut();
+        let Some(endpoint) = self.changing(delivery.endpoint) else { return };
 
         let had_ended =
             endpoint.dead.remove(delivery.seq) | endpoint.cancelled.remove(delivery.seq);
@@ -112,8 +110,7 @@ impl State {
     /// A record holds its dead letter: it had died, even if the record of its death is missing.
     fn must_be_dead(&mut self, dead: &DeadLetter) {
         let seq = self.next_seq - 1;
-        let Some(endpoint) = self.endpoints.get_mut(&dead.delivery.endpoint) else { return };
-        let endpoint = endpoint.remembered_mut();
+        let Some(endpoint) = self.changing(dead.delivery.endpoint) else { return };
 
         let delivery = dead.delivery.seq;
         if endpoint.dead.insert(delivery) {

@@ -47,8 +47,7 @@ impl Queue {
             self.state.living().filter(waits).map(|endpoint| self.stream_waits(endpoint)).collect();
         let lost_dead_letter_seqs = &self.state.dead_letter_seqs & unreadable;
         let (mut dead_letter_seqs, mut dead) = (RoaringTreemap::new(), Vec::new());
-        let dead_letters: u64 =
-            self.state.endpoints.values().map(|endpoint| endpoint.dead.len()).sum();
+        let dead_letters = self.state.totals().dead;
 
         // A death may be remembered whose record was missing when the state was folded.
         if !lost_dead_letter_seqs.is_empty() || dead_letters > self.state.dead_letter_seqs.len() {
@@ -57,7 +56,7 @@ impl Queue {
                 .state
                 .endpoints
                 .iter()
-                .map(|(id, endpoint)| (*id, endpoint.dead.clone()))
+                .map(|(id, endpoint)| (*id, endpoint.dead.set().clone()))
                 .collect();
         }
 
@@ -87,7 +86,7 @@ impl Queue {
 
     /// The deliveries of an endpoint that wait in its stream.
     fn stream_waits(&self, endpoint: &EndpointQueue) -> StreamWaits {
-        let mut elsewhere = endpoint.dead.clone();
+        let mut elsewhere = endpoint.dead.set().clone();
         elsewhere.extend(endpoint.retrying.keys().copied());
         StreamWaits {
             endpoint: endpoint.settings.id,

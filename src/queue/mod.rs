@@ -37,6 +37,8 @@ mod bucket;
 mod catchup;
 mod clock;
 mod commands;
+mod counted_seqs;
+mod counting;
 mod dead_letters;
 mod decision;
 mod dedupe;
@@ -73,6 +75,7 @@ mod notify;
 mod operator;
 mod order;
 mod pace;
+mod position_records;
 mod prefetching;
 mod probing;
 mod receiver_health;
@@ -85,6 +88,7 @@ mod resumed;
 mod resumed_waits;
 mod retire;
 mod run;
+mod run_times;
 mod schedule;
 mod settings;
 mod shared_pace;
@@ -99,6 +103,7 @@ mod stream_positions;
 mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
+mod totals;
 mod turns;
 mod unsettled;
 mod wait_queue;
@@ -133,7 +138,8 @@ pub use input::{
 pub use kept::KeptRead;
 pub use left_out::{CancelCheckQuery, RetryCheckQuery};
 pub use listing::{
-    Candidates, CandidatesQuery, CountQuery, DeadOfQuery, LastDeliveryQuery, Orphans, OrphansQuery,
+    Candidates, CandidatesQuery, CountQuery, DeadOfQuery, GoneQuery, GoneRecords,
+    LastDeliveryQuery, Orphans, OrphansQuery, RelocatedQuery,
 };
 pub use losses::SettleLoss;
 pub use new_event::{Matched, NewEvent};

@@ -70,9 +70,9 @@ impl SourceShares {
     /// Whether this source holds more than its share while others exist: more than an equal part of
     /// what all hold, and at least half as much as the source that holds most. There is a part for
     /// each source that holds something, and one for a source that may come, if any of the
-    /// `sources` that exist holds nothing. `living` is how many deliveries wait or are dead.
+    /// `sources` that exist holds nothing. `alive` is how many deliveries wait or are dead.
     #[must_use]
-    pub fn is_over(&self, source: SourceId, sources: usize, living: impl FnOnce() -> u64) -> bool {
+    pub fn is_over(&self, source: SourceId, sources: usize, alive: u64) -> bool {
         let held = self.held_by(source);
         let holding = self.by_source.len().min(sources);
         let parts = (holding + usize::from(sources > holding)) as u64;
@@ -80,7 +80,7 @@ impl SourceShares {
         held.saturating_mul(parts) > self.bytes
             && held.saturating_mul(2)
                 >= self.by_source.values().map(|share| share.bytes).max().unwrap_or(0)
-            && living().saturating_mul(LIVING_PART) >= self.events
+            && alive.saturating_mul(LIVING_PART) >= self.events
     }
 
     /// The bytes of its events.
@@ -126,7 +126,7 @@ mod tests {
 
     /// Which of three sources are over their shares, when so many exist and everything waits.
     fn over(shares: &SourceShares, sources: usize) -> Vec<u32> {
-        (1..=3).filter(|source| shares.is_over(*source, sources, || 1000)).collect()
+        (1..=3).filter(|source| shares.is_over(*source, sources, 1000)).collect()
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
 
         shares.add(2, 11, 1000);
         assert_eq!(over(&shares, 2), [1]);
-        assert!(!shares.is_over(1, 2, || 1), "most of it has been delivered, and will be dropped");
+        assert!(!shares.is_over(1, 2, 1), "most of it has been delivered, and will be dropped");
 
         (12..=20).for_each(|seq| shares.add(2, seq, 1000));
         assert_eq!(over(&shares, 2), [0; 0], "they hold the same");

@@ -21,9 +21,11 @@ use super::dedupe::Dedupe;
 use super::endpoint::{EndpointQueue, SlotKind};
 pub use super::endpoint_state::EndpointState;
 use super::moved::MovedEvents;
+use super::position_records::PositionRecords;
+use super::run_times::RunTimes;
 use super::shares::SourceShares;
+use super::totals::EndpointTotals;
 pub use super::waiting::Retrying;
-use crate::model::size::format_bytes;
 use crate::model::{Endpoint, EndpointId, Seq, Source, SourceId, WallMs};
 use crate::record::Replay;
 
@@ -86,10 +88,22 @@ pub struct State {
     /// How long the daemon has run since the log began, as far as records say it; see `age`.
     #[serde(default = "run_start")]
     pub ran_ms: u64,
+    /// The records that hold positions of streams for others, which were dropped.
+    #[serde(default = "PositionRecords::unknown")]
+    pub position_records: PositionRecords,
+    /// What the wall clock was at times of the run clock.
+    #[serde(default)]
+    pub run_times: RunTimes,
     /// Records that were missing while this state was being folded: what they held is not known, so
     /// those behind them may be about what is not known either. Empty once the fold is over.
     #[serde(skip)]
     pub(super) unfolded: RoaringTreemap,
+    /// What is counted over all endpoints; see `totals`.
+    #[serde(skip)]
+    pub(super) totals: EndpointTotals,
+    /// The endpoints that the record at hand has changed, which are counted behind it.
+    #[serde(skip)]
+    pub(super) changed: Vec<EndpointId>,
 }
 
 fn run_start() -> u64 {
@@ -158,6 +172,8 @@ impl State {
                     endpoint.remembered_mut().pause_if_held(state.ran_ms);
                 }
                 state.number_replays();
+                state.count_all();
+                state.position_records.read_before(state.next_seq);
                 Ok(state)
             }
             Some((&found, _)) => Err(StateError::Version { found }),
@@ -190,22 +206,6 @@ impl State {
             .values()
             .filter(|endpoint| endpoint.deleted.is_some())
             .map(|endpoint| endpoint.settings.as_ref())
-    }
-
-    /// Why this source has to leave what disk space there is to the others; `None` when it holds no
-    /// more than its share.
-    #[must_use]
-    pub fn is_over_share(&self, source: &Source) -> Option<String> {
-        let living =
-            || self.endpoints.values().map(|endpoint| endpoint.undone + endpoint.dead.len()).sum();
-        self.shares.is_over(source.id, self.sources.len(), living).then(|| {
-            format!(
-                "disk space is scarce, and source '{}' holds more than its share of it ({}): its \
-                 waiting deliveries and dead letters have to be delivered or discarded first",
-                source.name,
-                format_bytes(self.shares.held_by(source.id))
-            )
-        })
     }
 
     /// The endpoint of this number, if it was not deleted.
@@ -258,8 +258,7 @@ impl State {
         seq: Seq,
         endpoint: EndpointId,
     ) -> Result<&mut EndpointState, StateError> {
-        let endpoint = self.endpoints.get_mut(&endpoint);
-        endpoint.map(EndpointQueue::remembered_mut).ok_or_else(|| unknown_endpoint(seq))
+        self.changing(endpoint).ok_or_else(|| unknown_endpoint(seq))
     }
 
     /// The record that holds the event of record `seq`, or held it when it was dropped.

@@ -147,6 +147,17 @@ impl TestQueue {
         self.events.insert(to, event);
     }
 
+    /// Applies a record that nothing was decided for.
+    pub fn remember(&mut self, record: Record) {
+        self.queue.remember_for_test(record.clone());
+        self.records.push(record);
+    }
+
+    /// The id of the event that this record accepted.
+    pub fn event_id(&self, seq: Seq) -> EventId {
+        self.events.get(&seq).expect("the event is there").id
+    }
+
     /// Keeps what was decided, and reads the events that are to be read.
     fn perform(&mut self, records: Vec<Record>, actions: Vec<Action>) {
         for record in &records {

@@ -102,13 +102,13 @@ mod tests {
     use super::super::stream_reads::{StreamPart, refill, stream_sieve};
     use super::super::testing::accepted;
     use super::{patiently, readable};
-    use crate::log::{Log, LogError, Options, Reader, Recovered};
+    use crate::log::testing::open_log;
+    use crate::log::{Log, LogError, Reader, Recovered};
     use crate::model::Seq;
 
     /// Three segments of two events each; only the last one is open.
     fn log(dir: &Path) -> (Log, Reader) {
-        let Recovered { mut log, reader, .. } =
-            Log::open(Options { dir: dir.join("log"), ..Options::default() }, 1).expect("opens");
+        let Recovered { mut log, reader, .. } = open_log(dir, 1);
         for first in [1, 3, 5] {
             if first > 1 {
                 log.roll(b"checkpoint", 1).expect("rolls");

@@ -15,7 +15,8 @@ use super::core::Core;
 use super::envelope::Envelope;
 use super::handle::{Handle, channel};
 use super::retention::{LogAccess, Retention};
-use crate::log::{Log, LogError, Options, Reader, Recovered};
+use crate::log::testing::{log_options, open_log};
+use crate::log::{Log, LogError, Reader, Recovered};
 use crate::model::limits;
 use crate::model::{Clock, Endpoint, EndpointId, Event, EventId, Now, Seq, Source};
 use crate::queue::matcher::Steps;
@@ -42,9 +43,8 @@ impl TestScheduler {
     /// One with the source `in` and the endpoint `app`, which is held, and whatever `prepare` does.
     pub fn new(prepare: impl FnOnce(&mut TestCore)) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let options = Options { dir: dir.path().join("log"), ..Options::default() };
-        let folder = options.dir.clone();
-        let Recovered { log, reader, .. } = Log::open(options, WALL_MS).expect("opens");
+        let folder = log_options(dir.path()).dir;
+        let Recovered { log, reader, .. } = open_log(dir.path(), WALL_MS);
 
         let mono_ms = Arc::new(AtomicU64::new(1_000));
         let read = mono_ms.clone();

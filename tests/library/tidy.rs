@@ -82,14 +82,14 @@ const PROTOCOL_NAMES: &[&str] = &[
     "ApplySettings", "ExpectedSettings", "SettingsApplied",
     // Questions.
     "CancelCheckQuery", "CandidatesQuery", "CountQuery", "DeadLetterSeqsQuery", "DeadOfQuery",
-    "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery", "ImportedQuery",
-    "LastDeliveryQuery", "MovedEventsQuery", "OldestDeadLetterSeqsQuery", "OrphansQuery",
-    "EndedReplaysQuery", "ReplaysQuery", "RetryCheckQuery", "RetryingQuery", "StatusQuery",
+    "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery", "GoneQuery",
+    "ImportedQuery", "LastDeliveryQuery", "MovedEventsQuery", "OldestDeadLetterSeqsQuery", "OrphansQuery",
+    "EndedReplaysQuery", "RelocatedQuery", "ReplaysQuery", "RetryCheckQuery", "RetryingQuery", "StatusQuery",
     "WorstQuery",
     // What they hold, and what is answered.
     "Accepted", "Candidates", "DeliveriesChanged", "DeliverySnapshot", "EndpointActivity",
-    "EndpointSnapshot", "EventSnapshot", "Explanation", "ImportedDead", "ImportedEvent",
-    "input", "Keys", "left_out", "NewEvent", "Orphans", "OWN_SOURCE", "Refusal",
+    "EndpointSnapshot", "EventSnapshot", "Explanation", "GoneRecords", "ImportedDead",
+    "ImportedEvent", "input", "Keys", "left_out", "NewEvent", "Orphans", "OWN_SOURCE", "Refusal",
     "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints",
     // Reports.
     "Action", "Input",

@@ -245,6 +245,25 @@ async function hostileEvent() {
   assert.match(await page.locator(".body-view").first().innerText(), /00 ff 01 fe 68 69 .*hi/);
 }
 
+/** Of a long body the page reads the beginning, and saves all. */
+async function longBody() {
+  await stage.ctl("source", "create", "big", "--verify", "none");
+  const size = 3 << 20;
+  const id = await stage.send("big", `{"text":"${"x".repeat(size - 11)}"}`,
+    { "content-type": "application/json" });
+  const answered = [];
+  page.on("response", (answer) => {
+    if (answer.url().includes(`/events/${id}`)) answered.push(answer.url().includes("body_bytes="));
+  });
+  await go(`/event/${id}`);
+  const body = page.locator(".body-view").first();
+  await body.getByText("2,097,152 more bytes").waitFor();
+  assert.deepEqual(answered, [true], "only the beginning was asked for");
+  const [file] = await Promise.all([page.waitForEvent("download"),
+    body.getByRole("button", { name: "Save body" }).click()]);
+  assert.equal((await readFile(await file.path())).length, size);
+}
+
 async function endpoints() {
   await go("/endpoints");
   await row("crm").getByText("database", { exact: false }).or(row("crm").getByText("500")).first().waitFor();
@@ -530,6 +549,7 @@ try {
   await step("a replay is counted before it is started", replays);
   await step("links open in tabs that have the key", otherTabs);
   await step("plots are drawn", plots);
+  await step("of a long body the beginning is read", longBody);
   await step("keys, names, contrast, dark, 360 px", access);
   await step("attacks from other pages", () => attacks({ stage, page, base }));
   if (process.env.HOOKBOX_WEB_EVENTS) await figures({ stage, page, base });

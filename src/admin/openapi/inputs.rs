@@ -66,6 +66,13 @@ struct EventQuery {
 
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
+struct ShownEventQuery {
+    /// Answer at most so many bytes of the body; `size` says how many it has
+    body_bytes: Option<u64>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
 struct DeliveryListQuery {
     #[schemars(flatten)]
     filter: DeliveryFilter,
@@ -151,6 +158,7 @@ pub fn query_of(op: Op, g: &mut SchemaGenerator) -> Option<Schema> {
         Op::SourceDelete => DeleteSourceQuery::json_schema(g),
         Op::EndpointList => EndpointQuery::json_schema(g),
         Op::EventList => EventQuery::json_schema(g),
+        Op::EventShow => ShownEventQuery::json_schema(g),
         Op::DeliveryList | Op::DlqList => DeliveryListQuery::json_schema(g),
         Op::Tail => TailQuery::json_schema(g),
         Op::LogVerify => VerifyQuery::json_schema(g),

@@ -18,7 +18,7 @@ use crate::api::views::{
     DeletedView, EndpointActivityView, EndpointCondition, EndpointLagView, EndpointView, HoldState,
 };
 use crate::api::{EmptyBody, EndpointSpec, Patch};
-use crate::model::{Endpoint, TimedSecret};
+use crate::model::{Endpoint, TimedSecret, WallMs};
 use crate::queue::{
     DeleteEndpoint, EndpointSnapshot, EndpointsQuery, HoldEndpoint, ReleaseEndpoint,
 };
@@ -43,18 +43,18 @@ pub async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse,
         .iter()
         .map(|snapshot| {
             let mut shown = view(admin, &snapshot.endpoint, Some(snapshot));
-            shown.lag = Some(lag(admin, snapshot.flow.oldest_age_ms));
+            shown.lag = Some(lag(admin, snapshot.flow.oldest_waiting_at));
             (snapshot.endpoint.name.clone(), shown)
         })
         .collect();
     named_page(rows, limit, after)
 }
 
-/// How far an endpoint is behind, by the time that the daemon has run: the log is not read for it.
-fn lag(admin: &Admin, oldest_age_ms: Option<u64>) -> EndpointLagView {
+/// How far an endpoint is behind, by the daemon's wall clock.
+fn lag(admin: &Admin, oldest: Option<WallMs>) -> EndpointLagView {
     EndpointLagView {
-        oldest_waiting_at: oldest_age_ms.map(|age| Time(admin.wall_ms().saturating_sub(age))),
-        lag_ms: oldest_age_ms.unwrap_or(0),
+        oldest_waiting_at: oldest.map(Time),
+        lag_ms: oldest.map_or(0, |at| admin.wall_ms().saturating_sub(at)),
     }
 }
 
@@ -120,10 +120,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         endpoint_health::logged(admin, &found).await?;
 
     let mut shown = view(admin, &found.endpoint, Some(&found));
-    shown.lag = Some(EndpointLagView {
-        oldest_waiting_at: oldest.map(Time),
-        lag_ms: oldest.map_or(0, |at| admin.wall_ms().saturating_sub(at)),
-    });
+    shown.lag = Some(lag(admin, oldest));
     if let Some(activity) = &mut shown.activity {
         activity.last_answer = last_answer;
     }

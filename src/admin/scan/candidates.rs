@@ -24,7 +24,7 @@ pub struct CandidateWalk<'a> {
     query: CandidatesQuery,
     /// What is left of the part that was asked for last.
     part: RoaringTreemap,
-    endpoints: HashSet<EndpointId>,
+    endpoints: Option<HashSet<EndpointId>>,
 }
 
 impl<'a> CandidateWalk<'a> {
@@ -37,7 +37,7 @@ impl<'a> CandidateWalk<'a> {
         before: Seq,
     ) -> Self {
         let query = CandidatesQuery { state, endpoint, before };
-        Self { scan, query, part: RoaringTreemap::new(), endpoints: HashSet::new() }
+        Self { scan, query, part: RoaringTreemap::new(), endpoints: None }
     }
 
     pub fn advance(&mut self) -> Result<NextCandidate, Problem> {
@@ -61,12 +61,12 @@ impl<'a> CandidateWalk<'a> {
     fn take(&mut self, found: Candidates) {
         let Candidates { from, records, endpoints } = found;
         self.part = records;
-        self.endpoints = endpoints.into_iter().collect();
+        self.endpoints = endpoints.map(|endpoints| endpoints.into_iter().collect());
         self.query.before = from;
     }
 
-    /// The endpoints that can have such deliveries.
-    pub fn endpoints(&self) -> &HashSet<EndpointId> {
-        &self.endpoints
+    /// The endpoints that can have such deliveries; `None`: any.
+    pub fn endpoints(&self) -> Option<&HashSet<EndpointId>> {
+        self.endpoints.as_ref()
     }
 }

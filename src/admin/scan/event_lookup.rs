@@ -36,8 +36,8 @@ impl RelocatedEvents {
             return Ok(false);
         }
 
-        // An event whose deliveries have all ended is forgotten by the state; it is then listed at
-        // its last relocation.
+        // Behind records that were lost the state may not know that it was relocated; it is then
+        // listed at its last relocation.
         let stands_at = scan.event_views(&[seq])?.first().map_or(at, |v| v.stands_at);
         if stands_at != at && stands_at != seq {
             return Ok(false);
@@ -62,11 +62,15 @@ pub type EventAndDeliveries = (Arc<Event>, Vec<DeliveryId>);
 
 /// The event of record `seq`, wherever it stands now, with those of its deliveries that are known.
 pub fn read(scan: &LogScan, seq: Seq) -> Result<Option<EventAndDeliveries>, Problem> {
-    let record = match scan.log().read(seq) {
-        Ok(Some(record)) => Some(record),
-        Ok(None) | Err(_) => scan.log().read(stands_at(scan, seq)?)?,
-    };
-    Ok(held(record.as_ref(), seq))
+    Ok(held(record_of(scan, seq)?.as_ref(), seq))
+}
+
+/// The record that holds the event of record `seq` now.
+pub fn record_of(scan: &LogScan, seq: Seq) -> Result<Option<Record>, Problem> {
+    match scan.log().read(seq) {
+        Ok(Some(record)) => Ok(Some(record)),
+        Ok(None) | Err(_) => Ok(scan.log().read(stands_at(scan, seq)?)?),
+    }
 }
 
 /// The same; nothing when it is damaged, which the scan reports by itself.

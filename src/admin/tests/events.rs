@@ -46,6 +46,13 @@ async fn events_are_listed_newest_first_filtered_and_paged() {
         (&json!("e30="), &json!("application/json"))
     );
     assert_eq!(one["deliveries"][0]["endpoint"], "app");
+    for (most, part) in [("0", ""), ("1", "ew=="), ("2", "e30="), ("99", "e30=")] {
+        let target = format!("/v1/events/{}?body_bytes={most}", ids[0]);
+        let (_, one) = world.json("GET", &target, Value::Null).await;
+        assert_eq!((&one["body_base64"], &one["size"]), (&json!(part), &json!(2)), "{most}");
+    }
+    let target = format!("/v1/events/{}?body_bytes=-1", ids[0]);
+    assert_eq!(world.json("GET", &target, Value::Null).await.0, 400);
     let forged = EventId { tag: 6, ..ids[0] };
     assert_eq!(world.json("GET", &format!("/v1/events/{forged}"), Value::Null).await.0, 404);
 }

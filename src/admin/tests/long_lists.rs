@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::AdminWorld;
-use crate::model::{DeliveryId, DeliveryState, limits};
+use super::{AdminWorld, event};
+use crate::admin::memory_log::MemoryLog;
+use crate::model::{DeliveryId, DeliveryState, EventId, limits};
+use crate::record::Record;
 
 /// Events of another type that are for nobody.
 const OTHERS: usize = 500;
@@ -223,6 +225,30 @@ async fn of_an_endpoint_only_its_own_part_of_the_log_is_read() {
     let (status, why) = world.text("GET", "/v1/deliveries?endpoint=nobody", "").await;
     assert_eq!(status, 404, "{why}");
     assert_eq!(world.log.counted(), (0, 0), "nobody has deliveries");
+}
+
+/// Its own record was dropped, and retention has relocated it twice since.
+#[tokio::test]
+async fn what_was_relocated_is_read_where_it_stands_and_nothing_else_behind_the_endpoints_part() {
+    let world = AdminWorld::with(MemoryLog::starting_at(10));
+    let old = EventId { seq: 2, tag: 5 };
+    let id = DeliveryId { seq: 2, endpoint: 1 };
+    let relocate = || {
+        let event = event(old, "push").into();
+        others(&world);
+        let at = world.log.push(Record::EventRelocated { seq: 2, event, fan_out: vec![1] });
+        others(&world);
+        at
+    };
+    let stands_at = [relocate(), relocate()];
+    world.script().stands.insert(2, stands_at[1]);
+    world.script().relocated = stands_at.to_vec();
+    world.script().last_delivery = Some(0);
+
+    world.log.count_anew();
+    assert_eq!(world.ids("/v1/deliveries?endpoint=app").await, shown(&[id]));
+    let (read, _) = world.log.counted();
+    assert!(read < 20, "{read} records were read");
 }
 
 #[tokio::test]

@@ -15,10 +15,10 @@ use crate::queue::{
     CreateEndpoint, CreateSource, DeadLetterSeqsQuery, DeadOfQuery, DeleteEndpoint, DeleteSource,
     DeliveriesChanged, DeliveriesQuery, DeliverySnapshot, DiscardDeadLetters, EndedReplaysQuery,
     EndpointSnapshot, EndpointsQuery, EventSnapshot, EventsQuery, ExplainQuery, Explanation,
-    HoldEndpoint, ImportEvents, ImportedQuery, LastDeliveryQuery, NewEvent,
+    GoneQuery, GoneRecords, HoldEndpoint, ImportEvents, ImportedQuery, LastDeliveryQuery, NewEvent,
     OldestDeadLetterSeqsQuery, Orphans, OrphansQuery, QueueRequest, Refusal, ReleaseEndpoint,
-    ReplaysQuery, RetryCheckQuery, RetryDeliveries, RetrySnapshot, RetryingQuery, Revive,
-    StartReplay, Status, StatusQuery, UpdateEndpoint, UpdateSource, WithSubscription,
+    RelocatedQuery, ReplaysQuery, RetryCheckQuery, RetryDeliveries, RetrySnapshot, RetryingQuery,
+    Revive, StartReplay, Status, StatusQuery, UpdateEndpoint, UpdateSource, WithSubscription,
     WorstEndpoints, WorstQuery, left_out,
 };
 use crate::scheduler::{Channels, Directory, Envelope};
@@ -40,6 +40,8 @@ pub(super) struct Script {
     pub counts: HashMap<DeliveryState, u64>,
     /// The last record that can be of a delivery of an endpoint.
     pub last_delivery: Option<Seq>,
+    /// The records that events and positions were relocated to.
+    pub relocated: Vec<Seq>,
     /// Dead letters that are relocated before the next command reaches them.
     pub moving: Vec<DeliveryId>,
     pub stands: HashMap<Seq, Seq>,
@@ -142,12 +144,12 @@ impl Script {
     }
 
     /// The dead deliveries whose records cannot be read.
-    fn orphans(&self, gone: RoaringTreemap) -> Orphans {
+    fn orphans(&self, gone: &GoneRecords) -> Orphans {
         let dead = self.states.iter().filter(|(_, (state, _))| *state == DeliveryState::Dead);
+        let dead = dead.filter(|(delivery, _)| gone.contains(delivery.seq));
         let of = |id| dead.clone().filter(|(d, _)| d.endpoint == id).map(|(d, _)| d.seq).collect();
-        let of = |id| (id, &gone & &of(id));
-        let dead = self.endpoints.iter().map(|endpoint| of(endpoint.id)).collect();
-        Orphans { gone, dead }
+        let dead = self.endpoints.iter().map(|endpoint| (endpoint.id, of(endpoint.id))).collect();
+        Orphans { dead, next: None }
     }
 
     /// The dead deliveries of the endpoint of this name.
@@ -166,8 +168,16 @@ impl Script {
         let is_last = records.len() <= 2;
         records.truncate(2);
         let from = records.last().copied().filter(|_| !is_last).unwrap_or(0);
-        let endpoints = self.endpoints.iter().map(|endpoint| endpoint.id).collect();
+        let endpoints = Some(self.endpoints.iter().map(|endpoint| endpoint.id).collect());
         Some(Candidates { from, records: records.into_iter().collect(), endpoints })
+    }
+
+    /// One at a time.
+    fn relocated(&self, query: &RelocatedQuery) -> Candidates {
+        let between = |seq: &Seq| *seq > query.after && *seq < query.before;
+        let newest = self.relocated.iter().copied().filter(between).max();
+        let records = newest.into_iter().collect();
+        Candidates { from: newest.unwrap_or(0), records, endpoints: None }
     }
 
     fn delivery(&self, delivery: DeliveryId) -> DeliverySnapshot {
@@ -357,7 +367,9 @@ fn questions(open: Open<'_>) -> Open<'_> {
     open.on(|script, query: CandidatesQuery| Ok(script.candidates(&query)))
         .on(|script, query: CountQuery| Ok(script.counts.get(&query.state).copied()))
         .on(|script, LastDeliveryQuery(_)| Ok(script.last_delivery))
-        .on(|script, OrphansQuery { unreadable }| Ok(script.orphans(unreadable)))
+        .on(|script, query: RelocatedQuery| Ok(script.relocated(&query)))
+        .on(|_, GoneQuery| Ok(GoneRecords::default()))
+        .on(|script, OrphansQuery { gone, .. }| Ok(script.orphans(&gone)))
         .on(|script, EventsQuery(seqs)| Ok(seqs.into_iter().map(|seq| script.event(seq)).collect()))
         .on(|script, WorstQuery { .. }| Ok(script.worst()))
         .on(|_, ReplaysQuery| Ok(Vec::new()))

@@ -50,6 +50,7 @@ pub struct EventDetailView {
     /// The address it came from.
     pub remote: String,
     pub headers: HeadersView,
+    /// The body, or its beginning where that was asked for.
     pub body_base64: String,
     /// Its deliveries, as far as they are known.
     pub deliveries: Vec<EventDeliveryView>,

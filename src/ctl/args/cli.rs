@@ -38,7 +38,10 @@ Exit codes: 0 done, 1 refused, failed or not found, 64 usage, 69 daemon not reac
 
 const STATUS_CODES: &str = "\
 Exit codes with --check: 0 all is well, 1 something needs you, 2 no events are accepted, 69 daemon
-not reachable.";
+not reachable.
+An open breaker is 1 while deliveries wait behind it, and 0 when none does: the next event tries the
+receiver again. Settings that differ from the files of apply.d are 1: the next start changes them
+back.";
 
 #[derive(Args, Debug)]
 pub struct StatusArgs {

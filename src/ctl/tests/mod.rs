@@ -1,3 +1,4 @@
+mod bodies;
 mod fitting;
 mod screens;
 

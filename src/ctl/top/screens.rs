@@ -209,16 +209,17 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
     }
 }
 
-/// How long its oldest delivery has waited: as `status` has it, where it does; for the others the
-/// daemon says only for how much of that time it ran.
+/// How long its oldest delivery has waited by the daemon's clock, which may be that of another
+/// machine: as `status` has it, where it does, for it has read the delivery's record.
 fn oldest_ms(endpoint: &EndpointView, data: &TopData) -> u64 {
+    let Some(lag) = endpoint.lag else { return 0 };
     let mut worst = data.status.iter().flat_map(|status| &status.worst);
     let named = worst.find(|worst| worst.endpoint == endpoint.name);
     let since = named.and_then(|worst| worst.oldest_waiting_at);
-    since.map_or_else(
-        || endpoint.lag.map_or(0, |lag| lag.lag_ms),
-        |at| data.now_ms.saturating_sub(at.0),
-    )
+    match (since, lag.oldest_waiting_at) {
+        (Some(since), Some(at)) => (at.0 + lag.lag_ms).saturating_sub(since.0),
+        _ => lag.lag_ms,
+    }
 }
 
 /// An error, with what the receiver answered where `status` has it.

@@ -4,15 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use super::{StateAhead, fold};
-use crate::log::{FoldAhead, Log, Options, Recovered};
+use crate::log::testing::{log_options, open_log};
+use crate::log::{FoldAhead, Log, Recovered};
 use crate::model::{Endpoint, Now, Source};
 use crate::queue::{CreateEndpoint, CreateSource, HoldEndpoint, Queue, QueueRequest, State};
 
 const NOW: Now = Now { mono_ms: 1, wall_ms: 1_000 };
-
-fn options(dir: &Path) -> Options {
-    Options { dir: dir.join("log"), ..Options::default() }
-}
 
 fn ask(log: &mut Log, queue: &mut Queue, request: impl QueueRequest) {
     let decision = queue.handle(NOW, request);
@@ -21,7 +18,7 @@ fn ask(log: &mut Log, queue: &mut Queue, request: impl QueueRequest) {
 
 /// A log with a source and endpoints, some of them in its checkpoint.
 fn fill(dir: &Path) {
-    let Recovered { mut log, .. } = Log::open(options(dir), 1).expect("opens");
+    let Recovered { mut log, .. } = open_log(dir, 1);
     let mut queue = Queue::new(State::new(), 1, NOW);
     let begun = queue.begin(NOW, "0");
     let _durable = log.commit(&begun.records).expect("commits");
@@ -44,7 +41,7 @@ fn what_is_folded_ahead_is_what_a_walk_folds() {
 
     let mut ahead = StateAhead::default();
     let Recovered { log, reader, checkpoint, first_to_fold, .. } =
-        Log::open_folding(options(dir.path()), 1, &mut ahead).expect("opens");
+        Log::open_folding(log_options(dir.path()), 1, &mut ahead).expect("opens");
     let walked = fold(&log, &reader, checkpoint.as_deref(), first_to_fold).expect("folds");
     let ahead = ahead.complete(&log).expect("nothing is wrong with the log");
     assert!(ahead.endpoints.len() == 4 && ahead.checkpoint() == walked.checkpoint());
@@ -61,11 +58,11 @@ fn records_that_are_missing_at_the_end_are_not_folded_ahead() {
         }
     }
     // A segment is begun behind all that is lost, and is empty at the next start.
-    drop(Log::open(options(dir.path()), 1).expect("opens"));
+    drop(open_log(dir.path(), 1));
 
     let mut ahead = StateAhead::default();
     let Recovered { log, reader, checkpoint, first_to_fold, .. } =
-        Log::open_folding(options(dir.path()), 1, &mut ahead).expect("opens");
+        Log::open_folding(log_options(dir.path()), 1, &mut ahead).expect("opens");
     let next = log.next_seq();
     assert!(next > 1 && ahead.is_confirmed);
     assert!(ahead.complete(&log).is_none(), "it goes on as if there had been no records");

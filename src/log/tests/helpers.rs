@@ -8,12 +8,13 @@ use bytes::Bytes;
 use super::FORMAT;
 use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
+use crate::log::testing::log_options;
 use crate::log::{Expect, Head, Log, LogError, LogProblem, Options, Reader, Recovered, Report};
 use crate::model::{Event, EventId, Seq};
 use crate::record::Record;
 
 pub(super) fn options(dir: &Path) -> Options {
-    Options { dir: dir.join("log"), segment_format: FORMAT, ..Options::default() }
+    Options { segment_format: FORMAT, ..log_options(dir) }
 }
 
 pub(super) fn open(dir: &Path) -> Recovered {

@@ -3,7 +3,8 @@
 //!
 //! The state knows of each endpoint what waits: what is to be attempted again, what is in memory,
 //! and from where to where its stream has not been read. A delivery is listed at the record that
-//! made it, or where that is gone, at the one that holds its event or its position by now.
+//! made it, or where that is gone, at the one that holds its event or its position by now: what
+//! retention has relocated is remembered for as long as it stands in the log.
 
 use std::ops::RangeInclusive;
 
@@ -34,8 +35,9 @@ pub struct Candidates {
     /// ones.
     pub from: Seq,
     pub records: RoaringTreemap,
-    /// The endpoints that can have such deliveries, here or elsewhere.
-    pub endpoints: Vec<EndpointId>,
+    /// The endpoints that can have such deliveries, here or elsewhere; `None`: any, also those of
+    /// which nothing is remembered.
+    pub endpoints: Option<Vec<EndpointId>>,
 }
 
 impl Query for CandidatesQuery {
@@ -43,9 +45,11 @@ impl Query for CandidatesQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Option<Candidates> {
         let state = &queue.state;
-        // Of relocated events whose deliveries have ended nothing is remembered.
         let has_ended = matches!(self.state, DeliveryState::Delivered | DeliveryState::Cancelled);
-        let is_known = is_waiting(self.state) || (has_ended && state.has_every_record());
+        // An endpoint is named by its number when nothing is remembered of it.
+        let is_forgotten = self.endpoint.as_ref().is_some_and(|name| name.starts_with('#'));
+        let is_known = is_waiting(self.state)
+            || (has_ended && !is_forgotten && state.knows_where_ended_are_listed());
         if !is_known {
             return None;
         }
@@ -54,23 +58,27 @@ impl Query for CandidatesQuery {
             |e: &&EndpointQueue| self.endpoint.as_ref().is_none_or(|name| e.settings.name == *name);
         let can_have = |e: &&EndpointQueue| can_have(e, self.state);
         let found: Vec<_> = state.endpoints.values().filter(is_named).filter(can_have).collect();
-        let endpoints = found.iter().map(|endpoint| endpoint.settings.id).collect();
+        // What endpoints left behind of which nothing is remembered counts as cancelled.
+        let is_any = self.state == DeliveryState::Cancelled && self.endpoint.is_none();
+        let endpoints = (!is_any).then(|| found.iter().map(|e| e.settings.id).collect());
 
         let last = self.before.min(state.next_seq).saturating_sub(1);
-        if found.is_empty() {
+        if found.is_empty() && !is_any {
             return Some(Candidates { endpoints, ..Candidates::default() });
         }
         let newest = found.iter().filter_map(|endpoint| newest(endpoint, self.state, last)).max();
-        // Whose relocated events are, their records say.
-        let Some(newest) = newest.max(state.moved.last_record(last)) else {
+        // Whose relocated events and positions are, their records say.
+        let Some(newest) = newest.max(state.last_relocated(last)) else {
             return Some(Candidates { endpoints, ..Candidates::default() });
         };
-        let range = SegmentRange { first: newest - newest % limits::LIST_WINDOW, last: newest };
-        let mut records = state.moved.records_in(range);
+        let Some(range) = state.window_of(newest) else {
+            return Some(Candidates { endpoints, ..Candidates::default() });
+        };
+        let mut records = state.relocated_in(range);
         for endpoint in found {
             records |= within_range(endpoint, self.state, range);
         }
-        Some(Candidates { from: range.first, records, endpoints })
+        Some(Candidates { from: state.older_than(range), records, endpoints })
     }
 }
 
@@ -83,14 +91,37 @@ impl Query for DeadOfQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Vec<(EndpointId, RoaringTreemap)> {
         let named = queue.state.endpoints.values().filter(|e| e.settings.name == self.0);
-        named.map(|endpoint| (endpoint.settings.id, endpoint.dead.clone())).collect()
+        named.map(|endpoint| (endpoint.settings.id, endpoint.dead.set().clone())).collect()
     }
 }
 
 impl State {
-    /// Whether the records that made all deliveries are still there, and hold their events.
-    pub(super) fn has_every_record(&self) -> bool {
-        self.first_seq <= 1 && self.moved.is_empty() && self.lost.is_empty()
+    /// Whether all records are known at which deliveries are listed that have ended: where they
+    /// were made, and where their events and positions were relocated to. Behind records that are
+    /// lost, others may be found again that nothing is known of.
+    pub(super) fn knows_where_ended_are_listed(&self) -> bool {
+        self.lost.is_empty() && self.position_records.are_known_from(self.first_seq)
+    }
+
+    /// The last record up to this one that holds a relocated event or relocated positions.
+    pub(super) fn last_relocated(&self, last: Seq) -> Option<Seq> {
+        self.moved.last_record(last).max(last_in(self.position_records.records(), last))
+    }
+
+    /// The records of a range that hold them.
+    pub(super) fn relocated_in(&self, range: SegmentRange) -> RoaringTreemap {
+        self.moved.records_in(range) | within(self.position_records.records(), range)
+    }
+
+    /// What one answer is about that begins with this record, as far as it stands in the log.
+    pub(super) fn window_of(&self, newest: Seq) -> Option<SegmentRange> {
+        let first = (newest - newest % limits::LIST_WINDOW).max(self.first_seq);
+        (first <= newest).then_some(SegmentRange { first, last: newest })
+    }
+
+    /// Before which record there are others than those of this window; 0 when there are none.
+    pub(super) fn older_than(&self, window: SegmentRange) -> Seq {
+        if window.first > self.first_seq { window.first } else { 0 }
     }
 }
 
@@ -157,7 +188,7 @@ fn within_range(
             if endpoint.low >= range.first {
                 found.insert_range(range.first..=endpoint.low.min(range.last));
             }
-            found -= &endpoint.dead;
+            found -= endpoint.dead.set();
             found -= &endpoint.revived;
             retrying().for_each(|seq| {
                 found.remove(seq);
@@ -208,13 +239,14 @@ fn last_in(set: &RoaringTreemap, last: Seq) -> Option<Seq> {
 mod tests {
     use roaring::RoaringTreemap;
 
-    use super::CandidatesQuery;
+    use super::{Candidates, CandidatesQuery};
     use crate::model::{DeliveryId, DeliveryState, Endpoint, Outcome, Seq, Source};
     use crate::queue::testing::{TestQueue, report};
     use crate::queue::{
-        CancelDeliveries, CreateSource, DeleteEndpoint, HoldEndpoint, Loss, Queue, SettleLoss,
-        State,
+        CancelDeliveries, CreateSource, DeleteEndpoint, HoldEndpoint, LastDeliveryQuery, Loss,
+        Queue, RelocatedQuery, SettleLoss, State,
     };
+    use crate::record::{Record, WaitingDelivery};
 
     const FAILED: Outcome = Outcome::Retryable { after_ms: None };
 
@@ -297,8 +329,8 @@ mod tests {
             world.queue.ask(world.now, &query).expect("it is known")
         };
         let (kept, app) = (held("kept"), held("app"));
-        assert_eq!((kept.records, kept.endpoints), (seqs(&[first]), vec![3]));
-        assert_eq!((app.from, app.records, app.endpoints), (0, seqs(&[]), vec![]));
+        assert_eq!((kept.records, kept.endpoints), (seqs(&[first]), Some(vec![3])));
+        assert_eq!((app.from, app.records, app.endpoints), (0, seqs(&[]), Some(vec![])));
     }
 
     #[test]
@@ -331,5 +363,63 @@ mod tests {
             assert!(cancelled.contains(first) && cancelled.contains(second), "{cancelled:?}");
             assert!(cancelled.max() == Some(second), "nothing behind its stream: {cancelled:?}");
         }
+    }
+
+    /// Retention has dropped the first event's record after it was relocated for `sick`, and what
+    /// was cancelled there belongs to an endpoint of which nothing is remembered.
+    #[test]
+    fn what_was_relocated_is_a_candidate_and_what_was_dropped_is_none() {
+        let (mut world, [first, second]) = world();
+        let id = world.event_id(first);
+        world.relocate(id);
+        let stands_at = world.queue.state().held_at(first);
+        let dropped = Record::SegmentDropped { first: 1, last: first, head: [0; 32], at: 1 };
+        world.remember(dropped);
+
+        for state in [DeliveryState::Delivered, DeliveryState::Cancelled, DeliveryState::Pending] {
+            let found = candidates(&world.queue, &world, state);
+            assert!(found.contains(stands_at), "{state:?}: {found:?}");
+            assert!(found.min() > Some(first), "{state:?}: {found:?}");
+            let is_there = found.contains(second);
+            assert_eq!(is_there, state == DeliveryState::Delivered, "{state:?}: {found:?}");
+            assert!(found.len() < 20, "{state:?}: not all records: {found:?}");
+        }
+        let of = |endpoint: Option<&str>, state| {
+            let endpoint = endpoint.map(ToOwned::to_owned);
+            let query = CandidatesQuery { state, endpoint, before: Seq::MAX };
+            world.queue.ask(world.now, &query)
+        };
+        let any = of(None, DeliveryState::Cancelled).expect("it is known");
+        assert_eq!(any.endpoints, None, "also of those that are forgotten");
+        assert_eq!(of(Some("#7"), DeliveryState::Cancelled), None, "it may stand anywhere");
+    }
+
+    #[test]
+    fn records_that_hold_positions_of_replays_are_candidates_when_these_have_ended() {
+        let (mut world, [first, second]) = world();
+        let waiting = |seq, event| WaitingDelivery {
+            delivery: DeliveryId { seq, endpoint: 1 },
+            position: seq,
+            event,
+            attempts: 0,
+            last: 0,
+            key: None,
+            born: 0,
+        };
+        let replayed = world.queue.state().next_seq;
+        world.remember(Record::Replayed { event: first, endpoint: 1, at: 1, ran_ms: 1 });
+        let held = world.queue.state().next_seq;
+        world.remember(Record::PositionsRelocated { waiting: vec![waiting(replayed, first)] });
+
+        for state in [DeliveryState::Delivered, DeliveryState::Cancelled] {
+            assert!(candidates(&world.queue, &world, state).contains(held), "{state:?}");
+        }
+        let query = LastDeliveryQuery(vec![1]);
+        assert_eq!(world.queue.ask(world.now, &query), Some(replayed), "the end of its stream");
+        let above = RelocatedQuery { after: second, before: Seq::MAX };
+        let found = world.queue.ask(world.now, &above);
+        assert_eq!((found.from, found.records), (0, seqs(&[held])));
+        let none = RelocatedQuery { after: held, before: Seq::MAX };
+        assert_eq!(world.queue.ask(world.now, &none), Candidates::default());
     }
 }

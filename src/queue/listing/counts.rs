@@ -6,6 +6,7 @@ use crate::model::{DeliveryState, EndpointId, Now, Seq};
 use crate::queue::Queue;
 use crate::queue::endpoint::EndpointQueue;
 use crate::queue::request::Query;
+use crate::queue::state::State;
 
 /// How many deliveries are in this state, of all endpoints or of those of these numbers; `None`
 /// where the state does not know it.
@@ -19,39 +20,59 @@ impl Query for CountQuery {
     type Answer = Option<u64>;
 
     fn answer(&self, queue: &Queue, _: Now) -> Option<u64> {
-        let is_meant = |id: EndpointId| {
-            self.endpoints.as_ref().is_none_or(|endpoints| endpoints.contains(&id))
-        };
-        let endpoints = queue.state.endpoints.values();
-        let mut counts =
-            endpoints.filter(|e| is_meant(e.settings.id)).map(|e| count(e, self.state));
-        counts.try_fold(0, |all, of_one| Some(all + of_one?))
+        match &self.endpoints {
+            None => count_all(&queue.state, self.state),
+            Some(ids) => {
+                let meant: BTreeSet<EndpointId> = ids.iter().copied().collect();
+                let meant = meant.iter().filter_map(|id| queue.state.endpoints.get(id));
+                let mut counts = meant.map(|endpoint| count(endpoint, self.state));
+                counts.try_fold(0, |all, of_one| Some(all + of_one?))
+            }
+        }
+    }
+}
+
+fn count_all(state: &State, wanted: DeliveryState) -> Option<u64> {
+    let totals = state.totals();
+    let in_flight = |is_meant: &dyn Fn(&EndpointQueue) -> bool| {
+        let meant = state.living().filter(|endpoint| is_meant(endpoint));
+        meant.map(in_flight).sum::<u64>()
+    };
+
+    match wanted {
+        DeliveryState::Pending => {
+            Some(totals.pending.saturating_sub(in_flight(&|e| e.hold.is_none())))
+        }
+        DeliveryState::Held => Some(totals.held.saturating_sub(in_flight(&|e| e.hold.is_some()))),
+        DeliveryState::InFlight => Some(in_flight(&|_| true)),
+        DeliveryState::Dead => Some(totals.dead),
+        DeliveryState::Delivered | DeliveryState::Cancelled => None,
     }
 }
 
 fn count(endpoint: &EndpointQueue, state: DeliveryState) -> Option<u64> {
-    // Only what has not ended counts: the operator may have ended what is in flight.
-    let in_flight = || {
-        let known: BTreeSet<Seq> = endpoint.in_flight_records().collect();
-        let is_waiting = |seq: &Seq| is_waiting(endpoint.state_of(*seq));
-        known
-            .iter()
-            .filter(|seq| endpoint.is_in_flight(**seq))
-            .filter(|seq| is_waiting(seq))
-            .count()
-    };
     let waits = |is_held: bool| match endpoint.hold.is_some() == is_held {
-        true => endpoint.undone.saturating_sub(in_flight() as u64),
+        true => endpoint.undone.saturating_sub(in_flight(endpoint)),
         false => 0,
     };
 
     match state {
         DeliveryState::Pending => Some(waits(false)),
         DeliveryState::Held => Some(waits(true)),
-        DeliveryState::InFlight => Some(in_flight() as u64),
+        DeliveryState::InFlight => Some(in_flight(endpoint)),
         DeliveryState::Dead => Some(endpoint.dead.len()),
         DeliveryState::Delivered | DeliveryState::Cancelled => None,
     }
+}
+
+/// Only what has not ended counts: the operator may have ended what is in flight.
+fn in_flight(endpoint: &EndpointQueue) -> u64 {
+    if endpoint.under_way() == 0 {
+        return 0;
+    }
+    let known: BTreeSet<Seq> = endpoint.in_flight_records().collect();
+    let is_open = |seq: &&Seq| endpoint.is_in_flight(**seq) && is_waiting(endpoint.state_of(**seq));
+    known.iter().filter(is_open).count() as u64
 }
 
 /// Whether a delivery in this state has not ended.

@@ -1,12 +1,14 @@
 //! Where the deliveries of an endpoint end in the log, so that nobody looks for them behind that.
 
+use super::candidates::Candidates;
 use crate::model::{EndpointId, Now, Seq};
 use crate::queue::Queue;
 use crate::queue::endpoint::EndpointQueue;
 use crate::queue::request::Query;
 
-/// The last record at which a delivery of these endpoints can be listed, 0 when they never had any.
-/// `None`: that is not known.
+/// The last record of the streams of these endpoints, 0 when they never had deliveries: behind it,
+/// these are listed only where something was relocated to ([`RelocatedQuery`]). `None`: that is not
+/// known.
 #[derive(Clone, Debug)]
 pub struct LastDeliveryQuery(pub Vec<EndpointId>);
 
@@ -15,13 +17,38 @@ impl Query for LastDeliveryQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Option<Seq> {
         let state = &queue.state;
-        // Events that were relocated stand at later records, and not all of them are remembered.
-        if !state.has_every_record() {
+        if !state.knows_where_ended_are_listed() {
             return None;
         }
         // Of one that is forgotten it is not known.
         let mut lasts = self.0.iter().map(|id| last_delivery(state.endpoints.get(id)?));
         lasts.try_fold(0, |last, of_one| Some(of_one?.max(last)))
+    }
+}
+
+/// The records between these two to which retention has relocated events or positions, the newest
+/// of them.
+#[derive(Clone, Debug)]
+pub struct RelocatedQuery {
+    pub after: Seq,
+    pub before: Seq,
+}
+
+impl Query for RelocatedQuery {
+    type Answer = Candidates;
+
+    fn answer(&self, queue: &Queue, _: Now) -> Candidates {
+        let state = &queue.state;
+        let newest = self.before.checked_sub(1).and_then(|last| state.last_relocated(last));
+        let newest = newest.filter(|newest| *newest > self.after);
+        let Some(window) = newest.and_then(|newest| state.window_of(newest)) else {
+            return Candidates::default();
+        };
+
+        let mut records = state.relocated_in(window);
+        records.remove_range(..=self.after);
+        let from = Some(state.older_than(window)).filter(|from| *from > self.after + 1);
+        Candidates { from: from.unwrap_or(0), records, endpoints: None }
     }
 }
 

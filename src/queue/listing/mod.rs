@@ -4,9 +4,11 @@
 mod candidates;
 mod counts;
 mod last_delivery;
+#[cfg(test)]
+mod measured;
 mod orphans;
 
 pub use candidates::{Candidates, CandidatesQuery, DeadOfQuery};
 pub use counts::CountQuery;
-pub use last_delivery::LastDeliveryQuery;
-pub use orphans::{Orphans, OrphansQuery};
+pub use last_delivery::{LastDeliveryQuery, RelocatedQuery};
+pub use orphans::{GoneQuery, GoneRecords, Orphans, OrphansQuery};

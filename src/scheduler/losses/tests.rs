@@ -6,7 +6,8 @@ use std::path::Path;
 use roaring::RoaringTreemap;
 
 use super::{AskQueue, SettleStep, SettledLosses, Settling};
-use crate::log::{Log, LogError, Options, Reader, Recovered};
+use crate::log::testing::open_log;
+use crate::log::{Log, LogError, Reader, Recovered};
 use crate::model::{DeliveryId, Seq};
 use crate::queue::{Loss, QueueRequest, SettleLoss, Unsettled, UnsettledQuery};
 use crate::record::{DeadLetter, Record};
@@ -58,8 +59,7 @@ fn died(seq: Seq) -> Record {
 /// Record N is the dead letter of delivery 1000000+N. The disk does not give the first segment
 /// back, which is record 1.
 fn damaged_log(dir: &Path, count: Seq) -> (Log, Reader) {
-    let options = Options { dir: dir.join("log"), ..Options::default() };
-    let Recovered { mut log, reader, .. } = Log::open(options, 1).expect("opens");
+    let Recovered { mut log, reader, .. } = open_log(dir, 1);
     let _durable = log.commit(&[died(1)]).expect("commits");
     log.roll(b"", 1).expect("rolls");
     let _durable = log.commit(&(2..=count).map(died).collect::<Vec<_>>()).expect("commits");

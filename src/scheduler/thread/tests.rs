@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{CommitClock, Retention, SchedulerParts, start, start_watched};
-use crate::log::testing::slow_file;
+use crate::log::testing::{log_options, slow_file};
 use crate::log::{Log, Options, Recovered};
 use crate::model::Now;
 use crate::queue::{Queue, State};
@@ -29,8 +29,9 @@ fn parts(options: Options) -> (SchedulerParts, Handle) {
 #[test]
 fn reading_the_files_through_at_the_end_is_no_commit_that_hangs() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (folder, probe) = (dir.path().join("log"), Some("/bin/true".into()));
-    let (parts, handle) = parts(Options { dir: folder.clone(), probe, ..Options::default() });
+    let options = Options { probe: Some("/bin/true".into()), ..log_options(dir.path()) };
+    let folder = options.dir.clone();
+    let (parts, handle) = parts(options);
     let slow = slow_file(&folder.join(format!("seg-{:020}", 1)));
 
     let commit = CommitClock::default();
@@ -45,7 +46,7 @@ fn reading_the_files_through_at_the_end_is_no_commit_that_hangs() {
 #[test]
 fn the_retention_clock_is_saved_when_the_thread_has_ended() {
     let dir = tempfile::tempdir().expect("a folder");
-    let options = Options { dir: dir.path().join("log"), ..Options::default() };
+    let options = log_options(dir.path());
     let note = options.dir.join("calendar");
     let (parts, handle) = parts(options);
     let thread = start(parts).expect("threads");

@@ -25,6 +25,13 @@ impl Listening {
         Self { child, lines }
     }
 
+    /// The same, and waits until it has its endpoint.
+    fn begin(daemon: &Daemon, args: &[&str]) -> Self {
+        let listening = Self::start(daemon, args);
+        await_endpoint(daemon);
+        listening
+    }
+
     /// The next event that it has dealt with.
     fn next(&mut self) -> Value {
         let mut line = String::new();
@@ -45,6 +52,13 @@ impl Drop for Listening {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A daemon with these sources, and nobody who listens yet.
+fn with_sources(home: &Home, sources: &[&str]) -> Daemon {
+    let daemon = home.start();
+    sources.iter().for_each(|source| open_source(&daemon, source));
+    daemon
 }
 
 fn endpoints(daemon: &Daemon) -> Vec<String> {
@@ -73,15 +87,12 @@ fn a_closed_terminal_takes_the_endpoint_away_too() {
 #[test]
 fn events_are_forwarded_signed_and_the_endpoint_goes_with_the_command() {
     let (home, receiver) = (Home::new(), Receiver::start());
-    let daemon = home.start();
-    open_source(&daemon, "in");
-    open_source(&daemon, "other");
+    let daemon = with_sources(&home, &["in", "other"]);
     let secret = home.write("secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
     receiver.script("/hook", [Step::Status(500)]);
     let url = receiver.url("/hook");
     let args = ["--source", "in", "--forward", &url, "--secret-file", &secret];
-    let mut listening = Listening::start(&daemon, &args);
-    await_endpoint(&daemon);
+    let mut listening = Listening::begin(&daemon, &args);
 
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     daemon.accept("/in/other", &[], b"0");
@@ -124,10 +135,8 @@ fn events_are_forwarded_signed_and_the_endpoint_goes_with_the_command() {
 #[test]
 fn with_keep_it_goes_on_where_it_was() {
     let home = Home::new();
-    let daemon = home.start();
-    open_source(&daemon, "in");
-    let mut listening = Listening::start(&daemon, &["--keep"]);
-    await_endpoint(&daemon);
+    let daemon = with_sources(&home, &["in"]);
+    let mut listening = Listening::begin(&daemon, &["--keep"]);
     daemon.accept("/in/in", &[], b"1");
     assert_eq!(listening.next()["size"], 1);
     listening.interrupt();
@@ -169,11 +178,9 @@ fn with_keep_it_goes_on_where_it_was() {
 #[test]
 fn what_is_forwarded_to_the_same_daemon_does_not_go_round_for_ever() {
     let home = Home::new();
-    let daemon = home.start();
-    open_source(&daemon, "in");
+    let daemon = with_sources(&home, &["in"]);
     let url = format!("http://{}/in/in", daemon.addr);
-    let mut listening = Listening::start(&daemon, &["--source", "in", "--forward", &url]);
-    await_endpoint(&daemon);
+    let mut listening = Listening::begin(&daemon, &["--source", "in", "--forward", &url]);
 
     let first = daemon.accept("/in/in", &[("hookbox-hops", "5")], b"round");
     assert_eq!(text(&listening.next(), "event"), first);
@@ -191,9 +198,7 @@ fn what_is_forwarded_to_the_same_daemon_does_not_go_round_for_ever() {
 #[test]
 fn what_is_asked_for_has_an_endpoint_of_its_own_that_stays() {
     let home = Home::new();
-    let daemon = home.start();
-    open_source(&daemon, "a");
-    open_source(&daemon, "b");
+    let daemon = with_sources(&home, &["a", "b"]);
     let mut of_a = Listening::start(&daemon, &["--keep", "--source", "a"]);
     let mut of_b = Listening::start(&daemon, &["--keep", "--source", "b"]);
     until("an endpoint each", SOON, || (endpoints(&daemon).len() == 2).then_some(()));
@@ -217,11 +222,8 @@ fn what_is_asked_for_has_an_endpoint_of_its_own_that_stays() {
 #[test]
 fn a_connection_that_is_lost_is_reported_and_made_again() {
     let home = Home::new();
-    let daemon = home.start();
-    open_source(&daemon, "in");
-    let script = home.write("ssh.sh", SSH);
-    let ssh = home.program(&script, "bin/ssh");
-    let path = format!("{}:/usr/bin:/bin", home.path().join("bin").display());
+    let daemon = with_sources(&home, &["in"]);
+    let (ssh, path) = stand_in_for_ssh(&home);
     let mut command = program(&built("hookboxctl"));
     command.arg("--socket").arg(format!("ssh://me@box{}", daemon.ctl().socket.display()));
     command.args(["--json", "listen", "--keep"]).env("PATH", path);
@@ -264,14 +266,18 @@ echo "Welcome to box"
 ln -s "${link#*:}" "${link%%:*}" && exec "$command"
 "#;
 
+/// The stand-in, as a program, and the path on which it is found.
+fn stand_in_for_ssh(home: &Home) -> (String, String) {
+    let script = home.write("ssh.sh", SSH);
+    let ssh = home.program(&script, "bin/ssh");
+    (ssh, format!("{}:/usr/bin:/bin", home.path().join("bin").display()))
+}
+
 #[test]
 fn every_command_reaches_another_machine_by_ssh() {
     let home = Home::new();
-    let daemon = home.start();
-    open_source(&daemon, "in");
-    let script = home.write("ssh.sh", SSH);
-    let ssh = home.program(&script, "bin/ssh");
-    let path = format!("{}:/usr/bin:/bin", home.path().join("bin").display());
+    let daemon = with_sources(&home, &["in"]);
+    let (ssh, path) = stand_in_for_ssh(&home);
     let by_ssh = |host: &str, args: &[&str]| {
         let mut command = program(&built("hookboxctl"));
         let socket = format!("ssh://{host}:2222{}", daemon.ctl().socket.display());

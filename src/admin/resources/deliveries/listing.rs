@@ -11,7 +11,7 @@ use crate::admin::scan::event_lookup::{RelocatedEvents, find as find_event, list
 use crate::admin::scan::filters::DeliveryQuery;
 use crate::admin::scan::log_scan::LogScan;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq};
-use crate::queue::{DeliverySnapshot, LastDeliveryQuery};
+use crate::queue::{Candidates, DeliverySnapshot, LastDeliveryQuery, RelocatedQuery};
 use crate::record::{HeldEvent, Record, Sieve, WaitingDelivery};
 
 /// Candidates that are classified at a time.
@@ -66,7 +66,10 @@ impl<'a> DeliveryListing<'a> {
         let rest = match (self.query.state, &self.endpoints) {
             (_, Some(nobody)) if nobody.is_empty() => None,
             (Some(state), _) => self.walk_candidates(state, before)?,
-            (None, Some(endpoints)) => Some(self.last_of(endpoints)?.min(before)),
+            (None, Some(endpoints)) => {
+                let last = self.last_of(endpoints)?;
+                self.walk_relocated(last, before)?.then_some(before.min(last.saturating_add(1)))
+            }
             (None, None) => Some(before),
         };
         if let Some(before) = rest {
@@ -75,11 +78,11 @@ impl<'a> DeliveryListing<'a> {
         self.flush()
     }
 
-    /// Before which record all deliveries of these endpoints stand.
+    /// Behind which record deliveries of these endpoints stand only where something was relocated.
     fn last_of(&self, endpoints: &HashSet<EndpointId>) -> Result<Seq, Problem> {
         let query = LastDeliveryQuery(endpoints.iter().copied().collect());
         let last = self.scan.ask(&query)?;
-        Ok(last.map_or(Seq::MAX, |last| last.saturating_add(1)))
+        Ok(last.unwrap_or(Seq::MAX))
     }
 
     /// Reads the records that can be of deliveries in this state. Returns before which one all have
@@ -99,10 +102,30 @@ impl<'a> DeliveryListing<'a> {
             };
             let read = self.scan.log().read_sifted(at, &self.sieve);
             let record = self.scan.entry(read.map(|record| (at, record)));
-            if !self.take(at, record.and_then(|(_, record)| record), Some(walk.endpoints()))? {
+            if !self.take(at, record.and_then(|(_, record)| record), walk.endpoints())? {
                 return Ok(None);
             }
         }
+    }
+
+    /// Reads the records between these two that hold what was relocated. Returns whether older ones
+    /// are wanted.
+    fn walk_relocated(&mut self, after: Seq, mut before: Seq) -> Result<bool, Problem> {
+        let endpoints = self.endpoints.clone();
+        while before > after {
+            self.scan.still_wanted()?;
+            let Candidates { from, records, .. } =
+                self.scan.ask(&RelocatedQuery { after, before })?;
+            for at in records.iter().rev() {
+                let read = self.scan.log().read_sifted(at, &self.sieve);
+                let record = self.scan.entry(read.map(|record| (at, record)));
+                if !self.take(at, record.and_then(|(_, record)| record), endpoints.as_ref())? {
+                    return Ok(false);
+                }
+            }
+            before = from;
+        }
+        Ok(true)
     }
 
     /// Reads all records before this one.

@@ -2,6 +2,8 @@
 //! log does not come by them, so that lists take them from the state, which knows those that wait
 //! for a retry, and from the numbers of dead letters. They come last in a list.
 
+use std::sync::Arc;
+
 use roaring::RoaringTreemap;
 
 use super::listing::DeliveryListing;
@@ -12,7 +14,9 @@ use crate::admin::scan::event_lookup::find as find_event;
 use crate::admin::scan::log_scan::LogScan;
 use crate::log::LogProblem;
 use crate::model::{DeliveryId, DeliveryState, EndpointId, Seq, limits};
-use crate::queue::{DeliverySnapshot, Orphans, OrphansQuery, RetryingQuery};
+use crate::queue::{
+    DeliverySnapshot, GoneQuery, GoneRecords, Orphans, OrphansQuery, RetryingQuery,
+};
 
 /// Whether a scan of the log comes by this delivery, of which only the id is known.
 pub fn has_row(scan: &LogScan, id: DeliveryId) -> Result<bool, Problem> {
@@ -28,10 +32,13 @@ pub fn has_row(scan: &LogScan, id: DeliveryId) -> Result<bool, Problem> {
 /// time, it goes on after the last one that was looked at.
 pub fn list(listing: &mut DeliveryListing<'_>, after: Option<DeliveryId>) -> Result<(), Problem> {
     listing.flush()?;
-    let Orphans { gone, dead: dead_of } = orphans(listing.scan)?;
+    if listing.left == 0 {
+        return Ok(());
+    }
+    let gone = Arc::new(gone_records(listing.scan)?);
     let mut search = OrphanSearch { listing, gone, skip_to: after, overdue_at: None };
     search.waiting()?;
-    search.dead(dead_of)?;
+    search.dead()?;
 
     let overdue_at = search.overdue_at;
     listing.flush()?;
@@ -41,21 +48,43 @@ pub fn list(listing: &mut DeliveryListing<'_>, after: Option<DeliveryId>) -> Res
     }
 }
 
-/// The records that cannot be read, and the dead deliveries that they made.
-fn orphans(scan: &LogScan) -> Result<Orphans, Problem> {
-    let mut unreadable = RoaringTreemap::new();
-    unreadable.insert_range(..scan.log().first());
+/// The records that cannot be read.
+fn gone_records(scan: &LogScan) -> Result<GoneRecords, Problem> {
+    let mut gone = scan.ask(&GoneQuery)?;
+    gone.below = gone.below.max(scan.log().first());
     for LogProblem { first, last, .. } in scan.log().damage() {
-        unreadable.insert_range(first..=last);
+        gone.others.insert_range(first..=last);
     }
-    scan.ask(&OrphansQuery { unreadable })
+    Ok(gone)
+}
+
+/// The dead deliveries that records which are gone have made. The queue looks at a part of its dead
+/// letters at a time.
+fn dead_orphans(
+    scan: &LogScan,
+    gone: &Arc<GoneRecords>,
+) -> Result<Vec<(EndpointId, RoaringTreemap)>, Problem> {
+    let mut all: Vec<(EndpointId, RoaringTreemap)> = Vec::new();
+    let mut from = Some(DeliveryId { seq: 0, endpoint: 0 });
+    while let Some(begin) = from {
+        scan.still_wanted()?;
+        let Orphans { dead, next } = scan.ask(&OrphansQuery { gone: gone.clone(), from: begin })?;
+        for (id, dead) in dead {
+            match all.last_mut().filter(|(last, _)| *last == id) {
+                Some((_, before)) => *before |= dead,
+                None => all.push((id, dead)),
+            }
+        }
+        from = next;
+    }
+    Ok(all)
 }
 
 /// One search for them, for a list.
 struct OrphanSearch<'a, 'b> {
     listing: &'a mut DeliveryListing<'b>,
     /// Records that cannot be read.
-    gone: RoaringTreemap,
+    gone: Arc<GoneRecords>,
     /// The last one of the page before, until it is met.
     skip_to: Option<DeliveryId>,
     /// The last one that was looked at, when nothing was found for too long.
@@ -85,7 +114,7 @@ impl OrphanSearch<'_, '_> {
 
     /// Those of one endpoint, the newest first.
     fn waiting_at(&mut self, endpoint: EndpointId) -> Result<(), Problem> {
-        let mut before = self.gone.max().map_or(0, |last| last.saturating_add(1));
+        let mut before = self.gone.end();
         while self.goes_on() {
             let views = retrying(self.listing.scan, endpoint, before)?;
             let Some(oldest) = views.last() else { break };
@@ -100,11 +129,11 @@ impl OrphanSearch<'_, '_> {
         Ok(())
     }
 
-    fn dead(&mut self, of: Vec<(EndpointId, RoaringTreemap)>) -> Result<(), Problem> {
+    fn dead(&mut self) -> Result<(), Problem> {
         if !self.wants(&[DeliveryState::Dead]) || !self.goes_on() {
             return Ok(());
         }
-        let wanted = Some(WantedDead::of(of));
+        let wanted = Some(WantedDead::of(dead_orphans(self.listing.scan, &self.gone)?));
         dead_letters::each(self.listing.scan, Seq::MAX, wanted, &mut |dead| {
             self.show(dead.revive.delivery, dead.revive.event)
         })

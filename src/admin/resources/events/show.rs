@@ -12,7 +12,7 @@ use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::names::endpoint_name;
 use crate::admin::resources::redaction::headers_view;
-use crate::admin::scan::event_lookup::{listed_at, read};
+use crate::admin::scan::event_lookup::record_of;
 use crate::admin::scan::identity::local_id;
 use crate::admin::scan::ids::event_id;
 use crate::admin::scan::log_scan::LogScan;
@@ -20,29 +20,43 @@ use crate::admin::scan::walk;
 use crate::api::values::Text;
 use crate::api::views::{EventDeliveryView, EventDetailView};
 use crate::model::secret::redacted_url;
-use crate::model::{Event, EventId, Seq, query};
+use crate::model::{DeliveryId, Event, EventId, Seq, query};
 use crate::queue::DeliverySnapshot;
 use crate::record::Record;
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+    let body_bytes = body_bytes(request.params.take("body_bytes"))?;
     request.params.done()?;
     let text = request.arg;
     walk::value(admin, move |scan| {
         let id = event_id(scan, &text)?;
-        show_one(scan, id).map(ApiResponse::ok)
+        show_one(scan, id, body_bytes).map(ApiResponse::ok)
     })
     .await
 }
 
-fn show_one(scan: &LogScan, id: EventId) -> Result<EventDetailView, Problem> {
-    let here = local_id(scan, id)?;
-    let found = read(scan, here.seq)?.filter(|(event, _)| event.id == here);
-    let (event, deliveries) = found.ok_or_else(|| Problem::missing("event", &id.to_string()))?;
-    let id = event.id;
-    let record = scan.log().read(listed_at(scan, here.seq)?)?;
+/// How many bytes of the body are answered: all when nobody says.
+fn body_bytes(text: Option<String>) -> Result<usize, Problem> {
+    let Some(text) = text else { return Ok(usize::MAX) };
+    text.parse().map_err(|_| {
+        Problem::bad(format!("'body_bytes': '{text}' must be a whole number of bytes from 0"))
+    })
+}
 
-    let held = record.as_ref().and_then(Record::held_event);
-    let mut summary = summary(&event, held.and_then(|held| held.conflicts_with));
+fn show_one(scan: &LogScan, id: EventId, body_bytes: usize) -> Result<EventDetailView, Problem> {
+    let here = local_id(scan, id)?;
+    let missing = || Problem::missing("event", &id.to_string());
+    // A body may be large: its record is read once.
+    let record = record_of(scan, here.seq)?.ok_or_else(missing)?;
+    let held = record.held_event().filter(|held| held.event.id == here).ok_or_else(missing)?;
+    let (event, id) = (held.event, here);
+    let deliveries: Vec<DeliveryId> = held
+        .fan_out
+        .iter()
+        .map(|endpoint| DeliveryId { seq: here.seq, endpoint: *endpoint })
+        .collect();
+
+    let mut summary = summary(event, held.conflicts_with);
     summary.duplicates = duplicates(scan, &[id.seq])?[0];
     let delivery = |snapshot: &DeliverySnapshot| EventDeliveryView {
         id: Text(snapshot.delivery),
@@ -53,13 +67,13 @@ fn show_one(scan: &LogScan, id: EventId) -> Result<EventDetailView, Problem> {
     let goes_nowhere = deliveries.is_empty();
     Ok(EventDetailView {
         summary,
-        request_line: request_line(&event),
+        request_line: request_line(event),
         query: query::fields(event.query().unwrap_or_default()),
         remote: event.remote.clone(),
         headers: headers_view(&event.headers),
-        body_base64: STANDARD.encode(&event.body),
+        body_base64: STANDARD.encode(&event.body[..event.body.len().min(body_bytes)]),
         deliveries,
-        remark: loop_remark(&event).or_else(|| imported_remark(scan, id).filter(|_| goes_nowhere)),
+        remark: loop_remark(event).or_else(|| imported_remark(scan, id).filter(|_| goes_nowhere)),
         filter_too_expensive: undecided(scan, id.seq),
     })
 }

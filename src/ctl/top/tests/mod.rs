@@ -91,6 +91,9 @@ fn status() -> StatusView {
     }))
 }
 
+/// The daemon's clock, on another machine.
+const DAEMON_NOW: u64 = NOW + 600_000;
+
 fn endpoint(
     name: &str,
     condition: &str,
@@ -108,6 +111,7 @@ fn endpoint(
         "failing_ms": 0, "offline": false, "lanes": 0, "parked_lanes": 0, "batches_waiting": 0,
         "next_probe_at": (condition == "failing").then(|| rfc3339(NOW + 48_000)),
         "lag_ms": oldest_ms,
+        "oldest_waiting_at": (oldest_ms > 0).then(|| rfc3339(DAEMON_NOW - oldest_ms)),
     }))
 }
 

@@ -209,9 +209,10 @@ fn the_time_of_a_line_of_the_tail_has_its_seconds() {
 fn an_endpoint_that_status_names_has_waited_for_as_long_as_there() {
     let mut world = TopWorld::new(TopScreen::Endpoints);
     let mut status = serde_json::to_value(super::status()).expect("JSON");
+    let oldest = super::rfc3339(super::DAEMON_NOW - 7_200_000);
     status["worst"] = serde_json::json!([{
         "endpoint": "bad", "condition": "failing", "held_reason": null, "since": null,
-        "waiting": 41, "dead": 0, "oldest_waiting_at": super::rfc3339(NOW - 7_200_000),
+        "waiting": 41, "dead": 0, "oldest_waiting_at": oldest,
         "last_error": null, "last_answer": null, "next_probe_at": null, "command": "",
     }]);
     world.model.answer(TopAnswer::Status(Box::new(super::view(status))));

@@ -1,10 +1,14 @@
 // A body as text, in lines, or as bytes. It is shown as text and as nothing else, whatever its
 // content type says.
 
+import { get, named, path } from "./api.js";
+import { perform } from "./dialog.js";
 import { button, h, replace } from "./dom.js";
 import { number, size, visible } from "./format.js";
 import { pretty } from "./json.js";
 
+/** Bytes of a body that a view reads and decodes: a longer one is saved. */
+const BEGINNING = 1 << 20;
 /** Characters, and bytes, that are shown before somebody asks for more. */
 const TEXT = 100_000;
 const HEX = 8192;
@@ -13,10 +17,25 @@ const FORM = 1 << 20;
 const KINDS = { "application/json": "json", "text/plain": "txt", "text/html": "html.txt",
   "application/xml": "xml.txt", "text/xml": "xml.txt", "application/x-www-form-urlencoded": "txt" };
 
+/** Four letters of base64 are three bytes: of a long body only its beginning. */
+const beginningOf = (base64) => (base64 ?? "").slice(0, Math.ceil(BEGINNING / 3) * 4);
+
+function sizeOf(base64) {
+  const padding = /=*$/.exec((base64 ?? "").slice(-2))[0].length;
+  return Math.floor((base64 ?? "").length / 4) * 3 - padding;
+}
+
 export function decode(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64 ?? "");
   return Uint8Array.from(atob(base64 ?? ""), (c) => c.charCodeAt(0));
 }
+
+/** An event with the beginning of its body, which is all of most. */
+export const getEvent = (id, signal) => get(path(named("events", id), { body_bytes: BEGINNING }), signal);
+
+/** What `bodyView` takes for the body of such an event. */
+export const eventBody = ({ id, size: total, body_base64: base64 }) => ({ base64, total, name: id,
+  whole: async () => decode((await get(named("events", id))).body_base64) });
 
 /** The text that some bytes are, byte for byte; `undefined` when they are none. */
 export function textOf(bytes) {
@@ -50,12 +69,21 @@ export function save(bytes, name, contentType) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** A view of a body: raw, pretty, hex, and a button that saves it. */
-export function bodyView({ base64, contentType, name, label = "Body", note, isBeginning = false }) {
-  const bytes = decode(base64);
+/**
+ * A view of a body: raw, pretty, hex, and a button that saves it. Of a long one only the beginning is
+ * decoded. `total` is its size and `whole` gets all of its bytes, where `base64` has its beginning.
+ */
+export function bodyView({ base64, contentType, name, label = "Body", note, total, whole,
+  isBeginning: isKeptInPart = false }) {
+  const bytes = decode(beginningOf(base64));
+  const all = total ?? sizeOf(base64);
+  const left = Math.max(0, all - bytes.length);
+  const isBeginning = isKeptInPart || left > 0;
   if (bytes.length === 0) return h("p", { class: "quiet" }, `${label}: empty`);
   const text = readable(bytes, isBeginning);
-  const lines = text === undefined ? undefined : form(text, contentType) ?? pretty(text);
+  // Neither a form nor JSON ends where the beginning does.
+  const isWhole = text !== undefined && left === 0;
+  const lines = isWhole ? form(text, contentType) ?? pretty(text) : undefined;
   const shown = h("pre", { tabindex: 0, class: "body", "aria-label": label });
   const ways = [
     ["pretty", lines !== undefined, () => cut(lines, shown)],
@@ -71,13 +99,18 @@ export function bodyView({ base64, contentType, name, label = "Body", note, isBe
   controls[first].setAttribute("aria-pressed", "true");
   ways[first][2]();
 
-  const about = [label, contentType, size(bytes.length), note].filter(Boolean).map(visible);
+  const about = [label, contentType, size(all), note].filter(Boolean).map(visible);
+  const keep = () => perform(async () => {
+    save(left > 0 && whole ? await whole() : decode(base64), name, contentType);
+    return "Saved.";
+  });
   return h("section", { class: "body-view" },
     h("div", { class: "bar" },
       h("span", { class: "grow" }, about.join(" · ")),
       h("span", { role: "group", "aria-label": `${label} as` }, controls),
-      button("Save", () => save(bytes, name, contentType), { title: "Save the body, byte for byte" })),
-    shown);
+      button("Save", keep, { title: "Save the body, byte for byte" })),
+    shown,
+    left > 0 && h("p", { class: "quiet" }, `… ${number(left)} more bytes: `, button("Save body", keep)));
 }
 
 /** A form as one field a line. */

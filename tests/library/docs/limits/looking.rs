@@ -30,6 +30,10 @@ pub fn rows() -> Vec<(&'static str, String)> {
         ),
     ));
     rows.extend(lists());
+    rows.push((
+        "a body on a screen of `hookboxctl`",
+        format!("its first {}; `event body` writes all of it", bytes(l::BODY_SHOWN)),
+    ));
     rows.push(bridge());
     rows.push(("path of a Unix socket", format!("{} bytes", l::UNIX_PATH)));
     rows.push((

@@ -146,7 +146,7 @@ function attemptView(attempt, delivery, event, isLast) {
 function sentBody(attempt, delivery, event) {
   const bytes = decode(event.body_base64);
   const length = header(attempt.request.headers, "content-length");
-  const isSame = !attempt.batch && (length === undefined || Number(length) === bytes.length);
+  const isSame = !attempt.batch && (length === undefined || Number(length) === event.size);
   return h("div", { class: "actions" },
     h("span", { class: "quiet" }, isSame ? "Body: that of the event, above."
       : "The body was made from the event by a batch or a template; the log does not keep it."),

@@ -1,7 +1,7 @@
 // One event: the request as it came in, and every delivery with every attempt.
 
 import { get, named } from "../api.js";
-import { bodyView, decode } from "../body.js";
+import { bodyView, decode, eventBody, getEvent } from "../body.js";
 import { copy, curl } from "../curl.js";
 import { notice, perform } from "../dialog.js";
 import { button, facts, failure, h, heading, replace } from "../dom.js";
@@ -22,7 +22,7 @@ export async function show({ main, name, id, params, signal }) {
     return;
   }
 
-  const event = await get(named("events", id), signal);
+  const event = await getEvent(id, signal);
   if (signal.aborted) return;
   const type = header(event.headers, "content-type");
   const bytes = decode(event.body_base64);
@@ -57,7 +57,7 @@ export async function show({ main, name, id, params, signal }) {
     h("h2", {}, "Request"),
     h("p", {}, h("code", {}, visible(event.request_line))),
     headersView(event.headers, "Headers as they came in"),
-    bodyView({ base64: event.body_base64, contentType: type, name: event.id }),
+    bodyView({ ...eventBody(event), contentType: type }),
     h("h2", {}, count(event.deliveries.length, "delivery", "deliveries")),
     event.deliveries.length === 0 && h("p", { class: "quiet" }, "No endpoint selected this event."),
     [...panels.values()].map((panel) => panel.element));

@@ -2,7 +2,7 @@
 // on the other.
 
 import { all, get, named, path, remove } from "../api.js";
-import { bodyView } from "../body.js";
+import { bodyView, eventBody, getEvent } from "../body.js";
 import { copy } from "../curl.js";
 import { confirm, perform } from "../dialog.js";
 import { badge, button, facts, failure, h, heading, replace } from "../dom.js";
@@ -29,7 +29,7 @@ export async function show({ main, id, params, signal }) {
       link.setAttribute("aria-current", String(link.dataset.id === event));
     }
     try {
-      replace(detail, request(await get(named("events", event), signal)));
+      replace(detail, request(await getEvent(event, signal)));
     } catch (error) {
       if (!signal.aborted) replace(detail, failure(error));
     }
@@ -140,7 +140,6 @@ function request(event) {
     facts([["Received", stamp(event.received_at)], ["From", event.remote], ["Type", words(event.type)],
       ["Size", size(event.size)]]),
     headersView(event.headers, "Headers"),
-    bodyView({ base64: event.body_base64, name: event.id,
-      contentType: header(event.headers, "content-type") }),
+    bodyView({ ...eventBody(event), contentType: header(event.headers, "content-type") }),
   ];
 }
