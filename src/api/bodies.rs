@@ -166,6 +166,15 @@ pub struct ExtendBody {
     pub lease: Option<Span<1, { limits::LEASE_MS }>>,
 }
 
+/// The damage of the log that is acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct AcknowledgeBody {
+    /// Only that of these segments, each by its first record [default: all that is known]
+    pub segments: Option<Vec<u64>>,
+}
+
 /// No fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

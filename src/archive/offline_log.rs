@@ -68,7 +68,13 @@ impl OfflineLog {
 
         let problem = |p: &LogProblem| {
             let what = self.copy.with_original_paths(&p.what);
-            DamageView { segment: p.segment, first: p.first, last: p.last, what }
+            DamageView {
+                segment: p.segment,
+                first: p.first,
+                last: p.last,
+                what,
+                acknowledged_at: None,
+            }
         };
         Ok(VerifyView {
             ok: report.problems.is_empty(),

@@ -15,8 +15,8 @@ use super::table::{
 use super::terminal::Terminal;
 use crate::api::values::SecretText;
 use crate::api::views::{
-    AttemptView, CheckView, DeliveryDetailView, EndpointTestView, EndpointView, EventDetailView,
-    ExplainView, HeadersView, ReasonView, SourceView, VerifyView,
+    AcknowledgedView, AttemptView, CheckView, DamageView, DeliveryDetailView, EndpointTestView,
+    EndpointView, EventDetailView, ExplainView, HeadersView, ReasonView, SourceView, VerifyView,
 };
 use crate::model::limits;
 use crate::model::safe_text::readable;
@@ -266,6 +266,31 @@ pub(super) fn tested(answer: &Whole<EndpointTestView>) -> String {
     screen
 }
 
+/// That damage was acknowledged, and when; nothing where it was not.
+pub(super) fn known(damage: &DamageView) -> String {
+    let when = damage.acknowledged_at.map(|at| local(at.0));
+    when.map(|when| format!(" (acknowledged {when})")).unwrap_or_default()
+}
+
+/// What `log acknowledge` has done.
+pub(super) fn acknowledged(done: &AcknowledgedView) -> String {
+    if done.damage.is_empty() {
+        return "No damage is known.".to_owned();
+    }
+    let ranges = count(done.acknowledged, "damaged range");
+    let mut lines = format!("Acknowledged: {ranges}.\n");
+    for damage in &done.damage {
+        let DamageView { segment, first, last, .. } = damage;
+        let _ = writeln!(
+            lines,
+            "segment {segment}, records {first} to {last}{}: {}",
+            known(damage),
+            text(&damage.what)
+        );
+    }
+    lines
+}
+
 /// The report of `log verify`.
 pub(super) fn verified(report: &VerifyView) -> String {
     let records = count(report.records, "record");
@@ -282,8 +307,8 @@ pub(super) fn verified(report: &VerifyView) -> String {
     let mut lines = format!("INCONSISTENT: {records}, {first} to {last}, in {segments}.\n");
     for problem in &report.problems {
         let (segment, first, last) = (problem.segment, problem.first, problem.last);
-        let what = text(&problem.what);
-        let _ = writeln!(lines, "segment {segment}, records {first} to {last}: {what}");
+        let (what, known) = (text(&problem.what), known(problem));
+        let _ = writeln!(lines, "segment {segment}, records {first} to {last}{known}: {what}");
     }
     lines.push_str(
         "What a damaged segment still has may be read with `hookboxctl log salvage --output FILE` \

@@ -12,6 +12,7 @@ use super::client::AdminClient;
 use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
+use super::show;
 use super::table::{clean, count, list, moment, size, span, text, time};
 use super::terminal::Terminal;
 use crate::api::views::{LogSpaceView, StatusView};
@@ -257,6 +258,8 @@ fn disk(log: &LogSpaceView, screen: &mut Screen) {
     }
     for damage in &log.damage {
         let (first, last, what) = (damage.first, damage.last, text(&damage.what));
-        screen.line("DAMAGED", &format!("records {first} to {last}: {what}"));
+        let label = if damage.acknowledged_at.is_some() { "damaged" } else { "DAMAGED" };
+        let known = show::known(damage);
+        screen.line(label, &format!("records {first} to {last}{known}: {what}"));
     }
 }

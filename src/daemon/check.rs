@@ -37,6 +37,7 @@ fn check_values(config: &Config) -> Result<FreshConfig, String> {
         policy: policy(config),
         random: Arc::new(|_| {}),
         note_share: Arc::new(|_, _| {}),
+        command_marks: Default::default(),
     };
     Outbound::new(settings, Arc::new(Now::default)).map_err(|error| error.to_string())?;
 

@@ -1,5 +1,6 @@
 //! From an opened log to a running daemon, and its shutdown.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -318,9 +319,20 @@ fn outbound(
         policy: policy(config),
         random: Arc::new(|bytes| rand::rng().fill_bytes(bytes)),
         note_share,
+        command_marks: command_marks(config, clock),
     };
-    Outbound::new(settings, clock.clone())
-        .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))
+    let outbound = Outbound::new(settings, clock.clone())
+        .map_err(|error| Exit::new(Exit::CONFIG, error.to_string()))?;
+    outbound.end_commands_of_before();
+    Ok(outbound)
+}
+
+/// The data folder among all of this machine, and this daemon among all that have served it.
+fn command_marks(config: &Config, clock: &Clock) -> (String, String) {
+    let folder = std::fs::metadata(&config.data);
+    let folder = folder.map(|folder| format!("{:x}-{:x}", folder.dev(), folder.ino()));
+    let daemon = format!("{:x}-{:x}", clock().wall_ms, std::process::id());
+    (folder.unwrap_or_else(|_| config.data.display().to_string()), daemon)
 }
 
 /// The addresses that can be posted to from here: those of a proxy's protocol only where there are

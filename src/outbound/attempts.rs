@@ -19,6 +19,7 @@ use crate::permits::{FairPermits, run_in_place};
 use super::batch::response::{BatchAnswer, read_batch_answer};
 use super::check::check_endpoint;
 use super::classify::classify;
+use super::exec::mark::CommandMarks;
 use super::exec::runner::CommandRunner;
 use super::failure::{AttemptFailure, EndpointRefusal};
 use super::http::client::HttpClient;
@@ -69,9 +70,10 @@ impl Outbound {
         let policy = ParsedPolicy::new(&settings.policy)?;
         let (lookup, random) = (settings.lookup.clone(), settings.random.clone());
         let note_share = settings.note_share.clone();
+        let marks = CommandMarks::new(&settings.command_marks.0, &settings.command_marks.1);
         let machinery = Machinery {
             http: Arc::new(HttpClient::new(settings, clock.clone(), dialer)?),
-            commands: Arc::new(CommandRunner::new(clock.clone(), note_share)),
+            commands: Arc::new(CommandRunner::new(clock.clone(), note_share, marks)),
             lookup,
         };
 
@@ -85,6 +87,11 @@ impl Outbound {
             closes_idle: AtomicBool::new(false),
             me: me.clone(),
         }))
+    }
+
+    /// Ends what commands of an earlier daemon at this data folder have left running.
+    pub fn end_commands_of_before(&self) {
+        self.machinery.commands.end_those_of_before();
     }
 
     /// Makes one attempt to deliver one event. Never fails: whatever happens is in the report.

@@ -21,6 +21,9 @@ pub struct OutboundSettings {
     pub random: FillRandom,
     /// Notes everybody that has its share of something, and waits for more.
     pub note_share: NoteShare,
+    /// Marks the commands of this daemon: what names its data folder among all of this machine, and
+    /// this daemon among all that have served it.
+    pub command_marks: (String, String),
 }
 
 /// Fills a buffer with random bytes.

@@ -325,6 +325,7 @@ impl Queue {
             catching_up: state.living().filter(|e| e.catching_up().is_some()).count(),
             leased: self.slots.leased,
             full: self.full_shares.clone(),
+            acknowledged: state.acknowledged.clone(),
         }
     }
 

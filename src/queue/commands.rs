@@ -8,8 +8,8 @@ use super::decision::{Draft, Refusal};
 use super::input::{ImportedEvent, Revive};
 use super::request::{Growth, QueueRequest};
 use super::subscription::Subscription;
-use crate::model::{DeliveryId, Endpoint, Now, Seq, Source};
-use crate::record::{Replay, ReplayFilter};
+use crate::model::{DeliveryId, Endpoint, Now, Seq, Source, limits};
+use crate::record::{Record, Replay, ReplayFilter};
 
 /// Makes a source; its `id` and `created_at` are filled in.
 #[derive(Clone, Debug)]
@@ -334,5 +334,34 @@ impl QueueRequest for StopReplay {
 
     fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<Replay, Refusal> {
         queue.stop_replay(now, self.id, draft)
+    }
+}
+
+/// Acknowledges damage of these records, from the first to the last of each range. Answers how many
+/// of the ranges had not been acknowledged before.
+#[derive(Clone, Debug)]
+pub struct AcknowledgeDamage {
+    pub ranges: Vec<(Seq, Seq)>,
+}
+
+impl QueueRequest for AcknowledgeDamage {
+    type Answer = usize;
+
+    fn decide(self, queue: &mut Queue, now: Now, draft: &mut Draft) -> Result<usize, Refusal> {
+        let (known, next_seq) = (&queue.state.acknowledged, queue.state.next_seq);
+        let is_new = |(first, last): &(Seq, Seq)| known.covers(*first, *last).is_none();
+        // What is still to be written cannot have been looked at.
+        let exists = |(first, last): &(Seq, Seq)| first <= last && *last < next_seq;
+        let ranges: Vec<_> = self.ranges.into_iter().filter(exists).filter(is_new).collect();
+
+        let count = ranges.len();
+        if known.len() + count > limits::ACKNOWLEDGED_DAMAGE {
+            let (what, limit) = ("acknowledged ranges of damage", limits::ACKNOWLEDGED_DAMAGE);
+            return Err(Refusal::TooMany { what, limit });
+        }
+        if count > 0 {
+            queue.remember(Record::DamageAcknowledged { ranges, at: now.wall_ms }, draft);
+        }
+        Ok(count)
     }
 }

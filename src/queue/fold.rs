@@ -158,6 +158,7 @@ impl State {
                 self.dedupe.insert_imported(*identity, *event, *at);
             }
             Record::RecordsLost { first, last, kept, .. } => self.records_lost(*first, *last, kept),
+            Record::DamageAcknowledged { ranges, at } => self.acknowledged.add(ranges, *at),
         }
         Ok(())
     }
@@ -462,6 +463,7 @@ impl State {
         self.position_records.forget(SegmentRange { first, last });
         self.dead_letter_seqs.remove_range(first..=last);
         self.lost.remove_range(..=last);
+        self.acknowledged.drop_to(last);
         self.shares.drop_to(last);
         self.duplicates.retain(|event, _| *event < first || *event > last);
 
@@ -477,6 +479,7 @@ impl State {
             }
             stays
         });
+
         for endpoint in self.endpoints.values_mut().map(EndpointQueue::remembered_mut) {
             endpoint.cancelled.remove_range(first..=last);
             // Nothing waits in these records any more: what did is kept by others.

@@ -21,6 +21,7 @@
 //! take, and an endpoint that is not there within a step: programmers' errors.
 
 mod accept;
+mod acknowledged;
 mod action;
 mod activity;
 mod age;
@@ -111,6 +112,7 @@ mod waiting;
 mod worst;
 
 pub use accept::Accept;
+pub use acknowledged::AcknowledgedDamage;
 pub use action::{
     Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, ReadOrder, StreamOrder,
 };
@@ -123,9 +125,10 @@ pub use ask::{
 pub use backlog::{Backlog, BacklogQuery, EndpointBacklog};
 pub use batch::BatchSize;
 pub use commands::{
-    CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint, DeleteSource,
-    DeliveriesChanged, DiscardDeadLetters, HoldEndpoint, ImportEvents, ReleaseEndpoint,
-    RetryDeliveries, StartReplay, StopReplay, UpdateEndpoint, UpdateSource, WithSubscription,
+    AcknowledgeDamage, CancelDeliveries, CreateEndpoint, CreateSource, DeleteEndpoint,
+    DeleteSource, DeliveriesChanged, DiscardDeadLetters, HoldEndpoint, ImportEvents,
+    ReleaseEndpoint, RetryDeliveries, StartReplay, StopReplay, UpdateEndpoint, UpdateSource,
+    WithSubscription,
 };
 pub use decision::{Decision, Draft, Refusal};
 pub use endpoint::EndpointQueue;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::acknowledged::AcknowledgedDamage;
 use super::explanation::EndpointActivity;
 use crate::model::share::ShareTally;
 use crate::model::{DeliveryId, DeliveryState, Endpoint, EventId, HoldReason, Seq, WallMs};
@@ -56,6 +57,8 @@ pub struct Status {
     pub leased: usize,
     /// Who found a share of what is decided by the queue full.
     pub full: ShareTally,
+    /// Damage of the log that the operator has acknowledged.
+    pub acknowledged: AcknowledgedDamage,
 }
 
 /// An endpoint and its condition.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
+use super::acknowledged::AcknowledgedDamage;
 use super::age::RUN_START;
 use super::dedupe::Dedupe;
 use super::endpoint::{EndpointQueue, SlotKind};
@@ -94,6 +95,9 @@ pub struct State {
     /// What the wall clock was at times of the run clock.
     #[serde(default)]
     pub run_times: RunTimes,
+    /// Damage of the log that the operator has acknowledged.
+    #[serde(default)]
+    pub acknowledged: AcknowledgedDamage,
     /// Records that were missing while this state was being folded: what they held is not known, so
     /// those behind them may be about what is not known either. Empty once the fold is over.
     #[serde(skip)]

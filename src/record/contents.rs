@@ -92,10 +92,8 @@ fn contents(record: &Record) -> Contents<'_> {
         Record::Superseded { endpoint, deliveries, at, .. } => {
             about(OfDeliveries::Superseded(*endpoint, deliveries, *at))
         }
-        Record::DeliveriesRelocated { waiting } => about(OfDeliveries::Relocated(waiting)),
-        Record::PositionsRelocated { waiting } => {
-            Contents { kept: waiting, ..about(OfDeliveries::Relocated(waiting)) }
-        }
+        Record::DeliveriesRelocated { waiting } => relocated(waiting),
+        Record::PositionsRelocated { waiting } => Contents { kept: waiting, ..relocated(waiting) },
         Record::StreamPositionRelocated { waiting } => {
             one(waiting.delivery, DeliveryFact::Relocated).in_stream(waiting.clone())
         }
@@ -138,7 +136,8 @@ fn contents(record: &Record) -> Contents<'_> {
         | Record::RecordsLost { .. }
         | Record::DeadLettersForgotten { .. }
         | Record::FilterUndecided { .. }
-        | Record::KeysLearned { .. } => Contents::default(),
+        | Record::KeysLearned { .. }
+        | Record::DamageAcknowledged { .. } => Contents::default(),
     }
 }
 
@@ -150,6 +149,11 @@ fn about(of_deliveries: OfDeliveries<'_>) -> Contents<'_> {
         _ => None,
     };
     Contents { ran_ms, of_deliveries, ..Contents::default() }
+}
+
+/// The contents of a record that holds deliveries from now on.
+fn relocated(waiting: &[WaitingDelivery]) -> Contents<'_> {
+    about(OfDeliveries::Relocated(waiting))
 }
 
 /// The contents of a record about one delivery.

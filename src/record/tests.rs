@@ -22,11 +22,12 @@ use crate::model::{
 
 /// The names of the variants in logs. A name is added to, and never removed from this list: a
 /// variant that is renamed in the code keeps its name here by `#[serde(rename)]`.
-const NAMES_IN_LOGS: [&str; 36] = [
+const NAMES_IN_LOGS: [&str; 37] = [
     "AttemptFinished",
     "BatchFinished",
     "BatchFormed",
     "ClockRan",
+    "DamageAcknowledged",
     "DeadCarried",
     "DeadLettersForgotten",
     "DeliveriesCarried",
@@ -425,6 +426,8 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
             kept: vec![(3, n[2])],
             at: n[3]
         }),
+        any::<[u64; 3]>()
+            .prop_map(|n| Record::DamageAcknowledged { ranges: vec![(n[0], n[1])], at: n[2] }),
         any::<[u64; 4]>().prop_map(|n| Record::ReplayStarted { replay: replay(n) }),
         (any::<[u64; 3]>(), any::<[u8; 32]>()).prop_map(|(n, head)| Record::SegmentDropped {
             first: n[0],

@@ -262,4 +262,10 @@ pub enum Record {
         /// Deliveries and their keys.
         keys: Vec<(Seq, u64)>,
     },
+    /// The operator knows that these records, each from the first to the last, are damaged or
+    /// missing.
+    DamageAcknowledged {
+        ranges: Vec<(Seq, Seq)>,
+        at: WallMs,
+    },
 }

@@ -76,7 +76,8 @@ const PROTOCOL: &str = "queue::{protocol}";
 #[rustfmt::skip]
 const PROTOCOL_NAMES: &[&str] = &[
     // Requests.
-    "QueueRequest", "CancelDeliveries", "CreateEndpoint", "CreateSource", "DeleteEndpoint",
+    "QueueRequest", "AcknowledgeDamage",
+    "CancelDeliveries", "CreateEndpoint", "CreateSource", "DeleteEndpoint",
     "DeleteSource", "DiscardDeadLetters", "HoldEndpoint", "ImportEvents", "ReleaseEndpoint",
     "RetryDeliveries", "StartReplay", "StopReplay", "UpdateEndpoint", "UpdateSource",
     "ApplySettings", "ExpectedSettings", "SettingsApplied",
@@ -87,8 +88,8 @@ const PROTOCOL_NAMES: &[&str] = &[
     "EndedReplaysQuery", "RelocatedQuery", "ReplaysQuery", "RetryCheckQuery", "RetryingQuery", "StatusQuery",
     "WorstQuery",
     // What they hold, and what is answered.
-    "Accepted", "Candidates", "DeliveriesChanged", "DeliverySnapshot", "EndpointActivity",
-    "EndpointSnapshot", "EventSnapshot", "Explanation", "GoneRecords", "ImportedDead",
+    "Accepted", "AcknowledgedDamage", "Candidates", "DeliveriesChanged", "DeliverySnapshot",
+    "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "GoneRecords", "ImportedDead",
     "ImportedEvent", "input", "Keys", "left_out", "NewEvent", "Orphans", "OWN_SOURCE", "Refusal",
     "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints",
     // Reports.

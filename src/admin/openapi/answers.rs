@@ -4,11 +4,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::admin::serve::routes::Op;
 use crate::api::views::{
-    ApplyView, CancelView, CheckView, DeletedView, DeliveryDetailView, DeliveryView, DiscardView,
-    EndpointTestView, EndpointView, EventDetailView, EventSentView, EventView, ExplainView,
-    ExportView, GivenUpView, HistoryView, ImportView, LeasesView, LogHeadView, LogStatView,
-    RefusedRequestView, ReplayStartView, ReplayView, RetryView, SettledView, SourceView,
-    StatusView, TailView, VerifyLine, VersionView,
+    AcknowledgedView, ApplyView, CancelView, CheckView, DeletedView, DeliveryDetailView,
+    DeliveryView, DiscardView, EndpointTestView, EndpointView, EventDetailView, EventSentView,
+    EventView, ExplainView, ExportView, GivenUpView, HistoryView, ImportView, LeasesView,
+    LogHeadView, LogStatView, RefusedRequestView, ReplayStartView, ReplayView, RetryView,
+    SettledView, SourceView, StatusView, TailView, VerifyLine, VersionView,
 };
 
 /// What a request is answered with.
@@ -114,6 +114,11 @@ const ANSWERS: &[(Op, &str, DescribeAnswer)] = &[
     (Op::LogStat, "Show the segments of the log", json::<LogStatView>),
     (Op::LogVerify, "Read the whole log and report inconsistencies", lines::<VerifyLine>),
     (Op::LogHead, "Show the end of the checksum chain, to be kept elsewhere", json::<LogHeadView>),
+    (
+        Op::LogAcknowledge,
+        "Acknowledge known damage of the log, which asks for nobody any more then",
+        json::<AcknowledgedView>,
+    ),
     (
         Op::LogSegment,
         "Copy one segment, secrets included: pieces of a kind (one byte), a length (u32, \

@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::admin::serve::routes::Op;
 use crate::api::bodies::{
-    CheckBody, DeadLettersBody, EmptyBody, ExtendBody, GivenUpBody, IdsBody, LeaseBody, RejectBody,
-    ReplayBody, RotateBody, SendEventBody, TestEndpointBody,
+    AcknowledgeBody, CheckBody, DeadLettersBody, EmptyBody, ExtendBody, GivenUpBody, IdsBody,
+    LeaseBody, RejectBody, ReplayBody, RotateBody, SendEventBody, TestEndpointBody,
 };
 use crate::api::{ApplyBody, DeliveryFilter, EndpointSpec, EventFilter, SourceSpec};
 
@@ -186,6 +186,7 @@ pub fn body_of(op: Op, g: &mut SchemaGenerator) -> Option<Schema> {
         Op::DlqRetry | Op::DlqDiscard => g.subschema_for::<DeadLettersBody>(),
         Op::ReplayStart => g.subschema_for::<ReplayBody>(),
         Op::Apply => g.subschema_for::<ApplyBody>(),
+        Op::LogAcknowledge => g.subschema_for::<AcknowledgeBody>(),
         Op::Lease => g.subschema_for::<LeaseBody>(),
         Op::LeaseAck => g.subschema_for::<EmptyBody>(),
         Op::LeaseReject => g.subschema_for::<RejectBody>(),

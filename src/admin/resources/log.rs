@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
+use super::damage;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
@@ -11,9 +12,10 @@ use crate::admin::http::response::ApiResponse;
 use crate::admin::scan::walk;
 use crate::api::values::Time;
 use crate::api::views::{
-    DamageView, LogHeadView, LogStatView, ProgressView, SegmentView, VerifyLine, VerifyView,
+    LogHeadView, LogStatView, ProgressView, SegmentView, VerifyLine, VerifyView,
 };
-use crate::log::{Expect, LogProblem, Report, SegmentInfo};
+use crate::log::{Expect, Report, SegmentInfo};
+use crate::queue::{AcknowledgedDamage, StatusQuery};
 
 pub async fn stat(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
@@ -78,7 +80,8 @@ pub fn verify(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse
                 },
             });
         });
-        scan.send(&report_view(report.ok_or_else(Problem::gone)?))
+        let report = report.ok_or_else(Problem::gone)?;
+        scan.send(&report_view(report, &scan.ask(&StatusQuery)?.acknowledged))
     }))
 }
 
@@ -112,7 +115,7 @@ fn segment_view(segment: &SegmentInfo) -> SegmentView {
     }
 }
 
-fn report_view(report: Report) -> VerifyView {
+fn report_view(report: Report, acknowledged: &AcknowledgedDamage) -> VerifyView {
     VerifyView {
         ok: report.ok,
         records: report.records,
@@ -121,15 +124,6 @@ fn report_view(report: Report) -> VerifyView {
         last: report.last,
         head: HEXLOWER.encode(&report.head),
         expected_at: report.expected_at,
-        problems: report.problems.iter().map(damage_view).collect(),
-    }
-}
-
-pub fn damage_view(problem: &LogProblem) -> DamageView {
-    DamageView {
-        segment: problem.segment,
-        first: problem.first,
-        last: problem.last,
-        what: problem.what.clone(),
+        problems: report.problems.iter().map(|p| damage::view(p, acknowledged)).collect(),
     }
 }

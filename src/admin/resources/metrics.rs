@@ -66,7 +66,7 @@ pub async fn page(admin: &Arc<Admin>) -> Result<String, Problem> {
         page.conditions(&status);
         page.endpoints(&endpoints, &status);
         page.refusals(admin, &status);
-        page.log(admin, &log.segments(), &log.damage());
+        page.log(admin, &log.segments(), &log.damage(), &status);
         page.daemon(admin);
         page.process(&Process::read());
         Ok(page.0)
@@ -282,7 +282,13 @@ impl MetricsPage {
         }
     }
 
-    fn log(&mut self, admin: &Admin, segments: &[SegmentInfo], damage: &[LogProblem]) {
+    fn log(
+        &mut self,
+        admin: &Admin,
+        segments: &[SegmentInfo],
+        damage: &[LogProblem],
+        status: &Status,
+    ) {
         let health = admin.handle.health();
         let bytes = segments.iter().map(|segment| segment.disk_bytes).sum();
         let durable = health.durable.load(Ordering::Acquire);
@@ -292,6 +298,14 @@ impl MetricsPage {
         let damaged: BTreeSet<u64> = damage.iter().map(|problem| problem.segment).collect();
         let help = "Segments with records that cannot be read.";
         self.gauge("hookbox_damaged_segments", help, damaged.len() as u64);
+        let is_new = |problem: &&LogProblem| {
+            status.acknowledged.covers(problem.first, problem.last).is_none()
+        };
+        let new: BTreeSet<u64> =
+            damage.iter().filter(is_new).map(|problem| problem.segment).collect();
+        let help = "Those of them all of whose damage was acknowledged.";
+        let known = damaged.len() - new.len();
+        self.gauge("hookbox_damaged_segments_acknowledged", help, known as u64);
         self.disk(&health.disk);
         self.gauge("hookbox_log_durable", "The last durable record.", durable);
     }

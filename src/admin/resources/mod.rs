@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod check_request;
+pub mod damage;
 pub mod deliveries;
 mod endpoint_health;
 pub mod endpoints;

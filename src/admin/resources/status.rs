@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{log, shares, worst};
+use super::{damage, shares, worst};
 use crate::admin::apply::ConfiguredNow;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
@@ -26,15 +26,14 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     let status = ask(admin).await?;
     let troubled = admin.handle.ask(WorstQuery { limit: limits::WORST_SHOWN }).await?;
     let (troubled_count, urgent) = (troubled.troubled, troubled.urgent);
-    let (segments, damage, worst, applied, mut unusable_sources) =
-        walk::value(admin, move |scan| {
-            let worst = worst::views(scan, &troubled)?;
-            // It may read files.
-            let unusable = (scan.admin.adapters.unusable_sources)();
-            let (segments, damage) = (scan.log().segments(), scan.log().damage());
-            Ok((segments, damage, worst, applied(&scan.admin), unusable))
-        })
-        .await?;
+    let (segments, known, worst, applied, mut unusable_sources) = walk::value(admin, move |scan| {
+        let worst = worst::views(scan, &troubled)?;
+        // It may read files.
+        let unusable = (scan.admin.adapters.unusable_sources)();
+        let (segments, damage) = (scan.log().segments(), scan.log().damage());
+        Ok((segments, damage, worst, applied(&scan.admin), unusable))
+    })
+    .await?;
     let unusable = unusable_sources.len();
     unusable_sources.truncate(limits::WORST_SHOWN);
     let health = admin.handle.health();
@@ -72,7 +71,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         leased: status.leased,
         unusable,
         unusable_sources,
-        log: log_space(admin, &status, &segments, &damage),
+        log: log_space(admin, &status, &segments, &known),
         shares: shares::lately(admin, &status.full),
         applied,
         accepting,
@@ -140,7 +139,7 @@ fn log_space(
     admin: &Admin,
     status: &Status,
     segments: &[SegmentInfo],
-    damage: &[LogProblem],
+    known: &[LogProblem],
 ) -> LogSpaceView {
     let health = admin.handle.health();
     let space = health.disk.space();
@@ -158,7 +157,7 @@ fn log_space(
             false => Vec::new(),
         },
         last: health.durable.load(Ordering::Acquire),
-        damage: damage.iter().map(log::damage_view).collect(),
+        damage: known.iter().map(|problem| damage::view(problem, &status.acknowledged)).collect(),
     }
 }
 

@@ -8,8 +8,8 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::resources::{
-    apply, check_request, deliveries, endpoints, events, explain, given_up, history, imports,
-    leases, log, metrics, replays, sources, status, tail, version,
+    apply, check_request, damage, deliveries, endpoints, events, explain, given_up, history,
+    imports, leases, log, metrics, replays, sources, status, tail, version,
 };
 
 /// Has a request done by its handler.
@@ -67,6 +67,7 @@ pub async fn dispatch(
         Op::LogStat => log::stat(admin, request).await,
         Op::LogVerify => log::verify(admin, request),
         Op::LogHead => log::head(admin, request).await,
+        Op::LogAcknowledge => damage::acknowledge(admin, request).await,
         Op::LogSegment => log::segment(admin, request),
         Op::LogImport => imports::import(admin, request).await,
 

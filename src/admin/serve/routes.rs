@@ -59,6 +59,7 @@ pub enum Op {
     LogHead,
     LogSegment,
     LogImport,
+    LogAcknowledge,
     Apply,
     Export,
     Lease,
@@ -124,6 +125,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/v1/log", Read, Op::LogStat),
     route("GET", "/v1/log/verify", Read, Op::LogVerify),
     route("GET", "/v1/log/head", Read, Op::LogHead),
+    route("POST", "/v1/log/acknowledge", Operate, Op::LogAcknowledge),
     // Secrets are in there as well.
     route("GET", "/v1/log/segments/{id}", Own, Op::LogSegment),
     route("POST", "/v1/log/import", Own, Op::LogImport),

@@ -93,4 +93,18 @@ pub struct DamageView {
     pub first: u64,
     pub last: u64,
     pub what: String,
+    /// When an operator acknowledged it; null when nobody has.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub acknowledged_at: Option<Time>,
+}
+
+/// Damage that was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AcknowledgedView {
+    /// Ranges that had not been acknowledged before.
+    pub acknowledged: usize,
+    /// All ranges that were meant.
+    pub damage: Vec<DamageView>,
 }

@@ -40,7 +40,8 @@ pub use headers::HeadersView;
 pub use history::{HistoryRowView, HistoryView};
 pub use lease::{LeaseView, LeasesView, SettledView};
 pub use log::{
-    DamageView, LogHeadView, LogStatView, ProgressView, SegmentView, VerifyLine, VerifyView,
+    AcknowledgedView, DamageView, LogHeadView, LogStatView, ProgressView, SegmentView, VerifyLine,
+    VerifyView,
 };
 pub use reason_facts::ReasonFacts;
 pub use results::{

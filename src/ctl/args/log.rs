@@ -22,6 +22,18 @@ pub enum LogCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Acknowledge known damage, so that `status --check` no longer ends with 1 because of it.
+    ///
+    /// `status` and `log verify` show it as acknowledged. Damage of other records is reported anew.
+    /// Nothing is repaired or removed.
+    #[command(after_help = "Examples:\n  hookboxctl log verify          # what is damaged\n  \
+        hookboxctl log acknowledge     # all of it\n  \
+        hookboxctl log acknowledge 40961")]
+    Acknowledge {
+        /// Only the damage of these segments, as `log verify` numbers them [default: all].
+        #[arg(value_name = "SEGMENT")]
+        segments: Vec<u64>,
+    },
     /// Print the head of the log's hash chain: store it elsewhere, for `log verify --expect`.
     #[command(after_help = "Example:\n  hookboxctl log head > /mnt/elsewhere/head")]
     Head {

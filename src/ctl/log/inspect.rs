@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::api::bodies::AcknowledgeBody;
 use crate::api::views::{LogHeadView, LogStatView, VerifyLine, VerifyView};
 use crate::archive::{OfflineLog, is_head};
 use crate::ctl::answer::Answer;
@@ -73,6 +74,17 @@ pub(super) fn verify(
     }
     out.finish()?;
     Err(CtlError::NotOk)
+}
+
+/// `log acknowledge`.
+pub(super) fn acknowledge(
+    client: &AdminClient,
+    out: &mut Output,
+    segments: &[u64],
+) -> Result<(), CtlError> {
+    let body = AcknowledgeBody { segments: Some(segments.to_vec()).filter(|of| !of.is_empty()) };
+    let done = client.post("/v1/log/acknowledge", &body)?;
+    out.one(&done, show::acknowledged)
 }
 
 /// A log without its daemon. Where there is one, it answers as well.

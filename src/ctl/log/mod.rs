@@ -25,6 +25,7 @@ pub(super) fn log(
         LogCommand::Verify { expect, data } => {
             inspect::verify(client, out, expect.as_deref(), data.folder.as_deref())
         }
+        LogCommand::Acknowledge { segments } => inspect::acknowledge(client, out, segments),
         LogCommand::Head { data } => inspect::head(client, out, data.folder.as_deref()),
         LogCommand::Backup(args) => export::backup(client, out, args),
         LogCommand::Export(args) => export::export(client, args),

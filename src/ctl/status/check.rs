@@ -41,8 +41,9 @@ pub fn verdict(status: &StatusView) -> StatusVerdict {
 fn reasons(status: &StatusView) -> Vec<String> {
     let log = &status.log;
     let mut reasons = Vec::new();
-    if !log.damage.is_empty() {
-        reasons.push(format!("the log has {}", count(log.damage.len(), "damaged range")));
+    let damaged = log.damage.iter().filter(|damage| damage.acknowledged_at.is_none()).count();
+    if damaged > 0 {
+        reasons.push(format!("the log has {}", count(damaged, "damaged range")));
     }
     if log.level != "open" {
         reasons.push("disk space is scarce".to_owned());

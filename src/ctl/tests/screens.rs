@@ -213,6 +213,10 @@ fn a_check_says_in_one_line_what_needs_somebody() {
     let mut damaged = well.clone();
     damaged["log"]["damage"] = json!([{"segment": 1, "first": 1, "last": 2, "what": "bits"}]);
     assert!(of(&damaged).reason.contains("1 damaged range"), "{:?}", of(&damaged));
+    damaged["log"]["damage"][0]["acknowledged_at"] = json!("2026-11-24T09:00:00.000Z");
+    assert!(of(&damaged).ok, "{:?}", of(&damaged));
+    let screen = shown(&damaged, plain_status);
+    assert!(screen.contains("\ndamaged    records 1 to 2 (acknowledged 2026-11-2"), "{screen}");
     let mut offline = well.clone();
     offline["link"] = json!({"online": false, "offline_since": null, "next_probe_at": null,
         "endpoints_away": 2});

@@ -80,6 +80,8 @@ pub const PAGE_MAX: usize = 1000;
 pub const WORDS: usize = 160;
 /// Endpoints that `status` names.
 pub const WORST_SHOWN: usize = 5;
+/// Ranges of damaged records that operators have acknowledged, until retention drops them.
+pub const ACKNOWLEDGED_DAMAGE: usize = 1024;
 /// Deliveries of one step whose latency is measured.
 pub const DELIVERED_NOTED: usize = 4096;
 /// Changes of endpoints that may wait to be written to the daemon's log.

@@ -7,7 +7,8 @@
 //!
 //! Each command has a supervisor, a process between it and the daemon ([`supervise`]), which sets
 //! its bounds and ends all that it started: when it has ended, when its time is up, and when the
-//! daemon is gone, however that came.
+//! daemon is gone, however that came. When the supervisor itself was killed, the daemon does that,
+//! and when all of them were killed, the next daemon ([`leftovers`]).
 //!
 //! It gets the body on stdin, `HOOKBOX_*`, `PATH` and `LANG` in its environment
 //! ([`environment`]), the folder `/`, and nothing else of the daemon's. How it may end
@@ -21,6 +22,9 @@
 pub mod account;
 pub mod allow;
 pub mod environment;
+pub mod leftovers;
+pub mod mark;
+pub mod processes;
 pub mod program;
 pub mod result;
 pub mod runner;

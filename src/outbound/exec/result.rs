@@ -49,9 +49,10 @@ impl CommandResult {
             (Some(code), _) => (again, Some(format!("exit {code}"))),
             (None, signal) => {
                 let signal = signal.map_or_else(|| "?".to_owned(), |signal| signal.to_string());
-                let helper = match end.is_unsupervised {
-                    true => " with its helper, so that processes of it may be left",
-                    false => "",
+                let helper = match (end.was_unsupervised, end.may_go_on) {
+                    (false, _) => "",
+                    (true, false) => " with its helper",
+                    (true, true) => " with its helper, so that processes of it may be left",
                 };
                 (again, Some(format!("ended by signal {signal}{helper}")))
             }

@@ -17,9 +17,10 @@ use crate::permits::{FairPermit, FairPermits};
 use bytes::Bytes;
 
 use super::allow::{self, Admitted, AllowedCommands};
+use super::leftovers;
+use super::mark::{CommandMark, CommandMarks};
 use super::program::Program;
 use super::result::{CommandResult, OutputTail};
-use super::running::RunningCommand;
 use super::sandbox::Sandbox;
 use super::spawn::Spawner;
 use super::supervise;
@@ -30,6 +31,7 @@ const OWN: &str = "/proc/self/exe";
 /// Runs the commands of all endpoints.
 pub struct CommandRunner {
     spawner: Spawner,
+    marks: Arc<CommandMarks>,
     /// Each endpoint has its share of them.
     running: Arc<FairPermits<EndpointId>>,
     note_share: NoteShare,
@@ -39,9 +41,11 @@ pub struct CommandRunner {
 }
 
 impl CommandRunner {
-    pub fn new(clock: Clock, note_share: NoteShare) -> Self {
+    pub fn new(clock: Clock, note_share: NoteShare, marks: CommandMarks) -> Self {
+        let marks = Arc::new(marks);
         Self {
-            spawner: Spawner::default(),
+            spawner: Spawner::new(marks.clone()),
+            marks,
             running: FairPermits::new(limits::COMMANDS, 0, &[]),
             note_share,
             clock,
@@ -52,6 +56,13 @@ impl CommandRunner {
     /// The sandbox that commands run in.
     pub fn sandbox(&self) -> &Sandbox {
         self.sandbox.get_or_init(Sandbox::of_this_process)
+    }
+
+    /// Ends what commands of an earlier daemon have left running.
+    pub fn end_those_of_before(&self) {
+        let marks = self.marks.clone();
+        // Without a thread the first command waits for it.
+        let _ = std::thread::Builder::new().spawn(move || marks.end_those_of_before());
     }
 
     pub fn now(&self) -> Now {
@@ -83,7 +94,9 @@ impl CommandRunner {
         };
         let _permit = self.permit(endpoint).await;
 
-        let (reader, command) = match prepare(program, &admitted, environment, timeout_ms) {
+        let mark = self.marks.next();
+        let prepared = prepare(program, &admitted, (environment, &mark), timeout_ms);
+        let (reader, command) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 let why = format!("no pipe for the command's output: {error}");
@@ -96,18 +109,17 @@ impl CommandRunner {
                 program.path.display()
             ))
         };
-        let child = match self.spawner.spawn(command).await {
-            Ok(child) => child,
+        let mut running = match self.spawner.spawn(command, mark).await {
+            Ok(running) => running,
             Err(error) => return not_started(&error.to_string()),
         };
 
-        let mut running = RunningCommand::new(child);
         let mut output = OutputTail::default();
         let timeout = Duration::from_millis(timeout_ms);
         let attended =
             tokio::time::timeout(timeout, running.attend(reader, body, &mut output)).await;
         match attended {
-            Ok(Ok(())) => match running.end() {
+            Ok(Ok(())) => match running.end().await {
                 Ok(Ok(end)) => CommandResult::of(end, output, self.sandbox()),
                 Ok(Err(why)) => not_started(&why),
                 Err(error) => {
@@ -134,17 +146,18 @@ impl CommandRunner {
 fn prepare(
     program: &Program,
     admitted: &Admitted,
-    environment: &[Header],
+    (environment, mark): (&[Header], &CommandMark),
     timeout_ms: u64,
 ) -> io::Result<(OwnedFd, Command)> {
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(OWN);
     command.arg0("hookboxd");
     #[cfg(test)]
-    command.args([supervise::tests::NAME, "--exact", "--nocapture", "--"]);
+    command.args([supervise::tests::TEST, "--exact", "--nocapture", "--"]);
     command.args(supervise::arguments(admitted, &program.args, timeout_ms.div_ceil(1000) + 1));
 
     command.env_clear().env("PATH", allow::search_path()).env("LANG", "C.UTF-8");
+    command.env(leftovers::VARIABLE, mark.as_str());
     for variable in environment {
         command.env(&variable.name, std::ffi::OsStr::from_bytes(&variable.value));
     }

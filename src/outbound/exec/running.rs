@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStdout, ExitStatus};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::pipe;
 
+use super::mark::CommandMark;
 use super::result::OutputTail;
 use super::supervise::{self, CommandExit};
 
@@ -31,11 +32,12 @@ pub struct RunningCommand {
     supervisor: Option<Child>,
     /// Where the supervisor reports how the command ended. It ends the command when this is closed.
     report: Option<ChildStdout>,
+    mark: CommandMark,
 }
 
 impl RunningCommand {
-    pub fn new(mut supervisor: Child) -> Self {
-        Self { report: supervisor.stdout.take(), supervisor: Some(supervisor) }
+    pub fn new(mut supervisor: Child, mark: CommandMark) -> Self {
+        Self { report: supervisor.stdout.take(), supervisor: Some(supervisor), mark }
     }
 
     /// Gives it its body, and takes what it writes until it ends.
@@ -88,12 +90,12 @@ impl RunningCommand {
 
     /// How the command ended, or why it did not begin. A signal that ended its supervisor was meant
     /// for the command, which shares its process group, or came from it.
-    pub fn end(&mut self) -> io::Result<Result<CommandExit, String>> {
-        let Some(mut child) = self.supervisor.take() else {
+    pub async fn end(&mut self) -> io::Result<Result<CommandExit, String>> {
+        let Some(child) = self.supervisor.take() else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        kill(&child);
-        let status = child.wait()?;
+        let status = reap(child)?;
+        let is_over = is_over(status, &self.mark).await;
 
         let mut text = [0; REPORT];
         let read = self
@@ -101,15 +103,23 @@ impl RunningCommand {
             .take()
             .map_or(Ok(0), |mut report| read_what_is_there(&mut report, &mut text))?;
         let report = supervise::read_report(&String::from_utf8_lossy(&text[..read]));
-        let killed = CommandExit { exit: None, signal: status.signal(), is_unsupervised: true };
+        let killed = CommandExit {
+            signal: status.signal(),
+            was_unsupervised: true,
+            may_go_on: !is_over,
+            ..CommandExit::default()
+        };
         Ok(report.unwrap_or(Ok(killed)))
     }
 
     /// Ends the command and all that it started, and waits for that.
     pub async fn stop(&mut self) {
         drop(self.report.take());
-        if let Some(child) = &mut self.supervisor {
+        if let Some(child) = &self.supervisor {
             let _ = tokio::time::timeout(END, has_ended(child)).await;
+        }
+        if let Some(Ok(status)) = self.supervisor.take().map(reap) {
+            is_over(status, &self.mark).await;
         }
     }
 }
@@ -117,19 +127,35 @@ impl RunningCommand {
 impl Drop for RunningCommand {
     fn drop(&mut self) {
         drop(self.report.take());
-        let Some(mut child) = self.supervisor.take() else { return };
-        if matches!(child.try_wait(), Ok(Some(_))) {
-            return;
-        }
+        let Some(child) = self.supervisor.take() else { return };
 
         // It needs a moment, and nobody waits for it here.
+        let mark = self.mark.clone();
         let _ = std::thread::Builder::new().spawn(move || {
-            if !supervise::ends_within(&mut child, END) {
-                kill(&child);
-                let _ = child.wait();
+            supervise::await_end(&child, END);
+            if reap(child).is_ok_and(|status| status.signal().is_some()) {
+                mark.end();
             }
         });
     }
+}
+
+/// Takes note of the end of a supervisor, which has to end now. One that ended by itself has ended
+/// all of its command before; of one that was killed its group ends here, and what had left that
+/// is still to be looked for.
+fn reap(mut supervisor: Child) -> io::Result<ExitStatus> {
+    // The number of its group stays taken until it was waited for.
+    let _ = kill_process_group(Pid::from_child(&supervisor), Signal::KILL);
+    supervisor.wait()
+}
+
+/// Whether nothing is left of the command of a supervisor that has ended so.
+async fn is_over(status: ExitStatus, mark: &CommandMark) -> bool {
+    if status.signal().is_none() {
+        return true;
+    }
+    let mark = mark.clone();
+    tokio::task::spawn_blocking(move || mark.end()).await.unwrap_or(false)
 }
 
 /// Reads a pipe whose writer has ended.
@@ -147,18 +173,13 @@ fn read_what_is_there(pipe: &mut ChildStdout, buffer: &mut [u8]) -> io::Result<u
     Ok(filled)
 }
 
-/// Ends the process group. Its number stays taken until its leader was waited for.
-fn kill(child: &Child) {
-    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
-}
-
 /// Waits until the process has ended, without reaping it, so that the number of its group stays
 /// taken.
 #[expect(
     deprecated,
     reason = "its successor is unsafe; an OwnedFd stays open and the same, as it asks for"
 )]
-async fn has_ended(child: &mut Child) -> io::Result<()> {
+async fn has_ended(child: &Child) -> io::Result<()> {
     let pid = Pid::from_child(child);
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(descriptor) => {
@@ -167,7 +188,7 @@ async fn has_ended(child: &mut Child) -> io::Result<()> {
         }
         // A kernel before 5.3.
         Err(_) => {
-            while child.try_wait()?.is_none() {
+            while !supervise::has_ended(child) {
                 tokio::time::sleep(LOOK).await;
             }
             Ok(())

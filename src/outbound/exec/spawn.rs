@@ -2,40 +2,54 @@
 //! it starts, which holds for a thread alone: the rest of the daemon stays as it is.
 
 use std::io;
-use std::process::{Child, Command};
-use std::sync::OnceLock;
+use std::process::Command;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::sync::oneshot;
 
+use super::mark::{CommandMark, CommandMarks};
+use super::running::RunningCommand;
 use crate::model::limits;
 
 struct SpawnJob {
     command: Command,
-    reply: oneshot::Sender<io::Result<Child>>,
+    mark: CommandMark,
+    reply: oneshot::Sender<io::Result<RunningCommand>>,
 }
 
 /// Starts commands; its own thread begins with the first one.
-#[derive(Default)]
-pub struct Spawner(OnceLock<Option<SyncSender<SpawnJob>>>);
+pub struct Spawner {
+    marks: Arc<CommandMarks>,
+    jobs: OnceLock<Option<SyncSender<SpawnJob>>>,
+}
 
 impl Spawner {
-    /// Starts a command, which is the leader of a process group of its own.
-    pub async fn spawn(&self, command: Command) -> io::Result<Child> {
-        let jobs = self.0.get_or_init(start).as_ref();
+    pub fn new(marks: Arc<CommandMarks>) -> Self {
+        Self { marks, jobs: OnceLock::new() }
+    }
+
+    /// Starts a command, which is the leader of a process group of its own, and has this mark in
+    /// its environment.
+    pub async fn spawn(&self, command: Command, mark: CommandMark) -> io::Result<RunningCommand> {
+        let jobs = self.jobs.get_or_init(|| start(self.marks.clone())).as_ref();
         let jobs =
             jobs.ok_or_else(|| io::Error::other("the system gives no thread to start it from"))?;
         let (reply, answer) = oneshot::channel();
-        jobs.try_send(SpawnJob { command, reply })
+        jobs.try_send(SpawnJob { command, mark, reply })
             .map_err(|_| io::Error::other("too many start at once"))?;
         answer.await.map_err(|_| io::Error::other("the thread that starts commands is gone"))?
     }
 }
 
-fn start() -> Option<SyncSender<SpawnJob>> {
+fn start(marks: Arc<CommandMarks>) -> Option<SyncSender<SpawnJob>> {
     let (sender, jobs) = sync_channel(limits::COMMANDS);
-    std::thread::Builder::new().name("hookbox-exec".to_owned()).spawn(move || run(&jobs)).ok()?;
+    let run = move || {
+        // Nothing runs beside what is left of its last attempt.
+        marks.end_those_of_before();
+        run(&jobs);
+    };
+    std::thread::Builder::new().name("hookbox-exec".to_owned()).spawn(run).ok()?;
     Some(sender)
 }
 
@@ -44,20 +58,12 @@ fn run(jobs: &Receiver<SpawnJob>) {
     // There are none to clear in a process without capabilities, or on a kernel that knows no
     // ambient ones.
     let _ = rustix::thread::clear_ambient_capability_set();
-    while let Ok(SpawnJob { mut command, reply }) = jobs.recv() {
+    while let Ok(SpawnJob { mut command, mark, reply }) = jobs.recv() {
         let started = match humble {
-            Ok(()) => command.spawn(),
+            Ok(()) => command.spawn().map(|child| RunningCommand::new(child, mark)),
             Err(error) => Err(io::Error::other(format!("no_new_privs cannot be set: {error}"))),
         };
-        // Whoever asked may be gone: then nothing may go on.
-        if let Err(Ok(mut orphan)) = reply.send(started) {
-            end(&mut orphan);
-        }
+        // Whoever asked may be gone: then the command ends here.
+        let _ = reply.send(started);
     }
-}
-
-/// Ends a command and whatever it started, and takes note of its end.
-fn end(child: &mut Child) {
-    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
-    let _ = child.wait();
 }

@@ -10,7 +10,7 @@
 //! stdin is the command's; stderr is the command's output; stdout is a pipe to the daemon, for the
 //! report. Nobody reads that pipe any more when the daemon has died, or has given the command up.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,16 +22,19 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, getrlimit,
-    kill_process, pidfd_open, set_child_subreaper, setrlimit, wait,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus,
+    getpid, getrlimit, kill_process, pidfd_open, set_child_subreaper, setrlimit, wait, waitid,
 };
 
 use super::allow::Admitted;
+use super::processes::{self, number};
 use crate::model::limits;
 
 /// The argument that makes a supervisor of this program; behind it the command's time on the
 /// processor in seconds, the device and inode of its file, its path and its arguments.
 pub const MARK: &str = "--supervise-command";
+/// Its name in lists of processes.
+pub const NAME: &str = "hookbox-command";
 /// How long what was killed may take to be gone; what the kernel holds for longer is left to the
 /// system.
 const END: Duration = Duration::from_secs(5);
@@ -46,8 +49,10 @@ pub const NOT_STARTED: &str = "hookbox-command-not-started";
 pub struct CommandExit {
     pub exit: Option<i32>,
     pub signal: Option<i32>,
-    /// Its supervisor was killed: what had left the process group may go on.
-    pub is_unsupervised: bool,
+    /// Its supervisor was killed. What it had started was ended all the same.
+    pub was_unsupervised: bool,
+    /// And it cannot be said that nothing of that goes on.
+    pub may_go_on: bool,
 }
 
 /// The arguments behind the program's own that make it supervise this command.
@@ -85,8 +90,9 @@ fn run(
     cpu_s: u64,
     file: (u64, u64),
 ) -> io::Result<CommandExit> {
-    // It has a name of its own in lists of processes.
-    let _ = rustix::thread::set_name(c"hookbox-command");
+    if let Ok(name) = CString::new(NAME) {
+        let _ = rustix::thread::set_name(&name);
+    }
     set_child_subreaper(Some(getpid()))?;
     bound(cpu_s);
 
@@ -190,7 +196,9 @@ fn children() -> Vec<Pid> {
     let listed: Option<Vec<Pid>> = fs::read_dir("/proc/self/task").ok().map(|tasks| {
         let files = tasks.flatten().map(|task| task.path().join("children"));
         let texts = files.filter_map(|file| fs::read_to_string(file).ok());
-        texts.flat_map(|text| text.split_whitespace().filter_map(pid).collect::<Vec<_>>()).collect()
+        texts
+            .flat_map(|text| text.split_whitespace().filter_map(number).collect::<Vec<_>>())
+            .collect()
     });
     match listed {
         Some(listed) if !listed.is_empty() => listed,
@@ -201,36 +209,28 @@ fn children() -> Vec<Pid> {
 
 /// The same, by asking every process for its parent.
 fn found() -> Vec<Pid> {
-    let own = getpid().as_raw_nonzero().to_string();
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = all.flatten().filter_map(|entry| pid(entry.file_name().to_str()?));
-    let is_child = |pid: &Pid| {
-        let stat =
-            fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-        // The name in brackets may hold anything, also brackets.
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(own.as_str())
-    };
-    pids.filter(is_child).collect()
+    let all = processes::all().into_iter();
+    all.filter(|process| process.parent == Some(getpid())).map(|process| process.pid).collect()
 }
 
-fn pid(text: &str) -> Option<Pid> {
-    text.parse().ok().and_then(Pid::from_raw)
-}
-
-/// Waits for the end of a supervisor, for so long at most. Returns whether it came.
+/// Waits for the end of a supervisor, for so long at most, and leaves it a zombie, so that the
+/// number of its group stays taken.
 #[expect(
     clippy::disallowed_methods,
     reason = "a thread of its own, which decides nothing that is remembered"
 )]
-pub fn ends_within(supervisor: &mut Child, time: Duration) -> bool {
+pub fn await_end(supervisor: &Child, time: Duration) {
     let until = Instant::now() + time;
-    while matches!(supervisor.try_wait(), Ok(None)) {
-        if Instant::now() >= until {
-            return false;
-        }
+    while !has_ended(supervisor) && Instant::now() < until {
         thread::sleep(Duration::from_millis(20));
     }
-    true
+}
+
+/// Whether a child has ended. It stays a zombie.
+pub fn has_ended(child: &Child) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    // One that is no child has been waited for.
+    !matches!(waitid(WaitId::Pid(Pid::from_child(child)), options), Ok(None))
 }
 
 /// Reads a supervisor's report.
@@ -254,7 +254,7 @@ pub mod tests {
     use super::{CommandExit, read_report, supervise};
 
     /// In tests this program is that of the tests, which is asked for this one alone.
-    pub const NAME: &str = "outbound::exec::supervise::tests::this_test_is_the_supervisor";
+    pub const TEST: &str = "outbound::exec::supervise::tests::this_test_is_the_supervisor";
 
     #[test]
     fn this_test_is_the_supervisor() {

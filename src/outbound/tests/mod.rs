@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -103,7 +104,15 @@ fn settings(resolver: FakeResolver) -> OutboundSettings {
         policy: OutboundPolicy::default(),
         random: Arc::new(|bytes| bytes.fill(7)),
         note_share: Arc::new(|_, _| ()),
+        command_marks: command_marks(),
     }
+}
+
+/// No other test's commands have these.
+fn command_marks() -> (String, String) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    (format!("test-{}-{number}", std::process::id()), "1".to_owned())
 }
 
 fn endpoint(url: &str) -> Arc<Endpoint> {

@@ -22,6 +22,12 @@ const MAY_READ: &[(&str, &str, &str)] = &[
         "thread::sleep",
         "a process beside a command: it has nothing else to do meanwhile",
     ),
+    ("outbound/exec/leftovers.rs", "Instant::now", "how long what was killed may take to be gone"),
+    (
+        "outbound/exec/leftovers.rs",
+        "thread::sleep",
+        "a thread that has nothing else to do until what it killed is gone",
+    ),
     (
         "ctl/clock.rs",
         "SystemTime::now",

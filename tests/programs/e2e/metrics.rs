@@ -71,6 +71,7 @@ fn the_listener_serves_the_metrics_and_nothing_else() {
         ("hookbox_delivery_latency_seconds_count", 4.0),
         ("hookbox_attempt_duration_seconds_count", 7.0),
         ("hookbox_damaged_segments", 0.0),
+        ("hookbox_damaged_segments_acknowledged", 0.0),
     ] {
         assert!((value(&page, series) - expected).abs() < 0.1, "{series}: {page}");
     }

@@ -3,11 +3,13 @@
 //! question.
 
 mod access;
+mod acknowledged;
 mod admin;
 mod apply;
 mod bad_input;
 mod canary;
 mod clock;
+mod commands;
 mod delivery;
 mod demo;
 mod dlq;

@@ -334,37 +334,6 @@ fn commands_are_off_until_the_configuration_allows_them() {
     daemon.await_count("delivered", 1);
 }
 
-/// Also one that left its group and session, and hears of no signal.
-#[test]
-fn a_command_dies_with_its_daemon() {
-    let mut home = Home::new();
-    let config = home.write("hookbox.toml", "[exec]\nallow = [\"/bin/sh\"]\n");
-    home.args.extend(["--config".to_owned(), config]);
-    let file = home.path().join("pids").display().to_string();
-    let script = format!(
-        "echo $$ > {file}; setsid sleep 600 & echo $! >> {file}; echo end >> {file}; sleep 600"
-    );
-
-    let daemon = home.start();
-    open_source(&daemon, "in");
-    let args = ["--arg", "-c", "--arg", &script, "--timeout", "5m"];
-    daemon
-        .json(&[&["endpoint", "create", "long", "--url", "exec:/bin/sh"][..], &args[..]].concat());
-
-    daemon.accept("/in/in", &[], b"x");
-    let pids = until("the command to run", SOON, || {
-        std::fs::read_to_string(&file).ok().filter(|text| text.ends_with("end\n"))
-    });
-
-    daemon.kill();
-    for pid in pids.lines().filter(|line| *line != "end") {
-        until("the command and all that it started to be gone", SOON, || {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            (stat.is_empty() || stat.contains(") Z ")).then_some(())
-        });
-    }
-}
-
 /// A proxy for plain HTTP that keeps the first line of what it is asked and answers 204.
 fn proxy() -> (SocketAddr, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

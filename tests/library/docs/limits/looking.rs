@@ -18,6 +18,10 @@ pub fn rows() -> Vec<(&'static str, String)> {
         ),
     )];
 
+    rows.push((
+        "acknowledged damage of the log",
+        format!("{} ranges of records, until retention drops them", n(l::ACKNOWLEDGED_DAMAGE)),
+    ));
     rows.push(history());
     rows.push((
         "refused requests that are kept (`--keep-refused`)",

@@ -25,6 +25,14 @@ export async function show({ main, signal }) {
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 
+// What was acknowledged is shown, and asks for nobody.
+function damage(ranges) {
+  if (!ranges.length) return "";
+  const fresh = ranges.filter((range) => !range.acknowledged_at).length;
+  return fresh ? `${count(fresh, "range")}: hookboxctl log verify`
+    : `${count(ranges.length, "range")}, acknowledged`;
+}
+
 async function draw(state, plots, signal) {
   const [status, past] = await Promise.all([get("/v1/status", signal), history("1h", signal)]);
   if (signal.aborted) return;
@@ -52,7 +60,7 @@ async function draw(state, plots, signal) {
       ["Lanes that wait for you", status.parked_lanes || undefined],
       ["Replays", status.replays ? h("a", { href: "#/replay" }, number(status.replays)) : undefined],
       ["Shares used up", status.shares.map((share) => `${share.of}: ${share.what}`).join("; ")],
-      ["Damage", log.damage.length ? `${count(log.damage.length, "range")}: hookboxctl log verify` : ""],
+      ["Damage", damage(log.damage)],
     ]));
   replace(plots, [
     ["Events in a minute", [["accepted", "accepted"], ["refused", "refused"]], rate],
