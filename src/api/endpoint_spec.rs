@@ -127,8 +127,9 @@ spec! {
         /// Failed attempts after which --head-of-line skip or park acts [default: 5]
         #[arg(long, value_name = "N", help_heading = PACING)]
         pub head_attempts: Option<Int<1, { u32::MAX }>>,
-        /// Send up to this many events in one request [default: one event per request; 100 with
-        /// another batch setting; resetting it alone turns batches off]
+        /// Send up to this many events in one request; resetting it turns batches off [default: one
+        /// event per request; 100 with
+        /// another batch setting]
         #[arg(long, value_name = "N", help_heading = PACING)]
         pub batch_max_events: Option<Int<1, { limits::BATCH_OUT_EVENTS }>>,
         /// Close a batch when its bodies have this size [default: 256KiB]

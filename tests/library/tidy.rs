@@ -84,9 +84,9 @@ const PROTOCOL_NAMES: &[&str] = &[
     // Questions.
     "CancelCheckQuery", "CandidatesQuery", "CountQuery", "DeadLetterSeqsQuery", "DeadOfQuery",
     "DeliveriesQuery", "EndpointsQuery", "EventsQuery", "ExplainQuery", "GoneQuery",
-    "ImportedQuery", "LastDeliveryQuery", "MovedEventsQuery", "OldestDeadLetterSeqsQuery", "OrphansQuery",
-    "EndedReplaysQuery", "RelocatedQuery", "ReplaysQuery", "RetryCheckQuery", "RetryingQuery", "StatusQuery",
-    "WorstQuery",
+    "ImportedQuery", "LastDeliveryQuery", "MovedEventsQuery", "OldestDeadLetterSeqsQuery",
+    "OrphansQuery", "EndedReplaysQuery", "RelocatedQuery", "ReplaysQuery", "RetryCheckQuery",
+    "RetryingQuery", "StatusQuery", "WorstQuery",
     // What they hold, and what is answered.
     "Accepted", "AcknowledgedDamage", "Candidates", "DeliveriesChanged", "DeliverySnapshot",
     "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "GoneRecords", "ImportedDead",
