@@ -128,8 +128,7 @@ spec! {
         #[arg(long, value_name = "N", help_heading = PACING)]
         pub head_attempts: Option<Int<1, { u32::MAX }>>,
         /// Send up to this many events in one request; resetting it turns batches off [default: one
-        /// event per request; 100 with
-        /// another batch setting]
+        /// event per request; 100 with another batch setting]
         #[arg(long, value_name = "N", help_heading = PACING)]
         pub batch_max_events: Option<Int<1, { limits::BATCH_OUT_EVENTS }>>,
         /// Close a batch when its bodies have this size [default: 256KiB]

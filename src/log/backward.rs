@@ -9,7 +9,7 @@ use super::layout::FrameLookup;
 use super::reader::{ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
-use super::sifted::{Sifted, Walk};
+use super::sifted::{RecordWalk, Sifted};
 use crate::model::Seq;
 use crate::record::{Record, Sieve};
 
@@ -133,7 +133,7 @@ impl Backward {
     }
 }
 
-impl Walk for Backward {
+impl RecordWalk for Backward {
     fn step<T>(&mut self, read: ReadRecord<'_, T>) -> Option<Result<(Seq, T), LogError>> {
         loop {
             let seq = self.before.checked_sub(1).filter(|seq| *seq > 0)?;

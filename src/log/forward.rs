@@ -8,7 +8,7 @@ use super::layout::FrameLookup;
 use super::reader::{ReadRecord, Reader, with_range};
 use super::segment::Segment;
 use super::segment_slot::SegmentSlot;
-use super::sifted::{Sifted, Walk};
+use super::sifted::{RecordWalk, Sifted};
 use crate::model::Seq;
 use crate::record::{Record, Sieve};
 
@@ -153,7 +153,7 @@ impl Forward {
     }
 }
 
-impl Walk for Forward {
+impl RecordWalk for Forward {
     fn step<T>(&mut self, read: ReadRecord<'_, T>) -> Option<Result<(Seq, T), LogError>> {
         loop {
             let seq = self.next;

@@ -6,7 +6,7 @@ use crate::model::Seq;
 use crate::record::{Record, Sieve};
 
 /// A walk over records, in either direction.
-pub(super) trait Walk {
+pub(super) trait RecordWalk {
     /// The next record, as `read` reads it out of its frame.
     fn step<T>(&mut self, read: ReadRecord<'_, T>) -> Option<Result<(Seq, T), LogError>>;
 }
@@ -26,7 +26,7 @@ impl<W> Sifted<W> {
     }
 }
 
-impl<W: Walk> Iterator for Sifted<W> {
+impl<W: RecordWalk> Iterator for Sifted<W> {
     type Item = Result<(Seq, Option<Record>), LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -14,9 +14,8 @@ pub fn of_line(request_line: &str) -> Option<&str> {
     target.split_once('?').map(|(_, query)| query).filter(|query| !query.is_empty())
 }
 
-/// The fields of a query, decoded as forms are (WHATWG URL, 5.1), by their names as `read` gives them
-/// back, each with its values: in the order in which they came. What is not UTF-8 stands in them as
-/// it came.
+/// The fields of a query, decoded as forms are (WHATWG URL, 5.1), by their names as `read` gives
+/// them back, each with its values: in the order in which they came.
 fn decoded_fields<T: Ord + Clone>(query: &str, read: fn(Vec<u8>) -> T) -> Vec<(T, Vec<T>)> {
     let mut all: Vec<(T, Vec<T>)> = Vec::new();
     let mut known: BTreeMap<T, usize> = BTreeMap::new();

@@ -4,9 +4,9 @@
 mod candidates;
 mod counts;
 mod last_delivery;
-#[cfg(test)]
-mod measured;
 mod orphans;
+#[cfg(test)]
+mod tests;
 
 pub use candidates::{Candidates, CandidatesQuery, DeadOfQuery};
 pub use counts::CountQuery;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hookbox::model::{DeliveryId, DeliveryState, Seq};
-use hookbox::queue::{CandidatesQuery, DeliveriesQuery, LastDeliveryQuery};
+use hookbox::queue::{CandidatesQuery, DeliveriesQuery, LastDeliveryQuery, RelocatedQuery};
 use hookbox::scheduler::Core;
 use roaring::RoaringTreemap;
 
@@ -24,19 +24,14 @@ impl World {
     pub(super) fn check_candidates(&self, core: &Core<&mut Disk>) {
         let listed = listed(core);
         let candidates = STATES.map(|state| self.candidates(core, state));
-        let moved: BTreeSet<Seq> = core.queue.state().moved.iter().map(|(_, at)| at).collect();
         let ids: Vec<DeliveryId> = listed.keys().copied().collect();
 
         for view in core.queue.ask(self.now, &DeliveriesQuery(ids)) {
-            // Of an endpoint that is forgotten nothing is known but that it is gone.
-            if !core.queue.state().endpoints.contains_key(&view.delivery.endpoint) {
-                continue;
-            }
             let Some(at) = STATES.iter().position(|state| *state == view.state) else { continue };
             // Nothing is known: all records are read.
             let Some(candidates) = &candidates[at] else { continue };
             let (id, records) = (view.delivery, &listed[&view.delivery]);
-            let is_met = |at: &Seq| candidates.contains(*at) || moved.contains(at);
+            let is_met = |at: &Seq| candidates.contains(*at);
             // Those that wait for a retry, and have no record of their own, are listed at the end.
             let is_met = match records.contains(&id.seq) {
                 true => candidates.contains(id.seq),
@@ -50,11 +45,18 @@ impl World {
             );
         }
 
-        // Where the log is whole, all deliveries are listed.
-        let everybody = listed.keys().map(|id| id.endpoint).collect();
-        let Some(last) = core.queue.ask(self.now, &LastDeliveryQuery(everybody)) else { return };
-        let met = listed.keys().map(|id| id.seq).max().unwrap_or(0);
-        assert!(met <= last, "a delivery was made by record {met}, and the last is {last}");
+        // Behind the end of its endpoint's stream it is listed where it was relocated to.
+        for (id, records) in &listed {
+            let query = LastDeliveryQuery(vec![id.endpoint]);
+            let Some(last) = core.queue.ask(self.now, &query) else { continue };
+            let is_met = |at: &Seq| *at <= last || self.is_relocated(core, last, *at);
+            assert!(records.iter().any(is_met), "{id} stands at {records:?}, behind {last}");
+        }
+    }
+
+    fn is_relocated(&self, core: &Core<&mut Disk>, after: Seq, at: Seq) -> bool {
+        let query = RelocatedQuery { after, before: at + 1 };
+        core.queue.ask(self.now, &query).records.contains(at)
     }
 
     /// The records that can be of deliveries in this state.
