@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench hookbox -- [SCENARIO]… [--seconds N] [--rounds N] [--events N]
 //! [--connections N] [--json]`, where a scenario is `ingest`, `end-to-end`, `backlog`, `startup`,
-//! `bytes`, `verify`, `batches`, `many-endpoints`, `catch-up` or `where`; without one all of them.
+//! `bytes`, `verify`, `batches`, `many-endpoints`, `catch-up`, `where` or `rolls`; without one all
+//! of them.
 //! Every load is bounded in count and in time. The load generator and the receiver share the
 //! machine with the daemon, so figures are those of the whole, and ratios are taken alternately in
 //! one run.
@@ -19,6 +20,7 @@ mod ingest;
 mod load;
 mod many_endpoints;
 mod report;
+mod rolls;
 mod sink;
 mod startup;
 #[path = "../../tests/support/mod.rs"]
@@ -52,9 +54,11 @@ enum Scenario {
     CatchUp,
     /// What a filter of an endpoint costs.
     Where,
+    /// The slowest answer while segments are begun, and the start, with a large state.
+    Rolls,
 }
 
-const ALL: [Scenario; 10] = [
+const ALL: [Scenario; 11] = [
     Scenario::Ingest,
     Scenario::EndToEnd,
     Scenario::Backlog,
@@ -65,6 +69,7 @@ const ALL: [Scenario; 10] = [
     Scenario::ManyEndpoints,
     Scenario::CatchUp,
     Scenario::Where,
+    Scenario::Rolls,
 ];
 
 /// How long and how much.
@@ -118,6 +123,7 @@ fn main() {
             Scenario::ManyEndpoints => many_endpoints::run(&options, &mut report),
             Scenario::CatchUp => catch_up::run(&options, &mut report),
             Scenario::Where => filters::run(&options, &mut report),
+            Scenario::Rolls => rolls::run(&options, &mut report),
         }
     }
 

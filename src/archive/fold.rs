@@ -42,8 +42,10 @@ pub(super) fn apply(state: &mut State, at: Seq, record: &Record) {
 pub(super) fn state_at_end(source: &dyn PieceSource) -> ArchiveResult<(Vec<Seq>, State)> {
     for _ in 0..ROUNDS {
         let segments = source.segments()?;
-        let Some(newest) = segments.last() else { return Ok((segments, State::new())) };
-        if let Some(state) = state_behind(source, *newest)? {
+        if segments.is_empty() {
+            return Ok((segments, State::new()));
+        }
+        if let Some(state) = state_behind(source, &segments)? {
             return Ok((segments, state));
         }
     }
@@ -51,31 +53,60 @@ pub(super) fn state_at_end(source: &dyn PieceSource) -> ArchiveResult<(Vec<Seq>,
     Err(ArchiveError::Garbled(what.to_owned()))
 }
 
-/// The state at the end of a segment; `None` when it is gone.
-fn state_behind(source: &dyn PieceSource, segment: Seq) -> ArchiveResult<Option<State>> {
-    let (mut checkpoint, mut state) = (Vec::new(), None);
-    let there = source.pieces(segment, &mut |piece| {
-        match &piece {
-            Piece::Checkpoint(bytes) => checkpoint.extend_from_slice(bytes),
-            Piece::Frame(_) | Piece::End(_) => {
-                let state = match &mut state {
-                    Some(state) => state,
-                    None => state.insert(state_before(&std::mem::take(&mut checkpoint), segment)?),
-                };
-                for (at, record) in piece.records()? {
-                    apply(state, at, &record);
-                }
+/// The state at the end of the last of the segments; `None` when one of those that are needed is
+/// gone. It is folded from the newest one whose checkpoint is there: that of the last one may not
+/// be complete yet.
+fn state_behind(source: &dyn PieceSource, segments: &[Seq]) -> ArchiveResult<Option<State>> {
+    for begin in (0..segments.len()).rev() {
+        let mut fold = PieceFold { state: None, checkpoint: Vec::new(), needs: begin > 0 };
+        for segment in &segments[begin..] {
+            if !source.pieces(*segment, &mut |piece| fold.take(*segment, &piece))? {
+                return Ok(None);
             }
-            Piece::Header(_) | Piece::Missing(_) => {}
+        }
+        if fold.state.is_some() {
+            return Ok(fold.state);
+        }
+    }
+    let what = "the log's newest segment came without its end: try again";
+    Err(ArchiveError::Garbled(what.to_owned()))
+}
+
+/// The state, folded from the pieces of segments.
+struct PieceFold {
+    /// `None` until a segment came from which it can begin.
+    state: Option<State>,
+    checkpoint: Vec<u8>,
+    /// Whether it begins only with a checkpoint.
+    needs: bool,
+}
+
+impl PieceFold {
+    fn take(&mut self, segment: Seq, piece: &Piece) -> ArchiveResult<()> {
+        match piece {
+            Piece::Checkpoint(bytes) if self.state.is_none() => {
+                self.checkpoint.extend_from_slice(bytes);
+                Ok(())
+            }
+            Piece::Frame(_) | Piece::End(_) => self.fold(segment, piece),
+            Piece::Checkpoint(_) | Piece::Header(_) | Piece::Missing(_) => Ok(()),
+        }
+    }
+
+    fn fold(&mut self, segment: Seq, piece: &Piece) -> ArchiveResult<()> {
+        let state = match &mut self.state {
+            Some(state) => state,
+            None if self.needs && self.checkpoint.is_empty() => return Ok(()),
+            None => {
+                let checkpoint = std::mem::take(&mut self.checkpoint);
+                self.state.insert(state_before(&checkpoint, segment)?)
+            }
+        };
+        for (at, record) in piece.records()? {
+            apply(state, at, &record);
         }
         Ok(())
-    })?;
-
-    if there && state.is_none() {
-        let what = "the log's newest segment came without its end: try again";
-        return Err(ArchiveError::Garbled(what.to_owned()));
     }
-    Ok(state.filter(|_| there))
 }
 
 /// Reads the segments in which dead letters are. Of those that retention drops meanwhile, the dead

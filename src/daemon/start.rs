@@ -53,7 +53,7 @@ pub fn open(config: &Config, clock: &Clock, skip_sync: bool) -> Result<Opened, E
 
     let state = match ahead.complete(&log) {
         Some(state) => state,
-        None => fold(&log, &reader, checkpoint.as_deref(), first_to_fold)?,
+        None => fold(&mut log, &reader, checkpoint.as_deref(), first_to_fold)?,
     };
     drop(checkpoint);
     if let Some(problem) = reader.report_missing_before(state.first_seq) {
@@ -141,7 +141,12 @@ impl FoldAhead for StateAhead {
 }
 
 /// One checkpoint and the records after it.
-fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Result<State, Exit> {
+fn fold(
+    log: &mut Log,
+    reader: &Reader,
+    checkpoint: Option<&[u8]>,
+    first: u64,
+) -> Result<State, Exit> {
     let damaged = |what: String| Exit::new(Exit::IO, format!("the log cannot be folded: {what}"));
     let mut state = match checkpoint {
         Some(bytes) => State::from_checkpoint(bytes).map_err(|error| match error {
@@ -165,6 +170,7 @@ fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Re
             Err(error) if !error.is_damage() => return Err(damaged(error.to_string())),
             Err(error) => {
                 tracing::error!(%error, "records that cannot be read are left out");
+                log.report_gaps();
                 continue;
             }
         };
@@ -172,6 +178,7 @@ fn fold(log: &Log, reader: &Reader, checkpoint: Option<&[u8]>, first: u64) -> Re
         let lost = state.skip_lost(seq);
         if lost > 0 {
             tracing::error!(before = seq, lost, "records are lost; see `hookboxctl log verify`");
+            log.report_gaps();
         }
         state.apply(seq, &record).map_err(|error| damaged(error.to_string()))?;
     }

@@ -10,6 +10,7 @@ use super::disk_space::DiskSpace;
 use super::error::LogError;
 use super::failpoint;
 use super::frame::{self, ChainHead, FramePacker};
+use super::pending_checkpoint::PendingCheckpoint;
 use super::segment_set::SegmentSet;
 use super::segment_slot::{SegmentGuard, SegmentSlot};
 use super::watermark::{Mark, Watermark};
@@ -31,10 +32,14 @@ pub struct Log {
     pub(super) watermark: Watermark,
     pub(super) segment_bytes: u64,
     pub(super) segment_age_ms: u64,
-    /// The records from this one on are not in the newest checkpoint.
-    pub(super) fold_from: Seq,
-    /// The newest checkpoint is not the active segment's own: roll soon.
+    /// The checkpoint of the active segment, while it is being written.
+    pub(super) pending: Option<PendingCheckpoint>,
+    /// Bytes of a checkpoint that are written with one commit.
+    pub(super) checkpoint_step: usize,
+    /// The newest checkpoint is not the active segment's own, nor is that being written: roll soon.
     pub(super) needs_checkpoint: bool,
+    /// A fold of the log does not give the state that there is, because records are missing.
+    pub(super) has_gaps: bool,
     /// A commit or a roll has failed, or is under way.
     pub(super) poisoned: bool,
     pub(super) postponed_roll: Option<PostponedRoll>,
@@ -150,6 +155,7 @@ impl Log {
     /// Makes durable what was written, and then lets readers see it.
     fn make_durable(&mut self, written: &WrittenCommit) -> Result<(), LogError> {
         failpoint::reached("commit.written");
+        self.write_checkpoint(usize::try_from(written.bytes).unwrap_or(usize::MAX))?;
         active(&self.active)?.sync()?;
         failpoint::reached("commit.synced");
         self.watermark.set(Mark { seq: written.last, head: written.head })?;
@@ -164,9 +170,90 @@ impl Log {
             summary.payload_bytes += written.bytes;
         });
         self.segments.publish(written.last);
+        self.checkpoint_synced();
 
         self.segments.gauge.measure_commit(active(&self.active)?.disk_bytes());
         Ok(())
+    }
+
+    /// Whether the checkpoint of the active segment is being written and the disk has space for it.
+    #[must_use]
+    pub fn is_writing_checkpoint(&self) -> bool {
+        self.pending.is_some() && self.has_space_for_checkpoint()
+    }
+
+    /// Writes on at the checkpoint of the active segment, if it is being written, without a commit;
+    /// durable when it returns.
+    ///
+    /// # Errors
+    /// As for a commit.
+    pub fn go_on_with_checkpoint(&mut self) -> Result<(), LogError> {
+        if self.poisoned {
+            return Err(LogError::Poisoned);
+        }
+        if !self.is_writing_checkpoint() {
+            return Ok(());
+        }
+
+        // An error on the way leaves the log poisoned.
+        self.poisoned = true;
+        self.write_checkpoint(0)?;
+        active(&self.active)?.sync()?;
+        self.checkpoint_synced();
+        self.segments.gauge.measure_commit(active(&self.active)?.disk_bytes());
+        self.poisoned = false;
+        Ok(())
+    }
+
+    /// Writes some parts of the pending checkpoint before a sync: no fewer bytes than the commit
+    /// has, so that it is complete before the segment has grown by as much.
+    fn write_checkpoint(&mut self, commit_bytes: usize) -> Result<(), LogError> {
+        let bytes = self.checkpoint_step.max(commit_bytes);
+        let goes_on = self.is_writing_checkpoint();
+        match &mut self.pending {
+            Some(pending) if goes_on => pending.write(active(&self.active)?, bytes),
+            _ => Ok(()),
+        }
+    }
+
+    /// Others may have taken the space that there was when the segment was begun. It is waited for.
+    fn has_space_for_checkpoint(&self) -> bool {
+        self.disk_space().free >= limits::ROLL_BYTES + self.checkpoint_step as u64
+    }
+
+    /// What was written of the pending checkpoint is durable.
+    fn checkpoint_synced(&mut self) {
+        let Some(pending) = &self.pending else { return };
+        if !pending.is_marked() {
+            self.segments.gauge.set_unwritten(pending.left());
+            return;
+        }
+
+        let (first, bytes) = (self.slot.first, pending.total());
+        self.pending = None;
+        self.segments.checkpoint_complete(first, bytes);
+        tracing::debug!(first, bytes, "a checkpoint is complete");
+        failpoint::reached("checkpoint.done");
+    }
+
+    /// Writes all that is left of the pending checkpoint, so that the next start need not fold the
+    /// segment before; unless the disk has no space for it.
+    fn complete_checkpoint(&mut self) -> Result<(), LogError> {
+        self.checkpoint_step = self
+            .pending
+            .as_ref()
+            .map_or(0, |pending| usize::try_from(pending.left()).unwrap_or(usize::MAX));
+        // Once for what is left, and once for the mark.
+        for _ in 0..2 {
+            self.go_on_with_checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Records are missing that the state was folded from: what is known of that now, no later fold
+    /// gives. So the next checkpoint is written as a whole when its segment is begun.
+    pub fn report_gaps(&mut self) {
+        self.has_gaps = true;
     }
 
     /// Closes the log. Dropping it does the same, but for the last sync of the watermark and the
@@ -183,6 +270,9 @@ impl Log {
     /// # Errors
     /// As there.
     pub fn close_segments(mut self) -> Result<ClosedLog, LogError> {
+        if !self.poisoned {
+            self.complete_checkpoint()?;
+        }
         self.active = None;
         self.segments.close_idle();
         self.watermark.sync()?;

@@ -121,6 +121,16 @@ impl DiskGauge {
         self.locked().space
     }
 
+    /// The newest complete checkpoint has so many bytes.
+    pub fn set_checkpoint(&self, bytes: u64) {
+        self.locked().space.checkpoint = bytes;
+    }
+
+    /// So many bytes of a checkpoint are still to be written.
+    pub fn set_unwritten(&self, bytes: u64) {
+        self.locked().space.unwritten = bytes;
+    }
+
     /// Measures everything. `active` is the first record of the segment that is written to. The
     /// folder is listed without the lock, so that no commit waits for it.
     pub fn measure(&self, active: Seq) -> DiskSpace {

@@ -30,15 +30,20 @@ pub struct DiskSpace {
     /// What the files of sealed segments still grow by: each is completed to a whole number of
     /// sled's own segments the first time it is opened again.
     pub growth: u64,
+    /// Bytes of a checkpoint that are still to be written into the active segment.
+    pub unwritten: u64,
     /// Stored payload at which a segment is rolled.
     pub segment: u64,
+    /// Bytes of the newest complete checkpoint.
+    pub checkpoint: u64,
 }
 
 impl DiskSpace {
     /// Bytes left before nothing can be written any more, including the reserve.
     #[must_use]
     pub fn left(&self) -> u64 {
-        self.quota.saturating_sub(self.used).min(self.free).saturating_sub(self.growth)
+        let free = self.quota.saturating_sub(self.used).min(self.free);
+        free.saturating_sub(self.growth).saturating_sub(self.unwritten)
     }
 
     /// Whether the quota is the limit, and not the file system.
@@ -51,7 +56,7 @@ impl DiskSpace {
     #[must_use]
     pub fn fits_roll(&self, checkpoint: u64) -> bool {
         // In a segment of format 1 sled writes a value into a link and a leaf before it writes
-        // anything else; in format 2, once.
+        // anything else; in the later ones, once.
         let needed = limits::ROLL_BYTES + 2 * checkpoint;
 
         self.left() >= needed && !self.is_short_of_files()
@@ -82,6 +87,8 @@ mod tests {
         // What was sealed and not read since grows when it is read.
         assert_eq!(DiskSpace { growth: 15, ..space }.left(), 25);
         assert_eq!(DiskSpace { growth: 15, ..full }.left(), 0);
+        // Nor is there space for events where a checkpoint is going to be.
+        assert_eq!(DiskSpace { growth: 15, unwritten: 5, ..space }.left(), 20);
 
         let free = limits::ROLL_BYTES + 10;
         let fits = DiskSpace { quota: u64::MAX, used: 0, free, ..DiskSpace::default() };

@@ -15,14 +15,14 @@ impl Log {
     /// Drops the sealed segment that begins with this record. Readers that are at it finish.
     ///
     /// # Errors
-    /// When there is no such segment, when its records are still needed because the log has not
-    /// been rolled since it was opened with damage, when somebody is just opening it, which may
-    /// take long, or when the operating system refuses.
+    /// When there is no such segment, when its records are still needed because no checkpoint
+    /// behind them is complete yet, when somebody is just opening it, which may take long, or when
+    /// the operating system refuses.
     pub fn drop_segment(&mut self, first: Seq) -> Result<(), LogError> {
         let sealed = self.segments.get(first).filter(|slot| !Arc::ptr_eq(slot, &self.slot));
         let slot = sealed.ok_or(LogError::NoSuchSegment { first })?;
         let summary = slot.summary();
-        if summary.last >= self.fold_from {
+        if summary.last >= self.segments.checkpoint_before() {
             return Err(LogError::StillNeeded { first });
         }
         let Some(state) = slot.try_state() else { return Err(LogError::BeingOpened { first }) };

@@ -72,7 +72,7 @@ pub enum LogError {
     Newer { path: PathBuf, written_by: String, what: String },
     #[error("there is no sealed segment that begins with record {first}")]
     NoSuchSegment { first: Seq },
-    #[error("the segment that begins with record {first} is needed until the log has been rolled")]
+    #[error("the segment that begins with record {first} is needed until a checkpoint is complete")]
     StillNeeded { first: Seq },
     #[error("the segment that begins with record {first} is just being opened or closed")]
     BeingOpened { first: Seq },

@@ -39,6 +39,8 @@ pub(super) struct NewSegment<'a> {
     pub gap_from: Option<Seq>,
     pub created_at: WallMs,
     pub checkpoint: &'a [u8],
+    /// The checkpoint is written after the segment was begun.
+    pub is_gradual: bool,
 }
 
 impl NewSegment<'_> {
@@ -142,6 +144,12 @@ impl SegmentHeader {
         let header: Self =
             decoded.map_err(|e| damaged(&format!("its header cannot be read: {e}")))?;
         if header.first > 0 { Ok(header) } else { Err(damaged("its header names no record")) }
+    }
+
+    /// Whether its checkpoint may never have been completed.
+    pub fn may_lack_checkpoint(&self) -> bool {
+        let format = SegmentFormat::of_number(self.format);
+        self.checkpoint_len > 0 && format.is_some_and(SegmentFormat::is_gradual)
     }
 
     /// The format of the segment.

@@ -97,6 +97,7 @@ mod layout;
 mod lazy_timers;
 mod opener;
 mod options;
+mod pending_checkpoint;
 mod piece;
 mod probe;
 mod reader;

@@ -22,6 +22,10 @@ pub struct Options {
     /// The format of new segments: an earlier one for tests and measurements alone.
     #[doc(hidden)]
     pub segment_format: SegmentFormat,
+    /// Bytes of a checkpoint that are written with one commit. A smaller one is written when its
+    /// segment is begun.
+    #[doc(hidden)]
+    pub checkpoint_step: usize,
     /// The program that opens suspect segments first, as `PROGRAM --probe-segment FOLDER`, which
     /// calls [`super::probe_segment`].
     pub probe: Option<PathBuf>,
@@ -42,6 +46,7 @@ impl Default for Options {
             segment_age_ms: limits::SEGMENT_AGE_MS,
             skip_sync: false,
             segment_format: SegmentFormat::default(),
+            checkpoint_step: limits::CHECKPOINT_STEP,
             probe: None,
             probe_patience: probe::PATIENCE,
             budget: DiskBudget::default(),

@@ -151,7 +151,9 @@ impl Reader {
 /// Returns whether more pieces are wanted.
 fn take_checkpoint(segment: &Segment, take: &mut dyn FnMut(Piece) -> bool) -> bool {
     match segment.checkpoint() {
-        Ok(bytes) => {
+        // There is none, or none that is complete: it is in an earlier segment then.
+        Ok(None) => true,
+        Ok(Some(bytes)) => {
             bytes.chunks(CHECKPOINT_PIECE).all(|chunk| take(Piece::Checkpoint(chunk.to_vec())))
         }
         Err(error) => {

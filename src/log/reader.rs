@@ -176,6 +176,12 @@ impl Reader {
         Err(LogError::damaged(slot.first, first, last, "they are missing"))
     }
 
+    /// The records before this one are in the newest complete checkpoint. A start needs the others.
+    #[must_use]
+    pub fn checkpoint_before(&self) -> Seq {
+        self.segments.checkpoint_before()
+    }
+
     /// The disk space as it was last measured.
     #[must_use]
     pub fn disk_space(&self) -> DiskSpace {

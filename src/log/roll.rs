@@ -1,12 +1,16 @@
-//! Rolling: the active segment is sealed, and a new one begun with a checkpoint of the state.
+//! Rolling: the active segment is sealed, and a new one begun with a checkpoint of the state. A
+//! large checkpoint is written later, with the commits (see [`super::pending_checkpoint`]).
 //!
 //! For lack of disk space a roll is postponed: the active segment grows on.
+
+use std::borrow::Cow;
 
 use super::append::{Log, PostponedRoll, active};
 use super::disk_space::DiskSpace;
 use super::drop_segment::delete;
 use super::error::LogError;
 use super::header::NewSegment;
+use super::pending_checkpoint::PendingCheckpoint;
 use super::segment::{self, Segment};
 use super::segment_slot::{SegmentGuard, SegmentSlot};
 use super::segment_summary::SegmentSummary;
@@ -32,7 +36,8 @@ impl Log {
         let old = wall_ms.abs_diff(summary.created_at) >= self.segment_age_ms;
 
         let due = self.needs_checkpoint || large || ((old || crowded) && summary.records > 0);
-        due && self.may_roll(summary.payload_bytes)
+        // The checkpoint before would be never completed: the segment grows by as much as that has.
+        due && self.pending.is_none() && self.may_roll(summary.payload_bytes)
     }
 
     /// Whether there seems to be space for a roll. One that was postponed is not tried again before
@@ -51,7 +56,12 @@ impl Log {
     /// When the operating system refuses; the log takes no more then. An empty segment is rolled
     /// only when its checkpoint is not its own. For lack of disk space the roll is postponed, which
     /// is no error.
-    pub fn roll(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
+    pub fn roll<'a>(
+        &mut self,
+        checkpoint: impl Into<Cow<'a, [u8]>>,
+        wall_ms: WallMs,
+    ) -> Result<(), LogError> {
+        let checkpoint = checkpoint.into();
         if self.poisoned {
             return Err(LogError::Poisoned);
         }
@@ -89,22 +99,29 @@ impl Log {
 
     /// The steps of a roll. After a crash between any two of them, opening the log completes or
     /// undoes it.
-    fn replace_active(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
+    fn replace_active(
+        &mut self,
+        checkpoint: Cow<'_, [u8]>,
+        wall_ms: WallMs,
+    ) -> Result<(), LogError> {
         let old = self.slot.summary();
         if old.records == 0 {
-            return self.replace_empty(&old, checkpoint, wall_ms);
+            return self.replace_empty(&old, &checkpoint, wall_ms);
         }
         failpoint::reached("roll.begun");
 
-        let first = self.next;
+        let (first, format) = (self.next, self.segments.segment_format);
+        let is_large = checkpoint.len() > self.checkpoint_step;
         let new = NewSegment {
-            format: self.segments.segment_format,
+            format,
             first,
             prev: old.head,
             fold_from: first,
             gap_from: None,
             created_at: wall_ms,
-            checkpoint,
+            checkpoint: &checkpoint,
+            // Only where a fold of the log gives the same.
+            is_gradual: format.is_gradual() && is_large && !self.has_gaps,
         };
         let segment = match Segment::create(&self.segments.dir, &new, self.segments.skip_sync) {
             Err(error) if error.is_full() && segment::undo_create(&self.segments.dir, first) => {
@@ -122,7 +139,13 @@ impl Log {
         self.watermark.sync()?;
         self.slot.update(|summary| summary.sealed_at = Some(wall_ms));
 
+        let is_gradual = new.is_gradual;
         self.activate(segment, &new);
+        if is_gradual {
+            let pending = PendingCheckpoint::new(active(&self.active)?, checkpoint.into_owned());
+            self.segments.gauge.set_unwritten(pending.left());
+            self.pending = Some(pending);
+        }
         failpoint::reached("roll.done");
         Ok(())
     }
@@ -143,6 +166,7 @@ impl Log {
             gap_from,
             created_at: wall_ms,
             checkpoint,
+            is_gradual: false,
         };
 
         // Both have the same name, so the empty one goes first. After a crash in between, opening
@@ -161,8 +185,13 @@ impl Log {
         self.active = Some(SegmentGuard::of_active(&self.slot, segment));
         self.segments.add(self.slot.clone());
 
-        self.fold_from = new.first;
-        self.needs_checkpoint = false;
+        // One that is not complete by now never is.
+        self.pending = None;
+        self.segments.gauge.set_unwritten(0);
+        if !new.is_gradual {
+            self.segments.checkpoint_complete(new.first, new.checkpoint.len() as u64);
+        }
+        (self.needs_checkpoint, self.has_gaps) = (false, false);
         self.postponed_roll = None;
     }
 }

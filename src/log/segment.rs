@@ -21,13 +21,16 @@ use super::frame::{ChainHead, FrameHead};
 use super::header::{NewSegment, SegmentHeader};
 #[cfg(test)]
 use super::layout::Tampering;
-use super::layout::{self, CommitWriter, FrameLookup, SegmentLayout};
+use super::layout::{self, CheckpointWriter, CommitWriter, FrameLookup, SegmentLayout};
 use super::write_progress::done;
 use super::{failpoint, folder};
 use crate::model::{Seq, limits};
 
 /// The key of the header, the same in every format.
 const HEADER: &[u8] = b"h";
+/// The key of the mark that the checkpoint is complete, in format 3. Its value is the checkpoint's
+/// SHA-256.
+const COMPLETE: &[u8] = b"w";
 
 /// An open segment.
 pub(super) struct Segment {
@@ -60,13 +63,16 @@ impl std::fmt::Debug for Segment {
 }
 
 impl Segment {
-    /// Creates a segment, durable with its header and checkpoint, and opens it.
+    /// Creates a segment, durable with its header and checkpoint, and opens it. A gradual one has
+    /// its checkpoint written later.
     pub fn create(dir: &Path, new: &NewSegment<'_>, skip_sync: bool) -> Result<Self, LogError> {
         let header = new.header_bytes(dir)?;
-        Self::create_with(dir, new.first, &header, new.checkpoint, skip_sync)
+        let checkpoint = if new.is_gradual { &[][..] } else { new.checkpoint };
+        Self::create_with(dir, new.first, &header, checkpoint, skip_sync)
     }
 
-    /// Creates a segment whose header and checkpoint are those of another one, byte for byte.
+    /// Creates a segment whose header and checkpoint are those of another one, byte for byte; an
+    /// empty checkpoint where that of the other one was never completed.
     pub fn create_copy(
         dir: &Path,
         first: Seq,
@@ -90,11 +96,14 @@ impl Segment {
         {
             let database = Arc::new(Database::open(&temporary)?);
             failpoint::reached("roll.made");
-            let format = SegmentHeader::read(&temporary, header)?.format(&temporary)?;
+            let facts = SegmentHeader::read(&temporary, header)?;
             // Salvage takes the first header in the file, and others may have sent what is in the
             // checkpoint.
             database.put(HEADER, header)?;
-            layout::write_checkpoint(&database, format, checkpoint)?;
+            layout::write_checkpoint(&database, facts.format(&temporary)?, checkpoint)?;
+            if facts.may_lack_checkpoint() && !checkpoint.is_empty() {
+                database.put(COMPLETE, &facts.checkpoint_sha256)?;
+            }
             database.flush()?;
             failpoint::reached("roll.filled");
             for name in ["conf", "db", "blobs"] {
@@ -158,17 +167,30 @@ impl Segment {
         Ok(Self { path, database, layout, header, chain, skip_sync: false, marker, read })
     }
 
-    /// The checkpoint, verified.
-    pub fn checkpoint(&self) -> Result<Vec<u8>, LogError> {
+    /// The checkpoint, verified; `None` where it was never completed, or is not yet.
+    pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, LogError> {
         let bytes = self.layout.checkpoint()?;
 
         let good = bytes.len() as u64 == self.header.checkpoint_len
             && <[u8; 32]>::from(Sha256::digest(&bytes)) == self.header.checkpoint_sha256;
         if good {
-            Ok(bytes)
-        } else {
-            Err(LogError::corrupt("read", &self.path, "its checkpoint is damaged"))
+            return Ok(Some(bytes));
         }
+        if self.header.may_lack_checkpoint() && self.database.get(COMPLETE)?.is_none() {
+            return Ok(None);
+        }
+        Err(LogError::corrupt("read", &self.path, "its checkpoint is damaged"))
+    }
+
+    /// Begins to write the checkpoint of a gradual segment. Only one is written at a time.
+    pub fn checkpoint_writer(&self) -> CheckpointWriter {
+        CheckpointWriter::new(self.database.clone())
+    }
+
+    /// Marks the checkpoint as complete; durable only after [`Segment::sync`]. All of it has to be
+    /// durable before.
+    pub fn mark_checkpoint(&self) -> Result<(), LogError> {
+        self.database.put(COMPLETE, &self.header.checkpoint_sha256)
     }
 
     /// Bytes of its checkpoint.

@@ -51,6 +51,8 @@ pub(super) struct SegmentSet {
     recent: Mutex<VecDeque<Arc<SegmentSlot>>>,
     /// The last record that is durable.
     durable: AtomicU64,
+    /// The records before this one are in the newest complete checkpoint.
+    checkpoint_before: AtomicU64,
 }
 
 impl SegmentSet {
@@ -75,7 +77,20 @@ impl SegmentSet {
             dropped: RwLock::new(dropped),
             recent: Mutex::default(),
             durable: AtomicU64::new(0),
+            checkpoint_before: AtomicU64::new(0),
         }
+    }
+
+    /// The records before this one are in the newest complete checkpoint; the others are needed for
+    /// a start.
+    pub fn checkpoint_before(&self) -> Seq {
+        self.checkpoint_before.load(Ordering::Acquire)
+    }
+
+    /// A checkpoint of the state before this record, of so many bytes, is complete.
+    pub fn checkpoint_complete(&self, before: Seq, bytes: u64) {
+        self.gauge.set_checkpoint(bytes);
+        self.checkpoint_before.store(before, Ordering::Release);
     }
 
     pub fn durable(&self) -> Seq {

@@ -26,6 +26,7 @@
 //!
 //! Limit: `limits::DEDUPE_KEYS` over all sources (and up to [`COUNTED`] keys a source above it).
 
+mod column;
 mod generation;
 
 #[cfg(test)]

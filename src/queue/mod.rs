@@ -36,6 +36,7 @@ mod batch;
 mod breaker;
 mod bucket;
 mod catchup;
+mod checkpoint_size;
 mod clock;
 mod commands;
 mod counted_seqs;

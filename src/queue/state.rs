@@ -159,7 +159,10 @@ impl State {
     /// Never: the state can be serialized into memory.
     #[must_use]
     pub fn checkpoint(&self) -> Vec<u8> {
-        let mut bytes = vec![CHECKPOINT_VERSION];
+        // A large one does not grow step by step, for which all of it would be copied.
+        let mut bytes = Vec::with_capacity(self.checkpoint_size());
+        bytes.push(CHECKPOINT_VERSION);
+
         rmp_serde::encode::write(&mut bytes, self).expect("the state serializes into memory");
         bytes
     }

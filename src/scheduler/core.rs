@@ -22,11 +22,12 @@ pub trait Store {
     /// Whether it is time to begin a new segment.
     fn wants_roll(&self, wall_ms: WallMs) -> bool;
 
-    /// Begins a new segment with the state written down in front.
+    /// Begins a new segment with the state written down in front. A store may write a large state
+    /// down together with the next commits; as long as that is not done, a crash takes it back.
     ///
     /// # Errors
     /// As for a commit.
-    fn roll(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), Self::Error>;
+    fn roll(&mut self, checkpoint: Vec<u8>, wall_ms: WallMs) -> Result<(), Self::Error>;
 }
 
 impl Store for Log {
@@ -41,7 +42,7 @@ impl Store for Log {
         Log::wants_roll(self, wall_ms)
     }
 
-    fn roll(&mut self, checkpoint: &[u8], wall_ms: WallMs) -> Result<(), LogError> {
+    fn roll(&mut self, checkpoint: Vec<u8>, wall_ms: WallMs) -> Result<(), LogError> {
         Log::roll(self, checkpoint, wall_ms)
     }
 }
@@ -165,7 +166,7 @@ impl<S: Store> Core<S> {
     /// The store's. The process must end.
     pub fn roll_when_due(&mut self, wall_ms: WallMs) -> Result<(), S::Error> {
         match self.checkpoint_when_due(wall_ms) {
-            Some(checkpoint) => self.store.roll(&checkpoint, wall_ms),
+            Some(checkpoint) => self.store.roll(checkpoint, wall_ms),
             None => Ok(()),
         }
     }

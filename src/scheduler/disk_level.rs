@@ -277,6 +277,8 @@ mod tests {
             files: None,
             unrecorded: 0,
             growth: 0,
+            unwritten: 0,
+            checkpoint: 0,
         }
     }
 

@@ -4,6 +4,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often it is looked whether the reader has ended, and the pause in between: five seconds.
+const READER_LOOKS: u32 = 1_000;
+const READER_LOOK: Duration = Duration::from_millis(5);
 
 /// Whether a thread sleeps. Shared by the thread and those who wake it.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +35,17 @@ impl Doze {
         fence(Ordering::SeqCst);
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::SeqCst)
     }
+}
+
+/// Waits until the reader has ended; not for ever, because the disk may not answer it.
+pub(super) fn wait_for(reader: &JoinHandle<()>) {
+    for _ in 0..READER_LOOKS {
+        if reader.is_finished() {
+            return;
+        }
+        std::thread::park_timeout(READER_LOOK);
+    }
+    tracing::warn!("the log's reader has not ended: stopping without it");
 }
 
 #[cfg(test)]

@@ -163,7 +163,14 @@ impl TestCore {
     /// Begins a new segment.
     pub fn roll(&mut self) {
         let checkpoint = self.core.queue.state().checkpoint();
-        self.core.store.roll(&checkpoint, WALL_MS).expect("rolls");
+        self.core.store.roll(checkpoint, WALL_MS).expect("rolls");
+    }
+
+    /// Begins a new segment whose checkpoint is still to be written.
+    pub fn roll_gradually(&mut self) {
+        let checkpoint = vec![0; 2 * limits::CHECKPOINT_STEP];
+        self.core.store.roll(checkpoint, WALL_MS).expect("rolls");
+        assert!(self.core.store.is_writing_checkpoint());
     }
 
     /// The disk does not give back the oldest segment any more, whose records are lost.

@@ -23,7 +23,7 @@ use super::handle::{Channels, Handle};
 use super::reader::ReaderWork;
 use super::retention::Retention;
 use super::watchdog::{CommitClock, Fatal, Watchdog};
-use super::{reader, tail, watchdog};
+use super::{doze, reader, tail, watchdog};
 use crate::log::{ClosedLog, Log, LogError, Reader, WriteProgress, failpoint};
 use crate::model::share::{Share, ShareHolder};
 use crate::model::{Clock, Now, Seq, Source, limits};
@@ -38,10 +38,6 @@ const FREE_SPACE_MS: u64 = 1_000;
 
 /// Between two tries to remove a segment.
 const DROP_AGAIN_MS: u64 = 5_000;
-
-/// How often it is looked whether the reader has ended, and the pause in between: five seconds.
-const READER_LOOKS: u32 = 1_000;
-const READER_LOOK: Duration = Duration::from_millis(5);
 
 /// What the thread is made of.
 pub struct SchedulerParts {
@@ -152,21 +148,10 @@ fn start_watched(
 
         // The reader has nothing to wait for any more, and saves the retention clock.
         drop((channels, reads));
-        wait_for(&reader);
+        doze::wait_for(&reader);
         // Everything is durable by now: reading it through may take as long as it likes.
         closed.map(ClosedLog::record_checksums)
     })
-}
-
-/// Waits until the reader has ended; not for ever, because the disk may not answer it.
-fn wait_for(reader: &JoinHandle<()>) {
-    for _ in 0..READER_LOOKS {
-        if reader.is_finished() {
-            return;
-        }
-        std::thread::park_timeout(READER_LOOK);
-    }
-    tracing::warn!("the log's reader has not ended: stopping without it");
 }
 
 impl Thread {
@@ -218,8 +203,10 @@ impl Thread {
         let clock = queue.waits_for_clock().then_some(now.mono_ms + CLOCK_LOOK_MS);
         let postponed = &self.postponed;
         let drops = (!postponed.drops.is_empty()).then_some(postponed.tried_at + DROP_AGAIN_MS);
+        let writes = self.core.store.is_writing_checkpoint();
+        let checkpoint = writes.then_some(now.mono_ms + limits::CHECKPOINT_PAUSE_MS);
 
-        let due = [due, clock, drops].into_iter().flatten().min()?;
+        let due = [due, clock, drops, checkpoint].into_iter().flatten().min()?;
         Some(Duration::from_millis(due.saturating_sub(now.mono_ms)))
     }
 
@@ -307,18 +294,32 @@ impl Thread {
         self.hand_out(released);
         if has_grown {
             self.roll_when_due(now);
+        } else {
+            self.go_on_with_checkpoint();
         }
         self.measure_disk();
         self.try_again(now);
         failpoint::reached("step.released");
     }
 
+    /// Writes on at a checkpoint that commits would write, because there are none.
+    fn go_on_with_checkpoint(&mut self) {
+        if self.core.store.is_writing_checkpoint() {
+            self.write(Log::go_on_with_checkpoint);
+        }
+    }
+
     /// Begins a new segment when it is time. What the step released has left by now: its records
-    /// are durable, and on a slow disk a large checkpoint takes its time.
+    /// are durable, and on a slow disk a new segment takes its time.
     fn roll_when_due(&mut self, now: Now) {
         let Some(checkpoint) = self.core.checkpoint_when_due(now.wall_ms) else { return };
+        self.write(|log| log.roll(checkpoint, now.wall_ms));
+    }
+
+    /// Writes to the log under the watchdog.
+    fn write(&mut self, work: impl FnOnce(&mut Log) -> Result<(), LogError>) {
         self.commit.begin((self.clock)().mono_ms);
-        if let Err(error) = self.core.store.roll(&checkpoint, now.wall_ms) {
+        if let Err(error) = work(&mut self.core.store) {
             self.die(&error);
         }
         self.commit.end();

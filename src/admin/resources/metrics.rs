@@ -314,6 +314,11 @@ impl MetricsPage {
         let space = state.space();
         let left = space.left().saturating_sub(space.reserve);
         for (name, help, bytes) in [
+            (
+                "hookbox_log_checkpoint_bytes",
+                "Bytes of the newest complete checkpoint of the log.",
+                space.checkpoint,
+            ),
             ("hookbox_log_quota_bytes", "Bytes that the log may use.", space.quota),
             (
                 "hookbox_log_reserve_bytes",

@@ -146,6 +146,7 @@ fn log_space(
     LogSpaceView {
         segments: segments.len(),
         bytes: segments.iter().map(|segment| segment.disk_bytes).sum(),
+        checkpoint_bytes: space.checkpoint,
         quota_bytes: space.quota,
         reserve_bytes: space.reserve,
         used_bytes: space.used,

@@ -205,6 +205,10 @@ pub struct LogSpaceView {
     pub segments: usize,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Bytes of the newest complete checkpoint, the state that a start reads first.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub checkpoint_bytes: u64,
     /// Bytes that the log may take.
     pub quota_bytes: u64,
     /// Bytes of the quota that events may not take.

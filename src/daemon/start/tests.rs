@@ -40,9 +40,9 @@ fn what_is_folded_ahead_is_what_a_walk_folds() {
     fill(dir.path());
 
     let mut ahead = StateAhead::default();
-    let Recovered { log, reader, checkpoint, first_to_fold, .. } =
+    let Recovered { mut log, reader, checkpoint, first_to_fold, .. } =
         Log::open_folding(log_options(dir.path()), 1, &mut ahead).expect("opens");
-    let walked = fold(&log, &reader, checkpoint.as_deref(), first_to_fold).expect("folds");
+    let walked = fold(&mut log, &reader, checkpoint.as_deref(), first_to_fold).expect("folds");
     let ahead = ahead.complete(&log).expect("nothing is wrong with the log");
     assert!(ahead.endpoints.len() == 4 && ahead.checkpoint() == walked.checkpoint());
 }
@@ -61,12 +61,12 @@ fn records_that_are_missing_at_the_end_are_not_folded_ahead() {
     drop(open_log(dir.path(), 1));
 
     let mut ahead = StateAhead::default();
-    let Recovered { log, reader, checkpoint, first_to_fold, .. } =
+    let Recovered { mut log, reader, checkpoint, first_to_fold, .. } =
         Log::open_folding(log_options(dir.path()), 1, &mut ahead).expect("opens");
     let next = log.next_seq();
     assert!(next > 1 && ahead.is_confirmed);
     assert!(ahead.complete(&log).is_none(), "it goes on as if there had been no records");
-    let walked = fold(&log, &reader, checkpoint.as_deref(), first_to_fold).expect("folds");
+    let walked = fold(&mut log, &reader, checkpoint.as_deref(), first_to_fold).expect("folds");
     assert_eq!(walked.next_seq, next);
 }
 

@@ -5,9 +5,10 @@
 //! |---|---|---|
 //! | 1 | `chunks/` | chunks of 2 KiB, found by their keys |
 //! | 2 | `cells/` | cells that were prepared empty, so that sled writes each value once |
+//! | 3 | `cells/` | the same; a large checkpoint is written after the segment was begun |
 //!
-//! The header has the same place in both. Segments are created in format 2; one of format 1 is read
-//! and continued as it is until it is rolled.
+//! The header has the same place in all. Segments are created in format 3; an older one is read and
+//! continued as it is until it is rolled.
 
 mod candidates;
 mod cells;
@@ -19,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::cells::CellLayout;
+pub(super) use self::cells::CheckpointWriter;
 use self::chunks::ChunkLayout;
 #[cfg(test)]
 pub(super) use self::interface::Tampering;
@@ -38,11 +40,13 @@ pub(super) fn open(
 ) -> Result<Box<dyn SegmentLayout>, LogError> {
     Ok(match header.format(path)? {
         SegmentFormat::Chunks => Box::new(ChunkLayout::new(database, path, header)),
-        SegmentFormat::Cells => Box::new(CellLayout::open(database, path, header)?),
+        SegmentFormat::Cells | SegmentFormat::Gradual => {
+            Box::new(CellLayout::open(database, path, header)?)
+        }
     })
 }
 
-/// Writes the checkpoint of a segment that is being created.
+/// Writes the whole checkpoint of a segment that is being created.
 pub(super) fn write_checkpoint(
     database: &Arc<Database>,
     format: SegmentFormat,
@@ -50,12 +54,14 @@ pub(super) fn write_checkpoint(
 ) -> Result<(), LogError> {
     match format {
         SegmentFormat::Chunks => chunks::write_checkpoint(database, checkpoint),
-        SegmentFormat::Cells => cells::write_checkpoint(database, checkpoint),
+        SegmentFormat::Cells | SegmentFormat::Gradual => {
+            CheckpointWriter::new(database.clone()).write(checkpoint, usize::MAX).map(drop)
+        }
     }
 }
 
 /// Finds what is readable in the bytes of a segment's data file: in the format that its header
-/// names, or in either when there is no header any more. In a segment of one format, what looks
+/// names, or in each when there is no header any more. In a segment of one format, what looks
 /// like one of another is what somebody sent.
 pub(super) fn salvage(bytes: &[u8]) -> SalvagedFrames {
     let headers = SegmentHeader::find(bytes);
@@ -65,7 +71,7 @@ pub(super) fn salvage(bytes: &[u8]) -> SalvagedFrames {
     for format in formats.unwrap_or_else(|| vec![SegmentFormat::Chunks, SegmentFormat::Cells]) {
         found.add_all(match format {
             SegmentFormat::Chunks => chunks::salvage(bytes, &headers),
-            SegmentFormat::Cells => cells::salvage(bytes, &headers),
+            SegmentFormat::Cells | SegmentFormat::Gradual => cells::salvage(bytes, &headers),
         });
     }
     found.choose(&headers)

@@ -114,6 +114,7 @@ impl Recovery {
             gap_from: (reach > 0).then_some(1),
             created_at: self.wall_ms,
             checkpoint: &[],
+            is_gradual: false,
         };
         begin(&new, options)
     }
@@ -144,7 +145,16 @@ impl Recovery {
         let gap_from = Some(gap_from);
         let (prev, created_at) = (scan.head, self.wall_ms);
         let format = options.segment_format;
-        let new = NewSegment { format, first, prev, fold_from, gap_from, created_at, checkpoint };
+        let new = NewSegment {
+            format,
+            first,
+            prev,
+            fold_from,
+            gap_from,
+            created_at,
+            checkpoint,
+            is_gradual: false,
+        };
         let active = begin(&new, options)?;
 
         let sealed = scan.summary(segment, Some(self.wall_ms));

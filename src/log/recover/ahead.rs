@@ -69,7 +69,7 @@ fn fold_frames(
     frames: &FrameTaker<'_>,
     fold: &mut dyn FoldAhead,
 ) -> Option<Vec<u8>> {
-    let checkpoint = segment.checkpoint().ok()?;
+    let checkpoint = segment.checkpoint().ok()??;
     if !fold.begin(&checkpoint) {
         return None;
     }

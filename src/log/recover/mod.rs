@@ -111,7 +111,7 @@ fn open_once(
     // The newest is added at the end: it may turn out not to be the active one.
     recovery.add_older_segments();
     report_unverified_tail(&mut recovery, newest.as_ref(), mark)?;
-    let base = recovery.find_base(newest.as_mut());
+    let base = recovery.find_base(newest.as_mut())?;
     // Before a segment of this format is begun: earlier versions are to stay away from it.
     format.write(&options.dir)?;
     let active = recovery.choose_active(newest, base.as_ref(), mark, options)?;
@@ -131,6 +131,8 @@ fn open_once(
 
     let reader = Reader { segments: segments.clone() };
     let fold_from = base.as_ref().map_or(reader.first(), |base| base.fold_from);
+    let checkpoint = base.map(|base| base.checkpoint).filter(|bytes| !bytes.is_empty());
+    segments.checkpoint_complete(fold_from, checkpoint.as_ref().map_or(0, |c| c.len() as u64));
     let log = Log {
         active: Some(SegmentGuard::of_active(&slot, active.segment)),
         next: active.next,
@@ -139,8 +141,10 @@ fn open_once(
         watermark,
         segment_bytes: segments.gauge.space().segment,
         segment_age_ms: options.segment_age_ms,
-        fold_from,
+        pending: None,
+        checkpoint_step: options.checkpoint_step,
         needs_checkpoint: fold_from != slot.first,
+        has_gaps: slot.summary().gap_from.is_some() || !problems.is_empty(),
         poisoned: false,
         postponed_roll: None,
         slot,
@@ -154,7 +158,6 @@ fn open_once(
         ahead.confirm();
     }
 
-    let checkpoint = base.map(|base| base.checkpoint).filter(|bytes| !bytes.is_empty());
     Ok(Recovered { log, reader, checkpoint, first_to_fold: fold_from, problems })
 }
 

@@ -125,7 +125,7 @@ fn a_segment_of_format_1_is_continued_as_it_is_until_it_is_rolled() {
     let written = forward(&reader, 1);
     assert_eq!(written.len(), 10);
     drop((log, reader));
-    assert_eq!(formats(dir.path(), &[1, 5, 9]), [1, 1, 2]);
+    assert_eq!(formats(dir.path(), &[1, 5, 9]), [1, 1, 3]);
 
     let Recovered { reader, checkpoint, .. } = open_whole(dir.path());
     assert_eq!(checkpoint.as_deref(), Some(&b"more"[..]));
@@ -274,7 +274,7 @@ fn a_commit_of_too_many_frames_is_refused() {
 }
 
 #[test]
-fn the_folder_says_format_2_before_a_segment_has_it() {
+fn the_folder_says_format_3_before_a_segment_has_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let log_dir = dir.path().join("log");
     let old = Options { segment_format: SegmentFormat::Chunks, ..options(dir.path()) };
@@ -293,7 +293,7 @@ fn the_folder_says_format_2_before_a_segment_has_it() {
 
     assert!(folder::segment(&log_dir, 6).exists());
     let format = fs::read_to_string(log_dir.join("format")).expect("reads");
-    assert!(format.starts_with("{\"format\":2,"), "{format}");
+    assert!(format.starts_with("{\"format\":3,"), "{format}");
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn forged(first: Seq) -> Vec<u8> {
 
 #[test]
 fn salvage_prefers_what_was_written_to_what_was_sent() {
-    for format in [SegmentFormat::Chunks, SegmentFormat::Cells] {
+    for format in [SegmentFormat::Chunks, SegmentFormat::Cells, SegmentFormat::Gradual] {
         let dir = tempfile::tempdir().expect("a folder");
         let options = Options { segment_format: format, ..options(dir.path()) };
         let Recovered { mut log, reader, .. } = Log::open(options, 1_000).expect("opens");
@@ -387,15 +387,23 @@ fn salvage_prefers_what_was_written_to_what_was_sent() {
 
 #[test]
 fn a_header_that_was_sent_and_is_in_the_checkpoint_is_not_taken_for_that_of_the_segment() {
-    for format in [SegmentFormat::Chunks, SegmentFormat::Cells] {
+    for format in [SegmentFormat::Chunks, SegmentFormat::Cells, SegmentFormat::Gradual] {
         let dir = tempfile::tempdir().expect("a folder");
         let options = Options { segment_format: format, ..options(dir.path()) };
         let Recovered { mut log, reader, .. } = Log::open(options, 1_000).expect("opens");
         fill(&mut log, 1);
         let (first, prev, gap_from, created_at) = (2, [9; 32], None, 1);
         let checkpoint = b"forged";
-        let sent =
-            NewSegment { format, first, prev, fold_from: 2, gap_from, created_at, checkpoint };
+        let sent = NewSegment {
+            format,
+            first,
+            prev,
+            fold_from: 2,
+            gap_from,
+            created_at,
+            checkpoint,
+            is_gradual: false,
+        };
         let sent = sent.header_bytes(dir.path()).expect("encodes");
         log.roll(&sent, 1).expect("rolls");
         fill(&mut log, 3);

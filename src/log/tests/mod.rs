@@ -1,5 +1,5 @@
 //! The log as a whole, on a real folder. One file a question; what several need is in `helpers`.
-//! All but the measurements and `cells` run on segments of either format.
+//! All but the measurements, `cells` and `gradual` run on segments of the oldest format as well.
 
 mod ahead;
 mod cells;
@@ -8,6 +8,7 @@ mod commits;
 mod copies;
 mod damage;
 mod dropping;
+mod gradual;
 mod helpers;
 mod measurements;
 mod opening;
@@ -26,7 +27,7 @@ use self::helpers::{
 use super::SegmentFormat;
 
 /// The format of the segments in the tests of this module.
-const FORMAT: SegmentFormat = SegmentFormat::Cells;
+const FORMAT: SegmentFormat = SegmentFormat::NEWEST;
 
 /// The same on segments of format 1.
 #[allow(clippy::duplicate_mod, reason = "the same questions are asked of another format")]

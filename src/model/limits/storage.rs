@@ -68,6 +68,11 @@ pub const BALLAST: u64 = 8 << 20;
 pub const OPEN_BYTES: u64 = 2 << 20;
 /// Bytes that a new segment needs besides its checkpoint.
 pub const ROLL_BYTES: u64 = 1 << 20;
+/// Bytes of a checkpoint that are written with one commit, or as many as the commit has. A
+/// checkpoint of no more is written when its segment is begun.
+pub const CHECKPOINT_STEP: usize = 128 << 10;
+/// Between two writes of parts of a checkpoint while there are no commits.
+pub const CHECKPOINT_PAUSE_MS: u64 = 20;
 /// Files that a new segment consists of.
 pub const ROLL_FILES: u64 = 16;
 /// Files that a sealed segment gets when it is opened for the first time: sled's snapshot, and its

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+use super::column;
 use crate::model::Seq;
 
 /// One key.
@@ -20,14 +21,17 @@ pub(super) struct DedupeEntry {
 /// relative to their bases.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Generation {
+    #[serde(with = "column")]
     fingerprints: Vec<u64>,
+    #[serde(with = "column")]
     seqs: Vec<u32>,
+    #[serde(with = "column")]
     times_s: Vec<u32>,
     base_seq: Seq,
     base_s: u64,
     pub(super) newest_s: u64,
     /// Empty in generations that were written before contents were compared.
-    #[serde(default)]
+    #[serde(default, with = "column")]
     pub(super) checks: Vec<u32>,
 }
 

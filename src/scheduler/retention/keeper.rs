@@ -281,6 +281,11 @@ impl<'a> RetentionKeeper<'a> {
         segments: &[SegmentInfo],
     ) -> Option<RetentionWork> {
         let oldest = segments.first()?;
+        // A start needs its records until a checkpoint behind them is complete.
+        let needed_from = self.access.reader.checkpoint_before();
+        if oldest.last.is_some_and(|last| last >= needed_from) {
+            return None;
+        }
         let reason = self.reason(now, status, oldest, segments)?;
         let retirement = SegmentRetirement::of(oldest, reason)?;
 
@@ -410,6 +415,31 @@ mod tests {
             core.roll();
             core.hide_oldest();
         })
+    }
+
+    #[test]
+    fn a_segment_that_a_start_needs_stays_until_the_checkpoint_behind_it_is_complete() {
+        for is_complete in [false, true] {
+            let world = TestScheduler::new(|core| {
+                core.accept_for_held();
+                if is_complete {
+                    core.roll()
+                } else {
+                    core.roll_gradually()
+                }
+                core.accept_for_held();
+            });
+
+            let retention = Retention {
+                delivered_ms: u64::MAX,
+                delivered_bytes: Some(0),
+                ..Retention::default()
+            };
+            let mut keeper =
+                RetentionKeeper::new(&world.reader, &world.handle, &world.clock, &retention);
+            keeper.look();
+            assert_eq!(keeper.is_busy(), is_complete);
+        }
     }
 
     #[test]

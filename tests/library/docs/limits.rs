@@ -471,7 +471,12 @@ fn log() -> Vec<(&'static str, String)> {
         ),
     ];
 
+    let (step, pause) = (bytes(l::CHECKPOINT_STEP as u64), time(l::CHECKPOINT_PAUSE_MS));
     rows.extend([
+        (
+            "a checkpoint of the log",
+            format!("{step} of it are written with each commit, or every {pause} without commits"),
+        ),
         ("ballast", format!("two files of {} to {}", bytes(l::BALLAST_MIN), bytes(l::BALLAST))),
         (
             "events relocated by retention",

@@ -46,7 +46,7 @@ fn accepted(seq: u64) -> Record {
 }
 
 /// Commits the events up to this one, some in a commit of their own.
-fn commit(log: &mut Log, state: &mut State, upto: u64) {
+pub(super) fn commit(log: &mut Log, state: &mut State, upto: u64) {
     while state.next_seq <= upto {
         let first = state.next_seq;
         let mut records = vec![accepted(first)];
@@ -60,7 +60,7 @@ fn commit(log: &mut Log, state: &mut State, upto: u64) {
     }
 }
 
-fn described(state: &State) -> Value {
+pub(super) fn described(state: &State) -> Value {
     json!({ "next": state.next_seq, "events": state.counts.events })
 }
 
@@ -124,18 +124,20 @@ fn a_log_with_segments_of_both_formats_opens_reads_and_goes_on() {
     }
 }
 
-/// What tells a version that knows only format 1 to stay away, and what stays as it was.
+/// What tells a version that knows only earlier formats to stay away.
 #[test]
-fn only_new_segments_have_the_second_format() {
+fn the_folder_has_the_newest_format_from_the_first_start_on() {
     let dir = tempfile::tempdir().expect("a folder");
     unpack(FIXTURE, dir.path());
     let log = dir.path().join("log");
     let format = std::fs::read_to_string(log.join("format")).expect("reads");
     assert!(format.starts_with("{\"format\":2,"), "{format}");
 
-    let chunks = Options { segment_format: SegmentFormat::Chunks, ..options(dir.path()) };
-    let Recovered { log: open, .. } = Log::open(chunks, AT).expect("opens");
-    open.close().expect("closes");
-    let again = std::fs::read_to_string(log.join("format")).expect("reads");
-    assert_eq!(again, format, "it never becomes smaller");
+    for segment_format in [SegmentFormat::NEWEST, SegmentFormat::Chunks] {
+        let options = Options { segment_format, ..options(dir.path()) };
+        let Recovered { log: open, .. } = Log::open(options, AT).expect("opens");
+        open.close().expect("closes");
+        let again = std::fs::read_to_string(log.join("format")).expect("reads");
+        assert!(again.starts_with("{\"format\":3,"), "it never becomes smaller: {again}");
+    }
 }

@@ -15,11 +15,19 @@ use super::support::rng::Rng;
 const LIVES: [u64; 2] = [40, 30];
 /// Stored payload of a segment.
 const SEGMENT_BYTES: u64 = 60_000;
+/// Checkpoints of no more are written when their segment is begun, and larger ones with the commits
+/// behind it.
+const CHECKPOINT_STEP: usize = 10_000;
 /// Sealed segments beyond which the oldest is dropped.
 const KEPT: usize = 2;
 
 pub fn options(root: &Path) -> Options {
-    Options { dir: root.join("log"), segment_bytes: SEGMENT_BYTES, ..Options::default() }
+    Options {
+        dir: root.join("log"),
+        segment_bytes: SEGMENT_BYTES,
+        checkpoint_step: CHECKPOINT_STEP,
+        ..Options::default()
+    }
 }
 
 /// Record `seq`: as large as it says, and never the same.
@@ -56,7 +64,7 @@ pub fn record(seq: Seq) -> Record {
 /// The state before record `seq`.
 pub fn checkpoint(seq: Seq) -> Vec<u8> {
     let mut rng = Rng::new(!seq);
-    let size = 200 + rng.index(9_000);
+    let size = 200 + rng.index(60_000);
     std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size).collect()
 }
 
@@ -100,8 +108,8 @@ fn drop_oldest(log: &mut Log, reader: &Reader, note: &mut dyn FnMut(String)) {
     let segments = reader.segments();
     let sealed: Vec<_> = segments.iter().filter(|segment| segment.sealed_at.is_some()).collect();
     let [oldest, rest @ ..] = &sealed[..] else { return };
-    if rest.len() >= KEPT {
-        let last = oldest.last.expect("a sealed segment has records");
+    let last = oldest.last.expect("a sealed segment has records");
+    if rest.len() >= KEPT && last < reader.checkpoint_before() {
         // The chain vouches for the drop, as it does in the daemon.
         let vouched = log.commit(&[Record::SegmentDropped {
             first: oldest.first,

@@ -16,7 +16,7 @@
 //! its delay; rates hold within each life; no lane is ever reordered; a batch is bounded, and the
 //! same at every attempt and in every life; no attempt is burnt while the daemon knows that it is
 //! offline; an endpoint on hold is left alone; folding the durable log anew gives the live state;
-//! every prefix of the log folds, and each segment's checkpoint is what folding the one before it
+//! every prefix of the log folds, and each checkpoint is what folding from the one before it
 //! gives; every delivery that was ever owed ends, whatever retention drops and relocates,
 //! slice by slice; every delivery that the state calls delivered was taken by its receiver, in
 //! whatever form that said which it did not take; pauses, open breakers and replays hold over

@@ -227,7 +227,11 @@ impl Restraints {
                 self.moved.insert(waiting.delivery);
             }
             Record::ReplayAdvanced { replay, pause_ms, .. } => {
-                self.replay_advanced(now, *replay, *pause_ms)
+                // One whose endpoint is deleted ends at once.
+                let is_ended = *pause_ms == 0 && !state.replays.contains_key(replay);
+                if !is_ended {
+                    self.replay_advanced(now, *replay, *pause_ms);
+                }
             }
             Record::EndpointHeld { endpoint, .. } => self.change(*endpoint, ran, |e| e.held = true),
             Record::EndpointReleased { endpoint, .. } => self.released(state, ran, *endpoint),

@@ -24,7 +24,8 @@ pub struct Died;
 #[derive(Debug)]
 pub struct Token(());
 
-/// Segments of records, each with the checkpoint it begins with.
+/// Segments of records, with the checkpoints before them. Most of these are complete only some
+/// commits after their segment was begun, and never when the process dies before.
 #[derive(Debug)]
 pub struct Disk {
     segments: Vec<Segment>,
@@ -32,11 +33,15 @@ pub struct Disk {
     dropped: Vec<Segment>,
     pub fate: Fate,
     roll_at: usize,
+    /// The checkpoint that is being written into the newest segment, and in how many commits it is
+    /// complete.
+    pending: Option<(Vec<u8>, u64)>,
 }
 
 #[derive(Debug)]
 struct Segment {
     first: Seq,
+    /// Once it is complete.
     checkpoint: Option<Vec<u8>>,
     /// As they came back from their encoding, which is kept as well: a sieve looks at it.
     records: Vec<Record>,
@@ -55,6 +60,7 @@ impl Disk {
             dropped: Vec::new(),
             fate: Fate::Durable,
             roll_at,
+            pending: None,
         }
     }
 
@@ -103,29 +109,54 @@ impl Disk {
         (self.first()..from).rev().filter_map(|seq| self.read(seq).map(|record| (seq, record)))
     }
 
-    /// The oldest sealed segment's range.
+    /// The oldest sealed segment's range, unless a start needs it.
     pub fn oldest_sealed(&self) -> Option<(Seq, Seq)> {
         let oldest = self.segments.first().filter(|_| self.segments.len() > 1)?;
-        Some((oldest.first, oldest.first + oldest.records.len() as u64 - 1))
+        let last = oldest.first + oldest.records.len() as u64 - 1;
+        (last < self.base().first).then_some((oldest.first, last))
+    }
+
+    /// The segment with the newest complete checkpoint, or the first one.
+    fn base(&self) -> &Segment {
+        let newest = self.segments.iter().rev().find(|segment| segment.checkpoint.is_some());
+        newest.or(self.segments.first()).expect("there is always one")
+    }
+
+    /// What the process that died was still to write is gone with it.
+    pub fn lose_pending(&mut self) {
+        self.pending = None;
     }
 
     pub fn drop_segment(&mut self, first: Seq) {
-        assert!(self.segments.len() > 1, "the active segment is never dropped");
+        assert!(first < self.base().first, "what a start needs is never dropped");
         let at = self.segments.iter().position(|segment| segment.first == first);
         self.dropped.extend(at.map(|at| self.segments.remove(at)));
     }
 
-    /// The state as a start-up would fold it: one checkpoint and one segment.
+    /// The state as a start-up would fold it: the newest complete checkpoint and the records behind
+    /// it.
     pub fn fold(&self) -> State {
-        let active = self.segments.last().expect("there is always one");
-        let mut state = match &active.checkpoint {
+        let base = self.base();
+        let mut state = match &base.checkpoint {
             Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
             None => State::new(),
         };
-        for (seq, record) in self.refs(active.first) {
+        for (seq, record) in self.refs(base.first) {
             state.apply(seq, record).expect("what was remembered can be folded");
         }
         state
+    }
+
+    /// Writes on at the checkpoint, with a commit.
+    fn write_checkpoint(&mut self) {
+        match self.pending.take() {
+            Some((checkpoint, 0)) => {
+                let active = self.segments.last_mut().expect("there is always one");
+                active.checkpoint = Some(checkpoint);
+            }
+            Some((checkpoint, left)) => self.pending = Some((checkpoint, left - 1)),
+            None => {}
+        }
     }
 }
 
@@ -164,32 +195,27 @@ impl Disk {
         taken_up.unwrap_or_else(|| "not yet".to_owned())
     }
 
-    /// Every prefix of the log folds, and folding a segment gives the checkpoint that the next one
-    /// begins with.
+    /// Every prefix of the log folds, and folding from one checkpoint to the next gives that one.
     pub fn check_prefixes(&self) {
-        for (at, segment) in self.segments.iter().enumerate() {
-            let mut state = match &segment.checkpoint {
-                Some(bytes) => State::from_checkpoint(bytes).expect("the checkpoint reads back"),
-                None => State::new(),
+        let mut folded = None;
+        for segment in &self.segments {
+            let begun = segment.checkpoint.as_deref().map(State::from_checkpoint);
+            let begun = begun.transpose().expect("the checkpoint reads back");
+            if let (Some(begun), Some(folded)) = (&begun, &folded) {
+                assert_eq!(folded, begun, "the checkpoint before record {}", segment.first);
+            }
+
+            let is_first = segment.first == 1;
+            let Some(mut state) = begun.or(folded.take()).or(is_first.then(State::new)) else {
+                // What is before its first checkpoint has been dropped.
+                continue;
             };
             for (seq, record) in (segment.first..).zip(&segment.records) {
                 state.apply(seq, record).expect("every prefix folds");
             }
-
-            if let Some(next) = self.segments.get(at + 1) {
-                let begun = next
-                    .checkpoint
-                    .as_deref()
-                    .map(State::from_checkpoint)
-                    .expect("a checkpoint in front");
-                assert_eq!(
-                    state,
-                    begun.expect("it reads back"),
-                    "the checkpoint before record {}",
-                    next.first
-                );
-            }
+            folded = Some(state);
         }
+        assert!(folded.is_some(), "there is no state to start from");
     }
 }
 
@@ -230,21 +256,30 @@ impl Store for &mut Disk {
             active.records.push(decode(&bytes).expect("what was encoded can be decoded"));
             active.encoded.push(bytes);
         }
+        self.write_checkpoint();
         if self.fate == Fate::DiesAfter { Err(Died) } else { Ok(Token(())) }
     }
 
     fn wants_roll(&self, _wall_ms: WallMs) -> bool {
-        self.segments.last().is_some_and(|active| active.records.len() >= self.roll_at)
+        let active = self.segments.last().expect("there is always one");
+        // That of the active segment was lost with an earlier process.
+        let lacks_checkpoint = self.base().first != active.first && !active.records.is_empty();
+        self.pending.is_none() && (active.records.len() >= self.roll_at || lacks_checkpoint)
     }
 
-    fn roll(&mut self, checkpoint: &[u8], _wall_ms: WallMs) -> Result<(), Died> {
+    fn roll(&mut self, checkpoint: Vec<u8>, _wall_ms: WallMs) -> Result<(), Died> {
         let first = self.last() + 1;
         self.segments.push(Segment {
             first,
-            checkpoint: Some(checkpoint.to_vec()),
+            checkpoint: None,
             records: Vec::new(),
             encoded: Vec::new(),
         });
+        // A small one is complete at once.
+        self.pending = Some((checkpoint, first % 5 * 6));
+        if first.is_multiple_of(5) {
+            self.write_checkpoint();
+        }
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ fn a_segment_is_what_the_page_says() {
             b'H' => {
                 let (packed, crc) = bytes.split_at(bytes.len() - 4);
                 assert_eq!(number(crc), crc32fast::hash(packed) as usize, "the header's checksum");
-                assert_eq!(packed[..2], [0x99, 2], "an array of nine, and the format");
+                assert_eq!(packed[..2], [0x99, 3], "an array of nine, and the format");
                 chain = sha256(&[&chain[..], &bytes].concat());
             }
             b'F' => {

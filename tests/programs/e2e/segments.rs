@@ -291,7 +291,47 @@ fn retention_goes_by_bytes_as_well() {
     assert_eq!(daemon.json(&["log", "verify"])["ok"], true);
 }
 
-/// A roll writes the whole state down, which takes long on a slow disk: here it never ends.
+/// A state that is too large to be written when a segment is begun is written afterwards, and also
+/// when nothing comes any more.
+#[test]
+fn a_large_state_is_written_down_behind_the_roll() {
+    const ENDPOINTS: usize = 12;
+    let home = small_segments("");
+    let daemon = home.start();
+    open_source(&daemon, "in");
+    open_source(&daemon, "unused");
+    let mut rng = Rng::new(12);
+    for n in 0..ENDPOINTS {
+        let noise: String = (0..900).map(|_| format!("{:016x}", rng.next())).collect();
+        let (name, body) = (format!("large{n}"), format!("{{{{ id }}}} {noise}"));
+        quick_endpoint(
+            &daemon,
+            &name,
+            "http://127.0.0.1:9/",
+            &["--from", "unused", "--body", &body],
+        );
+    }
+
+    let checkpoint = |daemon: &Daemon| {
+        daemon.json(&["status"])["log"]["checkpoint_bytes"].as_u64().expect("a number")
+    };
+    assert_eq!(checkpoint(&daemon), 0);
+    post_noise(&daemon, "in", 30, 60_000);
+    assert!(segments(&daemon) >= 2);
+    let bytes = until("the checkpoint to be complete", SOON, || {
+        Some(checkpoint(&daemon)).filter(|bytes| *bytes > 0)
+    });
+    assert!(bytes > 150_000, "{bytes}");
+
+    daemon.kill();
+    let daemon = home.start();
+    assert_eq!(checkpoint(&daemon), bytes);
+    let listed = daemon.lines(&["endpoint", "list", "--limit", "1000"]);
+    assert_eq!(listed.len(), ENDPOINTS);
+    assert_eq!(daemon.json(&["log", "verify"])["ok"], true);
+}
+
+/// A roll creates a segment, which takes long on a slow disk: here it never ends.
 #[test]
 fn nobody_waits_for_a_roll_whose_event_is_durable() {
     let mut home = small_segments("");

@@ -1,5 +1,5 @@
-//! P-07, P-10: the daemon dies at every step of a commit, a roll, a relocation, a drop and a
-//! start.
+//! P-07, P-10: the daemon dies at every step of a commit, a roll, a checkpoint, a relocation, a
+//! drop and a start.
 //!
 //! The real daemon under load (bodies of 10 B to 60 KB, segments of 1 MiB that are rolled, and
 //! dropped a second after they were sealed, with events in them that have to be relocated) is
@@ -28,7 +28,7 @@ use crate::support::sizes::{require, size};
 use crate::support::{Daemon, Home, Receiver, SOON, Step, side_by_side, until};
 
 /// Each point, and the last time at which it is tried.
-const POINTS: [(&str, u64); 31] = [
+const POINTS: [(&str, u64); 37] = [
     ("commit.begun", 60),
     ("commit.parts", 60),
     ("commit.written", 60),
@@ -46,6 +46,12 @@ const POINTS: [(&str, u64); 31] = [
     ("roll.created>checked.written", 1),
     ("roll.sealed", 3),
     ("roll.done", 3),
+    ("checkpoint.part", 4),
+    ("checkpoint.part>commit.flushed", 2),
+    ("checkpoint.part>commit.synced", 2),
+    ("checkpoint.marked", 2),
+    ("checkpoint.marked>commit.synced", 1),
+    ("checkpoint.done", 2),
     ("relocate.gathered", 2),
     ("relocate.gathered>commit.written", 3),
     ("relocate.gathered>commit.flushed", 3),
@@ -61,6 +67,8 @@ const POINTS: [(&str, u64); 31] = [
     ("open.read", 1),
     ("open.marked", 1),
 ];
+/// Endpoints of 14 KiB: a checkpoint of two steps.
+const LARGE_ENDPOINTS: usize = 12;
 /// Deaths at a time: for the second after which segments go they only wait.
 const AT_A_TIME: usize = 3;
 
@@ -155,6 +163,7 @@ fn try_point(at: &str, seed: u64) -> Row {
         let policy = ["--from", name, "--allow-private", "--retry-base", "1h"];
         daemon.json(&[&["endpoint", "create", name, "--url", &url][..], &policy].concat());
     }
+    create_large_endpoints(&daemon, seed);
 
     let starting = at.starts_with("open.");
     let (acked, died) = if starting {
@@ -184,6 +193,20 @@ fn try_point(at: &str, seed: u64) -> Row {
         row.took = took;
     }
     row
+}
+
+/// Endpoints to which nothing goes, with templates that make the state larger than what is written
+/// when a segment is begun.
+fn create_large_endpoints(daemon: &Daemon, seed: u64) {
+    daemon.json(&["source", "create", "unused", "--verify", "none"]);
+    let mut rng = Rng::new(seed);
+    for n in 0..LARGE_ENDPOINTS {
+        let text: String = (0..900).map(|_| format!("{:016x}", rng.next())).collect();
+        let (name, body) = (format!("large{n}"), format!("{{{{ id }}}} {text}"));
+        let more = ["--from", "unused", "--allow-private", "--body", &body];
+        let url = ["endpoint", "create", &name, "--url", "http://127.0.0.1:9/"];
+        daemon.json(&[&url[..], &more].concat());
+    }
 }
 
 fn pace(bytes: u64) -> Pace {

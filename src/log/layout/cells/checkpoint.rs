@@ -8,32 +8,55 @@ use super::names::TreeName;
 use super::value::{CHECKPOINT, PART_BYTES, PayloadPart};
 use crate::log::database::Database;
 use crate::log::error::LogError;
+use crate::log::lazy_timers::LazyTimers;
 
 /// Leaves of a tree.
 const LEAVES: u16 = 64;
 
-/// Writes the checkpoint of a segment that is being created.
-pub(in crate::log::layout) fn write_checkpoint(
-    database: &Database,
-    checkpoint: &[u8],
-) -> Result<(), LogError> {
-    let mut fill: Option<TreeFill> = None;
-    let mut trees = 0;
+/// Writes a checkpoint, all of it or some parts at a time.
+pub(in crate::log) struct CheckpointWriter {
+    database: Arc<Database>,
+    /// The tree that is being filled.
+    fill: Option<TreeFill>,
+    trees: u16,
+    /// Parts that have been written.
+    parts: u32,
+}
 
-    for (number, bytes) in (0u32..).zip(checkpoint.chunks(PART_BYTES)) {
-        let value = PayloadPart { of: CHECKPOINT, number, bytes }.to_value();
-        let mut open = match fill.take().filter(|fill| fill.fits(value.len())) {
-            Some(fill) => fill,
-            None => {
-                let tree = database.tree(&TreeName::Checkpoint { number: trees }.to_bytes())?;
-                trees += 1;
-                TreeFill::new(Arc::new(tree), LEAVES)
-            }
-        };
-        open.put(database, &value)?;
-        fill = Some(open);
+impl CheckpointWriter {
+    pub fn new(database: Arc<Database>) -> Self {
+        Self { database, fill: None, trees: 0, parts: 0 }
     }
-    Ok(())
+
+    /// Writes the next parts of the checkpoint, of so many bytes together, and at least one;
+    /// durable only after a sync. Returns how many of its bytes are written by now.
+    pub fn write(&mut self, checkpoint: &[u8], bytes: usize) -> Result<usize, LogError> {
+        let _timers = LazyTimers::begin();
+        let written = self.written();
+        let rest = checkpoint.get(written..).unwrap_or_default();
+
+        for bytes in rest.chunks(PART_BYTES).take(bytes.div_ceil(PART_BYTES).max(1)) {
+            let value = PayloadPart { of: CHECKPOINT, number: self.parts, bytes }.to_value();
+            let mut open = match self.fill.take().filter(|fill| fill.fits(value.len())) {
+                Some(fill) => fill,
+                None => self.begin_tree()?,
+            };
+            open.put(&self.database, &value)?;
+            self.fill = Some(open);
+            self.parts += 1;
+        }
+        Ok(self.written().min(checkpoint.len()))
+    }
+
+    fn written(&self) -> usize {
+        (self.parts as usize).saturating_mul(PART_BYTES)
+    }
+
+    fn begin_tree(&mut self) -> Result<TreeFill, LogError> {
+        let tree = self.database.tree(&TreeName::Checkpoint { number: self.trees }.to_bytes())?;
+        self.trees += 1;
+        Ok(TreeFill::new(Arc::new(tree), LEAVES))
+    }
 }
 
 /// Reads the checkpoint, as far as its parts are there.

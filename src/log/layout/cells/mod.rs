@@ -1,4 +1,4 @@
-//! Format 2: values in cells that were prepared empty, so that sled writes each value once.
+//! Formats 2 and 3: values in cells that were prepared empty, so that sled writes each value once.
 //!
 //! sled writes a page anew when its eleventh part comes, and both halves of a leaf of more than 16
 //! entries. So a leaf gets its nine keys before its values, with empty values, which is when sled
@@ -28,5 +28,5 @@ mod trees;
 mod value;
 
 pub(super) use self::cell_layout::CellLayout;
-pub(super) use self::checkpoint::write_checkpoint;
+pub(in crate::log) use self::checkpoint::CheckpointWriter;
 pub(super) use self::salvage::salvage;

@@ -256,6 +256,7 @@ impl World {
     fn begin_life(&mut self) -> Disk {
         let mut disk = std::mem::replace(&mut self.disk, Disk::new(1));
         disk.fate = Fate::Durable;
+        disk.lose_pending();
         // The box may have been off for a while, and its wall clock may say anything.
         self.now = Now { mono_ms: 0, wall_ms: self.jumped_wall() };
         self.busy = BUSY[self.rng.random_range(0..BUSY.len())];
