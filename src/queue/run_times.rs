@@ -106,8 +106,8 @@ mod tests {
         now.mono_ms = 5;
         world.queue = Queue::new(state, 1, now);
         world.now = now;
-        world.accept("{}");
         world.pass(1_000);
+        world.accept("{}");
         assert_eq!(oldest(&world.queue, world.now), accepted_at);
     }
 }
