@@ -98,8 +98,7 @@ pub struct State {
     /// Damage of the log that the operator has acknowledged.
     #[serde(default)]
     pub acknowledged: AcknowledgedDamage,
-    /// Records that were missing while this state was being folded: what they held is not known, so
-    /// those behind them may be about what is not known either. Empty once the fold is over.
+    /// Records that were missing while this state was folded: what they held is not known.
     #[serde(skip)]
     pub(super) unfolded: RoaringTreemap,
     /// What is counted over all endpoints; see `totals`.

@@ -89,8 +89,8 @@ const PROTOCOL_NAMES: &[&str] = &[
     "RetryingQuery", "StatusQuery", "WorstQuery",
     // What they hold, and what is answered.
     "Accepted", "AcknowledgedDamage", "Candidates", "DeliveriesChanged", "DeliverySnapshot",
-    "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "GoneRecords", "ImportedDead",
-    "ImportedEvent", "input", "Keys", "left_out", "NewEvent", "Orphans", "OWN_SOURCE", "Refusal",
+    "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "GoneRecords",
+    "ImportedDead", "ImportedEvent", "input", "Keys", "left_out", "NewEvent", "Orphans", "OWN_SOURCE", "Refusal",
     "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints",
     // Reports.
     "Action", "Input",
