@@ -34,6 +34,13 @@ fn lives(pid: u32) -> bool {
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
+/// Whether all threads of a process are stopped.
+fn stands_still(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten();
+    let stats = threads.map(|thread| std::fs::read_to_string(thread.path().join("stat")));
+    stats.flatten().all(|stat| stat.contains(") T "))
+}
+
 /// A daemon whose endpoint runs a command that lasts. When it runs again it notes in `beside` what
 /// of the first time goes on, and ends.
 fn with_lasting_command(home: &mut Home) -> (Daemon, Processes) {
@@ -93,17 +100,23 @@ fn a_command_dies_with_its_helper() {
     assert_eq!(error, "ended by signal 9 with its helper");
 }
 
+/// Kills the daemon and the helper so that neither can do anything about the other's end.
+fn kill_both(daemon: Daemon, processes: &Processes) {
+    daemon.signal(Signal::STOP);
+    // One of its threads sees the signal, and has to tell the others.
+    until("the daemon to stand still", SOON, || stands_still(daemon.pid()).then_some(()));
+    signal(processes.helper(), Signal::KILL);
+    until("the helper to be gone", SOON, || (!lives(processes.helper())).then_some(()));
+    daemon.kill();
+    assert!(processes.are_alive(), "nobody has ended them");
+}
+
 /// Nobody is left who could end it then but the next daemon.
 #[test]
 fn a_command_whose_helper_and_daemon_are_killed_dies_at_the_next_start() {
     let mut home = Home::new();
     let (daemon, processes) = with_lasting_command(&mut home);
-    // It sees nothing of what happens.
-    signal(processes.helper(), Signal::STOP);
-    daemon.kill();
-    signal(processes.helper(), Signal::KILL);
-    until("the helper to be gone", SOON, || (!lives(processes.helper())).then_some(()));
-    assert!(processes.are_alive(), "nobody has ended them");
+    kill_both(daemon, &processes);
 
     let daemon = home.start();
     daemon.await_count("delivered", 1);
@@ -116,10 +129,7 @@ fn a_command_whose_helper_and_daemon_are_killed_dies_at_the_next_start() {
 fn what_a_command_left_behind_is_ended_by_a_daemon_that_runs_none() {
     let mut home = Home::new();
     let (daemon, processes) = with_lasting_command(&mut home);
-    signal(processes.helper(), Signal::STOP);
-    daemon.kill();
-    signal(processes.helper(), Signal::KILL);
-    until("the helper to be gone", SOON, || (!lives(processes.helper())).then_some(()));
+    kill_both(daemon, &processes);
 
     home.write("hookbox.toml", "");
     let _daemon = home.start();
