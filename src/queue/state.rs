@@ -161,7 +161,6 @@ impl State {
         // A large one does not grow step by step, for which all of it would be copied.
         let mut bytes = Vec::with_capacity(self.checkpoint_size());
         bytes.push(CHECKPOINT_VERSION);
-
         rmp_serde::encode::write(&mut bytes, self).expect("the state serializes into memory");
         bytes
     }
