@@ -156,7 +156,7 @@ impl Writer {
         let _durable = self.log.commit(&self.records).expect("it commits");
         self.records.clear();
         if self.log.wants_roll(self.now) {
-            self.log.roll(&self.state.checkpoint(), self.now).expect("it rolls");
+            self.log.roll(self.state.checkpoint(), self.now).expect("it rolls");
         }
     }
 

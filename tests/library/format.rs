@@ -186,7 +186,7 @@ fn write(
     let first = story([0; 32]).remove(0);
     commit(&mut log, &mut state, &first);
     let head = reader.head();
-    log.roll(&state.checkpoint(), AT).expect("rolls");
+    log.roll(state.checkpoint(), AT).expect("rolls");
     for records in story(head.hash).split_off(1) {
         // Several commits, so that the chain has several links.
         records.chunks(7).for_each(|some| commit(&mut log, &mut state, some));

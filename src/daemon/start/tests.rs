@@ -28,7 +28,7 @@ fn fill(dir: &Path) {
         let endpoint = Endpoint::new(name, "http://app.example/");
         ask(&mut log, &mut queue, CreateEndpoint(Box::new(endpoint)));
         if name == "b" {
-            log.roll(&queue.state().checkpoint(), 1).expect("rolls");
+            log.roll(queue.state().checkpoint(), 1).expect("rolls");
         }
     }
     ask(&mut log, &mut queue, HoldEndpoint { name: "a".into() });

@@ -129,12 +129,12 @@ mod tests {
     use crate::model::{DeliveryId, Endpoint, EndpointId, Outcome, Seq};
     use crate::queue::testing::{TestQueue, report};
 
-    fn dead_world(endpoints: usize, events: usize) -> (TestQueue, Vec<Seq>) {
+    fn dead_world(endpoints: EndpointId, events: usize) -> (TestQueue, Vec<Seq>) {
         let named = |n| Endpoint::new(format!("e{n}"), "http://app.example/");
         let mut world = TestQueue::new((0..endpoints).map(named));
         let seqs: Vec<Seq> = (0..events).map(|_| world.accept("{}").seq).collect();
         for seq in &seqs {
-            for endpoint in 1..=endpoints as EndpointId {
+            for endpoint in 1..=endpoints {
                 let refused = report(world.now, Outcome::Refused);
                 world.finish(DeliveryId { seq: *seq, endpoint }, refused);
             }

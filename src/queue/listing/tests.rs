@@ -16,13 +16,17 @@ use crate::record::{DeadLetter, Record};
 const NOW: Now = Now { mono_ms: 1_000, wall_ms: 1_800_000_000_000 };
 const DEAD: u64 = 1_000_000;
 
+fn endpoints() -> u32 {
+    u32::try_from(limits::ENDPOINTS).expect("a small number")
+}
+
 /// As many endpoints as there may be, every other of them deleted, and a million dead letters.
 fn world() -> State {
     let mut state = State::new();
     let mut source = Source::new("in", "none");
     source.id = 1;
     follow(&mut state, Record::SourceSet { source: Box::new(source) });
-    for id in 1..=limits::ENDPOINTS as u32 {
+    for id in 1..=endpoints() {
         let mut endpoint = Endpoint::new(format!("e{id}"), "http://app.example/");
         endpoint.id = id;
         follow(&mut state, Record::EndpointSet { endpoint: Box::new(endpoint) });
@@ -30,7 +34,7 @@ fn world() -> State {
 
     let event = Arc::new(event());
     for n in 0..DEAD {
-        let endpoint = 1 + (n % limits::ENDPOINTS as u64) as u32;
+        let endpoint = 1 + u32::try_from(n % u64::from(endpoints())).expect("a small number");
         let (event, fan_out) = (Arc::clone(&event), vec![endpoint]);
         let beside = Default::default();
         let accepted = Record::EventAccepted { event, dedupe: None, fan_out, beside, ran_ms: 0 };
@@ -46,7 +50,7 @@ fn world() -> State {
         };
         follow(&mut state, Record::DeliveryDied { dead });
     }
-    for endpoint in (1..=limits::ENDPOINTS as u32).step_by(2) {
+    for endpoint in (1..=endpoints()).step_by(2) {
         follow(&mut state, Record::EndpointDeleted { endpoint, at: NOW.wall_ms });
     }
     state

@@ -28,23 +28,23 @@ pub(super) fn write_fixture() {
     state.apply(1, &start).expect("follows");
     let _durable = log.commit(&[start]).expect("commits");
     commit(&mut log, &mut state, 8);
-    log.roll(&state.checkpoint(), AT).expect("rolls");
+    log.roll(state.checkpoint(), AT).expect("rolls");
     commit(&mut log, &mut state, 12);
     log.close().expect("closes");
 
     let Recovered { mut log, .. } = Log::open(options(dir.path()), AT).expect("opens");
     commit(&mut log, &mut state, 16);
-    log.roll(&state.checkpoint(), AT).expect("rolls");
+    log.roll(state.checkpoint(), AT).expect("rolls");
     commit(&mut log, &mut state, 24);
     log.close().expect("closes");
 
     let in_steps = Options { checkpoint_step: 100, ..options(dir.path()) };
     let Recovered { mut log, reader, .. } = Log::open(in_steps, AT).expect("opens");
-    log.roll(&state.checkpoint(), AT).expect("rolls");
+    log.roll(state.checkpoint(), AT).expect("rolls");
     assert!(log.is_writing_checkpoint());
     commit(&mut log, &mut state, 40);
     assert!(!log.is_writing_checkpoint());
-    log.roll(&state.checkpoint(), AT).expect("rolls");
+    log.roll(state.checkpoint(), AT).expect("rolls");
     assert!(log.is_writing_checkpoint());
 
     // It ends here.
@@ -74,7 +74,7 @@ fn a_log_with_gradual_checkpoints_opens_folds_and_goes_on() {
     assert!(log.wants_roll(AT));
 
     commit(&mut log, &mut state, 48);
-    log.roll(&state.checkpoint(), AT).expect("rolls");
+    log.roll(state.checkpoint(), AT).expect("rolls");
     commit(&mut log, &mut state, 56);
     let head = reader.head();
     let expect = Expect { seq: Some(head.seq), head: head.hash };

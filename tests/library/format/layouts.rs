@@ -85,7 +85,7 @@ pub(super) fn write_fixture() {
     for upto in [16, 24, 40] {
         commit(&mut log, &mut state, upto);
         if upto < 40 {
-            log.roll(&state.checkpoint(), AT).expect("rolls");
+            log.roll(state.checkpoint(), AT).expect("rolls");
         }
     }
     let head = reader.head();
@@ -112,7 +112,7 @@ fn a_log_with_segments_of_both_formats_opens_reads_and_goes_on() {
     );
 
     commit(&mut log, &mut state, 48);
-    log.roll(&state.checkpoint(), AT).expect("rolls");
+    log.roll(state.checkpoint(), AT).expect("rolls");
     commit(&mut log, &mut state, 56);
     let report = reader.verify_expecting(expect(reader.head()), &mut |_| {});
     assert!(report.ok, "{report:?}");
