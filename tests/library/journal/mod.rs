@@ -287,7 +287,7 @@ fn try_state(disk: &Disk, cut: Cut, rng: &mut Rng, promised: Promised, go_on: bo
     let mut log = Log::open(script::options(home.path()), 2).expect("it was opened before").log;
     let next = log.next_seq();
     let committed = log.commit(&[script::record(next)]).expect("it goes on");
-    log.roll(&script::checkpoint(next + 1), 3).expect("it rolls");
+    log.roll(script::checkpoint(next + 1), 3).expect("it rolls");
     log.close().expect("it closes");
     look(home.path(), Promised { acked: committed.last, ..promised })
 }

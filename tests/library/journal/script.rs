@@ -88,7 +88,7 @@ pub fn play(root: &Path, notes: &Path) {
             let committed = log.commit(&records).expect("it commits");
             note(format!("acked {}", committed.last));
             if log.wants_roll(number) {
-                log.roll(&checkpoint(log.next_seq()), number).expect("it rolls");
+                log.roll(checkpoint(log.next_seq()), number).expect("it rolls");
             }
             if number % 16 == 15 {
                 // Readers open sealed segments, in which sled then writes.
