@@ -90,8 +90,8 @@ const PROTOCOL_NAMES: &[&str] = &[
     // What they hold, and what is answered.
     "Accepted", "AcknowledgedDamage", "Candidates", "DeliveriesChanged", "DeliverySnapshot",
     "EndpointActivity", "EndpointSnapshot", "EventSnapshot", "Explanation", "GoneRecords",
-    "ImportedDead", "ImportedEvent", "input", "Keys", "left_out", "NewEvent", "Orphans", "OWN_SOURCE", "Refusal",
-    "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints",
+    "ImportedDead", "ImportedEvent", "input", "Keys", "left_out", "NewEvent", "Orphans",
+    "OWN_SOURCE", "Refusal", "RetrySnapshot", "Revive", "Status", "WaitReason", "WorstEndpoints",
     // Reports.
     "Action", "Input",
 ];
