@@ -17,6 +17,16 @@ fn main() {
     if is_optimized && is_own_linker {
         println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
     }
+    if is_own_linker && is_dist() {
+        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+    }
+}
+
+/// Whether this is the profile `dist`, after which cargo names the folder of what it builds. A
+/// panic ends its programs without unwinding, and there are no names for a backtrace, so that the
+/// index of stack frames is of no use: 140 KB.
+fn is_dist() -> bool {
+    std::path::Path::new(&variable("OUT_DIR")).iter().any(|folder| folder == "dist")
 }
 
 fn variable(name: &str) -> String {
