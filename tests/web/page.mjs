@@ -247,7 +247,7 @@ async function hostileEvent() {
 
 /** Of a long body the page reads the beginning, and saves all. */
 async function longBody() {
-  await stage.ctl("source", "create", "big", "--verify", "none");
+  await stage.ctl("source", "create", "big", "--verify", "none", "--max-body", "4MiB");
   const size = 3 << 20;
   const id = await stage.send("big", `{"text":"${"x".repeat(size - 11)}"}`,
     { "content-type": "application/json" });
