@@ -345,6 +345,9 @@ impl State {
         if let Some(dead_letter_seq) = dead_letter_seq {
             self.dead_letter_seqs.remove(dead_letter_seq);
         }
+        if in_stream {
+            self.position_records.insert(seq);
+        }
 
         let endpoint = self.remembered(seq, delivery.endpoint)?;
         let was_dead = endpoint.dead.remove(delivery.seq);

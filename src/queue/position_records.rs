@@ -1,6 +1,6 @@
-//! The records that hold positions of streams for others, which retention has dropped. Deliveries
-//! that replays have made are listed there when their own records are gone, also when they have
-//! ended, so that lists of what has ended have to know these records.
+//! The records that hold positions of streams for others, which retention has dropped, or for
+//! deliveries that were asked for again. Deliveries are listed there when their own records are
+//! gone, also when they have ended, so that lists of what has ended have to know these records.
 
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
