@@ -1,5 +1,6 @@
 //! The rules for the values of a configuration.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Config, Listen, RetentionConfig, parse_listen};
@@ -81,15 +82,15 @@ impl Config {
                     return Err(("listen", what));
                 }
             }
-            if let Some((other, _)) = before.iter().find(|(_, other)| meets(other, &listen)) {
-                let what = format!(
-                    "'{address}' and '{other}' are the same port of this machine: choose another \
-                     port, or leave one of them out"
-                );
-                return Err(("listen", what));
-            }
-            if before.iter().any(|(_, other)| is_same_place(other, &listen)) {
-                let what = format!("'{address}' is given twice: each address can have one entry");
+            let taken = before.iter().find(|(_, other)| is_same_place(other, &listen));
+            if let Some((other, _)) = taken {
+                let what = match *other == address {
+                    true => format!("'{address}' is given twice: each address can have one entry"),
+                    false => format!(
+                        "'{address}' and '{other}' are the same port of this machine: choose \
+                         another port, or leave one of them out"
+                    ),
+                };
                 return Err(("listen", what));
             }
             before.push((address, listen));
@@ -106,9 +107,7 @@ impl Config {
         };
         for text in &self.listen {
             let Ok(Listen::Tcp { address, .. }) = parse_listen(text) else { continue };
-            let (own, other) = (metrics.ip(), address.ip());
-            let meets = own == other || own.is_unspecified() || other.is_unspecified();
-            if metrics.port() == address.port() && meets {
+            if shares_port(metrics, address) {
                 let what = format!(
                     "{metrics} is taken by '{text}' of listen, which receives webhooks: choose \
                      another port"
@@ -189,29 +188,23 @@ impl Config {
     }
 }
 
-/// Whether one of the two is all addresses of a kind, and the other one of these.
-fn meets(one: &Listen, other: &Listen) -> bool {
-    let (Listen::Tcp { address: one, .. }, Listen::Tcp { address: other, .. }) = (one, other)
-    else {
-        return false;
-    };
-    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one != other
-        && one.port() == other.port()
-        && one.port() != 0
-        && is_any
-        && one.is_ipv4() == other.is_ipv4()
-}
-
-/// Whether only one of the two can be listened on. Port 0 is another one each time.
+/// Whether only one of the two can be listened on. All addresses of IPv6 are all of IPv4, too, or
+/// not, as the system is configured: that shows when they are listened on.
 fn is_same_place(one: &Listen, other: &Listen) -> bool {
     match (one, other) {
         (Listen::Tcp { address: one, .. }, Listen::Tcp { address: other, .. }) => {
-            one == other && one.port() != 0
+            one.is_ipv4() == other.is_ipv4() && shares_port(*one, *other)
         }
         (Listen::Unix(one), Listen::Unix(other)) => one == other,
         _ => false,
     }
+}
+
+/// Whether one of two sockets is in the other's way. Port 0 is another one each time.
+fn shares_port(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_same =
+        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && is_same
 }
 
 /// The kernel knows sockets by paths of so many bytes, and clients can name no longer ones.

@@ -27,3 +27,20 @@ pub fn differing_keys(one: &Config, other: &Config) -> Vec<String> {
     }
     keys
 }
+
+#[cfg(test)]
+mod tests {
+    use super::differing_keys;
+    use crate::config::{Bytes, Config};
+
+    #[test]
+    fn keys_are_named_with_their_sections() {
+        let one = Config::default();
+        let mut other = one.clone();
+        assert_eq!(differing_keys(&one, &other), Vec::<String>::new());
+        other.listen.push("127.0.0.1:1".to_owned());
+        other.log.quota = Some(Bytes(1 << 30));
+        other.limits.connections += 1;
+        assert_eq!(differing_keys(&one, &other), ["listen", "log.quota", "limits.connections"]);
+    }
+}

@@ -51,6 +51,17 @@ fn errors_name_file_line_and_fix() {
             .expect_err("no proxies")
             .contains("trusted_proxies")
     );
+    for (taken, says) in [
+        ("\"127.0.0.1:1\", \"127.0.0.1:1\"", "is given twice"),
+        ("\"0.0.0.0:1\", \"127.0.0.1:1\"", "are the same port"),
+        ("\"[::1]:1\", \"[::]:1\"", "are the same port"),
+    ] {
+        let why = parse(&format!("listen = [{taken}]")).expect_err("taken");
+        assert!(why.contains(says), "{why}");
+    }
+    parse("listen = [\"0.0.0.0:1\", \"127.0.0.1:2\", \"[::]:1\"]").expect("each has its own");
+    let shown = parse("[outbound]\nproxy = \"http://***@p.example:1\"\n").expect_err("struck out");
+    assert!(shown.starts_with("hookbox.toml:2: outbound.proxy: its user and password"), "{shown}");
     assert!(
         parse("listen = [\"ftp://127.0.0.1:1\"]").expect_err("no such scheme").contains("tls://")
     );

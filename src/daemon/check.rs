@@ -108,15 +108,20 @@ fn unwritable_data(data: &Path) -> Option<String> {
 /// where a daemon answers.
 fn taken_socket(socket: &Path) -> Result<Option<String>, String> {
     let path = socket.display();
-    match socket.symlink_metadata() {
-        Ok(found) if !found.file_type().is_socket() => {
+    match () {
+        () if is_something_else(socket) => {
             Err(format!("admin_socket: {path} is there and is no socket: choose another path"))
         }
-        Ok(_) if UnixStream::connect(socket).is_ok() => {
+        () if UnixStream::connect(socket).is_ok() => {
             Ok(Some(format!("admin_socket: a daemon answers at {path}: only one can run there")))
         }
-        Ok(_) | Err(_) => Ok(None),
+        () => Ok(None),
     }
+}
+
+/// Whether something stands there that no socket may take the place of.
+fn is_something_else(socket: &Path) -> bool {
+    socket.symlink_metadata().is_ok_and(|found| !found.file_type().is_socket())
 }
 
 /// The folder of the admin socket, which the daemon does not make unless it belongs to the data
@@ -169,7 +174,7 @@ fn cannot_bind(key: &str, address: SocketAddr) -> Option<String> {
 /// A Unix socket of `listen` in whose place something else stands, or whose folder is missing: the
 /// daemon does not make it.
 fn cannot_make(socket: &Path) -> Option<String> {
-    if socket.symlink_metadata().is_ok_and(|found| !found.file_type().is_socket()) {
+    if is_something_else(socket) {
         let path = socket.display();
         return Some(format!(
             "listen: unix:{path} cannot be made: what is there is no socket: choose another path"
@@ -221,7 +226,7 @@ pub fn policy(config: &Config) -> OutboundPolicy {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::missing_socket_folder;
+    use super::{cannot_make, missing_socket_folder, taken_socket};
     use crate::config::Config;
 
     /// What is said of this socket, beside this data folder.
@@ -230,6 +235,21 @@ mod tests {
         missing_socket_folder(&config).map_err(|what| {
             assert!(what.starts_with("admin_socket: the folder "), "{what}");
         })
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_socket_is_found() {
+        let home = tempfile::tempdir().expect("a folder");
+        let (file, free) = (home.path().join("file"), home.path().join("free"));
+        std::fs::write(&file, "").expect("written");
+        assert!(taken_socket(&file).is_err() && taken_socket(home.path()).is_err());
+        assert_eq!(taken_socket(&free), Ok(None));
+        assert!(cannot_make(&file).is_some() && cannot_make(&free).is_none());
+
+        let _daemon = std::os::unix::net::UnixListener::bind(&free).expect("a socket");
+        let note = taken_socket(&free).expect("no error").expect("a note");
+        assert!(note.contains("a daemon answers at"), "{note}");
+        assert!(cannot_make(&free).is_none(), "it is replaced when nobody answers");
     }
 
     #[test]

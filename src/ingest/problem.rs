@@ -311,7 +311,7 @@ impl IngestProblem {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{IngestProblem, Rate, Refusal};
+    use super::{IngestProblem, ProviderAnswer, Rate, Refusal};
     use crate::ingest::verify::REFUSAL_KINDS;
 
     /// The texts in quotes that are short stable words.
@@ -332,6 +332,21 @@ mod tests {
         let kinds = words(code(include_str!("preamble.rs"))).chain(here);
         let kinds: BTreeSet<&str> = kinds.chain(REFUSAL_KINDS.iter().copied()).collect();
         assert_eq!(rows, kinds);
+    }
+
+    #[test]
+    fn what_cannot_be_checked_is_a_problem_document_that_asks_to_try_again() {
+        for kind in ["settings", "no-keys", "unknown-key"] {
+            let again = Some(ProviderAnswer::try_again());
+            let answer = IngestProblem::unproven(kind, "no key".into(), again).answer();
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            assert!(answer.status == 503 && text.contains("try again later"), "{kind}: {text}");
+            let retry = ("retry-after".to_owned(), "30".to_owned());
+            assert!(answer.headers.contains(&retry), "{answer:?}");
+        }
+        let own = ProviderAnswer::empty(403);
+        let answer = IngestProblem::unproven("mismatch", "no".into(), Some(own.clone())).answer();
+        assert_eq!(answer, own, "what a provider insists on");
     }
 
     #[test]

@@ -163,11 +163,22 @@ pub fn weak_secret(endpoint: &Endpoint) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SigningKey, generate_secret, signature};
+    use super::{Endpoint, SigningKey, generate_secret, signature, weak_secret};
     use crate::model::TimedSecret;
 
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    #[test]
+    fn a_short_secret_is_weak_and_a_reference_is_not_looked_at() {
+        for (secret, is_weak) in
+            [(SECRET, false), ("whsec_AA==", true), ("env:WEAK", false), ("whsk_AA==", false)]
+        {
+            let mut endpoint = Endpoint::new("app", "http://app.example/");
+            endpoint.secrets = vec![TimedSecret::current(secret)];
+            assert_eq!(weak_secret(&endpoint).is_some(), is_weak, "{secret}");
+        }
+    }
     /// A key pair that the Standard Webhooks and Svix projects publish in their tests.
     const PRIVATE: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
 

@@ -135,6 +135,7 @@ impl Home {
     pub fn run_daemon(&self, args: &[&str]) -> Done {
         let mut command = program(&built("hookboxd"));
         command.current_dir(self.path()).args(args);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         finish(command, None)
     }
 }

@@ -2,12 +2,11 @@
 //! files without a daemon.
 
 use super::configured::Configured;
+use super::kept::is_struck_out;
 use super::wording::in_files;
-use crate::api::Spec;
 use crate::api::apply::{ConfigurationSet, Entry};
 use crate::api::spec::given_keys;
-use crate::model::secret::HIDDEN;
-use crate::model::{Endpoint, REDACTED, Source};
+use crate::model::{Endpoint, Source};
 
 /// Checks each entry alone. What is struck out of one is put back from what is configured, and so
 /// is not looked at.
@@ -21,15 +20,10 @@ pub fn check_entries(set: &ConfigurationSet) -> Result<(), String> {
 
 fn check<T: Configured>(name: &str, entry: &Entry<T::Settings>) -> Result<(), String> {
     let mut one = T::plain(name);
-    let taken = match is_struck_out(&entry.settings) {
+    let taken = match given_keys(&entry.settings).values().any(is_struck_out) {
         true => Ok(()),
         false => one.take(entry.settings.clone()),
     };
     let checked = taken.and_then(|()| one.take_secrets(&entry.settings, None, 0));
     checked.map_err(|why| format!("{}.{name}: {}", T::NOUN, in_files(&why)))
-}
-
-fn is_struck_out(settings: &impl Spec) -> bool {
-    let text = serde_json::Value::Object(given_keys(settings)).to_string();
-    text.contains(REDACTED) || text.contains(HIDDEN)
 }

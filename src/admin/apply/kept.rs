@@ -82,7 +82,7 @@ fn put_back_members(
 
 /// Whether a part of the value looks as what is struck out does: of a header, a login, a parameter
 /// of a URL, a member.
-fn is_struck_out(value: &Value) -> bool {
+pub(super) fn is_struck_out(value: &Value) -> bool {
     match value {
         Value::String(text) => {
             text.contains(HIDDEN)

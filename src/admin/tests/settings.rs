@@ -206,6 +206,24 @@ async fn a_key_that_is_given_twice_is_refused() {
 }
 
 #[tokio::test]
+async fn what_would_have_no_effect_or_another_one_is_refused() {
+    let world = AdminWorld::new();
+    for (method, path, body) in [
+        ("GET", "/v1/tail?limit=1001", ""),
+        ("GET", "/v1/events?since=1h&until=2h", ""),
+        ("GET", "/v1/deliveries?since=1h&until=2h", ""),
+        ("GET", "/v1/sources?verify=nope", ""),
+        ("POST", "/v1/endpoints/app/hold", "garbage"),
+        ("POST", "/v1/endpoints/app/release", r#"{"x": 1}"#),
+        ("POST", "/v1/dlq/retry", r#"{"all": true, "endpoint": "app"}"#),
+    ] {
+        let (status, why) = world.text(method, path, body).await;
+        assert_eq!(status, 400, "{method} {path}: {why}");
+    }
+    assert_eq!(world.text("GET", "/v1/events?since=2h&until=1h", "").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_secret_that_is_given_again_is_listed_once() {
     let world = AdminWorld::new();
     let body = json!({"name": "shop", "verify": "github", "secret": "one-secret"});

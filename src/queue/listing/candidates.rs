@@ -394,6 +394,29 @@ mod tests {
         assert_eq!(of(Some("#7"), DeliveryState::Cancelled), None, "it may stand anywhere");
     }
 
+    /// It died, was asked for again in an ordered stream, and was put away there.
+    #[test]
+    fn what_was_asked_for_again_is_a_candidate_where_it_stands_when_it_has_ended() {
+        let (mut world, [first, _]) = world();
+        let delivery = DeliveryId { seq: first, endpoint: 2 };
+        let retried = world.queue.state().next_seq;
+        world.remember(Record::DeliveryRetried {
+            delivery,
+            at: 1,
+            dead_letter_seq: None,
+            event: first,
+            attempts: 1,
+            last: 0,
+            in_stream: true,
+            ran_ms: 1,
+        });
+        world.input(CancelDeliveries { deliveries: vec![delivery] });
+
+        let found = candidates(&world.queue, &world, DeliveryState::Cancelled);
+        assert!(found.contains(retried), "{found:?}");
+        assert!(found.len() < 10, "not all records: {found:?}");
+    }
+
     #[test]
     fn records_that_hold_positions_of_replays_are_candidates_when_these_have_ended() {
         let (mut world, [first, second]) = world();

@@ -15,6 +15,20 @@ fn with_dead(daemon: &Daemon, receiver: &Receiver, count: usize) {
 }
 
 #[test]
+fn dead_letters_of_a_deleted_endpoint_are_spoken_of_and_a_retry_of_them_is_refused() {
+    let home = Home::new();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    with_dead(&daemon, &receiver, 2);
+
+    let deleted = daemon.done(&["endpoint", "delete", "app"]).stdout;
+    assert!(deleted.contains("2 dead letters stay and cannot be retried any more"), "{deleted}");
+    let retried = daemon.ctl().run(&["dlq", "retry", "--endpoint", "app"]).expect(1);
+    assert!(retried.stdout.contains("Retried: 0 of 2"), "{}", retried.stdout);
+    daemon.ctl().run(&["dlq", "retry", "--endpoint", "app", "--dry-run"]).expect(0);
+}
+
+#[test]
 fn a_dead_letter_is_retried_and_delivered() {
     let home = Home::new();
     let daemon = home.start();

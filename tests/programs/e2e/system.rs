@@ -249,3 +249,15 @@ fn scripts_for_shells_and_manual_pages_need_no_daemon() {
     let keys = fs::read_to_string(folder.join("man5/hookbox.toml.5")).expect("a page");
     assert!(keys.contains("segment_size") && keys.contains("SS [retention]"), "{keys}");
 }
+
+#[test]
+fn a_wrong_value_of_a_variable_names_the_variable() {
+    let mut home = Home::new();
+    home.environment.push(("HOOKBOX_LISTEN".to_owned(), "nowhere".to_owned()));
+    home.args.clear();
+    let refused = home.run_daemon(&["--check"]).expect(64);
+    assert!(refused.stderr.contains("HOOKBOX_LISTEN"), "{}", refused.stderr);
+    // Given as an option as well, that one is wrong.
+    let refused = home.run_daemon(&["--check", "--listen", "nowhere"]).expect(64);
+    assert!(!refused.stderr.contains("HOOKBOX_LISTEN"), "{}", refused.stderr);
+}
