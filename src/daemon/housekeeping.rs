@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::notices::{self, DiskNotice, RefusalWatch};
+use super::refusal_mark::RefusalMark;
 use crate::ingest::{Fetch, Ingest};
 use crate::model::Source;
 use crate::outbound::Outbound;
@@ -35,6 +36,7 @@ pub async fn run(
     outbound: Arc<Outbound>,
     handle: Handle,
     clock: Clock,
+    mut mark: RefusalMark,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut changes = handle.directory_changes();
@@ -62,6 +64,7 @@ pub async fn run(
         if let Some(change) = disk_change(&handle, before, level) {
             notices::disk(&handle, &change).await;
         }
+        mark.follow(level >= DiskLevel::Refusing);
 
         end_temporary(&handle, &sources, clock().wall_ms).await;
         let is_quiet = refused == refused_before;

@@ -23,6 +23,7 @@ mod housekeeping;
 mod idle_exit;
 mod memory;
 pub mod notices;
+mod refusal_mark;
 mod reload;
 mod run_mark;
 mod serve;

@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::fresh_config::FreshConfig;
 use super::history::HistoryKeeper;
 use super::idle_exit::{EndedIdle, IdleExit};
+use super::refusal_mark::RefusalMark;
 use super::reload;
 use super::sockets::Sockets;
 use super::start::Opened;
@@ -81,6 +82,9 @@ pub fn run(
     let changes = handle.changes();
     handle.shares().read_time_from(&clock);
     handle.meters().read_time_from(&clock);
+    if RefusalMark::of(&config.data).is_set() {
+        handle.health().disk.resume_refusing();
+    }
     let (attempts, orders) = mpsc::channel(limits::ATTEMPTS * 2 + limits::LEASES);
 
     let kept = &config.retention;
@@ -192,6 +196,7 @@ async fn open(
         outbound.clone(),
         handle.clone(),
         clock.clone(),
+        RefusalMark::of(&config.data),
         stopped.clone(),
     ));
     serve_metrics(metrics, &admin, &stopped);

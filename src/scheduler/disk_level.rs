@@ -103,6 +103,12 @@ impl DiskReading {
 }
 
 impl DiskState {
+    /// The last run refused events. They are accepted again when there is as much space as that
+    /// would have taken; until then it is reported anew, for those who look at this run alone.
+    pub fn resume_refusing(&self) {
+        self.locked().level = DiskLevel::Refusing;
+    }
+
     /// Takes in what was measured at this time of the monotonic clock. Every change of the level
     /// goes through here, and is reported here.
     pub fn see(&self, space: DiskSpace, now_ms: u64) -> DiskLevel {
@@ -319,6 +325,24 @@ mod tests {
         assert_eq!(change(DiskLevel::Refusing, DiskLevel::Low), "accepting");
         assert_eq!(change(DiskLevel::Refusing, DiskLevel::Open), "accepting");
         assert_eq!(change(DiskLevel::Low, DiskLevel::Open), "disk_ok");
+    }
+
+    #[test]
+    fn what_was_refused_before_a_start_is_refused_after_it() {
+        let between = space(36 * MIB);
+        let fresh = DiskState::default();
+        assert_eq!(fresh.see(between, 0), DiskLevel::Low);
+
+        let resumed = DiskState::default();
+        resumed.resume_refusing();
+        assert_eq!(resumed.see(between, 0), DiskLevel::Refusing);
+        assert_eq!(resumed.reported_level(), DiskLevel::Refusing, "it is reported");
+        assert_eq!(resumed.see(space(400 * MIB), 1), DiskLevel::Open);
+
+        let relieved = DiskState::default();
+        relieved.resume_refusing();
+        assert_eq!(relieved.see(space(400 * MIB), 0), DiskLevel::Open);
+        assert_eq!(relieved.reported_level(), DiskLevel::Open, "there is nothing to report");
     }
 
     #[test]

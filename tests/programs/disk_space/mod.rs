@@ -219,9 +219,12 @@ fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
     assert_eq!(logged(&daemon, "refusing"), 1, "{at}: {}", daemon.log_text());
     nothing_lost(&daemon, &sender.acked, at);
 
+    let mark = home.data().join("refusing");
+    until("the next start knows it", SOON, || mark.exists().then_some(()));
     daemon.kill();
     let daemon = home.start();
     assert_eq!(daemon.json(&["status"])["log"]["level"], "refusing", "{at}: after a kill");
+    daemon.await_log(&event_field("refusing"));
     assert!(
         matches!(sender.post(&mut daemon.client(), 20_000), Answer::Refused(_)),
         "{at}: after a kill"
@@ -232,6 +235,7 @@ fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
     all_came(&receiver, &sender.acked, at);
     sender.until_accepted(&daemon);
     daemon.await_log(&event_field("accepting"));
+    until("a start would accept, too", SOON, || (!mark.exists()).then_some(()));
     assert_eq!(logged(&daemon, "accepting"), 1, "{at}: {}", daemon.log_text());
     all_came(&receiver, &sender.acked, at);
     nothing_lost_of_what_waits(&daemon, at);
