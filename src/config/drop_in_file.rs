@@ -47,6 +47,11 @@ pub(super) fn check_folder(folder: &Path) -> Result<(), DropInError> {
     check(&fs::metadata(folder)?)
 }
 
+/// Whether a link to `/dev/null` stands there, which leaves out the files of that name.
+pub(super) fn is_masked(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| is_null(&meta))
+}
+
 /// The text of a drop-in of at most so many bytes.
 pub(super) fn read(file: &Path, most: u64) -> Result<String, DropInError> {
     check(&fs::symlink_metadata(file)?)?;

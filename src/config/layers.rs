@@ -60,6 +60,8 @@ impl fmt::Display for ValueOrigin {
 pub enum FileUse {
     Read,
     Missing,
+    /// A link to `/dev/null` stands there instead of one of the same name.
+    Masked,
     ReplacedBy(PathBuf),
 }
 
@@ -98,7 +100,9 @@ impl EffectiveConfig {
                         let text = drop_in_file::read(&path, limits::DROP_IN_FILE);
                         layers.add(&path, &text.map_err(|why| left_out(&path, &why))?)?;
                     }
-                    FileUse::Missing | FileUse::ReplacedBy(_) => layers.files.push((path, used)),
+                    FileUse::Missing | FileUse::Masked | FileUse::ReplacedBy(_) => {
+                        layers.files.push((path, used));
+                    }
                 }
             }
         } else {
@@ -253,7 +257,11 @@ fn files_in(
     let used = |at: usize| {
         let (name, _) = &found[at];
         let later = found[at + 1..].iter().rev().find(|(other, _)| other == name);
-        later.map_or(FileUse::Read, |(_, path)| FileUse::ReplacedBy(path.clone()))
+        match later {
+            Some((_, path)) => FileUse::ReplacedBy(path.clone()),
+            None if drop_in_file::is_masked(&found[at].1) => FileUse::Masked,
+            None => FileUse::Read,
+        }
     };
     Ok((0..found.len()).map(|at| (found[at].1.clone(), used(at))).collect())
 }
@@ -273,9 +281,13 @@ fn left_out(path: &Path, why: &DropInError) -> ConfigError {
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> ConfigError {
-    let what = format!(
-        "cannot read it: {error}; give another file with --config, or leave it out for the defaults"
-    );
+    let what = match error.kind() {
+        io::ErrorKind::InvalidData => "it is not a text in UTF-8".to_owned(),
+        _ => format!(
+            "cannot read it: {error}; give another file with --config, or leave it out for the \
+             defaults"
+        ),
+    };
     ConfigError { file: file.to_owned(), line: None, what }
 }
 

@@ -20,6 +20,7 @@ impl EffectiveConfig {
             let used = match used {
                 FileUse::Read => "read".to_owned(),
                 FileUse::Missing => "not there".to_owned(),
+                FileUse::Masked => "left out, a link to /dev/null".to_owned(),
                 FileUse::ReplacedBy(by) => format!("replaced by {}", by.display()),
             };
             let _infallible = writeln!(text, "# {}: {used}", file.display());

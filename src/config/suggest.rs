@@ -16,7 +16,7 @@ pub(super) fn explained(message: &str, all: &Value) -> String {
 
     let sections = sections_with(given, all);
     match sections.as_slice() {
-        [] => message,
+        [] => format!("unknown field `{given}`: the fields here are {}", quoted(&expected)),
         [section] => format!("unknown field `{given}` here: it belongs into {section}"),
         more => format!("unknown field `{given}` here: it is one of {}", more.join(", ")),
     }
@@ -27,6 +27,11 @@ fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let (given, expected) = rest.split_once('`')?;
     Some((given, expected.split('`').skip(1).step_by(2).collect()))
+}
+
+fn quoted(keys: &[&str]) -> String {
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    keys.join(", ")
 }
 
 /// The sections that have a key of this name, as they are written: `[name]`, or `[[name]]` for one

@@ -37,7 +37,7 @@ fn errors_name_file_line_and_fix() {
     let place = parse("quota = \"1GiB\"\n").expect_err("in the wrong place");
     assert!(place.ends_with("unknown field `quota` here: it belongs into [log]"), "{place}");
     let none = parse("zzzz = 1\n").expect_err("nothing like it");
-    assert!(none.contains("expected one of `data`"), "{none}");
+    assert!(none.contains("the fields here are `data`, `listen`"), "{none}");
     let range = parse("\n[limits]\nconnections = 0\n").expect_err("out of range");
     assert!(range.starts_with("hookbox.toml:3: connections: 0"), "{range}");
 
@@ -275,6 +275,18 @@ fn a_drop_in_replaces_one_of_its_name_as_a_whole() {
         ("run/hookbox/conf.d/50-box.toml", ""),
     ]);
     assert_eq!(masked.expect("valid").config.log.quota, None);
+}
+
+#[test]
+fn a_drop_in_that_is_masked_is_shown_so() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("etc/hookbox/conf.d");
+    std::fs::create_dir_all(&folder).expect("made");
+    std::os::unix::fs::symlink("/dev/null", folder.join("50-x.toml")).expect("a link");
+
+    let read = EffectiveConfig::read_below(Path::new(SYSTEM_FILE), root.path()).expect("valid");
+    assert!(matches!(read.files[1].1, FileUse::Masked), "{:?}", read.files);
+    assert!(read.text().contains("50-x.toml: left out, a link to /dev/null"), "{}", read.text());
 }
 
 #[test]

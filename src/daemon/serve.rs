@@ -87,16 +87,6 @@ pub fn run(
     }
     let (attempts, orders) = mpsc::channel(limits::ATTEMPTS * 2 + limits::LEASES);
 
-    let kept = &config.retention;
-    let retention = Retention {
-        delivered_ms: kept.delivered.0,
-        delivered_events: kept.delivered_events,
-        delivered_bytes: kept.delivered_bytes.map(|bytes| bytes.0),
-        dead_ms: kept.dead.0,
-        dead_events: kept.dead_events,
-        dead_bytes: kept.dead_bytes.map(|bytes| bytes.0),
-    };
-
     let parts = SchedulerParts {
         log,
         reader: reader.clone(),
@@ -105,7 +95,7 @@ pub fn run(
         handle: handle.clone(),
         clock: clock.clone(),
         attempts,
-        retention,
+        retention: retention(&config),
         fatal: fatal(),
     };
     let thread = scheduler::start(parts).map_err(|error| Exit::new(Exit::IO, error.to_string()))?;
@@ -149,6 +139,19 @@ pub fn run(
     }
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(())
+}
+
+/// How long events and dead letters are kept.
+fn retention(config: &Config) -> Retention {
+    let kept = &config.retention;
+    Retention {
+        delivered_ms: kept.delivered.0,
+        delivered_events: kept.delivered_events,
+        delivered_bytes: kept.delivered_bytes.map(|bytes| bytes.0),
+        dead_ms: kept.dead.0,
+        dead_events: kept.dead_events,
+        dead_bytes: kept.dead_bytes.map(|bytes| bytes.0),
+    }
 }
 
 /// Starts the services, and announces that the daemon is ready.

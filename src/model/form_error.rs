@@ -25,7 +25,7 @@ pub fn form_error(message: &str) -> String {
             Some(value) => format!("must be a list: write [{value}]"),
             None => "must be a list in brackets".to_owned(),
         },
-        "a string" => match value {
+        "a string" | "path string" => match value {
             Some(value) => format!("must be a text in quotes: write \"{value}\""),
             None => "must be a text in quotes".to_owned(),
         },
@@ -60,6 +60,10 @@ mod tests {
         (
             "invalid type: integer `660`, expected a string",
             "must be a text in quotes: write \"660\"",
+        ),
+        (
+            "invalid type: integer `1`, expected path string",
+            "must be a text in quotes: write \"1\"",
         ),
         ("invalid type: sequence, expected a string\n", "must be a text in quotes"),
         (

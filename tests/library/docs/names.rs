@@ -246,8 +246,7 @@ pub fn configuration_keys() -> Vec<String> {
 /// else.
 fn expected(text: &str) -> Option<Vec<String>> {
     let error = Config::parse(text, Path::new("x")).expect_err("a key that does not exist");
-    let (_, expected) =
-        error.what.strip_prefix("unknown field `no_such_key`, expected ").map(|rest| ("", rest))?;
+    let expected = error.what.strip_prefix("unknown field `no_such_key`: the fields here are ")?;
     Some(expected.split('`').skip(1).step_by(2).map(str::to_owned).collect())
 }
 

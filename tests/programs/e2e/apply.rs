@@ -305,6 +305,30 @@ fn files_of_the_system_are_applied_at_the_start_and_drift_is_reported() {
 }
 
 #[test]
+fn secrets_in_files_that_are_not_there_are_noted_by_a_check() {
+    let home = system_home();
+    let secret = home.write("secret", "whsec_c2VjcmV0IG9mIGEgdGVzdCBhbmQgb2Ygbm90aGluZw==\n");
+    let text = format!(
+        "[source.here]\nverify = \"github\"\nsecret = \"file:{secret}\"\n\n\
+         [source.gone]\nverify = \"github\"\nsecret = \"file:{secret}-gone\"\n\n\
+         [endpoint.out]\nurl = \"pull:\"\nsecret = \"file:{secret}-gone\"\n"
+    );
+    write_below(&home, "etc/hookbox/apply.d/10.toml", &text);
+    let masked = home.path().join("etc/hookbox/apply.d/20.toml");
+    std::os::unix::fs::symlink("/dev/null", &masked).expect("a link");
+
+    let notes = check(&home).expect(0).stderr;
+    for said in ["10.toml:7: source.gone: secret: ", "10.toml:11: endpoint.out: secret: "] {
+        assert!(notes.contains(said), "{notes}");
+    }
+    assert!(notes.contains("cannot be read from") && !notes.contains("source.here"), "{notes}");
+
+    let daemon = home.start();
+    let files = daemon.json(&["status"])["applied"]["files"].clone();
+    assert_eq!(files.as_array().map(Vec::len), Some(1), "{files}");
+}
+
+#[test]
 fn a_broken_file_of_the_system_is_reported_and_the_daemon_serves() {
     let home = system_home();
     write_below(&home, "etc/hookbox/apply.d/10.toml", "[source.in]\n");
