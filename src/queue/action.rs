@@ -107,6 +107,15 @@ pub struct StreamOrder {
     pub keys: Keys,
 }
 
+impl StreamOrder {
+    /// Whether it can be read in one walk with others of the kind: it goes forward, over positions
+    /// that are records themselves.
+    #[must_use]
+    pub fn shares_walks(&self) -> bool {
+        self.until.is_none() && self.kept.is_none()
+    }
+}
+
 /// Something that the scheduler's own thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maintenance {

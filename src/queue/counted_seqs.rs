@@ -26,12 +26,6 @@ impl CountedSeqs {
         self.count == 0
     }
 
-    /// The set alone.
-    #[must_use]
-    pub fn set(&self) -> &RoaringTreemap {
-        &self.seqs
-    }
-
     /// Returns whether it was not in the set.
     pub(super) fn insert(&mut self, seq: Seq) -> bool {
         let is_new = self.seqs.insert(seq);

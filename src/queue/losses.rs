@@ -56,7 +56,7 @@ impl Queue {
                 .state
                 .endpoints
                 .iter()
-                .map(|(id, endpoint)| (*id, endpoint.dead.set().clone()))
+                .map(|(id, endpoint)| (*id, RoaringTreemap::clone(&endpoint.dead)))
                 .collect();
         }
 
@@ -86,7 +86,7 @@ impl Queue {
 
     /// The deliveries of an endpoint that wait in its stream.
     fn stream_waits(&self, endpoint: &EndpointQueue) -> StreamWaits {
-        let mut elsewhere = endpoint.dead.set().clone();
+        let mut elsewhere = RoaringTreemap::clone(&endpoint.dead);
         elsewhere.extend(endpoint.retrying.keys().copied());
         StreamWaits {
             endpoint: endpoint.settings.id,

@@ -315,7 +315,7 @@ fn latest_of(endpoint: &EndpointQueue) -> Option<(EndpointId, String)> {
 /// The events among these that an endpoint is known to need.
 fn needed_by(endpoint: &EndpointQueue, here: &RoaringTreemap) -> RoaringTreemap {
     // A dead letter's event has the delivery's own number, unless it was a replay.
-    let mut needed = endpoint.dead.set() & here;
+    let mut needed = &*endpoint.dead & here;
     for delivery in endpoint.replayed_dead.keys() {
         needed.remove(*delivery);
     }

@@ -63,7 +63,7 @@ pub use health::Health;
 pub use losses::{AskQueue, settle_at_start};
 pub use meters::Meters;
 pub use read_log::{ReadLog, Walk, event_of};
-pub use reads::{forward_from, read, read_streams};
+pub use reads::{read, read_streams};
 pub use relocate::{Records, RetirementStep, Retiring, slice};
 pub use retention::Retention;
 pub use shares::ShareCounts;

@@ -3,9 +3,8 @@
 
 use std::collections::VecDeque;
 
-use super::reads::forward_from;
-use crate::model::{Seq, limits};
-use crate::queue::ReadOrder;
+use crate::model::limits;
+use crate::queue::{ReadOrder, StreamOrder};
 
 /// Reads of events in a row after which a walk has its turn.
 const EVENTS_IN_A_ROW: usize = 64;
@@ -25,7 +24,7 @@ pub(super) struct PendingReads {
 pub(super) enum NextRead {
     One(ReadOrder),
     /// One walk for all of them.
-    Streams(Vec<ReadOrder>),
+    Streams(Vec<StreamOrder>),
 }
 
 impl PendingReads {
@@ -52,23 +51,27 @@ impl PendingReads {
         }
 
         self.in_a_row = 0;
-        let first = self.walks.pop_front()?;
-        Some(match forward_from(&first) {
-            Some(from) => NextRead::Streams(self.with_neighbours(first, from)),
-            None => NextRead::One(first),
+        Some(match self.walks.pop_front()? {
+            ReadOrder::Stream(first) if first.shares_walks() => {
+                NextRead::Streams(self.with_neighbours(first))
+            }
+            other => NextRead::One(other),
         })
     }
 
-    /// This read from `from` on, and those that begin in the part of the log which its walk may
-    /// read.
-    fn with_neighbours(&mut self, first: ReadOrder, from: Seq) -> Vec<ReadOrder> {
-        let near = from..from.saturating_add(limits::REFILL_SCAN as u64);
-        let is_near = |order: &ReadOrder| forward_from(order).is_some_and(|at| near.contains(&at));
-        let waiting = std::mem::take(&mut self.walks);
-        let (neighbours, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_near);
-
-        self.walks = others.into();
-        std::iter::once(first).chain(neighbours).collect()
+    /// This stream, and those that begin in the part of the log which its walk may read.
+    fn with_neighbours(&mut self, first: StreamOrder) -> Vec<StreamOrder> {
+        let near = first.from..first.from.saturating_add(limits::REFILL_SCAN as u64);
+        let mut streams = vec![first];
+        for waiting in std::mem::take(&mut self.walks) {
+            match waiting {
+                ReadOrder::Stream(order) if order.shares_walks() && near.contains(&order.from) => {
+                    streams.push(order);
+                }
+                other => self.walks.push_back(other),
+            }
+        }
+        streams
     }
 }
 

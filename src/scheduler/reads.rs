@@ -14,25 +14,8 @@ use crate::queue::{
 };
 use crate::record::{HeldEvent, Record, ReplayFilter, Sieve};
 
-/// Where a read begins that can share its walk with others of the kind, which is one of a stream
-/// forward, at positions that are records themselves; `None` for other reads.
-#[must_use]
-pub fn forward_from(order: &ReadOrder) -> Option<Seq> {
-    match order {
-        ReadOrder::Stream(StreamOrder { from, until: None, kept: None, .. }) => Some(*from),
-        _ => None,
-    }
-}
-
-/// Reads streams in one walk, all of them orders that have a `forward_from`, and gives what is to
-/// be reported.
-pub fn read_streams(orders: Vec<ReadOrder>, log: &impl ReadLog) -> Vec<Input> {
-    let stream = |order| match order {
-        ReadOrder::Stream(order) => Some(order),
-        _ => None,
-    };
-    let orders: Vec<StreamOrder> = orders.into_iter().filter_map(stream).collect();
-
+/// Reads streams in one walk, which all of them have to share, and gives what is to be reported.
+pub fn read_streams(orders: Vec<StreamOrder>, log: &impl ReadLog) -> Vec<Input> {
     let wanted: Vec<_> = orders.iter().map(|order| (order.from, part_of(order))).collect();
     let found = refill_all(log, &wanted);
     orders.into_iter().zip(found).map(|(order, found)| refilled(order, found, log)).collect()

@@ -91,7 +91,7 @@ impl Query for DeadOfQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Vec<(EndpointId, RoaringTreemap)> {
         let named = queue.state.endpoints.values().filter(|e| e.settings.name == self.0);
-        named.map(|endpoint| (endpoint.settings.id, endpoint.dead.set().clone())).collect()
+        named.map(|endpoint| (endpoint.settings.id, RoaringTreemap::clone(&endpoint.dead))).collect()
     }
 }
 
@@ -188,7 +188,7 @@ fn within_range(
             if endpoint.low >= range.first {
                 found.insert_range(range.first..=endpoint.low.min(range.last));
             }
-            found -= endpoint.dead.set();
+            found -= &*endpoint.dead;
             found -= &endpoint.revived;
             retrying().for_each(|seq| {
                 found.remove(seq);

@@ -23,7 +23,7 @@ use hookbox::queue::{
     CreateEndpoint, CreateSource, DeleteEndpoint, Input, Queue, ReadOrder, ReleaseEndpoint, Revive,
 };
 use hookbox::record::Record;
-use hookbox::scheduler::{Core, Envelope, Retiring, Store, forward_from, read, read_streams};
+use hookbox::scheduler::{Core, Envelope, Retiring, Store, read, read_streams};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -434,20 +434,21 @@ impl World {
 
     /// Streams that are to be read share one walk over the log, as in the daemon.
     fn read(&mut self, order: ReadOrder, log: &Disk) -> Vec<Input> {
-        if forward_from(&order).is_none() {
-            return vec![read(order, log)];
-        }
+        let first = match order {
+            ReadOrder::Stream(first) if first.shares_walks() => first,
+            other => return vec![read(other, log)],
+        };
 
         let is_stream = |planned: &Planned| match planned {
-            Planned::Read(order) => forward_from(order).is_some(),
-            Planned::Report(_) => false,
+            Planned::Read(ReadOrder::Stream(order)) => order.shares_walks(),
+            _ => false,
         };
         let shared = self.agenda.extract_if(.., |_, planned| is_stream(planned));
         let others = shared.filter_map(|(_, planned)| match planned {
-            Planned::Read(order) => Some(order),
-            Planned::Report(_) => None,
+            Planned::Read(ReadOrder::Stream(order)) => Some(order),
+            _ => None,
         });
-        read_streams(std::iter::once(order).chain(others).collect(), log)
+        read_streams(std::iter::once(first).chain(others).collect(), log)
     }
 
     fn plan_at(&mut self, within_ms: u64, input: Input) {
