@@ -27,7 +27,7 @@ pub(super) fn endpoint(
         EndpointCommand::Create { name, settings } => {
             let body = creation(Some(name), endpoint_spec(settings)?)?;
             let created = client.post("/v1/endpoints", &body)?;
-            out.one(&created, show::created_endpoint)
+            secrets::shown(out, &created, name, show::created_endpoint)
         }
         EndpointCommand::List { state, page } => {
             let state_param = vec![("state", state.clone())];
@@ -47,7 +47,7 @@ pub(super) fn endpoint(
         EndpointCommand::Update { name, settings, reset } => {
             let body = change(endpoint_spec(settings)?, reset)?;
             let updated = client.patch(&resource("endpoints", name, ""), &body)?;
-            out.one(&updated, show::updated_endpoint)
+            secrets::shown(out, &updated, name, show::updated_endpoint)
         }
         EndpointCommand::Delete { name, yes } => {
             confirm_deletion(client, out, name, *yes)?;

@@ -1,7 +1,10 @@
 //! `rotate-secret`, of sources and of endpoints.
 
+use std::io;
+
 use serde::de::DeserializeOwned;
 
+use super::answer::Answer;
 use super::args::{OverlapArgs, SecretArgs};
 use super::client::{AdminClient, resource};
 use super::error::CtlError;
@@ -48,6 +51,32 @@ impl HasSecret for EndpointView {
     }
 }
 
+/// Shows an answer with which a secret may have come that nobody shows again: where it cannot be
+/// written, the error says how to get another one.
+pub(super) fn shown<V: HasSecret>(
+    out: &mut Output,
+    answer: &Answer,
+    name: &str,
+    people: impl FnOnce(&V) -> String,
+) -> Result<(), CtlError> {
+    let written = out.one(answer, people).and_then(|()| out.finish());
+    let has_secret = answer.view::<V>().is_ok_and(|view| view.secret().is_some());
+    let (what, error) = match written {
+        Err(CtlError::Io { what, error }) if has_secret => (what, error),
+        Err(CtlError::OutputClosed) if has_secret => {
+            ("cannot write the output".to_owned(), io::ErrorKind::BrokenPipe.into())
+        }
+        other => return other,
+    };
+
+    let noun = V::NOUN;
+    let what = format!(
+        "{noun} {name} has a secret now that could not be shown: `hookboxctl {noun} rotate-secret \
+         {name} --generate-secret` makes another one: {what}"
+    );
+    Err(CtlError::Io { what, error })
+}
+
 /// Replaces the secret of a source or an endpoint.
 pub(super) fn rotate<V: HasSecret>(
     client: &AdminClient,
@@ -68,7 +97,7 @@ pub(super) fn rotate<V: HasSecret>(
 
     let overlap_ms = old.overlap.map_or(limits::ROTATION_MS, Span::ms);
     let overlap_ms = if old.now { 0 } else { overlap_ms };
-    out.one(&rotated, |rotated: &V| {
+    shown(out, &rotated, name, |rotated: &V| {
         let old = match overlap_ms {
             0 => "The old secret is not valid any more.".to_owned(),
             _ if rotated.live() < 2 => "There was no secret before.".to_owned(),

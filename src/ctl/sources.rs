@@ -28,7 +28,7 @@ pub(super) fn source(
         SourceCommand::Create { name, settings } => {
             let body = creation(Some(name), source_spec(settings)?)?;
             let created = client.post("/v1/sources", &body)?;
-            out.one(&created, |source| show::created_source("source", source))
+            secrets::shown(out, &created, name, |source| show::created_source("source", source))
         }
         SourceCommand::List { page } => {
             let target = path("/v1/sources", &page_params(page));
@@ -42,7 +42,7 @@ pub(super) fn source(
         SourceCommand::Update { name, settings, reset } => {
             let body = change(source_spec(settings)?, reset)?;
             let updated = client.patch(&resource("sources", name, ""), &body)?;
-            out.one(&updated, show::updated_source)
+            secrets::shown(out, &updated, name, show::updated_source)
         }
         SourceCommand::Delete { name, yes } => {
             let what = "Its senders are answered 404 from then on.";

@@ -19,7 +19,7 @@ use crate::ingest::{
     Ingest, IngestProblem, KeptRefusal, Listener, Origins, RefusalCounters, UnusableSource,
     identity,
 };
-use crate::model::{DeliveryId, Endpoint, Header, Outcome, Source, limits};
+use crate::model::{AttemptReport, BatchId, DeliveryId, Endpoint, Header, Outcome, Source, limits};
 use crate::outbound::LeaseHub;
 use crate::outbound::{EndpointRefusal, Outbound, SecretLookup, computed_secret, weak_secret};
 use crate::queue::matcher;
@@ -362,8 +362,25 @@ async fn try_endpoint(
         return Ok(shown);
     }
 
-    let delivery = DeliveryId { seq: 0, endpoint: endpoint.id };
-    let report = outbound.attempt(delivery, 1, endpoint, event).await;
+    let report = match endpoint.batch {
+        Some(batch) => {
+            let (id, alone) = (BatchId::of_one(event.id), std::slice::from_ref(event));
+            let (report, failed) =
+                outbound.attempt_batch(id, 1, endpoint, alone, batch.format).await;
+            match failed.is_empty() {
+                true => report,
+                false => AttemptReport {
+                    outcome: Outcome::Retryable { after_ms: None },
+                    error: Some("the receiver names the event as failed".to_owned()),
+                    ..report
+                },
+            }
+        }
+        None => {
+            let delivery = DeliveryId { seq: 0, endpoint: endpoint.id };
+            outbound.attempt(delivery, 1, endpoint, event).await
+        }
+    };
     shown.outcome = Some(report.outcome.name().to_owned());
     shown.status = report.response.as_ref().map(|response| response.status);
     shown.duration_ms = Some(report.duration_ms);

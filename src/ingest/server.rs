@@ -16,6 +16,7 @@ use super::problem::TOO_MANY_CONNECTIONS;
 use super::route::Peer;
 use super::service::Ingest;
 use super::{connection, preamble};
+use crate::model::limits;
 use crate::model::share::Share;
 
 /// After `accept()` failed because descriptors or memory were short: long enough for some to come
@@ -30,6 +31,8 @@ impl Ingest {
         let (alive, mut ended) = mpsc::channel::<()>(1);
         let for_connections = stop.clone();
         let gate = self.handle.health().gate.clone();
+
+        let mut warned_at = None;
 
         loop {
             let accepted = tokio::select! {
@@ -46,9 +49,16 @@ impl Ingest {
                     tracing::debug!(%error, "a connection ended before it was accepted");
                 }
                 Err(error) => {
-                    let listener = listener.address();
-                    tracing::warn!(%error, listener, "cannot accept connections; trying again in \
-                                                      100 ms");
+                    let now = (self.clock)().mono_ms;
+                    if warned_at.is_none_or(|at| now.saturating_sub(at) >= limits::NOTICE_GAP_MS) {
+                        warned_at = Some(now);
+                        let listener = listener.address();
+                        tracing::warn!(
+                            %error,
+                            listener,
+                            "cannot accept connections; trying again ten times a second"
+                        );
+                    }
                     tokio::select! {
                         _ = stop.wait_for(|stop| *stop) => break,
                         () = tokio::time::sleep(ACCEPT_PAUSE) => {}

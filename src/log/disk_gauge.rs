@@ -11,8 +11,10 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,8 @@ pub(super) struct DiskGauge {
     dir: PathBuf,
     folder: File,
     last: Mutex<SpaceMeasurement>,
+    /// The folder, or the segment that is written to, was removed.
+    gone: AtomicBool,
 }
 
 /// What a sealed segment takes.
@@ -82,7 +86,12 @@ impl DiskGauge {
     /// Determines the budget and measures. `segment` is the configured size of a segment.
     pub fn new(dir: &Path, budget: DiskBudget, segment: u64) -> Result<Self, LogError> {
         let folder = File::open(dir).map_err(LogError::io("open the folder", dir))?;
-        let gauge = Self { dir: dir.to_path_buf(), folder, last: Mutex::default() };
+        let gauge = Self {
+            dir: dir.to_path_buf(),
+            folder,
+            last: Mutex::default(),
+            gone: AtomicBool::new(false),
+        };
         let space = gauge.measure(0);
 
         let quota = budget.quota.unwrap_or_else(|| gauge.quota_of_first_start(&space));
@@ -103,13 +112,17 @@ impl DiskGauge {
     /// free.
     fn quota_of_first_start(&self, space: &DiskSpace) -> u64 {
         let path = self.dir.join("budget");
-        if let Some(SavedQuota { quota }) = folder::read_checked(&path) {
-            return quota;
-        }
-
         let total = rustix::fs::fstatvfs(&self.folder)
             .map_or(0, |fs| fs.f_blocks.saturating_mul(fs.f_frsize));
-        let quota = (total / 5 * 4).min(space.free.saturating_add(space.used));
+        let most = total / 5 * 4;
+
+        // The folder may have been moved to a smaller file system since.
+        if let Some(SavedQuota { quota }) = folder::read_checked(&path)
+            && (quota <= most || total == 0)
+        {
+            return quota;
+        }
+        let quota = most.min(space.free.saturating_add(space.used));
 
         // On a full disk this fails, and the next start computes it again.
         let _ = folder::write_checked(&path, &SavedQuota { quota });
@@ -152,9 +165,27 @@ impl DiskGauge {
             // The active segment is another one by now: the next measurement sees it.
             return last.space;
         }
+        if self.was_removed(active) {
+            self.gone.store(true, Ordering::Release);
+        }
         (last.others, last.sizes, last.ballast) = (others, sizes, ballast);
         (last.space.unrecorded, last.space.growth) = (unrecorded, growth);
         self.update(&mut last, data)
+    }
+
+    /// Whether somebody removed the log: what is written to it reaches no disk that is read again.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    fn was_removed(&self, active: Seq) -> bool {
+        let folder = rustix::fs::fstat(&self.folder).is_ok_and(|found| found.st_nlink == 0);
+        let data = folder::segment(&self.dir, active).join("db");
+        let is_missing = || {
+            let found = fs::symlink_metadata(&data);
+            found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        folder || (active > 0 && is_missing())
     }
 
     /// Measures what a commit changes: the active segment's file, which takes `active` bytes, and
@@ -247,7 +278,45 @@ fn growth_of(data: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{DiskBudget, DiskGauge};
+    use std::sync::atomic::Ordering;
+
+    use super::{DiskBudget, DiskGauge, SavedQuota, folder};
+
+    #[test]
+    fn the_quota_of_a_larger_file_system_does_not_stay() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let saved = SavedQuota { quota: u64::MAX / 2 };
+        folder::write_checked(&dir.path().join("budget"), &saved).expect("written");
+        let measured = || {
+            DiskGauge::new(dir.path(), DiskBudget::default(), 64 << 20).expect("measured").space()
+        };
+
+        let first = measured();
+        assert!(first.quota <= first.free.saturating_add(first.used), "{first:?}");
+        assert_eq!(measured().quota, first.quota, "the new one stays");
+    }
+
+    #[test]
+    fn the_log_is_gone_once_its_folder_or_its_active_segment_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let log = dir.path().join("log");
+        let segment = folder::segment(&log, 1);
+        std::fs::create_dir_all(&segment).expect("made");
+        std::fs::write(segment.join("db"), "records").expect("written");
+        let gauge = DiskGauge::new(&log, DiskBudget::default(), 64 << 20).expect("measured");
+        gauge.measure(1);
+        assert!(!gauge.is_gone());
+
+        std::fs::remove_file(segment.join("db")).expect("removed");
+        gauge.measure(1);
+        assert!(gauge.is_gone());
+
+        std::fs::remove_dir_all(&log).expect("removed");
+        let other = DiskGauge { folder: gauge.folder.try_clone().expect("open"), ..gauge };
+        other.gone.store(false, Ordering::Release);
+        other.measure(1);
+        assert!(other.is_gone());
+    }
 
     #[test]
     fn the_quota_of_the_first_start_stays() {

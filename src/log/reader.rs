@@ -188,6 +188,12 @@ impl Reader {
         self.segments.gauge.space()
     }
 
+    /// Whether somebody removed the log, as far as the last measurement saw.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.segments.gauge.is_gone()
+    }
+
     /// Measures the disk space, and maintains the ballast. Lists the folder: not for the thread
     /// that commits.
     pub fn measure_disk_space(&self) -> DiskSpace {

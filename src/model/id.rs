@@ -51,6 +51,15 @@ pub struct BatchId {
     pub part: u32,
 }
 
+impl BatchId {
+    /// The batch of one event that an endpoint is tested with. No real one has the number of a
+    /// record that accepted an event.
+    #[must_use]
+    pub fn of_one(event: EventId) -> Self {
+        Self { seq: event.seq, part: 0 }
+    }
+}
+
 /// Text that is not an id of the kind asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IdError {

@@ -339,6 +339,8 @@ pub const DEFAULT_BATCH_OUT_BYTES: u64 = 256 << 10;
 pub const BATCH_OUT_BYTES: u64 = 8 << 20;
 /// Bytes of the events of a batch with their headers, unless the limit of its bodies is higher.
 pub const BATCH_OUT_MEMORY: u64 = 1 << 20;
+/// Failed attempts for a batch, whatever it was answered, after which it is split.
+pub const BATCH_WHOLE_ATTEMPTS: u32 = 3;
 /// How long an outgoing batch stays open, by default.
 pub const DEFAULT_BATCH_WAIT_MS: u64 = 5_000;
 /// How long an outgoing batch stays open, at most.

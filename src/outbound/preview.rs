@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 
-use crate::model::{Endpoint, Event, Header};
+use crate::model::{BatchId, Endpoint, Event, Header};
 
 use super::attempts::Outbound;
 use super::message::Message;
@@ -39,8 +39,15 @@ impl Outbound {
             Some(_) => Some(EndpointTemplates::new(&endpoint.template, None)?),
             None => None,
         };
-        let message = parts.message_with(templates.as_ref(), endpoint, event, 1);
-        let message = message.map_err(|why| why.to_string())?;
+        let message = match endpoint.batch {
+            Some(batch) => {
+                let alone = std::slice::from_ref(event);
+                Message::of_batch(BatchId::of_one(event.id), batch.format, alone)
+            }
+            None => parts
+                .message_with(templates.as_ref(), endpoint, event, 1)
+                .map_err(|why| why.to_string())?,
+        };
 
         let attempt = Attempt {
             endpoint,

@@ -12,7 +12,7 @@
 
 use super::reports::{error_summary, requested_pause_ms};
 use crate::model::backoff::{self, RetryDecision};
-use crate::model::{AttemptReport, Endpoint, HeadOfLine, Now, RetryPolicy};
+use crate::model::{AttemptReport, Endpoint, HeadOfLine, Now, RetryPolicy, limits};
 use crate::record::Consequence;
 
 /// How much a delivery has been tried, the attempt that has just failed included.
@@ -117,6 +117,12 @@ impl AttemptRetry {
             HeadOfLine::Skip { after } | HeadOfLine::Park { after } => after,
         };
         !self.uncounted && attempts >= after
+    }
+
+    /// Whether a batch that has failed so often is split, though nothing says that one of its
+    /// events is to blame.
+    pub fn split_is_due(&self, attempts: u32) -> bool {
+        !self.uncounted && !self.holds && attempts >= limits::BATCH_WHOLE_ATTEMPTS
     }
 
     /// When the halves of a batch are attempted. They wait like any retry, but are not given up.

@@ -253,7 +253,7 @@ impl Question<'_> {
             let (in_flight, width) = (endpoint.under_way(), endpoint.window());
             reasons.push(WaitReason::Window { in_flight, width, most: settings.concurrency });
         }
-        if first && !endpoint.may_begin() {
+        if first && endpoint.is_full_of_retries() {
             let most = endpoint.retrying_max();
             reasons.push(WaitReason::Retries { waiting: endpoint.retrying.len(), most });
         }

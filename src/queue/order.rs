@@ -11,7 +11,7 @@ use super::lanes::STRICT;
 use super::stream_entry::StreamEntry;
 use crate::model::json::pointer::{self, PointerValue};
 use crate::model::json::{Bounds, Doc, compact};
-use crate::model::{CatchUpMode, Endpoint, Event, Order, Seq};
+use crate::model::{CatchUpMode, Endpoint, Event, Order, Seq, SourceId};
 
 const ALL: Bounds = Bounds { bytes: usize::MAX, nodes: usize::MAX };
 
@@ -60,7 +60,8 @@ impl Keys {
         }
         let at =
             |pointer: &Option<String>| pointer.as_ref().map(|pointer| key_at(&event.body, pointer));
-        (entry.key, entry.latest_key) = (at(&self.order), at(&self.latest));
+        let latest = at(&self.latest).map(|value| latest_key(value, event.source));
+        (entry.key, entry.latest_key) = (at(&self.order), latest);
     }
 
     /// Takes over the key that is written down with a position that record `at` holds, where that
@@ -97,6 +98,15 @@ const NOTHING: &[u8] = b"nothing";
 
 /// The number that stands for it. It stands in logs.
 pub(super) const NO_VALUE: u64 = 0x1785_cfc3_bc6a_c773;
+
+/// The key of which only the latest counts, for an event of this source with this value. Others
+/// have keys of their own: no sender replaces the events of another.
+pub(super) fn latest_key(value: u64, source: SourceId) -> u64 {
+    match value {
+        NO_VALUE => NO_VALUE,
+        value => key_of(&[&value.to_be_bytes()[..], &source.to_be_bytes()].concat()),
+    }
+}
 
 /// The number that stands for the value at `pointer`. Whatever has no value there shares one: it
 /// keeps its order, and is not the latest of anything.
@@ -144,7 +154,7 @@ fn key_of(text: &[u8]) -> u64 {
 mod tests {
     use serde_json::json;
 
-    use super::{NO_VALUE, NOTHING, key_at, key_of};
+    use super::{NO_VALUE, NOTHING, key_at, key_of, latest_key};
 
     #[test]
     fn texts_that_are_not_valid_differ_as_their_bytes_do() {
@@ -170,6 +180,14 @@ mod tests {
         // `null` is a value: those that have it share a key.
         assert_eq!(at(b"null"), key_of(b"null"));
         assert_ne!(at(b"null"), NO_VALUE);
+    }
+
+    #[test]
+    fn no_source_has_the_latest_of_another() {
+        let value = key_at(&b"{\"id\":7}"[..].into(), "/id");
+        assert_eq!(latest_key(value, 1), latest_key(value, 1));
+        assert_ne!(latest_key(value, 1), latest_key(value, 2));
+        assert_eq!(latest_key(NO_VALUE, 1), NO_VALUE, "it is the latest of nothing");
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl Queue {
     pub(super) fn fill(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
         let endpoint = self.state.endpoint(id);
         let back = endpoint.reads_back().is_some();
-        let wants_more = endpoint.may_prefetch() && (endpoint.may_begin() || back);
+        let wants_more = endpoint.may_prefetch() && (endpoint.wants_first_attempts() || back);
         if !wants_more || endpoint.prefetch().is_reading() {
             return;
         }

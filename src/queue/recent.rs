@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::order::Keys;
+use super::order::{Keys, latest_key};
 use super::stream_entry::StreamEntry;
 use crate::model::{DeliveryId, EndpointId, Event, Seq, limits};
 
@@ -75,7 +75,7 @@ impl RecentRecord {
             last: 0,
             born,
             key: found(&asked.order),
-            latest_key: found(&asked.latest),
+            latest_key: found(&asked.latest).map(|value| latest_key(value, event.source)),
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::order::key_at;
+use super::order::{key_at, latest_key};
 use crate::model::{DeliveryId, EndpointId, Event, Seq};
 use crate::record::{DeadLetter, WaitingDelivery};
 
@@ -63,7 +63,7 @@ impl RelocationSlice {
         for (at, waiting) in &mut self.positions {
             let pointer = latest.get(&waiting.delivery.endpoint);
             if let Some((pointer, event)) = pointer.zip(events.get(at)) {
-                waiting.key = Some(key_at(&event.body, pointer));
+                waiting.key = Some(latest_key(key_at(&event.body, pointer), event.source));
             }
         }
     }

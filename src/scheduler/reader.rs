@@ -16,6 +16,7 @@ use super::patient::PatientReader;
 use super::pending_reads::{NextRead, PendingReads};
 use super::reads;
 use super::retention::{Retention, RetentionKeeper};
+use super::watchdog::{self, Fatal};
 use crate::log::Reader;
 use crate::model::Clock;
 use crate::queue::ReadOrder;
@@ -50,6 +51,7 @@ pub(super) fn run(
     clock: &Clock,
     retention: &Retention,
     doze: &Doze,
+    fatal: &Fatal,
 ) {
     let mut keeper = RetentionKeeper::new(reader, handle, clock, retention);
     let look_ms = retention.delivered_ms.clamp(LOOK_MIN_MS, LOOK_MS);
@@ -67,6 +69,8 @@ pub(super) fn run(
             (false, true) => Duration::from_millis(keeper.next_due_ms().clamp(look_ms, SLEEP_MS)),
         };
         let Ok(was_called) = wait_for_orders(orders, &mut pending, pause) else {
+            reader.measure_disk_space();
+            end_if_gone(reader, fatal);
             return keeper.save(clock());
         };
         doze.end();
@@ -88,6 +92,7 @@ pub(super) fn run(
 
         if clock().mono_ms.saturating_sub(looked_at) >= look_ms {
             handle.health().disk.see(reader.measure_disk_space(), clock().mono_ms);
+            end_if_gone(reader, fatal);
             keeper.look();
             looked_at = clock().mono_ms;
             calm.look(handle, keeper.has_more(), looked_at);
@@ -98,6 +103,17 @@ pub(super) fn run(
             reader.close_idle();
             kept_at = clock().mono_ms;
         }
+    }
+}
+
+/// What is written to a log that was removed is acknowledged and never read again.
+fn end_if_gone(reader: &Reader, fatal: &Fatal) {
+    if reader.is_gone() {
+        watchdog::end(
+            fatal,
+            "the log was removed while hookboxd ran, so nothing can be stored: put it back from a \
+             backup, or start with an empty one",
+        );
     }
 }
 

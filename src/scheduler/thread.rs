@@ -101,9 +101,10 @@ fn start_watched(
     let reader_doze = Doze::default();
     let doze = reader_doze.clone();
     let (log_reader, handle, retention) = (parts.reader, parts.handle, parts.retention);
-    let reader_clock = clock.clone();
+    let (reader_clock, reader_fatal) = (clock.clone(), fatal.clone());
     let reader = name("hookbox-reader").spawn(move || {
-        reader::run(&log_reader, &orders, &handle, &reader_clock, &retention, &doze);
+        let (orders, clock, fatal) = (&orders, &reader_clock, &reader_fatal);
+        reader::run(&log_reader, orders, &handle, clock, &retention, &doze, fatal);
     })?;
 
     let stopped = Arc::new(AtomicBool::new(false));

@@ -55,7 +55,7 @@ pub enum ReasonFacts {
     CatchingUp { mode: CatchUpMode, next_at: Time },
     /// The concurrency window of its endpoint is full.
     Window { in_flight: usize, width: usize, concurrency: u32 },
-    /// So many deliveries wait for a retry that no first attempts are made.
+    /// So many deliveries wait for a retry that first attempts are made only in turn with them.
     Retries { waiting: usize, most: usize },
 
     /// All slots for attempts are taken. `on_probation`: all those for endpoints on probation.

@@ -16,9 +16,11 @@ pub mod pieces;
 pub mod pointer;
 mod read;
 mod tree;
+mod widely_read;
 mod write;
 
 pub use number::Number;
 pub use read::{JsonError, JsonText};
 pub use tree::{Bounds, Children, Doc, JsonKind, Node};
+pub use widely_read::is_widely_read;
 pub use write::compact;

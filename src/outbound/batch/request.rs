@@ -8,7 +8,8 @@
 //!                                              application/cloudevents-batch+json
 //! ```
 //!
-//! `data` is the body as it came when it is JSON (in `ndjson` with spaces for its line breaks), a
+//! `data` is the body as it came when it is JSON (in `ndjson` with spaces for its line breaks) that
+//! nearly every parser takes, so that one event does not keep the receiver from the others, a
 //! string when it is other text in UTF-8 and its content type, if it has one, says `text/` or
 //! `json`; everything else is base64 in `data_base64` (CloudEvents 1.0, JSON Event Format, section
 //! 3.1). An event that came with a trace has `traceparent` and `tracestate` in its element; the
@@ -24,6 +25,7 @@ use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::model::json::is_widely_read;
 use crate::model::time::rfc3339;
 use crate::model::{BatchFormat, BatchId, Event, TraceContext};
 use crate::outbound::message::Message;
@@ -134,6 +136,7 @@ fn element(event: &Event, format: BatchFormat) -> BatchElement<'_> {
     let plain = event.header("content-encoding").is_none();
     let text = std::str::from_utf8(&event.body).ok().filter(|_| plain);
     let json = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+    let is_odd = json.is_some_and(|json| !is_widely_read(json.get().as_bytes()));
 
     // A line is a line. No string of JSON holds a raw line break, so each stands between tokens, as
     // a space does.
@@ -145,7 +148,10 @@ fn element(event: &Event, format: BatchFormat) -> BatchElement<'_> {
     };
     let is_text =
         content_type.as_ref().is_none_or(|kind| kind.starts_with("text/") || kind.contains("json"));
-    let (data, data_base64) = match (json, text.filter(|_| is_text && !event.body.is_empty())) {
+    let (data, data_base64) = match (
+        json.filter(|_| !is_odd),
+        text.filter(|_| is_text && !is_odd && !event.body.is_empty()),
+    ) {
         (Some(json), _) => (Some(EventData::Json(json)), None),
         (None, Some(text)) => (Some(EventData::Text(text)), None),
         (None, None) => (None, base64_body(event)),
@@ -172,10 +178,12 @@ fn element(event: &Event, format: BatchFormat) -> BatchElement<'_> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::{Value, json};
 
     use super::Message;
-    use crate::model::{BatchFormat, BatchId, EventId};
+    use crate::model::{BatchFormat, BatchId, Event, EventId};
     use crate::outbound::batch::testing::mixed;
 
     fn written(format: BatchFormat) -> (String, String) {
@@ -200,6 +208,26 @@ mod tests {
             (&all[0]["source"], &all[0]["time"]),
             (&json!("s"), &json!("1970-01-01T00:00:00.000Z"))
         );
+    }
+
+    #[test]
+    fn json_that_breaks_parsers_goes_as_base64() {
+        let mut events = mixed();
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        let odd = [deep, "{\"n\": 1e999}".to_owned(), "[\"\\ud800\"]".to_owned()];
+        for (at, body) in odd.iter().enumerate() {
+            let event = Event { body: body.clone().into(), ..(*events[at]).clone() };
+            events[at] = event.into();
+        }
+
+        for format in [BatchFormat::Json, BatchFormat::Cloudevents] {
+            let message = Message::of_batch(BatchId { seq: 9, part: 0 }, format, &events);
+            let all: Vec<Value> = serde_json::from_slice(&message.body).expect("it is read");
+            for (element, body) in all.iter().zip(&odd) {
+                assert_eq!(element["data_base64"], STANDARD.encode(body));
+                assert!(element.get("data").is_none(), "{element}");
+            }
+        }
     }
 
     #[test]

@@ -102,9 +102,9 @@ impl BatchOutcome {
         let blames_content = matches!(status, Some(400 | 413 | 422));
         // A receiver or command that refuses several events may mean only one of them, and one
         // alone may keep the template from making a request: in the end each is sent alone.
-        let is_unwanted = report.outcome == Outcome::Drop
-            || (report.outcome == Outcome::Refused && report.command.is_some())
-            || (report.outcome == Outcome::Refused && report.fault == Some(AttemptFault::NotMade));
+        let is_unwanted = is_unwanted(report);
+        // Nothing but the attempts that failed says that one of several is to blame.
+        let may_blame_one = living > 1 && may_be_content(report);
 
         match &report.outcome {
             _ if is_unwanted && living > 1 => halves(),
@@ -128,12 +128,19 @@ impl BatchOutcome {
                 halves()
             }
             Outcome::Retryable { .. } => match retry.verdict(together, is_head) {
+                // One of them may be what the receiver breaks on, and must not end the others.
+                FailureVerdict::RetryIn { .. }
+                    if may_blame_one && retry.split_is_due(together.attempts) =>
+                {
+                    halves()
+                }
                 FailureVerdict::RetryIn { delay_ms } => {
                     Self { batch: BatchConsequence::Again, each: MemberOutcome::Retry { delay_ms } }
                 }
                 // Perhaps one of them is to blame: each half gets a last attempt of its own.
                 FailureVerdict::GiveUp { .. }
-                    if living > 1 && status.is_some() && prospects.halves_may_succeed =>
+                    if (may_blame_one || (living > 1 && status.is_some()))
+                        && prospects.halves_may_succeed =>
                 {
                     halves()
                 }
@@ -189,6 +196,23 @@ impl BatchOutcome {
             MemberOutcome::Dead { reason } => Consequence::Dead { reason: reason.clone() },
             MemberOutcome::Held(reason) => Consequence::Held { reason: reason.clone() },
         }
+    }
+}
+
+/// Whether the receiver or the command wants it never, or no request could be made of it.
+fn is_unwanted(report: &AttemptReport) -> bool {
+    let is_refused = report.outcome == Outcome::Refused;
+    report.outcome == Outcome::Drop
+        || (is_refused && report.command.is_some())
+        || (is_refused && report.fault == Some(AttemptFault::NotMade))
+}
+
+/// Whether the receiver, or the command, had the request, so that what it failed for may be in it.
+/// One that says that it is busy says nothing of what it got.
+fn may_be_content(report: &AttemptReport) -> bool {
+    match &report.response {
+        Some(response) => !matches!(response.status, 429 | 503),
+        None => report.connect_ms.is_some() || report.command.is_some(),
     }
 }
 

@@ -1,6 +1,6 @@
 use crate::model::{
     AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, HeadOfLine, Header, HoldReason,
-    Order, Outcome, limits,
+    Now, Order, Outcome, limits,
 };
 use crate::queue::testing::{TestQueue, answered, report};
 use crate::queue::{EndpointsQuery, HoldEndpoint, Input, ReleaseEndpoint, UpdateEndpoint};
@@ -92,14 +92,19 @@ fn an_unwanted_event_among_several_is_sent_alone_in_the_end() {
 
 /// Has every batch that is sent within a minute answered: refused with 400 where `refuses` says so.
 fn answer_for_a_minute(world: &mut TestQueue, refuses: impl Fn(&[EventId]) -> bool) {
+    report_for_a_minute(world, |events, now| match refuses(events) {
+        true => answered(now, Outcome::Retryable { after_ms: None }, 400),
+        false => answered(now, Outcome::Delivered, 200),
+    });
+}
+
+/// Has every batch that is sent within a minute end so.
+fn report_for_a_minute(world: &mut TestQueue, ends: impl Fn(&[EventId], Now) -> AttemptReport) {
     let mut ended = 0;
     for _ in 0..60 {
         while ended < world.batches.len() {
             let (batch, events) = (world.batches[ended].id, world.batches[ended].events.clone());
-            let report = match refuses(&events) {
-                true => answered(world.now, Outcome::Retryable { after_ms: None }, 400),
-                false => answered(world.now, Outcome::Delivered, 200),
-            };
+            let report = ends(&events, world.now);
             world.input(Input::BatchFinished { endpoint: 1, batch, report, failed: Vec::new() });
             ended += 1;
         }
@@ -133,6 +138,44 @@ fn one_that_is_refused_alone_is_given_up_once_others_were_taken() {
     answer_for_a_minute(&mut world, |events| events.contains(&ids[1]));
     let app = &world.queue.state().endpoints[&1];
     assert_eq!((app.dead.len(), app.delivered, app.undone), (1, 3, 0));
+}
+
+#[test]
+fn an_event_on_which_the_receiver_breaks_ends_no_others() {
+    let retryable = Outcome::Retryable { after_ms: None };
+    for closes in [true, false] {
+        let mut app = endpoint(8, BatchFormat::Json);
+        app.retry.max_attempts = Some(4);
+        let mut world = TestQueue::new([app]);
+        let ids: Vec<EventId> = (0..8).map(|_| world.accept_after("0")).collect();
+        for _ in 0..10 {
+            report_for_a_minute(&mut world, |events, now| match events.contains(&ids[2]) {
+                true if closes => {
+                    AttemptReport { connect_ms: Some(1), ..report(now, retryable.clone()) }
+                }
+                true => answered(now, retryable.clone(), 500),
+                false => answered(now, Outcome::Delivered, 200),
+            });
+            world.batches.clear();
+        }
+        let app = &world.queue.state().endpoints[&1];
+        assert_eq!((app.dead.len(), app.delivered, app.undone), (1, 7, 0), "closes: {closes}");
+    }
+}
+
+#[test]
+fn a_receiver_that_is_away_or_busy_gets_its_batches_whole() {
+    let retryable = Outcome::Retryable { after_ms: None };
+    for status in [Some(503), Some(429), None] {
+        let mut world = TestQueue::new([endpoint(8, BatchFormat::Json)]);
+        let ids: Vec<EventId> = (0..8).map(|_| world.accept_after("0")).collect();
+        report_for_a_minute(&mut world, |_, now| match status {
+            Some(status) => answered(now, retryable.clone(), status),
+            None => report(now, retryable.clone()),
+        });
+        let sent = world.sent_ids();
+        assert!(sent.len() > 4 && sent.iter().all(|events| *events == ids), "{status:?}: {sent:?}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl EndpointQueue {
         let mut ones = ones.into_iter().peekable();
         let (mut jobs, mut bytes, mut all_freed) = (Vec::new(), 0, 0);
         while jobs.len() < most && bytes < batch.max_bytes {
-            let fresh = self.next_fresh().filter(|_| self.may_begin());
+            let fresh = self.next_fresh().filter(|_| self.runtime.gathers_fresh);
             let fresh = fresh.map(|(at, job)| (at, job.delivery.seq));
             let newer = |waiting: Seq| fresh.is_none_or(|(_, delivery)| waiting > delivery);
             if let Some(delivery) = ones.next_if(|waiting| !newest_first || newer(*waiting)) {

@@ -53,7 +53,7 @@ impl EndpointQueue {
     pub(super) fn lets_go(&self, timer: TimerKey) -> bool {
         let Some((before, _)) = self.reads_back() else { return true };
         // So much waits for a retry already that nothing more is read.
-        if !self.may_begin() {
+        if self.is_full_of_retries() {
             return true;
         }
         let asked = |delivery| self.retrying.get(&delivery).is_some_and(|waiting| waiting.asked);

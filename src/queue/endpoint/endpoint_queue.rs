@@ -47,6 +47,8 @@ pub(super) struct Runtime {
     pub window: u32,
     /// Whether its last free slot went to a retry: first attempts and retries take turns.
     pub retry_last: bool,
+    /// Whether the batch that is due may take deliveries that were not attempted yet.
+    pub gathers_fresh: bool,
     pub rate: TokenBucket,
     pub breaker: Breaker,
     /// No attempt before this, because the receiver asked for it.
@@ -83,6 +85,7 @@ impl Default for Runtime {
 
             window: 0,
             retry_last: false,
+            gathers_fresh: false,
             rate: TokenBucket::default(),
             breaker: Breaker::default(),
             paused_until: 0,

@@ -154,13 +154,30 @@ impl EndpointQueue {
         self.prefetch().iter().enumerate().find(|(_, job)| lanes.may_begin(job.lane))
     }
 
-    /// Whether first attempts may be made: not while too many wait for a retry already.
+    /// Whether a first attempt may be made: while few deliveries wait for a retry, and beyond that
+    /// in turn with them. What one sender's events are refused for must not keep those of others
+    /// from being tried.
     #[must_use]
     pub fn may_begin(&self) -> bool {
-        self.retrying.len() < self.retrying_max()
+        let has_turn = self.runtime.retry_last && self.retrying.len() < limits::RETRYING;
+        has_turn || !self.is_full_of_retries()
     }
 
-    /// How many deliveries may wait for a retry before no first attempt is made any more.
+    /// Whether so many wait for a retry that first attempts are made only in turn with them.
+    #[must_use]
+    pub fn is_full_of_retries(&self) -> bool {
+        self.retrying.len() >= self.retrying_max()
+    }
+
+    /// Whether deliveries for first attempts are to be read ahead.
+    #[must_use]
+    pub fn wants_first_attempts(&self) -> bool {
+        let lacks_one = self.prefetch().len() == 0 && self.retrying.len() < limits::RETRYING;
+        lacks_one || !self.is_full_of_retries()
+    }
+
+    /// How many deliveries may wait for a retry before first attempts are made only in turn with
+    /// them.
     #[must_use]
     pub fn retrying_max(&self) -> usize {
         if self.is_failing() { limits::RETRYING_FAILING } else { limits::RETRYING }
@@ -185,6 +202,7 @@ impl EndpointQueue {
             (None, retry, fresh) => retry.or(fresh)?,
         };
 
+        self.runtime.gathers_fresh = self.may_begin();
         self.runtime.retry_last = matches!(chosen.pick, Pick::Retry(..));
         let (next, freed) = match chosen.pick {
             Pick::Urgent(due, timer) => {
@@ -257,4 +275,45 @@ impl EndpointQueue {
 /// Whether it waits alone, and not with a batch.
 fn is_alone(timer: TimerKey) -> bool {
     matches!(timer, TimerKey::One(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::model::{Endpoint, Outcome, limits};
+    use crate::queue::testing::{TestQueue, answered};
+
+    #[test]
+    fn events_that_are_refused_keep_no_others_from_their_first_attempts() {
+        let mut app = Endpoint::new("app", "http://127.0.0.1:1/");
+        (app.retry.base_ms, app.retry.max_ms, app.retry.jitter) = (1_000, 10_000, 0.0);
+        let mut world = TestQueue::new([app]);
+        let (mut refused, mut wanted, mut ended) = (BTreeSet::new(), 0, 0);
+
+        // For a minute one sender's events are refused, twenty a second; another's, one a second,
+        // are taken.
+        for tick in 0..3_000 {
+            if tick < 1_200 {
+                refused.insert(world.accept("{}").seq);
+            }
+            if tick < 1_200 && tick % 20 == 0 {
+                world.accept("{}");
+                wanted += 1;
+            }
+            while let Some(delivery) = world.attempts.get(ended).copied() {
+                ended += 1;
+                let report = match refused.contains(&delivery.seq) {
+                    true => answered(world.now, Outcome::Retryable { after_ms: None }, 500),
+                    false => answered(world.now, Outcome::Delivered, 200),
+                };
+                world.finish(delivery, report);
+            }
+            world.pass(50);
+        }
+
+        let app = &world.queue.state().endpoints[&1];
+        assert_eq!(app.delivered, wanted, "{} wait for a retry", app.retrying.len());
+        assert!(app.retrying.len() > limits::RETRYING_FAILING, "the limit was met");
+    }
 }

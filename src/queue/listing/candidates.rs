@@ -91,7 +91,9 @@ impl Query for DeadOfQuery {
 
     fn answer(&self, queue: &Queue, _: Now) -> Vec<(EndpointId, RoaringTreemap)> {
         let named = queue.state.endpoints.values().filter(|e| e.settings.name == self.0);
-        named.map(|endpoint| (endpoint.settings.id, RoaringTreemap::clone(&endpoint.dead))).collect()
+        named
+            .map(|endpoint| (endpoint.settings.id, RoaringTreemap::clone(&endpoint.dead)))
+            .collect()
     }
 }
 

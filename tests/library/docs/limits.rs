@@ -229,7 +229,8 @@ fn attempts() -> Vec<(&'static str, String)> {
         (
             "a failing endpoint",
             format!(
-                "has up to {} deliveries that wait for a retry; the others wait untried",
+                "has up to {} deliveries that wait for a retry, and beyond that makes one first \
+                 attempt for each retry; the others wait untried",
                 l::RETRYING_FAILING
             ),
         ),

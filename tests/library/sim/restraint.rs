@@ -136,7 +136,7 @@ pub struct Restraints {
     replays: BTreeMap<u64, Wait>,
     /// The run clock at the beginning of this life.
     base: u64,
-    /// By endpoint and key: the newest that its receiver saw, and the last.
+    /// By endpoint, and source and key: the newest that its receiver saw, and the last.
     seen: BTreeMap<(u32, String), (Seq, Seq)>,
     /// An attempt may leave so much later than it was decided on.
     read_ms: u64,
@@ -372,7 +372,9 @@ impl Restraints {
             }
             let body: serde_json::Value = serde_json::from_slice(&event.body).unwrap_or_default();
             // What has no value there is the latest of nothing.
-            let Some(key) = body.pointer("/k").map(ToString::to_string) else { continue };
+            let Some(value) = body.pointer("/k") else { continue };
+            // Each source has keys of its own.
+            let key = format!("{} {value}", event.source);
             let seen = self.seen.entry((endpoint.id, key)).or_default();
             *seen = (seen.0.max(delivery.seq), delivery.seq);
         }

@@ -400,6 +400,29 @@ fn an_endpoint_can_be_tested() {
     receiver.wait("/hook", 1, SOON);
 }
 
+#[test]
+fn an_endpoint_with_batches_is_tested_with_a_batch() {
+    let home = Home::new();
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--batch-max-events", "10"]);
+
+    let made = daemon.json(&["endpoint", "test", "app", "--dry-run"]);
+    assert_eq!(made["headers"]["hookbox-batch"], "1", "{made}");
+
+    daemon.ctl().run(&["endpoint", "test", "app"]).expect(0);
+    let seen = receiver.wait("/hook", 1, SOON).remove(0);
+    assert_eq!(seen.header("hookbox-batch"), Some("1"));
+    assert!(seen.id().starts_with("bat_"), "{}", seen.id());
+    let elements: Vec<Value> = serde_json::from_slice(&seen.body).expect("an array");
+    assert_eq!(elements.len(), 1);
+
+    let failed = format!("{{\"failed\":[{}]}}", elements[0]["id"]).into_bytes();
+    receiver.script("/hook", [Step::Reply(200, Vec::new(), failed)]);
+    let refused = daemon.ctl().run(&["endpoint", "test", "app"]);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+}
+
 /// A value of JSON takes many times its bytes in memory: what is sent in as data never becomes one.
 #[test]
 fn a_body_of_many_short_values_takes_little_memory() {

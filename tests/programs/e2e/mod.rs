@@ -7,6 +7,7 @@ mod acknowledged;
 mod admin;
 mod apply;
 mod bad_input;
+mod broken_ends;
 mod canary;
 mod clock;
 mod commands;

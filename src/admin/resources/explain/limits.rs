@@ -48,8 +48,8 @@ pub fn window(explainer: &Explainer, in_flight: usize, width: usize, most: u32) 
 
 pub fn retries(explainer: &Explainer, waiting: usize, most: usize) -> ReasonView {
     let text = format!(
-        "{waiting} deliveries of {} wait for a retry, and no first attempts are made above {most} \
-         of them",
+        "{waiting} deliveries of {} wait for a retry, and above {most} of them first attempts are \
+         made only in turn with these",
         explainer.endpoint
     );
     ReasonView::new(text, &ReasonFacts::Retries { waiting, most })
