@@ -48,7 +48,8 @@ pub struct InCounts {
     /// Acknowledgements that the server did not confirm.
     pub unconfirmed: AtomicU64,
     pub in_flight: AtomicU64,
-    /// Messages of the stream that the consumer has not delivered yet, as they last said.
+    /// Messages of the stream that are not acknowledged and not being taken, as the server last
+    /// said.
     pub waiting: AtomicU64,
 }
 

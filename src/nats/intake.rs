@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use super::box_client::{BoxClient, BoxEvent};
 use super::config::InConfig;
-use super::connect::Connection;
+use super::connect::{Connection, causes};
 use super::counts::{InCounts, count};
 use super::permits::{Permits, count as count_of};
 use super::pulse::{Gate, LineGap, RoutePulse};
@@ -35,6 +35,8 @@ const CONFIRMS: u32 = 3;
 const CONFIRM: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(limits::NATS_POLL_MS);
+/// Between two looks at what waits in the stream.
+const LAG_LOOK: Duration = Duration::from_secs(5);
 /// After the consumer could not be asked.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -45,6 +47,9 @@ pub struct InRoute {
     consumer: PullConsumer,
     /// The server gives a message to somebody else when it is not acknowledged for so long.
     ack_wait: Duration,
+    /// What the consumer allows one request to ask for, and how long it may wait.
+    most: usize,
+    expires: Duration,
     daemon: Arc<BoxClient>,
     counts: Arc<InCounts>,
     pub pulse: Arc<RoutePulse>,
@@ -62,12 +67,18 @@ impl InRoute {
         counts: Arc<InCounts>,
         clock: Clock,
     ) -> Arc<Self> {
-        let ack_wait = consumer.cached_info().config.ack_wait.max(Duration::from_secs(1));
+        let settings = &consumer.cached_info().config;
+        let ack_wait = settings.ack_wait.max(Duration::from_secs(1));
+        let most = usize::try_from(settings.max_batch).ok().filter(|most| *most > 0);
+        let longest = Some(settings.max_expires).filter(|longest| !longest.is_zero());
+        let expires = longest.map_or(POLL, |longest| longest.min(POLL));
         Arc::new(Self {
             config,
             connection,
             consumer,
             ack_wait,
+            most: most.unwrap_or(usize::MAX),
+            expires,
             daemon,
             counts,
             pulse: Arc::new(RoutePulse::new(clock.clone())),
@@ -81,6 +92,7 @@ impl InRoute {
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let permits = Permits::new(self.config.max_in_flight);
         let mut tasks = JoinSet::new();
+        let lag = tokio::spawn(self.clone().look_at_lag());
         while !*stop.borrow() {
             self.pulse.beat();
             while tasks.try_join_next().is_some() {}
@@ -90,6 +102,7 @@ impl InRoute {
         let within = Duration::from_millis(limits::NATS_DRAIN_MS);
         let ended = async { while tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(within, ended).await;
+        lag.abort();
         tasks.shutdown().await;
         let _ = tokio::time::timeout(CONFIRM, self.connection.client.flush()).await;
     }
@@ -117,7 +130,8 @@ impl InRoute {
         };
         let Ok(Some(mut permit)) = ready else { return };
 
-        let asked = self.consumer.batch().max_messages(count_of(&permit) as usize).expires(POLL);
+        let most = (count_of(&permit) as usize).min(self.most);
+        let asked = self.consumer.batch().max_messages(most).expires(self.expires);
         let mut batch = match asked.messages().await {
             Ok(batch) => batch,
             Err(error) => return self.note_away(&error).await,
@@ -144,10 +158,24 @@ impl InRoute {
 
     async fn note_away(&self, error: &(dyn std::error::Error + Send + Sync)) {
         if let Some(left_out) = self.away.open() {
-            let (route, error) = (&self.counts.name, super::connect::causes(error));
+            let (route, error) = (&self.counts.name, in_words(&causes(error)));
             tracing::warn!(route, error, left_out, "the consumer cannot be asked for messages");
         }
         tokio::time::sleep(AGAIN).await;
+    }
+
+    /// Counts what waits in the stream, also while the box takes nothing.
+    async fn look_at_lag(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(LAG_LOOK);
+        loop {
+            ticks.tick().await;
+            self.connection.up().await;
+            let Ok(info) = self.consumer.get_info().await else { continue };
+            // Those that were given back for later are not acknowledged, either.
+            let own = self.counts.in_flight.load(Ordering::Relaxed);
+            let later = (info.num_ack_pending as u64).saturating_sub(own);
+            self.counts.waiting.store(info.num_pending + later, Ordering::Relaxed);
+        }
     }
 
     /// Posts one message to hookbox and says to the server what became of it.
@@ -167,10 +195,10 @@ impl InRoute {
     /// Where the message stands, by the subject that its acknowledgement goes to.
     fn place(&self, message: &Message) -> Option<MessagePlace> {
         let info = message.info().ok()?;
-        self.counts.waiting.store(info.pending, Ordering::Relaxed);
         Some(MessagePlace {
             stream: info.stream.to_owned(),
             sequence: info.stream_sequence,
+            stored_ns: info.published.unix_timestamp_nanos(),
             subject: self
                 .config
                 .part
@@ -266,9 +294,26 @@ impl InRoute {
     }
 }
 
+/// What the server answers to a request for messages: the client gives its status as it is debugged.
+fn in_words(error: &str) -> String {
+    let text = error.replace(", Some(\"", ": ").replace("\")", "");
+    text.replace("503, None", "503: nobody answers for it: was it deleted, or its stream?")
+}
+
 /// What has come already and is not begun any more is for somebody else, at once.
 async fn give_back(mut batch: Batch) {
     while let Some(Some(Ok(message))) = batch.next().now_or_never() {
         drop(message.ack_with(AckKind::Nak(None)).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn what_the_server_answers_is_in_words() {
+        assert_eq!(in_words("x: 409, Some(\"Consumer Deleted\")"), "x: 409: Consumer Deleted");
+        assert!(in_words("x: 503, None").contains("was it deleted"));
     }
 }

@@ -40,6 +40,11 @@ const REPORTS: u32 = 8;
 const REPORT_PAUSE: Duration = Duration::from_millis(100);
 /// How many leases are extended at a time.
 const EXTENDED_AT_A_TIME: usize = 8;
+/// Between two looks at what waits in hookbox.
+const LAG_LOOK: Duration = Duration::from_secs(5);
+/// How long the stop waits for leases that were asked for: an answer that is not read holds
+/// deliveries for the whole time of their lease.
+const LEASED_LAST: Duration = Duration::from_secs(1);
 /// A loop that waits comes round so often, to show that it lives.
 const ROUND: Duration = Duration::from_secs(10);
 
@@ -95,14 +100,28 @@ impl OutRoute {
         let permits = Permits::new(self.config.max_in_flight);
         let mut tasks = JoinSet::new();
         let extender = tokio::spawn(self.clone().extend());
+        let lag = tokio::spawn(self.clone().look_at_lag());
 
         let mut failures = 0;
         while !*stop.borrow() {
             self.pulse.beat();
             while tasks.try_join_next().is_some() {}
-            let leased = tokio::select! {
-                leased = self.lease(&permits) => leased,
+            let permit = tokio::select! {
+                permit = self.permit(&permits) => permit,
                 _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let Some(permit) = permit else { continue };
+            let mut leasing = std::pin::pin!(self.lease(permit));
+            let in_time = tokio::select! {
+                leased = &mut leasing => Some(leased),
+                _ = stop.wait_for(|stop| *stop) => None,
+            };
+            let last = async { tokio::time::timeout(LEASED_LAST, leasing).await.ok() };
+            let Some(leased) = (match in_time {
+                None => last.await,
+                in_time => in_time,
+            }) else {
+                break;
             };
 
             match leased {
@@ -127,15 +146,13 @@ impl OutRoute {
         let ended = async { while tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(within, ended).await;
         extender.abort();
+        lag.abort();
         tasks.shutdown().await;
-        self.give_back().await;
+        let _ = tokio::time::timeout(within, self.give_back()).await;
     }
 
-    /// Leases once there is a connection, a permit and memory; none when that took too long.
-    async fn lease(
-        &self,
-        permits: &Permits,
-    ) -> Result<Vec<(LeaseView, OwnedSemaphorePermit)>, BoxError> {
+    /// Waits for a connection, permits and memory; none when that took too long.
+    async fn permit(&self, permits: &Permits) -> Option<OwnedSemaphorePermit> {
         let ready = async {
             self.connection.up().await;
             let most = u32::try_from(limits::LEASE_MAX).unwrap_or(1);
@@ -145,10 +162,14 @@ impl OutRoute {
             }
             permit
         };
-        let Ok(Some(mut permit)) = tokio::time::timeout(ROUND, ready).await else {
-            return Ok(Vec::new());
-        };
+        tokio::time::timeout(ROUND, ready).await.ok().flatten()
+    }
 
+    /// Leases as many as there are permits for.
+    async fn lease(
+        &self,
+        mut permit: OwnedSemaphorePermit,
+    ) -> Result<Vec<(LeaseView, OwnedSemaphorePermit)>, BoxError> {
         let most = count_of(&permit);
         let leased = self.daemon.lease(&self.config.endpoint, most, self.config.lease.0).await?;
         let mut found = Vec::with_capacity(leased.leases.len());
@@ -316,10 +337,17 @@ impl OutRoute {
                     }
                 })
                 .await;
+        }
+    }
 
-            let shown = route.daemon.endpoint(&route.config.endpoint).await.ok();
+    /// Counts what waits in hookbox.
+    async fn look_at_lag(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(LAG_LOOK);
+        loop {
+            ticks.tick().await;
+            let shown = self.daemon.endpoint(&self.config.endpoint).await.ok();
             if let Some(activity) = shown.and_then(|endpoint| endpoint.activity) {
-                route.counts.waiting.store(activity.waiting, Ordering::Relaxed);
+                self.counts.waiting.store(activity.waiting, Ordering::Relaxed);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -16,7 +17,7 @@ use super::intake::InRoute;
 use super::out::OutRoute;
 use super::promise::Weight;
 use super::pulse::{LineGap, RoutePulse};
-use super::setup::{Looked, Setup, SetupError};
+use super::setup::{Looked, Setup, SetupError, refuse_broken};
 use crate::model::{Clock, limits};
 use crate::service::clock;
 use crate::service::exit::Exit;
@@ -50,23 +51,30 @@ pub fn check(config: &NatsConfig, create: bool) -> Result<(), Exit> {
         let looked = tokio::time::timeout(CHECK, look_once(config, create)).await;
         match looked.unwrap_or_else(|_| Err(SetupError::Passing("no answer in time".to_owned()))) {
             Ok(looked) => {
-                for one in looked {
+                for one in &looked {
                     for found in &one.findings {
                         stdio::print(format_args!("{}: {found}\n", one.route))
                             .map_err(Exit::output)?;
                     }
                 }
-                Ok(())
+                refuse_broken(&looked, config.nats.strict).or_else(not_asked)
             }
-            Err(SetupError::Fatal(exit)) => Err(exit),
-            Err(SetupError::Passing(why)) => {
-                stdio::note(format_args!(
-                    "hookbox-nats: note: what the streams promise was not asked: {why}"
-                ));
-                Ok(())
-            }
+            Err(error) => not_asked(error),
         }
     })
+}
+
+/// What may be there in a moment is no fault of a configuration.
+fn not_asked(error: SetupError) -> Result<(), Exit> {
+    match error {
+        SetupError::Fatal(exit) => Err(exit),
+        SetupError::Passing(why) => {
+            stdio::note(format_args!(
+                "hookbox-nats: note: what the streams promise was not asked: {why}"
+            ));
+            Ok(())
+        }
+    }
 }
 
 async fn look_once(config: &NatsConfig, create: bool) -> Result<Vec<Looked>, SetupError> {
@@ -83,6 +91,7 @@ async fn look_once(config: &NatsConfig, create: bool) -> Result<Vec<Looked>, Set
 pub fn run(config: NatsConfig, create: bool) -> Result<(), Exit> {
     runtime()?.block_on(async {
         let mut signals = caught_signals()?;
+        tokio::spawn(note_hangups(hangups()?));
         let clock: Clock = clock::system();
         let counts = Arc::new(BridgeCounts::of(&config));
         let pulses = Pulses::default();
@@ -156,6 +165,19 @@ async fn connected(
     }
 }
 
+/// HUP, which has daemons read their configuration again.
+fn hangups() -> Result<Signal, Exit> {
+    signal(SignalKind::hangup())
+        .map_err(|error| Exit::new(Exit::IO, format!("cannot catch signals: {error}")))
+}
+
+/// Says that HUP changes nothing here. It would end the program without giving back its leases.
+async fn note_hangups(mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        tracing::warn!("SIGHUP: the configuration is read at the start alone: restart the bridge");
+    }
+}
+
 /// What asks the bridge to end.
 fn caught_signals() -> Result<StopSignals, Exit> {
     StopSignals::catch()
@@ -213,7 +235,11 @@ impl Bridge {
             let why = match tokio::time::timeout(within, looked).await {
                 Ok(Ok((looked, consumers))) => {
                     report(&looked);
-                    return Ok(consumers);
+                    match refuse_broken(&looked, config.nats.strict) {
+                        Ok(()) => return Ok(consumers),
+                        Err(SetupError::Fatal(exit)) => return Err(exit),
+                        Err(SetupError::Passing(why)) => why,
+                    }
                 }
                 Ok(Err(SetupError::Fatal(exit))) => return Err(exit),
                 Ok(Err(SetupError::Passing(why))) => why,

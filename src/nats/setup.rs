@@ -11,6 +11,7 @@ use super::box_client::{BoxClient, BoxError, ONLY_202};
 use super::config::{InConfig, NatsConfig, OutConfig, Via};
 use super::connect::{Connection, causes};
 use super::promise::{Finding, InFacts, OutFacts, Weight, filters, of_consumer, of_stream};
+use super::template::meet;
 use super::varz::{SyncPolicy, sync_policy};
 use crate::model::limits;
 use crate::service::exit::Exit;
@@ -75,22 +76,46 @@ impl Setup<'_> {
         let mut looked = Vec::new();
         let mut consumers = Vec::new();
         for route in &self.config.out {
-            looked.push(self.look_at_out(&context, route, sync.clone()).await?);
+            looked.push(self.look_at_out(&context, route, &sync).await?);
         }
         for route in &self.config.intake {
-            let (one, consumer) = self.look_at_in(&context, route).await?;
+            let (mut one, consumer) = self.look_at_in(&context, route, &sync).await?;
+            one.findings.extend(self.loops(route, &consumer).await?);
             looked.push(one);
             consumers.push(consumer);
         }
-        refuse_broken(&looked, self.config.nats.strict)?;
         Ok((looked, consumers))
+    }
+
+    /// The routes that send back to the stream what comes from it.
+    async fn loops(
+        &self,
+        route: &InConfig,
+        consumer: &PullConsumer,
+    ) -> Result<Vec<Finding>, SetupError> {
+        let taken = filters(&pull_settings(consumer));
+        let mut found = Vec::new();
+        for out in self.config.out.iter().filter(|out| out.stream == route.stream) {
+            let settings = self.daemon.endpoint(&out.endpoint).await?.settings;
+            let from = settings.from.unwrap_or_default();
+            let pattern = out.template().map_err(SetupError::refused)?;
+            let pattern = pattern.pattern_of_source(&route.source);
+            let is_sent = from.is_empty() || from.iter().any(|one| one.0 == route.source);
+            let is_taken = |filter: &String| {
+                meet(route.part.map_or(filter.as_str(), |part| part.without(filter)), &pattern)
+            };
+            if is_sent && (taken.is_empty() || taken.iter().any(is_taken)) {
+                found.push(a_loop(&route.source, out));
+            }
+        }
+        Ok(found)
     }
 
     async fn look_at_out(
         &self,
         context: &Context,
         route: &OutConfig,
-        sync: Option<Result<SyncPolicy, String>>,
+        sync: &Option<Result<SyncPolicy, String>>,
     ) -> Result<Looked, SetupError> {
         let template = route.template().map_err(SetupError::refused)?;
         let pattern = template.pattern(&self.config.box_name());
@@ -110,14 +135,14 @@ impl Setup<'_> {
             return Err(SetupError::refused(what));
         }
 
-        let stream = self.stream(context, route, &pattern).await?;
+        let stream = self.stream(context, route, &template.pattern_of_all()).await?;
         let retry_max = settings.retry_max.map_or(0, |span| span.ms());
         let jitter = settings.jitter.map_or(0.0, |jitter| jitter.get());
         let stretched = Duration::from_millis(retry_max).mul_f64(1.0 + jitter);
         let retry = u64::try_from(stretched.as_millis()).unwrap_or(u64::MAX);
         let facts = OutFacts {
             pattern,
-            sync,
+            sync: sync.clone(),
             max_payload: self.connection.client.max_payload() as u64,
             max_body: self.largest_body(settings.from.unwrap_or_default()).await?,
             horizon_ms: retry + route.publish_timeout.0 + route.lease.0,
@@ -146,26 +171,15 @@ impl Setup<'_> {
         pattern: &str,
     ) -> Result<Stream, SetupError> {
         let name = &route.stream;
-        let error = match context.get_stream(name).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => error,
-        };
-        match error.kind() {
-            context::GetStreamErrorKind::JetStream(answer)
-                if answer.error_code() == ErrorCode::STREAM_NOT_FOUND =>
-            {
-                if !self.create {
-                    let what = format!(
-                        "there is no stream {name}: make it, or let it be made with --create, \
-                         which says with which settings"
-                    );
-                    return Err(SetupError::refused(what));
-                }
-            }
-            context::GetStreamErrorKind::JetStream(answer) => {
-                return Err(answered(name, &answer));
-            }
-            _ => return Err(SetupError::Passing(format!("stream {name}: {}", causes(&error)))),
+        if let Some(stream) = existing(context, name).await? {
+            return Ok(stream);
+        }
+        if !self.create {
+            let what = format!(
+                "there is no stream {name}: make it, or let it be made with --create, which says \
+                 with which settings"
+            );
+            return Err(SetupError::refused(what));
         }
 
         let settings = stream_settings(route, pattern);
@@ -181,6 +195,7 @@ impl Setup<'_> {
         &self,
         context: &Context,
         route: &InConfig,
+        sync: &Option<Result<SyncPolicy, String>>,
     ) -> Result<(Looked, PullConsumer), SetupError> {
         let source = self.daemon.source(&route.source).await.map_err(|error| {
             missing(error, || {
@@ -194,17 +209,19 @@ impl Setup<'_> {
                 format!("source {} answers {}: {ONLY_202}", route.source, answer.unwrap_or(0));
             return Err(SetupError::refused(what));
         }
-        let stream =
-            context.get_stream(&route.stream).await.map_err(|error| match error.kind() {
-                context::GetStreamErrorKind::JetStream(answer) => answered(&route.stream, &answer),
-                _ => SetupError::Passing(format!("stream {}: {}", route.stream, causes(&error))),
-            })?;
+        let stream = existing(context, &route.stream).await?.ok_or_else(|| {
+            SetupError::refused(format!(
+                "there is no stream {}: make it; --create makes those of [[out]], and consumers",
+                route.stream
+            ))
+        })?;
 
         let consumer = self.consumer(&stream, route).await?;
         let made_by = consumer.cached_info().config.metadata.get(BOX).cloned();
         let facts = InFacts {
             part: route.part,
             other_box: made_by.filter(|made_by| *made_by != self.config.box_name()),
+            sync: sync.clone(),
             max_payload: self.connection.client.max_payload() as u64,
             max_body: source
                 .settings
@@ -269,6 +286,37 @@ impl Setup<'_> {
     }
 }
 
+/// The stream of this name, where there is one.
+async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, SetupError> {
+    let error = match context.get_stream(name).await {
+        Ok(stream) => return Ok(Some(stream)),
+        Err(error) => error,
+    };
+    match error.kind() {
+        context::GetStreamErrorKind::JetStream(answer)
+            if answer.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+        {
+            Ok(None)
+        }
+        context::GetStreamErrorKind::JetStream(answer) => Err(answered(name, &answer)),
+        _ => Err(SetupError::Passing(format!(
+            "stream {name}: {}: is JetStream on, for this account and in this domain?",
+            causes(&error)
+        ))),
+    }
+}
+
+/// Says that what a route takes into a source goes back to where it comes from.
+fn a_loop(source: &str, out: &OutConfig) -> Finding {
+    let text = format!(
+        "its events go back to {}, by the route {}, and come again without an end: give the \
+         endpoint other sources than {source} (--from), or the consumer another filter",
+        out.stream,
+        out.route()
+    );
+    Finding { weight: Weight::Weak, text }
+}
+
 /// Prints what was made. It is made, whether somebody reads that or not.
 fn say(what: std::fmt::Arguments<'_>) {
     let _ = stdio::print(format_args!("{what}\n"));
@@ -292,7 +340,10 @@ fn missing(error: BoxError, what: impl Fn() -> String) -> SetupError {
 }
 
 /// What makes it impossible to begin.
-fn refuse_broken(looked: &[Looked], strict: bool) -> Result<(), SetupError> {
+///
+/// # Errors
+/// The first of it; where more is asked for (`strict`), the first weakness as well.
+pub fn refuse_broken(looked: &[Looked], strict: bool) -> Result<(), SetupError> {
     let of = |weight: Weight| {
         let all = looked.iter().flat_map(|one| one.findings.iter().map(move |f| (one, f)));
         let found = all.filter(|(_, finding)| finding.weight == weight);
@@ -368,6 +419,7 @@ fn pull_settings(consumer: &PullConsumer) -> pull::Config {
         ack_policy: config.ack_policy,
         max_deliver: config.max_deliver,
         memory_storage: config.memory_storage,
+        inactive_threshold: config.inactive_threshold,
         headers_only: config.headers_only,
         filter_subject: config.filter_subject.clone(),
         filter_subjects: config.filter_subjects.clone(),

@@ -17,6 +17,9 @@ use crate::model::secret::percent_decoded;
 pub struct MessagePlace {
     pub stream: String,
     pub sequence: u64,
+    /// When the server stored it, in nanoseconds of Unix time. A stream that was deleted and made
+    /// anew counts from 1 again, so that a sequence alone would be taken for an earlier message.
+    pub stored_ns: i128,
     pub subject: String,
     /// How often it was delivered, this time included.
     pub delivered: u64,
@@ -37,7 +40,9 @@ pub fn event(
     };
     let event_type = named(TYPE).or_else(of_event).unwrap_or_else(|| place.subject.clone());
     let key = named("Nats-Msg-Id").filter(|id| !id.is_empty());
-    let key = key.unwrap_or_else(|| format!("{}:{}", place.stream, place.sequence));
+    let key = key.unwrap_or_else(|| {
+        format!("{}:{}:{}", place.stream, place.sequence, place.stored_ns)
+    });
     let kind = named(CONTENT_TYPE).unwrap_or_else(|| "application/octet-stream".to_owned());
 
     BoxEvent {
@@ -158,13 +163,14 @@ mod tests {
 
     fn place() -> MessagePlace {
         let (stream, subject) = ("JOBS".to_owned(), "jobs.new".to_owned());
-        MessagePlace { stream, sequence: 42, subject, delivered: 1 }
+        MessagePlace { stream, sequence: 42, stored_ns: 1_700_000_000_000_000_007, subject, delivered: 1 }
     }
 
     #[test]
     fn a_message_without_headers_is_known_by_its_place() {
         let event = event("jobs", &place(), None, Bytes::from_static(b"\0"));
-        assert_eq!((event.key.as_str(), event.event_type.as_str()), ("JOBS:42", "jobs.new"));
+        assert_eq!(event.key, "JOBS:42:1700000000000000007");
+        assert_eq!(event.event_type, "jobs.new");
         assert_eq!(event.content_type.as_deref(), Some("application/octet-stream"));
         assert_eq!(&event.body[..], b"\0");
     }

@@ -70,12 +70,29 @@ impl SubjectTemplate {
     /// The subjects that this box can publish to, with `*` for a token that depends on the event.
     #[must_use]
     pub fn pattern(&self, box_name: &str) -> String {
-        let depends = |part: &Part| {
-            matches!(part, Part::Variable(Variable::Source) | Part::Variable(Variable::Type))
+        self.matching(|variable| (variable == Variable::Box).then(|| escaped(box_name)))
+    }
+
+    /// The subjects that all boxes with this template can publish to.
+    #[must_use]
+    pub fn pattern_of_all(&self) -> String {
+        self.matching(|_| None)
+    }
+
+    /// Those of them that have events of this source.
+    #[must_use]
+    pub fn pattern_of_source(&self, source: &str) -> String {
+        self.matching(|variable| (variable == Variable::Source).then(|| escaped(source)))
+    }
+
+    /// With `*` for each token that depends on a variable without a value here.
+    fn matching(&self, value: impl Fn(Variable) -> Option<String>) -> String {
+        let known = |part: &Part| match part {
+            Part::Text(text) => Some(text.clone()),
+            Part::Variable(variable) => value(*variable),
         };
-        let tokens = self.tokens.iter().map(|token| match token.iter().any(depends) {
-            true => "*".to_owned(),
-            false => joined(token, &|_| escaped(box_name)),
+        let tokens = self.tokens.iter().map(|token| {
+            token.iter().map(known).collect::<Option<String>>().unwrap_or_else(|| "*".to_owned())
         });
         tokens.collect::<Vec<_>>().join(".")
     }
@@ -202,11 +219,24 @@ pub fn covers(wide: &str, narrow: &str) -> bool {
     }
 }
 
+/// Whether a subject can match both; both may have wildcards.
+#[must_use]
+pub fn meet(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.split('.'), b.split('.'));
+    loop {
+        match (a.next(), b.next()) {
+            (Some(">"), Some(_)) | (Some(_), Some(">")) | (None, None) => return true,
+            (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{SubjectNames, SubjectTemplate, covers, escaped};
+    use super::{SubjectNames, SubjectTemplate, covers, escaped, meet};
     use crate::model::limits;
 
     fn template(text: &str) -> SubjectTemplate {
@@ -229,6 +259,9 @@ mod tests {
         assert_eq!(subject("ä b\r\n\0"), "hooks.box-1.github.%C3%A4%20b%0D%0A%00");
         assert_eq!(template("v1-{type}").subject(&names("s", "$SYS")), "v1-%24SYS");
         assert_eq!(hooks.pattern("my.box"), "hooks.my%2Ebox.*.*");
+        assert_eq!(hooks.pattern_of_all(), "hooks.*.*.*");
+        assert_eq!(hooks.pattern_of_source("a.b"), "hooks.*.a%2Eb.*");
+        assert_eq!(template("x.v1-{source}-{type}").pattern_of_source("a"), "x.*");
     }
 
     #[test]
@@ -264,6 +297,22 @@ mod tests {
             ("a.b", "a.b", true),
         ] {
             assert_eq!(covers(wide, narrow), covered, "{wide} {narrow}");
+        }
+    }
+
+    #[test]
+    fn patterns_meet_where_a_subject_matches_both() {
+        for (a, b, meets) in [
+            ("hooks.*.jobs.*", "hooks.>", true),
+            ("hooks.*.jobs.*", "hooks.box-2.>", true),
+            ("hooks.*.jobs.*", "*.*.app.*", false),
+            ("hooks.*.jobs.*", "hooks.*.jobs", false),
+            ("hooks.*", "jobs.>", false),
+            (">", "a", true),
+            ("a", "a", true),
+            ("a.>", "a", false),
+        ] {
+            assert_eq!((meet(a, b), meet(b, a)), (meets, meets), "{a} {b}");
         }
     }
 
