@@ -37,17 +37,26 @@ pub fn doubled(text: &str, all: &Value) -> Option<(String, usize)> {
 
 /// Every key of a file, as `section.key`, and its line.
 pub fn keys_with_lines(text: &str) -> Vec<(String, usize)> {
-    let line = |at: usize| text.get(..at).unwrap_or("").matches('\n').count() + 1;
     let Ok(document) = DeTable::parse(text) else { return Vec::new() };
-
     let mut found = Vec::new();
-    for (name, value) in document.get_ref() {
-        match value.get_ref().as_table() {
-            Some(section) => found.extend(section.keys().map(|key| {
-                (format!("{}.{}", name.get_ref(), key.get_ref()), line(key.span().start))
-            })),
-            None => found.push((name.get_ref().to_string(), line(name.span().start))),
+    keys_of(text, "", document.get_ref(), &mut found);
+    found
+}
+
+fn keys_of(text: &str, before: &str, table: &DeTable<'_>, found: &mut Vec<(String, usize)>) {
+    let line = |at: usize| text.get(..at).unwrap_or("").matches('\n').count() + 1;
+    for (key, value) in table {
+        let name = format!("{before}{}", key.get_ref());
+        // A section, or one of which there are several.
+        let several = value.get_ref().as_array().into_iter().flat_map(|list| list.iter());
+        let inside =
+            std::iter::once(value).chain(several).filter_map(|one| one.get_ref().as_table());
+        let inside: Vec<&DeTable<'_>> = inside.collect();
+        if inside.is_empty() {
+            found.push((name.clone(), line(key.span().start)));
+        }
+        for section in inside {
+            keys_of(text, &format!("{name}."), section, found);
         }
     }
-    found
 }

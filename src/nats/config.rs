@@ -1,8 +1,9 @@
 //! The configuration of the bridge: one file, whose keys are all here. An unknown key is an error,
 //! and every error names the file, the line and how to fix it, as in `hookbox.toml`.
-//! `packaging/nats.toml` shows every key with its meaning; a test compares it with [`NatsConfig`].
+//! `packaging/hookbox-nats.toml` shows every key with its meaning; a test compares it with [`NatsConfig`].
 
 mod check;
+mod place;
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::place::line_of;
 use super::part::BoxPart;
 use super::template::SubjectTemplate;
 use crate::config::{Bytes, ConfigError, LoggingConfig, MetricsConfig, Millis, from_toml};
@@ -238,10 +240,10 @@ impl NatsConfig {
     /// The first thing that is wrong with it.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
         let config: Self = from_toml(text, file, &all_keys())?;
-        config.check().map_err(|(key, what)| ConfigError {
+        config.check().map_err(|wrong| ConfigError {
             file: file.to_owned(),
-            line: text.lines().position(|line| line.trim_start().starts_with(key)).map(|n| n + 1),
-            what: format!("{key}: {what}"),
+            line: line_of(text, wrong.route, wrong.key),
+            what: format!("{}: {}", wrong.key, wrong.what),
         })?;
         Ok(config)
     }

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use super::config::{NatsConfig, ServersConfig};
 use super::counts::ConnectionCounts;
-use crate::model::limits;
+use super::pulse::LineGap;
+use crate::model::{Clock, limits};
 
 /// Between two looks at whether it stands.
 const LOOK: Duration = Duration::from_millis(200);
@@ -73,15 +74,22 @@ pub enum ConnectFailure {
 pub async fn connect(
     config: &NatsConfig,
     counts: Arc<ConnectionCounts>,
+    clock: Clock,
 ) -> Result<Connection, ConnectFailure> {
     let (report, is_up) = watch::channel(false);
     let (close, is_closed) = watch::channel(false);
     let options = options(&config.nats).await.map_err(ConnectFailure::Refused)?;
     let options = options.name(config.connection_name());
-    let reports = Arc::new((report, close));
+    let reports = Arc::new(Reports {
+        up: report,
+        closed: close,
+        counts,
+        failures: LineGap::new(clock.clone()),
+        refusals: LineGap::new(clock),
+    });
     let options = options.event_callback(move |event| {
-        let (reports, counts) = (reports.clone(), counts.clone());
-        async move { note(&event, &reports, &counts) }
+        let reports = reports.clone();
+        async move { reports.note(&event) }
     });
 
     let parsed = config.nats.servers.iter().map(|server| server.parse::<ServerAddr>());
@@ -155,32 +163,79 @@ fn pause(attempt: usize) -> Duration {
     Duration::from_millis(if attempt <= 1 { 0 } else { ms.min(limits::NATS_PAUSE_MS) })
 }
 
-fn note(
-    event: &Event,
-    (report, close): &(watch::Sender<bool>, watch::Sender<bool>),
-    counts: &ConnectionCounts,
-) {
-    match event {
-        Event::Connected => {
-            let before = counts.connects.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(reconnects = before, "connected to NATS");
-            report.send_replace(true);
-        }
-        Event::Disconnected => {
-            tracing::warn!("the connection to NATS is lost; it is made again");
-            report.send_replace(false);
-        }
-        Event::Closed => {
-            report.send_replace(false);
-            close.send_replace(true);
-        }
+/// Where what happens to a connection is reported.
+struct Reports {
+    up: watch::Sender<bool>,
+    closed: watch::Sender<bool>,
+    counts: Arc<ConnectionCounts>,
+    /// The client tries again every few seconds, for as long as a server is away.
+    failures: LineGap,
+    refusals: LineGap,
+}
 
-        Event::LameDuckMode => tracing::info!("the NATS server is about to stop"),
-        Event::ServerError(error) => tracing::error!(%error, "the NATS server refuses something"),
-        Event::ClientError(error) => {
-            tracing::warn!(%error, "the connection to NATS failed");
+impl Reports {
+    fn note(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                let before = self.counts.connects.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(reconnects = before, "connected to NATS");
+                self.up.send_replace(true);
+            }
+            Event::Disconnected => {
+                tracing::warn!("the connection to NATS is lost; it is made again");
+                self.up.send_replace(false);
+            }
+            Event::Closed => {
+                self.up.send_replace(false);
+                self.closed.send_replace(true);
+            }
+
+            Event::LameDuckMode => tracing::info!("the NATS server is about to stop"),
+            Event::ServerError(error) => {
+                if let Some(left_out) = self.refusals.open() {
+                    tracing::error!(%error, left_out, "the NATS server refuses something");
+                }
+            }
+            Event::ClientError(error) => {
+                if let Some(left_out) = self.failures.open() {
+                    tracing::warn!(%error, left_out, "the connection to NATS failed");
+                }
+            }
+            Event::SlowConsumer(_) => tracing::warn!("messages came faster than they were taken"),
+            Event::Draining => {}
         }
-        Event::SlowConsumer(_) => tracing::warn!("messages came faster than they were taken"),
-        Event::Draining => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use async_nats::{ClientError, Event};
+
+    use super::Reports;
+    use crate::model::{Clock, Now, limits};
+    use crate::nats::pulse::LineGap;
+
+    #[test]
+    fn a_server_that_is_away_is_no_line_for_each_attempt() {
+        let ms = Arc::new(AtomicU64::new(0));
+        let read = ms.clone();
+        let clock: Clock =
+            Arc::new(move || Now { mono_ms: read.load(Ordering::Relaxed), wall_ms: 0 });
+        let (up, closed) = (Default::default(), Default::default());
+        let reports = Reports {
+            up,
+            closed,
+            counts: Arc::default(),
+            failures: LineGap::new(clock.clone()),
+            refusals: LineGap::new(clock),
+        };
+        for _ in 0..5 {
+            reports.note(&Event::ClientError(ClientError::Other("away".to_owned())));
+        }
+        ms.store(limits::NATS_LINE_GAP_MS, Ordering::Relaxed);
+        assert_eq!(reports.failures.open(), Some(4), "so many were left out");
     }
 }

@@ -78,7 +78,8 @@ fn not_asked(error: SetupError) -> Result<(), Exit> {
 }
 
 async fn look_once(config: &NatsConfig, create: bool) -> Result<Vec<Looked>, SetupError> {
-    let connection = connect(config, Arc::default()).await.map_err(|failure| match failure {
+    let connected = connect(config, Arc::default(), clock::system()).await;
+    let connection = connected.map_err(|failure| match failure {
         ConnectFailure::Away(why) => SetupError::Passing(why),
         ConnectFailure::Refused(what) => SetupError::Fatal(Exit::new(Exit::UNAVAILABLE, what)),
     })?;
@@ -152,7 +153,7 @@ async fn connected(
 ) -> Result<Connection, Exit> {
     let lines = LineGap::new(clock.clone());
     loop {
-        match connect(config, counts.connection.clone()).await {
+        match connect(config, counts.connection.clone(), clock.clone()).await {
             Ok(connection) => return Ok(connection),
             Err(ConnectFailure::Refused(what)) => return Err(Exit::new(Exit::UNAVAILABLE, what)),
             Err(ConnectFailure::Away(why)) => {

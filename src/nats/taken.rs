@@ -3,7 +3,6 @@
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use hyper::header::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use super::box_client::{BoxError, BoxEvent};
@@ -40,9 +39,8 @@ pub fn event(
     };
     let event_type = named(TYPE).or_else(of_event).unwrap_or_else(|| place.subject.clone());
     let key = named("Nats-Msg-Id").filter(|id| !id.is_empty());
-    let key = key.unwrap_or_else(|| {
-        format!("{}:{}:{}", place.stream, place.sequence, place.stored_ns)
-    });
+    let key =
+        key.unwrap_or_else(|| format!("{}:{}:{}", place.stream, place.sequence, place.stored_ns));
     let kind = named(CONTENT_TYPE).unwrap_or_else(|| "application/octet-stream".to_owned());
 
     BoxEvent {
@@ -71,8 +69,6 @@ fn further(place: &MessagePlace, headers: Option<&HeaderMap>) -> Vec<(String, St
         (begins && !own) || matches!(name, "traceparent" | "tracestate")
     };
     let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    // A value that no header of HTTP can have would make the daemon refuse the message.
-    let is_value = |value: &str| HeaderValue::from_str(value).is_ok();
 
     let mut all = vec![
         ("nats-stream".to_owned(), place.stream.clone()),
@@ -86,7 +82,6 @@ fn further(place: &MessagePlace, headers: Option<&HeaderMap>) -> Vec<(String, St
             all.push((name, plain(&value)));
         }
     }
-    all.retain(|(_, value)| is_value(value));
     all
 }
 
@@ -163,7 +158,13 @@ mod tests {
 
     fn place() -> MessagePlace {
         let (stream, subject) = ("JOBS".to_owned(), "jobs.new".to_owned());
-        MessagePlace { stream, sequence: 42, stored_ns: 1_700_000_000_000_000_007, subject, delivered: 1 }
+        MessagePlace {
+            stream,
+            sequence: 42,
+            stored_ns: 1_700_000_000_000_000_007,
+            subject,
+            delivered: 1,
+        }
     }
 
     #[test]
@@ -203,11 +204,15 @@ mod tests {
         headers.insert("Hookbox-Type", "ä".repeat(500).as_str());
         headers.insert("Content-Type", "x".repeat(5000).as_str());
         headers.insert("X-Name", "Zoë");
-        headers.insert("X-Plain", "Zoe");
+        headers.insert("X-Line", "a\u{7f}b");
         let event = event("jobs", &place(), Some(&headers), Bytes::new());
         assert_eq!(event.content_type.as_ref().map(String::len), Some(4096), "or it is refused");
         let own: Vec<_> = event.headers.iter().filter(|(name, _)| name.starts_with("x-")).collect();
-        assert_eq!(own, [&("x-plain".to_owned(), "Zoe".to_owned())], "no header has the other");
+        let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut own: Vec<_> = own.into_iter().cloned().collect();
+        own.sort();
+        let wanted = [named("x-line", "a\u{fffd}b"), named("x-name", "Zoë")];
+        assert_eq!(own, wanted, "and nothing that no header has");
         assert!(event.key.starts_with("sha256:") && event.key.len() <= limits::DEDUPE_KEY_LEN);
         assert!(event.event_type.len() <= limits::TYPE_LEN);
     }

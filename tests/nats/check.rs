@@ -76,14 +76,69 @@ fn what_is_missing_is_said_and_made_only_when_it_was_asked_for() {
     assert!(said.stdout.contains("made stream HOOKS: {\"name\":\"HOOKS\""), "{said:?}");
     assert!(said.stdout.contains("made consumer back of HOOKS"), "{said:?}");
     let made = js.info("HOOKS").config;
-    assert_eq!(made.subjects, ["hooks.box-1.*.*"]);
+    assert_eq!(made.subjects, ["hooks.*.*.*"], "each box has its own in them");
     assert_eq!(made.duplicate_window, std::time::Duration::from_secs(3 * 3600));
     assert_eq!(made.max_bytes, 10 << 20);
     assert_eq!(made.discard, async_nats::jetstream::stream::DiscardPolicy::New);
 
-    // What is there is left as it is.
+    // What is there is left as it is, and the next box publishes to the same stream.
+    for name in ["box-1", "box-2"] {
+        let config = configuration(&home, name, &server.url(), &routes);
+        let said = run(&["--config", &config, "--check", "--create"]);
+        assert!(said.code == Some(0) && !said.stdout.contains("made "), "{name}: {said:?}");
+    }
+}
+
+/// What hookbox publishes comes back to it, and is published again.
+#[test]
+fn routes_in_a_circle_are_named() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    js.stream("HOOKS", &["hooks.>"], |_| {});
+    js.stream("JOBS", &["jobs.>"], |_| {});
+    let home = Home::new();
+    let daemon = a_box(&home, &[]);
+    daemon.json(&["source", "create", "jobs", "--verify", "none"]);
+    let said_of = |stream: &str, filter: &str| {
+        let back = format!(
+            "[[in]]\nstream = \"{stream}\"\nconsumer = \"c{}\"\nsource = \"jobs\"\n\
+             [in.create]\nfilter = [\"{filter}\"]\n",
+            filter.len()
+        );
+        let routes = format!("{ROUTE}{back}");
+        let config = configuration(&home, "box-1", &server.url(), &routes);
+        let said = run(&["--config", &config, "--check", "--create"]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        said.stdout.contains("-> jobs: weaker: its events go back to HOOKS, by the route stream")
+    };
+
+    assert!(said_of("HOOKS", "hooks.>") && said_of("HOOKS", "hooks.box-2.>"));
+    assert!(!said_of("HOOKS", "hooks.*.app.*") && !said_of("JOBS", "jobs.>"));
+    daemon.json(&["endpoint", "update", "stream", "--from", "app"]);
+    assert!(!said_of("HOOKS", "hooks.>"));
+}
+
+#[test]
+fn a_route_in_says_what_its_stream_keeps() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    js.stream("JOBS", &["jobs.>"], |config| {
+        config.storage = async_nats::jetstream::stream::StorageType::Memory;
+        config.max_messages = 10;
+    });
+    let home = Home::new();
+    let daemon = a_box(&home, &[]);
+    daemon.json(&["source", "create", "jobs", "--verify", "none", "--dedupe-window", "0"]);
+    let route = "[[in]]\nstream = \"JOBS\"\nconsumer = \"boxes\"\nsource = \"jobs\"\n";
+    let config = configuration(&home, "box-1", &server.url(), route);
     let said = run(&["--config", &config, "--check", "--create"]);
-    assert!(said.code == Some(0) && !said.stdout.contains("made "), "{said:?}");
+    for part in [
+        "JOBS/boxes -> jobs: weaker: storage is memory",
+        "JOBS/boxes -> jobs: weaker: at max_msgs 10 the oldest messages are dropped",
+        "JOBS/boxes -> jobs: weaker: --dedupe-window of the source is 0",
+    ] {
+        assert!(said.stdout.contains(part), "{part}: {said:?}");
+    }
 }
 
 #[test]
@@ -116,10 +171,23 @@ fn what_cannot_work_is_said_with_what_to_do() {
             "[[in]]\nstream = \"HOOKS\"\nconsumer = \"c\"\nsource = \"none\"\n".to_owned(),
             "hookbox has no source none: hookboxctl",
         ),
+        (
+            "[[in]]\nstream = \"NONE\"\nconsumer = \"c\"\nsource = \"app\"\n".to_owned(),
+            "there is no stream NONE: make it; --create makes those of [[out]]",
+        ),
     ] {
         let said = run(&["--config", &configuration(&home, "box-1", &server.url(), &routes)]);
         assert_eq!(said.code, Some(69), "{routes}: {said:?}");
         assert!(said.stderr.contains(part), "{part}: {said:?}");
+    }
+
+    // What is known of a stream is said, also where it cannot work.
+    let route = ROUTE.replace("HOOKS", "OTHER") + "subject = \"other.{type}\"\n";
+    let config = configuration(&home, "box-1", &server.url(), &route);
+    let said = run(&["--config", &config, "--check"]);
+    assert_eq!(said.code, Some(69), "{said:?}");
+    for part in ["OTHER: impossible: OTHER acknowledges nothing", "OTHER: promise: one replica"] {
+        assert!(said.stdout.contains(part), "{part}: {said:?}");
     }
 
     // The last change that could not be seen at the start: refused at each publish.

@@ -1,8 +1,9 @@
 //! In: what becomes of the messages of a stream.
 
+use async_nats::jetstream::consumer::pull;
 use base64::Engine;
 
-use crate::bridge::{Bridge, configuration, run};
+use crate::bridge::{Bridge, METRICS, configuration, run};
 use crate::server::NatsServer;
 use crate::streams::Js;
 use crate::support::{Daemon, Home, SOON, until};
@@ -89,6 +90,80 @@ fn a_message_that_comes_again_is_the_same_event() {
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0]["duplicates"], 2, "{events:?}");
     drop(bridge);
+}
+
+/// A stream that is made anew counts from 1: its messages are others, though their places are not.
+#[test]
+fn the_messages_of_a_stream_that_was_made_anew_are_new() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    let mut home = Home::new();
+    let daemon = a_box(&mut home, &[]);
+    for round in 0..2 {
+        js.stream("JOBS", &["jobs.>"], |_| {});
+        let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route("admin")));
+        for number in 0..3 {
+            let sequence = js.publish("jobs.a", &[], format!("{round} {number}").as_bytes());
+            assert_eq!(sequence, number + 1);
+        }
+        await_taken(&js);
+        let events = daemon.lines(&["event", "list", "--source", "jobs"]);
+        assert_eq!(events.len(), 3 * (round + 1), "{events:?}");
+        assert_eq!(bridge.terminate().code(), Some(0));
+        js.runtime.block_on(js.context.delete_stream("JOBS")).expect("deleted");
+    }
+}
+
+/// A consumer may allow less than the bridge would ask for.
+#[test]
+fn a_consumer_is_asked_for_no_more_than_it_allows() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    js.stream("JOBS", &["jobs.>"], |_| {});
+    let settings = pull::Config {
+        durable_name: Some("boxes".to_owned()),
+        max_batch: 10,
+        max_expires: std::time::Duration::from_secs(1),
+        ..pull::Config::default()
+    };
+    js.runtime.block_on(async {
+        let stream = js.context.get_stream("JOBS").await.expect("the stream");
+        stream.create_consumer(settings).await.expect("a consumer");
+    });
+    let mut home = Home::new();
+    let daemon = a_box(&mut home, &[]);
+    let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route("admin")));
+    for number in 0..30 {
+        js.publish("jobs.a", &[], format!("{number}").as_bytes());
+    }
+    await_taken(&js);
+    assert_eq!(daemon.lines(&["event", "list", "--source", "jobs"]).len(), 30);
+    assert!(!bridge.log_text().contains("cannot be asked"), "{}", bridge.log_text());
+}
+
+/// What waits is counted while the box takes nothing, too.
+#[test]
+fn the_lag_is_known_while_the_box_is_away() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    js.stream("JOBS", &["jobs.>"], |_| {});
+    let mut home = Home::new();
+    let daemon = a_box(&mut home, &[]);
+    let routes = format!("{METRICS}{}", route("admin"));
+    let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &routes));
+    daemon.kill();
+    for number in 0..20 {
+        js.publish("jobs.a", &[], format!("{number}").as_bytes());
+    }
+    let waits = |wanted| {
+        until("the lag", SOON, || {
+            (bridge.metric("hookbox_nats_in_waiting")? == wanted).then_some(())
+        });
+    };
+    waits(20);
+    let _daemon = home.start();
+    await_taken(&js);
+    waits(0);
 }
 
 const FROM: &str = "message 1 of JOBS, jobs.large";

@@ -209,3 +209,34 @@ fn a_bridge_that_stops_gives_back_what_it_holds() {
     daemon.await_count("delivered", 1);
     assert_eq!(js.all("HOOKS").len(), 1, "the first publish was recognized");
 }
+
+/// A lease of which the answer is not read any more would hold its deliveries for an hour.
+#[test]
+fn a_bridge_that_stops_while_it_leases_leaves_no_lease_behind() {
+    let Some(server) = NatsServer::start() else { return };
+    let js = Js::connect(&server.url());
+    js.stream("HOOKS", &["hooks.>"], |_| {});
+    let home = Home::new();
+    let daemon = a_box(&home, &[]);
+    let route = ROUTE.replace("\"5s\"", "\"1h\"");
+    let config = configuration(&home, "box-1", &server.url(), &route);
+    let mut client = daemon.client();
+    for round in 0..8 {
+        for number in 0..400 {
+            let body = format!("{round} {number}");
+            assert_eq!(client.post("/in/app", &[], body.as_bytes()).expect("sent").status, 202);
+        }
+        let bridge = Bridge::start(&config);
+        let some = round * 400 + 40;
+        until("some of them", SOON, || {
+            let status = daemon.json(&["status"]);
+            (status["deliveries"]["delivered"].as_u64() >= Some(some)).then_some(())
+        });
+        assert_eq!(bridge.terminate().code(), Some(0));
+        let status = daemon.json(&["status"]);
+        assert_eq!(status["leased"], 0, "{status}");
+        let next = Bridge::start(&config);
+        daemon.await_count("delivered", (round + 1) * 400);
+        drop(next);
+    }
+}

@@ -62,3 +62,18 @@ fn the_service_manager_hears_that_it_is_ready_lives_and_stops() {
     let attempts = daemon.histories("stream");
     assert!(attempts.values().all(|attempts| attempts.len() == 1), "{attempts:?}");
 }
+
+/// It would end without giving back what it holds.
+#[test]
+fn a_hangup_does_not_end_it() {
+    let Some(server) = NatsServer::start() else { return };
+    Js::connect(&server.url()).stream("HOOKS", &["hooks.>"], |_| {});
+    let home = Home::new();
+    let daemon = a_box(&home, &[]);
+    let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), ROUTE));
+    crate::support::daemon::signal(bridge.pid(), rustix::process::Signal::HUP);
+    bridge.await_log("SIGHUP: the configuration is read at the start alone");
+    daemon.accept("/in/app", &[], b"after it");
+    daemon.await_count("delivered", 1);
+    assert_eq!(bridge.terminate().code(), Some(0));
+}

@@ -35,11 +35,8 @@ fn good() -> (Config, OutFacts) {
 fn worst(stream: &Config, facts: &OutFacts) -> (Weight, String) {
     let found = of_stream(stream, facts);
     let worst = found.iter().map(|finding| finding.weight).max().expect("some");
-    let texts: Vec<String> = found
-        .iter()
-        .filter(|finding| finding.weight == worst)
-        .map(ToString::to_string)
-        .collect();
+    let texts: Vec<String> =
+        found.iter().filter(|finding| finding.weight == worst).map(ToString::to_string).collect();
     (worst, texts.join("; "))
 }
 
