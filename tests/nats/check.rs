@@ -101,9 +101,9 @@ fn routes_in_a_circle_are_named() {
     daemon.json(&["source", "create", "jobs", "--verify", "none"]);
     let said_of = |stream: &str, filter: &str| {
         let back = format!(
-            "[[in]]\nstream = \"{stream}\"\nconsumer = \"c{}\"\nsource = \"jobs\"\n\
+            "[[in]]\nstream = \"{stream}\"\nconsumer = \"{}\"\nsource = \"jobs\"\n\
              [in.create]\nfilter = [\"{filter}\"]\n",
-            filter.len()
+            filter.replace(['.', '*', '>'], "_")
         );
         let routes = format!("{ROUTE}{back}");
         let config = configuration(&home, "box-1", &server.url(), &routes);
