@@ -16,7 +16,8 @@ use crate::config::LogFormat;
     after_help = "A delivery is acknowledged to hookbox when the stream has acknowledged it, and\n\
         a message to NATS when hookbox has stored it. What that is worth is printed at the\n\
         start, and by --check.\n\n\
-        Signals: TERM and INT finish what is under way (10 s at most) and exit 0.\n\
+        Signals: TERM and INT finish what is under way (10 s at most) and exit 0. HUP changes\n\
+        nothing: the configuration is read at the start.\n\
         Exit codes: 64 usage, 69 a server or the daemon refuses what is asked of it, 70 internal\n\
         error, 73 cannot create, 74 I/O, 78 configuration."
 )]
@@ -27,7 +28,8 @@ pub struct BridgeArgs {
     /// Check the configuration, and what the streams promise where they can be asked, and exit
     #[arg(long)]
     pub check: bool,
-    /// Create streams and consumers that are missing, and print the settings that they get
+    /// Create streams of [[out]] and consumers that are missing, and print the settings that they
+    /// get
     #[arg(long)]
     pub create: bool,
     /// The format of log lines [default: text]

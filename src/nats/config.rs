@@ -1,6 +1,7 @@
 //! The configuration of the bridge: one file, whose keys are all here. An unknown key is an error,
 //! and every error names the file, the line and how to fix it, as in `hookbox.toml`.
-//! `packaging/hookbox-nats.toml` shows every key with its meaning; a test compares it with [`NatsConfig`].
+//! `packaging/hookbox-nats.toml` shows every key with its meaning; a test compares it with
+//! [`NatsConfig`].
 
 mod check;
 mod place;

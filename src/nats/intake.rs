@@ -294,7 +294,8 @@ impl InRoute {
     }
 }
 
-/// What the server answers to a request for messages: the client gives its status as it is debugged.
+/// What the server answers to a request for messages. The client gives its status as it is
+/// debugged.
 fn in_words(error: &str) -> String {
     let text = error.replace(", Some(\"", ": ").replace("\")", "");
     text.replace("503, None", "503: nobody answers for it: was it deleted, or its stream?")

@@ -131,6 +131,7 @@ fn a_consumer_is_asked_for_no_more_than_it_allows() {
         let stream = js.context.get_stream("JOBS").await.expect("the stream");
         stream.create_consumer(settings).await.expect("a consumer");
     });
+
     let mut home = Home::new();
     let daemon = a_box(&mut home, &[]);
     let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &route("admin")));
@@ -152,6 +153,7 @@ fn the_lag_is_known_while_the_box_is_away() {
     let daemon = a_box(&mut home, &[]);
     let routes = format!("{METRICS}{}", route("admin"));
     let bridge = Bridge::start(&configuration(&home, "box-1", &server.url(), &routes));
+
     daemon.kill();
     for number in 0..20 {
         js.publish("jobs.a", &[], format!("{number}").as_bytes());

@@ -221,6 +221,7 @@ fn a_bridge_that_stops_while_it_leases_leaves_no_lease_behind() {
     let route = ROUTE.replace("\"5s\"", "\"1h\"");
     let config = configuration(&home, "box-1", &server.url(), &route);
     let mut client = daemon.client();
+
     for round in 0..8 {
         for number in 0..400 {
             let body = format!("{round} {number}");

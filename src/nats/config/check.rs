@@ -271,7 +271,7 @@ impl CreateConsumer {
 }
 
 /// Whether this can be a subject, with wildcards.
-fn is_subject(text: &String) -> bool {
+fn is_subject(text: &str) -> bool {
     let mut tokens = text.split('.').rev();
     let is_plain = |token: &str| {
         let has_plain = token.bytes().all(|b| b.is_ascii_graphic() && !b"*>".contains(&b));

@@ -61,6 +61,7 @@ fn giving(found: &mut Findings, consumer: &pull::Config) {
     if consumer.headers_only {
         found.add(Weight::Broken, "the consumer delivers headers only: bodies would be lost");
     }
+
     if consumer.max_deliver > 0 {
         let text = format!(
             "max_deliver is {}: a message that a box does not take so often, for instance \

@@ -48,8 +48,8 @@ fn a_stream_that_keeps_all_has_no_weakness() {
 
 #[test]
 fn each_weakness_is_named() {
-    type Change = fn(&mut Config, &mut OutFacts);
-    let cases: [(Change, Weight, &str); 16] = [
+    type StreamChange = fn(&mut Config, &mut OutFacts);
+    let cases: [(StreamChange, Weight, &str); 16] = [
         (|s, _| s.storage = StorageType::Memory, Weight::Weak, "storage is memory"),
         (|_, f| f.sync = None, Weight::Weak, "sync_interval is not known"),
         (|_, f| f.sync = Some(Err("away".into())), Weight::Weak, "(away)"),
@@ -96,8 +96,8 @@ fn what_a_consumer_or_its_stream_loses_is_named() {
         max_deliver: -1,
         ..pull::Config::default()
     };
-    type Change = fn(&mut Config, &mut pull::Config, &mut InFacts);
-    let cases: [(Change, Weight, &str); 12] = [
+    type ConsumerChange = fn(&mut Config, &mut pull::Config, &mut InFacts);
+    let cases: [(ConsumerChange, Weight, &str); 12] = [
         (|_, _, _| {}, Weight::Note, "within 3s is the same event"),
         (|_, c, _| c.ack_policy = AckPolicy::None, Weight::Broken, "not explicit"),
         (|_, c, _| c.headers_only = true, Weight::Broken, "headers only"),
