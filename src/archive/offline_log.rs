@@ -5,10 +5,13 @@ use std::path::Path;
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::error::{ArchiveError, ArchiveResult};
+use super::fold::state_at_end;
 use super::source::PieceSource;
+use crate::api::values::Time;
 use crate::api::views::{DamageView, LogHeadView, VerifyView};
 use crate::log::{Expect, Log, LogProblem, Options, Piece, Reader, Recovered, ScratchCopy};
 use crate::model::{Seq, WallMs};
+use crate::queue::AcknowledgedDamage;
 
 /// An open log whose only user is this process. Nothing in its folder is changed.
 pub struct OfflineLog {
@@ -66,15 +69,13 @@ impl OfflineLog {
             self.problems.iter().filter(|known| !is_reported(known)).cloned().collect();
         report.problems.extend(at_opening);
 
-        let problem = |p: &LogProblem| {
-            let what = self.copy.with_original_paths(&p.what);
-            DamageView {
-                segment: p.segment,
-                first: p.first,
-                last: p.last,
-                what,
-                acknowledged_at: None,
-            }
+        let acknowledged = self.acknowledged(&report.problems);
+        let problem = |p: &LogProblem| DamageView {
+            segment: p.segment,
+            first: p.first,
+            last: p.last,
+            what: self.copy.with_original_paths(&p.what),
+            acknowledged_at: acknowledged.covers(p.first, p.last).map(Time),
         };
         Ok(VerifyView {
             ok: report.problems.is_empty(),
@@ -86,6 +87,15 @@ impl OfflineLog {
             expected_at: report.expected_at,
             problems: report.problems.iter().map(problem).collect(),
         })
+    }
+
+    /// Which damage was acknowledged, as far as the log can still say it: that is part of the state
+    /// at its end.
+    fn acknowledged(&self, problems: &[LogProblem]) -> AcknowledgedDamage {
+        if problems.is_empty() {
+            return AcknowledgedDamage::default();
+        }
+        state_at_end(self).map(|(_, state)| state.acknowledged).unwrap_or_default()
     }
 
     /// Closes it and removes the scratch copy.

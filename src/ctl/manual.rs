@@ -4,7 +4,7 @@
 mod file_page;
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use clap::{Command, CommandFactory};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Answer;
 use super::args::{Cli, ManArgs};
 use super::error::CtlError;
+use super::fresh_file::replace;
 use super::output::Output;
 use crate::config::args::Args as DaemonArgs;
 
@@ -31,17 +32,6 @@ struct WrittenPages {
 
 /// A page: its file below the folder, such as `man8/hookboxd.8`, and its text.
 type Page = (String, Vec<u8>);
-
-/// Writes a file anew, in the place of what has its name: a link there may lead anywhere.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let fresh = path.with_added_extension("new");
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs::File::create_new(&fresh)?.write_all(text)?;
-    fs::rename(&fresh, path)
-}
 
 /// Writes all pages below a folder.
 pub(super) fn write(out: &mut Output, args: &ManArgs) -> Result<(), CtlError> {

@@ -39,6 +39,7 @@ mod events;
 mod fields;
 mod files;
 mod filters;
+mod fresh_file;
 mod listen;
 mod lists;
 mod log;

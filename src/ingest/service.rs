@@ -145,8 +145,14 @@ impl Ingest {
     /// Logs which sources refuse everything: at the start, and when the configuration was read
     /// again.
     pub fn report_unusable(&self) {
-        for UnusableSource { name, why } in self.unusable_sources() {
-            tracing::error!(source = name, "every request of this source is refused: {why}");
+        let now = (self.clock)();
+        for source in self.sources() {
+            if let Err(why) = self.allow_lists.check(&source) {
+                let source = &source.name;
+                tracing::error!(source, "every request of this source is refused: {why}");
+            }
+            // The keyring logs what it misses by itself, where a request did not ask for it before.
+            drop(self.keys.resolve(&source, now));
         }
     }
 

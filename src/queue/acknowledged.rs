@@ -4,6 +4,8 @@
 //! It is remembered by the records that it concerns, until retention has dropped them. Damage that
 //! concerns any other record is new, in whatever segment.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Seq, WallMs};
@@ -16,9 +18,9 @@ struct AcknowledgedRange {
     at: WallMs,
 }
 
-/// All of them, in the order in which that happened.
+/// All of them, in the order in which that happened. A clone shares them: each status has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AcknowledgedDamage(Vec<AcknowledgedRange>);
+pub struct AcknowledgedDamage(Arc<Vec<AcknowledgedRange>>);
 
 impl AcknowledgedDamage {
     /// When the damage of all these records was acknowledged: the last of them decides. `None` when
@@ -41,7 +43,7 @@ impl AcknowledgedDamage {
     }
 
     pub(super) fn add(&mut self, ranges: &[(Seq, Seq)], at: WallMs) {
-        self.0.extend(ranges.iter().map(|(first, last)| AcknowledgedRange {
+        Arc::make_mut(&mut self.0).extend(ranges.iter().map(|(first, last)| AcknowledgedRange {
             first: *first,
             last: *last,
             at,
@@ -50,16 +52,20 @@ impl AcknowledgedDamage {
 
     /// Retention has dropped the records up to this one.
     pub(super) fn drop_to(&mut self, last: Seq) {
-        self.0.retain(|range| range.last > last);
+        if self.0.iter().any(|range| range.last <= last) {
+            Arc::make_mut(&mut self.0).retain(|range| range.last > last);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::AcknowledgedDamage;
     use crate::model::{Endpoint, Seq, limits};
     use crate::queue::testing::TestQueue;
-    use crate::queue::{AcknowledgeDamage, Refusal, State};
+    use crate::queue::{AcknowledgeDamage, Refusal, State, StatusQuery};
     use crate::record::Record;
 
     fn acknowledged(ranges: &[(Seq, Seq, u64)]) -> AcknowledgedDamage {
@@ -115,6 +121,21 @@ mod tests {
         again.apply(next, &dropped).expect("it follows");
         let left = (again.acknowledged.covers(7, 7), again.acknowledged.covers(9, 9));
         assert_eq!(left, (None, Some(at)));
+    }
+
+    #[test]
+    fn whoever_asks_for_the_status_gets_no_copy() {
+        let mut world = TestQueue::new([Endpoint::new("app", "http://app.example/")]);
+        world.accept("{}");
+        world.accept("{}");
+        assert_eq!(world.decide(AcknowledgeDamage { ranges: vec![(1, 1)] }), 1);
+
+        let ask = |world: &TestQueue| world.queue.ask(world.now, &StatusQuery).acknowledged;
+        let (one, other) = (ask(&world), ask(&world));
+        assert!(Arc::ptr_eq(&one.0, &other.0));
+        // What was answered stays as it was.
+        assert_eq!(world.decide(AcknowledgeDamage { ranges: vec![(2, 2)] }), 1);
+        assert_eq!((one.len(), ask(&world).len()), (1, 2));
     }
 
     #[test]

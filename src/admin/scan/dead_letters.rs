@@ -18,6 +18,16 @@ pub struct DeadDelivery {
     pub reason: String,
 }
 
+impl DeadDelivery {
+    /// As this record holds it.
+    pub fn new(dead: DeadLetter, dead_letter_seq: Seq) -> Self {
+        let DeadLetter { delivery, event, attempts, died_at, reason, last, .. } = dead;
+        let dead_letter = Some(dead_letter_seq);
+        let revive = Revive { delivery, event, attempts, last, dead_letter_seq: dead_letter };
+        Self { revive, dead_letter_seq, died_at, reason }
+    }
+}
+
 /// Dead letters that are looked for, by their endpoints. Those that were met are taken out.
 #[derive(Clone, Debug, Default)]
 pub struct WantedDead(BTreeMap<EndpointId, RoaringTreemap>);
@@ -164,6 +174,15 @@ fn read_all(
 /// The dead letters of these ids, as far as they are any, the newest first. They are looked for
 /// from both ends: most die soon after they were made, and those that are asked for are mostly new.
 pub fn find(scan: &LogScan, ids: &[DeliveryId]) -> Result<Vec<DeadDelivery>, Problem> {
+    find_until(scan, ids, u64::MAX)
+}
+
+/// The same, of those that are found by this time of the monotonic clock.
+pub fn find_until(
+    scan: &LogScan,
+    ids: &[DeliveryId],
+    until_ms: u64,
+) -> Result<Vec<DeadDelivery>, Problem> {
     // The state knows at once which of them are dead.
     let dead = scan.delivery_views(ids)?.into_iter();
     let dead = dead.filter(|view| view.state == DeliveryState::Dead).map(|view| view.delivery);
@@ -171,7 +190,7 @@ pub fn find(scan: &LogScan, ids: &[DeliveryId]) -> Result<Vec<DeadDelivery>, Pro
     let (mut after, mut before) = (left.oldest().unwrap_or(0), Seq::MAX);
 
     let mut found = Vec::new();
-    while left.len() > 0 && after < before {
+    while left.len() > 0 && after < before && scan.mono_ms() <= until_ms {
         let mut newest = scan.dead_letter_seqs(before, limits::SLICE)?;
         newest.retain(|seq| *seq > after);
         before = newest.last().copied().unwrap_or(0);
@@ -195,7 +214,5 @@ pub fn find(scan: &LogScan, ids: &[DeliveryId]) -> Result<Vec<DeadDelivery>, Pro
 fn read(scan: &LogScan, seq: Seq) -> Option<DeadDelivery> {
     let (_, record) = scan.entry(scan.log().read(seq).map(|record| (seq, record)))?;
     let dead = record.and_then(|record| record.dead_letter(seq))?;
-    let DeadLetter { delivery, event, attempts, died_at, reason, last, .. } = dead;
-    let revive = Revive { delivery, event, attempts, last, dead_letter_seq: Some(seq) };
-    Some(DeadDelivery { revive, dead_letter_seq: seq, died_at, reason })
+    Some(DeadDelivery::new(dead, seq))
 }

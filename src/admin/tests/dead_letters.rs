@@ -54,6 +54,52 @@ async fn dead_letters_are_listed_and_shown() {
     assert_eq!(attempts, [Some(9), Some(3), Some(3), Some(3)]);
 }
 
+/// Whatever a dead letter is found by, its row says the same.
+#[tokio::test]
+async fn a_dead_letter_has_the_same_row_in_each_list() {
+    let (world, [a, ..]) = with_dead_letters();
+    let at = NOW.wall_ms + 7;
+    let made = world.log.push(Record::Replayed { event: a.seq, endpoint: 1, at, ran_ms: 0 });
+    let replayed = DeliveryId { seq: made, endpoint: 1 };
+    let dead = DeadLetter {
+        delivery: replayed,
+        event: a.seq,
+        attempts: 3,
+        died_at: at + 5,
+        reason: "again".into(),
+        last: 0,
+        kept_since: None,
+    };
+    let dead_letter_seq = world.log.push(Record::DeadLetterRecorded { dead, dead_letter_seq: 1 });
+    world.script().dead_letter_seqs.push(dead_letter_seq);
+    world.set(replayed, DeliveryState::Dead);
+
+    let by_id = |rows: Vec<Value>| {
+        let ided = rows.into_iter().map(|row| (row["id"].as_str().expect("an id").to_owned(), row));
+        ided.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let rows = by_id(world.rows("/v1/dlq").await);
+    assert_eq!(rows.len(), 5);
+    for other in ["/v1/deliveries", "/v1/deliveries?state=dead", "/v1/deliveries?since=1970-01-01"]
+    {
+        assert_eq!(by_id(world.rows(other).await), rows, "{other}");
+    }
+    let of_app = by_id(world.rows("/v1/deliveries?endpoint=app").await);
+    assert!(of_app.len() == 4 && of_app.iter().all(|(id, row)| rows[id] == *row), "{of_app:?}");
+
+    for (id, row) in &rows {
+        let (_, mut one) = world.json("GET", &format!("/v1/deliveries/{id}"), Value::Null).await;
+        let fields = one.as_object_mut().expect("an object");
+        fields.retain(|field, _| !["history", "operator"].contains(&field.as_str()));
+        // One of which no attempt is in the log is counted there by what is.
+        fields.insert("attempts".to_owned(), row["attempts"].clone());
+        assert_eq!(one, *row);
+    }
+    let replayed = &rows[&replayed.to_string()];
+    assert_eq!(replayed["created_at"], json!(crate::model::time::rfc3339(at)));
+    assert_eq!((&replayed["reason"], &replayed["attempts"]), (&json!("again"), &json!(3)));
+}
+
 #[tokio::test]
 async fn dead_letters_are_retried_and_discarded() {
     let (world, [a, _, c, gone]) = with_dead_letters();

@@ -24,13 +24,14 @@ pub struct DeliveryView {
     /// Null where the event is not in the log any more.
     #[serde(rename = "type")]
     pub event_type: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When it was made; null where its record is not in the log any more, nor its event.
+    #[serde(default)]
     pub created_at: Option<Time>,
-    /// When it became a dead letter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When it became a dead letter; null where it is none, and where `attempts` is.
+    #[serde(default)]
     pub died_at: Option<Time>,
-    /// Why it became a dead letter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why it became a dead letter; null like `died_at`.
+    #[serde(default)]
     pub reason: Option<String>,
 }
 

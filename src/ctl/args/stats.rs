@@ -31,7 +31,7 @@ pub struct StatsArgs {
     /// Draw with ASCII characters only [default: where the terminal knows no others].
     #[arg(long)]
     pub ascii: bool,
-    /// Draw it into this new file (- for stdout).
+    /// Draw it into this file, in the place of an older one (- for stdout).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rows", "ascii"])]
     pub svg: Option<PathBuf>,
 }

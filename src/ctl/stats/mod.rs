@@ -8,14 +8,13 @@ mod tests;
 
 pub(super) use screen::screen;
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::Path;
 
 use super::args::StatsArgs;
 use super::client::{self, AdminClient};
 use super::error::CtlError;
+use super::fresh_file::replace;
 use super::output::Output;
 use super::sparkline::{ASCII, Ramp};
 use super::table::{ALWAYS, Columns, Show, Table, local_short, span};
@@ -81,17 +80,23 @@ fn rows(out: &mut Output, history: &HistoryView) -> Result<(), CtlError> {
     out.end(&mut table, "no steps")
 }
 
-/// Writes the drawing into a file that is not there yet.
+/// Writes the drawing into a file, in the place of the one before: whoever draws every hour wants
+/// the newest.
 fn draw(out: &mut Output, history: &HistoryView, file: &Path) -> Result<(), CtlError> {
     let drawing = drawing(history)?;
     if file == Path::new("-") {
         return out.raw(drawing.as_bytes());
     }
 
-    let failed = |error| CtlError::of_new_file(file, error);
-    let mut options = OpenOptions::new();
-    let mut opened = options.write(true).create_new(true).mode(0o644).open(file).map_err(failed)?;
-    opened.write_all(drawing.as_bytes()).map_err(failed)?;
+    // A link may lead anywhere, and a device is no place for a new file.
+    if fs::symlink_metadata(file).is_ok_and(|there| !there.is_file()) {
+        let what = "is there already, and is no regular file: choose another name, or - for stdout";
+        return Err(CtlError::Refused(format!("{} {what}", file.display())));
+    }
+    replace(file, drawing.as_bytes()).map_err(|error| CtlError::Io {
+        what: format!("cannot write {}", file.display()),
+        error,
+    })?;
     out.line(&format!("drawn: {}", file.display()))
 }
 

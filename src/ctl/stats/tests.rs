@@ -75,7 +75,7 @@ fn of_an_endpoint_only_its_own_figures_are_shown() {
 }
 
 #[test]
-fn a_drawing_is_a_new_file_or_says_what_to_do() {
+fn a_drawing_takes_the_place_of_the_one_before_or_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("plot.svg");
     let mut out = Output::kept();
@@ -93,11 +93,18 @@ fn a_drawing_is_a_new_file_or_says_what_to_do() {
     }
     assert_eq!(text.matches("stroke-width=\"2\"").count(), 24, "each of 12 lines has a gap");
     assert!(!text.contains("<script") && !text.contains("href"));
-    let again = draw(&mut out, &history(None), &file).expect_err("it is there");
-    assert!(again.to_string().ends_with("choose another name, or remove it"), "{again}");
 
-    let endpoint = draw(&mut out, &history(Some("app")), &folder.path().join("app.svg"));
-    endpoint.expect("drawn");
-    let text = std::fs::read_to_string(folder.path().join("app.svg")).expect("a file");
+    draw(&mut out, &history(Some("app")), &file).expect("drawn again");
+    let text = std::fs::read_to_string(&file).expect("a file");
     assert!(text.contains("app, ") && !text.contains("commits of the log"));
+    let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 1, "nothing else is left behind");
+
+    let link = folder.path().join("link.svg");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
+    for other in [link.as_path(), folder.path(), std::path::Path::new("/dev/null")] {
+        let refused = draw(&mut out, &history(None), other).expect_err("no regular file");
+        assert!(refused.to_string().ends_with("choose another name, or - for stdout"), "{refused}");
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), text, "the link was not followed");
 }

@@ -28,7 +28,8 @@ pub enum TopQuery {
     /// Those with which something is wrong.
     TroubledEndpoints,
     Sources,
-    DeadLetters,
+    /// Of all endpoints, or of this one.
+    DeadLetters(Option<String>),
     /// The deliveries that wait, for the shape of the backlog.
     Waiting,
     Delivery(String),

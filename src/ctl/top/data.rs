@@ -45,9 +45,16 @@ pub struct TopKnown {
 }
 
 impl TopData {
-    /// How many dead letters there are, when only the newest of them are known.
-    pub fn dead_in_all(&self) -> Option<u64> {
-        let all = self.status.as_ref().map_or(0, |status| status.deliveries.dead);
+    /// How many dead letters there are, of all endpoints or of one, when only the newest of them
+    /// are known.
+    pub fn dead_in_all(&self, of: Option<&str>) -> Option<u64> {
+        let all = match of {
+            None => self.status.as_ref().map_or(0, |status| status.deliveries.dead),
+            Some(name) => {
+                let endpoint = self.endpoints.iter().find(|endpoint| endpoint.name == name);
+                endpoint.and_then(|one| Some(one.activity.as_ref()?.dead)).unwrap_or(0)
+            }
+        };
         let known = self.dead.len() as u64;
         (self.known.dead && all > known && self.dead.len() >= ROWS).then_some(all)
     }

@@ -11,6 +11,8 @@ use crate::ctl::args::TopScreen;
 pub struct TopListing {
     pub screen: TopScreen,
     pub filter: String,
+    /// Only what is of this endpoint, from which one came here.
+    pub of: Option<String>,
     /// The column, and whether the largest stands first.
     pub sorted: Option<(usize, bool)>,
     pub marked: BTreeSet<String>,
@@ -22,13 +24,14 @@ pub struct TopListing {
 impl TopListing {
     pub fn new(screen: TopScreen) -> Self {
         let (filter, sorted) = (String::new(), screen.sorted_by());
-        Self { screen, filter, sorted, marked: BTreeSet::new(), chosen: None, place: 0 }
+        let marked = BTreeSet::new();
+        Self { screen, filter, of: None, sorted, marked, chosen: None, place: 0 }
     }
 
     /// The rows that are shown, in their order.
     pub fn rows(&self, data: &TopData) -> Vec<TopRow> {
         let mut rows = self.screen.rows(data);
-        rows.retain(|row| self.passes(row));
+        rows.retain(|row| self.passes(row) && self.is_of(row));
         if let Some((column, is_descending)) = self.sorted {
             rows.sort_by(|a, b| {
                 let order = a.cells.get(column).map(|cell| &cell.rank);
@@ -47,6 +50,13 @@ impl TopListing {
         let text = text.to_lowercase();
         let has = row.cells.iter().any(|cell| cell.text.to_lowercase().contains(&text));
         text.is_empty() || has == wanted
+    }
+
+    /// Another endpoint may have this name in its own, or in its error.
+    fn is_of(&self, row: &TopRow) -> bool {
+        let Some(name) = &self.of else { return true };
+        let column = self.screen.columns().iter().position(|column| column.title == "ENDPOINT");
+        column.is_some_and(|column| row.cells.get(column).is_some_and(|cell| cell.text == *name))
     }
 
     /// The place of the chosen row.

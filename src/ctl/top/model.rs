@@ -6,6 +6,7 @@ use super::data::TopData;
 use super::keys::TopKey;
 use super::listing::TopListing;
 use super::screens::TopRow;
+use super::shape::TOTAL;
 use crate::ctl::args::TopScreen;
 use crate::ctl::table::deliveries;
 
@@ -85,6 +86,12 @@ impl TopModel {
         self.listing().rows(&self.data)
     }
 
+    /// How many dead letters there are of those that are shown, when only the newest of them are
+    /// known.
+    pub fn dead_in_all(&self) -> Option<u64> {
+        self.data.dead_in_all(self.listings[TopScreen::Dead.place()].of.as_deref())
+    }
+
     /// Time for another look.
     pub fn tick(&mut self, now_ms: u64) -> Vec<TopCommand> {
         self.data.now_ms = now_ms;
@@ -99,7 +106,7 @@ impl TopModel {
             }
             TopScreen::Endpoints => queries.push(TopQuery::Endpoints),
             TopScreen::Sources => queries.push(TopQuery::Sources),
-            TopScreen::Dead => queries.push(TopQuery::DeadLetters),
+            TopScreen::Dead => queries.push(TopQuery::DeadLetters(self.listing().of.clone())),
             TopScreen::Shape => queries.push(TopQuery::Waiting),
             TopScreen::Tail => {}
         }
@@ -120,6 +127,13 @@ impl TopModel {
         self.tick(self.data.now_ms)
     }
 
+    /// The same, for other dead letters than those that are known.
+    fn look_anew(&mut self) -> Vec<TopCommand> {
+        self.data.dead.clear();
+        self.data.known.dead = false;
+        self.look()
+    }
+
     pub fn answer(&mut self, answer: TopAnswer) -> Vec<TopCommand> {
         if self.is_paused && matches!(answer, TopAnswer::Tail(_)) {
             self.held_back.push(answer);
@@ -130,8 +144,9 @@ impl TopModel {
             return Vec::new();
         }
 
-        if matches!(answer, TopAnswer::Status(_)) {
-            self.away = None;
+        if matches!(answer, TopAnswer::Status(_)) && self.away.take().is_some() {
+            // What was refused because nobody answered.
+            self.message = None;
         }
         match self.data.take(answer) {
             Some(TopAnswer::Refreshed) => self.is_waiting = false,
@@ -164,17 +179,19 @@ impl TopModel {
         let what = deliveries(count);
         let plural = if count == 1 { "" } else { "s" };
         let letters = format!("{count} dead letter{plural}");
-        let chosen = match self.data.dead_in_all() {
+        let chosen = match self.dead_in_all() {
             Some(all) => format!("{count} of {all} dead letters"),
             None => letters.clone(),
         };
         let question = match &action {
-            TopAction::Hold(names) => {
-                format!("Hold {}? {what} wait until it is released.", names.join(", "))
-            }
-            TopAction::Release(names) => {
-                format!("Release {}? {what} are attempted again.", names.join(", "))
-            }
+            TopAction::Hold(names) => match &names[..] {
+                [name] => format!("Hold {name}? {what} wait until it is released."),
+                _ => format!("Hold {} endpoints? {what} wait for a release.", names.len()),
+            },
+            TopAction::Release(names) => match &names[..] {
+                [name] => format!("Release {name}? {what} are attempted again."),
+                _ => format!("Release {} endpoints? {what} are attempted again.", names.len()),
+            },
             TopAction::RetryWaiting(name) => format!("Attempt {what} of {name} now?"),
             TopAction::DiscardOf(name) => format!("Discard {letters} of {name} for good?"),
             TopAction::RetryDead(_) => format!("Attempt {chosen} again?"),
@@ -228,6 +245,9 @@ impl TopModel {
                 let listing = self.listing_mut();
                 listing.filter.clear();
                 listing.marked.clear();
+                if listing.of.take().is_some() {
+                    return self.look_anew();
+                }
             }
             TopKey::Char('s') => self.listing_mut().sort_next(),
             TopKey::Char('S') => self.listing_mut().sort_reverse(),
@@ -328,10 +348,12 @@ impl TopModel {
 
             // What is wrong with an endpoint stands in its dead letters.
             TopScreen::Overview | TopScreen::Endpoints | TopScreen::Shape => {
-                let name = row.key.clone();
+                let of = Some(row.key.clone()).filter(|name| name != TOTAL);
                 self.screen = TopScreen::Dead;
-                self.listing_mut().filter = name;
-                self.look()
+                let listing = self.listing_mut();
+                (listing.of, listing.filter) = (of, String::new());
+                listing.marked.clear();
+                self.look_anew()
             }
             TopScreen::Sources => Vec::new(),
         }
@@ -387,7 +409,7 @@ impl TopModel {
             return Vec::new();
         }
         let of_endpoints = matches!(self.screen, TopScreen::Overview | TopScreen::Endpoints);
-        let of_shape = self.screen == TopScreen::Shape && subjects[0] != "TOTAL";
+        let of_shape = self.screen == TopScreen::Shape && subjects[0] != TOTAL;
 
         match (self.screen, verb) {
             (TopScreen::Dead, 'r') => {

@@ -10,6 +10,7 @@ use crate::api::views::{
 use crate::ctl::args::TopScreen;
 use crate::ctl::table::{clean, local_short, relative, span};
 use crate::ctl::terminal::Tone;
+use crate::model::HoldReason;
 
 /// A column: its title, its width (0: what is left), and whether it is a number.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +179,7 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
     let reason = endpoint
         .held_reason
         .as_ref()
-        .map(ToString::to_string)
+        .map(held_words)
         .or_else(|| Some(in_words(reason?.last_error.as_ref()?, &endpoint.name, data)));
 
     TopRow {
@@ -206,6 +207,15 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
             ),
             word(reason.unwrap_or_default()),
         ],
+    }
+}
+
+/// Why it is on hold. Its beginning says it where there are no columns for more.
+fn held_words(reason: &Tolerant<HoldReason>) -> String {
+    match reason {
+        Tolerant::Known(HoldReason::Gone) => "answered 410 Gone".to_owned(),
+        Tolerant::Known(reason) => reason.words().to_owned(),
+        other => other.to_string(),
     }
 }
 

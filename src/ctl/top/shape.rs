@@ -22,6 +22,9 @@ impl ShapeRow {
     }
 }
 
+/// The row of all together.
+pub const TOTAL: &str = "TOTAL";
+
 /// All together under the name `TOTAL`, and each endpoint.
 #[must_use]
 pub fn shape(waiting: &[DeliveryView], now_ms: u64) -> Vec<(String, ShapeRow)> {
@@ -36,6 +39,6 @@ pub fn shape(waiting: &[DeliveryView], now_ms: u64) -> Vec<(String, ShapeRow)> {
     let mut rows: Vec<(String, ShapeRow)> =
         rows.into_iter().map(|(name, row)| (name.to_owned(), row)).collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.total));
-    rows.insert(0, ("TOTAL".to_owned(), total));
+    rows.insert(0, (TOTAL.to_owned(), total));
     rows
 }

@@ -122,6 +122,8 @@ fn tabs(model: &TopModel, width: usize) -> Line<'static> {
         (_, "") => String::new(),
         (_, filter) => format!(" /{filter}"),
     };
+    let of = listing.of.as_ref().map(|name| format!("  of {name}")).unwrap_or_default();
+    let filter = of + &filter;
     let used: usize = spans.iter().map(Span::width).sum();
     spans.push(Span::raw(shortened(&clean(&filter), width.saturating_sub(used))));
     Line::from(spans)
@@ -186,7 +188,7 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
         lines.push(Line::raw("…"));
         return lines;
     }
-    if let Some(all) = model.data.dead_in_all().filter(|_| model.screen == TopScreen::Dead) {
+    if let Some(all) = model.dead_in_all().filter(|_| model.screen == TopScreen::Dead) {
         let newest = model.data.dead.len();
         let title = format!("the newest {newest} of {all} dead letters; `dlq list` has them all");
         lines.push(Line::raw(shortened(&title, width)));

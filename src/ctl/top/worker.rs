@@ -97,8 +97,9 @@ pub fn ask(client: &AdminClient, query: &TopQuery) -> Result<TopAnswer, CtlError
         TopQuery::Endpoints => TopAnswer::Endpoints(list(client, "/v1/endpoints")?),
         TopQuery::TroubledEndpoints => TopAnswer::Endpoints(troubled(client)?),
         TopQuery::Sources => TopAnswer::Sources(list(client, "/v1/sources")?),
-        TopQuery::DeadLetters => {
-            let target = path("/v1/dlq", &[("limit", Some(ROWS.to_string()))]);
+        TopQuery::DeadLetters(of) => {
+            let target =
+                path("/v1/dlq", &[("endpoint", of.clone()), ("limit", Some(ROWS.to_string()))]);
             TopAnswer::DeadLetters(list(client, &target)?)
         }
 

@@ -53,6 +53,15 @@ struct ParsedKeys {
     keys: Arc<TokenKeys>,
 }
 
+/// One line for each thing that is missing, wherever it is noticed first.
+fn log_missing(source: &Source, is_last_kept: bool, why: &str) {
+    let source = &source.name;
+    match is_last_kept {
+        true => tracing::error!(source, "the last value stays in use: {why}"),
+        false => tracing::error!(source, "every request of this source is refused: {why}"),
+    }
+}
+
 impl Keyring {
     #[must_use]
     pub fn new(origins: Origins) -> Self {
@@ -71,8 +80,8 @@ impl Keyring {
             return Ok(source.clone());
         }
 
-        let generation = self.generation.current();
         let mut resolved = lock(&self.resolved);
+        let generation = self.generation.current();
         let known = resolved.get(&source.id).filter(|known| Arc::ptr_eq(&known.of, source));
         if let Some(known) = known.filter(|known| known.is_current(generation, now)) {
             return known.source.clone();
@@ -86,8 +95,7 @@ impl Keyring {
                 let last_good = known.and_then(|known| known.source.clone().ok());
                 let known_why = known.and_then(|known| known.failed.as_ref());
                 if known_why.is_none_or(|(known, _)| *known != why) {
-                    let stays = last_good.is_some();
-                    tracing::error!(source = source.name, last_value_stays = stays, "{why}");
+                    log_missing(source, last_good.is_some(), &why);
                 }
                 let failed = Some((why.clone(), now.mono_ms));
                 let source_found = last_good.ok_or(why);
@@ -138,8 +146,10 @@ impl Keyring {
         Ok(found)
     }
 
-    /// Looks everything up again from now on.
+    /// Looks everything up again from now on. What is still missing then is logged again.
     pub fn look_up_again(&self) {
+        let mut resolved = lock(&self.resolved);
+        resolved.values_mut().for_each(|known| known.failed = None);
         self.generation.advance();
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::support::{Daemon, Home};
+use super::support::{Ctl, Daemon, Home};
 use super::{open_source, text};
 
 /// A log of at least five segments, and nothing that waits.
@@ -77,7 +77,11 @@ fn acknowledged_damage_is_shown_and_asks_for_nobody() {
     daemon.kill();
     let daemon = home.start();
     assert_still_known(&daemon);
+    let shown = damage(&daemon).remove(0);
+    let ctl = daemon.ctl();
     assert_eq!(daemon.terminate().code(), Some(0));
+    let data = home.data().to_string_lossy().into_owned();
+    assert_is_acknowledged(&ctl, &["log", "verify", "--data", &data], &shown);
 
     // Damage of another segment is new.
     std::fs::remove_dir_all(&segments[2]).expect("the segment goes");
@@ -101,11 +105,16 @@ fn assert_still_known(daemon: &Daemon) {
     let shown = damage(daemon);
     assert!(shown.len() == 1 && shown[0]["acknowledged_at"].is_string(), "{shown:?}");
 
-    let verified = daemon.ctl().try_json(&["log", "verify"]);
+    assert_is_acknowledged(&daemon.ctl(), &["log", "verify"], &shown[0]);
+}
+
+/// The report of a verification has this damage with the time of its acknowledgement.
+fn assert_is_acknowledged(ctl: &Ctl, command: &[&str], shown: &Value) {
+    let verified = ctl.try_json(command);
     assert_eq!(verified.code, Some(1), "it is still damaged");
     let report: Value = serde_json::from_str(&verified.stdout).expect("a report");
     let problems = report["problems"].as_array().expect("a list");
-    let same = problems.iter().find(|problem| problem["first"] == shown[0]["first"]);
+    let same = problems.iter().find(|problem| problem["first"] == shown["first"]);
     let when = same.map(|problem| text(problem, "acknowledged_at"));
-    assert_eq!(when, Some(text(&shown[0], "acknowledged_at")), "{report}");
+    assert_eq!(when, Some(text(shown, "acknowledged_at")), "{report}");
 }

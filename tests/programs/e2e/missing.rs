@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::support::admin::Admin;
-use super::support::{Daemon, Home, Receiver, SOON};
+use super::support::{Daemon, Home, Receiver, SOON, until};
 use super::{open_source, text};
 
 /// What `status --check` says, and its exit code.
@@ -63,15 +63,26 @@ fn a_secret_that_is_missing_at_a_start_is_reported_before_anybody_posts() {
     daemon.wait();
 
     std::fs::remove_file(&secret).expect("removed");
-    let daemon = home.start();
+    let mut daemon = home.start();
     daemon.await_log("every request of this source is refused");
     let (code, said) = verdict(&daemon);
     assert!(code == Some(1) && said.contains("source in refuses every request"), "{said}");
+    assert_eq!(daemon.post("/in/in", &[], b"{}").status, 503);
+    daemon.signal(Signal::HUP);
+    daemon.await_log("the configuration was reloaded");
+    until("the reload reports it, too", SOON, || (reports(&daemon, &secret) == 2).then_some(()));
 
     std::fs::write(&secret, "hunter2hunter2hunter2hunter2hunter2").expect("written");
     daemon.signal(Signal::HUP);
-    daemon.await_log("the configuration was reloaded");
-    assert_eq!(verdict(&daemon).0, Some(0));
+    until("the secret is there", SOON, || (verdict(&daemon).0 == Some(0)).then_some(()));
+    daemon.signal(Signal::TERM);
+    daemon.wait();
+    assert_eq!(reports(&daemon, &secret), 2, "once for each time: {}", daemon.log_text());
+}
+
+/// Lines of the log that speak of this.
+fn reports(daemon: &Daemon, of: &str) -> usize {
+    daemon.log_text().lines().filter(|line| line.contains(of)).count()
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
+use super::row::DeliveryRow;
 use super::show::show_one;
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
-use crate::admin::resources::names::{check_filter, endpoint_ids, endpoint_name};
+use crate::admin::resources::names::{check_filter, endpoint_ids};
 use crate::admin::scan::dead_letters::{DeadDelivery, WantedDead, each, find};
 use crate::admin::scan::event_lookup::find as find_event;
 use crate::admin::scan::filters::{DeliveryQuery, with_local_event};
@@ -18,9 +19,7 @@ use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::page::{After, after, limit};
 use crate::admin::scan::types::check_type;
 use crate::admin::scan::walk;
-use crate::api::values::{Text, Time};
-use crate::api::views::DeliveryView;
-use crate::model::{DeliveryFilter, DeliveryId, DeliveryState, EventId, EventTraits, Seq};
+use crate::model::{DeliveryFilter, DeliveryId, DeliveryState, Seq};
 use crate::queue::CountQuery;
 
 pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -76,7 +75,7 @@ pub async fn stream(
         let mut overdue = None;
         each(scan, before, wanted, &mut |dead| {
             if let Some(row) = row(scan, &dead, &filter)? {
-                scan.send(&row)?;
+                scan.send(&row.dead_view(&scan.admin, &dead))?;
                 left -= 1;
             } else if scan.is_overdue() {
                 overdue = Some((dead.dead_letter_seq, dead.died_at));
@@ -117,38 +116,19 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     .await
 }
 
-/// The row of a dead letter, when it passes. Its time is that of its death.
+/// A dead letter with what is known of its event, when it passes. Its time is that of its death.
 pub fn row(
     scan: &LogScan,
     dead: &DeadDelivery,
     filter: &DeliveryFilter,
-) -> Result<Option<DeliveryView>, Problem> {
-    let endpoint = endpoint_name(&scan.admin, dead.revive.delivery.endpoint);
-    let event = find_event(scan, dead.revive.event)?.map(|(event, _)| event);
-    // An event that was dropped has lost its random part; its record still says which it was.
-    let id = event.as_ref().map_or(EventId { seq: dead.revive.event, tag: 0 }, |e| e.id);
-    let traits = EventTraits {
-        id,
-        first_id: event.as_ref().and_then(|event| event.first_id),
-        source: event.as_ref().map(|event| event.source_name.as_str()),
-        kind: event.as_ref().map(|event| event.kind.as_str()),
-        at: Some(dead.died_at),
-    };
-    if !filter.matches(&traits, &endpoint) {
-        return Ok(None);
-    }
+) -> Result<Option<DeliveryRow>, Problem> {
+    let (id, event) = (dead.revive.delivery, dead.revive.event);
+    let found = find_event(scan, event)?.map(|(event, _)| event);
+    // One of a replay is younger than its event: its own record says when it was made.
+    let own = (id.seq != event).then(|| scan.log().read(id.seq).unwrap_or_default()).flatten();
+    let made_at = own.and_then(|record| record.new_delivery(id).map(|new| new.at));
 
-    Ok(Some(DeliveryView {
-        id: Text(dead.revive.delivery),
-        event: Text(id),
-        endpoint,
-        state: DeliveryState::Dead.into(),
-        attempts: Some(dead.revive.attempts),
-        due_at: None,
-        source: event.as_ref().map(|event| event.source_name.clone()),
-        event_type: event.as_ref().map(|event| event.kind.clone()),
-        created_at: None,
-        died_at: Some(Time(dead.died_at)),
-        reason: Some(dead.reason.clone()),
-    }))
+    let row = DeliveryRow::of(id, event, found.as_deref(), made_at);
+    let passes = row.passes_at(filter, &scan.admin, Some(dead.died_at));
+    Ok(passes.then_some(row))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::ends::{count_attempts, has_ended};
+use super::ends::{DeliveryEnds, has_ended};
 use super::row::DeliveryRow;
 use crate::admin::http::problem::Problem;
 use crate::admin::resources::names::endpoint_ids;
@@ -242,13 +242,20 @@ impl<'a> DeliveryListing<'a> {
 
         let ended: HashMap<DeliveryId, DeliveryState> =
             rows.iter().filter(|(_, v)| has_ended(v.state)).map(|(c, v)| (c.id, v.state)).collect();
-        let attempts = count_attempts(self.scan, &ended)?;
+        let ends = DeliveryEnds::find(self.scan, &ended)?;
         for (candidate, snapshot) in rows {
-            let attempts = match attempts.get(&candidate.id) {
-                Some(counted) => *counted,
-                None => Some(snapshot.retry.map_or(0, |retry| retry.attempts)),
+            let admin = &self.scan.admin;
+            let view = match ends.dead.get(&candidate.id) {
+                Some(dead) => candidate.dead_view(admin, dead),
+                None if has_ended(snapshot.state) => {
+                    candidate.view(admin, &snapshot, ends.attempts(candidate.id))
+                }
+                None => {
+                    let attempts = snapshot.retry.map_or(0, |retry| retry.attempts);
+                    candidate.view(admin, &snapshot, Some(attempts))
+                }
             };
-            self.scan.send(&candidate.view(&self.scan.admin, &snapshot, attempts))?;
+            self.scan.send(&view)?;
         }
         Ok(())
     }

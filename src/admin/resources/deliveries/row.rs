@@ -2,6 +2,7 @@
 
 use crate::admin::context::Admin;
 use crate::admin::resources::names::endpoint_name;
+use crate::admin::scan::dead_letters::DeadDelivery;
 use crate::api::values::{Text, Time};
 use crate::api::views::DeliveryView;
 use crate::model::{
@@ -43,12 +44,17 @@ impl DeliveryRow {
     }
 
     pub fn passes(&self, filter: &DeliveryFilter, admin: &Admin) -> bool {
+        self.passes_at(filter, admin, self.made_at)
+    }
+
+    /// The same, for a list by other times than those at which deliveries were made.
+    pub fn passes_at(&self, filter: &DeliveryFilter, admin: &Admin, at: Option<WallMs>) -> bool {
         let event = EventTraits {
             id: self.event,
             first_id: self.first_id,
             source: self.source.as_deref(),
             kind: self.kind.as_deref(),
-            at: self.made_at,
+            at,
         };
         filter.matches(&event, &endpoint_name(admin, self.id.endpoint))
     }
@@ -68,14 +74,27 @@ impl DeliveryRow {
             // What is held is due when it is released.
             _ => None,
         };
+        DeliveryView { attempts, due_at: due_at.map(Time), ..self.view_in(admin, snapshot.state) }
+    }
 
+    /// The row of a dead letter, as each list shows it.
+    pub fn dead_view(&self, admin: &Admin, dead: &DeadDelivery) -> DeliveryView {
+        DeliveryView {
+            attempts: Some(dead.revive.attempts),
+            died_at: Some(Time(dead.died_at)),
+            reason: Some(dead.reason.clone()),
+            ..self.view_in(admin, DeliveryState::Dead)
+        }
+    }
+
+    fn view_in(&self, admin: &Admin, state: DeliveryState) -> DeliveryView {
         DeliveryView {
             id: Text(self.id),
             event: Text(self.event),
             endpoint: endpoint_name(admin, self.id.endpoint),
-            state: snapshot.state.into(),
-            attempts,
-            due_at: due_at.map(Time),
+            state: state.into(),
+            attempts: None,
+            due_at: None,
             source: self.source.clone(),
             event_type: self.kind.clone(),
             created_at: self.made_at.map(Time),

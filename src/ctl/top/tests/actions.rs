@@ -1,7 +1,7 @@
 //! What is done: never without a question that says how much.
 
 use super::{TopAnswer, TopCommand, TopScreen, TopWorld, id};
-use crate::ctl::top::commands::TopAction;
+use crate::ctl::top::commands::{TopAction, TopQuery};
 use crate::ctl::top::model::TopMode;
 
 /// The question that stands there.
@@ -105,8 +105,37 @@ fn a_refusal_is_shown_and_changes_nothing() {
 #[test]
 fn enter_on_an_endpoint_shows_its_dead_letters() {
     let mut world = TopWorld::new(TopScreen::Endpoints);
-    world.keys("\n");
+    let of_bad = vec![TopQuery::Status, TopQuery::DeadLetters(Some("bad".to_owned()))];
+    assert_eq!(world.keys("\n"), [TopCommand::Refresh(of_bad)]);
     assert_eq!(world.model.screen, TopScreen::Dead);
-    assert_eq!(world.model.listing().filter, "bad");
-    assert_eq!(world.listed().len(), 10);
+
+    // Not those of others that have its name in their own, or in their error.
+    let mut other = super::dead_letter(5, "bad-too");
+    other.reason = Some("bad".to_owned());
+    let letters = vec![super::dead_letter(4, "bad"), other];
+    world.model.answer(TopAnswer::DeadLetters(letters));
+    assert!(world.screen().contains("  of bad"), "{}", world.screen());
+    world.keys("*d");
+    assert_eq!(question(&world), "Discard 1 dead letter for good?");
+    world.keys("n");
+
+    let of_all = vec![TopQuery::Status, TopQuery::DeadLetters(None)];
+    assert_eq!(world.keys("\u{1b}"), [TopCommand::Refresh(of_all)]);
+    let mut world = TopWorld::new(TopScreen::Shape);
+    world.keys("\n");
+    assert_eq!(world.model.listing().of, None, "of all together");
+}
+
+#[test]
+fn of_many_endpoints_the_number_is_asked() {
+    let mut world = TopWorld::new(TopScreen::Endpoints);
+    let names: Vec<String> = (1..=40).map(|n| format!("endpoint-{n}")).collect();
+    for (action, expected) in [
+        (TopAction::Hold(names.clone()), "Hold 40 endpoints? 7 deliveries wait for a release."),
+        (TopAction::Release(names), "Release 40 endpoints? 7 deliveries are attempted again."),
+    ] {
+        world.model.answer(TopAnswer::Counted(action, 7));
+        assert_eq!(question(&world), expected);
+        world.keys("n");
+    }
 }

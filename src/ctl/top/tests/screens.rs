@@ -15,7 +15,7 @@ fn endpoints_that_fail_stand_first_with_their_reason() {
     for part in [
         "hookbox 0.1.0  up 3h12m  accepting  41 waiting  7 held  30 dead  1.5 KiB left",
         "bad              failing          41     13m      0 in 48s   answered 500: the",
-        "crm              held              7      8h      0 -        gone",
+        "crm              held              7      8h      0 -        answered 410 Gone",
         "1 overview  2 endpoints",
     ] {
         assert!(screen.contains(part), "{part} in\n{screen}");
@@ -141,7 +141,7 @@ fn the_tail_is_followed_once_and_stands_still() {
 #[test]
 fn only_what_is_shown_is_asked_for_and_one_refresh_is_under_way_at_a_time() {
     let mut world = TopWorld::new(TopScreen::Dead);
-    let wanted = vec![TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters])];
+    let wanted = vec![TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters(None)])];
     assert_eq!(world.model.tick(NOW + 2000), wanted);
     assert_eq!(world.model.tick(NOW + 4000), [], "the first is not answered yet");
     world.model.answer(TopAnswer::Away("no daemon".to_owned()));
@@ -154,13 +154,15 @@ fn only_what_is_shown_is_asked_for_and_one_refresh_is_under_way_at_a_time() {
     assert_eq!(world.listed().len(), 30, "what was known stays");
     assert_eq!(world.model.tick(NOW + 6000), wanted);
 
+    world.model.answer(TopAnswer::Failed("no daemon at all".to_owned()));
     world.model.answer(TopAnswer::Status(Box::new(super::status())));
     assert!(!world.screen().contains("no daemon"), "{}", world.screen());
 
     world.keys("k");
     let commands = world.keys("\n");
     let delivery = TopQuery::Delivery(id(1));
-    let expected = TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters, delivery]);
+    let expected =
+        TopCommand::Refresh(vec![TopQuery::Status, TopQuery::DeadLetters(None), delivery]);
     assert_eq!(commands, [expected]);
 }
 
@@ -175,6 +177,16 @@ fn what_was_not_answered_yet_is_not_said_to_be_nothing() {
             assert!(!text.contains(wrong), "{wrong}: {text}");
         }
     }
+}
+
+#[test]
+fn the_help_and_the_reason_of_a_hold_are_whole_sentences() {
+    let mut world = TopWorld::new(TopScreen::Endpoints);
+    let shown = world.screen();
+    assert!(shown.contains("answered 410 Gone") && !shown.contains(" gone"), "{shown}");
+    world.keys("?");
+    let help = world.screen();
+    assert!(help.contains("what waits for an endpoint") && !help.contains('~'), "{help}");
 }
 
 #[test]
@@ -224,7 +236,7 @@ fn whoever_knows_no_key_finds_them() {
     let mut world = TopWorld::new(TopScreen::Overview);
     world.keys("?");
     let screen = world.screen();
-    for part in ["filter: only rows with this text", "hold an endpoint", "any key: back"] {
+    for part in ["filter: rows with this text", "hold an endpoint", "any key: back"] {
         assert!(screen.contains(part), "{part} in\n{screen}");
     }
     world.keys("q");
