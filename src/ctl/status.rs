@@ -16,7 +16,7 @@ use super::show;
 use super::table::{clean, count, list, moment, size, span, text, time};
 use super::terminal::Terminal;
 use crate::api::views::{LogSpaceView, StatusView};
-pub(super) use check::verdict;
+pub(super) use check::{beside_endpoints, verdict};
 use fold::folded;
 pub(super) use worst::condition_lines;
 

@@ -116,6 +116,50 @@ async function overview() {
   await picture("web-overview");
 }
 
+/** What is wrong beside the endpoints, in an answer as the daemon gives it. */
+async function concerns() {
+  const url = /\/api\/v1\/status$/;
+  await page.route(url, async (route) => {
+    const response = await route.fetch();
+    const status = await response.json();
+    const range = { segment: 1, first: 1, last: 2, what: "bits", acknowledged_at: null };
+    Object.assign(status, { unusable: 3, unusable_sources: [{ source: "shop",
+      reason: "the secret cannot be read from /<img src=x onerror=window.wasRun=1>" }],
+    deleted_with_dead: [{ endpoint: "gone", dead: 2, command: "hookboxctl dlq discard --endpoint gone" }] });
+    Object.assign(status.log, { level: "low", damage: [range], over_share: ["github"] });
+    status.link.online = false;
+    status.clock.suspect = true;
+    await route.fulfill({ response, json: status });
+  });
+  await go("/plots");
+  await go("/");
+  const said = await page.locator(".needs li").allInnerTexts();
+  for (const [at, words] of ["1 damaged range: hookboxctl log verify", "Disk space is scarce",
+    "shop refuses every request: the secret cannot be read from /<img", "So do 2 more sources",
+    "Refused for lack of space: github", "The network is down", "The clock is not trusted",
+    "gone was deleted, and has 2 dead letters: hookboxctl dlq discard --endpoint gone"].entries()) {
+    assert.ok(said[at]?.includes(words), `${words} in ${said}`);
+  }
+  await page.locator(".needs").getByRole("link", { name: "shop" }).click();
+  await page.getByRole("heading", { name: "shop" }).waitFor();
+  await page.unroute(url);
+
+  const sources = /\/api\/v1\/sources(\/github)?(\?.*)?$/;
+  await page.route(sources, async (route) => {
+    const response = await route.fetch();
+    const rows = (await response.text()).trim().split("\n").map((row) =>
+      JSON.stringify({ ...JSON.parse(row), unusable: "the secret is missing" }));
+    await route.fulfill({ response, body: `${rows.join("\n")}\n` });
+  });
+  await go("/source/github");
+  await page.getByText("Every request is refused: the secret is missing").waitFor();
+  await go("/sources");
+  await row("shop").getByText("every request").waitFor();
+  await page.unroute(sources);
+  await go("/");
+  assert.equal(await page.locator(".needs").count(), 0, "all is well beside the endpoints");
+}
+
 async function events() {
   await go("/events");
   assert.equal(await page.locator("tbody tr").count(), 50, "a page");
@@ -537,6 +581,7 @@ try {
   await prepare();
   await step("the token opens the session, once", session);
   await step("the overview names what is wrong, and moves", overview);
+  await step("what is wrong beside the endpoints is named", concerns);
   await step("events are filtered, and the filter is in the URL", events);
   await step("patterns match as the daemon's do", patterns);
   await step("live updates come, stop, go on, and wait for who reads", live);

@@ -1,6 +1,7 @@
 //! Sources (and bins, which are sources that end): list, create, show, update, delete, rotate the
 //! secret.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -12,6 +13,7 @@ use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
 use crate::admin::http::response::ApiResponse;
 use crate::admin::scan::page::named_page;
+use crate::admin::scan::walk;
 use crate::api::source_warnings::open_to_all;
 use crate::api::values::{SecretText, Span, Time};
 use crate::api::views::{DeletedView, SourceView};
@@ -21,7 +23,7 @@ use crate::model::{REDACTED, Source};
 use crate::queue::{CreateSource, DeleteSource, OWN_SOURCE, Status, StatusQuery, UpdateSource};
 
 /// Sources, those that were created last first.
-pub fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     let (limit, after) = (request.params.take("limit"), request.params.take("after"));
     let verify = request.params.take("verify");
     request.params.done()?;
@@ -37,8 +39,10 @@ pub fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Probl
     sources.sort_by_key(|s| std::cmp::Reverse((s.created_at, s.id)));
     sources.retain(|s| verify.as_ref().is_none_or(|v| *v == s.verify));
 
+    let unusable = unusable(admin).await?;
     let rows = sources.into_iter().map(|source| {
         let mut shown = view(admin, source);
+        shown.unusable = unusable.get(&source.name).cloned();
         hide_token(source, &mut shown);
         show_refusals(admin, &mut shown);
         (source.name.clone(), shown)
@@ -70,14 +74,22 @@ pub async fn create(admin: &Admin, request: ApiRequest) -> Result<ApiResponse, P
     Ok(ApiResponse::created(shown))
 }
 
-pub fn show(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     request.params.done()?;
     let source = find(admin, &request.arg)?;
     let mut shown = view(admin, &source);
+    shown.unusable = unusable(admin).await?.remove(&source.name);
     shown.unreadable_bodies = Some(admin.handle.unreadable().of(&source.name));
 
     show_refusals(admin, &mut shown);
     Ok(ApiResponse::ok(shown))
+}
+
+/// Why sources refuse every request, by their names.
+async fn unusable(admin: &Arc<Admin>) -> Result<HashMap<String, String>, Problem> {
+    // It may read files.
+    let found = walk::value(admin, |scan| Ok((scan.admin.adapters.unusable_sources)())).await?;
+    Ok(found.into_iter().map(|one| (one.source, one.reason)).collect())
 }
 
 /// What the source refused since the start.
@@ -274,6 +286,7 @@ fn view(admin: &Admin, source: &Source) -> SourceView {
         name: source.name.clone(),
         path,
         url,
+        unusable: None,
         settings,
         secrets: secret_views(&source.secrets, admin.wall_ms()),
         expires_at: source.expires_at.map(Time),

@@ -21,9 +21,9 @@ pub async fn dispatch(
     match op {
         Op::Status => status::show(admin, request).await,
 
-        Op::SourceList => sources::list(admin, request),
+        Op::SourceList => sources::list(admin, request).await,
         Op::SourceCreate => sources::create(admin, request).await,
-        Op::SourceShow => sources::show(admin, request),
+        Op::SourceShow => sources::show(admin, request).await,
         Op::SourceUpdate => sources::update(admin, request).await,
         Op::SourceDelete => sources::delete(admin, request).await,
         Op::SourceRotate => sources::rotate(admin, request).await,

@@ -18,6 +18,10 @@ pub struct SourceView {
     /// The URL that its senders post to, as far as it is known here; over a Unix socket
     /// `unix:/path/of/socket:/in/NAME`.
     pub url: String,
+    /// Why every request is refused: a list, a secret or a key is missing that its settings name.
+    /// It is there only where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
     /// Its settings; `secret` only where it was just generated.
     #[serde(flatten, deserialize_with = "settings::known")]
     pub settings: SourceSpec,

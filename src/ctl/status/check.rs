@@ -39,6 +39,27 @@ pub fn verdict(status: &StatusView) -> StatusVerdict {
 }
 
 fn reasons(status: &StatusView) -> Vec<String> {
+    let mut reasons = beside_endpoints(status);
+    if status.urgent > 0 {
+        let worst = status.worst.first().map(|worst| headline(worst, now_ms()));
+        let others = match status.urgent {
+            1 => String::new(),
+            more => format!("; {} more", count(more - 1, "endpoint")),
+        };
+        reasons.push(worst.unwrap_or_else(|| count(status.urgent, "endpoint")) + &others);
+    } else if status.deliveries.dead > 0 {
+        // Those of endpoints that were deleted belong to none that is listed.
+        let dead = count(status.deliveries.dead, "dead letter");
+        reasons.push(match status.deleted_with_dead.first() {
+            Some(deleted) => format!("{dead} of deleted endpoints: {}", text(&deleted.command)),
+            None => dead,
+        });
+    }
+    reasons
+}
+
+/// What needs somebody and is none of the endpoints that there are.
+pub fn beside_endpoints(status: &StatusView) -> Vec<String> {
     let log = &status.log;
     let mut reasons = Vec::new();
     let damaged = log.damage.iter().filter(|damage| damage.acknowledged_at.is_none()).count();
@@ -71,22 +92,6 @@ fn reasons(status: &StatusView) -> Vec<String> {
     }
 
     reasons.extend(status.applied.as_ref().and_then(drift));
-
-    if status.urgent > 0 {
-        let worst = status.worst.first().map(|worst| headline(worst, now_ms()));
-        let others = match status.urgent {
-            1 => String::new(),
-            more => format!("; {} more", count(more - 1, "endpoint")),
-        };
-        reasons.push(worst.unwrap_or_else(|| count(status.urgent, "endpoint")) + &others);
-    } else if status.deliveries.dead > 0 {
-        // Those of endpoints that were deleted belong to none that is listed.
-        let dead = count(status.deliveries.dead, "dead letter");
-        reasons.push(match status.deleted_with_dead.first() {
-            Some(deleted) => format!("{dead} of deleted endpoints: {}", text(&deleted.command)),
-            None => dead,
-        });
-    }
     reasons
 }
 

@@ -272,10 +272,15 @@ fn of_source(source: &SourceView, data: &TopData) -> TopRow {
     let reasons: Vec<String> =
         reasons.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let last = source.last_refused_at;
+    let (tone, reasons) = match &source.unusable {
+        Some(why) => (Tone::Bad, format!("EVERY REQUEST: {why}")),
+        None if all > 0 => (Tone::Waiting, reasons.join(", ")),
+        None => (Tone::Good, String::new()),
+    };
 
     TopRow {
         key: source.name.clone(),
-        tone: if all > 0 { Tone::Waiting } else { Tone::Good },
+        tone,
         cells: vec![
             word(&source.name),
             word(source.settings.verify.as_ref().map(ToString::to_string).unwrap_or_default()),
@@ -284,7 +289,7 @@ fn of_source(source: &SourceView, data: &TopData) -> TopRow {
                 last.map_or_else(|| "-".to_owned(), |at| relative(at.0, data.now_ms)),
                 last.map_or(0, |at| at.0),
             ),
-            word(reasons.join(", ")),
+            word(reasons),
         ],
     }
 }

@@ -13,6 +13,7 @@ use crate::ctl::args::TopScreen;
 use crate::ctl::show;
 use crate::ctl::sparkline::{ASCII, Ramp};
 use crate::ctl::stats;
+use crate::ctl::status::beside_endpoints;
 use crate::ctl::table::{clean, size, span};
 use crate::ctl::terminal::{Terminal, Tone};
 use crate::model::safe_text::shortened;
@@ -32,6 +33,8 @@ const FRAME_LINES: usize = 3;
 
 /// Lines from which on a screen has all numbers of the overview, and those that others leave out.
 const ROOMY: usize = 30;
+/// Lines about what is wrong beside endpoints.
+const CONCERNS: usize = 3;
 const MINOR: &[&str] = &["latency", "commit", "disk"];
 
 impl TopStyle {
@@ -250,16 +253,29 @@ fn overview(
     (width, height): (usize, usize),
     style: TopStyle,
 ) -> Vec<Line<'static>> {
-    let Some(history) = &model.data.history else {
-        return vec![Line::raw("…"), Line::default()];
-    };
     let terminal = Terminal { width: Some(width), colours: false };
-    let text = stats::screen(history, terminal, style.ramp);
+    let text = match &model.data.history {
+        Some(history) => stats::screen(history, terminal, style.ramp),
+        None => "…".to_owned(),
+    };
     let is_small = height < ROOMY;
     let lines =
         text.lines().filter(|line| !is_small || !MINOR.iter().any(|minor| line.starts_with(minor)));
     let lines = lines.map(|line| Line::raw(shortened(line, width)));
-    lines.chain([Line::default()]).collect()
+    lines.chain(concerns(model, width, style)).chain([Line::default()]).collect()
+}
+
+/// What needs somebody beside the endpoints, which are listed below it.
+fn concerns(model: &TopModel, width: usize, style: TopStyle) -> Vec<Line<'static>> {
+    let status = model.data.status.as_ref().filter(|status| status.accepting);
+    let mut all = status.map(|status| beside_endpoints(status)).unwrap_or_default();
+    if all.len() > CONCERNS {
+        let more = all.len() - (CONCERNS - 1);
+        all.truncate(CONCERNS - 1);
+        all.push(format!("and {more} more: hookboxctl status"));
+    }
+    let line = |text: String| Line::styled(shortened(&clean(&text), width), style.tone(Tone::Bad));
+    all.into_iter().map(|text| line(format!("! {text}"))).collect()
 }
 
 /// The width of each column: the last one, or the one without a width, takes what is left.

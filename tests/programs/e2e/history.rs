@@ -101,8 +101,11 @@ fn people_see_numbers_small_plots_and_a_drawing() {
     let file = drawing.to_str().expect("a path");
     daemon.done(&["stats", "--svg", file]);
     assert!(fs::read_to_string(&drawing).expect("a drawing").starts_with("<svg"));
-    let there = daemon.ctl().run(&["stats", "--svg", file]).expect(1).stderr;
-    assert!(there.contains("is there already: choose another name"), "{there}");
+    fs::write(&drawing, "an older one").expect("written");
+    daemon.done(&["stats", "--svg", file]);
+    assert!(fs::read_to_string(&drawing).expect("a drawing").starts_with("<svg"));
+    let device = daemon.ctl().run(&["stats", "--svg", "/dev/null"]).expect(1).stderr;
+    assert!(device.contains("is no regular file: choose another name"), "{device}");
 }
 
 #[test]

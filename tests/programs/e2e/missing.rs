@@ -67,6 +67,11 @@ fn a_secret_that_is_missing_at_a_start_is_reported_before_anybody_posts() {
     daemon.await_log("every request of this source is refused");
     let (code, said) = verdict(&daemon);
     assert!(code == Some(1) && said.contains("source in refuses every request"), "{said}");
+    for shown in [daemon.json(&["source", "show", "in"]), daemon.json(&["source", "list"])] {
+        assert!(text(&shown, "unusable").contains(&secret), "before a request came: {shown}");
+    }
+    let top = daemon.done(&["top", "--once"]).stdout;
+    assert!(top.contains("! source in refuses every request: the secret cannot"), "{top}");
     assert_eq!(daemon.post("/in/in", &[], b"{}").status, 503);
     daemon.signal(Signal::HUP);
     daemon.await_log("the configuration was reloaded");
@@ -75,14 +80,16 @@ fn a_secret_that_is_missing_at_a_start_is_reported_before_anybody_posts() {
     std::fs::write(&secret, "hunter2hunter2hunter2hunter2hunter2").expect("written");
     daemon.signal(Signal::HUP);
     until("the secret is there", SOON, || (verdict(&daemon).0 == Some(0)).then_some(()));
+    assert!(daemon.json(&["source", "show", "in"])["unusable"].is_null());
     daemon.signal(Signal::TERM);
     daemon.wait();
     assert_eq!(reports(&daemon, &secret), 2, "once for each time: {}", daemon.log_text());
 }
 
-/// Lines of the log that speak of this.
+/// Errors in the log that speak of this; refused requests are warnings.
 fn reports(daemon: &Daemon, of: &str) -> usize {
-    daemon.log_text().lines().filter(|line| line.contains(of)).count()
+    let log = daemon.log_text();
+    log.lines().filter(|line| line.contains("ERROR") && line.contains(of)).count()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is shown.
 
 use super::{NOW, TopAnswer, TopCommand, TopScreen, TopWorld, ascii, id};
-use crate::api::views::TailView;
+use crate::api::views::{TailView, UnusableSourceView};
 use crate::ctl::top::commands::TopQuery;
 use crate::ctl::top::data::TopKnown;
 use crate::ctl::top::keys::TopKey;
@@ -187,6 +187,39 @@ fn the_help_and_the_reason_of_a_hold_are_whole_sentences() {
     world.keys("?");
     let help = world.screen();
     assert!(help.contains("what waits for an endpoint") && !help.contains('~'), "{help}");
+}
+
+#[test]
+fn what_is_wrong_beside_the_endpoints_stands_above_them() {
+    let mut world = TopWorld::new(TopScreen::Overview);
+    assert!(!world.screen().contains("\n!"), "{}", world.screen());
+    let why = "the secret cannot be read from /s\u{1b}[31m";
+    let mut status = super::status();
+    status.unusable = 1;
+    status.unusable_sources =
+        vec![UnusableSourceView { source: "github".to_owned(), reason: why.to_owned() }];
+    status.link.online = false;
+    world.model.answer(TopAnswer::Status(Box::new(status.clone())));
+    for part in [
+        "\n! source github refuses every request: the secret cannot be read from /s\\x1b[31m\n",
+        "\n! the network is down\n",
+        "\nbad ",
+    ] {
+        assert!(world.screen().contains(part), "{part} in {}", world.screen());
+    }
+
+    // Endpoints have most of the lines.
+    status.clock.suspect = true;
+    status.log.level = "low".to_owned();
+    world.model.answer(TopAnswer::Status(Box::new(status)));
+    assert!(world.screen().contains("\n! and 2 more: hookboxctl status\n"), "{}", world.screen());
+    assert!(world.screen().contains("\nbad "), "{}", world.screen());
+
+    let mut source = super::source("github", &[("mismatch", 3)]);
+    source.unusable = Some(why.to_owned());
+    let mut world = TopWorld::new(TopScreen::Sources);
+    world.model.answer(TopAnswer::Sources(vec![source]));
+    assert!(world.screen().contains("EVERY REQUEST: the secret"), "{}", world.screen());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { chart } from "../chart.js";
 import { badge, failure, facts, h, heading, replace } from "../dom.js";
-import { count, number, probe, size, span, when, words } from "../format.js";
+import { count, number, probe, size, span, visible, when, words } from "../format.js";
 import { history } from "../history.js";
 import { follow } from "../live.js";
 import { latest } from "./events.js";
@@ -33,6 +33,31 @@ function damage(ranges) {
     : `${count(ranges.length, "range")}, acknowledged`;
 }
 
+/** What needs somebody beside the endpoints: a sentence each, with the command where one helps. */
+function concerns(status) {
+  const { log, link, clock, applied } = status;
+  const fresh = log.damage.filter((range) => !range.acknowledged_at).length;
+  const others = status.unusable - status.unusable_sources.length;
+  const all = [
+    fresh > 0 && [`The log has ${count(fresh, "damaged range")}: `, command("hookboxctl log verify")],
+    log.level !== "open" && `Disk space is scarce: ${size(log.left_bytes)} left of ${size(log.quota_bytes)}.`,
+    ...status.unusable_sources.map(({ source, reason }) => [h("a", { href:
+      `#/source/${encodeURIComponent(source)}` }, source), " refuses every request: ", words(reason)]),
+    others > 0 && `So do ${count(others, "more source")}.`,
+    log.over_share.length > 0 && ["Refused for lack of space: ", words(log.over_share.join(", "))],
+    !link.online && ["The network is down, since ", when(link.offline_since)],
+    clock.suspect && "The clock is not trusted.",
+    applied?.error && ["Nothing of apply.d was applied at the start: ", words(applied.error)],
+    applied?.drift?.length > 0 && ["Not as the files of apply.d say: ", words(applied.drift.join(", "))],
+    ...status.deleted_with_dead.map((one) => [h("bdi", {}, visible(one.endpoint)),
+      ` was deleted, and has ${count(one.dead, "dead letter")}: `, command(one.command)]),
+  ].filter(Boolean);
+  return all.length > 0 && h("ul", { class: "needs", "aria-label": "What is wrong" },
+    all.map((one) => h("li", {}, one)));
+}
+
+const command = (text) => h("code", {}, visible(text));
+
 async function draw(state, plots, signal) {
   const [status, past] = await Promise.all([get("/v1/status", signal), history("1h", signal)]);
   if (signal.aborted) return;
@@ -49,7 +74,7 @@ async function draw(state, plots, signal) {
       tile("In flight", deliveries.in_flight),
       tile("Held", deliveries.held, "#/endpoints?state=held"),
       tile("Dead letters", deliveries.dead, "#/dead", "", deliveries.dead > 0)),
-    worst(status), facts([
+    concerns(status), worst(status), facts([
       ["Refused", refused(status.refused)],
       ["Listening", status.listen.join(", ")],
       ["Disk", `${log.level}: ${size(log.left_bytes)} left of ${size(log.quota_bytes)}, ` +

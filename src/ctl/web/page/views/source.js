@@ -94,6 +94,7 @@ async function draw(about, name, signal) {
         await copy(one.url);
         return "Copied.";
       })), isBin && button("Delete", end, { class: "danger" })),
+    one.unusable && failure(new Error(`Every request is refused: ${one.unusable}`)),
     one.warnings?.map(failure),
     facts([
       ["Ends", one.expires_at && when(one.expires_at)],

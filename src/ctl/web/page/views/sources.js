@@ -2,7 +2,7 @@
 
 import { send } from "../api.js";
 import { perform } from "../dialog.js";
-import { button, h, heading, replace } from "../dom.js";
+import { badge, button, h, heading, replace } from "../dom.js";
 import { number, visible, when, words } from "../format.js";
 import { fill, table } from "../list.js";
 
@@ -28,7 +28,8 @@ export async function show({ main, params, signal }) {
       row.name) },
     { name: "Proof", cell: (row) => row.verify },
     { name: "URL", cell: (row) => h("code", {}, visible(row.url)), minor: true, wide: true },
-    { name: "Refused", cell: (row) => reasons(row.refused), wide: true },
+    { name: "Refused", cell: (row) => row.unusable
+      ? [badge("every request", "bad"), " ", words(row.unusable)] : reasons(row.refused), wide: true },
     { name: "Last refusal", cell: (row) => row.last_refusal
       ? [words(row.last_refusal), " ", when(row.last_refused_at)] : "-", wide: true, minor: true },
     { name: "Ends", cell: (row) => when(row.expires_at), minor: true },
