@@ -26,10 +26,12 @@ use crate::model::limits;
 use crate::model::size::format_bytes;
 
 /// What never goes by itself, and how it goes.
-const FREE_SPACE: &str =
-    "free disk space (`hookboxctl dlq discard` gives up dead letters), or raise [log] quota";
+const FREE_SPACE: &str = "free disk space (`hookboxctl dlq discard --all` gives up dead letters, \
+                          `hookboxctl delivery cancel --endpoint NAME` what waits for an \
+                          endpoint), or raise [log] quota";
 const FREE_DISK: &str = "free space on the file system, from other files too; a larger [log] \
-                         quota does not help (`hookboxctl dlq discard` gives up dead letters)";
+                         quota does not help (`hookboxctl dlq discard --all` gives up dead \
+                         letters, `hookboxctl delivery cancel --endpoint NAME` what waits)";
 
 /// The level changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -126,6 +126,7 @@ async function concerns() {
     Object.assign(status, { unusable: 3, unusable_sources: [{ source: "shop",
       reason: "the secret cannot be read from /<img src=x onerror=window.wasRun=1>" }],
     deleted_with_dead: [{ endpoint: "gone", dead: 2, command: "hookboxctl dlq discard --endpoint gone" }] });
+    status.deliveries.retrying = 0;
     Object.assign(status.log, { level: "low", damage: [range], over_share: ["github"] });
     status.link.online = false;
     status.clock.suspect = true;
@@ -140,6 +141,8 @@ async function concerns() {
     "gone was deleted, and has 2 dead letters: hookboxctl dlq discard --endpoint gone"].entries()) {
     assert.ok(said[at]?.includes(words), `${words} in ${said}`);
   }
+  const tile = await page.locator(".tile", { hasText: "Pending" }).innerText();
+  assert.match(tile.trim(), /^Pending\s+[\d,]+$/, "and nothing of retries, of which there are none");
   await page.locator(".needs").getByRole("link", { name: "shop" }).click();
   await page.getByRole("heading", { name: "shop" }).waitFor();
   await page.unroute(url);

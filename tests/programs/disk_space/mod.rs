@@ -185,6 +185,17 @@ fn nothing_lost(daemon: &Daemon, acked: &[Acked], at: &str) {
     assert!(census.verified(), "{at}: {}", census.report);
 }
 
+/// What a message says to type works: on an endpoint that there is, and without doing it.
+fn commands_can_be_typed(daemon: &Daemon, message: &str, at: &str) {
+    let quoted = message.split('`').skip(1).step_by(2);
+    let commands: Vec<String> = quoted.map(|command| command.replace("NAME", "out")).collect();
+    assert_eq!(commands.len(), 2, "{at}: {message}");
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').skip(1).chain(["--dry-run"]).collect();
+        daemon.ctl().run(&words).expect(0);
+    }
+}
+
 /// Events wait behind a held endpoint until there is no space left; then everything is looked at.
 fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
     let receiver = Receiver::start();
@@ -205,7 +216,9 @@ fn fills_up_drains_and_resumes(home: &Home, seed: u64, at: &str) {
         (&false.into(), &"refusing".into()),
         "{at}: {full}"
     );
-    assert!(full["reason"].as_str().is_some_and(|why| why.contains("left")), "{at}: {full}");
+    let why = full["reason"].as_str().unwrap_or_default();
+    assert!(why.contains("left"), "{at}: {full}");
+    commands_can_be_typed(&daemon, why, at);
     assert_eq!(daemon.client().get("/readyz").expect("an answer").status, 503, "{at}");
     let sent = daemon.ctl().run(&["event", "send", "--source", "in", "--data", "{}"]);
     assert!(sent.code == Some(1) && sent.stderr.contains("no disk space"), "{at}: {sent:?}");

@@ -67,6 +67,7 @@ fn a_secret_that_is_missing_at_a_start_is_reported_before_anybody_posts() {
     daemon.await_log("every request of this source is refused");
     let (code, said) = verdict(&daemon);
     assert!(code == Some(1) && said.contains("source in refuses every request"), "{said}");
+    assert_eq!(reports(&daemon, &secret), 1, "once at the start: {}", daemon.log_text());
     for shown in [daemon.json(&["source", "show", "in"]), daemon.json(&["source", "list"])] {
         assert!(text(&shown, "unusable").contains(&secret), "before a request came: {shown}");
     }

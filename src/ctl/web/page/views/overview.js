@@ -100,7 +100,7 @@ const whole = (value) => number(Math.round(value ?? 0));
 
 function tile(name, value, href, note, isBad) {
   const content = [h("span", { class: "name" }, name),
-    h("span", { class: isBad ? "value bad" : "value" }, number(value)), note && h("small", {}, note)];
+    h("span", { class: isBad ? "value bad" : "value" }, number(value)), note ? h("small", {}, note) : ""];
   return href ? h("a", { class: "tile", href }, content) : h("div", { class: "tile" }, content);
 }
 
