@@ -268,8 +268,10 @@ fn files_in(
 
 /// Hidden files are those that editors and package managers leave.
 fn is_drop_in(name: &OsStr, endings: &[&str]) -> bool {
-    let ends_well = |name: &str| endings.iter().any(|ending| name.ends_with(ending));
-    name.to_str().is_some_and(|name| ends_well(name) && !name.starts_with('.'))
+    // By its bytes: a name need not be UTF-8.
+    let name = name.as_encoded_bytes();
+    let ends_well = endings.iter().any(|ending| name.ends_with(ending.as_bytes()));
+    ends_well && !name.starts_with(b".")
 }
 
 fn read(file: &Path) -> Result<String, ConfigError> {

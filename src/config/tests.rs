@@ -257,6 +257,23 @@ fn drop_ins_override_the_file_and_each_other_key_by_key() {
 }
 
 #[test]
+fn a_drop_in_whose_name_is_no_text_is_read_like_any_other() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let root = root(&[("etc/hookbox/conf.d/10-a.toml", "[log]\nquota = \"4GiB\"\n")]);
+    let folder = root.path().join("etc/hookbox/conf.d");
+    let odd = folder.join(std::ffi::OsStr::from_bytes(b"20-\xff.toml"));
+    fs::write(&odd, "[log]\nquota = \"5GiB\"\n").expect("written");
+    let read = || EffectiveConfig::read_below(Path::new(SYSTEM_FILE), root.path());
+    let effective = read().expect("valid");
+    assert_eq!(effective.config.log.quota, Some(Bytes(5 << 30)));
+
+    fs::write(&odd, "quotta").expect("written");
+    let why = read().expect_err("broken").to_string();
+    assert!(why.contains("20-\u{fffd}.toml"), "{why}");
+}
+
+#[test]
 fn a_drop_in_replaces_one_of_its_name_as_a_whole() {
     let read = system(&[
         (
