@@ -14,6 +14,7 @@
 //! | [`api`] | the contract: the types of the admin API, which are options and settings, too | model |
 //! | [`trust`] | whether others can change a path | nothing |
 //! | [`permits`] | what several share, so that nobody takes all | nothing |
+//! | `certificates` | what X.509 certificates say, and the files that hold them | nothing |
 //! | [`config`] | `hookbox.toml` | model, trust |
 //! | [`record`] | what is remembered: the records of the log and their codec | model |
 //! | [`queue`] | what should happen: pure, no clock, no randomness of its own, no I/O | model, record |
@@ -125,6 +126,7 @@
 pub mod admin;
 pub mod api;
 pub mod archive;
+mod certificates;
 pub mod config;
 pub mod ctl;
 pub mod daemon;

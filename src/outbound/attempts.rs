@@ -24,6 +24,7 @@ use super::exec::runner::CommandRunner;
 use super::failure::{AttemptFailure, EndpointRefusal};
 use super::http::client::HttpClient;
 use super::http::connect::{Dial, SystemDialer};
+use super::http::tls::EndpointTls;
 use super::message::Message;
 use super::parsed_policy::ParsedPolicy;
 use super::prepared::{Machinery, Parts, PreparedEndpoint};
@@ -232,6 +233,35 @@ impl Outbound {
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
         self.forget(&[]);
         Ok(())
+    }
+
+    /// Changes the policy, and reads the files of these endpoints again. One whose files cannot be
+    /// used goes on with what it has loaded of them. Returns a sentence for each of these.
+    ///
+    /// # Errors
+    /// As [`set_policy`](Self::set_policy).
+    pub fn reload(
+        &self,
+        policy: &OutboundPolicy,
+        endpoints: &[Arc<Endpoint>],
+    ) -> Result<Vec<String>, OutboundError> {
+        let before = self.prepared.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.set_policy(policy)?;
+
+        let broken = endpoints.iter().filter_map(|endpoint| {
+            let own = EndpointTls::new(&endpoint.via).ok().flatten()?;
+            let why = own.check().err()?;
+
+            let earlier = before.get(&endpoint.id).filter(|earlier| earlier.is_for(endpoint));
+            let goes_on =
+                earlier.is_some_and(|earlier| self.prepare(endpoint).keep_tls_of(earlier));
+            let effect = match goes_on {
+                true => "it goes on with what it has read before",
+                false => "its attempts fail until that is put right",
+            };
+            Some(format!("the endpoint '{}' cannot use its files: {why}; {effect}", endpoint.name))
+        });
+        Ok(broken.collect())
     }
 
     pub(super) fn policy(&self) -> Arc<ParsedPolicy> {

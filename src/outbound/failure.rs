@@ -95,6 +95,8 @@ pub enum Phase {
     Resolving(String),
     #[error("while connecting to {0}")]
     Connecting(String),
+    #[error("connected to the proxy {0}, which has not opened a tunnel")]
+    Tunnel(String),
     #[error("connected, during the TLS handshake")]
     Handshake,
     #[error("connected, request sent")]
@@ -159,7 +161,7 @@ impl AttemptFailure {
             Self::Timeout { phase: Phase::Resolving(_) | Phase::Connecting(_), .. } => {
                 Some(AttemptFault::Unreachable)
             }
-            Self::Timeout { phase: Phase::Handshake | Phase::Sent, .. } => {
+            Self::Timeout { phase: Phase::Tunnel(_) | Phase::Handshake | Phase::Sent, .. } => {
                 Some(AttemptFault::Unclear)
             }
             _ => None,
@@ -249,6 +251,7 @@ mod tests {
         let cases = [
             (Phase::Resolving("a.example".into()), Some(AttemptFault::Unreachable)),
             (Phase::Connecting("192.0.2.1:80".into()), Some(AttemptFault::Unreachable)),
+            (Phase::Tunnel("p:3128".into()), Some(AttemptFault::Unclear)),
             (Phase::Handshake, Some(AttemptFault::Unclear)),
             (Phase::Sent, Some(AttemptFault::Unclear)),
             (Phase::Body(200), None),

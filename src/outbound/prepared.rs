@@ -207,6 +207,15 @@ impl PreparedEndpoint {
         })
     }
 
+    /// Goes on with what an earlier one has read of the same certificate files, for as long as they
+    /// cannot be used. False when that is nothing.
+    pub fn keep_tls_of(&self, earlier: &Self) -> bool {
+        let loaded = earlier.parts.as_ref().ok().and_then(|parts| parts.transport.loaded_tls());
+        let (Some(loaded), Ok(parts)) = (loaded, &self.parts) else { return false };
+        parts.transport.keep_tls(loaded);
+        true
+    }
+
     /// Closes connections that have been idle for too long.
     pub fn close_idle(&self, mono_ms: u64) {
         if let Ok(parts) = &self.parts {

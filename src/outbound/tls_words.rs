@@ -3,30 +3,12 @@
 use std::error::Error;
 use std::io;
 
-use rustls::pki_types::pem;
 use rustls::{AlertDescription, CertificateError, Error as TlsError, OtherError};
-
-use crate::model::safe_text::escaped;
 
 /// What is wrong with a certificate that is an authority's and shown by a receiver.
 pub const AUTHORITY: &str = "certificate is that of an authority (CA:TRUE), which vouches for \
                              others and not for a receiver: its operator may have signed it by \
                              itself";
-
-/// What is wrong with a file in PEM form, without the bytes that its reader shows.
-pub fn explain_pem(error: &pem::Error) -> String {
-    match error {
-        pem::Error::MissingSectionEnd { end_marker } => {
-            let what = String::from_utf8_lossy(end_marker);
-            let what = what.trim_matches(|c| c == '-' || c == ' ');
-            format!("it is cut off: the end of {} is missing", escaped(what))
-        }
-        pem::Error::IllegalSectionStart { .. } => {
-            "a line that begins with ----- is none of the PEM form".to_owned()
-        }
-        error => error.to_string(),
-    }
-}
 
 /// The usual reasons in words; the rest in the words of rustls.
 pub fn explain(error: &io::Error) -> String {

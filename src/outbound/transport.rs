@@ -3,7 +3,10 @@
 //! A target is one implementation of [`Transport`], in a file or folder of its own: `http`, `exec`,
 //! `pull`. The one place that chooses between them is `prepared::transport`.
 
+use std::sync::Arc;
+
 use hyper::Uri;
+use rustls::ClientConfig;
 
 use crate::model::{AttemptReport, DeliveryId, Endpoint, Header, Now};
 
@@ -42,6 +45,14 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// Why nothing would be sent.
     fn preview(&self, attempt: &Attempt<'_>) -> Result<RequestPreview, String>;
+
+    /// What it has read of the endpoint's own certificate files, if that is something.
+    fn loaded_tls(&self) -> Option<Arc<ClientConfig>> {
+        None
+    }
+
+    /// Goes on with what an earlier one has read of them, for as long as they cannot be used.
+    fn keep_tls(&self, _loaded: Arc<ClientConfig>) {}
 
     /// Closes connections that have been idle for too long at this time of the monotonic clock.
     fn close_idle(&self, _mono_ms: u64) {}

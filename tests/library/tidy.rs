@@ -30,11 +30,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("trust", &[]),
     // What several share, so that nobody takes all.
     ("permits", &[]),
+    // What X.509 certificates say, and the files that hold them.
+    ("certificates", &[]),
     ("config", &["model", "trust"]),
     // What the programs that run for long share: log lines, exit codes, the service manager.
     ("service", &["model", "config"]),
-    ("ingest", &["model", "scheduler", "config", "permits", PROTOCOL]),
-    ("outbound", &["model", "scheduler", "config", "trust", "permits", PROTOCOL]),
+    ("ingest", &["model", "scheduler", "config", "permits", "certificates", PROTOCOL]),
+    ("outbound", &["model", "scheduler", "config", "trust", "permits", "certificates", PROTOCOL]),
     // The log without a daemon: copies, exports and what can be salvaged, for the ctl alone.
     ("archive", &["model", "api", "record", "queue", "log", "trust"]),
     (

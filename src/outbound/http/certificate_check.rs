@@ -24,7 +24,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
 };
 
-use super::certificate::check_dates;
+use crate::certificates::check_dates;
 use crate::outbound::tls_words;
 
 /// Whom an endpoint believes.

@@ -92,6 +92,7 @@ impl Connector {
         }
 
         if let Some(proxy) = &options.route.proxy {
+            *phase = Phase::Tunnel(proxy.shown.clone());
             proxy.tunnel(&mut tcp, &destination.to_string()).await?;
         }
 
@@ -148,8 +149,8 @@ impl Connector {
         Self::admit_named(options)?;
         match &proxy.destination {
             Destination::Name { name, port } => {
-                *phase = Phase::Resolving(name.clone());
-                let found = self.lookup(name, *port, true).await?;
+                *phase = Phase::Resolving(format!("the proxy {name}"));
+                let found = self.lookup(name, *port, true).await.map_err(of_proxy)?;
                 Ok(to_dial(found, options.route.bind))
             }
             Destination::Literal { ip, port } => Ok(vec![SocketAddr::new(*ip, *port)]),
@@ -232,7 +233,8 @@ impl Connector {
 
         let mut failures = Vec::new();
         for (at, address) in addresses.iter().enumerate() {
-            let shown = address.to_string();
+            let proxy = options.route.proxy.as_ref();
+            let shown = proxy.map_or_else(|| address.to_string(), |proxy| proxy.at(**address));
             *phase = Phase::Connecting(shown.clone());
 
             let dial = self.dialer.dial(**address, bind);
@@ -249,15 +251,27 @@ impl Connector {
         }
 
         if failures.is_empty() {
-            let why =
-                "no address of the receiver is of the same kind (IPv4, IPv6) as that of --bind";
+            let whose = if options.route.proxy.is_some() { "proxy" } else { "receiver" };
+            let why = format!(
+                "no address of the {whose} is of the same kind (IPv4, IPv6) as that of --bind"
+            );
             let fault = Some(AttemptFault::Unclear);
-            failures.push(AttemptFailure::Connect { why: why.to_owned(), fault });
+            failures.push(AttemptFailure::Connect { why, fault });
         }
         // One address that was reached is enough to say that the link is not to blame.
         let fault = failures.iter().map(AttemptFailure::fault).reduce(|a, b| a.and(b)).flatten();
         let why: Vec<String> = failures.iter().map(ToString::to_string).collect();
         Err(AttemptFailure::Connect { why: why.join("; "), fault })
+    }
+}
+
+/// The failure to look up a name, which is that of a proxy.
+fn of_proxy(failure: AttemptFailure) -> AttemptFailure {
+    match failure {
+        AttemptFailure::Unresolved { name, why } => {
+            AttemptFailure::Unresolved { name: format!("{name} of the proxy"), why }
+        }
+        other => other,
     }
 }
 

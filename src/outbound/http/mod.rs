@@ -15,7 +15,6 @@
 //! in the history.
 
 pub mod attempt;
-mod certificate;
 mod certificate_check;
 pub mod client;
 pub mod connect;

@@ -7,7 +7,7 @@
 //! The daemon's proxy is not used for what `no_proxy` names, for loopback addresses and for Unix
 //! sockets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -67,6 +67,15 @@ impl Proxy {
             authorization,
             password: login.map(password_of),
         })
+    }
+
+    /// What is dialled to reach it, for people.
+    pub fn at(&self, address: SocketAddr) -> String {
+        let address = address.to_string();
+        match self.shown == address {
+            true => format!("the proxy {address}"),
+            false => format!("the proxy {} ({address})", self.shown),
+        }
     }
 
     /// Adds its password to what is redacted.

@@ -7,21 +7,21 @@
 //! everything older than TLS 1.2.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::certificates::{is_authority, read_certificates, read_key};
 use crate::model::ConnectSettings;
 use crate::outbound::failure::AttemptFailure;
 use crate::outbound::settings::OutboundError;
-use crate::outbound::tls_words::{explain, explain_pem, explain_tls};
+use crate::outbound::tls_words::{explain, explain_tls};
 
-use super::certificate::is_authority;
 use super::certificate_check::{CertificateCheck, Trusted};
 use super::url::Destination;
 
@@ -69,7 +69,10 @@ impl TlsClient {
 
         let config = match own {
             None => self.config.get_or_try_init(|| self.load(None)).await?.clone(),
-            Some(own) => own.config.get_or_try_init(|| self.load(Some(own))).await?.clone(),
+            Some(own) => match own.config.get_or_try_init(|| self.load(Some(own))).await {
+                Ok(config) => config.clone(),
+                Err(failure) => own.kept.get().cloned().ok_or(failure)?,
+            },
         };
         let connector = TlsConnector::from(config);
         let connected = if offer_http2 {
@@ -165,6 +168,8 @@ pub struct EndpointTls {
     ca: Option<PathBuf>,
     pins: Vec<String>,
     config: OnceCell<Arc<ClientConfig>>,
+    /// What the files held when they could be used last.
+    kept: OnceLock<Arc<ClientConfig>>,
 }
 
 impl EndpointTls {
@@ -180,7 +185,13 @@ impl EndpointTls {
         };
         let (ca, pins) = (via.ca.clone(), via.pins.clone());
         let is_there = client.is_some() || ca.is_some() || !pins.is_empty();
-        Ok(is_there.then(|| Self { client, ca, pins, config: OnceCell::new() }))
+        Ok(is_there.then(|| Self {
+            client,
+            ca,
+            pins,
+            config: OnceCell::new(),
+            kept: OnceLock::new(),
+        }))
     }
 
     /// Reads the files, to see whether they can be used.
@@ -191,6 +202,16 @@ impl EndpointTls {
         let nobody = || Trusted { pins: vec![String::new()], ..Trusted::default() };
         let trusted = if self.names_receiver() { self.trusted()? } else { nobody() };
         build(trusted, self.identity()?).map(|_| ())
+    }
+
+    /// What was read of the files, if that is something.
+    pub fn loaded(&self) -> Option<Arc<ClientConfig>> {
+        self.config.get().or_else(|| self.kept.get()).cloned()
+    }
+
+    /// Goes on with this for as long as the files cannot be used.
+    pub fn keep(&self, loaded: Arc<ClientConfig>) {
+        self.kept.get_or_init(|| loaded);
     }
 
     /// Whether the settings say who the receiver is.
@@ -223,13 +244,7 @@ impl EndpointTls {
         let Some((cert, key)) = &self.client else { return Ok(None) };
         let chain = read_certificates(cert)
             .map_err(|why| format!("--client-cert {}: {why}", cert.display()))?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|e| {
-            format!(
-                "--client-key {}: {}: it must be a readable file with a private key in PEM form",
-                key.display(),
-                explain_pem(&e)
-            )
-        })?;
+        let key = read_key(key).map_err(|why| format!("--client-key {}: {why}", key.display()))?;
         Ok(Some((chain, key)))
     }
 }
@@ -244,20 +259,6 @@ fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, OutboundError> {
         store
             .add(certificate.clone())
             .map_err(|e| refused(format!("a certificate in it cannot be a root: {e}")))?;
-    }
-    Ok(certificates)
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Vec<_> =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| {
-            let why = explain_pem(&e);
-            format!("{why}: it must be a readable file of certificates in PEM form")
-        })?;
-    if certificates.is_empty() {
-        return Err(
-            "no certificate is in it: it must hold PEM blocks (BEGIN CERTIFICATE)".to_owned()
-        );
     }
     Ok(certificates)
 }

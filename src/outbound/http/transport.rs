@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Uri;
+use rustls::ClientConfig;
 
 use crate::model::{AttemptReport, Endpoint, Outcome, RequestHead, limits};
 use crate::outbound::boxed::Boxed;
@@ -18,6 +19,7 @@ use super::connect::DialOptions;
 use super::headers::{self, HeaderContext};
 use super::pool::Pool;
 use super::route::HttpRoute;
+use super::tls::EndpointTls;
 use super::url::HttpUrl;
 
 /// Where one endpoint's requests go, and its idle connections.
@@ -168,6 +170,16 @@ impl Transport for HttpTransport {
             url: shown_url(attempt),
             headers,
         })
+    }
+
+    fn loaded_tls(&self) -> Option<Arc<ClientConfig>> {
+        self.route.own.as_ref().and_then(EndpointTls::loaded)
+    }
+
+    fn keep_tls(&self, loaded: Arc<ClientConfig>) {
+        if let Some(own) = &self.route.own {
+            own.keep(loaded);
+        }
     }
 
     fn close_idle(&self, mono_ms: u64) {

@@ -321,6 +321,74 @@ async fn an_endpoint_shows_its_certificate_and_trusts_its_own_authority() {
 }
 
 #[tokio::test]
+async fn files_that_are_broken_at_a_reload_are_named_and_what_was_read_of_them_goes_on() {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params(&["receiver.test"]).signed_by(&key, &authority.issuer).unwrap();
+    let server = receiver(certificate.der().clone(), &key).await;
+    let resolver = FakeResolver::default().knows("receiver.test", &[&["127.0.0.1"]]);
+    let outbound = Outbound::new(settings(resolver), clock()).unwrap();
+    let url = format!("https://receiver.test:{}/", server.address.port());
+    let used = with(&endpoint(&url), |e| e.via.ca = Some(authority.file.clone()));
+    let unused = with(&used, |e| (e.id, e.name) = (99, "unused".to_owned()));
+    let reload = || outbound.reload(&OutboundPolicy::default(), &[used.clone(), unused.clone()]);
+    assert_eq!(attempt(&outbound, &used).await.outcome, Outcome::Delivered);
+    assert_eq!(reload().unwrap(), Vec::<String>::new());
+    assert_eq!(attempt(&outbound, &used).await.outcome, Outcome::Delivered);
+
+    let good = std::fs::read(&authority.file).unwrap();
+    std::fs::write(&authority.file, "nothing").unwrap();
+    for _ in 0..2 {
+        let broken = reload().unwrap();
+        let file = authority.file.display().to_string();
+        let [first, second] = broken.as_slice() else { panic!("{broken:?}") };
+        assert!(first.contains(&file) && first.contains("goes on with what it has"), "{first}");
+        assert!(second.contains("'unused'") && second.contains("attempts fail"), "{second}");
+        let report = attempt(&outbound, &used).await;
+        assert_eq!(report.outcome, Outcome::Delivered, "{report:?}");
+        assert!(error(&attempt(&outbound, &unused).await).contains("--ca"));
+    }
+
+    // Once the files are whole they are read, without another reload.
+    std::fs::write(&authority.file, good).unwrap();
+    assert_eq!(attempt(&outbound, &unused).await.outcome, Outcome::Delivered);
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_reached_or_hangs_is_blamed_and_not_the_receiver() {
+    // Bound and kept, so that nobody else gets this port meanwhile.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = socket.local_addr().unwrap();
+    let port = nobody.port();
+    let resolver = FakeResolver::default().knows("proxy.test", &[&["127.0.0.1"]]);
+    let outbound = Outbound::new(settings(resolver), clock()).unwrap();
+    let to = endpoint("https://receiver.test/");
+
+    for (proxy, expected) in [
+        (nobody.to_string(), format!("connection refused by the proxy {nobody}")),
+        (
+            format!("proxy.test:{port}"),
+            format!("connection refused by the proxy proxy.test:{port} ({nobody})"),
+        ),
+        (
+            "other.test:3128".to_owned(),
+            "the name other.test of the proxy does not resolve".to_owned(),
+        ),
+    ] {
+        let report = attempt(&outbound, &through(&to, &format!("http://{proxy}"))).await;
+        assert!(error(&report).starts_with(&expected), "{report:?}");
+    }
+
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = silent.local_addr().unwrap();
+    let hanging = with(&through(&to, &format!("http://{proxy}")), |e| e.timeout_ms = 300);
+    let report = attempt(&outbound, &hanging).await;
+    let expected = format!("(connected to the proxy {proxy}, which has not opened a tunnel)");
+    assert!(error(&report).ends_with(&expected), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_proxy_may_stand_where_receivers_may_not() {
     let dialer = FakeDialer::default();
     let resolver = FakeResolver::default().knows("proxy.test", &[&["10.0.0.9"]]);
