@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::api::views::{
-    CheckResponseView, CheckView, EndpointTestView, HistoryView, RefusedRequestView,
-    UnusableSourceView,
+    CertificateView, CheckResponseView, CheckView, EndpointTestView, HistoryView,
+    RefusedRequestView, UnusableSourceView,
 };
 use crate::model::{
     Endpoint, EndpointId, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Settlement,
@@ -72,6 +72,7 @@ type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> CheckView + Sen
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
 type RefusedRequestsOf = Arc<dyn Fn(SourceId) -> Vec<RefusedRequestView> + Send + Sync>;
 type UnusableSources = Arc<dyn Fn() -> Vec<UnusableSourceView> + Send + Sync>;
+type OwnCertificateAt = Arc<dyn Fn(WallMs) -> Option<CertificateView> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type Warnings = Arc<dyn Fn(&Source) -> Vec<String> + Send + Sync>;
 type CheckRecipient = Arc<dyn Fn(&Source) -> Result<bool, String> + Send + Sync>;
@@ -98,6 +99,8 @@ pub struct Adapters {
     pub refused_requests: RefusedRequestsOf,
     /// The sources that refuse every request, because something is missing that they name.
     pub unusable_sources: UnusableSources,
+    /// The certificate that TLS listeners show, at this time; `None` when none speaks TLS.
+    pub certificate: OwnCertificateAt,
     /// What is wrong with a source's settings, beyond what this module knows.
     pub check_source: CheckSource,
     /// Whether a source's proofs name their recipient; an error where a source cannot be without
@@ -147,6 +150,7 @@ impl Default for Adapters {
             refused: Arc::new(|_| None),
             refused_requests: Arc::new(|_| Vec::new()),
             unusable_sources: Arc::new(Vec::new),
+            certificate: Arc::new(|_| None),
             check_source: Arc::new(|_| Ok(())),
             check_recipient: Arc::new(|_| Ok(true)),
             warnings: Arc::new(|_| Vec::new()),

@@ -58,6 +58,7 @@ pub(super) fn screen(status: &StatusView, terminal: Terminal) -> String {
     let mut screen = Screen { text: String::new(), width: terminal.width };
     totals(status, &mut screen);
     obstacles(status, &mut screen);
+    certificate(status, &mut screen);
     unusable(status, &mut screen);
     worst::show(status, &mut screen.text, terminal);
     deleted(status, &mut screen);
@@ -169,6 +170,15 @@ fn obstacles(status: &StatusView, screen: &mut Screen) {
         .collect::<Vec<_>>();
     if !shown.is_empty() {
         screen.line("pacing", &shown.join(", "));
+    }
+}
+
+/// The certificate of TLS listeners, when its time is over or nearly so.
+fn certificate(status: &StatusView, screen: &mut Screen) {
+    let Some(own) = &status.certificate else { return };
+    if let Some(warning) = &own.warning {
+        let label = if own.valid { "tls" } else { "TLS" };
+        screen.line(label, &clean(warning));
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the admin module borrows of other modules, as functions, so that these modules need not
 //! know each other.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -11,46 +10,33 @@ use super::history::HistoryKeeper;
 use crate::admin::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refused, ShowHistory};
 use crate::api::values::Time;
 use crate::api::views::{
-    CheckElementView, CheckResponseView, CheckView, EndpointTestView, HeadersView,
+    CertificateView, CheckElementView, CheckResponseView, CheckView, EndpointTestView, HeadersView,
     RefusedRequestView, UnusableSourceView,
 };
 use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
 use crate::ingest::{
-    Ingest, IngestProblem, KeptRefusal, Listener, Origins, RefusalCounters, UnusableSource,
-    identity,
+    Ingest, IngestProblem, KeptRefusal, Origins, RefusalCounters, UnusableSource, identity,
 };
-use crate::model::{AttemptReport, BatchId, DeliveryId, Endpoint, Header, Outcome, Source, limits};
+use crate::model::{
+    AttemptReport, BatchId, DeliveryId, Endpoint, Header, Outcome, Source, WallMs, limits,
+};
 use crate::outbound::LeaseHub;
 use crate::outbound::{EndpointRefusal, Outbound, SecretLookup, computed_secret, weak_secret};
 use crate::queue::matcher;
 
-/// How this daemon was started.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    pub speaks_tls: bool,
-    /// Whether it reads a configuration file.
-    pub has_file: bool,
-}
-
-impl Setting {
-    pub fn of(listeners: &[Listener], config_file: Option<&Path>) -> Self {
-        let speaks_tls = listeners.iter().any(Listener::is_tls);
-        Self { speaks_tls, has_file: config_file.is_some() }
-    }
-}
-
-/// Everything that is lent.
+/// Everything that is lent. `has_file`: the daemon reads a configuration file.
 pub fn lend(
     outbound: Arc<Outbound>,
     ingest: &Arc<Ingest>,
     lookup: SecretLookup,
     hub: &Arc<LeaseHub>,
     history: &Arc<HistoryKeeper>,
-    Setting { speaks_tls, has_file }: Setting,
+    has_file: bool,
 ) -> Adapters {
     let (lending, settling) = (hub.clone(), hub.clone());
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
     let (kept, of_status) = (ingest.refused_requests(), ingest.clone());
+    let (warned_of, shown) = (ingest.clone(), ingest.clone());
 
     Adapters {
         refused: Arc::new(move |source| {
@@ -64,18 +50,18 @@ pub fn lend(
         refused_requests: Arc::new(move |source| {
             kept.of(source).into_iter().map(refused_request).collect()
         }),
-        unusable_sources: Arc::new(move || {
-            let view =
-                |UnusableSource { name, why }| UnusableSourceView { source: name, reason: why };
-            of_status.unusable_sources().into_iter().map(view).collect()
-        }),
+        unusable_sources: Arc::new(move || unusable_sources(&of_status)),
+        certificate: Arc::new(move |wall_ms| own_certificate(&shown, wall_ms)),
         check: Arc::new(move |source, captured, at| match resolving.keys().look_up(source) {
             Ok(source) => check(&source, captured, at),
             Err(why) => refused(IngestProblem::unproven("settings", why, None)),
         }),
         check_source: Arc::new(move |source| {
             let is_new = source.created_at == 0;
-            if let Some(why) = without_tls(source, speaks_tls).filter(|_| is_new) {
+            // A reload cannot bring a listener, but client_ca.
+            let is_hopeless = is_new && of_check.tls().is_none();
+            if let Some(why) = of_check.without_client_certificates(source).filter(|_| is_hopeless)
+            {
                 return Err(why);
             }
             of_check.allow_lists().check(source)?;
@@ -86,7 +72,7 @@ pub fn lend(
             unnamed => Ok(unnamed.is_none()),
         }),
         warnings: Arc::new(move |source| {
-            let unreachable = without_tls(source, speaks_tls).into_iter();
+            let unreachable = warned_of.without_client_certificates(source).into_iter();
             unreachable.chain(warnings(source)).collect()
         }),
         check_endpoint: Arc::new(endpoint_check(outbound.clone(), lookup, has_file)),
@@ -170,12 +156,20 @@ fn looked_up(endpoint: &Endpoint, lookup: &SecretLookup) -> Result<Endpoint, Str
     Ok(endpoint)
 }
 
-/// Why no client can prove itself to a source: it asks for certificates, and no listener speaks
-/// TLS.
-fn without_tls(source: &Source, speaks_tls: bool) -> Option<String> {
-    let what = "mtls needs a listener that speaks TLS: put a tls:// address into `listen`, and \
-                client_ca into [tls]";
-    (source.verify == "mtls" && !speaks_tls).then(|| what.to_owned())
+/// The sources that refuse every request.
+fn unusable_sources(ingest: &Ingest) -> Vec<UnusableSourceView> {
+    let view = |UnusableSource { name, why }| UnusableSourceView { source: name, reason: why };
+    ingest.unusable_sources().into_iter().map(view).collect()
+}
+
+/// The certificate that TLS listeners show, at this time.
+fn own_certificate(ingest: &Ingest, wall_ms: WallMs) -> Option<CertificateView> {
+    let own = ingest.tls()?.own_certificate()?;
+    Some(CertificateView {
+        expires_at: Time(own.not_after),
+        valid: own.is_valid(wall_ms),
+        warning: own.warning(wall_ms),
+    })
 }
 
 /// What secrets that only name one stand for.

@@ -51,7 +51,7 @@ pub fn report(effective: &EffectiveConfig, print: bool) -> Result<(), Exit> {
 
     // The service manager checks at each start, when the listeners may be its own sockets.
     let by_manager = std::env::var_os("INVOCATION_ID").is_some();
-    let mut notes: Vec<String> = fresh.warning(clock::system()().wall_ms).into_iter().collect();
+    let mut notes: Vec<String> = fresh.warnings(clock::system()().wall_ms);
     if !by_manager {
         let cannot = |what: String| Exit::new(Exit::CANNOT_CREATE, effective.located(&what));
         check_data(&effective.config.data).map_err(cannot)?;

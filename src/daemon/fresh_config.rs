@@ -1,20 +1,18 @@
 //! The part of the configuration that can change while the daemon runs: it is read whole before any
 //! of it is put in force.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::ingest::allow::ReadLists;
-use crate::ingest::{AllowLists, Ingest, ServerTls, TlsFiles, TrustedProxies};
+use crate::ingest::{AllowLists, Ingest, ServerTls, TlsFiles, TlsSetup, TrustedProxies};
 use crate::model::{Source, WallMs};
 
 /// The part of a configuration that can be replaced, read and not in force yet.
 pub struct FreshConfig {
     lists: ReadLists,
     trusted: TrustedProxies,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    cert: Option<PathBuf>,
+    tls: Option<Arc<TlsSetup>>,
 }
 
 impl FreshConfig {
@@ -28,21 +26,21 @@ impl FreshConfig {
         let tls = match (&config.tls.cert, &config.tls.key) {
             (Some(cert), Some(key)) => {
                 let client_ca = config.tls.client_ca.clone();
-                Some(ServerTls::read(&TlsFiles {
-                    cert: cert.clone(),
-                    key: key.clone(),
-                    client_ca,
-                })?)
+                Some(TlsSetup::read(&TlsFiles { cert: cert.clone(), key: key.clone(), client_ca })?)
             }
             _ => None,
         };
-        let cert = config.tls.cert.clone().filter(|_| tls.is_some());
-        Ok(Self { lists, trusted: TrustedProxies { nets, unix }, tls, cert })
+        Ok(Self { lists, trusted: TrustedProxies { nets, unix }, tls })
     }
 
-    /// What is odd about it and no error.
-    pub fn warning(&self, wall_ms: WallMs) -> Option<String> {
-        ServerTls::warning(self.cert.as_deref()?, wall_ms)
+    /// What is odd about it and no error: a sentence each.
+    pub fn warnings(&self, wall_ms: WallMs) -> Vec<String> {
+        self.tls.as_ref().map(|tls| tls.warnings(wall_ms)).unwrap_or_default()
+    }
+
+    /// Whether clients can prove themselves with certificates.
+    pub fn accepts_client_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.accepts_client_certificates())
     }
 
     /// A list that the source names and that is not among these.
@@ -57,14 +55,14 @@ impl FreshConfig {
 
     /// Puts it in force, which cannot fail.
     pub fn set(self, ingest: &Ingest, wall_ms: WallMs) {
-        if let Some(warning) = self.warning(wall_ms) {
+        for warning in self.warnings(wall_ms) {
             tracing::warn!("{warning}");
         }
         ingest.allow_lists().set(self.lists);
         ingest.trust(self.trusted);
         ingest.keys().look_up_again();
-        if let (Some(tls), Some(config)) = (ingest.tls(), self.tls) {
-            tls.set(config);
+        if let (Some(tls), Some(setup)) = (ingest.tls(), self.tls) {
+            tls.set(setup, wall_ms);
         }
     }
 }

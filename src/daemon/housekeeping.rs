@@ -60,6 +60,10 @@ pub async fn run(
             notices::refusing(&handle, found).await;
         }
 
+        if let Some(news) = ingest.tls().and_then(|tls| tls.news(clock().wall_ms)) {
+            tracing::warn!("{news}");
+        }
+
         let before = std::mem::replace(&mut level, handle.health().disk.reported_level());
         if let Some(change) = disk_change(&handle, before, level) {
             notices::disk(&handle, &change).await;

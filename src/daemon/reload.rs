@@ -9,7 +9,7 @@ use crate::config::args::Args;
 use crate::config::differences::differing_keys;
 use crate::config::layers::{EffectiveConfig, located};
 use crate::ingest::Ingest;
-use crate::model::Source;
+use crate::model::{Endpoint, Source};
 use crate::outbound::Outbound;
 use crate::service::clock;
 use crate::service::logging::Levels;
@@ -23,7 +23,7 @@ pub fn reload(
     old: &Config,
     levels: &Levels,
     ingest: &Ingest,
-    outbound: &Outbound,
+    (outbound, endpoints): (&Outbound, &[Arc<Endpoint>]),
 ) -> Result<Config, String> {
     let effective = args.effective().map_err(|error| error.to_string())?;
     let fresh = check(&effective).map_err(|exit| exit.what)?;
@@ -55,9 +55,13 @@ pub fn reload(
         return Err(located(&origins, &what));
     }
     missing_lists(&fresh, ingest)?;
+    missing_client_ca(&fresh, ingest)?;
 
     // This also reads secrets and certificates again that are kept elsewhere.
-    outbound.set_policy(&policy(&new)).map_err(|error| error.to_string())?;
+    let broken = outbound.reload(&policy(&new), endpoints).map_err(|error| error.to_string())?;
+    for what in broken {
+        tracing::warn!("{what}");
+    }
     fresh.set(ingest, clock::system()().wall_ms);
     levels.set(new.logging.level);
     Ok(new)
@@ -77,5 +81,24 @@ fn missing_lists(fresh: &FreshConfig, ingest: &Ingest) -> Result<(), String> {
         "allow_lists.dir: there is no allow-list @{list} any more, which the source '{name}' asks \
          for: put its file back, or change the source first (hookboxctl source update {name} \
          --allow …)"
+    ))
+}
+
+/// Sources that ask for client certificates would refuse everybody when none were accepted any
+/// more.
+fn missing_client_ca(fresh: &FreshConfig, ingest: &Ingest) -> Result<(), String> {
+    if fresh.accepts_client_certificates() {
+        return Ok(());
+    }
+    let sources = ingest.sources();
+    let asks = |source: &&Arc<Source>| {
+        source.verify == "mtls" && ingest.without_client_certificates(source).is_none()
+    };
+    let Some(source) = sources.iter().find(asks) else { return Ok(()) };
+
+    let name = &source.name;
+    Err(format!(
+        "tls.client_ca: it is gone, and the source '{name}' asks for client certificates: put it \
+         back, or change the source first (hookboxctl source update {name} --verify …)"
     ))
 }

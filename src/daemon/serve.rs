@@ -168,7 +168,8 @@ async fn open(
     ),
 ) -> Result<Services, Exit> {
     let lent = adapters::lookup(&origins);
-    let ingest = open_ingest(config, clock, handle, &outbound, origins)?;
+    let speaks_tls = sockets.listeners.iter().any(Listener::is_tls);
+    let ingest = open_ingest(config, clock, handle, (&outbound, origins), speaks_tls)?;
 
     let (admin_listener, socket) = sockets.admin(config)?;
     let Sockets { listeners, metrics, idle_ms, .. } = sockets;
@@ -180,9 +181,9 @@ async fn open(
     let history =
         HistoryKeeper::open(&config.data, handle.clone(), ingest.refusals(), clock.clone());
 
-    let started = adapters::Setting::of(&listeners, config_file);
+    let has_file = config_file.is_some();
     let info = admin_info(config, clock, &addresses, &direct);
-    let adapters = adapters::lend(outbound.clone(), &ingest, lent, &hub, &history, started);
+    let adapters = adapters::lend(outbound.clone(), &ingest, lent, &hub, &history, has_file);
     let mut admin = admin_api(handle, clock, reader, &ingest, (info, adapters));
     // Before anything comes in: what the files ask for is there from the first request on.
     admin.info.applied = boot_apply::run(&admin, config_file).await.map(Arc::new);
@@ -234,13 +235,14 @@ fn open_ingest(
     config: &Config,
     clock: &Clock,
     handle: &Handle,
-    outbound: &Arc<Outbound>,
-    origins: Origins,
+    (outbound, origins): (&Arc<Outbound>, Origins),
+    speaks_tls: bool,
 ) -> Result<Arc<Ingest>, Exit> {
     let fresh = FreshConfig::read(config).map_err(|what| Exit::new(Exit::CONFIG, what))?;
     let origins = Origins { fetch: Some(housekeeping::fetch(outbound.clone())), ..origins };
     let ingest = Ingest::new(handle.clone(), clock.clone(), ingest_limits(config));
-    let ingest = Arc::new(ingest.with_tls(fresh.tls()).with_keys(Keyring::new(origins)));
+    let tls = fresh.tls().filter(|_| speaks_tls);
+    let ingest = Arc::new(ingest.with_tls(tls).with_keys(Keyring::new(origins)));
     fresh.set(&ingest, clock().wall_ms);
     Ok(ingest)
 }
@@ -407,7 +409,8 @@ async fn until_stopped(
             }
             _ = signals.hup.recv() => {
                 let (ingest, outbound) = (&running.ingest, &running.outbound);
-                match reload::reload(args, &config, levels, ingest, outbound) {
+                let endpoints = &running.handle.directory().endpoints;
+                match reload::reload(args, &config, levels, ingest, (outbound, endpoints)) {
                     Ok(fresh) => {
                         config = fresh;
                         tracing::info!("the configuration was reloaded");

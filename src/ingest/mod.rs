@@ -20,15 +20,15 @@
 //! Files, in the order in which a connection and its requests meet them:
 //!
 //! * `listen` (sockets), `server` (the accept loop), `connections` (how many), `preamble` (PROXY
-//!   header and TLS), `proxy_protocol`, `tls`;
+//!   header and TLS), `proxy_protocol`, `tls` (with `own_certificate` and `client_check`);
 //! * `connection` (one connection and its `pulse`), `http` (hyper's settings), `guarded_stream` and
 //!   `framing` (what hyper lets pass though no request may hold it), `hyper_refusal` (hyper's own
 //!   refusals);
 //! * `request` (the walk of one request), `route` (path and peer), `forwarded` (the client behind a
 //!   proxy), `allow` and `rate` (who may post, and how often), `body` under the `budget`,
 //!   `headers`;
-//! * `proof` (verification in turn: `proof_memory`), `verify` (one file a scheme), `keys` (key
-//!   material from elsewhere);
+//! * `lapse` (the end of what a handshake proved), `proof` (verification in turn:
+//!   `proof_memory`), `verify` (one file a scheme), `keys` (key material from elsewhere);
 //! * `identity` (type and dedupe key), `new_events`, `holder_permits` (whose requests wait for the
 //!   scheduler), `confirmation` (subscriptions that ask to be confirmed), `reply` and `problem`
 //!   (responses), `refusal_counters` and `refused_requests`.
@@ -42,6 +42,7 @@
 pub mod allow;
 mod body;
 mod budget;
+mod client_check;
 mod confirmation;
 mod connection;
 mod connections;
@@ -58,8 +59,10 @@ mod hyper_refusal;
 pub mod identity;
 mod ingest_limits;
 mod keys;
+mod lapse;
 pub mod listen;
 mod new_events;
+mod own_certificate;
 mod preamble;
 mod problem;
 mod proof;
@@ -85,8 +88,9 @@ pub use forwarded::TrustedProxies;
 pub use ingest_limits::IngestLimits;
 pub use keys::{Fetch, Keyring, Origins};
 pub use listen::{ListenError, Listener};
+pub use own_certificate::OwnCertificate;
 pub use problem::IngestProblem;
 pub use refusal_counters::{RefusalCounters, SourceRefusals};
 pub use refused_requests::{KeptRefusal, RefusedRequests};
 pub use service::{Ingest, UnusableSource};
-pub use tls::{ServerTls, TlsFiles};
+pub use tls::{ServerTls, TlsFiles, TlsSetup};

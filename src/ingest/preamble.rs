@@ -6,12 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::client_check::ShownCertificates;
 use super::connection;
 use super::connections::{ConnectionSlot, TooManyConnections};
 use super::listen::Preamble;
@@ -118,13 +120,16 @@ async fn receive(
         return Ok((HttpStream::Plain(stream), peer));
     }
 
-    let stream = handshake(ingest, stream).await?;
+    let setup = ingest.tls.as_ref().ok_or(PreambleError::NoCertificate)?.current();
+    let stream = handshake(setup.config.clone(), stream).await?;
     peer.is_https = true;
     // A proxy that speaks for itself, or does not name its client, shows a certificate of its own,
     // if any.
-    if is_client_named {
-        let first = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let certificate = first.and_then(|der| ClientCert::from_der(der));
+    let shown = stream.get_ref().1.peer_certificates().filter(|_| is_client_named);
+    if let (Some(shown), Some(clients)) = (shown, &setup.clients) {
+        peer.shown = ShownCertificates::new(shown, clients.clone()).map(Arc::new);
+        let own = shown.first().filter(|_| peer.shown.is_some());
+        let certificate = own.and_then(|der| ClientCert::from_der(der));
         peer.certificate = certificate
             .map(|certificate| Arc::new(ClientCert { proxied: expected.proxy, ..certificate }));
     }
@@ -189,10 +194,9 @@ async fn receive_line(stream: &mut TcpStream, start: &[u8]) -> Result<Vec<u8>, P
 }
 
 async fn handshake(
-    ingest: &Ingest,
+    config: Arc<ServerConfig>,
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, PreambleError> {
-    let config = ingest.tls.as_ref().ok_or(PreambleError::NoCertificate)?.current();
     TlsAcceptor::from(config).accept(stream).await.map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => PreambleError::Gone,
         _ => PreambleError::Handshake(error),

@@ -26,7 +26,7 @@ use super::refused_requests::KeptRefusal;
 use super::route::{self, IngestRoute, Peer};
 use super::service::Ingest;
 use super::verify::{self, Proven, Verdict};
-use super::{confirmation, headers, reply};
+use super::{confirmation, headers, lapse, reply};
 use crate::model::share::{Share, ShareHolder};
 use crate::model::{Header, Now, Source, TraceContext, limits};
 use crate::queue::{Accepted, NewEvent};
@@ -44,13 +44,18 @@ pub(super) async fn handle(
     pulse: &Pulse,
     request: Request<Incoming>,
 ) -> Response<reply::ClaimedBody> {
+    let (peer, has_lapsed) = lapse::proven_now(ingest, peer);
+    let (peer, version) = (&*peer, request.version());
     let mut claim = ingest.budget.claim([peer.holder(), None]);
     if !claim.grow(limits::REQUEST_BYTES) {
         ingest.note_full(Share::OpenStreams, &mut claim);
         return refuse_without_memory(ingest, peer, pulse, request, claim).await;
     }
 
-    let response = respond(ingest, peer, request, &mut claim).await;
+    let mut response = respond(ingest, peer, request, &mut claim).await;
+    if has_lapsed {
+        lapse::end_connection(version, pulse, &mut response);
+    }
     ingest.note_full(Share::BytesBeingRead, &mut claim);
 
     // The body of the request is gone. What is left of the claim stays until the response is sent.

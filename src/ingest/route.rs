@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Version, header};
 
 use super::budget::Holder;
+use super::client_check::ShownCertificates;
 use super::forwarded::{ForwardedClient, TrustedProxies, forwarded_info};
 use super::host_field::is_host;
 use super::verify::{self, ClientCert};
@@ -29,6 +30,8 @@ pub(super) struct Peer {
     pub is_https: bool,
     /// The certificate of the TLS handshake.
     pub certificate: Option<Arc<ClientCert>>,
+    /// The same as it was shown, for as long as the connection lasts.
+    pub shown: Option<Arc<ShownCertificates>>,
 }
 
 impl Peer {
@@ -75,7 +78,7 @@ impl Peer {
 
         client.is_https = info.is_https.unwrap_or(self.is_https);
         // The certificate is the proxy's own, and would prove everybody behind it.
-        client.certificate = None;
+        (client.certificate, client.shown) = (None, None);
         Ok(client)
     }
 }

@@ -24,6 +24,12 @@ use crate::model::share::Share;
 use crate::model::{Source, limits};
 use crate::scheduler::Handle;
 
+/// Why sources that ask for client certificates take nothing in.
+const NO_TLS: &str = "mtls needs a listener that speaks TLS: put a tls:// address into `listen`, \
+                      and client_ca into [tls]";
+const NO_CLIENT_CA: &str = "mtls needs the authorities of the clients' certificates: put \
+                            client_ca into [tls], and have hookboxd read it (SIGHUP)";
+
 /// A source that refuses every request, and what is missing for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnusableSource {
@@ -105,7 +111,7 @@ impl Ingest {
         &self.allow_lists
     }
 
-    /// The certificate of TLS listeners.
+    /// The certificate of TLS listeners; `None` when none speaks TLS.
     #[must_use]
     pub fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()
@@ -126,6 +132,17 @@ impl Ingest {
         self.handle.directory().sources_by_name.values().cloned().collect()
     }
 
+    /// Why no client can prove itself to a source: it asks for certificates, and none are accepted.
+    #[must_use]
+    pub fn without_client_certificates(&self, source: &Source) -> Option<String> {
+        if source.verify != "mtls" {
+            return None;
+        }
+        let Some(tls) = &self.tls else { return Some(NO_TLS.to_owned()) };
+        let accepts_some = tls.current().accepts_client_certificates();
+        (!accepts_some).then(|| NO_CLIENT_CA.to_owned())
+    }
+
     /// The sources that refuse every request, because something is missing that their settings
     /// name, with what that is. Reads files where that was not done lately.
     #[must_use]
@@ -133,7 +150,8 @@ impl Ingest {
         let now = (self.clock)();
         let problem = |source: &Arc<Source>| {
             let lists = self.allow_lists.check(source);
-            lists.and_then(|()| self.keys.resolve(source, now).map(|_| ())).err()
+            let keys = lists.and_then(|()| self.keys.resolve(source, now).map(|_| ()));
+            keys.err().or_else(|| self.without_client_certificates(source))
         };
         let sources = self.sources();
         let unusable = sources.iter().filter_map(|source| {

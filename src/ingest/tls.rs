@@ -3,25 +3,24 @@
 //!
 //! TLS 1.2 and 1.3 with rustls and ring; ALPN offers h2 and http/1.1. A client may show a
 //! certificate when `client_ca` is set; one of another authority fails the handshake. A client
-//! without one is accepted: sources require it by themselves (`--verify mtls`).
+//! without one is accepted: sources require it by themselves (`--verify mtls`). Then no session is
+//! resumed, so that a certificate is looked at in every handshake.
 //!
-//! Reload: [`ServerTls::read`] reads the files anew, [`ServerTls::set`] uses them for new
-//! connections. The handshake is bounded by the time for a head, and a connection in it counts as
-//! any other.
+//! Reload: [`TlsSetup::read`] reads the files anew, [`ServerTls::set`] uses them for new
+//! connections, and for the proofs of those that are there. The handshake is bounded by the time
+//! for a head, and a connection in it counts as any other.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, ServerConfig};
-use x509_cert::der::Decode;
+use rustls::server::NoServerSessionStorage;
 
+use super::client_check::ClientCheck;
+use super::own_certificate::{CertificateState, OwnCertificate};
+use crate::certificates::{read_certificates, read_key};
 use crate::model::WallMs;
-use crate::model::time::rfc3339;
 
 /// The files of certificate and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,143 +33,149 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// The TLS configuration in force.
+/// What the files hold.
 #[derive(Debug)]
-pub struct ServerTls {
-    config: RwLock<Arc<ServerConfig>>,
+pub struct TlsSetup {
+    pub(super) config: Arc<ServerConfig>,
+    /// `None` when its dates cannot be read.
+    own: Option<OwnCertificate>,
+    /// Whose client certificates are accepted, if anybody's.
+    pub(super) clients: Option<Arc<ClientCheck>>,
+    /// What is odd about them and no error.
+    notes: Vec<String>,
 }
 
-impl ServerTls {
-    #[must_use]
-    pub fn new(config: Arc<ServerConfig>) -> Self {
-        Self { config: RwLock::new(config) }
-    }
-
+impl TlsSetup {
     /// Reads the files.
     ///
     /// # Errors
     /// Which file cannot be used, why, and what to do.
-    pub fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
+    pub fn read(files: &TlsFiles) -> Result<Arc<Self>, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        let builder = match &files.client_ca {
+
+        let clients = files.client_ca.as_deref().map(|file| client_check(file, &provider));
+        let clients = clients.transpose()?.map(Arc::new);
+        let builder = match &clients {
             None => builder.with_no_client_auth(),
-            Some(file) => builder.with_client_cert_verifier(client_verifier(file, provider)?),
+            Some(clients) => builder.with_client_cert_verifier(clients.clone()),
         };
 
-        let chain = certificates("cert", &files.cert)?;
-        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
-            let (file, why) = (files.key.display(), pem_words(&error));
-            format!("tls.key: cannot read a private key in {file}: {why}")
+        let cannot = |key: &str, file: &Path, why: String| {
+            format!("tls.{key}: cannot read {}: {why}", file.display())
+        };
+        let chain =
+            read_certificates(&files.cert).map_err(|why| cannot("cert", &files.cert, why))?;
+        let own = chain.first().and_then(|first| OwnCertificate::new(&files.cert, first));
+        let key = read_key(&files.key).map_err(|why| cannot("key", &files.key, why))?;
+        provider.key_provider.load_private_key(key.clone_key()).map_err(|_| {
+            let file = files.key.display();
+            format!(
+                "tls.key: the private key in {file} is of a kind that cannot be used: it must be \
+                 RSA of 2048 to 4096 bits, ECDSA with P-256 or P-384, or Ed25519"
+            )
         })?;
+
         let mut config = builder
             .with_single_cert(chain, key)
             .map_err(|error| format!("tls.cert: it does not fit tls.key: {error}"))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        if clients.is_some() {
+            // A session that goes on shows no certificate, which may have expired meanwhile.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+
+        let notes = clients.as_deref().zip(files.client_ca.as_deref()).map(odd_authorities);
+        Ok(Arc::new(Self {
+            config: Arc::new(config),
+            own,
+            clients,
+            notes: notes.into_iter().flatten().collect(),
+        }))
     }
 
-    /// Why clients will not believe the certificate in this file, by this clock; `None` when its
-    /// dates are right.
+    /// What the operator should know of these files, at this time: a sentence each, after the key.
     #[must_use]
-    pub fn warning(cert: &Path, wall_ms: WallMs) -> Option<String> {
-        let chain = certificates("cert", cert).ok()?;
-        let own = x509_cert::Certificate::from_der(chain.first()?).ok()?;
-        let validity = own.tbs_certificate().validity();
-        let ms = |time: x509_cert::time::Time| {
-            u64::try_from(time.to_unix_duration().as_millis()).unwrap_or(u64::MAX)
-        };
-
-        let (from, to) = (ms(validity.not_before), ms(validity.not_after));
-        let what = match () {
-            () if wall_ms > to => format!("expired at {}", rfc3339(to)),
-            () if wall_ms < from => format!("is not valid before {}", rfc3339(from)),
-            () => return None,
-        };
-        Some(format!("tls.cert: the certificate in {} {what}: clients refuse it", cert.display()))
+    pub fn warnings(&self, wall_ms: WallMs) -> Vec<String> {
+        let own = self.own.as_ref().and_then(|own| own.warning(wall_ms));
+        own.into_iter().chain(self.notes.iter().cloned()).collect()
     }
 
-    /// Uses it for new connections.
-    pub fn set(&self, config: Arc<ServerConfig>) {
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-    }
-
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether clients can prove themselves with certificates.
+    #[must_use]
+    pub fn accepts_client_certificates(&self) -> bool {
+        self.clients.is_some()
     }
 }
 
-/// Accepts clients without a certificate, and those with one of an authority in this file.
-fn client_verifier(
-    file: &Path,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let wrong = |why: &dyn std::fmt::Display| {
-        format!("tls.client_ca: {} cannot be used: {why}", file.display())
+fn client_check(file: &Path, provider: &Arc<CryptoProvider>) -> Result<ClientCheck, String> {
+    let listed = read_certificates(file)
+        .map_err(|why| format!("tls.client_ca: cannot read {}: {why}", file.display()))?;
+    ClientCheck::new(listed, provider.clone())
+        .map_err(|why| format!("tls.client_ca: {} cannot be used: {why}", file.display()))
+}
+
+/// Those in the file that are no authorities': a sentence each.
+fn odd_authorities((clients, file): (&ClientCheck, &Path)) -> Vec<String> {
+    let sentence = |subject: String| {
+        format!(
+            "tls.client_ca: the certificate '{subject}' in {} is no authority's (CA:TRUE with the \
+             right to sign certificates): it vouches for nobody but itself",
+            file.display()
+        )
     };
-    let mut roots = RootCertStore::empty();
-    for authority in certificates("client_ca", file)? {
-        roots.add(authority).map_err(|error| wrong(&error))?;
-    }
-
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| wrong(&error))
+    clients.no_authorities().into_iter().map(sentence).collect()
 }
 
-/// What is wrong with a file in PEM form, without the bytes that its reader shows.
-fn pem_words(error: &pem::Error) -> String {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => {
-            "it is cut off: the end of its last part is missing".to_owned()
-        }
-        pem::Error::IllegalSectionStart { .. } => {
-            "a line that begins with ----- is none of the PEM form".to_owned()
-        }
-        error => error.to_string(),
-    }
+/// The TLS configuration in force.
+#[derive(Debug)]
+pub struct ServerTls {
+    setup: RwLock<Arc<TlsSetup>>,
+    /// What was last reported of the certificate's dates.
+    reported: Mutex<CertificateState>,
 }
 
-fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let cannot =
-        |why: &dyn std::fmt::Display| format!("tls.{key}: cannot read {}: {why}", file.display());
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|error| cannot(&pem_words(&error)))?.collect();
-    let found = found.map_err(|error| cannot(&pem_words(&error)))?;
-    if found.is_empty() { Err(cannot(&"it holds no certificate (PEM)")) } else { Ok(found) }
+impl ServerTls {
+    #[must_use]
+    pub fn new(setup: Arc<TlsSetup>) -> Self {
+        Self { setup: RwLock::new(setup), reported: Mutex::default() }
+    }
+
+    /// Uses it from now on. Its warnings at this time were reported.
+    pub fn set(&self, setup: Arc<TlsSetup>, wall_ms: WallMs) {
+        let state = setup.own.as_ref().map(|own| own.state(wall_ms));
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = state.unwrap_or_default();
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<TlsSetup> {
+        self.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The certificate that is shown; `None` when its dates cannot be read.
+    #[must_use]
+    pub fn own_certificate(&self) -> Option<OwnCertificate> {
+        self.current().own.clone()
+    }
+
+    /// What has become of the certificate's dates since that was asked last: once each that it
+    /// should be renewed, and that it has expired.
+    #[must_use]
+    pub fn news(&self, wall_ms: WallMs) -> Option<String> {
+        let own = self.own_certificate()?;
+        let state = own.state(wall_ms);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *reported, state) == state {
+            return None;
+        }
+        own.warning(wall_ms)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-
-    use super::{ServerTls, certificates};
-
-    #[test]
-    fn what_is_wrong_with_a_certificate_is_said_in_words() {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec!["box.example".to_owned()]).expect("a name");
-        params.not_before = date_time_ymd(2019, 1, 1);
-        params.not_after = date_time_ymd(2020, 1, 1);
-        let made = params.self_signed(&key).expect("a certificate").pem();
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("cert.pem");
-        std::fs::write(&file, &made).expect("written");
-
-        let ms = |seconds: u64| seconds * 1000;
-        let late = ServerTls::warning(&file, ms(1_577_923_200)).expect("it is over");
-        assert!(late.contains("expired at 2020-01-01T00:00:00.000Z"), "{late}");
-        assert!(
-            ServerTls::warning(&file, ms(1_500_000_000)).expect("too early").contains("before")
-        );
-        assert_eq!(ServerTls::warning(&file, ms(1_560_000_000)), None);
-
-        let end = made.find("-----END").expect("an end");
-        std::fs::write(&file, &made[..end]).expect("written");
-        let why = certificates("cert", &file).expect_err("it is cut off");
-        assert!(why.contains("it is cut off") && !why.contains("[67, "), "{why}");
-    }
-}
+mod tests;

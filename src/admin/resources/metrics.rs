@@ -344,6 +344,12 @@ impl MetricsPage {
         let accepting = u64::from(admin.handle.health().is_accepting());
         self.gauge("hookbox_accepting", "1 while events are accepted.", accepting);
         self.gauge("hookbox_uptime_seconds", "Seconds since the start.", uptime_s(admin));
+
+        let name = "hookbox_tls_not_after_seconds";
+        self.head(name, "gauge", "When the certificate of TLS listeners expires, in Unix seconds.");
+        if let Some(own) = (admin.adapters.certificate)(admin.wall_ms()) {
+            self.line(name, &[], own.expires_at.0 / 1000);
+        }
         self.head("hookbox_build_info", "gauge", "Always 1; the label is the running version.");
         self.line("hookbox_build_info", &[("version", &admin.info.version)], 1);
     }

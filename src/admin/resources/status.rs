@@ -74,6 +74,7 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         log: log_space(admin, &status, &segments, &known),
         shares: shares::lately(admin, &status.full),
         applied,
+        certificate: (admin.adapters.certificate)(admin.wall_ms()),
         accepting,
         reason: Some(health.reason()).filter(|reason| !accepting && !reason.is_empty()),
         listen: admin.info.listen.clone(),

@@ -53,8 +53,8 @@ pub use source::{
     CheckElementView, CheckResponseView, CheckView, RefusedRequestView, SecretView, SourceView,
 };
 pub use status::{
-    ClockView, DeletedEndpointView, DeliveryCounts, LinkView, LogSpaceView, ShareView, StatusView,
-    UnusableSourceView, WorstView,
+    CertificateView, ClockView, DeletedEndpointView, DeliveryCounts, LinkView, LogSpaceView,
+    ShareView, StatusView, UnusableSourceView, WorstView,
 };
 pub use tail::TailView;
 pub use tolerant::Tolerant;

@@ -91,6 +91,8 @@ pub struct StatusView {
     pub shares: Vec<ShareView>,
     /// The files that were applied at the start; null when there are none.
     pub applied: Option<BootApplyView>,
+    /// The certificate of the listeners that speak TLS; null when none does.
+    pub certificate: Option<CertificateView>,
     /// Whether events are accepted.
     pub accepting: bool,
     /// Why no events are accepted.
@@ -102,6 +104,17 @@ pub struct StatusView {
     pub started_at: Time,
     pub uptime_s: u64,
     pub version: String,
+}
+
+/// The certificate that clients of TLS listeners see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct CertificateView {
+    pub expires_at: Time,
+    /// Whether its time has come and is not over.
+    pub valid: bool,
+    /// What to know of its dates; null when there is nothing.
+    pub warning: Option<String>,
 }
 
 /// Deliveries by state.

@@ -69,6 +69,10 @@ pub fn beside_endpoints(status: &StatusView) -> Vec<String> {
     if log.level != "open" {
         reasons.push("disk space is scarce".to_owned());
     }
+    if let Some(own) = status.certificate.as_ref().filter(|own| !own.valid) {
+        let why = own.warning.as_deref().unwrap_or("the certificate of TLS listeners is not valid");
+        reasons.push(text(why));
+    }
     if let Some(first) = status.unusable_sources.first() {
         let others = match status.unusable {
             0 | 1 => String::new(),

@@ -1,4 +1,5 @@
 mod bodies;
+mod certificate;
 mod fitting;
 mod screens;
 

@@ -85,7 +85,7 @@ mod tests;
 pub(super) use cloudevents::attribute as cloudevents_attribute;
 pub(super) use crypto::fingerprint as digest;
 
-pub use certificate::ClientCert;
+pub use certificate::{AlternativeName, CertificateLapse, ClientCert};
 pub use request::Request;
 pub use scheme::{ANY_METHOD, Need, Scheme};
 pub use settings::{advice, check_settings};

@@ -16,8 +16,16 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/monitoring"
 
 /// A daemon of which each metric has something to say, and where it serves them.
 fn busy(home: &mut Home, receiver: &Receiver) -> (Daemon, SocketAddr) {
-    let config = home.write("hookbox.toml", "[metrics]\nlisten = \"127.0.0.1:0\"\n");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec!["hooks.example".to_owned()]).expect("a name");
+    let cert = home.write("cert.pem", &params.self_signed(&key).expect("signed").pem());
+    let key = home.write("key.pem", &key.serialize_pem());
+    let config =
+        format!("[metrics]\nlisten = \"127.0.0.1:0\"\n[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n");
+    let config = home.write("hookbox.toml", &config);
     home.args.extend(["--config".to_owned(), config]);
+    home.args.extend(["--listen".to_owned(), "tls://127.0.0.1:0".to_owned()]);
+
     let daemon = home.start();
     daemon.await_log("metrics are served");
     let log = daemon.log_text();
@@ -80,8 +88,19 @@ fn words(query: &str) -> Vec<String> {
 }
 
 /// Words of the language, as far as our queries have them.
-const LANGUAGE: &[&str] =
-    &["absent", "and", "by", "delta", "histogram_quantile", "max", "min", "on", "rate", "sum"];
+const LANGUAGE: &[&str] = &[
+    "absent",
+    "and",
+    "by",
+    "delta",
+    "histogram_quantile",
+    "max",
+    "min",
+    "on",
+    "rate",
+    "sum",
+    "time",
+];
 
 /// The labels of each metric of a scrape, with those that Prometheus adds.
 fn scraped(page: &str) -> BTreeMap<String, BTreeSet<String>> {

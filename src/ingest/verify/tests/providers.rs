@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{NOW, URL, ask, base64, post, proven, refused, source, vector, vector_source, vectors};
 use crate::ingest::verify::crypto::{HashFunction, sha256};
 use crate::ingest::verify::{
-    ClientCert, FollowUp, Proven, Request, Signed, advice, check_settings, verify,
+    AlternativeName, CertificateLapse, ClientCert, FollowUp, Proven, Request, Signed, advice,
+    check_settings, verify,
 };
 use crate::model::{Header, Source};
 
@@ -81,9 +82,13 @@ fn a_raw_sns_delivery_says_what_to_do() {
 fn a_client_certificate_must_be_whom_the_source_names() {
     let certificate = ClientCert {
         common_name: Some("billing".into()),
-        names: vec!["app.example".into(), "10.0.0.7".into()],
+        names: vec![
+            AlternativeName::Dns("app.example".into()),
+            AlternativeName::Address([10, 0, 0, 7].into()),
+        ],
         fingerprint: "ab".repeat(32),
         proxied: false,
+        lapse: None,
     };
 
     let ask = |params: Value, client: Option<&ClientCert>| {
@@ -110,6 +115,13 @@ fn a_client_certificate_must_be_whom_the_source_names() {
     proven(ask(json!({"subject": "billing"}), Some(&proxied)));
     assert_eq!(refused(ask(json!({"any": true}), Some(&proxied))).0, "settings");
 
+    for (lapse, kind) in
+        [(CertificateLapse::Expired, "stale"), (CertificateLapse::Authorities, "mismatch")]
+    {
+        let lapsed = ClientCert { lapse: Some(lapse), ..certificate.clone() };
+        assert_eq!(refused(ask(json!({"any": true}), Some(&lapsed))).0, kind);
+    }
+
     for bad in [
         json!({"subject": "Billing"}),
         json!({"san": "app"}),
@@ -121,6 +133,19 @@ fn a_client_certificate_must_be_whom_the_source_names() {
     assert!(check_settings(&source("mtls", "", json!({}))).is_err());
     assert!(check_settings(&source("mtls", "", json!({"any": "true", "subject": "x"}))).is_err());
     assert!(check_settings(&source("mtls", "", json!({"any": "true"}))).is_ok());
+
+    for (fingerprint, is_one) in [
+        ("AB:".repeat(31) + "ab", true),
+        ("ab".repeat(32) + "," + &"cd".repeat(32), true),
+        ("zz".to_owned(), false),
+        ("zz".repeat(32), false),
+        ("ab".repeat(20), false),
+        ("ab".repeat(32) + ",ab", false),
+    ] {
+        let checked = check_settings(&source("mtls", "", json!({"fingerprint": fingerprint})));
+        assert_eq!(checked.is_ok(), is_one, "{checked:?}");
+        assert!(checked.err().is_none_or(|why| why.contains("64 hexadecimal digits")));
+    }
 }
 
 #[test]

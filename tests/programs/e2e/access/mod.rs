@@ -1,5 +1,6 @@
 //! Who may come in: named lists, proxies that name their clients, rates; and TLS.
 
+mod client_certificates;
 mod tls;
 
 use std::time::Instant;

@@ -8,23 +8,26 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{
+    ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    SupportedProtocolVersion,
+};
 
 use super::{POST, proxy_v2, reload, with_config};
 use crate::e2e::{open_source, text};
 use crate::support::{Daemon, Home, SOON, until};
 
 /// An authority, and certificates of its own in the home.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(pub CertifiedIssuer<'static, KeyPair>);
 
-struct Issued {
-    der: CertificateDer<'static>,
-    pem: String,
-    key: KeyPair,
+pub struct Issued {
+    pub der: CertificateDer<'static>,
+    pub pem: String,
+    pub key: KeyPair,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -34,7 +37,7 @@ impl Authority {
         )
     }
 
-    fn issue(&self, common_name: &str, names: &[&str]) -> Issued {
+    pub fn issue(&self, common_name: &str, names: &[&str]) -> Issued {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, common_name);
@@ -45,7 +48,7 @@ impl Authority {
 }
 
 /// Connects over TLS, showing a certificate or none, and sends a request with `Connection: close`.
-fn over_tls(
+pub fn over_tls(
     addr: SocketAddr,
     authority: &Authority,
     shown: Option<&Issued>,
@@ -55,17 +58,17 @@ fn over_tls(
     over_tls_on(tcp, authority, shown, request)
 }
 
-fn over_tls_on(
-    tcp: TcpStream,
+/// Whom a client of the daemon believes, and what it shows.
+pub fn client_config(
     authority: &Authority,
     shown: Option<&Issued>,
-    request: &str,
-) -> Result<(String, CertificateDer<'static>), String> {
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(authority.0.der().clone()).expect("a root");
     let builder =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(roots);
 
@@ -79,6 +82,16 @@ fn over_tls_on(
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+fn over_tls_on(
+    tcp: TcpStream,
+    authority: &Authority,
+    shown: Option<&Issued>,
+    request: &str,
+) -> Result<(String, CertificateDer<'static>), String> {
+    let config = client_config(authority, shown, ALL_VERSIONS);
     let name = ServerName::try_from("hooks.example").expect("a name");
 
     tcp.set_read_timeout(Some(SOON)).map_err(|e| e.to_string())?;
@@ -97,7 +110,7 @@ fn over_tls_on(
 }
 
 /// A daemon with one plain and one TLS listener; gives where the second one is.
-fn tls_home(authority: &Authority) -> (Home, Issued) {
+pub fn tls_home(authority: &Authority) -> (Home, Issued) {
     let server = authority.issue("server", &["hooks.example"]);
     let mut home = with_config("");
     let cert = home.write("cert.pem", &server.pem);
@@ -111,7 +124,7 @@ fn tls_home(authority: &Authority) -> (Home, Issued) {
     (home, server)
 }
 
-fn tls_address(daemon: &Daemon) -> SocketAddr {
+pub fn tls_address(daemon: &Daemon) -> SocketAddr {
     let status = daemon.json(&["status"]);
     let listen = status["listen"].as_array().expect("addresses");
     let found = listen.iter().find_map(|l| l.as_str()?.strip_prefix("https://")?.parse().ok());
