@@ -164,8 +164,8 @@ mod tests {
         let authority = IsCa::Ca(BasicConstraints::Unconstrained);
         let usages = |usages: &[KeyUsagePurpose]| usages.to_vec();
         for (is_ca, key_usages, expected) in [
-            (authority.clone(), usages(&[]), true),
-            (authority.clone(), usages(&[KeyUsagePurpose::KeyCertSign]), true),
+            (authority, usages(&[]), true),
+            (authority, usages(&[KeyUsagePurpose::KeyCertSign]), true),
             (authority, usages(&[KeyUsagePurpose::DigitalSignature]), false),
             (IsCa::ExplicitNoCa, usages(&[]), false),
             (IsCa::ExplicitNoCa, usages(&[KeyUsagePurpose::KeyCertSign]), false),
