@@ -16,7 +16,9 @@ use super::show;
 use super::table::{clean, count, list, moment, size, span, text, time};
 use super::terminal::Terminal;
 use crate::api::views::{LogSpaceView, StatusView};
-pub(super) use check::{beside_endpoints, verdict};
+#[cfg(feature = "top")]
+pub(super) use check::beside_endpoints;
+pub(super) use check::verdict;
 use fold::folded;
 pub(super) use worst::condition_lines;
 
