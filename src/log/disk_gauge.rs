@@ -14,7 +14,6 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -43,8 +42,6 @@ pub(super) struct DiskGauge {
     dir: PathBuf,
     folder: File,
     last: Mutex<SpaceMeasurement>,
-    /// The folder, or the segment that is written to, was removed.
-    gone: AtomicBool,
 }
 
 /// What a sealed segment takes.
@@ -86,12 +83,7 @@ impl DiskGauge {
     /// Determines the budget and measures. `segment` is the configured size of a segment.
     pub fn new(dir: &Path, budget: DiskBudget, segment: u64) -> Result<Self, LogError> {
         let folder = File::open(dir).map_err(LogError::io("open the folder", dir))?;
-        let gauge = Self {
-            dir: dir.to_path_buf(),
-            folder,
-            last: Mutex::default(),
-            gone: AtomicBool::new(false),
-        };
+        let gauge = Self { dir: dir.to_path_buf(), folder, last: Mutex::default() };
         let space = gauge.measure(0);
 
         let quota = budget.quota.unwrap_or_else(|| gauge.quota_of_first_start(&space));
@@ -165,20 +157,14 @@ impl DiskGauge {
             // The active segment is another one by now: the next measurement sees it.
             return last.space;
         }
-        if self.was_removed(active) {
-            self.gone.store(true, Ordering::Release);
-        }
         (last.others, last.sizes, last.ballast) = (others, sizes, ballast);
         (last.space.unrecorded, last.space.growth) = (unrecorded, growth);
         self.update(&mut last, data)
     }
 
-    /// Whether somebody removed the log: what is written to it reaches no disk that is read again.
-    pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
-    }
-
-    fn was_removed(&self, active: Seq) -> bool {
+    /// Whether the folder is gone, or the segment that is written to: what is written reaches no
+    /// disk that is read again.
+    pub fn is_gone(&self, active: Seq) -> bool {
         let folder = rustix::fs::fstat(&self.folder).is_ok_and(|found| found.st_nlink == 0);
         let data = folder::segment(&self.dir, active).join("db");
         let is_missing = || {
@@ -278,8 +264,6 @@ fn growth_of(data: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::{DiskBudget, DiskGauge, SavedQuota, folder};
 
     #[test]
@@ -304,18 +288,13 @@ mod tests {
         std::fs::create_dir_all(&segment).expect("made");
         std::fs::write(segment.join("db"), "records").expect("written");
         let gauge = DiskGauge::new(&log, DiskBudget::default(), 64 << 20).expect("measured");
-        gauge.measure(1);
-        assert!(!gauge.is_gone());
+        assert!(!gauge.is_gone(1));
 
         std::fs::remove_file(segment.join("db")).expect("removed");
-        gauge.measure(1);
-        assert!(gauge.is_gone());
+        assert!(gauge.is_gone(1) && !gauge.is_gone(0));
 
         std::fs::remove_dir_all(&log).expect("removed");
-        let other = DiskGauge { folder: gauge.folder.try_clone().expect("open"), ..gauge };
-        other.gone.store(false, Ordering::Release);
-        other.measure(1);
-        assert!(other.is_gone());
+        assert!(gauge.is_gone(0));
     }
 
     #[test]

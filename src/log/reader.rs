@@ -188,10 +188,12 @@ impl Reader {
         self.segments.gauge.space()
     }
 
-    /// Whether somebody removed the log, as far as the last measurement saw.
+    /// Whether somebody removed the log. An empty segment that is made anew is missing, too, for a
+    /// moment.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.segments.gauge.is_gone()
+        let active = self.segments.newest().map_or(0, |slot| slot.first);
+        self.segments.gauge.is_gone(active)
     }
 
     /// Measures the disk space, and maintains the ballast. Lists the folder: not for the thread

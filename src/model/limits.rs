@@ -178,8 +178,8 @@ pub const CLOCK_MARK_FIRST_MS: u64 = 60_000;
 /// Periods in which the clock of an endpoint's deliveries stopped that are kept apart. Beyond that
 /// the oldest are joined.
 pub const CLOCK_STANDS: usize = 64;
-/// Deliveries in memory of an endpoint that keeps failing. The others wait on the disk, not
-/// attempted.
+/// Deliveries of an endpoint that keeps failing that wait for a retry. Beyond this number first
+/// attempts are made in turn with retries; the others wait on the disk.
 pub const RETRYING_FAILING: usize = 512;
 /// Failures in a row that open an endpoint's breaker.
 pub const BREAKER_FAILURES: u32 = 10;

@@ -58,7 +58,7 @@ pub(super) fn run(
     let mut looked_at = clock().mono_ms;
     let mut kept_at = looked_at;
     let mut calm = Calm::since(looked_at);
-    let mut pending = PendingReads::default();
+    let (mut pending, mut missing) = (PendingReads::default(), MissingLog::default());
 
     loop {
         // Orders come first; what keeps the log small is done between them.
@@ -69,7 +69,6 @@ pub(super) fn run(
             (false, true) => Duration::from_millis(keeper.next_due_ms().clamp(look_ms, SLEEP_MS)),
         };
         let Ok(was_called) = wait_for_orders(orders, &mut pending, pause) else {
-            reader.measure_disk_space();
             end_if_gone(reader, fatal);
             return keeper.save(clock());
         };
@@ -92,7 +91,7 @@ pub(super) fn run(
 
         if clock().mono_ms.saturating_sub(looked_at) >= look_ms {
             handle.health().disk.see(reader.measure_disk_space(), clock().mono_ms);
-            end_if_gone(reader, fatal);
+            missing.look(reader, fatal);
             keeper.look();
             looked_at = clock().mono_ms;
             calm.look(handle, keeper.has_more(), looked_at);
@@ -102,6 +101,20 @@ pub(super) fn run(
         if clock().mono_ms.saturating_sub(kept_at) >= HOUSEKEEPING_MS {
             reader.close_idle();
             kept_at = clock().mono_ms;
+        }
+    }
+}
+
+/// Whether the log was missing when it was last looked for.
+#[derive(Default)]
+struct MissingLog(bool);
+
+impl MissingLog {
+    /// Ends the daemon when it is missing for the second time in a row.
+    fn look(&mut self, reader: &Reader, fatal: &Fatal) {
+        let was_missing = std::mem::replace(&mut self.0, reader.is_gone());
+        if was_missing {
+            end_if_gone(reader, fatal);
         }
     }
 }

@@ -143,9 +143,11 @@ fn one_that_is_refused_alone_is_given_up_once_others_were_taken() {
 #[test]
 fn an_event_on_which_the_receiver_breaks_ends_no_others() {
     let retryable = Outcome::Retryable { after_ms: None };
-    for closes in [true, false] {
+    // Where attempts have no limit, what it breaks on waits on alone.
+    let cases = [(true, Some(4)), (false, Some(4)), (true, None), (false, None)];
+    for (closes, max_attempts) in cases {
         let mut app = endpoint(8, BatchFormat::Json);
-        app.retry.max_attempts = Some(4);
+        app.retry.max_attempts = max_attempts;
         let mut world = TestQueue::new([app]);
         let ids: Vec<EventId> = (0..8).map(|_| world.accept_after("0")).collect();
         for _ in 0..10 {
@@ -159,7 +161,9 @@ fn an_event_on_which_the_receiver_breaks_ends_no_others() {
             world.batches.clear();
         }
         let app = &world.queue.state().endpoints[&1];
-        assert_eq!((app.dead.len(), app.delivered, app.undone), (1, 7, 0), "closes: {closes}");
+        let dead = u64::from(max_attempts.is_some());
+        let ends = (app.dead.len(), app.delivered, app.undone);
+        assert_eq!(ends, (dead, 7, 1 - dead), "closes: {closes}, {max_attempts:?}");
     }
 }
 
