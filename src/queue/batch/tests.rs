@@ -150,6 +150,7 @@ fn an_event_on_which_the_receiver_breaks_ends_no_others() {
         app.retry.max_attempts = max_attempts;
         let mut world = TestQueue::new([app]);
         let ids: Vec<EventId> = (0..8).map(|_| world.accept_after("0")).collect();
+
         for _ in 0..10 {
             report_for_a_minute(&mut world, |events, now| match events.contains(&ids[2]) {
                 true if closes => {
@@ -160,6 +161,7 @@ fn an_event_on_which_the_receiver_breaks_ends_no_others() {
             });
             world.batches.clear();
         }
+
         let app = &world.queue.state().endpoints[&1];
         let dead = u64::from(max_attempts.is_some());
         let ends = (app.dead.len(), app.delivered, app.undone);
