@@ -167,7 +167,7 @@ impl Queue {
         let job = job.expect("what waits, and not for a retry, was prefetched");
         let (event, attempts, last, lane) = (job.event, job.attempts, job.last, job.lane);
         let own = job.loaded.as_ref().is_some_and(|event| event.is_own());
-        self.prefetched_bytes -= endpoint.withdraw(delivery.seq);
+        endpoint.withdraw(delivery.seq);
 
         let (died_at, kept_since) = (now.wall_ms, None);
         let dead = DeadLetter { delivery, event, attempts, died_at, reason, last, kept_since };

@@ -265,7 +265,8 @@ impl Queue {
         let held: usize =
             self.state.endpoints.values().map(|endpoint| endpoint.prefetch().bytes()).sum();
         assert_eq!(
-            self.prefetched_bytes, held,
+            self.prefetch_memory.bytes(),
+            held,
             "the bytes of prefetched events, as counted and as the endpoints hold them"
         );
         assert_eq!(

@@ -21,7 +21,7 @@ impl Queue {
     pub(super) fn catch_up(&mut self, id: EndpointId) {
         let next_seq = self.state.next_seq;
         let endpoint = self.state.endpoint_mut(id);
-        self.prefetched_bytes -= endpoint.catch_up(next_seq);
+        endpoint.catch_up(next_seq);
         if endpoint.undone > 0 {
             self.mark_sooner(id);
         }

@@ -66,7 +66,7 @@ impl Queue {
         }
 
         let endpoint = self.state.endpoint_mut(now.id);
-        self.prefetched_bytes -= endpoint.reorder();
+        endpoint.reorder();
         if endpoint.is_latest() || endpoint.catching_up().is_some() {
             self.catch_up(now.id);
         }

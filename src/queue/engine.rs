@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 
 use super::clock::ClockWatch;
 use super::decision::Draft;
+use super::endpoint::PrefetchMemory;
 use super::link::Link;
 use super::matcher::Matcher;
 use super::notices::Notices;
@@ -56,8 +57,8 @@ pub struct Queue {
     pub(super) loads: usize,
     /// The newest events.
     pub(super) recent: Recent,
-    /// Bytes of the events in all prefetches, of `limits::PREFETCH_BYTES_ALL`.
-    pub(super) prefetched_bytes: usize,
+    /// What the events in all prefetches take.
+    pub(super) prefetch_memory: PrefetchMemory,
     /// Attempts whose events have been read.
     pub(super) ready: Vec<(DeliveryId, Arc<Event>)>,
     /// Batches whose events have been read.
@@ -113,7 +114,7 @@ impl Queue {
             idle: None,
             loads: 0,
             recent: Recent::starting_at(state.next_seq),
-            prefetched_bytes: 0,
+            prefetch_memory: PrefetchMemory::default(),
             ready: Vec::new(),
             ready_batches: Vec::new(),
 

@@ -142,12 +142,10 @@ impl Queue {
         let endpoint = self.state.endpoint_mut(job.delivery.endpoint);
         match next {
             Consequence::Retry { delay_ms, .. } => {
-                self.prefetched_bytes -=
-                    endpoint.wait_in_lane(job.lane, seq, job.born, now.mono_ms + delay_ms);
+                endpoint.wait_in_lane(job.lane, seq, job.born, now.mono_ms + delay_ms);
             }
             Consequence::Held { .. } => {
-                self.prefetched_bytes -=
-                    endpoint.wait_in_lane(job.lane, seq, job.born, now.mono_ms);
+                endpoint.wait_in_lane(job.lane, seq, job.born, now.mono_ms);
             }
             Consequence::Parked { .. } => endpoint.park(job.lane, seq),
             Consequence::Delivered | Consequence::Dead { .. } | Consequence::Ended => {}

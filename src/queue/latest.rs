@@ -98,9 +98,7 @@ impl Queue {
         for (batch, deliveries) in groups {
             let next_seq = self.state.next_seq;
             let endpoint = self.state.endpoint_mut(id);
-            for delivery in &deliveries {
-                self.prefetched_bytes -= endpoint.withdraw(*delivery);
-            }
+            deliveries.iter().for_each(|delivery| endpoint.withdraw(*delivery));
 
             let low = endpoint.low_for_record(next_seq);
             let record = Record::Superseded { endpoint: id, deliveries, low, at: now.wall_ms };

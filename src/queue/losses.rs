@@ -180,7 +180,7 @@ impl Queue {
             }
 
             // What was found to wait at a position that can be read may have been prefetched since.
-            self.prefetched_bytes -= found.withdraw(*seq);
+            found.withdraw(*seq);
             let at_hand = found.open_positions().count() as u64;
             if found.in_stream() <= at_hand {
                 continue;

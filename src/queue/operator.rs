@@ -154,7 +154,7 @@ impl Queue {
             },
             draft,
         );
-        self.prefetched_bytes -= self.state.endpoint_mut(id).drop_bodies();
+        self.state.endpoint_mut(id).drop_bodies();
         Ok(())
     }
 
@@ -201,7 +201,7 @@ impl Queue {
 
         let found = self.state.endpoint_mut(endpoint);
         found.end_in_flight(seq, renamed);
-        self.prefetched_bytes -= found.withdraw(seq);
+        found.withdraw(seq);
         if let Some(waiting) = waiting {
             let lane = found.lane_of_key(waiting.key);
             found.wait_no_more(lane, seq);
@@ -394,8 +394,7 @@ impl Queue {
     }
 
     fn due_now(&mut self, now: Now, delivery: DeliveryId) {
-        self.prefetched_bytes -=
-            self.state.endpoint_mut(delivery.endpoint).hurry(delivery.seq, now.mono_ms);
+        self.state.endpoint_mut(delivery.endpoint).hurry(delivery.seq, now.mono_ms);
         self.mark_sooner(delivery.endpoint);
         self.wake(delivery.endpoint);
     }

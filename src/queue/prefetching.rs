@@ -157,11 +157,8 @@ impl Queue {
                 continue;
             }
 
-            let may_keep =
-                endpoint.keeps_events() && self.prefetched_bytes < limits::PREFETCH_BYTES_ALL;
             let born = entry.born;
-            self.prefetched_bytes +=
-                endpoint.take_into_prefetch(entry, may_keep, now.mono_ms, in_front);
+            endpoint.take_into_prefetch(entry, now.mono_ms, in_front);
             endpoint.read_past(born);
         }
 
@@ -217,10 +214,7 @@ impl Queue {
                 }
             }
 
-            let may_keep =
-                endpoint.keeps_events() && self.prefetched_bytes < limits::PREFETCH_BYTES_ALL;
-            self.prefetched_bytes +=
-                endpoint.take_into_prefetch(entry, may_keep, now.mono_ms, false);
+            endpoint.take_into_prefetch(entry, now.mono_ms, false);
         }
 
         endpoint.read_back_to(reached, too_many_keys);

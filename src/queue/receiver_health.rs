@@ -80,7 +80,7 @@ impl Queue {
 
         let endpoint = self.state.endpoint_mut(id);
         if !endpoint.keeps_events() {
-            self.prefetched_bytes -= endpoint.drop_bodies();
+            endpoint.drop_bodies();
         }
 
         match change.breaker {

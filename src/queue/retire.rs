@@ -298,7 +298,7 @@ impl Queue {
         match endpoint.is_in_flight(delivery.seq) {
             // Whatever becomes of it: until that is remembered it waits at its new position.
             true => endpoint.change_position(delivery.seq, position),
-            false => self.prefetched_bytes -= endpoint.withdraw(delivery.seq),
+            false => endpoint.withdraw(delivery.seq),
         }
 
         self.recent.push_single(StreamEntry::new(WaitingDelivery { position, ..entry }, None));

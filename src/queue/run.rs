@@ -92,8 +92,7 @@ impl Queue {
         let Some(picked) = self.state.endpoint_mut(id).next_attempt(now.mono_ms, has_turn) else {
             return self.wait_for_due(id, has_turn, now);
         };
-        let Picked { next, freed, backlog } = picked;
-        self.prefetched_bytes -= freed;
+        let Picked { next, backlog } = picked;
         if backlog {
             self.spend_pace(now);
         }
@@ -231,8 +230,7 @@ impl Queue {
         }
 
         // Its slots are somebody else's turn.
-        let (freed, slots) = self.state.stop_deleted(id);
-        self.prefetched_bytes -= freed;
+        let slots = self.state.stop_deleted(id);
         slots.into_iter().for_each(|slot| self.vacate(slot));
     }
 }

@@ -38,7 +38,7 @@ impl Queue {
 
     /// An endpoint begins to work.
     pub(super) fn start_endpoint(&mut self, id: EndpointId, now: Now) {
-        self.state.endpoint_mut(id).start(now);
+        self.state.endpoint_mut(id).start(now, &self.prefetch_memory);
         self.wake(id);
     }
 

@@ -246,7 +246,7 @@ impl State {
     }
 
     /// An endpoint that has just been deleted does nothing any more: see [`EndpointQueue::stop`].
-    pub(super) fn stop_deleted(&mut self, id: EndpointId) -> (usize, Vec<SlotKind>) {
+    pub(super) fn stop_deleted(&mut self, id: EndpointId) -> Vec<SlotKind> {
         let endpoint = self.endpoints.get_mut(&id).expect("what was deleted is still remembered");
         assert!(endpoint.deleted.is_some(), "endpoint {id} is stopped, and was not deleted");
         endpoint.stop()

@@ -168,8 +168,7 @@ impl Queue {
         batch: &BatchInFlight,
         draft: &mut Draft,
     ) {
-        self.prefetched_bytes -= self.state.endpoint_mut(id).resume_batch(batch, now.mono_ms);
-
+        self.state.endpoint_mut(id).resume_batch(batch, now.mono_ms);
         self.leave_overtaken(id, &batch.members, now, draft);
         self.leave_stale(id, batch.members.iter().map(|member| member.delivery), now, draft);
         self.wake(id);

@@ -20,8 +20,7 @@ impl Queue {
     ) {
         let endpoint = self.state.endpoint_mut(id);
         let batch = endpoint.settings.batch.expect("batches are gathered where they are wanted");
-        let (jobs, freed) = endpoint.take_for_batch(batch, now.mono_ms);
-        self.prefetched_bytes -= freed;
+        let jobs = endpoint.take_for_batch(batch, now.mono_ms);
         self.gathered(id, jobs, slot, now, draft);
     }
 
@@ -172,9 +171,7 @@ impl Queue {
         ended.iter().for_each(|job| endpoint.release_lane(job));
 
         let rest = jobs.split_off(fitting(&jobs, max_bytes));
-        let freed: usize =
-            rest.into_iter().rev().map(|job| endpoint.give_back(job, now.mono_ms)).sum();
-        self.prefetched_bytes -= freed;
+        rest.into_iter().rev().for_each(|job| endpoint.give_back(job, now.mono_ms));
 
         if jobs.is_empty() {
             self.vacate(slot);

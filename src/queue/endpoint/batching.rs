@@ -18,8 +18,7 @@ struct Joining {
 
 impl EndpointQueue {
     /// Takes what is due out of prefetch and timers, to become a batch once it has been read.
-    /// Returns it with the bytes that left the prefetch.
-    pub fn take_for_batch(&mut self, batch: Batch, now_mono: u64) -> (Vec<ActiveDelivery>, usize) {
+    pub fn take_for_batch(&mut self, batch: Batch, now_mono: u64) -> Vec<ActiveDelivery> {
         let most = batch.max_events as usize;
         let newest_first = self.newest_first();
         let mut ones = self.joining(now_mono, most).ones;
@@ -29,7 +28,7 @@ impl EndpointQueue {
 
         // What waits for a retry goes first, or what is newest of all.
         let mut ones = ones.into_iter().peekable();
-        let (mut jobs, mut bytes, mut all_freed) = (Vec::new(), 0, 0);
+        let (mut jobs, mut bytes) = (Vec::new(), 0);
         while jobs.len() < most && bytes < batch.max_bytes {
             let fresh = self.next_fresh().filter(|_| self.runtime.gathers_fresh);
             let fresh = fresh.map(|(at, job)| (at, job.delivery.seq));
@@ -37,15 +36,14 @@ impl EndpointQueue {
             if let Some(delivery) = ones.next_if(|waiting| !newest_first || newer(*waiting)) {
                 jobs.push(self.take_waiting(delivery));
             } else if let Some((at, _)) = fresh {
-                let (job, freed) = self.take_out(at);
-                all_freed += freed;
+                let job = self.take_out(at);
                 bytes += job.size;
                 jobs.push(job);
             } else {
                 break;
             }
         }
-        (jobs, all_freed)
+        jobs
     }
 
     /// Deliveries that wait for a retry alone and may join a batch now. In a lane, those that

@@ -62,19 +62,18 @@ impl EndpointQueue {
     }
 
     /// What waits is a backlog from now on, and is worked off as the endpoint wants it; the window
-    /// begins small. Returns the bytes that left the prefetch.
-    pub fn catch_up(&mut self, next_seq: Seq) -> usize {
+    /// begins small.
+    pub fn catch_up(&mut self, next_seq: Seq) {
         self.runtime.window = 1;
         if self.undone == 0 {
-            return 0;
+            return;
         }
 
         let mode = self.catch_up_mode();
-        let (mut from, mut freed) = (self.first_unread(), 0);
+        let mut from = self.first_unread();
         if mode != CatchUpMode::Oldest {
             // What was prefetched was read forward: it has its turn with the others.
-            let first;
-            (first, freed) = self.clear_prefetch();
+            let first = self.clear_prefetch();
             // Those of which it is not known what they are the latest of are met on the way back.
             let mut unknown = self.retrying.iter().filter(|(seq, w)| self.lacks_key(**seq, w));
             let unknown = unknown.next().map(|(seq, _)| *seq);
@@ -90,7 +89,6 @@ impl EndpointQueue {
             self.runtime.lanes.forget_skipped();
         }
         self.runtime.catching_up = Some(catching);
-        freed
     }
 
     /// The backlog was found at a start: its pace does not begin with a burst.

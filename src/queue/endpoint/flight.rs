@@ -133,18 +133,15 @@ impl EndpointQueue {
         Some(slot)
     }
 
-    /// One that was gathered does not fit into the batch: it waits for the next. Returns the bytes
-    /// of prefetched events that this freed.
-    #[must_use]
-    pub fn give_back(&mut self, job: ActiveDelivery, now_mono: u64) -> usize {
+    /// One that was gathered does not fit into the batch: it waits for the next.
+    pub fn give_back(&mut self, job: ActiveDelivery, now_mono: u64) {
         self.runtime.lanes.finish(job.lane);
         // Retention may have let it wait among the retries meanwhile.
         if job.position.is_some() && !self.retrying.contains_key(&job.delivery.seq) {
-            self.put_back(job);
-            return 0;
+            return self.put_back(job);
         }
         self.runtime.prefetch.release_position(&job);
-        self.wait_in_lane(job.lane, job.delivery.seq, job.born, now_mono)
+        self.wait_in_lane(job.lane, job.delivery.seq, job.born, now_mono);
     }
 
     /// Those that were gathered are members of a batch from now on, and this is it. They are
@@ -235,11 +232,8 @@ impl EndpointQueue {
         Some(batch)
     }
 
-    /// Gives what waits of an ended batch its lanes and timers again. Returns the bytes of
-    /// prefetched events that this freed.
-    #[must_use]
-    pub fn resume_batch(&mut self, ended: &BatchInFlight, now_mono: u64) -> usize {
-        let mut freed = 0;
+    /// Gives what waits of an ended batch its lanes and timers again.
+    pub fn resume_batch(&mut self, ended: &BatchInFlight, now_mono: u64) {
         let mut batches = BTreeSet::new();
         for MemberInFlight { delivery, lane, .. } in &ended.members {
             // Others of them have ended with it.
@@ -254,7 +248,7 @@ impl EndpointQueue {
                 None if waiting.parked => self.park(*lane, *delivery),
                 None => {
                     let due = now_mono + waiting.delay_ms;
-                    freed += self.wait_in_lane(*lane, *delivery, waiting.born(), due);
+                    self.wait_in_lane(*lane, *delivery, waiting.born(), due);
                 }
             }
         }
@@ -266,7 +260,6 @@ impl EndpointQueue {
 
         let lanes: BTreeSet<u64> = ended.members.iter().filter_map(|member| member.lane).collect();
         lanes.into_iter().for_each(|lane| self.free_lane(Some(lane), now_mono));
-        freed
     }
 
     /// The operator ended a delivery: an attempt under way for it has no consequence. A batch that

@@ -30,6 +30,7 @@ mod health;
 mod latest;
 mod pick;
 mod prefetch;
+mod prefetch_memory;
 mod start;
 mod stream;
 mod timers;
@@ -41,3 +42,4 @@ pub use delivery::{
 };
 pub use endpoint_queue::EndpointQueue;
 pub use pick::Picked;
+pub use prefetch_memory::PrefetchMemory;

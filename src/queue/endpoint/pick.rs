@@ -27,8 +27,6 @@ enum Pick {
 #[derive(Debug)]
 pub struct Picked {
     pub next: NextAttempt,
-    /// Bytes that left the prefetch.
-    pub freed: usize,
     pub backlog: bool,
 }
 
@@ -204,26 +202,23 @@ impl EndpointQueue {
 
         self.runtime.gathers_fresh = self.may_begin();
         self.runtime.retry_last = matches!(chosen.pick, Pick::Retry(..));
-        let (next, freed) = match chosen.pick {
+        let next = match chosen.pick {
             Pick::Urgent(due, timer) => {
                 self.runtime.timers.is_no_longer_urgent(timer);
                 match timer {
                     TimerKey::One(delivery) if self.settings.batch.is_some() => {
-                        (NextAttempt::GatherOne(delivery), 0)
+                        NextAttempt::GatherOne(delivery)
                     }
-                    _ => (self.due_retry(due, timer), 0),
+                    _ => self.due_retry(due, timer),
                 }
             }
-            Pick::Retry(due, timer) => (self.due_retry(due, timer), 0),
-            Pick::Fresh(at) => {
-                let (job, freed) = self.take_out(at);
-                (NextAttempt::One(job), freed)
-            }
-            Pick::Gather => (NextAttempt::Gather, 0),
+            Pick::Retry(due, timer) => self.due_retry(due, timer),
+            Pick::Fresh(at) => NextAttempt::One(self.take_out(at)),
+            Pick::Gather => NextAttempt::Gather,
         };
 
         self.spend(now_mono, chosen.backlog);
-        Some(Picked { next, freed, backlog: chosen.backlog })
+        Some(Picked { next, backlog: chosen.backlog })
     }
 
     /// An attempt is about to start.

@@ -1,20 +1,21 @@
 //! The prefetch: deliveries that were read from an endpoint's stream ahead of their attempts, and
 //! how far the reading is.
 //!
-//! Invariants: `seqs` are the deliveries in the queue, and `bytes` what their loaded events cost;
+//! Invariants: `seqs` are the deliveries in the queue, and `memory` what their loaded events cost;
 //! `outstanding` has the positions of what was prefetched or is in flight and came from the stream.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use super::delivery::ActiveDelivery;
-use crate::model::{Seq, limits};
+use super::prefetch_memory::MemoryShare;
+use crate::model::Seq;
 
 /// What was read ahead, in the order of attempts.
 #[derive(Debug, Default)]
 pub struct Prefetch {
     deliveries: VecDeque<ActiveDelivery>,
     seqs: BTreeSet<Seq>,
-    bytes: usize,
+    memory: MemoryShare,
     outstanding: BTreeSet<Seq>,
     /// The first position of the stream that was not read; `None` when there is none.
     unread: Option<Seq>,
@@ -25,8 +26,8 @@ pub struct Prefetch {
 impl Prefetch {
     /// Nothing yet of a stream that has entries from `unread` on.
     #[must_use]
-    pub fn of_stream(unread: Option<Seq>) -> Self {
-        Self { unread, ..Self::default() }
+    pub(super) fn of_stream(unread: Option<Seq>, memory: MemoryShare) -> Self {
+        Self { unread, memory, ..Self::default() }
     }
 
     #[must_use]
@@ -37,7 +38,7 @@ impl Prefetch {
     /// Bytes of the events it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.memory.bytes()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &ActiveDelivery> {
@@ -77,44 +78,37 @@ impl Prefetch {
     /// Whether an event of this cost may be kept in memory beside the others.
     #[must_use]
     pub fn has_memory_for(&self, cost: usize) -> bool {
-        self.bytes == 0 || self.bytes + cost <= limits::PREFETCH_BYTES
+        self.memory.has_room_for(cost)
     }
 
-    /// Takes in a delivery from the stream. Returns the bytes that its event takes.
-    pub fn insert(&mut self, job: ActiveDelivery, front: bool) -> usize {
-        let cost = cost_of(&job);
-        self.bytes += cost;
+    /// Takes in a delivery from the stream.
+    pub fn insert(&mut self, job: ActiveDelivery, front: bool) {
+        self.memory.take(cost_of(&job));
         self.outstanding.extend(job.position);
         self.seqs.insert(job.delivery.seq);
-        if front {
-            self.deliveries.push_front(job)
-        } else {
-            self.deliveries.push_back(job)
-        }
-        cost
+        if front { self.deliveries.push_front(job) } else { self.deliveries.push_back(job) }
     }
 
-    /// Takes a delivery out, with the bytes freed. Its position in the stream stays outstanding.
-    pub fn take_out(&mut self, at: usize) -> Option<(ActiveDelivery, usize)> {
+    /// Takes a delivery out. Its position in the stream stays outstanding.
+    pub fn take_out(&mut self, at: usize) -> Option<ActiveDelivery> {
         let job = self.deliveries.remove(at)?;
         self.seqs.remove(&job.delivery.seq);
-        let freed = cost_of(&job).min(self.bytes);
-        self.bytes -= freed;
-        Some((job, freed))
+        self.memory.give_back(cost_of(&job));
+        Some(job)
     }
 
-    /// Drops the events; they are read again when their turn comes. Returns the bytes freed.
-    pub fn drop_bodies(&mut self) -> usize {
+    /// Drops the events; they are read again when their turn comes.
+    pub fn drop_bodies(&mut self) {
         for job in &mut self.deliveries {
             job.loaded = None;
         }
-        std::mem::take(&mut self.bytes)
+        self.memory.give_back_all();
     }
 
     /// Empties it. The positions of what was in it stay outstanding.
     pub fn take_all(&mut self) -> VecDeque<ActiveDelivery> {
         self.seqs.clear();
-        self.bytes = 0;
+        self.memory.give_back_all();
         std::mem::take(&mut self.deliveries)
     }
 

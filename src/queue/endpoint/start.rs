@@ -3,6 +3,7 @@
 use super::delivery::{SlotKind, TimerKey};
 use super::endpoint_queue::{EndpointQueue, Runtime};
 use super::prefetch::Prefetch;
+use super::prefetch_memory::PrefetchMemory;
 use crate::model::{Now, Seq};
 use crate::queue::breaker::Breaker;
 use crate::queue::bucket::TokenBucket;
@@ -15,10 +16,10 @@ const FIRST_WINDOW: u32 = 4;
 impl EndpointQueue {
     /// Begins with what is remembered: what waits keeps its remaining delay, at most the one that
     /// was decided.
-    pub fn start(&mut self, now: Now) {
+    pub fn start(&mut self, now: Now, memory: &PrefetchMemory) {
         let unread = (self.in_stream() > 0).then(|| self.first_position());
         self.runtime = Runtime {
-            prefetch: Prefetch::of_stream(unread),
+            prefetch: Prefetch::of_stream(unread, memory.share()),
             window: self.settings.concurrency.min(FIRST_WINDOW),
             locality: link::locality(&self.settings),
             // What it did last is what is known of it.
@@ -115,13 +116,12 @@ impl EndpointQueue {
         self.runtime.locality = link::locality(&self.settings);
     }
 
-    /// The endpoint was deleted: it does nothing any more. Returns the bytes that its prefetch
-    /// held, and the slots that its attempts took.
-    pub fn stop(&mut self) -> (usize, Vec<SlotKind>) {
-        let freed = self.runtime.prefetch.drop_bodies();
+    /// The endpoint was deleted: it does nothing any more. Returns the slots that its attempts
+    /// took.
+    pub fn stop(&mut self) -> Vec<SlotKind> {
         let slots = self.slots_taken().collect();
         self.runtime = Runtime::default();
-        (freed, slots)
+        slots
     }
 }
 

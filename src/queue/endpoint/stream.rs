@@ -200,31 +200,25 @@ impl EndpointQueue {
 
     /// Takes an entry of the stream into the prefetch, unless it is there already, needs no attempt
     /// any more, or has to stay in the stream for its lane's sake. Its event is kept in memory only
-    /// if `may_keep` and the prefetch's bytes allow it. Returns the bytes kept.
-    pub fn take_into_prefetch(
-        &mut self,
-        mut entry: StreamEntry,
-        may_keep: bool,
-        now_mono: u64,
-        front: bool,
-    ) -> usize {
+    /// if the endpoint keeps events, and there is memory for it.
+    pub fn take_into_prefetch(&mut self, mut entry: StreamEntry, now_mono: u64, front: bool) {
         let delivery = entry.delivery.seq;
         if !self.stands_in_stream(&entry) || self.is_at_hand(delivery) {
-            return 0;
+            return;
         }
 
-        let latest = self.is_latest();
+        let (latest, keeps_events) = (self.is_latest(), self.keeps_events());
         let runtime = &mut self.runtime;
         let skips = runtime.lanes.must_skip(entry.key, entry.position, latest);
         if let Some(lane) = entry.key.filter(|_| skips) {
             runtime.lanes.skip(lane, entry.position);
             runtime.ages.left_in_stream(entry.position, entry.born);
-            return 0;
+            return;
         }
 
         let size = entry.loaded.as_ref().map_or(0, |event| event.body.len() as u64);
-        entry.loaded =
-            entry.loaded.filter(|event| may_keep && runtime.prefetch.has_memory_for(event.cost()));
+        let may_keep = |cost| keeps_events && runtime.prefetch.has_memory_for(cost);
+        entry.loaded = entry.loaded.filter(|event| may_keep(event.cost()));
         // Records of earlier versions do not say it: what they accepted begins with the run clock.
         let born = entry.born.max(RUN_START);
         runtime.lanes.enter_prefetch(entry.key);
@@ -246,7 +240,7 @@ impl EndpointQueue {
             size,
             own: false,
         };
-        runtime.prefetch.insert(job, front)
+        runtime.prefetch.insert(job, front);
     }
 
     /// Whether a delivery was prefetched or is under way.
@@ -255,13 +249,13 @@ impl EndpointQueue {
         self.prefetch().contains(delivery) || self.is_in_flight(delivery)
     }
 
-    /// Takes a delivery out of prefetch and timers. Returns the bytes freed.
-    pub fn withdraw(&mut self, delivery: Seq) -> usize {
+    /// Takes a delivery out of prefetch and timers.
+    pub fn withdraw(&mut self, delivery: Seq) {
         self.runtime.timers.forget(TimerKey::One(delivery));
-        let Some(at) = self.prefetch().position(delivery) else { return 0 };
-        let (job, freed) = self.take_out(at);
-        self.runtime.prefetch.release_position(&job);
-        freed
+        if let Some(at) = self.prefetch().position(delivery) {
+            let job = self.take_out(at);
+            self.runtime.prefetch.release_position(&job);
+        }
     }
 
     /// A delivery that came from the stream is part of something else now: its position is
@@ -270,18 +264,18 @@ impl EndpointQueue {
         self.runtime.prefetch.release_position(job);
     }
 
-    /// Takes the delivery at this place out of the prefetch, with the bytes freed. Its position in
-    /// the stream stays outstanding.
+    /// Takes the delivery at this place out of the prefetch. Its position in the stream stays
+    /// outstanding.
     ///
     /// # Panics
     /// When there is none: whoever takes it out has just found it there.
-    pub fn take_out(&mut self, at: usize) -> (ActiveDelivery, usize) {
-        let (job, freed) = self.runtime.prefetch.take_out(at).unwrap_or_else(|| {
+    pub fn take_out(&mut self, at: usize) -> ActiveDelivery {
+        let job = self.runtime.prefetch.take_out(at).unwrap_or_else(|| {
             panic!("endpoint '{}': nothing is prefetched at place {at}", self.settings.name)
         });
         self.runtime.lanes.leave_prefetch(job.lane);
         self.read_lane_again(job.lane);
-        (job, freed)
+        job
     }
 
     /// Puts a delivery back at the front of the prefetch, without its event.
@@ -292,17 +286,15 @@ impl EndpointQueue {
         self.runtime.prefetch.insert(job, true);
     }
 
-    /// Drops the events in the prefetch; they are read again when their turn comes. Returns the
-    /// bytes freed.
-    pub fn drop_bodies(&mut self) -> usize {
-        self.runtime.prefetch.drop_bodies()
+    /// Drops the events in the prefetch; they are read again when their turn comes.
+    pub fn drop_bodies(&mut self) {
+        self.runtime.prefetch.drop_bodies();
     }
 
     /// Empties the prefetch; what was in it is to be read again from the first position of it,
-    /// which is returned with the bytes freed.
-    pub(super) fn clear_prefetch(&mut self) -> (Option<Seq>, usize) {
+    /// which is returned.
+    pub(super) fn clear_prefetch(&mut self) -> Option<Seq> {
         let runtime = &mut self.runtime;
-        let freed = runtime.prefetch.bytes();
         let mut first = None;
         for job in runtime.prefetch.take_all() {
             runtime.lanes.leave_prefetch(job.lane);
@@ -312,7 +304,7 @@ impl EndpointQueue {
                 first = Some(first.map_or(position, |other: Seq| other.min(position)));
             }
         }
-        (first, freed)
+        first
     }
 
     /// The position in the stream of one that is under way or being gathered is another one.
@@ -343,7 +335,7 @@ mod tests {
         let delivery = DeliveryId { seq: 5, endpoint: 1 };
         let waiting = WaitingDelivery::asked_again(delivery, 5, 0, 0, 0);
         let entry = StreamEntry::new(WaitingDelivery { position: 5, ..waiting }, None);
-        endpoint.take_into_prefetch(entry, true, 1_000, false);
+        endpoint.take_into_prefetch(entry, 1_000, false);
         // What its attempt says of it is what the state knows it by then: see `Retrying::born`.
         assert_eq!(endpoint.prefetch().get(0).map(|job| job.born), Some(RUN_START));
     }

@@ -18,10 +18,9 @@ impl EndpointQueue {
         self.runtime.timers.get(timer)
     }
 
-    /// The endpoint keeps another order from now on: what is at hand gets its lanes anew. Returns
-    /// the bytes freed.
-    pub fn reorder(&mut self) -> usize {
-        let (first, freed) = self.clear_prefetch();
+    /// The endpoint keeps another order from now on: what is at hand gets its lanes anew.
+    pub fn reorder(&mut self) {
+        let first = self.clear_prefetch();
         let unread = [self.first_unread(), first].into_iter().flatten().min();
         self.runtime.prefetch.set_unread(unread);
 
@@ -44,7 +43,6 @@ impl EndpointQueue {
         for (timer, due) in self.runtime.timers.take_all_behind() {
             self.wait_turn(timer, due);
         }
-        freed
     }
 
     /// A batch that lost a member has another id.
@@ -82,15 +80,7 @@ impl EndpointQueue {
     }
 
     /// Lets a delivery wait, in its lane and with a timer, if nothing of its lane is before it.
-    /// Returns the bytes of prefetched events that this freed.
-    #[must_use]
-    pub fn wait_in_lane(
-        &mut self,
-        lane: Option<u64>,
-        delivery: Seq,
-        born: u64,
-        due_mono: u64,
-    ) -> usize {
+    pub fn wait_in_lane(&mut self, lane: Option<u64>, delivery: Seq, born: u64, due_mono: u64) {
         let at = self.position_in_lane(delivery);
         self.runtime.ages.enter(born, delivery);
         self.runtime.lanes.wait(lane, at, delivery, false);
@@ -101,7 +91,7 @@ impl EndpointQueue {
         } else {
             self.runtime.timers.set_behind(timer, due_mono);
         }
-        self.evict(lane)
+        self.evict(lane);
     }
 
     /// Lets a delivery wait in its lane until the operator lets the lane go on.
@@ -137,10 +127,8 @@ impl EndpointQueue {
         self.runtime.lanes.unpark(lane);
     }
 
-    /// The operator wants this delivery now: its lane goes on, and it is due at once. Returns the
-    /// bytes of prefetched events that this freed.
-    #[must_use]
-    pub fn hurry(&mut self, delivery: Seq, now_mono: u64) -> usize {
+    /// The operator wants this delivery now: its lane goes on, and it is due at once.
+    pub fn hurry(&mut self, delivery: Seq, now_mono: u64) {
         let waiting = *self.waiting(delivery);
         let lane = self.lane_of_key(waiting.key);
         self.runtime.lanes.unpark(lane);
@@ -149,7 +137,6 @@ impl EndpointQueue {
             Some(batch) => {
                 self.runtime.ages.enter(waiting.born(), delivery);
                 self.wait_turn(TimerKey::Batch(batch), now_mono);
-                0
             }
             None => self.wait_in_lane(lane, delivery, waiting.born(), now_mono),
         }
@@ -165,16 +152,14 @@ impl EndpointQueue {
     }
 
     /// Leaves what the prefetch holds of this lane in the stream, because its head waits and others
-    /// want the memory. Returns the bytes freed.
-    fn evict(&mut self, lane: Option<u64>) -> usize {
+    /// want the memory.
+    fn evict(&mut self, lane: Option<u64>) {
         let latest = self.is_latest();
-        let Some(key) = lane.filter(|key| *key != STRICT && !latest) else { return 0 };
+        let Some(key) = lane.filter(|key| *key != STRICT && !latest) else { return };
 
-        let mut freed = 0;
         let runtime = &mut self.runtime;
         while let Some(at) = runtime.prefetch.first_of_lane(lane) {
-            let Some((job, bytes)) = runtime.prefetch.take_out(at) else { break };
-            freed += bytes;
+            let Some(job) = runtime.prefetch.take_out(at) else { break };
             runtime.lanes.leave_prefetch(lane);
             runtime.prefetch.release_position(&job);
             if let Some(position) = job.position {
@@ -182,7 +167,6 @@ impl EndpointQueue {
                 runtime.ages.left_in_stream(position, job.born);
             }
         }
-        freed
     }
 
     /// A lane is free again: its next delivery that waits gets a timer, or the stream is read again
