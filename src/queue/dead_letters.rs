@@ -22,11 +22,9 @@ impl Queue {
         deliveries: &[Revive],
         draft: &mut Draft,
     ) -> Result<DeliveriesChanged, Refusal> {
-        let ids: Vec<DeliveryId> = deliveries.iter().map(|revive| revive.delivery).collect();
-        let mut revives = deliveries.iter();
         let mut stale = Vec::new();
-        let discarded = self.each(&ids, |queue, delivery, state| {
-            let Some(revive) = revives.next() else { return Err("was not asked for") };
+        let id = |revive: &Revive| revive.delivery;
+        let discarded = self.each(deliveries, id, |queue, revive, state| {
             let is_held = queue.holds_dead_letter(revive);
             if state != DeliveryState::Dead {
                 // It was read at a record that is known to hold a dead letter, and holds none.
@@ -37,7 +35,7 @@ impl Queue {
                 return Err(MOVED);
             }
 
-            let dead_letter_seq = revive.dead_letter_seq;
+            let Revive { delivery, dead_letter_seq, .. } = *revive;
             let at = now.wall_ms;
             queue.remember(Record::DeliveryCancelled { delivery, at, dead_letter_seq }, draft);
             Ok(())

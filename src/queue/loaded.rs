@@ -60,7 +60,7 @@ impl Queue {
             // The endpoint may have been deleted since the event was read.
             let Some(endpoint) = self.state.find_mut(delivery.endpoint) else { continue };
             let settings = endpoint.settings.clone();
-            let Some(job) = endpoint.in_flight_mut(delivery.seq) else { continue };
+            let job = endpoint.in_flight_mut(delivery.seq).expect("it was read to be attempted");
 
             if job.ended {
                 let lane = job.lane;

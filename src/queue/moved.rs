@@ -102,8 +102,7 @@ impl MovedEvents {
             Some(run) => run,
             None => {
                 self.runs.push(MovedRun::default());
-                let Some(run) = self.runs.last_mut() else { return };
-                run
+                self.runs.last_mut().expect("it was just added")
             }
         };
         run.events.insert(event);

@@ -23,9 +23,7 @@ use crate::record::{DeadLetter, LOST};
 impl Queue {
     /// Has a change of an endpoint's health written to the daemon's log.
     pub(super) fn report_change(&self, id: EndpointId, what: HealthEvent, draft: &mut Draft) {
-        // An attempt may end after its endpoint was deleted: nobody asks how that one is.
-        let Some(found) = self.state.endpoints.get(&id) else { return };
-        let endpoint = found.settings.clone();
+        let endpoint = self.state.endpoint(id).settings.clone();
         draft.actions.push(Action::Report(HealthReport { endpoint, what }));
     }
 

@@ -186,9 +186,10 @@ impl Queue {
         deliveries: &[DeliveryId],
         draft: &mut Draft,
     ) -> Result<DeliveriesChanged, Refusal> {
-        self.each(deliveries, |queue, delivery, state| {
+        let id = |delivery: &DeliveryId| *delivery;
+        self.each(deliveries, id, |queue, delivery, state| {
             left_out::check_cancel(state)?;
-            queue.cancel_one(now, delivery, draft);
+            queue.cancel_one(now, *delivery, draft);
             Ok(())
         })
     }
@@ -220,21 +221,19 @@ impl Queue {
         deliveries: &[Revive],
         draft: &mut Draft,
     ) -> Result<DeliveriesChanged, Refusal> {
-        let ids: Vec<DeliveryId> = deliveries.iter().map(|revive| revive.delivery).collect();
-        let mut revives = deliveries.iter();
         let alone = deliveries.len() == 1;
-
-        self.each(&ids, |queue, delivery, state| {
-            let Some(revive) = revives.next() else { return Err("was not asked for") };
+        let id = |revive: &Revive| revive.delivery;
+        self.each(deliveries, id, |queue, revive, state| {
             queue.check_retry(now, revive, state)?;
 
             // What waits for a retry is hurried; what had ended begins anew.
             match state {
                 DeliveryState::Dead | DeliveryState::Cancelled => queue.revive(now, *revive, draft),
-                _ => queue.hurry(now, delivery, draft),
+                _ => queue.hurry(now, revive.delivery, draft),
             }
             if alone {
-                queue.state.endpoint_mut(delivery.endpoint).make_urgent(delivery.seq);
+                let DeliveryId { seq, endpoint } = revive.delivery;
+                queue.state.endpoint_mut(endpoint).make_urgent(seq);
             }
             Ok(())
         })
@@ -283,18 +282,20 @@ impl Queue {
 
     /// Does something with each delivery. One alone that cannot be done is a refusal; of several,
     /// those are left out, and counted by the reason.
-    pub(super) fn each(
+    pub(super) fn each<T>(
         &mut self,
-        deliveries: &[DeliveryId],
-        mut act: impl FnMut(&mut Self, DeliveryId, DeliveryState) -> Result<(), &'static str>,
+        asked: &[T],
+        id: impl Fn(&T) -> DeliveryId,
+        mut act: impl FnMut(&mut Self, &T, DeliveryState) -> Result<(), &'static str>,
     ) -> Result<DeliveriesChanged, Refusal> {
         let mut changed = DeliveriesChanged::default();
-        for delivery in deliveries {
-            let state = self.delivery_state(*delivery);
-            match act(self, *delivery, state) {
+        for one in asked {
+            let delivery = id(one);
+            let state = self.delivery_state(delivery);
+            match act(self, one, state) {
                 Ok(()) => changed.count += 1,
-                Err(dead_letters::MOVED) => changed.moved.push(*delivery),
-                Err(why) if deliveries.len() == 1 => {
+                Err(dead_letters::MOVED) => changed.moved.push(delivery),
+                Err(why) if asked.len() == 1 => {
                     return Err(Refusal::Impossible(format!("delivery {delivery} {why}")));
                 }
                 Err(why) => *changed.left_out.entry(why).or_default() += 1,
@@ -307,8 +308,8 @@ impl Queue {
     /// already.
     fn revive(&mut self, now: Now, revive: Revive, draft: &mut Draft) {
         let Revive { delivery, event, attempts, last, dead_letter_seq } = revive;
-        // A delivery of an endpoint that was deleted has been refused before.
-        let Some(endpoint) = self.state.endpoints.get(&delivery.endpoint) else { return };
+        // One whose endpoint was deleted has been refused before.
+        let endpoint = self.state.endpoint(delivery.endpoint);
         let waiting: usize =
             self.state.endpoints.values().map(|endpoint| endpoint.retrying.len()).sum();
 

@@ -87,7 +87,7 @@ impl Queue {
         }
 
         // Without them it is another batch. It is sent as such, under another id.
-        let Some(batch) = self.take_batch_out_of_flight(id, batch) else { return };
+        let batch = self.take_batch_out_of_flight(id, batch).expect("its events were just read");
         for member in batch.members.iter().filter(|member| !member.ended) {
             if lost.contains(&member.delivery) {
                 let delivery = DeliveryId { seq: member.delivery, endpoint: id };
@@ -102,14 +102,13 @@ impl Queue {
         for (id, batch, events) in std::mem::take(&mut self.ready_batches) {
             // The endpoint may have been deleted since the events were read.
             let Some(endpoint) = self.state.find(id) else { continue };
-            let Some(in_flight) = endpoint.batch_in_flight(batch) else { continue };
+            let in_flight = endpoint.batch_in_flight(batch).expect("it was read to be sent");
 
             // Without a member that the operator ended meanwhile it is another batch. It is sent as
             // such, under another id.
             if in_flight.id != batch {
-                if let Some(ended) = self.take_batch_out_of_flight(id, batch) {
-                    self.resume(id, now, &ended, draft);
-                }
+                let ended = self.take_batch_out_of_flight(id, batch).expect("it is in flight");
+                self.resume(id, now, &ended, draft);
                 continue;
             }
 
