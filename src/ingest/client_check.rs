@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{self, CryptoProvider};
+use rustls::crypto::{self, CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -31,7 +31,7 @@ pub struct ClientCheck {
     exactly: Vec<CertificateDer<'static>>,
     /// Whose certificates a client is asked for.
     hints: Vec<DistinguishedName>,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ClientCheck {
@@ -41,7 +41,7 @@ impl ClientCheck {
     /// Why one of them cannot be used.
     pub(super) fn new(
         certificates: Vec<CertificateDer<'static>>,
-        provider: Arc<CryptoProvider>,
+        provider: &Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let (mut roots, mut exactly) = (RootCertStore::empty(), Vec::new());
         for certificate in certificates {
@@ -64,7 +64,8 @@ impl ClientCheck {
                 Some(built.map_err(|error| error.to_string())?)
             }
         };
-        Ok(Self { by_authorities, exactly, hints, provider })
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Self { by_authorities, exactly, hints, algorithms })
     }
 
     /// The certificates that vouch for nobody but themselves, by their subjects.
@@ -113,8 +114,7 @@ impl ClientCertVerifier for ClientCheck {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+        crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -123,12 +123,11 @@ impl ClientCertVerifier for ClientCheck {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+        crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -214,7 +213,7 @@ mod tests {
     fn check(listed: &[&Issuer]) -> Arc<ClientCheck> {
         let listed = listed.iter().map(|one| one.der().clone()).collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        Arc::new(ClientCheck::new(listed, provider).expect("a check"))
+        Arc::new(ClientCheck::new(listed, &provider).expect("a check"))
     }
 
     fn accepts(check: &ClientCheck, chain: &[&Issuer]) -> bool {

@@ -1,5 +1,5 @@
 //! The server side of TLS: certificate, key and, for client certificates, the authorities that are
-//! believed.
+//! trusted.
 //!
 //! TLS 1.2 and 1.3 with rustls and ring; ALPN offers h2 and http/1.1. A client may show a
 //! certificate when `client_ca` is set; one of another authority fails the handshake. A client
@@ -114,7 +114,7 @@ impl TlsSetup {
 fn client_check(file: &Path, provider: &Arc<CryptoProvider>) -> Result<ClientCheck, String> {
     let listed = read_certificates(file)
         .map_err(|why| format!("tls.client_ca: cannot read {}: {why}", file.display()))?;
-    ClientCheck::new(listed, provider.clone())
+    ClientCheck::new(listed, provider)
         .map_err(|why| format!("tls.client_ca: {} cannot be used: {why}", file.display()))
 }
 

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{self, CryptoProvider};
+use rustls::crypto::{self, CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -49,11 +49,11 @@ pub(super) struct CertificateCheck {
     pins: Vec<String>,
     /// Whoever has a pinned key is the receiver.
     by_key_alone: bool,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl CertificateCheck {
-    pub(super) fn new(trusted: Trusted, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+    pub(super) fn new(trusted: Trusted, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
         let by_certificate = trusted.exactly.len() + trusted.of_themselves.len() > 0;
         let by_key_alone = trusted.roots.is_none() && !by_certificate;
         if by_key_alone && trusted.pins.is_empty() {
@@ -80,7 +80,7 @@ impl CertificateCheck {
             exactly: trusted.exactly,
             pins: trusted.pins,
             by_key_alone,
-            provider,
+            algorithms: provider.signature_verification_algorithms,
         })
     }
 
@@ -169,8 +169,7 @@ impl ServerCertVerifier for CertificateCheck {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+        crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -179,11 +178,10 @@ impl ServerCertVerifier for CertificateCheck {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+        crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
