@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::api::views::{
     CertificateView, CheckResponseView, CheckView, EndpointTestView, HistoryView,
-    RefusedRequestView, UnusableSourceView,
+    RefusedRequestView,
 };
 use crate::model::{
     Endpoint, EndpointId, Event, Header, LeaseError, LeaseRequest, LeasedDelivery, Settlement,
@@ -71,7 +71,7 @@ pub type ShowHistory = Arc<dyn Fn(HistoryAsk) -> Later<Result<HistoryView, Strin
 type CheckRequest = Arc<dyn Fn(&Source, CapturedRequest, i64) -> CheckView + Send + Sync>;
 type RefusedBy = Arc<dyn Fn(&str) -> Option<Refused> + Send + Sync>;
 type RefusedRequestsOf = Arc<dyn Fn(SourceId) -> Vec<RefusedRequestView> + Send + Sync>;
-type UnusableSources = Arc<dyn Fn() -> Vec<UnusableSourceView> + Send + Sync>;
+type WhyUnusable = Arc<dyn Fn(&Arc<Source>) -> Option<String> + Send + Sync>;
 type OwnCertificateAt = Arc<dyn Fn(WallMs) -> Option<CertificateView> + Send + Sync>;
 type CheckSource = Arc<dyn Fn(&Source) -> Result<(), String> + Send + Sync>;
 type Warnings = Arc<dyn Fn(&Source) -> Vec<String> + Send + Sync>;
@@ -97,8 +97,8 @@ pub struct Adapters {
     pub refused: RefusedBy,
     /// The requests that a source refused and keeps, the newest first.
     pub refused_requests: RefusedRequestsOf,
-    /// The sources that refuse every request, because something is missing that they name.
-    pub unusable_sources: UnusableSources,
+    /// What is missing that a source names, so that it refuses every request. May read files.
+    pub why_unusable: WhyUnusable,
     /// The certificate that TLS listeners show, at this time; `None` when none speaks TLS.
     pub certificate: OwnCertificateAt,
     /// What is wrong with a source's settings, beyond what this module knows.
@@ -149,7 +149,7 @@ impl Default for Adapters {
             check: Arc::new(|_, _, _| unchecked()),
             refused: Arc::new(|_| None),
             refused_requests: Arc::new(|_| Vec::new()),
-            unusable_sources: Arc::new(Vec::new),
+            why_unusable: Arc::new(|_| None),
             certificate: Arc::new(|_| None),
             check_source: Arc::new(|_| Ok(())),
             check_recipient: Arc::new(|_| Ok(true)),

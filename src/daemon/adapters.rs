@@ -11,12 +11,10 @@ use crate::admin::{Adapters, CapturedRequest, EndpointTest, RefusalCount, Refuse
 use crate::api::values::Time;
 use crate::api::views::{
     CertificateView, CheckElementView, CheckResponseView, CheckView, EndpointTestView, HeadersView,
-    RefusedRequestView, UnusableSourceView,
+    RefusedRequestView,
 };
 use crate::ingest::verify::{self, Proven, ProviderAnswer, Request, Verdict};
-use crate::ingest::{
-    Ingest, IngestProblem, KeptRefusal, Origins, RefusalCounters, UnusableSource, identity,
-};
+use crate::ingest::{Ingest, IngestProblem, KeptRefusal, Origins, RefusalCounters, identity};
 use crate::model::{
     AttemptReport, BatchId, DeliveryId, Endpoint, Header, Outcome, Source, WallMs, limits,
 };
@@ -35,7 +33,7 @@ pub fn lend(
 ) -> Adapters {
     let (lending, settling) = (hub.clone(), hub.clone());
     let (refusals, resolving, of_check) = (ingest.refusals(), ingest.clone(), ingest.clone());
-    let (kept, of_status) = (ingest.refused_requests(), ingest.clone());
+    let (kept, looking) = (ingest.refused_requests(), ingest.clone());
     let (warned_of, shown) = (ingest.clone(), ingest.clone());
 
     Adapters {
@@ -50,7 +48,7 @@ pub fn lend(
         refused_requests: Arc::new(move |source| {
             kept.of(source).into_iter().map(refused_request).collect()
         }),
-        unusable_sources: Arc::new(move || unusable_sources(&of_status)),
+        why_unusable: Arc::new(move |source| looking.why_unusable(source)),
         certificate: Arc::new(move |wall_ms| own_certificate(&shown, wall_ms)),
         check: Arc::new(move |source, captured, at| match resolving.keys().look_up(source) {
             Ok(source) => check(&source, captured, at),
@@ -154,12 +152,6 @@ fn looked_up(endpoint: &Endpoint, lookup: &SecretLookup) -> Result<Endpoint, Str
         endpoint.secrets.push(timed);
     }
     Ok(endpoint)
-}
-
-/// The sources that refuse every request.
-fn unusable_sources(ingest: &Ingest) -> Vec<UnusableSourceView> {
-    let view = |UnusableSource { name, why }| UnusableSourceView { source: name, reason: why };
-    ingest.unusable_sources().into_iter().map(view).collect()
 }
 
 /// The certificate that TLS listeners show, at this time.

@@ -14,7 +14,7 @@
 //! target; streams of one HTTP/2 connection.
 //!
 //! Invariants: nothing is answered with success before it is durable; a refusal never says which
-//! part of a proof was wrong; only trusted proxies are believed when they name another client;
+//! part of a proof was wrong; only trusted proxies are trusted when they name another client;
 //! credentials (`authorization`, cookies, tokens) are not remembered.
 //!
 //! Files, in the order in which a connection and its requests meet them:
@@ -92,5 +92,5 @@ pub use own_certificate::OwnCertificate;
 pub use problem::IngestProblem;
 pub use refusal_counters::{RefusalCounters, SourceRefusals};
 pub use refused_requests::{KeptRefusal, RefusedRequests};
-pub use service::{Ingest, UnusableSource};
+pub use service::Ingest;
 pub use tls::{ServerTls, TlsFiles, TlsSetup};

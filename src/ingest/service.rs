@@ -30,13 +30,6 @@ const NO_TLS: &str = "mtls needs a listener that speaks TLS: put a tls:// addres
 const NO_CLIENT_CA: &str = "mtls needs the authorities of the clients' certificates: put \
                             client_ca into [tls], and have hookboxd read it (SIGHUP)";
 
-/// A source that refuses every request, and what is missing for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnusableSource {
-    pub name: String,
-    pub why: String,
-}
-
 /// What all listeners and their connections share.
 pub struct Ingest {
     pub(super) handle: Handle,
@@ -143,21 +136,13 @@ impl Ingest {
         (!accepts_some).then(|| NO_CLIENT_CA.to_owned())
     }
 
-    /// The sources that refuse every request, because something is missing that their settings
-    /// name, with what that is. Reads files where that was not done lately.
+    /// What is missing that a source's settings name, so that it refuses every request. Reads files
+    /// where that was not done lately.
     #[must_use]
-    pub fn unusable_sources(&self) -> Vec<UnusableSource> {
-        let now = (self.clock)();
-        let problem = |source: &Arc<Source>| {
-            let lists = self.allow_lists.check(source);
-            let keys = lists.and_then(|()| self.keys.resolve(source, now).map(|_| ()));
-            keys.err().or_else(|| self.without_client_certificates(source))
-        };
-        let sources = self.sources();
-        let unusable = sources.iter().filter_map(|source| {
-            Some(UnusableSource { name: source.name.clone(), why: problem(source)? })
-        });
-        unusable.collect()
+    pub fn why_unusable(&self, source: &Arc<Source>) -> Option<String> {
+        let lists = self.allow_lists.check(source);
+        let keys = lists.and_then(|()| self.keys.resolve(source, (self.clock)()).map(|_| ()));
+        keys.err().or_else(|| self.without_client_certificates(source))
     }
 
     /// Logs which sources refuse everything: at the start, and when the configuration was read

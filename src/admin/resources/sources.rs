@@ -35,12 +35,12 @@ pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     }
 
     let directory = admin.handle.directory();
-    let mut sources: Vec<&Arc<Source>> = directory.sources_by_name.values().collect();
+    let mut sources: Vec<Arc<Source>> = directory.sources_by_name.values().cloned().collect();
     sources.sort_by_key(|s| std::cmp::Reverse((s.created_at, s.id)));
     sources.retain(|s| verify.as_ref().is_none_or(|v| *v == s.verify));
 
-    let unusable = unusable(admin).await?;
-    let rows = sources.into_iter().map(|source| {
+    let unusable = unusable(admin, sources.clone()).await?;
+    let rows = sources.iter().map(|source| {
         let mut shown = view(admin, source);
         shown.unusable = unusable.get(&source.name).cloned();
         hide_token(source, &mut shown);
@@ -78,18 +78,25 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     request.params.done()?;
     let source = find(admin, &request.arg)?;
     let mut shown = view(admin, &source);
-    shown.unusable = unusable(admin).await?.remove(&source.name);
+    shown.unusable = unusable(admin, vec![source.clone()]).await?.remove(&source.name);
     shown.unreadable_bodies = Some(admin.handle.unreadable().of(&source.name));
 
     show_refusals(admin, &mut shown);
     Ok(ApiResponse::ok(shown))
 }
 
-/// Why sources refuse every request, by their names.
-async fn unusable(admin: &Arc<Admin>) -> Result<HashMap<String, String>, Problem> {
+/// Why those of these sources that refuse every request do so, by their names.
+async fn unusable(
+    admin: &Arc<Admin>,
+    sources: Vec<Arc<Source>>,
+) -> Result<HashMap<String, String>, Problem> {
     // It may read files.
-    let found = walk::value(admin, |scan| Ok((scan.admin.adapters.unusable_sources)())).await?;
-    Ok(found.into_iter().map(|one| (one.source, one.reason)).collect())
+    let found = walk::value(admin, move |scan| {
+        let why = &scan.admin.adapters.why_unusable;
+        let unusable = sources.iter().filter_map(|one| Some((one.name.clone(), why(one)?)));
+        Ok(unusable.collect())
+    });
+    found.await
 }
 
 /// What the source refused since the start.

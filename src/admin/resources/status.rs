@@ -14,7 +14,7 @@ use crate::admin::scan::walk;
 use crate::api::values::Time;
 use crate::api::views::{
     BootApplyView, ClockView, DeletedEndpointView, DeliveryCounts, LinkView, LogSpaceView,
-    StatusView,
+    StatusView, UnusableSourceView,
 };
 use crate::log::{LogProblem, SegmentInfo};
 use crate::model::limits;
@@ -28,10 +28,8 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
     let (troubled_count, urgent) = (troubled.troubled, troubled.urgent);
     let (segments, known, worst, applied, mut unusable_sources) = walk::value(admin, move |scan| {
         let worst = worst::views(scan, &troubled)?;
-        // It may read files.
-        let unusable = (scan.admin.adapters.unusable_sources)();
         let (segments, damage) = (scan.log().segments(), scan.log().damage());
-        Ok((segments, damage, worst, applied(&scan.admin), unusable))
+        Ok((segments, damage, worst, applied(&scan.admin), unusable_sources(&scan.admin)))
     })
     .await?;
     let unusable = unusable_sources.len();
@@ -83,6 +81,21 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
         uptime_s: uptime_s(admin),
         version: admin.info.version.clone(),
     }))
+}
+
+/// The sources that refuse every request, by their names. It may read files.
+fn unusable_sources(admin: &Admin) -> Vec<UnusableSourceView> {
+    let directory = admin.handle.directory();
+    let mut unusable: Vec<UnusableSourceView> = directory
+        .sources_by_name
+        .iter()
+        .filter_map(|(name, source)| {
+            let reason = (admin.adapters.why_unusable)(source)?;
+            Some(UnusableSourceView { source: name.clone(), reason })
+        })
+        .collect();
+    unusable.sort_by(|a, b| a.source.cmp(&b.source));
+    unusable
 }
 
 /// The files that were applied at the start, and what is different from them by now.

@@ -1,6 +1,6 @@
 //! Sources and endpoints: created, changed, refused, deleted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -247,6 +247,28 @@ async fn a_request_is_checked_by_the_adapter() {
     let (status, _) =
         world.json("POST", "/v1/sources/github/check", json!({"method": "POST"})).await;
     assert_eq!(status, 400);
+}
+
+/// Looking for what a source lacks may read files, so that of one source reads those of no other.
+#[tokio::test]
+async fn one_source_is_shown_without_looking_at_what_the_others_lack() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let asking = asked.clone();
+    let world = AdminWorld::with_adapters(MemoryLog::starting_at(1), |adapters| {
+        adapters.why_unusable = Arc::new(move |source| {
+            asking.lock().expect("a list").push(source.name.clone());
+            (source.name == "shop").then(|| "its key is missing".to_owned())
+        });
+    });
+    world.json("POST", "/v1/sources", json!({"name": "shop", "verify": "github"})).await;
+
+    let (_, shown) = world.json("GET", "/v1/sources/shop", Value::Null).await;
+    assert_eq!(shown["unusable"], json!("its key is missing"), "{shown}");
+    assert_eq!(std::mem::take(&mut *asked.lock().expect("a list")), ["shop"]);
+
+    let (_, listed) = world.text("GET", "/v1/sources", "").await;
+    assert_eq!(listed.matches("its key is missing").count(), 1, "{listed}");
+    assert_eq!(asked.lock().expect("a list").len(), 2);
 }
 
 /// The name of a secret stands in the template, unless that is older than this rule.
