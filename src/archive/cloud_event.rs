@@ -42,7 +42,7 @@ pub(super) fn to_cloud_event(line: EventLine) -> Value {
 ///
 /// # Errors
 /// When an attribute is invalid: it would be lost silently.
-pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, String> {
+pub(super) fn from_cloud_event(event: &Value) -> Result<Option<EventLine>, String> {
     match &event["specversion"] {
         Value::Null => return Ok(None),
         Value::String(version) if version == "1.0" => {}
@@ -57,17 +57,23 @@ pub(super) fn from_cloud_event(event: &Value) -> Result<Option<Value>, String> {
     let text = |field: &str| event[field].as_str().unwrap_or_default();
     let kind = text("type");
     let content_type = event.get("datacontenttype");
-    let headers = content_type.map(|value| vec![("content-type", value)]);
-    Ok(Some(json!({
-        "what": "event",
-        "id": text("id"),
-        "source": text("source").rsplit('/').next().unwrap_or_default(),
-        "type": if kind == NO_TYPE { "" } else { kind },
-        "received_at": text("time"),
-        "headers": headers.unwrap_or_default(),
-        "body_base64": body_of(event)?,
-        "deliveries": deliveries_of(event)?,
-    })))
+    Ok(Some(EventLine {
+        what: "event".to_owned(),
+        id: text("id").to_owned(),
+        source: text("source").rsplit('/').next().unwrap_or_default().to_owned(),
+        kind: if kind == NO_TYPE { String::new() } else { kind.to_owned() },
+        received_at: text("time").to_owned(),
+        dedupe_key: None,
+        request_line: String::new(),
+        remote: String::new(),
+        headers: content_type
+            .map(|value| ("content-type".to_owned(), value.clone()))
+            .into_iter()
+            .collect(),
+        from_provider: false,
+        body_base64: body_of(event)?,
+        deliveries: deliveries_of(event)?,
+    }))
 }
 
 /// The body in base64: `data_base64`, or else the text of `data`.
@@ -86,7 +92,7 @@ fn body_of(event: &Value) -> Result<String, String> {
     })
 }
 
-fn deliveries_of(event: &Value) -> Result<Vec<Value>, String> {
+fn deliveries_of(event: &Value) -> Result<Vec<DeliveryLine>, String> {
     let attributes =
         [("hookboxdue", "pending"), ("hookboxdead", "dead"), ("hookboxended", "delivered")];
 
@@ -101,7 +107,11 @@ fn deliveries_of(event: &Value) -> Result<Vec<Value>, String> {
             }
         };
         let names = names.split(',').filter(|name| !name.is_empty());
-        deliveries.extend(names.map(|name| json!({"endpoint": name, "state": state})));
+        deliveries.extend(names.map(|name| DeliveryLine {
+            endpoint: name.to_owned(),
+            state: state.to_owned(),
+            dead_letter: None,
+        }));
     }
     Ok(deliveries)
 }

@@ -3,7 +3,7 @@
 
 use std::io::BufRead;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cloud_event::from_cloud_event;
 use super::error::{ArchiveError, ArchiveResult};
@@ -71,11 +71,10 @@ fn event_of(number: u64, line: &str) -> ArchiveResult<Option<String>> {
         from_cloud_event(&value).map_err(|what| garbled(number, format!(": {what}")))?;
 
     let event = match (cloud_event, value["what"].as_str()) {
-        (Some(event), _) => event,
-        (None, Some("event") | None) => value,
+        (Some(event), _) => json!(event).to_string(),
+        (None, Some("event") | None) => value.to_string(),
         (None, Some(_)) => return Ok(None),
     };
-    let event = event.to_string();
     if event.len() > EVENT_MAX {
         let (found, most) = (event.len() >> 20, EVENT_MAX >> 20);
         let what = format!(

@@ -3,11 +3,13 @@
 
 use std::fmt::Write;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::clock::now_ms;
 use super::table::{clean, moment, relative, size, span, text};
 use crate::api::values::Time;
+use crate::api::views::SecretView;
 use crate::model::time::parse_wall;
 
 /// Every field, a line each.
@@ -68,8 +70,8 @@ fn refusal_counts(counts: &Map<String, Value>) -> String {
 
 /// How many secrets there are, and when those end that were replaced.
 fn secret_count(secrets: &[Value], now: u64) -> String {
-    let ends = secrets.iter().filter_map(|secret| parse_wall(secret["expires_at"].as_str()?));
-    let ends: Vec<String> = ends.map(|at| relative(at, now)).collect();
+    let ends = secrets.iter().filter_map(|secret| SecretView::deserialize(secret).ok()?.expires_at);
+    let ends: Vec<String> = ends.map(|at| relative(at.0, now)).collect();
     let count = secrets.len();
     if ends.is_empty() { count.to_string() } else { format!("{count} (old: {})", ends.join(", ")) }
 }

@@ -11,7 +11,6 @@ mod tls;
 
 use data_encoding::HEXLOWER;
 use serde::Serialize;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use self::forward::{Forwarded, Forwarder};
@@ -22,12 +21,13 @@ use super::clock::now_ms;
 use super::error::CtlError;
 use super::output::Output;
 use super::reconnect::{self, Reconnects};
+use super::settings::creation;
 use super::ssh::random;
 use super::table::{local, text};
 use crate::api::text::Line;
 use crate::api::values::{Int, Span};
 use crate::api::views::{EndpointView, LeaseView, LeasesView};
-use crate::api::{EmptyBody, LeaseBody, RejectBody};
+use crate::api::{EmptyBody, EndpointSpec, LeaseBody, RejectBody};
 use crate::model::Target;
 use crate::service::signals::StopSignals;
 use crate::service::stdio;
@@ -40,6 +40,8 @@ const NAME_PART: usize = 23;
 const NAME_BYTES: usize = 4;
 /// How long a forwarded event may take before others could get it.
 const LEASE_MS: u64 = 60_000;
+/// After this time what nobody took is given up.
+const MAX_AGE_MS: u64 = 24 * 60 * 60 * 1_000;
 
 pub(super) fn listen(
     client: &AdminClient,
@@ -124,11 +126,16 @@ fn prepare(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<bool, 
 }
 
 fn create(client: &AdminClient, args: &ListenArgs, name: &str) -> Result<(), CtlError> {
-    let settings = json!({
-        "name": name, "url": "pull:", "from": args.source, "types": args.types,
-        "retry_base": "1s", "retry_max": "30s", "max_age": "1d",
-    });
-    client.post("/v1/endpoints", &settings).map(|_| ())
+    let settings = EndpointSpec {
+        url: Some("pull:".to_owned()),
+        from: Some(args.source.clone()),
+        types: Some(args.types.clone()),
+        retry_base: Some(Span::from_ms(1_000)),
+        retry_max: Some(Span::from_ms(30_000)),
+        max_age: Some(Span::from_ms(MAX_AGE_MS)),
+        ..EndpointSpec::default()
+    };
+    client.post("/v1/endpoints", &creation(Some(name), settings)?).map(|_| ())
 }
 
 /// Says on stderr what happens from now on.

@@ -7,9 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::config::{HookboxConfig, Via};
 use super::unix_http::{SocketAnswer, SocketError, SocketRequest, UnixHttp};
@@ -52,6 +51,13 @@ pub struct BoxEvent {
     /// In lower case.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+}
+
+/// What the daemon answers to an event. Its ingress says only of a repetition that it is one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct AcceptedAnswer {
+    duplicate: bool,
 }
 
 /// The daemon of this box.
@@ -140,8 +146,7 @@ impl BoxClient {
         // A source may have a body of its own for its senders (`--answer-body`), or none: the
         // status is what says that the event is stored.
         let text = accepted(answer)?;
-        let answer = serde_json::from_slice::<Value>(&text).unwrap_or_default();
-        Ok(answer.get("duplicate").and_then(Value::as_bool).unwrap_or(false))
+        Ok(serde_json::from_slice::<AcceptedAnswer>(&text).unwrap_or_default().duplicate)
     }
 
     /// Reports a message that the source refused, so that its operator is notified.
