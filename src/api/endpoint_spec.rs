@@ -193,8 +193,8 @@ spec! {
         /// exactly the one that the receiver shows, whatever name is in it; read by hookboxd
         #[arg(long, value_name = "FILE", help_heading = TRANSPORT)]
         pub ca: Option<DaemonFile>,
-        /// Trust exactly the receiver whose key has this SHA-256, whatever its certificate says
-        /// else; may be given several times, for a change of keys
+        /// Trust exactly the receiver whose key has this SHA-256, whatever else its certificate
+        /// says; may be given several times, for a change of keys
         #[arg(long, value_name = "sha256/BASE64", help_heading = TRANSPORT)]
         pub pin: Option<Vec<KeyPin>>,
         /// An argument for the command of an exec: endpoint; may be given several times

@@ -1,6 +1,6 @@
 //! The client behind a proxy: `Forwarded` (RFC 7239) and `X-Forwarded-For`. Pure.
 //!
-//! Only a peer in the configuration's `ingress.trusted_proxies` is believed. Each proxy appends the
+//! Only a peer in the configuration's `ingress.trusted_proxies` is trusted. Each proxy appends the
 //! address that it saw, so the list is read from its end: the first address that is not a trusted
 //! proxy is the client's; what precedes it is what the client claims itself. The scheme is that of
 //! the same hop. A request with both headers must name the same client in both, for a proxy that
@@ -19,7 +19,7 @@ use ipnet::IpNet;
 /// Addresses that a chain of proxies may have added.
 const CHAIN: usize = 32;
 
-/// The proxies that are believed when they name another client.
+/// The proxies that are trusted when they name another client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     pub nets: Vec<IpNet>,

@@ -1,5 +1,5 @@
 //! The end of a client's proof before that of its connection: its certificate has expired since the
-//! handshake, or those who are believed now do not vouch for it.
+//! handshake, or those who are trusted now do not vouch for it.
 
 use std::borrow::Cow;
 use std::sync::Arc;

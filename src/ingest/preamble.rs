@@ -30,7 +30,7 @@ use crate::scheduler::Entered;
 enum PreambleError {
     #[error("{0}")]
     ProxyHeader(&'static str),
-    #[error("{0} is not in trusted_proxies, so its PROXY header is not believed")]
+    #[error("{0} is not in trusted_proxies, so its PROXY header is not trusted")]
     UntrustedProxy(String),
     /// The client that the PROXY header names has as many connections as it may.
     #[error("{0}")]
@@ -150,7 +150,7 @@ async fn receive_client(
         ProxyHeader::Elsewhere => (Peer::hidden(&proxy.text), false),
     };
 
-    // The client may be a trusted proxy itself, whose headers are believed in turn: by its address.
+    // The client may be a trusted proxy itself, whose headers are trusted in turn: by its address.
     // One without an address may be anybody, and did not come over a Unix socket of ours.
     client.trusted = client.ip.and_then(|ip| trusted.trusts(Some(ip)).then_some(trusted));
     Ok((client, is_named))

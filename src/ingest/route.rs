@@ -25,7 +25,7 @@ pub(super) struct Peer {
     pub ip: Option<IpAddr>,
     /// For the event and the log.
     pub text: String,
-    /// Set when it is a proxy that is believed when it names the client.
+    /// Set when it is a proxy that is trusted when it names the client.
     pub trusted: Option<Arc<TrustedProxies>>,
     pub is_https: bool,
     /// The certificate of the TLS handshake.

@@ -124,7 +124,7 @@ impl Database {
         Ok(found.map(|bytes| bytes.to_vec()))
     }
 
-    /// All values whose keys begin with `prefix`, one behind the other.
+    /// All values whose keys begin with `prefix`, concatenated.
     pub fn get_all(&self, prefix: &[u8]) -> Result<Vec<u8>, LogError> {
         caught("read", &self.path, || {
             let mut bytes = Vec::new();

@@ -77,7 +77,7 @@ pub struct Released {
 
 /// A commit that failed, with the answers that were waiting for it.
 ///
-/// Whoever waits for one of them hears nothing more: the answers live until the process has ended,
+/// Whoever waits for one of them gets none: the answers live until the process has ended,
 /// because one that is dropped would tell its caller that the request was not done.
 #[derive(Debug)]
 pub struct FailedCommit<E> {

@@ -24,7 +24,7 @@ pub fn limit(text: Option<String>) -> Result<usize, Problem> {
 pub enum After<T> {
     /// The last row of the page before.
     Row(T),
-    /// This record, as a list says it that was answered before its end. An id is no number.
+    /// This record, which a list names that stopped before the log's end. An id is no number.
     Record(Seq),
 }
 

@@ -30,7 +30,7 @@ pub struct PageArgs {
     )]
     pub limit: u64,
     /// Continue after this id, the last one of the previous page; where rows have names, after
-    /// this name; or after this record, as a list says that looked through a part of the log.
+    /// this name; or after this record, which a list names that stopped before the log's end.
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
     #[command(flatten)]

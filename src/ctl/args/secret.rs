@@ -27,7 +27,7 @@ pub struct SecretArgs {
 #[derive(Args, Debug, Clone, Default)]
 #[group(multiple = false)]
 pub struct OverlapArgs {
-    /// End the old secrets at once. With the newest secret once more it only ends an overlap;
+    /// End the old secrets at once. Given the newest secret again, it only ends an overlap;
     /// without a secret it generates another one.
     #[arg(long)]
     pub now: bool,

@@ -33,10 +33,10 @@ pub struct TopArgs {
     /// Print the view once, as text.
     #[arg(long)]
     pub once: bool,
-    /// The time between two looks.
+    /// The time between two refreshes.
     #[arg(short, long, value_name = "SECONDS", default_value = "2")]
     pub delay: Span<200, 3_600_000>,
-    /// End after so many looks [default: with --once and --json 1].
+    /// End after this many refreshes [default: with --once and --json 1].
     #[arg(
         short = 'n',
         long,

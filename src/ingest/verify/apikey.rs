@@ -11,7 +11,7 @@
 //!
 //! **What it proves.** Whoever holds the key, the recipient included, and whoever saw a request
 //! with it; give each sender a key of its own. The recipient is named by the key alone. Nothing is
-//! signed: the sender is believed with all that it sends, ids and types in headers included, as far
+//! signed: the sender is trusted with all that it sends, ids and types in headers included, as far
 //! as the connection is trusted. A key names no delivery: a repetition is known by the common
 //! headers or the source's settings, and another body under the same id is an event of its own.
 

@@ -9,7 +9,7 @@
 //! * Source: Pipedream's documentation of HTTP triggers. Checked with: cases of the rule.
 //!
 //! **What it proves.** Anybody who knows the URL, or holds the token with `custom_token`. The
-//! recipient is named by the unguessable path. Nothing is signed and nothing is believed: a bin is
+//! recipient is named by the unguessable path. Nothing is signed and nothing is trusted: a bin is
 //! for inspection. The sender names what repeats by the common headers; the same id with another
 //! body is kept as well.
 

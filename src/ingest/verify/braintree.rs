@@ -19,7 +19,7 @@
 //!
 //! **What it proves.** Whoever holds the private key of the API, which the recipient does as well.
 //! The recipient is named by that key and by the public key beside the signature. Signed is the
-//! payload; the other fields of the form, the URL and all headers are not, and are not believed:
+//! payload; the other fields of the form, the URL and all headers are not, and are not trusted:
 //! nothing is read from them. A retry repeats the payload byte for byte, so its hash is the key;
 //! two notifications differ in the timestamp of their XML.
 

@@ -29,7 +29,7 @@ pub struct ClientCert {
 pub enum CertificateLapse {
     /// Its time is over.
     Expired,
-    /// Those who are believed now do not vouch for it.
+    /// Those who are trusted now do not vouch for it.
     Authorities,
 }
 

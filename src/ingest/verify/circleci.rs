@@ -9,7 +9,7 @@
 //!
 //! **What it proves.** Whoever holds the webhook's secret, the recipient included. The recipient is
 //! named by the secret. Signed is the body with its `id` and `happened_at`; the header
-//! `circleci-event-type` is not, and is believed for the type alone. There is no signed time
+//! `circleci-event-type` is not, and is trusted for the type alone. There is no signed time
 //! outside the body, so a captured request stays good. A retry repeats `id` and body; two webhooks
 //! with one secret differ in `webhook` of the body, and are two events.
 

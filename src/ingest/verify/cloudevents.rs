@@ -13,7 +13,7 @@
 //!   the specification.
 //!
 //! **What it proves.** Whoever holds the token, and whoever saw a request with it. The recipient is
-//! named by the token alone. Nothing is signed: attributes are believed as the sender gives them.
+//! named by the token alone. Nothing is signed: attributes are trusted as the sender gives them.
 //! `source` and `id` name an event and not a delivery; CloudEvents calls the same pair the same
 //! event, so what has it and the same bytes is a repetition, and what has the pair and another body
 //! is kept as an event of its own.

@@ -13,7 +13,7 @@
 //!
 //! **What it proves.** With a header or Basic whoever holds the secret; with an ID token Google's
 //! service agent of the configured email, for the configured audience, which names the recipient.
-//! Nothing of the body is signed. The response's id is in the body and believed, because there is
+//! Nothing of the body is signed. The response's id is in the body and trusted, because there is
 //! nothing better; a call is answered at once and not repeated, so one id with two bodies is two
 //! events.
 

@@ -17,7 +17,7 @@
 //!
 //! **What it proves.** Discord alone: the key pair is the application's, and its private half never
 //! leaves Discord. The public key so names the recipient. Signed are timestamp and body; the URL
-//! and other headers are not, and are not believed. An interaction's `id` names it and is in the
+//! and other headers are not, and are not trusted. An interaction's `id` names it and is in the
 //! body; webhook events have no id, and are known by what was signed: one that is repeated with a
 //! new timestamp is a new event, for nothing shows that it is not. Applications share neither key
 //! nor deliveries.

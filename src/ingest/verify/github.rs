@@ -15,7 +15,7 @@
 //! **What it proves.** Whoever holds the hook's secret, the recipient included; GitHub signs
 //! nothing with a key of its own. The recipient is named by the secret: hooks that share one can be
 //! given each other's deliveries. Signed is the body alone. `X-GitHub-Event`, `-Delivery` and
-//! `-Hook-ID` are not: the type is believed for what it is worth, and the other two for telling
+//! `-Hook-ID` are not: the type is trusted for what it is worth, and the other two for telling
 //! deliveries apart. The GUID is shared by all hooks that an event goes to, so it counts together
 //! with the hook; GitHub repeats both, and the body, when it delivers again. A repetition is what
 //! has the same GUID, hook and body. The body alone is not a key: different deliveries may be the

@@ -11,7 +11,7 @@
 //!
 //! **What it proves.** Whoever holds the token, the recipient included. The recipient is named by
 //! the token. With a signing token id, time and body are signed; with a secret token nothing is.
-//! `X-Gitlab-Event` is never signed and believed for the type alone. A retry repeats
+//! `X-Gitlab-Event` is never signed and trusted for the type alone. A retry repeats
 //! `Idempotency-Key` (and `webhook-id`), which names one hook's delivery; what hooks share is
 //! `X-Gitlab-Event-UUID`, which is not looked at.
 

@@ -18,7 +18,7 @@
 //!
 //! **What it proves.** Whoever holds the secret, the recipient included. The recipient is named by
 //! the secret, and by the URL where it is signed (then `--public-url` gives it). Signed is what the
-//! template names; headers that are not in it are not believed: a `webhook-id` beside it is not a
+//! template names; headers that are not in it are not trusted: a `webhook-id` beside it is not a
 //! key. A repetition is what has the same signed id, or was signed alike to the last byte, or,
 //! signed at another time, has the same `webhook-id`, `Idempotency-Key` or CloudEvents id *and* the
 //! same body. A sender whose deliveries may have the same body under a body-only signature names

@@ -10,7 +10,7 @@
 //!   sample, for the official SDK has no verifier.
 //!
 //! **What it proves.** Whoever holds the app's client secret, the recipient included. The recipient
-//! is named by the app. Signed is the body; headers and URL are not, and are not believed. `id`
+//! is named by the app. Signed is the body; headers and URL are not, and are not trusted. `id`
 //! names a notification; a retry repeats it and counts itself in `delivery_attempts`,
 //! `delivery_status` and `delivered_at`, which therefore do not count as content. One topic's
 //! notification is shared by nothing else.

@@ -20,7 +20,7 @@
 //! **What it proves.** The issuer, and whoever got hold of a token, until it expires. The recipient
 //! is named by `aud`, or by an issuer that makes tokens for this source alone; one of both has to
 //! be configured. Signed are the claims and nothing of the request: body, ids and types are
-//! believed because the bearer is, and a repetition is known by such an id alone. A token is shared
+//! trusted because the bearer is, and a repetition is known by such an id alone. A token is shared
 //! by many deliveries, so `jti` is a key only where the operator configures it (`--set
 //! dedupe=jti`).
 

@@ -11,7 +11,7 @@
 //!   cases of the rule, for Mailchimp ships no verifier. The field twice in the URL is refused.
 //!
 //! **What it proves.** Whoever knows the URL with its secret, and every log that contains it. The
-//! recipient is named by that secret. Nothing is signed; `type` and all else is believed with the
+//! recipient is named by that secret. Nothing is signed; `type` and all else is trusted with the
 //! sender. There is no id: a retry repeats the body, and two events differ in `fired_at` or what
 //! they tell of, so the body's hash is the key.
 

@@ -16,7 +16,7 @@
 //!
 //! **What it proves.** Whoever holds the webhook's key, the recipient included. The recipient is
 //! named by the key and by the signed URL, for which `--public-url` is needed. Signed are the URL
-//! and all decoded fields; how the form is spelled and all headers are not, and are not believed,
+//! and all decoded fields; how the form is spelled and all headers are not, and are not trusted,
 //! so a body that only spells them in another way is the same batch. A retry repeats the batch.
 //! `_id` names a message, which many events share; `ts` and `event` are beside it in the key, and
 //! two clicks in one second on different links differ in content.

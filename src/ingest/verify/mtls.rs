@@ -21,7 +21,7 @@
 //! authorities issued and the source names. The recipient is the server that the client spoke TLS
 //! with; behind a proxy that ends TLS nobody is proven, and where a proxy passes TLS through,
 //! clients are proven by their names alone. Nothing is signed; all bytes of the connection are
-//! protected, headers as well, so they are believed as the client's word. What repeats, and what
+//! protected, headers as well, so they are trusted as the client's word. What repeats, and what
 //! different deliveries share, is the client's business: the common headers, or the source's
 //! settings.
 

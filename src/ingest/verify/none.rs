@@ -1,6 +1,6 @@
 //! `none`: no proof is asked.
 //!
-//! * Header, algorithm, signed bytes: none. Whoever reaches the URL is believed; use `--allow` or
+//! * Header, algorithm, signed bytes: none. Whoever reaches the URL is trusted; use `--allow` or
 //!   `--token`.
 //! * Type and dedupe key: from the source's settings or the request's own `webhook-id` (not decided
 //!   here).
@@ -9,7 +9,7 @@
 //!
 //! **What it proves.** Anybody who reaches the URL; `--token` makes it unguessable, `--allow`
 //! restricts the addresses. Nothing names a recipient, nothing is signed, and everything is
-//! believed. A repetition is what the common headers, or the source's settings, call the same.
+//! trusted. A repetition is what the common headers, or the source's settings, call the same.
 //! Somebody else's id can be used, but takes nothing away: an event that has it and another body is
 //! kept.
 

@@ -15,7 +15,7 @@
 //!
 //! **What it proves.** Whoever holds the configured value; with `jwt` the issuer for the audience,
 //! which names the recipient. Otherwise the value does. Nothing of the body is signed: it is
-//! believed as its bearer's word. `eventId` names a hook's delivery and is repeated by its retry;
+//! trusted as its bearer's word. `eventId` names a hook's delivery and is repeated by its retry;
 //! `uuid` names a log event, which several hooks may deliver: in a split source that is the same
 //! element once more, as long as its bytes are the same.
 

@@ -14,7 +14,7 @@
 //!
 //! **What it proves.** Whoever holds the destination's secret, the recipient included. The
 //! recipient is named by the destination. Signed are time and body, with the ids in it; headers and
-//! URL are not, and are not believed. `event_id` is shared by all destinations and by what is
+//! URL are not, and are not trusted. `event_id` is shared by all destinations and by what is
 //! replayed from the dashboard; `notification_id` names one of them, and is the key. A retry
 //! repeats it, signed at a new time.
 

@@ -22,7 +22,7 @@
 //! names the recipient. Signed are transmission id, time and a CRC-32 of the body. A CRC holds
 //! nothing together: whoever has one delivery can make other bodies of the same CRC, and bear them
 //! under its signature. So the signature itself is a key: what was signed is taken once, and what
-//! comes again under it is a repetition, whatever its body. The body's ids and types are believed
+//! comes again under it is a repetition, whatever its body. The body's ids and types are trusted
 //! no further than that. A retry repeats the body's `id`; several webhooks of one app share it, and
 //! differ in what is signed.
 

@@ -15,7 +15,7 @@
 //!
 //! **What it proves.** Google, for the configured service account and audience; the audience names
 //! the recipient. Whoever got hold of a token can use it until it expires. Nothing of the body is
-//! signed: it is believed as its bearer's word. `messageId` is shared by all subscriptions of a
+//! signed: it is trusted as its bearer's word. `messageId` is shared by all subscriptions of a
 //! topic, so it counts together with the subscription; a retry repeats both, and counts itself in
 //! `deliveryAttempt`, which is not part of the content.
 

@@ -32,7 +32,7 @@
 //! who signs for many recipients with one key names this one only by what is covered: ask for
 //! `@authority` or `@target-uri` with `--set components=…`, and give `--public-url`, for the
 //! request's own Host is the sender's word. Signed is what is covered; nothing else is, and it is
-//! not believed. `nonce` names a message, or a covered `webhook-id` or `idempotency-key`; without
+//! not trusted. `nonce` names a message, or a covered `webhook-id` or `idempotency-key`; without
 //! them a repetition is what was signed alike, or, signed at another time, has the same common id
 //! and the same body.
 

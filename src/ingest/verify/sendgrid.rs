@@ -13,7 +13,7 @@
 //!
 //! **What it proves.** SendGrid, with a key pair of the account's own webhook: its public key names
 //! the recipient. Signed are timestamp and body; the URL and other headers are not, and are not
-//! believed. `sg_event_id` names an event and is in the body. A retry repeats the batch; different
+//! trusted. `sg_event_id` names an event and is in the body. A retry repeats the batch; different
 //! events never share an id, and that the next batch holds one again is a repetition of the element
 //! in split sources alone.
 

@@ -14,7 +14,7 @@
 //!
 //! **What it proves.** Whoever holds the app's client secret, the recipient included. The recipient
 //! is named by the app: all shops that installed it are signed for alike. Signed is the body alone;
-//! topic, shop, ids and times are in headers and are believed for what they are worth.
+//! topic, shop, ids and times are in headers and are trusted for what they are worth.
 //! `X-Shopify-Event-Id` is shared by all that one action caused, across topics;
 //! `X-Shopify-Webhook-Id` names one delivery, is repeated by its retries, and is the key. Bodies of
 //! different topics may be the same to the last byte (`orders/create` and `orders/paid`), so the

@@ -12,7 +12,7 @@
 //!
 //! **What it proves.** Whoever holds the app's signing secret, the recipient included. The
 //! recipient is named by the app. Signed are time and body; `X-Slack-Retry-Num` and other headers
-//! are not, and are not believed. `event_id` names an event, and is repeated by its retries, signed
+//! are not, and are not trusted. `event_id` names an event, and is repeated by its retries, signed
 //! at a new time. Commands and interactions have no id and are not repeated: what was signed alike
 //! is the same, whichever content type it bears, for that is not signed and says how it is read.
 

@@ -31,7 +31,7 @@
 //!
 //! **What it proves.** Amazon, for whoever pays: every account's topics are signed with one key, so
 //! only `topics` names the recipient: whose messages are for us. Signed are the message's own
-//! fields; MessageAttributes, UnsubscribeURL and all headers are not, are not believed, and make no
+//! fields; MessageAttributes, UnsubscribeURL and all headers are not, are not trusted, and make no
 //! other message of it. What is read and stands in the body twice is refused. SigningCertURL is not
 //! signed either, and must lead to Amazon. MessageId names a publication: a retry repeats it; two
 //! subscriptions of this URL to one topic share it, and are the same message here.

@@ -17,7 +17,7 @@
 //!
 //! **What it proves.** Whoever holds the secret (`v1`), the recipient included; with `v1a` the
 //! sender alone, and then its public key may be that of all its recipients, whom nothing names.
-//! Signed are id, time and body; the URL and other headers are not, and are not believed.
+//! Signed are id, time and body; the URL and other headers are not, and are not trusted.
 //! `webhook-id` names a message; a retry repeats it, signed at a new time. A sender with several
 //! endpoints may have them share one id: each has its secret.
 

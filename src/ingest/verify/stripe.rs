@@ -13,7 +13,7 @@
 //!   do.
 //!
 //! **What it proves.** Whoever holds the endpoint's secret, the recipient included. The recipient
-//! is named by it. Signed are time and body; headers and URL are not, and are not believed. `id`
+//! is named by it. Signed are time and body; headers and URL are not, and are not trusted. `id`
 //! names an event, which all endpoints of an account share, each with its secret. A retry repeats
 //! it, signed at a new time; `pending_webhooks` in it counts the endpoints that still wait, changes
 //! meanwhile, and is not part of the content.

@@ -7,7 +7,7 @@
 //!
 //! **What it proves.** As Standard Webhooks: whoever holds the endpoint's secret. It names the
 //! recipient. Signed are id, time and body; the URL and other headers are not, and are not
-//! believed. `svix-id` names a message; a retry and a manual resend repeat it, and endpoints that
+//! trusted. `svix-id` names a message; a retry and a manual resend repeat it, and endpoints that
 //! share it have secrets of their own.
 
 use crate::model::Source;

@@ -18,7 +18,7 @@
 //! **What it proves.** Travis CI, for whoever builds there: one key signs for all, so only
 //! `repositories` or `owners` name the recipient: whose builds are for us. Signed is the payload
 //! alone; `Travis-Repo-Slug` and all headers, other fields and the spelling of the form are not,
-//! and are not believed. Nothing is repeated by the sender. `id` is shared by all notifications of
+//! and are not trusted. Nothing is repeated by the sender. `id` is shared by all notifications of
 //! one build, so `state` is part of the key; a build that is started again comes to the same state
 //! with another body, and is an event of its own.
 

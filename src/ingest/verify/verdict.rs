@@ -69,7 +69,7 @@ pub struct Proven {
     /// The event's body, where it is only a part of what was posted.
     pub part: Option<BodyPart>,
     /// The part that the proof covers. Where it covers something, ids in headers that no
-    /// provider documents are not believed.
+    /// provider documents are not trusted.
     pub signed: Option<Signed>,
     /// `None` is 202 with the event's id.
     pub answer: Option<ProviderAnswer>,

@@ -92,7 +92,7 @@ impl Disk {
         self.refs(from).map(|(seq, record)| (seq, record.clone()))
     }
 
-    /// Segments may leave no gap, so the records stand one behind the other.
+    /// Segments may leave no gap, so the records follow one another.
     fn refs(&self, from: Seq) -> impl Iterator<Item = (Seq, &Record)> + '_ {
         let begin =
             self.segments.partition_point(|segment| segment.first <= from).saturating_sub(1);

@@ -80,8 +80,8 @@ fn every_scheme_says_what_it_proves() {
         ("what names the recipient", &["recipient"]),
         ("what is signed", &["signed"]),
         (
-            "what is not, and is therefore not believed",
-            &["believed", "not read", "no key", "not a key"],
+            "what is not, and is therefore not trusted",
+            &["trusted", "not read", "no key", "not a key"],
         ),
         ("what a repetition repeats", &["repeat", "repetition"]),
         (

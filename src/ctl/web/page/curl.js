@@ -1,4 +1,4 @@
-// A request as a command for a shell, with nothing in it that opens a door: of the headers only
+// A request as a command for a shell, with no credentials in it: of the headers only
 // those that are known to hold no secret, no signature, and of the URL only where it leads. What is
 // left out is named.
 
@@ -9,7 +9,7 @@ import { h } from "./dom.js";
 const PLAIN = new RegExp("^(accept|content-type|content-encoding|user-agent|webhook-id|" +
   "webhook-timestamp|hookbox-[a-z-]+|ce-(id|type|source|specversion|time)|" +
   "x-[a-z]+(-[a-z]+)*-(event|event-type|delivery|topic|webhook-id))$");
-/** Names of parameters of a query that may open a door; and what stands for one in the log. */
+/** Names of parameters of a query that may be credentials; and what stands for one in the log. */
 const OPENS = /auth|code|cred|hmac|key|pass|pwd|secret|session|sig|token/i;
 const REDACTED = "…";
 /** Bytes of a body that stand in the command itself. */
@@ -56,7 +56,7 @@ function reduced(url) {
   }
 }
 
-/** The parameters whose names do not say that they open a door, and the names of the others. */
+/** The parameters whose names do not say that they are credentials, and the names of the others. */
 function plainQuery(query) {
   const kept = new URLSearchParams();
   const left = [];

@@ -1,4 +1,4 @@
-//! What is signed one behind the other is cut in one place: an id takes nothing of its neighbours,
+//! What is signed as one text is cut in one place: an id takes nothing of its neighbours,
 //! and gives them nothing.
 
 use serde_json::json;

@@ -206,7 +206,7 @@ fn a_digest_in_twilios_url_covers_the_body_whatever_its_type() {
     assert_eq!(refused(send("text/plain", b"")).0, "mismatch");
 }
 
-/// Names and values are signed one behind the other.
+/// Names and values are signed as one text.
 #[test]
 fn twilios_forms_that_are_signed_alike_are_not_the_same_delivery() {
     let twilio = source("twilio", "s", json!({}));

@@ -373,5 +373,5 @@ fn what_settings_leave_open_is_reported() {
     assert!(advice(&github)[0].contains("x-id"));
     let mut apikey = source("apikey", "s", json!({}));
     apikey.id_header = Some("x-id".into());
-    assert!(advice(&apikey).is_empty(), "whoever holds the key is believed");
+    assert!(advice(&apikey).is_empty(), "whoever holds the key is trusted");
 }

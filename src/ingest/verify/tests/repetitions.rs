@@ -219,7 +219,7 @@ fn what_counts_attempts_makes_no_other_event() {
     assert_eq!(
         send(r#"{"ping":1}"#),
         Novelty::New,
-        "a ping has no id, and a header's is not believed"
+        "a ping has no id, and a header's is not trusted"
     );
     assert_eq!(send(r#"{"ping":2}"#), Novelty::New);
 }

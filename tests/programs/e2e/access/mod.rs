@@ -78,7 +78,7 @@ fn trusted_proxies_name_the_client_and_others_do_not() {
     assert_eq!(
         from(&[("X-Forwarded-For", "192.0.2.1, 6.6.6.6")]),
         403,
-        "what the client says itself is not believed"
+        "what the client says itself is not trusted"
     );
     assert_eq!(from(&[("X-Forwarded-For", "192.0.2.1, 10.1.1.1")]), 202, "a chain of proxies");
     assert_eq!(from(&[("Forwarded", "for=192.0.2.9;proto=https")]), 202);
@@ -156,7 +156,7 @@ fn a_proxy_header_names_the_client_where_it_is_asked_for() {
 
     home.write("hookbox.toml", "[ingress]\ntrusted_proxies = [\"10.0.0.1\"]\n");
     reload(&daemon);
-    assert_eq!(send(&proxy_v2([192, 0, 2, 5])), "", "a stranger's header is not believed");
+    assert_eq!(send(&proxy_v2([192, 0, 2, 5])), "", "a stranger's header is not trusted");
     let counted = daemon.json(&["status"]);
     assert_eq!(counted["refused"]["proxy-header"], 2);
 }
