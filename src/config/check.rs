@@ -75,6 +75,7 @@ impl Config {
                     format!("'{address}' needs to know its proxies: give ingress.trusted_proxies");
                 return Err(("listen", what));
             }
+
             if let Listen::Unix(path) = &listen {
                 short_enough(path).map_err(|what| ("listen", what))?;
                 if *path == self.socket() {
@@ -82,6 +83,7 @@ impl Config {
                     return Err(("listen", what));
                 }
             }
+
             let taken = before.iter().find(|(_, other)| is_same_place(other, &listen));
             if let Some((other, _)) = taken {
                 let what = match *other == address {

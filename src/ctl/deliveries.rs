@@ -119,6 +119,7 @@ pub(super) fn dlq(
             let RetryView { dry_run, matched, queued, .. } = done.view()?;
             out.finish().and(unless_all_left_out(dry_run, matched, queued))
         }
+
         DlqCommand::Discard(args) => {
             let body = selection(client, args)?;
             let asks = |many: String| format!("This discards {many} for good.");

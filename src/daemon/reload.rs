@@ -41,6 +41,7 @@ pub fn reload(
     if old.tls.cert.is_some() == new.tls.cert.is_some() {
         expected.tls = new.tls.clone();
     }
+
     if new != expected {
         let keys = differing_keys(&new, &expected);
         let first = keys.first().map_or("", String::as_str);
@@ -54,6 +55,7 @@ pub fn reload(
         );
         return Err(located(&origins, &what));
     }
+
     missing_lists(&fresh, ingest)?;
     missing_client_ca(&fresh, ingest)?;
 

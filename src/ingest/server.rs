@@ -41,6 +41,7 @@ impl Ingest {
                 accepted = gate.accept(listener.accept()) => accepted,
             };
             let Some(accepted) = accepted else { continue };
+
             match accepted {
                 Ok(incoming) => {
                     self.clone().admit(incoming, for_connections.clone(), alive.clone());

@@ -177,6 +177,7 @@ fn take_frames(
             let problem = LogProblem { segment: first, first: next, last: upto, what };
             Piece::Missing(problem.to_string())
         };
+
         let (piece, behind) = match segment.at_or_after(next) {
             Ok(Some(FrameLookup::Frame(frame))) if frame.head.first == next && frame.is_whole() => {
                 let behind = frame.head.last() + 1;

@@ -171,12 +171,14 @@ fn last(
     for entry in scan.log().backward(Seq::MAX) {
         scan.still_wanted()?;
         let Some((_, record)) = scan.entry(entry) else { continue };
+
         if let Record::EventAccepted { event, fan_out, .. } = &record
             && wanted.event(&event.source_name)
         {
             sent.events.insert(event.id.seq);
             lines.push(event_line(event, fan_out.len()));
         }
+
         if let Record::DuplicateSeen { event, at } = record
             && wanted.endpoint.is_none()
         {
@@ -186,6 +188,7 @@ fn last(
                 lines.push(duplicate_line(EventId::in_log(salt, event), source, at));
             }
         }
+
         for attempt in record.attempts() {
             let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
             if lines.len() < count && wanted.attempt(&endpoint) {
@@ -193,6 +196,7 @@ fn last(
                 lines.push(attempt_line(&attempt, endpoint));
             }
         }
+
         if lines.len() == count {
             break;
         }

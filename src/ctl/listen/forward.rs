@@ -92,6 +92,7 @@ impl Forwarder {
                 "--forward {given}: {why}; write it as http://localhost:3000/hook"
             ))
         };
+
         let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
         let is_https = match uri.scheme_str() {
             Some("http") => false,
@@ -101,12 +102,14 @@ impl Forwarder {
                 return Err(wrong(why));
             }
         };
+
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             // It would be shown with each event, and is not sent.
             let what = "--forward: a URL with a user or a password is not accepted; write it as \
                         http://localhost:3000/hook";
             return Err(CtlError::Usage(what.to_owned()));
         }
+
         let host = uri.host().ok_or_else(|| wrong("names no host"))?;
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         let address = format!("{host}:{port}");

@@ -91,12 +91,14 @@ pub(super) fn export(client: &AdminClient, args: &ExportArgs) -> Result<(), CtlE
         let what = format!("--from {from} is behind --to {to}: no record lies between them");
         return Err(CtlError::Usage(what));
     }
+
     let folder = args.data.folder.as_deref();
     let event = match folder {
         Some(_) => args.event.clone(),
         None => whole_event(client, args.event.as_ref())?,
     };
     let event = event.map(|id| id.parse()).transpose();
+
     let filter = ExportFilter {
         from: args.from,
         to: args.to,

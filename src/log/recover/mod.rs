@@ -101,6 +101,7 @@ fn open_once(
     // Complete what the last process left half done, and find out what there is.
     let present = recovery.take_inventory()?;
     failpoint::reached("open.tidied");
+
     let (mut watermark, mark) = Watermark::open(&options.dir, options.skip_sync)?;
     let mark = mark.filter(|mark| is_possible(mark.seq));
     let mut newest = recovery.open_newest(present, mark, ahead)?;
@@ -114,6 +115,7 @@ fn open_once(
     let base = recovery.find_base(newest.as_mut())?;
     // Before a segment of this format is begun: earlier versions are to stay away from it.
     format.write(&options.dir)?;
+
     let active = recovery.choose_active(newest, base.as_ref(), mark, options)?;
 
     // From here on the folder states what was decided.
@@ -133,6 +135,7 @@ fn open_once(
     let fold_from = base.as_ref().map_or(reader.first(), |base| base.fold_from);
     let checkpoint = base.map(|base| base.checkpoint).filter(|bytes| !bytes.is_empty());
     segments.checkpoint_complete(fold_from, checkpoint.as_ref().map_or(0, |c| c.len() as u64));
+
     let log = Log {
         active: Some(SegmentGuard::of_active(&slot, active.segment)),
         next: active.next,
@@ -150,6 +153,7 @@ fn open_once(
         slot,
         segments,
     };
+
     reader.measure_disk_space();
     // With another active segment, records are missing behind what was folded.
     if folded == Some(log.slot.first)

@@ -31,6 +31,7 @@ pub fn storage(found: &mut Findings, stream: &StreamConfig, sync: &KnownSync) {
     let lost = |what: &str| {
         format!("a power cut of {all_of} can lose {what} acknowledged; set sync_interval: always")
     };
+
     match sync {
         Some(Ok(SyncPolicy::Always)) => {
             found.add(Weight::Note, "each message is synced to disk before it is acknowledged");
@@ -49,6 +50,7 @@ pub fn storage(found: &mut Findings, stream: &StreamConfig, sync: &KnownSync) {
             found.add(Weight::Weak, text);
         }
     }
+
     match replicas {
         1 => found.add(Weight::Note, "one replica: the stream is lost with the disk of its server"),
         n => {

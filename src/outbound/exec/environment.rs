@@ -41,6 +41,7 @@ pub fn environment(attempt: &Attempt<'_>) -> Vec<Header> {
         ("TRACEPARENT", field(TRACEPARENT)),
         ("TRACESTATE", field(TRACESTATE)),
     ];
+
     // A text from outside may hold a NUL, which no environment can.
     let without_nul = |value: &[u8]| value.iter().copied().filter(|b| *b != 0).collect::<Vec<u8>>();
     // A trace that is empty would be one that cannot be read.

@@ -133,6 +133,7 @@ impl ServerCertVerifier for CertificateCheck {
             true => Ok(ServerCertVerified::assertion()),
             false => Err(CertificateError::UnknownIssuer.into()),
         };
+
         for by in of_itself.into_iter().chain(&self.by_authorities) {
             checked =
                 by.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
@@ -140,6 +141,7 @@ impl ServerCertVerifier for CertificateCheck {
                 break;
             }
         }
+
         match checked {
             Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
                 let shown = pin(end_entity).map(|pin| format!("sha256/{pin}")).unwrap_or_default();

@@ -82,11 +82,12 @@ impl BatchOutcome {
         prospects: Prospects,
     ) -> Self {
         let living = batch.members.iter().filter(|member| !member.ended).count();
-        // Of several it is not known which one is to blame: only one that is alone is judged as
-        // the head of its lane.
+        // Of several it is not known which one is to blame: only one that is alone counts as the
+        // head of its lane.
         let mut members = batch.members.iter().filter(|member| !member.ended);
         let keeps_back = members.any(|member| member.lane.is_some());
         let is_head = living == 1 && keeps_back;
+
         let halves = || Self {
             batch: BatchConsequence::Split {
                 first: u32::try_from(living.div_ceil(2)).unwrap_or(u32::MAX),
@@ -121,12 +122,14 @@ impl BatchOutcome {
             {
                 dead(format!("the receiver refuses it alone: {}", error_summary(report)))
             }
+
             // So that its head is alone, about which `--head-of-line` decides.
             Outcome::Retryable { .. }
                 if living > 1 && keeps_back && retry.head_is_due(together.attempts) =>
             {
                 halves()
             }
+
             Outcome::Retryable { .. } => match retry.verdict(together, is_head) {
                 // One of them may be what the receiver breaks on, and must not end the others.
                 FailureVerdict::RetryIn { .. }

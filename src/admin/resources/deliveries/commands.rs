@@ -52,6 +52,7 @@ pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
                     Err(why) => return Err(why),
                 }
             }
+
             if dry_run {
                 let of = |revive: &Revive| revive.delivery;
                 let counted = (&mut totals, ids.len() == 1);
@@ -59,6 +60,8 @@ pub async fn retry(admin: &Arc<Admin>, request: ApiRequest) -> Result<ApiRespons
                 break;
             }
             in_slices(scan, revives, &mut totals, |deliveries| RetryDeliveries { deliveries })?;
+
+            // Those that retention relocated between reading and asking are read once more.
             if totals.moved.is_empty() {
                 break;
             }

@@ -85,6 +85,7 @@ async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
             matched: 0,
             totals: CommandTotals::default(),
         };
+
         match named {
             Some(ids) => sweep.named(&ids)?,
             None => each_oldest_first(scan, wanted(scan, &filter)?, &mut |dead| {
@@ -94,8 +95,11 @@ async fn sweep<R: QueueRequest<Answer = DeliveriesChanged> + Clone>(
                 Ok(())
             })?,
         }
+
         sweep.flush()?;
         sweep.look_again()?;
+
+        // Perhaps the filter names what does not exist.
         if sweep.matched == 0 {
             check_filter(&scan.admin, &filter)?;
             check_type(scan, filter.events.kind.as_deref())?;
