@@ -37,7 +37,7 @@ pub(super) struct AttemptWeight {
     pub failing_ms: u64,
 }
 
-/// By what the failure of one attempt is judged, with what was drawn for it.
+/// What decides on the failure of one attempt, with what was drawn for it.
 pub(super) struct AttemptRetry {
     policy: RetryPolicy,
     head_of_line: HeadOfLine,
@@ -228,22 +228,22 @@ mod tests {
         settings.retry.max_attempts = Some(2);
         settings.head_of_line = HeadOfLine::Park { after: 1 };
         let failed = report(START, Outcome::Retryable { after_ms: None });
-        let judged = |uncounted| {
+        let decided = |uncounted| {
             let weight = AttemptWeight { uncounted, failing_ms: u64::MAX };
             let retry = AttemptRetry::new(&settings, &failed, weight, 0.5);
             let old = RetryProgress { attempts: 9, age_ms: 1 << 50 };
             (retry.holds, retry.verdict(old, true), retry.verdict(old, false))
         };
 
-        let (holds, head, other) = judged(false);
+        let (holds, head, other) = decided(false);
         assert!(holds && matches!(head, FailureVerdict::Park { .. }), "{head:?}");
         assert!(matches!(other, FailureVerdict::GiveUp { .. }), "{other:?}");
-        let (holds, head, other) = judged(true);
+        let (holds, head, other) = decided(true);
         assert!(!holds && head == other && matches!(head, FailureVerdict::RetryIn { .. }));
     }
 
     /// A receiver that fails whatever it is sent: a batch that keeps its lane back is split until
-    /// its head is alone, which is then judged.
+    /// its head is alone, which is then decided on.
     #[test]
     fn the_head_of_a_lane_is_found_in_a_batch_of_several() {
         let of = |head_of_line| {
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_of_a_lane_is_judged_alike_in_a_batch() {
+    fn the_head_of_a_lane_is_treated_alike_in_a_batch() {
         for batch in [None, Some(BATCH)] {
             let of = |head_of_line| head_of(Order::Strict, head_of_line, batch);
             assert_eq!(of(HeadOfLine::Block), (0, 2, 0), "it waits, {batch:?}");
