@@ -74,14 +74,14 @@
 //!          -> Handle::accept: which endpoints select it (scheduler::matching, in counted steps)
 //!          | queue: duplicate? fan-out -> log: commit | -> reply: 202 and the id
 //!
-//! out      queue::run: due, not held, inside its window, rate and order -> commit
+//! out      queue::attempts::run: due, not held, inside its window, rate and order -> commit
 //!          -> daemon::deliver
 //!          -> outbound: target -> guard -> sign -> send (one deadline) -> classify
-//!          -> Handle::report | queue::finish: delivered, retry at, dead, held -> commit |
+//!          -> Handle::report | queue::attempts::finish: delivered, retry at, dead, held -> commit |
 //!          -> due again
 //!
 //! replay   ctl -> admin: replays -> the scheduler's handle
-//!          | queue::replay: slices of the log, new deliveries -> commit | -> joins the walk out
+//!          | queue::operating::replay: slices of the log, new deliveries -> commit | -> joins the walk out
 //! ```
 //!
 //! Between the bars it is the scheduler's thread.
@@ -91,8 +91,8 @@
 //! 1. [`model`], then the [`record::Record`] enum: everything that can happen is there, in past
 //!    tense.
 //! 2. `queue/request.rs`: the protocol of the queue, [`queue::QueueRequest`] to
-//!    [`queue::Decision`]; then `queue/accept.rs` and `queue/finish.rs`, and `State::apply` in
-//!    `queue/fold.rs`.
+//!    [`queue::Decision`]; then `queue/accept.rs` and `queue/attempts/finish.rs`, and
+//!    `State::apply` in `queue/folding/fold.rs`.
 //! 3. `scheduler/core.rs`: one step. It is short, and the heart of it all.
 //! 4. The module that you came for.
 //!

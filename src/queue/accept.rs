@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::decision::Refusal;
-use super::dedupe::{DedupeVerdict, KeyTime};
 use super::input::Accepted;
 use super::new_event::{FanOut, Matched, NewEvent};
+use super::remembered::dedupe::{DedupeVerdict, KeyTime};
 use super::request::{Growth, QueueRequest};
 use super::{Draft, Queue};
 use crate::model::share::{Share, ShareHolder};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::kept::KeptRead;
-use super::order::Keys;
+use super::stream::kept::KeptRead;
+use super::stream::order::Keys;
 use crate::model::{
     BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, HoldReason, Seq,
 };

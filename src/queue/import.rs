@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::accept::Acceptance;
-use super::dedupe::DedupeVerdict;
 use super::input::{ImportedDead, ImportedEvent};
+use super::remembered::dedupe::DedupeVerdict;
 use super::{Draft, Queue};
 use crate::model::{DeliveryId, Event, Fingerprints, Now, Seq};
 use crate::record::{DeadLetter, Record};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::kept::KeptRead;
-use super::order::Keys;
-use super::stream_entry::StreamEntry;
+use super::stream::kept::KeptRead;
+use super::stream::order::Keys;
+use super::stream::stream_entry::StreamEntry;
 use crate::model::{AttemptReport, BatchId, DeliveryId, EndpointId, Event, EventId, Seq, WallMs};
 
 /// Something that happened, or that was read as the queue had ordered it. Nobody waits for an

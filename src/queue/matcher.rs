@@ -25,7 +25,7 @@ pub use super::filter::{FilterInput, Steps};
 pub use super::new_event::FanOut;
 use super::new_event::{Matched, NewEvent};
 use super::notices::OWN_SOURCE;
-use super::order::key_at;
+use super::stream::order::key_at;
 pub use super::subscription::Subscription;
 use crate::model::{Endpoint, EndpointId, Event, limits};
 

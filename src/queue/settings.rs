@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::decision::Refusal;
-use super::state::State;
+use super::folding::state::State;
 use crate::model::size::format_bytes;
 use crate::model::{EndpointId, SourceId, limits};
 

@@ -1,7 +1,7 @@
 //! Which events one endpoint subscribes to: sources, types, and a filter.
 
 use super::filter::{Filter, FilterInput};
-use super::order::Keys;
+use super::stream::order::Keys;
 use crate::model::Endpoint;
 use crate::model::glob::CompiledGlob;
 

@@ -1,6 +1,6 @@
 //! Settling the loss of records: the log is compared with what the state waits for, and what cannot
 //! be found any more is ended, so that nothing waits for ever and the counts are those of the
-//! lists. See `queue::losses` for what becomes of it.
+//! lists. See `queue::retention::losses` for what becomes of it.
 //!
 //! It is done before the daemon serves when records are found missing while the log is opened, and
 //! in small steps between the reader's orders when damage shows later. Reading the streams from the

@@ -87,7 +87,7 @@ pub fn wall_now_ms() -> u64 {
 /// Asserts that attempts begun at these times keep a rate: in no span of time are there many more
 /// of them than it allows. `at_once` of them are left to chance: each has its turn at the right
 /// time, and those whose threads the system puts off meanwhile begin together. Exactly it is judged
-/// in `queue::bucket`.
+/// in `queue::endpoint::bucket`.
 #[track_caller]
 pub fn keeps_rate(times: &[u64], per_second: f64, at_once: f64) {
     for (at, from) in times.iter().enumerate() {

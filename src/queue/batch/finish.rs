@@ -2,7 +2,7 @@
 
 use super::outcome::{BatchOutcome, MemberOutcome, Prospects};
 use crate::model::{AttemptReport, BatchId, DeliveryId, EndpointId, EventId, Now, Outcome, Seq};
-use crate::queue::attempt_retry::{AttemptRetry, AttemptWeight, RetryProgress};
+use crate::queue::attempts::attempt_retry::{AttemptRetry, AttemptWeight, RetryProgress};
 use crate::queue::endpoint::{BatchInFlight, MemberInFlight};
 use crate::queue::{Draft, Queue};
 use crate::record::{BatchFinished, Consequence, DeadLetter, MemberFinished, NONE_TAKEN, Record};

@@ -13,7 +13,7 @@
 //! Files, in the order of a batch's life: `gather` (deliveries become a batch), `send` (it is sent,
 //! and sent again), `finish` (an attempt has ended), with `outcome` (what follows for the batch and
 //! its members) and `size` (when it is full), which are pure. When they are attempted again says
-//! `queue::attempt_retry`, as for single deliveries.
+//! `attempts::attempt_retry`, as for single deliveries.
 
 mod finish;
 mod gather;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{AttemptFault, AttemptReport, EventId, HoldReason, Now, Outcome};
-use crate::queue::attempt_retry::{AttemptRetry, FailureVerdict, RetryProgress};
+use crate::queue::attempts::attempt_retry::{AttemptRetry, FailureVerdict, RetryProgress};
 use crate::queue::endpoint::{BatchInFlight, MemberInFlight};
 use crate::queue::reports::{DROPPED, error_summary, refusal_reason};
 use crate::record::{BatchConsequence, Consequence, NONE_TAKEN, OTHERS_TAKEN};

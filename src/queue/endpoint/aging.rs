@@ -1,9 +1,9 @@
-//! Which of an endpoint's deliveries are too old. See `queue::aging`, which ends them.
+//! Which of an endpoint's deliveries are too old. See `waiting::aging`, which ends them.
 
 use super::endpoint_queue::EndpointQueue;
 use crate::model::{Now, Seq, limits};
 use crate::queue::input::StreamRead;
-use crate::queue::stream_entry::StreamEntry;
+use crate::queue::stream::stream_entry::StreamEntry;
 
 /// What was found in a slice of the stream that was read for ages.
 #[derive(Debug)]

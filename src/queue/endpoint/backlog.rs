@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::bucket::TokenBucket;
 use crate::model::{CatchUpMode, Seq, limits};
-use crate::queue::bucket::TokenBucket;
 
 /// How far the backlog has been worked off.
 #[derive(Debug, Default)]

@@ -1,10 +1,10 @@
 //! One endpoint works off its backlog. See `catchup`.
 
 use super::backlog::CatchingUp;
+use super::bucket::TokenBucket;
 use super::delivery::TimerKey;
 use super::endpoint_queue::EndpointQueue;
 use crate::model::{CatchUpMode, Now, Seq};
-use crate::queue::bucket::TokenBucket;
 
 impl EndpointQueue {
     /// How it works off its backlog, if it does.

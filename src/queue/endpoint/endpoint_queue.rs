@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::ages::Ages;
 use super::backlog::CatchingUp;
+use super::breaker::Breaker;
+use super::bucket::TokenBucket;
 use super::delivery::{ActiveDelivery, BatchInFlight};
 use super::prefetch::Prefetch;
 use super::timers::Timers;
 use crate::model::{BatchId, Seq};
-use crate::queue::breaker::Breaker;
-use crate::queue::bucket::TokenBucket;
-use crate::queue::endpoint_state::EndpointState;
-use crate::queue::lanes::Lanes;
 use crate::queue::link::Locality;
+use crate::queue::remembered::endpoint_state::EndpointState;
+use crate::queue::stream::lanes::Lanes;
 
 /// One endpoint: what is remembered of it, and what it does right now.
 ///

@@ -1,9 +1,9 @@
 //! What attempts say of an endpoint: its window, its breaker, pauses, and whether the link to it is
 //! down.
 
+use super::breaker::{Breaker, BreakerChange};
 use super::endpoint_queue::EndpointQueue;
 use crate::model::{Now, limits};
-use crate::queue::breaker::{Breaker, BreakerChange};
 use crate::queue::link::Locality;
 use crate::record::{Restraint, Wait};
 

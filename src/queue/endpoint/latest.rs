@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use super::backlog::CatchingUp;
 use super::endpoint_queue::EndpointQueue;
 use crate::model::Seq;
-use crate::queue::stream_entry::StreamEntry;
+use crate::queue::stream::stream_entry::StreamEntry;
 
 impl EndpointQueue {
     /// Whether one of this key that came later is at hand, or was seen while catching up.
@@ -74,7 +74,7 @@ mod tests {
 
     use crate::model::{CatchUp, CatchUpMode, Endpoint};
     use crate::queue::endpoint::EndpointQueue;
-    use crate::queue::state::{EndpointState, Retrying};
+    use crate::queue::folding::state::{EndpointState, Retrying};
 
     #[test]
     fn the_newest_lane_comes_first_and_within_it_the_oldest() {

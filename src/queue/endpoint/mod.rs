@@ -1,8 +1,9 @@
 //! One endpoint in the queue, as one value: [`EndpointQueue`].
 //!
 //! It has two halves. What is *remembered* of the endpoint, an
-//! [`EndpointState`](super::endpoint_state::EndpointState), is a fold of records: it stands in
-//! checkpoints, everybody may read it (the value derefs to it), and only `State::apply` changes it.
+//! [`EndpointState`](super::remembered::endpoint_state::EndpointState), is a fold of records: it
+//! stands in checkpoints, everybody may read it (the value derefs to it), and only `State::apply`
+//! changes it.
 //! What the endpoint does *right now*, its runtime, is volatile: after a restart it is made anew
 //! from what is remembered, and attempts that were under way are simply due again.
 //!
@@ -22,6 +23,8 @@ mod ages;
 mod aging;
 mod backlog;
 mod batching;
+pub(super) mod breaker;
+pub(super) mod bucket;
 mod catching_up;
 mod delivery;
 mod endpoint_queue;

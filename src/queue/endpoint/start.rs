@@ -1,12 +1,12 @@
 //! An endpoint begins to work, or stops.
 
+use super::breaker::Breaker;
+use super::bucket::TokenBucket;
 use super::delivery::{SlotKind, TimerKey};
 use super::endpoint_queue::{EndpointQueue, Runtime};
 use super::prefetch::Prefetch;
 use super::prefetch_memory::PrefetchMemory;
 use crate::model::{Now, Seq};
-use crate::queue::breaker::Breaker;
-use crate::queue::bucket::TokenBucket;
 use crate::queue::link;
 use crate::record::Restraint;
 

@@ -19,11 +19,11 @@ use super::delivery::{ActiveDelivery, SlotKind, TimerKey};
 use super::endpoint_queue::EndpointQueue;
 use super::prefetch::Prefetch;
 use crate::model::{Seq, limits};
-use crate::queue::age::RUN_START;
 use crate::queue::input::StreamRead;
-use crate::queue::kept::KeptRead;
-use crate::queue::relocation::SegmentRange;
-use crate::queue::stream_entry::StreamEntry;
+use crate::queue::remembered::age::RUN_START;
+use crate::queue::stream::kept::KeptRead;
+use crate::queue::stream::relocation::SegmentRange;
+use crate::queue::stream::stream_entry::StreamEntry;
 
 impl EndpointQueue {
     /// What was read ahead.
@@ -325,7 +325,7 @@ mod tests {
     use super::{EndpointQueue, RUN_START};
     use crate::model::{DeliveryId, Endpoint};
     use crate::queue::StreamEntry;
-    use crate::queue::endpoint_state::EndpointState;
+    use crate::queue::remembered::endpoint_state::EndpointState;
     use crate::record::WaitingDelivery;
 
     #[test]

@@ -3,7 +3,7 @@
 use super::delivery::TimerKey;
 use super::endpoint_queue::EndpointQueue;
 use crate::model::{BatchId, Order, Seq};
-use crate::queue::lanes::{Lanes, STRICT};
+use crate::queue::stream::lanes::{Lanes, STRICT};
 
 impl EndpointQueue {
     /// The lanes that keep an order.

@@ -14,10 +14,10 @@ use super::counts::is_waiting;
 use crate::model::{DeliveryState, EndpointId, Now, Seq, limits};
 use crate::queue::Queue;
 use crate::queue::endpoint::EndpointQueue;
-use crate::queue::relocation::SegmentRange;
+use crate::queue::folding::state::State;
 use crate::queue::request::Query;
-use crate::queue::retire::within;
-use crate::queue::state::State;
+use crate::queue::retention::retire::within;
+use crate::queue::stream::relocation::SegmentRange;
 
 /// Which of the records before this one can be of a delivery in this state, of all endpoints or of
 /// those of one name. `None`: that is not known.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::model::{DeliveryState, EndpointId, Now, Seq};
 use crate::queue::Queue;
 use crate::queue::endpoint::EndpointQueue;
+use crate::queue::folding::state::State;
 use crate::queue::request::Query;
-use crate::queue::state::State;
 
 /// How many deliveries are in this state, of all endpoints or of those of these numbers; `None`
 /// where the state does not know it.
