@@ -396,3 +396,46 @@ mod parameters {
         Ok(set.map(|set| set.into_iter().collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::SourceSpec;
+    use crate::api::Spec;
+    use crate::model::Source;
+
+    /// One that `SourceSpec::apply` forgets would be dropped silently.
+    #[test]
+    fn every_setting_of_a_source_survives() {
+        let given = json!({
+            "verify": "hmac", "public_key": "whpk_x", "set": {"header": "x-sign"},
+            "public_url": "https://hooks.example.com/in/a", "allow": ["192.0.2.0/24", "@github"],
+            "rate": "10/m", "max_body": "2MiB", "dedupe_window": "1h", "type_header": "x-type",
+            "type_field": "/type", "id_header": "x-id", "id_field": "/id", "split": true,
+            "answer": 201, "answer_body": "ok", "answer_type": "text/plain", "keep_refused": 3,
+        });
+        // A body from a form cannot be split.
+        let of_form = json!({"verify": "none", "body_from": "form:payload"});
+
+        for given in [&given, &of_form] {
+            let spec: SourceSpec = serde_json::from_value(given.clone()).expect("settings");
+            let mut source = Source::new("a", "none");
+            spec.apply(&mut source, |_| 1 << 20).expect("well-formed");
+            let shown = serde_json::to_value(SourceSpec::of(&source)).expect("JSON");
+            for (key, value) in given.as_object().expect("an object") {
+                assert_eq!(shown[key], *value, "{key}");
+            }
+        }
+
+        // Secrets, the token and the end are applied by whoever may make them.
+        let mut tested: Map<String, Value> = given.as_object().cloned().expect("an object");
+        tested.extend(of_form.as_object().cloned().expect("an object"));
+        let mut tested: Vec<&str> = tested.keys().map(String::as_str).collect();
+        tested.extend(["secret", "generate_secret", "token", "ttl"]);
+        tested.sort_unstable();
+        let mut keys = SourceSpec::KEYS.to_vec();
+        keys.sort_unstable();
+        assert_eq!(tested, keys, "each setting is given by this test");
+    }
+}
