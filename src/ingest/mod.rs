@@ -14,7 +14,7 @@
 //! target; streams of one HTTP/2 connection.
 //!
 //! Invariants: nothing is answered with success before it is durable; a refusal never says which
-//! part of a proof was wrong; only trusted proxies are trusted when they name another client;
+//! part of a proof was wrong; only trusted proxies may name another client;
 //! credentials (`authorization`, cookies, tokens) are not remembered.
 //!
 //! Files, in the order in which a connection and its requests meet them:
