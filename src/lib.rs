@@ -77,11 +77,12 @@
 //! out      queue::attempts::run: due, not held, inside its window, rate and order -> commit
 //!          -> daemon::deliver
 //!          -> outbound: target -> guard -> sign -> send (one deadline) -> classify
-//!          -> Handle::report | queue::attempts::finish: delivered, retry at, dead, held -> commit |
-//!          -> due again
+//!          -> Handle::report | queue::attempts::finish: delivered, retry at, dead, held -> commit
+//!          | -> due again
 //!
 //! replay   ctl -> admin: replays -> the scheduler's handle
-//!          | queue::operating::replay: slices of the log, new deliveries -> commit | -> joins the walk out
+//!          | queue::operating::replay: slices of the log, new deliveries -> commit
+//!          | -> joins the walk out
 //! ```
 //!
 //! Between the bars it is the scheduler's thread.

@@ -136,8 +136,8 @@ pub(super) async fn run<I, H>(
     loop {
         let wake = tokio::select! {
             biased;
-            // First, so that a connection that is always ready cannot keep its quiet time from being
-            // measured.
+            // First, so that a connection that is always ready cannot keep its quiet time from
+            // being measured.
             () = tick.as_mut() => if quiet.tick(pulse) >= TICKS { Wake::Quiet } else { Wake::Tick },
             result = connection.as_mut() => return context.ended(result),
             () = pulse.ended(), if !ending => Wake::End,

@@ -269,6 +269,7 @@ impl Queue {
             held,
             "the bytes of prefetched events, as counted and as the endpoints hold them"
         );
+
         assert_eq!(
             *self.state.totals(),
             self.state.totals_by_looking(),
