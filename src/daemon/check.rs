@@ -81,16 +81,22 @@ pub fn socket_can_be_made(config: &Config) -> Result<(), Exit> {
         .map_err(|error| Exit::new(Exit::CANNOT_CREATE, error.to_string()))
 }
 
+/// The data folder of a daemon that starts: it is there, or can be made.
+pub fn data_can_be_made(config: &Config) -> Result<(), Exit> {
+    check_data(&config.data).map_err(|what| Exit::new(Exit::CANNOT_CREATE, what))
+}
+
 /// The data folder is made at the start, and all above it: files may not stand in its way.
 fn check_data(data: &Path) -> Result<(), String> {
     let there = data.ancestors().find(|path| path.symlink_metadata().is_ok());
-    match there {
-        Some(path) if !path.as_os_str().is_empty() && !path.is_dir() => Err(format!(
-            "data: {} is not a folder: choose another one for the data",
-            path.display()
-        )),
-        _ => Ok(()),
-    }
+    let in_the_way = there.filter(|path| !path.as_os_str().is_empty() && !path.is_dir());
+    let Some(path) = in_the_way else { return Ok(()) };
+
+    let what = match path.read_link() {
+        Ok(target) => format!("is a link to {}, which is not a folder", target.display()),
+        Err(_) => "is not a folder".to_owned(),
+    };
+    Err(format!("data: {} {what}: choose another one for the data", path.display()))
 }
 
 /// A data folder that whoever checks could not write to: the daemon's own user may be another one.

@@ -36,6 +36,7 @@ impl Sockets {
     }
 
     fn bind_all(config: &Config) -> Result<Self, Exit> {
+        check::data_can_be_made(config)?;
         let PassedSockets { listeners: passed, admin } = socket_activation::take(config)?;
         let idle_ms = idle_exit(config, &passed);
         let listeners = listeners(config, passed)?;

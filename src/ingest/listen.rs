@@ -54,6 +54,9 @@ pub enum ListenError {
     #[error("cannot listen on 'unix:{}': another process answers there; stop it or choose another \
              path", path.display())]
     InUse { path: PathBuf },
+    #[error("cannot listen on 'unix:{}': the folder {} is missing: make it, or choose another path",
+            path.display(), folder.display())]
+    NoFolder { path: PathBuf, folder: PathBuf },
     #[error("cannot listen on the socket that was passed in: {0}")]
     Passed(io::Error),
 }
@@ -160,7 +163,13 @@ impl Listener {
 fn bind_unix(path: &Path) -> Result<Listener, ListenError> {
     let failed = |error| ListenError::Bind { address: format!("unix:{}", path.display()), error };
     remove_stale(path)?;
-    let listener = UnixListener::bind(path).map_err(failed)?;
+    let listener =
+        UnixListener::bind(path).map_err(|error| match (error.kind(), path.parent()) {
+            (io::ErrorKind::NotFound, Some(folder)) => {
+                ListenError::NoFolder { path: path.to_owned(), folder: folder.to_owned() }
+            }
+            _ => failed(error),
+        })?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
 
     let file = SocketFile::of(path).map_err(failed)?;
@@ -234,6 +243,16 @@ mod tests {
         let first = Listener::bind("127.0.0.1:0").expect("a free port");
         let error = Listener::bind(&first.address()).expect_err("in use").to_string();
         assert!(error.contains(&first.address()) && error.contains("--listen"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_missing_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let missing = folder.path().join("none");
+        let address = format!("unix:{}", missing.join("in.sock").display());
+        let error = Listener::bind(&address).expect_err("no folder").to_string();
+        let words = format!("the folder {} is missing", missing.display());
+        assert!(error.contains(&words) && error.contains(&address), "{error}");
     }
 
     #[tokio::test]

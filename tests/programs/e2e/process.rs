@@ -245,9 +245,15 @@ fn check_tells_good_from_bad_and_where() {
         .expect(78);
 
     let file = home.write("file", "");
-    for data in [file.clone(), format!("{file}/below")] {
-        let done = home.run_daemon(&["--check", "--data", &data]).expect(73);
-        assert!(done.stderr.contains("is not a folder"), "{}", done.stderr);
+    let link = home.path().join("link");
+    std::os::unix::fs::symlink("nowhere", &link).expect("a link");
+    let link = link.display().to_string();
+    for data in [file.clone(), format!("{file}/below"), link.clone()] {
+        for how in [&["--check"][..], &["--listen", "127.0.0.1:0"]] {
+            let done = home.run_daemon(&[how, &["--data", &data]].concat()).expect(73);
+            assert!(done.stderr.contains("is not a folder"), "{}", done.stderr);
+            assert_eq!(done.stderr.contains("a link to nowhere"), data == link);
+        }
     }
     let deep = home.path().join("x".repeat(100)).display().to_string();
     for check in [&["--check"][..], &["--listen", "127.0.0.1:0"]] {
