@@ -104,7 +104,7 @@ fn run(args: &Args) -> Result<(), Exit> {
     let opening = service_manager::more_time("opening the log");
     let opened = start::open(&config, &clock, args.unsafe_skip_sync)?;
     drop(opening);
-    let mark = RunMark::set(&config.data);
+    let mark = RunMark::set(&config.data, opened.problems.is_empty());
     let served = serve::run(args, config, &levels, clock, (opened, sockets), (runtime, signals));
     mark.clear();
     served

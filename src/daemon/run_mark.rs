@@ -12,14 +12,17 @@ pub struct RunMark(PathBuf);
 
 impl RunMark {
     /// Says so when the last run did not end by itself, and marks this one. Called once the data
-    /// folder is ours alone.
-    pub fn set(data: &Path) -> Self {
+    /// folder is ours alone, and it is known whether the log is whole.
+    pub fn set(data: &Path, is_whole: bool) -> Self {
         let path = data.join(NAME);
         if fs::symlink_metadata(&path).is_ok() {
+            let log = match is_whole {
+                true => "nothing that was acknowledged is lost",
+                false => "the log is damaged, see the lines before this one",
+            };
             tracing::warn!(
-                "the last run was not stopped cleanly: it was killed, or the power failed; \
-                 nothing that was acknowledged is lost, and attempts that were in flight are made \
-                 again"
+                "the last run was not stopped cleanly: it was killed, or the power failed; {log}; \
+                 attempts that were in flight are made again"
             );
         }
         // Without the file nothing else is lost than this line at the next start.
