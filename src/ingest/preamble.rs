@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::{CertificateError, Error as TlsError, ServerConfig};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -35,7 +35,7 @@ enum PreambleError {
     /// The client that the PROXY header names has as many connections as it may.
     #[error("{0}")]
     TooMany(TooManyConnections),
-    #[error("the TLS handshake failed: {0}")]
+    #[error("the TLS handshake failed: {}", in_words(.0))]
     Handshake(io::Error),
     #[error("this listener speaks TLS, and there is no certificate")]
     NoCertificate,
@@ -201,4 +201,52 @@ async fn handshake(
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => PreambleError::Gone,
         _ => PreambleError::Handshake(error),
     })
+}
+
+/// What a client has to do about its certificate, where that can be said.
+fn in_words(error: &io::Error) -> String {
+    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    let Some(TlsError::InvalidCertificate(why)) = of_tls else { return error.to_string() };
+    match why {
+        CertificateError::UnknownIssuer => {
+            "no authority in tls.client_ca has issued the client's certificate".to_owned()
+        }
+        // It has no name of its own there.
+        CertificateError::Other(other)
+            if format!("{other:?}").contains("UnsupportedCertVersion") =>
+        {
+            "the client's certificate is of an old version of X.509: it has to be of version 3, \
+             which `openssl x509 -req` makes with -extfile"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustls::{CertificateError, Error as TlsError, OtherError};
+
+    use super::in_words;
+
+    /// As the library that reads certificates calls it.
+    #[derive(Debug, thiserror::Error)]
+    #[error("old")]
+    struct UnsupportedCertVersion;
+
+    #[test]
+    fn a_certificate_that_is_refused_is_explained() {
+        let old = CertificateError::Other(OtherError(std::sync::Arc::new(UnsupportedCertVersion)));
+        for (error, words) in [
+            (TlsError::InvalidCertificate(old), "version 3"),
+            (CertificateError::UnknownIssuer.into(), "tls.client_ca"),
+            (CertificateError::Expired.into(), "expired"),
+            (TlsError::General("so it is".to_owned()), "so it is"),
+        ] {
+            let said = in_words(&io::Error::new(io::ErrorKind::InvalidData, error)).to_lowercase();
+            assert!(said.contains(words), "{said}");
+        }
+    }
 }
