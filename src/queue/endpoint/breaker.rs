@@ -13,8 +13,8 @@ use crate::record::{OpenBreaker, Restraint, Wait};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breaker {
     pub failures_in_row: u32,
-    /// When the run of failures began, on the monotonic clock.
-    failing_since: u64,
+    /// When the run of failures began, on the monotonic clock: below 0 before this start.
+    failing_since: i64,
     pub open: Option<OpenCircuit>,
 }
 
@@ -46,7 +46,7 @@ impl Breaker {
         }
 
         if self.failures_in_row == 0 {
-            self.failing_since = now;
+            self.failing_since = signed(now);
         }
         self.failures_in_row = self.failures_in_row.saturating_add(1);
 
@@ -58,7 +58,7 @@ impl Breaker {
         }
 
         // A short outage, however many attempts it meets, is the retry policy's alone.
-        let long = now.saturating_sub(self.failing_since) >= limits::BREAKER_SPAN_MS;
+        let long = self.failing_ms(now) >= limits::BREAKER_SPAN_MS;
         if self.failures_in_row < limits::BREAKER_FAILURES || !long {
             return BreakerChange::None;
         }
@@ -81,7 +81,7 @@ impl Breaker {
         });
         Self {
             failures_in_row: restraint.failures,
-            failing_since: now.mono_ms.saturating_sub(failing_ms),
+            failing_since: signed(now.mono_ms).saturating_sub(signed(failing_ms)),
             open,
         }
     }
@@ -91,7 +91,7 @@ impl Breaker {
     pub fn remembered(&self, now: Now) -> Restraint {
         let failing_since = match self.failures_in_row {
             0 => 0,
-            _ => now.wall_ms.saturating_sub(now.mono_ms.saturating_sub(self.failing_since)),
+            _ => now.wall_ms.saturating_sub(self.failing_ms(now.mono_ms)),
         };
         let breaker = self.open.map(|open| {
             let wait_ms = open.probe_at.saturating_sub(now.mono_ms);
@@ -104,11 +104,21 @@ impl Breaker {
         Restraint { failures: self.failures_in_row, failing_since, breaker, paused: None }
     }
 
+    /// For how long there was nothing but failures.
+    fn failing_ms(&self, now_mono: u64) -> u64 {
+        u64::try_from(signed(now_mono).saturating_sub(self.failing_since)).unwrap_or(0)
+    }
+
     /// No attempt before this.
     #[must_use]
     pub fn probe_at(&self) -> Option<u64> {
         self.open.map(|open| open.probe_at)
     }
+}
+
+/// A time or a stretch of it, which may be subtracted from an earlier one.
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 /// The gap before probe `n`, doubled each time.
@@ -187,6 +197,27 @@ mod tests {
             Some(5 + gap),
             "no longer than it was, in 1970"
         );
+    }
+
+    #[test]
+    fn a_run_of_failures_goes_on_over_a_restart() {
+        let mut breaker = Breaker::default();
+        let failures = u64::from(BREAKER_FAILURES) - 1;
+        for n in 0..failures {
+            breaker.learn(false, at(n * BREAKER_SPAN_MS / failures), u64::MAX);
+        }
+        assert_eq!(breaker.open, None, "one is missing");
+
+        let remembered = breaker.remembered(at(BREAKER_SPAN_MS));
+        let started = Now { mono_ms: 3, ..at(BREAKER_SPAN_MS) };
+        let mut again = Breaker::of(&remembered, started);
+        assert_eq!(again.remembered(started).failing_since, at(0).wall_ms);
+        assert_eq!(again.learn(false, started, u64::MAX), BreakerChange::Opened);
+        assert_eq!(again.remembered(started).failing_since, at(0).wall_ms);
+
+        // A clock that was set back since says nothing: the run begins now.
+        let before = Now { mono_ms: 3, wall_ms: 5 };
+        assert_eq!(Breaker::of(&remembered, before).remembered(before).failing_since, 5);
     }
 
     #[test]
