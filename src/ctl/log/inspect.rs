@@ -10,7 +10,7 @@ use crate::ctl::client::{AdminClient, path};
 use crate::ctl::clock::now_ms;
 use crate::ctl::error::CtlError;
 use crate::ctl::output::Output;
-use crate::ctl::table::{Table, size};
+use crate::ctl::table::{Table, count, size};
 use crate::ctl::{lists, show};
 
 pub(super) fn stat(client: &AdminClient, out: &mut Output) -> Result<(), CtlError> {
@@ -27,7 +27,8 @@ pub(super) fn stat(client: &AdminClient, out: &mut Output) -> Result<(), CtlErro
     out.end(&mut table, "The log has no segments.")?;
 
     let LogStatView { records, first, last, bytes, .. } = stat;
-    out.line(&format!("{records} records, {first} to {last}, {} on disk", size(bytes)))
+    let records = count(records, "record");
+    out.line(&format!("{records}, {first} to {last}, {} on disk", size(bytes)))
 }
 
 pub(super) fn head(
