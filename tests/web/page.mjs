@@ -128,6 +128,8 @@ async function concerns() {
     deleted_with_dead: [{ endpoint: "gone", dead: 2, command: "hookboxctl dlq discard --endpoint gone" }] });
     status.deliveries.retrying = 0;
     Object.assign(status.log, { level: "low", damage: [range], over_share: ["github"] });
+    status.certificate = { expires_at: "2026-12-09T09:00:00.000Z", valid: true,
+      warning: "the certificate of TLS listeners expires on 2026-12-09: renew it" };
     status.link.online = false;
     status.clock.suspect = true;
     await route.fulfill({ response, json: status });
@@ -136,6 +138,7 @@ async function concerns() {
   await go("/");
   const said = await page.locator(".needs li").allInnerTexts();
   for (const [at, words] of ["1 damaged range: hookboxctl log verify", "Disk space is scarce",
+    "the certificate of TLS listeners expires on 2026-12-09",
     "shop refuses every request: the secret cannot be read from /<img", "So do 2 more sources",
     "Refused for lack of space: github", "The network is down", "The clock is not trusted",
     "gone was deleted, and has 2 dead letters: hookboxctl dlq discard --endpoint gone"].entries()) {
@@ -161,6 +164,38 @@ async function concerns() {
   await page.unroute(sources);
   await go("/");
   assert.equal(await page.locator(".needs").count(), 0, "all is well beside the endpoints");
+}
+
+/** An address that none of the views has says so, in a link that is of a later hookbox, too. */
+async function nowhere() {
+  for (const [hash, name] of [["/nosuch", "nosuch"], ["/constructor/x?y=1", "constructor"], ["/Events", "Events"],
+    ["/event/", "event"]]) {
+    await go(hash);
+    await page.getByRole("heading", { name: "No such view" }).waitFor();
+    await page.getByText(`There is no view ${name}`).waitFor();
+    assert.equal(await page.locator("nav [aria-current=page]").count(), name === "event" ? 1 : 0);
+  }
+  await main().getByRole("link", { name: "overview" }).click();
+  await page.getByText("Events are accepted").waitFor();
+}
+
+/** Of an answer that came while disk space was scarce only the status is known. */
+async function trimmed() {
+  const [delivery] = await stage.ctl("delivery", "list", "--event", stage.first, "--endpoint", "crm");
+  const url = new RegExp(`/api/v1/deliveries/${delivery.id}$`);
+  await page.route(url, async (route) => {
+    const response = await route.fetch();
+    const json = await response.json();
+    Object.assign(json.history[0].response, { headers: {}, body_base64: "", trimmed: true });
+    json.history[0].request.headers = {};
+    await route.fulfill({ response, json });
+  });
+  await go(`/delivery/${delivery.id}`);
+  const shown = page.locator(".delivery", { hasText: "crm" });
+  await shown.getByText("disk space was scarce").waitFor();
+  assert.equal(await shown.getByText("Body of the response").count(), 0, "nor is it called empty");
+  assert.equal(await shown.getByText("Body: that of the event, above").count(), 0, "nobody knows");
+  await page.unroute(url);
 }
 
 async function events() {
@@ -313,7 +348,7 @@ async function longBody() {
 
 async function endpoints() {
   await go("/endpoints");
-  await row("crm").getByText("database", { exact: false }).or(row("crm").getByText("500")).first().waitFor();
+  await row("crm").getByText("<b>database</b> is down").waitFor();
   await until("the lag", async () => /\d+(\.\d)? (ms|s|min)/.test(await row("crm").innerText()));
   await go("/endpoint/crm");
   await press("Hold");
@@ -491,6 +526,14 @@ async function plots() {
   assert.match(await page.locator("figure svg").first().getAttribute("aria-label"), /Events in a minute from/);
   await go("/plots?since=24h");
   assert.match(await text(), /From acceptance to delivery/);
+  const marks = (most) => page.evaluate(async (value) => {
+    const { chart } = await import("/app/chart.js");
+    const lines = [{ name: "n", values: [0, value] }];
+    const drawn = chart({ title: "t", times: [1000, 2000], lines, show: (n) => String(Math.round(n)) });
+    return [...drawn.querySelectorAll("text[text-anchor=end]")].slice(0, -1).map((mark) => mark.textContent);
+  }, most);
+  assert.deepEqual(await marks(8), ["0", "4", "8"]);
+  assert.deepEqual(await marks(1), ["0", "1"], "no mark twice");
 }
 
 /** What everybody can do with it: keys, names, 360 px, dark, without motion. */
@@ -585,6 +628,8 @@ try {
   await step("the token opens the session, once", session);
   await step("the overview names what is wrong, and moves", overview);
   await step("what is wrong beside the endpoints is named", concerns);
+  await step("an address without a view says so", nowhere);
+  await step("an answer that was not kept is not called empty", trimmed);
   await step("events are filtered, and the filter is in the URL", events);
   await step("patterns match as the daemon's do", patterns);
   await step("live updates come, stop, go on, and wait for who reads", live);

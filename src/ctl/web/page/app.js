@@ -1,8 +1,9 @@
 // The page: which view stands at which address, the keys, and what is the same in all views.
 
 import { hasKey, isAway, later, takeKey } from "./api.js";
-import { badge, button, failure, h, replace } from "./dom.js";
+import { badge, button, failure, h, heading, replace } from "./dom.js";
 import { tell } from "./dialog.js";
+import { visible } from "./format.js";
 import { toggle } from "./live.js";
 import * as dead from "./views/dead.js";
 import * as endpoint from "./views/endpoint.js";
@@ -29,6 +30,8 @@ const VIEWS = [
   ["endpoint", endpoint, "", ""],
   ["source", source, "", ""],
 ];
+/** What stands at an address that is none of these. */
+const NOWHERE = ["", { show: nowhere }, "No such view", ""];
 const WITHIN = { event: "events", delivery: "events", endpoint: "endpoints", source: "sources" };
 
 const main = document.getElementById("main");
@@ -53,7 +56,9 @@ async function show() {
   leave = new AbortController();
   const { signal } = leave;
   const { name, id, params } = address();
-  const [, view, title] = VIEWS.find(([known]) => known === name) ?? VIEWS[0];
+  const found = VIEWS.find(([known]) => known === name);
+  // A view of one thing needs its name.
+  const [, view, title] = found && (found[2] || id) ? found : NOWHERE;
   drawNav(WITHIN[name] ?? name);
   document.title = `${title || id} · hookbox`;
   main.dataset.view = name || "overview";
@@ -70,6 +75,11 @@ async function show() {
   main.dataset.ready = "true";
   const isTyping = document.activeElement?.matches?.("input, textarea, select");
   if (!isTyping) main.querySelector("h1")?.focus({ preventScroll: true });
+}
+
+async function nowhere({ name }) {
+  replace(main, heading("No such view"), h("p", {}, "There is no view ", h("code", {}, visible(name)),
+    ": see the ", h("a", { href: "#/" }, "overview"), "."));
 }
 
 function drawNav(current) {

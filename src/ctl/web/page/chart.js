@@ -25,9 +25,11 @@ export function chart({ title, times, lines, show }) {
   const [first, last] = [times[0], times[times.length - 1]];
   const x = (at) => LEFT + ((WIDTH - LEFT - 4) * (times[at] - first)) / Math.max(last - first, 1);
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / most);
+  // Of whole numbers the middle may be written like an end.
+  const marks = [0, 0.5, 1].filter((part) => part !== 0.5 || ![0, most].map(show).includes(show(most / 2)));
   const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
     "aria-label": sentence(title, known, show, first, last) },
-    [0, 0.5, 1].map((part) => [
+    marks.map((part) => [
       s("line", { class: "grid", x1: LEFT, x2: WIDTH - 4, y1: y(most * part), y2: y(most * part) }),
       s("text", { x: LEFT - 6, y: y(most * part) + 4, "text-anchor": "end" }, show(most * part)),
     ]),

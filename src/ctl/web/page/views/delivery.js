@@ -129,7 +129,10 @@ function attemptView(attempt, delivery, event, isLast) {
     headersView(request.headers, "Headers that were sent"),
     sentBody(attempt, delivery, event),
     h("h3", {}, "Response"),
-    response ? [
+    response?.trimmed ? [
+      h("p", {}, h("code", {}, `${response.status}`)),
+      h("p", { class: "quiet" }, "Nothing else of it was kept, nor the headers that were sent: disk space was scarce."),
+    ] : response ? [
       h("p", {}, h("code", {}, `${response.status}`), ` ${visible(header(response.headers, "content-type"))}`),
       headersView(response.headers, "Headers of the response"),
       bodyView({ base64: response.body_base64, label: "Body of the response", note: "its beginning",
@@ -146,10 +149,13 @@ function attemptView(attempt, delivery, event, isLast) {
 function sentBody(attempt, delivery, event) {
   const bytes = decode(event.body_base64);
   const length = header(attempt.request.headers, "content-length");
-  const isSame = !attempt.batch && (length === undefined || Number(length) === event.size);
+  // Without the headers nobody knows.
+  const isTrimmed = attempt.response?.trimmed;
+  const isSame = !attempt.batch && !isTrimmed && (length === undefined || Number(length) === event.size);
   return h("div", { class: "actions" },
     h("span", { class: "quiet" }, isSame ? "Body: that of the event, above."
-      : "The body was made from the event by a batch or a template; the log does not keep it."),
+      : isTrimmed ? "Body: that of the event, or what a template made of it."
+        : "The body was made from the event by a batch or a template; the log does not keep it."),
     button("Copy as cURL", () => perform(async () => {
       await copy(curl({ ...attempt.request, bytes: isSame ? bytes : undefined, name: `${event.id}.body` }));
       return "Copied, without secrets.";

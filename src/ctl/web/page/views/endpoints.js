@@ -37,7 +37,8 @@ export async function show({ main, params, signal }) {
     { name: "Dead", cell: (row) => number(row.dead), right: true },
     { name: "Success", right: true, minor: true, cell: (row) =>
       (row.success_ratio === null ? "-" : `${Math.round(row.success_ratio * 1000) / 10} %`) },
-    { name: "Last error", cell: (row) => words(row.last_error), wide: true },
+    { name: "Last error", wide: true, cell: (row) => [words(row.last_error), row.last_answer &&
+      h("div", { class: "quote" }, words(row.last_answer))] },
   ] });
   await fill({ into, view, target: "/v1/endpoints", params: { state }, after, here, signal,
     cursor: (row) => row.name, empty: "No endpoint." });

@@ -35,12 +35,13 @@ function damage(ranges) {
 
 /** What needs somebody beside the endpoints: a sentence each, with the command where one helps. */
 function concerns(status) {
-  const { log, link, clock, applied } = status;
+  const { log, link, clock, applied, certificate } = status;
   const fresh = log.damage.filter((range) => !range.acknowledged_at).length;
   const others = status.unusable - status.unusable_sources.length;
   const all = [
     fresh > 0 && [`The log has ${count(fresh, "damaged range")}: `, command("hookboxctl log verify")],
     log.level !== "open" && `Disk space is scarce: ${size(log.left_bytes)} left of ${size(log.quota_bytes)}.`,
+    certificate?.warning && words(certificate.warning),
     ...status.unusable_sources.map(({ source, reason }) => [h("a", { href:
       `#/source/${encodeURIComponent(source)}` }, source), " refuses every request: ", words(reason)]),
     others > 0 && `So do ${count(others, "more source")}.`,
