@@ -48,6 +48,7 @@ mod output;
 mod raw_request;
 mod reconnect;
 mod schemes;
+mod screen_text;
 mod secrets;
 mod selection;
 pub(crate) mod server_identity;

@@ -19,7 +19,7 @@ use crate::api::views::{LogSpaceView, StatusView};
 #[cfg(feature = "top")]
 pub(super) use check::beside_endpoints;
 pub(super) use check::verdict;
-use fold::folded;
+pub(super) use fold::folded;
 pub(super) use worst::condition_lines;
 
 pub(super) fn status(

@@ -5,14 +5,15 @@ use std::fmt::Display;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::screen_text::{columns, cut};
 use super::terminal::{Terminal, Tone};
 use crate::api::values::Time;
-use crate::model::safe_text::{escaped, shortened};
+use crate::model::safe_text::escaped;
 
 /// Rows that are looked at for the columns' widths; longer lists go on with those widths.
 pub const SAMPLE: usize = 100;
 
-/// To so many characters a text is cut before a column is left out, where the terminal is too
+/// To so many columns a text is cut before a column is left out, where the terminal is too
 /// narrow; and to so many where nothing is left to leave out.
 const NARROW: usize = 24;
 const NARROWEST: usize = 8;
@@ -56,7 +57,7 @@ impl<R> Show<R> {
         matches!(self, Self::Number(_) | Self::Size(_))
     }
 
-    /// What is left of a column of this width that may be cut to so many characters.
+    /// What is left of a column of this width that may be cut to so many columns of the terminal.
     fn cut(&self, width: usize, to: usize) -> usize {
         if matches!(self, Self::Text(_)) { width.min(to) } else { width }
     }
@@ -120,9 +121,8 @@ impl<R> Table<R> {
         let held = std::mem::take(&mut self.held);
         let titles: Vec<String> =
             self.columns.iter().map(|(title, ..)| (*title).to_owned()).collect();
-        let width = |i: usize| {
-            held.iter().chain([&titles]).map(|r| r[i].chars().count()).max().unwrap_or(0)
-        };
+        let width =
+            |i: usize| held.iter().chain([&titles]).map(|r| columns(&r[i])).max().unwrap_or(0);
         let widths = (0..self.columns.len()).map(width).collect();
         self.widths = Some(self.fitted(widths));
 
@@ -167,10 +167,10 @@ impl<R> Table<R> {
         for ((_, show, _), (cell, width)) in self.columns.iter().zip(cells.iter().zip(widths)) {
             let Some(width) = *width else { continue };
             let shown = match self.terminal.width {
-                Some(_) => shortened(cell, width),
+                Some(_) => cut(cell, width),
                 None => cell.clone(),
             };
-            let padding = " ".repeat(width.saturating_sub(shown.chars().count()));
+            let padding = " ".repeat(width.saturating_sub(columns(&shown)));
             let painted = match show {
                 Show::State(_) if coloured => self.terminal.paint(Tone::of(cell), &shown),
                 _ => shown,
@@ -395,6 +395,26 @@ mod tests {
         assert!(shown(Some(80), false).contains("answered 500: the database is down and nobody…"));
         let coloured = shown(Some(80), true);
         assert!(coloured.contains("  \u{1b}[31mdead\u{1b}[0m   answered"), "{coloured:?}");
+    }
+
+    #[test]
+    fn wide_letters_fit_and_are_aligned() {
+        const COLUMNS: Columns<(&str, &str)> = &[
+            ("TYPE", Show::Text(|row| row.0.to_owned()), ALWAYS),
+            ("STATE", Show::State(|row| row.1.to_owned()), ALWAYS),
+        ];
+        let shown = |width: Option<usize>| {
+            let mut table = Table::on(Terminal { width, colours: false }, 0, COLUMNS);
+            for kind in ["订单创建订单创建", "paid"] {
+                assert_eq!(table.push(&(kind, "dead")), None);
+            }
+            table.finish()
+        };
+        assert_eq!(
+            shown(None),
+            "TYPE              STATE\n订单创建订单创建  dead\npaid              dead\n"
+        );
+        assert_eq!(shown(Some(18)), "TYPE         STATE\n订单创建订…  dead\npaid         dead\n");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Text in lines that fit a screen.
 
+use crate::ctl::screen_text::columns as length;
+
 /// A text in lines of so many columns, broken after a comma, or between words where there is none
 /// for too long.
-pub(super) fn folded(text: &str, columns: usize) -> Vec<String> {
-    let length = |text: &str| text.chars().count();
+pub(in crate::ctl) fn folded(text: &str, columns: usize) -> Vec<String> {
     let parts = text.split_inclusive(", ").map(str::trim_end).flat_map(|part| {
         let pieces: Vec<&str> = match length(part) <= columns {
             true => vec![part],

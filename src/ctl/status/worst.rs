@@ -6,10 +6,10 @@ use std::fmt::Write;
 use super::fold::folded;
 use crate::api::views::{EndpointCondition, StatusView, Tolerant, WorstView};
 use crate::ctl::clock::now_ms;
+use crate::ctl::screen_text::cut;
 use crate::ctl::table::{clean, count, moment, span, time};
 use crate::ctl::terminal::{Terminal, Tone};
 use crate::model::HoldReason;
-use crate::model::safe_text::shortened;
 
 /// Where the text begins, behind the label.
 const INDENT: usize = 11;
@@ -90,8 +90,8 @@ fn lines(worst: &WorstView, now_ms: u64, columns: usize) -> Vec<String> {
     let mut lines = folded(&sentence(worst, &what(worst), now_ms), columns);
     if let Some(words) = said(worst) {
         // A word may be longer than a line.
-        let words = folded(&shortened(&words, columns * ERROR_LINES), columns);
-        lines.extend(words.iter().map(|line| shortened(line, columns)));
+        let words = folded(&cut(&words, columns * ERROR_LINES), columns);
+        lines.extend(words.iter().map(|line| cut(line, columns)));
     }
     if let Some(at) = worst.next_probe_at {
         lines.push(match at.0 <= now_ms && worst.waiting == 0 {

@@ -40,9 +40,6 @@ use model::TopModel;
 use runner::TopRun;
 use view::TopStyle;
 
-/// Columns of a screen that is printed once where there is no terminal.
-const COLUMNS: u16 = 80;
-
 pub(super) fn top(socket: Option<&Path>, out: &mut Output, args: &TopArgs) -> Result<(), CtlError> {
     let clients = || AdminClient::new(socket);
     let mut model = TopModel::new(args.screen);
@@ -51,7 +48,7 @@ pub(super) fn top(socket: Option<&Path>, out: &mut Output, args: &TopArgs) -> Re
     }
 
     let ramp = if args.ascii { ASCII } else { Ramp::of_environment() };
-    let style = TopStyle { colours: out.terminal.colours, ramp };
+    let style = TopStyle { colours: out.terminal.colours, ramp, is_printed: args.once };
     if out.json || args.once {
         return repeat(&clients()?, out, args, &mut model, style);
     }
@@ -81,8 +78,7 @@ fn repeat(
         if out.json {
             out.one(&Answer::of(&once::json(client)?)?, |_: &serde_json::Value| String::new())?;
         } else {
-            let width = out.terminal.width.and_then(|width| u16::try_from(width).ok());
-            let text = once::text(client, model, now_ms(), width.unwrap_or(COLUMNS), style)?;
+            let text = once::text(client, model, now_ms(), out.terminal.width, style)?;
             out.line(&text)?;
         }
         out.finish()?;

@@ -7,21 +7,23 @@ use serde_json::{Map, Value};
 use super::commands::{TopAnswer, TopCommand};
 use super::data::ROWS;
 use super::model::TopModel;
-use super::view::{TopStyle, draw};
+use super::view::{TopStyle, draw, widest};
 use super::worker;
 use crate::ctl::args::TopScreen;
 use crate::ctl::client::{AdminClient, path};
 use crate::ctl::error::CtlError;
+use crate::ctl::screen_text::columns;
 
 /// Lines that are not rows, at most.
 const AROUND: usize = 32;
 
-/// Asks once, and draws once: all rows, and no line of keys.
+/// Asks once, and draws once: all rows, and no line of keys. Without a width it is as wide as its
+/// rows.
 pub fn text(
     client: &AdminClient,
     model: &mut TopModel,
     now_ms: u64,
-    width: u16,
+    width: Option<usize>,
     style: TopStyle,
 ) -> Result<String, CtlError> {
     for command in model.tick(now_ms) {
@@ -38,6 +40,8 @@ pub fn text(
         })?;
     }
     let height = u16::try_from(model.rows().len() + AROUND).unwrap_or(u16::MAX);
+    let width = width.unwrap_or_else(|| widest(model));
+    let width = u16::try_from(width).unwrap_or(u16::MAX);
     let screen = drawn(model, (width, height), style);
     let all = screen.trim_end().rsplit_once('\n').map_or("", |(all, _keys)| all);
     Ok(all.trim_end().to_owned())
@@ -51,7 +55,13 @@ pub fn drawn(model: &TopModel, (width, height): (u16, u16), style: TopStyle) -> 
 
     let mut text = String::new();
     for y in 0..height {
-        let line: String = (0..width).map(|x| buffer[(x, y)].symbol()).collect();
+        let (mut line, mut x) = (String::new(), 0);
+        while x < width {
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            // Behind a letter of two columns stands a cell that is none of its own.
+            x += if columns(symbol) > 1 { 2 } else { 1 };
+        }
         text.push_str(line.trim_end());
         text.push('\n');
     }

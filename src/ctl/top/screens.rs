@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::data::TopData;
 use super::shape::{AGES_MIN, shape};
 use crate::api::views::{
-    DeliveryView, EndpointCondition, EndpointView, SourceView, TailView, Tolerant,
+    DeliveryView, EndpointActivityView, EndpointCondition, EndpointView, SourceView, TailView,
+    Tolerant,
 };
 use crate::ctl::args::TopScreen;
 use crate::ctl::table::{clean, local_short, relative, span};
@@ -180,7 +181,7 @@ fn of_endpoint(endpoint: &EndpointView, data: &TopData) -> TopRow {
         .held_reason
         .as_ref()
         .map(held_words)
-        .or_else(|| Some(in_words(reason?.last_error.as_ref()?, &endpoint.name, data)));
+        .or_else(|| in_words(reason?, &endpoint.name, data));
 
     TopRow {
         key: endpoint.name.clone(),
@@ -232,16 +233,16 @@ fn oldest_ms(endpoint: &EndpointView, data: &TopData) -> u64 {
     }
 }
 
-/// An error, with what the receiver answered where `status` has it.
-fn in_words(error: &str, name: &str, data: &TopData) -> String {
-    let worst = data.status.iter().flat_map(|status| &status.worst);
-    let answer = worst
-        .filter(|worst| worst.endpoint == name)
-        .find_map(|worst| worst.last_answer.as_deref().filter(|answer| !answer.is_empty()));
-    match answer {
+/// The last error, with what the receiver answered where the list has it, or else `status`.
+fn in_words(activity: &EndpointActivityView, name: &str, data: &TopData) -> Option<String> {
+    let error = activity.last_error.as_ref()?;
+    let mut worst = data.status.iter().flat_map(|status| &status.worst);
+    let named = worst.find(|worst| worst.endpoint == name);
+    let answer = activity.last_answer.as_ref().or_else(|| named?.last_answer.as_ref());
+    Some(match answer.filter(|answer| !answer.is_empty()) {
         Some(answer) => format!("{error}: {answer}"),
-        None => error.to_owned(),
-    }
+        None => error.clone(),
+    })
 }
 
 fn is_well(condition: Option<&Tolerant<EndpointCondition>>, dead: u64) -> bool {

@@ -10,19 +10,21 @@ use super::keys::HELP;
 use super::model::{TopMode, TopModel};
 use super::screens::{TopColumn, TopRow};
 use crate::ctl::args::TopScreen;
+use crate::ctl::screen_text::{columns as columns_of, cut};
 use crate::ctl::show;
 use crate::ctl::sparkline::{ASCII, Ramp};
 use crate::ctl::stats;
-use crate::ctl::status::beside_endpoints;
+use crate::ctl::status::{beside_endpoints, folded};
 use crate::ctl::table::{clean, size, span};
 use crate::ctl::terminal::{Terminal, Tone};
-use crate::model::safe_text::shortened;
 
 /// On what it is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct TopStyle {
     pub colours: bool,
     pub ramp: Ramp,
+    /// It is printed as text, so that no row is the chosen one.
+    pub is_printed: bool,
 }
 
 /// Between two columns.
@@ -35,6 +37,10 @@ const FRAME_LINES: usize = 3;
 const ROOMY: usize = 30;
 /// Lines about what is wrong beside endpoints.
 const CONCERNS: usize = 3;
+/// Lines for what the chosen row has no columns for.
+const IN_FULL: usize = 2;
+/// Columns of what is printed where there is no terminal: at least, and at most.
+const PRINTED: (usize, usize) = (80, 1000);
 const MINOR: &[&str] = &["latency", "commit", "disk"];
 
 impl TopStyle {
@@ -128,14 +134,14 @@ fn tabs(model: &TopModel, width: usize) -> Line<'static> {
     let of = listing.of.as_ref().map(|name| format!("  of {name}")).unwrap_or_default();
     let filter = of + &filter;
     let used: usize = spans.iter().map(Span::width).sum();
-    spans.push(Span::raw(shortened(&clean(&filter), width.saturating_sub(used))));
+    spans.push(Span::raw(cut(&clean(&filter), width.saturating_sub(used))));
     Line::from(spans)
 }
 
 /// What the bottom line says: a question, what came of an action, or which keys there are.
 fn foot(model: &TopModel, width: usize, style: TopStyle) -> Line<'static> {
     if let TopMode::Confirm { question, .. } = &model.mode {
-        let text = format!("{} [y/N]", shortened(&clean(question), width.saturating_sub(6)));
+        let text = format!("{} [y/N]", cut(&clean(question), width.saturating_sub(6)));
         return Line::styled(padded(&text, width), bar());
     }
     if let Some(message) = &model.message {
@@ -166,8 +172,7 @@ fn foot(model: &TopModel, width: usize, style: TopStyle) -> Line<'static> {
 }
 
 fn help(width: usize) -> Vec<Line<'static>> {
-    let line =
-        |(keys, what): &(&str, &str)| Line::raw(shortened(&format!("  {keys:<26}{what}"), width));
+    let line = |(keys, what): &(&str, &str)| Line::raw(cut(&format!("  {keys:<26}{what}"), width));
     [Line::default()].into_iter().chain(HELP.iter().map(line)).collect()
 }
 
@@ -179,7 +184,7 @@ fn detail(model: &TopModel, from: usize, width: usize, height: usize) -> Vec<Lin
     let text = show::delivery(delivery, Terminal { width: Some(width), colours: false });
     let lines: Vec<&str> = text.lines().collect();
     let from = from.min(lines.len().saturating_sub(height));
-    lines[from..].iter().map(|line| Line::raw(shortened(line, width))).collect()
+    lines[from..].iter().map(|line| Line::raw(cut(line, width))).collect()
 }
 
 fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Vec<Line<'static>> {
@@ -194,13 +199,13 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
     if let Some(all) = model.dead_in_all().filter(|_| model.screen == TopScreen::Dead) {
         let newest = model.data.dead.len();
         let title = format!("the newest {newest} of {all} dead letters; `dlq list` has them all");
-        lines.push(Line::raw(shortened(&title, width)));
+        lines.push(Line::raw(cut(&title, width)));
     }
     if model.screen == TopScreen::Shape {
         let (count, all) = (model.data.waiting.len(), model.data.is_all);
         let what = if all { "all that wait" } else { "the newest of them only" };
         let title = format!("{count} deliveries by age in minutes, {what}");
-        lines.push(Line::raw(shortened(&title, width)));
+        lines.push(Line::raw(cut(&title, width)));
     }
 
     let rows = model.rows();
@@ -219,15 +224,54 @@ fn listing(model: &TopModel, width: usize, height: usize, style: TopStyle) -> Ve
         return lines;
     }
 
-    let left = height.saturating_sub(lines.len());
     let listing = model.listing();
     let chosen = model.chosen(&rows);
+    let in_full = match rows.get(chosen) {
+        Some(row) if !style.is_printed => in_full(row, &columns, width, style),
+        _ => Vec::new(),
+    };
+    let left = height.saturating_sub(lines.len() + in_full.len());
     let first = (chosen + 1).saturating_sub(left);
     for (n, row) in rows.iter().enumerate().skip(first).take(left) {
         let is_marked = listing.marked.contains(&row.key);
         lines.push(row_line(row, &columns, (n == chosen, is_marked), style));
     }
+    lines.resize(lines.len().max(height.saturating_sub(in_full.len())), Line::default());
+    lines.extend(in_full);
     lines
+}
+
+/// The last cell of a row, where its column is too narrow for it.
+fn in_full(
+    row: &TopRow,
+    columns: &[(&'static TopColumn, usize)],
+    width: usize,
+    style: TopStyle,
+) -> Vec<Line<'static>> {
+    let (Some(cell), Some((_, room))) = (row.cells.last(), columns.last()) else {
+        return Vec::new();
+    };
+    if columns_of(&cell.text) <= *room {
+        return Vec::new();
+    }
+
+    let all = folded(&cell.text, width);
+    let mut lines: Vec<String> = all.iter().take(IN_FULL).cloned().collect();
+    if let (Some(last), Some(next)) = (lines.last_mut(), all.get(IN_FULL)) {
+        *last = format!("{last} {next}");
+    }
+    let line = |text: String| Line::styled(cut(&text, width), style.tone(row.tone));
+    lines.into_iter().map(line).collect()
+}
+
+/// The columns with which no last cell is cut.
+pub fn widest(model: &TopModel) -> usize {
+    let columns = model.screen.columns();
+    let fixed: usize = columns.iter().map(|column| column.width + GAP).sum();
+    let rows = model.rows();
+    let last = |row: &TopRow| row.cells.last().map_or(0, |cell| columns_of(&cell.text));
+    let last = rows.iter().map(last).max().unwrap_or(0);
+    (fixed + last).clamp(PRINTED.0, PRINTED.1)
 }
 
 /// Whether the daemon has answered what the view is made of.
@@ -261,7 +305,7 @@ fn overview(
     let is_small = height < ROOMY;
     let lines =
         text.lines().filter(|line| !is_small || !MINOR.iter().any(|minor| line.starts_with(minor)));
-    let lines = lines.map(|line| Line::raw(shortened(line, width)));
+    let lines = lines.map(|line| Line::raw(cut(line, width)));
     lines.chain(concerns(model, width, style)).chain([Line::default()]).collect()
 }
 
@@ -269,12 +313,15 @@ fn overview(
 fn concerns(model: &TopModel, width: usize, style: TopStyle) -> Vec<Line<'static>> {
     let status = model.data.status.as_ref().filter(|status| status.accepting);
     let mut all = status.map(|status| beside_endpoints(status)).unwrap_or_default();
+    // One that is still valid needs nobody at once.
+    let own = status.and_then(|status| status.certificate.as_ref()).filter(|own| own.valid);
+    all.extend(own.and_then(|own| own.warning.clone()));
     if all.len() > CONCERNS {
         let more = all.len() - (CONCERNS - 1);
         all.truncate(CONCERNS - 1);
         all.push(format!("and {more} more: hookboxctl status"));
     }
-    let line = |text: String| Line::styled(shortened(&clean(&text), width), style.tone(Tone::Bad));
+    let line = |text: String| Line::styled(cut(&clean(&text), width), style.tone(Tone::Bad));
     all.into_iter().map(|text| line(format!("! {text}"))).collect()
 }
 
@@ -320,8 +367,8 @@ fn row_line(
 }
 
 fn cell(text: &mut String, shown: &str, width: usize, is_number: bool) {
-    let shown = shortened(shown, width);
-    let padding = " ".repeat(width.saturating_sub(shown.chars().count()));
+    let shown = cut(shown, width);
+    let padding = " ".repeat(width.saturating_sub(columns_of(&shown)));
     let (before, after) =
         if is_number { (padding, String::new()) } else { (String::new(), padding) };
     text.extend([before, shown, after, " ".repeat(GAP)]);
@@ -329,8 +376,8 @@ fn cell(text: &mut String, shown: &str, width: usize, is_number: bool) {
 
 /// A text over the whole line.
 fn padded(text: &str, width: usize) -> String {
-    let text = shortened(text, width);
-    let padding = " ".repeat(width.saturating_sub(text.chars().count()));
+    let text = cut(text, width);
+    let padding = " ".repeat(width.saturating_sub(columns_of(&text)));
     text + &padding
 }
 

@@ -42,7 +42,7 @@ impl TopWorld {
         let waiting = (1..=41).map(|n| waiting(n, n * 60_000)).collect();
         model.answer(TopAnswer::Waiting { deliveries: waiting, is_all: true });
         model.answer(TopAnswer::Refreshed);
-        Self { model, size: (80, 24), style: TopStyle { colours: false, ramp: BLOCKS } }
+        Self { model, size: (80, 24), style: TopStyle { ramp: BLOCKS, ..ascii() } }
     }
 
     /// Keys: characters as they are, and `\n`, `\t` and escape.
@@ -145,5 +145,5 @@ fn waiting(n: u64, age_ms: u64) -> DeliveryView {
 }
 
 fn ascii() -> TopStyle {
-    TopStyle { colours: false, ramp: ASCII }
+    TopStyle { colours: false, ramp: ASCII, is_printed: false }
 }

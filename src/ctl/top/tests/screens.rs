@@ -6,6 +6,7 @@ use crate::ctl::top::commands::TopQuery;
 use crate::ctl::top::data::TopKnown;
 use crate::ctl::top::keys::TopKey;
 use crate::ctl::top::model::TopMode;
+use crate::ctl::top::view::widest;
 
 #[test]
 fn endpoints_that_fail_stand_first_with_their_reason() {
@@ -208,6 +209,14 @@ fn what_is_wrong_beside_the_endpoints_stands_above_them() {
         assert!(world.screen().contains(part), "{part} in {}", world.screen());
     }
 
+    // A certificate that soon expires needs somebody before it does.
+    let mut soon = super::status();
+    soon.certificate = Some(super::view(serde_json::json!({
+        "expires_at": super::rfc3339(NOW), "valid": true, "warning": "tls.cert: expires in 4 days",
+    })));
+    world.model.answer(TopAnswer::Status(Box::new(soon)));
+    assert!(world.screen().contains("\n! tls.cert: expires in 4 days\n"), "{}", world.screen());
+
     // Endpoints have most of the lines.
     status.clock.suspect = true;
     status.log.level = "low".to_owned();
@@ -262,6 +271,34 @@ fn an_endpoint_that_status_names_has_waited_for_as_long_as_there() {
     }]);
     world.model.answer(TopAnswer::Status(Box::new(super::view(status))));
     assert!(world.screen().contains("failing          41      2h"), "{}", world.screen());
+}
+
+#[test]
+fn what_a_column_is_too_narrow_for_is_shown_below_of_the_chosen_row() {
+    let mut world = TopWorld::new(TopScreen::Endpoints);
+    let words = "answered 500: the database is down and will be for a while, ask 管理员 before \
+                 you do anything about it";
+    let mut endpoints = vec![super::endpoint("bad", "failing", 41, Some("answered 500"), 1000)];
+    let activity = endpoints[0].activity.as_mut().expect("an activity");
+    activity.last_answer = words.strip_prefix("answered 500: ").map(str::to_owned);
+    endpoints.push(super::endpoint("app", "active", 0, None, 0));
+    world.model.answer(TopAnswer::Endpoints(endpoints));
+
+    let screen = world.screen();
+    let lines: Vec<&str> = screen.lines().collect();
+    assert!(lines[3].starts_with("bad ") && lines[3].contains("answered 500: the…"), "{screen}");
+    let below = lines[21..23].join(" ");
+    assert_eq!(below, words, "{screen}");
+    // A row that has room for all of it needs no more lines.
+    world.keys("j");
+    assert_eq!(world.screen().lines().nth(22), Some(""), "{}", world.screen());
+
+    // What is printed has no chosen row; where there is no terminal it is as wide as its rows.
+    world.keys("k");
+    world.style.is_printed = true;
+    assert_eq!(world.screen().lines().nth(22), Some(""), "{}", world.screen());
+    world.size.0 = u16::try_from(widest(&world.model)).expect("not that wide");
+    assert!(world.screen().contains("and will be for a while, ask"), "{}", world.screen());
 }
 
 #[test]
