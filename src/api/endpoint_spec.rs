@@ -108,7 +108,7 @@ spec! {
             value_name = "BOOL")]
         pub forward_query: Option<bool>,
 
-        /// Attempts per second, minute or hour: 10/s, 100/m, 1000/h [default: no limit]
+        /// Attempts per second, minute or hour: 10/s (or 10), 100/m, 1000/h [default: no limit]
         #[arg(long, value_name = "N/s", help_heading = PACING)]
         #[cfg_attr(test, schemars(with = "Option<super::schema::WrittenRate>"))]
         pub rate: Option<Text<Rate>>,

@@ -63,8 +63,8 @@ spec! {
         /// allow_lists.dir; may be given several times
         #[arg(long, value_name = "CIDR|@LIST")]
         pub allow: Option<Vec<Text<AllowEntry>>>,
-        /// Requests per second, minute or hour: 10/s, 100/m, 1000/h; further ones are answered 429
-        /// [default: no limit]
+        /// Requests per second, minute or hour: 10/s (or 10), 100/m, 1000/h; further ones are
+        /// answered 429 [default: no limit]
         #[arg(long, value_name = "N/s")]
         #[cfg_attr(test, schemars(with = "Option<super::schema::WrittenRate>"))]
         pub rate: Option<Text<Rate>>,

@@ -186,7 +186,11 @@ fn said(attempt: &AttemptView) -> String {
     let mut screen = String::new();
     if let Some(response) = &attempt.response {
         let body = STANDARD.decode(&response.body_base64).unwrap_or_default();
-        let (status, body) = (response.status, body_text(&body, limits::RESPONSE_KEPT));
+        let body = match response.trimmed {
+            true => "(not kept: disk space was scarce)".to_owned(),
+            false => body_text(&body, limits::RESPONSE_KEPT),
+        };
+        let status = response.status;
         let _ = writeln!(screen, "\nanswer to attempt {number}: {status}\n{}", indented(&body));
     }
     if let Some(output) = &attempt.output {

@@ -155,6 +155,23 @@ pub struct AttemptReport {
 }
 
 impl AttemptReport {
+    /// Leaves out what can be done without, where disk space is scarce.
+    pub fn trim(&mut self) {
+        self.request.headers = Vec::new();
+        if let Some(response) = &mut self.response {
+            response.headers = Vec::new();
+            response.body = Bytes::new();
+        }
+    }
+
+    /// Whether an answer came of which that was left out: every request that is answered has
+    /// headers.
+    #[must_use]
+    pub fn is_trimmed(&self) -> bool {
+        let is_bare = |answer: &ResponseHead| answer.headers.is_empty() && answer.body.is_empty();
+        self.request.headers.is_empty() && self.response.as_ref().is_some_and(is_bare)
+    }
+
     /// What the receiver answered, or the command said: its beginning in one harmless line. `None`
     /// where the error says the same, as that of a command that printed one line.
     #[must_use]

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-
 use super::decision::{Decision, Draft, Refusal};
 use super::engine::Queue;
 use super::input::Input;
@@ -125,11 +123,7 @@ impl QueueRequest for Input {
 
     fn trim(&mut self) {
         if let Self::Finished { report, .. } | Self::BatchFinished { report, .. } = self {
-            report.request.headers = Vec::new();
-            if let Some(response) = &mut report.response {
-                response.headers = Vec::new();
-                response.body = Bytes::new();
-            }
+            report.trim();
         }
     }
 }

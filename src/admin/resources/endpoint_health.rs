@@ -1,5 +1,6 @@
 //! How an endpoint is doing right now: window, breaker, rate, lanes, lag.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::admin::context::Admin;
@@ -7,7 +8,7 @@ use crate::admin::http::problem::Problem;
 use crate::admin::scan::log_scan::LogScan;
 use crate::admin::scan::walk;
 use crate::api::views::EndpointCondition;
-use crate::model::{EndpointId, Seq, WallMs};
+use crate::model::{EndpointId, Seq, WallMs, limits};
 use crate::queue::EndpointSnapshot;
 use crate::record::Record;
 
@@ -75,12 +76,37 @@ pub fn look(
     id: EndpointId,
 ) -> Result<LoggedHealth, Problem> {
     let oldest_at = oldest.map(|from| waits_since(scan, from, id)).transpose()?.flatten();
+    Ok(LoggedHealth { oldest_at, last_answer: last_answer(scan, failure, id) })
+}
+
+fn last_answer(scan: &LogScan, failure: Seq, id: EndpointId) -> Option<String> {
     // Retention may have dropped it.
-    let record = scan.log().read(failure).unwrap_or_default();
-    let attempts = record.iter().flat_map(|record| record.attempts());
-    let mut of_it = attempts.filter(|attempt| attempt.delivery.endpoint == id);
-    let last_answer = of_it.next().and_then(|attempt| attempt.report.words());
-    Ok(LoggedHealth { oldest_at, last_answer })
+    let record = scan.log().read(failure).unwrap_or_default()?;
+    let mut of_it = record.attempts().filter(|attempt| attempt.delivery.endpoint == id);
+    of_it.next().and_then(|attempt| attempt.report.words())
+}
+
+/// What the receivers of those answered with which something is wrong. Each is a record that is
+/// read, so there are `limits::ANSWERS_LISTED` at most.
+pub async fn last_answers(
+    admin: &Arc<Admin>,
+    snapshots: &[EndpointSnapshot],
+) -> Result<BTreeMap<EndpointId, String>, Problem> {
+    let failed = snapshots.iter().filter(|one| one.last_failure > 0 && is_troubled(one));
+    let failed = failed.take(limits::ANSWERS_LISTED);
+    let failed: Vec<_> = failed.map(|one| (one.last_failure, one.endpoint.id)).collect();
+    if failed.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    walk::value(admin, move |scan| {
+        let mut answers = BTreeMap::new();
+        for (failure, id) in failed {
+            scan.still_wanted()?;
+            answers.extend(last_answer(scan, failure, id).map(|answer| (id, answer)));
+        }
+        Ok(answers)
+    })
+    .await
 }
 
 /// The time of the first delivery to this endpoint at or behind `from`; where none is near, the

@@ -11,8 +11,8 @@ use super::{endpoint_health, test_endpoint};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::ApiRequest;
-use crate::admin::http::response::ApiResponse;
-use crate::admin::scan::page::named_page;
+use crate::admin::http::response::{ApiResponse, line};
+use crate::admin::scan::page::cut_to_page;
 use crate::api::values::{SecretText, Text, Time};
 use crate::api::views::{
     DeletedView, EndpointActivityView, EndpointCondition, EndpointLagView, EndpointView, HoldState,
@@ -24,7 +24,7 @@ use crate::queue::{
 };
 
 /// Endpoints, those that were created last first.
-pub async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
+pub async fn list(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
     let (limit, after) = (request.params.take("limit"), request.params.take("after"));
     let state = request.params.take("state").map(|text| ListedState::of(&text)).transpose()?;
     request.params.done()?;
@@ -39,15 +39,18 @@ pub async fn list(admin: &Admin, mut request: ApiRequest) -> Result<ApiResponse,
         Some(ListedState::Condition(state)) => endpoint_health::condition(snapshot) == state,
     });
 
-    let rows = snapshots
-        .iter()
-        .map(|snapshot| {
-            let mut shown = view(admin, &snapshot.endpoint, Some(snapshot));
-            shown.lag = Some(lag(admin, snapshot.flow.oldest_waiting_at));
-            (snapshot.endpoint.name.clone(), shown)
-        })
-        .collect();
-    named_page(rows, limit, after)
+    cut_to_page(&mut snapshots, |snapshot| &snapshot.endpoint.name, limit, after)?;
+
+    let mut answers = endpoint_health::last_answers(admin, &snapshots).await?;
+    let rows = snapshots.iter().map(|snapshot| {
+        let mut shown = view(admin, &snapshot.endpoint, Some(snapshot));
+        shown.lag = Some(lag(admin, snapshot.flow.oldest_waiting_at));
+        if let Some(activity) = &mut shown.activity {
+            activity.last_answer = answers.remove(&snapshot.endpoint.id);
+        }
+        line(&shown)
+    });
+    Ok(ApiResponse::lines(rows))
 }
 
 /// How far an endpoint is behind, by the daemon's wall clock.

@@ -189,7 +189,8 @@ impl MetricsPage {
             (
                 "hookbox_endpoint_oldest_pending_seconds",
                 "gauge",
-                "How long the daemon has run since the oldest of them was accepted.",
+                "How long the daemon has run since the oldest of them was accepted, or was retried \
+                 by the operator.",
                 |v| v.flow.oldest_age_ms.unwrap_or(0) / 1000,
             ),
             (

@@ -51,23 +51,30 @@ where
 
 /// A list that is in memory anyway, cut as the others are; all of it when no limit is given.
 pub fn named_page<T: Serialize>(
-    rows: Vec<(String, T)>,
+    mut rows: Vec<(String, T)>,
     limit: Option<String>,
     after: Option<String>,
 ) -> Result<ApiResponse, Problem> {
-    let limit = limit.map_or(Ok(rows.len().max(1)), |text| self::limit(Some(text)))?;
-    let skip = match after {
-        None => 0,
-        Some(name) => {
-            let at = rows.iter().position(|(n, _)| *n == name);
-            1 + at.ok_or_else(|| {
-                Problem::bad(format!("'after': there is no '{name}' in this list"))
-            })?
-        }
-    };
+    cut_to_page(&mut rows, |(name, _)| name, limit, after)?;
+    Ok(ApiResponse::lines(rows.iter().map(|(_, row)| line(row))))
+}
 
-    let page = rows.iter().skip(skip).take(limit);
-    Ok(ApiResponse::lines(page.map(|(_, row)| line(row))))
+/// Leaves of such a list the rows of one page.
+pub fn cut_to_page<T>(
+    rows: &mut Vec<T>,
+    name: impl Fn(&T) -> &str,
+    limit: Option<String>,
+    after: Option<String>,
+) -> Result<(), Problem> {
+    let limit = limit.map_or(Ok(rows.len().max(1)), |text| self::limit(Some(text)))?;
+    if let Some(after) = after {
+        let at = rows.iter().position(|row| name(row) == after);
+        let at =
+            at.ok_or_else(|| Problem::bad(format!("'after': there is no '{after}' in this list")))?;
+        rows.drain(..=at);
+    }
+    rows.truncate(limit);
+    Ok(())
 }
 
 #[cfg(test)]

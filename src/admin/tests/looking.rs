@@ -1,9 +1,10 @@
 //! What helps whoever looks for something: names and ids as people type them, and what is wrong.
 
+use bytes::Bytes;
 use serde_json::Value;
 
-use super::AdminWorld;
-use crate::model::{DeliveryId, DeliveryState};
+use super::{AdminWorld, report};
+use crate::model::{DeliveryId, DeliveryState, Header, Outcome};
 use crate::record::Consequence;
 
 async fn problem(world: &AdminWorld, method: &str, path: &str) -> (u16, String) {
@@ -103,8 +104,33 @@ async fn status_says_what_is_wrong_with_the_receivers_own_words() {
 
     let (_, shown) = world.json("GET", "/v1/endpoints/app", Value::Null).await;
     assert_eq!(shown["last_answer"], "no", "{shown}");
+    // Lists have it as well, of those with which something is wrong.
+    for path in ["/v1/endpoints", "/v1/endpoints?state=troubled", "/v1/endpoints?after=crm"] {
+        let rows = world.rows(path).await;
+        let app = rows.iter().find(|row| row["name"] == "app").expect("it is listed");
+        assert_eq!(app["last_answer"], "no", "{path}: {app}");
+        let mut others = rows.iter().filter(|row| row["name"] != "app");
+        assert!(others.all(|row| row["last_answer"] == Value::Null), "{path}: {rows:?}");
+    }
     // Retention may have dropped the record, or it is another endpoint's.
     world.script().last_failure = 999;
     let (_, status) = world.json("GET", "/v1/status", Value::Null).await;
     assert_eq!(status["worst"][0]["last_answer"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_was_not_kept_of_an_answer_differs_from_what_was_empty() {
+    let world = AdminWorld::new();
+    let delivery = DeliveryId { seq: world.event("push", &[1]).seq, endpoint: 1 };
+    let retry = || Consequence::Retry { due_at: 5, delay_ms: 5000, age_ms: 0 };
+    let mut report = report(500, Outcome::Retryable { after_ms: None });
+    report.request.headers = vec![Header::new("webhook-id", "evt_1")];
+    report.response.as_mut().expect("an answer").body = Bytes::new();
+    world.reported(delivery, 1, retry(), report.clone());
+    report.trim();
+    world.reported(delivery, 2, retry(), report);
+
+    let (_, shown) = world.json("GET", &format!("/v1/deliveries/{delivery}"), Value::Null).await;
+    let trimmed = |n: usize| shown["history"][n]["response"]["trimmed"].as_bool();
+    assert_eq!((trimmed(0), trimmed(1)), (Some(false), Some(true)), "{shown}");
 }

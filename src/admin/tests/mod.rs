@@ -181,11 +181,21 @@ impl AdminWorld {
             _ => (503, Outcome::Retryable { after_ms: None }),
         };
 
+        self.reported(delivery, number, next, report(status, outcome))
+    }
+
+    fn reported(
+        &self,
+        delivery: DeliveryId,
+        number: u32,
+        next: Consequence,
+        report: AttemptReport,
+    ) -> Seq {
         self.log.push(Record::AttemptFinished(Box::new(AttemptFinished {
             delivery,
             event: delivery.seq,
             number,
-            report: report(status, outcome),
+            report,
             next,
             prev: 0,
             position: None,

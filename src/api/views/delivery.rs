@@ -110,6 +110,10 @@ pub struct ResponseView {
     pub status: u16,
     pub headers: HeadersView,
     pub body_base64: String,
+    /// Neither headers nor body were kept, because disk space was scarce.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub trimmed: bool,
 }
 
 /// What the operator did with a delivery.

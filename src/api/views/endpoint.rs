@@ -77,8 +77,8 @@ pub struct EndpointActivityView {
     /// Dead letters.
     pub dead: u64,
     pub last_error: Option<String>,
-    /// What the receiver answered then, or the command said, in one line; only where one endpoint
-    /// is shown.
+    /// What the receiver answered then, or the command said, in one line. In a list only that of
+    /// endpoints with which something is wrong, and of the first 64 of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<String>,
     pub last_success_at: Option<Time>,

@@ -4,8 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::screens::{event_id, shown};
+use super::screens::{delivery_id, event_id, shown};
 use crate::ctl::show;
+use crate::ctl::terminal::Terminal;
 use crate::model::limits::BODY_SHOWN;
 
 /// An event whose body has this size and begins so.
@@ -52,5 +53,23 @@ fn a_long_body_that_would_be_sent_is_cut_as_well() {
         let last = screen.lines().last().unwrap_or_default();
         assert_eq!(last.starts_with('x'), left.is_none(), "{len}");
         assert!(more.is_none_or(|more| last == more), "{len}: {last}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_not_kept_differs_from_an_empty_one() {
+    for (trimmed, expected) in [(false, "(empty)"), (true, "(not kept: disk space was scarce)")] {
+        let response = json!({"status": 500, "headers": {}, "body_base64": "", "trimmed": trimmed});
+        let attempt = json!({
+            "number": 2, "started_at": "2026-11-23T13:20:00.000Z", "duration_ms": 3,
+            "outcome": "retryable", "status": 500, "next": "retry", "counted": true,
+            "request": {"method": "POST", "url": "http://x/", "headers": {}}, "response": response,
+        });
+        let delivery = json!({
+            "id": delivery_id(), "event": event_id(), "endpoint": "app", "state": "pending",
+            "attempts": 2, "due_at": null, "operator": [], "history": [attempt],
+        });
+        let screen = shown(&delivery, |delivery| show::delivery(delivery, Terminal::default()));
+        assert!(screen.contains(&format!("attempt 2: 500\n  {expected}\n")), "{screen}");
     }
 }

@@ -25,7 +25,7 @@ pub fn event_id() -> Text<EventId> {
     Text(EventId { seq: 1, tag: 2 })
 }
 
-fn delivery_id() -> Text<DeliveryId> {
+pub(super) fn delivery_id() -> Text<DeliveryId> {
     Text(DeliveryId { seq: 1, endpoint: 1 })
 }
 

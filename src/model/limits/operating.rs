@@ -80,6 +80,8 @@ pub const PAGE_MAX: usize = 1000;
 pub const WORDS: usize = 160;
 /// Endpoints that `status` names.
 pub const WORST_SHOWN: usize = 5;
+/// Endpoints of a list that are shown with what their receivers answered last.
+pub const ANSWERS_LISTED: usize = 64;
 /// Ranges of damaged records that operators have acknowledged, until retention drops them.
 pub const ACKNOWLEDGED_DAMAGE: usize = 1024;
 /// Deliveries of one step whose latency is measured.

@@ -17,6 +17,7 @@ pub fn attempt_view(admin: &Admin, attempt: &DeliveryAttempt<'_>) -> AttemptView
         status: response.status,
         headers: headers_view(&response.headers),
         body_base64: STANDARD.encode(&response.body),
+        trimmed: report.is_trimmed(),
     });
     let output = |command: &CommandEnd| String::from_utf8_lossy(&command.output).into_owned();
 

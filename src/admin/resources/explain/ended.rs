@@ -60,7 +60,7 @@ fn dead(id: DeliveryId, shown: &DeliveryDetailView, hint: &SecretHint, again: &s
     let at = shown.delivery.died_at;
     let when = at.map_or_else(|| "?".to_owned(), |Time(at)| rfc3339(at));
     let answer = shown.history.last().and_then(|last| last.answer.as_ref());
-    let words = answer.map(|words| format!(" ({words})")).unwrap_or_default();
+    let words = answer.map(|words| format!(": {words}")).unwrap_or_default();
     let text = format!(
         "it was given up at {when}: {reason}{words}{hint}; {again}, or drop it with `hookboxctl \
          dlq discard {id}`"
