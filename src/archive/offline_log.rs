@@ -30,7 +30,11 @@ impl OfflineLog {
     /// When there is none, when a daemon has it open, or when it cannot be read.
     pub fn open(data: &Path, wall_ms: WallMs) -> ArchiveResult<Self> {
         let dir = data.join("log");
-        if !dir.join("watermark").exists() && !dir.join("format").exists() {
+        let has = |file: &str| {
+            let found = dir.join(file).try_exists();
+            found.map_err(|source| ArchiveError::Io { doing: "read", path: dir.join(file), source })
+        };
+        if !has("watermark")? && !has("format")? {
             return Err(ArchiveError::NoLog(data.to_path_buf()));
         }
 
@@ -157,4 +161,25 @@ fn parse_head(text: &str) -> ArchiveResult<Expect> {
     };
     let bytes = HEXLOWER_PERMISSIVE.decode(hash.as_bytes()).map_err(|_| bad())?;
     Ok(Expect { seq, head: bytes.try_into().map_err(|_| bad())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OfflineLog;
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_said_to_be_missing() {
+        let home = tempfile::tempdir().expect("a folder");
+        let why = |data: &std::path::Path| match OfflineLog::open(data, 0) {
+            Ok(_) => panic!("there is no log"),
+            Err(error) => error.to_string(),
+        };
+        assert!(why(home.path()).starts_with("there is no log in "), "{}", why(home.path()));
+
+        // As where somebody else may not read the folder, which root always may.
+        let file = home.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        let said = why(&file);
+        assert!(said.starts_with("cannot read ") && said.contains("ot a directory"), "{said}");
+    }
 }

@@ -66,7 +66,7 @@ pub(super) const DEAD: Columns<DeliveryView> = &[
     ("ENDPOINT", Show::Text(|dead| dead.endpoint.clone()), ALWAYS),
     ("ATTEMPTS", Show::Number(|dead| dead.attempts.map(u64::from)), 1),
     ("GIVEN UP", Show::Time(|dead| dead.died_at), ALWAYS),
-    ("REASON", Show::Text(|dead| optional(dead.reason.as_ref())), ALWAYS),
+    ("REASON", Show::Text(|dead| last_first(dead.reason.as_deref().unwrap_or_default())), ALWAYS),
 ];
 pub(super) const REPLAYS: Columns<ReplayView> = &[
     ("ID", Show::Number(|replay| Some(replay.id)), ALWAYS),
@@ -90,6 +90,14 @@ pub(super) const SEGMENTS: Columns<SegmentView> = &[
     ("CREATED", Show::Time(|segment| Some(segment.created_at)), 1),
     ("SEALED", Show::Time(|segment| segment.sealed_at), ALWAYS),
 ];
+
+/// Why a delivery was given up, the last failure first: what stands behind it may be cut.
+fn last_first(reason: &str) -> String {
+    match reason.split_once("; the last: ") {
+        Some((many, last)) => format!("{last} ({many})"),
+        None => reason.to_owned(),
+    }
+}
 
 /// What the endpoint is doing, as far as the daemon says it.
 fn activity<T>(endpoint: &EndpointView, part: fn(&EndpointActivityView) -> &T) -> Option<&T> {
@@ -246,12 +254,19 @@ pub(super) fn page_params(page: &PageArgs) -> QueryPairs {
 
 #[cfg(test)]
 mod tests {
-    use super::{ListEnd, ShownPage, grouped, one_more};
+    use super::{ListEnd, ShownPage, grouped, last_first, one_more};
     use crate::api::values::Time;
     use crate::api::views::MoreView;
 
     fn page(rows: u64, has_others: bool) -> ShownPage {
         ShownPage { rows, last: Some("dlv_1".to_owned()), has_others }
+    }
+
+    #[test]
+    fn of_why_it_was_given_up_the_last_failure_stands_first() {
+        let reason = "12 of 12 attempts failed; the last: answered 500";
+        assert_eq!(last_first(reason), "answered 500 (12 of 12 attempts failed)");
+        assert_eq!(last_first("answered 410 Gone"), "answered 410 Gone");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::scheduler::{Counted, DURATIONS, DurationCounts};
 pub struct Figures {
     /// Deliveries that had not ended.
     pub pending: Gauge,
-    /// Seconds since the oldest of them was accepted.
+    /// Seconds since the oldest of them was accepted, or was retried by the operator.
     pub oldest_s: Gauge,
     pub accepted: u64,
     pub delivered: u64,

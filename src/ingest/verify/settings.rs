@@ -4,6 +4,7 @@
 use super::scheme::{Need, Scheme};
 use super::table::{SCHEMES, TABLE, scheme};
 use crate::model::Source;
+use crate::model::similar::nearest;
 
 /// Checks the settings of a source when it is created or changed.
 ///
@@ -11,8 +12,10 @@ use crate::model::Source;
 /// What is wrong, and how to fix it: one sentence for the operator.
 pub fn check_settings(source: &Source) -> Result<(), String> {
     let Some(scheme) = scheme(&source.verify) else {
+        let meant = nearest(&source.verify, SCHEMES.iter().copied());
+        let hint = meant.map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
         return Err(format!(
-            "there is no scheme {:?}; --verify takes one of {}",
+            "there is no scheme {:?}; {hint}--verify takes one of {}",
             source.verify,
             SCHEMES.join(", ")
         ));

@@ -15,7 +15,8 @@ pub struct BacklogQuery {
 pub struct Backlog {
     /// Deliveries that have not ended, without those on hold.
     pub pending: u64,
-    /// How long the daemon has run since the oldest of them was accepted.
+    /// How long the daemon has run since the oldest of them was accepted, or was retried by the
+    /// operator.
     pub oldest_age_ms: u64,
     /// Those of the endpoints that are there.
     pub endpoints: Vec<EndpointBacklog>,

@@ -17,6 +17,13 @@ fn the_table_names_every_scheme_once() {
 }
 
 #[test]
+fn a_misspelled_scheme_names_the_one_that_was_meant() {
+    let why = |scheme: &str| check_settings(&Source::new("a", scheme)).expect_err(scheme);
+    assert!(why("gihtub").contains("did you mean 'github'?"), "{}", why("gihtub"));
+    assert!(!why("no-such-provider").contains("did you mean"), "{}", why("no-such-provider"));
+}
+
+#[test]
 fn what_answers_a_handshake_answers_its_method() {
     for scheme in TABLE {
         assert!(scheme.answers("POST"), "{}", scheme.name);
