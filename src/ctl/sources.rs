@@ -141,7 +141,9 @@ pub(super) fn bin(
             let empty = "No bins. Create one with `hookboxctl bin create`.";
             lists::page(client, out, &target, lists::BINS, ("bin list", page), empty)
         }
-        BinCommand::Delete { name } => {
+        BinCommand::Delete { name, yes } => {
+            let what = "Its senders are answered 404 from then on.";
+            confirm(*yes || !out.is_for_eyes(), &format!("This deletes bin {name}. {what}"))?;
             // A source that is not a bin is not deleted by this command.
             let only_bins = [("verify", Some("bin".into()))];
             let deleted = client.delete(&path(&resource("sources", name, ""), &only_bins))?;

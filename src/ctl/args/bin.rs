@@ -26,5 +26,8 @@ pub enum BinCommand {
     Delete {
         /// The name of the bin.
         name: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
     },
 }

@@ -157,6 +157,7 @@ fn every_command_of_the_interface_is_there() {
         "bin create x --ttl 1h",
         "bin list",
         "bin delete x",
+        "bin delete x --yes",
         "endpoint create a --url http://x/ --from s --types p* --generate-secret",
         "endpoint create a --url http://x/ --retry-base 1s --retry-factor 2 --retry-max 1h",
         "endpoint create a --url http://x/ --jitter 0.2 --max-age 3d --max-attempts 5",
