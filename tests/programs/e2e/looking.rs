@@ -341,6 +341,10 @@ fn at_a_terminal_lists_fit_and_what_destroys_is_asked_for() {
     assert_eq!(daemon.json(&["status"])["deliveries"]["dead"], 3);
     let no = at_a_terminal(&daemon, &format!("hookboxctl endpoint delete {name}"), "\n").expect(1);
     assert!(no.stdout.contains("cancels 0 deliveries"), "{}", no.stdout);
+    daemon.done(&["bin", "create", "mine"]);
+    let no = at_a_terminal(&daemon, "hookboxctl bin delete mine", "n\n").expect(1).stdout;
+    assert!(no.contains("This deletes bin mine."), "{no}");
+    at_a_terminal(&daemon, "hookboxctl bin delete mine", "y\n").expect(0);
     at_a_terminal(&daemon, "hookboxctl dlq discard --all", "y\n").expect(0);
     assert_eq!(daemon.json(&["status"])["deliveries"]["dead"], 0);
     at_a_terminal(&daemon, &format!("hookboxctl endpoint delete {name} --yes"), "").expect(0);
