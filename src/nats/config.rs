@@ -110,7 +110,7 @@ pub struct CreateStream {
 pub struct InConfig {
     pub stream: String,
     pub consumer: String,
-    /// Which part of the stream is this box's; all of it when `None`.
+    /// Which part of the stream is this box's; when `None`, boxes share the consumer.
     pub part: Option<BoxPart>,
     pub source: String,
     pub via: Via,

@@ -259,7 +259,7 @@ impl InRoute {
                     sequence,
                     subject,
                     reason,
-                    "hookbox refuses a message, which is given up: it stays in the stream"
+                    "hookbox refuses a message, which is given up"
                 );
                 let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
                 self.confirm(message, format!("+TERM {reason}")).await;

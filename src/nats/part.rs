@@ -3,6 +3,8 @@
 //! The server puts the number of a part in front of each subject when it stores the message
 //! (`subject_transform` of the stream, `{{random(3)}}.jobs.>`), and the consumer of a part takes
 //! what begins with its number. So a message that comes again comes to the same box, which has it.
+//!
+//! The only part (`1/1`) is the whole stream, which needs no numbers: one box takes all.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,15 +21,28 @@ pub struct BoxPart {
 }
 
 impl BoxPart {
-    /// The name of its consumer, of which each part has one.
+    /// Whether it is all of the stream.
+    #[must_use]
+    pub fn is_all(self) -> bool {
+        self.of == 1
+    }
+
+    /// The name of its consumer, of which each part has one. It is the same when the number of
+    /// parts changes, so that the consumer goes on where it was.
     #[must_use]
     pub fn consumer(self, name: &str) -> String {
-        format!("{name}-{}-of-{}", self.number, self.of)
+        match self.is_all() {
+            true => name.to_owned(),
+            false => format!("{name}-{}", self.number),
+        }
     }
 
     /// The subjects of its consumer: all of the part, or what matches one of these in it.
     #[must_use]
     pub fn filters(self, within: &[String]) -> Vec<String> {
+        if self.is_all() {
+            return within.to_vec();
+        }
         let first = self.first_token();
         if within.is_empty() {
             return vec![format!("{first}.>")];
@@ -38,14 +53,15 @@ impl BoxPart {
     /// Whether a consumer with this filter takes nothing but messages of the part.
     #[must_use]
     pub fn is_of(self, filter: &str) -> bool {
-        filter.split_once('.').is_some_and(|(first, _)| first == self.first_token())
+        self.is_all()
+            || filter.split_once('.').is_some_and(|(first, _)| first == self.first_token())
     }
 
     /// The subject as it was published.
     #[must_use]
     pub fn without(self, subject: &str) -> &str {
         match subject.split_once('.') {
-            Some((first, rest)) if first == self.first_token() => rest,
+            Some((first, rest)) if !self.is_all() && first == self.first_token() => rest,
             _ => subject,
         }
     }
@@ -53,6 +69,9 @@ impl BoxPart {
     /// Whether a stream with this destination of its transform makes so many parts.
     #[must_use]
     pub fn is_made_by(self, destination: &str) -> bool {
+        if self.is_all() {
+            return true;
+        }
         let text: String = destination.chars().filter(|c| *c != ' ').collect();
         let text = text.to_ascii_lowercase();
         let arguments = ["{{random(", "{{partition("].iter().find_map(|f| text.strip_prefix(f));
@@ -123,7 +142,8 @@ mod tests {
     #[test]
     fn the_parts_of_a_stream_have_consumers_of_their_own() {
         let second = part("2/3");
-        assert_eq!(second.consumer("boxes"), "boxes-2-of-3");
+        assert_eq!(second.consumer("boxes"), "boxes-2");
+        assert_eq!(part("2/4").consumer("boxes"), "boxes-2", "it goes on where it was");
         assert_eq!(second.filters(&[]), ["1.>"]);
         assert_eq!(
             second.filters(&["jobs.a".into(), "jobs.b.>".into()]),
@@ -135,6 +155,16 @@ mod tests {
             assert!(!second.is_of(other), "{other}");
         }
         assert_eq!(second.to_string(), "2/3");
+    }
+
+    #[test]
+    fn the_only_part_is_the_stream_as_it_is() {
+        let all = part("1/1");
+        assert_eq!(all.consumer("boxes"), "boxes");
+        assert_eq!(all.filters(&["jobs.a".into()]), ["jobs.a"]);
+        assert!(all.filters(&[]).is_empty());
+        assert!(all.is_of("jobs.>") && all.is_made_by(""));
+        assert_eq!(all.without("0.jobs.a"), "0.jobs.a");
     }
 
     #[test]

@@ -10,5 +10,5 @@ mod stored;
 mod tests;
 
 pub use finding::{Finding, Weight};
-pub use intake::{InFacts, filters, of_consumer};
+pub use intake::{InFacts, filters, lacks_part, of_consumer};
 pub use out::{OutFacts, of_stream};

@@ -10,7 +10,9 @@ use async_nats::jetstream::{self, Context, ErrorCode, context};
 use super::box_client::{BoxClient, BoxError, ONLY_202};
 use super::config::{InConfig, NatsConfig, OutConfig, Via};
 use super::connect::{Connection, causes};
-use super::promise::{Finding, InFacts, OutFacts, Weight, filters, of_consumer, of_stream};
+use super::promise::{
+    Finding, InFacts, OutFacts, Weight, filters, lacks_part, of_consumer, of_stream,
+};
 use super::template::meet;
 use super::varz::{SyncPolicy, sync_policy};
 use crate::model::limits;
@@ -264,6 +266,11 @@ impl Setup<'_> {
             );
             return Err(SetupError::refused(what));
         }
+        // A consumer that nothing is for would be in the way afterwards.
+        let lacks = route.part.and_then(|part| lacks_part(&stream.cached_info().config, part));
+        if let Some(what) = lacks {
+            return Err(SetupError::refused(what));
+        }
 
         let settings = consumer_settings(name, route, self.config.box_name());
         let consumer = stream.create_consumer(settings.clone()).await.map_err(|error| {
@@ -271,7 +278,7 @@ impl Setup<'_> {
         })?;
         say(format_args!(
             "made consumer {name} of {}: durable, pull, ack_policy explicit, ack_wait {:?}, \
-             max_ack_pending {}, max_deliver -1, filter {:?}",
+             max_ack_pending {}, max_deliver -1, deliver_policy all, filter {:?}",
             route.stream,
             settings.ack_wait,
             settings.max_ack_pending,

@@ -165,7 +165,7 @@ fn what_cannot_work_is_said_with_what_to_do() {
         (
             "[[in]]\nstream = \"HOOKS\"\nconsumer = \"c\"\npart = \"1/3\"\nsource = \"app\"\n"
                 .to_owned(),
-            "stream HOOKS has no consumer c-1-of-3",
+            "stream HOOKS has no consumer c-1:",
         ),
         (
             "[[in]]\nstream = \"HOOKS\"\nconsumer = \"c\"\nsource = \"none\"\n".to_owned(),

@@ -19,6 +19,7 @@ mod intake;
 mod jwt;
 mod out;
 mod outages;
+mod parts;
 mod proxy;
 mod server;
 mod service;

@@ -47,9 +47,7 @@ impl Sharing {
     fn open(self, js: &Js) -> Option<u64> {
         match self {
             Self::Consumer => js.open("JOBS", "boxes"),
-            Self::Parts => {
-                (1..=BOXES).map(|n| js.open("JOBS", &format!("boxes-{n}-of-{BOXES}"))).sum()
-            }
+            Self::Parts => (1..=BOXES).map(|n| js.open("JOBS", &format!("boxes-{n}"))).sum(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a consumer promises for what is taken from it.
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::stream::Config as StreamConfig;
+use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy};
 
 use super::finding::{Finding, Findings, Weight, limit};
 use super::stored::{KnownSync, room, storage};
@@ -33,6 +33,10 @@ pub fn of_consumer(
     storage(&mut found, stream, &facts.sync);
     room(&mut found, stream);
     giving(&mut found, consumer);
+    if stream.retention != RetentionPolicy::Limits {
+        let text = "retention is not limits: a message that is given up leaves the stream, too";
+        found.add(Weight::Weak, text);
+    }
 
     let most = limit(stream.max_message_size).unwrap_or(facts.max_payload).min(facts.max_payload);
     if most > facts.max_body {
@@ -92,6 +96,7 @@ fn repetition(found: &mut Findings, facts: &InFacts) {
                     event";
         return found.add(Weight::Weak, text);
     }
+
     let window = time::format_duration_ms(facts.dedupe_window_ms);
     let text = format!("a message that comes again within {window} is the same event");
     match facts.part {
@@ -99,10 +104,26 @@ fn repetition(found: &mut Findings, facts: &InFacts) {
             found.add(Weight::Note, format!("{text}: it comes to this box (part {part})"));
         }
         None => found.add(
-            Weight::Note,
-            format!("{text} at this box; another one of this consumer would not know it (part)"),
+            Weight::Weak,
+            format!(
+                "{text} at this box alone: another box of this consumer does not know it, and has \
+                 one more event when a box, its bridge or the server dies in between; give each \
+                 box a part (part = \"1/3\"), or part = \"1/1\" where this box takes all"
+            ),
         ),
     }
+}
+
+/// Why the stream has no such part: it has to number its messages.
+#[must_use]
+pub fn lacks_part(stream: &StreamConfig, part: BoxPart) -> Option<String> {
+    let transform = stream.subject_transform.as_ref();
+    let destination = transform.map_or("", |transform| transform.destination.as_str());
+    let is_there = part.is_made_by(destination);
+    (!is_there).then(|| {
+        let (stream, example) = (&stream.name, part.example());
+        format!("{stream} does not number the parts that {part} is one of: give it {example}")
+    })
 }
 
 /// Whether the messages of a part come to one box, and each message is in a part.
@@ -113,18 +134,12 @@ fn is_a_part(
     part: BoxPart,
     other_box: Option<&str>,
 ) {
-    let transform = stream.subject_transform.as_ref();
-    if !transform.is_some_and(|transform| part.is_made_by(&transform.destination)) {
-        let text = format!(
-            "{} does not number the parts that {part} is one of: give it {}",
-            stream.name,
-            part.example()
-        );
+    if let Some(text) = lacks_part(stream, part) {
         found.add(Weight::Broken, text);
     }
-
     let filters = filters(consumer);
-    if filters.is_empty() || !filters.iter().all(|filter| part.is_of(filter)) {
+    let is_part = !filters.is_empty() && filters.iter().all(|filter| part.is_of(filter));
+    if !is_part && !part.is_all() {
         let wanted = part.filters(&[]).join(", ");
         let text = format!("the consumer takes {filters:?} and has to take {wanted}, or of it");
         found.add(Weight::Broken, text);
@@ -132,7 +147,7 @@ fn is_a_part(
     if let Some(other) = other_box {
         let text = format!(
             "the consumer was made by {other}: two boxes that take the same part can both make an \
-             event of a message"
+             event of a message; one that replaces {other} for good takes over its name (box), too"
         );
         found.add(Weight::Weak, text);
     }

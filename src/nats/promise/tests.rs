@@ -97,8 +97,14 @@ fn what_a_consumer_or_its_stream_loses_is_named() {
         ..pull::Config::default()
     };
     type ConsumerChange = fn(&mut Config, &mut pull::Config, &mut InFacts);
-    let cases: [(ConsumerChange, Weight, &str); 12] = [
-        (|_, _, _| {}, Weight::Note, "within 3s is the same event"),
+    let cases: [(ConsumerChange, Weight, &str); 14] = [
+        (|_, _, _| {}, Weight::Note, "within 3s is the same event: it comes to this box"),
+        (|_, _, f| f.part = None, Weight::Weak, "give each box a part (part = \"1/3\")"),
+        (
+            |s, _, _| s.retention = RetentionPolicy::WorkQueue,
+            Weight::Weak,
+            "given up leaves the stream",
+        ),
         (|_, c, _| c.ack_policy = AckPolicy::None, Weight::Broken, "not explicit"),
         (|_, c, _| c.headers_only = true, Weight::Broken, "headers only"),
         (|_, c, _| c.max_deliver = 5, Weight::Weak, "max_deliver is 5"),
@@ -128,7 +134,7 @@ fn what_a_consumer_or_its_stream_loses_is_named() {
 
 fn facts() -> InFacts {
     InFacts {
-        part: None,
+        part: Some("1/1".parse().expect("a part")),
         other_box: None,
         sync: Some(Ok(SyncPolicy::Always)),
         max_payload: 1 << 20,
@@ -155,6 +161,9 @@ fn a_part_needs_a_stream_that_numbers_them_and_one_box() {
     let facts = InFacts { part: Some("2/3".parse().expect("a part")), ..facts() };
     let other = InFacts { other_box: Some("box-9".to_owned()), ..facts.clone() };
 
+    let all = InFacts { part: Some("1/1".parse().expect("a part")), ..facts.clone() };
+    let shared = InFacts { other_box: Some("box-9".to_owned()), ..all.clone() };
+
     let made = "{{random(3)}}.jobs.>";
     for (destination, filter, facts, weight, part) in [
         (Some(made), "1.>", &facts, Weight::Note, "it comes to this box (part 2/3)"),
@@ -163,6 +172,8 @@ fn a_part_needs_a_stream_that_numbers_them_and_one_box() {
         (Some(made), "", &facts, Weight::Broken, "has to take 1.>"),
         (Some("{{random(2)}}.jobs.>"), "1.>", &facts, Weight::Broken, "{{random(3)}}.jobs.>"),
         (None, "1.>", &facts, Weight::Broken, "does not number the parts"),
+        (None, "", &all, Weight::Note, "it comes to this box (part 1/1)"),
+        (None, "jobs.>", &shared, Weight::Weak, "was made by box-9"),
     ] {
         let found = of_consumer(&stream(destination), &consumer(filter), facts);
         let worst = found.iter().max_by_key(|finding| finding.weight).expect("some");
