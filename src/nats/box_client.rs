@@ -216,7 +216,9 @@ fn ingress_request(event: &BoxEvent) -> SocketRequest {
     let kind = event.content_type.as_deref().unwrap_or("application/octet-stream");
     let path = format!("/in/{}", event.source);
     let mut request = SocketRequest::post(path, kind, event.body.clone());
-    let own = [("webhook-id", &event.key), ("ce-type", &event.event_type)];
+    // CloudEvents have their values percent-encoded: the source decodes this one.
+    let kind = event.event_type.replace('%', "%25");
+    let own = [("webhook-id", &event.key), ("ce-type", &kind)];
     let own = own.into_iter().filter(|(_, value)| !value.is_empty());
     let all = event.headers.iter().map(|(name, value)| (name.as_str(), value)).chain(own);
 

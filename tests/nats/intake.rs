@@ -39,7 +39,7 @@ fn a_message_becomes_an_event_bit_for_bit() {
         let daemon = a_box(&mut home, &[]);
         let headers = [
             ("Nats-Msg-Id", "job-1"),
-            ("Hookbox-Type", "order.paid"),
+            ("Hookbox-Type", "order%2Epaid"),
             ("Content-Type", "application/x-own"),
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ];
@@ -55,7 +55,7 @@ fn a_message_becomes_an_event_bit_for_bit() {
             let id = found.unwrap_or_else(|| panic!("{kind}: {events:?}"))["id"].clone();
             daemon.json(&["event", "show", id.as_str().expect("an id")])
         };
-        let paid = shown("order.paid");
+        let paid = shown("order%2Epaid");
         assert_eq!(paid["body_base64"], "AP8NCg==", "{via}");
         assert_eq!(paid["headers"]["content-type"], "application/x-own", "{via}");
         assert_eq!(paid["headers"]["traceparent"], headers[3].1, "{via}");
