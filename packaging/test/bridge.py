@@ -2,7 +2,7 @@
 import os
 import pathlib
 
-from debian import REPOSITORY, Debian, run
+from debian import REPOSITORY, Debian, names_the_loader_that_it_needs, run
 
 UNIT = "/usr/lib/systemd/system/hookbox-nats@.service"
 # Stands for systemctl while a package is upgraded: two bridges run.
@@ -27,6 +27,7 @@ def the_bridge_is_installed_beside_the_daemon(package, _, programs):
     with Debian() as debian:
         debian.dpkg("-i", package, bridge)
         assert debian.do("hookbox-nats", "--version").stdout.startswith("hookbox-nats ")
+        names_the_loader_that_it_needs(bridge, debian.root / "usr/bin/hookbox-nats")
         example = (debian.root / "usr/share/doc/hookbox-nats/examples/hookbox-nats.toml").read_text()
         debian.write("etc/hookbox/nats/main.toml", example)
         # As the unit asks before each start.

@@ -51,6 +51,14 @@ def post(port, body):
     return json.loads(answer.read())["id"]
 
 
+def names_the_loader_that_it_needs(package, program):
+    """dpkg-shlibdeps looks at symbols. The packed form of addresses is none, and an older loader refuses the program."""
+    depends = run("dpkg-deb", "-f", package, "Depends").stdout.strip()
+    if b"GLIBC_ABI_DT_RELR" in program.read_bytes():
+        assert "libc6 (>= 2.36)" in depends.split(", "), depends
+    print(f"depends on {depends}")
+
+
 class Debian:
     """A root of its own, removed at the end."""
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 import tempfile
 
-from debian import REPOSITORY, Debian, run
+from debian import REPOSITORY, Debian, names_the_loader_that_it_needs, run
 
 UNITS = ["hookboxd.service", "hookboxd.socket", "hookbox-consume@.service", "hookboxd-admin.socket",
          "hookboxd-boot.service", "hookboxd-retention.timer"]
@@ -51,6 +51,7 @@ def the_package_is_in_order(package, _):
         assert listed > 100, "the licences of crates are missing"
         assert b"" != gzip.decompress((folder / "usr/share/doc/hookbox/changelog.gz").read_bytes())
 
+        names_the_loader_that_it_needs(package, folder / "usr/bin/hookboxd")
         program = (folder / "usr/bin/hookboxd").read_bytes()
         if not os.environ.get("HOOKBOX_PROGRAMS"):
             for name in (b"/.cargo/", b"/.rustup/", str(REPOSITORY).encode()):
