@@ -31,7 +31,8 @@ pub struct Args {
     /// Keep the log and everything else in this folder [default: ./hookbox-data]
     #[arg(long, value_name = "DIR", env = "HOOKBOX_DATA")]
     pub data: Option<PathBuf>,
-    /// Receive webhooks on this address; may be given several times [default: 127.0.0.1:8420]
+    /// Receive webhooks on this address; may be given several times; proxy:// or tls+proxy://
+    /// stands before it where a proxy sends the PROXY header [default: 127.0.0.1:8420]
     #[arg(
         long,
         value_name = "[tls://]ADDR:PORT|unix:/PATH",
