@@ -25,7 +25,8 @@ use crate::ingest::verify::SCHEMES;
 /// Set by the scripts; its value is the shell's name.
 const VARIABLE: &str = "HOOKBOXCTL_COMPLETE";
 const PROGRAM: &str = "hookboxctl";
-const PATIENCE: Duration = Duration::from_millis(200);
+/// With the start of this program that is less than 200 ms, on a slow machine, too.
+const PATIENCE: Duration = Duration::from_millis(150);
 /// The newest ids that are offered.
 const IDS: usize = 20;
 

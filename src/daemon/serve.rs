@@ -427,7 +427,7 @@ async fn until_stopped(
 async fn stop(running: Services) {
     let Services { handle, stop, ingress, admin, in_flight, history, .. } = running;
     let left = in_flight.load(Ordering::Acquire);
-    service_manager::stopping(&format!("stopping, {left} attempts in flight"));
+    service_manager::stopping(left, DRAIN);
     tracing::info!(in_flight = left, "stopping");
     stop.send_replace(true);
 

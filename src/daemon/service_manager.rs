@@ -6,7 +6,8 @@
 //! accepts connections and commits nothing is ended by `WatchdogSec=` and started again.
 //!
 //! More time is asked for while the log is opened, and while it is closed, as long as the process
-//! computes: a start that hangs is ended by `TimeoutStartSec=`.
+//! computes: a start that hangs is ended by `TimeoutStartSec=`. And once for attempts in flight,
+//! which may take their time when the daemon stops, whatever `TimeoutStopSec=` says.
 
 use std::pin::pin;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -16,8 +17,8 @@ use tokio::sync::watch;
 
 use crate::queue::{Refusal, Status};
 use crate::scheduler::Handle;
+pub use crate::service::notify::ready;
 use crate::service::notify::{NotifyState, is_there, notify, pause};
-pub use crate::service::notify::{ready, stopping};
 
 /// Between two looks at whether a start or a stop goes on.
 const LOOK: Duration = Duration::from_secs(5);
@@ -27,6 +28,17 @@ const MORE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(1);
 /// Ticks of the processor, of a hundredth of a second, that a look of its own may take.
 const OWN_TICKS: u64 = 2;
+
+/// The daemon stops, after attempts in flight, which may take up to `patience`.
+pub fn stopping(in_flight: usize, patience: Duration) {
+    let line = format!("stopping, {} in flight", some(in_flight as u64, "attempt"));
+    let more = NotifyState::ExtendTimeoutUsec(micros(patience + MORE));
+    notify(&[NotifyState::Stopping, NotifyState::Status(&line), more]);
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
 
 /// Asks for more time until it is dropped, as long as the process computes.
 pub struct MoreTime {
@@ -43,8 +55,7 @@ pub fn more_time(what: &str) -> MoreTime {
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 let now = ticks();
                 if is_working(done, now) {
-                    let micros = u32::try_from(MORE.as_micros()).unwrap_or(u32::MAX);
-                    notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
+                    notify(&[NotifyState::ExtendTimeoutUsec(micros(MORE))]);
                 }
                 done = now;
             }
@@ -125,10 +136,6 @@ fn line(status: &Status, addresses: &str, refusal: Option<&str>) -> String {
         None => format!("accepting on {addresses}"),
     };
     let Status { sources, endpoints, pending, held, dead, .. } = status;
-    let some = |number: u64, noun: &str| match number {
-        1 => format!("1 {noun}"),
-        many => format!("{many} {noun}s"),
-    };
     let (sources, endpoints) =
         (some(*sources as u64, "source"), some(*endpoints as u64, "endpoint"));
     format!(
@@ -136,6 +143,13 @@ fn line(status: &Status, addresses: &str, refusal: Option<&str>) -> String {
         pending + held,
         some(*dead, "dead letter")
     )
+}
+
+fn some(number: u64, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        many => format!("{many} {noun}s"),
+    }
 }
 
 #[cfg(test)]

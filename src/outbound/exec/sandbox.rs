@@ -26,6 +26,13 @@ const CRASHES: [i32; 5] = [4, 5, 6, 7, 11];
 const SIGSYS: i32 = 31;
 /// A shell gives them with this added.
 const BY_SHELL: i32 = 128;
+/// What programs say that could not change the user.
+const NO_NEW_USER: [&str; 4] = [
+    "no new privileges",
+    "effective uid is not 0",
+    "must be setuid root",
+    "su: authentication failure",
+];
 /// The unit, where its name is not known.
 const UNIT: &str = "hookboxd.service";
 
@@ -83,7 +90,7 @@ impl Sandbox {
         let denied = has(&["not permitted", "permission denied", "eperm", "eacces"]);
 
         // Files and privileges.
-        if has(&["no new privileges", "effective uid is not 0", "must be setuid root"]) {
+        if has(&NO_NEW_USER) {
             return self.never("NoNewPrivileges= may be why, if it changes the user");
         }
         if has(&["read-only file system", "erofs"]) {
@@ -223,6 +230,7 @@ mod tests {
             (CommandExit { signal: Some(31), ..CommandExit::default() }, "", "SystemCallFilter="),
             (exit(1), "chown: changing ownership: Operation not permitted", "SystemCallFilter="),
             (exit(1), "sudo: The \"no new privileges\" flag is set", "hookbox-consume@.service"),
+            (exit(1), "Password: su: Authentication failure", "hookbox-consume@.service"),
         ] {
             let advice = sandbox.explains(end, output).expect(output);
             assert!(advice.contains(directive), "{output}: {advice}");

@@ -377,7 +377,10 @@ fn systemd_hears_that_the_committing_thread_lives_and_what_it_does() {
     }
     signal(child.id(), Signal::TERM);
     let seen = messages_until(&socket, "STATUS=closing the log");
-    assert!(seen.iter().any(|message| message.contains("STOPPING=1")), "{seen:?}");
+    let stopping = seen.iter().find(|message| message.contains("STOPPING=1")).expect("it stops");
+    assert!(stopping.contains("STATUS=stopping, 0 attempts in flight\n"), "{stopping}");
+    // The 10 s that attempts may take, and what is asked for while the log is closed.
+    assert!(stopping.contains("EXTEND_TIMEOUT_USEC=40000000\n"), "{stopping}");
     assert!(child.wait().is_ok_and(|status| status.success()));
 }
 
