@@ -84,6 +84,7 @@ impl BootApply {
                 sources.chain(plan.endpoints.iter().map(difference)).collect()
             }
             // They may quote what stands in a file, as the error does.
+            Err(whys) if whys.len() == 1 => vec!["1 entry that cannot be applied".to_owned()],
             Err(whys) => vec![format!("{} entries that cannot be applied", whys.len())],
         };
 

@@ -345,6 +345,12 @@ fn a_broken_file_of_the_system_is_reported_and_the_daemon_serves() {
     assert!(status.contains("20.toml:4"), "{status}");
     assert_eq!(daemon.lines(&["source", "list"]).len(), 1, "all of it or nothing");
     daemon.await_log("apply.d: nothing was applied");
+    assert_eq!(daemon.terminate().code(), Some(0));
+
+    // Well written, and impossible.
+    write_below(&home, "etc/hookbox/apply.d/20.toml", "[endpoint.app]\nurl = \"ftp://a\"\n");
+    let status = run(&home.start(), &["status"]).expect(0).stdout;
+    assert!(status.contains("drift      1 entry that cannot be applied"), "{status}");
 }
 
 /// Nobody names these files, so that they count only where nobody else can have put them there, and
