@@ -1,11 +1,15 @@
 //! The properties, over generated configurations.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value, json};
 
 use super::super::plan::{PlanOptions, plan};
 use super::world::PlanWorld;
-use crate::api::ConfigurationSet;
+use crate::api::{ConfigurationSet, EndpointSpec, SourceSpec, Spec};
 use crate::model::TimedSecret;
 
 const NAMES: [&str; 6] = ["a", "b-1", "c.d", "e_f", "0", "hook.Z"];
@@ -40,8 +44,25 @@ fn odd() -> BoxedStrategy<Value> {
 }
 
 fn source() -> BoxedStrategy<Map<String, Value>> {
+    let answers = prop::option::of((odd(), any::<bool>()));
+    (arrival(), answers)
+        .prop_map(|(mut all, answer)| {
+            if let Some((body, typed)) = answer {
+                all.insert("answer_body".to_owned(), body);
+                all.extend(typed.then(|| ("answer_type".to_owned(), json!("application/json"))));
+            }
+            if all.contains_key("body_from") {
+                all.remove("split");
+            }
+            all
+        })
+        .boxed()
+}
+
+fn arrival() -> BoxedStrategy<Map<String, Value>> {
     let set = json!({"in": "header", "name": "x-key", "leeway_s": 5, "api_key": "S3CRET",
         "keys": {"keys": [{"kty": "oct", "k": "S3CRET", "kid": "1"}]}, "a b": [1, 2.5, true]});
+
     some(vec![
         ("verify", of([json!("github"), json!("apikey"), json!("none"), json!("jwt")])),
         ("secret", of([json!("cred:x"), json!("env:X"), json!("file:/x"), GENERATED])),
@@ -58,6 +79,9 @@ fn source() -> BoxedStrategy<Map<String, Value>> {
         ("id_header", of([json!("x-id")])),
         ("id_field", of([json!("/id")])),
         ("split", of([json!(true), json!(false)])),
+        ("answer", of([json!(200), json!(299)])),
+        ("body_from", of([json!("form:payload")])),
+        ("keep_refused", of([json!(5), json!(0)])),
     ])
 }
 
@@ -78,6 +102,7 @@ fn pacing() -> BoxedStrategy<Map<String, Value>> {
         ("forward_headers", of([json!(true), json!(false)])),
         ("forward_query", of([json!(true), json!(false)])),
         ("hold_after", of([json!("2d"), json!("5d")])),
+        ("warn_after", of([json!("10m")])),
         ("catch_up_rate", of([json!("5/s")])),
     ])
 }
@@ -97,7 +122,9 @@ fn transport() -> BoxedStrategy<Map<String, Value>> {
         ("proxy", of([json!("http://u:S3CRET@p:1"), json!("http://u:S3CRET2@p:1"), json!("none")])),
         ("bind", of([json!("127.0.0.2")])),
         ("client_cert", of([json!("/c")])),
+        ("client_key", of([json!("/k")])),
         ("ca", of([json!("/a b")])),
+        ("pin", of([json!([format!("sha256/{}A=", "B".repeat(42))]), json!([])])),
         ("arg", of([json!(["-x", "a b"]), json!([])])),
         ("user", of([json!("u")])),
         ("lease", of([json!("1m")])),
@@ -118,6 +145,7 @@ fn endpoint() -> BoxedStrategy<Map<String, Value>> {
         json!({"batch_max_bytes": "1KiB"}),
         json!({"batch_max_events": 5, "batch_format": "ndjson", "batch_max_wait": "0s"}),
         json!({"catch_up": "latest", "catch_up_key": "/id"}),
+        json!({"catch_up": "newest"}),
     ]);
     let bodies = prop::option::of(odd());
 
@@ -132,7 +160,8 @@ fn endpoint() -> BoxedStrategy<Map<String, Value>> {
             all.extend(group.as_object().cloned().expect("an object"));
             all.extend(body.filter(|_| !batches).map(|body| ("body".to_owned(), body)));
             let is_encrypted = all["url"].as_str().is_some_and(|url| url.starts_with("https:"));
-            all.retain(|key, _| is_encrypted || !["client_cert", "ca"].contains(&key.as_str()));
+            let of_tls = ["client_cert", "client_key", "ca", "pin"];
+            all.retain(|key, _| is_encrypted || !of_tls.contains(&key.as_str()));
             all
         })
         .boxed()
@@ -193,6 +222,24 @@ fn applied(first: &ConfigurationSet, second: &ConfigurationSet, name: Option<&st
         world.perform(planned.unwrap_or_else(|whys| panic!("{whys:?}")));
     }
     world
+}
+
+/// A setting that is added later is drawn, too. Files have no `ttl`.
+#[test]
+fn every_setting_is_drawn() {
+    let mut runner = TestRunner::deterministic();
+    let mut drawn = BTreeSet::from(["ttl".to_owned()]);
+    for _ in 0..CASES {
+        let set = set().new_tree(&mut runner).expect("a set").current();
+        let sources = set.sources.values().map(|entry| json!(entry.settings));
+        let endpoints = set.endpoints.values().map(|entry| json!(entry.settings));
+        for settings in sources.chain(endpoints) {
+            drawn.extend(settings.as_object().into_iter().flatten().map(|(key, _)| key.clone()));
+        }
+    }
+    let missing: Vec<_> = SourceSpec::KEYS.iter().chain(EndpointSpec::KEYS).collect();
+    let missing: Vec<_> = missing.into_iter().filter(|key| !drawn.contains(**key)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 proptest! {
