@@ -37,6 +37,8 @@ const MAX_BODY: usize = limits::MAX_BODY as usize;
 const KEEP_BUFFER: usize = 2 << 20;
 /// Length and checksum before each record.
 const PREFIX: usize = 8;
+/// What a record with an event may need beside what its event takes in memory.
+const BESIDE_EVENT: usize = 4 << 10;
 
 /// The first bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,12 +152,15 @@ impl StoredFrame {
 }
 
 /// Packs records into frames. Keeps its buffers from one commit to the next.
+///
+/// Memory that is new costs more than all else that is done with a large body, so each buffer is
+/// allocated once, and a frame lies where its payload was made: the first bytes of either buffer
+/// are for its head.
 #[derive(Debug, Default)]
 pub(super) struct FramePacker {
     raw: Vec<u8>,
     count: u32,
     packed: Vec<u8>,
-    frame: Vec<u8>,
 }
 
 impl FramePacker {
@@ -163,7 +168,14 @@ impl FramePacker {
     ///
     /// Returns its length when it is larger than a record may be; it was not added then.
     pub fn add(&mut self, record: &Record) -> Result<(), usize> {
+        if self.count == 0 {
+            self.raw.clear();
+            self.raw.resize(HEAD_LEN, 0);
+        }
         let start = self.raw.len();
+        let event = record.held_event().map_or(0, |held| held.event.cost());
+        self.raw.reserve(event + BESIDE_EVENT);
+
         self.raw.extend_from_slice(&[0; PREFIX]);
         record::encode(record, &mut self.raw);
 
@@ -181,16 +193,17 @@ impl FramePacker {
     }
 
     pub fn is_full(&self) -> bool {
-        self.raw.len() >= FRAME_RAW
+        self.raw.len() >= HEAD_LEN + FRAME_RAW
     }
 
     /// Completes the frame. Returns its head, and all of its bytes.
     pub fn finish(&mut self, first: Seq, prev: ChainHead) -> (FrameHead, &[u8]) {
-        let packed_len = self.compress();
-        let (flags, stored) = match packed_len {
-            Some(len) => (FLAG_LZ4, &self.packed[..len]),
-            None => (0, &self.raw[..]),
+        let raw_len = self.raw.len() - HEAD_LEN;
+        let (flags, frame) = match self.compress() {
+            Some(len) => (FLAG_LZ4, &mut self.packed[..HEAD_LEN + len]),
+            None => (0, &mut self.raw[..]),
         };
+        let (front, stored) = frame.split_at_mut(HEAD_LEN);
 
         let bounded = |len: usize| {
             u32::try_from(len).expect("a frame is bounded by FRAME_RAW and RECORD_MAX")
@@ -201,45 +214,49 @@ impl FramePacker {
             count: self.count,
             prev,
             own: [0; 32],
-            raw_len: bounded(self.raw.len()),
+            raw_len: bounded(raw_len),
             stored_len: bounded(stored.len()),
         };
         head.own = head.chain(stored);
 
-        self.frame.clear();
-        head.write(&mut self.frame);
-        self.frame.extend_from_slice(stored);
+        let mut bytes = Vec::with_capacity(HEAD_LEN);
+        head.write(&mut bytes);
+        front.copy_from_slice(&bytes);
 
-        self.raw.clear();
         self.count = 0;
-        (head, &self.frame)
+        (head, frame)
     }
 
     /// Forgets what was added, and frees buffers that a large record has made large.
     pub fn reset(&mut self) {
         self.raw.clear();
         self.count = 0;
-        for buffer in [&mut self.raw, &mut self.packed, &mut self.frame] {
+        for buffer in [&mut self.raw, &mut self.packed] {
             if buffer.capacity() > KEEP_BUFFER {
                 *buffer = Vec::new();
             }
         }
     }
 
+    /// Memory for records that none has been written to.
+    #[cfg(test)]
+    pub fn spare_bytes(&self) -> usize {
+        self.raw.capacity() - self.raw.len()
+    }
+
     /// Compresses `raw` into `packed` when that makes it smaller. Returns the length.
     fn compress(&mut self) -> Option<usize> {
-        if self.raw.len() < COMPRESS_FROM {
-            return None;
-        }
+        let raw = self.raw.get(HEAD_LEN..).filter(|raw| raw.len() >= COMPRESS_FROM)?;
 
-        let largest = lz4_flex::block::get_maximum_output_size(self.raw.len());
+        let largest = HEAD_LEN + lz4_flex::block::get_maximum_output_size(raw.len());
         if self.packed.len() < largest {
-            self.packed.resize(largest, 0);
+            // The system gives new memory zeroed, and only as far as it is written to.
+            self.packed = vec![0; largest];
         }
-        let len = lz4_flex::block::compress_into(&self.raw, &mut self.packed).ok()?;
+        let len = lz4_flex::block::compress_into(raw, &mut self.packed[HEAD_LEN..]).ok()?;
 
         // Decompression has a cost as well, so a gain of less than a 32nd is not worth it.
-        (len < self.raw.len() - self.raw.len() / 32).then_some(len)
+        (len < raw.len() - raw.len() / 32).then_some(len)
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::test_runner::Config;
 use tempfile::TempDir;
 
 use super::{blobs, commit, event, fill, forward, noise, open, open_whole, small};
-use crate::log::frame::{HEAD_LEN, RECORD_MAX};
+use crate::log::frame::{DecodedFrame, FramePacker, HEAD_LEN, RECORD_MAX, StoredFrame};
 use crate::log::{LogError, Recovered};
 use crate::model::limits;
 use crate::record::{self, Record};
@@ -188,5 +188,22 @@ proptest! {
         let report = log.opened().reader.verify(&mut |_| {});
         prop_assert!(report.ok, "{:?}", report);
         prop_assert_eq!(blobs(log.dir.path()), 0);
+    }
+}
+
+#[test]
+fn a_large_body_is_copied_into_memory_that_is_allocated_once() {
+    const LEN: usize = 8 << 20;
+    for body in [noise(LEN, 7), vec![b'a'; LEN], b"small".to_vec()] {
+        let record = event(body);
+        let mut packer = FramePacker::default();
+        packer.add(&record).expect("it is not too large");
+        let spare = packer.spare_bytes();
+        assert!(spare < 64 << 10, "{spare} bytes of new memory that nobody needs");
+
+        let (head, frame) = packer.finish(1, [0; 32]);
+        let stored = frame[HEAD_LEN..].to_vec();
+        let frame = DecodedFrame::new(StoredFrame { head, stored }).expect("a frame");
+        assert_eq!(frame.record(1), Ok(record));
     }
 }
