@@ -49,6 +49,7 @@ mod rotation;
 mod secrets;
 mod segments;
 mod senders;
+mod service_manager;
 mod shares;
 mod signatures;
 mod system;
