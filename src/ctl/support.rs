@@ -152,11 +152,15 @@ fn status(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
         applied.error = applied.error.take().map(|_| "(left out)".to_owned());
     }
     for worst in &mut status.worst {
-        // The receiver's words, which may say anything.
-        worst.last_error = worst.last_error.take().map(|_| "(left out)".to_owned());
-        worst.last_answer = None;
+        leave_words_out(&mut worst.last_error, &mut worst.last_answer);
     }
     Answer::of(&status).map(|answer| answer.json().into())
+}
+
+/// Leaves out what a receiver said, which may be anything, such as a part of an event.
+fn leave_words_out(error: &mut Option<String>, answer: &mut Option<String>) {
+    *error = error.take().map(|_| "(left out)".to_owned());
+    *answer = None;
 }
 
 fn endpoints(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
@@ -164,8 +168,7 @@ fn endpoints(client: &AdminClient) -> Result<Vec<u8>, CtlError> {
     client.list("/v1/endpoints", &mut |row| {
         let EndpointView { name, created_at, mut activity, .. } = row.view()?;
         if let Some(activity) = &mut activity {
-            // The receiver's words, which may say anything.
-            activity.last_error = activity.last_error.take().map(|_| "(left out)".to_owned());
+            leave_words_out(&mut activity.last_error, &mut activity.last_answer);
         }
         let shown = SupportedEndpoint { name, created_at, activity };
         text.push_str(Answer::of(&shown)?.json());
