@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::panic::{self, AssertUnwindSafe};
+use std::process::Child;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,22 @@ use rustix::process::Signal;
 use super::support::ctl::program;
 use super::support::daemon::signal;
 use super::support::{Home, SOON};
+
+/// A daemon, and the socket of its service manager.
+fn supervised(home: &Home, environment: &[(&str, &str)]) -> (Child, UnixDatagram) {
+    let path = home.path().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).expect("a free path");
+    socket.set_read_timeout(Some(SOON)).expect("a timeout");
+
+    let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
+    command
+        .arg("--data")
+        .arg(home.data())
+        .args(["--listen", "127.0.0.1:0"])
+        .env("NOTIFY_SOCKET", &path)
+        .envs(environment.iter().copied());
+    (command.spawn().expect("it starts"), socket)
+}
 
 /// What the service manager hears, up to a message with these words.
 fn messages_until(socket: &UnixDatagram, words: &str) -> Vec<String> {
@@ -56,17 +73,7 @@ fn a_message_that_does_not_come_is_given_up_while_others_do() {
 #[test]
 fn systemd_hears_that_the_committing_thread_lives_and_what_it_does() {
     let home = Home::new();
-    let path = home.path().join("notify.sock");
-    let socket = UnixDatagram::bind(&path).expect("a free path");
-    socket.set_read_timeout(Some(SOON)).expect("a timeout");
-    let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
-    command
-        .arg("--data")
-        .arg(home.data())
-        .args(["--listen", "127.0.0.1:0"])
-        .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "400000");
-    let mut child = command.spawn().expect("it starts");
+    let (mut child, socket) = supervised(&home, &[("WATCHDOG_USEC", "400000")]);
 
     messages_until(&socket, "STATUS=accepting on 127.0.0.1:");
     for _ in 0..3 {
@@ -84,16 +91,7 @@ fn systemd_hears_that_the_committing_thread_lives_and_what_it_does() {
 #[test]
 fn systemd_is_notified_when_it_is_ready() {
     let home = Home::new();
-    let path = home.path().join("notify.sock");
-    let socket = UnixDatagram::bind(&path).expect("a free path");
-    socket.set_read_timeout(Some(SOON)).expect("a timeout");
-    let mut command = program(env!("CARGO_BIN_EXE_hookboxd"));
-    command
-        .arg("--data")
-        .arg(home.data())
-        .args(["--listen", "127.0.0.1:0"])
-        .env("NOTIFY_SOCKET", &path);
-    let mut child = command.spawn().expect("it starts");
+    let (mut child, socket) = supervised(&home, &[]);
     let seen = messages_until(&socket, "READY=1");
     let _ = child.kill();
     let _ = child.wait();
