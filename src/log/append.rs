@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use super::blocks::BodyBlocks;
+use super::body_ahead::BodyAhead;
 use super::disk_space::DiskSpace;
 use super::error::LogError;
 use super::failpoint;
@@ -29,6 +31,8 @@ pub struct Log {
     pub(super) next: Seq,
     pub(super) head: ChainHead,
     pub(super) packer: FramePacker,
+    /// The large body that is being written ahead of its commit.
+    pub(super) ahead: Option<BodyAhead>,
     pub(super) watermark: Watermark,
     pub(super) segment_bytes: u64,
     pub(super) segment_age_ms: u64,
@@ -124,11 +128,13 @@ impl Log {
 
     /// Packs the records into frames and hands them to the store.
     fn write(&mut self, records: &[Record]) -> Result<WrittenCommit, LogError> {
+        let mut ahead = self.ahead.take_if(|ahead| is_in_first_frame(records, &ahead.blocks));
         let mut writer = active(&self.active)?.commit();
         let (mut next, mut head, mut bytes, mut frames) = (self.next, self.head, 0, 0);
 
         for (index, record) in records.iter().enumerate() {
-            if let Err(len) = self.packer.add(record) {
+            let prepared = ahead.as_ref().map(|ahead| &ahead.blocks);
+            if let Err(len) = self.packer.add(record, prepared) {
                 return Err(LogError::TooLarge { len, limit: frame::RECORD_MAX });
             }
 
@@ -140,11 +146,16 @@ impl Log {
                     return Err(LogError::TooManyFrames { limit: limits::COMMIT_FRAMES });
                 }
 
+                let ahead = if self.packer.has_body() { ahead.take() } else { None };
+                let ahead = ahead.map(BodyAhead::finish).transpose()?.flatten();
                 let (frame_head, frame) = self.packer.finish(next, head);
                 next = frame_head.last() + 1;
                 head = frame_head.own;
                 bytes += u64::from(frame_head.stored_len);
-                writer.frame(&frame_head, frame)?;
+                match ahead {
+                    Some(ahead) => writer.frame_behind(&frame_head, ahead, frame)?,
+                    None => writer.frame(&frame_head, frame)?,
+                }
             }
         }
 
@@ -278,6 +289,12 @@ impl Log {
         self.watermark.sync()?;
         Ok(ClosedLog { segments: self.segments })
     }
+}
+
+/// Whether one of these records has this body, and is in the first frame of their commit.
+fn is_in_first_frame(records: &[Record], blocks: &BodyBlocks) -> bool {
+    let held = records.first().and_then(Record::held_event);
+    held.is_some_and(|held| blocks.is_of(&held.event.body))
 }
 
 /// A log that takes no more. The folder stays locked as long as this lives.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::error::LogError;
 use super::folder;
 
-/// The format of the folder that this version writes: with it, segments have format 3.
-pub const FORMAT: u32 = 3;
+/// The format of the folder that this version writes: with it, segments have format 4.
+pub const FORMAT: u32 = 4;
 const THIS_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,14 +6,18 @@
 //! head    = version u8, flags u8, first u64, count u32, previous chain head 32,
 //!           own chain head 32, raw length u32, stored length u32    (numbers big-endian)
 //! payload = for each record: length u32, CRC-32 u32, bytes of `record::encode`;
-//!           an lz4 block when flag 1 is set
+//!           an lz4 block when flag 1 is set; blocks and their table when flag 2 is set
+//!           (see `blocks`)
 //!
 //! own chain head = SHA-256(previous ‖ version, flags, first, count, raw length,
-//!                          stored length ‖ stored payload)
+//!                          stored length ‖ stored payload, or the table of its blocks)
 //! ```
+
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::blocks::{self, BlockTable, BodyBlocks};
 use crate::model::{Seq, limits};
 use crate::record::{self, Record, RecordError, Sieve};
 
@@ -23,12 +27,11 @@ pub(super) type ChainHead = [u8; 32];
 /// The frame format this version writes.
 const VERSION: u8 = 1;
 const FLAG_LZ4: u8 = 1;
+const FLAG_BLOCKS: u8 = 2;
 pub(super) const HEAD_LEN: usize = 1 + 1 + 8 + 4 + 32 + 32 + 4 + 4;
 /// Raw payload at which a commit continues in another frame: a random read has to unpack a whole
 /// frame.
 const FRAME_RAW: usize = 512 << 10;
-/// Below this, compression cannot pay for itself.
-const COMPRESS_FROM: usize = 128;
 /// A record may be as large as the largest body, with 8 MiB for its headers and the rest.
 pub(super) const RECORD_MAX: usize = MAX_BODY + (8 << 20);
 #[expect(clippy::cast_possible_truncation, reason = "32 MiB fit everywhere")]
@@ -100,16 +103,31 @@ impl FrameHead {
             && head.first > 0
             && head.first.checked_add(u64::from(head.count)).is_some()
             && head.raw_len as usize <= FRAME_RAW + RECORD_MAX + PREFIX
-            && head.stored_len <= head.raw_len;
+            && head.stored_len as usize <= head.most_stored();
         if sane { Ok(head) } else { Err("its head has impossible values".into()) }
+    }
+
+    /// The most bytes that its payload may have as it is stored.
+    fn most_stored(&self) -> usize {
+        let raw = self.raw_len as usize;
+        if self.is_in_blocks() { raw + blocks::most_beside(raw) } else { raw }
+    }
+
+    fn is_in_blocks(&self) -> bool {
+        self.flags & FLAG_BLOCKS != 0
     }
 
     /// Whether it was computed from this payload.
     pub fn is_of(&self, stored: &[u8]) -> bool {
-        self.chain(stored) == self.own
+        if !self.is_in_blocks() {
+            return self.chain(stored) == self.own;
+        }
+        let table = BlockTable::behind(stored).filter(BlockTable::is_whole);
+        table.is_some_and(|table| self.chain(table.bytes()) == self.own)
     }
 
-    fn chain(&self, stored: &[u8]) -> ChainHead {
+    /// `covered` is the stored payload, or the table of its blocks.
+    fn chain(&self, covered: &[u8]) -> ChainHead {
         let mut hash = Sha256::new();
         hash.update(self.prev);
         hash.update([VERSION, self.flags]);
@@ -117,7 +135,7 @@ impl FrameHead {
         hash.update(self.count.to_be_bytes());
         hash.update(self.raw_len.to_be_bytes());
         hash.update(self.stored_len.to_be_bytes());
-        hash.update(stored);
+        hash.update(covered);
         hash.finalize().into()
     }
 }
@@ -161,67 +179,119 @@ pub(super) struct FramePacker {
     raw: Vec<u8>,
     count: u32,
     packed: Vec<u8>,
+    /// A body that is not in `raw`, because it was cut into blocks already.
+    body: Option<PackedBody>,
+}
+
+/// A body in blocks, and where it belongs in the bytes around it.
+#[derive(Debug)]
+struct PackedBody {
+    blocks: Arc<BodyBlocks>,
+    at: usize,
 }
 
 impl FramePacker {
-    /// Adds one record.
+    /// Adds one record. The first one whose body has these blocks is stored in them.
     ///
     /// Returns its length when it is larger than a record may be; it was not added then.
-    pub fn add(&mut self, record: &Record) -> Result<(), usize> {
+    pub fn add(
+        &mut self,
+        record: &Record,
+        prepared: Option<&Arc<BodyBlocks>>,
+    ) -> Result<(), usize> {
         if self.count == 0 {
             self.raw.clear();
             self.raw.resize(HEAD_LEN, 0);
         }
         let start = self.raw.len();
-        let event = record.held_event().map_or(0, |held| held.event.cost());
-        self.raw.reserve(event + BESIDE_EVENT);
+        let held = record.held_event();
+        let is_of = |blocks: &&Arc<BodyBlocks>| {
+            held.as_ref().is_some_and(|held| blocks.is_of(&held.event.body))
+        };
+        let prepared = prepared.filter(|_| self.body.is_none()).filter(is_of);
+        let apart = prepared.map_or(&[][..], |blocks| blocks.body());
+        let event = held.as_ref().map_or(0, |held| held.event.cost());
+        self.raw.reserve((event + BESIDE_EVENT).saturating_sub(apart.len()));
 
         self.raw.extend_from_slice(&[0; PREFIX]);
-        record::encode(record, &mut self.raw);
+        let at = record::encode_around(record, apart, &mut self.raw);
+        let body = prepared.zip(at);
 
-        let len = self.raw.len() - start - PREFIX;
+        let apart = body.map_or(0, |(blocks, _)| blocks.body().len());
+        let len = self.raw.len() - start - PREFIX + apart;
         let Some(wire_len) = u32::try_from(len).ok().filter(|_| len <= RECORD_MAX) else {
             self.raw.truncate(start);
             return Err(len);
         };
 
-        let crc = crc32fast::hash(&self.raw[start + PREFIX..]);
+        let crc = match body {
+            None => crc32fast::hash(&self.raw[start + PREFIX..]),
+            Some((blocks, at)) => {
+                blocks.checksum_between(&self.raw[start + PREFIX..at], &self.raw[at..])
+            }
+        };
         self.raw[start..start + 4].copy_from_slice(&wire_len.to_be_bytes());
         self.raw[start + 4..start + PREFIX].copy_from_slice(&crc.to_be_bytes());
         self.count += 1;
+        if let Some((blocks, at)) = body {
+            self.body = Some(PackedBody { blocks: blocks.clone(), at });
+        }
         Ok(())
     }
 
     pub fn is_full(&self) -> bool {
-        self.raw.len() >= HEAD_LEN + FRAME_RAW
+        self.raw_len() >= FRAME_RAW
     }
 
-    /// Completes the frame. Returns its head, and all of its bytes.
-    pub fn finish(&mut self, first: Seq, prev: ChainHead) -> (FrameHead, &[u8]) {
-        let raw_len = self.raw.len() - HEAD_LEN;
-        let (flags, frame) = match self.compress() {
-            Some(len) => (FLAG_LZ4, &mut self.packed[..HEAD_LEN + len]),
-            None => (0, &mut self.raw[..]),
-        };
-        let (front, stored) = frame.split_at_mut(HEAD_LEN);
+    /// Whether one of the records that were added has its body in blocks.
+    pub fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
 
-        let bounded = |len: usize| {
-            u32::try_from(len).expect("a frame is bounded by FRAME_RAW and RECORD_MAX")
-        };
+    /// Bytes of the payload before compression.
+    fn raw_len(&self) -> usize {
+        let apart = self.body.as_ref().map_or(0, |body| body.blocks.body().len());
+        self.raw.len().saturating_sub(HEAD_LEN) + apart
+    }
+
+    /// Completes the frame. Returns its head, and all of its bytes but those of a body in blocks,
+    /// which are the first ones of its payload.
+    pub fn finish(&mut self, first: Seq, prev: ChainHead) -> (FrameHead, &[u8]) {
+        let raw_len = bounded(self.raw_len());
         let mut head = FrameHead {
-            flags,
+            flags: 0,
             first,
             count: self.count,
             prev,
             own: [0; 32],
-            raw_len: bounded(raw_len),
-            stored_len: bounded(stored.len()),
+            raw_len,
+            stored_len: 0,
         };
-        head.own = head.chain(stored);
+
+        let frame = if let Some(body) = self.body.take() {
+            let (before, after) = self.raw[HEAD_LEN..].split_at(body.at - HEAD_LEN);
+            self.packed.clear();
+            self.packed.resize(HEAD_LEN, 0);
+            let table = blocks::write_around(&body.blocks, before, after, &mut self.packed);
+
+            head.flags = FLAG_BLOCKS;
+            head.stored_len = bounded(body.blocks.stored_len() + self.packed.len() - HEAD_LEN);
+            head.own = head.chain(&self.packed[table..]);
+            &mut self.packed[..]
+        } else {
+            let (flags, frame) = match self.compress() {
+                Some(len) => (FLAG_LZ4, &mut self.packed[..HEAD_LEN + len]),
+                None => (0, &mut self.raw[..]),
+            };
+            head.flags = flags;
+            head.stored_len = bounded(frame.len() - HEAD_LEN);
+            head.own = head.chain(&frame[HEAD_LEN..]);
+            frame
+        };
 
         let mut bytes = Vec::with_capacity(HEAD_LEN);
         head.write(&mut bytes);
-        front.copy_from_slice(&bytes);
+        frame[..HEAD_LEN].copy_from_slice(&bytes);
 
         self.count = 0;
         (head, frame)
@@ -230,7 +300,7 @@ impl FramePacker {
     /// Forgets what was added, and frees buffers that a large record has made large.
     pub fn reset(&mut self) {
         self.raw.clear();
-        self.count = 0;
+        (self.count, self.body) = (0, None);
         for buffer in [&mut self.raw, &mut self.packed] {
             if buffer.capacity() > KEEP_BUFFER {
                 *buffer = Vec::new();
@@ -246,18 +316,18 @@ impl FramePacker {
 
     /// Compresses `raw` into `packed` when that makes it smaller. Returns the length.
     fn compress(&mut self) -> Option<usize> {
-        let raw = self.raw.get(HEAD_LEN..).filter(|raw| raw.len() >= COMPRESS_FROM)?;
-
+        let raw = self.raw.get(HEAD_LEN..)?;
         let largest = HEAD_LEN + lz4_flex::block::get_maximum_output_size(raw.len());
         if self.packed.len() < largest {
             // The system gives new memory zeroed, and only as far as it is written to.
             self.packed = vec![0; largest];
         }
-        let len = lz4_flex::block::compress_into(raw, &mut self.packed[HEAD_LEN..]).ok()?;
-
-        // Decompression has a cost as well, so a gain of less than a 32nd is not worth it.
-        (len < raw.len() - raw.len() / 32).then_some(len)
+        blocks::compress(raw, &mut self.packed[HEAD_LEN..])
     }
+}
+
+fn bounded(len: usize) -> u32 {
+    u32::try_from(len).expect("a frame is bounded by FRAME_RAW and RECORD_MAX")
 }
 
 /// A decompressed frame, with the offsets of its records.
@@ -271,7 +341,10 @@ pub(super) struct DecodedFrame {
 impl DecodedFrame {
     pub fn new(frame: StoredFrame) -> Result<Self, String> {
         let StoredFrame { head, stored } = frame;
-        let raw = if head.flags & FLAG_LZ4 == 0 {
+        let raw = if head.is_in_blocks() {
+            let table = BlockTable::behind(&stored).ok_or("its table of blocks is damaged")?;
+            table.unpack(head.raw_len as usize)?
+        } else if head.flags & FLAG_LZ4 == 0 {
             stored
         } else {
             lz4_flex::block::decompress(&stored, head.raw_len as usize)

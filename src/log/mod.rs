@@ -28,6 +28,7 @@
 //! |---|---|
 //! | open, and recover from a crash | `recover/` |
 //! | commit | `append` |
+//! | write a large body ahead of its commit | `write_ahead` |
 //! | roll: seal the active segment, begin a new one | `roll` |
 //! | drop a sealed segment | `drop_segment` |
 //! | read one record, or many | `reader`, `forward`, `backward` |
@@ -42,7 +43,7 @@
 //! [`frame`]). Compared with a key for each record this is a fraction of sled's operations and
 //! bytes (sled writes a link of its own for each key); webhooks that resemble each other are
 //! compressed together; and what belongs together is checked together. How frames lie in a segment
-//! is the [`layout`]'s: in both of the formats that there are, what makes a commit's frames visible
+//! is the [`layout`]'s: in all formats that there are, what makes a commit's frames visible
 //! is written at its very end, so that a torn commit cannot be seen. A large commit becomes several
 //! frames, so that a random read decompresses little.
 //!
@@ -76,6 +77,8 @@
 mod append;
 mod backward;
 mod ballast;
+mod blocks;
+mod body_ahead;
 mod carve;
 mod checksums;
 mod copy;
@@ -119,10 +122,12 @@ mod unreadable;
 mod unverified_tail;
 mod verify;
 mod watermark;
+mod write_ahead;
 pub(crate) mod write_progress;
 
 pub use append::{ClosedLog, Committed, Log};
 pub use backward::Backward;
+pub use blocks::BodyBlocks;
 pub use carve::{CarvedSegment, carve};
 pub use copy::LogCopy;
 pub use disk_space::{DiskBudget, DiskSpace};

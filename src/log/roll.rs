@@ -185,8 +185,9 @@ impl Log {
         self.active = Some(SegmentGuard::of_active(&self.slot, segment));
         self.segments.add(self.slot.clone());
 
-        // One that is not complete by now never is.
-        self.pending = None;
+        // One that is not complete by now never is, and what was written ahead is in the segment
+        // before.
+        (self.pending, self.ahead) = (None, None);
         self.segments.gauge.set_unwritten(0);
         if !new.is_gradual {
             self.segments.checkpoint_complete(new.first, new.checkpoint.len() as u64);

@@ -21,7 +21,9 @@ use super::frame::{ChainHead, FrameHead};
 use super::header::{NewSegment, SegmentHeader};
 #[cfg(test)]
 use super::layout::Tampering;
-use super::layout::{self, CheckpointWriter, CommitWriter, FrameLookup, SegmentLayout};
+use super::layout::{
+    self, AheadWriter, CheckpointWriter, CommitWriter, FrameLookup, SegmentLayout,
+};
 use super::write_progress::done;
 use super::{failpoint, folder};
 use crate::model::{Seq, limits};
@@ -185,6 +187,13 @@ impl Segment {
     /// Begins to write the checkpoint of a gradual segment. Only one is written at a time.
     pub fn checkpoint_writer(&self) -> CheckpointWriter {
         CheckpointWriter::new(self.database.clone())
+    }
+
+    /// Begins to write something ahead of its commit; `None` in formats that have nothing of the
+    /// kind. Only one thing is written so at a time.
+    pub fn ahead_writer(&self) -> Result<Option<AheadWriter>, LogError> {
+        let has_blocks = self.header.format(&self.path)?.has_blocks();
+        Ok(has_blocks.then(|| AheadWriter::new(self.database.clone())))
     }
 
     /// Marks the checkpoint as complete; durable only after [`Segment::sync`]. All of it has to be

@@ -16,6 +16,18 @@ pub(crate) fn open_log(dir: &Path, wall_ms: WallMs) -> Recovered {
     Log::open(log_options(dir), wall_ms).expect("the log opens")
 }
 
+/// Bytes that do not compress.
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[3]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
 /// A file of a segment that is read only as slowly as a test wants.
 pub(crate) struct SlowFile(PathBuf);
 

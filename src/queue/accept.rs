@@ -40,6 +40,20 @@ impl QueueRequest for Accept {
         let bytes = self.0.iter().map(of_event).sum();
         Growth::Events { source, bytes }
     }
+
+    fn brings_events(&self, queue: &Queue, now: Now) -> bool {
+        let is_new = |matched: &Matched| {
+            !matches!(queue.dedupe_verdict(now, &matched.event), DedupeVerdict::Duplicate(_))
+        };
+        queue.refusal(&self.0).is_none() && self.0.iter().all(is_new)
+    }
+}
+
+/// Why events are not accepted.
+struct AcceptRefusal {
+    refusal: Refusal,
+    /// The endpoint that has more than its share of the log.
+    full: Option<EndpointId>,
 }
 
 /// An event that is about to be remembered.
@@ -65,17 +79,11 @@ impl Queue {
         events: Vec<Matched>,
         draft: &mut Draft,
     ) -> Result<Vec<Accepted>, Refusal> {
-        for Matched { event, .. } in &events {
-            if !self.state.sources.contains_key(&event.source.id) {
-                return Err(Refusal::NotFound { what: "source", name: event.source.name.clone() });
+        if let Some(AcceptRefusal { refusal, full }) = self.refusal(&events) {
+            if let Some(id) = full {
+                self.full_shares.note(Share::LogSpace, ShareHolder::Endpoint(id), now);
             }
-        }
-        if let Some(refusal) = self.full_bin(&events) {
             return Err(refusal);
-        }
-        if let Some(id) = self.with_full_backlog(&events, limits::RELOCATED_EVENTS as u64) {
-            self.full_shares.note(Share::LogSpace, ShareHolder::Endpoint(id), now);
-            return Err(self.backlog_is_full(id));
         }
 
         let accepted = events.into_iter().map(|event| self.accept_one(now, event, draft)).collect();
@@ -85,6 +93,22 @@ impl Queue {
             self.full_shares.note(Share::DedupeKeys, ShareHolder::Source(source), now);
         }
         Ok(accepted)
+    }
+
+    /// Why these events cannot be accepted, if they cannot.
+    fn refusal(&self, events: &[Matched]) -> Option<AcceptRefusal> {
+        let is_gone =
+            |matched: &&Matched| !self.state.sources.contains_key(&matched.event.source.id);
+        if let Some(Matched { event, .. }) = events.iter().find(is_gone) {
+            let refusal = Refusal::NotFound { what: "source", name: event.source.name.clone() };
+            return Some(AcceptRefusal { refusal, full: None });
+        }
+        if let Some(refusal) = self.full_bin(events) {
+            return Some(AcceptRefusal { refusal, full: None });
+        }
+
+        let full = self.with_full_backlog(events, limits::RELOCATED_EVENTS as u64)?;
+        Some(AcceptRefusal { refusal: self.backlog_is_full(full), full: Some(full) })
     }
 
     /// The refusal of events for a bin that is full. A bin accepts what anybody sends, so it has a

@@ -32,6 +32,12 @@ pub trait QueueRequest: fmt::Debug + Send + 'static {
 
     /// Leaves out what can be done without while the disk is nearly full.
     fn trim(&mut self) {}
+
+    /// Whether the events that come with it will be remembered, as far as can be said before it is
+    /// decided: only then is their body written ahead.
+    fn brings_events(&self, _queue: &Queue, _now: Now) -> bool {
+        false
+    }
 }
 
 /// What a request adds to the log.

@@ -1,5 +1,7 @@
 //! Records to bytes and back: a version byte, then rmp-serde (structs as arrays).
 
+use std::io;
+
 use serde::Deserialize;
 
 use super::variants::Record;
@@ -30,8 +32,49 @@ pub enum RecordError {
 /// # Panics
 /// Never for the types of this crate: every one of them can be serialized into memory.
 pub fn encode(record: &Record, out: &mut Vec<u8>) {
+    encode_around(record, &[], out);
+}
+
+/// The same without the bytes of `apart`, which stand in the record where they lie in memory.
+/// Returns where in `out` they belong; `None` when they do not stand there, or are empty.
+///
+/// # Panics
+/// As for [`encode`].
+pub fn encode_around(record: &Record, apart: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     out.push(VERSION);
-    rmp_serde::encode::write(out, record).expect("records serialize into memory");
+    let mut writer = WriterAround { out, apart, at: None };
+    rmp_serde::encode::write(&mut writer, record).expect("records serialize into memory");
+    writer.at
+}
+
+/// Writes everything but the bytes that are to be left out.
+struct WriterAround<'a> {
+    out: &'a mut Vec<u8>,
+    apart: &'a [u8],
+    at: Option<usize>,
+}
+
+impl io::Write for WriterAround<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let is_apart = bytes.len() == self.apart.len()
+            && !bytes.is_empty()
+            && self.at.is_none()
+            && bytes.as_ptr() == self.apart.as_ptr();
+        if is_apart {
+            self.at = Some(self.out.len());
+        } else {
+            self.out.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads one record that fills `bytes` exactly.

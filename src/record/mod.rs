@@ -43,7 +43,7 @@ mod tests;
 
 pub use attempt::{AttemptFinished, Consequence};
 pub use batch::{BatchConsequence, BatchFinished, BatchMember, MemberFinished};
-pub use codec::{RecordError, decode, encode};
+pub use codec::{RecordError, decode, encode, encode_around};
 pub use contents::{HeldEvent, NewDelivery};
 pub use delivery::{DeadLetter, LOST, WaitingDelivery};
 pub use history::{DeliveryAttempt, DeliveryFact, NONE_TAKEN, OTHERS_TAKEN};

@@ -1,9 +1,11 @@
 //! A request on its way to the thread, with the place where its answer goes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::log::BodyBlocks;
 use crate::model::Now;
 use crate::queue::{Decision, Growth, Input, Queue, QueueRequest, Refusal};
 
@@ -13,12 +15,17 @@ pub type AnswerReceiver<R> = oneshot::Receiver<Result<<R as QueueRequest>::Answe
 /// A request of any kind. It is one allocation, whatever is in it, because the channel's slots
 /// exist from the start.
 #[derive(Debug)]
-pub struct Envelope(Box<dyn Pending>);
+pub struct Envelope {
+    pending: Box<dyn Pending>,
+    /// The large body that comes with it.
+    body: Option<Arc<BodyBlocks>>,
+}
 
 /// What the thread does with a request without knowing which it is.
 trait Pending: fmt::Debug + Send {
     fn growth(&self) -> Growth<'_>;
     fn trim(&mut self);
+    fn brings_events(&self, queue: &Queue, now: Now) -> bool;
     fn decide(self: Box<Self>, queue: &mut Queue, now: Now) -> (Decision, HeldAnswer);
     fn refuse(self: Box<Self>, refusal: Refusal);
     #[cfg(test)]
@@ -44,7 +51,7 @@ impl Envelope {
     /// Something that nobody waits for the answer of.
     #[must_use]
     pub fn report(input: Input) -> Self {
-        Self(Box::new(PendingRequest { request: input, sender: None, permit: None }))
+        Self::of(PendingRequest { request: input, sender: None, permit: None })
     }
 
     /// A request, and where its answer arrives.
@@ -55,23 +62,41 @@ impl Envelope {
     ) -> (Self, AnswerReceiver<R>) {
         let (sender, receiver) = oneshot::channel();
         let asked = PendingRequest { request, sender: Some(sender), permit };
-        (Self(Box::new(asked)), receiver)
+        (Self::of(asked), receiver)
+    }
+
+    fn of<R: QueueRequest>(pending: PendingRequest<R>) -> Self {
+        Self { pending: Box::new(pending), body: None }
+    }
+
+    /// The same with the large body that comes with it.
+    pub(super) fn with_body(self, body: Option<Arc<BodyBlocks>>) -> Self {
+        Self { body, ..self }
+    }
+
+    pub(super) fn body(&self) -> Option<&Arc<BodyBlocks>> {
+        self.body.as_ref()
     }
 
     pub(super) fn growth(&self) -> Growth<'_> {
-        self.0.growth()
+        self.pending.growth()
     }
 
     pub(super) fn trim(&mut self) {
-        self.0.trim();
+        self.pending.trim();
+    }
+
+    /// See [`QueueRequest::brings_events`].
+    pub(super) fn brings_events(&self, queue: &Queue, now: Now) -> bool {
+        self.pending.brings_events(queue, now)
     }
 
     pub(super) fn decide(self, queue: &mut Queue, now: Now) -> (Decision, HeldAnswer) {
-        self.0.decide(queue, now)
+        self.pending.decide(queue, now)
     }
 
     pub(super) fn refuse(self, refusal: Refusal) {
-        self.0.refuse(refusal);
+        self.pending.refuse(refusal);
     }
 
     /// Answers it, if it is a request of this type. For schedulers that a test scripts.
@@ -83,11 +108,11 @@ impl Envelope {
         self,
         answer: impl FnOnce(R) -> Result<R::Answer, Refusal>,
     ) -> Result<(), Self> {
-        if !self.0.holds(std::any::TypeId::of::<R>()) {
+        if !self.pending.holds(std::any::TypeId::of::<R>()) {
             return Err(self);
         }
         let asked =
-            self.0.into_any().downcast::<PendingRequest<R>>().expect("it holds this request");
+            self.pending.into_any().downcast::<PendingRequest<R>>().expect("it holds this request");
         let PendingRequest { request, sender, permit } = *asked;
         let answer = answer(request);
         drop(permit);
@@ -105,6 +130,10 @@ impl<R: QueueRequest> Pending for PendingRequest<R> {
 
     fn trim(&mut self) {
         self.request.trim();
+    }
+
+    fn brings_events(&self, queue: &Queue, now: Now) -> bool {
+        self.request.brings_events(queue, now)
     }
 
     fn decide(self: Box<Self>, queue: &mut Queue, now: Now) -> (Decision, HeldAnswer) {

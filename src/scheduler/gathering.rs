@@ -10,8 +10,9 @@ use crate::queue::Growth;
 /// What a request counts beside the bodies of its events.
 const REQUEST_BYTES: usize = 512;
 
-/// The large requests that wait. The commit of a large body takes long, so each has a step of its
-/// own, by turns with steps of all others: nobody waits for more than one of them.
+/// The large requests that wait. The commit of a large body takes long, so the body is written some
+/// blocks at a time, and then has a step of its own, by turns with steps of all others: nobody
+/// waits for more than one of these.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     large: VecDeque<Envelope>,
@@ -22,6 +23,20 @@ pub(super) struct Gathering {
 impl Gathering {
     pub fn has_large(&self) -> bool {
         !self.large.is_empty()
+    }
+
+    /// The next large request, while it waits.
+    pub fn front(&self) -> Option<&Envelope> {
+        self.large.front()
+    }
+
+    pub fn is_turn_of_large(&self) -> bool {
+        self.is_turn_of_large && self.has_large()
+    }
+
+    /// Some of a large body was written: others have their turn.
+    pub fn end_turn_of_large(&mut self) {
+        self.is_turn_of_large = false;
     }
 
     /// The next large request, when it is their turn.

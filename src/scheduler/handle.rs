@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use super::directory::Directory;
 use super::envelope::Envelope;
@@ -19,11 +19,12 @@ use super::shares::ShareCounts;
 use super::tail::TailLine;
 use super::unreadable_bodies::UnreadableBodies;
 use super::wanted::{WakeScheduler, WantedTotals};
+use crate::log::BodyBlocks;
 use crate::model::{AttemptReport, DeliveryId, Endpoint, EndpointId, SourceId, limits};
 use crate::queue::matcher::Subscription;
 use crate::queue::{
-    Accept, Accepted, ApplySettings, CreateEndpoint, HealthReport, Input, NewEvent, QueueRequest,
-    Refusal, SettingsApplied, Status, StatusQuery, UpdateEndpoint, WithSubscription,
+    Accept, Accepted, ApplySettings, CreateEndpoint, HealthReport, Input, Matched, NewEvent,
+    QueueRequest, Refusal, SettingsApplied, Status, StatusQuery, UpdateEndpoint, WithSubscription,
 };
 
 /// The thread's side of the handle.
@@ -45,6 +46,7 @@ pub struct Handle {
     requests: SyncSender<Envelope>,
     accepts: Arc<Semaphore>,
     commands: Arc<Semaphore>,
+    large_bodies: Arc<Semaphore>,
     directory: watch::Receiver<Arc<Directory>>,
     tail: broadcast::Sender<Arc<TailLine>>,
     changes: broadcast::Sender<Arc<HealthReport>>,
@@ -53,6 +55,12 @@ pub struct Handle {
     meters: Arc<Meters>,
     wanted: Arc<WantedTotals>,
     workers: Workers,
+}
+
+/// A large body that is ready for the log, and its place among those that may be.
+struct LargeBody {
+    blocks: Arc<BodyBlocks>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Channels {
@@ -87,6 +95,7 @@ pub fn channel() -> (Handle, Channels) {
         requests: sender,
         accepts: Arc::new(Semaphore::new(limits::ACCEPTS_WAITING)),
         commands: Arc::new(Semaphore::new(limits::COMMANDS_WAITING)),
+        large_bodies: Arc::new(Semaphore::new(limits::LARGE_BODIES)),
         directory,
         tail: tail.clone(),
         changes: changes.clone(),
@@ -117,9 +126,25 @@ impl Handle {
 
         let began = self.meters.now_ms();
         let matched = self.workers.matched(self.directory().matcher.clone(), events).await?;
-        let accepted = self.request(&self.accepts, Accept(matched)).await?;
+        let large = self.prepared(&matched).await?;
+        let body = large.as_ref().map(|large| large.blocks.clone());
+        let accepted = self.request_with(&self.accepts, Accept(matched), body).await?;
         self.meters.accept.observe(self.meters.now_ms().saturating_sub(began));
         Ok(accepted)
+    }
+
+    /// Makes a large body ready for the log, where its source waits for itself.
+    async fn prepared(&self, events: &[Matched]) -> Result<Option<LargeBody>, Refusal> {
+        let Some(Matched { event, .. }) = events.first() else { return Ok(None) };
+        if !BodyBlocks::are_worth_it(event.body.len()) {
+            return Ok(None);
+        }
+        let permit = self.large_bodies.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| Refusal::Stopping)?;
+
+        let body = event.body.clone();
+        let blocks = self.workers.run(event.source.id, move || BodyBlocks::new(body)).await?;
+        Ok(Some(LargeBody { blocks: Arc::new(blocks), _permit: permit }))
     }
 
     /// Asks the queue something, or has it do something. Returns when it is durable.
@@ -292,9 +317,18 @@ impl Handle {
         permits: &Arc<Semaphore>,
         request: R,
     ) -> Result<R::Answer, Refusal> {
+        self.request_with(permits, request, None).await
+    }
+
+    async fn request_with<R: QueueRequest>(
+        &self,
+        permits: &Arc<Semaphore>,
+        request: R,
+        body: Option<Arc<BodyBlocks>>,
+    ) -> Result<R::Answer, Refusal> {
         let permit = permits.clone().try_acquire_owned().map_err(|_| Refusal::Busy)?;
         let (envelope, answer) = Envelope::ask(request, Some(permit));
-        self.requests.try_send(envelope).map_err(|_| Refusal::Busy)?;
+        self.requests.try_send(envelope.with_body(body)).map_err(|_| Refusal::Busy)?;
         answer.await.map_err(|_| Refusal::Stopping)?
     }
 

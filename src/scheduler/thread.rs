@@ -1,6 +1,7 @@
 //! The thread around the step: it waits for requests and for what is due, and hands out what is
 //! released.
 
+mod admission;
 #[cfg(test)]
 mod tests;
 
@@ -18,16 +19,15 @@ use super::directory::Directory;
 use super::disk_thresholds::DiskLevel;
 use super::doze::Doze;
 use super::envelope::Envelope;
-use super::gathering::{Gathering, event_bytes};
+use super::gathering::Gathering;
 use super::handle::{Channels, Handle};
 use super::reader::ReaderWork;
 use super::retention::Retention;
 use super::watchdog::{CommitClock, Fatal, Watchdog};
 use super::{doze, reader, tail, watchdog};
 use crate::log::{ClosedLog, Log, LogError, Reader, WriteProgress, failpoint};
-use crate::model::share::{Share, ShareHolder};
-use crate::model::{Clock, Now, Seq, Source, limits};
-use crate::queue::{Action, AttemptOrder, Growth, Maintenance, Queue, ReadOrder, Refusal};
+use crate::model::{Clock, Now, Seq, limits};
+use crate::queue::{Action, AttemptOrder, Maintenance, Queue, ReadOrder};
 use crate::record::Record;
 
 /// Between two looks at a wall clock that cannot be believed: nothing tells that it was set.
@@ -171,6 +171,11 @@ impl Thread {
 
     /// Waits for requests or for what is due. `None` when there was no request.
     fn gather(&mut self, stopping: bool) -> Option<Vec<Envelope>> {
+        let body = self.gathering.front().and_then(Envelope::body);
+        self.core.store.keep_ahead_of(body);
+        if self.gathering.is_turn_of_large() && self.write_ahead() {
+            return Some(Vec::new());
+        }
         if let Some(large) = self.gathering.large_in_turn() {
             return Some(self.admit_alone(large));
         }
@@ -183,6 +188,9 @@ impl Thread {
         };
         // Nobody else wants anything.
         let Some(first) = first else {
+            if self.write_ahead() {
+                return Some(Vec::new());
+            }
             return self.gathering.next_large().map(|large| self.admit_alone(large));
         };
         self.look_at_free_space();
@@ -220,51 +228,6 @@ impl Thread {
             self.measure_disk();
             self.measured_at = now_ms;
         }
-    }
-
-    fn admit_alone(&self, request: Envelope) -> Vec<Envelope> {
-        self.admit(request, 0).into_iter().map(|(request, _)| request).collect()
-    }
-
-    /// Takes a request in, and about how many bytes came with it. `None` when it is refused,
-    /// because the disk is too full for what it adds.
-    fn admit(&self, mut request: Envelope, so_far: usize) -> Option<(Envelope, usize)> {
-        if let Some(why) = self.lacks_space(request.growth(), so_far) {
-            request.refuse(Refusal::NoDiskSpace(why));
-            return None;
-        }
-
-        let bytes = event_bytes(&request);
-        if self.channels.health.disk.level() >= DiskLevel::Low {
-            request.trim();
-        }
-        Some((request, bytes))
-    }
-
-    /// Why the disk has no space for what a request adds. What ends something always has it.
-    fn lacks_space(&self, growth: Growth<'_>, so_far: usize) -> Option<String> {
-        let disk = &self.channels.health.disk;
-        match growth {
-            Growth::None => None,
-            Growth::Settings => disk.refusal().filter(|_| disk.level() >= DiskLevel::Halted),
-            Growth::Backlog { .. } => disk.refusal(),
-            Growth::Events { source, bytes } => {
-                disk.refuses((so_far + bytes) as u64).or_else(|| self.is_over_share(source?))
-            }
-        }
-    }
-
-    /// Why a source has to leave what is left of the disk to the others.
-    fn is_over_share(&self, source: &Source) -> Option<String> {
-        let disk = &self.channels.health.disk;
-        if !disk.is_contested() {
-            return None;
-        }
-        let why = self.core.queue.state().is_over_share(source)?;
-
-        disk.report_share(&source.name, &why, (self.clock)().mono_ms);
-        self.channels.shares.note(Share::LogSpace, ShareHolder::Source(source.id));
-        Some(why)
     }
 
     /// Decides, remembers, releases.

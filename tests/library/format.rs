@@ -7,9 +7,10 @@
 //! gets a fixture of its own beside it, made with `cargo test --test library -- --ignored
 //! write_the_fixture`. `log-2.json` has the records that came later: what restrains endpoints, the
 //! run clock, what is lost, what no filter could decide. `log-3.json` has segments of formats 1 and
-//! 2 (see [`layouts`]), `log-4.json` of formats 2 and 3 (see [`gradual`]). Where one is
-//! there already, it is not written.
+//! 2 (see [`layouts`]), `log-4.json` of formats 2 and 3 (see [`gradual`]), `log-5.json` of formats
+//! 3 and 4 (see [`blocks`]). Where one is there already, it is not written.
 
+mod blocks;
 mod gradual;
 mod layouts;
 mod records;
@@ -157,6 +158,7 @@ fn write_the_fixture() {
     write(SECOND, |_| restraints(), restraints_of, None);
     layouts::write_fixture();
     gradual::write_fixture();
+    blocks::write_fixture();
 }
 
 /// Writes a log of these records, the first of them in a segment of their own, which may be

@@ -1,5 +1,6 @@
 //! What a segment asks of its layout.
 
+use super::cells::PlacedAhead;
 use crate::log::error::LogError;
 use crate::log::frame::{FrameHead, StoredFrame};
 use crate::model::Seq;
@@ -57,6 +58,17 @@ pub(in crate::log) trait CommitWriter {
     /// Adds a frame, head and payload together.
     fn frame(&mut self, head: &FrameHead, bytes: &[u8]) -> Result<(), LogError>;
 
+    /// Adds the first frame of a commit, whose payload begins with what was written ahead; `bytes`
+    /// are its head and the rest of the payload. Only for layouts in which something can be.
+    fn frame_behind(
+        &mut self,
+        head: &FrameHead,
+        _ahead: PlacedAhead,
+        _bytes: &[u8],
+    ) -> Result<(), LogError> {
+        unreachable!("nothing was written ahead of record {}", head.first)
+    }
+
     /// Writes what is left. Durable only after a sync.
     fn finish(self: Box<Self>) -> Result<(), LogError>;
 }
@@ -78,4 +90,6 @@ pub(in crate::log) enum Tampering {
     Beginning { first: Seq, change: fn(&mut Vec<u8>) },
     /// Another checkpoint of the same number of values.
     Checkpoint(Vec<u8>),
+    /// A part of what was written ahead first is lost, or replaced by other bytes, made of its own.
+    Ahead { part: u16, change: Option<fn(&mut Vec<u8>)> },
 }

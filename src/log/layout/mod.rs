@@ -6,8 +6,9 @@
 //! | 1 | `chunks/` | chunks of 2 KiB, found by their keys |
 //! | 2 | `cells/` | cells that were prepared empty, so that sled writes each value once |
 //! | 3 | `cells/` | the same; a large checkpoint is written after the segment was begun |
+//! | 4 | `cells/` | the same; large bodies are written before their records are decided on |
 //!
-//! The header has the same place in all. Segments are created in format 3; an older one is read and
+//! The header has the same place in all. Segments are created in format 4; an older one is read and
 //! continued as it is until it is rolled.
 
 mod candidates;
@@ -20,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::cells::CellLayout;
-pub(super) use self::cells::CheckpointWriter;
+pub(super) use self::cells::{AheadWriter, CheckpointWriter, PlacedAhead};
 use self::chunks::ChunkLayout;
 #[cfg(test)]
 pub(super) use self::interface::Tampering;
@@ -40,7 +41,7 @@ pub(super) fn open(
 ) -> Result<Box<dyn SegmentLayout>, LogError> {
     Ok(match header.format(path)? {
         SegmentFormat::Chunks => Box::new(ChunkLayout::new(database, path, header)),
-        SegmentFormat::Cells | SegmentFormat::Gradual => {
+        SegmentFormat::Cells | SegmentFormat::Gradual | SegmentFormat::Blocks => {
             Box::new(CellLayout::open(database, path, header)?)
         }
     })
@@ -54,7 +55,7 @@ pub(super) fn write_checkpoint(
 ) -> Result<(), LogError> {
     match format {
         SegmentFormat::Chunks => chunks::write_checkpoint(database, checkpoint),
-        SegmentFormat::Cells | SegmentFormat::Gradual => {
+        SegmentFormat::Cells | SegmentFormat::Gradual | SegmentFormat::Blocks => {
             CheckpointWriter::new(database.clone()).write(checkpoint, usize::MAX).map(drop)
         }
     }
@@ -71,7 +72,9 @@ pub(super) fn salvage(bytes: &[u8]) -> SalvagedFrames {
     for format in formats.unwrap_or_else(|| vec![SegmentFormat::Chunks, SegmentFormat::Cells]) {
         found.add_all(match format {
             SegmentFormat::Chunks => chunks::salvage(bytes, &headers),
-            SegmentFormat::Cells | SegmentFormat::Gradual => cells::salvage(bytes, &headers),
+            SegmentFormat::Cells | SegmentFormat::Gradual | SegmentFormat::Blocks => {
+                cells::salvage(bytes, &headers)
+            }
         });
     }
     found.choose(&headers)

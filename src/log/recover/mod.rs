@@ -145,6 +145,7 @@ fn open_once(
         segment_bytes: segments.gauge.space().segment,
         segment_age_ms: options.segment_age_ms,
         pending: None,
+        ahead: None,
         checkpoint_step: options.checkpoint_step,
         needs_checkpoint: fold_from != slot.first,
         has_gaps: slot.summary().gap_from.is_some() || !problems.is_empty(),

@@ -60,7 +60,7 @@ fn a_commit_that_was_not_completed_cannot_be_seen() {
     let mut writer = segment.commit();
     let mut packer = FramePacker::default();
     for seq in 6..9 {
-        packer.add(&event(noise(50_000, seq))).expect("fits");
+        packer.add(&event(noise(50_000, seq)), None).expect("fits");
         let (head, bytes) = packer.finish(seq, [0; 32]);
         writer.frame(&head, bytes).expect("writes");
     }
@@ -125,7 +125,7 @@ fn a_segment_of_format_1_is_continued_as_it_is_until_it_is_rolled() {
     let written = forward(&reader, 1);
     assert_eq!(written.len(), 10);
     drop((log, reader));
-    assert_eq!(formats(dir.path(), &[1, 5, 9]), [1, 1, 3]);
+    assert_eq!(formats(dir.path(), &[1, 5, 9]), [1, 1, 4]);
 
     let Recovered { reader, checkpoint, .. } = open_whole(dir.path());
     assert_eq!(checkpoint.as_deref(), Some(&b"more"[..]));
@@ -274,7 +274,7 @@ fn a_commit_of_too_many_frames_is_refused() {
 }
 
 #[test]
-fn the_folder_says_format_3_before_a_segment_has_it() {
+fn the_folder_says_format_4_before_a_segment_has_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let log_dir = dir.path().join("log");
     let old = Options { segment_format: SegmentFormat::Chunks, ..options(dir.path()) };
@@ -293,7 +293,7 @@ fn the_folder_says_format_3_before_a_segment_has_it() {
 
     assert!(folder::segment(&log_dir, 6).exists());
     let format = fs::read_to_string(log_dir.join("format")).expect("reads");
-    assert!(format.starts_with("{\"format\":3,"), "{format}");
+    assert!(format.starts_with("{\"format\":4,"), "{format}");
 }
 
 #[test]
@@ -335,13 +335,13 @@ fn a_leaf_that_cannot_be_read_ends_no_scan() {
 /// A frame with another record, as somebody may send it who knows the number.
 fn forged(first: Seq) -> Vec<u8> {
     let mut packer = FramePacker::default();
-    packer.add(&small(4_711)).expect("fits");
+    packer.add(&small(4_711), None).expect("fits");
     packer.finish(first, [9; 32]).1.to_vec()
 }
 
 #[test]
 fn salvage_prefers_what_was_written_to_what_was_sent() {
-    for format in [SegmentFormat::Chunks, SegmentFormat::Cells, SegmentFormat::Gradual] {
+    for format in SegmentFormat::ALL {
         let dir = tempfile::tempdir().expect("a folder");
         let options = Options { segment_format: format, ..options(dir.path()) };
         let Recovered { mut log, reader, .. } = Log::open(options, 1_000).expect("opens");
@@ -387,7 +387,7 @@ fn salvage_prefers_what_was_written_to_what_was_sent() {
 
 #[test]
 fn a_header_that_was_sent_and_is_in_the_checkpoint_is_not_taken_for_that_of_the_segment() {
-    for format in [SegmentFormat::Chunks, SegmentFormat::Cells, SegmentFormat::Gradual] {
+    for format in SegmentFormat::ALL {
         let dir = tempfile::tempdir().expect("a folder");
         let options = Options { segment_format: format, ..options(dir.path()) };
         let Recovered { mut log, reader, .. } = Log::open(options, 1_000).expect("opens");

@@ -21,7 +21,7 @@ fn a_frame_swapped_for_another_breaks_the_chain() {
     fill(&mut open(dir.path()).log, 5);
 
     let mut packer = FramePacker::default();
-    packer.add(&small(77)).expect("fits");
+    packer.add(&small(77), None).expect("fits");
     let bytes = packer.finish(3, [9; 32]).1.to_vec();
     meddle(dir.path(), 1, Tampering::Frame { first: 3, bytes });
 
@@ -144,7 +144,7 @@ fn forge(log_dir: &Path, seq: Seq, forged_record: &Record) {
     let mut packer = FramePacker::default();
     for at in frame.head.first..=frame.head.last() {
         let original = decoded.record(at).expect("reads");
-        packer.add(if at == seq { forged_record } else { &original }).expect("fits");
+        packer.add(if at == seq { forged_record } else { &original }, None).expect("fits");
     }
     let (forged, bytes) = packer.finish(frame.head.first, frame.head.prev);
 

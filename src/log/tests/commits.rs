@@ -197,7 +197,7 @@ fn a_large_body_is_copied_into_memory_that_is_allocated_once() {
     for body in [noise(LEN, 7), vec![b'a'; LEN], b"small".to_vec()] {
         let record = event(body);
         let mut packer = FramePacker::default();
-        packer.add(&record).expect("it is not too large");
+        packer.add(&record, None).expect("it is not too large");
         let spare = packer.spare_bytes();
         assert!(spare < 64 << 10, "{spare} bytes of new memory that nobody needs");
 

@@ -159,7 +159,7 @@ fn a_changed_record_is_found_though_the_store_thinks_it_good() {
     // Frames made by hand, with a bit of the second record changed; the second one with a chain
     // head that fits it.
     let mut packer = FramePacker::default();
-    (1..=3).for_each(|n| packer.add(&small(n)).expect("fits"));
+    (1..=3).for_each(|n| packer.add(&small(n), None).expect("fits"));
     let chain = Segment::open(&dir.path().join("log"), 1, false).expect("opens").chain;
     let mut bytes = packer.finish(1, chain).1.to_vec();
     let last = bytes.len() - 10;

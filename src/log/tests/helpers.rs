@@ -9,6 +9,7 @@ use super::FORMAT;
 use crate::log::layout::Tampering;
 use crate::log::segment::Segment;
 use crate::log::testing::log_options;
+pub(super) use crate::log::testing::noise;
 use crate::log::{Expect, Head, Log, LogError, LogProblem, Options, Reader, Recovered, Report};
 use crate::model::{Event, EventId, Seq};
 use crate::record::Record;
@@ -26,18 +27,6 @@ pub(super) fn open_whole(dir: &Path) -> Recovered {
     let recovered = open(dir);
     assert_eq!(recovered.problems, []);
     recovered
-}
-
-/// Bytes that do not compress.
-pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_be_bytes()[3]
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 pub(super) fn event(body: Vec<u8>) -> Record {

@@ -1,5 +1,6 @@
 //! The log as a whole, on a real folder. One file a question; what several need is in `helpers`.
-//! All but the measurements, `cells` and `gradual` run on segments of the oldest format as well.
+//! All but the measurements, `cells`, `gradual` and `large_bodies` run on segments of the oldest
+//! format as well.
 
 mod ahead;
 mod cells;
@@ -10,6 +11,7 @@ mod damage;
 mod dropping;
 mod gradual;
 mod helpers;
+mod large_bodies;
 mod measurements;
 mod opening;
 mod probing;

@@ -28,7 +28,7 @@ use crate::support::sizes::{require, size};
 use crate::support::{Daemon, Home, Receiver, SOON, Step, side_by_side, until};
 
 /// Each point, and the last time at which it is tried.
-const POINTS: [(&str, u64); 37] = [
+const POINTS: [(&str, u64); 40] = [
     ("commit.begun", 60),
     ("commit.parts", 60),
     ("commit.written", 60),
@@ -37,6 +37,9 @@ const POINTS: [(&str, u64); 37] = [
     ("commit.marked", 60),
     ("step.committed", 60),
     ("step.released", 60),
+    ("ahead.written", 6),
+    ("ahead.synced", 6),
+    ("ahead.synced>commit.parts", 6),
     ("roll.begun", 3),
     ("roll.begun>roll.made", 2),
     ("roll.begun>roll.filled", 2),
@@ -158,7 +161,7 @@ fn try_point(at: &str, seed: u64) -> Row {
 
     let daemon = home.start();
     for name in ["done", "kept"] {
-        daemon.json(&["source", "create", name, "--verify", "none"]);
+        daemon.json(&["source", "create", name, "--verify", "none", "--max-body", "8MiB"]);
         let url = receiver.url(&format!("/{name}"));
         let policy = ["--from", name, "--allow-private", "--retry-base", "1h"];
         daemon.json(&[&["endpoint", "create", name, "--url", &url][..], &policy].concat());
@@ -178,7 +181,12 @@ fn try_point(at: &str, seed: u64) -> Row {
         assert_eq!(daemon.terminate().code(), Some(0));
         home.environment.push(("HOOKBOX_FAIL_AT".to_owned(), at.to_owned()));
         let daemon = home.start();
-        let load = Load::start(daemon.addr, &pace(24 << 20), seed);
+        let mut pace = pace(24 << 20);
+        if at.starts_with("ahead.") {
+            // So large that some are written ahead of their commits.
+            (pace.largest, pace.bytes) = (4_000_000, 96 << 20);
+        }
+        let load = Load::start(daemon.addr, &pace, seed);
         let died = await_death(daemon, at);
         (load.end(), Some(died))
     };

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::ahead::read_ahead;
 use super::checkpoint::read_checkpoint;
 use super::commit::CellCommit;
 use super::search::FoundCommit;
@@ -81,11 +82,14 @@ impl CellLayout {
         index: usize,
     ) -> Result<FrameLookup, LogError> {
         let placed = &heads.frames[index];
-        let first = heads.part + heads.frames[..index].iter().map(|f| f.parts()).sum::<u32>();
+        let first = heads.first_part(index);
         let mut stored = Vec::with_capacity(placed.head.stored_len as usize);
-        let mut values = self.store.values_from(placed.place);
+        if let Some(ahead) = heads.ahead_of(index) {
+            read_ahead(&self.database, ahead, &mut stored)?;
+        }
 
-        for number in first..first + placed.parts() {
+        let mut values = self.store.values_from(placed.place);
+        for number in first..first.saturating_add(heads.parts(index)) {
             let value = match values.next() {
                 // Only this frame is damaged, whatever the store makes of it.
                 Err(error) if error.is_damage() => None,

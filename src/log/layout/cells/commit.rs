@@ -6,7 +6,9 @@
 //! one value (`limits::COMMIT_FRAMES`, 77 MiB and more).
 
 use super::store::CellStore;
-use super::value::{self, CommitHeads, PART_BYTES, PayloadPart, PlacedHead, fits_frame};
+use super::value::{
+    self, CommitHeads, PART_BYTES, PayloadPart, PlacedAhead, PlacedHead, fits_frame,
+};
 use crate::log::error::LogError;
 use crate::log::failpoint;
 use crate::log::frame::{FrameHead, HEAD_LEN};
@@ -23,6 +25,8 @@ pub(super) struct CellCommit<'a> {
     heads: Vec<PlacedHead>,
     /// The number of the next part.
     part: u32,
+    /// With what the payload of the first frame begins.
+    ahead: Option<PlacedAhead>,
     /// The store may start threads meanwhile.
     _timers: LazyTimers,
 }
@@ -30,7 +34,7 @@ pub(super) struct CellCommit<'a> {
 impl<'a> CellCommit<'a> {
     pub fn new(store: &'a CellStore) -> Self {
         let _timers = LazyTimers::begin();
-        Self { store, of: None, alone: None, heads: Vec::new(), part: 0, _timers }
+        Self { store, of: None, alone: None, heads: Vec::new(), part: 0, ahead: None, _timers }
     }
 
     /// Writes the parts of a frame's payload.
@@ -50,7 +54,8 @@ impl<'a> CellCommit<'a> {
 
     fn write_heads(&self) -> Result<(), LogError> {
         let Some(of) = self.of else { return Ok(()) };
-        let heads = CommitHeads { of, part: 0, frames: self.heads.clone() };
+        let (frames, ahead) = (self.heads.clone(), self.ahead);
+        let heads = CommitHeads { of, part: 0, frames, ahead };
         self.store.put(of, &heads.to_value()).map(drop)
     }
 }
@@ -67,6 +72,17 @@ impl CommitWriter for CellCommit<'_> {
             let payload = value::whole_frame(&value).and_then(|bytes| bytes.get(HEAD_LEN..));
             self.parts(&first, payload.unwrap_or_default())?;
         }
+        self.parts(head, bytes.get(HEAD_LEN..).unwrap_or_default())
+    }
+
+    fn frame_behind(
+        &mut self,
+        head: &FrameHead,
+        ahead: PlacedAhead,
+        bytes: &[u8],
+    ) -> Result<(), LogError> {
+        assert!(self.of.is_none(), "record {} is not the first of its commit", head.first);
+        (self.of, self.ahead) = (Some(head.first), Some(ahead));
         self.parts(head, bytes.get(HEAD_LEN..).unwrap_or_default())
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::value::{self, CHECKPOINT, CommitHeads, PayloadPart, PlacedHead};
+use super::value::{self, CHECKPOINT, CommitHeads, PayloadPart, PlacedAhead};
 use crate::log::frame::{FrameHead, HEAD_LEN, StoredFrame};
 use crate::log::header::FoundHeader;
 use crate::log::layout::candidates;
@@ -62,11 +62,8 @@ impl CellFinder<'_> {
     /// Puts together the frames of several parts.
     fn complete_heads(&mut self) {
         for (at, heads) in std::mem::take(&mut self.heads) {
-            let mut part = heads.part;
-            for placed in heads.frames {
-                let numbers = part..part.saturating_add(placed.parts());
-                part = numbers.end;
-                if let Some(frame) = self.frame(at, heads.of, numbers, &placed) {
+            for index in 0..heads.frames.len() {
+                if let Some(frame) = self.frame(at, &heads, index) {
                     self.found.add(frame);
                 }
             }
@@ -75,21 +72,21 @@ impl CellFinder<'_> {
 
     /// Puts a frame together whose head is at `at`. Its parts were written before, and those of a
     /// commit that was never completed, and had the same number, before them.
-    fn frame(
-        &self,
-        at: usize,
-        of: Seq,
-        numbers: Range<u32>,
-        placed: &PlacedHead,
-    ) -> Option<StoredFrame> {
-        let nearest_first = |number| {
-            let mut found = self.parts.get(&(of, number))?.clone();
+    fn frame(&self, at: usize, heads: &CommitHeads, index: usize) -> Option<StoredFrame> {
+        let ahead = heads.ahead_of(index).into_iter().flat_map(|ahead: PlacedAhead| {
+            (0..ahead.parts()).map(move |number| (PlacedAhead::of(ahead.tree), number))
+        });
+        let first = heads.first_part(index);
+        let own = (first..first.saturating_add(heads.parts(index))).map(|part| (heads.of, part));
+
+        let nearest_first = |part| {
+            let mut found = self.parts.get(&part)?.clone();
             found.sort_by_key(|range| (range.start > at, range.start.abs_diff(at)));
             Some(found)
         };
-        let parts = numbers.map(nearest_first).collect::<Option<Vec<_>>>()?;
+        let parts = ahead.chain(own).map(nearest_first).collect::<Option<Vec<_>>>()?;
         let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
-        candidates::first_that_is_whole(self.bytes, placed.head, &[], &parts)
+        candidates::first_that_is_whole(self.bytes, heads.frames[index].head, &[], &parts)
     }
 
     fn complete_checkpoint(&mut self, headers: &[FoundHeader]) {

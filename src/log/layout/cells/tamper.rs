@@ -1,5 +1,6 @@
 //! What tests do to a segment of this format.
 
+use super::leaf::CELLS;
 use super::names::TreeName;
 use super::store::CellStore;
 use super::value::{self, CHECKPOINT, CellPlace, CommitHeads, PayloadPart};
@@ -52,6 +53,18 @@ pub(super) fn tamper(
             let tree = database.tree(&TreeName::Checkpoint { number: 0 }.to_bytes())?;
             let part = PayloadPart { of: CHECKPOINT, number: 0, bytes };
             database.insert(&tree, 0, &part.to_value())
+        }
+
+        Tampering::Ahead { part, change } => {
+            // Each part is so large that it has a leaf to itself.
+            let tree = database.tree(&TreeName::Ahead { number: 0 }.to_bytes())?;
+            let cell = part * CELLS;
+            let mut value = database.entries(&tree, cell..=cell)?.remove(0).1.to_vec();
+            match change {
+                Some(change) => change(&mut value),
+                None => value.clear(),
+            }
+            database.insert(&tree, cell, &value)
         }
     }
 }

@@ -23,7 +23,7 @@ fn database(dir: &Path) -> Arc<Database> {
 /// A whole frame with one record.
 fn frame(seq: Seq) -> Vec<u8> {
     let mut packer = FramePacker::default();
-    packer.add(&Record::DuplicateSeen { event: seq, at: seq }).expect("fits");
+    packer.add(&Record::DuplicateSeen { event: seq, at: seq }, None).expect("fits");
     value::frame(packer.finish(seq, [7; 32]).1)
 }
 
@@ -136,10 +136,11 @@ fn a_tree_whose_first_record_is_too_far_off_for_its_name_is_found() {
 #[test]
 fn heads_and_parts_read_back_and_are_not_read_when_they_are_changed() {
     let mut packer = FramePacker::default();
-    packer.add(&Record::DuplicateSeen { event: 1, at: 1 }).expect("fits");
+    packer.add(&Record::DuplicateSeen { event: 1, at: 1 }, None).expect("fits");
     let (head, _) = packer.finish(9, [7; 32]);
     let place = value::CellPlace { tree: 3, cell: 258 };
-    let heads = CommitHeads { of: 9, part: 0, frames: vec![PlacedHead { head, place }; 2] };
+    let heads =
+        CommitHeads { of: 9, part: 0, frames: vec![PlacedHead { head, place }; 2], ahead: None };
 
     let mut bytes = heads.to_value();
     assert_eq!(CommitHeads::read(&bytes), Ok((heads, bytes.len())));
@@ -314,11 +315,11 @@ fn a_leaf_that_is_written_on_is_not_kept() {
 #[test]
 fn heads_of_impossible_number_are_none() {
     let mut packer = FramePacker::default();
-    packer.add(&Record::DuplicateSeen { event: 1, at: 1 }).expect("fits");
+    packer.add(&Record::DuplicateSeen { event: 1, at: 1 }, None).expect("fits");
     let (head, _) = packer.finish(9, [7; 32]);
     let heads = |count: usize| {
         let place = value::CellPlace { tree: 3, cell: 258 };
-        CommitHeads { of: 9, part: 0, frames: vec![PlacedHead { head, place }; count] }
+        CommitHeads { of: 9, part: 0, frames: vec![PlacedHead { head, place }; count], ahead: None }
     };
     for (count, is_good) in [(0, false), (1, true), (155, true), (156, false), (60_000, false)] {
         assert_eq!(CommitHeads::read(&heads(count).to_value()).is_ok(), is_good, "{count}");
@@ -332,10 +333,11 @@ fn heads_of_impossible_number_are_none() {
 #[test]
 fn only_heads_whose_checksum_is_right_are_of_a_later_version() {
     let mut packer = FramePacker::default();
-    packer.add(&Record::DuplicateSeen { event: 1, at: 1 }).expect("fits");
+    packer.add(&Record::DuplicateSeen { event: 1, at: 1 }, None).expect("fits");
     let (head, _) = packer.finish(9, [7; 32]);
     let place = value::CellPlace { tree: 3, cell: 258 };
-    let heads = CommitHeads { of: 9, part: 0, frames: vec![PlacedHead { head, place }; 2] };
+    let heads =
+        CommitHeads { of: 9, part: 0, frames: vec![PlacedHead { head, place }; 2], ahead: None };
     let good = heads.to_value();
 
     // The version of either frame.
@@ -372,7 +374,7 @@ fn salvage_takes_the_parts_of_the_commit_and_not_of_one_that_was_torn() {
     }
     let place = value::CellPlace { tree: 0, cell: 0 };
     let frames = vec![PlacedHead { head, place }];
-    file.extend(CommitHeads { of: 9, part: 0, frames }.to_value());
+    file.extend(CommitHeads { of: 9, part: 0, frames, ahead: None }.to_value());
 
     let found = super::salvage(&file, &[]).choose(&[]);
     assert_eq!(found.frames.get(&9).map(|frame| &frame.stored), Some(&body));

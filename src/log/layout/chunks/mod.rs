@@ -163,6 +163,7 @@ impl SegmentLayout for ChunkLayout {
                 batch.put(&key, &chunk);
             }
             Tampering::Checkpoint(bytes) => batch.put(&keys::checkpoint(0), bytes),
+            Tampering::Ahead { .. } => unreachable!("nothing is written ahead in this format"),
         }
 
         self.database.apply(batch)
